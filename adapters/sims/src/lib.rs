@@ -1,0 +1,1 @@
+//! SIMS: session marks.

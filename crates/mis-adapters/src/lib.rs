@@ -1,0 +1,1 @@
+//! Every MIS adapter, registered.

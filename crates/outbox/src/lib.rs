@@ -1,0 +1,1 @@
+//! A durable queue, in order per key, on SQLite and PostgreSQL.

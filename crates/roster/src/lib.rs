@@ -1,0 +1,1 @@
+//! Groups of students, staff and parents, filled from the MIS.
