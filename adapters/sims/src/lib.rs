@@ -1,1 +1,26 @@
-//! SIMS: session marks.
+//! SIMS: the AM and PM marks themselves are written, with comment and minutes late, also for early leavers.
+
+use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+
+/// SIMS by Education Software Solutions.
+pub static DESCRIPTOR: Descriptor = Descriptor {
+    id: "sims",
+    name: "SIMS",
+    wonde_names: &["SIMS .net", "SIMS Next Gen", "ESS SIMS"],
+    capabilities: Capabilities {
+        session: SessionWriteback::Session,
+        comment: true,
+        minutes_late: true,
+        early_leaver: true,
+        comment_max: None,
+        roster: true,
+    },
+    notes: "Lesson marks are kept per period instance, not per lesson; session marks are not touched by that.",
+    source: Source {
+        what: "Capability table for sign-in systems on Wonde's writeback",
+        date: "2026-11-23",
+    },
+    connect: |connection| shapes::session_marks(&DESCRIPTOR, connection),
+};
+
+register_adapter!(DESCRIPTOR);

@@ -1,0 +1,19 @@
+//! ScholarPack: people, groups and registers are read; marks are not taken.
+
+use mis_core::{Capabilities, Descriptor, Source, register_adapter, shapes};
+
+/// ScholarPack by The Access Group.
+pub static DESCRIPTOR: Descriptor = Descriptor {
+    id: "scholarpack",
+    name: "ScholarPack",
+    wonde_names: &["Scholar Pack"],
+    capabilities: Capabilities::READ_ONLY,
+    notes: "One vendor writes marks by a connection of its own; through Wonde none are taken.",
+    source: Source {
+        what: "Capability table for sign-in systems on Wonde's writeback",
+        date: "2026-11-23",
+    },
+    connect: |connection| shapes::read_only(&DESCRIPTOR, connection),
+};
+
+register_adapter!(DESCRIPTOR);

@@ -1,0 +1,268 @@
+//! A school's line to Wonde: what adapters read and write through, with what the school has granted.
+
+use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone as _, Utc};
+use chrono_tz::Tz;
+use tokio::sync::Mutex;
+use wonde::{Client, SchoolClient, SchoolId, Session};
+
+use crate::{Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind};
+
+/// Where the time comes from; injected, so that tests and demonstrations set it.
+pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// What a host decides about a connection.
+#[derive(Clone)]
+pub struct ConnectOptions {
+    /// The MIS by name, where the host knows better than Wonde.
+    pub mis: Option<String>,
+    /// The school's own clock, where the host knows better than Wonde.
+    pub timezone: Option<Tz>,
+    /// The operator's override: capabilities are narrowed to it, never widened.
+    pub narrow_to: Option<Capabilities>,
+    /// From this local time on, a lesson belongs to the afternoon.
+    pub afternoon_from: NaiveTime,
+    /// How far back before the day itself a mark may have been entered and still be seen, since the register can be
+    /// read by time of change only. Absences are often entered ahead.
+    pub register_lookback: chrono::Days,
+    /// How long a code book counts as fresh.
+    pub code_book_fresh: Duration,
+    /// The clock.
+    pub now: Now,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self {
+            mis: None,
+            timezone: None,
+            narrow_to: None,
+            afternoon_from: NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default(),
+            register_lookback: chrono::Days::new(7),
+            code_book_fresh: Duration::from_secs(60 * 60),
+            now: Arc::new(Utc::now),
+        }
+    }
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("mis", &self.mis)
+            .field("timezone", &self.timezone)
+            .field("narrow_to", &self.narrow_to)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What Wonde says a school allows. `None` where it does not say; only a plain "no" takes anything away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grants {
+    /// The school has approved the application.
+    pub approved: Option<bool>,
+    /// The school lets attendance be written back.
+    pub allows_writeback: Option<bool>,
+    /// A permission that speaks of writing attendance, and whether it is given.
+    pub attendance_write: Option<bool>,
+    /// The school's MIS can be reached just now. Takes nothing away: writes wait for it.
+    pub online: Option<bool>,
+}
+
+impl Grants {
+    /// What remains of the declared capabilities.
+    pub fn narrow(self, declared: Capabilities) -> Capabilities {
+        let refused =
+            [self.approved, self.allows_writeback, self.attendance_write].contains(&Some(false));
+        if refused {
+            declared.without(crate::Ability::Session)
+        } else {
+            declared
+        }
+    }
+}
+
+/// One school's line to Wonde. Cheap to clone; clones share what is cached.
+#[derive(Clone)]
+pub struct Connection {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    school: SchoolClient,
+    name: Option<String>,
+    mis: String,
+    timezone: Tz,
+    grants: Grants,
+    options: ConnectOptions,
+    codes: Mutex<Option<(DateTime<Utc>, Arc<CodeBook>)>>,
+}
+
+impl Connection {
+    /// Asks Wonde about a school: its region, its MIS, its clock and what it has granted. Read-only.
+    ///
+    /// # Errors
+    /// Those of the reads; a region that is no host of Wonde's; a time zone that nobody knows.
+    pub async fn open(client: &Client, school: &SchoolId, options: ConnectOptions) -> Result<Self> {
+        let record = client.school(school).await?;
+        let at = client.at(&record)?;
+        let meta = optional(client.meta(school).await)?.unwrap_or_default();
+        let permissions = optional(client.permissions(school).await)?.unwrap_or_default();
+        let timezone = match (options.timezone, record.timezone.as_deref()) {
+            (Some(zone), _) => zone,
+            (None, Some(word)) => Tz::from_str(word).map_err(|_| {
+                Error::new(
+                    ErrorKind::Config,
+                    format!("Wonde gives `{word}` as the time zone of school {school}, which is none; set `timezone`"),
+                )
+            })?,
+            (None, None) => {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!("Wonde gives no time zone for school {school}; set `timezone`"),
+                ));
+            }
+        };
+        let attendance_write = permissions
+            .iter()
+            .filter(|permission| permission.is_attendance_write())
+            .filter_map(|permission| permission.approved)
+            // Of several such permissions one that is given is enough: which one Wonde goes by is not known.
+            .reduce(|one, other| one || other);
+        Ok(Self {
+            inner: Arc::new(Inner {
+                school: at,
+                name: record.name.clone(),
+                mis: options
+                    .mis
+                    .clone()
+                    .or(record.mis.clone())
+                    .unwrap_or_default(),
+                timezone,
+                grants: Grants {
+                    approved: meta.approved,
+                    allows_writeback: record
+                        .extended
+                        .as_ref()
+                        .and_then(|extended| extended.allows_writeback),
+                    attendance_write,
+                    online: meta.online,
+                },
+                options,
+                codes: Mutex::new(None),
+            }),
+        })
+    }
+
+    /// The typed client for this school, bound to its region.
+    pub fn school(&self) -> &SchoolClient {
+        &self.inner.school
+    }
+
+    /// The school's name, where it may be read.
+    pub fn school_name(&self) -> Option<&str> {
+        self.inner.name.as_deref()
+    }
+
+    /// The name of the school's MIS; empty where nobody says.
+    pub fn mis(&self) -> &str {
+        &self.inner.mis
+    }
+
+    /// The school's own clock.
+    pub fn timezone(&self) -> Tz {
+        self.inner.timezone
+    }
+
+    /// What the school has granted, as of the opening.
+    pub fn grants(&self) -> Grants {
+        self.inner.grants
+    }
+
+    /// What holds for this school: declared, granted, and not taken away by the operator.
+    pub fn effective(&self, descriptor: &Descriptor) -> Capabilities {
+        let granted = self.inner.grants.narrow(descriptor.capabilities);
+        self.inner
+            .options
+            .narrow_to
+            .map_or(granted, |limit| granted.narrowed_to(limit))
+    }
+
+    /// The time by the host's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        (self.inner.options.now)()
+    }
+
+    /// Which session a lesson that starts then belongs to, with the local date.
+    pub fn session_at(&self, start: DateTime<Utc>) -> (NaiveDate, Session) {
+        let local = start.with_timezone(&self.inner.timezone);
+        let session = if local.time() < self.inner.options.afternoon_from {
+            Session::Am
+        } else {
+            Session::Pm
+        };
+        (local.date_naive(), session)
+    }
+
+    /// The first instant of a local day. Where the clocks change at midnight, the first that exists.
+    pub fn start_of_day(&self, date: NaiveDate) -> DateTime<Utc> {
+        let midnight = date.and_time(NaiveTime::MIN);
+        self.inner
+            .timezone
+            .from_local_datetime(&midnight)
+            .earliest()
+            .map_or_else(|| midnight.and_utc(), |local| local.with_timezone(&Utc))
+    }
+
+    /// From when on changes are read so that the marks of this day are among them.
+    pub(crate) fn register_since(&self, date: NaiveDate) -> DateTime<Utc> {
+        let first = date
+            .checked_sub_days(self.inner.options.register_lookback)
+            .unwrap_or(date);
+        self.start_of_day(first)
+    }
+
+    /// The school's code book; read again when it has grown old, or when `at_least` is later than the last read.
+    pub(crate) async fn code_book(&self, at_least: Option<DateTime<Utc>>) -> Result<Arc<CodeBook>> {
+        let mut cached = self.inner.codes.lock().await;
+        let now = self.now();
+        let fresh =
+            chrono::TimeDelta::from_std(self.inner.options.code_book_fresh).unwrap_or_default();
+        if let Some((read_at, book)) = cached.as_ref()
+            && (now - *read_at).abs() < fresh
+            && at_least.is_none_or(|at_least| *read_at >= at_least)
+        {
+            return Ok(book.clone());
+        }
+        let book = Arc::new(crate::shapes::read::fetch_code_book(self).await?);
+        *cached = Some((now, book.clone()));
+        Ok(book)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("school", self.inner.school.id())
+            .field("mis", &self.inner.mis)
+            .field("timezone", &self.inner.timezone)
+            .field("grants", &self.inner.grants)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What may be asked may be refused: then we know nothing, and nothing is taken away.
+fn optional<T>(answer: wonde::Result<T>) -> Result<Option<T>> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                wonde::ErrorKind::Forbidden | wonde::ErrorKind::NotFound
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,223 @@
+//! Marks: what a register says of one pupil in one session, to be written or as held.
+
+use std::fmt;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+use wonde::{EmployeeId, LessonId, Session, StudentId, WritebackId};
+
+use crate::{Code, Error};
+
+/// Which side of a visit to school an event or a mark belongs to.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Somebody arrived.
+    SignIn,
+    /// Somebody left.
+    SignOut,
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::SignIn => "sign_in",
+            Self::SignOut => "sign_out",
+        })
+    }
+}
+
+/// One entry to be written into a register.
+///
+/// `Debug` does not show the comment: it is a child's data.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Whom it is for: the pupil's present id at Wonde.
+    pub student: StudentId,
+    /// The school's own calendar day.
+    pub date: NaiveDate,
+    /// Morning or afternoon.
+    pub session: Session,
+    /// What the register is to say; it must stand in the school's code book.
+    pub code: Code,
+    /// What caused it. A mark written for a sign-out needs the `early_leaver` capability.
+    pub cause: EventKind,
+    /// A comment to be kept with the mark.
+    pub comment: Option<String>,
+    /// Whole minutes late, at least 1.
+    pub minutes_late: Option<u32>,
+    /// The member of staff named as the taker of the mark.
+    pub employee: Option<EmployeeId>,
+}
+
+impl fmt::Debug for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mark")
+            .field("student", &self.student)
+            .field("date", &self.date)
+            .field("session", &self.session)
+            .field("code", &self.code)
+            .field("cause", &self.cause)
+            .field("comment", &self.comment.as_ref().map(|_| Hidden))
+            .field("minutes_late", &self.minutes_late)
+            .field("employee", &self.employee)
+            .finish()
+    }
+}
+
+/// One entry that a register holds, as read.
+///
+/// `Debug` does not show the comment: it is a child's data.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldMark {
+    /// Whom it is for.
+    pub student: StudentId,
+    /// Morning or afternoon.
+    pub session: Session,
+    /// What the register says.
+    pub code: HeldCode,
+    /// The comment kept with the mark.
+    pub comment: Option<String>,
+    /// Whole minutes late; `None` also where the MIS or its copy does not tell.
+    pub minutes_late: Option<u32>,
+}
+
+impl fmt::Debug for HeldMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeldMark")
+            .field("student", &self.student)
+            .field("session", &self.session)
+            .field("code", &self.code)
+            .field("comment", &self.comment.as_ref().map(|_| Hidden))
+            .field("minutes_late", &self.minutes_late)
+            .finish()
+    }
+}
+
+/// The code of a held mark.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeldCode {
+    /// A code that the school's code book knows.
+    Known(Code),
+    /// Something is recorded, but its id stands in no code book we could read. It is not "nothing".
+    Unreadable,
+}
+
+/// The marks of one school day, as Wonde's copy has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Register {
+    /// The school's own calendar day.
+    pub date: NaiveDate,
+    /// When Wonde was asked. Its copy of the MIS may be an hour or two older than that.
+    pub read_at: DateTime<Utc>,
+    /// One mark at most for each pupil and session.
+    pub marks: Vec<HeldMark>,
+}
+
+impl Register {
+    /// What the register holds of this pupil in this session.
+    pub fn held(&self, student: &StudentId, session: Session) -> Option<&HeldMark> {
+        self.marks
+            .iter()
+            .find(|mark| mark.session == session && &mark.student == student)
+    }
+}
+
+/// One lesson of a school day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lesson {
+    /// Wonde's id.
+    pub id: LessonId,
+    /// The class that is taught, where it is told.
+    pub class: Option<wonde::ClassId>,
+    /// When it begins.
+    pub starts: DateTime<Utc>,
+    /// The session it begins in, by the school's own clock.
+    pub session: Session,
+}
+
+/// What became of one mark of a register that was to be written; same place in the list as the mark.
+#[derive(Clone, Debug)]
+pub enum MarkResult {
+    /// Wonde took it in. It is not in the MIS yet: ask for the outcome of the writeback.
+    Accepted(Accepted),
+    /// It cannot be written as it is, now or later. The error says why; other marks went through.
+    Refused(Error),
+    /// It was not written, or nobody knows: the error's [`Recovery`](wonde::Recovery) says how to go on.
+    Failed(Error),
+}
+
+/// Wonde's word that it will pass a mark on to the MIS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The writeback to ask about; all marks of one request share it.
+    pub writeback: WritebackId,
+    /// The lesson that bears the mark, where the MIS keeps session marks on lessons.
+    pub lesson: Option<LessonId>,
+}
+
+/// How far a writeback has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WritebackOutcome {
+    /// The MIS has it.
+    Done,
+    /// The MIS or Wonde would not have it. `said` is Wonde's wording for the operator; it may quote the mark, so it is kept out of logs.
+    Refused {
+        /// Wonde's wording, if it gave any.
+        said: Option<String>,
+    },
+    /// Still on its way, or a word that we do not know; settle it by reading the register back.
+    Open {
+        /// The status word as given.
+        word: Option<String>,
+    },
+}
+
+/// Stands where a value was that nobody but its owner should see.
+struct Hidden;
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_neither_comment() {
+        let mark = Mark {
+            student: "A1".into(),
+            date: NaiveDate::from_ymd_opt(2026, 11, 23).unwrap(),
+            session: Session::Am,
+            code: "L".into(),
+            cause: EventKind::SignIn,
+            comment: Some("overslept again".into()),
+            minutes_late: Some(7),
+            employee: None,
+        };
+        let held = HeldMark {
+            student: "A1".into(),
+            session: Session::Am,
+            code: HeldCode::Known("L".into()),
+            comment: Some("overslept again".into()),
+            minutes_late: None,
+        };
+        assert!(!format!("{mark:?}{held:?}").contains("overslept"));
+    }
+}

@@ -1,0 +1,310 @@
+//! The set of adapters there is, and the choice among them.
+
+use crate::{
+    Ability, Connection, Descriptor, Error, Mis, Requirements, Result, SessionWriteback,
+    descriptor::plain_name, error::ErrorKind, generic,
+};
+
+/// An adapter's entry, collected at start from every linked adapter crate. Made by [`register_adapter!`](crate::register_adapter).
+#[derive(Debug)]
+pub struct Registration(pub &'static Descriptor);
+
+inventory::collect!(Registration);
+
+/// Registers an adapter's descriptor, so that [`Registry::discover`] finds it wherever the crate is linked.
+///
+/// A crate that no Rust path names is left out by the compiler: the umbrella `mis-adapters` names every one.
+#[macro_export]
+macro_rules! register_adapter {
+    ($descriptor:expr) => {
+        $crate::__private::inventory::submit! { $crate::Registration(&$descriptor) }
+    };
+}
+
+/// The adapters that a host can choose from, sorted by id.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    descriptors: Vec<&'static Descriptor>,
+}
+
+/// What [`Registry::select`] found.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// Adapters that can do all that was asked, sorted by id.
+    pub fits: Vec<&'static Descriptor>,
+    /// The others, each with what it lacks.
+    pub lacking: Vec<(&'static Descriptor, Vec<Ability>)>,
+}
+
+impl Registry {
+    /// All adapters linked into this program.
+    ///
+    /// Finds nothing in a static library, where the linker drops the entries: use [`Registry::from_descriptors`] there.
+    ///
+    /// # Errors
+    /// As [`Registry::from_descriptors`].
+    pub fn discover() -> Result<Self> {
+        Self::from_descriptors(
+            inventory::iter::<Registration>
+                .into_iter()
+                .map(|entry| entry.0),
+        )
+    }
+
+    /// Just these adapters.
+    ///
+    /// # Errors
+    /// When an id is missing or badly formed, two adapters share an id or answer to the same name, or a descriptor
+    /// declares what cannot be without marks. The error names it.
+    pub fn from_descriptors(
+        descriptors: impl IntoIterator<Item = &'static Descriptor>,
+    ) -> Result<Self> {
+        let mut descriptors: Vec<_> = descriptors.into_iter().collect();
+        descriptors.sort_by_key(|descriptor| descriptor.id);
+        for descriptor in &descriptors {
+            check(descriptor)?;
+        }
+        for (at, one) in descriptors.iter().enumerate() {
+            for other in descriptors.iter().skip(at + 1) {
+                check_apart(one, other)?;
+            }
+        }
+        Ok(Self { descriptors })
+    }
+
+    /// All descriptors, sorted by id.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Descriptor> + '_ {
+        self.descriptors.iter().copied()
+    }
+
+    /// The adapter with this id.
+    ///
+    /// # Errors
+    /// When there is none; the error lists what there is.
+    pub fn get(&self, id: &str) -> Result<&'static Descriptor> {
+        self.iter()
+            .find(|descriptor| descriptor.id == id)
+            .ok_or_else(|| {
+                let there: Vec<_> = self.iter().map(|descriptor| descriptor.id).collect();
+                Error::new(
+                    ErrorKind::Registry,
+                    format!(
+                        "there is no adapter `{id}`; there are: {}",
+                        there.join(", ")
+                    ),
+                )
+            })
+    }
+
+    /// The adapter for an MIS by the name that Wonde gives it, or the read-only generic one where nobody has written
+    /// an adapter: groups work with that, marks do not.
+    pub fn for_mis(&self, mis: &str) -> &'static Descriptor {
+        self.iter()
+            .find(|descriptor| descriptor.answers_to(mis))
+            .unwrap_or(&generic::DESCRIPTOR)
+    }
+
+    /// Which adapters can do all of this, and what the others lack.
+    pub fn select(&self, needs: &Requirements) -> Selection {
+        let mut selection = Selection {
+            fits: Vec::new(),
+            lacking: Vec::new(),
+        };
+        for descriptor in self.iter() {
+            let lacks = descriptor.capabilities.lacks(needs);
+            if lacks.is_empty() {
+                selection.fits.push(descriptor);
+            } else {
+                selection.lacking.push((descriptor, lacks));
+            }
+        }
+        selection
+    }
+
+    /// The adapter for this school, behind its guard.
+    pub fn connect(&self, connection: Connection) -> Mis {
+        let descriptor = self.for_mis(connection.mis());
+        Mis::new((descriptor.connect)(connection))
+    }
+}
+
+fn check(descriptor: &Descriptor) -> Result<()> {
+    let id = descriptor.id;
+    let wrong = |what: &str| Err(Error::new(ErrorKind::Registry, what.to_owned()));
+    if id.is_empty() {
+        return wrong(&format!(
+            "the adapter named `{}` has no id; give it the name of its folder",
+            descriptor.name
+        ));
+    }
+    if !id
+        .chars()
+        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    {
+        return wrong(&format!(
+            "the adapter id `{id}` may have lower-case letters and digits only"
+        ));
+    }
+    let can = descriptor.capabilities;
+    if can.session == SessionWriteback::No && (can.comment || can.minutes_late || can.early_leaver)
+    {
+        return wrong(&format!(
+            "the adapter `{id}` writes no marks, yet declares what is kept with them"
+        ));
+    }
+    if can.comment_max.is_some() && !can.comment {
+        return wrong(&format!(
+            "the adapter `{id}` keeps no comments, yet declares their longest length"
+        ));
+    }
+    Ok(())
+}
+
+fn check_apart(one: &Descriptor, other: &Descriptor) -> Result<()> {
+    if one.id == other.id {
+        return Err(Error::new(
+            ErrorKind::Registry,
+            format!(
+                "two adapters bear the id `{}`: {} and {}; rename one",
+                one.id, one.name, other.name
+            ),
+        ));
+    }
+    match one.names().find(|name| other.answers_to(name)) {
+        Some(name) => Err(Error::new(
+            ErrorKind::Registry,
+            format!(
+                "the adapters `{}` and `{}` both answer to the MIS name `{}`; leave it to one",
+                one.id,
+                other.id,
+                plain_name(name)
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Capabilities, Source};
+
+    const READER: Descriptor = Descriptor {
+        id: "reader",
+        name: "Reader",
+        wonde_names: &["Reader Pro"],
+        capabilities: Capabilities::READ_ONLY,
+        notes: "",
+        source: Source {
+            what: "made up",
+            date: "2026-11-23",
+        },
+        connect: generic::DESCRIPTOR.connect,
+    };
+    static WRITER: Descriptor = Descriptor {
+        id: "awriter",
+        name: "A Writer",
+        wonde_names: &[],
+        capabilities: Capabilities {
+            session: SessionWriteback::Session,
+            comment: true,
+            ..Capabilities::READ_ONLY
+        },
+        ..READER
+    };
+    static READER_ONCE: Descriptor = READER;
+    static READER_TWICE: Descriptor = READER;
+
+    #[test]
+    fn is_sorted_and_finds_by_any_name() {
+        let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
+        assert_eq!(
+            registry.iter().map(|d| d.id).collect::<Vec<_>>(),
+            ["awriter", "reader"]
+        );
+        assert_eq!(registry.for_mis("READER-PRO").id, "reader");
+        assert_eq!(registry.for_mis("a writer").id, "awriter");
+    }
+
+    #[test]
+    fn an_mis_without_an_adapter_gets_the_generic_one() {
+        let registry = Registry::from_descriptors([&WRITER]).unwrap();
+        for name in ["Nonesuch", "", "--"] {
+            assert_eq!(registry.for_mis(name).id, "generic");
+        }
+    }
+
+    #[test]
+    fn a_duplicate_id_is_an_error_that_names_it() {
+        let error = Registry::from_descriptors([&READER_ONCE, &READER_TWICE]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Registry);
+        assert!(error.to_string().contains("`reader`"), "{error}");
+    }
+
+    #[test]
+    fn a_name_borne_twice_is_an_error_that_names_it() {
+        static OTHER: Descriptor = Descriptor {
+            id: "other",
+            name: "Other",
+            wonde_names: &["reader pro"],
+            ..READER
+        };
+        let error = Registry::from_descriptors([&READER_ONCE, &OTHER]).unwrap_err();
+        assert!(error.to_string().contains("readerpro"), "{error}");
+    }
+
+    #[test]
+    fn a_bad_descriptor_is_an_error_that_names_it() {
+        static NO_ID: Descriptor = Descriptor { id: "", ..READER };
+        static CAPITAL: Descriptor = Descriptor {
+            id: "Sims",
+            ..READER
+        };
+        static IDLE: Descriptor = Descriptor {
+            capabilities: Capabilities {
+                comment: true,
+                ..Capabilities::READ_ONLY
+            },
+            ..READER
+        };
+        for (descriptor, word) in [(&NO_ID, "Reader"), (&CAPITAL, "Sims"), (&IDLE, "reader")] {
+            let error = Registry::from_descriptors([descriptor]).unwrap_err();
+            assert!(error.to_string().contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_missing_id_lists_what_there_is() {
+        let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
+        let text = registry.get("sims").unwrap_err().to_string();
+        assert!(
+            text.contains("sims") && text.contains("awriter, reader"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn select_tells_what_each_other_lacks() {
+        let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
+        let needs =
+            Requirements::from_iter([Ability::MinutesLate, Ability::Comment, Ability::Session]);
+        let selection = registry.select(&needs);
+        assert!(selection.fits.is_empty());
+        let lacking: Vec<_> = selection
+            .lacking
+            .iter()
+            .map(|(d, lacks)| (d.id, lacks.clone()))
+            .collect();
+        assert_eq!(
+            lacking,
+            [
+                ("awriter", vec![Ability::MinutesLate]),
+                (
+                    "reader",
+                    vec![Ability::Session, Ability::Comment, Ability::MinutesLate]
+                ),
+            ]
+        );
+        assert_eq!(registry.select(&Requirements::default()).fits.len(), 2);
+    }
+}

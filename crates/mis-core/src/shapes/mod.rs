@@ -1,0 +1,15 @@
+//! What adapters share: functions for the ways in which MISs keep marks, and whole adapters made of them.
+//!
+//! An MIS that behaves like others names one of [`session_marks`], [`first_lesson_marks`] and [`read_only`] in its
+//! descriptor and is done. One with ways of its own implements [`MisAdapter`](crate::MisAdapter) and calls the
+//! functions of [`read`], [`session`] and [`first_lesson`] for what is not its own.
+
+pub mod first_lesson;
+pub mod read;
+mod read_only;
+mod send;
+pub mod session;
+
+pub use first_lesson::first_lesson_marks;
+pub use read_only::read_only;
+pub use session::session_marks;

@@ -1,0 +1,162 @@
+//! Reading what every MIS offers through Wonde, in our words.
+
+use std::sync::Arc;
+
+use chrono::{Days, NaiveDate};
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use wonde::{
+    AttendanceCodeId, LessonQuery, ListQuery, Session, StudentId, WritebackId, WritebackStatus,
+};
+
+use crate::{
+    Ability, AttendanceCode, Code, CodeBook, Connection, Descriptor, Error, Group, HeldCode,
+    HeldMark, Lesson, PeopleQuery, Person, PersonKind, Result, WritebackOutcome, error::ErrorKind,
+};
+
+/// The school's code book, cached for the connection's `code_book_fresh`.
+///
+/// # Errors
+/// Those of the read, and an answer without a single code: that is a withdrawn permission or the wrong region.
+pub async fn code_book(connection: &Connection) -> Result<Arc<CodeBook>> {
+    connection.code_book(None).await
+}
+
+pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook> {
+    let mut lines = connection.school().attendance_codes();
+    let mut codes = Vec::new();
+    while let Some(line) = lines.try_next().await? {
+        if let Some(letters) = line.code {
+            codes.push(AttendanceCode {
+                code: Code::new(letters),
+                id: Some(line.id),
+                description: line.description,
+            });
+        }
+    }
+    let book = CodeBook::new(codes);
+    if book.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Forbidden,
+            format!(
+                "school {} gave no attendance codes; ask the school for the attendance-codes permission, and check the region",
+                connection.school().id()
+            ),
+        ));
+    }
+    Ok(book)
+}
+
+/// People, one after the other, as Wonde gives them.
+pub fn people(connection: &Connection, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
+    let (school, kind) = (connection.school(), query.kind);
+    let wire = wonde::PeopleQuery {
+        include: includes(kind),
+        updated_after: query.updated_after,
+        ..wonde::PeopleQuery::default()
+    };
+    match kind {
+        PersonKind::Student => school.students(wire).map_ok(student).err_into().boxed(),
+        PersonKind::Staff => school.employees(wire).map_ok(staff).err_into().boxed(),
+        PersonKind::Parent => school.contacts(wire).map_ok(parent).err_into().boxed(),
+    }
+}
+
+fn includes(kind: PersonKind) -> Vec<String> {
+    let words: &[&str] = match kind {
+        PersonKind::Student => &["education_details", "year", "registration"],
+        PersonKind::Staff => &["employment_details"],
+        PersonKind::Parent => &[],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The groups that the MIS sorts people into.
+pub fn groups(connection: &Connection) -> BoxStream<'static, Result<Group>> {
+    connection
+        .school()
+        .groups(ListQuery::default())
+        .map_ok(|group| Group {
+            id: group.id.to_string(),
+            kind: group.kind.map(|kind| kind.to_string()),
+            name: group.name,
+        })
+        .err_into()
+        .boxed()
+}
+
+/// The lessons of a school day by the school's own clock, in the order of their start. A lesson without a start is no
+/// use to anybody and left out.
+///
+/// # Errors
+/// Those of the read.
+pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Lesson>> {
+    let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
+    let query = LessonQuery {
+        // The answer may reach further than asked, and whether the bounds count as inside is not known: a minute is
+        // added on both sides, and the local date decides.
+        start_after: Some(connection.start_of_day(date) - chrono::TimeDelta::minutes(1)),
+        start_before: Some(connection.start_of_day(next) + chrono::TimeDelta::minutes(1)),
+        ..LessonQuery::default()
+    };
+    let mut rows = connection.school().lessons(query);
+    let mut lessons = Vec::new();
+    while let Some(row) = rows.try_next().await? {
+        let Some(starts) = row.start_at else { continue };
+        let (day, session) = connection.session_at(starts);
+        if day == date {
+            lessons.push(Lesson {
+                class: row.class_id(),
+                id: row.id,
+                starts,
+                session,
+            });
+        }
+    }
+    lessons.sort_by(|a, b| (a.starts, &a.id).cmp(&(b.starts, &b.id)));
+    Ok(lessons)
+}
+
+/// How far a writeback has come.
+///
+/// # Errors
+/// Those of the read, and [`ErrorKind::Unsupported`] for an MIS that takes no marks.
+pub async fn outcome(
+    connection: &Connection,
+    descriptor: &'static Descriptor,
+    writeback: &WritebackId,
+) -> Result<WritebackOutcome> {
+    if !connection.effective(descriptor).has(Ability::Session) {
+        return Err(Error::unsupported(descriptor.name, Ability::Session));
+    }
+    let answer = connection.school().writeback(writeback).await?;
+    Ok(match answer.status {
+        WritebackStatus::Done => WritebackOutcome::Done,
+        WritebackStatus::Refused => WritebackOutcome::Refused {
+            said: answer.message,
+        },
+        WritebackStatus::Open => WritebackOutcome::Open { word: answer.word },
+    })
+}
+
+/// A register's row in our words. A code whose id the book does not know is still a mark.
+pub(crate) fn held_mark(
+    book: &CodeBook,
+    student: StudentId,
+    session: Session,
+    code: Option<AttendanceCodeId>,
+    comment: Option<String>,
+    minutes_late: Option<u32>,
+) -> HeldMark {
+    let code = code
+        .and_then(|id| book.by_id(&id))
+        .map_or(HeldCode::Unreadable, |line| {
+            HeldCode::Known(line.code.clone())
+        });
+    HeldMark {
+        student,
+        session,
+        code,
+        comment: comment.filter(|text| !text.trim().is_empty()),
+        minutes_late,
+    }
+}

@@ -1,0 +1,142 @@
+//! Sending a register in as few requests as may be, and splitting it when it is refused.
+
+use std::{future::Future, sync::Arc};
+
+use wonde::{AttendanceCodeId, Recovery, WritebackReceipt};
+
+use crate::{
+    Accepted, AttendanceCode, CodeBook, Connection, Error, Mark, MarkResult, Result,
+    error::ErrorKind,
+};
+
+/// The most marks in one request. Wonde states no limit; a register of 200 is a busy minute of a large school.
+pub(crate) const REGISTER_MAX: usize = 200;
+
+/// One mark on its way: its place in the caller's list, and what the wire will carry.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing<T> {
+    pub(crate) place: usize,
+    pub(crate) body: T,
+    pub(crate) lesson: Option<wonde::LessonId>,
+}
+
+/// Sends all, cut at [`REGISTER_MAX`] and split where a part is refused, and notes each mark's result at its place.
+///
+/// After a failure that holds for the whole school (the token, the rate, the line) nothing more is sent: what was not
+/// tried fails with the same error, only surely not written.
+pub(crate) async fn send_in_parts<T, F, Fut>(
+    outgoing: Vec<Outgoing<T>>,
+    results: &mut [Option<MarkResult>],
+    send: F,
+) where
+    T: Clone + Send,
+    F: Fn(Vec<T>) -> Fut + Send,
+    Fut: Future<Output = wonde::Result<WritebackReceipt>> + Send,
+{
+    let mut parts: Vec<Vec<Outgoing<T>>> = outgoing
+        .chunks(REGISTER_MAX)
+        .map(<[_]>::to_vec)
+        .rev()
+        .collect();
+    while let Some(mut part) = parts.pop() {
+        let bodies = part.iter().map(|mark| mark.body.clone()).collect();
+        match send(bodies).await.map_err(Error::from) {
+            Ok(receipt) => note(results, &part, |mark| {
+                MarkResult::Accepted(Accepted {
+                    writeback: receipt.writeback_id.clone(),
+                    lesson: mark.lesson.clone(),
+                })
+            }),
+            Err(error) if error.is_refusal() && part.len() > 1 => {
+                let second = part.split_off(part.len() / 2);
+                parts.push(second);
+                parts.push(part);
+            }
+            Err(error) if error.is_refusal() => {
+                note(results, &part, |_| MarkResult::Refused(error.clone()))
+            }
+            Err(error) => {
+                note(results, &part, |_| MarkResult::Failed(error.clone()));
+                let unsent = error.for_unsent();
+                for rest in &parts {
+                    note(results, rest, |_| MarkResult::Failed(unsent.clone()));
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn note<T>(
+    results: &mut [Option<MarkResult>],
+    part: &[Outgoing<T>],
+    result: impl Fn(&Outgoing<T>) -> MarkResult,
+) {
+    for mark in part {
+        if let Some(slot) = results.get_mut(mark.place) {
+            *slot = Some(result(mark));
+        }
+    }
+}
+
+/// Gives every mark its result; one that nobody noted would be an error of this crate, and must not pass for written.
+pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
+    results
+        .into_iter()
+        .map(|result| {
+            result.unwrap_or_else(|| {
+                MarkResult::Failed(Error::with_recovery(
+                    ErrorKind::Unavailable,
+                    Recovery::Retry,
+                    "the mark was not sent; try again",
+                ))
+            })
+        })
+        .collect()
+}
+
+/// The ids of codes at this school, with one fresh look at the code book for a code that the cached one lacks.
+pub(crate) struct Codes<'a> {
+    connection: &'a Connection,
+    book: Arc<CodeBook>,
+    renewed: bool,
+}
+
+impl<'a> Codes<'a> {
+    pub(crate) async fn of(connection: &'a Connection) -> Result<Self> {
+        Ok(Self {
+            connection,
+            book: connection.code_book(None).await?,
+            renewed: false,
+        })
+    }
+
+    pub(crate) async fn id(&mut self, mark: &Mark) -> Result<AttendanceCodeId> {
+        if let Some(id) = self.look(mark) {
+            return Ok(id);
+        }
+        if !self.renewed {
+            self.renewed = true;
+            self.book = self
+                .connection
+                .code_book(Some(self.connection.now()))
+                .await?;
+        }
+        self.look(mark).ok_or_else(|| {
+            Error::new(
+                ErrorKind::UnknownCode,
+                format!(
+                    "the code `{}` is not in the code book of school {}; use a code the school has, or ask it to add this one",
+                    mark.code,
+                    self.connection.school().id()
+                ),
+            )
+        })
+    }
+
+    fn look(&self, mark: &Mark) -> Option<AttendanceCodeId> {
+        self.book
+            .find(mark.code.as_str())
+            .and_then(|AttendanceCode { id, .. }| id.clone())
+    }
+}

@@ -1,0 +1,181 @@
+//! MISs that keep the mark of a session as such: AM or PM.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use chrono::NaiveDate;
+use futures::stream::{BoxStream, TryStreamExt as _};
+use wonde::{AttendanceQuery, SessionMark, WritebackId};
+
+use super::{
+    read,
+    send::{Codes, Outgoing, collect, send_in_parts},
+};
+use crate::{
+    Capabilities, CodeBook, Connection, Descriptor, Group, Lesson, Mark, MarkResult, MisAdapter,
+    PeopleQuery, Person, Register, Result, WritebackOutcome, adapter::check_marks,
+    error::ErrorKind,
+};
+
+/// A whole adapter for an MIS that keeps session marks, for the descriptor's `connect`.
+pub fn session_marks(
+    descriptor: &'static Descriptor,
+    connection: Connection,
+) -> Arc<dyn MisAdapter> {
+    Arc::new(SessionMarks {
+        descriptor,
+        connection,
+    })
+}
+
+#[derive(Debug)]
+struct SessionMarks {
+    descriptor: &'static Descriptor,
+    connection: Connection,
+}
+
+#[async_trait]
+impl MisAdapter for SessionMarks {
+    fn descriptor(&self) -> &'static Descriptor {
+        self.descriptor
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.connection.effective(self.descriptor)
+    }
+
+    async fn code_book(&self) -> Result<Arc<CodeBook>> {
+        read::code_book(&self.connection).await
+    }
+
+    async fn register(&self, date: NaiveDate) -> Result<Register> {
+        read_register(&self.connection, date).await
+    }
+
+    fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
+        read::people(&self.connection, query)
+    }
+
+    fn groups(&self) -> BoxStream<'static, Result<Group>> {
+        read::groups(&self.connection)
+    }
+
+    async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
+        read::lessons(&self.connection, date).await.map(Arc::new)
+    }
+
+    async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
+        write(&self.connection, self.descriptor, marks).await
+    }
+
+    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
+        read::outcome(&self.connection, self.descriptor, writeback).await
+    }
+}
+
+/// The session marks held for a day.
+///
+/// # Errors
+/// Those of the reads.
+pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<Register> {
+    let read_at = connection.now();
+    let book = connection.code_book(None).await?;
+    let query = AttendanceQuery {
+        updated_after: Some(connection.register_since(date)),
+        ..AttendanceQuery::default()
+    };
+    let mut rows = connection.school().session_attendance(query);
+    let mut latest = HashMap::new();
+    while let Some(row) = rows.try_next().await? {
+        let (Some(student), Some(session)) = (row.student_id(), row.session) else {
+            continue;
+        };
+        if row.date != Some(date) {
+            continue;
+        }
+        let mark = read::held_mark(
+            &book,
+            student,
+            session,
+            row.attendance_code_id(),
+            row.comment,
+            row.minutes_late,
+        );
+        keep_latest(&mut latest, (row.updated_at, mark));
+    }
+    Ok(Register {
+        date,
+        read_at,
+        marks: latest.into_values().map(|(_, mark)| mark).collect(),
+    })
+}
+
+/// Of two rows for one pupil and session the one changed last counts; of two alike, the later in the list.
+pub(crate) fn keep_latest<T: PartialOrd>(
+    latest: &mut HashMap<(wonde::StudentId, wonde::Session), (T, crate::HeldMark)>,
+    row: (T, crate::HeldMark),
+) {
+    match latest.entry((row.1.student.clone(), row.1.session)) {
+        Entry::Occupied(mut entry) => {
+            if row.0 >= entry.get().0 {
+                entry.insert(row);
+            }
+        }
+        Entry::Vacant(entry) => {
+            entry.insert(row);
+        }
+    }
+}
+
+/// Writes session marks: see [`MisAdapter::write`].
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`], and a code book that cannot be read.
+pub async fn write(
+    connection: &Connection,
+    descriptor: &'static Descriptor,
+    marks: &[Mark],
+) -> Result<Vec<MarkResult>> {
+    check_marks(descriptor, connection.effective(descriptor), marks)?;
+    if marks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut codes = Codes::of(connection).await?;
+    let mut results = vec![None; marks.len()];
+    let mut outgoing = Vec::with_capacity(marks.len());
+    for ((place, mark), slot) in marks.iter().enumerate().zip(&mut results) {
+        match codes.id(mark).await {
+            Ok(code) => outgoing.push(Outgoing {
+                place,
+                body: body(mark, code),
+                lesson: None,
+            }),
+            Err(error) if error.kind() == ErrorKind::UnknownCode => {
+                *slot = Some(MarkResult::Refused(error))
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let school = connection.school();
+    send_in_parts(outgoing, &mut results, |part| {
+        let school = school.clone();
+        async move { school.write_session_attendance(&part).await }
+    })
+    .await;
+    Ok(collect(results))
+}
+
+fn body(mark: &Mark, code: wonde::AttendanceCodeId) -> SessionMark {
+    SessionMark {
+        student_id: mark.student.clone(),
+        date: mark.date,
+        session: mark.session,
+        attendance_code_id: code,
+        comment: mark.comment.clone(),
+        minutes_late: mark.minutes_late,
+        employee_id: mark.employee.clone(),
+    }
+}
