@@ -1,6 +1,6 @@
 //! Marks: what a register says of one pupil in one session, to be written or as held.
 
-use std::fmt;
+use std::{collections::HashMap, fmt};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,8 @@ pub struct HeldMark {
     pub comment: Option<String>,
     /// Whole minutes late; `None` also where the MIS or its copy does not tell.
     pub minutes_late: Option<u32>,
+    /// When Wonde's copy of it changed last, where it tells.
+    pub changed_at: Option<DateTime<Utc>>,
 }
 
 impl fmt::Debug for HeldMark {
@@ -102,6 +104,7 @@ impl fmt::Debug for HeldMark {
             .field("code", &self.code)
             .field("comment", &self.comment.as_ref().map(|_| Hidden))
             .field("minutes_late", &self.minutes_late)
+            .field("changed_at", &self.changed_at)
             .finish()
     }
 }
@@ -119,20 +122,43 @@ pub enum HeldCode {
 /// The marks of one school day, as Wonde's copy has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
-    /// The school's own calendar day.
-    pub date: NaiveDate,
-    /// When Wonde was asked. Its copy of the MIS may be an hour or two older than that.
-    pub read_at: DateTime<Utc>,
-    /// One mark at most for each pupil and session.
-    pub marks: Vec<HeldMark>,
+    date: NaiveDate,
+    read_at: DateTime<Utc>,
+    marks: HashMap<(StudentId, Session), HeldMark>,
 }
 
 impl Register {
+    /// The register of a day out of rows in the order they were read. Of two rows for one pupil and session the one
+    /// changed last counts; of two alike, the later in the list.
+    pub fn new(date: NaiveDate, read_at: DateTime<Utc>, rows: impl IntoIterator<Item = HeldMark>) -> Self {
+        let mut marks: HashMap<_, HeldMark> = HashMap::new();
+        for row in rows {
+            let key = (row.student.clone(), row.session);
+            if marks.get(&key).is_none_or(|held| row.changed_at >= held.changed_at) {
+                marks.insert(key, row);
+            }
+        }
+        Self { date, read_at, marks }
+    }
+
+    /// The school's own calendar day.
+    pub fn date(&self) -> NaiveDate {
+        self.date
+    }
+
+    /// When Wonde was asked. Its copy of the MIS may be an hour or two older than that.
+    pub fn read_at(&self) -> DateTime<Utc> {
+        self.read_at
+    }
+
     /// What the register holds of this pupil in this session.
     pub fn held(&self, student: &StudentId, session: Session) -> Option<&HeldMark> {
-        self.marks
-            .iter()
-            .find(|mark| mark.session == session && &mark.student == student)
+        self.marks.get(&(student.clone(), session))
+    }
+
+    /// All marks, one at most for each pupil and session, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &HeldMark> {
+        self.marks.values()
     }
 }
 
@@ -217,6 +243,7 @@ mod tests {
             code: HeldCode::Known("L".into()),
             comment: Some("overslept again".into()),
             minutes_late: None,
+            changed_at: None,
         };
         assert!(!format!("{mark:?}{held:?}").contains("overslept"));
     }

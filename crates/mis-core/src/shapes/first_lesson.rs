@@ -17,7 +17,6 @@ use wonde::{
 use super::{
     read,
     send::{Codes, Outgoing, collect, send_in_parts},
-    session::keep_latest,
 };
 use crate::{
     Capabilities, CodeBook, Connection, Descriptor, Error, Group, Lesson, Mark, MarkResult,
@@ -188,29 +187,15 @@ pub async fn read_register(
         ..AttendanceQuery::default()
     };
     let mut rows = connection.school().lesson_attendance(query);
-    let mut latest = HashMap::new();
+    let mut marks = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let (Some(student), Some(lesson)) = (row.student_id(), row.lesson_id()) else {
-            continue;
-        };
-        let Some(session) = sessions.get(&(&student, &lesson)) else {
-            continue;
-        };
-        let mark = read::held_mark(
-            &book,
-            student,
-            *session,
-            row.attendance_code_id(),
-            row.comment,
-            row.minutes_late,
-        );
-        keep_latest(&mut latest, (row.updated_at, mark));
+        if let (Some(student), Some(lesson)) = (row.student_id(), row.lesson_id())
+            && let Some(session) = sessions.get(&(&student, &lesson))
+        {
+            marks.push(read::held_mark(&book, student.clone(), *session, read::Row::from(row)));
+        }
     }
-    Ok(Register {
-        date,
-        read_at,
-        marks: latest.into_values().map(|(_, mark)| mark).collect(),
-    })
+    Ok(Register::new(date, read_at, marks))
 }
 
 /// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`].

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use wonde::{
-    AttendanceCodeId, LessonQuery, ListQuery, Session, StudentId, WritebackId, WritebackStatus,
+    AttendanceCodeId, LessonAttendance, LessonQuery, ListQuery, Session, SessionAttendance, StudentId, WritebackId, WritebackStatus,
 };
 
 use crate::{
@@ -138,25 +138,45 @@ pub async fn outcome(
     })
 }
 
-/// A register's row in our words. A code whose id the book does not know is still a mark.
-pub(crate) fn held_mark(
-    book: &CodeBook,
-    student: StudentId,
-    session: Session,
+/// What session and lesson rows of Wonde's registers have in common.
+pub(crate) struct Row {
     code: Option<AttendanceCodeId>,
     comment: Option<String>,
     minutes_late: Option<u32>,
-) -> HeldMark {
-    let code = code
-        .and_then(|id| book.by_id(&id))
-        .map_or(HeldCode::Unreadable, |line| {
-            HeldCode::Known(line.code.clone())
-        });
+    changed_at: Option<DateTime<Utc>>,
+}
+
+impl From<SessionAttendance> for Row {
+    fn from(row: SessionAttendance) -> Self {
+        Self {
+            code: row.attendance_code_id(),
+            comment: row.comment,
+            minutes_late: row.minutes_late,
+            changed_at: row.updated_at,
+        }
+    }
+}
+
+impl From<LessonAttendance> for Row {
+    fn from(row: LessonAttendance) -> Self {
+        Self {
+            code: row.attendance_code_id(),
+            comment: row.comment,
+            minutes_late: row.minutes_late,
+            changed_at: row.updated_at,
+        }
+    }
+}
+
+/// A register's row in our words. A code whose id the book does not know is still a mark.
+pub(crate) fn held_mark(book: &CodeBook, student: StudentId, session: Session, row: Row) -> HeldMark {
+    let known = row.code.and_then(|id| book.by_id(&id));
     HeldMark {
         student,
         session,
-        code,
-        comment: comment.filter(|text| !text.trim().is_empty()),
-        minutes_late,
+        code: known.map_or(HeldCode::Unreadable, |line| HeldCode::Known(line.code.clone())),
+        comment: row.comment.filter(|text| !text.trim().is_empty()),
+        minutes_late: row.minutes_late,
+        changed_at: row.changed_at,
     }
 }

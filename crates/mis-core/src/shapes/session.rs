@@ -1,9 +1,6 @@
 //! MISs that keep the mark of a session as such: AM or PM.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -88,46 +85,15 @@ pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<R
         ..AttendanceQuery::default()
     };
     let mut rows = connection.school().session_attendance(query);
-    let mut latest = HashMap::new();
+    let mut marks = Vec::new();
     while let Some(row) = rows.try_next().await? {
-        let (Some(student), Some(session)) = (row.student_id(), row.session) else {
-            continue;
-        };
-        if row.date != Some(date) {
-            continue;
-        }
-        let mark = read::held_mark(
-            &book,
-            student,
-            session,
-            row.attendance_code_id(),
-            row.comment,
-            row.minutes_late,
-        );
-        keep_latest(&mut latest, (row.updated_at, mark));
-    }
-    Ok(Register {
-        date,
-        read_at,
-        marks: latest.into_values().map(|(_, mark)| mark).collect(),
-    })
-}
-
-/// Of two rows for one pupil and session the one changed last counts; of two alike, the later in the list.
-pub(crate) fn keep_latest<T: PartialOrd>(
-    latest: &mut HashMap<(wonde::StudentId, wonde::Session), (T, crate::HeldMark)>,
-    row: (T, crate::HeldMark),
-) {
-    match latest.entry((row.1.student.clone(), row.1.session)) {
-        Entry::Occupied(mut entry) => {
-            if row.0 >= entry.get().0 {
-                entry.insert(row);
-            }
-        }
-        Entry::Vacant(entry) => {
-            entry.insert(row);
+        if row.date == Some(date)
+            && let (Some(student), Some(session)) = (row.student_id(), row.session)
+        {
+            marks.push(read::held_mark(&book, student, session, read::Row::from(row)));
         }
     }
+    Ok(Register::new(date, read_at, marks))
 }
 
 /// Writes session marks: see [`MisAdapter::write`].
