@@ -1,0 +1,353 @@
+//! One of two databases behind one door: opening, transactions, and running one SQL text on either.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, PgConnection, PgPool, SqliteConnection, SqlitePool};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::wake::Hub;
+
+/// Settings of the connection. `Default` fits a service on one machine.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Connections kept to PostgreSQL at most, besides one that listens; on SQLite connections that
+    /// only read, besides the one that writes.
+    pub max_connections: u32,
+    /// How long to wait for a free connection, or for another process that writes to the SQLite file,
+    /// before the answer is [`ErrorKind::Busy`].
+    pub busy_timeout: Duration,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self {
+            max_connections: 8,
+            busy_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// An open database: an SQLite file or a PostgreSQL server. Cheap to clone.
+///
+/// ```no_run
+/// # async fn f() -> outbox::Result<()> {
+/// use outbox::{Database, on_pool, on_tx};
+///
+/// let db = Database::open("sqlite:///var/lib/example/store.db").await?;
+/// let mut tx = db.begin().await?;
+/// on_tx!(tx, conn => {
+///     sqlx::query("INSERT INTO example_events (id, at) VALUES ($1, $2)")
+///         .bind("e1")
+///         .bind(17_i64)
+///         .execute(conn)
+///         .await
+///         .map(|done| done.rows_affected())
+/// })?;
+/// tx.commit().await?;
+/// let events: i64 = on_pool!(db, pool => {
+///     sqlx::query_scalar("SELECT count(*) FROM example_events").fetch_one(pool).await
+/// })?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Database {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) pools: Pools,
+    pub(crate) hub: Arc<Hub>,
+}
+
+pub(crate) enum Pools {
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
+    Postgres(PgPool),
+}
+
+/// Which of the two databases it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Engine {
+    /// An SQLite file: one machine.
+    Sqlite,
+    /// A PostgreSQL server: any number of machines.
+    Postgres,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Database").field(&self.engine()).finish()
+    }
+}
+
+impl Database {
+    /// Opens `sqlite:///absolute/path.db`, `sqlite:relative.db` (both created when missing, unless the URL says
+    /// `?mode=rw`), `sqlite::memory:` (for tests: all calls share one connection) or `postgres://user:password@host/name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for a URL that is neither, or that the driver refuses; the error never shows the URL,
+    /// for it may hold a password. Otherwise as the database answers.
+    pub async fn open(url: &str) -> Result<Self> {
+        Self::open_with(url, &OpenOptions::default()).await
+    }
+
+    /// As [`Database::open`], with settings.
+    ///
+    /// # Errors
+    /// As [`Database::open`].
+    pub async fn open_with(url: &str, options: &OpenOptions) -> Result<Self> {
+        let scheme = url.split_once(':').map(|(scheme, _)| scheme);
+        let pools = match scheme {
+            Some("sqlite") => open_sqlite(url, options).await,
+            Some("postgres" | "postgresql") => open_postgres(url, options).await,
+            _ => {
+                let shown = match scheme {
+                    Some(scheme) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+                        format!("unknown scheme \"{scheme}\"")
+                    }
+                    _ => "there is no scheme".to_owned(),
+                };
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    "the store's URL",
+                    format!("{shown}; write sqlite:///path/file.db or postgres://user@host/name"),
+                ));
+            }
+        };
+        let pools = pools.map_err(|error| error.during("opening the store"))?;
+        let hub = Hub::start(match &pools {
+            Pools::Postgres(pool) => Some(pool.clone()),
+            Pools::Sqlite { .. } => None,
+        });
+        Ok(Self {
+            inner: Arc::new(Inner { pools, hub }),
+        })
+    }
+
+    /// Which database it is.
+    pub fn engine(&self) -> Engine {
+        match self.inner.pools {
+            Pools::Sqlite { .. } => Engine::Sqlite,
+            Pools::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Begins a transaction: on SQLite the one writer, `BEGIN IMMEDIATE`; on PostgreSQL at `READ COMMITTED`, on which
+    /// the queue's order of numbers rests, whatever the server's default is.
+    ///
+    /// On SQLite all other writers wait until it ends: do nothing slow inside.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] when no connection became free in time or the file is locked.
+    pub async fn begin(&self) -> Result<Tx> {
+        let inner = match &self.inner.pools {
+            Pools::Sqlite { writer, .. } => {
+                TxInner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)
+            }
+            Pools::Postgres(pool) => TxInner::Postgres(
+                pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+                    .await?,
+            ),
+        };
+        Ok(Tx {
+            inner,
+            hub: Arc::clone(&self.inner.hub),
+            rings: BTreeSet::new(),
+        })
+    }
+
+    /// The pool for reading outside a transaction; [`on_pool!`](crate::on_pool) is the handy form.
+    pub fn pool(&self) -> Pool<'_> {
+        match &self.inner.pools {
+            Pools::Sqlite { readers, .. } => Pool::Sqlite(readers),
+            Pools::Postgres(pool) => Pool::Postgres(pool),
+        }
+    }
+
+    /// Closes all connections, waiting for those in use.
+    pub async fn close(&self) {
+        self.inner.hub.stop();
+        match &self.inner.pools {
+            Pools::Sqlite { writer, readers } => {
+                // Readers first: the last connection to close folds the log into the file.
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// A pool of one of the two databases, for reading.
+#[derive(Debug, Clone, Copy)]
+#[allow(missing_docs, reason = "the variants say it")]
+pub enum Pool<'a> {
+    Sqlite(&'a SqlitePool),
+    Postgres(&'a PgPool),
+}
+
+/// A transaction's connection.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "the variants say it")]
+pub enum Conn<'a> {
+    Sqlite(&'a mut SqliteConnection),
+    Postgres(&'a mut PgConnection),
+}
+
+/// A transaction, in which a host runs its own SQL beside the queue's. Dropped without [`Tx::commit`], it is rolled back.
+pub struct Tx {
+    inner: TxInner,
+    hub: Arc<Hub>,
+    rings: BTreeSet<String>,
+}
+
+enum TxInner {
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
+    }
+}
+
+impl Tx {
+    /// The connection, to run SQL on; [`on_tx!`](crate::on_tx) is the handy form.
+    pub fn conn(&mut self) -> Conn<'_> {
+        match &mut self.inner {
+            TxInner::Sqlite(tx) => Conn::Sqlite(&mut *tx),
+            TxInner::Postgres(tx) => Conn::Postgres(&mut *tx),
+        }
+    }
+
+    /// Which database it runs on.
+    pub fn engine(&self) -> Engine {
+        match self.inner {
+            TxInner::Sqlite(_) => Engine::Sqlite,
+            TxInner::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Keeps all that was done, then wakes those who wait for the queues it touched.
+    ///
+    /// # Errors
+    /// As the database answers. When the connection was lost the outcome is
+    /// [`Recovery::Unknown`](crate::Recovery::Unknown): do the whole transaction again; keys and fences keep it from counting twice.
+    pub async fn commit(self) -> Result<()> {
+        match self.inner {
+            TxInner::Sqlite(tx) => tx.commit().await,
+            TxInner::Postgres(tx) => tx.commit().await,
+        }
+        .map_err(Error::of_commit)?;
+        self.hub.ring_all(self.rings);
+        Ok(())
+    }
+
+    /// Undoes all that was done, and waits until that is so.
+    ///
+    /// # Errors
+    /// As the database answers; nothing is kept in any case.
+    pub async fn rollback(self) -> Result<()> {
+        match self.inner {
+            TxInner::Sqlite(tx) => tx.rollback().await,
+            TxInner::Postgres(tx) => tx.rollback().await,
+        }?;
+        Ok(())
+    }
+
+    /// Remembers to wake who waits for `queue` once this is committed.
+    pub(crate) fn ring(&mut self, queue: &str) {
+        if !self.rings.contains(queue) {
+            self.rings.insert(queue.to_owned());
+        }
+    }
+}
+
+/// Runs one expression on the connection of a [`Tx`], whichever database it is.
+///
+/// The expression is compiled once for each database, with `$conn` a `&mut SqliteConnection` or a `&mut PgConnection`;
+/// both must give the same type. SQL with `$1`-style parameters runs on both. See [`Database`] for an example.
+#[macro_export]
+macro_rules! on_tx {
+    ($tx:expr, $conn:ident => $body:expr) => {
+        match $tx.conn() {
+            $crate::Conn::Sqlite($conn) => $body,
+            $crate::Conn::Postgres($conn) => $body,
+        }
+    };
+}
+
+/// Runs one expression on the reading pool of a [`Database`], whichever database it is.
+///
+/// On SQLite these connections cannot write. See [`Database`] for an example.
+#[macro_export]
+macro_rules! on_pool {
+    ($db:expr, $pool:ident => $body:expr) => {
+        match $db.pool() {
+            $crate::Pool::Sqlite($pool) => $body,
+            $crate::Pool::Postgres($pool) => $body,
+        }
+    };
+}
+
+async fn open_sqlite(url: &str, options: &OpenOptions) -> Result<Pools> {
+    let mut connect = SqliteConnectOptions::from_str(url)?;
+    if !url.contains("mode=") {
+        connect = connect.create_if_missing(true);
+    }
+    let connect = connect
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(options.busy_timeout)
+        // Every 16 MiB instead of every 4: fewer pauses for folding the log back into the file.
+        .pragma("wal_autocheckpoint", "4000")
+        .pragma("journal_size_limit", "67108864")
+        .pragma("temp_store", "MEMORY")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    let pool = || {
+        SqlitePoolOptions::new()
+            .acquire_timeout(options.busy_timeout)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .test_before_acquire(false)
+    };
+    let writer = pool()
+        .max_connections(1)
+        .min_connections(1)
+        .connect_with(connect.clone().pragma("cache_size", "-16000"))
+        .await?;
+    let memory = url.contains(":memory:") || url.contains("mode=memory");
+    let readers = if memory {
+        writer.clone()
+    } else {
+        pool()
+            .max_connections(options.max_connections.max(1))
+            .connect_lazy_with(connect.pragma("query_only", "ON"))
+    };
+    Ok(Pools::Sqlite { writer, readers })
+}
+
+async fn open_postgres(url: &str, options: &OpenOptions) -> Result<Pools> {
+    let connect = PgConnectOptions::from_str(url)?
+        .application_name("outbox")
+        .statement_cache_capacity(256)
+        .disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        // one more: the listener's
+        .max_connections(options.max_connections.max(1).saturating_add(1))
+        .acquire_timeout(options.busy_timeout)
+        .connect_with(connect)
+        .await?;
+    Ok(Pools::Postgres(pool))
+}

@@ -1,0 +1,73 @@
+//! The queue's few settings.
+
+use std::time::Duration;
+
+/// How retries spread out.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The longest wait after the first attempt; doubled with each further one. A wait is random between zero and that
+    /// ("full jitter").
+    pub backoff_base: Duration,
+    /// No backoff is longer than this.
+    pub backoff_cap: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            backoff_base: Duration::from_secs(2),
+            backoff_cap: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+impl Settings {
+    /// A wait after that many attempts, in ms.
+    pub(crate) fn jitter_ms(&self, attempts: u32) -> i64 {
+        rand::random_range(0..=self.ceiling_ms(attempts))
+    }
+
+    /// The longest wait after that many attempts, in ms.
+    fn ceiling_ms(&self, attempts: u32) -> i64 {
+        let doublings = attempts.saturating_sub(1).min(62);
+        let grown = ms(self.backoff_base).saturating_mul(1_i64 << doublings);
+        grown.min(ms(self.backoff_cap))
+    }
+}
+
+/// Whole milliseconds, bounded by some 30,000 years so that adding a time never overflows.
+pub(crate) fn ms(duration: Duration) -> i64 {
+    const LONGEST: i64 = 1_000_000_000_000_000;
+    i64::try_from(duration.as_millis()).map_or(LONGEST, |ms| ms.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ceiling_doubles_up_to_the_cap_and_never_overflows() {
+        let settings = Settings {
+            backoff_base: Duration::from_secs(1),
+            backoff_cap: Duration::from_secs(60),
+        };
+        let ceilings: Vec<i64> = [0, 1, 2, 3, 6, 7, 8, 1000, u32::MAX]
+            .map(|attempts| settings.ceiling_ms(attempts))
+            .to_vec();
+        assert_eq!(
+            ceilings,
+            [1000, 1000, 2000, 4000, 32000, 60000, 60000, 60000, 60000]
+        );
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        let settings = Settings {
+            backoff_base: Duration::from_millis(100),
+            backoff_cap: Duration::from_secs(1),
+        };
+        let waits: Vec<i64> = (0..2000).map(|_| settings.jitter_ms(1)).collect();
+        assert!(waits.iter().all(|wait| (0..=100).contains(wait)));
+        assert!(waits.iter().any(|&wait| wait < 20) && waits.iter().any(|&wait| wait > 80));
+    }
+}

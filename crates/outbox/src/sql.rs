@@ -1,0 +1,123 @@
+//! One text of SQL for both databases: the few words in which they differ are filled in.
+
+use std::sync::OnceLock;
+
+use crate::database::Engine;
+
+/// A statement with gaps, each filled for the database at hand:
+///
+/// - `{now}`: the store's time in ms, bound as `$1` (SQLite: the time; PostgreSQL: what to add to the server's clock);
+/// - `{rows $2: id int, key text}`: the JSON array of arrays bound as `$2`, as a table of these columns;
+/// - `{lock j}`: the rows of `j` are locked, and those that others have locked are left out;
+/// - `{greatest}`: the function that gives the greater of two numbers;
+/// - `{text|text}`: the first for SQLite, the second for PostgreSQL.
+pub(crate) struct Sql {
+    template: &'static str,
+    sqlite: OnceLock<String>,
+    postgres: OnceLock<String>,
+}
+
+impl Sql {
+    pub(crate) const fn new(template: &'static str) -> Self {
+        Self {
+            template,
+            sqlite: OnceLock::new(),
+            postgres: OnceLock::new(),
+        }
+    }
+
+    /// The text for `engine`.
+    pub(crate) fn on(&'static self, engine: Engine) -> &'static str {
+        match engine {
+            Engine::Sqlite => self.sqlite.get_or_init(|| fill(self.template, engine)),
+            Engine::Postgres => self.postgres.get_or_init(|| fill(self.template, engine)),
+        }
+    }
+}
+
+fn fill(template: &str, engine: Engine) -> String {
+    let mut out = String::with_capacity(template.len() + 256);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        match after.split_once('}') {
+            Some((gap, after)) => {
+                out.push_str(&word(gap, engine));
+                rest = after;
+            }
+            None => rest = after,
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+fn word(gap: &str, engine: Engine) -> String {
+    let sqlite = engine == Engine::Sqlite;
+    if gap == "now" {
+        return if sqlite {
+            "$1".to_owned()
+        } else {
+            // In a sub-select, for it is then asked once, and an index can be used with it.
+            "(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1)".to_owned()
+        };
+    }
+    if gap == "greatest" {
+        return if sqlite { "max" } else { "greatest" }.to_owned();
+    }
+    if let Some(table) = gap.strip_prefix("lock ") {
+        return if sqlite {
+            String::new()
+        } else {
+            format!("FOR UPDATE OF {table} SKIP LOCKED")
+        };
+    }
+    if let Some(rows) = gap.strip_prefix("rows ") {
+        return rows_of(rows, sqlite);
+    }
+    let (first, second) = gap.split_once('|').unwrap_or((gap, gap));
+    if sqlite { first } else { second }.to_owned()
+}
+
+fn rows_of(spec: &str, sqlite: bool) -> String {
+    let (param, columns) = spec.split_once(':').unwrap_or((spec, ""));
+    let columns: Vec<String> = columns
+        .split(',')
+        .enumerate()
+        .map(|(n, column)| {
+            let (name, kind) = column.trim().split_once(' ').unwrap_or((column.trim(), ""));
+            match (kind, sqlite) {
+                ("json", true) => format!("value->{n} AS {name}"),
+                ("json", false) => format!("(value->{n})::text AS {name}"),
+                ("int", false) => format!("(value->>{n})::bigint AS {name}"),
+                _ => format!("value->>{n} AS {name}"),
+            }
+        })
+        .collect();
+    let from = if sqlite {
+        format!("json_each({param})")
+    } else {
+        format!("json_array_elements({param}::json)")
+    };
+    format!("(SELECT {} FROM {from})", columns.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gaps_are_filled_for_each_database() {
+        let template = "SELECT {now}, {a|b} FROM {rows $2: id int, p json} r {lock r}";
+        assert_eq!(
+            fill(template, Engine::Sqlite),
+            "SELECT $1, a FROM (SELECT value->>0 AS id, value->1 AS p FROM json_each($2)) r "
+        );
+        assert_eq!(
+            fill(template, Engine::Postgres),
+            "SELECT (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1), b FROM (SELECT \
+             (value->>0)::bigint AS id, (value->1)::text AS p FROM json_array_elements($2::json)) r FOR UPDATE OF r \
+             SKIP LOCKED"
+        );
+    }
+}
