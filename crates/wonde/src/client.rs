@@ -1,0 +1,372 @@
+//! The client: what is asked for at the root of the API, and the way to a school.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures::stream::{BoxStream, TryStreamExt as _};
+use reqwest::Method;
+use secrecy::SecretString;
+use serde::{Serialize, de::DeserializeOwned};
+use url::Url;
+
+use crate::{
+    AccessChange, AttendanceCode, Permission, School, SchoolClient, SchoolId, SchoolMeta,
+    Writeback, WritebackId,
+    error::{Error, Result},
+    origin::{Origin, parse_authority},
+    pages,
+    query::{ListQuery, Pairs},
+    records::writeback::WritebackRow,
+    transport::{Settings, Transport},
+};
+
+/// Where schools of the UK, and most others, are \[D\].
+pub const DEFAULT_BASE_URL: &str = "https://api.wonde.com/v1.0";
+
+/// Which schools to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SchoolList {
+    /// Those that have approved the application \[D\].
+    #[default]
+    Approved,
+    /// All that could be asked \[C\].
+    All,
+    /// Those asked that have not answered \[C\].
+    Pending,
+    /// Those that have been through Wonde's audit \[C\].
+    Audited,
+    /// Those whose MIS cannot be reached \[C\].
+    Offline,
+    /// Those that have withdrawn their approval \[C\].
+    Revoked,
+    /// Those that have said no \[C\].
+    Declined,
+}
+
+impl SchoolList {
+    fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Approved => &["schools"],
+            Self::All => &["schools", "all"],
+            Self::Pending => &["schools", "pending"],
+            Self::Audited => &["schools", "audited"],
+            Self::Offline => &["schools", "offline"],
+            Self::Revoked => &["schools", "revoked"],
+            Self::Declined => &["schools", "declined"],
+        }
+    }
+}
+
+/// Sets up a [`Client`].
+#[must_use = "a builder does nothing until it builds"]
+pub struct ClientBuilder {
+    token: SecretString,
+    base_url: String,
+    allowed_hosts: Vec<String>,
+    settings: Settings,
+}
+
+impl ClientBuilder {
+    /// Another base URL than [`DEFAULT_BASE_URL`], with its path: `http://127.0.0.1:8080/v1.0`.
+    pub fn base_url(mut self, url: impl Into<String>) -> Self {
+        self.base_url = url.into();
+        self
+    }
+
+    /// What uses this client, to be named after it in the user agent: `markback/0.1`.
+    pub fn user_agent_suffix(mut self, suffix: impl AsRef<str>) -> Self {
+        self.settings.user_agent = format!("{} {}", user_agent(), suffix.as_ref().trim())
+            .trim_end()
+            .to_owned();
+        self
+    }
+
+    /// The longest that one request may take with its answer; 30 seconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// The longest that a connection may take to come about; 10 seconds.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.connect_timeout = timeout;
+        self
+    }
+
+    /// How often a read that may be repeated is, before its error is handed on; 2. Writes are never repeated.
+    pub fn read_retries(mut self, times: usize) -> Self {
+        self.settings.read_retries = times;
+        self
+    }
+
+    /// The pause before a read is first repeated; half a second. It doubles each time, and chance makes it up to twice
+    /// as long.
+    pub fn read_retry_delay(mut self, delay: Duration) -> Self {
+        self.settings.read_retry_delay = delay;
+        self
+    }
+
+    /// Trusts a further host with the token, as `host` (any port) or `host:port`.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.allowed_hosts.push(host.into());
+        self
+    }
+
+    /// Makes the client. Nothing is sent.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config): a base URL, host, user agent or token that cannot be one, or a system
+    /// without CA certificates.
+    pub fn build(self) -> Result<Client> {
+        let origin = Origin::parse(&self.base_url)?;
+        if self
+            .allowed_hosts
+            .iter()
+            .any(|host| parse_authority(host).is_none())
+        {
+            return Err(Error::config(
+                "an allowed host is none; write `host` or `host:port`",
+            ));
+        }
+        let transport = Transport::new(&self.token, &self.settings, &origin)?;
+        Ok(Client {
+            inner: Arc::new(Inner {
+                transport,
+                origin,
+                allowed_hosts: self.allowed_hosts,
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientBuilder")
+            .field("allowed_hosts", &self.allowed_hosts)
+            .finish_non_exhaustive()
+    }
+}
+
+fn user_agent() -> &'static str {
+    concat!("markback-wonde/", env!("CARGO_PKG_VERSION"))
+}
+
+/// A client for one token. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    transport: Transport,
+    origin: Origin,
+    allowed_hosts: Vec<String>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("origin", &self.inner.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// Begins to set up a client that shows this token.
+    pub fn builder(token: SecretString) -> ClientBuilder {
+        ClientBuilder {
+            token,
+            base_url: DEFAULT_BASE_URL.to_owned(),
+            allowed_hosts: Vec::new(),
+            settings: Settings {
+                user_agent: user_agent().to_owned(),
+                timeout: Duration::from_secs(30),
+                connect_timeout: Duration::from_secs(10),
+                read_retries: 2,
+                read_retry_delay: Duration::from_millis(500),
+            },
+        }
+    }
+
+    /// Lists schools.
+    pub fn schools(&self, list: SchoolList) -> BoxStream<'static, Result<School>> {
+        self.root().rows(list.path(), &ListQuery::default().pairs())
+    }
+
+    /// One school, with its region.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn school(&self, id: &SchoolId) -> Result<School> {
+        self.root().one(&["schools", id.as_str()], &[]).await
+    }
+
+    /// How a school and its MIS stand \[T\].
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn meta(&self, id: &SchoolId) -> Result<SchoolMeta> {
+        self.root()
+            .one(&["meta", "schools", id.as_str()], &[])
+            .await
+    }
+
+    /// What a school allows \[T\].
+    ///
+    /// # Errors
+    /// Those of the requests.
+    pub async fn permissions(&self, id: &SchoolId) -> Result<Vec<Permission>> {
+        self.root()
+            .rows(&["meta", "schools", id.as_str(), "permissions"], &[])
+            .try_collect()
+            .await
+    }
+
+    /// Asks a school for access \[C\].
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn request_access(&self, id: &SchoolId) -> Result<AccessChange> {
+        let nothing = serde_json::Map::new();
+        self.root()
+            .write(
+                Method::POST,
+                &["schools", id.as_str(), "request-access"],
+                Some(&nothing),
+            )
+            .await
+    }
+
+    /// Gives access to a school back, or takes back the wish for it \[C\].
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn revoke_access(&self, id: &SchoolId) -> Result<AccessChange> {
+        self.root()
+            .write(
+                Method::DELETE,
+                &["schools", id.as_str(), "revoke-access"],
+                None::<&()>,
+            )
+            .await
+    }
+
+    /// Lists the attendance codes that Wonde knows \[T\]. A write needs the school's own:
+    /// [`SchoolClient::attendance_codes`].
+    pub fn attendance_codes(&self) -> BoxStream<'static, Result<AttendanceCode>> {
+        self.root()
+            .rows(&["attendance-codes"], &ListQuery::default().pairs())
+    }
+
+    /// How far a register that was handed in has come \[C\], asked at the base URL. At a school of another region ask
+    /// [`SchoolClient::writeback`].
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {
+        self.root().writeback(id).await
+    }
+
+    /// The way to a school at the host that its region names. At any other it would look empty \[D\].
+    ///
+    /// # Errors
+    /// [`ForeignHost`](crate::ErrorKind::ForeignHost) where that host is neither one of Wonde's, nor the base URL's, nor an
+    /// [allowed](ClientBuilder::allow_host) one; [`Config`](crate::ErrorKind::Config) where the school names none.
+    pub fn at(&self, school: &School) -> Result<SchoolClient> {
+        let region = school.region.as_ref();
+        let domain = region
+            .and_then(|region| region.domain.as_deref().or(region.school_url.as_deref()))
+            .ok_or_else(|| {
+                Error::config(format!(
+                    "school {} names no region, and at the wrong one it would look empty; read it with `school`, or use \
+                     `at_base` if the base URL is known to be right",
+                    school.id
+                ))
+            })?;
+        let origin = self
+            .inner
+            .origin
+            .region(domain, &self.inner.allowed_hosts)?;
+        Ok(SchoolClient::new(
+            self.clone(),
+            self.root_at(origin),
+            school.id.clone(),
+        ))
+    }
+
+    /// The way to a school at the base URL, for whoever knows that its data is there.
+    pub fn at_base(&self, id: &SchoolId) -> SchoolClient {
+        SchoolClient::new(self.clone(), self.root(), id.clone())
+    }
+
+    fn root(&self) -> Root {
+        self.root_at(self.inner.origin.clone())
+    }
+
+    fn root_at(&self, origin: Origin) -> Root {
+        Root {
+            transport: self.inner.transport.clone(),
+            origin,
+        }
+    }
+}
+
+/// The API at one host.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    transport: Transport,
+    origin: Origin,
+}
+
+impl Root {
+    fn url(&self, path: &[&str], query: &[(String, String)]) -> Result<Url> {
+        let mut url = self.origin.endpoint(path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Ok(url)
+    }
+
+    pub(crate) fn rows<T>(
+        &self,
+        path: &[&str],
+        query: &[(String, String)],
+    ) -> BoxStream<'static, Result<T>>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        pages::rows(
+            self.transport.clone(),
+            self.origin.clone(),
+            self.url(path, query),
+        )
+    }
+
+    pub(crate) async fn one<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(String, String)],
+    ) -> Result<T> {
+        self.transport
+            .get_one(&self.origin, &self.url(path, query)?)
+            .await
+    }
+
+    pub(crate) async fn write<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &[&str],
+        content: Option<&impl Serialize>,
+    ) -> Result<T> {
+        self.transport
+            .write(&self.origin, method, &self.url(path, &[])?, content)
+            .await
+    }
+
+    pub(crate) async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {
+        let row: WritebackRow = self
+            .one(&["writebacks", id.as_str()], &Pairs::new())
+            .await?;
+        Ok(row.into_writeback(id))
+    }
+}

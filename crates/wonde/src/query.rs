@@ -1,0 +1,178 @@
+//! What lists can be asked for.
+
+use chrono::{DateTime, Utc};
+
+/// Rows to a page when nothing else is said. Wonde's own is 50 \[D\]; 200 is generally taken \[T\].
+pub const PER_PAGE: u16 = 200;
+
+/// How a list is cut into pages. Either way the next page is where Wonde says it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Paging {
+    /// By number. Rows may shift between pages while the list is read.
+    #[default]
+    Pages,
+    /// By a cursor, for long lists \[T\].
+    Cursor,
+}
+
+macro_rules! queries {
+    ($($(#[$doc:meta])* $query:ident { $($(#[$field_doc:meta])* $field:ident => $name:literal),* $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct $query {
+            $($(#[$field_doc])* pub $field: Option<DateTime<Utc>>,)*
+            /// What to include, such as `education_details` or `contacts.contact_details`. One that is not known fails the
+            /// whole request with 400 `invalid_include`, and what is known differs by MIS \[T\].
+            pub include: Vec<String>,
+            /// Further filters by Wonde's names for them, such as `has_class` \[T\].
+            pub filters: Vec<(String, String)>,
+            /// Rows to a page; 0 leaves it to Wonde.
+            pub per_page: u16,
+            /// How the list is cut into pages.
+            pub paging: Paging,
+        }
+
+        impl Default for $query {
+            fn default() -> Self {
+                Self {
+                    $($field: None,)*
+                    include: Vec::new(),
+                    filters: Vec::new(),
+                    per_page: PER_PAGE,
+                    paging: Paging::default(),
+                }
+            }
+        }
+
+        impl $query {
+            /// Everything, without includes.
+            pub fn new() -> Self {
+                Self::default()
+            }
+
+            /// Includes these as well.
+            #[must_use]
+            pub fn include<I: Into<String>>(mut self, names: impl IntoIterator<Item = I>) -> Self {
+                self.include.extend(names.into_iter().map(Into::into));
+                self
+            }
+
+            /// Adds a filter by Wonde's name for it.
+            #[must_use]
+            pub fn filter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+                self.filters.push((name.into(), value.into()));
+                self
+            }
+
+            pub(crate) fn pairs(&self) -> Pairs {
+                let mut pairs = Vec::new();
+                if !self.include.is_empty() {
+                    pairs.push(("include".to_owned(), self.include.join(",")));
+                }
+                $(if let Some(time) = self.$field {
+                    pairs.push(($name.to_owned(), stamp(time)));
+                })*
+                pairs.extend(self.filters.iter().cloned());
+                if self.per_page > 0 {
+                    pairs.push(("per_page".to_owned(), self.per_page.to_string()));
+                }
+                if self.paging == Paging::Cursor {
+                    pairs.push(("cursor".to_owned(), "true".to_owned()));
+                }
+                pairs
+            }
+        }
+    )+};
+}
+
+/// A query's names and values, in order.
+pub(crate) type Pairs = Vec<(String, String)>;
+
+queries! {
+    /// Which people to list.
+    PeopleQuery {
+        /// Only those changed after this \[D\].
+        updated_after => "updated_after",
+        /// Only those changed before this \[D\].
+        updated_before => "updated_before",
+    }
+
+    /// Which groups, classes or periods to list.
+    ListQuery {
+        /// Only those changed after this \[D\].
+        updated_after => "updated_after",
+        /// Only those changed before this \[D\].
+        updated_before => "updated_before",
+    }
+
+    /// Which lessons to list. Wonde may answer with one academic week at a time \[T\]\[?\], and whether the bounds are inside
+    /// is not known \[?\]: look at each lesson's own time.
+    LessonQuery {
+        /// Only those that start after this \[T\].
+        start_after => "lessons_start_after",
+        /// Only those that start before this \[T\].
+        start_before => "lessons_start_before",
+    }
+
+    /// Which rows of registers to list. A filter by the register's own date is not known \[?\].
+    AttendanceQuery {
+        /// Only rows changed after this \[D\].
+        updated_after => "updated_after",
+        /// Only rows changed before this \[D\].
+        updated_before => "updated_before",
+    }
+}
+
+/// A time as Wonde takes it \[D\]. In UTC, for no zone is documented \[?\].
+pub(crate) fn stamp(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LessonQuery, Paging, PeopleQuery};
+
+    #[test]
+    fn a_query_says_all_that_was_asked() {
+        let query = PeopleQuery {
+            updated_after: Some("2026-11-23T08:00:00Z".parse().unwrap()),
+            per_page: 50,
+            paging: Paging::Cursor,
+            ..PeopleQuery::default()
+        };
+        let pairs = query
+            .include(["year", "contacts.contact_details"])
+            .filter("has_class", "true")
+            .pairs();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                ("include", "year,contacts.contact_details"),
+                ("updated_after", "2026-11-23 08:00:00"),
+                ("has_class", "true"),
+                ("per_page", "50"),
+                ("cursor", "true"),
+            ]
+        );
+    }
+
+    #[test]
+    fn nothing_asked_is_the_whole_list() {
+        assert_eq!(
+            LessonQuery::new().pairs(),
+            [("per_page".to_owned(), "200".to_owned())]
+        );
+        assert!(
+            LessonQuery {
+                per_page: 0,
+                ..LessonQuery::new()
+            }
+            .pairs()
+            .is_empty()
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! Attendance codes, and registers as they are read and written.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Included, debug_only, people::Employee, student::Student, timetable::Lesson};
+use crate::{
+    AttendanceCodeId, AttendanceId, EmployeeId, LessonId, StudentId,
+    wire::{day, instant, text, whole},
+};
+
+/// A code that a register may hold \[T\].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[non_exhaustive]
+pub struct AttendanceCode {
+    /// What a write takes. Each school has ids of its own.
+    pub id: AttendanceCodeId,
+    /// The letter or letters: `/`, `L`.
+    #[serde(default, deserialize_with = "text")]
+    pub code: Option<String>,
+    /// What it stands for, in the school's words.
+    #[serde(default, deserialize_with = "text")]
+    pub description: Option<String>,
+    /// What kind of code it is; the words are not known \[?\].
+    #[serde(default, rename = "type", deserialize_with = "text")]
+    pub kind: Option<String>,
+}
+
+/// Half a school day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Session {
+    /// The morning.
+    #[serde(rename = "AM", alias = "am")]
+    Am,
+    /// The afternoon.
+    #[serde(rename = "PM", alias = "pm")]
+    Pm,
+}
+
+impl Session {
+    /// `AM` or `PM`, as on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Am => "AM",
+            Self::Pm => "PM",
+        }
+    }
+}
+
+impl fmt::Display for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Neither `AM` nor `PM`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a session; write AM or PM")]
+pub struct NotASession;
+
+impl FromStr for Session {
+    type Err = NotASession;
+
+    fn from_str(word: &str) -> Result<Self, NotASession> {
+        match word.trim().to_ascii_uppercase().as_str() {
+            "AM" => Ok(Self::Am),
+            "PM" => Ok(Self::Pm),
+            _ => Err(NotASession),
+        }
+    }
+}
+
+/// The mark of one pupil in one session, as read \[T\]. Wonde's copy may be an hour or two behind the MIS \[T\].
+#[derive(Clone, PartialEq, Deserialize)]
+#[serde(from = "SessionRow")]
+#[non_exhaustive]
+pub struct SessionAttendance {
+    /// The row's id.
+    pub id: Option<AttendanceId>,
+    /// The school day, as written down, in no zone.
+    pub date: Option<NaiveDate>,
+    /// The session, where `session_word` is one that is known.
+    pub session: Option<Session>,
+    /// The session in Wonde's word, whatever it is.
+    pub session_word: Option<String>,
+    /// What was noted with the mark.
+    pub comment: Option<String>,
+    /// Whole minutes late \[?\].
+    pub minutes_late: Option<u32>,
+    /// Whose mark it is.
+    pub student: Included<Student>,
+    /// Who made it.
+    pub employee: Included<Employee>,
+    /// The mark itself.
+    pub attendance_code: Included<AttendanceCode>,
+    /// When Wonde first had the row.
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+/// The row as it comes, before its session's word is looked at.
+#[derive(Deserialize)]
+struct SessionRow {
+    #[serde(default)]
+    id: Option<AttendanceId>,
+    #[serde(default, deserialize_with = "day")]
+    date: Option<NaiveDate>,
+    #[serde(default, deserialize_with = "text")]
+    session: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    comment: Option<String>,
+    #[serde(default, deserialize_with = "whole")]
+    minutes_late: Option<u32>,
+    #[serde(default)]
+    student: Included<Student>,
+    #[serde(default)]
+    employee: Included<Employee>,
+    #[serde(default)]
+    attendance_code: Included<AttendanceCode>,
+    #[serde(default, deserialize_with = "instant")]
+    created_at: Option<DateTime<Utc>>,
+    #[serde(default, deserialize_with = "instant")]
+    updated_at: Option<DateTime<Utc>>,
+}
+
+impl From<SessionRow> for SessionAttendance {
+    fn from(row: SessionRow) -> Self {
+        Self {
+            id: row.id,
+            date: row.date,
+            session: row.session.as_deref().and_then(|word| word.parse().ok()),
+            session_word: row.session,
+            comment: row.comment,
+            minutes_late: row.minutes_late,
+            student: row.student,
+            employee: row.employee,
+            attendance_code: row.attendance_code,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        }
+    }
+}
+
+/// The mark of one pupil in one lesson, as read. That it has a comment is documented \[D\]; the rest is by analogy with
+/// sessions \[?\].
+#[derive(Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct LessonAttendance {
+    /// The row's id.
+    #[serde(default)]
+    pub id: Option<AttendanceId>,
+    /// The day, where it is given.
+    #[serde(default, deserialize_with = "day")]
+    pub date: Option<NaiveDate>,
+    /// What was noted with the mark.
+    #[serde(default, deserialize_with = "text")]
+    pub comment: Option<String>,
+    /// Whole minutes late.
+    #[serde(default, deserialize_with = "whole")]
+    pub minutes_late: Option<u32>,
+    /// In which lesson.
+    #[serde(default)]
+    pub lesson: Included<Lesson>,
+    /// Whose mark it is.
+    #[serde(default)]
+    pub student: Included<Student>,
+    /// Who made it.
+    #[serde(default)]
+    pub employee: Included<Employee>,
+    /// The mark itself.
+    #[serde(default)]
+    pub attendance_code: Included<AttendanceCode>,
+    /// When Wonde first had the row.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
+macro_rules! mark_ids {
+    ($($row:ident),+) => {$(
+        impl $row {
+            /// The id of the pupil whose mark it is.
+            pub fn student_id(&self) -> Option<StudentId> {
+                self.student.id().cloned()
+            }
+
+            /// The id of the mark's code.
+            pub fn attendance_code_id(&self) -> Option<AttendanceCodeId> {
+                self.attendance_code.id().cloned()
+            }
+
+            /// The id of who made the mark.
+            pub fn employee_id(&self) -> Option<EmployeeId> {
+                self.employee.id().cloned()
+            }
+        }
+    )+};
+}
+mark_ids!(SessionAttendance, LessonAttendance);
+
+impl LessonAttendance {
+    /// The id of the lesson.
+    pub fn lesson_id(&self) -> Option<LessonId> {
+        self.lesson.id().cloned()
+    }
+}
+
+/// A mark to be written for a session: a line of `POST /schools/{id}/attendance/session` \[C\].
+///
+/// What is `None` is left out of the request.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct SessionMark {
+    /// Whose mark.
+    pub student_id: StudentId,
+    /// The school day.
+    pub date: NaiveDate,
+    /// The session.
+    pub session: Session,
+    /// The code, by this school's id for it.
+    pub attendance_code_id: AttendanceCodeId,
+    /// A note with the mark. Not every MIS keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whole minutes late. Not every MIS keeps them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes_late: Option<u32>,
+    /// On whose behalf.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub employee_id: Option<EmployeeId>,
+}
+
+/// A mark to be written for a lesson: a line of `POST /schools/{id}/attendance/lesson` \[C\].
+///
+/// What is `None` is left out of the request.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct LessonMark {
+    /// In which lesson.
+    pub lesson_id: LessonId,
+    /// Whose mark.
+    pub student_id: StudentId,
+    /// The code, by this school's id for it.
+    pub attendance_code_id: AttendanceCodeId,
+    /// A note with the mark \[T\].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whole minutes late \[T\].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minutes_late: Option<u32>,
+}
+
+debug_only! {
+    SessionAttendance { id, date, session, minutes_late, student, attendance_code }
+    LessonAttendance { id, date, lesson, minutes_late, student, attendance_code }
+    SessionMark { student_id, date, session, attendance_code_id, minutes_late, employee_id }
+    LessonMark { lesson_id, student_id, attendance_code_id, minutes_late }
+}

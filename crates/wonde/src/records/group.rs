@@ -1,0 +1,168 @@
+//! Groups and classes.
+
+use std::{convert::Infallible, fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer};
+
+use super::{people::Employee, student::Student};
+use crate::{
+    ClassId, GroupId,
+    wire::{many, text},
+};
+
+/// A group of people: a year, a house, a campus \[D\].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Group {
+    /// The group's id.
+    pub id: GroupId,
+    /// The MIS's own key.
+    #[serde(default, deserialize_with = "text")]
+    pub mis_id: Option<String>,
+    /// Its name.
+    #[serde(default, deserialize_with = "text")]
+    pub name: Option<String>,
+    /// Its short name.
+    #[serde(default, deserialize_with = "text")]
+    pub code: Option<String>,
+    /// What it is for; `type` on the wire.
+    #[serde(default, rename = "type", deserialize_with = "kind")]
+    pub kind: Option<GroupType>,
+    /// What it is about, in the school's words.
+    #[serde(default, deserialize_with = "text")]
+    pub description: Option<String>,
+    /// `include=students`.
+    #[serde(default, deserialize_with = "many")]
+    pub students: Option<Vec<Student>>,
+    /// `include=employees`.
+    #[serde(default, deserialize_with = "many")]
+    pub employees: Option<Vec<Employee>>,
+}
+
+/// What a group is for \[D\]. Words that are not listed are kept as they came.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GroupType {
+    /// `REGISTRATION`: registered together.
+    Registration,
+    /// `YEAR`.
+    Year,
+    /// `HOUSE`.
+    House,
+    /// `BOARDING`.
+    Boarding,
+    /// `COURSE`.
+    Course,
+    /// `CAMPUS`.
+    Campus,
+    /// `USER`: made by somebody at the school.
+    User,
+    /// `MISC`.
+    Misc,
+    /// Another word.
+    Other(String),
+}
+
+impl GroupType {
+    /// The word on the wire.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Registration => "REGISTRATION",
+            Self::Year => "YEAR",
+            Self::House => "HOUSE",
+            Self::Boarding => "BOARDING",
+            Self::Course => "COURSE",
+            Self::Campus => "CAMPUS",
+            Self::User => "USER",
+            Self::Misc => "MISC",
+            Self::Other(word) => word,
+        }
+    }
+}
+
+impl fmt::Display for GroupType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for GroupType {
+    type Err = Infallible;
+
+    fn from_str(word: &str) -> Result<Self, Infallible> {
+        Ok(match word.trim().to_ascii_uppercase().as_str() {
+            "REGISTRATION" => Self::Registration,
+            "YEAR" => Self::Year,
+            "HOUSE" => Self::House,
+            "BOARDING" => Self::Boarding,
+            "COURSE" => Self::Course,
+            "CAMPUS" => Self::Campus,
+            "USER" => Self::User,
+            "MISC" => Self::Misc,
+            _ => Self::Other(word.to_owned()),
+        })
+    }
+}
+
+fn kind<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<GroupType>, D::Error> {
+    Ok(text(deserializer)?.map(|word| {
+        word.parse()
+            .unwrap_or_else(|never: Infallible| match never {})
+    }))
+}
+
+/// A class: pupils who are taught together \[D\].
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Class {
+    /// The class's id.
+    pub id: ClassId,
+    /// The MIS's own key.
+    #[serde(default, deserialize_with = "text")]
+    pub mis_id: Option<String>,
+    /// Its name.
+    #[serde(default, deserialize_with = "text")]
+    pub name: Option<String>,
+    /// Its short name.
+    #[serde(default, deserialize_with = "text")]
+    pub code: Option<String>,
+    /// What it is about, in the school's words.
+    #[serde(default, deserialize_with = "text")]
+    pub description: Option<String>,
+    /// `include=students`.
+    #[serde(default, deserialize_with = "many")]
+    pub students: Option<Vec<Student>>,
+    /// `include=employees`: who teaches it.
+    #[serde(default, deserialize_with = "many")]
+    pub employees: Option<Vec<Employee>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Group, GroupType};
+
+    #[test]
+    fn every_word_goes_in_and_comes_out() {
+        for word in [
+            "REGISTRATION",
+            "YEAR",
+            "HOUSE",
+            "BOARDING",
+            "COURSE",
+            "CAMPUS",
+            "USER",
+            "MISC",
+            "Chess club",
+        ] {
+            let kind: GroupType = word.parse().unwrap();
+            assert_eq!(kind.to_string(), word);
+            assert_eq!(matches!(kind, GroupType::Other(_)), word == "Chess club");
+        }
+    }
+
+    #[test]
+    fn letter_case_is_forgiven() {
+        let group: Group = serde_json::from_str(r#"{"id": "A1", "type": "Year"}"#).unwrap();
+        assert_eq!(group.kind, Some(GroupType::Year));
+    }
+}

@@ -1,0 +1,118 @@
+//! What Wonde's answers hold. Unless said otherwise a property that is `None` is empty **or** not allowed to this token:
+//! Wonde writes `null` for both \[D\].
+//!
+//! `Debug` of a person shows the id and nothing else.
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+
+use crate::wire::relation::One;
+
+pub(crate) mod attendance;
+pub(crate) mod counts;
+pub(crate) mod group;
+pub(crate) mod people;
+pub(crate) mod school;
+pub(crate) mod student;
+pub(crate) mod timetable;
+pub(crate) mod writeback;
+
+/// Writes a `Debug` that shows the named fields and says that there are more.
+macro_rules! debug_only {
+    ($($record:ident { $($field:ident),* })+) => {$(
+        impl std::fmt::Debug for $record {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($record))$(.field(stringify!($field), &self.$field))*.finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+pub(crate) use debug_only;
+
+/// A record that others can point at by its id.
+pub trait Record: DeserializeOwned {
+    /// The type of its id.
+    type Id: From<String>;
+
+    /// Its id.
+    fn id(&self) -> &Self::Id;
+}
+
+macro_rules! records {
+    ($($record:ty => $id:ident),+ $(,)?) => {$(
+        impl Record for $record {
+            type Id = crate::$id;
+
+            fn id(&self) -> &Self::Id {
+                &self.id
+            }
+        }
+    )+};
+}
+
+records! {
+    school::School => SchoolId,
+    student::Student => StudentId,
+    people::Employee => EmployeeId,
+    people::Contact => ContactId,
+    group::Group => GroupId,
+    group::Class => ClassId,
+    timetable::Period => PeriodId,
+    timetable::Room => RoomId,
+    timetable::Lesson => LessonId,
+    attendance::AttendanceCode => AttendanceCodeId,
+}
+
+/// Another record that a record points at: an id unless it was asked for with `include` \[T\].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Included<T: Record> {
+    /// None, or not allowed.
+    #[default]
+    Absent,
+    /// The id alone.
+    Id(T::Id),
+    /// The record itself.
+    Full(Box<T>),
+}
+
+impl<T: Record> Included<T> {
+    /// The id, where there is one in either form.
+    pub fn id(&self) -> Option<&T::Id> {
+        match self {
+            Self::Absent => None,
+            Self::Id(id) => Some(id),
+            Self::Full(record) => Some(record.id()),
+        }
+    }
+
+    /// The record itself, where it was included.
+    pub fn get(&self) -> Option<&T> {
+        match self {
+            Self::Full(record) => Some(record),
+            Self::Absent | Self::Id(_) => None,
+        }
+    }
+
+    /// The record itself, where it was included.
+    pub fn into_full(self) -> Option<T> {
+        match self {
+            Self::Full(record) => Some(*record),
+            Self::Absent | Self::Id(_) => None,
+        }
+    }
+
+    /// Whether there is neither an id nor a record.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Absent)
+    }
+}
+
+impl<'de, T: Record> Deserialize<'de> for Included<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Boxed at once: records point at records, and the reading of one must not need room for all of them.
+        Ok(match One::<Box<T>>::deserialize(deserializer)? {
+            One::Absent => Self::Absent,
+            One::Id(id) => Self::Id(id.into()),
+            One::Full(record) => Self::Full(record),
+        })
+    }
+}

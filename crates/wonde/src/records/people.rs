@@ -1,0 +1,225 @@
+//! Staff and pupils' contacts.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Deserialize;
+
+use super::{
+    debug_only,
+    group::{Class, Group},
+    student::Student,
+};
+use crate::{
+    ContactId, EmployeeId,
+    wire::{day, detail, flag, instant, many, text, whole},
+};
+
+/// A member of staff \[T\]. The lower half comes only when asked for with `include`.
+#[derive(Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Employee {
+    /// The member of staff's id.
+    pub id: EmployeeId,
+    /// Stays with the person.
+    #[serde(default, deserialize_with = "text")]
+    pub upi: Option<String>,
+    /// The MIS's own key.
+    #[serde(default, deserialize_with = "text")]
+    pub mis_id: Option<String>,
+    /// Form of address.
+    #[serde(default, deserialize_with = "text")]
+    pub title: Option<String>,
+    /// First letters of the names.
+    #[serde(default, deserialize_with = "text")]
+    pub initials: Option<String>,
+    /// The surname in use.
+    #[serde(default, deserialize_with = "text")]
+    pub surname: Option<String>,
+    /// The forename in use.
+    #[serde(default, deserialize_with = "text")]
+    pub forename: Option<String>,
+    /// Further names.
+    #[serde(default, deserialize_with = "text")]
+    pub middle_names: Option<String>,
+    /// The surname by law.
+    #[serde(default, deserialize_with = "text")]
+    pub legal_surname: Option<String>,
+    /// The forename by law.
+    #[serde(default, deserialize_with = "text")]
+    pub legal_forename: Option<String>,
+    /// In the MIS's word.
+    #[serde(default, deserialize_with = "text")]
+    pub gender: Option<String>,
+    /// As written down, in no zone.
+    #[serde(default, deserialize_with = "day")]
+    pub date_of_birth: Option<NaiveDate>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+
+    /// `include=employment_details`.
+    #[serde(default, deserialize_with = "detail")]
+    pub employment_details: Option<EmploymentDetails>,
+    /// `include=contact_details`.
+    #[serde(default, deserialize_with = "detail")]
+    pub contact_details: Option<ContactDetails>,
+    /// `include=groups`.
+    #[serde(default, deserialize_with = "many")]
+    pub groups: Option<Vec<Group>>,
+    /// `include=classes`.
+    #[serde(default, deserialize_with = "many")]
+    pub classes: Option<Vec<Class>>,
+}
+
+/// A member of staff's employment, `employment_details` \[T\].
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct EmploymentDetails {
+    /// Employed now.
+    #[serde(default, deserialize_with = "flag")]
+    pub current: Option<bool>,
+    /// Teaches.
+    #[serde(default, deserialize_with = "flag")]
+    pub teaching_staff: Option<bool>,
+    /// First day of employment.
+    #[serde(default, deserialize_with = "day")]
+    pub employment_start_date: Option<NaiveDate>,
+    /// Last day of employment.
+    #[serde(default, deserialize_with = "day")]
+    pub employment_end_date: Option<NaiveDate>,
+}
+
+/// A person a school may turn to about a pupil, such as a parent \[T\].
+#[derive(Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Contact {
+    /// The contact's id.
+    pub id: ContactId,
+    /// Stays with the person.
+    #[serde(default, deserialize_with = "text")]
+    pub upi: Option<String>,
+    /// The MIS's own key.
+    #[serde(default, deserialize_with = "text")]
+    pub mis_id: Option<String>,
+    /// Form of address.
+    #[serde(default, deserialize_with = "text")]
+    pub title: Option<String>,
+    /// First letters of the names.
+    #[serde(default, deserialize_with = "text")]
+    pub initials: Option<String>,
+    /// The surname.
+    #[serde(default, deserialize_with = "text")]
+    pub surname: Option<String>,
+    /// The forename.
+    #[serde(default, deserialize_with = "text")]
+    pub forename: Option<String>,
+    /// Further names.
+    #[serde(default, deserialize_with = "text")]
+    pub middle_names: Option<String>,
+    /// In the MIS's word.
+    #[serde(default, deserialize_with = "text")]
+    pub gender: Option<String>,
+    /// As written down, in no zone.
+    #[serde(default, deserialize_with = "day")]
+    pub date_of_birth: Option<NaiveDate>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+
+    /// What the person is to the pupil; only on a pupil's `contacts`.
+    #[serde(default, deserialize_with = "detail")]
+    pub relationship: Option<Relationship>,
+    /// `include=contact_details`, or `contacts.contact_details` on pupils.
+    #[serde(default, deserialize_with = "detail")]
+    pub contact_details: Option<ContactDetails>,
+    /// `include=students`: the pupils the person stands by \[?\].
+    #[serde(default, deserialize_with = "many")]
+    pub students: Option<Vec<Student>>,
+}
+
+/// What a contact is to a pupil \[?\].
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Relationship {
+    /// The relationship in the MIS's word: `Mother`.
+    #[serde(default, deserialize_with = "text")]
+    pub relationship: Option<String>,
+    /// Has parental responsibility by law.
+    #[serde(default, deserialize_with = "flag")]
+    pub parental_responsibility: Option<bool>,
+    /// Whom to turn to first: 1 before 2.
+    #[serde(default, deserialize_with = "whole")]
+    pub priority: Option<u32>,
+    /// Lives with the pupil.
+    #[serde(default, deserialize_with = "flag")]
+    pub lives_with_pupil: Option<bool>,
+}
+
+/// How to reach a person, `contact_details` \[T\]. Postal addresses are not read.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct ContactDetails {
+    /// Telephone numbers.
+    #[serde(default, deserialize_with = "detail")]
+    pub phones: Option<Phones>,
+    /// Email addresses.
+    #[serde(default, deserialize_with = "detail")]
+    pub emails: Option<Emails>,
+    /// How letters open.
+    #[serde(default, deserialize_with = "text")]
+    pub salutation: Option<String>,
+}
+
+/// Telephone numbers as the MIS has them, in no fixed form \[T\].
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Phones {
+    /// One that is not further described.
+    #[serde(default, deserialize_with = "text")]
+    pub phone: Option<String>,
+    /// The first to try.
+    #[serde(default, deserialize_with = "text")]
+    pub primary: Option<String>,
+    /// At home.
+    #[serde(default, deserialize_with = "text")]
+    pub home: Option<String>,
+    /// At work.
+    #[serde(default, deserialize_with = "text")]
+    pub work: Option<String>,
+    /// On the move.
+    #[serde(default, deserialize_with = "text")]
+    pub mobile: Option<String>,
+}
+
+/// Email addresses as the MIS has them \[T\].
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Emails {
+    /// One that is not further described.
+    #[serde(default, deserialize_with = "text")]
+    pub email: Option<String>,
+    /// The first to try.
+    #[serde(default, deserialize_with = "text")]
+    pub primary: Option<String>,
+    /// At home.
+    #[serde(default, deserialize_with = "text")]
+    pub home: Option<String>,
+    /// At work.
+    #[serde(default, deserialize_with = "text")]
+    pub work: Option<String>,
+}
+
+debug_only! {
+    Employee { id }
+    EmploymentDetails {}
+    Contact { id }
+    Relationship {}
+    ContactDetails {}
+    Phones {}
+    Emails {}
+}

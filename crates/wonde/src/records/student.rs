@@ -1,0 +1,152 @@
+//! Pupils.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Deserialize;
+
+use super::{
+    Included, debug_only,
+    group::{Class, Group},
+    people::{Contact, ContactDetails},
+};
+use crate::{
+    ClassId, StudentId,
+    wire::{day, detail, instant, many, text},
+};
+
+/// A pupil \[T\]. The lower half comes only when asked for with `include`.
+#[derive(Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct Student {
+    /// The pupil's id. It changes when the pupil enrols again \[T\].
+    pub id: StudentId,
+    /// Stays with the pupil through enrolments \[T\].
+    #[serde(default, deserialize_with = "text")]
+    pub upi: Option<String>,
+    /// The MIS's own key.
+    #[serde(default, deserialize_with = "text")]
+    pub mis_id: Option<String>,
+    /// First letters of the names.
+    #[serde(default, deserialize_with = "text")]
+    pub initials: Option<String>,
+    /// The surname in use.
+    #[serde(default, deserialize_with = "text")]
+    pub surname: Option<String>,
+    /// The forename in use.
+    #[serde(default, deserialize_with = "text")]
+    pub forename: Option<String>,
+    /// Further names.
+    #[serde(default, deserialize_with = "text")]
+    pub middle_names: Option<String>,
+    /// The surname by law.
+    #[serde(default, deserialize_with = "text")]
+    pub legal_surname: Option<String>,
+    /// The forename by law.
+    #[serde(default, deserialize_with = "text")]
+    pub legal_forename: Option<String>,
+    /// In the MIS's word.
+    #[serde(default, deserialize_with = "text")]
+    pub gender: Option<String>,
+    /// As written down, in no zone.
+    #[serde(default, deserialize_with = "day")]
+    pub date_of_birth: Option<NaiveDate>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+
+    /// `include=education_details`.
+    #[serde(default, deserialize_with = "detail")]
+    pub education_details: Option<EducationDetails>,
+    /// `include=extended_details`.
+    #[serde(default, deserialize_with = "detail")]
+    pub extended_details: Option<ExtendedDetails>,
+    /// `include=contact_details`.
+    #[serde(default, deserialize_with = "detail")]
+    pub contact_details: Option<ContactDetails>,
+    /// `include=contacts`; each then says its [`relationship`](Contact::relationship) to this pupil.
+    #[serde(default, deserialize_with = "many")]
+    pub contacts: Option<Vec<Contact>>,
+    /// `include=year`: the year group.
+    #[serde(default)]
+    pub year: Included<Group>,
+    /// `include=registration`: the registration group.
+    #[serde(default)]
+    pub registration: Included<Group>,
+    /// `include=house`.
+    #[serde(default)]
+    pub house: Included<Group>,
+    /// `include=boarding`.
+    #[serde(default)]
+    pub boarding: Included<Group>,
+    /// `include=campus`.
+    #[serde(default)]
+    pub campus: Included<Group>,
+    /// `include=groups`.
+    #[serde(default, deserialize_with = "many")]
+    pub groups: Option<Vec<Group>>,
+    /// `include=classes`.
+    #[serde(default, deserialize_with = "many")]
+    pub classes: Option<Vec<Class>>,
+}
+
+impl Student {
+    /// The ids of the pupil's classes; none unless `classes` was included.
+    pub fn class_ids(&self) -> impl Iterator<Item = &ClassId> {
+        self.classes.iter().flatten().map(|class| &class.id)
+    }
+}
+
+/// A pupil's schooling, `education_details` \[T\].
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct EducationDetails {
+    /// England's unique pupil number.
+    #[serde(default, deserialize_with = "text")]
+    pub upn: Option<String>,
+    /// An earlier one.
+    #[serde(default, deserialize_with = "text")]
+    pub former_upn: Option<String>,
+    /// The unique learner number.
+    #[serde(default, deserialize_with = "text")]
+    pub learner_number: Option<String>,
+    /// The school's number for the pupil.
+    #[serde(default, deserialize_with = "text")]
+    pub admission_number: Option<String>,
+    /// First day at the school.
+    #[serde(default, deserialize_with = "day")]
+    pub admission_date: Option<NaiveDate>,
+    /// Last day at the school.
+    #[serde(default, deserialize_with = "day")]
+    pub leaving_date: Option<NaiveDate>,
+    /// The year of England's curriculum the pupil follows; a word, for there are `R` and `N1`.
+    #[serde(default, deserialize_with = "text")]
+    pub current_nc_year: Option<String>,
+}
+
+/// What else an MIS keeps of a pupil, `extended_details`. Which properties there are differs by MIS, and much of it is of
+/// the most protected kind: ask for it only with a reason.
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(transparent)]
+pub struct ExtendedDetails(BTreeMap<String, serde_json::Value>);
+
+impl ExtendedDetails {
+    /// One property by Wonde's name for it, where it is there and not null.
+    pub fn get(&self, name: &str) -> Option<&serde_json::Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The names of the properties that came, with or without a value.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+}
+
+debug_only! {
+    Student { id }
+    EducationDetails {}
+    ExtendedDetails {}
+}

@@ -1,0 +1,242 @@
+//! From a refusing answer to an error: what it means, and how to go on.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+
+use crate::{
+    ErrorKind, Recovery,
+    error::{Effect, Error},
+    wire::text,
+};
+
+/// The longest wait that is believed. More is a mistake, and would hold up a school for good.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The most of Wonde's words that is kept.
+const SAID_MAX: usize = 1_000;
+
+/// What an error's body says, where it says it as Wonde does \[T\].
+#[derive(Default, Deserialize)]
+struct Words {
+    #[serde(default, deserialize_with = "text")]
+    error: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    error_description: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    message: Option<String>,
+}
+
+/// The error for an answer without success.
+pub(crate) fn refusal(
+    status: u16,
+    headers: &HeaderMap,
+    body: &[u8],
+    effect: Effect,
+    token: &str,
+) -> Error {
+    let words: Words = serde_json::from_slice(body).unwrap_or_default();
+    let kind = kind(status);
+    let recovery = recovery(status, effect, wait(headers));
+    let code = match (kind, words.error.as_deref()) {
+        // A refusal of what was sent may repeat it, and nothing says that it does so elsewhere only.
+        (ErrorKind::Validation, _) | (_, None) => String::new(),
+        (_, Some(word)) if is_code(word) && !word.contains(token) => format!(", {word}"),
+        (_, Some(_)) => String::new(),
+    };
+    let advice = if recovery == Recovery::Unknown {
+        "it may have taken hold: look before sending it again"
+    } else {
+        advice(kind)
+    };
+    Error::new(
+        kind,
+        recovery,
+        format!("{} ({status}{code}); {advice}", what(kind)),
+    )
+    .saying(said(&words, token))
+}
+
+fn kind(status: u16) -> ErrorKind {
+    match status {
+        300..=399 => ErrorKind::Redirected,
+        401 => ErrorKind::Unauthorized,
+        403 => ErrorKind::Forbidden,
+        404 | 410 => ErrorKind::NotFound,
+        408 => ErrorKind::Timeout,
+        422 => ErrorKind::Validation,
+        429 => ErrorKind::RateLimited,
+        400..=499 => ErrorKind::BadRequest,
+        _ => ErrorKind::Server,
+    }
+}
+
+fn recovery(status: u16, effect: Effect, wait: Option<Duration>) -> Recovery {
+    let later = wait.map_or(Recovery::Retry, Recovery::RetryAfter);
+    match (status, effect) {
+        (429 | 503, _) | (408 | 500..=599, Effect::Read) => later,
+        (408 | 500.., Effect::Write) => Recovery::Unknown,
+        _ => Recovery::Never,
+    }
+}
+
+fn what(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Unauthorized => "Wonde does not know the token",
+        ErrorKind::Forbidden => "the token may not do this here",
+        ErrorKind::NotFound => "Wonde has no such thing here",
+        ErrorKind::Validation => "Wonde finds what was sent not valid",
+        ErrorKind::RateLimited => "too many requests",
+        ErrorKind::Timeout => "Wonde waited too long for the request",
+        ErrorKind::Redirected => "Wonde points elsewhere, and that is not followed",
+        ErrorKind::Server => "Wonde failed",
+        _ => "Wonde does not take such a request",
+    }
+}
+
+fn advice(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::Unauthorized => "check that it is whole and was not revoked",
+        ErrorKind::Forbidden => "ask the school to approve the access and to grant the permission",
+        ErrorKind::NotFound => "check the id, and that the school's own region was asked",
+        ErrorKind::Validation => {
+            "check codes and ids, or send fewer marks to find the one at fault"
+        }
+        ErrorKind::RateLimited | ErrorKind::Server | ErrorKind::Timeout => "try again later",
+        ErrorKind::Redirected => "check the base URL and the school's region",
+        _ => "check what was asked for: what can be included differs by MIS",
+    }
+}
+
+/// Whether a text is a machine's word such as `invalid_include`, in which no name or comment can hide.
+fn is_code(word: &str) -> bool {
+    word.len() <= 64
+        && word.contains('_')
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+fn said(words: &Words, token: &str) -> Option<String> {
+    let parts: Vec<&str> = [&words.error, &words.error_description, &words.message]
+        .into_iter()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    let all = parts.join(": ").replace(token, "[token]");
+    Some(all.chars().take(SAID_MAX).collect()).filter(|said: &String| !said.is_empty())
+}
+
+/// How long to wait: `Retry-After` in seconds, or as a date against the answer's own clock, for ours may be wrong.
+fn wait(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Some(Duration::from_secs(seconds).min(LONGEST_WAIT));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    let now = headers
+        .get(DATE)
+        .and_then(|date| date.to_str().ok())
+        .and_then(|date| httpdate::parse_http_date(date).ok())
+        .unwrap_or_else(SystemTime::now);
+    Some(
+        until
+            .duration_since(now)
+            .unwrap_or_default()
+            .min(LONGEST_WAIT),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::header::{HeaderMap, HeaderValue};
+    use rstest::rstest;
+
+    use super::{is_code, recovery, refusal, wait};
+    use crate::{ErrorKind, Recovery, error::Effect};
+
+    #[rstest]
+    #[case("0", Some(0))]
+    #[case("30", Some(30))]
+    #[case(" 30 ", Some(30))]
+    #[case("18446744073709551615", Some(86_400))]
+    #[case("Mon, 23 Nov 2026 09:01:30 GMT", Some(90))]
+    #[case("Mon, 23 Nov 2026 08:00:00 GMT", Some(0))]
+    #[case("Mon, 23 Nov 2099 09:00:00 GMT", Some(86_400))]
+    #[case("-5", None)]
+    #[case("soon", None)]
+    #[case("", None)]
+    fn waits(#[case] header: &str, #[case] seconds: Option<u64>) {
+        let headers = HeaderMap::from_iter([
+            (
+                super::DATE,
+                HeaderValue::from_static("Mon, 23 Nov 2026 09:00:00 GMT"),
+            ),
+            (super::RETRY_AFTER, HeaderValue::from_str(header).unwrap()),
+        ]);
+        assert_eq!(wait(&headers), seconds.map(Duration::from_secs));
+    }
+
+    #[rstest]
+    #[case(400, Recovery::Never, Recovery::Never)]
+    #[case(401, Recovery::Never, Recovery::Never)]
+    #[case(403, Recovery::Never, Recovery::Never)]
+    #[case(404, Recovery::Never, Recovery::Never)]
+    #[case(408, Recovery::Retry, Recovery::Unknown)]
+    #[case(422, Recovery::Never, Recovery::Never)]
+    #[case(429, Recovery::Retry, Recovery::Retry)]
+    #[case(500, Recovery::Retry, Recovery::Unknown)]
+    #[case(502, Recovery::Retry, Recovery::Unknown)]
+    #[case(503, Recovery::Retry, Recovery::Retry)]
+    #[case(504, Recovery::Retry, Recovery::Unknown)]
+    #[case(524, Recovery::Retry, Recovery::Unknown)]
+    #[case(302, Recovery::Never, Recovery::Never)]
+    fn recoveries(#[case] status: u16, #[case] read: Recovery, #[case] write: Recovery) {
+        assert_eq!(recovery(status, Effect::Read, None), read);
+        assert_eq!(recovery(status, Effect::Write, None), write);
+    }
+
+    #[rstest]
+    #[case("invalid_include", true)]
+    #[case("resource_not_found", true)]
+    #[case("Ada Lovelace", false)]
+    #[case("lovelace", false)]
+    #[case("", false)]
+    fn machine_words(#[case] word: &str, #[case] is: bool) {
+        assert_eq!(is_code(word), is);
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_still_makes_an_error() {
+        let error = refusal(
+            502,
+            &HeaderMap::new(),
+            b"<html>Ada</html>",
+            Effect::Read,
+            "secret",
+        );
+        assert_eq!((error.kind(), error.said()), (ErrorKind::Server, None));
+    }
+
+    #[test]
+    fn what_was_said_holds_no_token_and_is_not_endless() {
+        let body = serde_json::json!({"error": "secret_token", "error_description": "secret_token ".repeat(500)});
+        let error = refusal(
+            400,
+            &HeaderMap::new(),
+            body.to_string().as_bytes(),
+            Effect::Read,
+            "secret_token",
+        );
+        let said = error.said().unwrap();
+        assert!(
+            said.contains("[token]")
+                && !said.contains("secret_token")
+                && said.chars().count() == 1_000
+        );
+        assert!(!error.to_string().contains("secret_token"), "{error}");
+    }
+}

@@ -1,0 +1,190 @@
+//! One school: its people, its timetable, its registers.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use futures::stream::BoxStream;
+use reqwest::Method;
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    AttendanceCode, AttendanceQuery, Class, Client, Contact, Counts, Deletion, Employee, Group,
+    Lesson, LessonAttendance, LessonMark, LessonQuery, ListQuery, PeopleQuery, Period, SchoolId,
+    SessionAttendance, SessionMark, Student, Writeback, WritebackId, WritebackReceipt,
+    client::Root,
+    error::{Error, Result},
+    query,
+};
+
+/// The way to one school at one host. Cheap to clone; clones share their connections.
+///
+/// A list without rows may mean that there are none, or that this is not the school's region \[D\]: an empty roster is
+/// never to be believed without a check.
+#[derive(Clone)]
+pub struct SchoolClient {
+    client: Client,
+    root: Root,
+    id: SchoolId,
+}
+
+impl fmt::Debug for SchoolClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchoolClient")
+            .field("id", &self.id)
+            .field("root", &self.root)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The body of a write \[C\].
+#[derive(Serialize)]
+struct Marks<'a, M> {
+    attendance: &'a [M],
+}
+
+impl SchoolClient {
+    pub(crate) fn new(client: Client, root: Root, id: SchoolId) -> Self {
+        Self { client, root, id }
+    }
+
+    /// The school.
+    pub fn id(&self) -> &SchoolId {
+        &self.id
+    }
+
+    /// The client that this way was taken from.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Lists pupils \[D\]. Future starters are not among them before they start \[T\].
+    pub fn students(&self, query: PeopleQuery) -> BoxStream<'static, Result<Student>> {
+        self.rows(&["students"], &query.pairs())
+    }
+
+    /// Lists staff \[D\].
+    pub fn employees(&self, query: PeopleQuery) -> BoxStream<'static, Result<Employee>> {
+        self.rows(&["employees"], &query.pairs())
+    }
+
+    /// Lists pupils' contacts \[D\].
+    pub fn contacts(&self, query: PeopleQuery) -> BoxStream<'static, Result<Contact>> {
+        self.rows(&["contacts"], &query.pairs())
+    }
+
+    /// Lists groups \[D\].
+    pub fn groups(&self, query: ListQuery) -> BoxStream<'static, Result<Group>> {
+        self.rows(&["groups"], &query.pairs())
+    }
+
+    /// Lists classes \[D\].
+    pub fn classes(&self, query: ListQuery) -> BoxStream<'static, Result<Class>> {
+        self.rows(&["classes"], &query.pairs())
+    }
+
+    /// Lists the periods of the week \[D\].
+    pub fn periods(&self, query: ListQuery) -> BoxStream<'static, Result<Period>> {
+        self.rows(&["periods"], &query.pairs())
+    }
+
+    /// Lists lessons \[T\].
+    pub fn lessons(&self, query: LessonQuery) -> BoxStream<'static, Result<Lesson>> {
+        self.rows(&["lessons"], &query.pairs())
+    }
+
+    /// Lists the school's attendance codes \[T\]: the ids that a write takes.
+    pub fn attendance_codes(&self) -> BoxStream<'static, Result<AttendanceCode>> {
+        self.rows(&["attendance-codes"], &ListQuery::default().pairs())
+    }
+
+    /// Lists session marks \[T\]. They are as old as Wonde's last reading of the MIS, an hour or two \[T\].
+    pub fn session_attendance(
+        &self,
+        query: AttendanceQuery,
+    ) -> BoxStream<'static, Result<SessionAttendance>> {
+        self.rows(&["attendance", "session"], &query.pairs())
+    }
+
+    /// Lists lesson marks \[D\]. They are as old as Wonde's last reading of the MIS, an hour or two \[T\].
+    pub fn lesson_attendance(
+        &self,
+        query: AttendanceQuery,
+    ) -> BoxStream<'static, Result<LessonAttendance>> {
+        self.rows(&["attendance", "lesson"], &query.pairs())
+    }
+
+    /// Lists what is gone \[T\], since a time if one is given. That `updated_after` counts here is a guess \[?\]: look at each
+    /// row's own times.
+    pub fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
+        let query = ListQuery {
+            updated_after: since,
+            ..ListQuery::default()
+        };
+        self.rows(&["deletions"], &query.pairs())
+    }
+
+    /// Counts rows by Wonde's names for their kinds: `students`, `contacts` \[D\].
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn counts(&self, kinds: &[&str]) -> Result<Counts> {
+        let query = [("include".to_owned(), kinds.join(","))];
+        self.root.one(&self.path(&["counts"]), &query).await
+    }
+
+    /// Hands in session marks \[C\]. That is not the end of it: they go to the MIS later, and
+    /// [`writeback`](Self::writeback) tells. Nothing is repeated here.
+    ///
+    /// Whether one bad mark refuses the whole register is not known \[?\]: take it that it does, and split.
+    ///
+    /// # Errors
+    /// Those of the request. With [`Recovery::Unknown`](crate::Recovery::Unknown) the marks may be on their way: read the
+    /// register back before sending them again. [`Config`](crate::ErrorKind::Config) for no marks at all.
+    pub async fn write_session_attendance(
+        &self,
+        marks: &[SessionMark],
+    ) -> Result<WritebackReceipt> {
+        self.hand_in("session", marks).await
+    }
+
+    /// Hands in lesson marks \[C\]; the rest as for [session marks](Self::write_session_attendance).
+    ///
+    /// # Errors
+    /// As for session marks.
+    pub async fn write_lesson_attendance(&self, marks: &[LessonMark]) -> Result<WritebackReceipt> {
+        self.hand_in("lesson", marks).await
+    }
+
+    /// How far a register that was handed in at this school has come \[C\], asked in the school's own region.
+    ///
+    /// # Errors
+    /// Those of the request.
+    pub async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {
+        self.root.writeback(id).await
+    }
+
+    async fn hand_in<M: Serialize>(&self, what: &str, marks: &[M]) -> Result<WritebackReceipt> {
+        if marks.is_empty() {
+            return Err(Error::config("there are no marks to hand in"));
+        }
+        let content = Marks { attendance: marks };
+        self.root
+            .write(
+                Method::POST,
+                &self.path(&["attendance", what]),
+                Some(&content),
+            )
+            .await
+    }
+
+    fn rows<T>(&self, path: &[&str], query: &query::Pairs) -> BoxStream<'static, Result<T>>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        self.root.rows(&self.path(path), query)
+    }
+
+    fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
+        [&["schools", self.id.as_str()], below].concat()
+    }
+}

@@ -1,0 +1,319 @@
+//! Sending one request and reading its answer: the token, the limits, and what a failure on the way means.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use backon::{ExponentialBuilder, Retryable as _};
+use reqwest::{
+    Method, Response, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
+};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Serialize, de::DeserializeOwned};
+use url::Url;
+
+use crate::{
+    ErrorKind, Recovery,
+    error::{Effect, Error, Result},
+    origin::Origin,
+    refusal::refusal,
+    wire::body::{self, Unreadable},
+};
+
+/// The most bytes of an answer that are read, after decompression. A page of 200 pupils with all includes has about one
+/// hundredth of it.
+const ANSWER_MAX: usize = 64 * 1024 * 1024;
+
+/// The most bytes of a refusal that are read.
+const REFUSAL_MAX: usize = 1024 * 1024;
+
+/// How requests are made.
+pub(crate) struct Settings {
+    pub(crate) user_agent: String,
+    pub(crate) timeout: Duration,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) read_retries: usize,
+    pub(crate) read_retry_delay: Duration,
+}
+
+/// Makes requests. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub(crate) struct Transport {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    /// To this very machine: past every proxy.
+    direct: reqwest::Client,
+    /// To everywhere else: by the environment's proxy, where it names one.
+    outward: reqwest::Client,
+    token: SecretString,
+    read_retries: usize,
+    read_retry_delay: Duration,
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("read_retries", &self.inner.read_retries)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An answer with success.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+impl Transport {
+    /// A client of a host on loopback never uses a proxy, so that the environment cannot get between a test and its
+    /// server.
+    pub(crate) fn new(token: &SecretString, settings: &Settings, base: &Origin) -> Result<Self> {
+        let token = SecretString::from(token.expose_secret().trim());
+        authorization(&token)?;
+        let direct = build(settings, false)?;
+        let outward = if base.is_loopback() {
+            direct.clone()
+        } else {
+            build(settings, true)?
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                direct,
+                outward,
+                token,
+                read_retries: settings.read_retries,
+                read_retry_delay: settings.read_retry_delay,
+            }),
+        })
+    }
+
+    /// Reads a whole answer.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, origin: &Origin, url: &Url) -> Result<T> {
+        self.read(origin, url, body::read).await
+    }
+
+    /// Reads one record, wrapped in `data` or not.
+    pub(crate) async fn get_one<T: DeserializeOwned>(
+        &self,
+        origin: &Origin,
+        url: &Url,
+    ) -> Result<T> {
+        self.read(origin, url, body::read_one).await
+    }
+
+    /// Writes, once, and reads one record. Not repeated whatever happens: that is for whoever knows what was written.
+    pub(crate) async fn write<T: DeserializeOwned>(
+        &self,
+        origin: &Origin,
+        method: Method,
+        url: &Url,
+        content: Option<&impl Serialize>,
+    ) -> Result<T> {
+        let content = content
+            .map(serde_json::to_vec)
+            .transpose()
+            .map_err(|_| Error::config("what was to be sent cannot be written as JSON"))?;
+        let name = name(&method);
+        let answer = self
+            .send(origin, method, url, content, Effect::Write)
+            .await?;
+        decode(&answer, body::read_one, Effect::Write)
+            .map_err(|error| error.at(name, url.path(), Some(answer.status)))
+    }
+
+    async fn read<T>(
+        &self,
+        origin: &Origin,
+        url: &Url,
+        read: fn(&[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T> {
+        let once = || async {
+            let answer = self
+                .send(origin, Method::GET, url, None, Effect::Read)
+                .await?;
+            decode(&answer, read, Effect::Read)
+                .map_err(|error| error.at("GET", url.path(), Some(answer.status)))
+        };
+        let pauses = ExponentialBuilder::default()
+            .with_jitter()
+            .with_min_delay(self.inner.read_retry_delay)
+            .with_max_delay(self.inner.read_retry_delay.saturating_mul(8))
+            .with_max_times(self.inner.read_retries);
+        once.retry(pauses)
+            .when(|error| error.recovery() == Recovery::Retry)
+            .await
+    }
+
+    async fn send(
+        &self,
+        origin: &Origin,
+        method: Method,
+        url: &Url,
+        content: Option<Vec<u8>>,
+        effect: Effect,
+    ) -> Result<Answer> {
+        let name = name(&method);
+        let at = |error: Error, status| error.at(name, url.path(), status);
+        // Addresses are checked where they come from. This is the one place that the token leaves by.
+        if !origin.owns(url) {
+            return Err(at(
+                Error::foreign("the address is at another host than the school's"),
+                None,
+            ));
+        }
+        let client = if origin.is_loopback() {
+            &self.inner.direct
+        } else {
+            &self.inner.outward
+        };
+        let mut request = client
+            .request(method, url.clone())
+            .header(AUTHORIZATION, authorization(&self.inner.token)?)
+            .header(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Some(content) = content {
+            request = request
+                .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+                .body(content);
+        }
+        let sent = request.send().await;
+        let response = sent.map_err(|error| at(on_the_way(error, effect), None))?;
+        let status = response.status();
+        tracing::debug!(
+            method = name,
+            path = url.path(),
+            status = status.as_u16(),
+            "asked Wonde"
+        );
+        let failed = |error| at(error, Some(status.as_u16()));
+        if status.is_success() {
+            let body = collect(response, ANSWER_MAX, effect)
+                .await
+                .map_err(failed)?;
+            return Ok(Answer {
+                status: status.as_u16(),
+                body,
+            });
+        }
+        Err(failed(self.refused(status, response, effect).await))
+    }
+
+    async fn refused(&self, status: StatusCode, response: Response, effect: Effect) -> Error {
+        let headers: HeaderMap = response.headers().clone();
+        // The status alone says what happened; its words are a help, and their loss changes nothing.
+        let body = collect(response, REFUSAL_MAX, effect)
+            .await
+            .unwrap_or_default();
+        refusal(
+            status.as_u16(),
+            &headers,
+            &body,
+            effect,
+            self.inner.token.expose_secret(),
+        )
+    }
+}
+
+fn build(settings: &Settings, proxies: bool) -> Result<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .user_agent(&settings.user_agent)
+        .timeout(settings.timeout)
+        .connect_timeout(settings.connect_timeout)
+        // A redirect would take the token along.
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false);
+    let builder = if proxies { builder } else { builder.no_proxy() };
+    builder.build().map_err(|error| {
+        Error::config("the HTTP client cannot be set up; check the user agent, and that the system has CA certificates")
+            .because(error)
+    })
+}
+
+/// The header that bears the token, marked so that nothing prints it.
+fn authorization(token: &SecretString) -> Result<HeaderValue> {
+    let token = token.expose_secret();
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        return Err(Error::config(
+            "the token is empty or holds blanks; hand it in as Wonde gave it",
+        ));
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+        Error::config("the token holds characters that no token has; hand it in as Wonde gave it")
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::DELETE => "DELETE",
+        _ => "POST",
+    }
+}
+
+fn decode<T>(
+    answer: &Answer,
+    read: fn(&[u8]) -> Result<T, Unreadable>,
+    effect: Effect,
+) -> Result<T> {
+    read(&answer.body).map_err(|why| Error::unreadable(why, effect))
+}
+
+/// Reads a body up to a limit, so that a hostile answer cannot eat the memory.
+async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| on_the_way(error, effect))?
+    {
+        if body.len() + chunk.len() > most {
+            let recovery = if effect == Effect::Write {
+                Recovery::Unknown
+            } else {
+                Recovery::Never
+            };
+            let words = format!(
+                "the answer is larger than {} MiB; ask for fewer rows to a page",
+                most / (1024 * 1024)
+            );
+            return Err(Error::new(ErrorKind::Decode, recovery, words));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// A failure between here and Wonde. A write that had begun to be sent may have taken hold.
+fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
+    let after = match effect {
+        Effect::Read => (Recovery::Retry, "try again"),
+        Effect::Write => (
+            Recovery::Unknown,
+            "it may have taken hold: look before sending it again",
+        ),
+    };
+    let (kind, words, (recovery, advice)) = if error.is_builder() {
+        (
+            ErrorKind::Config,
+            "the request cannot be made",
+            (Recovery::Never, "check what was handed in"),
+        )
+    } else if error.is_connect() {
+        (
+            ErrorKind::Connect,
+            "no connection",
+            (
+                Recovery::Retry,
+                "check network, address and proxy, and try again",
+            ),
+        )
+    } else if error.is_timeout() {
+        (ErrorKind::Timeout, "no answer in time", after)
+    } else {
+        (ErrorKind::Interrupted, "the connection broke", after)
+    };
+    // The address would repeat the query, which is nobody's business.
+    Error::new(kind, recovery, format!("{words}; {advice}")).because(error.without_url())
+}

@@ -1,0 +1,104 @@
+//! From the bytes of an answer to a record, or to words about why not that hold none of its values.
+
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use super::relation::One;
+
+/// Why a body could not be read.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Unreadable {
+    /// It is no JSON at all, or cut off: what sent it may have been in the way of Wonde.
+    NotJson(String),
+    /// It is JSON, and not as it should be.
+    Misfit(String),
+}
+
+/// Reads a body as it stands.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Err(Unreadable::NotJson("the answer is empty".to_owned()));
+    }
+    let mut reader = serde_json::Deserializer::from_slice(body);
+    let value = serde_path_to_error::deserialize(&mut reader)
+        .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
+    reader.end().map_err(|error| not_json(&error))?;
+    Ok(value)
+}
+
+/// Reads one record, wrapped in `data` or not.
+pub(crate) fn read_one<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
+    match read::<One<T>>(body)? {
+        One::Full(record) => Ok(record),
+        One::Absent | One::Id(_) => Err(Unreadable::Misfit("`data`: expected a record".to_owned())),
+    }
+}
+
+fn explain(path: &str, error: &serde_json::Error) -> Unreadable {
+    match error.classify() {
+        // Where the text itself is broken, a path may lead through keys that are no field's name.
+        Category::Io | Category::Syntax | Category::Eof => not_json(error),
+        Category::Data => {
+            Unreadable::Misfit(format!("`{path}`: {}", without_value(&error.to_string())))
+        }
+    }
+}
+
+fn not_json(error: &serde_json::Error) -> Unreadable {
+    Unreadable::NotJson(format!(
+        "the answer is not JSON from line {}, column {}",
+        error.line(),
+        error.column()
+    ))
+}
+
+/// The part of a message that was written here or in a record's definition: what was expected, or which field is
+/// missing. What comes before may repeat the value.
+fn without_value(message: &str) -> String {
+    let message = message
+        .rsplit_once(" at line ")
+        .map_or(message, |(message, _)| message);
+    if message.starts_with("missing field `") || message.starts_with("duplicate field `") {
+        return message.to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, what)) => format!("expected {what}"),
+        None => "cannot be read".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::{Unreadable, read, without_value};
+
+    #[rstest]
+    #[case("", "the answer is empty")]
+    #[case(" \n", "the answer is empty")]
+    #[case("<html>Ada</html>", "the answer is not JSON from line 1, column 1")]
+    #[case(
+        r#"{"Ada Lovelace": "#,
+        "the answer is not JSON from line 1, column 17"
+    )]
+    #[case("[] Ada", "the answer is not JSON from line 1, column 4")]
+    fn not_json(#[case] body: &str, #[case] words: &str) {
+        let error = read::<serde_json::Value>(body.as_bytes()).unwrap_err();
+        assert_eq!(error, Unreadable::NotJson(words.to_owned()));
+    }
+
+    #[rstest]
+    #[case(
+        "invalid type: string \"Ada\", expected u8 at line 1 column 9",
+        "expected u8"
+    )]
+    #[case(
+        "invalid value: string \"Ada, expected Bob\", expected a date",
+        "expected a date"
+    )]
+    #[case("missing field `id` at line 1 column 9", "missing field `id`")]
+    #[case("Ada is no number", "cannot be read")]
+    fn the_value_is_left_out(#[case] message: &str, #[case] words: &str) {
+        assert_eq!(without_value(message), words);
+    }
+}
