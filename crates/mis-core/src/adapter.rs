@@ -3,13 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::{BoxStream, StreamExt as _};
 use wonde::WritebackId;
 
 use crate::{
-    Ability, Capabilities, CodeBook, Descriptor, Error, EventKind, Group, Lesson, Mark, MarkResult,
-    PeopleQuery, Person, Register, Result, SessionWriteback, WritebackOutcome, error::ErrorKind,
+    Ability, Capabilities, CodeBook, Deletion, Descriptor, Error, EventKind, Group, Lesson, Mark,
+    MarkResult, PeopleQuery, Person, PersonKind, Register, Result, SessionWriteback,
+    WritebackOutcome, error::ErrorKind,
 };
 
 /// One school, seen through the adapter of its MIS.
@@ -43,6 +44,17 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
 
     /// The groups that the MIS sorts people into.
     fn groups(&self) -> BoxStream<'static, Result<Group>>;
+
+    /// The records of people that are gone from the lists, or came back, since then; all that are told of without it.
+    /// What hung on them is not told, so a full read now and then is needed all the same.
+    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>>;
+
+    /// How many people of a kind there are by Wonde's own count, to hold a list against that may have been cut off;
+    /// `None` where it does not tell.
+    ///
+    /// # Errors
+    /// Those of the read.
+    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>>;
 
     /// The lessons of a school day, in the order of their start.
     ///
@@ -122,6 +134,23 @@ impl Mis {
             Ok(()) => self.adapter.groups(),
             Err(error) => futures::stream::once(async { Err(error) }).boxed(),
         }
+    }
+
+    /// See [`MisAdapter::deletions`].
+    pub fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
+        match self.needs(Ability::Roster) {
+            Ok(()) => self.adapter.deletions(since),
+            Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+        }
+    }
+
+    /// See [`MisAdapter::people_count`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`], and those of the adapter.
+    pub async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
+        self.needs(Ability::Roster)?;
+        self.adapter.people_count(kind).await
     }
 
     /// See [`MisAdapter::lessons`].

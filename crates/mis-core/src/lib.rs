@@ -26,7 +26,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use mark::{
     Accepted, EventKind, HeldCode, HeldMark, Lesson, Mark, MarkResult, Register, WritebackOutcome,
 };
-pub use person::{Group, PeopleQuery, Person, PersonKind};
+pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use registry::{Registration, Registry, Selection};
 pub use wonde::{self, Recovery, Session};
 

@@ -1,6 +1,6 @@
 //! People and groups as the MIS knows them.
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -29,18 +29,168 @@ pub enum PersonKind {
     Parent,
 }
 
-/// Which people to read.
+/// What may be read of a person beyond the ids, the dates of joining and leaving, and whether staff are employed now.
+///
+/// A host names what it needs; nothing else is asked for or handed on.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Property {
+    /// Forename and surname.
+    Name,
+    /// Year group of a student.
+    Year,
+    /// Registration (tutor) group of a student.
+    Registration,
+    /// House of a student.
+    House,
+    /// Boarding house of a student.
+    Boarding,
+    /// Campus of a student.
+    Campus,
+    /// Classes of a student or a member of staff.
+    Classes,
+    /// Groups of all types of a student or a member of staff.
+    Groups,
+    /// Whom a student's school turns to, and how they stand to the student.
+    Contacts,
+    /// Whether a member of staff teaches.
+    Teaching,
+    /// What a member of staff does at the school.
+    Roles,
+    /// An email address.
+    Email,
+    /// A telephone number.
+    Phone,
+    /// As the MIS has it.
+    Gender,
+    /// The day of birth.
+    DateOfBirth,
+}
+
+impl Property {
+    /// All of them, in the order of the words' declaration.
+    pub const ALL: [Self; 15] = [
+        Self::Name,
+        Self::Year,
+        Self::Registration,
+        Self::House,
+        Self::Boarding,
+        Self::Campus,
+        Self::Classes,
+        Self::Groups,
+        Self::Contacts,
+        Self::Teaching,
+        Self::Roles,
+        Self::Email,
+        Self::Phone,
+        Self::Gender,
+        Self::DateOfBirth,
+    ];
+
+    /// What is read unless the host says otherwise.
+    pub const DEFAULT: [Self; 3] = [Self::Name, Self::Year, Self::Registration];
+
+    /// The word in settings and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Year => "year",
+            Self::Registration => "registration",
+            Self::House => "house",
+            Self::Boarding => "boarding",
+            Self::Campus => "campus",
+            Self::Classes => "classes",
+            Self::Groups => "groups",
+            Self::Contacts => "contacts",
+            Self::Teaching => "teaching",
+            Self::Roles => "roles",
+            Self::Email => "email",
+            Self::Phone => "phone",
+            Self::Gender => "gender",
+            Self::DateOfBirth => "date_of_birth",
+        }
+    }
+
+    /// Whether people of this kind can have it.
+    pub fn is_of(self, kind: PersonKind) -> bool {
+        match self {
+            Self::Name | Self::Email | Self::Phone | Self::Gender | Self::DateOfBirth => true,
+            Self::Classes | Self::Groups => kind != PersonKind::Parent,
+            Self::Teaching | Self::Roles => kind == PersonKind::Staff,
+            Self::Year
+            | Self::Registration
+            | Self::House
+            | Self::Boarding
+            | Self::Campus
+            | Self::Contacts => kind == PersonKind::Student,
+        }
+    }
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// Which people to read, and what of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeopleQuery {
     /// Students, staff or parents.
     pub kind: PersonKind,
     /// Only those changed since then; a full read without it.
     pub updated_after: Option<DateTime<Utc>>,
+    /// What to read; what people of this kind cannot have is passed over.
+    pub properties: BTreeSet<Property>,
+    /// People in one answer; Wonde's own measure (50) without it.
+    pub page_size: Option<u16>,
 }
 
-/// One person. `None` means "none" or "not allowed to be read": Wonde tells no difference.
+impl PeopleQuery {
+    /// All people of a kind with the default properties.
+    pub fn new(kind: PersonKind) -> Self {
+        Self {
+            kind,
+            updated_after: None,
+            properties: Property::DEFAULT.into(),
+            page_size: None,
+        }
+    }
+
+    /// Only those changed since then.
+    pub fn changed_since(mut self, since: DateTime<Utc>) -> Self {
+        self.updated_after = Some(since);
+        self
+    }
+
+    /// Exactly these properties.
+    pub fn with(mut self, properties: impl IntoIterator<Item = Property>) -> Self {
+        self.properties = properties.into_iter().collect();
+        self
+    }
+
+    /// Whether a property is asked for.
+    pub fn wants(&self, property: Property) -> bool {
+        self.properties.contains(&property)
+    }
+}
+
+/// One person. `None` means "none", "not asked for" or "not allowed to be read": Wonde tells no difference between the
+/// last and the first.
 ///
-/// `Debug` shows the ids alone.
+/// `Debug` shows the kind and the id alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     /// Student, staff or parent.
@@ -48,21 +198,166 @@ pub struct Person {
     /// Wonde's id; a pupil's changes on re-enrolment.
     pub id: String,
     /// The id that stays with a person.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upi: Option<String>,
     /// The MIS's own key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mis_id: Option<String>,
     /// Given name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forename: Option<String>,
     /// Family name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surname: Option<String>,
-    /// Year group as the school names it: `7`, `Year 7`, `R`.
+    /// Year group as the school names it: `7`, `Year 7`, `Reception`, `Lower Fourth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub year: Option<String>,
+    /// A shorter or official word for the same year, where the name need not be one: `7`, `R`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub year_code: Option<String>,
     /// Registration (tutor) group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub registration: Option<String>,
+    /// House.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub house: Option<String>,
+    /// Boarding house.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boarding: Option<String>,
+    /// Campus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub campus: Option<String>,
+    /// Classes; of a member of staff those taught.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<Group>,
+    /// Groups of all types.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+    /// Whom the school turns to about a student.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<Relation>,
     /// First day at the school.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joins: Option<NaiveDate>,
     /// Last day at the school.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves: Option<NaiveDate>,
+    /// Of staff: employed now, by the MIS's word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<bool>,
+    /// Of staff: teaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teaching: Option<bool>,
+    /// Of staff: what the person does at the school, in the MIS's words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The first email address to try.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    /// The first telephone number to try, in no fixed form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// As the MIS has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gender: Option<String>,
+    /// The day of birth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<NaiveDate>,
+    /// When Wonde's record of the person changed last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<DateTime<Utc>>,
+}
+
+impl Person {
+    /// A person of whom nothing but the id is known.
+    pub fn new(kind: PersonKind, id: impl Into<String>) -> Self {
+        Self {
+            kind,
+            id: id.into(),
+            upi: None,
+            mis_id: None,
+            forename: None,
+            surname: None,
+            year: None,
+            year_code: None,
+            registration: None,
+            house: None,
+            boarding: None,
+            campus: None,
+            classes: Vec::new(),
+            groups: Vec::new(),
+            contacts: Vec::new(),
+            joins: None,
+            leaves: None,
+            current: None,
+            teaching: None,
+            roles: Vec::new(),
+            email: None,
+            phone: None,
+            gender: None,
+            born: None,
+            changed_at: None,
+        }
+    }
+
+    /// Whether anything is known of a property. A list without entries is nothing.
+    pub fn has(&self, property: Property) -> bool {
+        match property {
+            Property::Name => self.forename.is_some() || self.surname.is_some(),
+            Property::Year => self.year.is_some() || self.year_code.is_some(),
+            Property::Registration => self.registration.is_some(),
+            Property::House => self.house.is_some(),
+            Property::Boarding => self.boarding.is_some(),
+            Property::Campus => self.campus.is_some(),
+            Property::Classes => !self.classes.is_empty(),
+            Property::Groups => !self.groups.is_empty(),
+            Property::Contacts => !self.contacts.is_empty(),
+            Property::Teaching => self.teaching.is_some(),
+            Property::Roles => !self.roles.is_empty(),
+            Property::Email => self.email.is_some(),
+            Property::Phone => self.phone.is_some(),
+            Property::Gender => self.gender.is_some(),
+            Property::DateOfBirth => self.born.is_some(),
+        }
+    }
+
+    /// Takes a property over from another record, with "nothing" if it has nothing.
+    pub fn copy(&mut self, property: Property, from: &Self) {
+        match property {
+            Property::Name => {
+                self.forename.clone_from(&from.forename);
+                self.surname.clone_from(&from.surname);
+            }
+            Property::Year => {
+                self.year.clone_from(&from.year);
+                self.year_code.clone_from(&from.year_code);
+            }
+            Property::Registration => self.registration.clone_from(&from.registration),
+            Property::House => self.house.clone_from(&from.house),
+            Property::Boarding => self.boarding.clone_from(&from.boarding),
+            Property::Campus => self.campus.clone_from(&from.campus),
+            Property::Classes => self.classes.clone_from(&from.classes),
+            Property::Groups => self.groups.clone_from(&from.groups),
+            Property::Contacts => self.contacts.clone_from(&from.contacts),
+            Property::Teaching => self.teaching = from.teaching,
+            Property::Roles => self.roles.clone_from(&from.roles),
+            Property::Email => self.email.clone_from(&from.email),
+            Property::Phone => self.phone.clone_from(&from.phone),
+            Property::Gender => self.gender.clone_from(&from.gender),
+            Property::DateOfBirth => self.born = from.born,
+        }
+    }
+
+    /// The person with no other properties than these.
+    pub fn trimmed(mut self, properties: &BTreeSet<Property>) -> Self {
+        let nobody = Self::new(self.kind, "");
+        for property in Property::ALL {
+            if !(properties.contains(&property) && property.is_of(self.kind)) {
+                self.copy(property, &nobody);
+            }
+        }
+        self
+    }
 }
 
 impl fmt::Debug for Person {
@@ -74,13 +369,115 @@ impl fmt::Debug for Person {
     }
 }
 
-/// One group that the MIS sorts people into.
+/// How a contact stands to one student; a parent of two may stand differently to each. `None` where it is not told.
+///
+/// `Debug` shows the id alone.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relation {
+    /// The contact's id at Wonde.
+    pub contact: String,
+    /// In the MIS's word: `Mother`.
+    pub relationship: Option<String>,
+    /// Has parental responsibility by law.
+    pub parental_responsibility: Option<bool>,
+    /// Whom to turn to first: 1 before 2.
+    pub priority: Option<u32>,
+    /// Lives with the student.
+    pub lives_with: Option<bool>,
+}
+
+impl Relation {
+    /// A contact of whom nothing but the id is told.
+    pub fn new(contact: impl Into<String>) -> Self {
+        Self {
+            contact: contact.into(),
+            relationship: None,
+            parental_responsibility: None,
+            priority: None,
+            lives_with: None,
+        }
+    }
+}
+
+impl fmt::Debug for Relation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relation")
+            .field("contact", &self.contact)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A record of a person that is gone from Wonde's lists, or came back. It is the record that is meant: a pupil who
+/// enrolled again has another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// Student, staff or parent.
+    pub kind: PersonKind,
+    /// The id that the record had.
+    pub id: String,
+    /// Whether it is gone; otherwise it came back since.
+    pub gone: bool,
+    /// When it went.
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// One group or class that the MIS sorts people into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Wonde's id.
     pub id: String,
-    /// What sort of group: `YEAR`, `REGISTRATION`, `HOUSE` ... as Wonde says it.
+    /// What sort of group: `YEAR`, `REGISTRATION`, `HOUSE` ... as Wonde says it; none for a class.
     pub kind: Option<String>,
     /// The group's name.
     pub name: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ada() -> Person {
+        Person {
+            forename: Some("Ada".into()),
+            surname: Some("Lovelace".into()),
+            year: Some("Year 7".into()),
+            house: Some("Curie".into()),
+            email: Some("ada@pupils.example".into()),
+            contacts: vec![Relation {
+                relationship: Some("Mother".into()),
+                ..Relation::new("C1")
+            }],
+            ..Person::new(PersonKind::Student, "A1")
+        }
+    }
+
+    #[test]
+    fn debug_shows_ids_alone() {
+        let shown = format!("{:?} {:?}", ada(), ada().contacts);
+        for secret in ["Ada", "Lovelace", "Year 7", "ada@", "Mother"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert!(shown.contains("A1") && shown.contains("C1"));
+    }
+
+    #[test]
+    fn only_what_is_named_is_kept() {
+        let kept = ada().trimmed(&[Property::Name].into());
+        assert_eq!(kept.forename.as_deref(), Some("Ada"));
+        assert!(
+            Property::ALL
+                .iter()
+                .all(|p| kept.has(*p) == (*p == Property::Name))
+        );
+    }
+
+    #[test]
+    fn words_are_those_of_the_settings() {
+        for property in Property::ALL {
+            assert_eq!(
+                serde_json::to_value(property).unwrap(),
+                serde_json::json!(property.word())
+            );
+        }
+    }
 }

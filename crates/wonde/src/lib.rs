@@ -27,7 +27,9 @@ pub use records::{
     },
     counts::{Counts, Deletion},
     group::{Class, Group, GroupType},
-    people::{Contact, ContactDetails, Emails, Employee, EmploymentDetails, Phones, Relationship},
+    people::{
+        Contact, ContactDetails, Emails, Employee, EmploymentDetails, Phones, Relationship, Role,
+    },
     school::{
         AccessChange, Address, Country, Permission, Region, School, SchoolExtended, SchoolMeta,
     },

@@ -15,13 +15,13 @@ use wonde::{
 };
 
 use super::{
-    read,
+    people, read,
     send::{Codes, Outgoing, collect, send_in_parts},
 };
 use crate::{
-    Capabilities, CodeBook, Connection, Descriptor, Error, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, Register, Result, WritebackOutcome, adapter::check_marks,
-    error::ErrorKind,
+    Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, Group, Lesson, Mark,
+    MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, WritebackOutcome,
+    adapter::check_marks, error::ErrorKind,
 };
 
 /// A whole adapter for an MIS that keeps session marks on first lessons, for the descriptor's `connect`.
@@ -62,11 +62,19 @@ impl MisAdapter for FirstLessonMarks {
     }
 
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
-        read::people(&self.connection, query)
+        people::people(&self.connection, query)
     }
 
     fn groups(&self) -> BoxStream<'static, Result<Group>> {
-        read::groups(&self.connection)
+        people::groups(&self.connection)
+    }
+
+    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
+        people::deletions(&self.connection, since)
+    }
+
+    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
+        people::people_count(&self.connection, kind).await
     }
 
     async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
@@ -192,7 +200,12 @@ pub async fn read_register(
         if let (Some(student), Some(lesson)) = (row.student_id(), row.lesson_id())
             && let Some(session) = sessions.get(&(&student, &lesson))
         {
-            marks.push(read::held_mark(&book, student.clone(), *session, read::Row::from(row)));
+            marks.push(read::held_mark(
+                &book,
+                student.clone(),
+                *session,
+                read::Row::from(row),
+            ));
         }
     }
     Ok(Register::new(date, read_at, marks))

@@ -2,9 +2,10 @@
 //!
 //! An MIS that behaves like others names one of [`session_marks`], [`first_lesson_marks`] and [`read_only`] in its
 //! descriptor and is done. One with ways of its own implements [`MisAdapter`](crate::MisAdapter) and calls the
-//! functions of [`read`], [`session`] and [`first_lesson`] for what is not its own.
+//! functions of [`people`], [`read`], [`session`] and [`first_lesson`] for what is not its own.
 
 pub mod first_lesson;
+pub mod people;
 pub mod read;
 mod read_only;
 mod send;

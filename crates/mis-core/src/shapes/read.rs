@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
-use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use futures::stream::TryStreamExt as _;
 use wonde::{
-    AttendanceCodeId, LessonAttendance, LessonQuery, ListQuery, Session, SessionAttendance, StudentId, WritebackId, WritebackStatus,
+    AttendanceCodeId, LessonAttendance, LessonQuery, Session, SessionAttendance, StudentId,
+    WritebackId, WritebackStatus,
 };
 
 use crate::{
-    Ability, AttendanceCode, Code, CodeBook, Connection, Descriptor, Error, Group, HeldCode,
-    HeldMark, Lesson, PeopleQuery, Person, PersonKind, Result, WritebackOutcome, error::ErrorKind,
+    Ability, AttendanceCode, Code, CodeBook, Connection, Descriptor, Error, HeldCode, HeldMark,
+    Lesson, Result, WritebackOutcome, error::ErrorKind,
 };
 
 /// The school's code book, cached for the connection's `code_book_fresh`.
@@ -44,44 +45,6 @@ pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook>
         ));
     }
     Ok(book)
-}
-
-/// People, one after the other, as Wonde gives them.
-pub fn people(connection: &Connection, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
-    let (school, kind) = (connection.school(), query.kind);
-    let wire = wonde::PeopleQuery {
-        include: includes(kind),
-        updated_after: query.updated_after,
-        ..wonde::PeopleQuery::default()
-    };
-    match kind {
-        PersonKind::Student => school.students(wire).map_ok(student).err_into().boxed(),
-        PersonKind::Staff => school.employees(wire).map_ok(staff).err_into().boxed(),
-        PersonKind::Parent => school.contacts(wire).map_ok(parent).err_into().boxed(),
-    }
-}
-
-fn includes(kind: PersonKind) -> Vec<String> {
-    let words: &[&str] = match kind {
-        PersonKind::Student => &["education_details", "year", "registration"],
-        PersonKind::Staff => &["employment_details"],
-        PersonKind::Parent => &[],
-    };
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// The groups that the MIS sorts people into.
-pub fn groups(connection: &Connection) -> BoxStream<'static, Result<Group>> {
-    connection
-        .school()
-        .groups(ListQuery::default())
-        .map_ok(|group| Group {
-            id: group.id.to_string(),
-            kind: group.kind.map(|kind| kind.to_string()),
-            name: group.name,
-        })
-        .err_into()
-        .boxed()
 }
 
 /// The lessons of a school day by the school's own clock, in the order of their start. A lesson without a start is no
@@ -169,12 +132,19 @@ impl From<LessonAttendance> for Row {
 }
 
 /// A register's row in our words. A code whose id the book does not know is still a mark.
-pub(crate) fn held_mark(book: &CodeBook, student: StudentId, session: Session, row: Row) -> HeldMark {
+pub(crate) fn held_mark(
+    book: &CodeBook,
+    student: StudentId,
+    session: Session,
+    row: Row,
+) -> HeldMark {
     let known = row.code.and_then(|id| book.by_id(&id));
     HeldMark {
         student,
         session,
-        code: known.map_or(HeldCode::Unreadable, |line| HeldCode::Known(line.code.clone())),
+        code: known.map_or(HeldCode::Unreadable, |line| {
+            HeldCode::Known(line.code.clone())
+        }),
         comment: row.comment.filter(|text| !text.trim().is_empty()),
         minutes_late: row.minutes_late,
         changed_at: row.changed_at,

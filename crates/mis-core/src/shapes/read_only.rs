@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use wonde::WritebackId;
 
-use super::{read, session};
+use super::{people, read, session};
 use crate::{
-    Ability, Capabilities, CodeBook, Connection, Descriptor, Error, Group, Lesson, Mark,
-    MarkResult, MisAdapter, PeopleQuery, Person, Register, Result, WritebackOutcome,
+    Ability, Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, Group, Lesson, Mark,
+    MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, WritebackOutcome,
 };
 
 /// A whole adapter for an MIS that takes no marks, for the descriptor's `connect`.
@@ -46,11 +46,19 @@ impl MisAdapter for ReadOnly {
     }
 
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
-        read::people(&self.connection, query)
+        people::people(&self.connection, query)
     }
 
     fn groups(&self) -> BoxStream<'static, Result<Group>> {
-        read::groups(&self.connection)
+        people::groups(&self.connection)
+    }
+
+    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
+        people::deletions(&self.connection, since)
+    }
+
+    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
+        people::people_count(&self.connection, kind).await
     }
 
     async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {

@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::{BoxStream, TryStreamExt as _};
 use wonde::{AttendanceQuery, SessionMark, WritebackId};
 
 use super::{
-    read,
+    people, read,
     send::{Codes, Outgoing, collect, send_in_parts},
 };
 use crate::{
-    Capabilities, CodeBook, Connection, Descriptor, Group, Lesson, Mark, MarkResult, MisAdapter,
-    PeopleQuery, Person, Register, Result, WritebackOutcome, adapter::check_marks,
-    error::ErrorKind,
+    Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
+    MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, WritebackOutcome,
+    adapter::check_marks, error::ErrorKind,
 };
 
 /// A whole adapter for an MIS that keeps session marks, for the descriptor's `connect`.
@@ -53,11 +53,19 @@ impl MisAdapter for SessionMarks {
     }
 
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
-        read::people(&self.connection, query)
+        people::people(&self.connection, query)
     }
 
     fn groups(&self) -> BoxStream<'static, Result<Group>> {
-        read::groups(&self.connection)
+        people::groups(&self.connection)
+    }
+
+    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
+        people::deletions(&self.connection, since)
+    }
+
+    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
+        people::people_count(&self.connection, kind).await
     }
 
     async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
@@ -90,7 +98,12 @@ pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<R
         if row.date == Some(date)
             && let (Some(student), Some(session)) = (row.student_id(), row.session)
         {
-            marks.push(read::held_mark(&book, student, session, read::Row::from(row)));
+            marks.push(read::held_mark(
+                &book,
+                student,
+                session,
+                read::Row::from(row),
+            ));
         }
     }
     Ok(Register::new(date, read_at, marks))

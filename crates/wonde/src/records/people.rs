@@ -65,12 +65,24 @@ pub struct Employee {
     /// `include=contact_details`.
     #[serde(default, deserialize_with = "detail")]
     pub contact_details: Option<ContactDetails>,
+    /// `include=roles` \[?\].
+    #[serde(default, deserialize_with = "many")]
+    pub roles: Option<Vec<Role>>,
     /// `include=groups`.
     #[serde(default, deserialize_with = "many")]
     pub groups: Option<Vec<Group>>,
     /// `include=classes`.
     #[serde(default, deserialize_with = "many")]
     pub classes: Option<Vec<Class>>,
+}
+
+/// What a member of staff does at the school \[?\].
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Role {
+    /// In the MIS's word: `Teacher`; `name` is taken too.
+    #[serde(default, alias = "name", deserialize_with = "text")]
+    pub role: Option<String>,
 }
 
 /// A member of staff's employment, `employment_details` \[T\].
@@ -217,6 +229,7 @@ pub struct Emails {
 debug_only! {
     Employee { id }
     EmploymentDetails {}
+    Role {}
     Contact { id }
     Relationship {}
     ContactDetails {}

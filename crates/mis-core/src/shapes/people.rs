@@ -1,0 +1,270 @@
+//! Reading people and groups, which every MIS offers through Wonde, in our words.
+
+use chrono::{DateTime, Utc};
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use wonde::{Class, Contact, ContactDetails, Employee, Included, ListQuery, Paging, Student};
+
+use crate::{
+    Connection, Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation, Result,
+    error::ErrorKind,
+};
+
+/// People, one after the other, as Wonde gives them, with the properties asked for.
+pub fn people(connection: &Connection, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
+    let (school, kind) = (connection.school(), query.kind);
+    let wire = wonde::PeopleQuery {
+        include: includes(&query),
+        updated_after: query.updated_after,
+        per_page: query.page_size.unwrap_or(PAGE),
+        // By page numbers a row is missed when one before it goes while the list is read: a pupil would seem to leave.
+        paging: Paging::Cursor,
+        ..wonde::PeopleQuery::default()
+    };
+    let rows: BoxStream<'static, wonde::Result<Person>> = match kind {
+        PersonKind::Student => school.students(wire).map_ok(student).boxed(),
+        PersonKind::Staff => school.employees(wire).map_ok(staff).boxed(),
+        PersonKind::Parent => school.contacts(wire).map_ok(parent).boxed(),
+    };
+    rows.map_ok(move |person| person.trimmed(&query.properties))
+        .err_into()
+        .boxed()
+}
+
+/// Wonde's own measure, which no region refuses; with what is included a page is large enough.
+const PAGE: u16 = 50;
+
+/// Wonde's words for what must be asked for. One that the school's MIS does not have fails the request, so only what is
+/// needed is named.
+fn includes(query: &PeopleQuery) -> Vec<String> {
+    let always: &[&str] = match query.kind {
+        PersonKind::Student => &["education_details"],
+        PersonKind::Staff => &["employment_details"],
+        PersonKind::Parent => &[],
+    };
+    let mut words: Vec<_> = always.iter().copied().map(str::to_owned).collect();
+    for property in query
+        .properties
+        .iter()
+        .filter(|property| property.is_of(query.kind))
+    {
+        let word = match property {
+            Property::Year => "year",
+            Property::Registration => "registration",
+            Property::House => "house",
+            Property::Boarding => "boarding",
+            Property::Campus => "campus",
+            Property::Classes => "classes",
+            Property::Groups => "groups",
+            Property::Contacts => "contacts",
+            Property::Roles => "roles",
+            Property::Email | Property::Phone => "contact_details",
+            Property::Name | Property::Teaching | Property::Gender | Property::DateOfBirth => {
+                continue;
+            }
+        };
+        if !words.iter().any(|known| known == word) {
+            words.push(word.to_owned());
+        }
+    }
+    words
+}
+
+fn student(row: Student) -> Person {
+    let education = row.education_details.unwrap_or_default();
+    let details = row.contact_details.unwrap_or_default();
+    Person {
+        upi: row.upi,
+        mis_id: row.mis_id,
+        forename: row.forename,
+        surname: row.surname,
+        year_code: row
+            .year
+            .get()
+            .and_then(|group| group.code.clone())
+            .or(education.current_nc_year),
+        year: name(row.year),
+        registration: name(row.registration),
+        house: name(row.house),
+        boarding: name(row.boarding),
+        campus: name(row.campus),
+        classes: classes(row.classes),
+        groups: row.groups.into_iter().flatten().map(group).collect(),
+        contacts: row.contacts.into_iter().flatten().map(relation).collect(),
+        joins: education.admission_date,
+        leaves: education.leaving_date,
+        email: email(&details),
+        phone: phone(&details),
+        gender: row.gender,
+        born: row.date_of_birth,
+        changed_at: row.updated_at,
+        ..Person::new(PersonKind::Student, row.id)
+    }
+}
+
+fn staff(row: Employee) -> Person {
+    let employment = row.employment_details.unwrap_or_default();
+    let details = row.contact_details.unwrap_or_default();
+    Person {
+        upi: row.upi,
+        mis_id: row.mis_id,
+        forename: row.forename,
+        surname: row.surname,
+        classes: classes(row.classes),
+        groups: row.groups.into_iter().flatten().map(group).collect(),
+        joins: employment.employment_start_date,
+        leaves: employment.employment_end_date,
+        current: employment.current,
+        teaching: employment.teaching_staff,
+        roles: row
+            .roles
+            .into_iter()
+            .flatten()
+            .filter_map(|role| role.role)
+            .collect(),
+        email: email(&details),
+        phone: phone(&details),
+        gender: row.gender,
+        born: row.date_of_birth,
+        changed_at: row.updated_at,
+        ..Person::new(PersonKind::Staff, row.id)
+    }
+}
+
+fn parent(row: Contact) -> Person {
+    let details = row.contact_details.unwrap_or_default();
+    Person {
+        upi: row.upi,
+        mis_id: row.mis_id,
+        forename: row.forename,
+        surname: row.surname,
+        email: email(&details),
+        phone: phone(&details),
+        gender: row.gender,
+        born: row.date_of_birth,
+        changed_at: row.updated_at,
+        ..Person::new(PersonKind::Parent, row.id)
+    }
+}
+
+fn name(group: Included<wonde::Group>) -> Option<String> {
+    let group = group.into_full()?;
+    group.name.or(group.code)
+}
+
+fn group(row: wonde::Group) -> Group {
+    Group {
+        id: row.id.into(),
+        kind: row.kind.map(|kind| kind.to_string()),
+        name: row.name.or(row.code),
+    }
+}
+
+fn classes(rows: Option<Vec<Class>>) -> Vec<Group> {
+    let class = |row: Class| Group {
+        id: row.id.into(),
+        kind: None,
+        name: row.name.or(row.code),
+    };
+    rows.into_iter().flatten().map(class).collect()
+}
+
+fn relation(row: Contact) -> Relation {
+    let relationship = row.relationship.unwrap_or_default();
+    Relation {
+        relationship: relationship.relationship,
+        parental_responsibility: relationship.parental_responsibility,
+        priority: relationship.priority,
+        lives_with: relationship.lives_with_pupil,
+        ..Relation::new(row.id)
+    }
+}
+
+fn email(details: &ContactDetails) -> Option<String> {
+    let emails = details.emails.as_ref()?;
+    [&emails.primary, &emails.email, &emails.home, &emails.work]
+        .into_iter()
+        .find_map(Clone::clone)
+}
+
+fn phone(details: &ContactDetails) -> Option<String> {
+    let phones = details.phones.as_ref()?;
+    [
+        &phones.primary,
+        &phones.mobile,
+        &phones.phone,
+        &phones.home,
+        &phones.work,
+    ]
+    .into_iter()
+    .find_map(Clone::clone)
+}
+
+/// The groups that the MIS sorts people into.
+pub fn groups(connection: &Connection) -> BoxStream<'static, Result<Group>> {
+    connection
+        .school()
+        .groups(ListQuery::default())
+        .map_ok(group)
+        .err_into()
+        .boxed()
+}
+
+/// The records of people that are gone from Wonde's lists, or came back, since then.
+pub fn deletions(
+    connection: &Connection,
+    since: Option<DateTime<Utc>>,
+) -> BoxStream<'static, Result<Deletion>> {
+    connection
+        .school()
+        .deletions(since)
+        .try_filter_map(|row| async move {
+            let kind = row.kind.as_deref().and_then(person_kind);
+            Ok(kind.map(|kind| Deletion {
+                kind,
+                gone: row.is_gone(),
+                at: row.deleted_at,
+                id: row.id,
+            }))
+        })
+        .err_into()
+        .boxed()
+}
+
+/// Wonde's words for the kinds of deleted rows are not written down: singular, plural and both cases are taken.
+fn person_kind(word: &str) -> Option<PersonKind> {
+    match word.trim().to_ascii_lowercase().trim_end_matches('s') {
+        "student" => Some(PersonKind::Student),
+        "employee" | "staff" => Some(PersonKind::Staff),
+        "contact" => Some(PersonKind::Parent),
+        _ => None,
+    }
+}
+
+/// How many people of a kind there are by Wonde's own count; `None` where it does not tell.
+///
+/// # Errors
+/// Those of the read, except that it is not allowed or not there: then nothing is told.
+pub async fn people_count(connection: &Connection, kind: PersonKind) -> Result<Option<u64>> {
+    let word = match kind {
+        PersonKind::Student => "students",
+        PersonKind::Staff => "employees",
+        PersonKind::Parent => "contacts",
+    };
+    match connection
+        .school()
+        .counts(&[word])
+        .await
+        .map_err(crate::Error::from)
+    {
+        Ok(counts) => Ok(counts.get(word)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::Forbidden | ErrorKind::NotFound | ErrorKind::Refused | ErrorKind::Decode
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
