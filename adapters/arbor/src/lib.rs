@@ -2,11 +2,11 @@
 
 use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
 
-/// Arbor by The Key.
+/// Arbor by Arbor Education.
 pub static DESCRIPTOR: Descriptor = Descriptor {
     id: "arbor",
     name: "Arbor",
-    wonde_names: &["Arbor MIS"],
+    wonde_names: &["Arbor MIS", "Arbor Education"],
     capabilities: Capabilities {
         session: SessionWriteback::FirstLesson,
         comment: true,
@@ -15,9 +15,9 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
-    notes: "The mark goes to the first lesson of the morning or afternoon; a pupil without a lesson there cannot be marked.",
+    notes: "A pupil without a lesson in the session cannot be marked.",
     source: Source {
-        what: "Capability table for sign-in systems on Wonde's writeback",
+        what: "Writeback table for schools at signinapp.com/docs/education/mis.html",
         date: "2026-11-23",
     },
     connect: |connection| shapes::first_lesson_marks(&DESCRIPTOR, connection),

@@ -6,11 +6,11 @@ use mis_core::{Capabilities, Descriptor, Source, register_adapter, shapes};
 pub static DESCRIPTOR: Descriptor = Descriptor {
     id: "scholarpack",
     name: "ScholarPack",
-    wonde_names: &["Scholar Pack"],
+    wonde_names: &["Scholar Pack", "Access ScholarPack"],
     capabilities: Capabilities::READ_ONLY,
-    notes: "One vendor writes marks by a connection of its own; through Wonde none are taken.",
+    notes: "One vendor writes marks through a REST connection of ScholarPack's own; through Wonde none are taken.",
     source: Source {
-        what: "Capability table for sign-in systems on Wonde's writeback",
+        what: "Writeback table for schools at signinapp.com/docs/education/mis.html",
         date: "2026-11-23",
     },
     connect: |connection| shapes::read_only(&DESCRIPTOR, connection),

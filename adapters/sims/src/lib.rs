@@ -6,7 +6,7 @@ use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adap
 pub static DESCRIPTOR: Descriptor = Descriptor {
     id: "sims",
     name: "SIMS",
-    wonde_names: &["SIMS .net", "SIMS Next Gen", "ESS SIMS"],
+    wonde_names: &["SIMS .net", "SIMS Next Gen", "Capita SIMS", "ESS SIMS"],
     capabilities: Capabilities {
         session: SessionWriteback::Session,
         comment: true,
@@ -17,7 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     },
     notes: "Lesson marks are kept per period instance, not per lesson; session marks are not touched by that.",
     source: Source {
-        what: "Capability table for sign-in systems on Wonde's writeback",
+        what: "Writeback table for schools at signinapp.com/docs/education/mis.html",
         date: "2026-11-23",
     },
     connect: |connection| shapes::session_marks(&DESCRIPTOR, connection),

@@ -1,0 +1,19 @@
+//! Sentral: people, groups and registers are read; marks are not taken.
+
+use mis_core::{Capabilities, Descriptor, Source, register_adapter, shapes};
+
+/// Sentral by Sentral Education.
+pub static DESCRIPTOR: Descriptor = Descriptor {
+    id: "sentral",
+    name: "Sentral",
+    wonde_names: &["Sentral Education"],
+    capabilities: Capabilities::READ_ONLY,
+    notes: "Connected mostly in Australia: its schools live on another domain of Wonde's.",
+    source: Source {
+        what: "No vendor on Wonde lists it for writing attendance",
+        date: "2026-11-23",
+    },
+    connect: |connection| shapes::read_only(&DESCRIPTOR, connection),
+};
+
+register_adapter!(DESCRIPTOR);

@@ -1,0 +1,22 @@
+//! Prints what every adapter says of its MIS, as JSON: what tables and pages are made from.
+
+use mis_adapters::mis_core::Registry;
+use serde_json::{Value, json};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let adapters: Vec<Value> = Registry::discover()?
+        .iter()
+        .map(|adapter| {
+            json!({
+                "id": adapter.id,
+                "name": adapter.name,
+                "wonde_names": adapter.wonde_names,
+                "capabilities": adapter.capabilities,
+                "notes": adapter.notes,
+                "source": { "what": adapter.source.what, "date": adapter.source.date },
+            })
+        })
+        .collect();
+    println!("{}", serde_json::to_string_pretty(&adapters)?);
+    Ok(())
+}
