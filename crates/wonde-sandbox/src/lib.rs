@@ -1,1 +1,55 @@
 //! A stateful stand-in for the Wonde API, for tests and demos.
+//!
+//! [`Sandbox::start`] opens a real HTTP server on loopback with schools of every MIS inside. A register written to it is accepted at
+//! once, applied to the school's MIS after a delay and with that MIS's limits, and seen through the API after the next extraction.
+//! Everything goes by an injected clock and comes from a seed, so that a run can be repeated.
+//!
+//! It is written from documentation, not against the live service: `README.md` says what is known, what is inferred and what is
+//! guessed.
+//!
+//! ```
+//! # use wonde_sandbox::{Sandbox, SandboxOptions};
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! let sandbox = Sandbox::start(SandboxOptions::default()).await?;
+//! let school = &sandbox.schools()[0];
+//! assert_eq!(school.mis, "SIMS");
+//! println!("{} with token {}", sandbox.base_url(), sandbox.token());
+//! sandbox.stop().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod api;
+mod behind;
+mod codes;
+mod control;
+mod counts;
+mod error;
+mod extraction;
+mod faults;
+mod history;
+mod ids;
+mod inner;
+mod mis;
+mod options;
+mod paging;
+mod query;
+mod register;
+mod reply;
+mod sandbox;
+mod school;
+mod server;
+mod webhooks;
+mod wire;
+mod world;
+mod writeback;
+
+pub use behind::{Handle, MisMark, SchoolInfo, StudentInfo, TeacherMark};
+pub use counts::RequestCounts;
+pub use error::Error;
+pub use faults::{Fault, FaultRule, RetryAfter};
+pub use inner::WebhookMode;
+pub use options::{Clock, SandboxOptions};
+pub use sandbox::Sandbox;
+pub use school::Access;

@@ -1,0 +1,457 @@
+//! Faults on demand: rules that pick requests, and what happens to those.
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+
+/// What happens to a request that a rule picks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Fault {
+    /// 429; nothing is done.
+    TooManyRequests {
+        /// The header that comes with it.
+        #[serde(default)]
+        retry_after: RetryAfter,
+    },
+    /// An answer with this status and a body that is not JSON; nothing is done.
+    Status {
+        /// 500, 502, 503 or any other from 400 to 599.
+        status: u16,
+        /// The header that comes with it.
+        #[serde(default)]
+        retry_after: RetryAfter,
+    },
+    /// The answer takes this much longer, in real time.
+    Slow {
+        /// Milliseconds.
+        millis: u64,
+        /// True does the work first and keeps the answer back: a client that gives up has written all the same.
+        #[serde(default)]
+        after: bool,
+    },
+    /// The connection is cut before anything is done.
+    CutBefore,
+    /// The connection is cut after the work is done and before the answer.
+    CutAfter,
+    /// The register is accepted; its writeback fails, with this message.
+    RejectWriteback {
+        /// Words of the MIS.
+        #[serde(default)]
+        message: Option<String>,
+    },
+    /// The register is accepted; its writeback is never applied and never settles.
+    StuckWriteback,
+    /// The register is accepted and applied; the status is a word that nobody knows.
+    UnknownStatus {
+        /// The word.
+        word: String,
+    },
+    /// The school's MIS goes offline for this long, by the clock; the request itself goes on.
+    Offline {
+        /// Seconds.
+        seconds: u32,
+    },
+    /// The copy of the register is not renewed for this long, by the clock; the request itself goes on.
+    StaleReads {
+        /// Seconds.
+        seconds: u32,
+    },
+    /// An answer without any data, as from the wrong region; nothing is done.
+    Empty,
+    /// The work is done, but the body of the answer breaks off in the middle of its JSON.
+    InvalidJson,
+    /// A list breaks off after the page that was asked for, as if there were no more.
+    CutPages,
+    /// The link to the next page leads to another host.
+    ForeignNext,
+    /// 401, as if the token had been revoked; nothing is done.
+    Unauthorised,
+    /// 403, as if access had been revoked; nothing is done.
+    Forbidden,
+}
+
+impl Fault {
+    /// The fault's name in counts.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::TooManyRequests { .. } => "too_many_requests",
+            Self::Status { .. } => "status",
+            Self::Slow { .. } => "slow",
+            Self::CutBefore => "cut_before",
+            Self::CutAfter => "cut_after",
+            Self::RejectWriteback { .. } => "reject_writeback",
+            Self::StuckWriteback => "stuck_writeback",
+            Self::UnknownStatus { .. } => "unknown_status",
+            Self::Offline { .. } => "offline",
+            Self::StaleReads { .. } => "stale_reads",
+            Self::Empty => "empty",
+            Self::InvalidJson => "invalid_json",
+            Self::CutPages => "cut_pages",
+            Self::ForeignNext => "foreign_next",
+            Self::Unauthorised => "unauthorised",
+            Self::Forbidden => "forbidden",
+        }
+    }
+
+    /// Only a register that is written can meet this fault.
+    fn needs_register(&self) -> bool {
+        matches!(
+            self,
+            Self::RejectWriteback { .. } | Self::StuckWriteback | Self::UnknownStatus { .. }
+        )
+    }
+}
+
+/// The `Retry-After` header of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryAfter {
+    /// No header.
+    #[default]
+    None,
+    /// This many seconds.
+    Seconds(u32),
+    /// The date this many seconds from now by the sandbox's clock.
+    Date(u32),
+}
+
+/// Which requests meet a fault. A rule without conditions picks every request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultRule {
+    /// What happens.
+    pub fault: Fault,
+    /// Sort of address, as in the request counts: `students`, `attendance/session`, `writebacks` and so on.
+    #[serde(default)]
+    pub on: Option<String>,
+    /// `GET`, `POST` or `DELETE`.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// Id of the school.
+    #[serde(default)]
+    pub school: Option<String>,
+    /// Matching requests to let pass first.
+    #[serde(default)]
+    pub skip: u32,
+    /// How often it happens; always when absent.
+    #[serde(default)]
+    pub count: Option<u32>,
+    /// Share of the matching requests, from 0 to 1.
+    #[serde(default = "always")]
+    pub probability: f64,
+    /// Chance starts from here.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+fn always() -> f64 {
+    1.0
+}
+
+impl FaultRule {
+    /// This fault for every request.
+    pub fn new(fault: Fault) -> Self {
+        Self {
+            fault,
+            on: None,
+            method: None,
+            school: None,
+            skip: 0,
+            count: None,
+            probability: 1.0,
+            seed: 0,
+        }
+    }
+
+    /// Only for this sort of address.
+    #[must_use]
+    pub fn on(mut self, kind: &str) -> Self {
+        self.on = Some(kind.to_owned());
+        self
+    }
+
+    /// Only for this method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = Some(method.to_owned());
+        self
+    }
+
+    /// Only at this school.
+    #[must_use]
+    pub fn school(mut self, id: &str) -> Self {
+        self.school = Some(id.to_owned());
+        self
+    }
+
+    /// Only after so many matching requests.
+    #[must_use]
+    pub fn after(mut self, requests: u32) -> Self {
+        self.skip = requests;
+        self
+    }
+
+    /// Only so many times.
+    #[must_use]
+    pub fn times(mut self, count: u32) -> Self {
+        self.count = Some(count);
+        self
+    }
+
+    /// Only for this share of the matching requests, drawn from a seed.
+    #[must_use]
+    pub fn by_chance(mut self, probability: f64, seed: u64) -> Self {
+        self.probability = probability;
+        self.seed = seed;
+        self
+    }
+
+    /// A mix of everything that passes by itself: about `share` of all requests meet a fault.
+    pub fn mix(seed: u64, share: f64) -> Vec<Self> {
+        let faults = [
+            (
+                4.0,
+                Fault::TooManyRequests {
+                    retry_after: RetryAfter::Seconds(1),
+                },
+            ),
+            (
+                2.0,
+                Fault::TooManyRequests {
+                    retry_after: RetryAfter::None,
+                },
+            ),
+            (
+                1.0,
+                Fault::TooManyRequests {
+                    retry_after: RetryAfter::Date(2),
+                },
+            ),
+            (
+                2.0,
+                Fault::Status {
+                    status: 500,
+                    retry_after: RetryAfter::None,
+                },
+            ),
+            (
+                1.0,
+                Fault::Status {
+                    status: 502,
+                    retry_after: RetryAfter::None,
+                },
+            ),
+            (
+                2.0,
+                Fault::Status {
+                    status: 503,
+                    retry_after: RetryAfter::Seconds(1),
+                },
+            ),
+            (
+                2.0,
+                Fault::Slow {
+                    millis: 100,
+                    after: false,
+                },
+            ),
+            (
+                2.0,
+                Fault::Slow {
+                    millis: 100,
+                    after: true,
+                },
+            ),
+            (2.0, Fault::CutBefore),
+            (2.0, Fault::CutAfter),
+            (1.0, Fault::InvalidJson),
+            (0.5, Fault::Offline { seconds: 20 }),
+            (0.5, Fault::StaleReads { seconds: 60 }),
+            (1.0, Fault::RejectWriteback { message: None }),
+            (
+                1.0,
+                Fault::UnknownStatus {
+                    word: "archived".to_owned(),
+                },
+            ),
+        ];
+        let total: f64 = faults.iter().map(|(weight, _)| weight).sum();
+        (0..)
+            .zip(faults)
+            .map(|(n, (weight, fault))| {
+                Self::new(fault).by_chance(
+                    (share * weight / total).clamp(0.0, 1.0),
+                    seed.wrapping_add(n),
+                )
+            })
+            .collect()
+    }
+
+    /// What is wrong with the rule, if anything.
+    pub(crate) fn problem(&self) -> Option<String> {
+        if !(0.0..=1.0).contains(&self.probability) {
+            return Some(format!(
+                "probability {} is not from 0 to 1",
+                self.probability
+            ));
+        }
+        match self.fault {
+            Fault::Status { status, .. } if !(400..=599).contains(&status) => {
+                Some(format!("status {status} is not from 400 to 599"))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What a rule looks at.
+pub(crate) struct Subject<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) method: &'a str,
+    /// Id of the school, if the path names one.
+    pub(crate) school: Option<&'a str>,
+}
+
+impl Subject<'_> {
+    fn is_register(&self) -> bool {
+        self.method == "POST" && self.kind.starts_with("attendance/")
+    }
+}
+
+/// The rules in force, with how far each has come.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    rules: Vec<Active>,
+}
+
+#[derive(Debug)]
+struct Active {
+    rule: FaultRule,
+    chance: ChaCha8Rng,
+}
+
+impl Faults {
+    /// Adds rules behind those there are.
+    pub(crate) fn add(&mut self, rules: impl IntoIterator<Item = FaultRule>) {
+        self.rules.extend(rules.into_iter().map(|rule| Active {
+            chance: ChaCha8Rng::seed_from_u64(rule.seed),
+            rule,
+        }));
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.rules.clear();
+    }
+
+    /// The rules as they stand, with what is left of their counts.
+    pub(crate) fn list(&self) -> Vec<FaultRule> {
+        self.rules.iter().map(|a| a.rule.clone()).collect()
+    }
+
+    /// The fault that this request meets: of the first rule that picks it.
+    pub(crate) fn pick(&mut self, subject: &Subject<'_>) -> Option<Fault> {
+        let place = self.rules.iter_mut().position(|a| a.picks(subject))?;
+        let active = self.rules.get_mut(place)?;
+        let fault = active.rule.fault.clone();
+        if let Some(count) = &mut active.rule.count {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.rules.remove(place);
+            }
+        }
+        Some(fault)
+    }
+}
+
+impl Active {
+    fn picks(&mut self, subject: &Subject<'_>) -> bool {
+        let rule = &mut self.rule;
+        let matches = rule.on.as_deref().is_none_or(|on| on == subject.kind)
+            && rule
+                .method
+                .as_deref()
+                .is_none_or(|m| m.eq_ignore_ascii_case(subject.method))
+            && rule
+                .school
+                .as_deref()
+                .is_none_or(|s| Some(s) == subject.school)
+            && (!rule.fault.needs_register() || subject.is_register())
+            && rule.count != Some(0);
+        if !matches {
+            return false;
+        }
+        if rule.skip > 0 {
+            rule.skip -= 1;
+            return false;
+        }
+        rule.probability >= 1.0 || self.chance.random_bool(rule.probability.clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POST: Subject<'static> = Subject {
+        kind: "attendance/session",
+        method: "POST",
+        school: Some("A1"),
+    };
+    const READ: Subject<'static> = Subject {
+        kind: "students",
+        method: "GET",
+        school: Some("A1"),
+    };
+
+    #[test]
+    fn a_rule_picks_what_it_names_and_no_more_often_than_it_says() {
+        let mut faults = Faults::default();
+        faults.add([FaultRule::new(Fault::CutBefore)
+            .on("students")
+            .after(1)
+            .times(2)]);
+        let picked: Vec<bool> = (0..5).map(|_| faults.pick(&READ).is_some()).collect();
+        assert_eq!(picked, [false, true, true, false, false]);
+        assert!(faults.pick(&POST).is_none());
+        assert!(faults.list().is_empty());
+    }
+
+    #[test]
+    fn a_writebacks_fault_waits_for_a_register() {
+        let mut faults = Faults::default();
+        faults.add([FaultRule::new(Fault::StuckWriteback).times(1)]);
+        assert_eq!(faults.pick(&READ), None);
+        assert_eq!(faults.pick(&POST), Some(Fault::StuckWriteback));
+    }
+
+    #[test]
+    fn chance_repeats_from_its_seed() {
+        let run = |seed| {
+            let mut faults = Faults::default();
+            faults.add(FaultRule::mix(seed, 0.3));
+            (0..500)
+                .map(|_| faults.pick(&POST).map(|f| f.name()))
+                .collect::<Vec<_>>()
+        };
+        let first = run(1);
+        assert_eq!(first, run(1));
+        assert_ne!(first, run(2));
+        let met = first.iter().flatten().count();
+        assert!((75..225).contains(&met), "{met} of 500 met a fault");
+    }
+
+    #[test]
+    fn rules_read_from_json() {
+        let rule: FaultRule = serde_json::from_str(
+            r#"{"fault":{"kind":"too_many_requests","retry_after":{"seconds":2}},"on":"students","count":1}"#,
+        )
+        .unwrap();
+        let wanted = FaultRule::new(Fault::TooManyRequests {
+            retry_after: RetryAfter::Seconds(2),
+        });
+        assert_eq!(rule, wanted.on("students").times(1));
+        assert!(serde_json::from_str::<FaultRule>(r#"{"fault":{"kind":"meteor"}}"#).is_err());
+    }
+}

@@ -1,0 +1,111 @@
+//! Pages by number and by cursor, with the envelope around them.
+
+use serde_json::{Value, json};
+
+use crate::query::Query;
+use crate::reply::{Refusal, Reply};
+
+const DEFAULT: usize = 50;
+
+/// Where a list stands in the API and how much of it is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lister<'a> {
+    /// Address without the query.
+    pub(crate) url: &'a str,
+    pub(crate) query: &'a Query,
+    pub(crate) per_page_max: usize,
+}
+
+enum Start {
+    Page(usize),
+    /// First ordinal wanted.
+    Cursor(u64),
+}
+
+impl Lister<'_> {
+    /// One page of `items`, which come with ascending ordinals that never change; only that page is shaped.
+    pub(crate) fn page<T>(
+        &self,
+        items: impl Iterator<Item = (u64, T)>,
+        mut shape: impl FnMut(T) -> Value,
+    ) -> Reply {
+        let size = self.size()?;
+        let start = self.start()?;
+        let mut rows = Vec::new();
+        let mut more = None;
+        let skip = match start {
+            Start::Page(page) => (page - 1).saturating_mul(size),
+            Start::Cursor(_) => 0,
+        };
+        let from = match start {
+            Start::Page(_) => 0,
+            Start::Cursor(ordinal) => ordinal,
+        };
+        for (ordinal, item) in items.skip_while(|(o, _)| *o < from).skip(skip) {
+            if rows.len() == size {
+                more = Some(ordinal);
+                break;
+            }
+            rows.push(shape(item));
+        }
+        let mut meta = json!({"includes": self.query.includes().paths()});
+        if let Some(pagination) = self.pagination(&start, size, more) {
+            meta["pagination"] = pagination;
+        }
+        Ok(json!({"data": rows, "meta": meta}))
+    }
+
+    fn size(&self) -> Result<usize, Refusal> {
+        match self.query.get("per_page") {
+            None => Ok(DEFAULT.min(self.per_page_max)),
+            Some(text) => match text.parse::<usize>() {
+                Ok(n) if n > 0 => Ok(n.min(self.per_page_max)),
+                _ => Err(Refusal::invalid_parameter("per_page", "a number above 0")),
+            },
+        }
+    }
+
+    fn start(&self) -> Result<Start, Refusal> {
+        match self.query.get("cursor") {
+            Some("true") => Ok(Start::Cursor(0)),
+            Some(text) => text
+                .strip_prefix("cur")
+                .and_then(|hex| u64::from_str_radix(hex, 16).ok())
+                .map(Start::Cursor)
+                .ok_or_else(|| Refusal::invalid_parameter("cursor", "one that an answer gave")),
+            None => match self.query.get("page").map(str::parse::<usize>) {
+                None => Ok(Start::Page(1)),
+                Some(Ok(n)) if n > 0 => Ok(Start::Page(n)),
+                Some(_) => Err(Refusal::invalid_parameter("page", "a number above 0")),
+            },
+        }
+    }
+
+    /// Missing when all fits on one page.
+    fn pagination(&self, start: &Start, size: usize, more: Option<u64>) -> Option<Value> {
+        // What was asked for comes back as it was written, so as text.
+        let per_page = match self.query.get("per_page") {
+            Some(_) => json!(size.to_string()),
+            None => json!(size),
+        };
+        let link =
+            |name: &str, value: String| format!("{}?{}", self.url, self.query.with(name, &value));
+        match start {
+            Start::Page(1) | Start::Cursor(0) if more.is_none() => None,
+            Start::Page(page) => Some(json!({
+                "next": more.map(|_| link("page", (page + 1).to_string())),
+                "previous": (*page > 1).then(|| link("page", (page - 1).to_string())),
+                "more": more.is_some(),
+                "per_page": per_page,
+                "current_page": page,
+            })),
+            Start::Cursor(_) => Some(json!({
+                "next": more.map(|ordinal| link("cursor", format!("cur{ordinal:x}"))),
+                "previous": null,
+                "more": more.is_some(),
+                "per_page": per_page,
+                "current_page": null,
+            })),
+        }
+    }
+}

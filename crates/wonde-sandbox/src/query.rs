@@ -1,0 +1,145 @@
+//! The query of a request: filters, includes and how to page.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+
+use crate::reply::Refusal;
+
+/// Names and values in the order given.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn parse(text: &str) -> Self {
+        Self(
+            url::form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect(),
+        )
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .rev()
+            .find(|(n, _)| n == name)
+            .map(|(_, v)| v.as_str())
+            .filter(|v| !v.is_empty())
+    }
+
+    /// The same query with one value changed.
+    pub(crate) fn with(&self, name: &str, value: &str) -> String {
+        let mut out = url::form_urlencoded::Serializer::new(String::new());
+        for (n, v) in self.0.iter().filter(|(n, _)| n != name) {
+            out.append_pair(n, v);
+        }
+        out.append_pair(name, value);
+        out.finish()
+    }
+
+    /// `true`, `false`, or the text of anything else.
+    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
+        self.get(name).map(|v| !matches!(v, "false" | "0"))
+    }
+
+    /// A moment as `YYYY-MM-DD HH:MM:SS` or `YYYY-MM-DD`, taken as UTC.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Refusal> {
+        let Some(text) = self.get(name) else {
+            return Ok(None);
+        };
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S")
+            .or_else(|_| {
+                NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|d| d.and_time(NaiveTime::MIN))
+            })
+            .map(|t| Some(t.and_utc()))
+            .map_err(|_| Refusal::invalid_parameter(name, "a time like 2026-11-23 08:00:00"))
+    }
+
+    pub(crate) fn includes(&self) -> Includes {
+        Includes::parse(self.get("include").unwrap_or_default())
+    }
+
+    /// The range of `updated_at` that is asked for.
+    pub(crate) fn updated(&self) -> Result<Range, Refusal> {
+        Ok(Range {
+            after: self.time("updated_after")?,
+            before: self.time("updated_before")?,
+        })
+    }
+}
+
+/// A range of time, both ends part of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) after: Option<DateTime<Utc>>,
+    pub(crate) before: Option<DateTime<Utc>>,
+}
+
+impl Range {
+    pub(crate) fn holds(&self, t: DateTime<Utc>) -> bool {
+        self.after.is_none_or(|a| t >= a) && self.before.is_none_or(|b| t <= b)
+    }
+}
+
+/// What to include, as a tree.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Includes(BTreeMap<String, Includes>);
+
+impl Includes {
+    fn parse(text: &str) -> Self {
+        let mut root = Self::default();
+        for path in text.split(',').map(str::trim).filter(|p| !p.is_empty()) {
+            let mut node = &mut root;
+            for step in path.split('.') {
+                node = node.0.entry(step.to_owned()).or_default();
+            }
+        }
+        root
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        self.0.get(name)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Self)> {
+        self.0.iter().map(|(n, i)| (n.as_str(), i))
+    }
+
+    /// Dotted paths, for the answer's meta.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let mut out = Vec::new();
+        for (name, below) in &self.0 {
+            out.push(name.clone());
+            out.extend(below.paths().into_iter().map(|p| format!("{name}.{p}")));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn includes_nest() {
+        let query = Query::parse("include=contacts.contact_details,year&page=2");
+        assert_eq!(
+            query.includes().paths(),
+            ["contacts", "contacts.contact_details", "year"]
+        );
+        assert_eq!(
+            query.with("page", "3"),
+            "include=contacts.contact_details%2Cyear&page=3"
+        );
+    }
+
+    #[test]
+    fn times_are_read_as_utc_or_refused() {
+        let query = Query::parse("updated_after=2026-11-23+08%3A00%3A00&updated_before=tomorrow");
+        let after = query.time("updated_after").unwrap().unwrap();
+        assert_eq!(after.to_rfc3339(), "2026-11-23T08:00:00+00:00");
+        assert_eq!(query.time("updated_before").unwrap_err().status, 400);
+        assert!(query.time("absent").unwrap().is_none());
+    }
+}

@@ -1,0 +1,400 @@
+//! One school: its world, its register, its writebacks, and what the token may see of it.
+
+use std::collections::{BTreeSet, HashSet};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono_tz::Tz;
+
+use crate::codes::{self, Code};
+use crate::extraction::{Extraction, Window};
+use crate::history;
+use crate::ids::{Ids, Kind};
+use crate::mis::{self, Register, Shape};
+use crate::register::{Entry, Key, Slot, Table};
+use crate::world::model::{Student, World};
+use crate::world::timetable::{self, Lesson, is_morning};
+use crate::world::{self, Plan, names};
+use crate::writeback::{Fate, State, Writeback, Writebacks};
+
+/// How far the school has let the token's owner in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Access {
+    /// Nobody has asked for access.
+    Unasked,
+    /// Asked, not answered.
+    Pending,
+    /// May be read and, where allowed, written.
+    Approved,
+    /// Asked and refused.
+    Declined,
+    /// Was approved once.
+    Revoked,
+}
+
+/// What schools are made from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ground {
+    pub(crate) seed: u64,
+    pub(crate) pupils: u32,
+    pub(crate) history_days: u32,
+    pub(crate) today: NaiveDate,
+    pub(crate) start: DateTime<Utc>,
+    pub(crate) extraction_every: TimeDelta,
+    pub(crate) ids: Ids,
+}
+
+/// A writeback that has just been settled, for whoever wants to be told.
+#[derive(Clone, Debug)]
+pub(crate) struct Settled {
+    pub(crate) number: u32,
+    pub(crate) status: String,
+    pub(crate) sort: Register,
+}
+
+/// Days before the start for which lessons exist.
+const LESSON_DAYS_BACK: i64 = 400;
+/// Room for the lessons of one day in a lesson's number.
+const LESSONS_A_DAY: u32 = 4_096;
+
+/// One school of the sandbox.
+#[derive(Debug)]
+pub(crate) struct School {
+    pub(crate) n: u32,
+    pub(crate) name: String,
+    pub(crate) shape: &'static Shape,
+    pub(crate) tz: Tz,
+    pub(crate) access: Access,
+    /// 0 for the region of the main address, 1 for the other.
+    pub(crate) region: usize,
+    pub(crate) ground: Ground,
+    pub(crate) world: World,
+    pub(crate) codes: Vec<Code>,
+    /// Changes with the MIS, so that old code ids are unknown.
+    pub(crate) code_era: u32,
+    pub(crate) sessions: Table,
+    pub(crate) lessons: Table,
+    pub(crate) cancelled: HashSet<(NaiveDate, usize)>,
+    pub(crate) extraction: Extraction,
+    pub(crate) writebacks: Writebacks,
+    pub(crate) withdrawn: BTreeSet<String>,
+    pub(crate) settled: Vec<Settled>,
+    populated: bool,
+}
+
+impl School {
+    /// A school as a name on a list; its people come with the first look inside.
+    pub(crate) fn new(n: u32, ground: Ground) -> Self {
+        let shape = mis::of(n);
+        let ending = match shape.phase {
+            mis::Phase::Primary => "Primary School",
+            mis::Phase::Secondary => "Academy",
+            mis::Phase::Independent => "College",
+        };
+        Self {
+            n,
+            name: names::school(n, ending),
+            shape,
+            tz: shape.timezone.parse().unwrap_or(Tz::Europe__London),
+            access: Access::Approved,
+            region: 0,
+            ground,
+            world: World::default(),
+            codes: Vec::new(),
+            code_era: 0,
+            sessions: Table::default(),
+            lessons: Table::default(),
+            cancelled: HashSet::new(),
+            extraction: Extraction::new(ground.start, ground.extraction_every),
+            writebacks: Writebacks::default(),
+            withdrawn: BTreeSet::new(),
+            settled: Vec::new(),
+            populated: false,
+        }
+    }
+
+    pub(crate) fn plan(&self) -> Plan {
+        Plan {
+            seed: self.ground.seed,
+            school: self.n,
+            pupils: self.ground.pupils,
+            shape: self.shape,
+            today: self.ground.today,
+        }
+    }
+
+    /// Makes the school's people if need be and does all that is due by now.
+    pub(crate) fn wake(&mut self, now: DateTime<Utc>) {
+        if !self.populated {
+            self.populated = true;
+            let plan = self.plan();
+            self.world = world::generate(&plan);
+            self.codes = codes::book(self.shape, self.n as usize * 7);
+            history::write(self, &plan);
+            self.copy(self.ground.start);
+        }
+        self.advance(now);
+    }
+
+    fn advance(&mut self, now: DateTime<Utc>) {
+        while let Some((number, due)) = self.writebacks.next_due(now) {
+            self.writebacks.shift();
+            self.extract_through(due);
+            self.apply(number, due);
+            self.extract_through(due);
+        }
+        self.extract_through(now);
+    }
+
+    fn extract_through(&mut self, t: DateTime<Utc>) {
+        if let Some(at) = self.extraction.advance(t) {
+            self.copy(at);
+        }
+    }
+
+    fn copy(&mut self, at: DateTime<Utc>) {
+        self.sessions.copy(at);
+        self.lessons.copy(at);
+    }
+
+    /// Takes a copy of the register out of turn, unless the MIS is offline. True if it was taken.
+    pub(crate) fn extract_now(&mut self, now: DateTime<Utc>) -> bool {
+        let online = self.extraction.online(now);
+        if online {
+            self.extraction.now(now);
+            self.copy(now);
+        }
+        online
+    }
+
+    /// Accepts a register; gives the writeback's number.
+    pub(crate) fn accept(&mut self, mut writeback: Writeback) -> u32 {
+        if let Some(window) = self.extraction.offline
+            && window.holds(writeback.due)
+        {
+            writeback.due = window.until;
+        }
+        self.writebacks.accept(writeback)
+    }
+
+    fn apply(&mut self, number: u32, at: DateTime<Utc>) {
+        let Some(writeback) = self.writebacks.get_mut(number) else {
+            return;
+        };
+        let marks = std::mem::take(&mut writeback.marks);
+        let sort = writeback.sort;
+        let refused = match &writeback.fate {
+            Fate::Refused(message) => Some(message.clone()),
+            _ => self.shape.refuses(sort).map(str::to_owned),
+        };
+        let mut errors = Vec::new();
+        let mut kept = 0usize;
+        if refused.is_none() {
+            for (place, (key, entry)) in marks.into_iter().enumerate() {
+                match self.keep(key, entry, number, at) {
+                    Ok(()) => kept += 1,
+                    Err(why) => errors.push((place, why.to_owned())),
+                }
+            }
+        }
+        let words = self.shape.words;
+        let Some(writeback) = self.writebacks.get_mut(number) else {
+            return;
+        };
+        writeback.errors.extend(errors);
+        writeback.settled = Some(at);
+        writeback.state = if kept > 0 { State::Done } else { State::Failed };
+        writeback.message =
+            refused.or_else(|| (kept == 0).then(|| "No mark could be kept.".to_owned()));
+        let status = writeback.status(words, at).to_owned();
+        self.settled.push(Settled {
+            number,
+            status,
+            sort,
+        });
+    }
+
+    /// Puts one mark into the MIS with this MIS's limits.
+    fn keep(
+        &mut self,
+        key: Key,
+        mut entry: Entry,
+        number: u32,
+        at: DateTime<Utc>,
+    ) -> Result<(), &'static str> {
+        let today = self.day(at);
+        if !self
+            .world
+            .students
+            .get(key.student as usize)
+            .is_some_and(|s| s.on_roll(today))
+        {
+            return Err("The student is not on roll.");
+        }
+        if !self.shape.comment {
+            entry.comment = None;
+        }
+        if !self.shape.minutes_late {
+            entry.minutes_late = None;
+        }
+        if let Slot::Lesson(place) = key.slot {
+            if self.cancelled.contains(&(key.date, usize::from(place))) {
+                return Err("The lesson does not take place.");
+            }
+            self.lessons.set(key, Some(entry), Some(number), at);
+        } else {
+            self.sessions.set(key, Some(entry), Some(number), at);
+        }
+        Ok(())
+    }
+
+    /// A teacher writes or clears a mark in the MIS.
+    pub(crate) fn teacher_sets(&mut self, key: Key, entry: Option<Entry>, at: DateTime<Utc>) {
+        match key.slot {
+            Slot::Lesson(_) => self.lessons.set(key, entry, None, at),
+            _ => self.sessions.set(key, entry, None, at),
+        }
+        if self.ground.extraction_every <= TimeDelta::zero() {
+            self.extract_through(at);
+        }
+    }
+
+    /// Takes the MIS off the line until `until`, or brings it back.
+    pub(crate) fn set_offline(&mut self, now: DateTime<Utc>, until: Option<DateTime<Utc>>) {
+        match until {
+            Some(until) => {
+                self.extraction.offline = Some(Window { from: now, until });
+                self.writebacks.hold_until(until);
+            }
+            None => {
+                if let Some(window) = &mut self.extraction.offline
+                    && window.holds(now)
+                {
+                    window.until = now;
+                    self.writebacks.release(now);
+                }
+            }
+        }
+    }
+
+    /// Lets the copy of the register grow old until `until`, or ends that.
+    pub(crate) fn set_frozen(&mut self, now: DateTime<Utc>, until: Option<DateTime<Utc>>) {
+        self.extraction.frozen = until.map(|until| Window { from: now, until });
+    }
+
+    /// The date at the school.
+    pub(crate) fn day(&self, t: DateTime<Utc>) -> NaiveDate {
+        t.with_timezone(&self.tz).date_naive()
+    }
+
+    /// True unless this scope has been withdrawn.
+    pub(crate) fn granted(&self, scope: &str) -> bool {
+        !self.withdrawn.contains(scope)
+    }
+
+    pub(crate) fn id(&self, kind: Kind, n: usize) -> String {
+        let n = u32::try_from(n).unwrap_or(u32::MAX);
+        self.ground.ids.text(self.n, kind, n)
+    }
+
+    /// A code's id in the present code book.
+    pub(crate) fn code_id(&self, code: usize) -> String {
+        self.id(Kind::Code, self.code_era as usize * 1_000 + code)
+    }
+
+    /// Position of a code by its id at this school.
+    pub(crate) fn find_code(&self, id: &str) -> Option<usize> {
+        let n = self.ground.ids.at(self.n, id, Kind::Code)?;
+        let code = n.checked_sub(self.code_era as usize * 1_000)?;
+        (code < self.codes.len()).then_some(code)
+    }
+
+    /// Position of a code by its letter.
+    pub(crate) fn find_letter(&self, letter: &str) -> Option<usize> {
+        self.codes.iter().position(|c| c.letter == letter)
+    }
+
+    /// A pupil on roll by id.
+    pub(crate) fn find_student(&self, id: &str, now: DateTime<Utc>) -> Option<usize> {
+        let n = self.ground.ids.at(self.n, id, Kind::Student)?;
+        let today = self.day(now);
+        self.world
+            .students
+            .get(n)
+            .is_some_and(|s| s.on_roll(today))
+            .then_some(n)
+    }
+
+    fn first_lesson_day(&self) -> NaiveDate {
+        self.ground.today - TimeDelta::days(LESSON_DAYS_BACK)
+    }
+
+    /// A lesson's id; lessons too far from the start have none.
+    pub(crate) fn lesson_id(&self, date: NaiveDate, place: usize) -> Option<String> {
+        let day = u32::try_from((date - self.first_lesson_day()).num_days()).ok()?;
+        let n = day
+            .checked_mul(LESSONS_A_DAY)?
+            .checked_add(u32::try_from(place).ok()?)?;
+        (n < 10_000_000).then(|| self.id(Kind::Lesson, n as usize))
+    }
+
+    /// A lesson that takes place, by id.
+    pub(crate) fn find_lesson(&self, id: &str) -> Option<Lesson> {
+        let n = self.ground.ids.at(self.n, id, Kind::Lesson)?;
+        let days = i64::try_from(n / LESSONS_A_DAY as usize).ok()?;
+        let date = self
+            .first_lesson_day()
+            .checked_add_signed(TimeDelta::days(days))?;
+        let place = n % LESSONS_A_DAY as usize;
+        self.world
+            .lesson(date, place)
+            .filter(|_| !self.cancelled.contains(&(date, place)))
+    }
+
+    /// When a lesson begins and ends.
+    pub(crate) fn lesson_times(&self, lesson: &Lesson) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+        let period = self.world.periods.get(lesson.period)?;
+        Some((
+            timetable::utc(self.tz, lesson.date, period.start),
+            timetable::utc(self.tz, lesson.date, period.end),
+        ))
+    }
+
+    /// The session whose mark this lesson carries for the pupil: it is the pupil's first that takes place in it.
+    pub(crate) fn carries_session(
+        &self,
+        student: usize,
+        date: NaiveDate,
+        place: usize,
+    ) -> Option<Slot> {
+        let morning = |l: &Lesson| {
+            self.world
+                .periods
+                .get(l.period)
+                .is_some_and(|p| is_morning(p.start))
+        };
+        let this = self.world.lesson(date, place)?;
+        let first = self
+            .world
+            .pupils_lessons(student, date)
+            .filter(|l| !self.cancelled.contains(&(date, l.place)))
+            .find(|l| morning(l) == morning(&this))?;
+        let slot = if morning(&this) {
+            Slot::Morning
+        } else {
+            Slot::Afternoon
+        };
+        (first.place == place).then_some(slot)
+    }
+
+    /// Pupils on roll, with their positions.
+    pub(crate) fn on_roll(&self, now: DateTime<Utc>) -> impl Iterator<Item = (usize, &Student)> {
+        let today = self.day(now);
+        self.world
+            .students
+            .iter()
+            .enumerate()
+            .filter(move |(_, s)| s.on_roll(today))
+    }
+}

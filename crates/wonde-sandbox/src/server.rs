@@ -1,0 +1,411 @@
+//! The HTTP server: authorisation, faults, and the wires that can be cut.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::connect_info::{ConnectInfo, Connected};
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::Response;
+use axum::serve::{IncomingStream, Listener};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::api::{self, Call, Verb};
+use crate::control;
+use crate::faults::{Fault, RetryAfter, Subject};
+use crate::ids::Kind;
+use crate::inner::{Inner, lock};
+use crate::query::Query;
+use crate::reply::{Refusal, Reply};
+use crate::writeback::Fate;
+
+/// One address of the sandbox.
+#[derive(Clone)]
+struct Door {
+    inner: Arc<Inner>,
+    region: usize,
+}
+
+/// The API of one region, and beside it the control API.
+pub(crate) fn router(inner: Arc<Inner>, region: usize) -> Router {
+    let door = Door {
+        inner: Arc::clone(&inner),
+        region,
+    };
+    Router::new()
+        .nest("/sandbox", control::router(inner))
+        .fallback(handle)
+        .layer(DefaultBodyLimit::max(16 * 1024 * 1024))
+        .with_state(door)
+}
+
+async fn handle(
+    State(door): State<Door>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let inner = &door.inner;
+    let Some(path) = uri.path().strip_prefix("/v1.0") else {
+        return json_response(Err(Refusal::not_found("address; the API is below /v1.0")));
+    };
+    let call = Call::new(verb(&method), path, inner);
+    inner.counts.request(call.verb.word(), call.kind);
+    let school = call.school.map(|n| inner.ids.text(n, Kind::School, 0));
+    let fault = lock(&inner.faults).pick(&Subject {
+        kind: call.kind,
+        method: call.verb.word(),
+        school: school.as_deref(),
+    });
+    if let Some(fault) = &fault {
+        inner.counts.fault(fault.name());
+    }
+    let mut answer = match &fault {
+        Some(fault) => match before(inner, &call, fault, &wire).await {
+            Some(answer) => answer,
+            None => work(&door, &call, &uri, &headers, &body, Some(fault)),
+        },
+        None => work(&door, &call, &uri, &headers, &body, None),
+    };
+    if let Some(fault) = &fault {
+        after(inner, fault, &wire, &mut answer).await;
+    }
+    let cut = wire.is_cut();
+    inner.counts.answer(if cut { 0 } else { answer.status });
+    answer.into_response()
+}
+
+/// Everything the API itself does: token, limit, and the answer.
+fn work(
+    door: &Door,
+    call: &Call<'_>,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: &Bytes,
+    fault: Option<&Fault>,
+) -> Answer {
+    let inner = &door.inner;
+    let now = inner.now();
+    let bearer = headers
+        .get(AUTHORIZATION)
+        .and_then(|h| h.to_str().ok())
+        .and_then(|h| inner.bearer(h));
+    let Some(bearer) = bearer else {
+        return Answer::json(Err(Refusal::unauthorised()));
+    };
+    if let Err(seconds) = inner.spend(bearer, now) {
+        let mut answer = Answer::json(Err(Refusal::too_many()));
+        if inner.options.rate_limit_header {
+            answer.retry_after = Some(seconds.to_string());
+        }
+        return answer;
+    }
+    let domains = inner.domains();
+    let domain = domains.get(door.region).map_or("", String::as_str);
+    let query = Query::parse(uri.query().unwrap_or_default());
+    Answer::json(api::answer(&api::Request {
+        inner,
+        call,
+        query: &query,
+        body,
+        now,
+        region: door.region,
+        url: &format!("http://{domain}{}", uri.path()),
+        bearer,
+        fate: fate(fault),
+    }))
+}
+
+fn fate(fault: Option<&Fault>) -> Fate {
+    match fault {
+        Some(Fault::RejectWriteback { message }) => Fate::Refused(
+            message
+                .clone()
+                .unwrap_or_else(|| "The MIS refused the register.".to_owned()),
+        ),
+        Some(Fault::StuckWriteback) => Fate::Stuck,
+        Some(Fault::UnknownStatus { word }) => Fate::Worded(word.clone()),
+        _ => Fate::Usual,
+    }
+}
+
+/// What a fault does before the work, which it may stand in for.
+async fn before(inner: &Inner, call: &Call<'_>, fault: &Fault, wire: &Wire) -> Option<Answer> {
+    match fault {
+        Fault::TooManyRequests { retry_after } => {
+            let mut answer = Answer::json(Err(Refusal::too_many()));
+            answer.retry_after = header(*retry_after, inner.now());
+            Some(answer)
+        }
+        Fault::Status {
+            status,
+            retry_after,
+        } => Some(Answer {
+            status: *status,
+            content_type: "text/html",
+            body: b"<html><body>The server had an error.</body></html>".to_vec(),
+            value: None,
+            retry_after: header(*retry_after, inner.now()),
+        }),
+        Fault::Slow {
+            millis,
+            after: false,
+        } => {
+            tokio::time::sleep(Duration::from_millis(*millis)).await;
+            None
+        }
+        Fault::CutBefore => {
+            wire.cut();
+            Some(Answer::json(Ok(Value::Null)))
+        }
+        Fault::Empty => Some(Answer::json(Ok(json!({"data": []})))),
+        Fault::Unauthorised => Some(Answer::json(Err(Refusal::unauthorised()))),
+        Fault::Forbidden => Some(Answer::json(Err(Refusal::forbidden("any data")))),
+        Fault::Offline { seconds } => {
+            window(inner, call, *seconds, true);
+            None
+        }
+        Fault::StaleReads { seconds } => {
+            window(inner, call, *seconds, false);
+            None
+        }
+        _ => None,
+    }
+}
+
+fn window(inner: &Inner, call: &Call<'_>, seconds: u32, offline: bool) {
+    let now = inner.now();
+    let Some(mut school) = call.school.and_then(|n| inner.awake(n, now)) else {
+        return;
+    };
+    let until = Some(now + TimeDelta::seconds(i64::from(seconds)));
+    if offline {
+        school.set_offline(now, until);
+    } else {
+        school.set_frozen(now, until);
+    }
+}
+
+/// What a fault does to the answer after the work.
+async fn after(inner: &Inner, fault: &Fault, wire: &Wire, answer: &mut Answer) {
+    match fault {
+        Fault::Slow {
+            millis,
+            after: true,
+        } => tokio::time::sleep(Duration::from_millis(*millis)).await,
+        Fault::CutAfter => wire.cut(),
+        Fault::InvalidJson => {
+            let half = answer.body.len() / 2;
+            answer.body.truncate(half);
+        }
+        Fault::CutPages => answer.change(|value| {
+            if let Some(meta) = value.get_mut("meta").and_then(Value::as_object_mut) {
+                meta.remove("pagination");
+            }
+        }),
+        Fault::ForeignNext => {
+            let domains = inner.domains();
+            answer.change(|value| foreign_next(value, &domains));
+        }
+        _ => {}
+    }
+}
+
+fn foreign_next(value: &mut Value, domains: &[String]) {
+    let (Some(own), Some(other)) = (domains.first(), domains.get(1)) else {
+        return;
+    };
+    if let Some(next) = value.pointer_mut("/meta/pagination/next")
+        && let Some(link) = next.as_str()
+    {
+        *next = json!(link.replacen(own.as_str(), other, 1));
+    }
+}
+
+fn header(retry_after: RetryAfter, now: DateTime<Utc>) -> Option<String> {
+    match retry_after {
+        RetryAfter::None => None,
+        RetryAfter::Seconds(n) => Some(n.to_string()),
+        RetryAfter::Date(n) => {
+            let at = now + TimeDelta::seconds(i64::from(n));
+            Some(at.format("%a, %d %b %Y %H:%M:%S GMT").to_string())
+        }
+    }
+}
+
+fn verb(method: &Method) -> Verb {
+    match *method {
+        Method::GET => Verb::Get,
+        Method::POST => Verb::Post,
+        Method::DELETE => Verb::Delete,
+        _ => Verb::Other,
+    }
+}
+
+/// An answer before it goes on the wire.
+struct Answer {
+    status: u16,
+    content_type: &'static str,
+    body: Vec<u8>,
+    value: Option<Value>,
+    retry_after: Option<String>,
+}
+
+impl Answer {
+    fn json(reply: Reply) -> Self {
+        let (status, value) = match reply {
+            Ok(value) => (200, value),
+            Err(refusal) => (refusal.status, refusal.body),
+        };
+        Self {
+            status,
+            content_type: "application/json",
+            body: value.to_string().into_bytes(),
+            value: Some(value),
+            retry_after: None,
+        }
+    }
+
+    fn change(&mut self, with: impl FnOnce(&mut Value)) {
+        if let Some(value) = &mut self.value {
+            with(value);
+            self.body = value.to_string().into_bytes();
+        }
+    }
+
+    fn into_response(self) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(value) = self
+            .retry_after
+            .and_then(|v| HeaderValue::from_str(&v).ok())
+        {
+            headers.insert(RETRY_AFTER, value);
+        }
+        response
+    }
+}
+
+fn json_response(reply: Reply) -> Response {
+    Answer::json(reply).into_response()
+}
+
+/// Listens on loopback and gives out connections that can be cut.
+pub(crate) struct CuttableListener(pub(crate) TcpListener);
+
+impl Listener for CuttableListener {
+    type Io = CuttableStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        let (stream, address) = Listener::accept(&mut self.0).await;
+        // Small answers must not wait for the client's acknowledgement.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+        let stream = CuttableStream {
+            stream,
+            wire: Wire::default(),
+        };
+        (stream, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+}
+
+/// The handle by which a request cuts its own connection.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wire(Arc<AtomicBool>);
+
+impl Wire {
+    fn cut(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    fn is_cut(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl Connected<IncomingStream<'_, CuttableListener>> for Wire {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
+        stream.io().wire.clone()
+    }
+}
+
+/// A connection that fails to write once it is cut, so that no byte of the answer gets out.
+pub(crate) struct CuttableStream {
+    stream: TcpStream,
+    wire: Wire,
+}
+
+fn cut_off<T>() -> Poll<io::Result<T>> {
+    Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+}
+
+impl AsyncRead for CuttableStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for CuttableStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.wire.is_cut() {
+            return cut_off();
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if self.wire.is_cut() {
+            return cut_off();
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.wire.is_cut() {
+            return cut_off();
+        }
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

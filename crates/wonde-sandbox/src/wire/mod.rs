@@ -1,0 +1,84 @@
+//! How things look on the wire: JSON as the API writes it.
+
+mod includes;
+mod lessons;
+mod people;
+mod register;
+mod schools;
+
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use serde_json::{Map, Value, json};
+
+pub(crate) use includes::Resource;
+pub(crate) use register::{Kinds, Row, global_code, session, sort, writeback_id};
+pub(crate) use schools::{meta, permissions, school};
+
+use crate::school::School;
+
+/// One school as seen at one moment.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) school: &'a School,
+    pub(crate) now: DateTime<Utc>,
+}
+
+/// What is included stands in its own `data`.
+pub(crate) fn data(value: Value) -> Value {
+    json!({ "data": value })
+}
+
+/// A moment as PHP writes one.
+pub(crate) fn php(t: DateTime<Utc>, fraction: bool) -> Value {
+    let format = if fraction {
+        "%Y-%m-%d %H:%M:%S.%6f"
+    } else {
+        "%Y-%m-%d %H:%M:%S"
+    };
+    json!({"date": t.format(format).to_string(), "timezone_type": 3, "timezone": "UTC"})
+}
+
+impl View<'_> {
+    pub(crate) fn time(&self, t: DateTime<Utc>) -> Value {
+        php(t, self.school.shape.fraction)
+    }
+
+    pub(crate) fn maybe_time(&self, t: Option<DateTime<Utc>>) -> Value {
+        t.map_or(Value::Null, |t| self.time(t))
+    }
+
+    /// A date, which comes as its midnight.
+    pub(crate) fn date(&self, date: NaiveDate) -> Value {
+        self.time(date.and_time(NaiveTime::MIN).and_utc())
+    }
+
+    /// A relation that leads nowhere.
+    fn nowhere(&self) -> Value {
+        if self.school.shape.empty_as_list {
+            data(json!([]))
+        } else {
+            data(Value::Null)
+        }
+    }
+
+    /// Takes out what the token may not see: a property without scope is null.
+    fn veil(&self, object: &str, map: &mut Map<String, Value>) {
+        for scope in &self.school.withdrawn {
+            let Some(path) = scope.strip_prefix(object).and_then(|p| p.strip_prefix('.')) else {
+                continue;
+            };
+            match path.split_once('.') {
+                None => {
+                    if let Some(value) = map.get_mut(path) {
+                        *value = Value::Null;
+                    }
+                }
+                Some((part, property)) => {
+                    let pointer = format!("/data/{property}");
+                    if let Some(value) = map.get_mut(part).and_then(|p| p.pointer_mut(&pointer)) {
+                        *value = Value::Null;
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Attendance: codes, marks, writebacks and summaries.
+
+use serde_json::{Map, Value, json};
+
+use super::{View, data};
+use crate::codes::Code;
+use crate::ids::{Ids, Kind};
+use crate::mis::Register;
+use crate::query::Includes;
+use crate::register::{Copied, Key, Slot};
+use crate::school::School;
+use crate::writeback::Writeback;
+
+/// A code of the API's own list; its id is no school's.
+pub(crate) fn global_code(ids: &Ids, n: usize, code: &Code) -> Value {
+    let n = u32::try_from(n).unwrap_or(u32::MAX);
+    json!({
+        "id": ids.text(crate::ids::MAX_SCHOOLS, Kind::Code, n),
+        "code": code.letter,
+        "description": code.description,
+        "type": code.kind,
+    })
+}
+
+/// The words for a session.
+pub(crate) fn session(slot: Slot) -> Option<&'static str> {
+    match slot {
+        Slot::Morning => Some("AM"),
+        Slot::Afternoon => Some("PM"),
+        Slot::Lesson(_) => None,
+    }
+}
+
+/// A mark of the API's copy.
+pub(crate) struct Row<'a> {
+    pub(crate) number: u32,
+    pub(crate) key: &'a Key,
+    pub(crate) copied: &'a Copied,
+}
+
+impl View<'_> {
+    /// A code of the school's book.
+    pub(crate) fn code(&self, n: usize) -> Value {
+        let Some(code) = self.school.codes.get(n) else {
+            return Value::Null;
+        };
+        json!({
+            "id": self.school.code_id(n),
+            "mis_id": (n + 1).to_string(),
+            "code": code.letter,
+            "description": code.description,
+            "type": code.kind,
+        })
+    }
+
+    /// A session's mark.
+    pub(crate) fn session_mark(&self, row: &Row<'_>, includes: &Includes) -> Value {
+        let mut map = self.mark(row, Kind::SessionMark, includes);
+        map.insert("date".into(), self.date(row.key.date));
+        map.insert("session".into(), json!(session(row.key.slot)));
+        self.veil("attendance-session", &mut map);
+        Value::Object(map)
+    }
+
+    /// A lesson's mark.
+    pub(crate) fn lesson_mark(&self, row: &Row<'_>, includes: &Includes) -> Value {
+        let mut map = self.mark(row, Kind::LessonMark, includes);
+        let lesson = match row.key.slot {
+            Slot::Lesson(place) => self.school.world.lesson(row.key.date, usize::from(place)),
+            _ => None,
+        };
+        let value = match (includes.get("lesson"), &lesson) {
+            (Some(below), Some(lesson)) => data(self.lesson(lesson, below)),
+            (_, Some(lesson)) => json!(self.school.lesson_id(lesson.date, lesson.place)),
+            (_, None) => Value::Null,
+        };
+        map.insert("lesson".into(), value);
+        self.veil("attendance-lesson", &mut map);
+        Value::Object(map)
+    }
+
+    fn mark(&self, row: &Row<'_>, kind: Kind, includes: &Includes) -> Map<String, Value> {
+        let school = self.school;
+        let entry = &row.copied.entry;
+        let (student, code) = (row.key.student as usize, usize::from(entry.code));
+        let employee = entry.employee.map(|e| e as usize);
+        let mut map = Map::new();
+        map.insert("id".into(), json!(school.id(kind, row.number as usize)));
+        map.insert(
+            "student".into(),
+            match includes.get("student") {
+                Some(below) => data(self.student(student, below)),
+                None => json!(school.id(Kind::Student, student)),
+            },
+        );
+        map.insert(
+            "employee".into(),
+            match (includes.get("employee"), employee) {
+                (Some(below), Some(e)) => data(self.employee(e, below)),
+                (Some(_), None) => self.nowhere(),
+                (None, e) => json!(e.map(|e| school.id(Kind::Employee, e))),
+            },
+        );
+        map.insert(
+            "attendance_code".into(),
+            match includes.get("attendance_code") {
+                Some(_) => data(self.code(code)),
+                None => json!(school.code_id(code)),
+            },
+        );
+        map.insert("comment".into(), json!(entry.comment));
+        if school.shape.minutes_late {
+            map.insert("minutes_late".into(), json!(entry.minutes_late));
+        }
+        map.insert("created_at".into(), self.time(row.copied.created));
+        map.insert("updated_at".into(), self.time(row.copied.updated));
+        map
+    }
+
+    /// A pupil's possible and actual sessions in the copy.
+    pub(crate) fn summary(&self, student: usize, kinds: &Kinds, includes: &Includes) -> Value {
+        json!({
+            "id": self.school.id(Kind::Misc, 1_000_000 + student),
+            "student": match includes.get("student") {
+                Some(below) => data(self.student(student, below)),
+                None => json!(self.school.id(Kind::Student, student)),
+            },
+            "possible_marks": kinds.possible,
+            "present_marks": kinds.present,
+            "late_before_registration": kinds.late,
+            "authorised_absences": kinds.authorised,
+            "unauthorised_absences": kinds.unauthorised,
+        })
+    }
+
+    /// What became of a register.
+    pub(crate) fn writeback(&self, number: u32, writeback: &Writeback) -> Value {
+        let school = self.school;
+        let errors: Vec<Value> = writeback
+            .errors
+            .iter()
+            .map(|(place, why)| json!({"index": place, "message": why}))
+            .collect();
+        data(json!({
+            "id": writeback_id(school, number),
+            "writeback_id": writeback_id(school, number),
+            "school": school.id(Kind::School, 0),
+            "type": sort(writeback.sort),
+            "status": writeback.status(school.shape.words, self.now),
+            "records": writeback.count,
+            "message": writeback.message,
+            "errors": errors,
+            "created_at": self.time(writeback.accepted),
+            "updated_at": self.time(writeback.settled.unwrap_or(writeback.accepted)),
+        }))
+    }
+}
+
+/// A writeback's id.
+pub(crate) fn writeback_id(school: &School, number: u32) -> String {
+    school.id(Kind::Writeback, number as usize)
+}
+
+/// The word for a writeback's sort.
+pub(crate) fn sort(sort: Register) -> &'static str {
+    match sort {
+        Register::Session => "attendance_session",
+        Register::Lesson => "attendance_lesson",
+    }
+}
+
+/// How many sessions of each sort a pupil has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kinds {
+    possible: u32,
+    present: u32,
+    late: u32,
+    authorised: u32,
+    unauthorised: u32,
+}
+
+impl Kinds {
+    /// Counts one mark.
+    pub(crate) fn add(&mut self, kind: &str) {
+        if kind == "ATTENDANCE_NOT_REQUIRED" {
+            return;
+        }
+        self.possible += 1;
+        match kind {
+            "LATE" => {
+                self.present += 1;
+                self.late += 1;
+            }
+            "AUTHORISED_ABSENCE" => self.authorised += 1,
+            "UNAUTHORISED_ABSENCE" => self.unauthorised += 1,
+            _ => self.present += 1,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Writebacks: registers that were accepted and wait to be applied to the MIS.
+
+use std::collections::VecDeque;
+
+use chrono::{DateTime, Utc};
+
+use crate::mis::{Register, Words};
+use crate::register::{Entry, Key};
+
+/// How many settled writebacks a school remembers; older ones are not found any more.
+const REMEMBERED: usize = 20_000;
+
+/// What a fault has in store for a writeback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Usual,
+    /// Fails, with this message.
+    Refused(String),
+    /// Is never applied and never settles.
+    Stuck,
+    /// Is applied, but the status is a word nobody knows.
+    Worded(String),
+}
+
+/// Where a writeback stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Open,
+    Done,
+    Failed,
+}
+
+/// One accepted register.
+#[derive(Debug)]
+pub(crate) struct Writeback {
+    pub(crate) sort: Register,
+    pub(crate) accepted: DateTime<Utc>,
+    /// When the MIS is given it, if it can be reached then.
+    pub(crate) due: DateTime<Utc>,
+    pub(crate) fate: Fate,
+    pub(crate) state: State,
+    pub(crate) settled: Option<DateTime<Utc>>,
+    pub(crate) message: Option<String>,
+    /// Marks that were not kept: place in the register, and why.
+    pub(crate) errors: Vec<(usize, String)>,
+    /// What to apply; emptied when settled.
+    pub(crate) marks: Vec<(Key, Entry)>,
+    pub(crate) count: usize,
+}
+
+impl Writeback {
+    /// The status word as this MIS's side would say it.
+    pub(crate) fn status<'a>(&'a self, words: &'a Words, now: DateTime<Utc>) -> &'a str {
+        match (&self.fate, self.state) {
+            (Fate::Worded(word), State::Done) => word,
+            (_, State::Done) => words.done,
+            (_, State::Failed) => words.failed,
+            (_, State::Open) if now - self.accepted < (self.due - self.accepted) / 2 => {
+                words.queued
+            }
+            (_, State::Open) => words.processing,
+        }
+    }
+}
+
+/// A school's writebacks in the order in which they were accepted.
+#[derive(Debug, Default)]
+pub(crate) struct Writebacks {
+    all: VecDeque<Writeback>,
+    forgotten: u32,
+    /// Numbers still to be applied, oldest first.
+    waiting: VecDeque<u32>,
+}
+
+impl Writebacks {
+    /// Takes a writeback in and gives its number.
+    pub(crate) fn accept(&mut self, writeback: Writeback) -> u32 {
+        let number = self.forgotten + u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        if writeback.fate != Fate::Stuck {
+            self.waiting.push_back(number);
+        }
+        self.all.push_back(writeback);
+        while self.all.len() > REMEMBERED
+            && self
+                .all
+                .front()
+                .is_some_and(|w| w.state != State::Open || w.fate == Fate::Stuck)
+        {
+            self.all.pop_front();
+            self.forgotten += 1;
+        }
+        number
+    }
+
+    pub(crate) fn get(&self, number: u32) -> Option<&Writeback> {
+        self.all.get(number.checked_sub(self.forgotten)? as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, number: u32) -> Option<&mut Writeback> {
+        self.all
+            .get_mut(number.checked_sub(self.forgotten)? as usize)
+    }
+
+    /// The oldest writeback that is to be applied by now, with its moment; nothing overtakes.
+    pub(crate) fn next_due(&self, now: DateTime<Utc>) -> Option<(u32, DateTime<Utc>)> {
+        let number = *self.waiting.front()?;
+        let due = self.get(number).map_or(now, |w| w.due);
+        (due <= now).then_some((number, due))
+    }
+
+    /// Takes the oldest one out of the waiting line.
+    pub(crate) fn shift(&mut self) {
+        self.waiting.pop_front();
+    }
+
+    /// Nothing waiting is applied before `t`.
+    pub(crate) fn hold_until(&mut self, t: DateTime<Utc>) {
+        for number in self.waiting.clone() {
+            if let Some(writeback) = self.get_mut(number) {
+                writeback.due = writeback.due.max(t);
+            }
+        }
+    }
+
+    /// What waited for an MIS that is back earlier than thought is applied from `t` on.
+    pub(crate) fn release(&mut self, t: DateTime<Utc>) {
+        for number in self.waiting.clone() {
+            if let Some(writeback) = self.get_mut(number) {
+                writeback.due = writeback.due.min(t.max(writeback.accepted));
+            }
+        }
+    }
+
+    /// How many wait, and how many never will be settled or were.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+}
