@@ -262,6 +262,21 @@ fn decode<T>(
 
 /// Reads a body up to a limit, so that a hostile answer cannot eat the memory.
 async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<Vec<u8>> {
+    let too_large = || {
+        let recovery = if effect == Effect::Write {
+            Recovery::Unknown
+        } else {
+            Recovery::Never
+        };
+        let words = format!("the answer is larger than {most} bytes; ask for fewer rows to a page");
+        Error::new(ErrorKind::Decode, recovery, words)
+    };
+    if response
+        .content_length()
+        .is_some_and(|length| length > most as u64)
+    {
+        return Err(too_large());
+    }
     let mut body = Vec::new();
     while let Some(chunk) = response
         .chunk()
@@ -269,16 +284,7 @@ async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<
         .map_err(|error| on_the_way(error, effect))?
     {
         if body.len() + chunk.len() > most {
-            let recovery = if effect == Effect::Write {
-                Recovery::Unknown
-            } else {
-                Recovery::Never
-            };
-            let words = format!(
-                "the answer is larger than {} MiB; ask for fewer rows to a page",
-                most / (1024 * 1024)
-            );
-            return Err(Error::new(ErrorKind::Decode, recovery, words));
+            return Err(too_large());
         }
         body.extend_from_slice(&chunk);
     }
@@ -316,4 +322,51 @@ fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
     };
     // The address would repeat the query, which is nobody's business.
     Error::new(kind, recovery, format!("{words}; {advice}")).because(error.without_url())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::SecretString;
+    use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
+
+    use super::{authorization, collect};
+    use crate::{ErrorKind, Recovery, error::Effect};
+
+    #[tokio::test]
+    async fn a_body_is_read_up_to_its_limit() {
+        let server = MockServer::start().await;
+        Mock::given(any())
+            .respond_with(ResponseTemplate::new(200).set_body_string("0123456789"))
+            .mount(&server)
+            .await;
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        for (most, effect, outcome) in [
+            (10, Effect::Read, None),
+            (9, Effect::Read, Some(Recovery::Never)),
+            (9, Effect::Write, Some(Recovery::Unknown)),
+        ] {
+            let response = client.get(server.uri()).send().await.unwrap();
+            match (collect(response, most, effect).await, outcome) {
+                (Ok(body), None) => assert_eq!(body, b"0123456789"),
+                (Err(error), Some(recovery)) => {
+                    assert_eq!(
+                        (error.kind(), error.recovery()),
+                        (ErrorKind::Decode, recovery)
+                    );
+                }
+                (result, _) => panic!("{most} bytes: {result:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_token_must_be_one_and_is_not_printed() {
+        for token in ["", "two words", "line\nbreak", "\u{7f}"] {
+            let error = authorization(&SecretString::from(token)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+        }
+        let header = authorization(&SecretString::from("7e76896f9aca")).unwrap();
+        assert_eq!(header.to_str().unwrap(), "Bearer 7e76896f9aca");
+        assert!(!format!("{header:?}").contains("7e76"));
+    }
 }
