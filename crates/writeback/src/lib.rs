@@ -1,1 +1,23 @@
-//! The rules that turn a sign-in or sign-out into a mark.
+#![doc = include_str!("../README.md")]
+
+mod answers;
+mod check;
+mod decide;
+mod decision;
+mod england;
+mod event;
+mod findings;
+mod reading;
+mod rules;
+pub mod settings;
+mod text;
+mod view;
+
+pub use answers::{AnswerProblem, check_answers};
+pub use check::{Checked, check_fields};
+pub use decide::decide;
+pub use decision::{Decision, Found, Outcome, Planned, Rule, SkipReason};
+pub use event::Event;
+pub use findings::{Hint, Problem};
+pub use rules::Rules;
+pub use view::{Arrival, Group, Held, RegisterView, Source, View};

@@ -1,0 +1,189 @@
+//! The check of an event's answers against the group's custom fields, before the event is taken in.
+
+use std::fmt;
+
+use mis_core::EventKind;
+use serde::Serialize;
+
+use crate::{
+    event::Event,
+    settings::Field,
+    text::{clip, quoted},
+};
+
+/// An answer that the group's fields do not allow.
+///
+/// `Display` and `Debug` leave the answer itself out: what a child typed belongs in the reply to whoever sent it
+/// (`value`), not in a log.
+#[derive(Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{key}: {what}; {cure}")]
+pub struct AnswerProblem {
+    /// Where in the event: `answers.<field>`.
+    pub key: String,
+    /// The answer as given, clipped to 80 characters; `None` where the field itself is wrong.
+    pub value: Option<String>,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl fmt::Debug for AnswerProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What is wrong with an event's answers, in the order of the fields' names; empty when nothing is.
+///
+/// Each answer must name a field that the group asks at this kind of event, and be one of its options. Blanks around
+/// both are free, and a blank answer is no answer.
+pub fn check_answers(event: &Event, fields: &[Field]) -> Vec<AnswerProblem> {
+    event
+        .answers
+        .iter()
+        .filter_map(|(name, answer)| check_answer(event.kind, name, answer, fields))
+        .collect()
+}
+
+fn check_answer(
+    kind: EventKind,
+    name: &str,
+    answer: &str,
+    fields: &[Field],
+) -> Option<AnswerProblem> {
+    let key = format!("answers.{}", clip(name, 80));
+    let (name, answer) = (name.trim(), answer.trim());
+    let named = |field: &&Field| field.name.trim() == name;
+    let Some(field) = fields.iter().filter(named).find(|field| field.on == kind) else {
+        let what = match fields.iter().find(named) {
+            Some(field) => format!(
+                "this field is asked at a {}, and the event is a {kind}",
+                field.on
+            ),
+            None => "the person's group has no such field".to_owned(),
+        };
+        let there = fields
+            .iter()
+            .filter(|field| field.on == kind)
+            .map(|field| field.name.trim());
+        let cure = match quoted(there) {
+            none if none.is_empty() => format!("leave it out: nothing is asked at a {kind}"),
+            some => format!("leave it out, or answer one of {some}"),
+        };
+        return Some(AnswerProblem {
+            key,
+            value: None,
+            what,
+            cure,
+        });
+    };
+    if answer.is_empty()
+        || field
+            .options
+            .iter()
+            .any(|option| option.text.trim() == answer)
+    {
+        return None;
+    }
+    Some(AnswerProblem {
+        key,
+        value: Some(clip(answer, 80)),
+        what: "the answer is no option of this field".to_owned(),
+        cure: format!(
+            "answer one of {}",
+            quoted(field.options.iter().map(|option| option.text.trim()))
+        ),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde::Deserialize;
+
+    use super::*;
+
+    const FIELDS: &str = r#"
+        [[field]]
+        name = "Reason for being late"
+        on = "sign_in"
+        options = ["Bus", { text = "Missed the bus", code = "L" }]
+
+        [[field]]
+        name = "Reason for leaving"
+        on = "sign_out"
+        options = ["M - Dentist"]
+    "#;
+
+    #[derive(Deserialize)]
+    struct Group {
+        field: Vec<Field>,
+    }
+
+    fn problems(kind: &str, name: &str, answer: &str) -> Vec<AnswerProblem> {
+        let event: Event = serde_json::from_value(serde_json::json!({
+            "id": "e1", "person": "A1", "kind": kind, "at": "2026-11-23T09:07:12Z", "answers": {name: answer},
+        }))
+        .unwrap();
+        check_answers(&event, &toml::from_str::<Group>(FIELDS).unwrap().field)
+    }
+
+    #[rstest]
+    #[case("sign_in", "Reason for being late", "Bus")]
+    #[case("sign_in", " Reason for being late ", " Missed the bus ")]
+    #[case("sign_in", "Reason for being late", "  ")]
+    #[case("sign_out", "Reason for leaving", "M - Dentist")]
+    fn what_was_asked_may_be_answered(
+        #[case] kind: &str,
+        #[case] name: &str,
+        #[case] answer: &str,
+    ) {
+        assert_eq!(problems(kind, name, answer), []);
+    }
+
+    #[rstest]
+    #[case(
+        "sign_in",
+        "Reason",
+        "Bus",
+        "no such field",
+        "\"Reason for being late\""
+    )]
+    #[case(
+        "sign_out",
+        "Reason for being late",
+        "Bus",
+        "asked at a sign_in",
+        "\"Reason for leaving\""
+    )]
+    #[case(
+        "sign_in",
+        "Reason for being late",
+        "bus",
+        "no option",
+        "\"Bus\", \"Missed the bus\""
+    )]
+    fn anything_else_names_the_field_and_the_cure(
+        #[case] kind: &str,
+        #[case] name: &str,
+        #[case] answer: &str,
+        #[case] what: &str,
+        #[case] cure: &str,
+    ) {
+        let found = problems(kind, name, answer);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].key, format!("answers.{name}"));
+        assert!(
+            found[0].what.contains(what) && found[0].cure.contains(cure),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn the_answer_is_in_neither_text_form() {
+        let found = problems("sign_in", "Reason for being late", "my mother is ill");
+        assert_eq!(found[0].value.as_deref(), Some("my mother is ill"));
+        assert!(!format!("{found:?}{}", found[0]).contains("mother"));
+    }
+}

@@ -1,0 +1,177 @@
+//! The check of a group's settings: everything that is wrong, at once, and the compiled rules if nothing is.
+
+use std::collections::BTreeSet;
+
+use chrono::Weekday;
+use mis_core::{Code, CodeBook, EventKind};
+
+use crate::{
+    findings::{Findings, Hint, Problem},
+    rules::{PerKind, Rules},
+    settings::{Field, GroupKind, WritebackSettings},
+    text::quoted,
+};
+
+mod codes;
+mod fields;
+mod hints;
+mod times;
+
+pub use fields::check_fields;
+
+/// What a check found.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// What must be cured.
+    pub problems: Vec<Problem>,
+    /// What deserves a look.
+    pub hints: Vec<Hint>,
+    /// The rules, if there is no problem.
+    pub rules: Option<Rules>,
+}
+
+impl Rules {
+    /// Checks a group's settings and compiles them.
+    ///
+    /// `fields` are the group's custom fields; `book` is the school's code book, `None` where it could not be read. An
+    /// empty book, as a withdrawn permission leaves it, counts as unread: codes are not checked then, and a hint says so.
+    pub fn check(
+        kind: GroupKind,
+        fields: &[Field],
+        settings: &WritebackSettings,
+        book: Option<&CodeBook>,
+    ) -> Checked {
+        let book = book.filter(|book| !book.is_empty());
+        let mut found = Findings::default();
+
+        let options = fields::compile(fields, &mut found);
+        let times = times::compile(settings, &mut found);
+        let days = days(settings, &mut found);
+        let closed = closed(settings, &mut found);
+        let codes = codes::compile(settings, book, &mut found);
+        codes::of_options(fields, book, &mut found);
+        named_fields(settings, fields, &mut found);
+        hints::give(kind, fields, settings, &times, &codes, book, &mut found);
+
+        let rules = match (times.closes, found.problems.is_empty()) {
+            (Some(closes), true) => Some(Rules {
+                am: times.am,
+                pm: times.pm,
+                pm_opens: times.pm_opens,
+                closes,
+                days,
+                closed,
+                late: codes.late,
+                unauthorised: codes.unauthorised,
+                present_am: codes.present_am,
+                present_pm: codes.present_pm,
+                present: settings.present,
+                leaver: codes.leaver,
+                custom_codes: per_kind(|kind| settings.custom_codes.on(kind).map(trimmed)),
+                comment: per_kind(|kind| settings.comment.on(kind).map(trimmed)),
+                minutes_late: settings.minutes_late,
+                protected: settings.protected.iter().map(Code::new).collect(),
+                protect_on: per_kind(|kind| settings.protect_on.contains(&kind)),
+                first_arrival_stands: settings.first_arrival_stands,
+                employee: settings.employee_id.clone(),
+                fields: options,
+            }),
+            _ => None,
+        };
+        Checked {
+            problems: found.problems,
+            hints: found.hints,
+            rules,
+        }
+    }
+}
+
+fn trimmed(text: &str) -> String {
+    text.trim().to_owned()
+}
+
+fn per_kind<T>(of: impl Fn(EventKind) -> T) -> PerKind<T> {
+    PerKind {
+        sign_in: of(EventKind::SignIn),
+        sign_out: of(EventKind::SignOut),
+    }
+}
+
+fn days(settings: &WritebackSettings, found: &mut Findings) -> Vec<Weekday> {
+    if settings.days.is_empty() {
+        found.problem(
+            "writeback.days",
+            "[]",
+            "there is no school day, so nothing would ever be written",
+            "name the days, or leave it out for Monday to Friday",
+        );
+    }
+    let mut days = Vec::new();
+    for day in &settings.days {
+        match day.trim().parse() {
+            Ok(day) => days.push(day),
+            Err(_) => found.problem(
+                "writeback.days",
+                quoted([day.as_str()]),
+                "is no day of the week",
+                "write \"monday\" or \"mon\", and so on",
+            ),
+        }
+    }
+    days
+}
+
+fn closed(settings: &WritebackSettings, found: &mut Findings) -> BTreeSet<chrono::NaiveDate> {
+    let mut closed = BTreeSet::new();
+    for date in &settings.closed {
+        match date.parse() {
+            Some(date) => {
+                closed.insert(date);
+            }
+            None => found.problem(
+                "writeback.closed",
+                quoted([date.as_str()]),
+                "is no date of the calendar",
+                "write it as year, month, day: \"2026-12-21\"",
+            ),
+        }
+    }
+    closed
+}
+
+/// The fields that the settings name must be asked at that kind of event.
+fn named_fields(settings: &WritebackSettings, fields: &[Field], found: &mut Findings) {
+    for (setting, names) in [
+        ("custom_codes", &settings.custom_codes),
+        ("comment", &settings.comment),
+    ] {
+        for kind in [EventKind::SignIn, EventKind::SignOut] {
+            let Some(name) = names.on(kind) else { continue };
+            let asked_on = |on| {
+                fields
+                    .iter()
+                    .any(|field| field.on == on && field.name.trim() == name.trim())
+            };
+            if asked_on(kind) {
+                continue;
+            }
+            let key = format!("writeback.{setting}.{kind}");
+            let there = fields
+                .iter()
+                .filter(|field| field.on == kind)
+                .map(|field| field.name.as_str());
+            let cure = match quoted(there) {
+                none if none.is_empty() => {
+                    format!("add a field with on = \"{kind}\", or leave {setting}.{kind} out")
+                }
+                some => format!("name one of {some}, or leave {setting}.{kind} out"),
+            };
+            let what = if fields.iter().any(|field| field.name.trim() == name.trim()) {
+                format!("this field is not asked at a {kind}")
+            } else {
+                "the group has no such field".to_owned()
+            };
+            found.problem(key, quoted([name]), what, cure);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The codes that the settings name, held against the school's code book.
+
+use mis_core::{Code, CodeBook};
+
+use super::fields::options_key;
+use crate::{
+    findings::Findings,
+    settings::{Field, OptionCode, WritebackSettings},
+    text::{listed, quoted},
+};
+
+/// The codes of the settings, defaults filled in.
+pub(super) struct Codes {
+    pub(super) late: Code,
+    pub(super) unauthorised: Code,
+    pub(super) present_am: Code,
+    pub(super) present_pm: Code,
+    pub(super) leaver: Option<Code>,
+    /// All that were written or are used, with their keys, for the hints.
+    pub(super) named: Vec<(String, Code)>,
+}
+
+pub(super) fn compile(
+    settings: &WritebackSettings,
+    book: Option<&CodeBook>,
+    found: &mut Findings,
+) -> Codes {
+    let WritebackSettings { am, pm, codes, .. } = settings;
+    let mut named = Vec::new();
+    let mut take = |key: &str, written: Option<&str>, default: &str, used: bool| {
+        let code = Code::new(written.unwrap_or(default));
+        if used || written.is_some() {
+            one(key, &code, book, found);
+            named.push((key.to_owned(), code.clone()));
+        }
+        code
+    };
+    let late_used = am.late.is_some() || pm.late.is_some();
+    let unauthorised_used = am.unauthorised.is_some() || pm.unauthorised.is_some();
+
+    let late = take(
+        "writeback.codes.late",
+        codes.late.as_deref(),
+        "L",
+        late_used,
+    );
+    let unauthorised = take(
+        "writeback.codes.unauthorised",
+        codes.unauthorised.as_deref(),
+        "U",
+        unauthorised_used,
+    );
+    let present_am = take(
+        "writeback.codes.present_am",
+        codes.present_am.as_deref(),
+        "/",
+        settings.present,
+    );
+    let present_pm = take(
+        "writeback.codes.present_pm",
+        codes.present_pm.as_deref(),
+        "\\",
+        settings.present,
+    );
+    let leaver = settings
+        .leaver_code
+        .as_deref()
+        .map(|code| take("writeback.leaver_code", Some(code), "", true));
+    for code in &settings.protected {
+        take("writeback.protected", Some(code), "", true);
+    }
+    if book.is_none() {
+        found.hint(
+            "writeback",
+            "",
+            "the school's code book could not be read, so no code was checked against it",
+            "let the token read attendance codes at this school, then check again",
+        );
+    }
+    Codes {
+        late,
+        unauthorised,
+        present_am,
+        present_pm,
+        leaver,
+        named,
+    }
+}
+
+/// The codes that options name outright.
+pub(super) fn of_options(fields: &[Field], book: Option<&CodeBook>, found: &mut Findings) {
+    for field in fields {
+        for option in &field.options {
+            if let Some(OptionCode::Code(code)) = &option.code {
+                let key = format!(
+                    "{}.{}.code",
+                    options_key(field),
+                    quoted([option.text.trim()])
+                );
+                one(&key, &Code::new(code), book, found);
+            }
+        }
+    }
+}
+
+fn one(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Findings) {
+    if code.is_empty() {
+        found.problem(
+            key,
+            "\"\"",
+            "no code is blank",
+            "write a code of the school's code book, or leave it out",
+        );
+        return;
+    }
+    let Some(book) = book else { return };
+    if book.find(code.as_str()).is_none() {
+        found.problem(
+            key,
+            quoted([code.as_str()]),
+            "the school's code book has no such code",
+            format!(
+                "write one of its codes: {}",
+                listed(book.iter().map(|line| &line.code))
+            ),
+        );
+    }
+}

@@ -1,0 +1,348 @@
+//! The rules themselves: one event, one group, one view of the register, one decision.
+//!
+//! The order of the steps is part of the rules; [`Deciding::go`] has them in a row.
+
+use mis_core::{Ability, Code, EventKind, HeldCode, Mark, wonde::StudentId};
+
+use crate::{
+    decision::{Decision, Found, Outcome, Planned, SkipReason, session_word},
+    event::Event,
+    reading::same_code,
+    rules::{NoSession, Place, Rules},
+    settings::GroupKind,
+    text::{clip, clock, listed, span},
+    view::{Group, RegisterView, View},
+};
+
+mod code;
+mod extras;
+mod register;
+
+use code::Chosen;
+
+/// Decides what an event does to the register.
+///
+/// A pure function: the same input gives the same answer, and everything it needs is an argument. `group` is the first
+/// group that takes the person, `None` where none does; `student` is the pupil's present id at Wonde. `view` must show
+/// the pupil, date and session that [`Rules::session_of`] names; where that names none, the register need not be looked
+/// at ([`RegisterView::CannotLook`]).
+pub fn decide(
+    event: &Event,
+    student: &StudentId,
+    group: Option<Group<'_>>,
+    view: &View<'_>,
+) -> Decision {
+    let mut deciding = Deciding {
+        event,
+        student,
+        view,
+        steps: Vec::new(),
+        dropped: Vec::new(),
+        session: None,
+        judged_by_the_clock: false,
+        register_told: false,
+    };
+    let outcome = match deciding.go(group) {
+        Ok(planned) => Outcome::Write(planned),
+        Err(Stop::Skip(reason, detail)) => Outcome::Skip { reason, detail },
+        Err(Stop::Wait(why)) => Outcome::Wait { why },
+    };
+    deciding.finish(outcome)
+}
+
+/// Why no mark comes of an event.
+enum Stop {
+    Skip(SkipReason, String),
+    Wait(String),
+}
+
+fn skip(reason: SkipReason, detail: impl Into<String>) -> Stop {
+    Stop::Skip(reason, detail.into())
+}
+
+/// A decision on its way.
+struct Deciding<'a> {
+    event: &'a Event,
+    student: &'a StudentId,
+    view: &'a View<'a>,
+    steps: Vec<String>,
+    dropped: Vec<Ability>,
+    session: Option<Place>,
+    judged_by_the_clock: bool,
+    register_told: bool,
+}
+
+impl Deciding<'_> {
+    fn go(&mut self, group: Option<Group<'_>>) -> Result<Planned, Stop> {
+        self.counts_for_a_register()?;
+        let rules = self.rules_of(group)?;
+        self.answers_may_be_written(rules)?;
+        let place = self.place(rules)?;
+        self.mis_can()?;
+        let chosen = self.choose(rules, place)?;
+        let (code, code_id) = self.known(&chosen)?;
+        self.not_protected(rules, &code)?;
+        self.first_arrival(rules, &chosen)?;
+        let minutes_late = self.minutes_late(rules, place, &chosen);
+        let comment = self.comment(rules);
+        let mark = Mark {
+            student: self.student.clone(),
+            date: place.date,
+            session: place.session,
+            code,
+            cause: self.event.kind,
+            comment,
+            minutes_late,
+            employee: rules.employee.clone(),
+        };
+        self.something_new(&mark)?;
+        Ok(Planned {
+            mark,
+            code_id,
+            rule: chosen.rule,
+        })
+    }
+
+    fn finish(mut self, outcome: Outcome) -> Decision {
+        self.tell_register();
+        self.step(outcome.to_string());
+        let held_back = matches!(
+            outcome,
+            Outcome::Wait { .. }
+                | Outcome::Skip {
+                    reason: SkipReason::AlreadyArrived,
+                    ..
+                }
+        );
+        let found = match &self.view.register {
+            RegisterView::Looked { held, source, age } => Some(Found {
+                code: held.as_ref().map(|held| held.code.clone()),
+                source: *source,
+                age: *age,
+            }),
+            RegisterView::CannotLook { .. } => None,
+        };
+        Decision {
+            arrival: self.judged_by_the_clock && !held_back,
+            outcome,
+            steps: self.steps,
+            dropped: self.dropped,
+            found,
+            session: self.session.map(|place| (place.date, place.session)),
+        }
+    }
+
+    fn step(&mut self, words: impl Into<String>) {
+        self.steps.push(words.into());
+    }
+
+    /// "signed in" or "signed out".
+    fn signed(&self) -> &'static str {
+        match self.event.kind {
+            EventKind::SignIn => "signed in",
+            EventKind::SignOut => "signed out",
+        }
+    }
+
+    /// Before the steps: events that say nothing about presence in school.
+    fn counts_for_a_register(&self) -> Result<(), Stop> {
+        let what = match self.event.kind {
+            EventKind::SignOut if self.event.automatic => {
+                "a sign-out that a system made by itself is no early leaver"
+            }
+            EventKind::SignIn if self.event.remote => "a remote sign-in is no presence in school",
+            EventKind::SignIn | EventKind::SignOut => return Ok(()),
+        };
+        Err(skip(SkipReason::NotWrittenBack, what))
+    }
+
+    /// Step 1: only groups of students write back.
+    fn rules_of<'r>(&mut self, group: Option<Group<'r>>) -> Result<&'r Rules, Stop> {
+        let Some(Group { name, kind, rules }) = group else {
+            return Err(skip(
+                SkipReason::NotWrittenBack,
+                "no group takes this person",
+            ));
+        };
+        if kind != GroupKind::Students {
+            let detail =
+                format!("the group {name:?} is one of {kind}; only groups of students write back");
+            return Err(skip(SkipReason::NotWrittenBack, detail));
+        }
+        let Some(rules) = rules else {
+            let detail = format!("the group {name:?} has no writeback settings");
+            return Err(skip(SkipReason::NotWrittenBack, detail));
+        };
+        self.step(format!("group {name:?} of students writes back"));
+        Ok(rules)
+    }
+
+    /// An option with `write = false` leaves the register alone.
+    fn answers_may_be_written(&self, rules: &Rules) -> Result<(), Stop> {
+        for (field, options) in rules.fields.on(self.event.kind) {
+            let option = self
+                .event
+                .answer(field)
+                .and_then(|answer| options.get(answer));
+            if option.is_some_and(|option| !option.write) {
+                let detail = format!(
+                    "the option answered to {:?} has write = false",
+                    clip(field, 80)
+                );
+                return Err(skip(SkipReason::AnswerNotWritten, detail));
+            }
+        }
+        Ok(())
+    }
+
+    /// Step 2: the session.
+    fn place(&mut self, rules: &Rules) -> Result<Place, Stop> {
+        let place = rules
+            .place(self.event.at, self.view.timezone)
+            .map_err(|none| self.outside(none, rules))?;
+        let (before_or_from, opens) = match place.session {
+            mis_core::Session::Am => ("before", clock(rules.pm_opens)),
+            mis_core::Session::Pm => ("from", clock(rules.pm_opens)),
+        };
+        self.step(format!(
+            "{} {} in {}, {before_or_from} {opens}: {} of {}",
+            self.signed(),
+            place.time.format("%H:%M:%S"),
+            self.view.timezone,
+            session_word(place.session),
+            place.date.format("%A %-d %B %Y"),
+        ));
+        self.session = Some(place);
+        Ok(place)
+    }
+
+    fn outside(&self, none: NoSession, rules: &Rules) -> Stop {
+        let zone = self.view.timezone;
+        match none {
+            NoSession::Beyond => skip(SkipReason::NotASchoolDay, "the time is beyond the calendar"),
+            NoSession::NoSchoolOn(at) => skip(
+                SkipReason::NotASchoolDay,
+                format!(
+                    "{} in {zone}: no school on that day of the week",
+                    at.format("%A %-d %B %Y")
+                ),
+            ),
+            NoSession::Closed(at) => skip(
+                SkipReason::NotASchoolDay,
+                format!(
+                    "{} in {zone}: the school is closed",
+                    at.format("%A %-d %B %Y")
+                ),
+            ),
+            NoSession::Over(at) => {
+                let closes = clock(rules.closes);
+                let detail = format!(
+                    "{} {} in {zone}, and the day closes at {closes}",
+                    self.signed(),
+                    at.format("%H:%M:%S")
+                );
+                skip(SkipReason::OutsideSchoolDay, detail)
+            }
+        }
+    }
+
+    /// Step 3: what the MIS can keep at this school.
+    fn mis_can(&mut self) -> Result<(), Stop> {
+        let needed = [Ability::Session, Ability::EarlyLeaver];
+        let needed = match self.event.kind {
+            EventKind::SignIn => &needed[..1],
+            EventKind::SignOut => &needed[..],
+        };
+        for ability in needed {
+            if !self.view.capabilities.has(*ability) {
+                self.step(match ability {
+                    Ability::EarlyLeaver => "the MIS keeps no marks for a sign-out at this school",
+                    _ => "the MIS takes no marks at this school",
+                });
+                return Err(skip(SkipReason::Unsupported, ability.word()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Step 5: nothing is guessed about a code that the school does not have.
+    fn known(
+        &mut self,
+        chosen: &Chosen,
+    ) -> Result<(Code, Option<mis_core::wonde::AttendanceCodeId>), Stop> {
+        match self.view.codes.find(chosen.code.as_str()) {
+            Some(line) => Ok((line.code.clone(), line.id.clone())),
+            None => Err(skip(
+                SkipReason::UnknownCode,
+                format!("the school's code book has no code {}", chosen.code),
+            )),
+        }
+    }
+
+    /// Step 6: a protected code is never overwritten, whatever was chosen; and nothing is overwritten unseen.
+    fn not_protected(&mut self, rules: &Rules, code: &Code) -> Result<(), Stop> {
+        self.tell_register();
+        if rules.protected.is_empty() || !rules.protect_on.on(self.event.kind) {
+            return Ok(());
+        }
+        let protected = listed(&rules.protected);
+        let held = match &self.view.register {
+            RegisterView::CannotLook { .. } => {
+                return Err(Stop::Wait(format!(
+                    "the codes {protected} are protected and the register cannot be looked at, so {code} is not written yet"
+                )));
+            }
+            RegisterView::Looked { held, .. } => held.as_ref().map(|held| &held.code),
+        };
+        match held {
+            Some(HeldCode::Unreadable) => Err(Stop::Wait(format!(
+                "the codes {protected} are protected and the register holds a code that cannot be read, so {code} is not \
+                 written yet; the school's code book must tell it"
+            ))),
+            Some(HeldCode::Known(held))
+                if rules
+                    .protected
+                    .iter()
+                    .any(|p| same_code(p, held, self.view.codes)) =>
+            {
+                Err(skip(
+                    SkipReason::Protected,
+                    format!("the register holds {held}, which is protected"),
+                ))
+            }
+            Some(HeldCode::Known(held)) => {
+                self.step(format!("{held} is none of the protected codes {protected}"));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Step 7: of the sign-ins that the clock judges, the earliest stands.
+    fn first_arrival(&mut self, rules: &Rules, chosen: &Chosen) -> Result<(), Stop> {
+        let Some(arrival) = &self.view.arrival else {
+            return Ok(());
+        };
+        if !chosen.rule.is_time_based() || arrival.event == self.event.id {
+            return Ok(());
+        }
+        let earlier_by = arrival.at.signed_duration_since(self.event.at);
+        if !rules.first_arrival_stands {
+            self.step(
+                "an arrival is recorded already, but the first one need not stand at this school",
+            );
+        } else if arrival.at > self.event.at {
+            self.step(format!(
+                "this arrival is {} earlier than the one recorded: it replaces it",
+                span(earlier_by)
+            ));
+        } else {
+            let detail = format!(
+                "an arrival {} earlier is recorded, and the first one stands",
+                span(-earlier_by)
+            );
+            return Err(skip(SkipReason::AlreadyArrived, detail));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,136 @@
+//! Step 4: the code of a sign-in or a sign-out.
+
+use chrono::{NaiveTime, TimeDelta};
+use mis_core::{Code, EventKind};
+
+use super::{Deciding, Stop, skip};
+use crate::{
+    decision::{Rule, SkipReason, session_word},
+    reading::Reading,
+    rules::{Place, Rules},
+    text::{clip, clock, span},
+};
+
+/// A code and the rule that chose it.
+pub(super) struct Chosen {
+    pub(super) code: Code,
+    pub(super) rule: Rule,
+}
+
+impl Deciding<'_> {
+    pub(super) fn choose(&mut self, rules: &Rules, place: Place) -> Result<Chosen, Stop> {
+        if let Some(code) = self.custom_code(rules) {
+            return Ok(Chosen {
+                code,
+                rule: Rule::CustomCode,
+            });
+        }
+        match self.event.kind {
+            EventKind::SignIn => self.by_the_clock(rules, place),
+            EventKind::SignOut => self.leaver(rules),
+        }
+    }
+
+    /// 4a: a code that the answer carries wins whatever the time.
+    fn custom_code(&mut self, rules: &Rules) -> Option<Code> {
+        let kind = self.event.kind;
+        let field = rules.custom_codes.on(kind).as_deref()?;
+        let answer = self.event.answer(field)?;
+        let option = rules
+            .fields
+            .on(kind)
+            .get(field)
+            .and_then(|options| options.get(answer));
+        let code = match option {
+            Some(option) => option.reading.code(self.view.codes),
+            None => Reading::of_text(answer).code(self.view.codes),
+        };
+        let field = clip(field, 80);
+        self.step(match &code {
+            Some(code) => format!("the answer to {field:?} carries a code → {code}"),
+            None => format!("the answer to {field:?} carries no code"),
+        });
+        code
+    }
+
+    /// 4b to 4d: later than `unauthorised`, later than `late`, or in time.
+    fn by_the_clock(&mut self, rules: &Rules, place: Place) -> Result<Chosen, Stop> {
+        self.judged_by_the_clock = true;
+        let clock_of = rules.clock(place.session);
+        let session = session_word(place.session);
+        let at = place.time.format("%H:%M:%S").to_string();
+        let later = |limit: &NaiveTime| place.time > *limit;
+
+        if let Some(limit) = clock_of.unauthorised.filter(later) {
+            let code = rules.unauthorised.clone();
+            let after = span(place.time - limit);
+            self.step(format!(
+                "signed in {at}, {after} after {session} unauthorised {} → {code}",
+                clock(limit)
+            ));
+            return Ok(Chosen {
+                code,
+                rule: Rule::Unauthorised,
+            });
+        }
+        if let Some(limit) = clock_of.late.filter(later) {
+            let code = rules.late.clone();
+            let after = span(place.time - limit);
+            let before = clock_of
+                .unauthorised
+                .map(|limit| format!(", {} {}", before_or_at(place.time, limit), clock(limit)));
+            let before = before.unwrap_or_default();
+            self.step(format!(
+                "signed in {at}, {after} after {session} late {}{before} → {code}",
+                clock(limit)
+            ));
+            return Ok(Chosen {
+                code,
+                rule: Rule::Late,
+            });
+        }
+        let in_time = match clock_of.late.or(clock_of.unauthorised) {
+            Some(limit) => format!(
+                "signed in {at}, not later than {session} {}: in time",
+                clock(limit)
+            ),
+            None => format!("signed in {at}, and no time counts as late in {session}: in time"),
+        };
+        if !rules.present {
+            self.step(in_time);
+            return Err(skip(
+                SkipReason::PresentWritebackOff,
+                "in time, and the present mark is not written back",
+            ));
+        }
+        let code = rules.present_code(place.session).clone();
+        self.step(format!("{in_time} → {code}"));
+        Ok(Chosen {
+            code,
+            rule: Rule::Present,
+        })
+    }
+
+    /// A sign-out without a code of its own.
+    fn leaver(&mut self, rules: &Rules) -> Result<Chosen, Stop> {
+        let Some(code) = &rules.leaver else {
+            return Err(skip(
+                SkipReason::LeaverWritebackOff,
+                "a sign-out without a code, and no leaver code is set",
+            ));
+        };
+        self.step(format!("a sign-out takes the leaver code → {code}"));
+        Ok(Chosen {
+            code: code.clone(),
+            rule: Rule::LeaverCode,
+        })
+    }
+}
+
+fn before_or_at(time: NaiveTime, limit: NaiveTime) -> &'static str {
+    if limit - time > TimeDelta::zero() {
+        "before"
+    } else {
+        "not after"
+    }
+}

@@ -1,0 +1,83 @@
+//! Step 9: minutes late and the comment, as far as the MIS keeps them.
+
+use mis_core::Ability;
+
+use super::{Deciding, code::Chosen};
+use crate::{
+    decision::Rule,
+    rules::{Place, Rules},
+    text::{clock, count},
+};
+
+impl Deciding<'_> {
+    /// Whole minutes from `starts` (else `late`), rounded down, at least 1; only for a code that lateness chose.
+    ///
+    /// With neither `starts` nor `late` there is nothing to count from, and none are sent.
+    pub(super) fn minutes_late(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        chosen: &Chosen,
+    ) -> Option<u32> {
+        if !matches!(chosen.rule, Rule::Late | Rule::Unauthorised) || !rules.minutes_late {
+            return None;
+        }
+        let Some(from) = rules.clock(place.session).counted_from() else {
+            self.step("no minutes late: the settings say nothing to count them from");
+            return None;
+        };
+        if !self.view.capabilities.minutes_late {
+            self.drop(
+                Ability::MinutesLate,
+                "minutes late dropped: the MIS does not keep them at this school",
+            );
+            return None;
+        }
+        let minutes = u32::try_from((place.time - from).num_minutes())
+            .unwrap_or(0)
+            .max(1);
+        self.step(format!(
+            "{} late, counted from {}",
+            count(i64::from(minutes), "minute"),
+            clock(from)
+        ));
+        Some(minutes)
+    }
+
+    /// The whole answer of the comment field. One longer than the MIS keeps is left out, for half a sentence may say
+    /// something else than the whole.
+    pub(super) fn comment(&mut self, rules: &Rules) -> Option<String> {
+        let field = rules.comment.on(self.event.kind).as_deref()?;
+        let comment = self.event.answer(field)?;
+        let length = comment.chars().count();
+        if !self.view.capabilities.comment {
+            self.drop(
+                Ability::Comment,
+                "comment dropped: the MIS does not keep one at this school",
+            );
+            return None;
+        }
+        if let Some(max) = self
+            .view
+            .capabilities
+            .comment_max
+            .filter(|max| length > usize::from(*max))
+        {
+            let words = format!(
+                "comment dropped: it has {length} characters, the MIS keeps {max}, and a part could say something else than the whole"
+            );
+            self.drop(Ability::Comment, words);
+            return None;
+        }
+        self.step(format!(
+            "comment kept ({length} character{})",
+            if length == 1 { "" } else { "s" }
+        ));
+        Some(comment.to_owned())
+    }
+
+    fn drop(&mut self, ability: Ability, words: impl Into<String>) {
+        self.dropped.push(ability);
+        self.step(words);
+    }
+}

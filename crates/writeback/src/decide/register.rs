@@ -1,0 +1,80 @@
+//! The register in the steps, and step 8: whether a mark would tell it anything new.
+
+use mis_core::{Ability, HeldCode, Mark};
+
+use super::{Deciding, Stop, skip};
+use crate::{
+    decision::SkipReason,
+    reading::same_code,
+    text::span,
+    view::{Held, RegisterView, Source},
+};
+
+impl Deciding<'_> {
+    /// Says once what the register holds and how old that view is.
+    pub(super) fn tell_register(&mut self) {
+        if self.register_told {
+            return;
+        }
+        self.register_told = true;
+        let words = match &self.view.register {
+            RegisterView::CannotLook { why } => format!("the register was not looked at: {why}"),
+            RegisterView::Looked { held, source, age } => {
+                let holds = match held.as_ref().map(|held| &held.code) {
+                    Some(HeldCode::Known(code)) => format!("the register holds {code}"),
+                    Some(HeldCode::Unreadable) => {
+                        "the register holds a code that cannot be read".to_owned()
+                    }
+                    None => "the register holds nothing".to_owned(),
+                };
+                let seen = match source {
+                    Source::OurLedger => "by our own record",
+                    Source::Wonde => "by Wonde's copy",
+                    Source::Given => "as given",
+                };
+                let age = match (age, source) {
+                    (Some(age), _) => format!(", {} old", span(*age)),
+                    (None, Source::Given) => String::new(),
+                    (None, _) => ", of unknown age".to_owned(),
+                };
+                format!("{holds} {seen}{age}")
+            }
+        };
+        self.step(words);
+    }
+
+    /// Step 8, on what would be written after leaving out what the MIS cannot keep.
+    ///
+    /// Minutes late that the source does not tell count as different from any that would be sent: writing them again
+    /// does no harm, leaving them out might.
+    pub(super) fn something_new(&mut self, mark: &Mark) -> Result<(), Stop> {
+        let RegisterView::Looked {
+            held: Some(held), ..
+        } = &self.view.register
+        else {
+            return Ok(());
+        };
+        if self.says_the_same(held, mark) {
+            return Err(skip(
+                SkipReason::AlreadyRecorded,
+                format!("the register already says {}, all told", mark.code),
+            ));
+        }
+        Ok(())
+    }
+
+    fn says_the_same(&self, held: &Held, mark: &Mark) -> bool {
+        let HeldCode::Known(code) = &held.code else {
+            return false;
+        };
+        let keeps = |ability| self.view.capabilities.has(ability);
+        let held_comment = held
+            .comment
+            .as_deref()
+            .map(str::trim)
+            .filter(|comment| !comment.is_empty());
+        same_code(code, &mark.code, self.view.codes)
+            && (!keeps(Ability::Comment) || held_comment == mark.comment.as_deref())
+            && (!keeps(Ability::MinutesLate) || held.minutes_late == mark.minutes_late)
+    }
+}

@@ -1,0 +1,83 @@
+//! What a check of the settings has to say: problems, which must be cured, and hints, which may be.
+
+use std::fmt;
+
+use serde::Serialize;
+
+macro_rules! finding {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+        pub struct $name {
+            /// Where: the key below the group's table, such as `writeback.am.late`.
+            pub key: String,
+            /// What stands there, as written; empty where nothing does.
+            pub value: String,
+            /// What is wrong or odd about it.
+            pub what: String,
+            /// What to do.
+            pub cure: String,
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.key)?;
+                if !self.value.is_empty() {
+                    write!(f, " = {}", self.value)?;
+                }
+                write!(f, ": {}; {}", self.what, self.cure)
+            }
+        }
+    };
+}
+
+finding! {
+    /// Something in the settings that makes them unusable.
+    Problem
+}
+
+finding! {
+    /// Something in the settings that works, but probably not as meant.
+    Hint
+}
+
+/// Everything found so far.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) hints: Vec<Hint>,
+}
+
+impl Findings {
+    pub(crate) fn problem(
+        &mut self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        let (key, value, what, cure) = (key.into(), value.into(), what.into(), cure.into());
+        self.problems.push(Problem {
+            key,
+            value,
+            what,
+            cure,
+        });
+    }
+
+    pub(crate) fn hint(
+        &mut self,
+        key: impl Into<String>,
+        value: impl Into<String>,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) {
+        let (key, value, what, cure) = (key.into(), value.into(), what.into(), cure.into());
+        self.hints.push(Hint {
+            key,
+            value,
+            what,
+            cure,
+        });
+    }
+}

@@ -1,0 +1,133 @@
+//! How an answer names a code: outright in the option's table, or as `CODE - reason` in its text.
+
+use mis_core::{Code, CodeBook};
+
+use crate::settings::{FieldOption, OptionCode};
+
+/// What an answer says of a code, as far as that can be told without a code book.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// The option's table names the code. It stands even where the code book does not know it.
+    Named(Code),
+    /// The option's table says that it is no code.
+    Never,
+    /// The text before the first dash, which is a code if the code book knows it.
+    Before(String),
+    /// There is no dash, or nothing before it.
+    Plain,
+}
+
+impl Reading {
+    pub(crate) fn of(option: &FieldOption) -> Self {
+        match &option.code {
+            Some(OptionCode::Code(code)) => Self::Named(Code::new(code)),
+            Some(OptionCode::Never) => Self::Never,
+            None => Self::of_text(&option.text),
+        }
+    }
+
+    pub(crate) fn of_text(text: &str) -> Self {
+        match split_at_first_dash(text) {
+            Some((before, _)) if !before.trim().is_empty() => {
+                Self::Before(before.trim().to_owned())
+            }
+            _ => Self::Plain,
+        }
+    }
+
+    /// The code that this answer carries, in the book's own spelling where the book knows it.
+    pub(crate) fn code(&self, book: &CodeBook) -> Option<Code> {
+        match self {
+            Self::Named(code) => Some(in_the_books_spelling(code, book)),
+            Self::Before(text) => book.find(text).map(|line| line.code.clone()),
+            Self::Never | Self::Plain => None,
+        }
+    }
+}
+
+/// The parts before and after the first hyphen, en dash or em dash.
+pub(crate) fn split_at_first_dash(text: &str) -> Option<(&str, &str)> {
+    text.split_once(['-', '–', '—'])
+}
+
+/// The code as the book writes it; as given where the book does not know it.
+pub(crate) fn in_the_books_spelling(code: &Code, book: &CodeBook) -> Code {
+    book.find(code.as_str())
+        .map_or_else(|| code.clone(), |line| line.code.clone())
+}
+
+/// Whether two spellings mean one code at this school. A code that the book does not know is compared without letter
+/// case: where protection hangs on it, too much is better than too little.
+pub(crate) fn same_code(a: &Code, b: &Code, book: &CodeBook) -> bool {
+    match (book.find(a.as_str()), book.find(b.as_str())) {
+        (Some(a), Some(b)) => a.code == b.code,
+        _ => a.as_str().to_lowercase() == b.as_str().to_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mis_core::AttendanceCode;
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("M - Medical appointment", Some("M"))]
+    #[case("M – Dentist", Some("M"))]
+    #[case("M — Dentist", Some("M"))]
+    #[case("m-dentist", Some("M"))]
+    #[case("  c1   –  on stage", Some("C1"))]
+    #[case("\u{a0}M\u{a0}- Dentist", Some("M"))]
+    #[case("M -", Some("M"))]
+    #[case("/ - here", Some("/"))]
+    #[case("M - E - both", Some("M"))]
+    #[case("E-scooter broke", Some("E"))]
+    #[case("Drop-off was late", None)]
+    #[case("Drop off - M", None)]
+    #[case("M M - twice", None)]
+    #[case("ML - no such code", None)]
+    #[case("M", None)]
+    #[case("- M", None)]
+    #[case("-", None)]
+    #[case("M: Dentist", None)]
+    #[case("M ‐ another dash", None)]
+    #[case("", None)]
+    fn texts(#[case] text: &str, #[case] code: Option<&str>) {
+        assert_eq!(
+            Reading::of_text(text).code(&CodeBook::england()),
+            code.map(Code::new)
+        );
+    }
+
+    #[test]
+    fn a_table_leaves_nothing_to_parsing() {
+        let book = CodeBook::england();
+        let option = |code| FieldOption {
+            code: Some(code),
+            ..FieldOption::from("E-scooter broke down")
+        };
+        assert_eq!(Reading::of(&option(OptionCode::Never)).code(&book), None);
+        assert_eq!(
+            Reading::of(&option(OptionCode::Code(" l ".into()))).code(&book),
+            Some(Code::new("L"))
+        );
+        assert_eq!(
+            Reading::of(&option(OptionCode::Code("QQ".into()))).code(&book),
+            Some(Code::new("QQ"))
+        );
+    }
+
+    #[test]
+    fn the_same_code_in_other_letters() {
+        let line = |code| AttendanceCode {
+            code: Code::new(code),
+            id: None,
+            description: None,
+        };
+        let book = CodeBook::new([line("l"), line("L"), line("M")]);
+        assert!(same_code(&"m".into(), &"M".into(), &book));
+        assert!(!same_code(&"l".into(), &"L".into(), &book));
+        assert!(same_code(&"x".into(), &"X".into(), &book));
+    }
+}

@@ -1,0 +1,169 @@
+//! The rules of one group, compiled from its settings: times parsed, options read, nothing left to go wrong.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{
+    DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone,
+    Timelike, Weekday,
+};
+use chrono_tz::Tz;
+use mis_core::{Code, EventKind, Session, wonde::EmployeeId};
+
+use crate::reading::Reading;
+
+/// The rules of one group of students. Made by [`Rules::check`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    pub(crate) am: Clock,
+    pub(crate) pm: Clock,
+    pub(crate) pm_opens: NaiveTime,
+    pub(crate) closes: NaiveTime,
+    pub(crate) days: Vec<Weekday>,
+    pub(crate) closed: BTreeSet<NaiveDate>,
+    pub(crate) late: Code,
+    pub(crate) unauthorised: Code,
+    pub(crate) present_am: Code,
+    pub(crate) present_pm: Code,
+    pub(crate) present: bool,
+    pub(crate) leaver: Option<Code>,
+    pub(crate) custom_codes: PerKind<Option<String>>,
+    pub(crate) comment: PerKind<Option<String>>,
+    pub(crate) minutes_late: bool,
+    pub(crate) protected: Vec<Code>,
+    pub(crate) protect_on: PerKind<bool>,
+    pub(crate) first_arrival_stands: bool,
+    pub(crate) employee: Option<EmployeeId>,
+    pub(crate) fields: PerKind<BTreeMap<String, Options>>,
+}
+
+/// The options of one field by their text.
+pub(crate) type Options = BTreeMap<String, OptionRule>;
+
+/// What an option means to the rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OptionRule {
+    pub(crate) reading: Reading,
+    pub(crate) write: bool,
+}
+
+/// The times of one session; a missing one switches its step off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Clock {
+    pub(crate) starts: Option<NaiveTime>,
+    pub(crate) late: Option<NaiveTime>,
+    pub(crate) unauthorised: Option<NaiveTime>,
+}
+
+impl Clock {
+    /// From when minutes late are counted.
+    pub(crate) fn counted_from(&self) -> Option<NaiveTime> {
+        self.starts.or(self.late)
+    }
+}
+
+/// One thing for sign-ins and one for sign-outs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PerKind<T> {
+    pub(crate) sign_in: T,
+    pub(crate) sign_out: T,
+}
+
+impl<T> PerKind<T> {
+    pub(crate) fn on(&self, kind: EventKind) -> &T {
+        match kind {
+            EventKind::SignIn => &self.sign_in,
+            EventKind::SignOut => &self.sign_out,
+        }
+    }
+
+    pub(crate) fn on_mut(&mut self, kind: EventKind) -> &mut T {
+        match kind {
+            EventKind::SignIn => &mut self.sign_in,
+            EventKind::SignOut => &mut self.sign_out,
+        }
+    }
+}
+
+/// Where an instant falls in the school's day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) date: NaiveDate,
+    /// To the second.
+    pub(crate) time: NaiveTime,
+    pub(crate) session: Session,
+}
+
+/// Why an instant falls in no session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoSession {
+    /// The calendar has no such local day.
+    Beyond,
+    NoSchoolOn(NaiveDateTime),
+    Closed(NaiveDateTime),
+    /// The day's end has come.
+    Over(NaiveDateTime),
+}
+
+impl Rules {
+    /// The school day and session in which an instant falls, by the school's own clock; `None` where nothing is written
+    /// then. It says whose register to look up before [`decide`](crate::decide) is asked.
+    pub fn session_of(
+        &self,
+        at: DateTime<FixedOffset>,
+        timezone: Tz,
+    ) -> Option<(NaiveDate, Session)> {
+        self.place(at, timezone)
+            .ok()
+            .map(|place| (place.date, place.session))
+    }
+
+    pub(crate) fn place(
+        &self,
+        at: DateTime<FixedOffset>,
+        timezone: Tz,
+    ) -> Result<Place, NoSession> {
+        let local = local(at, timezone).ok_or(NoSession::Beyond)?;
+        let (date, time) = (local.date(), local.time());
+        if !self.days.contains(&date.weekday()) {
+            return Err(NoSession::NoSchoolOn(local));
+        }
+        if self.closed.contains(&date) {
+            return Err(NoSession::Closed(local));
+        }
+        if time >= self.closes {
+            return Err(NoSession::Over(local));
+        }
+        let session = if time < self.pm_opens {
+            Session::Am
+        } else {
+            Session::Pm
+        };
+        Ok(Place {
+            date,
+            time,
+            session,
+        })
+    }
+
+    pub(crate) fn clock(&self, session: Session) -> &Clock {
+        match session {
+            Session::Am => &self.am,
+            Session::Pm => &self.pm,
+        }
+    }
+
+    pub(crate) fn present_code(&self, session: Session) -> &Code {
+        match session {
+            Session::Am => &self.present_am,
+            Session::Pm => &self.present_pm,
+        }
+    }
+}
+
+/// An instant on the school's own clock, to the second. From an instant there is always one local time, also on the days
+/// when the clocks change; only at the ends of the calendar there may be none.
+fn local(at: DateTime<FixedOffset>, timezone: Tz) -> Option<NaiveDateTime> {
+    let utc = at.naive_utc();
+    let offset = timezone.offset_from_utc_datetime(&utc).fix();
+    utc.checked_add_offset(offset)?.with_nanosecond(0)
+}

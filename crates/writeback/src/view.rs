@@ -1,0 +1,102 @@
+//! What the rules are shown: the group, what the MIS can keep, the code book, the register.
+
+use std::fmt;
+
+use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono_tz::Tz;
+use mis_core::{Capabilities, CodeBook, HeldCode};
+use serde::{Deserialize, Serialize};
+
+use crate::{rules::Rules, settings::GroupKind};
+
+/// The group that takes the person.
+#[derive(Clone, Copy, Debug)]
+pub struct Group<'a> {
+    /// The group's name, for the steps.
+    pub name: &'a str,
+    /// Who is in it.
+    pub kind: GroupKind,
+    /// Its rules; `None` where it has no writeback settings.
+    pub rules: Option<&'a Rules>,
+}
+
+/// What is known about the school and the register when an event is decided.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    /// What can be kept at this school.
+    pub capabilities: Capabilities,
+    /// The codes that may be written at this school.
+    pub codes: &'a CodeBook,
+    /// What the register holds of this pupil, date and session.
+    pub register: RegisterView,
+    /// The arrival already recorded for this pupil, date and session.
+    pub arrival: Option<Arrival>,
+    /// The school's time zone: all clock comparisons are in it.
+    pub timezone: Tz,
+}
+
+/// What could be seen of the register.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegisterView {
+    /// It was looked at.
+    Looked {
+        /// What it holds of this pupil, date and session; `None` for nothing.
+        held: Option<Held>,
+        /// Where that was read.
+        source: Source,
+        /// How old the view is, where that can be told.
+        age: Option<TimeDelta>,
+    },
+    /// It could not be looked at, or nobody looked.
+    CannotLook {
+        /// Why, in words for the steps: no token, name or comment.
+        why: String,
+    },
+}
+
+/// Where a view of the register comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Our own record of what we wrote.
+    OurLedger,
+    /// Wonde's copy of the MIS.
+    Wonde,
+    /// Whoever asked said so.
+    Given,
+}
+
+/// What the register holds of one pupil in one session.
+///
+/// `Debug` does not show the comment: it is a child's data.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The code.
+    pub code: HeldCode,
+    /// The comment kept with it.
+    pub comment: Option<String>,
+    /// Whole minutes late; `None` also where the source does not tell.
+    pub minutes_late: Option<u32>,
+}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Held")
+            .field("code", &self.code)
+            .field(
+                "comment",
+                &self.comment.as_ref().map(|_| format_args!("[hidden]")),
+            )
+            .field("minutes_late", &self.minutes_late)
+            .finish()
+    }
+}
+
+/// An arrival that was recorded earlier: see [`Decision::arrival`](crate::Decision::arrival).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The id of the event it came from.
+    pub event: String,
+    /// When the pupil signed in.
+    pub at: DateTime<FixedOffset>,
+}
