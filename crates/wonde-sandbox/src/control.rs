@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::behind::{Handle, TeacherMark};
+use crate::changes::Change;
 use crate::error::Error;
 use crate::faults::FaultRule;
 use crate::inner::{Inner, WebhookMode};
@@ -30,6 +31,10 @@ pub(crate) fn router<S>(inner: Arc<Inner>) -> Router<S> {
         .route("/webhooks/mode", post(webhook_mode))
         .route("/schools", get(schools))
         .route("/schools/{id}/students", get(students))
+        .route("/schools/{id}/contacts", get(contacts))
+        .route("/schools/{id}/employees", get(employees))
+        .route("/schools/{id}/changes", post(change))
+        .route("/schools/{id}/day", post(day))
         .route("/schools/{id}/marks", get(marks).post(set_mark))
         .route("/schools/{id}/extract", post(extract))
         .route("/schools/{id}/waiting", get(waiting))
@@ -186,6 +191,32 @@ async fn schools(State(sandbox): State<Handle>) -> Said {
 
 async fn students(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said {
     list(sandbox.students(&id)?)
+}
+
+async fn contacts(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said {
+    list(sandbox.contacts(&id)?)
+}
+
+async fn employees(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said {
+    list(sandbox.employees(&id)?)
+}
+
+async fn change(
+    State(sandbox): State<Handle>,
+    Path(id): Path<String>,
+    Json(change): Json<Change>,
+) -> Said {
+    Ok(Json(json!({"id": sandbox.change(&id, &change)?})))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Day {
+    seed: u64,
+}
+
+async fn day(State(sandbox): State<Handle>, Path(id): Path<String>, Json(ask): Json<Day>) -> Said {
+    list(sandbox.a_day_of_changes(&id, ask.seed)?)
 }
 
 async fn marks(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said {

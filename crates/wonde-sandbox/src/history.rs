@@ -1,6 +1,6 @@
 //! What the register holds before anything happens: the days before, and absences that were known in advance.
 
-use chrono::{Days, NaiveDate};
+use chrono::{Days, NaiveDate, TimeDelta};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -25,12 +25,21 @@ pub(crate) fn write(school: &mut School, plan: &Plan) {
         for student in 0..school.world.students.len() {
             register(school, student, day, &mut rng, true);
         }
+        seen(school, day);
     }
     if timetable::weekday(plan.today).is_some() {
         for student in 0..school.world.students.len() {
             register(school, student, plan.today, &mut rng, false);
         }
+        seen(school, plan.today);
     }
+}
+
+/// A day's marks came into the API's copy in the night after, or at the start if that was earlier.
+fn seen(school: &mut School, day: NaiveDate) {
+    let at = (night(day) + TimeDelta::days(i64::from(day < school.ground.today)))
+        .min(school.ground.start);
+    school.copy(at);
 }
 
 /// Both sessions of one pupil. Without `taken` only a known absence is written down (3 pupils in 100).

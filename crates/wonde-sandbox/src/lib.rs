@@ -22,9 +22,11 @@
 
 mod api;
 mod behind;
+mod changes;
 mod codes;
 mod control;
 mod counts;
+mod cut;
 mod error;
 mod extraction;
 mod faults;
@@ -45,7 +47,8 @@ mod wire;
 mod world;
 mod writeback;
 
-pub use behind::{Handle, MisMark, SchoolInfo, StudentInfo, TeacherMark};
+pub use behind::{AdultInfo, Handle, LinkInfo, MisMark, SchoolInfo, StudentInfo, TeacherMark};
+pub use changes::Change;
 pub use counts::RequestCounts;
 pub use error::Error;
 pub use faults::{Fault, FaultRule, RetryAfter};

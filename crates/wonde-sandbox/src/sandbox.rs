@@ -10,10 +10,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::behind::Handle;
+use crate::cut::{CuttableListener, Wire};
 use crate::error::Error;
 use crate::inner::Inner;
 use crate::options::SandboxOptions;
-use crate::server::{self, CuttableListener, Wire};
+use crate::server;
 use crate::webhooks;
 
 /// How long requests that are being answered may take when the sandbox stops.

@@ -80,6 +80,8 @@ pub(crate) struct School {
     pub(crate) writebacks: Writebacks,
     pub(crate) withdrawn: BTreeSet<String>,
     pub(crate) settled: Vec<Settled>,
+    /// How many changes its office has made.
+    pub(crate) changes: u64,
     populated: bool,
 }
 
@@ -110,6 +112,7 @@ impl School {
             writebacks: Writebacks::default(),
             withdrawn: BTreeSet::new(),
             settled: Vec::new(),
+            changes: 0,
             populated: false,
         }
     }
@@ -132,7 +135,6 @@ impl School {
             self.world = world::generate(&plan);
             self.codes = codes::book(self.shape, self.n as usize * 7);
             history::write(self, &plan);
-            self.copy(self.ground.start);
         }
         self.advance(now);
     }
@@ -153,7 +155,7 @@ impl School {
         }
     }
 
-    fn copy(&mut self, at: DateTime<Utc>) {
+    pub(crate) fn copy(&mut self, at: DateTime<Utc>) {
         self.sessions.copy(at);
         self.lessons.copy(at);
     }

@@ -314,15 +314,18 @@ impl List<'_> {
             let left = s
                 .leaving
                 .filter(|last| *last < today)
-                .map(|d| night(d + TimeDelta::days(1)));
+                // A last day that was entered late counts from then.
+                .map(|d| night(d + TimeDelta::days(1)).max(s.person.times.updated));
             let times = s.person.times;
-            if let Some(at) = times.removed.or(left) {
+            let removed = times.removed.map(|at| (at, times.restored));
+            let left = left.filter(|_| times.present()).map(|at| (at, None));
+            for (at, restored) in removed.into_iter().chain(left) {
                 gone.push(Gone {
                     sort: "student",
                     id: school.id(Kind::Student, n),
                     mis_id: s.person.mis_id.clone(),
                     at,
-                    restored: times.restored,
+                    restored,
                 });
             }
         }

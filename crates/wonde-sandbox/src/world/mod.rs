@@ -1,9 +1,9 @@
 //! Makes a school's world out of the seed: families, staff, groups and the timetable.
 
-mod families;
+pub(crate) mod families;
 pub(crate) mod model;
 pub(crate) mod names;
-mod staff;
+pub(crate) mod staff;
 pub(crate) mod timetable;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta, Utc};
