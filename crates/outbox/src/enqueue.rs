@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use serde_json::Value;
-
 use crate::database::{Engine, Tx};
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Enqueued, JobId, NewJob, Receipt, Superseded};
@@ -37,7 +35,7 @@ static INSERT: Sql = Sql::new(
      FROM (SELECT {r.n|nextval('outbox_numbers')} AS n, r.queue, r.key, r.order_key, r.lane, r.second_lane, \
                   r.supersede_key, r.run_at, r.payload \
            FROM {rows $2: n int, queue text, key text, order_key text, lane text, second_lane text, \
-                          supersede_key text, run_at int, payload json} r {|OFFSET 0}) n \
+                          supersede_key text, run_at int, payload text} r {|OFFSET 0}) n \
      WHERE true ON CONFLICT (queue, key) DO NOTHING RETURNING id, queue, key",
 );
 
@@ -52,7 +50,7 @@ static SUPERSEDE: Sql = Sql::new(
      WHERE outbox_jobs.queue = r.queue AND outbox_jobs.order_key = r.order_key \
        AND outbox_jobs.supersede_key = r.supersede_key AND outbox_jobs.state = 0 \
        AND outbox_jobs.held <> 1 AND outbox_jobs.seq < r.id \
-     RETURNING id, queue, key, superseded_by",
+     RETURNING outbox_jobs.id, outbox_jobs.queue, outbox_jobs.key, outbox_jobs.superseded_by",
 );
 
 impl Outbox {
@@ -141,18 +139,7 @@ impl Outbox {
         let rows: Vec<_> = jobs
             .iter()
             .zip(first..)
-            .map(|(job, n)| Row {
-                n,
-                queue: &job.queue,
-                key: &job.key,
-                order_key: job.order_key.as_deref(),
-                lane: &job.lane,
-                second_lane: &job.second_lane,
-                supersede_key: job.supersede_key.as_deref(),
-                run_at: job.not_before.map_or(0, |at| at.timestamp_millis()),
-                payload: &job.payload,
-            })
-            .map(Row::tuple)
+            .map(|(job, n)| row(job, n))
             .collect();
         let rows = json(&rows)?;
         let text = INSERT.on(tx.engine());
@@ -208,20 +195,9 @@ impl Outbox {
     }
 }
 
-struct Row<'a> {
-    n: i64,
-    queue: &'a str,
-    key: &'a str,
-    order_key: Option<&'a str>,
-    lane: &'a str,
-    second_lane: &'a str,
-    supersede_key: Option<&'a str>,
-    run_at: i64,
-    payload: &'a Value,
-}
-
-/// A row in the order of the columns in [`INSERT`].
-type Tuple<'a> = (
+/// A row in the order of the columns in [`INSERT`]. The payload is JSON in a string of its own: PostgreSQL does not take
+/// apart a document that speaks of zero bytes.
+type Row<'a> = (
     i64,
     &'a str,
     &'a str,
@@ -230,23 +206,21 @@ type Tuple<'a> = (
     &'a str,
     Option<&'a str>,
     i64,
-    &'a Value,
+    String,
 );
 
-impl<'a> Row<'a> {
-    fn tuple(self) -> Tuple<'a> {
-        (
-            self.n,
-            self.queue,
-            self.key,
-            self.order_key,
-            self.lane,
-            self.second_lane,
-            self.supersede_key,
-            self.run_at,
-            self.payload,
-        )
-    }
+fn row(job: &NewJob, n: i64) -> Row<'_> {
+    (
+        n,
+        &job.queue,
+        &job.key,
+        job.order_key.as_deref(),
+        &job.lane,
+        &job.second_lane,
+        job.supersede_key.as_deref(),
+        job.not_before.map_or(0, |at| at.timestamp_millis()),
+        job.payload.to_string(),
+    )
 }
 
 /// The jobs that were there before: those of `jobs` that are not in `new`.

@@ -212,9 +212,7 @@ impl From<MigrateError> for Error {
         const WHAT: &str = "migration";
         match error {
             MigrateError::Execute(error) => Self::from(error).during(WHAT),
-            MigrateError::ExecuteMigration(error, version) => {
-                Self::from(error).during(format!("migration {version}"))
-            }
+            MigrateError::ExecuteMigration(error, _) => Self::from(error).during(WHAT),
             other => Self::new(ErrorKind::Schema, WHAT, other.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! Migrations that can live in somebody else's database: each set has its own prefix and its own table of versions.
 
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{Acquire, SqlSafeStr};
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migrate, Migration, MigrationType};
 
 use crate::database::{Conn, Database, Engine};
 use crate::error::{Error, ErrorKind, Result};
@@ -61,35 +61,74 @@ impl Database {
                 "a prefix is made of lower-case letters, digits and underscores",
             ));
         }
-        let migrator = migrator(set, self.engine());
+        let steps = steps(set, self.engine());
+        let table = format!("{}_migrations", set.prefix);
         let mut tx = self.begin().await?;
-        let done = match tx.conn() {
+        match tx.conn() {
             // BEGIN IMMEDIATE is the lock.
-            Conn::Sqlite(conn) => run(&migrator, conn).await,
+            Conn::Sqlite(conn) => run(conn, &table, &steps).await,
             Conn::Postgres(conn) => {
                 sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
-                    .bind(format!("{}_migrations", set.prefix))
+                    .bind(&table)
                     .execute(&mut *conn)
                     .await?;
-                run(&migrator, conn).await
+                run(conn, &table, &steps).await
             }
-        };
-        done.map_err(|error| explain(set, error))?;
+        }?;
         tx.commit().await
     }
 }
 
-/// The steps inside the transaction that `conn` is in; each becomes a savepoint.
-async fn run<'a, A>(migrator: &Migrator, conn: A) -> Result<(), MigrateError>
-where
-    A: Acquire<'a>,
-    <A::Connection as std::ops::Deref>::Target: sqlx::migrate::Migrate,
-{
-    migrator.run(conn).await
+/// Does what is missing, inside the transaction that `conn` is in; each step becomes a savepoint.
+async fn run<C: Migrate>(conn: &mut C, table: &str, steps: &[Migration]) -> Result<()> {
+    conn.ensure_migrations_table(table).await?;
+    let applied = conn.list_applied_migrations(table).await?;
+    let known = steps.last().map_or(0, |step| step.version);
+    for done in &applied {
+        let version = done.version;
+        match steps.iter().find(|step| step.version == version) {
+            None => {
+                return Err(schema(
+                    table,
+                    format!(
+                        "the database is at version {version}, this program knows versions up to {known}: run the newer \
+                     program, or restore a backup from before the upgrade"
+                    ),
+                ));
+            }
+            Some(step) if step.checksum != done.checksum => {
+                return Err(schema(
+                    table,
+                    format!(
+                        "version {version} was applied with another text than this program has"
+                    ),
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for step in steps {
+        if !applied.iter().any(|done| done.version == step.version) {
+            let (version, name) = (step.version, &step.description);
+            conn.apply(table, step).await.map_err(|error| {
+                Error::from(error).during(format!("step {version} ({name}) of {table}"))
+            })?;
+        }
+    }
+    Ok(())
 }
 
-fn migrator(set: &Migrations, engine: Engine) -> Migrator {
-    let steps = set
+fn schema(table: &str, detail: String) -> Error {
+    Error::new(
+        ErrorKind::Schema,
+        format!("the versions in {table}"),
+        detail,
+    )
+}
+
+/// The steps in rising order.
+fn steps(set: &Migrations, engine: Engine) -> Vec<Migration> {
+    let mut steps: Vec<_> = set
         .steps
         .iter()
         .map(|step| {
@@ -106,29 +145,6 @@ fn migrator(set: &Migrations, engine: Engine) -> Migrator {
             )
         })
         .collect();
-    let mut migrator = Migrator::with_migrations(steps);
-    migrator.dangerous_set_table_name(format!("{}_migrations", set.prefix));
-    migrator.set_locking(false);
-    migrator
-}
-
-fn explain(set: &Migrations, error: MigrateError) -> Error {
-    let what = format!("migration of the {}_ tables", set.prefix);
-    let known = set.steps.iter().map(|step| step.version).max().unwrap_or(0);
-    match error {
-        MigrateError::VersionMissing(version) => Error::new(
-            ErrorKind::Schema,
-            what,
-            format!(
-                "the database is at version {version}, this program knows versions up to {known}: run the newer \
-                 program, or restore a backup from before the upgrade"
-            ),
-        ),
-        MigrateError::VersionMismatch(version) => Error::new(
-            ErrorKind::Schema,
-            what,
-            format!("version {version} was applied with another text than this program has"),
-        ),
-        other => Error::from(other).during(what),
-    }
+    steps.sort_by_key(|step| step.version);
+    steps
 }

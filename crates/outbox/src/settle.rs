@@ -55,7 +55,7 @@ static RETRY: Sql = Sql::new(settle!(
     "held = 0, fence = outbox_jobs.fence + 1, set_at = {now}, note = $3, \
      run_at = coalesce(r.run_at, outbox_jobs.run_at), due_at = {greatest}(coalesce(r.run_at, 0), {now} + r.wait)",
     ", wait int, run_at int",
-    "CASE WHEN r.wait = 0 THEN 1 ELSE 0 END"
+    "CASE WHEN outbox_jobs.due_at <= outbox_jobs.set_at THEN 1 ELSE 0 END"
 ));
 static RELEASE: Sql = Sql::new(settle!(
     "held = 0, fence = outbox_jobs.fence + 1, attempts = outbox_jobs.attempts - 1, due_at = {now}, set_at = {now}",

@@ -1,0 +1,71 @@
+//! Clocks that jump.
+
+use chrono::TimeDelta;
+use outbox::{Until, When};
+
+use crate::support::*;
+
+const HOUR_MS: i64 = 3_600_000;
+
+both! {
+    async fn a_clock_set_back_strands_no_lease(s: &Store) {
+        s.enqueue(&[job("a")]).await;
+        s.claim(1).await;
+        s.clock.shift_ms(-24 * HOUR_MS);
+        // The lease counts from the new time.
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.advance(LEASE - MINUTE);
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.advance(2 * MINUTE);
+        assert_eq!(s.claim_keys().await, ["a"]);
+    }
+
+    async fn a_clock_set_back_strands_no_backoff_and_no_pause(s: &Store) {
+        s.enqueue(&[job("a"), job("b").lane("b"), job("c").lane("b")]).await;
+        let jobs = held(&s.claim(2).await);
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, When::After(5 * MINUTE), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "b", Until::For(10 * MINUTE), ""));
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.shift_ms(-24 * HOUR_MS);
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.advance(6 * MINUTE);
+        assert_eq!(s.claim_keys().await, ["a"]);
+        s.clock.advance(5 * MINUTE);
+        assert_eq!(s.claim_keys().await, ["b", "c"]);
+    }
+
+    async fn a_job_with_its_own_time_keeps_it_when_the_clock_is_set_back(s: &Store) {
+        let at = s.now().await + TimeDelta::hours(1);
+        s.enqueue(&[job("a").not_before(at), job("b")]).await;
+        let b = held(&s.claim(5).await);
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &b, When::At(at), "")).all().unwrap();
+        s.clock.shift_ms(-2 * HOUR_MS);
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.shift_ms(2 * HOUR_MS + HOUR_MS / 2);
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.shift_ms(HOUR_MS / 2);
+        assert_eq!(s.claim_keys().await, ["a", "b"]);
+    }
+
+    async fn a_clock_set_back_while_nobody_looked_is_noticed_by_the_next_process(s: &Store) {
+        s.enqueue(&[job("a")]).await;
+        s.claim(1).await;
+        s.clock.shift_ms(-24 * HOUR_MS);
+        let later = s.another_node().await;
+        assert!(later.claim_keys().await.is_empty());
+        s.clock.advance(LEASE + MINUTE);
+        assert_eq!(later.claim_keys().await, ["a"]);
+    }
+
+    async fn a_clock_that_jumps_forward_costs_leases_but_nothing_is_done_twice(s: &Store) {
+        s.enqueue(&[lined("a", "l"), lined("b", "l")]).await;
+        let first = s.claim(1).await;
+        s.clock.shift_ms(24 * HOUR_MS);
+        let second = s.claim(1).await;
+        assert_eq!(keys(&second), ["a"]);
+        s.clock.shift_ms(-24 * HOUR_MS);
+        assert_eq!(s.complete(&first).await.lost.len(), 1);
+        s.complete(&second).await.all().unwrap();
+        assert_eq!(s.claim_keys().await, ["b"]);
+    }
+}

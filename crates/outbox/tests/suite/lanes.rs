@@ -1,0 +1,156 @@
+//! Batches of one lane, and lanes that rest.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use outbox::{ClaimRequest, NewJob, State, Until};
+use serde_json::Value;
+
+use crate::support::*;
+
+async fn batch(s: &Store, limit: u32, gather: Duration) -> Vec<String> {
+    let request = ClaimRequest::one_lane(limit, LEASE, gather);
+    keys(&s.outbox.claim("q", &request).await.unwrap())
+}
+
+fn in_lane(key: &str, lane: &str) -> NewJob {
+    job(key).lane(lane)
+}
+
+both! {
+    async fn a_batch_is_of_the_lane_that_waited_longest(s: &Store) {
+        s.enqueue(&[in_lane("b1", "b")]).await;
+        s.clock.advance(MINUTE);
+        s.enqueue(&[in_lane("a1", "a"), in_lane("a2", "a"), in_lane("b2", "b"), in_lane("b3", "b")]).await;
+        assert_eq!(batch(s, 2, Duration::ZERO).await, ["b1", "b2"]);
+        assert_eq!(batch(s, 2, Duration::ZERO).await, ["a1", "a2"]);
+        assert_eq!(batch(s, 2, Duration::ZERO).await, ["b3"]);
+        assert!(batch(s, 2, Duration::ZERO).await.is_empty());
+    }
+
+    async fn a_batch_waits_for_company_unless_it_is_full(s: &Store) {
+        let gather = 5 * MINUTE;
+        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b"), in_lane("b2", "b")]).await;
+        assert!(batch(s, 3, gather).await.is_empty());
+        s.clock.advance(MINUTE);
+        s.enqueue(&[in_lane("b3", "b"), in_lane("b4", "b")]).await;
+        // b is full though a has waited as long
+        assert_eq!(batch(s, 3, gather).await, ["b1", "b2", "b3"]);
+        assert!(batch(s, 3, gather).await.is_empty());
+        s.clock.advance(4 * MINUTE);
+        assert_eq!(batch(s, 3, gather).await, ["a1"]);
+        assert!(batch(s, 3, gather).await.is_empty());
+        s.clock.advance(MINUTE);
+        assert_eq!(batch(s, 3, gather).await, ["b4"]);
+    }
+
+    async fn what_is_behind_in_its_line_fills_no_batch(s: &Store) {
+        s.enqueue(&[in_lane("a1", "a").order_key("l"), in_lane("a2", "a").order_key("l"), in_lane("a3", "a").order_key("l")]).await;
+        assert!(batch(s, 3, MINUTE).await.is_empty());
+        s.clock.advance(MINUTE);
+        assert_eq!(batch(s, 3, MINUTE).await, ["a1"]);
+    }
+
+    async fn jobs_without_a_lane_are_a_lane_too(s: &Store) {
+        s.enqueue(&[job("x"), in_lane("a1", "a"), job("y")]).await;
+        assert_eq!(batch(s, 5, Duration::ZERO).await, ["x", "y"]);
+    }
+
+    async fn a_paused_lane_rests_until_its_time(s: &Store) {
+        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b")]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(5 * MINUTE), "429"));
+        s.enqueue(&[in_lane("a2", "a")]).await;
+        assert_eq!(batch(s, 5, Duration::ZERO).await, ["b1"]);
+        assert!(s.claim_keys().await.is_empty());
+        let [pause] = &s.outbox.pauses().await.unwrap()[..] else { panic!("one pause") };
+        assert_eq!((&*pause.lane, &*pause.why), ("a", "429"));
+        assert!((pause.until - s.now().await - TimeDelta::minutes(5)).abs() < TimeDelta::minutes(1));
+
+        s.clock.advance(5 * MINUTE);
+        assert!(s.outbox.pauses().await.unwrap().is_empty());
+        assert_eq!(s.claim_keys().await, ["a1", "a2"]);
+    }
+
+    async fn a_pause_holds_in_all_queues_and_for_second_lanes(s: &Store) {
+        s.enqueue(&[
+            in_lane("a", "school a").second_lane("token"),
+            in_lane("b", "school b").second_lane("token"),
+            in_lane("c", "school c").second_lane("other"),
+            NewJob::new("other", "d", Value::Null).lane("token"),
+        ]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "token", Until::For(MINUTE), "revoked"));
+        assert_eq!(s.claim_keys().await, ["c"]);
+        assert!(s.outbox.claim("other", &ClaimRequest::mixed(5, LEASE)).await.unwrap().is_empty());
+        in_tx!(s, tx => s.outbox.resume(&mut tx, "token"));
+        assert_eq!(s.claim_keys().await, ["a", "b"]);
+        assert_eq!(s.outbox.claim("other", &ClaimRequest::mixed(5, LEASE)).await.unwrap().len(), 1);
+    }
+
+    async fn a_lane_that_is_resumed_goes_on_at_once_but_not_before_its_time(s: &Store) {
+        let later = s.now().await + TimeDelta::minutes(30);
+        s.enqueue(&[in_lane("now", "a"), in_lane("later", "a").not_before(later)]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::At(later + TimeDelta::days(1)), "offline"));
+        assert!(s.claim_keys().await.is_empty());
+        assert_eq!(s.outbox.find("q", "now").await.unwrap().unwrap().state, State::Paused);
+        assert_eq!(s.outbox.stats().await.unwrap()["q"].paused, 1);
+        in_tx!(s, tx => s.outbox.resume(&mut tx, "a"));
+        assert_eq!(s.claim_keys().await, ["now"]);
+        s.clock.advance(30 * MINUTE);
+        assert!(s.claim_keys().await.contains(&"later".to_owned()));
+    }
+
+    async fn a_lane_resumed_is_still_paused_by_the_other(s: &Store) {
+        s.enqueue(&[in_lane("a", "school").second_lane("token")]).await;
+        for lane in ["school", "token"] {
+            in_tx!(s, tx => s.outbox.pause(&mut tx, lane, Until::For(MINUTE), ""));
+        }
+        assert!(s.claim_keys().await.is_empty());
+        in_tx!(s, tx => s.outbox.resume(&mut tx, "school"));
+        assert!(s.claim_keys().await.is_empty());
+        in_tx!(s, tx => s.outbox.resume(&mut tx, "token"));
+        assert_eq!(s.claim_keys().await, ["a"]);
+    }
+
+    async fn of_two_pauses_the_longer_holds(s: &Store) {
+        s.enqueue(&[in_lane("a", "a")]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(10 * MINUTE), "long"));
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(5 * MINUTE), "short"));
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.advance(6 * MINUTE);
+        assert!(s.claim_keys().await.is_empty());
+        assert_eq!(s.outbox.pauses().await.unwrap()[0].why, "long");
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(10 * MINUTE), "longer"));
+        s.clock.advance(5 * MINUTE);
+        assert!(s.claim_keys().await.is_empty());
+        assert_eq!(s.outbox.pauses().await.unwrap()[0].why, "longer");
+        s.clock.advance(5 * MINUTE);
+        assert_eq!(s.claim_keys().await, ["a"]);
+    }
+
+    async fn no_lane_is_paused_by_an_empty_name(s: &Store) {
+        let mut tx = s.begin().await;
+        let error = s.outbox.pause(&mut tx, "", Until::For(MINUTE), "").await.unwrap_err();
+        assert_eq!(error.kind(), outbox::ErrorKind::Invalid);
+    }
+
+    async fn a_long_line_of_paused_jobs_hides_nobody(s: &Store) {
+        let mut jobs: Vec<_> = (0..1500).map(|n| in_lane(&format!("a{n}"), "a")).collect();
+        jobs.push(in_lane("b", "b"));
+        s.enqueue(&jobs).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(MINUTE), ""));
+        assert_eq!(s.claim_keys().await, ["b"]);
+        assert_eq!(s.outbox.stats().await.unwrap()["q"].paused, 1500);
+        s.clock.advance(MINUTE);
+        assert_eq!(s.claim(2000).await.len(), 1500);
+    }
+
+    async fn a_paused_job_whose_holder_vanished_is_known_as_such_afterwards(s: &Store) {
+        s.enqueue(&[in_lane("a", "a")]).await;
+        s.claim(1).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(3 * LEASE), ""));
+        s.clock.advance(LEASE);
+        assert!(s.claim_keys().await.is_empty());
+        in_tx!(s, tx => s.outbox.resume(&mut tx, "a"));
+        assert!(s.claim(1).await[0].lapsed);
+    }
+}

@@ -1,0 +1,175 @@
+//! Each key once, each line in order, the older superseded, the host's rows and the jobs together.
+
+use outbox::{Enqueued, ErrorKind, KEY_MAX, NewJob, State, on_pool, on_tx};
+use serde_json::{Value, json};
+
+use crate::support::*;
+
+both! {
+    async fn a_key_is_taken_once_for_each_queue(s: &Store) {
+        let first = s.enqueue(&[job("a"), job("b"), job("a")]).await.jobs;
+        assert!(matches!(first[..], [Enqueued::New(_), Enqueued::New(_), Enqueued::Seen(_)]));
+        assert_eq!(first[0].id(), first[2].id());
+
+        let again = s.enqueue(&[job("b"), job("c"), NewJob::new("other", "b", Value::Null)]).await.jobs;
+        assert_eq!(again[0], Enqueued::Seen(first[1].id()));
+        assert!(matches!(again[1..], [Enqueued::New(_), Enqueued::New(_)]));
+        assert_eq!(s.claim_keys().await, ["a", "b", "c"]);
+    }
+
+    async fn a_key_is_still_known_when_its_job_is_done(s: &Store) {
+        let first = s.enqueue(&[job("a")]).await.jobs[0].id();
+        let jobs = s.claim(1).await;
+        s.complete(&jobs).await.all().unwrap();
+        assert_eq!(s.enqueue(&[job("a")]).await.jobs, [Enqueued::Seen(first)]);
+        assert!(s.claim_keys().await.is_empty());
+    }
+
+    async fn nothing_is_kept_of_a_transaction_that_is_not_committed(s: &Store) {
+        let mut tx = s.begin().await;
+        on_tx!(tx, conn => {
+            sqlx::query("CREATE TABLE host_events (id TEXT PRIMARY KEY, n BIGINT)").execute(conn).await.map(drop)
+        }).unwrap();
+        tx.commit().await.unwrap();
+
+        for commit in [false, true] {
+            let mut tx = s.begin().await;
+            let rows = on_tx!(tx, conn => {
+                sqlx::query("INSERT INTO host_events (id, n) VALUES ($1, $2)")
+                    .bind("e1").bind(7_i64).execute(conn).await.map(|done| done.rows_affected())
+            }).unwrap();
+            assert_eq!(rows, 1);
+            s.outbox.enqueue(&mut tx, &[job("e1")]).await.unwrap();
+            if commit {
+                tx.commit().await.unwrap();
+            } else {
+                drop(tx);
+            }
+            let events: i64 = on_pool!(s.db, pool => {
+                sqlx::query_scalar("SELECT count(*) FROM host_events WHERE n = $1").bind(7_i64).fetch_one(pool).await
+            }).unwrap();
+            let jobs = s.outbox.find("q", "e1").await.unwrap();
+            assert_eq!((events, jobs.is_some()), if commit { (1, true) } else { (0, false) });
+        }
+    }
+
+    async fn payloads_come_out_as_they_went_in(s: &Store) {
+        let payloads = [
+            Value::Null,
+            json!("Grüße, \"quoted\" \\ \u{1F600}"),
+            json!({"nested": {"list": [1, -2.5, true, null]}, "zero": "a\u{0}b"}),
+            json!([]),
+            json!(9_007_199_254_740_993_i64),
+        ];
+        let jobs: Vec<_> = payloads.iter().enumerate()
+            .map(|(n, payload)| NewJob::new("q", n.to_string(), payload.clone()))
+            .collect();
+        s.enqueue(&jobs).await;
+        let out: Vec<Value> = s.claim(10).await.into_iter().map(|job| job.payload).collect();
+        assert_eq!(out, payloads);
+    }
+
+    async fn a_claimed_job_says_all_that_was_said_of_it(s: &Store) {
+        let before = s.now().await;
+        s.enqueue(&[lined("k", "line").lane("school").second_lane("token")]).await;
+        let [job] = &s.claim(5).await[..] else { panic!("one job") };
+        assert_eq!((&*job.key, job.order_key.as_deref(), &*job.lane, &*job.second_lane), ("k", Some("line"), "school", "token"));
+        assert_eq!((job.attempts(), job.lapsed, job.note.as_deref()), (1, false, None));
+        assert!(job.enqueued_at >= before && job.enqueued_at <= s.now().await);
+        assert_eq!(job.parse::<std::collections::HashMap<String, String>>().unwrap()["key"], "k");
+        assert_eq!(job.parse::<u32>().unwrap_err().kind(), ErrorKind::Corrupt);
+        assert!(!format!("{job:?}").contains("line"));
+    }
+
+    async fn only_the_oldest_open_job_of_a_line_is_claimable(s: &Store) {
+        s.enqueue(&[lined("a1", "a"), lined("a2", "a"), lined("b1", "b"), lined("a3", "a"), job("free1"), job("free2")]).await;
+        let first = s.claim(100).await;
+        assert_eq!(keys(&first), ["a1", "b1", "free1", "free2"]);
+        assert!(s.claim_keys().await.is_empty());
+        s.complete(&first[..1]).await.all().unwrap();
+        let second = s.claim(100).await;
+        assert_eq!(keys(&second), ["a2"]);
+        s.complete(&second).await.all().unwrap();
+        assert_eq!(s.claim_keys().await, ["a3"]);
+    }
+
+    async fn a_line_is_one_queues_own(s: &Store) {
+        s.enqueue(&[NewJob::new("other", "x", Value::Null).order_key("a"), lined("a1", "a")]).await;
+        assert_eq!(s.claim_keys().await, ["a1"]);
+    }
+
+    async fn one_call_may_bring_more_than_a_statement_takes(s: &Store) {
+        let jobs: Vec<_> = (0..2500).map(|n| lined(&n.to_string(), &format!("line {}", n % 2000))).collect();
+        let receipt = s.enqueue(&jobs).await;
+        let ids: Vec<_> = receipt.jobs.iter().map(|job| job.id()).collect();
+        assert!(ids.is_sorted() && ids.len() == 2500);
+        let claimed = s.claim(5000).await;
+        assert_eq!(claimed.len(), 2000);
+        let settled = s.complete(&claimed).await;
+        assert_eq!((settled.kept.len(), settled.lost.len()), (2000, 0));
+        assert_eq!(s.claim(5000).await.len(), 500);
+    }
+
+    async fn a_newer_job_supersedes_older_ones_that_nobody_holds(s: &Store) {
+        let mark = |key: &str, line: &str| lined(key, line).supersede_key("morning");
+        let old = s.enqueue(&[mark("held", "p1"), lined("apart", "p1"), mark("old1", "p2"), mark("old2", "p2"), mark("old", "p3")]).await;
+        // Within one call the later supersedes the earlier.
+        assert_eq!(old.superseded.iter().map(|by| &*by.key).collect::<Vec<_>>(), ["old1"]);
+        let jobs = s.claim(1).await;
+        assert_eq!(keys(&jobs), ["held"]);
+
+        let new = s.enqueue(&[mark("new1", "p1"), mark("new2", "p2"), mark("old2", "p2")]).await;
+        let superseded: Vec<_> = new.superseded.iter().map(|by| (by.id, &*by.key, by.by)).collect();
+        assert_eq!(superseded, [(old.jobs[3].id(), "old2", new.jobs[1].id())]);
+        assert_eq!(new.jobs[2], Enqueued::Seen(old.jobs[3].id()));
+
+        let info = s.outbox.find("q", "old2").await.unwrap().unwrap();
+        assert_eq!((info.state, info.superseded_by), (State::Superseded, Some(new.jobs[1].id())));
+        // What is held goes on, and the newer waits behind it and what else is in the line.
+        assert_eq!(s.claim_keys().await, ["old", "new2"]);
+        s.complete(&jobs).await.all().unwrap();
+        assert_eq!(s.claim_keys().await, ["apart"]);
+    }
+
+    async fn a_job_whose_holder_vanished_is_not_superseded(s: &Store) {
+        s.enqueue(&[lined("sent?", "p").supersede_key("m")]).await;
+        assert_eq!(s.claim(1).await.len(), 1);
+        s.clock.advance(LEASE + MINUTE);
+        let receipt = s.enqueue(&[lined("new", "p").supersede_key("m")]).await;
+        assert!(receipt.superseded.is_empty());
+        let jobs = s.claim(5).await;
+        assert_eq!(keys(&jobs), ["sent?"]);
+        assert!(jobs[0].lapsed);
+    }
+
+    async fn what_cannot_be_stored_is_refused_before_anything_is(s: &Store) {
+        let bad = [
+            job(""),
+            NewJob::new("", "k", Value::Null),
+            job(&"k".repeat(KEY_MAX + 1)),
+            job("zero\0byte"),
+            lined("k", "zero\0byte"),
+            job("k").lane("\0"),
+            job("k").second_lane("x".repeat(KEY_MAX + 1)),
+            job("k").supersede_key("without a line"),
+        ];
+        for bad in bad {
+            let mut tx = s.begin().await;
+            let error = s.outbox.enqueue(&mut tx, &[job("good"), bad]).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+            tx.commit().await.unwrap();
+        }
+        assert!(s.claim_keys().await.is_empty());
+        // The longest of everything fits.
+        let long = "ü".repeat(KEY_MAX / 2);
+        let longest = NewJob::new(long.clone(), long.clone(), Value::Null)
+            .order_key(long.clone()).lane(long.clone()).second_lane(long.clone()).supersede_key(long.clone());
+        assert!(matches!(s.enqueue(&[longest]).await.jobs[..], [Enqueued::New(_)]));
+    }
+
+    async fn nothing_given_is_nothing_done(s: &Store) {
+        assert!(s.enqueue(&[]).await.jobs.is_empty());
+        assert!(s.claim(0).await.is_empty());
+        assert!(s.complete(&[]).await.all().is_ok());
+    }
+}

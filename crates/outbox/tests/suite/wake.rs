@@ -1,0 +1,97 @@
+//! Bells.
+
+use std::time::{Duration, Instant};
+
+use outbox::{Until, When};
+
+use crate::support::*;
+
+/// Longer than any test runs: who waits this long was not woken.
+const LONG: Duration = Duration::from_secs(60);
+/// Enough to see that nobody rings.
+const SHORT: Duration = Duration::from_millis(30);
+
+both! {
+    async fn a_commit_rings_and_a_rollback_does_not(s: &Store) {
+        let mut bell = s.outbox.bell("q");
+        let mut tx = s.begin().await;
+        s.outbox.enqueue(&mut tx, &[job("a")]).await.unwrap();
+        assert!(!bell.wait(SHORT).await);
+        tx.rollback().await.unwrap();
+        assert!(!bell.wait(SHORT).await);
+        s.enqueue(&[job("a")]).await;
+        // It was rung before the wait, and is not missed.
+        assert!(bell.wait(LONG).await);
+        assert!(!bell.wait(SHORT).await);
+        // Nothing new, nothing rung.
+        s.enqueue(&[job("a")]).await;
+        assert!(!bell.wait(SHORT).await);
+    }
+
+    async fn all_who_wait_are_woken(s: &Store) {
+        let waiting: Vec<_> = (0..5).map(|_| {
+            let mut bell = s.outbox.bell("q");
+            tokio::spawn(async move { bell.wait(LONG).await })
+        }).collect();
+        let mut other = s.outbox.bell("other");
+        s.enqueue(&[job("a")]).await;
+        for woken in waiting {
+            assert!(woken.await.unwrap());
+        }
+        assert!(!other.wait(SHORT).await);
+    }
+
+    async fn whatever_makes_something_claimable_rings(s: &Store) {
+        s.enqueue(&[lined("a", "l"), lined("b", "l"), job("alone").lane("p")]).await;
+        let mut bell = s.outbox.bell("q");
+        let jobs = s.claim(5).await;
+        let (a, alone) = (jobs[0].held, jobs[1].held);
+        in_tx!(s, tx => s.outbox.release(&mut tx, &[a])).all().unwrap();
+        assert!(bell.wait(LONG).await, "release");
+        let a = s.claim(1).await;
+        s.complete(&a).await.all().unwrap();
+        assert!(bell.wait(LONG).await, "the next in line");
+        in_tx!(s, tx => s.outbox.bury(&mut tx, &[alone], "")).all().unwrap();
+        assert!(!bell.wait(SHORT).await, "nobody is behind it");
+        in_tx!(s, tx => s.outbox.retry_dead(&mut tx, &[alone.id])).is_empty();
+        assert!(bell.wait(LONG).await, "opened again");
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "p", Until::For(LONG), ""));
+        s.claim(5).await;
+        in_tx!(s, tx => s.outbox.resume(&mut tx, "p"));
+        assert!(bell.wait(LONG).await, "resumed");
+        let jobs = held(&s.claim(5).await);
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, When::After(LONG), "")).all().unwrap();
+        assert!(!bell.wait(SHORT).await, "later");
+        in_tx!(s, tx => s.outbox.hasten(&mut tx, "q", &["alone"]));
+        assert!(bell.wait(LONG).await, "hastened");
+    }
+
+    async fn a_wait_ends_when_nothing_happens_and_when_the_store_is_closed(s: &Store) {
+        let began = Instant::now();
+        assert!(!s.outbox.wait("q", SHORT).await);
+        assert!(began.elapsed() >= SHORT);
+        let mut bell = s.outbox.bell("q");
+        s.db.close().await;
+        assert!(!bell.wait(SHORT).await);
+    }
+}
+
+/// Another node is told, though nothing but the server is between the two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_nodes_are_woken() {
+    let Some(here) = Store::postgres().await else {
+        return;
+    };
+    let there = here.another_node().await;
+    let mut bell = there.outbox.bell("q");
+    // The listener is at work once a first ring came through; until then each ring may be too early.
+    let mut n = 0;
+    while !bell.wait(SHORT).await {
+        n += 1;
+        assert!(n < 1000, "nobody listens");
+        here.enqueue(&[job(&format!("first {n}"))]).await;
+    }
+    while bell.wait(10 * SHORT).await {}
+    here.enqueue(&[job("a")]).await;
+    assert!(bell.wait(LONG).await);
+}
