@@ -134,6 +134,11 @@ impl Origin {
             && url.password().is_none()
     }
 
+    /// Whether this host is asked without encryption.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.base.scheme() == "http"
+    }
+
     /// Whether this host is this very machine.
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(&self.base)

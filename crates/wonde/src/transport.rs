@@ -71,11 +71,21 @@ impl Transport {
     pub(crate) fn new(token: &SecretString, settings: &Settings, base: &Origin) -> Result<Self> {
         let token = SecretString::from(token.expose_secret().trim());
         authorization(&token)?;
-        let direct = build(settings, false)?;
+        let client = |proxies| {
+            build(settings, proxies, true).or_else(|error| {
+                // Where nothing is encrypted no certificates are needed: a bare container may have none.
+                if base.is_plain() {
+                    build(settings, proxies, false)
+                } else {
+                    Err(error)
+                }
+            })
+        };
+        let direct = client(false)?;
         let outward = if base.is_loopback() {
             direct.clone()
         } else {
-            build(settings, true)?
+            client(true)?
         };
         Ok(Self {
             inner: Arc::new(Inner {
@@ -214,18 +224,25 @@ impl Transport {
     }
 }
 
-fn build(settings: &Settings, proxies: bool) -> Result<reqwest::Client> {
-    let builder = reqwest::Client::builder()
+fn build(settings: &Settings, proxies: bool, system_roots: bool) -> Result<reqwest::Client> {
+    let mut builder = reqwest::Client::builder()
         .user_agent(&settings.user_agent)
         .timeout(settings.timeout)
         .connect_timeout(settings.connect_timeout)
         // A redirect would take the token along.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false);
-    let builder = if proxies { builder } else { builder.no_proxy() };
+    if !proxies {
+        builder = builder.no_proxy();
+    }
+    if !system_roots {
+        builder = builder.tls_certs_only([]);
+    }
     builder.build().map_err(|error| {
-        Error::config("the HTTP client cannot be set up; check the user agent, and that the system has CA certificates")
-            .because(error)
+        Error::config(
+            "the HTTP client cannot be set up; check the user agent, and that the system has CA certificates",
+        )
+        .because(error)
     })
 }
 

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{Included, group::Class, people::Employee};
 use crate::{
     ClassId, LessonId, PeriodId, RoomId,
-    wire::{clock, instant, text},
+    wire::{clock, flag, instant, text},
 };
 
 /// A period of the school's week \[T\].
@@ -79,9 +79,28 @@ pub struct Lesson {
     /// The end.
     #[serde(default, deserialize_with = "instant")]
     pub end_at: Option<DateTime<Utc>>,
+    /// Whether it is called off. That a lesson says so, and by this name, is a guess \[?\].
+    #[serde(default, deserialize_with = "flag")]
+    pub cancelled: Option<bool>,
+    /// Whether a register is taken in it. That a lesson says so, and by this name, is a guess \[?\].
+    #[serde(default, deserialize_with = "flag")]
+    pub registered: Option<bool>,
+    /// How it stands, in the MIS's word. That a lesson says so, and by this name, is a guess \[?\].
+    #[serde(default, deserialize_with = "text")]
+    pub status: Option<String>,
 }
 
 impl Lesson {
+    /// Whether marks may be written into it, as far as it tells: it is not called off, and a register is taken.
+    pub fn takes_marks(&self) -> bool {
+        let word = self
+            .status
+            .as_deref()
+            .map(|word| word.trim().to_ascii_lowercase());
+        let called_off = matches!(word.as_deref(), Some("cancelled" | "canceled"));
+        !called_off && self.cancelled != Some(true) && self.registered != Some(false)
+    }
+
     /// The id of the class that is taught.
     pub fn class_id(&self) -> Option<ClassId> {
         self.class.id().cloned()
@@ -90,5 +109,27 @@ impl Lesson {
     /// The id of the period of the week.
     pub fn period_id(&self) -> Option<PeriodId> {
         self.period.id().cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Lesson;
+
+    #[test]
+    fn a_lesson_takes_marks_unless_it_says_otherwise() {
+        for (more, takes) in [
+            ("", true),
+            (
+                r#", "cancelled": null, "registered": null, "status": "planned""#,
+                true,
+            ),
+            (r#", "cancelled": true"#, false),
+            (r#", "registered": 0"#, false),
+            (r#", "status": "Cancelled""#, false),
+        ] {
+            let lesson: Lesson = serde_json::from_str(&format!(r#"{{"id": "A1"{more}}}"#)).unwrap();
+            assert_eq!(lesson.takes_marks(), takes, "{more}");
+        }
     }
 }

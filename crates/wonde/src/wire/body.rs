@@ -5,6 +5,10 @@ use serde_json::error::Category;
 
 use super::relation::One;
 
+/// The deepest that an answer may be nested. What Wonde sends with all includes has about half of it; and what is nested
+/// deeper could exhaust the stack, for records hold records.
+const DEEPEST: usize = 32;
+
 /// Why a body could not be read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Unreadable {
@@ -19,6 +23,11 @@ pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Unreadable::NotJson("the answer is empty".to_owned()));
     }
+    if is_deeper_than(DEEPEST, body) {
+        return Err(Unreadable::Misfit(format!(
+            "nesting is deeper than {DEEPEST} levels"
+        )));
+    }
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value = serde_path_to_error::deserialize(&mut reader)
         .map_err(|error| explain(&error.path().to_string(), error.inner()))?;
@@ -32,6 +41,25 @@ pub(crate) fn read_one<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable
         One::Full(record) => Ok(record),
         One::Absent | One::Id(_) => Err(Unreadable::Misfit("`data`: expected a record".to_owned())),
     }
+}
+
+/// Whether lists and objects stand in each other deeper than this. Brackets in texts do not count.
+fn is_deeper_than(limit: usize, body: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in body {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'[' | b'{' if !in_text => depth += 1,
+            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > limit {
+            return true;
+        }
+    }
+    false
 }
 
 fn explain(path: &str, error: &serde_json::Error) -> Unreadable {
@@ -71,7 +99,19 @@ fn without_value(message: &str) -> String {
 mod tests {
     use rstest::rstest;
 
-    use super::{Unreadable, read, without_value};
+    use super::{Unreadable, is_deeper_than, read, without_value};
+
+    #[rstest]
+    #[case("[[]]", false)]
+    #[case("[[[]]]", true)]
+    #[case(r#"{"a": [1, 2], "b": [{}"#, true)]
+    #[case(r#"[["[[[["], ["{"]]"#, false)]
+    #[case(r#"["a \" [[[", "\\", []]"#, false)]
+    #[case(r#"["\\", [[]]]"#, true)]
+    #[case("]]]][[", false)]
+    fn depth(#[case] body: &str, #[case] too_deep: bool) {
+        assert_eq!(is_deeper_than(2, body.as_bytes()), too_deep);
+    }
 
     #[rstest]
     #[case("", "the answer is empty")]
