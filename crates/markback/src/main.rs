@@ -1,1 +1,7 @@
-fn main() {}
+//! The `markback` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    markback::cli::main()
+}

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use tokio::sync::Mutex;
 use wonde::{Client, SchoolClient, SchoolId, Session};
 
-use crate::{Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind};
+use crate::{Ability, Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind};
 
 /// Where the time comes from; injected, so that tests and demonstrations set it.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -21,6 +21,8 @@ pub struct ConnectOptions {
     pub timezone: Option<Tz>,
     /// The operator's override: capabilities are narrowed to it, never widened.
     pub narrow_to: Option<Capabilities>,
+    /// Abilities that the operator takes away, whatever the MIS is.
+    pub without: Vec<Ability>,
     /// From this local time on, a lesson belongs to the afternoon.
     pub afternoon_from: NaiveTime,
     /// How far back before the day itself a mark may have been entered and still be seen, since the register can be
@@ -38,6 +40,7 @@ impl Default for ConnectOptions {
             mis: None,
             timezone: None,
             narrow_to: None,
+            without: Vec::new(),
             afternoon_from: NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default(),
             register_lookback: chrono::Days::new(7),
             code_book_fresh: Duration::from_secs(60 * 60),
@@ -52,6 +55,7 @@ impl fmt::Debug for ConnectOptions {
             .field("mis", &self.mis)
             .field("timezone", &self.timezone)
             .field("narrow_to", &self.narrow_to)
+            .field("without", &self.without)
             .finish_non_exhaustive()
     }
 }
@@ -75,7 +79,7 @@ impl Grants {
         let refused =
             [self.approved, self.allows_writeback, self.attendance_write].contains(&Some(false));
         if refused {
-            declared.without(crate::Ability::Session)
+            declared.without(Ability::Session)
         } else {
             declared
         }
@@ -181,11 +185,15 @@ impl Connection {
 
     /// What holds for this school: declared, granted, and not taken away by the operator.
     pub fn effective(&self, descriptor: &Descriptor) -> Capabilities {
+        let options = &self.inner.options;
         let granted = self.inner.grants.narrow(descriptor.capabilities);
-        self.inner
-            .options
+        let narrowed = options
             .narrow_to
-            .map_or(granted, |limit| granted.narrowed_to(limit))
+            .map_or(granted, |limit| granted.narrowed_to(limit));
+        options
+            .without
+            .iter()
+            .fold(narrowed, |left, ability| left.without(*ability))
     }
 
     /// The time by the host's clock.

@@ -1,0 +1,83 @@
+//! The command line: what can be asked, and how an answer becomes an exit code.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    commands::{adapters, check, demo, doctor, explain, replay, schema, serve},
+    settings::LoadError,
+};
+
+/// Writes attendance from a sign-in system back into the school's MIS.
+#[derive(Debug, Parser)]
+#[command(name = "markback", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Play a school morning in a sandbox, and compare what was decided with what its MIS then holds
+    Demo(demo::Args),
+    /// Run the service
+    Serve(serve::Args),
+    /// Put a day's log of events through the same path as the service
+    Replay(replay::Args),
+    /// Tell what one event would become, and why, without asking anybody
+    Explain(explain::Args),
+    /// Read the settings and tell all that is wrong with them
+    Check(check::Args),
+    /// Print the JSON Schema of the settings
+    Schema,
+    /// List the MIS adapters and what each can do
+    Adapters(adapters::Args),
+    /// Ask Wonde, without changing anything, whether all is well at the schools
+    Doctor(doctor::Args),
+}
+
+/// Something that was handed in is wrong: an option, an event, a name. Ends the program with exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
+/// Reads the command line, does what it says and tells the exit code: 0 when all went well, 1 when it did not, 2 when
+/// what was handed in is wrong.
+pub fn main() -> ExitCode {
+    // Wrong use ends the program here, with exit code 2.
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            exit_code(&error)
+        }
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Replay(args) => replay::run(args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Schema => schema::run(),
+        Command::Adapters(args) => adapters::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
+    }
+}
+
+fn exit_code(error: &anyhow::Error) -> ExitCode {
+    let handed_in = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<BadInput>() || cause.is::<LoadError>()
+    };
+    if error.chain().any(handed_in) {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,214 @@
+//! `markback explain`: what one event would become, and why, without asking anybody.
+
+mod codes;
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use mis_core::{Capabilities, Code, CodeBook, HeldCode, wonde::SchoolId};
+use writeback::{Decision, Event, Held, RegisterView, Source, View, check_answers, decide};
+
+use super::{ConfigArg, registry};
+use crate::{
+    cli::BadInput,
+    output::{self, TextOrJson},
+    settings::{self, Group, School, Settings, words::nearest},
+};
+
+/// Which event, at which school, and how to tell.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The school, by its id
+    #[arg(long, value_name = "ID")]
+    school: String,
+    /// The group that the person is in
+    #[arg(long, value_name = "NAME")]
+    group: String,
+    /// The code that the register holds; nothing when left out
+    #[arg(long, value_name = "CODE")]
+    register: Option<String>,
+    /// The school's code book: JSON, a list of codes or of objects with `code`, `id` and `description`; or a text with a
+    /// code on each line, and its description after a blank. England's codes when left out
+    #[arg(long, value_name = "FILE")]
+    codes: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+    /// The event, a JSON file; `-` reads standard input
+    #[arg(value_name = "EVENT.json")]
+    event: PathBuf,
+}
+
+/// Decides and prints.
+///
+/// # Errors
+/// When the settings do not hold, name no such school, group or MIS, or the event is none.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let settings = settings::load(&args.config.path)?.settings;
+    let school = school(&settings, &args.school)?;
+    let group = group(school, &args.group)?;
+    let capabilities = capabilities(school)?;
+    let book = match &args.codes {
+        Some(path) => codes::read(path)?,
+        None => CodeBook::england(),
+    };
+    let event = event(&args.event, group)?;
+    let view = View {
+        capabilities,
+        register: register(args.register.as_deref(), &book)?,
+        codes: &book,
+        arrival: None,
+        timezone: school.timezone,
+    };
+    let decision = decide(
+        &event,
+        &event.person.as_str().into(),
+        Some(group.as_rules()),
+        &view,
+    );
+    match args.format {
+        TextOrJson::Json => output::json(&decision)?,
+        TextOrJson::Text => output::line(as_text(&decision))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn school<'s>(settings: &'s Settings, id: &str) -> Result<&'s School, BadInput> {
+    settings.school(&SchoolId::from(id)).ok_or_else(|| {
+        let ids = settings.schools.iter().map(|school| school.id.as_str());
+        BadInput(format!(
+            "the settings know no school `{id}`; {}",
+            instead("--school", id, ids)
+        ))
+    })
+}
+
+fn group<'s>(school: &'s School, name: &str) -> Result<&'s Group, BadInput> {
+    school.group(name).ok_or_else(|| {
+        let names = school.groups.iter().map(|group| group.name.as_str());
+        BadInput(format!(
+            "school {} has no group `{name}`; {}",
+            school.id,
+            instead("--group", name, names)
+        ))
+    })
+}
+
+/// What to do about a name that nobody bears.
+fn instead<'n>(option: &str, name: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
+    const MANY: usize = 20;
+    if let Some(meant) = nearest(name, names.clone()) {
+        return format!("did you mean `{meant}`?");
+    }
+    let mut words: Vec<_> = names
+        .clone()
+        .take(MANY)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match names.count() {
+        0 => return "the settings name none; add one".to_owned(),
+        count if count > MANY => words.push(format!("and {} more", count - MANY)),
+        _ => {}
+    }
+    format!("name another with {option}: {}", words.join(", "))
+}
+
+/// What the school's MIS can keep as its adapter declares it; what the school has granted is not known here.
+fn capabilities(school: &School) -> anyhow::Result<Capabilities> {
+    let mis = school.mis.as_deref().ok_or_else(|| {
+        BadInput(format!(
+            "the settings do not name the MIS of school {}, and nobody is asked here; add `mis = \"…\"` to it",
+            school.id
+        ))
+    })?;
+    let declared = registry()?.for_mis(mis).capabilities;
+    Ok(school
+        .without
+        .iter()
+        .fold(declared, |left, ability| left.without(*ability)))
+}
+
+fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {
+    let held = match code {
+        None => None,
+        Some(code) if code.trim().is_empty() => {
+            return Err(BadInput(
+                "--register is empty; name the code that the register holds, or leave it out"
+                    .to_owned(),
+            ));
+        }
+        Some(code) => Some(Held {
+            // As the code book spells it, for that is how a register read from Wonde has it.
+            code: HeldCode::Known(
+                book.find(code)
+                    .map_or_else(|| Code::new(code), |line| line.code.clone()),
+            ),
+            comment: None,
+            minutes_late: None,
+        }),
+    };
+    Ok(RegisterView::Looked {
+        held,
+        source: Source::Given,
+        age: None,
+    })
+}
+
+fn event(path: &Path, group: &Group) -> Result<Event, BadInput> {
+    let (name, text) = read(path)?;
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    let event: Event = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let at = if path == "." {
+            String::new()
+        } else {
+            format!(" in `{path}`")
+        };
+        BadInput(format!("{name} holds no event: {}{at}", error.inner()))
+    })?;
+    reader.end().map_err(|_| {
+        BadInput(format!(
+            "{name} holds more than one event; explain takes one at a time"
+        ))
+    })?;
+    let problems = check_answers(&event, &group.fields);
+    if problems.is_empty() {
+        return Ok(event);
+    }
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    Err(BadInput(format!("{name}: {}", problems.join("\n  "))))
+}
+
+/// The text of a file, or of standard input for `-`, with a name to call it by.
+fn read(path: &Path) -> Result<(String, String), BadInput> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| BadInput(format!("standard input cannot be read: {error}")))?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        BadInput(format!(
+            "the event file {} cannot be read: {error}",
+            path.display()
+        ))
+    })?;
+    Ok((path.display().to_string(), text))
+}
+
+/// The decision in words, with the comment: whoever asks has the event with the answer in hand.
+fn as_text(decision: &Decision) -> String {
+    match decision
+        .planned()
+        .and_then(|planned| planned.mark.comment.as_deref())
+    {
+        Some(comment) => format!("{decision}\ncomment: {comment}"),
+        None => decision.to_string(),
+    }
+}

@@ -1,0 +1,37 @@
+//! The commands, one module each.
+
+pub mod adapters;
+pub mod check;
+pub mod demo;
+pub mod doctor;
+pub mod explain;
+pub mod replay;
+pub mod schema;
+pub mod serve;
+
+use std::path::PathBuf;
+
+use mis_core::Registry;
+
+/// The option that names the settings file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ConfigArg {
+    /// The settings file
+    #[arg(long = "config", value_name = "FILE", env = "MARKBACK_CONFIG")]
+    pub path: PathBuf,
+}
+
+/// All adapters that this program has.
+pub(crate) fn registry() -> anyhow::Result<Registry> {
+    // Named, so that the linker keeps the crate that brings the adapters.
+    use mis_adapters as _;
+    Ok(Registry::discover()?)
+}
+
+/// Runs what needs to wait for others, on threads that no other command starts.
+pub(crate) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work)
+}

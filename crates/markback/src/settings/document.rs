@@ -1,0 +1,294 @@
+//! A TOML file that is read table by table and tells everything that is wrong with it, not the first thing only.
+
+use std::{ops::Range, sync::Arc};
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer as _;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    key::{Key, Step},
+    problem::Problem,
+    words::nearest,
+};
+
+/// A value together with its place in the text.
+pub(super) type Value<'t> = Spanned<DeValue<'t>>;
+
+/// One TOML file, with what is needed to point into it.
+pub(super) struct Document<'t> {
+    file: Arc<str>,
+    line_starts: Vec<usize>,
+    root: Value<'t>,
+}
+
+impl<'t> Document<'t> {
+    /// Reads the text as TOML.
+    ///
+    /// # Errors
+    /// When it is none; with the line. Only the first such error is told, for those after it mostly follow from it.
+    pub(super) fn parse(file: &Arc<str>, text: &'t str) -> Result<Self, Problem> {
+        let line_starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        let mut document = Self {
+            file: file.clone(),
+            line_starts,
+            root: Spanned::new(0..0, DeValue::Table(DeTable::new())),
+        };
+        match DeTable::parse(text) {
+            Ok(table) => {
+                document.root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
+                Ok(document)
+            }
+            Err(error) => Err(Problem {
+                file: document.file.clone(),
+                line: error.span().map(|span| document.line_at(&span)),
+                key: String::new(),
+                value: None,
+                what: format!("this is no TOML: {}", error.message()),
+                cure:
+                    "mend this line; texts stand in quotes, and each setting on a line of its own"
+                        .to_owned(),
+            }),
+        }
+    }
+
+    /// All settings of the file.
+    pub(super) fn root(&self) -> &Value<'t> {
+        &self.root
+    }
+
+    /// A finding about this setting, with its line and what stands there.
+    pub(super) fn problem(
+        &self,
+        key: &Key,
+        what: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Problem {
+        let (line, value) = self.look_up(key);
+        let value = value.filter(|_| !key.may_hold_a_secret()).map(in_short);
+        Problem {
+            file: self.file.clone(),
+            line,
+            key: key.to_string(),
+            value,
+            what: what.into(),
+            cure: cure.into(),
+        }
+    }
+
+    /// Reads a table, or any other value, into its type. What is wrong with it is told and left out, and the rest is
+    /// read on: so all of it is found. `None` when too little is left.
+    pub(super) fn read<T: Deserialize<'t>>(
+        &self,
+        key: &Key,
+        value: &Value<'t>,
+        problems: &mut Vec<Problem>,
+    ) -> Option<T> {
+        let mut rest = value.clone();
+        loop {
+            let error = match serde_path_to_error::deserialize(rest.clone().into_deserializer()) {
+                Ok(read) => return Some(read),
+                Err(error) => error,
+            };
+            let steps = steps_of(error.path());
+            let here = key.with(original_steps(&rest, value, &steps));
+            let fault = Fault::of(error.inner().message());
+            let wrong_at = match &fault {
+                Fault::Missing(name) => here.name(name),
+                Fault::Unknown { .. } | Fault::Other(_) => here,
+            };
+            let known = problems.iter().any(|p| p.key == wrong_at.to_string());
+            // Something that was told already and left out may be missed now.
+            if !known {
+                problems.push(self.told(&wrong_at, fault));
+            }
+            if !remove(&mut rest, &steps) {
+                return None;
+            }
+        }
+    }
+
+    fn told(&self, key: &Key, fault: Fault) -> Problem {
+        match fault {
+            Fault::Missing(name) => Problem {
+                value: None,
+                ..self.problem(key, "this is missing", format!("add `{name} = …`"))
+            },
+            Fault::Unknown { expected } => {
+                let mut problem = self.problem(
+                    key,
+                    "there is no such setting",
+                    unknown_cure(key, &expected),
+                );
+                if key.may_hold_a_secret() {
+                    problem.value = None;
+                }
+                problem
+            }
+            Fault::Other(_) if key.may_hold_a_secret() => self.problem(
+                key,
+                "the value is of the wrong kind",
+                "give a text in quotes",
+            ),
+            Fault::Other(message) => self.problem(
+                key,
+                message,
+                "give a value of the kind that `markback schema` lists for it",
+            ),
+        }
+    }
+
+    /// The line of a setting, or of what it should stand in, and its value.
+    fn look_up(&self, key: &Key) -> (Option<usize>, Option<&DeValue<'t>>) {
+        let mut line = None;
+        let mut at = &self.root;
+        for step in key.steps() {
+            let found = match (step, at.get_ref()) {
+                (Step::Name(name), DeValue::Table(table)) => table
+                    .get_key_value(name.as_str())
+                    .map(|(key, value)| (key.span(), value)),
+                (Step::Index(index), DeValue::Array(list)) => {
+                    list.get(*index).map(|value| (value.span(), value))
+                }
+                _ => None,
+            };
+            let Some((span, value)) = found else {
+                return (line, None);
+            };
+            line = Some(self.line_at(&span));
+            at = value;
+        }
+        (line, Some(at.get_ref()))
+    }
+
+    fn line_at(&self, span: &Range<usize>) -> usize {
+        self.line_starts
+            .partition_point(|start| *start <= span.start)
+    }
+}
+
+/// What serde has to say. It says it in words only: they are taken apart here, once.
+enum Fault {
+    Missing(String),
+    Unknown { expected: Vec<String> },
+    Other(String),
+}
+
+impl Fault {
+    fn of(message: &str) -> Self {
+        let mut quoted = message.split('`').skip(1).step_by(2).map(str::to_owned);
+        if message.starts_with("missing field `") {
+            Self::Missing(quoted.next().unwrap_or_default())
+        } else if message.starts_with("unknown field `") {
+            Self::Unknown {
+                expected: quoted.skip(1).collect(),
+            }
+        } else {
+            Self::Other(message.to_owned())
+        }
+    }
+}
+
+fn unknown_cure(key: &Key, expected: &[String]) -> String {
+    let name = key.last_name().unwrap_or_default();
+    let sources = expected
+        .iter()
+        .filter(|word| word.ends_with("_env") || word.ends_with("_file"));
+    let sources: Vec<_> = sources.filter(|word| word.starts_with(name)).collect();
+    if let [env, file] = sources.as_slice() {
+        return format!(
+            "never put a secret into this file: name an environment variable in `{env}` or a file in `{file}`"
+        );
+    }
+    match nearest(name, expected.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None if expected.is_empty() => "take it out".to_owned(),
+        None => format!("take it out; there are: {}", expected.join(", ")),
+    }
+}
+
+fn steps_of(path: &serde_path_to_error::Path) -> Vec<Step> {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .map_while(|segment| match segment {
+            Segment::Seq { index } => Some(Step::Index(*index)),
+            Segment::Map { key } => Some(Step::Name(key.clone())),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+/// Steps into what is left of a value, as steps into the value as it was: entries of a list move up when one before
+/// them is left out, but keep their place in the text.
+fn original_steps(rest: &Value<'_>, whole: &Value<'_>, steps: &[Step]) -> Vec<Step> {
+    let (mut rest, mut whole) = (Some(rest), Some(whole));
+    let mut original = Vec::with_capacity(steps.len());
+    for step in steps {
+        match step {
+            Step::Name(name) => {
+                rest = rest.and_then(|value| value.get_ref().get(name.as_str()));
+                whole = whole.and_then(|value| value.get_ref().get(name.as_str()));
+                original.push(step.clone());
+            }
+            Step::Index(index) => {
+                rest = rest.and_then(|value| value.get_ref().get(*index));
+                let span = rest.map(Spanned::span);
+                let place = whole
+                    .and_then(|value| value.get_ref().as_array())
+                    .and_then(|list| list.iter().position(|entry| Some(entry.span()) == span));
+                let place = place.unwrap_or(*index);
+                whole = whole.and_then(|value| value.get_ref().get(place));
+                original.push(Step::Index(place));
+            }
+        }
+    }
+    original
+}
+
+/// Leaves out what the steps lead to; false when there is no such thing or no step.
+fn remove(value: &mut Value<'_>, steps: &[Step]) -> bool {
+    let Some((last, way)) = steps.split_last() else {
+        return false;
+    };
+    let mut at = value.get_mut();
+    for step in way {
+        let next = match (step, at) {
+            (Step::Name(name), DeValue::Table(table)) => table.get_mut(name.as_str()),
+            (Step::Index(index), DeValue::Array(list)) => list.get_mut(*index),
+            _ => None,
+        };
+        let Some(next) = next else { return false };
+        at = next.get_mut();
+    }
+    match (last, at) {
+        (Step::Name(name), DeValue::Table(table)) => table.remove(name.as_str()).is_some(),
+        (Step::Index(index), DeValue::Array(list)) if *index < list.len() => {
+            let others = list.iter().enumerate().filter(|(at, _)| at != index);
+            *list = others.map(|(_, entry)| entry.clone()).collect();
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A value as a person would quote it, cut where it grows long.
+fn in_short(value: &DeValue<'_>) -> String {
+    const LONGEST: usize = 60;
+    match value {
+        DeValue::String(text) if text.chars().count() > LONGEST => {
+            format!("{:?}…", text.chars().take(LONGEST).collect::<String>())
+        }
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        DeValue::Array(_) => "[…]".to_owned(),
+        DeValue::Table(_) => "{…}".to_owned(),
+    }
+}

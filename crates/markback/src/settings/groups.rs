@@ -1,0 +1,262 @@
+//! The groups of a school: each checked, and its writeback settings made into rules.
+
+use std::{collections::HashSet, sync::Arc};
+
+use mis_core::CodeBook;
+use writeback::{
+    Rules, check_fields,
+    settings::{Field, GroupKind, WritebackSettings},
+};
+
+use super::{
+    Group, Problem,
+    file::{FieldFile, GroupFile},
+    resolve::{Findings, Place, named},
+};
+
+/// Checks the groups of one school or template.
+pub(super) fn groups(
+    place: &dyn Place,
+    list: Vec<GroupFile>,
+    findings: &mut Findings,
+) -> Arc<[Group]> {
+    let mut names = HashSet::new();
+    let mut taken = Vec::new();
+    let mut groups = Vec::with_capacity(list.len());
+    for (at, group) in list.into_iter().enumerate() {
+        let at = format!("group[{at}]");
+        let name_key = format!("{at}.name");
+        let name = named(place, &name_key, group.name, findings);
+        if name
+            .as_ref()
+            .is_some_and(|name| !names.insert(name.clone()))
+        {
+            findings.problems.push(place.problem(
+                &name_key,
+                "another group of the school bears this name",
+                "give each group a name of its own",
+            ));
+        }
+        let Some(kind) = group.kind else {
+            findings.missing(place.problem(
+                &format!("{at}.kind"),
+                "this is missing",
+                "add `kind = \"students\"`, `\"staff\"` or `\"parents\"`",
+            ));
+            continue;
+        };
+        if kind != GroupKind::Students && !group.years.is_empty() {
+            findings.problems.push(place.problem(
+                &format!("{at}.years"),
+                "only students are in years",
+                "take it out, or make it a group of students",
+            ));
+        }
+        if taken.contains(&kind) {
+            findings.hints.push(place.problem(
+                &name_key,
+                "this group stays empty, for one before it takes all of its kind",
+                "put the group that takes all behind the others",
+            ));
+        } else if group.years.is_empty() {
+            taken.push(kind);
+        }
+        let read = InGroup { place, at: &at };
+        let (fields, whole) = read.fields(group.field, findings);
+        groups.push(Group {
+            rules: read.rules(kind, &fields, whole, group.writeback.as_ref(), findings),
+            name: name.unwrap_or_default(),
+            kind,
+            years: group.years,
+            message: group.message,
+            fields,
+            writeback: group.writeback,
+        });
+    }
+    groups.into()
+}
+
+/// One group while it is checked.
+struct InGroup<'a> {
+    place: &'a dyn Place,
+    at: &'a str,
+}
+
+impl InGroup<'_> {
+    /// The fields that are all there, and whether none was left out.
+    fn fields(&self, list: Vec<FieldFile>, findings: &mut Findings) -> (Vec<Field>, bool) {
+        let count = list.len();
+        let mut fields = Vec::with_capacity(count);
+        for (number, field) in list.into_iter().enumerate() {
+            let mut missing = |key: &str, cure: &str| {
+                let key = format!("{}.field[{number}].{key}", self.at);
+                findings.missing(self.place.problem(&key, "this is missing", cure));
+            };
+            if field.name.is_none() {
+                missing("name", "add `name = \"…\"` with what is asked");
+            }
+            if field.on.is_none() {
+                missing("on", "add `on = \"sign_in\"` or `on = \"sign_out\"`");
+            }
+            if field.options.is_none() {
+                missing(
+                    "options",
+                    "add `options = [\"…\"]` with what may be answered",
+                );
+            }
+            if let FieldFile {
+                name: Some(name),
+                on: Some(on),
+                options: Some(options),
+            } = field
+            {
+                fields.push(Field { name, on, options });
+            }
+        }
+        let whole = fields.len() == count;
+        (fields, whole)
+    }
+
+    /// The rules, if the settings make some.
+    ///
+    /// A school's own code book is not at hand here. What England's does not know is worth a hint, no more: schools may
+    /// have codes of their own, and `doctor` holds the settings against those.
+    fn rules(
+        &self,
+        kind: GroupKind,
+        fields: &[Field],
+        whole: bool,
+        settings: Option<&WritebackSettings>,
+        findings: &mut Findings,
+    ) -> Option<Arc<Rules>> {
+        let Some(settings) = settings else {
+            let (problems, hints) = check_fields(fields);
+            let known = findings.problems.len();
+            self.add_problems(problems, fields, whole, known, findings);
+            findings.hints.extend(
+                hints
+                    .into_iter()
+                    .map(|hint| self.at_home(&hint.into(), fields)),
+            );
+            return None;
+        };
+        let checked = Rules::check(kind, fields, settings, None);
+        let by_englands_book = Rules::check(kind, fields, settings, Some(&CodeBook::england()));
+        findings.hints.extend(
+            by_englands_book
+                .hints
+                .into_iter()
+                .map(|hint| self.at_home(&hint.into(), fields)),
+        );
+        let unknown_codes = by_englands_book
+            .problems
+            .into_iter()
+            .filter(|problem| !checked.problems.contains(problem));
+        findings.hints.extend(unknown_codes.map(|problem| Problem {
+            what: "England's registers have no such code".to_owned(),
+            cure: "if the school has codes of its own, hold it against those with `markback doctor`".to_owned(),
+            ..self.at_home(&problem.into(), fields)
+        }));
+        let known = findings.problems.len();
+        self.add_problems(checked.problems, fields, whole, known, findings);
+        checked.rules.map(Arc::new)
+    }
+
+    /// Adds what the rules found, without what merely follows from something that was told before.
+    fn add_problems(
+        &self,
+        problems: Vec<writeback::Problem>,
+        fields: &[Field],
+        whole: bool,
+        known: usize,
+        findings: &mut Findings,
+    ) {
+        for problem in problems {
+            let names_a_field = ["writeback.custom_codes", "writeback.comment"]
+                .iter()
+                .any(|key| problem.key.starts_with(key));
+            let problem = self.at_home(&problem.into(), fields);
+            let told = findings
+                .problems
+                .iter()
+                .take(known)
+                .any(|p| p.is_at(&problem));
+            if !told && (whole || !names_a_field) {
+                findings.problems.push(problem);
+            }
+        }
+    }
+
+    /// A finding of the rules as one about this file.
+    fn at_home(&self, finding: &Finding, fields: &[Field]) -> Problem {
+        let key = in_place(&finding.key, fields).unwrap_or_else(|| finding.key.clone());
+        let mut problem =
+            self.place
+                .problem(&format!("{}.{key}", self.at), &finding.what, &finding.cure);
+        if !finding.value.is_empty() {
+            problem.value = Some(finding.value.clone());
+        }
+        problem
+    }
+}
+
+/// What problems and hints of the rules have in common.
+struct Finding {
+    key: String,
+    value: String,
+    what: String,
+    cure: String,
+}
+
+impl From<writeback::Problem> for Finding {
+    fn from(found: writeback::Problem) -> Self {
+        let writeback::Problem {
+            key,
+            value,
+            what,
+            cure,
+        } = found;
+        Self {
+            key,
+            value,
+            what,
+            cure,
+        }
+    }
+}
+
+impl From<writeback::Hint> for Finding {
+    fn from(found: writeback::Hint) -> Self {
+        let writeback::Hint {
+            key,
+            value,
+            what,
+            cure,
+        } = found;
+        Self {
+            key,
+            value,
+            what,
+            cure,
+        }
+    }
+}
+
+/// The rules call fields and options by their words, `field."Why?".options."Bus".code`; the file has them numbered.
+fn in_place(key: &str, fields: &[Field]) -> Option<String> {
+    let key = key.strip_prefix("field.")?;
+    fields.iter().enumerate().find_map(|(number, field)| {
+        let below = key.strip_prefix(&format!("{:?}.options", field.name.trim()))?;
+        let Some(below) = below.strip_prefix('.') else {
+            return below.is_empty().then(|| format!("field[{number}].options"));
+        };
+        field
+            .options
+            .iter()
+            .enumerate()
+            .find_map(|(place, option)| {
+                let below = below.strip_prefix(&format!("{:?}", option.text.trim()))?;
+                Some(format!("field[{number}].options[{place}]{below}"))
+            })
+    })
+}

@@ -1,0 +1,181 @@
+//! The settings: one TOML file, read as a whole, with all that is wrong told at once.
+
+mod document;
+mod file;
+mod groups;
+mod key;
+mod list;
+mod problem;
+mod resolve;
+mod schema;
+mod secret;
+mod service;
+mod span;
+pub(crate) mod words;
+
+use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+
+use chrono_tz::Tz;
+use mis_core::{Ability, ConnectOptions, Now, wonde::SchoolId};
+use secrecy::SecretString;
+use writeback::{
+    Rules,
+    settings::{Field, GroupKind, WritebackSettings},
+};
+
+pub use self::{
+    problem::{Hint, LoadError, Problem},
+    schema::schema,
+    secret::{SecretError, SecretSource},
+    service::{Gather, Service},
+};
+
+/// All settings, checked.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Those of the service itself.
+    pub service: Service,
+    /// The schools, in the order of the file.
+    pub schools: Vec<School>,
+    by_id: HashMap<SchoolId, usize>,
+}
+
+/// Settings that hold, and what deserves a second look all the same.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// What may not be as it was meant.
+    pub hints: Vec<Hint>,
+}
+
+/// One school. Cheap to clone: what many schools have in common they share.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct School {
+    /// Its id at Wonde.
+    pub id: SchoolId,
+    /// Its MIS by name; asked of Wonde when the settings do not say.
+    pub mis: Option<Arc<str>>,
+    /// Its own clock.
+    pub timezone: Tz,
+    /// Where its token for Wonde is.
+    pub token: SecretSource,
+    /// What is not to be used here although the MIS could.
+    pub without: Arc<[Ability]>,
+    /// Its groups. A person belongs to the first that takes them.
+    pub groups: Arc<[Group]>,
+}
+
+/// One group of people at a school.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Group {
+    /// Its name, unlike those of the school's other groups.
+    pub name: String,
+    /// Whom it is for.
+    pub kind: GroupKind,
+    /// The year groups it takes, as the school names them; empty takes all.
+    pub years: Vec<String>,
+    /// What the screen says to its people.
+    pub message: Option<String>,
+    /// What the screen asks them.
+    pub fields: Vec<Field>,
+    /// The writeback settings as the file has them.
+    pub writeback: Option<WritebackSettings>,
+    /// The rules made of them; none where nothing is written back.
+    pub rules: Option<Arc<Rules>>,
+}
+
+/// Reads and checks a settings file, and the list of schools if it names one. Secrets are not fetched.
+///
+/// # Errors
+/// When a file cannot be read, or says what cannot be: then with all that is wrong.
+pub fn load(path: &Path) -> Result<Loaded, LoadError> {
+    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    from_text(path, &text)
+}
+
+/// Checks settings from a text. The path names them in findings, and paths in them are relative to its folder.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_text(path: &Path, text: &str) -> Result<Loaded, LoadError> {
+    resolve::resolve(path, text)
+}
+
+impl Settings {
+    /// These settings. Of two schools with the same id the first is found.
+    pub fn new(service: Service, schools: Vec<School>) -> Self {
+        let mut by_id = HashMap::with_capacity(schools.len());
+        for (at, school) in schools.iter().enumerate() {
+            by_id.entry(school.id.clone()).or_insert(at);
+        }
+        Self {
+            service,
+            schools,
+            by_id,
+        }
+    }
+
+    /// The school with this id.
+    pub fn school(&self, id: &SchoolId) -> Option<&School> {
+        self.schools.get(*self.by_id.get(id)?)
+    }
+}
+
+impl School {
+    /// Its token for Wonde.
+    ///
+    /// # Errors
+    /// When it is not where the settings say.
+    pub fn token(&self) -> Result<SecretString, SecretError> {
+        self.token.read()
+    }
+
+    /// The group of this name.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+
+    /// What the settings say about a connection to this school.
+    pub fn connect_options(&self, now: Now) -> ConnectOptions {
+        ConnectOptions {
+            mis: self.mis.as_deref().map(str::to_owned),
+            timezone: Some(self.timezone),
+            without: self.without.to_vec(),
+            now,
+            ..ConnectOptions::default()
+        }
+    }
+}
+
+impl Group {
+    /// The group as the rules take it.
+    pub fn as_rules(&self) -> writeback::Group<'_> {
+        writeback::Group {
+            name: &self.name,
+            kind: self.kind,
+            rules: self.rules.as_deref(),
+        }
+    }
+}
+
+impl fmt::Debug for School {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let groups: Vec<_> = self.groups.iter().map(|group| &group.name).collect();
+        f.debug_struct("School")
+            .field("id", &self.id)
+            .field("mis", &self.mis)
+            .field("timezone", &self.timezone)
+            .field("token", &self.token)
+            .field("without", &self.without)
+            .field("groups", &groups)
+            .finish()
+    }
+}

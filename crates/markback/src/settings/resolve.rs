@@ -1,0 +1,438 @@
+//! From what the file says to settings that hold: defaults, templates, and every check that needs more than one value.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono_tz::Tz;
+use mis_core::{Ability, Registry, wonde::SchoolId};
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    Group, Hint, LoadError, Loaded, Problem, School, SecretSource, Settings,
+    document::{Document, Value},
+    file::{GroupFile, SchoolFile, TemplateFile, Without},
+    groups::groups,
+    key::Key,
+    list, secret, service,
+    words::nearest,
+};
+
+/// Reads the text and checks all of it.
+pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
+    let file: Arc<str> = path.display().to_string().into();
+    let document = Document::parse(&file, text).map_err(|problem| LoadError::Problems {
+        problems: vec![problem],
+        hints: Vec::new(),
+    })?;
+    let mut findings = Findings::default();
+    let service = service::read(&document, path, &mut findings);
+    let mut schools = Schools::new(&document, path, &mut findings);
+    schools.templates();
+    schools.schools();
+    if let Some(list) = service
+        .as_ref()
+        .and_then(|service| service.schools_file.as_deref())
+    {
+        list::read(list, &mut schools);
+    }
+    let schools = schools.schools;
+    if schools.is_empty() && findings.problems.is_empty() {
+        findings.hints.push(document.problem(
+            &Key::default(),
+            "there is no school in it",
+            "add a `[[school]]` with `id`, `timezone` and `token_env`",
+        ));
+    }
+    // In the order of the file; a file that it names comes after it.
+    let in_order = |finding: &Problem| (finding.file != file, finding.line);
+    findings.problems.sort_by_key(in_order);
+    findings.hints.sort_by_key(in_order);
+    match service {
+        Some(service) if findings.problems.is_empty() => Ok(Loaded {
+            settings: Settings::new(service, schools),
+            hints: findings.hints,
+        }),
+        _ => Err(LoadError::Problems {
+            problems: findings.problems,
+            hints: findings.hints,
+        }),
+    }
+}
+
+/// What was found on the way.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
+    pub(super) hints: Vec<Hint>,
+}
+
+impl Findings {
+    /// Adds a finding about something that is not there, unless it was there and told to be wrong.
+    pub(super) fn missing(&mut self, problem: Problem) {
+        if !self.problems.iter().any(|told| told.is_at(&problem)) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// Where a school's settings stand, so that findings point there.
+pub(super) trait Place {
+    /// A finding about one of the school's settings, or the school itself for an empty name.
+    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem;
+}
+
+struct InDocument<'d, 't> {
+    document: &'d Document<'t>,
+    key: Key,
+}
+
+impl Place for InDocument<'_, '_> {
+    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
+        self.document.problem(&self.key.below(name), what, cure)
+    }
+}
+
+/// What a school and a template may both say.
+#[derive(Default)]
+pub(super) struct Common {
+    pub(super) mis: Option<String>,
+    pub(super) timezone: Option<String>,
+    pub(super) token_env: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) without: Option<Vec<Without>>,
+    pub(super) group: Option<Vec<GroupFile>>,
+}
+
+/// The same, checked. `None` where nothing was said, or nothing that holds.
+#[derive(Clone, Default)]
+struct Resolved {
+    mis: Option<Arc<str>>,
+    timezone: Option<Tz>,
+    token: Option<SecretSource>,
+    without: Option<Arc<[Ability]>>,
+    groups: Option<Arc<[Group]>>,
+    /// Something was wrong with it: what seems to be missing may be what was wrong.
+    flawed: bool,
+}
+
+/// The schools as they are gathered.
+pub(super) struct Schools<'d, 't> {
+    document: &'d Document<'t>,
+    pub(super) folder: PathBuf,
+    pub(super) findings: &'d mut Findings,
+    registry: Option<Registry>,
+    texts: HashSet<Arc<str>>,
+    templates: HashMap<String, Resolved>,
+    schools: Vec<School>,
+    seen: HashSet<SchoolId>,
+}
+
+impl<'d, 't> Schools<'d, 't> {
+    fn new(document: &'d Document<'t>, path: &Path, findings: &'d mut Findings) -> Self {
+        Self {
+            document,
+            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+            findings,
+            registry: Registry::discover().ok(),
+            texts: HashSet::new(),
+            templates: HashMap::new(),
+            schools: Vec::new(),
+            seen: HashSet::new(),
+        }
+    }
+
+    fn templates(&mut self) {
+        for (key, value) in entries(self.document, "template", self.findings) {
+            let before = self.findings.problems.len();
+            let Some(read) =
+                self.document
+                    .read::<TemplateFile>(&key, value, &mut self.findings.problems)
+            else {
+                continue;
+            };
+            let place = InDocument {
+                document: self.document,
+                key: key.clone(),
+            };
+            let common = Common {
+                mis: read.mis,
+                timezone: read.timezone,
+                token_env: read.token_env,
+                token_file: read.token_file,
+                without: read.without,
+                group: read.group,
+            };
+            let mut resolved = self.resolve(&place, common);
+            resolved.flawed = self.findings.problems.len() > before;
+            let Some(name) = self.name(&place, "name", read.name) else {
+                continue;
+            };
+            if self.templates.insert(name, resolved).is_some() {
+                self.findings.problems.push(place.problem(
+                    "name",
+                    "another template bears this name",
+                    "give each template a name of its own",
+                ));
+            }
+        }
+    }
+
+    fn schools(&mut self) {
+        for (key, value) in entries(self.document, "school", self.findings) {
+            let Some(read) =
+                self.document
+                    .read::<SchoolFile>(&key, value, &mut self.findings.problems)
+            else {
+                continue;
+            };
+            let place = InDocument {
+                document: self.document,
+                key,
+            };
+            let common = Common {
+                mis: read.mis,
+                timezone: read.timezone,
+                token_env: read.token_env,
+                token_file: read.token_file,
+                without: read.without,
+                group: read.group,
+            };
+            self.school(&place, read.id, read.template.as_deref(), common);
+        }
+    }
+
+    /// Takes in one school, with what its template says where it says nothing itself.
+    pub(super) fn school(
+        &mut self,
+        place: &dyn Place,
+        id: Option<String>,
+        template: Option<&str>,
+        common: Common,
+    ) {
+        let own = self.resolve(place, common);
+        let id = self.id(place, id);
+        let template = match template {
+            None => Resolved::default(),
+            Some(name) => self.template(place, name),
+        };
+        let timezone = own.timezone.or(template.timezone);
+        if timezone.is_none() && !template.flawed {
+            self.findings.missing(place.problem(
+                "timezone",
+                "this is missing, and all times are told by the school's own clock",
+                "add `timezone = \"Europe/London\"`, or the IANA name of the school's own time zone",
+            ));
+        }
+        let token = own.token.or(template.token);
+        if token.is_none() && !template.flawed && !own.flawed {
+            self.findings.missing(place.problem(
+                "token_env",
+                "nothing says where the school's token is",
+                "add `token_env = \"…\"` with the name of an environment variable, or `token_file = \"…\"`",
+            ));
+        }
+        if let (Some(id), Some(timezone), Some(token)) = (id, timezone, token) {
+            self.schools.push(School {
+                id,
+                mis: own.mis.or(template.mis),
+                timezone,
+                token,
+                without: own.without.or(template.without).unwrap_or_default(),
+                groups: own.groups.or(template.groups).unwrap_or_default(),
+            });
+        }
+    }
+
+    fn template(&mut self, place: &dyn Place, name: &str) -> Resolved {
+        if let Some(found) = self.templates.get(name) {
+            return found.clone();
+        }
+        let cure = match nearest(name, self.templates.keys().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "add a `[[template]]` of this name".to_owned(),
+        };
+        self.findings
+            .problems
+            .push(place.problem("template", "there is no such template", &cure));
+        Resolved {
+            flawed: true,
+            ..Resolved::default()
+        }
+    }
+
+    fn id(&mut self, place: &dyn Place, id: Option<String>) -> Option<SchoolId> {
+        let id = self.name(place, "id", id)?;
+        if !id
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        {
+            self.findings.problems.push(place.problem(
+                "id",
+                "this is no id of a school",
+                "take the id that Wonde gives, letters and digits such as \"A1930499544\"",
+            ));
+            return None;
+        }
+        let id = SchoolId::from(id);
+        if !self.seen.insert(id.clone()) {
+            self.findings.problems.push(place.problem(
+                "id",
+                "another school bears this id",
+                "keep one of the two; a school may have many groups",
+            ));
+            return None;
+        }
+        Some(id)
+    }
+
+    fn resolve(&mut self, place: &dyn Place, common: Common) -> Resolved {
+        let (token, problem) = secret::source(
+            place,
+            &self.folder,
+            "token",
+            common.token_env,
+            common.token_file,
+        );
+        let flawed = problem.is_some();
+        self.findings.problems.extend(problem);
+        Resolved {
+            timezone: common.timezone.and_then(|word| self.timezone(place, &word)),
+            token: token.map(|source| match source {
+                SecretSource::Env(name) => SecretSource::Env(self.shared(name)),
+                other => other,
+            }),
+            mis: common.mis.and_then(|name| self.mis(place, name)),
+            without: common
+                .without
+                .map(|words| words.into_iter().map(Ability::from).collect()),
+            groups: common.group.map(|list| groups(place, list, self.findings)),
+            flawed,
+        }
+    }
+
+    fn name(&mut self, place: &dyn Place, key: &str, name: Option<String>) -> Option<String> {
+        named(place, key, name, self.findings)
+    }
+
+    fn timezone(&mut self, place: &dyn Place, word: &str) -> Option<Tz> {
+        let zone = word.parse().ok();
+        if zone.is_none() {
+            let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+            let cure = match nearest(word, zones) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => "take the IANA name, such as \"Europe/London\"".to_owned(),
+            };
+            self.findings.problems.push(place.problem(
+                "timezone",
+                "there is no such time zone",
+                &cure,
+            ));
+        }
+        zone
+    }
+
+    fn mis(&mut self, place: &dyn Place, name: String) -> Option<Arc<str>> {
+        if name.trim().is_empty() {
+            self.findings.problems.push(place.problem(
+                "mis",
+                "this is empty",
+                "name the MIS, or leave the key out: then Wonde is asked",
+            ));
+            return None;
+        }
+        let new = !self.texts.contains(name.as_str());
+        if let Some(registry) = self.registry.as_ref().filter(|_| new)
+            && !registry
+                .iter()
+                .any(|descriptor| descriptor.answers_to(&name))
+        {
+            let names: Vec<_> = registry.iter().map(|descriptor| descriptor.name).collect();
+            let cure = match nearest(&name, names.iter().copied()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("there are adapters for {}", names.join(", ")),
+            };
+            let what = "no adapter knows this MIS: its people and groups are read, but no marks are written";
+            self.findings.hints.push(place.problem("mis", what, &cure));
+        }
+        Some(self.shared(name))
+    }
+
+    /// The same text once in memory, however many schools bear it.
+    fn shared(&mut self, text: impl AsRef<str>) -> Arc<str> {
+        if let Some(known) = self.texts.get(text.as_ref()) {
+            return known.clone();
+        }
+        let text: Arc<str> = text.as_ref().into();
+        self.texts.insert(text.clone());
+        text
+    }
+}
+
+/// A name that must be there and say something.
+pub(super) fn named(
+    place: &dyn Place,
+    key: &str,
+    name: Option<String>,
+    findings: &mut Findings,
+) -> Option<String> {
+    match name {
+        None => findings.missing(place.problem(
+            key,
+            "this is missing",
+            &format!("add `{} = \"…\"`", last(key)),
+        )),
+        Some(name) if name.trim().is_empty() => {
+            findings.problems.push(place.problem(
+                key,
+                "this is empty",
+                "write something between the quotes",
+            ));
+        }
+        Some(name) => return Some(name),
+    }
+    None
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
+
+/// The entries of a list of tables at the top of the file, such as `[[school]]`.
+fn entries<'d, 't>(
+    document: &'d Document<'t>,
+    name: &str,
+    findings: &mut Findings,
+) -> Vec<(Key, &'d Value<'t>)> {
+    let key = Key::default().name(name);
+    match document.root().get_ref().get(name).map(Spanned::get_ref) {
+        None => Vec::new(),
+        Some(DeValue::Array(list)) => list
+            .iter()
+            .enumerate()
+            .map(|(at, value)| (key.index(at), value))
+            .collect(),
+        Some(_) => {
+            findings.problems.push(document.problem(
+                &key,
+                "this is no list of tables",
+                format!("write `[[{name}]]` with two brackets, once for each"),
+            ));
+            Vec::new()
+        }
+    }
+}
+
+impl From<Without> for Ability {
+    fn from(word: Without) -> Self {
+        match word {
+            Without::Session => Self::Session,
+            Without::Comment => Self::Comment,
+            Without::MinutesLate => Self::MinutesLate,
+            Without::EarlyLeaver => Self::EarlyLeaver,
+            Without::Roster => Self::Roster,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The JSON Schema of the settings file.
+
+use schemars::{Schema, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+use super::{
+    file::{SchoolFile, TemplateFile},
+    service::Service,
+};
+
+/// What the settings file may say, for editors and for whoever writes one.
+pub fn schema() -> Schema {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let schools = generator.subschema_for::<Vec<SchoolFile>>();
+    let templates = generator.subschema_for::<Vec<TemplateFile>>();
+    let mut schema = generator.into_root_schema_for::<Service>();
+    schema.insert("title".to_owned(), json!("The settings of Markback"));
+    let says = "A TOML file. Lengths of time are texts: \"500ms\", \"5m\", \"4h\", \"7d\"; times of day are the school's own: \"09:00\".";
+    schema.insert("description".to_owned(), json!(says));
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for (name, list, says) in [
+            ("school", schools, "The schools, a `[[school]]` for each."),
+            (
+                "template",
+                templates,
+                "What many schools have in common, a `[[template]]` for each.",
+            ),
+        ] {
+            let mut list = list.to_value();
+            if let Value::Object(list) = &mut list {
+                list.insert("description".to_owned(), json!(says));
+            }
+            properties.insert(name.to_owned(), list);
+        }
+    }
+    schema
+}

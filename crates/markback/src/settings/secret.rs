@@ -1,0 +1,175 @@
+//! Where a secret is kept: in an environment variable or a file, never in the settings.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use secrecy::SecretString;
+
+use super::{problem::Problem, resolve::Place};
+
+/// Where to find a secret. Holds none itself, unless a host hands one over.
+#[derive(Clone)]
+pub enum SecretSource {
+    /// The environment variable of this name.
+    Env(Arc<str>),
+    /// The file at this path; blanks and line ends around the secret do not count.
+    File(Arc<Path>),
+    /// At hand already. No settings file can say this: it is for hosts that keep their secrets elsewhere.
+    Given(SecretString),
+}
+
+/// A secret that is not where it should be. Tells the place, never the secret.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// No such variable.
+    #[error(
+        "the environment variable {0} is not set; set it to the secret that the settings leave to it"
+    )]
+    NotSet(Arc<str>),
+    /// The variable is no text.
+    #[error("the environment variable {0} holds no text; set it anew")]
+    NoText(Arc<str>),
+    /// The file cannot be read.
+    #[error(
+        "the file {path} that should hold a secret cannot be read: {source}; see that it is there and may be read"
+    )]
+    Unreadable {
+        /// The file.
+        path: Arc<str>,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The settings do not say where the key of the service's own API is.
+    #[error(
+        "the settings name no bearer key for the service's own API; set `api_key_env` or `api_key_file`"
+    )]
+    NotNamed,
+    /// There is nothing in it.
+    #[error("{0} is empty; put the secret there")]
+    Empty(String),
+}
+
+impl SecretSource {
+    /// Fetches the secret. Each call looks anew, so that a changed secret is found.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn read(&self) -> Result<SecretString, SecretError> {
+        let text = match self {
+            Self::Given(secret) => return Ok(secret.clone()),
+            Self::Env(name) => std::env::var(&**name).map_err(|error| match error {
+                std::env::VarError::NotPresent => SecretError::NotSet(name.clone()),
+                std::env::VarError::NotUnicode(_) => SecretError::NoText(name.clone()),
+            })?,
+            Self::File(path) => {
+                std::fs::read_to_string(path).map_err(|source| SecretError::Unreadable {
+                    path: path.display().to_string().into(),
+                    source,
+                })?
+            }
+        };
+        match text.trim() {
+            "" => Err(SecretError::Empty(self.to_string())),
+            secret => Ok(secret.to_owned().into()),
+        }
+    }
+}
+
+/// Where a secret is by the settings `<name>_env` and `<name>_file`, of which one at most may be there. Paths are
+/// relative to the folder.
+pub(super) fn source(
+    place: &dyn Place,
+    folder: &Path,
+    name: &str,
+    env: Option<String>,
+    file: Option<PathBuf>,
+) -> (Option<SecretSource>, Option<Problem>) {
+    let (env_key, file_key) = (format!("{name}_env"), format!("{name}_file"));
+    let wrong = |key: &str, what: &str, cure: &str| (None, Some(place.problem(key, what, cure)));
+    match (env, file) {
+        (None, None) => (None, None),
+        (Some(_), Some(_)) => wrong(
+            &file_key,
+            &format!("the secret has two places, `{env_key}` and `{file_key}`"),
+            "keep one of the two",
+        ),
+        (Some(variable), None) if !is_variable_name(&variable) => wrong(
+            &env_key,
+            "this is no name of an environment variable",
+            "write its name in capital letters, digits and `_`; never the secret itself",
+        ),
+        (Some(variable), None) => (Some(SecretSource::Env(variable.into())), None),
+        (None, Some(path)) if path.as_os_str().is_empty() => wrong(
+            &file_key,
+            "this is empty",
+            "write the path of the file that holds the secret",
+        ),
+        (None, Some(path)) => (Some(SecretSource::File(folder.join(path).into())), None),
+    }
+}
+
+/// Stricter than the system is: a token that was put here by mistake is mostly no such name, and is not repeated.
+pub(super) fn is_variable_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Given(_) => f.write_str("a secret handed over"),
+        }
+    }
+}
+
+impl fmt::Debug for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_without_its_line_end_and_an_empty_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        std::fs::write(&path, "hush\n").unwrap();
+        let source = SecretSource::File(path.clone().into());
+        assert_eq!(source.read().unwrap().expose_secret(), "hush");
+        std::fs::write(&path, " \n").unwrap();
+        assert!(source.read().unwrap_err().to_string().contains("is empty"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(
+            source
+                .read()
+                .unwrap_err()
+                .to_string()
+                .contains("cannot be read")
+        );
+    }
+
+    #[test]
+    fn a_missing_variable_is_named() {
+        let source = SecretSource::Env("MARKBACK_TEST_NO_SUCH_VARIABLE".into());
+        let text = source.read().unwrap_err().to_string();
+        assert!(text.contains("MARKBACK_TEST_NO_SUCH_VARIABLE"), "{text}");
+    }
+
+    #[test]
+    fn what_is_shown_is_no_secret() {
+        let source = SecretSource::Given("hush".to_owned().into());
+        assert!(!format!("{source} {source:?}").contains("hush"));
+    }
+}

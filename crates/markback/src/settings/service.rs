@@ -1,0 +1,262 @@
+//! The settings of the service itself: the top level of the file.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    num::{NonZeroU32, NonZeroUsize},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use secrecy::SecretString;
+use serde::Deserialize;
+use toml::{Spanned, de::DeValue};
+use url::{Host, Url};
+
+use super::{
+    document::Document,
+    key::Key,
+    problem::Problem,
+    resolve::{Findings, Place},
+    secret::{self, SecretError, SecretSource},
+    span,
+};
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+
+/// The settings of the service itself. Each has a default. Lengths of time are texts: "500ms", "5m", "4h", "7d".
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Service {
+    /// The address and port that the service listens on.
+    pub listen: SocketAddr,
+    /// The environment variable that holds the bearer key for the service's own API. `serve` needs this or `api_key_file`.
+    pub api_key_env: Option<String>,
+    /// The file that holds the bearer key, relative to the settings file.
+    pub api_key_file: Option<PathBuf>,
+    /// The database: `sqlite:markback.db`, `sqlite:///var/lib/markback/markback.db` or `postgres://user@host/name`, without a password.
+    pub store: String,
+    /// The environment variable that holds the database's address, where it has a password in it. It stands above `store`.
+    pub store_env: Option<String>,
+    /// The base address of Wonde's API. Only tests and demonstrations need another.
+    #[schemars(with = "String", extend("format" = "uri"))]
+    pub wonde_url: Url,
+    /// The list of further schools, for very large numbers: a CSV file with a line for each, relative to the settings
+    /// file. Its columns: `id`, `template`, `mis`, `timezone`, `token_env`, `token_file`.
+    pub schools_file: Option<PathBuf>,
+    /// How old an event may be when it comes in. An older one is refused.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub accept_age: Duration,
+    /// How far an event may lie in the future when it comes in, for clocks differ.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub future_tolerance: Duration,
+    /// How marks for one school are gathered into one register.
+    pub gather: Gather,
+    /// How long a register that was read from Wonde is taken as it is before it is read again.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub register_window: Duration,
+    /// How long Wonde's answer to a write is waited for before the register is read back instead.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub confirm_within: Duration,
+    /// How long finished events are kept; they hold pupils' data.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub retention: Duration,
+    /// The most requests a minute to Wonde with one token.
+    pub rate_per_minute: NonZeroU32,
+    #[serde(skip)]
+    pub(super) api_key: Option<SecretSource>,
+}
+
+/// How marks for one school are gathered into one register.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Gather {
+    /// How long the first mark waits for others.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub window: Duration,
+    /// The most marks in one register.
+    pub max: NonZeroUsize,
+}
+
+impl Service {
+    /// The bearer key for the service's own API.
+    ///
+    /// # Errors
+    /// When it is not where the settings say, or they do not say.
+    pub fn api_key(&self) -> Result<SecretString, SecretError> {
+        self.api_key.as_ref().ok_or(SecretError::NotNamed)?.read()
+    }
+
+    /// Takes the bearer key from elsewhere than the settings file.
+    pub fn set_api_key(&mut self, source: SecretSource) {
+        self.api_key = Some(source);
+    }
+
+    /// The address of the database, with its password if it has one.
+    ///
+    /// # Errors
+    /// When `store_env` names a variable that is not set.
+    pub fn store_url(&self) -> Result<SecretString, SecretError> {
+        match &self.store_env {
+            Some(name) => SecretSource::Env(name.as_str().into()).read(),
+            None => Ok(self.store.clone().into()),
+        }
+    }
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8350).into(),
+            api_key_env: None,
+            api_key_file: None,
+            store: "sqlite:markback.db".to_owned(),
+            store_env: None,
+            wonde_url: wonde_api(),
+            schools_file: None,
+            accept_age: Duration::from_secs(7 * DAY),
+            future_tolerance: Duration::from_secs(5 * MINUTE),
+            gather: Gather::default(),
+            register_window: Duration::from_secs(5 * MINUTE),
+            confirm_within: Duration::from_secs(4 * HOUR),
+            retention: Duration::from_secs(90 * DAY),
+            rate_per_minute: NonZeroU32::MIN.saturating_add(599),
+            api_key: None,
+        }
+    }
+}
+
+impl Default for Gather {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_millis(500),
+            max: NonZeroUsize::MIN.saturating_add(199),
+        }
+    }
+}
+
+/// Reads the top level of the file without its lists of schools and templates.
+pub(super) fn read(
+    document: &Document<'_>,
+    path: &Path,
+    findings: &mut Findings,
+) -> Option<Service> {
+    let DeValue::Table(all) = document.root().get_ref() else {
+        return None;
+    };
+    let own = all
+        .iter()
+        .filter(|(key, _)| !LISTS.contains(&key.get_ref().as_ref()))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
+    let own = Spanned::new(document.root().span(), DeValue::Table(own));
+    let mut service: Service = document.read(&Key::default(), &own, &mut findings.problems)?;
+    service.check(document, path, findings);
+    Some(service)
+}
+
+/// What stands at the top level beside the settings of the service.
+const LISTS: [&str; 2] = ["school", "template"];
+
+struct AtTop<'d, 't>(&'d Document<'t>);
+
+impl Place for AtTop<'_, '_> {
+    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
+        self.0.problem(&Key::default().name(name), what, cure)
+    }
+}
+
+impl Service {
+    fn check(&mut self, document: &Document<'_>, path: &Path, findings: &mut Findings) {
+        let place = AtTop(document);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        if let Some(list) = &mut self.schools_file {
+            *list = folder.join(&*list);
+        }
+        let (env, file) = (self.api_key_env.clone(), self.api_key_file.clone());
+        let (source, problem) = secret::source(&place, folder, "api_key", env, file);
+        if source.is_none() && problem.is_none() {
+            findings.hints.push(place.problem(
+                "api_key_env",
+                "nothing says where the key of the service's own API is, so `serve` will not start",
+                "add `api_key_env = \"…\"` with the name of an environment variable",
+            ));
+        }
+        self.api_key = source;
+        findings.problems.extend(problem);
+        findings.problems.extend(self.check_store(&place));
+        self.check_wonde_url(&place, findings);
+    }
+
+    fn check_store(&self, place: &dyn Place) -> Option<Problem> {
+        if self
+            .store_env
+            .as_deref()
+            .is_some_and(|name| !secret::is_variable_name(name))
+        {
+            return Some(place.problem(
+                "store_env",
+                "this is no name of an environment variable",
+                "write its name in capital letters, digits and `_`",
+            ));
+        }
+        let postgres = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| self.store.starts_with(scheme));
+        if !postgres && !self.store.starts_with("sqlite:") {
+            return Some(place.problem(
+                "store",
+                "this is no address of a database",
+                "write \"sqlite:markback.db\" or \"postgres://user@host/name\"",
+            ));
+        }
+        let has_password = Url::parse(&self.store).is_ok_and(|url| {
+            url.password().is_some() || url.query_pairs().any(|(key, _)| key == "password")
+        });
+        (postgres && has_password).then(|| {
+            place.problem(
+                "store",
+                "there is a password in it",
+                "put the whole address into an environment variable and name that in `store_env`, or set PGPASSWORD",
+            )
+        })
+    }
+
+    fn check_wonde_url(&self, place: &dyn Place, findings: &mut Findings) {
+        let local = match self.wonde_url.host() {
+            Some(Host::Domain(name)) => name == "localhost",
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            None => false,
+        };
+        match self.wonde_url.scheme() {
+            "https" => {}
+            "http" if local => {}
+            "http" => findings.hints.push(place.problem(
+                "wonde_url",
+                "the token travels unprotected to this address",
+                "use https for anything but a sandbox",
+            )),
+            _ => findings.problems.push(place.problem(
+                "wonde_url",
+                "this is no address of a web service",
+                "leave it out, or write one that begins with https://",
+            )),
+        }
+    }
+}
+
+fn wonde_api() -> Url {
+    #[expect(clippy::expect_used, reason = "a constant, and a test reads it")]
+    Url::parse("https://api.wonde.com/v1.0").expect("Wonde's address is one")
+}

@@ -1,0 +1,31 @@
+//! Lengths of time as settings write them: `500ms`, `5m`, `4h`, `7d`.
+
+use std::time::Duration;
+
+use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+/// For `#[serde(with = …)]`.
+pub(super) fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_duration(*span))
+}
+
+/// For `#[serde(with = …)]`.
+pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    humantime::parse_duration(&text).map_err(|error| {
+        D::Error::custom(format!(
+            "this is no length of time ({error}): write a number and a unit such as \"500ms\", \"5m\", \"4h\" or \"7d\""
+        ))
+    })
+}
+
+/// What the JSON Schema says of one.
+pub(super) fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({
+        "type": "string",
+        "pattern": r"^\s*(\d+\s*[a-zA-Zµ]+\s*)+$",
+        "examples": ["500ms", "5m", "4h", "7d"],
+    })
+}
