@@ -1,22 +1,22 @@
 //! MISs that keep the mark of a session on the pupil's first lesson of it.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{HashMap, hash_map::Entry},
     sync::Arc,
 };
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::{BoxStream, TryStreamExt as _};
-use tokio::sync::Mutex;
 use wonde::{
-    AttendanceQuery, ClassId, LessonId, LessonMark, PeopleQuery as WirePeopleQuery, Session,
-    StudentId, WritebackId,
+    AttendanceCodeId, AttendanceQuery, LessonId, LessonMark, Session, StudentId, WritebackId,
 };
 
+pub use super::timetable::Timetable;
 use super::{
     people, read,
-    send::{Codes, Outgoing, collect, send_in_parts},
+    send::{Coded, Outgoing, collect, send_in_parts, with_codes},
+    timetable::Look,
 };
 use crate::{
     Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, Group, Lesson, Mark,
@@ -78,12 +78,8 @@ impl MisAdapter for FirstLessonMarks {
     }
 
     async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
-        Ok(self
-            .timetable
-            .day(&self.connection, date, None)
-            .await?
-            .lessons
-            .clone())
+        let look = self.timetable.look(&self.connection, date).await?;
+        Ok(look.day.lessons())
     }
 
     async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
@@ -93,84 +89,6 @@ impl MisAdapter for FirstLessonMarks {
     async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
         read::outcome(&self.connection, self.descriptor, writeback).await
     }
-}
-
-/// Which lesson is a pupil's first of a session: the school's lessons of a day and the pupils' classes, read once and
-/// remembered for the days asked for last.
-#[derive(Debug, Default)]
-pub struct Timetable {
-    days: Mutex<BTreeMap<NaiveDate, Arc<Day>>>,
-}
-
-/// Days remembered at most: today, and one or two that late-delivered events belong to.
-const DAYS_KEPT: usize = 3;
-
-#[derive(Debug)]
-struct Day {
-    read_at: DateTime<Utc>,
-    lessons: Arc<Vec<Lesson>>,
-    first: HashMap<(StudentId, Session), LessonId>,
-}
-
-impl Timetable {
-    /// The day's first lessons, from memory unless it is older than `at_least`.
-    async fn day(
-        &self,
-        connection: &Connection,
-        date: NaiveDate,
-        at_least: Option<DateTime<Utc>>,
-    ) -> Result<Arc<Day>> {
-        let mut days = self.days.lock().await;
-        if let Some(day) = days.get(&date)
-            && at_least.is_none_or(|at_least| day.read_at >= at_least)
-        {
-            return Ok(day.clone());
-        }
-        let day = Arc::new(read_day(connection, date).await?);
-        days.insert(date, day.clone());
-        while days.len() > DAYS_KEPT {
-            days.pop_first();
-        }
-        Ok(day)
-    }
-}
-
-async fn read_day(connection: &Connection, date: NaiveDate) -> Result<Day> {
-    let read_at = connection.now();
-    let lessons = read::lessons(connection, date).await?;
-    let mut by_class: HashMap<&ClassId, Vec<&Lesson>> = HashMap::new();
-    for lesson in &lessons {
-        if let Some(class) = &lesson.class {
-            by_class.entry(class).or_default().push(lesson);
-        }
-    }
-    let query = WirePeopleQuery {
-        include: vec!["classes".to_owned()],
-        ..WirePeopleQuery::default()
-    };
-    let mut students = connection.school().students(query);
-    let mut first: HashMap<(StudentId, Session), &Lesson> = HashMap::new();
-    while let Some(student) = students.try_next().await? {
-        for class in student.class_ids() {
-            for lesson in by_class.get(&class).into_iter().flatten() {
-                let earliest = first
-                    .entry((student.id.clone(), lesson.session))
-                    .or_insert(lesson);
-                if (lesson.starts, &lesson.id) < (earliest.starts, &earliest.id) {
-                    *earliest = lesson;
-                }
-            }
-        }
-    }
-    let first = first
-        .into_iter()
-        .map(|(key, lesson)| (key, lesson.id.clone()))
-        .collect();
-    Ok(Day {
-        read_at,
-        lessons: Arc::new(lessons),
-        first,
-    })
 }
 
 /// The marks held on the pupils' first lessons of a day.
@@ -184,11 +102,10 @@ pub async fn read_register(
 ) -> Result<Register> {
     let read_at = connection.now();
     let book = connection.code_book(None).await?;
-    let day = timetable.day(connection, date, None).await?;
+    let day = timetable.look(connection, date).await?.day;
     let sessions: HashMap<(&StudentId, &LessonId), Session> = day
-        .first
-        .iter()
-        .map(|((student, session), lesson)| ((student, lesson), *session))
+        .first()
+        .map(|(student, session, lesson)| ((student, lesson), session))
         .collect();
     let query = AttendanceQuery {
         updated_after: Some(connection.register_since(date)),
@@ -213,8 +130,8 @@ pub async fn read_register(
 
 /// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`].
 ///
-/// The timetable is read again when a pupil has no lesson in the remembered one, and when a mark is refused whose
-/// lesson has changed since.
+/// The timetable is remembered for the day. It is read again when a mark is refused that was put on a lesson of the
+/// remembered one, and now and then for pupils who have no lesson there; marks whose lesson has changed are sent once more.
 ///
 /// # Errors
 /// [`ErrorKind::Unsupported`], and a code book or timetable that cannot be read.
@@ -228,78 +145,107 @@ pub async fn write(
     if marks.is_empty() {
         return Ok(Vec::new());
     }
-    let started = connection.now();
     let mut results = vec![None; marks.len()];
-    let all: Vec<usize> = (0..marks.len()).collect();
-    let tried = attempt(connection, timetable, marks, &all, None, &mut results).await?;
-
-    let again: Vec<usize> = all
-        .into_iter()
-        .filter(|place| match results.get(*place) {
-            Some(Some(MarkResult::Refused(error))) => {
-                matches!(error.kind(), ErrorKind::NoLesson | ErrorKind::Refused)
-            }
-            _ => false,
-        })
-        .collect();
-    let mut moved = Vec::new();
-    for place in again {
-        let Some(mark) = marks.get(place) else {
-            continue;
-        };
-        let day = timetable.day(connection, mark.date, Some(started)).await?;
-        if day.first.get(&(mark.student.clone(), mark.session)) != tried.get(&place) {
-            moved.push(place);
+    let coded = with_codes(connection, marks, &mut results).await?;
+    let mut looks = HashMap::new();
+    for mark in coded.iter().filter_map(|(place, _)| marks.get(*place)) {
+        if let Entry::Vacant(unseen) = looks.entry(mark.date) {
+            unseen.insert(timetable.look(connection, mark.date).await?);
         }
     }
-    if !moved.is_empty() {
-        attempt(
-            connection,
-            timetable,
-            marks,
-            &moved,
-            Some(started),
-            &mut results,
-        )
-        .await?;
-    }
+    send(connection, marks, &coded, &looks, &mut results).await;
+
+    let refused = coded
+        .into_iter()
+        .filter(|(place, _)| may_go_through(results.get(*place)))
+        .collect();
+    let (moved, looks) =
+        look_again(connection, timetable, marks, refused, &looks, &mut results).await;
+    send(connection, marks, &moved, &looks, &mut results).await;
     Ok(collect(results))
 }
 
-/// Sends the marks at these places, and tells which lesson each was put on.
-async fn attempt(
+/// The timetable by date.
+type Looks = HashMap<NaiveDate, Look>;
+
+/// Whether a mark was refused for a reason that another lesson might mend.
+fn may_go_through(result: Option<&Option<MarkResult>>) -> bool {
+    matches!(result, Some(Some(MarkResult::Refused(error))) if matches!(error.kind(), ErrorKind::NoLesson | ErrorKind::Refused))
+}
+
+/// Which of the refused marks have another lesson by now, with the timetable that says so.
+///
+/// Nothing of what was sent before may be lost here: where the timetable cannot be read, the marks it is for fail, so
+/// that they are tried again later, and no others.
+async fn look_again(
     connection: &Connection,
     timetable: &Timetable,
     marks: &[Mark],
-    places: &[usize],
-    at_least: Option<DateTime<Utc>>,
+    refused: Vec<Coded>,
+    before: &Looks,
     results: &mut [Option<MarkResult>],
-) -> Result<HashMap<usize, LessonId>> {
-    let mut codes = Codes::of(connection).await?;
-    let mut outgoing = Vec::with_capacity(places.len());
-    let mut tried = HashMap::new();
-    for &place in places {
+) -> (Vec<Coded>, Looks) {
+    let stopped = results.iter().flatten().find_map(|result| match result {
+        MarkResult::Failed(error) => Some(error.for_unsent()),
+        _ => None,
+    });
+    let mut looks: HashMap<NaiveDate, Result<Look>> = HashMap::new();
+    let mut moved = Vec::new();
+    for (place, code) in refused {
         let (Some(mark), Some(slot)) = (marks.get(place), results.get_mut(place)) else {
             continue;
         };
-        let code = match codes.id(mark).await {
-            Ok(code) => code,
-            Err(error) if error.kind() == ErrorKind::UnknownCode => {
-                *slot = Some(MarkResult::Refused(error));
-                continue;
-            }
-            Err(error) => return Err(error),
+        let Some(old) = before
+            .get(&mark.date)
+            .filter(|look| look.may_be_old(connection, mark))
+        else {
+            continue;
         };
-        let day = timetable.day(connection, mark.date, at_least).await?;
-        match day.first.get(&(mark.student.clone(), mark.session)) {
-            Some(lesson) => {
-                tried.insert(place, lesson.clone());
-                outgoing.push(Outgoing {
-                    place,
-                    body: body(mark, lesson, code),
-                    lesson: Some(lesson.clone()),
-                });
+        let look = match looks.entry(mark.date) {
+            Entry::Occupied(seen) => seen.into_mut(),
+            Entry::Vacant(unseen) => unseen.insert(match &stopped {
+                // The token, the rate or the line stands against any further request.
+                Some(error) => Err(error.clone()),
+                None => timetable.look_again(connection, mark.date, old).await,
+            }),
+        };
+        match look {
+            Ok(new) if new.day.lesson_for(mark) != old.day.lesson_for(mark) => {
+                moved.push((place, code));
             }
+            Ok(_) => {}
+            Err(error) => *slot = Some(MarkResult::Failed(error.clone())),
+        }
+    }
+    let looks = looks
+        .into_iter()
+        .filter_map(|(date, look)| Some((date, look.ok()?)))
+        .collect();
+    (moved, looks)
+}
+
+/// Puts the marks on their lessons and sends them; a mark without a lesson is refused.
+async fn send(
+    connection: &Connection,
+    marks: &[Mark],
+    coded: &[Coded],
+    looks: &Looks,
+    results: &mut [Option<MarkResult>],
+) {
+    let mut outgoing = Vec::with_capacity(coded.len());
+    for (place, code) in coded {
+        let (Some(mark), Some(slot)) = (marks.get(*place), results.get_mut(*place)) else {
+            continue;
+        };
+        match looks
+            .get(&mark.date)
+            .and_then(|look| look.day.lesson_for(mark))
+        {
+            Some(lesson) => outgoing.push(Outgoing {
+                place: *place,
+                body: body(mark, lesson, code),
+                lesson: Some(lesson.clone()),
+            }),
             None => *slot = Some(MarkResult::Refused(no_lesson(mark))),
         }
     }
@@ -309,14 +255,13 @@ async fn attempt(
         async move { school.write_lesson_attendance(&part).await }
     })
     .await;
-    Ok(tried)
 }
 
-fn body(mark: &Mark, lesson: &LessonId, code: wonde::AttendanceCodeId) -> LessonMark {
+fn body(mark: &Mark, lesson: &LessonId, code: &AttendanceCodeId) -> LessonMark {
     LessonMark {
         lesson_id: lesson.clone(),
         student_id: mark.student.clone(),
-        attendance_code_id: code,
+        attendance_code_id: code.clone(),
         comment: mark.comment.clone(),
         minutes_late: mark.minutes_late,
     }

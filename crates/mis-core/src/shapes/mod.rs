@@ -10,7 +10,9 @@ pub mod read;
 mod read_only;
 mod send;
 pub mod session;
+mod timetable;
 
 pub use first_lesson::first_lesson_marks;
 pub use read_only::read_only;
+pub use send::REGISTER_MAX;
 pub use session::session_marks;

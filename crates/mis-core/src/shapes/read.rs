@@ -48,7 +48,7 @@ pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook>
 }
 
 /// The lessons of a school day by the school's own clock, in the order of their start. A lesson without a start is no
-/// use to anybody and left out.
+/// use to anybody and left out, and so is one that is called off or takes no register, where the data tells.
 ///
 /// # Errors
 /// Those of the read.
@@ -65,6 +65,9 @@ pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Les
     let mut lessons = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let Some(starts) = row.start_at else { continue };
+        if !row.takes_marks() {
+            continue;
+        }
         let (day, session) = connection.session_at(starts);
         if day == date {
             lessons.push(Lesson {

@@ -1,6 +1,6 @@
 //! Sending a register in as few requests as may be, and splitting it when it is refused.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use wonde::{AttendanceCodeId, Recovery, WritebackReceipt};
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The most marks in one request. Wonde states no limit; a register of 200 is a busy minute of a large school.
-pub(crate) const REGISTER_MAX: usize = 200;
+pub const REGISTER_MAX: usize = 200;
 
 /// One mark on its way: its place in the caller's list, and what the wire will carry.
 #[derive(Clone, Debug)]
@@ -95,48 +95,45 @@ pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
         .collect()
 }
 
-/// The ids of codes at this school, with one fresh look at the code book for a code that the cached one lacks.
-pub(crate) struct Codes<'a> {
-    connection: &'a Connection,
-    book: Arc<CodeBook>,
-    renewed: bool,
+/// The mark at each place with its code's id at this school, as marks are ready to be addressed.
+pub(crate) type Coded = (usize, AttendanceCodeId);
+
+/// Finds the ids of the marks' codes at this school, and refuses the marks whose code stands in no book. For a code that
+/// the cached book lacks, the book is read afresh, once.
+///
+/// # Errors
+/// Those of reading the code book. Nothing was sent then.
+pub(crate) async fn with_codes(
+    connection: &Connection,
+    marks: &[Mark],
+    results: &mut [Option<MarkResult>],
+) -> Result<Vec<Coded>> {
+    let mut book = connection.code_book(None).await?;
+    if marks.iter().any(|mark| id_of(&book, mark).is_none()) {
+        book = connection.code_book(Some(connection.now())).await?;
+    }
+    let mut coded = Vec::with_capacity(marks.len());
+    for ((place, mark), slot) in marks.iter().enumerate().zip(results) {
+        match id_of(&book, mark) {
+            Some(id) => coded.push((place, id)),
+            None => *slot = Some(MarkResult::Refused(unknown_code(connection, mark))),
+        }
+    }
+    Ok(coded)
 }
 
-impl<'a> Codes<'a> {
-    pub(crate) async fn of(connection: &'a Connection) -> Result<Self> {
-        Ok(Self {
-            connection,
-            book: connection.code_book(None).await?,
-            renewed: false,
-        })
-    }
+fn id_of(book: &CodeBook, mark: &Mark) -> Option<AttendanceCodeId> {
+    book.find(mark.code.as_str())
+        .and_then(|AttendanceCode { id, .. }| id.clone())
+}
 
-    pub(crate) async fn id(&mut self, mark: &Mark) -> Result<AttendanceCodeId> {
-        if let Some(id) = self.look(mark) {
-            return Ok(id);
-        }
-        if !self.renewed {
-            self.renewed = true;
-            self.book = self
-                .connection
-                .code_book(Some(self.connection.now()))
-                .await?;
-        }
-        self.look(mark).ok_or_else(|| {
-            Error::new(
-                ErrorKind::UnknownCode,
-                format!(
-                    "the code `{}` is not in the code book of school {}; use a code the school has, or ask it to add this one",
-                    mark.code,
-                    self.connection.school().id()
-                ),
-            )
-        })
-    }
-
-    fn look(&self, mark: &Mark) -> Option<AttendanceCodeId> {
-        self.book
-            .find(mark.code.as_str())
-            .and_then(|AttendanceCode { id, .. }| id.clone())
-    }
+fn unknown_code(connection: &Connection, mark: &Mark) -> Error {
+    Error::new(
+        ErrorKind::UnknownCode,
+        format!(
+            "the code `{}` is not in the code book of school {}; use a code the school has, or ask it to add this one",
+            mark.code,
+            connection.school().id()
+        ),
+    )
 }

@@ -9,12 +9,12 @@ use wonde::{AttendanceQuery, SessionMark, WritebackId};
 
 use super::{
     people, read,
-    send::{Codes, Outgoing, collect, send_in_parts},
+    send::{Outgoing, collect, send_in_parts, with_codes},
 };
 use crate::{
     Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
     MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, WritebackOutcome,
-    adapter::check_marks, error::ErrorKind,
+    adapter::check_marks,
 };
 
 /// A whole adapter for an MIS that keeps session marks, for the descriptor's `connect`.
@@ -122,22 +122,18 @@ pub async fn write(
     if marks.is_empty() {
         return Ok(Vec::new());
     }
-    let mut codes = Codes::of(connection).await?;
     let mut results = vec![None; marks.len()];
-    let mut outgoing = Vec::with_capacity(marks.len());
-    for ((place, mark), slot) in marks.iter().enumerate().zip(&mut results) {
-        match codes.id(mark).await {
-            Ok(code) => outgoing.push(Outgoing {
+    let outgoing = with_codes(connection, marks, &mut results)
+        .await?
+        .into_iter()
+        .filter_map(|(place, code)| {
+            marks.get(place).map(|mark| Outgoing {
                 place,
                 body: body(mark, code),
                 lesson: None,
-            }),
-            Err(error) if error.kind() == ErrorKind::UnknownCode => {
-                *slot = Some(MarkResult::Refused(error))
-            }
-            Err(error) => return Err(error),
-        }
-    }
+            })
+        })
+        .collect();
     let school = connection.school();
     send_in_parts(outgoing, &mut results, |part| {
         let school = school.clone();

@@ -1,0 +1,163 @@
+//! Which lesson is a pupil's first of a morning or afternoon.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use futures::stream::TryStreamExt as _;
+use tokio::sync::Mutex;
+use wonde::{ClassId, LessonId, PeopleQuery, Session, StudentId};
+
+use super::read;
+use crate::{Connection, Lesson, Mark, Result};
+
+/// The first lessons of all pupils, read once a day for each school day that is asked for.
+///
+/// Cancelling a call leaves nothing behind: a day is remembered only when it has been read to its end. Calls that need
+/// the same day at once wait for one read of it.
+#[derive(Debug, Default)]
+pub struct Timetable {
+    days: Mutex<VecDeque<(NaiveDate, Arc<Day>)>>,
+}
+
+/// School days remembered at most: today, and some that late-delivered events belong to. The one read first goes first.
+const DAYS_KEPT: usize = 4;
+
+/// How old a remembered day must be before a pupil without a lesson is reason to read it again: there may be many such
+/// pupils, and a read takes all lessons and all pupils.
+const AGE_FOR_ANOTHER_LOOK: TimeDelta = TimeDelta::minutes(15);
+
+/// The lessons of one school day, as read.
+#[derive(Debug)]
+pub(crate) struct Day {
+    read_at: DateTime<Utc>,
+    lessons: Arc<Vec<Lesson>>,
+    first: HashMap<(StudentId, Session), LessonId>,
+}
+
+/// A day, and whether it was read just now rather than remembered.
+#[derive(Clone, Debug)]
+pub(crate) struct Look {
+    pub(crate) day: Arc<Day>,
+    pub(crate) fresh: bool,
+}
+
+impl Timetable {
+    /// A day, remembered or read.
+    pub(crate) async fn look(&self, connection: &Connection, date: NaiveDate) -> Result<Look> {
+        self.look_past(connection, date, None).await
+    }
+
+    /// A day other than the one that turned out wrong: what somebody has read since, or else a new read.
+    pub(crate) async fn look_again(
+        &self,
+        connection: &Connection,
+        date: NaiveDate,
+        wrong: &Look,
+    ) -> Result<Look> {
+        self.look_past(connection, date, Some(&wrong.day)).await
+    }
+
+    async fn look_past(
+        &self,
+        connection: &Connection,
+        date: NaiveDate,
+        wrong: Option<&Arc<Day>>,
+    ) -> Result<Look> {
+        let mut days = self.days.lock().await;
+        let held = days.iter().find(|(held, _)| *held == date);
+        if let Some((_, day)) = held
+            && day.is_of_today(connection)
+            && wrong.is_none_or(|wrong| !Arc::ptr_eq(wrong, day))
+        {
+            return Ok(Look {
+                day: day.clone(),
+                fresh: false,
+            });
+        }
+        let day = Arc::new(read_day(connection, date).await?);
+        days.retain(|(held, _)| *held != date);
+        days.push_back((date, day.clone()));
+        if days.len() > DAYS_KEPT {
+            days.pop_front();
+        }
+        Ok(Look { day, fresh: true })
+    }
+}
+
+impl Day {
+    /// All lessons of the day, in the order of their start.
+    pub(crate) fn lessons(&self) -> Arc<Vec<Lesson>> {
+        self.lessons.clone()
+    }
+
+    /// The lesson that bears a mark.
+    pub(crate) fn lesson_for(&self, mark: &Mark) -> Option<&LessonId> {
+        self.first.get(&(mark.student.clone(), mark.session))
+    }
+
+    /// All first lessons, each with its pupil and session.
+    pub(crate) fn first(&self) -> impl Iterator<Item = (&StudentId, Session, &LessonId)> {
+        self.first
+            .iter()
+            .map(|((student, session), lesson)| (student, *session, lesson))
+    }
+
+    fn is_of_today(&self, connection: &Connection) -> bool {
+        connection.session_at(self.read_at).0 == connection.session_at(connection.now()).0
+    }
+}
+
+impl Look {
+    /// Whether the timetable may have changed since, so that a refused mark is reason to read it again.
+    pub(crate) fn may_be_old(&self, connection: &Connection, mark: &Mark) -> bool {
+        !self.fresh
+            && (self.day.lesson_for(mark).is_some()
+                || connection.now() - self.day.read_at >= AGE_FOR_ANOTHER_LOOK)
+    }
+}
+
+/// Reads the lessons of a day and the classes of all pupils.
+async fn read_day(connection: &Connection, date: NaiveDate) -> Result<Day> {
+    let read_at = connection.now();
+    let lessons = read::lessons(connection, date).await?;
+    let by_class = first_of_each_class(&lessons);
+    let mut students = connection
+        .school()
+        .students(PeopleQuery::new().include(["classes"]));
+    let mut first: HashMap<(StudentId, Session), &Lesson> = HashMap::new();
+    while let Some(student) = students.try_next().await? {
+        for class in student.class_ids() {
+            for session in [Session::Am, Session::Pm] {
+                if let Some(lesson) = by_class.get(&(class, session)) {
+                    let earliest = first.entry((student.id.clone(), session)).or_insert(lesson);
+                    if (lesson.starts, &lesson.id) < (earliest.starts, &earliest.id) {
+                        *earliest = lesson;
+                    }
+                }
+            }
+        }
+    }
+    let first = first
+        .into_iter()
+        .map(|(key, lesson)| (key, lesson.id.clone()))
+        .collect();
+    Ok(Day {
+        read_at,
+        lessons: Arc::new(lessons),
+        first,
+    })
+}
+
+/// A class's first lesson of each session; the lessons come in the order of their start.
+fn first_of_each_class(lessons: &[Lesson]) -> HashMap<(&ClassId, Session), &Lesson> {
+    let mut first = HashMap::new();
+    for lesson in lessons {
+        if let Some(class) = &lesson.class {
+            first.entry((class, lesson.session)).or_insert(lesson);
+        }
+    }
+    first
+}

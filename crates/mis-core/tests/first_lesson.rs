@@ -1,0 +1,413 @@
+//! Marks on the pupil's first lesson of a session: which lesson that is, how long it is remembered, and what happens when
+//! the MIS refuses.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use mis_core::{
+    Capabilities, ConnectOptions, Connection, Descriptor, ErrorKind, EventKind, Mark, MarkResult,
+    Mis, Recovery, Session, SessionWriteback, Source, shapes,
+    wonde::{Client, SchoolId},
+};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use wiremock::{
+    Mock, MockServer, Request, ResponseTemplate,
+    matchers::{method, path},
+};
+
+static DESCRIPTOR: Descriptor = Descriptor {
+    id: "lessons",
+    name: "Lessons",
+    wonde_names: &[],
+    capabilities: Capabilities {
+        session: SessionWriteback::FirstLesson,
+        comment: true,
+        minutes_late: true,
+        ..Capabilities::READ_ONLY
+    },
+    notes: "",
+    source: Source {
+        what: "this test",
+        date: "2026-11-23",
+    },
+    connect: |connection| shapes::first_lesson_marks(&DESCRIPTOR, connection),
+};
+
+/// A school whose lessons, pupils and refusals the test sets, behind the adapter.
+struct School {
+    server: MockServer,
+    mis: Mis,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    now: Mutex<DateTime<Utc>>,
+    /// Rows of `lessons`.
+    lessons: Mutex<Value>,
+    /// Whether `lessons` is answered by a server's error instead.
+    lessons_fail: AtomicBool,
+    /// Rows of `students`, with their classes.
+    students: Mutex<Vec<Value>>,
+    /// Lessons that no mark is taken for, each with the status it is answered by.
+    refuses: Mutex<Vec<(&'static str, u16)>>,
+    /// How often the lessons were read.
+    lesson_reads: AtomicUsize,
+}
+
+impl School {
+    async fn open(lessons: Value) -> Self {
+        let state = Arc::new(State {
+            now: Mutex::new("2026-11-23T08:50:00Z".parse().unwrap()),
+            lessons: Mutex::new(lessons),
+            ..State::default()
+        });
+        *state.students.lock().unwrap() =
+            vec![student("S1", &["C1", "C2"]), student("S2", &["C2"])];
+        let server = MockServer::start().await;
+        let region = json!({"domain": server.address().to_string()});
+        answer(&server, "/v1.0/schools/A1", move |_| {
+            ok(json!({"id": "A1", "mis": "Lessons", "timezone": "Europe/London", "region": region}))
+        })
+        .await;
+        answer(&server, "/v1.0/schools/A1/attendance-codes", |_| {
+            ok(json!([{"id": "L-id", "code": "L"}, {"id": "P-id", "code": "/"}]))
+        })
+        .await;
+        let shared = state.clone();
+        answer(&server, "/v1.0/schools/A1/lessons", move |_| {
+            shared.lesson_reads.fetch_add(1, Ordering::Relaxed);
+            if shared.lessons_fail.load(Ordering::Relaxed) {
+                return ResponseTemplate::new(500);
+            }
+            ok(shared.lessons.lock().unwrap().clone())
+        })
+        .await;
+        let shared = state.clone();
+        answer(&server, "/v1.0/schools/A1/students", move |_| {
+            ok(json!(*shared.students.lock().unwrap()))
+        })
+        .await;
+        let shared = state.clone();
+        Mock::given(method("POST"))
+            .and(path("/v1.0/schools/A1/attendance/lesson"))
+            .respond_with(move |request: &Request| shared.take(request))
+            .mount(&server)
+            .await;
+
+        let client = Client::builder(SecretString::from("token"))
+            .base_url(format!("{}/v1.0", server.uri()))
+            .read_retries(0)
+            .build()
+            .unwrap();
+        let clock = state.clone();
+        let options = ConnectOptions {
+            now: Arc::new(move || *clock.now.lock().unwrap()),
+            ..ConnectOptions::default()
+        };
+        let connection = Connection::open(&client, &SchoolId::new("A1"), options)
+            .await
+            .unwrap();
+        Self {
+            server,
+            mis: Mis::new((DESCRIPTOR.connect)(connection)),
+            state,
+        }
+    }
+
+    async fn write(&self, marks: &[Mark]) -> Vec<MarkResult> {
+        self.mis.write(marks).await.unwrap()
+    }
+
+    /// Writes one mark, and tells which lesson bears it.
+    async fn lesson_of(&self, mark: Mark) -> String {
+        match self.write(&[mark]).await.pop() {
+            Some(MarkResult::Accepted(accepted)) => accepted.lesson.unwrap().to_string(),
+            other => panic!("not accepted: {other:?}"),
+        }
+    }
+
+    fn set_lessons(&self, lessons: Value) {
+        *self.state.lessons.lock().unwrap() = lessons;
+    }
+
+    fn refuse(&self, refuses: &[(&'static str, u16)]) {
+        *self.state.refuses.lock().unwrap() = refuses.to_vec();
+    }
+
+    fn wait(&self, time: TimeDelta) {
+        *self.state.now.lock().unwrap() += time;
+    }
+
+    fn lesson_reads(&self) -> usize {
+        self.state.lesson_reads.load(Ordering::Relaxed)
+    }
+
+    async fn posts(&self) -> usize {
+        let seen = self.server.received_requests().await.unwrap();
+        seen.iter()
+            .filter(|request| request.method.as_str() == "POST")
+            .count()
+    }
+}
+
+impl State {
+    fn take(&self, request: &Request) -> ResponseTemplate {
+        let body: Value = request.body_json().unwrap();
+        let marks = body["attendance"].as_array().unwrap();
+        let refuses = self.refuses.lock().unwrap();
+        let refusal = refuses
+            .iter()
+            .find(|(lesson, _)| marks.iter().any(|mark| mark["lesson_id"] == *lesson));
+        match refusal {
+            Some((_, status)) => {
+                ResponseTemplate::new(*status).set_body_json(json!({"error": "x"}))
+            }
+            None => ResponseTemplate::new(200).set_body_json(json!({"writeback_id": "W1"})),
+        }
+    }
+}
+
+async fn answer(
+    server: &MockServer,
+    at: &str,
+    response: impl Fn(&Request) -> ResponseTemplate + Send + Sync + 'static,
+) {
+    Mock::given(method("GET"))
+        .and(path(at))
+        .respond_with(response)
+        .mount(server)
+        .await;
+}
+
+fn ok(data: Value) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_json(json!({ "data": data }))
+}
+
+fn lesson(id: &str, class: &str, start: &str) -> Value {
+    json!({"id": id, "class": class, "start_at": {"date": start, "timezone_type": 3, "timezone": "UTC"}})
+}
+
+fn student(id: &str, classes: &[&str]) -> Value {
+    let classes: Vec<_> = classes.iter().map(|id| json!({"id": id})).collect();
+    json!({"id": id, "classes": {"data": classes}})
+}
+
+/// Two classes: C1 at nine and C2 at ten and two, London being on UTC.
+fn usual() -> Value {
+    json!([
+        lesson("pm-c2", "C2", "2026-11-23 14:00:00"),
+        lesson("am-c2", "C2", "2026-11-23 10:00:00"),
+        lesson("am-c1", "C1", "2026-11-23 09:00:00.000000"),
+    ])
+}
+
+fn day(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+fn mark(student: &str, session: Session) -> Mark {
+    Mark {
+        student: student.into(),
+        date: day("2026-11-23"),
+        session,
+        code: "L".into(),
+        cause: EventKind::SignIn,
+        comment: None,
+        minutes_late: None,
+        employee: None,
+    }
+}
+
+#[tokio::test]
+async fn each_session_goes_to_the_first_lesson_of_the_pupils_own_classes() {
+    let school = School::open(usual()).await;
+    assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, "am-c1");
+    assert_eq!(school.lesson_of(mark("S2", Session::Am)).await, "am-c2");
+    assert_eq!(school.lesson_of(mark("S1", Session::Pm)).await, "pm-c2");
+}
+
+#[tokio::test]
+async fn morning_and_afternoon_are_told_apart_by_the_schools_clock() {
+    // In June 11:30 in UTC is half past twelve in London, and 23:30 is the next day.
+    let school = School::open(json!([
+        lesson("late-night", "C1", "2026-06-14 22:30:00"),
+        lesson("am", "C1", "2026-06-15 08:00:00"),
+        lesson("midday", "C1", "2026-06-15 11:30:00"),
+        lesson("pm", "C1", "2026-06-15 13:00:00"),
+        lesson("tomorrow", "C1", "2026-06-15 23:30:00"),
+    ]))
+    .await;
+    let on = |session| Mark {
+        date: day("2026-06-15"),
+        ..mark("S1", session)
+    };
+    assert_eq!(school.lesson_of(on(Session::Am)).await, "am");
+    assert_eq!(school.lesson_of(on(Session::Pm)).await, "midday");
+}
+
+#[tokio::test]
+async fn a_lesson_that_is_called_off_or_takes_no_register_is_passed_over() {
+    let mut lessons = usual();
+    lessons[2]["cancelled"] = json!(true);
+    lessons.as_array_mut().unwrap().push(json!({
+        "id": "no-register", "class": "C1", "registered": false,
+        "start_at": {"date": "2026-11-23 09:30:00", "timezone": "UTC"},
+    }));
+    let school = School::open(lessons).await;
+    assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, "am-c2");
+}
+
+#[tokio::test]
+async fn a_pupil_without_a_lesson_is_refused_for_good_and_nothing_is_sent() {
+    let school = School::open(json!([lesson("pm-c2", "C2", "2026-11-23 14:00:00")])).await;
+    let results = school.write(&[mark("S1", Session::Am)]).await;
+    let [MarkResult::Refused(error)] = results.as_slice() else {
+        panic!("not refused: {results:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::NoLesson);
+    assert_eq!(error.recovery(), Recovery::Never);
+    assert!(
+        error.to_string().contains("no lesson in AM on 2026-11-23"),
+        "{error}"
+    );
+    assert_eq!(school.posts().await, 0);
+}
+
+#[tokio::test]
+async fn the_lessons_are_read_once_a_day() {
+    let school = School::open(usual()).await;
+    for _ in 0..3 {
+        school.lesson_of(mark("S1", Session::Am)).await;
+        school.wait(TimeDelta::hours(2));
+    }
+    assert_eq!(school.lesson_reads(), 1);
+    school.wait(TimeDelta::hours(12));
+    school.lesson_of(mark("S1", Session::Am)).await;
+    assert_eq!(school.lesson_reads(), 2);
+}
+
+#[tokio::test]
+async fn an_older_day_is_read_once_for_all_marks_of_it() {
+    let school = School::open(usual()).await;
+    for date in ["2026-11-24", "2026-11-25", "2026-11-26", "2026-11-27"] {
+        let mark = Mark {
+            date: day(date),
+            ..mark("S1", Session::Am)
+        };
+        school.write(&[mark]).await;
+    }
+    let before = school.lesson_reads();
+    let marks = [
+        mark("S1", Session::Am),
+        mark("S2", Session::Am),
+        mark("S1", Session::Pm),
+    ];
+    school.write(&marks).await;
+    school.write(&marks).await;
+    assert_eq!(school.lesson_reads(), before + 1);
+}
+
+#[tokio::test]
+async fn a_refused_lesson_is_looked_for_again_and_the_mark_goes_to_the_new_one() {
+    let school = School::open(usual()).await;
+    school.lesson_of(mark("S2", Session::Pm)).await;
+    school.set_lessons(json!([
+        lesson("am-moved", "C1", "2026-11-23 09:10:00"),
+        lesson("am-c2", "C2", "2026-11-23 10:00:00"),
+    ]));
+    school.refuse(&[("am-c1", 422)]);
+    let results = school
+        .write(&[mark("S2", Session::Am), mark("S1", Session::Am)])
+        .await;
+    let lessons: Vec<_> = results
+        .iter()
+        .map(|result| match result {
+            MarkResult::Accepted(accepted) => accepted.lesson.clone().unwrap().to_string(),
+            other => panic!("not accepted: {other:?}"),
+        })
+        .collect();
+    assert_eq!(lessons, ["am-c2", "am-moved"]);
+    assert_eq!(school.lesson_reads(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_mark_whose_lesson_stands_is_not_sent_again() {
+    let school = School::open(usual()).await;
+    school.lesson_of(mark("S2", Session::Pm)).await;
+    school.refuse(&[("am-c1", 422)]);
+    let before = school.posts().await;
+    let results = school.write(&[mark("S1", Session::Am)]).await;
+    assert!(
+        matches!(results.as_slice(), [MarkResult::Refused(error)] if error.kind() == ErrorKind::Refused),
+        "{results:?}"
+    );
+    assert_eq!(school.posts().await, before + 1);
+    assert_eq!(school.lesson_reads(), 2);
+}
+
+#[tokio::test]
+async fn a_timetable_that_was_read_for_this_very_call_is_not_read_again() {
+    let school = School::open(usual()).await;
+    school.refuse(&[("am-c1", 422)]);
+    school.write(&[mark("S1", Session::Am)]).await;
+    assert_eq!(school.lesson_reads(), 1);
+}
+
+#[tokio::test]
+async fn a_pupil_who_has_got_a_lesson_since_is_found_after_a_while() {
+    let school = School::open(json!([lesson("am-c2", "C2", "2026-11-23 10:00:00")])).await;
+    let unplaced = mark("S1", Session::Pm);
+    school.write(&[unplaced.clone()]).await;
+    school.set_lessons(usual());
+    let results = school.write(&[unplaced.clone()]).await;
+    assert!(
+        matches!(results.as_slice(), [MarkResult::Refused(_)]),
+        "{results:?}"
+    );
+    assert_eq!(school.lesson_reads(), 1, "not for every such mark");
+    school.wait(TimeDelta::minutes(15));
+    assert_eq!(school.lesson_of(unplaced).await, "pm-c2");
+}
+
+#[tokio::test]
+async fn what_was_accepted_is_not_lost_when_the_timetable_cannot_be_read_again() {
+    let school = School::open(usual()).await;
+    school.lesson_of(mark("S2", Session::Pm)).await;
+    school.refuse(&[("am-c1", 422)]);
+    school.state.lessons_fail.store(true, Ordering::Relaxed);
+    let results = school
+        .write(&[mark("S1", Session::Am), mark("S2", Session::Am)])
+        .await;
+    let [MarkResult::Failed(error), MarkResult::Accepted(accepted)] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    assert_ne!(error.recovery(), Recovery::Never, "{error:?}");
+    assert_eq!(accepted.lesson, Some("am-c2".into()));
+}
+
+#[tokio::test]
+async fn nothing_more_is_asked_once_the_school_cannot_be_reached() {
+    let school = School::open(usual()).await;
+    school.lesson_of(mark("S2", Session::Pm)).await;
+    school.refuse(&[("am-c1", 422), ("pm-c2", 503)]);
+    let marks = [mark("S1", Session::Am), mark("S2", Session::Pm)];
+    let results = school.write(&marks).await;
+    assert!(
+        results
+            .iter()
+            .all(|result| matches!(result, MarkResult::Failed(_))),
+        "both are to be tried again: {results:?}"
+    );
+    assert_eq!(school.lesson_reads(), 1);
+}
