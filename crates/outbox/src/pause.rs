@@ -37,9 +37,8 @@ pub struct Pause {
 static PAUSE: Sql = Sql::new(
     "INSERT INTO outbox_pauses (lane, until_at, set_at, why) \
      VALUES ($2, coalesce($3, {now} + $4), {now}, $5) \
-     ON CONFLICT (lane) DO UPDATE SET \
-         why = CASE WHEN excluded.until_at > outbox_pauses.until_at THEN excluded.why ELSE outbox_pauses.why END, \
-         until_at = {greatest}(excluded.until_at, outbox_pauses.until_at), set_at = excluded.set_at",
+     ON CONFLICT (lane) DO UPDATE SET until_at = excluded.until_at, set_at = excluded.set_at, why = excluded.why \
+         WHERE excluded.until_at > outbox_pauses.until_at",
 );
 
 const UNPAUSE: &str = "DELETE FROM outbox_pauses WHERE lane = $1";

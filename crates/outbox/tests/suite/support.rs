@@ -78,7 +78,7 @@ impl Store {
         Some(Self::open(server()?.create_database().unwrap(), None).await)
     }
 
-    async fn open(url: String, folder: Option<tempfile::TempDir>) -> Self {
+    pub(crate) async fn open(url: String, folder: Option<tempfile::TempDir>) -> Self {
         let clock = Arc::new(TestClock::at(start()));
         let (db, outbox) = node(&url, &clock).await;
         outbox.migrate().await.unwrap();
