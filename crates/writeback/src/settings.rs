@@ -51,6 +51,7 @@ pub struct Field {
 
 /// The table `[school.group.writeback]`: what the group's sign-ins and sign-outs write into the register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(extend("required" = ["closes"]))]
 #[serde(deny_unknown_fields, default)]
 pub struct WritebackSettings {
     /// The morning session.

@@ -1,0 +1,869 @@
+//! Each step of the rules and its edges.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod common;
+
+use chrono::TimeDelta;
+use common::{
+    CODE_ONLY, FIRST_LESSON, FULL, School, brief, cannot_look, event, event_at, held, looked,
+};
+use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode, Session};
+use rstest::rstest;
+use writeback::{
+    Held, Outcome, RegisterView, Rule, SkipReason, Source, decide, settings::GroupKind,
+};
+
+// Before the steps, and step 1.
+
+#[rstest]
+#[case("out", "automatic", "not_written_back")]
+#[case("in", "remote", "not_written_back")]
+#[case("in", "automatic", "L AM 7")]
+#[case("out", "remote", "M AM")]
+fn events_that_say_nothing_of_presence(
+    #[case] kind: &str,
+    #[case] flag: &str,
+    #[case] outcome: &str,
+) {
+    let mut event = event(kind, "09:07", "");
+    (event.automatic, event.remote) = (flag == "automatic", flag == "remote");
+    assert_eq!(
+        School::with(&["leaver_code = \"M\""]).brief(&event),
+        outcome
+    );
+}
+
+#[rstest]
+#[case(GroupKind::Students, "L AM 7")]
+#[case(GroupKind::Staff, "not_written_back")]
+#[case(GroupKind::Parents, "not_written_back")]
+fn only_groups_of_students_write_back(#[case] kind: GroupKind, #[case] outcome: &str) {
+    let school = School {
+        kind,
+        ..School::example()
+    };
+    assert_eq!(school.brief(&event("in", "09:07", "")), outcome);
+}
+
+#[test]
+fn without_group_or_settings_nothing_is_written() {
+    let event = event("in", "09:07", "");
+    let school = School {
+        rules: None,
+        ..School::example()
+    };
+    assert_eq!(school.brief(&event), "not_written_back");
+    assert_eq!(
+        brief(&decide(&event, &"A123".into(), None, &school.view())),
+        "not_written_back"
+    );
+}
+
+#[test]
+fn an_answer_may_leave_the_register_alone() {
+    assert_eq!(
+        School::example().brief(&event("in", "09:07", " Sent on an errand ")),
+        "answer_not_written"
+    );
+}
+
+// Step 2: the session.
+
+#[rstest]
+#[case("in", "2026-11-23T11:59:59Z", "U AM 179")]
+#[case("in", "2026-11-23T12:00:00Z", "\\ PM")]
+#[case("in", "2026-11-23T15:29:59.999Z", "U PM 149")]
+#[case("in", "2026-11-23T15:30:00Z", "outside_school_day")]
+#[case("in", "2026-11-23T23:59:59Z", "outside_school_day")]
+#[case("in", "2026-11-23T00:00:00Z", "/ AM")]
+#[case("in", "2026-11-21T09:07:00Z", "not_a_school_day")]
+#[case("in", "2026-11-22T23:59:59Z", "not_a_school_day")]
+#[case("in", "2026-11-24T09:07:00Z", "not_a_school_day")]
+#[case("out", "2026-11-22T09:07:00Z", "not_a_school_day")]
+// Midnight in London is an hour earlier in UTC while summer time holds: the local date counts.
+#[case("in", "2026-06-07T23:30:00Z", "/ AM")]
+#[case("in", "2026-06-07T22:30:00Z", "not_a_school_day")]
+// The same instants in other offsets.
+#[case("in", "2026-11-23T00:30:00+14:00", "not_a_school_day")]
+#[case("in", "2026-11-22T21:07:00-12:00", "L AM 7")]
+fn sessions(#[case] kind: &str, #[case] at: &str, #[case] outcome: &str) {
+    let school = School::with(&["closed = [\"2026-11-24\"]"]);
+    assert_eq!(school.brief(&event_at(kind, at, "")), outcome);
+}
+
+/// On Sunday 25 October 2026 London's clocks go back from 02:00 to 01:00, on 29 March they went from 01:00 to 02:00.
+#[rstest]
+#[case::first_time("2026-10-25T00:30:01Z", "L AM 1")] // 01:30:01 BST
+#[case::second_time("2026-10-25T01:30:01Z", "L AM 1")] // 01:30:01 GMT
+#[case::second_time_in_time("2026-10-25T01:15:00Z", "/ AM")] // 01:15:00 GMT, after the first 01:30
+#[case::before_the_gap("2026-03-29T00:59:59Z", "/ AM")] // 00:59:59 GMT
+#[case::after_the_gap("2026-03-29T01:00:00Z", "L AM 30")] // 02:00:00 BST
+fn an_instant_has_one_local_time_even_when_the_clocks_change(
+    #[case] at: &str,
+    #[case] outcome: &str,
+) {
+    let school = School::with(&["days = ['sun']", "am = { late = '01:30' }"]);
+    assert_eq!(school.brief(&event_at("in", at, "")), outcome);
+}
+
+#[test]
+fn the_session_can_be_asked_beforehand() {
+    let school = School::example();
+    let session_of = |at: &str| {
+        school
+            .rules
+            .as_ref()
+            .unwrap()
+            .session_of(event_at("in", at, "").at, school.timezone)
+    };
+    assert_eq!(session_of("2026-11-23T09:07:00Z").unwrap().1, Session::Am);
+    assert_eq!(session_of("2026-11-23T15:00:00Z").unwrap().1, Session::Pm);
+    assert_eq!(session_of("2026-11-23T15:30:00Z"), None);
+    assert_eq!(session_of("2026-11-22T09:07:00Z"), None);
+    let decision = school.decide(&event("in", "09:07", ""));
+    assert_eq!(decision.session, session_of("2026-11-23T09:07:00Z"));
+}
+
+// Step 3: what the MIS can.
+
+#[rstest]
+#[case("in", Capabilities::READ_ONLY, Some("session"))]
+#[case("out", Capabilities::READ_ONLY, Some("session"))]
+#[case("out", FIRST_LESSON, Some("early_leaver"))]
+#[case("in", FIRST_LESSON, None)]
+fn what_is_not_supported_is_in_the_detail(
+    #[case] kind: &str,
+    #[case] capabilities: Capabilities,
+    #[case] ability: Option<&str>,
+) {
+    let outcome = School::example()
+        .keeping(capabilities)
+        .decide(&event(kind, "09:07", ""))
+        .outcome;
+    let unsupported = match &outcome {
+        Outcome::Skip {
+            reason: SkipReason::Unsupported,
+            detail,
+        } => Some(detail.as_str()),
+        _ => None,
+    };
+    assert_eq!(unsupported, ability);
+}
+
+// Step 4: the code of a sign-in.
+
+#[rstest]
+#[case("09:00:00", "/ AM")]
+#[case("09:00:00.400", "/ AM")]
+#[case("09:00:00.999999999", "/ AM")]
+#[case("09:00:01", "L AM 1")]
+#[case("09:00:30", "L AM 1")]
+#[case("09:01:59", "L AM 1")]
+#[case("09:02:00", "L AM 2")]
+#[case("09:20:00", "L AM 20")]
+#[case("09:20:00.9", "L AM 20")]
+#[case("09:20:01", "U AM 20")]
+#[case("13:00:00", "\\ PM")]
+#[case("13:00:01", "L PM 1")]
+#[case("13:15:01", "U PM 15")]
+fn later_is_strict_and_to_the_second(#[case] time: &str, #[case] outcome: &str) {
+    assert_eq!(School::example().brief(&event("in", time, "")), outcome);
+}
+
+#[rstest]
+#[case("am = { late = '09:00' }", "11:00", "L AM 120")]
+#[case("am = { unauthorised = '09:20' }", "09:20", "/ AM")]
+#[case("am = { unauthorised = '09:20' }", "09:25", "U AM")]
+#[case(
+    "am = { starts = '08:50', unauthorised = '09:20' }",
+    "09:25",
+    "U AM 35"
+)]
+#[case(
+    "am = { starts = '08:50', late = '09:00', unauthorised = '09:20' }",
+    "09:00",
+    "/ AM"
+)]
+#[case(
+    "am = { starts = '08:50', late = '09:00', unauthorised = '09:20' }",
+    "09:00:01",
+    "L AM 10"
+)]
+#[case(
+    "am = { starts = '08:50', late = '09:00', unauthorised = '09:20' }",
+    "09:21",
+    "U AM 31"
+)]
+#[case(
+    "am = { starts = '08:50:30', late = '09:00:30' }",
+    "09:00:31",
+    "L AM 10"
+)]
+#[case("am = { starts = '08:50' }", "11:00", "/ AM")]
+#[case("am = {}", "11:00", "/ AM")]
+#[case(
+    "am = { late = '09:00', unauthorised = '09:00' }",
+    "09:00:01",
+    "U AM 1"
+)]
+fn a_missing_time_switches_its_step_off(
+    #[case] am: &str,
+    #[case] time: &str,
+    #[case] outcome: &str,
+) {
+    assert_eq!(School::with(&[am]).brief(&event("in", time, "")), outcome);
+}
+
+#[rstest]
+#[case("06:00", "M - Medical appointment", "M AM \"M - Medical appointment\"")]
+#[case("11:00", "M - Medical appointment", "M AM \"M - Medical appointment\"")]
+#[case("14:00", "M - Medical appointment", "M PM \"M - Medical appointment\"")]
+#[case("15:30", "M - Medical appointment", "outside_school_day")]
+#[case("08:00", "Missed the bus", "L AM \"Missed the bus\"")]
+#[case("09:07", "Missed the bus", "L AM \"Missed the bus\"")]
+#[case("09:07", "Drop-off was late", "L AM 7 \"Drop-off was late\"")]
+#[case("09:07", "E-scooter broke down", "L AM 7 \"E-scooter broke down\"")]
+#[case("09:07", "  ", "L AM 7")]
+#[case("09:07", "A code of our own", "unknown_code")]
+fn custom_codes_of_a_sign_in(#[case] time: &str, #[case] answer: &str, #[case] outcome: &str) {
+    assert_eq!(School::example().brief(&event("in", time, answer)), outcome);
+}
+
+#[test]
+fn only_the_named_field_carries_codes() {
+    let school = School::with(&["custom_codes = {}"]);
+    assert_eq!(
+        school.brief(&event("in", "09:07", "M - Medical appointment")),
+        "L AM 7 \"M - Medical appointment\""
+    );
+    assert_eq!(
+        school.brief(&event("in", "09:07", "Missed the bus")),
+        "L AM 7 \"Missed the bus\""
+    );
+}
+
+#[rstest]
+#[case("08:52", "present_writeback_off")]
+#[case("09:07", "L AM 7")]
+fn present_may_be_off(#[case] time: &str, #[case] outcome: &str) {
+    assert_eq!(
+        School::with(&["present = false"]).brief(&event("in", time, "")),
+        outcome
+    );
+}
+
+#[rstest]
+#[case("08:52", "P AM")]
+#[case("09:07", "V AM 7")]
+#[case("09:21", "W AM 21")]
+#[case("12:58", "B PM")]
+fn schools_have_other_letters(#[case] time: &str, #[case] outcome: &str) {
+    let school = School::with(&[
+        "codes = { late = 'v', unauthorised = 'w', present_am = 'p', present_pm = 'b' }",
+    ]);
+    assert_eq!(school.brief(&event("in", time, "")), outcome);
+}
+
+// Step 4: the code of a sign-out.
+
+#[rstest]
+#[case("10:15", "M – Dentist", "M AM")]
+#[case("10:15", "m — Dentist", "M AM")]
+#[case("14:10", "C1 – On stage", "C1 PM")]
+#[case("14:10", "Home", "leaver_writeback_off")]
+#[case("14:10", "", "leaver_writeback_off")]
+#[case("15:30", "M – Dentist", "outside_school_day")]
+fn custom_codes_of_a_sign_out(#[case] time: &str, #[case] answer: &str, #[case] outcome: &str) {
+    assert_eq!(
+        School::example().brief(&event("out", time, answer)),
+        outcome
+    );
+}
+
+#[rstest]
+#[case("08:00", "", "I AM")]
+#[case("10:15", "Home", "I AM")]
+#[case("14:10", "", "I PM")]
+#[case("14:10", "M - Dentist", "M PM")]
+fn a_leaver_code_is_for_every_other_sign_out(
+    #[case] time: &str,
+    #[case] answer: &str,
+    #[case] outcome: &str,
+) {
+    assert_eq!(
+        School::with(&["leaver_code = 'i'"]).brief(&event("out", time, answer)),
+        outcome
+    );
+}
+
+// Step 5: known codes.
+
+#[rstest]
+#[case("08:52", "", "unknown_code")]
+#[case("09:07", "", "L AM 7")]
+#[case("09:21", "", "unknown_code")]
+#[case(
+    "09:07",
+    "M - Medical appointment",
+    "L AM 7 \"M - Medical appointment\""
+)]
+fn only_codes_of_the_schools_own_book_are_written(
+    #[case] time: &str,
+    #[case] answer: &str,
+    #[case] outcome: &str,
+) {
+    let line = AttendanceCode {
+        code: "L".into(),
+        id: Some("17".into()),
+        description: None,
+    };
+    let school = School {
+        book: CodeBook::new([line]),
+        ..School::example()
+    };
+    assert_eq!(school.brief(&event("in", time, answer)), outcome);
+}
+
+#[test]
+fn a_mark_carries_the_books_spelling_and_id() {
+    let lines = ["l", "m"].map(|code| AttendanceCode {
+        code: Code::new(code),
+        id: Some(format!("id of {code}").as_str().into()),
+        description: None,
+    });
+    let school = School {
+        book: CodeBook::new(lines),
+        ..School::with(&["employee_id = \"T9\""])
+    };
+    let decision = school.decide(&event("in", "09:07", ""));
+    let planned = decision.planned().unwrap();
+    assert_eq!(planned.mark.code, Code::new("l"));
+    assert_eq!(planned.code_id, Some("id of l".into()));
+    assert_eq!(planned.mark.employee, Some("T9".into()));
+    assert_eq!(planned.mark.student, "A123".into());
+    assert_eq!(school.brief(&event("out", "09:07", "M - Dentist")), "m AM");
+}
+
+// Step 6: protection.
+
+#[rstest]
+#[case("in", "M - Medical appointment", "/", "protected")]
+#[case("in", "", "m", "protected")]
+#[case("in", "", " M ", "protected")]
+#[case("in", "", "N", "L AM 7")]
+#[case("out", "M - Dentist", "M", "protected")]
+#[case("out", "M - Dentist", "L", "M AM")]
+fn a_protected_code_stands_above_every_other(
+    #[case] kind: &str,
+    #[case] answer: &str,
+    #[case] register: &str,
+    #[case] outcome: &str,
+) {
+    let school = School::example().holding(register);
+    assert_eq!(
+        school
+            .brief(&event(kind, "09:07", answer))
+            .split(" \"")
+            .next(),
+        Some(outcome)
+    );
+}
+
+#[rstest]
+#[case("['sign_in', 'sign_out']", "protected", "protected")]
+#[case("['sign_in']", "protected", "M AM")]
+#[case("['sign_out']", "L AM 7", "protected")]
+#[case("[]", "L AM 7", "M AM")]
+fn protection_holds_for_the_named_events(
+    #[case] protect_on: &str,
+    #[case] sign_in: &str,
+    #[case] sign_out: &str,
+) {
+    let school = School::with(&[&format!("protect_on = {protect_on}")]).holding("/");
+    assert_eq!(school.brief(&event("in", "09:07", "")), sign_in);
+    assert_eq!(
+        school.brief(&event("out", "09:07", "M - Dentist")),
+        sign_out
+    );
+}
+
+#[rstest]
+#[case("protected = ['/']", "wait")]
+#[case("protected = []", "L AM 7")]
+#[case("protect_on = ['sign_out']", "L AM 7")]
+fn nothing_protected_is_overwritten_unseen(#[case] setting: &str, #[case] outcome: &str) {
+    let unreadable = Held {
+        code: HeldCode::Unreadable,
+        comment: None,
+        minutes_late: None,
+    };
+    for register in [cannot_look(), looked(Some(unreadable))] {
+        let school = School::with(&[setting]).seeing(register);
+        assert_eq!(school.brief(&event("in", "09:07", "")), outcome);
+    }
+}
+
+#[test]
+fn a_protected_code_that_the_book_does_not_know_protects_all_the_same() {
+    let school = School::with(&["protected = ['qq']"]).holding("QQ");
+    assert_eq!(school.brief(&event("in", "09:07", "")), "protected");
+}
+
+// Step 7: the first arrival.
+
+#[rstest]
+#[case("e0", "09:03:00", "already_arrived")]
+#[case("e0", "09:07:00", "already_arrived")]
+#[case("e0", "09:07:00.001", "L AM 7")]
+#[case("e0", "09:30:00", "L AM 7")]
+#[case("e1", "09:03:00", "L AM 7")]
+#[case("e1", "09:07:00", "L AM 7")]
+fn the_earliest_arrival_stands(#[case] recorded: &str, #[case] time: &str, #[case] outcome: &str) {
+    let school = School::example().after(recorded, &format!("2026-11-23T{time}Z"));
+    assert_eq!(school.brief(&event("in", "09:07", "")), outcome);
+}
+
+#[test]
+fn arrivals_are_compared_as_instants() {
+    let school = School::example().after("e0", "2026-11-23T10:06:59+01:00");
+    assert_eq!(school.brief(&event("in", "09:07", "")), "already_arrived");
+}
+
+#[rstest]
+#[case("in", "M - Medical appointment", "M AM \"M - Medical appointment\"")]
+#[case("out", "M - Dentist", "M AM")]
+fn custom_codes_and_sign_outs_are_not_held_back(
+    #[case] kind: &str,
+    #[case] answer: &str,
+    #[case] outcome: &str,
+) {
+    let school = School::example().after("e0", "2026-11-23T08:50:00Z");
+    assert_eq!(school.brief(&event(kind, "10:15", answer)), outcome);
+}
+
+#[test]
+fn the_first_arrival_need_not_stand() {
+    let school =
+        School::with(&["first_arrival_stands = false"]).after("e0", "2026-11-23T08:50:00Z");
+    assert_eq!(school.brief(&event("in", "09:07", "")), "L AM 7");
+}
+
+#[rstest]
+#[case("08:52", "", "", true)]
+#[case("09:07", "", "", true)]
+#[case("09:21", "", "", true)]
+#[case("09:07", "M - Medical appointment", "", false)]
+#[case("09:07", "", "present = false", true)]
+#[case("08:52", "", "present = false", true)]
+#[case("16:00", "", "", false)]
+fn an_arrival_is_what_the_clock_judged(
+    #[case] time: &str,
+    #[case] answer: &str,
+    #[case] setting: &str,
+    #[case] arrival: bool,
+) {
+    let decision = School::with(&[setting]).decide(&event("in", time, answer));
+    assert_eq!(decision.arrival, arrival);
+    if let Some(planned) = decision.planned() {
+        assert_eq!(planned.rule.is_time_based(), arrival);
+    }
+}
+
+#[test]
+fn what_waits_or_came_second_is_no_arrival() {
+    let event = event("in", "09:07", "");
+    assert!(
+        !School::example()
+            .seeing(cannot_look())
+            .decide(&event)
+            .arrival
+    );
+    assert!(
+        !School::example()
+            .after("e0", "2026-11-23T08:50:00Z")
+            .decide(&event)
+            .arrival
+    );
+    assert!(School::example().holding("M").decide(&event).arrival);
+}
+
+// Step 8: nothing new.
+
+#[rstest]
+#[case(FULL, "L", Some("Bus"), Some(7), "already_recorded")]
+#[case(FULL, "l", Some(" Bus "), Some(7), "already_recorded")]
+#[case(FULL, "L", Some("Bus"), Some(6), "L AM 7 \"Bus\"")]
+#[case(FULL, "L", Some("Bus"), None, "L AM 7 \"Bus\"")]
+#[case(FULL, "L", Some("bus"), Some(7), "L AM 7 \"Bus\"")]
+#[case(FULL, "L", None, Some(7), "L AM 7 \"Bus\"")]
+#[case(FULL, "U", Some("Bus"), Some(7), "L AM 7 \"Bus\"")]
+#[case(CODE_ONLY, "L", None, None, "already_recorded")]
+#[case(CODE_ONLY, "L", Some("from elsewhere"), Some(3), "already_recorded")]
+#[case(CODE_ONLY, "U", None, None, "L AM")]
+fn the_same_again_is_not_written(
+    #[case] capabilities: Capabilities,
+    #[case] code: &str,
+    #[case] comment: Option<&str>,
+    #[case] minutes: Option<u32>,
+    #[case] outcome: &str,
+) {
+    let school = School::example()
+        .keeping(capabilities)
+        .seeing(looked(Some(held(code, comment, minutes))));
+    assert_eq!(school.brief(&event("in", "09:07", "Bus")), outcome);
+}
+
+#[test]
+fn no_comment_is_the_same_as_a_blank_one() {
+    let school = School::example().seeing(looked(Some(held("L", Some(" "), Some(7)))));
+    assert_eq!(school.brief(&event("in", "09:07", "")), "already_recorded");
+}
+
+#[test]
+fn a_code_that_cannot_be_read_is_never_the_same() {
+    let unreadable = Held {
+        code: HeldCode::Unreadable,
+        comment: None,
+        minutes_late: Some(7),
+    };
+    let school = School::with(&["protected = []"]).seeing(looked(Some(unreadable)));
+    assert_eq!(school.brief(&event("in", "09:07", "")), "L AM 7");
+}
+
+// Step 9: minutes late and the comment.
+
+#[rstest]
+#[case(Some(3), "L AM 7 \"Bus\"", &[])]
+#[case(Some(2), "L AM 7", &[Ability::Comment])]
+#[case(None, "L AM 7 \"Bus\"", &[])]
+fn a_comment_is_kept_whole_or_not_at_all(
+    #[case] comment_max: Option<u16>,
+    #[case] outcome: &str,
+    #[case] dropped: &[Ability],
+) {
+    let decision = School::example()
+        .keeping(Capabilities {
+            comment_max,
+            ..FULL
+        })
+        .decide(&event("in", "09:07", " Bus "));
+    assert_eq!(
+        (brief(&decision).as_str(), decision.dropped.as_slice()),
+        (outcome, dropped)
+    );
+}
+
+#[test]
+fn the_length_of_a_comment_is_in_characters() {
+    let school =
+        School::new(&common::EXAMPLE.replace("Overslept", "Přišel pozdě")).keeping(Capabilities {
+            comment_max: Some(12),
+            ..FULL
+        });
+    assert_eq!(
+        school.brief(&event("in", "09:07", "Přišel pozdě")),
+        "L AM 7 \"Přišel pozdě\""
+    );
+}
+
+#[rstest]
+#[case("minutes_late = false", "09:07", FULL, "L AM", &[])]
+#[case("minutes_late = false", "09:07", CODE_ONLY, "L AM", &[])]
+#[case("minutes_late = true", "09:07", CODE_ONLY, "L AM", &[Ability::MinutesLate])]
+#[case("minutes_late = true", "08:52", CODE_ONLY, "/ AM", &[])]
+fn minutes_late_may_be_off(
+    #[case] setting: &str,
+    #[case] time: &str,
+    #[case] capabilities: Capabilities,
+    #[case] outcome: &str,
+    #[case] dropped: &[Ability],
+) {
+    let decision = School::with(&[setting])
+        .keeping(capabilities)
+        .decide(&event("in", time, ""));
+    assert_eq!(
+        (brief(&decision).as_str(), decision.dropped.as_slice()),
+        (outcome, dropped)
+    );
+}
+
+#[test]
+fn a_sign_out_has_a_comment_field_of_its_own() {
+    let school = School::with(&["comment = { sign_out = \"Reason for leaving\" }"]);
+    assert_eq!(
+        school.brief(&event("out", "10:15", "M - Dentist")),
+        "M AM \"M - Dentist\""
+    );
+    assert_eq!(school.brief(&event("in", "09:07", "Bus")), "L AM 7");
+}
+
+#[rstest]
+#[case("08:52", "", Rule::Present)]
+#[case("09:07", "", Rule::Late)]
+#[case("09:21", "", Rule::Unauthorised)]
+#[case("09:07", "M - Medical appointment", Rule::CustomCode)]
+fn a_mark_names_its_rule(#[case] time: &str, #[case] answer: &str, #[case] rule: Rule) {
+    let decision = School::example().decide(&event("in", time, answer));
+    assert_eq!(decision.planned().unwrap().rule, rule);
+    assert_eq!(serde_json::to_value(rule).unwrap(), rule.word());
+}
+
+// The order of the steps: of two reasons the earlier step gives its own.
+
+#[rstest]
+#[case::not_a_school_day_before_the_mis(
+    "in",
+    "2026-11-22T09:07:00Z",
+    "",
+    "",
+    Capabilities::READ_ONLY,
+    "not_a_school_day"
+)]
+#[case::day_over_before_the_mis(
+    "in",
+    "2026-11-23T16:00:00Z",
+    "",
+    "",
+    Capabilities::READ_ONLY,
+    "outside_school_day"
+)]
+#[case::weekend_before_day_over("in", "2026-11-22T16:00:00Z", "", "", FULL, "not_a_school_day")]
+#[case::answer_before_the_day(
+    "in",
+    "2026-11-22T09:07:00Z",
+    "Sent on an errand",
+    "",
+    FULL,
+    "answer_not_written"
+)]
+#[case::mis_before_the_code("out", "2026-11-23T09:07:00Z", "", "", FIRST_LESSON, "unsupported")]
+#[case::code_before_protection(
+    "out",
+    "2026-11-23T09:07:00Z",
+    "Home",
+    "/",
+    FULL,
+    "leaver_writeback_off"
+)]
+#[case::unknown_code_before_protection(
+    "in",
+    "2026-11-23T09:07:00Z",
+    "A code of our own",
+    "/",
+    FULL,
+    "unknown_code"
+)]
+#[case::protection_before_the_same_again("in", "2026-11-23T08:52:00Z", "", "/", FULL, "protected")]
+fn earlier_steps_come_first(
+    #[case] kind: &str,
+    #[case] at: &str,
+    #[case] answer: &str,
+    #[case] register: &str,
+    #[case] capabilities: Capabilities,
+    #[case] outcome: &str,
+) {
+    let school = School::example().holding(register).keeping(capabilities);
+    assert_eq!(school.brief(&event_at(kind, at, answer)), outcome);
+}
+
+#[test]
+fn of_the_last_steps_too() {
+    let early = event("in", "08:52", "");
+    let arrived = |school: School| school.after("e0", "2026-11-23T08:50:00Z");
+    assert_eq!(
+        arrived(School::with(&["present = false"])).brief(&early),
+        "present_writeback_off"
+    );
+    assert_eq!(
+        arrived(School::example().holding("M")).brief(&early),
+        "protected"
+    );
+    assert_eq!(
+        arrived(School::example().seeing(cannot_look())).brief(&early),
+        "wait"
+    );
+    assert_eq!(
+        arrived(School::with(&["protected = []"]).holding("/")).brief(&early),
+        "already_arrived"
+    );
+}
+
+// What a decision tells.
+
+#[rstest]
+#[case(
+    "in",
+    "09:07:12",
+    "signed in 09:07:12, 7 minutes after AM late 09:00, before 09:20 → L"
+)]
+#[case(
+    "in",
+    "09:20:00",
+    "signed in 09:20:00, 20 minutes after AM late 09:00, not after 09:20 → L"
+)]
+#[case(
+    "in",
+    "09:00:48",
+    "signed in 09:00:48, 48 seconds after AM late 09:00, before 09:20 → L"
+)]
+#[case(
+    "in",
+    "13:16",
+    "signed in 13:16:00, 1 minute after PM unauthorised 13:15 → U"
+)]
+#[case(
+    "in",
+    "08:52",
+    "signed in 08:52:00, not later than AM 09:00: in time → /"
+)]
+#[case(
+    "in",
+    "08:52",
+    "signed in 08:52:00 in Europe/London, before 12:00: AM of Monday 23 November 2026"
+)]
+fn steps_are_plain_words(#[case] kind: &str, #[case] time: &str, #[case] step: &str) {
+    let steps = School::example().decide(&event(kind, time, "")).steps;
+    assert!(steps.iter().any(|told| told == step), "{steps:#?}");
+}
+
+#[rstest]
+#[case(
+    looked(Some(held("N", None, None))),
+    "the register holds N by Wonde's copy, 12 minutes old"
+)]
+#[case(
+    looked(None),
+    "the register holds nothing by Wonde's copy, 12 minutes old"
+)]
+#[case(cannot_look(), "the register was not looked at: Wonde does not answer")]
+#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: Source::Given, age: None }, "the register holds N as given")]
+#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: Source::OurLedger, age: Some(TimeDelta::seconds(1)) }, "the register holds N by our own record, 1 second old")]
+fn every_decision_tells_the_register_once_and_how_old_the_view_was(
+    #[case] register: RegisterView,
+    #[case] step: &str,
+) {
+    let no_day = event_at("in", "2026-11-22T09:07:00Z", "");
+    for event in [
+        event("in", "09:07", ""),
+        event("in", "08:52", ""),
+        event("out", "14:10", ""),
+        no_day,
+    ] {
+        let decision = School::example().seeing(register.clone()).decide(&event);
+        assert_eq!(
+            decision.steps.iter().filter(|told| *told == step).count(),
+            1,
+            "{:#?}",
+            decision.steps
+        );
+    }
+}
+
+#[test]
+fn what_was_found_is_kept_for_the_record() {
+    let decision = School::example()
+        .holding("N")
+        .decide(&event("in", "09:07", ""));
+    let found = decision.found.unwrap();
+    assert_eq!(found.code, Some(HeldCode::Known("N".into())));
+    assert_eq!(
+        (found.source, found.age),
+        (Source::Wonde, Some(TimeDelta::minutes(12)))
+    );
+    assert_eq!(
+        School::example()
+            .seeing(cannot_look())
+            .decide(&event("in", "09:07", ""))
+            .found,
+        None
+    );
+}
+
+#[test]
+fn no_answer_is_in_the_words() {
+    let school = School::example().seeing(looked(Some(held("N", Some("Dentist again"), None))));
+    for answer in ["Overslept", "M - Medical appointment"] {
+        let decision = school.decide(&event("in", "09:07", answer));
+        let words = format!("{decision} {decision:?} {:?}", school.register);
+        assert!(
+            !["Overslept", "Medical", "Dentist"]
+                .iter()
+                .any(|word| words.contains(word)),
+            "{words}"
+        );
+        assert!(words.contains("comment kept"), "{words}");
+    }
+}
+
+#[test]
+fn json_of_a_mark() {
+    let decision = School::example()
+        .keeping(Capabilities {
+            comment: false,
+            ..FULL
+        })
+        .decide(&event("in", "09:07", "Bus"));
+    let json = serde_json::to_value(&decision).unwrap();
+    assert_eq!(
+        json,
+        serde_json::json!({
+            "outcome": "write",
+            "mark": {"date": "2026-11-23", "session": "AM", "code": "L", "comment": null, "minutes_late": 7},
+            "dropped": ["comment"],
+            "steps": decision.steps,
+        })
+    );
+}
+
+#[test]
+fn json_of_a_skip_and_of_a_wait() {
+    let skip = School::example()
+        .keeping(FIRST_LESSON)
+        .decide(&event("out", "14:10", ""));
+    assert_eq!(
+        serde_json::to_value(&skip).unwrap(),
+        serde_json::json!({"outcome": "skip", "reason": "unsupported", "detail": "early_leaver", "steps": skip.steps})
+    );
+    let wait = School::example()
+        .seeing(cannot_look())
+        .decide(&event("in", "09:07", ""));
+    let json = serde_json::to_value(&wait).unwrap();
+    assert_eq!(
+        (&json["outcome"], &json["steps"]),
+        (&"wait".into(), &wait.steps.clone().into())
+    );
+    assert!(
+        json["detail"]
+            .as_str()
+            .unwrap()
+            .contains("cannot be looked at")
+    );
+}
+
+#[test]
+fn lines_of_text() {
+    let text = School::example()
+        .keeping(CODE_ONLY)
+        .decide(&event("in", "09:07", "Bus"))
+        .to_string();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(
+        lines[..2],
+        [
+            "write L in AM of 2026-11-23",
+            "dropped: minutes_late, comment"
+        ]
+    );
+    assert!(lines[2].starts_with("  1. "), "{text}");
+}
+
+#[test]
+fn reasons_have_one_word() {
+    for reason in SkipReason::ALL {
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
+    }
+}

@@ -1,0 +1,612 @@
+//! The check of the settings: every problem at once, with key, value and cure, and every hint.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod common;
+
+use common::{EXAMPLE, GroupSettings, example_with, group, school_book};
+use mis_core::CodeBook;
+use rstest::rstest;
+use writeback::{
+    Checked, Rules, check_fields,
+    settings::{GroupKind, WritebackSettings},
+};
+
+fn check(toml: &str) -> Checked {
+    check_as(GroupKind::Students, toml, Some(&school_book()))
+}
+
+fn check_as(kind: GroupKind, toml: &str, book: Option<&CodeBook>) -> Checked {
+    let GroupSettings { fields, writeback } = group(toml);
+    Rules::check(kind, &fields, &writeback, book)
+}
+
+/// Options of a sign-in field that carries codes.
+fn with_options(options: &str) -> String {
+    format!(
+        "[[field]]\nname = \"Why\"\non = \"sign_in\"\noptions = [{options}]\n\
+         [writeback]\ncloses = \"15:30\"\ncustom_codes = {{ sign_in = \"Why\" }}\n"
+    )
+}
+
+#[test]
+fn sound_settings_have_no_problem() {
+    let toml = EXAMPLE.replace("{ text = \"A code of our own\", code = \"QQ\" },", "");
+    let checked = check(&toml);
+    assert_eq!(checked.problems, []);
+    assert!(checked.rules.is_some());
+}
+
+#[test]
+fn the_end_of_the_day_is_all_that_is_required() {
+    let checked = check("[writeback]\ncloses = 15:30:00");
+    assert_eq!((checked.problems.len(), checked.hints.len()), (0, 0));
+}
+
+#[test]
+fn defaults_are_those_of_the_rules() {
+    let settings: WritebackSettings = toml::from_str("").unwrap();
+    assert_eq!(settings, WritebackSettings::default());
+    assert_eq!(
+        serde_json::to_value(&settings).unwrap(),
+        serde_json::json!({
+            "am": {}, "pm": {},
+            "days": ["monday", "tuesday", "wednesday", "thursday", "friday"], "closed": [],
+            "codes": {}, "present": false, "custom_codes": {}, "comment": {}, "minutes_late": true,
+            "protected": [], "protect_on": ["sign_in", "sign_out"], "first_arrival_stands": true,
+        })
+    );
+}
+
+#[rstest]
+#[case(
+    "closes = '1530'",
+    "writeback.closes",
+    "\"1530\"",
+    "is no time of day",
+    "\"09:00\""
+)]
+#[case(
+    "closes = 15",
+    "writeback.closes",
+    "15",
+    "is no time of day",
+    "\"09:00\""
+)]
+#[case(
+    "am = { late = '9:00' }",
+    "writeback.am.late",
+    "\"9:00\"",
+    "is no time of day",
+    "\"09:00\""
+)]
+#[case(
+    "am = { starts = '09:05', late = '09:00' }",
+    "writeback.am.starts",
+    "\"09:05\"",
+    "is after am.late = \"09:00\"",
+    "not after am.late"
+)]
+#[case(
+    "am = { late = '09:30', unauthorised = '09:20' }",
+    "writeback.am.late",
+    "\"09:30\"",
+    "is after am.unauthorised",
+    "not after am.unauthorised"
+)]
+#[case(
+    "am = { starts = '09:30', unauthorised = '09:20' }",
+    "writeback.am.starts",
+    "\"09:30\"",
+    "is after am.unauthorised",
+    "not after"
+)]
+#[case(
+    "am = { late = '12:00' }",
+    "writeback.am.late",
+    "\"12:00\"",
+    "is not before pm.opens = \"12:00\" (which it is when left out)",
+    "before pm.opens"
+)]
+#[case(
+    "pm = { opens = '09:20', late = '13:00' }",
+    "writeback.am.unauthorised",
+    "\"09:20\"",
+    "is not before pm.opens = \"09:20\"",
+    "before pm.opens"
+)]
+#[case(
+    "pm = { opens = '13:01', late = '13:00' }",
+    "writeback.pm.late",
+    "\"13:00\"",
+    "is before pm.opens",
+    "not before pm.opens"
+)]
+#[case(
+    "pm = { starts = '11:00', late = '13:00' }",
+    "writeback.pm.starts",
+    "\"11:00\"",
+    "is before pm.opens",
+    "not before pm.opens"
+)]
+#[case(
+    "pm = { late = '15:30' }",
+    "writeback.pm.late",
+    "\"15:30\"",
+    "is not before closes",
+    "before closes"
+)]
+#[case(
+    "closes = '13:15'",
+    "writeback.pm.unauthorised",
+    "\"13:15\"",
+    "is not before closes",
+    "before closes"
+)]
+#[case(
+    "days = ['monday', 'lundi']",
+    "writeback.days",
+    "\"lundi\"",
+    "is no day of the week",
+    "\"mon\""
+)]
+#[case(
+    "days = []",
+    "writeback.days",
+    "[]",
+    "no school day",
+    "Monday to Friday"
+)]
+#[case(
+    "closed = ['2026-02-29']",
+    "writeback.closed",
+    "\"2026-02-29\"",
+    "is no date",
+    "2026-12-21"
+)]
+#[case(
+    "codes = { late = 'LL' }",
+    "writeback.codes.late",
+    "\"LL\"",
+    "no such code",
+    "/, \\, L"
+)]
+#[case(
+    "codes = { present_pm = '' }",
+    "writeback.codes.present_pm",
+    "\"\"",
+    "no code is blank",
+    "leave it out"
+)]
+#[case(
+    "leaver_code = 'QQ'",
+    "writeback.leaver_code",
+    "\"QQ\"",
+    "no such code",
+    "/, \\, L"
+)]
+#[case(
+    "protected = ['/', 'QQ']",
+    "writeback.protected",
+    "\"QQ\"",
+    "no such code",
+    "/, \\, L"
+)]
+#[case(
+    "custom_codes = { sign_in = 'Why' }",
+    "writeback.custom_codes.sign_in",
+    "\"Why\"",
+    "no such field",
+    "\"Reason for being late\""
+)]
+#[case(
+    "comment = { sign_out = 'Reason for being late' }",
+    "writeback.comment.sign_out",
+    "\"Reason for being late\"",
+    "not asked at a sign_out",
+    "\"Reason for leaving\""
+)]
+fn a_problem_names_key_value_and_cure(
+    #[case] line: &str,
+    #[case] key: &str,
+    #[case] value: &str,
+    #[case] what: &str,
+    #[case] cure: &str,
+) {
+    let toml =
+        example_with(&[line]).replace("{ text = \"A code of our own\", code = \"QQ\" },", "");
+    let checked = check(&toml);
+    let [problem] = checked.problems.as_slice() else {
+        panic!("{:#?}", checked.problems)
+    };
+    assert_eq!(problem.key, key);
+    assert!(problem.value.contains(value), "{problem}");
+    assert!(problem.what.contains(what), "{problem}");
+    assert!(problem.cure.contains(cure), "{problem}");
+    assert!(checked.rules.is_none());
+    assert!(problem.to_string().starts_with(key) && problem.to_string().ends_with(&problem.cure));
+}
+
+#[test]
+fn the_end_of_the_day_may_not_be_missing() {
+    let checked = check("[writeback]\n");
+    let [problem] = checked.problems.as_slice() else {
+        panic!("{:#?}", checked.problems)
+    };
+    assert_eq!(
+        (problem.key.as_str(), problem.value.as_str()),
+        ("writeback.closes", "")
+    );
+    assert!(problem.cure.contains("closes = \"15:30\""), "{problem}");
+}
+
+#[test]
+fn closes_is_measured_against_the_default_opening_of_the_afternoon() {
+    let checked = check("[writeback]\ncloses = '11:30'\n");
+    let [problem] = checked.problems.as_slice() else {
+        panic!("{:#?}", checked.problems)
+    };
+    assert_eq!(problem.key, "writeback.pm.opens");
+    assert_eq!(problem.value, "\"12:00\" (which it is when left out)");
+}
+
+#[rstest]
+#[case(
+    "options = ['Bus', ' Bus ']",
+    "field.\"Why\".options",
+    "stands there twice"
+)]
+#[case("options = [' ']", "field.\"Why\".options", "no text")]
+#[case(
+    "options = [{ text = 'Bus', code = 'QQ' }]",
+    "field.\"Why\".options.\"Bus\".code",
+    "no such code"
+)]
+#[case(
+    "options = [{ text = 'Bus', code = ' ' }]",
+    "field.\"Why\".options.\"Bus\".code",
+    "no code is blank"
+)]
+#[case(
+    "options = ['Bus']\n[[field]]\nname = ' Why '\non = 'sign_in'\noptions = ['Bus']",
+    "field.name",
+    "two fields"
+)]
+#[case(
+    "options = ['Bus']\n[[field]]\nname = ' '\non = 'sign_in'\noptions = ['Bus']",
+    "field.name",
+    "no name"
+)]
+fn problems_of_fields(#[case] options: &str, #[case] key: &str, #[case] what: &str) {
+    let toml = format!(
+        "[[field]]\nname = 'Why'\non = 'sign_in'\n{options}\n[writeback]\ncloses = '15:30'\n"
+    );
+    let checked = check(&toml);
+    let [problem] = checked.problems.as_slice() else {
+        panic!("{:#?}", checked.problems)
+    };
+    assert_eq!(problem.key, key);
+    assert!(problem.what.contains(what), "{problem}");
+    if !key.ends_with("code") {
+        assert_eq!(check_fields(&group(&toml).fields).0, checked.problems);
+    }
+}
+
+#[test]
+fn one_name_may_be_asked_in_and_out() {
+    let toml = "[[field]]\nname = 'Why'\non = 'sign_in'\noptions = ['Bus']\n\
+                [[field]]\nname = 'Why'\non = 'sign_out'\noptions = ['Bus']\n[writeback]\ncloses = '15:30'\n";
+    assert_eq!(check(toml).problems, []);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let checked = check(&example_with(&[
+        "closes = 'late'",
+        "am = { starts = 'x', late = '09:30', unauthorised = '09:20' }",
+        "days = ['someday']",
+        "protected = ['QQ']",
+        "comment = { sign_in = 'Nothing of the kind' }",
+    ]));
+    let mut keys: Vec<_> = checked
+        .problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(
+        keys,
+        [
+            "field.\"Reason for being late\".options.\"A code of our own\".code",
+            "writeback.am.late",
+            "writeback.am.starts",
+            "writeback.closes",
+            "writeback.comment.sign_in",
+            "writeback.days",
+            "writeback.protected",
+        ]
+    );
+}
+
+/// A default that is never used need not be in the book.
+#[rstest]
+#[case("am = {}", "pm = {}", "present = false", &[])]
+#[case("am = { late = '09:00' }", "pm = {}", "present = false", &["writeback.codes.late"])]
+#[case("am = {}", "pm = { unauthorised = '13:15' }", "present = false", &["writeback.codes.unauthorised"])]
+#[case("am = {}", "pm = {}", "present = true", &["writeback.codes.present_am", "writeback.codes.present_pm"])]
+fn used_defaults_must_be_in_the_book(
+    #[case] am: &str,
+    #[case] pm: &str,
+    #[case] present: &str,
+    #[case] missing: &[&str],
+) {
+    let book = CodeBook::new(
+        school_book()
+            .iter()
+            .filter(|line| line.code.as_str() == "M")
+            .cloned(),
+    );
+    let toml = format!("[writeback]\ncloses = '15:30'\n{am}\n{pm}\n{present}\nprotected = ['m']");
+    let keys: Vec<_> = check_as(GroupKind::Students, &toml, Some(&book))
+        .problems
+        .into_iter()
+        .map(|problem| problem.key)
+        .collect();
+    assert_eq!(keys, missing);
+}
+
+#[rstest]
+#[case(None)]
+#[case(Some(CodeBook::default()))]
+fn a_book_that_cannot_be_read_is_a_warning(#[case] book: Option<CodeBook>) {
+    let toml = "[writeback]\ncloses = '15:30'\nleaver_code = 'QQ'\nprotected = ['/', '\\']";
+    let checked = check_as(GroupKind::Students, toml, book.as_ref());
+    assert!(checked.rules.is_some());
+    assert!(
+        checked
+            .hints
+            .iter()
+            .any(|hint| hint.what.contains("code book could not be read")),
+        "{:#?}",
+        checked.hints
+    );
+}
+
+#[rstest]
+#[case(
+    "\"E-scooter broke\"",
+    "reads as the code E (Suspended or permanently excluded), though it looks like plain words",
+    "{ text = \"E-scooter broke\", code = false }"
+)]
+#[case(
+    "\"L - Lost the way\"",
+    "reads as the code L (Late, before the register closed)",
+    "nothing to do if that is meant"
+)]
+#[case(
+    "\"M - Dentist\"",
+    "a code of absence; before the register closes the law has L",
+    "code = false"
+)]
+#[case(
+    "{ text = \"Dentist\", code = \"M\" }",
+    "a code of absence",
+    "code = false"
+)]
+#[case(
+    "\"K - Elsewhere\"",
+    "a pupil could pick K at a screen",
+    "take the option out"
+)]
+#[case(
+    "{ text = \"Suspended\", code = \"e\" }",
+    "a pupil could pick E at a screen",
+    "take the option out"
+)]
+#[case("\"H - Holiday\"", "has been withdrawn", "use C")]
+#[case("\"J – Interview\"", "has been withdrawn", "use J1")]
+#[case("", "no options", "add options")]
+fn hints_about_options(#[case] option: &str, #[case] what: &str, #[case] cure: &str) {
+    let checked = check(&with_options(option));
+    assert_eq!(checked.problems, []);
+    let found = checked
+        .hints
+        .iter()
+        .any(|hint| hint.what.contains(what) && hint.cure.contains(cure));
+    assert!(found, "{:#?}", checked.hints);
+}
+
+#[rstest]
+#[case("\"Bus\", \"Drop-off was late\"")]
+#[case("{ text = \"E-scooter broke down\", code = false }")]
+#[case("{ text = \"Missed the bus\", code = \"L\" }")]
+#[case("{ text = \"Sent on an errand\", write = false }")]
+fn options_that_need_no_hint(#[case] options: &str) {
+    assert_eq!(check(&with_options(options)).hints, []);
+}
+
+#[test]
+fn prose_is_told_apart_from_a_code_with_a_reason() {
+    for (option, is_prose) in [
+        ("E-scooter broke", true),
+        ("E - excluded", false),
+        ("E– excluded", false),
+    ] {
+        let hints = check(&with_options(&format!("\"{option}\""))).hints;
+        assert_eq!(
+            hints.iter().any(|hint| hint.what.contains("plain words")),
+            is_prose,
+            "{hints:#?}"
+        );
+    }
+}
+
+#[rstest]
+#[case(
+    "leaver_code = 'I'",
+    "writeback.leaver_code",
+    "may overwrite the present code \"/\", \"\\\\\""
+)]
+#[case(
+    "leaver_code = 'I'\nprotected = ['/']",
+    "writeback.leaver_code",
+    "may overwrite the present code \"\\\\\""
+)]
+#[case(
+    "leaver_code = 'I'\nprotected = ['/', '\\']\nprotect_on = ['sign_in']",
+    "writeback.leaver_code",
+    "may overwrite"
+)]
+#[case(
+    "protected = ['/']\nprotect_on = []",
+    "writeback.protect_on",
+    "never protected"
+)]
+#[case(
+    "am = { late = '09:00', unauthorised = '09:31' }",
+    "writeback.am.unauthorised",
+    "more than 30 minutes after 09:00"
+)]
+#[case(
+    "am = { starts = '08:50', late = '09:00', unauthorised = '09:21' }",
+    "writeback.am.unauthorised",
+    "more than 30 minutes after 08:50"
+)]
+#[case(
+    "pm = { late = '13:00', unauthorised = '13:30:01' }",
+    "writeback.pm.unauthorised",
+    "more than 30 minutes"
+)]
+#[case(
+    "am = { unauthorised = '09:20' }",
+    "writeback.am.unauthorised",
+    "nothing to count minutes late from"
+)]
+fn hints_about_settings(#[case] lines: &str, #[case] key: &str, #[case] what: &str) {
+    let checked = check(&format!("[writeback]\ncloses = '15:30'\n{lines}"));
+    assert_eq!(checked.problems, []);
+    let [hint] = checked.hints.as_slice() else {
+        panic!("{:#?}", checked.hints)
+    };
+    assert_eq!(hint.key, key);
+    assert!(hint.what.contains(what), "{hint}");
+}
+
+#[rstest]
+#[case("leaver_code = 'I'\nprotected = ['/', '\\']")]
+#[case("am = { late = '09:00', unauthorised = '09:30' }")]
+#[case("am = { unauthorised = '09:20' }\nminutes_late = false")]
+fn settings_that_need_no_hint(#[case] lines: &str) {
+    assert_eq!(
+        check(&format!("[writeback]\ncloses = '15:30'\n{lines}")).hints,
+        []
+    );
+}
+
+#[rstest]
+#[case("H")]
+#[case("J")]
+#[case("Y")]
+#[case("f")]
+fn a_withdrawn_code_is_a_hint_where_the_book_still_has_it(#[case] code: &str) {
+    let line = |code: &str| mis_core::AttendanceCode {
+        code: code.into(),
+        id: None,
+        description: None,
+    };
+    let book = CodeBook::new(school_book().iter().cloned().chain([line(code)]));
+    let toml = format!("[writeback]\ncloses = '15:30'\nprotected = ['{code}']");
+    let checked = check_as(GroupKind::Students, &toml, Some(&book));
+    assert_eq!(checked.problems, []);
+    assert!(
+        checked
+            .hints
+            .iter()
+            .any(|hint| hint.key == "writeback.protected" && hint.what.contains("withdrawn"))
+    );
+}
+
+#[test]
+fn a_code_in_a_field_that_carries_none_is_a_hint() {
+    let toml = "[[field]]\nname = 'Why'\non = 'sign_in'\noptions = [{ text = 'Bus', code = 'L' }]\n\
+                [writeback]\ncloses = '15:30'\n";
+    let checked = check(toml);
+    assert_eq!(checked.problems, []);
+    assert!(
+        checked
+            .hints
+            .iter()
+            .any(|hint| hint.what.contains("does nothing")),
+        "{:#?}",
+        checked.hints
+    );
+}
+
+#[rstest]
+#[case(GroupKind::Students, false)]
+#[case(GroupKind::Staff, true)]
+#[case(GroupKind::Parents, true)]
+fn writeback_of_others_than_students_is_a_hint(#[case] kind: GroupKind, #[case] hint: bool) {
+    let checked = check_as(kind, "[writeback]\ncloses = '15:30'", Some(&school_book()));
+    assert_eq!(
+        checked
+            .hints
+            .iter()
+            .any(|hint| hint.what.contains("only groups of students")),
+        hint
+    );
+}
+
+#[rstest]
+#[case("close = '15:30'", "unknown field `close`")]
+#[case("am = { lates = '09:00' }", "unknown field `lates`")]
+#[case("am = { opens = '09:00' }", "unknown field `opens`")]
+#[case("codes = { present = 'P' }", "unknown field `present`")]
+#[case("custom_codes = { signin = 'Why' }", "unknown field `signin`")]
+#[case("protect_on = ['arrival']", "unknown variant `arrival`")]
+#[case("present = 'yes'", "expected a boolean")]
+fn an_unknown_key_is_an_error_that_shows_the_known_ones(#[case] line: &str, #[case] what: &str) {
+    let error = toml::from_str::<WritebackSettings>(line)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains(what), "{error}");
+    // The line itself is shown, with key and value.
+    assert!(error.contains(line), "{error}");
+}
+
+#[test]
+fn the_schema_names_every_setting_and_allows_no_other() {
+    let schema = serde_json::to_value(schemars::schema_for!(WritebackSettings)).unwrap();
+    assert_eq!(schema["additionalProperties"], false);
+    assert_eq!(schema["required"], serde_json::json!(["closes"]));
+    for key in [
+        "am",
+        "pm",
+        "closes",
+        "days",
+        "closed",
+        "codes",
+        "present",
+        "leaver_code",
+        "custom_codes",
+        "comment",
+        "minutes_late",
+        "protected",
+        "protect_on",
+        "first_arrival_stands",
+        "employee_id",
+    ] {
+        assert!(schema["properties"][key].is_object(), "{key}");
+    }
+    let option =
+        serde_json::to_value(schemars::schema_for!(writeback::settings::FieldOption)).unwrap();
+    assert!(
+        option["anyOf"]
+            .as_array()
+            .is_some_and(|forms| forms.len() == 2),
+        "{option:#}"
+    );
+}
