@@ -152,6 +152,13 @@ async fn staff() {
         .map(|class| class.id.as_str())
         .collect();
     assert_eq!(classes, ["A400", "A401"]);
+    let roles: Vec<_> = staff[0]
+        .roles
+        .iter()
+        .flatten()
+        .map(|role| role.role.as_deref())
+        .collect();
+    assert_eq!(roles, [Some("Teacher"), Some("First aider"), None]);
     assert_eq!(staff[1].employment_details, None);
 }
 

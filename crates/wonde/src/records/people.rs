@@ -78,11 +78,28 @@ pub struct Employee {
 
 /// What a member of staff does at the school \[?\].
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(from = "RoleRow")]
 #[non_exhaustive]
 pub struct Role {
-    /// In the MIS's word: `Teacher`; `name` is taken too.
-    #[serde(default, alias = "name", deserialize_with = "text")]
+    /// In the MIS's word: `Teacher`. Whether Wonde says it as `role` or as `name` is not known \[?\].
     pub role: Option<String>,
+}
+
+/// The role as it comes. Both names may be there, and an alias would take that for one too many.
+#[derive(Deserialize)]
+struct RoleRow {
+    #[serde(default, deserialize_with = "text")]
+    role: Option<String>,
+    #[serde(default, deserialize_with = "text")]
+    name: Option<String>,
+}
+
+impl From<RoleRow> for Role {
+    fn from(row: RoleRow) -> Self {
+        Self {
+            role: row.role.or(row.name),
+        }
+    }
 }
 
 /// A member of staff's employment, `employment_details` \[T\].
