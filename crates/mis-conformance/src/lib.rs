@@ -1,1 +1,125 @@
 //! One conformance suite for every MIS adapter.
+//!
+//! An adapter's crate holds this, and nothing more, to be tried against all that an adapter must hold to:
+//!
+//! ```toml
+//! [[test]]
+//! name = "conformance"
+//! harness = false
+//! ```
+//!
+//! ```ignore
+//! fn main() -> std::process::ExitCode {
+//!     mis_conformance::run(&mis_sims::DESCRIPTOR, concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"))
+//! }
+//! ```
+//!
+//! What the descriptor declares chooses the cases; an adapter can neither skip nor change one. The suite serves a
+//! standard school on a loopback port, and the adapter is tried as a host would use it, behind its guard, and also
+//! without. Its own files in `fixtures/` say what its requests must be, byte for byte as JSON, and what its MIS answers;
+//! the crate's README tells what each of them holds.
+//!
+//! Last comes a whole day against `wonde-sandbox`, which is the one crate of the house used here besides `mis-core`: it
+//! uses none of ours itself, so that an error in the client cannot hide in its mirror. No adapter is used here.
+
+mod bench;
+mod cases;
+mod fixtures;
+mod report;
+mod server;
+mod standard;
+mod suite;
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use libtest_mimic::{Arguments, Trial};
+use mis_core::Descriptor;
+
+pub use report::{CaseReport, Count, Kind, Report};
+pub use suite::{case_names, check, check_case};
+
+/// Where a run writes its [`Report`] as JSON, if this names a file.
+pub const REPORT_VARIABLE: &str = "MARKBACK_CONFORMANCE_REPORT";
+
+/// Runs the suite on an adapter as the whole of a test program, and gives its exit code.
+///
+/// Takes the usual flags of a Rust test program (a filter, `--list`, `--format json` ...). Under the list of cases it
+/// says how many positive, negative and fault cases ran. A run without a single case fails, unless a filter was given
+/// that fits none.
+pub fn run(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let cases = suite::cases_for(descriptor);
+    if cases.is_empty() {
+        eprintln!(
+            "no case is for what `{}` declares: nothing was tried",
+            descriptor.id
+        );
+        return ExitCode::FAILURE;
+    }
+    let fixtures: Arc<Path> = fixtures.as_ref().into();
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let trials = cases
+        .iter()
+        .enumerate()
+        .map(|(place, case)| trial(place, *case, descriptor, fixtures.clone(), found.clone()))
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    if arguments.list {
+        return conclusion.exit_code();
+    }
+    let mut found = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    found.sort_by_key(|(place, _)| *place);
+    let report = Report::new(
+        descriptor,
+        found.into_iter().map(|(_, case)| case).collect(),
+    );
+    let machine_reads = arguments
+        .format
+        .is_some_and(|format| format == libtest_mimic::FormatSetting::Json);
+    if !machine_reads {
+        println!("{report}\n");
+    }
+    if let Err(error) = write(&report) {
+        eprintln!("the report cannot be written where {REPORT_VARIABLE} says: {error}");
+        return ExitCode::FAILURE;
+    }
+    if report.cases.is_empty() && conclusion.num_filtered_out == 0 {
+        eprintln!("no case of `{}` was tried", descriptor.id);
+        return ExitCode::FAILURE;
+    }
+    conclusion.exit_code()
+}
+
+type Found = Arc<Mutex<Vec<(usize, CaseReport)>>>;
+
+fn trial(
+    place: usize,
+    case: suite::Case,
+    descriptor: &'static Descriptor,
+    fixtures: Arc<Path>,
+    found: Found,
+) -> Trial {
+    Trial::test(case.name, move || {
+        let report = suite::run_case(case, descriptor, &fixtures);
+        let failure = report.failure.clone();
+        found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((place, report));
+        failure.map_or(Ok(()), |failure| Err(failure.into()))
+    })
+    .with_kind(case.kind.word())
+}
+
+fn write(report: &Report) -> std::io::Result<()> {
+    let Some(path) = std::env::var_os(REPORT_VARIABLE).map(PathBuf::from) else {
+        return Ok(());
+    };
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    std::fs::write(path, text)
+}

@@ -1,0 +1,403 @@
+//! One adapter before fresh standard schools, and the questions that many cases ask of what it did.
+
+use std::{error::Error as _, fmt::Debug, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use mis_core::{
+    Ability, Capabilities, ConnectOptions, Connection, Descriptor, Error, ErrorKind, HeldCode,
+    Mark, MarkResult, Mis, MisAdapter, Recovery, SessionWriteback,
+    wonde::{Client, SchoolId},
+};
+use secrecy::SecretString;
+
+use crate::{
+    fixtures::{Fixture, Fixtures},
+    server::{Grants, Place, Server},
+    standard,
+};
+
+/// How long a client waits in cases where no answer comes.
+const IMPATIENCE: Duration = Duration::from_millis(400);
+/// How long it waits in all others.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What a case works with.
+pub(crate) struct Bench {
+    pub(crate) descriptor: &'static Descriptor,
+    pub(crate) fixtures: Fixtures,
+    pub(crate) server: Server,
+}
+
+/// One adapter at one school, with its guard and without.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) raw: Arc<dyn MisAdapter>,
+    pub(crate) mis: Mis,
+}
+
+/// How a school is opened where it is not as usual.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Opening {
+    pub(crate) impatient: bool,
+    pub(crate) narrow_to: Option<Capabilities>,
+    pub(crate) without: Vec<Ability>,
+}
+
+impl Bench {
+    pub(crate) async fn new(descriptor: &'static Descriptor, fixtures: Fixtures) -> Self {
+        // Where the file is missing, the cases about fixtures and outcomes say so; the others need any answer.
+        let server = Server::start(fixtures.answers().unwrap_or_default()).await;
+        Self {
+            descriptor,
+            fixtures,
+            server,
+        }
+    }
+
+    pub(crate) fn declared(&self) -> Capabilities {
+        self.descriptor.capabilities
+    }
+
+    pub(crate) fn has(&self, ability: Ability) -> bool {
+        self.declared().has(ability)
+    }
+
+    /// The adapter at school 1. What the opening asked is forgotten.
+    pub(crate) async fn open(&self) -> anyhow::Result<Desk> {
+        self.open_with(1, Opening::default()).await
+    }
+
+    /// The adapter at school 1 with a client that soon gives up waiting.
+    pub(crate) async fn open_impatient(&self) -> anyhow::Result<Desk> {
+        self.open_with(
+            1,
+            Opening {
+                impatient: true,
+                ..Opening::default()
+            },
+        )
+        .await
+    }
+
+    pub(crate) async fn open_with(&self, school: u8, opening: Opening) -> anyhow::Result<Desk> {
+        self.server.forget();
+        let client = Client::builder(SecretString::from(standard::token(school)))
+            .base_url(self.server.address())
+            .timeout(if opening.impatient {
+                IMPATIENCE
+            } else {
+                PATIENCE
+            })
+            .read_retries(0)
+            .build()?;
+        let world = self.server.clock();
+        let options = ConnectOptions {
+            mis: Some(self.descriptor.name.to_owned()),
+            narrow_to: opening.narrow_to,
+            without: opening.without,
+            now: Arc::new(move || world.now()),
+            ..ConnectOptions::default()
+        };
+        let id = SchoolId::new(standard::school_id(school));
+        let connection = Connection::open(&client, &id, options)
+            .await
+            .context("the standard school cannot be opened")?;
+        let raw = (self.descriptor.connect)(connection);
+        self.server.forget();
+        Ok(Desk {
+            mis: Mis::new(raw.clone()),
+            raw,
+        })
+    }
+
+    /// The adapter at school 1 as far as it grants.
+    pub(crate) async fn open_granting(
+        &self,
+        grants: Grants,
+        opening: Opening,
+    ) -> anyhow::Result<Desk> {
+        if let Some(school) = self.server.world().schools.get_mut(&1) {
+            school.grants = grants;
+        }
+        self.open_with(1, opening).await
+    }
+
+    /// Moves school 1 to another zone, and the time to ten past nine of a day there.
+    pub(crate) fn move_school(&self, zone: Tz, date: NaiveDate) {
+        let mut world = self.server.world();
+        world.set_school(1, zone);
+        world.now = standard::ten_past_nine(date, zone);
+    }
+
+    /// Writes through the guard, and holds what the adapter says against what the school has.
+    pub(crate) async fn write(
+        &self,
+        desk: &Desk,
+        marks: &[Mark],
+    ) -> anyhow::Result<Vec<MarkResult>> {
+        let results = desk
+            .mis
+            .write(marks)
+            .await
+            .map_err(|error| anyhow::anyhow!("writing failed as a whole: {error:?}"))?;
+        self.is_true(marks, &results)?;
+        Ok(results)
+    }
+
+    /// Writes, and wants every mark accepted.
+    pub(crate) async fn write_all(
+        &self,
+        desk: &Desk,
+        marks: &[Mark],
+    ) -> anyhow::Result<Vec<MarkResult>> {
+        let results = self.write(desk, marks).await?;
+        for (mark, result) in marks.iter().zip(&results) {
+            ensure!(
+                matches!(result, MarkResult::Accepted(_)),
+                "{mark:?} should have been accepted, not {result:?}"
+            );
+        }
+        Ok(results)
+    }
+
+    /// Writes one mark, and gives the error with which it failed.
+    pub(crate) async fn write_failing(&self, desk: &Desk, mark: Mark) -> anyhow::Result<Error> {
+        match self.write(desk, &[mark]).await?.pop() {
+            Some(MarkResult::Failed(error)) => Ok(error),
+            other => bail!("the mark should have failed, not {other:?}"),
+        }
+    }
+
+    /// What is said of marks must be so: accepted ones are kept just as they were given, refused and unsent ones are
+    /// not. Only of those whose error says "unknown" nothing is known.
+    pub(crate) fn is_true(&self, marks: &[Mark], results: &[MarkResult]) -> anyhow::Result<()> {
+        ensure!(
+            marks.len() == results.len(),
+            "{} marks were given and {} results came back; each mark needs its own",
+            marks.len(),
+            results.len()
+        );
+        for (mark, result) in marks.iter().zip(results) {
+            match result {
+                MarkResult::Accepted(accepted) => self.is_kept(mark, accepted)?,
+                MarkResult::Refused(error) | MarkResult::Failed(error) => {
+                    let unknown = matches!(result, MarkResult::Failed(_))
+                        && error.recovery() == Recovery::Unknown;
+                    ensure!(
+                        unknown || !self.is_written(mark),
+                        "{mark:?} is said not to be written ({error:?}), and the school has it"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_written(&self, mark: &Mark) -> bool {
+        let id = standard::code_id(school_of(mark), mark.code.as_str());
+        self.server
+            .world()
+            .written_of(&mark.student, mark.date, mark.session)
+            .is_some_and(|kept| id.as_deref() == Some(kept.code.as_str()))
+    }
+
+    fn is_kept(&self, mark: &Mark, accepted: &mis_core::Accepted) -> anyhow::Result<()> {
+        let world = self.server.world();
+        let kept = world
+            .written_of(&mark.student, mark.date, mark.session)
+            .with_context(|| {
+                format!("{mark:?} is said to be accepted, and the school has nothing of it")
+            })?;
+        let code = standard::code_id(school_of(mark), mark.code.as_str());
+        ensure!(
+            Some(&kept.code) == code.as_ref(),
+            "{mark:?} was kept with the code id {} instead of {code:?}",
+            kept.code
+        );
+        ensure!(
+            kept.comment == mark.comment,
+            "{mark:?} was not kept with its own comment"
+        );
+        ensure!(
+            kept.minutes_late == mark.minutes_late,
+            "{mark:?} was kept with {:?} minutes late",
+            kept.minutes_late
+        );
+        ensure!(
+            kept.writeback.as_deref() == Some(accepted.writeback.as_str()),
+            "{mark:?} was written by writeback {:?}, and the receipt says {}",
+            kept.writeback,
+            accepted.writeback
+        );
+        let lesson = accepted.lesson.as_ref().map(|lesson| lesson.as_str());
+        match (&kept.place, self.declared().session) {
+            (Place::Session, SessionWriteback::FirstLesson) => {
+                bail!("{mark:?} was written into the session's mark, not onto a lesson")
+            }
+            (Place::Lesson(id), SessionWriteback::Session) => {
+                bail!("{mark:?} was written onto lesson {id}, not into the session's mark")
+            }
+            (Place::Session, _) => ensure!(
+                lesson.is_none(),
+                "the receipt names lesson {lesson:?} for a session mark"
+            ),
+            (Place::Lesson(id), _) => ensure!(
+                lesson == Some(id),
+                "the mark is on lesson {id}, and the receipt says {lesson:?}"
+            ),
+        }
+        Ok(())
+    }
+
+    /// The register must now show these marks.
+    pub(crate) async fn is_in_register(
+        &self,
+        desk: &Desk,
+        date: NaiveDate,
+        marks: &[Mark],
+    ) -> anyhow::Result<()> {
+        let register = desk
+            .mis
+            .register(date)
+            .await
+            .context("the register cannot be read back")?;
+        for mark in marks {
+            let held = register
+                .held(&mark.student, mark.session)
+                .with_context(|| {
+                    format!("{mark:?} was accepted, and the register does not show it")
+                })?;
+            ensure!(
+                held.code == HeldCode::Known(mark.code.clone())
+                    && held.comment == mark.comment
+                    && held.minutes_late == mark.minutes_late,
+                "{mark:?} was accepted, and the register shows {held:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// The one request that was to be sent must be the fixture's.
+    pub(crate) fn sent_as(&self, fixture: Fixture) -> anyhow::Result<()> {
+        let expected = self.fixtures.request(fixture)?;
+        let writes = self.server.writes();
+        let [write] = writes.as_slice() else {
+            bail!("one request should have been sent, not {}", writes.len());
+        };
+        let request = format!("{} {}", write.method, write.path);
+        ensure!(
+            request == expected.request,
+            "the request was {request}, and {} has {}",
+            fixture.file(),
+            expected.request
+        );
+        let body = write.json().context("the body that was sent is no JSON")?;
+        ensure!(
+            body == expected.body,
+            "the body that was sent is not that of {}\n sent:     {body}\n expected: {}",
+            fixture.file(),
+            expected.body
+        );
+        Ok(())
+    }
+
+    /// What is not declared must be refused before any request, with the guard and without.
+    pub(crate) async fn is_unsupported(&self, desk: &Desk, marks: &[Mark]) -> anyhow::Result<()> {
+        let lacking = |error: &Error| matches!(error.kind(), ErrorKind::Unsupported(ability) if !desk.mis.capabilities().has(ability));
+        for (who, outcome) in [
+            ("the guard", desk.mis.write(marks).await),
+            ("the adapter without its guard", desk.raw.write(marks).await),
+        ] {
+            match outcome {
+                Err(error) if lacking(&error) => {}
+                Err(error) => bail!("{who} refused with {error:?} instead of what is unsupported"),
+                Ok(results) => bail!("{who} took what is not declared: {results:?}"),
+            }
+            self.is_silent(who)?;
+        }
+        Ok(())
+    }
+
+    /// No request may have been sent.
+    pub(crate) fn is_silent(&self, who: &str) -> anyhow::Result<()> {
+        match self.server.seen().first() {
+            None => Ok(()),
+            Some(seen) => bail!(
+                "{who} sent {} {} for what it should refuse by itself",
+                seen.method,
+                seen.path
+            ),
+        }
+    }
+
+    /// How often a list was read, from its first page on.
+    pub(crate) fn first_pages(&self, list: &str) -> usize {
+        let seen = self.server.seen();
+        seen.iter()
+            .filter(|seen| !seen.is_write() && seen.path.ends_with(list) && seen.is_first_page())
+            .count()
+    }
+}
+
+/// The school that a mark's pupil belongs to: the number after the `A` of its id.
+fn school_of(mark: &Mark) -> u8 {
+    mark.student
+        .as_str()
+        .chars()
+        .nth(1)
+        .and_then(|digit| digit.to_digit(10))
+        .and_then(|digit| u8::try_from(digit).ok())
+        .unwrap_or_default()
+}
+
+/// An error must be of this kind and say to go on in this way.
+pub(crate) fn is_error(
+    error: &Error,
+    kind: ErrorKind,
+    recoveries: &[Recovery],
+) -> anyhow::Result<()> {
+    ensure!(
+        error.kind() == kind,
+        "the kind should be {kind:?}: {error:?}"
+    );
+    ensure!(
+        recoveries.contains(&error.recovery()),
+        "how to go on should be one of {recoveries:?}: {error:?}"
+    );
+    Ok(())
+}
+
+/// No secret may stand in a `Debug` text.
+pub(crate) fn is_discreet(what: &str, value: &impl Debug) -> anyhow::Result<()> {
+    for text in [format!("{value:?}"), format!("{value:#?}")] {
+        keeps_secrets(what, &text)?;
+    }
+    Ok(())
+}
+
+/// No secret may stand in an error, nor in what it names as its causes.
+pub(crate) fn is_discreet_error(what: &str, error: &Error) -> anyhow::Result<()> {
+    is_discreet(what, error)?;
+    keeps_secrets(what, &error.to_string())?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        keeps_secrets(what, &format!("{error} {error:?}"))?;
+        cause = error.source();
+    }
+    Ok(())
+}
+
+fn keeps_secrets(what: &str, text: &str) -> anyhow::Result<()> {
+    match standard::SECRETS
+        .iter()
+        .find(|secret| text.contains(*secret))
+    {
+        // The text itself goes no further than it has to.
+        Some(secret) => {
+            bail!("the text of {what} holds `{secret}`, which nobody should read there")
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,67 @@
+//! The descriptor and the files beside it.
+
+use anyhow::{Context as _, ensure};
+use chrono::NaiveDate;
+use mis_core::Registry;
+
+use super::{cases, everybody};
+use crate::bench::Bench;
+
+cases! {
+    Positive None, "descriptor::is_sound", everybody => is_sound;
+    Positive None, "descriptor::is_registered", everybody => is_registered;
+    Positive None, "fixtures::are_complete", everybody => fixtures_are_complete;
+}
+
+async fn is_sound(bench: &Bench) -> anyhow::Result<()> {
+    let descriptor = bench.descriptor;
+    let registry =
+        Registry::from_descriptors([descriptor]).context("no registry takes the descriptor")?;
+    for name in descriptor.names() {
+        ensure!(
+            descriptor.answers_to(name),
+            "the descriptor does not answer to its own name `{name}`"
+        );
+        ensure!(
+            registry.for_mis(name).id == descriptor.id,
+            "the registry does not find it by its name `{name}`"
+        );
+    }
+    ensure!(
+        !descriptor.notes.trim().is_empty(),
+        "`notes` is empty; say what a person should know before relying on it"
+    );
+    ensure!(
+        !descriptor.source.what.trim().is_empty(),
+        "`source.what` is empty; say where the claims come from"
+    );
+    let date = descriptor.source.date;
+    ensure!(
+        date.len() == 10 && date.parse::<NaiveDate>().is_ok(),
+        "`source.date` is `{date}`; write it as YYYY-MM-DD"
+    );
+    let desk = bench.open().await?;
+    ensure!(
+        desk.raw.descriptor().id == descriptor.id,
+        "the adapter gives another descriptor than the one it was made from"
+    );
+    Ok(())
+}
+
+async fn is_registered(bench: &Bench) -> anyhow::Result<()> {
+    let registry = Registry::discover().context("the linked adapters make no registry")?;
+    let id = bench.descriptor.id;
+    ensure!(
+        registry
+            .iter()
+            .any(|descriptor| std::ptr::eq(descriptor, bench.descriptor)),
+        "the adapter `{id}` is not registered; add `register_adapter!(DESCRIPTOR);`"
+    );
+    Ok(())
+}
+
+async fn fixtures_are_complete(bench: &Bench) -> anyhow::Result<()> {
+    let complaints = bench.fixtures.complaints(&bench.declared());
+    ensure!(complaints.is_empty(), "{}", complaints.join("\n "));
+    Ok(())
+}

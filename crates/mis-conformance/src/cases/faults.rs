@@ -1,0 +1,404 @@
+//! What goes wrong on the way: told as what it is, with the right way to go on, and tried once only.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use chrono::{TimeDelta, Utc};
+use futures::TryStreamExt as _;
+use mis_core::{Ability, Error, ErrorKind, MarkResult, PeopleQuery, PersonKind, Recovery, Session};
+use serde_json::json;
+
+use super::{cases, everybody, writers};
+use crate::{
+    bench::{Bench, Desk, is_error},
+    server::{Answer, On, Plan, Trouble},
+    standard::{self, ADA, WINTER},
+};
+
+cases! {
+    Fault Some(Ability::Session), "write_fault::401_is_unauthorized", writers => unauthorized;
+    Fault Some(Ability::Session), "write_fault::403_is_forbidden", writers => forbidden;
+    Fault Some(Ability::Session), "write_fault::404_is_not_found", writers => not_found;
+    Fault Some(Ability::Session), "write_fault::422_is_refused", writers => invalid;
+    Fault Some(Ability::Session), "write_fault::429_says_how_long_to_wait", writers => limited;
+    Fault Some(Ability::Session), "write_fault::5xx_is_unknown", writers => failing;
+    Fault Some(Ability::Session), "write_fault::503_may_be_tried_again", writers => overloaded;
+    Fault Some(Ability::Session), "write_fault::time_out_is_unknown", writers => timed_out;
+    Fault Some(Ability::Session), "write_fault::cut_connection_is_unknown", writers => cut_off;
+    Fault Some(Ability::Session), "write_fault::nonsense_answer_is_unknown", writers => nonsense;
+    Fault None, "read_fault::each_status_is_told", everybody => reading_statuses;
+    Fault None, "read_fault::time_out_and_cut_may_be_tried_again", everybody => reading_cut_off;
+    Fault None, "read_fault::nonsense_is_a_decoding_error", everybody => reading_nonsense;
+}
+
+fn words(status: u16) -> Answer {
+    Answer::json(
+        status,
+        json!({"error": "some_error", "error_description": "Some words about it."}),
+    )
+}
+
+/// Sends one mark into trouble, wants it to fail, and to have been sent once.
+async fn fails(bench: &Bench, desk: &Desk, trouble: Trouble) -> anyhow::Result<Error> {
+    bench.server.forget();
+    bench.server.world().unwrite();
+    bench.server.plan(Plan::always(On::Write, trouble));
+    let error = bench
+        .write_failing(desk, standard::mark(ADA, Session::Am, "L"))
+        .await?;
+    let sent = bench.server.writes().len();
+    ensure!(
+        sent == 1,
+        "the mark was sent {sent} times; whether and when to try again is for the host ({error:?})"
+    );
+    Ok(error)
+}
+
+/// The same for an answer, be it that the write did not take hold, or that it did.
+async fn fails_with(
+    bench: &Bench,
+    answer: Answer,
+    applied: bool,
+    kind: ErrorKind,
+    recoveries: &[Recovery],
+) -> anyhow::Result<Error> {
+    let desk = bench.open().await?;
+    let error = fails(
+        bench,
+        &desk,
+        Trouble::Answer {
+            answer: answer.clone(),
+            applied,
+        },
+    )
+    .await?;
+    is_error(&error, kind, recoveries).with_context(|| format!("after {answer:?}"))?;
+    Ok(error)
+}
+
+async fn unauthorized(bench: &Bench) -> anyhow::Result<()> {
+    fails_with(
+        bench,
+        words(401),
+        false,
+        ErrorKind::Unauthorized,
+        &[Recovery::Never],
+    )
+    .await
+    .map(drop)
+}
+
+async fn forbidden(bench: &Bench) -> anyhow::Result<()> {
+    fails_with(
+        bench,
+        words(403),
+        false,
+        ErrorKind::Forbidden,
+        &[Recovery::Never],
+    )
+    .await
+    .map(drop)
+}
+
+async fn not_found(bench: &Bench) -> anyhow::Result<()> {
+    fails_with(
+        bench,
+        words(404),
+        false,
+        ErrorKind::NotFound,
+        &[Recovery::Never],
+    )
+    .await
+    .map(drop)
+}
+
+async fn invalid(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    for status in [422, 400] {
+        bench.server.forget();
+        bench.server.plan(Plan::always(
+            On::Write,
+            Trouble::Answer {
+                answer: words(status),
+                applied: false,
+            },
+        ));
+        let results = bench
+            .write(&desk, &[standard::mark(ADA, Session::Am, "L")])
+            .await?;
+        let Some(MarkResult::Refused(error)) = results.first() else {
+            bail!("after {status} the mark should be refused, not {results:?}");
+        };
+        is_error(error, ErrorKind::Refused, &[Recovery::Never])?;
+        let sent = bench.server.writes().len();
+        ensure!(sent == 1, "one refused mark was sent {sent} times");
+    }
+    Ok(())
+}
+
+async fn limited(bench: &Bench) -> anyhow::Result<()> {
+    let seconds = Recovery::RetryAfter(Duration::from_secs(7));
+    fails_with(
+        bench,
+        words(429).with("retry-after", "7"),
+        false,
+        ErrorKind::RateLimited,
+        &[seconds],
+    )
+    .await?;
+    fails_with(
+        bench,
+        words(429),
+        false,
+        ErrorKind::RateLimited,
+        &[Recovery::Retry],
+    )
+    .await?;
+
+    let desk = bench.open().await?;
+    let until = (Utc::now() + TimeDelta::seconds(90))
+        .format("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string();
+    let answer = words(429).with("retry-after", until);
+    let error = fails(
+        bench,
+        &desk,
+        Trouble::Answer {
+            answer,
+            applied: false,
+        },
+    )
+    .await?;
+    // A date is whole seconds, and some time passes on the way.
+    ensure!(
+        matches!(error.recovery(), Recovery::RetryAfter(wait) if (60..=91).contains(&wait.as_secs())),
+        "a date 90 seconds ahead should be waited for: {error:?}"
+    );
+    is_error(&error, ErrorKind::RateLimited, &[error.recovery()])
+}
+
+async fn failing(bench: &Bench) -> anyhow::Result<()> {
+    for status in [500, 502, 504] {
+        for applied in [false, true] {
+            fails_with(
+                bench,
+                words(status),
+                applied,
+                ErrorKind::Unavailable,
+                &[Recovery::Unknown],
+            )
+            .await?;
+        }
+    }
+    fails_with(
+        bench,
+        Answer::page(502, "<html>Bad gateway</html>"),
+        false,
+        ErrorKind::Unavailable,
+        &[Recovery::Unknown],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn overloaded(bench: &Bench) -> anyhow::Result<()> {
+    fails_with(
+        bench,
+        words(503),
+        false,
+        ErrorKind::Unavailable,
+        &[Recovery::Retry, Recovery::Unknown],
+    )
+    .await?;
+    let wait = Recovery::RetryAfter(Duration::from_secs(7));
+    fails_with(
+        bench,
+        words(503).with("retry-after", "7"),
+        false,
+        ErrorKind::Unavailable,
+        &[wait, Recovery::Unknown],
+    )
+    .await?;
+    Ok(())
+}
+
+async fn timed_out(bench: &Bench) -> anyhow::Result<()> {
+    is_unknown(bench, |applied| Trouble::Stall { applied }).await
+}
+
+async fn cut_off(bench: &Bench) -> anyhow::Result<()> {
+    is_unknown(bench, |applied| Trouble::Cut { applied }).await
+}
+
+/// No answer came: nobody can tell whether the write took hold. The register can.
+async fn is_unknown(bench: &Bench, trouble: fn(bool) -> Trouble) -> anyhow::Result<()> {
+    for applied in [false, true] {
+        let desk = bench.open_impatient().await?;
+        let error = fails(bench, &desk, trouble(applied)).await?;
+        is_error(&error, ErrorKind::Unavailable, &[Recovery::Unknown])?;
+        bench.server.forget();
+        let mark = standard::mark(ADA, Session::Am, "L");
+        let patient = bench.open().await?;
+        let register = patient
+            .mis
+            .register(WINTER)
+            .await
+            .context("the register cannot be read after the failure")?;
+        let found = register.held(&mark.student, mark.session).is_some();
+        ensure!(
+            found == applied,
+            "the write took hold: {applied}; the register shows it: {found}"
+        );
+    }
+    Ok(())
+}
+
+fn all_nonsense() -> [Answer; 6] {
+    [
+        Answer::page(200, "<html>Please sign in</html>"),
+        Answer::page(200, ""),
+        Answer::page(200, r#"{"writeback_id": "W1"#),
+        Answer::json(200, json!({})),
+        Answer::json(200, json!({"writeback_id": null, "data": 7})),
+        Answer::json(200, json!([[1, 2], "three"])),
+    ]
+}
+
+async fn nonsense(bench: &Bench) -> anyhow::Result<()> {
+    for answer in all_nonsense() {
+        for applied in [false, true] {
+            fails_with(
+                bench,
+                answer.clone(),
+                applied,
+                ErrorKind::Decode,
+                &[Recovery::Unknown],
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads everything there is to read, each while the same goes wrong, and gives the errors.
+async fn failing_reads(
+    bench: &Bench,
+    desk: &Desk,
+    trouble: &Trouble,
+) -> anyhow::Result<Vec<(&'static str, Error)>> {
+    bench.server.forget();
+    bench.server.plan(Plan::always(On::Read, trouble.clone()));
+    let mut errors = Vec::new();
+    let mut note = |what, error: Option<Error>| match error {
+        Some(error) => {
+            errors.push((what, error));
+            Ok(())
+        }
+        None => bail!("{what} could be read in spite of {trouble:?}"),
+    };
+    note("the code book", desk.mis.code_book().await.err())?;
+    note("the register", desk.mis.register(WINTER).await.err())?;
+    note("the lessons", desk.mis.lessons(WINTER).await.err())?;
+    if bench.has(Ability::Roster) {
+        let students: mis_core::Result<Vec<_>> = desk
+            .mis
+            .people(PeopleQuery::new(PersonKind::Student))
+            .try_collect()
+            .await;
+        note("the students", students.err())?;
+        let groups: mis_core::Result<Vec<_>> = desk.mis.groups().try_collect().await;
+        note("the groups", groups.err())?;
+    }
+    Ok(errors)
+}
+
+async fn reads_fail_with(
+    bench: &Bench,
+    desk: &Desk,
+    trouble: Trouble,
+    kind: ErrorKind,
+    recoveries: &[Recovery],
+) -> anyhow::Result<()> {
+    for (what, error) in failing_reads(bench, desk, &trouble).await? {
+        is_error(&error, kind, recoveries).with_context(|| format!("{what} after {trouble:?}"))?;
+    }
+    Ok(())
+}
+
+async fn reading_statuses(bench: &Bench) -> anyhow::Result<()> {
+    let wait = Recovery::RetryAfter(Duration::from_secs(7));
+    let desk = bench.open().await?;
+    for (answer, kind, recovery) in [
+        (words(401), ErrorKind::Unauthorized, Recovery::Never),
+        (words(403), ErrorKind::Forbidden, Recovery::Never),
+        (words(404), ErrorKind::NotFound, Recovery::Never),
+        (words(422), ErrorKind::Refused, Recovery::Never),
+        (words(429), ErrorKind::RateLimited, Recovery::Retry),
+        (
+            words(429).with("retry-after", "7"),
+            ErrorKind::RateLimited,
+            wait,
+        ),
+        (words(500), ErrorKind::Unavailable, Recovery::Retry),
+        (
+            words(503).with("retry-after", "7"),
+            ErrorKind::Unavailable,
+            wait,
+        ),
+        (
+            Answer::page(502, "<html>Bad gateway</html>"),
+            ErrorKind::Unavailable,
+            Recovery::Retry,
+        ),
+    ] {
+        reads_fail_with(
+            bench,
+            &desk,
+            Trouble::Answer {
+                answer,
+                applied: false,
+            },
+            kind,
+            &[recovery],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn reading_cut_off(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open_impatient().await?;
+    for trouble in [
+        Trouble::Cut { applied: false },
+        Trouble::Stall { applied: false },
+    ] {
+        reads_fail_with(
+            bench,
+            &desk,
+            trouble,
+            ErrorKind::Unavailable,
+            &[Recovery::Retry],
+        )
+        .await?;
+    }
+    Ok(())
+}
+
+async fn reading_nonsense(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    for answer in all_nonsense() {
+        let trouble = Trouble::Answer {
+            answer,
+            applied: false,
+        };
+        reads_fail_with(
+            bench,
+            &desk,
+            trouble,
+            ErrorKind::Decode,
+            &[Recovery::Never, Recovery::Retry],
+        )
+        .await?;
+    }
+    Ok(())
+}

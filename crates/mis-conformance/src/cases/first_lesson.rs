@@ -1,0 +1,200 @@
+//! MISs that keep a session's mark on the pupil's first lesson of it.
+
+use anyhow::{Context as _, bail, ensure};
+use chrono::{NaiveDate, TimeDelta};
+use chrono_tz::Tz;
+use mis_core::{Ability, ErrorKind, Mark, MarkResult, Recovery, Session};
+
+use super::{cases, on_first_lessons};
+use crate::{
+    bench::{Bench, Desk, is_error},
+    server::Place,
+    standard::{self, ADA, BEN, CEM, DOT, EVE, SUMMER, WINTER},
+};
+
+cases! {
+    Positive Some(Ability::Session), "first_lesson::bears_the_mark", on_first_lessons => bears_the_mark;
+    Positive Some(Ability::Session), "first_lesson::is_found_by_the_schools_clock", on_first_lessons => by_the_schools_clock;
+    Negative Some(Ability::Session), "first_lesson::a_pupil_without_one_is_refused", on_first_lessons => without_lesson;
+    Positive Some(Ability::Session), "first_lesson::the_timetable_is_remembered", on_first_lessons => remembered;
+    Fault Some(Ability::Session), "first_lesson::the_timetable_is_read_again_after_a_refusal", on_first_lessons => renewed;
+}
+
+/// Writes a mark for each pupil and session, and looks on which lessons they are.
+async fn is_on_first_lessons(
+    bench: &Bench,
+    desk: &Desk,
+    zone: Tz,
+    date: NaiveDate,
+) -> anyhow::Result<()> {
+    let marks: Vec<Mark> = [ADA, BEN, DOT, EVE]
+        .into_iter()
+        .flat_map(|pupil| [(pupil, Session::Am, "L"), (pupil, Session::Pm, "U")])
+        .map(|(pupil, session, code)| standard::mark_at(1, pupil, date, session, code))
+        .collect();
+    bench.write_all(desk, &marks).await?;
+    let lessons = standard::lessons(1, zone);
+    for (place, mark) in marks.iter().enumerate() {
+        let pupil = [ADA, BEN, DOT, EVE]
+            .get(place / 2)
+            .copied()
+            .unwrap_or_default();
+        let first = standard::first_lesson(&lessons, pupil, date, mark.session)
+            .context("the standard pupil has no lesson")?;
+        let world = bench.server.world();
+        let kept = world
+            .written_of(&mark.student, date, mark.session)
+            .context("the mark is not kept")?;
+        ensure!(
+            kept.place == Place::Lesson(first.id.clone()),
+            "the first lesson of {mark:?} in {zone} is {} at {}, and the mark is on {:?}",
+            first.id,
+            first.starts,
+            kept.place
+        );
+    }
+    bench.is_in_register(desk, date, &marks).await
+}
+
+async fn bears_the_mark(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    is_on_first_lessons(bench, &desk, Tz::Europe__London, WINTER).await
+}
+
+async fn by_the_schools_clock(bench: &Bench) -> anyhow::Result<()> {
+    for (zone, date) in [
+        (Tz::Europe__London, SUMMER),
+        (Tz::Australia__Sydney, WINTER),
+    ] {
+        bench.move_school(zone, date);
+        let desk = bench.open().await?;
+        is_on_first_lessons(bench, &desk, zone, date)
+            .await
+            .with_context(|| format!("on {date} in {zone}"))?;
+    }
+    Ok(())
+}
+
+async fn without_lesson(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let marks = [
+        standard::mark(CEM, Session::Am, "L"),
+        standard::mark(CEM, Session::Pm, "L"),
+        standard::mark(ADA, Session::Am, "L"),
+    ];
+    // The second time the timetable is known already, and may have changed since.
+    for time in ["at first", "a minute later"] {
+        bench.server.forget();
+        let results = bench.write(&desk, &marks).await?;
+        let [
+            MarkResult::Refused(error),
+            MarkResult::Accepted(_),
+            MarkResult::Accepted(_),
+        ] = results.as_slice()
+        else {
+            bail!("{time}, only Cem's morning has no lesson: {results:?}");
+        };
+        is_error(error, ErrorKind::NoLesson, &[Recovery::Never])?;
+        let reads = bench.timetable_reads();
+        ensure!(
+            reads <= 2,
+            "{time}, the timetable was read {reads} times for one pupil without a lesson; once more is enough"
+        );
+        bench.server.pass(TimeDelta::minutes(1));
+    }
+    Ok(())
+}
+
+async fn remembered(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    bench
+        .write_all(&desk, &[standard::mark(ADA, Session::Am, "L")])
+        .await?;
+    ensure!(
+        bench.timetable_reads() == 1,
+        "the timetable was read {} times for one mark",
+        bench.timetable_reads()
+    );
+    bench.server.forget();
+    bench.server.pass(TimeDelta::minutes(5));
+    bench
+        .write_all(
+            &desk,
+            &[
+                standard::mark(BEN, Session::Am, "L"),
+                standard::mark(ADA, Session::Pm, "\\"),
+            ],
+        )
+        .await?;
+    ensure!(
+        bench.timetable_reads() == 0,
+        "the timetable of the day was read again for the next marks"
+    );
+    Ok(())
+}
+
+/// A lesson that is cancelled after the timetable was read.
+async fn renewed(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    bench
+        .write_all(
+            &desk,
+            &[
+                standard::mark(ADA, Session::Am, "L"),
+                standard::mark(BEN, Session::Am, "L"),
+            ],
+        )
+        .await?;
+    bench.server.pass(TimeDelta::minutes(5));
+    bench.server.forget();
+    {
+        let mut world = bench.server.world();
+        world.unwrite();
+        let lessons = world
+            .schools
+            .get_mut(&1)
+            .map(|school| &mut school.lessons)
+            .context("there is no school 1")?;
+        let first = standard::first_lesson(lessons, ADA, WINTER, Session::Am)
+            .map(|lesson| lesson.id.clone());
+        lessons.retain(|lesson| Some(&lesson.id) != first.as_ref());
+    }
+    let marks = [
+        standard::mark(ADA, Session::Am, "M"),
+        standard::mark(BEN, Session::Am, "M"),
+    ];
+    let results = bench
+        .write_all(&desk, &marks)
+        .await
+        .context("the first lesson is cancelled, the next bears the mark")?;
+    let lessons = standard::lessons(1, Tz::Europe__London);
+    let next =
+        standard::first_lesson(&lessons, BEN, WINTER, Session::Am).context("Ben has no lesson")?;
+    for result in results {
+        let MarkResult::Accepted(accepted) = result else {
+            continue;
+        };
+        ensure!(
+            accepted
+                .lesson
+                .as_ref()
+                .is_some_and(|lesson| lesson.as_str() == next.id),
+            "the mark should be on {}, not on {:?}",
+            next.id,
+            accepted.lesson
+        );
+    }
+    let reads = bench.timetable_reads();
+    ensure!(
+        reads == 1,
+        "after the refusal the timetable was read {reads} times; once is enough"
+    );
+    Ok(())
+}
+
+impl Bench {
+    /// How often the day's lessons were read: first pages are counted.
+    fn timetable_reads(&self) -> usize {
+        self.first_pages("/lessons")
+    }
+}

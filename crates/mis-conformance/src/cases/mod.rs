@@ -1,0 +1,67 @@
+//! All cases there are. What an adapter declares chooses among them; nothing else does.
+
+mod abilities;
+mod capabilities;
+mod codes;
+mod declaration;
+mod faults;
+mod first_lesson;
+mod isolation;
+mod reading;
+mod registers;
+mod sandbox;
+mod secrets;
+
+use mis_core::{Capabilities, SessionWriteback};
+
+use crate::suite::Case;
+
+/// Declares cases: kind, ability or `None`, name, whom they are for, and the function that tries it.
+macro_rules! cases {
+    ($($kind:ident $ability:expr, $name:literal, $is_for:expr => $run:path;)*) => {
+        pub(super) const CASES: &[crate::suite::Case] = &[$(
+            crate::suite::Case {
+                name: $name,
+                kind: crate::report::Kind::$kind,
+                ability: $ability,
+                is_for: $is_for,
+                run: |bench| Box::pin($run(bench)),
+            },
+        )*];
+    };
+}
+use cases;
+
+/// Every case, in the order in which they are run and told.
+pub(crate) fn all() -> Vec<Case> {
+    [
+        declaration::CASES,
+        capabilities::CASES,
+        abilities::CASES,
+        reading::CASES,
+        codes::CASES,
+        registers::CASES,
+        first_lesson::CASES,
+        faults::CASES,
+        isolation::CASES,
+        secrets::CASES,
+        sandbox::CASES,
+    ]
+    .concat()
+}
+
+fn everybody(_: &Capabilities) -> bool {
+    true
+}
+
+fn writers(declared: &Capabilities) -> bool {
+    declared.session != SessionWriteback::No
+}
+
+fn readers_only(declared: &Capabilities) -> bool {
+    !writers(declared)
+}
+
+fn on_first_lessons(declared: &Capabilities) -> bool {
+    declared.session == SessionWriteback::FirstLesson
+}

@@ -1,0 +1,372 @@
+//! Reading: people, groups, codes, registers and lessons, for every MIS alike.
+
+use anyhow::{Context as _, bail, ensure};
+use chrono_tz::Tz;
+use futures::TryStreamExt as _;
+use mis_core::{
+    Ability, Code, ErrorKind, HeldCode, PeopleQuery, Person, PersonKind, Session, SessionWriteback,
+    wonde::StudentId,
+};
+
+use super::{cases, everybody};
+use crate::{
+    bench::{Bench, Desk},
+    server::{
+        Answer, On, Plan, Trouble,
+        reading::{ADULTS, GONE},
+        rows::{GROUPS, joined},
+    },
+    standard::{self, ADA, COMMENT, EVE, FAY, FORENAME, PUPILS, SUMMER, SURNAME, Sort, WINTER},
+};
+
+cases! {
+    Positive Some(Ability::Roster), "roster::people_are_read_to_the_last_page", |can| can.roster => people_are_read;
+    Positive Some(Ability::Roster), "roster::a_pupil_of_this_mis_is_read_whole", |can| can.roster => own_student_is_read;
+    Positive Some(Ability::Roster), "roster::groups_are_read", |can| can.roster => groups_are_read;
+    Positive Some(Ability::Roster), "roster::who_is_gone_and_how_many_are_there_is_told", |can| can.roster => gone_and_counted;
+    Negative Some(Ability::Roster), "roster::is_refused_without_a_request", |can| !can.roster => roster_is_refused;
+    Fault Some(Ability::Roster), "roster::a_lost_page_is_an_error", |can| can.roster => a_lost_page;
+    Positive None, "code_book::is_this_schools", everybody => code_book_is_read;
+    Fault None, "code_book::without_codes_is_an_error", everybody => no_codes;
+    Positive None, "register::is_read", everybody => register_is_read;
+    Fault None, "register::read_in_part_is_an_error", everybody => register_in_part;
+    Positive None, "lessons::are_read_by_the_schools_clock", everybody => lessons_are_read;
+}
+
+async fn people(desk: &Desk, kind: PersonKind) -> mis_core::Result<Vec<Person>> {
+    desk.mis.people(PeopleQuery::new(kind)).try_collect().await
+}
+
+async fn people_are_read(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    for (kind, sort, many) in [
+        (PersonKind::Student, Sort::Student, PUPILS),
+        (PersonKind::Staff, Sort::Employee, ADULTS),
+        (PersonKind::Parent, Sort::Contact, ADULTS),
+    ] {
+        let read = people(&desk, kind)
+            .await
+            .with_context(|| format!("{kind:?} cannot be read"))?;
+        let ids: Vec<&str> = read.iter().map(|person| person.id.as_str()).collect();
+        let expected: Vec<String> = (1..=many).map(|n| standard::id(1, sort, n)).collect();
+        ensure!(
+            ids == expected,
+            "of {kind:?} the school has {expected:?}, and {ids:?} were read"
+        );
+        let first = read.first().context("nobody was read")?;
+        ensure!(
+            first.kind == kind,
+            "a {kind:?} was read as a {:?}",
+            first.kind
+        );
+        ensure!(
+            first.surname.as_deref() == Some(SURNAME)
+                && first
+                    .forename
+                    .as_ref()
+                    .is_some_and(|name| name.starts_with(FORENAME)),
+            "the names of {kind:?} were not read"
+        );
+        if kind == PersonKind::Student {
+            ensure!(
+                first.year.as_deref() == Some("Year 8")
+                    && first.registration.as_deref() == Some("8Q"),
+                "year and registration group were read as {:?} and {:?}",
+                first.year,
+                first.registration
+            );
+            ensure!(
+                first.joins == Some(joined()) && first.leaves.is_none(),
+                "joined {:?}, leaves {:?}",
+                first.joins,
+                first.leaves
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn own_student_is_read(bench: &Bench) -> anyhow::Result<()> {
+    let fixture = bench.fixtures.student()?;
+    if let Some(school) = bench.server.world().schools.get_mut(&1) {
+        school.own_student = Some(fixture.row);
+    }
+    let desk = bench.open().await?;
+    let all = people(&desk, PersonKind::Student)
+        .await
+        .context("students cannot be read")?;
+    let read = all
+        .into_iter()
+        .find(|person| person.id == fixture.person.id)
+        .context("the pupil of read_student.json was not read")?;
+    ensure!(
+        read == fixture.person,
+        "the pupil of read_student.json was not read as the file has it\n read:     {}\n expected: {}",
+        serde_json::to_string(&read)?,
+        serde_json::to_string(&fixture.person)?
+    );
+    Ok(())
+}
+
+async fn groups_are_read(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let groups: Vec<_> = desk
+        .mis
+        .groups()
+        .try_collect()
+        .await
+        .context("groups cannot be read")?;
+    let read: Vec<_> = groups
+        .iter()
+        .filter_map(|group| Some((group.kind.as_deref()?, group.name.as_deref()?)))
+        .collect();
+    ensure!(
+        read == GROUPS,
+        "the school's groups are {GROUPS:?}, and {read:?} were read"
+    );
+    Ok(())
+}
+
+async fn gone_and_counted(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let gone: Vec<_> = desk
+        .mis
+        .deletions(None)
+        .try_collect()
+        .await
+        .context("deletions cannot be read")?;
+    let gone: Vec<_> = gone
+        .iter()
+        .filter(|row| row.gone)
+        .map(|row| (row.kind, row.id.clone()))
+        .collect();
+    ensure!(
+        gone == [(PersonKind::Student, standard::id(1, Sort::Student, GONE))],
+        "one pupil is gone, and {gone:?} was read"
+    );
+    let students = desk
+        .mis
+        .people_count(PersonKind::Student)
+        .await
+        .context("the count cannot be read")?;
+    ensure!(
+        students == Some(PUPILS as u64),
+        "the school counts {PUPILS} pupils, and {students:?} was read"
+    );
+    let parents = desk
+        .mis
+        .people_count(PersonKind::Parent)
+        .await
+        .context("the count cannot be read")?;
+    ensure!(
+        parents.is_none(),
+        "the school does not count contacts, and {parents:?} was read"
+    );
+    Ok(())
+}
+
+async fn roster_is_refused(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let unsupported =
+        |error: mis_core::Error| error.kind() == ErrorKind::Unsupported(Ability::Roster);
+    for kind in [PersonKind::Student, PersonKind::Staff, PersonKind::Parent] {
+        for (who, stream) in [
+            ("the guard", desk.mis.people(PeopleQuery::new(kind))),
+            (
+                "the adapter without its guard",
+                desk.raw.people(PeopleQuery::new(kind)),
+            ),
+        ] {
+            let outcome: mis_core::Result<Vec<Person>> = stream.try_collect().await;
+            ensure!(
+                outcome.is_err_and(unsupported),
+                "{who} reads people, which is not declared"
+            );
+            bench.is_silent(who)?;
+        }
+    }
+    for (who, stream) in [
+        ("the guard", desk.mis.groups()),
+        ("the adapter without its guard", desk.raw.groups()),
+    ] {
+        let outcome: mis_core::Result<Vec<_>> = stream.try_collect().await;
+        ensure!(
+            outcome.is_err_and(unsupported),
+            "{who} reads groups, which is not declared"
+        );
+        bench.is_silent(who)?;
+    }
+    Ok(())
+}
+
+/// The second page fails: what was read before is not everybody.
+fn second_page_is_lost(list: &'static str) -> Plan {
+    let gone = Answer::json(500, serde_json::json!({"error": "server_error"}));
+    Plan::once_after(
+        1,
+        On::Path(list),
+        Trouble::Answer {
+            answer: gone,
+            applied: false,
+        },
+    )
+}
+
+async fn a_lost_page(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    for (kind, list) in [
+        (PersonKind::Student, "/students"),
+        (PersonKind::Staff, "/employees"),
+        (PersonKind::Parent, "/contacts"),
+    ] {
+        bench.server.plan(second_page_is_lost(list));
+        match people(&desk, kind).await {
+            Err(error) if error.kind() == ErrorKind::Unavailable => {}
+            Err(error) => bail!("a lost page of {list} should be an `Unavailable`, not {error:?}"),
+            Ok(read) => bail!(
+                "the second page of {list} was lost, and the first {} people pass for all",
+                read.len()
+            ),
+        }
+        bench.server.forget();
+    }
+    bench.server.plan(second_page_is_lost("/groups"));
+    let groups: mis_core::Result<Vec<_>> = desk.mis.groups().try_collect().await;
+    ensure!(
+        groups.is_err(),
+        "the second page of groups was lost, and the first passes for all"
+    );
+    Ok(())
+}
+
+async fn code_book_is_read(bench: &Bench) -> anyhow::Result<()> {
+    for school in [1, 2] {
+        let desk = bench
+            .open_with(school, crate::bench::Opening::default())
+            .await?;
+        let book = desk
+            .mis
+            .code_book()
+            .await
+            .context("the code book cannot be read")?;
+        ensure!(
+            book.len() == standard::CODES.len(),
+            "the school has {} codes, and {} were read",
+            standard::CODES.len(),
+            book.len()
+        );
+        for letters in standard::CODES {
+            let line = book
+                .find(letters)
+                .with_context(|| format!("the code `{letters}` was not read"))?;
+            let id = line.id.as_ref().map(ToString::to_string);
+            let own = standard::code_id(school, letters);
+            ensure!(
+                id == own,
+                "the code `{letters}` has the id {own:?} at school {school}, and {id:?} was read"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn no_codes(bench: &Bench) -> anyhow::Result<()> {
+    if let Some(school) = bench.server.world().schools.get_mut(&1) {
+        school.code_book = false;
+    }
+    let desk = bench.open().await?;
+    ensure!(
+        desk.mis.code_book().await.is_err(),
+        "an empty code book passes for a school without codes"
+    );
+    Ok(())
+}
+
+async fn register_is_read(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let register = desk
+        .mis
+        .register(WINTER)
+        .await
+        .context("the register cannot be read")?;
+    ensure!(
+        register.date() == WINTER,
+        "the register of {WINTER} says that it is of {}",
+        register.date()
+    );
+    let student = |pupil| StudentId::new(standard::id(1, Sort::Student, pupil));
+    let eve = register
+        .held(&student(EVE), Session::Am)
+        .context("the mark of Eve was not read")?;
+    ensure!(
+        eve.code == HeldCode::Known(Code::new("I"))
+            && eve.comment.as_deref() == Some(COMMENT)
+            && eve.minutes_late.is_none(),
+        "the register holds illness with a comment for Eve, and {eve:?} was read"
+    );
+    let fay = register
+        .held(&student(FAY), Session::Am)
+        .context("a mark with a code that no book knows is a mark all the same")?;
+    ensure!(
+        fay.code == HeldCode::Unreadable,
+        "no book knows the code of Fay's mark, and {:?} was read",
+        fay.code
+    );
+    let many = register.iter().count();
+    ensure!(
+        many == 2,
+        "the register of {WINTER} holds two marks, and {many} were read"
+    );
+    ensure!(
+        register.held(&student(ADA), Session::Pm).is_none(),
+        "a mark on a later lesson passes for the session's mark"
+    );
+    Ok(())
+}
+
+async fn register_in_part(bench: &Bench) -> anyhow::Result<()> {
+    let list = match bench.declared().session {
+        SessionWriteback::FirstLesson => "/attendance/lesson",
+        SessionWriteback::Session | SessionWriteback::No => "/attendance/session",
+    };
+    let desk = bench.open().await?;
+    bench.server.world().page = 1;
+    bench.server.plan(second_page_is_lost(list));
+    ensure!(
+        desk.mis.register(WINTER).await.is_err(),
+        "the register's second page was lost, and the first passes for all"
+    );
+    Ok(())
+}
+
+/// London in winter and in summer, and Sydney, where a school's morning is yesterday's evening by UTC.
+async fn lessons_are_read(bench: &Bench) -> anyhow::Result<()> {
+    for (zone, date) in [
+        (Tz::Europe__London, WINTER),
+        (Tz::Europe__London, SUMMER),
+        (Tz::Australia__Sydney, WINTER),
+    ] {
+        bench.move_school(zone, date);
+        let desk = bench.open().await?;
+        let lessons = desk
+            .mis
+            .lessons(date)
+            .await
+            .context("the lessons cannot be read")?;
+        let read: Vec<_> = lessons
+            .iter()
+            .map(|lesson| (lesson.id.to_string(), lesson.starts, lesson.session))
+            .collect();
+        let mut own: Vec<_> = standard::lessons(1, zone)
+            .into_iter()
+            .filter(|lesson| lesson.date == date)
+            .map(|lesson| (lesson.id, lesson.starts, lesson.session))
+            .collect();
+        own.sort_by_key(|lesson| lesson.1);
+        ensure!(
+            read == own,
+            "lessons of {date} in {zone}\n read:     {read:?}\n expected: {own:?}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! A whole day against the sandbox.
+
+use super::cases;
+
+cases! {}

@@ -1,0 +1,273 @@
+//! Writing: what is handed in is checked as a whole, kept, and found in the register afterwards.
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use mis_core::Session;
+use serde_json::{Map, Value};
+
+use super::{Answer, Seen, World, not_found};
+use crate::{
+    fixtures::Outcome,
+    standard::{self, Sort},
+};
+
+/// Where a mark stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the session's own mark.
+    Session,
+    /// On this lesson.
+    Lesson(String),
+}
+
+/// A mark that the MIS holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) school: u8,
+    pub(crate) student: String,
+    pub(crate) date: NaiveDate,
+    pub(crate) session: Session,
+    pub(crate) place: Place,
+    pub(crate) code: String,
+    pub(crate) comment: Option<String>,
+    pub(crate) minutes_late: Option<u32>,
+    pub(crate) changed: DateTime<Utc>,
+    /// The writeback that wrote it; `None` for what was there before.
+    pub(crate) writeback: Option<String>,
+    /// How often it was written.
+    pub(crate) times: usize,
+}
+
+impl World {
+    /// What the registers hold before anything is written: for Eve illness with a comment, for Fay a code that no book
+    /// knows, both entered the day before; for Eve something else on another day, for Ada on a lesson that is not her
+    /// first.
+    pub(super) fn hold_standard_marks(&mut self, school: u8) {
+        self.kept.retain(|kept| kept.school != school);
+        let lessons = self
+            .schools
+            .get(&school)
+            .map(|school| school.lessons.clone())
+            .unwrap_or_default();
+        for date in standard::DAYS {
+            let first = |pupil| {
+                standard::first_lesson(&lessons, pupil, date, Session::Am)
+                    .map_or(Place::Session, |lesson| Place::Lesson(lesson.id.clone()))
+            };
+            let other = lessons
+                .iter()
+                .filter(|lesson| lesson.date == date)
+                .max_by_key(|lesson| lesson.starts)
+                .map_or(Place::Session, |lesson| Place::Lesson(lesson.id.clone()));
+            let illness = standard::code_id(school, "I").unwrap_or_default();
+            let other_code = standard::code_id(school, "O").unwrap_or_default();
+            let nobodys = standard::id(school, Sort::Code, 99);
+            let before = Days::new(1);
+            for (pupil, day, place, code, comment) in [
+                (
+                    standard::EVE,
+                    date,
+                    Place::Session,
+                    &illness,
+                    Some(standard::COMMENT),
+                ),
+                (
+                    standard::EVE,
+                    date,
+                    first(standard::EVE),
+                    &illness,
+                    Some(standard::COMMENT),
+                ),
+                (standard::FAY, date, Place::Session, &nobodys, None),
+                (standard::FAY, date, first(standard::FAY), &nobodys, None),
+                (
+                    standard::EVE,
+                    date - before,
+                    Place::Session,
+                    &other_code,
+                    None,
+                ),
+                (standard::ADA, date, other, &other_code, None),
+            ] {
+                self.kept.push(Kept {
+                    school,
+                    student: standard::id(school, Sort::Student, pupil),
+                    date: day,
+                    session: if pupil == standard::ADA {
+                        Session::Pm
+                    } else {
+                        Session::Am
+                    },
+                    place,
+                    code: code.clone(),
+                    comment: comment.map(str::to_owned),
+                    minutes_late: None,
+                    changed: standard::ten_past_nine(date - before, chrono_tz::Tz::UTC),
+                    writeback: None,
+                    times: 0,
+                });
+            }
+        }
+    }
+
+    /// Takes in a register, all of it or nothing.
+    pub(super) fn write(&mut self, school: u8, sort: &str, seen: &Seen) -> Answer {
+        let rows = seen.json();
+        let rows = rows
+            .as_ref()
+            .and_then(|body| body.as_object())
+            .filter(|body| body.len() == 1);
+        let rows = rows
+            .and_then(|body| body.get("attendance"))
+            .and_then(Value::as_array);
+        let Some(rows) = rows.filter(|rows| !rows.is_empty()) else {
+            return self.answers.refused();
+        };
+        let id = format!("W{school}{:08}", self.writebacks.len() + 1);
+        let marks: Option<Vec<Kept>> = rows
+            .iter()
+            .map(|row| self.read_mark(school, sort, row, &id))
+            .collect();
+        let Some(marks) = marks else {
+            return self.answers.refused();
+        };
+        self.writebacks.push(id.clone());
+        for mark in marks {
+            self.keep(mark);
+        }
+        self.answers.accepted(&id)
+    }
+
+    fn keep(&mut self, mut mark: Kept) {
+        let same = |kept: &Kept| {
+            kept.student == mark.student
+                && kept.date == mark.date
+                && kept.session == mark.session
+                && kept.place == mark.place
+        };
+        mark.times = 1 + self
+            .kept
+            .iter()
+            .find(|kept| same(kept))
+            .map_or(0, |kept| kept.times);
+        self.kept.retain(|kept| !same(kept));
+        self.kept.push(mark);
+    }
+
+    /// One mark out of a register; `None` for whatever the school would not have.
+    fn read_mark(&self, school: u8, sort: &str, row: &Value, writeback: &str) -> Option<Kept> {
+        let row = row.as_object()?;
+        let text = |key: &str| row.get(key).and_then(Value::as_str);
+        let about = self.schools.get(&school)?;
+        let student = text("student_id")?;
+        (!self.expelled.contains(student)).then_some(())?;
+        let pupil =
+            (1..=about.pupils).find(|n| standard::id(school, Sort::Student, *n) == student)?;
+        let code = text("attendance_code_id")?;
+        standard::CODES
+            .iter()
+            .find(|letters| standard::code_id(school, letters).as_deref() == Some(code))?;
+        let (date, session, place, keys): (_, _, _, &[&str]) = if sort == "session" {
+            let session = text("session")?.parse().ok()?;
+            (
+                text("date")?.parse().ok()?,
+                session,
+                Place::Session,
+                &["date", "session", "employee_id"],
+            )
+        } else {
+            let id = text("lesson_id")?;
+            let lesson = about.lessons.iter().find(|lesson| lesson.id == id)?;
+            standard::classes(pupil)
+                .contains(&lesson.class)
+                .then_some(())?;
+            (
+                lesson.date,
+                lesson.session,
+                Place::Lesson(id.to_owned()),
+                &["lesson_id"],
+            )
+        };
+        knows_all(row, keys).then_some(())?;
+        Some(Kept {
+            school,
+            student: student.to_owned(),
+            date,
+            session,
+            place,
+            code: code.to_owned(),
+            comment: optional(row, "comment", |value| value.as_str().map(str::to_owned))?,
+            minutes_late: optional(row, "minutes_late", |value| {
+                value
+                    .as_u64()
+                    .and_then(|minutes| u32::try_from(minutes).ok())
+                    .filter(|minutes| *minutes > 0)
+            })?,
+            changed: self.now,
+            writeback: Some(writeback.to_owned()),
+            times: 0,
+        })
+    }
+
+    /// How far a writeback has come.
+    pub(super) fn writeback(&self, id: &str) -> Answer {
+        if self.writebacks.iter().any(|known| known == id) {
+            self.answers.outcome(self.outcome, id)
+        } else {
+            not_found()
+        }
+    }
+
+    /// From now on every writeback has come so far.
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+
+    /// The marks of a register that is asked for, in rows as Wonde writes them.
+    pub(super) fn kept_rows(
+        &self,
+        school: u8,
+        sort: &str,
+        after: Option<DateTime<Utc>>,
+    ) -> Vec<Value> {
+        let mut rows = Vec::new();
+        for (place, kept) in self.kept.iter().enumerate() {
+            let fits = kept.school == school && after.is_none_or(|after| kept.changed > after);
+            let row = match &kept.place {
+                Place::Session if fits && sort == "session" => {
+                    super::rows::session_mark(kept, place)
+                }
+                Place::Lesson(lesson) if fits && sort == "lesson" => {
+                    super::rows::lesson_mark(kept, lesson, place)
+                }
+                _ => continue,
+            };
+            rows.push(row);
+        }
+        rows
+    }
+}
+
+/// `Some(None)` where the key is missing, `None` where its value is no good.
+#[allow(
+    clippy::option_option,
+    reason = "outer: the value is good; inner: there is one"
+)]
+fn optional<T>(
+    row: &Map<String, Value>,
+    key: &str,
+    read: impl Fn(&Value) -> Option<T>,
+) -> Option<Option<T>> {
+    row.get(key)
+        .map_or(Some(None), |value| read(value).map(Some))
+}
+
+fn knows_all(row: &Map<String, Value>, keys: &[&str]) -> bool {
+    let all = [
+        "student_id",
+        "attendance_code_id",
+        "comment",
+        "minutes_late",
+    ];
+    row.keys()
+        .all(|key| all.contains(&key.as_str()) || keys.contains(&key.as_str()))
+}

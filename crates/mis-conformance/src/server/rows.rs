@@ -1,0 +1,149 @@
+//! Rows as Wonde writes them.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::{Map, Value, json};
+
+use super::register::Kept;
+use crate::standard::{self, Lesson, Sort};
+
+/// A time as Wonde writes it.
+pub(super) fn time(instant: DateTime<Utc>) -> Value {
+    json!({"date": instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string(), "timezone_type": 3, "timezone": "UTC"})
+}
+
+fn day(date: NaiveDate) -> Value {
+    json!({"date": format!("{date} 00:00:00.000000"), "timezone_type": 3, "timezone": "Europe/London"})
+}
+
+pub(super) fn code(school: u8, letters: &str) -> Value {
+    json!({"id": standard::code_id(school, letters), "code": letters, "description": format!("Code {letters}"), "type": "STATUTORY"})
+}
+
+/// A pupil, with what was asked to be included.
+pub(super) fn student(school: u8, pupil: usize, includes: &[&str]) -> Value {
+    let mut row = Map::from_iter([
+        (
+            "id".to_owned(),
+            json!(standard::id(school, Sort::Student, pupil)),
+        ),
+        ("upi".to_owned(), json!(format!("upi-{pupil}"))),
+        ("mis_id".to_owned(), json!(pupil.to_string())),
+        ("surname".to_owned(), json!(standard::SURNAME)),
+        (
+            "forename".to_owned(),
+            json!(format!("{}{pupil}", standard::FORENAME)),
+        ),
+    ]);
+    for include in includes {
+        let value = match *include {
+            "education_details" => {
+                json!({"admission_date": day(joined()), "leaving_date": null, "current_nc_year": "8"})
+            }
+            "year" => group(school, "YEAR", "Year 8"),
+            "registration" => group(school, "REGISTRATION", "8Q"),
+            "classes" => standard::classes(pupil)
+                .iter()
+                .map(|class| class_row(school, *class))
+                .collect(),
+            _ => continue,
+        };
+        row.insert((*include).to_owned(), json!({"data": value}));
+    }
+    Value::Object(row)
+}
+
+/// The day on which every pupil and member of staff came.
+pub(crate) fn joined() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2025, 9, 1).unwrap_or_default()
+}
+
+fn class_row(school: u8, class: usize) -> Value {
+    json!({"id": standard::id(school, Sort::Class, class), "mis_id": class.to_string(), "name": format!("Class {class}")})
+}
+
+/// The groups of a school: its sorts and names.
+pub(crate) const GROUPS: [(&str, &str); 4] = [
+    ("YEAR", "Year 8"),
+    ("REGISTRATION", "8Q"),
+    ("HOUSE", "Oak"),
+    ("MISC", "Chess club"),
+];
+
+pub(super) fn group(school: u8, kind: &str, name: &str) -> Value {
+    let n = GROUPS
+        .iter()
+        .position(|group| *group == (kind, name))
+        .map_or(99, |place| place + 1);
+    json!({"id": standard::id(school, Sort::Group, n), "mis_id": n.to_string(), "name": name, "code": name, "type": kind})
+}
+
+pub(super) fn employee(school: u8, n: usize, includes: &[&str]) -> Value {
+    let mut row = json!({
+        "id": standard::id(school, Sort::Employee, n),
+        "upi": format!("upi-staff-{n}"),
+        "mis_id": n.to_string(),
+        "surname": standard::SURNAME,
+        "forename": standard::FORENAME,
+    });
+    if includes.contains(&"employment_details")
+        && let Some(row) = row.as_object_mut()
+    {
+        let details = json!({"current": true, "teaching_staff": true, "employment_start_date": day(joined()), "employment_end_date": null});
+        row.insert("employment_details".to_owned(), json!({"data": details}));
+    }
+    row
+}
+
+pub(super) fn contact(school: u8, n: usize) -> Value {
+    json!({
+        "id": standard::id(school, Sort::Contact, n),
+        "upi": format!("upi-contact-{n}"),
+        "mis_id": n.to_string(),
+        "surname": standard::SURNAME,
+        "forename": standard::FORENAME,
+    })
+}
+
+pub(super) fn deletion(school: u8, kind: &str, n: usize) -> Value {
+    let gone = time(standard::ten_past_nine(joined(), chrono_tz::Tz::UTC));
+    json!({"type": kind, "id": standard::id(school, Sort::Student, n), "mis_id": n.to_string(), "deleted_at": gone, "restored_at": null})
+}
+
+pub(super) fn lesson(school: u8, lesson: &Lesson) -> Value {
+    json!({
+        "id": lesson.id,
+        "class": standard::id(school, Sort::Class, lesson.class),
+        "room": null,
+        "period": null,
+        "employee": null,
+        "start_at": time(lesson.starts),
+        "end_at": time(lesson.starts + chrono::TimeDelta::minutes(50)),
+    })
+}
+
+/// What the rows of both sorts of register have in common.
+fn mark(kept: &Kept, place: usize) -> Map<String, Value> {
+    Map::from_iter([
+        ("id".to_owned(), json!(format!("M{place}"))),
+        ("date".to_owned(), day(kept.date)),
+        ("student".to_owned(), json!(kept.student)),
+        ("attendance_code".to_owned(), json!(kept.code)),
+        ("employee".to_owned(), Value::Null),
+        ("comment".to_owned(), json!(kept.comment)),
+        ("minutes_late".to_owned(), json!(kept.minutes_late)),
+        ("created_at".to_owned(), time(kept.changed)),
+        ("updated_at".to_owned(), time(kept.changed)),
+    ])
+}
+
+pub(super) fn session_mark(kept: &Kept, place: usize) -> Value {
+    let mut row = mark(kept, place);
+    row.insert("session".to_owned(), json!(kept.session.as_str()));
+    Value::Object(row)
+}
+
+pub(super) fn lesson_mark(kept: &Kept, lesson: &str, place: usize) -> Value {
+    let mut row = mark(kept, place);
+    row.insert("lesson".to_owned(), json!(lesson));
+    Value::Object(row)
+}

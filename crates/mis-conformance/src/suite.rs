@@ -1,0 +1,111 @@
+//! Choosing the cases by what is declared, and running each on schools of its own.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::bail;
+use futures::future::BoxFuture;
+use mis_core::{Ability, Capabilities, Descriptor};
+
+use crate::{
+    bench::Bench,
+    cases,
+    fixtures::Fixtures,
+    report::{CaseReport, Kind, Report},
+};
+
+/// The longest that a case may take. Usual are some milliseconds.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One thing that an adapter must hold to.
+#[derive(Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) ability: Option<Ability>,
+    /// Whether it is for an adapter that declares this.
+    pub(crate) is_for: fn(&Capabilities) -> bool,
+    pub(crate) run: for<'a> fn(&'a Bench) -> BoxFuture<'a, anyhow::Result<()>>,
+}
+
+/// The names of all cases there are, in the suite's order.
+pub fn case_names() -> impl Iterator<Item = &'static str> {
+    cases::all().into_iter().map(|case| case.name)
+}
+
+/// The cases that an adapter's declaration chooses.
+pub(crate) fn cases_for(descriptor: &Descriptor) -> Vec<Case> {
+    cases::all()
+        .into_iter()
+        .filter(|case| (case.is_for)(&descriptor.capabilities))
+        .collect()
+}
+
+/// Runs the suite on one adapter, one case after the other, and tells what it found: [`run`](crate::run) without a
+/// test harness around it.
+pub fn check(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> Report {
+    let reports = cases_for(descriptor)
+        .into_iter()
+        .map(|case| run_case(case, descriptor, fixtures.as_ref()))
+        .collect();
+    Report::new(descriptor, reports)
+}
+
+/// Runs one case by its name. `None` where there is none of that name, or it is not for what the adapter declares.
+pub fn check_case(
+    descriptor: &'static Descriptor,
+    fixtures: impl AsRef<Path>,
+    name: &str,
+) -> Option<CaseReport> {
+    let case = cases_for(descriptor)
+        .into_iter()
+        .find(|case| case.name == name)?;
+    Some(run_case(case, descriptor, fixtures.as_ref()))
+}
+
+pub(crate) fn run_case(case: Case, descriptor: &'static Descriptor, fixtures: &Path) -> CaseReport {
+    let began = Instant::now();
+    let outcome = catch_unwind(AssertUnwindSafe(|| try_case(case, descriptor, fixtures)))
+        .unwrap_or_else(|panic| {
+            Err(anyhow::anyhow!(
+                "the adapter or the suite panicked: {}",
+                words(panic.as_ref())
+            ))
+        });
+    CaseReport {
+        name: case.name.to_owned(),
+        kind: case.kind,
+        ability: case.ability,
+        failure: outcome.err().map(|error| format!("{error:#}")),
+        millis: 0,
+    }
+    .took(began.elapsed())
+}
+
+fn try_case(case: Case, descriptor: &'static Descriptor, fixtures: &Path) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let outcome = runtime.block_on(async {
+        let bench = Bench::new(descriptor, Fixtures::new(fixtures)).await;
+        tokio::select! {
+            outcome = (case.run)(&bench) => outcome,
+            () = bench.server.until_flooded() => bail!("the adapter asks again and again without an end; trying again is for its host"),
+            () = tokio::time::sleep(PATIENCE) => bail!("the adapter was not done after {} s", PATIENCE.as_secs()),
+        }
+    });
+    // What an adapter may have left running must not hold up the next case.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("without words")
+}
