@@ -130,15 +130,26 @@ pub struct Register {
 impl Register {
     /// The register of a day out of rows in the order they were read. Of two rows for one pupil and session the one
     /// changed last counts; of two alike, the later in the list.
-    pub fn new(date: NaiveDate, read_at: DateTime<Utc>, rows: impl IntoIterator<Item = HeldMark>) -> Self {
+    pub fn new(
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: impl IntoIterator<Item = HeldMark>,
+    ) -> Self {
         let mut marks: HashMap<_, HeldMark> = HashMap::new();
         for row in rows {
             let key = (row.student.clone(), row.session);
-            if marks.get(&key).is_none_or(|held| row.changed_at >= held.changed_at) {
+            if marks
+                .get(&key)
+                .is_none_or(|held| row.changed_at >= held.changed_at)
+            {
                 marks.insert(key, row);
             }
         }
-        Self { date, read_at, marks }
+        Self {
+            date,
+            read_at,
+            marks,
+        }
     }
 
     /// The school's own calendar day.
@@ -196,7 +207,9 @@ pub struct Accepted {
 }
 
 /// How far a writeback has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` does not show what the MIS said: it may quote the mark.
+#[derive(Clone, PartialEq, Eq)]
 pub enum WritebackOutcome {
     /// The MIS has it.
     Done,
@@ -210,6 +223,19 @@ pub enum WritebackOutcome {
         /// The status word as given.
         word: Option<String>,
     },
+}
+
+impl fmt::Debug for WritebackOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("Done"),
+            Self::Refused { said } => f
+                .debug_struct("Refused")
+                .field("said", &said.as_ref().map(|_| Hidden))
+                .finish(),
+            Self::Open { word } => f.debug_struct("Open").field("word", word).finish(),
+        }
+    }
 }
 
 /// Stands where a value was that nobody but its owner should see.

@@ -62,19 +62,19 @@ impl MisAdapter for FirstLessonMarks {
     }
 
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
-        people::people(&self.connection, query)
+        people::people(&self.connection, self.descriptor, query)
     }
 
     fn groups(&self) -> BoxStream<'static, Result<Group>> {
-        people::groups(&self.connection)
+        people::groups(&self.connection, self.descriptor)
     }
 
     fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
-        people::deletions(&self.connection, since)
+        people::deletions(&self.connection, self.descriptor, since)
     }
 
     async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
-        people::people_count(&self.connection, kind).await
+        people::people_count(&self.connection, self.descriptor, kind).await
     }
 
     async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {

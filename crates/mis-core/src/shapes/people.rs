@@ -5,12 +5,20 @@ use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use wonde::{Class, Contact, ContactDetails, Employee, Included, ListQuery, Paging, Student};
 
 use crate::{
-    Connection, Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation, Result,
-    error::ErrorKind,
+    Ability, Connection, Deletion, Descriptor, Error, Group, PeopleQuery, Person, PersonKind,
+    Property, Relation, Result, error::ErrorKind,
 };
 
-/// People, one after the other, as Wonde gives them, with the properties asked for.
-pub fn people(connection: &Connection, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
+/// People, one after the other, as Wonde gives them, with the properties asked for. The stream is the one error
+/// [`ErrorKind::Unsupported`] where people are not to be read.
+pub fn people(
+    connection: &Connection,
+    descriptor: &'static Descriptor,
+    query: PeopleQuery,
+) -> BoxStream<'static, Result<Person>> {
+    if let Err(error) = check_roster(connection, descriptor) {
+        return none(error);
+    }
     let (school, kind) = (connection.school(), query.kind);
     let wire = wonde::PeopleQuery {
         include: includes(&query),
@@ -28,6 +36,19 @@ pub fn people(connection: &Connection, query: PeopleQuery) -> BoxStream<'static,
     rows.map_ok(move |person| person.trimmed(&query.properties))
         .err_into()
         .boxed()
+}
+
+/// Without its guard an adapter is no weaker than with it.
+fn check_roster(connection: &Connection, descriptor: &Descriptor) -> Result<()> {
+    if connection.effective(descriptor).has(Ability::Roster) {
+        Ok(())
+    } else {
+        Err(Error::unsupported(descriptor.name, Ability::Roster))
+    }
+}
+
+fn none<T: Send + 'static>(error: Error) -> BoxStream<'static, Result<T>> {
+    futures::stream::once(async { Err(error) }).boxed()
 }
 
 /// Wonde's own measure, which no region refuses; with what is included a page is large enough.
@@ -199,8 +220,14 @@ fn phone(details: &ContactDetails) -> Option<String> {
     .find_map(Clone::clone)
 }
 
-/// The groups that the MIS sorts people into.
-pub fn groups(connection: &Connection) -> BoxStream<'static, Result<Group>> {
+/// The groups that the MIS sorts people into; see [`people`].
+pub fn groups(
+    connection: &Connection,
+    descriptor: &'static Descriptor,
+) -> BoxStream<'static, Result<Group>> {
+    if let Err(error) = check_roster(connection, descriptor) {
+        return none(error);
+    }
     connection
         .school()
         .groups(ListQuery::default())
@@ -209,11 +236,15 @@ pub fn groups(connection: &Connection) -> BoxStream<'static, Result<Group>> {
         .boxed()
 }
 
-/// The records of people that are gone from Wonde's lists, or came back, since then.
+/// The records of people that are gone from Wonde's lists, or came back, since then; see [`people`].
 pub fn deletions(
     connection: &Connection,
+    descriptor: &'static Descriptor,
     since: Option<DateTime<Utc>>,
 ) -> BoxStream<'static, Result<Deletion>> {
+    if let Err(error) = check_roster(connection, descriptor) {
+        return none(error);
+    }
     connection
         .school()
         .deletions(since)
@@ -243,8 +274,14 @@ fn person_kind(word: &str) -> Option<PersonKind> {
 /// How many people of a kind there are by Wonde's own count; `None` where it does not tell.
 ///
 /// # Errors
-/// Those of the read, except that it is not allowed or not there: then nothing is told.
-pub async fn people_count(connection: &Connection, kind: PersonKind) -> Result<Option<u64>> {
+/// [`ErrorKind::Unsupported`] where people are not to be read, and those of the read, except that it is not allowed or
+/// not there: then nothing is told.
+pub async fn people_count(
+    connection: &Connection,
+    descriptor: &'static Descriptor,
+    kind: PersonKind,
+) -> Result<Option<u64>> {
+    check_roster(connection, descriptor)?;
     let word = match kind {
         PersonKind::Student => "students",
         PersonKind::Staff => "employees",
