@@ -21,6 +21,13 @@ use crate::school::Access;
 /// The control API's routes.
 pub(crate) fn router<S>(inner: Arc<Inner>) -> Router<S> {
     Router::new()
+        .nest("/sandbox", below())
+        .route("/sandbox/", get(overview))
+        .with_state(Handle { inner })
+}
+
+fn below() -> Router<Handle> {
+    Router::new()
         .route("/", get(overview))
         .route("/clock", get(clock).post(put_forward))
         .route("/write-delay", post(write_delay))
@@ -45,7 +52,6 @@ pub(crate) fn router<S>(inner: Arc<Inner>) -> Router<S> {
         .route("/schools/{id}/region", post(region))
         .route("/schools/{id}/migrate", post(migrate))
         .route("/schools/{id}/lessons/{lesson}/cancel", post(cancel))
-        .with_state(Handle { inner })
 }
 
 /// What a call comes to: JSON, or an error with its reason.

@@ -56,3 +56,8 @@ pub use inner::WebhookMode;
 pub use options::{Clock, SandboxOptions};
 pub use sandbox::Sandbox;
 pub use school::Access;
+
+/// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -37,7 +37,7 @@ pub(crate) fn router(inner: Arc<Inner>, region: usize) -> Router {
         region,
     };
     Router::new()
-        .nest("/sandbox", control::router(inner))
+        .merge(control::router(inner))
         .fallback(handle)
         .layer(DefaultBodyLimit::max(16 * 1024 * 1024))
         .with_state(door)
