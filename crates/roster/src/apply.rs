@@ -1,0 +1,390 @@
+//! Applying what was read: from the state before and the answers to the state after and the changes between, with nothing
+//! believed that the guard does not let through. A pure function: the day and the time are arguments.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use mis_core::{Person, PersonKind};
+
+use crate::{
+    answer::{Answer, Answers, Extent},
+    change::Change,
+    held::{Doubt, Held},
+    identity::{Merged, PersonKey},
+    member::Member,
+    publish::{Computed, Past, Publish},
+    report::Report,
+    roll::{Eyes, Roll},
+    settings::Settings,
+    split::{Child, Individual, on_roll, split},
+    state::{Known, State, speaks},
+};
+
+/// When a sync happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    /// The time.
+    pub now: DateTime<Utc>,
+    /// The day by the school's own clock: on it joiners come and leavers go.
+    pub today: NaiveDate,
+}
+
+/// What applying answers came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The state from now on.
+    pub state: State,
+    /// What changed, in order.
+    pub changes: Vec<Change>,
+    /// For people to read.
+    pub report: Report,
+}
+
+impl State {
+    /// Applies answers. Without any, the day alone decides: joiners come and leavers go.
+    ///
+    /// With `accept` a person has looked at what was held, and it goes through. That wants full answers: what was held of
+    /// changes is not in the next ones.
+    pub fn apply(
+        &self,
+        settings: &Settings,
+        answers: &Answers,
+        when: When,
+        accept: bool,
+    ) -> Outcome {
+        let mut applying = Applying {
+            before: self,
+            settings,
+            when,
+            accept,
+            state: self.clone(),
+            report: Report::default(),
+            changes: Vec::new(),
+            merged: BTreeMap::new(),
+        };
+        applying.forget_what_nobody_needs();
+        for (kind, answer) in answers {
+            match answer {
+                Ok(answer) => applying.lay(*kind, answer),
+                Err(unreadable) => applying.doubt(
+                    *kind,
+                    Doubt::Unreadable {
+                        why: unreadable.why.clone(),
+                    },
+                ),
+            }
+        }
+        applying.forget_the_long_gone();
+        applying.publish_all(answers);
+        applying.finish()
+    }
+}
+
+struct Applying<'a> {
+    before: &'a State,
+    settings: &'a Settings,
+    when: When,
+    accept: bool,
+    state: State,
+    report: Report,
+    changes: Vec<Change>,
+    merged: BTreeMap<PersonKind, Merged>,
+}
+
+impl Applying<'_> {
+    /// Kinds and properties that the settings do not name any more.
+    fn forget_what_nobody_needs(&mut self) {
+        let needs = self.settings.needs();
+        self.state.kinds.retain(|kind, _| needs.contains_key(kind));
+        for (kind, known) in &mut self.state.kinds {
+            let Some(wanted) = needs.get(kind) else {
+                continue;
+            };
+            if known.properties.is_subset(wanted) && known.refused.is_subset(wanted) {
+                continue;
+            }
+            known
+                .properties
+                .retain(|property| wanted.contains(property));
+            known.refused.retain(|property| wanted.contains(property));
+            let mut roll = Roll::default();
+            for record in known.roll.iter() {
+                roll.insert(record.clone().trimmed(wanted));
+            }
+            known.roll = roll;
+        }
+    }
+
+    fn lay(&mut self, kind: PersonKind, answer: &Answer) {
+        let known = self.state.kinds.entry(kind).or_default();
+        let eyes = Eyes {
+            kind,
+            guard: &self.settings.guard,
+            today: self.when.today,
+            accept: self.accept,
+            lost: &known.lost,
+            count_fitted: known.count_fitted,
+            read_before: known.full_at.is_some(),
+        };
+        let laid = match known.roll.lay(answer, &eyes) {
+            Ok(laid) => laid,
+            Err(doubt) => return self.doubt(kind, doubt),
+        };
+        known.roll = laid.roll;
+        known.lost = laid.lost;
+        known.asked_at = Some(answer.asked_at);
+        if matches!(answer.extent, Extent::Full { .. }) {
+            known.full_at = Some(answer.asked_at);
+            known.properties.clone_from(&answer.properties);
+            known.refused.clone_from(&answer.refused);
+            known.count_fitted = laid.count_fits.unwrap_or(false);
+        }
+    }
+
+    fn doubt(&mut self, kind: PersonKind, doubt: Doubt) {
+        self.report.held.push(Held::Kind { kind, doubt });
+    }
+
+    /// Records of those who left long ago, whether the MIS still lists them or not.
+    fn forget_the_long_gone(&mut self) {
+        let keep = Days::new(u64::from(self.settings.keep.former_days));
+        let Some(horizon) = self.when.today.checked_sub_days(keep) else {
+            return;
+        };
+        for known in self.state.kinds.values_mut() {
+            known
+                .roll
+                .retain(|record| record.leaves.is_none_or(|last| last >= horizon));
+        }
+        self.state.former.retain(|former| former.left >= horizon);
+    }
+
+    /// Gives everybody a key, splits them among the groups and makes the changes. Students come first: parents are in
+    /// groups by them.
+    fn publish_all(&mut self, answers: &Answers) {
+        self.remove_groups();
+        let kinds = std::mem::take(&mut self.state.kinds);
+        let mut after = BTreeMap::new();
+        let mut students: BTreeMap<PersonKey, Person> = BTreeMap::new();
+        for (kind, mut known) in kinds {
+            let (people, merged) = known.keys.assign(known.roll.iter(), self.when.today);
+            let speaking: BTreeMap<PersonKey, (Person, Vec<String>)> = people
+                .into_iter()
+                .filter_map(|(key, records)| {
+                    let ids = records.iter().map(|record| record.id.clone()).collect();
+                    let record = speaks(records, self.when.today)?.clone();
+                    Some((key, (record, ids)))
+                })
+                .collect();
+            self.merged.insert(kind, merged);
+            if known.full_at.is_some() {
+                self.publish(kind, &known, &speaking, &students, answers);
+            }
+            if kind == PersonKind::Student {
+                students = speaking
+                    .into_iter()
+                    .map(|(key, (record, _))| (key, record))
+                    .collect();
+            }
+            after.insert(kind, known);
+        }
+        self.state.kinds = after;
+        self.forget_keys();
+    }
+
+    fn publish(
+        &mut self,
+        kind: PersonKind,
+        known: &Known,
+        speaking: &BTreeMap<PersonKey, (Person, Vec<String>)>,
+        students: &BTreeMap<PersonKey, Person>,
+        answers: &Answers,
+    ) {
+        let families = self.families(kind, students);
+        let unknown = crate::identity::Identity::default();
+        let people: BTreeMap<&PersonKey, Individual<'_>> = speaking
+            .iter()
+            .map(|(key, (record, ids))| {
+                let children = ids
+                    .iter()
+                    .flat_map(|id| families.get(id.as_str()).into_iter().flatten())
+                    .map(|family| Child {
+                        key: family.student,
+                        group: family.group.as_deref(),
+                        relation: family.relation,
+                    })
+                    .collect();
+                let individual = Individual {
+                    identity: known.keys.get(key).unwrap_or(&unknown),
+                    record,
+                    children,
+                };
+                (key, individual)
+            })
+            .collect();
+        let individuals = people.iter().map(|(key, person)| (*key, person));
+        let split = split(kind, &self.settings.groups, individuals, self.when.today);
+        self.report.strays.extend(split.strays);
+        self.report.overlaps.extend(split.overlaps);
+        let computed = Computed::new(self.settings, kind, &split.taken, &people);
+        let empty = Roll::default();
+        let none = Merged::new();
+        let past = Past {
+            roll: self
+                .before
+                .kinds
+                .get(&kind)
+                .map_or(&empty, |known| &known.roll),
+            students: self
+                .before
+                .kinds
+                .get(&PersonKind::Student)
+                .map_or(&empty, |known| &known.roll),
+            student_keys: self
+                .before
+                .kinds
+                .get(&PersonKind::Student)
+                .map(|known| &known.keys),
+            students_now: students,
+            merged: self.merged.get(&kind).unwrap_or(&none),
+            deletions: match answers.get(&kind) {
+                Some(Ok(Answer {
+                    extent: Extent::Changes { deletions, .. },
+                    ..
+                })) => deletions,
+                _ => &[],
+            },
+        };
+        Publish {
+            settings: self.settings,
+            kind,
+            when: self.when,
+            accept: self.accept,
+            keys: &known.keys,
+            people: &people,
+            past,
+            computed,
+        }
+        .run(&mut self.state, &mut self.changes, &mut self.report);
+        self.report_lost(kind, known);
+    }
+
+    fn report_lost(&mut self, kind: PersonKind, known: &Known) {
+        let lost = known
+            .lost
+            .iter()
+            .map(|part| Held::Property { kind, part: *part });
+        self.report.held.extend(lost);
+        let refused = known.refused.iter().map(|property| (kind, *property));
+        self.report.refused.extend(refused);
+    }
+
+    /// For each contact, the students on roll that they belong to.
+    fn families<'s>(
+        &self,
+        kind: PersonKind,
+        students: &'s BTreeMap<PersonKey, Person>,
+    ) -> HashMap<&'s str, Vec<Family<'s>>> {
+        let mut families: HashMap<&str, Vec<Family<'_>>> = HashMap::new();
+        if kind != PersonKind::Parent {
+            return families;
+        }
+        let groups: HashMap<&PersonKey, &String> = self
+            .state
+            .lists
+            .iter()
+            .filter(|(_, list)| list.kind == PersonKind::Student)
+            .flat_map(|(name, list)| list.members.keys().map(move |key| (key, name)))
+            .collect();
+        let here = students
+            .iter()
+            .filter(|(_, record)| on_roll(record, self.when.today));
+        for (student, record) in here {
+            for relation in &record.contacts {
+                families.entry(&relation.contact).or_default().push(Family {
+                    student,
+                    group: groups.get(student).map(|name| (*name).clone()),
+                    relation,
+                });
+            }
+        }
+        families
+    }
+
+    /// Groups that are not in the settings any more, or are of other people now.
+    fn remove_groups(&mut self) {
+        let stays = |name: &String, kind| {
+            self.settings
+                .group(name)
+                .is_some_and(|group| group.kind == kind)
+        };
+        let removed: Vec<String> = self
+            .state
+            .lists
+            .iter()
+            .filter(|(name, list)| !stays(name, list.kind))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in removed {
+            crate::publish::remove(&mut self.state, &mut self.changes, &name, self.when);
+        }
+    }
+
+    /// Keys of people who have long been gone.
+    fn forget_keys(&mut self) {
+        let keep = Days::new(u64::from(self.settings.keep.former_days));
+        let Some(horizon) = self.when.today.checked_sub_days(keep) else {
+            return;
+        };
+        let mut kept: BTreeSet<(PersonKind, &PersonKey)> = BTreeSet::new();
+        for list in self.state.lists.values() {
+            kept.extend(list.members.keys().map(|key| (list.kind, key)));
+        }
+        for (kind, known) in &mut self.state.kinds {
+            known
+                .keys
+                .forget(horizon, |key| kept.contains(&(*kind, key)));
+        }
+    }
+
+    fn finish(mut self) -> Outcome {
+        for (kind, known) in &self.state.kinds {
+            self.report.records.insert(*kind, known.roll.len());
+        }
+        for (name, list) in &self.state.lists {
+            self.report.groups.entry(name.clone()).or_default().people = list.members.len();
+        }
+        self.report.count(&self.changes);
+        Outcome {
+            state: self.state,
+            changes: self.changes,
+            report: self.report,
+        }
+    }
+}
+
+/// A student to a contact, with the group the student is in.
+struct Family<'s> {
+    student: &'s PersonKey,
+    group: Option<String>,
+    relation: &'s mis_core::Relation,
+}
+
+/// Makes a member of somebody whom a group takes.
+pub(crate) fn member(
+    settings: &Settings,
+    group: &str,
+    key: &PersonKey,
+    person: &Individual<'_>,
+) -> Option<Member> {
+    let group = settings.group(group)?;
+    let told = group.membership.told(group.kind);
+    let rule = crate::split::Rule::new(&group.membership);
+    let children = person
+        .children
+        .iter()
+        .filter(|child| rule.child_fits(child))
+        .map(|child| child.key.clone())
+        .collect();
+    Some(Member::new(key, person.record, &told, children))
+}

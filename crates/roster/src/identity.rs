@@ -1,0 +1,419 @@
+//! Who is who: records that are of one person, and the id by which the host knows them for good.
+//!
+//! A record is tied to a person by its `upi`, else by the MIS's own key, else by Wonde's id. The id a person was first
+//! seen with stays their key, so that a pupil who enrols again is to the host the same person.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    fmt,
+};
+
+use chrono::NaiveDate;
+use mis_core::Person;
+use serde::{Deserialize, Serialize};
+
+/// The id that a person keeps at the host: the id at Wonde that they were first seen with.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PersonKey(String);
+
+impl PersonKey {
+    /// Takes a key as it was given before.
+    pub fn new(key: impl Into<String>) -> Self {
+        Self(key.into())
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for PersonKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for PersonKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// By what one person has been known, all at once and over time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Ids that stay with a person.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub upis: BTreeSet<String>,
+    /// The MIS's own keys.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub mis_ids: BTreeSet<String>,
+    /// Ids at Wonde, the present one among them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ids: BTreeSet<String>,
+    /// The last day on which the person was among the MIS's people.
+    pub seen: NaiveDate,
+}
+
+impl Identity {
+    /// Whether an id of whatever sort is one of this person's.
+    pub(crate) fn bears(&self, id: &str) -> bool {
+        self.ids.contains(id) || self.upis.contains(id) || self.mis_ids.contains(id)
+    }
+
+    fn take_in(&mut self, other: Self) {
+        self.upis.extend(other.upis);
+        self.mis_ids.extend(other.mis_ids);
+        self.ids.extend(other.ids);
+        self.seen = self.seen.max(other.seen);
+    }
+}
+
+/// The keys given out to people of one kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Keyring {
+    people: BTreeMap<PersonKey, Identity>,
+}
+
+/// Keys that turned out to be of a person with an older key.
+pub(crate) type Merged = BTreeMap<PersonKey, PersonKey>;
+
+/// The records of one person, in no order.
+pub(crate) type Records<'r> = Vec<&'r Person>;
+
+impl Keyring {
+    /// All keys with what they stand for.
+    pub fn iter(&self) -> impl Iterator<Item = (&PersonKey, &Identity)> {
+        self.people.iter()
+    }
+
+    /// What a key stands for.
+    pub fn get(&self, key: &PersonKey) -> Option<&Identity> {
+        self.people.get(key)
+    }
+
+    /// Puts back what was stored.
+    pub fn insert(&mut self, key: PersonKey, identity: Identity) {
+        self.people.insert(key, identity);
+    }
+
+    /// Gives every person among the records a key: the one had before, or the id first seen with.
+    pub(crate) fn assign<'r>(
+        &mut self,
+        rows: impl IntoIterator<Item = &'r Person>,
+        today: NaiveDate,
+    ) -> (BTreeMap<PersonKey, Records<'r>>, Merged) {
+        let people = one_person_each(rows);
+        let keys = self.known(&people);
+        let mut assigned = BTreeMap::new();
+        for (records, key) in people.into_iter().zip(keys) {
+            let mut identity = identity_of(&records, today);
+            let key = key.unwrap_or_else(|| self.new_key(&records));
+            if let Some(before) = self.people.remove(&key) {
+                identity.take_in(before);
+                identity.seen = today;
+            }
+            self.people.insert(key.clone(), identity);
+            assigned.insert(key, records);
+        }
+        let merged = self.merge(&assigned);
+        (assigned, merged)
+    }
+
+    /// The key that each person had before, if any. What says more about identity is looked at for all people first, so
+    /// that nobody is given a key that another has a better claim to.
+    fn known(&self, people: &[Records<'_>]) -> Vec<Option<PersonKey>> {
+        let index = Index::of(self);
+        let mut keys: Vec<Option<PersonKey>> = vec![None; people.len()];
+        let mut given: HashSet<&PersonKey> = HashSet::new();
+        for claim in [Index::by_upi, Index::by_mis_id, Index::by_id] {
+            for (records, key) in people.iter().zip(&mut keys) {
+                if key.is_none()
+                    && let Some(found) = records
+                        .iter()
+                        .filter_map(|record| claim(&index, record))
+                        .find(|found| !given.contains(found))
+                {
+                    given.insert(found);
+                    *key = Some(found.clone());
+                }
+            }
+        }
+        keys
+    }
+
+    /// The smallest of the person's ids; marked where another person already goes by it.
+    fn new_key(&self, records: &[&Person]) -> PersonKey {
+        let ids: BTreeSet<_> = records.iter().map(|record| record.id.as_str()).collect();
+        let first = ids.first().copied().unwrap_or_default();
+        ids.iter()
+            .copied()
+            .map(PersonKey::new)
+            .chain((2..).map(|n: u32| PersonKey::new(format!("{first}~{n}"))))
+            .find(|key| !self.people.contains_key(key))
+            .unwrap_or_else(|| PersonKey::new(first))
+    }
+
+    /// Where records known as two people turn out to be of one, the other key becomes one more id of that person.
+    fn merge(&mut self, assigned: &BTreeMap<PersonKey, Records<'_>>) -> Merged {
+        let mut merged = Merged::new();
+        for (key, other, id) in self.shared_ids(assigned) {
+            if assigned.contains_key(&other) {
+                if let Some(identity) = self.people.get_mut(&other) {
+                    identity.ids.remove(&id);
+                }
+            } else if let Some(identity) = self.people.remove(&other)
+                && let Some(into) = self.people.get_mut(&key)
+            {
+                into.take_in(identity);
+                into.ids.insert(other.as_str().to_owned());
+                merged.insert(other, key);
+            }
+        }
+        merged
+    }
+
+    /// Present ids that stand under a second key: whose they are, that key, and the id.
+    fn shared_ids(
+        &self,
+        assigned: &BTreeMap<PersonKey, Records<'_>>,
+    ) -> Vec<(PersonKey, PersonKey, String)> {
+        let owners: HashMap<&str, &PersonKey> = assigned
+            .iter()
+            .flat_map(|(key, records)| records.iter().map(move |record| (record.id.as_str(), key)))
+            .collect();
+        self.people
+            .iter()
+            .flat_map(|(other, identity)| identity.ids.iter().map(move |id| (other, id)))
+            .filter_map(|(other, id)| {
+                let owner = *owners.get(id.as_str())?;
+                (owner != other).then(|| (owner.clone(), other.clone(), id.clone()))
+            })
+            .collect()
+    }
+
+    /// Forgets those who have not been seen since that day, unless they are to be kept.
+    pub(crate) fn forget(&mut self, before: NaiveDate, keep: impl Fn(&PersonKey) -> bool) {
+        self.people
+            .retain(|key, identity| identity.seen >= before || keep(key));
+    }
+}
+
+/// Sorts records into people, each with all of theirs.
+fn one_person_each<'r>(rows: impl IntoIterator<Item = &'r Person>) -> Vec<Records<'r>> {
+    let mut by_upi: BTreeMap<&str, Records<'r>> = BTreeMap::new();
+    let mut without = Vec::new();
+    for row in rows {
+        match &row.upi {
+            Some(upi) => by_upi.entry(upi).or_default().push(row),
+            None => without.push(row),
+        }
+    }
+    let mut owner: HashMap<&str, Option<&str>> = HashMap::new();
+    for (upi, records) in &by_upi {
+        for mis_id in records.iter().filter_map(|record| record.mis_id.as_deref()) {
+            // A key that two people share says nothing.
+            owner
+                .entry(mis_id)
+                .and_modify(|known| *known = known.filter(|known| known == upi))
+                .or_insert(Some(upi));
+        }
+    }
+    let mut by_mis_id: BTreeMap<&str, Records<'r>> = BTreeMap::new();
+    let mut alone = Vec::new();
+    for row in without {
+        let Some(mis_id) = row.mis_id.as_deref() else {
+            alone.push(vec![row]);
+            continue;
+        };
+        let known = owner.get(mis_id).copied().flatten();
+        match known.and_then(|upi| by_upi.get_mut(upi)) {
+            Some(records) => records.push(row),
+            None => by_mis_id.entry(mis_id).or_default().push(row),
+        }
+    }
+    by_upi
+        .into_values()
+        .chain(by_mis_id.into_values())
+        .chain(alone)
+        .collect()
+}
+
+fn identity_of(records: &[&Person], today: NaiveDate) -> Identity {
+    Identity {
+        upis: records.iter().filter_map(|r| r.upi.clone()).collect(),
+        mis_ids: records.iter().filter_map(|r| r.mis_id.clone()).collect(),
+        ids: records.iter().map(|r| r.id.clone()).collect(),
+        seen: today,
+    }
+}
+
+/// Finds keys by the ids they stand for.
+struct Index<'k> {
+    upis: HashMap<&'k str, &'k PersonKey>,
+    mis_ids: HashMap<&'k str, &'k PersonKey>,
+    ids: HashMap<&'k str, &'k PersonKey>,
+    people: &'k BTreeMap<PersonKey, Identity>,
+}
+
+impl<'k> Index<'k> {
+    fn of(ring: &'k Keyring) -> Self {
+        let mut index = Self {
+            upis: HashMap::new(),
+            mis_ids: HashMap::new(),
+            ids: HashMap::new(),
+            people: &ring.people,
+        };
+        for (key, identity) in &ring.people {
+            index
+                .upis
+                .extend(identity.upis.iter().map(|id| (id.as_str(), key)));
+            index
+                .mis_ids
+                .extend(identity.mis_ids.iter().map(|id| (id.as_str(), key)));
+            index
+                .ids
+                .extend(identity.ids.iter().map(|id| (id.as_str(), key)));
+        }
+        index
+    }
+
+    fn by_upi(&self, record: &Person) -> Option<&'k PersonKey> {
+        self.upis.get(record.upi.as_deref()?).copied()
+    }
+
+    /// By the MIS's own key, unless the `upi` says that it is somebody else.
+    fn by_mis_id(&self, record: &Person) -> Option<&'k PersonKey> {
+        let key = *self.mis_ids.get(record.mis_id.as_deref()?)?;
+        let known = &self.people.get(key)?.upis;
+        let another = record
+            .upi
+            .as_ref()
+            .is_some_and(|upi| !known.is_empty() && !known.contains(upi));
+        (!another).then_some(key)
+    }
+
+    fn by_id(&self, record: &Person) -> Option<&'k PersonKey> {
+        self.ids.get(record.id.as_str()).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mis_core::PersonKind;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn row(id: &str, upi: &str, mis_id: &str) -> Person {
+        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        Person {
+            upi: some(upi),
+            mis_id: some(mis_id),
+            ..Person::new(PersonKind::Student, id)
+        }
+    }
+
+    fn day() -> NaiveDate {
+        NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
+    }
+
+    fn keys(ring: &mut Keyring, rows: &[Person]) -> Vec<String> {
+        let (people, _) = ring.assign(rows, day());
+        rows.iter()
+            .map(|row| {
+                let (key, _) = people
+                    .iter()
+                    .find(|(_, records)| records.iter().any(|record| record.id == row.id))
+                    .unwrap();
+                key.to_string()
+            })
+            .collect()
+    }
+
+    #[rstest]
+    #[case::the_same_record(row("A1", "u", "m"), row("A1", "u", "m"), true)]
+    #[case::enrolled_again(row("A1", "u", "m"), row("A2", "u", "n"), true)]
+    #[case::by_the_mis_key(row("A1", "", "m"), row("A2", "", "m"), true)]
+    #[case::upi_seen_later(row("A1", "", "m"), row("A2", "u", "m"), true)]
+    #[case::upi_not_seen_any_more(row("A1", "u", "m"), row("A2", "", "m"), true)]
+    #[case::mis_key_used_again(row("A1", "u", "m"), row("A2", "v", "m"), false)]
+    #[case::by_the_id_alone(row("A1", "", ""), row("A1", "", ""), true)]
+    #[case::another(row("A1", "u", "m"), row("A2", "v", "n"), false)]
+    #[case::nothing_in_common(row("A1", "", ""), row("A2", "", ""), false)]
+    fn a_person_keeps_the_first_id(
+        #[case] before: Person,
+        #[case] after: Person,
+        #[case] same: bool,
+    ) {
+        let mut ring = Keyring::default();
+        assert_eq!(keys(&mut ring, &[before]), ["A1"]);
+        let id = after.id.clone();
+        assert_eq!(
+            keys(&mut ring, &[after]),
+            [if same { "A1".to_owned() } else { id }]
+        );
+    }
+
+    #[test]
+    fn old_ids_stay_as_further_names() {
+        let mut ring = Keyring::default();
+        keys(&mut ring, &[row("A9", "u", "")]);
+        keys(&mut ring, &[row("A2", "u", "")]);
+        keys(&mut ring, &[row("A5", "u", "")]);
+        let identity = ring.get(&PersonKey::new("A9")).unwrap();
+        assert!(["A9", "A2", "A5", "u"].iter().all(|id| identity.bears(id)));
+    }
+
+    #[test]
+    fn records_of_siblings_parents_are_one_person() {
+        let mut ring = Keyring::default();
+        let rows = [row("C2", "u", "1"), row("C1", "u", "2"), row("C3", "", "2")];
+        assert_eq!(keys(&mut ring, &rows), ["C1", "C1", "C1"]);
+    }
+
+    #[test]
+    fn a_mis_key_that_two_people_share_ties_nobody_to_either() {
+        let mut ring = Keyring::default();
+        let rows = [row("A1", "u", "m"), row("A2", "v", "m"), row("A3", "", "m")];
+        assert_eq!(keys(&mut ring, &rows), ["A1", "A2", "A3"]);
+    }
+
+    #[test]
+    fn two_people_who_turn_out_to_be_one_keep_the_older_key() {
+        let mut ring = Keyring::default();
+        keys(&mut ring, &[row("A1", "u", ""), row("A2", "", "m")]);
+        let rows = [row("A1", "u", ""), row("A2", "u", "m")];
+        let (people, merged) = ring.assign(&rows, day());
+        assert_eq!(people.len(), 1);
+        assert_eq!(
+            merged,
+            Merged::from([(PersonKey::new("A2"), PersonKey::new("A1"))])
+        );
+        assert!(ring.get(&PersonKey::new("A1")).unwrap().bears("A2"));
+    }
+
+    #[test]
+    fn one_who_turns_out_to_be_two_leaves_the_key_to_the_better_claim() {
+        let mut ring = Keyring::default();
+        keys(&mut ring, &[row("A1", "u", "m"), row("A2", "u", "m")]);
+        let rows = [row("A1", "v", ""), row("A2", "u", "m")];
+        assert_eq!(keys(&mut ring, &rows), ["A1~2", "A1"]);
+        let rows = [row("A2", "u", "m"), row("A1", "v", "")];
+        assert_eq!(keys(&mut ring, &rows), ["A1", "A1~2"]);
+    }
+
+    #[test]
+    fn those_not_seen_for_long_are_forgotten() {
+        let mut ring = Keyring::default();
+        keys(&mut ring, &[row("A1", "u", "")]);
+        let tomorrow = day().succ_opt().unwrap();
+        ring.forget(tomorrow, |key| key.as_str() == "A1");
+        assert!(ring.get(&PersonKey::new("A1")).is_some());
+        ring.forget(tomorrow, |_| false);
+        assert!(ring.get(&PersonKey::new("A1")).is_none());
+    }
+}

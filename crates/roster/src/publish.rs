@@ -1,0 +1,316 @@
+//! Publishing the groups of one kind of people: for each the change as a whole, or nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mis_core::{Deletion, Person, PersonKind};
+
+use crate::{
+    apply::{When, member},
+    change::{Cause, Change, What},
+    held::Held,
+    identity::{Keyring, Merged, PersonKey},
+    member::{Former, List, Member},
+    report::Report,
+    roll::Roll,
+    settings::Settings,
+    split::{Individual, Rule, has_left, on_roll},
+    state::{State, speaks},
+};
+
+/// Who would be in which group.
+pub(crate) struct Computed {
+    lists: BTreeMap<String, BTreeMap<PersonKey, Member>>,
+    group_of: BTreeMap<PersonKey, String>,
+}
+
+impl Computed {
+    pub(crate) fn new(
+        settings: &Settings,
+        kind: PersonKind,
+        taken: &BTreeMap<String, Vec<PersonKey>>,
+        people: &BTreeMap<&PersonKey, Individual<'_>>,
+    ) -> Self {
+        let mut computed = Self {
+            lists: BTreeMap::new(),
+            group_of: BTreeMap::new(),
+        };
+        for group in settings.groups.iter().filter(|group| group.kind == kind) {
+            let list = computed.lists.entry(group.name.clone()).or_default();
+            for key in taken.get(&group.name).into_iter().flatten() {
+                let Some(person) = people.get(key) else {
+                    continue;
+                };
+                if let Some(member) = member(settings, &group.name, key, person) {
+                    list.insert(key.clone(), member);
+                    computed.group_of.insert(key.clone(), group.name.clone());
+                }
+            }
+        }
+        computed
+    }
+}
+
+/// What was known before, for telling why somebody left.
+pub(crate) struct Past<'a> {
+    pub(crate) roll: &'a Roll,
+    pub(crate) students: &'a Roll,
+    pub(crate) student_keys: Option<&'a Keyring>,
+    pub(crate) students_now: &'a BTreeMap<PersonKey, Person>,
+    pub(crate) merged: &'a Merged,
+    pub(crate) deletions: &'a [Deletion],
+}
+
+/// The groups of one kind of people on their way to the host.
+pub(crate) struct Publish<'a> {
+    pub(crate) settings: &'a Settings,
+    pub(crate) kind: PersonKind,
+    pub(crate) when: When,
+    pub(crate) accept: bool,
+    pub(crate) keys: &'a Keyring,
+    pub(crate) people: &'a BTreeMap<&'a PersonKey, Individual<'a>>,
+    pub(crate) past: Past<'a>,
+    pub(crate) computed: Computed,
+}
+
+impl Publish<'_> {
+    pub(crate) fn run(mut self, state: &mut State, changes: &mut Vec<Change>, report: &mut Report) {
+        let held = self.held(state, report);
+        self.keep_to_held_groups(state, &held);
+        for (name, list) in std::mem::take(&mut self.computed.lists) {
+            if !held.contains(&name) {
+                self.replace(state, changes, &name, list);
+            }
+        }
+    }
+
+    /// Groups that too many would leave.
+    fn held(&self, state: &State, report: &mut Report) -> BTreeSet<String> {
+        let mut held = BTreeSet::new();
+        for (name, new) in &self.computed.lists {
+            let Some(old) = state.lists.get(name) else {
+                continue;
+            };
+            let leaving = old
+                .members
+                .values()
+                .filter(|member| !new.contains_key(&member.key))
+                .filter(|member| !self.cause(name, member).accounts())
+                .count();
+            if self.accept
+                || self
+                    .settings
+                    .guard
+                    .allows(old.members.len(), new.len(), leaving)
+            {
+                continue;
+            }
+            held.insert(name.clone());
+            report.held.push(Held::Group {
+                group: name.clone(),
+                before: old.members.len(),
+                leaving,
+                after: new.len(),
+            });
+        }
+        held
+    }
+
+    /// A person is in one group only, also while a group is held: whom it has it keeps, and whom it would get stay where
+    /// they are.
+    fn keep_to_held_groups(&mut self, state: &State, held: &BTreeSet<String>) {
+        let kept: BTreeSet<PersonKey> = held
+            .iter()
+            .filter_map(|name| state.lists.get(name))
+            .flat_map(|list| list.members.keys().cloned())
+            .collect();
+        for (name, list) in &mut self.computed.lists {
+            if held.contains(name) {
+                continue;
+            }
+            list.retain(|key, _| !kept.contains(key));
+            for key in state
+                .lists
+                .get(name)
+                .into_iter()
+                .flat_map(|old| old.members.keys())
+            {
+                let awaited = self
+                    .computed
+                    .group_of
+                    .get(key)
+                    .is_some_and(|to| held.contains(to));
+                if awaited
+                    && let Some(person) = self.people.get(key)
+                    && let Some(member) = member(self.settings, name, key, person)
+                {
+                    list.insert(key.clone(), member);
+                }
+            }
+        }
+    }
+
+    fn replace(
+        &self,
+        state: &mut State,
+        changes: &mut Vec<Change>,
+        name: &str,
+        new: BTreeMap<PersonKey, Member>,
+    ) {
+        let old = state
+            .lists
+            .remove(name)
+            .map(|list| list.members)
+            .unwrap_or_default();
+        for member in old.values().filter(|member| !new.contains_key(&member.key)) {
+            let cause = self.cause(name, member);
+            leave(state, changes, name, member, cause, self.when);
+        }
+        for member in new.values() {
+            let what = match old.get(&member.key) {
+                None => What::Joined {
+                    member: Box::new(member.clone()),
+                },
+                Some(before) if before != member => What::Changed {
+                    fields: before.differs(member),
+                    member: Box::new(member.clone()),
+                },
+                Some(_) => continue,
+            };
+            if matches!(what, What::Joined { .. }) {
+                state
+                    .former
+                    .retain(|former| former.group != name || former.member.key != member.key);
+            }
+            tell(state, changes, name, &member.key, what, self.when);
+        }
+        let list = List {
+            kind: self.kind,
+            members: new,
+        };
+        state.lists.insert(name.to_owned(), list);
+    }
+
+    /// Why somebody is not in the group any more.
+    fn cause(&self, group: &str, member: &Member) -> Cause {
+        let key = &member.key;
+        let today = self.when.today;
+        if let Some(into) = self.past.merged.get(key) {
+            return Cause::Merged { into: into.clone() };
+        }
+        if let Some(to) = self.computed.group_of.get(key) {
+            return Cause::Moved { to: to.clone() };
+        }
+        if self.children_left(member) {
+            return Cause::ChildrenLeft;
+        }
+        let Some(person) = self.people.get(key) else {
+            return self.cause_of_absence(key);
+        };
+        match (person.record.leaves, person.record.joins) {
+            (Some(on), _) if has_left(person.record, today) => Cause::LeftSchool { on },
+            (_, Some(from)) if !on_roll(person.record, today) => Cause::NotYetHere { from },
+            _ if self.excluded(group, person) => Cause::Excluded,
+            _ => Cause::NotTaken,
+        }
+    }
+
+    fn excluded(&self, group: &str, person: &Individual<'_>) -> bool {
+        let Some(group) = self.settings.group(group) else {
+            return false;
+        };
+        let mut without = group.membership.clone();
+        without.exclude.clear();
+        !group.membership.exclude.is_empty() && Rule::new(&without).takes(person, self.when.today)
+    }
+
+    /// Of somebody with no record left.
+    fn cause_of_absence(&self, key: &PersonKey) -> Cause {
+        let Some(identity) = self.keys.get(key) else {
+            return Cause::Gone;
+        };
+        let records = identity.ids.iter().filter_map(|id| self.past.roll.get(id));
+        if let Some(record) = speaks(records, self.when.today)
+            && let Some(on) = record.leaves
+            && has_left(record, self.when.today)
+        {
+            return Cause::LeftSchool { on };
+        }
+        let deleted = self
+            .past
+            .deletions
+            .iter()
+            .any(|deletion| deletion.gone && identity.ids.contains(&deletion.id));
+        if deleted { Cause::Deleted } else { Cause::Gone }
+    }
+
+    /// Of a parent: all the students they were there for have left on their leaving date.
+    fn children_left(&self, member: &Member) -> bool {
+        let left = |child: &PersonKey| {
+            let today = self.when.today;
+            if let Some(record) = self.past.students_now.get(child) {
+                return has_left(record, today);
+            }
+            let identity = self.past.student_keys.and_then(|keys| keys.get(child));
+            let records = identity.into_iter().flat_map(|identity| &identity.ids);
+            speaks(records.filter_map(|id| self.past.students.get(id)), today)
+                .is_some_and(|record| has_left(record, today))
+        };
+        !member.children.is_empty() && member.children.iter().all(left)
+    }
+}
+
+/// Takes a whole group away.
+pub(crate) fn remove(state: &mut State, changes: &mut Vec<Change>, name: &str, when: When) {
+    for member in state
+        .lists
+        .remove(name)
+        .into_iter()
+        .flat_map(|list| list.members.into_values())
+    {
+        leave(state, changes, name, &member, Cause::GroupRemoved, when);
+    }
+}
+
+fn leave(
+    state: &mut State,
+    changes: &mut Vec<Change>,
+    group: &str,
+    member: &Member,
+    cause: Cause,
+    when: When,
+) {
+    state
+        .former
+        .retain(|former| former.group != group || former.member.key != member.key);
+    state.former.push(Former {
+        group: group.to_owned(),
+        left: when.today,
+        member: member.clone(),
+    });
+    tell(
+        state,
+        changes,
+        group,
+        &member.key,
+        What::Left { cause },
+        when,
+    );
+}
+
+fn tell(
+    state: &mut State,
+    changes: &mut Vec<Change>,
+    group: &str,
+    person: &PersonKey,
+    what: What,
+    when: When,
+) {
+    state.seq += 1;
+    changes.push(Change {
+        seq: state.seq,
+        at: when.now,
+        group: group.to_owned(),
+        person: person.clone(),
+        what,
+    });
+}

@@ -1,0 +1,354 @@
+//! The pull: reads a school's people step by step, so that it can go on where it stopped.
+//!
+//! Records are trimmed to what is asked for as they come, page by page; nothing else of an answer is kept. After every
+//! step the pull can be stored, and gone on with after a crash.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use futures::stream::StreamExt as _;
+use mis_core::{Deletion, Error, ErrorKind, Mis, PeopleQuery, Person, PersonKind, Property};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    answer::{Answer, Answers, Extent, Unreadable},
+    part::Part,
+    settings::{Needs, Settings},
+    state::{Known, Reach, State},
+};
+
+/// A pull on its way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// When it began.
+    pub began: DateTime<Utc>,
+    needs: Needs,
+    reaches: BTreeMap<PersonKind, Reach>,
+    deletions: Option<Vec<Deletion>>,
+    answers: Answers,
+}
+
+/// How far a pull has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Whom it is reading.
+    pub kind: PersonKind,
+    /// Records read of them so far.
+    pub read: usize,
+    /// How many there are by Wonde's own count, where it tells.
+    pub counted: Option<u64>,
+    /// All of them are read.
+    pub done: bool,
+}
+
+/// Records between two words about the progress.
+const TELL_EVERY: usize = 100;
+
+impl Pull {
+    /// A pull of all that the settings need, in full or as little as will do.
+    pub fn new(state: &State, settings: &Settings, full: bool, began: DateTime<Utc>) -> Self {
+        Self {
+            began,
+            needs: settings.needs(),
+            reaches: state.reaches(settings, full),
+            deletions: None,
+            answers: Answers::new(),
+        }
+    }
+
+    /// Whether it still reads what these settings need, so that it may be gone on with.
+    pub fn serves(&self, settings: &Settings) -> bool {
+        self.needs == settings.needs()
+    }
+
+    /// Whether everything is read in full.
+    pub fn is_full(&self) -> bool {
+        self.reaches.values().all(|reach| *reach == Reach::Full)
+    }
+
+    /// The kinds of people yet to be read.
+    pub fn missing(&self) -> impl Iterator<Item = PersonKind> + '_ {
+        self.reaches
+            .keys()
+            .copied()
+            .filter(|kind| !self.answers.contains_key(kind))
+    }
+
+    /// What was read. Kinds that are missing are not in it.
+    pub fn into_answers(self) -> Answers {
+        self.answers
+    }
+
+    /// Reads all that is missing.
+    ///
+    /// # Errors
+    /// As for a step. What was read before stays.
+    pub async fn run(
+        &mut self,
+        mis: &Mis,
+        state: &State,
+        now: impl Fn() -> DateTime<Utc>,
+        tell: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), Error> {
+        while self.step(mis, state, now(), tell).await? {}
+        Ok(())
+    }
+
+    /// Takes the next step; false when there was none left. What was deleted is read first: so a record that comes in a
+    /// later step was there after all.
+    ///
+    /// # Errors
+    /// Those that concern the school as a whole or go by: the step may be taken again. What concerns one kind of people
+    /// only, such as a permission, is part of the answers.
+    pub async fn step(
+        &mut self,
+        mis: &Mis,
+        state: &State,
+        now: DateTime<Utc>,
+        tell: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<bool, Error> {
+        let earliest = self
+            .reaches
+            .iter()
+            .filter(|(kind, _)| !self.answers.contains_key(kind))
+            .filter_map(|(_, reach)| match reach {
+                Reach::Since(since) => Some(*since),
+                Reach::Full => None,
+            })
+            .min();
+        if let (None, Some(since)) = (&self.deletions, earliest) {
+            self.read_deletions(mis, state, since).await?;
+            return Ok(true);
+        }
+        let Some(kind) = self.missing().next() else {
+            return Ok(false);
+        };
+        let reading = Reading {
+            mis,
+            kind,
+            known: state.kinds.get(&kind),
+            wanted: self.needs.get(&kind).cloned().unwrap_or_default(),
+            now,
+        };
+        let answer = match self.reaches.get(&kind) {
+            Some(Reach::Since(since)) => {
+                let deletions = self.deletions.as_deref().unwrap_or_default();
+                reading.changes(*since, deletions, tell).await
+            }
+            _ => reading.full(tell).await,
+        };
+        let answer = match answer {
+            Ok(answer) => Ok(answer),
+            Err(error) if is_of_one_kind(&error) => Err(Unreadable {
+                why: error.to_string(),
+            }),
+            Err(error) => return Err(error),
+        };
+        self.answers.insert(kind, answer);
+        Ok(true)
+    }
+
+    /// What went since then. Where that is not told, and where a record came back that is not known any more, the people
+    /// are read in full.
+    async fn read_deletions(
+        &mut self,
+        mis: &Mis,
+        state: &State,
+        since: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let mut rows = mis.deletions(Some(since));
+        let mut deletions = Vec::new();
+        while let Some(row) = rows.next().await {
+            match row {
+                Ok(row) => deletions.push(row),
+                Err(error) if is_of_one_kind(&error) => {
+                    self.reaches
+                        .values_mut()
+                        .for_each(|reach| *reach = Reach::Full);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for back in deletions.iter().filter(|deletion| !deletion.gone) {
+            let known = state.kinds.get(&back.kind);
+            if known.is_some_and(|known| known.roll.get(&back.id).is_none())
+                && let Some(reach) = self.reaches.get_mut(&back.kind)
+            {
+                *reach = Reach::Full;
+            }
+        }
+        self.deletions = Some(deletions);
+        Ok(())
+    }
+}
+
+/// Errors that say something of what was asked for, not of the school or the moment.
+fn is_of_one_kind(error: &Error) -> bool {
+    is_refusal(error)
+        || matches!(
+            error.kind(),
+            ErrorKind::Unsupported(_) | ErrorKind::NotFound | ErrorKind::Decode
+        )
+}
+
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::Refused)
+}
+
+/// The reading of one kind of people.
+struct Reading<'a> {
+    mis: &'a Mis,
+    kind: PersonKind,
+    known: Option<&'a Known>,
+    wanted: BTreeSet<Property>,
+    now: DateTime<Utc>,
+}
+
+impl Reading<'_> {
+    /// All people. What is refused of them is found out and left out.
+    async fn full(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Answer, Error> {
+        let counted = self.mis.people_count(self.kind).await?;
+        let mut refused = BTreeSet::new();
+        let mut query = PeopleQuery::new(self.kind).with(self.wanted.clone());
+        let rows = match self.read(query.clone(), counted, tell).await {
+            Err(error) if is_refusal(&error) => {
+                refused = self.refused(error).await?;
+                query
+                    .properties
+                    .retain(|property| !refused.contains(property));
+                self.read(query.clone(), counted, tell).await?
+            }
+            rows => rows?,
+        };
+        Ok(Answer {
+            asked_at: self.now,
+            extent: Extent::Full { counted },
+            properties: query.properties,
+            refused,
+            rows,
+        })
+    }
+
+    /// Which properties the school refuses or its MIS does not have, asked one by one; the error if it is none of them.
+    async fn refused(&self, error: Error) -> Result<BTreeSet<Property>, Error> {
+        let mut refused = BTreeSet::new();
+        self.first_row([]).await?;
+        for property in &self.wanted {
+            match self.first_row([*property]).await {
+                Err(error) if is_refusal(&error) => {
+                    refused.insert(*property);
+                }
+                outcome => outcome?,
+            }
+        }
+        if refused.is_empty() {
+            Err(error)
+        } else {
+            Ok(refused)
+        }
+    }
+
+    async fn first_row(&self, properties: impl IntoIterator<Item = Property>) -> Result<(), Error> {
+        let query = PeopleQuery {
+            page_size: Some(1),
+            ..PeopleQuery::new(self.kind).with(properties)
+        };
+        match self.mis.people(query).next().await {
+            Some(Err(error)) => Err(error),
+            Some(Ok(_)) | None => Ok(()),
+        }
+    }
+
+    /// Those changed since then; all of them where that leaves it open what is right.
+    async fn changes(
+        &self,
+        since: DateTime<Utc>,
+        deletions: &[Deletion],
+        tell: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Answer, Error> {
+        let Some(known) = self.known else {
+            return self.full(tell).await;
+        };
+        let refused: BTreeSet<_> = known.refused.intersection(&self.wanted).copied().collect();
+        let properties: BTreeSet<_> = self.wanted.difference(&refused).copied().collect();
+        let query = PeopleQuery::new(self.kind)
+            .with(properties.clone())
+            .changed_since(since);
+        let rows = match self.read(query, None, tell).await {
+            Err(error) if is_refusal(&error) => return self.full(tell).await,
+            rows => rows?,
+        };
+        let mut answer = Answer {
+            asked_at: self.now,
+            extent: Extent::Changes {
+                deletions: deletions.to_vec(),
+                withdrawn: BTreeSet::new(),
+            },
+            properties,
+            refused,
+            rows,
+        };
+        let parts = Part::of(self.kind, &answer.properties);
+        let is_back =
+            |part: &Part| parts.contains(part) && answer.rows.iter().any(|row| part.is_in(row));
+        if known.lost.iter().any(is_back) {
+            return self.full(tell).await;
+        }
+        let mut doubtful = known.roll.turned(&answer, &parts);
+        doubtful.retain(|part| !known.lost.contains(part));
+        let found = self.nobody_has(doubtful, &answer.properties).await?;
+        if let Extent::Changes { withdrawn, .. } = &mut answer.extent {
+            *withdrawn = found;
+        }
+        Ok(answer)
+    }
+
+    /// Of these parts the ones that no record at all has. Reading stops as soon as each has been seen, mostly on the first
+    /// page.
+    async fn nobody_has(
+        &self,
+        mut parts: BTreeSet<Part>,
+        properties: &BTreeSet<Property>,
+    ) -> Result<BTreeSet<Part>, Error> {
+        if parts.is_empty() {
+            return Ok(parts);
+        }
+        let query = PeopleQuery::new(self.kind).with(properties.clone());
+        let mut rows = self.mis.people(query);
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            parts.retain(|part| !part.is_in(&row));
+            if parts.is_empty() {
+                break;
+            }
+        }
+        Ok(parts)
+    }
+
+    async fn read(
+        &self,
+        query: PeopleQuery,
+        counted: Option<u64>,
+        tell: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<Vec<Person>, Error> {
+        let mut rows = self.mis.people(query);
+        let mut people = Vec::new();
+        let mut progress = Progress {
+            kind: self.kind,
+            read: 0,
+            counted,
+            done: false,
+        };
+        while let Some(row) = rows.next().await {
+            people.push(row?.trimmed(&self.wanted));
+            progress.read = people.len();
+            if progress.read.is_multiple_of(TELL_EVERY) {
+                tell(progress);
+            }
+        }
+        progress.done = true;
+        tell(progress);
+        Ok(people)
+    }
+}

@@ -1,0 +1,410 @@
+//! What a school says about its groups: whom each takes, and what is kept of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mis_core::{PersonKind, Property};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{guard::Guard, words};
+
+/// Whom a group takes: people of its kind for whom every condition holds. The words within one list are alternatives,
+/// compared without regard to letter case and blanks. Without conditions it takes all of its kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Membership {
+    /// Students in one of these year groups: "7", "Year 7", "R", "Lower Fourth".
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub years: Vec<String>,
+    /// Students in one of these registration (tutor) groups.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub registrations: Vec<String>,
+    /// Students of one of these houses.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub houses: Vec<String>,
+    /// Students of one of these boarding houses; `"*"` takes any boarder.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub boarding: Vec<String>,
+    /// Students at one of these campuses.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub campuses: Vec<String>,
+    /// Students in, or staff of, one of these classes.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub classes: Vec<String>,
+    /// Students or staff in one of these groups of the MIS.
+    pub groups: Vec<GroupName>,
+    /// Staff who teach (true) or do not (false).
+    pub teaching: Option<bool>,
+    /// Staff with one of these roles.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub roles: Vec<String>,
+    /// Staff who are employed now (true, taken when left out) or are not (false).
+    pub current: Option<bool>,
+    /// Parents who have parental responsibility for the student (true) or have not (false).
+    pub parental_responsibility: Option<bool>,
+    /// Parents up to this place in the order in which the student's contacts are to be called; the first is 1.
+    pub priority_max: Option<u32>,
+    /// Parents who live with the student (true) or do not (false).
+    pub lives_with: Option<bool>,
+    /// Parents of students of these groups of the school's settings; of any student when left out.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub of: Vec<String>,
+    /// Ids of people who belong here whatever the conditions say. With this alone the group takes nobody else.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub include: Vec<String>,
+    /// Ids of people who do not belong here whatever the conditions say.
+    #[serde(deserialize_with = "words::one_or_many")]
+    pub exclude: Vec<String>,
+    /// What the group tells of its people besides their ids; name, year and registration when left out. Nothing else is
+    /// read or kept, save what the conditions need.
+    pub properties: Option<BTreeSet<Property>>,
+}
+
+/// A group of the MIS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupName {
+    /// Its type as Wonde says it: `HOUSE`, `USER`, `COURSE`. Any type when left out.
+    #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+/// One group of a school's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name, unlike those of the school's other groups.
+    pub name: String,
+    /// Students, staff or parents.
+    pub kind: PersonKind,
+    /// Whom it takes.
+    pub membership: Membership,
+}
+
+/// What the roster of one school goes by.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The groups, in the order of the file: a person joins the first that takes them.
+    pub groups: Vec<Group>,
+    /// What is not believed without a person's word.
+    pub guard: Guard,
+    /// How data is kept.
+    pub keep: Keep,
+}
+
+/// How far back is looked, and for how long data of people who left is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How much further back than the last sync a small one reads. Wonde's copy is renewed every hour or two, and in what
+    /// zone it reads the time asked for is not known, so it must be some hours.
+    pub overlap: chrono::TimeDelta,
+    /// Days after which the data of somebody who left goes for good.
+    pub former_days: u16,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self {
+            overlap: chrono::TimeDelta::hours(4),
+            former_days: 30,
+        }
+    }
+}
+
+/// Something in the settings that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The key below the group: `years`.
+    pub key: &'static str,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl Membership {
+    /// The keys of this part of a group's settings.
+    pub const KEYS: [&'static str; 17] = [
+        "years",
+        "registrations",
+        "houses",
+        "boarding",
+        "campuses",
+        "classes",
+        "groups",
+        "teaching",
+        "roles",
+        "current",
+        "parental_responsibility",
+        "priority_max",
+        "lives_with",
+        "of",
+        "include",
+        "exclude",
+        "properties",
+    ];
+
+    /// The conditions set, each with the kinds of people it can be asked of.
+    fn conditions(&self) -> Vec<(&'static str, &'static [PersonKind])> {
+        use PersonKind::{Parent, Staff, Student};
+        let all: [(&'static str, bool, &'static [PersonKind]); 14] = [
+            ("years", !self.years.is_empty(), &[Student]),
+            ("registrations", !self.registrations.is_empty(), &[Student]),
+            ("houses", !self.houses.is_empty(), &[Student]),
+            ("boarding", !self.boarding.is_empty(), &[Student]),
+            ("campuses", !self.campuses.is_empty(), &[Student]),
+            ("classes", !self.classes.is_empty(), &[Student, Staff]),
+            ("groups", !self.groups.is_empty(), &[Student, Staff]),
+            ("teaching", self.teaching.is_some(), &[Staff]),
+            ("roles", !self.roles.is_empty(), &[Staff]),
+            ("current", self.current.is_some(), &[Staff]),
+            (
+                "parental_responsibility",
+                self.parental_responsibility.is_some(),
+                &[Parent],
+            ),
+            ("priority_max", self.priority_max.is_some(), &[Parent]),
+            ("lives_with", self.lives_with.is_some(), &[Parent]),
+            ("of", !self.of.is_empty(), &[Parent]),
+        ];
+        all.into_iter()
+            .filter(|(_, set, _)| *set)
+            .map(|(key, _, kinds)| (key, kinds))
+            .collect()
+    }
+
+    /// Whether it takes all of its kind.
+    pub fn takes_all(&self) -> bool {
+        self.conditions().is_empty() && self.include.is_empty()
+    }
+
+    /// Whether it takes nobody but those in `include`.
+    pub(crate) fn takes_named_only(&self) -> bool {
+        self.conditions().is_empty() && !self.include.is_empty()
+    }
+
+    /// What cannot be, for a group of this kind among the others of its school.
+    pub fn flaws<'g>(
+        &self,
+        kind: PersonKind,
+        others: impl Fn(&str) -> Option<PersonKind> + 'g,
+    ) -> Vec<Flaw> {
+        let mut flaws: Vec<_> = self
+            .conditions()
+            .into_iter()
+            .filter(|(_, kinds)| !kinds.contains(&kind))
+            .map(|(key, kinds)| {
+                let whom: Vec<_> = kinds.iter().map(|kind| plural(*kind)).collect();
+                let whom = whom.join(" or ");
+                Flaw {
+                    key,
+                    what: format!("only {whom} can be asked for this"),
+                    cure: format!("take it out, or make it a group of {whom}"),
+                }
+            })
+            .collect();
+        for name in &self.of {
+            let (what, cure) = match others(name) {
+                Some(PersonKind::Student) => continue,
+                Some(_) => (
+                    format!("the group {name:?} is none of students"),
+                    "name groups with `kind = \"students\"`",
+                ),
+                None => (
+                    format!("there is no group {name:?}"),
+                    "name groups of this school's settings as they are written there",
+                ),
+            };
+            flaws.push(Flaw {
+                key: "of",
+                what,
+                cure: cure.to_owned(),
+            });
+        }
+        if self.priority_max == Some(0) {
+            flaws.push(Flaw {
+                key: "priority_max",
+                what: "nobody comes before the first".to_owned(),
+                cure: "write 1 for the first contact only, or take it out".to_owned(),
+            });
+        }
+        for property in self.properties.iter().flatten() {
+            if !property.is_of(kind) {
+                flaws.push(Flaw {
+                    key: "properties",
+                    what: format!("{} have no `{property}`", plural(kind)),
+                    cure: format!("take {:?} out", property.word()),
+                });
+            }
+        }
+        let word = plural(kind);
+        if let Some(id) = self.include.iter().find(|id| self.exclude.contains(id)) {
+            flaws.push(Flaw {
+                key: "exclude",
+                what: format!("the id {id:?} stands under `include` as well"),
+                cure: format!("keep one of the two; an id in neither is like all other {word}"),
+            });
+        }
+        flaws
+    }
+
+    /// What the group tells of its people.
+    pub fn told(&self, kind: PersonKind) -> BTreeSet<Property> {
+        let all = self
+            .properties
+            .clone()
+            .unwrap_or_else(|| Property::DEFAULT.into());
+        all.into_iter().filter(|p| p.is_of(kind)).collect()
+    }
+
+    /// What must be read of the group's people: what it tells and what its conditions ask.
+    fn needs(&self, kind: PersonKind) -> BTreeSet<Property> {
+        let mut needs = self.told(kind);
+        for (key, _) in self.conditions() {
+            needs.extend(match key {
+                "years" => Some(Property::Year),
+                "registrations" => Some(Property::Registration),
+                "houses" => Some(Property::House),
+                "boarding" => Some(Property::Boarding),
+                "campuses" => Some(Property::Campus),
+                "classes" => Some(Property::Classes),
+                "groups" => Some(Property::Groups),
+                "teaching" => Some(Property::Teaching),
+                "roles" => Some(Property::Roles),
+                _ => None,
+            });
+        }
+        needs.retain(|property| property.is_of(kind));
+        needs
+    }
+}
+
+/// What must be read of a school, by kind of people: for what no group asks is not read.
+pub type Needs = BTreeMap<PersonKind, BTreeSet<Property>>;
+
+impl Settings {
+    /// Settings with these groups and everything else as it is when nothing is said.
+    pub fn new(groups: Vec<Group>) -> Self {
+        Self {
+            groups,
+            ..Self::default()
+        }
+    }
+
+    /// What must be read. Parents are known by the students they belong to, so with them the students are read.
+    pub fn needs(&self) -> Needs {
+        let mut needs = Needs::new();
+        for group in &self.groups {
+            needs
+                .entry(group.kind)
+                .or_default()
+                .extend(group.membership.needs(group.kind));
+        }
+        if needs.contains_key(&PersonKind::Parent) {
+            needs
+                .entry(PersonKind::Student)
+                .or_default()
+                .insert(Property::Contacts);
+        }
+        needs
+    }
+
+    /// The group of this name.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.iter().find(|group| group.name == name)
+    }
+}
+
+/// The word for more than one.
+pub(crate) fn plural(kind: PersonKind) -> &'static str {
+    match kind {
+        PersonKind::Student => "students",
+        PersonKind::Staff => "staff",
+        PersonKind::Parent => "parents",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: serde_json::Value) -> Membership {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn numbers_and_single_words_are_taken_for_lists() {
+        let membership = read(serde_json::json!({"years": [7, "8"], "of": "Years 7-11"}));
+        assert_eq!(membership.years, ["7", "8"]);
+        assert_eq!(membership.of, ["Years 7-11"]);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_and_the_known_are_all_listed() {
+        assert!(serde_json::from_value::<Membership>(serde_json::json!({"yeers": []})).is_err());
+        let written = serde_json::to_value(Membership::default()).unwrap();
+        let mut keys: Vec<_> = written.as_object().unwrap().keys().cloned().collect();
+        let mut listed = Membership::KEYS.to_vec();
+        keys.sort();
+        listed.sort_unstable();
+        assert_eq!(keys, listed);
+    }
+
+    #[test]
+    fn conditions_of_another_kind_and_groups_that_are_not_there_are_told() {
+        let membership = read(serde_json::json!({
+            "years": ["7"], "of": ["Staff", "Nobody"], "priority_max": 0,
+            "include": ["A1"], "exclude": ["A1"], "properties": ["house"],
+        }));
+        let flaws = membership.flaws(PersonKind::Parent, |name| {
+            (name == "Staff").then_some(PersonKind::Staff)
+        });
+        let keys: Vec<_> = flaws.iter().map(|flaw| flaw.key).collect();
+        assert_eq!(
+            keys,
+            ["years", "of", "of", "priority_max", "properties", "exclude"]
+        );
+    }
+
+    #[test]
+    fn only_what_a_group_asks_for_is_read() {
+        let group = |name: &str, kind, json| Group {
+            name: name.into(),
+            kind,
+            membership: read(json),
+        };
+        let settings = Settings::new(vec![
+            group(
+                "Curie",
+                PersonKind::Student,
+                serde_json::json!({"houses": ["Curie"], "properties": ["name"]}),
+            ),
+            group(
+                "Teachers",
+                PersonKind::Staff,
+                serde_json::json!({"teaching": true}),
+            ),
+        ]);
+        let needs = settings.needs();
+        assert_eq!(
+            needs[&PersonKind::Student],
+            [Property::Name, Property::House].into()
+        );
+        assert_eq!(
+            needs[&PersonKind::Staff],
+            [Property::Name, Property::Teaching].into()
+        );
+        assert!(!needs.contains_key(&PersonKind::Parent));
+
+        let parents = Settings::new(vec![group(
+            "Parents",
+            PersonKind::Parent,
+            serde_json::json!({}),
+        )]);
+        assert_eq!(
+            parents.needs()[&PersonKind::Student],
+            [Property::Contacts].into()
+        );
+    }
+}

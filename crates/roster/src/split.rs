@@ -1,0 +1,251 @@
+//! The split: which group takes whom, and who falls in none or is taken by more than one.
+
+use std::collections::BTreeMap;
+
+use chrono::NaiveDate;
+use mis_core::{Person, PersonKind, Relation};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity::{Identity, PersonKey},
+    settings::{Group, GroupName, Membership},
+    words::{among, plain},
+    year::Year,
+};
+
+/// One person as the split sees them.
+pub(crate) struct Individual<'r> {
+    pub(crate) identity: &'r Identity,
+    /// The record that speaks for the person today.
+    pub(crate) record: &'r Person,
+    /// Of a parent: how they stand to each student of the school.
+    pub(crate) children: Vec<Child<'r>>,
+}
+
+/// A student to a parent.
+pub(crate) struct Child<'r> {
+    pub(crate) key: &'r PersonKey,
+    /// The group the student is in, if any.
+    pub(crate) group: Option<&'r str>,
+    pub(crate) relation: &'r Relation,
+}
+
+/// Whom the groups of one kind take.
+#[derive(Debug, Default)]
+pub(crate) struct Split {
+    /// The groups by name, each with its people.
+    pub(crate) taken: BTreeMap<String, Vec<PersonKey>>,
+    pub(crate) strays: Vec<Stray>,
+    pub(crate) overlaps: Vec<Overlap>,
+}
+
+/// Somebody whom no group takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stray {
+    /// Student, staff or parent.
+    pub kind: PersonKind,
+    /// Who.
+    pub person: PersonKey,
+}
+
+/// Somebody whom more than one group takes. A group without conditions does not count: it is there for the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// Student, staff or parent.
+    pub kind: PersonKind,
+    /// Who.
+    pub person: PersonKey,
+    /// The group that has them: the first.
+    pub group: String,
+    /// The others that would take them.
+    pub also: Vec<String>,
+}
+
+/// Splits the people of a kind among its groups.
+pub(crate) fn split<'r>(
+    kind: PersonKind,
+    groups: &[Group],
+    people: impl IntoIterator<Item = (&'r PersonKey, &'r Individual<'r>)>,
+    today: NaiveDate,
+) -> Split {
+    let groups: Vec<_> = groups
+        .iter()
+        .filter(|group| group.kind == kind)
+        .map(|group| (group, Rule::new(&group.membership)))
+        .collect();
+    let mut split = Split::default();
+    for (group, _) in &groups {
+        split.taken.entry(group.name.clone()).or_default();
+    }
+    for (key, person) in people {
+        let mut takers = groups
+            .iter()
+            .filter(|(_, rule)| rule.takes(person, today))
+            .map(|(group, _)| *group);
+        let Some(first) = takers.next() else {
+            if belongs_somewhere(person, today) {
+                split.strays.push(Stray {
+                    kind,
+                    person: key.clone(),
+                });
+            }
+            continue;
+        };
+        let also: Vec<_> = takers
+            .filter(|group| !group.membership.takes_all())
+            .map(|group| group.name.clone())
+            .collect();
+        if !also.is_empty() {
+            split.overlaps.push(Overlap {
+                kind,
+                person: key.clone(),
+                group: first.name.clone(),
+                also,
+            });
+        }
+        if let Some(list) = split.taken.get_mut(&first.name) {
+            list.push(key.clone());
+        }
+    }
+    split
+}
+
+/// At the school on that day: from the first day to the last, both counted.
+pub(crate) fn on_roll(record: &Person, today: NaiveDate) -> bool {
+    record.joins.is_none_or(|first| first <= today) && !has_left(record, today)
+}
+
+/// The last day has passed.
+pub(crate) fn has_left(record: &Person, today: NaiveDate) -> bool {
+    record.leaves.is_some_and(|last| last < today)
+}
+
+fn employed(record: &Person, today: NaiveDate) -> bool {
+    record.current != Some(false) && on_roll(record, today)
+}
+
+/// Whether somebody should be in one of the groups: a student on roll, staff employed, a parent of a student on roll.
+fn belongs_somewhere(person: &Individual<'_>, today: NaiveDate) -> bool {
+    match person.record.kind {
+        PersonKind::Student => on_roll(person.record, today),
+        PersonKind::Staff => employed(person.record, today),
+        PersonKind::Parent => !person.children.is_empty(),
+    }
+}
+
+/// A membership made ready for many people.
+pub(crate) struct Rule<'s> {
+    membership: &'s Membership,
+    years: Vec<Year>,
+}
+
+impl<'s> Rule<'s> {
+    pub(crate) fn new(membership: &'s Membership) -> Self {
+        Self {
+            membership,
+            years: membership
+                .years
+                .iter()
+                .filter_map(|year| Year::read(year))
+                .collect(),
+        }
+    }
+
+    pub(crate) fn takes(&self, person: &Individual<'_>, today: NaiveDate) -> bool {
+        let named = |ids: &[String]| ids.iter().any(|id| person.identity.bears(id));
+        if named(&self.membership.exclude) {
+            return false;
+        }
+        if named(&self.membership.include) {
+            return person.record.kind == PersonKind::Parent || on_roll(person.record, today);
+        }
+        !self.membership.takes_named_only() && self.conditions_hold(person, today)
+    }
+
+    fn conditions_hold(&self, person: &Individual<'_>, today: NaiveDate) -> bool {
+        let (record, rules) = (person.record, self.membership);
+        match record.kind {
+            PersonKind::Student => {
+                on_roll(record, today)
+                    && self.year_fits(record)
+                    && one_of(&rules.registrations, record.registration.as_deref())
+                    && one_of(&rules.houses, record.house.as_deref())
+                    && boards(&rules.boarding, record.boarding.as_deref())
+                    && one_of(&rules.campuses, record.campus.as_deref())
+                    && self.sorted_in(record)
+            }
+            PersonKind::Staff => {
+                employed(record, today) == rules.current.unwrap_or(true)
+                    && fits(rules.teaching, record.teaching)
+                    && (rules.roles.is_empty()
+                        || record.roles.iter().any(|role| among(role, &rules.roles)))
+                    && self.sorted_in(record)
+            }
+            PersonKind::Parent => person.children.iter().any(|child| self.child_fits(child)),
+        }
+    }
+
+    fn year_fits(&self, record: &Person) -> bool {
+        self.membership.years.is_empty()
+            || Year::of(record.year.as_deref(), record.year_code.as_deref())
+                .is_some_and(|year| self.years.iter().any(|asked| year.is(asked)))
+    }
+
+    /// In one of the classes and in one of the MIS's groups asked for.
+    fn sorted_in(&self, record: &Person) -> bool {
+        let rules = self.membership;
+        let in_class = || {
+            let mut names = record
+                .classes
+                .iter()
+                .filter_map(|class| class.name.as_deref());
+            names.any(|name| among(name, &rules.classes))
+        };
+        let in_group = || {
+            let asked =
+                |group: &mis_core::Group| rules.groups.iter().any(|name| is_named(group, name));
+            record.groups.iter().any(asked)
+        };
+        (rules.classes.is_empty() || in_class()) && (rules.groups.is_empty() || in_group())
+    }
+
+    /// All that is asked of a parent is asked about one and the same child.
+    pub(crate) fn child_fits(&self, child: &Child<'_>) -> bool {
+        let (rules, relation) = (self.membership, child.relation);
+        (rules.of.is_empty()
+            || child
+                .group
+                .is_some_and(|group| rules.of.iter().any(|of| of == group)))
+            && fits(
+                rules.parental_responsibility,
+                relation.parental_responsibility,
+            )
+            && fits(rules.lives_with, relation.lives_with)
+            && rules
+                .priority_max
+                .is_none_or(|max| relation.priority.is_some_and(|priority| priority <= max))
+    }
+}
+
+/// What is not told does not fit what is asked.
+fn fits(asked: Option<bool>, told: Option<bool>) -> bool {
+    asked.is_none() || asked == told
+}
+
+fn one_of(asked: &[String], told: Option<&str>) -> bool {
+    asked.is_empty() || told.is_some_and(|told| among(told, asked))
+}
+
+fn boards(asked: &[String], told: Option<&str>) -> bool {
+    one_of(asked, told) || (told.is_some() && asked.iter().any(|word| word.trim() == "*"))
+}
+
+fn is_named(group: &mis_core::Group, name: &GroupName) -> bool {
+    let same =
+        |told: Option<&str>, asked: &str| told.is_some_and(|told| plain(told) == plain(asked));
+    same(group.name.as_deref(), &name.name)
+        && name
+            .kind
+            .as_deref()
+            .is_none_or(|kind| same(group.kind.as_deref(), kind))
+}

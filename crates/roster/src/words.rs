@@ -1,0 +1,86 @@
+//! Words as people write them in settings and in an MIS: compared plainly, and read from one or from many.
+
+use serde::{
+    Deserializer,
+    de::{self, SeqAccess, Visitor},
+};
+
+/// A word in lower case and with single blanks, for comparing.
+pub(crate) fn plain(word: &str) -> String {
+    word.split_whitespace()
+        .map(str::to_lowercase)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Whether a value is among the words asked for; of no words none is.
+pub(crate) fn among(value: &str, words: &[String]) -> bool {
+    let value = plain(value);
+    words.iter().any(|word| plain(word) == value)
+}
+
+/// Reads one word or a list of words. Whole numbers are words too, for `years = [7, 8]` is what people write.
+pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
+    deserializer.deserialize_any(Words)
+}
+
+struct Words;
+
+impl<'de> Visitor<'de> for Words {
+    type Value = Vec<String>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text or a list of texts")
+    }
+
+    fn visit_str<E: de::Error>(self, word: &str) -> Result<Vec<String>, E> {
+        Ok(vec![word.to_owned()])
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Vec<String>, E> {
+        Ok(vec![number.to_string()])
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Vec<String>, E> {
+        Ok(vec![number.to_string()])
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<String>, A::Error> {
+        let mut words = Vec::new();
+        while let Some(Word(word)) = list.next_element()? {
+            words.push(word);
+        }
+        Ok(words)
+    }
+}
+
+/// A text, or a whole number as one.
+struct Word(String);
+
+impl<'de> de::Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct One;
+        impl Visitor<'_> for One {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Word, E> {
+                Ok(Word(word.to_owned()))
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Word, E> {
+                Ok(Word(number.to_string()))
+            }
+        }
+        deserializer.deserialize_any(One)
+    }
+}

@@ -1,0 +1,9 @@
+//! Groups filled from a model MIS and kept right: everything between a change at the school and the host's list.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod basics;
+mod model;
