@@ -100,7 +100,7 @@ impl<'t> Document<'t> {
             let fault = Fault::of(error.inner().message());
             let wrong_at = match &fault {
                 Fault::Missing(name) => here.name(name),
-                Fault::Unknown { .. } | Fault::Other(_) => here,
+                Fault::Unknown { .. } | Fault::Word { .. } | Fault::Other(_) => here,
             };
             let known = problems.iter().any(|p| p.key == wrong_at.to_string());
             // Something that was told already and left out may be missed now.
@@ -119,16 +119,20 @@ impl<'t> Document<'t> {
                 value: None,
                 ..self.problem(key, "this is missing", format!("add `{name} = …`"))
             },
-            Fault::Unknown { expected } => {
-                let mut problem = self.problem(
-                    key,
-                    "there is no such setting",
-                    unknown_cure(key, &expected),
-                );
-                if key.may_hold_a_secret() {
-                    problem.value = None;
-                }
-                problem
+            Fault::Unknown { expected } => self.problem(
+                key,
+                "there is no such setting",
+                unknown_cure(key, &expected),
+            ),
+            Fault::Word { expected } => {
+                let word = self.look_up(key).1.and_then(DeValue::as_str);
+                let meant =
+                    word.and_then(|word| nearest(word, expected.iter().map(String::as_str)));
+                let cure = match meant {
+                    Some(meant) => format!("did you mean \"{meant}\"?"),
+                    None => format!("there are: {}", expected.join(", ")),
+                };
+                self.problem(key, "there is no such word here", cure)
             }
             Fault::Other(_) if key.may_hold_a_secret() => self.problem(
                 key,
@@ -176,6 +180,7 @@ impl<'t> Document<'t> {
 enum Fault {
     Missing(String),
     Unknown { expected: Vec<String> },
+    Word { expected: Vec<String> },
     Other(String),
 }
 
@@ -186,6 +191,10 @@ impl Fault {
             Self::Missing(quoted.next().unwrap_or_default())
         } else if message.starts_with("unknown field `") {
             Self::Unknown {
+                expected: quoted.skip(1).collect(),
+            }
+        } else if message.starts_with("unknown variant `") {
+            Self::Word {
                 expected: quoted.skip(1).collect(),
             }
         } else {

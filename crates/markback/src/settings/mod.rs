@@ -94,9 +94,9 @@ pub struct Group {
 /// # Errors
 /// When a file cannot be read, or says what cannot be: then with all that is wrong.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
+    let text = std::fs::read_to_string(path).map_err(|why| LoadError::Read {
         path: path.to_owned(),
-        source,
+        why,
     })?;
     from_text(path, &text)
 }

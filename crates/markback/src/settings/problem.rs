@@ -51,12 +51,12 @@ impl fmt::Display for Problem {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The file cannot be read at all.
-    #[error("the settings file {} cannot be read: {source}; name another with --config", path.display())]
+    #[error("the settings file {} cannot be read: {why}; name another with --config", path.display())]
     Read {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// The file says what cannot be.
     #[error("{}", listed(problems))]

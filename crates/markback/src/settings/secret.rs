@@ -34,13 +34,13 @@ pub enum SecretError {
     NoText(Arc<str>),
     /// The file cannot be read.
     #[error(
-        "the file {path} that should hold a secret cannot be read: {source}; see that it is there and may be read"
+        "the file {path} that should hold a secret cannot be read: {why}; see that it is there and may be read"
     )]
     Unreadable {
         /// The file.
         path: Arc<str>,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// The settings do not say where the key of the service's own API is.
     #[error(
@@ -65,9 +65,9 @@ impl SecretSource {
                 std::env::VarError::NotUnicode(_) => SecretError::NoText(name.clone()),
             })?,
             Self::File(path) => {
-                std::fs::read_to_string(path).map_err(|source| SecretError::Unreadable {
+                std::fs::read_to_string(path).map_err(|why| SecretError::Unreadable {
                     path: path.display().to_string().into(),
-                    source,
+                    why,
                 })?
             }
         };

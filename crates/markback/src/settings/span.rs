@@ -14,10 +14,8 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        D::Error::custom(format!(
-            "this is no length of time ({error}): write a number and a unit such as \"500ms\", \"5m\", \"4h\" or \"7d\""
-        ))
+    humantime::parse_duration(&text).map_err(|_| {
+        D::Error::custom("this is no length of time such as \"500ms\", \"5m\", \"4h\" or \"7d\"")
     })
 }
 

@@ -1,0 +1,283 @@
+//! `markback doctor` against schools in the sandbox.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod cli_support;
+
+use cli_support::{Said, markback};
+use rstest::rstest;
+use serde_json::Value;
+use wonde_sandbox::{Access, Fault, FaultRule, Handle, Sandbox, SandboxOptions, SchoolInfo};
+
+/// A sandbox with a school of each shape: SIMS, Arbor, ScholarPack.
+async fn sandbox() -> Sandbox {
+    let options = SandboxOptions {
+        pupils_per_school: 20,
+        history_days: 0,
+        ..SandboxOptions::default()
+    };
+    Sandbox::start(options).await.unwrap()
+}
+
+fn school_with(handle: &Handle, mis: &str) -> SchoolInfo {
+    handle
+        .schools()
+        .into_iter()
+        .find(|school| school.mis == mis)
+        .unwrap()
+}
+
+const WRITEBACK: &str = "
+[[school.group]]
+name = 'Pupils'
+kind = 'students'
+[school.group.writeback]
+closes = '15:30'
+am = { late = '09:00' }
+";
+
+/// Runs the doctor with settings for one school, with the sandbox's token in a file beside them.
+async fn doctor(base_url: String, token: String, school: &SchoolInfo, more: &str) -> Said {
+    let id = school.id.clone();
+    let more = more.to_owned();
+    tokio::task::spawn_blocking(move || {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), token).unwrap();
+        let path = folder.path().join("markback.toml");
+        let timezone = if more.contains("timezone") { "" } else { "timezone = 'Europe/London'\n" };
+        let text = format!(
+            "wonde_url = '{base_url}'\n[[school]]\nid = '{id}'\ntoken_file = 'token'\n{timezone}{more}"
+        );
+        std::fs::write(&path, text).unwrap();
+        markback(["doctor", "--config", path.to_str().unwrap(), "--format", "json"])
+    })
+    .await
+    .unwrap()
+}
+
+/// The verdicts on one question, with what was found and the cure.
+fn answers(said: &Said, asked: &str) -> Vec<(String, String)> {
+    let report = said.json();
+    let findings = report["schools"][0]["findings"].as_array().unwrap();
+    let of = findings.iter().filter(|finding| finding["asked"] == asked);
+    of.map(|finding| {
+        (
+            word(&finding["verdict"]),
+            format!("{} / {}", word(&finding["found"]), word(&finding["cure"])),
+        )
+    })
+    .collect()
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+#[track_caller]
+fn assert_answer(said: &Said, asked: &str, verdict: &str, words: &str) {
+    let answers = answers(said, asked);
+    assert!(
+        answers
+            .iter()
+            .any(|(v, text)| v == verdict && text.contains(words)),
+        "{asked}: {verdict} with {words}; but {answers:#?}\n{}",
+        said.err
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_well_at_a_school_that_allows_everything() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    let report = said.json();
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert_eq!(report["ok"], true);
+    assert_eq!(report["schools"][0]["school"], school.id);
+    for (asked, words) in [
+        ("token", school.name.as_str()),
+        ("region", " students"),
+        ("approved", "approved"),
+        ("online", "reaches"),
+        ("writing", "allows writing"),
+        ("time zone", "Europe/London"),
+        ("MIS", "`sims`"),
+        (
+            "capabilities",
+            "session, comment, minutes_late, early_leaver, roster",
+        ),
+        ("codes", "knows each"),
+    ] {
+        assert_answer(&said, asked, "ok", words);
+    }
+    assert!(!said.out.contains(&sandbox.token()), "the token is shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_changes_nothing() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let before = sandbox.mis_marks(&school.id).unwrap();
+    doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_eq!(sandbox.mis_marks(&school.id).unwrap(), before);
+    assert_eq!(sandbox.waiting(&school.id).unwrap(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_nobody_knows_fails() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let said = doctor(
+        sandbox.base_url(),
+        "not-the-token".to_owned(),
+        &school,
+        WRITEBACK,
+    )
+    .await;
+    assert_eq!(said.code, 1);
+    assert_answer(&said, "token", "fail", "put the right token into the file");
+    assert!(!said.out.contains("not-the-token"), "the token is shown");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_not_there_fails() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let said = doctor(sandbox.base_url(), " ".to_owned(), &school, WRITEBACK).await;
+    assert_eq!(said.code, 1);
+    assert_answer(&said, "token", "fail", "is empty");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_school_without_data_is_taken_for_the_wrong_region() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    for on in ["counts", "students"] {
+        sandbox
+            .add_fault(FaultRule::new(Fault::Empty).on(on))
+            .unwrap();
+    }
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_eq!(said.code, 1);
+    assert_answer(&said, "region", "fail", "wrong region");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_school_of_another_region_is_found_there() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    sandbox.set_other_region(&school.id, true).unwrap();
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_answer(&said, "region", "ok", " students");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_school_that_has_withdrawn_its_approval_fails() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    sandbox.set_access(&school.id, Access::Revoked).unwrap();
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_eq!(said.code, 1);
+    let failed = ["token", "approved", "region"]
+        .into_iter()
+        .flat_map(|asked| answers(&said, asked));
+    assert!(
+        failed.into_iter().any(|(verdict, _)| verdict == "fail"),
+        "{}",
+        said.out
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mis_that_cannot_be_reached_is_a_warning() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    sandbox
+        .set_offline(&school.id, Some(std::time::Duration::from_secs(3600)))
+        .unwrap();
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert_answer(&said, "online", "warn", "cannot reach");
+}
+
+#[rstest]
+#[case::other("mis = 'Arbor'\n", "warn", "Wonde says SIMS, the settings say Arbor")]
+#[case::same("mis = 'sims .net'\n", "ok", "`sims`")]
+#[case::unknown("mis = 'Nonesuch'\n", "warn", "Nonesuch")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_mis_of_the_settings_is_held_against_wondes(
+    #[case] mis: &str,
+    #[case] verdict: &str,
+    #[case] words: &str,
+) {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let said = doctor(
+        sandbox.base_url(),
+        sandbox.token(),
+        &school,
+        &format!("{mis}{WRITEBACK}"),
+    )
+    .await;
+    assert_answer(&said, "MIS", verdict, words);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_time_zone_than_wondes_is_a_warning() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let more = format!("timezone = 'Europe/Paris'\n{WRITEBACK}");
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, &more).await;
+    assert_answer(&said, "time zone", "warn", "Europe/London");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_code_that_the_school_does_not_know_fails() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let more = format!("{WRITEBACK}leaver_code = 'QQ'\n");
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, &more).await;
+    assert_eq!(said.code, 1);
+    assert_answer(&said, "codes", "fail", "QQ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_school_may_be_asked_about_and_the_table_is_plain() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "Arbor");
+    let (url, token, id) = (sandbox.base_url(), sandbox.token(), school.id.clone());
+    let said = tokio::task::spawn_blocking(move || {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), token).unwrap();
+        let path = folder.path().join("markback.toml");
+        let one = |id: &str| {
+            format!("[[school]]\nid = '{id}'\ntimezone = 'Europe/London'\ntoken_file = 'token'\n")
+        };
+        let text = format!("wonde_url = '{url}'\n{}{}", one("A0"), one(&id));
+        std::fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        let asked = markback(["doctor", "--config", &path, "--school", &id]);
+        let unknown = markback(["doctor", "--config", &path, "--school", "A9"]);
+        (asked, unknown)
+    })
+    .await
+    .unwrap();
+    let (asked, unknown) = said;
+    assert_eq!(asked.code, 0, "{}{}", asked.out, asked.err);
+    assert!(
+        asked.out.contains("`arbor`") && !asked.out.contains("A0 "),
+        "{}",
+        asked.out
+    );
+    assert!(
+        asked.out.contains("0 failed") && !asked.out.contains('\u{1b}'),
+        "{}",
+        asked.out
+    );
+    assert_eq!(unknown.code, 2);
+    assert!(unknown.err.contains("A9"), "{}", unknown.err);
+}

@@ -1,0 +1,478 @@
+//! The settings: what they mean, and that all that is wrong with them is told.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::{fmt::Write as _, path::Path, sync::Arc, time::Duration};
+
+use markback::settings::{self, LoadError, Loaded, Problem};
+use mis_core::Ability;
+use rstest::rstest;
+use secrecy::ExposeSecret as _;
+
+fn load(text: &str) -> Result<Loaded, LoadError> {
+    settings::from_text(Path::new("markback.toml"), text)
+}
+
+fn problems(text: &str) -> Vec<Problem> {
+    match load(text) {
+        Err(LoadError::Problems { problems, .. }) => problems,
+        other => panic!("expected problems, not {other:?}"),
+    }
+}
+
+/// A school that holds, with more of it to come.
+const SCHOOL: &str = "[[school]]\nid = 'A1'\ntimezone = 'Europe/London'\ntoken_env = 'TOKEN'\n";
+/// A group of it that holds, with more of it to come.
+const GROUP: &str = "[[school.group]]\nname = 'G'\nkind = 'students'\n";
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let service = load(SCHOOL).unwrap().settings.service;
+    assert_eq!(service.listen.to_string(), "127.0.0.1:8350");
+    assert_eq!(service.wonde_url.as_str(), "https://api.wonde.com/v1.0");
+    assert_eq!(service.store, "sqlite:markback.db");
+    assert_eq!(service.accept_age, Duration::from_secs(7 * 24 * 60 * 60));
+    assert_eq!(service.future_tolerance, Duration::from_secs(5 * 60));
+    assert_eq!(service.gather.window, Duration::from_millis(500));
+    assert_eq!(service.gather.max.get(), 200);
+    assert_eq!(service.rate_per_minute.get(), 600);
+}
+
+#[test]
+fn what_is_said_is_taken() {
+    let text = format!(
+        "listen = '[::1]:80'\naccept_age = '36h'\ngather = {{ window = '2s 500ms' }}\n{SCHOOL}mis = 'Arbor'\nwithout = ['comment']\n{GROUP}years = ['7']\nmessage = 'Hi'\n"
+    );
+    let settings = load(&text).unwrap().settings;
+    assert_eq!(settings.service.listen.port(), 80);
+    assert_eq!(
+        settings.service.accept_age,
+        Duration::from_secs(36 * 60 * 60)
+    );
+    assert_eq!(settings.service.gather.window, Duration::from_millis(2500));
+    assert_eq!(settings.service.gather.max.get(), 200);
+    let school = settings.school(&"A1".into()).unwrap();
+    assert_eq!(school.mis.as_deref(), Some("Arbor"));
+    assert_eq!(school.timezone, chrono_tz::Europe::London);
+    assert_eq!(*school.without, [Ability::Comment]);
+    let group = school.group("G").unwrap();
+    assert_eq!(group.years, ["7"]);
+    assert_eq!(group.message.as_deref(), Some("Hi"));
+    assert!(group.rules.is_none());
+    assert!(settings.school(&"A2".into()).is_none());
+}
+
+#[rstest]
+// The service.
+#[case("listen = 'here'", "listen", "socket address")]
+#[case("listn = 1", "listn", "did you mean `listen`?")]
+#[case("accept_age = '7 fortnights'", "accept_age", "no length of time")]
+#[case("accept_age = 7", "accept_age", "expected a string")]
+#[case("gather = { windw = '1s' }", "gather.windw", "did you mean `window`?")]
+#[case("gather = { max = 0 }", "gather.max", "nonzero")]
+#[case("rate_per_minute = -1", "rate_per_minute", "nonzero")]
+#[case("store = 'mysql://x'", "store", "no address of a database")]
+#[case(
+    "store_env = 'postgres://u@h/d'",
+    "store_env",
+    "no name of an environment variable"
+)]
+#[case("wonde_url = 'wonde'", "wonde_url", "relative URL")]
+#[case("wonde_url = 'ftp://x'", "wonde_url", "begins with https://")]
+#[case(
+    "api_key_env = 'K'\napi_key_file = 'f'",
+    "api_key_file",
+    "keep one of the two"
+)]
+#[case("api_key_file = ''", "api_key_file", "is empty")]
+#[case("schools_file = 'no such file.csv'", "schools_file", "cannot be read")]
+// Schools.
+#[case("[school]\nid = 'A1'", "school", "`[[school]]`")]
+#[case(
+    "[[school]]\ntimezone = 'UTC'\ntoken_env = 'T'",
+    "school[0].id",
+    "missing"
+)]
+#[case(
+    "[[school]]\nid = ' '\ntimezone = 'UTC'\ntoken_env = 'T'",
+    "school[0].id",
+    "empty"
+)]
+#[case(
+    "[[school]]\nid = 'A/1'\ntimezone = 'UTC'\ntoken_env = 'T'",
+    "school[0].id",
+    "no id of a school"
+)]
+#[case(
+    "[[school]]\nid = 'A1'\ntoken_env = 'T'",
+    "school[0].timezone",
+    "missing"
+)]
+#[case(
+    "[[school]]\nid = 'A1'\ntimezone = 'UTC'",
+    "school[0].token_env",
+    "where the school's token is"
+)]
+#[case(
+    "[[school]]\nid = 'A1'\ntimezone = 'Europe/Londn'\ntoken_env = 'T'",
+    "school[0].timezone",
+    "did you mean \"Europe/London\"?"
+)]
+#[case(
+    "[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = 'T'\ntoken_file = 'f'",
+    "school[0].token_file",
+    "keep one of the two"
+)]
+#[case(
+    "[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = 'T'\nmis = ''",
+    "school[0].mis",
+    "empty"
+)]
+#[case(
+    "[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = 'T'\nwithout = ['comments']",
+    "school[0].without[0]",
+    "did you mean \"comment\"?"
+)]
+#[case(
+    "[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = 'T'\ntemplate = 'primary'",
+    "school[0].template",
+    "no such template"
+)]
+#[case("[[template]]\ntimezone = 'UTC'", "template[0].name", "missing")]
+#[case(
+    "[[template]]\nname = 'a'\n[[template]]\nname = 'a'",
+    "template[1].name",
+    "another template"
+)]
+#[case(
+    "[[template]]\nname = 'a'\nid = 'A1'",
+    "template[0].id",
+    "no such setting"
+)]
+fn a_problem_is_told_with_its_key(#[case] text: &str, #[case] key: &str, #[case] words: &str) {
+    let problems = problems(text);
+    let [problem] = problems.as_slice() else {
+        panic!("expected one problem, not {problems:?}");
+    };
+    assert_eq!(problem.key, key);
+    assert!(problem.to_string().contains(words), "{problem}");
+    assert!(!problem.cure.is_empty());
+}
+
+#[rstest]
+#[case("[[school.group]]\nkind = 'staff'", "group[0].name", "missing")]
+#[case("[[school.group]]\nname = 'G'", "group[0].kind", "missing")]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'student'",
+    "group[0].kind",
+    "did you mean \"students\"?"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'staff'\nyears = ['7']",
+    "group[0].years",
+    "only students are in years"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'staff'\n[[school.group]]\nname = 'G'\nkind = 'parents'",
+    "group[1].name",
+    "another group"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'staff'\ncolour = 'red'",
+    "group[0].colour",
+    "there are: name, kind, years"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[[school.group.field]]\nname = 'Why?'\non = 'sign_in'",
+    "group[0].field[0].options",
+    "missing"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[[school.group.field]]\nname = 'Why?'\non = 'signin'\noptions = ['a']",
+    "group[0].field[0].on",
+    "did you mean \"sign_in\"?"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[[school.group.field]]\nname = 'Why?'\non = 'sign_in'\noptions = ['a', { txt = 'b', text = 'b' }]",
+    "group[0].field[0].options[1].txt",
+    "did you mean `text`?"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[[school.group.field]]\nname = 'Why?'\non = 'sign_in'\noptions = ['a', 'a']",
+    "group[0].field[0].options",
+    "twice"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]",
+    "group[0].writeback.closes",
+    "missing"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\nlat = 1",
+    "group[0].writeback.lat",
+    "no such setting"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\nam = { lat = '09:00' }",
+    "group[0].writeback.am.lat",
+    "did you mean `late`?"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '25:30'",
+    "group[0].writeback.closes",
+    "no time of day"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\nam = { late = '09:30', unauthorised = '09:00' }",
+    "group[0].writeback.am.late",
+    "09:00"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\ncomment = { sign_in = 'Nope' }",
+    "group[0].writeback.comment.sign_in",
+    "no such field"
+)]
+fn a_problem_of_a_group_is_told_with_its_key(
+    #[case] group: &str,
+    #[case] key: &str,
+    #[case] words: &str,
+) {
+    let text = format!("[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = 'T'\n{group}");
+    a_problem_is_told_with_its_key(&text, &format!("school[0].{key}"), words);
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_one_problem_with_its_line() {
+    let problems = problems("listen = '127.0.0.1:1'\n\n[[school\n");
+    assert_eq!(problems.len(), 1);
+    assert_eq!(problems[0].line, Some(3));
+    assert!(problems[0].what.contains("no TOML"), "{}", problems[0]);
+}
+
+#[test]
+fn everything_is_told_at_once_and_in_the_order_of_the_file() {
+    let problems = problems(include_str!("fixtures/all_wrong.toml"));
+    let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn what_was_told_to_be_wrong_is_not_told_to_be_missing() {
+    let text =
+        "[[school]]\nid = 7\ntimezone = 7\ntoken_env = 7\n[[school.group]]\nname = 7\nkind = 7\n";
+    let problems = problems(text);
+    let keys: Vec<_> = problems
+        .iter()
+        .map(|problem| problem.key.as_str())
+        .collect();
+    let expected = [
+        "id",
+        "timezone",
+        "token_env",
+        "group[0].name",
+        "group[0].kind",
+    ];
+    assert_eq!(keys, expected.map(|key| format!("school[0].{key}")));
+}
+
+#[rstest]
+#[case("[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken = 'hush-hush'")]
+#[case("[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = 'hush-hush'")]
+#[case("[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = ['hush-hush']")]
+#[case(
+    "[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_env = 'hush-hush'\ntoken_file = 'hush-hush'"
+)]
+#[case("[[school]]\nid = 'A1'\ntimezone = 'UTC'\nwonde_token = 'hush-hush'\ntoken_env = 'T'")]
+#[case("api_key = 'hush-hush'")]
+#[case("api_key_env = 'hush-hush'")]
+#[case("password = 'hush-hush'")]
+#[case("store = 'postgres://me:hush-hush@host/db'")]
+#[case("store = 'postgres://me@host/db?password=hush-hush'")]
+#[case("store_env = 'postgres://me:hush-hush@host/db'")]
+fn a_secret_in_the_file_is_refused_and_not_repeated(#[case] text: &str) {
+    let error = load(text).unwrap_err();
+    assert!(matches!(error, LoadError::Problems { .. }));
+    assert!(!format!("{error} {error:?}").contains("hush"), "{error}");
+}
+
+#[test]
+fn a_token_in_the_file_is_told_where_to_go() {
+    let problems = problems("[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken = 'hush-hush'");
+    let problem = problems
+        .iter()
+        .find(|problem| problem.key == "school[0].token")
+        .unwrap();
+    assert!(
+        problem.cure.contains("`token_env`") && problem.cure.contains("`token_file`"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn secrets_are_read_from_files_and_shown_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("token"), "hush-hush\n").unwrap();
+    let text =
+        "api_key_file = 'token'\n[[school]]\nid = 'A1'\ntimezone = 'UTC'\ntoken_file = 'token'";
+    let settings = settings::from_text(&folder.path().join("markback.toml"), text)
+        .unwrap()
+        .settings;
+    assert_eq!(
+        settings.service.api_key().unwrap().expose_secret(),
+        "hush-hush"
+    );
+    assert_eq!(
+        settings.schools[0].token().unwrap().expose_secret(),
+        "hush-hush"
+    );
+    assert!(!format!("{settings:?}").contains("hush"));
+}
+
+#[test]
+fn a_key_that_is_named_nowhere_is_an_error_that_says_how() {
+    let error = load(SCHOOL)
+        .unwrap()
+        .settings
+        .service
+        .api_key()
+        .unwrap_err();
+    assert!(error.to_string().contains("`api_key_env`"), "{error}");
+}
+
+const TEMPLATE: &str = "[[template]]\nname = 'primary'\nmis = 'SIMS'\ntimezone = 'Europe/London'\ntoken_env = 'TOKEN'\nwithout = ['comment']\n[[template.group]]\nname = 'Pupils'\nkind = 'students'\n[template.group.writeback]\ncloses = '15:30'\n";
+
+#[test]
+fn a_school_takes_from_its_template_what_it_does_not_say() {
+    let text = format!(
+        "{TEMPLATE}\n[[school]]\nid = 'A1'\ntemplate = 'primary'\n[[school]]\nid = 'A2'\ntemplate = 'primary'\nmis = 'Arbor'\ntimezone = 'UTC'\nwithout = []\n[[school.group]]\nname = 'Own'\nkind = 'staff'\n"
+    );
+    let settings = load(&text).unwrap().settings;
+    let [first, second] = settings.schools.as_slice() else {
+        panic!("two schools")
+    };
+    assert_eq!(first.mis.as_deref(), Some("SIMS"));
+    assert_eq!(*first.without, [Ability::Comment]);
+    assert!(first.group("Pupils").unwrap().rules.is_some());
+    assert_eq!(second.mis.as_deref(), Some("Arbor"));
+    assert_eq!(second.timezone, chrono_tz::UTC);
+    assert!(second.without.is_empty());
+    assert!(second.group("Own").is_some() && second.group("Pupils").is_none());
+}
+
+#[test]
+fn what_is_wrong_with_a_template_is_told_once() {
+    let text = "[[template]]\nname = 'primary'\ntimezone = 'Mars'\ntoken_env = 'T'\n[[school]]\nid = 'A1'\ntemplate = 'primary'\n[[school]]\nid = 'A2'\ntemplate = 'primary'";
+    let problems = problems(text);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert_eq!(problems[0].key, "template[0].timezone");
+}
+
+/// A folder with settings that name a list of schools.
+fn with_list(list: &str) -> Result<Loaded, LoadError> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("schools.csv"), list).unwrap();
+    let path = folder.path().join("markback.toml");
+    settings::from_text(
+        &path,
+        &format!("api_key_env = 'KEY'\nschools_file = 'schools.csv'\n{TEMPLATE}"),
+    )
+}
+
+#[test]
+fn a_long_list_of_schools_shares_what_the_schools_have_in_common() {
+    let mut list = "id,template,token_env\n".to_owned();
+    for number in 0..24_000 {
+        writeln!(list, "A{number},primary,TOKEN_{}", number % 10).unwrap();
+    }
+    let settings = with_list(&list).unwrap().settings;
+    assert_eq!(settings.schools.len(), 24_000);
+    let first = &settings.schools[0];
+    let last = settings.school(&"A23999".into()).unwrap();
+    assert!(Arc::ptr_eq(&first.groups, &last.groups));
+    assert!(Arc::ptr_eq(
+        first.mis.as_ref().unwrap(),
+        last.mis.as_ref().unwrap()
+    ));
+}
+
+#[test]
+fn a_list_may_say_all_that_a_school_without_groups_may() {
+    let loaded = with_list(
+        "mis, timezone, id, token_file, template\nArbor, UTC, A1, t, primary\n\"SIMS\",Europe/London,A2,t,\n",
+    );
+    let settings = loaded.unwrap().settings;
+    let [first, second] = settings.schools.as_slice() else {
+        panic!("two schools")
+    };
+    assert_eq!(
+        (first.mis.as_deref(), first.timezone),
+        (Some("Arbor"), chrono_tz::UTC)
+    );
+    assert_eq!(first.groups.len(), 1);
+    assert!(second.groups.is_empty());
+}
+
+#[test]
+fn each_wrong_line_of_a_list_is_told_and_the_others_are_read() {
+    let list = "id,template,timezon,token_env\nA1,primary,,\nA1,primary,,\n,primary,,\nA2,nowhere,,\nA3,primary\nA4,primary,,hush-hush\n";
+    let Err(LoadError::Problems { problems, .. }) = with_list(list) else {
+        panic!("expected problems")
+    };
+    let told: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+    let expected = [
+        (Some(1), "timezon"),
+        (Some(3), "id"),
+        (Some(4), "id"),
+        (Some(5), "template"),
+        (Some(6), ""),
+        (Some(7), "token_env"),
+    ];
+    assert_eq!(told, expected);
+    assert!(
+        problems
+            .iter()
+            .all(|p| p.file.ends_with("schools.csv") && !p.to_string().contains("hush"))
+    );
+}
+
+#[rstest]
+#[case("mis = 'Symz'", "school[0].mis", "no adapter knows this MIS")]
+#[case(
+    "[[school.group]]\nname = 'All'\nkind = 'students'\n[[school.group]]\nname = 'Year 7'\nkind = 'students'\nyears = ['7']",
+    "school[0].group[1].name",
+    "stays empty"
+)]
+#[case(
+    "[[school.group]]\nname = 'All'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\nleaver_code = 'QQ'",
+    "school[0].group[0].writeback.leaver_code",
+    "England's registers"
+)]
+fn a_hint_stops_nothing(#[case] more: &str, #[case] key: &str, #[case] words: &str) {
+    let loaded = load(&format!("api_key_env = 'KEY'\n{SCHOOL}{more}")).unwrap();
+    assert!(
+        loaded
+            .hints
+            .iter()
+            .any(|hint| hint.key == key && hint.what.contains(words)),
+        "{:?}",
+        loaded.hints
+    );
+}
+
+#[test]
+fn settings_without_fault_have_no_hints() {
+    let text = format!(
+        "api_key_env = 'KEY'\n{SCHOOL}mis = 'SIMS'\n{GROUP}[school.group.writeback]\ncloses = '15:30'\n"
+    );
+    assert_eq!(load(&text).unwrap().hints, []);
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = settings::load(Path::new("no/such/file.toml")).unwrap_err();
+    assert!(error.to_string().contains("no/such/file.toml"), "{error}");
+}
