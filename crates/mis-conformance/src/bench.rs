@@ -1,6 +1,12 @@
 //! One adapter before fresh standard schools, and the questions that many cases ask of what it did.
 
-use std::{error::Error as _, fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    error::Error as _,
+    fmt::Debug,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail, ensure};
 use chrono::NaiveDate;
@@ -28,6 +34,7 @@ pub(crate) struct Bench {
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) fixtures: Fixtures,
     pub(crate) server: Server,
+    clients: Mutex<HashMap<(u8, bool), Client>>,
 }
 
 /// One adapter at one school, with its guard and without.
@@ -53,6 +60,7 @@ impl Bench {
             descriptor,
             fixtures,
             server,
+            clients: Mutex::default(),
         }
     }
 
@@ -83,15 +91,7 @@ impl Bench {
 
     pub(crate) async fn open_with(&self, school: u8, opening: Opening) -> anyhow::Result<Desk> {
         self.server.forget();
-        let client = Client::builder(SecretString::from(standard::token(school)))
-            .base_url(self.server.address())
-            .timeout(if opening.impatient {
-                IMPATIENCE
-            } else {
-                PATIENCE
-            })
-            .read_retries(0)
-            .build()?;
+        let client = self.client(school, opening.impatient)?;
         let world = self.server.clock();
         let options = ConnectOptions {
             mis: Some(self.descriptor.name.to_owned()),
@@ -110,6 +110,21 @@ impl Bench {
             mis: Mis::new(raw.clone()),
             raw,
         })
+    }
+
+    /// The client for a school's token. Making one is slow, so that it is made once in a case.
+    fn client(&self, school: u8, impatient: bool) -> anyhow::Result<Client> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&(school, impatient)) {
+            return Ok(client.clone());
+        }
+        let client = Client::builder(SecretString::from(standard::token(school)))
+            .base_url(self.server.address())
+            .timeout(if impatient { IMPATIENCE } else { PATIENCE })
+            .read_retries(0)
+            .build()?;
+        clients.insert((school, impatient), client.clone());
+        Ok(client)
     }
 
     /// The adapter at school 1 as far as it grants.

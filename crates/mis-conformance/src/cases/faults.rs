@@ -288,28 +288,36 @@ async fn failing_reads(
 ) -> anyhow::Result<Vec<(&'static str, Error)>> {
     bench.server.forget();
     bench.server.plan(Plan::always(On::Read, trouble.clone()));
-    let mut errors = Vec::new();
-    let mut note = |what, error: Option<Error>| match error {
-        Some(error) => {
-            errors.push((what, error));
-            Ok(())
-        }
-        None => bail!("{what} could be read in spite of {trouble:?}"),
+    let roster = bench.has(Ability::Roster);
+    let students = async {
+        let query = PeopleQuery::new(PersonKind::Student);
+        desk.mis.people(query).try_collect::<Vec<_>>().await.err()
     };
-    note("the code book", desk.mis.code_book().await.err())?;
-    note("the register", desk.mis.register(WINTER).await.err())?;
-    note("the lessons", desk.mis.lessons(WINTER).await.err())?;
-    if bench.has(Ability::Roster) {
-        let students: mis_core::Result<Vec<_>> = desk
-            .mis
-            .people(PeopleQuery::new(PersonKind::Student))
-            .try_collect()
-            .await;
-        note("the students", students.err())?;
-        let groups: mis_core::Result<Vec<_>> = desk.mis.groups().try_collect().await;
-        note("the groups", groups.err())?;
+    let groups = async { desk.mis.groups().try_collect::<Vec<_>>().await.err() };
+    // At once, for some of these errors take their time.
+    let (book, register, lessons, students, groups) = tokio::join!(
+        desk.mis.code_book(),
+        desk.mis.register(WINTER),
+        desk.mis.lessons(WINTER),
+        students,
+        groups
+    );
+    let mut errors = vec![
+        ("the code book", book.err()),
+        ("the register", register.err()),
+        ("the lessons", lessons.err()),
+    ];
+    if roster {
+        errors.extend([("the students", students), ("the groups", groups)]);
     }
-    Ok(errors)
+    errors
+        .into_iter()
+        .map(|(what, error)| {
+            let error =
+                error.with_context(|| format!("{what} could be read in spite of {trouble:?}"))?;
+            Ok((what, error))
+        })
+        .collect()
 }
 
 async fn reads_fail_with(

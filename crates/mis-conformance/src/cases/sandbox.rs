@@ -1,5 +1,298 @@
-//! A whole day against the sandbox.
+//! A whole day against the sandbox: written, confirmed, read back, and looked at from behind.
 
-use super::cases;
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
-cases! {}
+use anyhow::{Context as _, bail, ensure};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::TryStreamExt as _;
+use mis_core::{
+    Ability, ConnectOptions, Connection, ErrorKind, EventKind, HeldCode, Mark, MarkResult, Mis,
+    PeopleQuery, PersonKind, Session, WritebackOutcome,
+    wonde::{Client, SchoolId, StudentId, WritebackId},
+};
+use secrecy::SecretString;
+use wonde_sandbox::{Handle, Sandbox, SandboxOptions};
+
+use super::{cases, readers_only, writers};
+use crate::{
+    bench::Bench,
+    standard::{COMMENT, WINTER},
+};
+
+cases! {
+    Positive Some(Ability::Session), "sandbox::a_whole_day_is_written_confirmed_and_read_back", writers => a_written_day;
+    Negative Some(Ability::Session), "sandbox::a_whole_day_is_read_and_nothing_written", readers_only => a_read_day;
+}
+
+/// One school of each MIS.
+const SCHOOLS: u32 = 12;
+const PUPILS: u32 = 40;
+const WRITE_DELAY: Duration = Duration::from_secs(60);
+const EXTRACTION: Duration = Duration::from_secs(30 * 60);
+
+/// A running sandbox, and the adapter at one of its schools.
+struct Day {
+    sandbox: Sandbox,
+    behind: Handle,
+    school: String,
+    mis: Mis,
+}
+
+type Key = (StudentId, Session);
+
+impl Day {
+    async fn begin(bench: &Bench) -> anyhow::Result<Self> {
+        let begin: DateTime<Utc> = "2026-11-23T09:10:00Z".parse()?;
+        let sandbox = Sandbox::start(SandboxOptions {
+            schools: SCHOOLS,
+            pupils_per_school: PUPILS,
+            clock: Arc::new(move || begin),
+            write_delay: WRITE_DELAY,
+            extraction_every: EXTRACTION,
+            ..SandboxOptions::default()
+        })
+        .await
+        .context("the sandbox does not start")?;
+        let behind = sandbox.handle();
+        let place = match bench.declared().session {
+            mis_core::SessionWriteback::FirstLesson => "first_lesson",
+            _ => "session",
+        };
+        let schools = behind.schools();
+        // Where the sandbox has no school of this MIS, the first that keeps marks in the same place and takes as many.
+        let school = schools
+            .iter()
+            .find(|school| bench.descriptor.answers_to(&school.mis))
+            .or_else(|| {
+                let writes = bench.has(Ability::Session);
+                schools
+                    .iter()
+                    .find(|school| school.register == place && school.writes == writes)
+            })
+            .context("the sandbox has no school that keeps marks as this adapter declares")?;
+        let client = Client::builder(SecretString::from(school.token.clone()))
+            .base_url(behind.base_url())
+            .build()?;
+        let clock = behind.clone();
+        let options = ConnectOptions {
+            mis: Some(bench.descriptor.name.to_owned()),
+            now: Arc::new(move || clock.now()),
+            ..ConnectOptions::default()
+        };
+        let connection = Connection::open(&client, &SchoolId::new(&school.id), options).await?;
+        Ok(Self {
+            sandbox,
+            behind,
+            school: school.id.clone(),
+            mis: Mis::new((bench.descriptor.connect)(connection)),
+        })
+    }
+
+    /// The pupils on roll, who must be those that the MIS has.
+    async fn pupils(&self) -> anyhow::Result<Vec<StudentId>> {
+        let read: Vec<_> = self
+            .mis
+            .people(PeopleQuery::new(PersonKind::Student))
+            .try_collect()
+            .await?;
+        let read: HashSet<String> = read.into_iter().map(|person| person.id).collect();
+        let students = self.behind.students(&self.school)?;
+        let own: Vec<String> = students
+            .into_iter()
+            .filter(|s| s.on_roll)
+            .map(|s| s.id)
+            .collect();
+        ensure!(!own.is_empty(), "the sandbox has no pupils");
+        ensure!(
+            read == own.iter().cloned().collect(),
+            "of {} pupils on roll others were read than are there ({} read)",
+            own.len(),
+            read.len()
+        );
+        Ok(own.into_iter().map(StudentId::from).collect())
+    }
+
+    /// Writes marks, follows them until the MIS has them, and notes those that it now must hold.
+    async fn write(&self, marks: &[Mark], held: &mut BTreeMap<Key, Mark>) -> anyhow::Result<()> {
+        let results = self.mis.write(marks).await?;
+        ensure!(
+            results.len() == marks.len(),
+            "{} marks, {} results",
+            marks.len(),
+            results.len()
+        );
+        let mut writebacks: HashSet<WritebackId> = HashSet::new();
+        let mut accepted = 0;
+        for (mark, result) in marks.iter().zip(results) {
+            match result {
+                MarkResult::Accepted(receipt) => {
+                    accepted += 1;
+                    writebacks.insert(receipt.writeback);
+                    held.insert((mark.student.clone(), mark.session), mark.clone());
+                }
+                // A pupil may be free in a morning or afternoon.
+                MarkResult::Refused(error) if error.kind() == ErrorKind::NoLesson => {}
+                other => bail!("{mark:?} became {other:?}"),
+            }
+        }
+        ensure!(
+            2 * accepted > marks.len(),
+            "of {} marks only {accepted} were accepted",
+            marks.len()
+        );
+        for writeback in &writebacks {
+            let told = self.mis.outcome(writeback).await?;
+            ensure!(
+                matches!(told, WritebackOutcome::Open { .. }),
+                "what was accepted just now cannot be {told:?}"
+            );
+        }
+        self.behind.advance(WRITE_DELAY + Duration::from_secs(5));
+        for writeback in &writebacks {
+            let told = self.mis.outcome(writeback).await?;
+            ensure!(
+                matches!(told, WritebackOutcome::Done),
+                "the MIS has the marks, and is told {told:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// What the adapter reads and what the MIS holds must both be what was written last.
+    async fn is_read_back(
+        &self,
+        date: NaiveDate,
+        held: &BTreeMap<Key, Mark>,
+    ) -> anyhow::Result<()> {
+        self.behind.advance(EXTRACTION);
+        let register = self.mis.register(date).await?;
+        for ((student, session), mark) in held {
+            let read = register.held(student, *session).with_context(|| {
+                format!("{mark:?} was confirmed, and the register does not show it")
+            })?;
+            ensure!(
+                read.code == HeldCode::Known(mark.code.clone())
+                    && read.comment == mark.comment
+                    && read.minutes_late == mark.minutes_late,
+                "{mark:?} was confirmed, and the register shows {read:?}"
+            );
+        }
+        let of_today = |mark: &&wonde_sandbox::MisMark| mark.date == date && mark.writes > 0;
+        let marks = self.behind.mis_marks(&self.school)?;
+        let written: Vec<_> = marks.iter().filter(of_today).collect();
+        ensure!(
+            written.len() == held.len(),
+            "{} marks were confirmed, and the MIS holds {} that were written from outside",
+            held.len(),
+            written.len()
+        );
+        for mark in written {
+            let session: Option<Session> = mark.session.and_then(|word| word.parse().ok());
+            let key = session.map(|session| (StudentId::from(mark.student_id.clone()), session));
+            let own = key.and_then(|key| held.get(&key));
+            ensure!(
+                own.is_some_and(|own| own.code.as_str() == mark.code),
+                "the MIS holds `{}` for {} in {:?}, which nobody wrote there",
+                mark.code,
+                mark.student_id,
+                mark.session
+            );
+        }
+        Ok(())
+    }
+
+    async fn end(self) {
+        self.sandbox.stop().await;
+    }
+}
+
+/// Marks of one session: every fifth pupil late, with all that can be kept, the others present.
+fn arrivals(bench: &Bench, pupils: &[StudentId], session: Session) -> Vec<Mark> {
+    let present = if session == Session::Am { "/" } else { "\\" };
+    let mark = |(place, student): (usize, &StudentId)| {
+        let late = place % 5 == 0;
+        Mark {
+            student: student.clone(),
+            date: WINTER,
+            session,
+            code: if late { "L" } else { present }.into(),
+            cause: EventKind::SignIn,
+            comment: (late && bench.has(Ability::Comment)).then(|| COMMENT.to_owned()),
+            minutes_late: (late && bench.has(Ability::MinutesLate)).then_some(7),
+            employee: None,
+        }
+    };
+    pupils.iter().enumerate().map(mark).collect()
+}
+
+async fn a_written_day(bench: &Bench) -> anyhow::Result<()> {
+    let day = Day::begin(bench).await?;
+    let pupils = day.pupils().await?;
+    let mut held = BTreeMap::new();
+    day.write(&arrivals(bench, &pupils, Session::Am), &mut held)
+        .await
+        .context("in the morning")?;
+    day.behind.advance(Duration::from_secs(4 * 60 * 60));
+    day.write(&arrivals(bench, &pupils, Session::Pm), &mut held)
+        .await
+        .context("after lunch")?;
+    day.is_read_back(WINTER, &held)
+        .await
+        .context("in the afternoon")?;
+    if bench.has(Ability::EarlyLeaver) {
+        let leavers: Vec<Mark> = arrivals(bench, &pupils, Session::Pm)
+            .into_iter()
+            .step_by(4)
+            .map(|mark| Mark {
+                code: "M".into(),
+                cause: EventKind::SignOut,
+                minutes_late: None,
+                ..mark
+            })
+            .collect();
+        day.write(&leavers, &mut held)
+            .await
+            .context("when pupils leave early")?;
+        day.is_read_back(WINTER, &held)
+            .await
+            .context("in the evening")?;
+    }
+    day.end().await;
+    Ok(())
+}
+
+async fn a_read_day(bench: &Bench) -> anyhow::Result<()> {
+    let day = Day::begin(bench).await?;
+    let pupils = day.pupils().await?;
+    let groups: Vec<_> = day.mis.groups().try_collect().await?;
+    ensure!(!groups.is_empty(), "no groups were read");
+    ensure!(
+        day.mis.code_book().await?.find("L").is_some(),
+        "the code book has no L"
+    );
+    let friday = WINTER - chrono::Days::new(3);
+    let register = day.mis.register(friday).await?;
+    ensure!(
+        register.iter().count() > pupils.len(),
+        "the register of the school day before was not read"
+    );
+    let refused = day.mis.write(&arrivals(bench, &pupils, Session::Am)).await;
+    ensure!(
+        refused
+            .as_ref()
+            .is_err_and(|error| matches!(error.kind(), ErrorKind::Unsupported(_))),
+        "writing should be refused as unsupported, not {refused:?}"
+    );
+    day.behind.advance(WRITE_DELAY + EXTRACTION);
+    let marks = day.behind.mis_marks(&day.school)?;
+    ensure!(
+        marks.iter().all(|mark| mark.writes == 0),
+        "something was written from outside"
+    );
+    day.end().await;
+    Ok(())
+}
