@@ -46,6 +46,41 @@ fn the_end_of_the_day_is_all_that_is_required() {
     assert_eq!((checked.problems.len(), checked.hints.len()), (0, 0));
 }
 
+#[rstest]
+#[case("pm = { opens = '13:00', starts = '13:00', late = '13:00', unauthorised = '13:00' }")]
+#[case("am = { starts = '09:00', late = '09:00', unauthorised = '09:00' }")]
+#[case("am = { unauthorised = '11:59:59' }\npm = { opens = '12:00' }\nminutes_late = false")]
+#[case("closes = '12:00:01'")]
+fn times_may_stand_as_close_as_the_order_allows(#[case] lines: &str) {
+    let closes = if lines.starts_with("closes") {
+        ""
+    } else {
+        "closes = '15:30'\n"
+    };
+    assert_eq!(check(&format!("[writeback]\n{closes}{lines}")).problems, []);
+}
+
+#[test]
+fn a_code_that_was_written_is_checked_even_where_it_is_not_used() {
+    let checked = check("[writeback]\ncloses = '15:30'\ncodes = { late = 'QQ' }");
+    assert_eq!(checked.problems.len(), 1, "{:#?}", checked.problems);
+}
+
+#[test]
+fn a_code_of_absence_is_no_surprise_at_a_sign_out() {
+    let toml = with_options("\"M - Dentist\"").replace("sign_in", "sign_out");
+    let checked = check(&toml);
+    assert_eq!(checked.problems, []);
+    assert!(
+        checked
+            .hints
+            .iter()
+            .all(|hint| !hint.what.contains("absence")),
+        "{:#?}",
+        checked.hints
+    );
+}
+
 #[test]
 fn defaults_are_those_of_the_rules() {
     let settings: WritebackSettings = toml::from_str("").unwrap();
