@@ -30,7 +30,7 @@ impl<'t> Document<'t> {
     ///
     /// # Errors
     /// When it is none; with the line. Only the first such error is told, for those after it mostly follow from it.
-    pub(super) fn parse(file: &Arc<str>, text: &'t str) -> Result<Self, Problem> {
+    pub(super) fn parse(file: &Arc<str>, text: &'t str) -> Result<Self, Box<Problem>> {
         let line_starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
             .collect();
@@ -44,7 +44,7 @@ impl<'t> Document<'t> {
                 document.root = Spanned::new(table.span(), DeValue::Table(table.into_inner()));
                 Ok(document)
             }
-            Err(error) => Err(Problem {
+            Err(error) => Err(Box::new(Problem {
                 file: document.file.clone(),
                 line: error.span().map(|span| document.line_at(&span)),
                 key: String::new(),
@@ -53,7 +53,7 @@ impl<'t> Document<'t> {
                 cure:
                     "mend this line; texts stand in quotes, and each setting on a line of its own"
                         .to_owned(),
-            }),
+            })),
         }
     }
 
@@ -102,7 +102,8 @@ impl<'t> Document<'t> {
                 Fault::Missing(name) => here.name(name),
                 Fault::Unknown { .. } | Fault::Word { .. } | Fault::Other(_) => here,
             };
-            let known = problems.iter().any(|p| p.key == wrong_at.to_string());
+            let path = wrong_at.to_string();
+            let known = problems.iter().any(|problem| problem.key == path);
             // Something that was told already and left out may be missed now.
             if !known {
                 problems.push(self.told(&wrong_at, fault));

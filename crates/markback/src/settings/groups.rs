@@ -11,7 +11,7 @@ use writeback::{
 use super::{
     Group, Problem,
     file::{FieldFile, GroupFile},
-    resolve::{Findings, Place, named},
+    findings::{Findings, Place, named},
 };
 
 /// Checks the groups of one school or template.

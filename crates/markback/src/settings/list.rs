@@ -4,7 +4,8 @@ use std::{collections::HashMap, io, path::Path, sync::Arc};
 
 use super::{
     Problem,
-    resolve::{Common, Place, Schools},
+    findings::Place,
+    resolve::{Common, Schools},
     words::nearest,
 };
 

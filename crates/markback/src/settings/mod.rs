@@ -2,6 +2,7 @@
 
 mod document;
 mod file;
+mod findings;
 mod groups;
 mod key;
 mod list;

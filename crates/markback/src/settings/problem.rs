@@ -24,7 +24,7 @@ pub struct Problem {
 impl Problem {
     /// Whether both are about the same setting.
     pub(super) fn is_at(&self, other: &Self) -> bool {
-        (&self.key, &self.file, self.line) == (&other.key, &other.file, other.line)
+        (self.line, &self.key, &self.file) == (other.line, &other.key, &other.file)
     }
 }
 

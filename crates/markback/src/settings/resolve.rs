@@ -11,9 +11,10 @@ use mis_core::{Ability, Registry, wonde::SchoolId};
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Group, Hint, LoadError, Loaded, Problem, School, SecretSource, Settings,
+    Group, LoadError, Loaded, Problem, School, SecretSource, Settings,
     document::{Document, Value},
     file::{GroupFile, SchoolFile, TemplateFile, Without},
+    findings::{Findings, InDocument, Place, named},
     groups::groups,
     key::Key,
     list, secret, service,
@@ -24,7 +25,7 @@ use super::{
 pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
     let file: Arc<str> = path.display().to_string().into();
     let document = Document::parse(&file, text).map_err(|problem| LoadError::Problems {
-        problems: vec![problem],
+        problems: vec![*problem],
         hints: Vec::new(),
     })?;
     let mut findings = Findings::default();
@@ -59,39 +60,6 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
             problems: findings.problems,
             hints: findings.hints,
         }),
-    }
-}
-
-/// What was found on the way.
-#[derive(Default)]
-pub(super) struct Findings {
-    pub(super) problems: Vec<Problem>,
-    pub(super) hints: Vec<Hint>,
-}
-
-impl Findings {
-    /// Adds a finding about something that is not there, unless it was there and told to be wrong.
-    pub(super) fn missing(&mut self, problem: Problem) {
-        if !self.problems.iter().any(|told| told.is_at(&problem)) {
-            self.problems.push(problem);
-        }
-    }
-}
-
-/// Where a school's settings stand, so that findings point there.
-pub(super) trait Place {
-    /// A finding about one of the school's settings, or the school itself for an empty name.
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem;
-}
-
-struct InDocument<'d, 't> {
-    document: &'d Document<'t>,
-    key: Key,
-}
-
-impl Place for InDocument<'_, '_> {
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
-        self.document.problem(&self.key.below(name), what, cure)
     }
 }
 
@@ -369,35 +337,6 @@ impl<'d, 't> Schools<'d, 't> {
         self.texts.insert(text.clone());
         text
     }
-}
-
-/// A name that must be there and say something.
-pub(super) fn named(
-    place: &dyn Place,
-    key: &str,
-    name: Option<String>,
-    findings: &mut Findings,
-) -> Option<String> {
-    match name {
-        None => findings.missing(place.problem(
-            key,
-            "this is missing",
-            &format!("add `{} = \"…\"`", last(key)),
-        )),
-        Some(name) if name.trim().is_empty() => {
-            findings.problems.push(place.problem(
-                key,
-                "this is empty",
-                "write something between the quotes",
-            ));
-        }
-        Some(name) => return Some(name),
-    }
-    None
-}
-
-fn last(key: &str) -> &str {
-    key.rsplit('.').next().unwrap_or(key)
 }
 
 /// The entries of a list of tables at the top of the file, such as `[[school]]`.

@@ -8,7 +8,7 @@ use std::{
 
 use secrecy::SecretString;
 
-use super::{problem::Problem, resolve::Place};
+use super::{findings::Place, problem::Problem};
 
 /// Where to find a secret. Holds none itself, unless a host hands one over.
 #[derive(Clone)]

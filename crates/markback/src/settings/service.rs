@@ -15,9 +15,9 @@ use url::{Host, Url};
 
 use super::{
     document::Document,
+    findings::{Findings, InDocument, Place},
     key::Key,
     problem::Problem,
-    resolve::{Findings, Place},
     secret::{self, SecretError, SecretSource},
     span,
 };
@@ -168,17 +168,12 @@ pub(super) fn read(
 /// What stands at the top level beside the settings of the service.
 const LISTS: [&str; 2] = ["school", "template"];
 
-struct AtTop<'d, 't>(&'d Document<'t>);
-
-impl Place for AtTop<'_, '_> {
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
-        self.0.problem(&Key::default().name(name), what, cure)
-    }
-}
-
 impl Service {
     fn check(&mut self, document: &Document<'_>, path: &Path, findings: &mut Findings) {
-        let place = AtTop(document);
+        let place = InDocument {
+            document,
+            key: Key::default(),
+        };
         let folder = path.parent().unwrap_or(Path::new(""));
         if let Some(list) = &mut self.schools_file {
             *list = folder.join(&*list);

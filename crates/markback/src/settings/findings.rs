@@ -1,0 +1,71 @@
+//! Findings while the settings are checked, and the places they point to.
+
+use super::{
+    document::Document,
+    key::Key,
+    problem::{Hint, Problem},
+};
+
+/// What was found on the way.
+#[derive(Default)]
+pub(super) struct Findings {
+    pub(super) problems: Vec<Problem>,
+    pub(super) hints: Vec<Hint>,
+}
+
+impl Findings {
+    /// Adds a finding about something that is not there, unless it was there and told to be wrong.
+    pub(super) fn missing(&mut self, problem: Problem) {
+        if !self.problems.iter().any(|told| told.is_at(&problem)) {
+            self.problems.push(problem);
+        }
+    }
+}
+
+/// Where a school's settings stand, so that findings point there.
+pub(super) trait Place {
+    /// A finding about one of the school's settings, or the school itself for an empty name.
+    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem;
+}
+
+/// Somewhere in the settings file.
+pub(super) struct InDocument<'d, 't> {
+    pub(super) document: &'d Document<'t>,
+    /// The school or template, or the top of the file.
+    pub(super) key: Key,
+}
+
+impl Place for InDocument<'_, '_> {
+    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
+        self.document.problem(&self.key.below(name), what, cure)
+    }
+}
+
+/// A name that must be there and say something.
+pub(super) fn named(
+    place: &dyn Place,
+    key: &str,
+    name: Option<String>,
+    findings: &mut Findings,
+) -> Option<String> {
+    match name {
+        None => findings.missing(place.problem(
+            key,
+            "this is missing",
+            &format!("add `{} = \"…\"`", last(key)),
+        )),
+        Some(name) if name.trim().is_empty() => {
+            findings.problems.push(place.problem(
+                key,
+                "this is empty",
+                "write something between the quotes",
+            ));
+        }
+        Some(name) => return Some(name),
+    }
+    None
+}
+
+fn last(key: &str) -> &str {
+    key.rsplit('.').next().unwrap_or(key)
+}
