@@ -1,2 +1,70 @@
-//! Chores.
-fn main() {}
+//! The project's chores, run as `cargo xtask <chore>`.
+
+mod catalogue;
+mod checks;
+mod codegen;
+mod conformance;
+mod docs;
+mod scaffold;
+mod tidy;
+mod tree;
+mod try_new_adapter;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::tree::Tree;
+
+/// The project's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Writes what is made from the adapters: the umbrella crate, the capability table, docs/adapters.
+    Codegen {
+        /// Writes nothing; fails when a file is not as it would be written.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Starts an adapter for one more MIS.
+    NewAdapter(scaffold::Plan),
+    /// Runs the conformance suite on the adapters and shows how many cases of which sort ran.
+    Conformance(conformance::Options),
+    /// Checks the umbrella crate with each adapter's feature alone, and with none.
+    EachFeature,
+    /// Walks the way of CONTRIBUTING.md in a copy of the tree: a new adapter goes from red to green.
+    TryNewAdapter,
+    /// Tests the example of an adapter that lives outside this repository.
+    Outside,
+    /// Checks the rules of the house that clippy cannot see.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    run(Arguments::parse().chore).unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(chore: Chore) -> Result<ExitCode> {
+    let tree = Tree::here()?;
+    match chore {
+        Chore::Codegen { check: true } => codegen::check(&tree)?,
+        Chore::Codegen { check: false } => codegen::write(&tree)?,
+        Chore::NewAdapter(plan) => scaffold::run(&tree, &plan)?,
+        Chore::Conformance(options) => return conformance::run(&tree, &options),
+        Chore::EachFeature => checks::each_feature(&tree)?,
+        Chore::TryNewAdapter => try_new_adapter::run(&tree)?,
+        Chore::Outside => checks::outside(&tree)?,
+        Chore::Tidy => tidy::run(&tree)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -368,9 +368,9 @@ async fn a_timetable_that_was_read_for_this_very_call_is_not_read_again() {
 async fn a_pupil_who_has_got_a_lesson_since_is_found_after_a_while() {
     let school = School::open(json!([lesson("am-c2", "C2", "2026-11-23 10:00:00")])).await;
     let unplaced = mark("S1", Session::Pm);
-    school.write(&[unplaced.clone()]).await;
+    school.write(std::slice::from_ref(&unplaced)).await;
     school.set_lessons(usual());
-    let results = school.write(&[unplaced.clone()]).await;
+    let results = school.write(std::slice::from_ref(&unplaced)).await;
     assert!(
         matches!(results.as_slice(), [MarkResult::Refused(_)]),
         "{results:?}"

@@ -1,0 +1,46 @@
+//! Checks of CI that take more than one call of cargo.
+
+use anyhow::{Context as _, Result};
+
+use crate::tree::{Tree, run};
+
+/// Checks the umbrella crate with each adapter's feature alone, with none and with all.
+pub(crate) fn each_feature(tree: &Tree) -> Result<()> {
+    let ids = tree.adapters()?;
+    let single = ids
+        .iter()
+        .map(|id| vec!["--no-default-features", "--features", id]);
+    let sets = [vec!["--no-default-features"], vec!["--all-features"]];
+    for set in sets.into_iter().chain(single) {
+        println!("mis-adapters {}", set.join(" "));
+        let mut cargo = tree.cargo();
+        cargo
+            .args([
+                "check",
+                "--quiet",
+                "--package",
+                "mis-adapters",
+                "--all-targets",
+            ])
+            .args(set);
+        run(&mut cargo)?;
+    }
+    println!(
+        "mis-adapters stands with each of {} features alone",
+        ids.len()
+    );
+    Ok(())
+}
+
+/// Tests the workspace of an adapter that is none of ours: it uses what any outsider could.
+pub(crate) fn outside(tree: &Tree) -> Result<()> {
+    let manifest = tree.join("examples/outside-adapter/Cargo.toml");
+    let mut cargo = tree.cargo();
+    cargo
+        .arg("test")
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(tree.target()?);
+    run(&mut cargo).with_context(|| format!("the adapter of {} does not stand", manifest.display()))
+}

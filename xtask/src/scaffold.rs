@@ -1,0 +1,297 @@
+//! `new-adapter`: a crate that compiles, and whose conformance run says in words what is still to do.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::{
+    catalogue::Place,
+    codegen,
+    tree::{Tree, write},
+};
+
+/// What is known of the MIS at the start.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Plan {
+    /// The adapter's id, and the name of its folder: lower-case letters and digits, a letter first.
+    id: String,
+    /// The name people know the MIS by.
+    #[arg(long)]
+    name: String,
+    /// Where the MIS keeps the mark of a session.
+    #[arg(long)]
+    session: Place,
+    /// The MIS keeps a comment with a mark.
+    #[arg(long)]
+    comment: bool,
+    /// The MIS keeps whole minutes late with a mark.
+    #[arg(long)]
+    minutes_late: bool,
+    /// The MIS takes a mark for a sign-out.
+    #[arg(long)]
+    early_leaver: bool,
+    /// A further name that Wonde may use for the MIS; may be given again.
+    #[arg(long = "wonde-name", value_name = "NAME")]
+    wonde_names: Vec<String>,
+    /// Who says that the MIS can do this: a page, a vendor, a school.
+    #[arg(
+        long,
+        value_name = "WHO",
+        default_value = "TO DO: who says what this MIS can keep"
+    )]
+    source: String,
+}
+
+/// Words that are taken: the read-only adapter for every MIS, and the umbrella's own features.
+const TAKEN: [&str; 4] = ["generic", "all", "default", "core"];
+
+/// Writes the crate, and what is generated from it.
+pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
+    check(tree, plan)?;
+    for (path, text) in files(plan, &today()) {
+        let path = format!("adapters/{}/{path}", plan.id);
+        write(&tree.join(&path), &text)?;
+        println!("wrote {path}");
+    }
+    codegen::write(tree)?;
+    println!(
+        "\nnext: `cargo xtask conformance --adapter {}` says what is still to do; CONTRIBUTING.md has the walk",
+        plan.id
+    );
+    Ok(())
+}
+
+fn check(tree: &Tree, plan: &Plan) -> Result<()> {
+    let id = &plan.id;
+    let fits = id.starts_with(|c: char| c.is_ascii_lowercase())
+        && id
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
+    if !fits {
+        bail!("`{id}` is no id: use lower-case letters and digits, a letter first, such as `sims`");
+    }
+    if TAKEN.contains(&id.as_str()) {
+        bail!("`{id}` is taken by something else; choose another id");
+    }
+    if tree.join("adapters").join(id).exists() {
+        bail!("adapters/{id} is there already; edit it, or choose another id");
+    }
+    let more = plan.comment || plan.minutes_late || plan.early_leaver;
+    if plan.session == Place::None && more {
+        bail!(
+            "an MIS that takes no marks keeps nothing with them; leave out the other flags, or say where the mark goes with `--session`"
+        );
+    }
+    Ok(())
+}
+
+fn today() -> String {
+    chrono::Utc::now().date_naive().to_string()
+}
+
+fn files(plan: &Plan, today: &str) -> [(&'static str, String); 4] {
+    [
+        ("Cargo.toml", manifest(plan)),
+        ("src/lib.rs", source(plan, today)),
+        ("tests/conformance.rs", suite(plan)),
+        ("README.md", page(plan)),
+    ]
+}
+
+fn manifest(plan: &Plan) -> String {
+    let what = match plan.session {
+        Place::None => "people and groups only",
+        Place::Session => "session marks",
+        Place::FirstLesson => "marks on the first lesson of each session",
+    };
+    let description = toml::Value::from(format!("{} for Markback: {what}.", plan.name));
+    format!(
+        r#"[package]
+name = "mis-{id}"
+description = {description}
+version.workspace = true
+edition.workspace = true
+rust-version.workspace = true
+license.workspace = true
+publish.workspace = true
+
+[lints]
+workspace = true
+
+[dependencies]
+mis-core.workspace = true
+
+[dev-dependencies]
+mis-conformance.workspace = true
+
+[[test]]
+name = "conformance"
+harness = false
+"#,
+        id = plan.id,
+    )
+}
+
+fn source(plan: &Plan, today: &str) -> String {
+    let (what, uses, shape) = match plan.session {
+        Place::Session => (
+            "the AM and PM marks themselves are written",
+            "SessionWriteback, ",
+            "session_marks",
+        ),
+        Place::FirstLesson => (
+            "the mark of a session stands on the pupil's first lesson of it",
+            "SessionWriteback, ",
+            "first_lesson_marks",
+        ),
+        Place::None => (
+            "people, groups and registers are read; marks are not taken",
+            "",
+            "read_only",
+        ),
+    };
+    let names: Vec<_> = plan
+        .wonde_names
+        .iter()
+        .map(|name| format!("{name:?}"))
+        .collect();
+    format!(
+        r#"//! {name}: {what}.
+
+use mis_core::{{Capabilities, Descriptor, {uses}Source, register_adapter, shapes}};
+
+/// {name}.
+pub static DESCRIPTOR: Descriptor = Descriptor {{
+    id: "{id}",
+    name: {name:?},
+    wonde_names: &[{names}],
+    capabilities: {capabilities},
+    notes: "TO DO: what a school or a support engineer should know before relying on it",
+    source: Source {{
+        what: {source:?},
+        date: "{today}",
+    }},
+    connect: |connection| shapes::{shape}(&DESCRIPTOR, connection),
+}};
+
+register_adapter!(DESCRIPTOR);
+"#,
+        name = plan.name,
+        id = plan.id,
+        names = names.join(", "),
+        capabilities = capabilities(plan),
+        source = plan.source,
+    )
+}
+
+fn capabilities(plan: &Plan) -> String {
+    let session = match plan.session {
+        Place::None => return "Capabilities::READ_ONLY".to_owned(),
+        Place::Session => "Session",
+        Place::FirstLesson => "FirstLesson",
+    };
+    format!(
+        "Capabilities {{
+        session: SessionWriteback::{session},
+        comment: {},
+        minutes_late: {},
+        early_leaver: {},
+        comment_max: None,
+        roster: true,
+    }}",
+        plan.comment, plan.minutes_late, plan.early_leaver
+    )
+}
+
+fn page(plan: &Plan) -> String {
+    format!(
+        "# {}\n\nTO DO: what is particular to this MIS, for a school or a support engineer, in a few sentences.\n",
+        plan.name
+    )
+}
+fn suite(plan: &Plan) -> String {
+    format!(
+        r#"//! Holds the adapter against all that an adapter must hold to.
+
+fn main() -> std::process::ExitCode {{
+    mis_conformance::run(
+        &mis_{}::DESCRIPTOR,
+        concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures"),
+    )
+}}
+"#,
+        plan.id
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(id: &str, session: Place) -> Plan {
+        Plan {
+            id: id.to_owned(),
+            name: "Alpha \"One\"".to_owned(),
+            session,
+            comment: session != Place::None,
+            minutes_late: false,
+            early_leaver: false,
+            wonde_names: vec!["Alpha 1".to_owned()],
+            source: "a page".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::at(folder.path());
+        write(&tree.join("adapters/there/Cargo.toml"), "").unwrap();
+        for (id, word) in [
+            ("Alpha", "lower-case"),
+            ("1a", "letter first"),
+            ("", "no id"),
+            ("generic", "taken"),
+            ("there", "there already"),
+        ] {
+            let error = check(&tree, &plan(id, Place::Session))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(word), "{id}: {error}");
+        }
+        let idle = Plan {
+            comment: true,
+            ..plan("alpha", Place::None)
+        };
+        assert!(
+            check(&tree, &idle)
+                .unwrap_err()
+                .to_string()
+                .contains("--session")
+        );
+        check(&tree, &plan("alpha", Place::FirstLesson)).unwrap();
+    }
+
+    #[test]
+    fn the_crate_says_what_was_planned() {
+        let [(_, manifest), (_, source), (_, suite), (_, page)] =
+            files(&plan("alpha", Place::FirstLesson), "2026-11-23");
+        let manifest: toml::Table = manifest.parse().unwrap();
+        assert_eq!(manifest["package"]["name"].as_str(), Some("mis-alpha"));
+        for word in [
+            "SessionWriteback::FirstLesson",
+            "comment: true",
+            "minutes_late: false",
+            "\"Alpha \\\"One\\\"\"",
+            "first_lesson_marks",
+            "\"Alpha 1\"",
+        ] {
+            assert!(source.contains(word), "{word} is missing in\n{source}");
+        }
+        assert!(suite.contains("mis_alpha::DESCRIPTOR"));
+        assert!(page.starts_with("# Alpha"));
+        let [_, (_, source), ..] = files(&plan("alpha", Place::None), "2026-11-23");
+        assert!(
+            source.contains("Capabilities::READ_ONLY") && !source.contains("SessionWriteback"),
+            "{source}"
+        );
+    }
+}

@@ -1,0 +1,253 @@
+//! Rules of the house that clippy cannot see.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use crate::{
+    catalogue::{self, Adapter},
+    tree::{Tree, read},
+};
+
+/// What an adapter may depend on, and what its tests may use besides.
+const ADAPTERS_USE: [(&str, &[&str]); 3] = [
+    ("dependencies", &["mis-core"]),
+    ("dev-dependencies", &["mis-conformance"]),
+    ("build-dependencies", &[]),
+];
+
+/// Where the names of MISs belong: their own crates, what is made from them, and the stand-in for Wonde.
+const NAMES_BELONG: [&str; 4] = [
+    "adapters/",
+    "crates/mis-adapters/",
+    "crates/wonde-sandbox/",
+    "xtask/",
+];
+
+/// Checks all rules and lists every breach.
+pub(crate) fn run(tree: &Tree) -> Result<()> {
+    let adapters = catalogue::load(tree)?;
+    let mut breaches = Vec::new();
+    for id in tree.adapters()? {
+        let path = PathBuf::from("adapters").join(id).join("Cargo.toml");
+        breaches.extend(dependencies(&path, &read(&tree.join(&path))?)?);
+    }
+    for path in tree.files()? {
+        // Pictures and the like have no words to check.
+        let Ok(text) = read(&tree.join(&path)) else {
+            continue;
+        };
+        breaches.extend(outside_paths(&path, &text));
+        if path.starts_with("adapters") {
+            breaches.extend(unfinished(&path, &text));
+        }
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            breaches.extend(opening(&path, &text));
+            breaches.extend(names(&path, &text, &adapters));
+        }
+    }
+    if breaches.is_empty() {
+        println!("tidy");
+        return Ok(());
+    }
+    bail!("not tidy:\n{}", breaches.join("\n"));
+}
+
+/// An adapter depends on `mis-core` alone, and so on no other adapter.
+fn dependencies(path: &Path, manifest: &str) -> Result<Vec<String>> {
+    let manifest: toml::Table = manifest.parse()?;
+    let mut breaches = Vec::new();
+    for (section, allowed) in ADAPTERS_USE {
+        let there = manifest.get(section).and_then(|section| section.as_table());
+        for name in there.into_iter().flat_map(|section| section.keys()) {
+            if !allowed.contains(&name.as_str()) {
+                breaches.push(format!(
+                    "{}: {section} has `{name}`; an adapter may use {}",
+                    path.display(),
+                    if allowed.is_empty() {
+                        "none".to_owned()
+                    } else {
+                        allowed.join(", ")
+                    },
+                ));
+            }
+        }
+    }
+    Ok(breaches)
+}
+
+/// What the project says, it says in its own tree: notes beside a developer's checkout are nobody else's to read.
+fn outside_paths(path: &Path, text: &str) -> Vec<String> {
+    // In two parts, so that this file does not say it.
+    let beside = concat!("shared", "/");
+    let lines = text.lines().enumerate();
+    lines
+        .filter(|(_, line)| line.contains(beside))
+        .map(|(at, _)| {
+            format!(
+                "{}:{}: `{beside}` is not in this tree; say it here",
+                path.display(),
+                at + 1
+            )
+        })
+        .collect()
+}
+
+/// What the scaffold left to be written.
+fn unfinished(path: &Path, text: &str) -> Vec<String> {
+    let lines = text.lines().enumerate();
+    lines
+        .filter_map(|(at, line)| {
+            let (_, what) = line.split_once("TO DO: ")?;
+            let what = what.trim_end_matches([',', '"', '.']);
+            Some(format!(
+                "{}:{}: still to be written: {what}",
+                path.display(),
+                at + 1
+            ))
+        })
+        .collect()
+}
+
+/// Every module opens with a sentence on what it is for.
+fn opening(path: &Path, text: &str) -> Option<String> {
+    let opens = text
+        .lines()
+        .next()
+        .is_some_and(|line| line.starts_with("//! "));
+    (!opens).then(|| {
+        format!(
+            "{}:1: opens without `//!`; say in a sentence what it is for",
+            path.display()
+        )
+    })
+}
+
+/// An MIS is named nowhere outside its own adapter: hosts ask capabilities. Tests and documentation may name it.
+fn names(path: &Path, text: &str, adapters: &[Adapter]) -> Vec<String> {
+    let exempt = NAMES_BELONG.iter().any(|folder| path.starts_with(folder))
+        || path.components().any(|part| {
+            ["tests", "benches", "examples"]
+                .iter()
+                .any(|folder| part.as_os_str() == *folder)
+        });
+    if exempt {
+        return Vec::new();
+    }
+    let mut breaches = Vec::new();
+    // Tests stand at the end of a module.
+    let code = text
+        .lines()
+        .enumerate()
+        .take_while(|(_, line)| line.trim() != "#[cfg(test)]");
+    for (at, line) in code.filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        for literal in literals(line) {
+            let found = adapters
+                .iter()
+                .find(|adapter| adapter.names().any(|name| plain(name) == plain(literal)));
+            if let Some(adapter) = found {
+                breaches.push(format!(
+                    "{}:{}: names {}; ask its capabilities instead",
+                    path.display(),
+                    at + 1,
+                    adapter.name
+                ));
+            }
+        }
+    }
+    breaches
+}
+
+/// The texts in quotes on a line of code.
+fn literals(line: &str) -> impl Iterator<Item = &str> {
+    line.split('"')
+        .skip(1)
+        .step_by(2)
+        .filter(|text| !text.is_empty())
+}
+
+/// A name as the registry compares it: without case, blanks and punctuation.
+fn plain(name: &str) -> String {
+    name.chars()
+        .filter(|c| c.is_alphanumeric())
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::{Capabilities, Place, Source};
+
+    fn alpha() -> Vec<Adapter> {
+        vec![Adapter {
+            id: "alpha".to_owned(),
+            name: "Alpha".to_owned(),
+            wonde_names: vec!["Alpha One".to_owned()],
+            capabilities: Capabilities {
+                session: Place::None,
+                comment: false,
+                minutes_late: false,
+                early_leaver: false,
+                comment_max: None,
+                roster: true,
+            },
+            notes: String::new(),
+            source: Source {
+                what: String::new(),
+                date: String::new(),
+            },
+        }]
+    }
+
+    #[test]
+    fn an_adapter_that_uses_another_is_found() {
+        let path = Path::new("adapters/alpha/Cargo.toml");
+        let good = "[dependencies]\nmis-core.workspace = true\n[dev-dependencies]\nmis-conformance.workspace = true\n";
+        assert!(dependencies(path, good).unwrap().is_empty());
+        let found =
+            dependencies(path, "[dependencies]\nmis-beta = { path = \"../beta\" }\n").unwrap();
+        assert!(found[0].contains("mis-beta"), "{found:?}");
+    }
+
+    #[test]
+    fn a_name_in_code_is_found_but_not_in_words_tests_or_its_own_crate() {
+        let found = |path: &str, text: &str| names(Path::new(path), text, &alpha()).len();
+        let code = "//! Alpha.\n// \"alpha\"\nif mis == \"ALPHA-one\" {}\n";
+        assert_eq!(found("crates/markback/src/x.rs", code), 1);
+        assert_eq!(
+            found(
+                "crates/markback/src/x.rs",
+                "let a = \"alphabet\";\n#[cfg(test)]\nlet b = \"alpha\";\n"
+            ),
+            0
+        );
+        for elsewhere in [
+            "adapters/alpha/src/lib.rs",
+            "crates/markback/tests/x.rs",
+            "crates/wonde-sandbox/src/x.rs",
+        ] {
+            assert_eq!(found(elsewhere, code), 0, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn a_module_without_an_opening_sentence_is_found() {
+        assert!(opening(Path::new("x.rs"), "//! What it is for.\n").is_none());
+        assert!(opening(Path::new("x.rs"), "use std::fs;\n").is_some());
+    }
+
+    #[test]
+    fn what_the_scaffold_left_and_what_lies_outside_is_found() {
+        let left = unfinished(
+            Path::new("adapters/alpha/README.md"),
+            "# Alpha\n\nTO DO: all of it.\n",
+        );
+        assert_eq!(
+            left,
+            ["adapters/alpha/README.md:3: still to be written: all of it"]
+        );
+        let beside = format!("see ../{}{}notes.md", "shared", "/");
+        assert_eq!(outside_paths(Path::new("x.md"), &beside).len(), 1);
+    }
+}

@@ -1,0 +1,236 @@
+//! `try-new-adapter`: the walk of CONTRIBUTING.md, done in a copy of the tree. A new adapter starts red, is filled in by
+//! its to-do list, and goes green; and nothing changes outside its folder but what is generated.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::{
+    codegen,
+    conformance::Line,
+    tree::{Tree, read, run as run_command, write},
+};
+
+const ID: &str = "throwaway";
+/// Whose fixtures stand in for those that a contributor would write: an MIS that keeps session marks.
+const LIKE: &str = "sims";
+
+/// Walks the way, and tells how far it came.
+pub(crate) fn run(tree: &Tree) -> Result<()> {
+    let target = tree.target()?;
+    let copy = copy(tree, &target.join("try-new-adapter"))?;
+    let before = contents(&copy)?;
+    let walk = Walk { copy, target };
+
+    walk.xtask(&["codegen", "--check"])
+        .context("the generated files were not up to date to begin with")?;
+    walk.xtask(&[
+        "new-adapter",
+        ID,
+        "--name",
+        "Throwaway",
+        "--session",
+        "session",
+        "--comment",
+        "--early-leaver",
+        "--wonde-name",
+        "Throwaway MIS",
+        "--source",
+        "Nobody: it is thrown away",
+    ])?;
+    walk.xtask(&["codegen", "--check"])
+        .context("`new-adapter` left generated files out of date")?;
+
+    let red = walk.conformance()?;
+    ensure!(
+        !red.wrong.is_empty(),
+        "an adapter without a single fixture is green: the suite asks nothing of it"
+    );
+    println!("red, as it should be: {} things to do", red.wrong.len());
+    walk.fill_in(&red)?;
+    // The adapter's own page is part of its generated one.
+    walk.xtask(&["codegen"])?;
+
+    let green = walk.conformance()?;
+    ensure!(
+        green.wrong.is_empty(),
+        "filled in by its list, it is still red:\n{}",
+        green.wrong.join("\n")
+    );
+    walk.xtask(&["tidy"])?;
+    let mut test = walk.cargo();
+    run_command(test.args(["test", "--quiet", "--package", "mis-adapters"]))?;
+    nothing_else_changed(&before, &contents(&walk.copy)?)?;
+    println!(
+        "an adapter went from red to green, and no file was touched by hand outside adapters/{ID}"
+    );
+    Ok(())
+}
+
+struct Walk {
+    copy: Tree,
+    target: PathBuf,
+}
+
+impl Walk {
+    fn cargo(&self) -> Command {
+        let mut cargo = self.copy.cargo();
+        // What is compiled already is used again.
+        cargo.env("CARGO_TARGET_DIR", &self.target);
+        cargo
+    }
+
+    fn xtask(&self, words: &[&str]) -> Result<()> {
+        run_command(self.cargo().arg("xtask").args(words))
+    }
+
+    /// What the suite says of the new adapter, green or red.
+    fn conformance(&self) -> Result<Line> {
+        let mut cargo = self.cargo();
+        cargo.args(["xtask", "conformance", "--adapter", ID, "--format", "json"]);
+        let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
+        let lines: Vec<Line> =
+            serde_json::from_slice(&output.stdout).context("`conformance` printed no report")?;
+        let line = lines
+            .into_iter()
+            .next()
+            .context("`conformance` tried no adapter")?;
+        ensure!(
+            output.status.success() == line.wrong.is_empty(),
+            "`conformance` ended with {} and found {} things wrong",
+            output.status,
+            line.wrong.len()
+        );
+        Ok(line)
+    }
+
+    /// Does what the list says: writes the fixtures it names, and the words that the scaffold left open.
+    fn fill_in(&self, red: &Line) -> Result<()> {
+        let own = self.copy.join("adapters").join(ID);
+        let named: BTreeSet<_> = red
+            .wrong
+            .iter()
+            .flat_map(|todo| fixtures_in(todo))
+            .collect();
+        ensure!(
+            !named.is_empty(),
+            "the list names no fixture to write:\n{}",
+            red.wrong.join("\n")
+        );
+        for name in named {
+            let like = read(
+                &self
+                    .copy
+                    .join("adapters")
+                    .join(LIKE)
+                    .join("fixtures")
+                    .join(&name),
+            )?;
+            write(&own.join("fixtures").join(&name), &like)?;
+        }
+        for file in ["src/lib.rs", "README.md"] {
+            let text = read(&own.join(file))?;
+            write(
+                &own.join(file),
+                &text.replace("TO DO: ", "Nothing to say of "),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of the JSON files that a to-do speaks of as missing.
+fn fixtures_in(todo: &str) -> impl Iterator<Item = String> {
+    todo.lines().filter_map(|line| {
+        let (_, rest) = line.split_once("the fixture ")?;
+        let (path, _) = rest.split_once(" cannot be read")?;
+        Path::new(path)
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    })
+}
+
+/// Copies the files of the project, so that the walk can change them.
+fn copy(tree: &Tree, folder: &Path) -> Result<Tree> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
+    }
+    for path in tree.files()? {
+        let to = folder.join(&path);
+        if let Some(parent) = to.parent() {
+            fs::create_dir_all(parent)?;
+        }
+        fs::copy(tree.join(&path), &to)
+            .with_context(|| format!("cannot copy {}", path.display()))?;
+    }
+    // So that git lists the copy's own files there.
+    run_command(Command::new("git").args(["init", "--quiet"]).arg(folder))?;
+    Ok(Tree::at(folder))
+}
+
+type Contents = BTreeMap<PathBuf, Vec<u8>>;
+
+fn contents(tree: &Tree) -> Result<Contents> {
+    tree.files()?
+        .into_iter()
+        .map(|path| Ok((path.clone(), fs::read(tree.join(&path))?)))
+        .collect()
+}
+
+/// Fails for a file that changed, came or went and is neither the adapter's own nor generated.
+fn nothing_else_changed(before: &Contents, after: &Contents) -> Result<()> {
+    let all: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let changed = all
+        .into_iter()
+        .filter(|path| before.get(*path) != after.get(*path));
+    let wrong: Vec<_> = changed
+        .filter(|path| {
+            !path.starts_with(Path::new("adapters").join(ID)) && !codegen::is_generated(path)
+        })
+        .map(|path| path.display().to_string())
+        .collect();
+    if !wrong.is_empty() {
+        bail!("a new adapter must leave these alone: {}", wrong.join(", "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_to_do_list_names_its_fixtures() {
+        let todo = "fixtures::are_complete: the fixture /x/fixtures/a.json cannot be read (no such file); it should hold {}\n \
+                    the fixture /x/fixtures/b.json cannot be read (no such file); it should hold {}";
+        assert_eq!(fixtures_in(todo).collect::<Vec<_>>(), ["a.json", "b.json"]);
+    }
+
+    #[test]
+    fn a_file_changed_by_hand_is_found() {
+        let of = |files: &[(&str, &str)]| -> Contents {
+            files
+                .iter()
+                .map(|(path, text)| (PathBuf::from(path), text.as_bytes().to_vec()))
+                .collect()
+        };
+        let before = of(&[("README.md", "1"), ("crates/markback/src/lib.rs", "1")]);
+        let good = of(&[
+            ("README.md", "2"),
+            ("crates/markback/src/lib.rs", "1"),
+            ("adapters/throwaway/src/lib.rs", "1"),
+        ]);
+        nothing_else_changed(&before, &good).unwrap();
+        let bad = of(&[("README.md", "2"), ("crates/markback/src/lib.rs", "2")]);
+        let error = nothing_else_changed(&before, &bad).unwrap_err().to_string();
+        assert!(
+            error.contains("crates/markback/src/lib.rs") && !error.contains("README.md"),
+            "{error}"
+        );
+    }
+}
