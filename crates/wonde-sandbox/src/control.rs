@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::behind::{Handle, TeacherMark};
@@ -67,6 +69,23 @@ impl IntoResponse for Error {
     }
 }
 
+/// A body of JSON, whatever its content type says: curl says something else.
+struct Sent<T>(T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
+    type Rejection = Error;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Error> {
+        let wrong = |why: String| Error::Impossible(format!("the body cannot be read: {why}"));
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|e| wrong(e.to_string()))?;
+        serde_json::from_slice(&body)
+            .map(Self)
+            .map_err(|e| wrong(e.to_string()))
+    }
+}
+
 fn done() -> Said {
     Ok(Json(json!({"done": true})))
 }
@@ -98,7 +117,7 @@ struct PutForward {
     advance_seconds: u64,
 }
 
-async fn put_forward(State(sandbox): State<Handle>, Json(by): Json<PutForward>) -> Json<Value> {
+async fn put_forward(State(sandbox): State<Handle>, Sent(by): Sent<PutForward>) -> Json<Value> {
     sandbox.advance(Duration::from_secs(by.advance_seconds));
     clock(State(sandbox)).await
 }
@@ -109,7 +128,7 @@ struct Millis {
     millis: u64,
 }
 
-async fn write_delay(State(sandbox): State<Handle>, Json(delay): Json<Millis>) -> Said {
+async fn write_delay(State(sandbox): State<Handle>, Sent(delay): Sent<Millis>) -> Said {
     sandbox.set_write_delay(Duration::from_millis(delay.millis));
     done()
 }
@@ -123,7 +142,7 @@ struct Token {
     revoked: bool,
 }
 
-async fn token(State(sandbox): State<Handle>, Json(ask): Json<Token>) -> Said {
+async fn token(State(sandbox): State<Handle>, Sent(ask): Sent<Token>) -> Said {
     let token = ask.token.unwrap_or_else(|| sandbox.token());
     sandbox.set_token_revoked(&token, ask.revoked);
     done()
@@ -158,7 +177,7 @@ struct Mix {
     share: f64,
 }
 
-async fn add_faults(State(sandbox): State<Handle>, Json(rules): Json<Rules>) -> Said {
+async fn add_faults(State(sandbox): State<Handle>, Sent(rules): Sent<Rules>) -> Said {
     let rules = match rules {
         Rules::Mix { mix } => FaultRule::mix(mix.seed, mix.share),
         Rules::Many(rules) => rules,
@@ -175,7 +194,7 @@ async fn clear_faults(State(sandbox): State<Handle>) -> Said {
     done()
 }
 
-async fn webhook(State(sandbox): State<Handle>, Json(payload): Json<Value>) -> Said {
+async fn webhook(State(sandbox): State<Handle>, Sent(payload): Sent<Value>) -> Said {
     sandbox.send_webhook(payload);
     done()
 }
@@ -186,7 +205,7 @@ struct Mode {
     mode: WebhookMode,
 }
 
-async fn webhook_mode(State(sandbox): State<Handle>, Json(ask): Json<Mode>) -> Said {
+async fn webhook_mode(State(sandbox): State<Handle>, Sent(ask): Sent<Mode>) -> Said {
     sandbox.set_webhook_mode(ask.mode);
     done()
 }
@@ -210,7 +229,7 @@ async fn employees(State(sandbox): State<Handle>, Path(id): Path<String>) -> Sai
 async fn change(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(change): Json<Change>,
+    Sent(change): Sent<Change>,
 ) -> Said {
     Ok(Json(json!({"id": sandbox.change(&id, &change)?})))
 }
@@ -221,7 +240,7 @@ struct Day {
     seed: u64,
 }
 
-async fn day(State(sandbox): State<Handle>, Path(id): Path<String>, Json(ask): Json<Day>) -> Said {
+async fn day(State(sandbox): State<Handle>, Path(id): Path<String>, Sent(ask): Sent<Day>) -> Said {
     list(sandbox.a_day_of_changes(&id, ask.seed)?)
 }
 
@@ -232,7 +251,7 @@ async fn marks(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said {
 async fn set_mark(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(mark): Json<TeacherMark>,
+    Sent(mark): Sent<TeacherMark>,
 ) -> Said {
     sandbox.set_mark(&id, &mark)?;
     done()
@@ -271,7 +290,7 @@ impl Switch {
 async fn offline(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(switch): Json<Switch>,
+    Sent(switch): Sent<Switch>,
 ) -> Said {
     sandbox.set_offline(&id, switch.how_long())?;
     done()
@@ -280,7 +299,7 @@ async fn offline(
 async fn stale(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(switch): Json<Switch>,
+    Sent(switch): Sent<Switch>,
 ) -> Said {
     sandbox.set_stale(&id, switch.how_long())?;
     done()
@@ -295,7 +314,7 @@ struct AccessIs {
 async fn access(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(ask): Json<AccessIs>,
+    Sent(ask): Sent<AccessIs>,
 ) -> Said {
     sandbox.set_access(&id, ask.access)?;
     done()
@@ -311,7 +330,7 @@ struct Scope {
 async fn scopes(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(ask): Json<Scope>,
+    Sent(ask): Sent<Scope>,
 ) -> Said {
     sandbox.set_scope(&id, &ask.scope, ask.granted)?;
     done()
@@ -326,7 +345,7 @@ struct Region {
 async fn region(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(ask): Json<Region>,
+    Sent(ask): Sent<Region>,
 ) -> Said {
     sandbox.set_other_region(&id, ask.other)?;
     done()
@@ -341,7 +360,7 @@ struct Migrate {
 async fn migrate(
     State(sandbox): State<Handle>,
     Path(id): Path<String>,
-    Json(ask): Json<Migrate>,
+    Sent(ask): Sent<Migrate>,
 ) -> Said {
     sandbox.migrate(&id, &ask.mis)?;
     done()

@@ -358,3 +358,21 @@ async fn each_change_shows_where_it_should() {
     };
     assert!(lab.sandbox.change(&school, &nobody).is_err());
 }
+
+#[tokio::test]
+async fn every_mis_has_its_days() {
+    let lab = Lab::of_every_mis().await;
+    for school in lab.sandbox.schools() {
+        for seed in 0..5 {
+            lab.sandbox
+                .a_day_of_changes(&school.id, seed)
+                .unwrap_or_else(|e| panic!("{} on day {seed}: {e}", school.mis));
+            lab.pass(60);
+        }
+        let since = "updated_after=2026-11-23%2007:50:00";
+        let changed = lab
+            .all(&format!("schools/{}/students?{since}", school.id))
+            .await;
+        assert!(changed.len() >= 5, "{}", school.mis);
+    }
+}

@@ -172,5 +172,10 @@ async fn the_control_api_does_what_the_library_does() {
     let bad = lab
         .control(post, "schools/A123/offline", Some(&json!({"no": 1})))
         .await;
-    assert_eq!(bad.status, 422);
+    assert_eq!(bad.status, 400);
+    assert!(
+        bad.json()["error"].as_str().unwrap().contains("`no`"),
+        "{}",
+        bad.text
+    );
 }
