@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     catalogue::{Capabilities, Place},
+    tidy,
     tree::{Tree, read},
 };
 
@@ -82,7 +83,7 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     let mut lines = Vec::new();
     for id in &ids {
         eprint!("{id} ... ");
-        let line = match programs.get(id) {
+        let mut line = match programs.get(id) {
             Some(program) => judge(id, try_adapter(tree, id, program)),
             None => judge(
                 id,
@@ -91,6 +92,10 @@ pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
                 )),
             ),
         };
+        line.wrong.extend(tidy::open_ends(tree, id)?);
+        for wrong in &mut line.wrong {
+            *wrong = wrong.replace(&format!("{}/", tree.root().display()), "");
+        }
         eprintln!("{}", if line.wrong.is_empty() { "ok" } else { "RED" });
         lines.push(line);
     }
@@ -242,9 +247,17 @@ fn wrong(id: &str, report: &Report) -> Vec<String> {
             report.adapter
         ));
     }
+    let mut told = String::new();
     for case in &report.cases {
-        if let Some(failure) = &case.failure {
-            wrong.push(format!("{}: {failure}", case.name));
+        if let Some(failure) = case.failure.as_deref().map(str::trim) {
+            let again = told.contains(failure);
+            let what = if again {
+                "for a reason told above"
+            } else {
+                failure
+            };
+            wrong.push(format!("{}: {what}", case.name));
+            told.push_str(failure);
         }
     }
     for kind in [Kind::Positive, Kind::Negative, Kind::Fault] {
@@ -296,7 +309,8 @@ fn shown(lines: &[Line]) -> String {
     for line in lines.iter().filter(|line| !line.wrong.is_empty()) {
         text.push_str(&format!("\n{} is red:\n", line.adapter));
         for wrong in &line.wrong {
-            text.push_str(&format!(" - {}\n", wrong.trim_end().replace('\n', "\n   ")));
+            let lines: Vec<_> = wrong.lines().map(str::trim).collect();
+            text.push_str(&format!(" - {}\n", lines.join("\n   ")));
         }
     }
     text

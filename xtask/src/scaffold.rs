@@ -53,6 +53,7 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
         println!("wrote {path}");
     }
     codegen::write(tree)?;
+    format(tree, &plan.id);
     println!(
         "\nnext: `cargo xtask conformance --adapter {}` says what is still to do; CONTRIBUTING.md has the walk",
         plan.id
@@ -82,6 +83,16 @@ fn check(tree: &Tree, plan: &Plan) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Lays the crate's lines out as rustfmt wants them; long names may need it. Without rustfmt nothing is lost.
+fn format(tree: &Tree, id: &str) {
+    let mut cargo = tree.cargo();
+    let _ = cargo
+        .arg("fmt")
+        .arg("--package")
+        .arg(format!("mis-{id}"))
+        .status();
 }
 
 fn today() -> String {

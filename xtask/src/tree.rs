@@ -29,6 +29,11 @@ impl Tree {
         Self { root: root.into() }
     }
 
+    /// The folder of the root manifest.
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A path below the root.
     pub(crate) fn join(&self, path: impl AsRef<Path>) -> PathBuf {
         self.root.join(path)

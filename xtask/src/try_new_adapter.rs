@@ -63,6 +63,11 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         green.wrong.join("\n")
     );
     walk.xtask(&["tidy"])?;
+    run_command(
+        walk.cargo()
+            .args(["fmt", "--check", "--package"])
+            .arg(format!("mis-{ID}")),
+    )?;
     let mut test = walk.cargo();
     run_command(test.args(["test", "--quiet", "--package", "mis-adapters"]))?;
     nothing_else_changed(&before, &contents(&walk.copy)?)?;
