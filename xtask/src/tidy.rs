@@ -117,12 +117,10 @@ fn unfinished(path: &Path, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every module opens with a sentence on what it is for.
+/// Every module opens with a sentence on what it is for, of its own or out of a README.
 fn opening(path: &Path, text: &str) -> Option<String> {
-    let opens = text
-        .lines()
-        .next()
-        .is_some_and(|line| line.starts_with("//! "));
+    let first = text.lines().next().unwrap_or_default();
+    let opens = first.starts_with("//! ") || first.starts_with("#![doc = include_str!");
     (!opens).then(|| {
         format!(
             "{}:1: opens without `//!`; say in a sentence what it is for",
@@ -241,7 +239,12 @@ mod tests {
 
     #[test]
     fn a_module_without_an_opening_sentence_is_found() {
-        assert!(opening(Path::new("x.rs"), "//! What it is for.\n").is_none());
+        for text in [
+            "//! What it is for.\n",
+            "#![doc = include_str!(\"../README.md\")]\n",
+        ] {
+            assert!(opening(Path::new("x.rs"), text).is_none(), "{text}");
+        }
         assert!(opening(Path::new("x.rs"), "use std::fs;\n").is_some());
     }
 

@@ -3,7 +3,7 @@
 use crate::{Capabilities, Descriptor, Source, shapes};
 
 /// Taken by [`Registry::for_mis`](crate::Registry::for_mis) when no adapter answers to the MIS's name.
-pub static DESCRIPTOR: Descriptor = Descriptor {
+pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     id: "generic",
     name: "Any other MIS",
     wonde_names: &[],
