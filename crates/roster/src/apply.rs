@@ -8,7 +8,7 @@ use mis_core::{Person, PersonKind};
 
 use crate::{
     answer::{Answer, Answers, Extent},
-    change::Change,
+    change::{Change, What},
     held::{Doubt, Held},
     identity::{Merged, PersonKey},
     member::Member,
@@ -200,7 +200,9 @@ impl Applying<'_> {
         students: &BTreeMap<PersonKey, Person>,
         answers: &Answers,
     ) {
-        let families = self.families(kind, students);
+        let student_groups = self.student_groups();
+        let students_accounted = self.students_accounted();
+        let families = self.families(kind, students, &student_groups);
         let unknown = crate::identity::Identity::default();
         let people: BTreeMap<&PersonKey, Individual<'_>> = speaking
             .iter()
@@ -210,7 +212,7 @@ impl Applying<'_> {
                     .flat_map(|id| families.get(id.as_str()).into_iter().flatten())
                     .map(|family| Child {
                         key: family.student,
-                        group: family.group.as_deref(),
+                        group: family.group,
                         relation: family.relation,
                     })
                     .collect();
@@ -246,6 +248,8 @@ impl Applying<'_> {
                 .get(&PersonKind::Student)
                 .map(|known| &known.keys),
             students_now: students,
+            student_groups: &student_groups,
+            students_accounted: &students_accounted,
             merged: self.merged.get(&kind).unwrap_or(&none),
             deletions: match answers.get(&kind) {
                 Some(Ok(Answer {
@@ -279,31 +283,54 @@ impl Applying<'_> {
         self.report.refused.extend(refused);
     }
 
+    /// The groups that students are in.
+    fn student_groups(&self) -> BTreeMap<PersonKey, String> {
+        self.state
+            .lists
+            .iter()
+            .filter(|(_, list)| list.kind == PersonKind::Student)
+            .flat_map(|(name, list)| {
+                list.members
+                    .keys()
+                    .map(move |key| (key.clone(), name.clone()))
+            })
+            .collect()
+    }
+
+    /// Students who just left their group for a cause of its own.
+    fn students_accounted(&self) -> BTreeSet<PersonKey> {
+        let of_students = |group: &str| {
+            self.settings
+                .group(group)
+                .is_some_and(|group| group.kind == PersonKind::Student)
+        };
+        self.changes
+            .iter()
+            .filter(|change| matches!(&change.what, What::Left { cause } if cause.accounts()))
+            .filter(|change| of_students(&change.group))
+            .map(|change| change.person.clone())
+            .collect()
+    }
+
     /// For each contact, the students on roll that they belong to.
     fn families<'s>(
         &self,
         kind: PersonKind,
         students: &'s BTreeMap<PersonKey, Person>,
+        groups: &'s BTreeMap<PersonKey, String>,
     ) -> HashMap<&'s str, Vec<Family<'s>>> {
         let mut families: HashMap<&str, Vec<Family<'_>>> = HashMap::new();
         if kind != PersonKind::Parent {
             return families;
         }
-        let groups: HashMap<&PersonKey, &String> = self
-            .state
-            .lists
-            .iter()
-            .filter(|(_, list)| list.kind == PersonKind::Student)
-            .flat_map(|(name, list)| list.members.keys().map(move |key| (key, name)))
-            .collect();
-        let here = students
-            .iter()
-            .filter(|(_, record)| on_roll(record, self.when.today));
-        for (student, record) in here {
+        for (student, record) in students {
+            if !on_roll(record, self.when.today) {
+                continue;
+            }
             for relation in &record.contacts {
                 families.entry(&relation.contact).or_default().push(Family {
                     student,
-                    group: groups.get(student).map(|name| (*name).clone()),
+                    group: groups.get(student).map(String::as_str),
                     relation,
                 });
             }
@@ -366,7 +393,7 @@ impl Applying<'_> {
 /// A student to a contact, with the group the student is in.
 struct Family<'s> {
     student: &'s PersonKey,
-    group: Option<String>,
+    group: Option<&'s str>,
     relation: &'s mis_core::Relation,
 }
 

@@ -74,6 +74,8 @@ pub enum Cause {
     Excluded,
     /// Of a parent: the students they were there for have left the school.
     ChildrenLeft,
+    /// Of a parent: the students they were there for are in other groups now.
+    ChildrenMoved,
     /// The MIS deleted the record.
     Deleted,
     /// The MIS does not list them any more.
@@ -95,6 +97,7 @@ impl Cause {
             | Self::Moved { .. }
             | Self::Excluded
             | Self::ChildrenLeft
+            | Self::ChildrenMoved
             | Self::Merged { .. }
             | Self::GroupRemoved => true,
             Self::NotYetHere { .. } | Self::NotTaken | Self::Deleted | Self::Gone => false,
@@ -111,6 +114,9 @@ impl fmt::Display for Cause {
             Self::NotTaken => f.write_str("is not taken by the group's conditions any more"),
             Self::Excluded => f.write_str("is excluded by the settings"),
             Self::ChildrenLeft => f.write_str("has no child at the school any more"),
+            Self::ChildrenMoved => {
+                f.write_str("has no child in the group's student groups any more")
+            }
             Self::Deleted => f.write_str("was deleted from the MIS"),
             Self::Gone => f.write_str("is not listed by the MIS any more"),
             Self::Merged { into } => write!(f, "is the same person as {into}"),

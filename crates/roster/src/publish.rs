@@ -56,6 +56,10 @@ pub(crate) struct Past<'a> {
     pub(crate) students: &'a Roll,
     pub(crate) student_keys: Option<&'a Keyring>,
     pub(crate) students_now: &'a BTreeMap<PersonKey, Person>,
+    /// The groups that students are in now.
+    pub(crate) student_groups: &'a BTreeMap<PersonKey, String>,
+    /// Students who just left their group for a cause of its own.
+    pub(crate) students_accounted: &'a BTreeSet<PersonKey>,
     pub(crate) merged: &'a Merged,
     pub(crate) deletions: &'a [Deletion],
 }
@@ -200,8 +204,8 @@ impl Publish<'_> {
         if let Some(to) = self.computed.group_of.get(key) {
             return Cause::Moved { to: to.clone() };
         }
-        if self.children_left(member) {
-            return Cause::ChildrenLeft;
+        if let Some(cause) = self.cause_by_children(group, member) {
+            return cause;
         }
         let Some(person) = self.people.get(key) else {
             return self.cause_of_absence(key);
@@ -243,19 +247,37 @@ impl Publish<'_> {
         if deleted { Cause::Deleted } else { Cause::Gone }
     }
 
-    /// Of a parent: all the students they were there for have left on their leaving date.
-    fn children_left(&self, member: &Member) -> bool {
-        let left = |child: &PersonKey| {
-            let today = self.when.today;
-            if let Some(record) = self.past.students_now.get(child) {
-                return has_left(record, today);
-            }
-            let identity = self.past.student_keys.and_then(|keys| keys.get(child));
-            let records = identity.into_iter().flat_map(|identity| &identity.ids);
-            speaks(records.filter_map(|id| self.past.students.get(id)), today)
-                .is_some_and(|record| has_left(record, today))
+    /// Of a parent: whether all the students they were there for have left or moved, each for a cause of its own.
+    fn cause_by_children(&self, group: &str, member: &Member) -> Option<Cause> {
+        let of = &self.settings.group(group)?.membership.of;
+        let left = |child: &PersonKey| self.student_left(child);
+        let moved = |child: &PersonKey| {
+            let elsewhere = |now: &String| !of.is_empty() && !of.contains(now);
+            self.past.students_accounted.contains(child)
+                || self.past.student_groups.get(child).is_some_and(elsewhere)
         };
-        !member.children.is_empty() && member.children.iter().all(left)
+        let children = &member.children;
+        if children.is_empty() {
+            None
+        } else if children.iter().all(left) {
+            Some(Cause::ChildrenLeft)
+        } else if children.iter().all(|child| left(child) || moved(child)) {
+            Some(Cause::ChildrenMoved)
+        } else {
+            None
+        }
+    }
+
+    /// The student's last day has passed.
+    fn student_left(&self, student: &PersonKey) -> bool {
+        let today = self.when.today;
+        if let Some(record) = self.past.students_now.get(student) {
+            return has_left(record, today);
+        }
+        let identity = self.past.student_keys.and_then(|keys| keys.get(student));
+        let ids = identity.into_iter().flat_map(|identity| &identity.ids);
+        speaks(ids.filter_map(|id| self.past.students.get(id)), today)
+            .is_some_and(|record| has_left(record, today))
     }
 }
 

@@ -6,4 +6,8 @@
 )]
 
 mod basics;
+mod guarding;
 mod model;
+mod people;
+mod properties;
+mod splitting;
