@@ -120,6 +120,8 @@ fn overview(adapters: &[&Adapter]) -> String {
          - comment: a comment is kept with the mark\n\
          - minutes late: whole minutes late are kept with the mark\n\
          - early leaver: a mark may be written at sign-out\n\n\
+         What each claims has its source and date on its page. The requests in the adapters' fixtures are as Wonde's own clients send\n\
+         them; most of the answers there are made up, for what a refusal or a writeback's status says is documented nowhere.\n\n\
          To add one, see [CONTRIBUTING.md](../../CONTRIBUTING.md).\n",
         table(adapters, "")
     )

@@ -22,10 +22,12 @@ const LIKE: &str = "sims";
 
 /// Walks the way, and tells how far it came.
 pub(crate) fn run(tree: &Tree) -> Result<()> {
-    let target = tree.target()?;
-    let copy = copy(tree, &target.join("try-new-adapter"))?;
-    let before = contents(&copy)?;
-    let walk = Walk { copy, target };
+    let folder = tree.target()?.join("try-new-adapter");
+    let walk = Walk {
+        copy: copy(tree, &folder.join("tree"))?,
+        target: folder.join("target"),
+    };
+    let before = contents(&walk.copy)?;
 
     walk.xtask(&["codegen", "--check"])
         .context("the generated files were not up to date to begin with")?;
@@ -79,13 +81,14 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
 
 struct Walk {
     copy: Tree,
+    /// Not the tree's own: cargo knows a workspace's crates by their place below its root, so what is built of the copy
+    /// would pass for what is built of the tree.
     target: PathBuf,
 }
 
 impl Walk {
     fn cargo(&self) -> Command {
         let mut cargo = self.copy.cargo();
-        // What is compiled already is used again.
         cargo.env("CARGO_TARGET_DIR", &self.target);
         cargo
     }
