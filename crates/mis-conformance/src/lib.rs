@@ -29,6 +29,7 @@ mod report;
 mod server;
 mod standard;
 mod suite;
+mod verdict;
 
 use std::{
     path::{Path, PathBuf},

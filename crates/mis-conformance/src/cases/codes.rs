@@ -5,8 +5,9 @@ use mis_core::{Ability, ErrorKind, MarkResult, Recovery, Session};
 
 use super::{cases, writers};
 use crate::{
-    bench::{Bench, Opening, is_error},
+    bench::{Bench, Opening},
     standard::{self, ADA, BEN, DOT, UNKNOWN_CODE, WINTER},
+    verdict::is_error,
 };
 
 cases! {
@@ -33,7 +34,7 @@ async fn own_id(bench: &Bench) -> anyhow::Result<()> {
 async fn unknown_code(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     let bad = standard::mark(BEN, Session::Am, UNKNOWN_CODE);
-    let results = bench.write(&desk, &[bad.clone()]).await?;
+    let results = bench.write(&desk, std::slice::from_ref(&bad)).await?;
     ensure!(
         bench.server.writes().is_empty(),
         "a code that no book knows was sent"

@@ -13,6 +13,9 @@ cases! {
     Positive None, "fixtures::are_complete", everybody => fixtures_are_complete;
 }
 
+/// What a newly made adapter says where its author has to say something.
+const TO_DO: &str = "TO DO";
+
 async fn is_sound(bench: &Bench) -> anyhow::Result<()> {
     let descriptor = bench.descriptor;
     let registry =
@@ -35,6 +38,12 @@ async fn is_sound(bench: &Bench) -> anyhow::Result<()> {
         !descriptor.source.what.trim().is_empty(),
         "`source.what` is empty; say where the claims come from"
     );
+    for text in [descriptor.notes, descriptor.source.what] {
+        ensure!(
+            !text.contains(TO_DO),
+            "the descriptor still says `{text}`; put what is asked for in its place"
+        );
+    }
     let date = descriptor.source.date;
     ensure!(
         date.len() == 10 && date.parse::<NaiveDate>().is_ok(),

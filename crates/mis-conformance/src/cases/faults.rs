@@ -10,9 +10,10 @@ use serde_json::json;
 
 use super::{cases, everybody, writers};
 use crate::{
-    bench::{Bench, Desk, is_error},
+    bench::{Bench, Desk},
     server::{Answer, On, Plan, Trouble},
     standard::{self, ADA, WINTER},
+    verdict::is_error,
 };
 
 cases! {

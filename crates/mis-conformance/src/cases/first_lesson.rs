@@ -7,9 +7,10 @@ use mis_core::{Ability, ErrorKind, Mark, MarkResult, Recovery, Session};
 
 use super::{cases, on_first_lessons};
 use crate::{
-    bench::{Bench, Desk, is_error},
+    bench::{Bench, Desk},
     server::Place,
     standard::{self, ADA, BEN, CEM, DOT, EVE, SUMMER, WINTER},
+    verdict::is_error,
 };
 
 cases! {

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::{cases, writers};
 use crate::{
-    bench::{Bench, is_error},
+    bench::{Bench, WITH_AND_WITHOUT_GUARD},
     server::{Answer, On, Plan, Trouble},
     standard::{self, EVE, PUPILS},
+    verdict::is_error,
 };
 
 cases! {
@@ -20,11 +21,8 @@ cases! {
 
 async fn empty(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
-    for (who, outcome) in [
-        ("the guard", desk.mis.write(&[]).await),
-        ("the adapter without its guard", desk.raw.write(&[]).await),
-    ] {
-        match outcome {
+    for who in WITH_AND_WITHOUT_GUARD {
+        match desk.write(who, &[]).await {
             Ok(results) if results.is_empty() => bench.is_silent(who)?,
             other => bail!("{who} was given no marks and answers {other:?}"),
         }

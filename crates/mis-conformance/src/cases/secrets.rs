@@ -7,10 +7,11 @@ use serde_json::json;
 
 use super::{cases, everybody, writers};
 use crate::{
-    bench::{Bench, Desk, is_discreet, is_discreet_error},
+    bench::{Bench, Desk},
     fixtures::Outcome,
     server::{Answer, On, Plan, Trouble},
     standard::{self, ADA, BEN, COMMENT, FORENAME, SURNAME, UNKNOWN_CODE, WINTER},
+    verdict::{is_discreet, is_discreet_error},
 };
 
 cases! {

@@ -1,5 +1,6 @@
 //! The standard schools on a loopback port: stateful, so that what is written is read back, and able to fail on demand.
 
+mod behind;
 pub(crate) mod reading;
 mod register;
 pub(crate) mod rows;
@@ -15,8 +16,9 @@ use chrono_tz::Tz;
 use mis_core::{Session, wonde::StudentId};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use wiremock::{Match, Mock, MockServer, Request, Respond, ResponseTemplate};
+use wiremock::{Mock, MockServer, Request};
 
+use behind::{Behind, Cuts};
 pub(crate) use register::{Kept, Place};
 pub(crate) use trouble::{Answer, On, Plan, Trouble};
 
@@ -303,109 +305,6 @@ impl World {
     fn note(&mut self, seen: &Seen) -> usize {
         self.seen.push(seen.clone());
         self.seen.len()
-    }
-}
-
-/// What answers: shared by the two mocks.
-#[derive(Clone)]
-struct Behind {
-    world: Arc<Mutex<World>>,
-    arrived: watch::Sender<usize>,
-}
-
-impl Behind {
-    fn cut(&self, request: &Request) -> std::io::Error {
-        let seen = Seen::of(request);
-        let mut world = lock(&self.world);
-        self.arrived.send_replace(world.note(&seen));
-        if let Some(Trouble::Cut { applied: true }) = world.next_trouble(&seen) {
-            world.serve(&seen, request);
-        }
-        std::io::Error::other("cut on purpose")
-    }
-}
-
-impl Respond for Behind {
-    fn respond(&self, request: &Request) -> ResponseTemplate {
-        let seen = Seen::of(request);
-        let mut world = lock(&self.world);
-        self.arrived.send_replace(world.note(&seen));
-        match world.next_trouble(&seen) {
-            Some(Trouble::Answer { answer, applied }) => {
-                if applied {
-                    world.serve(&seen, request);
-                }
-                answer.template()
-            }
-            Some(Trouble::Stall { applied }) => {
-                if applied {
-                    world.serve(&seen, request);
-                }
-                trouble::never()
-            }
-            Some(Trouble::Slow(delay)) => world.serve(&seen, request).template().set_delay(delay),
-            // The other mock takes these; were it not asked, the case would notice.
-            Some(Trouble::Cut { .. }) | None => world.serve(&seen, request).template(),
-        }
-    }
-}
-
-/// Whether the connection is to be cut for a request.
-struct Cuts(Behind);
-
-impl Match for Cuts {
-    fn matches(&self, request: &Request) -> bool {
-        lock(&self.0.world).cuts(&Seen::of(request))
-    }
-}
-
-impl World {
-    /// Answers as Wonde would.
-    fn serve(&mut self, seen: &Seen, request: &Request) -> Answer {
-        if let Some(refusal) = self.refuse(seen) {
-            return refusal;
-        }
-        let query: HashMap<String, String> = request
-            .url
-            .query_pairs()
-            .map(|(key, value)| (key.into_owned(), value.into_owned()))
-            .collect();
-        let parts: Vec<&str> = seen
-            .below_base()
-            .split('/')
-            .filter(|part| !part.is_empty())
-            .collect();
-        let school = seen.school().unwrap_or_default();
-        match (seen.method.as_str(), parts.as_slice()) {
-            ("POST", ["schools", _, "attendance", sort @ ("session" | "lesson")]) => {
-                self.write(school, sort, seen)
-            }
-            ("GET", ["writebacks", id]) => self.writeback(id),
-            ("GET", ["schools", _]) => self.record(school, request),
-            ("GET", ["meta", "schools", _]) => self.meta(school),
-            ("GET", ["meta", "schools", _, "permissions"]) => self.permissions(school),
-            ("GET", ["schools", _, rest @ ..]) => {
-                self.list(school, &rest.join("/"), &query, request)
-            }
-            _ => not_found(),
-        }
-    }
-
-    /// Whether the token opens what is asked for.
-    fn refuse(&self, seen: &Seen) -> Option<Answer> {
-        let owner =
-            (1..=9).find(|number| seen.token.as_deref() == Some(standard::token(*number).as_str()));
-        match (owner, seen.school()) {
-            (None, _) => Some(Answer::json(
-                401,
-                json!({"error": "unauthorized", "error_description": "Who are you?"}),
-            )),
-            (Some(owner), Some(school)) if owner != school => Some(Answer::json(
-                403,
-                json!({"error": "invalid_permissions", "error_description": "Not your school."}),
-            )),
-            _ => None,
-        }
     }
 }
 

@@ -1,0 +1,227 @@
+//! Wrong in what is declared: the descriptor, the fixtures, the capabilities, and what is done beyond them or not at all.
+
+use futures::stream::{self, StreamExt as _};
+use mis_core::{
+    Ability, Capabilities, Descriptor, Error, EventKind, Mark, MarkResult, Recovery, Source,
+    WritebackOutcome, wonde,
+};
+
+use crate::{
+    Wrong,
+    bent::{BARE, Bend, READ_ONLY, SESSION, STRAIGHT, WHOLE, wrong},
+};
+
+pub(crate) const WRONG: &[Wrong] = &[
+    Wrong {
+        does: "has a date that is none",
+        descriptor: &UNDATED,
+        fixtures: "session",
+        caught_by: &["descriptor::is_sound"],
+    },
+    Wrong {
+        does: "has nothing but a to-do for notes",
+        descriptor: &UNFINISHED,
+        fixtures: "session",
+        caught_by: &["descriptor::is_sound"],
+    },
+    Wrong {
+        does: "is not registered",
+        descriptor: &UNDATED,
+        fixtures: "session",
+        caught_by: &["descriptor::is_registered"],
+    },
+    Wrong {
+        does: "brings no fixtures",
+        descriptor: &WHOLE,
+        fixtures: "none",
+        caught_by: &[
+            "fixtures::are_complete",
+            "session::a_mark_is_kept",
+            "session::the_outcome_is_told",
+            "comment::is_kept",
+            "minutes_late::are_kept",
+            "early_leaver::is_kept",
+            "roster::a_pupil_of_this_mis_is_read_whole",
+        ],
+    },
+    Wrong {
+        does: "brings fixtures for what it does not declare",
+        descriptor: &READER,
+        fixtures: "session",
+        caught_by: &["fixtures::are_complete"],
+    },
+    Wrong {
+        does: "claims more than it declares",
+        descriptor: &WIDER,
+        fixtures: "session",
+        caught_by: &["capabilities::are_never_wider_than_declared"],
+    },
+    Wrong {
+        does: "never claims anything",
+        descriptor: &TIMID,
+        fixtures: "session",
+        caught_by: &["capabilities::are_whole_where_all_is_granted"],
+    },
+    Wrong {
+        does: "asks neither the school nor the operator",
+        descriptor: &HEADSTRONG,
+        fixtures: "session",
+        caught_by: &[
+            "capabilities::are_never_wider_than_declared",
+            "capabilities::a_plain_no_of_the_school_ends_writing",
+            "capabilities::the_operator_takes_abilities_away",
+        ],
+    },
+    Wrong {
+        does: "writes, and declares to read only",
+        descriptor: &SECRET_WRITER,
+        fixtures: "read_only",
+        caught_by: &[
+            "session::is_refused_without_a_request",
+            "comment::is_refused_without_a_request",
+            "minutes_late::are_refused_without_a_request",
+            "early_leaver::is_refused_without_a_request",
+        ],
+    },
+    Wrong {
+        does: "tells an outcome where nothing can be written",
+        descriptor: &ORACLE,
+        fixtures: "read_only",
+        caught_by: &["session::is_refused_without_a_request"],
+    },
+    Wrong {
+        does: "keeps more with a mark than it declares",
+        descriptor: &SECRET_KEEPER,
+        fixtures: "session",
+        caught_by: &[
+            "comment::is_refused_without_a_request",
+            "minutes_late::are_refused_without_a_request",
+            "early_leaver::is_refused_without_a_request",
+        ],
+    },
+    Wrong {
+        does: "drops what it does not declare, silently",
+        descriptor: &SILENT_DROPPER,
+        fixtures: "session",
+        caught_by: &[
+            "comment::is_refused_without_a_request",
+            "minutes_late::are_refused_without_a_request",
+        ],
+    },
+    Wrong {
+        does: "refuses what it declares",
+        descriptor: &PROMISER,
+        fixtures: "session",
+        caught_by: &["session::a_mark_is_kept"],
+    },
+    Wrong {
+        does: "refuses sign-outs that it declares to take",
+        descriptor: &NO_LEAVERS,
+        fixtures: "session",
+        caught_by: &["early_leaver::is_kept"],
+    },
+    Wrong {
+        does: "cuts comments that are too long",
+        descriptor: &CUTTER,
+        fixtures: "short",
+        caught_by: &["comment::too_long_is_refused_without_a_request"],
+    },
+    Wrong {
+        does: "reads people without declaring it",
+        descriptor: &SECRET_READER,
+        fixtures: "none",
+        caught_by: &["roster::is_refused_without_a_request"],
+    },
+];
+
+static UNDATED: Descriptor = Descriptor {
+    source: Source {
+        what: "made up",
+        date: "last week",
+    },
+    ..SESSION
+};
+static UNFINISHED: Descriptor = Descriptor {
+    notes: "TO DO: what a school should know",
+    ..SESSION
+};
+static READER: Descriptor = READ_ONLY;
+
+wrong!(WIDER: BARE, Bend {
+    capabilities: Some(|_| SESSION.capabilities),
+    ..STRAIGHT
+});
+wrong!(TIMID: SESSION, Bend {
+    capabilities: Some(|_| Capabilities::READ_ONLY),
+    ..STRAIGHT
+});
+wrong!(HEADSTRONG: SESSION, Bend {
+    capabilities: Some(|_| SESSION.capabilities),
+    write: Some(|bent, marks| Box::pin(async move {
+        let bodies = bent.bodies(&marks).await?;
+        bent.connection.school().write_session_attendance(&bodies).await?;
+        Ok(Vec::new())
+    })),
+    ..STRAIGHT
+});
+wrong!(SECRET_WRITER: READ_ONLY, Bend { as_if: Some(&WHOLE), ..STRAIGHT });
+wrong!(ORACLE: READ_ONLY, Bend {
+    outcome: Some(|_, _| Box::pin(async { Ok(WritebackOutcome::Done) })),
+    ..STRAIGHT
+});
+wrong!(SECRET_KEEPER: BARE, Bend { as_if: Some(&WHOLE), ..STRAIGHT });
+wrong!(SILENT_DROPPER: BARE, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        let bare = |mark: Mark| Mark { comment: None, minutes_late: None, ..mark };
+        bent.right.write(&marks.into_iter().map(bare).collect::<Vec<_>>()).await
+    })),
+    ..STRAIGHT
+});
+wrong!(PROMISER: SESSION, Bend {
+    write: Some(|_, _| Box::pin(async { Err(Error::unsupported("Promiser", Ability::Session)) })),
+    ..STRAIGHT
+});
+wrong!(NO_LEAVERS: SESSION, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        if marks.iter().any(|mark| mark.cause == EventKind::SignOut) {
+            let error = Error::with_recovery(mis_core::ErrorKind::Refused, Recovery::Never, "no leavers");
+            return Ok(marks.iter().map(|_| MarkResult::Refused(error.clone())).collect());
+        }
+        bent.right.write(&marks).await
+    })),
+    ..STRAIGHT
+});
+
+/// Keeps comments of 40 characters.
+const SHORT: Descriptor = Descriptor {
+    capabilities: Capabilities {
+        comment_max: Some(40),
+        ..SESSION.capabilities
+    },
+    ..SESSION
+};
+wrong!(CUTTER: SHORT, Bend {
+    write: Some(|bent, mut marks| Box::pin(async move {
+        for mark in &mut marks {
+            mark.comment = mark.comment.take().map(|comment| comment.chars().take(40).collect());
+        }
+        bent.right.write(&marks).await
+    })),
+    ..STRAIGHT
+});
+
+const WITHOUT_ROSTER: Descriptor = Descriptor {
+    capabilities: Capabilities {
+        roster: false,
+        ..Capabilities::READ_ONLY
+    },
+    ..READ_ONLY
+};
+wrong!(SECRET_READER: WITHOUT_ROSTER, Bend {
+    as_if: Some(&READER),
+    groups: Some(|bent| {
+        let groups = bent.connection.school().groups(wonde::ListQuery::default());
+        groups.filter_map(|_| async { None }).chain(stream::empty()).boxed()
+    }),
+    ..STRAIGHT
+});

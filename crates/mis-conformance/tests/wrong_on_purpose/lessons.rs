@@ -1,0 +1,195 @@
+//! Wrong in the way of MISs that keep a session's mark on the first lesson of it.
+
+use std::sync::Arc;
+
+use mis_core::{
+    Accepted, Error, ErrorKind, Lesson, Mark, MarkResult, Recovery, Register, Result, Session,
+    shapes,
+    wonde::{LessonMark, StudentId},
+};
+
+use crate::{
+    Wrong,
+    bent::{Bend, Bent, FIRST_LESSON, SESSION, STRAIGHT, wrong},
+};
+
+pub(crate) const WRONG: &[Wrong] = &[
+    Wrong {
+        does: "writes onto the last lesson of a session",
+        descriptor: &LAST,
+        fixtures: "first_lesson",
+        caught_by: &["first_lesson::bears_the_mark", "session::a_mark_is_kept"],
+    },
+    Wrong {
+        does: "finds first lessons by UTC",
+        descriptor: &BY_UTC,
+        fixtures: "first_lesson",
+        caught_by: &["first_lesson::is_found_by_the_schools_clock"],
+    },
+    Wrong {
+        does: "has a pupil without a lesson tried again for ever",
+        descriptor: &HOPES,
+        fixtures: "first_lesson",
+        caught_by: &["first_lesson::a_pupil_without_one_is_refused"],
+    },
+    Wrong {
+        does: "reads the timetable for every call",
+        descriptor: &FORGETS,
+        fixtures: "first_lesson",
+        caught_by: &["first_lesson::the_timetable_is_remembered"],
+    },
+    Wrong {
+        does: "believes its timetable for good",
+        descriptor: &CLINGS,
+        fixtures: "first_lesson",
+        caught_by: &["first_lesson::the_timetable_is_read_again_after_a_refusal"],
+    },
+    Wrong {
+        does: "takes session marks for those of first lessons",
+        descriptor: &OTHER_REGISTER,
+        fixtures: "first_lesson",
+        caught_by: &[
+            "first_lesson::bears_the_mark",
+            "register::read_in_part_is_an_error",
+        ],
+    },
+    Wrong {
+        does: "writes session marks though they belong on lessons",
+        descriptor: &WRONG_PLACE,
+        fixtures: "first_lesson",
+        caught_by: &["session::a_mark_is_kept", "first_lesson::bears_the_mark"],
+    },
+];
+
+/// Writes each mark onto one of the pupil's lessons, as `choose` finds it among those of the day.
+async fn write_onto(
+    bent: &Bent,
+    marks: &[Mark],
+    choose: fn(&[Lesson], &Mark) -> Option<Lesson>,
+) -> Result<Vec<MarkResult>> {
+    let mut results = Vec::new();
+    for mark in marks {
+        let own = lessons_of(bent, mark).await?;
+        let Some(lesson) = choose(&own, mark) else {
+            results.push(MarkResult::Refused(Error::new(
+                ErrorKind::NoLesson,
+                "there is no lesson",
+            )));
+            continue;
+        };
+        let [body] = bent
+            .bodies(std::slice::from_ref(mark))
+            .await?
+            .try_into()
+            .unwrap();
+        let body = LessonMark {
+            lesson_id: lesson.id.clone(),
+            student_id: body.student_id,
+            attendance_code_id: body.attendance_code_id,
+            comment: body.comment,
+            minutes_late: body.minutes_late,
+        };
+        let receipt = bent
+            .connection
+            .school()
+            .write_lesson_attendance(&[body])
+            .await?;
+        results.push(MarkResult::Accepted(Accepted {
+            writeback: receipt.writeback_id,
+            lesson: Some(lesson.id),
+        }));
+    }
+    Ok(results)
+}
+
+/// The lessons of the day that the pupil takes part in: those that share a class with the pupil.
+async fn lessons_of(bent: &Bent, mark: &Mark) -> Result<Vec<Lesson>> {
+    use futures::TryStreamExt as _;
+    let query = mis_core::wonde::PeopleQuery::new().include(["classes"]);
+    let students: Vec<_> = bent
+        .connection
+        .school()
+        .students(query)
+        .try_collect()
+        .await?;
+    let is_own = |id: &StudentId| *id == mark.student;
+    let classes: Vec<_> = students
+        .iter()
+        .filter(|student| is_own(&student.id))
+        .flat_map(|student| student.class_ids().cloned())
+        .collect();
+    let lessons = bent.right.lessons(mark.date).await?;
+    let attends = |lesson: &&Lesson| {
+        lesson
+            .class
+            .as_ref()
+            .is_some_and(|class| classes.contains(class))
+    };
+    Ok(lessons.iter().filter(attends).cloned().collect())
+}
+
+wrong!(LAST: FIRST_LESSON, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        write_onto(bent, &marks, |lessons, mark| {
+            lessons.iter().rfind(|lesson| lesson.session == mark.session).cloned()
+        }).await
+    })),
+    ..STRAIGHT
+});
+wrong!(BY_UTC: FIRST_LESSON, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        write_onto(bent, &marks, |lessons, mark| {
+            let noon = "12:00:00".parse().unwrap();
+            let session = |lesson: &Lesson| if lesson.starts.time() < noon { Session::Am } else { Session::Pm };
+            lessons.iter().find(|lesson| session(lesson) == mark.session).cloned()
+        }).await
+    })),
+    ..STRAIGHT
+});
+wrong!(HOPES: FIRST_LESSON, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        let hope = |result| match result {
+            MarkResult::Refused(error) if error.kind() == ErrorKind::NoLesson => {
+                MarkResult::Failed(Error::with_recovery(ErrorKind::NoLesson, Recovery::Retry, "perhaps later"))
+            }
+            other => other,
+        };
+        Ok(bent.right.write(&marks).await?.into_iter().map(hope).collect())
+    })),
+    ..STRAIGHT
+});
+wrong!(FORGETS: FIRST_LESSON, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        let fresh: Arc<dyn mis_core::MisAdapter> = shapes::first_lesson_marks(&FORGETS, bent.connection.clone());
+        fresh.write(&marks).await
+    })),
+    ..STRAIGHT
+});
+wrong!(CLINGS: FIRST_LESSON, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        // What the first timetable said of a pupil is remembered by the marks that went through.
+        let again = bent.memory.lock().unwrap().iter().any(|old| marks.iter().any(|mark| mark.student == old.student));
+        if again {
+            let error = Error::new(ErrorKind::Refused, "the lesson is not taken");
+            return Ok(marks.iter().map(|_| MarkResult::Refused(error.clone())).collect());
+        }
+        bent.memory.lock().unwrap().extend(marks.iter().cloned());
+        bent.right.write(&marks).await
+    })),
+    ..STRAIGHT
+});
+wrong!(OTHER_REGISTER: FIRST_LESSON, Bend {
+    register: Some(|bent, date| Box::pin(async move {
+        let register: Register = shapes::session::read_register(&bent.connection, date).await?;
+        Ok(register)
+    })),
+    ..STRAIGHT
+});
+wrong!(WRONG_PLACE: FIRST_LESSON, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        let session = shapes::session_marks(&SIMPLE, bent.connection.clone());
+        session.write(&marks).await
+    })),
+    ..STRAIGHT
+});
+static SIMPLE: mis_core::Descriptor = SESSION;

@@ -1,0 +1,138 @@
+//! Wrong in what is read.
+
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _};
+use mis_core::{CodeBook, HeldCode, Lesson, Person, Register, Session};
+
+use crate::{
+    Wrong,
+    bent::{Bend, READ_ONLY, SESSION, STRAIGHT, wrong},
+};
+
+pub(crate) const WRONG: &[Wrong] = &[
+    Wrong {
+        does: "reads the first people only",
+        descriptor: &FIRST_PAGE,
+        fixtures: "read_only",
+        caught_by: &[
+            "roster::people_are_read_to_the_last_page",
+            "sandbox::a_whole_day_is_read_and_nothing_written",
+        ],
+    },
+    Wrong {
+        does: "leaves registration groups out",
+        descriptor: &UNREGISTERED,
+        fixtures: "read_only",
+        caught_by: &[
+            "roster::a_pupil_of_this_mis_is_read_whole",
+            "roster::people_are_read_to_the_last_page",
+        ],
+    },
+    Wrong {
+        does: "reads no groups and nobody who is gone",
+        descriptor: &FORGETFUL,
+        fixtures: "read_only",
+        caught_by: &[
+            "roster::groups_are_read",
+            "roster::who_is_gone_and_how_many_are_there_is_told",
+            "sandbox::a_whole_day_is_read_and_nothing_written",
+        ],
+    },
+    Wrong {
+        does: "takes what it could read for all there is",
+        descriptor: &CONTENT,
+        fixtures: "read_only",
+        caught_by: &[
+            "roster::a_lost_page_is_an_error",
+            "register::read_in_part_is_an_error",
+            "read_fault::each_status_is_told",
+        ],
+    },
+    Wrong {
+        does: "brings a code book of its own",
+        descriptor: &OWN_BOOK,
+        fixtures: "session",
+        caught_by: &[
+            "code_book::is_this_schools",
+            "code_book::without_codes_is_an_error",
+        ],
+    },
+    Wrong {
+        does: "leaves out marks whose code it does not know",
+        descriptor: &BLIND,
+        fixtures: "session",
+        caught_by: &["register::is_read"],
+    },
+    Wrong {
+        does: "shows no comments",
+        descriptor: &UNCOMMENTED,
+        fixtures: "session",
+        caught_by: &["register::is_read", "comment::is_kept"],
+    },
+    Wrong {
+        does: "goes by UTC",
+        descriptor: &BY_UTC,
+        fixtures: "session",
+        caught_by: &["lessons::are_read_by_the_schools_clock"],
+    },
+];
+
+wrong!(FIRST_PAGE: READ_ONLY, Bend {
+    people: Some(|bent, query| bent.right.people(query).take(3).boxed()),
+    ..STRAIGHT
+});
+wrong!(UNREGISTERED: READ_ONLY, Bend {
+    people: Some(|bent, query| {
+        let people = bent.right.people(query);
+        people.map(|person| person.map(|person| Person { registration: None, ..person })).boxed()
+    }),
+    ..STRAIGHT
+});
+wrong!(FORGETFUL: READ_ONLY, Bend {
+    groups: Some(|_| stream::empty().boxed()),
+    deletions: Some(|_| stream::empty().boxed()),
+    ..STRAIGHT
+});
+wrong!(CONTENT: READ_ONLY, Bend {
+    people: Some(|bent, query| bent.right.people(query).filter(|person| std::future::ready(person.is_ok())).boxed()),
+    groups: Some(|bent| bent.right.groups().filter(|group| std::future::ready(group.is_ok())).boxed()),
+    register: Some(|bent, date| Box::pin(async move {
+        Ok(bent.right.register(date).await.unwrap_or_else(|_| Register::new(date, bent.connection.now(), [])))
+    })),
+    ..STRAIGHT
+});
+wrong!(OWN_BOOK: SESSION, Bend {
+    code_book: Some(|_, ()| Box::pin(async { Ok(Arc::new(CodeBook::england())) })),
+    ..STRAIGHT
+});
+wrong!(BLIND: SESSION, Bend {
+    register: Some(|bent, date| Box::pin(async move {
+        let register = bent.right.register(date).await?;
+        let known = register.iter().filter(|held| held.code != HeldCode::Unreadable).cloned();
+        Ok(Register::new(date, register.read_at(), known))
+    })),
+    ..STRAIGHT
+});
+wrong!(UNCOMMENTED: SESSION, Bend {
+    register: Some(|bent, date| Box::pin(async move {
+        let register = bent.right.register(date).await?;
+        let mut marks: Vec<_> = register.iter().cloned().collect();
+        for mark in &mut marks {
+            mark.comment = None;
+        }
+        Ok(Register::new(date, register.read_at(), marks))
+    })),
+    ..STRAIGHT
+});
+wrong!(BY_UTC: SESSION, Bend {
+    lessons: Some(|bent, date| Box::pin(async move {
+        let lessons = bent.right.lessons(date).await?;
+        let by_utc = |lesson: &Lesson| Lesson {
+            session: if lesson.starts.time() < "12:00:00".parse().unwrap() { Session::Am } else { Session::Pm },
+            ..lesson.clone()
+        };
+        Ok(Arc::new(lessons.iter().map(by_utc).collect()))
+    })),
+    ..STRAIGHT
+});

@@ -1,0 +1,106 @@
+//! Wrong when calls are given up or come at once: what belongs to one call or one school turns up in another.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
+use mis_core::{Accepted, CodeBook, Error, Mark, MarkResult};
+
+use crate::{
+    Wrong,
+    bent::{Bend, SESSION, STRAIGHT, wrong},
+};
+
+pub(crate) const WRONG: &[Wrong] = &[
+    Wrong {
+        does: "remembers the marks of a call that was given up",
+        descriptor: &REMEMBERS,
+        fixtures: "session",
+        caught_by: &["cancel::a_given_up_write_leaves_nothing_behind"],
+    },
+    Wrong {
+        does: "believes itself busy for good after a call was given up",
+        descriptor: &BUSY,
+        fixtures: "session",
+        caught_by: &["cancel::a_given_up_write_leaves_nothing_behind"],
+    },
+    Wrong {
+        does: "keeps one code book for all schools",
+        descriptor: &ONE_BOOK,
+        fixtures: "session",
+        caught_by: &[
+            "schools::do_not_mix_when_reading",
+            "schools::do_not_mix_when_writing",
+            "code::is_sent_as_this_schools_id",
+            "code_book::is_this_schools",
+        ],
+    },
+    Wrong {
+        does: "gathers the marks of calls at once, and each call sends them all",
+        descriptor: &GATHERS,
+        fixtures: "session",
+        caught_by: &["calls::side_by_side_keep_their_own_marks"],
+    },
+];
+
+/// Code books by nothing at all: one for each test program.
+static BOOK: OnceLock<Arc<CodeBook>> = OnceLock::new();
+
+wrong!(REMEMBERS: SESSION, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        let all = {
+            let mut memory = bent.memory.lock().unwrap();
+            memory.extend(marks.iter().cloned());
+            memory.clone()
+        };
+        let mut results = bent.right.write(&all).await?;
+        bent.memory.lock().unwrap().clear();
+        Ok(results.split_off(all.len() - marks.len()))
+    })),
+    ..STRAIGHT
+});
+wrong!(BUSY: SESSION, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        let busy = std::mem::replace(&mut *bent.memory.lock().unwrap(), marks.clone());
+        if !busy.is_empty() {
+            std::future::pending::<()>().await;
+        }
+        let results = bent.right.write(&marks).await;
+        bent.memory.lock().unwrap().clear();
+        results
+    })),
+    ..STRAIGHT
+});
+wrong!(ONE_BOOK: SESSION, Bend {
+    code_book: Some(|bent, ()| Box::pin(async move {
+        if let Some(book) = BOOK.get() {
+            return Ok(book.clone());
+        }
+        let book = bent.right.code_book().await?;
+        Ok(BOOK.get_or_init(|| book).clone())
+    })),
+    write: Some(|bent, marks| Box::pin(async move {
+        use mis_core::MisAdapter as _;
+        let book = bent.code_book().await?;
+        let mut bodies = bent.bodies(&marks).await?;
+        for (body, mark) in bodies.iter_mut().zip(&marks) {
+            body.attendance_code_id = book.find(mark.code.as_str()).and_then(|line| line.id.clone()).unwrap();
+        }
+        let receipt = bent.connection.school().write_session_attendance(&bodies).await.map_err(Error::from)?;
+        let accepted = |_| MarkResult::Accepted(Accepted { writeback: receipt.writeback_id.clone(), lesson: None });
+        Ok(bodies.iter().map(accepted).collect())
+    })),
+    ..STRAIGHT
+});
+wrong!(GATHERS: SESSION, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        bent.memory.lock().unwrap().extend(marks.iter().cloned());
+        tokio::task::yield_now().await;
+        let all: Vec<Mark> = bent.memory.lock().unwrap().clone();
+        let results = bent.right.write(&all).await?;
+        let own: HashMap<_, _> = all.iter().map(|mark| mark.student.clone()).zip(results).collect();
+        Ok(marks.iter().map(|mark| own[&mark.student].clone()).collect())
+    })),
+    ..STRAIGHT
+});

@@ -1,0 +1,67 @@
+//! What is Chalkboard's own is tested here; what all adapters share is the suite's.
+
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Days, Utc};
+use mis_chalkboard::DESCRIPTOR;
+use mis_core::{
+    ConnectOptions, Connection, ErrorKind, EventKind, Mark, MarkResult, Mis, Session,
+    wonde::{Client, SchoolId},
+};
+use wonde_sandbox::{Sandbox, SandboxOptions};
+
+#[tokio::test]
+async fn a_mark_for_tomorrow_is_refused_and_todays_go_through() {
+    let now: DateTime<Utc> = "2026-11-23T09:10:00Z".parse().unwrap();
+    let sandbox = Sandbox::start(SandboxOptions {
+        schools: 1,
+        pupils_per_school: 10,
+        clock: Arc::new(move || now),
+        ..SandboxOptions::default()
+    })
+    .await
+    .unwrap();
+    let school = sandbox.schools().remove(0);
+    let client = Client::builder(school.token.into())
+        .base_url(sandbox.base_url())
+        .build()
+        .unwrap();
+    let options = ConnectOptions {
+        now: Arc::new(move || now),
+        ..ConnectOptions::default()
+    };
+    let connection = Connection::open(&client, &SchoolId::new(&school.id), options)
+        .await
+        .unwrap();
+    let mis = Mis::new((DESCRIPTOR.connect)(connection));
+    let pupil = sandbox
+        .students(&school.id)
+        .unwrap()
+        .into_iter()
+        .find(|pupil| pupil.on_roll)
+        .unwrap();
+    let today = Mark {
+        student: pupil.id.into(),
+        date: now.date_naive(),
+        session: Session::Am,
+        code: "L".into(),
+        cause: EventKind::SignIn,
+        comment: None,
+        minutes_late: None,
+        employee: None,
+    };
+    let tomorrow = Mark {
+        date: today.date + Days::new(1),
+        ..today.clone()
+    };
+
+    let results = mis.write(&[tomorrow, today]).await.unwrap();
+
+    let [MarkResult::Refused(error), MarkResult::Accepted(_)] = results.as_slice() else {
+        panic!("{results:?}");
+    };
+    assert_eq!(error.kind(), ErrorKind::InvalidMark);
+    sandbox.stop().await;
+}
