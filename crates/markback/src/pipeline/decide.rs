@@ -1,0 +1,427 @@
+//! Deciding: what each event means for the register, by the rules of its person's group.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::NaiveDate;
+use mis_core::{Capabilities, CodeBook, Mis, Register, wonde::StudentId};
+use outbox::{Claimed, Held, When};
+use serde_json::{Value, json};
+use writeback::{Decision, Event, Found, Outcome, RegisterView, View, decide};
+
+use super::{
+    Pipeline,
+    job::{DecideJob, SendJob, event_of_key, event_of_send},
+    trouble::{GoOn, Troubled},
+    view::view_of,
+};
+use crate::{
+    schools::token_lane,
+    settings::{Group, School},
+    store::{
+        EventState, EventUpdate, LedgerKey, LedgerMark, LedgerRow, NewAudit, Stage, session_word,
+    },
+};
+
+/// How long an event waits before the register is looked at again.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How long an event waits for the school's people to be read for the first time.
+const PEOPLE_SOON: Duration = Duration::from_secs(5);
+
+/// What one batch comes to, written down in one transaction.
+#[derive(Default)]
+struct Outcomes {
+    done: Vec<Held>,
+    updates: Vec<EventUpdate>,
+    arrivals: Vec<(LedgerKey, writeback::Arrival)>,
+    plans: Vec<(LedgerKey, LedgerMark)>,
+    sends: Vec<outbox::NewJob>,
+    audit: Vec<NewAudit>,
+    troubled: Vec<Troubled>,
+}
+
+/// What deciding an event of this school needs, gathered once for the batch.
+pub(super) struct Scene<'a> {
+    pub(super) school: &'a School,
+    pub(super) capabilities: Capabilities,
+    pub(super) codes: Arc<CodeBook>,
+    pub(super) registers: HashMap<NaiveDate, Result<Arc<Register>, String>>,
+    pub(super) ledger: HashMap<LedgerKey, LedgerRow>,
+}
+
+/// An event with the person it belongs to.
+struct Case<'a> {
+    job: Claimed,
+    event: Event,
+    student: StudentId,
+    group: Option<&'a Group>,
+    key: Option<LedgerKey>,
+}
+
+impl Pipeline {
+    /// Decides claimed events and notes all of it in one transaction.
+    pub(super) async fn decide(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
+        let mut by_school: BTreeMap<String, Vec<Claimed>> = BTreeMap::new();
+        for job in jobs {
+            by_school.entry(job.lane.clone()).or_default().push(job);
+        }
+        let schools = by_school
+            .into_iter()
+            .map(|(school, jobs)| self.decide_school(school, jobs));
+        let mut all = Outcomes::default();
+        for outcomes in futures::future::join_all(schools).await {
+            all.add(outcomes?);
+        }
+        self.note_decisions(all).await
+    }
+
+    async fn decide_school(&self, school: String, jobs: Vec<Claimed>) -> outbox::Result<Outcomes> {
+        let mut outcomes = Outcomes::default();
+        let Some(settings) = self.schools.settings_of(&school) else {
+            let why = format!(
+                "school {school} is no longer in the settings; add it, then retry the event"
+            );
+            outcomes.give_up_all(&school, jobs, &why);
+            return Ok(outcomes);
+        };
+        let Some(directory) = self.directories.of(&settings.id) else {
+            let why = "the school's people have not been read yet";
+            for job in jobs {
+                let when = When::After(PEOPLE_SOON);
+                self.trouble(
+                    &mut outcomes,
+                    &school,
+                    job,
+                    GoOn::Again {
+                        when,
+                        why: why.to_owned(),
+                    },
+                );
+            }
+            return Ok(outcomes);
+        };
+        let mut cases = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let Ok(DecideJob { event }) = job.parse::<DecideJob>() else {
+                outcomes.give_up_all(
+                    &school,
+                    vec![job],
+                    "the stored event cannot be read; was it written by another version?",
+                );
+                continue;
+            };
+            let Some(entry) = directory.find(&event.person) else {
+                let why = "the school has nobody with this person's id; sync the groups, then retry the event";
+                outcomes.give_up_all(&school, vec![job], why);
+                continue;
+            };
+            let group = entry.group.as_deref().and_then(|name| settings.group(name));
+            let student = StudentId::from(entry.id.as_str());
+            let session = group
+                .and_then(|group| group.rules.as_ref())
+                .and_then(|rules| rules.session_of(event.at, settings.timezone));
+            let key = session.map(|(date, session)| LedgerKey {
+                school: school.clone(),
+                student: student.clone(),
+                date,
+                session,
+            });
+            cases.push(Case {
+                job,
+                event,
+                student,
+                group,
+                key,
+            });
+        }
+        let keys: Vec<_> = cases.iter().filter_map(|case| case.key.clone()).collect();
+        let scene = match self.scene(settings, keys, None).await? {
+            Ok((_, scene)) => scene,
+            Err(error) => {
+                for case in cases {
+                    self.trouble(
+                        &mut outcomes,
+                        &school,
+                        case.job,
+                        GoOn::after(&error, settings),
+                    );
+                }
+                return Ok(outcomes);
+            }
+        };
+        for case in cases {
+            self.decide_one(&mut outcomes, &scene, case);
+        }
+        Ok(outcomes)
+    }
+
+    /// Gathers what deciding needs: the outer error is the store's, the inner one the school's.
+    pub(super) async fn scene<'a>(
+        &self,
+        school: &'a School,
+        keys: Vec<LedgerKey>,
+        at_least: Option<chrono::DateTime<chrono::Utc>>,
+    ) -> outbox::Result<mis_core::Result<(Mis, Scene<'a>)>> {
+        let ledger = self.store.ledger(&keys).await?;
+        Ok(self.look(school, keys, ledger, at_least).await)
+    }
+
+    async fn look<'a>(
+        &self,
+        school: &'a School,
+        keys: Vec<LedgerKey>,
+        ledger: HashMap<LedgerKey, LedgerRow>,
+        at_least: Option<chrono::DateTime<chrono::Utc>>,
+    ) -> mis_core::Result<(Mis, Scene<'a>)> {
+        let mis = self.schools.mis(school).await?;
+        let capabilities = mis.capabilities();
+        let mut registers = HashMap::new();
+        // Where nothing can be written nobody needs to look.
+        let writes = capabilities.has(mis_core::Ability::Session);
+        let codes = if writes {
+            mis.code_book().await?
+        } else {
+            Arc::default()
+        };
+        let dates: HashSet<NaiveDate> =
+            keys.iter().map(|key| key.date).filter(|_| writes).collect();
+        for date in dates {
+            let register = self.schools.register(school, &mis, date, at_least).await;
+            registers.insert(date, register.map_err(|error| error.to_string()));
+        }
+        Ok((
+            mis,
+            Scene {
+                school,
+                capabilities,
+                codes,
+                registers,
+                ledger,
+            },
+        ))
+    }
+
+    fn decide_one(&self, outcomes: &mut Outcomes, scene: &Scene<'_>, case: Case<'_>) {
+        let school = scene.school.id.as_str();
+        let decision = scene.decide(
+            &case.event,
+            &case.student,
+            case.group,
+            case.key.as_ref(),
+            self.now(),
+        );
+        if let Outcome::Wait { why } = &decision.outcome {
+            let go_on = GoOn::Again {
+                when: When::After(LOOK_AGAIN),
+                why: why.clone(),
+            };
+            self.trouble(outcomes, school, case.job, go_on);
+            return;
+        }
+        let mut update = news_of(school, &case.event, &case.student, &decision);
+        if let (true, Some(key)) = (decision.arrival, &case.key) {
+            let arrival = writeback::Arrival {
+                event: case.event.id.clone(),
+                at: case.event.at,
+            };
+            outcomes.arrivals.push((key.clone(), arrival));
+        }
+        let found = found(decision.found.as_ref());
+        if let (Some(planned), Some(key)) = (decision.planned(), case.key) {
+            let send = SendJob {
+                event: case.event.clone(),
+                mark: planned.mark.clone(),
+                group: case
+                    .group
+                    .map(|group| group.name.clone())
+                    .unwrap_or_default(),
+                rule: planned.rule,
+                dropped: decision.dropped.clone(),
+                found,
+                planned_at: self.now(),
+                refusals: 0,
+            };
+            outcomes
+                .sends
+                .push(send.new_job(school, &token_lane(scene.school)));
+            outcomes
+                .audit
+                .push(audit_of("planned", school, &send, json!({})));
+            outcomes.plans.push((key, own_mark(&send, self.now())));
+            update = update.state(EventState::Planned);
+        } else {
+            update = update.state(EventState::Skipped);
+        }
+        outcomes.updates.push(update);
+        outcomes.done.push(case.job.held);
+    }
+
+    fn trouble(&self, outcomes: &mut Outcomes, school: &str, job: Claimed, go_on: GoOn) {
+        let go_on = match go_on {
+            GoOn::Again { why, .. } if self.is_hopeless(&job) => GoOn::GiveUp { why },
+            other => other,
+        };
+        let events = event_of_key(school, &job.key).map(|id| (school.to_owned(), id.to_owned()));
+        outcomes.troubled.push(Troubled {
+            held: job.held,
+            events: events.into_iter().collect(),
+            go_on,
+        });
+    }
+
+    async fn note_decisions(&self, outcomes: Outcomes) -> outbox::Result<()> {
+        let mut tx = self.store.database().begin().await?;
+        let outbox = self.store.outbox();
+        outbox.complete(&mut tx, &outcomes.done).await?.all()?;
+        self.store.update_events(&mut tx, &outcomes.updates).await?;
+        self.store
+            .note_arrivals(&mut tx, &outcomes.arrivals)
+            .await?;
+        self.store.plan_marks(&mut tx, &outcomes.plans).await?;
+        let receipt = outbox.enqueue(&mut tx, &outcomes.sends).await?;
+        self.store
+            .update_events(&mut tx, &superseded(&receipt.superseded))
+            .await?;
+        self.store.audit(&mut tx, &outcomes.audit).await?;
+        self.settle_trouble(&mut tx, outcomes.troubled).await?;
+        tx.commit().await
+    }
+}
+
+impl Scene<'_> {
+    /// The rules' word on one event.
+    pub(super) fn decide(
+        &self,
+        event: &Event,
+        student: &StudentId,
+        group: Option<&Group>,
+        key: Option<&LedgerKey>,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> Decision {
+        let row = key.and_then(|key| self.ledger.get(key));
+        let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
+            Some((key, register)) => view_of(key, &event.id, row, register, now),
+            None => RegisterView::CannotLook {
+                why: "nobody looked".to_owned(),
+            },
+        };
+        let view = View {
+            capabilities: self.capabilities,
+            codes: &self.codes,
+            register,
+            arrival: row.and_then(|row| row.arrival.clone()),
+            timezone: self.school.timezone,
+        };
+        decide(event, student, group.map(Group::as_rules), &view)
+    }
+}
+
+impl Outcomes {
+    fn add(&mut self, other: Self) {
+        self.done.extend(other.done);
+        self.updates.extend(other.updates);
+        self.arrivals.extend(other.arrivals);
+        self.plans.extend(other.plans);
+        self.sends.extend(other.sends);
+        self.audit.extend(other.audit);
+        self.troubled.extend(other.troubled);
+    }
+
+    fn give_up_all(&mut self, school: &str, jobs: Vec<Claimed>, why: &str) {
+        self.troubled.extend(jobs.into_iter().map(|job| {
+            let event = event_of_key(school, &job.key).map(|id| (school.to_owned(), id.to_owned()));
+            Troubled {
+                held: job.held,
+                events: event.into_iter().collect(),
+                go_on: GoOn::GiveUp {
+                    why: why.to_owned(),
+                },
+            }
+        }));
+    }
+}
+
+/// What is written down of a decision.
+pub(super) fn news_of(
+    school: &str,
+    event: &Event,
+    student: &StudentId,
+    decision: &Decision,
+) -> EventUpdate {
+    let (day, session) = decision.session.unzip();
+    EventUpdate {
+        student: Some(student.to_string()),
+        day: day.map(|day| day.to_string()),
+        session: session.map(|session| session_word(session).to_owned()),
+        decision: serde_json::to_string(decision).ok(),
+        ..EventUpdate::of(school, &event.id)
+    }
+}
+
+/// The register as found, for the audit trail.
+pub(super) fn found(found: Option<&Found>) -> Value {
+    found.map_or(Value::Null, |found| {
+        json!({
+            "code": found.code,
+            "source": found.source,
+            "age_seconds": found.age.map(|age| age.num_seconds()),
+        })
+    })
+}
+
+/// Our mark as the ledger keeps it.
+fn own_mark(send: &SendJob, now: chrono::DateTime<chrono::Utc>) -> LedgerMark {
+    LedgerMark {
+        code: send.mark.code.clone(),
+        comment: send.mark.comment.clone(),
+        minutes_late: send.mark.minutes_late,
+        event: send.event.id.clone(),
+        stage: Stage::Planned,
+        since: now,
+    }
+}
+
+/// A line of the audit trail about a mark, with `more` in it.
+pub(super) fn audit_of(what: &'static str, school: &str, send: &SendJob, more: Value) -> NewAudit {
+    let mark = &send.mark;
+    let mut record = json!({
+        "student": mark.student,
+        "date": mark.date,
+        "session": session_word(mark.session),
+        "before": send.found,
+        "code": mark.code,
+        "comment": mark.comment,
+        "minutes_late": mark.minutes_late,
+        "dropped": send.dropped,
+        "rule": send.rule,
+        "group": send.group,
+        "cause": mark.cause,
+        "event_at": send.event.at,
+    });
+    if let (Some(record), Value::Object(more)) = (record.as_object_mut(), more) {
+        record.extend(more);
+    }
+    NewAudit {
+        school: school.to_owned(),
+        event: send.event.id.clone(),
+        what,
+        record,
+    }
+}
+
+fn superseded(jobs: &[outbox::Superseded]) -> Vec<EventUpdate> {
+    jobs.iter()
+        .filter_map(|job| {
+            let (school, event) = job.key.split_once('/')?;
+            let event = event_of_send(event);
+            Some(
+                EventUpdate::of(school, event)
+                    .state(EventState::Superseded)
+                    .outcome("a newer mark for the same pupil, date and session took its place before it was sent"),
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,115 @@
+//! What the jobs of the three queues carry.
+
+use chrono::{DateTime, Utc};
+use mis_core::{Ability, Mark, wonde::WritebackId};
+use outbox::NewJob;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use writeback::{Event, Rule};
+
+use super::queue;
+use crate::store::{LedgerKey, session_word};
+
+/// An event to be decided.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct DecideJob {
+    pub(crate) event: Event,
+}
+
+/// A mark to be sent, with what is needed to look again before it goes.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct SendJob {
+    pub(crate) event: Event,
+    pub(crate) mark: Mark,
+    pub(crate) group: String,
+    pub(crate) rule: Rule,
+    pub(crate) dropped: Vec<Ability>,
+    /// The register as found when it was decided, for the audit trail.
+    pub(crate) found: Value,
+    pub(crate) planned_at: DateTime<Utc>,
+    /// How often a writeback with this mark in it was refused after Wonde had taken it.
+    #[serde(default)]
+    pub(crate) refusals: u32,
+}
+
+/// A register that Wonde took.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ConfirmJob {
+    pub(crate) writeback: WritebackId,
+    pub(crate) accepted_at: DateTime<Utc>,
+    pub(crate) marks: Vec<SendJob>,
+}
+
+impl DecideJob {
+    /// The job for an event; `person` puts all events of one person in line.
+    pub(crate) fn new_job(event: &Event, school: &str, token_lane: &str, person: &str) -> NewJob {
+        NewJob::new(
+            queue::DECIDE,
+            key(school, &event.id),
+            payload(&Self {
+                event: event.clone(),
+            }),
+        )
+        .order_key(format!("{school}/{person}"))
+        .lane(school)
+        .second_lane(token_lane)
+    }
+}
+
+impl SendJob {
+    /// The job for this mark. An older one for the same pupil, date and session that nobody holds makes way.
+    pub(crate) fn new_job(&self, school: &str, token_lane: &str) -> NewJob {
+        let mark = &self.mark;
+        // The number of the try stands first, for an event's id may end in anything.
+        let key = key(school, &format!("{}#{}", self.refusals, self.event.id));
+        NewJob::new(queue::SEND, key, payload(self))
+            .order_key(format!("{school}/{}", mark.student))
+            .supersede_key(format!("{}/{}", mark.date, session_word(mark.session)))
+            .lane(school)
+            .second_lane(token_lane)
+    }
+
+    /// The pupil's session that it is for.
+    pub(crate) fn ledger_key(&self, school: &str) -> LedgerKey {
+        LedgerKey {
+            school: school.to_owned(),
+            student: self.mark.student.clone(),
+            date: self.mark.date,
+            session: self.mark.session,
+        }
+    }
+}
+
+impl ConfirmJob {
+    /// The job that follows this register, first after a while.
+    pub(crate) fn new_job(&self, school: &str, token_lane: &str, first: DateTime<Utc>) -> NewJob {
+        NewJob::new(
+            queue::CONFIRM,
+            key(school, self.writeback.as_str()),
+            payload(self),
+        )
+        .lane(school)
+        .second_lane(token_lane)
+        .not_before(first)
+    }
+}
+
+/// The idempotency key of a school's event or writeback.
+pub(crate) fn key(school: &str, id: &str) -> String {
+    format!("{school}/{id}")
+}
+
+/// The event's id in a decide job's key.
+pub(crate) fn event_of_key<'a>(school: &str, key: &'a str) -> Option<&'a str> {
+    key.strip_prefix(school)?.strip_prefix('/')
+}
+
+/// The event's id in what follows the school in a send job's key.
+pub(crate) fn event_of_send(key: &str) -> &str {
+    key.split_once('#').map_or(key, |(_, event)| event)
+}
+
+fn payload(job: &impl Serialize) -> Value {
+    // These are plain structs of texts and numbers: there is nothing in them that JSON could refuse.
+    serde_json::to_value(job).unwrap_or_default()
+}

@@ -1,0 +1,433 @@
+//! Sending: the marks bound for one school go out as one register.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mis_core::{Error, ErrorKind, HeldCode, Mark, MarkResult, Mis, Recovery, wonde::WritebackId};
+use outbox::{Claimed, Held};
+use serde_json::json;
+
+use super::{
+    Pipeline,
+    decide::{Scene, audit_of, found, news_of},
+    job::{ConfirmJob, SendJob},
+    trouble::{GoOn, Troubled},
+};
+use crate::{
+    schools::token_lane,
+    settings::School,
+    store::{EventState, EventUpdate, LedgerKey, NewAudit, Stage},
+};
+
+/// Stands in a job's note when its mark may have been written and nobody knows.
+const NO_ANSWER: &str = "sent, and no answer came";
+
+/// A claimed mark.
+struct Outgoing {
+    job: Claimed,
+    send: SendJob,
+}
+
+/// What one batch comes to, written down in one transaction.
+#[derive(Default)]
+struct Outcomes {
+    done: Vec<Held>,
+    updates: Vec<EventUpdate>,
+    audit: Vec<NewAudit>,
+    accepted: BTreeMap<WritebackId, Vec<SendJob>>,
+    forgotten: Vec<(LedgerKey, String)>,
+    confirmed: Vec<(LedgerKey, String)>,
+    troubled: Vec<Troubled>,
+}
+
+impl Pipeline {
+    /// Sends one school's claimed marks.
+    pub(super) async fn send(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
+        let mut outcomes = Outcomes::default();
+        let Some(lane) = jobs.first().map(|job| job.lane.clone()) else {
+            return Ok(());
+        };
+        let mut outgoing = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match job.parse::<SendJob>() {
+                Ok(send) => outgoing.push(Outgoing { job, send }),
+                Err(error) => outcomes.troubled.push(Troubled {
+                    held: job.held,
+                    events: Vec::new(),
+                    go_on: GoOn::GiveUp {
+                        why: error.to_string(),
+                    },
+                }),
+            }
+        }
+        let Some(school) = self.schools.settings_of(&lane) else {
+            let why =
+                format!("school {lane} is no longer in the settings; add it, then retry the event");
+            for one in outgoing {
+                outcomes.trouble(&lane, &one, GoOn::GiveUp { why: why.clone() });
+            }
+            return self.note_sends(&lane, "", outcomes).await;
+        };
+        match self.schools.mis(school).await {
+            Ok(mis) => {
+                self.send_school(&mut outcomes, school, &mis, outgoing)
+                    .await?
+            }
+            Err(error) => {
+                for one in &outgoing {
+                    self.after_error(&mut outcomes, school, one, &error);
+                }
+            }
+        }
+        self.note_sends(&lane, &token_lane(school), outcomes).await
+    }
+
+    async fn send_school(
+        &self,
+        outcomes: &mut Outcomes,
+        school: &School,
+        mis: &Mis,
+        outgoing: Vec<Outgoing>,
+    ) -> outbox::Result<()> {
+        let (stale, mut ready): (Vec<_>, Vec<_>) =
+            outgoing.into_iter().partition(|one| self.wants_a_look(one));
+        ready.extend(self.look_again(outcomes, school, stale).await?);
+        // A mark whose writeback was refused goes alone, so that it takes no other with it.
+        let (together, alone): (Vec<_>, Vec<_>) =
+            ready.into_iter().partition(|one| one.send.refusals == 0);
+        let registers = [together]
+            .into_iter()
+            .chain(alone.into_iter().map(|one| vec![one]));
+        for register in registers.filter(|register| !register.is_empty()) {
+            self.write(outcomes, school, mis, register).await;
+        }
+        Ok(())
+    }
+
+    /// Whether the register must be looked at before this mark goes: it may be there already, or the decision is old.
+    fn wants_a_look(&self, one: &Outgoing) -> bool {
+        let fresh = TimeDelta::from_std(self.pace.plan_fresh).unwrap_or(TimeDelta::MAX);
+        one.job.lapsed
+            || one.job.note.as_deref() == Some(NO_ANSWER)
+            || one.send.refusals > 0
+            || self.now() - one.send.planned_at > fresh
+    }
+
+    /// Looks at the register anew and decides again. Answers those that are still to be sent, as decided now.
+    async fn look_again(
+        &self,
+        outcomes: &mut Outcomes,
+        school: &School,
+        stale: Vec<Outgoing>,
+    ) -> outbox::Result<Vec<Outgoing>> {
+        if stale.is_empty() {
+            return Ok(stale);
+        }
+        let keys = stale
+            .iter()
+            .map(|one| one.send.ledger_key(school.id.as_str()))
+            .collect();
+        let scene = match self.scene(school, keys, Some(self.now())).await? {
+            Ok((_, scene)) => scene,
+            Err(error) => {
+                for one in &stale {
+                    self.after_error(outcomes, school, one, &error);
+                }
+                return Ok(Vec::new());
+            }
+        };
+        Ok(stale
+            .into_iter()
+            .filter_map(|one| self.decide_again(outcomes, &scene, one))
+            .collect())
+    }
+
+    fn decide_again(
+        &self,
+        outcomes: &mut Outcomes,
+        scene: &Scene<'_>,
+        mut one: Outgoing,
+    ) -> Option<Outgoing> {
+        let school = scene.school;
+        let (id, key) = (school.id.as_str(), one.send.ledger_key(school.id.as_str()));
+        let own = scene.ledger.get(&key).and_then(|row| row.mark.as_ref());
+        if own.is_none_or(|own| own.event != one.send.event.id) {
+            outcomes.done.push(one.job.held);
+            outcomes.updates.push(
+                EventUpdate::of(id, &one.send.event.id)
+                    .state(EventState::Superseded)
+                    .outcome(
+                        "a newer mark for the same pupil, date and session has taken its place",
+                    ),
+            );
+            return None;
+        }
+        let register = match scene.registers.get(&key.date) {
+            Some(Ok(register)) => register,
+            Some(Err(why)) => {
+                let go_on = GoOn::Again {
+                    when: outbox::When::Backoff,
+                    why: why.clone(),
+                };
+                outcomes.trouble(id, &one, self.or_give_up(&one, go_on));
+                return None;
+            }
+            None => {
+                let why = "the register was not read".to_owned();
+                outcomes.trouble(
+                    id,
+                    &one,
+                    GoOn::Again {
+                        when: outbox::When::Backoff,
+                        why,
+                    },
+                );
+                return None;
+            }
+        };
+        let held = register.held(&one.send.mark.student, one.send.mark.session);
+        if held.is_some_and(|held| says(held, &one.send.mark)) {
+            outcomes.found_there(id, &one, key);
+            return None;
+        }
+        let group = school.group(&one.send.group);
+        let student = one.send.mark.student.clone();
+        let decision = scene.decide(&one.send.event, &student, group, Some(&key), self.now());
+        match decision.planned() {
+            Some(planned) => {
+                one.send.mark = planned.mark.clone();
+                one.send.rule = planned.rule;
+                one.send.dropped.clone_from(&decision.dropped);
+                one.send.found = found(decision.found.as_ref());
+                one.send.planned_at = self.now();
+                outcomes
+                    .updates
+                    .push(news_of(id, &one.send.event, &student, &decision));
+                Some(one)
+            }
+            None => {
+                outcomes.updates.push(
+                    news_of(id, &one.send.event, &student, &decision).state(EventState::Skipped),
+                );
+                outcomes.audit.push(audit_of(
+                    "not sent",
+                    id,
+                    &one.send,
+                    json!({"why": decision.outcome.to_string()}),
+                ));
+                outcomes.forgotten.push((key, one.send.event.id.clone()));
+                outcomes.done.push(one.job.held);
+                None
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        outcomes: &mut Outcomes,
+        school: &School,
+        mis: &Mis,
+        register: Vec<Outgoing>,
+    ) {
+        let marks: Vec<Mark> = register.iter().map(|one| one.send.mark.clone()).collect();
+        let sent_at = self.now();
+        match mis.write(&marks).await {
+            Ok(results) => {
+                for (one, result) in register.iter().zip(results) {
+                    match result {
+                        MarkResult::Accepted(accepted) => {
+                            outcomes.accept(school, one, &accepted, sent_at)
+                        }
+                        MarkResult::Refused(error) => outcomes.refuse(school, one, &error, sent_at),
+                        MarkResult::Failed(error) => {
+                            self.after_error(outcomes, school, one, &error)
+                        }
+                    }
+                }
+            }
+            Err(error) => {
+                for one in &register {
+                    match error.kind() {
+                        ErrorKind::Unsupported(_) | ErrorKind::InvalidMark => {
+                            outcomes.refuse(school, one, &error, sent_at);
+                        }
+                        _ => self.after_error(outcomes, school, one, &error),
+                    }
+                }
+            }
+        }
+    }
+
+    fn after_error(&self, outcomes: &mut Outcomes, school: &School, one: &Outgoing, error: &Error) {
+        if error.recovery() == Recovery::Unknown {
+            outcomes.unknown(school, one, self.now());
+            return;
+        }
+        let go_on = self.or_give_up(one, GoOn::after(error, school));
+        outcomes.trouble(school.id.as_str(), one, go_on);
+    }
+
+    fn or_give_up(&self, one: &Outgoing, go_on: GoOn) -> GoOn {
+        match go_on {
+            GoOn::Again { why, .. } if self.is_hopeless(&one.job) => GoOn::GiveUp { why },
+            other => other,
+        }
+    }
+
+    async fn note_sends(
+        &self,
+        school: &str,
+        token_lane: &str,
+        outcomes: Outcomes,
+    ) -> outbox::Result<()> {
+        let mut tx = self.store.database().begin().await?;
+        let outbox = self.store.outbox();
+        outbox.complete(&mut tx, &outcomes.done).await?.all()?;
+        self.store.update_events(&mut tx, &outcomes.updates).await?;
+        self.store.audit(&mut tx, &outcomes.audit).await?;
+        let accepted: Vec<_> = outcomes
+            .accepted
+            .values()
+            .flatten()
+            .map(|send| (send.ledger_key(school), send.event.id.clone()))
+            .collect();
+        self.store
+            .move_marks(&mut tx, &accepted, Stage::Accepted)
+            .await?;
+        self.store
+            .move_marks(&mut tx, &outcomes.confirmed, Stage::Confirmed)
+            .await?;
+        self.store
+            .forget_marks(&mut tx, &outcomes.forgotten)
+            .await?;
+        let now = self.now();
+        let first = now + TimeDelta::from_std(self.pace.confirm_after).unwrap_or_default();
+        let follow: Vec<_> = outcomes
+            .accepted
+            .into_iter()
+            .map(|(writeback, marks)| {
+                ConfirmJob {
+                    writeback,
+                    accepted_at: now,
+                    marks,
+                }
+                .new_job(school, token_lane, first)
+            })
+            .collect();
+        outbox.enqueue(&mut tx, &follow).await?;
+        self.settle_trouble(&mut tx, outcomes.troubled).await?;
+        tx.commit().await
+    }
+}
+
+impl Outcomes {
+    fn accept(
+        &mut self,
+        school: &School,
+        one: &Outgoing,
+        accepted: &mis_core::Accepted,
+        sent_at: DateTime<Utc>,
+    ) {
+        let id = school.id.as_str();
+        self.done.push(one.job.held);
+        self.updates.push(EventUpdate {
+            state: Some(EventState::Accepted),
+            writeback: Some(accepted.writeback.to_string()),
+            lesson: accepted.lesson.as_ref().map(ToString::to_string),
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..EventUpdate::of(id, &one.send.event.id)
+        });
+        let more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
+        self.audit.push(audit_of("accepted", id, &one.send, more));
+        self.accepted
+            .entry(accepted.writeback.clone())
+            .or_default()
+            .push(one.send.clone());
+    }
+
+    fn refuse(&mut self, school: &School, one: &Outgoing, error: &Error, sent_at: DateTime<Utc>) {
+        let id = school.id.as_str();
+        let outcome = match error.said() {
+            Some(said) => format!("{error}; Wonde said: {said}"),
+            None => error.to_string(),
+        };
+        self.done.push(one.job.held);
+        self.forgotten
+            .push((one.send.ledger_key(id), one.send.event.id.clone()));
+        self.audit.push(audit_of(
+            "refused",
+            id,
+            &one.send,
+            json!({"why": outcome, "sent_at": sent_at}),
+        ));
+        self.updates.push(EventUpdate {
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..EventUpdate::of(id, &one.send.event.id)
+                .state(EventState::Rejected)
+                .outcome(outcome)
+        });
+    }
+
+    /// The request went out and nobody knows what became of it.
+    fn unknown(&mut self, school: &School, one: &Outgoing, sent_at: DateTime<Utc>) {
+        let id = school.id.as_str();
+        self.audit.push(audit_of(
+            "sent",
+            id,
+            &one.send,
+            json!({"why": NO_ANSWER, "sent_at": sent_at}),
+        ));
+        self.updates.push(EventUpdate {
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..EventUpdate::of(id, &one.send.event.id).state(EventState::Sent)
+        });
+        self.trouble(
+            id,
+            one,
+            GoOn::Again {
+                when: outbox::When::Backoff,
+                why: NO_ANSWER.to_owned(),
+            },
+        );
+    }
+
+    /// The register says what was to be written.
+    fn found_there(&mut self, school: &str, one: &Outgoing, key: LedgerKey) {
+        self.done.push(one.job.held);
+        self.confirmed.push((key, one.send.event.id.clone()));
+        self.audit.push(audit_of(
+            "confirmed",
+            school,
+            &one.send,
+            json!({"by": "the register read back"}),
+        ));
+        self.updates.push(
+            EventUpdate::of(school, &one.send.event.id)
+                .state(EventState::Confirmed)
+                .outcome("the register says so, read back after an answer that never came"),
+        );
+    }
+
+    fn trouble(&mut self, school: &str, one: &Outgoing, go_on: GoOn) {
+        if matches!(go_on, GoOn::GiveUp { .. }) {
+            self.forgotten
+                .push((one.send.ledger_key(school), one.send.event.id.clone()));
+        }
+        self.troubled.push(Troubled {
+            held: one.job.held,
+            events: vec![(school.to_owned(), one.send.event.id.clone())],
+            go_on,
+        });
+    }
+}
+
+/// Whether a held mark is the one that was to be written. Where the copy does not tell comment or minutes, the code must do.
+pub(super) fn says(held: &mis_core::HeldMark, mark: &Mark) -> bool {
+    let same = |told: bool, equal: bool| !told || equal;
+    held.code == HeldCode::Known(mark.code.clone())
+        && same(held.comment.is_some(), held.comment == mark.comment)
+        && same(
+            held.minutes_late.is_some(),
+            held.minutes_late == mark.minutes_late,
+        )
+}

@@ -1,0 +1,157 @@
+//! The schools' lines to Wonde: opened when first needed, kept while fresh, with the register read once for all pupils.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use mis_core::{
+    Connection, Error, ErrorKind, Mis, Now, Register, Registry, Result,
+    wonde::{Client, SchoolId},
+};
+use tokio::sync::Mutex;
+
+use crate::{
+    clock::SharedClock,
+    settings::{School, SecretSource, Settings},
+};
+
+/// How long a school's grants, region and MIS count as known before they are asked for again.
+const CONNECTION_FRESH: TimeDelta = TimeDelta::hours(1);
+/// Days whose register is kept: today, and one or two that late events belong to.
+const REGISTERS_KEPT: usize = 3;
+
+/// All schools of the settings.
+#[derive(Debug)]
+pub struct Schools {
+    settings: Arc<Settings>,
+    registry: Registry,
+    clock: SharedClock,
+    clients: StdMutex<HashMap<String, Client>>,
+    lines: StdMutex<HashMap<SchoolId, Arc<Line>>>,
+}
+
+/// One school's line. The locks are held while Wonde is asked, so that many who want the same ask once.
+#[derive(Debug, Default)]
+struct Line {
+    mis: Mutex<Option<(DateTime<Utc>, Mis)>>,
+    registers: Mutex<HashMap<NaiveDate, Arc<Register>>>,
+}
+
+impl Schools {
+    /// The schools of these settings.
+    pub fn new(settings: Arc<Settings>, registry: Registry, clock: SharedClock) -> Self {
+        Self {
+            settings,
+            registry,
+            clock,
+            clients: StdMutex::default(),
+            lines: StdMutex::default(),
+        }
+    }
+
+    /// The settings of a school.
+    pub fn settings_of(&self, school: &str) -> Option<&School> {
+        self.settings.school(&SchoolId::from(school))
+    }
+
+    /// The school's MIS behind its guard, opened anew when it has grown old.
+    ///
+    /// # Errors
+    /// Those of the opening.
+    pub async fn mis(&self, school: &School) -> Result<Mis> {
+        let line = self.line(&school.id);
+        let mut open = line.mis.lock().await;
+        let now = self.clock.now();
+        if let Some((since, mis)) = open.as_ref()
+            && (now - *since).abs() < CONNECTION_FRESH
+        {
+            return Ok(mis.clone());
+        }
+        let client = self.client(school)?;
+        let clock = self.clock.clone();
+        let clock: Now = Arc::new(move || clock.now());
+        let connection =
+            Connection::open(&client, &school.id, school.connect_options(clock)).await?;
+        let mis = self.registry.connect(connection);
+        *open = Some((now, mis.clone()));
+        Ok(mis)
+    }
+
+    /// The register of a day, read at most once in the settings' `register_window`, and again when it is older than
+    /// `at_least`.
+    ///
+    /// # Errors
+    /// Those of the read.
+    pub async fn register(
+        &self,
+        school: &School,
+        mis: &Mis,
+        date: NaiveDate,
+        at_least: Option<DateTime<Utc>>,
+    ) -> Result<Arc<Register>> {
+        let line = self.line(&school.id);
+        let mut registers = line.registers.lock().await;
+        let window = TimeDelta::from_std(self.settings.service.register_window).unwrap_or_default();
+        if let Some(register) = registers.get(&date)
+            && (self.clock.now() - register.read_at()).abs() < window
+            && at_least.is_none_or(|at_least| register.read_at() >= at_least)
+        {
+            return Ok(register.clone());
+        }
+        let register = Arc::new(mis.register(date).await?);
+        registers.insert(date, register.clone());
+        while registers.len() > REGISTERS_KEPT {
+            let Some(oldest) = registers.keys().min().copied() else {
+                break;
+            };
+            registers.remove(&oldest);
+        }
+        Ok(register)
+    }
+
+    /// Forgets what is known of a school's MIS, so that it is asked for again: its grants or its MIS have changed.
+    pub fn forget(&self, school: &SchoolId) {
+        self.lines
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(school);
+    }
+
+    /// A client with the school's token; schools that name the same token share it.
+    ///
+    /// # Errors
+    /// When the token is not where the settings say, or no client can be made.
+    pub fn client(&self, school: &School) -> Result<Client> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = token_lane(school);
+        if let Some(client) = clients.get(&lane) {
+            return Ok(client.clone());
+        }
+        let token = school
+            .token()
+            .map_err(|error| Error::new(ErrorKind::Unauthorized, error.to_string()))?;
+        let client = Client::builder(token)
+            .base_url(self.settings.service.wonde_url.as_str())
+            .timeout(Duration::from_secs(30))
+            .build()?;
+        clients.insert(lane, client.clone());
+        Ok(client)
+    }
+
+    fn line(&self, school: &SchoolId) -> Arc<Line> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.entry(school.clone()).or_default().clone()
+    }
+}
+
+/// The lane that all schools of one token share: what its rate limit or its loss pauses.
+pub fn token_lane(school: &School) -> String {
+    match &school.token {
+        SecretSource::Env(name) => format!("token:env:{name}"),
+        SecretSource::File(path) => format!("token:file:{}", path.display()),
+        SecretSource::Given(_) => format!("token:school:{}", school.id),
+    }
+}

@@ -1,0 +1,211 @@
+//! The service as one value: opened from settings, it takes events in, works, and tells what became of them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use futures::{StreamExt as _, future, stream};
+use mis_core::{Registry, wonde::SchoolId};
+use outbox::{Outbox, SystemClock};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    clock::SharedClock,
+    directory::{Directories, read_people},
+    pipeline::Pipeline,
+    schools::Schools,
+    settings::{School, SecretError, Settings},
+    store::Store,
+};
+
+pub use crate::{
+    pipeline::{InputProblem, Intake, IntakeError, Pace, Taken},
+    store::{EventRecord, EventState},
+};
+
+/// Schools whose people are read at the same time.
+const PEOPLE_AT_ONCE: usize = 8;
+/// How long until a school whose people could not be read is tried again.
+const PEOPLE_AGAIN: Duration = Duration::from_secs(5);
+
+/// What a host decides about a service beside its settings.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The clock that everything goes by.
+    pub clock: SharedClock,
+    /// How the workers go about their work.
+    pub pace: Pace,
+    /// How the queue spreads its retries.
+    pub retries: outbox::Settings,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            pace: Pace::default(),
+            retries: outbox::Settings::default(),
+        }
+    }
+}
+
+/// Why a service could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address of the store is not where the settings say.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The store does not open.
+    #[error("the store cannot be opened: {0}")]
+    Store(#[from] outbox::Error),
+    /// The adapters do not go together.
+    #[error(transparent)]
+    Adapters(#[from] mis_core::Error),
+}
+
+/// The service. Cheap to clone; clones are the same service.
+#[derive(Clone, Debug)]
+pub struct Markback {
+    pipeline: Pipeline,
+    intake: Intake,
+    clock: SharedClock,
+}
+
+impl Markback {
+    /// Opens the store and makes ready; nothing is sent before [`Markback::run`].
+    ///
+    /// # Errors
+    /// When the store does not open, or the linked adapters do not go together.
+    pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
+        let settings = Arc::new(settings);
+        let url = settings.service.store_url()?;
+        let store =
+            Store::open(url.expose_secret(), options.retries, options.clock.clone()).await?;
+        let registry = Registry::discover()?;
+        let schools = Arc::new(Schools::new(
+            settings.clone(),
+            registry,
+            options.clock.clone(),
+        ));
+        let pipeline = Pipeline {
+            settings,
+            store,
+            schools,
+            directories: Arc::default(),
+            pace: options.pace,
+        };
+        let intake = Intake::open(pipeline.clone());
+        Ok(Self {
+            pipeline,
+            intake,
+            clock: options.clock,
+        })
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.pipeline.settings
+    }
+
+    /// The clock that everything goes by.
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.pipeline.store
+    }
+
+    /// The queue.
+    pub fn outbox(&self) -> &Outbox {
+        self.pipeline.store.outbox()
+    }
+
+    /// The schools' lines to Wonde.
+    pub fn schools(&self) -> &Arc<Schools> {
+        &self.pipeline.schools
+    }
+
+    /// Who the schools' people are.
+    pub fn directories(&self) -> &Arc<Directories> {
+        &self.pipeline.directories
+    }
+
+    /// Takes in events of one school: all of them or none. See [`Intake::take`].
+    ///
+    /// # Errors
+    /// As [`IntakeError`] says.
+    pub async fn intake(
+        &self,
+        school: &SchoolId,
+        events: Vec<Value>,
+    ) -> Result<Vec<Taken>, IntakeError> {
+        self.intake.take(school, events).await
+    }
+
+    /// All that is known of one event; `None` for one that was never taken in, or is past retention.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn event(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<EventRecord>> {
+        self.store().event(school, id).await
+    }
+
+    /// How many events are in each state, by school.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn tally(&self) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
+        self.store().tally().await
+    }
+
+    /// Whether every event has come to its end.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn is_settled(&self) -> outbox::Result<bool> {
+        Ok(self.store().open_events().await? == 0)
+    }
+
+    /// Works until told to stop, then ends what is in hand; what is left is taken up at the next start.
+    pub async fn run(&self, stop: CancellationToken) {
+        tokio::join!(self.pipeline.run(stop.clone()), self.read_people(stop));
+    }
+
+    /// Reads the people of every school, some schools side by side, and those that failed again after a while.
+    async fn read_people(&self, stop: CancellationToken) {
+        let mut open = self.settings().schools.clone();
+        while !open.is_empty() && !stop.is_cancelled() {
+            let reads = stream::iter(open).map(|school| {
+                let markback = self.clone();
+                async move {
+                    let error = markback.read_people_of(&school).await.err()?;
+                    tracing::warn!(school = %school.id, %error, "the school's people could not be read; it is tried again");
+                    Some(school)
+                }
+            });
+            let failed = reads
+                .buffer_unordered(PEOPLE_AT_ONCE)
+                .filter_map(future::ready)
+                .collect();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                failed = failed => open = failed,
+            }
+            if !open.is_empty() {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = tokio::time::sleep(PEOPLE_AGAIN) => {}
+                }
+            }
+        }
+    }
+
+    async fn read_people_of(&self, school: &School) -> mis_core::Result<()> {
+        let mis = self.schools().mis(school).await?;
+        let directory = read_people(&mis, school, self.clock.now()).await?;
+        self.directories().set(school.id.clone(), directory);
+        Ok(())
+    }
+}

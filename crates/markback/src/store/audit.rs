@@ -1,0 +1,77 @@
+//! The audit trail: what was done about an event, only ever added to.
+
+use chrono::{DateTime, Utc};
+use outbox::{Database, Sql, Tx, on_pool, on_tx};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Store, rows};
+
+/// One thing that was done. Holds a pupil's data: for whoever may see it, never for a log.
+#[derive(Clone, Serialize)]
+pub struct AuditRecord {
+    /// When.
+    pub at: Option<DateTime<Utc>>,
+    /// What: `planned`, `accepted`, `refused`, `confirmed` ...
+    pub what: String,
+    /// The particulars: pupil, date, session or lesson, code before and how old that view was, code sent, rule ...
+    pub record: Value,
+}
+
+/// A line to be added.
+#[derive(Debug)]
+pub(crate) struct NewAudit {
+    pub(crate) school: String,
+    pub(crate) event: String,
+    pub(crate) what: &'static str,
+    pub(crate) record: Value,
+}
+
+static INSERT: Sql = Sql::new(
+    "INSERT INTO markback_audit (school, event, at_ms, what, record) \
+     SELECT r.school, r.event, $2, r.what, r.record \
+     FROM {rows $1: school text, event text, what text, record text} r",
+);
+
+const OF_EVENT: &str = "SELECT at_ms, what, record FROM markback_audit WHERE school = $1 AND event = $2 ORDER BY at_ms";
+
+impl Store {
+    /// Adds lines to the trail.
+    pub(crate) async fn audit(&self, tx: &mut Tx, lines: &[NewAudit]) -> outbox::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let table: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                (
+                    &line.school,
+                    &line.event,
+                    line.what,
+                    line.record.to_string(),
+                )
+            })
+            .collect();
+        let (text, table, now) = (INSERT.on(tx.engine()), rows(&table)?, self.now_ms());
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+}
+
+pub(super) async fn of_event(
+    db: &Database,
+    school: &str,
+    event: &str,
+) -> outbox::Result<Vec<AuditRecord>> {
+    let lines: Vec<(i64, String, String)> = on_pool!(db, pool => {
+        sqlx::query_as(OF_EVENT).bind(school).bind(event).fetch_all(pool).await
+    })?;
+    Ok(lines
+        .into_iter()
+        .map(|(at_ms, what, record)| AuditRecord {
+            at: DateTime::from_timestamp_millis(at_ms),
+            what,
+            record: serde_json::from_str(&record).unwrap_or_default(),
+        })
+        .collect())
+}

@@ -1,0 +1,300 @@
+//! The ledger: what we wrote into each pupil's session, and when the pupil arrived. It comes before Wonde's copy of the
+//! register, which may be hours old.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
+use mis_core::{Code, Session, wonde::StudentId};
+use outbox::{Sql, Tx, on_pool, on_tx};
+use sqlx::FromRow;
+use writeback::Arrival;
+
+use super::{Store, rows};
+
+/// One pupil's session at a school.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LedgerKey {
+    /// The school.
+    pub school: String,
+    /// The pupil's id at Wonde.
+    pub student: StudentId,
+    /// The school day.
+    pub date: NaiveDate,
+    /// Morning or afternoon.
+    pub session: Session,
+}
+
+/// How far our own mark has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is to be sent.
+    Planned,
+    /// Wonde has it.
+    Accepted,
+    /// The MIS has it.
+    Confirmed,
+}
+
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Accepted => "accepted",
+            Self::Confirmed => "confirmed",
+        }
+    }
+}
+
+/// Our own mark.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LedgerMark {
+    /// Its code.
+    pub code: Code,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// Whole minutes late.
+    pub minutes_late: Option<u32>,
+    /// The event that wrote it.
+    pub event: String,
+    /// How far it has come.
+    pub stage: Stage,
+    /// When it came there.
+    pub since: DateTime<Utc>,
+}
+
+/// What the ledger knows of one pupil's session.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// What we wrote, if anything.
+    pub mark: Option<LedgerMark>,
+    /// The arrival we recorded, if any.
+    pub arrival: Option<Arrival>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    school: String,
+    student: String,
+    day: String,
+    session: String,
+    code: Option<String>,
+    comment: Option<String>,
+    minutes_late: Option<i64>,
+    event: Option<String>,
+    stage: Option<String>,
+    stage_ms: Option<i64>,
+    arrival_event: Option<String>,
+    arrival_at: Option<String>,
+}
+
+static LOOK: Sql = Sql::new(
+    "SELECT l.* FROM {rows $1: school text, student text, day text, session text} r \
+     JOIN markback_ledger l ON l.school = r.school AND l.student = r.student AND l.day = r.day AND l.session = r.session",
+);
+
+static PLAN: Sql = Sql::new(
+    "INSERT INTO markback_ledger (school, student, day, session, code, comment, minutes_late, event, stage, stage_ms) \
+     SELECT r.school, r.student, r.day, r.session, r.code, r.comment, r.minutes_late, r.event, r.stage, $2 \
+     FROM {rows $1: school text, student text, day text, session text, code text, comment text, minutes_late int, \
+           event text, stage text} r WHERE true \
+     ON CONFLICT (school, student, day, session) DO UPDATE SET code = excluded.code, comment = excluded.comment, \
+         minutes_late = excluded.minutes_late, event = excluded.event, stage = excluded.stage, stage_ms = excluded.stage_ms",
+);
+
+static ARRIVE: Sql = Sql::new(
+    "INSERT INTO markback_ledger (school, student, day, session, arrival_event, arrival_at) \
+     SELECT r.school, r.student, r.day, r.session, r.event, r.at \
+     FROM {rows $1: school text, student text, day text, session text, event text, at text} r WHERE true \
+     ON CONFLICT (school, student, day, session) DO UPDATE SET arrival_event = excluded.arrival_event, \
+         arrival_at = excluded.arrival_at",
+);
+
+static MOVE: Sql = Sql::new(
+    "UPDATE markback_ledger SET stage = $2, stage_ms = $3 \
+     FROM {rows $1: school text, student text, day text, session text, event text} r \
+     WHERE markback_ledger.school = r.school AND markback_ledger.student = r.student AND markback_ledger.day = r.day \
+       AND markback_ledger.session = r.session AND markback_ledger.event = r.event",
+);
+
+static FORGET: Sql = Sql::new(
+    "UPDATE markback_ledger SET code = NULL, comment = NULL, minutes_late = NULL, event = NULL, stage = NULL, \
+         stage_ms = NULL \
+     FROM {rows $1: school text, student text, day text, session text, event text} r \
+     WHERE markback_ledger.school = r.school AND markback_ledger.student = r.student AND markback_ledger.day = r.day \
+       AND markback_ledger.session = r.session AND markback_ledger.event = r.event",
+);
+
+impl Store {
+    /// What the ledger knows of these sessions. Those it knows nothing of are missing.
+    pub(crate) async fn ledger(
+        &self,
+        keys: &[LedgerKey],
+    ) -> outbox::Result<HashMap<LedgerKey, LedgerRow>> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let table: Vec<_> = keys.iter().map(columns).collect();
+        let (text, table) = (LOOK.on(self.db.engine()), rows(&table)?);
+        let found: Vec<Row> =
+            on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?;
+        Ok(found.into_iter().filter_map(read).collect())
+    }
+
+    /// Notes marks that are to be sent, each in the place of what was there.
+    pub(crate) async fn plan_marks(
+        &self,
+        tx: &mut Tx,
+        marks: &[(LedgerKey, LedgerMark)],
+    ) -> outbox::Result<()> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let table: Vec<_> = marks
+            .iter()
+            .map(|(key, mark)| {
+                let (school, student, day, session) = columns(key);
+                let (code, comment, minutes) = (&mark.code, &mark.comment, mark.minutes_late);
+                (
+                    school,
+                    student,
+                    day,
+                    session,
+                    code,
+                    comment,
+                    minutes,
+                    &mark.event,
+                    mark.stage.word(),
+                )
+            })
+            .collect();
+        let (text, table, now) = (PLAN.on(tx.engine()), rows(&table)?, self.now_ms());
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Notes arrivals, each in the place of a later one.
+    pub(crate) async fn note_arrivals(
+        &self,
+        tx: &mut Tx,
+        arrivals: &[(LedgerKey, Arrival)],
+    ) -> outbox::Result<()> {
+        if arrivals.is_empty() {
+            return Ok(());
+        }
+        let table: Vec<_> = arrivals
+            .iter()
+            .map(|(key, arrival)| {
+                let (school, student, day, session) = columns(key);
+                (
+                    school,
+                    student,
+                    day,
+                    session,
+                    &arrival.event,
+                    arrival.at.to_rfc3339(),
+                )
+            })
+            .collect();
+        let (text, table) = (ARRIVE.on(tx.engine()), rows(&table)?);
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Moves marks on, as far as the ledger still holds them from these events.
+    pub(crate) async fn move_marks(
+        &self,
+        tx: &mut Tx,
+        marks: &[(LedgerKey, String)],
+        stage: Stage,
+    ) -> outbox::Result<()> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let (text, table, now) = (MOVE.on(tx.engine()), with_event(marks)?, self.now_ms());
+        on_tx!(tx, conn => {
+            sqlx::query(text).bind(&table).bind(stage.word()).bind(now).execute(conn).await.map(|_| ())
+        })?;
+        Ok(())
+    }
+
+    /// Forgets marks that did not come to be, as far as the ledger still holds them from these events: the register is
+    /// what Wonde says again. Arrivals stay: who came is not what could be written.
+    pub(crate) async fn forget_marks(
+        &self,
+        tx: &mut Tx,
+        marks: &[(LedgerKey, String)],
+    ) -> outbox::Result<()> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let (text, table) = (FORGET.on(tx.engine()), with_event(marks)?);
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+}
+
+fn columns(key: &LedgerKey) -> (&str, &str, NaiveDate, &'static str) {
+    (
+        &key.school,
+        key.student.as_str(),
+        key.date,
+        session_word(key.session),
+    )
+}
+
+fn with_event(marks: &[(LedgerKey, String)]) -> outbox::Result<String> {
+    let table: Vec<_> = marks
+        .iter()
+        .map(|(key, event)| {
+            let (school, student, day, session) = columns(key);
+            (school, student, day, session, event)
+        })
+        .collect();
+    rows(&table)
+}
+
+/// `AM` or `PM`, as stored.
+pub(crate) fn session_word(session: Session) -> &'static str {
+    match session {
+        Session::Am => "AM",
+        Session::Pm => "PM",
+    }
+}
+
+fn read(row: Row) -> Option<(LedgerKey, LedgerRow)> {
+    let key = LedgerKey {
+        school: row.school,
+        student: StudentId::from(row.student),
+        date: row.day.parse().ok()?,
+        session: if row.session == "AM" {
+            Session::Am
+        } else {
+            Session::Pm
+        },
+    };
+    let mark = match (row.code, row.event, row.stage_ms) {
+        (Some(code), Some(event), Some(since)) => Some(LedgerMark {
+            code: Code::new(code),
+            comment: row.comment,
+            minutes_late: row
+                .minutes_late
+                .and_then(|minutes| u32::try_from(minutes).ok()),
+            event,
+            stage: match row.stage.as_deref() {
+                Some("confirmed") => Stage::Confirmed,
+                Some("accepted") => Stage::Accepted,
+                _ => Stage::Planned,
+            },
+            since: DateTime::from_timestamp_millis(since)?,
+        }),
+        _ => None,
+    };
+    let arrival = row
+        .arrival_event
+        .zip(row.arrival_at)
+        .and_then(|(event, at)| {
+            let at: DateTime<FixedOffset> = DateTime::parse_from_rfc3339(&at).ok()?;
+            Some(Arrival { event, at })
+        });
+    Some((key, LedgerRow { mark, arrival }))
+}

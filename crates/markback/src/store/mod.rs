@@ -1,0 +1,76 @@
+//! The service's own tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
+
+mod audit;
+mod events;
+mod ledger;
+
+use chrono::{DateTime, Utc};
+use outbox::{Database, Migrations, Outbox, Settings, Step};
+
+use crate::clock::SharedClock;
+
+pub use audit::AuditRecord;
+pub(crate) use audit::NewAudit;
+pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
+pub(crate) use ledger::session_word;
+pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
+
+const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
+
+/// Our own tables, in SQL that both databases take.
+const MIGRATIONS: Migrations = Migrations {
+    prefix: "markback",
+    steps: &[Step {
+        version: 1,
+        name: "events, ledger, audit",
+        sqlite: EVENTS,
+        postgres: EVENTS,
+    }],
+};
+
+/// The open store: the outbox, and our tables in the same database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    db: Database,
+    outbox: Outbox,
+    clock: SharedClock,
+}
+
+impl Store {
+    /// Opens the database at this address and brings its tables up to date.
+    ///
+    /// # Errors
+    /// As the database answers; the address is never shown, for it may hold a password.
+    pub async fn open(url: &str, settings: Settings, clock: SharedClock) -> outbox::Result<Self> {
+        let db = Database::open(url).await?;
+        let outbox = Outbox::new(db.clone(), settings, clock.clone());
+        outbox.migrate().await?;
+        db.migrate(&MIGRATIONS).await?;
+        Ok(Self { db, outbox, clock })
+    }
+
+    /// The queue.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The database that both live in.
+    pub fn database(&self) -> &Database {
+        &self.db
+    }
+
+    /// The time by the service's clock.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// The same in ms.
+    pub fn now_ms(&self) -> i64 {
+        self.clock.now().timestamp_millis()
+    }
+}
+
+/// Rows for one statement as JSON: an array of arrays, which `Sql`'s `{rows …}` reads as a table.
+pub(crate) fn rows(rows: &[impl serde::Serialize]) -> outbox::Result<String> {
+    serde_json::to_string(rows).map_err(|_| outbox::Error::invalid("a row is no JSON"))
+}
