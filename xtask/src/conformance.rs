@@ -1,4 +1,4 @@
-//! `conformance`: runs the suite on the adapters, and lays what it found side by side.
+//! `conformance`: builds the adapters' conformance tests, runs them, and gathers their reports.
 
 use std::{
     collections::BTreeMap,
@@ -9,13 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::{
-    catalogue::{Capabilities, Place},
     tidy,
     tree::{Tree, read},
+    verdict::{Report, judge, shown},
 };
 
 /// Where a run of the suite leaves its report.
@@ -36,44 +35,6 @@ pub(crate) struct Options {
 enum Format {
     Table,
     Json,
-}
-
-/// What the suite says of one adapter.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Report {
-    adapter: String,
-    capabilities: Capabilities,
-    cases: Vec<Case>,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Case {
-    name: String,
-    kind: Kind,
-    ability: Option<String>,
-    failure: Option<String>,
-    millis: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Kind {
-    Positive,
-    Negative,
-    Fault,
-}
-
-/// One adapter's line: its report, if there is one, and what is wrong with it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Line {
-    adapter: String,
-    positive: usize,
-    negative: usize,
-    fault: usize,
-    failed: usize,
-    /// What is wrong, in words; nothing where it is green.
-    pub(crate) wrong: Vec<String>,
-    report: Option<Report>,
 }
 
 /// Runs the suite, and tells by the exit code whether all is green.
@@ -209,274 +170,9 @@ fn try_adapter(tree: &Tree, id: &str, program: &Path) -> Result<Report> {
     Ok(report)
 }
 
-fn judge(id: &str, report: Result<Report>) -> Line {
-    let mut line = Line {
-        adapter: id.to_owned(),
-        positive: 0,
-        negative: 0,
-        fault: 0,
-        failed: 0,
-        wrong: Vec::new(),
-        report: None,
-    };
-    match report {
-        Err(error) => line.wrong.push(format!("{error:#}")),
-        Ok(report) => {
-            let count = |kind| report.cases.iter().filter(|case| case.kind == kind).count();
-            line.positive = count(Kind::Positive);
-            line.negative = count(Kind::Negative);
-            line.fault = count(Kind::Fault);
-            line.failed = report
-                .cases
-                .iter()
-                .filter(|case| case.failure.is_some())
-                .count();
-            line.wrong = wrong(id, &report);
-            line.report = Some(report);
-        }
-    }
-    line
-}
-
-/// The cases that failed, and what ought to have been tried and was not.
-fn wrong(id: &str, report: &Report) -> Vec<String> {
-    let mut wrong = Vec::new();
-    if report.adapter != id {
-        wrong.push(format!(
-            "the report is of `{}`; the folder and the descriptor's id must bear the same name",
-            report.adapter
-        ));
-    }
-    let mut told = String::new();
-    for case in &report.cases {
-        if let Some(failure) = case.failure.as_deref().map(str::trim) {
-            let again = told.contains(failure);
-            let what = if again {
-                "for a reason told above"
-            } else {
-                failure
-            };
-            wrong.push(format!("{}: {what}", case.name));
-            told.push_str(failure);
-        }
-    }
-    for kind in [Kind::Positive, Kind::Negative, Kind::Fault] {
-        if !report.cases.iter().any(|case| case.kind == kind) {
-            wrong.push(format!("no {} case ran", word(kind)));
-        }
-    }
-    for (ability, declared) in abilities(&report.capabilities) {
-        let (kind, says) = if declared {
-            (Kind::Positive, "yes")
-        } else {
-            (Kind::Negative, "x")
-        };
-        let tried = report
-            .cases
-            .iter()
-            .any(|case| case.kind == kind && case.ability.as_deref() == Some(ability));
-        if !tried {
-            wrong.push(format!(
-                "the table says {says} for {ability}, and no {} case of it ran",
-                word(kind)
-            ));
-        }
-    }
-    wrong
-}
-
-fn abilities(can: &Capabilities) -> [(&'static str, bool); 5] {
-    [
-        ("session", can.session != Place::None),
-        ("comment", can.comment),
-        ("minutes_late", can.minutes_late),
-        ("early_leaver", can.early_leaver),
-        ("roster", can.roster),
-    ]
-}
-
-fn word(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Positive => "positive",
-        Kind::Negative => "negative",
-        Kind::Fault => "fault",
-    }
-}
-
-/// The cases against the adapters, the adapters with their counts, and what is wrong.
-fn shown(lines: &[Line]) -> String {
-    let mut text = format!("{}\n\n{}\n", cases(lines), counts(lines));
-    for line in lines.iter().filter(|line| !line.wrong.is_empty()) {
-        text.push_str(&format!("\n{} is red:\n", line.adapter));
-        for wrong in &line.wrong {
-            let lines: Vec<_> = wrong.lines().map(str::trim).collect();
-            text.push_str(&format!(" - {}\n", lines.join("\n   ")));
-        }
-    }
-    text
-}
-
-/// Cases down, adapters across by number: `+` passed, `FAIL`, and nothing where the case is not for the adapter.
-fn cases(lines: &[Line]) -> Table {
-    let reports: Vec<_> = lines.iter().map(|line| line.report.as_ref()).collect();
-    let names = in_order(&reports);
-    let mut table = table();
-    let numbers = (1..=lines.len()).map(|number| number.to_string());
-    table.set_header(
-        ["case".to_owned(), "kind".to_owned()]
-            .into_iter()
-            .chain(numbers),
-    );
-    for (name, kind) in names {
-        let cells = reports.iter().map(|report| {
-            let case = report.and_then(|report| report.cases.iter().find(|case| case.name == name));
-            match case {
-                None => "",
-                Some(Case { failure: None, .. }) => "+",
-                Some(_) => "FAIL",
-            }
-        });
-        table.add_row([name, word(kind)].into_iter().chain(cells));
-    }
-    table
-}
-
-/// All cases that ran anywhere. Each adapter has them in the suite's order, and so has the whole.
-fn in_order<'a>(reports: &[Option<&'a Report>]) -> Vec<(&'a str, Kind)> {
-    let mut names: Vec<(&str, Kind)> = Vec::new();
-    for report in reports.iter().flatten() {
-        let mut next = 0;
-        for case in &report.cases {
-            let place = names.iter().position(|(name, _)| *name == case.name);
-            let place = place.unwrap_or_else(|| {
-                names.insert(next, (&case.name, case.kind));
-                next
-            });
-            next = place + 1;
-        }
-    }
-    names
-}
-
-fn counts(lines: &[Line]) -> Table {
-    let mut table = table();
-    table.set_header([
-        "#", "adapter", "positive", "negative", "fault", "failed", "",
-    ]);
-    for (place, line) in lines.iter().enumerate() {
-        table.add_row([
-            (place + 1).to_string(),
-            line.adapter.clone(),
-            line.positive.to_string(),
-            line.negative.to_string(),
-            line.fault.to_string(),
-            line.failed.to_string(),
-            if line.wrong.is_empty() { "ok" } else { "RED" }.to_owned(),
-        ]);
-    }
-    table
-}
-
-fn table() -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn report(cases: &[(Kind, Option<&str>, bool)]) -> Report {
-        Report {
-            adapter: "alpha".to_owned(),
-            capabilities: Capabilities {
-                session: Place::Session,
-                comment: false,
-                minutes_late: false,
-                early_leaver: false,
-                comment_max: None,
-                roster: true,
-            },
-            cases: cases
-                .iter()
-                .enumerate()
-                .map(|(place, (kind, ability, passed))| Case {
-                    name: format!("case::{place}"),
-                    kind: *kind,
-                    ability: ability.map(str::to_owned),
-                    failure: (!passed).then(|| "the mark is lost".to_owned()),
-                    millis: 1,
-                })
-                .collect(),
-        }
-    }
-
-    fn full() -> Vec<(Kind, Option<&'static str>, bool)> {
-        vec![
-            (Kind::Positive, Some("session"), true),
-            (Kind::Negative, Some("comment"), true),
-            (Kind::Negative, Some("minutes_late"), true),
-            (Kind::Negative, Some("early_leaver"), true),
-            (Kind::Positive, Some("roster"), true),
-            (Kind::Fault, None, true),
-        ]
-    }
-
-    #[test]
-    fn a_full_report_is_green() {
-        let line = judge("alpha", Ok(report(&full())));
-        assert_eq!(
-            (line.positive, line.negative, line.fault, line.failed),
-            (2, 3, 1, 0)
-        );
-        assert!(line.wrong.is_empty(), "{:?}", line.wrong);
-        assert!(shown(&[line]).contains("alpha"));
-    }
-
-    #[test]
-    fn what_was_not_tried_is_red_as_what_failed_is() {
-        for left_out in 0..full().len() {
-            let mut cases = full();
-            cases.remove(left_out);
-            assert!(
-                !judge("alpha", Ok(report(&cases))).wrong.is_empty(),
-                "without case {left_out}"
-            );
-        }
-        let mut cases = full();
-        cases[0].2 = false;
-        let text = shown(&[judge("alpha", Ok(report(&cases)))]);
-        assert!(
-            text.contains("alpha is red") && text.contains("case::0: the mark is lost"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn cases_keep_the_suites_order() {
-        let [mut one, mut two] = [report(&full()), report(&full())];
-        one.cases.remove(2);
-        two.cases.remove(4);
-        let whole = in_order(&[Some(&one), None, Some(&two)]);
-        let names: Vec<_> = whole.iter().map(|(name, _)| *name).collect();
-        assert_eq!(
-            names,
-            [
-                "case::0", "case::1", "case::2", "case::3", "case::4", "case::5"
-            ]
-        );
-    }
-
-    #[test]
-    fn a_report_of_another_adapter_or_none_is_red() {
-        assert!(!judge("beta", Ok(report(&full()))).wrong.is_empty());
-        assert!(
-            !judge("beta", Err(anyhow::anyhow!("no report")))
-                .wrong
-                .is_empty()
-        );
-    }
 
     #[test]
     fn an_adapter_that_is_not_there_is_named() {

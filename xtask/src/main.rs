@@ -9,6 +9,7 @@ mod scaffold;
 mod tidy;
 mod tree;
 mod try_new_adapter;
+mod verdict;
 
 use std::process::ExitCode;
 

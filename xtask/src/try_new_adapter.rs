@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     codegen,
-    conformance::Line,
     tree::{Tree, read, run as run_command, write},
+    verdict::Line,
 };
 
 const ID: &str = "throwaway";
