@@ -16,13 +16,13 @@ const CLOCK_SLACK_MS: i64 = 1000;
 const PARK_WINDOW: i64 = 500;
 const PARK_ROUNDS: usize = 8;
 
-static LOOK: Sql = Sql::new(
+pub(crate) static LOOK: Sql = Sql::new(
     "SELECT CAST({now} AS BIGINT), (SELECT count(*) FROM outbox_pauses WHERE until_at > {now})",
 );
 
 /// Moves due jobs of paused lanes out of the way, to the end of the pause, so that claims need not step over them again
 /// and again. The pauses are locked against being lifted meanwhile: whoever lifts one afterwards sees what was parked.
-static PARK: Sql = Sql::new(
+pub(crate) static PARK: Sql = Sql::new(
     "WITH front AS MATERIALIZED (\
          SELECT j.id FROM outbox_jobs j WHERE j.queue = $2 AND j.state = 0 AND j.due_at <= {now} \
          ORDER BY j.due_at, j.seq LIMIT $3), \
@@ -30,8 +30,8 @@ static PARK: Sql = Sql::new(
          SELECT p.lane, p.until_at FROM outbox_pauses p WHERE p.until_at > {now} {|FOR SHARE}), \
      parked AS MATERIALIZED (\
          SELECT j.id, (SELECT max(s.until_at) FROM stop s WHERE s.lane = j.lane OR s.lane = j.second_lane) AS until_at \
-         FROM front f JOIN outbox_jobs j ON j.id = f.id \
-         WHERE j.state = 0 AND j.held <> 1 AND j.due_at <= {now} \
+         FROM outbox_jobs j WHERE j.id {IN (SELECT id FROM front)|= ANY (ARRAY (SELECT id FROM front))} \
+           AND {any int j.state} = 0 AND j.held <> 1 AND j.due_at <= {now} \
            AND (j.lane IN (SELECT lane FROM stop) OR j.second_lane IN (SELECT lane FROM stop)) {lock j}) \
      UPDATE outbox_jobs SET held = 2, due_at = p.until_at, set_at = {now} \
      FROM parked p WHERE outbox_jobs.id = p.id",
@@ -40,24 +40,25 @@ static PARK: Sql = Sql::new(
 /// What makes a job `j` of queue `$2` claimable. That nothing older is open in its line is asked as a value that is
 /// null, which no planner turns into a join over all open jobs.
 macro_rules! claimable {
-    ($due:literal) => {
+    ($open:literal, $due:literal) => {
         concat!(
-            "j.queue = $2 AND j.state = 0 AND j.due_at <= ",
+            "j.queue = $2 AND ",
+            $open,
+            " AND j.due_at <= ",
             $due,
             " AND j.lane NOT IN (SELECT lane FROM outbox_pauses WHERE until_at > {now})",
             " AND j.second_lane NOT IN (SELECT lane FROM outbox_pauses WHERE until_at > {now})",
-            " AND (j.order_key IS NULL OR (SELECT o.id FROM outbox_jobs o WHERE o.queue = j.queue",
-            " AND o.order_key = j.order_key AND o.state = 0 AND o.seq < j.seq ORDER BY o.seq LIMIT 1) IS NULL)"
+            " AND (j.order_key IS NULL OR (SELECT o.id FROM outbox_jobs o WHERE o.order_key = j.order_key",
+            " AND {open in line o} AND {any text o.queue} = j.queue AND o.seq < j.seq ORDER BY o.seq LIMIT 1) IS NULL)"
         )
     };
 }
 
 macro_rules! claim {
-    ($and:literal) => {
+    ($open:literal) => {
         concat!(
             "WITH picked AS MATERIALIZED (SELECT j.id FROM outbox_jobs j WHERE ",
-            claimable!("{now}"),
-            $and,
+            claimable!($open, "{now}"),
             " ORDER BY j.due_at, j.seq LIMIT $3 {lock j}) ",
             "UPDATE outbox_jobs SET fence = fence + 1, attempts = attempts + 1, ",
             "lapsed = CASE WHEN held = 1 THEN 1 ELSE lapsed END, held = 1, ",
@@ -68,28 +69,28 @@ macro_rules! claim {
     };
 }
 
-static CLAIM: Sql = Sql::new(claim!(""));
-static CLAIM_LANE: Sql = Sql::new(claim!(" AND j.lane = $5"));
+pub(crate) static CLAIM: Sql = Sql::new(claim!("j.state = 0"));
+pub(crate) static CLAIM_LANE: Sql = Sql::new(claim!("{open in lane j} AND j.lane = $5"));
 
-static OLDEST_LANE: Sql = Sql::new(concat!(
+pub(crate) static OLDEST_LANE: Sql = Sql::new(concat!(
     "SELECT j.lane FROM outbox_jobs j WHERE ",
-    claimable!("{now} - $3"),
+    claimable!("j.state = 0", "{now} - $3"),
     " ORDER BY j.due_at, j.seq LIMIT 1 {lock j}"
 ));
 
-static FULL_LANE: Sql = Sql::new(concat!(
+pub(crate) static FULL_LANE: Sql = Sql::new(concat!(
     "SELECT j.lane FROM outbox_jobs j WHERE ",
-    claimable!("{now}"),
+    claimable!("j.state = 0", "{now}"),
     " GROUP BY j.lane HAVING count(*) >= $3 ORDER BY min(j.due_at) LIMIT 1"
 ));
 
 /// After the clock was set back, what was to wait for a while waits as long as it still should, counted from now;
 /// what the host wanted at a certain time keeps that time.
-static HEAL_JOBS: Sql = Sql::new(
+pub(crate) static HEAL_JOBS: Sql = Sql::new(
     "UPDATE outbox_jobs SET due_at = {greatest}(run_at, {now} + (due_at - set_at)), set_at = {now} \
      WHERE state = 0 AND set_at > {now} + $2 AND due_at > {now}",
 );
-static HEAL_PAUSES: Sql = Sql::new(
+pub(crate) static HEAL_PAUSES: Sql = Sql::new(
     "UPDATE outbox_pauses SET until_at = {now} + (until_at - set_at), set_at = {now} \
      WHERE set_at > {now} + $2 AND until_at > {now}",
 );

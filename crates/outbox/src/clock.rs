@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 ///
 /// On SQLite the store has no clock of its own and asks [`Clock::now`]. On PostgreSQL the server's
 /// clock rules, so that all nodes agree, and only [`Clock::server_offset_ms`] is taken from here.
-pub trait Clock: Send + Sync + 'static {
+pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// The time now. Used by SQLite alone.
     fn now(&self) -> DateTime<Utc>;
 

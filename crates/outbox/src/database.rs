@@ -341,6 +341,13 @@ async fn open_sqlite(url: &str, options: &OpenOptions) -> Result<Pools> {
 async fn open_postgres(url: &str, options: &OpenOptions) -> Result<Pools> {
     let connect = PgConnectOptions::from_str(url)?
         .application_name("outbox")
+        // All here is short and goes by index, and is best planned without much thought: what the planner remembers of a
+        // queue is old at once, and a bitmap of all that is due, only to sort it, is its favourite mistake.
+        .options([
+            ("enable_bitmapscan", "off"),
+            ("random_page_cost", "1.1"),
+            ("jit", "off"),
+        ])
         .statement_cache_capacity(256)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()

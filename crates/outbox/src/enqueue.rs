@@ -15,7 +15,7 @@ const CHUNK: usize = 1000;
 /// On PostgreSQL a number is drawn before the transaction commits, so a later number could be seen first, and the
 /// line of a key would be overtaken. Whoever adds to a line therefore holds the line's lock until the commit. The locks
 /// are 256 per queue, not one per key, for the server's table of locks is small; they are taken in one order.
-static LOCK_LINES: Sql = Sql::new(
+pub(crate) static LOCK_LINES: Sql = Sql::new(
     "SELECT count(*) FROM (SELECT pg_advisory_xact_lock(s.queue, s.stripe) FROM (\
          SELECT DISTINCT hashtext('outbox ' || r.queue) AS queue, hashtext(r.line) & 255 AS stripe \
          FROM {rows $1: queue text, line text} r ORDER BY 1, 2\
@@ -27,7 +27,7 @@ const TAKE_NUMBERS: &str =
 
 const DRAW_NUMBERS: &str = "SELECT nextval('outbox_numbers') FROM generate_series(1, $1)";
 
-static INSERT: Sql = Sql::new(
+pub(crate) static INSERT: Sql = Sql::new(
     "INSERT INTO outbox_jobs (id, seq, queue, key, order_key, lane, second_lane, supersede_key, \
                               due_at, run_at, set_at, created_at, payload) \
      SELECT n.n, n.n, n.queue, n.key, n.order_key, n.lane, n.second_lane, n.supersede_key, \
@@ -39,16 +39,16 @@ static INSERT: Sql = Sql::new(
      WHERE true ON CONFLICT (queue, key) DO NOTHING RETURNING id, queue, key",
 );
 
-static SEEN: Sql = Sql::new(
+pub(crate) static SEEN: Sql = Sql::new(
     "SELECT j.id, j.queue, j.key FROM {rows $1: queue text, key text} r \
      JOIN outbox_jobs j ON j.queue = r.queue AND j.key = r.key",
 );
 
-static SUPERSEDE: Sql = Sql::new(
+pub(crate) static SUPERSEDE: Sql = Sql::new(
     "UPDATE outbox_jobs SET state = 3, held = 0, finished_at = {now}, payload = '', superseded_by = r.id \
      FROM {rows $2: id int, queue text, order_key text, supersede_key text} r \
-     WHERE outbox_jobs.queue = r.queue AND outbox_jobs.order_key = r.order_key \
-       AND outbox_jobs.supersede_key = r.supersede_key AND outbox_jobs.state = 0 \
+     WHERE {any text outbox_jobs.queue} = r.queue AND outbox_jobs.order_key = r.order_key \
+       AND outbox_jobs.supersede_key = r.supersede_key AND {open in line outbox_jobs} \
        AND outbox_jobs.held <> 1 AND outbox_jobs.seq < r.id \
      RETURNING outbox_jobs.id, outbox_jobs.queue, outbox_jobs.key, outbox_jobs.superseded_by",
 );

@@ -120,7 +120,9 @@ impl Error {
         }
     }
 
-    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+    /// Something that cannot be stored; `detail` says what and holds nothing personal.
+    /// Something that cannot be stored; `detail` says what, and holds nothing personal.
+    pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, "cannot be stored", detail)
     }
 

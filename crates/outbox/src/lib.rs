@@ -94,6 +94,8 @@ mod job;
 mod migrate;
 mod outbox;
 mod pause;
+#[cfg(test)]
+mod plans;
 mod prune;
 mod settings;
 mod settle;
@@ -114,6 +116,7 @@ pub use outbox::Outbox;
 pub use pause::{Pause, Until};
 pub use prune::Retention;
 pub use settings::Settings;
+pub use sql::Sql;
 pub use stats::QueueStats;
 pub use tend::{JobInfo, State};
 pub use wake::Bell;

@@ -38,9 +38,9 @@ impl fmt::Debug for Outbox {
     }
 }
 
-static NOW: Sql = Sql::new("SELECT CAST({now} AS BIGINT)");
+pub(crate) static NOW: Sql = Sql::new("SELECT CAST({now} AS BIGINT)");
 
-static NEXT_DUE: Sql = Sql::new(
+pub(crate) static NEXT_DUE: Sql = Sql::new(
     "SELECT CAST(j.due_at - {now} AS BIGINT) FROM outbox_jobs j \
      WHERE j.queue = $2 AND j.state = 0 AND j.due_at > {now} ORDER BY j.due_at LIMIT 1",
 );

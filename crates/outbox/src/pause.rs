@@ -34,7 +34,7 @@ pub struct Pause {
     pub why: String,
 }
 
-static PAUSE: Sql = Sql::new(
+pub(crate) static PAUSE: Sql = Sql::new(
     "INSERT INTO outbox_pauses (lane, until_at, set_at, why) \
      VALUES ($2, coalesce($3, {now} + $4), {now}, $5) \
      ON CONFLICT (lane) DO UPDATE SET until_at = excluded.until_at, set_at = excluded.set_at, why = excluded.why \
@@ -43,12 +43,12 @@ static PAUSE: Sql = Sql::new(
 
 const UNPAUSE: &str = "DELETE FROM outbox_pauses WHERE lane = $1";
 
-static UNPARK: Sql = Sql::new(
+pub(crate) static UNPARK: Sql = Sql::new(
     "UPDATE outbox_jobs SET held = 0, due_at = {greatest}(run_at, {now}), set_at = {now} \
-     WHERE held = 2 AND state = 0 AND (lane = $2 OR second_lane = $2) RETURNING queue",
+     WHERE held = 2 AND (lane = $2 OR second_lane = $2) RETURNING queue",
 );
 
-static PAUSES: Sql =
+pub(crate) static PAUSES: Sql =
     Sql::new("SELECT lane, until_at, why FROM outbox_pauses WHERE until_at > {now} ORDER BY lane");
 
 impl Outbox {

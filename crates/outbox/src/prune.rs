@@ -22,19 +22,20 @@ pub struct Retention {
 }
 
 /// The rows after `$2`, as many as [`CHUNK`]: the last number, the youngest age that could matter, and how many are to go.
-static SURVEY: Sql = Sql::new(
+pub(crate) static SURVEY: Sql = Sql::new(
     "SELECT max(c.id), CAST({now} - min(c.created_at) AS BIGINT), \
             count(CASE WHEN c.state >= 2 AND c.finished_at < {now} - $3 THEN 1 \
                        WHEN c.state = 1 AND c.finished_at < {now} - $4 THEN 1 END) \
      FROM (SELECT id, state, created_at, finished_at FROM outbox_jobs WHERE id > $2 ORDER BY id LIMIT $5) c",
 );
 
-static REMOVE: Sql = Sql::new(
+pub(crate) static REMOVE: Sql = Sql::new(
     "DELETE FROM outbox_jobs WHERE id > $2 AND id <= $5 \
        AND ((state >= 2 AND finished_at < {now} - $3) OR (state = 1 AND finished_at < {now} - $4))",
 );
 
-static REMOVE_PAUSES: Sql = Sql::new("DELETE FROM outbox_pauses WHERE until_at <= {now}");
+pub(crate) static REMOVE_PAUSES: Sql =
+    Sql::new("DELETE FROM outbox_pauses WHERE until_at <= {now}");
 
 impl Outbox {
     /// Removes jobs that were finished longer ago than `retention` says, and pauses that have ended, in many short

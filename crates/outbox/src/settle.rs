@@ -24,7 +24,7 @@ macro_rules! settle {
             $set,
             " FROM {rows $2: id int, fence int",
             $rows,
-            "} r WHERE outbox_jobs.id = r.id AND outbox_jobs.fence = r.fence AND outbox_jobs.state = 0 ",
+            "} r WHERE outbox_jobs.id = r.id AND outbox_jobs.fence = r.fence AND {any int outbox_jobs.state} = 0 ",
             "RETURNING outbox_jobs.id, outbox_jobs.queue, CAST(",
             $wake,
             " AS BIGINT)"
@@ -35,34 +35,34 @@ macro_rules! settle {
 /// Whether somebody stands behind it in its line.
 macro_rules! follower {
     () => {
-        "CASE WHEN EXISTS (SELECT 1 FROM outbox_jobs o WHERE o.queue = outbox_jobs.queue \
-         AND o.order_key = outbox_jobs.order_key AND o.state = 0 AND o.seq > outbox_jobs.seq) THEN 1 ELSE 0 END"
+        "CASE WHEN EXISTS (SELECT 1 FROM outbox_jobs o WHERE o.order_key = outbox_jobs.order_key \
+         AND {open in line o} AND {any text o.queue} = outbox_jobs.queue AND o.seq > outbox_jobs.seq) THEN 1 ELSE 0 END"
     };
 }
 
 /// A finished job keeps its key, so that it is known when it comes again, and loses its payload.
-static COMPLETE: Sql = Sql::new(settle!(
+pub(crate) static COMPLETE: Sql = Sql::new(settle!(
     "state = 2, held = 0, finished_at = {now}, payload = '', note = NULL",
     "",
     follower!()
 ));
-static BURY: Sql = Sql::new(settle!(
+pub(crate) static BURY: Sql = Sql::new(settle!(
     "state = 1, held = 0, fence = outbox_jobs.fence + 1, finished_at = {now}, note = $3",
     "",
     follower!()
 ));
-static RETRY: Sql = Sql::new(settle!(
+pub(crate) static RETRY: Sql = Sql::new(settle!(
     "held = 0, fence = outbox_jobs.fence + 1, set_at = {now}, note = $3, \
      run_at = coalesce(r.run_at, outbox_jobs.run_at), due_at = {greatest}(coalesce(r.run_at, 0), {now} + r.wait)",
     ", wait int, run_at int",
     "CASE WHEN outbox_jobs.due_at <= outbox_jobs.set_at THEN 1 ELSE 0 END"
 ));
-static RELEASE: Sql = Sql::new(settle!(
+pub(crate) static RELEASE: Sql = Sql::new(settle!(
     "held = 0, fence = outbox_jobs.fence + 1, attempts = outbox_jobs.attempts - 1, due_at = {now}, set_at = {now}",
     "",
     "1"
 ));
-static RENEW: Sql = Sql::new(settle!("due_at = {now} + $3, set_at = {now}", "", "0"));
+pub(crate) static RENEW: Sql = Sql::new(settle!("due_at = {now} + $3, set_at = {now}", "", "0"));
 
 impl Outbox {
     /// Closes the jobs as done. The next of their lines become claimable when the transaction commits.

@@ -9,16 +9,20 @@ use crate::database::Engine;
 /// - `{now}`: the store's time in ms, bound as `$1` (SQLite: the time; PostgreSQL: what to add to the server's clock);
 /// - `{rows $2: id int, key text}`: the JSON array of arrays bound as `$2`, as a table of these columns;
 /// - `{lock j}`: the rows of `j` are locked, and those that others have locked are left out;
+/// - `{open in lane j}`, `{open in line j}`: the job is open, said as the index of the lanes or of the lines says it;
+/// - `{any text j.queue}`, `{any int j.state}`: the column, in a form for which no index is looked for. What a queue holds
+///   changes within seconds, so what a planner remembers of it is wrong as often as not: it gets no choice;
 /// - `{greatest}`: the function that gives the greater of two numbers;
 /// - `{text|text}`: the first for SQLite, the second for PostgreSQL.
-pub(crate) struct Sql {
+pub struct Sql {
     template: &'static str,
     sqlite: OnceLock<String>,
     postgres: OnceLock<String>,
 }
 
 impl Sql {
-    pub(crate) const fn new(template: &'static str) -> Self {
+    /// Takes the text with its gaps.
+    pub const fn new(template: &'static str) -> Self {
         Self {
             template,
             sqlite: OnceLock::new(),
@@ -27,7 +31,7 @@ impl Sql {
     }
 
     /// The text for `engine`.
-    pub(crate) fn on(&'static self, engine: Engine) -> &'static str {
+    pub fn on(&'static self, engine: Engine) -> &'static str {
         match engine {
             Engine::Sqlite => self.sqlite.get_or_init(|| fill(self.template, engine)),
             Engine::Postgres => self.postgres.get_or_init(|| fill(self.template, engine)),
@@ -72,6 +76,18 @@ fn word(gap: &str, engine: Engine) -> String {
             format!("FOR UPDATE OF {table} SKIP LOCKED")
         };
     }
+    if let Some(column) = gap.strip_prefix("any text ") {
+        return format!("({column} || '')");
+    }
+    if let Some(column) = gap.strip_prefix("any int ") {
+        return format!("({column} * 1)");
+    }
+    if let Some(table) = gap.strip_prefix("open in line ") {
+        return format!("({table}.state + 0) = 0");
+    }
+    if let Some(table) = gap.strip_prefix("open in lane ") {
+        return format!("({table}.state - 0) = 0");
+    }
     if let Some(rows) = gap.strip_prefix("rows ") {
         return rows_of(rows, sqlite);
     }
@@ -95,7 +111,7 @@ fn rows_of(spec: &str, sqlite: bool) -> String {
     let from = if sqlite {
         format!("json_each({param})")
     } else {
-        format!("json_array_elements({param}::json)")
+        format!("jsonb_array_elements({param}::jsonb)")
     };
     format!("(SELECT {} FROM {from})", columns.join(", "))
 }
@@ -114,7 +130,7 @@ mod tests {
         assert_eq!(
             fill(template, Engine::Postgres),
             "SELECT (SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1), b FROM (SELECT \
-             (value->>0)::bigint AS id, value->>1 AS p FROM json_array_elements($2::json)) r FOR UPDATE OF r \
+             (value->>0)::bigint AS id, value->>1 AS p FROM jsonb_array_elements($2::jsonb)) r FOR UPDATE OF r \
              SKIP LOCKED"
         );
     }

@@ -27,7 +27,7 @@ pub struct QueueStats {
     pub oldest_open: Option<Duration>,
 }
 
-static OPEN: Sql = Sql::new(
+pub(crate) static OPEN: Sql = Sql::new(
     "SELECT queue, \
             count(CASE WHEN held <> 1 AND due_at <= {now} THEN 1 END), \
             count(CASE WHEN held = 0 AND due_at > {now} THEN 1 END), \

@@ -104,29 +104,29 @@ type InfoRow = (
 const FIND: &str = info!("queue = $1 AND key = $2");
 const DEAD: &str = info!("queue = $1 AND state = 1 AND id > $2 ORDER BY id LIMIT $3");
 
-static DISCARD: Sql = Sql::new(
+pub(crate) static DISCARD: Sql = Sql::new(
     "UPDATE outbox_jobs SET state = 4, held = 0, fence = fence + 1, finished_at = {now}, payload = '', note = $3 \
      FROM {rows $2: id int} r WHERE outbox_jobs.id = r.id \
        AND (outbox_jobs.state = 1 OR (outbox_jobs.state = 0 AND (outbox_jobs.held <> 1 OR outbox_jobs.due_at <= {now}))) \
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );
 
-static DEAD_LINES: Sql = Sql::new(
+pub(crate) static DEAD_LINES: Sql = Sql::new(
     "SELECT j.id, j.queue, coalesce(j.order_key, j.key) FROM {rows $1: id int} r \
-     JOIN outbox_jobs j ON j.id = r.id WHERE j.state = 1 ORDER BY j.seq",
+     JOIN outbox_jobs j ON j.id = r.id WHERE {any int j.state} = 1 ORDER BY j.seq",
 );
 
-static REOPEN: Sql = Sql::new(
+pub(crate) static REOPEN: Sql = Sql::new(
     "UPDATE outbox_jobs SET state = 0, held = 0, seq = r.seq, attempts = 0, finished_at = NULL, \
                             due_at = {greatest}(outbox_jobs.run_at, {now}), set_at = {now} \
-     FROM {rows $2: id int, seq int} r WHERE outbox_jobs.id = r.id AND outbox_jobs.state = 1 \
+     FROM {rows $2: id int, seq int} r WHERE outbox_jobs.id = r.id AND {any int outbox_jobs.state} = 1 \
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );
 
-static HASTEN: Sql = Sql::new(
+pub(crate) static HASTEN: Sql = Sql::new(
     "UPDATE outbox_jobs SET due_at = {now}, run_at = 0, set_at = {now} \
      FROM {rows $2: queue text, key text} r \
-     WHERE outbox_jobs.queue = r.queue AND outbox_jobs.key = r.key AND outbox_jobs.state = 0 \
+     WHERE outbox_jobs.queue = r.queue AND outbox_jobs.key = r.key AND {any int outbox_jobs.state} = 0 \
        AND outbox_jobs.held = 0 AND outbox_jobs.due_at > {now} \
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );

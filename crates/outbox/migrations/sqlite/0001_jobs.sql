@@ -29,9 +29,11 @@ CREATE TABLE outbox_jobs (
     payload       TEXT    NOT NULL
 );
 CREATE UNIQUE INDEX outbox_jobs_key   ON outbox_jobs (queue, key);
+-- Three ways of saying "open", so that a statement says which index it wants: what a planner remembers of a queue is
+-- out of date at once, and each of the others would be a walk over all open jobs.
 CREATE INDEX outbox_jobs_ready ON outbox_jobs (queue, due_at, seq)       WHERE state = 0;
-CREATE INDEX outbox_jobs_lane  ON outbox_jobs (queue, lane, due_at, seq) WHERE state = 0;
-CREATE INDEX outbox_jobs_order ON outbox_jobs (queue, order_key, seq)    WHERE state = 0;
+CREATE INDEX outbox_jobs_lane  ON outbox_jobs (queue, lane, due_at, seq) WHERE (state - 0) = 0;
+CREATE INDEX outbox_jobs_order ON outbox_jobs (order_key, seq)           WHERE (state + 0) = 0 AND order_key IS NOT NULL;
 CREATE INDEX outbox_jobs_dead  ON outbox_jobs (queue, id)                WHERE state = 1;
 CREATE INDEX outbox_jobs_parked ON outbox_jobs (lane)               WHERE held = 2;
 
