@@ -71,6 +71,29 @@ impl Directory {
         directory
     }
 
+    /// A directory out of what [`Directory::ids`] gave.
+    pub fn from_ids(ids: impl IntoIterator<Item = (String, Entry)>) -> Self {
+        let mut directory = Self::default();
+        let mut places: HashMap<(PersonKind, PersonKey), usize> = HashMap::new();
+        for (id, entry) in ids {
+            let place = *places
+                .entry((entry.kind, entry.key.clone()))
+                .or_insert_with(|| {
+                    directory.people.push(entry);
+                    directory.people.len() - 1
+                });
+            directory.by_id.insert(id, place);
+        }
+        directory
+    }
+
+    /// Every id with whom it belongs to, in no order.
+    pub fn ids(&self) -> impl Iterator<Item = (&str, &Entry)> {
+        self.by_id
+            .iter()
+            .filter_map(|(id, place)| Some((id.as_str(), self.people.get(*place)?)))
+    }
+
     /// Whom an id belongs to.
     pub fn find(&self, id: &str) -> Option<&Entry> {
         self.people.get(*self.by_id.get(id)?)

@@ -79,6 +79,29 @@ impl Pull {
         self.answers
     }
 
+    /// The pull without what was read: with the answers it can be stored in parts, each when it is there.
+    pub fn head(&self) -> Self {
+        Self {
+            began: self.began,
+            needs: self.needs.clone(),
+            reaches: self.reaches.clone(),
+            deletions: self.deletions.clone(),
+            answers: Answers::new(),
+        }
+    }
+
+    /// What was read so far.
+    pub fn answers(&self) -> &Answers {
+        &self.answers
+    }
+
+    /// Puts back what was stored apart from the head.
+    pub fn put_back(&mut self, kind: PersonKind, answer: Result<Answer, Unreadable>) {
+        if self.reaches.contains_key(&kind) {
+            self.answers.insert(kind, answer);
+        }
+    }
+
     /// Reads all that is missing.
     ///
     /// # Errors

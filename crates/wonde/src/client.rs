@@ -16,7 +16,7 @@ use crate::{
     pages,
     query::{ListQuery, Pairs},
     records::writeback::WritebackRow,
-    transport::{Settings, Transport},
+    transport::{Gate, Settings, Transport},
 };
 
 /// Where schools of the UK, and most others, are \[D\].
@@ -106,6 +106,13 @@ impl ClientBuilder {
         self
     }
 
+    /// What every request waits for before it is sent, repeated reads included; nothing when not set. The wait is no
+    /// part of the request's time-out.
+    pub fn gate(mut self, gate: Gate) -> Self {
+        self.settings.gate = Some(gate);
+        self
+    }
+
     /// Trusts a further host with the token, as `host` (any port) or `host:port`.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());
@@ -184,6 +191,7 @@ impl Client {
                 connect_timeout: Duration::from_secs(10),
                 read_retries: 2,
                 read_retry_delay: Duration::from_millis(500),
+                gate: None,
             },
         }
     }

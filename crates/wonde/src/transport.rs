@@ -3,6 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use backon::{ExponentialBuilder, Retryable as _};
+use futures::future::BoxFuture;
 use reqwest::{
     Method, Response, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
@@ -33,7 +34,11 @@ pub(crate) struct Settings {
     pub(crate) connect_timeout: Duration,
     pub(crate) read_retries: usize,
     pub(crate) read_retry_delay: Duration,
+    pub(crate) gate: Option<Gate>,
 }
+
+/// What every request waits for before it is sent: a rate that all who use a token keep together.
+pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// Makes requests. Cheap to clone; clones share their connections.
 #[derive(Clone)]
@@ -49,6 +54,7 @@ struct Inner {
     token: SecretString,
     read_retries: usize,
     read_retry_delay: Duration,
+    gate: Option<Gate>,
 }
 
 impl fmt::Debug for Transport {
@@ -94,6 +100,7 @@ impl Transport {
                 token,
                 read_retries: settings.read_retries,
                 read_retry_delay: settings.read_retry_delay,
+                gate: settings.gate.clone(),
             }),
         })
     }
@@ -185,6 +192,9 @@ impl Transport {
             request = request
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(content);
+        }
+        if let Some(gate) = &self.inner.gate {
+            gate().await;
         }
         let sent = request.send().await;
         let response = sent.map_err(|error| at(on_the_way(error, effect), None))?;

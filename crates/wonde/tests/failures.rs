@@ -288,6 +288,31 @@ async fn how_often_a_read_is_repeated_is_a_setting() {
     assert_eq!(error.recovery(), Recovery::Retry);
 }
 
+#[tokio::test]
+async fn every_request_passes_the_gate_the_repeated_ones_too() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    let api = Api::start().await;
+    let mock = api.told(
+        "GET",
+        &Api::below("students"),
+        &[("per_page", "200")],
+        ResponseTemplate::new(500),
+    );
+    mock.expect(3).mount(&api.server).await;
+    let passed = Arc::new(AtomicU32::new(0));
+    let counter = passed.clone();
+    let gate: wonde::Gate = Arc::new(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
+    });
+    read(&api.builder().gate(gate).build().unwrap()).await;
+    assert_eq!(passed.load(Ordering::Relaxed), 3);
+}
+
 #[rstest]
 #[case::before_the_answer("")]
 #[case::in_its_head("HTTP/1.1 200 OK\r\ncontent-le")]
