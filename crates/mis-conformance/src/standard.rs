@@ -117,6 +117,16 @@ pub(crate) struct Lesson {
     pub(crate) starts: DateTime<Utc>,
     pub(crate) date: NaiveDate,
     pub(crate) session: Session,
+    /// What its row says of it that keeps marks off it, if anything.
+    pub(crate) called_off: Option<CalledOff>,
+}
+
+/// How a row may say that a lesson takes no marks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CalledOff {
+    Cancelled,
+    Status,
+    Unregistered,
 }
 
 /// All lessons of a school, in no order that is of use.
@@ -134,6 +144,7 @@ pub(crate) fn lessons(school: u8, zone: Tz) -> Vec<Lesson> {
                 starts: starts.to_utc(),
                 date,
                 session: if hour < 12 { Session::Am } else { Session::Pm },
+                called_off: None,
             });
         }
     }
@@ -152,6 +163,7 @@ pub(crate) fn first_lesson(
         .filter(|lesson| {
             lesson.date == date
                 && lesson.session == session
+                && lesson.called_off.is_none()
                 && classes(pupil).contains(&lesson.class)
         })
         .min_by_key(|lesson| lesson.starts)

@@ -9,13 +9,14 @@ use super::{cases, on_first_lessons};
 use crate::{
     bench::{Bench, Desk},
     server::Place,
-    standard::{self, ADA, BEN, CEM, DOT, EVE, SUMMER, WINTER},
+    standard::{self, ADA, BEN, CEM, CalledOff, DOT, EVE, SUMMER, WINTER},
     verdict::is_error,
 };
 
 cases! {
     Positive Some(Ability::Session), "first_lesson::bears_the_mark", on_first_lessons => bears_the_mark;
     Positive Some(Ability::Session), "first_lesson::is_found_by_the_schools_clock", on_first_lessons => by_the_schools_clock;
+    Positive Some(Ability::Session), "first_lesson::a_lesson_called_off_is_passed_over", on_first_lessons => called_off;
     Negative Some(Ability::Session), "first_lesson::a_pupil_without_one_is_refused", on_first_lessons => without_lesson;
     Positive Some(Ability::Session), "first_lesson::the_timetable_is_remembered", on_first_lessons => remembered;
     Fault Some(Ability::Session), "first_lesson::the_timetable_is_read_again_after_a_refusal", on_first_lessons => renewed;
@@ -72,6 +73,57 @@ async fn by_the_schools_clock(bench: &Bench) -> anyhow::Result<()> {
         is_on_first_lessons(bench, &desk, zone, date)
             .await
             .with_context(|| format!("on {date} in {zone}"))?;
+    }
+    Ok(())
+}
+
+/// Where a lesson's row tells that it takes no marks, the next one bears them, and nothing is sent to find that out.
+async fn called_off(bench: &Bench) -> anyhow::Result<()> {
+    for way in [
+        CalledOff::Cancelled,
+        CalledOff::Status,
+        CalledOff::Unregistered,
+    ] {
+        bench.server.world().unwrite();
+        bench.move_school(Tz::Europe__London, WINTER);
+        let next = {
+            let mut world = bench.server.world();
+            let lessons = world
+                .schools
+                .get_mut(&1)
+                .map(|school| &mut school.lessons)
+                .context("there is no school 1")?;
+            let first = standard::first_lesson(lessons, ADA, WINTER, Session::Am)
+                .map(|lesson| lesson.id.clone());
+            for lesson in lessons
+                .iter_mut()
+                .filter(|lesson| Some(&lesson.id) == first.as_ref())
+            {
+                lesson.called_off = Some(way);
+            }
+            standard::first_lesson(lessons, ADA, WINTER, Session::Am)
+                .map(|lesson| lesson.id.clone())
+                .context("Ada has no second lesson")?
+        };
+        let desk = bench.open().await?;
+        let mark = standard::mark(ADA, Session::Am, "L");
+        bench
+            .write_all(&desk, std::slice::from_ref(&mark))
+            .await
+            .with_context(|| format!("a lesson that says {way:?}"))?;
+        let world = bench.server.world();
+        let kept = world
+            .written_of(&mark.student, WINTER, Session::Am)
+            .context("the mark is not kept")?;
+        ensure!(
+            kept.place == Place::Lesson(next.clone()),
+            "the mark should be on {next}, not on {:?}",
+            kept.place
+        );
+        ensure!(
+            world.written().count() == 1,
+            "more than the one mark was written"
+        );
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::{Answer, Seen, World, not_found};
 use crate::{
     fixtures::Outcome,
-    standard::{self, Sort},
+    standard::{self, Lesson, Sort},
 };
 
 /// Where a mark stands.
@@ -176,7 +176,8 @@ impl World {
             )
         } else {
             let id = text("lesson_id")?;
-            let lesson = about.lessons.iter().find(|lesson| lesson.id == id)?;
+            let takes = |lesson: &&Lesson| lesson.id == id && lesson.called_off.is_none();
+            let lesson = about.lessons.iter().find(takes)?;
             standard::classes(pupil)
                 .contains(&lesson.class)
                 .then_some(())?;

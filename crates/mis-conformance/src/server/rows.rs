@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value, json};
 
 use super::register::Kept;
-use crate::standard::{self, Lesson, Sort};
+use crate::standard::{self, CalledOff, Lesson, Sort};
 
 /// A time as Wonde writes it.
 pub(super) fn time(instant: DateTime<Utc>) -> Value {
@@ -110,7 +110,7 @@ pub(super) fn deletion(school: u8, kind: &str, n: usize) -> Value {
 }
 
 pub(super) fn lesson(school: u8, lesson: &Lesson) -> Value {
-    json!({
+    let mut row = json!({
         "id": lesson.id,
         "class": standard::id(school, Sort::Class, lesson.class),
         "room": null,
@@ -118,7 +118,17 @@ pub(super) fn lesson(school: u8, lesson: &Lesson) -> Value {
         "employee": null,
         "start_at": time(lesson.starts),
         "end_at": time(lesson.starts + chrono::TimeDelta::minutes(50)),
-    })
+    });
+    let said = match lesson.called_off {
+        None => return row,
+        Some(CalledOff::Cancelled) => ("cancelled", json!(true)),
+        Some(CalledOff::Status) => ("status", json!("cancelled")),
+        Some(CalledOff::Unregistered) => ("registered", json!(false)),
+    };
+    if let Some(row) = row.as_object_mut() {
+        row.insert(said.0.to_owned(), said.1);
+    }
+    row
 }
 
 /// What the rows of both sorts of register have in common.

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use futures::TryStreamExt as _;
 use mis_core::{
     Accepted, Error, ErrorKind, Lesson, Mark, MarkResult, Recovery, Register, Result, Session,
     shapes,
-    wonde::{LessonMark, StudentId},
+    wonde::{LessonMark, LessonQuery, StudentId},
 };
 
 use crate::{
@@ -25,6 +26,12 @@ pub(crate) const WRONG: &[Wrong] = &[
         descriptor: &BY_UTC,
         fixtures: "first_lesson",
         caught_by: &["first_lesson::is_found_by_the_schools_clock"],
+    },
+    Wrong {
+        does: "writes onto lessons that are called off",
+        descriptor: &HEEDLESS,
+        fixtures: "first_lesson",
+        caught_by: &["first_lesson::a_lesson_called_off_is_passed_over"],
     },
     Wrong {
         does: "has a pupil without a lesson tried again for ever",
@@ -104,7 +111,6 @@ async fn write_onto(
 
 /// The lessons of the day that the pupil takes part in: those that share a class with the pupil.
 async fn lessons_of(bent: &Bent, mark: &Mark) -> Result<Vec<Lesson>> {
-    use futures::TryStreamExt as _;
     let query = mis_core::wonde::PeopleQuery::new().include(["classes"]);
     let students: Vec<_> = bent
         .connection
@@ -143,6 +149,32 @@ wrong!(BY_UTC: FIRST_LESSON, Bend {
             let session = |lesson: &Lesson| if lesson.starts.time() < noon { Session::Am } else { Session::Pm };
             lessons.iter().find(|lesson| session(lesson) == mark.session).cloned()
         }).await
+    })),
+    ..STRAIGHT
+});
+wrong!(HEEDLESS: FIRST_LESSON, Bend {
+    write: Some(|bent, marks| Box::pin(async move {
+        let rows: Vec<_> = bent.connection.school().lessons(LessonQuery::default()).try_collect().await?;
+        let mark = marks.first().cloned().unwrap();
+        let noon = "12:00:00".parse().unwrap();
+        let first = rows
+            .iter()
+            .filter(|row| row.start_at.is_some_and(|at| at.date_naive() == mark.date && at.time() < noon))
+            .min_by_key(|row| row.start_at)
+            .unwrap();
+        let [body] = bent.bodies(&marks).await?.try_into().unwrap();
+        let body = LessonMark {
+            lesson_id: first.id.clone(),
+            student_id: body.student_id,
+            attendance_code_id: body.attendance_code_id,
+            comment: None,
+            minutes_late: None,
+        };
+        let written = bent.connection.school().write_lesson_attendance(&[body]).await;
+        Ok(vec![match written {
+            Ok(receipt) => MarkResult::Accepted(Accepted { writeback: receipt.writeback_id, lesson: Some(first.id.clone()) }),
+            Err(error) => MarkResult::Refused(error.into()),
+        }])
     })),
     ..STRAIGHT
 });
