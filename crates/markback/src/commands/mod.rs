@@ -5,9 +5,12 @@ pub mod check;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+mod logging;
 pub mod replay;
 pub mod schema;
 pub mod serve;
+mod service;
+mod signals;
 
 use std::path::PathBuf;
 

@@ -2,9 +2,19 @@
 
 use std::process::ExitCode;
 
-use super::ConfigArg;
+use tracing_subscriber::filter::LevelFilter;
+
+use super::{ConfigArg, block_on, logging, service::Running, signals::Signals};
+use crate::{
+    output,
+    service::{Markback, Options},
+    settings,
+};
 
 /// What the service goes by.
+///
+/// It says its address in one line on standard output once it listens, and logs to standard error. On SIGTERM or ctrl-c it takes nothing
+/// more, finishes or hands back what is in hand within 30 seconds, and ends; a second one ends it at once.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The settings
@@ -12,10 +22,34 @@ pub struct Args {
     pub config: ConfigArg,
 }
 
-/// Runs it.
+/// Runs it until it is told to stop.
 ///
 /// # Errors
-/// Always, as long as the service is not part of this program.
-pub fn run(_args: Args) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("this program was built without the service")
+/// When the settings do not hold, the store or the address cannot be had, or stopping takes too long.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::start(LevelFilter::INFO)?;
+    let loaded = settings::load(&args.config.path)?;
+    for hint in &loaded.hints {
+        tracing::warn!(%hint, "the settings deserve a second look");
+    }
+    block_on(serve(loaded.settings))
+}
+
+async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen()?;
+    let markback = Markback::open(settings, Options::default()).await?;
+    let mut running = Running::start(markback).await?;
+    output::line(format!("markback listens on http://{}", running.address))?;
+    tokio::select! {
+        () = signals.next() => {}
+        error = running.ended() => return Err(error),
+    }
+    tracing::info!("told to stop; finishing what is in hand");
+    tokio::select! {
+        stopped = running.stop() => stopped?,
+        () = signals.next() => anyhow::bail!(
+            "told twice to stop; what was in hand is taken up again when its lease lapses"
+        ),
+    }
+    Ok(ExitCode::SUCCESS)
 }

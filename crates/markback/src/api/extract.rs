@@ -1,0 +1,113 @@
+//! Reading a question: its body as JSON and the ids in its address, with errors in our own form.
+
+use axum::{
+    body::Bytes,
+    extract::{
+        FromRequest, FromRequestParts, Request,
+        rejection::{BytesRejection, PathRejection},
+    },
+    http::StatusCode,
+    response::IntoResponse as _,
+};
+use serde_json::Value;
+
+use super::{
+    BODY_MAX,
+    error::{ApiError, Kind, Problem},
+};
+
+/// What stands in the address.
+#[derive(FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(ApiError))]
+pub(super) struct Path<T>(pub(super) T);
+
+impl From<PathRejection> for ApiError {
+    fn from(_: PathRejection) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            Kind::NotFound,
+            "the address cannot be read; encode ids in it as UTF-8 with percent signs",
+        )
+    }
+}
+
+/// The body as JSON, whatever its content type says.
+pub(super) struct Body(pub(super) Value);
+
+impl<S: Send + Sync> FromRequest<S> for Body {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn unread(rejection: BytesRejection) -> ApiError {
+    let status = rejection.into_response().status();
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        return ApiError::new(
+            status,
+            Kind::TooLarge,
+            format!("the body is longer than {BODY_MAX} bytes; send the events in several parts"),
+        );
+    }
+    ApiError::new(
+        StatusCode::BAD_REQUEST,
+        Kind::InvalidJson,
+        "the body broke off before its end; send it again",
+    )
+}
+
+/// Tells what is no JSON by its place: the text itself is pupils' data.
+fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        let (what, cure) = if bytes.iter().all(u8::is_ascii_whitespace) {
+            (
+                "the body is empty".to_owned(),
+                "send an event or a list of events as JSON",
+            )
+        } else if error.is_eof() {
+            (
+                format!("the JSON breaks off at {place}"),
+                "send the whole of it; nothing of it was taken in",
+            )
+        } else {
+            (
+                format!("this is no JSON from {place} on"),
+                "send JSON in UTF-8; nothing of it was taken in",
+            )
+        };
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            Kind::InvalidJson,
+            format!("{what}; {cure}"),
+        )
+        .with_problems(vec![Problem {
+            key: String::new(),
+            value: None,
+            what,
+            cure: cure.to_owned(),
+        }])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(b"", "is empty")]
+    #[case(b" \n", "is empty")]
+    #[case(br#"{"id":"e1","person":"SECRET"#, "breaks off at line 1, column 27")]
+    #[case(b"{\"id\":\n SECRET}", "no JSON from line 2, column 2")]
+    #[case(b"{\"id\":\"\xff\"}", "no JSON from line 1")]
+    #[case(b"{} {}", "no JSON from line 1, column 4")]
+    fn what_is_no_json_is_told_by_its_place(#[case] body: &[u8], #[case] told: &str) {
+        let text = format!("{:?}", parse(body).unwrap_err());
+        assert!(text.contains(told) && !text.contains("SECRET"), "{text}");
+    }
+}

@@ -1,0 +1,76 @@
+//! The service over HTTP: who may ask, what an error looks like, and which sub-routers there are.
+//!
+//! ```text
+//! GET  /healthz                              the process answers
+//! POST /v1/schools/{school}/events           one event or a list; with the bearer key
+//! GET  /v1/schools/{school}/events/{event}   what became of it; with the bearer key
+//! ```
+
+mod error;
+mod events;
+mod extract;
+mod key;
+mod sight;
+
+use std::time::Duration;
+
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware::{from_fn, from_fn_with_state},
+    routing::get,
+};
+use serde_json::{Value, json};
+
+pub use self::error::{ApiError, Kind};
+use self::key::Key;
+use crate::{service::Markback, settings::SecretError};
+
+/// The largest body that is taken in, in bytes.
+pub const BODY_MAX: usize = 1024 * 1024;
+
+/// How long an answer may take, the reading of its question included.
+pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+
+/// Everything that the service answers to. The bearer key is read from where the settings say, once.
+///
+/// # Errors
+/// When the settings name no bearer key, or it is not there.
+pub fn router(markback: Markback) -> Result<Router, SecretError> {
+    let key = Key::new(markback.settings().service.api_key()?);
+    let guarded = Router::new()
+        .merge(events::routes())
+        .route_layer(from_fn_with_state(key, key::guard));
+    let open = Router::new().route("/healthz", get(healthz));
+    Ok(Router::new()
+        .merge(guarded)
+        .merge(open)
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nothing_there)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn(sight::in_time))
+        .layer(from_fn(sight::watch))
+        .with_state(markback))
+}
+
+/// The process runs and answers; whether it can work is another question.
+async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+async fn nothing_there() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        Kind::NotFound,
+        "there is nothing at this address",
+    )
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Kind::MethodNotAllowed,
+        "this address takes other methods only; the header Allow names them",
+    )
+}

@@ -1,0 +1,225 @@
+//! Playing the morning: each event is posted when its time has come, and then looked at until it is settled.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::{Context as _, ensure};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use reqwest::{Client, RequestBuilder, StatusCode};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::{
+    morning::{self, Event, Morning, Planned},
+    stage::Stage,
+};
+use crate::service::EventState;
+
+/// How long the morning takes to play, in seconds.
+const PLAYS_FOR: f64 = 11.0;
+/// How much faster than that the clock runs once the last event has come: nothing is left but waiting.
+const AFTERWARDS: f64 = 60.0;
+/// Events in one request at most.
+const BATCH: usize = 200;
+/// How often the clock is looked at.
+const TICK: Duration = Duration::from_millis(10);
+/// How long the service has to settle everything, in real time.
+const SETTLE_WITHIN: Duration = Duration::from_secs(120);
+
+/// What the service says became of an event.
+#[derive(Deserialize)]
+pub(super) struct Record {
+    pub(super) id: String,
+    pub(super) school: String,
+    pub(super) state: EventState,
+    pub(super) event: Value,
+    pub(super) student: Option<String>,
+    pub(super) decision: Option<Decision>,
+    #[serde(default)]
+    pub(super) steps: Vec<String>,
+    pub(super) lesson_id: Option<String>,
+    pub(super) outcome: Option<String>,
+    pub(super) accepted_at: Option<chrono::DateTime<chrono::Utc>>,
+}
+
+/// The part of a decision that is told.
+#[derive(Deserialize)]
+pub(super) struct Decision {
+    pub(super) outcome: String,
+    pub(super) mark: Option<Mark>,
+    pub(super) reason: Option<String>,
+}
+
+/// A mark as decided.
+#[derive(Deserialize)]
+pub(super) struct Mark {
+    pub(super) date: String,
+    pub(super) session: String,
+    pub(super) code: String,
+    pub(super) comment: Option<String>,
+    pub(super) minutes_late: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct TakenIn {
+    events: Vec<Receipt>,
+}
+
+#[derive(Deserialize)]
+struct Receipt {
+    id: String,
+}
+
+/// Posts every event at its time. Answers how many were sent once more.
+pub(super) async fn play(stage: &Stage, morning: &Morning) -> anyhow::Result<usize> {
+    let bars = MultiProgress::new();
+    let (posted, settled) = (
+        bar(&bars, morning, "sent in"),
+        bar(&bars, morning, "settled"),
+    );
+    let http = Client::builder().no_proxy().build()?;
+    let length = morning::LENGTH.as_seconds_f64();
+    stage.clock.run_at(length / PLAYS_FOR);
+    let mut resent = 0;
+    let mut rest = morning.events.as_slice();
+    while !rest.is_empty() {
+        let now = stage.now();
+        let due = rest
+            .partition_point(|planned| planned.arrives <= now)
+            .min(BATCH);
+        let (come, later) = rest.split_at(due);
+        for (school, events) in by_school(come) {
+            resent += post(&http, stage, school, &events).await?;
+        }
+        posted.inc(u64::try_from(due).unwrap_or_default());
+        settled.set_position(settled_so_far(stage).await?);
+        rest = later;
+        if due < BATCH {
+            tokio::time::sleep(TICK).await;
+        }
+    }
+    bars.clear()?;
+    Ok(resent)
+}
+
+/// Waits until every event is settled, and asks the service for each.
+pub(super) async fn settled(stage: &Stage, morning: &Morning) -> anyhow::Result<Vec<Record>> {
+    let bars = MultiProgress::new();
+    let settled = bar(&bars, morning, "settled");
+    stage.clock.run_at(AFTERWARDS);
+    let all = async {
+        loop {
+            settled.set_position(settled_so_far(stage).await?);
+            if stage.markback.is_settled().await? {
+                return anyhow::Ok(());
+            }
+            tokio::time::sleep(TICK).await;
+        }
+    };
+    tokio::time::timeout(SETTLE_WITHIN, all).await.with_context(|| {
+        format!(
+            "not every event was settled within {} seconds; the machine may be busy, try again with fewer --events",
+            SETTLE_WITHIN.as_secs()
+        )
+    })??;
+    bars.clear()?;
+    let http = Client::builder().no_proxy().build()?;
+    let mut records = Vec::with_capacity(morning.events.len());
+    for planned in &morning.events {
+        let url = format!(
+            "{}/{}",
+            events_url(stage, planned.school)?,
+            planned.event.id
+        );
+        records.push(send(stage, http.get(url), StatusCode::OK).await?);
+    }
+    Ok(records)
+}
+
+async fn settled_so_far(stage: &Stage) -> anyhow::Result<u64> {
+    let tally = stage.markback.tally().await?;
+    let settled = tally.iter().filter(|((_, state), _)| state.is_final());
+    Ok(settled.map(|(_, count)| count).sum())
+}
+
+fn by_school(events: &[Planned]) -> BTreeMap<usize, Vec<&Planned>> {
+    let mut schools = BTreeMap::<_, Vec<_>>::new();
+    for planned in events {
+        schools.entry(planned.school).or_default().push(planned);
+    }
+    schools
+}
+
+/// Posts one event alone and several as a list, as sign-in systems do. What is sent once more must be answered the same.
+async fn post(
+    http: &Client,
+    stage: &Stage,
+    school: usize,
+    events: &[&Planned],
+) -> anyhow::Result<usize> {
+    let url = events_url(stage, school)?;
+    let taken: TakenIn = match events {
+        [one] => {
+            send(
+                stage,
+                http.post(&url).json(&one.event),
+                StatusCode::ACCEPTED,
+            )
+            .await?
+        }
+        many => {
+            let many: Vec<&Event> = many.iter().map(|planned| &planned.event).collect();
+            send(stage, http.post(&url).json(&many), StatusCode::ACCEPTED).await?
+        }
+    };
+    let ids = taken.events.iter().map(|receipt| receipt.id.as_str());
+    ensure!(
+        ids.eq(events.iter().map(|planned| planned.event.id.as_str())),
+        "the service answered for other events than were sent"
+    );
+    let again: Vec<_> = events.iter().filter(|planned| planned.resent).collect();
+    for planned in &again {
+        let _: TakenIn = send(
+            stage,
+            http.post(&url).json(&planned.event),
+            StatusCode::ACCEPTED,
+        )
+        .await?;
+    }
+    Ok(again.len())
+}
+
+async fn send<T: DeserializeOwned>(
+    stage: &Stage,
+    request: RequestBuilder,
+    wanted: StatusCode,
+) -> anyhow::Result<T> {
+    let response = request.bearer_auth(&stage.key).send().await?;
+    let status = response.status();
+    if status != wanted {
+        let body = response.text().await.unwrap_or_default();
+        anyhow::bail!("the service answered {status} instead of {wanted}: {body}");
+    }
+    Ok(response.json().await?)
+}
+
+fn events_url(stage: &Stage, school: usize) -> anyhow::Result<String> {
+    let school = stage
+        .schools
+        .get(school)
+        .context("the morning is of other schools")?;
+    Ok(format!(
+        "{}/v1/schools/{}/events",
+        stage.address(),
+        school.id
+    ))
+}
+
+/// A bar on standard error; hidden where nobody watches.
+fn bar(bars: &MultiProgress, morning: &Morning, what: &'static str) -> ProgressBar {
+    let length = u64::try_from(morning.events.len()).unwrap_or(u64::MAX);
+    let bar = bars.add(ProgressBar::new(length));
+    if let Ok(style) = ProgressStyle::with_template("  {msg:8} {bar:40} {pos}/{len}") {
+        bar.set_style(style);
+    }
+    bar.with_message(what)
+}

@@ -1,0 +1,89 @@
+//! A running service: its workers and its HTTP API, started together and stopped together.
+
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    net::TcpListener,
+    task::{JoinError, JoinHandle},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{api, service::Markback};
+
+/// The longest that stopping may take: what is in hand by then is taken over when its lease lapses.
+pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(30);
+
+/// Workers and API of one service.
+pub(crate) struct Running {
+    /// Where the API listens.
+    pub(crate) address: SocketAddr,
+    stop: CancellationToken,
+    workers: JoinHandle<()>,
+    http: JoinHandle<std::io::Result<()>>,
+}
+
+impl Running {
+    /// Starts both. The address is taken before a worker claims anything.
+    pub(crate) async fn start(markback: Markback) -> anyhow::Result<Self> {
+        let listen = markback.settings().service.listen;
+        let router = api::router(markback.clone())?;
+        let listener = TcpListener::bind(listen).await.with_context(|| {
+            format!("the service cannot listen on {listen}; see that nobody else does, or change `listen`")
+        })?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let told = stop.clone();
+        Ok(Self {
+            address,
+            workers: tokio::spawn({
+                let stop = stop.clone();
+                async move { markback.run(stop).await }
+            }),
+            http: tokio::spawn(async move {
+                axum::serve(listener, router)
+                    .with_graceful_shutdown(told.cancelled_owned())
+                    .await
+            }),
+            stop,
+        })
+    }
+
+    /// Waits until either of the two ends by itself, which neither should.
+    pub(crate) async fn ended(&mut self) -> anyhow::Error {
+        tokio::select! {
+            done = &mut self.workers => anyhow::anyhow!("the workers ended{}", why(done.err())),
+            done = &mut self.http => match done {
+                Ok(Err(error)) => anyhow::Error::from(error).context("the API ended"),
+                Ok(Ok(())) => anyhow::anyhow!("the API ended"),
+                Err(error) => anyhow::anyhow!("the API ended{}", why(Some(error))),
+            },
+        }
+    }
+
+    /// Takes nothing more, finishes or hands back what is in hand, and ends.
+    ///
+    /// # Errors
+    /// When that takes longer than [`STOP_WITHIN`], or something ended badly.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        let (workers, http) = (self.workers.abort_handle(), self.http.abort_handle());
+        let both = async { tokio::join!(self.workers, self.http) };
+        let Ok((workers_end, http_end)) = tokio::time::timeout(STOP_WITHIN, both).await else {
+            workers.abort();
+            http.abort();
+            anyhow::bail!(
+                "stopping took longer than {} seconds; what was in hand is taken up again when its lease lapses",
+                STOP_WITHIN.as_secs()
+            );
+        };
+        workers_end.context("the workers ended badly")?;
+        http_end
+            .context("the API ended badly")?
+            .context("the API ended badly")
+    }
+}
+
+fn why(error: Option<JoinError>) -> String {
+    error.map_or_else(String::new, |error| format!(": {error}"))
+}
