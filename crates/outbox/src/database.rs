@@ -35,6 +35,10 @@ impl Default for OpenOptions {
 
 /// An open database: an SQLite file or a PostgreSQL server. Cheap to clone.
 ///
+/// SQLite runs with a write-ahead log, `synchronous = FULL`, foreign keys, one connection that writes and some that only
+/// read. PostgreSQL's connections plan without bitmaps and just-in-time compilation, which suits short statements that go by
+/// index; a host with long reports opens a pool of its own for them. Neither logs statements.
+///
 /// ```no_run
 /// # async fn f() -> outbox::Result<()> {
 /// use outbox::{Database, on_pool, on_tx};

@@ -44,12 +44,15 @@ pub(crate) static SEEN: Sql = Sql::new(
      JOIN outbox_jobs j ON j.queue = r.queue AND j.key = r.key",
 );
 
+/// On PostgreSQL each line is looked along by itself, or else the planner may read all open jobs to join them.
 pub(crate) static SUPERSEDE: Sql = Sql::new(
-    "UPDATE outbox_jobs SET state = 3, held = 0, finished_at = {now}, payload = '', superseded_by = r.id \
-     FROM {rows $2: id int, queue text, order_key text, supersede_key text} r \
-     WHERE {any text outbox_jobs.queue} = r.queue AND outbox_jobs.order_key = r.order_key \
-       AND outbox_jobs.supersede_key = r.supersede_key AND {open in line outbox_jobs} \
-       AND outbox_jobs.held <> 1 AND outbox_jobs.seq < r.id \
+    "UPDATE outbox_jobs SET state = 3, held = 0, finished_at = {now}, payload = '', superseded_by = r.newer \
+     FROM (SELECT o.id, r.newer \
+           FROM {rows $2: newer int, queue text, order_key text, supersede_key text} r \
+           {JOIN outbox_jobs o ON|CROSS JOIN LATERAL (SELECT o.id FROM outbox_jobs o WHERE} \
+               o.order_key = r.order_key AND {open in line o} AND {any text o.queue} = r.queue \
+               AND o.supersede_key = r.supersede_key AND o.held <> 1 AND o.seq < r.newer {|OFFSET 0) o}) r \
+     WHERE outbox_jobs.id = r.id AND {any int outbox_jobs.state} = 0 AND outbox_jobs.held <> 1 \
      RETURNING outbox_jobs.id, outbox_jobs.queue, outbox_jobs.key, outbox_jobs.superseded_by",
 );
 

@@ -285,3 +285,46 @@ fn postgres_kind(code: &str) -> (ErrorKind, &'static str) {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_host_answers_with_try_again_is_told_from_the_rest() {
+        let sqlite = |code: &str| sqlite_kind(code).0;
+        assert_eq!(sqlite("5"), ErrorKind::Busy);
+        assert_eq!(
+            sqlite("517"),
+            ErrorKind::Busy,
+            "an extended code: busy snapshot"
+        );
+        assert_eq!(sqlite("13"), ErrorKind::Full);
+        assert_eq!(sqlite("1555"), ErrorKind::Constraint, "a primary key");
+        assert_eq!(sqlite("11"), ErrorKind::Corrupt);
+        assert_eq!(sqlite("nonsense"), ErrorKind::Other);
+        let postgres = |code: &str| postgres_kind(code).0;
+        assert_eq!(postgres("53100"), ErrorKind::Full);
+        assert_eq!(postgres("53300"), ErrorKind::Busy);
+        assert_eq!(postgres("55P03"), ErrorKind::Busy);
+        assert_eq!(postgres("57P01"), ErrorKind::Unavailable);
+        assert_eq!(postgres("08006"), ErrorKind::Unavailable);
+        assert_eq!(postgres("40P01"), ErrorKind::Conflict);
+        assert_eq!(postgres("28P01"), ErrorKind::Config);
+        assert_eq!(postgres("23505"), ErrorKind::Constraint);
+        assert_eq!(postgres(""), ErrorKind::Other);
+        for kind in [ErrorKind::Busy, ErrorKind::Full, ErrorKind::Unavailable] {
+            let error = Error::new(kind, "x", "y");
+            assert!(error.is_unavailable() && error.recovery() == Recovery::Retry);
+        }
+        assert!(!Error::new(ErrorKind::Conflict, "x", "y").is_unavailable());
+        assert_eq!(
+            Error::of_commit(sqlx::Error::PoolClosed).recovery(),
+            Recovery::Unknown
+        );
+        assert_eq!(
+            Error::of_commit(sqlx::Error::PoolTimedOut).recovery(),
+            Recovery::Retry
+        );
+    }
+}

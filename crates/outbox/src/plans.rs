@@ -178,9 +178,13 @@ async fn postgres_takes_the_right_index_whatever_it_remembers() {
                     !(name.contains("claim") && has("Sort")),
                     "{name}, {when}, {mode}: {plan:#?}"
                 );
-                // Only the orders of lines are looked for there; nothing else is found through it.
+                // No index is walked from end to end either.
+                let walks = plan.windows(2).any(|lines| {
+                    lines[0].contains("Index Scan using outbox_jobs")
+                        && !lines[1].contains("Index Cond")
+                });
                 assert!(
-                    !has("Index Scan using outbox_jobs_order on outbox_jobs j"),
+                    !walks || ["heal", "unpark", "stats"].contains(&name),
                     "{name}, {when}, {mode}: {plan:#?}"
                 );
             }
