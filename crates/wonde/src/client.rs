@@ -16,7 +16,7 @@ use crate::{
     pages,
     query::{ListQuery, Pairs},
     records::writeback::WritebackRow,
-    transport::{Gate, Settings, Transport},
+    transport::{Gate, Settings, Transport, Watch},
 };
 
 /// Where schools of the UK, and most others, are \[D\].
@@ -113,6 +113,12 @@ impl ClientBuilder {
         self
     }
 
+    /// What is told of every request and its status, repeated reads included: for counting them.
+    pub fn watch(mut self, watch: Watch) -> Self {
+        self.settings.watch = Some(watch);
+        self
+    }
+
     /// Trusts a further host with the token, as `host` (any port) or `host:port`.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());
@@ -192,6 +198,7 @@ impl Client {
                 read_retries: 2,
                 read_retry_delay: Duration::from_millis(500),
                 gate: None,
+                watch: None,
             },
         }
     }

@@ -118,7 +118,7 @@ pub use records::{
     writeback::{Writeback, WritebackReceipt, WritebackStatus},
 };
 pub use school_client::SchoolClient;
-pub use transport::Gate;
+pub use transport::{Asked, Gate, Watch};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

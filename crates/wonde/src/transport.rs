@@ -1,6 +1,10 @@
 //! Sending one request and reading its answer: the token, the limits, and what a failure on the way means.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use backon::{ExponentialBuilder, Retryable as _};
 use futures::future::BoxFuture;
@@ -35,10 +39,27 @@ pub(crate) struct Settings {
     pub(crate) read_retries: usize,
     pub(crate) read_retry_delay: Duration,
     pub(crate) gate: Option<Gate>,
+    pub(crate) watch: Option<Watch>,
 }
 
 /// What every request waits for before it is sent: a rate that all who use a token keep together.
 pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Is told of every request once it is answered, or is known not to be. Called where the request is made: it must not
+/// block.
+pub type Watch = Arc<dyn Fn(Asked) + Send + Sync>;
+
+/// One request and how it was answered, without a word of what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Asked {
+    /// `GET`, `POST` or `DELETE`.
+    pub method: &'static str,
+    /// The HTTP status; `None` when no answer came.
+    pub status: Option<u16>,
+    /// From the sending to the head of the answer.
+    pub took: Duration,
+}
 
 /// Makes requests. Cheap to clone; clones share their connections.
 #[derive(Clone)]
@@ -55,6 +76,7 @@ struct Inner {
     read_retries: usize,
     read_retry_delay: Duration,
     gate: Option<Gate>,
+    watch: Option<Watch>,
 }
 
 impl fmt::Debug for Transport {
@@ -101,6 +123,7 @@ impl Transport {
                 read_retries: settings.read_retries,
                 read_retry_delay: settings.read_retry_delay,
                 gate: settings.gate.clone(),
+                watch: settings.watch.clone(),
             }),
         })
     }
@@ -196,7 +219,15 @@ impl Transport {
         if let Some(gate) = &self.inner.gate {
             gate().await;
         }
+        let start = Instant::now();
         let sent = request.send().await;
+        if let Some(watch) = &self.inner.watch {
+            watch(Asked {
+                method: name,
+                status: sent.as_ref().ok().map(|answer| answer.status().as_u16()),
+                took: start.elapsed(),
+            });
+        }
         let response = sent.map_err(|error| at(on_the_way(error, effect), None))?;
         let status = response.status();
         tracing::debug!(

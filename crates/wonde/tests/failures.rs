@@ -313,6 +313,27 @@ async fn every_request_passes_the_gate_the_repeated_ones_too() {
     assert_eq!(passed.load(Ordering::Relaxed), 3);
 }
 
+#[tokio::test]
+async fn every_request_is_told_with_its_status_and_without_its_address() {
+    use std::sync::{Arc, Mutex};
+
+    let api = Api::start().await;
+    let mock = api.told(
+        "GET",
+        &Api::below("students"),
+        &[("per_page", "200")],
+        ResponseTemplate::new(429),
+    );
+    mock.mount(&api.server).await;
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let notes = told.clone();
+    let watch: wonde::Watch = Arc::new(move |asked| notes.lock().unwrap().push(asked));
+    read(&api.builder().watch(watch).build().unwrap()).await;
+    let told = told.lock().unwrap();
+    assert_eq!((told[0].method, told[0].status), ("GET", Some(429)));
+    assert!(!format!("{told:?}").contains("students"), "{told:?}");
+}
+
 #[rstest]
 #[case::before_the_answer("")]
 #[case::in_its_head("HTTP/1.1 200 OK\r\ncontent-le")]
