@@ -9,8 +9,6 @@ mod tell;
 
 use std::{process::ExitCode, time::Instant};
 
-use tracing_subscriber::filter::LevelFilter;
-
 use self::{compare::Comparison, morning::Morning, play::Record, stage::Stage, tell::Story};
 use super::{block_on, logging, signals::Signals};
 use crate::{cli::BadInput, output::TextOrJson};
@@ -49,7 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
             format!("--events {given} cannot be played; name a number from 1 to {EVENTS_MAX}");
         return Err(BadInput(told).into());
     }
-    logging::start(LevelFilter::WARN)?;
+    logging::start(logging::COMMAND)?;
     block_on(demo(args))
 }
 
@@ -83,7 +81,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     };
     story.tell(args.format)?;
     if args.stay {
-        stage.clock.run_at(1.0);
+        stage.go_on();
         signals.next().await;
     }
     stage.strike().await?;

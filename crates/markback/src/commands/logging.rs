@@ -2,23 +2,26 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::{EnvFilter, filter::LevelFilter};
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::BadInput;
 
-/// Starts the log. `RUST_LOG` says how much of it; without it, all from `level` on.
+/// For a service: all that an operator may want to know.
+pub(crate) const SERVICE: &str = "info";
+/// For a command that somebody waits for: what went wrong, but not that the machine is busy.
+pub(crate) const COMMAND: &str = "warn,sqlx=error";
+
+/// Starts the log. `RUST_LOG` says how much of it; without it, the words given here.
 ///
 /// # Errors
 /// When `RUST_LOG` cannot be read.
-pub(crate) fn start(level: LevelFilter) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env()
-        .map_err(|error| {
-            BadInput(format!(
-                "RUST_LOG cannot be read: {error}; write for instance `info` or `markback=debug,warn`"
-            ))
-        })?;
+pub(crate) fn start(otherwise: &str) -> anyhow::Result<()> {
+    let words = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| otherwise.to_owned());
+    let filter = EnvFilter::builder().parse(words).map_err(|error| {
+        BadInput(format!(
+            "RUST_LOG cannot be read: {error}; write for instance `info` or `markback=debug,warn`"
+        ))
+    })?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr);

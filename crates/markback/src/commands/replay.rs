@@ -15,7 +15,6 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use mis_core::wonde::SchoolId;
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::filter::LevelFilter;
 
 use self::{
     lines::{Bad, Line, Lines},
@@ -64,7 +63,7 @@ pub struct Args {
 /// # Errors
 /// When the settings do not hold, or the log or the store cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start(LevelFilter::WARN)?;
+    logging::start(logging::COMMAND)?;
     let settings = settings::load(&args.config.path)?.settings;
     let school = default_school(&settings, args.school.as_deref())?;
     let log = open(&args.events)?;

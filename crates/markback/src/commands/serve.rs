@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use tracing_subscriber::filter::LevelFilter;
-
 use super::{ConfigArg, block_on, logging, service::Running, signals::Signals};
 use crate::{
     output,
@@ -27,7 +25,7 @@ pub struct Args {
 /// # Errors
 /// When the settings do not hold, the store or the address cannot be had, or stopping takes too long.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    logging::start(LevelFilter::INFO)?;
+    logging::start(logging::SERVICE)?;
     let loaded = settings::load(&args.config.path)?;
     for hint in &loaded.hints {
         tracing::warn!(%hint, "the settings deserve a second look");

@@ -224,8 +224,8 @@ impl Story<'_> {
     fn stay_text(&self) -> anyhow::Result<String> {
         Ok(format!(
             "\nThe service keeps running at {} until you press ctrl-c; its settings are {}.\n\
-             Its clock goes on from {} at the speed of any other. Sign a pupil in who has not come yet:\n\n{}\n\n\
-             and see what became of it a little later:\n\n{}\n",
+             Its clock goes on from {}, ten times as fast as yours. Sign a pupil in who has not come yet:\n\n{}\n\n\
+             and see a quarter of a minute later what became of it:\n\n{}\n",
             self.stage.address(),
             self.stage.folder.path().join("markback.toml").display(),
             self.stage.now().format("%H:%M"),
