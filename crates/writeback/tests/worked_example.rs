@@ -53,7 +53,7 @@ fn what_the_mis_cannot_keep_is_listed() {
     let decision = School::example()
         .keeping(CODE_ONLY)
         .decide(&event("in", "09:07", "Bus"));
-    assert_eq!(decision.dropped, [Ability::MinutesLate, Ability::Comment]);
+    assert_eq!(decision.dropped, [Ability::Comment, Ability::MinutesLate]);
 }
 
 #[rstest]

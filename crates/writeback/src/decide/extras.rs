@@ -78,6 +78,8 @@ impl Deciding<'_> {
 
     fn drop(&mut self, ability: Ability, words: impl Into<String>) {
         self.dropped.push(ability);
+        // In the order of the capability table, whichever was looked at first.
+        self.dropped.sort_unstable();
         self.step(words);
     }
 }
