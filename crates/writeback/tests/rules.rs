@@ -855,7 +855,7 @@ fn lines_of_text() {
         lines[..2],
         [
             "write L in AM of 2026-11-23",
-            "dropped: minutes_late, comment"
+            "dropped: comment, minutes_late"
         ]
     );
     assert!(lines[2].starts_with("  1. "), "{text}");
