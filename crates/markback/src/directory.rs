@@ -6,11 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use mis_core::{Mis, PersonKind, wonde::SchoolId};
-use roster::{Directory, Membership, Pull, State, When};
-use writeback::settings::GroupKind;
+use mis_core::{Mis, wonde::SchoolId};
+use roster::{Directory, Pull, State, When};
 
-use crate::settings::School;
+use crate::settings::{School, Settings};
 
 /// The directories of all schools whose people are known.
 #[derive(Debug, Default)]
@@ -43,10 +42,11 @@ impl Directories {
 /// Those of the reads.
 pub async fn read_people(
     mis: &Mis,
+    settings: &Settings,
     school: &School,
     now: DateTime<Utc>,
 ) -> mis_core::Result<Directory> {
-    let settings = roster_settings(school);
+    let settings = settings.roster(school);
     let when = When {
         now,
         today: now.with_timezone(&school.timezone).date_naive(),
@@ -56,24 +56,4 @@ pub async fn read_people(
         .await?;
     let outcome = State::default().apply(&settings, &pull.into_answers(), when, true);
     Ok(Directory::of(&outcome.state, when.today))
-}
-
-fn roster_settings(school: &School) -> roster::Settings {
-    let groups = school.groups.iter().map(|group| roster::Group {
-        name: group.name.as_str().into(),
-        kind: match group.kind {
-            GroupKind::Students => PersonKind::Student,
-            GroupKind::Staff => PersonKind::Staff,
-            GroupKind::Parents => PersonKind::Parent,
-        },
-        membership: Membership {
-            years: group
-                .years
-                .iter()
-                .map(|year| year.as_str().into())
-                .collect(),
-            ..Membership::default()
-        },
-    });
-    roster::Settings::new(groups.collect())
 }

@@ -60,10 +60,53 @@ fn what_is_said_is_taken() {
     assert_eq!(school.timezone, chrono_tz::Europe::London);
     assert_eq!(*school.without, [Ability::Comment]);
     let group = school.group("G").unwrap();
-    assert_eq!(group.years, ["7"]);
+    assert_eq!(group.membership.years, ["7"]);
     assert_eq!(group.message.as_deref(), Some("Hi"));
     assert!(group.rules.is_none());
     assert!(settings.school(&"A2".into()).is_none());
+}
+
+#[test]
+fn whom_a_group_takes_and_how_people_are_read() {
+    let text = format!(
+        "sync = {{ every = '10m', nightly = '01:00', max_shrink = 35, keep_former = '7d' }}\n{SCHOOL}
+{GROUP}years = ['7']\nhouses = ['Curie']\nclasses = ['7x/Ma1']\nproperties = ['name', 'email']
+[[school.group]]\nname = 'Teachers'\nkind = 'staff'\nteaching = true\ngroups = [{{ type = 'USER', name = 'Choir' }}]
+[[school.group]]\nname = 'Parents'\nkind = 'parents'\nof = 'G'\npriority_max = 2\nlives_with = true\nexclude = ['C9']\n"
+    );
+    let settings = load(&text).unwrap().settings;
+    let school = settings.school(&"A1".into()).unwrap();
+    let roster = settings.roster(school);
+    assert_eq!(roster.guard.max_shrink, 35);
+    assert_eq!(roster.keep.former_days, 7);
+    let [students, teachers, parents] = roster.groups.as_slice() else {
+        panic!("{:?}", roster.groups);
+    };
+    assert_eq!(students.membership.houses, ["Curie"]);
+    assert_eq!(teachers.membership.groups[0].kind.as_deref(), Some("USER"));
+    assert_eq!(parents.membership.of, ["G"]);
+    assert_eq!(parents.membership.lives_with, Some(true));
+    let read: Vec<_> = roster.needs()[&roster::PersonKind::Student]
+        .iter()
+        .map(|property| property.word())
+        .collect();
+    assert_eq!(
+        read,
+        ["name", "year", "house", "classes", "contacts", "email"]
+    );
+}
+
+/// Every key that the roster knows can be written in the file, and the other way round.
+#[test]
+fn no_condition_of_a_group_is_forgotten() {
+    let schema = serde_json::to_value(markback::settings::schema()).unwrap();
+    let group = &schema["$defs"]["Group"]["properties"];
+    let group = group.as_object().unwrap();
+    for key in roster::Membership::KEYS {
+        assert!(group.contains_key(key), "{key}");
+    }
+    let others = ["name", "kind", "message", "field", "writeback"];
+    assert_eq!(group.len(), roster::Membership::KEYS.len() + others.len());
 }
 
 #[rstest]
@@ -75,6 +118,9 @@ fn what_is_said_is_taken() {
 #[case("gather = { windw = '1s' }", "gather.windw", "did you mean `window`?")]
 #[case("gather = { max = 0 }", "gather.max", "nonzero")]
 #[case("rate_per_minute = -1", "rate_per_minute", "nonzero")]
+#[case("sync = { every = '1s' }", "sync.every", "too often")]
+#[case("sync = { nightly = '25:00' }", "sync.nightly", "no time of day")]
+#[case("sync = { max_shrink = 101 }", "sync.max_shrink", "by more than all")]
 #[case("store = 'mysql://x'", "store", "no address of a database")]
 #[case(
     "store_env = 'postgres://u@h/d'",
@@ -174,7 +220,22 @@ fn a_problem_is_told_with_its_key(#[case] text: &str, #[case] key: &str, #[case]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'staff'\nyears = ['7']",
     "group[0].years",
-    "only students are in years"
+    "only students can be asked for this"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'parents'\nof = 'Nobody'",
+    "group[0].of",
+    "there is no group \"Nobody\""
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'parents'\nproperties = ['house']",
+    "group[0].properties",
+    "parents have no `house`"
+)]
+#[case(
+    "[[school.group]]\nname = 'G'\nkind = 'students'\nproperties = ['hous']",
+    "group[0].properties[0]",
+    "did you mean \"house\"?"
 )]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'staff'\n[[school.group]]\nname = 'G'\nkind = 'parents'",

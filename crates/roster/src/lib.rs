@@ -66,4 +66,5 @@ pub use roll::Roll;
 pub use settings::{Flaw, Group, GroupName, Keep, Membership, Needs, Settings};
 pub use split::{Overlap, Stray};
 pub use state::{Known, Reach, State};
+pub use words::{one_or_many, one_or_many_schema};
 pub use year::Year;

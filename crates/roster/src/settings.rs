@@ -15,21 +15,27 @@ use crate::{guard::Guard, words};
 pub struct Membership {
     /// Students in one of these year groups: "7", "Year 7", "R", "Lower Fourth".
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub years: Vec<String>,
     /// Students in one of these registration (tutor) groups.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub registrations: Vec<String>,
     /// Students of one of these houses.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub houses: Vec<String>,
     /// Students of one of these boarding houses; `"*"` takes any boarder.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub boarding: Vec<String>,
     /// Students at one of these campuses.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub campuses: Vec<String>,
     /// Students in, or staff of, one of these classes.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub classes: Vec<String>,
     /// Students or staff in one of these groups of the MIS.
     pub groups: Vec<GroupName>,
@@ -37,6 +43,7 @@ pub struct Membership {
     pub teaching: Option<bool>,
     /// Staff with one of these roles.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub roles: Vec<String>,
     /// Staff who are employed now (true, taken when left out) or are not (false).
     pub current: Option<bool>,
@@ -48,12 +55,15 @@ pub struct Membership {
     pub lives_with: Option<bool>,
     /// Parents of students of these groups of the school's settings; of any student when left out.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub of: Vec<String>,
     /// Ids of people who belong here whatever the conditions say. With this alone the group takes nobody else.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub include: Vec<String>,
     /// Ids of people who do not belong here whatever the conditions say.
     #[serde(deserialize_with = "words::one_or_many")]
+    #[schemars(schema_with = "words::one_or_many_schema")]
     pub exclude: Vec<String>,
     /// What the group tells of its people besides their ids; name, year and registration when left out. Nothing else is
     /// read or kept, save what the conditions need.

@@ -19,11 +19,21 @@ pub(crate) fn among(value: &str, words: &[String]) -> bool {
     words.iter().any(|word| plain(word) == value)
 }
 
-/// Reads one word or a list of words. Whole numbers are words too, for `years = [7, 8]` is what people write.
-pub(crate) fn one_or_many<'de, D: Deserializer<'de>>(
+/// Reads one word or a list of words, for `#[serde(deserialize_with = …)]`. Whole numbers are words too, for
+/// `years = [7, 8]` is what people write.
+///
+/// # Errors
+/// For anything else.
+pub fn one_or_many<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_any(Words)
+}
+
+/// What the JSON Schema says of what [`one_or_many`] reads.
+pub fn one_or_many_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    let word = schemars::json_schema!({"type": ["string", "integer"]});
+    schemars::json_schema!({"type": ["string", "integer", "array"], "items": word})
 }
 
 struct Words;

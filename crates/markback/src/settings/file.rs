@@ -1,8 +1,9 @@
 //! The shape of the settings file below its top level, as it is read and as its JSON Schema tells it.
 
-use std::path::PathBuf;
+use std::{collections::BTreeSet, path::PathBuf};
 
 use mis_core::EventKind;
+use roster::Membership;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use writeback::settings::{FieldOption, GroupKind, WritebackSettings};
@@ -80,9 +81,55 @@ pub(super) struct GroupFile {
     /// Whom it is for. Only groups of students write back.
     #[schemars(required)]
     pub(super) kind: Option<GroupKind>,
-    /// The year groups it takes, as the school names them. All students when left out.
+    /// Only students in one of these year groups, as the school names them: "7", "Year 7", "R". `"7"` is `"Year 7"`, too.
+    ///
+    /// All conditions must hold; the words of one list are alternatives, and letter case does not matter. Without any
+    /// condition the group takes all of its kind that no group before it took.
     #[serde(default)]
     pub(super) years: Vec<String>,
+    /// Only students in one of these registration (tutor) groups.
+    #[serde(default)]
+    pub(super) registrations: Vec<String>,
+    /// Only students of one of these houses.
+    #[serde(default)]
+    pub(super) houses: Vec<String>,
+    /// Only students of one of these boarding houses; `"*"` takes any boarder.
+    #[serde(default)]
+    pub(super) boarding: Vec<String>,
+    /// Only students at one of these campuses.
+    #[serde(default)]
+    pub(super) campuses: Vec<String>,
+    /// Only students in, or staff of, one of these classes.
+    #[serde(default)]
+    pub(super) classes: Vec<String>,
+    /// Only students or staff in one of these groups of the MIS: `{ type = "USER", name = "Orchestra" }`.
+    #[serde(default)]
+    pub(super) groups: Vec<roster::GroupName>,
+    /// Only staff who teach (true), or only those who do not (false).
+    pub(super) teaching: Option<bool>,
+    /// Only staff with one of these roles.
+    #[serde(default)]
+    pub(super) roles: Vec<String>,
+    /// Only staff who are employed now (true, as when left out), or only those who are not (false).
+    pub(super) current: Option<bool>,
+    /// Only parents who have parental responsibility for the student (true), or only those who have not (false).
+    pub(super) parental_responsibility: Option<bool>,
+    /// Only parents up to this place in the order in which the student's contacts are to be called; the first is 1.
+    pub(super) priority_max: Option<u32>,
+    /// Only parents who live with the student (true), or only those who do not (false).
+    pub(super) lives_with: Option<bool>,
+    /// Only parents of students in these groups of this school: "Years 7-11", or a list.
+    #[serde(default, deserialize_with = "roster::one_or_many")]
+    #[schemars(schema_with = "roster::one_or_many_schema")]
+    pub(super) of: Vec<String>,
+    /// Ids of people who belong here whatever the conditions say. With this alone the group takes nobody else.
+    #[serde(default)]
+    pub(super) include: Vec<String>,
+    /// Ids of people who do not belong here whatever the conditions say.
+    #[serde(default)]
+    pub(super) exclude: Vec<String>,
+    /// What is read and kept of its people besides their ids. Name, year and registration group when left out.
+    pub(super) properties: Option<BTreeSet<roster::Property>>,
     /// What the screen says to its people.
     pub(super) message: Option<String>,
     /// What the screen asks them.
@@ -90,6 +137,32 @@ pub(super) struct GroupFile {
     pub(super) field: Vec<FieldFile>,
     /// How their sign-ins and sign-outs become marks. Nothing is written back without it.
     pub(super) writeback: Option<WritebackSettings>,
+}
+
+impl GroupFile {
+    /// Whom it takes.
+    pub(super) fn membership(&mut self) -> Membership {
+        use std::mem::take;
+        Membership {
+            years: take(&mut self.years),
+            registrations: take(&mut self.registrations),
+            houses: take(&mut self.houses),
+            boarding: take(&mut self.boarding),
+            campuses: take(&mut self.campuses),
+            classes: take(&mut self.classes),
+            groups: take(&mut self.groups),
+            teaching: self.teaching,
+            roles: take(&mut self.roles),
+            current: self.current,
+            parental_responsibility: self.parental_responsibility,
+            priority_max: self.priority_max,
+            lives_with: self.lives_with,
+            of: take(&mut self.of),
+            include: take(&mut self.include),
+            exclude: take(&mut self.exclude),
+            properties: self.properties.take(),
+        }
+    }
 }
 
 /// One question with its options. As [`writeback::Field`], but nothing has to be there: so all that is missing is told.

@@ -1,8 +1,11 @@
 //! The groups of a school: each checked, and its writeback settings made into rules.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use mis_core::CodeBook;
+use mis_core::{CodeBook, PersonKind};
 use writeback::{
     Rules, check_fields,
     settings::{Field, GroupKind, WritebackSettings},
@@ -23,8 +26,13 @@ pub(super) fn groups(
     let mut names = HashSet::new();
     let mut taken = Vec::new();
     let mut groups = Vec::with_capacity(list.len());
-    for (at, group) in list.into_iter().enumerate() {
+    let kinds: HashMap<String, PersonKind> = list
+        .iter()
+        .filter_map(|group| Some((group.name.clone()?, person_kind(group.kind?))))
+        .collect();
+    for (at, mut group) in list.into_iter().enumerate() {
         let at = format!("group[{at}]");
+        let membership = group.membership();
         let name_key = format!("{at}.name");
         let name = named(place, &name_key, group.name, findings);
         if name
@@ -45,20 +53,19 @@ pub(super) fn groups(
             ));
             continue;
         };
-        if kind != GroupKind::Students && !group.years.is_empty() {
-            findings.problems.push(place.problem(
-                &format!("{at}.years"),
-                "only students are in years",
-                "take it out, or make it a group of students",
-            ));
-        }
+        let flaws = membership.flaws(person_kind(kind), |name| kinds.get(name).copied());
+        findings.problems.extend(
+            flaws
+                .iter()
+                .map(|flaw| place.problem(&format!("{at}.{}", flaw.key), &flaw.what, &flaw.cure)),
+        );
         if taken.contains(&kind) {
             findings.hints.push(place.problem(
                 &name_key,
                 "this group stays empty, for one before it takes all of its kind",
                 "put the group that takes all behind the others",
             ));
-        } else if group.years.is_empty() {
+        } else if membership.takes_all() {
             taken.push(kind);
         }
         let read = InGroup { place, at: &at };
@@ -67,13 +74,22 @@ pub(super) fn groups(
             rules: read.rules(kind, &fields, whole, group.writeback.as_ref(), findings),
             name: name.unwrap_or_default(),
             kind,
-            years: group.years,
+            membership,
             message: group.message,
             fields,
             writeback: group.writeback,
         });
     }
     groups.into()
+}
+
+/// The kind of people that a group is for.
+pub(super) fn person_kind(kind: GroupKind) -> PersonKind {
+    match kind {
+        GroupKind::Students => PersonKind::Student,
+        GroupKind::Staff => PersonKind::Staff,
+        GroupKind::Parents => PersonKind::Parent,
+    }
 }
 
 /// One group while it is checked.

@@ -16,8 +16,10 @@ pub(crate) mod words;
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use mis_core::{Ability, ConnectOptions, Now, wonde::SchoolId};
+use roster::Membership;
 use secrecy::SecretString;
 use writeback::{
     Rules,
@@ -28,7 +30,7 @@ pub use self::{
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
-    service::{Gather, Service},
+    service::{Gather, Service, SyncSettings},
 };
 
 /// All settings, checked.
@@ -78,8 +80,8 @@ pub struct Group {
     pub name: String,
     /// Whom it is for.
     pub kind: GroupKind,
-    /// The year groups it takes, as the school names them; empty takes all.
-    pub years: Vec<String>,
+    /// Whom it takes.
+    pub membership: Membership,
     /// What the screen says to its people.
     pub message: Option<String>,
     /// What the screen asks them.
@@ -156,7 +158,35 @@ impl School {
     }
 }
 
+impl Settings {
+    /// What the roster of a school goes by.
+    pub fn roster(&self, school: &School) -> roster::Settings {
+        let sync = &self.service.sync;
+        let days = sync.keep_former.as_secs() / (24 * 60 * 60);
+        roster::Settings {
+            groups: school.groups.iter().map(Group::as_roster).collect(),
+            guard: roster::Guard {
+                max_shrink: sync.max_shrink,
+                at_least: sync.at_least,
+            },
+            keep: roster::Keep {
+                overlap: TimeDelta::from_std(sync.overlap).unwrap_or(TimeDelta::MAX),
+                former_days: u16::try_from(days).unwrap_or(u16::MAX),
+            },
+        }
+    }
+}
+
 impl Group {
+    /// The group as the roster takes it.
+    pub fn as_roster(&self) -> roster::Group {
+        roster::Group {
+            name: self.name.clone(),
+            kind: groups::person_kind(self.kind),
+            membership: self.membership.clone(),
+        }
+    }
+
     /// The group as the rules take it.
     pub fn as_rules(&self) -> writeback::Group<'_> {
         writeback::Group {

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 use url::{Host, Url};
+use writeback::settings::LocalTime;
 
 use super::{
     document::Document,
@@ -37,6 +38,11 @@ pub struct Service {
     pub api_key_env: Option<String>,
     /// The file that holds the bearer key, relative to the settings file.
     pub api_key_file: Option<PathBuf>,
+    /// The environment variable that holds the secret part of the address that Wonde's webhooks are sent to:
+    /// `/webhooks/wonde/<secret>`. Without one webhooks are not taken.
+    pub webhook_secret_env: Option<String>,
+    /// The file that holds that secret, relative to the settings file.
+    pub webhook_secret_file: Option<PathBuf>,
     /// The database: `sqlite:markback.db`, `sqlite:///var/lib/markback/markback.db` or `postgres://user@host/name`, without a password.
     pub store: String,
     /// The environment variable that holds the database's address, where it has a password in it. It stands above `store`.
@@ -71,8 +77,12 @@ pub struct Service {
     pub retention: Duration,
     /// The most requests a minute to Wonde with one token.
     pub rate_per_minute: NonZeroU32,
+    /// How the schools' people are read.
+    pub sync: SyncSettings,
     #[serde(skip)]
     pub(super) api_key: Option<SecretSource>,
+    #[serde(skip)]
+    pub(super) webhook_secret: Option<SecretSource>,
 }
 
 /// How marks for one school are gathered into one register.
@@ -88,6 +98,50 @@ pub struct Gather {
     pub max: NonZeroUsize,
 }
 
+/// How the schools' people are read and their groups kept.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+#[schemars(rename = "Sync")]
+pub struct SyncSettings {
+    /// How often what changed is read.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub every: Duration,
+    /// When everything is read, once a day, by each school's own clock. Schools begin one after the other in the hour after it.
+    pub nightly: LocalTime,
+    /// How much further back than the last sync what changed is read: Wonde's copy of the MIS is renewed every hour or two.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub overlap: Duration,
+    /// Per cent of a group, or of all people of its kind, that may go at once without a known cause. More is held until
+    /// a person accepts it.
+    #[schemars(range(max = 100))]
+    pub max_shrink: u8,
+    /// Fewer people than this may go at once from a group of any size, as long as somebody stays.
+    pub at_least: u32,
+    /// How long the data of somebody who left is kept, in whole days.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub keep_former: Duration,
+    /// The most schools that are read at the same time.
+    pub at_once: NonZeroUsize,
+}
+
+impl Default for SyncSettings {
+    fn default() -> Self {
+        Self {
+            every: Duration::from_secs(30 * MINUTE),
+            nightly: "02:30".into(),
+            overlap: Duration::from_secs(4 * HOUR),
+            max_shrink: 20,
+            at_least: 5,
+            keep_former: Duration::from_secs(30 * DAY),
+            at_once: NonZeroUsize::MIN.saturating_add(3),
+        }
+    }
+}
+
 impl Service {
     /// The bearer key for the service's own API.
     ///
@@ -100,6 +154,22 @@ impl Service {
     /// Takes the bearer key from elsewhere than the settings file.
     pub fn set_api_key(&mut self, source: SecretSource) {
         self.api_key = Some(source);
+    }
+
+    /// The secret part of the webhooks' address; `None` where the settings name none, and webhooks are not taken.
+    ///
+    /// # Errors
+    /// When it is not where the settings say.
+    pub fn webhook_secret(&self) -> Result<Option<SecretString>, SecretError> {
+        self.webhook_secret
+            .as_ref()
+            .map(SecretSource::read)
+            .transpose()
+    }
+
+    /// Takes the secret part of the webhooks' address from elsewhere than the settings file.
+    pub fn set_webhook_secret(&mut self, source: SecretSource) {
+        self.webhook_secret = Some(source);
     }
 
     /// The address of the database, with its password if it has one.
@@ -120,6 +190,8 @@ impl Default for Service {
             listen: (Ipv4Addr::LOCALHOST, 8350).into(),
             api_key_env: None,
             api_key_file: None,
+            webhook_secret_env: None,
+            webhook_secret_file: None,
             store: "sqlite:markback.db".to_owned(),
             store_env: None,
             wonde_url: wonde_api(),
@@ -131,7 +203,9 @@ impl Default for Service {
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
+            sync: SyncSettings::default(),
             api_key: None,
+            webhook_secret: None,
         }
     }
 }
@@ -168,6 +242,36 @@ pub(super) fn read(
 /// What stands at the top level beside the settings of the service.
 const LISTS: [&str; 2] = ["school", "template"];
 
+impl SyncSettings {
+    fn check(&self, place: &dyn Place) -> Vec<Problem> {
+        let flaws = [
+            (
+                self.every < Duration::from_secs(MINUTE),
+                "sync.every",
+                "this is too often: Wonde's copy is renewed every hour or two",
+                "write a minute or more, such as \"30m\"",
+            ),
+            (
+                self.nightly.parse().is_none(),
+                "sync.nightly",
+                "this is no time of day",
+                "write hours and minutes, such as \"02:30\"",
+            ),
+            (
+                self.max_shrink > 100,
+                "sync.max_shrink",
+                "nothing can shrink by more than all of it",
+                "write per cent, from 0 to 100",
+            ),
+        ];
+        flaws
+            .into_iter()
+            .filter(|(flawed, ..)| *flawed)
+            .map(|(_, key, what, cure)| place.problem(key, what, cure))
+            .collect()
+    }
+}
+
 impl Service {
     fn check(&mut self, document: &Document<'_>, path: &Path, findings: &mut Findings) {
         let place = InDocument {
@@ -189,8 +293,23 @@ impl Service {
         }
         self.api_key = source;
         findings.problems.extend(problem);
+        let (env, file) = (
+            self.webhook_secret_env.clone(),
+            self.webhook_secret_file.clone(),
+        );
+        let (source, problem) = secret::source(&place, folder, "webhook_secret", env, file);
+        self.webhook_secret = source;
+        findings.problems.extend(problem);
+        if self.retention < self.accept_age {
+            findings.hints.push(place.problem(
+                "retention",
+                "it is shorter than `accept_age`, so an event that is sent again after it was forgotten is taken in anew",
+                "keep events at least as long as they may be old when they come in",
+            ));
+        }
         findings.problems.extend(self.check_store(&place));
         self.check_wonde_url(&place, findings);
+        findings.problems.extend(self.sync.check(&place));
     }
 
     fn check_store(&self, place: &dyn Place) -> Option<Problem> {
