@@ -1,1 +1,14 @@
-//! Whole-system tests.
+//! What whole-system tests have in common: a sandbox with settings for its schools, and the program running on them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod program;
+mod world;
+
+pub use program::{Answer, Said, Service, run};
+pub use world::{World, at, school_day, sign_in};
