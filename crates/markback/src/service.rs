@@ -13,15 +13,13 @@ use crate::{
     clock::SharedClock,
     directory::{Directories, read_people},
     pipeline::Pipeline,
-    rate::Rates,
     schools::Schools,
     settings::{School, SecretError, Settings},
-    sight::Metrics,
     store::Store,
 };
 
 pub use crate::{
-    pipeline::{Health, InputProblem, Intake, IntakeError, Pace, Taken},
+    pipeline::{InputProblem, Intake, IntakeError, Pace, Taken},
     store::{EventRecord, EventState},
 };
 
@@ -39,8 +37,6 @@ pub struct Options {
     pub pace: Pace,
     /// How the queue spreads its retries.
     pub retries: outbox::Settings,
-    /// Where what is measured is kept; nothing is measured without.
-    pub metrics: Option<Metrics>,
 }
 
 impl Default for Options {
@@ -49,7 +45,6 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             pace: Pace::default(),
             retries: outbox::Settings::default(),
-            metrics: None,
         }
     }
 }
@@ -74,7 +69,6 @@ pub struct Markback {
     pipeline: Pipeline,
     intake: Intake,
     clock: SharedClock,
-    metrics: Option<Metrics>,
 }
 
 impl Markback {
@@ -92,7 +86,6 @@ impl Markback {
             settings.clone(),
             registry,
             options.clock.clone(),
-            Rates::new(settings.service.rate_per_minute, &store),
         ));
         let pipeline = Pipeline {
             settings,
@@ -100,14 +93,12 @@ impl Markback {
             schools,
             directories: Arc::default(),
             pace: options.pace,
-            pulse: Arc::default(),
         };
         let intake = Intake::open(pipeline.clone());
         Ok(Self {
             pipeline,
             intake,
             clock: options.clock,
-            metrics: options.metrics,
         })
     }
 
@@ -129,16 +120,6 @@ impl Markback {
     /// The queue.
     pub fn outbox(&self) -> &Outbox {
         self.pipeline.store.outbox()
-    }
-
-    /// What was measured, if anything is.
-    pub fn metrics(&self) -> Option<&Metrics> {
-        self.metrics.as_ref()
-    }
-
-    /// How the workers are.
-    pub fn health(&self) -> Health {
-        self.pipeline.pulse.health()
     }
 
     /// The schools' lines to Wonde.
@@ -189,11 +170,7 @@ impl Markback {
 
     /// Works until told to stop, then ends what is in hand; what is left is taken up at the next start.
     pub async fn run(&self, stop: CancellationToken) {
-        tokio::join!(
-            self.pipeline.run(stop.clone()),
-            self.keep_house(stop.clone()),
-            self.read_people(stop),
-        );
+        tokio::join!(self.pipeline.run(stop.clone()), self.read_people(stop));
     }
 
     /// Reads the people of every school, some schools side by side, and those that failed again after a while.
