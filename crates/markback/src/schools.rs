@@ -15,7 +15,9 @@ use tokio::sync::Mutex;
 
 use crate::{
     clock::SharedClock,
+    rate::Rates,
     settings::{School, SecretSource, Settings},
+    sight,
 };
 
 /// How long a school's grants, region and MIS count as known before they are asked for again.
@@ -29,6 +31,7 @@ pub struct Schools {
     settings: Arc<Settings>,
     registry: Registry,
     clock: SharedClock,
+    rates: Rates,
     clients: StdMutex<HashMap<String, Client>>,
     lines: StdMutex<HashMap<SchoolId, Arc<Line>>>,
 }
@@ -42,11 +45,17 @@ struct Line {
 
 impl Schools {
     /// The schools of these settings.
-    pub fn new(settings: Arc<Settings>, registry: Registry, clock: SharedClock) -> Self {
+    pub fn new(
+        settings: Arc<Settings>,
+        registry: Registry,
+        clock: SharedClock,
+        rates: Rates,
+    ) -> Self {
         Self {
             settings,
             registry,
             clock,
+            rates,
             clients: StdMutex::default(),
             lines: StdMutex::default(),
         }
@@ -136,6 +145,8 @@ impl Schools {
         let client = Client::builder(token)
             .base_url(self.settings.service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
+            .gate(self.rates.gate(&lane))
+            .watch(Arc::new(sight::asked))
             .build()?;
         clients.insert(lane, client.clone());
         Ok(client)

@@ -13,13 +13,15 @@ use crate::{
     clock::SharedClock,
     directory::{Directories, read_people},
     pipeline::Pipeline,
+    rate::Rates,
     schools::Schools,
     settings::{School, SecretError, Settings},
+    sight::Metrics,
     store::Store,
 };
 
 pub use crate::{
-    pipeline::{InputProblem, Intake, IntakeError, Pace, Taken},
+    pipeline::{Health, InputProblem, Intake, IntakeError, Pace, Taken},
     store::{EventRecord, EventState},
 };
 
@@ -37,6 +39,8 @@ pub struct Options {
     pub pace: Pace,
     /// How the queue spreads its retries.
     pub retries: outbox::Settings,
+    /// Where what is measured is kept; nothing is measured without.
+    pub metrics: Option<Metrics>,
 }
 
 impl Default for Options {
@@ -45,6 +49,7 @@ impl Default for Options {
             clock: Arc::new(SystemClock),
             pace: Pace::default(),
             retries: outbox::Settings::default(),
+            metrics: None,
         }
     }
 }
@@ -69,6 +74,7 @@ pub struct Markback {
     pipeline: Pipeline,
     intake: Intake,
     clock: SharedClock,
+    metrics: Option<Metrics>,
 }
 
 impl Markback {
@@ -86,6 +92,7 @@ impl Markback {
             settings.clone(),
             registry,
             options.clock.clone(),
+            Rates::new(settings.service.rate_per_minute, &store),
         ));
         let pipeline = Pipeline {
             settings,
@@ -93,12 +100,14 @@ impl Markback {
             schools,
             directories: Arc::default(),
             pace: options.pace,
+            pulse: Arc::default(),
         };
         let intake = Intake::open(pipeline.clone());
         Ok(Self {
             pipeline,
             intake,
             clock: options.clock,
+            metrics: options.metrics,
         })
     }
 
@@ -120,6 +129,16 @@ impl Markback {
     /// The queue.
     pub fn outbox(&self) -> &Outbox {
         self.pipeline.store.outbox()
+    }
+
+    /// What was measured, if anything is.
+    pub fn metrics(&self) -> Option<&Metrics> {
+        self.metrics.as_ref()
+    }
+
+    /// How the workers are.
+    pub fn health(&self) -> Health {
+        self.pipeline.pulse.health()
     }
 
     /// The schools' lines to Wonde.
@@ -170,7 +189,11 @@ impl Markback {
 
     /// Works until told to stop, then ends what is in hand; what is left is taken up at the next start.
     pub async fn run(&self, stop: CancellationToken) {
-        tokio::join!(self.pipeline.run(stop.clone()), self.read_people(stop));
+        tokio::join!(
+            self.pipeline.run(stop.clone()),
+            self.keep_house(stop.clone()),
+            self.read_people(stop),
+        );
     }
 
     /// Reads the people of every school, some schools side by side, and those that failed again after a while.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Error, Mis, Recovery, WritebackOutcome};
 use outbox::{Claimed, Held, NewJob, When};
 use serde_json::json;
@@ -17,6 +17,7 @@ use super::{
 use crate::{
     schools::token_lane,
     settings::School,
+    sight,
     store::{EventState, EventUpdate, LedgerKey, NewAudit, Stage},
 };
 
@@ -36,6 +37,7 @@ struct Outcomes {
     updates: Vec<EventUpdate>,
     audit: Vec<NewAudit>,
     confirmed: Vec<(LedgerKey, String)>,
+    took: Vec<TimeDelta>,
     forgotten: Vec<(LedgerKey, String)>,
     again: Vec<NewJob>,
     troubled: Vec<Troubled>,
@@ -85,7 +87,7 @@ impl Pipeline {
         };
         match asked {
             Ok((_, WritebackOutcome::Done)) => {
-                outcomes.confirm_all(&job, &confirm, "Wonde's word");
+                outcomes.confirm_all(&job, &confirm, "Wonde's word", self.now());
             }
             Ok((_, WritebackOutcome::Refused { said })) => {
                 self.refused(&mut outcomes, school, &job, &confirm, said.as_deref());
@@ -175,7 +177,7 @@ impl Pipeline {
             && waited > READ_BACK_AFTER
             && self.all_there(school, mis, confirm).await
         {
-            outcomes.confirm_all(job, confirm, "the register read back");
+            outcomes.confirm_all(job, confirm, "the register read back", self.now());
             return;
         }
         let limit =
@@ -252,7 +254,10 @@ impl Pipeline {
             .await?;
         outbox.enqueue(&mut tx, &outcomes.again).await?;
         self.settle_trouble(&mut tx, outcomes.troubled).await?;
-        tx.commit().await
+        tx.commit().await?;
+        sight::news(outcomes.updates.iter().map(|update| update.state));
+        sight::confirmed(outcomes.took);
+        Ok(())
     }
 }
 
@@ -262,13 +267,16 @@ impl Outcomes {
         self.updates.extend(other.updates);
         self.audit.extend(other.audit);
         self.confirmed.extend(other.confirmed);
+        self.took.extend(other.took);
         self.forgotten.extend(other.forgotten);
         self.again.extend(other.again);
         self.troubled.extend(other.troubled);
     }
 
-    fn confirm_all(&mut self, job: &Claimed, confirm: &ConfirmJob, by: &str) {
+    fn confirm_all(&mut self, job: &Claimed, confirm: &ConfirmJob, by: &str, now: DateTime<Utc>) {
         self.done.push(job.held);
+        let received = confirm.marks.iter().filter_map(|send| send.received_at);
+        self.took.extend(received.map(|received| now - received));
         for send in &confirm.marks {
             self.confirmed
                 .push((send.ledger_key(&job.lane), send.event.id.clone()));

@@ -21,6 +21,7 @@ use super::{
 use crate::{
     schools::token_lane,
     settings::{Group, School},
+    sight,
     store::{
         EventState, EventUpdate, LedgerKey, LedgerMark, LedgerRow, NewAudit, Stage, session_word,
     },
@@ -56,6 +57,7 @@ pub(super) struct Scene<'a> {
 struct Case<'a> {
     job: Claimed,
     event: Event,
+    round: u32,
     student: StudentId,
     group: Option<&'a Group>,
     key: Option<LedgerKey>,
@@ -105,7 +107,7 @@ impl Pipeline {
         };
         let mut cases = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let Ok(DecideJob { event }) = job.parse::<DecideJob>() else {
+            let Ok(DecideJob { event, round }) = job.parse::<DecideJob>() else {
                 outcomes.give_up_all(
                     &school,
                     vec![job],
@@ -132,6 +134,7 @@ impl Pipeline {
             cases.push(Case {
                 job,
                 event,
+                round,
                 student,
                 group,
                 key,
@@ -153,9 +156,27 @@ impl Pipeline {
             }
         };
         for case in cases {
-            self.decide_one(&mut outcomes, &scene, case);
+            if self.is_overtaken(&scene, &case).await? {
+                outcomes.overtaken(&school, case);
+            } else {
+                self.decide_one(&mut outcomes, &scene, case);
+            }
         }
         Ok(outcomes)
+    }
+
+    /// Whether an event that a person had tried again is too late: a later event has written the session since, and what
+    /// is older must not stand above it.
+    async fn is_overtaken(&self, scene: &Scene<'_>, case: &Case<'_>) -> outbox::Result<bool> {
+        let row = case.key.as_ref().and_then(|key| scene.ledger.get(key));
+        let other = row
+            .and_then(|row| row.mark.as_ref())
+            .map(|mark| mark.event.as_str())
+            .filter(|other| case.round > 0 && *other != case.event.id);
+        let Some(other) = other else { return Ok(false) };
+        let other = self.store.event(&scene.school.id, other).await?;
+        let at = other.and_then(|other| serde_json::from_value::<Event>(other.event).ok());
+        Ok(at.is_some_and(|other| other.at > case.event.at))
     }
 
     /// Gathers what deciding needs: the outer error is the store's, the inner one the school's.
@@ -243,6 +264,8 @@ impl Pipeline {
                 found,
                 planned_at: self.now(),
                 refusals: 0,
+                round: case.round,
+                received_at: Some(case.job.enqueued_at),
             };
             outcomes
                 .sends
@@ -287,7 +310,10 @@ impl Pipeline {
             .await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
         self.settle_trouble(&mut tx, outcomes.troubled).await?;
-        tx.commit().await
+        tx.commit().await?;
+        sight::news(outcomes.updates.iter().map(|update| update.state));
+        sight::events(EventState::Superseded, receipt.superseded.len());
+        Ok(())
     }
 }
 
@@ -328,6 +354,15 @@ impl Outcomes {
         self.sends.extend(other.sends);
         self.audit.extend(other.audit);
         self.troubled.extend(other.troubled);
+    }
+
+    fn overtaken(&mut self, school: &str, case: Case<'_>) {
+        self.updates.push(
+            EventUpdate::of(school, &case.event.id)
+                .state(EventState::Superseded)
+                .outcome("a later event of the same pupil has written this session since; an older mark is not put above it"),
+        );
+        self.done.push(case.job.held);
     }
 
     fn give_up_all(&mut self, school: &str, jobs: Vec<Claimed>, why: &str) {

@@ -15,6 +15,7 @@ use super::{Pipeline, job::DecideJob};
 use crate::{
     schools::token_lane,
     settings::School,
+    sight,
     store::{EventState, NewEvent},
 };
 
@@ -218,6 +219,7 @@ impl Pipeline {
             self.store.states(&mut tx, &seen).await?
         };
         tx.commit().await?;
+        sight::events(EventState::Received, new.len());
         Ok(states)
     }
 
@@ -228,7 +230,7 @@ impl Pipeline {
             .as_ref()
             .and_then(|directory| directory.find(&event.person));
         let line = person.map_or(event.person.as_str(), |entry| entry.key.as_str());
-        DecideJob::new_job(event, school.id.as_str(), &token_lane(school), line)
+        DecideJob::new_job(event, 0, school.id.as_str(), &token_lane(school), line)
     }
 
     fn read_events(&self, school: &School, events: Vec<Value>) -> Result<Vec<Event>, IntakeError> {

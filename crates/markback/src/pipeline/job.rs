@@ -14,6 +14,9 @@ use crate::store::{LedgerKey, session_word};
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct DecideJob {
     pub(crate) event: Event,
+    /// How often a person had the event tried again from the start.
+    #[serde(default)]
+    pub(crate) round: u32,
 }
 
 /// A mark to be sent, with what is needed to look again before it goes.
@@ -30,6 +33,12 @@ pub(crate) struct SendJob {
     /// How often a writeback with this mark in it was refused after Wonde had taken it.
     #[serde(default)]
     pub(crate) refusals: u32,
+    /// How often a person had the event tried again from the start.
+    #[serde(default)]
+    pub(crate) round: u32,
+    /// When the event came in, or was opened again.
+    #[serde(default)]
+    pub(crate) received_at: Option<DateTime<Utc>>,
 }
 
 /// A register that Wonde took.
@@ -41,14 +50,22 @@ pub(crate) struct ConfirmJob {
 }
 
 impl DecideJob {
-    /// The job for an event; `person` puts all events of one person in line.
-    pub(crate) fn new_job(event: &Event, school: &str, token_lane: &str, person: &str) -> NewJob {
+    /// The job for an event's round; `person` puts all events of one person in line.
+    pub(crate) fn new_job(
+        event: &Event,
+        round: u32,
+        school: &str,
+        token_lane: &str,
+        person: &str,
+    ) -> NewJob {
+        let job = Self {
+            event: event.clone(),
+            round,
+        };
         NewJob::new(
             queue::DECIDE,
-            key(school, &event.id),
-            payload(&Self {
-                event: event.clone(),
-            }),
+            decide_key(school, &event.id, round),
+            payload(&job),
         )
         .order_key(format!("{school}/{person}"))
         .lane(school)
@@ -60,8 +77,7 @@ impl SendJob {
     /// The job for this mark. An older one for the same pupil, date and session that nobody holds makes way.
     pub(crate) fn new_job(&self, school: &str, token_lane: &str) -> NewJob {
         let mark = &self.mark;
-        // The number of the try stands first, for an event's id may end in anything.
-        let key = key(school, &format!("{}#{}", self.refusals, self.event.id));
+        let key = send_key(school, &self.event.id, self.round, self.refusals);
         NewJob::new(queue::SEND, key, payload(self))
             .order_key(format!("{school}/{}", mark.student))
             .supersede_key(format!("{}/{}", mark.date, session_word(mark.session)))
@@ -99,12 +115,22 @@ pub(crate) fn key(school: &str, id: &str) -> String {
     format!("{school}/{id}")
 }
 
-/// The event's id in a decide job's key.
-pub(crate) fn event_of_key<'a>(school: &str, key: &'a str) -> Option<&'a str> {
-    key.strip_prefix(school)?.strip_prefix('/')
+/// The key of an event's decide job. The number of the round stands first, for an event's id may end in anything.
+pub(crate) fn decide_key(school: &str, event: &str, round: u32) -> String {
+    key(school, &format!("{round}#{event}"))
 }
 
-/// The event's id in what follows the school in a send job's key.
+/// The key of an event's send job.
+pub(crate) fn send_key(school: &str, event: &str, round: u32, refusals: u32) -> String {
+    key(school, &format!("{round}.{refusals}#{event}"))
+}
+
+/// The event's id in a decide job's or a send job's key.
+pub(crate) fn event_of_key<'a>(school: &str, key: &'a str) -> Option<&'a str> {
+    Some(event_of_send(key.strip_prefix(school)?.strip_prefix('/')?))
+}
+
+/// The event's id in what follows the school in a job's key.
 pub(crate) fn event_of_send(key: &str) -> &str {
     key.split_once('#').map_or(key, |(_, event)| event)
 }

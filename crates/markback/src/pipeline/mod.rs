@@ -6,7 +6,8 @@
 mod confirm;
 mod decide;
 mod intake;
-mod job;
+pub(crate) mod job;
+mod pulse;
 mod send;
 mod trouble;
 mod view;
@@ -19,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{directory::Directories, schools::Schools, settings::Settings, store::Store};
 
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken};
+pub use pulse::Health;
+pub(crate) use pulse::Pulse;
 
 /// The queues, in the order of an event's way.
 pub mod queue {
@@ -74,11 +77,13 @@ pub struct Pipeline {
     pub(crate) schools: Arc<Schools>,
     pub(crate) directories: Arc<Directories>,
     pub(crate) pace: Pace,
+    pub(crate) pulse: Arc<Pulse>,
 }
 
 impl Pipeline {
     /// Works until told to stop, then ends what is in hand.
     pub async fn run(&self, stop: CancellationToken) {
+        let _running = self.pulse.run();
         let senders = (0..self.pace.senders.max(1)).map(|_| self.work(queue::SEND, &stop));
         tokio::join!(
             self.work(queue::DECIDE, &stop),
@@ -92,6 +97,7 @@ impl Pipeline {
         let outbox = self.store.outbox();
         let mut bell = outbox.bell(queue);
         while !stop.is_cancelled() {
+            self.pulse.beat(queue);
             let done = match outbox.claim(queue, &self.claim_of(queue)).await {
                 Ok(jobs) if jobs.is_empty() => None,
                 Ok(jobs) => Some(self.handle(queue, jobs).await),

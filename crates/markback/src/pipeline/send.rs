@@ -16,6 +16,7 @@ use super::{
 use crate::{
     schools::token_lane,
     settings::School,
+    sight,
     store::{EventState, EventUpdate, LedgerKey, NewAudit, Stage},
 };
 
@@ -231,6 +232,7 @@ impl Pipeline {
     ) {
         let marks: Vec<Mark> = register.iter().map(|one| one.send.mark.clone()).collect();
         let sent_at = self.now();
+        sight::sent(marks.len());
         match mis.write(&marks).await {
             Ok(results) => {
                 for (one, result) in register.iter().zip(results) {
@@ -301,6 +303,16 @@ impl Pipeline {
             .forget_marks(&mut tx, &outcomes.forgotten)
             .await?;
         let now = self.now();
+        let took: Vec<_> = outcomes
+            .accepted
+            .values()
+            .flatten()
+            .filter_map(|send| Some(now - send.received_at?))
+            .collect();
+        let writebacks: Vec<_> = outcomes.accepted.keys().map(WritebackId::as_str).collect();
+        self.store
+            .follow_writebacks(&mut tx, school, &writebacks)
+            .await?;
         let first = now + TimeDelta::from_std(self.pace.confirm_after).unwrap_or_default();
         let follow: Vec<_> = outcomes
             .accepted
@@ -316,7 +328,10 @@ impl Pipeline {
             .collect();
         outbox.enqueue(&mut tx, &follow).await?;
         self.settle_trouble(&mut tx, outcomes.troubled).await?;
-        tx.commit().await
+        tx.commit().await?;
+        sight::news(outcomes.updates.iter().map(|update| update.state));
+        sight::accepted(took);
+        Ok(())
     }
 }
 

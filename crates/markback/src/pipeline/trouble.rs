@@ -10,6 +10,7 @@ use super::Pipeline;
 use crate::{
     schools::token_lane,
     settings::School,
+    sight,
     store::{EventState, EventUpdate},
 };
 
@@ -120,7 +121,9 @@ impl Pipeline {
                 }
             }));
         }
-        self.store.update_events(tx, &updates).await
+        self.store.update_events(tx, &updates).await?;
+        sight::news(updates.iter().map(|update| update.state));
+        Ok(())
     }
 
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {

@@ -1,6 +1,6 @@
 //! Events and what became of them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
 
 use chrono::{DateTime, Utc};
 use mis_core::wonde::SchoolId;
@@ -36,11 +36,13 @@ pub enum EventState {
     Superseded,
     /// It could not be decided or sent, and waits for a person.
     Failed,
+    /// A person gave it up.
+    Discarded,
 }
 
 impl EventState {
     /// All states.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Received,
         Self::Skipped,
         Self::Planned,
@@ -51,7 +53,37 @@ impl EventState {
         Self::Unconfirmed,
         Self::Superseded,
         Self::Failed,
+        Self::Discarded,
     ];
+
+    /// What a person may do about an event in this state; `None` where nothing is to be done.
+    pub fn advice(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Failed => {
+                "put right what the outcome names, then retry it; or enter the mark in the MIS by hand and discard it"
+            }
+            Self::Rejected => {
+                "put right what the outcome names, at the school or in the settings, then retry it; or enter the mark in \
+                 the MIS by hand and discard it"
+            }
+            Self::Unconfirmed => {
+                "look into the MIS: where the mark is missing, retry it or enter it by hand; where it is there, discard it"
+            }
+            Self::Sent => "wait: it is looked up in the register before it is sent again",
+            Self::Received
+            | Self::Planned
+            | Self::Accepted
+            | Self::Skipped
+            | Self::Confirmed
+            | Self::Superseded
+            | Self::Discarded => return None,
+        })
+    }
+
+    /// Whether a person may have it tried again from the start.
+    pub fn may_be_retried(self) -> bool {
+        matches!(self, Self::Failed | Self::Rejected | Self::Unconfirmed)
+    }
 
     /// Whether nothing more happens by itself.
     pub fn is_final(self) -> bool {
@@ -74,10 +106,12 @@ impl EventState {
             Self::Unconfirmed => "unconfirmed",
             Self::Superseded => "superseded",
             Self::Failed => "failed",
+            Self::Discarded => "discarded",
         }
     }
 
-    fn of(word: &str) -> Option<Self> {
+    /// The state that [`EventState::word`] names.
+    pub fn of(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.word() == word)
     }
 }
@@ -93,7 +127,7 @@ pub struct NewEvent<'a> {
 
 /// What changes about an event. `None` leaves a column as it is, except `waiting`, which is always set anew: whatever
 /// an event waited for, this is news of it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EventUpdate {
     /// Which school's.
     pub school: String,
@@ -129,6 +163,34 @@ impl EventUpdate {
             id: id.to_owned(),
             ..Self::default()
         }
+    }
+
+    /// Adds later news of the same event.
+    fn add(&mut self, later: &Self) {
+        let Self {
+            school: _,
+            id: _,
+            state,
+            student,
+            day,
+            session,
+            decision,
+            waiting,
+            writeback,
+            lesson,
+            outcome,
+            sent_ms,
+        } = later.clone();
+        self.state = state.or(self.state);
+        self.student = student.or(self.student.take());
+        self.day = day.or(self.day.take());
+        self.session = session.or(self.session.take());
+        self.decision = decision.or(self.decision.take());
+        self.waiting = waiting;
+        self.writeback = writeback.or(self.writeback.take());
+        self.lesson = lesson.or(self.lesson.take());
+        self.outcome = outcome.or(self.outcome.take());
+        self.sent_ms = sent_ms.or(self.sent_ms);
     }
 
     /// With a new state.
@@ -184,6 +246,10 @@ pub struct EventRecord {
     pub lesson_id: Option<String>,
     /// What became of it, in words.
     pub outcome: Option<String>,
+    /// What a person may do about it, where something is to be done.
+    pub advice: Option<&'static str>,
+    /// How often a person had it tried again from the start.
+    pub round: u32,
     /// When it was taken in.
     pub received_at: Option<DateTime<Utc>>,
     /// When it was decided last.
@@ -208,7 +274,7 @@ impl std::fmt::Debug for EventRecord {
 }
 
 #[derive(FromRow)]
-struct EventRow {
+pub(super) struct EventRow {
     school: String,
     id: String,
     person: String,
@@ -227,6 +293,7 @@ struct EventRow {
     sent_ms: Option<i64>,
     accepted_ms: Option<i64>,
     settled_ms: Option<i64>,
+    round: i64,
 }
 
 static INSERT: Sql = Sql::new(
@@ -255,7 +322,7 @@ static UPDATE: Sql = Sql::new(
         sent_ms = coalesce(r.sent_ms, markback_events.sent_ms), \
         decided_ms = CASE WHEN r.decision IS NULL THEN markback_events.decided_ms ELSE $2 END, \
         accepted_ms = CASE WHEN r.state = 'accepted' THEN $2 ELSE markback_events.accepted_ms END, \
-        settled_ms = CASE WHEN r.state IN ('skipped','confirmed','rejected','unconfirmed','superseded','failed') THEN $2 \
+        settled_ms = CASE WHEN r.state IN ('skipped','confirmed','rejected','unconfirmed','superseded','failed','discarded') THEN $2 \
                           WHEN r.state IS NULL THEN markback_events.settled_ms ELSE NULL END \
      FROM {rows $1: school text, id text, state text, student text, day text, session text, decision text, waiting text, \
            writeback text, lesson text, outcome text, sent_ms int} r \
@@ -315,7 +382,8 @@ impl Store {
         if updates.is_empty() {
             return Ok(());
         }
-        let table: Vec<_> = updates
+        let table: Vec<_> = one_each(updates);
+        let table: Vec<_> = table
             .iter()
             .map(|u| {
                 (
@@ -380,11 +448,31 @@ impl Store {
     }
 }
 
+/// One update for each event: a statement that met a row twice would take either. What is said later stands above.
+fn one_each(updates: &[EventUpdate]) -> Vec<EventUpdate> {
+    let mut places: HashMap<(&str, &str), usize> = HashMap::with_capacity(updates.len());
+    let mut merged: Vec<EventUpdate> = Vec::with_capacity(updates.len());
+    for update in updates {
+        match places.entry((&update.school, &update.id)) {
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push(update.clone());
+            }
+            Entry::Occupied(place) => {
+                if let Some(earlier) = merged.get_mut(*place.get()) {
+                    earlier.add(update);
+                }
+            }
+        }
+    }
+    merged
+}
+
 fn body(event: &Event) -> String {
     serde_json::to_string(event).unwrap_or_default()
 }
 
-fn record(row: EventRow, history: Vec<AuditRecord>) -> EventRecord {
+pub(super) fn record(row: EventRow, history: Vec<AuditRecord>) -> EventRecord {
     let mut decision: Option<Value> = row
         .decision
         .and_then(|text| serde_json::from_str(&text).ok());
@@ -394,11 +482,14 @@ fn record(row: EventRow, history: Vec<AuditRecord>) -> EventRecord {
         .and_then(|steps| serde_json::from_value(steps).ok())
         .unwrap_or_default();
     let time = |ms: Option<i64>| ms.and_then(DateTime::from_timestamp_millis);
+    let state = EventState::of(&row.state).unwrap_or(EventState::Failed);
     EventRecord {
         id: row.id,
         school: row.school,
         person: row.person,
-        state: EventState::of(&row.state).unwrap_or(EventState::Failed),
+        state,
+        advice: state.advice(),
+        round: u32::try_from(row.round).unwrap_or_default(),
         event: serde_json::from_str(&row.body).unwrap_or_default(),
         student: row.student,
         date: row.day,

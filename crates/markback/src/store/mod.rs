@@ -1,8 +1,12 @@
 //! The service's own tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
 
 mod audit;
+mod budget;
 mod events;
 mod ledger;
+mod notices;
+mod retention;
+mod search;
 
 use chrono::{DateTime, Utc};
 use outbox::{Database, Migrations, Outbox, Settings, Step};
@@ -14,18 +18,30 @@ pub(crate) use audit::NewAudit;
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
 pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
+pub use notices::{Notice, NoticeKind};
+pub use retention::Pruned;
+pub use search::{EventFilter, OpenEvents};
 
+const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
 const MIGRATIONS: Migrations = Migrations {
     prefix: "markback",
-    steps: &[Step {
-        version: 1,
-        name: "events, ledger, audit",
-        sqlite: EVENTS,
-        postgres: EVENTS,
-    }],
+    steps: &[
+        Step {
+            version: 1,
+            name: "events, ledger, audit",
+            sqlite: EVENTS,
+            postgres: EVENTS,
+        },
+        Step {
+            version: 2,
+            name: "rounds, writebacks, notices, budget",
+            sqlite: OPERATIONS,
+            postgres: OPERATIONS,
+        },
+    ],
 };
 
 /// The open store: the outbox, and our tables in the same database.

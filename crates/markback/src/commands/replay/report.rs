@@ -146,5 +146,6 @@ fn meaning(state: EventState) -> &'static str {
         EventState::Unconfirmed => "nobody could tell in time whether the MIS has it",
         EventState::Superseded => "a newer mark took its place before it was sent",
         EventState::Failed => "it could not be decided or sent, and waits for a person",
+        EventState::Discarded => "a person gave it up",
     }
 }

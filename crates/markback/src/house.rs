@@ -1,0 +1,103 @@
+//! Keeping house while the service runs: what is too old goes, and what other nodes were told is heeded here too.
+
+use std::{collections::HashMap, time::Duration};
+
+use chrono::{DateTime, Utc};
+use mis_core::wonde::SchoolId;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    service::Markback,
+    sight,
+    store::{Notice, NoticeKind, Pruned},
+};
+
+/// Between two looks at what other nodes were told.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// Looks between two removals of what is too old: half an hour.
+const PRUNE_EVERY: u32 = 120;
+
+/// When each notice was told last, as far as this node has heeded it.
+type Heeded = HashMap<(String, NoticeKind, String), DateTime<Utc>>;
+
+impl Markback {
+    /// Keeps house until told to stop.
+    pub(crate) async fn keep_house(&self, stop: CancellationToken) {
+        let mut heeded = None;
+        // Chance spreads the nodes.
+        let mut until_prune = rand::random_range(1..=8);
+        while !stop.is_cancelled() {
+            self.heed_notices(&mut heeded).await;
+            if let Some(metrics) = self.metrics() {
+                metrics.upkeep();
+            }
+            until_prune -= 1;
+            if until_prune == 0 {
+                until_prune = PRUNE_EVERY;
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = self.prune() => {}
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Removes what came to its end longer ago than the settings keep it.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn prune(&self) -> outbox::Result<Pruned> {
+        let pruned = self.store().prune(self.settings().service.retention).await;
+        match &pruned {
+            Ok(pruned) => {
+                sight::pruned(pruned);
+                if *pruned != Pruned::default() {
+                    tracing::info!(
+                        events = pruned.events,
+                        audit = pruned.audit,
+                        ledger = pruned.ledger,
+                        jobs = pruned.jobs,
+                        "removed what was kept long enough"
+                    );
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "what is too old could not be removed; it is tried again")
+            }
+        }
+        pruned
+    }
+
+    /// A webhook comes to one node only; what it means for a school's connection is for all.
+    async fn heed_notices(&self, heeded: &mut Option<Heeded>) {
+        let notices = match self.store().notices().await {
+            Ok(notices) => notices,
+            Err(error) => {
+                tracing::warn!(%error, "the notices could not be read; they are tried again");
+                return;
+            }
+        };
+        let told: Heeded = notices
+            .iter()
+            .map(|notice| (key(notice), notice.last_at))
+            .collect();
+        // What was told before this node began it asks Wonde for anyway.
+        if let Some(before) = heeded {
+            for notice in &notices {
+                if before.get(&key(notice)) != Some(&notice.last_at) {
+                    self.schools()
+                        .forget(&SchoolId::from(notice.school.as_str()));
+                }
+            }
+        }
+        *heeded = Some(told);
+    }
+}
+
+fn key(notice: &Notice) -> (String, NoticeKind, String) {
+    (notice.school.clone(), notice.kind, notice.subject.clone())
+}

@@ -1,0 +1,235 @@
+//! The most requests a minute with one token, kept by all nodes together.
+//!
+//! One process keeps the rate by itself. Nodes that share a PostgreSQL take slices of about a second's requests from it,
+//! in one statement each, and spend them as they go.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use mis_core::wonde::Gate;
+use outbox::Engine;
+use tokio::sync::Mutex;
+
+use crate::{sight, store::Store};
+
+/// What a minute's requests are spread over: a minute, what may be spent ahead of it, and a slice that was taken but not
+/// spent at once. So no minute has more than the settings say.
+const SPREAD: Duration = Duration::from_secs(68);
+/// How much of its time a token that was idle may spend at once.
+const AHEAD: Duration = Duration::from_secs(6);
+/// How long a slice may be spent after it is due. After that its requests count as never made.
+const SLICE_KEEPS: Duration = Duration::from_secs(1);
+
+/// The rates of all tokens. Cheap to clone.
+#[derive(Clone)]
+pub struct Rates {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    per_minute: NonZeroU32,
+    shared: Option<Store>,
+    lanes: StdMutex<HashMap<String, Arc<Lane>>>,
+}
+
+struct Lane {
+    name: String,
+    own: DefaultDirectRateLimiter,
+    slice: Mutex<Option<Slice>>,
+}
+
+struct Slice {
+    left: u32,
+    good_until: Instant,
+}
+
+impl Rates {
+    /// So many requests a minute for each token, shared through the store where several nodes can have it open.
+    pub fn new(per_minute: NonZeroU32, store: &Store) -> Self {
+        let shared = store.database().engine() == Engine::Postgres;
+        Self {
+            inner: Arc::new(Inner {
+                per_minute,
+                shared: shared.then(|| store.clone()),
+                lanes: StdMutex::default(),
+            }),
+        }
+    }
+
+    /// What every request with this token waits for.
+    pub fn gate(&self, lane: &str) -> Gate {
+        let (inner, lane) = (self.inner.clone(), self.inner.lane(lane));
+        Arc::new(move || {
+            let (inner, lane) = (inner.clone(), lane.clone());
+            Box::pin(async move {
+                let start = Instant::now();
+                inner.pass(&lane).await;
+                sight::permitted(start.elapsed());
+            })
+        })
+    }
+}
+
+impl Inner {
+    fn lane(&self, name: &str) -> Arc<Lane> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        lanes
+            .entry(name.to_owned())
+            .or_insert_with(|| {
+                Arc::new(Lane {
+                    name: name.to_owned(),
+                    own: RateLimiter::direct(quota(self.per_minute)),
+                    slice: Mutex::default(),
+                })
+            })
+            .clone()
+    }
+
+    async fn pass(&self, lane: &Lane) {
+        lane.own.until_ready().await;
+        let Some(store) = &self.shared else { return };
+        // Held while waiting, so that requests go in the order in which they came.
+        let mut slice = lane.slice.lock().await;
+        if let Some(Slice { left, good_until }) = slice.as_mut()
+            && *left > 0
+            && *good_until > Instant::now()
+        {
+            *left -= 1;
+            return;
+        }
+        let (requests, cost) = slice_of(self.per_minute);
+        match store.take_requests(&lane.name, cost, AHEAD).await {
+            Ok(wait) => {
+                tokio::time::sleep(wait).await;
+                *slice = Some(Slice {
+                    left: requests - 1,
+                    good_until: Instant::now() + SLICE_KEEPS,
+                });
+            }
+            Err(error) => {
+                // Then nothing can be written down either, and work soon stands still by itself.
+                tracing::warn!(%error, "the nodes' common rate cannot be had; this node keeps the rate by itself");
+            }
+        }
+    }
+}
+
+/// A slice's requests, about a second's worth, and how much of the token's time they cost.
+fn slice_of(per_minute: NonZeroU32) -> (u32, Duration) {
+    let requests = (per_minute.get() / 60).max(1);
+    (requests, SPREAD * requests / per_minute.get())
+}
+
+fn quota(per_minute: NonZeroU32) -> Quota {
+    let ahead = NonZeroU32::new(per_minute.get() / 10).unwrap_or(NonZeroU32::MIN);
+    Quota::with_period(SPREAD / per_minute.get())
+        .unwrap_or_else(|| Quota::per_minute(per_minute))
+        .allow_burst(ahead)
+}
+
+impl fmt::Debug for Rates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rates")
+            .field("per_minute", &self.inner.per_minute)
+            .field("shared", &self.inner.shared.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outbox::SystemClock;
+    use rstest::rstest;
+
+    use super::*;
+
+    /// Long enough for a pass that need not wait, and far shorter than a wait at one request a minute.
+    const SOON: Duration = Duration::from_secs(5);
+
+    #[rstest]
+    #[case(1, 1, 68_000)]
+    #[case(60, 1, 1_133)]
+    #[case(600, 10, 1_133)]
+    #[case(6_000_000, 100_000, 1_133)]
+    fn a_slice_is_about_a_second(
+        #[case] per_minute: u32,
+        #[case] requests: u32,
+        #[case] cost: u128,
+    ) {
+        let slice = slice_of(NonZeroU32::new(per_minute).unwrap());
+        assert_eq!((slice.0, slice.1.as_millis()), (requests, cost));
+    }
+
+    async fn open(url: &str) -> Store {
+        let settings = outbox::Settings::default();
+        Store::open(url, settings, Arc::new(SystemClock))
+            .await
+            .unwrap()
+    }
+
+    async fn passes(gate: &Gate) -> bool {
+        tokio::time::timeout(SOON / 10, gate()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn one_process_keeps_the_rate_of_each_token_by_itself() {
+        let store = open("sqlite::memory:").await;
+        let rates = Rates::new(NonZeroU32::MIN, &store);
+        let (one, other) = (rates.gate("token:env:A"), rates.gate("token:env:B"));
+        assert!(tokio::time::timeout(SOON, one()).await.is_ok());
+        assert!(!passes(&rates.gate("token:env:A")).await);
+        assert!(tokio::time::timeout(SOON, other()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn nodes_of_one_database_share_the_rate() {
+        let Some(server) = throwaway_postgres::shared().unwrap() else {
+            return;
+        };
+        let url = server.create_database().unwrap();
+        let (one, other) = (open(&url).await, open(&url).await);
+        let rates = [
+            Rates::new(NonZeroU32::MIN, &one),
+            Rates::new(NonZeroU32::MIN, &other),
+        ];
+        assert!(
+            tokio::time::timeout(SOON, rates[0].gate("token:env:A")())
+                .await
+                .is_ok()
+        );
+        assert!(!passes(&rates[1].gate("token:env:A")).await);
+        assert!(
+            tokio::time::timeout(SOON, rates[1].gate("token:env:B")())
+                .await
+                .is_ok()
+        );
+    }
+
+    #[tokio::test]
+    async fn slices_stand_in_line_whichever_node_takes_them() {
+        let Some(server) = throwaway_postgres::shared().unwrap() else {
+            return;
+        };
+        let url = server.create_database().unwrap();
+        let nodes = [open(&url).await, open(&url).await];
+        let cost = Duration::from_secs(1_000);
+        let mut waits = Vec::new();
+        for turn in 0..4 {
+            let taken = nodes[turn % 2].take_requests("token:env:A", cost, AHEAD);
+            waits.push(taken.await.unwrap());
+        }
+        assert_eq!(waits[0], Duration::ZERO);
+        for (turn, wait) in (0_u32..).zip(&waits).skip(1) {
+            assert!(
+                *wait <= cost * turn && *wait > cost * turn - Duration::from_secs(100),
+                "{waits:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What the service counts and measures, by name. No pupil, no school and no token is ever in a label.
+//!
+//! The helpers do nothing until a recorder is installed, which `serve` does.
+
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use outbox::{Pause, QueueStats};
+
+use crate::{
+    pipeline::queue,
+    store::{EventState, OpenEvents, Pruned},
+};
+
+const EVENTS: &str = "markback_events_total";
+const SEND_MARKS: &str = "markback_send_marks";
+const ACCEPTED: &str = "markback_accepted_seconds";
+const CONFIRMED: &str = "markback_confirmed_seconds";
+const REQUESTS: &str = "markback_wonde_requests_total";
+const REQUEST_SECONDS: &str = "markback_wonde_request_seconds";
+const PERMIT_SECONDS: &str = "markback_wonde_permit_wait_seconds";
+const WEBHOOKS: &str = "markback_webhooks_total";
+const PRUNED: &str = "markback_pruned_total";
+const QUEUE_JOBS: &str = "markback_queue_jobs";
+const QUEUE_OLDEST: &str = "markback_queue_oldest_seconds";
+const OPEN_EVENTS: &str = "markback_open_events";
+const OPEN_OLDEST: &str = "markback_open_events_oldest_seconds";
+const PAUSES: &str = "markback_pauses";
+const SCHOOLS: &str = "markback_schools";
+const SCHOOLS_READ: &str = "markback_schools_read";
+
+/// From a mark of its own to a register of the largest size.
+const MARKS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
+/// From at once to half a day.
+const LONG: [f64; 14] = [
+    0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 43200.0,
+];
+/// From one exchange on the same machine to a time-out.
+const SHORT: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0,
+];
+
+/// Where what was measured is kept. One for a process.
+#[derive(Clone, Debug)]
+pub struct Metrics(PrometheusHandle);
+
+/// Begins to measure. The second call answers the same as the first.
+///
+/// # Errors
+/// When the host has installed a recorder of its own.
+pub fn install() -> Result<Metrics, BuildError> {
+    static INSTALLED: OnceLock<Metrics> = OnceLock::new();
+    if let Some(metrics) = INSTALLED.get() {
+        return Ok(metrics.clone());
+    }
+    let buckets = |builder: PrometheusBuilder, name: &str, values: &[f64]| {
+        builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), values)
+    };
+    let mut builder = buckets(PrometheusBuilder::new(), SEND_MARKS, &MARKS)?;
+    for name in [ACCEPTED, CONFIRMED] {
+        builder = buckets(builder, name, &LONG)?;
+    }
+    for name in [REQUEST_SECONDS, PERMIT_SECONDS] {
+        builder = buckets(builder, name, &SHORT)?;
+    }
+    let metrics = Metrics(builder.install_recorder()?);
+    describe();
+    begin_at_zero();
+    Ok(INSTALLED.get_or_init(|| metrics).clone())
+}
+
+impl Metrics {
+    /// All of it in the text form that Prometheus reads.
+    pub fn render(&self) -> String {
+        self.0.render()
+    }
+
+    /// Takes what was measured into the histograms, so that it does not pile up where nobody asks for it.
+    pub fn upkeep(&self) {
+        self.0.run_upkeep();
+    }
+}
+
+/// What is looked up when somebody asks, rather than counted as it happens.
+#[derive(Debug, Default)]
+pub(crate) struct Levels {
+    pub(crate) queues: BTreeMap<String, QueueStats>,
+    pub(crate) open: Vec<OpenEvents>,
+    pub(crate) pauses: Vec<Pause>,
+    pub(crate) schools: usize,
+    pub(crate) schools_read: usize,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Levels {
+    /// Sets the gauges, also those that have nothing to tell.
+    #[allow(
+        clippy::cast_precision_loss,
+        reason = "nobody counts beyond 2^52 in a gauge"
+    )]
+    pub(crate) fn set(&self) {
+        for name in [queue::DECIDE, queue::SEND, queue::CONFIRM] {
+            let stats = self.queues.get(name).cloned().unwrap_or_default();
+            for (state, jobs) in [
+                ("ready", stats.ready),
+                ("later", stats.later),
+                ("paused", stats.paused),
+                ("leased", stats.leased),
+                ("lapsed", stats.lapsed),
+                ("dead", stats.dead),
+            ] {
+                gauge!(QUEUE_JOBS, "queue" => name, "state" => state).set(jobs as f64);
+            }
+            let oldest = stats.oldest_open.unwrap_or_default();
+            gauge!(QUEUE_OLDEST, "queue" => name).set(oldest.as_secs_f64());
+        }
+        for state in EventState::ALL
+            .into_iter()
+            .filter(|state| !state.is_final())
+        {
+            let found = self.open.iter().find(|open| open.state == state);
+            let oldest = found.and_then(|open| open.oldest);
+            let age = oldest.map_or(0.0, |oldest| seconds(self.now - oldest));
+            let count = found.map_or(0, |open| open.count);
+            gauge!(OPEN_EVENTS, "state" => state.word()).set(count as f64);
+            gauge!(OPEN_OLDEST, "state" => state.word()).set(age);
+        }
+        let tokens = self
+            .pauses
+            .iter()
+            .filter(|pause| pause.lane.starts_with("token:"))
+            .count();
+        gauge!(PAUSES, "of" => "token").set(tokens as f64);
+        gauge!(PAUSES, "of" => "school").set((self.pauses.len() - tokens) as f64);
+        gauge!(SCHOOLS).set(self.schools as f64);
+        gauge!(SCHOOLS_READ).set(self.schools_read as f64);
+    }
+}
+
+/// So many events came to this state.
+pub(crate) fn events(state: EventState, count: usize) {
+    if count > 0 {
+        counter!(EVENTS, "state" => state.word()).increment(count as u64);
+    }
+}
+
+/// Events that came to new states, each counted once.
+pub(crate) fn news(states: impl IntoIterator<Item = Option<EventState>>) {
+    let mut counts: BTreeMap<EventState, usize> = BTreeMap::new();
+    for state in states.into_iter().flatten() {
+        *counts.entry(state).or_default() += 1;
+    }
+    for (state, count) in counts {
+        events(state, count);
+    }
+}
+
+/// A register of so many marks went out.
+#[allow(clippy::cast_precision_loss, reason = "no register is that long")]
+pub(crate) fn sent(marks: usize) {
+    histogram!(SEND_MARKS).record(marks as f64);
+}
+
+/// How long after its intake each mark was taken by Wonde.
+pub(crate) fn accepted(after: impl IntoIterator<Item = TimeDelta>) {
+    for after in after {
+        histogram!(ACCEPTED).record(seconds(after));
+    }
+}
+
+/// How long after its intake each mark was known to be in the MIS.
+pub(crate) fn confirmed(after: impl IntoIterator<Item = TimeDelta>) {
+    for after in after {
+        histogram!(CONFIRMED).record(seconds(after));
+    }
+}
+
+/// One request to Wonde was answered, or was not.
+pub(crate) fn asked(asked: mis_core::wonde::Asked) {
+    let status = asked
+        .status
+        .map_or_else(|| "none".to_owned(), |status| status.to_string());
+    counter!(REQUESTS, "method" => asked.method, "status" => status).increment(1);
+    histogram!(REQUEST_SECONDS, "method" => asked.method).record(asked.took.as_secs_f64());
+}
+
+/// A request waited so long for its share of the token's rate.
+pub(crate) fn permitted(waited: Duration) {
+    histogram!(PERMIT_SECONDS).record(waited.as_secs_f64());
+}
+
+/// A webhook of this type came in.
+pub(crate) fn webhook(payload_type: &'static str) {
+    counter!(WEBHOOKS, "type" => payload_type).increment(1);
+}
+
+/// Rows that were old enough went.
+pub(crate) fn pruned(pruned: &Pruned) {
+    for (what, rows) in [
+        ("events", pruned.events),
+        ("audit", pruned.audit),
+        ("ledger", pruned.ledger),
+        ("jobs", pruned.jobs),
+        ("other", pruned.other),
+    ] {
+        counter!(PRUNED, "what" => what).increment(rows);
+    }
+}
+
+fn seconds(length: TimeDelta) -> f64 {
+    // Clocks differ a little between nodes.
+    length.to_std().unwrap_or_default().as_secs_f64()
+}
+
+/// A counter that has not counted yet is there all the same, for whoever draws its rate.
+fn begin_at_zero() {
+    for state in EventState::ALL {
+        counter!(EVENTS, "state" => state.word()).absolute(0);
+    }
+    counter!(REQUESTS, "method" => "POST", "status" => "429").absolute(0);
+    counter!(REQUESTS, "method" => "GET", "status" => "429").absolute(0);
+    gauge!("markback_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+}
+
+fn describe() {
+    describe_counter!(EVENTS, "Events that came to a state");
+    describe_histogram!(SEND_MARKS, "Marks in each register sent");
+    describe_histogram!(ACCEPTED, "Seconds from intake until Wonde took the mark");
+    describe_histogram!(CONFIRMED, "Seconds from intake until the MIS had the mark");
+    describe_counter!(REQUESTS, "Requests to Wonde, by HTTP status");
+    describe_histogram!(REQUEST_SECONDS, "Seconds until Wonde answered");
+    describe_histogram!(
+        PERMIT_SECONDS,
+        "Seconds a request waited for the token's rate"
+    );
+    describe_counter!(WEBHOOKS, "Webhooks taken");
+    describe_counter!(PRUNED, "Rows removed after their time of keeping");
+    describe_gauge!(QUEUE_JOBS, "Unfinished jobs");
+    describe_gauge!(QUEUE_OLDEST, "Age of the oldest open job in seconds");
+    describe_gauge!(OPEN_EVENTS, "Events that have not come to their end");
+    describe_gauge!(OPEN_OLDEST, "Age of the oldest of them in seconds");
+    describe_gauge!(PAUSES, "Schools and tokens that rest");
+    describe_gauge!(SCHOOLS, "Schools in the settings");
+    describe_gauge!(SCHOOLS_READ, "Schools whose people this node knows");
+}

@@ -1,0 +1,43 @@
+//! The requests to Wonde that all nodes of one database share, by token.
+
+use std::time::Duration;
+
+use outbox::{Sql, on_tx};
+
+use super::Store;
+
+/// Rows are kept by the database's own clock, for the nodes' clocks need not agree. `$1` lane, `$2` cost, `$3` how much
+/// may be spent ahead, all in ms.
+static TAKE: Sql = Sql::new(
+    "INSERT INTO markback_budget (lane, next_ms) VALUES ($1, {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)} + $2) \
+     ON CONFLICT (lane) DO UPDATE SET next_ms = {greatest}(markback_budget.next_ms, {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)} - $3) + $2 \
+     RETURNING next_ms - $2 - {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)}",
+);
+
+impl Store {
+    /// Takes a slice of a token's requests that costs so much of its time. Answers how long to wait until it may be
+    /// spent; what others took before comes first.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(crate) async fn take_requests(
+        &self,
+        lane: &str,
+        cost: Duration,
+        ahead: Duration,
+    ) -> outbox::Result<Duration> {
+        let ms = |length: Duration| i64::try_from(length.as_millis()).unwrap_or(i64::MAX / 4);
+        let mut tx = self.db.begin().await?;
+        let text = TAKE.on(tx.engine());
+        let wait: i64 = on_tx!(tx, conn => {
+            sqlx::query_scalar(text)
+                .bind(lane)
+                .bind(ms(cost))
+                .bind(ms(ahead))
+                .fetch_one(conn)
+                .await
+        })?;
+        tx.commit().await?;
+        Ok(Duration::from_millis(u64::try_from(wait).unwrap_or(0)))
+    }
+}

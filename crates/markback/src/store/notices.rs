@@ -1,0 +1,165 @@
+//! What Wonde told about schools that the operator should know, and which school a writeback belongs to.
+
+use chrono::{DateTime, Utc};
+use mis_core::wonde::SchoolId;
+use outbox::{Sql, Tx, on_pool, on_tx};
+use serde::{Deserialize, Serialize};
+use sqlx::FromRow;
+
+use super::{Store, rows};
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoticeKind {
+    /// A school approved the application.
+    Approved,
+    /// A school took its approval back.
+    Revoked,
+    /// A school said no.
+    Declined,
+    /// A school changes its MIS.
+    Migration,
+}
+
+impl NoticeKind {
+    const ALL: [Self; 4] = [
+        Self::Approved,
+        Self::Revoked,
+        Self::Declined,
+        Self::Migration,
+    ];
+
+    /// The word for tables and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Approved => "approved",
+            Self::Revoked => "revoked",
+            Self::Declined => "declined",
+            Self::Migration => "migration",
+        }
+    }
+}
+
+/// Something that Wonde told about a school. Holds nothing personal and no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notice {
+    /// The school.
+    pub school: String,
+    /// What it is about.
+    pub kind: NoticeKind,
+    /// What tells two of a kind apart: `SIMS to Arbor`. Mostly empty.
+    pub subject: String,
+    /// It in words, with what to do.
+    pub words: String,
+    /// Nothing more of this will come: what is told of it later is stale.
+    pub done: bool,
+    /// When it was told first.
+    pub first_at: DateTime<Utc>,
+    /// When it was told last.
+    pub last_at: DateTime<Utc>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    school: String,
+    kind: String,
+    subject: String,
+    words: String,
+    done: i64,
+    first_ms: i64,
+    last_ms: i64,
+}
+
+/// What is done stays done: a notice of the plan that comes after that of its end changes nothing.
+const NOTE: &str = "INSERT INTO markback_notices (school, kind, subject, words, done, first_ms, last_ms) \
+     VALUES ($1, $2, $3, $4, $5, $6, $6) \
+     ON CONFLICT (school, kind, subject) DO UPDATE SET words = excluded.words, done = excluded.done, \
+         last_ms = excluded.last_ms \
+     WHERE excluded.done >= markback_notices.done";
+
+const ALL: &str = "SELECT * FROM markback_notices ORDER BY last_ms DESC, school, kind, subject";
+
+static FOLLOW: Sql = Sql::new(
+    "INSERT INTO markback_writebacks (writeback, school, at_ms) \
+     SELECT r.writeback, r.school, $2 FROM {rows $1: writeback text, school text} r WHERE true \
+     ON CONFLICT (writeback, school) DO NOTHING",
+);
+
+const SCHOOLS: &str = "SELECT school FROM markback_writebacks WHERE writeback = $1";
+
+impl Store {
+    /// Notes what was told about a school. The same again only moves its time on. Answers whether it was news, or stale.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(crate) async fn note(
+        &self,
+        school: &SchoolId,
+        kind: NoticeKind,
+        subject: &str,
+        words: &str,
+        done: bool,
+    ) -> outbox::Result<bool> {
+        let now = self.now_ms();
+        let mut tx = self.db.begin().await?;
+        let noted: u64 = on_tx!(tx, conn => {
+            sqlx::query(NOTE)
+                .bind(school.as_str())
+                .bind(kind.word())
+                .bind(subject)
+                .bind(words)
+                .bind(i64::from(done))
+                .bind(now)
+                .execute(conn)
+                .await
+                .map(|noted| noted.rows_affected())
+        })?;
+        tx.commit().await?;
+        Ok(noted > 0)
+    }
+
+    /// All notices, the latest first.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn notices(&self) -> outbox::Result<Vec<Notice>> {
+        let found: Vec<Row> = on_pool!(self.db, pool => sqlx::query_as(ALL).fetch_all(pool).await)?;
+        Ok(found.into_iter().filter_map(read).collect())
+    }
+
+    /// Notes which school these writebacks belong to.
+    pub(crate) async fn follow_writebacks(
+        &self,
+        tx: &mut Tx,
+        school: &str,
+        writebacks: &[&str],
+    ) -> outbox::Result<()> {
+        if writebacks.is_empty() {
+            return Ok(());
+        }
+        let table: Vec<_> = writebacks.iter().map(|id| (id, school)).collect();
+        let (text, table, now) = (FOLLOW.on(tx.engine()), rows(&table)?, self.now_ms());
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// The schools that a writeback of this id belongs to: one, or none that is known.
+    pub(crate) async fn schools_of_writeback(&self, id: &str) -> outbox::Result<Vec<String>> {
+        Ok(on_pool!(self.db, pool => sqlx::query_scalar(SCHOOLS).bind(id).fetch_all(pool).await)?)
+    }
+}
+
+fn read(row: Row) -> Option<Notice> {
+    Some(Notice {
+        kind: NoticeKind::ALL
+            .into_iter()
+            .find(|kind| kind.word() == row.kind)?,
+        school: row.school,
+        subject: row.subject,
+        words: row.words,
+        done: row.done != 0,
+        first_at: DateTime::from_timestamp_millis(row.first_ms)?,
+        last_at: DateTime::from_timestamp_millis(row.last_ms)?,
+    })
+}

@@ -1,0 +1,176 @@
+//! Looking through events, and what a person's decision changes about one.
+
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use mis_core::wonde::SchoolId;
+use outbox::{Sql, Tx, on_pool, on_tx};
+use sqlx::FromRow;
+use std::time::Duration;
+
+use super::{
+    EventRecord, EventState, Store,
+    events::{EventRow, record},
+    rows,
+};
+
+/// Which events to list. The default lists the latest of all.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only this school's.
+    pub school: Option<SchoolId>,
+    /// Only those in one of these states; empty takes all.
+    pub states: Vec<EventState>,
+    /// Only this person's, by the sign-in system's id.
+    pub person: Option<String>,
+    /// From this school day on. An event without one counts by the day (UTC) on which it came in.
+    pub from: Option<NaiveDate>,
+    /// Up to and with this school day.
+    pub to: Option<NaiveDate>,
+    /// At most this many.
+    pub limit: u32,
+    /// How late an event may come in after its day; narrows the search.
+    pub accept_age: Duration,
+}
+
+/// Events that have not come to their end, of one state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenEvents {
+    /// The state.
+    pub state: EventState,
+    /// How many.
+    pub count: u64,
+    /// When the oldest of them was taken in.
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+static SEARCH: Sql = Sql::new(
+    "SELECT * FROM markback_events e \
+     WHERE (CAST($1 AS TEXT) IS NULL OR e.school = $1) \
+       AND ($2 = '[]' OR e.state IN (SELECT r.state FROM {rows $2: state text} r)) \
+       AND (CAST($3 AS TEXT) IS NULL OR e.person = $3) \
+       AND e.received_ms >= $4 AND e.received_ms < $5 \
+       AND (CAST($6 AS TEXT) IS NULL OR coalesce(e.day, \
+            {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) >= $6) \
+       AND (CAST($7 AS TEXT) IS NULL OR coalesce(e.day, \
+            {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) <= $7) \
+     ORDER BY e.received_ms DESC, e.school, e.id LIMIT $8",
+);
+
+const REOPEN: &str = "UPDATE markback_events SET state = 'received', round = round + 1, waiting = NULL, outcome = NULL, \
+         settled_ms = NULL, sent_ms = NULL, accepted_ms = NULL, writeback = NULL, lesson = NULL \
+     WHERE school = $1 AND id = $2 AND state = $3 AND round = $4";
+
+const GIVE_UP: &str = "UPDATE markback_events SET state = 'discarded', waiting = NULL, outcome = $5, settled_ms = $6 \
+     WHERE school = $1 AND id = $2 AND state = $3 AND round = $4";
+
+const OPEN: &str = "SELECT state, count(*) AS n, min(received_ms) AS oldest FROM markback_events WHERE settled_ms IS NULL \
+     GROUP BY state";
+
+#[derive(FromRow)]
+struct OpenRow {
+    state: String,
+    n: i64,
+    oldest: Option<i64>,
+}
+
+impl Store {
+    /// The events that the filter takes, the latest first, without their histories.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn search(&self, filter: &EventFilter) -> outbox::Result<Vec<EventRecord>> {
+        let states: Vec<_> = filter.states.iter().map(|state| (state.word(),)).collect();
+        let (text, states) = (SEARCH.on(self.db.engine()), rows(&states)?);
+        let (came_from, came_until) = filter.came_in();
+        let found: Vec<EventRow> = on_pool!(self.db, pool => {
+            sqlx::query_as(text)
+                .bind(filter.school.as_ref().map(SchoolId::as_str))
+                .bind(&states)
+                .bind(filter.person.as_deref())
+                .bind(came_from)
+                .bind(came_until)
+                .bind(filter.from.map(|day| day.to_string()))
+                .bind(filter.to.map(|day| day.to_string()))
+                .bind(i64::from(filter.limit))
+                .fetch_all(pool)
+                .await
+        })?;
+        Ok(found
+            .into_iter()
+            .map(|row| record(row, Vec::new()))
+            .collect())
+    }
+
+    /// The events that have not come to their end, by state.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn open_by_state(&self) -> outbox::Result<Vec<OpenEvents>> {
+        let found: Vec<OpenRow> =
+            on_pool!(self.db, pool => sqlx::query_as(OPEN).fetch_all(pool).await)?;
+        Ok(found
+            .into_iter()
+            .filter_map(|row| {
+                Some(OpenEvents {
+                    state: EventState::of(&row.state)?,
+                    count: u64::try_from(row.n).ok()?,
+                    oldest: row.oldest.and_then(DateTime::from_timestamp_millis),
+                })
+            })
+            .collect())
+    }
+
+    /// Opens an event again for its next round. Answers false when it is no longer as it was found.
+    pub(crate) async fn reopen(&self, tx: &mut Tx, found: &EventRecord) -> outbox::Result<bool> {
+        let changed: u64 = on_tx!(tx, conn => {
+            sqlx::query(REOPEN)
+                .bind(&found.school)
+                .bind(&found.id)
+                .bind(found.state.word())
+                .bind(i64::from(found.round))
+                .execute(conn)
+                .await
+                .map(|done| done.rows_affected())
+        })?;
+        Ok(changed == 1)
+    }
+
+    /// Gives an event up. Answers false when it is no longer as it was found.
+    pub(crate) async fn give_up(
+        &self,
+        tx: &mut Tx,
+        found: &EventRecord,
+        outcome: &str,
+    ) -> outbox::Result<bool> {
+        let now = self.now_ms();
+        let changed: u64 = on_tx!(tx, conn => {
+            sqlx::query(GIVE_UP)
+                .bind(&found.school)
+                .bind(&found.id)
+                .bind(found.state.word())
+                .bind(i64::from(found.round))
+                .bind(outcome)
+                .bind(now)
+                .execute(conn)
+                .await
+                .map(|done| done.rows_affected())
+        })?;
+        Ok(changed == 1)
+    }
+}
+
+impl EventFilter {
+    /// When events of these days can have come in, in ms: the days of all time zones, and as late as they may.
+    fn came_in(&self) -> (i64, i64) {
+        let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
+        let from = self
+            .from
+            .and_then(|day| day.checked_sub_days(Days::new(1)))
+            .map_or(i64::MIN, midnight);
+        let late = i64::try_from(self.accept_age.as_millis()).unwrap_or(i64::MAX);
+        let until = self
+            .to
+            .and_then(|day| day.checked_add_days(Days::new(2)))
+            .map_or(i64::MAX, |day| midnight(day).saturating_add(late));
+        (from, until)
+    }
+}

@@ -1,0 +1,233 @@
+//! What people do about events: try one again from the start, or give it up. Both are written into the audit trail.
+
+use mis_core::wonde::SchoolId;
+use outbox::{JobId, State};
+use serde_json::json;
+use writeback::Event;
+
+use crate::{
+    pipeline::{
+        job::{DecideJob, decide_key, send_key},
+        queue,
+    },
+    schools::token_lane,
+    settings::Settings,
+    sight,
+    store::{EventRecord, EventState, LedgerKey, NewAudit, Store},
+};
+
+/// More refusals of one mark than there ever are.
+const REFUSALS_MAX: u32 = 8;
+/// The longest note or name that is kept, in characters.
+const WORDS_MAX: usize = 500;
+
+/// Who does something about an event, and why.
+#[derive(Clone, Debug, Default)]
+pub struct Tender {
+    /// Who, as far as known.
+    pub by: Option<String>,
+    /// Which way: `command line`, `API`.
+    pub via: &'static str,
+    /// Why, in their own words.
+    pub note: Option<String>,
+}
+
+/// Why nothing was done about an event.
+#[derive(Debug, thiserror::Error)]
+pub enum TendError {
+    /// There is no such event.
+    #[error(
+        "this school has no event of this id; it never came in, or its time of keeping is over"
+    )]
+    UnknownEvent,
+    /// Not at a school that the settings do not have.
+    #[error("the settings know no school of this id; add a [[school]] for it, or correct the id")]
+    UnknownSchool,
+    /// Not in this state.
+    #[error("{1}")]
+    State(EventState, &'static str),
+    /// A worker has it in hand, or it has just changed.
+    #[error("the event is being worked on just now; look at it again in a minute")]
+    Busy,
+    /// As the store answers.
+    #[error(transparent)]
+    Store(#[from] outbox::Error),
+}
+
+impl TendError {
+    fn state(state: EventState) -> Self {
+        let words = match state {
+            EventState::Received | EventState::Planned => {
+                "the event is on its way and needs no retry; `waiting` tells what it waits for"
+            }
+            EventState::Sent | EventState::Accepted => {
+                "the mark has gone to Wonde, which cannot call it back; wait for what becomes of it"
+            }
+            EventState::Confirmed => "the MIS has the mark already; there is nothing left to do",
+            EventState::Skipped => {
+                "nothing is to be written for this event; `steps` tells why. After a change of the settings only new events \
+                 are decided by them"
+            }
+            EventState::Superseded => {
+                "a newer mark for the same pupil, date and session stands; an older one is not put above it"
+            }
+            EventState::Discarded => "the event was given up already",
+            EventState::Failed | EventState::Rejected | EventState::Unconfirmed => {
+                "the event has changed; look at it again"
+            }
+        };
+        Self::State(state, words)
+    }
+}
+
+/// Tries a failed, rejected or unconfirmed event again from the start: the register is looked at and the rules are asked
+/// anew. It goes to the end of its person's line, and an event that a later one has overtaken is superseded instead.
+///
+/// # Errors
+/// As [`TendError`] says; then nothing was changed.
+pub async fn retry(
+    store: &Store,
+    settings: &Settings,
+    school: &SchoolId,
+    id: &str,
+    tender: &Tender,
+) -> Result<EventRecord, TendError> {
+    let found = find(store, school, id).await?;
+    let known = settings.school(school).ok_or(TendError::UnknownSchool)?;
+    if !found.state.may_be_retried() {
+        return Err(TendError::state(found.state));
+    }
+    let event: Event = serde_json::from_value(found.event.clone())
+        .map_err(|_| outbox::Error::invalid("the stored event cannot be read"))?;
+    let left = jobs_of(store, &found).await?;
+    let mut tx = store.database().begin().await?;
+    if !store.reopen(&mut tx, &found).await? {
+        return Err(TendError::Busy);
+    }
+    store
+        .outbox()
+        .discard(&mut tx, &left, "tried again from the start")
+        .await?;
+    let job = DecideJob::new_job(
+        &event,
+        found.round + 1,
+        school.as_str(),
+        &token_lane(known),
+        &found.person,
+    );
+    store.outbox().enqueue(&mut tx, &[job]).await?;
+    store
+        .audit(&mut tx, &[line("retried", &found, tender)])
+        .await?;
+    tx.commit().await?;
+    sight::events(EventState::Received, 1);
+    find(store, school, id).await
+}
+
+/// Gives an event up: nothing more is done about it. One whose mark has gone to Wonde cannot be called back.
+///
+/// # Errors
+/// As [`TendError`] says; then nothing was changed.
+pub async fn discard(
+    store: &Store,
+    school: &SchoolId,
+    id: &str,
+    tender: &Tender,
+) -> Result<EventRecord, TendError> {
+    let found = find(store, school, id).await?;
+    let open = matches!(found.state, EventState::Received | EventState::Planned);
+    if !open && !found.state.may_be_retried() {
+        return Err(TendError::state(found.state));
+    }
+    let left = jobs_of(store, &found).await?;
+    let outcome = match clean(tender.note.as_deref()) {
+        Some(note) => format!("given up by a person: {note}"),
+        None => "given up by a person".to_owned(),
+    };
+    let mut tx = store.database().begin().await?;
+    let given_up = store
+        .outbox()
+        .discard(&mut tx, &left, "given up by a person")
+        .await?;
+    // Of an open event a job is always there; a worker that holds it goes first.
+    if open && given_up.is_empty() || !store.give_up(&mut tx, &found, &outcome).await? {
+        return Err(TendError::Busy);
+    }
+    if let Some(key) = ledger_key(&found) {
+        store
+            .forget_marks(&mut tx, &[(key, found.id.clone())])
+            .await?;
+    }
+    store
+        .audit(&mut tx, &[line("discarded", &found, tender)])
+        .await?;
+    tx.commit().await?;
+    sight::events(EventState::Discarded, 1);
+    find(store, school, id).await
+}
+
+async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, TendError> {
+    store
+        .event(school, id)
+        .await?
+        .ok_or(TendError::UnknownEvent)
+}
+
+/// The unfinished jobs of the event's round.
+async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
+    let (school, id, round) = (&found.school, &found.id, found.round);
+    let sends =
+        (0..REFUSALS_MAX).map(|refusals| (queue::SEND, send_key(school, id, round, refusals)));
+    let mut left = Vec::new();
+    for (queue, key) in std::iter::once((queue::DECIDE, decide_key(school, id, round))).chain(sends)
+    {
+        let job = store.outbox().find(queue, &key).await?;
+        left.extend(job.filter(is_unfinished).map(|job| job.id));
+    }
+    Ok(left)
+}
+
+fn is_unfinished(job: &outbox::JobInfo) -> bool {
+    matches!(
+        job.state,
+        State::Waiting | State::Paused | State::Leased | State::Dead
+    )
+}
+
+fn ledger_key(found: &EventRecord) -> Option<LedgerKey> {
+    Some(LedgerKey {
+        school: found.school.clone(),
+        student: found.student.as_deref()?.into(),
+        date: found.date.as_deref()?.parse().ok()?,
+        session: match found.session.as_deref()? {
+            "AM" => mis_core::Session::Am,
+            _ => mis_core::Session::Pm,
+        },
+    })
+}
+
+fn line(what: &'static str, found: &EventRecord, tender: &Tender) -> NewAudit {
+    NewAudit {
+        school: found.school.clone(),
+        event: found.id.clone(),
+        what,
+        record: json!({
+            "state": found.state,
+            "outcome": found.outcome,
+            "by": clean(tender.by.as_deref()),
+            "via": tender.via,
+            "note": clean(tender.note.as_deref()),
+        }),
+    }
+}
+
+/// Words from outside, short and on one line.
+fn clean(words: Option<&str>) -> Option<String> {
+    let words: String = words?
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(WORDS_MAX)
+        .collect();
+    let words = words.trim();
+    (!words.is_empty()).then(|| words.to_owned())
+}
