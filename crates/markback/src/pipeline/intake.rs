@@ -309,7 +309,8 @@ impl Pipeline {
                         problems.extend(check_answers(event, &group.fields).into_iter().map(
                             |found| InputProblem {
                                 key: format!("[{place}].{}", found.key),
-                                value: found.value,
+                                // An answer may be a child's own words, and whoever sent it may log what comes back.
+                                value: None,
                                 what: found.what,
                                 cure: found.cure,
                             },
@@ -329,10 +330,16 @@ fn unreadable(place: usize, error: &serde_path_to_error::Error<serde_json::Error
     } else {
         format!("[{place}].{path}")
     };
+    let what = if path.starts_with("answers") {
+        // For the same reason: the decoder would repeat the answer.
+        "answers are an object of texts: field name to the text of the option".to_owned()
+    } else {
+        error.inner().to_string()
+    };
     InputProblem {
         key,
         value: None,
-        what: error.inner().to_string(),
+        what,
         cure: r#"send {"id", "person", "kind": "sign_in" | "sign_out", "at": "2026-11-23T09:07:12Z", "answers": {}}"#.to_owned(),
     }
 }

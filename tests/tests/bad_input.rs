@@ -1,0 +1,192 @@
+//! What is wrong with what comes in over HTTP is told with its field, and what was taken in before stays.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+use chrono::{Duration, Utc};
+use markback_tests::{Answer, Service, World, sign_in};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
+
+/// The keys of the problems in an answer that says no; each tells what is wrong and what to do.
+fn keys(answer: &Answer) -> Vec<String> {
+    let body = answer.json();
+    let error = &body["error"];
+    assert!(
+        error["kind"].is_string() && !error["message"].as_str().unwrap().is_empty(),
+        "{answer:?}"
+    );
+    let told = |problem: &Value| {
+        for text in ["what", "cure"] {
+            assert!(!problem[text].as_str().unwrap().is_empty(), "{problem:#}");
+        }
+        problem["key"].as_str().unwrap().to_owned()
+    };
+    error["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(told)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wrong_thing_is_refused_with_its_field_and_what_was_taken_in_stays() {
+    let world = World::new().await;
+    let school = world.school("SIMS");
+    let pupils = world.pupils(&school);
+    let service = Service::start(MARKBACK, &world, "SIMS").await;
+    let good = sign_in("good", &pupils[0], "09:07:12");
+    assert_eq!(service.post(good.to_string()).await.status, 202);
+    // From its decision on, the service knows who the school's people are.
+    let before = service.wait_until("good", "confirmed").await;
+
+    let with = |key: &str, value: Value| {
+        let mut event = sign_in("bad", &pupils[1], "09:07:12");
+        event[key] = value;
+        event
+    };
+    let from_now = |by: Duration| json!((Utc::now() + by).to_rfc3339());
+    let without = |key: &str| {
+        let mut event = sign_in("bad", &pupils[1], "09:07:12");
+        event.as_object_mut().unwrap().remove(key);
+        event
+    };
+    let answered = |field: &str, answer: &str| with("answers", json!({field: answer}));
+    let table = [
+        ("person", with("person", json!("A404"))),
+        ("at", with("at", from_now(Duration::minutes(6)))),
+        ("at", with("at", from_now(-Duration::days(8)))),
+        ("at", with("at", json!("2026-11-23T09:07:12"))),
+        ("at", with("at", json!("yesterday"))),
+        ("at", with("at", json!(7))),
+        ("answers.Why?", answered("Why?", "Nobody asked this")),
+        ("answers.Who?", answered("Who?", "Bus")),
+        ("kind", with("kind", json!("arrived"))),
+        ("id", with("id", json!(" "))),
+        ("person", with("person", json!(""))),
+        ("", without("id")),
+        ("", without("at")),
+        ("name", with("name", json!("unknown key"))),
+        ("", json!("a text")),
+        ("", json!(7)),
+        ("", json!(null)),
+    ];
+    for (key, event) in table {
+        let answer = service.post(event.to_string()).await;
+        assert_eq!(answer.status, 422, "{event} got {answer:?}");
+        assert_eq!(keys(&answer), [key], "{event} got {answer:?}");
+    }
+
+    // In a list the place is named, everything is told at once, and none of it is taken in.
+    let list = json!([
+        sign_in("bad", &pupils[1], "09:00:00"),
+        with("at", json!("9 o'clock")),
+        with("person", json!("A404"))
+    ]);
+    let answer = service.post(list.to_string()).await;
+    assert_eq!(
+        (answer.status, keys(&answer)),
+        (422, vec!["[1].at".to_owned(), "[2].person".to_owned()])
+    );
+
+    let text = good.to_string();
+    for body in [&text[..text.len() / 2], "", "{} {}", "hello"] {
+        let answer = service.post(body).await;
+        assert_eq!(
+            (answer.status, keys(&answer)),
+            (400, vec![String::new()]),
+            "{body}: {answer:?}"
+        );
+    }
+
+    let long = format!("[{}]", " ".repeat(1 << 20));
+    let answer = service.post(long).await;
+    assert_eq!(
+        (answer.status, answer.json()["error"]["kind"].as_str()),
+        (413, Some("too_large"))
+    );
+
+    assert_eq!(
+        service
+            .get(&format!("{}/bad", service.events()))
+            .await
+            .status,
+        404
+    );
+    assert_eq!(service.event("good").await, before);
+
+    // The same id again answers the same again, and nothing is written again.
+    let again = service.post(good.to_string()).await;
+    assert_eq!(
+        (again.status, again.json()),
+        (
+            202,
+            json!({"events": [{"id": "good", "state": "confirmed"}]})
+        )
+    );
+    assert_eq!(world.written(&school, &pupils[0])[0].writes, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_known_schools_and_events_and_only_with_the_key() {
+    let world = World::new().await;
+    let school = world.school("SIMS");
+    let event = sign_in("e1", &world.pupils(&school)[0], "09:07:12").to_string();
+    let service = Service::start(MARKBACK, &world, "SIMS").await;
+    let events = service.events();
+    let one = format!("{events}/e1");
+    let ask = |method, path: &str, key, body: Option<&str>| {
+        let (service, path, body) = (&service, path.to_owned(), body.map(str::to_owned));
+        async move { service.ask(method, &path, key, body).await }
+    };
+
+    for key in [None, Some("wrong"), Some("the-key-of-the-test"), Some("")] {
+        for (method, path, body) in [
+            (Method::POST, &events, Some(event.as_str())),
+            (Method::GET, &one, None),
+        ] {
+            let answer = ask(method, path, key, body).await;
+            assert_eq!(
+                (answer.status, answer.json()["error"]["kind"].as_str()),
+                (401, Some("unauthorised"))
+            );
+            assert!(
+                answer.headers.contains_key("www-authenticate"),
+                "{answer:?}"
+            );
+        }
+    }
+    let key = Some("the-key-of-the-tests");
+    for (status, kind, method, path) in [
+        (404, "unknown_school", Method::POST, "/v1/schools/A0/events"),
+        (
+            404,
+            "unknown_school",
+            Method::GET,
+            "/v1/schools/A0/events/e1",
+        ),
+        (404, "unknown_event", Method::GET, one.as_str()),
+        (404, "not_found", Method::GET, "/v2"),
+        (405, "method_not_allowed", Method::DELETE, events.as_str()),
+    ] {
+        let answer = ask(method, path, key, Some(&event)).await;
+        assert_eq!(
+            (answer.status, answer.json()["error"]["kind"].as_str()),
+            (status, Some(kind)),
+            "{path}"
+        );
+    }
+    let health = ask(Method::GET, "/healthz", None, None).await;
+    assert_eq!(
+        (health.status, health.json()["status"].as_str()),
+        (200, Some("ok"))
+    );
+    let empty = ask(Method::POST, &events, key, Some("[]")).await;
+    assert_eq!((empty.status, empty.json()), (202, json!({"events": []})));
+}

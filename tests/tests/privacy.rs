@@ -1,0 +1,130 @@
+//! Names, comments, tokens and keys are in no log line, no metric and no error, however much is logged and whatever goes wrong.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+use markback_tests::{Service, World, sign_in};
+use reqwest::Method;
+use serde_json::json;
+use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter, SandboxOptions};
+
+const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
+
+/// A forename, a family name, a comment and a wrong answer that nothing else looks like.
+const NAMES: [&str; 2] = ["Zephyrine", "Quackenbush"];
+const COMMENT: &str = "The unicorn would not start";
+const WRONG: &str = "My wyvern ate the timetable";
+const WORDS_OF_THE_MIS: &str = "Zephyrine may not be marked by a basilisk";
+
+const GROUPS: &str = r#"
+[[school.group]]
+name = "Pupils"
+kind = "students"
+
+[[school.group.field]]
+name = "Why?"
+on = "sign_in"
+options = ["The unicorn would not start"]
+
+[school.group.writeback]
+present = true
+closes = "15:30"
+am = { late = "09:00", unauthorised = "09:20" }
+comment = { sign_in = "Why?" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_child_and_no_secret_gets_out() {
+    let world = World::with(SandboxOptions::default(), GROUPS).await;
+    let school = world.school("SIMS");
+    let pupils = world.pupils(&school);
+    for pupil in &pupils {
+        let [forename, surname] = NAMES.map(|name| Some(name.to_owned()));
+        let change = Change::Rename {
+            student: pupil.id.clone(),
+            forename,
+            surname,
+        };
+        world.sandbox.change(&school.id, &change).unwrap();
+    }
+    let faults = [
+        Fault::Status {
+            status: 500,
+            retry_after: RetryAfter::None,
+        },
+        Fault::CutAfter,
+        Fault::InvalidJson,
+        Fault::RejectWriteback {
+            message: Some(WORDS_OF_THE_MIS.to_owned()),
+        },
+    ];
+    for fault in faults {
+        let rule = FaultRule::new(fault)
+            .on("attendance/session")
+            .method("POST")
+            .times(1);
+        world.sandbox.add_fault(rule).unwrap();
+    }
+    let unreadable = FaultRule::new(Fault::InvalidJson).on("students").times(1);
+    world.sandbox.add_fault(unreadable).unwrap();
+
+    let service = Service::start(MARKBACK, &world, "SIMS").await;
+    let mut told = String::new();
+    for (n, pupil) in pupils.iter().enumerate().take(8) {
+        let mut event = sign_in(&format!("e{n}"), pupil, "09:07:12");
+        event["answers"] = json!({"Why?": COMMENT});
+        assert_eq!(service.post(event.to_string()).await.status, 202);
+        service
+            .wait_for(&format!("e{n}"), |event| event["settled_at"].is_string())
+            .await;
+    }
+    let mut wrong = sign_in("bad", &pupils[0], "09:07:12");
+    wrong["answers"] = json!({"Why?": WRONG});
+    let refused = service.post(wrong.to_string()).await;
+    assert_eq!(refused.status, 422);
+    told += &refused.text;
+    wrong["answers"] = json!(WRONG);
+    told += &service.post(wrong.to_string()).await.text;
+    told += &service.post(format!("{{\"answers\": \"{WRONG}")).await.text;
+    told += &service
+        .ask(
+            Method::POST,
+            &service.events(),
+            Some("a-wrong-key-that-is-secret-too"),
+            None,
+        )
+        .await
+        .text;
+    told += &service.get("/metrics").await.text;
+    told += &service.get("/readyz").await.text;
+    let (code, _) = service.stop().await;
+    assert_eq!(code, Some(0));
+
+    let log = std::fs::read_to_string(world.path("log")).unwrap();
+    assert!(
+        log.contains("/v1/schools/{school}/events"),
+        "the log tells of requests"
+    );
+    let token = world.sandbox.token();
+    // An answer may name the options of a field: they are settings.
+    let told = told.replace(COMMENT, "");
+    let secrets = [
+        COMMENT,
+        WRONG,
+        NAMES[0],
+        NAMES[1],
+        "basilisk",
+        &token,
+        "the-key-of-the-tests",
+        "a-wrong-key-that",
+    ];
+    for secret in secrets {
+        for (place, text) in [("the log", &log), ("an answer", &told)] {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{place} tells {secret:?}: {line:?}");
+        }
+    }
+}
