@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{adapters, check, demo, doctor, explain, replay, schema, serve},
+    commands::{adapters, check, demo, doctor, events, explain, replay, schema, serve, status},
     settings::LoadError,
 };
 
@@ -27,6 +27,10 @@ pub enum Command {
     Serve(serve::Args),
     /// Put a day's log of events through the same path as the service
     Replay(replay::Args),
+    /// Look through events, try one again, or give it up
+    Events(events::Args),
+    /// Tell how the service stands: schools, queues, who rests and why
+    Status(status::Args),
     /// Tell what one event would become, and why, without asking anybody
     Explain(explain::Args),
     /// Read the settings and tell all that is wrong with them
@@ -63,6 +67,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Events(args) => events::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema => schema::run(),

@@ -152,6 +152,21 @@ impl Schools {
         Ok(client)
     }
 
+    /// Forgets a token that Wonde would not take, with all that was opened by it: where the settings point there may be
+    /// another by now.
+    pub fn forget_token(&self, school: &School) {
+        let lane = token_lane(school);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.remove(&lane).is_none() {
+            return;
+        }
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.retain(|id, _| {
+            let other = self.settings.school(id);
+            other.is_some_and(|other| token_lane(other) != lane)
+        });
+    }
+
     fn line(&self, school: &SchoolId) -> Arc<Line> {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.entry(school.clone()).or_default().clone()

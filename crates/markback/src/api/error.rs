@@ -39,6 +39,8 @@ pub enum Kind {
     UnknownSchool,
     /// The school has no such event.
     UnknownEvent,
+    /// The event is in a state in which this cannot be done.
+    Conflict,
     /// The body is no JSON, or breaks off.
     InvalidJson,
     /// What came is JSON, but not what it should be.

@@ -43,6 +43,21 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
+/// The same, where there may be no body.
+pub(super) struct MaybeBody(pub(super) Option<Value>);
+
+impl<S: Send + Sync> FromRequest<S> for MaybeBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Self(None));
+        }
+        parse(&bytes).map(|body| Self(Some(body)))
+    }
+}
+
 fn unread(rejection: BytesRejection) -> ApiError {
     let status = rejection.into_response().status();
     if status == StatusCode::PAYLOAD_TOO_LARGE {

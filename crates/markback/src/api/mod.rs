@@ -4,13 +4,20 @@
 //! GET  /healthz                              the process answers
 //! POST /v1/schools/{school}/events           one event or a list; with the bearer key
 //! GET  /v1/schools/{school}/events/{event}   what became of it; with the bearer key
+//! GET  /v1/schools/{school}/events           the latest events; with the bearer key
+//! POST /v1/schools/{school}/events/{event}/retry, …/discard    a person's decision; with the bearer key
+//! POST /webhooks/wonde/{secret}              Wonde's news
+//! GET  /readyz, /metrics                     whether the node can work, and what it measured
 //! ```
 
 mod error;
 mod events;
 mod extract;
+mod health;
 mod key;
 mod sight;
+mod tending;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -36,13 +43,19 @@ pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Everything that the service answers to. The bearer key is read from where the settings say, once.
 ///
 /// # Errors
-/// When the settings name no bearer key, or it is not there.
+/// When the settings name no bearer key, or a secret is not where they say.
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let key = Key::new(markback.settings().service.api_key()?);
     let guarded = Router::new()
         .merge(events::routes())
+        .merge(tending::routes())
         .route_layer(from_fn_with_state(key, key::guard));
-    let open = Router::new().route("/healthz", get(healthz));
+    let open = Router::new()
+        .route("/healthz", get(healthz))
+        .merge(health::routes())
+        .merge(webhooks::routes(
+            markback.settings().service.webhook_secret()?,
+        ));
     Ok(Router::new()
         .merge(guarded)
         .merge(open)

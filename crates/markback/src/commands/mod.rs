@@ -4,6 +4,7 @@ pub mod adapters;
 pub mod check;
 pub mod demo;
 pub mod doctor;
+pub mod events;
 pub mod explain;
 mod logging;
 pub mod replay;
@@ -11,6 +12,7 @@ pub mod schema;
 pub mod serve;
 mod service;
 mod signals;
+pub mod status;
 
 use std::path::PathBuf;
 

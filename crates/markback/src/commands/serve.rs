@@ -6,7 +6,7 @@ use super::{ConfigArg, block_on, logging, service::Running, signals::Signals};
 use crate::{
     output,
     service::{Markback, Options},
-    settings,
+    settings, sight,
 };
 
 /// What the service goes by.
@@ -35,7 +35,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let markback = Markback::open(settings, Options::default()).await?;
+    let markback = Markback::open(
+        settings,
+        Options {
+            metrics: Some(sight::install()?),
+            ..Options::default()
+        },
+    )
+    .await?;
     let mut running = Running::start(markback).await?;
     output::line(format!("markback listens on http://{}", running.address))?;
     tokio::select! {

@@ -202,7 +202,7 @@ impl Pipeline {
         confirm: &ConfirmJob,
         error: &Error,
     ) {
-        match GoOn::after(error, school) {
+        match self.go_on(error, school) {
             GoOn::Again { why, .. } | GoOn::GiveUp { why } => {
                 self.still_open(outcomes, school, None, job, confirm, &why)
                     .await;

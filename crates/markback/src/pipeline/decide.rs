@@ -149,7 +149,7 @@ impl Pipeline {
                         &mut outcomes,
                         &school,
                         case.job,
-                        GoOn::after(&error, settings),
+                        self.go_on(&error, settings),
                     );
                 }
                 return Ok(outcomes);

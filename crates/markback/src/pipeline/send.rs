@@ -265,7 +265,7 @@ impl Pipeline {
             outcomes.unknown(school, one, self.now());
             return;
         }
-        let go_on = self.or_give_up(one, GoOn::after(error, school));
+        let go_on = self.or_give_up(one, self.go_on(error, school));
         outcomes.trouble(school.id.as_str(), one, go_on);
     }
 

@@ -83,6 +83,14 @@ pub(crate) struct Troubled {
 }
 
 impl Pipeline {
+    /// The way on from an error that met a job of this school. A token that Wonde would not take is looked up anew.
+    pub(crate) fn go_on(&self, error: &Error, school: &School) -> GoOn {
+        if error.kind() == ErrorKind::Unauthorized {
+            self.schools.forget_token(school);
+        }
+        GoOn::after(error, school)
+    }
+
     /// Whether something has been tried for so long that a person must look.
     pub(crate) fn is_hopeless(&self, job: &Claimed) -> bool {
         let limit = TimeDelta::from_std(self.pace.give_up_after).unwrap_or(TimeDelta::MAX);
