@@ -12,3 +12,8 @@ mod world;
 
 pub use program::{Answer, Said, Service, run};
 pub use world::{World, at, school_day, sign_in};
+
+/// The examples of the README are compiled, and run where they can be.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

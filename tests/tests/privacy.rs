@@ -98,7 +98,12 @@ async fn nothing_of_a_child_and_no_secret_gets_out() {
         )
         .await
         .text;
-    told += &service.get("/metrics").await.text;
+    let metrics = service.get("/metrics").await;
+    assert!(
+        metrics.text.contains("markback_events_total"),
+        "{metrics:?}"
+    );
+    told += &metrics.text;
     told += &service.get("/readyz").await.text;
     let (code, _) = service.stop().await;
     assert_eq!(code, Some(0));
