@@ -1,5 +1,6 @@
 //! The project's chores, run as `cargo xtask <chore>`.
 
+mod bench;
 mod catalogue;
 mod checks;
 mod codegen;
@@ -46,6 +47,8 @@ enum Chore {
     Outside,
     /// Checks the rules of the house that clippy cannot see.
     Tidy,
+    /// Measures a release build on SQLite and on a PostgreSQL server of its own; options of `markback bench` follow `--`.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::TryNewAdapter => try_new_adapter::run(&tree)?,
         Chore::Outside => checks::outside(&tree)?,
         Chore::Tidy => tidy::run(&tree)?,
+        Chore::Bench(options) => bench::bench(&tree, &options)?,
     }
     Ok(ExitCode::SUCCESS)
 }

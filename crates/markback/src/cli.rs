@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{adapters, check, demo, doctor, events, explain, replay, schema, serve, status},
+    commands::{adapters, bench, check, demo, doctor, events, explain, replay, schema, serve, status},
     settings::LoadError,
 };
 
@@ -41,6 +41,8 @@ pub enum Command {
     Adapters(adapters::Args),
     /// Ask Wonde, without changing anything, whether all is well at the schools
     Doctor(doctor::Args),
+    /// Measure how fast the service is against a sandbox, and how little it asks of Wonde
+    Bench(bench::Args),
 }
 
 /// Something that was handed in is wrong: an option, an event, a name. Ends the program with exit code 2.
@@ -74,6 +76,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema => schema::run(),
         Command::Adapters(args) => adapters::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Bench(args) => bench::run(args),
     }
 }
 

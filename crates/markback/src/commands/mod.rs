@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 pub mod adapters;
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod doctor;

@@ -1,0 +1,170 @@
+//! Sending events over HTTP: at a rate, or as fast as they are taken.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::ensure;
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{
+    node::Node,
+    stage::{Sent, Stage},
+};
+
+/// Requests on their way at most when events are sent as fast as they are taken.
+const AT_ONCE: usize = 64;
+/// Lists on their way at most.
+const LISTS_AT_ONCE: usize = 8;
+/// Events in one list.
+const LIST: usize = 100;
+
+/// How long the answers took, in the order of their length.
+pub(super) struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    /// What so many of a thousand took at most.
+    pub(super) fn quantile(&self, of_thousand: usize) -> Duration {
+        let last = self.0.len().saturating_sub(1);
+        let place = (self.0.len() * of_thousand / 1000).min(last);
+        self.0.get(place).copied().unwrap_or_default()
+    }
+}
+
+/// A client with no more connections than needed.
+pub(super) fn client() -> reqwest::Result<Client> {
+    Client::builder()
+        .no_proxy()
+        .pool_max_idle_per_host(2 * AT_ONCE)
+        .timeout(Duration::from_secs(30))
+        .build()
+}
+
+/// Sends one event after the other at this rate, whether answers have come or not. The time of an answer is counted from
+/// the moment at which its event was due, so that a sender who falls behind makes nothing look better.
+pub(super) async fn at_rate(
+    http: &Client,
+    stage: &Stage,
+    node: &Node,
+    events: Vec<Sent>,
+    per_second: u32,
+    each: impl Fn(),
+) -> anyhow::Result<Latencies> {
+    let gap = Duration::from_secs(1) / per_second;
+    let begin = Instant::now();
+    let mut answers = JoinSet::new();
+    for (n, sent) in (0u32..).zip(events) {
+        let due = begin + gap * n;
+        tokio::time::sleep_until(due.into()).await;
+        let (http, key, url) = (http.clone(), stage.key.clone(), url(stage, node, &sent)?);
+        answers.spawn(async move {
+            post(&http, &url, &key, &sent.event).await?;
+            anyhow::Ok(due.elapsed())
+        });
+        each();
+    }
+    let mut took = Vec::with_capacity(answers.len());
+    while let Some(answer) = answers.join_next().await {
+        took.push(answer??);
+    }
+    took.sort_unstable();
+    Ok(Latencies(took))
+}
+
+/// Sends one event per request as fast as they are taken: how long it took.
+pub(super) async fn one_by_one(
+    http: &Client,
+    stage: &Stage,
+    node: &Node,
+    events: Vec<Sent>,
+    each: impl Fn(),
+) -> anyhow::Result<Duration> {
+    let begin = Instant::now();
+    let room = Arc::new(Semaphore::new(AT_ONCE));
+    let mut answers = JoinSet::new();
+    for sent in events {
+        let permit = room.clone().acquire_owned().await?;
+        let (http, key, url) = (http.clone(), stage.key.clone(), url(stage, node, &sent)?);
+        answers.spawn(async move {
+            let _permit = permit;
+            post(&http, &url, &key, &sent.event).await
+        });
+        each();
+    }
+    while let Some(answer) = answers.join_next().await {
+        answer??;
+    }
+    Ok(begin.elapsed())
+}
+
+/// Sends lists of events, each of one school, as fast as they are taken: how long it took.
+pub(super) async fn in_lists(
+    http: &Client,
+    stage: &Stage,
+    node: &Node,
+    events: Vec<Sent>,
+    each: impl Fn(),
+) -> anyhow::Result<Duration> {
+    let mut schools: BTreeMap<usize, Vec<Sent>> = BTreeMap::new();
+    for sent in events {
+        schools.entry(sent.school).or_default().push(sent);
+    }
+    let mut lists = Vec::new();
+    for events in schools.into_values() {
+        for list in events.chunks(LIST) {
+            if let [first, ..] = list {
+                let events: Vec<&Value> = list.iter().map(|sent| &sent.event).collect();
+                lists.push((url(stage, node, first)?, serde_json::to_value(events)?));
+            }
+        }
+    }
+    let begin = Instant::now();
+    stream::iter(lists)
+        .map(|(url, list)| async move {
+            post(http, &url, &stage.key, &list).await?;
+            anyhow::Ok(list.as_array().map_or(0, Vec::len))
+        })
+        .buffer_unordered(LISTS_AT_ONCE)
+        .try_for_each(|taken| {
+            (0..taken).for_each(|_| each());
+            std::future::ready(Ok(()))
+        })
+        .await?;
+    Ok(begin.elapsed())
+}
+
+fn url(stage: &Stage, node: &Node, sent: &Sent) -> anyhow::Result<String> {
+    let school = stage.schools.get(sent.school);
+    let school = school.ok_or_else(|| anyhow::anyhow!("an event is of no school"))?;
+    Ok(node.events(&school.id))
+}
+
+async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Result<()> {
+    let response = http.post(url).bearer_auth(key).json(body).send().await?;
+    let status = response.status();
+    let text = response.text().await?;
+    ensure!(
+        status == StatusCode::ACCEPTED,
+        "the service answered {status}: {text}"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_one_of_the_values() {
+        let all = Latencies((1..=100).map(Duration::from_millis).collect());
+        assert_eq!(all.quantile(500), Duration::from_millis(51));
+        assert_eq!(all.quantile(990), Duration::from_millis(100));
+        assert_eq!(all.quantile(1000), Duration::from_millis(100));
+        assert_eq!(Latencies(Vec::new()).quantile(990), Duration::ZERO);
+    }
+}

@@ -1,0 +1,130 @@
+//! A node: `markback serve` as a process of its own.
+
+use std::{path::Path, process::Stdio, time::Duration};
+
+use anyhow::{Context as _, bail};
+use chrono::{TimeDelta, Utc};
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+use super::{database::Fresh, stage::Stage};
+
+/// How long a node may take to start, and to learn who the schools' people are.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// A running node. Dropped, it is killed: nothing of it is kept.
+pub(super) struct Node {
+    process: Child,
+    address: String,
+}
+
+impl Node {
+    /// Starts it and waits until it listens.
+    pub(super) async fn start(settings: &Path, store: &Fresh) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("this program's own file is not known")?;
+        let log = settings.with_extension("log");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(log)?;
+        let mut process = Command::new(program)
+            .args(["serve", "--config"])
+            .arg(settings)
+            .env("MARKBACK_BENCH_STORE", &store.url)
+            .env("RUST_LOG", "warn,sqlx=error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .context("a node cannot be started")?;
+        let out = process.stdout.take().context("a node has no output")?;
+        let mut line = String::new();
+        let mut out = BufReader::new(out);
+        let read = out.read_line(&mut line);
+        tokio::time::timeout(READY_WITHIN, read)
+            .await
+            .context("a node did not listen in time")??;
+        match line.trim().split_once("http://") {
+            Some((_, address)) => Ok(Self {
+                address: format!("http://{address}"),
+                process,
+            }),
+            None => {
+                let log = std::fs::read_to_string(settings.with_extension("log"));
+                bail!("a node ended at once: {}", log.unwrap_or_default().trim())
+            }
+        }
+    }
+
+    /// Where events of a school are sent to.
+    pub(super) fn events(&self, school: &str) -> String {
+        format!("{}/v1/schools/{school}/events", self.address)
+    }
+
+    /// Waits until it knows who the schools' people are.
+    pub(super) async fn knows_people(&self, http: &Client, stage: &Stage) -> anyhow::Result<()> {
+        let schools: Vec<&str> = stage.schools.iter().map(|school| &*school.id).collect();
+        self.knows(http, stage, &schools).await
+    }
+
+    /// Waits until it knows who the people of these schools are.
+    pub(super) async fn knows(
+        &self,
+        http: &Client,
+        stage: &Stage,
+        schools: &[&str],
+    ) -> anyhow::Result<()> {
+        let known = async {
+            for school in schools {
+                while !self.tells_strangers(http, stage, school).await? {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            anyhow::Ok(())
+        };
+        tokio::time::timeout(READY_WITHIN, known)
+            .await
+            .context("a node did not learn in time who the schools' people are")?
+    }
+
+    /// A stranger's event that is much too old is refused in any case; for the stranger's sake only once people are known.
+    async fn tells_strangers(
+        &self,
+        http: &Client,
+        stage: &Stage,
+        school: &str,
+    ) -> anyhow::Result<bool> {
+        let event = json!({
+            "id": "bench-stranger",
+            "person": "bench-stranger",
+            "kind": "sign_in",
+            "at": Utc::now() - TimeDelta::days(1000),
+        });
+        let request = http.post(self.events(school)).bearer_auth(&stage.key);
+        let answer: Value = request.json(&event).send().await?.json().await?;
+        let problems = answer.pointer("/error/problems").and_then(Value::as_array);
+        let problems = problems.context("a node took in what it should refuse")?;
+        Ok(problems.iter().any(|problem| problem["key"] == "person"))
+    }
+
+    /// The most memory it has had so far, in MiB, where the system tells.
+    pub(super) fn peak_memory(&self) -> Option<f64> {
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kib / 1024.0)
+    }
+
+    /// Ends it.
+    pub(super) async fn end(mut self) -> anyhow::Result<()> {
+        self.process.kill().await.context("a node cannot be ended")
+    }
+}

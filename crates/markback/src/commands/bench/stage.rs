@@ -1,0 +1,270 @@
+//! What is measured against: a sandbox with schools, the events of their pupils, and the settings for them.
+
+use std::{
+    fmt::Write as _,
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use chrono::{DateTime, Datelike as _, Days, NaiveDate, TimeDelta, TimeZone as _, Utc, Weekday};
+use chrono_tz::Tz;
+use mis_core::Session;
+use rand::RngExt as _;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use wonde_sandbox::{Sandbox, SandboxOptions};
+
+/// Pupils at each school, on roll or not.
+const PUPILS: u32 = 1_500;
+/// Of twelve schools in the sandbox nine have an MIS that keeps marks.
+const SCHOOLS_IN_ALL: u32 = 12;
+const SCHOOLS_THAT_WRITE: usize = 9;
+/// Fewer events are over before anything is measured.
+pub(super) const EVENTS_MIN: usize = 2_000;
+/// All schools are in England.
+const ZONE: Tz = chrono_tz::Europe::London;
+
+/// The sandbox with its schools.
+pub(super) struct Stage {
+    pub(super) sandbox: Sandbox,
+    pub(super) schools: Vec<School>,
+    /// The school day that all events are of.
+    pub(super) date: NaiveDate,
+    /// How many pupils' marks a full backlog has.
+    pub(super) events: usize,
+    pub(super) key: String,
+    pub(super) folder: TempDir,
+    numbers: AtomicU64,
+}
+
+/// A school that keeps marks.
+pub(super) struct School {
+    pub(super) id: String,
+    pub(super) mis: String,
+    /// Its pupils on roll.
+    pub(super) pupils: Vec<String>,
+}
+
+/// An event with the school it is sent for.
+pub(super) struct Sent {
+    pub(super) school: usize,
+    pub(super) event: Value,
+}
+
+impl Stage {
+    /// Starts the sandbox and lets it make up its people.
+    pub(super) async fn set(events: usize) -> anyhow::Result<Self> {
+        let date = school_day(Utc::now());
+        // Nine pupils in ten are on roll.
+        let wanted = events.div_ceil(PUPILS as usize * 8 / 10);
+        let rounds = wanted.div_ceil(SCHOOLS_THAT_WRITE);
+        let sandbox = Sandbox::start(SandboxOptions {
+            schools: SCHOOLS_IN_ALL * u32::try_from(rounds)?,
+            pupils_per_school: PUPILS,
+            start_date: Some(date),
+            write_delay: Duration::from_secs(1),
+            ..SandboxOptions::default()
+        })
+        .await?;
+        let schools = tokio::task::block_in_place(|| schools(&sandbox))?;
+        let ready: usize = schools.iter().map(|school| school.pupils.len()).sum();
+        anyhow::ensure!(
+            ready >= events,
+            "the sandbox has {ready} pupils for {events} events; name fewer --events"
+        );
+        let folder =
+            TempDir::with_prefix("markback-bench-").context("no temporary folder can be made")?;
+        let key = format!("bench-{:032x}", rand::rng().random::<u128>());
+        for (name, text) in [("wonde-token", sandbox.token()), ("api-key", key.clone())] {
+            std::fs::write(folder.path().join(name), text)
+                .context("the temporary folder cannot be written to")?;
+        }
+        Ok(Self {
+            sandbox,
+            schools,
+            date,
+            events,
+            key,
+            folder,
+            numbers: AtomicU64::new(0),
+        })
+    }
+
+    /// Before anybody marks anything of the school day.
+    pub(super) fn day_began(&self) -> DateTime<Utc> {
+        at(self.date, 6 * 60)
+    }
+
+    pub(super) async fn strike(self) {
+        self.sandbox.stop().await;
+    }
+
+    /// A settings file for some of the schools: its path.
+    pub(super) fn settings(&self, name: &str, schools: &[School]) -> anyhow::Result<PathBuf> {
+        let mut toml = format!(
+            "wonde_url = {:?}\n{SERVICE}{TEMPLATE}",
+            self.sandbox.base_url()
+        );
+        for school in schools {
+            let _ = write!(
+                toml,
+                "\n[[school]]\nid = {:?}\ntemplate = \"school\"\n",
+                school.id
+            );
+        }
+        let path = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&path, toml).context("the temporary folder cannot be written to")?;
+        Ok(path)
+    }
+
+    /// A number that no other event of this run has.
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// One sign-in of as many pupils, school by school in turn: each becomes one mark of its session.
+    pub(super) fn sign_ins(&self, count: usize, session: Session) -> Vec<Sent> {
+        let longest = self.schools.iter().map(|school| school.pupils.len()).max();
+        (0..longest.unwrap_or(0))
+            .flat_map(|n| (0..self.schools.len()).map(move |school| (school, n)))
+            .filter_map(|(school, n)| {
+                let pupil = self.schools.get(school)?.pupils.get(n)?;
+                Some(self.sign_in(school, pupil, session))
+            })
+            .take(count)
+            .collect()
+    }
+
+    /// The sign-ins of one school.
+    pub(super) fn sign_ins_at(&self, school: usize, session: Session) -> Vec<Sent> {
+        let pupils = self
+            .schools
+            .get(school)
+            .map(|school| school.pupils.as_slice());
+        pupils
+            .unwrap_or_default()
+            .iter()
+            .map(|pupil| self.sign_in(school, pupil, session))
+            .collect()
+    }
+
+    fn sign_in(&self, school: usize, pupil: &str, session: Session) -> Sent {
+        let number = self.number();
+        // Three in ten come late, a few of them with a reason.
+        let minute = i64::try_from(number * 7 % 100).unwrap_or(0);
+        let begins = match session {
+            Session::Am => 8 * 60 + 20,
+            Session::Pm => 12 * 60 + 20,
+        };
+        let minutes = begins
+            + if minute < 70 {
+                minute % 40
+            } else {
+                minute - 28
+            };
+        let answers = match minute {
+            96.. => json!({"Reason for being late": "Bus"}),
+            _ => json!({}),
+        };
+        let event = json!({
+            "id": format!("bench-{number}"),
+            "person": pupil,
+            "kind": "sign_in",
+            "at": at(self.date, minutes).to_rfc3339(),
+            "answers": answers,
+        });
+        Sent { school, event }
+    }
+}
+
+/// The last day of a week's first five whose school is over or has long begun.
+fn school_day(now: DateTime<Utc>) -> NaiveDate {
+    let local = now.with_timezone(&ZONE);
+    let mut day = local.date_naive();
+    // All sign-ins of the day must lie in the past, or nearly.
+    if now < at(day, 14 * 60) {
+        day = day - Days::new(1);
+    }
+    while matches!(day.weekday(), Weekday::Sat | Weekday::Sun) {
+        day = day - Days::new(1);
+    }
+    day
+}
+
+fn at(date: NaiveDate, minutes: i64) -> DateTime<Utc> {
+    let local = date.and_hms_opt(0, 0, 0).unwrap_or_default() + TimeDelta::minutes(minutes);
+    ZONE.from_local_datetime(&local)
+        .earliest()
+        .map_or_else(|| local.and_utc(), |local| local.with_timezone(&Utc))
+}
+
+fn schools(sandbox: &Sandbox) -> anyhow::Result<Vec<School>> {
+    sandbox
+        .schools()
+        .into_iter()
+        .filter(|school| school.writes)
+        .map(|school| {
+            let pupils = sandbox.students(&school.id)?.into_iter();
+            Ok(School {
+                pupils: pupils
+                    .filter(|pupil| pupil.on_roll)
+                    .map(|pupil| pupil.id)
+                    .collect(),
+                id: school.id,
+                mis: school.mis,
+            })
+        })
+        .collect()
+}
+
+/// As by default, but for what the measurement is about: with one token for all its rate would be all that is measured.
+pub(super) const SERVICE: &str = r#"
+listen = "127.0.0.1:0"
+api_key_file = "api-key"
+store_env = "MARKBACK_BENCH_STORE"
+rate_per_minute = 1000000
+"#;
+
+/// What all schools have in common.
+pub(super) const TEMPLATE: &str = r#"
+[[template]]
+name = "school"
+timezone = "Europe/London"
+token_file = "wonde-token"
+
+[[template.group]]
+name = "Pupils"
+kind = "students"
+
+[[template.group.field]]
+name = "Reason for being late"
+on = "sign_in"
+options = ["Bus", "Overslept"]
+
+[template.group.writeback]
+present = true
+closes = "16:00"
+am = { late = "09:00", unauthorised = "09:30" }
+pm = { late = "13:00", unauthorised = "13:30" }
+comment = { sign_in = "Reason for being late" }
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_school_day_is_a_weekday_whose_sign_ins_are_over() {
+        for (now, day) in [
+            ("2026-11-23T15:00:00Z", "2026-11-23"),
+            ("2026-11-23T10:00:00Z", "2026-11-20"),
+            ("2026-11-22T18:00:00Z", "2026-11-20"),
+            ("2026-07-01T13:30:00Z", "2026-07-01"),
+        ] {
+            let day: NaiveDate = day.parse().unwrap();
+            assert_eq!(school_day(now.parse().unwrap()), day, "{now}");
+        }
+    }
+}
