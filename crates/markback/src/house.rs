@@ -101,3 +101,61 @@ impl Markback {
 fn key(notice: &Notice) -> (String, NoticeKind, String) {
     (notice.school.clone(), notice.kind, notice.subject.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use wonde_sandbox::{Sandbox, SandboxOptions};
+
+    use super::*;
+    use crate::{service::Options, settings};
+
+    #[tokio::test]
+    async fn what_another_node_was_told_is_heeded_here() {
+        let sandbox = Sandbox::start(SandboxOptions {
+            schools: 1,
+            ..SandboxOptions::default()
+        })
+        .await
+        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), sandbox.token()).unwrap();
+        let school = sandbox.schools().remove(0).id;
+        let toml = format!(
+            "store = 'sqlite::memory:'\nwonde_url = '{}'\nrate_per_minute = 60000\n\
+             [[school]]\nid = '{school}'\ntimezone = 'Europe/London'\ntoken_file = '{}'\n",
+            sandbox.base_url(),
+            folder.path().join("token").display(),
+        );
+        let settings = settings::from_text(Path::new("markback.toml"), &toml)
+            .unwrap()
+            .settings;
+        let markback = Markback::open(settings, Options::default()).await.unwrap();
+        let known = &markback.settings().schools[0];
+        let adapter = async || {
+            let mis = markback.schools().mis(known).await.unwrap();
+            mis.descriptor().id
+        };
+        let mut heeded = None;
+        markback.heed_notices(&mut heeded).await;
+        assert_eq!(adapter().await, "sims");
+        sandbox.migrate(&school, "Bromcom").unwrap();
+        // The connection is an hour fresh.
+        markback.heed_notices(&mut heeded).await;
+        assert_eq!(adapter().await, "sims");
+        markback
+            .store()
+            .note(
+                &known.id,
+                NoticeKind::Migration,
+                "SIMS to Bromcom",
+                "",
+                true,
+            )
+            .await
+            .unwrap();
+        markback.heed_notices(&mut heeded).await;
+        assert_eq!(adapter().await, "bromcom");
+    }
+}

@@ -1,0 +1,256 @@
+//! Looking through events, trying one again, and giving one up.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod ops_support;
+
+use chrono::Utc;
+use markback::{
+    service::EventState,
+    store::EventFilter,
+    tending::{self, TendError, Tender},
+};
+use ops_support::{Setup, World, stores};
+use serde_json::{Value, json};
+use wonde_sandbox::{Fault, FaultRule};
+
+fn ids(answer: &Value) -> Vec<&str> {
+    let events = answer["events"].as_array().unwrap();
+    events
+        .iter()
+        .map(|event| event["id"].as_str().unwrap())
+        .collect()
+}
+
+/// Refuses the next writebacks, as often as it takes until that is believed.
+fn refuse(world: &World) {
+    let fault = Fault::RejectWriteback {
+        message: Some("Pupil is locked".to_owned()),
+    };
+    world
+        .sandbox
+        .add_fault(FaultRule::new(fault).times(3))
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_rejected_event_says_why_and_what_to_do_and_goes_through_when_retried() {
+    let mut world = World::new().await;
+    refuse(&world);
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    world.run();
+    let rejected = world.until("e1", EventState::Rejected).await;
+    assert!(rejected.outcome.unwrap().contains("Pupil is locked"));
+    assert!(rejected.advice.unwrap().contains("retry it"));
+
+    let school = &world.school.id;
+    let path = format!("/v1/schools/{school}/events/e1/retry");
+    let (status, answer) = world
+        .post(&path, &json!({"by": "Office", "note": "unlocked"}))
+        .await;
+    assert_eq!((status, &answer["state"]), (200, &json!("received")));
+    assert_eq!(answer["outcome"], Value::Null);
+
+    let confirmed = world.until("e1", EventState::Confirmed).await;
+    assert_eq!(confirmed.round, 1);
+    let retried = confirmed
+        .history
+        .iter()
+        .find(|line| line.what == "retried")
+        .unwrap();
+    assert_eq!(retried.record["by"], "Office");
+    assert_eq!(retried.record["note"], "unlocked");
+    assert_eq!(retried.record["via"], "API");
+    let marks = world.sandbox.mis_marks(school).unwrap();
+    assert_eq!(marks.iter().filter(|mark| mark.writes > 0).count(), 1);
+
+    let (status, answer) = world.post(&path, &json!({})).await;
+    assert_eq!(
+        (status, &answer["error"]["kind"]),
+        (409, &json!("conflict"))
+    );
+}
+
+#[tokio::test]
+async fn an_older_event_is_not_put_above_a_later_one_by_retrying_it() {
+    let mut world = World::new().await;
+    refuse(&world);
+    world.take(vec![world.sign_in("early", 0, "08:50")]).await;
+    world.run();
+    world.until("early", EventState::Rejected).await;
+    let mut later = world.sign_in("later", 0, "09:05");
+    later["answers"] = json!({"Why?": "M - Medical appointment"});
+    world.take(vec![later]).await;
+    world.until("later", EventState::Confirmed).await;
+
+    let path = format!("/v1/schools/{}/events/early/retry", world.school.id);
+    assert_eq!(world.post(&path, &json!({})).await.0, 200);
+    let early = world.until("early", EventState::Superseded).await;
+    assert!(early.outcome.unwrap().contains("later event"));
+    let marks = world.sandbox.mis_marks(&world.school.id).unwrap();
+    let held: Vec<_> = marks.iter().filter(|mark| mark.writes > 0).collect();
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].code, "M");
+}
+
+#[tokio::test]
+async fn what_is_given_up_stays_so_and_what_has_gone_to_wonde_cannot_be() {
+    let mut world = World::new().await;
+    world
+        .take(vec![
+            world.sign_in("e1", 0, "08:50"),
+            world.sign_in("e2", 1, "08:51"),
+        ])
+        .await;
+    let school = world.school.id.clone();
+    let discard = |id: &str| format!("/v1/schools/{school}/events/{id}/discard");
+    let (status, answer) = world
+        .post(&discard("e1"), &json!({"note": "entered by hand"}))
+        .await;
+    assert_eq!((status, &answer["state"]), (200, &json!("discarded")));
+    assert_eq!(answer["outcome"], "given up by a person: entered by hand");
+    assert_eq!(world.post(&discard("e1"), &json!({})).await.0, 409);
+
+    world.run();
+    world.until("e2", EventState::Confirmed).await;
+    assert_eq!(world.event("e1").await.state, EventState::Discarded);
+    let (status, answer) = world.post(&discard("e2"), &json!({})).await;
+    assert_eq!(status, 409);
+    assert!(
+        answer["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("already")
+    );
+    let marks = world.sandbox.mis_marks(&school).unwrap();
+    assert_eq!(marks.iter().filter(|mark| mark.writes > 0).count(), 1);
+    assert!(world.markback.is_settled().await.unwrap());
+}
+
+#[tokio::test]
+async fn events_are_found_by_school_state_person_and_day() {
+    let mut world = World::new().await;
+    let mut saturday = world.sign_in("sat", 0, "08:50");
+    saturday["at"] = json!("2026-11-21T08:50:00Z");
+    world
+        .take(vec![
+            saturday,
+            world.sign_in("a", 0, "08:50"),
+            world.sign_in("b", 1, "08:51"),
+        ])
+        .await;
+    world.run();
+    world.until("a", EventState::Confirmed).await;
+    world.until("b", EventState::Confirmed).await;
+    world.until("sat", EventState::Skipped).await;
+    let of = format!("/v1/schools/{}/events", world.school.id);
+    for (question, found) in [
+        ("", &["a", "b", "sat"][..]),
+        ("?state=confirmed", &["a", "b"]),
+        ("?state=failed,skipped", &["sat"]),
+        ("?date=2026-11-24", &[]),
+        ("?state=confirmed&date=2026-11-23", &["a", "b"]),
+        ("?state=confirmed&from=2026-11-24", &[]),
+        ("?state=confirmed&to=2026-11-22", &[]),
+    ] {
+        let (status, answer) = world.get(&format!("{of}{question}")).await;
+        let mut ids = ids(&answer);
+        ids.sort_unstable();
+        assert_eq!((status, ids.as_slice()), (200, found), "{question}");
+    }
+    let (_, answer) = world
+        .get(&format!(
+            "{of}?state=confirmed&person={}",
+            world.pupils[1].id
+        ))
+        .await;
+    assert_eq!(ids(&answer), ["b"]);
+    let (_, answer) = world.get(&format!("{of}?limit=1")).await;
+    assert_eq!(ids(&answer).len(), 1);
+    for wrong in ["?state=done", "?date=yesterday", "?colour=red"] {
+        assert_eq!(world.get(&format!("{of}{wrong}")).await.0, 422, "{wrong}");
+    }
+    assert_eq!(world.get("/v1/schools/B0/events").await.0, 404);
+    let url = format!("{}{of}", world.address);
+    assert_eq!(ops_support::answer(world.http.get(url)).await.0, 401);
+}
+
+/// Every statement of it, on both databases.
+#[tokio::test]
+async fn both_databases_search_retry_and_discard() {
+    for store in stores() {
+        // The people are not known before the workers run: so a stranger is taken in, and fails.
+        let start = Utc::now();
+        let mut world = World::with(Setup {
+            store,
+            start,
+            ..Setup::default()
+        })
+        .await;
+        let stranger = json!({"id": "s1", "person": "nobody", "kind": "sign_in", "at": start});
+        world.take(vec![stranger]).await;
+        world.run();
+        let failed = world.until("s1", EventState::Failed).await;
+        assert!(
+            failed
+                .outcome
+                .unwrap()
+                .contains("nobody with this person's id")
+        );
+        assert!(failed.advice.is_some());
+
+        let (store, settings) = (world.markback.store(), world.markback.settings());
+        let (school, tender) = (world.id(), Tender::default());
+        tending::retry(store, settings, &school, "s1", &tender)
+            .await
+            .unwrap();
+        let failed = world.until("s1", EventState::Failed).await;
+        assert_eq!(failed.round, 1);
+
+        let today = start.date_naive();
+        let filter = EventFilter {
+            school: Some(school.clone()),
+            states: vec![EventState::Failed],
+            person: Some("nobody".to_owned()),
+            from: today.pred_opt(),
+            to: today.succ_opt(),
+            limit: 10,
+            accept_age: settings.service.accept_age,
+        };
+        let found = store.search(&filter).await.unwrap();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].id, "s1");
+        let filter = EventFilter {
+            from: today.succ_opt().and_then(|day| day.succ_opt()),
+            to: None,
+            ..filter
+        };
+        assert!(store.search(&filter).await.unwrap().is_empty());
+
+        tending::discard(store, &school, "s1", &tender)
+            .await
+            .unwrap();
+        let again = tending::retry(store, settings, &school, "s1", &tender).await;
+        assert!(matches!(
+            again,
+            Err(TendError::State(EventState::Discarded, _))
+        ));
+        let unknown = tending::discard(store, &school, "s2", &tender).await;
+        assert!(matches!(unknown, Err(TendError::UnknownEvent)));
+        let dead = store.outbox().stats().await.unwrap();
+        assert_eq!(dead.get("decide").map_or(0, |stats| stats.dead), 0);
+        world.rest().await;
+    }
+}
+
+#[test]
+fn only_what_needs_a_person_gives_advice() {
+    for state in EventState::ALL {
+        assert!(!state.may_be_retried() || state.advice().is_some());
+        assert!(!state.is_final() || state.advice().is_some() == state.may_be_retried());
+    }
+}

@@ -1,0 +1,193 @@
+//! Wonde's webhooks: hints that may come twice, late or out of order, through a door that only its secret opens.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod ops_support;
+
+use std::time::Duration;
+
+use markback::{
+    pipeline::Pace,
+    service::EventState,
+    store::{Notice, NoticeKind},
+};
+use ops_support::{SECRET, Setup, World, answer};
+use serde_json::{Value, json};
+use wonde_sandbox::Access;
+
+async fn notices(world: &World) -> Vec<Notice> {
+    world.markback.store().notices().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
+    let mut world = World::with(Setup {
+        pace: Pace {
+            poll: Duration::from_millis(10),
+            confirm_after: Duration::from_secs(50 * 60),
+            ..Pace::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    world.sandbox.set_write_delay(Duration::ZERO);
+    world.run();
+    world.known().await;
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    let accepted = world.until_still("e1", EventState::Accepted).await;
+
+    let told = json!({"payload_type": "writeback", "writeback_id": accepted.writeback_id.unwrap(),
+                      "status": "failed", "type": "attendance"});
+    let (status, body) = world.hook(&told).await;
+    assert_eq!(
+        (status, &body["done"]),
+        (200, &json!("Wonde is asked about it now"))
+    );
+    // The webhook said that it failed. Wonde, asked, says that it did not.
+    world.until_still("e1", EventState::Confirmed).await;
+    let (status, body) = world.hook(&told).await;
+    assert_eq!(
+        (status, &body["done"]),
+        (200, &json!("nothing waits for this writeback"))
+    );
+    assert_eq!(world.event("e1").await.state, EventState::Confirmed);
+}
+
+#[tokio::test]
+async fn only_the_secret_opens_and_nothing_tells_that_there_is_a_door() {
+    let told = json!({"payload_type": "weather"});
+    let world = World::new().await;
+    assert_eq!(world.hook(&told).await.0, 200);
+    let elsewhere = world.http.post(format!("{}/nowhere", world.address));
+    let nothing = answer(elsewhere.json(&told)).await;
+    assert_eq!(nothing.0, 404);
+    for wrong in [
+        "x",
+        &SECRET[1..],
+        &SECRET.to_uppercase(),
+        &format!("{SECRET}x"),
+    ] {
+        let url = format!("{}/webhooks/wonde/{wrong}", world.address);
+        assert_eq!(answer(world.http.post(url).json(&told)).await, nothing);
+    }
+
+    let closed = World::with(Setup {
+        extra: "",
+        ..Setup::default()
+    })
+    .await;
+    assert_eq!(closed.hook(&told).await, nothing);
+}
+
+#[tokio::test]
+async fn what_is_no_webhook_does_no_harm() {
+    let world = World::new().await;
+    let url = format!("{}/webhooks/wonde/{SECRET}", world.address);
+    for (body, status) in [
+        ("".to_owned(), 400),
+        ("{".to_owned(), 400),
+        ("[]".to_owned(), 200),
+        (r#"{"payload_type":{"a":1}}"#.to_owned(), 200),
+        (
+            r#"{"payload_type":"writeback","writeback_id":null}"#.to_owned(),
+            200,
+        ),
+        (
+            r#"{"payload_type":"accessRevoked","school_id":"unknown"}"#.to_owned(),
+            200,
+        ),
+        (format!("\"{}\"", "x".repeat(70_000)), 413),
+    ] {
+        let answer = answer(world.http.post(&url).body(body.clone())).await;
+        assert_eq!(answer.0, status, "{:.60}", body);
+    }
+    assert_eq!(notices(&world).await, []);
+    assert_eq!(world.paused().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
+    let world = World::new().await;
+    let school = world.school.id.clone();
+    let revoked =
+        json!({"payload_type": "accessRevoked", "school_id": school, "revoke_reason": "Moved"});
+    let (status, body) = world.hook(&revoked).await;
+    assert_eq!(status, 200);
+    assert!(body["done"].as_str().unwrap().contains("still approves"));
+    assert_eq!(world.paused().await, Vec::<String>::new());
+
+    world.sandbox.set_access(&school, Access::Revoked).unwrap();
+    for _ in 0..2 {
+        let (_, body) = world.hook(&revoked).await;
+        assert_eq!(body["done"], "the school rests");
+        assert_eq!(world.paused().await, std::slice::from_ref(&school));
+    }
+    let told = notices(&world).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].kind, NoticeKind::Revoked);
+
+    let declined = json!({"payload_type": "accessDeclined", "school_id": school});
+    assert_eq!(world.hook(&declined).await.1["done"], "the school rests");
+
+    world.sandbox.set_access(&school, Access::Approved).unwrap();
+    let approved = json!({"payload_type": "schoolApproved", "school_id": school, "school_name": "Hill School",
+                          "school_token": "a-token-nobody-keeps"});
+    assert_eq!(world.hook(&approved).await.0, 200);
+    assert_eq!(world.paused().await, Vec::<String>::new());
+    let text = format!("{:?}", notices(&world).await);
+    assert!(!text.contains("a-token-nobody-keeps"), "{text}");
+    // Late news of what is over.
+    let (_, body) = world.hook(&revoked).await;
+    assert!(body["done"].as_str().unwrap().contains("still approves"));
+    assert_eq!(world.paused().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
+    let mut world = World::new().await;
+    let school = world.school.id.clone();
+    world.take(vec![world.sign_in("before", 0, "08:50")]).await;
+    world.run();
+    world.until("before", EventState::Confirmed).await;
+    let told = |scheduled: &str, completed: Value| {
+        json!({"payload_type": "schoolMigration", "school_id": school, "migrate_from": "SIMS", "migrate_to": "Bromcom",
+               "scheduled_at": {"date": scheduled, "timezone_type": 3, "timezone": "UTC"}, "completed_at": completed})
+    };
+    let planned = told("2026-11-24 00:00:00.000000", Value::Null);
+    for _ in 0..2 {
+        assert_eq!(
+            world.hook(&planned).await.1["done"],
+            "the operator is warned"
+        );
+    }
+    let settings = world.markback.settings().school(&world.id()).unwrap();
+    let mis = world.markback.schools().mis(settings).await.unwrap();
+    let before = mis.descriptor().id;
+    let list = notices(&world).await;
+    assert_eq!(list.len(), 1);
+    assert!(
+        !list[0].done && list[0].words.contains("2026-11-24"),
+        "{list:?}"
+    );
+
+    world.sandbox.migrate(&school, "Bromcom").unwrap();
+    let over = told("2026-11-24 00:00:00.000000", json!("2026-11-23 09:00:00"));
+    let (status, body) = world.hook(&over).await;
+    assert_eq!(
+        (status, &body["done"]),
+        (200, &json!("the school's MIS is asked for anew"))
+    );
+    let mis = world.markback.schools().mis(settings).await.unwrap();
+    assert_eq!((before, mis.descriptor().id), ("sims", "bromcom"));
+    // Late news of the plan does not warn of what is over.
+    assert_eq!(world.hook(&planned).await.1["done"], "that is over already");
+    let list = notices(&world).await;
+    assert!(list.len() == 1 && list[0].done, "{list:?}");
+
+    world.take(vec![world.sign_in("after", 1, "08:52")]).await;
+    world.until("after", EventState::Confirmed).await;
+}
