@@ -1,59 +1,124 @@
-//! Who an event's person is: the school's people as the roster has them.
+//! Who an event's person is: the school's people as the last sync left them in the store.
+//!
+//! Any process on the store may have synced, so a directory in memory is held against the store's before it is used,
+//! once a second at most.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
-use chrono::{DateTime, Utc};
-use mis_core::{Mis, wonde::SchoolId};
-use roster::{Directory, Pull, State, When};
+use mis_core::wonde::SchoolId;
+use roster::Directory;
 
-use crate::settings::{School, Settings};
+use crate::store::Store;
+
+/// Schools whose directories are kept in memory. The least used goes first.
+const SCHOOLS_KEPT: usize = 1_000;
+/// How long a directory is used without a look at the store.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// The directories of all schools whose people are known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Directories {
-    of: RwLock<HashMap<SchoolId, Arc<Directory>>>,
+    store: Store,
+    kept: Mutex<HashMap<SchoolId, Kept>>,
+    known: Mutex<HashSet<SchoolId>>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    directory: Arc<Directory>,
+    version: i64,
+    looked: Instant,
+    used: Instant,
 }
 
 impl Directories {
+    /// Those of this store.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn open(store: Store) -> outbox::Result<Self> {
+        let known = store.schools_ready().await?.into_iter().collect();
+        Ok(Self {
+            store,
+            kept: Mutex::default(),
+            known: Mutex::new(known),
+        })
+    }
+
+    /// Whether a school's people were read before, as far as this process has seen.
+    pub fn knows(&self, school: &SchoolId) -> bool {
+        self.known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(school)
+    }
+
     /// A school's directory; `None` until its people were read for the first time.
-    pub fn of(&self, school: &SchoolId) -> Option<Arc<Directory>> {
-        self.of
-            .read()
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn of(&self, school: &SchoolId) -> outbox::Result<Option<Arc<Directory>>> {
+        if let Some(kept) = self.kept(school)
+            && kept.looked.elapsed() < TRUSTED_FOR
+        {
+            return Ok(Some(kept.directory));
+        }
+        let looked = Instant::now();
+        let Some(version) = self.store.directory_version(school).await? else {
+            return Ok(None);
+        };
+        let directory = match self.kept(school) {
+            Some(kept) if kept.version == version => kept.directory,
+            _ => Arc::new(Directory::from_ids(self.store.ids(school).await?)),
+        };
+        self.keep(school, &directory, version, looked);
+        self.known
+            .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(school)
-            .cloned()
+            .insert(school.clone());
+        Ok(Some(directory))
     }
 
-    /// Takes a school's directory in the place of the one before.
-    pub fn set(&self, school: SchoolId, directory: Directory) {
-        self.of
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(school, Arc::new(directory));
+    /// Looks at the store the next time, for it has changed.
+    pub(crate) fn changed(&self, school: &SchoolId, ready: bool) {
+        self.lock().remove(school);
+        if ready {
+            self.known
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(school.clone());
+        }
     }
-}
 
-/// Reads a school's people from its MIS and splits them among the groups of the settings.
-///
-/// # Errors
-/// Those of the reads.
-pub async fn read_people(
-    mis: &Mis,
-    settings: &Settings,
-    school: &School,
-    now: DateTime<Utc>,
-) -> mis_core::Result<Directory> {
-    let settings = settings.roster(school);
-    let when = When {
-        now,
-        today: now.with_timezone(&school.timezone).date_naive(),
-    };
-    let mut pull = Pull::new(&State::default(), &settings, true, now);
-    pull.run(mis, &State::default(), || now, &mut |_| ())
-        .await?;
-    let outcome = State::default().apply(&settings, &pull.into_answers(), when, true);
-    Ok(Directory::of(&outcome.state, when.today))
+    fn kept(&self, school: &SchoolId) -> Option<Kept> {
+        let mut all = self.lock();
+        let kept = all.get_mut(school)?;
+        kept.used = Instant::now();
+        Some(kept.clone())
+    }
+
+    fn keep(&self, school: &SchoolId, directory: &Arc<Directory>, version: i64, looked: Instant) {
+        let mut all = self.lock();
+        if all.len() >= SCHOOLS_KEPT && !all.contains_key(school) {
+            let least_used = all.iter().min_by_key(|(_, kept)| kept.used);
+            if let Some(least_used) = least_used.map(|(school, _)| school.clone()) {
+                all.remove(&least_used);
+            }
+        }
+        let kept = Kept {
+            directory: directory.clone(),
+            version,
+            looked,
+            used: looked,
+        };
+        all.insert(school.clone(), kept);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SchoolId, Kept>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -8,6 +8,7 @@ pub mod directory;
 mod house;
 pub mod output;
 pub mod pipeline;
+pub mod rosters;
 pub mod rate;
 pub mod schools;
 pub mod service;

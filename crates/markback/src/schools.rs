@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use mis_core::{
-    Connection, Error, ErrorKind, Mis, Now, Register, Registry, Result,
+    ConnectOptions, Connection, Error, ErrorKind, Mis, Now, Register, Registry, Result,
     wonde::{Client, SchoolId},
 };
 use tokio::sync::Mutex;
@@ -22,6 +22,9 @@ use crate::{
 
 /// How long a school's grants, region and MIS count as known before they are asked for again.
 const CONNECTION_FRESH: TimeDelta = TimeDelta::hours(1);
+/// How long a line may be used for reading people. A school that has moved to another region or MIS gives nobody, which
+/// nobody believes, and is asked about anew at night.
+const READER_FRESH: TimeDelta = TimeDelta::hours(26);
 /// Days whose register is kept: today, and one or two that late events belong to.
 const REGISTERS_KEPT: usize = 3;
 
@@ -40,6 +43,7 @@ pub struct Schools {
 #[derive(Debug, Default)]
 struct Line {
     mis: Mutex<Option<(DateTime<Utc>, Mis)>>,
+    reader: Mutex<Option<(DateTime<Utc>, Mis)>>,
     registers: Mutex<HashMap<NaiveDate, Arc<Register>>>,
 }
 
@@ -79,14 +83,45 @@ impl Schools {
         {
             return Ok(mis.clone());
         }
+        let mis = self.connect(school, true).await?;
+        *open = Some((now, mis.clone()));
+        Ok(mis)
+    }
+
+    /// The school's MIS for reading people and groups only: what it grants to be written is not asked. It is opened anew
+    /// when it has grown old, or when a fresh one is wanted.
+    ///
+    /// # Errors
+    /// Those of the opening.
+    pub async fn reader(&self, school: &School, fresh: bool) -> Result<Mis> {
+        let line = self.line(&school.id);
+        let mut open = line.reader.lock().await;
+        let now = self.clock.now();
+        let limit = if fresh {
+            CONNECTION_FRESH
+        } else {
+            READER_FRESH
+        };
+        if let Some((since, mis)) = open.as_ref()
+            && (now - *since).abs() < limit
+        {
+            return Ok(mis.clone());
+        }
+        let mis = self.connect(school, false).await?;
+        *open = Some((now, mis.clone()));
+        Ok(mis)
+    }
+
+    async fn connect(&self, school: &School, ask_grants: bool) -> Result<Mis> {
         let client = self.client(school)?;
         let clock = self.clock.clone();
         let clock: Now = Arc::new(move || clock.now());
-        let connection =
-            Connection::open(&client, &school.id, school.connect_options(clock)).await?;
-        let mis = self.registry.connect(connection);
-        *open = Some((now, mis.clone()));
-        Ok(mis)
+        let options = ConnectOptions {
+            ask_grants,
+            ..school.connect_options(clock)
+        };
+        let connection = Connection::open(&client, &school.id, options).await?;
+        Ok(self.registry.connect(connection))
     }
 
     /// The register of a day, read at most once in the settings' `register_window`, and again when it is older than

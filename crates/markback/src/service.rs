@@ -1,8 +1,7 @@
 //! The service as one value: opened from settings, it takes events in, works, and tells what became of them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures::{StreamExt as _, future, stream};
 use mis_core::{Registry, wonde::SchoolId};
 use outbox::{Outbox, SystemClock};
 use secrecy::ExposeSecret as _;
@@ -11,11 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::SharedClock,
-    directory::{Directories, read_people},
+    directory::Directories,
     pipeline::Pipeline,
     rate::Rates,
+    rosters::Rosters,
     schools::Schools,
-    settings::{School, SecretError, Settings},
+    settings::{SecretError, Settings},
     sight::Metrics,
     store::Store,
 };
@@ -24,11 +24,6 @@ pub use crate::{
     pipeline::{Health, InputProblem, Intake, IntakeError, Pace, Taken},
     store::{EventRecord, EventState},
 };
-
-/// Schools whose people are read at the same time.
-const PEOPLE_AT_ONCE: usize = 8;
-/// How long until a school whose people could not be read is tried again.
-const PEOPLE_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a host decides about a service beside its settings.
 #[derive(Clone, Debug)]
@@ -73,6 +68,7 @@ pub enum OpenError {
 pub struct Markback {
     pipeline: Pipeline,
     intake: Intake,
+    rosters: Rosters,
     clock: SharedClock,
     metrics: Option<Metrics>,
 }
@@ -96,16 +92,24 @@ impl Markback {
         ));
         let pipeline = Pipeline {
             settings,
-            store,
+            store: store.clone(),
             schools,
-            directories: Arc::default(),
+            directories: Arc::new(Directories::open(store.clone()).await?),
             pace: options.pace,
             pulse: Arc::default(),
         };
+        let rosters = Rosters::new(
+            pipeline.settings.clone(),
+            store,
+            pipeline.schools.clone(),
+            pipeline.directories.clone(),
+            pipeline.pace.clone(),
+        );
         let intake = Intake::open(pipeline.clone());
         Ok(Self {
             pipeline,
             intake,
+            rosters,
             clock: options.clock,
             metrics: options.metrics,
         })
@@ -151,6 +155,11 @@ impl Markback {
         &self.pipeline.directories
     }
 
+    /// The syncs of the schools' people.
+    pub fn rosters(&self) -> &Rosters {
+        &self.rosters
+    }
+
     /// Takes in events of one school: all of them or none. See [`Intake::take`].
     ///
     /// # Errors
@@ -192,43 +201,7 @@ impl Markback {
         tokio::join!(
             self.pipeline.run(stop.clone()),
             self.keep_house(stop.clone()),
-            self.read_people(stop),
+            self.rosters.run(stop),
         );
-    }
-
-    /// Reads the people of every school, some schools side by side, and those that failed again after a while.
-    async fn read_people(&self, stop: CancellationToken) {
-        let mut open = self.settings().schools.clone();
-        while !open.is_empty() && !stop.is_cancelled() {
-            let reads = stream::iter(open).map(|school| {
-                let markback = self.clone();
-                async move {
-                    let error = markback.read_people_of(&school).await.err()?;
-                    tracing::warn!(school = %school.id, %error, "the school's people could not be read; it is tried again");
-                    Some(school)
-                }
-            });
-            let failed = reads
-                .buffer_unordered(PEOPLE_AT_ONCE)
-                .filter_map(future::ready)
-                .collect();
-            tokio::select! {
-                () = stop.cancelled() => return,
-                failed = failed => open = failed,
-            }
-            if !open.is_empty() {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = tokio::time::sleep(PEOPLE_AGAIN) => {}
-                }
-            }
-        }
-    }
-
-    async fn read_people_of(&self, school: &School) -> mis_core::Result<()> {
-        let mis = self.schools().mis(school).await?;
-        let directory = read_people(&mis, self.settings(), school, self.clock.now()).await?;
-        self.directories().set(school.id.clone(), directory);
-        Ok(())
     }
 }

@@ -28,6 +28,8 @@ pub struct ConnectOptions {
     /// How far back before the day itself a mark may have been entered and still be seen, since the register can be
     /// read by time of change only. Absences are often entered ahead.
     pub register_lookback: chrono::Days,
+    /// Whether Wonde is asked what the school has granted; not needed by those who only read people and groups.
+    pub ask_grants: bool,
     /// How long a code book counts as fresh.
     pub code_book_fresh: Duration,
     /// The clock.
@@ -43,6 +45,7 @@ impl Default for ConnectOptions {
             without: Vec::new(),
             afternoon_from: NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default(),
             register_lookback: chrono::Days::new(7),
+            ask_grants: true,
             code_book_fresh: Duration::from_secs(60 * 60),
             now: Arc::new(Utc::now),
         }
@@ -110,8 +113,13 @@ impl Connection {
     pub async fn open(client: &Client, school: &SchoolId, options: ConnectOptions) -> Result<Self> {
         let record = client.school(school).await?;
         let at = client.at(&record)?;
-        let meta = optional(client.meta(school).await)?.unwrap_or_default();
-        let permissions = optional(client.permissions(school).await)?.unwrap_or_default();
+        let (meta, permissions) = if options.ask_grants {
+            let meta = optional(client.meta(school).await)?.unwrap_or_default();
+            let permissions = optional(client.permissions(school).await)?.unwrap_or_default();
+            (meta, permissions)
+        } else {
+            Default::default()
+        };
         let timezone = match (options.timezone, record.timezone.as_deref()) {
             (Some(zone), _) => zone,
             (None, Some(word)) => Tz::from_str(word).map_err(|_| {

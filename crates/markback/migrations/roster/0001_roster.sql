@@ -4,6 +4,7 @@ CREATE TABLE markback_roster_schools (
     seq         BIGINT NOT NULL,             -- the number of the last change
     pruned_seq  BIGINT NOT NULL,             -- changes up to this number are not kept any more
     known       TEXT   NOT NULL,             -- how each kind of people was read last; no people
+    ready       BIGINT NOT NULL,             -- 1: its students are known, if it has any in its groups
     synced_ms   BIGINT NOT NULL,
     full_ms     BIGINT                       -- when all kinds had been read in full
 );

@@ -103,6 +103,6 @@ async fn levels(markback: &Markback) -> outbox::Result<Levels> {
 }
 
 fn schools_read(markback: &Markback) -> usize {
-    let known = |school: &&crate::settings::School| markback.directories().of(&school.id).is_some();
+    let known = |school: &&crate::settings::School| markback.directories().knows(&school.id);
     markback.settings().schools.iter().filter(known).count()
 }

@@ -89,7 +89,7 @@ impl Pipeline {
             outcomes.give_up_all(&school, jobs, &why);
             return Ok(outcomes);
         };
-        let Some(directory) = self.directories.of(&settings.id) else {
+        let Some(directory) = self.directories.of(&settings.id).await? else {
             let why = "the school's people have not been read yet";
             for job in jobs {
                 let when = When::After(PEOPLE_SOON);

@@ -6,6 +6,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::TimeDelta;
 use mis_core::wonde::SchoolId;
+use roster::Directory;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -85,6 +86,7 @@ pub struct Intake {
 
 struct Request {
     school: SchoolId,
+    directory: Option<Arc<Directory>>,
     events: Arc<Vec<Event>>,
     answer: oneshot::Sender<Result<Vec<Taken>, IntakeError>>,
 }
@@ -117,13 +119,22 @@ impl Intake {
                 given: events.len(),
             });
         }
-        let events = self.pipeline.read_events(settings, events)?;
+        let directory = self
+            .pipeline
+            .directories
+            .of(school)
+            .await
+            .map_err(store_away)?;
+        let events = self
+            .pipeline
+            .read_events(settings, directory.as_deref(), events)?;
         if events.is_empty() {
             return Ok(Vec::new());
         }
         let (answer, answered) = oneshot::channel();
         let request = Request {
             school: school.clone(),
+            directory,
             events: Arc::new(events),
             answer,
         };
@@ -200,11 +211,17 @@ impl Pipeline {
                 .entry((event.school.as_str(), event.event.id.as_str()))
                 .or_insert(event);
         }
+        let directories: HashMap<&SchoolId, &Directory> = batch
+            .iter()
+            .filter_map(|request| Some((&request.school, request.directory.as_deref()?)))
+            .collect();
         let jobs: Vec<_> = new
             .iter()
             .filter_map(|(school, id)| by_key.get(&(school.as_str(), id.as_str())))
             .filter_map(|kept| {
-                Some(self.decide_job(self.settings.school(kept.school)?, kept.event))
+                let school = self.settings.school(kept.school)?;
+                let directory = directories.get(kept.school).copied();
+                Some(decide_job(school, directory, kept.event))
             })
             .collect();
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
@@ -223,23 +240,18 @@ impl Pipeline {
         Ok(states)
     }
 
-    fn decide_job(&self, school: &School, event: &Event) -> outbox::NewJob {
-        let directory = self.directories.of(&school.id);
-        // Who comes back under a new id stays in the same line.
-        let person = directory
-            .as_ref()
-            .and_then(|directory| directory.find(&event.person));
-        let line = person.map_or(event.person.as_str(), |entry| entry.key.as_str());
-        DecideJob::new_job(event, 0, school.id.as_str(), &token_lane(school), line)
-    }
-
-    fn read_events(&self, school: &School, events: Vec<Value>) -> Result<Vec<Event>, IntakeError> {
+    fn read_events(
+        &self,
+        school: &School,
+        directory: Option<&Directory>,
+        events: Vec<Value>,
+    ) -> Result<Vec<Event>, IntakeError> {
         let mut problems = Vec::new();
         let mut read = Vec::with_capacity(events.len());
         for (place, value) in events.into_iter().enumerate() {
             match serde_path_to_error::deserialize::<_, Event>(value) {
                 Ok(event) => {
-                    problems.extend(self.check_event(school, place, &event));
+                    problems.extend(self.check_event(school, directory, place, &event));
                     read.push(event);
                 }
                 Err(error) => problems.push(unreadable(place, &error)),
@@ -252,7 +264,13 @@ impl Pipeline {
         }
     }
 
-    fn check_event(&self, school: &School, place: usize, event: &Event) -> Vec<InputProblem> {
+    fn check_event(
+        &self,
+        school: &School,
+        directory: Option<&Directory>,
+        place: usize,
+        event: &Event,
+    ) -> Vec<InputProblem> {
         let mut problems = Vec::new();
         let mut add = |field: &str, value: Option<String>, what: String, cure: &str| {
             problems.push(InputProblem {
@@ -292,7 +310,7 @@ impl Pipeline {
             );
         }
         // Before the people were read for the first time nobody can be told from a stranger: deciding waits for that.
-        if let Some(directory) = self.directories.of(&school.id) {
+        if let Some(directory) = directory {
             match directory.find(&event.person) {
                 None => {
                     let what = "the school has nobody with this id".to_owned();
@@ -320,6 +338,19 @@ impl Pipeline {
             }
         }
         problems
+    }
+}
+
+fn decide_job(school: &School, directory: Option<&Directory>, event: &Event) -> outbox::NewJob {
+    // Who comes back under a new id stays in the same line.
+    let person = directory.and_then(|directory| directory.find(&event.person));
+    let line = person.map_or(event.person.as_str(), |entry| entry.key.as_str());
+    DecideJob::new_job(event, 0, school.id.as_str(), &token_lane(school), line)
+}
+
+fn store_away(error: outbox::Error) -> IntakeError {
+    IntakeError::Unavailable {
+        why: error.to_string(),
     }
 }
 

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{directory::Directories, schools::Schools, settings::Settings, store::Store};
 
+pub(crate) use trouble::GoOn;
+
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken};
 pub use pulse::Health;
 pub(crate) use pulse::Pulse;

@@ -6,6 +6,7 @@ mod events;
 mod ledger;
 mod notices;
 mod retention;
+mod roster;
 mod search;
 
 use chrono::{DateTime, Utc};
@@ -20,6 +21,10 @@ pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
 pub use notices::{Notice, NoticeKind};
 pub use retention::Pruned;
+pub use roster::{
+    Changes, GroupPage, GroupSummary, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
+};
+pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
@@ -62,6 +67,7 @@ impl Store {
         let outbox = Outbox::new(db.clone(), settings, clock.clone());
         outbox.migrate().await?;
         db.migrate(&MIGRATIONS).await?;
+        db.migrate(&roster::MIGRATIONS).await?;
         Ok(Self { db, outbox, clock })
     }
 

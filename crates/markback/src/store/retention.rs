@@ -66,6 +66,7 @@ impl Store {
         let Some(before) = self.now().checked_sub_signed(length) else {
             return Ok(Pruned::default());
         };
+        self.prune_roster(before).await?;
         let before = before.timestamp_millis();
         Ok(Pruned {
             // Events first: the trail of one that stays is kept.

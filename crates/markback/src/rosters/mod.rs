@@ -1,0 +1,168 @@
+//! Keeping the schools' people and groups right: syncs by the clock and on demand, one school after the other or side by side.
+//!
+//! A sync is a job of the queue, so that several nodes share the work, one that dies is taken over, and a school or token
+//! that must rest does. What a sync has read is stored after each kind of people, and gone on with after a crash. What it
+//! comes to is kept in one transaction with the end of its job.
+
+mod report;
+mod schedule;
+mod sync;
+mod work;
+
+use std::sync::Arc;
+
+use mis_core::wonde::SchoolId;
+use outbox::NewJob;
+use roster::{Outcome, Progress};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    directory::Directories,
+    pipeline::Pace,
+    schools::{Schools, token_lane},
+    settings::{School, Settings},
+    store::{NewSync, Store, SyncWhy},
+};
+
+pub use self::report::summary;
+
+/// The queue of syncs, in line for each school.
+pub const QUEUE: &str = "roster";
+
+/// Who is told how far a sync has come.
+pub type Watch = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;
+
+/// The syncs of all schools. Cheap to clone.
+#[derive(Clone)]
+pub struct Rosters {
+    settings: Arc<Settings>,
+    store: Store,
+    schools: Arc<Schools>,
+    directories: Arc<Directories>,
+    pace: Pace,
+    watch: Option<Watch>,
+}
+
+impl std::fmt::Debug for Rosters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rosters").finish_non_exhaustive()
+    }
+}
+
+/// What kind of sync is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Everything is read, not only what changed.
+    pub full: bool,
+    /// A person has looked at what was held: it goes through. Everything is read.
+    pub accept: bool,
+}
+
+/// A sync as it waits in the queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct SyncJob {
+    school: SchoolId,
+    id: String,
+    ask: Ask,
+}
+
+impl Rosters {
+    /// The syncs of these schools on this store.
+    pub fn new(
+        settings: Arc<Settings>,
+        store: Store,
+        schools: Arc<Schools>,
+        directories: Arc<Directories>,
+        pace: Pace,
+    ) -> Self {
+        Self {
+            settings,
+            store,
+            schools,
+            directories,
+            pace,
+            watch: None,
+        }
+    }
+
+    /// The same, telling somebody how far each sync has come.
+    #[must_use]
+    pub fn watched(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    /// Asks for a sync of a school. Answers its id; asked for again within the same millisecond, it is the same sync.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn ask(&self, school: &School, ask: Ask) -> outbox::Result<String> {
+        let mut id = format!("asked-{}", self.store.now().format("%Y%m%dT%H%M%S%.3fZ"));
+        if ask.accept {
+            id.push_str("-accept");
+        }
+        self.enqueue(school, SyncWhy::Asked, &id, ask).await?;
+        Ok(id)
+    }
+
+    /// Puts a sync in the queue, unless one of this id was there before. One that only waited for the same makes way.
+    async fn enqueue(
+        &self,
+        school: &School,
+        why: SyncWhy,
+        id: &str,
+        ask: Ask,
+    ) -> outbox::Result<()> {
+        let job = SyncJob {
+            school: school.id.clone(),
+            id: id.to_owned(),
+            ask,
+        };
+        let payload = serde_json::to_value(&job).unwrap_or_default();
+        let mut job = NewJob::new(QUEUE, format!("{}/{id}", school.id), payload)
+            .order_key(format!("roster/{}", school.id))
+            .lane(school.id.as_str())
+            .second_lane(token_lane(school));
+        if why != SyncWhy::Asked {
+            job = job.supersede_key(why.word());
+        }
+        let new = NewSync {
+            school: &school.id,
+            id,
+            why,
+            full: ask.full || ask.accept,
+        };
+        let mut tx = self.store.database().begin().await?;
+        let receipt = self.store.outbox().enqueue(&mut tx, &[job]).await?;
+        if let Some(outbox::Enqueued::New(_)) = receipt.jobs.first() {
+            self.store.note_sync(&mut tx, &new).await?;
+        }
+        for superseded in &receipt.superseded {
+            if let Some((school, id)) = superseded.key.split_once('/') {
+                self.store.drop_sync(&mut tx, school, id).await?;
+            }
+        }
+        tx.commit().await
+    }
+
+    /// What a sync would come to now. Nothing is kept.
+    ///
+    /// # Errors
+    /// As the store answers, and those of the reads.
+    pub async fn preview(&self, school: &School, ask: Ask) -> Result<Outcome, PreviewError> {
+        let state = self.store.roster_or_new(&school.id).await?;
+        let mis = self.schools.reader(school, true).await?;
+        Ok(self.read_and_apply(&mis, school, &state, ask).await?)
+    }
+}
+
+/// Why it cannot be told what a sync would come to.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    /// The store does not answer.
+    #[error("the store cannot be read: {0}")]
+    Store(#[from] outbox::Error),
+    /// The MIS does not.
+    #[error(transparent)]
+    Mis(#[from] mis_core::Error),
+}

@@ -1,0 +1,52 @@
+//! What a sync came to, as it is kept and shown: counts and ids, no names.
+
+use roster::Report;
+use serde_json::{Value, json};
+
+/// People listed one by one at most; the count is always whole.
+const LISTED: usize = 200;
+
+/// The report as JSON.
+pub fn summary(report: &Report) -> Value {
+    let groups: serde_json::Map<_, _> = report
+        .groups
+        .iter()
+        .map(|(name, tally)| (name.clone(), json!(tally)))
+        .collect();
+    let records: serde_json::Map<_, _> = report
+        .records
+        .iter()
+        .map(|(kind, count)| (word(*kind), json!(count)))
+        .collect();
+    let held: Vec<_> = report
+        .held
+        .iter()
+        .map(|held| json!({"what": held, "words": held.to_string()}))
+        .collect();
+    let refused: Vec<_> = report
+        .refused
+        .iter()
+        .map(|(kind, property)| json!({"kind": kind, "property": property}))
+        .collect();
+    json!({
+        "groups": groups,
+        "records": records,
+        "held": held,
+        "refused": refused,
+        "in_no_group": {
+            "count": report.strays.len(),
+            "people": report.strays.iter().take(LISTED).collect::<Vec<_>>(),
+        },
+        "in_several": {
+            "count": report.overlaps.len(),
+            "people": report.overlaps.iter().take(LISTED).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn word(kind: roster::PersonKind) -> String {
+    match serde_json::to_value(kind) {
+        Ok(Value::String(word)) => word,
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,175 @@
+//! One sync of one school: read, apply, keep.
+
+use chrono::TimeDelta;
+use mis_core::{Mis, PersonKind};
+use outbox::Held;
+use roster::{Directory, Outcome, Progress, Pull, State, When};
+
+use super::{Ask, Rosters, SyncJob, report};
+use crate::{
+    settings::School,
+    store::{Kept, SyncEnd, SyncState},
+};
+
+/// A pull that was cut off longer ago than this is begun anew: too much may have changed under it.
+const RESUME_WITHIN: TimeDelta = TimeDelta::hours(2);
+
+/// Why a sync did not come to its end.
+pub(super) enum Obstacle {
+    /// The MIS does not answer as it should.
+    Mis(mis_core::Error),
+    /// The store does not keep it, or another node has taken it over.
+    Store(outbox::Error),
+}
+
+impl From<mis_core::Error> for Obstacle {
+    fn from(error: mis_core::Error) -> Self {
+        Self::Mis(error)
+    }
+}
+
+impl From<outbox::Error> for Obstacle {
+    fn from(error: outbox::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Rosters {
+    /// Reads a school, going on where it was cut off, and keeps what it comes to together with the end of the job.
+    pub(super) async fn sync(
+        &self,
+        school: &School,
+        job: &SyncJob,
+        held: Held,
+    ) -> Result<(), Obstacle> {
+        self.store.begin_sync(&school.id, &job.id).await?;
+        let state = self.store.roster_or_new(&school.id).await?;
+        let mut pull = self.begun(school, &state, job.ask).await?;
+        let mis = self.schools.reader(school, pull.is_full()).await?;
+        let mut kept: Vec<PersonKind> = pull.answers().keys().copied().collect();
+        let mut tell = |progress: Progress| self.tell(school, progress);
+        while pull.step(&mis, &state, self.store.now(), &mut tell).await? {
+            self.store.keep_pull(&school.id, &pull, &kept).await?;
+            kept = pull.answers().keys().copied().collect();
+        }
+        let full = pull.is_full();
+        let outcome = self.apply(school, &state, pull, job.ask.accept);
+        self.keep(school, job, held, &state, &outcome, full).await?;
+        Ok(())
+    }
+
+    /// The pull that was cut off, if it is still of use; else a new one.
+    async fn begun(&self, school: &School, state: &State, ask: Ask) -> outbox::Result<Pull> {
+        let (now, settings) = (self.store.now(), self.settings.roster(school));
+        let full = ask.full || ask.accept;
+        let stored = self.store.stored_pull(&school.id).await?;
+        let of_use = |pull: &Pull| {
+            pull.serves(&settings)
+                && (pull.is_full() || !full)
+                && (now - pull.began).abs() < RESUME_WITHIN
+        };
+        Ok(stored
+            .filter(of_use)
+            .unwrap_or_else(|| Pull::new(state, &settings, full, now)))
+    }
+
+    /// Reads a school and applies what it finds. Nothing is kept.
+    pub(super) async fn read_and_apply(
+        &self,
+        mis: &Mis,
+        school: &School,
+        state: &State,
+        ask: Ask,
+    ) -> mis_core::Result<Outcome> {
+        let settings = self.settings.roster(school);
+        let mut pull = Pull::new(state, &settings, ask.full || ask.accept, self.store.now());
+        let mut tell = |progress: Progress| self.tell(school, progress);
+        pull.run(mis, state, || self.store.now(), &mut tell).await?;
+        Ok(self.apply(school, state, pull, ask.accept))
+    }
+
+    fn apply(&self, school: &School, state: &State, pull: Pull, accept: bool) -> Outcome {
+        let now = self.store.now();
+        let today = now.with_timezone(&school.timezone).date_naive();
+        let settings = self.settings.roster(school);
+        state.apply(&settings, &pull.into_answers(), When { now, today }, accept)
+    }
+
+    async fn keep(
+        &self,
+        school: &School,
+        job: &SyncJob,
+        held: Held,
+        before: &State,
+        outcome: &Outcome,
+        full: bool,
+    ) -> outbox::Result<()> {
+        let today = self
+            .store
+            .now()
+            .with_timezone(&school.timezone)
+            .date_naive();
+        let directory = Directory::of(&outcome.state, today);
+        let needs_students = self
+            .settings
+            .roster(school)
+            .needs()
+            .contains_key(&PersonKind::Student);
+        let students = outcome.state.kinds.get(&PersonKind::Student);
+        let kept = Kept {
+            school: &school.id,
+            before,
+            after: &outcome.state,
+            directory: &directory,
+            changes: &outcome.changes,
+            full,
+            ready: !needs_students || students.is_some_and(|known| known.full_at.is_some()),
+        };
+        let summary = report::summary(&outcome.report);
+        let end = SyncEnd {
+            state: if outcome.report.is_held() {
+                SyncState::Held
+            } else {
+                SyncState::Done
+            },
+            full: Some(full),
+            report: Some(&summary),
+            error: None,
+        };
+        let mut tx = self.store.database().begin().await?;
+        self.store
+            .outbox()
+            .complete(&mut tx, &[held])
+            .await?
+            .all()?;
+        self.store.keep_roster(&mut tx, &kept).await?;
+        self.store
+            .end_sync(&mut tx, school.id.as_str(), &job.id, &end)
+            .await?;
+        self.store.drop_pull(&mut tx, &school.id).await?;
+        tx.commit().await?;
+        self.directories.changed(&school.id, kept.ready);
+        tracing::info!(
+            school = %school.id,
+            sync = %job.id,
+            full,
+            changes = outcome.changes.len(),
+            held = outcome.report.held.len(),
+            "synced"
+        );
+        for held in &outcome.report.held {
+            tracing::warn!(school = %school.id, %held, "held back until a person has looked");
+        }
+        Ok(())
+    }
+
+    fn tell(&self, school: &School, progress: Progress) {
+        if progress.done {
+            let kind = progress.kind;
+            tracing::debug!(school = %school.id, ?kind, read = progress.read, "people read");
+        }
+        if let Some(watch) = &self.watch {
+            watch(&school.id, progress);
+        }
+    }
+}

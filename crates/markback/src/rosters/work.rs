@@ -1,0 +1,224 @@
+//! The workers: claim a sync, keep its lease while it runs, and settle what was in its way.
+
+use std::time::Duration;
+
+use mis_core::ErrorKind;
+use outbox::{ClaimRequest, Claimed, Tx, Until, When};
+use tokio_util::sync::CancellationToken;
+
+use super::{QUEUE, Rosters, SyncJob, sync::Obstacle};
+use crate::{
+    pipeline::GoOn,
+    settings::School,
+    store::{SyncEnd, SyncState},
+};
+
+/// How often the lease of a running sync is renewed, at the latest.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+
+/// How a sync ended.
+enum End {
+    /// It is kept, or settled.
+    Settled,
+    /// Something was in its way.
+    Met(Obstacle),
+    /// The service stops: it is gone on with later.
+    Stopped,
+    /// Another node has it.
+    Lost,
+}
+
+impl Rosters {
+    /// Syncs by the clock and on demand until told to stop. What is on its way then is gone on with at the next start.
+    pub async fn run(&self, stop: CancellationToken) {
+        tokio::join!(self.run_schedule(stop.clone()), self.run_workers(stop));
+    }
+
+    /// Does the syncs that are in the queue until told to stop.
+    pub async fn run_workers(&self, stop: CancellationToken) {
+        let workers = self.settings.service.sync.at_once.get();
+        futures::future::join_all((0..workers).map(|_| self.work(&stop))).await;
+    }
+
+    async fn work(&self, stop: &CancellationToken) {
+        let outbox = self.store.outbox();
+        let mut bell = outbox.bell(QUEUE);
+        while !stop.is_cancelled() {
+            let rest = match outbox
+                .claim(QUEUE, &ClaimRequest::mixed(1, self.pace.lease))
+                .await
+            {
+                Ok(jobs) if jobs.is_empty() => match outbox.next_due(QUEUE).await {
+                    Ok(Some(due)) => due.clamp(Duration::from_millis(5), self.pace.poll),
+                    _ => self.pace.poll,
+                },
+                Ok(jobs) => {
+                    for job in jobs {
+                        self.settle(job, stop).await;
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "no sync could be claimed; it is tried again");
+                    self.pace.poll
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = bell.wait(rest) => {}
+            }
+        }
+    }
+
+    async fn settle(&self, claimed: Claimed, stop: &CancellationToken) {
+        let Ok(job) = claimed.parse::<SyncJob>() else {
+            let why = "the stored sync cannot be read; was it written by another version?";
+            return self.noted(self.bury(&claimed, why).await);
+        };
+        let Some(school) = self.settings.school(&job.school) else {
+            let why = "the school is no longer in the settings";
+            return self.noted(self.fail(&claimed, &job, why).await);
+        };
+        let end = tokio::select! {
+            done = self.sync(school, &job, claimed.held) => match done {
+                Ok(()) => End::Settled,
+                Err(obstacle) => End::Met(obstacle),
+            },
+            () = stop.cancelled() => End::Stopped,
+            () = self.hold_on(&claimed) => End::Lost,
+        };
+        let settled = match end {
+            End::Settled => Ok(()),
+            End::Met(Obstacle::Mis(error)) => self.after(&claimed, &job, school, &error).await,
+            End::Met(Obstacle::Store(error)) => Err(error),
+            End::Stopped => self.hand_back(&claimed).await,
+            End::Lost => {
+                tracing::info!(school = %job.school, "another node goes on with this sync");
+                Ok(())
+            }
+        };
+        self.noted(settled);
+    }
+
+    /// What the store did not keep is taken up again when the lease lapses.
+    fn noted(&self, settled: outbox::Result<()>) {
+        if let Err(error) = settled {
+            tracing::warn!(%error, "the store did not keep a sync's step; it is taken up again");
+        }
+    }
+
+    /// Renews the lease for as long as it is ours.
+    async fn hold_on(&self, claimed: &Claimed) {
+        let every = RENEW_EVERY.min(self.pace.lease / 3);
+        loop {
+            tokio::time::sleep(every).await;
+            match self
+                .store
+                .outbox()
+                .renew(&[claimed.held], self.pace.lease)
+                .await
+            {
+                Ok(settled) if settled.kept.is_empty() => return,
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "the lease of a sync could not be renewed"),
+            }
+        }
+    }
+
+    async fn hand_back(&self, claimed: &Claimed) -> outbox::Result<()> {
+        let mut tx = self.store.database().begin().await?;
+        self.store
+            .outbox()
+            .release(&mut tx, &[claimed.held])
+            .await?;
+        tx.commit().await
+    }
+
+    async fn after(
+        &self,
+        claimed: &Claimed,
+        job: &SyncJob,
+        school: &School,
+        error: &mis_core::Error,
+    ) -> outbox::Result<()> {
+        let outbox = self.store.outbox();
+        let mut tx = self.store.database().begin().await?;
+        let held = [claimed.held];
+        let settled = match GoOn::after(error, school) {
+            GoOn::Again { when, why } => {
+                self.trouble(&mut tx, job, &why).await?;
+                outbox.retry(&mut tx, &held, when, &why).await?
+            }
+            // A school that cannot be read may be written to all the same: only what the token as a whole met makes others rest.
+            GoOn::Rest { length, why, .. } if is_of_the_school(error) => {
+                self.trouble(&mut tx, job, &why).await?;
+                outbox
+                    .retry(&mut tx, &held, When::After(length), &why)
+                    .await?
+            }
+            GoOn::Rest { lane, length, why } => {
+                self.trouble(&mut tx, job, &why).await?;
+                outbox
+                    .pause(&mut tx, &lane, Until::For(length), &why)
+                    .await?;
+                outbox.release(&mut tx, &held).await?
+            }
+            GoOn::GiveUp { why } => {
+                self.end_failed(&mut tx, job, &why).await?;
+                outbox.complete(&mut tx, &held).await?
+            }
+        };
+        settled.all()?;
+        tx.commit().await?;
+        tracing::warn!(school = %job.school, sync = %job.id, %error, "a sync met an error");
+        Ok(())
+    }
+
+    async fn trouble(&self, tx: &mut Tx, job: &SyncJob, why: &str) -> outbox::Result<()> {
+        self.store
+            .trouble_sync(tx, job.school.as_str(), &job.id, why)
+            .await
+    }
+
+    async fn end_failed(&self, tx: &mut Tx, job: &SyncJob, why: &str) -> outbox::Result<()> {
+        let end = SyncEnd {
+            state: SyncState::Failed,
+            full: None,
+            report: None,
+            error: Some(why),
+        };
+        self.store
+            .end_sync(tx, job.school.as_str(), &job.id, &end)
+            .await?;
+        self.store.drop_pull(tx, &job.school).await
+    }
+
+    async fn fail(&self, claimed: &Claimed, job: &SyncJob, why: &str) -> outbox::Result<()> {
+        let mut tx = self.store.database().begin().await?;
+        self.end_failed(&mut tx, job, why).await?;
+        self.store
+            .outbox()
+            .complete(&mut tx, &[claimed.held])
+            .await?
+            .all()?;
+        tx.commit().await
+    }
+
+    async fn bury(&self, claimed: &Claimed, why: &str) -> outbox::Result<()> {
+        let mut tx = self.store.database().begin().await?;
+        self.store
+            .outbox()
+            .bury(&mut tx, &[claimed.held], why)
+            .await?
+            .all()?;
+        tx.commit().await
+    }
+}
+
+/// Whether the error is of this school alone, not of the token that others share.
+fn is_of_the_school(error: &mis_core::Error) -> bool {
+    !matches!(
+        error.kind(),
+        ErrorKind::Unauthorized | ErrorKind::RateLimited
+    )
+}

@@ -1,0 +1,52 @@
+//! The roster in the store: what is known of each school's people, their groups, what changed, and the syncs.
+//!
+//! A sync reads a school's whole state, and writes in one transaction what is different afterwards.
+
+mod feed;
+mod people;
+mod syncs;
+
+use outbox::{Migrations, Step};
+
+pub use feed::{Changes, GroupPage, GroupSummary, Horizon, Page, Shown};
+pub(crate) use people::Kept;
+pub(crate) use syncs::{NewSync, SyncEnd, SyncTimes};
+pub use syncs::{SyncRecord, SyncState, SyncWhy};
+
+const TABLES: &str = include_str!("../../../migrations/roster/0001_roster.sql");
+
+/// The roster's own tables, in SQL that both databases take.
+pub(super) const MIGRATIONS: Migrations = Migrations {
+    prefix: "markback_roster",
+    steps: &[Step {
+        version: 1,
+        name: "people, groups, syncs",
+        sqlite: TABLES,
+        postgres: TABLES,
+    }],
+};
+
+/// The word for a kind of people in the tables, as in JSON.
+fn kind_word(kind: roster::PersonKind) -> &'static str {
+    match kind {
+        roster::PersonKind::Student => "student",
+        roster::PersonKind::Staff => "staff",
+        roster::PersonKind::Parent => "parent",
+    }
+}
+
+fn kind_of(word: &str) -> Option<roster::PersonKind> {
+    use roster::PersonKind::{Parent, Staff, Student};
+    [Student, Staff, Parent]
+        .into_iter()
+        .find(|kind| kind_word(*kind) == word)
+}
+
+/// A stored text that is not what this program writes.
+fn corrupt(what: &'static str) -> impl Fn(serde_json::Error) -> outbox::Error {
+    move |_| {
+        outbox::Error::invalid(format!(
+            "{what} in the store cannot be read; was it written by another version?"
+        ))
+    }
+}

@@ -1,0 +1,410 @@
+//! A school's state: records, keys, lists and ids, read as a whole and written as differences.
+
+use std::collections::BTreeMap;
+
+use mis_core::wonde::SchoolId;
+use outbox::{Sql, Tx, on_pool, on_tx};
+use roster::{
+    Change, Directory, Entry, Former, Identity, Known, List, Member, PersonKey, PersonKind, State,
+    What,
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{corrupt, kind_of, kind_word};
+use crate::store::{Store, rows};
+
+/// Rows in one statement at most.
+const CHUNK: usize = 1_000;
+
+/// The statements of one of the tables of JSON bodies by school, kind and id.
+struct Table {
+    all: &'static str,
+    put: Sql,
+    drop: Sql,
+}
+
+macro_rules! table {
+    ($name:ident, $table:literal) => {
+        static $name: Table = Table {
+            all: concat!("SELECT kind, id, body FROM ", $table, " WHERE school = $1"),
+            put: Sql::new(concat!(
+                "INSERT INTO ",
+                $table,
+                " (school, kind, id, body) SELECT $2, r.kind, r.id, r.body FROM {rows $1: kind text, id text, body text} r \
+                 WHERE true ON CONFLICT (school, kind, id) DO UPDATE SET body = excluded.body"
+            )),
+            drop: Sql::new(concat!(
+                "DELETE FROM ",
+                $table,
+                " WHERE school = $2 AND (kind, id) IN (SELECT r.kind, r.id FROM {rows $1: kind text, id text} r)"
+            )),
+        };
+    };
+}
+
+table!(RECORDS, "markback_roster_records");
+table!(KEYS, "markback_roster_keys");
+table!(MEMBERS, "markback_roster_members");
+table!(FORMER, "markback_roster_former");
+
+const SCHOOL: &str = "SELECT seq, known FROM markback_roster_schools WHERE school = $1";
+const PUT_SCHOOL: &str = "INSERT INTO markback_roster_schools (school, seq, pruned_seq, known, ready, synced_ms, full_ms) \
+     VALUES ($1, $2, 0, $3, $4, $5, $6) \
+     ON CONFLICT (school) DO UPDATE SET seq = excluded.seq, known = excluded.known, ready = excluded.ready, \
+     synced_ms = excluded.synced_ms, full_ms = coalesce(excluded.full_ms, markback_roster_schools.full_ms)";
+
+const VERSION: &str =
+    "SELECT synced_ms FROM markback_roster_schools WHERE school = $1 AND ready = 1";
+
+const READY: &str = "SELECT school FROM markback_roster_schools WHERE ready = 1";
+
+const IDS: &str =
+    "SELECT id, person, kind, present, grp FROM markback_roster_ids WHERE school = $1";
+static PUT_IDS: Sql = Sql::new(
+    "INSERT INTO markback_roster_ids (school, id, person, kind, present, grp) \
+     SELECT $2, r.id, r.person, r.kind, r.present, r.grp \
+     FROM {rows $1: id text, person text, kind text, present text, grp text} r WHERE true \
+     ON CONFLICT (school, id) DO UPDATE SET person = excluded.person, kind = excluded.kind, \
+     present = excluded.present, grp = excluded.grp",
+);
+static DROP_IDS: Sql = Sql::new(
+    "DELETE FROM markback_roster_ids WHERE school = $2 AND id IN (SELECT r.id FROM {rows $1: id text} r)",
+);
+
+static PUT_CHANGES: Sql = Sql::new(
+    "INSERT INTO markback_roster_changes (school, seq, at_ms, grp, person, body) \
+     SELECT $2, r.seq, r.at_ms, r.grp, r.person, r.body \
+     FROM {rows $1: seq int, at_ms int, grp text, person text, body text} r WHERE true \
+     ON CONFLICT (school, seq) DO NOTHING",
+);
+
+/// What is stored of a school besides people.
+#[derive(Default, Serialize, Deserialize)]
+struct Whole {
+    kinds: BTreeMap<PersonKind, Known>,
+    /// The groups that were read, the empty ones too.
+    lists: BTreeMap<String, PersonKind>,
+}
+
+/// Bodies by kind and id.
+type Bodies<'a, T> = BTreeMap<(&'a str, &'a str), T>;
+
+/// What a sync came to, to be kept.
+pub(crate) struct Kept<'a> {
+    pub(crate) school: &'a SchoolId,
+    pub(crate) before: &'a State,
+    pub(crate) after: &'a State,
+    pub(crate) directory: &'a Directory,
+    pub(crate) changes: &'a [Change],
+    /// Everything was read in full.
+    pub(crate) full: bool,
+    /// Whoever can be expected in an event is known.
+    pub(crate) ready: bool,
+}
+
+impl Store {
+    /// All that is known of a school's people. `None` before the first sync.
+    pub(crate) async fn roster(&self, school: &SchoolId) -> outbox::Result<Option<State>> {
+        let school = school.as_str();
+        let row: Option<(i64, String)> = on_pool!(self.db, pool => sqlx::query_as(SCHOOL).bind(school).fetch_optional(pool).await)?;
+        let Some((seq, known)) = row else {
+            return Ok(None);
+        };
+        let whole: Whole = serde_json::from_str(&known).map_err(corrupt("a school's roster"))?;
+        let mut state = State {
+            kinds: whole.kinds,
+            seq: u64::try_from(seq).unwrap_or_default(),
+            ..State::default()
+        };
+        for (kind, _, record) in self.bodies::<mis_core::Person>(&RECORDS, school).await? {
+            if let Some(known) = kind_of(&kind).and_then(|kind| state.kinds.get_mut(&kind)) {
+                known.roll.insert(record);
+            }
+        }
+        for (kind, key, identity) in self.bodies::<Identity>(&KEYS, school).await? {
+            if let Some(known) = kind_of(&kind).and_then(|kind| state.kinds.get_mut(&kind)) {
+                known.keys.insert(PersonKey::new(key), identity);
+            }
+        }
+        for (name, kind) in whole.lists {
+            state.lists.insert(
+                name,
+                List {
+                    kind,
+                    members: BTreeMap::new(),
+                },
+            );
+        }
+        for (group, key, member) in self.bodies::<Member>(&MEMBERS, school).await? {
+            if let Some(list) = state.lists.get_mut(&group) {
+                list.members.insert(PersonKey::new(key), member);
+            }
+        }
+        state.former = self
+            .bodies::<Former>(&FORMER, school)
+            .await?
+            .into_iter()
+            .map(|(_, _, former)| former)
+            .collect();
+        Ok(Some(state))
+    }
+
+    /// Keeps what a sync came to: what is different, and the changes.
+    pub(crate) async fn keep_roster(&self, tx: &mut Tx, kept: &Kept<'_>) -> outbox::Result<()> {
+        let (school, before, after) = (kept.school.as_str(), kept.before, kept.after);
+        put_differences(tx, &RECORDS, school, &records(before), &records(after)).await?;
+        put_differences(tx, &KEYS, school, &keys(before), &keys(after)).await?;
+        put_differences(tx, &MEMBERS, school, &members(before), &members(after)).await?;
+        put_differences(tx, &FORMER, school, &former(before), &former(after)).await?;
+        self.put_ids(tx, school, kept.directory).await?;
+        put_changes(tx, school, kept.changes).await?;
+        let known = serde_json::to_string(&whole(after)).map_err(corrupt("a school's roster"))?;
+        let now = self.now_ms();
+        let (seq, full) = (
+            i64::try_from(after.seq).unwrap_or(i64::MAX),
+            kept.full.then_some(now),
+        );
+        let ready = i64::from(kept.ready);
+        on_tx!(tx, conn => {
+            sqlx::query(PUT_SCHOOL)
+                .bind(school)
+                .bind(seq)
+                .bind(&known)
+                .bind(ready)
+                .bind(now)
+                .bind(full)
+                .execute(conn)
+                .await
+                .map(|_| ())
+        })?;
+        Ok(())
+    }
+
+    async fn bodies<T: DeserializeOwned>(
+        &self,
+        table: &'static Table,
+        school: &str,
+    ) -> outbox::Result<Vec<(String, String, T)>> {
+        let found: Vec<(String, String, String)> = on_pool!(self.db, pool => sqlx::query_as(table.all).bind(school).fetch_all(pool).await)?;
+        found
+            .into_iter()
+            .map(|(kind, id, body)| {
+                Ok((
+                    kind,
+                    id,
+                    serde_json::from_str(&body).map_err(corrupt("a school's roster"))?,
+                ))
+            })
+            .collect()
+    }
+
+    /// The schools whose directories are there.
+    pub(crate) async fn schools_ready(&self) -> outbox::Result<Vec<SchoolId>> {
+        let ready: Vec<String> =
+            on_pool!(self.db, pool => sqlx::query_scalar(READY).fetch_all(pool).await)?;
+        Ok(ready.into_iter().map(SchoolId::from).collect())
+    }
+
+    /// When the school's directory was written last; `None` before its students were read for the first time.
+    pub(crate) async fn directory_version(&self, school: &SchoolId) -> outbox::Result<Option<i64>> {
+        let school = school.as_str();
+        Ok(
+            on_pool!(self.db, pool => sqlx::query_scalar(VERSION).bind(school).fetch_optional(pool).await)?,
+        )
+    }
+
+    /// Everybody's ids, with whom they belong to.
+    pub(crate) async fn ids(&self, school: &SchoolId) -> outbox::Result<Vec<(String, Entry)>> {
+        type Row = (String, String, String, String, Option<String>);
+        let found: Vec<Row> = on_pool!(self.db, pool => sqlx::query_as(IDS).bind(school.as_str()).fetch_all(pool).await)?;
+        Ok(found
+            .into_iter()
+            .filter_map(|(id, person, kind, present, group)| {
+                let entry = Entry {
+                    key: PersonKey::new(person),
+                    kind: kind_of(&kind)?,
+                    id: present,
+                    group,
+                };
+                Some((id, entry))
+            })
+            .collect())
+    }
+
+    async fn put_ids(
+        &self,
+        tx: &mut Tx,
+        school: &str,
+        directory: &Directory,
+    ) -> outbox::Result<()> {
+        let stored: Vec<(String, String, String, String, Option<String>)> =
+            on_tx!(tx, conn => sqlx::query_as(IDS).bind(school).fetch_all(conn).await)?;
+        let before: BTreeMap<&str, _> = stored
+            .iter()
+            .map(|(id, person, kind, present, group)| {
+                (
+                    id.as_str(),
+                    (
+                        person.as_str(),
+                        kind.as_str(),
+                        present.as_str(),
+                        group.as_deref(),
+                    ),
+                )
+            })
+            .collect();
+        let after: BTreeMap<&str, _> = directory
+            .ids()
+            .map(|(id, entry)| {
+                (
+                    id,
+                    (
+                        entry.key.as_str(),
+                        kind_word(entry.kind),
+                        entry.id.as_str(),
+                        entry.group.as_deref(),
+                    ),
+                )
+            })
+            .collect();
+        let gone: Vec<_> = before
+            .keys()
+            .filter(|id| !after.contains_key(*id))
+            .map(|id| (id,))
+            .collect();
+        let put: Vec<_> = after
+            .iter()
+            .filter(|(id, entry)| before.get(*id) != Some(entry))
+            .map(|(id, (person, kind, present, group))| (id, person, kind, present, group))
+            .collect();
+        run(tx, &DROP_IDS, school, &gone).await?;
+        run(tx, &PUT_IDS, school, &put).await
+    }
+}
+
+/// Runs a statement with rows as `$1` and the school as `$2`, in parts.
+pub(super) async fn run(
+    tx: &mut Tx,
+    statement: &'static Sql,
+    school: &str,
+    all: &[impl Serialize],
+) -> outbox::Result<()> {
+    for part in all.chunks(CHUNK) {
+        let (text, table) = (statement.on(tx.engine()), rows(part)?);
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(school).execute(conn).await.map(|_| ()))?;
+    }
+    Ok(())
+}
+
+async fn put_differences<T: PartialEq + Serialize>(
+    tx: &mut Tx,
+    table: &'static Table,
+    school: &str,
+    before: &Bodies<'_, T>,
+    after: &Bodies<'_, T>,
+) -> outbox::Result<()> {
+    let gone: Vec<_> = before
+        .keys()
+        .filter(|key| !after.contains_key(*key))
+        .collect();
+    let mut put = Vec::new();
+    for (key, body) in after
+        .iter()
+        .filter(|(key, body)| before.get(*key) != Some(body))
+    {
+        let body = serde_json::to_string(body).map_err(corrupt("a school's roster"))?;
+        put.push((key.0, key.1, body));
+    }
+    run(tx, &table.drop, school, &gone).await?;
+    run(tx, &table.put, school, &put).await
+}
+
+/// Changes as they are kept: without what is known of the people, which is in the lists.
+async fn put_changes(tx: &mut Tx, school: &str, changes: &[Change]) -> outbox::Result<()> {
+    let mut table = Vec::with_capacity(changes.len());
+    for change in changes {
+        let body = match &change.what {
+            What::Joined { .. } => serde_json::json!({"change": "joined"}),
+            What::Changed { fields, .. } => {
+                serde_json::json!({"change": "changed", "fields": fields})
+            }
+            What::Left { cause } => {
+                serde_json::json!({"change": "left", "cause": cause, "words": cause.to_string()})
+            }
+        };
+        table.push((
+            change.seq,
+            change.at.timestamp_millis(),
+            &change.group,
+            &change.person,
+            body.to_string(),
+        ));
+    }
+    run(tx, &PUT_CHANGES, school, &table).await
+}
+
+fn whole(state: &State) -> Whole {
+    let bare = |known: &Known| Known {
+        roll: Default::default(),
+        keys: Default::default(),
+        ..known.clone()
+    };
+    Whole {
+        kinds: state
+            .kinds
+            .iter()
+            .map(|(kind, known)| (*kind, bare(known)))
+            .collect(),
+        lists: state
+            .lists
+            .iter()
+            .map(|(name, list)| (name.clone(), list.kind))
+            .collect(),
+    }
+}
+
+fn records(state: &State) -> Bodies<'_, &mis_core::Person> {
+    state
+        .kinds
+        .iter()
+        .flat_map(|(kind, known)| {
+            known
+                .roll
+                .iter()
+                .map(move |record| ((kind_word(*kind), record.id.as_str()), record))
+        })
+        .collect()
+}
+
+fn keys(state: &State) -> Bodies<'_, &Identity> {
+    state
+        .kinds
+        .iter()
+        .flat_map(|(kind, known)| {
+            known
+                .keys
+                .iter()
+                .map(move |(key, identity)| ((kind_word(*kind), key.as_str()), identity))
+        })
+        .collect()
+}
+
+fn members(state: &State) -> Bodies<'_, &Member> {
+    state
+        .lists
+        .iter()
+        .flat_map(|(name, list)| {
+            list.members
+                .iter()
+                .map(move |(key, member)| ((name.as_str(), key.as_str()), member))
+        })
+        .collect()
+}
+
+fn former(state: &State) -> Bodies<'_, &Former> {
+    state
+        .former
+        .iter()
+        .map(|former| ((former.group.as_str(), former.member.key.as_str()), former))
+        .collect()
+}

@@ -1,0 +1,370 @@
+//! Syncs: what was asked for, what is on its way, and what became of those before.
+
+use chrono::{DateTime, Utc};
+use mis_core::wonde::SchoolId;
+use outbox::{Tx, on_pool, on_tx};
+use roster::{Pull, State};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::FromRow;
+
+use super::{corrupt, kind_of, kind_word};
+use crate::store::Store;
+
+/// Why a school is synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncWhy {
+    /// Its people were never read.
+    First,
+    /// Once a day, in full.
+    Nightly,
+    /// In between, only what changed.
+    Small,
+    /// Somebody asked for it.
+    Asked,
+}
+
+impl SyncWhy {
+    /// The word in records and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Nightly => "nightly",
+            Self::Small => "small",
+            Self::Asked => "asked",
+        }
+    }
+}
+
+/// How far a sync has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyncState {
+    /// Its turn has not come.
+    Waiting,
+    /// Reading, or to be gone on with.
+    Running,
+    /// All of it went through.
+    Done,
+    /// It went through but for what is held until a person has looked.
+    Held,
+    /// It came to nothing; nothing has changed.
+    Failed,
+}
+
+impl SyncState {
+    const ALL: [Self; 5] = [
+        Self::Waiting,
+        Self::Running,
+        Self::Done,
+        Self::Held,
+        Self::Failed,
+    ];
+
+    /// Whether nothing more happens.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Held | Self::Failed)
+    }
+
+    /// The word in records and JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Held => "held",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A sync to be done.
+#[derive(Clone, Debug)]
+pub(crate) struct NewSync<'a> {
+    pub(crate) school: &'a SchoolId,
+    pub(crate) id: &'a str,
+    pub(crate) why: SyncWhy,
+    pub(crate) full: bool,
+}
+
+/// What a sync came to.
+#[derive(Debug)]
+pub(crate) struct SyncEnd<'a> {
+    pub(crate) state: SyncState,
+    /// Whether everything was read in full, where anything was.
+    pub(crate) full: Option<bool>,
+    pub(crate) report: Option<&'a Value>,
+    pub(crate) error: Option<&'a str>,
+}
+
+fn extent(full: bool) -> &'static str {
+    if full { "full" } else { "changes" }
+}
+
+/// What is known of one sync.
+#[derive(Clone, Debug, Serialize)]
+pub struct SyncRecord {
+    /// Its id, unlike those of the school's other syncs.
+    pub id: String,
+    /// The school.
+    pub school: String,
+    /// Why it was done: `first`, `nightly`, `small` or `asked`.
+    pub why: String,
+    /// What was read: all people (`full`), or only the `changes`.
+    pub extent: String,
+    /// How far it has come.
+    pub state: SyncState,
+    /// When it was asked for.
+    pub asked_at: Option<DateTime<Utc>>,
+    /// When it began.
+    pub began_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How long it took, in milliseconds.
+    pub took_ms: Option<i64>,
+    /// What it came to: counts by group, what is held, who is in none.
+    pub report: Option<Value>,
+    /// What was in its way.
+    pub error: Option<String>,
+}
+
+#[derive(FromRow)]
+struct Row {
+    school: String,
+    id: String,
+    why: String,
+    extent: String,
+    state: String,
+    asked_ms: i64,
+    began_ms: Option<i64>,
+    ended_ms: Option<i64>,
+    report: Option<String>,
+    error: Option<String>,
+}
+
+const NEW: &str = "INSERT INTO markback_roster_syncs (school, id, why, extent, state, asked_ms) \
+     VALUES ($1, $2, $3, $4, 'waiting', $5) ON CONFLICT (school, id) DO NOTHING";
+const BEGIN: &str = "UPDATE markback_roster_syncs SET state = 'running', began_ms = coalesce(began_ms, $3) \
+     WHERE school = $1 AND id = $2";
+const TROUBLE: &str = "UPDATE markback_roster_syncs SET error = $3 WHERE school = $1 AND id = $2";
+const END: &str = "UPDATE markback_roster_syncs SET state = $3, ended_ms = $4, report = $5, error = $6, \
+     extent = coalesce($7, extent) \
+     WHERE school = $1 AND id = $2";
+const SUPERSEDED: &str =
+    "DELETE FROM markback_roster_syncs WHERE school = $1 AND id = $2 AND state = 'waiting'";
+const ONE: &str = "SELECT * FROM markback_roster_syncs WHERE school = $1 AND id = $2";
+const LAST: &str = "SELECT * FROM markback_roster_syncs WHERE school = $1 ORDER BY asked_ms DESC, id DESC LIMIT $2";
+const TIMES: &str = "SELECT school, synced_ms, full_ms FROM markback_roster_schools";
+
+const PART: &str = "INSERT INTO markback_roster_pulls (school, part, body) VALUES ($1, $2, $3) \
+     ON CONFLICT (school, part) DO UPDATE SET body = excluded.body";
+const PARTS: &str = "SELECT part, body FROM markback_roster_pulls WHERE school = $1";
+const DROP_PARTS: &str = "DELETE FROM markback_roster_pulls WHERE school = $1";
+
+const HEAD: &str = "head";
+
+/// When a school was synced: at all, and in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SyncTimes {
+    pub(crate) synced: Option<DateTime<Utc>>,
+    pub(crate) full: Option<DateTime<Utc>>,
+}
+
+impl Store {
+    /// Notes a sync that is to be done.
+    pub(crate) async fn note_sync(&self, tx: &mut Tx, new: &NewSync<'_>) -> outbox::Result<()> {
+        let now = self.now_ms();
+        on_tx!(tx, conn => {
+            sqlx::query(NEW)
+                .bind(new.school.as_str())
+                .bind(new.id)
+                .bind(new.why.word())
+                .bind(extent(new.full))
+                .bind(now)
+                .execute(conn)
+                .await
+                .map(|_| ())
+        })?;
+        Ok(())
+    }
+
+    /// Forgets a sync whose place a newer one took.
+    pub(crate) async fn drop_sync(
+        &self,
+        tx: &mut Tx,
+        school: &str,
+        id: &str,
+    ) -> outbox::Result<()> {
+        on_tx!(tx, conn => sqlx::query(SUPERSEDED).bind(school).bind(id).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Notes that a sync has begun.
+    pub(crate) async fn begin_sync(&self, school: &SchoolId, id: &str) -> outbox::Result<()> {
+        let now = self.now_ms();
+        let mut tx = self.db.begin().await?;
+        on_tx!(tx, conn => {
+            sqlx::query(BEGIN).bind(school.as_str()).bind(id).bind(now).execute(conn).await.map(|_| ())
+        })?;
+        tx.commit().await
+    }
+
+    /// Notes what is in a sync's way.
+    pub(crate) async fn trouble_sync(
+        &self,
+        tx: &mut Tx,
+        school: &str,
+        id: &str,
+        why: &str,
+    ) -> outbox::Result<()> {
+        on_tx!(tx, conn => sqlx::query(TROUBLE).bind(school).bind(id).bind(why).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Notes what a sync came to.
+    pub(crate) async fn end_sync(
+        &self,
+        tx: &mut Tx,
+        school: &str,
+        id: &str,
+        end: &SyncEnd<'_>,
+    ) -> outbox::Result<()> {
+        let (now, report) = (self.now_ms(), end.report.map(Value::to_string));
+        on_tx!(tx, conn => {
+            sqlx::query(END)
+                .bind(school)
+                .bind(id)
+                .bind(end.state.word())
+                .bind(now)
+                .bind(report)
+                .bind(end.error)
+                .bind(end.full.map(extent))
+                .execute(conn)
+                .await
+                .map(|_| ())
+        })?;
+        Ok(())
+    }
+
+    /// One sync of a school.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn sync(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<SyncRecord>> {
+        let row: Option<Row> = on_pool!(self.db, pool => {
+            sqlx::query_as(ONE).bind(school.as_str()).bind(id).fetch_optional(pool).await
+        })?;
+        Ok(row.map(record))
+    }
+
+    /// The last syncs of a school, the latest first.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn syncs(&self, school: &SchoolId, limit: u32) -> outbox::Result<Vec<SyncRecord>> {
+        let rows: Vec<Row> = on_pool!(self.db, pool => {
+            sqlx::query_as(LAST).bind(school.as_str()).bind(i64::from(limit)).fetch_all(pool).await
+        })?;
+        Ok(rows.into_iter().map(record).collect())
+    }
+
+    /// When each school was synced last.
+    pub(crate) async fn sync_times(&self) -> outbox::Result<Vec<(SchoolId, SyncTimes)>> {
+        let found: Vec<(String, i64, Option<i64>)> =
+            on_pool!(self.db, pool => sqlx::query_as(TIMES).fetch_all(pool).await)?;
+        let time = DateTime::from_timestamp_millis;
+        Ok(found
+            .into_iter()
+            .map(|(school, synced, full)| {
+                (
+                    SchoolId::from(school),
+                    SyncTimes {
+                        synced: time(synced),
+                        full: full.and_then(time),
+                    },
+                )
+            })
+            .collect())
+    }
+
+    /// Keeps a pull that is on its way: its head, and the answers that are not kept yet.
+    pub(crate) async fn keep_pull(
+        &self,
+        school: &SchoolId,
+        pull: &Pull,
+        kept: &[roster::PersonKind],
+    ) -> outbox::Result<()> {
+        let mut parts = vec![(
+            HEAD,
+            serde_json::to_string(&pull.head()).map_err(corrupt("a pull"))?,
+        )];
+        for (kind, answer) in pull
+            .answers()
+            .iter()
+            .filter(|(kind, _)| !kept.contains(kind))
+        {
+            parts.push((
+                kind_word(*kind),
+                serde_json::to_string(answer).map_err(corrupt("a pull"))?,
+            ));
+        }
+        let mut tx = self.db.begin().await?;
+        for (part, body) in &parts {
+            on_tx!(tx, conn => {
+                sqlx::query(PART).bind(school.as_str()).bind(part).bind(body).execute(conn).await.map(|_| ())
+            })?;
+        }
+        tx.commit().await
+    }
+
+    /// The pull that was on its way when it was cut off. One that cannot be read is begun anew.
+    pub(crate) async fn stored_pull(&self, school: &SchoolId) -> outbox::Result<Option<Pull>> {
+        let parts: Vec<(String, String)> = on_pool!(self.db, pool => sqlx::query_as(PARTS).bind(school.as_str()).fetch_all(pool).await)?;
+        let head = parts.iter().find(|(part, _)| part == HEAD);
+        let Some(mut pull) = head.and_then(|(_, body)| serde_json::from_str::<Pull>(body).ok())
+        else {
+            return Ok(None);
+        };
+        for (part, body) in &parts {
+            if let (Some(kind), Ok(answer)) = (kind_of(part), serde_json::from_str(body)) {
+                pull.put_back(kind, answer);
+            }
+        }
+        Ok(Some(pull))
+    }
+
+    /// Forgets a pull that is done with.
+    pub(crate) async fn drop_pull(&self, tx: &mut Tx, school: &SchoolId) -> outbox::Result<()> {
+        on_tx!(tx, conn => sqlx::query(DROP_PARTS).bind(school.as_str()).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// The state to go on from; a new one before the first sync.
+    pub(crate) async fn roster_or_new(&self, school: &SchoolId) -> outbox::Result<State> {
+        Ok(self.roster(school).await?.unwrap_or_default())
+    }
+}
+
+fn record(row: Row) -> SyncRecord {
+    let time = |ms: Option<i64>| ms.and_then(DateTime::from_timestamp_millis);
+    SyncRecord {
+        id: row.id,
+        school: row.school,
+        why: row.why,
+        extent: row.extent,
+        state: SyncState::ALL
+            .into_iter()
+            .find(|state| state.word() == row.state)
+            .unwrap_or(SyncState::Failed),
+        asked_at: time(Some(row.asked_ms)),
+        began_at: time(row.began_ms),
+        ended_at: time(row.ended_ms),
+        took_ms: row
+            .began_ms
+            .zip(row.ended_ms)
+            .map(|(began, ended)| ended - began),
+        report: row.report.and_then(|text| serde_json::from_str(&text).ok()),
+        error: row.error,
+    }
+}

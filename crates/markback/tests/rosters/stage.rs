@@ -1,0 +1,216 @@
+//! A sandbox, a store and a service on them, with one clock that stands still until it is moved.
+
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use markback::{
+    pipeline::Pace,
+    rosters::Ask,
+    service::{Markback, Options},
+    settings::{self, School, Settings},
+    store::{SyncRecord, SyncState},
+};
+use mis_core::wonde::SchoolId;
+use outbox::{Clock as _, TestClock};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use wonde_sandbox::{Sandbox, SandboxOptions};
+
+/// How long a test waits for what must come. Nobody waits for it when all is well.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Groups of all kinds, so that everybody of a school is in one.
+pub(crate) const EVERYBODY: &str = r#"
+[[school.group]]
+name = "Pupils"
+kind = "students"
+
+[[school.group]]
+name = "Staff"
+kind = "staff"
+
+[[school.group]]
+name = "Parents"
+kind = "parents"
+"#;
+
+/// Which database the service is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    Sqlite,
+    Postgres,
+}
+
+pub(crate) struct Stage {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Arc<TestClock>,
+    store: String,
+    _folder: TempDir,
+}
+
+pub(crate) fn start() -> DateTime<Utc> {
+    "2026-11-23T07:00:00Z".parse().unwrap()
+}
+
+impl Stage {
+    /// `None` where there is no PostgreSQL to be had.
+    pub(crate) async fn on(on: On, pupils: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let store = match on {
+            On::Sqlite => format!("sqlite:{}", folder.path().join("markback.db").display()),
+            On::Postgres => throwaway_postgres::shared().unwrap()?.create_database().unwrap(),
+        };
+        let clock = Arc::new(TestClock::at(start()));
+        let time = clock.clone();
+        let sandbox = Sandbox::start(SandboxOptions {
+            pupils_per_school: pupils,
+            history_days: 0,
+            clock: Arc::new(move || time.now()),
+            ..SandboxOptions::default()
+        })
+        .await
+        .unwrap();
+        Some(Self {
+            sandbox,
+            clock,
+            store,
+            _folder: folder,
+        })
+    }
+
+    pub(crate) async fn sqlite(pupils: u32) -> Self {
+        Self::on(On::Sqlite, pupils).await.unwrap()
+    }
+
+    /// The school in this place: SIMS, Arbor, ScholarPack.
+    pub(crate) fn school(&self, place: usize) -> SchoolId {
+        SchoolId::from(self.sandbox.schools()[place].id.as_str())
+    }
+
+    /// Settings for the first so many schools.
+    pub(crate) fn settings(&self, schools: usize, groups: &str) -> Settings {
+        let mut text = format!(
+            "wonde_url = '{}'\nrate_per_minute = 600000\nstore = '{}'\n",
+            self.sandbox.base_url(),
+            self.store
+        );
+        for school in self.sandbox.schools().iter().take(schools) {
+            text += &format!(
+                "[[school]]\nid = '{}'\ntimezone = 'Europe/London'\ntoken_env = 'UNUSED'\n{groups}\n",
+                school.id
+            );
+        }
+        let mut loaded = settings::from_text(Path::new("markback.toml"), &text)
+            .unwrap_or_else(|error| panic!("{error}"))
+            .settings;
+        let token = self.sandbox.token();
+        for school in &mut loaded.schools {
+            school.token = settings::SecretSource::Given(token.clone().into());
+        }
+        loaded
+    }
+
+    /// A service on the store.
+    pub(crate) async fn open(&self, settings: Settings) -> Markback {
+        let pace = Pace {
+            poll: Duration::from_millis(20),
+            ..Pace::default()
+        };
+        let options = Options {
+            clock: self.clock.clone(),
+            pace,
+            ..Options::default()
+        };
+        Markback::open(settings, options).await.unwrap()
+    }
+
+    /// A service for one school with everybody in a group.
+    pub(crate) async fn service(&self) -> Markback {
+        self.open(self.settings(1, EVERYBODY)).await
+    }
+
+    pub(crate) fn pass(&self, time: Duration) {
+        self.clock.advance(time);
+    }
+
+    /// Everybody of the school's groups by the sandbox's own word, as ids by group.
+    pub(crate) fn truth(&self, school: &SchoolId) -> BTreeMap<String, Vec<String>> {
+        let students = self.sandbox.students(school.as_str()).unwrap();
+        let here: Vec<_> = students.into_iter().filter(|student| student.on_roll).collect();
+        let mut parents: Vec<_> = here
+            .iter()
+            .flat_map(|student| student.contacts.iter().map(|link| link.contact_id.clone()))
+            .collect();
+        let mut pupils: Vec<_> = here.into_iter().map(|student| student.id).collect();
+        let staff = self.sandbox.employees(school.as_str()).unwrap();
+        let mut staff: Vec<_> =
+            staff.into_iter().filter(|one| one.current).map(|one| one.id).collect();
+        for list in [&mut pupils, &mut staff, &mut parents] {
+            list.sort();
+            list.dedup();
+        }
+        [("Pupils", pupils), ("Staff", staff), ("Parents", parents)]
+            .map(|(name, list)| (name.to_owned(), list))
+            .into()
+    }
+}
+
+/// Asks for a sync and does it.
+pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: Ask) -> SyncRecord {
+    let id = markback.rosters().ask(settings_of(markback, school), ask).await.unwrap();
+    done(markback, school, &id).await
+}
+
+/// Works on the queue until a sync has come to its end.
+pub(crate) async fn done(markback: &Markback, school: &SchoolId, id: &str) -> SyncRecord {
+    let stop = CancellationToken::new();
+    let workers = tokio::spawn({
+        let (rosters, stop) = (markback.rosters().clone(), stop.clone());
+        async move { rosters.run_workers(stop).await }
+    });
+    let record = ended(markback, school, id).await;
+    stop.cancel();
+    workers.await.unwrap();
+    record
+}
+
+/// Waits for the end of a sync that somebody else does.
+pub(crate) async fn ended(markback: &Markback, school: &SchoolId, id: &str) -> SyncRecord {
+    let waiting = async {
+        loop {
+            let record = markback.store().sync(school, id).await.unwrap().unwrap();
+            if record.state.is_final() {
+                return record;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("the sync came to no end")
+}
+
+pub(crate) async fn synced(markback: &Markback, school: &SchoolId) -> SyncRecord {
+    let record = sync(markback, school, Ask::default()).await;
+    assert_eq!(record.state, SyncState::Done, "{record:?}");
+    record
+}
+
+pub(crate) fn settings_of<'m>(markback: &'m Markback, school: &SchoolId) -> &'m School {
+    markback.settings().school(school).unwrap()
+}
+
+/// The present ids of a group's people.
+pub(crate) async fn ids(markback: &Markback, school: &SchoolId, group: &str) -> Vec<String> {
+    let page = markback.store().group_people(school, group).await.unwrap().unwrap();
+    let mut ids: Vec<_> = page.people.into_iter().map(|member| member.person.id).collect();
+    ids.sort();
+    ids
+}
+
+/// All groups as ids.
+pub(crate) async fn groups(markback: &Markback, school: &SchoolId) -> BTreeMap<String, Vec<String>> {
+    let mut groups = BTreeMap::new();
+    for name in ["Pupils", "Staff", "Parents"] {
+        groups.insert(name.to_owned(), ids(markback, school, name).await);
+    }
+    groups
+}
