@@ -6,8 +6,10 @@
     reason = "a test may stop at the first surprise"
 )]
 
+use markback::service::{Markback, Options, Pace};
 use markback_tests::{Service, World, at, run, sign_in};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{Fault, FaultRule};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
@@ -173,6 +175,47 @@ async fn a_register_whose_answer_got_lost_is_not_written_twice() {
         .map(|mark| mark.writes)
         .collect();
     assert_eq!(writes, [1], "{record:#}");
+}
+
+/// A job is held for as long as it is worked on, so that no other worker takes it over and sends the mark again.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
+    let world = World::new().await;
+    let school = world.school("SIMS");
+    let pupil = &world.pupils(&school)[0];
+    let slow = Fault::Slow {
+        millis: 3_000,
+        after: false,
+    };
+    let slow = FaultRule::new(slow).on("attendance/session").method("POST");
+    world.sandbox.add_fault(slow).unwrap();
+    let settings = markback::settings::load(&world.settings())
+        .unwrap()
+        .settings;
+    let options = Options {
+        pace: Pace {
+            lease: std::time::Duration::from_millis(600),
+            poll: std::time::Duration::from_millis(50),
+            ..Pace::default()
+        },
+        ..Options::default()
+    };
+    let markback = Markback::open(settings, options).await.unwrap();
+    let stop = CancellationToken::new();
+    let workers = tokio::spawn({
+        let (markback, stop) = (markback.clone(), stop.clone());
+        async move { markback.run(stop).await }
+    });
+    let id = school.id.as_str().into();
+    let event = sign_in("e1", pupil, "09:07:12");
+    markback.intake(&id, vec![event]).await.unwrap();
+    while !markback.is_settled().await.unwrap() {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    workers.await.unwrap();
+    assert_eq!(world.sandbox.requests().marks_accepted, 1);
+    assert_eq!(world.written(&school, pupil)[0].writes, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@
 
 mod confirm;
 mod decide;
+mod hold;
 mod intake;
 pub(crate) mod job;
 mod pulse;
@@ -40,7 +41,7 @@ pub mod queue {
 pub struct Pace {
     /// How long a worker with nothing to do waits at most before it looks again.
     pub poll: Duration,
-    /// How long a claimed job is held; a dead node's jobs are taken over after that.
+    /// How long a claimed job is held; it is held anew while it is worked on, and a dead node's jobs are taken over after that.
     pub lease: Duration,
     /// Events decided in one go at most.
     pub decide_max: u32,
@@ -60,7 +61,7 @@ impl Default for Pace {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(1),
-            lease: Duration::from_secs(120),
+            lease: Duration::from_secs(20),
             decide_max: 500,
             senders: 8,
             confirm_max: 100,
@@ -102,7 +103,13 @@ impl Pipeline {
             self.pulse.beat(queue);
             let done = match outbox.claim(queue, &self.claim_of(queue)).await {
                 Ok(jobs) if jobs.is_empty() => None,
-                Ok(jobs) => Some(self.handle(queue, jobs).await),
+                Ok(jobs) => {
+                    let held: Vec<_> = jobs.iter().map(|job| job.held).collect();
+                    Some(tokio::select! {
+                        done = self.handle(queue, jobs) => done,
+                        never = self.hold_on(&held) => match never {},
+                    })
+                }
                 Err(error) => Some(Err(error)),
             };
             let rest = match done {
