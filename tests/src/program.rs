@@ -121,6 +121,11 @@ impl Service {
         }
     }
 
+    /// Where it listens: host and port.
+    pub fn listens_on(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+
     /// Asks for an address of the service, with the key.
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, Some(KEY), None).await

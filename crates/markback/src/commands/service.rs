@@ -67,21 +67,34 @@ impl Running {
     /// When that takes longer than [`STOP_WITHIN`], or something ended badly.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        let (workers, http) = (self.workers.abort_handle(), self.http.abort_handle());
-        let both = async { tokio::join!(self.workers, self.http) };
-        let Ok((workers_end, http_end)) = tokio::time::timeout(STOP_WITHIN, both).await else {
-            workers.abort();
-            http.abort();
+        let (workers, http) = tokio::join!(
+            within(STOP_WITHIN, self.workers),
+            within(api::ANSWER_WITHIN, self.http),
+        );
+        let Some(workers) = workers else {
             anyhow::bail!(
                 "stopping took longer than {} seconds; what was in hand is taken up again when its lease lapses",
                 STOP_WITHIN.as_secs()
             );
         };
-        workers_end.context("the workers ended badly")?;
-        http_end
-            .context("the API ended badly")?
-            .context("the API ended badly")
+        workers.context("the workers ended badly")?;
+        match http {
+            Some(http) => http
+                .context("the API ended badly")?
+                .context("the API ended badly"),
+            // Every question that was asked in full is answered by now. What is left never came to its end.
+            None => Ok(()),
+        }
     }
+}
+
+/// What a task came to; a task that takes longer is ended.
+async fn within<T>(limit: Duration, mut task: JoinHandle<T>) -> Option<Result<T, JoinError>> {
+    let done = tokio::time::timeout(limit, &mut task).await;
+    if done.is_err() {
+        task.abort();
+    }
+    done.ok()
 }
 
 fn why(error: Option<JoinError>) -> String {
