@@ -6,6 +6,7 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
+    directory::Directories,
     pipeline::{
         job::{DecideJob, decide_key, send_key},
         queue,
@@ -100,6 +101,7 @@ pub async fn retry(
     let event: Event = serde_json::from_value(found.event.clone())
         .map_err(|_| outbox::Error::invalid("the stored event cannot be read"))?;
     let left = jobs_of(store, &found).await?;
+    let line = line_of(store, school, &found.person).await?;
     let mut tx = store.database().begin().await?;
     if !store.reopen(&mut tx, &found).await? {
         return Err(TendError::Busy);
@@ -113,11 +115,11 @@ pub async fn retry(
         found.round + 1,
         school.as_str(),
         &token_lane(known),
-        &found.person,
+        &line,
     );
     store.outbox().enqueue(&mut tx, &[job]).await?;
     store
-        .audit(&mut tx, &[line("retried", &found, tender)])
+        .audit(&mut tx, &[trail("retried", &found, tender)])
         .await?;
     tx.commit().await?;
     sight::events(EventState::Received, 1);
@@ -159,11 +161,21 @@ pub async fn discard(
             .await?;
     }
     store
-        .audit(&mut tx, &[line("discarded", &found, tender)])
+        .audit(&mut tx, &[trail("discarded", &found, tender)])
         .await?;
     tx.commit().await?;
     sight::events(EventState::Discarded, 1);
     find(store, school, id).await
+}
+
+/// The line of a person: that of their key, as far as the school's people are known, for who comes back under a new id
+/// stays in the same line.
+async fn line_of(store: &Store, school: &SchoolId, person: &str) -> outbox::Result<String> {
+    let directory = Directories::open(store.clone()).await?.of(school).await?;
+    let entry = directory
+        .as_ref()
+        .and_then(|directory| directory.find(person));
+    Ok(entry.map_or_else(|| person.to_owned(), |entry| entry.key.to_string()))
 }
 
 async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, TendError> {
@@ -206,7 +218,7 @@ fn ledger_key(found: &EventRecord) -> Option<LedgerKey> {
     })
 }
 
-fn line(what: &'static str, found: &EventRecord, tender: &Tender) -> NewAudit {
+fn trail(what: &'static str, found: &EventRecord, tender: &Tender) -> NewAudit {
     NewAudit {
         school: found.school.clone(),
         event: found.id.clone(),

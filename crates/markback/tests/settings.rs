@@ -135,6 +135,16 @@ fn no_condition_of_a_group_is_forgotten() {
     "keep one of the two"
 )]
 #[case("api_key_file = ''", "api_key_file", "is empty")]
+#[case(
+    "webhook_secret_env = 'K'\nwebhook_secret_file = 'f'",
+    "webhook_secret_file",
+    "two places"
+)]
+#[case(
+    "webhook_secret_env = 'the-secret-itself'",
+    "webhook_secret_env",
+    "no name of an environment variable"
+)]
 #[case("schools_file = 'no such file.csv'", "schools_file", "cannot be read")]
 // Schools.
 #[case("[school]\nid = 'A1'", "school", "`[[school]]`")]

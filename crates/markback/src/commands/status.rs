@@ -1,6 +1,10 @@
 //! `markback status`: how the service stands, as its store has it.
 
-use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    process::ExitCode,
+};
 
 use mis_core::wonde::SchoolId;
 use serde::Serialize;
@@ -38,6 +42,7 @@ struct SchoolStatus {
     id: String,
     mis: Option<String>,
     groups: usize,
+    people_read: bool,
     events: BTreeMap<&'static str, u64>,
 }
 
@@ -77,10 +82,12 @@ impl Status {
                 .or_default()
                 .insert(state.word(), count);
         }
+        let known: BTreeSet<_> = store.schools_ready().await?.into_iter().collect();
         let schools = settings.schools.iter().map(|school| SchoolStatus {
             id: school.id.to_string(),
             mis: school.mis.as_deref().map(str::to_owned),
             groups: school.groups.len(),
+            people_read: known.contains(&school.id),
             events: counted.remove(&school.id).unwrap_or_default(),
         });
         let mut schools: Vec<_> = schools.collect();
@@ -89,6 +96,7 @@ impl Status {
             id: id.to_string(),
             mis: None,
             groups: 0,
+            people_read: known.contains(&id),
             events,
         }));
         let queues = store.outbox().stats().await?.into_iter();
@@ -142,6 +150,12 @@ impl Status {
                     .mis
                     .clone()
                     .unwrap_or_else(|| "asked of Wonde".to_owned()),
+                if school.people_read {
+                    "read"
+                } else {
+                    "not yet"
+                }
+                .to_owned(),
                 open.map(count).sum::<u64>().to_string(),
                 count(EventState::Confirmed).to_string(),
                 count(EventState::Skipped).to_string(),
@@ -154,6 +168,7 @@ impl Status {
         let columns = [
             "school",
             "MIS",
+            "people",
             "open",
             "confirmed",
             "skipped",

@@ -105,16 +105,11 @@ impl Pipeline {
     ) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut updates = Vec::new();
-        for Troubled {
-            held,
-            events,
-            go_on,
-        } in troubled
-        {
-            let held = [held];
+        for (go_on, held, events) in together(troubled) {
             let settled = match &go_on {
                 GoOn::Again { when, why } => outbox.retry(tx, &held, *when, why).await?,
                 GoOn::Rest { lane, length, why } => {
+                    tracing::warn!(%lane, seconds = length.as_secs(), why, "it rests for a while; its work waits");
                     outbox.pause(tx, lane, Until::For(*length), why).await?;
                     outbox.release(tx, &held).await?
                 }
@@ -137,4 +132,24 @@ impl Pipeline {
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {
         self.store.now()
     }
+}
+
+/// Jobs that go on in the same way, and their events: what met one job of a register mostly met all of it.
+fn together(troubled: Vec<Troubled>) -> Vec<(GoOn, Vec<Held>, Vec<(String, String)>)> {
+    let mut alike: Vec<(GoOn, Vec<Held>, Vec<(String, String)>)> = Vec::new();
+    for Troubled {
+        held,
+        events,
+        go_on,
+    } in troubled
+    {
+        match alike.iter_mut().find(|(other, ..)| *other == go_on) {
+            Some((_, helds, of)) => {
+                helds.push(held);
+                of.extend(events);
+            }
+            None => alike.push((go_on, vec![held], events)),
+        }
+    }
+    alike
 }
