@@ -105,7 +105,12 @@ impl Pipeline {
     ) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut updates = Vec::new();
-        for (go_on, held, events) in together(troubled) {
+        for Alike {
+            go_on,
+            held,
+            events,
+        } in together(troubled)
+        {
             let settled = match &go_on {
                 GoOn::Again { when, why } => outbox.retry(tx, &held, *when, why).await?,
                 GoOn::Rest { lane, length, why } => {
@@ -134,22 +139,28 @@ impl Pipeline {
     }
 }
 
-/// Jobs that go on in the same way, and their events: what met one job of a register mostly met all of it.
-fn together(troubled: Vec<Troubled>) -> Vec<(GoOn, Vec<Held>, Vec<(String, String)>)> {
-    let mut alike: Vec<(GoOn, Vec<Held>, Vec<(String, String)>)> = Vec::new();
-    for Troubled {
-        held,
-        events,
-        go_on,
-    } in troubled
-    {
-        match alike.iter_mut().find(|(other, ..)| *other == go_on) {
-            Some((_, helds, of)) => {
-                helds.push(held);
-                of.extend(events);
+/// Jobs that go on in the same way, and their events.
+struct Alike {
+    go_on: GoOn,
+    held: Vec<Held>,
+    events: Vec<(String, String)>,
+}
+
+/// What met one job of a register mostly met all of it.
+fn together(troubled: Vec<Troubled>) -> Vec<Alike> {
+    let mut all: Vec<Alike> = Vec::new();
+    for one in troubled {
+        match all.iter_mut().find(|alike| alike.go_on == one.go_on) {
+            Some(alike) => {
+                alike.held.push(one.held);
+                alike.events.extend(one.events);
             }
-            None => alike.push((go_on, vec![held], events)),
+            None => all.push(Alike {
+                go_on: one.go_on,
+                held: vec![one.held],
+                events: one.events,
+            }),
         }
     }
-    alike
+    all
 }
