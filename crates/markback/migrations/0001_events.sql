@@ -34,6 +34,10 @@ CREATE TABLE markback_ledger (
     event         TEXT,                      -- the event that wrote it
     stage         TEXT,                      -- planned | accepted | confirmed
     stage_ms      BIGINT,
+    before_code         TEXT,                -- what we had written before that: it holds again when the event's mark comes to nothing
+    before_comment      TEXT,
+    before_minutes_late BIGINT,
+    before_event        TEXT,
     arrival_event TEXT,
     arrival_at    TEXT,                      -- RFC 3339
     PRIMARY KEY (school, student, day, session)

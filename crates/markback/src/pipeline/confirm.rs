@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{Error, Mis, Recovery, WritebackOutcome};
-use outbox::{Claimed, Held, NewJob, When};
+use mis_core::{Error, ErrorKind, Mis, Recovery, WritebackOutcome};
+use outbox::{Claimed, Held, NewJob, Tx, When};
 use serde_json::json;
 
 use super::{
     Pipeline,
     decide::audit_of,
     job::{ConfirmJob, SendJob},
-    send::says,
+    send::is_ours,
     trouble::{GoOn, Troubled},
 };
 use crate::{
@@ -21,10 +21,6 @@ use crate::{
     store::{EventState, EventUpdate, LedgerKey, NewAudit, Stage},
 };
 
-/// The longest time between two looks at a writeback.
-const LOOK_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
-/// How long Wonde's own word is waited for before the register is read back as well.
-const READ_BACK_AFTER: TimeDelta = TimeDelta::minutes(2);
 /// How often a mark is refused after Wonde had taken it until that is believed.
 const REFUSALS_BELIEVED: u32 = 3;
 /// Writebacks asked about at the same time.
@@ -39,8 +35,16 @@ struct Outcomes {
     confirmed: Vec<(LedgerKey, String)>,
     took: Vec<TimeDelta>,
     forgotten: Vec<(LedgerKey, String)>,
-    again: Vec<NewJob>,
+    again: Vec<Again>,
     troubled: Vec<Troubled>,
+}
+
+/// A refused mark that is to go again, unless a newer one has taken its place by then.
+struct Again {
+    key: LedgerKey,
+    event: String,
+    job: NewJob,
+    why: String,
 }
 
 impl Pipeline {
@@ -54,7 +58,7 @@ impl Pipeline {
         while let Some(outcomes) = asked.next().await {
             all.add(outcomes);
         }
-        self.note_confirmations(all).await
+        self.until_kept(|| self.note_confirmations(&all)).await
     }
 
     async fn confirm_one(&self, job: Claimed) -> Outcomes {
@@ -145,18 +149,14 @@ impl Pipeline {
                     ..send.clone()
                 };
                 let wait = TimeDelta::seconds(i64::from(refusals) * 5);
-                outcomes.again.push(
-                    again
+                outcomes.again.push(Again {
+                    key: send.ledger_key(id),
+                    event: send.event.id.clone(),
+                    job: again
                         .new_job(id, &token_lane(school))
                         .not_before(self.now() + wait),
-                );
-                outcomes.updates.push(
-                    EventUpdate::of(id, &send.event.id)
-                        .state(EventState::Planned)
-                        .waiting(format!(
-                            "its writeback was refused ({told}); it goes again, alone"
-                        )),
-                );
+                    why: format!("its writeback was refused ({told}); it goes again, alone"),
+                });
             }
         }
     }
@@ -173,18 +173,17 @@ impl Pipeline {
     ) {
         let id = school.id.as_str();
         let waited = self.now() - confirm.accepted_at;
+        let read_back_after =
+            TimeDelta::from_std(self.pace.read_back_after).unwrap_or(TimeDelta::MAX);
         if let Some(mis) = mis
-            && waited > READ_BACK_AFTER
+            && waited > read_back_after
             && self.all_there(school, mis, confirm).await
         {
             outcomes.confirm_all(job, confirm, "the register read back", self.now());
             return;
         }
-        let limit =
-            TimeDelta::from_std(self.settings.service.confirm_within).unwrap_or(TimeDelta::MAX);
-        if waited > limit {
-            let outcome = format!("nobody could tell in time whether the MIS has it: {why}");
-            outcomes.end_all(job, confirm, EventState::Unconfirmed, &outcome);
+        if self.is_over(confirm) {
+            outcomes.end_all(job, confirm, EventState::Unconfirmed, &unconfirmed(why));
             return;
         }
         let go_on = GoOn::Again {
@@ -192,6 +191,13 @@ impl Pipeline {
             why: why.to_owned(),
         };
         outcomes.trouble(id, job, confirm, go_on);
+    }
+
+    /// Whether the outcome has been waited for long enough.
+    fn is_over(&self, confirm: &ConfirmJob) -> bool {
+        let limit =
+            TimeDelta::from_std(self.settings.service.confirm_within).unwrap_or(TimeDelta::MAX);
+        self.now() - confirm.accepted_at > limit
     }
 
     async fn cannot_ask(
@@ -202,10 +208,21 @@ impl Pipeline {
         confirm: &ConfirmJob,
         error: &Error,
     ) {
-        match self.go_on(error, school) {
+        let backoff = self.backoff([job]);
+        match self.go_on(error, school, backoff) {
+            // Wonde knows the school and not the writeback: the register may still tell.
+            _ if error.kind() == ErrorKind::NotFound => {
+                let mis = self.schools.mis(school).await.ok();
+                let why = error.to_string();
+                self.still_open(outcomes, school, mis.as_ref(), job, confirm, &why)
+                    .await;
+            }
             GoOn::Again { why, .. } | GoOn::GiveUp { why } => {
                 self.still_open(outcomes, school, None, job, confirm, &why)
                     .await;
+            }
+            GoOn::Rest { why, .. } if self.is_over(confirm) => {
+                outcomes.end_all(job, confirm, EventState::Unconfirmed, &unconfirmed(&why));
             }
             rest => outcomes.trouble(school.id.as_str(), job, confirm, rest),
         }
@@ -225,7 +242,7 @@ impl Pipeline {
                 .await;
             let Ok(register) = register else { return false };
             let held = register.held(&send.mark.student, send.mark.session);
-            if !held.is_some_and(|held| says(held, &send.mark)) {
+            if !held.is_some_and(|held| is_ours(held, send)) {
                 return false;
             }
         }
@@ -233,14 +250,14 @@ impl Pipeline {
     }
 
     fn next_look(&self, job: &Claimed) -> Duration {
-        let steps = i32::try_from(job.attempts().min(30)).unwrap_or(30);
+        let doublings = job.attempts().min(20);
         self.pace
             .confirm_after
-            .mul_f64(1.5_f64.powi(steps))
-            .min(LOOK_AT_LEAST_EVERY)
+            .saturating_mul(1 << doublings)
+            .min(self.pace.confirm_at_least_every)
     }
 
-    async fn note_confirmations(&self, outcomes: Outcomes) -> outbox::Result<()> {
+    async fn note_confirmations(&self, outcomes: &Outcomes) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         let outbox = self.store.outbox();
         outbox.complete(&mut tx, &outcomes.done).await?.all()?;
@@ -252,12 +269,37 @@ impl Pipeline {
         self.store
             .forget_marks(&mut tx, &outcomes.forgotten)
             .await?;
-        outbox.enqueue(&mut tx, &outcomes.again).await?;
-        self.settle_trouble(&mut tx, outcomes.troubled).await?;
+        self.send_again(&mut tx, &outcomes.again).await?;
+        self.settle_trouble(&mut tx, &outcomes.troubled).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
-        sight::confirmed(outcomes.took);
+        sight::confirmed(outcomes.took.iter().copied());
         Ok(())
+    }
+
+    /// Puts refused marks in line once more. One whose place in the ledger a newer mark has taken would overtake that: it
+    /// makes way. Nobody can plan a newer one while this decides, for the ledger's rows are locked until the commit.
+    async fn send_again(&self, tx: &mut Tx, again: &[Again]) -> outbox::Result<()> {
+        let marks: Vec<_> = again
+            .iter()
+            .map(|one| (one.key.clone(), one.event.clone()))
+            .collect();
+        let ours = self.store.move_marks(tx, &marks, Stage::Planned).await?;
+        let mut jobs = Vec::with_capacity(again.len());
+        let mut updates = Vec::with_capacity(again.len());
+        for one in again {
+            let update = EventUpdate::of(&one.key.school, &one.event);
+            if ours.contains(&(one.key.school.clone(), one.event.clone())) {
+                jobs.push(one.job.clone());
+                updates.push(update.state(EventState::Planned).waiting(&one.why));
+            } else {
+                updates.push(update.state(EventState::Superseded).outcome(
+                    "it was refused, and a newer mark for the same pupil, date and session has taken its place",
+                ));
+            }
+        }
+        self.store.outbox().enqueue(tx, &jobs).await?;
+        self.store.update_events(tx, &updates).await
     }
 }
 
@@ -322,4 +364,8 @@ impl Outcomes {
             go_on,
         });
     }
+}
+
+fn unconfirmed(why: &str) -> String {
+    format!("nobody could tell in time whether the MIS has it: {why}")
 }

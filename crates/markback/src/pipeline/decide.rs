@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::NaiveDate;
-use mis_core::{Capabilities, CodeBook, Mis, Register, wonde::StudentId};
+use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
 use outbox::{Claimed, Held, When};
 use serde_json::{Value, json};
 use writeback::{Decision, Event, Found, Outcome, RegisterView, View, decide};
@@ -15,7 +15,7 @@ use writeback::{Decision, Event, Found, Outcome, RegisterView, View, decide};
 use super::{
     Pipeline,
     job::{DecideJob, SendJob, event_of_key, event_of_send},
-    trouble::{GoOn, Troubled},
+    trouble::{Away, GoOn, Troubled},
     view::view_of,
 };
 use crate::{
@@ -27,8 +27,10 @@ use crate::{
     },
 };
 
-/// How long an event waits before the register is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// How long an event waits at first before the register is looked at again; doubled each time up to a minute.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// The longest such wait.
+const LOOK_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// How long an event waits for the school's people to be read for the first time.
 const PEOPLE_SOON: Duration = Duration::from_secs(5);
 
@@ -42,6 +44,7 @@ struct Outcomes {
     sends: Vec<outbox::NewJob>,
     audit: Vec<NewAudit>,
     troubled: Vec<Troubled>,
+    away: Vec<Away>,
 }
 
 /// What deciding an event of this school needs, gathered once for the batch.
@@ -77,7 +80,7 @@ impl Pipeline {
         for outcomes in futures::future::join_all(schools).await {
             all.add(outcomes?);
         }
-        self.note_decisions(all).await
+        self.until_kept(|| self.note_decisions(&all)).await
     }
 
     async fn decide_school(&self, school: String, jobs: Vec<Claimed>) -> outbox::Result<Outcomes> {
@@ -142,21 +145,28 @@ impl Pipeline {
         }
         let keys: Vec<_> = cases.iter().filter_map(|case| case.key.clone()).collect();
         let scene = match self.scene(settings, keys, None).await? {
-            Ok((_, scene)) => scene,
+            Ok(scene) => scene,
             Err(error) => {
+                let backoff = self.backoff(cases.iter().map(|case| &case.job));
+                let go_on = self.go_on(&error, settings, backoff);
+                outcomes.away.extend(Away::of(&error, settings, backoff));
                 for case in cases {
-                    self.trouble(
-                        &mut outcomes,
-                        &school,
-                        case.job,
-                        self.go_on(&error, settings),
-                    );
+                    self.trouble(&mut outcomes, &school, case.job, go_on.clone());
                 }
                 return Ok(outcomes);
             }
         };
+        let mut seen = HashSet::new();
         for case in cases {
-            if self.is_overtaken(&scene, &case).await? {
+            // Two events of one pupil can meet here only when the directory has learned in between that two ids are one
+            // person. The later one waits for what becomes of the first.
+            if case.key.clone().is_some_and(|key| !seen.insert(key)) {
+                let go_on = GoOn::Again {
+                    when: When::After(Duration::from_millis(100)),
+                    why: "an earlier event of the same pupil is being decided".to_owned(),
+                };
+                self.trouble(&mut outcomes, &school, case.job, go_on);
+            } else if self.is_overtaken(&scene, &case).await? {
                 outcomes.overtaken(&school, case);
             } else {
                 self.decide_one(&mut outcomes, &scene, case);
@@ -179,24 +189,30 @@ impl Pipeline {
         Ok(at.is_some_and(|other| other.at > case.event.at))
     }
 
-    /// Gathers what deciding needs: the outer error is the store's, the inner one the school's.
+    /// Gathers what deciding needs: the outer error is the store's, the inner one the school's. Our own record is read
+    /// last, so that nothing we write meanwhile is missed.
     pub(super) async fn scene<'a>(
         &self,
         school: &'a School,
         keys: Vec<LedgerKey>,
         at_least: Option<chrono::DateTime<chrono::Utc>>,
-    ) -> outbox::Result<mis_core::Result<(Mis, Scene<'a>)>> {
-        let ledger = self.store.ledger(&keys).await?;
-        Ok(self.look(school, keys, ledger, at_least).await)
+    ) -> outbox::Result<mis_core::Result<Scene<'a>>> {
+        let looked = self.look(school, &keys, at_least).await;
+        Ok(match looked {
+            Ok(mut scene) => {
+                scene.ledger = self.store.ledger(&keys).await?;
+                Ok(scene)
+            }
+            Err(error) => Err(error),
+        })
     }
 
     async fn look<'a>(
         &self,
         school: &'a School,
-        keys: Vec<LedgerKey>,
-        ledger: HashMap<LedgerKey, LedgerRow>,
+        keys: &[LedgerKey],
         at_least: Option<chrono::DateTime<chrono::Utc>>,
-    ) -> mis_core::Result<(Mis, Scene<'a>)> {
+    ) -> mis_core::Result<Scene<'a>> {
         let mis = self.schools.mis(school).await?;
         let capabilities = mis.capabilities();
         let mut registers = HashMap::new();
@@ -210,19 +226,21 @@ impl Pipeline {
         let dates: HashSet<NaiveDate> =
             keys.iter().map(|key| key.date).filter(|_| writes).collect();
         for date in dates {
-            let register = self.schools.register(school, &mis, date, at_least).await;
-            registers.insert(date, register.map_err(|error| error.to_string()));
+            let register = match self.schools.register(school, &mis, date, at_least).await {
+                Ok(register) => Ok(register),
+                // That concerns more than this register.
+                Err(error) if asks_for_rest(&error) => return Err(error),
+                Err(error) => Err(error.to_string()),
+            };
+            registers.insert(date, register);
         }
-        Ok((
-            mis,
-            Scene {
-                school,
-                capabilities,
-                codes,
-                registers,
-                ledger,
-            },
-        ))
+        Ok(Scene {
+            school,
+            capabilities,
+            codes,
+            registers,
+            ledger: HashMap::new(),
+        })
     }
 
     fn decide_one(&self, outcomes: &mut Outcomes, scene: &Scene<'_>, case: Case<'_>) {
@@ -233,10 +251,11 @@ impl Pipeline {
             case.group,
             case.key.as_ref(),
             self.now(),
+            None,
         );
         if let Outcome::Wait { why } = &decision.outcome {
             let go_on = GoOn::Again {
-                when: When::After(LOOK_AGAIN),
+                when: When::After(self.look_again_after(case.job.attempts())),
                 why: why.clone(),
             };
             self.trouble(outcomes, school, case.job, go_on);
@@ -282,11 +301,13 @@ impl Pipeline {
         outcomes.done.push(case.job.held);
     }
 
+    fn look_again_after(&self, attempts: u32) -> Duration {
+        let doublings = attempts.saturating_sub(1).min(10);
+        (LOOK_AGAIN * (1 << doublings)).min(LOOK_AGAIN_AT_LEAST_EVERY)
+    }
+
     fn trouble(&self, outcomes: &mut Outcomes, school: &str, job: Claimed, go_on: GoOn) {
-        let go_on = match go_on {
-            GoOn::Again { why, .. } if self.is_hopeless(&job) => GoOn::GiveUp { why },
-            other => other,
-        };
+        let go_on = self.or_give_up(&job, go_on);
         let events = event_of_key(school, &job.key).map(|id| (school.to_owned(), id.to_owned()));
         outcomes.troubled.push(Troubled {
             held: job.held,
@@ -295,7 +316,7 @@ impl Pipeline {
         });
     }
 
-    async fn note_decisions(&self, outcomes: Outcomes) -> outbox::Result<()> {
+    async fn note_decisions(&self, outcomes: &Outcomes) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         let outbox = self.store.outbox();
         outbox.complete(&mut tx, &outcomes.done).await?.all()?;
@@ -309,7 +330,10 @@ impl Pipeline {
             .update_events(&mut tx, &superseded(&receipt.superseded))
             .await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
-        self.settle_trouble(&mut tx, outcomes.troubled).await?;
+        for away in &outcomes.away {
+            self.rest(&mut tx, Some(away)).await?;
+        }
+        self.settle_trouble(&mut tx, &outcomes.troubled).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::events(EventState::Superseded, receipt.superseded.len());
@@ -317,8 +341,16 @@ impl Pipeline {
     }
 }
 
+/// Whether an error of one read stands against all requests, so that nothing is decided without the register meanwhile.
+fn asks_for_rest(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Unauthorized | ErrorKind::RateLimited
+    ) || matches!(error.recovery(), Recovery::RetryAfter(_))
+}
+
 impl Scene<'_> {
-    /// The rules' word on one event.
+    /// The rules' word on one event; `planned_at` when its mark was planned before.
     pub(super) fn decide(
         &self,
         event: &Event,
@@ -326,10 +358,11 @@ impl Scene<'_> {
         group: Option<&Group>,
         key: Option<&LedgerKey>,
         now: chrono::DateTime<chrono::Utc>,
+        planned_at: Option<chrono::DateTime<chrono::Utc>>,
     ) -> Decision {
         let row = key.and_then(|key| self.ledger.get(key));
         let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
-            Some((key, register)) => view_of(key, &event.id, row, register, now),
+            Some((key, register)) => view_of(key, &event.id, row, register, now, planned_at),
             None => RegisterView::CannotLook {
                 why: "nobody looked".to_owned(),
             },
@@ -338,7 +371,11 @@ impl Scene<'_> {
             capabilities: self.capabilities,
             codes: &self.codes,
             register,
-            arrival: row.and_then(|row| row.arrival.clone()),
+            // Which arrival stands was judged when the mark was planned. One that came in since and is earlier has the
+            // mark's place in the ledger, or says the same.
+            arrival: row
+                .filter(|_| planned_at.is_none())
+                .and_then(|row| row.arrival.clone()),
             timezone: self.school.timezone,
         };
         decide(event, student, group.map(Group::as_rules), &view)
@@ -354,6 +391,7 @@ impl Outcomes {
         self.sends.extend(other.sends);
         self.audit.extend(other.audit);
         self.troubled.extend(other.troubled);
+        self.away.extend(other.away);
     }
 
     fn overtaken(&mut self, school: &str, case: Case<'_>) {
@@ -408,7 +446,7 @@ pub(super) fn found(found: Option<&Found>) -> Value {
 }
 
 /// Our mark as the ledger keeps it.
-fn own_mark(send: &SendJob, now: chrono::DateTime<chrono::Utc>) -> LedgerMark {
+pub(super) fn own_mark(send: &SendJob, now: chrono::DateTime<chrono::Utc>) -> LedgerMark {
     LedgerMark {
         code: send.mark.code.clone(),
         comment: send.mark.comment.clone(),

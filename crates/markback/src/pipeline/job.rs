@@ -29,6 +29,7 @@ pub(crate) struct SendJob {
     pub(crate) dropped: Vec<Ability>,
     /// The register as found when it was decided, for the audit trail.
     pub(crate) found: Value,
+    /// When it was planned first.
     pub(crate) planned_at: DateTime<Utc>,
     /// How often a writeback with this mark in it was refused after Wonde had taken it.
     #[serde(default)]

@@ -13,11 +13,16 @@ mod send;
 mod trouble;
 mod view;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use outbox::{ClaimRequest, Claimed};
+use outbox::{ClaimRequest, Claimed, Held};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use self::hold::Lease;
 use crate::{directory::Directories, schools::Schools, settings::Settings, store::Store};
 
 pub(crate) use trouble::GoOn;
@@ -45,12 +50,25 @@ pub struct Pace {
     pub lease: Duration,
     /// Events decided in one go at most.
     pub decide_max: u32,
+    /// Such goes at the same time.
+    pub deciders: usize,
     /// Registers sent at the same time.
     pub senders: usize,
     /// Writebacks asked about in one go at most.
     pub confirm_max: u32,
-    /// How soon a writeback is asked about first; each further time is later by half, up to a minute.
+    /// How soon a writeback is asked about first; each further wait is twice as long, up to `confirm_at_least_every`.
     pub confirm_after: Duration,
+    /// The longest time between two looks at a writeback.
+    pub confirm_at_least_every: Duration,
+    /// How long Wonde's own word is waited for before the register is read back as well.
+    pub read_back_after: Duration,
+    /// How long a mark whose request was never answered is left alone before the register is looked at: what was sent takes
+    /// a while to get there.
+    pub look_after: Duration,
+    /// The longest first wait after the other side failed; doubled with each further attempt.
+    pub backoff: Duration,
+    /// No such wait is longer.
+    pub backoff_max: Duration,
     /// How old a decision may be when its mark is sent; after that the register is looked at again first.
     pub plan_fresh: Duration,
     /// How long something that should pass by itself is tried before a person is asked.
@@ -63,9 +81,15 @@ impl Default for Pace {
             poll: Duration::from_secs(1),
             lease: Duration::from_secs(20),
             decide_max: 500,
+            deciders: 2,
             senders: 8,
             confirm_max: 100,
-            confirm_after: Duration::from_secs(2),
+            confirm_after: Duration::from_secs(15),
+            confirm_at_least_every: Duration::from_secs(300),
+            read_back_after: Duration::from_secs(120),
+            look_after: Duration::from_secs(60),
+            backoff: Duration::from_secs(2),
+            backoff_max: Duration::from_secs(300),
             plan_fresh: Duration::from_secs(300),
             give_up_after: Duration::from_secs(24 * 60 * 60),
         }
@@ -83,52 +107,62 @@ pub struct Pipeline {
     pub(crate) pulse: Arc<Pulse>,
 }
 
+/// How long before a transaction that the store did not take is tried again.
+const KEEP_AGAIN: Duration = Duration::from_millis(200);
+
 impl Pipeline {
     /// Works until told to stop, then ends what is in hand.
     pub async fn run(&self, stop: CancellationToken) {
         let _running = self.pulse.run();
-        let senders = (0..self.pace.senders.max(1)).map(|_| self.work(queue::SEND, &stop));
         tokio::join!(
-            self.work(queue::DECIDE, &stop),
-            self.work(queue::CONFIRM, &stop),
-            futures::future::join_all(senders),
+            self.work(queue::DECIDE, self.pace.deciders, &stop),
+            self.work(queue::SEND, self.pace.senders, &stop),
+            self.work(queue::CONFIRM, 1, &stop),
         );
     }
 
-    /// One worker's loop: claim, do, and when there is nothing to do, wait.
-    async fn work(&self, queue: &'static str, stop: &CancellationToken) {
+    /// Claims a queue's jobs and handles several batches at the same time; when there is nothing to do, waits.
+    async fn work(&self, queue: &'static str, at_once: usize, stop: &CancellationToken) {
         let outbox = self.store.outbox();
         let mut bell = outbox.bell(queue);
+        let mut batches = JoinSet::new();
         while !stop.is_cancelled() {
             self.pulse.beat(queue);
-            let done = match outbox.claim(queue, &self.claim_of(queue)).await {
-                Ok(jobs) if jobs.is_empty() => None,
-                Ok(jobs) => {
-                    let held: Vec<_> = jobs.iter().map(|job| job.held).collect();
-                    Some(tokio::select! {
-                        done = self.handle(queue, jobs) => done,
-                        never = self.hold_on(&held) => match never {},
-                    })
+            while batches.try_join_next().is_some() {}
+            if batches.len() >= at_once.max(1) {
+                // A batch that ends badly has said so itself.
+                let _ = batches.join_next().await;
+                continue;
+            }
+            let since = Instant::now();
+            let rest = match outbox.claim(queue, &self.claim_of(queue)).await {
+                Ok(jobs) if jobs.is_empty() => {
+                    // What is being gathered needs no answer to every ring.
+                    let gathering = (self.settings.service.gather.window / 4).min(GATHER_LOOK);
+                    if queue == queue::SEND {
+                        tokio::time::sleep(gathering).await;
+                    }
+                    match outbox.next_due(queue).await {
+                        Ok(Some(due)) => due.clamp(Duration::from_millis(5), self.pace.poll),
+                        _ => self.pace.poll,
+                    }
                 }
-                Err(error) => Some(Err(error)),
-            };
-            let rest = match done {
-                Some(Ok(())) => continue,
-                Some(Err(error)) => {
-                    // What was claimed is claimable again when its lease lapses: nothing is lost.
-                    tracing::warn!(queue, %error, "the store did not keep a step; it will be taken again");
+                Ok(jobs) => {
+                    let pipeline = self.clone();
+                    batches.spawn(async move { pipeline.handle(queue, jobs, since).await });
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(queue, %error, "the store gives no work; it is asked again");
                     self.pace.poll
                 }
-                None => match outbox.next_due(queue).await {
-                    Ok(Some(due)) => due.clamp(Duration::from_millis(5), self.pace.poll),
-                    _ => self.pace.poll,
-                },
             };
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = bell.wait(rest) => {}
             }
         }
+        while batches.join_next().await.is_some() {}
     }
 
     fn claim_of(&self, queue: &str) -> ClaimRequest {
@@ -143,11 +177,52 @@ impl Pipeline {
         }
     }
 
-    async fn handle(&self, queue: &str, jobs: Vec<Claimed>) -> outbox::Result<()> {
-        match queue {
-            queue::DECIDE => self.decide(jobs).await,
-            queue::SEND => self.send(jobs).await,
-            _ => self.confirm(jobs).await,
+    /// Handles one batch, holding its lease meanwhile.
+    async fn handle(&self, queue: &'static str, jobs: Vec<Claimed>, since: Instant) {
+        let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
+        let lease = Lease::new(since, self.pace.lease);
+        let work = async {
+            match queue {
+                queue::DECIDE => self.decide(jobs).await,
+                queue::SEND => self.send(jobs, &lease).await,
+                _ => self.confirm(jobs).await,
+            }
+        };
+        let done = tokio::select! {
+            done = work => done,
+            () = self.hold(&held, &lease) => return,
+        };
+        if let Err(error) = done {
+            // What was claimed is claimable again when its lease lapses: nothing is lost.
+            tracing::warn!(queue, %error, "the store did not keep a step; it will be taken again");
+        }
+    }
+
+    /// Runs a step's transaction until the store has kept it or never will.
+    pub(crate) async fn until_kept<F, T>(&self, note: F) -> outbox::Result<()>
+    where
+        F: Fn() -> T,
+        T: Future<Output = outbox::Result<()>>,
+    {
+        let until = Instant::now() + self.pace.lease;
+        let mut may_be_kept = false;
+        loop {
+            match note().await {
+                Err(error) if may_be_kept && error.kind() == outbox::ErrorKind::Lost => {
+                    return Ok(());
+                }
+                Err(error)
+                    if error.recovery() != outbox::Recovery::Never && Instant::now() < until =>
+                {
+                    may_be_kept |= error.recovery() == outbox::Recovery::Unknown;
+                    tracing::warn!(%error, "the store did not keep a step; it is tried again");
+                    tokio::time::sleep(KEEP_AGAIN).await;
+                }
+                done => return done,
+            }
         }
     }
 }
+
+/// How often at most the senders look whether enough has been gathered.
+const GATHER_LOOK: Duration = Duration::from_millis(50);

@@ -1,26 +1,29 @@
 //! Sending: the marks bound for one school go out as one register.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{Error, ErrorKind, HeldCode, Mark, MarkResult, Mis, Recovery, wonde::WritebackId};
+use mis_core::{
+    Error, ErrorKind, HeldCode, HeldMark, Mark, MarkResult, Mis, Recovery, wonde::WritebackId,
+};
 use outbox::{Claimed, Held};
 use serde_json::json;
 
 use super::{
-    Pipeline,
-    decide::{Scene, audit_of, found, news_of},
+    Lease, Pipeline,
+    decide::{Scene, audit_of, found, news_of, own_mark},
     job::{ConfirmJob, SendJob},
-    trouble::{GoOn, Troubled},
+    trouble::{Away, GoOn, Troubled},
+    view::{CLOCK_SLACK, changed_after},
 };
 use crate::{
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, LedgerKey, NewAudit, Stage},
+    store::{EventState, EventUpdate, LedgerKey, LedgerMark, NewAudit, Stage},
 };
 
-/// Stands in a job's note when its mark may have been written and nobody knows.
+/// Stands at the head of a job's note when its mark may have been written and nobody knows.
 const NO_ANSWER: &str = "sent, and no answer came";
 
 /// A claimed mark.
@@ -38,13 +41,24 @@ struct Outcomes {
     accepted: BTreeMap<WritebackId, Vec<SendJob>>,
     forgotten: Vec<(LedgerKey, String)>,
     confirmed: Vec<(LedgerKey, String)>,
+    /// Marks that the ledger had forgotten and that are sent after all.
+    plans: Vec<(LedgerKey, LedgerMark)>,
     troubled: Vec<Troubled>,
+    /// How long what fails now waits.
+    backoff: Duration,
+    away: Option<Away>,
 }
+
+/// A batch was held for too long: somebody else may have it, and nothing more may be sent.
+struct LeaseOver;
 
 impl Pipeline {
     /// Sends one school's claimed marks.
-    pub(super) async fn send(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
-        let mut outcomes = Outcomes::default();
+    pub(super) async fn send(&self, jobs: Vec<Claimed>, lease: &Lease) -> outbox::Result<()> {
+        let mut outcomes = Outcomes {
+            backoff: self.backoff(&jobs),
+            ..Outcomes::default()
+        };
         let Some(lane) = jobs.first().map(|job| job.lane.clone()) else {
             return Ok(());
         };
@@ -67,12 +81,17 @@ impl Pipeline {
             for one in outgoing {
                 outcomes.trouble(&lane, &one, GoOn::GiveUp { why: why.clone() });
             }
-            return self.note_sends(&lane, "", outcomes).await;
+            return self
+                .until_kept(|| self.note_sends(&lane, "", &outcomes))
+                .await;
         };
         match self.schools.mis(school).await {
             Ok(mis) => {
-                self.send_school(&mut outcomes, school, &mis, outgoing)
-                    .await?
+                let sent = self.send_school(&mut outcomes, school, &mis, outgoing, lease);
+                if let Err(LeaseOver) = sent.await? {
+                    tracing::warn!(school = %school.id, "marks were held for too long and not sent; whoever has them now looks first");
+                    return Ok(());
+                }
             }
             Err(error) => {
                 for one in &outgoing {
@@ -80,7 +99,9 @@ impl Pipeline {
                 }
             }
         }
-        self.note_sends(&lane, &token_lane(school), outcomes).await
+        let token_lane = token_lane(school);
+        self.until_kept(|| self.note_sends(&lane, &token_lane, &outcomes))
+            .await
     }
 
     async fn send_school(
@@ -89,7 +110,8 @@ impl Pipeline {
         school: &School,
         mis: &Mis,
         outgoing: Vec<Outgoing>,
-    ) -> outbox::Result<()> {
+        lease: &Lease,
+    ) -> outbox::Result<Result<(), LeaseOver>> {
         let (stale, mut ready): (Vec<_>, Vec<_>) =
             outgoing.into_iter().partition(|one| self.wants_a_look(one));
         ready.extend(self.look_again(outcomes, school, stale).await?);
@@ -100,16 +122,20 @@ impl Pipeline {
             .into_iter()
             .chain(alone.into_iter().map(|one| vec![one]));
         for register in registers.filter(|register| !register.is_empty()) {
+            // A process that was frozen meanwhile must not put old marks over newer ones.
+            if !lease.holds() {
+                return Ok(Err(LeaseOver));
+            }
             self.write(outcomes, school, mis, register).await;
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     /// Whether the register must be looked at before this mark goes: it may be there already, or the decision is old.
     fn wants_a_look(&self, one: &Outgoing) -> bool {
         let fresh = TimeDelta::from_std(self.pace.plan_fresh).unwrap_or(TimeDelta::MAX);
         one.job.lapsed
-            || one.job.note.as_deref() == Some(NO_ANSWER)
+            || one.is_unanswered()
             || one.send.refusals > 0
             || self.now() - one.send.planned_at > fresh
     }
@@ -129,7 +155,7 @@ impl Pipeline {
             .map(|one| one.send.ledger_key(school.id.as_str()))
             .collect();
         let scene = match self.scene(school, keys, Some(self.now())).await? {
-            Ok((_, scene)) => scene,
+            Ok(scene) => scene,
             Err(error) => {
                 for one in &stale {
                     self.after_error(outcomes, school, one, &error);
@@ -152,7 +178,7 @@ impl Pipeline {
         let school = scene.school;
         let (id, key) = (school.id.as_str(), one.send.ledger_key(school.id.as_str()));
         let own = scene.ledger.get(&key).and_then(|row| row.mark.as_ref());
-        if own.is_none_or(|own| own.event != one.send.event.id) {
+        if own.is_some_and(|own| own.event != one.send.event.id) {
             outcomes.done.push(one.job.held);
             outcomes.updates.push(
                 EventUpdate::of(id, &one.send.event.id)
@@ -163,44 +189,46 @@ impl Pipeline {
             );
             return None;
         }
+        let forgotten = own.is_none();
         let register = match scene.registers.get(&key.date) {
             Some(Ok(register)) => register,
-            Some(Err(why)) => {
-                let go_on = GoOn::Again {
-                    when: outbox::When::Backoff,
-                    why: why.clone(),
+            unread => {
+                let why = match unread {
+                    Some(Err(why)) => why.clone(),
+                    _ => "the register was not read".to_owned(),
                 };
-                outcomes.trouble(id, &one, self.or_give_up(&one, go_on));
-                return None;
-            }
-            None => {
-                let why = "the register was not read".to_owned();
-                outcomes.trouble(
-                    id,
-                    &one,
-                    GoOn::Again {
-                        when: outbox::When::Backoff,
-                        why,
-                    },
-                );
+                let when = outbox::When::After(outcomes.backoff);
+                let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });
+                outcomes.trouble(id, &one, go_on);
                 return None;
             }
         };
         let held = register.held(&one.send.mark.student, one.send.mark.session);
-        if held.is_some_and(|held| says(held, &one.send.mark)) {
+        if held.is_some_and(|held| is_ours(held, &one.send)) {
             outcomes.found_there(id, &one, key);
             return None;
         }
         let group = school.group(&one.send.group);
         let student = one.send.mark.student.clone();
-        let decision = scene.decide(&one.send.event, &student, group, Some(&key), self.now());
+        let planned_at = Some(one.send.planned_at);
+        let decision = scene.decide(
+            &one.send.event,
+            &student,
+            group,
+            Some(&key),
+            self.now(),
+            planned_at,
+        );
         match decision.planned() {
             Some(planned) => {
                 one.send.mark = planned.mark.clone();
                 one.send.rule = planned.rule;
                 one.send.dropped.clone_from(&decision.dropped);
                 one.send.found = found(decision.found.as_ref());
-                one.send.planned_at = self.now();
+                // `planned_at` stays: what the copy shows of a change since then may be this very mark.
+                if forgotten {
+                    outcomes.plans.push((key, own_mark(&one.send, self.now())));
+                }
                 outcomes
                     .updates
                     .push(news_of(id, &one.send.event, &student, &decision));
@@ -262,25 +290,22 @@ impl Pipeline {
 
     fn after_error(&self, outcomes: &mut Outcomes, school: &School, one: &Outgoing, error: &Error) {
         if error.recovery() == Recovery::Unknown {
-            outcomes.unknown(school, one, self.now());
+            outcomes.unknown(school, one, self.now(), self.pace.look_after);
             return;
         }
-        let go_on = self.or_give_up(one, self.go_on(error, school));
+        outcomes.away = outcomes
+            .away
+            .take()
+            .or_else(|| Away::of(error, school, outcomes.backoff));
+        let go_on = self.or_give_up(&one.job, self.go_on(error, school, outcomes.backoff));
         outcomes.trouble(school.id.as_str(), one, go_on);
-    }
-
-    fn or_give_up(&self, one: &Outgoing, go_on: GoOn) -> GoOn {
-        match go_on {
-            GoOn::Again { why, .. } if self.is_hopeless(&one.job) => GoOn::GiveUp { why },
-            other => other,
-        }
     }
 
     async fn note_sends(
         &self,
         school: &str,
         token_lane: &str,
-        outcomes: Outcomes,
+        outcomes: &Outcomes,
     ) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         let outbox = self.store.outbox();
@@ -291,11 +316,10 @@ impl Pipeline {
             .accepted
             .values()
             .flatten()
-            .map(|send| (send.ledger_key(school), send.event.id.clone()))
+            .map(|send| (send.ledger_key(school), own_mark(send, self.now())))
             .collect();
-        self.store
-            .move_marks(&mut tx, &accepted, Stage::Accepted)
-            .await?;
+        self.store.plan_marks(&mut tx, &outcomes.plans).await?;
+        self.store.accept_marks(&mut tx, &accepted).await?;
         self.store
             .move_marks(&mut tx, &outcomes.confirmed, Stage::Confirmed)
             .await?;
@@ -316,18 +340,19 @@ impl Pipeline {
         let first = now + TimeDelta::from_std(self.pace.confirm_after).unwrap_or_default();
         let follow: Vec<_> = outcomes
             .accepted
-            .into_iter()
+            .iter()
             .map(|(writeback, marks)| {
                 ConfirmJob {
-                    writeback,
+                    writeback: writeback.clone(),
                     accepted_at: now,
-                    marks,
+                    marks: marks.clone(),
                 }
                 .new_job(school, token_lane, first)
             })
             .collect();
         outbox.enqueue(&mut tx, &follow).await?;
-        self.settle_trouble(&mut tx, outcomes.troubled).await?;
+        self.rest(&mut tx, outcomes.away.as_ref()).await?;
+        self.settle_trouble(&mut tx, &outcomes.troubled).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::accepted(took);
@@ -384,7 +409,13 @@ impl Outcomes {
     }
 
     /// The request went out and nobody knows what became of it.
-    fn unknown(&mut self, school: &School, one: &Outgoing, sent_at: DateTime<Utc>) {
+    fn unknown(
+        &mut self,
+        school: &School,
+        one: &Outgoing,
+        sent_at: DateTime<Utc>,
+        look_after: Duration,
+    ) {
         let id = school.id.as_str();
         self.audit.push(audit_of(
             "sent",
@@ -400,7 +431,7 @@ impl Outcomes {
             id,
             one,
             GoOn::Again {
-                when: outbox::When::Backoff,
+                when: outbox::When::After(look_after + self.backoff),
                 why: NO_ANSWER.to_owned(),
             },
         );
@@ -423,7 +454,14 @@ impl Outcomes {
         );
     }
 
-    fn trouble(&mut self, school: &str, one: &Outgoing, go_on: GoOn) {
+    fn trouble(&mut self, school: &str, one: &Outgoing, mut go_on: GoOn) {
+        // However often it is put off, that it may be there already is not forgotten.
+        if let GoOn::Again { why, .. } | GoOn::Rest { why, .. } = &mut go_on
+            && one.is_unanswered()
+            && !why.starts_with(NO_ANSWER)
+        {
+            *why = format!("{NO_ANSWER}; and now: {why}");
+        }
         if matches!(go_on, GoOn::GiveUp { .. }) {
             self.forgotten
                 .push((one.send.ledger_key(school), one.send.event.id.clone()));
@@ -436,8 +474,21 @@ impl Outcomes {
     }
 }
 
-/// Whether a held mark is the one that was to be written. Where the copy does not tell comment or minutes, the code must do.
-pub(super) fn says(held: &mis_core::HeldMark, mark: &Mark) -> bool {
+impl Outgoing {
+    fn is_unanswered(&self) -> bool {
+        let note = self.job.note.as_deref();
+        note.is_some_and(|note| note.starts_with(NO_ANSWER))
+    }
+}
+
+/// Whether a held mark is the one that was sent: it says the same, and came there after it was planned, where that is told.
+pub(super) fn is_ours(held: &HeldMark, send: &SendJob) -> bool {
+    let old = held.changed_at.is_some() && !changed_after(held, send.planned_at - CLOCK_SLACK);
+    !old && says(held, &send.mark)
+}
+
+/// Whether a held mark says what was to be written. Where the copy does not tell comment or minutes, the code must do.
+fn says(held: &HeldMark, mark: &Mark) -> bool {
     let same = |told: bool, equal: bool| !told || equal;
     held.code == HeldCode::Known(mark.code.clone())
         && same(held.comment.is_some(), held.comment == mark.comment)

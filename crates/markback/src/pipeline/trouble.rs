@@ -75,6 +75,25 @@ impl GoOn {
     }
 }
 
+/// A school that did not answer as it should.
+pub(crate) struct Away {
+    school: String,
+    length: Duration,
+    why: String,
+}
+
+impl Away {
+    /// For this long, if the error says that it is.
+    pub(crate) fn of(error: &Error, school: &School, length: Duration) -> Option<Self> {
+        let away = error.kind() == ErrorKind::Unavailable && error.recovery() == Recovery::Retry;
+        away.then(|| Self {
+            school: school.id.to_string(),
+            length,
+            why: error.to_string(),
+        })
+    }
+}
+
 /// A job with what to do about it.
 pub(crate) struct Troubled {
     pub(crate) held: Held,
@@ -84,34 +103,81 @@ pub(crate) struct Troubled {
 
 impl Pipeline {
     /// The way on from an error that met a job of this school. A token that Wonde would not take is looked up anew.
-    pub(crate) fn go_on(&self, error: &Error, school: &School) -> GoOn {
+    pub(crate) fn go_on(&self, error: &Error, school: &School, backoff: Duration) -> GoOn {
         if error.kind() == ErrorKind::Unauthorized {
             self.schools.forget_token(school);
         }
-        GoOn::after(error, school)
+        match GoOn::after(error, school) {
+            // What failed together goes on together.
+            GoOn::Again {
+                when: When::Backoff,
+                why,
+            } => GoOn::Again {
+                when: When::After(backoff),
+                why,
+            },
+            other => other,
+        }
     }
 
-    /// Whether something has been tried for so long that a person must look.
-    pub(crate) fn is_hopeless(&self, job: &Claimed) -> bool {
-        let limit = TimeDelta::from_std(self.pace.give_up_after).unwrap_or(TimeDelta::MAX);
-        self.now() - job.enqueued_at > limit
+    /// Lets a school rest that did not answer as it should: what else there is for it would only fail too.
+    pub(crate) async fn rest(&self, tx: &mut Tx, away: Option<&Away>) -> outbox::Result<()> {
+        let Some(Away {
+            school,
+            length,
+            why,
+        }) = away
+        else {
+            return Ok(());
+        };
+        self.store
+            .outbox()
+            .pause(tx, school, Until::For(*length), why)
+            .await
     }
 
-    /// Does with each job what it needs, and tells its events what they wait for.
+    /// How long jobs that met the same error together wait: random up to a bound that doubles with each attempt.
+    pub(crate) fn backoff<'a>(&self, jobs: impl IntoIterator<Item = &'a Claimed>) -> Duration {
+        let attempts = jobs.into_iter().map(Claimed::attempts).max().unwrap_or(1);
+        let doublings = attempts.saturating_sub(1).min(20);
+        let bound = self
+            .pace
+            .backoff
+            .saturating_mul(1 << doublings)
+            .min(self.pace.backoff_max);
+        // Not from zero on: the other side has just failed.
+        bound.mul_f64(rand::random_range(0.25..=1.0))
+    }
+
+    /// Gives up what has been tried for so long that a person must look.
+    pub(crate) fn or_give_up(&self, job: &Claimed, go_on: GoOn) -> GoOn {
+        let limit = match &go_on {
+            GoOn::Again { .. } => self.pace.give_up_after,
+            // Whoever must mend it has time, but nothing that old is written.
+            GoOn::Rest { .. } => self.settings.service.accept_age,
+            GoOn::GiveUp { .. } => return go_on,
+        };
+        let limit = TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX);
+        match go_on {
+            GoOn::Again { why, .. } | GoOn::Rest { why, .. }
+                if self.now() - job.enqueued_at > limit =>
+            {
+                GoOn::GiveUp { why }
+            }
+            other => other,
+        }
+    }
+
+    /// Does with the jobs what they need, and tells their events what they wait for.
     pub(crate) async fn settle_trouble(
         &self,
         tx: &mut Tx,
-        troubled: Vec<Troubled>,
+        troubled: &[Troubled],
     ) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut updates = Vec::new();
-        for Alike {
-            go_on,
-            held,
-            events,
-        } in together(troubled)
-        {
-            let settled = match &go_on {
+        for Alike { go_on, held, of } in together(troubled) {
+            let settled = match go_on {
                 GoOn::Again { when, why } => outbox.retry(tx, &held, *when, why).await?,
                 GoOn::Rest { lane, length, why } => {
                     tracing::warn!(%lane, seconds = length.as_secs(), why, "it rests for a while; its work waits");
@@ -121,9 +187,9 @@ impl Pipeline {
                 GoOn::GiveUp { why } => outbox.bury(tx, &held, why).await?,
             };
             settled.all()?;
-            updates.extend(events.iter().map(|(school, id)| {
+            updates.extend(of.into_iter().map(|(school, id)| {
                 let update = EventUpdate::of(school, id);
-                match &go_on {
+                match go_on {
                     GoOn::GiveUp { why } => update.state(EventState::Failed).outcome(why.clone()),
                     GoOn::Again { why, .. } | GoOn::Rest { why, .. } => update.waiting(why.clone()),
                 }
@@ -140,25 +206,25 @@ impl Pipeline {
 }
 
 /// Jobs that go on in the same way, and their events.
-struct Alike {
-    go_on: GoOn,
+struct Alike<'a> {
+    go_on: &'a GoOn,
     held: Vec<Held>,
-    events: Vec<(String, String)>,
+    of: Vec<&'a (String, String)>,
 }
 
 /// What met one job of a register mostly met all of it.
-fn together(troubled: Vec<Troubled>) -> Vec<Alike> {
-    let mut all: Vec<Alike> = Vec::new();
+fn together(troubled: &[Troubled]) -> Vec<Alike<'_>> {
+    let mut all: Vec<Alike<'_>> = Vec::new();
     for one in troubled {
-        match all.iter_mut().find(|alike| alike.go_on == one.go_on) {
+        match all.iter_mut().find(|alike| *alike.go_on == one.go_on) {
             Some(alike) => {
                 alike.held.push(one.held);
-                alike.events.extend(one.events);
+                alike.of.extend(&one.events);
             }
             None => all.push(Alike {
-                go_on: one.go_on,
+                go_on: &one.go_on,
                 held: vec![one.held],
-                events: one.events,
+                of: one.events.iter().collect(),
             }),
         }
     }

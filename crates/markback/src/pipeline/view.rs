@@ -2,28 +2,34 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{HeldCode, HeldMark, Register};
 use writeback::{Held, RegisterView, Source};
 
 use crate::store::{LedgerKey, LedgerMark, LedgerRow, Stage};
 
-/// The view for one event. Its own mark from an earlier try is not in its way.
+/// The view for one event, which may have been decided before, at `planned_at`. Its own mark from then is not in its way:
+/// what we had written before that is what the register holds, unless the copy shows what has changed since.
 pub(crate) fn view_of(
     key: &LedgerKey,
     event: &str,
     row: Option<&LedgerRow>,
     register: &Result<Arc<Register>, String>,
     now: DateTime<Utc>,
+    planned_at: Option<DateTime<Utc>>,
 ) -> RegisterView {
-    let own = row
-        .and_then(|row| row.mark.as_ref())
-        .filter(|mark| mark.event != event);
+    let own = row.and_then(|row| match &row.mark {
+        Some(mark) if mark.event == event => row.before.as_ref(),
+        other => other.as_ref(),
+    });
     let copy = register
         .as_ref()
         .map(|register| (register.held(&key.student, key.session), register.read_at()));
     match (own, copy) {
-        (Some(own), Ok((Some(held), read_at))) if changed_since(own, held) => {
+        (Some(own), Ok((Some(held), read_at)))
+            if changed_since(own, held)
+                || planned_at.is_some_and(|at| changed_after(held, at - CLOCK_SLACK)) =>
+        {
             looked(held, read_at, now)
         }
         (Some(own), _) => RegisterView::Looked {
@@ -33,7 +39,8 @@ pub(crate) fn view_of(
                 minutes_late: own.minutes_late,
             }),
             source: Source::OurLedger,
-            age: Some(now - own.since),
+            // When an earlier mark of ours came there is not kept.
+            age: Some(now - own.since).filter(|_| own.since > DateTime::<Utc>::UNIX_EPOCH),
         },
         (None, Ok((Some(held), read_at))) => looked(held, read_at, now),
         (None, Ok((None, read_at))) => RegisterView::Looked {
@@ -45,12 +52,20 @@ pub(crate) fn view_of(
     }
 }
 
+/// How much Wonde's clock may be behind ours, and its times be cut to seconds, without our own mark passing for an older one.
+pub(super) const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
+
 /// Whether somebody changed the mark in the MIS after ours was in it. Only then is Wonde's copy newer than our ledger:
 /// before the confirmation it may still show what our mark is about to replace.
 fn changed_since(own: &LedgerMark, held: &HeldMark) -> bool {
     own.stage == Stage::Confirmed
         && held.code != HeldCode::Known(own.code.clone())
-        && held.changed_at.is_some_and(|changed| changed > own.since)
+        && changed_after(held, own.since)
+}
+
+/// Whether Wonde's copy shows that this was written after `at`.
+pub(super) fn changed_after(held: &HeldMark, at: DateTime<Utc>) -> bool {
+    held.changed_at.is_some_and(|changed| changed > at)
 }
 
 fn looked(held: &HeldMark, read_at: DateTime<Utc>, now: DateTime<Utc>) -> RegisterView {

@@ -1,7 +1,7 @@
 //! The ledger: what we wrote into each pupil's session, and when the pupil arrived. It comes before Wonde's copy of the
 //! register, which may be hours old.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use mis_core::{Code, Session, wonde::StudentId};
@@ -67,6 +67,8 @@ pub struct LedgerMark {
 pub struct LedgerRow {
     /// What we wrote, if anything.
     pub mark: Option<LedgerMark>,
+    /// What we had written before that: the register holds it until `mark` is there.
+    pub before: Option<LedgerMark>,
     /// The arrival we recorded, if any.
     pub arrival: Option<Arrival>,
 }
@@ -83,6 +85,10 @@ struct Row {
     event: Option<String>,
     stage: Option<String>,
     stage_ms: Option<i64>,
+    before_code: Option<String>,
+    before_comment: Option<String>,
+    before_minutes_late: Option<i64>,
+    before_event: Option<String>,
     arrival_event: Option<String>,
     arrival_at: Option<String>,
 }
@@ -97,8 +103,14 @@ static PLAN: Sql = Sql::new(
      SELECT r.school, r.student, r.day, r.session, r.code, r.comment, r.minutes_late, r.event, r.stage, $2 \
      FROM {rows $1: school text, student text, day text, session text, code text, comment text, minutes_late int, \
            event text, stage text} r WHERE true \
-     ON CONFLICT (school, student, day, session) DO UPDATE SET code = excluded.code, comment = excluded.comment, \
-         minutes_late = excluded.minutes_late, event = excluded.event, stage = excluded.stage, stage_ms = excluded.stage_ms",
+     ON CONFLICT (school, student, day, session) DO UPDATE SET \
+         before_code = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.code ELSE markback_ledger.before_code END, \
+         before_comment = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.comment ELSE markback_ledger.before_comment END, \
+         before_minutes_late = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.minutes_late \
+                                    ELSE markback_ledger.before_minutes_late END, \
+         before_event = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.event ELSE markback_ledger.before_event END, \
+         code = excluded.code, comment = excluded.comment, minutes_late = excluded.minutes_late, \
+         event = excluded.event, stage = excluded.stage, stage_ms = excluded.stage_ms",
 );
 
 static ARRIVE: Sql = Sql::new(
@@ -109,16 +121,37 @@ static ARRIVE: Sql = Sql::new(
          arrival_at = excluded.arrival_at",
 );
 
+/// A mark that Wonde took. Where a newer one is planned already, this is what the register holds until that is there.
+static ACCEPT: Sql = Sql::new(
+    "UPDATE markback_ledger SET \
+         stage = CASE WHEN markback_ledger.event = r.event THEN 'accepted' ELSE markback_ledger.stage END, \
+         stage_ms = CASE WHEN markback_ledger.event = r.event THEN $2 ELSE markback_ledger.stage_ms END, \
+         before_code = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_code ELSE r.code END, \
+         before_comment = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_comment ELSE r.comment END, \
+         before_minutes_late = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_minutes_late \
+                                    ELSE r.minutes_late END, \
+         before_event = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_event ELSE r.event END \
+     FROM {rows $1: school text, student text, day text, session text, event text, code text, comment text, \
+           minutes_late int} r \
+     WHERE markback_ledger.school = r.school AND markback_ledger.student = r.student AND markback_ledger.day = r.day \
+       AND markback_ledger.session = r.session \
+       AND (markback_ledger.event = r.event OR markback_ledger.stage = 'planned')",
+);
+
 static MOVE: Sql = Sql::new(
     "UPDATE markback_ledger SET stage = $2, stage_ms = $3 \
      FROM {rows $1: school text, student text, day text, session text, event text} r \
      WHERE markback_ledger.school = r.school AND markback_ledger.student = r.student AND markback_ledger.day = r.day \
-       AND markback_ledger.session = r.session AND markback_ledger.event = r.event",
+       AND markback_ledger.session = r.session AND markback_ledger.event = r.event \
+     RETURNING markback_ledger.school, markback_ledger.event",
 );
 
 static FORGET: Sql = Sql::new(
-    "UPDATE markback_ledger SET code = NULL, comment = NULL, minutes_late = NULL, event = NULL, stage = NULL, \
-         stage_ms = NULL \
+    "UPDATE markback_ledger SET code = before_code, comment = before_comment, minutes_late = before_minutes_late, \
+         event = before_event, \
+         stage = CASE WHEN before_event IS NULL THEN NULL ELSE 'confirmed' END, \
+         stage_ms = CASE WHEN before_event IS NULL THEN NULL ELSE CAST($2 AS BIGINT) END, \
+         before_code = NULL, before_comment = NULL, before_minutes_late = NULL, before_event = NULL \
      FROM {rows $1: school text, student text, day text, session text, event text} r \
      WHERE markback_ledger.school = r.school AND markback_ledger.student = r.student AND markback_ledger.day = r.day \
        AND markback_ledger.session = r.session AND markback_ledger.event = r.event",
@@ -200,25 +233,57 @@ impl Store {
         Ok(())
     }
 
-    /// Moves marks on, as far as the ledger still holds them from these events.
+    /// Notes marks that Wonde took.
+    pub(crate) async fn accept_marks(
+        &self,
+        tx: &mut Tx,
+        marks: &[(LedgerKey, LedgerMark)],
+    ) -> outbox::Result<()> {
+        if marks.is_empty() {
+            return Ok(());
+        }
+        let table: Vec<_> = marks
+            .iter()
+            .map(|(key, mark)| {
+                let (school, student, day, session) = columns(key);
+                let (code, comment, minutes) = (&mark.code, &mark.comment, mark.minutes_late);
+                (
+                    school,
+                    student,
+                    day,
+                    session,
+                    &mark.event,
+                    code,
+                    comment,
+                    minutes,
+                )
+            })
+            .collect();
+        let (text, table, now) = (ACCEPT.on(tx.engine()), rows(&table)?, self.now_ms());
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Moves marks on, as far as the ledger still holds them from these events. Answers which those were, as school and
+    /// event; their rows are locked until the transaction ends.
     pub(crate) async fn move_marks(
         &self,
         tx: &mut Tx,
         marks: &[(LedgerKey, String)],
         stage: Stage,
-    ) -> outbox::Result<()> {
+    ) -> outbox::Result<HashSet<(String, String)>> {
         if marks.is_empty() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let (text, table, now) = (MOVE.on(tx.engine()), with_event(marks)?, self.now_ms());
-        on_tx!(tx, conn => {
-            sqlx::query(text).bind(&table).bind(stage.word()).bind(now).execute(conn).await.map(|_| ())
+        let moved: Vec<(String, String)> = on_tx!(tx, conn => {
+            sqlx::query_as(text).bind(&table).bind(stage.word()).bind(now).fetch_all(conn).await
         })?;
-        Ok(())
+        Ok(moved.into_iter().collect())
     }
 
-    /// Forgets marks that did not come to be, as far as the ledger still holds them from these events: the register is
-    /// what Wonde says again. Arrivals stay: who came is not what could be written.
+    /// Forgets marks that did not come to be, as far as the ledger still holds them from these events: what we had
+    /// written before holds again, or else what Wonde says. Arrivals stay: who came is not what could be written.
     pub(crate) async fn forget_marks(
         &self,
         tx: &mut Tx,
@@ -227,8 +292,8 @@ impl Store {
         if marks.is_empty() {
             return Ok(());
         }
-        let (text, table) = (FORGET.on(tx.engine()), with_event(marks)?);
-        on_tx!(tx, conn => sqlx::query(text).bind(&table).execute(conn).await.map(|_| ()))?;
+        let (text, table, now) = (FORGET.on(tx.engine()), with_event(marks)?, self.now_ms());
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
         Ok(())
     }
 }
@@ -289,6 +354,18 @@ fn read(row: Row) -> Option<(LedgerKey, LedgerRow)> {
         }),
         _ => None,
     };
+    let minutes = |minutes: Option<i64>| minutes.and_then(|n| u32::try_from(n).ok());
+    let before = row
+        .before_code
+        .zip(row.before_event)
+        .map(|(code, event)| LedgerMark {
+            code: Code::new(code),
+            comment: row.before_comment,
+            minutes_late: minutes(row.before_minutes_late),
+            event,
+            stage: Stage::Accepted,
+            since: DateTime::<Utc>::UNIX_EPOCH,
+        });
     let arrival = row
         .arrival_event
         .zip(row.arrival_at)
@@ -296,5 +373,12 @@ fn read(row: Row) -> Option<(LedgerKey, LedgerRow)> {
             let at: DateTime<FixedOffset> = DateTime::parse_from_rfc3339(&at).ok()?;
             Some(Arrival { event, at })
         });
-    Some((key, LedgerRow { mark, arrival }))
+    Some((
+        key,
+        LedgerRow {
+            mark,
+            before,
+            arrival,
+        },
+    ))
 }

@@ -92,7 +92,48 @@ impl Store {
     }
 }
 
-/// Rows for one statement as JSON: an array of arrays, which `Sql`'s `{rows …}` reads as a table.
+/// Rows for one statement as JSON: an array of arrays, which `Sql`'s `{rows …}` reads as a table. PostgreSQL keeps no zero
+/// byte in a text: one that somebody else's words or a comment bring along becomes a replacement character.
 pub(crate) fn rows(rows: &[impl serde::Serialize]) -> outbox::Result<String> {
-    serde_json::to_string(rows).map_err(|_| outbox::Error::invalid("a row is no JSON"))
+    let text =
+        serde_json::to_string(rows).map_err(|_| outbox::Error::invalid("a row is no JSON"))?;
+    Ok(without_zero_bytes(text))
+}
+
+fn without_zero_bytes(json: String) -> String {
+    const ZERO: &str = "\\u0000";
+    if !json.contains(ZERO) {
+        return json;
+    }
+    let mut out = String::with_capacity(json.len());
+    let mut rest = json.as_str();
+    // Backslashes come in pairs, of which the second is no beginning.
+    while let Some(at) = rest.find('\\') {
+        let (before, from) = rest.split_at(at);
+        out.push_str(before);
+        let (kept, after) = match from.strip_prefix(ZERO) {
+            Some(after) => ("\\ufffd", after),
+            None => from.split_at(from.char_indices().nth(2).map_or(from.len(), |(n, _)| n)),
+        };
+        out.push_str(kept);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_zero_byte_is_replaced_and_one_quoted_in_a_text_is_not() {
+        let inner = serde_json::to_string("a\0b").unwrap();
+        let text = rows(&[("x\0y", "\\u0000", inner.as_str())]).unwrap();
+        let back: Vec<(String, String, String)> = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            back,
+            [("x\u{fffd}y".to_owned(), "\\u0000".to_owned(), inner)]
+        );
+    }
 }

@@ -1,0 +1,12 @@
+//! The path of an event, from intake to what the sandbox's MIS holds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod marks;
+mod stage;
+mod trouble;
+mod wrong_marks;

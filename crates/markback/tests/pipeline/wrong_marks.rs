@@ -1,0 +1,224 @@
+//! Ways to a wrong mark, each of which must end in the right one.
+
+use std::time::Duration;
+
+use markback::service::EventState::{Accepted, Confirmed, Rejected, Skipped};
+use wonde_sandbox::{Fault, FaultRule, RetryAfter, SandboxOptions};
+
+use crate::stage::{SIMS, Setup, Stage, answered, sign_in, sign_out, until};
+
+/// Wonde's copy of the register is an hour old.
+fn hourly() -> Setup {
+    Setup {
+        sandbox: SandboxOptions {
+            pupils_per_school: 60,
+            extraction_every: Duration::from_secs(3600),
+            ..SandboxOptions::default()
+        },
+        ..Setup::default()
+    }
+}
+
+fn paused_once() -> FaultRule {
+    FaultRule::new(Fault::Status {
+        status: 503,
+        retry_after: RetryAfter::Seconds(600),
+    })
+    .on("attendance/session")
+    .method("POST")
+    .times(1)
+}
+
+#[tokio::test]
+async fn what_we_wrote_is_protected_before_the_copy_shows_it() {
+    let stage = Stage::set(hourly()).await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
+    stage.settled().await;
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e2").await, Skipped);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "/");
+}
+
+#[tokio::test]
+async fn what_a_teacher_changed_is_not_fought() {
+    let stage = Stage::usual().await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
+    stage.settled().await;
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "L");
+    stage.clock.advance(Duration::from_secs(60));
+    stage.teacher(SIMS, &pupil, "AM", Some("M"));
+    stage.clock.advance(Duration::from_secs(600));
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "10:01:00", "M - Dentist"))
+        .await;
+    stage
+        .take(SIMS, answered("e3", &pupil, "10:02:00", "I - Ill"))
+        .await;
+    stage.settled().await;
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
+    assert_eq!(stage.state(SIMS, "e3").await, Skipped);
+    assert_eq!(stage.held(SIMS, &pupil, "AM").unwrap().writes, 1);
+}
+
+#[tokio::test]
+async fn a_teacher_who_was_quicker_than_a_waiting_mark_is_not_overwritten() {
+    let stage = Stage::usual().await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.sandbox.add_fault(paused_once()).unwrap();
+    stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
+    until("it waits", async || {
+        stage.event(SIMS, "e1").await.waiting.is_some()
+    })
+    .await;
+    stage.clock.advance(Duration::from_secs(30));
+    stage.teacher(SIMS, &pupil, "AM", Some("M"));
+    stage.clock.advance(Duration::from_secs(600));
+    assert_eq!(stage.settled_as(SIMS, "e1").await, Skipped);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
+}
+
+/// The earlier arrival says the same as the one that waits to be sent; when that is looked at again, it must not be
+/// held back by the arrival that relied on it.
+#[tokio::test]
+async fn an_earlier_arrival_that_says_the_same_does_not_undo_the_mark() {
+    let stage = Stage::usual().await;
+    let pupil = stage.pupil(SIMS, 0);
+    // The mark is looked at again before it is sent once more; deciding goes on meanwhile.
+    let cut = FaultRule::new(Fault::CutBefore)
+        .on("attendance/session")
+        .method("POST");
+    stage.sandbox.add_fault(cut.times(1)).unwrap();
+    stage.take(SIMS, sign_in("e1", &pupil, "08:55:00")).await;
+    until("it waits", async || {
+        stage.event(SIMS, "e1").await.waiting.is_some()
+    })
+    .await;
+    stage.take(SIMS, sign_in("e0", &pupil, "08:50:00")).await;
+    stage.reaches(SIMS, "e0", Skipped).await;
+    stage.clock.advance(Duration::from_secs(60));
+    stage.settled().await;
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "/");
+    assert_eq!(stage.state(SIMS, "e1").await, Confirmed);
+    assert_eq!(stage.state(SIMS, "e0").await, Skipped);
+}
+
+/// The copy still shows what was there before our own first mark, when our second is looked at again.
+#[tokio::test]
+async fn an_old_copy_does_not_stand_above_what_we_wrote_since() {
+    let setup = Setup {
+        writeback: "protected = [\"/\"]\nprotect_on = [\"sign_in\"]",
+        ..hourly()
+    };
+    let stage = Stage::set(setup).await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.teacher(SIMS, &pupil, "AM", Some("/"));
+    assert!(stage.sandbox.extract_now(&stage.school(SIMS)).unwrap());
+    // A sign-out may replace the present mark; coming back ill may replace that.
+    stage
+        .take(SIMS, sign_out("e1", &pupil, "09:40:00", "M - Dentist"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
+    stage.sandbox.add_fault(paused_once()).unwrap();
+    stage
+        .take(SIMS, answered("e2", &pupil, "09:55:00", "I - Ill"))
+        .await;
+    until("it waits", async || {
+        stage.event(SIMS, "e2").await.waiting.is_some()
+    })
+    .await;
+    stage.clock.advance(Duration::from_secs(600));
+    assert_eq!(stage.settled_as(SIMS, "e2").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
+}
+
+/// When a mark comes to nothing, what we had written before it is what the register holds.
+#[tokio::test]
+async fn a_rejected_mark_does_not_make_us_forget_the_one_before() {
+    let setup = Setup {
+        writeback: "protected = [\"L\"]\nprotect_on = [\"sign_in\"]",
+        ..hourly()
+    };
+    let stage = Stage::set(setup).await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
+    stage.settled().await;
+    let refusal = FaultRule::new(Fault::RejectWriteback { message: None });
+    stage.sandbox.add_fault(refusal).unwrap();
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e2").await, Rejected);
+    stage.sandbox.clear_faults();
+    stage
+        .take(SIMS, answered("e3", &pupil, "10:01:00", "I - Ill"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e3").await, Skipped);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "L");
+}
+
+/// The same mark as two events ago, looked up in a copy from then, must not pass for written.
+#[tokio::test]
+async fn an_old_mark_that_says_the_same_does_not_pass_for_the_new_one() {
+    let setup = Setup {
+        writeback: "",
+        ..hourly()
+    };
+    let stage = Stage::set(setup).await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage
+        .take(SIMS, answered("e1", &pupil, "09:40:00", "I - Ill"))
+        .await;
+    stage.settled().await;
+    assert!(stage.sandbox.extract_now(&stage.school(SIMS)).unwrap());
+    stage.clock.advance(Duration::from_secs(60));
+    stage
+        .take(
+            SIMS,
+            answered("e2", &pupil, "09:50:00", "M - Medical appointment"),
+        )
+        .await;
+    stage.settled().await;
+    let cut = FaultRule::new(Fault::CutBefore)
+        .on("attendance/session")
+        .method("POST");
+    stage.sandbox.add_fault(cut.times(1)).unwrap();
+    stage
+        .take(SIMS, answered("e3", &pupil, "09:55:00", "I - Ill"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e3").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
+}
+
+#[tokio::test]
+async fn morning_and_afternoon_of_one_pupil_stay_apart() {
+    let stage = Stage::usual().await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.clock.advance(Duration::from_secs(3 * 3600 + 600));
+    let events = vec![
+        sign_in("e1", &pupil, "09:07:00"),
+        sign_out("e2", &pupil, "11:30:00", "M - Dentist"),
+        sign_in("e3", &pupil, "13:05:00"),
+    ];
+    stage.take_all(SIMS, events).await;
+    stage.settled().await;
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
+    let held = stage.held(SIMS, &pupil, "PM").unwrap();
+    assert_eq!((held.code.as_str(), held.minutes_late), ("L", Some(5)));
+}
+
+#[tokio::test]
+async fn a_comment_with_a_zero_byte_stops_nobody() {
+    let stage = Stage::usual().await;
+    let [odd, other] = [0, 1].map(|n| stage.pupil(SIMS, n));
+    let mut event = sign_in("e1", &odd, "09:07:00");
+    event["answers"] = serde_json::json!({"Reason": "Bus\u{0}"});
+    let id = mis_core::wonde::SchoolId::from(stage.school(SIMS));
+    // An option it is not; whatever is said of it, the next event goes its way.
+    let _ = stage.markback.intake(&id, vec![event]).await;
+    stage.take(SIMS, sign_in("e2", &other, "09:07:00")).await;
+    stage.reaches(SIMS, "e2", Accepted).await;
+}
