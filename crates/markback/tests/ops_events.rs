@@ -8,6 +8,8 @@
 
 mod ops_support;
 
+use std::time::Duration;
+
 use chrono::Utc;
 use markback::{
     service::EventState,
@@ -177,6 +179,36 @@ async fn events_are_found_by_school_state_person_and_day() {
     assert_eq!(world.get("/v1/schools/B0/events").await.0, 404);
     let url = format!("{}{of}", world.address);
     assert_eq!(ops_support::answer(world.http.get(url)).await.0, 401);
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_rests_and_the_one_in_its_place_is_taken_without_a_restart() {
+    let mut world = World::new().await;
+    world.run();
+    world.known().await;
+    world
+        .sandbox
+        .set_token_revoked(&world.sandbox.token(), true);
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    for _ in 0..1_000 {
+        if !world.paused().await.is_empty() {
+            break;
+        }
+        world.clock.advance(Duration::from_secs(60));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let paused = world.paused().await;
+    assert!(
+        paused.len() == 1 && paused[0].starts_with("token:file:"),
+        "{paused:?}"
+    );
+    let waiting = world.event("e1").await;
+    assert!(!waiting.state.is_final());
+    assert!(waiting.waiting.unwrap().contains("token"));
+
+    std::fs::write(world.folder.path().join("token"), &world.school.token).unwrap();
+    let confirmed = world.until("e1", EventState::Confirmed).await;
+    assert_eq!(confirmed.round, 0);
 }
 
 /// Every statement of it, on both databases.

@@ -67,6 +67,7 @@ async fn only_the_secret_opens_and_nothing_tells_that_there_is_a_door() {
     assert_eq!(nothing.0, 404);
     for wrong in [
         "x",
+        "%ff",
         &SECRET[1..],
         &SECRET.to_uppercase(),
         &format!("{SECRET}x"),

@@ -52,9 +52,15 @@ pub(super) fn routes(secret: Option<SecretString>) -> Router<Markback> {
     Router::new().route(
         "/webhooks/wonde/{secret}",
         post(
-            move |State(markback): State<Markback>, Path(shown): Path<String>, request: Request| {
+            move |State(markback): State<Markback>,
+                  shown: Result<Path<String>, ApiError>,
+                  request: Request| {
                 let door = door.clone();
-                async move { take(&markback, &door, &shown, request).await }
+                async move {
+                    // What is no text is no secret either, and is told nothing else.
+                    let shown = shown.map_or_else(|_| String::new(), |Path(shown)| shown);
+                    take(&markback, &door, &shown, request).await
+                }
             },
         ),
     )

@@ -508,3 +508,31 @@ pub(super) fn record(row: EventRow, history: Vec<AuditRecord>) -> EventRecord {
         history,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_news_of_one_event_the_later_stands_and_the_earlier_fills_its_gaps() {
+        let decided = EventUpdate {
+            decision: Some("{}".to_owned()),
+            ..EventUpdate::of("A1", "e1")
+                .state(EventState::Planned)
+                .waiting("the register")
+        };
+        let other = EventUpdate::of("A2", "e1").state(EventState::Skipped);
+        let accepted = EventUpdate {
+            sent_ms: Some(7),
+            ..EventUpdate::of("A1", "e1").state(EventState::Accepted)
+        };
+        let merged = one_each(&[decided, other, accepted]);
+        let states: Vec<_> = merged.iter().map(|update| update.state).collect();
+        assert_eq!(
+            states,
+            [Some(EventState::Accepted), Some(EventState::Skipped)]
+        );
+        assert_eq!(merged[0].decision.as_deref(), Some("{}"));
+        assert_eq!((merged[0].sent_ms, &merged[0].waiting), (Some(7), &None));
+    }
+}
