@@ -375,4 +375,10 @@ async fn the_demonstration_finds_no_difference() {
         150,
         "{told:#}"
     );
+    for outcome in outcomes.keys() {
+        assert!(
+            ["confirmed", "skipped", "superseded"].contains(&outcome.as_str()),
+            "{told:#}"
+        );
+    }
 }

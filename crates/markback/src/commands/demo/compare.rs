@@ -151,12 +151,13 @@ impl Comparison {
         }
     }
 
-    /// In a world without faults every event settles well.
+    /// In a world without faults nothing is lost on the way. The MIS may refuse a mark all the same, as for a pupil without
+    /// a lesson to bear it: that is told, and then nothing of it may be there.
     fn unsettled(&mut self, school: &str, records: &[&Record]) {
-        use EventState::{Confirmed, Skipped, Superseded};
+        use EventState::{Confirmed, Rejected, Skipped, Superseded};
         for record in records
             .iter()
-            .filter(|record| !matches!(record.state, Confirmed | Skipped | Superseded))
+            .filter(|record| !matches!(record.state, Confirmed | Rejected | Skipped | Superseded))
         {
             let why = record.outcome.as_deref().unwrap_or("no reason is known");
             let mark = record
@@ -342,12 +343,20 @@ mod tests {
 
     #[test]
     fn an_event_that_did_not_settle_well_is_a_difference() {
-        let records = [record("e1", "rejected", "2026-11-23T09:10:00Z", late(5))];
+        let records = [record("e1", "failed", "2026-11-23T09:10:00Z", late(5))];
         let comparison = compare(Marks::new(), Marks::new(), &records);
         assert!(
             comparison.differences[0]
                 .to_string()
-                .contains("ended as rejected")
+                .contains("ended as failed")
         );
+    }
+
+    #[test]
+    fn a_mark_that_was_refused_must_not_be_there() {
+        let records = [record("e1", "rejected", "2026-11-23T09:10:00Z", late(5))];
+        assert!(compare(Marks::new(), Marks::new(), &records).holds());
+        let there = Marks::from([(place("AM"), mark("L", Some(5), 1))]);
+        assert!(!compare(Marks::new(), there, &records).holds());
     }
 }

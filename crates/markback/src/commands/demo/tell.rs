@@ -212,6 +212,15 @@ impl Story<'_> {
             self.resent,
             self.took.as_secs_f64(),
         );
+        let refused = |record: &&Record| record.state == EventState::Rejected;
+        if let Some(first) = self.records.iter().find(refused) {
+            let words = first.outcome.as_deref().unwrap_or("no reason is known");
+            text.push_str(&format!(
+                "\nThe MIS would not have the marks of {}, for instance that of {}: {words}",
+                self.count_of(EventState::Rejected),
+                first.id,
+            ));
+        }
         for difference in differences.iter().take(LISTED) {
             text.push_str(&format!("\n  DIFFERS  {difference}"));
         }
