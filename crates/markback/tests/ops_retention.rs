@@ -36,8 +36,10 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
     world.clock.advance(3 * DAY);
     let pruned = world.markback.prune().await.unwrap();
     assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 2));
-    // Planned, accepted, confirmed; decide, send, confirm.
-    assert_eq!((pruned.audit, pruned.jobs), (3, 3));
+    // Planned, accepted, confirmed.
+    assert_eq!(pruned.audit, 3);
+    // Decide, send, confirm, and syncs of the people.
+    assert!(pruned.jobs > 3, "{pruned:?}");
     assert!(
         world
             .markback
