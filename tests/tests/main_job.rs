@@ -277,6 +277,7 @@ async fn a_log_is_replayed_its_good_lines_settled_and_its_bad_ones_named() {
         json!({"id": "e4", "person": first.id, "kind": "sign_in", "at": "2026-11-23T09:00:00"}).to_string(),
         json!({"id": "e5", "school": "A0", "person": "A1", "kind": "sign_in", "at": at("09:00:00")}).to_string(),
         twice.to_string(),
+        json!({"id": "e6", "person": "A404", "kind": "sign_in", "at": at("09:00:00")}).to_string(),
     ]
     .join("\n");
     let path = world.path("day.jsonl");
@@ -300,7 +301,7 @@ async fn a_log_is_replayed_its_good_lines_settled_and_its_bad_ones_named() {
         let report = said.json();
         assert_eq!(
             (&report["lines"], &report["events"]),
-            (&json!(6), &json!(2)),
+            (&json!(7), &json!(2)),
             "{report:#}"
         );
         assert_eq!(report["states"], json!({"confirmed": 2}), "{report:#}");
@@ -315,7 +316,8 @@ async fn a_log_is_replayed_its_good_lines_settled_and_its_bad_ones_named() {
             [
                 (&json!(3), &json!("")),
                 (&json!(4), &json!("at")),
-                (&json!(5), &json!("school"))
+                (&json!(5), &json!("school")),
+                (&json!(7), &json!("person"))
             ]
         );
     }

@@ -8,7 +8,7 @@ use std::{
     io::BufRead,
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -32,6 +32,8 @@ use crate::{
 const BATCH: usize = 200;
 /// How often an event that is not settled yet is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long the schools' people are waited for from the start on.
+const PEOPLE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Which events, and how to tell.
 ///
@@ -85,7 +87,8 @@ async fn replay(
     });
     let mut report = Report::default();
     let work = async {
-        let taken = take_in(&markback, Lines::new(log, school), &mut report).await?;
+        let lines = Lines::new(log, school);
+        let taken = take_in(&markback, lines, !args.no_wait, &mut report).await?;
         if args.no_wait {
             report.look_once(&markback, taken).await
         } else {
@@ -117,14 +120,19 @@ async fn replay(
 async fn take_in(
     markback: &Markback,
     mut lines: Lines,
+    wait: bool,
     report: &mut Report,
 ) -> anyhow::Result<VecDeque<(SchoolId, String)>> {
+    let start = Instant::now();
     let mut taken = VecDeque::new();
     let mut seen = HashSet::new();
     while let Some(batch) = lines.batch(BATCH)? {
         report.lines += batch.read;
         report.bad.extend(batch.bad);
         for (school, mut lines) in batch.good {
+            if wait {
+                people_known(markback, &school, start).await?;
+            }
             while !lines.is_empty() {
                 let events = lines.iter().map(|line| line.event.clone()).collect();
                 match markback.intake(&school, events).await {
@@ -145,6 +153,22 @@ async fn take_in(
     report.events = taken.len();
     report.bad.sort_by_key(|bad| bad.line);
     Ok(taken)
+}
+
+/// Waits for a school's people to be read, so that a stranger is told by his line. Not for ever: without them, events are
+/// taken in all the same and decided when they are known.
+async fn people_known(
+    markback: &Markback,
+    school: &SchoolId,
+    start: Instant,
+) -> anyhow::Result<()> {
+    while markback.settings().school(school).is_some()
+        && start.elapsed() < PEOPLE_WITHIN
+        && markback.directories().of(school).await?.is_none()
+    {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 /// The lines that nothing is wrong with; the others are noted.
