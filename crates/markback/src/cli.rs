@@ -5,7 +5,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{adapters, bench, check, demo, doctor, events, explain, replay, schema, serve, status},
+    commands::{
+        adapters, bench, check, demo, doctor, events, explain, groups, replay, schema, serve,
+        status, sync,
+    },
     settings::LoadError,
 };
 
@@ -31,6 +34,10 @@ pub enum Command {
     Events(events::Args),
     /// Tell how the service stands: schools, queues, who rests and why
     Status(status::Args),
+    /// Read the schools' people now, or tell what that would change
+    Sync(sync::Args),
+    /// Look through the schools' groups, and export them
+    Groups(groups::Args),
     /// Tell what one event would become, and why, without asking anybody
     Explain(explain::Args),
     /// Read the settings and tell all that is wrong with them
@@ -71,6 +78,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(args),
         Command::Events(args) => events::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Sync(args) => sync::run(&args),
+        Command::Groups(args) => groups::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema => schema::run(),

@@ -52,6 +52,9 @@ impl Markback {
     /// As the store answers.
     pub async fn prune(&self) -> outbox::Result<Pruned> {
         let pruned = self.store().prune(self.settings().service.retention).await;
+        if let Err(error) = self.rosters().forget_strangers().await {
+            tracing::warn!(%error, "schools that are not in the settings any more could not be forgotten; it is tried again");
+        }
         match &pruned {
             Ok(pruned) => {
                 sight::pruned(pruned);

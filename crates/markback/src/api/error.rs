@@ -39,6 +39,12 @@ pub enum Kind {
     UnknownSchool,
     /// The school has no such event.
     UnknownEvent,
+    /// The settings know no such group.
+    UnknownGroup,
+    /// The school has no such sync.
+    UnknownSync,
+    /// What the cursor points at is not kept any more. Read the list.
+    CursorGone,
     /// The event is in a state in which this cannot be done.
     Conflict,
     /// The body is no JSON, or breaks off.

@@ -6,6 +6,8 @@
 //! GET  /v1/schools/{school}/events/{event}   what became of it; with the bearer key
 //! GET  /v1/schools/{school}/events           the latest events; with the bearer key
 //! POST /v1/schools/{school}/events/{event}/retry, …/discard    a person's decision; with the bearer key
+//! GET  /v1/schools/{school}/groups, …/{group}, …/{group}/changes?since=…  who is in which group; with the bearer key
+//! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync}  reading the school's people; with the bearer key
 //! POST /webhooks/wonde/{secret}              Wonde's news
 //! GET  /readyz, /metrics                     whether the node can work, and what it measured
 //! ```
@@ -13,6 +15,7 @@
 mod error;
 mod events;
 mod extract;
+mod groups;
 mod health;
 mod key;
 mod sight;
@@ -48,6 +51,7 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let key = Key::new(markback.settings().service.api_key()?);
     let guarded = Router::new()
         .merge(events::routes())
+        .merge(groups::routes())
         .merge(tending::routes())
         .route_layer(from_fn_with_state(key, key::guard));
     let open = Router::new()

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod doctor;
 pub mod events;
 pub mod explain;
+pub mod groups;
 mod logging;
 pub mod replay;
 pub mod schema;
@@ -14,6 +15,7 @@ pub mod serve;
 mod service;
 mod signals;
 pub mod status;
+pub mod sync;
 
 use std::path::PathBuf;
 

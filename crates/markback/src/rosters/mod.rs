@@ -11,6 +11,7 @@ mod work;
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use mis_core::wonde::SchoolId;
 use outbox::NewJob;
 use roster::{Outcome, Progress};
@@ -143,6 +144,23 @@ impl Rosters {
             }
         }
         tx.commit().await
+    }
+
+    /// Forgets the people of schools that are not in the settings any more, as long after as those of somebody who left.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn forget_strangers(&self) -> outbox::Result<()> {
+        let keep = TimeDelta::from_std(self.settings.service.sync.keep_former);
+        let Some(before) = self
+            .store
+            .now()
+            .checked_sub_signed(keep.unwrap_or(TimeDelta::MAX))
+        else {
+            return Ok(());
+        };
+        let known = |school: &SchoolId| self.settings.school(school).is_some();
+        self.store.drop_rosters(known, before).await
     }
 
     /// What a sync would come to now. Nothing is kept.

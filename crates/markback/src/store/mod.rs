@@ -22,7 +22,7 @@ pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
 pub use notices::{Notice, NoticeKind};
 pub use retention::Pruned;
 pub use roster::{
-    Changes, GroupPage, GroupSummary, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
+    Changes, GroupPage, GroupsRead, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};

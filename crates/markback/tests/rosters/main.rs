@@ -5,5 +5,8 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod crash;
+mod feed;
+mod http;
 mod stage;
 mod syncing;

@@ -19,6 +19,15 @@ use wonde_sandbox::{Sandbox, SandboxOptions};
 /// How long a test waits for what must come. Nobody waits for it when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A day.
+pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A sync of everything.
+pub(crate) const FULL: Ask = Ask {
+    full: true,
+    accept: false,
+};
+
 /// Groups of all kinds, so that everybody of a school is in one.
 pub(crate) const EVERYBODY: &str = r#"
 [[school.group]]
@@ -45,7 +54,7 @@ pub(crate) struct Stage {
     pub(crate) sandbox: Sandbox,
     pub(crate) clock: Arc<TestClock>,
     store: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 pub(crate) fn start() -> DateTime<Utc> {
@@ -58,7 +67,10 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let store = match on {
             On::Sqlite => format!("sqlite:{}", folder.path().join("markback.db").display()),
-            On::Postgres => throwaway_postgres::shared().unwrap()?.create_database().unwrap(),
+            On::Postgres => throwaway_postgres::shared()
+                .unwrap()?
+                .create_database()
+                .unwrap(),
         };
         let clock = Arc::new(TestClock::at(start()));
         let time = clock.clone();
@@ -74,7 +86,7 @@ impl Stage {
             sandbox,
             clock,
             store,
-            _folder: folder,
+            folder,
         })
     }
 
@@ -129,6 +141,38 @@ impl Stage {
         self.open(self.settings(1, EVERYBODY)).await
     }
 
+    /// Whether a text is anywhere in the tables of people on SQLite.
+    pub(crate) async fn holds(&self, text: &str) -> bool {
+        let file = self.folder.path().join("markback.db");
+        let url = format!("sqlite:{}?mode=ro", file.display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'markback_roster_%'",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+        assert!(tables.len() > 5);
+        for table in tables {
+            let rows: Vec<sqlx::sqlite::SqliteRow> =
+                sqlx::query(sqlx::AssertSqlSafe(format!("SELECT * FROM {table}")))
+                    .fetch_all(&pool)
+                    .await
+                    .unwrap();
+            for row in rows {
+                use sqlx::Row as _;
+                let holds = |column| {
+                    let value: Result<String, _> = row.try_get(column);
+                    value.is_ok_and(|value| value.contains(text))
+                };
+                if (0..row.len()).any(holds) {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     pub(crate) fn pass(&self, time: Duration) {
         self.clock.advance(time);
     }
@@ -136,15 +180,21 @@ impl Stage {
     /// Everybody of the school's groups by the sandbox's own word, as ids by group.
     pub(crate) fn truth(&self, school: &SchoolId) -> BTreeMap<String, Vec<String>> {
         let students = self.sandbox.students(school.as_str()).unwrap();
-        let here: Vec<_> = students.into_iter().filter(|student| student.on_roll).collect();
+        let here: Vec<_> = students
+            .into_iter()
+            .filter(|student| student.on_roll)
+            .collect();
         let mut parents: Vec<_> = here
             .iter()
             .flat_map(|student| student.contacts.iter().map(|link| link.contact_id.clone()))
             .collect();
         let mut pupils: Vec<_> = here.into_iter().map(|student| student.id).collect();
         let staff = self.sandbox.employees(school.as_str()).unwrap();
-        let mut staff: Vec<_> =
-            staff.into_iter().filter(|one| one.current).map(|one| one.id).collect();
+        let mut staff: Vec<_> = staff
+            .into_iter()
+            .filter(|one| one.current)
+            .map(|one| one.id)
+            .collect();
         for list in [&mut pupils, &mut staff, &mut parents] {
             list.sort();
             list.dedup();
@@ -157,7 +207,11 @@ impl Stage {
 
 /// Asks for a sync and does it.
 pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: Ask) -> SyncRecord {
-    let id = markback.rosters().ask(settings_of(markback, school), ask).await.unwrap();
+    let id = markback
+        .rosters()
+        .ask(settings_of(markback, school), ask)
+        .await
+        .unwrap();
     done(markback, school, &id).await
 }
 
@@ -174,6 +228,25 @@ pub(crate) async fn done(markback: &Markback, school: &SchoolId, id: &str) -> Sy
     record
 }
 
+/// The same while time passes, so that what waits for a better moment has one.
+pub(crate) async fn done_in_time(
+    stage: &Stage,
+    markback: &Markback,
+    school: &SchoolId,
+    id: &str,
+) -> SyncRecord {
+    let passing = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            stage.pass(Duration::from_secs(10));
+        }
+    };
+    tokio::select! {
+        record = done(markback, school, id) => record,
+        () = passing => unreachable!("time does not end"),
+    }
+}
+
 /// Waits for the end of a sync that somebody else does.
 pub(crate) async fn ended(markback: &Markback, school: &SchoolId, id: &str) -> SyncRecord {
     let waiting = async {
@@ -185,7 +258,9 @@ pub(crate) async fn ended(markback: &Markback, school: &SchoolId, id: &str) -> S
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("the sync came to no end")
+    tokio::time::timeout(PATIENCE, waiting)
+        .await
+        .expect("the sync came to no end")
 }
 
 pub(crate) async fn synced(markback: &Markback, school: &SchoolId) -> SyncRecord {
@@ -200,14 +275,26 @@ pub(crate) fn settings_of<'m>(markback: &'m Markback, school: &SchoolId) -> &'m 
 
 /// The present ids of a group's people.
 pub(crate) async fn ids(markback: &Markback, school: &SchoolId, group: &str) -> Vec<String> {
-    let page = markback.store().group_people(school, group).await.unwrap().unwrap();
-    let mut ids: Vec<_> = page.people.into_iter().map(|member| member.person.id).collect();
+    let page = markback
+        .store()
+        .group_people(school, group)
+        .await
+        .unwrap()
+        .unwrap();
+    let mut ids: Vec<_> = page
+        .people
+        .into_iter()
+        .map(|member| member.person.id)
+        .collect();
     ids.sort();
     ids
 }
 
 /// All groups as ids.
-pub(crate) async fn groups(markback: &Markback, school: &SchoolId) -> BTreeMap<String, Vec<String>> {
+pub(crate) async fn groups(
+    markback: &Markback,
+    school: &SchoolId,
+) -> BTreeMap<String, Vec<String>> {
     let mut groups = BTreeMap::new();
     for name in ["Pupils", "Staff", "Parents"] {
         groups.insert(name.to_owned(), ids(markback, school, name).await);

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use mis_core::wonde::SchoolId;
 use outbox::{on_pool, on_tx};
 use roster::Member;
-use serde::{Serialize, ser::SerializeMap as _};
+use serde::{Deserialize, Serialize, de::IgnoredAny, ser::SerializeMap as _};
 use serde_json::Value;
 
 use super::corrupt;
@@ -17,13 +17,16 @@ const PAGE: i64 = 1_000;
 /// Rows removed in one transaction at most.
 const PRUNE: i64 = 5_000;
 
-/// How many people a group has.
+/// How a school's groups stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupSummary {
-    /// Its name.
-    pub name: String,
-    /// How many are in it.
-    pub people: u64,
+pub struct GroupsRead {
+    /// When the school was synced last.
+    pub synced_at: Option<DateTime<Utc>>,
+    /// The groups that were read, with how many people each has. One that is not here is not empty, but not known yet.
+    pub people: BTreeMap<String, u64>,
+    /// The number of the last change.
+    pub cursor: u64,
+    pruned: u64,
 }
 
 /// The people of a group. Holds their data: for whoever may see it, never for a log.
@@ -33,6 +36,8 @@ pub struct GroupPage {
     pub people: Vec<Member>,
     /// Changes after this number are not in the list, or are in it already: applied again they change nothing.
     pub cursor: u64,
+    /// When the school was synced last.
+    pub synced_at: Option<DateTime<Utc>>,
 }
 
 /// Changes of a group. Holds people's data: for whoever may see it, never for a log.
@@ -69,6 +74,12 @@ impl std::fmt::Debug for Page {
     }
 }
 
+/// The part of what is stored of a school that names its groups.
+#[derive(Deserialize)]
+struct Lists {
+    lists: BTreeMap<String, IgnoredAny>,
+}
+
 /// The changes that were asked for, or the word that some of them are not kept any more.
 #[derive(Debug)]
 pub enum Horizon {
@@ -78,7 +89,8 @@ pub enum Horizon {
     Beyond,
 }
 
-const NUMBERS: &str = "SELECT seq, pruned_seq FROM markback_roster_schools WHERE school = $1";
+const SCHOOL: &str =
+    "SELECT seq, pruned_seq, synced_ms, known FROM markback_roster_schools WHERE school = $1";
 const COUNTS: &str =
     "SELECT kind, count(*) FROM markback_roster_members WHERE school = $1 GROUP BY kind";
 const LIST: &str =
@@ -95,23 +107,69 @@ const MOVE_HORIZON: &str =
 const DROP_SYNCS: &str =
     "DELETE FROM markback_roster_syncs WHERE asked_ms < $1 AND ended_ms IS NOT NULL";
 
+/// Tables with rows of a school's people.
+const TABLES: [&str; 8] = [
+    "records", "keys", "members", "former", "ids", "changes", "syncs", "pulls",
+];
+const STALE: &str = "SELECT school FROM markback_roster_schools WHERE synced_ms < $1";
+
 impl Store {
-    /// The groups that were read, with how many people each has.
+    /// Forgets the schools that are not to be kept and were not synced since that time.
+    pub(crate) async fn drop_rosters(
+        &self,
+        keep: impl Fn(&SchoolId) -> bool,
+        before: DateTime<Utc>,
+    ) -> outbox::Result<()> {
+        let before = before.timestamp_millis();
+        let stale: Vec<String> = on_pool!(self.db, pool => sqlx::query_scalar(STALE).bind(before).fetch_all(pool).await)?;
+        for school in stale
+            .into_iter()
+            .filter(|school| !keep(&SchoolId::from(school.as_str())))
+        {
+            let mut tx = self.db.begin().await?;
+            for table in TABLES.into_iter().chain(["schools"]) {
+                let text = format!("DELETE FROM markback_roster_{table} WHERE school = $1");
+                let text = sqlx::AssertSqlSafe(text);
+                on_tx!(tx, conn => sqlx::query(text).bind(&school).execute(conn).await.map(|_| ()))?;
+            }
+            tx.commit().await?;
+            tracing::info!(%school, "forgot the people of a school that is not in the settings any more");
+        }
+        Ok(())
+    }
+
+    /// How a school's groups stand; `None` before it was synced for the first time.
     ///
     /// # Errors
     /// As the database answers.
-    pub async fn group_summaries(&self, school: &SchoolId) -> outbox::Result<Vec<GroupSummary>> {
-        let counted: Vec<(String, i64)> = on_pool!(self.db, pool => sqlx::query_as(COUNTS).bind(school.as_str()).fetch_all(pool).await)?;
-        Ok(counted
-            .into_iter()
-            .map(|(name, people)| GroupSummary {
-                name,
-                people: u64::try_from(people).unwrap_or_default(),
-            })
-            .collect())
+    pub async fn groups_read(&self, school: &SchoolId) -> outbox::Result<Option<GroupsRead>> {
+        type Row = (i64, i64, i64, String);
+        let row: Option<Row> = on_pool!(self.db, pool => {
+            sqlx::query_as(SCHOOL).bind(school.as_str()).fetch_optional(pool).await
+        })?;
+        let Some((seq, pruned, synced, known)) = row else {
+            return Ok(None);
+        };
+        let known: Lists = serde_json::from_str(&known).map_err(corrupt("a school's roster"))?;
+        let counted: Vec<(String, i64)> = on_pool!(self.db, pool => {
+            sqlx::query_as(COUNTS).bind(school.as_str()).fetch_all(pool).await
+        })?;
+        let number = |number: i64| u64::try_from(number).unwrap_or_default();
+        let mut people: BTreeMap<_, _> = known.lists.into_keys().map(|name| (name, 0)).collect();
+        for (name, count) in counted {
+            if let Some(people) = people.get_mut(&name) {
+                *people = number(count);
+            }
+        }
+        Ok(Some(GroupsRead {
+            synced_at: DateTime::from_timestamp_millis(synced),
+            people,
+            cursor: number(seq),
+            pruned: number(pruned),
+        }))
     }
 
-    /// The people of a group. `None` before the school was synced for the first time.
+    /// The people of a group. `None` before it was read for the first time: it is not known then whether anybody is in it.
     ///
     /// # Errors
     /// As the database answers.
@@ -121,7 +179,8 @@ impl Store {
         group: &str,
     ) -> outbox::Result<Option<GroupPage>> {
         // The number first: a change that comes in between is then told once more, rather than never.
-        let Some((cursor, _)) = self.numbers(school).await? else {
+        let read = self.groups_read(school).await?;
+        let Some(read) = read.filter(|read| read.people.contains_key(group)) else {
             return Ok(None);
         };
         let bodies: Vec<String> = on_pool!(self.db, pool => {
@@ -131,10 +190,14 @@ impl Store {
             .iter()
             .map(|body| serde_json::from_str(body).map_err(corrupt("a group's list")))
             .collect::<outbox::Result<_>>()?;
-        Ok(Some(GroupPage { people, cursor }))
+        Ok(Some(GroupPage {
+            people,
+            cursor: read.cursor,
+            synced_at: read.synced_at,
+        }))
     }
 
-    /// The changes of a group after a cursor. `None` before the school was synced for the first time.
+    /// The changes of a group after a cursor. `None` before the group was read for the first time.
     ///
     /// # Errors
     /// As the database answers.
@@ -144,10 +207,11 @@ impl Store {
         group: &str,
         since: u64,
     ) -> outbox::Result<Option<Horizon>> {
-        let Some((seq, pruned)) = self.numbers(school).await? else {
+        let read = self.groups_read(school).await?;
+        let Some(read) = read.filter(|read| read.people.contains_key(group)) else {
             return Ok(None);
         };
-        if since < pruned || since > seq {
+        if since < read.pruned || since > read.cursor {
             return Ok(Some(Horizon::Beyond));
         }
         type Row = (i64, i64, String, String, Option<String>);
@@ -168,18 +232,12 @@ impl Store {
             .map(page)
             .collect::<outbox::Result<Vec<_>>>()?;
         let last = changes.last().map_or(since, |last| last.seq);
+        let cursor = if more { last } else { read.cursor.max(last) };
         Ok(Some(Horizon::Within(Changes {
-            cursor: if more { last } else { seq.max(last) },
             changes,
+            cursor,
             more,
         })))
-    }
-
-    /// The number of the last change, and of the last that is not kept any more.
-    async fn numbers(&self, school: &SchoolId) -> outbox::Result<Option<(u64, u64)>> {
-        let numbers: Option<(i64, i64)> = on_pool!(self.db, pool => sqlx::query_as(NUMBERS).bind(school.as_str()).fetch_optional(pool).await)?;
-        let number = |number: i64| u64::try_from(number).unwrap_or_default();
-        Ok(numbers.map(|(seq, pruned)| (number(seq), number(pruned))))
     }
 
     /// Forgets changes and ended syncs from before that time, in short transactions. A change goes with all before it.

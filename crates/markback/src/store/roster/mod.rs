@@ -8,7 +8,7 @@ mod syncs;
 
 use outbox::{Migrations, Step};
 
-pub use feed::{Changes, GroupPage, GroupSummary, Horizon, Page, Shown};
+pub use feed::{Changes, GroupPage, GroupsRead, Horizon, Page, Shown};
 pub(crate) use people::Kept;
 pub(crate) use syncs::{NewSync, SyncEnd, SyncTimes};
 pub use syncs::{SyncRecord, SyncState, SyncWhy};
