@@ -11,6 +11,7 @@ use outbox::{Pause, QueueStats};
 
 use crate::{
     pipeline::queue,
+    rosters,
     store::{EventState, OpenEvents, Pruned},
 };
 
@@ -101,7 +102,7 @@ impl Levels {
         reason = "nobody counts beyond 2^52 in a gauge"
     )]
     pub(crate) fn set(&self) {
-        for name in [queue::DECIDE, queue::SEND, queue::CONFIRM] {
+        for name in [queue::DECIDE, queue::SEND, queue::CONFIRM, rosters::QUEUE] {
             let stats = self.queues.get(name).cloned().unwrap_or_default();
             for (state, jobs) in [
                 ("ready", stats.ready),

@@ -125,6 +125,13 @@ async fn a_morning_is_measured_without_a_word_about_anybody() {
         1.0
     );
     assert_eq!(value(&metrics, r#"markback_pauses{of="school"}"#), 0.0);
+    assert_eq!(
+        value(
+            &metrics,
+            r#"markback_queue_jobs{queue="roster",state="dead"}"#
+        ),
+        0.0
+    );
     assert_eq!(value(&metrics, "markback_schools"), 1.0);
 
     let mut secrets = vec![
