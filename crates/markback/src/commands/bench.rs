@@ -114,7 +114,7 @@ fn check(args: &Args) -> Result<(), BadInput> {
 }
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {
-    let bars = Bars::default();
+    let bars = Bars;
     let stage = bars
         .during("setting up the sandbox", Stage::set(args.events))
         .await?;
