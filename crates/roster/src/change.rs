@@ -76,6 +76,8 @@ pub enum Cause {
     ChildrenLeft,
     /// Of a parent: the students they were there for are in other groups now.
     ChildrenMoved,
+    /// Of a parent: none of the students they were there for is known at the school any more.
+    ChildrenGone,
     /// The MIS deleted the record.
     Deleted,
     /// The MIS does not list them any more.
@@ -100,7 +102,11 @@ impl Cause {
             | Self::ChildrenMoved
             | Self::Merged { .. }
             | Self::GroupRemoved => true,
-            Self::NotYetHere { .. } | Self::NotTaken | Self::Deleted | Self::Gone => false,
+            Self::NotYetHere { .. }
+            | Self::NotTaken
+            | Self::ChildrenGone
+            | Self::Deleted
+            | Self::Gone => false,
         }
     }
 }
@@ -113,7 +119,9 @@ impl fmt::Display for Cause {
             Self::Moved { to } => write!(f, "is in {to:?} now"),
             Self::NotTaken => f.write_str("is not taken by the group's conditions any more"),
             Self::Excluded => f.write_str("is excluded by the settings"),
-            Self::ChildrenLeft => f.write_str("has no child at the school any more"),
+            Self::ChildrenLeft | Self::ChildrenGone => {
+                f.write_str("has no child at the school any more")
+            }
             Self::ChildrenMoved => {
                 f.write_str("has no child in the group's student groups any more")
             }

@@ -263,6 +263,11 @@ impl Publish<'_> {
             Some(Cause::ChildrenLeft)
         } else if children.iter().all(|child| left(child) || moved(child)) {
             Some(Cause::ChildrenMoved)
+        } else if children
+            .iter()
+            .all(|child| !self.past.students_now.contains_key(child))
+        {
+            Some(Cause::ChildrenGone)
         } else {
             None
         }

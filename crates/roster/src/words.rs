@@ -24,9 +24,7 @@ pub(crate) fn among(value: &str, words: &[String]) -> bool {
 ///
 /// # Errors
 /// For anything else.
-pub fn one_or_many<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
+pub fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_any(Words)
 }
 

@@ -2,6 +2,7 @@
 
 mod clock;
 mod compare;
+mod groups;
 mod morning;
 mod play;
 mod stage;
@@ -9,7 +10,9 @@ mod tell;
 
 use std::{process::ExitCode, time::Instant};
 
-use self::{compare::Comparison, morning::Morning, play::Record, stage::Stage, tell::Story};
+use self::{
+    compare::Comparison, groups::Groups, morning::Morning, play::Record, stage::Stage, tell::Story,
+};
 use super::{block_on, logging, signals::Signals};
 use crate::{cli::BadInput, output::TextOrJson};
 
@@ -19,7 +22,8 @@ const EVENTS_MAX: usize = 50_000;
 /// How the morning is played.
 ///
 /// Everything runs in this one process on loopback, with made-up people and a clock that runs fast, and nothing of it is left behind.
-/// Exit code: 0 when each school's MIS holds what was decided and nothing else changed, 1 when anything differs.
+/// Exit code: 0 when each school's MIS holds what was decided and nothing else changed, and its groups are those of the MIS; 1 when anything
+/// differs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Keep the service running afterwards, and print its address
@@ -70,8 +74,10 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
         () = signals.next() => anyhow::bail!("stopped before the morning was over"),
     };
     let comparison = Comparison::of(&before, &stage.marks()?, &records);
+    let groups = Groups::of(&stage).await?;
     let story = Story {
         stage: &stage,
+        groups: &groups,
         morning: &morning,
         records: &records,
         comparison: &comparison,
@@ -85,7 +91,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
         signals.next().await;
     }
     stage.strike().await?;
-    Ok(if comparison.holds() {
+    Ok(if comparison.holds() && groups.hold() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

@@ -35,13 +35,24 @@ pub fn summary(report: &Report) -> Value {
         "refused": refused,
         "in_no_group": {
             "count": report.strays.len(),
+            "by_kind": by_kind(report.strays.iter().map(|stray| stray.kind)),
             "people": report.strays.iter().take(LISTED).collect::<Vec<_>>(),
         },
         "in_several": {
             "count": report.overlaps.len(),
+            "by_kind": by_kind(report.overlaps.iter().map(|overlap| overlap.kind)),
             "people": report.overlaps.iter().take(LISTED).collect::<Vec<_>>(),
         },
     })
+}
+
+fn by_kind(kinds: impl Iterator<Item = roster::PersonKind>) -> Value {
+    let mut counts = serde_json::Map::new();
+    for kind in kinds {
+        let count = counts.entry(word(kind)).or_insert_with(|| json!(0));
+        *count = json!(count.as_u64().unwrap_or_default() + 1);
+    }
+    Value::Object(counts)
 }
 
 fn word(kind: roster::PersonKind) -> String {

@@ -331,7 +331,7 @@ fn is_true(course: &Course, before: &State, after: &State, change: &Change, caus
                 && !rows.iter().all(gone)
                 && after.group_of(kind, &change.person).is_none()
         }
-        Cause::ChildrenLeft | Cause::ChildrenMoved => {
+        Cause::ChildrenLeft | Cause::ChildrenMoved | Cause::ChildrenGone => {
             kind == PersonKind::Parent && after.group_of(kind, &change.person).is_none()
         }
         Cause::Merged { .. } => keys.get(&change.person).is_none(),

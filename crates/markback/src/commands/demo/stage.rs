@@ -263,6 +263,12 @@ am = { starts = "08:50", late = "09:00" }
 name = "Staff"
 kind = "staff"
 
+[[template.group]]
+name = "Parents"
+kind = "parents"
+of = "Years 7-11"
+parental_responsibility = true
+
 [[template]]
 name = "primary"
 timezone = "Europe/London"
@@ -286,6 +292,12 @@ comment = { sign_in = "Reason for being late" }
 [[template.group]]
 name = "Staff"
 kind = "staff"
+
+[[template.group]]
+name = "Parents"
+kind = "parents"
+of = "Pupils"
+parental_responsibility = true
 "#;
 
 fn random_key() -> String {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     compare::Comparison,
+    groups::Groups,
     morning::{self, Morning},
     play::Record,
     stage::{School, Stage},
@@ -22,6 +23,7 @@ const LISTED: usize = 20;
 /// Everything there is to tell at the end.
 pub(super) struct Story<'a> {
     pub(super) stage: &'a Stage,
+    pub(super) groups: &'a Groups,
     pub(super) morning: &'a Morning,
     pub(super) records: &'a [Record],
     pub(super) comparison: &'a Comparison,
@@ -48,6 +50,10 @@ impl Story<'_> {
         match format {
             TextOrJson::Json => output::json(&self.as_json()?)?,
             TextOrJson::Text => {
+                output::line(format!(
+                    "The groups, filled from each school's MIS:\n{}\n",
+                    self.groups.table()
+                ))?;
                 output::line(self.schools_table())?;
                 output::line(format!(
                     "\nWhy nothing was written for {}:",
@@ -308,6 +314,7 @@ impl Story<'_> {
             "events": self.records.len(),
             "sent_twice": self.resent,
             "schools": schools.collect::<Vec<_>>(),
+            "groups": self.groups.json(),
             "outcomes": self.outcomes(None),
             "skipped": reasons,
             "decisions": decisions.collect::<Vec<_>>(),

@@ -203,8 +203,19 @@ fn reported(text: &mut String, report: &Value) {
     ] {
         let found = report[key]["count"].as_u64().unwrap_or_default();
         if found > 0 {
-            let _ = writeln!(text, "  {found} {words}: {}", few(&report[key]["people"]));
+            let kinds = report[key]["by_kind"].as_object().into_iter().flatten();
+            let kinds: Vec<_> = kinds.map(|(kind, count)| counted(kind, count)).collect();
+            let (kinds, few) = (kinds.join(", "), few(&report[key]["people"]));
+            let _ = writeln!(text, "  {words}: {kinds} ({few})");
         }
+    }
+}
+
+fn counted(kind: &str, count: &Value) -> String {
+    match (kind, count.as_u64()) {
+        ("staff", _) => format!("{count} staff"),
+        (kind, Some(1)) => format!("1 {kind}"),
+        (kind, _) => format!("{count} {kind}s"),
     }
 }
 
