@@ -8,7 +8,7 @@
 
 use markback_tests::{Service, World, sign_in};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter, SandboxOptions};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
@@ -77,9 +77,18 @@ async fn nothing_of_a_child_and_no_secret_gets_out() {
         let mut event = sign_in(&format!("e{n}"), pupil, "09:07:12");
         event["answers"] = json!({"Why?": COMMENT});
         assert_eq!(service.post(event.to_string()).await.status, 202);
-        service
-            .wait_for(&format!("e{n}"), |event| event["settled_at"].is_string())
-            .await;
+        // Each in a register of its own, so that each meets another fault; they settle side by side.
+        let under_way = |event: &Value| {
+            let open = ["received", "planned"]
+                .map(Value::from)
+                .contains(&event["state"]);
+            !open || event["waiting"].is_string()
+        };
+        service.wait_for(&format!("e{n}"), under_way).await;
+    }
+    for n in 0..8 {
+        let settled = |event: &Value| event["settled_at"].is_string();
+        service.wait_for(&format!("e{n}"), settled).await;
     }
     let mut wrong = sign_in("bad", &pupils[0], "09:07:12");
     wrong["answers"] = json!({"Why?": WRONG});
