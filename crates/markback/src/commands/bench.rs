@@ -9,7 +9,7 @@ mod plain;
 mod report;
 mod stage;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use clap::ValueEnum;
 use url::Url;
@@ -28,6 +28,9 @@ use crate::{
 
 /// More would need more pupils than the sandbox has.
 const EVENTS_MAX: usize = 200_000;
+
+/// How long each answer of Wonde takes where the service is compared with the plain way, which waits for every one of them.
+const LINE: Duration = Duration::from_millis(100);
 
 /// How it is measured.
 ///
@@ -126,6 +129,11 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         report.busy_school(&parts::busy_school(&stage, &bars).await?);
         let drain = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, &bars).await?;
         report.drain("SQLite", 1, &drain);
+        // Over a real line.
+        stage.answer_after(LINE)?;
+        let slow = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, &bars).await?;
+        stage.answer_after(Duration::ZERO)?;
+        report.over_a_line("SQLite", &slow);
     }
     match &args.postgres_url {
         Some(server) if args.store != Which::Sqlite => {
@@ -144,7 +152,9 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         None if args.store == Which::All => report.without_postgres(),
         _ => {}
     }
+    stage.answer_after(LINE)?;
     report.plain(&bars.during("the plain way", plain::measure(&stage)).await?);
+    stage.answer_after(Duration::ZERO)?;
     if args.schools > 0 {
         let memory = parts::many_schools(args.schools);
         report.many_schools(args.schools, &bars.during("many schools", memory).await?);

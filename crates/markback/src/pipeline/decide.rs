@@ -325,15 +325,16 @@ impl Pipeline {
             .note_arrivals(&mut tx, &outcomes.arrivals)
             .await?;
         self.store.plan_marks(&mut tx, &outcomes.plans).await?;
-        let receipt = outbox.enqueue(&mut tx, &outcomes.sends).await?;
-        self.store
-            .update_events(&mut tx, &superseded(&receipt.superseded))
-            .await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
         for away in &outcomes.away {
             self.rest(&mut tx, Some(away)).await?;
         }
         self.settle_trouble(&mut tx, &outcomes.troubled).await?;
+        // Last, for on PostgreSQL it keeps others from adding to the queue until the end of the transaction.
+        let receipt = outbox.enqueue(&mut tx, &outcomes.sends).await?;
+        self.store
+            .update_events(&mut tx, &superseded(&receipt.superseded))
+            .await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::events(EventState::Superseded, receipt.superseded.len());

@@ -1,4 +1,22 @@
-//! How busy the machine is, where the system tells.
+//! How busy the machine and single processes are, where the system tells.
+
+use std::time::Duration;
+
+/// Ticks in a second, as Linux tells them whatever it counts in.
+const TICKS: u64 = 100;
+
+/// The processor time of a process so far, by its number or `self`.
+pub(super) fn processor_time(process: &str) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    ticks_of(&text).map(|ticks| Duration::from_millis(ticks * 1000 / TICKS))
+}
+
+/// User's and system's ticks. The process's name may hold anything, so what counts begins behind it.
+fn ticks_of(stat: &str) -> Option<u64> {
+    let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let (user, system): (u64, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    Some(user + system)
+}
 
 /// The cores' time so far, in ticks: all of it, and what of it nobody used.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +61,13 @@ impl Busy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_process_may_have_any_name() {
+        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4 1 0 0 0 250 50 0 0 20 0 9 0 1 2 3";
+        assert_eq!(ticks_of(stat), Some(300));
+        assert_eq!(ticks_of("7 nothing"), None);
+    }
 
     #[test]
     fn waiting_for_the_disk_is_not_being_busy() {

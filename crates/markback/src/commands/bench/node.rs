@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{database::Fresh, stage::Stage};
+use super::{cpu::processor_time, database::Fresh, stage::Stage};
 
 /// How long a node may take to start, and to learn who the schools' people are.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -121,6 +121,11 @@ impl Node {
             .find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kib: f64 = line.split_whitespace().next()?.parse().ok()?;
         Some(kib / 1024.0)
+    }
+
+    /// The processor time it has used so far, where the system tells.
+    pub(super) fn processor_time(&self) -> Option<Duration> {
+        processor_time(&self.process.id()?.to_string())
     }
 
     /// Ends it.

@@ -13,13 +13,14 @@ use reqwest::Client;
 use tempfile::TempDir;
 use wonde_sandbox::{RequestCounts, Sandbox, SandboxOptions};
 
+use super::cpu::{Busy, processor_time};
 use super::{
     database::Fresh,
     load::{self, Latencies},
     node::Node,
     stage::{SERVICE, Sent, Stage, TEMPLATE},
 };
-use crate::{commands::bench::cpu::Busy, schools::token_lane, settings, store::Store};
+use crate::{schools::token_lane, settings, store::Store};
 
 /// Events that come in each second while the answers are timed.
 pub(super) const RATE: u32 = 500;
@@ -157,8 +158,13 @@ pub(super) struct Drain {
     pub(super) requests: RequestCounts,
     /// The most memory that one node had, in MiB.
     pub(super) memory: Option<f64>,
+    /// From the moment a fifth was accepted until all was: by then each node has read each school's register.
+    pub(super) rest_took: Duration,
     /// How busy the machine's cores were, from 0 to 1.
     pub(super) busy: Option<f64>,
+    /// The processor time that the nodes needed, and this process with sandbox and sender.
+    pub(super) nodes_cpu: Option<Duration>,
+    pub(super) own_cpu: Option<Duration>,
 }
 
 /// Events come in while Wonde's token rests, as after a day on which it could not be reached; then it is let go.
@@ -191,6 +197,13 @@ pub(super) async fn drain(
     stage.sandbox.reset_requests();
     let bar = bars.counting(format!("to accepted, {count} node(s)"), stage.events);
     let busy = Busy::now();
+    let cpu = || {
+        nodes
+            .iter()
+            .map(Node::processor_time)
+            .sum::<Option<Duration>>()
+    };
+    let (nodes_before, own_before) = (cpu(), processor_time("self"));
     let begin = store.now_ms();
     resume(&store, &lane).await?;
     // Whoever looks into an SQLite file from outside wakes nobody: one more event does.
@@ -211,7 +224,13 @@ pub(super) async fn drain(
         tokio::time::sleep(LOOK_EVERY).await;
     };
     let busy = busy.and_then(Busy::since);
+    let since = |now: Option<Duration>, before| Some(now?.saturating_sub(before?));
+    let (nodes_cpu, own_cpu) = (
+        since(cpu(), nodes_before),
+        since(processor_time("self"), own_before),
+    );
     bar.finish_and_clear();
+    let fifth = accepted_at(&store, stage.events / 5).await?;
     let memory = nodes.iter().filter_map(Node::peak_memory);
     let drain = Drain {
         events: stage.events,
@@ -219,8 +238,11 @@ pub(super) async fn drain(
         in_lists,
         took: Duration::from_millis(u64::try_from(last - begin)?),
         requests: stage.sandbox.requests(),
+        rest_took: Duration::from_millis(u64::try_from(last - fifth)?),
         memory: memory.reduce(f64::max),
         busy,
+        nodes_cpu,
+        own_cpu,
     };
     for node in nodes {
         node.end().await?;
@@ -330,6 +352,16 @@ async fn accepted(store: &Store) -> anyhow::Result<(u64, i64)> {
         sqlx::query_as(ACCEPTED).fetch_one(pool).await
     })?;
     Ok((u64::try_from(count)?, last.unwrap_or_default()))
+}
+
+/// When so many events had been accepted.
+async fn accepted_at(store: &Store, count: usize) -> anyhow::Result<i64> {
+    const AT: &str = "SELECT accepted_ms FROM markback_events WHERE accepted_ms IS NOT NULL \
+                      ORDER BY accepted_ms LIMIT 1 OFFSET $1";
+    let before = i64::try_from(count)?;
+    Ok(on_pool!(store.database(), pool => {
+        sqlx::query_scalar(AT).bind(before).fetch_one(pool).await
+    })?)
 }
 
 /// How many events are neither accepted nor done in another way.

@@ -18,7 +18,7 @@ use super::stage::Stage;
 /// Events worked on at the same time: a usual pool of workers.
 const WORKERS: usize = 16;
 /// Events of one run.
-const EVENTS: usize = 1_000;
+const EVENTS: usize = 640;
 
 /// What the plain way did.
 pub(super) struct Plain {

@@ -14,7 +14,7 @@ use mis_core::Session;
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use wonde_sandbox::{Sandbox, SandboxOptions};
+use wonde_sandbox::{Fault, FaultRule, Sandbox, SandboxOptions};
 
 /// Pupils at each school, on roll or not.
 const PUPILS: u32 = 1_500;
@@ -95,6 +95,20 @@ impl Stage {
     /// Before anybody marks anything of the school day.
     pub(super) fn day_began(&self) -> DateTime<Utc> {
         at(self.date, 6 * 60)
+    }
+
+    /// Lets every answer of the sandbox take so long, as over a real line; zero ends that.
+    pub(super) fn answer_after(&self, length: Duration) -> anyhow::Result<()> {
+        self.sandbox.clear_faults();
+        if !length.is_zero() {
+            let millis = u64::try_from(length.as_millis())?;
+            let slow = Fault::Slow {
+                millis,
+                after: false,
+            };
+            self.sandbox.add_fault(FaultRule::new(slow))?;
+        }
+        Ok(())
     }
 
     pub(super) async fn strike(self) {
