@@ -8,6 +8,7 @@ mod conformance;
 mod docs;
 mod scaffold;
 mod tidy;
+mod torture;
 mod tree;
 mod try_new_adapter;
 mod verdict;
@@ -49,6 +50,8 @@ enum Chore {
     Tidy,
     /// Measures a release build on SQLite and on a PostgreSQL server of its own; options of `markback bench` follow `--`.
     Bench(bench::Options),
+    /// Kills, freezes and starves a release build for as long as is said, and compares what the MIS then holds.
+    Torture(torture::Options),
 }
 
 fn main() -> ExitCode {
@@ -70,6 +73,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::Outside => checks::outside(&tree)?,
         Chore::Tidy => tidy::run(&tree)?,
         Chore::Bench(options) => bench::bench(&tree, &options)?,
+        Chore::Torture(options) => torture::torture(&tree, &options)?,
     }
     Ok(ExitCode::SUCCESS)
 }

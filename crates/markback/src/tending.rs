@@ -6,7 +6,6 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
-    directory::Directories,
     pipeline::{
         job::{DecideJob, decide_key, send_key},
         queue,
@@ -101,7 +100,6 @@ pub async fn retry(
     let event: Event = serde_json::from_value(found.event.clone())
         .map_err(|_| outbox::Error::invalid("the stored event cannot be read"))?;
     let left = jobs_of(store, &found).await?;
-    let line = line_of(store, school, &found.person).await?;
     let mut tx = store.database().begin().await?;
     if !store.reopen(&mut tx, &found).await? {
         return Err(TendError::Busy);
@@ -110,13 +108,7 @@ pub async fn retry(
         .outbox()
         .discard(&mut tx, &left, "tried again from the start")
         .await?;
-    let job = DecideJob::new_job(
-        &event,
-        found.round + 1,
-        school.as_str(),
-        &token_lane(known),
-        &line,
-    );
+    let job = DecideJob::new_job(&event, found.round + 1, school.as_str(), &token_lane(known));
     store.outbox().enqueue(&mut tx, &[job]).await?;
     store
         .audit(&mut tx, &[trail("retried", &found, tender)])
@@ -166,16 +158,6 @@ pub async fn discard(
     tx.commit().await?;
     sight::events(EventState::Discarded, 1);
     find(store, school, id).await
-}
-
-/// The line of a person: that of their key, as far as the school's people are known, for who comes back under a new id
-/// stays in the same line.
-async fn line_of(store: &Store, school: &SchoolId, person: &str) -> outbox::Result<String> {
-    let directory = Directories::open(store.clone()).await?.of(school).await?;
-    let entry = directory
-        .as_ref()
-        .and_then(|directory| directory.find(person));
-    Ok(entry.map_or_else(|| person.to_owned(), |entry| entry.key.to_string()))
 }
 
 async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, TendError> {

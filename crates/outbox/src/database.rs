@@ -351,6 +351,8 @@ async fn open_postgres(url: &str, options: &OpenOptions) -> Result<Pools> {
             ("enable_bitmapscan", "off"),
             ("random_page_cost", "1.1"),
             ("jit", "off"),
+            // A node that was frozen in the middle of a transaction must not keep its locks from the others for ever.
+            ("idle_in_transaction_session_timeout", "10s"),
         ])
         .statement_cache_capacity(256)
         .disable_statement_logging();

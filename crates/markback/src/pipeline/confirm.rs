@@ -148,7 +148,8 @@ impl Pipeline {
                     refusals,
                     ..send.clone()
                 };
-                let wait = TimeDelta::seconds(i64::from(refusals) * 5);
+                let wait =
+                    TimeDelta::from_std(self.pace.backoff * 2 * refusals).unwrap_or_default();
                 outcomes.again.push(Again {
                     key: send.ledger_key(id),
                     event: send.event.id.clone(),

@@ -27,9 +27,7 @@ use crate::{
     },
 };
 
-/// How long an event waits at first before the register is looked at again; doubled each time up to a minute.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// The longest such wait.
+/// The longest that an event waits before the register is looked at again.
 const LOOK_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// How long an event waits for the school's people to be read for the first time.
 const PEOPLE_SOON: Duration = Duration::from_secs(5);
@@ -303,7 +301,7 @@ impl Pipeline {
 
     fn look_again_after(&self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(10);
-        (LOOK_AGAIN * (1 << doublings)).min(LOOK_AGAIN_AT_LEAST_EVERY)
+        (self.pace.backoff * (1 << doublings)).min(LOOK_AGAIN_AT_LEAST_EVERY)
     }
 
     fn trouble(&self, outcomes: &mut Outcomes, school: &str, job: Claimed, go_on: GoOn) {

@@ -2,7 +2,10 @@
 //!
 //! Each commit waits for the disk, so what comes in during one commit goes into the next together.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use mis_core::wonde::SchoolId;
@@ -86,7 +89,6 @@ pub struct Intake {
 
 struct Request {
     school: SchoolId,
-    directory: Option<Arc<Directory>>,
     events: Arc<Vec<Event>>,
     answer: oneshot::Sender<Result<Vec<Taken>, IntakeError>>,
 }
@@ -134,7 +136,6 @@ impl Intake {
         let (answer, answered) = oneshot::channel();
         let request = Request {
             school: school.clone(),
-            directory,
             events: Arc::new(events),
             answer,
         };
@@ -211,18 +212,15 @@ impl Pipeline {
                 .entry((event.school.as_str(), event.event.id.as_str()))
                 .or_insert(event);
         }
-        let directories: HashMap<&SchoolId, &Directory> = batch
+        let mut fresh: HashSet<(&str, &str)> = new
             .iter()
-            .filter_map(|request| Some((&request.school, request.directory.as_deref()?)))
+            .map(|(school, id)| (school.as_str(), id.as_str()))
             .collect();
-        let jobs: Vec<_> = new
+        // In the order in which they came, which is the order of each person's line.
+        let jobs: Vec<_> = all
             .iter()
-            .filter_map(|(school, id)| by_key.get(&(school.as_str(), id.as_str())))
-            .filter_map(|kept| {
-                let school = self.settings.school(kept.school)?;
-                let directory = directories.get(kept.school).copied();
-                Some(decide_job(school, directory, kept.event))
-            })
+            .filter(|event| fresh.remove(&(event.school.as_str(), event.event.id.as_str())))
+            .filter_map(|event| Some(decide_job(self.settings.school(event.school)?, event.event)))
             .collect();
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
         let seen: Vec<(&str, &str)> = if new.len() == all.len() {
@@ -341,11 +339,8 @@ impl Pipeline {
     }
 }
 
-fn decide_job(school: &School, directory: Option<&Directory>, event: &Event) -> outbox::NewJob {
-    // Who comes back under a new id stays in the same line.
-    let person = directory.and_then(|directory| directory.find(&event.person));
-    let line = person.map_or(event.person.as_str(), |entry| entry.key.as_str());
-    DecideJob::new_job(event, 0, school.id.as_str(), &token_lane(school), line)
+fn decide_job(school: &School, event: &Event) -> outbox::NewJob {
+    DecideJob::new_job(event, 0, school.id.as_str(), &token_lane(school))
 }
 
 fn store_away(error: outbox::Error) -> IntakeError {

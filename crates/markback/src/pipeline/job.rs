@@ -51,14 +51,9 @@ pub(crate) struct ConfirmJob {
 }
 
 impl DecideJob {
-    /// The job for an event's round; `person` puts all events of one person in line.
-    pub(crate) fn new_job(
-        event: &Event,
-        round: u32,
-        school: &str,
-        token_lane: &str,
-        person: &str,
-    ) -> NewJob {
+    /// The job for an event's round. All events of one person are in line, by the id that the sign-in system gives: what
+    /// is known of the person may change while they wait, and the line must not.
+    pub(crate) fn new_job(event: &Event, round: u32, school: &str, token_lane: &str) -> NewJob {
         let job = Self {
             event: event.clone(),
             round,
@@ -68,7 +63,7 @@ impl DecideJob {
             decide_key(school, &event.id, round),
             payload(&job),
         )
-        .order_key(format!("{school}/{person}"))
+        .order_key(format!("{school}/{}", event.person))
         .lane(school)
         .second_lane(token_lane)
     }

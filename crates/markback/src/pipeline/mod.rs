@@ -23,7 +23,12 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::hold::Lease;
-use crate::{directory::Directories, schools::Schools, settings::Settings, store::Store};
+use crate::{
+    directory::Directories,
+    schools::Schools,
+    settings::{Pacing, Settings},
+    store::Store,
+};
 
 pub(crate) use trouble::GoOn;
 
@@ -77,19 +82,26 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
+        Self::of(Pacing::default())
+    }
+}
+
+impl Pace {
+    /// As the settings say it.
+    pub fn of(settings: Pacing) -> Self {
         Self {
-            poll: Duration::from_secs(1),
-            lease: Duration::from_secs(20),
+            poll: settings.poll,
+            lease: settings.lease,
             decide_max: 500,
             deciders: 2,
             senders: 8,
             confirm_max: 100,
-            confirm_after: Duration::from_secs(15),
-            confirm_at_least_every: Duration::from_secs(300),
-            read_back_after: Duration::from_secs(120),
-            look_after: Duration::from_secs(60),
-            backoff: Duration::from_secs(2),
-            backoff_max: Duration::from_secs(300),
+            confirm_after: settings.confirm_after,
+            confirm_at_least_every: settings.confirm_at_least_every,
+            read_back_after: settings.read_back_after,
+            look_after: settings.look_after,
+            backoff: settings.backoff,
+            backoff_max: settings.backoff_max,
             plan_fresh: Duration::from_secs(300),
             give_up_after: Duration::from_secs(24 * 60 * 60),
         }

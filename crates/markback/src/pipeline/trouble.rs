@@ -18,6 +18,8 @@ use crate::{
 const REST: Duration = Duration::from_secs(5 * 60);
 /// How long a token rests after a 429 that does not say how long.
 const SLOW_DOWN: Duration = Duration::from_secs(10);
+/// The same in steps of the pace's backoff.
+const SLOW_DOWN_STEPS: u32 = 5;
 
 /// What to do with a job that met an error.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,6 +118,16 @@ impl Pipeline {
                 when: When::After(backoff),
                 why,
             },
+            GoOn::Rest { lane, why, .. }
+                if error.kind() == ErrorKind::RateLimited
+                    && !matches!(error.recovery(), Recovery::RetryAfter(_)) =>
+            {
+                GoOn::Rest {
+                    lane,
+                    length: self.pace.backoff * SLOW_DOWN_STEPS,
+                    why,
+                }
+            }
             other => other,
         }
     }

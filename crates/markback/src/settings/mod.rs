@@ -30,7 +30,7 @@ pub use self::{
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
-    service::{Gather, Service, SyncSettings},
+    service::{Gather, Pacing, Service, SyncSettings},
 };
 
 /// All settings, checked.

@@ -75,6 +75,8 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention: Duration,
+    /// How the workers go about their work. The defaults fit; a test wants shorter times.
+    pub pace: Pacing,
     /// The most requests a minute to Wonde with one token.
     pub rate_per_minute: NonZeroU32,
     /// How the schools' people are read.
@@ -142,6 +144,60 @@ impl Default for SyncSettings {
     }
 }
 
+/// How the workers go about their work. The defaults fit; a test wants shorter times.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Pacing {
+    /// How long a worker with nothing to do waits at most before it looks again.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub poll: Duration,
+    /// How long what is worked on is held: what a dead node held is taken over after that.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub lease: Duration,
+    /// How soon a writeback is asked about first; each further wait is twice as long.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub confirm_after: Duration,
+    /// The longest time between two looks at a writeback.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub confirm_at_least_every: Duration,
+    /// How long Wonde's word on a writeback is waited for before the register is read back as well.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub read_back_after: Duration,
+    /// How long a mark whose request was never answered is left alone before the register is looked at.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub look_after: Duration,
+    /// The longest first wait after Wonde failed; doubled with each further attempt.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub backoff: Duration,
+    /// No such wait is longer.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub backoff_max: Duration,
+}
+
+impl Default for Pacing {
+    fn default() -> Self {
+        Self {
+            poll: Duration::from_secs(1),
+            lease: Duration::from_secs(20),
+            confirm_after: Duration::from_secs(15),
+            confirm_at_least_every: Duration::from_secs(5 * MINUTE),
+            read_back_after: Duration::from_secs(2 * MINUTE),
+            look_after: Duration::from_secs(MINUTE),
+            backoff: Duration::from_secs(2),
+            backoff_max: Duration::from_secs(5 * MINUTE),
+        }
+    }
+}
+
 impl Service {
     /// The bearer key for the service's own API.
     ///
@@ -202,6 +258,7 @@ impl Default for Service {
             register_window: Duration::from_secs(5 * MINUTE),
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
+            pace: Pacing::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
             api_key: None,

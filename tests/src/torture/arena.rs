@@ -1,0 +1,325 @@
+//! Where it takes place: a sandbox that outlives every node, a store, and the settings that all nodes share. Beside it the
+//! same morning in peace, for what the MIS should hold.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use markback::{
+    pipeline::Pace,
+    service::{EventState, Markback, Options},
+    settings,
+    store::Store,
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use throwaway_postgres::Server;
+use tokio_util::sync::CancellationToken;
+use wonde_sandbox::{FaultRule, Sandbox, SandboxOptions};
+
+use super::{Morning, PATIENCE, Plan, morning::SCHOOLS};
+use crate::world::{at, school_day};
+
+/// The bearer key of the nodes.
+pub const KEY: &str = "the-key-of-the-torture";
+
+/// Which store the nodes share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// A file.
+    Sqlite,
+    /// A server of its own.
+    Postgres,
+}
+
+/// What a mark says and how often it was written, by school, pupil, date and session.
+pub(crate) type Marks = BTreeMap<MarkKey, (String, u32)>;
+
+/// School, pupil, date and session.
+pub(crate) type MarkKey = (String, String, String, String);
+
+/// Sandbox, store and settings.
+#[derive(Debug)]
+pub struct Arena {
+    /// The sandbox.
+    pub sandbox: Sandbox,
+    /// The server that the nodes share, on PostgreSQL.
+    pub postgres: Option<Server>,
+    url: String,
+    folder: PathBuf,
+    cleared: Option<TempDir>,
+    pupils: Vec<Vec<String>>,
+}
+
+impl Arena {
+    /// For this plan.
+    ///
+    /// # Panics
+    /// When it cannot be set up.
+    pub async fn new(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Arc<Self> {
+        let arena = Self::quiet(plan, morning, postgres).await;
+        if plan.faults > 0.0 {
+            for rule in FaultRule::mix(plan.seed, plan.faults) {
+                arena.sandbox.add_fault(rule).unwrap();
+            }
+        }
+        Arc::new(arena)
+    }
+
+    async fn quiet(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Self {
+        let sandbox = Sandbox::start(SandboxOptions {
+            seed: plan.seed,
+            schools: SCHOOLS,
+            // Some have left, some have not come yet.
+            pupils_per_school: (morning.pupils_each * 5 / 4 + 40).min(10_000),
+            history_days: 0,
+            write_delay: Duration::from_millis(100),
+            extraction_every: Duration::ZERO,
+            ..SandboxOptions::default()
+        })
+        .await
+        .unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = temporary.path().to_owned();
+        let url = match &postgres {
+            Some(server) => server.create_database().unwrap(),
+            None => format!("sqlite:{}", folder.join("markback.db").display()),
+        };
+        let pupils = pupils(&sandbox);
+        std::fs::write(folder.join("token"), sandbox.token()).unwrap();
+        std::fs::write(folder.join("key"), KEY).unwrap();
+        std::fs::write(folder.join("markback.toml"), toml(&sandbox, &url)).unwrap();
+        Self {
+            sandbox,
+            postgres,
+            url,
+            folder,
+            cleared: Some(temporary),
+            pupils,
+        }
+    }
+
+    /// The settings file.
+    pub fn settings(&self) -> PathBuf {
+        self.folder.join("markback.toml")
+    }
+
+    /// A file beside it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// The store's address.
+    pub fn store_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The store, looked at from outside.
+    ///
+    /// # Panics
+    /// When it does not open.
+    pub async fn store(&self) -> Store {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let clock = Arc::new(outbox::SystemClock);
+            match Store::open(&self.url, outbox::Settings::default(), clock).await {
+                Ok(store) => return store,
+                Err(error) => assert!(Instant::now() < end, "{error}"),
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// The id of the school at this place.
+    pub fn school(&self, place: usize) -> String {
+        self.sandbox.schools()[place].id.clone()
+    }
+
+    /// Each pupil's events with the school they belong to, in order.
+    pub(crate) fn events(&self, morning: &Morning) -> Vec<(String, Vec<Value>)> {
+        let schools = self.sandbox.schools();
+        let events = |(school, place, happenings): &(usize, usize, Vec<_>)| {
+            let pupil = &self.pupils[*school][*place];
+            let all = happenings.iter().enumerate();
+            let all = all.map(|(n, happening): (usize, &super::morning::Happening)| {
+                happening.event(&format!("{school}-{place}-{n}"), pupil, at)
+            });
+            (schools[*school].id.clone(), all.collect())
+        };
+        morning.pupils.iter().map(events).collect()
+    }
+
+    /// What the MISs hold that came from outside.
+    pub(crate) fn marks(&self) -> Marks {
+        let mut held = Marks::new();
+        for school in self.sandbox.schools() {
+            for mark in self.sandbox.mis_marks(&school.id).unwrap() {
+                if mark.writes > 0 {
+                    let place = mark.session.map(str::to_owned).or(mark.lesson_id);
+                    let place = place.unwrap_or_default();
+                    let key = (
+                        school.id.clone(),
+                        mark.student_id,
+                        mark.date.to_string(),
+                        place,
+                    );
+                    let says = format!("{} {:?} {:?}", mark.code, mark.minutes_late, mark.comment);
+                    held.insert(key, (says, mark.writes));
+                }
+            }
+        }
+        held
+    }
+
+    /// How many events wanted each mark to be written, and how many events ended badly without a reason of their own.
+    pub(crate) async fn ends(
+        &self,
+        morning: &Morning,
+        store: &Store,
+    ) -> (BTreeMap<MarkKey, u32>, u64) {
+        let (mut wanted, mut badly) = (BTreeMap::new(), 0);
+        for (school, events) in self.events(morning) {
+            for event in events {
+                let (of, id) = (school.as_str().into(), event["id"].as_str().unwrap());
+                let Some(event) = store.event(&of, id).await.unwrap() else {
+                    badly += 1;
+                    continue;
+                };
+                // A pupil may be without a lesson that could bear the mark.
+                let reason = event
+                    .outcome
+                    .is_some_and(|words| words.contains("no lesson"));
+                badly += u64::from(event.state.may_be_retried() && !reason);
+                if !matches!(event.state, EventState::Skipped)
+                    && let (Some(student), Some(date), Some(session)) =
+                        (event.student, event.date, event.session)
+                {
+                    *wanted
+                        .entry((school.clone(), student, date, session))
+                        .or_default() += 1;
+                }
+            }
+        }
+        (wanted, badly)
+    }
+
+    /// Leaves everything where it is for whoever looks into it.
+    pub(crate) fn keep(self: Arc<Self>) -> PathBuf {
+        if let Ok(mut arena) = Arc::try_unwrap(self) {
+            if let Some(folder) = arena.cleared.take() {
+                return folder.keep();
+            }
+            return arena.folder;
+        }
+        PathBuf::new()
+    }
+}
+
+/// What the MISs hold after a morning in which nothing goes wrong.
+pub(crate) async fn in_peace(plan: &Plan, morning: &Morning) -> Marks {
+    let arena = Arena::quiet(plan, morning, None).await;
+    let loaded = settings::load(&arena.settings()).unwrap().settings;
+    let options = Options {
+        pace: Pace::of(loaded.service.pace),
+        ..Options::default()
+    };
+    let markback = Markback::open(loaded, options).await.unwrap();
+    let stop = CancellationToken::new();
+    let working = tokio::spawn({
+        let (markback, stop) = (markback.clone(), stop.clone());
+        async move { markback.run(stop).await }
+    });
+    let mut by_school: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (school, events) in arena.events(morning) {
+        by_school.entry(school).or_default().extend(events);
+    }
+    for (school, events) in by_school {
+        let school = school.as_str().into();
+        for part in events.chunks(1000) {
+            markback.intake(&school, part.to_vec()).await.unwrap();
+        }
+    }
+    let end = Instant::now() + PATIENCE;
+    while !markback.is_settled().await.unwrap() {
+        assert!(Instant::now() < end, "the morning in peace does not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stop.cancel();
+    working.await.unwrap();
+    arena.marks()
+}
+
+/// Pupils on roll that day, by school.
+fn pupils(sandbox: &Sandbox) -> Vec<Vec<String>> {
+    let there = |school: wonde_sandbox::SchoolInfo| {
+        let pupils = sandbox.students(&school.id).unwrap().into_iter();
+        pupils
+            .filter(|one| one.on_roll && one.admission <= school_day() && one.leaving.is_none())
+            .map(|one| one.id)
+            .collect()
+    };
+    sandbox.schools().into_iter().map(there).collect()
+}
+
+fn toml(sandbox: &Sandbox, url: &str) -> String {
+    let mut toml = format!(
+        "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = '{url}'\nwonde_url = '{}'\n{SETTINGS}",
+        sandbox.base_url(),
+    );
+    for school in sandbox.schools() {
+        let _ = write!(
+            toml,
+            "\n[[school]]\nid = '{}'\ntemplate = 'all'\n",
+            school.id
+        );
+    }
+    toml
+}
+
+const SETTINGS: &str = r#"
+rate_per_minute = 600000
+register_window = "1s"
+gather = { window = "50ms", max = 50 }
+
+[pace]
+poll = "50ms"
+lease = "2s"
+confirm_after = "100ms"
+confirm_at_least_every = "500ms"
+read_back_after = "1s"
+look_after = "500ms"
+backoff = "100ms"
+backoff_max = "1s"
+
+[[template]]
+name = "all"
+timezone = "Europe/London"
+token_file = "token"
+
+[[template.group]]
+name = "Pupils"
+kind = "students"
+
+[[template.group.field]]
+name = "Why?"
+on = "sign_in"
+options = ["Bus", "Overslept", "M - Medical appointment", "I - Ill"]
+
+[[template.group.field]]
+name = "Where?"
+on = "sign_out"
+options = ["M - Dentist"]
+
+[template.group.writeback]
+present = true
+closes = "15:30"
+am = { late = "09:00", unauthorised = "09:20" }
+pm = { late = "13:00", unauthorised = "13:15" }
+protected = ["/", "\\", "M"]
+custom_codes = { sign_in = "Why?", sign_out = "Where?" }
+comment = { sign_in = "Why?" }
+"#;

@@ -1,0 +1,121 @@
+//! Torture: a busy morning driven over HTTP at real `markback serve` processes that are killed and frozen, on a store that
+//! is restarted, towards a sandbox full of faults. Afterwards the sandbox's MIS must hold exactly what a run without any of
+//! that leaves in it, and every event must have come to its end.
+
+mod arena;
+mod chaos;
+mod door;
+mod morning;
+mod node;
+mod report;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use markback::store::Store;
+use throwaway_postgres::Server;
+
+pub use arena::{Arena, KEY, StoreKind};
+pub use morning::Morning;
+pub use node::Node;
+pub use report::Report;
+
+/// How long everything may take to come to its end once nobody is tortured any more. Long, for the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What is done to whom, and for how long.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The program.
+    pub program: String,
+    /// Where everything random comes from.
+    pub seed: u64,
+    /// The store.
+    pub store: StoreKind,
+    /// How many nodes share it; on SQLite there is one.
+    pub nodes: usize,
+    /// For how long events come in.
+    pub lasts: Duration,
+    /// How many of them a second.
+    pub rate: u32,
+    /// Whether nodes are killed.
+    pub kills: bool,
+    /// Whether nodes are frozen for longer than their leases last.
+    pub freezes: bool,
+    /// Whether PostgreSQL is restarted.
+    pub restarts: bool,
+    /// The share of requests to the sandbox that meet a fault; above zero its MIS goes away and its copies grow old, too.
+    pub faults: f64,
+}
+
+/// Carries it out.
+///
+/// # Panics
+/// When something that is no part of the torture does not work.
+pub async fn run(plan: &Plan) -> Report {
+    let morning = Morning::of(plan.seed, plan.lasts, plan.rate);
+    let peace = arena::in_peace(plan, &morning).await;
+    let postgres = match plan.store {
+        StoreKind::Sqlite => None,
+        StoreKind::Postgres => throwaway_postgres::start_or_skip(&Server::builder()).unwrap(),
+    };
+    let arena = Arena::new(plan, &morning, postgres).await;
+    let nodes = chaos::start_nodes(plan, &arena).await;
+    let began = Instant::now();
+    let mut report = Report::new(plan, &morning);
+    let door = door::Door::new(&nodes);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let chaos = tokio::spawn(chaos::reign(
+        plan.clone(),
+        Arc::clone(&arena),
+        Arc::clone(&nodes),
+        stopped,
+    ));
+    report.turned_away = door.bring(&arena, &morning, plan).await;
+    // Some more of it while the last events are on their way.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    stop.send(true).unwrap();
+    let done = chaos.await.unwrap();
+    report.suffered(&done);
+    report.faults = arena.sandbox.requests().faults;
+    arena.sandbox.clear_faults();
+    for school in arena.sandbox.schools() {
+        arena.sandbox.set_offline(&school.id, None).unwrap();
+        arena.sandbox.set_stale(&school.id, None).unwrap();
+    }
+    let store = arena.store().await;
+    report.open = settled(&store).await;
+    report.states = store.tally().await.unwrap().into_iter().fold(
+        std::collections::BTreeMap::new(),
+        |mut sum, ((_, state), n)| {
+            *sum.entry(state.word()).or_default() += n;
+            sum
+        },
+    );
+    let (wanted, badly) = arena.ends(&morning, &store).await;
+    report.ended_badly = badly;
+    report.compare(&peace, &arena.marks(), &wanted);
+    report.took = began.elapsed();
+    report.requests = arena.sandbox.requests().total;
+    for node in nodes.iter() {
+        node.lock().await.end();
+    }
+    if !report.is_clean() {
+        report.kept = Some(arena.keep());
+    }
+    report
+}
+
+/// Waits until every event has come to its end. Answers how many have not.
+async fn settled(store: &Store) -> u64 {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let open = store.open_events().await.unwrap();
+        if open == 0 || Instant::now() > end {
+            return open;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

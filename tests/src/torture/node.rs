@@ -1,0 +1,123 @@
+//! One `markback serve`: started, killed, frozen and woken.
+
+use std::{
+    fs::File,
+    io::{BufRead as _, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use super::Arena;
+
+/// A place for a node, with or without one in it.
+#[derive(Debug)]
+pub struct Node {
+    program: String,
+    child: Option<Child>,
+    address: Option<String>,
+}
+
+impl Node {
+    /// An empty place.
+    pub fn new(program: &str) -> Self {
+        Self {
+            program: program.to_owned(),
+            child: None,
+            address: None,
+        }
+    }
+
+    /// Where it listens, while there is one.
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref()
+    }
+
+    /// Starts one and waits until it listens. It does not while the store is away: then it is tried again until it does.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub async fn start(&mut self, arena: &Arena) {
+        let (settings, log) = (arena.settings(), arena.path("log"));
+        while self.address.is_none() {
+            self.try_start(Command::new(&self.program), &settings, &log)
+                .await;
+            if self.address.is_none() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    /// Starts one by this command, which is given its arguments. Whether it listens, [`Node::address`] says.
+    ///
+    /// # Panics
+    /// When the program cannot be run.
+    pub async fn try_start(&mut self, mut command: Command, settings: &Path, log: &Path) {
+        let log = File::options().create(true).append(true).open(log).unwrap();
+        let mut child = command
+            .args(["serve", "--config"])
+            .arg(settings)
+            .env("RUST_LOG", "info")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let line = tokio::task::spawn_blocking(move || {
+            let mut line = String::new();
+            // A program that ends before it listens says nothing.
+            let _ = out.read_line(&mut line);
+            line
+        });
+        let line = line.await.unwrap();
+        self.child = Some(child);
+        let address = line.trim().rsplit(' ').next().unwrap_or_default();
+        if address.starts_with("http://127.0.0.1:") {
+            self.address = Some(address.to_owned());
+        } else {
+            self.end();
+        }
+    }
+
+    /// `kill -9`.
+    pub fn end(&mut self) {
+        self.address = None;
+        if let Some(mut child) = self.child.take() {
+            // Gone already, if it ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// SIGSTOP: it stands still wherever it is.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it goes on as if nothing had been.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn wake(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        if let Some(child) = &self.child {
+            let sent = Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

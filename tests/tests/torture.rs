@@ -1,0 +1,90 @@
+//! Short rounds of the torture, each on both stores where it can be. `cargo xtask torture` has the long ones.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+use std::time::Duration;
+
+use markback_tests::torture::{Plan, Report, StoreKind, run};
+use rstest::rstest;
+use tokio::sync::Mutex;
+
+/// One round at a time: each wants the whole machine.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+fn plan(store: StoreKind) -> Plan {
+    Plan {
+        program: env!("CARGO_BIN_EXE_markback-under-test").to_owned(),
+        seed: 20_261_123,
+        store,
+        nodes: 1,
+        lasts: Duration::from_secs(10),
+        rate: 40,
+        kills: false,
+        freezes: false,
+        restarts: false,
+        faults: 0.0,
+    }
+}
+
+/// `None` where there is no PostgreSQL.
+async fn round(plan: Plan) -> Option<Report> {
+    let _turn = TURN.lock().await;
+    if plan.store == StoreKind::Postgres && throwaway_postgres::shared().unwrap().is_none() {
+        return None;
+    }
+    let report = run(&plan).await;
+    println!("{report}");
+    assert!(report.is_clean(), "\n{report}");
+    Some(report)
+}
+
+#[rstest]
+#[case(StoreKind::Sqlite)]
+#[case(StoreKind::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_over_and_over_nothing_is_lost_or_written_twice(#[case] store: StoreKind) {
+    let plan = Plan {
+        kills: true,
+        ..plan(store)
+    };
+    if let Some(report) = round(plan).await {
+        assert_eq!(report.doubled, 0, "\n{report}");
+    }
+}
+
+#[rstest]
+#[case(StoreKind::Sqlite)]
+#[case(StoreKind::Postgres)]
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_wonde_and_the_mis_passes(#[case] store: StoreKind) {
+    let plan = Plan {
+        faults: 0.15,
+        // Another one each time: the seed is in the report.
+        seed: rand::random(),
+        ..plan(store)
+    };
+    if let Some(report) = round(plan).await {
+        assert!(report.faults.len() > 3, "\n{report}");
+    }
+}
+
+#[rstest]
+#[case(2)]
+#[case(3)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_share_a_store_are_killed_and_frozen_and_the_store_restarted(
+    #[case] nodes: usize,
+) {
+    let plan = Plan {
+        nodes,
+        kills: true,
+        freezes: true,
+        restarts: true,
+        seed: rand::random(),
+        ..plan(StoreKind::Postgres)
+    };
+    round(plan).await;
+}

@@ -1,0 +1,27 @@
+//! `cargo xtask torture`: the long form of the torture that the tests do for seconds.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::tree::{Tree, run};
+
+/// What is handed on to the torture.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// --minutes N, --seed S, --store sqlite|postgres|both, --nodes N, --rate N, --faults SHARE
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
+}
+
+/// Builds it and lets it run.
+pub(crate) fn torture(tree: &Tree, options: &Options) -> Result<()> {
+    run(tree.cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "markback-tests",
+        "--bins",
+    ]))?;
+    run(Command::new(tree.target()?.join("release/torture")).args(&options.options))
+}
