@@ -67,6 +67,45 @@ struct SyncJob {
     ask: Ask,
 }
 
+/// A sync to be put in the queue.
+struct Wanted<'a> {
+    school: &'a School,
+    why: SyncWhy,
+    id: String,
+    ask: Ask,
+}
+
+impl Wanted<'_> {
+    fn job(&self) -> NewJob {
+        let school = &self.school.id;
+        let job = SyncJob {
+            school: school.clone(),
+            id: self.id.clone(),
+            ask: self.ask,
+        };
+        // Ids and two flags: there is nothing in it that JSON could refuse.
+        let payload = serde_json::to_value(&job).unwrap_or_default();
+        let job = NewJob::new(QUEUE, format!("{school}/{}", self.id), payload)
+            .order_key(format!("roster/{school}"))
+            .lane(school.as_str())
+            .second_lane(token_lane(self.school));
+        match self.why {
+            // Somebody waits for this very one.
+            SyncWhy::Asked => job,
+            why => job.supersede_key(why.word()),
+        }
+    }
+
+    fn sync(&self) -> NewSync<'_> {
+        NewSync {
+            school: &self.school.id,
+            id: &self.id,
+            why: self.why,
+            full: self.ask.full || self.ask.accept,
+        }
+    }
+}
+
 impl Rosters {
     /// The syncs of these schools on this store.
     pub fn new(
@@ -102,41 +141,25 @@ impl Rosters {
         if ask.accept {
             id.push_str("-accept");
         }
-        self.enqueue(school, SyncWhy::Asked, &id, ask).await?;
+        let wanted = Wanted {
+            school,
+            why: SyncWhy::Asked,
+            id: id.clone(),
+            ask,
+        };
+        self.enqueue(&[wanted]).await?;
         Ok(id)
     }
 
-    /// Puts a sync in the queue, unless one of this id was there before. One that only waited for the same makes way.
-    async fn enqueue(
-        &self,
-        school: &School,
-        why: SyncWhy,
-        id: &str,
-        ask: Ask,
-    ) -> outbox::Result<()> {
-        let job = SyncJob {
-            school: school.id.clone(),
-            id: id.to_owned(),
-            ask,
-        };
-        let payload = serde_json::to_value(&job).unwrap_or_default();
-        let mut job = NewJob::new(QUEUE, format!("{}/{id}", school.id), payload)
-            .order_key(format!("roster/{}", school.id))
-            .lane(school.id.as_str())
-            .second_lane(token_lane(school));
-        if why != SyncWhy::Asked {
-            job = job.supersede_key(why.word());
-        }
-        let new = NewSync {
-            school: &school.id,
-            id,
-            why,
-            full: ask.full || ask.accept,
-        };
+    /// Puts syncs in the queue that were not there before. Those that only waited for the same make way.
+    async fn enqueue(&self, wanted: &[Wanted<'_>]) -> outbox::Result<()> {
+        let jobs: Vec<_> = wanted.iter().map(Wanted::job).collect();
         let mut tx = self.store.database().begin().await?;
-        let receipt = self.store.outbox().enqueue(&mut tx, &[job]).await?;
-        if let Some(outbox::Enqueued::New(_)) = receipt.jobs.first() {
-            self.store.note_sync(&mut tx, &new).await?;
+        let receipt = self.store.outbox().enqueue(&mut tx, &jobs).await?;
+        for (wanted, enqueued) in wanted.iter().zip(&receipt.jobs) {
+            if matches!(enqueued, outbox::Enqueued::New(_)) {
+                self.store.note_sync(&mut tx, &wanted.sync()).await?;
+            }
         }
         for superseded in &receipt.superseded {
             if let Some((school, id)) = superseded.key.split_once('/') {

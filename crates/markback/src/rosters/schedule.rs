@@ -11,11 +11,14 @@ use chrono_tz::Tz;
 use mis_core::wonde::SchoolId;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Rosters};
+use super::{Ask, Rosters, Wanted};
 use crate::store::{SyncTimes, SyncWhy};
 
 /// How long it takes at night until all schools have begun: the load on Wonde is spread.
 const NIGHT_SPREAD: TimeDelta = TimeDelta::hours(1);
+
+/// Syncs put in the queue in one transaction.
+const ENQUEUED_AT_ONCE: usize = 500;
 
 /// A sync that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,6 +144,7 @@ impl Rosters {
         let now = self.store.now();
         let times: HashMap<SchoolId, SyncTimes> =
             self.store.sync_times().await?.into_iter().collect();
+        let mut wanted = Vec::new();
         let never = SyncTimes {
             synced: None,
             full: None,
@@ -163,8 +167,19 @@ impl Rosters {
                 full: due.full,
                 accept: false,
             };
-            self.enqueue(school, due.why, &due.id, ask).await?;
-            asked.insert(school.id.clone(), due.id);
+            wanted.push(Wanted {
+                school,
+                why: due.why,
+                id: due.id,
+                ask,
+            });
+        }
+        for part in wanted.chunks(ENQUEUED_AT_ONCE) {
+            self.enqueue(part).await?;
+            asked.extend(
+                part.iter()
+                    .map(|wanted| (wanted.school.id.clone(), wanted.id.clone())),
+            );
         }
         Ok(())
     }

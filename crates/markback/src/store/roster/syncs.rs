@@ -153,6 +153,9 @@ const END: &str = "UPDATE markback_roster_syncs SET state = $3, ended_ms = $4, r
      WHERE school = $1 AND id = $2";
 const SUPERSEDED: &str =
     "DELETE FROM markback_roster_syncs WHERE school = $1 AND id = $2 AND state = 'waiting'";
+const OVERTAKEN: &str = "UPDATE markback_roster_syncs SET state = 'failed', ended_ms = $3, \
+     error = coalesce(error || '; ', '') || 'a newer one took its place' \
+     WHERE school = $1 AND id = $2 AND state = 'running'";
 const ONE: &str = "SELECT * FROM markback_roster_syncs WHERE school = $1 AND id = $2";
 const LAST: &str = "SELECT * FROM markback_roster_syncs WHERE school = $1 ORDER BY asked_ms DESC, id DESC LIMIT $2";
 const TIMES: &str = "SELECT school, synced_ms, full_ms FROM markback_roster_schools";
@@ -189,14 +192,18 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a sync whose place a newer one took.
+    /// Forgets a sync whose place a newer one took before it began, and ends one that had begun.
     pub(crate) async fn drop_sync(
         &self,
         tx: &mut Tx,
         school: &str,
         id: &str,
     ) -> outbox::Result<()> {
+        let now = self.now_ms();
         on_tx!(tx, conn => sqlx::query(SUPERSEDED).bind(school).bind(id).execute(conn).await.map(|_| ()))?;
+        on_tx!(tx, conn => {
+            sqlx::query(OVERTAKEN).bind(school).bind(id).bind(now).execute(conn).await.map(|_| ())
+        })?;
         Ok(())
     }
 
