@@ -139,6 +139,11 @@ impl Arena {
         self.sandbox.schools()[place].id.clone()
     }
 
+    /// The id of a pupil on roll at the school at this place.
+    pub fn pupil(&self, school: usize, place: usize) -> String {
+        self.pupils[school][place].clone()
+    }
+
     /// Each pupil's events with the school they belong to, in order.
     pub(crate) fn events(&self, morning: &Morning) -> Vec<(String, Vec<Value>)> {
         let schools = self.sandbox.schools();
