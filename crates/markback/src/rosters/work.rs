@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use mis_core::ErrorKind;
 use outbox::{ClaimRequest, Claimed, Tx, Until, When};
 use tokio_util::sync::CancellationToken;
@@ -144,7 +145,16 @@ impl Rosters {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
         let held = [claimed.held];
-        let settled = match GoOn::after(error, school) {
+        let limit = TimeDelta::from_std(self.pace.give_up_after).unwrap_or(TimeDelta::MAX);
+        let go_on = match GoOn::after(error, school) {
+            GoOn::Again { why, .. } | GoOn::Rest { why, .. }
+                if self.store.now() - claimed.enqueued_at > limit =>
+            {
+                GoOn::GiveUp { why }
+            }
+            go_on => go_on,
+        };
+        let settled = match go_on {
             GoOn::Again { when, why } => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox.retry(&mut tx, &held, when, &why).await?

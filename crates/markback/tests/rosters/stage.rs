@@ -205,6 +205,78 @@ impl Stage {
     }
 }
 
+/// What is known of each person of a group, by present id: names, year, registration, and of a parent the children.
+pub(crate) type People = BTreeMap<String, Vec<String>>;
+
+impl Stage {
+    /// The same by the sandbox's own word.
+    pub(crate) fn people(&self, school: &SchoolId) -> [People; 3] {
+        let students = self.sandbox.students(school.as_str()).unwrap();
+        let mut children: People = BTreeMap::new();
+        let mut pupils: People = BTreeMap::new();
+        for student in students.into_iter().filter(|student| student.on_roll) {
+            for link in &student.contacts {
+                let of = children.entry(link.contact_id.clone()).or_default();
+                of.push(student.id.clone());
+            }
+            let told = [
+                student.forename,
+                student.surname,
+                student.year,
+                student.registration,
+            ];
+            pupils.insert(student.id, told.into());
+        }
+        let adult = |adult: wonde_sandbox::AdultInfo, mut of: Vec<String>| {
+            of.sort();
+            (adult.id, [vec![adult.forename, adult.surname], of].concat())
+        };
+        let staff = self.sandbox.employees(school.as_str()).unwrap().into_iter();
+        let staff = staff
+            .filter(|one| one.current)
+            .map(|one| adult(one, Vec::new()))
+            .collect();
+        let parents = self.sandbox.contacts(school.as_str()).unwrap().into_iter();
+        let parents = parents.filter_map(|one| {
+            let of = children.get(&one.id).filter(|_| one.current)?;
+            Some(adult(one, of.clone()))
+        });
+        [pupils, staff, parents.collect()]
+    }
+}
+
+/// The same as the store has it.
+pub(crate) async fn people(markback: &Markback, school: &SchoolId) -> [People; 3] {
+    let directory = markback.directories().of(school).await.unwrap().unwrap();
+    let mut all = [People::new(), People::new(), People::new()];
+    for (place, group) in ["Pupils", "Staff", "Parents"].into_iter().enumerate() {
+        let page = markback
+            .store()
+            .group_people(school, group)
+            .await
+            .unwrap()
+            .unwrap();
+        for member in page.people {
+            let person = member.person;
+            let mut of: Vec<_> = member
+                .children
+                .iter()
+                .map(|child| directory.find(child.as_str()).unwrap().id.clone())
+                .collect();
+            of.sort();
+            let told = [
+                person.forename,
+                person.surname,
+                person.year_code,
+                person.registration,
+            ];
+            let told = told.into_iter().flatten().chain(of).collect();
+            all[place].insert(person.id, told);
+        }
+    }
+    all
+}
+
 /// Asks for a sync and does it.
 pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: Ask) -> SyncRecord {
     let id = markback
@@ -228,17 +300,24 @@ pub(crate) async fn done(markback: &Markback, school: &SchoolId, id: &str) -> Sy
     record
 }
 
-/// The same while time passes, so that what waits for a better moment has one.
+/// The same, while so much time passes whenever nothing can be done but wait.
 pub(crate) async fn done_in_time(
     stage: &Stage,
     markback: &Markback,
     school: &SchoolId,
     id: &str,
+    step: Duration,
 ) -> SyncRecord {
     let passing = async {
         loop {
             tokio::time::sleep(Duration::from_millis(20)).await;
-            stage.pass(Duration::from_secs(10));
+            let stats = markback.outbox().stats().await.unwrap();
+            if stats
+                .get("roster")
+                .is_some_and(|queue| queue.leased + queue.lapsed == 0)
+            {
+                stage.pass(step);
+            }
         }
     };
     tokio::select! {

@@ -6,11 +6,15 @@ use markback::{rosters::Ask, store::SyncState};
 use rstest::rstest;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
-use wonde_sandbox::{Change, Fault, FaultRule};
+use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter};
 
 use crate::stage::{
-    DAY, EVERYBODY, FULL, On, PATIENCE, Stage, done_in_time, groups, ids, settings_of, sync, synced,
+    DAY, EVERYBODY, FULL, On, PATIENCE, Stage, done_in_time, groups, ids, people, settings_of,
+    sync, synced,
 };
+
+/// Long enough for most waits to be over after a few.
+const SECONDS: Duration = Duration::from_secs(30);
 
 #[rstest]
 #[case(On::Sqlite)]
@@ -32,6 +36,7 @@ async fn a_large_school_matches_the_sandbox_and_a_day_of_changes_costs_little(#[
     assert!(found["Pupils"].len() > 1_900 && found["Parents"].len() > 2_000);
     assert!(found["Staff"].len() > 200);
     assert_eq!(found, stage.truth(&school));
+    assert_eq!(people(&markback, &school).await, stage.people(&school));
 
     stage.pass(DAY / 2);
     let changes = stage.sandbox.a_day_of_changes(school.as_str(), 1).unwrap();
@@ -43,7 +48,7 @@ async fn a_large_school_matches_the_sandbox_and_a_day_of_changes_costs_little(#[
     synced(&markback, &school).await;
     let small = stage.sandbox.requests().total - before;
     assert!(small * 20 < full, "{small} requests after {full}");
-    assert_eq!(groups(&markback, &school).await, stage.truth(&school));
+    assert_eq!(people(&markback, &school).await, stage.people(&school));
 
     // And the nightly full one finds nothing to mend.
     stage.pass(DAY / 8);
@@ -270,6 +275,41 @@ async fn withdrawn_scopes_take_nothing_away() {
     );
 }
 
+#[rstest]
+#[case::the_school_s(Fault::Status { status: 503, retry_after: RetryAfter::None })]
+#[case::the_token_s(Fault::TooManyRequests { retry_after: RetryAfter::Seconds(30) })]
+#[case::nobody_knows(Fault::CutBefore)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_is_waited_for_and_what_does_not_is_given_up(#[case] fault: Fault) {
+    let stage = Stage::sqlite(30).await;
+    let (markback, school) = (stage.service().await, stage.school(0));
+    stage
+        .sandbox
+        .add_fault(FaultRule::new(fault.clone()).times(4))
+        .unwrap();
+    let id = ask(&markback, &school).await;
+    let record = done_in_time(&stage, &markback, &school, &id, SECONDS).await;
+    assert_eq!(record.state, SyncState::Done, "{record:?}");
+    assert_eq!(groups(&markback, &school).await, stage.truth(&school));
+
+    stage.pass(DAY);
+    stage.sandbox.add_fault(FaultRule::new(fault)).unwrap();
+    let id = ask(&markback, &school).await;
+    let record = done_in_time(&stage, &markback, &school, &id, DAY).await;
+    assert_eq!(record.state, SyncState::Failed, "{record:?}");
+    assert!(record.error.is_some_and(|error| !error.is_empty()));
+    assert_eq!(groups(&markback, &school).await, stage.truth(&school));
+}
+
+async fn ask(markback: &markback::service::Markback, school: &mis_core::wonde::SchoolId) -> String {
+    let school = settings_of(markback, school);
+    markback
+        .rosters()
+        .ask(school, Ask::default())
+        .await
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_list_that_breaks_off_is_held() {
     let stage = Stage::sqlite(200).await;
@@ -315,7 +355,7 @@ async fn a_stormy_day_ends_in_the_same_groups() {
             .ask(settings_of(&markback, &school), ask)
             .await
             .unwrap();
-        let record = done_in_time(&stage, &markback, &school, &id).await;
+        let record = done_in_time(&stage, &markback, &school, &id, SECONDS).await;
         assert!(record.state.is_final(), "{record:?}");
     }
     stage.sandbox.clear_faults();
