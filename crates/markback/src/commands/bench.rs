@@ -40,7 +40,7 @@ const LINE: Duration = Duration::from_millis(100);
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many events lie ready when a store's throughput is measured
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    #[arg(long, value_name = "N", default_value_t = 30_000)]
     pub events: usize,
     /// How long 500 events a second come in for each store
     #[arg(long, value_name = "S", default_value_t = 8)]
@@ -56,6 +56,9 @@ pub struct Args {
         hide_env_values = true
     )]
     pub postgres_url: Option<Url>,
+    /// How many nodes work on one PostgreSQL, one measurement for each number
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 2, 4])]
+    pub nodes: Vec<usize>,
     /// How many schools stand in the settings when the memory for them is measured; 0 leaves that out
     #[arg(long, value_name = "N", default_value_t = 24_000)]
     pub schools: u32,
@@ -104,6 +107,9 @@ fn check(args: &Args) -> Result<(), BadInput> {
             "--seconds takes a number from 1 to 600".to_owned(),
         ));
     }
+    if args.nodes.iter().any(|nodes| !(1..=16).contains(nodes)) {
+        return Err(BadInput("--nodes takes numbers from 1 to 16".to_owned()));
+    }
     if args.schools > 50_000 {
         return Err(BadInput("--schools takes 50000 at most".to_owned()));
     }
@@ -142,7 +148,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
             let steady = parts::steady(&stage, &store, args.seconds, &bars).await?;
             report.steady("PostgreSQL", &steady);
             store.remove().await?;
-            for nodes in [1, 2, 4] {
+            for &nodes in &args.nodes {
                 let store = Fresh::postgres(server).await?;
                 let drain = parts::drain(&stage, &store, nodes, &bars).await?;
                 report.drain("PostgreSQL", nodes, &drain);

@@ -154,9 +154,10 @@ impl Pipeline {
                     if queue == queue::SEND {
                         tokio::time::sleep(gathering).await;
                     }
+                    let longest = self.longest_rest(queue);
                     match outbox.next_due(queue).await {
-                        Ok(Some(due)) => due.clamp(Duration::from_millis(5), self.pace.poll),
-                        _ => self.pace.poll,
+                        Ok(Some(due)) => due.clamp(SHORTEST_REST, longest),
+                        _ => longest,
                     }
                 }
                 Ok(jobs) => {
@@ -175,6 +176,17 @@ impl Pipeline {
             }
         }
         while batches.join_next().await.is_some() {}
+    }
+
+    /// Nobody rings when marks have been gathered for long enough, so senders look at least once in a gathering.
+    fn longest_rest(&self, queue: &str) -> Duration {
+        let window = self.settings.service.gather.window;
+        let poll = self.pace.poll.max(SHORTEST_REST);
+        if queue == queue::SEND && !window.is_zero() {
+            window.clamp(SHORTEST_REST, poll)
+        } else {
+            poll
+        }
     }
 
     fn claim_of(&self, queue: &str) -> ClaimRequest {
@@ -236,5 +248,7 @@ impl Pipeline {
     }
 }
 
+/// No worker looks for work more often than this.
+const SHORTEST_REST: Duration = Duration::from_millis(5);
 /// How often at most the senders look whether enough has been gathered.
 const GATHER_LOOK: Duration = Duration::from_millis(50);

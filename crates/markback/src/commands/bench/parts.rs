@@ -18,7 +18,7 @@ use super::{
     database::Fresh,
     load::{self, Latencies},
     node::Node,
-    stage::{SERVICE, Sent, Stage, TEMPLATE},
+    stage::{SERVICE, Stage, TEMPLATE},
 };
 use crate::{schools::token_lane, settings, store::Store};
 
@@ -207,7 +207,7 @@ pub(super) async fn drain(
     let begin = store.now_ms();
     resume(&store, &lane).await?;
     // Whoever looks into an SQLite file from outside wakes nobody: one more event does.
-    let spare: Vec<Sent> = stage.sign_ins(1, Session::Pm);
+    let spare = stage.spare();
     load::one_by_one(&http, stage, first, spare, || ()).await?;
     let watch = Instant::now();
     let last = loop {
@@ -258,7 +258,7 @@ async fn fill(
     node: &Node,
     bars: &Bars,
 ) -> anyhow::Result<(f64, f64)> {
-    let mut events = stage.sign_ins(stage.events, Session::Am);
+    let mut events = stage.backlog();
     let bar = bars.counting("as fast as they are taken".to_owned(), events.len());
     let lists = events.split_off(events.len() / 4);
     let (ones, many) = (events.len(), lists.len());

@@ -32,7 +32,7 @@ pub(super) struct Stage {
     pub(super) schools: Vec<School>,
     /// The school day that all events are of.
     pub(super) date: NaiveDate,
-    /// How many pupils' marks a full backlog has.
+    /// How many events a full backlog has.
     pub(super) events: usize,
     pub(super) key: String,
     pub(super) folder: TempDir,
@@ -57,8 +57,8 @@ impl Stage {
     /// Starts the sandbox and lets it make up its people.
     pub(super) async fn set(events: usize) -> anyhow::Result<Self> {
         let date = school_day(Utc::now());
-        // Nine pupils in ten are on roll.
-        let wanted = events.div_ceil(PUPILS as usize * 8 / 10);
+        // Each pupil comes twice, and nine in ten are on roll.
+        let wanted = events.div_ceil(2 * PUPILS as usize * 8 / 10);
         let rounds = wanted.div_ceil(SCHOOLS_THAT_WRITE);
         let sandbox = Sandbox::start(SandboxOptions {
             schools: SCHOOLS_IN_ALL * u32::try_from(rounds)?,
@@ -71,7 +71,7 @@ impl Stage {
         let schools = tokio::task::block_in_place(|| schools(&sandbox))?;
         let ready: usize = schools.iter().map(|school| school.pupils.len()).sum();
         anyhow::ensure!(
-            ready >= events,
+            2 * ready >= events,
             "the sandbox has {ready} pupils for {events} events; name fewer --events"
         );
         let folder =
@@ -138,6 +138,13 @@ impl Stage {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// A full backlog: a morning, and the afternoon of some of the same pupils.
+    pub(super) fn backlog(&self) -> Vec<Sent> {
+        let mut events = self.sign_ins(self.events.div_ceil(2), Session::Am);
+        events.extend(self.sign_ins(self.events - events.len(), Session::Pm));
+        events
+    }
+
     /// One sign-in of as many pupils, school by school in turn: each becomes one mark of its session.
     pub(super) fn sign_ins(&self, count: usize, session: Session) -> Vec<Sent> {
         let longest = self.schools.iter().map(|school| school.pupils.len()).max();
@@ -148,6 +155,15 @@ impl Stage {
                 Some(self.sign_in(school, pupil, session))
             })
             .take(count)
+            .collect()
+    }
+
+    /// One sign-in more than the backlog has: the last pupil's of the last school.
+    pub(super) fn spare(&self) -> Vec<Sent> {
+        let last = self.schools.len().saturating_sub(1);
+        self.sign_ins_at(last, Session::Pm)
+            .pop()
+            .into_iter()
             .collect()
     }
 
