@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     clock::SharedClock,
+    pipeline::while_held,
     rate::Rates,
     settings::{School, SecretSource, Settings},
     sight,
@@ -180,7 +181,7 @@ impl Schools {
         let client = Client::builder(token)
             .base_url(self.settings.service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
-            .gate(self.rates.gate(&lane))
+            .gate(while_held(self.rates.gate(&lane)))
             .watch(Arc::new(sight::asked))
             .build()?;
         clients.insert(lane, client.clone());

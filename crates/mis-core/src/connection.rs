@@ -7,7 +7,10 @@ use chrono_tz::Tz;
 use tokio::sync::Mutex;
 use wonde::{Client, SchoolClient, SchoolId, Session};
 
-use crate::{Ability, Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind};
+use crate::{
+    Ability, Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind,
+    shapes::kept::Registers,
+};
 
 /// Where the time comes from; injected, so that tests and demonstrations set it.
 pub type Now = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
@@ -103,6 +106,7 @@ struct Inner {
     grants: Grants,
     options: ConnectOptions,
     codes: Mutex<Option<(DateTime<Utc>, Arc<CodeBook>)>>,
+    registers: Registers,
 }
 
 impl Connection {
@@ -162,6 +166,7 @@ impl Connection {
                 },
                 options,
                 codes: Mutex::new(None),
+                registers: Registers::default(),
             }),
         })
     }
@@ -228,6 +233,11 @@ impl Connection {
             .from_local_datetime(&midnight)
             .earliest()
             .map_or_else(|| midnight.and_utc(), |local| local.with_timezone(&Utc))
+    }
+
+    /// The registers as they were read before.
+    pub(crate) fn registers(&self) -> &Registers {
+        &self.inner.registers
     }
 
     /// From when on changes are read so that the marks of this day are among them.

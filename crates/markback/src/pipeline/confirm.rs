@@ -270,8 +270,9 @@ impl Pipeline {
         self.store
             .forget_marks(&mut tx, &outcomes.forgotten)
             .await?;
-        self.send_again(&mut tx, &outcomes.again).await?;
+        // All transactions touch marks, then pauses, then the queue's lines, so that none waits for another that waits for it.
         self.settle_trouble(&mut tx, &outcomes.troubled).await?;
+        self.send_again(&mut tx, &outcomes.again).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::confirmed(outcomes.took.iter().copied());

@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::hold::Lease;
+pub(crate) use self::hold::while_held;
 use crate::{
     directory::Directories,
     schools::Schools,
@@ -204,7 +205,7 @@ impl Pipeline {
     /// Handles one batch, holding its lease meanwhile.
     async fn handle(&self, queue: &'static str, jobs: Vec<Claimed>, since: Instant) {
         let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
-        let lease = Lease::new(since, self.pace.lease);
+        let lease = Arc::new(Lease::new(since, self.pace.lease));
         let work = async {
             match queue {
                 queue::DECIDE => self.decide(jobs).await,

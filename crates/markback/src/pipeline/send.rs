@@ -1,6 +1,6 @@
 //! Sending: the marks bound for one school go out as one register.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::{
     Lease, Pipeline,
     decide::{Scene, audit_of, found, news_of, own_mark},
+    hold::LeaseOver,
     job::{ConfirmJob, SendJob},
     trouble::{Away, GoOn, Troubled},
     view::{CLOCK_SLACK, changed_after},
@@ -49,12 +50,9 @@ struct Outcomes {
     away: Option<Away>,
 }
 
-/// A batch was held for too long: somebody else may have it, and nothing more may be sent.
-struct LeaseOver;
-
 impl Pipeline {
     /// Sends one school's claimed marks.
-    pub(super) async fn send(&self, jobs: Vec<Claimed>, lease: &Lease) -> outbox::Result<()> {
+    pub(super) async fn send(&self, jobs: Vec<Claimed>, lease: &Arc<Lease>) -> outbox::Result<()> {
         let mut outcomes = Outcomes {
             backoff: self.backoff(&jobs),
             ..Outcomes::default()
@@ -110,7 +108,7 @@ impl Pipeline {
         school: &School,
         mis: &Mis,
         outgoing: Vec<Outgoing>,
-        lease: &Lease,
+        lease: &Arc<Lease>,
     ) -> outbox::Result<Result<(), LeaseOver>> {
         let (stale, mut ready): (Vec<_>, Vec<_>) =
             outgoing.into_iter().partition(|one| self.wants_a_look(one));
@@ -122,11 +120,9 @@ impl Pipeline {
             .into_iter()
             .chain(alone.into_iter().map(|one| vec![one]));
         for register in registers.filter(|register| !register.is_empty()) {
-            // A process that was frozen meanwhile must not put old marks over newer ones.
-            if !lease.holds() {
-                return Ok(Err(LeaseOver));
+            if let Err(over) = self.write(outcomes, school, mis, register, lease).await {
+                return Ok(Err(over));
             }
-            self.write(outcomes, school, mis, register).await;
         }
         Ok(Ok(()))
     }
@@ -257,11 +253,12 @@ impl Pipeline {
         school: &School,
         mis: &Mis,
         register: Vec<Outgoing>,
-    ) {
+        lease: &Arc<Lease>,
+    ) -> Result<(), LeaseOver> {
         let marks: Vec<Mark> = register.iter().map(|one| one.send.mark.clone()).collect();
         let sent_at = self.now();
         sight::sent(marks.len());
-        match mis.write(&marks).await {
+        match lease.write(mis.write(&marks)).await? {
             Ok(results) => {
                 for (one, result) in register.iter().zip(results) {
                     match result {
@@ -286,6 +283,7 @@ impl Pipeline {
                 }
             }
         }
+        Ok(())
     }
 
     fn after_error(&self, outcomes: &mut Outcomes, school: &School, one: &Outgoing, error: &Error) {
@@ -350,9 +348,9 @@ impl Pipeline {
                 .new_job(school, token_lane, first)
             })
             .collect();
-        outbox.enqueue(&mut tx, &follow).await?;
         self.rest(&mut tx, outcomes.away.as_ref()).await?;
         self.settle_trouble(&mut tx, &outcomes.troubled).await?;
+        outbox.enqueue(&mut tx, &follow).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::accepted(took);

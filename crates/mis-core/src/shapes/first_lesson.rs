@@ -14,6 +14,7 @@ use wonde::{
 
 pub use super::timetable::Timetable;
 use super::{
+    kept::{self, Before, Slot},
     people, read,
     send::{Coded, Outgoing, collect, send_in_parts, with_codes},
     timetable::Look,
@@ -107,24 +108,34 @@ pub async fn read_register(
         .first()
         .map(|(student, session, lesson)| ((student, lesson), session))
         .collect();
+    let before = Before::of(connection, date, read_at, Some(&day)).await;
     let query = AttendanceQuery {
-        updated_after: Some(connection.register_since(date)),
+        updated_after: Some(before.since),
         ..AttendanceQuery::default()
     };
     let mut rows = connection.school().lesson_attendance(query);
-    let mut marks = Vec::new();
+    let mut read = HashMap::new();
     while let Some(row) = rows.try_next().await? {
         if let (Some(student), Some(lesson)) = (row.student_id(), row.lesson_id())
-            && let Some(session) = sessions.get(&(&student, &lesson))
+            && sessions.contains_key(&(&student, &lesson))
         {
-            marks.push(read::held_mark(
-                &book,
-                student.clone(),
-                *session,
+            kept::add(
+                &mut read,
+                (student, Slot::Lesson(lesson)),
                 read::Row::from(row),
-            ));
+            );
         }
     }
+    let all = before
+        .and(connection, date, read_at, Some(&day), read)
+        .await;
+    let marks = all.into_iter().filter_map(|((student, slot), row)| {
+        let Slot::Lesson(lesson) = &slot else {
+            return None;
+        };
+        let session = *sessions.get(&(&student, lesson))?;
+        Some(read::held_mark(&book, student, session, row))
+    });
     Ok(Register::new(date, read_at, marks))
 }
 

@@ -105,11 +105,19 @@ pub async fn outcome(
 }
 
 /// What session and lesson rows of Wonde's registers have in common.
+#[derive(Clone)]
 pub(crate) struct Row {
     code: Option<AttendanceCodeId>,
     comment: Option<String>,
     minutes_late: Option<u32>,
     changed_at: Option<DateTime<Utc>>,
+}
+
+impl Row {
+    /// When Wonde's copy of it changed last, where it tells.
+    pub(crate) fn changed_at(&self) -> Option<DateTime<Utc>> {
+        self.changed_at
+    }
 }
 
 impl From<SessionAttendance> for Row {

@@ -1,6 +1,6 @@
 //! MISs that keep the mark of a session as such: AM or PM.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -8,6 +8,7 @@ use futures::stream::{BoxStream, TryStreamExt as _};
 use wonde::{AttendanceQuery, SessionMark, WritebackId};
 
 use super::{
+    kept::{self, Before, Slot},
     people, read,
     send::{Outgoing, collect, send_in_parts, with_codes},
 };
@@ -88,24 +89,31 @@ impl MisAdapter for SessionMarks {
 pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<Register> {
     let read_at = connection.now();
     let book = connection.code_book(None).await?;
+    let before = Before::of(connection, date, read_at, None).await;
     let query = AttendanceQuery {
-        updated_after: Some(connection.register_since(date)),
+        updated_after: Some(before.since),
         ..AttendanceQuery::default()
     };
     let mut rows = connection.school().session_attendance(query);
-    let mut marks = Vec::new();
+    let mut read = HashMap::new();
     while let Some(row) = rows.try_next().await? {
         if row.date == Some(date)
             && let (Some(student), Some(session)) = (row.student_id(), row.session)
         {
-            marks.push(read::held_mark(
-                &book,
-                student,
-                session,
+            kept::add(
+                &mut read,
+                (student, Slot::Session(session)),
                 read::Row::from(row),
-            ));
+            );
         }
     }
+    let all = before.and(connection, date, read_at, None, read).await;
+    let marks = all.into_iter().filter_map(|((student, slot), row)| {
+        let Slot::Session(session) = slot else {
+            return None;
+        };
+        Some(read::held_mark(&book, student, session, row))
+    });
     Ok(Register::new(date, read_at, marks))
 }
 
