@@ -1,7 +1,7 @@
 //! The schools' lines to Wonde: opened when first needed, kept while fresh, with the register read once for all pupils.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{Arc, Mutex as StdMutex, PoisonError},
     time::Duration,
 };
@@ -38,6 +38,25 @@ pub struct Schools {
     rates: Rates,
     clients: StdMutex<HashMap<String, Client>>,
     lines: StdMutex<HashMap<SchoolId, Arc<Line>>>,
+    slow: StdMutex<HashSet<String>>,
+}
+
+/// Schools that have been waited for longer than others of their batch, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Slow {
+    schools: Arc<Schools>,
+    names: Vec<String>,
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        let mut slow = self
+            .schools
+            .slow
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        slow.retain(|name| !self.names.contains(name));
+    }
 }
 
 /// One school's line. The locks are held while Wonde is asked, so that many who want the same ask once.
@@ -63,6 +82,7 @@ impl Schools {
             rates,
             clients: StdMutex::default(),
             lines: StdMutex::default(),
+            slow: StdMutex::default(),
         }
     }
 
@@ -201,6 +221,22 @@ impl Schools {
             let other = self.settings.school(id);
             other.is_some_and(|other| token_lane(other) != lane)
         });
+    }
+
+    /// Whether somebody waits for this school already, for longer than for others.
+    pub(crate) fn is_slow(&self, school: &str) -> bool {
+        let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        slow.contains(school)
+    }
+
+    /// Says that these are waited for.
+    pub(crate) fn waited_for(self: &Arc<Self>, names: Vec<String>) -> Slow {
+        let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
+        slow.extend(names.iter().cloned());
+        Slow {
+            schools: self.clone(),
+            names,
+        }
     }
 
     fn line(&self, school: &SchoolId) -> Arc<Line> {

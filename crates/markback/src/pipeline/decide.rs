@@ -1,12 +1,13 @@
 //! Deciding: what each event means for the register, by the rules of its person's group.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
 use chrono::NaiveDate;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
 use outbox::{Claimed, Held, When};
 use serde_json::{Value, json};
@@ -27,6 +28,8 @@ use crate::{
     },
 };
 
+/// How long the schools of a batch that are decided wait for the others.
+const COMPANY: Duration = Duration::from_millis(20);
 /// The longest that an event waits before the register is looked at again.
 const LOOK_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// How long an event waits for the school's people to be read for the first time.
@@ -51,6 +54,8 @@ pub(super) struct Scene<'a> {
     pub(super) capabilities: Capabilities,
     pub(super) codes: Arc<CodeBook>,
     pub(super) registers: HashMap<NaiveDate, Result<Arc<Register>, String>>,
+    /// Why a register could not be read, if one could not.
+    unread: Option<Error>,
     pub(super) ledger: HashMap<LedgerKey, LedgerRow>,
 }
 
@@ -71,14 +76,43 @@ impl Pipeline {
         for job in jobs {
             by_school.entry(job.lane.clone()).or_default().push(job);
         }
-        let schools = by_school
-            .into_iter()
-            .map(|(school, jobs)| self.decide_school(school, jobs));
-        let mut all = Outcomes::default();
-        for outcomes in futures::future::join_all(schools).await {
-            all.add(outcomes?);
+        let mut deciding = FuturesUnordered::new();
+        let mut waiting = BTreeSet::new();
+        for (school, jobs) in by_school {
+            // One batch waits for a school that does not answer, and no other.
+            if self.schools.is_slow(&school) {
+                self.put_off(&school, &jobs).await;
+                continue;
+            }
+            waiting.insert(school.clone());
+            deciding.push(async move { (school.clone(), self.decide_school(school, jobs).await) });
         }
-        self.until_kept(|| self.note_decisions(&all)).await
+        // Those that are as quick go into the same transaction; a school that does not answer keeps nobody waiting.
+        let (mut company, mut slow) = (COMPANY, None);
+        while !deciding.is_empty() {
+            let mut all: Option<Outcomes> = None;
+            let enough = tokio::time::sleep(company);
+            tokio::pin!(enough);
+            loop {
+                tokio::select! {
+                    next = deciding.next() => match next {
+                        Some((school, outcomes)) => {
+                            waiting.remove(&school);
+                            all.get_or_insert_default().add(outcomes?);
+                        }
+                        None => break,
+                    },
+                    () = &mut enough => break,
+                }
+            }
+            if let Some(all) = all {
+                self.until_kept(|| self.note_decisions(&all)).await?;
+            }
+            drop(slow.take());
+            slow = Some(self.schools.waited_for(waiting.iter().cloned().collect()));
+            company = COMPANY * 10;
+        }
+        Ok(())
     }
 
     async fn decide_school(&self, school: String, jobs: Vec<Claimed>) -> outbox::Result<Outcomes> {
@@ -154,6 +188,10 @@ impl Pipeline {
                 return Ok(outcomes);
             }
         };
+        if let Some(error) = &scene.unread {
+            let backoff = self.backoff(cases.iter().map(|case| &case.job));
+            outcomes.away.extend(Away::of(error, settings, backoff));
+        }
         let mut seen = HashSet::new();
         for case in cases {
             // Two events of one pupil can meet here only when the directory has learned in between that two ids are one
@@ -213,7 +251,7 @@ impl Pipeline {
     ) -> mis_core::Result<Scene<'a>> {
         let mis = self.schools.mis(school).await?;
         let capabilities = mis.capabilities();
-        let mut registers = HashMap::new();
+        let (mut registers, mut unread) = (HashMap::new(), None);
         // Where nothing can be written nobody needs to look.
         let writes = capabilities.has(mis_core::Ability::Session);
         let codes = if writes {
@@ -228,7 +266,11 @@ impl Pipeline {
                 Ok(register) => Ok(register),
                 // That concerns more than this register.
                 Err(error) if asks_for_rest(&error) => return Err(error),
-                Err(error) => Err(error.to_string()),
+                Err(error) => {
+                    let why = error.to_string();
+                    unread.get_or_insert(error);
+                    Err(why)
+                }
             };
             registers.insert(date, register);
         }
@@ -237,6 +279,7 @@ impl Pipeline {
             capabilities,
             codes,
             registers,
+            unread,
             ledger: HashMap::new(),
         })
     }

@@ -14,12 +14,13 @@ mod trouble;
 mod view;
 
 use std::{
+    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, Claimed, Held};
-use tokio::task::JoinSet;
+use outbox::{ClaimRequest, Claimed, Held, Until};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use self::hold::Lease;
@@ -94,7 +95,7 @@ impl Pace {
             poll: settings.poll,
             lease: settings.lease,
             decide_max: 500,
-            deciders: 2,
+            deciders: 16,
             senders: 8,
             confirm_max: 100,
             confirm_after: settings.confirm_after,
@@ -120,6 +121,21 @@ pub struct Pipeline {
     pub(crate) pulse: Arc<Pulse>,
 }
 
+/// How long a school rests that has enough registers on their way.
+const CROWDED: Duration = Duration::from_secs(1);
+
+/// Takes a batch that has ended out of those in hand. One that ended badly has said so itself.
+fn forget(in_hand: &mut HashMap<String, usize>, ended: Result<Option<String>, JoinError>) {
+    if let Ok(Some(lane)) = ended
+        && let Some(of_it) = in_hand.get_mut(&lane)
+    {
+        *of_it -= 1;
+        if *of_it == 0 {
+            in_hand.remove(&lane);
+        }
+    }
+}
+
 /// How long before a transaction that the store did not take is tried again.
 const KEEP_AGAIN: Duration = Duration::from_millis(200);
 
@@ -138,13 +154,20 @@ impl Pipeline {
     async fn work(&self, queue: &'static str, at_once: usize, stop: &CancellationToken) {
         let outbox = self.store.outbox();
         let mut bell = outbox.bell(queue);
-        let mut batches = JoinSet::new();
+        let mut batches: JoinSet<Option<String>> = JoinSet::new();
+        let mut in_hand: HashMap<String, usize> = HashMap::new();
         while !stop.is_cancelled() {
             self.pulse.beat(queue);
-            while batches.try_join_next().is_some() {}
+            while let Some(ended) = batches.try_join_next() {
+                forget(&mut in_hand, ended);
+            }
             if batches.len() >= at_once.max(1) {
-                // A batch that ends badly has said so itself.
-                let _ = batches.join_next().await;
+                // Not for longer than a poll, so that it shows that somebody is there.
+                if let Ok(Some(ended)) =
+                    tokio::time::timeout(self.pace.poll, batches.join_next()).await
+                {
+                    forget(&mut in_hand, ended);
+                }
                 continue;
             }
             let since = Instant::now();
@@ -162,8 +185,22 @@ impl Pipeline {
                     }
                 }
                 Ok(jobs) => {
+                    let lane = jobs.first().map(|job| job.lane.clone());
+                    let lane = lane.filter(|_| queue == queue::SEND);
+                    if let Some(lane) = &lane {
+                        let of_it = in_hand.entry(lane.clone()).or_default();
+                        // A school that does not answer must leave hands for the others.
+                        if *of_it > 0 && *of_it >= at_once / 2 {
+                            self.put_off(lane, &jobs).await;
+                            continue;
+                        }
+                        *of_it += 1;
+                    }
                     let pipeline = self.clone();
-                    batches.spawn(async move { pipeline.handle(queue, jobs, since).await });
+                    batches.spawn(async move {
+                        pipeline.handle(queue, jobs, since).await;
+                        lane
+                    });
                     continue;
                 }
                 Err(error) => {
@@ -187,6 +224,24 @@ impl Pipeline {
             window.clamp(SHORTEST_REST, poll)
         } else {
             poll
+        }
+    }
+
+    /// Hands back the jobs of a school that has hands enough already, and lets it rest for a moment.
+    async fn put_off(&self, lane: &str, jobs: &[Claimed]) {
+        let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
+        let put_off = async {
+            let mut tx = self.store.database().begin().await?;
+            let outbox = self.store.outbox();
+            let why = "enough is on its way to this school, and waited for";
+            outbox
+                .pause(&mut tx, lane, Until::For(CROWDED), why)
+                .await?;
+            outbox.release(&mut tx, &held).await?;
+            tx.commit().await
+        };
+        if let Err(error) = put_off.await {
+            tracing::warn!(%error, "marks could not be handed back; they are free when their lease lapses");
         }
     }
 

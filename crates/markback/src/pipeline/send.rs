@@ -287,14 +287,14 @@ impl Pipeline {
     }
 
     fn after_error(&self, outcomes: &mut Outcomes, school: &School, one: &Outgoing, error: &Error) {
-        if error.recovery() == Recovery::Unknown {
-            outcomes.unknown(school, one, self.now(), self.pace.look_after);
-            return;
-        }
         outcomes.away = outcomes
             .away
             .take()
             .or_else(|| Away::of(error, school, outcomes.backoff));
+        if error.recovery() == Recovery::Unknown {
+            outcomes.unknown(school, one, self.now(), self.pace.look_after);
+            return;
+        }
         let go_on = self.or_give_up(&one.job, self.go_on(error, school, outcomes.backoff));
         outcomes.trouble(school.id.as_str(), one, go_on);
     }

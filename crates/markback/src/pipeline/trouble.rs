@@ -87,7 +87,8 @@ pub(crate) struct Away {
 impl Away {
     /// For this long, if the error says that it is.
     pub(crate) fn of(error: &Error, school: &School, length: Duration) -> Option<Self> {
-        let away = error.kind() == ErrorKind::Unavailable && error.recovery() == Recovery::Retry;
+        let away = error.kind() == ErrorKind::Unavailable
+            && matches!(error.recovery(), Recovery::Retry | Recovery::Unknown);
         away.then(|| Self {
             school: school.id.to_string(),
             length,

@@ -7,7 +7,7 @@ use markback::service::EventState::{
 };
 use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter, SandboxOptions};
 
-use crate::stage::{SIMS, Setup, Stage, answered, sign_in, sign_out, until};
+use crate::stage::{ARBOR, SIMS, Setup, Stage, answered, sign_in, sign_out, until};
 
 const WRITES: &str = "attendance/session";
 
@@ -397,4 +397,39 @@ async fn workers_that_end_in_the_middle_are_taken_over_from() {
             "looked up, not doubled"
         );
     }
+}
+
+#[tokio::test]
+async fn a_school_that_does_not_answer_keeps_no_other_waiting() {
+    let setup = Setup {
+        service: "gather = { window = \"0s\", max = 1 }",
+        ..Setup::default()
+    };
+    let stage = Stage::set(setup).await;
+    let stuck = Fault::Slow {
+        millis: 20_000,
+        after: false,
+    };
+    let (mute, other) = (stage.school(SIMS), stage.school(ARBOR));
+    // Neither its reads nor its writes come back while this test lasts.
+    stage
+        .sandbox
+        .add_fault(FaultRule::new(stuck).on(WRITES).school(&mute))
+        .unwrap();
+    for n in 0..12 {
+        let pupil = stage.pupil(SIMS, n);
+        stage
+            .take(SIMS, sign_in(&format!("e{n}"), &pupil, "09:07:00"))
+            .await;
+    }
+    assert_ne!(mute, other);
+    let pupil = stage.pupil(ARBOR, 0);
+    let started = std::time::Instant::now();
+    stage.take(ARBOR, sign_in("x1", &pupil, "09:07:00")).await;
+    stage.reaches(ARBOR, "x1", Confirmed).await;
+    assert!(
+        started.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        started.elapsed()
+    );
 }
