@@ -67,7 +67,23 @@ async fn every_fault_of_wonde_and_the_mis_passes(#[case] store: StoreKind) {
         ..plan(store)
     };
     if let Some(report) = round(plan).await {
-        assert!(report.faults.len() > 3, "\n{report}");
+        for kind in [
+            "too_many_requests",
+            "status",
+            "slow",
+            "cut_before",
+            "cut_after",
+            "invalid_json",
+            "offline",
+            "stale_reads",
+            "reject_writeback",
+            "unknown_status",
+        ] {
+            assert!(
+                report.faults.contains_key(kind),
+                "no fault {kind}\n{report}"
+            );
+        }
     }
 }
 

@@ -210,73 +210,7 @@ impl FaultRule {
 
     /// A mix of everything that passes by itself: about `share` of all requests meet a fault.
     pub fn mix(seed: u64, share: f64) -> Vec<Self> {
-        let faults = [
-            (
-                4.0,
-                Fault::TooManyRequests {
-                    retry_after: RetryAfter::Seconds(1),
-                },
-            ),
-            (
-                2.0,
-                Fault::TooManyRequests {
-                    retry_after: RetryAfter::None,
-                },
-            ),
-            (
-                1.0,
-                Fault::TooManyRequests {
-                    retry_after: RetryAfter::Date(2),
-                },
-            ),
-            (
-                2.0,
-                Fault::Status {
-                    status: 500,
-                    retry_after: RetryAfter::None,
-                },
-            ),
-            (
-                1.0,
-                Fault::Status {
-                    status: 502,
-                    retry_after: RetryAfter::None,
-                },
-            ),
-            (
-                2.0,
-                Fault::Status {
-                    status: 503,
-                    retry_after: RetryAfter::Seconds(1),
-                },
-            ),
-            (
-                2.0,
-                Fault::Slow {
-                    millis: 100,
-                    after: false,
-                },
-            ),
-            (
-                2.0,
-                Fault::Slow {
-                    millis: 100,
-                    after: true,
-                },
-            ),
-            (2.0, Fault::CutBefore),
-            (2.0, Fault::CutAfter),
-            (1.0, Fault::InvalidJson),
-            (0.5, Fault::Offline { seconds: 20 }),
-            (0.5, Fault::StaleReads { seconds: 60 }),
-            (1.0, Fault::RejectWriteback { message: None }),
-            (
-                1.0,
-                Fault::UnknownStatus {
-                    word: "archived".to_owned(),
-                },
-            ),
-        ];
+        let faults = passing();
         let total: f64 = faults.iter().map(|(weight, _)| weight).sum();
         (0..)
             .zip(faults)
@@ -285,6 +219,20 @@ impl FaultRule {
                     (share * weight / total).clamp(0.0, 1.0),
                     seed.wrapping_add(n),
                 )
+            })
+            .collect()
+    }
+
+    /// Each fault of the mix once, early on: chance alone may leave out half of them in a run of a few seconds.
+    pub fn one_of_each(seed: u64) -> Vec<Self> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        passing()
+            .into_iter()
+            .map(|(_, fault)| {
+                let early = if fault.needs_register() { 3 } else { 10 };
+                Self::new(fault)
+                    .after(random.random_range(0..early))
+                    .times(1)
             })
             .collect()
     }
@@ -304,6 +252,77 @@ impl FaultRule {
             _ => None,
         }
     }
+}
+
+/// Everything that passes by itself, with how often it comes compared with the others.
+fn passing() -> Vec<(f64, Fault)> {
+    vec![
+        (
+            4.0,
+            Fault::TooManyRequests {
+                retry_after: RetryAfter::Seconds(1),
+            },
+        ),
+        (
+            2.0,
+            Fault::TooManyRequests {
+                retry_after: RetryAfter::None,
+            },
+        ),
+        (
+            1.0,
+            Fault::TooManyRequests {
+                retry_after: RetryAfter::Date(2),
+            },
+        ),
+        (
+            2.0,
+            Fault::Status {
+                status: 500,
+                retry_after: RetryAfter::None,
+            },
+        ),
+        (
+            1.0,
+            Fault::Status {
+                status: 502,
+                retry_after: RetryAfter::None,
+            },
+        ),
+        (
+            2.0,
+            Fault::Status {
+                status: 503,
+                retry_after: RetryAfter::Seconds(1),
+            },
+        ),
+        (
+            2.0,
+            Fault::Slow {
+                millis: 100,
+                after: false,
+            },
+        ),
+        (
+            2.0,
+            Fault::Slow {
+                millis: 100,
+                after: true,
+            },
+        ),
+        (2.0, Fault::CutBefore),
+        (2.0, Fault::CutAfter),
+        (1.0, Fault::InvalidJson),
+        (0.5, Fault::Offline { seconds: 20 }),
+        (0.5, Fault::StaleReads { seconds: 60 }),
+        (1.0, Fault::RejectWriteback { message: None }),
+        (
+            1.0,
+            Fault::UnknownStatus {
+                word: "archived".to_owned(),
+            },
+        ),
+    ]
 }
 
 /// What a rule looks at.
@@ -440,6 +459,16 @@ mod tests {
         assert_ne!(first, run(2));
         let met = first.iter().flatten().count();
         assert!((75..225).contains(&met), "{met} of 500 met a fault");
+    }
+
+    #[test]
+    fn one_of_each_is_over_soon() {
+        let mut faults = Faults::default();
+        faults.add(FaultRule::one_of_each(7));
+        let wanted = faults.list().len();
+        let met = (0..40).filter(|_| faults.pick(&POST).is_some()).count();
+        assert_eq!(met, wanted);
+        assert!(faults.list().is_empty());
     }
 
     #[test]

@@ -63,7 +63,11 @@ impl Arena {
     pub async fn new(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Arc<Self> {
         let arena = Self::quiet(plan, morning, postgres).await;
         if plan.faults > 0.0 {
-            for rule in FaultRule::mix(plan.seed, plan.faults) {
+            let sure = FaultRule::one_of_each(plan.seed);
+            for rule in sure
+                .into_iter()
+                .chain(FaultRule::mix(plan.seed, plan.faults))
+            {
                 arena.sandbox.add_fault(rule).unwrap();
             }
         }
