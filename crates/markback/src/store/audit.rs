@@ -1,11 +1,11 @@
 //! The audit trail: what was done about an event, only ever added to.
 
 use chrono::{DateTime, Utc};
-use outbox::{Database, Sql, Tx, on_pool, on_tx};
+use outbox::{Database, Sql, Tx, on_pool};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Store, rows};
+use super::Store;
 
 /// One thing that was done. Holds a pupil's data: for whoever may see it, never for a log.
 #[derive(Clone, Serialize)]
@@ -38,9 +38,6 @@ const OF_EVENT: &str = "SELECT at_ms, what, record FROM markback_audit WHERE sch
 impl Store {
     /// Adds lines to the trail.
     pub(crate) async fn audit(&self, tx: &mut Tx, lines: &[NewAudit]) -> outbox::Result<()> {
-        if lines.is_empty() {
-            return Ok(());
-        }
         let table: Vec<_> = lines
             .iter()
             .map(|line| {
@@ -52,9 +49,7 @@ impl Store {
                 )
             })
             .collect();
-        let (text, table, now) = (INSERT.on(tx.engine()), rows(&table)?, self.now_ms());
-        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
-        Ok(())
+        self.write_rows(tx, &INSERT, &table).await
     }
 }
 

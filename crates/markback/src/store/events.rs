@@ -379,11 +379,8 @@ impl Store {
         tx: &mut Tx,
         updates: &[EventUpdate],
     ) -> outbox::Result<()> {
-        if updates.is_empty() {
-            return Ok(());
-        }
-        let table: Vec<_> = one_each(updates);
-        let table: Vec<_> = table
+        let updates = one_each(updates);
+        let table: Vec<_> = updates
             .iter()
             .map(|u| {
                 (
@@ -402,9 +399,7 @@ impl Store {
                 )
             })
             .collect();
-        let (text, table, now) = (UPDATE.on(tx.engine()), rows(&table)?, self.now_ms());
-        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
-        Ok(())
+        self.write_rows(tx, &UPDATE, &table).await
     }
 
     /// All that is known of one event.

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use mis_core::{Code, Session, wonde::StudentId};
 use outbox::{Sql, Tx, on_pool, on_tx};
+use serde::Serialize;
 use sqlx::FromRow;
 use writeback::Arrival;
 
@@ -101,8 +102,8 @@ static LOOK: Sql = Sql::new(
 static PLAN: Sql = Sql::new(
     "INSERT INTO markback_ledger (school, student, day, session, code, comment, minutes_late, event, stage, stage_ms) \
      SELECT r.school, r.student, r.day, r.session, r.code, r.comment, r.minutes_late, r.event, r.stage, $2 \
-     FROM {rows $1: school text, student text, day text, session text, code text, comment text, minutes_late int, \
-           event text, stage text} r WHERE true \
+     FROM {rows $1: school text, student text, day text, session text, event text, code text, comment text, \
+           minutes_late int, stage text} r WHERE true \
      ON CONFLICT (school, student, day, session) DO UPDATE SET \
          before_code = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.code ELSE markback_ledger.before_code END, \
          before_comment = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.comment ELSE markback_ledger.before_comment END, \
@@ -179,30 +180,16 @@ impl Store {
         tx: &mut Tx,
         marks: &[(LedgerKey, LedgerMark)],
     ) -> outbox::Result<()> {
-        if marks.is_empty() {
-            return Ok(());
-        }
-        let table: Vec<_> = marks
-            .iter()
-            .map(|(key, mark)| {
-                let (school, student, day, session) = columns(key);
-                let (code, comment, minutes) = (&mark.code, &mark.comment, mark.minutes_late);
-                (
-                    school,
-                    student,
-                    day,
-                    session,
-                    code,
-                    comment,
-                    minutes,
-                    &mark.event,
-                    mark.stage.word(),
-                )
-            })
-            .collect();
-        let (text, table, now) = (PLAN.on(tx.engine()), rows(&table)?, self.now_ms());
-        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
-        Ok(())
+        self.write_rows(tx, &PLAN, &with_mark(marks)).await
+    }
+
+    /// Notes marks that Wonde took.
+    pub(crate) async fn accept_marks(
+        &self,
+        tx: &mut Tx,
+        marks: &[(LedgerKey, LedgerMark)],
+    ) -> outbox::Result<()> {
+        self.write_rows(tx, &ACCEPT, &with_mark(marks)).await
     }
 
     /// Notes arrivals, each in the place of a later one.
@@ -218,49 +205,12 @@ impl Store {
             .iter()
             .map(|(key, arrival)| {
                 let (school, student, day, session) = columns(key);
-                (
-                    school,
-                    student,
-                    day,
-                    session,
-                    &arrival.event,
-                    arrival.at.to_rfc3339(),
-                )
+                let at = arrival.at.to_rfc3339();
+                (school, student, day, session, &arrival.event, at)
             })
             .collect();
         let (text, table) = (ARRIVE.on(tx.engine()), rows(&table)?);
         on_tx!(tx, conn => sqlx::query(text).bind(&table).execute(conn).await.map(|_| ()))?;
-        Ok(())
-    }
-
-    /// Notes marks that Wonde took.
-    pub(crate) async fn accept_marks(
-        &self,
-        tx: &mut Tx,
-        marks: &[(LedgerKey, LedgerMark)],
-    ) -> outbox::Result<()> {
-        if marks.is_empty() {
-            return Ok(());
-        }
-        let table: Vec<_> = marks
-            .iter()
-            .map(|(key, mark)| {
-                let (school, student, day, session) = columns(key);
-                let (code, comment, minutes) = (&mark.code, &mark.comment, mark.minutes_late);
-                (
-                    school,
-                    student,
-                    day,
-                    session,
-                    &mark.event,
-                    code,
-                    comment,
-                    minutes,
-                )
-            })
-            .collect();
-        let (text, table, now) = (ACCEPT.on(tx.engine()), rows(&table)?, self.now_ms());
-        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
         Ok(())
     }
 
@@ -275,7 +225,8 @@ impl Store {
         if marks.is_empty() {
             return Ok(HashSet::new());
         }
-        let (text, table, now) = (MOVE.on(tx.engine()), with_event(marks)?, self.now_ms());
+        let table = rows(&with_event(marks))?;
+        let (text, now) = (MOVE.on(tx.engine()), self.now_ms());
         let moved: Vec<(String, String)> = on_tx!(tx, conn => {
             sqlx::query_as(text).bind(&table).bind(stage.word()).bind(now).fetch_all(conn).await
         })?;
@@ -289,12 +240,7 @@ impl Store {
         tx: &mut Tx,
         marks: &[(LedgerKey, String)],
     ) -> outbox::Result<()> {
-        if marks.is_empty() {
-            return Ok(());
-        }
-        let (text, table, now) = (FORGET.on(tx.engine()), with_event(marks)?, self.now_ms());
-        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
-        Ok(())
+        self.write_rows(tx, &FORGET, &with_event(marks)).await
     }
 }
 
@@ -307,15 +253,36 @@ fn columns(key: &LedgerKey) -> (&str, &str, NaiveDate, &'static str) {
     )
 }
 
-fn with_event(marks: &[(LedgerKey, String)]) -> outbox::Result<String> {
-    let table: Vec<_> = marks
+/// A table of sessions, each with the event that wrote its mark.
+fn with_event(marks: &[(LedgerKey, String)]) -> Vec<impl Serialize> {
+    marks
         .iter()
         .map(|(key, event)| {
             let (school, student, day, session) = columns(key);
             (school, student, day, session, event)
         })
-        .collect();
-    rows(&table)
+        .collect()
+}
+
+/// A table of sessions, each with its mark.
+fn with_mark(marks: &[(LedgerKey, LedgerMark)]) -> Vec<impl Serialize> {
+    marks
+        .iter()
+        .map(|(key, mark)| {
+            let (school, student, day, session) = columns(key);
+            (
+                school,
+                student,
+                day,
+                session,
+                &mark.event,
+                &mark.code,
+                &mark.comment,
+                mark.minutes_late,
+                mark.stage.word(),
+            )
+        })
+        .collect()
 }
 
 /// `AM` or `PM`, as stored.

@@ -10,7 +10,8 @@ mod roster;
 mod search;
 
 use chrono::{DateTime, Utc};
-use outbox::{Database, Migrations, Outbox, Settings, Step};
+use outbox::{Database, Migrations, Outbox, Settings, Sql, Step, Tx, on_tx};
+use serde::Serialize;
 
 use crate::clock::SharedClock;
 
@@ -90,11 +91,26 @@ impl Store {
     pub fn now_ms(&self) -> i64 {
         self.clock.now().timestamp_millis()
     }
+
+    /// Runs a statement with rows as `$1` and the present time in ms as `$2`; without a row, nothing.
+    async fn write_rows(
+        &self,
+        tx: &mut Tx,
+        statement: &'static Sql,
+        table: &[impl Serialize],
+    ) -> outbox::Result<()> {
+        if table.is_empty() {
+            return Ok(());
+        }
+        let (text, table, now) = (statement.on(tx.engine()), rows(table)?, self.now_ms());
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
 }
 
 /// Rows for one statement as JSON: an array of arrays, which `Sql`'s `{rows …}` reads as a table. PostgreSQL keeps no zero
 /// byte in a text: one that somebody else's words or a comment bring along becomes a replacement character.
-pub(crate) fn rows(rows: &[impl serde::Serialize]) -> outbox::Result<String> {
+pub(crate) fn rows(rows: &[impl Serialize]) -> outbox::Result<String> {
     let text =
         serde_json::to_string(rows).map_err(|_| outbox::Error::invalid("a row is no JSON"))?;
     Ok(without_zero_bytes(text))

@@ -6,7 +6,7 @@ use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
-use super::{Store, rows};
+use super::Store;
 
 /// What a notice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -135,13 +135,8 @@ impl Store {
         school: &str,
         writebacks: &[&str],
     ) -> outbox::Result<()> {
-        if writebacks.is_empty() {
-            return Ok(());
-        }
         let table: Vec<_> = writebacks.iter().map(|id| (id, school)).collect();
-        let (text, table, now) = (FOLLOW.on(tx.engine()), rows(&table)?, self.now_ms());
-        on_tx!(tx, conn => sqlx::query(text).bind(&table).bind(now).execute(conn).await.map(|_| ()))?;
-        Ok(())
+        self.write_rows(tx, &FOLLOW, &table).await
     }
 
     /// The schools that a writeback of this id belongs to: one, or none that is known.
