@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     commands::{
-        adapters, bench, check, demo, doctor, events, explain, groups, replay, schema, serve,
-        status, sync,
+        BadInput, adapters, bench, check, demo, doctor, events, explain, groups, replay, schema,
+        serve, status, sync,
     },
     settings::LoadError,
 };
@@ -51,11 +51,6 @@ pub enum Command {
     /// Measure how fast the service is against a sandbox, and how little it asks of Wonde
     Bench(bench::Args),
 }
-
-/// Something that was handed in is wrong: an option, an event, a name. Ends the program with exit code 2.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadInput(pub String);
 
 /// Reads the command line, does what it says and tells the exit code: 0 when all went well, 1 when it did not, 2 when
 /// what was handed in is wrong.

@@ -20,11 +20,8 @@ use self::{
     report::Report,
     stage::{EVENTS_MIN, Stage},
 };
-use super::{block_on, logging, signals::Signals};
-use crate::{
-    cli::BadInput,
-    output::{self, TableOrJson},
-};
+use super::{BadInput, block_on, logging, signals::Signals};
+use crate::output::{self, TableOrJson};
 
 /// More would need more pupils than the sandbox has.
 const EVENTS_MAX: usize = 200_000;

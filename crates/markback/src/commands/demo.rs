@@ -13,8 +13,8 @@ use std::{process::ExitCode, time::Instant};
 use self::{
     compare::Comparison, groups::Groups, morning::Morning, play::Record, stage::Stage, tell::Story,
 };
-use super::{block_on, logging, signals::Signals};
-use crate::{cli::BadInput, output::TextOrJson};
+use super::{BadInput, block_on, logging, signals::Signals};
+use crate::output::TextOrJson;
 
 /// More would take too long to be a demonstration.
 const EVENTS_MAX: usize = 50_000;

@@ -8,9 +8,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use mis_core::wonde::SchoolId;
 use serde::Serialize;
 
-use super::{ConfigArg, block_on, registry};
+use super::{BadInput, ConfigArg, block_on, registry};
 use crate::{
-    cli::BadInput,
     output::{self, TableOrJson},
     settings::{self, School},
 };

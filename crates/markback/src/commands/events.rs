@@ -12,9 +12,8 @@ use clap::Subcommand;
 use mis_core::wonde::SchoolId;
 use serde::Serialize;
 
-use super::{ConfigArg, block_on};
+use super::{BadInput, ConfigArg, block_on};
 use crate::{
-    cli::BadInput,
     output::{self, TableOrJson, TextOrJson},
     settings::{self, Settings},
     store::{EventFilter, EventRecord, EventState, Store},

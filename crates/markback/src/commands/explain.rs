@@ -11,9 +11,8 @@ use std::{
 use mis_core::{Capabilities, Code, CodeBook, HeldCode, wonde::SchoolId};
 use writeback::{Decision, Event, Held, RegisterView, Source, View, check_answers, decide};
 
-use super::{ConfigArg, registry};
+use super::{BadInput, ConfigArg, registry};
 use crate::{
-    cli::BadInput,
     output::{self, TextOrJson},
     settings::{self, Group, School, Settings, words::nearest},
 };

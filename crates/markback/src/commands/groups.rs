@@ -6,9 +6,8 @@ use clap::{Subcommand, ValueEnum};
 use roster::{Member, Property};
 use serde_json::{Value, json};
 
-use super::{ConfigArg, block_on, sync::chosen};
+use super::{BadInput, ConfigArg, block_on, sync::chosen};
 use crate::{
-    cli::BadInput,
     output::{self, TableOrJson},
     settings::{self, Group, School, Settings},
     store::{Shown, Store},

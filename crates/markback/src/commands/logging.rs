@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::BadInput;
+use super::BadInput;
 
 /// For a service: all that an operator may want to know.
 pub(crate) const SERVICE: &str = "info";

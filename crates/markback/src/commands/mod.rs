@@ -29,6 +29,11 @@ pub struct ConfigArg {
     pub path: PathBuf,
 }
 
+/// Something that was handed in is wrong: an option, an event, a name. Ends the program with exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadInput(pub String);
+
 /// All adapters that this program has.
 pub(crate) fn registry() -> anyhow::Result<Registry> {
     // Named, so that the linker keeps the crate that brings the adapters.

@@ -20,9 +20,8 @@ use self::{
     lines::{Bad, Line, Lines},
     report::Report,
 };
-use super::{ConfigArg, block_on, logging, service::STOP_WITHIN, signals::Signals};
+use super::{BadInput, ConfigArg, block_on, logging, service::STOP_WITHIN, signals::Signals};
 use crate::{
-    cli::BadInput,
     output::TextOrJson,
     service::{IntakeError, Markback, Options},
     settings::{self, Settings},

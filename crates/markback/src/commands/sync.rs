@@ -12,9 +12,8 @@ use roster::{PersonKind, Progress};
 use tokio_util::sync::CancellationToken;
 
 use self::show::{Names, Preview, Told};
-use super::{ConfigArg, block_on, logging, service::STOP_WITHIN, signals::Signals};
+use super::{BadInput, ConfigArg, block_on, logging, service::STOP_WITHIN, signals::Signals};
 use crate::{
-    cli::BadInput,
     output::{self, TextOrJson},
     rosters::{Ask, Rosters, Watch},
     service::{Markback, Options},

@@ -5,7 +5,7 @@ use std::path::Path;
 use mis_core::{AttendanceCode, Code, CodeBook};
 use serde::Deserialize;
 
-use crate::cli::BadInput;
+use crate::commands::BadInput;
 
 /// One code of a JSON list.
 #[derive(Deserialize)]
