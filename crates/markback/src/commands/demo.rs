@@ -5,13 +5,16 @@ mod compare;
 mod groups;
 mod morning;
 mod play;
+mod record;
+mod schools;
 mod stage;
 mod tell;
 
 use std::{process::ExitCode, time::Instant};
 
 use self::{
-    compare::Comparison, groups::Groups, morning::Morning, play::Record, stage::Stage, tell::Story,
+    compare::Comparison, groups::Groups, morning::Morning, record::Record, stage::Stage,
+    tell::Story,
 };
 use super::{BadInput, block_on, logging, signals::Signals};
 use crate::output::TextOrJson;

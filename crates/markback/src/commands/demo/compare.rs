@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap, fmt};
 use serde::Serialize;
 use wonde_sandbox::MisMark;
 
-use super::play::Record;
+use super::record::Record;
 use crate::service::EventState;
 
 /// The marks that one school's MIS holds.

@@ -6,7 +6,7 @@ use mis_core::wonde::SchoolId;
 use serde_json::{Value, json};
 use wonde_sandbox::StudentInfo;
 
-use super::stage::{School, Stage};
+use super::{schools::School, stage::Stage};
 use crate::{
     output,
     settings::{Group, School as Settings},

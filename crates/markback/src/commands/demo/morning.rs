@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
-use super::stage::School;
+use super::schools::School;
 
 /// The morning's first minute: 08:30 on Monday 23 November 2026, in London, whatever day it is today.
 pub(super) fn begins() -> DateTime<Utc> {

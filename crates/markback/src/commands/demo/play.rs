@@ -6,13 +6,12 @@ use anyhow::{Context as _, ensure};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
 
 use super::{
     morning::{self, Event, Morning, Planned},
+    record::Record,
     stage::Stage,
 };
-use crate::service::EventState;
 
 /// How long the morning takes to play, in seconds.
 const PLAYS_FOR: f64 = 11.0;
@@ -24,40 +23,6 @@ const BATCH: usize = 200;
 const TICK: Duration = Duration::from_millis(10);
 /// How long the service has to settle everything, in real time.
 const SETTLE_WITHIN: Duration = Duration::from_secs(120);
-
-/// What the service says became of an event.
-#[derive(Deserialize)]
-pub(super) struct Record {
-    pub(super) id: String,
-    pub(super) school: String,
-    pub(super) state: EventState,
-    pub(super) event: Value,
-    pub(super) student: Option<String>,
-    pub(super) decision: Option<Decision>,
-    #[serde(default)]
-    pub(super) steps: Vec<String>,
-    pub(super) lesson_id: Option<String>,
-    pub(super) outcome: Option<String>,
-    pub(super) accepted_at: Option<chrono::DateTime<chrono::Utc>>,
-}
-
-/// The part of a decision that is told.
-#[derive(Deserialize)]
-pub(super) struct Decision {
-    pub(super) outcome: String,
-    pub(super) mark: Option<Mark>,
-    pub(super) reason: Option<String>,
-}
-
-/// A mark as decided.
-#[derive(Deserialize)]
-pub(super) struct Mark {
-    pub(super) date: String,
-    pub(super) session: String,
-    pub(super) code: String,
-    pub(super) comment: Option<String>,
-    pub(super) minutes_late: Option<u32>,
-}
 
 #[derive(Deserialize)]
 struct TakenIn {

@@ -14,6 +14,7 @@ use super::{
     clock::StageClock,
     compare::{self, Marks},
     morning,
+    schools::{School, schools},
 };
 use crate::{
     commands::service::Running,
@@ -43,16 +44,6 @@ pub(super) struct Stage {
     pub(super) running: Running,
     pub(super) key: String,
     pub(super) folder: TempDir,
-}
-
-/// A school with the people who may come.
-pub(super) struct School {
-    pub(super) id: String,
-    pub(super) name: String,
-    pub(super) mis: String,
-    /// Pupils on roll, by their ids and years.
-    pub(super) pupils: Vec<(String, String)>,
-    pub(super) staff: Vec<String>,
 }
 
 impl Stage {
@@ -169,24 +160,6 @@ async fn sandbox(seed: u64, events: usize, clock: Arc<StageClock>) -> anyhow::Re
         ..SandboxOptions::default()
     };
     Ok(Sandbox::start(options).await?)
-}
-
-fn schools(sandbox: &Sandbox) -> anyhow::Result<Vec<School>> {
-    let school = |school: wonde_sandbox::SchoolInfo| {
-        let pupils = sandbox.students(&school.id)?.into_iter();
-        let staff = sandbox.employees(&school.id)?.into_iter();
-        anyhow::Ok(School {
-            pupils: pupils
-                .filter(|pupil| pupil.on_roll)
-                .map(|pupil| (pupil.id, pupil.year))
-                .collect(),
-            staff: staff.filter(|one| one.current).map(|one| one.id).collect(),
-            id: school.id,
-            name: school.name,
-            mis: school.mis,
-        })
-    };
-    sandbox.schools().into_iter().map(school).collect()
 }
 
 /// The settings, as a school's own file would have them.

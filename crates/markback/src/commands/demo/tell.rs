@@ -9,8 +9,9 @@ use super::{
     compare::Comparison,
     groups::Groups,
     morning::{self, Morning},
-    play::Record,
-    stage::{School, Stage},
+    record::Record,
+    schools::School,
+    stage::Stage,
 };
 use crate::{
     output::{self, TextOrJson},
