@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     clock::SharedClock,
-    pipeline::while_held,
+    lease::while_held,
     rate::Rates,
     settings::{School, SecretSource, Settings},
     sight,

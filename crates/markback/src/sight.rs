@@ -10,8 +10,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use outbox::{Pause, QueueStats};
 
 use crate::{
-    pipeline::queue,
-    rosters,
+    queue,
     store::{EventState, OpenEvents, Pruned},
 };
 
@@ -102,7 +101,7 @@ impl Levels {
         reason = "nobody counts beyond 2^52 in a gauge"
     )]
     pub(crate) fn set(&self) {
-        for name in [queue::DECIDE, queue::SEND, queue::CONFIRM, rosters::QUEUE] {
+        for name in queue::ALL {
             let stats = self.queues.get(name).cloned().unwrap_or_default();
             for (state, jobs) in [
                 ("ready", stats.ready),

@@ -6,10 +6,8 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
-    pipeline::{
-        job::{DecideJob, decide_key, send_key},
-        queue,
-    },
+    pipeline::job::{DecideJob, decide_key, send_key},
+    queue,
     schools::token_lane,
     settings::Settings,
     sight,

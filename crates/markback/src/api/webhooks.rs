@@ -22,7 +22,7 @@ use super::{
     extract::Path,
     nothing_there,
 };
-use crate::{pipeline::queue, service::Markback, settings::School, sight, store::NoticeKind};
+use crate::{queue, service::Markback, settings::School, sight, store::NoticeKind};
 
 /// The longest body in bytes: each webhook that is known is far shorter.
 const BODY_MAX: usize = 64 * 1024;

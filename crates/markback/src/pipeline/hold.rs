@@ -1,15 +1,11 @@
 //! Holding jobs for as long as they are worked on, so that a lease can be short: what a dead node held is free again soon.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::time::Instant;
 
-use mis_core::wonde::Gate;
 use outbox::Held;
-use tokio::sync::Notify;
 
 use super::Pipeline;
+use crate::lease::Lease;
 
 impl Pipeline {
     /// Renews the lease of a batch that takes long. Ends when all of it has been lost.
@@ -31,118 +27,5 @@ impl Pipeline {
                 Err(error) => tracing::warn!(%error, "a lease could not be renewed"),
             }
         }
-    }
-}
-
-tokio::task_local! {
-    /// The lease under which this task writes.
-    static WRITING: Arc<Lease>;
-}
-
-/// Until when a batch is ours, by this machine's clock: a process that was frozen finds it over.
-pub(crate) struct Lease {
-    until: Mutex<Instant>,
-    /// A request must be sent so long before the end, for it takes a while to arrive.
-    margin: Duration,
-    over: Notify,
-}
-
-/// A batch was held for too long: somebody else may have it, and nothing more may be sent.
-pub(super) struct LeaseOver;
-
-impl Lease {
-    pub(super) fn new(since: Instant, length: Duration) -> Self {
-        Self {
-            until: Mutex::new(since + length),
-            margin: length / 3,
-            over: Notify::new(),
-        }
-    }
-
-    fn renewed(&self, since: Instant, length: Duration) {
-        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = since + length;
-    }
-
-    /// Whether nobody else can have it for a while.
-    fn holds(&self) -> bool {
-        let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
-        Instant::now() + self.margin < until
-    }
-
-    /// Runs a write, none of whose requests goes out once the lease is over: whoever has taken the marks over may have
-    /// sent newer ones since, and an old mark must not land on those.
-    pub(super) async fn write<T>(
-        self: &Arc<Self>,
-        write: impl Future<Output = T>,
-    ) -> Result<T, LeaseOver> {
-        if !self.holds() {
-            return Err(LeaseOver);
-        }
-        tokio::select! {
-            done = WRITING.scope(self.clone(), write) => Ok(done),
-            () = self.over.notified() => Err(LeaseOver),
-        }
-    }
-}
-
-/// A gate that lets a request of a write pass only while the write's lease holds. The wait at the gate may be long, and
-/// this is the last moment before the request goes out.
-pub(crate) fn while_held(gate: Gate) -> Gate {
-    Arc::new(move || {
-        let (pass, lease) = (gate(), WRITING.try_with(Arc::clone).ok());
-        Box::pin(async move {
-            pass.await;
-            if let Some(lease) = lease.filter(|lease| !lease.holds()) {
-                lease.over.notify_one();
-                std::future::pending::<()>().await;
-            }
-        })
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn lease(length: Duration) -> Arc<Lease> {
-        Arc::new(Lease::new(Instant::now(), length))
-    }
-
-    fn open() -> Gate {
-        Arc::new(|| Box::pin(std::future::ready(())))
-    }
-
-    #[tokio::test]
-    async fn a_request_goes_out_while_the_lease_holds() {
-        let gate = while_held(open());
-        gate().await;
-        let lease = lease(Duration::from_secs(60));
-        assert!(lease.write(gate()).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn none_goes_out_when_the_lease_ended_at_the_gate() {
-        let lease = lease(Duration::from_secs(60));
-        let late = lease.clone();
-        let gate = while_held(Arc::new(move || {
-            let late = late.clone();
-            Box::pin(async move {
-                let now = Instant::now();
-                late.renewed(now, Duration::ZERO);
-            })
-        }));
-        let mut sent = false;
-        let write = lease.write(async {
-            gate().await;
-            sent = true;
-        });
-        assert!(write.await.is_err());
-        assert!(!sent);
-    }
-
-    #[tokio::test]
-    async fn nothing_is_begun_shortly_before_the_end() {
-        let lease = lease(Duration::ZERO);
-        assert!(lease.write(async {}).await.is_err());
     }
 }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use writeback::{Event, Rule};
 
-use super::queue;
-use crate::store::{LedgerKey, session_word};
+use crate::{
+    queue,
+    store::{LedgerKey, session_word},
+};
 
 /// An event to be decided.
 #[derive(Clone, Serialize, Deserialize)]

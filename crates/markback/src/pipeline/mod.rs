@@ -23,10 +23,10 @@ use outbox::{ClaimRequest, Claimed, Held, Until};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use self::hold::Lease;
-pub(crate) use self::hold::while_held;
 use crate::{
     directory::Directories,
+    lease::Lease,
+    queue,
     schools::Schools,
     settings::{Pacing, Settings},
     store::Store,
@@ -37,16 +37,6 @@ pub(crate) use trouble::GoOn;
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken};
 pub use pulse::Health;
 pub(crate) use pulse::Pulse;
-
-/// The queues, in the order of an event's way.
-pub mod queue {
-    /// Events to be decided, in line for each person.
-    pub const DECIDE: &str = "decide";
-    /// Marks to be sent, in line for each pupil.
-    pub const SEND: &str = "send";
-    /// Registers that Wonde took, to be followed.
-    pub const CONFIRM: &str = "confirm";
-}
 
 /// How the workers go about their work. `Default` fits a service on one machine.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::queue;
+use crate::queue;
 
 /// The longest that all workers of a queue may be busy with what they claimed: Wonde may be slow, and its rate small.
 const ROUND_WITHIN: Duration = Duration::from_secs(10 * 60);

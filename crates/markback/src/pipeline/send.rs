@@ -10,14 +10,14 @@ use outbox::{Claimed, Held};
 use serde_json::json;
 
 use super::{
-    Lease, Pipeline,
+    Pipeline,
     decide::{Scene, audit_of, found, news_of, own_mark},
-    hold::LeaseOver,
     job::{ConfirmJob, SendJob},
     trouble::{Away, GoOn, Troubled},
     view::{CLOCK_SLACK, changed_after},
 };
 use crate::{
+    lease::{Lease, LeaseOver},
     schools::token_lane,
     settings::School,
     sight,

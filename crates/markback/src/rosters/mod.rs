@@ -20,15 +20,13 @@ use serde::{Deserialize, Serialize};
 use crate::{
     directory::Directories,
     pipeline::Pace,
+    queue,
     schools::{Schools, token_lane},
     settings::{School, Settings},
     store::{NewSync, Store, SyncWhy},
 };
 
 pub use self::report::summary;
-
-/// The queue of syncs, in line for each school.
-pub const QUEUE: &str = "roster";
 
 /// Who is told how far a sync has come.
 pub type Watch = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;
@@ -85,7 +83,7 @@ impl Wanted<'_> {
         };
         // Ids and two flags: there is nothing in it that JSON could refuse.
         let payload = serde_json::to_value(&job).unwrap_or_default();
-        let job = NewJob::new(QUEUE, format!("{school}/{}", self.id), payload)
+        let job = NewJob::new(queue::ROSTER, format!("{school}/{}", self.id), payload)
             .order_key(format!("roster/{school}"))
             .lane(school.as_str())
             .second_lane(token_lane(self.school));

@@ -7,9 +7,10 @@ use mis_core::ErrorKind;
 use outbox::{ClaimRequest, Claimed, Tx, Until, When};
 use tokio_util::sync::CancellationToken;
 
-use super::{QUEUE, Rosters, SyncJob, sync::Obstacle};
+use super::{Rosters, SyncJob, sync::Obstacle};
 use crate::{
     pipeline::GoOn,
+    queue,
     settings::School,
     store::{SyncEnd, SyncState},
 };
@@ -43,13 +44,13 @@ impl Rosters {
 
     async fn work(&self, stop: &CancellationToken) {
         let outbox = self.store.outbox();
-        let mut bell = outbox.bell(QUEUE);
+        let mut bell = outbox.bell(queue::ROSTER);
         while !stop.is_cancelled() {
             let rest = match outbox
-                .claim(QUEUE, &ClaimRequest::mixed(1, self.pace.lease))
+                .claim(queue::ROSTER, &ClaimRequest::mixed(1, self.pace.lease))
                 .await
             {
-                Ok(jobs) if jobs.is_empty() => match outbox.next_due(QUEUE).await {
+                Ok(jobs) if jobs.is_empty() => match outbox.next_due(queue::ROSTER).await {
                     Ok(Some(due)) => due.clamp(Duration::from_millis(5), self.pace.poll),
                     _ => self.pace.poll,
                 },
