@@ -10,7 +10,7 @@ use mis_core::{Capabilities, Person, SessionWriteback};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::server::Answer;
+use crate::answer::Answer;
 
 /// Stands in an answer where the id of the writeback belongs.
 const WRITEBACK: &str = "{writeback}";

@@ -22,7 +22,9 @@
 //! Last comes a whole day against `wonde-sandbox`, which is the one crate of the house used here besides `mis-core`: it
 //! uses none of ours itself, so that an error in the client cannot hide in its mirror. No adapter is used here.
 
+mod answer;
 mod bench;
+mod case;
 mod cases;
 mod fixtures;
 mod report;
@@ -99,7 +101,7 @@ type Found = Arc<Mutex<Vec<(usize, CaseReport)>>>;
 
 fn trial(
     place: usize,
-    case: suite::Case,
+    case: case::Case,
     descriptor: &'static Descriptor,
     fixtures: Arc<Path>,
     found: Found,

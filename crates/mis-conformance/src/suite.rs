@@ -7,29 +7,18 @@ use std::{
 };
 
 use anyhow::bail;
-use futures::future::BoxFuture;
-use mis_core::{Ability, Capabilities, Descriptor};
+use mis_core::Descriptor;
 
 use crate::{
     bench::Bench,
+    case::Case,
     cases,
     fixtures::Fixtures,
-    report::{CaseReport, Kind, Report},
+    report::{CaseReport, Report},
 };
 
 /// The longest that a case may take. Usual are some milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// One thing that an adapter must hold to.
-#[derive(Clone, Copy)]
-pub(crate) struct Case {
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    pub(crate) ability: Option<Ability>,
-    /// Whether it is for an adapter that declares this.
-    pub(crate) is_for: fn(&Capabilities) -> bool,
-    pub(crate) run: for<'a> fn(&'a Bench) -> BoxFuture<'a, anyhow::Result<()>>,
-}
 
 /// The names of all cases there are, in the suite's order.
 pub fn case_names() -> impl Iterator<Item = &'static str> {

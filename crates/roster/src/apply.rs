@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::Days;
 use mis_core::{Person, PersonKind};
 
 use crate::{
@@ -11,23 +11,14 @@ use crate::{
     change::{Change, What},
     held::{Doubt, Held},
     identity::{Merged, PersonKey},
-    member::Member,
     publish::{Computed, Past, Publish},
     report::Report,
     roll::{Eyes, Roll},
     settings::Settings,
     split::{Child, Individual, on_roll, split},
     state::{Known, State, speaks},
+    when::When,
 };
-
-/// When a sync happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct When {
-    /// The time.
-    pub now: DateTime<Utc>,
-    /// The day by the school's own clock: on it joiners come and leavers go.
-    pub today: NaiveDate,
-}
 
 /// What applying answers came to.
 #[derive(Clone, Debug)]
@@ -395,23 +386,4 @@ struct Family<'s> {
     student: &'s PersonKey,
     group: Option<&'s str>,
     relation: &'s mis_core::Relation,
-}
-
-/// Makes a member of somebody whom a group takes.
-pub(crate) fn member(
-    settings: &Settings,
-    group: &str,
-    key: &PersonKey,
-    person: &Individual<'_>,
-) -> Option<Member> {
-    let group = settings.group(group)?;
-    let told = group.membership.told(group.kind);
-    let rule = crate::split::Rule::new(&group.membership);
-    let children = person
-        .children
-        .iter()
-        .filter(|child| rule.child_fits(child))
-        .map(|child| child.key.clone())
-        .collect();
-    Some(Member::new(key, person.record, &told, children))
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use mis_core::{Deletion, Person, PersonKind};
 
 use crate::{
-    apply::{When, member},
     change::{Cause, Change, What},
     held::Held,
     identity::{Keyring, Merged, PersonKey},
@@ -15,6 +14,7 @@ use crate::{
     settings::Settings,
     split::{Individual, Rule, has_left, on_roll},
     state::{State, speaks},
+    when::When,
 };
 
 /// Who would be in which group.
@@ -284,6 +284,25 @@ impl Publish<'_> {
         speaks(ids.filter_map(|id| self.past.students.get(id)), today)
             .is_some_and(|record| has_left(record, today))
     }
+}
+
+/// Makes a member of somebody whom a group takes.
+fn member(
+    settings: &Settings,
+    group: &str,
+    key: &PersonKey,
+    person: &Individual<'_>,
+) -> Option<Member> {
+    let group = settings.group(group)?;
+    let told = group.membership.told(group.kind);
+    let rule = Rule::new(&group.membership);
+    let children = person
+        .children
+        .iter()
+        .filter(|child| rule.child_fits(child))
+        .map(|child| child.key.clone())
+        .collect();
+    Some(Member::new(key, person.record, &told, children))
 }
 
 /// Takes a whole group away.

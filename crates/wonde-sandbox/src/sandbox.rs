@@ -14,6 +14,7 @@ use crate::cut::{CuttableListener, Wire};
 use crate::error::Error;
 use crate::inner::Inner;
 use crate::options::SandboxOptions;
+use crate::rounds;
 use crate::server;
 use crate::webhooks;
 
@@ -62,8 +63,8 @@ impl Sandbox {
             .collect();
         let helpers = match webhook_url {
             Some(url) => vec![
-                tokio::spawn(webhooks::send(Arc::clone(&inner), url, hooks_end)),
-                tokio::spawn(webhooks::settle(Arc::clone(&inner))),
+                tokio::spawn(rounds::send_webhooks(Arc::clone(&inner), url, hooks_end)),
+                tokio::spawn(rounds::settle_writebacks(Arc::clone(&inner))),
             ],
             None => Vec::new(),
         };

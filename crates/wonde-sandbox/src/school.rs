@@ -1,5 +1,7 @@
 //! One school: its world, its register, its writebacks, and what the token may see of it.
 
+mod history;
+
 use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -7,7 +9,6 @@ use chrono_tz::Tz;
 
 use crate::codes::{self, Code};
 use crate::extraction::{Extraction, Window};
-use crate::history;
 use crate::ids::{Ids, Kind};
 use crate::mis::{self, Register, Shape};
 use crate::register::{Entry, Key, Slot, Table};

@@ -1,12 +1,9 @@
 //! Webhooks: what is sent when a writeback settles or a school changes its mind.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::error::Error;
-use crate::inner::Inner;
 
 /// One webhook to be sent.
 #[derive(Debug)]
@@ -45,26 +42,4 @@ pub(crate) fn writeback(id: &str, status: &str, sort: &str) -> Value {
 /// A line to the sender, and its other end.
 pub(crate) fn line() -> (UnboundedSender<Hook>, UnboundedReceiver<Hook>) {
     unbounded_channel()
-}
-
-/// Sends webhooks one after the other, once each; whether they arrived is only counted.
-pub(crate) async fn send(inner: Arc<Inner>, url: String, mut hooks: UnboundedReceiver<Hook>) {
-    let client = reqwest::Client::new();
-    while let Some(hook) = hooks.recv().await {
-        let answer = client.post(&url).json(&hook.payload).send().await;
-        let arrived = answer.is_ok_and(|a| a.status().is_success());
-        inner.counts.webhook(arrived);
-        if !arrived {
-            tracing::warn!("a webhook was not taken");
-        }
-    }
-}
-
-/// Settles writebacks as time goes by: without requests nobody else would.
-pub(crate) async fn settle(inner: Arc<Inner>) {
-    let mut tick = tokio::time::interval(std::time::Duration::from_millis(50));
-    loop {
-        tick.tick().await;
-        inner.settle_all();
-    }
 }

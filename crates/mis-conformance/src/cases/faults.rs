@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::{cases, everybody, writers};
 use crate::{
+    answer::Answer,
     bench::{Bench, Desk},
-    server::{Answer, On, Plan, Trouble},
+    server::{On, Plan, Trouble},
     standard::{self, ADA, WINTER},
     verdict::is_error,
 };

@@ -14,13 +14,13 @@ mod secrets;
 
 use mis_core::{Capabilities, SessionWriteback};
 
-use crate::suite::Case;
+use crate::case::Case;
 
 /// Declares cases: kind, ability or `None`, name, whom they are for, and the function that tries it.
 macro_rules! cases {
     ($($kind:ident $ability:expr, $name:literal, $is_for:expr => $run:path;)*) => {
-        pub(super) const CASES: &[crate::suite::Case] = &[$(
-            crate::suite::Case {
+        pub(super) const CASES: &[crate::case::Case] = &[$(
+            crate::case::Case {
                 name: $name,
                 kind: crate::report::Kind::$kind,
                 ability: $ability,

@@ -10,9 +10,10 @@ use mis_core::{
 
 use super::{cases, everybody};
 use crate::{
+    answer::Answer,
     bench::{Bench, Desk},
     server::{
-        Answer, On, Plan, Trouble,
+        On, Plan, Trouble,
         reading::{ADULTS, GONE},
         rows::{GROUPS, joined},
     },

@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::{cases, writers};
 use crate::{
+    answer::Answer,
     bench::{Bench, WITH_AND_WITHOUT_GUARD},
-    server::{Answer, On, Plan, Trouble},
+    server::{On, Plan, Trouble},
     standard::{self, EVE, PUPILS},
     verdict::is_error,
 };

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::{cases, everybody, writers};
 use crate::{
+    answer::Answer,
     bench::{Bench, Desk},
     fixtures::Outcome,
-    server::{Answer, On, Plan, Trouble},
+    server::{On, Plan, Trouble},
     standard::{self, ADA, BEN, COMMENT, FORENAME, SURNAME, UNKNOWN_CODE, WINTER},
     verdict::{is_discreet, is_discreet_error},
 };

@@ -9,7 +9,8 @@ use serde_json::json;
 use tokio::sync::watch;
 use wiremock::{Match, Request, Respond, ResponseTemplate};
 
-use super::{Answer, Seen, Trouble, World, lock, not_found, trouble};
+use super::{Seen, Trouble, World, lock, not_found, trouble};
+use crate::answer::Answer;
 use crate::standard;
 
 /// What answers: shared by the two mocks.

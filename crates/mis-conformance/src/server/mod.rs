@@ -1,6 +1,7 @@
 //! The standard schools on a loopback port: stateful, so that what is written is read back, and able to fail on demand.
 
 mod behind;
+mod kept;
 pub(crate) mod reading;
 mod register;
 pub(crate) mod rows;
@@ -19,10 +20,11 @@ use tokio::sync::watch;
 use wiremock::{Mock, MockServer, Request};
 
 use behind::{Behind, Cuts};
-pub(crate) use register::{Kept, Place};
-pub(crate) use trouble::{Answer, On, Plan, Trouble};
+pub(crate) use kept::{Kept, Place};
+pub(crate) use trouble::{On, Plan, Trouble};
 
 use crate::{
+    answer::Answer,
     fixtures::{Answers, Outcome},
     standard::{self, Lesson},
 };

@@ -6,7 +6,8 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use wiremock::Request;
 
-use super::{Answer, World, not_found, rows};
+use super::{World, not_found, rows};
+use crate::answer::Answer;
 use crate::standard;
 
 /// How much further than asked a list of lessons reaches: what Wonde answers may go beyond what it was asked for.

@@ -1,41 +1,15 @@
 //! Writing: what is handed in is checked as a whole, kept, and found in the register afterwards.
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{DateTime, Days, Utc};
 use mis_core::Session;
 use serde_json::{Map, Value};
 
-use super::{Answer, Seen, World, not_found};
+use super::{Kept, Place, Seen, World, not_found};
 use crate::{
+    answer::Answer,
     fixtures::Outcome,
     standard::{self, Lesson, Sort},
 };
-
-/// Where a mark stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// In the session's own mark.
-    Session,
-    /// On this lesson.
-    Lesson(String),
-}
-
-/// A mark that the MIS holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Kept {
-    pub(crate) school: u8,
-    pub(crate) student: String,
-    pub(crate) date: NaiveDate,
-    pub(crate) session: Session,
-    pub(crate) place: Place,
-    pub(crate) code: String,
-    pub(crate) comment: Option<String>,
-    pub(crate) minutes_late: Option<u32>,
-    pub(crate) changed: DateTime<Utc>,
-    /// The writeback that wrote it; `None` for what was there before.
-    pub(crate) writeback: Option<String>,
-    /// How often it was written.
-    pub(crate) times: usize,
-}
 
 impl World {
     /// What the registers hold before anything is written: for Eve illness with a comment, for Fay a code that no book

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value, json};
 
-use super::register::Kept;
+use super::kept::Kept;
 use crate::standard::{self, CalledOff, Lesson, Sort};
 
 /// A time as Wonde writes it.

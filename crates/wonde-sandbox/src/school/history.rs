@@ -4,9 +4,9 @@ use chrono::{Days, NaiveDate, TimeDelta};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use super::School;
 use crate::mis::Register;
 use crate::register::{Entry, Key, Slot};
-use crate::school::School;
 use crate::world::timetable::{self, Lesson, is_morning};
 use crate::world::{Plan, night};
 
