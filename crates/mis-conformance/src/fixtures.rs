@@ -109,6 +109,10 @@ pub(crate) enum Outcome {
     Open,
     /// A status that nobody has heard of.
     Unheard,
+    /// Done, with an error against one mark.
+    InPart,
+    /// Done, with an error against nobody knows which.
+    InDoubt,
 }
 
 /// What the MIS answers to writes.
@@ -156,8 +160,24 @@ impl Answers {
 
     pub(crate) fn outcome(&self, outcome: Outcome, id: &str) -> Answer {
         let unheard = json!({"data": {"id": WRITEBACK, "status": "frobnicated"}});
+        let but = |errors: Value| {
+            let mut body = self.done.clone();
+            let record = match body.get_mut("data") {
+                Some(data) => data,
+                None => &mut body,
+            };
+            if let Some(record) = record.as_object_mut() {
+                record.insert("errors".to_owned(), errors);
+            }
+            body
+        };
+        let message = "The mark was not written.";
+        let in_part = but(json!([{"index": 0, "message": message}]));
+        let in_doubt = but(json!([message]));
         let body = match outcome {
             Outcome::Done => &self.done,
+            Outcome::InPart => &in_part,
+            Outcome::InDoubt => &in_doubt,
             Outcome::Rejected => &self.rejected,
             Outcome::Open => &self.open,
             Outcome::Unheard => &unheard,

@@ -71,7 +71,7 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
     /// Only what holds for all marks before any was sent, such as [`ErrorKind::Unsupported`].
     async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>>;
 
-    /// How far a writeback has come.
+    /// How far a writeback has come. It is done only when nothing is said against any mark of it.
     ///
     /// # Errors
     /// Those of the read.

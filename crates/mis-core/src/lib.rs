@@ -24,7 +24,8 @@ pub use connection::{ConnectOptions, Connection, Grants, Now};
 pub use descriptor::{Descriptor, Source};
 pub use error::{Error, ErrorKind, Result};
 pub use mark::{
-    Accepted, EventKind, HeldCode, HeldMark, Lesson, Mark, MarkResult, Register, WritebackOutcome,
+    Accepted, EventKind, HeldCode, HeldMark, Lesson, Mark, MarkResult, RefusedMark, Register,
+    WritebackOutcome,
 };
 pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use registry::{Registration, Registry, Selection};

@@ -213,6 +213,14 @@ pub struct Accepted {
 pub enum WritebackOutcome {
     /// The MIS has it.
     Done,
+    /// It is done, and yet something is said against single marks of it: those may not be in the MIS.
+    DoneInPart {
+        /// The marks that are named as not written.
+        refused: Vec<RefusedMark>,
+        /// Whether those are all of them for certain. Where not, no mark of the register counts as written until the
+        /// register read back shows it.
+        others_done: bool,
+    },
     /// The MIS or Wonde would not have it. `said` is Wonde's wording for the operator; it may quote the mark, so it is kept out of logs.
     Refused {
         /// Wonde's wording, if it gave any.
@@ -229,12 +237,54 @@ impl fmt::Debug for WritebackOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("Done"),
+            Self::DoneInPart {
+                refused,
+                others_done,
+            } => f
+                .debug_struct("DoneInPart")
+                .field("refused", refused)
+                .field("others_done", others_done)
+                .finish(),
             Self::Refused { said } => f
                 .debug_struct("Refused")
                 .field("said", &said.as_ref().map(|_| Hidden))
                 .finish(),
             Self::Open { word } => f.debug_struct("Open").field("word", word).finish(),
         }
+    }
+}
+
+/// A mark of a writeback that is named as not written, in the way that the answer names it.
+///
+/// `Debug` does not show what was said: it may quote the mark.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RefusedMark {
+    /// Its pupil, where that is told.
+    pub student: Option<StudentId>,
+    /// Its place among the marks of the writeback, from zero, where that is told.
+    pub place: Option<usize>,
+    /// Wonde's wording, if it gave any.
+    pub said: Option<String>,
+}
+
+impl RefusedMark {
+    /// Whether it is this one of the writeback's marks. Of a pupil who has several in it, each is meant: a
+    /// place may be counted otherwise, an id may not.
+    pub fn is(&self, student: &StudentId, place: usize) -> bool {
+        match &self.student {
+            Some(named) => named == student,
+            None => self.place == Some(place),
+        }
+    }
+}
+
+impl fmt::Debug for RefusedMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefusedMark")
+            .field("student", &self.student)
+            .field("place", &self.place)
+            .field("said", &self.said.as_ref().map(|_| Hidden))
+            .finish()
     }
 }
 
@@ -252,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_neither_comment() {
+    fn debug_shows_no_comment() {
         let mark = Mark {
             student: "A1".into(),
             date: NaiveDate::from_ymd_opt(2026, 11, 23).unwrap(),
@@ -272,5 +322,15 @@ mod tests {
             changed_at: None,
         };
         assert!(!format!("{mark:?}{held:?}").contains("overslept"));
+        let refused = vec![RefusedMark {
+            student: None,
+            place: Some(0),
+            said: Some("overslept again".into()),
+        }];
+        let outcome = WritebackOutcome::DoneInPart {
+            refused,
+            others_done: true,
+        };
+        assert!(!format!("{outcome:?}").contains("overslept"));
     }
 }

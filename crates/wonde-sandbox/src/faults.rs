@@ -48,6 +48,12 @@ pub enum Fault {
         /// The word.
         word: String,
     },
+    /// The register is accepted; its writeback is done, but for the first mark, which is not kept.
+    LoseMark {
+        /// Whether the errors of the writeback say which mark it was.
+        #[serde(default)]
+        named: bool,
+    },
     /// The school's MIS goes offline for this long, by the clock; the request itself goes on.
     Offline {
         /// Seconds.
@@ -84,6 +90,7 @@ impl Fault {
             Self::RejectWriteback { .. } => "reject_writeback",
             Self::StuckWriteback => "stuck_writeback",
             Self::UnknownStatus { .. } => "unknown_status",
+            Self::LoseMark { .. } => "lose_mark",
             Self::Offline { .. } => "offline",
             Self::StaleReads { .. } => "stale_reads",
             Self::Empty => "empty",
@@ -99,7 +106,10 @@ impl Fault {
     fn needs_register(&self) -> bool {
         matches!(
             self,
-            Self::RejectWriteback { .. } | Self::StuckWriteback | Self::UnknownStatus { .. }
+            Self::RejectWriteback { .. }
+                | Self::StuckWriteback
+                | Self::UnknownStatus { .. }
+                | Self::LoseMark { .. }
         )
     }
 }

@@ -191,11 +191,16 @@ impl School {
             Fate::Refused(message) => Some(message.clone()),
             _ => self.shape.refuses(sort).map(str::to_owned),
         };
+        let lost = matches!(writeback.fate, Fate::Lossy { .. });
         let mut errors = Vec::new();
         let mut kept = 0usize;
         if refused.is_none() {
-            for (place, (key, entry)) in marks.into_iter().enumerate() {
-                match self.keep(key, entry, number, at) {
+            for (place, key, entry) in marks {
+                let done = match lost {
+                    true if place == 0 => Err("The mark was lost."),
+                    _ => self.keep(key, entry, number, at),
+                };
+                match done {
                     Ok(()) => kept += 1,
                     Err(why) => errors.push((place, why.to_owned())),
                 }

@@ -131,6 +131,7 @@ fn fate(fault: Option<&Fault>) -> Fate {
         ),
         Some(Fault::StuckWriteback) => Fate::Stuck,
         Some(Fault::UnknownStatus { word }) => Fate::Worded(word.clone()),
+        Some(Fault::LoseMark { named }) => Fate::Lossy { named: *named },
         _ => Fate::Usual,
     }
 }

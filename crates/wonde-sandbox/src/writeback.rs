@@ -20,6 +20,10 @@ pub(crate) enum Fate {
     Stuck,
     /// Is applied, but the status is a word nobody knows.
     Worded(String),
+    /// Is applied but for the first mark; the errors say which that was, or only that there was one.
+    Lossy {
+        named: bool,
+    },
 }
 
 /// Where a writeback stands.
@@ -43,8 +47,8 @@ pub(crate) struct Writeback {
     pub(crate) message: Option<String>,
     /// Marks that were not kept: place in the register, and why.
     pub(crate) errors: Vec<(usize, String)>,
-    /// What to apply; emptied when settled.
-    pub(crate) marks: Vec<(Key, Entry)>,
+    /// What to apply, each with its place in the register; emptied when settled.
+    pub(crate) marks: Vec<(usize, Key, Entry)>,
     pub(crate) count: usize,
 }
 

@@ -106,6 +106,7 @@ pub use records::{
         SessionMark,
     },
     counts::{Counts, Deletion},
+    failures::MarkFailure,
     group::{Class, Group, GroupType},
     people::{
         Contact, ContactDetails, Emails, Employee, EmploymentDetails, Phones, Relationship, Role,

@@ -15,7 +15,7 @@ use crate::{
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The most of Wonde's words that is kept.
-const SAID_MAX: usize = 1_000;
+pub(crate) const SAID_MAX: usize = 1_000;
 
 /// What an error's body says, where it says it as Wonde does \[T\].
 #[derive(Default, Deserialize)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{Error, ErrorKind, Mis, Recovery, WritebackOutcome};
+use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
 use outbox::{Claimed, Held, NewJob, Tx, When};
 use serde_json::json;
 
@@ -23,6 +23,11 @@ use crate::{
 
 /// How often a mark is refused after Wonde had taken it until that is believed.
 const REFUSALS_BELIEVED: u32 = 3;
+/// By what a mark is known to be in the MIS.
+const WORD: &str = "Wonde's word";
+const READ_BACK: &str = "the register read back";
+/// What a mark waits for whose writeback is done and has errors that may be about it.
+const IN_DOUBT: &str = "Wonde calls the writeback done and tells of errors in it, which may be about this mark: the register must show it";
 /// Writebacks asked about at the same time.
 const AT_ONCE: usize = 8;
 
@@ -36,6 +41,8 @@ struct Outcomes {
     took: Vec<TimeDelta>,
     forgotten: Vec<(LedgerKey, String)>,
     again: Vec<Again>,
+    /// What is left of registers of which only some marks are settled.
+    left: Vec<NewJob>,
     troubled: Vec<Troubled>,
 }
 
@@ -82,21 +89,43 @@ impl Pipeline {
             );
             return outcomes;
         };
-        let asked = match self.schools.mis(school).await {
-            Ok(mis) => mis
-                .outcome(&confirm.writeback)
-                .await
-                .map(|outcome| (mis, outcome)),
-            Err(error) => Err(error),
+        let mis = match self.schools.mis(school).await {
+            Ok(mis) => mis,
+            Err(error) => {
+                self.cannot_ask(&mut outcomes, school, &job, &confirm, &error)
+                    .await;
+                return outcomes;
+            }
         };
-        match asked {
-            Ok((_, WritebackOutcome::Done)) => {
-                outcomes.confirm_all(&job, &confirm, "Wonde's word", self.now());
+        if confirm.in_doubt {
+            self.left_in_doubt(&mut outcomes, school, &mis, &job, &confirm)
+                .await;
+            return outcomes;
+        }
+        match mis.outcome(&confirm.writeback).await {
+            Ok(WritebackOutcome::Done) => {
+                outcomes.done.push(job.held);
+                outcomes.confirm(&job.lane, &confirm, &confirm.marks, WORD, self.now());
             }
-            Ok((_, WritebackOutcome::Refused { said })) => {
-                self.refused(&mut outcomes, school, &job, &confirm, said.as_deref());
+            Ok(WritebackOutcome::DoneInPart {
+                refused,
+                others_done,
+            }) => self.done_in_part(&mut outcomes, school, &job, &confirm, &refused, others_done),
+            Ok(WritebackOutcome::Refused { said }) => {
+                outcomes.done.push(job.held);
+                let alone = confirm.marks.len() == 1;
+                for send in &confirm.marks {
+                    self.refused(
+                        &mut outcomes,
+                        school,
+                        &confirm,
+                        send,
+                        alone,
+                        said.as_deref(),
+                    );
+                }
             }
-            Ok((mis, WritebackOutcome::Open { word })) => {
+            Ok(WritebackOutcome::Open { word }) => {
                 let why = match word {
                     Some(word) => format!("Wonde has it; its word for the writeback is \"{word}\""),
                     None => "Wonde has it and says nothing of the writeback yet".to_owned(),
@@ -112,14 +141,107 @@ impl Pipeline {
         outcomes
     }
 
-    /// A refused register of several marks does not say which was at fault: each goes again, alone. A mark alone is
-    /// tried a few times more, for the MIS may have been away.
-    fn refused(
+    /// A register that is done but for some of its marks. What is named as refused is refused; the others are in the MIS
+    /// if those were all. If that is not certain, the register has to show each of the others.
+    fn done_in_part(
         &self,
         outcomes: &mut Outcomes,
         school: &School,
         job: &Claimed,
         confirm: &ConfirmJob,
+        refused: &[RefusedMark],
+        others_done: bool,
+    ) {
+        let id = school.id.as_str();
+        let mut met = vec![false; refused.len()];
+        let (mut named, mut others) = (Vec::new(), Vec::new());
+        for (place, send) in confirm.marks.iter().enumerate() {
+            let mut said = None;
+            let mut is_named = false;
+            for (refusal, met) in refused.iter().zip(&mut met) {
+                if refusal.is(&send.mark.student, place) {
+                    (is_named, *met) = (true, true);
+                    said = said.or(refusal.said.as_deref());
+                }
+            }
+            if is_named {
+                named.push((send, said));
+            } else {
+                others.push(send.clone());
+            }
+        }
+        outcomes.done.push(job.held);
+        let alone = confirm.marks.len() == 1;
+        for (send, said) in named {
+            self.refused(outcomes, school, confirm, send, alone, said);
+        }
+        if others_done && met.iter().all(|met| *met) {
+            outcomes.confirm(id, confirm, &others, WORD, self.now());
+        } else if !others.is_empty() {
+            let first =
+                self.now() + TimeDelta::from_std(self.pace.confirm_after).unwrap_or_default();
+            outcomes.leave(school, confirm, others, first);
+        }
+    }
+
+    /// Looks in the register for marks that Wonde's word leaves in doubt, until it shows them or time is up.
+    async fn left_in_doubt(
+        &self,
+        outcomes: &mut Outcomes,
+        school: &School,
+        mis: &Mis,
+        job: &Claimed,
+        confirm: &ConfirmJob,
+    ) {
+        let (id, over) = (school.id.as_str(), self.is_over(confirm));
+        let (mut there, mut missing) = (Vec::new(), Vec::new());
+        // One that cannot be read is not asked for by every mark.
+        let mut readable = true;
+        for send in &confirm.marks {
+            let shown = match readable {
+                true => self.is_there(school, mis, confirm, send).await,
+                false => None,
+            };
+            readable = shown.is_some();
+            match shown {
+                Some(true) => there.push(send.clone()),
+                _ => missing.push(send.clone()),
+            }
+        }
+        if there.is_empty() && !over {
+            let go_on = GoOn::Again {
+                when: When::After(self.next_look(job)),
+                why: IN_DOUBT.to_owned(),
+            };
+            outcomes.trouble(id, job, confirm, go_on);
+            return;
+        }
+        outcomes.done.push(job.held);
+        outcomes.confirm(id, confirm, &there, READ_BACK, self.now());
+        if over {
+            outcomes.end(
+                id,
+                confirm,
+                &missing,
+                EventState::Unconfirmed,
+                &unconfirmed(IN_DOUBT),
+            );
+        } else if !missing.is_empty() {
+            let next = TimeDelta::from_std(self.next_look(job)).unwrap_or_default();
+            outcomes.leave(school, confirm, missing, self.now() + next);
+        }
+    }
+
+    /// A refused register of several marks does not say which was at fault: each goes again, alone. So does a mark that
+    /// was named, for its own answer is surer than a list's form. A mark alone is tried a few times more, for the MIS may
+    /// have been away.
+    fn refused(
+        &self,
+        outcomes: &mut Outcomes,
+        school: &School,
+        confirm: &ConfirmJob,
+        send: &SendJob,
+        alone: bool,
         said: Option<&str>,
     ) {
         let id = school.id.as_str();
@@ -127,39 +249,35 @@ impl Pipeline {
             || "gave no reason".to_owned(),
             |said| format!("said: {said}"),
         );
-        outcomes.done.push(job.held);
-        for send in &confirm.marks {
-            let more = json!({"writeback_id": confirm.writeback, "why": told});
-            outcomes.audit.push(audit_of("refused", id, send, more));
-            let alone = confirm.marks.len() == 1;
-            let refusals = if alone {
-                send.refusals + 1
-            } else {
-                send.refusals.max(1)
-            };
-            if refusals >= REFUSALS_BELIEVED {
-                let outcome = format!("the MIS would not have it: Wonde {told}");
-                outcomes.end(id, send, EventState::Rejected, &outcome);
-                outcomes
-                    .forgotten
-                    .push((send.ledger_key(id), send.event.id.clone()));
-            } else {
-                let again = SendJob {
-                    refusals,
-                    ..send.clone()
-                };
-                let wait =
-                    TimeDelta::from_std(self.pace.backoff * 2 * refusals).unwrap_or_default();
-                outcomes.again.push(Again {
-                    key: send.ledger_key(id),
-                    event: send.event.id.clone(),
-                    job: again
-                        .new_job(id, &token_lane(school))
-                        .not_before(self.now() + wait),
-                    why: format!("its writeback was refused ({told}); it goes again, alone"),
-                });
-            }
+        let more = json!({"writeback_id": confirm.writeback, "why": told});
+        outcomes.audit.push(audit_of("refused", id, send, more));
+        let refusals = if alone {
+            send.refusals.saturating_add(1)
+        } else {
+            send.refusals.max(1)
+        };
+        if refusals >= REFUSALS_BELIEVED {
+            let outcome = format!("the MIS would not have it: Wonde {told}");
+            outcomes.tell(id, send, EventState::Rejected, &outcome);
+            outcomes
+                .forgotten
+                .push((send.ledger_key(id), send.event.id.clone()));
+            return;
         }
+        let again = SendJob {
+            refusals,
+            ..send.clone()
+        };
+        let wait =
+            TimeDelta::from_std(self.pace.backoff.saturating_mul(2 * refusals)).unwrap_or_default();
+        outcomes.again.push(Again {
+            key: send.ledger_key(id),
+            event: send.event.id.clone(),
+            job: again
+                .new_job(id, &token_lane(school))
+                .not_before(self.now() + wait),
+            why: format!("its writeback was refused ({told}); it goes again, alone"),
+        });
     }
 
     /// Settles by the register what Wonde's word leaves open, and asks again later.
@@ -180,7 +298,8 @@ impl Pipeline {
             && waited > read_back_after
             && self.all_there(school, mis, confirm).await
         {
-            outcomes.confirm_all(job, confirm, "the register read back", self.now());
+            outcomes.done.push(job.held);
+            outcomes.confirm(id, confirm, &confirm.marks, READ_BACK, self.now());
             return;
         }
         if self.is_over(confirm) {
@@ -227,27 +346,33 @@ impl Pipeline {
             }
             rest => outcomes.trouble(school.id.as_str(), job, confirm, rest),
         }
-        debug_assert_ne!(
-            error.recovery(),
-            Recovery::Unknown,
-            "a read changes nothing"
-        );
     }
 
     async fn all_there(&self, school: &School, mis: &Mis, confirm: &ConfirmJob) -> bool {
         for send in &confirm.marks {
-            // Only a copy that was read after the register was taken can show its marks.
-            let register = self
-                .schools
-                .register(school, mis, send.mark.date, Some(confirm.accepted_at))
-                .await;
-            let Ok(register) = register else { return false };
-            let held = register.held(&send.mark.student, send.mark.session);
-            if !held.is_some_and(|held| is_ours(held, send)) {
+            if self.is_there(school, mis, confirm, send).await != Some(true) {
                 return false;
             }
         }
         true
+    }
+
+    /// Whether the register shows a mark; `None` where it cannot be read. Only a copy that was read after the register
+    /// was taken can show its marks.
+    async fn is_there(
+        &self,
+        school: &School,
+        mis: &Mis,
+        confirm: &ConfirmJob,
+        send: &SendJob,
+    ) -> Option<bool> {
+        let register = self
+            .schools
+            .register(school, mis, send.mark.date, Some(confirm.accepted_at))
+            .await
+            .ok()?;
+        let held = register.held(&send.mark.student, send.mark.session);
+        Some(held.is_some_and(|held| is_ours(held, send)))
     }
 
     fn next_look(&self, job: &Claimed) -> Duration {
@@ -272,7 +397,8 @@ impl Pipeline {
             .await?;
         // All transactions touch marks, then pauses, then the queue's lines, so that none waits for another that waits for it.
         self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        self.send_again(&mut tx, &outcomes.again).await?;
+        self.send_again(&mut tx, &outcomes.again, &outcomes.left)
+            .await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::confirmed(outcomes.took.iter().copied());
@@ -281,13 +407,18 @@ impl Pipeline {
 
     /// Puts refused marks in line once more. One whose place in the ledger a newer mark has taken would overtake that: it
     /// makes way. Nobody can plan a newer one while this decides, for the ledger's rows are locked until the commit.
-    async fn send_again(&self, tx: &mut Tx, again: &[Again]) -> outbox::Result<()> {
+    async fn send_again(
+        &self,
+        tx: &mut Tx,
+        again: &[Again],
+        left: &[NewJob],
+    ) -> outbox::Result<()> {
         let marks: Vec<_> = again
             .iter()
             .map(|one| (one.key.clone(), one.event.clone()))
             .collect();
         let ours = self.store.move_marks(tx, &marks, Stage::Planned).await?;
-        let mut jobs = Vec::with_capacity(again.len());
+        let mut jobs = left.to_vec();
         let mut updates = Vec::with_capacity(again.len());
         for one in again {
             let update = EventUpdate::of(&one.key.school, &one.event);
@@ -314,39 +445,70 @@ impl Outcomes {
         self.took.extend(other.took);
         self.forgotten.extend(other.forgotten);
         self.again.extend(other.again);
+        self.left.extend(other.left);
         self.troubled.extend(other.troubled);
     }
 
-    fn confirm_all(&mut self, job: &Claimed, confirm: &ConfirmJob, by: &str, now: DateTime<Utc>) {
-        self.done.push(job.held);
-        let received = confirm.marks.iter().filter_map(|send| send.received_at);
-        self.took.extend(received.map(|received| now - received));
-        for send in &confirm.marks {
+    fn confirm(
+        &mut self,
+        school: &str,
+        confirm: &ConfirmJob,
+        marks: &[SendJob],
+        by: &str,
+        now: DateTime<Utc>,
+    ) {
+        for send in marks {
+            self.took
+                .extend(send.received_at.map(|received| now - received));
             self.confirmed
-                .push((send.ledger_key(&job.lane), send.event.id.clone()));
+                .push((send.ledger_key(school), send.event.id.clone()));
             let more = json!({"writeback_id": confirm.writeback, "by": by});
-            self.audit
-                .push(audit_of("confirmed", &job.lane, send, more));
-            self.end(
-                &job.lane,
-                send,
-                EventState::Confirmed,
-                &format!("the MIS has it, by {by}"),
-            );
+            self.audit.push(audit_of("confirmed", school, send, more));
+            let outcome = format!("the MIS has it, by {by}");
+            self.tell(school, send, EventState::Confirmed, &outcome);
         }
+    }
+
+    /// Follows on what is left of a register that came to be only in part.
+    fn leave(
+        &mut self,
+        school: &School,
+        confirm: &ConfirmJob,
+        marks: Vec<SendJob>,
+        next: DateTime<Utc>,
+    ) {
+        let id = school.id.as_str();
+        let wait = |send: &SendJob| EventUpdate::of(id, &send.event.id).waiting(IN_DOUBT);
+        self.updates.extend(marks.iter().map(wait));
+        let left = ConfirmJob {
+            marks,
+            in_doubt: true,
+            ..confirm.clone()
+        };
+        self.left.push(left.new_job(id, &token_lane(school), next));
     }
 
     fn end_all(&mut self, job: &Claimed, confirm: &ConfirmJob, state: EventState, outcome: &str) {
         self.done.push(job.held);
-        for send in &confirm.marks {
+        self.end(&job.lane, confirm, &confirm.marks, state, outcome);
+    }
+
+    fn end(
+        &mut self,
+        school: &str,
+        confirm: &ConfirmJob,
+        marks: &[SendJob],
+        state: EventState,
+        outcome: &str,
+    ) {
+        for send in marks {
             let more = json!({"writeback_id": confirm.writeback, "why": outcome});
-            self.audit
-                .push(audit_of(state.word(), &job.lane, send, more));
-            self.end(&job.lane, send, state, outcome);
+            self.audit.push(audit_of(state.word(), school, send, more));
+            self.tell(school, send, state, outcome);
         }
     }
 
-    fn end(&mut self, school: &str, send: &SendJob, state: EventState, outcome: &str) {
+    fn tell(&mut self, school: &str, send: &SendJob, state: EventState, outcome: &str) {
         self.updates.push(
             EventUpdate::of(school, &send.event.id)
                 .state(state)

@@ -50,6 +50,10 @@ pub(crate) struct ConfirmJob {
     pub(crate) writeback: WritebackId,
     pub(crate) accepted_at: DateTime<Utc>,
     pub(crate) marks: Vec<SendJob>,
+    /// Wonde's word is in and does not tell of these marks: they are what is left of the register, and only the register
+    /// read back can settle them.
+    #[serde(default)]
+    pub(crate) in_doubt: bool,
 }
 
 impl DecideJob {
@@ -97,9 +101,15 @@ impl SendJob {
 impl ConfirmJob {
     /// The job that follows this register, first after a while.
     pub(crate) fn new_job(&self, school: &str, token_lane: &str, first: DateTime<Utc>) -> NewJob {
+        // What is left of a register gets fewer with each look, so that no two of its jobs are alike.
+        let left = if self.in_doubt {
+            format!("#{}", self.marks.len())
+        } else {
+            String::new()
+        };
         NewJob::new(
             queue::CONFIRM,
-            key(school, self.writeback.as_str()),
+            format!("{}{left}", key(school, self.writeback.as_str())),
             payload(self),
         )
         .lane(school)

@@ -344,6 +344,7 @@ impl Pipeline {
                     writeback: writeback.clone(),
                     accepted_at: now,
                     marks: marks.clone(),
+                    in_doubt: false,
                 }
                 .new_job(school, token_lane, first)
             })

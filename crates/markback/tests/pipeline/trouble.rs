@@ -94,6 +94,86 @@ async fn a_mark_that_is_always_refused_is_rejected_with_the_words_given() {
     assert_eq!(stage.settled_as(SIMS, "e2").await, Confirmed);
 }
 
+/// A writeback may be done and have errors against single marks: those never count as written.
+#[tokio::test]
+async fn a_mark_that_a_done_writeback_names_as_refused_is_not_confirmed() {
+    let setup = Setup {
+        sandbox: SandboxOptions {
+            partial: true,
+            ..Setup::default().sandbox
+        },
+        ..Setup::default()
+    };
+    let stage = Stage::set(setup).await;
+    let pupils: Vec<_> = (0..4).map(|n| stage.pupil(SIMS, n)).collect();
+    let gone = Change::Remove {
+        student: pupils[2].clone(),
+    };
+    stage.sandbox.change(&stage.school(SIMS), &gone).unwrap();
+    let events = (0..4)
+        .map(|n| sign_in(&format!("e{n}"), &pupils[n], "09:07:00"))
+        .collect();
+    stage.take_all(SIMS, events).await;
+    stage.settled().await;
+    for (n, pupil) in pupils.iter().enumerate() {
+        let event = stage.event(SIMS, &format!("e{n}")).await;
+        let outcome = event.outcome.unwrap();
+        if n == 2 {
+            assert_eq!(event.state, Rejected);
+            assert!(outcome.contains("not at this school"), "{outcome}");
+        } else {
+            assert_eq!(event.state, Confirmed, "e{n}");
+            // "2" may be the second or the third.
+            assert!(outcome.contains("register"), "{outcome}");
+            assert_eq!(stage.held(SIMS, pupil, "AM").unwrap().writes, 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_one_mark_that_a_done_writeback_lost_is_written_again() {
+    let stage = Stage::usual().await;
+    let pupils: Vec<_> = (0..3).map(|n| stage.pupil(SIMS, n)).collect();
+    let rule = post(Fault::LoseMark { named: true }).times(1);
+    stage.sandbox.add_fault(rule).unwrap();
+    let events = (0..3)
+        .map(|n| sign_in(&format!("e{n}"), &pupils[n], "09:07:00"))
+        .collect();
+    stage.take_all(SIMS, events).await;
+    stage.settled().await;
+    for (n, pupil) in pupils.iter().enumerate() {
+        assert_eq!(stage.state(SIMS, &format!("e{n}")).await, Confirmed);
+        assert_eq!(stage.held(SIMS, pupil, "AM").unwrap().writes, 1);
+    }
+    // Together, and the lost one alone.
+    assert_eq!(stage.requests("POST attendance/session"), 2);
+}
+
+#[tokio::test]
+async fn when_nobody_says_which_mark_was_lost_the_register_must_show_each() {
+    let setup = Setup {
+        service: "confirm_within = \"20m\"",
+        ..Setup::default()
+    };
+    let stage = Stage::set(setup).await;
+    let pupils: Vec<_> = (0..3).map(|n| stage.pupil(SIMS, n)).collect();
+    let rule = post(Fault::LoseMark { named: false }).times(1);
+    stage.sandbox.add_fault(rule).unwrap();
+    let events = (0..3)
+        .map(|n| sign_in(&format!("e{n}"), &pupils[n], "09:07:00"))
+        .collect();
+    stage.take_all(SIMS, events).await;
+    stage.reaches(SIMS, "e1", Confirmed).await;
+    stage.reaches(SIMS, "e2", Confirmed).await;
+    let lost = stage.event(SIMS, "e0").await;
+    assert_eq!(lost.state, Accepted);
+    assert!(lost.waiting.unwrap().contains("errors"));
+    stage.clock.advance(Duration::from_secs(1500));
+    assert_eq!(stage.settled_as(SIMS, "e0").await, Unconfirmed);
+    assert_eq!(stage.code(SIMS, &pupils[0], "AM"), None);
+    assert_eq!(stage.requests("POST attendance/session"), 1);
+}
+
 #[tokio::test]
 async fn of_a_refused_mark_and_a_newer_one_the_newer_stays() {
     let stage = Stage::usual().await;

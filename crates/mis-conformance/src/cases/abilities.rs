@@ -187,6 +187,8 @@ async fn the_outcome_is_told(bench: &Bench) -> anyhow::Result<()> {
         Outcome::Done,
         Outcome::Rejected,
         Outcome::Unheard,
+        Outcome::InPart,
+        Outcome::InDoubt,
     ] {
         bench.server.world().settle(plan);
         let told = desk
@@ -199,6 +201,18 @@ async fn the_outcome_is_told(bench: &Bench) -> anyhow::Result<()> {
             Outcome::Rejected => matches!(told, WritebackOutcome::Refused { .. }),
             // A word that nobody knows settles nothing.
             Outcome::Open | Outcome::Unheard => matches!(told, WritebackOutcome::Open { .. }),
+            Outcome::InPart => matches!(
+                &told,
+                WritebackOutcome::DoneInPart { refused, .. } if refused.iter().any(|mark| mark.is(&plain().student, 0))
+            ),
+            Outcome::InDoubt => matches!(
+                told,
+                WritebackOutcome::Open { .. }
+                    | WritebackOutcome::DoneInPart {
+                        others_done: false,
+                        ..
+                    }
+            ),
         };
         ensure!(
             right,

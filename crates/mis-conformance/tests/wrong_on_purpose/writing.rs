@@ -70,6 +70,12 @@ pub(crate) const WRONG: &[Wrong] = &[
         ],
     },
     Wrong {
+        does: "takes a writeback that is done for each of its marks",
+        descriptor: &WHOLESALER,
+        fixtures: "session",
+        caught_by: &["session::the_outcome_is_told"],
+    },
+    Wrong {
         does: "sends letters for ids",
         descriptor: &LETTERS,
         fixtures: "session",
@@ -215,6 +221,15 @@ wrong!(BACKWARDS: SESSION, Bend {
 });
 wrong!(OPTIMIST: SESSION, Bend {
     outcome: Some(|_, _| Box::pin(async { Ok(WritebackOutcome::Done) })),
+    ..STRAIGHT
+});
+wrong!(WHOLESALER: SESSION, Bend {
+    outcome: Some(|bent, writeback| Box::pin(async move {
+        Ok(match bent.right.outcome(&writeback).await? {
+            WritebackOutcome::DoneInPart { .. } => WritebackOutcome::Done,
+            told => told,
+        })
+    })),
     ..STRAIGHT
 });
 wrong!(LETTERS: SESSION, Bend {

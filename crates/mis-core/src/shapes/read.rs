@@ -11,7 +11,7 @@ use wonde::{
 
 use crate::{
     Ability, AttendanceCode, Code, CodeBook, Connection, Descriptor, Error, HeldCode, HeldMark,
-    Lesson, Result, WritebackOutcome, error::ErrorKind,
+    Lesson, RefusedMark, Result, WritebackOutcome, error::ErrorKind,
 };
 
 /// The school's code book, cached for the connection's `code_book_fresh`.
@@ -96,9 +96,29 @@ pub async fn outcome(
     }
     let answer = connection.school().writeback(writeback).await?;
     Ok(match answer.status {
-        WritebackStatus::Done => WritebackOutcome::Done,
+        WritebackStatus::Done if answer.failures.is_empty() && !answer.unclear => {
+            WritebackOutcome::Done
+        }
+        WritebackStatus::Done => WritebackOutcome::DoneInPart {
+            others_done: !answer.unclear,
+            refused: answer
+                .failures
+                .into_iter()
+                .map(|failure| RefusedMark {
+                    student: failure.student,
+                    place: failure.place,
+                    said: failure.said,
+                })
+                .collect(),
+        },
         WritebackStatus::Refused => WritebackOutcome::Refused {
-            said: answer.message,
+            said: match (answer.message, answer.failures.as_slice()) {
+                (Some(all), [one]) => Some(match &one.said {
+                    Some(said) if *said != all => format!("{all} {said}"),
+                    _ => all,
+                }),
+                (all, _) => all,
+            },
         },
         WritebackStatus::Open => WritebackOutcome::Open { word: answer.word },
     })

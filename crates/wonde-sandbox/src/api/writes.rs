@@ -111,7 +111,7 @@ fn list(body: &Value, max: Option<usize>) -> Result<&[Value], Refusal> {
 
 #[derive(Default)]
 struct Read {
-    marks: Vec<(Key, Entry)>,
+    marks: Vec<(usize, Key, Entry)>,
     errors: Vec<(usize, String)>,
 }
 
@@ -153,7 +153,7 @@ impl Reader<'_> {
         let mut errors = Vec::new();
         for (place, value) in list.iter().enumerate() {
             match self.mark(value) {
-                Ok(mark) => read.marks.push(mark),
+                Ok((key, entry)) => read.marks.push((place, key, entry)),
                 Err(bad) if bad.foreign && self.partial => {
                     read.errors.push((place, bad.message.to_owned()))
                 }

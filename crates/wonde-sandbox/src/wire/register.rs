@@ -9,7 +9,7 @@ use crate::mis::Register;
 use crate::query::Includes;
 use crate::register::{Copied, Key, Slot};
 use crate::school::School;
-use crate::writeback::Writeback;
+use crate::writeback::{Fate, Writeback};
 
 /// A code of the API's own list; its id is no school's.
 pub(crate) fn global_code(ids: &Ids, n: usize, code: &Code) -> Value {
@@ -139,7 +139,10 @@ impl View<'_> {
         let errors: Vec<Value> = writeback
             .errors
             .iter()
-            .map(|(place, why)| json!({"index": place, "message": why}))
+            .map(|(place, why)| match writeback.fate {
+                Fate::Lossy { named: false } => json!(why),
+                _ => json!({"index": place, "message": why}),
+            })
             .collect();
         data(json!({
             "id": writeback_id(school, number),

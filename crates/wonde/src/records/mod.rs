@@ -9,6 +9,7 @@ use crate::wire::relation::One;
 
 pub(crate) mod attendance;
 pub(crate) mod counts;
+pub(crate) mod failures;
 pub(crate) mod group;
 pub(crate) mod people;
 pub(crate) mod school;

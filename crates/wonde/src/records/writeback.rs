@@ -1,9 +1,13 @@
 //! What became of a register that was handed in.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
-use super::debug_only;
-use crate::{WritebackId, wire::text};
+use super::{
+    debug_only,
+    failures::{Failures, MarkFailure},
+};
+use crate::WritebackId;
 
 /// The answer to a write: the register was taken, and goes to the MIS later \[D\]. One id stands for all its marks.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -25,9 +29,14 @@ pub struct Writeback {
     pub word: Option<String>,
     /// What Wonde says about it. May repeat what was written: show it to whoever may see the mark, and log it nowhere.
     pub message: Option<String>,
+    /// The marks that are named as not written, whatever the word says of the whole \[?\].
+    pub failures: Vec<MarkFailure>,
+    /// Whether something is said against the register that names no mark for certain \[?\]: then any of its marks may be
+    /// missing, and only the register read back can tell.
+    pub unclear: bool,
 }
 
-debug_only! { Writeback { id, status, word } }
+debug_only! { Writeback { id, status, word, failures, unclear } }
 
 /// How far a register that was handed in has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +63,7 @@ impl WritebackStatus {
     }
 }
 
-/// The answer as it comes: which name the id has in it is not known \[?\].
+/// The answer as it comes: which name the id has in it is not known, nor what else there is \[?\].
 #[derive(Deserialize)]
 pub(crate) struct WritebackRow {
     #[serde(default)]
@@ -63,12 +72,8 @@ pub(crate) struct WritebackRow {
     writeback_id: Option<WritebackId>,
     #[serde(default, deserialize_with = "word")]
     status: Option<String>,
-    #[serde(default, deserialize_with = "text")]
-    message: Option<String>,
-    #[serde(default, deserialize_with = "text")]
-    error_description: Option<String>,
-    #[serde(default, deserialize_with = "text")]
-    error: Option<String>,
+    #[serde(flatten)]
+    more: Map<String, Value>,
 }
 
 /// A status is a word; where it is anything else, it is one we do not know.
@@ -82,6 +87,12 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 
 impl WritebackRow {
     pub(crate) fn into_writeback(self, asked: &WritebackId) -> Writeback {
+        let found = Failures::read(&self.more);
+        let text = |key: &str| {
+            let text = self.more.get(key)?.as_str()?;
+            (!text.is_empty()).then(|| text.to_owned())
+        };
+        let of_a_mark = || found.marks.iter().find_map(|mark| mark.said.clone());
         Writeback {
             id: self
                 .writeback_id
@@ -92,7 +103,13 @@ impl WritebackRow {
                 .as_deref()
                 .map_or(WritebackStatus::Open, WritebackStatus::from_word),
             word: self.status,
-            message: self.message.or(self.error_description).or(self.error),
+            message: text("message")
+                .or_else(|| text("error_description"))
+                .or_else(|| text("error"))
+                .or_else(|| found.said.clone())
+                .or_else(of_a_mark),
+            failures: found.marks,
+            unclear: found.unclear,
         }
     }
 }

@@ -1,0 +1,392 @@
+//! What the answer about a register says against single marks of it.
+//!
+//! Which form that has is not known \[?\]. So every form that comes to mind is read, and what is there and cannot be read
+//! is not thrown away: it leaves the whole register in doubt.
+
+use serde_json::{Map, Value};
+
+use super::{
+    debug_only,
+    writeback::WritebackStatus::{self, Done, Refused},
+};
+use crate::StudentId;
+
+/// How deep lists and objects are followed.
+const DEEPEST: usize = 4;
+
+/// A mark that is named as not written \[?\].
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MarkFailure {
+    /// Its pupil, where the answer tells.
+    pub student: Option<StudentId>,
+    /// Its place in the register from zero, where the answer tells.
+    pub place: Option<usize>,
+    /// What Wonde says about it. May repeat what was written: show it to whoever may see the mark, and log it nowhere.
+    pub said: Option<String>,
+}
+
+debug_only! { MarkFailure { student, place } }
+
+/// What was found against single marks.
+#[derive(Default)]
+pub(crate) struct Failures {
+    pub(crate) marks: Vec<MarkFailure>,
+    /// Something is said against the register that names no mark, or names it in a way that might mean another.
+    pub(crate) unclear: bool,
+    /// What is said that belongs to no mark.
+    pub(crate) said: Option<String>,
+    /// A place that can only be counted from zero was among those told.
+    from_zero: bool,
+}
+
+impl Failures {
+    /// Reads what an answer holds beside its id, its word and its message.
+    pub(crate) fn read(answer: &Map<String, Value>) -> Self {
+        let mut found = Self::default();
+        for (key, value) in answer {
+            if tells_of_failure(key) {
+                found.add(value, DEEPEST);
+            } else if tells_of_success(key) {
+                found.unclear |= denies(value);
+            } else {
+                found.add_rows(value);
+            }
+        }
+        // "1" is the second mark or the first.
+        let by_place = |mark: &MarkFailure| mark.student.is_none();
+        found.unclear |= !found.from_zero && found.marks.iter().any(by_place);
+        found
+    }
+
+    /// Something that stands where errors stand.
+    fn add(&mut self, value: &Value, depth: usize) {
+        if says_nothing(value) {
+            return;
+        }
+        match value {
+            Value::Array(items) if depth > 0 => {
+                for item in items {
+                    self.add_item(item, depth - 1);
+                }
+            }
+            Value::Object(map) if depth > 0 => match map.get("data") {
+                Some(data) => self.add(data, depth - 1),
+                None if is_row(map) => self.add_row(map),
+                None => self.add_keyed(map),
+            },
+            other => self.doubt(words(other)),
+        }
+    }
+
+    /// One of a list of errors.
+    fn add_item(&mut self, item: &Value, depth: usize) {
+        match item {
+            Value::Object(map) if is_row(map) => self.add_row(map),
+            Value::Number(number) => match number.as_u64().and_then(|n| usize::try_from(n).ok()) {
+                Some(place) => self.note(None, Some(place), None),
+                None => self.doubt(None),
+            },
+            Value::String(text) if is_id(text) => self.note(Some(text.as_str().into()), None, None),
+            other => self.add(other, depth),
+        }
+    }
+
+    /// An object about one mark.
+    fn add_row(&mut self, row: &Map<String, Value>) {
+        let inner = ["mark", "record", "row", "input", "attendance"]
+            .iter()
+            .find_map(|key| row.get(*key)?.as_object());
+        let student = student(row).or_else(|| inner.and_then(student));
+        let place = ["index", "place", "position", "row", "line", "record", "key"]
+            .iter()
+            .find_map(|key| whole(row.get(*key)?));
+        let path = ["path", "field", "key", "attribute", "pointer", "property"]
+            .iter()
+            .find_map(|key| place_in(row.get(*key)?.as_str()?));
+        self.from_zero |= path.is_some();
+        let said = [
+            "message",
+            "error_description",
+            "error",
+            "reason",
+            "description",
+            "detail",
+            "errors",
+            "why",
+        ]
+        .iter()
+        .find_map(|key| words(row.get(*key)?));
+        self.note(student, path.or(place), said);
+    }
+
+    /// Errors by the path, the place or the pupil they belong to.
+    fn add_keyed(&mut self, map: &Map<String, Value>) {
+        for (key, value) in map.iter().filter(|(_, value)| !says_nothing(value)) {
+            let said = words(value);
+            if let Some(place) = place_in(key) {
+                self.from_zero = true;
+                self.note(None, Some(place), said);
+            } else if let Ok(place) = key.parse() {
+                self.note(None, Some(place), said);
+            } else if is_id(key) {
+                self.note(Some(key.as_str().into()), None, said);
+            } else {
+                self.doubt(said);
+            }
+        }
+    }
+
+    /// A list of the register's marks, each with its own word.
+    fn add_rows(&mut self, value: &Value) {
+        let list = value.get("data").unwrap_or(value);
+        for row in list.as_array().into_iter().flatten() {
+            let Some(row) = row.as_object() else { continue };
+            let word = ["status", "state", "result", "outcome"]
+                .iter()
+                .find_map(|key| row.get(*key)?.as_str());
+            let told_of = |(key, value): (&String, &Value)| {
+                tells_of_failure(key) && !says_nothing(value)
+                    || tells_of_success(key) && denies(value)
+            };
+            match word.map(WritebackStatus::from_word) {
+                Some(Refused) => self.add_row(row),
+                _ if row.iter().any(told_of) => self.add_row(row),
+                Some(Done) | None => {}
+                Some(WritebackStatus::Open) => self.unclear = true,
+            }
+        }
+    }
+
+    fn note(&mut self, student: Option<StudentId>, place: Option<usize>, said: Option<String>) {
+        if student.is_none() && place.is_none() {
+            return self.doubt(said);
+        }
+        self.from_zero |= place == Some(0);
+        self.marks.push(MarkFailure {
+            student,
+            place,
+            said,
+        });
+    }
+
+    fn doubt(&mut self, said: Option<String>) {
+        self.unclear = true;
+        self.said = self.said.take().or(said);
+    }
+}
+
+fn tells_of_failure(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    [
+        "error",
+        "fail",
+        "reject",
+        "refus",
+        "invalid",
+        "warning",
+        "skipped",
+        "ignored",
+        "unmatched",
+    ]
+    .iter()
+    .any(|word| key.contains(word))
+}
+
+fn tells_of_success(key: &str) -> bool {
+    ["success", "successful", "ok", "valid", "written"].contains(&key)
+}
+
+/// Nothing, none of them, no.
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Bool(true) => false,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => ["", "0", "false", "no", "none", "null"]
+            .contains(&text.trim().to_ascii_lowercase().as_str()),
+        Value::Array(items) => items.iter().all(says_nothing_in_a_list),
+        Value::Object(map) => map.values().all(says_nothing),
+    }
+}
+
+/// Whether a word of success is followed by "no".
+fn denies(value: &Value) -> bool {
+    !value.is_null() && says_nothing(value)
+}
+
+/// In a list of errors `0` is the first mark.
+fn says_nothing_in_a_list(value: &Value) -> bool {
+    !value.is_number() && says_nothing(value)
+}
+
+/// Whether an object is about one mark, and does not hold errors by some key.
+fn is_row(map: &Map<String, Value>) -> bool {
+    let of_one = [
+        "student_id",
+        "student",
+        "pupil_id",
+        "pupil",
+        "index",
+        "place",
+        "position",
+        "row",
+        "line",
+        "path",
+        "field",
+        "pointer",
+        "message",
+        "reason",
+        "mark",
+        "record",
+        "code",
+        "detail",
+        "description",
+    ];
+    map.keys().any(|key| of_one.contains(&key.as_str()))
+}
+
+fn student(row: &Map<String, Value>) -> Option<StudentId> {
+    ["student_id", "student", "pupil_id", "pupil"]
+        .iter()
+        .find_map(|key| id(row.get(*key)?))
+        .map(StudentId::from)
+}
+
+fn id(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Object(map) => id(map.get("data").or_else(|| map.get("id"))?),
+        _ => None,
+    }
+}
+
+/// Whether a text may be an id: one word with a digit in it.
+fn is_id(text: &str) -> bool {
+    text.len() <= 64
+        && text.bytes().any(|byte| byte.is_ascii_digit())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn whole(value: &Value) -> Option<usize> {
+    match value {
+        Value::Number(number) => usize::try_from(number.as_u64()?).ok(),
+        Value::String(text) => text.trim().parse().ok(),
+        _ => None,
+    }
+}
+
+/// The place in a path into what was sent, which counts from zero: `attendance.3.student_id`, `/attendance/3`, `attendance[3]`.
+fn place_in(path: &str) -> Option<usize> {
+    let mut parts = path
+        .split(['.', '/', '[', ']'])
+        .filter(|part| !part.is_empty());
+    parts.find(|part| *part == "attendance")?;
+    parts.next()?.parse().ok()
+}
+
+/// What a value says in words: a text, or the texts of a list.
+fn words(value: &Value) -> Option<String> {
+    let words = match value {
+        Value::String(text) => text.trim().to_owned(),
+        Value::Array(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" "),
+        Value::Object(map) => return map.values().find_map(words),
+        Value::Null | Value::Bool(_) | Value::Number(_) => return None,
+    };
+    Some(words.chars().take(crate::refusal::SAID_MAX).collect())
+        .filter(|words: &String| !words.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(answer: Value) -> Failures {
+        Failures::read(answer.as_object().unwrap())
+    }
+
+    #[rstest]
+    #[case(json!({}))]
+    #[case(json!({"errors": []}))]
+    #[case(json!({"errors": null, "error": "", "failures": {}, "failed": 0, "warnings": "none"}))]
+    #[case(json!({"errors": {"data": []}, "success": true, "records": 12}))]
+    #[case(json!({"errors": [null, ""]}))]
+    #[case(json!({"school": {"id": "A1"}, "includes": ["student"]}))]
+    #[case(json!({"records": [{"student_id": "A1", "status": "written"}, {"student_id": "A2", "errors": []}]}))]
+    fn nothing_is_said_against_any_mark(#[case] answer: Value) {
+        let found = read(answer);
+        assert!(found.marks.is_empty() && !found.unclear);
+    }
+
+    #[rstest]
+    #[case(json!({"errors": [{"index": 0, "message": "Why."}]}), None, Some(0))]
+    #[case(json!({"errors": [{"student_id": "A7", "message": "Why."}]}), Some("A7"), None)]
+    #[case(json!({"failures": {"data": [{"student": {"data": {"id": "A7"}}, "reason": "Why."}]}}), Some("A7"), None)]
+    #[case(json!({"failed": [{"mark": {"student_id": "A7"}, "error": "Why."}]}), Some("A7"), None)]
+    #[case(json!({"errors": {"attendance.3.student_id": ["Why."]}}), None, Some(3))]
+    #[case(json!({"errors": [{"path": "/attendance/3/code", "detail": "Why."}]}), None, Some(3))]
+    #[case(json!({"errors": {"A7": "Why."}}), Some("A7"), None)]
+    #[case(json!({"errors": {"0": ["Why."]}}), None, Some(0))]
+    #[case(json!({"records": [{"student_id": "A6", "status": "ok"}, {"student_id": "A7", "status": "Failed", "message": "Why."}]}), Some("A7"), None)]
+    #[case(json!({"results": {"data": [{"student_id": "A7", "success": false, "reason": "Why."}]}}), Some("A7"), None)]
+    fn a_mark_is_named_with_words(
+        #[case] answer: Value,
+        #[case] student: Option<&str>,
+        #[case] place: Option<usize>,
+    ) {
+        let found = read(answer);
+        let [mark] = found.marks.as_slice() else {
+            panic!("{:?}", found.marks);
+        };
+        assert_eq!(mark.student.as_ref().map(StudentId::as_str), student);
+        assert_eq!(mark.place, place);
+        assert_eq!(mark.said.as_deref(), Some("Why."));
+        assert!(!format!("{mark:?}").contains("Why"));
+    }
+
+    #[rstest]
+    #[case(json!({"errors": ["A7"]}))]
+    #[case(json!({"failed": [0, 3]}))]
+    #[case(json!({"rejected": {"A7": true}}))]
+    fn a_mark_is_named_without_words(#[case] answer: Value) {
+        let found = read(answer);
+        assert!(!found.marks.is_empty() && !found.unclear);
+    }
+
+    /// Whether a place counts from zero or from one nobody knows, unless the answer shows it.
+    #[test]
+    fn a_place_alone_may_mean_another_mark() {
+        let found = read(json!({"errors": [{"index": 1, "message": "Why."}]}));
+        assert!(found.unclear && found.marks.len() == 1);
+        let found = read(json!({"errors": [{"index": 0}, {"index": 1}]}));
+        assert!(!found.unclear && found.marks.len() == 2);
+    }
+
+    #[rstest]
+    #[case(json!({"errors": "Two marks were not written."}))]
+    #[case(json!({"errors": ["The pupil is not at this school."]}))]
+    #[case(json!({"errors": [{"message": "Not today."}]}))]
+    #[case(json!({"errors": [["deep", [["deeper", [{"student_id": "A1"}]]]]]}))]
+    #[case(json!({"failed": 2}))]
+    #[case(json!({"error_count": "2"}))]
+    #[case(json!({"has_errors": true}))]
+    #[case(json!({"success": false}))]
+    #[case(json!({"success": "false"}))]
+    #[case(json!({"written": 0}))]
+    #[case(json!({"error": {"what": "ever"}}))]
+    #[case(json!({"warnings": [{"text": "Something."}]}))]
+    #[case(json!({"marks": [{"student_id": "A1", "status": "queued"}]}))]
+    fn what_names_no_mark_is_a_doubt(#[case] answer: Value) {
+        assert!(read(answer.clone()).unclear, "{answer}");
+    }
+}
