@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, path::Path, sync::Arc};
 use super::{
     Problem,
     findings::Place,
-    resolve::{Common, Schools},
+    schools::{Common, Schools},
     words::nearest,
 };
 

@@ -9,6 +9,7 @@ mod list;
 mod problem;
 mod resolve;
 mod schema;
+mod schools;
 mod secret;
 mod service;
 mod span;

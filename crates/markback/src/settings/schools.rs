@@ -1,0 +1,338 @@
+//! The schools, each from what it says itself and what its template says: defaults, and every check that needs more than
+//! one value.
+
+use std::{
+    collections::{HashMap, HashSet},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono_tz::Tz;
+use mis_core::{Ability, Registry, wonde::SchoolId};
+use toml::{Spanned, de::DeValue};
+
+use super::{
+    Group, School, SecretSource,
+    document::{Document, Value},
+    file::{GroupFile, SchoolFile, TemplateFile, Without},
+    findings::{Findings, InDocument, Place, named},
+    groups::groups,
+    key::Key,
+    secret,
+    words::nearest,
+};
+
+/// What a school and a template may both say.
+#[derive(Default)]
+pub(super) struct Common {
+    pub(super) mis: Option<String>,
+    pub(super) timezone: Option<String>,
+    pub(super) token_env: Option<String>,
+    pub(super) token_file: Option<PathBuf>,
+    pub(super) without: Option<Vec<Without>>,
+    pub(super) group: Option<Vec<GroupFile>>,
+}
+
+/// The same, checked. `None` where nothing was said, or nothing that holds.
+#[derive(Clone, Default)]
+struct Resolved {
+    mis: Option<Arc<str>>,
+    timezone: Option<Tz>,
+    token: Option<SecretSource>,
+    without: Option<Arc<[Ability]>>,
+    groups: Option<Arc<[Group]>>,
+    /// Something was wrong with it: what seems to be missing may be what was wrong.
+    flawed: bool,
+}
+
+/// The schools as they are gathered.
+pub(super) struct Schools<'d, 't> {
+    document: &'d Document<'t>,
+    pub(super) folder: PathBuf,
+    pub(super) findings: &'d mut Findings,
+    registry: Option<Registry>,
+    texts: HashSet<Arc<str>>,
+    templates: HashMap<String, Resolved>,
+    pub(super) schools: Vec<School>,
+    seen: HashSet<SchoolId>,
+}
+
+impl<'d, 't> Schools<'d, 't> {
+    pub(super) fn new(document: &'d Document<'t>, path: &Path, findings: &'d mut Findings) -> Self {
+        Self {
+            document,
+            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+            findings,
+            registry: Registry::discover().ok(),
+            texts: HashSet::new(),
+            templates: HashMap::new(),
+            schools: Vec::new(),
+            seen: HashSet::new(),
+        }
+    }
+
+    /// Takes in the templates of the file. They come before the schools that name them.
+    pub(super) fn templates(&mut self) {
+        for (key, value) in entries(self.document, "template", self.findings) {
+            let before = self.findings.problems.len();
+            let Some(read) =
+                self.document
+                    .read::<TemplateFile>(&key, value, &mut self.findings.problems)
+            else {
+                continue;
+            };
+            let place = InDocument {
+                document: self.document,
+                key: key.clone(),
+            };
+            let common = Common {
+                mis: read.mis,
+                timezone: read.timezone,
+                token_env: read.token_env,
+                token_file: read.token_file,
+                without: read.without,
+                group: read.group,
+            };
+            let mut resolved = self.resolve(&place, common);
+            resolved.flawed = self.findings.problems.len() > before;
+            let Some(name) = self.name(&place, "name", read.name) else {
+                continue;
+            };
+            if self.templates.insert(name, resolved).is_some() {
+                self.findings.problems.push(place.problem(
+                    "name",
+                    "another template bears this name",
+                    "give each template a name of its own",
+                ));
+            }
+        }
+    }
+
+    /// Takes in the schools of the file.
+    pub(super) fn schools(&mut self) {
+        for (key, value) in entries(self.document, "school", self.findings) {
+            let Some(read) =
+                self.document
+                    .read::<SchoolFile>(&key, value, &mut self.findings.problems)
+            else {
+                continue;
+            };
+            let place = InDocument {
+                document: self.document,
+                key,
+            };
+            let common = Common {
+                mis: read.mis,
+                timezone: read.timezone,
+                token_env: read.token_env,
+                token_file: read.token_file,
+                without: read.without,
+                group: read.group,
+            };
+            self.school(&place, read.id, read.template.as_deref(), common);
+        }
+    }
+
+    /// Takes in one school, with what its template says where it says nothing itself.
+    pub(super) fn school(
+        &mut self,
+        place: &dyn Place,
+        id: Option<String>,
+        template: Option<&str>,
+        common: Common,
+    ) {
+        let own = self.resolve(place, common);
+        let id = self.id(place, id);
+        let template = match template {
+            None => Resolved::default(),
+            Some(name) => self.template(place, name),
+        };
+        let timezone = own.timezone.or(template.timezone);
+        if timezone.is_none() && !template.flawed {
+            self.findings.missing(place.problem(
+                "timezone",
+                "this is missing, and all times are told by the school's own clock",
+                "add `timezone = \"Europe/London\"`, or the IANA name of the school's own time zone",
+            ));
+        }
+        let token = own.token.or(template.token);
+        if token.is_none() && !template.flawed && !own.flawed {
+            self.findings.missing(place.problem(
+                "token_env",
+                "nothing says where the school's token is",
+                "add `token_env = \"…\"` with the name of an environment variable, or `token_file = \"…\"`",
+            ));
+        }
+        if let (Some(id), Some(timezone), Some(token)) = (id, timezone, token) {
+            self.schools.push(School {
+                id,
+                mis: own.mis.or(template.mis),
+                timezone,
+                token,
+                without: own.without.or(template.without).unwrap_or_default(),
+                groups: own.groups.or(template.groups).unwrap_or_default(),
+            });
+        }
+    }
+
+    fn template(&mut self, place: &dyn Place, name: &str) -> Resolved {
+        if let Some(found) = self.templates.get(name) {
+            return found.clone();
+        }
+        let cure = match nearest(name, self.templates.keys().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "add a `[[template]]` of this name".to_owned(),
+        };
+        self.findings
+            .problems
+            .push(place.problem("template", "there is no such template", &cure));
+        Resolved {
+            flawed: true,
+            ..Resolved::default()
+        }
+    }
+
+    fn id(&mut self, place: &dyn Place, id: Option<String>) -> Option<SchoolId> {
+        let id = self.name(place, "id", id)?;
+        if !id
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        {
+            self.findings.problems.push(place.problem(
+                "id",
+                "this is no id of a school",
+                "take the id that Wonde gives, letters and digits such as \"A1930499544\"",
+            ));
+            return None;
+        }
+        let id = SchoolId::from(id);
+        if !self.seen.insert(id.clone()) {
+            self.findings.problems.push(place.problem(
+                "id",
+                "another school bears this id",
+                "keep one of the two; a school may have many groups",
+            ));
+            return None;
+        }
+        Some(id)
+    }
+
+    fn resolve(&mut self, place: &dyn Place, common: Common) -> Resolved {
+        let (token, problem) = secret::source(
+            place,
+            &self.folder,
+            "token",
+            common.token_env,
+            common.token_file,
+        );
+        let flawed = problem.is_some();
+        self.findings.problems.extend(problem);
+        Resolved {
+            timezone: common.timezone.and_then(|word| self.timezone(place, &word)),
+            token: token.map(|source| match source {
+                SecretSource::Env(name) => SecretSource::Env(self.shared(name)),
+                other => other,
+            }),
+            mis: common.mis.and_then(|name| self.mis(place, name)),
+            without: common
+                .without
+                .map(|words| words.into_iter().map(Ability::from).collect()),
+            groups: common.group.map(|list| groups(place, list, self.findings)),
+            flawed,
+        }
+    }
+
+    fn name(&mut self, place: &dyn Place, key: &str, name: Option<String>) -> Option<String> {
+        named(place, key, name, self.findings)
+    }
+
+    fn timezone(&mut self, place: &dyn Place, word: &str) -> Option<Tz> {
+        let zone = word.parse().ok();
+        if zone.is_none() {
+            let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+            let cure = match nearest(word, zones) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => "take the IANA name, such as \"Europe/London\"".to_owned(),
+            };
+            self.findings.problems.push(place.problem(
+                "timezone",
+                "there is no such time zone",
+                &cure,
+            ));
+        }
+        zone
+    }
+
+    fn mis(&mut self, place: &dyn Place, name: String) -> Option<Arc<str>> {
+        if name.trim().is_empty() {
+            self.findings.problems.push(place.problem(
+                "mis",
+                "this is empty",
+                "name the MIS, or leave the key out: then Wonde is asked",
+            ));
+            return None;
+        }
+        let new = !self.texts.contains(name.as_str());
+        if let Some(registry) = self.registry.as_ref().filter(|_| new)
+            && !registry
+                .iter()
+                .any(|descriptor| descriptor.answers_to(&name))
+        {
+            let names: Vec<_> = registry.iter().map(|descriptor| descriptor.name).collect();
+            let cure = match nearest(&name, names.iter().copied()) {
+                Some(meant) => format!("did you mean \"{meant}\"?"),
+                None => format!("there are adapters for {}", names.join(", ")),
+            };
+            let what = "no adapter knows this MIS: its people and groups are read, but no marks are written";
+            self.findings.hints.push(place.problem("mis", what, &cure));
+        }
+        Some(self.shared(name))
+    }
+
+    /// The same text once in memory, however many schools bear it.
+    fn shared(&mut self, text: impl AsRef<str>) -> Arc<str> {
+        if let Some(known) = self.texts.get(text.as_ref()) {
+            return known.clone();
+        }
+        let text: Arc<str> = text.as_ref().into();
+        self.texts.insert(text.clone());
+        text
+    }
+}
+
+/// The entries of a list of tables at the top of the file, such as `[[school]]`.
+fn entries<'d, 't>(
+    document: &'d Document<'t>,
+    name: &str,
+    findings: &mut Findings,
+) -> Vec<(Key, &'d Value<'t>)> {
+    let key = Key::default().name(name);
+    match document.root().get_ref().get(name).map(Spanned::get_ref) {
+        None => Vec::new(),
+        Some(DeValue::Array(list)) => list
+            .iter()
+            .enumerate()
+            .map(|(at, value)| (key.index(at), value))
+            .collect(),
+        Some(_) => {
+            findings.problems.push(document.problem(
+                &key,
+                "this is no list of tables",
+                format!("write `[[{name}]]` with two brackets, once for each"),
+            ));
+            Vec::new()
+        }
+    }
+}
+
+impl From<Without> for Ability {
+    fn from(word: Without) -> Self {
+        match word {
+            Without::Session => Self::Session,
+            Without::Comment => Self::Comment,
+            Without::MinutesLate => Self::MinutesLate,
+            Without::EarlyLeaver => Self::EarlyLeaver,
+            Without::Roster => Self::Roster,
+        }
+    }
+}
