@@ -1,7 +1,6 @@
 //! Files made from the adapters: the umbrella crate from their folders, tables and pages from their descriptors.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -9,15 +8,10 @@ use std::{
 use anyhow::{Result, bail};
 
 use crate::{
-    catalogue, docs,
-    tree::{Tree, read, write as write_file},
+    catalogue,
+    docs::{self, COMMAND},
+    tree::{Files, Tree, read, write as write_file},
 };
-
-/// What to run when a generated file is out of date.
-pub(crate) const COMMAND: &str = "cargo xtask codegen";
-
-/// Files by path relative to the root.
-pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// Writes all generated files: first the umbrella, then what is made from the descriptors that it then links.
 pub(crate) fn write(tree: &Tree) -> Result<()> {

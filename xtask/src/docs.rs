@@ -6,9 +6,11 @@ use anyhow::{Result, bail};
 
 use crate::{
     catalogue::{Adapter, Place},
-    codegen::{COMMAND, Files},
-    tree::{Tree, read},
+    tree::{Files, Tree, read},
 };
+
+/// What to run when a generated file is out of date.
+pub(crate) const COMMAND: &str = "cargo xtask codegen";
 
 const README: &str = "README.md";
 const FOLDER: &str = "docs/adapters";

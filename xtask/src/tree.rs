@@ -1,12 +1,16 @@
 //! The source tree: where things lie in it, and how to call `cargo` and `git` there.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
+
+/// Files by path relative to the root.
+pub(crate) type Files = BTreeMap<PathBuf, String>;
 
 /// A checkout of the project.
 #[derive(Clone, Debug)]
