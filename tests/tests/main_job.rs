@@ -6,8 +6,6 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use std::{io::Write as _, net::TcpStream};
-
 use markback::service::{Markback, Options, Pace};
 use markback_tests::{Service, World, at, run, sign_in};
 use serde_json::json;
@@ -195,11 +193,10 @@ async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
         .unwrap()
         .settings;
     let options = Options {
-        pace: Pace {
+        pace: Some(Pace {
             lease: std::time::Duration::from_millis(600),
-            poll: std::time::Duration::from_millis(50),
-            ..Pace::default()
-        },
+            ..Pace::of(settings.service.pace)
+        }),
         ..Options::default()
     };
     let markback = Markback::open(settings, options).await.unwrap();
@@ -235,30 +232,6 @@ async fn sigterm_ends_it_within_the_stated_time_and_loses_nothing() {
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     service.wait_until("e1", "confirmed").await;
     assert_eq!(world.written(&school, pupil).len(), 1);
-}
-
-/// Questions that are never asked to their end: one breaks off in its head, one in its body.
-#[tokio::test(flavor = "multi_thread")]
-async fn half_a_question_does_not_hold_up_the_end() {
-    let world = World::new().await;
-    let service = Service::start(MARKBACK, &world, "SIMS").await;
-    let ask = |text: String| {
-        let mut stream = TcpStream::connect(service.listens_on()).unwrap();
-        stream.write_all(text.as_bytes()).unwrap();
-        stream
-    };
-    let head =
-        "Host: x\r\nAuthorization: Bearer the-key-of-the-tests\r\nContent-Length: 500\r\n\r\n[";
-    let asked = [
-        ask("GET /healthz HT".to_owned()),
-        ask(format!("POST {} HTTP/1.1\r\n{head}", service.events())),
-    ];
-    // Both have been taken up when this has been answered.
-    assert_eq!(service.get("/healthz").await.status, 200);
-    let (code, took) = service.stop().await;
-    assert_eq!(code, Some(0));
-    assert!(took.as_secs() <= 30, "{took:?}");
-    drop(asked);
 }
 
 #[tokio::test(flavor = "multi_thread")]

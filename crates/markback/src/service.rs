@@ -30,8 +30,8 @@ pub use crate::{
 pub struct Options {
     /// The clock that everything goes by.
     pub clock: SharedClock,
-    /// How the workers go about their work.
-    pub pace: Pace,
+    /// How the workers go about their work; as the settings say when left out.
+    pub pace: Option<Pace>,
     /// How the queue spreads its retries.
     pub retries: outbox::Settings,
     /// Where what is measured is kept; nothing is measured without.
@@ -42,7 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock),
-            pace: Pace::default(),
+            pace: None,
             retries: outbox::Settings::default(),
             metrics: None,
         }
@@ -80,6 +80,9 @@ impl Markback {
     /// When the store does not open, or the linked adapters do not go together.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
+        let pace = options
+            .pace
+            .unwrap_or_else(|| Pace::of(settings.service.pace));
         let url = settings.service.store_url()?;
         let store =
             Store::open(url.expose_secret(), options.retries, options.clock.clone()).await?;
@@ -95,7 +98,7 @@ impl Markback {
             store: store.clone(),
             schools,
             directories: Arc::new(Directories::open(store.clone()).await?),
-            pace: options.pace,
+            pace,
             pulse: Arc::default(),
         };
         let rosters = Rosters::new(

@@ -10,7 +10,6 @@ use std::{
 };
 
 use markback::{
-    pipeline::Pace,
     service::{EventState, Markback, Options},
     settings,
     store::Store,
@@ -232,11 +231,7 @@ impl Arena {
 pub(crate) async fn in_peace(plan: &Plan, morning: &Morning) -> Marks {
     let arena = Arena::quiet(plan, morning, None).await;
     let loaded = settings::load(&arena.settings()).unwrap().settings;
-    let options = Options {
-        pace: Pace::of(loaded.service.pace),
-        ..Options::default()
-    };
-    let markback = Markback::open(loaded, options).await.unwrap();
+    let markback = Markback::open(loaded, Options::default()).await.unwrap();
     let stop = CancellationToken::new();
     let working = tokio::spawn({
         let (markback, stop) = (markback.clone(), stop.clone());

@@ -18,11 +18,10 @@ mod extract;
 mod groups;
 mod health;
 mod key;
+mod serve;
 mod sight;
 mod tending;
 mod webhooks;
-
-use std::time::Duration;
 
 use axum::{
     Json, Router,
@@ -33,21 +32,22 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-pub use self::error::{ApiError, Kind};
 use self::key::Key;
+pub use self::{
+    error::{ApiError, Kind},
+    serve::serve,
+};
 use crate::{service::Markback, settings::SecretError};
 
 /// The largest body that is taken in, in bytes.
 pub const BODY_MAX: usize = 1024 * 1024;
-
-/// How long an answer may take, the reading of its question included.
-pub const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Everything that the service answers to. The bearer key is read from where the settings say, once.
 ///
 /// # Errors
 /// When the settings name no bearer key, or a secret is not where they say.
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
+    let answer_within = markback.settings().service.http.answer_within;
     let key = Key::new(markback.settings().service.api_key()?);
     let guarded = Router::new()
         .merge(events::routes())
@@ -66,7 +66,7 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_there)
         .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(from_fn(sight::in_time))
+        .layer(from_fn_with_state(answer_within, sight::in_time))
         .layer(from_fn(sight::watch))
         .with_state(markback))
 }

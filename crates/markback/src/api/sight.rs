@@ -1,30 +1,31 @@
 //! What every request goes through: a time limit, and one line in the log that tells no more than what was asked.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::{
-    extract::{MatchedPath, Request},
+    extract::{MatchedPath, Request, State},
     http::StatusCode,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use tracing::Instrument as _;
 
-use super::{
-    ANSWER_WITHIN,
-    error::{ApiError, Kind},
-};
+use super::error::{ApiError, Kind};
 
 /// Ends what takes too long. What was taken in by then stays, and the same ids again answer the same.
-pub(super) async fn in_time(request: Request, next: Next) -> Response {
-    let answer = tokio::time::timeout(ANSWER_WITHIN, next.run(request));
+pub(super) async fn in_time(
+    State(limit): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let answer = tokio::time::timeout(limit, next.run(request));
     answer.await.unwrap_or_else(|_| {
         ApiError::new(
             StatusCode::GATEWAY_TIMEOUT,
             Kind::TimedOut,
             format!(
-                "no answer within {} seconds; send the same again, the same ids are not taken in twice",
-                ANSWER_WITHIN.as_secs()
+                "no answer within {}; send the same again, the same ids are not taken in twice",
+                humantime::format_duration(limit)
             ),
         )
         .into_response()

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use super::{ConfigArg, block_on, logging, service::Running, signals::Signals};
 use crate::{
     output,
-    pipeline::Pace,
     service::{Markback, Options},
     settings, sight,
 };
@@ -36,11 +35,9 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
-    let pace = Pace::of(settings.service.pace);
     let markback = Markback::open(
         settings,
         Options {
-            pace,
             metrics: Some(sight::install()?),
             ..Options::default()
         },

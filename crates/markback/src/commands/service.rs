@@ -9,10 +9,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{api, service::Markback};
+use crate::{api, service::Markback, settings::ANSWER_AT_MOST};
 
 /// The longest that stopping may take: what is in hand by then is taken over when its lease lapses.
 pub(crate) const STOP_WITHIN: Duration = Duration::from_secs(30);
+const _: () = assert!(ANSWER_AT_MOST.as_secs() < STOP_WITHIN.as_secs());
 
 /// Workers and API of one service.
 pub(crate) struct Running {
@@ -20,13 +21,15 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
     workers: JoinHandle<()>,
-    http: JoinHandle<std::io::Result<()>>,
+    http: JoinHandle<()>,
+    answer_within: Duration,
 }
 
 impl Running {
     /// Starts both. The address is taken before a worker claims anything.
     pub(crate) async fn start(markback: Markback) -> anyhow::Result<Self> {
         let listen = markback.settings().service.listen;
+        let limits = markback.settings().service.http;
         let router = api::router(markback.clone())?;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("the service cannot listen on {listen}; see that nobody else does, or change `listen`")
@@ -40,11 +43,8 @@ impl Running {
                 let stop = stop.clone();
                 async move { markback.run(stop).await }
             }),
-            http: tokio::spawn(async move {
-                axum::serve(listener, router)
-                    .with_graceful_shutdown(told.cancelled_owned())
-                    .await
-            }),
+            http: tokio::spawn(api::serve(listener, router, limits.head_within, told)),
+            answer_within: limits.answer_within,
             stop,
         })
     }
@@ -53,11 +53,7 @@ impl Running {
     pub(crate) async fn ended(&mut self) -> anyhow::Error {
         tokio::select! {
             done = &mut self.workers => anyhow::anyhow!("the workers ended{}", why(done.err())),
-            done = &mut self.http => match done {
-                Ok(Err(error)) => anyhow::Error::from(error).context("the API ended"),
-                Ok(Ok(())) => anyhow::anyhow!("the API ended"),
-                Err(error) => anyhow::anyhow!("the API ended{}", why(Some(error))),
-            },
+            done = &mut self.http => anyhow::anyhow!("the API ended{}", why(done.err())),
         }
     }
 
@@ -69,7 +65,7 @@ impl Running {
         self.stop.cancel();
         let (workers, http) = tokio::join!(
             within(STOP_WITHIN, self.workers),
-            within(api::ANSWER_WITHIN, self.http),
+            within(self.answer_within, self.http),
         );
         let Some(workers) = workers else {
             anyhow::bail!(
@@ -79,9 +75,7 @@ impl Running {
         };
         workers.context("the workers ended badly")?;
         match http {
-            Some(http) => http
-                .context("the API ended badly")?
-                .context("the API ended badly"),
+            Some(http) => http.context("the API ended badly"),
             // Every question that was asked in full is answered by now. What is left never came to its end.
             None => Ok(()),
         }

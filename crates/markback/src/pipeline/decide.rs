@@ -32,7 +32,7 @@ use crate::{
 const COMPANY: Duration = Duration::from_millis(20);
 /// The longest that an event waits before the register is looked at again.
 const LOOK_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
-/// How long an event waits for the school's people to be read for the first time.
+/// How long at most an event waits before it is seen again whether the school's people have been read.
 const PEOPLE_SOON: Duration = Duration::from_secs(5);
 
 /// What one batch comes to, written down in one transaction.
@@ -127,7 +127,7 @@ impl Pipeline {
         let Some(directory) = self.directories.of(&settings.id).await? else {
             let why = "the school's people have not been read yet";
             for job in jobs {
-                let when = When::After(PEOPLE_SOON);
+                let when = When::After(PEOPLE_SOON.min(self.pace.backoff_max));
                 self.trouble(
                     &mut outcomes,
                     &school,

@@ -4,6 +4,7 @@ mod document;
 mod file;
 mod findings;
 mod groups;
+mod http;
 mod key;
 mod list;
 mod problem;
@@ -28,6 +29,7 @@ use writeback::{
 };
 
 pub use self::{
+    http::{ANSWER_AT_MOST, Http},
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},

@@ -17,6 +17,7 @@ use writeback::settings::LocalTime;
 use super::{
     document::Document,
     findings::{Findings, InDocument, Place},
+    http::Http,
     key::Key,
     problem::Problem,
     secret::{self, SecretError, SecretSource},
@@ -75,6 +76,8 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention: Duration,
+    /// How the service's own API goes about slow clients.
+    pub http: Http,
     /// How the workers go about their work. The defaults fit; a test wants shorter times.
     pub pace: Pacing,
     /// The most requests a minute to Wonde with one token.
@@ -258,6 +261,7 @@ impl Default for Service {
             register_window: Duration::from_secs(5 * MINUTE),
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
+            http: Http::default(),
             pace: Pacing::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
@@ -366,6 +370,7 @@ impl Service {
         }
         findings.problems.extend(self.check_store(&place));
         self.check_wonde_url(&place, findings);
+        findings.problems.extend(self.http.check(&place));
         findings.problems.extend(self.sync.check(&place));
     }
 

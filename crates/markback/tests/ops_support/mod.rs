@@ -138,7 +138,7 @@ impl World {
         std::fs::write(&path, toml).unwrap();
         let options = Options {
             clock: clock.clone(),
-            pace: setup.pace,
+            pace: Some(setup.pace),
             metrics: setup.metrics,
             ..Options::default()
         };

@@ -125,12 +125,12 @@ impl Stage {
         std::fs::write(&path, text).unwrap();
         let options = Options {
             clock: clock.clone(),
-            pace: Pace {
+            pace: Some(Pace {
                 poll: Duration::from_millis(10),
                 // By the fast clock; nobody else is there to take anything over, unless a test plays it.
                 lease: Duration::from_secs(3600),
                 ..Pace::default()
-            },
+            }),
             ..Options::default()
         };
         let markback = open(&path, &options).await;

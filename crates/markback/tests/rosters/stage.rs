@@ -130,7 +130,7 @@ impl Stage {
         };
         let options = Options {
             clock: self.clock.clone(),
-            pace,
+            pace: Some(pace),
             ..Options::default()
         };
         Markback::open(settings, options).await.unwrap()

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// How long the morning takes to play, in seconds.
-const PLAYS_FOR: f64 = 11.0;
+const PLAYS_FOR: f64 = 6.0;
 /// How much faster than that the clock runs once the last event has come: nothing is left but waiting.
 const AFTERWARDS: f64 = 60.0;
 /// Events in one request at most.

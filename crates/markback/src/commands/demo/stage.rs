@@ -69,14 +69,14 @@ impl Stage {
         }
         let options = Options {
             clock: clock.clone(),
-            pace: Pace {
+            pace: Some(Pace {
                 // In real time: the clock runs ahead of it.
                 poll: Duration::from_millis(20),
                 // In the morning's time: nobody else is there to take anything over.
                 lease: Duration::from_secs(24 * 60 * 60),
                 confirm_after: Duration::from_secs(60),
                 ..Pace::default()
-            },
+            }),
             ..Options::default()
         };
         let markback = Markback::open(settings::load(&path)?.settings, options).await?;

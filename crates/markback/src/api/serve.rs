@@ -1,0 +1,45 @@
+//! Serving connections: a client that is slow or says nothing is let go in time, and the end is an orderly one.
+
+use std::time::Duration;
+
+use axum::{Router, serve::Listener};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// Answers over HTTP/1.1 until told to stop, then ends what was asked by then. A connection on which no whole head of a question comes
+/// within `head_within`, the first or the next, is closed.
+pub async fn serve(
+    mut listener: TcpListener,
+    router: Router,
+    head_within: Duration,
+    stop: CancellationToken,
+) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(head_within);
+    let graceful = GracefulShutdown::new();
+    // Dropped with this function, so that nothing outlives whoever would wait no longer.
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, _) = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = Listener::accept(&mut listener) => accepted,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}

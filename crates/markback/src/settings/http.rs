@@ -1,0 +1,68 @@
+//! How the service's own API goes about slow clients.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{findings::Place, problem::Problem, span};
+
+/// How the service's own API goes about slow clients.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Http {
+    /// How long the head of a question may take, from the connection's begin or the last answer on. A connection on which
+    /// nothing comes is closed then as well.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub head_within: Duration,
+    /// How long an answer may take, the reading of the question's body included; 25 seconds at most.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub answer_within: Duration,
+}
+
+/// The longest that an answer may take, so that the service ends within the stated time when it is told to.
+pub const ANSWER_AT_MOST: Duration = Duration::from_secs(25);
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            // Proxies commonly let an idle connection go after 60 seconds. Theirs is the first move, or a question could
+            // meet a connection that is just being closed.
+            head_within: Duration::from_secs(75),
+            answer_within: Duration::from_secs(20),
+        }
+    }
+}
+
+impl Http {
+    pub(super) fn check(self, place: &dyn Place) -> Vec<Problem> {
+        let flaws = [
+            (
+                self.head_within.is_zero(),
+                "http.head_within",
+                "nobody can ask within no time",
+                "write a second or more, such as \"75s\"",
+            ),
+            (
+                self.answer_within.is_zero(),
+                "http.answer_within",
+                "nothing can be answered within no time",
+                "write from a second to 25 seconds, such as \"20s\"",
+            ),
+            (
+                self.answer_within > ANSWER_AT_MOST,
+                "http.answer_within",
+                "this is too long: told to end, the service answers what was asked and is gone within 30 seconds",
+                "write 25 seconds or less, such as \"20s\"",
+            ),
+        ];
+        flaws
+            .into_iter()
+            .filter(|(flawed, ..)| *flawed)
+            .map(|(_, key, what, cure)| place.problem(key, what, cure))
+            .collect()
+    }
+}
