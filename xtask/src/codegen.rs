@@ -26,7 +26,7 @@ pub(crate) fn write(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Fails when a generated file is not as [`write`] would leave it.
+/// Fails when a generated file is not as [`write()`] would leave it.
 pub(crate) fn check(tree: &Tree) -> Result<()> {
     let mut wrong = differing(tree, &umbrella(&tree.adapters()?));
     // With another umbrella the descriptors are not the right ones to compare the pages with.

@@ -1,96 +1,22 @@
 //! MISs that keep the mark of a session on the pupil's first lesson of it.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::collections::{HashMap, hash_map::Entry};
 
-use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
-use futures::stream::{BoxStream, TryStreamExt as _};
-use wonde::{
-    AttendanceCodeId, AttendanceQuery, LessonId, LessonMark, Session, StudentId, WritebackId,
-};
+use chrono::NaiveDate;
+use futures::stream::TryStreamExt as _;
+use wonde::{AttendanceCodeId, AttendanceQuery, LessonId, LessonMark, Session, StudentId};
 
 pub use super::timetable::Timetable;
 use super::{
     kept::{self, Before, Slot},
-    people, read,
+    read,
     send::{Coded, Outgoing, collect, send_in_parts, with_codes},
     timetable::Look,
 };
 use crate::{
-    Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, Group, Lesson, Mark,
-    MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, WritebackOutcome,
-    adapter::check_marks, error::ErrorKind,
+    Connection, Descriptor, Error, Mark, MarkResult, Register, Result, adapter::check_marks,
+    error::ErrorKind,
 };
-
-/// A whole adapter for an MIS that keeps session marks on first lessons, for the descriptor's `connect`.
-pub fn first_lesson_marks(
-    descriptor: &'static Descriptor,
-    connection: Connection,
-) -> Arc<dyn MisAdapter> {
-    Arc::new(FirstLessonMarks {
-        descriptor,
-        connection,
-        timetable: Timetable::default(),
-    })
-}
-
-#[derive(Debug)]
-struct FirstLessonMarks {
-    descriptor: &'static Descriptor,
-    connection: Connection,
-    timetable: Timetable,
-}
-
-#[async_trait]
-impl MisAdapter for FirstLessonMarks {
-    fn descriptor(&self) -> &'static Descriptor {
-        self.descriptor
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.connection.effective(self.descriptor)
-    }
-
-    async fn code_book(&self) -> Result<Arc<CodeBook>> {
-        read::code_book(&self.connection).await
-    }
-
-    async fn register(&self, date: NaiveDate) -> Result<Register> {
-        read_register(&self.connection, &self.timetable, date).await
-    }
-
-    fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
-        people::people(&self.connection, self.descriptor, query)
-    }
-
-    fn groups(&self) -> BoxStream<'static, Result<Group>> {
-        people::groups(&self.connection, self.descriptor)
-    }
-
-    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
-        people::deletions(&self.connection, self.descriptor, since)
-    }
-
-    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
-        people::people_count(&self.connection, self.descriptor, kind).await
-    }
-
-    async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
-        let look = self.timetable.look(&self.connection, date).await?;
-        Ok(look.day.lessons())
-    }
-
-    async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
-        write(&self.connection, self.descriptor, &self.timetable, marks).await
-    }
-
-    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
-        read::outcome(&self.connection, self.descriptor, writeback).await
-    }
-}
 
 /// The marks held on the pupils' first lessons of a day.
 ///
@@ -139,7 +65,7 @@ pub async fn read_register(
     Ok(Register::new(date, read_at, marks))
 }
 
-/// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`].
+/// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`](crate::MisAdapter::write).
 ///
 /// The timetable is remembered for the day. It is read again when a mark is refused that was put on a lesson of the
 /// remembered one, and now and then for pupils who have no lesson there; marks whose lesson has changed are sent once more.

@@ -8,12 +8,10 @@ pub mod first_lesson;
 pub(crate) mod kept;
 pub mod people;
 pub mod read;
-mod read_only;
 mod send;
 pub mod session;
 mod timetable;
+mod whole;
 
-pub use first_lesson::first_lesson_marks;
-pub use read_only::read_only;
 pub use send::REGISTER_MAX;
-pub use session::session_marks;
+pub use whole::{first_lesson_marks, read_only, session_marks};

@@ -1,86 +1,17 @@
 //! MISs that keep the mark of a session as such: AM or PM.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
-use futures::stream::{BoxStream, TryStreamExt as _};
-use wonde::{AttendanceQuery, SessionMark, WritebackId};
+use chrono::NaiveDate;
+use futures::stream::TryStreamExt as _;
+use wonde::{AttendanceQuery, SessionMark};
 
 use super::{
     kept::{self, Before, Slot},
-    people, read,
+    read,
     send::{Outgoing, collect, send_in_parts, with_codes},
 };
-use crate::{
-    Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, WritebackOutcome,
-    adapter::check_marks,
-};
-
-/// A whole adapter for an MIS that keeps session marks, for the descriptor's `connect`.
-pub fn session_marks(
-    descriptor: &'static Descriptor,
-    connection: Connection,
-) -> Arc<dyn MisAdapter> {
-    Arc::new(SessionMarks {
-        descriptor,
-        connection,
-    })
-}
-
-#[derive(Debug)]
-struct SessionMarks {
-    descriptor: &'static Descriptor,
-    connection: Connection,
-}
-
-#[async_trait]
-impl MisAdapter for SessionMarks {
-    fn descriptor(&self) -> &'static Descriptor {
-        self.descriptor
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.connection.effective(self.descriptor)
-    }
-
-    async fn code_book(&self) -> Result<Arc<CodeBook>> {
-        read::code_book(&self.connection).await
-    }
-
-    async fn register(&self, date: NaiveDate) -> Result<Register> {
-        read_register(&self.connection, date).await
-    }
-
-    fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
-        people::people(&self.connection, self.descriptor, query)
-    }
-
-    fn groups(&self) -> BoxStream<'static, Result<Group>> {
-        people::groups(&self.connection, self.descriptor)
-    }
-
-    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
-        people::deletions(&self.connection, self.descriptor, since)
-    }
-
-    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
-        people::people_count(&self.connection, self.descriptor, kind).await
-    }
-
-    async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
-        read::lessons(&self.connection, date).await.map(Arc::new)
-    }
-
-    async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
-        write(&self.connection, self.descriptor, marks).await
-    }
-
-    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
-        read::outcome(&self.connection, self.descriptor, writeback).await
-    }
-}
+use crate::{Connection, Descriptor, Mark, MarkResult, Register, Result, adapter::check_marks};
 
 /// The session marks held for a day.
 ///
@@ -117,10 +48,10 @@ pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<R
     Ok(Register::new(date, read_at, marks))
 }
 
-/// Writes session marks: see [`MisAdapter::write`].
+/// Writes session marks: see [`MisAdapter::write`](crate::MisAdapter::write).
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`], and a code book that cannot be read.
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and a code book that cannot be read.
 pub async fn write(
     connection: &Connection,
     descriptor: &'static Descriptor,

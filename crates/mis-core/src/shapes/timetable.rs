@@ -45,6 +45,18 @@ pub(crate) struct Look {
 }
 
 impl Timetable {
+    /// The lessons of a day, in the order of their start.
+    ///
+    /// # Errors
+    /// Those of the read.
+    pub async fn lessons(
+        &self,
+        connection: &Connection,
+        date: NaiveDate,
+    ) -> Result<Arc<Vec<Lesson>>> {
+        Ok(self.look(connection, date).await?.day.lessons())
+    }
+
     /// A day, remembered or read.
     pub(crate) async fn look(&self, connection: &Connection, date: NaiveDate) -> Result<Look> {
         self.look_past(connection, date, None).await
