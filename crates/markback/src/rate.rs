@@ -53,10 +53,19 @@ impl Rates {
     /// So many requests a minute for each token, shared through the store where several nodes can have it open.
     pub fn new(per_minute: NonZeroU32, store: &Store) -> Self {
         let shared = store.database().engine() == Engine::Postgres;
+        Self::of(per_minute, shared.then(|| store.clone()))
+    }
+
+    /// So many requests a minute for each token, kept by this process alone.
+    pub fn alone(per_minute: NonZeroU32) -> Self {
+        Self::of(per_minute, None)
+    }
+
+    fn of(per_minute: NonZeroU32, shared: Option<Store>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 per_minute,
-                shared: shared.then(|| store.clone()),
+                shared,
                 lanes: StdMutex::default(),
             }),
         }

@@ -42,6 +42,17 @@ am = { late = '09:00' }
 
 /// Runs the doctor with settings for one school, with the sandbox's token in a file beside them.
 async fn doctor(base_url: String, token: String, school: &SchoolInfo, more: &str) -> Said {
+    doctor_with("", base_url, token, school, more).await
+}
+
+/// The same with a line for the service.
+async fn doctor_with(
+    service: &'static str,
+    base_url: String,
+    token: String,
+    school: &SchoolInfo,
+    more: &str,
+) -> Said {
     let id = school.id.clone();
     let more = more.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -50,7 +61,7 @@ async fn doctor(base_url: String, token: String, school: &SchoolInfo, more: &str
         let path = folder.path().join("markback.toml");
         let timezone = if more.contains("timezone") { "" } else { "timezone = 'Europe/London'\n" };
         let text = format!(
-            "wonde_url = '{base_url}'\n[[school]]\nid = '{id}'\ntoken_file = 'token'\n{timezone}{more}"
+            "{service}\nwonde_url = '{base_url}'\n[[school]]\nid = '{id}'\ntoken_file = 'token'\n{timezone}{more}"
         );
         std::fs::write(&path, text).unwrap();
         markback(["doctor", "--config", path.to_str().unwrap(), "--format", "json"])
@@ -125,6 +136,20 @@ async fn the_doctor_changes_nothing() {
     doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
     assert_eq!(sandbox.mis_marks(&school.id).unwrap(), before);
     assert_eq!(sandbox.waiting(&school.id).unwrap(), 0);
+}
+
+/// At this rate five requests may be made at once, and one more each second and a third.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_keeps_to_the_rate_and_tells_its_requests() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let (url, token) = (sandbox.base_url(), sandbox.token());
+    let start = std::time::Instant::now();
+    let said = doctor_with("rate_per_minute = 50", url, token, &school, WRITEBACK).await;
+    let took = start.elapsed();
+    let made = sandbox.requests().total;
+    assert_eq!(said.json()["requests"], made, "{}", said.out);
+    assert!(made > 5 && took.as_secs() >= 1, "{made} in {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -274,7 +299,9 @@ async fn one_school_may_be_asked_about_and_the_table_is_plain() {
         asked.out
     );
     assert!(
-        asked.out.contains("0 failed") && !asked.out.contains('\u{1b}'),
+        asked.out.contains("0 failed; ")
+            && asked.out.contains(" requests to Wonde")
+            && !asked.out.contains('\u{1b}'),
         "{}",
         asked.out
     );

@@ -2,7 +2,13 @@
 
 mod look;
 
-use std::process::ExitCode;
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use mis_core::wonde::SchoolId;
@@ -11,10 +17,14 @@ use serde::Serialize;
 use super::{BadInput, ConfigArg, block_on, registry};
 use crate::{
     output::{self, TableOrJson},
+    rate::Rates,
     settings::{self, School},
 };
 
 /// Whom to ask about, and how to tell.
+///
+/// The store is not opened, so this works before the service has ever run. It keeps to `rate_per_minute` by itself, beside a service that
+/// runs: each school takes a handful of requests, and the last line says how many were made.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -31,6 +41,8 @@ pub struct Args {
 #[derive(Serialize)]
 struct Report {
     ok: bool,
+    /// To Wonde, those that were repeated included.
+    requests: u32,
     schools: Vec<Examined>,
 }
 
@@ -80,10 +92,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 })?,
         ],
     };
+    // Not through the store: whether all is well is asked before there is one, and changes nothing.
+    let rates = Rates::alone(settings.service.rate_per_minute);
+    let requests = Arc::new(AtomicU32::new(0));
     let examined = block_on(async {
         futures::stream::iter(schools)
             .map(|school| {
-                let examination = look::examine(&settings.service, school, &registry);
+                let examination =
+                    look::examine(&settings.service, school, &registry, &rates, &requests);
                 async move {
                     anyhow::Ok(Examined {
                         school: school.id.to_string(),
@@ -95,7 +111,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .try_collect()
             .await
     })?;
-    let report = Report::new(examined);
+    let report = Report::new(examined, requests.load(Ordering::Relaxed));
     match args.format {
         TableOrJson::Json => output::json(&report)?,
         TableOrJson::Table => output::line(report.as_table())?,
@@ -108,10 +124,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 impl Report {
-    fn new(schools: Vec<Examined>) -> Self {
+    fn new(schools: Vec<Examined>, requests: u32) -> Self {
         let failed = |school: &Examined| school.findings.iter().any(|f| f.verdict == Verdict::Fail);
         Self {
             ok: !schools.iter().any(failed),
+            requests,
             schools,
         }
     }
@@ -145,10 +162,11 @@ impl Report {
                 .count()
         };
         format!(
-            "{} ok, {} warnings, {} failed",
+            "{} ok, {} warnings, {} failed; {} requests to Wonde, beside those of a service that runs",
             count(Verdict::Ok),
             count(Verdict::Warn),
-            count(Verdict::Fail)
+            count(Verdict::Fail),
+            self.requests
         )
     }
 }

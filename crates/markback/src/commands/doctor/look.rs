@@ -1,5 +1,10 @@
 //! The questions that are asked about one school, and what each answer means.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
 use futures::StreamExt as _;
 use mis_core::{
     Ability, CodeBook, ConnectOptions, Connection, Descriptor, Mis, PeopleQuery, PersonKind,
@@ -9,16 +14,22 @@ use mis_core::{
 use writeback::Rules;
 
 use super::{Finding, Verdict};
-use crate::settings::{School, Service};
+use crate::{
+    rate::Rates,
+    schools::token_lane,
+    settings::{School, Service},
+};
 
 /// Asks everything that can be asked about this school; what stands on a failed answer is not asked any more.
 pub(super) async fn examine(
     service: &Service,
     school: &School,
     registry: &Registry,
+    rates: &Rates,
+    requests: &Arc<AtomicU32>,
 ) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let Some(client) = findings.client(service, school) else {
+    let Some(client) = findings.client(service, school, rates, requests) else {
         return findings.0;
     };
     let Some(record) = findings.record(&client, school).await else {
@@ -68,7 +79,13 @@ impl Findings {
         });
     }
 
-    fn client(&mut self, service: &Service, school: &School) -> Option<Client> {
+    fn client(
+        &mut self,
+        service: &Service,
+        school: &School,
+        rates: &Rates,
+        requests: &Arc<AtomicU32>,
+    ) -> Option<Client> {
         let token = match school.token() {
             Ok(token) => token,
             Err(error) => {
@@ -80,8 +97,13 @@ impl Findings {
                 return None;
             }
         };
+        let requests = requests.clone();
         let client = Client::builder(token)
             .base_url(service.wonde_url.as_str())
+            .gate(rates.gate(&token_lane(school)))
+            .watch(Arc::new(move |_| {
+                requests.fetch_add(1, Ordering::Relaxed);
+            }))
             .user_agent_suffix(concat!("markback-doctor/", env!("CARGO_PKG_VERSION")))
             .build();
         match client {
