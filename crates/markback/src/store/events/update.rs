@@ -1,0 +1,143 @@
+//! News of events, as they are written down.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use super::EventState;
+
+/// What changes about an event. `None` leaves a column as it is, except `waiting`, which is always set anew: whatever
+/// an event waited for, this is news of it.
+#[derive(Clone, Debug, Default)]
+pub struct EventUpdate {
+    /// Which school's.
+    pub school: String,
+    /// Which event.
+    pub id: String,
+    /// The new state.
+    pub state: Option<EventState>,
+    /// The pupil's id at Wonde.
+    pub student: Option<String>,
+    /// The school day.
+    pub day: Option<String>,
+    /// `AM` or `PM`.
+    pub session: Option<String>,
+    /// The decision as JSON.
+    pub decision: Option<String>,
+    /// What it waits for.
+    pub waiting: Option<String>,
+    /// The writeback that carries it.
+    pub writeback: Option<String>,
+    /// The lesson that bears it.
+    pub lesson: Option<String>,
+    /// What became of it, in words.
+    pub outcome: Option<String>,
+    /// When it was sent.
+    pub sent_ms: Option<i64>,
+}
+
+impl EventUpdate {
+    /// News of one event.
+    pub fn of(school: &str, id: &str) -> Self {
+        Self {
+            school: school.to_owned(),
+            id: id.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Adds later news of the same event.
+    fn add(&mut self, later: &Self) {
+        let Self {
+            school: _,
+            id: _,
+            state,
+            student,
+            day,
+            session,
+            decision,
+            waiting,
+            writeback,
+            lesson,
+            outcome,
+            sent_ms,
+        } = later.clone();
+        self.state = state.or(self.state);
+        self.student = student.or(self.student.take());
+        self.day = day.or(self.day.take());
+        self.session = session.or(self.session.take());
+        self.decision = decision.or(self.decision.take());
+        self.waiting = waiting;
+        self.writeback = writeback.or(self.writeback.take());
+        self.lesson = lesson.or(self.lesson.take());
+        self.outcome = outcome.or(self.outcome.take());
+        self.sent_ms = sent_ms.or(self.sent_ms);
+    }
+
+    /// With a new state.
+    #[must_use]
+    pub fn state(mut self, state: EventState) -> Self {
+        self.state = Some(state);
+        self
+    }
+
+    /// With what became of it.
+    #[must_use]
+    pub fn outcome(mut self, outcome: impl Into<String>) -> Self {
+        self.outcome = Some(outcome.into());
+        self
+    }
+
+    /// With what it waits for.
+    #[must_use]
+    pub fn waiting(mut self, why: impl Into<String>) -> Self {
+        self.waiting = Some(why.into());
+        self
+    }
+}
+
+/// One update for each event: a statement that met a row twice would take either. What is said later stands above.
+pub(super) fn one_each(updates: &[EventUpdate]) -> Vec<EventUpdate> {
+    let mut places: HashMap<(&str, &str), usize> = HashMap::with_capacity(updates.len());
+    let mut merged: Vec<EventUpdate> = Vec::with_capacity(updates.len());
+    for update in updates {
+        match places.entry((&update.school, &update.id)) {
+            Entry::Vacant(place) => {
+                place.insert(merged.len());
+                merged.push(update.clone());
+            }
+            Entry::Occupied(place) => {
+                if let Some(earlier) = merged.get_mut(*place.get()) {
+                    earlier.add(update);
+                }
+            }
+        }
+    }
+    merged
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_news_of_one_event_the_later_stands_and_the_earlier_fills_its_gaps() {
+        let decided = EventUpdate {
+            decision: Some("{}".to_owned()),
+            ..EventUpdate::of("A1", "e1")
+                .state(EventState::Planned)
+                .waiting("the register")
+        };
+        let other = EventUpdate::of("A2", "e1").state(EventState::Skipped);
+        let accepted = EventUpdate {
+            sent_ms: Some(7),
+            ..EventUpdate::of("A1", "e1").state(EventState::Accepted)
+        };
+        let merged = one_each(&[decided, other, accepted]);
+        let states: Vec<_> = merged.iter().map(|update| update.state).collect();
+        assert_eq!(
+            states,
+            [Some(EventState::Accepted), Some(EventState::Skipped)]
+        );
+        assert_eq!(merged[0].decision.as_deref(), Some("{}"));
+        assert_eq!((merged[0].sent_ms, &merged[0].waiting), (Some(7), &None));
+    }
+}
