@@ -79,7 +79,7 @@ impl TendError {
 }
 
 /// Tries a failed, rejected or unconfirmed event again from the start: the register is looked at and the rules are asked
-/// anew. It goes to the end of its person's line, and an event that a later one has overtaken is superseded instead.
+/// anew. It goes to the end of its person's line, and one after which a later event has had its say is skipped instead.
 ///
 /// # Errors
 /// As [`TendError`] says; then nothing was changed.

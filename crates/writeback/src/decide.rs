@@ -11,12 +11,13 @@ use crate::{
     rules::{NoSession, Place, Rules},
     settings::GroupKind,
     text::{clip, clock, listed, span},
-    view::{Group, RegisterView, View},
+    view::{Group, RegisterView, Standing, View},
 };
 
 mod code;
 mod extras;
 mod register;
+mod turn;
 
 use code::Chosen;
 
@@ -39,6 +40,7 @@ pub fn decide(
         steps: Vec::new(),
         dropped: Vec::new(),
         session: None,
+        standing: None,
         judged_by_the_clock: false,
         register_told: false,
     };
@@ -68,6 +70,7 @@ struct Deciding<'a> {
     steps: Vec<String>,
     dropped: Vec<Ability>,
     session: Option<Place>,
+    standing: Option<Standing>,
     judged_by_the_clock: bool,
     register_told: bool,
 }
@@ -79,7 +82,9 @@ impl Deciding<'_> {
         self.answers_may_be_written(rules)?;
         let place = self.place(rules)?;
         self.mis_can()?;
-        let chosen = self.choose(rules, place)?;
+        let chosen = self
+            .choose(rules, place)
+            .inspect_err(|stop| self.in_time_after_all(rules, stop))?;
         let (code, code_id) = self.known(&chosen)?;
         self.not_protected(rules, &code)?;
         self.first_arrival(rules, &chosen)?;
@@ -95,25 +100,20 @@ impl Deciding<'_> {
             minutes_late,
             employee: rules.employee.clone(),
         };
-        self.something_new(&mark)?;
-        Ok(Planned {
+        let planned = Planned {
             mark,
             code_id,
             rule: chosen.rule,
-        })
+        };
+        let planned = self.in_turn(rules, planned)?;
+        self.something_new(&planned.mark)?;
+        Ok(planned)
     }
 
     fn finish(mut self, outcome: Outcome) -> Decision {
         self.tell_register();
         self.step(outcome.to_string());
-        let held_back = matches!(
-            outcome,
-            Outcome::Wait { .. }
-                | Outcome::Skip {
-                    reason: SkipReason::AlreadyArrived,
-                    ..
-                }
-        );
+        let waits = matches!(outcome, Outcome::Wait { .. });
         let found = match &self.view.register {
             RegisterView::Looked { held, source, age } => Some(Found {
                 code: held.as_ref().map(|held| held.code.clone()),
@@ -122,8 +122,16 @@ impl Deciding<'_> {
             }),
             RegisterView::CannotLook { .. } => None,
         };
+        let first = self
+            .view
+            .arrival
+            .as_ref()
+            .is_none_or(|arrival| arrival.at > self.event.at);
         Decision {
-            arrival: self.judged_by_the_clock && !held_back,
+            arrival: self.judged_by_the_clock && !waits && first,
+            standing: self
+                .standing
+                .filter(|now| *now != self.view.standing && !waits),
             outcome,
             steps: self.steps,
             dropped: self.dropped,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
     text::{count, listed},
-    view::Source,
+    view::{Source, Standing},
 };
 
 /// What one event does to the register, and why.
@@ -33,6 +33,8 @@ pub struct Decision {
     /// replace it: a sign-in that the clock judged, whether or not a mark came of it, and that no earlier arrival held
     /// back. An event that waits is none yet.
     pub arrival: bool,
+    /// Which events stand for this pupil, date and session from now on; `None` where this one changes nothing about it.
+    pub standing: Option<Standing>,
 }
 
 /// What is to be done about an event.
@@ -129,13 +131,15 @@ pub enum SkipReason {
     Protected,
     /// An earlier arrival in this session stands.
     AlreadyArrived,
+    /// A later event has had its say in this session, and this one came in after it.
+    LaterEventStands,
     /// The register already says so.
     AlreadyRecorded,
 }
 
 impl SkipReason {
     /// All reasons, in the order in which they are tried.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::NotWrittenBack,
         Self::AnswerNotWritten,
         Self::NotASchoolDay,
@@ -146,6 +150,7 @@ impl SkipReason {
         Self::UnknownCode,
         Self::Protected,
         Self::AlreadyArrived,
+        Self::LaterEventStands,
         Self::AlreadyRecorded,
     ];
 
@@ -162,6 +167,7 @@ impl SkipReason {
             Self::UnknownCode => "unknown_code",
             Self::Protected => "protected",
             Self::AlreadyArrived => "already_arrived",
+            Self::LaterEventStands => "later_event_stands",
             Self::AlreadyRecorded => "already_recorded",
         }
     }

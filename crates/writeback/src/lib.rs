@@ -20,4 +20,4 @@ pub use decision::{Decision, Found, Outcome, Planned, Rule, SkipReason};
 pub use event::Event;
 pub use findings::{Hint, Problem};
 pub use rules::Rules;
-pub use view::{Arrival, Group, Held, RegisterView, Source, View};
+pub use view::{Arrival, ChosenMark, Group, Held, RegisterView, Source, Standing, View};

@@ -4,10 +4,10 @@ use std::fmt;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use chrono_tz::Tz;
-use mis_core::{Capabilities, CodeBook, HeldCode};
+use mis_core::{Capabilities, Code, CodeBook, EventKind, HeldCode};
 use serde::{Deserialize, Serialize};
 
-use crate::{rules::Rules, settings::GroupKind};
+use crate::{decision::Rule, rules::Rules, settings::GroupKind};
 
 /// The group that takes the person.
 #[derive(Clone, Copy, Debug)]
@@ -31,6 +31,8 @@ pub struct View<'a> {
     pub register: RegisterView,
     /// The arrival already recorded for this pupil, date and session.
     pub arrival: Option<Arrival>,
+    /// The events whose codes we have already for this pupil, date and session; the default where there are none.
+    pub standing: Standing,
     /// The school's time zone: all clock comparisons are in it.
     pub timezone: Tz,
 }
@@ -99,4 +101,49 @@ pub struct Arrival {
     pub event: String,
     /// When the pupil signed in.
     pub at: DateTime<FixedOffset>,
+}
+
+/// Which events have had their say in a pupil's session, so that one delivered late does not stand above a later one.
+///
+/// Of the two the later stands. Both are kept, for an earlier arrival that turns up takes the place of `clock`, and what
+/// that stood above may count again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// The sign-in whose code the clock chose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Arrival>,
+    /// The latest event whose code an answer or the leaver code chose, with its mark.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<ChosenMark>,
+}
+
+/// A mark that an answer or the leaver code chose.
+///
+/// `Debug` does not show the comment: it is a child's data.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChosenMark {
+    /// The id of the event it came from.
+    pub event: String,
+    /// When the pupil signed in or out.
+    pub at: DateTime<FixedOffset>,
+    /// Which of the two it was.
+    pub kind: EventKind,
+    /// The rule that chose the code.
+    pub rule: Rule,
+    /// The code.
+    pub code: Code,
+    /// The comment kept with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+impl fmt::Debug for ChosenMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChosenMark")
+            .field("event", &self.event)
+            .field("at", &self.at)
+            .field("rule", &self.rule)
+            .field("code", &self.code)
+            .finish_non_exhaustive()
+    }
 }

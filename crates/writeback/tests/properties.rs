@@ -18,7 +18,8 @@ use common::{School, brief, cannot_look, held, instant, looked};
 use mis_core::{Ability, Capabilities, Code, EventKind, HeldCode, SessionWriteback};
 use proptest::{option, prelude::*, sample::select};
 use writeback::{
-    Arrival, Decision, Event, Held, Outcome, RegisterView, Rule, Rules, SkipReason, check_answers,
+    Arrival, ChosenMark, Decision, Event, Held, Outcome, Planned, RegisterView, Rule, Rules,
+    SkipReason, Standing, check_answers,
 };
 
 const ZONES: [Tz; 6] = [
@@ -193,11 +194,87 @@ prop_compose! {
         capabilities in any_capabilities(),
         register in any_register(),
         arrival in option::of((select(vec!["e0", "e1"]), any_at())),
+        clock in option::of((select(vec!["e0", "e1"]), any_at())),
+        chosen in option::of((any_at(), select(vec!["M", "I", "7"]))),
     ) -> (usize, School) {
-        let arrival = arrival.map(|(event, at)| Arrival { event: event.into(), at });
+        let arrival_of = |(event, at): (&str, _)| Arrival { event: event.into(), at };
+        let arrival = arrival.map(arrival_of);
+        let standing = Standing {
+            clock: clock.map(arrival_of),
+            chosen: chosen.map(|(at, code)| ChosenMark {
+                event: "e2".into(),
+                at,
+                kind: EventKind::SignOut,
+                rule: Rule::CustomCode,
+                code: code.into(),
+                comment: None,
+            }),
+        };
         let school = school(settings).keeping(capabilities).seeing(register);
-        (settings, School { arrival, ..school })
+        (settings, School { arrival, standing, ..school })
     }
+}
+
+/// Settings under which the order of delivery does not matter: no code is protected, for what protects is what the register
+/// holds at that moment, and for every sign-in there is a code, for no mark can be taken back.
+const ORDERED: [&[&str]; 3] = [
+    &["protected = []"],
+    &["protected = []", "leaver_code = 'I'"],
+    &[
+        "protected = []",
+        "leaver_code = 'C'",
+        "first_arrival_stands = false",
+    ],
+];
+
+/// A pupil's events of one morning in the order in which they happened, and the same as they were delivered.
+fn a_morning() -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
+    let kind = prop_oneof![2 => Just(EventKind::SignIn), 1 => Just(EventKind::SignOut)];
+    let answer = prop_oneof![2 => Just(""), 1 => select(ANSWERS.to_vec())];
+    let events = proptest::collection::btree_map(8 * 3600..12 * 3600u32, (kind, answer), 1..7);
+    events.prop_flat_map(|events| {
+        let date = NaiveDate::from_ymd_opt(2026, 11, 23).unwrap();
+        let in_order: Vec<_> = events
+            .into_iter()
+            .map(|(second, (kind, answer))| {
+                let time = NaiveTime::from_num_seconds_from_midnight_opt(second, 0).unwrap();
+                let at = instant(date.and_time(time), Tz::Europe__London).unwrap();
+                let answers = BTreeMap::from([(field(kind).to_owned(), answer.to_owned())]);
+                Event {
+                    id: format!("e{second}"),
+                    ..event(kind, at, answers, false, false)
+                }
+            })
+            .collect();
+        (Just(in_order.clone()), Just(in_order).prop_shuffle())
+    })
+}
+
+/// What the register holds when events have been decided one after the other.
+fn register_after(settings: usize, capabilities: Capabilities, events: &[Event]) -> Option<Held> {
+    let mut school = School::with(ORDERED[settings]).keeping(capabilities);
+    let mut register = None;
+    for event in events {
+        let decision = school.decide(event);
+        if let Some(Planned { mark, .. }) = decision.planned() {
+            register = Some(held(
+                mark.code.as_str(),
+                mark.comment.as_deref(),
+                mark.minutes_late,
+            ));
+            school.register = looked(register.clone());
+        }
+        if decision.arrival {
+            school.arrival = Some(Arrival {
+                event: event.id.clone(),
+                at: event.at,
+            });
+        }
+        if let Some(standing) = decision.standing {
+            school.standing = standing;
+        }
+    }
+    register
 }
 
 /// How hard a time-based code is on the pupil.
@@ -364,6 +441,18 @@ proptest! {
             }
         }
         prop_assert_eq!(last, Some(first_alone));
+    }
+
+    /// Delivered in any order, each decided after what the one before had written was taken: the register ends as if they
+    /// had come in the order in which they happened.
+    #[test]
+    fn events_delivered_late_leave_the_same_mark(
+        (settings, capabilities) in (0..ORDERED.len(), prop_oneof![Just(common::FULL), Just(common::CODE_ONLY), any_capabilities()]),
+        (in_order, delivered) in a_morning(),
+    ) {
+        let expected = register_after(settings, capabilities, &in_order);
+        let found = register_after(settings, capabilities, &delivered);
+        prop_assert_eq!(found, expected, "{:#?}", delivered);
     }
 
     #[test]

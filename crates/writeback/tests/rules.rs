@@ -7,14 +7,17 @@
 
 mod common;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, FixedOffset, TimeDelta};
 use common::{
     CODE_ONLY, FIRST_LESSON, FULL, School, brief, cannot_look, event, event_at, held, looked,
 };
-use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode, Session};
+use mis_core::{
+    Ability, AttendanceCode, Capabilities, Code, CodeBook, EventKind, HeldCode, Session,
+};
 use rstest::rstest;
 use writeback::{
-    Held, Outcome, RegisterView, Rule, SkipReason, Source, decide, settings::GroupKind,
+    Arrival, ChosenMark, Held, Outcome, RegisterView, Rule, SkipReason, Source, Standing, decide,
+    settings::GroupKind,
 };
 
 // Before the steps, and step 1.
@@ -489,6 +492,155 @@ fn what_waits_or_came_second_is_no_arrival() {
             .arrival
     );
     assert!(School::example().holding("M").decide(&event).arrival);
+}
+
+// Step 7: events that are delivered late.
+
+fn clock(at: &str) -> Option<Arrival> {
+    Some(Arrival {
+        event: "e0".into(),
+        at: at_of(at),
+    })
+}
+
+fn chosen(at: &str) -> Option<ChosenMark> {
+    Some(ChosenMark {
+        event: "e9".into(),
+        at: at_of(at),
+        kind: EventKind::SignOut,
+        rule: Rule::CustomCode,
+        code: "M".into(),
+        comment: None,
+    })
+}
+
+fn at_of(time: &str) -> DateTime<FixedOffset> {
+    event("in", time, "").at
+}
+
+/// A school without protected codes after these events have had their say; the later of them is in the register.
+fn after(clock_at: &str, chosen_at: &str) -> School {
+    let of = |at: &str| Some(at.to_owned()).filter(|at| !at.is_empty());
+    let (clock, chosen) = (
+        of(clock_at).and_then(|at| clock(&at)),
+        of(chosen_at).and_then(|at| chosen(&at)),
+    );
+    School {
+        arrival: clock.clone(),
+        standing: Standing { clock, chosen },
+        ..School::with(&["protected = []", "leaver_code = 'I'"])
+    }
+    .holding(if chosen_at > clock_at { "M" } else { "U" })
+}
+
+#[rstest]
+// A code that was chosen stands against every event before it, whatever chose theirs.
+#[case("", "10:15", "in", "09:07", "", "later_event_stands")]
+#[case(
+    "",
+    "10:15",
+    "in",
+    "09:07",
+    "M - Medical appointment",
+    "later_event_stands"
+)]
+#[case("", "10:15", "out", "10:00", "", "later_event_stands")]
+#[case("", "10:15", "out", "10:15:01", "", "I AM")]
+#[case("", "10:15", "in", "10:40", "", "U AM 100")]
+// So does an arrival against a code that was chosen before it.
+#[case("10:40", "", "out", "10:15", "", "later_event_stands")]
+#[case("10:40", "", "out", "10:45", "", "I AM")]
+// Of two at one instant the one that is decided last is the later.
+#[case("", "10:15", "out", "10:15", "", "I AM")]
+#[case("10:15", "", "out", "10:15", "", "I AM")]
+#[case("", "10:15", "in", "10:15", "", "U AM 75")]
+// The earliest arrival is the one that counts.
+#[case("10:40", "", "in", "09:07", "", "L AM 7")]
+#[case("10:40", "10:15", "in", "10:20", "", "U AM 80")]
+#[case("10:40", "10:15", "in", "10:50", "", "already_arrived")]
+#[case("10:10", "10:15", "in", "09:07", "", "later_event_stands")]
+// What a sign-in that was not the first had taken the place of counts again.
+#[case("10:40", "10:15", "in", "09:07", "", "M AM")]
+#[case("10:40", "10:15", "in", "08:50", "", "M AM")]
+fn a_late_event_does_not_stand_above_a_later_one(
+    #[case] clock_at: &str,
+    #[case] chosen_at: &str,
+    #[case] kind: &str,
+    #[case] time: &str,
+    #[case] answer: &str,
+    #[case] outcome: &str,
+) {
+    let school = after(clock_at, chosen_at);
+    assert_eq!(school.brief(&event(kind, time, answer)), outcome);
+}
+
+#[test]
+fn what_stands_is_told_in_words() {
+    let decision = after("", "10:15").decide(&event("in", "09:07", ""));
+    assert!(decision.arrival, "it is the arrival all the same");
+    assert!(
+        decision
+            .outcome
+            .to_string()
+            .contains("an event 1 hour later"),
+        "{decision}"
+    );
+    let decision = after("10:40", "10:15").decide(&event("in", "09:07", ""));
+    assert!(
+        decision
+            .steps
+            .iter()
+            .any(|step| step.contains("M counts again")),
+        "{decision}"
+    );
+    assert_eq!(decision.planned().unwrap().mark.cause, EventKind::SignOut);
+}
+
+/// A sign-out that came too late to be written counts all the same when the arrival that stood above it does not.
+#[test]
+fn what_came_too_late_is_remembered() {
+    let mut school = after("10:40", "");
+    let decision = school.decide(&event("out", "10:15", "M - Dentist"));
+    assert_eq!(brief(&decision), "later_event_stands");
+    school.standing = decision.standing.unwrap();
+    assert_eq!(
+        school.brief(&event_at("in", "2026-11-23T08:50:00Z", "")),
+        "M AM"
+    );
+}
+
+#[test]
+fn an_in_time_arrival_that_comes_late_cannot_clear_a_late_mark_but_says_so() {
+    let school = School::with(&["protected = []", "present = false"]);
+    let school = School {
+        arrival: clock("09:30"),
+        standing: Standing {
+            clock: clock("09:30"),
+            chosen: None,
+        },
+        ..school
+    }
+    .holding("U");
+    let decision = school.decide(&event("in", "08:50", ""));
+    assert_eq!(brief(&decision), "present_writeback_off");
+    assert!(
+        decision.to_string().contains("correct it in the MIS"),
+        "{decision}"
+    );
+    assert_eq!(decision.standing, Some(Standing::default()));
+}
+
+/// Whatever else stands in its way, a later sign-in does not take the place of an arrival.
+#[test]
+fn a_protected_register_does_not_make_a_later_sign_in_the_arrival() {
+    let school = School::example()
+        .after("e0", "2026-11-23T08:50:00Z")
+        .holding("M");
+    let decision = school.decide(&event("in", "09:07", ""));
+    assert_eq!(
+        (brief(&decision).as_str(), decision.arrival),
+        ("protected", false)
+    );
 }
 
 // Step 8: nothing new.

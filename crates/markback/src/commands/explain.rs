@@ -9,7 +9,9 @@ use std::{
 };
 
 use mis_core::{Capabilities, Code, CodeBook, HeldCode, wonde::SchoolId};
-use writeback::{Decision, Event, Held, RegisterView, Source, View, check_answers, decide};
+use writeback::{
+    Decision, Event, Held, RegisterView, Source, Standing, View, check_answers, decide,
+};
 
 use super::{BadInput, ConfigArg, registry};
 use crate::{
@@ -62,6 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         register: register(args.register.as_deref(), &book)?,
         codes: &book,
         arrival: None,
+        standing: Standing::default(),
         timezone: school.timezone,
     };
     let decision = decide(

@@ -11,7 +11,7 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
 use outbox::{Claimed, Held, When};
 use serde_json::{Value, json};
-use writeback::{Decision, Event, Found, Outcome, RegisterView, View, decide};
+use writeback::{Decision, Event, Found, Outcome, RegisterView, Standing, View, decide};
 
 use super::{
     Pipeline,
@@ -41,6 +41,7 @@ struct Outcomes {
     done: Vec<Held>,
     updates: Vec<EventUpdate>,
     arrivals: Vec<(LedgerKey, writeback::Arrival)>,
+    standing: Vec<(LedgerKey, writeback::Standing)>,
     plans: Vec<(LedgerKey, LedgerMark)>,
     sends: Vec<outbox::NewJob>,
     audit: Vec<NewAudit>,
@@ -202,27 +203,11 @@ impl Pipeline {
                     why: "an earlier event of the same pupil is being decided".to_owned(),
                 };
                 self.trouble(&mut outcomes, &school, case.job, go_on);
-            } else if self.is_overtaken(&scene, &case).await? {
-                outcomes.overtaken(&school, case);
             } else {
                 self.decide_one(&mut outcomes, &scene, case);
             }
         }
         Ok(outcomes)
-    }
-
-    /// Whether an event that a person had tried again is too late: a later event has written the session since, and what
-    /// is older must not stand above it.
-    async fn is_overtaken(&self, scene: &Scene<'_>, case: &Case<'_>) -> outbox::Result<bool> {
-        let row = case.key.as_ref().and_then(|key| scene.ledger.get(key));
-        let other = row
-            .and_then(|row| row.mark.as_ref())
-            .map(|mark| mark.event.as_str())
-            .filter(|other| case.round > 0 && *other != case.event.id);
-        let Some(other) = other else { return Ok(false) };
-        let other = self.store.event(&scene.school.id, other).await?;
-        let at = other.and_then(|other| serde_json::from_value::<Event>(other.event).ok());
-        Ok(at.is_some_and(|other| other.at > case.event.at))
     }
 
     /// Gathers what deciding needs: the outer error is the store's, the inner one the school's. Our own record is read
@@ -286,14 +271,8 @@ impl Pipeline {
 
     fn decide_one(&self, outcomes: &mut Outcomes, scene: &Scene<'_>, case: Case<'_>) {
         let school = scene.school.id.as_str();
-        let decision = scene.decide(
-            &case.event,
-            &case.student,
-            case.group,
-            case.key.as_ref(),
-            self.now(),
-            None,
-        );
+        let (event, key) = (&case.event, case.key.as_ref());
+        let decision = scene.decide(event, &case.student, case.group, key, self.now(), None);
         if let Outcome::Wait { why } = &decision.outcome {
             let go_on = GoOn::Again {
                 when: When::After(self.look_again_after(case.job.attempts())),
@@ -303,6 +282,8 @@ impl Pipeline {
             return;
         }
         let mut update = news_of(school, &case.event, &case.student, &decision);
+        let against = scene.standing_of(case.key.as_ref(), &case.event);
+        let standing = decision.standing.clone();
         if let (true, Some(key)) = (decision.arrival, &case.key) {
             let arrival = writeback::Arrival {
                 event: case.event.id.clone(),
@@ -311,6 +292,9 @@ impl Pipeline {
             outcomes.arrivals.push((key.clone(), arrival));
         }
         let found = found(decision.found.as_ref());
+        if let (None, Some(key), Some(standing)) = (decision.planned(), &case.key, &standing) {
+            outcomes.standing.push((key.clone(), standing.clone()));
+        }
         if let (Some(planned), Some(key)) = (decision.planned(), case.key) {
             let send = SendJob {
                 event: case.event.clone(),
@@ -326,6 +310,8 @@ impl Pipeline {
                 refusals: 0,
                 round: case.round,
                 received_at: Some(case.job.enqueued_at),
+                standing: Some(standing.unwrap_or_else(|| against.clone())),
+                against,
             };
             outcomes
                 .sends
@@ -365,6 +351,9 @@ impl Pipeline {
         self.store
             .note_arrivals(&mut tx, &outcomes.arrivals)
             .await?;
+        self.store
+            .note_standing(&mut tx, &outcomes.standing)
+            .await?;
         self.store.plan_marks(&mut tx, &outcomes.plans).await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
         for away in &outcomes.away {
@@ -392,7 +381,20 @@ fn asks_for_rest(error: &Error) -> bool {
 }
 
 impl Scene<'_> {
-    /// The rules' word on one event; `planned_at` when its mark was planned before.
+    /// Which events have had their say in the session of one that is decided for the first time. Its own mark from an
+    /// earlier round is not in its way.
+    fn standing_of(&self, key: Option<&LedgerKey>, event: &Event) -> Standing {
+        let row = key.and_then(|key| self.ledger.get(key));
+        row.map_or_else(Standing::default, |row| match (&row.mark, &row.before) {
+            (Some(mark), before) if mark.event == event.id => before
+                .as_ref()
+                .and_then(|before| before.standing.clone())
+                .unwrap_or_default(),
+            _ => row.standing.clone(),
+        })
+    }
+
+    /// The rules' word on one event; `planned` when it has a mark from before.
     pub(super) fn decide(
         &self,
         event: &Event,
@@ -400,8 +402,9 @@ impl Scene<'_> {
         group: Option<&Group>,
         key: Option<&LedgerKey>,
         now: chrono::DateTime<chrono::Utc>,
-        planned_at: Option<chrono::DateTime<chrono::Utc>>,
+        planned: Option<&SendJob>,
     ) -> Decision {
+        let planned_at = planned.map(|send| send.planned_at);
         let row = key.and_then(|key| self.ledger.get(key));
         let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
             Some((key, register)) => view_of(key, &event.id, row, register, now, planned_at),
@@ -416,8 +419,11 @@ impl Scene<'_> {
             // Which arrival stands was judged when the mark was planned. One that came in since and is earlier has the
             // mark's place in the ledger, or says the same.
             arrival: row
-                .filter(|_| planned_at.is_none())
+                .filter(|_| planned.is_none())
                 .and_then(|row| row.arrival.clone()),
+            // So was which event stands.
+            standing: planned
+                .map_or_else(|| self.standing_of(key, event), |send| send.against.clone()),
             timezone: self.school.timezone,
         };
         decide(event, student, group.map(Group::as_rules), &view)
@@ -429,20 +435,12 @@ impl Outcomes {
         self.done.extend(other.done);
         self.updates.extend(other.updates);
         self.arrivals.extend(other.arrivals);
+        self.standing.extend(other.standing);
         self.plans.extend(other.plans);
         self.sends.extend(other.sends);
         self.audit.extend(other.audit);
         self.troubled.extend(other.troubled);
         self.away.extend(other.away);
-    }
-
-    fn overtaken(&mut self, school: &str, case: Case<'_>) {
-        self.updates.push(
-            EventUpdate::of(school, &case.event.id)
-                .state(EventState::Superseded)
-                .outcome("a later event of the same pupil has written this session since; an older mark is not put above it"),
-        );
-        self.done.push(case.job.held);
     }
 
     fn give_up_all(&mut self, school: &str, jobs: Vec<Claimed>, why: &str) {
@@ -496,6 +494,7 @@ pub(super) fn own_mark(send: &SendJob, now: chrono::DateTime<chrono::Utc>) -> Le
         event: send.event.id.clone(),
         stage: Stage::Planned,
         since: now,
+        standing: send.standing.clone(),
     }
 }
 

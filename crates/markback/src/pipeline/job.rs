@@ -5,7 +5,7 @@ use mis_core::{Ability, Mark, wonde::WritebackId};
 use outbox::NewJob;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use writeback::{Event, Rule};
+use writeback::{Event, Rule, Standing};
 
 use crate::{
     queue,
@@ -42,6 +42,12 @@ pub(crate) struct SendJob {
     /// When the event came in, or was opened again.
     #[serde(default)]
     pub(crate) received_at: Option<DateTime<Utc>>,
+    /// Which events had had their say when it was planned: when it is decided again, it is against these.
+    #[serde(default)]
+    pub(crate) against: Standing,
+    /// The same with its own event.
+    #[serde(default)]
+    pub(crate) standing: Option<Standing>,
 }
 
 /// A register that Wonde took.

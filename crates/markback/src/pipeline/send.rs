@@ -206,14 +206,13 @@ impl Pipeline {
         }
         let group = school.group(&one.send.group);
         let student = one.send.mark.student.clone();
-        let planned_at = Some(one.send.planned_at);
         let decision = scene.decide(
             &one.send.event,
             &student,
             group,
             Some(&key),
             self.now(),
-            planned_at,
+            Some(&one.send),
         );
         match decision.planned() {
             Some(planned) => {

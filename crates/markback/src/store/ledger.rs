@@ -8,7 +8,7 @@ use mis_core::{Code, Session, wonde::StudentId};
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::Serialize;
 use sqlx::FromRow;
-use writeback::Arrival;
+use writeback::{Arrival, Standing};
 
 use super::{Store, rows};
 
@@ -61,6 +61,8 @@ pub struct LedgerMark {
     pub stage: Stage,
     /// When it came there.
     pub since: DateTime<Utc>,
+    /// Which events had had their say when it was planned, its own among them.
+    pub standing: Option<Standing>,
 }
 
 /// What the ledger knows of one pupil's session.
@@ -72,6 +74,8 @@ pub struct LedgerRow {
     pub before: Option<LedgerMark>,
     /// The arrival we recorded, if any.
     pub arrival: Option<Arrival>,
+    /// Which events have had their say.
+    pub standing: Standing,
 }
 
 #[derive(FromRow)]
@@ -92,6 +96,8 @@ struct Row {
     before_event: Option<String>,
     arrival_event: Option<String>,
     arrival_at: Option<String>,
+    standing: Option<String>,
+    before_standing: Option<String>,
 }
 
 static LOOK: Sql = Sql::new(
@@ -100,18 +106,20 @@ static LOOK: Sql = Sql::new(
 );
 
 static PLAN: Sql = Sql::new(
-    "INSERT INTO markback_ledger (school, student, day, session, code, comment, minutes_late, event, stage, stage_ms) \
-     SELECT r.school, r.student, r.day, r.session, r.code, r.comment, r.minutes_late, r.event, r.stage, $2 \
+    "INSERT INTO markback_ledger (school, student, day, session, code, comment, minutes_late, event, stage, stage_ms, standing) \
+     SELECT r.school, r.student, r.day, r.session, r.code, r.comment, r.minutes_late, r.event, r.stage, $2, r.standing \
      FROM {rows $1: school text, student text, day text, session text, event text, code text, comment text, \
-           minutes_late int, stage text} r WHERE true \
+           minutes_late int, stage text, standing text} r WHERE true \
      ON CONFLICT (school, student, day, session) DO UPDATE SET \
          before_code = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.code ELSE markback_ledger.before_code END, \
          before_comment = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.comment ELSE markback_ledger.before_comment END, \
          before_minutes_late = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.minutes_late \
                                     ELSE markback_ledger.before_minutes_late END, \
          before_event = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.event ELSE markback_ledger.before_event END, \
+         before_standing = CASE WHEN markback_ledger.stage IN ('accepted', 'confirmed') AND markback_ledger.event <> excluded.event THEN markback_ledger.standing ELSE markback_ledger.before_standing END, \
          code = excluded.code, comment = excluded.comment, minutes_late = excluded.minutes_late, \
-         event = excluded.event, stage = excluded.stage, stage_ms = excluded.stage_ms",
+         event = excluded.event, stage = excluded.stage, stage_ms = excluded.stage_ms, \
+         standing = excluded.standing",
 );
 
 static ARRIVE: Sql = Sql::new(
@@ -120,6 +128,13 @@ static ARRIVE: Sql = Sql::new(
      FROM {rows $1: school text, student text, day text, session text, event text, at text} r WHERE true \
      ON CONFLICT (school, student, day, session) DO UPDATE SET arrival_event = excluded.arrival_event, \
          arrival_at = excluded.arrival_at",
+);
+
+static STAND: Sql = Sql::new(
+    "INSERT INTO markback_ledger (school, student, day, session, standing) \
+     SELECT r.school, r.student, r.day, r.session, r.standing \
+     FROM {rows $1: school text, student text, day text, session text, standing text} r WHERE true \
+     ON CONFLICT (school, student, day, session) DO UPDATE SET standing = excluded.standing",
 );
 
 /// A mark that Wonde took. Where a newer one is planned already, this is what the register holds until that is there.
@@ -131,9 +146,10 @@ static ACCEPT: Sql = Sql::new(
          before_comment = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_comment ELSE r.comment END, \
          before_minutes_late = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_minutes_late \
                                     ELSE r.minutes_late END, \
-         before_event = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_event ELSE r.event END \
+         before_event = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_event ELSE r.event END, \
+         before_standing = CASE WHEN markback_ledger.event = r.event THEN markback_ledger.before_standing ELSE r.standing END \
      FROM {rows $1: school text, student text, day text, session text, event text, code text, comment text, \
-           minutes_late int} r \
+           minutes_late int, stage text, standing text} r \
      WHERE markback_ledger.school = r.school AND markback_ledger.student = r.student AND markback_ledger.day = r.day \
        AND markback_ledger.session = r.session \
        AND (markback_ledger.event = r.event OR markback_ledger.stage = 'planned')",
@@ -152,7 +168,8 @@ static FORGET: Sql = Sql::new(
          event = before_event, \
          stage = CASE WHEN before_event IS NULL THEN NULL ELSE 'confirmed' END, \
          stage_ms = CASE WHEN before_event IS NULL THEN NULL ELSE CAST($2 AS BIGINT) END, \
-         before_code = NULL, before_comment = NULL, before_minutes_late = NULL, before_event = NULL \
+         standing = before_standing, \
+         before_code = NULL, before_comment = NULL, before_minutes_late = NULL, before_event = NULL, before_standing = NULL \
      FROM {rows $1: school text, student text, day text, session text, event text} r \
      WHERE markback_ledger.school = r.school AND markback_ledger.student = r.student AND markback_ledger.day = r.day \
        AND markback_ledger.session = r.session AND markback_ledger.event = r.event",
@@ -210,6 +227,27 @@ impl Store {
             })
             .collect();
         let (text, table) = (ARRIVE.on(tx.engine()), rows(&table)?);
+        on_tx!(tx, conn => sqlx::query(text).bind(&table).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Notes which events have had their say where no mark comes of it.
+    pub(crate) async fn note_standing(
+        &self,
+        tx: &mut Tx,
+        standing: &[(LedgerKey, Standing)],
+    ) -> outbox::Result<()> {
+        if standing.is_empty() {
+            return Ok(());
+        }
+        let table: Vec<_> = standing
+            .iter()
+            .map(|(key, standing)| {
+                let (school, student, day, session) = columns(key);
+                (school, student, day, session, as_text(Some(standing)))
+            })
+            .collect();
+        let (text, table) = (STAND.on(tx.engine()), rows(&table)?);
         on_tx!(tx, conn => sqlx::query(text).bind(&table).execute(conn).await.map(|_| ()))?;
         Ok(())
     }
@@ -280,9 +318,20 @@ fn with_mark(marks: &[(LedgerKey, LedgerMark)]) -> Vec<impl Serialize> {
                 &mark.comment,
                 mark.minutes_late,
                 mark.stage.word(),
+                as_text(mark.standing.as_ref()),
             )
         })
         .collect()
+}
+
+/// As stored. What nobody has had a say in is nothing.
+fn as_text(standing: Option<&Standing>) -> Option<String> {
+    let standing = standing.filter(|standing| **standing != Standing::default())?;
+    serde_json::to_string(standing).ok()
+}
+
+fn of_text(text: Option<&String>) -> Option<Standing> {
+    serde_json::from_str(text?).ok()
 }
 
 /// `AM` or `PM`, as stored.
@@ -304,6 +353,7 @@ fn read(row: Row) -> Option<(LedgerKey, LedgerRow)> {
             Session::Pm
         },
     };
+    let standing = of_text(row.standing.as_ref());
     let mark = match (row.code, row.event, row.stage_ms) {
         (Some(code), Some(event), Some(since)) => Some(LedgerMark {
             code: Code::new(code),
@@ -318,6 +368,7 @@ fn read(row: Row) -> Option<(LedgerKey, LedgerRow)> {
                 _ => Stage::Planned,
             },
             since: DateTime::from_timestamp_millis(since)?,
+            standing: standing.clone(),
         }),
         _ => None,
     };
@@ -332,6 +383,7 @@ fn read(row: Row) -> Option<(LedgerKey, LedgerRow)> {
             event,
             stage: Stage::Accepted,
             since: DateTime::<Utc>::UNIX_EPOCH,
+            standing: of_text(row.before_standing.as_ref()),
         });
     let arrival = row
         .arrival_event
@@ -346,6 +398,10 @@ fn read(row: Row) -> Option<(LedgerKey, LedgerRow)> {
             mark,
             before,
             arrival,
+            standing: standing.unwrap_or_default(),
         },
     ))
 }
+
+#[cfg(test)]
+mod tests;

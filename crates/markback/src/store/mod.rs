@@ -29,6 +29,7 @@ pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
+const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -46,6 +47,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "rounds, writebacks, notices, budget",
             sqlite: OPERATIONS,
             postgres: OPERATIONS,
+        },
+        Step {
+            version: 3,
+            name: "the events that stand in a session",
+            sqlite: STANDING,
+            postgres: STANDING,
         },
     ],
 };

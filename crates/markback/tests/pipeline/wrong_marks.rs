@@ -193,6 +193,93 @@ async fn an_old_mark_that_says_the_same_does_not_pass_for_the_new_one() {
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
 }
 
+fn unprotected() -> Setup {
+    Setup {
+        writeback: "",
+        ..Setup::default()
+    }
+}
+
+fn reason(event: &markback::service::EventRecord) -> String {
+    event.decision.as_ref().unwrap()["reason"].to_string()
+}
+
+/// A device that was offline tells of a sign-in after another has told of the sign-out.
+#[tokio::test]
+async fn an_event_that_is_delivered_late_does_not_stand_above_a_later_one() {
+    let stage = Stage::set(unprotected()).await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    stage.settled().await;
+    stage
+        .take(SIMS, answered("e1", &pupil, "09:10:00", "I - Ill"))
+        .await;
+    stage.take(SIMS, sign_in("e0", &pupil, "08:50:00")).await;
+    stage.settled().await;
+    for id in ["e0", "e1"] {
+        let event = stage.event(SIMS, id).await;
+        assert_eq!(event.state, Skipped);
+        assert_eq!(reason(&event), "\"later_event_stands\"");
+    }
+    let held = stage.held(SIMS, &pupil, "AM").unwrap();
+    assert_eq!((held.code.as_str(), held.writes), ("M", 1));
+    // The one that came last and happened last has the last word all the same.
+    stage
+        .take(SIMS, answered("e3", &pupil, "09:55:00", "I - Ill"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e3").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
+}
+
+/// In at 8:50, out at 9:30, in again at 9:45, and the first is told last: until then the second sign-in passes for the
+/// arrival, and its mark takes the place of the sign-out's.
+#[tokio::test]
+async fn a_mark_that_was_replaced_by_mistake_is_written_again() {
+    let stage = Stage::set(unprotected()).await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:30:00", "M - Dentist"))
+        .await;
+    stage.settled().await;
+    stage.take(SIMS, sign_in("e3", &pupil, "09:45:00")).await;
+    stage.settled().await;
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "U");
+    // Looked at again before it goes, it must come to the same.
+    let cut = FaultRule::new(Fault::CutBefore)
+        .on("attendance/session")
+        .method("POST");
+    stage.sandbox.add_fault(cut.times(1)).unwrap();
+    stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
+    let steps = stage.event(SIMS, "e1").await.steps;
+    assert!(
+        steps.iter().any(|step| step.contains("M counts again")),
+        "{steps:?}"
+    );
+}
+
+/// When the later mark comes to nothing, it stands in nobody's way.
+#[tokio::test]
+async fn a_later_mark_that_was_rejected_holds_back_no_other() {
+    let stage = Stage::set(unprotected()).await;
+    let pupil = stage.pupil(SIMS, 0);
+    let refusal = FaultRule::new(Fault::RejectWriteback { message: None });
+    stage.sandbox.add_fault(refusal).unwrap();
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e2").await, Rejected);
+    stage.sandbox.clear_faults();
+    stage
+        .take(SIMS, answered("e1", &pupil, "09:10:00", "I - Ill"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
+}
+
 #[tokio::test]
 async fn morning_and_afternoon_of_one_pupil_stay_apart() {
     let stage = Stage::usual().await;

@@ -8,7 +8,8 @@ use chrono_tz::{Europe::London, Tz};
 use mis_core::{AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
 use serde::Deserialize;
 use writeback::{
-    Arrival, Decision, Event, Group, Held, Outcome, RegisterView, Rules, Source, View, decide,
+    Arrival, Decision, Event, Group, Held, Outcome, RegisterView, Rules, Source, Standing, View,
+    decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -108,6 +109,7 @@ pub(crate) struct School {
     pub(crate) timezone: Tz,
     pub(crate) register: RegisterView,
     pub(crate) arrival: Option<Arrival>,
+    pub(crate) standing: Standing,
 }
 
 impl School {
@@ -129,6 +131,7 @@ impl School {
             timezone: London,
             register: looked(None),
             arrival: None,
+            standing: Standing::default(),
         }
     }
 
@@ -177,6 +180,7 @@ impl School {
             codes: &self.book,
             register: self.register.clone(),
             arrival: self.arrival.clone(),
+            standing: self.standing.clone(),
             timezone: self.timezone,
         }
     }
