@@ -25,10 +25,22 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Play a school morning in a sandbox, and compare what was decided with what its MIS then holds
+    ///
+    /// Everything runs in this one process on loopback, with made-up people and a clock that runs fast, and nothing of it is left behind.
+    /// Exit code: 0 when each school's MIS holds what was decided and nothing else changed, and its groups are those of the MIS; 1 when anything
+    /// differs.
     Demo(demo::Args),
     /// Run the service
+    ///
+    /// It says its address in one line on standard output once it listens, and logs to standard error. On SIGTERM or ctrl-c it takes nothing
+    /// more, finishes or hands back what is in hand within 30 seconds, and ends; a second one ends it at once.
     Serve(serve::Args),
     /// Put a day's log of events through the same path as the service
+    ///
+    /// Each line of the log is an event as the service takes it over HTTP, and may carry the school's id as `"school"`.
+    /// Exit code: 0 when every event was taken in and settled well; 1 when a mark did not reach the MIS; 2 when a line is bad.
+    /// Nothing of a bad line is guessed, and the good ones go in all the same. Events that are known already are not taken in twice, so a log can be
+    /// replayed again.
     Replay(replay::Args),
     /// Look through events, try one again, or give it up
     Events(events::Args),
@@ -47,8 +59,15 @@ pub enum Command {
     /// List the MIS adapters and what each can do
     Adapters(adapters::Args),
     /// Ask Wonde, without changing anything, whether all is well at the schools
+    ///
+    /// The store is not opened, so this works before the service has ever run. It keeps to `rate_per_minute` by itself, beside a service that
+    /// runs: each school takes a handful of requests, and the last line says how many were made.
     Doctor(doctor::Args),
     /// Measure how fast the service is against a sandbox, and how little it asks of Wonde
+    ///
+    /// The service runs as it does for anybody: `markback serve` in child processes of this program, over HTTP on loopback, each store on disk.
+    /// The sandbox and whoever sends the events run in this process, and take their share of the machine. All people are made up, and nothing
+    /// is left behind. Measure a release build, and compare figures of one run only.
     Bench(bench::Args),
 }
 

@@ -56,8 +56,14 @@ pub enum OpenError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The store does not open.
-    #[error("the store cannot be opened: {0}")]
-    Store(#[from] outbox::Error),
+    #[error("the store {store} cannot be opened")]
+    Store {
+        /// Where it is, without a password.
+        store: String,
+        /// Why it does not.
+        #[source]
+        error: outbox::Error,
+    },
     /// The adapters do not go together.
     #[error(transparent)]
     Adapters(#[from] mis_core::Error),
@@ -84,8 +90,14 @@ impl Markback {
             .pace
             .unwrap_or_else(|| Pace::of(settings.service.pace));
         let url = settings.service.store_url()?;
-        let store =
-            Store::open(url.expose_secret(), options.retries, options.clock.clone()).await?;
+        let unopened = |error| OpenError::Store {
+            store: settings.service.store_told(),
+            error,
+        };
+        let store = Store::open(url.expose_secret(), options.retries, options.clock.clone())
+            .await
+            .map_err(unopened)?;
+        let directories = Directories::open(store.clone()).await.map_err(unopened)?;
         let registry = Registry::discover()?;
         let schools = Arc::new(Schools::new(
             settings.clone(),
@@ -97,7 +109,7 @@ impl Markback {
             settings,
             store: store.clone(),
             schools,
-            directories: Arc::new(Directories::open(store.clone()).await?),
+            directories: Arc::new(directories),
             pace,
             pulse: Arc::default(),
         };

@@ -111,7 +111,7 @@ fn no_condition_of_a_group_is_forgotten() {
 
 #[rstest]
 // The service.
-#[case("listen = 'here'", "listen", "socket address")]
+#[case("listen = 'here'", "listen", "no IP address")]
 #[case("listn = 1", "listn", "did you mean `listen`?")]
 #[case("accept_age = '7 fortnights'", "accept_age", "no length of time")]
 #[case("accept_age = 7", "accept_age", "expected a string")]

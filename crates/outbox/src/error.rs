@@ -251,10 +251,16 @@ fn sqlite_kind(code: &str) -> (ErrorKind, &'static str) {
         ),
         14 => (
             ErrorKind::Unavailable,
-            "; the file cannot be opened: do its folder and the rights exist?",
+            "; see that its folder is there, and that the file may be read and written",
         ),
-        11 | 26 => (ErrorKind::Corrupt, "; restore the file from a backup"),
-        8 | 23 => (ErrorKind::Config, "; it may not be written to"),
+        11 | 26 => (
+            ErrorKind::Corrupt,
+            "; see that this is the right file, or restore it from a backup",
+        ),
+        8 | 23 => (
+            ErrorKind::Config,
+            "; see that the file and its folder may be written to",
+        ),
         19 => (ErrorKind::Constraint, ""),
         _ => (ErrorKind::Other, ""),
     }

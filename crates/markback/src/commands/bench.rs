@@ -30,10 +30,6 @@ const EVENTS_MAX: usize = 200_000;
 const LINE: Duration = Duration::from_millis(100);
 
 /// How it is measured.
-///
-/// The service runs as it does for anybody: `markback serve` in child processes of this program, over HTTP on loopback, each store on disk.
-/// The sandbox and whoever sends the events run in this process, and take their share of the machine. All people are made up, and nothing
-/// is left behind. Measure a release build, and compare figures of one run only.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many events lie ready when a store's throughput is measured

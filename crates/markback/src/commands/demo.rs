@@ -23,10 +23,6 @@ use crate::output::TextOrJson;
 const EVENTS_MAX: usize = 50_000;
 
 /// How the morning is played.
-///
-/// Everything runs in this one process on loopback, with made-up people and a clock that runs fast, and nothing of it is left behind.
-/// Exit code: 0 when each school's MIS holds what was decided and nothing else changed, and its groups are those of the MIS; 1 when anything
-/// differs.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Keep the service running afterwards, and print its address

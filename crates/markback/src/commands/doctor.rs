@@ -22,9 +22,6 @@ use crate::{
 };
 
 /// Whom to ask about, and how to tell.
-///
-/// The store is not opened, so this works before the service has ever run. It keeps to `rate_per_minute` by itself, beside a service that
-/// runs: each school takes a handful of requests, and the last line says how many were made.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -162,7 +159,7 @@ impl Report {
                 .count()
         };
         format!(
-            "{} ok, {} warnings, {} failed; {} requests to Wonde, beside those of a service that runs",
+            "{} ok, {} warnings, {} failed; requests to Wonde, beside those of a service that runs: {}",
             count(Verdict::Ok),
             count(Verdict::Warn),
             count(Verdict::Fail),

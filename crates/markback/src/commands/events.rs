@@ -7,6 +7,7 @@ pub(super) use show::{Paused, pauses, time};
 
 use std::{process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use chrono::NaiveDate;
 use clap::Subcommand;
 use mis_core::wonde::SchoolId;
@@ -53,10 +54,10 @@ struct Ls {
     #[arg(long, value_name = "ID")]
     person: Option<String>,
     /// From this school day on
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     from: Option<NaiveDate>,
     /// Up to and with this school day
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     to: Option<NaiveDate>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
@@ -149,6 +150,9 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
     };
     let store = Store::at(&settings).await?;
     let events = store.search(&filter).await?;
+    if let Some(school) = filter.school.filter(|_| events.is_empty()) {
+        known(&settings, &school)?;
+    }
     let pauses = show::pauses(&store).await?;
     match ls.format {
         TableOrJson::Json => output::json(&Listed { events, pauses })?,
@@ -181,6 +185,7 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = Store::at(&settings).await?;
     let Some(record) = store.event(&school, &args.event).await? else {
+        known(&settings, &school)?;
         anyhow::bail!("{}", TendError::UnknownEvent);
     };
     match args.format {
@@ -212,6 +217,9 @@ async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Resul
             Ok(_) => output::line(format!("{event}: given up"))?,
             Err(TendError::Store(error)) => return Err(error.into()),
             Err(error) => {
+                if matches!(error, TendError::UnknownEvent) {
+                    known(&settings, &school)?;
+                }
                 eprintln!("{event}: {error}");
                 code = ExitCode::FAILURE;
             }
@@ -231,6 +239,21 @@ fn one_school(settings: &Settings, named: Option<&str>) -> Result<SchoolId, BadI
     }
 }
 
+/// Says so when nothing was found for want of such a school. Events of one that was taken out of the settings are still kept.
+fn known(settings: &Settings, school: &SchoolId) -> Result<(), BadInput> {
+    match settings.school(school) {
+        Some(_) => Ok(()),
+        None => Err(BadInput(format!(
+            "nothing is kept of a school `{school}`, and the settings know none; name another with --school, as `markback status` lists them"
+        ))),
+    }
+}
+
+fn day(text: &str) -> Result<NaiveDate, &'static str> {
+    text.parse()
+        .map_err(|_| "this is no day; write year, month and day, such as 2026-11-23")
+}
+
 fn user() -> Option<String> {
     ["SUDO_USER", "USER", "LOGNAME", "USERNAME"]
         .into_iter()
@@ -247,7 +270,15 @@ impl Store {
         let url = settings.service.store_url()?;
         let url = existing(url.expose_secret());
         let clock = std::sync::Arc::new(outbox::SystemClock);
-        Ok(Self::open(&url, outbox::Settings::default(), clock).await?)
+        let told = settings.service.store_told();
+        if is_missing(&url) {
+            anyhow::bail!(
+                "there is no store {told}; `markback serve` makes it at its first start; a relative path begins at the folder that a program is started in"
+            );
+        }
+        Self::open(&url, outbox::Settings::default(), clock)
+            .await
+            .with_context(|| format!("the store {told} cannot be opened"))
     }
 }
 
@@ -258,6 +289,16 @@ fn existing(url: &str) -> String {
     }
     let sign = if url.contains('?') { '&' } else { '?' };
     format!("{url}{sign}mode=rw")
+}
+
+/// Whether this is the address of a file that is not there.
+fn is_missing(url: &str) -> bool {
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return false;
+    };
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let path = path.split('?').next().unwrap_or(path);
+    !std::path::Path::new(path).exists()
 }
 
 /// A length of time in words, without the smaller parts.

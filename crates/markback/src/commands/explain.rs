@@ -197,7 +197,7 @@ fn read(path: &Path) -> Result<(String, String), BadInput> {
     }
     let text = std::fs::read_to_string(path).map_err(|error| {
         BadInput(format!(
-            "the event file {} cannot be read: {error}",
+            "the event file {} cannot be read: {error}; name another, or - for standard input",
             path.display()
         ))
     })?;

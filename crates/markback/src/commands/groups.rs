@@ -158,7 +158,7 @@ async fn fill<'s>(
     for name in names {
         if !schools.iter().any(|school| school.group(name).is_some()) {
             return Err(BadInput(format!(
-                "there is no group {name:?} at these schools; check --group"
+                "there is no group `{name}` at these schools; name another with --group, as `markback groups ls` lists them"
             ))
             .into());
         }

@@ -35,11 +35,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const PEOPLE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Which events, and how to tell.
-///
-/// Each line of the log is an event as the service takes it over HTTP, and may carry the school's id as `"school"`.
-/// Exit code: 0 when every event was taken in and settled well; 1 when a mark did not reach the MIS; 2 when a line is bad.
-/// Nothing of a bad line is guessed, and the good ones go in all the same. Events that are known already are not taken in twice, so a log can be
-/// replayed again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The settings

@@ -10,9 +10,6 @@ use crate::{
 };
 
 /// What the service goes by.
-///
-/// It says its address in one line on standard output once it listens, and logs to standard error. On SIGTERM or ctrl-c it takes nothing
-/// more, finishes or hands back what is in hand within 30 seconds, and ends; a second one ends it at once.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The settings

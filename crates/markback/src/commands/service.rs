@@ -1,6 +1,6 @@
 //! A running service: its workers and its HTTP API, started together and stopped together.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use tokio::{
@@ -31,8 +31,10 @@ impl Running {
         let listen = markback.settings().service.listen;
         let limits = markback.settings().service.http;
         let router = api::router(markback.clone())?;
-        let listener = TcpListener::bind(listen).await.with_context(|| {
-            format!("the service cannot listen on {listen}; see that nobody else does, or change `listen`")
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            let cure = cure_of(&error);
+            anyhow::Error::from(error)
+                .context(format!("the service cannot listen on {listen}; {cure}"))
         })?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
@@ -89,6 +91,22 @@ async fn within<T>(limit: Duration, mut task: JoinHandle<T>) -> Option<Result<T,
         task.abort();
     }
     done.ok()
+}
+
+/// What to do when an address cannot be had.
+fn cure_of(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program does, perhaps this service itself: end that, or change `listen` in the settings"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "the machine has no such address: name one of its own as `listen` in the settings, such as 127.0.0.1"
+        }
+        ErrorKind::PermissionDenied => {
+            "a port below 1024 takes more rights than this user has: name a higher one as `listen` in the settings"
+        }
+        _ => "change `listen` in the settings",
+    }
 }
 
 fn why(error: Option<JoinError>) -> String {

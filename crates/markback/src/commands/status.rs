@@ -121,7 +121,11 @@ impl Status {
 
     fn told(&self) -> String {
         let mut text = self.schools_table();
-        let _ = write!(text, "\n\n{}", self.queues_table());
+        if self.queues.is_empty() {
+            text += "\n\nnothing is on its way";
+        } else {
+            let _ = write!(text, "\n\n{}", self.queues_table());
+        }
         for pause in &self.pauses {
             let _ = write!(text, "\n{}", pause.line());
         }

@@ -94,7 +94,7 @@ pub(super) fn chosen(settings: &Settings, ids: &[String]) -> anyhow::Result<Vec<
             let school = settings.school(&SchoolId::from(id.as_str()));
             school.cloned().ok_or_else(|| {
                 BadInput(format!(
-                    "there is no school {id:?} in the settings; check --school"
+                    "the settings know no school `{id}`; name another with --school, as `markback status` lists them"
                 ))
                 .into()
             })

@@ -140,6 +140,11 @@ impl<'t> Document<'t> {
                 "the value is of the wrong kind",
                 "give a text in quotes",
             ),
+            Fault::Other(message) if message == "invalid socket address syntax" => self.problem(
+                key,
+                "this is no IP address with a port",
+                "write one such as \"127.0.0.1:8350\"; \"0.0.0.0:8350\" listens on all that the machine has",
+            ),
             Fault::Other(message) => self.problem(
                 key,
                 message,

@@ -231,6 +231,14 @@ impl Service {
         self.webhook_secret = Some(source);
     }
 
+    /// Where the database is, for people to read: without a password.
+    pub fn store_told(&self) -> String {
+        match &self.store_env {
+            Some(name) => format!("that the environment variable {name} names"),
+            None => self.store.clone(),
+        }
+    }
+
     /// The address of the database, with its password if it has one.
     ///
     /// # Errors

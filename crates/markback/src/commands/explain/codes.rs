@@ -22,8 +22,11 @@ enum Entry {
 /// When the file cannot be read, is neither, or has no code in it.
 pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
     let wrong = |what: &str| BadInput(format!("the code book {} {what}", path.display()));
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| wrong(&format!("cannot be read: {error}")))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        wrong(&format!(
+            "cannot be read: {error}; name another with --codes"
+        ))
+    })?;
     let book = if text.trim_start().starts_with('[') {
         let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|error| {
             wrong(&format!("is no JSON list of codes: {error}; write [\"/\", \"L\"] or [{{\"code\": \"L\", \"id\": \"…\"}}]"))

@@ -1,0 +1,117 @@
+//! Mistakes that anybody makes once: each is told with what was wrong, where, and what to do, and told once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod cli_support;
+
+use cli_support::{Said, markback, settings_file};
+use rstest::rstest;
+
+const SCHOOL: &str =
+    "[[school]]\nid = 'A1'\ntimezone = 'Europe/London'\ntoken_env = 'WONDE_TOKEN'\n";
+
+/// Runs a command with settings of one school and these of the service. `FOLDER` stands for a folder that is there.
+fn with(service: &str, args: &[&str]) -> Said {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("key"), "a key").unwrap();
+    std::fs::write(
+        folder.path().join("letter"),
+        "Dear Sir or Madam".repeat(100),
+    )
+    .unwrap();
+    let service = service.replace("FOLDER", folder.path().to_str().unwrap());
+    let (_kept, path) = settings_file(&format!("{service}\n{SCHOOL}"));
+    markback(args.iter().copied().chain(["--config", &path]))
+}
+
+/// One line says all of this.
+#[track_caller]
+fn assert_told(said: &Said, code: i32, words: &[&str]) {
+    assert_eq!(said.code, code, "{}", said.err);
+    let lines: Vec<_> = said
+        .err
+        .lines()
+        .filter(|line| words.iter().all(|word| line.contains(word)))
+        .collect();
+    assert_eq!(lines.len(), 1, "{words:?} in {}", said.err);
+}
+
+#[rstest]
+#[case::no_folder("sqlite:/nonexistent/markback.db", &["/nonexistent/markback.db", "its folder is there"])]
+#[case::a_folder("sqlite:FOLDER", &["see that"])]
+#[case::another_file("sqlite:FOLDER/letter", &["/letter", "is not a database", "the right file"])]
+#[case::no_server("postgres://nobody@127.0.0.1:1/none", &["postgres://nobody@127.0.0.1:1/none", "does not answer"])]
+fn a_store_that_does_not_open(#[case] store: &str, #[case] words: &[&str]) {
+    let service = format!("listen = '127.0.0.1:0'\napi_key_file = 'FOLDER/key'\nstore = '{store}'");
+    let said = with(&service, &["serve"]);
+    assert_told(&said, 1, &[&["cannot be opened"], words].concat());
+    assert_eq!(
+        said.err.matches("opening the store").count(),
+        1,
+        "{}",
+        said.err
+    );
+}
+
+#[rstest]
+#[case(&["status"])]
+#[case(&["events", "ls"])]
+#[case(&["groups", "ls"])]
+fn a_store_that_is_not_there_yet(#[case] command: &[&str]) {
+    let said = with("store = 'sqlite:FOLDER/none.db'", command);
+    assert_told(
+        &said,
+        1,
+        &["there is no store", "/none.db", "`markback serve`"],
+    );
+}
+
+#[test]
+fn an_address_that_somebody_else_has() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let service = format!(
+        "listen = '{address}'\napi_key_file = 'FOLDER/key'\nstore = 'sqlite:FOLDER/markback.db'"
+    );
+    let said = with(&service, &["serve"]);
+    assert_told(
+        &said,
+        1,
+        &[&address.to_string(), "another program", "`listen`"],
+    );
+}
+
+#[rstest]
+#[case::a_name("listen = 'localhost:8350'", &["markback.toml:1", "localhost:8350", "127.0.0.1:8350"])]
+#[case::no_port("listen = '127.0.0.1'", &["markback.toml:1", "with a port", "127.0.0.1:8350"])]
+#[case::too_long("http.answer_within = '1m'", &["markback.toml:1", "too long", "25 seconds"])]
+#[case::no_time("http = { head_within = '0s' }", &["markback.toml:1", "head_within", "75s"])]
+fn a_setting_that_does_not_hold(#[case] setting: &str, #[case] words: &[&str]) {
+    assert_told(&with(setting, &["serve"]), 2, words);
+}
+
+#[test]
+fn a_key_that_is_nowhere() {
+    let service = "listen = '127.0.0.1:0'\nstore = 'sqlite:FOLDER/markback.db'\n";
+    let said = with(&format!("{service}api_key_file = 'nowhere'"), &["serve"]);
+    assert_told(
+        &said,
+        1,
+        &["nowhere", "cannot be read", "see that it is there"],
+    );
+    let said = with(service, &["serve"]);
+    assert_told(&said, 1, &["error: ", "no bearer key", "`api_key_env`"]);
+}
+
+#[rstest]
+#[case::date(&["events", "ls", "--from", "23/11/2026"], &["23/11/2026", "2026-11-23"])]
+#[case::school(&["sync", "--school", "A9"], &["A9", "--school"])]
+#[case::log(&["replay", "nosuch.jsonl"], &["nosuch.jsonl", "name another"])]
+#[case::event(&["explain", "--school", "A1", "--group", "G", "nosuch.json"], &["A1", "no group"])]
+fn something_that_is_not_there(#[case] args: &[&str], #[case] words: &[&str]) {
+    assert_told(&with("store = 'sqlite:FOLDER/none.db'", args), 2, words);
+}
