@@ -4,41 +4,30 @@ use std::fmt;
 
 use serde::Serialize;
 
-macro_rules! finding {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-        pub struct $name {
-            /// Where: the key below the group's table, such as `writeback.am.late`.
-            pub key: String,
-            /// What stands there, as written; empty where nothing does.
-            pub value: String,
-            /// What is wrong or odd about it.
-            pub what: String,
-            /// What to do.
-            pub cure: String,
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.key)?;
-                if !self.value.is_empty() {
-                    write!(f, " = {}", self.value)?;
-                }
-                write!(f, ": {}; {}", self.what, self.cure)
-            }
-        }
-    };
+/// Something in the settings that makes them unusable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Where: the key below the group's table, such as `writeback.am.late`.
+    pub key: String,
+    /// What stands there, as written; empty where nothing does.
+    pub value: String,
+    /// What is wrong or odd about it.
+    pub what: String,
+    /// What to do.
+    pub cure: String,
 }
 
-finding! {
-    /// Something in the settings that makes them unusable.
-    Problem
-}
+/// Something in the settings that works, but probably not as meant.
+pub type Hint = Problem;
 
-finding! {
-    /// Something in the settings that works, but probably not as meant.
-    Hint
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.key)?;
+        if !self.value.is_empty() {
+            write!(f, " = {}", self.value)?;
+        }
+        write!(f, ": {}; {}", self.what, self.cure)
+    }
 }
 
 /// Everything found so far.
@@ -56,13 +45,7 @@ impl Findings {
         what: impl Into<String>,
         cure: impl Into<String>,
     ) {
-        let (key, value, what, cure) = (key.into(), value.into(), what.into(), cure.into());
-        self.problems.push(Problem {
-            key,
-            value,
-            what,
-            cure,
-        });
+        self.problems.push(finding(key, value, what, cure));
     }
 
     pub(crate) fn hint(
@@ -72,12 +55,20 @@ impl Findings {
         what: impl Into<String>,
         cure: impl Into<String>,
     ) {
-        let (key, value, what, cure) = (key.into(), value.into(), what.into(), cure.into());
-        self.hints.push(Hint {
-            key,
-            value,
-            what,
-            cure,
-        });
+        self.hints.push(finding(key, value, what, cure));
+    }
+}
+
+fn finding(
+    key: impl Into<String>,
+    value: impl Into<String>,
+    what: impl Into<String>,
+    cure: impl Into<String>,
+) -> Problem {
+    Problem {
+        key: key.into(),
+        value: value.into(),
+        what: what.into(),
+        cure: cure.into(),
     }
 }

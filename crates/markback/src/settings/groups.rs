@@ -149,11 +149,9 @@ impl InGroup<'_> {
             let (problems, hints) = check_fields(fields);
             let known = findings.problems.len();
             self.add_problems(problems, fields, whole, known, findings);
-            findings.hints.extend(
-                hints
-                    .into_iter()
-                    .map(|hint| self.at_home(&hint.into(), fields)),
-            );
+            findings
+                .hints
+                .extend(hints.into_iter().map(|hint| self.at_home(&hint, fields)));
             return None;
         };
         let checked = Rules::check(kind, fields, settings, None);
@@ -162,7 +160,7 @@ impl InGroup<'_> {
             by_englands_book
                 .hints
                 .into_iter()
-                .map(|hint| self.at_home(&hint.into(), fields)),
+                .map(|hint| self.at_home(&hint, fields)),
         );
         let unknown_codes = by_englands_book
             .problems
@@ -171,7 +169,7 @@ impl InGroup<'_> {
         findings.hints.extend(unknown_codes.map(|problem| Problem {
             what: "England's registers have no such code".to_owned(),
             cure: "if the school has codes of its own, hold it against those with `markback doctor`".to_owned(),
-            ..self.at_home(&problem.into(), fields)
+            ..self.at_home(&problem, fields)
         }));
         let known = findings.problems.len();
         self.add_problems(checked.problems, fields, whole, known, findings);
@@ -191,7 +189,7 @@ impl InGroup<'_> {
             let names_a_field = ["writeback.custom_codes", "writeback.comment"]
                 .iter()
                 .any(|key| problem.key.starts_with(key));
-            let problem = self.at_home(&problem.into(), fields);
+            let problem = self.at_home(&problem, fields);
             let told = findings
                 .problems
                 .iter()
@@ -204,7 +202,7 @@ impl InGroup<'_> {
     }
 
     /// A finding of the rules as one about this file.
-    fn at_home(&self, finding: &Finding, fields: &[Field]) -> Problem {
+    fn at_home(&self, finding: &writeback::Problem, fields: &[Field]) -> Problem {
         let key = in_place(&finding.key, fields).unwrap_or_else(|| finding.key.clone());
         let mut problem =
             self.place
@@ -213,48 +211,6 @@ impl InGroup<'_> {
             problem.value = Some(finding.value.clone());
         }
         problem
-    }
-}
-
-/// What problems and hints of the rules have in common.
-struct Finding {
-    key: String,
-    value: String,
-    what: String,
-    cure: String,
-}
-
-impl From<writeback::Problem> for Finding {
-    fn from(found: writeback::Problem) -> Self {
-        let writeback::Problem {
-            key,
-            value,
-            what,
-            cure,
-        } = found;
-        Self {
-            key,
-            value,
-            what,
-            cure,
-        }
-    }
-}
-
-impl From<writeback::Hint> for Finding {
-    fn from(found: writeback::Hint) -> Self {
-        let writeback::Hint {
-            key,
-            value,
-            what,
-            cure,
-        } = found;
-        Self {
-            key,
-            value,
-            what,
-            cure,
-        }
     }
 }
 
