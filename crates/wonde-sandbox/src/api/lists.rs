@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use super::Request;
 use crate::ids::Kind;
 use crate::paging::Lister;
+use crate::query::Range;
+use crate::register::Table;
 use crate::reply::{Refusal, Reply};
 use crate::wire::{Kinds, Resource, Row, View, data};
 use crate::world::model::{Employee, Student};
@@ -225,22 +227,7 @@ impl List<'_> {
 
     fn session_marks(&self) -> Reply {
         let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
-        let rows = self
-            .view
-            .school
-            .sessions
-            .copies()
-            .filter(|(_, _, c)| updated.holds(c.updated))
-            .map(|(number, key, copied)| {
-                (
-                    number as usize,
-                    Row {
-                        number,
-                        key,
-                        copied,
-                    },
-                )
-            });
+        let rows = marks(&self.view.school.sessions, updated);
         self.page(Resource::SessionMark, rows, |row| {
             self.view.session_mark(&row, &includes)
         })
@@ -248,22 +235,7 @@ impl List<'_> {
 
     fn lesson_marks(&self) -> Reply {
         let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
-        let rows = self
-            .view
-            .school
-            .lessons
-            .copies()
-            .filter(|(_, _, c)| updated.holds(c.updated))
-            .map(|(number, key, copied)| {
-                (
-                    number as usize,
-                    Row {
-                        number,
-                        key,
-                        copied,
-                    },
-                )
-            });
+        let rows = marks(&self.view.school.lessons, updated);
         self.page(Resource::LessonMark, rows, |row| {
             self.view.lesson_mark(&row, &includes)
         })
@@ -383,6 +355,21 @@ impl List<'_> {
         }
         Ok(json!({"data": counts, "meta": {"includes": self.request.query.includes().paths()}}))
     }
+}
+
+/// The marks of a register as the API's copy has them, of those that were updated then.
+fn marks(register: &Table, updated: Range) -> impl Iterator<Item = (usize, Row<'_>)> {
+    register
+        .copies()
+        .filter(move |(_, _, copied)| updated.holds(copied.updated))
+        .map(|(number, key, copied)| {
+            let row = Row {
+                number,
+                key,
+                copied,
+            };
+            (number as usize, row)
+        })
 }
 
 struct Gone {

@@ -1,5 +1,7 @@
 //! Schools, what they permit, and asking for access.
 
+use std::sync::MutexGuard;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -52,43 +54,25 @@ fn belongs(school: &School, list: &str, now: DateTime<Utc>) -> bool {
 
 /// A school's record, which both regions know: it says which is the right one.
 pub(crate) fn one(request: &Request<'_>) -> Reply {
-    let n = allowed(request)?;
-    let school = request
-        .inner
-        .asleep(n)
-        .ok_or_else(|| Refusal::not_found("school"))?;
+    let school = anywhere(request)?;
     Ok(data(wire::school(&school, &request.inner.domains())))
 }
 
 /// Online, approved and so on.
 pub(crate) fn meta(request: &Request<'_>) -> Reply {
-    let n = allowed(request)?;
-    let school = request
-        .inner
-        .asleep(n)
-        .filter(|s| s.region == request.region)
-        .ok_or_else(|| Refusal::not_found("school"))?;
+    let school = here(request)?;
     Ok(wire::meta(&school, request.now))
 }
 
 /// The list of permissions.
 pub(crate) fn permissions(request: &Request<'_>) -> Reply {
-    let n = allowed(request)?;
-    let school = request
-        .inner
-        .asleep(n)
-        .filter(|s| s.region == request.region)
-        .ok_or_else(|| Refusal::not_found("school"))?;
+    let school = here(request)?;
     Ok(wire::permissions(&school))
 }
 
 /// Asks the school for access; it stays pending until the school answers.
 pub(crate) fn request_access(request: &Request<'_>) -> Reply {
-    let n = allowed(request)?;
-    let mut school = request
-        .inner
-        .asleep(n)
-        .ok_or_else(|| Refusal::not_found("school"))?;
+    let mut school = anywhere(request)?;
     if school.access != Access::Approved {
         school.access = Access::Pending;
     }
@@ -97,13 +81,28 @@ pub(crate) fn request_access(request: &Request<'_>) -> Reply {
 
 /// Gives access back.
 pub(crate) fn revoke_access(request: &Request<'_>) -> Reply {
-    let n = allowed(request)?;
-    let mut school = request
-        .inner
-        .asleep(n)
-        .ok_or_else(|| Refusal::not_found("school"))?;
+    let mut school = anywhere(request)?;
     school.access = Access::Revoked;
     Ok(state(&school))
+}
+
+/// The school of the path, from whichever region.
+fn anywhere<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Refusal> {
+    let n = allowed(request)?;
+    request
+        .inner
+        .asleep(n)
+        .ok_or_else(|| Refusal::not_found("school"))
+}
+
+/// The school of the path, if it is in this region.
+fn here<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Refusal> {
+    let school = anywhere(request)?;
+    if school.region == request.region {
+        Ok(school)
+    } else {
+        Err(Refusal::not_found("school"))
+    }
 }
 
 fn state(school: &School) -> serde_json::Value {
