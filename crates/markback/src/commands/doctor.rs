@@ -11,10 +11,9 @@ use std::{
 };
 
 use futures::{StreamExt as _, TryStreamExt as _};
-use mis_core::wonde::SchoolId;
 use serde::Serialize;
 
-use super::{BadInput, ConfigArg, block_on, registry};
+use super::{ConfigArg, block_on, named, registry};
 use crate::{
     output::{self, TableOrJson},
     rate::Rates,
@@ -79,15 +78,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let registry = registry()?;
     let schools: Vec<&School> = match &args.school {
         None => settings.schools.iter().collect(),
-        Some(id) => vec![
-            settings
-                .school(&SchoolId::from(id.as_str()))
-                .ok_or_else(|| {
-                    BadInput(format!(
-                        "the settings know no school `{id}`; add it, or name another with --school"
-                    ))
-                })?,
-        ],
+        Some(id) => vec![named::school(&settings, id)?],
     };
     // Not through the store: whether all is well is asked before there is one, and changes nothing.
     let rates = Rates::alone(settings.service.rate_per_minute);

@@ -8,15 +8,15 @@ use std::{
     process::ExitCode,
 };
 
-use mis_core::{Capabilities, Code, CodeBook, HeldCode, wonde::SchoolId};
+use mis_core::{Capabilities, Code, CodeBook, HeldCode};
 use writeback::{
     Decision, Event, Held, RegisterView, Source, Standing, View, check_answers, decide,
 };
 
-use super::{BadInput, ConfigArg, registry};
+use super::{BadInput, ConfigArg, named, registry};
 use crate::{
     output::{self, TextOrJson},
-    settings::{self, Group, School, Settings, words::nearest},
+    settings::{self, Group, School},
 };
 
 /// Which event, at which school, and how to tell.
@@ -51,8 +51,8 @@ pub struct Args {
 /// When the settings do not hold, name no such school, group or MIS, or the event is none.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = settings::load(&args.config.path)?.settings;
-    let school = school(&settings, &args.school)?;
-    let group = group(school, &args.group)?;
+    let school = named::school(&settings, &args.school)?;
+    let group = named::group(school, &args.group)?;
     let capabilities = capabilities(school)?;
     let book = match &args.codes {
         Some(path) => codes::read(path)?,
@@ -78,46 +78,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         TextOrJson::Text => output::line(as_text(&decision))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn school<'s>(settings: &'s Settings, id: &str) -> Result<&'s School, BadInput> {
-    settings.school(&SchoolId::from(id)).ok_or_else(|| {
-        let ids = settings.schools.iter().map(|school| school.id.as_str());
-        BadInput(format!(
-            "the settings know no school `{id}`; {}",
-            instead("--school", id, ids)
-        ))
-    })
-}
-
-fn group<'s>(school: &'s School, name: &str) -> Result<&'s Group, BadInput> {
-    school.group(name).ok_or_else(|| {
-        let names = school.groups.iter().map(|group| group.name.as_str());
-        BadInput(format!(
-            "school {} has no group `{name}`; {}",
-            school.id,
-            instead("--group", name, names)
-        ))
-    })
-}
-
-/// What to do about a name that nobody bears.
-fn instead<'n>(option: &str, name: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
-    const MANY: usize = 20;
-    if let Some(meant) = nearest(name, names.clone()) {
-        return format!("did you mean `{meant}`?");
-    }
-    let mut words: Vec<_> = names
-        .clone()
-        .take(MANY)
-        .map(|name| format!("`{name}`"))
-        .collect();
-    match names.count() {
-        0 => return "the settings name none; add one".to_owned(),
-        count if count > MANY => words.push(format!("and {} more", count - MANY)),
-        _ => {}
-    }
-    format!("name another with {option}: {}", words.join(", "))
 }
 
 /// What the school's MIS can keep as its adapter declares it; what the school has granted is not known here.

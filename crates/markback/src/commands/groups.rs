@@ -6,7 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use roster::{Member, Property};
 use serde_json::{Value, json};
 
-use super::{BadInput, ConfigArg, block_on, sync::chosen};
+use super::{BadInput, ConfigArg, block_on, named};
 use crate::{
     output::{self, TableOrJson},
     settings::{self, Group, School, Settings},
@@ -76,7 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn list(args: &Ls) -> anyhow::Result<ExitCode> {
     let settings = settings::load(&args.config.path)?.settings;
-    let schools = chosen(&settings, &args.school)?;
+    let schools = named::schools(&settings, &args.school)?;
     let listed = block_on(async {
         let store = Store::at(&settings).await?;
         let mut listed = Vec::new();
@@ -126,7 +126,7 @@ struct Filled<'s> {
 
 fn print(args: &Export) -> anyhow::Result<ExitCode> {
     let settings = settings::load(&args.config.path)?.settings;
-    let schools = chosen(&settings, &args.school)?;
+    let schools = named::schools(&settings, &args.school)?;
     let filled = block_on(fill(&settings, &schools, &args.group))?;
     match args.format {
         CsvOrJson::Json => {

@@ -9,6 +9,7 @@ pub mod events;
 pub mod explain;
 pub mod groups;
 mod logging;
+mod named;
 pub mod replay;
 pub mod schema;
 pub mod serve;

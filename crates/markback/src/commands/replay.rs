@@ -20,7 +20,9 @@ use self::{
     lines::{Bad, Line, Lines},
     report::Report,
 };
-use super::{BadInput, ConfigArg, block_on, logging, service::STOP_WITHIN, signals::Signals};
+use super::{
+    BadInput, ConfigArg, block_on, logging, named, service::STOP_WITHIN, signals::Signals,
+};
 use crate::{
     output::TextOrJson,
     service::{IntakeError, Markback, Options},
@@ -244,12 +246,7 @@ fn bar(length: usize) -> ProgressBar {
 /// The school of lines that name none.
 fn default_school(settings: &Settings, asked: Option<&str>) -> Result<Option<SchoolId>, BadInput> {
     match (asked, settings.schools.as_slice()) {
-        (Some(id), _) => match settings.school(&SchoolId::from(id)) {
-            Some(school) => Ok(Some(school.id.clone())),
-            None => Err(BadInput(format!(
-                "the settings know no school `{id}`; name another with --school"
-            ))),
-        },
+        (Some(id), _) => Ok(Some(named::school(settings, id)?.id.clone())),
         (None, [only]) => Ok(Some(only.id.clone())),
         (None, _) => Ok(None),
     }

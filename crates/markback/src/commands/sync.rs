@@ -12,12 +12,12 @@ use roster::{PersonKind, Progress};
 use tokio_util::sync::CancellationToken;
 
 use self::show::{Names, Preview, Told};
-use super::{BadInput, ConfigArg, block_on, logging, service::STOP_WITHIN, signals::Signals};
+use super::{ConfigArg, block_on, logging, named, service::STOP_WITHIN, signals::Signals};
 use crate::{
     output::{self, TextOrJson},
     rosters::{Ask, Rosters, Watch},
     service::{Markback, Options},
-    settings::{self, School, Settings},
+    settings::{self, School},
     store::{Store, SyncRecord},
 };
 
@@ -59,7 +59,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::COMMAND)?;
     let settings = settings::load(&args.config.path)?.settings;
-    let schools = chosen(&settings, &args.school)?;
+    let schools = named::schools(&settings, &args.school)?;
     block_on(async {
         let markback = Markback::open(settings, Options::default()).await?;
         let results = if args.dry_run {
@@ -78,28 +78,6 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ExitCode::FAILURE
         })
     })
-}
-
-/// The schools named, or all that have groups.
-pub(super) fn chosen(settings: &Settings, ids: &[String]) -> anyhow::Result<Vec<School>> {
-    if ids.is_empty() {
-        let with_groups = settings
-            .schools
-            .iter()
-            .filter(|school| !school.groups.is_empty());
-        return Ok(with_groups.cloned().collect());
-    }
-    ids.iter()
-        .map(|id| {
-            let school = settings.school(&SchoolId::from(id.as_str()));
-            school.cloned().ok_or_else(|| {
-                BadInput(format!(
-                    "the settings know no school `{id}`; name another with --school, as `markback status` lists them"
-                ))
-                .into()
-            })
-        })
-        .collect()
 }
 
 async fn preview(

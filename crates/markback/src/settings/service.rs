@@ -226,11 +226,6 @@ impl Service {
             .transpose()
     }
 
-    /// Takes the secret part of the webhooks' address from elsewhere than the settings file.
-    pub fn set_webhook_secret(&mut self, source: SecretSource) {
-        self.webhook_secret = Some(source);
-    }
-
     /// Where the database is, for people to read: without a password.
     pub fn store_told(&self) -> String {
         match &self.store_env {
