@@ -1,6 +1,6 @@
 //! Syncs that are cut off: gone on with by whoever comes next, without reading anew what was read.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use markback::{rosters::Ask, store::SyncState};
 use roster::PersonKind;
@@ -8,7 +8,7 @@ use rstest::rstest;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::stage::{On, Stage, done, groups, settings_of};
+use crate::stage::{EVERYBODY, On, Stage, done, groups, settings_of};
 
 /// Longer than any lease.
 const LEASE: Duration = Duration::from_secs(300);
@@ -104,7 +104,10 @@ async fn one_who_was_thought_dead_keeps_nothing(#[case] on: On) {
         return;
     };
     let school = stage.school(0);
-    let slow = stage.service().await;
+    let mut settings = stage.settings(1, EVERYBODY);
+    // With more at once, another may stand still while it claims, and then nobody can write to an SQLite file.
+    settings.service.sync.at_once = NonZeroUsize::MIN;
+    let slow = stage.open(settings).await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let gone = std::sync::Mutex::new(gone);
