@@ -114,9 +114,10 @@ pub use records::{
     school::{
         AccessChange, Address, Country, Permission, Region, School, SchoolExtended, SchoolMeta,
     },
+    status::WritebackStatus,
     student::{EducationDetails, ExtendedDetails, Student},
     timetable::{Lesson, Period, Room},
-    writeback::{Writeback, WritebackReceipt, WritebackStatus},
+    writeback::{Writeback, WritebackReceipt},
 };
 pub use school_client::SchoolClient;
 pub use transport::{Asked, Gate, Watch};

@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use mis_core::{Capabilities, Code, CodeBook, EventKind, HeldCode};
 use serde::{Deserialize, Serialize};
 
-use crate::{decision::Rule, rules::Rules, settings::GroupKind};
+use crate::{rule::Rule, rules::Rules, settings::GroupKind};
 
 /// The group that takes the person.
 #[derive(Clone, Copy, Debug)]

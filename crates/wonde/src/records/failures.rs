@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     debug_only,
-    writeback::WritebackStatus::{self, Done, Refused},
+    status::WritebackStatus::{self, Done, Refused},
 };
 use crate::StudentId;
 

@@ -13,6 +13,7 @@ pub(crate) mod failures;
 pub(crate) mod group;
 pub(crate) mod people;
 pub(crate) mod school;
+pub(crate) mod status;
 pub(crate) mod student;
 pub(crate) mod timetable;
 pub(crate) mod writeback;

@@ -5,8 +5,9 @@ use mis_core::{Code, EventKind};
 
 use super::{Deciding, Stop, skip};
 use crate::{
-    decision::{Rule, SkipReason, session_word},
+    decision::{SkipReason, session_word},
     reading::Reading,
+    rule::Rule,
     rules::{Place, Rules},
     text::{clip, clock, span},
 };

@@ -4,7 +4,7 @@ use mis_core::Ability;
 
 use super::{Deciding, code::Chosen};
 use crate::{
-    decision::Rule,
+    rule::Rule,
     rules::{Place, Rules},
     text::{clock, count},
 };
