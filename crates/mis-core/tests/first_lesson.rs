@@ -7,6 +7,8 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod common;
+
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -14,11 +16,9 @@ use std::sync::{
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use mis_core::{
-    Capabilities, ConnectOptions, Connection, Descriptor, ErrorKind, EventKind, Mark, MarkResult,
-    Mis, Recovery, Session, SessionWriteback, Source, shapes,
-    wonde::{Client, SchoolId},
+    Capabilities, ConnectOptions, Descriptor, ErrorKind, EventKind, Mark, MarkResult, Mis,
+    Recovery, Session, SessionWriteback, Source, shapes,
 };
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use wiremock::{
     Mock, MockServer, Request, ResponseTemplate,
@@ -105,24 +105,13 @@ impl School {
             .mount(&server)
             .await;
 
-        let client = Client::builder(SecretString::from("token"))
-            .base_url(format!("{}/v1.0", server.uri()))
-            .read_retries(0)
-            .build()
-            .unwrap();
         let clock = state.clone();
         let options = ConnectOptions {
             now: Arc::new(move || *clock.now.lock().unwrap()),
             ..ConnectOptions::default()
         };
-        let connection = Connection::open(&client, &SchoolId::new("A1"), options)
-            .await
-            .unwrap();
-        Self {
-            server,
-            mis: Mis::new((DESCRIPTOR.connect)(connection)),
-            state,
-        }
+        let mis = common::connect(&server, &DESCRIPTOR, options).await;
+        Self { server, mis, state }
     }
 
     async fn write(&self, marks: &[Mark]) -> Vec<MarkResult> {

@@ -5,16 +5,16 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod common;
+
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
 use mis_core::{
-    Capabilities, ConnectOptions, Connection, Descriptor, ErrorKind, Mis, PeopleQuery, Person,
-    PersonKind, Property, Relation, Source, shapes,
-    wonde::{Client, SchoolId},
+    Capabilities, ConnectOptions, Descriptor, ErrorKind, Mis, PeopleQuery, Person, PersonKind,
+    Property, Relation, Source, shapes,
 };
 use rstest::rstest;
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use wiremock::{
     Mock, MockServer, Request, ResponseTemplate,
@@ -60,22 +60,12 @@ impl School {
         }
         let unexpected = Mock::given(any()).respond_with(ResponseTemplate::new(418));
         unexpected.with_priority(255).expect(0).mount(&server).await;
-        let client = Client::builder(SecretString::from("token"))
-            .base_url(format!("{}/v1.0", server.uri()))
-            .read_retries(0)
-            .build()
-            .unwrap();
         let options = ConnectOptions {
             ask_grants: false,
             ..ConnectOptions::default()
         };
-        let connection = Connection::open(&client, &SchoolId::from("A1"), options)
-            .await
-            .unwrap();
-        Self {
-            server,
-            mis: Mis::new((DESCRIPTOR.connect)(connection)),
-        }
+        let mis = common::connect(&server, &DESCRIPTOR, options).await;
+        Self { server, mis }
     }
 
     async fn rows(list: &str, rows: Value) -> Self {

@@ -5,15 +5,15 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod common;
+
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{
-    Capabilities, ConnectOptions, Connection, Descriptor, HeldCode, Mis, Session, SessionWriteback,
-    Source, shapes,
-    wonde::{Client, SchoolId},
+    Capabilities, ConnectOptions, Descriptor, HeldCode, Mis, Session, SessionWriteback, Source,
+    shapes,
 };
-use secrecy::SecretString;
 use serde_json::{Value, json};
 use wiremock::{
     Mock, MockServer, Request, ResponseTemplate,
@@ -115,20 +115,13 @@ async fn school() -> (Arc<Copy>, Mis, MockServer) {
         .respond_with(move |request: &Request| told.tell(request))
         .mount(&server)
         .await;
-    let client = Client::builder(SecretString::from("token"))
-        .base_url(format!("{}/v1.0", server.uri()))
-        .read_retries(0)
-        .build()
-        .unwrap();
     let clock = copy.clone();
     let options = ConnectOptions {
         now: Arc::new(move || *clock.now.lock().unwrap()),
         ..ConnectOptions::default()
     };
-    let connection = Connection::open(&client, &SchoolId::new("A1"), options)
-        .await
-        .unwrap();
-    (copy, Mis::new((DESCRIPTOR.connect)(connection)), server)
+    let mis = common::connect(&server, &DESCRIPTOR, options).await;
+    (copy, mis, server)
 }
 
 async fn held(mis: &Mis, student: &str) -> Option<String> {
