@@ -15,7 +15,7 @@ use common::{
     Api, SCHOOL, TOKEN, builder,
     wire::{Then, Wire},
 };
-use futures::TryStreamExt as _;
+use futures::{Stream, TryStreamExt as _};
 use serde_json::json;
 use wiremock::ResponseTemplate;
 use wonde::{
@@ -65,6 +65,11 @@ fn silent_records(records: &[impl Debug]) {
     silent(&format!("{records:?} {records:#?}"));
 }
 
+async fn silent_list<T: Debug>(list: impl Stream<Item = wonde::Result<T>>) {
+    let records: Vec<T> = list.try_collect().await.unwrap();
+    silent_records(&records);
+}
+
 #[tokio::test]
 async fn records_show_no_person() {
     let api = Api::start().await;
@@ -97,41 +102,11 @@ async fn records_show_no_person() {
     let contacts = student.contacts.as_deref().unwrap();
     silent_records(contacts);
     silent_records(&[contacts[0].relationship.as_ref().unwrap()]);
-    silent_records(
-        &school
-            .employees(PeopleQuery::default())
-            .try_collect::<Vec<_>>()
-            .await
-            .unwrap(),
-    );
-    silent_records(
-        &school
-            .contacts(PeopleQuery::default())
-            .try_collect::<Vec<_>>()
-            .await
-            .unwrap(),
-    );
-    silent_records(
-        &school
-            .classes(ListQuery::default())
-            .try_collect::<Vec<_>>()
-            .await
-            .unwrap(),
-    );
-    silent_records(
-        &school
-            .session_attendance(AttendanceQuery::default())
-            .try_collect::<Vec<_>>()
-            .await
-            .unwrap(),
-    );
-    silent_records(
-        &school
-            .lesson_attendance(AttendanceQuery::default())
-            .try_collect::<Vec<_>>()
-            .await
-            .unwrap(),
-    );
+    silent_list(school.employees(PeopleQuery::default())).await;
+    silent_list(school.contacts(PeopleQuery::default())).await;
+    silent_list(school.classes(ListQuery::default())).await;
+    silent_list(school.session_attendance(AttendanceQuery::default())).await;
+    silent_list(school.lesson_attendance(AttendanceQuery::default())).await;
     silent_records(&[school.writeback(&"A9911".into()).await.unwrap()]);
     silent(&format!(
         "{school:?} {:?} {:?}",
