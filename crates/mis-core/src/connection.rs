@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Offset as _, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use tokio::sync::Mutex;
 use wonde::{Client, SchoolClient, SchoolId, Session};
@@ -216,13 +216,16 @@ impl Connection {
 
     /// Which session a lesson that starts then belongs to, with the local date.
     pub fn session_at(&self, start: DateTime<Utc>) -> (NaiveDate, Session) {
-        let local = start.with_timezone(&self.inner.timezone);
+        // At the ends of the calendar there is no local time.
+        let utc = start.naive_utc();
+        let offset = self.inner.timezone.offset_from_utc_datetime(&utc).fix();
+        let local = utc.checked_add_offset(offset).unwrap_or(utc);
         let session = if local.time() < self.inner.options.afternoon_from {
             Session::Am
         } else {
             Session::Pm
         };
-        (local.date_naive(), session)
+        (local.date(), session)
     }
 
     /// The first instant of a local day. Where the clocks change at midnight, the first that exists.

@@ -226,6 +226,18 @@ async fn each_session_goes_to_the_first_lesson_of_the_pupils_own_classes() {
     assert_eq!(school.lesson_of(mark("S1", Session::Pm)).await, "pm-c2");
 }
 
+/// Such a time can be written down, and has no local one: before the first day of the calendar by London's clock.
+#[tokio::test]
+async fn a_lesson_at_the_end_of_the_calendar_is_in_nobodys_way() {
+    let school = School::open(json!([
+        lesson("first", "C1", "-262143-01-01 00:00:00"),
+        lesson("last", "C1", "+262142-12-31 23:59:59"),
+        lesson("am-c1", "C1", "2026-11-23 09:00:00"),
+    ]))
+    .await;
+    assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, "am-c1");
+}
+
 #[tokio::test]
 async fn morning_and_afternoon_are_told_apart_by_the_schools_clock() {
     // In June 11:30 in UTC is half past twelve in London, and 23:30 is the next day.

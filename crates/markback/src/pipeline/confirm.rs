@@ -12,7 +12,7 @@ use super::{
     decide::audit_of,
     job::{ConfirmJob, SendJob},
     send::is_ours,
-    trouble::{GoOn, Troubled},
+    trouble::{GoOn, Troubled, later},
 };
 use crate::{
     schools::token_lane,
@@ -178,8 +178,7 @@ impl Pipeline {
         if others_done && met.iter().all(|met| *met) {
             outcomes.confirm(id, confirm, &others, WORD, self.now());
         } else if !others.is_empty() {
-            let first =
-                self.now() + TimeDelta::from_std(self.pace.confirm_after).unwrap_or_default();
+            let first = later(self.now(), self.pace.confirm_after);
             outcomes.leave(school, confirm, others, first);
         }
     }
@@ -227,8 +226,8 @@ impl Pipeline {
                 &unconfirmed(IN_DOUBT),
             );
         } else if !missing.is_empty() {
-            let next = TimeDelta::from_std(self.next_look(job)).unwrap_or_default();
-            outcomes.leave(school, confirm, missing, self.now() + next);
+            let next = later(self.now(), self.next_look(job));
+            outcomes.leave(school, confirm, missing, next);
         }
     }
 
@@ -268,14 +267,13 @@ impl Pipeline {
             refusals,
             ..send.clone()
         };
-        let wait =
-            TimeDelta::from_std(self.pace.backoff.saturating_mul(2 * refusals)).unwrap_or_default();
+        let wait = self.pace.backoff.saturating_mul(2 * refusals);
         outcomes.again.push(Again {
             key: send.ledger_key(id),
             event: send.event.id.clone(),
             job: again
                 .new_job(id, &token_lane(school))
-                .not_before(self.now() + wait),
+                .not_before(later(self.now(), wait)),
             why: format!("its writeback was refused ({told}); it goes again, alone"),
         });
     }

@@ -330,7 +330,10 @@ impl Pipeline {
 
     fn look_again_after(&self, attempts: u32) -> Duration {
         let doublings = attempts.saturating_sub(1).min(10);
-        (self.pace.backoff * (1 << doublings)).min(LOOK_AGAIN_AT_LEAST_EVERY)
+        self.pace
+            .backoff
+            .saturating_mul(1 << doublings)
+            .min(LOOK_AGAIN_AT_LEAST_EVERY)
     }
 
     fn trouble(&self, outcomes: &mut Outcomes, school: &str, job: Claimed, go_on: GoOn) {

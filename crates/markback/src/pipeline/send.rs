@@ -13,8 +13,8 @@ use super::{
     Pipeline,
     decide::{Scene, audit_of, found, news_of, own_mark},
     job::{ConfirmJob, SendJob},
-    trouble::{Away, GoOn, Troubled},
-    view::{CLOCK_SLACK, changed_after},
+    trouble::{Away, GoOn, Troubled, later},
+    view::changed_since_plan,
 };
 use crate::{
     lease::{Lease, LeaseOver},
@@ -334,7 +334,7 @@ impl Pipeline {
         self.store
             .follow_writebacks(&mut tx, school, &writebacks)
             .await?;
-        let first = now + TimeDelta::from_std(self.pace.confirm_after).unwrap_or_default();
+        let first = later(now, self.pace.confirm_after);
         let follow: Vec<_> = outcomes
             .accepted
             .iter()
@@ -429,7 +429,7 @@ impl Outcomes {
             id,
             one,
             GoOn::Again {
-                when: outbox::When::After(look_after + self.backoff),
+                when: outbox::When::After(look_after.saturating_add(self.backoff)),
                 why: NO_ANSWER.to_owned(),
             },
         );
@@ -481,7 +481,7 @@ impl Outgoing {
 
 /// Whether a held mark is the one that was sent: it says the same, and came there after it was planned, where that is told.
 pub(super) fn is_ours(held: &HeldMark, send: &SendJob) -> bool {
-    let old = held.changed_at.is_some() && !changed_after(held, send.planned_at - CLOCK_SLACK);
+    let old = held.changed_at.is_some() && !changed_since_plan(held, send.planned_at);
     !old && says(held, &send.mark)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Error, ErrorKind, Recovery};
 use outbox::{Claimed, Held, Tx, Until, When};
 
@@ -16,6 +16,8 @@ use crate::{
 
 /// How long a school rests after an error that a person must mend, before it is tried whether they have.
 const REST: Duration = Duration::from_secs(5 * 60);
+/// The longest rest, whatever an answer or an adapter asks for: what is longer is a mistake, and would hold up a school for good.
+const LONGEST_REST: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a token rests after a 429 that does not say how long.
 const SLOW_DOWN: Duration = Duration::from_secs(10);
 /// The same in steps of the pace's backoff.
@@ -58,9 +60,11 @@ impl GoOn {
         };
         match (error.kind(), error.recovery()) {
             (ErrorKind::Unauthorized, _) => rest(token_lane(school), REST),
-            (ErrorKind::RateLimited, Recovery::RetryAfter(wait)) => rest(token_lane(school), wait),
+            (ErrorKind::RateLimited, Recovery::RetryAfter(wait)) => {
+                rest(token_lane(school), wait.min(LONGEST_REST))
+            }
             (ErrorKind::RateLimited, _) => rest(token_lane(school), SLOW_DOWN),
-            (_, Recovery::RetryAfter(wait)) => rest(school.id.to_string(), wait),
+            (_, Recovery::RetryAfter(wait)) => rest(school.id.to_string(), wait.min(LONGEST_REST)),
             (_, Recovery::Retry | Recovery::Unknown) => Self::Again {
                 when: When::Backoff,
                 why,
@@ -75,6 +79,13 @@ impl GoOn {
             (_, Recovery::Never) => Self::GiveUp { why },
         }
     }
+}
+
+/// The moment after a while; one beyond the calendar is its last.
+pub(super) fn later(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
+    let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
+    now.checked_add_signed(wait)
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// A school that did not answer as it should.
@@ -125,7 +136,7 @@ impl Pipeline {
             {
                 GoOn::Rest {
                     lane,
-                    length: self.pace.backoff * SLOW_DOWN_STEPS,
+                    length: self.pace.backoff.saturating_mul(SLOW_DOWN_STEPS),
                     why,
                 }
             }
@@ -242,4 +253,19 @@ fn together(troubled: &[Troubled]) -> Vec<Alike<'_>> {
         }
     }
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_wait_leads_out_of_the_calendar() {
+        let now = DateTime::<Utc>::UNIX_EPOCH;
+        let minute = Duration::from_secs(60);
+        assert_eq!(later(now, minute), now + TimeDelta::minutes(1));
+        for start in [now, DateTime::<Utc>::MAX_UTC] {
+            assert_eq!(later(start, Duration::MAX), DateTime::<Utc>::MAX_UTC);
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(crate) fn view_of(
     match (own, copy) {
         (Some(own), Ok((Some(held), read_at)))
             if changed_since(own, held)
-                || planned_at.is_some_and(|at| changed_after(held, at - CLOCK_SLACK)) =>
+                || planned_at.is_some_and(|at| changed_since_plan(held, at)) =>
         {
             looked(held, read_at, now)
         }
@@ -53,7 +53,7 @@ pub(crate) fn view_of(
 }
 
 /// How much Wonde's clock may be behind ours, and its times be cut to seconds, without our own mark passing for an older one.
-pub(super) const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
+const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
 
 /// Whether somebody changed the mark in the MIS after ours was in it. Only then is Wonde's copy newer than our ledger:
 /// before the confirmation it may still show what our mark is about to replace.
@@ -63,8 +63,14 @@ fn changed_since(own: &LedgerMark, held: &HeldMark) -> bool {
         && changed_after(held, own.since)
 }
 
+/// Whether Wonde's copy shows that this was written after a mark was planned, or so close before that the clocks leave it open.
+pub(super) fn changed_since_plan(held: &HeldMark, planned_at: DateTime<Utc>) -> bool {
+    let from = planned_at.checked_sub_signed(CLOCK_SLACK);
+    changed_after(held, from.unwrap_or(planned_at))
+}
+
 /// Whether Wonde's copy shows that this was written after `at`.
-pub(super) fn changed_after(held: &HeldMark, at: DateTime<Utc>) -> bool {
+fn changed_after(held: &HeldMark, at: DateTime<Utc>) -> bool {
     held.changed_at.is_some_and(|changed| changed > at)
 }
 

@@ -280,6 +280,43 @@ async fn a_later_mark_that_was_rejected_holds_back_no_other() {
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
 }
 
+/// Whatever the calendar can hold goes its way, and what it cannot is refused at the door.
+#[tokio::test]
+async fn no_time_of_an_event_stops_the_work() {
+    let setup = Setup {
+        service: "accept_age = \"36500d\"\nfuture_tolerance = \"36500d\"",
+        ..Setup::default()
+    };
+    let stage = Stage::set(setup).await;
+    let [odd, usual] = [0, 1].map(|n| stage.pupil(SIMS, n));
+    let at = |id: &str, at: &str| {
+        let mut event = sign_in(id, &odd, "09:07:00");
+        event["at"] = at.into();
+        event
+    };
+    let id = mis_core::wonde::SchoolId::from(stage.school(SIMS));
+    for beyond in [
+        "0000-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "-262143-01-01T00:00:00Z",
+        "+262142-12-31T23:59:59Z",
+    ] {
+        let taken = stage.markback.intake(&id, vec![at("x", beyond)]).await;
+        assert!(taken.is_err(), "{beyond}");
+    }
+    let events = vec![
+        at("e1", "1927-11-23T09:07:00+23:59"),
+        // An hour that London's clocks jump over, and one that they have twice.
+        at("e2", "2027-03-28T01:30:00Z"),
+        at("e3", "2026-10-25T01:30:00+01:00"),
+        at("e4", "2126-10-19T09:07:00-23:59"),
+        sign_in("e5", &usual, "09:07:00"),
+    ];
+    stage.take_all(SIMS, events).await;
+    stage.settled().await;
+    assert_eq!(stage.state(SIMS, "e5").await, Confirmed);
+}
+
 #[tokio::test]
 async fn morning_and_afternoon_of_one_pupil_stay_apart() {
     let stage = Stage::usual().await;
