@@ -34,7 +34,7 @@ pub enum ErrorKind {
     Decode,
     /// No adapter bears that id, or two do, or one is badly declared.
     Registry,
-    /// What the host set up is wrong: an address, a token, a time zone.
+    /// What the host set up is wrong: an address, a token, a time zone. Also an answer that points to another address.
     Config,
 }
 
@@ -140,7 +140,8 @@ impl From<wonde::Error> for Error {
             W::BadRequest | W::Validation => ErrorKind::Refused,
             W::RateLimited => ErrorKind::RateLimited,
             W::Decode => ErrorKind::Decode,
-            W::Config | W::ForeignHost => ErrorKind::Config,
+            // Mostly an address is wrong, or something stands in between; both need somebody, and the second may pass.
+            W::Config | W::ForeignHost | W::Redirected => ErrorKind::Config,
             // Server, Timeout, Connect, Interrupted, and what the client may learn to tell apart later.
             _ => ErrorKind::Unavailable,
         };

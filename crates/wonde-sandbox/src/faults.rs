@@ -17,7 +17,7 @@ pub enum Fault {
     },
     /// An answer with this status and a body that is not JSON; nothing is done.
     Status {
-        /// 500, 502, 503 or any other from 400 to 599.
+        /// 500, 502, 503 or any other from 300 to 599.
         status: u16,
         /// The header that comes with it.
         #[serde(default)]
@@ -256,8 +256,8 @@ impl FaultRule {
             ));
         }
         match self.fault {
-            Fault::Status { status, .. } if !(400..=599).contains(&status) => {
-                Some(format!("status {status} is not from 400 to 599"))
+            Fault::Status { status, .. } if !(300..=599).contains(&status) => {
+                Some(format!("status {status} is not from 300 to 599"))
             }
             _ => None,
         }

@@ -45,10 +45,12 @@ pub(crate) fn refusal(
         (_, Some(word)) if is_code(word) && !word.contains(token) => format!(", {word}"),
         (_, Some(_)) => String::new(),
     };
-    let advice = if recovery == Recovery::Unknown {
-        "it may have taken hold: look before sending it again"
-    } else {
-        advice(kind)
+    let look = "it may have taken hold: look before sending it again";
+    let advice = match (recovery, kind) {
+        // This one does not pass by looking.
+        (Recovery::Unknown, ErrorKind::Redirected) => format!("{}; {look}", advice(kind)),
+        (Recovery::Unknown, _) => look.to_owned(),
+        _ => advice(kind).to_owned(),
     };
     Error::new(
         kind,
@@ -76,7 +78,8 @@ fn recovery(status: u16, effect: Effect, wait: Option<Duration>) -> Recovery {
     let later = wait.map_or(Recovery::Retry, Recovery::RetryAfter);
     match (status, effect) {
         (429 | 503, _) | (408 | 500..=599, Effect::Read) => later,
-        (408 | 500.., Effect::Write) => Recovery::Unknown,
+        // Behind the first of these may stand the answer to what was done.
+        (300..=303 | 408 | 500.., Effect::Write) => Recovery::Unknown,
         _ => Recovery::Never,
     }
 }
@@ -104,7 +107,9 @@ fn advice(kind: ErrorKind) -> &'static str {
             "check codes and ids, or send fewer marks to find the one at fault"
         }
         ErrorKind::RateLimited | ErrorKind::Server | ErrorKind::Timeout => "try again later",
-        ErrorKind::Redirected => "check the base URL and the school's region",
+        ErrorKind::Redirected => {
+            "check the base URL, the school's region, and whether a proxy or a page for maintenance stands in between"
+        }
         _ => "check what was asked for: what can be included differs by MIS",
     }
 }
@@ -193,7 +198,10 @@ mod tests {
     #[case(503, Recovery::Retry, Recovery::Retry)]
     #[case(504, Recovery::Retry, Recovery::Unknown)]
     #[case(524, Recovery::Retry, Recovery::Unknown)]
-    #[case(302, Recovery::Never, Recovery::Never)]
+    #[case(302, Recovery::Never, Recovery::Unknown)]
+    #[case(303, Recovery::Never, Recovery::Unknown)]
+    #[case(307, Recovery::Never, Recovery::Never)]
+    #[case(308, Recovery::Never, Recovery::Never)]
     fn recoveries(#[case] status: u16, #[case] read: Recovery, #[case] write: Recovery) {
         assert_eq!(recovery(status, Effect::Read, None), read);
         assert_eq!(recovery(status, Effect::Write, None), write);

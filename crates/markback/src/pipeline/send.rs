@@ -291,7 +291,7 @@ impl Pipeline {
             .take()
             .or_else(|| Away::of(error, school, outcomes.backoff));
         if error.recovery() == Recovery::Unknown {
-            outcomes.unknown(school, one, self.now(), self.pace.look_after);
+            outcomes.unknown(school, one, error, self.now(), self.pace.look_after);
             return;
         }
         let go_on = self.or_give_up(&one.job, self.go_on(error, school, outcomes.backoff));
@@ -411,15 +411,17 @@ impl Outcomes {
         &mut self,
         school: &School,
         one: &Outgoing,
+        error: &Error,
         sent_at: DateTime<Utc>,
         look_after: Duration,
     ) {
         let id = school.id.as_str();
+        let why = format!("{NO_ANSWER} ({error})");
         self.audit.push(audit_of(
             "sent",
             id,
             &one.send,
-            json!({"why": NO_ANSWER, "sent_at": sent_at}),
+            json!({"why": why, "sent_at": sent_at}),
         ));
         self.updates.push(EventUpdate {
             sent_ms: Some(sent_at.timestamp_millis()),
@@ -430,7 +432,7 @@ impl Outcomes {
             one,
             GoOn::Again {
                 when: outbox::When::After(look_after.saturating_add(self.backoff)),
-                why: NO_ANSWER.to_owned(),
+                why,
             },
         );
     }

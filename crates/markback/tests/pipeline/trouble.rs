@@ -289,6 +289,42 @@ async fn a_writeback_that_never_settles_ends_unconfirmed() {
     assert_eq!(stage.settled_as(SIMS, "e1").await, Unconfirmed);
 }
 
+/// A proxy or a page for maintenance in Wonde's place: it says so, and when it has gone the marks go their way.
+#[tokio::test]
+async fn an_answer_that_points_elsewhere_is_told_and_waited_for() {
+    let stage = Stage::usual().await;
+    let [one, other] = [0, 1].map(|n| stage.pupil(SIMS, n));
+    let elsewhere = |on: &str, status: u16| {
+        FaultRule::new(Fault::Status {
+            status,
+            retry_after: RetryAfter::None,
+        })
+        .on(on)
+    };
+    for (id, pupil, status, rule) in [
+        ("e1", &one, 307, elsewhere(WRITES, 307).method("POST")),
+        ("e2", &other, 302, elsewhere(WRITES, 302)),
+    ] {
+        stage.sandbox.add_fault(rule).unwrap();
+        stage.take(SIMS, sign_in(id, pupil, "09:07:00")).await;
+        until("it waits", async || {
+            stage.event(SIMS, id).await.waiting.is_some()
+        })
+        .await;
+        let waiting = stage.event(SIMS, id).await.waiting.unwrap();
+        assert!(
+            waiting.contains("points elsewhere") && waiting.contains("check the base URL"),
+            "{status}: {waiting}"
+        );
+        stage.clock.advance(Duration::from_secs(400));
+        assert!(stage.event(SIMS, id).await.settled_at.is_none());
+        stage.sandbox.clear_faults();
+        stage.clock.advance(Duration::from_secs(400));
+        assert_eq!(stage.settled_as(SIMS, id).await, Confirmed);
+        assert_eq!(stage.held(SIMS, pupil, "AM").unwrap().writes, 1);
+    }
+}
+
 #[tokio::test]
 async fn too_many_requests_pause_the_token_for_as_long_as_is_said() {
     for retry_after in [RetryAfter::Seconds(60), RetryAfter::None] {
