@@ -16,7 +16,7 @@ use writeback::{Decision, Event, Found, Outcome, RegisterView, Standing, View, d
 use super::{
     Pipeline,
     job::{DecideJob, SendJob, event_of_key, event_of_send},
-    trouble::{Away, GoOn, Troubled},
+    trouble::{Away, GoOn, Troubled, later},
     view::view_of,
 };
 use crate::{
@@ -203,11 +203,40 @@ impl Pipeline {
                     why: "an earlier event of the same pupil is being decided".to_owned(),
                 };
                 self.trouble(&mut outcomes, &school, case.job, go_on);
+            } else if let Some(wait) = self.may_still_land(&scene, &case).await? {
+                let go_on = GoOn::Again {
+                    when: When::After(wait),
+                    why: "an earlier mark of the same session was sent and not answered; it may be on its way still".to_owned(),
+                };
+                self.trouble(&mut outcomes, &school, case.job, go_on);
             } else {
                 self.decide_one(&mut outcomes, &scene, case);
             }
         }
         Ok(outcomes)
+    }
+
+    /// How long an earlier mark of the session may still be on its way, whose request was never answered: a newer one that
+    /// went at once could land before it, and the older would stand.
+    async fn may_still_land(
+        &self,
+        scene: &Scene<'_>,
+        case: &Case<'_>,
+    ) -> outbox::Result<Option<Duration>> {
+        let row = case.key.as_ref().and_then(|key| scene.ledger.get(key));
+        let Some(mark) = row.and_then(|row| row.mark.as_ref()) else {
+            return Ok(None);
+        };
+        if mark.stage != Stage::Planned || mark.event == case.event.id {
+            return Ok(None);
+        }
+        let earlier = self.store.event(&scene.school.id, &mark.event).await?;
+        let sent_at = earlier
+            .filter(|earlier| earlier.state == EventState::Sent)
+            .and_then(|earlier| earlier.sent_at);
+        Ok(sent_at
+            .and_then(|at| (later(at, self.pace.look_after) - self.now()).to_std().ok())
+            .filter(|wait| !wait.is_zero()))
     }
 
     /// Gathers what deciding needs: the outer error is the store's, the inner one the school's. Our own record is read

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use markback::service::EventState::{Accepted, Confirmed, Rejected, Skipped};
+use chrono::TimeDelta;
+use markback::service::EventState::{
+    Accepted, Confirmed, Planned, Rejected, Sent, Skipped, Superseded,
+};
 use wonde_sandbox::{Fault, FaultRule, RetryAfter, SandboxOptions};
 
 use crate::stage::{SIMS, Setup, Stage, answered, sign_in, sign_out, until};
@@ -278,6 +281,76 @@ async fn a_later_mark_that_was_rejected_holds_back_no_other() {
         .await;
     assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
+}
+
+fn lost(fault: Fault) -> FaultRule {
+    FaultRule::new(fault)
+        .on("attendance/session")
+        .method("POST")
+        .times(1)
+}
+
+/// The answer to the first mark never comes, and Wonde's copy is too old to show it. Before that is settled the pupil
+/// leaves: the first mark must not land on top of that, neither late nor sent again.
+#[tokio::test]
+async fn a_mark_without_an_answer_makes_way_for_a_newer_one() {
+    for fault in [Fault::CutAfter, Fault::CutBefore] {
+        let stage = Stage::set(Setup {
+            writeback: "",
+            ..hourly()
+        })
+        .await;
+        let pupil = stage.pupil(SIMS, 0);
+        stage.sandbox.add_fault(lost(fault)).unwrap();
+        stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
+        stage.reaches(SIMS, "e1", Sent).await;
+        stage
+            .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+            .await;
+        until("it waits", async || {
+            stage.event(SIMS, "e2").await.waiting.is_some()
+        })
+        .await;
+        let lost_at = stage.event(SIMS, "e1").await.sent_at.unwrap();
+        stage.settled().await;
+        // After a minute the first is looked for, or the second takes its place, whichever comes first.
+        assert!([Superseded, Confirmed].contains(&stage.state(SIMS, "e1").await));
+        let newer = stage.event(SIMS, "e2").await;
+        assert_eq!(newer.state, Confirmed);
+        assert!(newer.sent_at.unwrap() - lost_at >= TimeDelta::seconds(60));
+        stage.clock.advance(Duration::from_secs(600));
+        assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
+    }
+}
+
+/// The same, and the pupil leaves while the first mark is on its way for the second time.
+#[tokio::test]
+async fn a_mark_that_is_sent_again_is_not_sent_after_a_newer_one() {
+    let stage = Stage::set(Setup {
+        writeback: "",
+        ..hourly()
+    })
+    .await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.sandbox.add_fault(lost(Fault::CutBefore)).unwrap();
+    let slow = Fault::Slow {
+        millis: 1_500,
+        after: false,
+    };
+    stage.sandbox.add_fault(lost(slow)).unwrap();
+    stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
+    until("it is sent again", async || {
+        stage.requests("POST attendance/session") == 2
+    })
+    .await;
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    stage.reaches(SIMS, "e2", Planned).await;
+    stage.settled().await;
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
+    assert_eq!(stage.state(SIMS, "e2").await, Confirmed);
+    assert_eq!(stage.requests("POST attendance/session"), 3);
 }
 
 /// Whatever the calendar can hold goes its way, and what it cannot is refused at the door.
