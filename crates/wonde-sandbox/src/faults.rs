@@ -233,18 +233,19 @@ impl FaultRule {
             .collect()
     }
 
-    /// Each fault of the mix once, early on: chance alone may leave out half of them in a run of a few seconds.
+    /// Each fault of the mix once, early on: chance alone may leave out half of them in a run of a few seconds. Those that
+    /// need a register come first, for there are few of them.
     pub fn one_of_each(seed: u64) -> Vec<Self> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
-        passing()
+        let (registers, any): (Vec<_>, Vec<_>) = passing()
             .into_iter()
-            .map(|(_, fault)| {
-                let early = if fault.needs_register() { 3 } else { 10 };
-                Self::new(fault)
-                    .after(random.random_range(0..early))
-                    .times(1)
-            })
-            .collect()
+            .map(|(_, fault)| fault)
+            .partition(Fault::needs_register);
+        let registers = registers.into_iter().map(|fault| Self::new(fault).times(1));
+        let any = any
+            .into_iter()
+            .map(|fault| Self::new(fault).after(random.random_range(0..10)).times(1));
+        registers.chain(any).collect()
     }
 
     /// What is wrong with the rule, if anything.

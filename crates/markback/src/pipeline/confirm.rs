@@ -1,6 +1,6 @@
 //! Confirming: what became of a register that Wonde took.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
@@ -28,6 +28,9 @@ const WORD: &str = "Wonde's word";
 const READ_BACK: &str = "the register read back";
 /// What a mark waits for whose writeback is done and has errors that may be about it.
 const IN_DOUBT: &str = "Wonde calls the writeback done and tells of errors in it, which may be about this mark: the register must show it";
+/// What ends a mark that was written over before anybody saw it.
+const REPLACED: &str =
+    "a newer mark for the same pupil, date and session has taken its place in the MIS";
 /// Writebacks asked about at the same time.
 const AT_ONCE: usize = 8;
 
@@ -98,14 +101,14 @@ impl Pipeline {
             }
         };
         if confirm.in_doubt {
-            self.left_in_doubt(&mut outcomes, school, &mis, &job, &confirm)
+            self.look_in_register(&mut outcomes, school, Some(&mis), &job, &confirm, IN_DOUBT)
                 .await;
             return outcomes;
         }
         match mis.outcome(&confirm.writeback).await {
             Ok(WritebackOutcome::Done) => {
                 outcomes.done.push(job.held);
-                outcomes.confirm(&job.lane, &confirm, &confirm.marks, WORD, self.now());
+                outcomes.confirm(&job.lane, &confirm, confirm.open(), WORD, self.now());
             }
             Ok(WritebackOutcome::DoneInPart {
                 refused,
@@ -113,16 +116,8 @@ impl Pipeline {
             }) => self.done_in_part(&mut outcomes, school, &job, &confirm, &refused, others_done),
             Ok(WritebackOutcome::Refused { said }) => {
                 outcomes.done.push(job.held);
-                let alone = confirm.marks.len() == 1;
-                for send in &confirm.marks {
-                    self.refused(
-                        &mut outcomes,
-                        school,
-                        &confirm,
-                        send,
-                        alone,
-                        said.as_deref(),
-                    );
+                for (_, send) in confirm.open() {
+                    self.refused(&mut outcomes, school, &confirm, send, said.as_deref());
                 }
             }
             Ok(WritebackOutcome::Open { word }) => {
@@ -152,83 +147,129 @@ impl Pipeline {
         refused: &[RefusedMark],
         others_done: bool,
     ) {
-        let id = school.id.as_str();
         let mut met = vec![false; refused.len()];
-        let (mut named, mut others) = (Vec::new(), Vec::new());
+        let mut left = confirm.clone();
         for (place, send) in confirm.marks.iter().enumerate() {
+            let mut named = false;
             let mut said = None;
-            let mut is_named = false;
             for (refusal, met) in refused.iter().zip(&mut met) {
                 if refusal.is(&send.mark.student, place) {
-                    (is_named, *met) = (true, true);
+                    (named, *met) = (true, true);
                     said = said.or(refusal.said.as_deref());
                 }
             }
-            if is_named {
-                named.push((send, said));
-            } else {
-                others.push(send.clone());
+            if named && left.settled.insert(place) {
+                self.refused(outcomes, school, confirm, send, said);
             }
         }
         outcomes.done.push(job.held);
-        let alone = confirm.marks.len() == 1;
-        for (send, said) in named {
-            self.refused(outcomes, school, confirm, send, alone, said);
-        }
         if others_done && met.iter().all(|met| *met) {
-            outcomes.confirm(id, confirm, &others, WORD, self.now());
-        } else if !others.is_empty() {
+            outcomes.confirm(school.id.as_str(), confirm, left.open(), WORD, self.now());
+        } else {
+            left.in_doubt = true;
             let first = later(self.now(), self.pace.confirm_after);
-            outcomes.leave(school, confirm, others, first);
+            outcomes.leave(school, &left, first, IN_DOUBT);
         }
     }
 
-    /// Looks in the register for marks that Wonde's word leaves in doubt, until it shows them or time is up.
-    async fn left_in_doubt(
+    /// Looks in the register for the marks that Wonde's word leaves open, and later again for those that it does not show.
+    /// Each is settled by itself: one that never shows keeps no other waiting.
+    async fn look_in_register(
         &self,
         outcomes: &mut Outcomes,
         school: &School,
-        mis: &Mis,
+        mis: Option<&Mis>,
         job: &Claimed,
         confirm: &ConfirmJob,
+        why: &str,
     ) {
         let (id, over) = (school.id.as_str(), self.is_over(confirm));
-        let (mut there, mut missing) = (Vec::new(), Vec::new());
-        // One that cannot be read is not asked for by every mark.
-        let mut readable = true;
-        for send in &confirm.marks {
-            let shown = match readable {
-                true => self.is_there(school, mis, confirm, send).await,
-                false => None,
-            };
-            readable = shown.is_some();
-            match shown {
-                Some(true) => there.push(send.clone()),
-                _ => missing.push(send.clone()),
-            }
-        }
-        if there.is_empty() && !over {
+        let there = match mis {
+            Some(mis) => self.there(school, mis, confirm).await,
+            None => BTreeSet::new(),
+        };
+        let replaced = self.replaced(id, confirm, &there).await;
+        let mut left = confirm.clone();
+        left.settled.extend(there.iter().chain(&replaced));
+        if left.settled == confirm.settled && !over {
             let go_on = GoOn::Again {
                 when: When::After(self.next_look(job)),
-                why: IN_DOUBT.to_owned(),
+                why: why.to_owned(),
             };
             outcomes.trouble(id, job, confirm, go_on);
             return;
         }
         outcomes.done.push(job.held);
-        outcomes.confirm(id, confirm, &there, READ_BACK, self.now());
+        let among = |places: &BTreeSet<usize>| {
+            let places = places.clone();
+            confirm
+                .open()
+                .filter(move |(place, _)| places.contains(place))
+        };
+        outcomes.confirm(id, confirm, among(&there), READ_BACK, self.now());
+        outcomes.end(
+            id,
+            confirm,
+            among(&replaced),
+            EventState::Superseded,
+            REPLACED,
+        );
         if over {
             outcomes.end(
                 id,
                 confirm,
-                &missing,
+                left.open(),
                 EventState::Unconfirmed,
-                &unconfirmed(IN_DOUBT),
+                &unconfirmed(why),
             );
-        } else if !missing.is_empty() {
+        } else {
             let next = later(self.now(), self.next_look(job));
-            outcomes.leave(school, confirm, missing, next);
+            outcomes.leave(school, &left, next, why);
         }
+    }
+
+    /// The open marks that the register shows. Only a copy that was read after the register was taken can show them.
+    async fn there(&self, school: &School, mis: &Mis, confirm: &ConfirmJob) -> BTreeSet<usize> {
+        let mut there = BTreeSet::new();
+        for (place, send) in confirm.open() {
+            let register = self
+                .schools
+                .register(school, mis, send.mark.date, Some(confirm.accepted_at))
+                .await;
+            // One that cannot be read is not asked for by every mark.
+            let Ok(register) = register else { break };
+            let held = register.held(&send.mark.student, send.mark.session);
+            if held.is_some_and(|held| is_ours(held, send)) {
+                there.insert(place);
+            }
+        }
+        there
+    }
+
+    /// The other open marks in whose place a later one of ours is known to stand in the MIS: they will never show.
+    async fn replaced(
+        &self,
+        school: &str,
+        confirm: &ConfirmJob,
+        there: &BTreeSet<usize>,
+    ) -> BTreeSet<usize> {
+        let missing: Vec<_> = confirm
+            .open()
+            .filter(|(place, _)| !there.contains(place))
+            .map(|(place, send)| (place, send.ledger_key(school), &send.event.id))
+            .collect();
+        let keys: Vec<_> = missing.iter().map(|(_, key, _)| key.clone()).collect();
+        // If the store cannot be read now, the next look tells.
+        let ledger = self.store.ledger(&keys).await.unwrap_or_default();
+        let stands_there = |key, event: &String| {
+            let mark = ledger.get(key).and_then(|row| row.mark.as_ref());
+            mark.is_some_and(|mark| mark.event != *event && mark.stage == Stage::Confirmed)
+        };
+        missing
+            .iter()
+            .filter(|(_, key, event)| stands_there(key, event))
+            .map(|(place, _, _)| *place)
+            .collect()
     }
 
     /// A refused register of several marks does not say which was at fault: each goes again, alone. So does a mark that
@@ -240,7 +281,6 @@ impl Pipeline {
         school: &School,
         confirm: &ConfirmJob,
         send: &SendJob,
-        alone: bool,
         said: Option<&str>,
     ) {
         let id = school.id.as_str();
@@ -250,7 +290,7 @@ impl Pipeline {
         );
         let more = json!({"writeback_id": confirm.writeback, "why": told});
         outcomes.audit.push(audit_of("refused", id, send, more));
-        let refusals = if alone {
+        let refusals = if confirm.marks.len() == 1 {
             send.refusals.saturating_add(1)
         } else {
             send.refusals.max(1)
@@ -288,27 +328,12 @@ impl Pipeline {
         confirm: &ConfirmJob,
         why: &str,
     ) {
-        let id = school.id.as_str();
         let waited = self.now() - confirm.accepted_at;
         let read_back_after =
             TimeDelta::from_std(self.pace.read_back_after).unwrap_or(TimeDelta::MAX);
-        if let Some(mis) = mis
-            && waited > read_back_after
-            && self.all_there(school, mis, confirm).await
-        {
-            outcomes.done.push(job.held);
-            outcomes.confirm(id, confirm, &confirm.marks, READ_BACK, self.now());
-            return;
-        }
-        if self.is_over(confirm) {
-            outcomes.end_all(job, confirm, EventState::Unconfirmed, &unconfirmed(why));
-            return;
-        }
-        let go_on = GoOn::Again {
-            when: When::After(self.next_look(job)),
-            why: why.to_owned(),
-        };
-        outcomes.trouble(id, job, confirm, go_on);
+        let mis = mis.filter(|_| waited > read_back_after);
+        self.look_in_register(outcomes, school, mis, job, confirm, why)
+            .await;
     }
 
     /// Whether the outcome has been waited for long enough.
@@ -344,33 +369,6 @@ impl Pipeline {
             }
             rest => outcomes.trouble(school.id.as_str(), job, confirm, rest),
         }
-    }
-
-    async fn all_there(&self, school: &School, mis: &Mis, confirm: &ConfirmJob) -> bool {
-        for send in &confirm.marks {
-            if self.is_there(school, mis, confirm, send).await != Some(true) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Whether the register shows a mark; `None` where it cannot be read. Only a copy that was read after the register
-    /// was taken can show its marks.
-    async fn is_there(
-        &self,
-        school: &School,
-        mis: &Mis,
-        confirm: &ConfirmJob,
-        send: &SendJob,
-    ) -> Option<bool> {
-        let register = self
-            .schools
-            .register(school, mis, send.mark.date, Some(confirm.accepted_at))
-            .await
-            .ok()?;
-        let held = register.held(&send.mark.student, send.mark.session);
-        Some(held.is_some_and(|held| is_ours(held, send)))
     }
 
     fn next_look(&self, job: &Claimed) -> Duration {
@@ -447,15 +445,15 @@ impl Outcomes {
         self.troubled.extend(other.troubled);
     }
 
-    fn confirm(
+    fn confirm<'a>(
         &mut self,
         school: &str,
         confirm: &ConfirmJob,
-        marks: &[SendJob],
+        marks: impl Iterator<Item = (usize, &'a SendJob)>,
         by: &str,
         now: DateTime<Utc>,
     ) {
-        for send in marks {
+        for (_, send) in marks {
             self.took
                 .extend(send.received_at.map(|received| now - received));
             self.confirmed
@@ -467,39 +465,32 @@ impl Outcomes {
         }
     }
 
-    /// Follows on what is left of a register that came to be only in part.
-    fn leave(
-        &mut self,
-        school: &School,
-        confirm: &ConfirmJob,
-        marks: Vec<SendJob>,
-        next: DateTime<Utc>,
-    ) {
+    /// Follows on what is left of a register of which some is settled.
+    fn leave(&mut self, school: &School, left: &ConfirmJob, next: DateTime<Utc>, why: &str) {
         let id = school.id.as_str();
-        let wait = |send: &SendJob| EventUpdate::of(id, &send.event.id).waiting(IN_DOUBT);
-        self.updates.extend(marks.iter().map(wait));
-        let left = ConfirmJob {
-            marks,
-            in_doubt: true,
-            ..confirm.clone()
-        };
-        self.left.push(left.new_job(id, &token_lane(school), next));
+        let waiting =
+            |(_, send): (usize, &SendJob)| EventUpdate::of(id, &send.event.id).waiting(why);
+        let before = self.updates.len();
+        self.updates.extend(left.open().map(waiting));
+        if self.updates.len() > before {
+            self.left.push(left.new_job(id, &token_lane(school), next));
+        }
     }
 
     fn end_all(&mut self, job: &Claimed, confirm: &ConfirmJob, state: EventState, outcome: &str) {
         self.done.push(job.held);
-        self.end(&job.lane, confirm, &confirm.marks, state, outcome);
+        self.end(&job.lane, confirm, confirm.open(), state, outcome);
     }
 
-    fn end(
+    fn end<'a>(
         &mut self,
         school: &str,
         confirm: &ConfirmJob,
-        marks: &[SendJob],
+        marks: impl Iterator<Item = (usize, &'a SendJob)>,
         state: EventState,
         outcome: &str,
     ) {
-        for send in marks {
+        for (_, send) in marks {
             let more = json!({"writeback_id": confirm.writeback, "why": outcome});
             self.audit.push(audit_of(state.word(), school, send, more));
             self.tell(school, send, state, outcome);
@@ -516,9 +507,8 @@ impl Outcomes {
 
     fn trouble(&mut self, school: &str, job: &Claimed, confirm: &ConfirmJob, go_on: GoOn) {
         let events = confirm
-            .marks
-            .iter()
-            .map(|send| (school.to_owned(), send.event.id.clone()))
+            .open()
+            .map(|(_, send)| (school.to_owned(), send.event.id.clone()))
             .collect();
         self.troubled.push(Troubled {
             held: job.held,

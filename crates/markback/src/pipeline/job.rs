@@ -1,5 +1,7 @@
 //! What the jobs of the three queues carry.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use mis_core::{Ability, Mark, wonde::WritebackId};
 use outbox::NewJob;
@@ -55,9 +57,12 @@ pub(crate) struct SendJob {
 pub(crate) struct ConfirmJob {
     pub(crate) writeback: WritebackId,
     pub(crate) accepted_at: DateTime<Utc>,
+    /// The marks of the register, all of them and in its order: an answer may name one by its place.
     pub(crate) marks: Vec<SendJob>,
-    /// Wonde's word is in and does not tell of these marks: they are what is left of the register, and only the register
-    /// read back can settle them.
+    /// The places of those whose end is known already.
+    #[serde(default)]
+    pub(crate) settled: BTreeSet<usize>,
+    /// Wonde's word is in and does not tell of the others: only the register read back can settle them.
     #[serde(default)]
     pub(crate) in_doubt: bool,
 }
@@ -105,13 +110,19 @@ impl SendJob {
 }
 
 impl ConfirmJob {
+    /// The marks whose end is not known yet, with their places.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (usize, &SendJob)> {
+        let all = self.marks.iter().enumerate();
+        all.filter(|(place, _)| !self.settled.contains(place))
+    }
+
     /// The job that follows this register, first after a while.
     pub(crate) fn new_job(&self, school: &str, token_lane: &str, first: DateTime<Utc>) -> NewJob {
-        // What is left of a register gets fewer with each look, so that no two of its jobs are alike.
-        let left = if self.in_doubt {
-            format!("#{}", self.marks.len())
-        } else {
-            String::new()
+        // Each later job of a register has more of it settled, or its word, so that no two are alike.
+        let left = match (self.in_doubt, self.settled.len()) {
+            (false, 0) => String::new(),
+            (false, settled) => format!("#{settled}"),
+            (true, settled) => format!("#{settled}?"),
         };
         NewJob::new(
             queue::CONFIRM,

@@ -1,6 +1,10 @@
 //! Sending: the marks bound for one school go out as one register.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{
@@ -343,6 +347,7 @@ impl Pipeline {
                     writeback: writeback.clone(),
                     accepted_at: now,
                     marks: marks.clone(),
+                    settled: BTreeSet::new(),
                     in_doubt: false,
                 }
                 .new_job(school, token_lane, first)

@@ -271,6 +271,36 @@ async fn a_word_that_nobody_knows_is_settled_by_the_register() {
     assert!(outcome.contains("register"), "{outcome}");
 }
 
+/// Nobody saw the first mark in the register before a later one took its place, and it will never show.
+#[tokio::test]
+async fn a_mark_that_was_written_over_unseen_keeps_no_other_waiting() {
+    let stage = Stage::usual().await;
+    let [leaver, other] = [0, 1].map(|n| stage.pupil(SIMS, n));
+    let school = stage.school(SIMS);
+    let day = Duration::from_secs(24 * 60 * 60);
+    stage.sandbox.set_stale(&school, Some(day)).unwrap();
+    let rule = post(Fault::UnknownStatus {
+        word: "archived".to_owned(),
+    });
+    stage.sandbox.add_fault(rule.times(1)).unwrap();
+    let events = vec![
+        sign_in("e1", &leaver, "09:07:00"),
+        sign_in("e2", &other, "09:08:00"),
+    ];
+    stage.take_all(SIMS, events).await;
+    stage.reaches(SIMS, "e1", Accepted).await;
+    stage.reaches(SIMS, "e2", Accepted).await;
+    let event = sign_out("e3", &leaver, "09:50:00", "M - Dentist");
+    stage.take(SIMS, event).await;
+    stage.reaches(SIMS, "e3", Confirmed).await;
+    stage.reaches(SIMS, "e1", Superseded).await;
+    assert_eq!(stage.state(SIMS, "e2").await, Accepted);
+    stage.sandbox.set_stale(&school, None).unwrap();
+    assert_eq!(stage.settled_as(SIMS, "e2").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &leaver, "AM").as_deref(), Some("M"));
+    assert_eq!(stage.requests("POST attendance/session"), 2);
+}
+
 #[tokio::test]
 async fn a_writeback_that_never_settles_ends_unconfirmed() {
     let setup = Setup {
