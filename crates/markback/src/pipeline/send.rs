@@ -1,18 +1,17 @@
 //! Sending: the marks bound for one school go out as one register.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+mod outcomes;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::{collections::BTreeSet, sync::Arc};
+
+use chrono::TimeDelta;
 use mis_core::{
     Error, ErrorKind, HeldCode, HeldMark, Mark, MarkResult, Mis, Recovery, wonde::WritebackId,
 };
-use outbox::{Claimed, Held};
+use outbox::Claimed;
 use serde_json::json;
 
+use self::outcomes::{Outcomes, Outgoing};
 use super::{
     Pipeline,
     decide::{Scene, audit_of, found, news_of, own_mark},
@@ -25,34 +24,8 @@ use crate::{
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, LedgerKey, LedgerMark, NewAudit, Stage},
+    store::{EventState, EventUpdate, Stage},
 };
-
-/// Stands at the head of a job's note when its mark may have been written and nobody knows.
-const NO_ANSWER: &str = "sent, and no answer came";
-
-/// A claimed mark.
-struct Outgoing {
-    job: Claimed,
-    send: SendJob,
-}
-
-/// What one batch comes to, written down in one transaction.
-#[derive(Default)]
-struct Outcomes {
-    done: Vec<Held>,
-    updates: Vec<EventUpdate>,
-    audit: Vec<NewAudit>,
-    accepted: BTreeMap<WritebackId, Vec<SendJob>>,
-    forgotten: Vec<(LedgerKey, String)>,
-    confirmed: Vec<(LedgerKey, String)>,
-    /// Marks that the ledger had forgotten and that are sent after all.
-    plans: Vec<(LedgerKey, LedgerMark)>,
-    troubled: Vec<Troubled>,
-    /// How long what fails now waits.
-    backoff: Duration,
-    away: Option<Away>,
-}
 
 impl Pipeline {
     /// Sends one school's claimed marks.
@@ -360,129 +333,6 @@ impl Pipeline {
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::accepted(took);
         Ok(())
-    }
-}
-
-impl Outcomes {
-    fn accept(
-        &mut self,
-        school: &School,
-        one: &Outgoing,
-        accepted: &mis_core::Accepted,
-        sent_at: DateTime<Utc>,
-    ) {
-        let id = school.id.as_str();
-        self.done.push(one.job.held);
-        self.updates.push(EventUpdate {
-            state: Some(EventState::Accepted),
-            writeback: Some(accepted.writeback.to_string()),
-            lesson: accepted.lesson.as_ref().map(ToString::to_string),
-            sent_ms: Some(sent_at.timestamp_millis()),
-            ..EventUpdate::of(id, &one.send.event.id)
-        });
-        let more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
-        self.audit.push(audit_of("accepted", id, &one.send, more));
-        self.accepted
-            .entry(accepted.writeback.clone())
-            .or_default()
-            .push(one.send.clone());
-    }
-
-    fn refuse(&mut self, school: &School, one: &Outgoing, error: &Error, sent_at: DateTime<Utc>) {
-        let id = school.id.as_str();
-        let outcome = match error.said() {
-            Some(said) => format!("{error}; Wonde said: {said}"),
-            None => error.to_string(),
-        };
-        self.done.push(one.job.held);
-        self.forgotten
-            .push((one.send.ledger_key(id), one.send.event.id.clone()));
-        self.audit.push(audit_of(
-            "refused",
-            id,
-            &one.send,
-            json!({"why": outcome, "sent_at": sent_at}),
-        ));
-        self.updates.push(EventUpdate {
-            sent_ms: Some(sent_at.timestamp_millis()),
-            ..EventUpdate::of(id, &one.send.event.id)
-                .state(EventState::Rejected)
-                .outcome(outcome)
-        });
-    }
-
-    /// The request went out and nobody knows what became of it.
-    fn unknown(
-        &mut self,
-        school: &School,
-        one: &Outgoing,
-        error: &Error,
-        sent_at: DateTime<Utc>,
-        look_after: Duration,
-    ) {
-        let id = school.id.as_str();
-        let why = format!("{NO_ANSWER} ({error})");
-        self.audit.push(audit_of(
-            "sent",
-            id,
-            &one.send,
-            json!({"why": why, "sent_at": sent_at}),
-        ));
-        self.updates.push(EventUpdate {
-            sent_ms: Some(sent_at.timestamp_millis()),
-            ..EventUpdate::of(id, &one.send.event.id).state(EventState::Sent)
-        });
-        self.trouble(
-            id,
-            one,
-            GoOn::Again {
-                when: outbox::When::After(look_after.saturating_add(self.backoff)),
-                why,
-            },
-        );
-    }
-
-    /// The register says what was to be written.
-    fn found_there(&mut self, school: &str, one: &Outgoing, key: LedgerKey) {
-        self.done.push(one.job.held);
-        self.confirmed.push((key, one.send.event.id.clone()));
-        self.audit.push(audit_of(
-            "confirmed",
-            school,
-            &one.send,
-            json!({"by": "the register read back"}),
-        ));
-        self.updates.push(
-            EventUpdate::of(school, &one.send.event.id)
-                .state(EventState::Confirmed)
-                .outcome("the register says so, read back after an answer that never came"),
-        );
-    }
-
-    fn trouble(&mut self, school: &str, one: &Outgoing, mut go_on: GoOn) {
-        // However often it is put off, that it may be there already is not forgotten.
-        if let GoOn::Again { why, .. } | GoOn::Rest { why, .. } = &mut go_on
-            && one.is_unanswered()
-            && !why.starts_with(NO_ANSWER)
-        {
-            *why = format!("{NO_ANSWER}; and now: {why}");
-        }
-        if matches!(go_on, GoOn::GiveUp { .. }) {
-            self.forgotten
-                .push((one.send.ledger_key(school), one.send.event.id.clone()));
-        }
-        self.troubled.push(Troubled {
-            held: one.job.held,
-            events: vec![(school.to_owned(), one.send.event.id.clone())],
-            go_on,
-        });
-    }
-}
-
-impl Outgoing {
-    fn is_unanswered(&self) -> bool {
-        let note = self.job.note.as_deref();
-        note.is_some_and(|note| note.starts_with(NO_ANSWER))
     }
 }
 
