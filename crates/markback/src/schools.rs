@@ -11,7 +11,7 @@ use mis_core::{
     ConnectOptions, Connection, Error, ErrorKind, Mis, Now, Register, Registry, Result,
     wonde::{Client, SchoolId},
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::{
     clock::SharedClock,
@@ -39,6 +39,8 @@ pub struct Schools {
     clients: StdMutex<HashMap<String, Client>>,
     lines: StdMutex<HashMap<SchoolId, Arc<Line>>>,
     slow: StdMutex<HashSet<String>>,
+    /// Rung when there may be fewer of them.
+    answered: Notify,
 }
 
 /// Schools that have been waited for longer than others of their batch, for as long as this lives.
@@ -56,6 +58,7 @@ impl Drop for Slow {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         slow.retain(|name| !self.names.contains(name));
+        self.schools.answered.notify_one();
     }
 }
 
@@ -83,6 +86,7 @@ impl Schools {
             clients: StdMutex::default(),
             lines: StdMutex::default(),
             slow: StdMutex::default(),
+            answered: Notify::new(),
         }
     }
 
@@ -223,10 +227,15 @@ impl Schools {
         });
     }
 
-    /// Whether somebody waits for this school already, for longer than for others.
-    pub(crate) fn is_slow(&self, school: &str) -> bool {
+    /// The schools that somebody here waits for already, for longer than for others.
+    pub(crate) fn slow(&self) -> HashSet<String> {
         let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
-        slow.contains(school)
+        slow.clone()
+    }
+
+    /// Returns when one that was slow may have answered since the last time.
+    pub(crate) async fn answered(&self) {
+        self.answered.notified().await;
     }
 
     /// Says that these are waited for.

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::database::Tx;
+use crate::enqueue::json;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Batch, ClaimRequest, Claimed, Held, JobId};
 use crate::on_tx;
@@ -40,7 +41,7 @@ pub(crate) static PARK: Sql = Sql::new(
 /// What makes a job `j` of queue `$2` claimable. That nothing older is open in its line is asked as a value that is
 /// null, which no planner turns into a join over all open jobs.
 macro_rules! claimable {
-    ($open:literal, $due:literal) => {
+    ($open:literal, $due:literal, $except:literal) => {
         concat!(
             "j.queue = $2 AND ",
             $open,
@@ -48,6 +49,7 @@ macro_rules! claimable {
             $due,
             " AND j.lane NOT IN (SELECT lane FROM outbox_pauses WHERE until_at > {now})",
             " AND j.second_lane NOT IN (SELECT lane FROM outbox_pauses WHERE until_at > {now})",
+            $except,
             " AND (j.order_key IS NULL OR (SELECT o.id FROM outbox_jobs o WHERE o.order_key = j.order_key",
             " AND {open in line o} AND {any text o.queue} = j.queue AND o.seq < j.seq ORDER BY o.seq LIMIT 1) IS NULL)"
         )
@@ -55,10 +57,10 @@ macro_rules! claimable {
 }
 
 macro_rules! claim {
-    ($open:literal) => {
+    ($open:literal, $except:literal) => {
         concat!(
             "WITH picked AS MATERIALIZED (SELECT j.id FROM outbox_jobs j WHERE ",
-            claimable!($open, "{now}"),
+            claimable!($open, "{now}", $except),
             " ORDER BY j.due_at, j.seq LIMIT $3 {lock j}) ",
             "UPDATE outbox_jobs SET fence = fence + 1, attempts = attempts + 1, ",
             "lapsed = CASE WHEN held = 1 THEN 1 ELSE lapsed END, held = 1, ",
@@ -69,18 +71,29 @@ macro_rules! claim {
     };
 }
 
-pub(crate) static CLAIM: Sql = Sql::new(claim!("j.state = 0"));
-pub(crate) static CLAIM_LANE: Sql = Sql::new(claim!("{open in lane j} AND j.lane = $5"));
+pub(crate) static CLAIM: Sql = Sql::new(claim!(
+    "j.state = 0",
+    " AND j.lane NOT IN {rows $5: lane text}"
+));
+pub(crate) static CLAIM_LANE: Sql = Sql::new(claim!("{open in lane j} AND j.lane = $5", ""));
 
 pub(crate) static OLDEST_LANE: Sql = Sql::new(concat!(
     "SELECT j.lane FROM outbox_jobs j WHERE ",
-    claimable!("j.state = 0", "{now} - $3"),
+    claimable!(
+        "j.state = 0",
+        "{now} - $3",
+        " AND j.lane NOT IN {rows $4: lane text}"
+    ),
     " ORDER BY j.due_at, j.seq LIMIT 1 {lock j}"
 ));
 
 pub(crate) static FULL_LANE: Sql = Sql::new(concat!(
     "SELECT j.lane FROM outbox_jobs j WHERE ",
-    claimable!("j.state = 0", "{now}"),
+    claimable!(
+        "j.state = 0",
+        "{now}",
+        " AND j.lane NOT IN {rows $4: lane text}"
+    ),
     " GROUP BY j.lane HAVING count(*) >= $3 ORDER BY min(j.due_at) LIMIT 1"
 ));
 
@@ -114,7 +127,7 @@ type Row = (
 impl Outbox {
     /// Claims jobs of `queue`, in a transaction of its own. An empty answer means that nothing is claimable now.
     ///
-    /// Claimable is what is due, in no paused lane, first in its line, and held by nobody, or by somebody whose lease
+    /// Claimable is what is due, in no paused lane and none that the request leaves out, first in its line, and held by nobody, or by somebody whose lease
     /// has lapsed. Each claim counts as an attempt and gets a new fence, oldest jobs first.
     ///
     /// # Errors
@@ -143,32 +156,27 @@ impl Outbox {
         if pauses > 0 {
             self.park(tx, queue).await?;
         }
-        let lane = match request.batch {
-            Batch::Mixed => None,
+        let except: Vec<(&str,)> = request.except.iter().map(|lane| (&**lane,)).collect();
+        let except = json(&except)?;
+        let (text, lanes) = match request.batch {
+            Batch::Mixed => (CLAIM.on(tx.engine()), except),
             Batch::OneLane { gather } => {
-                match self
-                    .choose_lane(tx, queue, request.limit, ms(gather))
-                    .await?
-                {
-                    Some(lane) => Some(lane),
+                let chosen = self.choose_lane(tx, queue, request.limit, ms(gather), &except);
+                match chosen.await? {
+                    Some(lane) => (CLAIM_LANE.on(tx.engine()), lane),
                     None => return Ok(Vec::new()),
                 }
             }
         };
-        let text = match lane {
-            None => CLAIM.on(tx.engine()),
-            Some(_) => CLAIM_LANE.on(tx.engine()),
-        };
         let mut rows: Vec<Row> = on_tx!(tx, conn => {
-            let query = sqlx::query_as(text)
+            sqlx::query_as(text)
                 .bind(self.now_bind())
                 .bind(queue)
                 .bind(i64::from(request.limit))
-                .bind(ms(request.lease));
-            match lane {
-                None => query.fetch_all(conn).await,
-                Some(lane) => query.bind(lane).fetch_all(conn).await,
-            }
+                .bind(ms(request.lease))
+                .bind(lanes)
+                .fetch_all(conn)
+                .await
         })?;
         rows.sort_unstable_by_key(|row| row.1);
         rows.into_iter().map(claimed).collect()
@@ -235,15 +243,16 @@ impl Outbox {
         queue: &str,
         limit: u32,
         gather_ms: i64,
+        except: &str,
     ) -> Result<Option<String>> {
         let engine = tx.engine();
         let oldest = self
-            .lane_by(tx, OLDEST_LANE.on(engine), queue, gather_ms)
+            .lane_by(tx, OLDEST_LANE.on(engine), queue, gather_ms, except)
             .await?;
         if oldest.is_some() || gather_ms == 0 {
             return Ok(oldest);
         }
-        self.lane_by(tx, FULL_LANE.on(engine), queue, i64::from(limit))
+        self.lane_by(tx, FULL_LANE.on(engine), queue, i64::from(limit), except)
             .await
     }
 
@@ -253,12 +262,14 @@ impl Outbox {
         text: &'static str,
         queue: &str,
         bound: i64,
+        except: &str,
     ) -> Result<Option<String>> {
         Ok(on_tx!(tx, conn => {
             sqlx::query_scalar(text)
                 .bind(self.now_bind())
                 .bind(queue)
                 .bind(bound)
+                .bind(except)
                 .fetch_optional(conn)
                 .await
         })?)

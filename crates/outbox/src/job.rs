@@ -191,6 +191,9 @@ pub struct ClaimRequest {
     pub lease: Duration,
     /// Which jobs go together.
     pub batch: Batch,
+    /// Lanes that are left alone. Unlike a pause it costs the store nothing, and holds for this claim only: for a lane of
+    /// which the caller has enough in hand.
+    pub except: Vec<String>,
 }
 
 /// Which jobs a claim puts together.
@@ -213,6 +216,7 @@ impl ClaimRequest {
             limit,
             lease,
             batch: Batch::Mixed,
+            except: Vec::new(),
         }
     }
 
@@ -222,7 +226,15 @@ impl ClaimRequest {
             limit,
             lease,
             batch: Batch::OneLane { gather },
+            except: Vec::new(),
         }
+    }
+
+    /// Sets [`ClaimRequest::except`].
+    #[must_use]
+    pub fn except(mut self, lanes: Vec<String>) -> Self {
+        self.except = lanes;
+        self
     }
 }
 

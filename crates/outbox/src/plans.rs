@@ -14,15 +14,30 @@ fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)>
         ("next due", &outbox::NEXT_DUE, "0, 'q'", "ready"),
         ("look", &claim::LOOK, "0", ""),
         ("park", &claim::PARK, "0, 'q', 500", "ready"),
-        ("claim", &claim::CLAIM, "0, 'q', 100, 60000", "ready"),
+        (
+            "claim",
+            &claim::CLAIM,
+            "0, 'q', 100, 60000, '[[\"l\"]]'",
+            "ready",
+        ),
         (
             "claim of a lane",
             &claim::CLAIM_LANE,
             "0, 'q', 100, 60000, 'l'",
             "lane",
         ),
-        ("oldest lane", &claim::OLDEST_LANE, "0, 'q', 100", "ready"),
-        ("full lane", &claim::FULL_LANE, "0, 'q', 100", ""),
+        (
+            "oldest lane",
+            &claim::OLDEST_LANE,
+            "0, 'q', 100, '[[\"l\"]]'",
+            "ready",
+        ),
+        (
+            "full lane",
+            &claim::FULL_LANE,
+            "0, 'q', 100, '[[\"l\"]]'",
+            "",
+        ),
         ("heal", &claim::HEAL_JOBS, "0, 1000", ""),
         (
             "insert",

@@ -7,10 +7,10 @@ use std::{
 };
 
 use chrono::NaiveDate;
-use futures::stream::{FuturesUnordered, StreamExt as _};
 use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
 use outbox::{Claimed, Held, When};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use writeback::{Decision, Event, Found, Outcome, RegisterView, Standing, View, decide};
 
 use super::{
@@ -77,16 +77,24 @@ impl Pipeline {
         for job in jobs {
             by_school.entry(job.lane.clone()).or_default().push(job);
         }
-        let mut deciding = FuturesUnordered::new();
+        // Each a task of its own: one that is not polled while another's outcome is written down would keep its
+        // connection, or a lock, from all the others.
+        let mut deciding = JoinSet::new();
         let mut waiting = BTreeSet::new();
+        let known_slow = self.schools.slow();
         for (school, jobs) in by_school {
-            // One batch waits for a school that does not answer, and no other.
-            if self.schools.is_slow(&school) {
-                self.put_off(&school, &jobs).await;
+            // One batch waits for a school that does not answer, and no other. Such schools are not claimed for; this one
+            // has become slow since.
+            if known_slow.contains(&school) {
+                self.hand_back(&jobs).await;
                 continue;
             }
             waiting.insert(school.clone());
-            deciding.push(async move { (school.clone(), self.decide_school(school, jobs).await) });
+            let pipeline = self.clone();
+            deciding.spawn(async move {
+                let outcomes = pipeline.decide_school(school.clone(), jobs).await;
+                (school, outcomes)
+            });
         }
         // Those that are as quick go into the same transaction; a school that does not answer keeps nobody waiting.
         let (mut company, mut slow) = (COMPANY, None);
@@ -96,11 +104,13 @@ impl Pipeline {
             tokio::pin!(enough);
             loop {
                 tokio::select! {
-                    next = deciding.next() => match next {
-                        Some((school, outcomes)) => {
+                    next = deciding.join_next() => match next {
+                        Some(Ok((school, outcomes))) => {
                             waiting.remove(&school);
                             all.get_or_insert_default().add(outcomes?);
                         }
+                        // It has said so itself; what it held is free when the lease lapses.
+                        Some(Err(_)) => {}
                         None => break,
                     },
                     () = &mut enough => break,

@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, Claimed, Held, Until};
+use outbox::{ClaimRequest, Claimed, Held};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -111,9 +111,6 @@ pub struct Pipeline {
     pub(crate) pulse: Arc<Pulse>,
 }
 
-/// How long a school rests that has enough registers on their way.
-const CROWDED: Duration = Duration::from_secs(1);
-
 /// Takes a batch that has ended out of those in hand. One that ended badly has said so itself.
 fn forget(in_hand: &mut HashMap<String, usize>, ended: Result<Option<String>, JoinError>) {
     if let Ok(Some(lane)) = ended
@@ -161,7 +158,10 @@ impl Pipeline {
                 continue;
             }
             let since = Instant::now();
-            let rest = match outbox.claim(queue, &self.claim_of(queue)).await {
+            let crowded = self.crowded(queue, at_once, &in_hand);
+            let some_left_alone = !crowded.is_empty();
+            let claim = self.claim_of(queue).except(crowded);
+            let rest = match outbox.claim(queue, &claim).await {
                 Ok(jobs) if jobs.is_empty() => {
                     // What is being gathered needs no answer to every ring.
                     let gathering = (self.settings.service.gather.window / 4).min(GATHER_LOOK);
@@ -178,13 +178,7 @@ impl Pipeline {
                     let lane = jobs.first().map(|job| job.lane.clone());
                     let lane = lane.filter(|_| queue == queue::SEND);
                     if let Some(lane) = &lane {
-                        let of_it = in_hand.entry(lane.clone()).or_default();
-                        // A school that does not answer must leave hands for the others.
-                        if *of_it > 0 && *of_it >= at_once / 2 {
-                            self.put_off(lane, &jobs).await;
-                            continue;
-                        }
-                        *of_it += 1;
+                        *in_hand.entry(lane.clone()).or_default() += 1;
                     }
                     let pipeline = self.clone();
                     batches.spawn(async move {
@@ -201,6 +195,9 @@ impl Pipeline {
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = bell.wait(rest) => {}
+                // Then a school that was left alone may be claimed for.
+                () = self.schools.answered(), if queue == queue::DECIDE => {}
+                Some(ended) = batches.join_next(), if some_left_alone => forget(&mut in_hand, ended),
             }
         }
         while batches.join_next().await.is_some() {}
@@ -217,21 +214,34 @@ impl Pipeline {
         }
     }
 
-    /// Hands back the jobs of a school that has hands enough already, and lets it rest for a moment.
-    async fn put_off(&self, lane: &str, jobs: &[Claimed]) {
+    /// Hands jobs back as if they had not been claimed.
+    async fn hand_back(&self, jobs: &[Claimed]) {
         let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
-        let put_off = async {
+        let hand_back = async {
             let mut tx = self.store.database().begin().await?;
-            let outbox = self.store.outbox();
-            let why = "enough is on its way to this school, and waited for";
-            outbox
-                .pause(&mut tx, lane, Until::For(CROWDED), why)
-                .await?;
-            outbox.release(&mut tx, &held).await?;
+            self.store.outbox().release(&mut tx, &held).await?;
             tx.commit().await
         };
-        if let Err(error) = put_off.await {
-            tracing::warn!(%error, "marks could not be handed back; they are free when their lease lapses");
+        if let Err(error) = hand_back.await {
+            tracing::warn!(%error, "events could not be handed back; they are free when their lease lapses");
+        }
+    }
+
+    /// The schools that have enough of this node's hands: one that does not answer must leave hands for the others.
+    fn crowded(
+        &self,
+        queue: &str,
+        at_once: usize,
+        in_hand: &HashMap<String, usize>,
+    ) -> Vec<String> {
+        match queue {
+            queue::DECIDE => self.schools.slow().into_iter().collect(),
+            queue::SEND => in_hand
+                .iter()
+                .filter(|(_, of_it)| **of_it >= (at_once / 2).max(1))
+                .map(|(lane, _)| lane.clone())
+                .collect(),
+            _ => Vec::new(),
         }
     }
 

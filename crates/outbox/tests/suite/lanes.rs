@@ -51,6 +51,19 @@ both! {
         assert_eq!(batch(s, 3, MINUTE).await, ["a1"]);
     }
 
+    async fn lanes_that_a_claim_leaves_out_are_left_alone_by_that_claim_only(s: &Store) {
+        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b"), in_lane("b2", "b"), in_lane("c1", "c")]).await;
+        let without = |limit, lanes: &[&str]| {
+            ClaimRequest::mixed(limit, LEASE).except(lanes.iter().map(|lane| (*lane).to_owned()).collect())
+        };
+        assert_eq!(keys(&s.outbox.claim("q", &without(5, &["a", "b"])).await.unwrap()), ["c1"]);
+        let one_lane = ClaimRequest::one_lane(2, LEASE, MINUTE).except(vec!["b".to_owned()]);
+        assert!(s.outbox.claim("q", &one_lane).await.unwrap().is_empty());
+        s.clock.advance(MINUTE);
+        assert_eq!(keys(&s.outbox.claim("q", &one_lane).await.unwrap()), ["a1"]);
+        assert_eq!(s.claim_keys().await, ["b1", "b2"]);
+    }
+
     async fn jobs_without_a_lane_are_a_lane_too(s: &Store) {
         s.enqueue(&[job("x"), in_lane("a1", "a"), job("y")]).await;
         assert_eq!(batch(s, 5, Duration::ZERO).await, ["x", "y"]);

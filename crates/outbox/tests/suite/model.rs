@@ -291,6 +291,7 @@ impl Run {
             } else {
                 Batch::Mixed
             },
+            except: Vec::new(),
         };
         self.model.before_claim(worker, queue);
         let claimable = self.model.claimable(queue);
