@@ -112,6 +112,7 @@ impl Markback {
             directories: Arc::new(directories),
             pace,
             pulse: Arc::default(),
+            share: Arc::default(),
         };
         let rosters = Rosters::new(
             pipeline.settings.clone(),

@@ -1,6 +1,7 @@
 //! Taking jobs out to work on them: leases, batches of one lane, and what a clock that was set back does.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::database::Tx;
 use crate::enqueue::json;
@@ -73,7 +74,8 @@ macro_rules! claim {
 
 pub(crate) static CLAIM: Sql = Sql::new(claim!(
     "j.state = 0",
-    " AND j.lane NOT IN {rows $5: lane text}"
+    " AND j.lane NOT IN {rows $5: lane text} AND {1 = 1|(hashtext(j.lane)::bigint & 2147483647) % $6 = $7} \
+      AND j.due_at <= {now} - $8"
 ));
 pub(crate) static CLAIM_LANE: Sql = Sql::new(claim!("{open in lane j} AND j.lane = $5", ""));
 
@@ -82,7 +84,7 @@ pub(crate) static OLDEST_LANE: Sql = Sql::new(concat!(
     claimable!(
         "j.state = 0",
         "{now} - $3",
-        " AND j.lane NOT IN {rows $4: lane text}"
+        " AND j.lane NOT IN {rows $4: lane text} AND {1 = 1|(hashtext(j.lane)::bigint & 2147483647) % $5 = $6}"
     ),
     " ORDER BY j.due_at, j.seq LIMIT 1 {lock j}"
 ));
@@ -92,7 +94,7 @@ pub(crate) static FULL_LANE: Sql = Sql::new(concat!(
     claimable!(
         "j.state = 0",
         "{now}",
-        " AND j.lane NOT IN {rows $4: lane text}"
+        " AND j.lane NOT IN {rows $4: lane text} AND {1 = 1|(hashtext(j.lane)::bigint & 2147483647) % $5 = $6}"
     ),
     " GROUP BY j.lane HAVING count(*) >= $3 ORDER BY min(j.due_at) LIMIT 1"
 ));
@@ -127,7 +129,7 @@ type Row = (
 impl Outbox {
     /// Claims jobs of `queue`, in a transaction of its own. An empty answer means that nothing is claimable now.
     ///
-    /// Claimable is what is due, in no paused lane and none that the request leaves out, first in its line, and held by nobody, or by somebody whose lease
+    /// Claimable is what is due, in no paused lane and in none that the request leaves out, first in its line, and held by nobody, or by somebody whose lease
     /// has lapsed. Each claim counts as an attempt and gets a new fence, oldest jobs first.
     ///
     /// # Errors
@@ -156,28 +158,41 @@ impl Outbox {
         if pauses > 0 {
             self.park(tx, queue).await?;
         }
-        let except: Vec<(&str,)> = request.except.iter().map(|lane| (&**lane,)).collect();
-        let except = json(&except)?;
-        let (text, lanes) = match request.batch {
-            Batch::Mixed => (CLAIM.on(tx.engine()), except),
+        let engine = tx.engine();
+        let mut rows: Vec<Row> = match request.batch {
+            Batch::Mixed => {
+                let (text, lanes) = (CLAIM.on(engine), Lanes::of(request)?);
+                on_tx!(tx, conn => {
+                    sqlx::query_as(text)
+                        .bind(self.now_bind())
+                        .bind(queue)
+                        .bind(i64::from(request.limit))
+                        .bind(ms(request.lease))
+                        .bind(lanes.except)
+                        .bind(lanes.parts)
+                        .bind(lanes.part)
+                        .bind(ms(request.overdue))
+                        .fetch_all(conn)
+                        .await
+                })?
+            }
             Batch::OneLane { gather } => {
-                let chosen = self.choose_lane(tx, queue, request.limit, ms(gather), &except);
-                match chosen.await? {
-                    Some(lane) => (CLAIM_LANE.on(tx.engine()), lane),
-                    None => return Ok(Vec::new()),
-                }
+                let Some(lane) = self.choose_lane(tx, queue, request, gather).await? else {
+                    return Ok(Vec::new());
+                };
+                let text = CLAIM_LANE.on(engine);
+                on_tx!(tx, conn => {
+                    sqlx::query_as(text)
+                        .bind(self.now_bind())
+                        .bind(queue)
+                        .bind(i64::from(request.limit))
+                        .bind(ms(request.lease))
+                        .bind(lane)
+                        .fetch_all(conn)
+                        .await
+                })?
             }
         };
-        let mut rows: Vec<Row> = on_tx!(tx, conn => {
-            sqlx::query_as(text)
-                .bind(self.now_bind())
-                .bind(queue)
-                .bind(i64::from(request.limit))
-                .bind(ms(request.lease))
-                .bind(lanes)
-                .fetch_all(conn)
-                .await
-        })?;
         rows.sort_unstable_by_key(|row| row.1);
         rows.into_iter().map(claimed).collect()
     }
@@ -241,18 +256,20 @@ impl Outbox {
         &self,
         tx: &mut Tx,
         queue: &str,
-        limit: u32,
-        gather_ms: i64,
-        except: &str,
+        request: &ClaimRequest,
+        gather: Duration,
     ) -> Result<Option<String>> {
         let engine = tx.engine();
+        let lanes = Lanes::of(request)?;
+        let waited = ms(gather + request.overdue);
         let oldest = self
-            .lane_by(tx, OLDEST_LANE.on(engine), queue, gather_ms, except)
+            .lane_by(tx, OLDEST_LANE.on(engine), queue, waited, &lanes)
             .await?;
-        if oldest.is_some() || gather_ms == 0 {
+        if oldest.is_some() || gather.is_zero() || !request.overdue.is_zero() {
             return Ok(oldest);
         }
-        self.lane_by(tx, FULL_LANE.on(engine), queue, i64::from(limit), except)
+        let full = i64::from(request.limit);
+        self.lane_by(tx, FULL_LANE.on(engine), queue, full, &lanes)
             .await
     }
 
@@ -262,17 +279,37 @@ impl Outbox {
         text: &'static str,
         queue: &str,
         bound: i64,
-        except: &str,
+        lanes: &Lanes,
     ) -> Result<Option<String>> {
         Ok(on_tx!(tx, conn => {
             sqlx::query_scalar(text)
                 .bind(self.now_bind())
                 .bind(queue)
                 .bind(bound)
-                .bind(except)
+                .bind(&*lanes.except)
+                .bind(lanes.parts)
+                .bind(lanes.part)
                 .fetch_optional(conn)
                 .await
         })?)
+    }
+}
+
+/// Which lanes a claim is for, as parameters.
+struct Lanes {
+    except: String,
+    parts: i64,
+    part: i64,
+}
+
+impl Lanes {
+    fn of(request: &ClaimRequest) -> Result<Self> {
+        let except: Vec<(&str,)> = request.except.iter().map(|lane| (&**lane,)).collect();
+        Ok(Self {
+            except: json(&except)?,
+            parts: i64::from(request.share.parts.max(1)),
+            part: i64::from(request.share.part),
+        })
     }
 }
 

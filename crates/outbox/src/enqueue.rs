@@ -13,11 +13,13 @@ use crate::sql::Sql;
 const CHUNK: usize = 1000;
 
 /// On PostgreSQL a number is drawn before the transaction commits, so a later number could be seen first, and the
-/// line of a key would be overtaken. Whoever adds to a line therefore holds the line's lock until the commit. The locks
-/// are 256 per queue, not one per key, for the server's table of locks is small; they are taken in one order.
+/// line of a key would be overtaken. Whoever adds to a line therefore holds the line's lock until the commit. The lock is
+/// that of all lines whose keys begin alike up to the first slash: a batch of hundreds of lines of a few owners takes a
+/// few, and leaves the others to others. There are 256 per queue, for the server's table of locks is small; they are
+/// taken in one order.
 pub(crate) static LOCK_LINES: Sql = Sql::new(
     "SELECT count(*) FROM (SELECT pg_advisory_xact_lock(s.queue, s.stripe) FROM (\
-         SELECT DISTINCT hashtext('outbox ' || r.queue) AS queue, hashtext(r.line) & 255 AS stripe \
+         SELECT DISTINCT hashtext('outbox ' || r.queue) AS queue, hashtext(split_part(r.line, '/', 1)) & 255 AS stripe \
          FROM {rows $1: queue text, line text} r ORDER BY 1, 2\
      ) s OFFSET 0) t",
 );

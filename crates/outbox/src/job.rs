@@ -33,6 +33,9 @@ pub struct NewJob {
     /// Idempotency key: the same key again in the same queue is the same job, until retention forgets it.
     pub key: String,
     /// Of the open jobs of one order key in one queue only the oldest is claimable. `None`: no order.
+    ///
+    /// On PostgreSQL lines whose keys begin alike, up to the first slash, are added to by one transaction at a time: a
+    /// batch for a few owners, such as `school/pupil`, then costs a few locks and keeps no others waiting.
     pub order_key: Option<String>,
     /// What a batch is made of, and what can be paused. Empty: none.
     pub lane: String,
@@ -194,6 +197,26 @@ pub struct ClaimRequest {
     /// Lanes that are left alone. Unlike a pause it costs the store nothing, and holds for this claim only: for a lane of
     /// which the caller has enough in hand.
     pub except: Vec<String>,
+    /// The part of the lanes that the claim is for.
+    pub share: Share,
+    /// Only jobs that have been due for this long; zero for all.
+    pub overdue: Duration,
+}
+
+/// A part of all lanes, so that of several processes each knows some lanes well instead of all a little. It is a
+/// preference and no lock: whoever claims with another share, or with none, gets the same jobs. On SQLite, where one
+/// process works, it means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// How many parts there are.
+    pub parts: u32,
+    /// Which of them, from 0.
+    pub part: u32,
+}
+
+impl Share {
+    /// All lanes.
+    pub const ALL: Self = Self { parts: 1, part: 0 };
 }
 
 /// Which jobs a claim puts together.
@@ -217,6 +240,8 @@ impl ClaimRequest {
             lease,
             batch: Batch::Mixed,
             except: Vec::new(),
+            share: Share::ALL,
+            overdue: Duration::ZERO,
         }
     }
 
@@ -227,6 +252,8 @@ impl ClaimRequest {
             lease,
             batch: Batch::OneLane { gather },
             except: Vec::new(),
+            share: Share::ALL,
+            overdue: Duration::ZERO,
         }
     }
 
@@ -234,6 +261,20 @@ impl ClaimRequest {
     #[must_use]
     pub fn except(mut self, lanes: Vec<String>) -> Self {
         self.except = lanes;
+        self
+    }
+
+    /// Sets [`ClaimRequest::share`].
+    #[must_use]
+    pub fn share(mut self, share: Share) -> Self {
+        self.share = share;
+        self
+    }
+
+    /// Sets [`ClaimRequest::overdue`].
+    #[must_use]
+    pub fn overdue(mut self, length: Duration) -> Self {
+        self.overdue = length;
         self
     }
 }

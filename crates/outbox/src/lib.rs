@@ -108,7 +108,7 @@ pub use clock::{Clock, SystemClock, TestClock};
 pub use database::{Conn, Database, Engine, OpenOptions, Pool, Tx};
 pub use error::{Error, ErrorKind, Recovery, Result};
 pub use job::{
-    Batch, ClaimRequest, Claimed, Enqueued, Held, JobId, KEY_MAX, NewJob, Receipt, Settled,
+    Batch, ClaimRequest, Claimed, Enqueued, Held, JobId, KEY_MAX, NewJob, Receipt, Settled, Share,
     Superseded, When,
 };
 pub use migrate::{MIGRATIONS, Migrations, Step};

@@ -17,7 +17,7 @@ fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)>
         (
             "claim",
             &claim::CLAIM,
-            "0, 'q', 100, 60000, '[[\"l\"]]'",
+            "0, 'q', 100, 60000, '[[\"l\"]]', 2, 1, 0",
             "ready",
         ),
         (
@@ -29,13 +29,13 @@ fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)>
         (
             "oldest lane",
             &claim::OLDEST_LANE,
-            "0, 'q', 100, '[[\"l\"]]'",
+            "0, 'q', 100, '[[\"l\"]]', 2, 1",
             "ready",
         ),
         (
             "full lane",
             &claim::FULL_LANE,
-            "0, 'q', 100, '[[\"l\"]]'",
+            "0, 'q', 100, '[[\"l\"]]', 2, 1",
             "",
         ),
         ("heal", &claim::HEAL_JOBS, "0, 1000", ""),

@@ -10,6 +10,7 @@ mod intake;
 pub(crate) mod job;
 mod pulse;
 mod send;
+mod share;
 mod trouble;
 mod view;
 
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, Claimed, Held};
+use outbox::{ClaimRequest, Claimed, Held, Share};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +38,8 @@ pub(crate) use trouble::GoOn;
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken};
 pub use pulse::Health;
 pub(crate) use pulse::Pulse;
+use share::Leftovers;
+pub(crate) use share::Shared;
 
 /// How the workers go about their work. `Default` fits a service on one machine.
 #[derive(Clone, Debug)]
@@ -109,6 +112,7 @@ pub struct Pipeline {
     pub(crate) directories: Arc<Directories>,
     pub(crate) pace: Pace,
     pub(crate) pulse: Arc<Pulse>,
+    pub(crate) share: Arc<Shared>,
 }
 
 /// Takes a batch that has ended out of those in hand. One that ended badly has said so itself.
@@ -134,6 +138,7 @@ impl Pipeline {
             self.work(queue::DECIDE, self.pace.deciders, &stop),
             self.work(queue::SEND, self.pace.senders, &stop),
             self.work(queue::CONFIRM, 1, &stop),
+            self.keep_share(&stop),
         );
     }
 
@@ -143,6 +148,7 @@ impl Pipeline {
         let mut bell = outbox.bell(queue);
         let mut batches: JoinSet<Option<String>> = JoinSet::new();
         let mut in_hand: HashMap<String, usize> = HashMap::new();
+        let mut leftovers = Leftovers::new();
         while !stop.is_cancelled() {
             self.pulse.beat(queue);
             while let Some(ended) = batches.try_join_next() {
@@ -160,14 +166,22 @@ impl Pipeline {
             let since = Instant::now();
             let crowded = self.crowded(queue, at_once, &in_hand);
             let some_left_alone = !crowded.is_empty();
-            let claim = self.claim_of(queue).except(crowded);
-            let rest = match outbox.claim(queue, &claim).await {
+            let claim = self.claim_of(queue).except(crowded).share(self.share.get());
+            let mut claimed = outbox.claim(queue, &claim).await;
+            if claimed.as_ref().is_ok_and(Vec::is_empty) && leftovers.are_due(claim.share) {
+                let late = claim.share(Share::ALL).overdue(share::OVERDUE);
+                claimed = outbox.claim(queue, &late).await;
+            }
+            let rest = match claimed {
                 Ok(jobs) if jobs.is_empty() => {
-                    // What is being gathered needs no answer to every ring.
-                    let gathering = (self.settings.service.gather.window / 4).min(GATHER_LOOK);
+                    // Others ring for each thing they do. To look and find nothing may take a quarter of the time, no more;
+                    // and what is being gathered needs no answer to every ring.
+                    let mut pause = (since.elapsed() * 3).min(LOOK_IN_VAIN);
                     if queue == queue::SEND {
-                        tokio::time::sleep(gathering).await;
+                        let gathering = (self.settings.service.gather.window / 4).min(GATHER_LOOK);
+                        pause = pause.max(gathering);
                     }
+                    tokio::time::sleep(pause).await;
                     let longest = self.longest_rest(queue);
                     match outbox.next_due(queue).await {
                         Ok(Some(due)) => due.clamp(SHORTEST_REST, longest),
@@ -306,5 +320,7 @@ impl Pipeline {
 
 /// No worker looks for work more often than this.
 const SHORTEST_REST: Duration = Duration::from_millis(5);
+/// The longest pause after one has looked for work and found none.
+const LOOK_IN_VAIN: Duration = Duration::from_millis(250);
 /// How often at most the senders look whether enough has been gathered.
 const GATHER_LOOK: Duration = Duration::from_millis(50);

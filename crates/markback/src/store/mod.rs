@@ -4,6 +4,7 @@ mod audit;
 mod budget;
 mod events;
 mod ledger;
+mod nodes;
 mod notices;
 mod retention;
 mod roster;
@@ -30,6 +31,7 @@ pub use search::{EventFilter, OpenEvents};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
+const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -53,6 +55,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "the events that stand in a session",
             sqlite: STANDING,
             postgres: STANDING,
+        },
+        Step {
+            version: 4,
+            name: "nodes",
+            sqlite: NODES,
+            postgres: NODES,
         },
     ],
 };

@@ -64,6 +64,19 @@ both! {
         assert_eq!(s.claim_keys().await, ["b1", "b2"]);
     }
 
+    async fn only_what_is_long_overdue_is_claimed_where_that_is_asked_for(s: &Store) {
+        s.enqueue(&[in_lane("a1", "a")]).await;
+        s.clock.advance(MINUTE);
+        s.enqueue(&[in_lane("a2", "a"), in_lane("b1", "b")]).await;
+        let late = ClaimRequest::mixed(5, LEASE).overdue(MINUTE);
+        assert_eq!(keys(&s.outbox.claim("q", &late).await.unwrap()), ["a1"]);
+        let late = ClaimRequest::one_lane(2, LEASE, MINUTE).overdue(MINUTE);
+        s.clock.advance(MINUTE);
+        assert!(s.outbox.claim("q", &late).await.unwrap().is_empty());
+        s.clock.advance(MINUTE);
+        assert_eq!(keys(&s.outbox.claim("q", &late).await.unwrap()), ["a2"]);
+    }
+
     async fn jobs_without_a_lane_are_a_lane_too(s: &Store) {
         s.enqueue(&[job("x"), in_lane("a1", "a"), job("y")]).await;
         assert_eq!(batch(s, 5, Duration::ZERO).await, ["x", "y"]);

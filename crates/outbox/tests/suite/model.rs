@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use outbox::{
-    Batch, ClaimRequest, Enqueued, Held, JobId, NewJob, Outbox, Retention, Until, When, on_tx,
+    Batch, ClaimRequest, Enqueued, Held, JobId, NewJob, Outbox, Retention, Share, Until, When,
+    on_tx,
 };
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -292,6 +293,8 @@ impl Run {
                 Batch::Mixed
             },
             except: Vec::new(),
+            share: Share::ALL,
+            overdue: Duration::ZERO,
         };
         self.model.before_claim(worker, queue);
         let claimable = self.model.claimable(queue);

@@ -102,6 +102,31 @@ postgres! {
         first.commit().await.unwrap();
     }
 
+    async fn lines_of_one_owner_are_added_to_by_one_at_a_time(s: &Store) {
+        let mut first = s.db.begin().await.unwrap();
+        s.outbox.enqueue(&mut first, &[lined("first", "school/1")]).await.unwrap();
+        let second = start_enqueue(s, lined("second", "school/2"));
+        until_waiting(s, 1).await;
+        first.commit().await.unwrap();
+        second.await.unwrap().0.commit().await.unwrap();
+        assert_eq!(s.claim_keys().await, ["first", "second"]);
+    }
+
+    async fn shares_are_whole_lanes_and_all_of_them_are_everything(s: &Store) {
+        let jobs: Vec<_> = (0..40).map(|n| lined(&format!("k{n:02}"), &format!("line {n}")).lane(format!("lane {}", n % 8))).collect();
+        s.enqueue(&jobs).await;
+        let mut parts: Vec<std::collections::BTreeSet<String>> = Vec::new();
+        let mut claimed = 0;
+        for part in 0..3 {
+            let request = ClaimRequest::mixed(100, LEASE).share(outbox::Share { parts: 3, part });
+            let jobs = s.outbox.claim("q", &request).await.unwrap();
+            claimed += jobs.len();
+            parts.push(jobs.into_iter().map(|job| job.lane).collect());
+        }
+        assert_eq!(claimed, 40);
+        assert_eq!(parts.iter().map(std::collections::BTreeSet::len).sum::<usize>(), 8, "{parts:?}");
+    }
+
     async fn many_lines_from_two_sides_do_not_deadlock(s: &Store) {
         let forwards: Vec<_> = (0..300).map(|n| lined(&format!("f{n}"), &format!("line {n}"))).collect();
         let backwards: Vec<_> = (0..300).rev().map(|n| lined(&format!("b{n}"), &format!("line {n}"))).collect();

@@ -1,0 +1,87 @@
+//! The nodes that share one database, so that each works on schools of its own first.
+
+use std::time::Duration;
+
+use outbox::{Share, Sql, on_tx};
+
+use super::Store;
+
+/// A node that has not been seen for this long has no share. Others take what it leaves lying sooner than that.
+const GONE_AFTER: Duration = Duration::from_secs(7);
+
+/// By the database's own clock, for the nodes' clocks need not agree.
+static SEEN: Sql = Sql::new(
+    "INSERT INTO markback_nodes (node, seen_ms) \
+     VALUES ($1, {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)}) \
+     ON CONFLICT (node) DO UPDATE SET seen_ms = excluded.seen_ms",
+);
+
+static FORGET: Sql = Sql::new(
+    "DELETE FROM markback_nodes \
+     WHERE node = $1 OR seen_ms < {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)} - $2",
+);
+
+const NODES: &str = "SELECT node FROM markback_nodes ORDER BY node";
+
+impl Store {
+    /// Says that this node is there, and answers its share of the schools among all that are.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(crate) async fn share_of(&self, node: &str) -> outbox::Result<Share> {
+        self.forget_nodes("").await?;
+        let mut tx = self.db.begin().await?;
+        let text = SEEN.on(tx.engine());
+        on_tx!(tx, conn => sqlx::query(text).bind(node).execute(conn).await.map(|_| ()))?;
+        let nodes: Vec<String> =
+            on_tx!(tx, conn => sqlx::query_scalar(NODES).fetch_all(conn).await)?;
+        tx.commit().await?;
+        let place = nodes.iter().position(|other| other == node);
+        Ok(place.map_or(Share::ALL, |place| Share {
+            parts: u32::try_from(nodes.len()).unwrap_or(1),
+            part: u32::try_from(place).unwrap_or(0),
+        }))
+    }
+
+    /// Forgets this node, and those that have gone without a word.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub(crate) async fn forget_nodes(&self, node: &str) -> outbox::Result<()> {
+        let gone = i64::try_from(GONE_AFTER.as_millis()).unwrap_or(i64::MAX);
+        let mut tx = self.db.begin().await?;
+        let text = FORGET.on(tx.engine());
+        on_tx!(tx, conn => sqlx::query(text).bind(node).bind(gone).execute(conn).await.map(|_| ()))?;
+        tx.commit().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use outbox::SystemClock;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nodes_share_and_one_that_leaves_has_no_part() {
+        let settings = outbox::Settings::default();
+        let store = Store::open("sqlite::memory:", settings, Arc::new(SystemClock))
+            .await
+            .unwrap();
+        let share = |parts, part| Share { parts, part };
+        assert_eq!(store.share_of("b").await.unwrap(), share(1, 0));
+        assert_eq!(store.share_of("a").await.unwrap(), share(2, 0));
+        assert_eq!(store.share_of("b").await.unwrap(), share(2, 1));
+        store.forget_nodes("a").await.unwrap();
+        assert_eq!(store.share_of("b").await.unwrap(), share(1, 0));
+        let mut tx = store.db.begin().await.unwrap();
+        on_tx!(tx, conn => {
+            sqlx::query("INSERT INTO markback_nodes VALUES ('dead', 5)").execute(conn).await.map(|_| ())
+        })
+        .unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(store.share_of("b").await.unwrap(), share(1, 0));
+    }
+}
