@@ -37,8 +37,8 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(service.store, "sqlite:markback.db");
     assert_eq!(service.accept_age, Duration::from_secs(7 * 24 * 60 * 60));
     assert_eq!(service.future_tolerance, Duration::from_secs(5 * 60));
-    assert_eq!(service.gather.window, Duration::from_millis(500));
-    assert_eq!(service.gather.max.get(), 200);
+    assert_eq!(service.gather.window, Duration::from_secs(10));
+    assert_eq!(service.gather.max.get(), 400);
     assert_eq!(service.rate_per_minute.get(), 600);
 }
 
@@ -54,7 +54,7 @@ fn what_is_said_is_taken() {
         Duration::from_secs(36 * 60 * 60)
     );
     assert_eq!(settings.service.gather.window, Duration::from_millis(2500));
-    assert_eq!(settings.service.gather.max.get(), 200);
+    assert_eq!(settings.service.gather.max.get(), 400);
     let school = settings.school(&"A1".into()).unwrap();
     assert_eq!(school.mis.as_deref(), Some("Arbor"));
     assert_eq!(school.timezone, chrono_tz::Europe::London);

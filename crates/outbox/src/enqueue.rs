@@ -7,6 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Enqueued, JobId, NewJob, Receipt, Superseded};
 use crate::on_tx;
 use crate::outbox::Outbox;
+use crate::settings::ms;
 use crate::sql::Sql;
 
 /// Jobs per statement.
@@ -33,11 +34,11 @@ pub(crate) static INSERT: Sql = Sql::new(
     "INSERT INTO outbox_jobs (id, seq, queue, key, order_key, lane, second_lane, supersede_key, \
                               due_at, run_at, set_at, created_at, payload) \
      SELECT n.n, n.n, n.queue, n.key, n.order_key, n.lane, n.second_lane, n.supersede_key, \
-            {greatest}(n.run_at, {now}), n.run_at, {now}, {now}, n.payload \
+            {greatest}(n.run_at, {now} - n.waited), n.run_at, {now}, {now}, n.payload \
      FROM (SELECT {r.n|nextval('outbox_numbers')} AS n, r.queue, r.key, r.order_key, r.lane, r.second_lane, \
-                  r.supersede_key, r.run_at, r.payload \
+                  r.supersede_key, r.run_at, r.payload, r.waited \
            FROM {rows $2: n int, queue text, key text, order_key text, lane text, second_lane text, \
-                          supersede_key text, run_at int, payload text} r {|OFFSET 0}) n \
+                          supersede_key text, run_at int, payload text, waited int} r {|OFFSET 0}) n \
      WHERE true ON CONFLICT (queue, key) DO NOTHING RETURNING id, queue, key",
 );
 
@@ -212,6 +213,7 @@ type Row<'a> = (
     Option<&'a str>,
     i64,
     String,
+    i64,
 );
 
 fn row(job: &NewJob, n: i64) -> Row<'_> {
@@ -225,6 +227,7 @@ fn row(job: &NewJob, n: i64) -> Row<'_> {
         job.supersede_key.as_deref(),
         job.not_before.map_or(0, |at| at.timestamp_millis()),
         job.payload.to_string(),
+        ms(job.waited),
     )
 }
 

@@ -43,6 +43,9 @@ pub struct NewJob {
     pub second_lane: String,
     /// Older jobs of the same queue, order key and supersede key that nobody holds are closed as superseded. Needs an `order_key`.
     pub supersede_key: Option<String>,
+    /// How long it has waited already, before it came into this queue. That counts where a batch waits for company, and
+    /// puts it before what came in later.
+    pub waited: Duration,
     /// Not claimable before this time.
     pub not_before: Option<DateTime<Utc>>,
     /// What is to be done; the queue does not look inside.
@@ -59,6 +62,7 @@ impl NewJob {
             lane: String::new(),
             second_lane: String::new(),
             supersede_key: None,
+            waited: Duration::ZERO,
             not_before: None,
             payload,
         }
@@ -89,6 +93,13 @@ impl NewJob {
     #[must_use]
     pub fn supersede_key(mut self, supersede_key: impl Into<String>) -> Self {
         self.supersede_key = Some(supersede_key.into());
+        self
+    }
+
+    /// Sets [`NewJob::waited`].
+    #[must_use]
+    pub fn waited(mut self, length: Duration) -> Self {
+        self.waited = length;
         self
     }
 

@@ -42,7 +42,7 @@ fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)>
         (
             "insert",
             &enqueue::INSERT,
-            "0, '[[0,\"q\",\"k\",\"o\",\"l\",\"\",null,0,\"{}\"]]'",
+            "0, '[[0,\"q\",\"k\",\"o\",\"l\",\"\",null,0,\"{}\",0]]'",
             "",
         ),
         ("seen", &enqueue::SEEN, "'[[\"q\",\"k\"]]'", "key"),

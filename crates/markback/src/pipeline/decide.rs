@@ -30,6 +30,8 @@ use crate::{
 
 /// How long the schools of a batch that are decided wait for the others.
 const COMPANY: Duration = Duration::from_millis(20);
+/// How long marks are gathered at least, however old they are.
+const GATHER_AT_LEAST: Duration = Duration::from_millis(500);
 /// The longest that an event waits before the register is looked at again.
 const LOOK_AGAIN_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 /// How long at most an event waits before it is seen again whether the school's people have been read.
@@ -352,9 +354,10 @@ impl Pipeline {
                 standing: Some(standing.unwrap_or_else(|| against.clone())),
                 against,
             };
-            outcomes
-                .sends
-                .push(send.new_job(school, &token_lane(scene.school)));
+            outcomes.sends.push(
+                send.new_job(school, &token_lane(scene.school))
+                    .waited(self.gathered_already(case.job.enqueued_at)),
+            );
             outcomes
                 .audit
                 .push(audit_of("planned", school, &send, json!({})));
@@ -365,6 +368,19 @@ impl Pipeline {
         }
         outcomes.updates.push(update);
         outcomes.done.push(case.job.held);
+    }
+
+    /// How much of its gathering a mark has behind it: marks of a backlog need not wait for company once more, but for a
+    /// moment in which the others of the backlog are decided.
+    fn gathered_already(&self, since: chrono::DateTime<chrono::Utc>) -> Duration {
+        let most = self
+            .settings
+            .service
+            .gather
+            .window
+            .saturating_sub(GATHER_AT_LEAST);
+        let waited = (self.now() - since).to_std().unwrap_or_default();
+        waited.min(most)
     }
 
     fn look_again_after(&self, attempts: u32) -> Duration {

@@ -95,11 +95,12 @@ pub struct Service {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Gather {
-    /// How long the first mark waits for others.
+    /// How long the first mark waits for others, counted from when its event came in. Wonde passes marks on within
+    /// minutes, and each request saved is one that others with the same token can make.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub window: Duration,
-    /// The most marks in one register.
+    /// The most marks in one register, up to 400. A register that the MIS refuses later is sent again mark by mark.
     pub max: NonZeroUsize,
 }
 
@@ -277,8 +278,8 @@ impl Default for Service {
 impl Default for Gather {
     fn default() -> Self {
         Self {
-            window: Duration::from_millis(500),
-            max: NonZeroUsize::MIN.saturating_add(199),
+            window: Duration::from_secs(10),
+            max: NonZeroUsize::MIN.saturating_add(399),
         }
     }
 }

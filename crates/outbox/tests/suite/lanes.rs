@@ -44,6 +44,15 @@ both! {
         assert_eq!(batch(s, 3, gather).await, ["b4"]);
     }
 
+    async fn what_was_waited_before_counts_where_a_batch_waits_for_company(s: &Store) {
+        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b").waited(4 * MINUTE), in_lane("c1", "c").waited(6 * MINUTE)]).await;
+        assert_eq!(batch(s, 3, 5 * MINUTE).await, ["c1"]);
+        assert!(batch(s, 3, 5 * MINUTE).await.is_empty());
+        s.clock.advance(MINUTE);
+        assert_eq!(batch(s, 3, 5 * MINUTE).await, ["b1"]);
+        assert_eq!(s.claim_keys().await, ["a1"]);
+    }
+
     async fn what_is_behind_in_its_line_fills_no_batch(s: &Store) {
         s.enqueue(&[in_lane("a1", "a").order_key("l"), in_lane("a2", "a").order_key("l"), in_lane("a3", "a").order_key("l")]).await;
         assert!(batch(s, 3, MINUTE).await.is_empty());

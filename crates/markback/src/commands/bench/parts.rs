@@ -177,11 +177,8 @@ pub(super) async fn drain(
     bars: &Bars,
 ) -> anyhow::Result<Drain> {
     let path = stage.settings("drain", &stage.schools)?;
-    let lane = settings::load(&path)?
-        .settings
-        .schools
-        .first()
-        .map(token_lane);
+    let settings = settings::load(&path)?.settings;
+    let lane = settings.schools.first().map(token_lane);
     let lane = lane.context("there is no school")?;
     let http = load::client()?;
     let mut nodes = Vec::new();
@@ -196,6 +193,8 @@ pub(super) async fn drain(
     let first = nodes.first().context("there is no node")?;
     let (singly, in_lists) = fill(stage, &http, first, bars).await?;
 
+    // What lies there after an outage has waited for longer than marks are gathered.
+    tokio::time::sleep(settings.service.gather.window).await;
     stage.sandbox.reset_requests();
     let bar = bars.counting(format!("to accepted, {count} node(s)"), stage.events);
     let busy = Busy::now();
