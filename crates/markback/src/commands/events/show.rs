@@ -113,7 +113,11 @@ pub(super) fn whole(event: &EventRecord) -> String {
         ("lesson", event.lesson_id.clone()),
         (
             "tried again",
-            (event.round > 0).then(|| format!("{} times", event.round)),
+            match event.round {
+                0 => None,
+                1 => Some("once".to_owned()),
+                rounds => Some(format!("{rounds} times")),
+            },
         ),
     ] {
         if let Some(value) = value {
