@@ -184,7 +184,7 @@ async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
     let school = world.school("SIMS");
     let pupil = &world.pupils(&school)[0];
     let slow = Fault::Slow {
-        millis: 3_000,
+        millis: 6_000,
         after: false,
     };
     let slow = FaultRule::new(slow).on("attendance/session").method("POST");
@@ -194,7 +194,7 @@ async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
         .settings;
     let options = Options {
         pace: Some(Pace {
-            lease: std::time::Duration::from_millis(600),
+            lease: std::time::Duration::from_secs(2),
             ..Pace::of(settings.service.pace)
         }),
         ..Options::default()

@@ -3,7 +3,7 @@
 //! A wake-up is a courtesy: it may be lost. Polling is the truth.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use sqlx::PgPool;
@@ -46,29 +46,28 @@ impl Bell {
 pub(crate) struct Hub {
     bells: Mutex<HashMap<String, watch::Sender<u64>>>,
     others: Option<mpsc::UnboundedSender<String>>,
-    tasks: Vec<AbortHandle>,
+    tasks: OnceLock<[AbortHandle; 2]>,
 }
 
 impl Hub {
     /// Starts the tasks that tell and hear other processes, when there is a server between them.
     pub(crate) fn start(pool: Option<PgPool>) -> Arc<Self> {
-        Arc::new_cyclic(|hub| {
-            let mut others = None;
-            let mut tasks = Vec::new();
-            if let Some(pool) = pool {
-                let me = format!("{:016x}", rand::random::<u64>());
-                let (tell, told) = mpsc::unbounded_channel();
-                others = Some(tell);
-                tasks
-                    .push(tokio::spawn(tell_others(pool.clone(), me.clone(), told)).abort_handle());
-                tasks.push(tokio::spawn(hear_others(pool, me, Weak::clone(hub))).abort_handle());
-            }
-            Self {
-                bells: Mutex::new(HashMap::new()),
-                others,
-                tasks,
-            }
-        })
+        let (tell, told) = mpsc::unbounded_channel();
+        let hub = Arc::new(Self {
+            bells: Mutex::new(HashMap::new()),
+            others: pool.is_some().then_some(tell),
+            tasks: OnceLock::new(),
+        });
+        if let Some(pool) = pool {
+            let me = format!("{:016x}", rand::random::<u64>());
+            // The hub stands before they run: one that is not there ends them.
+            let telling = tokio::spawn(tell_others(pool.clone(), me.clone(), told));
+            let hearing = tokio::spawn(hear_others(pool, me, Arc::downgrade(&hub)));
+            let tasks = [telling.abort_handle(), hearing.abort_handle()];
+            // Nobody else has set them.
+            let _ = hub.tasks.set(tasks);
+        }
+        hub
     }
 
     pub(crate) fn bell(&self, queue: &str) -> Bell {
@@ -96,7 +95,7 @@ impl Hub {
     }
 
     pub(crate) fn stop(&self) {
-        for task in &self.tasks {
+        for task in self.tasks.get().into_iter().flatten() {
             task.abort();
         }
     }

@@ -369,7 +369,7 @@ async fn a_cut_connection(#[case] bytes: &'static str) {
 async fn no_answer_in_time(#[case] bytes: &'static str) {
     let wire = Wire::start(bytes, Then::Silence).await;
     let client = builder(&wire.base)
-        .timeout(Duration::from_millis(100))
+        .timeout(Duration::from_secs(1))
         .read_retries(0)
         .build()
         .unwrap();

@@ -553,7 +553,7 @@ async fn a_school_that_does_not_answer_keeps_no_other_waiting() {
     };
     let stage = Stage::set(setup).await;
     let stuck = Fault::Slow {
-        millis: 20_000,
+        millis: 600_000,
         after: false,
     };
     let (mute, other) = (stage.school(SIMS), stage.school(ARBOR));
@@ -573,8 +573,9 @@ async fn a_school_that_does_not_answer_keeps_no_other_waiting() {
     let started = std::time::Instant::now();
     stage.take(ARBOR, sign_in("x1", &pupil, "09:07:00")).await;
     stage.reaches(ARBOR, "x1", Confirmed).await;
+    // The service itself waits for an answer for half a minute.
     assert!(
-        started.elapsed() < Duration::from_secs(15),
+        started.elapsed() < Duration::from_secs(29),
         "{:?}",
         started.elapsed()
     );
