@@ -134,12 +134,12 @@ async fn what_would_change_is_told_then_done_and_then_exported() {
 
     let wrong = markback(&world, &["sync", "--school", "nobody"]).await;
     assert!(
-        wrong.code == 2 && wrong.err.contains("no school \"nobody\""),
+        wrong.code == 2 && wrong.err.contains("no school `nobody`"),
         "{wrong:?}"
     );
     let wrong = markback(&world, &["groups", "export", "--group", "Nope"]).await;
     assert!(
-        wrong.code == 2 && wrong.err.contains("no group \"Nope\""),
+        wrong.code == 2 && wrong.err.contains("no group `Nope`"),
         "{wrong:?}"
     );
 }
