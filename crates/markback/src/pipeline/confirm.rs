@@ -1,24 +1,27 @@
 //! Confirming: what became of a register that Wonde took.
 
+mod outcomes;
+
 use std::{collections::BTreeSet, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
-use outbox::{Claimed, Held, NewJob, Tx, When};
+use outbox::{Claimed, NewJob, Tx, When};
 use serde_json::json;
 
+use self::outcomes::{Again, Outcomes};
 use super::{
     Pipeline,
-    decide::audit_of,
     job::{ConfirmJob, SendJob},
-    send::is_ours,
+    records::audit_of,
     trouble::{GoOn, Troubled, later},
+    view::is_ours,
 };
 use crate::{
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, LedgerKey, NewAudit, Stage},
+    store::{EventState, EventUpdate, Stage},
 };
 
 /// How often a mark is refused after Wonde had taken it until that is believed.
@@ -33,29 +36,6 @@ const REPLACED: &str =
     "a newer mark for the same pupil, date and session has taken its place in the MIS";
 /// Writebacks asked about at the same time.
 const AT_ONCE: usize = 8;
-
-/// What one batch comes to, written down in one transaction.
-#[derive(Default)]
-struct Outcomes {
-    done: Vec<Held>,
-    updates: Vec<EventUpdate>,
-    audit: Vec<NewAudit>,
-    confirmed: Vec<(LedgerKey, String)>,
-    took: Vec<TimeDelta>,
-    forgotten: Vec<(LedgerKey, String)>,
-    again: Vec<Again>,
-    /// What is left of registers of which only some marks are settled.
-    left: Vec<NewJob>,
-    troubled: Vec<Troubled>,
-}
-
-/// A refused mark that is to go again, unless a newer one has taken its place by then.
-struct Again {
-    key: LedgerKey,
-    event: String,
-    job: NewJob,
-    why: String,
-}
 
 impl Pipeline {
     /// Asks about claimed writebacks and notes what became of their marks.
@@ -429,92 +409,6 @@ impl Pipeline {
         }
         self.store.outbox().enqueue(tx, &jobs).await?;
         self.store.update_events(tx, &updates).await
-    }
-}
-
-impl Outcomes {
-    fn add(&mut self, other: Self) {
-        self.done.extend(other.done);
-        self.updates.extend(other.updates);
-        self.audit.extend(other.audit);
-        self.confirmed.extend(other.confirmed);
-        self.took.extend(other.took);
-        self.forgotten.extend(other.forgotten);
-        self.again.extend(other.again);
-        self.left.extend(other.left);
-        self.troubled.extend(other.troubled);
-    }
-
-    fn confirm<'a>(
-        &mut self,
-        school: &str,
-        confirm: &ConfirmJob,
-        marks: impl Iterator<Item = (usize, &'a SendJob)>,
-        by: &str,
-        now: DateTime<Utc>,
-    ) {
-        for (_, send) in marks {
-            self.took
-                .extend(send.received_at.map(|received| now - received));
-            self.confirmed
-                .push((send.ledger_key(school), send.event.id.clone()));
-            let more = json!({"writeback_id": confirm.writeback, "by": by});
-            self.audit.push(audit_of("confirmed", school, send, more));
-            let outcome = format!("the MIS has it, by {by}");
-            self.tell(school, send, EventState::Confirmed, &outcome);
-        }
-    }
-
-    /// Follows on what is left of a register of which some is settled.
-    fn leave(&mut self, school: &School, left: &ConfirmJob, next: DateTime<Utc>, why: &str) {
-        let id = school.id.as_str();
-        let waiting =
-            |(_, send): (usize, &SendJob)| EventUpdate::of(id, &send.event.id).waiting(why);
-        let before = self.updates.len();
-        self.updates.extend(left.open().map(waiting));
-        if self.updates.len() > before {
-            self.left.push(left.new_job(id, &token_lane(school), next));
-        }
-    }
-
-    fn end_all(&mut self, job: &Claimed, confirm: &ConfirmJob, state: EventState, outcome: &str) {
-        self.done.push(job.held);
-        self.end(&job.lane, confirm, confirm.open(), state, outcome);
-    }
-
-    fn end<'a>(
-        &mut self,
-        school: &str,
-        confirm: &ConfirmJob,
-        marks: impl Iterator<Item = (usize, &'a SendJob)>,
-        state: EventState,
-        outcome: &str,
-    ) {
-        for (_, send) in marks {
-            let more = json!({"writeback_id": confirm.writeback, "why": outcome});
-            self.audit.push(audit_of(state.word(), school, send, more));
-            self.tell(school, send, state, outcome);
-        }
-    }
-
-    fn tell(&mut self, school: &str, send: &SendJob, state: EventState, outcome: &str) {
-        self.updates.push(
-            EventUpdate::of(school, &send.event.id)
-                .state(state)
-                .outcome(outcome),
-        );
-    }
-
-    fn trouble(&mut self, school: &str, job: &Claimed, confirm: &ConfirmJob, go_on: GoOn) {
-        let events = confirm
-            .open()
-            .map(|(_, send)| (school.to_owned(), send.event.id.clone()))
-            .collect();
-        self.troubled.push(Troubled {
-            held: job.held,
-            events,
-            go_on,
-        });
     }
 }
 

@@ -1,31 +1,28 @@
 //! Deciding: what each event means for the register, by the rules of its person's group.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
-use chrono::NaiveDate;
-use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
+use mis_core::wonde::StudentId;
 use outbox::{Claimed, Held, When};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
-use writeback::{Decision, Event, Found, Outcome, RegisterView, Standing, View, decide};
+use writeback::{Event, Outcome};
 
 use super::{
     Pipeline,
     job::{DecideJob, SendJob, event_of_key, event_of_send},
+    records::{audit_of, found, news_of, own_mark},
+    scene::Scene,
     trouble::{Away, GoOn, Troubled, later},
-    view::view_of,
 };
 use crate::{
     schools::token_lane,
-    settings::{Group, School},
+    settings::Group,
     sight,
-    store::{
-        EventState, EventUpdate, LedgerKey, LedgerMark, LedgerRow, NewAudit, Stage, session_word,
-    },
+    store::{EventState, EventUpdate, LedgerKey, LedgerMark, NewAudit, Stage},
 };
 
 /// How long the schools of a batch that are decided wait for the others.
@@ -49,17 +46,6 @@ struct Outcomes {
     audit: Vec<NewAudit>,
     troubled: Vec<Troubled>,
     away: Vec<Away>,
-}
-
-/// What deciding an event of this school needs, gathered once for the batch.
-pub(super) struct Scene<'a> {
-    pub(super) school: &'a School,
-    pub(super) capabilities: Capabilities,
-    pub(super) codes: Arc<CodeBook>,
-    pub(super) registers: HashMap<NaiveDate, Result<Arc<Register>, String>>,
-    /// Why a register could not be read, if one could not.
-    unread: Option<Error>,
-    pub(super) ledger: HashMap<LedgerKey, LedgerRow>,
 }
 
 /// An event with the person it belongs to.
@@ -251,65 +237,6 @@ impl Pipeline {
             .filter(|wait| !wait.is_zero()))
     }
 
-    /// Gathers what deciding needs: the outer error is the store's, the inner one the school's. Our own record is read
-    /// last, so that nothing we write meanwhile is missed.
-    pub(super) async fn scene<'a>(
-        &self,
-        school: &'a School,
-        keys: Vec<LedgerKey>,
-        at_least: Option<chrono::DateTime<chrono::Utc>>,
-    ) -> outbox::Result<mis_core::Result<Scene<'a>>> {
-        let looked = self.look(school, &keys, at_least).await;
-        Ok(match looked {
-            Ok(mut scene) => {
-                scene.ledger = self.store.ledger(&keys).await?;
-                Ok(scene)
-            }
-            Err(error) => Err(error),
-        })
-    }
-
-    async fn look<'a>(
-        &self,
-        school: &'a School,
-        keys: &[LedgerKey],
-        at_least: Option<chrono::DateTime<chrono::Utc>>,
-    ) -> mis_core::Result<Scene<'a>> {
-        let mis = self.schools.mis(school).await?;
-        let capabilities = mis.capabilities();
-        let (mut registers, mut unread) = (HashMap::new(), None);
-        // Where nothing can be written nobody needs to look.
-        let writes = capabilities.has(mis_core::Ability::Session);
-        let codes = if writes {
-            mis.code_book().await?
-        } else {
-            Arc::default()
-        };
-        let dates: HashSet<NaiveDate> =
-            keys.iter().map(|key| key.date).filter(|_| writes).collect();
-        for date in dates {
-            let register = match self.schools.register(school, &mis, date, at_least).await {
-                Ok(register) => Ok(register),
-                // That concerns more than this register.
-                Err(error) if asks_for_rest(&error) => return Err(error),
-                Err(error) => {
-                    let why = error.to_string();
-                    unread.get_or_insert(error);
-                    Err(why)
-                }
-            };
-            registers.insert(date, register);
-        }
-        Ok(Scene {
-            school,
-            capabilities,
-            codes,
-            registers,
-            unread,
-            ledger: HashMap::new(),
-        })
-    }
-
     fn decide_one(&self, outcomes: &mut Outcomes, scene: &Scene<'_>, case: Case<'_>) {
         let school = scene.school.id.as_str();
         let (event, key) = (&case.event, case.key.as_ref());
@@ -430,64 +357,6 @@ impl Pipeline {
     }
 }
 
-/// Whether an error of one read stands against all requests, so that nothing is decided without the register meanwhile.
-fn asks_for_rest(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Unauthorized | ErrorKind::RateLimited
-    ) || matches!(error.recovery(), Recovery::RetryAfter(_))
-}
-
-impl Scene<'_> {
-    /// Which events have had their say in the session of one that is decided for the first time. Its own mark from an
-    /// earlier round is not in its way.
-    fn standing_of(&self, key: Option<&LedgerKey>, event: &Event) -> Standing {
-        let row = key.and_then(|key| self.ledger.get(key));
-        row.map_or_else(Standing::default, |row| match (&row.mark, &row.before) {
-            (Some(mark), before) if mark.event == event.id => before
-                .as_ref()
-                .and_then(|before| before.standing.clone())
-                .unwrap_or_default(),
-            _ => row.standing.clone(),
-        })
-    }
-
-    /// The rules' word on one event; `planned` when it has a mark from before.
-    pub(super) fn decide(
-        &self,
-        event: &Event,
-        student: &StudentId,
-        group: Option<&Group>,
-        key: Option<&LedgerKey>,
-        now: chrono::DateTime<chrono::Utc>,
-        planned: Option<&SendJob>,
-    ) -> Decision {
-        let planned_at = planned.map(|send| send.planned_at);
-        let row = key.and_then(|key| self.ledger.get(key));
-        let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
-            Some((key, register)) => view_of(key, &event.id, row, register, now, planned_at),
-            None => RegisterView::CannotLook {
-                why: "nobody looked".to_owned(),
-            },
-        };
-        let view = View {
-            capabilities: self.capabilities,
-            codes: &self.codes,
-            register,
-            // Which arrival stands was judged when the mark was planned. One that came in since and is earlier has the
-            // mark's place in the ledger, or says the same.
-            arrival: row
-                .filter(|_| planned.is_none())
-                .and_then(|row| row.arrival.clone()),
-            // So was which event stands.
-            standing: planned
-                .map_or_else(|| self.standing_of(key, event), |send| send.against.clone()),
-            timezone: self.school.timezone,
-        };
-        decide(event, student, group.map(Group::as_rules), &view)
-    }
-}
-
 impl Outcomes {
     fn add(&mut self, other: Self) {
         self.done.extend(other.done);
@@ -512,75 +381,6 @@ impl Outcomes {
                 },
             }
         }));
-    }
-}
-
-/// What is written down of a decision.
-pub(super) fn news_of(
-    school: &str,
-    event: &Event,
-    student: &StudentId,
-    decision: &Decision,
-) -> EventUpdate {
-    let (day, session) = decision.session.unzip();
-    EventUpdate {
-        student: Some(student.to_string()),
-        day: day.map(|day| day.to_string()),
-        session: session.map(|session| session_word(session).to_owned()),
-        decision: serde_json::to_string(decision).ok(),
-        ..EventUpdate::of(school, &event.id)
-    }
-}
-
-/// The register as found, for the audit trail.
-pub(super) fn found(found: Option<&Found>) -> Value {
-    found.map_or(Value::Null, |found| {
-        json!({
-            "code": found.code,
-            "source": found.source,
-            "age_seconds": found.age.map(|age| age.num_seconds()),
-        })
-    })
-}
-
-/// Our mark as the ledger keeps it.
-pub(super) fn own_mark(send: &SendJob, now: chrono::DateTime<chrono::Utc>) -> LedgerMark {
-    LedgerMark {
-        code: send.mark.code.clone(),
-        comment: send.mark.comment.clone(),
-        minutes_late: send.mark.minutes_late,
-        event: send.event.id.clone(),
-        stage: Stage::Planned,
-        since: now,
-        standing: send.standing.clone(),
-    }
-}
-
-/// A line of the audit trail about a mark, with `more` in it.
-pub(super) fn audit_of(what: &'static str, school: &str, send: &SendJob, more: Value) -> NewAudit {
-    let mark = &send.mark;
-    let mut record = json!({
-        "student": mark.student,
-        "date": mark.date,
-        "session": session_word(mark.session),
-        "before": send.found,
-        "code": mark.code,
-        "comment": mark.comment,
-        "minutes_late": mark.minutes_late,
-        "dropped": send.dropped,
-        "rule": send.rule,
-        "group": send.group,
-        "cause": mark.cause,
-        "event_at": send.event.at,
-    });
-    if let (Some(record), Value::Object(more)) = (record.as_object_mut(), more) {
-        record.extend(more);
-    }
-    NewAudit {
-        school: school.to_owned(),
-        event: send.event.id.clone(),
-        what,
-        record,
     }
 }
 

@@ -9,6 +9,8 @@ mod hold;
 mod intake;
 pub(crate) mod job;
 mod pulse;
+mod records;
+mod scene;
 mod send;
 mod share;
 mod trouble;

@@ -5,19 +5,18 @@ mod outcomes;
 use std::{collections::BTreeSet, sync::Arc};
 
 use chrono::TimeDelta;
-use mis_core::{
-    Error, ErrorKind, HeldCode, HeldMark, Mark, MarkResult, Mis, Recovery, wonde::WritebackId,
-};
+use mis_core::{Error, ErrorKind, Mark, MarkResult, Mis, Recovery, wonde::WritebackId};
 use outbox::Claimed;
 use serde_json::json;
 
 use self::outcomes::{Outcomes, Outgoing};
 use super::{
     Pipeline,
-    decide::{Scene, audit_of, found, news_of, own_mark},
     job::{ConfirmJob, SendJob},
+    records::{audit_of, found, news_of, own_mark},
+    scene::Scene,
     trouble::{Away, GoOn, Troubled, later},
-    view::changed_since_plan,
+    view::is_ours,
 };
 use crate::{
     lease::{Lease, LeaseOver},
@@ -334,21 +333,4 @@ impl Pipeline {
         sight::accepted(took);
         Ok(())
     }
-}
-
-/// Whether a held mark is the one that was sent: it says the same, and came there after it was planned, where that is told.
-pub(super) fn is_ours(held: &HeldMark, send: &SendJob) -> bool {
-    let old = held.changed_at.is_some() && !changed_since_plan(held, send.planned_at);
-    !old && says(held, &send.mark)
-}
-
-/// Whether a held mark says what was to be written. Where the copy does not tell comment or minutes, the code must do.
-fn says(held: &HeldMark, mark: &Mark) -> bool {
-    let same = |told: bool, equal: bool| !told || equal;
-    held.code == HeldCode::Known(mark.code.clone())
-        && same(held.comment.is_some(), held.comment == mark.comment)
-        && same(
-            held.minutes_late.is_some(),
-            held.minutes_late == mark.minutes_late,
-        )
 }

@@ -1,11 +1,12 @@
-//! What the rules are shown of the register: our own ledger first, then Wonde's copy.
+//! What the register is taken to hold: our own ledger first, then Wonde's copy, and whether a mark in that is ours.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{HeldCode, HeldMark, Register};
+use mis_core::{HeldCode, HeldMark, Mark, Register};
 use writeback::{Held, RegisterView, Source};
 
+use super::job::SendJob;
 use crate::store::{LedgerKey, LedgerMark, LedgerRow, Stage};
 
 /// The view for one event, which may have been decided before, at `planned_at`. Its own mark from then is not in its way:
@@ -64,7 +65,7 @@ fn changed_since(own: &LedgerMark, held: &HeldMark) -> bool {
 }
 
 /// Whether Wonde's copy shows that this was written after a mark was planned, or so close before that the clocks leave it open.
-pub(super) fn changed_since_plan(held: &HeldMark, planned_at: DateTime<Utc>) -> bool {
+fn changed_since_plan(held: &HeldMark, planned_at: DateTime<Utc>) -> bool {
     let from = planned_at.checked_sub_signed(CLOCK_SLACK);
     changed_after(held, from.unwrap_or(planned_at))
 }
@@ -72,6 +73,23 @@ pub(super) fn changed_since_plan(held: &HeldMark, planned_at: DateTime<Utc>) -> 
 /// Whether Wonde's copy shows that this was written after `at`.
 fn changed_after(held: &HeldMark, at: DateTime<Utc>) -> bool {
     held.changed_at.is_some_and(|changed| changed > at)
+}
+
+/// Whether a held mark is the one that was sent: it says the same, and came there after it was planned, where that is told.
+pub(super) fn is_ours(held: &HeldMark, send: &SendJob) -> bool {
+    let old = held.changed_at.is_some() && !changed_since_plan(held, send.planned_at);
+    !old && says(held, &send.mark)
+}
+
+/// Whether a held mark says what was to be written. Where the copy does not tell comment or minutes, the code must do.
+fn says(held: &HeldMark, mark: &Mark) -> bool {
+    let same = |told: bool, equal: bool| !told || equal;
+    held.code == HeldCode::Known(mark.code.clone())
+        && same(held.comment.is_some(), held.comment == mark.comment)
+        && same(
+            held.minutes_late.is_some(),
+            held.minutes_late == mark.minutes_late,
+        )
 }
 
 fn looked(held: &HeldMark, read_at: DateTime<Utc>, now: DateTime<Utc>) -> RegisterView {

@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::{
     pipeline::{
-        decide::audit_of,
         job::SendJob,
+        records::audit_of,
         trouble::{Away, GoOn, Troubled},
     },
     settings::School,
