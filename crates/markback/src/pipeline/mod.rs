@@ -170,7 +170,9 @@ impl Pipeline {
             let some_left_alone = !crowded.is_empty();
             let claim = self.claim_of(queue).except(crowded).share(self.share.get());
             let mut claimed = outbox.claim(queue, &claim).await;
-            if claimed.as_ref().is_ok_and(Vec::is_empty) && leftovers.are_due(claim.share) {
+            // What others leave lying is for hands that have nothing to do, not for those whose work is on its way.
+            let idle = batches.len() * 4 < at_once.max(1);
+            if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && leftovers.are_due(claim.share) {
                 let late = claim.share(Share::ALL).overdue(share::OVERDUE);
                 claimed = outbox.claim(queue, &late).await;
             }

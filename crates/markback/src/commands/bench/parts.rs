@@ -27,8 +27,8 @@ use crate::{schools::token_lane, settings, store::Store};
 pub(super) const RATE: u32 = 500;
 /// How long a part may take until all its events are done.
 const DONE_WITHIN: Duration = Duration::from_secs(90);
-/// How often the store is asked how far it has come. Asking costs it something.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often the store is asked how far it has come. Asking reads all events; when each was accepted is in the store.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// How long a node with very many schools is watched.
 const WATCH_MANY: Duration = Duration::from_secs(10);
 
