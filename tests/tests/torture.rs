@@ -10,6 +10,7 @@ use std::time::Duration;
 use markback_tests::torture::{Plan, Report, StoreKind, run};
 use rstest::rstest;
 use tokio::sync::Mutex;
+use wonde_sandbox::FaultRule;
 
 /// One round at a time: each wants the whole machine.
 static TURN: Mutex<()> = Mutex::const_new(());
@@ -67,18 +68,8 @@ async fn every_fault_of_wonde_and_the_mis_passes(#[case] store: StoreKind) {
         ..plan(store)
     };
     if let Some(report) = round(plan).await {
-        for kind in [
-            "too_many_requests",
-            "status",
-            "slow",
-            "cut_before",
-            "cut_after",
-            "invalid_json",
-            "offline",
-            "stale_reads",
-            "reject_writeback",
-            "unknown_status",
-        ] {
+        for rule in FaultRule::one_of_each(0) {
+            let kind = rule.fault.name();
             assert!(
                 report.faults.contains_key(kind),
                 "no fault {kind}\n{report}"

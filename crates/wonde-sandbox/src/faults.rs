@@ -80,7 +80,7 @@ pub enum Fault {
 
 impl Fault {
     /// The fault's name in counts.
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::TooManyRequests { .. } => "too_many_requests",
             Self::Status { .. } => "status",

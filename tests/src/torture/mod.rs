@@ -16,6 +16,7 @@ use std::{
 
 use markback::store::Store;
 use throwaway_postgres::Server;
+use wonde_sandbox::FaultRule;
 
 pub use arena::{Arena, KEY, StoreKind};
 pub use morning::Morning;
@@ -76,6 +77,9 @@ pub async fn run(plan: &Plan) -> Report {
     report.turned_away = door.bring(&arena, &morning, plan).await;
     // Some more of it while the last events are on their way.
     tokio::time::sleep(Duration::from_secs(1)).await;
+    if plan.faults > 0.0 {
+        every_fault_met(&arena).await;
+    }
     stop.send(true).unwrap();
     let done = chaos.await.unwrap();
     report.suffered(&done);
@@ -106,6 +110,22 @@ pub async fn run(plan: &Plan) -> Report {
         report.kept = Some(arena.keep());
     }
     report
+}
+
+/// Waits until every fault was met at least once, or nothing is left that could meet one: on a busy machine the first few
+/// may hold up all else for longer than the events come in.
+async fn every_fault_met(arena: &Arena) {
+    let (store, end) = (arena.store().await, Instant::now() + PATIENCE);
+    let faults = FaultRule::one_of_each(0);
+    let met = || arena.sandbox.requests().faults;
+    while !faults
+        .iter()
+        .all(|rule| met().contains_key(rule.fault.name()))
+        && store.open_events().await.is_ok_and(|open| open > 0)
+        && Instant::now() < end
+    {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Waits until every event has come to its end. Answers how many have not.
