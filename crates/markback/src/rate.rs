@@ -1,7 +1,8 @@
 //! The most requests a minute with one token, kept by all nodes together.
 //!
-//! One process keeps the rate by itself. Nodes that share a PostgreSQL take slices of about a second's requests from it,
-//! in one statement each, and spend them as they go.
+//! One process keeps the rate by itself. Nodes that share a PostgreSQL take slices of at most a second's requests from it,
+//! in one statement each, and spend them as they go. A slice is as large as the node's need: what a node takes and does
+//! not spend is lost to the others.
 
 use std::{
     collections::HashMap,
@@ -25,6 +26,8 @@ const SPREAD: Duration = Duration::from_secs(68);
 const AHEAD: Duration = Duration::from_secs(6);
 /// How long a slice may be spent after it is due. After that its requests count as never made.
 const SLICE_KEEPS: Duration = Duration::from_secs(1);
+/// The first slice is so small a part of a second's requests.
+const FIRST_PART: u32 = 100;
 
 /// The rates of all tokens. Cheap to clone.
 #[derive(Clone)]
@@ -44,9 +47,24 @@ struct Lane {
     slice: Mutex<Option<Slice>>,
 }
 
+/// Requests taken from the common rate.
 struct Slice {
+    taken: u32,
     left: u32,
     good_until: Instant,
+}
+
+impl Slice {
+    /// How many to take next: twice as many when these did not last, else what was spent of them.
+    fn next(&self, most: u32) -> u32 {
+        let spent = self.taken.saturating_sub(self.left);
+        let need = if self.left == 0 {
+            self.taken.saturating_mul(2)
+        } else {
+            spent
+        };
+        need.clamp(1, most)
+    }
 }
 
 impl Rates {
@@ -105,18 +123,26 @@ impl Inner {
         let Some(store) = &self.shared else { return };
         // Held while waiting, so that requests go in the order in which they came.
         let mut slice = lane.slice.lock().await;
-        if let Some(Slice { left, good_until }) = slice.as_mut()
+        if let Some(Slice {
+            left, good_until, ..
+        }) = slice.as_mut()
             && *left > 0
             && *good_until > Instant::now()
         {
             *left -= 1;
             return;
         }
-        let (requests, cost) = slice_of(self.per_minute);
+        let most = (self.per_minute.get() / 60).max(1);
+        let requests = match slice.as_ref() {
+            Some(last) => last.next(most),
+            None => (most / FIRST_PART).max(1),
+        };
+        let cost = SPREAD * requests / self.per_minute.get();
         match store.take_requests(&lane.name, cost, AHEAD).await {
             Ok(wait) => {
                 tokio::time::sleep(wait).await;
                 *slice = Some(Slice {
+                    taken: requests,
                     left: requests - 1,
                     good_until: Instant::now() + SLICE_KEEPS,
                 });
@@ -127,12 +153,6 @@ impl Inner {
             }
         }
     }
-}
-
-/// A slice's requests, about a second's worth, and how much of the token's time they cost.
-fn slice_of(per_minute: NonZeroU32) -> (u32, Duration) {
-    let requests = (per_minute.get() / 60).max(1);
-    (requests, SPREAD * requests / per_minute.get())
 }
 
 fn quota(per_minute: NonZeroU32) -> Quota {
@@ -162,17 +182,18 @@ mod tests {
     const SOON: Duration = Duration::from_secs(5);
 
     #[rstest]
-    #[case(1, 1, 68_000)]
-    #[case(60, 1, 1_133)]
-    #[case(600, 10, 1_133)]
-    #[case(6_000_000, 100_000, 1_133)]
-    fn a_slice_is_about_a_second(
-        #[case] per_minute: u32,
-        #[case] requests: u32,
-        #[case] cost: u128,
-    ) {
-        let slice = slice_of(NonZeroU32::new(per_minute).unwrap());
-        assert_eq!((slice.0, slice.1.as_millis()), (requests, cost));
+    #[case::spent(4, 0, 8)]
+    #[case::spent_and_large(60, 0, 100)]
+    #[case::hardly_touched(100, 97, 3)]
+    #[case::nearly_spent(100, 1, 99)]
+    #[case::one(1, 0, 2)]
+    fn a_slice_follows_the_need(#[case] taken: u32, #[case] left: u32, #[case] next: u32) {
+        let slice = Slice {
+            taken,
+            left,
+            good_until: Instant::now(),
+        };
+        assert_eq!(slice.next(100), next);
     }
 
     async fn open(url: &str) -> Store {
@@ -218,6 +239,19 @@ mod tests {
                 .await
                 .is_ok()
         );
+    }
+
+    #[tokio::test]
+    async fn what_nodes_do_not_need_is_left_to_the_others() {
+        let Some(server) = throwaway_postgres::shared().unwrap() else {
+            return;
+        };
+        let store = open(&server.create_database().unwrap()).await;
+        // Ten a second, and six seconds of them may be spent at once: enough for one request of each node.
+        for node in 0..20 {
+            let rates = Rates::new(NonZeroU32::new(600).unwrap(), &store);
+            assert!(passes(&rates.gate("token:env:A")).await, "node {node}");
+        }
     }
 
     #[tokio::test]
