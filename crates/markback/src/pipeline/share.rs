@@ -16,7 +16,7 @@ use super::Pipeline;
 /// How often a node says that it is there.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 /// How long a job waits for the node whose school it is before others take it.
-pub(super) const OVERDUE: Duration = Duration::from_secs(2);
+pub(super) const OVERDUE: Duration = Duration::from_secs(5);
 /// How often at most a node with nothing else to do looks for such jobs.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
