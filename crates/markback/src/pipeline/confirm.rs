@@ -268,7 +268,7 @@ impl Pipeline {
             || "gave no reason".to_owned(),
             |said| format!("said: {said}"),
         );
-        let more = json!({"writeback_id": confirm.writeback, "why": told});
+        let more = json!({"writeback_id": confirm.writeback, "why": format!("Wonde {told}")});
         outcomes.audit.push(audit_of("refused", id, send, more));
         let refusals = if confirm.marks.len() == 1 {
             send.refusals.saturating_add(1)
