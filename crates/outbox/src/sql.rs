@@ -7,6 +7,7 @@ use crate::database::Engine;
 /// A statement with gaps, each filled for the database at hand:
 ///
 /// - `{now}`: the store's time in ms, bound as `$1` (SQLite: the time; PostgreSQL: what to add to the server's clock);
+/// - `{clock}`: the database's own time in ms, for what several processes must agree on;
 /// - `{rows $2: id int, key text}`: the JSON array of arrays bound as `$2`, as a table of these columns;
 /// - `{lock j}`: the rows of `j` are locked, and those that others have locked are left out;
 /// - `{open in lane j}`, `{open in line j}`: the job is open, said as the index of the lanes or of the lines says it;
@@ -65,6 +66,14 @@ fn word(gap: &str, engine: Engine) -> String {
             // In a sub-select, for it is then asked once, and an index can be used with it.
             "(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1)".to_owned()
         };
+    }
+    if gap == "clock" {
+        return if sqlite {
+            "CAST(unixepoch('subsec') * 1000 AS BIGINT)"
+        } else {
+            "(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)"
+        }
+        .to_owned();
     }
     if gap == "greatest" {
         return if sqlite { "max" } else { "greatest" }.to_owned();

@@ -9,9 +9,9 @@ use super::Store;
 /// Rows are kept by the database's own clock, for the nodes' clocks need not agree. `$1` lane, `$2` cost, `$3` how much
 /// may be spent ahead, all in ms.
 static TAKE: Sql = Sql::new(
-    "INSERT INTO markback_budget (lane, next_ms) VALUES ($1, {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)} + $2) \
-     ON CONFLICT (lane) DO UPDATE SET next_ms = {greatest}(markback_budget.next_ms, {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)} - $3) + $2 \
-     RETURNING next_ms - $2 - {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)}",
+    "INSERT INTO markback_budget (lane, next_ms) VALUES ($1, {clock} + $2) \
+     ON CONFLICT (lane) DO UPDATE SET next_ms = {greatest}(markback_budget.next_ms, {clock} - $3) + $2 \
+     RETURNING next_ms - $2 - {clock}",
 );
 
 impl Store {

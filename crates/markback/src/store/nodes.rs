@@ -12,13 +12,13 @@ const GONE_AFTER: Duration = Duration::from_secs(7);
 /// By the database's own clock, for the nodes' clocks need not agree.
 static SEEN: Sql = Sql::new(
     "INSERT INTO markback_nodes (node, seen_ms) \
-     VALUES ($1, {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)}) \
+     VALUES ($1, {clock}) \
      ON CONFLICT (node) DO UPDATE SET seen_ms = excluded.seen_ms",
 );
 
 static FORGET: Sql = Sql::new(
     "DELETE FROM markback_nodes \
-     WHERE node = $1 OR seen_ms < {CAST(unixepoch('subsec') * 1000 AS BIGINT)|(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint)} - $2",
+     WHERE node = $1 OR seen_ms < {clock} - $2",
 );
 
 const NODES: &str = "SELECT node FROM markback_nodes ORDER BY node";
