@@ -4,7 +4,6 @@ mod outcomes;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use chrono::TimeDelta;
 use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
 use outbox::{Claimed, NewJob, Tx, When};
 use serde_json::json;
@@ -14,7 +13,7 @@ use super::{
     Pipeline,
     job::{ConfirmJob, SendJob},
     records::audit_of,
-    trouble::{GoOn, Troubled, later},
+    trouble::{GoOn, Troubled, doubled, is_longer, later},
     view::is_ours,
 };
 use crate::{
@@ -169,9 +168,7 @@ impl Pipeline {
             None => BTreeSet::new(),
         };
         let replaced = self.replaced(id, confirm, &there).await;
-        let mut left = confirm.clone();
-        left.settled.extend(there.iter().chain(&replaced));
-        if left.settled == confirm.settled && !over {
+        if there.is_empty() && replaced.is_empty() && !over {
             let go_on = GoOn::Again {
                 when: When::After(self.next_look(job)),
                 why: why.to_owned(),
@@ -180,20 +177,12 @@ impl Pipeline {
             return;
         }
         outcomes.done.push(job.held);
-        let among = |places: &BTreeSet<usize>| {
-            let places = places.clone();
-            confirm
-                .open()
-                .filter(move |(place, _)| places.contains(place))
-        };
-        outcomes.confirm(id, confirm, among(&there), READ_BACK, self.now());
-        outcomes.end(
-            id,
-            confirm,
-            among(&replaced),
-            EventState::Superseded,
-            REPLACED,
-        );
+        let mut left = confirm.clone();
+        left.settled.extend(there.iter().chain(&replaced));
+        let shown = confirm.open().filter(|(place, _)| there.contains(place));
+        outcomes.confirm(id, confirm, shown, READ_BACK, self.now());
+        let gone = confirm.open().filter(|(place, _)| replaced.contains(place));
+        outcomes.end(id, confirm, gone, EventState::Superseded, REPLACED);
         if over {
             outcomes.end(
                 id,
@@ -309,18 +298,15 @@ impl Pipeline {
         why: &str,
     ) {
         let waited = self.now() - confirm.accepted_at;
-        let read_back_after =
-            TimeDelta::from_std(self.pace.read_back_after).unwrap_or(TimeDelta::MAX);
-        let mis = mis.filter(|_| waited > read_back_after);
+        let mis = mis.filter(|_| is_longer(waited, self.pace.read_back_after));
         self.look_in_register(outcomes, school, mis, job, confirm, why)
             .await;
     }
 
     /// Whether the outcome has been waited for long enough.
     fn is_over(&self, confirm: &ConfirmJob) -> bool {
-        let limit =
-            TimeDelta::from_std(self.settings.service.confirm_within).unwrap_or(TimeDelta::MAX);
-        self.now() - confirm.accepted_at > limit
+        let waited = self.now() - confirm.accepted_at;
+        is_longer(waited, self.settings.service.confirm_within)
     }
 
     async fn cannot_ask(
@@ -352,11 +338,12 @@ impl Pipeline {
     }
 
     fn next_look(&self, job: &Claimed) -> Duration {
-        let doublings = job.attempts().min(20);
-        self.pace
-            .confirm_after
-            .saturating_mul(1 << doublings)
-            .min(self.pace.confirm_at_least_every)
+        let pace = &self.pace;
+        doubled(
+            pace.confirm_after,
+            job.attempts(),
+            pace.confirm_at_least_every,
+        )
     }
 
     async fn note_confirmations(&self, outcomes: &Outcomes) -> outbox::Result<()> {

@@ -16,7 +16,7 @@ use super::{
     job::{DecideJob, SendJob, event_of_key, event_of_send},
     records::{audit_of, found, news_of, own_mark},
     scene::Scene,
-    trouble::{Away, GoOn, Troubled, later},
+    trouble::{Away, GoOn, Troubled, doubled, later},
 };
 use crate::{
     schools::token_lane,
@@ -311,21 +311,13 @@ impl Pipeline {
     }
 
     fn look_again_after(&self, attempts: u32) -> Duration {
-        let doublings = attempts.saturating_sub(1).min(10);
-        self.pace
-            .backoff
-            .saturating_mul(1 << doublings)
-            .min(LOOK_AGAIN_AT_LEAST_EVERY)
+        let steps = attempts.saturating_sub(1).min(10);
+        doubled(self.pace.backoff, steps, LOOK_AGAIN_AT_LEAST_EVERY)
     }
 
     fn trouble(&self, outcomes: &mut Outcomes, school: &str, job: Claimed, go_on: GoOn) {
         let go_on = self.or_give_up(&job, go_on);
-        let events = event_of_key(school, &job.key).map(|id| (school.to_owned(), id.to_owned()));
-        outcomes.troubled.push(Troubled {
-            held: job.held,
-            events: events.into_iter().collect(),
-            go_on,
-        });
+        outcomes.trouble(school, &job, go_on);
     }
 
     async fn note_decisions(&self, outcomes: &Outcomes) -> outbox::Result<()> {
@@ -371,16 +363,19 @@ impl Outcomes {
     }
 
     fn give_up_all(&mut self, school: &str, jobs: Vec<Claimed>, why: &str) {
-        self.troubled.extend(jobs.into_iter().map(|job| {
-            let event = event_of_key(school, &job.key).map(|id| (school.to_owned(), id.to_owned()));
-            Troubled {
-                held: job.held,
-                events: event.into_iter().collect(),
-                go_on: GoOn::GiveUp {
-                    why: why.to_owned(),
-                },
-            }
-        }));
+        for job in jobs {
+            let why = why.to_owned();
+            self.trouble(school, &job, GoOn::GiveUp { why });
+        }
+    }
+
+    fn trouble(&mut self, school: &str, job: &Claimed, go_on: GoOn) {
+        let event = event_of_key(school, &job.key).map(|id| (school.to_owned(), id.to_owned()));
+        self.troubled.push(Troubled {
+            held: job.held,
+            events: event.into_iter().collect(),
+            go_on,
+        });
     }
 }
 

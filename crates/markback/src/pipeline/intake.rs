@@ -7,7 +7,6 @@ use std::{
     sync::Arc,
 };
 
-use chrono::TimeDelta;
 use mis_core::wonde::SchoolId;
 use roster::Directory;
 use serde::Serialize;
@@ -15,7 +14,7 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use writeback::{Event, check_answers};
 
-use super::{Pipeline, job::DecideJob};
+use super::{Pipeline, job::DecideJob, trouble::is_longer};
 use crate::{
     schools::token_lane,
     settings::School,
@@ -287,7 +286,7 @@ impl Pipeline {
         let (now, service) = (self.now(), &self.settings.service);
         let age = now.signed_duration_since(event.at);
         let given = Some(event.at.to_rfc3339());
-        if age > TimeDelta::from_std(service.accept_age).unwrap_or(TimeDelta::MAX) {
+        if is_longer(age, service.accept_age) {
             let what = format!(
                 "the event is older than {}",
                 humantime::format_duration(service.accept_age)
@@ -298,7 +297,7 @@ impl Pipeline {
                 what,
                 "enter the mark in the MIS by hand; nothing this old is written",
             );
-        } else if -age > TimeDelta::from_std(service.future_tolerance).unwrap_or(TimeDelta::MAX) {
+        } else if is_longer(-age, service.future_tolerance) {
             let ahead = humantime::format_duration(service.future_tolerance);
             add(
                 "at",

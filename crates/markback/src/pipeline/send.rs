@@ -4,7 +4,6 @@ mod outcomes;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use chrono::TimeDelta;
 use mis_core::{Error, ErrorKind, Mark, MarkResult, Mis, Recovery, wonde::WritebackId};
 use outbox::Claimed;
 use serde_json::json;
@@ -15,7 +14,7 @@ use super::{
     job::{ConfirmJob, SendJob},
     records::{audit_of, found, news_of, own_mark},
     scene::Scene,
-    trouble::{Away, GoOn, Troubled, later},
+    trouble::{Away, GoOn, Troubled, is_longer, later},
     view::is_ours,
 };
 use crate::{
@@ -105,11 +104,10 @@ impl Pipeline {
 
     /// Whether the register must be looked at before this mark goes: it may be there already, or the decision is old.
     fn wants_a_look(&self, one: &Outgoing) -> bool {
-        let fresh = TimeDelta::from_std(self.pace.plan_fresh).unwrap_or(TimeDelta::MAX);
         one.job.lapsed
             || one.is_unanswered()
             || one.send.refusals > 0
-            || self.now() - one.send.planned_at > fresh
+            || is_longer(self.now() - one.send.planned_at, self.pace.plan_fresh)
     }
 
     /// Looks at the register anew and decides again. Answers those that are still to be sent, as decided now.

@@ -79,6 +79,16 @@ impl GoOn {
             (_, Recovery::Never) => Self::GiveUp { why },
         }
     }
+
+    /// Gives up what is older than `limit`.
+    pub(crate) fn within(self, limit: Duration, age: TimeDelta) -> Self {
+        match self {
+            Self::Again { why, .. } | Self::Rest { why, .. } if is_longer(age, limit) => {
+                Self::GiveUp { why }
+            }
+            other => other,
+        }
+    }
 }
 
 /// The moment after a while; one beyond the calendar is its last.
@@ -86,6 +96,16 @@ pub(super) fn later(now: DateTime<Utc>, wait: Duration) -> DateTime<Utc> {
     let wait = TimeDelta::from_std(wait).unwrap_or(TimeDelta::MAX);
     now.checked_add_signed(wait)
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// Whether something is older, or lasts longer, than `limit`; no length is beyond a limit that is beyond the calendar.
+pub(crate) fn is_longer(length: TimeDelta, limit: Duration) -> bool {
+    length > TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX)
+}
+
+/// A wait that doubles with each step, up to `most`.
+pub(super) fn doubled(first: Duration, steps: u32, most: Duration) -> Duration {
+    first.saturating_mul(1 << steps.min(20)).min(most)
 }
 
 /// A school that did not answer as it should.
@@ -163,12 +183,8 @@ impl Pipeline {
     /// How long jobs that met the same error together wait: random up to a bound that doubles with each attempt.
     pub(crate) fn backoff<'a>(&self, jobs: impl IntoIterator<Item = &'a Claimed>) -> Duration {
         let attempts = jobs.into_iter().map(Claimed::attempts).max().unwrap_or(1);
-        let doublings = attempts.saturating_sub(1).min(20);
-        let bound = self
-            .pace
-            .backoff
-            .saturating_mul(1 << doublings)
-            .min(self.pace.backoff_max);
+        let steps = attempts.saturating_sub(1);
+        let bound = doubled(self.pace.backoff, steps, self.pace.backoff_max);
         // Not from zero on: the other side has just failed.
         bound.mul_f64(rand::random_range(0.25..=1.0))
     }
@@ -181,15 +197,7 @@ impl Pipeline {
             GoOn::Rest { .. } => self.settings.service.accept_age,
             GoOn::GiveUp { .. } => return go_on,
         };
-        let limit = TimeDelta::from_std(limit).unwrap_or(TimeDelta::MAX);
-        match go_on {
-            GoOn::Again { why, .. } | GoOn::Rest { why, .. }
-                if self.now() - job.enqueued_at > limit =>
-            {
-                GoOn::GiveUp { why }
-            }
-            other => other,
-        }
+        go_on.within(limit, self.now() - job.enqueued_at)
     }
 
     /// Does with the jobs what they need, and tells their events what they wait for.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use mis_core::ErrorKind;
 use outbox::{ClaimRequest, Claimed, Tx, Until, When};
 use tokio_util::sync::CancellationToken;
@@ -146,15 +145,8 @@ impl Rosters {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
         let held = [claimed.held];
-        let limit = TimeDelta::from_std(self.pace.give_up_after).unwrap_or(TimeDelta::MAX);
-        let go_on = match GoOn::after(error, school) {
-            GoOn::Again { why, .. } | GoOn::Rest { why, .. }
-                if self.store.now() - claimed.enqueued_at > limit =>
-            {
-                GoOn::GiveUp { why }
-            }
-            go_on => go_on,
-        };
+        let age = self.store.now() - claimed.enqueued_at;
+        let go_on = GoOn::after(error, school).within(self.pace.give_up_after, age);
         let settled = match go_on {
             GoOn::Again { when, why } => {
                 self.trouble(&mut tx, job, &why).await?;
