@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wonde_sandbox::{MisMark, Sandbox, SandboxOptions, TeacherMark};
+use wonde_sandbox::{Fault, FaultRule, MisMark, Sandbox, SandboxOptions, TeacherMark};
 
 /// Schools of the sandbox by their place.
 pub(crate) const SIMS: usize = 0;
@@ -230,6 +230,14 @@ impl Stage {
         self.state(school, id).await
     }
 
+    /// Until something is said to be in the event's way.
+    pub(crate) async fn waits(&self, school: usize, id: &str) {
+        until("an event waits", async || {
+            self.event(school, id).await.waiting.is_some()
+        })
+        .await;
+    }
+
     pub(crate) async fn reaches(&self, school: usize, id: &str, state: EventState) {
         until("an event reaches its state", async || {
             self.state(school, id).await == state
@@ -288,6 +296,13 @@ pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
 }
 
 /// A sign-in at this local time of the Monday.
+/// This happens to every register of session marks that is written.
+pub(crate) fn post(fault: Fault) -> FaultRule {
+    FaultRule::new(fault)
+        .on("attendance/session")
+        .method("POST")
+}
+
 pub(crate) fn sign_in(id: &str, person: &str, at: &str) -> Value {
     json!({"id": id, "person": person, "kind": "sign_in", "at": format!("2026-11-23T{at}Z")})
 }

@@ -7,13 +7,9 @@ use markback::service::EventState::{
 };
 use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter, SandboxOptions};
 
-use crate::stage::{ARBOR, SIMS, Setup, Stage, answered, sign_in, sign_out, until};
+use crate::stage::{ARBOR, SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
 
 const WRITES: &str = "attendance/session";
-
-fn post(fault: Fault) -> FaultRule {
-    FaultRule::new(fault).on(WRITES).method("POST")
-}
 
 #[tokio::test]
 async fn a_register_refused_for_one_mark_is_split_and_the_rest_goes_through() {
@@ -214,10 +210,7 @@ async fn a_newer_mark_takes_the_place_of_one_that_was_not_sent() {
     });
     stage.sandbox.add_fault(rule.times(1)).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until("it waits", async || {
-        stage.event(SIMS, "e1").await.waiting.is_some()
-    })
-    .await;
+    stage.waits(SIMS, "e1").await;
     assert_eq!(stage.state(SIMS, "e1").await, Planned);
     let pauses = stage.markback.outbox().pauses().await.unwrap();
     assert_eq!(pauses.len(), 1);
@@ -337,10 +330,7 @@ async fn an_answer_that_points_elsewhere_is_told_and_waited_for() {
     ] {
         stage.sandbox.add_fault(rule).unwrap();
         stage.take(SIMS, sign_in(id, pupil, "09:07:00")).await;
-        until("it waits", async || {
-            stage.event(SIMS, id).await.waiting.is_some()
-        })
-        .await;
+        stage.waits(SIMS, id).await;
         let waiting = stage.event(SIMS, id).await.waiting.unwrap();
         assert!(
             waiting.contains("points elsewhere") && waiting.contains("check the base URL"),
@@ -382,10 +372,7 @@ async fn a_revoked_token_pauses_its_schools_and_says_so_until_it_is_taken_again(
     let token = stage.sandbox.token();
     stage.sandbox.set_token_revoked(&token, true);
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until("it waits", async || {
-        stage.event(SIMS, "e1").await.waiting.is_some()
-    })
-    .await;
+    stage.waits(SIMS, "e1").await;
     let waiting = stage.event(SIMS, "e1").await.waiting.unwrap();
     assert!(waiting.contains("token"), "{waiting}");
     assert_eq!(stage.state(SIMS, "e1").await, Received);
@@ -404,10 +391,7 @@ async fn a_token_that_was_replaced_is_read_anew() {
     stage.sandbox.set_token_revoked(&good, true);
     std::fs::write(&file, &stage.sandbox.schools()[SIMS].token).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until("it waits", async || {
-        stage.event(SIMS, "e1").await.waiting.is_some()
-    })
-    .await;
+    stage.waits(SIMS, "e1").await;
     stage.clock.advance(Duration::from_secs(310));
     assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
 }
@@ -472,10 +456,7 @@ async fn with_protected_codes_nothing_is_written_unseen() {
         .add_fault(blind.on(WRITES).method("GET"))
         .unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until("it waits", async || {
-        stage.event(SIMS, "e1").await.waiting.is_some()
-    })
-    .await;
+    stage.waits(SIMS, "e1").await;
     assert_eq!(stage.state(SIMS, "e1").await, Received);
     assert_eq!(stage.requests("POST attendance/session"), 0);
     stage.sandbox.clear_faults();

@@ -8,7 +8,7 @@ use markback::service::EventState::{
 };
 use wonde_sandbox::{Fault, FaultRule, RetryAfter, SandboxOptions};
 
-use crate::stage::{SIMS, Setup, Stage, answered, sign_in, sign_out, until};
+use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
 
 /// Wonde's copy of the register is an hour old.
 fn hourly() -> Setup {
@@ -22,13 +22,19 @@ fn hourly() -> Setup {
     }
 }
 
+/// No code is protected.
+fn unprotected(setup: Setup) -> Setup {
+    Setup {
+        writeback: "",
+        ..setup
+    }
+}
+
 fn paused_once() -> FaultRule {
-    FaultRule::new(Fault::Status {
+    post(Fault::Status {
         status: 503,
         retry_after: RetryAfter::Seconds(600),
     })
-    .on("attendance/session")
-    .method("POST")
     .times(1)
 }
 
@@ -73,10 +79,7 @@ async fn a_teacher_who_was_quicker_than_a_waiting_mark_is_not_overwritten() {
     let pupil = stage.pupil(SIMS, 0);
     stage.sandbox.add_fault(paused_once()).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until("it waits", async || {
-        stage.event(SIMS, "e1").await.waiting.is_some()
-    })
-    .await;
+    stage.waits(SIMS, "e1").await;
     stage.clock.advance(Duration::from_secs(30));
     stage.teacher(SIMS, &pupil, "AM", Some("M"));
     stage.clock.advance(Duration::from_secs(600));
@@ -91,15 +94,10 @@ async fn an_earlier_arrival_that_says_the_same_does_not_undo_the_mark() {
     let stage = Stage::usual().await;
     let pupil = stage.pupil(SIMS, 0);
     // The mark is looked at again before it is sent once more; deciding goes on meanwhile.
-    let cut = FaultRule::new(Fault::CutBefore)
-        .on("attendance/session")
-        .method("POST");
+    let cut = post(Fault::CutBefore);
     stage.sandbox.add_fault(cut.times(1)).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "08:55:00")).await;
-    until("it waits", async || {
-        stage.event(SIMS, "e1").await.waiting.is_some()
-    })
-    .await;
+    stage.waits(SIMS, "e1").await;
     stage.take(SIMS, sign_in("e0", &pupil, "08:50:00")).await;
     stage.reaches(SIMS, "e0", Skipped).await;
     stage.clock.advance(Duration::from_secs(60));
@@ -129,10 +127,7 @@ async fn an_old_copy_does_not_stand_above_what_we_wrote_since() {
     stage
         .take(SIMS, answered("e2", &pupil, "09:55:00", "I - Ill"))
         .await;
-    until("it waits", async || {
-        stage.event(SIMS, "e2").await.waiting.is_some()
-    })
-    .await;
+    stage.waits(SIMS, "e2").await;
     stage.clock.advance(Duration::from_secs(600));
     assert_eq!(stage.settled_as(SIMS, "e2").await, Confirmed);
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
@@ -166,11 +161,7 @@ async fn a_rejected_mark_does_not_make_us_forget_the_one_before() {
 /// The same mark as two events ago, looked up in a copy from then, must not pass for written.
 #[tokio::test]
 async fn an_old_mark_that_says_the_same_does_not_pass_for_the_new_one() {
-    let setup = Setup {
-        writeback: "",
-        ..hourly()
-    };
-    let stage = Stage::set(setup).await;
+    let stage = Stage::set(unprotected(hourly())).await;
     let pupil = stage.pupil(SIMS, 0);
     stage
         .take(SIMS, answered("e1", &pupil, "09:40:00", "I - Ill"))
@@ -185,22 +176,13 @@ async fn an_old_mark_that_says_the_same_does_not_pass_for_the_new_one() {
         )
         .await;
     stage.settled().await;
-    let cut = FaultRule::new(Fault::CutBefore)
-        .on("attendance/session")
-        .method("POST");
+    let cut = post(Fault::CutBefore);
     stage.sandbox.add_fault(cut.times(1)).unwrap();
     stage
         .take(SIMS, answered("e3", &pupil, "09:55:00", "I - Ill"))
         .await;
     assert_eq!(stage.settled_as(SIMS, "e3").await, Confirmed);
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
-}
-
-fn unprotected() -> Setup {
-    Setup {
-        writeback: "",
-        ..Setup::default()
-    }
 }
 
 fn reason(event: &markback::service::EventRecord) -> String {
@@ -210,7 +192,7 @@ fn reason(event: &markback::service::EventRecord) -> String {
 /// A device that was offline tells of a sign-in after another has told of the sign-out.
 #[tokio::test]
 async fn an_event_that_is_delivered_late_does_not_stand_above_a_later_one() {
-    let stage = Stage::set(unprotected()).await;
+    let stage = Stage::set(unprotected(Setup::default())).await;
     let pupil = stage.pupil(SIMS, 0);
     stage
         .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
@@ -240,7 +222,7 @@ async fn an_event_that_is_delivered_late_does_not_stand_above_a_later_one() {
 /// arrival, and its mark takes the place of the sign-out's.
 #[tokio::test]
 async fn a_mark_that_was_replaced_by_mistake_is_written_again() {
-    let stage = Stage::set(unprotected()).await;
+    let stage = Stage::set(unprotected(Setup::default())).await;
     let pupil = stage.pupil(SIMS, 0);
     stage
         .take(SIMS, sign_out("e2", &pupil, "09:30:00", "M - Dentist"))
@@ -250,9 +232,7 @@ async fn a_mark_that_was_replaced_by_mistake_is_written_again() {
     stage.settled().await;
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "U");
     // Looked at again before it goes, it must come to the same.
-    let cut = FaultRule::new(Fault::CutBefore)
-        .on("attendance/session")
-        .method("POST");
+    let cut = post(Fault::CutBefore);
     stage.sandbox.add_fault(cut.times(1)).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
     assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
@@ -267,7 +247,7 @@ async fn a_mark_that_was_replaced_by_mistake_is_written_again() {
 /// When the later mark comes to nothing, it stands in nobody's way.
 #[tokio::test]
 async fn a_later_mark_that_was_rejected_holds_back_no_other() {
-    let stage = Stage::set(unprotected()).await;
+    let stage = Stage::set(unprotected(Setup::default())).await;
     let pupil = stage.pupil(SIMS, 0);
     let refusal = FaultRule::new(Fault::RejectWriteback { message: None });
     stage.sandbox.add_fault(refusal).unwrap();
@@ -283,34 +263,20 @@ async fn a_later_mark_that_was_rejected_holds_back_no_other() {
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
 }
 
-fn lost(fault: Fault) -> FaultRule {
-    FaultRule::new(fault)
-        .on("attendance/session")
-        .method("POST")
-        .times(1)
-}
-
 /// The answer to the first mark never comes, and Wonde's copy is too old to show it. Before that is settled the pupil
 /// leaves: the first mark must not land on top of that, neither late nor sent again.
 #[tokio::test]
 async fn a_mark_without_an_answer_makes_way_for_a_newer_one() {
     for fault in [Fault::CutAfter, Fault::CutBefore] {
-        let stage = Stage::set(Setup {
-            writeback: "",
-            ..hourly()
-        })
-        .await;
+        let stage = Stage::set(unprotected(hourly())).await;
         let pupil = stage.pupil(SIMS, 0);
-        stage.sandbox.add_fault(lost(fault)).unwrap();
+        stage.sandbox.add_fault(post(fault).times(1)).unwrap();
         stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
         stage.reaches(SIMS, "e1", Sent).await;
         stage
             .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
             .await;
-        until("it waits", async || {
-            stage.event(SIMS, "e2").await.waiting.is_some()
-        })
-        .await;
+        stage.waits(SIMS, "e2").await;
         let lost_at = stage.event(SIMS, "e1").await.sent_at.unwrap();
         stage.settled().await;
         // After a minute the first is looked for, or the second takes its place, whichever comes first.
@@ -326,18 +292,17 @@ async fn a_mark_without_an_answer_makes_way_for_a_newer_one() {
 /// The same, and the pupil leaves while the first mark is on its way for the second time.
 #[tokio::test]
 async fn a_mark_that_is_sent_again_is_not_sent_after_a_newer_one() {
-    let stage = Stage::set(Setup {
-        writeback: "",
-        ..hourly()
-    })
-    .await;
+    let stage = Stage::set(unprotected(hourly())).await;
     let pupil = stage.pupil(SIMS, 0);
-    stage.sandbox.add_fault(lost(Fault::CutBefore)).unwrap();
+    stage
+        .sandbox
+        .add_fault(post(Fault::CutBefore).times(1))
+        .unwrap();
     let slow = Fault::Slow {
         millis: 1_500,
         after: false,
     };
-    stage.sandbox.add_fault(lost(slow)).unwrap();
+    stage.sandbox.add_fault(post(slow).times(1)).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
     until("it is sent again", async || {
         stage.requests("POST attendance/session") == 2
