@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader, Write as _},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -14,6 +15,35 @@ use crate::world::{KEY, World};
 
 /// How long a test waits for what must come. Long, for the machine may be busy; nobody waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Starts `markback serve` by this command, which is given its arguments. Its log, as loud as `level`, goes to the end of
+/// `log`. Answers its address, or what else it said first: nothing, if it ended before it listened.
+pub(crate) async fn serve(
+    mut command: Command,
+    settings: &Path,
+    level: &str,
+    log: &Path,
+) -> (Child, String) {
+    let log = File::options().create(true).append(true).open(log).unwrap();
+    let mut child = command
+        .args(["serve", "--config"])
+        .arg(settings)
+        .env("RUST_LOG", level)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let line = tokio::task::spawn_blocking(move || {
+        let mut line = String::new();
+        let _ = out.read_line(&mut line);
+        line
+    });
+    let line = line.await.unwrap();
+    let address = line.trim().rsplit(' ').next().unwrap_or_default();
+    (child, address.to_owned())
+}
 
 /// What a command said.
 #[derive(Debug)]
@@ -91,28 +121,9 @@ impl Service {
     /// Starts `markback serve` with the world's settings and waits until it listens. Its log goes to `log` in the world's folder,
     /// after what is there already. Events are those of the school with this MIS.
     pub async fn start(program: &str, world: &World, mis: &str) -> Self {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(world.path("log"))
-            .unwrap();
-        let mut child = Command::new(program)
-            .args(["serve", "--config"])
-            .arg(world.settings())
-            .env("RUST_LOG", "trace")
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            out.read_line(&mut line).unwrap();
-            line
-        });
-        let line = line.await.unwrap();
-        let address = line.trim().rsplit(' ').next().unwrap().to_owned();
-        assert!(address.starts_with("http://127.0.0.1:"), "{line}");
+        let (settings, log) = (world.settings(), world.path("log"));
+        let (child, address) = serve(Command::new(program), &settings, "trace", &log).await;
+        assert!(address.starts_with("http://127.0.0.1:"), "{address}");
         Self {
             child,
             address,

@@ -50,7 +50,7 @@ comment = { sign_in = "Why?" }
 "#;
 
 /// Whatever is waited for comes soon: the sandbox's MIS takes 200 ms.
-const PACE: &str = r#"
+pub(crate) const PACE: &str = r#"
 [pace]
 poll = "50ms"
 lease = "2s"

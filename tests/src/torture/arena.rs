@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{FaultRule, Sandbox, SandboxOptions};
 
 use super::{Morning, PATIENCE, Plan, morning::SCHOOLS};
-use crate::world::{at, school_day};
+use crate::world::{PACE, at, school_day};
 
 /// The bearer key of the nodes.
 pub const KEY: &str = "the-key-of-the-torture";
@@ -271,7 +271,7 @@ fn pupils(sandbox: &Sandbox) -> Vec<Vec<String>> {
 
 fn toml(sandbox: &Sandbox, url: &str) -> String {
     let mut toml = format!(
-        "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = '{url}'\nwonde_url = '{}'\n{SETTINGS}",
+        "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = '{url}'\nwonde_url = '{}'\n{SERVICE}{PACE}{TEMPLATE}",
         sandbox.base_url(),
     );
     for school in sandbox.schools() {
@@ -284,21 +284,13 @@ fn toml(sandbox: &Sandbox, url: &str) -> String {
     toml
 }
 
-const SETTINGS: &str = r#"
+const SERVICE: &str = r#"
 rate_per_minute = 600000
 register_window = "1s"
 gather = { window = "50ms", max = 50 }
+"#;
 
-[pace]
-poll = "50ms"
-lease = "2s"
-confirm_after = "100ms"
-confirm_at_least_every = "500ms"
-read_back_after = "1s"
-look_after = "500ms"
-backoff = "100ms"
-backoff_max = "1s"
-
+const TEMPLATE: &str = r#"
 [[template]]
 name = "all"
 timezone = "Europe/London"

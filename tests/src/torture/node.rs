@@ -1,14 +1,13 @@
 //! One `markback serve`: started, killed, frozen and woken.
 
 use std::{
-    fs::File,
-    io::{BufRead as _, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command},
     time::Duration,
 };
 
 use super::Arena;
+use crate::program::serve;
 
 /// A place for a node, with or without one in it.
 #[derive(Debug)]
@@ -52,29 +51,11 @@ impl Node {
     ///
     /// # Panics
     /// When the program cannot be run.
-    pub async fn try_start(&mut self, mut command: Command, settings: &Path, log: &Path) {
-        let log = File::options().create(true).append(true).open(log).unwrap();
-        let mut child = command
-            .args(["serve", "--config"])
-            .arg(settings)
-            .env("RUST_LOG", "info")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let line = tokio::task::spawn_blocking(move || {
-            let mut line = String::new();
-            // A program that ends before it listens says nothing.
-            let _ = out.read_line(&mut line);
-            line
-        });
-        let line = line.await.unwrap();
+    pub async fn try_start(&mut self, command: Command, settings: &Path, log: &Path) {
+        let (child, address) = serve(command, settings, "info", log).await;
         self.child = Some(child);
-        let address = line.trim().rsplit(' ').next().unwrap_or_default();
         if address.starts_with("http://127.0.0.1:") {
-            self.address = Some(address.to_owned());
+            self.address = Some(address);
         } else {
             self.end();
         }
