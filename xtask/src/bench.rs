@@ -20,7 +20,7 @@ pub(crate) struct Options {
 pub(crate) fn bench(tree: &Tree, options: &Options) -> Result<()> {
     run(tree
         .cargo()
-        .args(["build", "--release", "--package", "markback"]))?;
+        .args(["build", "--release", "--package", "markback-cli"]))?;
     let server = match Binaries::find() {
         Ok(binaries) => Some(Server::builder().durable(true).start(&binaries)?),
         Err(looked) => {

@@ -1,13 +1,13 @@
 //! The names of the queues, in which all work waits.
 
 /// Events to be decided, in line for each person.
-pub(crate) const DECIDE: &str = "decide";
+pub const DECIDE: &str = "decide";
 /// Marks to be sent, in line for each pupil.
-pub(crate) const SEND: &str = "send";
+pub const SEND: &str = "send";
 /// Registers that Wonde took, to be followed.
-pub(crate) const CONFIRM: &str = "confirm";
+pub const CONFIRM: &str = "confirm";
 /// Syncs of people and groups, in line for each school.
-pub(crate) const ROSTER: &str = "roster";
+pub const ROSTER: &str = "roster";
 
 /// All of them, the first three in the order of an event's way.
-pub(crate) const ALL: [&str; 4] = [DECIDE, SEND, CONFIRM, ROSTER];
+pub const ALL: [&str; 4] = [DECIDE, SEND, CONFIRM, ROSTER];

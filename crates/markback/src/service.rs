@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+// Named, so that the linker keeps the crate that brings the adapters.
+use mis_adapters as _;
 use mis_core::{Registry, wonde::SchoolId};
 use outbox::{Outbox, SystemClock};
 use secrecy::ExposeSecret as _;

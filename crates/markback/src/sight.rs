@@ -85,13 +85,19 @@ impl Metrics {
 
 /// What is looked up when somebody asks, rather than counted as it happens.
 #[derive(Debug, Default)]
-pub(crate) struct Levels {
-    pub(crate) queues: BTreeMap<String, QueueStats>,
-    pub(crate) open: Vec<OpenEvents>,
-    pub(crate) pauses: Vec<Pause>,
-    pub(crate) schools: usize,
-    pub(crate) schools_read: usize,
-    pub(crate) now: DateTime<Utc>,
+pub struct Levels {
+    /// The queues by name.
+    pub queues: BTreeMap<String, QueueStats>,
+    /// Open events by state.
+    pub open: Vec<OpenEvents>,
+    /// Paused schools and tokens.
+    pub pauses: Vec<Pause>,
+    /// Schools of the settings.
+    pub schools: usize,
+    /// Schools whose people have been read.
+    pub schools_read: usize,
+    /// The present time.
+    pub now: DateTime<Utc>,
 }
 
 impl Levels {
@@ -100,7 +106,7 @@ impl Levels {
         clippy::cast_precision_loss,
         reason = "nobody counts beyond 2^52 in a gauge"
     )]
-    pub(crate) fn set(&self) {
+    pub fn set(&self) {
         for name in queue::ALL {
             let stats = self.queues.get(name).cloned().unwrap_or_default();
             for (state, jobs) in [
@@ -192,7 +198,7 @@ pub(crate) fn permitted(waited: Duration) {
 }
 
 /// A webhook of this type came in.
-pub(crate) fn webhook(payload_type: &'static str) {
+pub fn webhook(payload_type: &'static str) {
     counter!(WEBHOOKS, "type" => payload_type).increment(1);
 }
 

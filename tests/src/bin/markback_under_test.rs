@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    markback::cli::main()
+    markback_cli::main()
 }

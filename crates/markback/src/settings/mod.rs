@@ -14,7 +14,7 @@ mod schools;
 mod secret;
 mod service;
 mod span;
-pub(crate) mod words;
+mod words;
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
@@ -34,6 +34,7 @@ pub use self::{
     schema::schema,
     secret::{SecretError, SecretSource},
     service::{Gather, Pacing, Service, SyncSettings},
+    words::nearest,
 };
 
 /// All settings, checked.

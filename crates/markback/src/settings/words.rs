@@ -1,7 +1,7 @@
 //! Finds the word that was meant.
 
 /// The word that is written almost like this one, if there is one. Letter case and dashes are forgiven.
-pub(crate) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let plain = |word: &str| word.to_lowercase().replace(['-', ' '], "_");
     let word = plain(word);
     words

@@ -93,7 +93,7 @@ impl Store {
     ///
     /// # Errors
     /// As the database answers.
-    pub(crate) async fn note(
+    pub async fn note(
         &self,
         school: &SchoolId,
         kind: NoticeKind,
@@ -140,7 +140,10 @@ impl Store {
     }
 
     /// The schools that a writeback of this id belongs to: one, or none that is known.
-    pub(crate) async fn schools_of_writeback(&self, id: &str) -> outbox::Result<Vec<String>> {
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn schools_of_writeback(&self, id: &str) -> outbox::Result<Vec<String>> {
         Ok(on_pool!(self.db, pool => sqlx::query_scalar(SCHOOLS).bind(id).fetch_all(pool).await)?)
     }
 }

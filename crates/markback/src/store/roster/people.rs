@@ -199,7 +199,10 @@ impl Store {
     }
 
     /// The schools whose directories are there.
-    pub(crate) async fn schools_ready(&self) -> outbox::Result<Vec<SchoolId>> {
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn schools_ready(&self) -> outbox::Result<Vec<SchoolId>> {
         let ready: Vec<String> =
             on_pool!(self.db, pool => sqlx::query_scalar(READY).fetch_all(pool).await)?;
         Ok(ready.into_iter().map(SchoolId::from).collect())

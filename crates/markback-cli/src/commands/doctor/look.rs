@@ -1,0 +1,386 @@
+//! The questions that are asked about one school, and what each answer means.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use futures::StreamExt as _;
+use mis_core::{
+    Ability, CodeBook, ConnectOptions, Connection, Descriptor, Mis, PeopleQuery, PersonKind,
+    Registry,
+    wonde::{self, Client},
+};
+use writeback::Rules;
+
+use super::{Finding, Verdict};
+use markback::{
+    rate::Rates,
+    schools::token_lane,
+    settings::{School, Service},
+};
+
+/// Asks everything that can be asked about this school; what stands on a failed answer is not asked any more.
+pub(super) async fn examine(
+    service: &Service,
+    school: &School,
+    registry: &Registry,
+    rates: &Rates,
+    requests: &Arc<AtomicU32>,
+) -> Vec<Finding> {
+    let mut findings = Findings::default();
+    let Some(client) = findings.client(service, school, rates, requests) else {
+        return findings.0;
+    };
+    let Some(record) = findings.record(&client, school).await else {
+        return findings.0;
+    };
+    let Some(connection) = findings.connection(&client, school, &record).await else {
+        return findings.0;
+    };
+    let mis = registry.connect(connection.clone());
+    findings.region(&record, &mis).await;
+    findings.grants(&connection);
+    findings.timezone(school, &record);
+    findings.mis(school, &record, mis.descriptor(), registry);
+    findings.capabilities(school, &mis);
+    findings.codes(school, &mis).await;
+    findings.0
+}
+
+#[derive(Default)]
+struct Findings(Vec<Finding>);
+
+impl Findings {
+    fn ok(&mut self, asked: &'static str, found: impl Into<String>) {
+        self.add(asked, Verdict::Ok, found, None);
+    }
+
+    fn warn(&mut self, asked: &'static str, found: impl Into<String>, cure: impl Into<String>) {
+        self.add(asked, Verdict::Warn, found, Some(cure.into()));
+    }
+
+    fn fail(&mut self, asked: &'static str, found: impl Into<String>, cure: impl Into<String>) {
+        self.add(asked, Verdict::Fail, found, Some(cure.into()));
+    }
+
+    fn add(
+        &mut self,
+        asked: &'static str,
+        verdict: Verdict,
+        found: impl Into<String>,
+        cure: Option<String>,
+    ) {
+        self.0.push(Finding {
+            asked,
+            verdict,
+            found: found.into(),
+            cure,
+        });
+    }
+
+    fn client(
+        &mut self,
+        service: &Service,
+        school: &School,
+        rates: &Rates,
+        requests: &Arc<AtomicU32>,
+    ) -> Option<Client> {
+        let token = match school.token() {
+            Ok(token) => token,
+            Err(error) => {
+                self.fail(
+                    "token",
+                    error.to_string(),
+                    "put the token there, and ask again",
+                );
+                return None;
+            }
+        };
+        let requests = requests.clone();
+        let client = Client::builder(token)
+            .base_url(service.wonde_url.as_str())
+            .gate(rates.gate(&token_lane(school)))
+            .watch(Arc::new(move |_| {
+                requests.fetch_add(1, Ordering::Relaxed);
+            }))
+            .user_agent_suffix(concat!("markback-doctor/", env!("CARGO_PKG_VERSION")))
+            .build();
+        match client {
+            Ok(client) => Some(client),
+            Err(error) => {
+                self.fail("token", error.to_string(), "mend the token or `wonde_url`");
+                None
+            }
+        }
+    }
+
+    async fn record(&mut self, client: &Client, school: &School) -> Option<wonde::School> {
+        match client.school(&school.id).await {
+            Ok(record) => {
+                let name = record.name.as_deref().unwrap_or("a school without a name");
+                self.ok("token", format!("it opens {name}"));
+                Some(record)
+            }
+            Err(error) => {
+                self.fail("token", error.to_string(), cure_of(&error, school));
+                None
+            }
+        }
+    }
+
+    async fn connection(
+        &mut self,
+        client: &Client,
+        school: &School,
+        record: &wonde::School,
+    ) -> Option<Connection> {
+        if let Err(error) = client.at(record) {
+            self.fail(
+                "region",
+                error.to_string(),
+                "ask Wonde in which region the school is",
+            );
+            return None;
+        }
+        let options = school.connect_options(ConnectOptions::default().now);
+        match Connection::open(client, &school.id, options).await {
+            Ok(connection) => Some(connection),
+            Err(error) => {
+                self.fail(
+                    "approved",
+                    error.to_string(),
+                    "ask again later, or ask Wonde",
+                );
+                None
+            }
+        }
+    }
+
+    /// The wrong region does not fail: it answers that there is nothing.
+    async fn region(&mut self, record: &wonde::School, mis: &Mis) {
+        let domain = record
+            .region
+            .as_ref()
+            .and_then(|region| region.domain.as_deref());
+        let place = domain.unwrap_or("the address that `wonde_url` has, for Wonde names no region");
+        match students(mis).await {
+            Ok(Some(0)) => self.fail(
+                "region",
+                format!("{place} knows no students of this school"),
+                "if the school has students, this is the wrong region, or they are not in the token's scope: ask Wonde",
+            ),
+            Ok(Some(count)) => self.ok("region", format!("{place} knows {count} students")),
+            Ok(None) => self.ok("region", format!("{place} knows students")),
+            Err(error) => self.fail("region", error.to_string(), "let the school grant reading its students"),
+        }
+    }
+
+    fn grants(&mut self, connection: &Connection) {
+        let grants = connection.grants();
+        match grants.approved {
+            Some(true) => self.ok("approved", "the school has approved the application"),
+            Some(false) => self.fail(
+                "approved",
+                "the school has not approved the application",
+                "let the school approve it at Wonde",
+            ),
+            None => self.warn("approved", "Wonde does not say", "look into Wonde's portal"),
+        }
+        match grants.online {
+            Some(false) => self.warn(
+                "online",
+                "Wonde cannot reach the school's MIS at the moment",
+                "writes wait for it; if it lasts, ask the school",
+            ),
+            Some(true) => self.ok("online", "Wonde reaches the school's MIS"),
+            None => {}
+        }
+        match (grants.allows_writeback, grants.attendance_write) {
+            (Some(false), _) => self.fail(
+                "writing",
+                "Wonde cannot write into this school's MIS",
+                "ask Wonde to set up writeback for the school",
+            ),
+            (_, Some(false)) => self.fail(
+                "writing",
+                "the school has not granted writing attendance",
+                "let the school grant it at Wonde",
+            ),
+            (Some(true), Some(true)) => self.ok("writing", "the school allows writing attendance"),
+            (_, Some(true)) => self.ok("writing", "the school has granted writing attendance"),
+            (Some(true), None) => self.warn(
+                "writing",
+                "Wonde can write into this MIS; whether the school lets it write attendance is not said",
+                "look into the school's permissions at Wonde",
+            ),
+            (None, None) => self.warn("writing", "Wonde does not say", "look into the school's permissions at Wonde"),
+        }
+    }
+
+    fn timezone(&mut self, school: &School, record: &wonde::School) {
+        match record.timezone.as_deref() {
+            Some(zone) if zone != school.timezone.name() => self.warn(
+                "time zone",
+                format!(
+                    "Wonde says {zone}, the settings say {}, and the settings count",
+                    school.timezone
+                ),
+                "mend whichever is wrong: all times of the rules are told by it",
+            ),
+            _ => self.ok("time zone", school.timezone.name()),
+        }
+    }
+
+    fn mis(
+        &mut self,
+        school: &School,
+        record: &wonde::School,
+        adapter: &Descriptor,
+        registry: &Registry,
+    ) {
+        let Some(name) = school.mis.as_deref().or(record.mis.as_deref()) else {
+            self.fail(
+                "MIS",
+                "neither Wonde nor the settings name one",
+                "add `mis = \"…\"` to the school, as `markback adapters` names it",
+            );
+            return;
+        };
+        if let (Some(ours), Some(theirs)) = (school.mis.as_deref(), record.mis.as_deref())
+            && registry.for_mis(ours).id != registry.for_mis(theirs).id
+        {
+            self.warn(
+                "MIS",
+                format!("Wonde says {theirs}, the settings say {ours}, and the settings count"),
+                "if the school has changed its MIS, take `mis` out of the settings",
+            );
+        } else if registry.iter().any(|known| known.id == adapter.id) {
+            self.ok("MIS", format!("{name}, with the adapter `{}`", adapter.id));
+        } else {
+            self.warn(
+                "MIS",
+                format!(
+                    "no adapter knows {name}: people and groups are read, marks are not written"
+                ),
+                "see `markback adapters` for those there are",
+            );
+        }
+    }
+
+    fn capabilities(&mut self, school: &School, mis: &Mis) {
+        let (declared, left) = (mis.descriptor().capabilities, mis.capabilities());
+        let words = |wanted: &dyn Fn(Ability) -> bool| {
+            let words: Vec<_> = Ability::ALL
+                .into_iter()
+                .filter(|a| wanted(*a))
+                .map(Ability::word)
+                .collect();
+            words.join(", ")
+        };
+        let kept = words(&|ability| left.has(ability));
+        let lost = words(&|ability| {
+            declared.has(ability) && !left.has(ability) && !school.without.contains(&ability)
+        });
+        if lost.is_empty() {
+            self.ok(
+                "capabilities",
+                if kept.is_empty() {
+                    "none"
+                } else {
+                    kept.as_str()
+                },
+            );
+        } else {
+            let kept = if kept.is_empty() {
+                "nothing"
+            } else {
+                kept.as_str()
+            };
+            self.warn(
+                "capabilities",
+                format!(
+                    "{kept} is left; {} could also keep {lost}",
+                    mis.descriptor().name
+                ),
+                "see what the school has granted, above, and `without` in the settings",
+            );
+        }
+    }
+
+    async fn codes(&mut self, school: &School, mis: &Mis) {
+        match mis.code_book().await {
+            Ok(book) => self.configured_codes(school, &book),
+            Err(error) => self.fail(
+                "codes",
+                error.to_string(),
+                "let the school grant reading its attendance codes",
+            ),
+        }
+    }
+
+    fn configured_codes(&mut self, school: &School, book: &CodeBook) {
+        let mut groups = 0_usize;
+        let mut wrong = false;
+        for group in school.groups.iter() {
+            let Some(settings) = &group.writeback else {
+                continue;
+            };
+            groups += 1;
+            for problem in Rules::check(group.kind, &group.fields, settings, Some(book)).problems {
+                wrong = true;
+                let found = format!(
+                    "{}: {} = {}: {}",
+                    group.name, problem.key, problem.value, problem.what
+                );
+                self.fail("codes", found, problem.cure);
+            }
+        }
+        if groups == 0 {
+            self.warn(
+                "codes",
+                "no group of the settings writes back",
+                "add `[school.group.writeback]` to one",
+            );
+        } else if !wrong {
+            self.ok(
+                "codes",
+                format!(
+                    "the code book has {} codes, and knows each that is set",
+                    book.len()
+                ),
+            );
+        }
+    }
+}
+
+/// How many students the school has; `None` where there are some and nobody counted.
+async fn students(mis: &Mis) -> mis_core::Result<Option<u64>> {
+    if let Some(count) = mis.people_count(PersonKind::Student).await? {
+        return Ok(Some(count));
+    }
+    let query = PeopleQuery {
+        page_size: Some(1),
+        ..PeopleQuery::new(PersonKind::Student)
+    };
+    match mis.people(query).next().await {
+        None => Ok(Some(0)),
+        Some(first) => first.map(|_| None),
+    }
+}
+
+fn cure_of(error: &wonde::Error, school: &School) -> String {
+    use wonde::ErrorKind;
+    match error.kind() {
+        ErrorKind::Unauthorized => format!("put the right token into {}", school.token),
+        ErrorKind::Forbidden => "let the school approve the application at Wonde".to_owned(),
+        ErrorKind::NotFound => format!(
+            "see that `{}` is the id that Wonde gives the school",
+            school.id
+        ),
+        ErrorKind::Connect | ErrorKind::Timeout => {
+            "see that this machine reaches the address in `wonde_url`".to_owned()
+        }
+        _ => "ask again later; if it lasts, ask Wonde".to_owned(),
+    }
+}

@@ -1,0 +1,273 @@
+//! `markback events`: looks through events, and has one tried again or given up. Works on the store itself, also while
+//! the service runs.
+
+mod show;
+
+pub(super) use show::{Paused, pauses, time};
+
+use std::{process::ExitCode, time::Duration};
+
+use chrono::NaiveDate;
+use clap::Subcommand;
+use mis_core::wonde::SchoolId;
+use serde::Serialize;
+
+use markback_console::{BadInput, block_on};
+
+use super::{ConfigArg, open_store::open_store};
+use markback::{
+    settings::{self, Settings},
+    store::{EventFilter, EventRecord, EventState},
+    tending::{self, TendError, Tender},
+};
+use markback_console::output::{self, TableOrJson, TextOrJson};
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List events, the latest first
+    Ls(Ls),
+    /// Show all that is known of one event: what was decided and why, and what was done
+    Show(Show),
+    /// Try failed, rejected or unconfirmed events again from the start
+    Retry(Tend),
+    /// Give events up: nothing more is done about them
+    Discard(Tend),
+}
+
+#[derive(Debug, clap::Args)]
+struct Ls {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Only this school's
+    #[arg(long, value_name = "ID")]
+    school: Option<String>,
+    /// Only in this state; several with commas, or `problem` for all that need a person
+    #[arg(long, value_name = "STATE", value_delimiter = ',')]
+    state: Vec<String>,
+    /// Only this person's, by the sign-in system's id
+    #[arg(long, value_name = "ID")]
+    person: Option<String>,
+    /// From this school day on
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    from: Option<NaiveDate>,
+    /// Up to and with this school day
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
+    to: Option<NaiveDate>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table")]
+    format: TableOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The school; may be left out where the settings have one only
+    #[arg(long, value_name = "ID")]
+    school: Option<String>,
+    /// The event
+    #[arg(value_name = "EVENT")]
+    event: String,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Tend {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The school; may be left out where the settings have one only
+    #[arg(long, value_name = "ID")]
+    school: Option<String>,
+    /// The events
+    #[arg(value_name = "EVENT", required = true)]
+    events: Vec<String>,
+    /// Why, for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Who decides, for the audit trail; the name of the system's user when left out
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// What needs a person.
+const PROBLEMS: [EventState; 3] = [
+    EventState::Failed,
+    EventState::Rejected,
+    EventState::Unconfirmed,
+];
+
+/// Does it. Exit code 1 when there is no such event, or it is in a state in which this cannot be done.
+///
+/// # Errors
+/// When the settings do not hold, something handed in is wrong, or the store does not answer.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Command::Ls(ls) => {
+            let settings = settings::load(&ls.config.path)?.settings;
+            block_on(list(settings, ls))
+        }
+        Command::Show(show) => {
+            let settings = settings::load(&show.config.path)?.settings;
+            block_on(show_one(settings, show))
+        }
+        Command::Retry(tend) => {
+            let settings = settings::load(&tend.config.path)?.settings;
+            block_on(tend_all(settings, tend, true))
+        }
+        Command::Discard(tend) => {
+            let settings = settings::load(&tend.config.path)?.settings;
+            block_on(tend_all(settings, tend, false))
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Listed {
+    events: Vec<EventRecord>,
+    pauses: Vec<show::Paused>,
+}
+
+async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
+    let filter = EventFilter {
+        school: ls.school.as_deref().map(SchoolId::from),
+        states: states(&ls.state)?,
+        person: ls.person.clone(),
+        from: ls.from,
+        to: ls.to,
+        limit: ls.limit,
+        accept_age: settings.service.accept_age,
+    };
+    let store = open_store(&settings).await?;
+    let events = store.search(&filter).await?;
+    if let Some(school) = filter.school.filter(|_| events.is_empty()) {
+        known(&settings, &school)?;
+    }
+    let pauses = show::pauses(&store).await?;
+    match ls.format {
+        TableOrJson::Json => output::json(&Listed { events, pauses })?,
+        TableOrJson::Table => {
+            output::line(show::table(&events).to_string())?;
+            output::line(show::footer(&events, &pauses, ls.limit))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn states(words: &[String]) -> Result<Vec<EventState>, BadInput> {
+    let mut states = Vec::new();
+    for word in words {
+        if word == "problem" {
+            states.extend(PROBLEMS);
+            continue;
+        }
+        states.push(EventState::of(word).ok_or_else(|| {
+            let all = EventState::ALL.map(EventState::word).join(", ");
+            BadInput(format!(
+                "there is no state of that name; there are: {all}, and `problem` for all that need a person"
+            ))
+        })?);
+    }
+    Ok(states)
+}
+
+async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
+    let school = one_school(&settings, args.school.as_deref())?;
+    let store = open_store(&settings).await?;
+    let Some(record) = store.event(&school, &args.event).await? else {
+        known(&settings, &school)?;
+        anyhow::bail!("{}", TendError::UnknownEvent);
+    };
+    match args.format {
+        TextOrJson::Json => output::json(&record)?,
+        TextOrJson::Text => output::line(show::whole(&record))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Result<ExitCode> {
+    let school = one_school(&settings, args.school.as_deref())?;
+    let store = open_store(&settings).await?;
+    let tender = Tender {
+        by: args.by.clone().or_else(user),
+        via: "command line",
+        note: args.note.clone(),
+    };
+    let mut code = ExitCode::SUCCESS;
+    for event in &args.events {
+        let done = if again {
+            tending::retry(&store, &settings, &school, event, &tender).await
+        } else {
+            tending::discard(&store, &school, event, &tender).await
+        };
+        match done {
+            Ok(_) if again => output::line(format!(
+                "{event}: tried again from the start; `markback events show` tells what becomes of it"
+            ))?,
+            Ok(_) => output::line(format!("{event}: given up"))?,
+            Err(TendError::Store(error)) => return Err(error.into()),
+            Err(error) => {
+                if matches!(error, TendError::UnknownEvent) {
+                    known(&settings, &school)?;
+                }
+                eprintln!("{event}: {error}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// The school that is named, or the only one there is.
+fn one_school(settings: &Settings, named: Option<&str>) -> Result<SchoolId, BadInput> {
+    match (named, settings.schools.as_slice()) {
+        (Some(id), _) => Ok(SchoolId::from(id)),
+        (None, [only]) => Ok(only.id.clone()),
+        (None, _) => Err(BadInput(
+            "the settings have several schools; name one with --school".to_owned(),
+        )),
+    }
+}
+
+/// Says so when nothing was found for want of such a school. Events of one that was taken out of the settings are still kept.
+fn known(settings: &Settings, school: &SchoolId) -> Result<(), BadInput> {
+    match settings.school(school) {
+        Some(_) => Ok(()),
+        None => Err(BadInput(format!(
+            "nothing is kept of a school `{school}`, and the settings know none; name another with --school, as `markback status` lists them"
+        ))),
+    }
+}
+
+fn day(text: &str) -> Result<NaiveDate, &'static str> {
+    text.parse()
+        .map_err(|_| "this is no day; write year, month and day, such as 2026-11-23")
+}
+
+fn user() -> Option<String> {
+    ["SUDO_USER", "USER", "LOGNAME", "USERNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+}
+
+/// A length of time in words, without the smaller parts.
+pub(super) fn about(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let whole = match seconds {
+        0..60 => seconds,
+        60..3600 => seconds / 60 * 60,
+        _ => seconds / 3600 * 3600,
+    };
+    humantime::format_duration(Duration::from_secs(whole)).to_string()
+}

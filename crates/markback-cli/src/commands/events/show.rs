@@ -1,0 +1,234 @@
+//! How events look to people.
+
+use std::fmt::Write as _;
+
+use chrono::{DateTime, Utc};
+use comfy_table::Table;
+use serde::Serialize;
+use serde_json::Value;
+
+use markback::store::{EventRecord, EventState, Store};
+use markback_console::output;
+
+/// The longest reason in a table, in characters.
+const REASON_MAX: usize = 90;
+
+/// A school or token that rests.
+#[derive(Serialize)]
+pub(crate) struct Paused {
+    lane: String,
+    until: DateTime<Utc>,
+    why: String,
+}
+
+impl Paused {
+    /// Whether it is this school that rests.
+    pub(crate) fn is_of(&self, school: &str) -> bool {
+        self.lane == school
+    }
+
+    /// One line of it.
+    pub(crate) fn line(&self) -> String {
+        let (lane, until) = (&self.lane, time(Some(self.until)));
+        match self.lane.strip_prefix("token:") {
+            Some(token) => format!(
+                "all schools of the token {token} rest until {until}: {}",
+                self.why
+            ),
+            None => format!("school {lane} rests until {until}: {}", self.why),
+        }
+    }
+}
+
+/// Who rests now.
+pub(crate) async fn pauses(store: &Store) -> outbox::Result<Vec<Paused>> {
+    let pauses = store.outbox().pauses().await?;
+    Ok(pauses
+        .into_iter()
+        .map(|pause| Paused {
+            lane: pause.lane,
+            until: pause.until,
+            why: pause.why,
+        })
+        .collect())
+}
+
+/// A line for each event.
+pub(super) fn table(events: &[EventRecord]) -> Table {
+    let rows = events.iter().map(|event| {
+        [
+            event.school.clone(),
+            event.id.clone(),
+            event.person.clone(),
+            what(event),
+            event.state.word().to_owned(),
+            place(event),
+            clip(&reason(event)),
+        ]
+    });
+    output::table(
+        ["school", "event", "person", "what", "state", "for", "why"],
+        rows,
+    )
+}
+
+/// What stands below the table.
+pub(super) fn footer(events: &[EventRecord], pauses: &[Paused], limit: u32) -> String {
+    let mut text = match events.len() {
+        1 => "1 event".to_owned(),
+        some => format!("{some} events"),
+    };
+    if u32::try_from(events.len()).is_ok_and(|count| count >= limit) {
+        text.push_str("; there may be more, see --limit");
+    }
+    if events.iter().any(|event| event.state.may_be_retried()) {
+        text.push_str(
+            "\nfailed, rejected and unconfirmed events wait for a person: `markback events show` tells why and what to do",
+        );
+    }
+    for pause in pauses {
+        let _ = write!(text, "\n{}", pause.line());
+    }
+    text
+}
+
+/// All that is known of an event.
+pub(super) fn whole(event: &EventRecord) -> String {
+    let mut text = format!(
+        "{} of person {} at school {}: {}\n",
+        what(event),
+        event.person,
+        event.school,
+        event.state.word()
+    );
+    for (name, value) in [
+        ("why", Some(reason(event)).filter(|why| !why.is_empty())),
+        ("to do", event.advice.map(str::to_owned)),
+        ("for", Some(place(event)).filter(|place| !place.is_empty())),
+        ("mark", mark(event)),
+        ("pupil at Wonde", event.student.clone()),
+        ("writeback", event.writeback_id.clone()),
+        ("lesson", event.lesson_id.clone()),
+        (
+            "tried again",
+            match event.round {
+                0 => None,
+                1 => Some("once".to_owned()),
+                rounds => Some(format!("{rounds} times")),
+            },
+        ),
+    ] {
+        if let Some(value) = value {
+            let _ = writeln!(text, "  {name}: {value}");
+        }
+    }
+    if !event.steps.is_empty() {
+        text.push_str("how it was decided:\n");
+        for (number, step) in (1..).zip(&event.steps) {
+            let _ = writeln!(text, "  {number}. {step}");
+        }
+    }
+    text.push_str("what was done:\n");
+    let _ = writeln!(text, "  {}  taken in", time(event.received_at));
+    if event.state == EventState::Skipped {
+        let _ = writeln!(
+            text,
+            "  {}  decided: nothing to write",
+            time(event.decided_at)
+        );
+    }
+    for line in &event.history {
+        let _ = writeln!(
+            text,
+            "  {}  {}{}",
+            time(line.at),
+            line.what,
+            particulars(&line.record)
+        );
+    }
+    text.trim_end().to_owned()
+}
+
+/// `sign_in at 2026-11-23T08:41:00Z`.
+fn what(event: &EventRecord) -> String {
+    let text = |name: &str| {
+        event
+            .event
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or("?")
+            .to_owned()
+    };
+    format!("{} at {}", text("kind").replace('_', " "), text("at"))
+}
+
+fn place(event: &EventRecord) -> String {
+    [event.date.as_deref(), event.session.as_deref()]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Why it stands where it does.
+fn reason(event: &EventRecord) -> String {
+    let told = event.waiting.as_ref().or(event.outcome.as_ref());
+    told.or(event.steps.last()).cloned().unwrap_or_default()
+}
+
+/// The mark that was decided on, in short.
+fn mark(event: &EventRecord) -> Option<String> {
+    let planned = event
+        .history
+        .iter()
+        .rev()
+        .find(|line| line.record.get("code").is_some())?;
+    let field = |name: &str| {
+        planned
+            .record
+            .get(name)
+            .filter(|value| !value.is_null())
+            .map(plain)
+    };
+    let mut text = field("code")?;
+    if let Some(minutes) = field("minutes_late") {
+        let _ = write!(text, ", {minutes} minutes late");
+    }
+    if let Some(comment) = field("comment") {
+        let _ = write!(text, ", \"{comment}\"");
+    }
+    Some(text)
+}
+
+/// What an operator asks of a line of the trail first.
+fn particulars(record: &Value) -> String {
+    let mut text = String::new();
+    for name in ["code", "rule", "writeback_id", "by", "via", "why", "note"] {
+        if let Some(value) = record.get(name).filter(|value| !value.is_null()) {
+            let value = plain(value);
+            let _ = write!(text, "  {}: {value}", name.replace('_', " "));
+        }
+    }
+    text
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+pub(crate) fn time(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(
+        || "?".to_owned(),
+        |at| at.format("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(REASON_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,176 @@
+//! `markback explain`: what one event would become, and why, without asking anybody.
+
+mod codes;
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use mis_core::{Capabilities, Code, CodeBook, HeldCode};
+use writeback::{
+    Decision, Event, Held, RegisterView, Source, Standing, View, check_answers, decide,
+};
+
+use markback_console::BadInput;
+
+use super::{ConfigArg, named, registry};
+use markback::settings::{self, Group, School};
+use markback_console::output::{self, TextOrJson};
+
+/// Which event, at which school, and how to tell.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The school, by its id
+    #[arg(long, value_name = "ID")]
+    school: String,
+    /// The group that the person is in
+    #[arg(long, value_name = "NAME")]
+    group: String,
+    /// The code that the register holds; nothing when left out
+    #[arg(long, value_name = "CODE")]
+    register: Option<String>,
+    /// The school's code book: JSON, a list of codes or of objects with `code`, `id` and `description`; or a text with a
+    /// code on each line, and its description after a blank. England's codes when left out
+    #[arg(long, value_name = "FILE")]
+    codes: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+    /// The event, a JSON file; `-` reads standard input
+    #[arg(value_name = "EVENT.json")]
+    event: PathBuf,
+}
+
+/// Decides and prints.
+///
+/// # Errors
+/// When the settings do not hold, name no such school, group or MIS, or the event is none.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let settings = settings::load(&args.config.path)?.settings;
+    let school = named::school(&settings, &args.school)?;
+    let group = named::group(school, &args.group)?;
+    let capabilities = capabilities(school)?;
+    let book = match &args.codes {
+        Some(path) => codes::read(path)?,
+        None => CodeBook::england(),
+    };
+    let event = event(&args.event, group)?;
+    let view = View {
+        capabilities,
+        register: register(args.register.as_deref(), &book)?,
+        codes: &book,
+        arrival: None,
+        standing: Standing::default(),
+        timezone: school.timezone,
+    };
+    let decision = decide(
+        &event,
+        &event.person.as_str().into(),
+        Some(group.as_rules()),
+        &view,
+    );
+    match args.format {
+        TextOrJson::Json => output::json(&decision)?,
+        TextOrJson::Text => output::line(as_text(&decision))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the school's MIS can keep as its adapter declares it; what the school has granted is not known here.
+fn capabilities(school: &School) -> anyhow::Result<Capabilities> {
+    let mis = school.mis.as_deref().ok_or_else(|| {
+        BadInput(format!(
+            "the settings do not name the MIS of school {}, and nobody is asked here; add `mis = \"…\"` to it",
+            school.id
+        ))
+    })?;
+    let declared = registry()?.for_mis(mis).capabilities;
+    Ok(school
+        .without
+        .iter()
+        .fold(declared, |left, ability| left.without(*ability)))
+}
+
+fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {
+    let held = match code {
+        None => None,
+        Some(code) if code.trim().is_empty() => {
+            return Err(BadInput(
+                "--register is empty; name the code that the register holds, or leave it out"
+                    .to_owned(),
+            ));
+        }
+        Some(code) => Some(Held {
+            // As the code book spells it, for that is how a register read from Wonde has it.
+            code: HeldCode::Known(
+                book.find(code)
+                    .map_or_else(|| Code::new(code), |line| line.code.clone()),
+            ),
+            comment: None,
+            minutes_late: None,
+        }),
+    };
+    Ok(RegisterView::Looked {
+        held,
+        source: Source::Given,
+        age: None,
+    })
+}
+
+fn event(path: &Path, group: &Group) -> Result<Event, BadInput> {
+    let (name, text) = read(path)?;
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    let event: Event = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let at = if path == "." {
+            String::new()
+        } else {
+            format!(" in `{path}`")
+        };
+        BadInput(format!("{name} holds no event: {}{at}", error.inner()))
+    })?;
+    reader.end().map_err(|_| {
+        BadInput(format!(
+            "{name} holds more than one event; explain takes one at a time"
+        ))
+    })?;
+    let problems = check_answers(&event, &group.fields);
+    if problems.is_empty() {
+        return Ok(event);
+    }
+    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    Err(BadInput(format!("{name}: {}", problems.join("\n  "))))
+}
+
+/// The text of a file, or of standard input for `-`, with a name to call it by.
+fn read(path: &Path) -> Result<(String, String), BadInput> {
+    if path == Path::new("-") {
+        let mut text = String::new();
+        std::io::stdin()
+            .read_to_string(&mut text)
+            .map_err(|error| BadInput(format!("standard input cannot be read: {error}")))?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        BadInput(format!(
+            "the event file {} cannot be read: {error}; name another, or - for standard input",
+            path.display()
+        ))
+    })?;
+    Ok((path.display().to_string(), text))
+}
+
+/// The decision in words, with the comment: whoever asks has the event with the answer in hand.
+fn as_text(decision: &Decision) -> String {
+    match decision
+        .planned()
+        .and_then(|planned| planned.mark.comment.as_deref())
+    {
+        Some(comment) => format!("{decision}\ncomment: {comment}"),
+        None => decision.to_string(),
+    }
+}

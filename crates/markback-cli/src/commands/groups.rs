@@ -1,0 +1,266 @@
+//! `markback groups`: the schools' groups as the last sync left them. Works on the store itself, also while the service runs.
+
+use std::{collections::BTreeSet, io, process::ExitCode};
+
+use clap::{Subcommand, ValueEnum};
+use roster::{Member, Property};
+use serde_json::{Value, json};
+
+use markback_console::{BadInput, block_on};
+
+use super::{ConfigArg, named, open_store::open_store};
+use markback::{
+    settings::{self, Group, School, Settings},
+    store::Shown,
+};
+use markback_console::output::{self, TableOrJson};
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the groups with how many people each has
+    Ls(Ls),
+    /// Print the people of groups, with all that the settings name; keep what is printed as you keep pupils' data
+    Export(Export),
+}
+
+#[derive(Debug, clap::Args)]
+struct Ls {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Only this school's; may be given more than once
+    #[arg(long, value_name = "ID")]
+    school: Vec<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table")]
+    format: TableOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Export {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Only this school's; may be given more than once
+    #[arg(long, value_name = "ID")]
+    school: Vec<String>,
+    /// Only this group; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    group: Vec<String>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "csv")]
+    format: CsvOrJson,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum CsvOrJson {
+    /// A line for each person, with a heading.
+    Csv,
+    /// JSON.
+    Json,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the settings do not hold, a school or group is not in them, or the store does not answer.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Command::Ls(ls) => list(ls),
+        Command::Export(export) => print(export),
+    }
+}
+
+fn list(args: &Ls) -> anyhow::Result<ExitCode> {
+    let settings = settings::load(&args.config.path)?.settings;
+    let schools = named::schools(&settings, &args.school)?;
+    let listed = block_on(async {
+        let store = open_store(&settings).await?;
+        let mut listed = Vec::new();
+        for school in &schools {
+            let read = store.groups_read(&school.id).await?;
+            for group in school.groups.iter() {
+                let people = read
+                    .as_ref()
+                    .and_then(|read| read.people.get(&group.name).copied());
+                listed.push((
+                    school.id.to_string(),
+                    group.name.clone(),
+                    group.kind,
+                    people,
+                ));
+            }
+        }
+        Ok(listed)
+    })?;
+    match args.format {
+        TableOrJson::Json => {
+            let groups: Vec<_> = listed
+                .iter()
+                .map(|(school, name, kind, people)| {
+                    json!({"school": school, "name": name, "kind": kind, "people": people})
+                })
+                .collect();
+            output::json(&json!({ "groups": groups }))?;
+        }
+        TableOrJson::Table => {
+            let rows = listed.into_iter().map(|(school, name, kind, people)| {
+                let people = people.map_or_else(|| "not read yet".to_owned(), |n| n.to_string());
+                [school, name, kind.to_string(), people]
+            });
+            output::line(output::table(["school", "group", "kind", "people"], rows).to_string())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A group with its people.
+struct Filled<'s> {
+    school: &'s School,
+    group: &'s Group,
+    people: Vec<Member>,
+}
+
+fn print(args: &Export) -> anyhow::Result<ExitCode> {
+    let settings = settings::load(&args.config.path)?.settings;
+    let schools = named::schools(&settings, &args.school)?;
+    let filled = block_on(fill(&settings, &schools, &args.group))?;
+    match args.format {
+        CsvOrJson::Json => {
+            let groups: Vec<_> = filled
+                .iter()
+                .map(|filled| {
+                    json!({
+                        "school": filled.school.id,
+                        "name": filled.group.name,
+                        "kind": filled.group.kind,
+                        "people": filled.people.iter().map(Shown).collect::<Vec<_>>(),
+                    })
+                })
+                .collect();
+            output::json(&json!({ "groups": groups }))?;
+        }
+        CsvOrJson::Csv => csv(&filled)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn fill<'s>(
+    settings: &Settings,
+    schools: &'s [School],
+    names: &[String],
+) -> anyhow::Result<Vec<Filled<'s>>> {
+    let store = open_store(settings).await?;
+    let mut filled = Vec::new();
+    for name in names {
+        if !schools.iter().any(|school| school.group(name).is_some()) {
+            return Err(BadInput(format!(
+                "there is no group `{name}` at these schools; name another with --group, as `markback groups ls` lists them"
+            ))
+            .into());
+        }
+    }
+    for school in schools {
+        let wanted = |group: &&Group| names.is_empty() || names.contains(&group.name);
+        for group in school.groups.iter().filter(wanted) {
+            let Some(page) = store.group_people(&school.id, &group.name).await? else {
+                anyhow::bail!(
+                    "group {:?} of school {} has not been read yet; run `markback sync` first",
+                    group.name,
+                    school.id
+                );
+            };
+            let people = page.people;
+            filled.push(Filled {
+                school,
+                group,
+                people,
+            });
+        }
+    }
+    Ok(filled)
+}
+
+/// The columns besides the ids that some of the groups tell.
+fn columns(filled: &[Filled<'_>]) -> Vec<&'static str> {
+    let told: BTreeSet<Property> = filled
+        .iter()
+        .flat_map(|filled| {
+            filled
+                .group
+                .as_roster()
+                .membership
+                .told(filled.group.as_roster().kind)
+        })
+        .collect();
+    let mut columns = vec!["school", "group", "kind", "id", "wonde_id", "upi", "mis_id"];
+    for property in told {
+        columns.extend(match property {
+            Property::Name => &["forename", "surname"][..],
+            Property::Year => &["year", "year_code"],
+            Property::DateOfBirth => &["born"],
+            Property::Registration => &["registration"],
+            Property::House => &["house"],
+            Property::Boarding => &["boarding"],
+            Property::Campus => &["campus"],
+            Property::Classes => &["classes"],
+            Property::Groups => &["groups"],
+            Property::Contacts => &["contacts"],
+            Property::Teaching => &["teaching"],
+            Property::Roles => &["roles"],
+            Property::Email => &["email"],
+            Property::Phone => &["phone"],
+            Property::Gender => &["gender"],
+        });
+    }
+    columns.push("children");
+    columns
+}
+
+fn csv(filled: &[Filled<'_>]) -> anyhow::Result<()> {
+    let columns = columns(filled);
+    let mut writer = csv::Writer::from_writer(io::stdout().lock());
+    let mut write = || -> csv::Result<()> {
+        writer.write_record(&columns)?;
+        for group in filled {
+            for member in &group.people {
+                let person = serde_json::to_value(Shown(member)).unwrap_or_default();
+                writer.write_record(columns.iter().map(|column| match *column {
+                    "school" => group.school.id.to_string(),
+                    "group" => group.group.name.clone(),
+                    "kind" => group.group.kind.to_string(),
+                    other => cell(&person[other]),
+                }))?;
+            }
+        }
+        Ok(writer.flush()?)
+    };
+    match write() {
+        // A reader that has gone away, such as `head`, is no error.
+        Err(error) if matches!(error.kind(), csv::ErrorKind::Io(io) if io.kind() == io::ErrorKind::BrokenPipe) => {
+            Ok(())
+        }
+        other => Ok(other?),
+    }
+}
+
+/// A value in one cell; the entries of a list with semicolons between them.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join("; "),
+        Value::Object(fields) => cell(
+            fields
+                .get("name")
+                .or(fields.get("contact"))
+                .unwrap_or(&Value::Null),
+        ),
+        other => other.to_string(),
+    }
+}

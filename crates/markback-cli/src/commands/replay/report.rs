@@ -1,0 +1,149 @@
+//! What became of a log, for people and for programs.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    process::ExitCode,
+};
+
+use mis_core::wonde::SchoolId;
+use serde::Serialize;
+
+use super::lines::Bad;
+use markback::service::{EventRecord, EventState, Markback};
+use markback_console::output::{self, TextOrJson};
+
+/// The tally of a log.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Report {
+    /// Lines that were not blank.
+    pub(super) lines: usize,
+    /// Events that the service has from them, each once.
+    pub(super) events: usize,
+    /// Whether somebody stopped the replay before all was settled.
+    pub(super) interrupted: bool,
+    /// Events by state.
+    states: BTreeMap<EventState, usize>,
+    /// Skipped events by reason.
+    skipped: BTreeMap<String, usize>,
+    /// What is wrong with lines.
+    pub(super) bad: Vec<Bad>,
+}
+
+impl Report {
+    /// Counts one event; `None` for one that is no longer kept.
+    pub(super) fn count(&mut self, record: Option<&EventRecord>) {
+        let Some(record) = record else { return };
+        *self.states.entry(record.state).or_default() += 1;
+        let reason = record
+            .decision
+            .as_ref()
+            .and_then(|decision| decision.get("reason"))
+            .and_then(|reason| reason.as_str());
+        if let (EventState::Skipped, Some(reason)) = (record.state, reason) {
+            *self.skipped.entry(reason.to_owned()).or_default() += 1;
+        }
+    }
+
+    /// Counts all events as they stand.
+    pub(super) async fn look_once(
+        &mut self,
+        markback: &Markback,
+        events: VecDeque<(SchoolId, String)>,
+    ) -> anyhow::Result<()> {
+        for (school, id) in events {
+            self.count(markback.event(&school, &id).await?.as_ref());
+        }
+        Ok(())
+    }
+
+    /// Prints it.
+    pub(super) fn print(&self, format: TextOrJson, no_wait: bool) -> std::io::Result<()> {
+        if format == TextOrJson::Json {
+            return output::json(self);
+        }
+        for Bad {
+            line,
+            key,
+            what,
+            cure,
+        } in &self.bad
+        {
+            let key = if key.is_empty() {
+                String::new()
+            } else {
+                format!(" `{key}`:")
+            };
+            eprintln!("line {line}:{key} {what}; {cure}");
+        }
+        let rows = self.states.iter().map(|(state, count)| {
+            let why = match state {
+                EventState::Skipped => self.reasons(),
+                state => meaning(*state).to_owned(),
+            };
+            [state.word().to_owned(), count.to_string(), why]
+        });
+        let table = output::table(["state", "events", ""], rows);
+        if !table.is_empty() {
+            output::line(table.to_string())?;
+        }
+        output::line(self.summary(no_wait))
+    }
+
+    fn reasons(&self) -> String {
+        let reasons: Vec<_> = self
+            .skipped
+            .iter()
+            .map(|(reason, count)| format!("{reason} {count}"))
+            .collect();
+        format!("nothing to write: {}", reasons.join(", "))
+    }
+
+    fn summary(&self, no_wait: bool) -> String {
+        let bad: std::collections::BTreeSet<_> = self.bad.iter().map(|bad| bad.line).collect();
+        let end = match (self.interrupted, no_wait) {
+            (true, _) => {
+                "; stopped before all was settled: a running service goes on with it, and so does the same replay"
+            }
+            (false, true) => "; a running service does the rest",
+            (false, false) => ", all settled",
+        };
+        format!(
+            "{} lines: {} events taken in{end}; {} bad lines left out",
+            self.lines,
+            self.events,
+            bad.len()
+        )
+    }
+
+    /// 2 when a line was bad, 1 when a mark did not reach the MIS or nobody waited until it had, else 0.
+    pub(super) fn exit_code(&self, no_wait: bool) -> ExitCode {
+        let went_well = |state: &EventState| {
+            use EventState::{Confirmed, Skipped, Superseded};
+            matches!(state, Confirmed | Skipped | Superseded) || (no_wait && !state.is_final())
+        };
+        if !self.bad.is_empty() {
+            ExitCode::from(2)
+        } else if self.interrupted || !self.states.keys().all(went_well) {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// A state in words.
+fn meaning(state: EventState) -> &'static str {
+    match state {
+        EventState::Received => "taken in, not decided yet",
+        EventState::Skipped => "nothing to write",
+        EventState::Planned => "a mark is to be written",
+        EventState::Sent => "sent, and nobody knows yet whether it was taken",
+        EventState::Accepted => "Wonde has it and passes it on",
+        EventState::Confirmed => "the MIS has it",
+        EventState::Rejected => "Wonde or the MIS would not have it",
+        EventState::Unconfirmed => "nobody could tell in time whether the MIS has it",
+        EventState::Superseded => "a newer mark took its place before it was sent",
+        EventState::Failed => "it could not be decided or sent, and waits for a person",
+        EventState::Discarded => "a person gave it up",
+    }
+}

@@ -1,0 +1,15 @@
+//! `markback schema`: the JSON Schema of the settings.
+
+use std::process::ExitCode;
+
+use markback::settings;
+use markback_console::output;
+
+/// Prints it.
+///
+/// # Errors
+/// When standard output cannot be written.
+pub fn run() -> anyhow::Result<ExitCode> {
+    output::json(&settings::schema())?;
+    Ok(ExitCode::SUCCESS)
+}

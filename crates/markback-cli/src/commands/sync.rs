@@ -1,0 +1,194 @@
+//! `markback sync`: reads the schools' people now, or tells what that would change.
+
+mod show;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use mis_core::wonde::SchoolId;
+use roster::{PersonKind, Progress};
+use tokio_util::sync::CancellationToken;
+
+use self::show::{Names, Preview, Told};
+use markback_console::{block_on, logging, signals::Signals};
+use markback_http::server::STOP_WITHIN;
+
+use super::{ConfigArg, named};
+use markback::{
+    rosters::{Ask, Rosters, Watch},
+    service::{Markback, Options},
+    settings::{self, School},
+    store::{Store, SyncRecord},
+};
+use markback_console::output::{self, TextOrJson};
+
+/// How often it is looked whether a sync has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Whom to read and how.
+///
+/// Only what changed is read, and everything where that is not enough. What looks like a mistake is held back and told: an empty answer, a group
+/// that shrinks at once, a property that nobody has any more. The exit code is 0 when all went through, 1 when something is held or failed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Only this school; may be given more than once
+    #[arg(long, value_name = "ID")]
+    school: Vec<String>,
+    /// Read everything, not only what changed
+    #[arg(long)]
+    full: bool,
+    /// Let through what was held back, after a look at it; reads everything
+    #[arg(long)]
+    accept: bool,
+    /// Tell who would join, change and leave, and keep nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Show people's names as well as their ids, in a dry run
+    #[arg(long, requires = "dry_run")]
+    names: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the settings do not hold, a school is not in them, or the store does not answer.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    logging::start(logging::COMMAND)?;
+    let settings = settings::load(&args.config.path)?.settings;
+    let schools = named::schools(&settings, &args.school)?;
+    block_on(async {
+        let markback = Markback::open(settings, Options::default()).await?;
+        let results = if args.dry_run {
+            preview(&markback, &schools, args).await?
+        } else {
+            sync(&markback, &schools, args).await?
+        };
+        match args.format {
+            TextOrJson::Json => output::json(&show::json(&results, Names(args.names)))?,
+            TextOrJson::Text => output::line(show::text(&results, Names(args.names)))?,
+        }
+        let well = results.iter().all(Told::is_well);
+        Ok(if well {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    })
+}
+
+async fn preview(
+    markback: &Markback,
+    schools: &[School],
+    args: &Args,
+) -> anyhow::Result<Vec<Told>> {
+    let ask = ask(args);
+    let rosters = watched(markback, schools, args);
+    let at_once = markback.settings().service.sync.at_once.get();
+    let previews = stream::iter(schools.iter().cloned()).map(|school| {
+        let rosters = rosters.clone();
+        async move {
+            let outcome = rosters.preview(&school, ask).await;
+            let preview =
+                outcome.with_context(|| format!("school {} cannot be read", school.id))?;
+            anyhow::Ok(Told::Preview(Preview {
+                school: school.id.clone(),
+                outcome: preview,
+            }))
+        }
+    });
+    previews.buffered(at_once).try_collect().await
+}
+
+async fn sync(markback: &Markback, schools: &[School], args: &Args) -> anyhow::Result<Vec<Told>> {
+    let mut signals = Signals::listen()?;
+    let rosters = watched(markback, schools, args);
+    let mut asked = Vec::with_capacity(schools.len());
+    for school in schools {
+        asked.push((school.id.clone(), rosters.ask(school, ask(args)).await?));
+    }
+    let stop = CancellationToken::new();
+    let workers = tokio::spawn({
+        let stop = stop.clone();
+        async move { rosters.run_workers(stop).await }
+    });
+    let records = tokio::select! {
+        records = all_ended(markback.store(), &asked) => records?,
+        () = signals.next() => anyhow::bail!(
+            "interrupted; what was read so far is kept, and a running service or the next sync goes on with it"
+        ),
+    };
+    stop.cancel();
+    tokio::time::timeout(STOP_WITHIN, workers)
+        .await
+        .context("stopping took too long")?
+        .context("the workers ended badly")?;
+    Ok(records.into_iter().map(Told::Sync).collect())
+}
+
+fn ask(args: &Args) -> Ask {
+    Ask {
+        full: args.full,
+        accept: args.accept,
+    }
+}
+
+/// Waits for each sync until it has ended, or met something that it waits for: a running service goes on with it then.
+async fn all_ended(store: &Store, asked: &[(SchoolId, String)]) -> anyhow::Result<Vec<SyncRecord>> {
+    let mut records = Vec::with_capacity(asked.len());
+    for (school, id) in asked {
+        loop {
+            let record = store.sync(school, id).await?;
+            let record = record.context("the sync is not in the store any more")?;
+            if record.state.is_final() || record.error.is_some() {
+                records.push(record);
+                break;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+    Ok(records)
+}
+
+/// Shows progress to whoever watches the terminal.
+fn watched(markback: &Markback, schools: &[School], args: &Args) -> Rosters {
+    let rosters = markback.rosters().clone();
+    if args.format == TextOrJson::Json {
+        return rosters;
+    }
+    let bars = MultiProgress::new();
+    let style = ProgressStyle::with_template("{prefix} {spinner} {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let bars: Vec<(SchoolId, ProgressBar)> = schools
+        .iter()
+        .map(|school| {
+            let bar = bars.add(ProgressBar::new_spinner().with_style(style.clone()));
+            (school.id.clone(), bar.with_prefix(school.id.to_string()))
+        })
+        .collect();
+    let watch: Watch = Arc::new(move |school: &SchoolId, progress: Progress| {
+        if let Some((_, bar)) = bars.iter().find(|(id, _)| id == school) {
+            bar.set_message(said(&progress));
+            bar.tick();
+        }
+    });
+    rosters.watched(watch)
+}
+
+fn said(progress: &Progress) -> String {
+    let whom = match progress.kind {
+        PersonKind::Student => "students",
+        PersonKind::Staff => "staff",
+        PersonKind::Parent => "parents",
+    };
+    match progress.counted {
+        Some(counted) if !progress.done => format!("{} of {counted} {whom}", progress.read),
+        _ => format!("{} {whom}", progress.read),
+    }
+}

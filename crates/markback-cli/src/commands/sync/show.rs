@@ -1,0 +1,234 @@
+//! What a sync or a dry run tells.
+
+use std::fmt::Write as _;
+
+use mis_core::wonde::SchoolId;
+use roster::{Change, Outcome, What};
+use serde_json::{Value, json};
+
+use markback::{
+    rosters::summary,
+    store::{SyncRecord, SyncState},
+};
+use markback_console::output;
+
+/// Whether names are shown besides ids.
+#[derive(Clone, Copy)]
+pub(super) struct Names(pub(super) bool);
+
+/// What a dry run of one school found.
+pub(super) struct Preview {
+    pub(super) school: SchoolId,
+    pub(super) outcome: Outcome,
+}
+
+/// What became of one school.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there are as many as schools, and each is printed once"
+)]
+pub(super) enum Told {
+    Preview(Preview),
+    Sync(SyncRecord),
+}
+
+impl Told {
+    /// Whether nothing of it needs a person.
+    pub(super) fn is_well(&self) -> bool {
+        match self {
+            Self::Preview(preview) => !preview.outcome.report.is_held(),
+            Self::Sync(record) => record.state == SyncState::Done,
+        }
+    }
+}
+
+/// The results for programs.
+pub(super) fn json(results: &[Told], names: Names) -> Value {
+    let schools: Vec<_> = results
+        .iter()
+        .map(|result| match result {
+            Told::Sync(record) => json!(record),
+            Told::Preview(preview) => json!({
+                "school": preview.school,
+                "dry_run": true,
+                "report": summary(&preview.outcome.report),
+                "changes": preview.outcome.changes.iter().map(|change| one(change, names)).collect::<Vec<_>>(),
+            }),
+        })
+        .collect();
+    json!({ "schools": schools })
+}
+
+/// One change, without what is known of the person unless names are wanted.
+fn one(change: &Change, names: Names) -> Value {
+    let mut told = match &change.what {
+        What::Joined { .. } => json!({"change": "joined"}),
+        What::Changed { fields, .. } => json!({"change": "changed", "fields": fields}),
+        What::Left { cause } => {
+            json!({"change": "left", "cause": cause, "words": cause.to_string()})
+        }
+    };
+    if let Some(fields) = told.as_object_mut() {
+        fields.insert("group".to_owned(), json!(change.group));
+        fields.insert("id".to_owned(), json!(change.person));
+        if let Some(name) = name(change).filter(|_| names.0) {
+            fields.insert("name".to_owned(), json!(name));
+        }
+    }
+    told
+}
+
+fn name(change: &Change) -> Option<String> {
+    let (What::Joined { member } | What::Changed { member, .. }) = &change.what else {
+        return None;
+    };
+    let names = [&member.person.forename, &member.person.surname];
+    let names: Vec<_> = names.into_iter().flatten().map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
+/// The results for people.
+pub(super) fn text(results: &[Told], names: Names) -> String {
+    let mut text = String::new();
+    for result in results {
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        match result {
+            Told::Sync(record) => told(&mut text, record),
+            Told::Preview(preview) => previewed(&mut text, preview, names),
+        }
+    }
+    if results.is_empty() {
+        text.push_str("no school of the settings has groups");
+    }
+    text.truncate(text.trim_end().len());
+    text
+}
+
+fn told(text: &mut String, record: &SyncRecord) {
+    let read = match record.extent.as_str() {
+        "full" => "everything read",
+        _ => "what changed read",
+    };
+    let took = record.took_ms.map_or_else(String::new, |ms| {
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "shown with one digit after the point"
+        )]
+        let seconds = ms as f64 / 1000.0;
+        format!(" in {seconds:.1} s")
+    });
+    let _ = match record.state {
+        SyncState::Done => writeln!(text, "{}: {read}{took}", record.school),
+        SyncState::Held => writeln!(
+            text,
+            "{}: {read}{took}, but something is held back",
+            record.school
+        ),
+        SyncState::Failed => writeln!(text, "{}: failed, and nothing has changed", record.school),
+        SyncState::Waiting | SyncState::Running => {
+            writeln!(
+                text,
+                "{}: not done yet; a running service goes on with it",
+                record.school
+            )
+        }
+    };
+    if let Some(error) = record
+        .error
+        .as_deref()
+        .filter(|_| record.state != SyncState::Done)
+    {
+        let _ = writeln!(text, "  in the way: {error}");
+    }
+    if let Some(report) = &record.report {
+        reported(text, report);
+    }
+}
+
+fn previewed(text: &mut String, preview: &Preview, names: Names) {
+    let _ = writeln!(text, "{}: a dry run, nothing is kept", preview.school);
+    reported(text, &summary(&preview.outcome.report));
+    for change in &preview.outcome.changes {
+        let what = match &change.what {
+            What::Joined { .. } => "would join".to_owned(),
+            What::Changed { fields, .. } => {
+                let fields: Vec<_> = fields.iter().map(ToString::to_string).collect();
+                format!("would change: {}", fields.join(", "))
+            }
+            What::Left { cause } => format!("would leave: {cause}"),
+        };
+        let name = name(change).filter(|_| names.0);
+        let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+        let _ = writeln!(text, "  {}: {}{name} {what}", change.group, change.person);
+    }
+}
+
+/// The kept form of a report, in lines.
+fn reported(text: &mut String, report: &Value) {
+    let count = |value: &Value| value.as_u64().unwrap_or_default().to_string();
+    let rows = report["groups"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, tally)| {
+            let numbers = ["people", "joined", "changed", "left"].map(|key| count(&tally[key]));
+            let [people, joined, changed, left] = numbers;
+            [name.clone(), people, joined, changed, left]
+        });
+    let table = output::table(["group", "people", "joined", "changed", "left"], rows);
+    for line in table.to_string().lines() {
+        let _ = writeln!(text, "  {line}");
+    }
+    for held in report["held"].as_array().into_iter().flatten() {
+        let _ = writeln!(
+            text,
+            "  held back: {}",
+            held["words"].as_str().unwrap_or_default()
+        );
+    }
+    for refused in report["refused"].as_array().into_iter().flatten() {
+        let word = |key: &str| refused[key].as_str().unwrap_or_default().to_owned();
+        let _ = writeln!(
+            text,
+            "  not told: `{}` of a {}; the school refuses it, or its MIS does not have it",
+            word("property"),
+            word("kind")
+        );
+    }
+    for (key, words) in [
+        ("in_no_group", "in no group"),
+        ("in_several", "taken by several groups, in the first"),
+    ] {
+        let found = report[key]["count"].as_u64().unwrap_or_default();
+        if found > 0 {
+            let kinds = report[key]["by_kind"].as_object().into_iter().flatten();
+            let kinds: Vec<_> = kinds.map(|(kind, count)| counted(kind, count)).collect();
+            let (kinds, few) = (kinds.join(", "), few(&report[key]["people"]));
+            let _ = writeln!(text, "  {words}: {kinds} ({few})");
+        }
+    }
+}
+
+fn counted(kind: &str, count: &Value) -> String {
+    match (kind, count.as_u64()) {
+        ("staff", _) => format!("{count} staff"),
+        (kind, Some(1)) => format!("1 {kind}"),
+        (kind, _) => format!("{count} {kind}s"),
+    }
+}
+
+/// The first ids of a list.
+fn few(people: &Value) -> String {
+    const SHOWN: usize = 5;
+    let ids: Vec<_> = people
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|one| one["person"].as_str())
+        .collect();
+    let more = if ids.len() > SHOWN { ", …" } else { "" };
+    let ids: Vec<_> = ids.into_iter().take(SHOWN).collect();
+    format!("{}{more}", ids.join(", "))
+}

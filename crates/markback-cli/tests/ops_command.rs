@@ -1,0 +1,179 @@
+//! `markback events` and `markback status`, on the store of a service that runs in the meantime.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+#[path = "../../markback-http/tests/ops_support/mod.rs"]
+mod ops_support;
+
+use std::process::Command;
+
+use markback::service::EventState;
+use ops_support::World;
+use serde_json::{Value, json};
+use wonde_sandbox::{Fault, FaultRule};
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+async fn markback(world: &World, args: &[&str]) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
+    command
+        .args(args)
+        .env("MARKBACK_CONFIG", world.folder.path().join("markback.toml"))
+        .env("USER", "operator")
+        .env_remove("SUDO_USER");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    Said {
+        code: output.status.code().unwrap(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
+    let mut world = World::new().await;
+    let fault = Fault::RejectWriteback {
+        message: Some("Pupil is locked".to_owned()),
+    };
+    world
+        .sandbox
+        .add_fault(FaultRule::new(fault).times(3))
+        .unwrap();
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    world.run();
+    world.until("e1", EventState::Rejected).await;
+    world.take(vec![world.sign_in("e2", 1, "09:05")]).await;
+    world.until("e2", EventState::Confirmed).await;
+
+    let said = markback(&world, &["events", "ls", "--state", "problem"]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.contains("e1") && !said.out.contains("e2"),
+        "{}",
+        said.out
+    );
+    assert!(
+        said.out.contains("rejected") && said.out.contains("1 event\n"),
+        "{}",
+        said.out
+    );
+    let said = markback(
+        &world,
+        &[
+            "events",
+            "ls",
+            "--from",
+            "2026-11-23",
+            "--to",
+            "2026-11-23",
+            "--format",
+            "json",
+        ],
+    )
+    .await;
+    let listed: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(listed["events"].as_array().unwrap().len(), 2);
+    let said = markback(&world, &["events", "ls", "--state", "lost"]).await;
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("there are: received"), "{}", said.err);
+
+    let said = markback(&world, &["events", "show", "e1"]).await;
+    for told in [
+        "Pupil is locked",
+        "to do:",
+        "how it was decided:",
+        "1. ",
+        "planned  code: /",
+        "refused",
+    ] {
+        assert!(said.out.contains(told), "{told}: {}", said.out);
+    }
+    let said = markback(&world, &["events", "show", "e3"]).await;
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("never came in"), "{}", said.err);
+
+    let said = markback(
+        &world,
+        &["events", "retry", "e1", "e2", "--note", "unlocked"],
+    )
+    .await;
+    assert_eq!(said.code, 1);
+    assert!(said.out.starts_with("e1: tried again"), "{}", said.out);
+    assert!(
+        said.err.contains("e2: the MIS has the mark already"),
+        "{}",
+        said.err
+    );
+    // The command goes by the machine's clock, not the test's: the service takes the job up when that time has come.
+    let e1 = world.event("e1").await;
+    assert_eq!((e1.state, e1.round), (EventState::Received, 1));
+    let retried = e1
+        .history
+        .iter()
+        .find(|line| line.what == "retried")
+        .unwrap();
+    assert_eq!(
+        (&retried.record["by"], &retried.record["via"]),
+        (&json!("operator"), &json!("command line"))
+    );
+    world.rest().await;
+
+    world.take(vec![world.sign_in("e4", 2, "08:50")]).await;
+    let said = markback(&world, &["events", "discard", "e4", "--by", "Head"]).await;
+    assert_eq!((said.code, said.out.trim()), (0, "e4: given up"));
+    assert_eq!(world.event("e4").await.state, EventState::Discarded);
+}
+
+#[tokio::test]
+async fn the_status_tells_schools_queues_and_who_rests() {
+    let world = World::new().await;
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    let (outbox, store) = (world.markback.outbox(), world.markback.store());
+    let mut tx = store.database().begin().await.unwrap();
+    let until = outbox::Until::At("2999-01-01T00:00:00Z".parse().unwrap());
+    outbox
+        .pause(&mut tx, &world.school.id, until, "the MIS is away")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let told = json!({"payload_type": "schoolMigration", "school_id": world.school.id, "migrate_to": "Arbor"});
+    world.hook(&told).await;
+
+    let said = markback(&world, &["status"]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    for told in [
+        world.school.id.as_str(),
+        "asked of Wonde",
+        "decide",
+        "rests until",
+        "the MIS is away",
+        "to Arbor",
+    ] {
+        assert!(said.out.contains(told), "{told}: {}", said.out);
+    }
+    let said = markback(&world, &["status", "--format", "json"]).await;
+    let status: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(status["schools"][0]["events"]["received"], 1);
+    assert_eq!(status["pauses"][0]["why"], "the MIS is away");
+    assert_eq!(status["notices"][0]["kind"], "migration");
+}
+
+#[tokio::test]
+async fn a_command_that_looks_makes_no_store() {
+    let world = World::new().await;
+    let toml = std::fs::read_to_string(world.folder.path().join("markback.toml")).unwrap();
+    let toml = toml.replace("markback.db", "elsewhere.db");
+    std::fs::write(world.folder.path().join("markback.toml"), toml).unwrap();
+    let said = markback(&world, &["events", "ls"]).await;
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(!world.folder.path().join("elsewhere.db").exists());
+}

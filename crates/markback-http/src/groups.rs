@@ -1,0 +1,309 @@
+//! The schools' groups over HTTP: lists, changes from a cursor on, and syncs.
+//!
+//! A group that was never read is not an empty group: it is answered with 503, so that no host takes it for one.
+
+use axum::{
+    Json, Router,
+    extract::{Query, State, rejection::QueryRejection},
+    http::StatusCode,
+    routing::{get, post},
+};
+use chrono::{DateTime, Utc};
+use mis_core::wonde::SchoolId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use writeback::settings::{Field, GroupKind, WritebackSettings};
+
+use super::{
+    error::{ApiError, Kind, Problem},
+    extract::{MaybeBody, Path},
+};
+use markback::{
+    rosters::Ask,
+    service::Markback,
+    settings::{Group, School},
+    store::{Horizon, Page, Shown, SyncRecord},
+};
+
+/// Syncs in one answer when the question does not say, and at most.
+const SYNCS: u32 = 20;
+const SYNCS_MAX: u32 = 200;
+/// Seconds after which a group that is being read for the first time may be asked for again.
+const READ_SOON: u32 = 30;
+
+/// The sub-router.
+pub(super) fn routes() -> Router<Markback> {
+    Router::new()
+        .route("/v1/schools/{school}/groups", get(list))
+        .route("/v1/schools/{school}/groups/{group}", get(look))
+        .route("/v1/schools/{school}/groups/{group}/changes", get(changes))
+        .route("/v1/schools/{school}/sync", post(sync))
+        .route("/v1/schools/{school}/syncs", get(syncs))
+        .route("/v1/schools/{school}/syncs/{sync}", get(one_sync))
+}
+
+#[derive(Serialize)]
+struct Groups<'a> {
+    synced_at: Option<DateTime<Utc>>,
+    groups: Vec<Line<'a>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    name: &'a str,
+    kind: GroupKind,
+    /// None for a group that was never read.
+    people: Option<u64>,
+    writes_back: bool,
+}
+
+/// All that a host needs of one group.
+#[derive(Serialize)]
+struct Whole<'a> {
+    name: &'a str,
+    kind: GroupKind,
+    message: Option<&'a str>,
+    fields: &'a [Field],
+    writeback: Option<&'a WritebackSettings>,
+    synced_at: Option<DateTime<Utc>>,
+    cursor: String,
+    people: Vec<Shown<'a>>,
+}
+
+#[derive(Serialize)]
+struct Feed {
+    changes: Vec<Value>,
+    cursor: String,
+    more: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Since {
+    since: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    limit: Option<u32>,
+}
+
+/// What kind of sync is asked for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Asked {
+    full: bool,
+    accept: bool,
+}
+
+async fn list(
+    State(markback): State<Markback>,
+    Path(school): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let school = known(&markback, &school)?;
+    let read = markback
+        .store()
+        .groups_read(&school.id)
+        .await
+        .map_err(store_away)?;
+    let groups = school.groups.iter().map(|group| Line {
+        name: &group.name,
+        kind: group.kind,
+        people: read
+            .as_ref()
+            .and_then(|read| read.people.get(&group.name).copied()),
+        writes_back: group.rules.is_some(),
+    });
+    shown(&Groups {
+        synced_at: read.as_ref().and_then(|read| read.synced_at),
+        groups: groups.collect(),
+    })
+}
+
+async fn look(
+    State(markback): State<Markback>,
+    Path((school, group)): Path<(String, String)>,
+) -> Result<Json<Value>, ApiError> {
+    let (school, group) = known_group(&markback, &school, &group)?;
+    let page = markback.store().group_people(&school.id, &group.name).await;
+    let page = page.map_err(store_away)?.ok_or_else(not_read)?;
+    shown(&Whole {
+        name: &group.name,
+        kind: group.kind,
+        message: group.message.as_deref(),
+        fields: &group.fields,
+        writeback: group.writeback.as_ref(),
+        synced_at: page.synced_at,
+        cursor: page.cursor.to_string(),
+        people: page.people.iter().map(Shown).collect(),
+    })
+}
+
+async fn changes(
+    State(markback): State<Markback>,
+    Path((school, group)): Path<(String, String)>,
+    asked: Result<Query<Since>, QueryRejection>,
+) -> Result<Json<Feed>, ApiError> {
+    let (school, group) = known_group(&markback, &school, &group)?;
+    let Query(Since { since }) = asked.map_err(|error| wrong_question(error.body_text()))?;
+    let since = match since.as_deref() {
+        None => 0,
+        Some(cursor) => cursor.parse().map_err(|_| {
+            wrong_question("`since` takes a cursor as an answer gave it, or is left out".to_owned())
+        })?,
+    };
+    let changes = markback
+        .store()
+        .group_changes(&school.id, &group.name, since)
+        .await;
+    match changes.map_err(store_away)?.ok_or_else(not_read)? {
+        Horizon::Within(found) => Ok(Json(Feed {
+            changes: found.changes.into_iter().map(change).collect(),
+            cursor: found.cursor.to_string(),
+            more: found.more,
+        })),
+        Horizon::Beyond => Err(ApiError::new(
+            StatusCode::GONE,
+            Kind::CursorGone,
+            "changes from this cursor on are not kept any more; read the group's list, and go on from its cursor",
+        )),
+    }
+}
+
+/// A change with the person as they are now: who has left since is in a later change.
+fn change(page: Page) -> Value {
+    let mut change = page.what;
+    if let Some(fields) = change.as_object_mut() {
+        fields.insert("cursor".to_owned(), json!(page.seq.to_string()));
+        fields.insert("at".to_owned(), json!(page.at));
+        fields.insert("id".to_owned(), json!(page.person));
+        if let Some(member) = &page.member {
+            fields.insert("person".to_owned(), json!(Shown(member)));
+        }
+    }
+    change
+}
+
+async fn sync(
+    State(markback): State<Markback>,
+    Path(school): Path<String>,
+    MaybeBody(body): MaybeBody,
+) -> Result<(StatusCode, Json<SyncRecord>), ApiError> {
+    let school = known(&markback, &school)?;
+    let Asked { full, accept } = match body {
+        None => Asked::default(),
+        Some(body) => serde_json::from_value(body).map_err(|_| {
+            wrong_question(r#"the body takes {"full": true, "accept": true} or nothing"#.to_owned())
+        })?,
+    };
+    let ask = Ask { full, accept };
+    let id = markback
+        .rosters()
+        .ask(school, ask)
+        .await
+        .map_err(store_away)?;
+    let record = markback
+        .store()
+        .sync(&school.id, &id)
+        .await
+        .map_err(store_away)?;
+    record
+        .map(|record| (StatusCode::ACCEPTED, Json(record)))
+        .ok_or_else(unknown_sync)
+}
+
+async fn syncs(
+    State(markback): State<Markback>,
+    Path(school): Path<String>,
+    asked: Result<Query<Limit>, QueryRejection>,
+) -> Result<Json<Value>, ApiError> {
+    let school = known(&markback, &school)?;
+    let Query(Limit { limit }) = asked.map_err(|error| wrong_question(error.body_text()))?;
+    let limit = limit.unwrap_or(SYNCS).min(SYNCS_MAX);
+    let syncs = markback
+        .store()
+        .syncs(&school.id, limit)
+        .await
+        .map_err(store_away)?;
+    shown(&json!({"syncs": syncs}))
+}
+
+async fn one_sync(
+    State(markback): State<Markback>,
+    Path((school, sync)): Path<(String, String)>,
+) -> Result<Json<SyncRecord>, ApiError> {
+    let school = known(&markback, &school)?;
+    let record = markback
+        .store()
+        .sync(&school.id, &sync)
+        .await
+        .map_err(store_away)?;
+    record.map(Json).ok_or_else(unknown_sync)
+}
+
+fn known<'m>(markback: &'m Markback, school: &str) -> Result<&'m School, ApiError> {
+    let school = markback.settings().school(&SchoolId::from(school));
+    school.ok_or_else(ApiError::unknown_school)
+}
+
+fn known_group<'m>(
+    markback: &'m Markback,
+    school: &str,
+    group: &str,
+) -> Result<(&'m School, &'m Group), ApiError> {
+    let school = known(markback, school)?;
+    let group = school.group(group).ok_or_else(|| {
+        ApiError::new(
+            StatusCode::NOT_FOUND,
+            Kind::UnknownGroup,
+            "the settings know no group of this name at the school; encode blanks in it as %20",
+        )
+    })?;
+    Ok((school, group))
+}
+
+fn shown(value: &impl Serialize) -> Result<Json<Value>, ApiError> {
+    serde_json::to_value(value).map(Json).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Internal,
+            "the answer could not be written",
+        )
+    })
+}
+
+fn not_read() -> ApiError {
+    ApiError::unavailable(
+        "the group has not been read yet, so nobody knows who is in it; see the school's syncs for what is in the way",
+        READ_SOON,
+    )
+}
+
+fn unknown_sync() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        Kind::UnknownSync,
+        "the school has no sync of this id; it never was, or its time of keeping is over",
+    )
+}
+
+fn wrong_question(what: String) -> ApiError {
+    let problem = Problem {
+        key: String::new(),
+        value: None,
+        what: what.clone(),
+        cure: "correct it and ask again".to_owned(),
+    };
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Kind::InvalidInput, what)
+        .with_problems(vec![problem])
+}
+
+fn store_away(error: outbox::Error) -> ApiError {
+    tracing::error!(%error, "the store could not be asked about groups");
+    ApiError::unavailable(
+        "the store cannot be reached; nothing was changed, ask again",
+        5,
+    )
+}

@@ -1,0 +1,108 @@
+//! Whether this node can work, and what it measured. Nothing of either is about a pupil, so no key is needed.
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use serde::Serialize;
+
+use super::error::{ApiError, Kind};
+use markback::{
+    service::{Health, Markback},
+    sight::Levels,
+};
+
+/// The sub-router.
+pub(super) fn routes() -> Router<Markback> {
+    Router::new()
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+}
+
+/// Whether the node is ready, and what of it is.
+#[derive(Serialize)]
+struct Readiness {
+    ready: bool,
+    store: &'static str,
+    workers: String,
+    people: People,
+}
+
+/// How many of the schools' people this node knows. It takes events in before that, for nothing may be lost: so this
+/// alone makes no node unready.
+#[derive(Serialize)]
+struct People {
+    schools: usize,
+    read: usize,
+}
+
+async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>) {
+    let store = match markback.outbox().now().await {
+        Ok(_) => "reachable",
+        Err(error) => {
+            tracing::warn!(%error, "not ready: the store cannot be reached");
+            "out of reach"
+        }
+    };
+    let health = markback.health();
+    let workers = match health {
+        Health::Well => "at work".to_owned(),
+        Health::NotRunning => "not running".to_owned(),
+        Health::Stuck(queue) => format!("those of the queue {queue} have not come round for long"),
+    };
+    let ready = store == "reachable" && health == Health::Well;
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let readiness = Readiness {
+        ready,
+        store,
+        workers,
+        people: People {
+            schools: markback.settings().schools.len(),
+            read: schools_read(&markback),
+        },
+    };
+    (status, Json(readiness))
+}
+
+async fn metrics(State(markback): State<Markback>) -> Result<Response, ApiError> {
+    let Some(metrics) = markback.metrics().cloned() else {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            Kind::NotFound,
+            "nothing is measured here; `markback serve` does",
+        ));
+    };
+    // What was counted is told even when the store is away: then more than ever.
+    match levels(&markback).await {
+        Ok(levels) => levels.set(),
+        Err(error) => tracing::warn!(%error, "the queues' depths cannot be read"),
+    }
+    let form = (
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    );
+    Ok(([form], metrics.render()).into_response())
+}
+
+async fn levels(markback: &Markback) -> outbox::Result<Levels> {
+    Ok(Levels {
+        queues: markback.outbox().stats().await?,
+        open: markback.store().open_by_state().await?,
+        pauses: markback.outbox().pauses().await?,
+        schools: markback.settings().schools.len(),
+        schools_read: schools_read(markback),
+        now: markback.clock().now(),
+    })
+}
+
+fn schools_read(markback: &Markback) -> usize {
+    let known = |school: &&markback::settings::School| markback.directories().knows(&school.id);
+    markback.settings().schools.iter().filter(known).count()
+}

@@ -1,0 +1,94 @@
+//! The service over HTTP: who may ask, what an error looks like, and which sub-routers there are.
+//!
+//! ```text
+//! GET  /healthz                              the process answers
+//! POST /v1/schools/{school}/events           one event or a list; with the bearer key
+//! GET  /v1/schools/{school}/events/{event}   what became of it; with the bearer key
+//! GET  /v1/schools/{school}/events           the latest events; with the bearer key
+//! POST /v1/schools/{school}/events/{event}/retry, …/discard    a person's decision; with the bearer key
+//! GET  /v1/schools/{school}/groups, …/{group}, …/{group}/changes?since=…  who is in which group; with the bearer key
+//! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync}  reading the school's people; with the bearer key
+//! POST /webhooks/wonde/{secret}              Wonde's news
+//! GET  /readyz, /metrics                     whether the node can work, and what it measured
+//! ```
+
+mod connections;
+mod error;
+mod events;
+mod extract;
+mod groups;
+mod health;
+mod key;
+mod middleware;
+mod operator;
+pub mod server;
+mod webhooks;
+
+use axum::{
+    Json, Router,
+    extract::DefaultBodyLimit,
+    http::StatusCode,
+    middleware::{from_fn, from_fn_with_state},
+    routing::get,
+};
+use serde_json::{Value, json};
+
+use self::key::Key;
+pub use self::{
+    connections::serve,
+    error::{ApiError, Kind},
+};
+use markback::{service::Markback, settings::SecretError};
+
+/// The largest body that is taken in, in bytes.
+pub const BODY_MAX: usize = 1024 * 1024;
+
+/// Everything that the service answers to. The bearer key is read from where the settings say, once.
+///
+/// # Errors
+/// When the settings name no bearer key, or a secret is not where they say.
+pub fn router(markback: Markback) -> Result<Router, SecretError> {
+    let answer_within = markback.settings().service.http.answer_within;
+    let key = Key::new(markback.settings().service.api_key()?);
+    let guarded = Router::new()
+        .merge(events::routes())
+        .merge(groups::routes())
+        .merge(operator::routes())
+        .route_layer(from_fn_with_state(key, key::guard));
+    let open = Router::new()
+        .route("/healthz", get(healthz))
+        .merge(health::routes())
+        .merge(webhooks::routes(
+            markback.settings().service.webhook_secret()?,
+        ));
+    Ok(Router::new()
+        .merge(guarded)
+        .merge(open)
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(nothing_there)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .layer(from_fn_with_state(answer_within, middleware::in_time))
+        .layer(from_fn(middleware::watch))
+        .with_state(markback))
+}
+
+/// The process runs and answers; whether it can work is another question.
+async fn healthz() -> Json<Value> {
+    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+}
+
+async fn nothing_there() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        Kind::NotFound,
+        "there is nothing at this address",
+    )
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        Kind::MethodNotAllowed,
+        "this address takes other methods only; the header Allow names them",
+    )
+}

@@ -1,0 +1,114 @@
+//! A running service: its workers and its HTTP API, started together and stopped together.
+
+use std::{io::ErrorKind, net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use tokio::{
+    net::TcpListener,
+    task::{JoinError, JoinHandle},
+};
+use tokio_util::sync::CancellationToken;
+
+use markback::{service::Markback, settings::ANSWER_AT_MOST};
+
+/// The longest that stopping may take: what is in hand by then is taken over when its lease lapses.
+pub const STOP_WITHIN: Duration = Duration::from_secs(30);
+const _: () = assert!(ANSWER_AT_MOST.as_secs() < STOP_WITHIN.as_secs());
+
+/// Workers and API of one service.
+pub struct Running {
+    /// Where the API listens.
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    workers: JoinHandle<()>,
+    http: JoinHandle<()>,
+    answer_within: Duration,
+}
+
+impl Running {
+    /// Starts both. The address is taken before a worker claims anything.
+    pub async fn start(markback: Markback) -> anyhow::Result<Self> {
+        let listen = markback.settings().service.listen;
+        let limits = markback.settings().service.http;
+        let router = crate::router(markback.clone())?;
+        let listener = TcpListener::bind(listen).await.map_err(|error| {
+            let cure = cure_of(&error);
+            anyhow::Error::from(error)
+                .context(format!("the service cannot listen on {listen}; {cure}"))
+        })?;
+        let address = listener.local_addr()?;
+        let stop = CancellationToken::new();
+        let told = stop.clone();
+        Ok(Self {
+            address,
+            workers: tokio::spawn({
+                let stop = stop.clone();
+                async move { markback.run(stop).await }
+            }),
+            http: tokio::spawn(crate::serve(listener, router, limits.head_within, told)),
+            answer_within: limits.answer_within,
+            stop,
+        })
+    }
+
+    /// Waits until either of the two ends by itself, which neither should.
+    pub async fn ended(&mut self) -> anyhow::Error {
+        tokio::select! {
+            done = &mut self.workers => anyhow::anyhow!("the workers ended{}", why(done.err())),
+            done = &mut self.http => anyhow::anyhow!("the API ended{}", why(done.err())),
+        }
+    }
+
+    /// Takes nothing more, finishes or hands back what is in hand, and ends.
+    ///
+    /// # Errors
+    /// When that takes longer than [`STOP_WITHIN`], or something ended badly.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        let (workers, http) = tokio::join!(
+            within(STOP_WITHIN, self.workers),
+            within(self.answer_within, self.http),
+        );
+        let Some(workers) = workers else {
+            anyhow::bail!(
+                "stopping took longer than {} seconds; what was in hand is taken up again when its lease lapses",
+                STOP_WITHIN.as_secs()
+            );
+        };
+        workers.context("the workers ended badly")?;
+        match http {
+            Some(http) => http.context("the API ended badly"),
+            // Every question that was asked in full is answered by now. What is left never came to its end.
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a task came to; a task that takes longer is ended.
+async fn within<T>(limit: Duration, mut task: JoinHandle<T>) -> Option<Result<T, JoinError>> {
+    let done = tokio::time::timeout(limit, &mut task).await;
+    if done.is_err() {
+        task.abort();
+    }
+    done.ok()
+}
+
+/// What to do when an address cannot be had.
+fn cure_of(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::AddrInUse => {
+            "another program does, perhaps this service itself: end that, or change `listen` in the settings"
+        }
+        ErrorKind::AddrNotAvailable => {
+            "the machine has no such address: name one of its own as `listen` in the settings, such as 127.0.0.1"
+        }
+        ErrorKind::PermissionDenied => {
+            "a port below 1024 takes more rights than this user has: name a higher one as `listen` in the settings"
+        }
+        _ => "change `listen` in the settings",
+    }
+}
+
+fn why(error: Option<JoinError>) -> String {
+    error.map_or_else(String::new, |error| format!(": {error}"))
+}

@@ -1,0 +1,445 @@
+//! Wonde's webhooks. Nothing signs them, so their address holds a secret, and what they say is a hint: Wonde is asked.
+//!
+//! Anything may come twice, late or out of order, and means no more than the first time.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::to_bytes,
+    extract::{Request, State},
+    http::StatusCode,
+    routing::post,
+};
+use mis_core::wonde::{self, SchoolId};
+use outbox::Until;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use super::{
+    error::{ApiError, Kind},
+    extract::Path,
+    nothing_there,
+};
+use markback::{queue, service::Markback, settings::School, sight, store::NoticeKind};
+
+/// The longest body in bytes: each webhook that is known is far shorter.
+const BODY_MAX: usize = 64 * 1024;
+/// The longest secret in bytes.
+const SECRET_MAX: usize = 256;
+/// Lengths that cannot be guessed and are taken.
+const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 16..=SECRET_MAX;
+/// The longest word from outside that is kept, in characters.
+const WORD_MAX: usize = 80;
+/// How long Wonde is asked whether it is so. What it does not answer by then shows at the next write.
+const ASK_WITHIN: Duration = Duration::from_secs(10);
+/// How long a school rests whose approval is gone. Then it is tried whether it came back without our being told.
+const REVOKED: Duration = Duration::from_secs(60 * 60);
+
+/// The sub-router. Without a secret every address below it is as if it were not there.
+pub(super) fn routes(secret: Option<SecretString>) -> Router<Markback> {
+    if let Some(secret) = &secret {
+        let length = secret.expose_secret().len();
+        if !SECRET_LENGTHS.contains(&length) {
+            tracing::warn!(
+                "the webhooks' secret should have {} to {SECRET_MAX} bytes; a shorter one is guessed, and a longer one never opens",
+                SECRET_LENGTHS.start()
+            );
+        }
+    }
+    let door = Arc::new(Door(secret));
+    Router::new().route(
+        "/webhooks/wonde/{secret}",
+        post(
+            move |State(markback): State<Markback>,
+                  shown: Result<Path<String>, ApiError>,
+                  request: Request| {
+                let door = door.clone();
+                async move {
+                    // What is no text is no secret either, and is told nothing else.
+                    let shown = shown.map_or_else(|_| String::new(), |Path(shown)| shown);
+                    take(&markback, &door, &shown, request).await
+                }
+            },
+        ),
+    )
+}
+
+struct Door(Option<SecretString>);
+
+impl Door {
+    /// Takes as long for whatever is shown, also where no secret is set.
+    fn opens(&self, shown: &str) -> bool {
+        let secret = self.0.as_ref().map_or("", |secret| secret.expose_secret());
+        let (kept, shown) = (padded(secret), padded(shown));
+        let set = Choice::from(u8::from(!secret.is_empty() && secret.len() <= SECRET_MAX));
+        (kept.0.ct_eq(&shown.0) & kept.1.ct_eq(&shown.1) & set).into()
+    }
+}
+
+/// The text at a fixed length, and how long it was.
+fn padded(text: &str) -> ([u8; SECRET_MAX], u64) {
+    let mut bytes = [0; SECRET_MAX];
+    for (to, from) in bytes.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    (bytes, text.len() as u64)
+}
+
+async fn take(
+    markback: &Markback,
+    door: &Door,
+    shown: &str,
+    request: Request,
+) -> Result<Json<Value>, ApiError> {
+    if !door.opens(shown) {
+        return Err(nothing_there().await);
+    }
+    // Only whoever knows the secret is listened to at all.
+    let body = to_bytes(request.into_body(), BODY_MAX).await.map_err(|_| {
+        ApiError::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Kind::TooLarge,
+            format!("the body broke off, or is longer than {BODY_MAX} bytes"),
+        )
+    })?;
+    let hook = Hook::read(&body)?;
+    let told = hook.heed(markback).await.map_err(|error| {
+        tracing::error!(%error, "a webhook could not be heeded");
+        ApiError::unavailable("the store cannot be reached; send the same again", 5)
+    })?;
+    Ok(Json(json!({"status": "ok", "done": told})))
+}
+
+/// What a webhook hints at.
+#[derive(Debug, PartialEq, Eq)]
+enum Hook {
+    Writeback {
+        id: String,
+        school: Option<String>,
+    },
+    Approved {
+        school: SchoolId,
+    },
+    AccessGone {
+        school: SchoolId,
+        kind: NoticeKind,
+    },
+    Migration {
+        school: SchoolId,
+        subject: String,
+        scheduled: Option<String>,
+        done: bool,
+    },
+    /// Of a type that is not known, or without what its type should have.
+    Other,
+}
+
+impl Hook {
+    /// Takes ids as texts or numbers, and passes over everything that is not needed: the school's token above all.
+    fn read(body: &[u8]) -> Result<Self, ApiError> {
+        let hook: Value = serde_json::from_slice(body).map_err(|_| {
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                Kind::InvalidJson,
+                "this is no JSON",
+            )
+        })?;
+        let text = |name: &str| match hook.get(name)? {
+            Value::String(text) => word(text),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let school = text("school_id").map(SchoolId::from);
+        let hook = match (text("payload_type").as_deref(), school) {
+            (Some("writeback"), school) => text("writeback_id").map(|id| Self::Writeback {
+                id,
+                school: school.map(|school| school.to_string()),
+            }),
+            (Some("schoolApproved"), Some(school)) => Some(Self::Approved { school }),
+            (Some("accessRevoked"), Some(school)) => Some(Self::AccessGone {
+                school,
+                kind: NoticeKind::Revoked,
+            }),
+            (Some("accessDeclined"), Some(school)) => Some(Self::AccessGone {
+                school,
+                kind: NoticeKind::Declined,
+            }),
+            (Some("schoolMigration"), Some(school)) => Some(Self::Migration {
+                school,
+                subject: format!(
+                    "{} to {}",
+                    text("migrate_from").as_deref().unwrap_or("another MIS"),
+                    text("migrate_to").as_deref().unwrap_or("another MIS"),
+                ),
+                scheduled: time(hook.get("scheduled_at")),
+                done: time(hook.get("completed_at")).is_some(),
+            }),
+            _ => None,
+        };
+        Ok(hook.unwrap_or(Self::Other))
+    }
+
+    fn payload_type(&self) -> &'static str {
+        match self {
+            Self::Writeback { .. } => "writeback",
+            Self::Approved { .. } => "schoolApproved",
+            Self::AccessGone {
+                kind: NoticeKind::Declined,
+                ..
+            } => "accessDeclined",
+            Self::AccessGone { .. } => "accessRevoked",
+            Self::Migration { .. } => "schoolMigration",
+            Self::Other => "other",
+        }
+    }
+
+    /// Does what it hints at, and tells what that was.
+    async fn heed(self, markback: &Markback) -> outbox::Result<&'static str> {
+        let payload_type = self.payload_type();
+        sight::webhook(payload_type);
+        let told = match self {
+            Self::Writeback { id, school } => hasten(markback, &id, school).await?,
+            Self::Approved { school } => approved(markback, &school).await?,
+            Self::AccessGone { school, kind } => access_gone(markback, &school, kind).await?,
+            Self::Migration {
+                school,
+                subject,
+                scheduled,
+                done,
+            } => migration(markback, &school, &subject, scheduled.as_deref(), done).await?,
+            Self::Other => "noted; this type means nothing here",
+        };
+        tracing::info!(payload_type, done = told, "a webhook came in");
+        Ok(told)
+    }
+}
+
+/// Lets the writeback be asked about now instead of later.
+async fn hasten(
+    markback: &Markback,
+    id: &str,
+    school: Option<String>,
+) -> outbox::Result<&'static str> {
+    let mut schools = markback.store().schools_of_writeback(id).await?;
+    // It may have overtaken our own note of the writeback.
+    schools.extend(school.filter(|school| !schools.contains(school)));
+    let keys: Vec<_> = schools
+        .iter()
+        .map(|school| format!("{school}/{id}"))
+        .collect();
+    let keys: Vec<_> = keys.iter().map(String::as_str).collect();
+    if keys.is_empty() {
+        return Ok("this writeback is not known here");
+    }
+    let mut tx = markback.store().database().begin().await?;
+    let hastened = markback
+        .outbox()
+        .hasten(&mut tx, queue::CONFIRM, &keys)
+        .await?;
+    tx.commit().await?;
+    Ok(if hastened.is_empty() {
+        "nothing waits for this writeback"
+    } else {
+        "Wonde is asked about it now"
+    })
+}
+
+async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'static str> {
+    let words = if markback.settings().school(school).is_some() {
+        "the school approved the application. If it has a token of its own, put that where the settings say: it is in \
+         Wonde's portal, and Markback does not keep the one in the webhook"
+    } else {
+        "the school approved the application, and the settings do not have it yet: add a [[school]] for it, with its token \
+         from Wonde's portal"
+    };
+    markback
+        .store()
+        .note(school, NoticeKind::Approved, "", words, false)
+        .await?;
+    go_on(markback, school).await?;
+    Ok("the school goes on")
+}
+
+async fn access_gone(
+    markback: &Markback,
+    school: &SchoolId,
+    kind: NoticeKind,
+) -> outbox::Result<&'static str> {
+    let Some(settings) = markback.settings().school(school) else {
+        return Ok("the settings do not have this school");
+    };
+    markback.schools().forget(school);
+    match tokio::time::timeout(ASK_WITHIN, is_approved(markback, settings)).await {
+        Ok(Ok(true)) => Ok("Wonde says that the school still approves"),
+        Ok(Ok(false)) => {
+            let words = "the school took back its approval, or did not give it: ask the school to approve in Wonde's portal, \
+                         or take it out of the settings";
+            tracing::warn!(school = %school, "{words}");
+            markback
+                .store()
+                .note(school, kind, "", words, false)
+                .await?;
+            let mut tx = markback.store().database().begin().await?;
+            let until = Until::For(REVOKED);
+            markback
+                .outbox()
+                .pause(&mut tx, school.as_str(), until, words)
+                .await?;
+            tx.commit().await?;
+            Ok("the school rests")
+        }
+        Ok(Err(_)) | Err(_) => Ok("Wonde could not be asked; the next write will tell"),
+    }
+}
+
+/// Whether Wonde lets us at the school.
+async fn is_approved(markback: &Markback, school: &School) -> mis_core::Result<bool> {
+    let client = markback.schools().client(school)?;
+    match client.meta(&school.id).await {
+        Ok(meta) => Ok(meta.approved.unwrap_or(true)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                wonde::ErrorKind::Forbidden | wonde::ErrorKind::NotFound
+            ) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn migration(
+    markback: &Markback,
+    school: &SchoolId,
+    subject: &str,
+    scheduled: Option<&str>,
+    done: bool,
+) -> outbox::Result<&'static str> {
+    let settings = markback.settings().school(school);
+    let pinned = settings.is_some_and(|school| school.mis.is_some());
+    let advice = if pinned {
+        "the settings name the school's `mis`: change that, or leave it out"
+    } else {
+        "the adapter follows by itself"
+    };
+    let words = match (done, scheduled) {
+        (true, _) => format!("the school has changed its MIS, {subject}; {advice}"),
+        (false, Some(at)) => {
+            format!("the school will change its MIS, {subject}, from {at} on; then {advice}")
+        }
+        (false, None) => format!("the school will change its MIS, {subject}; then {advice}"),
+    };
+    let news = markback
+        .store()
+        .note(school, NoticeKind::Migration, subject, &words, done)
+        .await?;
+    if !news {
+        return Ok("that is over already");
+    }
+    tracing::warn!(school = %school, done, "the school changes its MIS; `markback status` tells more");
+    if !done {
+        return Ok("the operator is warned");
+    }
+    go_on(markback, school).await?;
+    Ok("the school's MIS is asked for anew")
+}
+
+/// Asks for everything about the school anew, and lets its work go on: if something is still in the way, that pauses it
+/// again.
+async fn go_on(markback: &Markback, school: &SchoolId) -> outbox::Result<()> {
+    if let Some(settings) = markback.settings().school(school) {
+        markback.schools().forget_token(settings);
+    }
+    markback.schools().forget(school);
+    let mut tx = markback.store().database().begin().await?;
+    markback.outbox().resume(&mut tx, school.as_str()).await?;
+    tx.commit().await
+}
+
+/// A short word without anything that could break a line; `None` where nothing is left.
+fn word(text: &str) -> Option<String> {
+    let word: String = text
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(WORD_MAX)
+        .collect();
+    let word = word.trim();
+    (!word.is_empty()).then(|| word.to_owned())
+}
+
+/// A time as a text, or as Wonde writes them: `{"date": "2026-11-23 00:00:00.000000", …}`.
+fn time(value: Option<&Value>) -> Option<String> {
+    match value? {
+        Value::String(text) => word(text),
+        Value::Object(time) => time.get("date")?.as_str().and_then(word),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Some("0123456789abcdef"), "0123456789abcdef", true)]
+    #[case(Some("0123456789abcdef"), "0123456789abcdeF", false)]
+    #[case(Some("0123456789abcdef"), "0123456789abcdef\0", false)]
+    #[case(Some("0123456789abcdef"), "", false)]
+    #[case(None, "", false)]
+    #[case(None, "0123456789abcdef", false)]
+    fn only_the_secret_opens(
+        #[case] secret: Option<&str>,
+        #[case] shown: &str,
+        #[case] opens: bool,
+    ) {
+        let door = Door(secret.map(|secret| secret.to_owned().into()));
+        assert_eq!(door.opens(shown), opens);
+    }
+
+    #[test]
+    fn a_secret_that_begins_alike_is_not_the_secret() {
+        let long = "s".repeat(SECRET_MAX);
+        let door = Door(Some(long.clone().into()));
+        assert!(door.opens(&long));
+        assert!(!door.opens(&format!("{long}s")));
+        let longer = Door(Some(format!("{long}s").into()));
+        assert!(!longer.opens(&long) && !longer.opens(&format!("{long}s")));
+    }
+
+    #[rstest]
+    #[case(r#"{"payload_type":"writeback","writeback_id":17}"#, "writeback")]
+    #[case(r#"{"payload_type":"writeback"}"#, "other")]
+    #[case(
+        r#"{"payload_type":"accessRevoked","school_id":"A1"}"#,
+        "accessRevoked"
+    )]
+    #[case(
+        r#"{"payload_type":"accessDeclined","school_id":"A1"}"#,
+        "accessDeclined"
+    )]
+    #[case(r#"{"payload_type":"accessDeclined"}"#, "other")]
+    #[case(r#"{"payload_type":"weather","school_id":"A1"}"#, "other")]
+    #[case("[]", "other")]
+    #[case("3", "other")]
+    fn what_is_not_known_is_passed_over(#[case] body: &str, #[case] read: &str) {
+        assert_eq!(Hook::read(body.as_bytes()).unwrap().payload_type(), read);
+    }
+
+    #[test]
+    fn the_token_in_a_webhook_is_not_read() {
+        let body = r#"{"payload_type":"schoolApproved","school_id":"A1","school_name":"Hill","school_token":"hush"}"#;
+        let hook = Hook::read(body.as_bytes()).unwrap();
+        assert_eq!(
+            hook,
+            Hook::Approved {
+                school: SchoolId::from("A1")
+            }
+        );
+        assert!(!format!("{hook:?}").contains("hush"));
+    }
+}

@@ -1,0 +1,395 @@
+//! What is measured of the service, one part after the other.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+use mis_core::Session;
+use outbox::{SystemClock, Until, on_pool};
+use reqwest::Client;
+use tempfile::TempDir;
+use wonde_sandbox::{RequestCounts, Sandbox, SandboxOptions};
+
+use super::cpu::{Busy, processor_time};
+use super::{
+    database::Fresh,
+    load::{self, Latencies},
+    node::Node,
+    stage::{SERVICE, Stage, TEMPLATE},
+};
+use markback::{schools::token_lane, settings, store::Store};
+
+/// Events that come in each second while the answers are timed.
+pub(super) const RATE: u32 = 500;
+/// How long a part may take until all its events are done.
+const DONE_WITHIN: Duration = Duration::from_secs(90);
+/// How often the store is asked how far it has come. Asking reads all events; when each was accepted is in the store.
+const LOOK_EVERY: Duration = Duration::from_millis(400);
+/// How long a node with very many schools is watched.
+const WATCH_MANY: Duration = Duration::from_secs(10);
+
+/// Bars on standard error; hidden where nobody watches.
+#[derive(Debug, Default)]
+pub(super) struct Bars;
+
+impl Bars {
+    /// Shows that something is going on.
+    pub(super) async fn during<T>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = anyhow::Result<T>>,
+    ) -> anyhow::Result<T> {
+        let bar = ProgressBar::new_spinner().with_message(what);
+        bar.enable_steady_tick(Duration::from_millis(100));
+        let done = work.await;
+        bar.finish_and_clear();
+        done.with_context(|| format!("while measuring: {what}"))
+    }
+
+    fn counting(&self, what: String, length: usize) -> ProgressBar {
+        let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX)).with_message(what);
+        if let Ok(style) = ProgressStyle::with_template("{msg:32} {bar:30} {pos}/{len}, {elapsed}")
+        {
+            bar.set_style(style);
+        }
+        bar
+    }
+}
+
+/// What a service with a steady flow of events did.
+pub(super) struct Steady {
+    pub(super) latencies: Latencies,
+    pub(super) events: usize,
+    /// From the last event to the last one that was accepted.
+    pub(super) behind: Duration,
+    pub(super) memory: Option<f64>,
+}
+
+/// Events come in one by one at [`RATE`] while the service works on them.
+pub(super) async fn steady(
+    stage: &Stage,
+    store: &Fresh,
+    seconds: u64,
+    bars: &Bars,
+) -> anyhow::Result<Steady> {
+    let path = stage.settings("steady", &stage.schools)?;
+    let http = load::client()?;
+    let node = Node::start(&path, store).await?;
+    node.knows_people(&http, stage).await?;
+    let wanted = usize::try_from(seconds * u64::from(RATE))?;
+    let mut events = Vec::with_capacity(wanted);
+    for session in [Session::Am, Session::Pm].into_iter().cycle() {
+        if events.len() >= wanted {
+            break;
+        }
+        events.extend(stage.sign_ins(wanted - events.len(), session));
+    }
+    let bar = bars.counting(format!("{RATE} events a second"), events.len());
+    let latencies = load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
+    let begin = Instant::now();
+    let store = open(store).await?;
+    while on_its_way(&store).await? > 0 {
+        anyhow::ensure!(
+            begin.elapsed() < DONE_WITHIN,
+            "the events were not accepted in time"
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    bar.finish_and_clear();
+    let steady = Steady {
+        latencies,
+        events: wanted,
+        behind: begin.elapsed(),
+        memory: node.peak_memory(),
+    };
+    node.end().await?;
+    Ok(steady)
+}
+
+/// What one school's busy morning asked of Wonde.
+pub(super) struct BusySchool {
+    pub(super) mis: String,
+    pub(super) marks: u64,
+    pub(super) requests: RequestCounts,
+}
+
+/// All pupils of one school sign in at [`RATE`]; all that the service then asks until the last mark is confirmed is counted.
+pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<BusySchool> {
+    let school = stage.schools.first().context("there is no school")?;
+    let store = Fresh::sqlite(stage)?;
+    let path = stage.settings("busy", std::slice::from_ref(school))?;
+    let http = load::client()?;
+    let node = Node::start(&path, &store).await?;
+    node.knows(&http, stage, &[&school.id]).await?;
+    let events = stage.sign_ins_at(0, Session::Am);
+    let bar = bars.counting("a busy school".to_owned(), events.len());
+    stage.sandbox.reset_requests();
+    load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
+    let store = open(&store).await?;
+    let begin = Instant::now();
+    while store.open_events().await? > 0 {
+        anyhow::ensure!(
+            begin.elapsed() < DONE_WITHIN,
+            "the events were not settled in time"
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    bar.finish_and_clear();
+    let requests = stage.sandbox.requests();
+    node.end().await?;
+    Ok(BusySchool {
+        mis: school.mis.clone(),
+        marks: requests.marks_accepted,
+        requests,
+    })
+}
+
+/// How a backlog went away.
+pub(super) struct Drain {
+    /// Those that were accepted.
+    pub(super) events: usize,
+    /// Events a second while they came in one by one, and in lists.
+    pub(super) singly: f64,
+    pub(super) in_lists: f64,
+    /// From the moment the work could begin until the last event was accepted.
+    pub(super) took: Duration,
+    pub(super) requests: RequestCounts,
+    /// The most memory that one node had, in MiB.
+    pub(super) memory: Option<f64>,
+    /// From the moment a fifth was accepted until all was: by then each node has read each school's register.
+    pub(super) rest_took: Duration,
+    /// How busy the machine's cores were, from 0 to 1.
+    pub(super) busy: Option<f64>,
+    /// The processor time that the nodes needed, and this process with sandbox and sender.
+    pub(super) nodes_cpu: Option<Duration>,
+    pub(super) own_cpu: Option<Duration>,
+}
+
+/// Events come in while Wonde's token rests, as after a day on which it could not be reached; then it is let go.
+pub(super) async fn drain(
+    stage: &Stage,
+    fresh: &Fresh,
+    count: usize,
+    bars: &Bars,
+) -> anyhow::Result<Drain> {
+    let path = stage.settings("drain", &stage.schools)?;
+    let settings = settings::load(&path)?.settings;
+    let lane = settings.schools.first().map(token_lane);
+    let lane = lane.context("there is no school")?;
+    let http = load::client()?;
+    let mut nodes = Vec::new();
+    for _ in 0..count {
+        nodes.push(Node::start(&path, fresh).await?);
+    }
+    for node in &nodes {
+        node.knows_people(&http, stage).await?;
+    }
+    let store = open(fresh).await?;
+    pause(&store, &lane).await?;
+    let first = nodes.first().context("there is no node")?;
+    let (singly, in_lists) = fill(stage, &http, first, bars).await?;
+
+    // What lies there after an outage has waited for longer than marks are gathered.
+    tokio::time::sleep(settings.service.gather.window).await;
+    stage.sandbox.reset_requests();
+    let bar = bars.counting(format!("to accepted, {count} node(s)"), stage.events);
+    let busy = Busy::now();
+    let cpu = || {
+        nodes
+            .iter()
+            .map(Node::processor_time)
+            .sum::<Option<Duration>>()
+    };
+    let (nodes_before, own_before) = (cpu(), processor_time("self"));
+    let begin = store.now_ms();
+    resume(&store, &lane).await?;
+    // Whoever looks into an SQLite file from outside wakes nobody: one more event does.
+    let spare = stage.spare();
+    load::one_by_one(&http, stage, first, spare, || ()).await?;
+    let watch = Instant::now();
+    let (events, last) = loop {
+        let open = on_its_way(&store).await?;
+        let (accepted, last) = accepted(&store).await?;
+        bar.set_position(accepted);
+        if open == 0 {
+            // A pupil without a lesson in the afternoon has nothing that could bear a mark: a few are refused.
+            anyhow::ensure!(
+                accepted * 100 > u64::try_from(stage.events)? * 98,
+                "too few were accepted: {}",
+                states(&store).await?
+            );
+            break (usize::try_from(accepted)?, last);
+        }
+        if watch.elapsed() > DONE_WITHIN {
+            anyhow::bail!(
+                "the events were not accepted in time: {}",
+                states(&store).await?
+            );
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    };
+    let busy = busy.and_then(Busy::since);
+    let since = |now: Option<Duration>, before| Some(now?.saturating_sub(before?));
+    let (nodes_cpu, own_cpu) = (
+        since(cpu(), nodes_before),
+        since(processor_time("self"), own_before),
+    );
+    bar.finish_and_clear();
+    let fifth = accepted_at(&store, events / 5).await?;
+    let memory = nodes.iter().filter_map(Node::peak_memory);
+    let drain = Drain {
+        events,
+        singly,
+        in_lists,
+        took: Duration::from_millis(u64::try_from(last - begin)?),
+        requests: stage.sandbox.requests(),
+        rest_took: Duration::from_millis(u64::try_from(last - fifth)?),
+        memory: memory.reduce(f64::max),
+        busy,
+        nodes_cpu,
+        own_cpu,
+    };
+    for node in nodes {
+        node.end().await?;
+    }
+    store.database().close().await;
+    Ok(drain)
+}
+
+/// Sends the backlog in: a part of it one by one, the rest in lists. Answers the events a second of both.
+async fn fill(
+    stage: &Stage,
+    http: &Client,
+    node: &Node,
+    bars: &Bars,
+) -> anyhow::Result<(f64, f64)> {
+    let mut events = stage.backlog();
+    let bar = bars.counting("as fast as they are taken".to_owned(), events.len());
+    let lists = events.split_off(events.len() / 4);
+    let (ones, many) = (events.len(), lists.len());
+    let singly = load::one_by_one(http, stage, node, events, || bar.inc(1)).await?;
+    let in_lists = load::in_lists(http, stage, node, lists, || bar.inc(1)).await?;
+    bar.finish_and_clear();
+    Ok((per_second(ones, singly), per_second(many, in_lists)))
+}
+
+/// What very many schools in the settings cost a node.
+pub(super) struct ManySchools {
+    /// From its start until it listened.
+    pub(super) started: Duration,
+    pub(super) memory: Option<f64>,
+}
+
+/// Starts a node with so many schools and watches its memory while it begins to read their people.
+pub(super) async fn many_schools(count: u32) -> anyhow::Result<ManySchools> {
+    let sandbox = Sandbox::start(SandboxOptions {
+        schools: count,
+        pupils_per_school: 10,
+        ..SandboxOptions::default()
+    })
+    .await?;
+    let folder = TempDir::with_prefix("markback-bench-")?;
+    let mut list = "id,template\n".to_owned();
+    for school in sandbox.schools() {
+        list.push_str(&format!("{},school\n", school.id));
+    }
+    let settings = format!(
+        "wonde_url = {:?}\nschools_file = \"schools.csv\"\n{SERVICE}{TEMPLATE}",
+        sandbox.base_url()
+    );
+    for (name, text) in [
+        ("schools.csv", list),
+        ("many.toml", settings),
+        ("wonde-token", sandbox.token()),
+        ("api-key", "bench".to_owned()),
+    ] {
+        std::fs::write(folder.path().join(name), text)?;
+    }
+    let store = Fresh::sqlite_in(folder.path())?;
+    let begin = Instant::now();
+    let node = Node::start(&folder.path().join("many.toml"), &store).await?;
+    let started = begin.elapsed();
+    tokio::time::sleep(WATCH_MANY).await;
+    let many = ManySchools {
+        started,
+        memory: node.peak_memory(),
+    };
+    node.end().await?;
+    sandbox.stop().await;
+    Ok(many)
+}
+
+pub(super) fn per_second(count: usize, took: Duration) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of events is far below 2^52"
+    )]
+    let count = count as f64;
+    count / took.as_secs_f64().max(0.001)
+}
+
+async fn open(store: &Fresh) -> anyhow::Result<Store> {
+    let clock = Arc::new(SystemClock);
+    Ok(Store::open(&store.url, outbox::Settings::default(), clock).await?)
+}
+
+async fn pause(store: &Store, lane: &str) -> anyhow::Result<()> {
+    let mut tx = store.database().begin().await?;
+    let day = Until::For(Duration::from_secs(24 * 60 * 60));
+    store
+        .outbox()
+        .pause(&mut tx, lane, day, "a measurement")
+        .await?;
+    Ok(tx.commit().await?)
+}
+
+async fn resume(store: &Store, lane: &str) -> anyhow::Result<()> {
+    let mut tx = store.database().begin().await?;
+    store.outbox().resume(&mut tx, lane).await?;
+    Ok(tx.commit().await?)
+}
+
+/// How many events are in each state, in words.
+async fn states(store: &Store) -> anyhow::Result<String> {
+    let mut states = BTreeMap::new();
+    for ((_, state), count) in store.tally().await? {
+        *states.entry(state.word()).or_insert(0) += count;
+    }
+    let words = states
+        .iter()
+        .map(|(state, count)| format!("{count} {state}"));
+    Ok(words.collect::<Vec<_>>().join(", "))
+}
+
+/// How many events were accepted, and when the last one was.
+async fn accepted(store: &Store) -> anyhow::Result<(u64, i64)> {
+    const ACCEPTED: &str =
+        "SELECT count(*), max(accepted_ms) FROM markback_events WHERE accepted_ms IS NOT NULL";
+    let (count, last): (i64, Option<i64>) = on_pool!(store.database(), pool => {
+        sqlx::query_as(ACCEPTED).fetch_one(pool).await
+    })?;
+    Ok((u64::try_from(count)?, last.unwrap_or_default()))
+}
+
+/// When so many events had been accepted.
+async fn accepted_at(store: &Store, count: usize) -> anyhow::Result<i64> {
+    const AT: &str = "SELECT accepted_ms FROM markback_events WHERE accepted_ms IS NOT NULL \
+                      ORDER BY accepted_ms LIMIT 1 OFFSET $1";
+    let before = i64::try_from(count)?;
+    Ok(on_pool!(store.database(), pool => {
+        sqlx::query_scalar(AT).bind(before).fetch_one(pool).await
+    })?)
+}
+
+/// How many events are neither accepted nor done in another way.
+async fn on_its_way(store: &Store) -> anyhow::Result<i64> {
+    const OPEN: &str =
+        "SELECT count(*) FROM markback_events WHERE settled_ms IS NULL AND accepted_ms IS NULL";
+    Ok(on_pool!(store.database(), pool => {
+        sqlx::query_scalar(OPEN).fetch_one(pool).await
+    })?)
+}

@@ -1,0 +1,397 @@
+//! What came of it: figures with their aims, as a table or as JSON.
+
+use std::{fmt, time::Duration};
+
+use serde::Serialize;
+use wonde_sandbox::RequestCounts;
+
+use super::{
+    Args,
+    parts::{BusySchool, Drain, ManySchools, RATE, Steady, per_second},
+    plain::Plain,
+    stage::Stage,
+};
+use markback_console::output;
+
+/// All that was measured.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// Whether optimisations were left out; then the figures say little.
+    debug_build: bool,
+    cores: Option<usize>,
+    memory_mib: Option<u64>,
+    schools: usize,
+    /// What the PostgreSQL server says of itself.
+    pub(super) server: Option<String>,
+    figures: Vec<Figure>,
+    notes: Vec<String>,
+}
+
+/// One figure.
+#[derive(Debug, Serialize)]
+struct Figure {
+    what: String,
+    store: String,
+    value: f64,
+    unit: &'static str,
+    aim: Option<Aim>,
+    met: Option<bool>,
+    remark: String,
+}
+
+/// What a figure should be.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
+    Below(f64),
+}
+
+impl Aim {
+    fn met_by(self, value: f64) -> bool {
+        match self {
+            Self::AtLeast(aim) => value >= aim,
+            Self::AtMost(aim) => value <= aim,
+            Self::Below(aim) => value < aim,
+        }
+    }
+}
+
+impl fmt::Display for Aim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(aim) => write!(f, "≥ {}", number(*aim)),
+            Self::AtMost(aim) => write!(f, "≤ {}", number(*aim)),
+            Self::Below(aim) => write!(f, "< {}", number(*aim)),
+        }
+    }
+}
+
+const ACCEPTED: &str = "brought to accepted";
+const OVER_A_LINE: &str = "Wonde answers after 100 ms";
+
+/// Events a second once each node knows each school's register.
+fn sustained(drain: &Drain) -> f64 {
+    per_second(drain.events - drain.events / 5, drain.rest_took)
+}
+
+fn whole(drain: &Drain) -> String {
+    let (rate, per) = (
+        per_second(drain.events, drain.took),
+        per_thousand(&drain.requests),
+    );
+    format!(
+        "{} with the first reading of registers; {per:.1} requests per 1,000 marks",
+        number(rate)
+    )
+}
+
+fn spent(drain: &Drain) -> String {
+    let own = drain.own_cpu.map_or_else(String::new, |own| {
+        format!("sandbox and sender {}; ", number(per_event(own, drain)))
+    });
+    let busy = drain.busy.map_or_else(String::new, |busy| {
+        format!("all cores {:.0} % busy", busy * 100.0)
+    });
+    own + &busy
+}
+
+fn per_event(time: Duration, drain: &Drain) -> f64 {
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count of events is far below 2^52"
+    )]
+    let events = drain.events as f64;
+    time.as_secs_f64() * 1e6 / events
+}
+
+impl Report {
+    pub(super) fn new(stage: &Stage, args: &Args) -> Self {
+        Self {
+            debug_build: cfg!(debug_assertions),
+            cores: std::thread::available_parallelism().ok().map(Into::into),
+            memory_mib: memory(),
+            schools: stage.schools.len(),
+            server: None,
+            figures: Vec::new(),
+            notes: vec![format!(
+                "{} schools with {} pupils; {} events in a backlog. The nodes are processes of their own; the sandbox and \
+                 the sender share the machine with them.",
+                stage.schools.len(),
+                stage
+                    .schools
+                    .iter()
+                    .map(|school| school.pupils.len())
+                    .sum::<usize>(),
+                args.events
+            )],
+        }
+    }
+
+    pub(super) fn without_postgres(&mut self) {
+        self.notes.push(
+            "PostgreSQL was left out: name a server with --postgres-url, or run `cargo xtask bench`.".to_owned(),
+        );
+    }
+
+    pub(super) fn steady(&mut self, store: &str, steady: &Steady) {
+        let of = |thousandth| millis(steady.latencies.quantile(thousandth));
+        let what = |which| format!("intake at {RATE} events/s, {which}");
+        self.add(what("50th percentile"), store, of(500), "ms");
+        self.add(what("99th percentile"), store, of(990), "ms")
+            .aim(Aim::Below(50.0))
+            .remark = format!("one event per request, {} of them", steady.events);
+        self.add(
+            what("the last accepted"),
+            store,
+            millis(steady.behind),
+            "ms",
+        )
+        .remark = "after the last came in".to_owned();
+        if let Some(memory) = steady.memory {
+            self.add(what("peak memory"), store, memory, "MiB");
+        }
+    }
+
+    pub(super) fn drain(&mut self, store: &str, nodes: usize, drain: &Drain) {
+        let store = match nodes {
+            1 => format!("{store}, 1 node"),
+            nodes => format!("{store}, {nodes} nodes"),
+        };
+        if nodes == 1 {
+            self.add(
+                "intake, one event per request",
+                &store,
+                drain.singly,
+                "events/s",
+            );
+            self.add("intake, lists of 100", &store, drain.in_lists, "events/s");
+        }
+        let aim = match (store.starts_with("SQLite"), nodes) {
+            (true, _) => Some(Aim::AtLeast(3_000.0)),
+            (false, 4) => Some(Aim::AtLeast(8_000.0)),
+            _ => None,
+        };
+        let figure = self.add(ACCEPTED, &store, sustained(drain), "events/s");
+        figure.remark = whole(drain);
+        if let Some(aim) = aim {
+            figure.aim(aim);
+        }
+        if let Some(cpu) = drain.nodes_cpu {
+            self.add(
+                "processor time of the nodes",
+                &store,
+                per_event(cpu, drain),
+                "µs/event",
+            )
+            .remark = spent(drain);
+        }
+        if let Some(memory) = drain.memory {
+            self.add("peak memory of a node", &store, memory, "MiB");
+        }
+    }
+
+    /// The same when each answer of Wonde takes as long as over a real line.
+    pub(super) fn over_a_line(&mut self, store: &str, drain: &Drain) {
+        let what = format!("{ACCEPTED}, {OVER_A_LINE}");
+        self.add(what, store, sustained(drain), "events/s").remark = whole(drain);
+    }
+
+    pub(super) fn busy_school(&mut self, busy: &BusySchool) {
+        let requests = &busy.requests;
+        let kinds: Vec<_> = requests
+            .by_kind
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        self.add(
+            "requests per 1,000 marks",
+            "a busy school",
+            per_thousand(requests),
+            "requests",
+        )
+        .aim(Aim::AtMost(20.0))
+        .remark = format!("{} marks, {}: {}", busy.marks, busy.mis, kinds.join(", "));
+    }
+
+    pub(super) fn plain(&mut self, plain: &Plain) {
+        let (per, rate) = (
+            per_thousand(&plain.requests),
+            per_second(plain.events, plain.took),
+        );
+        let ours = |what: &str| {
+            let found = self.figures.iter().find(|figure| figure.what == what);
+            found
+                .map(|figure| figure.value)
+                .filter(|value| *value > 0.0)
+        };
+        let times = |ratio: Option<f64>, words: &str| {
+            ratio.map_or_else(String::new, |ratio| format!("{ratio:.1} times {words}"))
+        };
+        let fewer = times(
+            ours("requests per 1,000 marks").map(|ours| per / ours),
+            "as many as the service asks",
+        );
+        let faster = times(
+            ours(&format!("{ACCEPTED}, {OVER_A_LINE}")).map(|ours| ours / rate),
+            "as many with the service on SQLite",
+        );
+        self.add(
+            "the plain way: requests per 1,000 marks",
+            "none",
+            per,
+            "requests",
+        )
+        .remark = fewer;
+        self.add(
+            format!("the plain way: accepted, {OVER_A_LINE}"),
+            "none",
+            rate,
+            "events/s",
+        )
+        .remark = faster;
+    }
+
+    pub(super) fn many_schools(&mut self, count: u32, many: &ManySchools) {
+        if let Some(memory) = many.memory {
+            self.add(
+                format!("peak memory with {count} schools"),
+                "SQLite, 1 node",
+                memory,
+                "MiB",
+            )
+            .aim(Aim::Below(300.0))
+            .remark = format!("listens after {} ms", number(millis(many.started)));
+        }
+    }
+
+    fn add(
+        &mut self,
+        what: impl Into<String>,
+        store: &str,
+        value: f64,
+        unit: &'static str,
+    ) -> &mut Figure {
+        self.figures.push(Figure {
+            what: what.into(),
+            store: store.to_owned(),
+            value,
+            unit,
+            aim: None,
+            met: None,
+            remark: String::new(),
+        });
+        let last = self.figures.len() - 1;
+        &mut self.figures[last]
+    }
+}
+
+impl Figure {
+    fn aim(&mut self, aim: Aim) -> &mut Self {
+        self.aim = Some(aim);
+        self.met = Some(aim.met_by(self.value));
+        self
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.figures.iter().map(|figure| {
+            let aim = figure.aim.map_or_else(String::new, |aim| aim.to_string());
+            let met = match figure.met {
+                Some(true) => "met",
+                Some(false) => "missed",
+                None => "",
+            };
+            [
+                figure.what.clone(),
+                figure.store.clone(),
+                format!("{} {}", number(figure.value), figure.unit),
+                aim,
+                met.to_owned(),
+                figure.remark.clone(),
+            ]
+        });
+        writeln!(
+            f,
+            "{}",
+            output::table(["what", "store", "figure", "aim", "", "remark"], rows)
+        )?;
+        let machine = match (self.cores, self.memory_mib) {
+            (Some(cores), Some(memory)) => format!("{cores} cores, {} GiB. ", memory / 1024),
+            _ => String::new(),
+        };
+        write!(f, "{machine}{}", self.notes.join(" "))?;
+        if let Some(server) = &self.server {
+            write!(f, " {server}.")?;
+        }
+        if self.debug_build {
+            write!(f, "\nThis is a debug build: its figures say little.")?;
+        }
+        Ok(())
+    }
+}
+
+fn per_thousand(requests: &RequestCounts) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+    let (total, marks) = (requests.total as f64, requests.marks_accepted as f64);
+    total * 1000.0 / marks.max(1.0)
+}
+
+fn millis(length: Duration) -> f64 {
+    length.as_secs_f64() * 1000.0
+}
+
+/// Three digits that count, and thousands apart.
+fn number(value: f64) -> String {
+    if value < 100.0 {
+        return format!("{value:.1}").trim_end_matches(".0").to_owned();
+    }
+    let digits = format!("{value:.0}");
+    let head = digits.len() % 3;
+    let mut out = digits.get(..head).unwrap_or_default().to_owned();
+    for (n, digit) in digits.chars().skip(head).enumerate() {
+        if n % 3 == 0 && !out.is_empty() {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+fn memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib / 1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        for (value, text) in [
+            (0.04, "0"),
+            (3.25, "3.2"),
+            (20.0, "20"),
+            (120.0, "120"),
+            (1_000.4, "1,000"),
+            (12_345.6, "12,346"),
+            (1_234_567.0, "1,234,567"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn an_aim_is_met_at_its_edge_only_where_it_says_so() {
+        assert!(Aim::AtLeast(3.0).met_by(3.0) && !Aim::AtLeast(3.0).met_by(2.9));
+        assert!(Aim::AtMost(20.0).met_by(20.0) && !Aim::AtMost(20.0).met_by(20.1));
+        assert!(!Aim::Below(50.0).met_by(50.0) && Aim::Below(50.0).met_by(49.9));
+    }
+}

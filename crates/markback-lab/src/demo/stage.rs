@@ -1,0 +1,278 @@
+//! What the demonstration needs: a sandbox with schools, a settings file for them, and the service running on it.
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use chrono::{DateTime, TimeDelta, Utc};
+use mis_core::wonde::SchoolId;
+use outbox::Clock as _;
+use rand::RngExt as _;
+use tempfile::TempDir;
+use wonde_sandbox::{Sandbox, SandboxOptions};
+
+use super::{
+    clock::StageClock,
+    compare::{self, Marks},
+    morning,
+    schools::{School, schools},
+};
+use markback::{
+    pipeline::Pace,
+    service::{Markback, Options},
+    settings,
+};
+use markback_http::server::Running;
+
+/// SIMS, Arbor, ScholarPack, Bromcom and iSAMS: session marks, marks on lessons, and no marks at all.
+const SCHOOLS: u32 = 5;
+/// From a register's acceptance to the mark in the MIS, in the morning's own time.
+const WRITE_DELAY: Duration = Duration::from_secs(90);
+/// Between two renewals of Wonde's copy of a register, in the morning's own time.
+const EXTRACTION_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// How fast the clock runs once the morning is over and the service stays.
+const SPEED_AFTERWARDS: f64 = 10.0;
+/// How long the service may take to read the schools' people, in real time.
+const PEOPLE_WITHIN: Duration = Duration::from_secs(30);
+
+/// Everything set up and running.
+pub(super) struct Stage {
+    pub(super) clock: Arc<StageClock>,
+    pub(super) sandbox: Sandbox,
+    pub(super) schools: Vec<School>,
+    pub(super) markback: Markback,
+    pub(super) running: Running,
+    pub(super) key: String,
+    pub(super) folder: TempDir,
+}
+
+impl Stage {
+    /// Sets it up. The clock stands a little before the morning and runs as any other.
+    pub(super) async fn set(seed: u64, events: usize) -> anyhow::Result<Self> {
+        let clock = Arc::new(StageClock::starting_at(
+            morning::begins() - TimeDelta::minutes(10),
+        ));
+        let sandbox = sandbox(seed, events, clock.clone()).await?;
+        let schools = schools(&sandbox)?;
+        let folder =
+            TempDir::with_prefix("markback-demo-").context("no temporary folder can be made")?;
+        let key = random_key();
+        let path = folder.path().join("markback.toml");
+        for (name, text) in [
+            ("markback.toml", toml(&sandbox, &schools, &folder)),
+            ("wonde-token", sandbox.token()),
+            ("api-key", key.clone()),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        let options = Options {
+            clock: clock.clone(),
+            pace: Some(Pace {
+                // In real time: the clock runs ahead of it.
+                poll: Duration::from_millis(20),
+                // In the morning's time: nobody else is there to take anything over.
+                lease: Duration::from_secs(24 * 60 * 60),
+                confirm_after: Duration::from_secs(60),
+                ..Pace::default()
+            }),
+            ..Options::default()
+        };
+        let markback = Markback::open(settings::load(&path)?.settings, options).await?;
+        let running = Running::start(markback.clone()).await?;
+        people_known(&markback, &schools).await?;
+        Ok(Self {
+            clock,
+            sandbox,
+            schools,
+            markback,
+            running,
+            key,
+            folder,
+        })
+    }
+
+    /// The time in the demonstration.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    /// The service's address.
+    pub(super) fn address(&self) -> String {
+        format!("http://{}", self.running.address)
+    }
+
+    /// What each school's MIS holds now.
+    pub(super) fn marks(&self) -> anyhow::Result<BTreeMap<String, Marks>> {
+        self.schools
+            .iter()
+            .map(|school| {
+                let marks = self.sandbox.mis_marks(&school.id)?;
+                Ok((school.id.clone(), compare::held(&marks)))
+            })
+            .collect()
+    }
+
+    /// Goes on after the morning, for somebody who tries things by hand: a mark is confirmed within seconds, and it is still
+    /// the same day half an hour later.
+    pub(super) fn go_on(&self) {
+        self.clock.run_at(SPEED_AFTERWARDS);
+        self.sandbox.set_write_delay(WRITE_DELAY / 6);
+    }
+
+    /// Ends everything.
+    pub(super) async fn strike(self) -> anyhow::Result<()> {
+        self.running.stop().await?;
+        self.sandbox.stop().await;
+        Ok(())
+    }
+}
+
+/// Waits until the service has read who the schools' people are: in the morning, strangers are refused at once.
+async fn people_known(markback: &Markback, schools: &[School]) -> anyhow::Result<()> {
+    let known = async {
+        let ids: Vec<_> = schools
+            .iter()
+            .map(|school| SchoolId::from(school.id.as_str()))
+            .collect();
+        while !ids.iter().all(|id| markback.directories().knows(id)) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PEOPLE_WITHIN, known)
+        .await
+        .context("the service could not read the schools' people in time; the machine may be busy, try again")
+}
+
+async fn sandbox(seed: u64, events: usize, clock: Arc<StageClock>) -> anyhow::Result<Sandbox> {
+    let share = events.div_ceil(SCHOOLS as usize);
+    let options = SandboxOptions {
+        seed,
+        schools: SCHOOLS,
+        // Not everybody is on roll, and not everybody comes.
+        pupils_per_school: u32::try_from(share * 3 / 2)
+            .unwrap_or(u32::MAX)
+            .clamp(120, 10_000),
+        clock: Arc::new(move || clock.now()),
+        write_delay: WRITE_DELAY,
+        extraction_every: EXTRACTION_EVERY,
+        ..SandboxOptions::default()
+    };
+    Ok(Sandbox::start(options).await?)
+}
+
+/// The settings, as a school's own file would have them.
+fn toml(sandbox: &Sandbox, schools: &[School], folder: &TempDir) -> String {
+    let mut toml = format!(
+        "listen = \"127.0.0.1:0\"\napi_key_file = \"api-key\"\nstore = {:?}\nwonde_url = {:?}\n{SETTINGS}",
+        format!("sqlite:{}", folder.path().join("markback.db").display()),
+        sandbox.base_url(),
+    );
+    for school in schools {
+        let primary = school.pupils.iter().any(|(_, year)| year == "1");
+        let template = if primary { "primary" } else { "secondary" };
+        // A text can always be written to.
+        let _ = write!(
+            toml,
+            "\n[[school]]\nid = {:?}\ntemplate = {template:?}\n",
+            school.id
+        );
+    }
+    toml
+}
+
+const SETTINGS: &str = r#"
+rate_per_minute = 60000
+gather = { window = "45s", max = 200 }
+
+[[template]]
+name = "secondary"
+timezone = "Europe/London"
+token_file = "wonde-token"
+
+[[template.group]]
+name = "Years 7-11"
+kind = "students"
+years = ["7", "8", "9", "10", "11"]
+message = "Welcome. If you are late, tell us why."
+
+[[template.group.field]]
+name = "Reason for being late"
+on = "sign_in"
+options = [
+    "Bus",
+    "Overslept",
+    "M - Medical appointment",
+    { text = "E-scooter broke down", code = false },
+    { text = "Sent on an errand", write = false },
+]
+
+[[template.group.field]]
+name = "Reason for leaving"
+on = "sign_out"
+options = ["M - Dentist", "Going home ill"]
+
+[template.group.writeback]
+present = true
+closes = "15:30"
+leaver_code = "I"
+protected = ["/", "\\", "M"]
+am = { late = "09:00", unauthorised = "09:20" }
+pm = { late = "13:00", unauthorised = "13:15" }
+custom_codes = { sign_in = "Reason for being late", sign_out = "Reason for leaving" }
+comment = { sign_in = "Reason for being late" }
+
+[[template.group]]
+name = "Sixth form"
+kind = "students"
+years = ["12", "13"]
+
+[template.group.writeback]
+closes = "16:00"
+am = { starts = "08:50", late = "09:00" }
+
+[[template.group]]
+name = "Staff"
+kind = "staff"
+
+[[template.group]]
+name = "Parents"
+kind = "parents"
+of = "Years 7-11"
+parental_responsibility = true
+
+[[template]]
+name = "primary"
+timezone = "Europe/London"
+token_file = "wonde-token"
+
+[[template.group]]
+name = "Pupils"
+kind = "students"
+
+[[template.group.field]]
+name = "Reason for being late"
+on = "sign_in"
+options = ["Bus", "Overslept", "M - Medical appointment"]
+
+[template.group.writeback]
+present = true
+closes = "15:15"
+am = { late = "09:00", unauthorised = "09:20" }
+comment = { sign_in = "Reason for being late" }
+
+[[template.group]]
+name = "Staff"
+kind = "staff"
+
+[[template.group]]
+name = "Parents"
+kind = "parents"
+of = "Pupils"
+parental_responsibility = true
+"#;
+
+fn random_key() -> String {
+    format!("demo-{:032x}", rand::rng().random::<u128>())
+}

@@ -1,7 +1,0 @@
-//! The `markback` program.
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    markback::cli::main()
-}
