@@ -45,7 +45,7 @@ pub enum Kind {
     UnknownSync,
     /// What the cursor points at is not kept any more. Read the list.
     CursorGone,
-    /// The event is in a state in which this cannot be done.
+    /// The event is in a state in which this cannot be done, or its id stands for an event with other content.
     Conflict,
     /// The body is no JSON, or breaks off.
     InvalidJson,

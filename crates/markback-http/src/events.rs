@@ -111,17 +111,22 @@ fn refused(error: IntakeError, single: bool) -> ApiError {
             Kind::TooLarge,
             error.to_string(),
         ),
-        IntakeError::Problems(problems) => invalid(
-            problems
-                .into_iter()
-                .map(|problem| told(problem, single))
-                .collect(),
+        IntakeError::Problems(problems) => invalid(all_told(problems, single)),
+        IntakeError::Conflict(problems) => wrong(
+            StatusCode::CONFLICT,
+            Kind::Conflict,
+            all_told(problems, single),
         ),
         IntakeError::Unavailable { why } => {
             tracing::error!(error = %why, "events could not be taken in");
             store_away()
         }
     }
+}
+
+fn all_told(problems: Vec<InputProblem>, single: bool) -> Vec<Problem> {
+    let told = problems.into_iter().map(|problem| told(problem, single));
+    told.collect()
 }
 
 /// The problem as the client sees it: an event that stands alone has no number.
@@ -139,6 +144,14 @@ fn told(problem: InputProblem, single: bool) -> Problem {
 }
 
 fn invalid(problems: Vec<Problem>) -> ApiError {
+    wrong(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        Kind::InvalidInput,
+        problems,
+    )
+}
+
+fn wrong(status: StatusCode, kind: Kind, problems: Vec<Problem>) -> ApiError {
     let message = match problems.as_slice() {
         [one] => format!("{}; {}; nothing was taken in", at(one), one.cure),
         many => format!(
@@ -146,12 +159,7 @@ fn invalid(problems: Vec<Problem>) -> ApiError {
             many.len()
         ),
     };
-    ApiError::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        Kind::InvalidInput,
-        message,
-    )
-    .with_problems(problems)
+    ApiError::new(status, kind, message).with_problems(problems)
 }
 
 fn at(problem: &Problem) -> String {

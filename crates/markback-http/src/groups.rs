@@ -93,8 +93,8 @@ struct Limit {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Asked {
-    full: bool,
-    accept: bool,
+    full: Option<bool>,
+    accept: Option<bool>,
 }
 
 async fn list(
@@ -197,7 +197,10 @@ async fn sync(
             wrong_question(r#"the body takes {"full": true, "accept": true} or nothing"#.to_owned())
         })?,
     };
-    let ask = Ask { full, accept };
+    let ask = Ask {
+        full: full.unwrap_or_default(),
+        accept: accept.unwrap_or_default(),
+    };
     let id = markback
         .rosters()
         .ask(school, ask)

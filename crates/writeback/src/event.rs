@@ -1,6 +1,9 @@
 //! An event: one person signed in or out.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use chrono::{DateTime, FixedOffset};
 use mis_core::EventKind;
@@ -25,14 +28,26 @@ pub struct Event {
     /// When it was: RFC 3339 with an offset from UTC, so that it is one instant and no guess.
     #[serde(deserialize_with = "at")]
     pub at: DateTime<FixedOffset>,
-    /// What was answered: field name to the text of the option. A blank answer is no answer.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// What was answered: field name to the text of the option. A blank answer is no answer, and neither is `null`.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "answers"
+    )]
     pub answers: BTreeMap<String, String>,
     /// A system made the event by itself, for instance at closing time.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_false",
+        deserialize_with = "or_default"
+    )]
     pub automatic: bool,
     /// The person was not on site.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(
+        default,
+        skip_serializing_if = "is_false",
+        deserialize_with = "or_default"
+    )]
     pub remote: bool,
 }
 
@@ -44,6 +59,19 @@ impl Event {
             .iter()
             .find(|(name, answer)| name.trim() == field && !answer.trim().is_empty())
             .map(|(_, answer)| answer.trim())
+    }
+
+    /// The event with everything left out that no reader of it tells apart: the offset in which the time was written,
+    /// blanks around field names and answers, and blank answers. Two events with the same content are equal in this form.
+    #[must_use]
+    pub fn canonical(&self) -> Self {
+        let names: BTreeSet<&str> = self.answers.keys().map(|name| name.trim()).collect();
+        let answered = |name: &str| Some((name.to_owned(), self.answer(name)?.to_owned()));
+        Self {
+            at: self.at.to_utc().fixed_offset(),
+            answers: names.into_iter().filter_map(answered).collect(),
+            ..self.clone()
+        }
     }
 }
 
@@ -76,6 +104,25 @@ fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
 
 fn person<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     not_blank("person", deserializer)
+}
+
+/// `null` in an optional field is absence, as if the field were left out.
+fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+fn answers<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
+    let answers: BTreeMap<String, Option<String>> = or_default(deserializer)?;
+    Ok(answers
+        .into_iter()
+        .filter_map(|(name, answer)| Some((name, answer?)))
+        .collect())
 }
 
 fn not_blank<'de, D: Deserializer<'de>>(field: &str, deserializer: D) -> Result<String, D::Error> {
@@ -165,6 +212,62 @@ mod tests {
     fn what_is_wrong_is_named(#[case] json: &str, #[case] named: &str) {
         let error = serde_json::from_str::<Event>(json).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
+    }
+
+    #[rstest]
+    #[case(r#""answers":null"#)]
+    #[case(r#""answers":{"Why":null}"#)]
+    #[case(r#""automatic":null,"remote":null"#)]
+    fn null_in_an_optional_field_is_absence(#[case] field: &str) {
+        let json = format!(
+            r#"{{"id":"e1","person":"A1","kind":"sign_in","at":"2026-11-23T09:07:12Z",{field}}}"#
+        );
+        let event: Event = serde_json::from_str(&json).unwrap();
+        assert_eq!(event, read("2026-11-23T09:07:12Z").unwrap());
+    }
+
+    #[rstest]
+    #[case("id")]
+    #[case("person")]
+    #[case("kind")]
+    #[case("at")]
+    fn null_in_a_required_field_is_an_error(#[case] field: &str) {
+        let mut event = serde_json::json!(
+            {"id": "e1", "person": "A1", "kind": "sign_in", "at": "2026-11-23T09:07:12Z"}
+        );
+        event[field] = serde_json::Value::Null;
+        assert!(serde_json::from_value::<Event>(event).is_err());
+    }
+
+    #[rstest]
+    #[case(serde_json::json!({"at": "2026-11-23T10:07:12+01:00"}), true)]
+    #[case(serde_json::json!({"at": "2026-11-23T09:07:12.000Z"}), true)]
+    #[case(serde_json::json!({"at": "2026-11-23T09:07:13Z"}), false)]
+    #[case(serde_json::json!({"answers": {" Why ": "Bus ", "Note": "  "}}), true)]
+    #[case(serde_json::json!({"answers": {"Why": "bus"}}), false)]
+    #[case(serde_json::json!({"answers": {}}), false)]
+    #[case(serde_json::json!({"automatic": false}), true)]
+    #[case(serde_json::json!({"automatic": true}), false)]
+    #[case(serde_json::json!({"person": "A2"}), false)]
+    #[case(serde_json::json!({"kind": "sign_out"}), false)]
+    fn the_canonical_form_tells_contents_apart_and_nothing_else(
+        #[case] changed: serde_json::Value,
+        #[case] same: bool,
+    ) {
+        let mut event = serde_json::json!({
+            "id": "e1", "person": "A1", "kind": "sign_in", "at": "2026-11-23T09:07:12Z", "answers": {"Why": "Bus"},
+        });
+        let one: Event = serde_json::from_value(event.clone()).unwrap();
+        for (name, value) in changed.as_object().unwrap() {
+            event[name] = value.clone();
+        }
+        let other: Event = serde_json::from_value(event).unwrap();
+        assert_eq!(one.canonical() == other.canonical(), same);
+        assert_eq!(
+            serde_json::to_string(&one.canonical()).unwrap()
+                == serde_json::to_string(&other.canonical()).unwrap(),
+            same
+        );
     }
 
     #[test]

@@ -174,7 +174,7 @@ fn without_bad(
     report: &mut Report,
 ) -> anyhow::Result<Vec<Line>> {
     let problems = match error {
-        IntakeError::Problems(problems) => problems,
+        IntakeError::Problems(problems) | IntakeError::Conflict(problems) => problems,
         IntakeError::UnknownSchool { .. } => {
             report.bad.extend(lines.iter().map(Bad::unknown_school));
             return Ok(Vec::new());

@@ -2,8 +2,10 @@
 //!
 //! Each commit waits for the disk, so what comes in during one commit goes into the next together.
 
+mod content;
+
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -19,7 +21,7 @@ use crate::{
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, NewEvent},
+    store::{EventKey, EventState, NewEvent, StoredEvent},
 };
 
 /// The most events in one request.
@@ -71,6 +73,9 @@ pub enum IntakeError {
     /// Something is wrong with some of them.
     #[error("{} of the values handed in are wrong", .0.len())]
     Problems(Vec<InputProblem>),
+    /// Ids of some of them stand for events with other content.
+    #[error("{} of the ids handed in stand for other events", .0.len())]
+    Conflict(Vec<InputProblem>),
     /// The store takes nothing in at the moment.
     #[error("events cannot be kept at the moment: {why}; try again in a few seconds")]
     Unavailable {
@@ -89,8 +94,11 @@ pub struct Intake {
 struct Request {
     school: SchoolId,
     events: Arc<Vec<Event>>,
-    answer: oneshot::Sender<Result<Vec<Taken>, IntakeError>>,
+    answer: oneshot::Sender<Answer>,
 }
+
+/// What a request is answered with.
+type Answer = Result<Vec<Taken>, IntakeError>;
 
 impl Intake {
     /// Opens the door. It closes when the last clone is gone.
@@ -100,8 +108,8 @@ impl Intake {
         Self { pipeline, keep }
     }
 
-    /// Checks events of one school and keeps them: all of them, or, when anything is wrong, none. An event whose id was
-    /// seen before is answered as it stands and not taken again.
+    /// Checks events of one school and keeps them: all of them, or, when anything is wrong, none. An event that was taken
+    /// in before is answered as it stands and not taken again; one that only has the id of such an event is wrong.
     ///
     /// # Errors
     /// As [`IntakeError`] says.
@@ -150,6 +158,21 @@ impl Intake {
     }
 }
 
+impl Request {
+    /// The answer when it was taken in: what was stored before as it stands, and all else as received.
+    fn taken(&self, stored: &HashMap<EventKey, StoredEvent>) -> Vec<Taken> {
+        let state = |id: &String| {
+            let found = stored.get(&(self.school.to_string(), id.clone()));
+            found.map_or(EventState::Received, |found| found.state)
+        };
+        let taken = self.events.iter().map(|event| Taken {
+            id: event.id.clone(),
+            state: state(&event.id),
+        });
+        taken.collect()
+    }
+}
+
 /// Keeps what comes in, as much in one transaction as has come in since the last.
 async fn keep_all(pipeline: Pipeline, mut requests: mpsc::Receiver<Request>) {
     while let Some(first) = requests.recv().await {
@@ -162,18 +185,10 @@ async fn keep_all(pipeline: Pipeline, mut requests: mpsc::Receiver<Request>) {
             batch.push(next);
         }
         match pipeline.keep(&batch).await {
-            Ok(states) => {
-                for request in batch {
-                    let taken = request.events.iter().map(|event| Taken {
-                        id: event.id.clone(),
-                        state: states
-                            .get(&(request.school.to_string(), event.id.clone()))
-                            .copied()
-                            .unwrap_or(EventState::Received),
-                    });
-                    let taken = taken.collect();
+            Ok(answers) => {
+                for (request, answer) in batch.into_iter().zip(answers) {
                     // Whoever asked may have gone away; the events are kept all the same.
-                    let _ = request.answer.send(Ok(taken));
+                    let _ = request.answer.send(answer);
                 }
             }
             Err(error) => {
@@ -189,52 +204,81 @@ async fn keep_all(pipeline: Pipeline, mut requests: mpsc::Receiver<Request>) {
 }
 
 impl Pipeline {
-    /// Keeps the events that are new with their jobs, and tells the states of those that were known.
-    async fn keep(
+    /// Keeps the events that are new with their jobs, and answers each request. One whose ids stand for other events is
+    /// refused as a whole, and keeps none of the others from being taken in.
+    async fn keep(&self, batch: &[Request]) -> outbox::Result<Vec<Answer>> {
+        let mut refused = BTreeMap::new();
+        let stored = loop {
+            let requests: Vec<(usize, &Request)> = batch
+                .iter()
+                .enumerate()
+                .filter(|(number, _)| !refused.contains_key(number))
+                .collect();
+            match self.keep_all_or_none(&requests).await? {
+                Ok(stored) => break stored,
+                Err(conflicts) => refused.extend(conflicts),
+            }
+        };
+        let answers =
+            batch
+                .iter()
+                .enumerate()
+                .map(|(number, request)| match refused.remove(&number) {
+                    Some(problems) => Err(IntakeError::Conflict(problems)),
+                    None => Ok(request.taken(&stored)),
+                });
+        Ok(answers.collect())
+    }
+
+    /// Keeps the new events of all these requests and answers those that were stored before; or keeps nothing and answers
+    /// which requests conflict.
+    async fn keep_all_or_none(
         &self,
-        batch: &[Request],
-    ) -> outbox::Result<HashMap<(String, String), EventState>> {
-        let all: Vec<NewEvent<'_>> = batch
+        requests: &[(usize, &Request)],
+    ) -> outbox::Result<Result<HashMap<EventKey, StoredEvent>, BTreeMap<usize, Vec<InputProblem>>>>
+    {
+        let all: Vec<NewEvent<'_>> = requests
             .iter()
-            .flat_map(|request| {
+            .flat_map(|(_, request)| {
                 request.events.iter().map(|event| NewEvent {
                     school: &request.school,
                     event,
                 })
             })
             .collect();
-        let mut tx = self.store.database().begin().await?;
-        let new = self.store.insert_events(&mut tx, &all).await?;
-        let mut by_key: HashMap<(&str, &str), &NewEvent<'_>> = HashMap::new();
-        for event in &all {
-            by_key
-                .entry((event.school.as_str(), event.event.id.as_str()))
-                .or_insert(event);
+        if all.is_empty() {
+            return Ok(Ok(HashMap::new()));
         }
-        let mut fresh: HashSet<(&str, &str)> = new
-            .iter()
-            .map(|(school, id)| (school.as_str(), id.as_str()))
+        let mut tx = self.store.database().begin().await?;
+        let mut new: HashSet<EventKey> = self
+            .store
+            .insert_events(&mut tx, &all)
+            .await?
+            .into_iter()
             .collect();
+        let known: HashSet<EventKey> = all
+            .iter()
+            .map(|event| (event.school.to_string(), event.event.id.clone()))
+            .filter(|key| !new.contains(key))
+            .collect();
+        let known: Vec<_> = known.into_iter().collect();
+        let stored = self.store.stored_events(&mut tx, &known).await?;
+        let conflicts = content::conflicts(requests, &stored);
+        if !conflicts.is_empty() {
+            tx.rollback().await?;
+            return Ok(Err(conflicts));
+        }
+        let taken = new.len();
         // In the order in which they came, which is the order of each person's line.
         let jobs: Vec<_> = all
             .iter()
-            .filter(|event| fresh.remove(&(event.school.as_str(), event.event.id.as_str())))
+            .filter(|event| new.remove(&(event.school.to_string(), event.event.id.clone())))
             .filter_map(|event| Some(decide_job(self.settings.school(event.school)?, event.event)))
             .collect();
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
-        let seen: Vec<(&str, &str)> = if new.len() == all.len() {
-            Vec::new()
-        } else {
-            by_key.keys().copied().collect()
-        };
-        let states = if seen.is_empty() {
-            HashMap::new()
-        } else {
-            self.store.states(&mut tx, &seen).await?
-        };
         tx.commit().await?;
-        sight::events(EventState::Received, new.len());
-        Ok(states)
+        sight::events(EventState::Received, taken);
+        Ok(Ok(stored))
     }
 
     fn read_events(

@@ -31,8 +31,8 @@ static INSERT: Sql = Sql::new(
      ON CONFLICT (school, id) DO NOTHING RETURNING school, id",
 );
 
-static STATES: Sql = Sql::new(
-    "SELECT e.school, e.id, e.state FROM {rows $1: school text, id text} r \
+static STORED: Sql = Sql::new(
+    "SELECT e.school, e.id, e.state, e.body FROM {rows $1: school text, id text} r \
      JOIN markback_events e ON e.school = r.school AND e.id = r.id",
 );
 
@@ -62,7 +62,15 @@ const TALLY: &str = "SELECT school, state, count(*) FROM markback_events GROUP B
 const OPEN: &str = "SELECT count(*) FROM markback_events WHERE settled_ms IS NULL";
 
 /// An event's school and id.
-type EventKey = (String, String);
+pub(crate) type EventKey = (String, String);
+
+/// An event that is kept already.
+pub(crate) struct StoredEvent {
+    /// How far it has come.
+    pub(crate) state: EventState,
+    /// The event as taken in, as JSON.
+    pub(crate) body: String,
+}
 
 impl Store {
     /// Keeps events that are new. Answers which were.
@@ -86,18 +94,24 @@ impl Store {
         Ok(on_tx!(tx, conn => sqlx::query_as(text).bind(&table).bind(now).fetch_all(conn).await)?)
     }
 
-    /// The states of those of the events that are known.
-    pub(crate) async fn states(
+    /// Those of the events that are kept already.
+    pub(crate) async fn stored_events(
         &self,
         tx: &mut Tx,
-        events: &[(&str, &str)],
-    ) -> outbox::Result<HashMap<EventKey, EventState>> {
-        let (text, table) = (STATES.on(tx.engine()), rows(events)?);
-        let found: Vec<(String, String, String)> =
+        events: &[EventKey],
+    ) -> outbox::Result<HashMap<EventKey, StoredEvent>> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (text, table) = (STORED.on(tx.engine()), rows(events)?);
+        let found: Vec<(String, String, String, String)> =
             on_tx!(tx, conn => sqlx::query_as(text).bind(&table).fetch_all(conn).await)?;
         Ok(found
             .into_iter()
-            .filter_map(|(school, id, state)| Some(((school, id), EventState::of(&state)?)))
+            .filter_map(|(school, id, state, body)| {
+                let state = EventState::of(&state)?;
+                Some(((school, id), StoredEvent { state, body }))
+            })
             .collect())
     }
 

@@ -18,6 +18,7 @@ use crate::clock::SharedClock;
 
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
+pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
 pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};

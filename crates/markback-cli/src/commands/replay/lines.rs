@@ -127,8 +127,11 @@ impl Lines {
         };
         let school = match event.remove("school") {
             Some(Value::String(id)) => SchoolId::from(id),
-            Some(_) => return Err(bad("school", "this is no text", "write the school's id")),
-            None => self.school.clone().ok_or_else(|| {
+            Some(value) if !value.is_null() => {
+                return Err(bad("school", "this is no text", "write the school's id"));
+            }
+            // `null` is absence here too.
+            _ => self.school.clone().ok_or_else(|| {
                 bad(
                     "school",
                     "nothing says which school this is of",
@@ -212,8 +215,12 @@ mod tests {
 
     #[test]
     fn a_line_that_names_no_school_needs_one() {
-        let batch = lines("{\"id\":\"1\"}\n", None).batch(1).unwrap().unwrap();
-        assert!(batch.bad[0].cure.contains("--school"));
+        for line in ["{\"id\":\"1\"}\n", "{\"id\":\"1\",\"school\":null}\n"] {
+            let batch = lines(line, None).batch(1).unwrap().unwrap();
+            assert!(batch.bad[0].cure.contains("--school"), "{line}");
+            let batch = lines(line, Some("A")).batch(1).unwrap().unwrap();
+            assert_eq!(batch.good[0].0.as_str(), "A");
+        }
     }
 
     #[test]

@@ -1,0 +1,94 @@
+//! Whether an event whose id was seen before is the same event: one that says something else must not pass for it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sha2::{Digest as _, Sha256};
+use writeback::Event;
+
+use super::{InputProblem, Request};
+use crate::store::{EventKey, StoredEvent};
+
+/// How many bytes of the hash a fingerprint shows.
+const FINGERPRINT_BYTES: usize = 6;
+
+/// The event that an id stands for.
+#[derive(Clone, Copy)]
+enum First<'a> {
+    /// It was taken in before.
+    Stored(&'a StoredEvent),
+    /// It came with this request, or with one before it that goes into the same transaction.
+    New(&'a Event),
+}
+
+/// The requests, by their place, that use an id again for other content than it stands for, with what is wrong in each.
+/// What a conflicting request brings stands for nothing: it is not taken in.
+pub(super) fn conflicts(
+    requests: &[(usize, &Request)],
+    stored: &HashMap<EventKey, StoredEvent>,
+) -> BTreeMap<usize, Vec<InputProblem>> {
+    let mut taken: HashMap<(&str, &str), First<'_>> = stored
+        .iter()
+        .map(|((school, id), event)| ((school.as_str(), id.as_str()), First::Stored(event)))
+        .collect();
+    let mut conflicts = BTreeMap::new();
+    for (number, request) in requests {
+        let mut own = HashMap::with_capacity(request.events.len());
+        let mut problems = Vec::new();
+        for (place, event) in request.events.iter().enumerate() {
+            let key = (request.school.as_str(), event.id.as_str());
+            let before = taken.get(&key).map(|first| (*first, "was taken in before"));
+            let here = || {
+                let first = own.get(&key).copied();
+                first.map(|first| (first, "stands earlier in the same request"))
+            };
+            match before.or_else(here) {
+                Some((first, when)) => problems.extend(conflict(first, event, place, when)),
+                None => {
+                    own.insert(key, First::New(event));
+                }
+            }
+        }
+        if problems.is_empty() {
+            taken.extend(own);
+        } else {
+            conflicts.insert(*number, problems);
+        }
+    }
+    conflicts
+}
+
+fn conflict(first: First<'_>, event: &Event, place: usize, when: &str) -> Option<InputProblem> {
+    let (before, now) = (first.content(), content(event));
+    (before != now).then(|| InputProblem {
+        key: format!("[{place}].id"),
+        value: Some(event.id.clone()),
+        what: format!(
+            "an event of this id with other content {when}: its fingerprint is {}, that of this one is {}",
+            fingerprint(&before),
+            fingerprint(&now)
+        ),
+        cure: "give every event an id of its own; the same id may come again with the same content only".to_owned(),
+    })
+}
+
+impl First<'_> {
+    fn content(self) -> String {
+        match self {
+            Self::New(event) => content(event),
+            Self::Stored(event) => serde_json::from_str(&event.body)
+                .map_or_else(|_| event.body.clone(), |event| content(&event)),
+        }
+    }
+}
+
+/// What an event says, in the one form that all spellings of it share.
+fn content(event: &Event) -> String {
+    serde_json::to_string(&event.canonical()).unwrap_or_default()
+}
+
+/// Tells contents apart without showing them.
+fn fingerprint(content: &str) -> String {
+    let hash = Sha256::digest(content);
+    let shown = hash.iter().take(FINGERPRINT_BYTES);
+    shown.map(|byte| format!("{byte:02x}")).collect()
+}
