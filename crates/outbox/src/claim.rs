@@ -1,11 +1,12 @@
 //! Taking jobs out to work on them: leases, batches of one lane, and what a clock that was set back does.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::database::Tx;
 use crate::enqueue::json;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::job::{Batch, ClaimRequest, Claimed, Held, JobId};
 use crate::on_tx;
 use crate::outbox::{Outbox, time};
@@ -194,7 +195,7 @@ impl Outbox {
             }
         };
         rows.sort_unstable_by_key(|row| row.1);
-        rows.into_iter().map(claimed).collect()
+        Ok(rows.into_iter().map(claimed).collect())
     }
 
     /// Notices a clock that was set back, and says how many pauses there are.
@@ -203,10 +204,15 @@ impl Outbox {
         let (now, pauses): (i64, i64) = on_tx!(tx, conn => {
             sqlx::query_as(text).bind(self.now_bind()).fetch_one(conn).await
         })?;
-        let before = self.inner.last_now.swap(now, Ordering::Relaxed);
+        let before = self.inner.last_now.load(Ordering::Relaxed);
         // The first time nobody knows what the clock did while we were away.
         if before == 0 || now < before - CLOCK_SLACK_MS {
             self.heal(tx).await?;
+            // Not before the healing is committed: after a rollback the next claim must heal again.
+            let inner = Arc::clone(&self.inner);
+            tx.once_kept(move || inner.last_now.store(now, Ordering::Relaxed));
+        } else {
+            self.inner.last_now.store(now, Ordering::Relaxed);
         }
         Ok(pauses)
     }
@@ -313,7 +319,7 @@ impl Lanes {
     }
 }
 
-fn claimed(row: Row) -> Result<Claimed> {
+fn claimed(row: Row) -> Claimed {
     let (
         id,
         _,
@@ -328,14 +334,9 @@ fn claimed(row: Row) -> Result<Claimed> {
         note,
         payload,
     ) = row;
-    let payload = serde_json::from_str(&payload).map_err(|_| {
-        Error::new(
-            ErrorKind::Corrupt,
-            format!("job {id}"),
-            "its payload is no JSON",
-        )
-    })?;
-    Ok(Claimed {
+    // One that cannot be read fails at `parse`, where its host deals with it; here it would keep all others from being claimed.
+    let payload = serde_json::from_str(&payload).unwrap_or_default();
+    Claimed {
         held: Held {
             id: JobId(id),
             fence,
@@ -349,5 +350,5 @@ fn claimed(row: Row) -> Result<Claimed> {
         lapsed: lapsed != 0,
         note,
         payload,
-    })
+    }
 }

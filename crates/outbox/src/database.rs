@@ -165,6 +165,7 @@ impl Database {
             inner,
             hub: Arc::clone(&self.inner.hub),
             rings: BTreeSet::new(),
+            once_kept: Vec::new(),
         })
     }
 
@@ -211,6 +212,7 @@ pub struct Tx {
     inner: TxInner,
     hub: Arc<Hub>,
     rings: BTreeSet<String>,
+    once_kept: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 enum TxInner {
@@ -252,6 +254,9 @@ impl Tx {
             TxInner::Postgres(tx) => tx.commit().await,
         }
         .map_err(Error::of_commit)?;
+        for kept in self.once_kept {
+            kept();
+        }
         self.hub.ring_all(self.rings);
         Ok(())
     }
@@ -266,6 +271,11 @@ impl Tx {
             TxInner::Postgres(tx) => tx.rollback().await,
         }?;
         Ok(())
+    }
+
+    /// Remembers what to do once this is committed; after a rollback it is not done.
+    pub(crate) fn once_kept(&mut self, kept: impl FnOnce() + Send + 'static) {
+        self.once_kept.push(Box::new(kept));
     }
 
     /// Remembers to wake who waits for `queue` once this is committed.

@@ -1,7 +1,7 @@
 //! Clocks that jump.
 
 use chrono::TimeDelta;
-use outbox::{Until, When};
+use outbox::{ClaimRequest, Until, When};
 
 use crate::support::*;
 
@@ -55,6 +55,19 @@ both! {
         assert!(later.claim_keys().await.is_empty());
         s.clock.advance(LEASE + MINUTE);
         assert_eq!(later.claim_keys().await, ["a"]);
+    }
+
+    async fn what_was_moved_with_the_clock_and_rolled_back_is_moved_again(s: &Store) {
+        s.enqueue(&[job("a")]).await;
+        s.claim(1).await;
+        s.clock.shift_ms(-24 * HOUR_MS);
+        let mut tx = s.begin().await;
+        let request = ClaimRequest::mixed(1, LEASE);
+        assert!(s.outbox.claim_in(&mut tx, "q", &request).await.unwrap().is_empty());
+        tx.rollback().await.unwrap();
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.advance(LEASE + MINUTE);
+        assert_eq!(s.claim_keys().await, ["a"]);
     }
 
     async fn a_clock_that_jumps_forward_costs_leases_but_nothing_is_done_twice(s: &Store) {

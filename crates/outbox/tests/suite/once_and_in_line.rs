@@ -69,6 +69,20 @@ both! {
         assert_eq!(out, payloads);
     }
 
+    async fn a_payload_that_is_no_json_keeps_no_other_job_from_being_claimed(s: &Store) {
+        s.enqueue(&[job("bad"), job("good")]).await;
+        let mut tx = s.begin().await;
+        on_tx!(tx, conn => {
+            sqlx::query("UPDATE outbox_jobs SET payload = '{\"key\":' WHERE key = 'bad'").execute(conn).await.map(drop)
+        }).unwrap();
+        tx.commit().await.unwrap();
+        let jobs = s.claim(10).await;
+        assert_eq!(keys(&jobs), ["bad", "good"]);
+        let read = |n: usize| jobs[n].parse::<std::collections::BTreeMap<String, String>>();
+        assert_eq!(read(0).unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(read(1).unwrap()["key"], "good");
+    }
+
     async fn a_claimed_job_says_all_that_was_said_of_it(s: &Store) {
         let before = s.now().await;
         s.enqueue(&[lined("k", "line").lane("school").second_lane("token")]).await;
