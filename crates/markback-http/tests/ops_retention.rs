@@ -13,6 +13,7 @@ use std::time::Duration;
 use chrono::{TimeDelta, Utc};
 use markback::{service::EventState, store::Pruned};
 use ops_support::{Setup, World, stores};
+use outbox::on_tx;
 use serde_json::json;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -95,5 +96,51 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
         assert_eq!(kept.history.len(), 1);
         assert_eq!(kept.state, EventState::Received);
         assert!(!world.markback.is_settled().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_has_decided_about_stays_for_longer_on_both_databases() {
+    for store in stores() {
+        let start = Utc::now();
+        let mut world = World::with(Setup {
+            store,
+            start,
+            extra: "retention = '30d'\nretention_undecided = '100d'\n",
+            ..Setup::default()
+        })
+        .await;
+        let ids = ["failed", "rejected", "unconfirmed"];
+        let stranger = |id| json!({"id": id, "person": "nobody", "kind": "sign_in", "at": start - TimeDelta::minutes(1)});
+        world.take(ids.map(stranger).into()).await;
+        world.run();
+        for id in ids {
+            // In the other states after as long a way, of which nothing matters here.
+            world.until(id, EventState::Failed).await;
+        }
+        world.rest().await;
+        let mut tx = world.markback.store().database().begin().await.unwrap();
+        on_tx!(tx, conn => {
+            sqlx::query("UPDATE markback_events SET state = id").execute(conn).await.map(drop)
+        })
+        .unwrap();
+        tx.commit().await.unwrap();
+
+        let are_there = async || {
+            let mut there = Vec::new();
+            for id in ids {
+                let event = world.markback.event(&world.id(), id).await.unwrap();
+                there.push(event.is_some());
+            }
+            there
+        };
+        world.clock.advance(40 * DAY);
+        world.markback.prune().await.unwrap();
+        assert_eq!(are_there().await, [true; 3]);
+        world.clock.advance(65 * DAY);
+        let pruned = world.markback.prune().await.unwrap();
+        assert_eq!((pruned.events, are_there().await), (3, vec![false; 3]));
+        let stats = world.markback.outbox().stats().await.unwrap();
+        assert_eq!(stats.get("decide").map_or(0, |stats| stats.dead), 0);
     }
 }

@@ -51,7 +51,11 @@ impl Markback {
     /// # Errors
     /// As the store answers.
     pub async fn prune(&self) -> outbox::Result<Pruned> {
-        let pruned = self.store().prune(self.settings().service.retention).await;
+        let service = &self.settings().service;
+        let pruned = self
+            .store()
+            .prune(service.retention, service.retention_undecided)
+            .await;
         if let Err(error) = self.rosters().forget_strangers().await {
             tracing::warn!(%error, "schools that are not in the settings any more could not be forgotten; it is tried again");
         }

@@ -76,6 +76,11 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention: Duration,
+    /// How long events are kept that failed, were rejected or are unconfirmed, and about which nobody has decided. Not
+    /// shorter than `retention`.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub retention_undecided: Duration,
     /// How the service's own API goes about slow clients.
     pub http: Http,
     /// How the workers go about their work. The defaults fit; a test wants shorter times.
@@ -265,6 +270,7 @@ impl Default for Service {
             register_window: Duration::from_secs(5 * MINUTE),
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
+            retention_undecided: Duration::from_secs(365 * DAY),
             http: Http::default(),
             pace: Pacing::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
@@ -370,6 +376,13 @@ impl Service {
                 "retention",
                 "it is shorter than `accept_age`, so an event that is sent again after it was forgotten is taken in anew",
                 "keep events at least as long as they may be old when they come in",
+            ));
+        }
+        if self.retention_undecided < self.retention {
+            findings.hints.push(place.problem(
+                "retention_undecided",
+                "it is shorter than `retention`, which holds for these events too",
+                "keep events about which nobody has decided at least as long as all others",
             ));
         }
         findings.problems.extend(self.check_store(&place));

@@ -26,10 +26,16 @@ pub struct Pruned {
     pub other: u64,
 }
 
-/// What waits for a person stays until that person has decided.
+/// What waits for a person stays until that person has decided, or for longer than all else.
 static EVENTS: Sql = Sql::new(
     "DELETE FROM markback_events WHERE (school, id) IN (SELECT school, id FROM markback_events \
-     WHERE received_ms < $1 AND settled_ms < $1 AND state <> 'failed' ORDER BY received_ms LIMIT $2)",
+     WHERE received_ms < $1 AND settled_ms < $1 AND state NOT IN ('failed', 'rejected', 'unconfirmed') \
+     ORDER BY received_ms LIMIT $2)",
+);
+
+static UNDECIDED: Sql = Sql::new(
+    "DELETE FROM markback_events WHERE (school, id) IN (SELECT school, id FROM markback_events \
+     WHERE received_ms < $1 AND settled_ms < $1 ORDER BY received_ms LIMIT $2)",
 );
 
 static AUDIT: Sql = Sql::new(
@@ -56,21 +62,30 @@ static NOTICES: Sql = Sql::new(
 );
 
 impl Store {
-    /// Removes what came to its end longer ago than `retention`, in many short transactions. Events that failed stay
-    /// until a person has dealt with them, with all that belongs to them; so do dead letters.
+    /// Removes what came to its end longer ago than `retention`, in many short transactions. Events that wait for a
+    /// person's decision stay for as long as `undecided` says, with all that belongs to them; so do dead letters.
     ///
     /// # Errors
     /// As the database answers; what was removed until then stays removed.
-    pub async fn prune(&self, retention: Duration) -> outbox::Result<Pruned> {
-        let length = TimeDelta::from_std(retention).unwrap_or(TimeDelta::MAX);
-        let Some(before) = self.now().checked_sub_signed(length) else {
+    pub async fn prune(&self, retention: Duration, undecided: Duration) -> outbox::Result<Pruned> {
+        let ago = |length: Duration| {
+            let length = TimeDelta::from_std(length).unwrap_or(TimeDelta::MAX);
+            self.now().checked_sub_signed(length)
+        };
+        let Some(before) = ago(retention) else {
             return Ok(Pruned::default());
         };
+        let undecided = undecided.max(retention);
+        let undecided_before = ago(undecided).map(|before| before.timestamp_millis());
         self.prune_roster(before).await?;
         let before = before.timestamp_millis();
         Ok(Pruned {
             // Events first: the trail of one that stays is kept.
-            events: self.remove(&EVENTS, before).await?,
+            events: self.remove(&EVENTS, before).await?
+                + match undecided_before {
+                    Some(before) => self.remove(&UNDECIDED, before).await?,
+                    None => 0,
+                },
             audit: self.remove(&AUDIT, before).await?,
             ledger: self.remove(&LEDGER, before).await?,
             other: self.remove(&WRITEBACKS, before).await? + self.remove(&NOTICES, before).await?,
@@ -78,7 +93,7 @@ impl Store {
                 .outbox
                 .prune(&Retention {
                     finished: retention,
-                    dead: None,
+                    dead: Some(undecided),
                 })
                 .await?,
         })
