@@ -1,12 +1,14 @@
 //! For how long a batch of marks is ours to send: nothing goes out to Wonde once another node may have it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use mis_core::wonde::Gate;
-use tokio::sync::Notify;
+use mis_core::wonde::{Gate, GateClosed};
 
 tokio::task_local! {
     /// The lease under which this task writes.
@@ -18,7 +20,8 @@ pub(crate) struct Lease {
     until: Mutex<Instant>,
     /// A request must be sent so long before the end, for it takes a while to arrive.
     margin: Duration,
-    over: Notify,
+    /// A request was held back.
+    over: AtomicBool,
 }
 
 /// A batch was held for too long: somebody else may have it, and nothing more may be sent.
@@ -29,7 +32,7 @@ impl Lease {
         Self {
             until: Mutex::new(since + length),
             margin: length / 3,
-            over: Notify::new(),
+            over: AtomicBool::new(false),
         }
     }
 
@@ -43,8 +46,13 @@ impl Lease {
         Instant::now() + self.margin < until
     }
 
+    /// Whether a request was held back, since the lease was over. What failed for that was not sent.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// Runs a write, none of whose requests goes out once the lease is over: whoever has taken the marks over may have
-    /// sent newer ones since, and an old mark must not land on those.
+    /// sent newer ones since, and an old mark must not land on those. What was answered before that is answered all the same.
     pub(crate) async fn write<T>(
         self: &Arc<Self>,
         write: impl Future<Output = T>,
@@ -52,10 +60,7 @@ impl Lease {
         if !self.holds() {
             return Err(LeaseOver);
         }
-        tokio::select! {
-            done = WRITING.scope(self.clone(), write) => Ok(done),
-            () = self.over.notified() => Err(LeaseOver),
-        }
+        Ok(WRITING.scope(self.clone(), write).await)
     }
 }
 
@@ -65,10 +70,13 @@ pub(crate) fn while_held(gate: Gate) -> Gate {
     Arc::new(move || {
         let (pass, lease) = (gate(), WRITING.try_with(Arc::clone).ok());
         Box::pin(async move {
-            pass.await;
-            if let Some(lease) = lease.filter(|lease| !lease.holds()) {
-                lease.over.notify_one();
-                std::future::pending::<()>().await;
+            pass.await?;
+            match lease {
+                Some(lease) if !lease.holds() => {
+                    lease.over.store(true, Ordering::Relaxed);
+                    Err(GateClosed)
+                }
+                _ => Ok(()),
             }
         })
     })
@@ -83,15 +91,16 @@ mod tests {
     }
 
     fn open() -> Gate {
-        Arc::new(|| Box::pin(std::future::ready(())))
+        Arc::new(|| Box::pin(std::future::ready(Ok(()))))
     }
 
     #[tokio::test]
     async fn a_request_goes_out_while_the_lease_holds() {
         let gate = while_held(open());
-        gate().await;
+        assert!(gate().await.is_ok());
         let lease = lease(Duration::from_secs(60));
-        assert!(lease.write(gate()).await.is_ok());
+        assert!(matches!(lease.write(gate()).await, Ok(Ok(()))));
+        assert!(!lease.is_over());
     }
 
     #[tokio::test]
@@ -103,15 +112,15 @@ mod tests {
             Box::pin(async move {
                 let now = Instant::now();
                 late.renewed(now, Duration::ZERO);
+                Ok(())
             })
         }));
-        let mut sent = false;
-        let write = lease.write(async {
-            gate().await;
-            sent = true;
-        });
-        assert!(write.await.is_err());
-        assert!(!sent);
+        let write = lease.write(async { ("answered before", gate().await) });
+        let Ok((before, held_back)) = write.await else {
+            panic!("the lease held at first");
+        };
+        assert_eq!((before, held_back), ("answered before", Err(GateClosed)));
+        assert!(lease.is_over());
     }
 
     #[tokio::test]

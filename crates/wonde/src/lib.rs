@@ -120,7 +120,7 @@ pub use records::{
     writeback::{Writeback, WritebackReceipt},
 };
 pub use school_client::SchoolClient;
-pub use transport::{Asked, Gate, Watch};
+pub use transport::{Asked, Gate, GateClosed, Watch};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

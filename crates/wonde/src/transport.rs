@@ -42,8 +42,13 @@ pub(crate) struct Settings {
     pub(crate) watch: Option<Watch>,
 }
 
-/// What every request waits for before it is sent: a rate that all who use a token keep together.
-pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+/// What every request waits for before it is sent: a rate that all who use a token keep together. It may also keep a
+/// request from being sent at all.
+pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, Result<(), GateClosed>> + Send + Sync>;
+
+/// The gate lets this request not pass: it is not sent, and fails with [`ErrorKind::Connect`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateClosed;
 
 /// Is told of every request once it is answered, or is known not to be. Called where the request is made: it must not
 /// block.
@@ -216,8 +221,17 @@ impl Transport {
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(content);
         }
-        if let Some(gate) = &self.inner.gate {
-            gate().await;
+        if let Some(gate) = &self.inner.gate
+            && let Err(GateClosed) = gate().await
+        {
+            return Err(at(
+                Error::new(
+                    ErrorKind::Connect,
+                    Recovery::Retry,
+                    "it was not sent, for the client's gate is closed; try again later",
+                ),
+                None,
+            ));
         }
         let start = Instant::now();
         let sent = request.send().await;

@@ -310,10 +310,24 @@ async fn every_request_passes_the_gate_the_repeated_ones_too() {
     let counter = passed.clone();
     let gate: wonde::Gate = Arc::new(move || {
         counter.fetch_add(1, Ordering::Relaxed);
-        Box::pin(std::future::ready(()))
+        Box::pin(std::future::ready(Ok(())))
     });
     read(&api.builder().gate(gate).build().unwrap()).await;
     assert_eq!(passed.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn what_a_closed_gate_holds_back_is_surely_not_sent() {
+    let api = Api::start().await;
+    let gate: wonde::Gate =
+        std::sync::Arc::new(|| Box::pin(std::future::ready(Err(wonde::GateClosed))));
+    let client = api.builder().gate(gate).read_retries(0).build().unwrap();
+    let error = read(&client).await;
+    assert_eq!(
+        (error.kind(), error.recovery()),
+        (ErrorKind::Connect, Recovery::Retry)
+    );
+    assert_eq!(api.server.received_requests().await.unwrap().len(), 0);
 }
 
 #[tokio::test]
