@@ -1,6 +1,9 @@
 //! Where the log goes: standard error, in lines for people on a terminal and as JSON anywhere else.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    panic::{self, PanicHookInfo},
+};
 
 use tracing_subscriber::EnvFilter;
 
@@ -31,4 +34,53 @@ pub fn start(otherwise: &str) -> anyhow::Result<()> {
         log.json().try_init()
     };
     started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
+}
+
+/// From now on a panic is told by its place alone: its message may quote a pupil's data.
+pub(crate) fn hide_panic_messages() {
+    panic::set_hook(Box::new(|panic| {
+        let place = place_of(panic);
+        if tracing::dispatcher::has_been_set() {
+            tracing::error!(
+                place,
+                "a fault of the program: it panicked here; please report it"
+            );
+        } else {
+            eprintln!("error: a fault of the program: it panicked at {place}; please report it");
+        }
+    }));
+}
+
+fn place_of(panic: &PanicHookInfo<'_>) -> String {
+    let place = panic.location().map(ToString::to_string);
+    place.unwrap_or_else(|| "an unknown place".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// The hook is the whole process's, so a process of its own panics.
+    #[test]
+    fn a_panic_is_told_by_its_place_and_not_by_its_message() {
+        const CHILD: &str = "MARKBACK_TEST_PANICS";
+        if std::env::var_os(CHILD).is_some() {
+            hide_panic_messages();
+            let panicked = panic::catch_unwind(|| panic!("overslept again"));
+            assert!(panicked.is_err());
+            return;
+        }
+        let name = "commands::logging::tests::a_panic_is_told_by_its_place_and_not_by_its_message";
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let told = String::from_utf8_lossy(&child.stderr);
+        assert!(child.status.success(), "{told}");
+        assert!(told.contains("logging.rs:"), "{told}");
+        assert!(!told.contains("overslept"), "{told}");
+    }
 }

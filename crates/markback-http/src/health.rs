@@ -52,6 +52,10 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
         Health::Well => "at work".to_owned(),
         Health::NotRunning => "not running".to_owned(),
         Health::Stuck(queue) => format!("those of the queue {queue} have not come round for long"),
+        Health::Hung { queue, age } => format!(
+            "one of the queue {queue} has been busy with the same batch for {}",
+            humantime::format_duration(age)
+        ),
     };
     let ready = store == "reachable" && health == Health::Well;
     let status = if ready {

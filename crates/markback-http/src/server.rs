@@ -2,7 +2,6 @@
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
-use anyhow::Context as _;
 use tokio::{
     net::TcpListener,
     task::{JoinError, JoinHandle},
@@ -75,9 +74,9 @@ impl Running {
                 STOP_WITHIN.as_secs()
             );
         };
-        workers.context("the workers ended badly")?;
+        ended_well("the workers", workers)?;
         match http {
-            Some(http) => http.context("the API ended badly"),
+            Some(http) => ended_well("the API", http),
             // Every question that was asked in full is answered by now. What is left never came to its end.
             None => Ok(()),
         }
@@ -109,6 +108,19 @@ fn cure_of(error: &std::io::Error) -> &'static str {
     }
 }
 
-fn why(error: Option<JoinError>) -> String {
-    error.map_or_else(String::new, |error| format!(": {error}"))
+/// An error when a task ended badly.
+///
+/// # Errors
+/// When it did. What a panic said is not repeated: it may quote a pupil's data.
+pub fn ended_well(what: &str, ended: Result<(), JoinError>) -> anyhow::Result<()> {
+    ended.map_err(|error| anyhow::anyhow!("{what} ended badly{}", why(Some(error))))
+}
+
+/// How a task ended.
+fn why(error: Option<JoinError>) -> &'static str {
+    match error {
+        Some(error) if error.is_panic() => " with a panic; the log names its place",
+        Some(_) => ", for they were told to",
+        None => "",
+    }
 }

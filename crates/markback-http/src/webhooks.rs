@@ -12,7 +12,6 @@ use axum::{
     routing::post,
 };
 use mis_core::wonde::{self, SchoolId};
-use outbox::Until;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -222,13 +221,7 @@ async fn hasten(
     id: &str,
     school: Option<String>,
 ) -> outbox::Result<&'static str> {
-    let mut schools = markback.store().schools_of_writeback(id).await?;
-    // It may have overtaken our own note of the writeback.
-    schools.extend(school.filter(|school| !schools.contains(school)));
-    let keys: Vec<_> = schools
-        .iter()
-        .map(|school| format!("{school}/{id}"))
-        .collect();
+    let keys = markback.store().jobs_of_writeback(id, school).await?;
     let keys: Vec<_> = keys.iter().map(String::as_str).collect();
     if keys.is_empty() {
         return Ok("this writeback is not known here");
@@ -282,10 +275,9 @@ async fn access_gone(
                 .note(school, kind, "", words, false)
                 .await?;
             let mut tx = markback.store().database().begin().await?;
-            let until = Until::For(REVOKED);
             markback
-                .outbox()
-                .pause(&mut tx, school.as_str(), until, words)
+                .store()
+                .pause(&mut tx, school.as_str(), REVOKED, words, true)
                 .await?;
             tx.commit().await?;
             Ok("the school rests")

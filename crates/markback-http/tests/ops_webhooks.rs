@@ -17,7 +17,7 @@ use markback::{
 };
 use ops_support::{SECRET, Setup, World, answer};
 use serde_json::{Value, json};
-use wonde_sandbox::Access;
+use wonde_sandbox::{Access, Fault, FaultRule};
 
 async fn notices(world: &World) -> Vec<Notice> {
     world.markback.store().notices().await.unwrap()
@@ -55,6 +55,62 @@ async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
         (200, &json!("nothing waits for this writeback"))
     );
     assert_eq!(world.event("e1").await.state, EventState::Confirmed);
+}
+
+#[tokio::test]
+async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
+    let mut world = World::with(Setup {
+        pace: Pace {
+            poll: Duration::from_millis(10),
+            confirm_after: Duration::from_secs(50 * 60),
+            ..Pace::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    world.sandbox.set_write_delay(Duration::ZERO);
+    let lost = FaultRule::new(Fault::LoseMark { named: false });
+    world
+        .sandbox
+        .add_fault(lost.on("attendance/session").method("POST"))
+        .unwrap();
+    let events = (0..3).map(|n| world.sign_in(&format!("e{n}"), n, "08:50"));
+    let events: Vec<_> = events.collect();
+    world.run();
+    world.known().await;
+    world.take(events).await;
+    let accepted = world.until_still("e1", EventState::Accepted).await;
+    let told = json!({"payload_type": "writeback", "writeback_id": accepted.writeback_id.unwrap()});
+    assert_eq!(
+        world.hook(&told).await.1["done"],
+        "Wonde is asked about it now"
+    );
+    // Wonde's word is that not all is well. The register has to show each mark, in fifty minutes if nothing is told.
+    for _ in 0..1_000 {
+        if world
+            .event("e1")
+            .await
+            .waiting
+            .is_some_and(|why| why.contains("errors"))
+        {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(world.event("e1").await.state, EventState::Accepted);
+    world.clock.advance(Duration::from_secs(60));
+    assert_eq!(
+        world.hook(&told).await.1["done"],
+        "Wonde is asked about it now"
+    );
+    world.until_still("e1", EventState::Confirmed).await;
+    world.until_still("e2", EventState::Confirmed).await;
+    // And once more, for the one that is left.
+    assert_eq!(world.event("e0").await.state, EventState::Accepted);
+    assert_eq!(
+        world.hook(&told).await.1["done"],
+        "Wonde is asked about it now"
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use outbox::{Pause, QueueStats};
 
 use crate::{
     queue,
-    store::{EventState, OpenEvents, Pruned},
+    store::{EventState, EventUpdate, OpenEvents, Pruned},
 };
 
 const EVENTS: &str = "markback_events_total";
@@ -152,10 +152,10 @@ pub(crate) fn events(state: EventState, count: usize) {
     }
 }
 
-/// Events that came to new states, each counted once.
-pub(crate) fn news(states: impl IntoIterator<Item = Option<EventState>>) {
+/// Events that came to new states, each counted once. To be called when that is committed, and not before.
+pub(crate) fn news<'a>(updates: impl IntoIterator<Item = &'a EventUpdate>) {
     let mut counts: BTreeMap<EventState, usize> = BTreeMap::new();
-    for state in states.into_iter().flatten() {
+    for state in updates.into_iter().filter_map(|update| update.state) {
         *counts.entry(state).or_default() += 1;
     }
     for (state, count) in counts {

@@ -14,7 +14,7 @@ use std::{
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use markback_console::{BadInput, block_on, logging, signals::Signals};
-use markback_http::server::STOP_WITHIN;
+use markback_http::server::{STOP_WITHIN, ended_well};
 use mis_core::wonde::SchoolId;
 use tokio_util::sync::CancellationToken;
 
@@ -97,12 +97,10 @@ async fn replay(
     };
     stop.cancel();
     if let Some(workers) = workers {
-        tokio::time::timeout(STOP_WITHIN, workers)
-            .await
-            .context(
-                "stopping took too long; what was in hand is taken up again when its lease lapses",
-            )?
-            .context("the workers ended badly")?;
+        let ended = tokio::time::timeout(STOP_WITHIN, workers).await.context(
+            "stopping took too long; what was in hand is taken up again when its lease lapses",
+        )?;
+        ended_well("the workers", ended)?;
     }
     done.unwrap_or_else(|| {
         report.interrupted = true;

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::show::{Names, Preview, Told};
 use markback_console::{block_on, logging, signals::Signals};
-use markback_http::server::STOP_WITHIN;
+use markback_http::server::{STOP_WITHIN, ended_well};
 
 use super::{ConfigArg, named};
 use markback::{
@@ -125,10 +125,8 @@ async fn sync(markback: &Markback, schools: &[School], args: &Args) -> anyhow::R
         ),
     };
     stop.cancel();
-    tokio::time::timeout(STOP_WITHIN, workers)
-        .await
-        .context("stopping took too long")?
-        .context("the workers ended badly")?;
+    let ended = tokio::time::timeout(STOP_WITHIN, workers).await;
+    ended_well("the workers", ended.context("stopping took too long")?)?;
     Ok(records.into_iter().map(Told::Sync).collect())
 }
 

@@ -11,16 +11,17 @@ use serde_json::json;
 use self::outcomes::{Again, Outcomes};
 use super::{
     Pipeline,
-    job::{ConfirmJob, SendJob},
+    job::{ConfirmJob, SendJob, writeback_of_key},
+    panics::{Panicked, caught},
     records::audit_of,
-    trouble::{GoOn, Troubled, doubled, is_longer, later},
+    trouble::{GoOn, doubled, is_longer, later},
     view::is_ours,
 };
 use crate::{
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, Stage},
+    store::{EventState, EventUpdate, Followed, NewAudit, Stage},
 };
 
 /// How often a mark is refused after Wonde had taken it until that is believed.
@@ -37,31 +38,73 @@ const REPLACED: &str =
 const AT_ONCE: usize = 8;
 
 impl Pipeline {
-    /// Asks about claimed writebacks and notes what became of their marks.
+    /// Asks about one school's claimed writebacks and notes what became of their marks.
     pub(super) async fn confirm(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
         use futures::stream::{self, StreamExt as _};
         let mut asked = stream::iter(jobs)
-            .map(|job| self.confirm_one(job))
+            .map(|job| self.confirm_or_catch(job))
             .buffer_unordered(AT_ONCE);
         let mut all = Outcomes::default();
         while let Some(outcomes) = asked.next().await {
-            all.add(outcomes);
+            all.add(outcomes?);
         }
         self.until_kept(|| self.note_confirmations(&all)).await
     }
 
-    async fn confirm_one(&self, job: Claimed) -> Outcomes {
-        let mut outcomes = Outcomes::default();
-        let Ok(confirm) = job.parse::<ConfirmJob>() else {
-            let why = "the stored writeback cannot be read; was it written by another version?"
-                .to_owned();
-            outcomes.troubled.push(Troubled {
-                held: job.held,
-                events: Vec::new(),
-                go_on: GoOn::GiveUp { why },
-            });
-            return outcomes;
+    /// The outer error is the store's.
+    async fn confirm_or_catch(&self, job: Claimed) -> outbox::Result<Outcomes> {
+        let done = match job.parse::<ConfirmJob>() {
+            Ok(confirm) => caught(self.confirm_one(job.clone(), confirm)).await,
+            Err(_) => {
+                let why = "the stored writeback cannot be read; was it written by another version?";
+                return self.give_up(&job, why).await;
+            }
         };
+        match done {
+            Ok(outcomes) => Ok(outcomes),
+            Err(Panicked) => match self.after_panic(&job) {
+                GoOn::GiveUp { why } => self.give_up(&job, &why).await,
+                go_on => {
+                    let mut outcomes = Outcomes::default();
+                    outcomes.held_up(&job, self.carried(&job).await?, go_on);
+                    Ok(outcomes)
+                }
+            },
+        }
+    }
+
+    /// Gives up a job that cannot be worked on. Its events end all the same: nobody can tell what became of their marks.
+    async fn give_up(&self, job: &Claimed, why: &str) -> outbox::Result<Outcomes> {
+        let mut outcomes = Outcomes::default();
+        let writeback = writeback_of_key(&job.lane, &job.key);
+        for event in self.carried(job).await? {
+            outcomes.audit.push(NewAudit {
+                school: job.lane.clone(),
+                event: event.clone(),
+                what: EventState::Unconfirmed.word(),
+                record: json!({"writeback_id": writeback, "why": why}),
+            });
+            outcomes.updates.push(
+                EventUpdate::of(&job.lane, &event)
+                    .state(EventState::Unconfirmed)
+                    .outcome(unconfirmed(why)),
+            );
+        }
+        let why = why.to_owned();
+        outcomes.held_up(job, Vec::new(), GoOn::GiveUp { why });
+        Ok(outcomes)
+    }
+
+    /// The events whose marks are open in the job's writeback, also where the job itself cannot be read.
+    async fn carried(&self, job: &Claimed) -> outbox::Result<Vec<String>> {
+        let writeback = writeback_of_key(&job.lane, &job.key);
+        self.store
+            .accepted_with(&job.lane, writeback.unwrap_or_default())
+            .await
+    }
+
+    async fn confirm_one(&self, job: Claimed, confirm: ConfirmJob) -> Outcomes {
+        let mut outcomes = Outcomes::default();
         let Some(school) = self.schools.settings_of(&job.lane) else {
             outcomes.end_all(
                 &job,
@@ -359,11 +402,12 @@ impl Pipeline {
             .forget_marks(&mut tx, &outcomes.forgotten)
             .await?;
         // All transactions touch marks, then pauses, then the queue's lines, so that none waits for another that waits for it.
-        self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        self.send_again(&mut tx, &outcomes.again, &outcomes.left)
+        let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
+        let again = self
+            .send_again(&mut tx, &outcomes.again, &outcomes.left)
             .await?;
         tx.commit().await?;
-        sight::news(outcomes.updates.iter().map(|update| update.state));
+        sight::news(outcomes.updates.iter().chain(&troubled).chain(&again));
         sight::confirmed(outcomes.took.iter().copied());
         Ok(())
     }
@@ -374,14 +418,15 @@ impl Pipeline {
         &self,
         tx: &mut Tx,
         again: &[Again],
-        left: &[NewJob],
-    ) -> outbox::Result<()> {
+        left: &[(Followed, NewJob)],
+    ) -> outbox::Result<Vec<EventUpdate>> {
         let marks: Vec<_> = again
             .iter()
             .map(|one| (one.key.clone(), one.event.clone()))
             .collect();
         let ours = self.store.move_marks(tx, &marks, Stage::Planned).await?;
-        let mut jobs = left.to_vec();
+        let (followed, mut jobs): (Vec<_>, Vec<_>) = left.iter().cloned().unzip();
+        self.store.follow_writebacks(tx, &followed).await?;
         let mut updates = Vec::with_capacity(again.len());
         for one in again {
             let update = EventUpdate::of(&one.key.school, &one.event);
@@ -395,7 +440,8 @@ impl Pipeline {
             }
         }
         self.store.outbox().enqueue(tx, &jobs).await?;
-        self.store.update_events(tx, &updates).await
+        self.store.update_events(tx, &updates).await?;
+        Ok(updates)
     }
 }
 

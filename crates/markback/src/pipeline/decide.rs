@@ -14,6 +14,8 @@ use writeback::{Event, Outcome};
 use super::{
     Pipeline,
     job::{DecideJob, SendJob, event_of_key, event_of_send},
+    panics::{Panicked, caught, split},
+    pulse::Progress,
     records::{audit_of, found, news_of, own_mark},
     scene::Scene,
     trouble::{Away, GoOn, Troubled, doubled, later},
@@ -60,7 +62,11 @@ struct Case<'a> {
 
 impl Pipeline {
     /// Decides claimed events and notes all of it in one transaction.
-    pub(super) async fn decide(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
+    pub(super) async fn decide(
+        &self,
+        jobs: Vec<Claimed>,
+        progress: &Progress<'_>,
+    ) -> outbox::Result<()> {
         let mut by_school: BTreeMap<String, Vec<Claimed>> = BTreeMap::new();
         for job in jobs {
             by_school.entry(job.lane.clone()).or_default().push(job);
@@ -69,6 +75,7 @@ impl Pipeline {
         // connection, or a lock, from all the others.
         let mut deciding = JoinSet::new();
         let mut waiting = BTreeSet::new();
+        let mut panicked = Vec::new();
         let known_slow = self.schools.slow();
         for (school, jobs) in by_school {
             // One batch waits for a school that does not answer, and no other. Such schools are not claimed for; this one
@@ -80,8 +87,8 @@ impl Pipeline {
             waiting.insert(school.clone());
             let pipeline = self.clone();
             deciding.spawn(async move {
-                let outcomes = pipeline.decide_school(school.clone(), jobs).await;
-                (school, outcomes)
+                let decided = caught(pipeline.decide_school(&school, jobs.clone())).await;
+                (school, decided.map_err(|Panicked| jobs))
             });
         }
         // Those that are as quick go into the same transaction; a school that does not answer keeps nobody waiting.
@@ -93,11 +100,14 @@ impl Pipeline {
             loop {
                 tokio::select! {
                     next = deciding.join_next() => match next {
-                        Some(Ok((school, outcomes))) => {
+                        Some(Ok((school, decided))) => {
                             waiting.remove(&school);
-                            all.get_or_insert_default().add(outcomes?);
+                            match decided {
+                                Ok(outcomes) => all.get_or_insert_default().add(outcomes?),
+                                Err(jobs) => panicked.push((school, jobs)),
+                            }
                         }
-                        // It has said so itself; what it held is free when the lease lapses.
+                        // The task was ended with the service.
                         Some(Err(_)) => {}
                         None => break,
                     },
@@ -106,30 +116,73 @@ impl Pipeline {
             }
             if let Some(all) = all {
                 self.until_kept(|| self.note_decisions(&all)).await?;
+                progress.made();
             }
             drop(slow.take());
             slow = Some(self.schools.waited_for(waiting.iter().cloned().collect()));
             company = COMPANY * 10;
         }
+        drop(slow);
+        for (school, jobs) in panicked {
+            self.decide_in_halves(&school, jobs, progress).await?;
+        }
         Ok(())
     }
 
-    async fn decide_school(&self, school: String, jobs: Vec<Claimed>) -> outbox::Result<Outcomes> {
+    /// Decides a batch over which a worker panicked in smaller and smaller parts, so that only the event that caused it
+    /// is held up. Each part is kept before the next is begun.
+    async fn decide_in_halves(
+        &self,
+        school: &str,
+        jobs: Vec<Claimed>,
+        progress: &Progress<'_>,
+    ) -> outbox::Result<()> {
+        let mut parts = Vec::new();
+        let mut panicked = Some(jobs);
+        loop {
+            let outcomes = if let Some(jobs) = panicked.take() {
+                let Some(alone) = split(jobs, &mut parts) else {
+                    continue;
+                };
+                let mut outcomes = Outcomes::default();
+                outcomes.trouble(school, &alone, self.after_panic(&alone));
+                outcomes
+            } else if let Some(part) = parts.pop() {
+                match caught(self.decide_school(school, part.clone())).await {
+                    Ok(outcomes) => outcomes?,
+                    Err(Panicked) => {
+                        panicked = Some(part);
+                        continue;
+                    }
+                }
+            } else {
+                return Ok(());
+            };
+            self.until_kept(|| self.note_decisions(&outcomes)).await?;
+            progress.made();
+        }
+    }
+
+    async fn decide_school(&self, school: &str, jobs: Vec<Claimed>) -> outbox::Result<Outcomes> {
         let mut outcomes = Outcomes::default();
-        let Some(settings) = self.schools.settings_of(&school) else {
+        let Some(settings) = self.schools.settings_of(school) else {
             let why = format!(
                 "school {school} is no longer in the settings; add it, then retry the event"
             );
-            outcomes.give_up_all(&school, jobs, &why);
+            outcomes.give_up_all(school, jobs, &why);
             return Ok(outcomes);
         };
         let Some(directory) = self.directories.of(&settings.id).await? else {
-            let why = "the school's people have not been read yet";
+            let last = self.store.syncs(&settings.id, 1).await?.pop();
+            let why = match last.and_then(|sync| sync.error) {
+                Some(error) => format!("the school's people have not been read yet: {error}"),
+                None => "the school's people have not been read yet".to_owned(),
+            };
             for job in jobs {
                 let when = When::After(PEOPLE_SOON.min(self.pace.backoff_max));
                 self.trouble(
                     &mut outcomes,
-                    &school,
+                    school,
                     job,
                     GoOn::Again {
                         when,
@@ -143,7 +196,7 @@ impl Pipeline {
         for job in jobs {
             let Ok(DecideJob { event, round }) = job.parse::<DecideJob>() else {
                 outcomes.give_up_all(
-                    &school,
+                    school,
                     vec![job],
                     "the stored event cannot be read; was it written by another version?",
                 );
@@ -151,7 +204,7 @@ impl Pipeline {
             };
             let Some(entry) = directory.find(&event.person) else {
                 let why = "the school has nobody with this person's id; sync the groups, then retry the event";
-                outcomes.give_up_all(&school, vec![job], why);
+                outcomes.give_up_all(school, vec![job], why);
                 continue;
             };
             let group = entry.group.as_deref().and_then(|name| settings.group(name));
@@ -160,7 +213,7 @@ impl Pipeline {
                 .and_then(|group| group.rules.as_ref())
                 .and_then(|rules| rules.session_of(event.at, settings.timezone));
             let key = session.map(|(date, session)| LedgerKey {
-                school: school.clone(),
+                school: school.to_owned(),
                 student: student.clone(),
                 date,
                 session,
@@ -182,7 +235,7 @@ impl Pipeline {
                 let go_on = self.go_on(&error, settings, backoff);
                 outcomes.away.extend(Away::of(&error, settings, backoff));
                 for case in cases {
-                    self.trouble(&mut outcomes, &school, case.job, go_on.clone());
+                    self.trouble(&mut outcomes, school, case.job, go_on.clone());
                 }
                 return Ok(outcomes);
             }
@@ -200,13 +253,13 @@ impl Pipeline {
                     when: When::After(Duration::from_millis(100)),
                     why: "an earlier event of the same pupil is being decided".to_owned(),
                 };
-                self.trouble(&mut outcomes, &school, case.job, go_on);
+                self.trouble(&mut outcomes, school, case.job, go_on);
             } else if let Some(wait) = self.may_still_land(&scene, &case).await? {
                 let go_on = GoOn::Again {
                     when: When::After(wait),
                     why: "an earlier mark of the same session was sent and not answered; it may be on its way still".to_owned(),
                 };
-                self.trouble(&mut outcomes, &school, case.job, go_on);
+                self.trouble(&mut outcomes, school, case.job, go_on);
             } else {
                 self.decide_one(&mut outcomes, &scene, case);
             }
@@ -336,15 +389,13 @@ impl Pipeline {
         for away in &outcomes.away {
             self.rest(&mut tx, Some(away)).await?;
         }
-        self.settle_trouble(&mut tx, &outcomes.troubled).await?;
+        let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
         // Last, for on PostgreSQL it keeps others from adding to the queue until the end of the transaction.
         let receipt = outbox.enqueue(&mut tx, &outcomes.sends).await?;
-        self.store
-            .update_events(&mut tx, &superseded(&receipt.superseded))
-            .await?;
+        let superseded = superseded(&receipt.superseded);
+        self.store.update_events(&mut tx, &superseded).await?;
         tx.commit().await?;
-        sight::news(outcomes.updates.iter().map(|update| update.state));
-        sight::events(EventState::Superseded, receipt.superseded.len());
+        sight::news(outcomes.updates.iter().chain(&troubled).chain(&superseded));
         Ok(())
     }
 }

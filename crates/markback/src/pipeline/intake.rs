@@ -16,7 +16,12 @@ use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use writeback::{Event, check_answers};
 
-use super::{Pipeline, job::DecideJob, trouble::is_longer};
+use super::{
+    Pipeline,
+    job::DecideJob,
+    panics::{Panicked, caught},
+    trouble::is_longer,
+};
 use crate::{
     schools::token_lane,
     settings::School,
@@ -184,19 +189,25 @@ async fn keep_all(pipeline: Pipeline, mut requests: mpsc::Receiver<Request>) {
             events += next.events.len();
             batch.push(next);
         }
-        match pipeline.keep(&batch).await {
+        let kept = match caught(pipeline.keep(&batch)).await {
+            Ok(Ok(answers)) => Ok(answers),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(Panicked) => {
+                Err("the service failed over them; its log names the place".to_owned())
+            }
+        };
+        match kept {
             Ok(answers) => {
                 for (request, answer) in batch.into_iter().zip(answers) {
                     // Whoever asked may have gone away; the events are kept all the same.
                     let _ = request.answer.send(answer);
                 }
             }
-            Err(error) => {
-                tracing::warn!(%error, "events could not be kept and were refused");
+            Err(why) => {
+                tracing::warn!(error = why, "events could not be kept and were refused");
                 for request in batch {
-                    let _ = request.answer.send(Err(IntakeError::Unavailable {
-                        why: error.to_string(),
-                    }));
+                    let why = why.clone();
+                    let _ = request.answer.send(Err(IntakeError::Unavailable { why }));
                 }
             }
         }

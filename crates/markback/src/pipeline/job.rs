@@ -11,7 +11,7 @@ use writeback::{Event, Rule, Standing};
 
 use crate::{
     queue,
-    store::{LedgerKey, session_word},
+    store::{Followed, LedgerKey, session_word},
 };
 
 /// An event to be decided.
@@ -133,6 +133,26 @@ impl ConfirmJob {
         .second_lane(token_lane)
         .not_before(first)
     }
+}
+
+impl ConfirmJob {
+    /// Says that this job follows the writeback from now on.
+    pub(crate) fn followed_by(&self, school: &str, job: &NewJob) -> Followed {
+        Followed {
+            writeback: self.writeback.to_string(),
+            school: school.to_owned(),
+            job: job.key.clone(),
+        }
+    }
+}
+
+/// The writeback's id in the key of a job that follows it.
+pub(crate) fn writeback_of_key<'a>(school: &str, key: &'a str) -> Option<&'a str> {
+    let rest = key.strip_prefix(school)?.strip_prefix('/')?;
+    Some(
+        rest.split_once('#')
+            .map_or(rest, |(writeback, _)| writeback),
+    )
 }
 
 /// The idempotency key of a school's event or writeback.

@@ -8,6 +8,7 @@ mod decide;
 mod hold;
 mod intake;
 pub(crate) mod job;
+pub(crate) mod panics;
 mod pulse;
 mod records;
 mod scene;
@@ -23,7 +24,7 @@ use std::{
 };
 
 use outbox::{ClaimRequest, Claimed, Held, Share};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
     store::Store,
 };
 
+use panics::{Panicked, caught};
 pub(crate) use trouble::GoOn;
 
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken};
@@ -56,8 +58,10 @@ pub struct Pace {
     pub deciders: usize,
     /// Registers sent at the same time.
     pub senders: usize,
-    /// Writebacks asked about in one go at most.
+    /// Writebacks of one school asked about in one go at most.
     pub confirm_max: u32,
+    /// Schools asked about their writebacks at the same time.
+    pub confirmers: usize,
     /// How soon a writeback is asked about first; each further wait is twice as long, up to `confirm_at_least_every`.
     pub confirm_after: Duration,
     /// The longest time between two looks at a writeback.
@@ -93,6 +97,7 @@ impl Pace {
             deciders: 16,
             senders: 8,
             confirm_max: 100,
+            confirmers: 16,
             confirm_after: settings.confirm_after,
             confirm_at_least_every: settings.confirm_at_least_every,
             read_back_after: settings.read_back_after,
@@ -117,16 +122,13 @@ pub struct Pipeline {
     pub(crate) share: Arc<Shared>,
 }
 
-/// Takes a batch that has ended out of those in hand. One that ended badly has said so itself.
-fn forget(in_hand: &mut HashMap<String, usize>, ended: Result<Option<String>, JoinError>) {
-    if let Ok(Some(lane)) = ended
-        && let Some(of_it) = in_hand.get_mut(&lane)
-    {
-        *of_it -= 1;
-        if *of_it == 0 {
-            in_hand.remove(&lane);
-        }
-    }
+/// The batches in hand that are of one school each, with the school's lane.
+type InHand = HashMap<Id, String>;
+
+/// Takes a batch that has ended, well or badly, out of those in hand.
+fn forget(in_hand: &mut InHand, ended: Result<(Id, ()), JoinError>) {
+    let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+    in_hand.remove(&id);
 }
 
 /// How long before a transaction that the store did not take is tried again.
@@ -139,7 +141,7 @@ impl Pipeline {
         tokio::join!(
             self.work(queue::DECIDE, self.pace.deciders, &stop),
             self.work(queue::SEND, self.pace.senders, &stop),
-            self.work(queue::CONFIRM, 1, &stop),
+            self.work(queue::CONFIRM, self.pace.confirmers, &stop),
             self.keep_share(&stop),
         );
     }
@@ -148,18 +150,18 @@ impl Pipeline {
     async fn work(&self, queue: &'static str, at_once: usize, stop: &CancellationToken) {
         let outbox = self.store.outbox();
         let mut bell = outbox.bell(queue);
-        let mut batches: JoinSet<Option<String>> = JoinSet::new();
-        let mut in_hand: HashMap<String, usize> = HashMap::new();
+        let mut batches: JoinSet<()> = JoinSet::new();
+        let mut in_hand = InHand::new();
         let mut leftovers = Leftovers::new();
         while !stop.is_cancelled() {
             self.pulse.beat(queue);
-            while let Some(ended) = batches.try_join_next() {
+            while let Some(ended) = batches.try_join_next_with_id() {
                 forget(&mut in_hand, ended);
             }
             if batches.len() >= at_once.max(1) {
                 // Not for longer than a poll, so that it shows that somebody is there.
                 if let Ok(Some(ended)) =
-                    tokio::time::timeout(self.pace.poll, batches.join_next()).await
+                    tokio::time::timeout(self.pace.poll, batches.join_next_with_id()).await
                 {
                     forget(&mut in_hand, ended);
                 }
@@ -194,15 +196,12 @@ impl Pipeline {
                 }
                 Ok(jobs) => {
                     let lane = jobs.first().map(|job| job.lane.clone());
-                    let lane = lane.filter(|_| queue == queue::SEND);
-                    if let Some(lane) = &lane {
-                        *in_hand.entry(lane.clone()).or_default() += 1;
-                    }
                     let pipeline = self.clone();
-                    batches.spawn(async move {
-                        pipeline.handle(queue, jobs, since).await;
-                        lane
-                    });
+                    let batch =
+                        batches.spawn(async move { pipeline.handle(queue, jobs, since).await });
+                    if let Some(lane) = lane.filter(|_| queue != queue::DECIDE) {
+                        in_hand.insert(batch.id(), lane);
+                    }
                     continue;
                 }
                 Err(error) => {
@@ -215,7 +214,7 @@ impl Pipeline {
                 _ = bell.wait(rest) => {}
                 // Then a school that was left alone may be claimed for.
                 () = self.schools.answered(), if queue == queue::DECIDE => {}
-                Some(ended) = batches.join_next(), if some_left_alone => forget(&mut in_hand, ended),
+                Some(ended) = batches.join_next_with_id(), if some_left_alone => forget(&mut in_hand, ended),
             }
         }
         while batches.join_next().await.is_some() {}
@@ -246,21 +245,22 @@ impl Pipeline {
     }
 
     /// The schools that have enough of this node's hands: one that does not answer must leave hands for the others.
-    fn crowded(
-        &self,
-        queue: &str,
-        at_once: usize,
-        in_hand: &HashMap<String, usize>,
-    ) -> Vec<String> {
-        match queue {
-            queue::DECIDE => self.schools.slow().into_iter().collect(),
-            queue::SEND => in_hand
-                .iter()
-                .filter(|(_, of_it)| **of_it >= (at_once / 2).max(1))
-                .map(|(lane, _)| lane.clone())
-                .collect(),
-            _ => Vec::new(),
+    fn crowded(&self, queue: &str, at_once: usize, in_hand: &InHand) -> Vec<String> {
+        let of_one_school = match queue {
+            queue::DECIDE => return self.schools.slow().into_iter().collect(),
+            queue::SEND => (at_once / 2).max(1),
+            // Its batch is large, and asks about several writebacks at the same time.
+            _ => 1,
+        };
+        let mut hands: HashMap<&str, usize> = HashMap::new();
+        for lane in in_hand.values() {
+            *hands.entry(lane).or_default() += 1;
         }
+        hands
+            .into_iter()
+            .filter(|(_, hands)| *hands >= of_one_school)
+            .map(|(lane, _)| lane.to_owned())
+            .collect()
     }
 
     fn claim_of(&self, queue: &str) -> ClaimRequest {
@@ -271,7 +271,7 @@ impl Pipeline {
                 let max = u32::try_from(gather.max.get()).unwrap_or(u32::MAX);
                 ClaimRequest::one_lane(max, self.pace.lease, gather.window)
             }
-            _ => ClaimRequest::mixed(self.pace.confirm_max, self.pace.lease),
+            _ => ClaimRequest::one_lane(self.pace.confirm_max, self.pace.lease, Duration::ZERO),
         }
     }
 
@@ -279,20 +279,30 @@ impl Pipeline {
     async fn handle(&self, queue: &'static str, jobs: Vec<Claimed>, since: Instant) {
         let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
         let lease = Arc::new(Lease::new(since, self.pace.lease));
+        let progress = self.pulse.batch(queue);
         let work = async {
             match queue {
-                queue::DECIDE => self.decide(jobs).await,
-                queue::SEND => self.send(jobs, &lease).await,
+                queue::DECIDE => self.decide(jobs, &progress).await,
+                queue::SEND => self.send(jobs, &lease, &progress).await,
                 _ => self.confirm(jobs).await,
             }
         };
         let done = tokio::select! {
-            done = work => done,
+            done = caught(work) => done,
             () = self.hold(&held, &lease) => return,
         };
-        if let Err(error) = done {
-            // What was claimed is claimable again when its lease lapses: nothing is lost.
-            tracing::warn!(queue, %error, "the store did not keep a step; it will be taken again");
+        // What was claimed is claimable again when its lease lapses: nothing is lost.
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(queue, %error, "the store did not keep a step; it will be taken again");
+            }
+            Err(Panicked) => {
+                tracing::error!(
+                    queue,
+                    "a worker panicked while it noted a step; it will be taken again"
+                );
+            }
         }
     }
 

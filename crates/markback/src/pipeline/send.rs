@@ -1,20 +1,24 @@
 //! Sending: the marks bound for one school go out as one register.
 
 mod outcomes;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use mis_core::{Error, ErrorKind, Mark, MarkResult, Mis, Recovery, wonde::WritebackId};
+use mis_core::{Error, ErrorKind, Mark, MarkResult, Mis, Recovery};
 use outbox::Claimed;
 use serde_json::json;
 
 use self::outcomes::{Outcomes, Outgoing};
 use super::{
     Pipeline,
-    job::{ConfirmJob, SendJob},
+    job::{ConfirmJob, SendJob, event_of_key},
+    panics::{self, Panicked, caught, panics_of, split},
+    pulse::Progress,
     records::{audit_of, found, news_of, own_mark},
     scene::Scene,
-    trouble::{Away, GoOn, Troubled, is_longer, later},
+    trouble::{Away, GoOn, is_longer, later},
     view::is_ours,
 };
 use crate::{
@@ -22,59 +26,112 @@ use crate::{
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, Stage},
+    store::{EventState, EventUpdate, LedgerKey, Stage},
 };
 
 impl Pipeline {
-    /// Sends one school's claimed marks.
-    pub(super) async fn send(&self, jobs: Vec<Claimed>, lease: &Arc<Lease>) -> outbox::Result<()> {
-        let mut outcomes = Outcomes {
-            backoff: self.backoff(&jobs),
-            ..Outcomes::default()
-        };
+    /// Sends one school's claimed marks. What is known of them is noted whatever comes in between: the end of the lease,
+    /// or a panic.
+    pub(super) async fn send(
+        &self,
+        jobs: Vec<Claimed>,
+        lease: &Arc<Lease>,
+        progress: &Progress<'_>,
+    ) -> outbox::Result<()> {
         let Some(lane) = jobs.first().map(|job| job.lane.clone()) else {
             return Ok(());
         };
+        let mut parts = vec![jobs];
+        while let Some(jobs) = parts.pop() {
+            let mut outcomes = Outcomes {
+                backoff: self.backoff(&jobs),
+                ..Outcomes::default()
+            };
+            let work = self.send_part(&mut outcomes, &lane, jobs.clone(), lease, progress);
+            match caught(work).await {
+                Ok(sent) => {
+                    if let Err(LeaseOver) = sent? {
+                        tracing::warn!(school = %lane, "marks were held for too long and not sent; whoever has them now looks first");
+                        parts.clear();
+                    }
+                }
+                Err(Panicked) => {
+                    let left = jobs.into_iter().filter(|job| !outcomes.tells_of(job));
+                    let left: Vec<_> = left.collect();
+                    if outcomes.in_flight {
+                        for job in &left {
+                            self.panicked(&mut outcomes, &lane, job);
+                        }
+                    } else if let Some(job) = split(left, &mut parts) {
+                        let go_on = self.after_panic(&job);
+                        outcomes.held_up(&lane, &job, go_on);
+                    }
+                }
+            }
+            let school = self.schools.settings_of(&lane);
+            let token_lane = school.map(token_lane).unwrap_or_default();
+            self.until_kept(|| self.note_sends(&lane, &token_lane, &outcomes))
+                .await?;
+            progress.made();
+        }
+        Ok(())
+    }
+
+    /// Sends some of a school's claimed marks, and gathers in `outcomes` what becomes of them.
+    async fn send_part(
+        &self,
+        outcomes: &mut Outcomes,
+        lane: &str,
+        jobs: Vec<Claimed>,
+        lease: &Arc<Lease>,
+        progress: &Progress<'_>,
+    ) -> outbox::Result<Result<(), LeaseOver>> {
         let mut outgoing = Vec::with_capacity(jobs.len());
         for job in jobs {
             match job.parse::<SendJob>() {
                 Ok(send) => outgoing.push(Outgoing { job, send }),
-                Err(error) => outcomes.troubled.push(Troubled {
-                    held: job.held,
-                    events: Vec::new(),
-                    go_on: GoOn::GiveUp {
-                        why: error.to_string(),
-                    },
-                }),
+                Err(_) => {
+                    let why = "the stored mark cannot be read; was it written by another version?"
+                        .to_owned();
+                    outcomes.held_up(lane, &job, GoOn::GiveUp { why });
+                    outcomes.forgotten.extend(self.plan_of(lane, &job).await?);
+                }
             }
         }
-        let Some(school) = self.schools.settings_of(&lane) else {
+        let Some(school) = self.schools.settings_of(lane) else {
             let why =
                 format!("school {lane} is no longer in the settings; add it, then retry the event");
             for one in outgoing {
-                outcomes.trouble(&lane, &one, GoOn::GiveUp { why: why.clone() });
+                outcomes.trouble(lane, &one, GoOn::GiveUp { why: why.clone() });
             }
-            return self
-                .until_kept(|| self.note_sends(&lane, "", &outcomes))
-                .await;
+            return Ok(Ok(()));
         };
         match self.schools.mis(school).await {
             Ok(mis) => {
-                let sent = self.send_school(&mut outcomes, school, &mis, outgoing, lease);
-                if let Err(LeaseOver) = sent.await? {
-                    tracing::warn!(school = %school.id, "marks were held for too long and not sent; whoever has them now looks first");
-                    return Ok(());
-                }
+                self.send_school(outcomes, school, &mis, outgoing, lease, progress)
+                    .await
             }
             Err(error) => {
                 for one in &outgoing {
-                    self.after_error(&mut outcomes, school, one, &error);
+                    self.after_error(outcomes, school, one, &error);
                 }
+                Ok(Ok(()))
             }
         }
-        let token_lane = token_lane(school);
-        self.until_kept(|| self.note_sends(&lane, &token_lane, &outcomes))
-            .await
+    }
+
+    /// The plan in the ledger that belongs to a job which cannot be read.
+    async fn plan_of(
+        &self,
+        lane: &str,
+        job: &Claimed,
+    ) -> outbox::Result<Option<(LedgerKey, String)>> {
+        let Some(event) = event_of_key(lane, &job.key) else {
+            return Ok(None);
+        };
+        let record = self.store.event(&lane.into(), event).await?;
+        let key = record.and_then(|record| record.ledger_key());
+        Ok(key.map(|key| (key, event.to_owned())))
     }
 
     async fn send_school(
@@ -84,13 +141,16 @@ impl Pipeline {
         mis: &Mis,
         outgoing: Vec<Outgoing>,
         lease: &Arc<Lease>,
+        progress: &Progress<'_>,
     ) -> outbox::Result<Result<(), LeaseOver>> {
         let (stale, mut ready): (Vec<_>, Vec<_>) =
             outgoing.into_iter().partition(|one| self.wants_a_look(one));
         ready.extend(self.look_again(outcomes, school, stale).await?);
-        // A mark whose writeback was refused goes alone, so that it takes no other with it.
-        let (together, alone): (Vec<_>, Vec<_>) =
-            ready.into_iter().partition(|one| one.send.refusals == 0);
+        // A mark whose writeback was refused goes alone, so that it takes no other with it. So does one with which a
+        // worker panicked.
+        let (together, alone): (Vec<_>, Vec<_>) = ready
+            .into_iter()
+            .partition(|one| one.send.refusals == 0 && panics_of(&one.job) == 0);
         let registers = [together]
             .into_iter()
             .chain(alone.into_iter().map(|one| vec![one]));
@@ -98,6 +158,7 @@ impl Pipeline {
             if let Err(over) = self.write(outcomes, school, mis, register, lease).await {
                 return Ok(Err(over));
             }
+            progress.made();
         }
         Ok(Ok(()))
     }
@@ -230,21 +291,36 @@ impl Pipeline {
     ) -> Result<(), LeaseOver> {
         let marks: Vec<Mark> = register.iter().map(|one| one.send.mark.clone()).collect();
         let sent_at = self.now();
-        sight::sent(marks.len());
-        match lease.write(mis.write(&marks)).await? {
+        outcomes.in_flight = true;
+        let Ok(written) = caught(lease.write(mis.write(&marks))).await else {
+            for one in &register {
+                self.panicked(outcomes, school.id.as_str(), &one.job);
+            }
+            outcomes.in_flight = false;
+            return Ok(());
+        };
+        let Ok(written) = written else {
+            outcomes.in_flight = false;
+            return Err(LeaseOver);
+        };
+        match written {
             Ok(results) => {
+                sight::sent(marks.len());
                 for (one, result) in register.iter().zip(results) {
                     match result {
                         MarkResult::Accepted(accepted) => {
                             outcomes.accept(school, one, &accepted, sent_at)
                         }
                         MarkResult::Refused(error) => outcomes.refuse(school, one, &error, sent_at),
+                        // It was held back, and whoever has it next looks first.
+                        MarkResult::Failed(_) if lease.is_over() => {}
                         MarkResult::Failed(error) => {
                             self.after_error(outcomes, school, one, &error)
                         }
                     }
                 }
             }
+            Err(_) if lease.is_over() => {}
             Err(error) => {
                 for one in &register {
                     match error.kind() {
@@ -256,7 +332,28 @@ impl Pipeline {
                 }
             }
         }
+        outcomes.in_flight = false;
+        if lease.is_over() {
+            return Err(LeaseOver);
+        }
         Ok(())
+    }
+
+    /// A worker panicked while the job's mark was on its way: nobody knows whether it was written.
+    fn panicked(&self, outcomes: &mut Outcomes, school: &str, job: &Claimed) {
+        let (error, is_last) = panics::unknown(job);
+        if is_last {
+            let why = error.to_string();
+            return outcomes.held_up(school, job, GoOn::GiveUp { why });
+        }
+        match job.parse::<SendJob>() {
+            Ok(send) => {
+                let job = job.clone();
+                let one = Outgoing { job, send };
+                outcomes.unknown(school, &one, &error, self.now(), self.pace.look_after);
+            }
+            Err(_) => outcomes.held_up(school, job, self.after_panic(job)),
+        }
     }
 
     fn after_error(&self, outcomes: &mut Outcomes, school: &School, one: &Outgoing, error: &Error) {
@@ -265,7 +362,8 @@ impl Pipeline {
             .take()
             .or_else(|| Away::of(error, school, outcomes.backoff));
         if error.recovery() == Recovery::Unknown {
-            outcomes.unknown(school, one, error, self.now(), self.pace.look_after);
+            let id = school.id.as_str();
+            outcomes.unknown(id, one, error, self.now(), self.pace.look_after);
             return;
         }
         let go_on = self.or_give_up(&one.job, self.go_on(error, school, outcomes.backoff));
@@ -304,30 +402,28 @@ impl Pipeline {
             .flatten()
             .filter_map(|send| Some(now - send.received_at?))
             .collect();
-        let writebacks: Vec<_> = outcomes.accepted.keys().map(WritebackId::as_str).collect();
-        self.store
-            .follow_writebacks(&mut tx, school, &writebacks)
-            .await?;
         let first = later(now, self.pace.confirm_after);
-        let follow: Vec<_> = outcomes
+        let (followed, follow): (Vec<_>, Vec<_>) = outcomes
             .accepted
             .iter()
             .map(|(writeback, marks)| {
-                ConfirmJob {
+                let confirm = ConfirmJob {
                     writeback: writeback.clone(),
                     accepted_at: now,
                     marks: marks.clone(),
                     settled: BTreeSet::new(),
                     in_doubt: false,
-                }
-                .new_job(school, token_lane, first)
+                };
+                let job = confirm.new_job(school, token_lane, first);
+                (confirm.followed_by(school, &job), job)
             })
-            .collect();
+            .unzip();
+        self.store.follow_writebacks(&mut tx, &followed).await?;
         self.rest(&mut tx, outcomes.away.as_ref()).await?;
-        self.settle_trouble(&mut tx, &outcomes.troubled).await?;
+        let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
         outbox.enqueue(&mut tx, &follow).await?;
         tx.commit().await?;
-        sight::news(outcomes.updates.iter().map(|update| update.state));
+        sight::news(outcomes.updates.iter().chain(&troubled));
         sight::accepted(took);
         Ok(())
     }

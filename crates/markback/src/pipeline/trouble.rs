@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Error, ErrorKind, Recovery};
-use outbox::{Claimed, Held, Tx, Until, When};
+use outbox::{Claimed, Held, Tx, When};
 
 use super::Pipeline;
 use crate::{
     schools::token_lane,
     settings::School,
-    sight,
     store::{EventState, EventUpdate},
 };
 
@@ -41,6 +40,8 @@ pub(crate) enum GoOn {
         length: Duration,
         /// Why, for the operator.
         why: String,
+        /// Only an operator can remove the cause; the next start tries whether they have.
+        needs_operator: bool,
     },
     /// A person must look.
     GiveUp {
@@ -57,9 +58,16 @@ impl GoOn {
             lane,
             length,
             why: why.clone(),
+            needs_operator: false,
+        };
+        let until_mended = |lane: String| Self::Rest {
+            lane,
+            length: REST,
+            why: why.clone(),
+            needs_operator: true,
         };
         match (error.kind(), error.recovery()) {
-            (ErrorKind::Unauthorized, _) => rest(token_lane(school), REST),
+            (ErrorKind::Unauthorized, _) => until_mended(token_lane(school)),
             (ErrorKind::RateLimited, Recovery::RetryAfter(wait)) => {
                 rest(token_lane(school), wait.min(LONGEST_REST))
             }
@@ -75,7 +83,7 @@ impl GoOn {
                 | ErrorKind::Config
                 | ErrorKind::Registry,
                 _,
-            ) => rest(school.id.to_string(), REST),
+            ) => until_mended(school.id.to_string()),
             (_, Recovery::Never) => Self::GiveUp { why },
         }
     }
@@ -150,14 +158,19 @@ impl Pipeline {
                 when: When::After(backoff),
                 why,
             },
-            GoOn::Rest { lane, why, .. }
-                if error.kind() == ErrorKind::RateLimited
-                    && !matches!(error.recovery(), Recovery::RetryAfter(_)) =>
+            GoOn::Rest {
+                lane,
+                why,
+                needs_operator,
+                ..
+            } if error.kind() == ErrorKind::RateLimited
+                && !matches!(error.recovery(), Recovery::RetryAfter(_)) =>
             {
                 GoOn::Rest {
                     lane,
                     length: self.pace.backoff.saturating_mul(SLOW_DOWN_STEPS),
                     why,
+                    needs_operator,
                 }
             }
             other => other,
@@ -174,10 +187,7 @@ impl Pipeline {
         else {
             return Ok(());
         };
-        self.store
-            .outbox()
-            .pause(tx, school, Until::For(*length), why)
-            .await
+        self.store.pause(tx, school, *length, why, false).await
     }
 
     /// How long jobs that met the same error together wait: random up to a bound that doubles with each attempt.
@@ -200,20 +210,28 @@ impl Pipeline {
         go_on.within(limit, self.now() - job.enqueued_at)
     }
 
-    /// Does with the jobs what they need, and tells their events what they wait for.
+    /// Does with the jobs what they need, and tells their events what they wait for. Answers what was told, to be counted
+    /// once it is kept.
     pub(crate) async fn settle_trouble(
         &self,
         tx: &mut Tx,
         troubled: &[Troubled],
-    ) -> outbox::Result<()> {
+    ) -> outbox::Result<Vec<EventUpdate>> {
         let outbox = self.store.outbox();
         let mut updates = Vec::new();
         for Alike { go_on, held, of } in together(troubled) {
             let settled = match go_on {
                 GoOn::Again { when, why } => outbox.retry(tx, &held, *when, why).await?,
-                GoOn::Rest { lane, length, why } => {
+                GoOn::Rest {
+                    lane,
+                    length,
+                    why,
+                    needs_operator,
+                } => {
                     tracing::warn!(%lane, seconds = length.as_secs(), why, "it rests for a while; its work waits");
-                    outbox.pause(tx, lane, Until::For(*length), why).await?;
+                    self.store
+                        .pause(tx, lane, *length, why, *needs_operator)
+                        .await?;
                     outbox.release(tx, &held).await?
                 }
                 GoOn::GiveUp { why } => outbox.bury(tx, &held, why).await?,
@@ -228,8 +246,7 @@ impl Pipeline {
             }));
         }
         self.store.update_events(tx, &updates).await?;
-        sight::news(updates.iter().map(|update| update.state));
-        Ok(())
+        Ok(updates)
     }
 
     pub(crate) fn now(&self) -> chrono::DateTime<chrono::Utc> {

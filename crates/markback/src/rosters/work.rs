@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use mis_core::ErrorKind;
-use outbox::{ClaimRequest, Claimed, Tx, Until, When};
+use outbox::{ClaimRequest, Claimed, Tx, When};
 use tokio_util::sync::CancellationToken;
 
-use super::{Rosters, SyncJob, sync::Obstacle};
+use super::{Ask, Rosters, SyncJob, sync::Obstacle};
 use crate::{
-    pipeline::GoOn,
+    pipeline::{
+        GoOn,
+        panics::{Panicked, caught, one_more},
+    },
     queue,
     settings::School,
     store::{SyncEnd, SyncState},
@@ -23,6 +26,8 @@ enum End {
     Settled,
     /// Something was in its way.
     Met(Obstacle),
+    /// A worker panicked over it.
+    Panicked,
     /// The service stops: it is gone on with later.
     Stopped,
     /// Another node has it.
@@ -81,9 +86,10 @@ impl Rosters {
             return self.noted(self.fail(&claimed, &job, why).await);
         };
         let end = tokio::select! {
-            done = self.sync(school, &job, claimed.held) => match done {
-                Ok(()) => End::Settled,
-                Err(obstacle) => End::Met(obstacle),
+            done = caught(self.sync(school, &job, claimed.held)) => match done {
+                Ok(Ok(())) => End::Settled,
+                Ok(Err(obstacle)) => End::Met(obstacle),
+                Err(Panicked) => End::Panicked,
             },
             () = stop.cancelled() => End::Stopped,
             () = self.hold_on(&claimed) => End::Lost,
@@ -92,6 +98,7 @@ impl Rosters {
             End::Settled => Ok(()),
             End::Met(Obstacle::Mis(error)) => self.after(&claimed, &job, school, &error).await,
             End::Met(Obstacle::Store(error)) => Err(error),
+            End::Panicked => self.after_panic(&claimed, &job).await,
             End::Stopped => self.hand_back(&claimed).await,
             End::Lost => {
                 tracing::info!(school = %job.school, "another node goes on with this sync");
@@ -159,10 +166,15 @@ impl Rosters {
                     .retry(&mut tx, &held, When::After(length), &why)
                     .await?
             }
-            GoOn::Rest { lane, length, why } => {
+            GoOn::Rest {
+                lane,
+                length,
+                why,
+                needs_operator,
+            } => {
                 self.trouble(&mut tx, job, &why).await?;
-                outbox
-                    .pause(&mut tx, &lane, Until::For(length), &why)
+                self.store
+                    .pause(&mut tx, &lane, length, &why, needs_operator)
                     .await?;
                 outbox.release(&mut tx, &held).await?
             }
@@ -175,6 +187,23 @@ impl Rosters {
         tx.commit().await?;
         tracing::warn!(school = %job.school, sync = %job.id, %error, "a sync met an error");
         Ok(())
+    }
+
+    async fn after_panic(&self, claimed: &Claimed, job: &SyncJob) -> outbox::Result<()> {
+        let outbox = self.store.outbox();
+        let mut tx = self.store.database().begin().await?;
+        let (why, is_last) = one_more(claimed);
+        let settled = if is_last {
+            self.end_failed(&mut tx, job, &why).await?;
+            outbox.complete(&mut tx, &[claimed.held]).await?
+        } else {
+            self.trouble(&mut tx, job, &why).await?;
+            outbox
+                .retry(&mut tx, &[claimed.held], When::Backoff, &why)
+                .await?
+        };
+        settled.all()?;
+        tx.commit().await
     }
 
     async fn trouble(&self, tx: &mut Tx, job: &SyncJob, why: &str) -> outbox::Result<()> {
@@ -209,6 +238,16 @@ impl Rosters {
 
     async fn bury(&self, claimed: &Claimed, why: &str) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
+        // Its key still names the sync.
+        let id = claimed.key.strip_prefix(&claimed.lane);
+        if let Some(id) = id.and_then(|rest| rest.strip_prefix('/')) {
+            let job = SyncJob {
+                school: claimed.lane.as_str().into(),
+                id: id.to_owned(),
+                ask: Ask::default(),
+            };
+            self.end_failed(&mut tx, &job, why).await?;
+        }
         self.store
             .outbox()
             .bury(&mut tx, &[claimed.held], why)

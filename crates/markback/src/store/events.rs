@@ -58,6 +58,9 @@ static UPDATE: Sql = Sql::new(
 );
 
 const ONE: &str = "SELECT * FROM markback_events WHERE school = $1 AND id = $2";
+/// Through the index of open events.
+const ACCEPTED_WITH: &str = "SELECT id FROM markback_events \
+     WHERE school = $1 AND state = 'accepted' AND settled_ms IS NULL AND writeback = $2 ORDER BY id";
 const TALLY: &str = "SELECT school, state, count(*) FROM markback_events GROUP BY school, state";
 const OPEN: &str = "SELECT count(*) FROM markback_events WHERE settled_ms IS NULL";
 
@@ -142,6 +145,17 @@ impl Store {
             })
             .collect();
         self.write_rows(tx, &UPDATE, &table).await
+    }
+
+    /// The events whose marks went with this writeback and have not come to their end.
+    pub(crate) async fn accepted_with(
+        &self,
+        school: &str,
+        writeback: &str,
+    ) -> outbox::Result<Vec<String>> {
+        Ok(on_pool!(self.db, pool => {
+            sqlx::query_scalar(ACCEPTED_WITH).bind(school).bind(writeback).fetch_all(pool).await
+        })?)
     }
 
     /// All that is known of one event.

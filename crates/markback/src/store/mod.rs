@@ -6,6 +6,7 @@ mod events;
 mod ledger;
 mod nodes;
 mod notices;
+mod pauses;
 mod retention;
 mod roster;
 mod search;
@@ -22,6 +23,7 @@ pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
 pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
+pub(crate) use notices::Followed;
 pub use notices::{Notice, NoticeKind};
 pub use retention::Pruned;
 pub use roster::{
@@ -33,6 +35,7 @@ pub use search::{EventFilter, OpenEvents};
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
+const PIPELINE: &str = include_str!("../../migrations/0007_pipeline.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -62,6 +65,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "nodes",
             sqlite: NODES,
             postgres: NODES,
+        },
+        Step {
+            version: 7,
+            name: "jobs of writebacks, operator pauses",
+            sqlite: PIPELINE,
+            postgres: PIPELINE,
         },
     ],
 };

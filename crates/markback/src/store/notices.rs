@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use super::Store;
+use crate::pipeline::job;
 
 /// What a notice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,12 +82,12 @@ const NOTE: &str = "INSERT INTO markback_notices (school, kind, subject, words, 
 const ALL: &str = "SELECT * FROM markback_notices ORDER BY last_ms DESC, school, kind, subject";
 
 static FOLLOW: Sql = Sql::new(
-    "INSERT INTO markback_writebacks (writeback, school, at_ms) \
-     SELECT r.writeback, r.school, $2 FROM {rows $1: writeback text, school text} r WHERE true \
-     ON CONFLICT (writeback, school) DO NOTHING",
+    "INSERT INTO markback_writebacks (writeback, school, job, at_ms) \
+     SELECT r.writeback, r.school, r.job, $2 FROM {rows $1: writeback text, school text, job text} r WHERE true \
+     ON CONFLICT (writeback, school) DO UPDATE SET job = excluded.job",
 );
 
-const SCHOOLS: &str = "SELECT school FROM markback_writebacks WHERE writeback = $1";
+const FOLLOWERS: &str = "SELECT school, job FROM markback_writebacks WHERE writeback = $1";
 
 impl Store {
     /// Notes what was told about a school. The same again only moves its time on. Answers whether it was news, or stale.
@@ -128,24 +129,57 @@ impl Store {
         Ok(found.into_iter().filter_map(read).collect())
     }
 
-    /// Notes which school these writebacks belong to.
+    /// Notes which job follows each of these writebacks from now on, and so which school it belongs to.
     pub(crate) async fn follow_writebacks(
         &self,
         tx: &mut Tx,
-        school: &str,
-        writebacks: &[&str],
+        followed: &[Followed],
     ) -> outbox::Result<()> {
-        let table: Vec<_> = writebacks.iter().map(|id| (id, school)).collect();
+        let table: Vec<_> = followed
+            .iter()
+            .map(|one| (&one.writeback, &one.school, &one.job))
+            .collect();
         self.write_rows(tx, &FOLLOW, &table).await
     }
 
-    /// The schools that a writeback of this id belongs to: one, or none that is known.
+    /// The schools that a writeback of this id belongs to (one, or none that is known), each with the key of the job that
+    /// follows it, where that was noted.
+    pub(crate) async fn followers(
+        &self,
+        writeback: &str,
+    ) -> outbox::Result<Vec<(String, Option<String>)>> {
+        Ok(
+            on_pool!(self.db, pool => sqlx::query_as(FOLLOWERS).bind(writeback).fetch_all(pool).await)?,
+        )
+    }
+
+    /// The keys of the jobs that follow a writeback now. `school` is whom it belongs to, in case our own note of that is
+    /// yet to come.
     ///
     /// # Errors
     /// As the database answers.
-    pub async fn schools_of_writeback(&self, id: &str) -> outbox::Result<Vec<String>> {
-        Ok(on_pool!(self.db, pool => sqlx::query_scalar(SCHOOLS).bind(id).fetch_all(pool).await)?)
+    pub async fn jobs_of_writeback(
+        &self,
+        writeback: &str,
+        school: Option<String>,
+    ) -> outbox::Result<Vec<String>> {
+        let mut followers = self.followers(writeback).await?;
+        let unknown = |school: &String| followers.iter().all(|(known, _)| known != school);
+        followers.extend(school.filter(unknown).map(|school| (school, None)));
+        Ok(followers
+            .into_iter()
+            .map(|(school, job)| job.unwrap_or_else(|| job::key(&school, writeback)))
+            .collect())
     }
+}
+
+/// A writeback with the job that follows it.
+#[derive(Clone)]
+pub(crate) struct Followed {
+    pub(crate) writeback: String,
+    pub(crate) school: String,
+    /// The job's key.
+    pub(crate) job: String,
 }
 
 fn read(row: Row) -> Option<Notice> {

@@ -12,7 +12,7 @@ use crate::{
     },
     schools::token_lane,
     settings::School,
-    store::{EventState, EventUpdate, LedgerKey, NewAudit},
+    store::{EventState, EventUpdate, Followed, LedgerKey, NewAudit},
 };
 
 /// What one batch comes to, written down in one transaction.
@@ -26,7 +26,7 @@ pub(super) struct Outcomes {
     pub(super) forgotten: Vec<(LedgerKey, String)>,
     pub(super) again: Vec<Again>,
     /// What is left of registers of which only some marks are settled.
-    pub(super) left: Vec<NewJob>,
+    pub(super) left: Vec<(Followed, NewJob)>,
     pub(super) troubled: Vec<Troubled>,
 }
 
@@ -85,7 +85,8 @@ impl Outcomes {
         let before = self.updates.len();
         self.updates.extend(left.open().map(waiting));
         if self.updates.len() > before {
-            self.left.push(left.new_job(id, &token_lane(school), next));
+            let job = left.new_job(id, &token_lane(school), next);
+            self.left.push((left.followed_by(id, &job), job));
         }
     }
 
@@ -130,13 +131,17 @@ impl Outcomes {
         confirm: &ConfirmJob,
         go_on: GoOn,
     ) {
-        let events = confirm
-            .open()
-            .map(|(_, send)| (school.to_owned(), send.event.id.clone()))
-            .collect();
+        let events = confirm.open().map(|(_, send)| send.event.id.clone());
+        debug_assert_eq!(school, job.lane);
+        self.held_up(job, events.collect(), go_on);
+    }
+
+    /// Something is in the way of a job and its events.
+    pub(super) fn held_up(&mut self, job: &Claimed, events: Vec<String>, go_on: GoOn) {
+        let events = events.into_iter().map(|event| (job.lane.clone(), event));
         self.troubled.push(Troubled {
             held: job.held,
-            events,
+            events: events.collect(),
             go_on,
         });
     }

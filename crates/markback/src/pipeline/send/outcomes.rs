@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     pipeline::{
-        job::SendJob,
+        job::{SendJob, event_of_key},
         records::audit_of,
         trouble::{Away, GoOn, Troubled},
     },
@@ -41,6 +41,8 @@ pub(super) struct Outcomes {
     /// How long what fails now waits.
     pub(super) backoff: Duration,
     pub(super) away: Option<Away>,
+    /// A register is on its way, or its answer is being gone through.
+    pub(super) in_flight: bool,
 }
 
 impl Outcomes {
@@ -100,13 +102,12 @@ impl Outcomes {
     /// The request went out and nobody knows what became of it.
     pub(super) fn unknown(
         &mut self,
-        school: &School,
+        id: &str,
         one: &Outgoing,
         error: &Error,
         sent_at: DateTime<Utc>,
         look_after: Duration,
     ) {
-        let id = school.id.as_str();
         let why = format!("{NO_ANSWER} ({error})");
         self.audit.push(audit_of(
             "sent",
@@ -145,29 +146,49 @@ impl Outcomes {
         );
     }
 
-    pub(super) fn trouble(&mut self, school: &str, one: &Outgoing, mut go_on: GoOn) {
+    pub(super) fn trouble(&mut self, school: &str, one: &Outgoing, go_on: GoOn) {
+        self.held_up(school, &one.job, go_on);
+    }
+
+    /// Something is in the way of a job, which may be one that cannot be read.
+    pub(super) fn held_up(&mut self, school: &str, job: &Claimed, mut go_on: GoOn) {
         // However often it is put off, that it may be there already is not forgotten.
         if let GoOn::Again { why, .. } | GoOn::Rest { why, .. } = &mut go_on
-            && one.is_unanswered()
+            && is_unanswered(job)
             && !why.starts_with(NO_ANSWER)
         {
             *why = format!("{NO_ANSWER}; and now: {why}");
         }
-        if matches!(go_on, GoOn::GiveUp { .. }) {
+        let event = event_of_key(school, &job.key).map(str::to_owned);
+        if let (GoOn::GiveUp { .. }, Ok(send), Some(event)) =
+            (&go_on, job.parse::<SendJob>(), &event)
+        {
             self.forgotten
-                .push((one.send.ledger_key(school), one.send.event.id.clone()));
+                .push((send.ledger_key(school), event.clone()));
         }
         self.troubled.push(Troubled {
-            held: one.job.held,
-            events: vec![(school.to_owned(), one.send.event.id.clone())],
+            held: job.held,
+            events: event
+                .map(|event| (school.to_owned(), event))
+                .into_iter()
+                .collect(),
             go_on,
         });
+    }
+
+    /// Whether it is known already what becomes of this job.
+    pub(super) fn tells_of(&self, job: &Claimed) -> bool {
+        self.done.contains(&job.held) || self.troubled.iter().any(|one| one.held == job.held)
     }
 }
 
 impl Outgoing {
     pub(super) fn is_unanswered(&self) -> bool {
-        let note = self.job.note.as_deref();
-        note.is_some_and(|note| note.starts_with(NO_ANSWER))
+        is_unanswered(&self.job)
     }
+}
+
+fn is_unanswered(job: &Claimed) -> bool {
+    let note = job.note.as_deref();
+    note.is_some_and(|note| note.starts_with(NO_ANSWER))
 }

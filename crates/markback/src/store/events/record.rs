@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::FromRow;
 
 use super::EventState;
-use crate::store::AuditRecord;
+use crate::store::{AuditRecord, LedgerKey};
 
 /// All that is known of an event. Holds a pupil's data: for whoever may see it, never for a log.
 #[derive(Clone, Serialize)]
@@ -55,6 +55,21 @@ pub struct EventRecord {
     pub settled_at: Option<DateTime<Utc>>,
     /// What was done about it, oldest first.
     pub history: Vec<AuditRecord>,
+}
+
+impl EventRecord {
+    /// The pupil's session that it was decided for; `None` before that.
+    pub(crate) fn ledger_key(&self) -> Option<LedgerKey> {
+        Some(LedgerKey {
+            school: self.school.clone(),
+            student: self.student.as_deref()?.into(),
+            date: self.date.as_deref()?.parse().ok()?,
+            session: match self.session.as_deref()? {
+                "AM" => mis_core::Session::Am,
+                _ => mis_core::Session::Pm,
+            },
+        })
+    }
 }
 
 impl std::fmt::Debug for EventRecord {

@@ -1,0 +1,68 @@
+//! What is counted is what was kept.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod ops_support;
+
+use std::time::Duration;
+
+use markback::{service::EventState, sight};
+use ops_support::{Setup, World, monday};
+use outbox::on_tx;
+use serde_json::json;
+
+async fn run(world: &World, sql: &'static str) {
+    let mut tx = world.markback.store().database().begin().await.unwrap();
+    on_tx!(tx, conn => sqlx::query(sql).execute(conn).await.map(drop)).unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn failed(world: &World) -> String {
+    let (_, metrics) = world.text("/metrics").await;
+    let name = r#"markback_events_total{state="failed"} "#;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_step_that_the_store_did_not_keep_is_not_counted() {
+    let mut world = World::with(Setup {
+        metrics: Some(sight::install().unwrap()),
+        ..Setup::default()
+    })
+    .await;
+    run(
+        &world,
+        "CREATE TRIGGER full BEFORE INSERT ON outbox_jobs WHEN NEW.queue = 'send' \
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END",
+    )
+    .await;
+    let stranger =
+        json!({"id": "stranger", "person": "nobody", "kind": "sign_in", "at": monday("08:51")});
+    world
+        .take(vec![stranger, world.sign_in("e1", 0, "08:50")])
+        .await;
+    world.run();
+    // Both are decided in one step, of which nothing is kept.
+    for _ in 0..1_000 {
+        let stats = world.markback.outbox().stats().await.unwrap();
+        let reads = world.sandbox.requests();
+        if stats["decide"].leased == 2 && reads.by_kind.contains_key("GET attendance/session") {
+            break;
+        }
+        world.clock.advance(Duration::from_millis(100));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.event("stranger").await.state, EventState::Received);
+    assert_eq!(failed(&world).await, "0");
+    run(&world, "DROP TRIGGER full").await;
+    world.until("stranger", EventState::Failed).await;
+    world.until("e1", EventState::Confirmed).await;
+    assert_eq!(failed(&world).await, "1");
+    world.rest().await;
+}
