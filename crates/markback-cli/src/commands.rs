@@ -9,6 +9,7 @@ pub mod groups;
 mod named;
 mod open_store;
 pub mod replay;
+pub mod resume;
 pub mod schema;
 pub mod serve;
 pub mod status;

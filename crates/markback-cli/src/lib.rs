@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use markback::settings::LoadError;
-use markback_console::BadInput;
+use markback_console::{BadInput, logging};
 #[cfg(feature = "lab")]
 use markback_lab::{bench, demo};
 
 use self::commands::{
-    adapters, check, doctor, events, explain, groups, replay, schema, serve, status, sync,
+    adapters, check, doctor, events, explain, groups, replay, resume, schema, serve, status, sync,
 };
 
 pub mod commands;
@@ -50,6 +50,8 @@ pub enum Command {
     Events(events::Args),
     /// Tell how the service stands: schools, queues, who rests and why
     Status(status::Args),
+    /// End the pause of a school or a token at once, for instance when its cause was removed
+    Resume(resume::Args),
     /// Read the schools' people now, or tell what that would change
     Sync(sync::Args),
     /// Look through the schools' groups, and export them
@@ -79,6 +81,7 @@ pub enum Command {
 /// Reads the command line, does what it says and tells the exit code: 0 when all went well, 1 when it did not, 2 when
 /// what was handed in is wrong.
 pub fn main() -> ExitCode {
+    logging::hide_panic_messages();
     // Wrong use ends the program here, with exit code 2.
     let cli = Cli::parse();
     match run(cli.command) {
@@ -98,6 +101,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => replay::run(args),
         Command::Events(args) => events::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Resume(args) => resume::run(&args),
         Command::Sync(args) => sync::run(&args),
         Command::Groups(args) => groups::run(&args),
         Command::Explain(args) => explain::run(&args),

@@ -37,7 +37,7 @@ pub fn start(otherwise: &str) -> anyhow::Result<()> {
 }
 
 /// From now on a panic is told by its place alone: its message may quote a pupil's data.
-pub(crate) fn hide_panic_messages() {
+pub fn hide_panic_messages() {
     panic::set_hook(Box::new(|panic| {
         let place = place_of(panic);
         if tracing::dispatcher::has_been_set() {
@@ -72,7 +72,7 @@ mod tests {
             assert!(panicked.is_err());
             return;
         }
-        let name = "commands::logging::tests::a_panic_is_told_by_its_place_and_not_by_its_message";
+        let name = "logging::tests::a_panic_is_told_by_its_place_and_not_by_its_message";
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(CHILD, "1")

@@ -74,10 +74,13 @@ async fn list(
         limit: asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX),
         accept_age: markback.settings().service.accept_age,
     };
-    let events = markback.store().search(&filter).await;
-    Ok(Json(Listed {
-        events: events.map_err(|error| store_away(&error))?,
-    }))
+    let listed = async {
+        let mut events = markback.store().search(&filter).await?;
+        markback.tell_waiting(&mut events).await?;
+        Ok(Listed { events })
+    };
+    let listed: outbox::Result<_> = listed.await;
+    listed.map(Json).map_err(|error| store_away(&error))
 }
 
 async fn retry(
@@ -89,7 +92,10 @@ async fn retry(
     let tender = tender(body)?;
     let (store, settings) = (markback.store(), markback.settings());
     let done = tending::retry(store, settings, &school, &event, &tender).await;
-    done.map(Json).map_err(refused)
+    let mut record = done.map_err(refused)?;
+    let told = markback.tell_waiting(std::slice::from_mut(&mut record));
+    told.await.map_err(|error| store_away(&error))?;
+    Ok(Json(record))
 }
 
 async fn discard(

@@ -14,12 +14,14 @@ use crate::{
     clock::SharedClock,
     directory::Directories,
     pipeline::Pipeline,
+    queue,
     rate::Rates,
     rosters::Rosters,
     schools::Schools,
     settings::{SecretError, Settings},
     sight::Metrics,
     store::Store,
+    waiting,
 };
 
 pub use crate::{
@@ -34,6 +36,8 @@ pub struct Options {
     pub clock: SharedClock,
     /// How the workers go about their work; as the settings say when left out.
     pub pace: Option<Pace>,
+    /// The adapters to choose from; all that are linked into the program when left out.
+    pub adapters: Option<Registry>,
     /// How the queue spreads its retries.
     pub retries: outbox::Settings,
     /// Where what is measured is kept; nothing is measured without.
@@ -45,6 +49,7 @@ impl Default for Options {
         Self {
             clock: Arc::new(SystemClock),
             pace: None,
+            adapters: None,
             retries: outbox::Settings::default(),
             metrics: None,
         }
@@ -74,7 +79,7 @@ pub enum OpenError {
 /// The service. Cheap to clone; clones are the same service.
 #[derive(Clone, Debug)]
 pub struct Markback {
-    pipeline: Pipeline,
+    pub(crate) pipeline: Pipeline,
     intake: Intake,
     rosters: Rosters,
     clock: SharedClock,
@@ -100,7 +105,7 @@ impl Markback {
             .await
             .map_err(unopened)?;
         let directories = Directories::open(store.clone()).await.map_err(unopened)?;
-        let registry = Registry::discover()?;
+        let registry = options.adapters.map_or_else(Registry::discover, Ok)?;
         let schools = Arc::new(Schools::new(
             settings.clone(),
             registry,
@@ -195,7 +200,17 @@ impl Markback {
     /// # Errors
     /// As the store answers.
     pub async fn event(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<EventRecord>> {
-        self.store().event(school, id).await
+        let mut event = self.store().event(school, id).await?;
+        self.tell_waiting(event.as_mut_slice()).await?;
+        Ok(event)
+    }
+
+    /// Fills in what the open ones among these events wait for.
+    ///
+    /// # Errors
+    /// As the store answers.
+    pub async fn tell_waiting(&self, events: &mut [EventRecord]) -> outbox::Result<()> {
+        waiting::tell(self.store(), self.settings(), events).await
     }
 
     /// How many events are in each state, by school.
@@ -215,11 +230,32 @@ impl Markback {
     }
 
     /// Works until told to stop, then ends what is in hand; what is left is taken up at the next start.
+    ///
+    /// What rests because an operator had to remove a cause is tried again at once: a start may well follow on that.
     pub async fn run(&self, stop: CancellationToken) {
+        match self.start_afresh().await {
+            Ok(ended) => {
+                for lane in ended {
+                    tracing::info!(%lane, "it rested until its cause was removed; it is tried again at this start");
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "pauses of before this start could not be ended; they end by themselves");
+            }
+        }
         tokio::join!(
             self.pipeline.run(stop.clone()),
             self.keep_house(stop.clone()),
             self.rosters.run(stop),
         );
+    }
+
+    async fn start_afresh(&self) -> outbox::Result<Vec<String>> {
+        let ended = self.store().end_operator_pauses().await?;
+        let mut tx = self.store().database().begin().await?;
+        // A sync that met such a cause waits by itself; the school's events wait for it.
+        self.outbox().hasten_all(&mut tx, queue::ROSTER).await?;
+        tx.commit().await?;
+        Ok(ended)
     }
 }

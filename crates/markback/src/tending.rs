@@ -11,7 +11,7 @@ use crate::{
     schools::token_lane,
     settings::Settings,
     sight,
-    store::{EventRecord, EventState, LedgerKey, NewAudit, Store},
+    store::{EventRecord, EventState, NewAudit, Store},
 };
 
 /// More refusals of one mark than there ever are.
@@ -145,7 +145,7 @@ pub async fn discard(
     if open && given_up.is_empty() || !store.give_up(&mut tx, &found, &outcome).await? {
         return Err(TendError::Busy);
     }
-    if let Some(key) = ledger_key(&found) {
+    if let Some(key) = found.ledger_key() {
         store
             .forget_marks(&mut tx, &[(key, found.id.clone())])
             .await?;
@@ -176,6 +176,16 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
         let job = store.outbox().find(queue, &key).await?;
         left.extend(job.filter(is_unfinished).map(|job| job.id));
     }
+    // One that follows the mark's writeback and was given up is of no more use to the register's other events either.
+    for (of, job) in store
+        .followers(found.writeback_id.as_deref().unwrap_or_default())
+        .await?
+    {
+        if let Some(key) = job.filter(|_| of == *school) {
+            let job = store.outbox().find(queue::CONFIRM, &key).await?;
+            left.extend(job.filter(|job| job.state == State::Dead).map(|job| job.id));
+        }
+    }
     Ok(left)
 }
 
@@ -184,18 +194,6 @@ fn is_unfinished(job: &outbox::JobInfo) -> bool {
         job.state,
         State::Waiting | State::Paused | State::Leased | State::Dead
     )
-}
-
-fn ledger_key(found: &EventRecord) -> Option<LedgerKey> {
-    Some(LedgerKey {
-        school: found.school.clone(),
-        student: found.student.as_deref()?.into(),
-        date: found.date.as_deref()?.parse().ok()?,
-        session: match found.session.as_deref()? {
-            "AM" => mis_core::Session::Am,
-            _ => mis_core::Session::Pm,
-        },
-    })
 }
 
 fn trail(what: &'static str, found: &EventRecord, tender: &Tender) -> NewAudit {

@@ -118,5 +118,5 @@ pub use prune::Retention;
 pub use settings::Settings;
 pub use sql::Sql;
 pub use stats::QueueStats;
-pub use tend::{JobInfo, State};
+pub use tend::{InLine, JobInfo, State};
 pub use wake::Bell;

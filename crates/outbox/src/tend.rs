@@ -131,7 +131,51 @@ pub(crate) static HASTEN: Sql = Sql::new(
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );
 
+pub(crate) static HASTEN_ALL: Sql = Sql::new(
+    "UPDATE outbox_jobs SET due_at = {now}, run_at = 0, set_at = {now} \
+     WHERE queue = $2 AND state = 0 AND held = 0 AND due_at > {now} \
+     RETURNING outbox_jobs.id, outbox_jobs.queue",
+);
+
+pub(crate) static AHEAD: Sql = Sql::new(
+    "SELECT a.queue, a.key, a.ahead FROM (\
+         SELECT j.queue, j.key, (SELECT o.key FROM outbox_jobs o WHERE o.order_key = j.order_key \
+             AND {open in line o} AND {any text o.queue} = j.queue AND o.seq < j.seq ORDER BY o.seq LIMIT 1) AS ahead \
+         FROM {rows $1: queue text, key text} r JOIN outbox_jobs j ON j.queue = r.queue AND j.key = r.key \
+         WHERE {any int j.state} = 0) a \
+     WHERE a.ahead IS NOT NULL",
+);
+
+/// An open job that waits behind another of its line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InLine {
+    /// Its queue.
+    pub queue: String,
+    /// Its key.
+    pub key: String,
+    /// The key of the job that is first in its line.
+    pub ahead: String,
+}
+
 impl Outbox {
+    /// Which of these jobs, given by queue and key, wait behind another of their line.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn ahead(&self, jobs: &[(String, String)]) -> Result<Vec<InLine>> {
+        if jobs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (text, rows) = (AHEAD.on(self.engine()), json(&jobs)?);
+        let found: Vec<(String, String, String)> = on_pool!(self.inner.db, pool => {
+            sqlx::query_as(text).bind(rows).fetch_all(pool).await
+        })?;
+        Ok(found
+            .into_iter()
+            .map(|(queue, key, ahead)| InLine { queue, key, ahead })
+            .collect())
+    }
+
     /// The job of that key, unless retention has forgotten it.
     ///
     /// # Errors
@@ -206,6 +250,14 @@ impl Outbox {
     pub async fn hasten(&self, tx: &mut Tx, queue: &str, keys: &[&str]) -> Result<Vec<JobId>> {
         let rows: Vec<_> = keys.iter().map(|key| (queue, key)).collect();
         self.tend(tx, &HASTEN, &json(&rows)?, None).await
+    }
+
+    /// As [`Outbox::hasten`], for all jobs of a queue.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn hasten_all(&self, tx: &mut Tx, queue: &str) -> Result<Vec<JobId>> {
+        self.tend(tx, &HASTEN_ALL, queue, None).await
     }
 
     async fn tend(

@@ -19,6 +19,7 @@ use markback::{
     settings::{self, Settings},
     store::{EventFilter, EventRecord, EventState},
     tending::{self, TendError, Tender},
+    waiting,
 };
 use markback_console::output::{self, TableOrJson, TextOrJson};
 
@@ -150,7 +151,8 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
         accept_age: settings.service.accept_age,
     };
     let store = open_store(&settings).await?;
-    let events = store.search(&filter).await?;
+    let mut events = store.search(&filter).await?;
+    waiting::tell(&store, &settings, &mut events).await?;
     if let Some(school) = filter.school.filter(|_| events.is_empty()) {
         known(&settings, &school)?;
     }
@@ -185,10 +187,11 @@ fn states(words: &[String]) -> Result<Vec<EventState>, BadInput> {
 async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = open_store(&settings).await?;
-    let Some(record) = store.event(&school, &args.event).await? else {
+    let Some(mut record) = store.event(&school, &args.event).await? else {
         known(&settings, &school)?;
         anyhow::bail!("{}", TendError::UnknownEvent);
     };
+    waiting::tell(&store, &settings, std::slice::from_mut(&mut record)).await?;
     match args.format {
         TextOrJson::Json => output::json(&record)?,
         TextOrJson::Text => output::line(show::whole(&record))?,

@@ -16,6 +16,7 @@ use super::{
     open_store::open_store,
 };
 use markback::{
+    schools::token_lane,
     settings::{self, Settings},
     store::{EventState, Notice, Store},
 };
@@ -45,6 +46,9 @@ struct SchoolStatus {
     mis: Option<String>,
     groups: usize,
     people_read: bool,
+    /// The lane of its token, where the settings have the school.
+    #[serde(skip)]
+    token: Option<String>,
     events: BTreeMap<&'static str, u64>,
 }
 
@@ -90,6 +94,7 @@ impl Status {
             mis: school.mis.as_deref().map(str::to_owned),
             groups: school.groups.len(),
             people_read: known.contains(&school.id),
+            token: Some(token_lane(school)),
             events: counted.remove(&school.id).unwrap_or_default(),
         });
         let mut schools: Vec<_> = schools.collect();
@@ -99,6 +104,7 @@ impl Status {
             mis: None,
             groups: 0,
             people_read: known.contains(&id),
+            token: None,
             events,
         }));
         let queues = store.outbox().stats().await?.into_iter();
@@ -149,7 +155,9 @@ impl Status {
             let open = EventState::ALL
                 .into_iter()
                 .filter(|state| !state.is_final());
-            let rests = self.pauses.iter().any(|pause| pause.is_of(&school.id));
+            let lanes = [Some(&school.id), school.token.as_ref()];
+            let rests = |lane: &String| self.pauses.iter().any(|pause| pause.is_of(lane));
+            let rests = lanes.into_iter().flatten().any(rests);
             [
                 school.id.clone(),
                 school

@@ -184,6 +184,21 @@ impl World {
         self.workers.take().unwrap().await.unwrap();
     }
 
+    /// Ends the workers and opens the service anew, on the same store and by the same settings. The API stays that of
+    /// before.
+    pub async fn restart(&mut self) {
+        self.rest().await;
+        let options = Options {
+            clock: self.clock.clone(),
+            pace: Some(Setup::default().pace),
+            ..Options::default()
+        };
+        let settings = settings::load(&self.folder.path().join("markback.toml")).unwrap();
+        self.markback = Markback::open(settings.settings, options).await.unwrap();
+        self.stop = CancellationToken::new();
+        self.run();
+    }
+
     pub fn id(&self) -> SchoolId {
         SchoolId::from(self.school.id.as_str())
     }

@@ -7,6 +7,8 @@
 )]
 
 mod marks;
+mod panicking;
 mod stage;
 mod trouble;
+mod workers;
 mod wrong_marks;

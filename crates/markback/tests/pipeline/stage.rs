@@ -73,6 +73,10 @@ pub(crate) struct Setup {
     pub(crate) writeback: &'static str,
     /// How the sandbox is.
     pub(crate) sandbox: SandboxOptions,
+    /// Adapters in place of those that are linked.
+    pub(crate) adapters: Option<mis_core::Registry>,
+    /// How long a job is held.
+    pub(crate) lease: Duration,
 }
 
 impl Default for Setup {
@@ -86,6 +90,9 @@ impl Default for Setup {
                 extraction_every: Duration::ZERO,
                 ..SandboxOptions::default()
             },
+            adapters: None,
+            // Nobody else is there to take anything over, unless a test plays it.
+            lease: Duration::from_secs(3600),
         }
     }
 }
@@ -127,10 +134,10 @@ impl Stage {
             clock: clock.clone(),
             pace: Some(Pace {
                 poll: Duration::from_millis(10),
-                // By the fast clock; nobody else is there to take anything over, unless a test plays it.
-                lease: Duration::from_secs(3600),
+                lease: setup.lease,
                 ..Pace::default()
             }),
+            adapters: setup.adapters,
             ..Options::default()
         };
         let markback = open(&path, &options).await;
@@ -239,10 +246,8 @@ impl Stage {
     }
 
     pub(crate) async fn reaches(&self, school: usize, id: &str, state: EventState) {
-        until("an event reaches its state", async || {
-            self.state(school, id).await == state
-        })
-        .await;
+        let what = format!("{id} is {}", state.word());
+        until(&what, async || self.state(school, id).await == state).await;
     }
 
     /// What the MIS holds today of a pupil in a session.

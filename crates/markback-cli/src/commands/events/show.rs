@@ -7,7 +7,10 @@ use comfy_table::Table;
 use serde::Serialize;
 use serde_json::Value;
 
-use markback::store::{EventRecord, EventState, Store};
+use markback::{
+    store::{EventRecord, EventState, Store},
+    waiting::line_of,
+};
 use markback_console::output;
 
 /// The longest reason in a table, in characters.
@@ -19,24 +22,19 @@ pub(crate) struct Paused {
     lane: String,
     until: DateTime<Utc>,
     why: String,
+    #[serde(skip)]
+    line: String,
 }
 
 impl Paused {
-    /// Whether it is this school that rests.
-    pub(crate) fn is_of(&self, school: &str) -> bool {
-        self.lane == school
+    /// Whether it is this lane that rests.
+    pub(crate) fn is_of(&self, lane: &str) -> bool {
+        self.lane == lane
     }
 
     /// One line of it.
-    pub(crate) fn line(&self) -> String {
-        let (lane, until) = (&self.lane, time(Some(self.until)));
-        match self.lane.strip_prefix("token:") {
-            Some(token) => format!(
-                "all schools of the token {token} rest until {until}: {}",
-                self.why
-            ),
-            None => format!("school {lane} rests until {until}: {}", self.why),
-        }
+    pub(crate) fn line(&self) -> &str {
+        &self.line
     }
 }
 
@@ -46,6 +44,7 @@ pub(crate) async fn pauses(store: &Store) -> outbox::Result<Vec<Paused>> {
     Ok(pauses
         .into_iter()
         .map(|pause| Paused {
+            line: line_of(&pause),
             lane: pause.lane,
             until: pause.until,
             why: pause.why,

@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+#[path = "../../markback-http/tests/ops_support/mod.rs"]
 mod ops_support;
 
 use std::process::Command;

@@ -1,0 +1,168 @@
+//! Pauses: an event that waits says why, a start tries anew what an operator had to put right, and a command ends a pause.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test may stop at the first surprise"
+)]
+
+#[path = "../../markback-http/tests/ops_support/mod.rs"]
+mod ops_support;
+
+use std::{process::Command, time::Duration};
+
+use markback::service::EventState;
+use ops_support::{Setup, World, stores};
+use outbox::Until;
+use serde_json::{Value, json};
+
+/// Waits, while no time goes by, until somebody rests.
+async fn somebody_rests(world: &World) {
+    for _ in 0..1_000 {
+        if !world.paused().await.is_empty() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("nobody rests");
+}
+
+#[tokio::test]
+async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_restart_tries_the_new_one()
+ {
+    for token in ["not-the-token", "\n", "with a blank"] {
+        let mut world = World::new().await;
+        let file = world.folder.path().join("token");
+        let right = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, token).unwrap();
+        world.run();
+        let path = format!("/v1/schools/{}/events", world.school.id);
+        world.post(&path, &world.sign_in("e1", 0, "08:50")).await;
+        // Until the first sync has met it.
+        let mut waiting = Value::Null;
+        for _ in 0..1_000 {
+            waiting = world.get(&format!("{path}/e1")).await.1["waiting"].clone();
+            if waiting.as_str().is_some_and(|why| why.contains("token")) {
+                break;
+            }
+            world.clock.advance(Duration::from_millis(100));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let why = waiting.as_str().unwrap().to_owned();
+        assert!(
+            why.contains("token") && !why.contains("not-the-token"),
+            "{why}"
+        );
+        assert_eq!(world.event("e1").await.state, EventState::Received);
+        let listed = world.get(&path).await.1;
+        assert_eq!(listed["events"][0]["waiting"], why, "{token:?}");
+
+        std::fs::write(&file, right).unwrap();
+        world.restart().await;
+        world.until("e1", EventState::Confirmed).await;
+        // Far less time than such a rest lasts.
+        let took = outbox::Clock::now(&*world.clock) - ops_support::monday("09:30");
+        assert!(took < chrono::TimeDelta::minutes(4), "{token:?}: {took}");
+        assert_eq!(world.paused().await, Vec::<String>::new());
+        world.rest().await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_ends_no_pause_that_somebody_asked_for_on_both_databases() {
+    for store in stores() {
+        let mut world = World::with(Setup {
+            store,
+            start: chrono::Utc::now(),
+            ..Setup::default()
+        })
+        .await;
+        world
+            .sandbox
+            .set_token_revoked(&world.sandbox.token(), true);
+        world.run();
+        somebody_rests(&world).await;
+        let lane = world.paused().await.remove(0);
+        world
+            .sandbox
+            .set_token_revoked(&world.sandbox.token(), false);
+        // Meanwhile Wonde asks for more time than the pause lasts that was made for the token.
+        let outbox = world.markback.outbox();
+        let mut tx = world.markback.store().database().begin().await.unwrap();
+        let hour = Until::For(Duration::from_secs(3600));
+        outbox
+            .pause(&mut tx, &lane, hour, "too many requests")
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        world.restart().await;
+        assert_eq!(world.paused().await, [lane.as_str()]);
+        world.rest().await;
+    }
+}
+
+async fn markback(world: &World, args: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
+    command
+        .args(args)
+        .env("MARKBACK_CONFIG", world.folder.path().join("markback.toml"));
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let output = output.await.unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn a_command_ends_the_pause_of_a_school_or_a_token() {
+    let world = World::new().await;
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    let school = world.school.id.as_str();
+    let token = format!("file:{}", world.folder.path().join("token").display());
+    let token_lane = format!("token:{token}");
+    let pause = async |lane: &str, why: &str| {
+        let mut tx = world.markback.store().database().begin().await.unwrap();
+        let until = Until::At("2999-01-01T00:00:00Z".parse().unwrap());
+        let outbox = world.markback.outbox();
+        outbox.pause(&mut tx, lane, until, why).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    pause(&token_lane, "the token was revoked").await;
+    let waiting = world.event("e1").await.waiting.unwrap();
+    assert!(
+        waiting.contains("rest until 2999") && waiting.contains("the token was revoked"),
+        "{waiting}"
+    );
+    let (_, out, _) = markback(&world, &["status"]).await;
+    assert!(out.contains("the token was revoked"), "{out}");
+    let row = out.lines().find(|line| line.contains(school)).unwrap();
+    assert!(row.contains("yes"), "a school rests with its token: {row}");
+
+    let (code, _, err) = markback(&world, &["resume"]).await;
+    assert!(code == 2 && err.contains("the token was revoked"), "{err}");
+    let (code, _, err) = markback(&world, &["resume", "--school", "A0"]).await;
+    assert!(code == 2 && err.contains("no school"), "{err}");
+    let (code, _, err) = markback(&world, &["resume", "--school", school]).await;
+    assert!(
+        code == 1 && err.contains(&format!("--token {token}")),
+        "{err}"
+    );
+
+    pause(school, "the MIS is away").await;
+    let (code, out, err) = markback(&world, &["resume", "--school", school]).await;
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains(school), "{out}");
+    assert_eq!(world.paused().await, [token_lane.as_str()]);
+    let (code, _, err) = markback(&world, &["resume", "--token", &token]).await;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(world.paused().await, Vec::<String>::new());
+    assert_eq!(world.event("e1").await.waiting, None);
+
+    pause(school, "the MIS is away").await;
+    assert_eq!(markback(&world, &["resume", "--all"]).await.0, 0);
+    assert_eq!(world.paused().await, Vec::<String>::new());
+    let listed = world.get(&format!("/v1/schools/{school}/events")).await.1;
+    assert_eq!(listed["events"][0]["waiting"], json!(null));
+}
