@@ -16,6 +16,7 @@ mod mark;
 mod person;
 mod registry;
 pub mod shapes;
+mod text;
 
 pub use adapter::{Mis, MisAdapter};
 pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, UnknownAbility};
@@ -29,6 +30,7 @@ pub use mark::{
 };
 pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use registry::{Registration, Registry, Selection};
+pub use text::{nfc, same_text};
 pub use wonde::{self, Recovery, Session};
 
 /// What [`register_adapter!`] expands to; nothing to use by hand.

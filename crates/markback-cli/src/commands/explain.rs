@@ -64,6 +64,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         register: register(args.register.as_deref(), &book)?,
         codes: &book,
         arrival: None,
+        previous: None,
+        planned_before: false,
         standing: Standing::default(),
         timezone: school.timezone,
     };

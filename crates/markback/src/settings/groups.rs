@@ -7,7 +7,7 @@ use std::{
 
 use mis_core::{CodeBook, PersonKind};
 use writeback::{
-    Rules, check_fields,
+    Rules, check_fields, guidance_hints,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -155,11 +155,13 @@ impl InGroup<'_> {
             return None;
         };
         let checked = Rules::check(kind, fields, settings, None);
-        let by_englands_book = Rules::check(kind, fields, settings, Some(&CodeBook::england()));
+        let england = CodeBook::england();
+        let by_englands_book = Rules::check(kind, fields, settings, Some(&england));
         findings.hints.extend(
             by_englands_book
                 .hints
                 .into_iter()
+                .chain(guidance_hints(kind, fields, settings, &england))
                 .map(|hint| self.at_home(&hint, fields)),
         );
         let unknown_codes = by_englands_book

@@ -6,7 +6,7 @@ use super::{Deciding, code::Chosen};
 use crate::{
     rule::Rule,
     rules::{Place, Rules},
-    text::{clock, count},
+    text::{clock, count, plain},
 };
 
 impl Deciding<'_> {
@@ -44,11 +44,11 @@ impl Deciding<'_> {
         Some(minutes)
     }
 
-    /// The whole answer of the comment field. One longer than the MIS keeps is left out, for half a sentence may say
+    /// The whole answer of the comment field, in NFC. One longer than the MIS keeps is left out, for half a sentence may say
     /// something else than the whole.
     pub(super) fn comment(&mut self, rules: &Rules) -> Option<String> {
         let field = rules.comment.on(self.event.kind).as_deref()?;
-        let comment = self.event.answer(field)?;
+        let comment = plain(self.event.answer(field)?);
         let length = comment.chars().count();
         if !self.view.capabilities.comment {
             self.drop(
@@ -73,7 +73,7 @@ impl Deciding<'_> {
             "comment kept ({length} character{})",
             if length == 1 { "" } else { "s" }
         ));
-        Some(comment.to_owned())
+        Some(comment.into_owned())
     }
 
     fn drop(&mut self, ability: Ability, words: impl Into<String>) {

@@ -8,8 +8,8 @@ use chrono_tz::{Europe::London, Tz};
 use mis_core::{AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
 use serde::Deserialize;
 use writeback::{
-    Arrival, Decision, Event, Group, Held, Outcome, RegisterView, Rules, Source, Standing, View,
-    decide,
+    Arrival, Decision, Event, Group, Held, Outcome, Previous, RegisterView, Rules, Source,
+    Standing, View, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -109,6 +109,8 @@ pub(crate) struct School {
     pub(crate) timezone: Tz,
     pub(crate) register: RegisterView,
     pub(crate) arrival: Option<Arrival>,
+    pub(crate) previous: Option<Previous>,
+    pub(crate) planned_before: bool,
     pub(crate) standing: Standing,
 }
 
@@ -131,6 +133,8 @@ impl School {
             timezone: London,
             register: looked(None),
             arrival: None,
+            previous: None,
+            planned_before: false,
             standing: Standing::default(),
         }
     }
@@ -180,6 +184,8 @@ impl School {
             codes: &self.book,
             register: self.register.clone(),
             arrival: self.arrival.clone(),
+            previous: self.previous.clone(),
+            planned_before: self.planned_before,
             standing: self.standing.clone(),
             timezone: self.timezone,
         }
@@ -234,6 +240,15 @@ pub(crate) fn looked(held: Option<Held>) -> RegisterView {
     RegisterView::Looked {
         held,
         source: Source::Wonde,
+        age: Some(TimeDelta::minutes(12)),
+    }
+}
+
+/// The register as our own record has it.
+pub(crate) fn by_our_record(held: Option<Held>) -> RegisterView {
+    RegisterView::Looked {
+        held,
+        source: Source::OurLedger,
         age: Some(TimeDelta::minutes(12)),
     }
 }
