@@ -6,8 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
-use writeback::{Decision, Event, RegisterView, Standing, View, decide};
+use mis_core::{
+    Capabilities, CodeBook, Error, ErrorKind, EventKind, Recovery, Register, wonde::StudentId,
+};
+use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
 
 use super::{Pipeline, job::SendJob, view::view_of};
 use crate::{
@@ -109,7 +111,8 @@ impl Scene<'_> {
         })
     }
 
-    /// The rules' word on one event; `planned` when it has a mark from before.
+    /// The rules' word on one event; `planned` when it has a mark from before, `previous` when it has none and another event
+    /// of the person came shortly before it.
     pub(super) fn decide(
         &self,
         event: &Event,
@@ -118,6 +121,7 @@ impl Scene<'_> {
         key: Option<&LedgerKey>,
         now: DateTime<Utc>,
         planned: Option<&SendJob>,
+        previous: Option<Previous>,
     ) -> Decision {
         let planned_at = planned.map(|send| send.planned_at);
         let row = key.and_then(|key| self.ledger.get(key));
@@ -132,10 +136,12 @@ impl Scene<'_> {
             codes: &self.codes,
             register,
             // Which arrival stands was judged when the mark was planned. One that came in since and is earlier has the
-            // mark's place in the ledger, or says the same.
+            // mark's place in the ledger, or says the same. A sign-out is no arrival: what it is held against may stand.
             arrival: row
-                .filter(|_| planned.is_none())
+                .filter(|_| planned.is_none() || event.kind == EventKind::SignOut)
                 .and_then(|row| row.arrival.clone()),
+            previous,
+            planned_before: planned.is_some(),
             // So was which event stands.
             standing: planned
                 .map_or_else(|| self.standing_of(key, event), |send| send.against.clone()),

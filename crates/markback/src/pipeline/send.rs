@@ -187,6 +187,7 @@ impl Pipeline {
             Some(&key),
             self.now(),
             Some(&one.send),
+            None,
         );
         match decision.planned() {
             Some(planned) => {

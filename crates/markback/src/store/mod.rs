@@ -6,6 +6,7 @@ mod events;
 mod ledger;
 mod nodes;
 mod notices;
+mod previous;
 mod retention;
 mod roster;
 mod search;
@@ -32,6 +33,7 @@ pub use search::{EventFilter, OpenEvents};
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
+const TAPS_AND_LIMITS: &str = include_str!("../../migrations/0008_taps_and_limits.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -61,6 +63,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "nodes",
             sqlite: NODES,
             postgres: NODES,
+        },
+        Step {
+            version: 8,
+            name: "when events were, and what a school's MIS refuses",
+            sqlite: TAPS_AND_LIMITS,
+            postgres: TAPS_AND_LIMITS,
         },
     ],
 };
