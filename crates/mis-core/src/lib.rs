@@ -6,6 +6,7 @@
 //! [`register_adapter!`]; what adapters have in common are the functions of [`shapes`].
 
 mod adapter;
+mod blame;
 mod capabilities;
 mod code;
 mod connection;
@@ -19,6 +20,7 @@ pub mod shapes;
 mod text;
 
 pub use adapter::{Mis, MisAdapter};
+pub use blame::Blame;
 pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, UnknownAbility};
 pub use code::{AttendanceCode, Code, CodeBook};
 pub use connection::{ConnectOptions, Connection, Grants, Now};

@@ -976,6 +976,22 @@ fn a_comment_is_kept_whole_or_not_at_all(
 }
 
 #[test]
+fn what_the_mis_refused_the_mark_with_is_left_out() {
+    let school = School {
+        refused_with: vec![Ability::Comment, Ability::MinutesLate],
+        ..School::example()
+    };
+    let decision = school.decide(&event("in", "09:07", "Bus"));
+    assert_eq!(brief(&decision), "L AM");
+    assert_eq!(decision.dropped, [Ability::Comment, Ability::MinutesLate]);
+    assert!(
+        decision
+            .to_string()
+            .contains("the MIS refused the mark with it")
+    );
+}
+
+#[test]
 fn the_length_of_a_comment_is_in_characters() {
     let school =
         School::new(&common::EXAMPLE.replace("Overslept", "Přišel pozdě")).keeping(Capabilities {

@@ -62,6 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let view = View {
         capabilities,
         register: register(args.register.as_deref(), &book)?,
+        refused_with: &[],
         codes: &book,
         arrival: None,
         previous: None,

@@ -15,7 +15,7 @@ use super::{
     Pipeline,
     job::{DecideJob, SendJob, event_of_key, event_of_send},
     records::{audit_of, found, news_of, own_mark},
-    scene::Scene,
+    scene::{Look, Scene},
     trouble::{Away, GoOn, Troubled, doubled, later},
 };
 use crate::{
@@ -270,8 +270,7 @@ impl Pipeline {
             case.group,
             key,
             self.now(),
-            None,
-            previous,
+            Look::First { previous },
         );
         if let Outcome::Wait { why } = &decision.outcome {
             let go_on = GoOn::Again {
@@ -308,6 +307,8 @@ impl Pipeline {
                 found,
                 planned_at: self.now(),
                 refusals: 0,
+                left_out: Vec::new(),
+                trial: None,
                 round: case.round,
                 received_at: Some(case.job.enqueued_at),
                 standing: Some(standing.unwrap_or_else(|| against.clone())),

@@ -21,11 +21,24 @@ use crate::{
 pub(super) struct Scene<'a> {
     pub(super) school: &'a School,
     pub(super) capabilities: Capabilities,
+    /// The adapter's id of the school's MIS.
+    pub(super) mis: &'static str,
     pub(super) codes: Arc<CodeBook>,
     pub(super) registers: HashMap<NaiveDate, Result<Arc<Register>, String>>,
     /// Why a register could not be read, if one could not.
     pub(super) unread: Option<Error>,
     pub(super) ledger: HashMap<LedgerKey, LedgerRow>,
+}
+
+/// How often an event has been decided.
+pub(super) enum Look<'a> {
+    /// Not yet.
+    First {
+        /// What the same person did shortly before.
+        previous: Option<Previous>,
+    },
+    /// It has a mark from before, which is about to be sent. That it is no double tap was decided then.
+    Again(&'a SendJob),
 }
 
 impl Pipeline {
@@ -41,6 +54,11 @@ impl Pipeline {
         Ok(match looked {
             Ok(mut scene) => {
                 scene.ledger = self.store.ledger(&keys).await?;
+                let limits = self.store.limits(school.id.as_str(), scene.mis).await?;
+                let kept = scene.capabilities;
+                scene.capabilities = limits
+                    .into_iter()
+                    .fold(kept, |kept, limit| limit.narrow(kept));
                 Ok(scene)
             }
             Err(error) => Err(error),
@@ -81,6 +99,7 @@ impl Pipeline {
         Ok(Scene {
             school,
             capabilities,
+            mis: mis.descriptor().id,
             codes,
             registers,
             unread,
@@ -111,8 +130,7 @@ impl Scene<'_> {
         })
     }
 
-    /// The rules' word on one event; `planned` when it has a mark from before, `previous` when it has none and another event
-    /// of the person came shortly before it.
+    /// The rules' word on one event.
     pub(super) fn decide(
         &self,
         event: &Event,
@@ -120,9 +138,12 @@ impl Scene<'_> {
         group: Option<&Group>,
         key: Option<&LedgerKey>,
         now: DateTime<Utc>,
-        planned: Option<&SendJob>,
-        previous: Option<Previous>,
+        look: Look<'_>,
     ) -> Decision {
+        let (planned, previous) = match look {
+            Look::First { previous } => (None, previous),
+            Look::Again(send) => (Some(send), None),
+        };
         let planned_at = planned.map(|send| send.planned_at);
         let row = key.and_then(|key| self.ledger.get(key));
         let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
@@ -140,6 +161,7 @@ impl Scene<'_> {
             arrival: row
                 .filter(|_| planned.is_none() || event.kind == EventKind::SignOut)
                 .and_then(|row| row.arrival.clone()),
+            refused_with: planned.map_or(&[], |send| &send.left_out),
             previous,
             planned_before: planned.is_some(),
             // So was which event stands.

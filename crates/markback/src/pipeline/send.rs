@@ -4,7 +4,9 @@ mod outcomes;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use mis_core::{Error, ErrorKind, Mark, MarkResult, Mis, Recovery, wonde::WritebackId};
+use mis_core::{
+    Ability, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery, wonde::WritebackId,
+};
 use outbox::Claimed;
 use serde_json::json;
 
@@ -13,7 +15,7 @@ use super::{
     Pipeline,
     job::{ConfirmJob, SendJob},
     records::{audit_of, found, news_of, own_mark},
-    scene::Scene,
+    scene::{Look, Scene},
     trouble::{Away, GoOn, Troubled, is_longer, later},
     view::is_ours,
 };
@@ -85,8 +87,16 @@ impl Pipeline {
         outgoing: Vec<Outgoing>,
         lease: &Arc<Lease>,
     ) -> outbox::Result<Result<(), LeaseOver>> {
-        let (stale, mut ready): (Vec<_>, Vec<_>) =
-            outgoing.into_iter().partition(|one| self.wants_a_look(one));
+        let limits = self
+            .store
+            .limits(school.id.as_str(), mis.descriptor().id)
+            .await?;
+        let kept = limits
+            .into_iter()
+            .fold(mis.capabilities(), |kept, limit| limit.narrow(kept));
+        let (stale, mut ready): (Vec<_>, Vec<_>) = outgoing
+            .into_iter()
+            .partition(|one| self.wants_a_look(one) || !fits(&one.send.mark, kept));
         ready.extend(self.look_again(outcomes, school, stale).await?);
         // A mark whose writeback was refused goes alone, so that it takes no other with it.
         let (together, alone): (Vec<_>, Vec<_>) =
@@ -107,6 +117,7 @@ impl Pipeline {
         one.job.lapsed
             || one.is_unanswered()
             || one.send.refusals > 0
+            || !one.send.left_out.is_empty()
             || is_longer(self.now() - one.send.planned_at, self.pace.plan_fresh)
     }
 
@@ -186,8 +197,7 @@ impl Pipeline {
             group,
             Some(&key),
             self.now(),
-            Some(&one.send),
-            None,
+            Look::Again(&one.send),
         );
         match decision.planned() {
             Some(planned) => {
@@ -239,7 +249,10 @@ impl Pipeline {
                         MarkResult::Accepted(accepted) => {
                             outcomes.accept(school, one, &accepted, sent_at)
                         }
-                        MarkResult::Refused(error) => outcomes.refuse(school, one, &error, sent_at),
+                        MarkResult::Refused(error) => {
+                            let mis = mis.descriptor().id;
+                            outcomes.refuse(school, mis, one, &error, sent_at);
+                        }
                         MarkResult::Failed(error) => {
                             self.after_error(outcomes, school, one, &error)
                         }
@@ -250,7 +263,7 @@ impl Pipeline {
                 for one in &register {
                     match error.kind() {
                         ErrorKind::Unsupported(_) | ErrorKind::InvalidMark => {
-                            outcomes.refuse(school, one, &error, sent_at);
+                            outcomes.refuse(school, mis.descriptor().id, one, &error, sent_at);
                         }
                         _ => self.after_error(outcomes, school, one, &error),
                     }
@@ -298,6 +311,7 @@ impl Pipeline {
         self.store
             .forget_marks(&mut tx, &outcomes.forgotten)
             .await?;
+        self.store.learn(&mut tx, &outcomes.learned).await?;
         let now = self.now();
         let took: Vec<_> = outcomes
             .accepted
@@ -326,10 +340,22 @@ impl Pipeline {
             .collect();
         self.rest(&mut tx, outcomes.away.as_ref()).await?;
         self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        outbox.enqueue(&mut tx, &follow).await?;
+        self.send_again(&mut tx, &outcomes.again, &follow).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
         sight::accepted(took);
         Ok(())
     }
+}
+
+/// Whether all that goes with a mark's code can be kept; what could not when it was planned is not in it.
+fn fits(mark: &Mark, kept: Capabilities) -> bool {
+    let comment = mark.comment.as_ref().is_none_or(|comment| {
+        let length = comment.chars().count();
+        kept.has(Ability::Comment)
+            && kept
+                .comment_max
+                .is_none_or(|max| length <= usize::from(max))
+    });
+    comment && (mark.minutes_late.is_none() || kept.has(Ability::MinutesLate))
 }

@@ -4,6 +4,7 @@ mod audit;
 mod budget;
 mod events;
 mod ledger;
+mod limits;
 mod nodes;
 mod notices;
 mod previous;
@@ -22,6 +23,7 @@ pub(crate) use audit::NewAudit;
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
 pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
+pub use limits::{LearnedLimit, Limit};
 pub use notices::{Notice, NoticeKind};
 pub use retention::Pruned;
 pub use roster::{

@@ -7,6 +7,7 @@
 )]
 
 mod marks;
+mod refused_extras;
 mod returns;
 mod stage;
 mod trouble;

@@ -26,6 +26,13 @@ impl Deciding<'_> {
             self.step("no minutes late: the settings say nothing to count them from");
             return None;
         };
+        if self.view.refused_with.contains(&Ability::MinutesLate) {
+            self.drop(
+                Ability::MinutesLate,
+                "minutes late dropped: the MIS refused the mark with them",
+            );
+            return None;
+        }
         if !self.view.capabilities.minutes_late {
             self.drop(
                 Ability::MinutesLate,
@@ -50,6 +57,13 @@ impl Deciding<'_> {
         let field = rules.comment.on(self.event.kind).as_deref()?;
         let comment = plain(self.event.answer(field)?);
         let length = comment.chars().count();
+        if self.view.refused_with.contains(&Ability::Comment) {
+            self.drop(
+                Ability::Comment,
+                "comment dropped: the MIS refused the mark with it",
+            );
+            return None;
+        }
         if !self.view.capabilities.comment {
             self.drop(
                 Ability::Comment,

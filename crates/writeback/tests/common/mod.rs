@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, TimeZone};
 use chrono_tz::{Europe::London, Tz};
-use mis_core::{AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
+use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
 use serde::Deserialize;
 use writeback::{
     Arrival, Decision, Event, Group, Held, Outcome, Previous, RegisterView, Rules, Source,
@@ -110,6 +110,7 @@ pub(crate) struct School {
     pub(crate) register: RegisterView,
     pub(crate) arrival: Option<Arrival>,
     pub(crate) previous: Option<Previous>,
+    pub(crate) refused_with: Vec<Ability>,
     pub(crate) planned_before: bool,
     pub(crate) standing: Standing,
 }
@@ -134,6 +135,7 @@ impl School {
             register: looked(None),
             arrival: None,
             previous: None,
+            refused_with: Vec::new(),
             planned_before: false,
             standing: Standing::default(),
         }
@@ -181,6 +183,7 @@ impl School {
     pub(crate) fn view(&self) -> View<'_> {
         View {
             capabilities: self.capabilities,
+            refused_with: &self.refused_with,
             codes: &self.book,
             register: self.register.clone(),
             arrival: self.arrival.clone(),
