@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// More refusals of one mark than there ever are.
-const REFUSALS_MAX: u32 = 8;
+const TRIES_MAX: u32 = 8;
 /// The longest note or name that is kept, in characters.
 const WORDS_MAX: usize = 500;
 
@@ -168,8 +168,7 @@ async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord,
 /// The unfinished jobs of the event's round.
 async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
     let (school, id, round) = (&found.school, &found.id, found.round);
-    let sends =
-        (0..REFUSALS_MAX).map(|refusals| (queue::SEND, send_key(school, id, round, refusals)));
+    let sends = (0..TRIES_MAX).map(|tries| (queue::SEND, send_key(school, id, round, tries)));
     let mut left = Vec::new();
     for (queue, key) in std::iter::once((queue::DECIDE, decide_key(school, id, round))).chain(sends)
     {

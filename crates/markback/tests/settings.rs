@@ -537,6 +537,51 @@ fn a_hint_stops_nothing(#[case] more: &str, #[case] key: &str, #[case] words: &s
 }
 
 #[test]
+fn days_without_school_and_codes_of_the_office_are_hints() {
+    let text = format!(
+        "api_key_env = 'KEY'\n{SCHOOL}mis = 'SIMS'\n{GROUP}[[school.group.field]]\nname = 'Why'\non = 'sign_in'\noptions = ['M: Dentist']\n\
+         [school.group.writeback]\ncloses = '15:30'\npresent = true\ncustom_codes = {{ sign_in = 'Why' }}\n"
+    );
+    let hints = load(&text).unwrap().hints;
+    let told: Vec<_> = hints
+        .iter()
+        .map(|hint| (hint.key.as_str(), hint.what.as_str()))
+        .collect();
+    for (key, what) in [
+        (
+            "school[0].group[0].writeback.closed",
+            "no day without school",
+        ),
+        (
+            "school[0].group[0].writeback.protected",
+            "a sign-in may overwrite",
+        ),
+        (
+            "school[0].group[0].field[0].options",
+            "looks like the code M",
+        ),
+    ] {
+        let found = told.iter().any(|(k, w)| *k == key && w.contains(what));
+        assert!(found, "{key}: {told:?}");
+    }
+}
+
+#[test]
+fn group_names_are_the_same_in_any_unicode_form() {
+    let text = format!(
+        "{SCHOOL}[[school.group]]\nname = 'E\u{301}cole'\nkind = 'students'\n[[school.group]]\nname = 'P'\nkind = 'parents'\nof = '\u{c9}cole'\n"
+    );
+    let settings = load(&text).unwrap().settings;
+    let school = settings.school(&"A1".into()).unwrap();
+    assert!(school.group("\u{c9}cole").is_some());
+    let twice = text.replace(
+        "name = 'P'\nkind = 'parents'\nof = '\u{c9}cole'",
+        "name = '\u{c9}cole'\nkind = 'students'",
+    );
+    assert!(problems(&twice)[0].what.contains("bears this name"));
+}
+
+#[test]
 fn settings_without_fault_have_no_hints() {
     let text = format!(
         "api_key_env = 'KEY'\n{SCHOOL}mis = 'SIMS'\n{GROUP}[school.group.writeback]\ncloses = '15:30'\n"

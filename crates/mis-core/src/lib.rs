@@ -6,6 +6,7 @@
 //! [`register_adapter!`]; what adapters have in common are the functions of [`shapes`].
 
 mod adapter;
+mod blame;
 mod capabilities;
 mod code;
 mod connection;
@@ -16,8 +17,10 @@ mod mark;
 mod person;
 mod registry;
 pub mod shapes;
+mod text;
 
 pub use adapter::{Mis, MisAdapter};
+pub use blame::Blame;
 pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, UnknownAbility};
 pub use code::{AttendanceCode, Code, CodeBook};
 pub use connection::{ConnectOptions, Connection, Grants, Now};
@@ -29,6 +32,7 @@ pub use mark::{
 };
 pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use registry::{Registration, Registry, Selection};
+pub use text::{nfc, same_text};
 pub use wonde::{self, Recovery, Session};
 
 /// What [`register_adapter!`] expands to; nothing to use by hand.

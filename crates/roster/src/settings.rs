@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mis_core::{PersonKind, Property};
+use mis_core::{PersonKind, Property, same_text};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{guard::Guard, words};
 
 /// Whom a group takes: people of its kind for whom every condition holds. The words within one list are alternatives,
-/// compared without regard to letter case and blanks. Without conditions it takes all of its kind.
+/// compared without regard to letter case, blanks and Unicode form. Without conditions it takes all of its kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Membership {
@@ -322,7 +322,9 @@ impl Settings {
 
     /// The group of this name.
     pub fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.name == name)
+        self.groups
+            .iter()
+            .find(|group| same_text(&group.name, name))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
-use mis_core::{Person, PersonKind, Relation};
+use mis_core::{Person, PersonKind, Relation, same_text};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -215,7 +215,7 @@ impl<'s> Rule<'s> {
         (rules.of.is_empty()
             || child
                 .group
-                .is_some_and(|group| rules.of.iter().any(|of| of == group)))
+                .is_some_and(|group| rules.of.iter().any(|of| same_text(of, group))))
             && fits(
                 rules.parental_responsibility,
                 relation.parental_responsibility,

@@ -1,13 +1,15 @@
 //! Words as people write them in settings and in an MIS: compared plainly, and read from one or from many.
 
+use mis_core::nfc;
 use serde::{
     Deserializer,
     de::{self, SeqAccess, Visitor},
 };
 
-/// A word in lower case and with single blanks, for comparing.
+/// A word in NFC, in lower case and with single blanks, for comparing.
 pub(crate) fn plain(word: &str) -> String {
-    word.split_whitespace()
+    nfc(word)
+        .split_whitespace()
         .map(str::to_lowercase)
         .collect::<Vec<_>>()
         .join(" ")
@@ -90,5 +92,18 @@ impl<'de> de::Deserialize<'de> for Word {
             }
         }
         deserializer.deserialize_any(One)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letter_case_blanks_and_unicode_form_are_forgiven() {
+        let asked = ["Zo\u{eb}  House".to_owned()];
+        assert!(among(" zoe\u{308} house ", &asked));
+        assert!(!among("zoe house", &asked));
+        assert_eq!(plain("E\u{301}COLE"), plain("\u{e9}cole"));
     }
 }

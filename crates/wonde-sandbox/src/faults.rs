@@ -41,6 +41,21 @@ pub enum Fault {
         #[serde(default)]
         message: Option<String>,
     },
+    /// The MIS keeps less with a mark than it should: a register is refused that has more in it.
+    RefuseExtras {
+        /// The longest comment it takes, in characters; any when absent.
+        #[serde(default)]
+        comment_max: Option<u16>,
+        /// Whether it refuses minutes late.
+        #[serde(default)]
+        minutes_late: bool,
+        /// False refuses the request; true accepts the register, and its writeback fails.
+        #[serde(default)]
+        later: bool,
+        /// Whether the refusal does not say what it is about.
+        #[serde(default)]
+        silent: bool,
+    },
     /// The register is accepted; its writeback is never applied and never settles.
     StuckWriteback,
     /// The register is accepted and applied; the status is a word that nobody knows.
@@ -88,6 +103,7 @@ impl Fault {
             Self::CutBefore => "cut_before",
             Self::CutAfter => "cut_after",
             Self::RejectWriteback { .. } => "reject_writeback",
+            Self::RefuseExtras { .. } => "refuse_extras",
             Self::StuckWriteback => "stuck_writeback",
             Self::UnknownStatus { .. } => "unknown_status",
             Self::LoseMark { .. } => "lose_mark",
@@ -107,6 +123,7 @@ impl Fault {
         matches!(
             self,
             Self::RejectWriteback { .. }
+                | Self::RefuseExtras { .. }
                 | Self::StuckWriteback
                 | Self::UnknownStatus { .. }
                 | Self::LoseMark { .. }

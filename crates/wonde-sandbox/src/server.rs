@@ -106,6 +106,19 @@ fn work(
         }
         return answer;
     }
+    let mut fate = fate(fault);
+    if let Some(fault @ Fault::RefuseExtras { later, silent, .. }) = fault {
+        let errors = extras(fault, body);
+        match (errors.as_slice(), later) {
+            ([], _) => {}
+            (_, false) if *silent => return Answer::json(Err(Refusal::invalid(&[]))),
+            (errors, false) => return Answer::json(Err(Refusal::invalid(errors))),
+            ([(_, message), ..], true) => {
+                let unsaid = "The MIS refused the register.";
+                fate = Fate::Refused(if *silent { unsaid } else { message }.to_owned());
+            }
+        }
+    }
     let domains = inner.domains();
     let domain = domains.get(door.region).map_or("", String::as_str);
     let query = Query::parse(uri.query().unwrap_or_default());
@@ -118,8 +131,42 @@ fn work(
         region: door.region,
         url: &format!("http://{domain}{}", uri.path()),
         bearer,
-        fate: fate(fault),
+        fate,
     }))
+}
+
+/// What a register has in it that the fault says the MIS does not keep: the fields with a message each.
+fn extras(fault: &Fault, body: &[u8]) -> Vec<(String, String)> {
+    let Fault::RefuseExtras {
+        comment_max,
+        minutes_late,
+        ..
+    } = fault
+    else {
+        return Vec::new();
+    };
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let marks = body["attendance"].as_array().cloned().unwrap_or_default();
+    let mut errors = Vec::new();
+    for (place, mark) in marks.iter().enumerate() {
+        let length = mark["comment"]
+            .as_str()
+            .map_or(0, |text| text.chars().count());
+        if let Some(max) = comment_max
+            && length > usize::from(*max)
+        {
+            let message = match max {
+                0 => "Comments are not supported.".to_owned(),
+                max => format!("The comment may not be greater than {max} characters."),
+            };
+            errors.push((format!("attendance.{place}.comment"), message));
+        }
+        if *minutes_late && !mark["minutes_late"].is_null() {
+            let message = "The minutes late are not supported.".to_owned();
+            errors.push((format!("attendance.{place}.minutes_late"), message));
+        }
+    }
+    errors
 }
 
 fn fate(fault: Option<&Fault>) -> Fate {

@@ -26,6 +26,32 @@ struct Words {
     error_description: Option<String>,
     #[serde(default, deserialize_with = "text")]
     message: Option<String>,
+    /// What a validation finds, by field, in the form of the framework whose words the rest resembles [?].
+    #[serde(default)]
+    errors: serde_json::Value,
+}
+
+/// How deep [`Words::errors`] is followed.
+const DEEPEST: usize = 4;
+
+/// The texts in a value, each with the names it stands under.
+fn texts(value: &serde_json::Value, under: &str, depth: usize, into: &mut Vec<String>) {
+    use serde_json::Value::{Array, Object, String};
+    match value {
+        String(text) if under.is_empty() => into.push(text.clone()),
+        String(text) => into.push(format!("{under}: {text}")),
+        Array(items) if depth > 0 => {
+            for item in items {
+                texts(item, under, depth - 1, into);
+            }
+        }
+        Object(fields) if depth > 0 => {
+            for (name, value) in fields {
+                texts(value, name, depth - 1, into);
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The error for an answer without success.
@@ -124,11 +150,12 @@ fn is_code(word: &str) -> bool {
 }
 
 fn said(words: &Words, token: &str) -> Option<String> {
-    let parts: Vec<&str> = [&words.error, &words.error_description, &words.message]
+    let mut parts: Vec<String> = [&words.error, &words.error_description, &words.message]
         .into_iter()
         .flatten()
-        .map(String::as_str)
+        .cloned()
         .collect();
+    texts(&words.errors, "", DEEPEST, &mut parts);
     let all = parts.join(": ").replace(token, "[token]");
     Some(all.chars().take(SAID_MAX).collect()).filter(|said: &String| !said.is_empty())
 }
@@ -227,6 +254,27 @@ mod tests {
             "secret",
         );
         assert_eq!((error.kind(), error.said()), (ErrorKind::Server, None));
+    }
+
+    #[test]
+    fn what_a_validation_finds_is_said_by_field() {
+        let body = serde_json::json!({
+            "message": "The given data was invalid.",
+            "errors": {"attendance.3.comment": ["The comment may not be greater than 20 characters."], "n": 7},
+        });
+        let error = refusal(
+            422,
+            &HeaderMap::new(),
+            body.to_string().as_bytes(),
+            Effect::Write,
+            "secret",
+        );
+        assert_eq!(
+            error.said(),
+            Some(
+                "The given data was invalid.: attendance.3.comment: The comment may not be greater than 20 characters."
+            )
+        );
     }
 
     #[test]

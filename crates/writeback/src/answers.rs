@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::{
     event::Event,
     settings::Field,
-    text::{clip, quoted},
+    text::{clip, plain, quoted},
 };
 
 /// An answer that the group's fields do not allow.
@@ -37,7 +37,7 @@ impl fmt::Debug for AnswerProblem {
 /// What is wrong with an event's answers, in the order of the fields' names; empty when nothing is.
 ///
 /// Each answer must name a field that the group asks at this kind of event, and be one of its options. Blanks around
-/// both are free, and a blank answer is no answer.
+/// both are free, so is the Unicode form, and a blank answer is no answer.
 pub fn check_answers(event: &Event, fields: &[Field]) -> Vec<AnswerProblem> {
     event
         .answers
@@ -53,8 +53,8 @@ fn check_answer(
     fields: &[Field],
 ) -> Option<AnswerProblem> {
     let key = format!("answers.{}", clip(name, 80));
-    let (name, answer) = (name.trim(), answer.trim());
-    let named = |field: &&Field| field.name.trim() == name;
+    let (name, answer) = (plain(name), plain(answer));
+    let named = |field: &&Field| plain(&field.name) == name;
     let Some(field) = fields.iter().filter(named).find(|field| field.on == kind) else {
         let what = match fields.iter().find(named) {
             Some(field) => format!(
@@ -82,13 +82,13 @@ fn check_answer(
         || field
             .options
             .iter()
-            .any(|option| option.text.trim() == answer)
+            .any(|option| plain(&option.text) == answer)
     {
         return None;
     }
     Some(AnswerProblem {
         key,
-        value: Some(clip(answer, 80)),
+        value: Some(clip(&answer, 80)),
         what: "the answer is no option of this field".to_owned(),
         cure: format!(
             "answer one of {}",
@@ -114,6 +114,11 @@ mod tests {
         name = "Reason for leaving"
         on = "sign_out"
         options = ["M - Dentist"]
+
+        [[field]]
+        name = "Pourquoi et\u00e9"
+        on = "sign_in"
+        options = ["Cafe\u0301"]
     "#;
 
     #[derive(Deserialize)]
@@ -133,6 +138,8 @@ mod tests {
     #[case("sign_in", "Reason for being late", "Bus")]
     #[case("sign_in", " Reason for being late ", " Missed the bus ")]
     #[case("sign_in", "Reason for being late", "  ")]
+    #[case("sign_in", "Pourquo\u{69} ete\u{301}", "Cafe\u{301}")]
+    #[case("sign_in", "Pourquoi et\u{e9}", "Caf\u{e9}")]
     #[case("sign_out", "Reason for leaving", "M - Dentist")]
     fn what_was_asked_may_be_answered(
         #[case] kind: &str,

@@ -2,22 +2,24 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Weekday;
+use chrono::{TimeDelta, Weekday};
 use mis_core::{Code, CodeBook, EventKind};
 
 use crate::{
     findings::{Findings, Hint, Problem},
     rules::{PerKind, Rules},
-    settings::{Field, GroupKind, WritebackSettings},
-    text::quoted,
+    settings::{Field, GroupKind, ShortestStay, WritebackSettings},
+    text::{plain, quoted},
 };
 
 mod codes;
 mod fields;
+mod guidance;
 mod hints;
 mod times;
 
 pub use fields::check_fields;
+pub use guidance::guidance_hints;
 
 /// What a check found.
 #[derive(Clone, Debug)]
@@ -48,6 +50,7 @@ impl Rules {
         let times = times::compile(settings, &mut found);
         let days = days(settings, &mut found);
         let closed = closed(settings, &mut found);
+        let shortest_stay = shortest_stay(settings, &mut found);
         let codes = codes::compile(settings, book, &mut found);
         codes::of_options(fields, book, &mut found);
         named_fields(settings, fields, &mut found);
@@ -67,12 +70,13 @@ impl Rules {
                 present_pm: codes.present_pm,
                 present: settings.present,
                 leaver: codes.leaver,
-                custom_codes: per_kind(|kind| settings.custom_codes.on(kind).map(trimmed)),
-                comment: per_kind(|kind| settings.comment.on(kind).map(trimmed)),
+                custom_codes: per_kind(|kind| settings.custom_codes.on(kind).map(compared)),
+                comment: per_kind(|kind| settings.comment.on(kind).map(compared)),
                 minutes_late: settings.minutes_late,
                 protected: settings.protected.iter().map(Code::new).collect(),
                 protect_on: per_kind(|kind| settings.protect_on.contains(&kind)),
                 first_arrival_stands: settings.first_arrival_stands,
+                shortest_stay,
                 employee: settings.employee_id.clone(),
                 fields: options,
             }),
@@ -86,8 +90,8 @@ impl Rules {
     }
 }
 
-fn trimmed(text: &str) -> String {
-    text.trim().to_owned()
+fn compared(text: &str) -> String {
+    plain(text).into_owned()
 }
 
 fn per_kind<T>(of: impl Fn(EventKind) -> T) -> PerKind<T> {
@@ -139,6 +143,21 @@ fn closed(settings: &WritebackSettings, found: &mut Findings) -> BTreeSet<chrono
     closed
 }
 
+fn shortest_stay(settings: &WritebackSettings, found: &mut Findings) -> TimeDelta {
+    let Some(written) = &settings.shortest_stay else {
+        return ShortestStay::DEFAULT;
+    };
+    written.parse().unwrap_or_else(|| {
+        found.problem(
+            "writeback.shortest_stay",
+            quoted([written.as_str()]),
+            "is no length of time of at most an hour",
+            "write \"60s\", \"2m\" or a number of seconds; 0 switches it off",
+        );
+        ShortestStay::DEFAULT
+    })
+}
+
 /// The fields that the settings name must be asked at that kind of event.
 fn named_fields(settings: &WritebackSettings, fields: &[Field], found: &mut Findings) {
     for (setting, names) in [
@@ -150,7 +169,7 @@ fn named_fields(settings: &WritebackSettings, fields: &[Field], found: &mut Find
             let asked_on = |on| {
                 fields
                     .iter()
-                    .any(|field| field.on == on && field.name.trim() == name.trim())
+                    .any(|field| field.on == on && plain(&field.name) == plain(name))
             };
             if asked_on(kind) {
                 continue;
@@ -166,7 +185,7 @@ fn named_fields(settings: &WritebackSettings, fields: &[Field], found: &mut Find
                 }
                 some => format!("name one of {some}, or leave {setting}.{kind} out"),
             };
-            let what = if fields.iter().any(|field| field.name.trim() == name.trim()) {
+            let what = if fields.iter().any(|field| plain(&field.name) == plain(name)) {
                 format!("this field is not asked at a {kind}")
             } else {
                 "the group has no such field".to_owned()

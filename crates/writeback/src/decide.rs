@@ -10,13 +10,14 @@ use crate::{
     reading::same_code,
     rules::{NoSession, Place, Rules},
     settings::GroupKind,
-    text::{clip, clock, listed, span},
+    text::{clip, clock, listed, plain, span},
     view::{Group, RegisterView, Standing, View},
 };
 
 mod code;
 mod extras;
 mod register;
+mod tap;
 mod turn;
 
 use code::Chosen;
@@ -81,10 +82,18 @@ impl Deciding<'_> {
         let rules = self.rules_of(group)?;
         self.answers_may_be_written(rules)?;
         let place = self.place(rules)?;
+        self.not_a_double_tap(rules)?;
         self.mis_can()?;
-        let chosen = self
-            .choose(rules, place)
-            .inspect_err(|stop| self.in_time_after_all(rules, stop))?;
+        let planned = match self.choose(rules, place) {
+            Ok(chosen) => self.plan(rules, place, chosen)?,
+            Err(stop) => self.in_time_after_all(rules, place, stop)?,
+        };
+        self.something_new(&planned.mark)?;
+        Ok(planned)
+    }
+
+    /// Steps 5 to 7 and 9 for a code that was chosen.
+    fn plan(&mut self, rules: &Rules, place: Place, chosen: Chosen) -> Result<Planned, Stop> {
         let (code, code_id) = self.known(&chosen)?;
         self.not_protected(rules, &code)?;
         self.first_arrival(rules, &chosen)?;
@@ -105,9 +114,7 @@ impl Deciding<'_> {
             code_id,
             rule: chosen.rule,
         };
-        let planned = self.in_turn(rules, planned)?;
-        self.something_new(&planned.mark)?;
-        Ok(planned)
+        self.in_turn(rules, place, planned)
     }
 
     fn finish(mut self, outcome: Outcome) -> Decision {
@@ -191,7 +198,7 @@ impl Deciding<'_> {
             let option = self
                 .event
                 .answer(field)
-                .and_then(|answer| options.get(answer));
+                .and_then(|answer| options.get(&*plain(answer)));
             if option.is_some_and(|option| !option.write) {
                 let detail = format!(
                     "the option answered to {:?} has write = false",
@@ -300,7 +307,7 @@ impl Deciding<'_> {
                     "the codes {protected} are protected and the register cannot be looked at, so {code} is not written yet"
                 )));
             }
-            RegisterView::Looked { held, .. } => held.as_ref().map(|held| &held.code),
+            RegisterView::Looked { held, .. } => held.as_ref().map(|held| held.code.clone()),
         };
         match held {
             Some(HeldCode::Unreadable) => Err(Stop::Wait(format!(
@@ -311,8 +318,17 @@ impl Deciding<'_> {
                 if rules
                     .protected
                     .iter()
-                    .any(|p| same_code(p, held, self.view.codes)) =>
+                    .any(|p| same_code(p, &held, self.view.codes)) =>
             {
+                let own = self.left_before(rules);
+                if let Some(own) = own.filter(|own| self.is_untouched(own)) {
+                    self.step(format!(
+                        "{held} is protected, but it is our own: the pupil left with {}, nobody else has changed it, and it \
+                         does not stand against the return",
+                        own.code
+                    ));
+                    return Ok(());
+                }
                 Err(skip(
                     SkipReason::Protected,
                     format!("the register holds {held}, which is protected"),

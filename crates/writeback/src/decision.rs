@@ -80,6 +80,8 @@ pub enum SkipReason {
     NotASchoolDay,
     /// The school day is over.
     OutsideSchoolDay,
+    /// It came too soon after the event before it.
+    DoubleTap,
     /// The MIS cannot keep it.
     Unsupported,
     /// In time, and the present mark is not written back.
@@ -100,11 +102,12 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// All reasons, in the order in which they are tried.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::NotWrittenBack,
         Self::AnswerNotWritten,
         Self::NotASchoolDay,
         Self::OutsideSchoolDay,
+        Self::DoubleTap,
         Self::Unsupported,
         Self::PresentWritebackOff,
         Self::LeaverWritebackOff,
@@ -122,6 +125,7 @@ impl SkipReason {
             Self::AnswerNotWritten => "answer_not_written",
             Self::NotASchoolDay => "not_a_school_day",
             Self::OutsideSchoolDay => "outside_school_day",
+            Self::DoubleTap => "double_tap",
             Self::Unsupported => "unsupported",
             Self::PresentWritebackOff => "present_writeback_off",
             Self::LeaverWritebackOff => "leaver_writeback_off",

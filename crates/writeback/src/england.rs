@@ -25,6 +25,12 @@ const WITHDRAWN: &[(&str, &str)] = &[
 /// Codes that rest on a decision of the school or the authority, so that no pupil may choose them.
 const NOT_FOR_A_SCREEN: &[&str] = &["B", "C", "C1", "C2", "D", "E", "K", "X", "Y5", "Z", "#"];
 
+/// Codes that the school or the authority enters and that a sign-in never replaces: at an approved place elsewhere, dual
+/// registered, suspended, and those of no possible attendance.
+pub(crate) const NEVER_REPLACED: &[&str] = &[
+    "#", "X", "Z", "Q", "Y1", "Y2", "Y3", "Y4", "Y5", "Y6", "Y7", "D", "K", "V", "P", "W", "B", "E",
+];
+
 /// Minutes for which a register may stay open.
 pub(crate) const REGISTER_OPEN_MINUTES: i64 = 30;
 
@@ -63,6 +69,7 @@ mod tests {
             ABSENCE
                 .iter()
                 .chain(NOT_FOR_A_SCREEN)
+                .chain(NEVER_REPLACED)
                 .all(|code| book.find(code).is_some())
         );
         assert!(WITHDRAWN.iter().all(|(code, _)| book.find(code).is_none()));

@@ -9,7 +9,7 @@ use chrono::{DateTime, FixedOffset};
 use mis_core::EventKind;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::text::clip;
+use crate::text::{clip, plain};
 
 /// One person signed in or out.
 ///
@@ -52,12 +52,12 @@ pub struct Event {
 }
 
 impl Event {
-    /// The answer to a field, trimmed; `None` where it was not asked, not answered or answered with blanks.
+    /// The answer to a field, trimmed, with the field's name compared in NFC; `None` where it was not asked, not answered or answered with blanks.
     pub fn answer(&self, field: &str) -> Option<&str> {
-        let field = field.trim();
+        let field = plain(field);
         self.answers
             .iter()
-            .find(|(name, answer)| name.trim() == field && !answer.trim().is_empty())
+            .find(|(name, answer)| plain(name) == field && !answer.trim().is_empty())
             .map(|(_, answer)| answer.trim())
     }
 
@@ -72,6 +72,13 @@ impl Event {
             answers: names.into_iter().filter_map(answered).collect(),
             ..self.clone()
         }
+    }
+
+    /// Whether anything was answered.
+    pub(crate) fn answers_something(&self) -> bool {
+        self.answers
+            .values()
+            .any(|answer| !answer.trim().is_empty())
     }
 }
 

@@ -1,6 +1,7 @@
 //! How an answer names a code: outright in the option's table, or as `CODE - reason` in its text.
 
-use mis_core::{Code, CodeBook};
+use mis_core::{Code, CodeBook, nfc};
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 use crate::settings::{FieldOption, OptionCode};
 
@@ -29,7 +30,7 @@ impl Reading {
     pub(crate) fn of_text(text: &str) -> Self {
         match split_at_first_dash(text) {
             Some((before, _)) if !before.trim().is_empty() => {
-                Self::Before(before.trim().to_owned())
+                Self::Before(nfc(before.trim()).into_owned())
             }
             _ => Self::Plain,
         }
@@ -45,9 +46,15 @@ impl Reading {
     }
 }
 
-/// The parts before and after the first hyphen, en dash or em dash.
+/// The parts before and after the first dash.
 pub(crate) fn split_at_first_dash(text: &str) -> Option<(&str, &str)> {
-    text.split_once(['-', '–', '—'])
+    text.split_once(is_dash)
+}
+
+/// Whether Unicode counts it as a dash (general category Pd), or it is the minus sign, which is none there and looks like
+/// one.
+fn is_dash(character: char) -> bool {
+    character == '\u{2212}' || character.general_category() == GeneralCategory::DashPunctuation
 }
 
 /// The code as the book writes it; as given where the book does not know it.
@@ -91,7 +98,15 @@ mod tests {
     #[case("- M", None)]
     #[case("-", None)]
     #[case("M: Dentist", None)]
-    #[case("M ‐ another dash", None)]
+    #[case("M \u{2010} hyphen", Some("M"))]
+    #[case("M \u{2011} non-breaking hyphen", Some("M"))]
+    #[case("M \u{2012} figure dash", Some("M"))]
+    #[case("M \u{2015} horizontal bar", Some("M"))]
+    #[case("M \u{2212} minus sign", Some("M"))]
+    #[case("M \u{fe63} small hyphen-minus", Some("M"))]
+    #[case("M \u{ff0d} fullwidth hyphen-minus", Some("M"))]
+    #[case("M \u{ad} soft hyphen", None)]
+    #[case("M _ no dash", None)]
     #[case("", None)]
     fn texts(#[case] text: &str, #[case] code: Option<&str>) {
         assert_eq!(

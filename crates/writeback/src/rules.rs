@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{
-    DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone,
-    Timelike, Weekday,
+    DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
+    TimeZone, Timelike, Weekday,
 };
 use chrono_tz::Tz;
 use mis_core::{Code, EventKind, Session, wonde::EmployeeId};
@@ -32,6 +32,7 @@ pub struct Rules {
     pub(crate) protected: Vec<Code>,
     pub(crate) protect_on: PerKind<bool>,
     pub(crate) first_arrival_stands: bool,
+    pub(crate) shortest_stay: TimeDelta,
     pub(crate) employee: Option<EmployeeId>,
     pub(crate) fields: PerKind<BTreeMap<String, Options>>,
 }
@@ -58,6 +59,12 @@ impl Clock {
     /// From when minutes late are counted.
     pub(crate) fn counted_from(&self) -> Option<NaiveTime> {
         self.starts.or(self.late)
+    }
+
+    /// Whether who signs in then is in time.
+    pub(crate) fn in_time(&self, time: NaiveTime) -> bool {
+        let later = |limit: Option<NaiveTime>| limit.is_some_and(|limit| time > limit);
+        !later(self.late) && !later(self.unauthorised)
     }
 }
 
@@ -115,6 +122,11 @@ impl Rules {
         self.place(at, timezone)
             .ok()
             .map(|place| (place.date, place.session))
+    }
+
+    /// How soon after an event the next one of the same person is a double tap; `None` where the step is switched off.
+    pub fn shortest_stay(&self) -> Option<TimeDelta> {
+        Some(self.shortest_stay).filter(|stay| !stay.is_zero())
     }
 
     pub(crate) fn place(

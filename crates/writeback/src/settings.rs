@@ -8,9 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod option;
+mod stay;
 mod written;
 
 pub use option::{FieldOption, OptionCode};
+pub use stay::ShortestStay;
 pub use written::{LocalDate, LocalTime};
 
 /// Who is in a group. Only groups of students write back.
@@ -85,6 +87,10 @@ pub struct WritebackSettings {
     pub protect_on: Vec<EventKind>,
     /// Whether the earliest sign-in of a session stands against later ones that the clock would mark.
     pub first_arrival_stands: bool,
+    /// How long somebody stays at least, in or out: what comes sooner after the event before it is a double tap, and
+    /// writes nothing. 60 seconds when left out; 0 switches it off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shortest_stay: Option<ShortestStay>,
     /// The member of staff named as the taker of the marks, by the id at Wonde.
     #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,6 +116,7 @@ impl Default for WritebackSettings {
             protected: Vec::new(),
             protect_on: vec![EventKind::SignIn, EventKind::SignOut],
             first_arrival_stands: true,
+            shortest_stay: None,
             employee_id: None,
         }
     }

@@ -1,6 +1,14 @@
 //! Small helpers for words that people read: clipped quotations, times, lists.
 
+use std::borrow::Cow;
+
 use chrono::{NaiveTime, TimeDelta, Timelike};
+use mis_core::nfc;
+
+/// A name or an answer as it is compared: without the blanks around it, in NFC.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    nfc(text.trim())
+}
 
 /// At most `max` characters of a text that came from outside, for quoting it.
 pub(crate) fn clip(text: &str, max: usize) -> String {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use chrono_tz::Tz;
-use mis_core::{Capabilities, Code, CodeBook, EventKind, HeldCode};
+use mis_core::{Ability, Capabilities, Code, CodeBook, EventKind, HeldCode};
 use serde::{Deserialize, Serialize};
 
 use crate::{rule::Rule, rules::Rules, settings::GroupKind};
@@ -25,12 +25,21 @@ pub struct Group<'a> {
 pub struct View<'a> {
     /// What can be kept at this school.
     pub capabilities: Capabilities,
+    /// What the MIS has refused this mark with: it goes without.
+    pub refused_with: &'a [Ability],
     /// The codes that may be written at this school.
     pub codes: &'a CodeBook,
     /// What the register holds of this pupil, date and session.
     pub register: RegisterView,
     /// The arrival already recorded for this pupil, date and session.
     pub arrival: Option<Arrival>,
+    /// The latest event of this person before this one, by its `at`, that was not itself a double tap; `None` where there
+    /// is none, or none as near as [`Rules::shortest_stay`]. Of two at the same instant the one decided first is the
+    /// event before.
+    pub previous: Option<Previous>,
+    /// Whether a mark was planned for this event before, and it is decided again ahead of sending that. Our own record
+    /// then no longer tells whether an unsent mark that it took the place of was ours.
+    pub planned_before: bool,
     /// The events whose codes we have already for this pupil, date and session; the default where there are none.
     pub standing: Standing,
     /// The school's time zone: all clock comparisons are in it.
@@ -92,6 +101,17 @@ impl fmt::Debug for Held {
             .field("minutes_late", &self.minutes_late)
             .finish()
     }
+}
+
+/// The event before one of the same person.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// Its id.
+    pub event: String,
+    /// In or out.
+    pub kind: EventKind,
+    /// When it was.
+    pub at: DateTime<FixedOffset>,
 }
 
 /// An arrival that was recorded earlier: see [`Decision::arrival`](crate::Decision::arrival).

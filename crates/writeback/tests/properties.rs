@@ -14,12 +14,12 @@ use std::{
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, TimeDelta, Timelike};
 use chrono_tz::Tz;
-use common::{School, brief, cannot_look, held, instant, looked};
+use common::{School, brief, by_our_record, cannot_look, held, instant, looked};
 use mis_core::{Ability, Capabilities, Code, EventKind, HeldCode, SessionWriteback};
 use proptest::{option, prelude::*, sample::select};
 use writeback::{
-    Arrival, ChosenMark, Decision, Event, Held, Outcome, Planned, RegisterView, Rule, Rules,
-    SkipReason, Standing, check_answers,
+    Arrival, ChosenMark, Decision, Event, Held, Outcome, Planned, Previous, RegisterView, Rule,
+    Rules, SkipReason, Standing, check_answers,
 };
 
 const ZONES: [Tz; 6] = [
@@ -196,6 +196,7 @@ prop_compose! {
         arrival in option::of((select(vec!["e0", "e1"]), any_at())),
         clock in option::of((select(vec!["e0", "e1"]), any_at())),
         chosen in option::of((any_at(), select(vec!["M", "I", "7"]))),
+        planned_before in any::<bool>(),
     ) -> (usize, School) {
         let arrival_of = |(event, at): (&str, _)| Arrival { event: event.into(), at };
         let arrival = arrival.map(arrival_of);
@@ -211,20 +212,46 @@ prop_compose! {
             }),
         };
         let school = school(settings).keeping(capabilities).seeing(register);
-        (settings, School { arrival, standing, ..school })
+        (settings, School { arrival, standing, planned_before, ..school })
     }
+}
+
+/// A school and an event, some with another event of the person shortly before.
+fn any_case() -> impl Strategy<Value = ((usize, School), Event)> {
+    let kind = select(vec![EventKind::SignIn, EventKind::SignOut]);
+    let previous = option::of((kind, 0..120i64));
+    (any_school(), any_event(), previous).prop_map(|((settings, school), event, previous)| {
+        let previous = previous.map(|(kind, seconds)| Previous {
+            event: "e3".into(),
+            kind,
+            at: event.at - TimeDelta::seconds(seconds),
+        });
+        ((settings, School { previous, ..school }), event)
+    })
 }
 
 /// Settings under which the order of delivery does not matter: no code is protected, for what protects is what the register
 /// holds at that moment, and for every sign-in there is a code, for no mark can be taken back.
+///
+/// Double taps are switched off: of three taps, which counts hangs on which was known when.
 const ORDERED: [&[&str]; 3] = [
-    &["protected = []"],
-    &["protected = []", "leaver_code = 'I'"],
+    &["protected = []", "shortest_stay = 0"],
+    &["protected = []", "leaver_code = 'I'", "shortest_stay = 0"],
     &[
         "protected = []",
         "leaver_code = 'C'",
         "first_arrival_stands = false",
+        "shortest_stay = 0",
     ],
+];
+
+/// The same for a school that writes no present marks but where it must: after a sign-out of ours.
+const WITHOUT_PRESENT: &[&str] = &[
+    "protected = []",
+    "leaver_code = 'I'",
+    "present = false",
+    "comment = {}",
+    "shortest_stay = 0",
 ];
 
 /// A pupil's events of one morning in the order in which they happened, and the same as they were delivered.
@@ -251,18 +278,31 @@ fn a_morning() -> impl Strategy<Value = (Vec<Event>, Vec<Event>)> {
 }
 
 /// What the register holds when events have been decided one after the other.
-fn register_after(settings: usize, capabilities: Capabilities, events: &[Event]) -> Option<Held> {
-    let mut school = School::with(ORDERED[settings]).keeping(capabilities);
+fn register_after(settings: &[&str], capabilities: Capabilities, events: &[Event]) -> Option<Held> {
+    let mut school = School::with(settings).keeping(capabilities);
     let mut register = None;
+    let mut told: Vec<&Event> = Vec::new();
     for event in events {
+        school.previous = told
+            .iter()
+            .filter(|other| other.at <= event.at)
+            .max_by_key(|other| other.at)
+            .map(|other| Previous {
+                event: other.id.clone(),
+                kind: other.kind,
+                at: other.at,
+            });
         let decision = school.decide(event);
+        if decision.skipped() != Some(SkipReason::DoubleTap) {
+            told.push(event);
+        }
         if let Some(Planned { mark, .. }) = decision.planned() {
             register = Some(held(
                 mark.code.as_str(),
                 mark.comment.as_deref(),
                 mark.minutes_late,
             ));
-            school.register = looked(register.clone());
+            school.register = by_our_record(register.clone());
         }
         if decision.arrival {
             school.arrival = Some(Arrival {
@@ -290,7 +330,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn a_protected_code_is_never_overwritten((settings, school) in any_school(), event in any_event()) {
+    fn a_protected_code_is_never_overwritten(((settings, school), event) in any_case()) {
         let protected = protected(settings, event.kind);
         let decision = school.decide(&event);
         if decision.planned().is_some() && !protected.is_empty() {
@@ -308,7 +348,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_written_outside_the_school_day((settings, school) in any_school(), event in any_event()) {
+    fn nothing_is_written_outside_the_school_day(((settings, school), event) in any_case()) {
         if let Some(planned) = school.decide(&event).planned() {
             let local = event.at.with_timezone(&school.timezone).naive_local();
             prop_assert_eq!(planned.mark.date, local.date());
@@ -324,14 +364,14 @@ proptest! {
     }
 
     #[test]
-    fn the_same_input_gives_the_same_answer((settings, school) in any_school(), event in any_event()) {
+    fn the_same_input_gives_the_same_answer(((settings, school), event) in any_case()) {
         let decision = school.decide(&event);
         let again = School { rules: School::with(SETTINGS[settings]).rules, ..school };
         prop_assert_eq!(again.decide(&event), decision);
     }
 
     #[test]
-    fn a_plan_asks_for_nothing_that_the_mis_cannot_keep((_, school) in any_school(), event in any_event()) {
+    fn a_plan_asks_for_nothing_that_the_mis_cannot_keep(((_, school), event) in any_case()) {
         let decision = school.decide(&event);
         if let Some(planned) = decision.planned() {
             let (can, mark) = (school.capabilities, &planned.mark);
@@ -450,13 +490,47 @@ proptest! {
         (settings, capabilities) in (0..ORDERED.len(), prop_oneof![Just(common::FULL), Just(common::CODE_ONLY), any_capabilities()]),
         (in_order, delivered) in a_morning(),
     ) {
-        let expected = register_after(settings, capabilities, &in_order);
-        let found = register_after(settings, capabilities, &delivered);
+        let expected = register_after(ORDERED[settings], capabilities, &in_order);
+        let found = register_after(ORDERED[settings], capabilities, &delivered);
         prop_assert_eq!(found, expected, "{:#?}", delivered);
     }
 
+    /// The same without present marks. Where in the right order nothing would have been written, what a wrong order wrote
+    /// stays: no mark can be taken back.
     #[test]
-    fn the_same_mark_is_not_written_twice((_, school) in any_school(), event in any_event()) {
+    fn a_return_delivered_late_or_early_leaves_the_same_mark((in_order, delivered) in a_morning()) {
+        let expected = register_after(WITHOUT_PRESENT, common::FULL, &in_order);
+        let found = register_after(WITHOUT_PRESENT, common::FULL, &delivered);
+        if expected.is_some() {
+            prop_assert_eq!(found, expected, "{:#?}", delivered);
+        }
+    }
+
+    /// Of an event and a double tap of it, delivered in either order, the first counts.
+    #[test]
+    fn a_double_tap_leaves_no_mark(
+        (second, apart) in (8 * 3600..12 * 3600u32 - 60, 1..60u32),
+        kinds in select(vec![("in", "out"), ("out", "in")]),
+        present in any::<bool>(),
+    ) {
+        let settings: &[&str] = &["protected = []", "leaver_code = 'I'", &format!("present = {present}")];
+        let at = |second: u32| format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
+        let tap = |kind, second| Event { id: format!("e{second}"), ..common::event(kind, &at(second), "") };
+        let (first, again) = (tap(kinds.0, second), tap(kinds.1, second + apart));
+        let alone = register_after(settings, common::FULL, std::slice::from_ref(&first));
+        let in_order = register_after(settings, common::FULL, &[first.clone(), again.clone()]);
+        prop_assert_eq!(&in_order, &alone);
+        let reversed = register_after(settings, common::FULL, &[again, first]);
+        // Where nothing was to be written, a mark that a wrong order wrote is corrected to the present mark, or stays.
+        if alone.is_some() {
+            prop_assert_eq!(reversed, alone);
+        } else if kinds.1 == "out" {
+            prop_assert_eq!(reversed.map(|held| held.code), Some(HeldCode::Known("/".into())));
+        }
+    }
+
+    #[test]
+    fn the_same_mark_is_not_written_twice(((_, school), event) in any_case()) {
         if let Some(planned) = school.decide(&event).planned() {
             let mark = &planned.mark;
             let school = school.seeing(looked(Some(held(mark.code.as_str(), mark.comment.as_deref(), mark.minutes_late))));
@@ -528,10 +602,7 @@ fn the_strategies_reach_every_outcome() {
     let mut runner = TestRunner::deterministic();
     let mut reached: BTreeSet<String> = BTreeSet::new();
     for _ in 0..20_000 {
-        let ((_, school), event) = (any_school(), any_event())
-            .new_tree(&mut runner)
-            .unwrap()
-            .current();
+        let ((_, school), event) = any_case().new_tree(&mut runner).unwrap().current();
         let outcome = school.decide(&event).outcome;
         reached.insert(match &outcome {
             Outcome::Write(planned) => planned.rule.word().to_owned(),

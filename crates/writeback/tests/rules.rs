@@ -9,15 +9,16 @@ mod common;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use common::{
-    CODE_ONLY, FIRST_LESSON, FULL, School, brief, cannot_look, event, event_at, held, looked,
+    CODE_ONLY, FIRST_LESSON, FULL, School, brief, by_our_record, cannot_look, event, event_at,
+    held, looked,
 };
 use mis_core::{
     Ability, AttendanceCode, Capabilities, Code, CodeBook, EventKind, HeldCode, Session,
 };
 use rstest::rstest;
 use writeback::{
-    Arrival, ChosenMark, Held, Outcome, RegisterView, Rule, SkipReason, Source, Standing, decide,
-    settings::GroupKind,
+    Arrival, ChosenMark, Event, Held, Outcome, Previous, RegisterView, Rule, SkipReason, Source,
+    Standing, decide, settings::GroupKind,
 };
 
 // Before the steps, and step 1.
@@ -630,6 +631,271 @@ fn an_in_time_arrival_that_comes_late_cannot_clear_a_late_mark_but_says_so() {
     assert_eq!(decision.standing, Some(Standing::default()));
 }
 
+// Step 7: back in time.
+
+/// A school without present marks, which protects the leaver's code too, after our own sign-out at 12:08.
+fn left() -> School {
+    School {
+        standing: Standing {
+            clock: None,
+            chosen: chosen("12:08"),
+        },
+        ..School::with(&[
+            "present = false",
+            "leaver_code = 'M'",
+            "protected = ['/', '\\', 'M', 'X']",
+        ])
+    }
+    .seeing(by_our_record(Some(held("M", None, None))))
+}
+
+fn wondes(code: &str) -> RegisterView {
+    looked(Some(held(code, None, None)))
+}
+
+#[rstest]
+#[case::in_time("12:44", "", left(), "\\ PM")]
+#[case::at_the_late_time("13:00", "", left(), "\\ PM")]
+#[case::late("13:00:01", "", left(), "L PM 1")]
+#[case::after_registration("13:20", "", left(), "U PM 20")]
+#[case::with_a_code_of_its_own("12:44", "Missed the bus", left(), "L PM \"Missed the bus\"")]
+#[case::unprotected("12:44", "", School { rules: School::with(&["present = false", "protected = []"]).rules, ..left() }, "\\ PM")]
+#[case::with_present_marks("12:44", "", School { rules: School::with(&["leaver_code = 'M'"]).rules, ..left() }, "\\ PM")]
+// Somebody else has touched it: by Wonde's copy it is not ours any more.
+#[case::touched("12:44", "", left().seeing(wondes("M")), "present_writeback_off")]
+#[case::touched_and_late("13:20", "", left().seeing(wondes("M")), "protected")]
+#[case::changed("13:20", "", left().seeing(wondes("X")), "protected")]
+// Who had arrived before leaving keeps the leaver's mark.
+#[case::arrived_before("12:44", "", left().after("e0", "2026-11-23T12:02:00Z"), "present_writeback_off")]
+#[case::arrived_before_and_late("13:20", "", left().after("e0", "2026-11-23T12:02:00Z"), "protected")]
+// Without a sign-out of ours nothing changes.
+#[case::not_left("12:44", "", School { standing: Standing::default(), ..left() }, "present_writeback_off")]
+#[case::before_leaving("12:01", "", left(), "present_writeback_off")]
+#[case::a_sign_in_chose_it("12:44", "", School {
+    standing: Standing { clock: None, chosen: chosen("12:08").map(|mark| ChosenMark { kind: EventKind::SignIn, ..mark }) },
+    ..left()
+}, "present_writeback_off")]
+// Decided again before it is sent: the leaver's mark was never sent, or shows by now, and in doubt it protects.
+#[case::again_and_nothing_there("12:44", "", School { planned_before: true, ..left().seeing(looked(None)) }, "\\ PM")]
+#[case::again_and_unprotected("12:44", "", School {
+    planned_before: true,
+    rules: School::with(&["present = false", "protected = ['X']"]).rules,
+    ..left().seeing(wondes("M"))
+}, "\\ PM")]
+#[case::again_and_in_doubt("12:44", "", School { planned_before: true, ..left().seeing(wondes("M")) }, "protected")]
+fn back_in_time(
+    #[case] time: &str,
+    #[case] answer: &str,
+    #[case] school: School,
+    #[case] outcome: &str,
+) {
+    assert_eq!(school.brief(&event("in", time, answer)), outcome);
+}
+
+#[test]
+fn a_return_is_the_arrival_and_says_so() {
+    let decision = left().decide(&event("in", "12:44", ""));
+    assert!(decision.arrival);
+    let words = decision.to_string();
+    for step in [
+        "the pupil left 36 minutes earlier (M) without having arrived before, so this return is the arrival → \\",
+        "M is protected, but it is our own: the pupil left with M, nobody else has changed it",
+    ] {
+        assert!(words.contains(step), "{words}");
+    }
+}
+
+/// The sign-out is delivered after the return: as if it had come first, the session says present.
+#[rstest]
+#[case::in_time("12:44", "12:08", "\\ PM")]
+#[case::leaves_later("12:44", "13:10", "M PM")]
+#[case::back_late("13:05", "12:08", "later_event_stands")]
+fn a_sign_out_delivered_after_the_return(
+    #[case] back: &str,
+    #[case] out: &str,
+    #[case] outcome: &str,
+) {
+    let mut school = School {
+        standing: Standing::default(),
+        ..left().seeing(looked(None))
+    };
+    let returned = Event {
+        id: "e2".into(),
+        ..event("in", back, "")
+    };
+    let decision = school.decide(&returned);
+    assert!(decision.arrival);
+    school.arrival = Some(Arrival {
+        event: "e2".into(),
+        at: returned.at,
+    });
+    school.standing = decision.standing.clone().unwrap_or_default();
+    if let Some(planned) = decision.planned() {
+        let mark = &planned.mark;
+        school.register = by_our_record(Some(held(mark.code.as_str(), None, mark.minutes_late)));
+    }
+    let decision = school.decide(&event("out", out, ""));
+    assert_eq!(brief(&decision), outcome, "{decision}");
+    if outcome == "\\ PM" {
+        let planned = decision.planned().unwrap();
+        assert_eq!(
+            (planned.mark.cause, planned.rule),
+            (EventKind::SignIn, Rule::Present)
+        );
+        let standing = decision.standing.unwrap();
+        assert_eq!(standing.clock.unwrap().event, "e2");
+        assert_eq!(standing.chosen.unwrap().event, "e1");
+    }
+}
+
+/// An earlier return that is delivered after a later one says the same, and nothing has to be corrected by hand.
+#[test]
+fn of_two_returns_the_first_counts() {
+    let school = School {
+        arrival: clock("12:44"),
+        standing: Standing {
+            clock: clock("12:44"),
+            chosen: chosen("12:08"),
+        },
+        ..left()
+    };
+    let late = school.seeing(by_our_record(Some(held("L", None, Some(4)))));
+    let decision = late.decide(&event("in", "12:30", ""));
+    assert_eq!(brief(&decision), "\\ PM", "{decision}");
+    assert!(!decision.to_string().contains("correct it in the MIS"));
+}
+
+/// Who was in time after all, at a school without present marks: what a later sign-in had replaced counts again.
+#[test]
+fn what_was_replaced_counts_again_without_present_marks_too() {
+    let school = School {
+        arrival: clock("10:40"),
+        standing: Standing {
+            clock: clock("10:40"),
+            chosen: chosen("10:15"),
+        },
+        ..School::with(&["present = false", "protected = []"])
+    }
+    .seeing(by_our_record(Some(held("U", None, Some(100)))));
+    let decision = school.decide(&event("in", "08:50", ""));
+    assert_eq!(brief(&decision), "M AM", "{decision}");
+}
+
+// Between the steps: double taps.
+
+fn shortly_after(kind: &str, time: &str) -> School {
+    let before = event(kind, time, "");
+    School {
+        previous: Some(Previous {
+            event: "e0".into(),
+            kind: before.kind,
+            at: before.at,
+        }),
+        ..School::with(&["leaver_code = 'I'"])
+    }
+}
+
+#[rstest]
+#[case("in", "09:05:00", "out", "09:05:02", "", "double_tap")]
+#[case("in", "09:05:00", "out", "09:05:59.999", "", "double_tap")]
+#[case("in", "09:05:00", "out", "09:06:00", "", "I AM")]
+#[case("out", "15:29:00", "in", "15:29:02", "", "double_tap")]
+#[case("in", "09:05:00", "out", "09:05:02", "M - Dentist", "double_tap")]
+// The same kind again says nothing new, unless it answers something.
+#[case("in", "09:05:00", "in", "09:05:02", "", "double_tap")]
+#[case(
+    "in",
+    "09:05:00",
+    "in",
+    "09:05:20",
+    "Missed the bus",
+    "L AM \"Missed the bus\""
+)]
+#[case("out", "09:05:00", "out", "09:05:20", "M - Dentist", "M AM")]
+// Of two at the same instant the one decided first is the event before.
+#[case("in", "09:05:00", "out", "09:05:00", "", "double_tap")]
+// What was later is no event before.
+#[case("in", "09:05:01", "out", "09:05:00", "", "I AM")]
+fn an_event_too_soon_after_another_is_a_double_tap(
+    #[case] before: &str,
+    #[case] at: &str,
+    #[case] kind: &str,
+    #[case] time: &str,
+    #[case] answer: &str,
+    #[case] outcome: &str,
+) {
+    let school = shortly_after(before, at);
+    assert_eq!(school.brief(&event(kind, time, answer)), outcome);
+}
+
+#[test]
+fn a_double_tap_is_no_arrival_and_says_why() {
+    let decision = shortly_after("out", "09:05:00").decide(&event("in", "09:05:02", ""));
+    assert!(!decision.arrival && decision.standing.is_none());
+    let words = decision.outcome.to_string();
+    assert_eq!(
+        words,
+        "nothing, double_tap: signed in 2 seconds after a sign-out, sooner than the shortest stay of 1 minute"
+    );
+}
+
+#[rstest]
+#[case("shortest_stay = 0", "I AM")]
+#[case("shortest_stay = '0s'", "I AM")]
+#[case("shortest_stay = '30s'", "I AM")]
+#[case("shortest_stay = '2m'", "double_tap")]
+fn the_shortest_stay_is_the_schools(#[case] setting: &str, #[case] outcome: &str) {
+    let rules = School::with(&["leaver_code = 'I'", setting]).rules;
+    let school = School {
+        rules,
+        ..shortly_after("in", "09:05:00")
+    };
+    assert_eq!(school.brief(&event("out", "09:05:40", "")), outcome);
+}
+
+/// The first of two taps is delivered last: the other was the double tap, and its mark does not stand.
+#[rstest]
+#[case("present = true", "09:05:00", "09:05:02", "L AM 5")]
+#[case("present = true", "08:50:00", "08:50:02", "/ AM")]
+#[case("present = false", "08:50:00", "08:50:02", "/ AM")]
+#[case("present = false", "08:50:00", "08:51:00", "present_writeback_off")]
+fn a_double_tap_that_came_first_does_not_stand(
+    #[case] present: &str,
+    #[case] time: &str,
+    #[case] tapped: &str,
+    #[case] outcome: &str,
+) {
+    let school = School {
+        standing: Standing {
+            clock: None,
+            chosen: chosen(tapped),
+        },
+        ..School::with(&[present, "protected = ['M']", "leaver_code = 'M'"])
+    }
+    .seeing(by_our_record(Some(held("M", None, None))));
+    assert_eq!(school.brief(&event("in", time, "")), outcome);
+}
+
+// Unicode: an answer in another form is the same answer.
+
+#[rstest]
+#[case("Caf\u{e9} - M", "Cafe\u{301} - M")]
+#[case("Cafe\u{301} - M", "Caf\u{e9} - M")]
+fn an_answer_in_another_unicode_form_is_the_same(#[case] option: &str, #[case] answer: &str) {
+    let toml = common::example_with(&[]).replace(
+        "\"Overslept\"",
+        &format!("{{ text = {option:?}, code = \"L\" }}").replace("\\u{301}", "\u{301}"),
+    );
+    let school = School::new(&toml);
+    let expected = "L AM \"Café - M\"";
+    assert_eq!(school.brief(&event("in", "08:50", answer)), expected);
+    let recorded = school.seeing(looked(Some(held("L", Some("Cafe\u{301} - M"), None))));
+    assert_eq!(
+        recorded.brief(&event("in", "08:50", answer)),
+        "already_recorded"
+    );
+}
+
 /// Whatever else stands in its way, a later sign-in does not take the place of an arrival.
 #[test]
 fn a_protected_register_does_not_make_a_later_sign_in_the_arrival() {
@@ -706,6 +972,22 @@ fn a_comment_is_kept_whole_or_not_at_all(
     assert_eq!(
         (brief(&decision).as_str(), decision.dropped.as_slice()),
         (outcome, dropped)
+    );
+}
+
+#[test]
+fn what_the_mis_refused_the_mark_with_is_left_out() {
+    let school = School {
+        refused_with: vec![Ability::Comment, Ability::MinutesLate],
+        ..School::example()
+    };
+    let decision = school.decide(&event("in", "09:07", "Bus"));
+    assert_eq!(brief(&decision), "L AM");
+    assert_eq!(decision.dropped, [Ability::Comment, Ability::MinutesLate]);
+    assert!(
+        decision
+            .to_string()
+            .contains("the MIS refused the mark with it")
     );
 }
 

@@ -11,7 +11,7 @@ use common::{EXAMPLE, GroupSettings, example_with, group, school_book};
 use mis_core::CodeBook;
 use rstest::rstest;
 use writeback::{
-    Checked, Rules, check_fields,
+    Checked, Rules, check_fields, guidance_hints,
     settings::{GroupKind, WritebackSettings},
 };
 
@@ -541,6 +541,125 @@ fn settings_that_need_no_hint(#[case] lines: &str) {
     );
 }
 
+/// What the guidance says of the settings, beside what the check finds.
+fn guidance(toml: &str) -> Vec<writeback::Hint> {
+    let GroupSettings { fields, writeback } = group(toml);
+    guidance_hints(GroupKind::Students, &fields, &writeback, &school_book())
+}
+
+const NEVER_REPLACED: &str = "['#', 'x', 'Z', 'Q', 'Y1', 'Y2', 'Y3', 'Y4', 'Y5', 'Y6', 'Y7', 'D', 'K', 'V', 'P', 'W', 'B', 'E']";
+
+#[rstest]
+#[case("present = true", "writeback.closed", "holidays")]
+#[case(
+    "leaver_code = 'M'\nprotected = ['/', 'X']",
+    "writeback.protected",
+    "may overwrite #, Z, Q, Y1"
+)]
+#[case(
+    "present = true\nclosed = ['2026-12-21']\nprotect_on = ['sign_out']\nprotected = ['#']",
+    "writeback.protected",
+    "overwrite #, X"
+)]
+fn hints_of_the_guidance(#[case] lines: &str, #[case] key: &str, #[case] what: &str) {
+    let hints = guidance(&format!("[writeback]\ncloses = '15:30'\n{lines}"));
+    let found = hints
+        .iter()
+        .any(|hint| hint.key == key && hint.what.contains(what));
+    assert!(found, "{hints:#?}");
+}
+
+#[rstest]
+#[case("")]
+#[case("present = true\nclosed = ['2026-12-21']\nprotected = NEVER")]
+fn settings_that_the_guidance_says_nothing_of(#[case] lines: &str) {
+    let lines = lines.replace("NEVER", NEVER_REPLACED);
+    assert_eq!(
+        guidance(&format!("[writeback]\ncloses = '15:30'\n{lines}")),
+        []
+    );
+}
+
+#[rstest]
+#[case("M: Dentist", "no dash follows", "\"M - Dentist\"")]
+#[case("M (dentist)", "no dash follows", "\"M - dentist\"")]
+#[case("m . Dentist", "no dash follows", "\"M - Dentist\"")]
+#[case("M", "no dash follows", "{ text = \"M\", code = \"M\" }")]
+#[case("M \u{2043} Dentist", "no dash follows", "\"M - Dentist\"")]
+#[case("\u{41c} - Dentist", "look the same", "\"M - Dentist\"")]
+#[case("\u{43c}: Dentist", "look the same", "\"M - Dentist\"")]
+#[case("\u{ff2d} - Dentist", "look the same", "\"M - Dentist\"")]
+fn an_option_that_looks_like_a_code_is_a_hint(
+    #[case] option: &str,
+    #[case] what: &str,
+    #[case] cure: &str,
+) {
+    let hints = guidance(&with_options(
+        &format!("{option:?}").replace("\\u{2043}", "\u{2043}"),
+    ));
+    let found = hints.iter().any(|hint| {
+        hint.what.contains("looks like the code M and is none")
+            && hint.what.contains(what)
+            && hint.cure.contains(cure)
+    });
+    assert!(found, "{hints:#?}");
+}
+
+#[rstest]
+#[case(
+    "\"Bus\", \"I'm ill\", \"Drop-off was late\", \"M - Dentist\", \"M \u{2011} Dentist\", \"B & Q\", \"I was ill\""
+)]
+#[case("{ text = \"M: Dentist\", code = false }, { text = \"E: Dentist\", code = \"M\" }")]
+fn options_that_look_like_no_code(#[case] options: &str) {
+    let hints = guidance(&with_options(options));
+    assert!(
+        hints.iter().all(|hint| !hint.what.contains("looks like")),
+        "{hints:#?}"
+    );
+}
+
+#[test]
+fn a_school_with_other_letters_needs_its_present_code_for_a_return() {
+    let book = CodeBook::new(
+        school_book()
+            .iter()
+            .filter(|line| !["/", "\\"].contains(&line.code.as_str()))
+            .cloned(),
+    );
+    let of = |lines: &str| {
+        let GroupSettings { fields, writeback } = group(&format!(
+            "[writeback]\ncloses = '15:30'\nleaver_code = 'M'\n{lines}"
+        ));
+        guidance_hints(GroupKind::Students, &fields, &writeback, &book)
+            .into_iter()
+            .map(|hint| hint.key)
+            .filter(|key| key.contains("codes."))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of(""),
+        ["writeback.codes.present_am", "writeback.codes.present_pm"]
+    );
+    assert_eq!(
+        of("codes = { present_am = 'P', present_pm = 'P' }"),
+        [""; 0]
+    );
+}
+
+#[rstest]
+#[case("'61m'")]
+#[case("'soon'")]
+fn a_shortest_stay_is_a_length_of_time(#[case] written: &str) {
+    let checked = check(&format!(
+        "[writeback]\ncloses = '15:30'\nshortest_stay = {written}"
+    ));
+    let [problem] = checked.problems.as_slice() else {
+        panic!("{:#?}", checked.problems)
+    };
+    assert_eq!(problem.key, "writeback.shortest_stay");
+    assert!(problem.cure.contains("60s"), "{problem}");
+}
+
 #[rstest]
 #[case("H")]
 #[case("J")]
@@ -632,6 +751,7 @@ fn the_schema_names_every_setting_and_allows_no_other() {
         "protected",
         "protect_on",
         "first_arrival_stands",
+        "shortest_stay",
         "employee_id",
     ] {
         assert!(schema["properties"][key].is_object(), "{key}");

@@ -62,8 +62,11 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let view = View {
         capabilities,
         register: register(args.register.as_deref(), &book)?,
+        refused_with: &[],
         codes: &book,
         arrival: None,
+        previous: None,
+        planned_before: false,
         standing: Standing::default(),
         timezone: school.timezone,
     };

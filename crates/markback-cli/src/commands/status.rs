@@ -18,7 +18,7 @@ use super::{
 use markback::{
     schools::token_lane,
     settings::{self, Settings},
-    store::{EventState, Notice, Store},
+    store::{EventState, LearnedLimit, Notice, Store},
 };
 use markback_console::output::{self, TableOrJson};
 
@@ -38,6 +38,7 @@ struct Status {
     queues: BTreeMap<String, QueueStatus>,
     pauses: Vec<Paused>,
     notices: Vec<Notice>,
+    limits: Vec<LearnedLimit>,
 }
 
 #[derive(Serialize)]
@@ -124,6 +125,7 @@ impl Status {
             queues: queues.collect(),
             pauses: pauses(store).await?,
             notices: store.notices().await?,
+            limits: store.all_limits().await?,
         })
     }
 
@@ -144,6 +146,17 @@ impl Status {
                 time(Some(notice.last_at)),
                 notice.school,
                 notice.words
+            );
+        }
+        for limit in &self.limits {
+            let _ = write!(
+                text,
+                "\n{}  school {}: its MIS ({}) refused marks, so {}; tried again from {} on",
+                time(Some(limit.learned_at)),
+                limit.school,
+                limit.mis,
+                limit.limit,
+                time(Some(limit.until))
             );
         }
         text

@@ -5,23 +5,24 @@ mod outcomes;
 use std::{collections::BTreeSet, time::Duration};
 
 use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
-use outbox::{Claimed, NewJob, Tx, When};
+use outbox::{Claimed, When};
 use serde_json::json;
 
-use self::outcomes::{Again, Outcomes};
+use self::outcomes::Outcomes;
 use super::{
     Pipeline,
+    again::{Again, refused_and_goes_again},
     job::{ConfirmJob, SendJob, writeback_of_key},
     panics::{Panicked, caught},
     records::audit_of,
+    trial,
     trouble::{GoOn, doubled, is_longer, later},
     view::is_ours,
 };
 use crate::{
-    schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, Followed, NewAudit, Stage},
+    store::{EventState, EventUpdate, NewAudit, Stage},
 };
 
 /// How often a mark is refused after Wonde had taken it until that is believed.
@@ -34,6 +35,16 @@ const IN_DOUBT: &str = "Wonde calls the writeback done and tells of errors in it
 /// What ends a mark that was written over before anybody saw it.
 const REPLACED: &str =
     "a newer mark for the same pupil, date and session has taken its place in the MIS";
+/// A refusal after Wonde had taken the mark.
+struct Refusal<'a> {
+    /// The adapter's id of the MIS.
+    mis: &'a str,
+    /// Wonde's words.
+    said: Option<&'a str>,
+    /// Whether they are about this mark, and not about some mark of its register.
+    of_this_mark: bool,
+}
+
 /// Writebacks asked about at the same time.
 const AT_ONCE: usize = 8;
 
@@ -135,11 +146,27 @@ impl Pipeline {
             Ok(WritebackOutcome::DoneInPart {
                 refused,
                 others_done,
-            }) => self.done_in_part(&mut outcomes, school, &job, &confirm, &refused, others_done),
+            }) => {
+                let mis = mis.descriptor().id;
+                self.done_in_part(
+                    &mut outcomes,
+                    school,
+                    mis,
+                    &job,
+                    &confirm,
+                    &refused,
+                    others_done,
+                );
+            }
             Ok(WritebackOutcome::Refused { said }) => {
                 outcomes.done.push(job.held);
                 for (_, send) in confirm.open() {
-                    self.refused(&mut outcomes, school, &confirm, send, said.as_deref());
+                    let refusal = Refusal {
+                        mis: mis.descriptor().id,
+                        said: said.as_deref(),
+                        of_this_mark: confirm.marks.len() == 1,
+                    };
+                    self.refused(&mut outcomes, school, &confirm, send, refusal);
                 }
             }
             Ok(WritebackOutcome::Open { word }) => {
@@ -160,10 +187,12 @@ impl Pipeline {
 
     /// A register that is done but for some of its marks. What is named as refused is refused; the others are in the MIS
     /// if those were all. If that is not certain, the register has to show each of the others.
+    #[allow(clippy::too_many_arguments, reason = "an answer and what it is about")]
     fn done_in_part(
         &self,
         outcomes: &mut Outcomes,
         school: &School,
+        mis: &str,
         job: &Claimed,
         confirm: &ConfirmJob,
         refused: &[RefusedMark],
@@ -181,7 +210,12 @@ impl Pipeline {
                 }
             }
             if named && left.settled.insert(place) {
-                self.refused(outcomes, school, confirm, send, said);
+                let refusal = Refusal {
+                    mis,
+                    said,
+                    of_this_mark: true,
+                };
+                self.refused(outcomes, school, confirm, send, refusal);
             }
         }
         outcomes.done.push(job.held);
@@ -293,20 +327,48 @@ impl Pipeline {
         school: &School,
         confirm: &ConfirmJob,
         send: &SendJob,
-        said: Option<&str>,
+        refusal: Refusal<'_>,
     ) {
+        let Refusal {
+            mis,
+            said,
+            of_this_mark,
+        } = refusal;
         let id = school.id.as_str();
         let told = said.map_or_else(
             || "gave no reason".to_owned(),
             |said| format!("said: {said}"),
         );
-        let more = json!({"writeback_id": confirm.writeback, "why": format!("Wonde {told}")});
-        outcomes.audit.push(audit_of("refused", id, send, more));
+        let why = format!("Wonde {told}");
+        let more = json!({"writeback_id": confirm.writeback});
         let refusals = if confirm.marks.len() == 1 {
             send.refusals.saturating_add(1)
         } else {
             send.refusals.max(1)
         };
+        let again = SendJob {
+            refusals,
+            ..send.clone()
+        };
+        let from = later(self.now(), self.pace.backoff.saturating_mul(2 * refusals));
+        // Words about this mark are believed at once. Without them the MIS may have been away: only when a mark alone was
+        // refused again is it tried without what goes with its code.
+        let words_only = refusals + 1 < REFUSALS_BELIEVED;
+        let next = of_this_mark
+            .then(|| trial::without(&again, mis, said, false, words_only))
+            .flatten();
+        if let Some(next) = next {
+            outcomes
+                .audit
+                .push(refused_and_goes_again(id, send, &next, &why, more));
+            outcomes
+                .again
+                .push(Again::without(school, next, Some(from)));
+            return;
+        }
+        let mut more = more;
+        more["why"] = why.into();
+        outcomes.audit.push(audit_of("refused", id, send, more));
         if refusals >= REFUSALS_BELIEVED {
             let outcome = format!("the MIS would not have it: Wonde {told}");
             outcomes.tell(id, send, EventState::Rejected, &outcome);
@@ -315,19 +377,10 @@ impl Pipeline {
                 .push((send.ledger_key(id), send.event.id.clone()));
             return;
         }
-        let again = SendJob {
-            refusals,
-            ..send.clone()
-        };
-        let wait = self.pace.backoff.saturating_mul(2 * refusals);
-        outcomes.again.push(Again {
-            key: send.ledger_key(id),
-            event: send.event.id.clone(),
-            job: again
-                .new_job(id, &token_lane(school))
-                .not_before(later(self.now(), wait)),
-            why: format!("its writeback was refused ({told}); it goes again, alone"),
-        });
+        let why = format!("its writeback was refused ({told}); it goes again, alone");
+        outcomes
+            .again
+            .push(Again::as_it_is(school, again, from, why));
     }
 
     /// Settles by the register what Wonde's word leaves open, and asks again later.
@@ -403,45 +456,14 @@ impl Pipeline {
             .await?;
         // All transactions touch marks, then pauses, then the queue's lines, so that none waits for another that waits for it.
         let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        let again = self
-            .send_again(&mut tx, &outcomes.again, &outcomes.left)
-            .await?;
+        self.store.learn(&mut tx, &outcomes.learned).await?;
+        let (followed, left): (Vec<_>, Vec<_>) = outcomes.left.iter().cloned().unzip();
+        self.store.follow_writebacks(&mut tx, &followed).await?;
+        let again = self.send_again(&mut tx, &outcomes.again, &left).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().chain(&troubled).chain(&again));
         sight::confirmed(outcomes.took.iter().copied());
         Ok(())
-    }
-
-    /// Puts refused marks in line once more. One whose place in the ledger a newer mark has taken would overtake that: it
-    /// makes way. Nobody can plan a newer one while this decides, for the ledger's rows are locked until the commit.
-    async fn send_again(
-        &self,
-        tx: &mut Tx,
-        again: &[Again],
-        left: &[(Followed, NewJob)],
-    ) -> outbox::Result<Vec<EventUpdate>> {
-        let marks: Vec<_> = again
-            .iter()
-            .map(|one| (one.key.clone(), one.event.clone()))
-            .collect();
-        let ours = self.store.move_marks(tx, &marks, Stage::Planned).await?;
-        let (followed, mut jobs): (Vec<_>, Vec<_>) = left.iter().cloned().unzip();
-        self.store.follow_writebacks(tx, &followed).await?;
-        let mut updates = Vec::with_capacity(again.len());
-        for one in again {
-            let update = EventUpdate::of(&one.key.school, &one.event);
-            if ours.contains(&(one.key.school.clone(), one.event.clone())) {
-                jobs.push(one.job.clone());
-                updates.push(update.state(EventState::Planned).waiting(&one.why));
-            } else {
-                updates.push(update.state(EventState::Superseded).outcome(
-                    "it was refused, and a newer mark for the same pupil, date and session has taken its place",
-                ));
-            }
-        }
-        self.store.outbox().enqueue(tx, &jobs).await?;
-        self.store.update_events(tx, &updates).await?;
-        Ok(updates)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Deciding: what each event means for the register, by the rules of its person's group.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -9,7 +9,7 @@ use mis_core::wonde::StudentId;
 use outbox::{Claimed, Held, When};
 use serde_json::json;
 use tokio::task::JoinSet;
-use writeback::{Event, Outcome};
+use writeback::{Event, Outcome, Previous};
 
 use super::{
     Pipeline,
@@ -17,7 +17,7 @@ use super::{
     panics::{Panicked, caught, split},
     pulse::Progress,
     records::{audit_of, found, news_of, own_mark},
-    scene::Scene,
+    scene::{Look, Scene},
     trouble::{Away, GoOn, Troubled, doubled, later},
 };
 use crate::{
@@ -244,6 +244,7 @@ impl Pipeline {
             let backoff = self.backoff(cases.iter().map(|case| &case.job));
             outcomes.away.extend(Away::of(error, settings, backoff));
         }
+        let mut before = self.events_before(&school, &cases).await?;
         let mut seen = HashSet::new();
         for case in cases {
             // Two events of one pupil can meet here only when the directory has learned in between that two ids are one
@@ -261,7 +262,8 @@ impl Pipeline {
                 };
                 self.trouble(&mut outcomes, school, case.job, go_on);
             } else {
-                self.decide_one(&mut outcomes, &scene, case);
+                let previous = before.remove(&case.event.id);
+                self.decide_one(&mut outcomes, &scene, case, previous);
             }
         }
         Ok(outcomes)
@@ -290,10 +292,39 @@ impl Pipeline {
             .filter(|wait| !wait.is_zero()))
     }
 
-    fn decide_one(&self, outcomes: &mut Outcomes, scene: &Scene<'_>, case: Case<'_>) {
+    /// What the persons of these events did shortly before, where that makes a double tap.
+    async fn events_before(
+        &self,
+        school: &str,
+        cases: &[Case<'_>],
+    ) -> outbox::Result<HashMap<String, Previous>> {
+        let asked: Vec<_> = cases
+            .iter()
+            .filter_map(|case| {
+                let rules = case.group?.rules.as_ref()?;
+                Some((&case.event, rules.shortest_stay()?))
+            })
+            .collect();
+        self.store.events_before(school, &asked).await
+    }
+
+    fn decide_one(
+        &self,
+        outcomes: &mut Outcomes,
+        scene: &Scene<'_>,
+        case: Case<'_>,
+        previous: Option<Previous>,
+    ) {
         let school = scene.school.id.as_str();
         let (event, key) = (&case.event, case.key.as_ref());
-        let decision = scene.decide(event, &case.student, case.group, key, self.now(), None);
+        let decision = scene.decide(
+            event,
+            &case.student,
+            case.group,
+            key,
+            self.now(),
+            Look::First { previous },
+        );
         if let Outcome::Wait { why } = &decision.outcome {
             let go_on = GoOn::Again {
                 when: When::After(self.look_again_after(case.job.attempts())),
@@ -329,6 +360,8 @@ impl Pipeline {
                 found,
                 planned_at: self.now(),
                 refusals: 0,
+                left_out: Vec::new(),
+                trial: None,
                 round: case.round,
                 received_at: Some(case.job.enqueued_at),
                 standing: Some(standing.unwrap_or_else(|| against.clone())),

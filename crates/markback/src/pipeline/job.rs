@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use writeback::{Event, Rule, Standing};
 
+use super::trial::Trial;
 use crate::{
     queue,
     store::{Followed, LedgerKey, session_word},
@@ -44,6 +45,12 @@ pub(crate) struct SendJob {
     /// When the event came in, or was opened again.
     #[serde(default)]
     pub(crate) received_at: Option<DateTime<Utc>>,
+    /// What the MIS refused it with, so that it goes without.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) left_out: Vec<Ability>,
+    /// What is shown if it goes through without the last of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) trial: Option<Trial>,
     /// Which events had had their say when it was planned: when it is decided again, it is against these.
     #[serde(default)]
     pub(crate) against: Standing,
@@ -90,12 +97,32 @@ impl SendJob {
     /// The job for this mark. An older one for the same pupil, date and session that nobody holds makes way.
     pub(crate) fn new_job(&self, school: &str, token_lane: &str) -> NewJob {
         let mark = &self.mark;
-        let key = send_key(school, &self.event.id, self.round, self.refusals);
+        let key = send_key(school, &self.event.id, self.round, self.tries());
         NewJob::new(queue::SEND, key, payload(self))
             .order_key(format!("{school}/{}", mark.student))
             .supersede_key(format!("{}/{}", mark.date, session_word(mark.session)))
             .lane(school)
             .second_lane(token_lane)
+    }
+
+    /// How often the mark was refused in this round; each try is a job of its own.
+    fn tries(&self) -> u32 {
+        let left_out = u32::try_from(self.left_out.len()).unwrap_or(u32::MAX);
+        self.refusals.saturating_add(left_out)
+    }
+
+    /// Takes something out of the mark that the MIS refused it with.
+    pub(crate) fn leave_out(&mut self, ability: Ability) {
+        match ability {
+            Ability::Comment => self.mark.comment = None,
+            Ability::MinutesLate => self.mark.minutes_late = None,
+            _ => return,
+        }
+        for list in [&mut self.left_out, &mut self.dropped] {
+            list.push(ability);
+            list.sort_unstable();
+            list.dedup();
+        }
     }
 
     /// The pupil's session that it is for.
@@ -166,8 +193,8 @@ pub(crate) fn decide_key(school: &str, event: &str, round: u32) -> String {
 }
 
 /// The key of an event's send job.
-pub(crate) fn send_key(school: &str, event: &str, round: u32, refusals: u32) -> String {
-    key(school, &format!("{round}.{refusals}#{event}"))
+pub(crate) fn send_key(school: &str, event: &str, round: u32, tries: u32) -> String {
+    key(school, &format!("{round}.{tries}#{event}"))
 }
 
 /// The event's id in a decide job's or a send job's key.

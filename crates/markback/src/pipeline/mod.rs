@@ -3,6 +3,7 @@
 //! `intake` keeps an event and its first job; `decide` asks the rules; `send` writes registers; `confirm` follows what
 //! Wonde took. All that they share about going on after an error is in `trouble`.
 
+mod again;
 mod confirm;
 mod decide;
 mod hold;
@@ -14,6 +15,7 @@ mod records;
 mod scene;
 mod send;
 mod share;
+mod trial;
 mod trouble;
 mod view;
 

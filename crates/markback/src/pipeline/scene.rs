@@ -6,8 +6,10 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
-use writeback::{Decision, Event, RegisterView, Standing, View, decide};
+use mis_core::{
+    Capabilities, CodeBook, Error, ErrorKind, EventKind, Recovery, Register, wonde::StudentId,
+};
+use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
 
 use super::{Pipeline, job::SendJob, view::view_of};
 use crate::{
@@ -19,11 +21,24 @@ use crate::{
 pub(super) struct Scene<'a> {
     pub(super) school: &'a School,
     pub(super) capabilities: Capabilities,
+    /// The adapter's id of the school's MIS.
+    pub(super) mis: &'static str,
     pub(super) codes: Arc<CodeBook>,
     pub(super) registers: HashMap<NaiveDate, Result<Arc<Register>, String>>,
     /// Why a register could not be read, if one could not.
     pub(super) unread: Option<Error>,
     pub(super) ledger: HashMap<LedgerKey, LedgerRow>,
+}
+
+/// How often an event has been decided.
+pub(super) enum Look<'a> {
+    /// Not yet.
+    First {
+        /// What the same person did shortly before.
+        previous: Option<Previous>,
+    },
+    /// It has a mark from before, which is about to be sent. That it is no double tap was decided then.
+    Again(&'a SendJob),
 }
 
 impl Pipeline {
@@ -39,6 +54,11 @@ impl Pipeline {
         Ok(match looked {
             Ok(mut scene) => {
                 scene.ledger = self.store.ledger(&keys).await?;
+                let limits = self.store.limits(school.id.as_str(), scene.mis).await?;
+                let kept = scene.capabilities;
+                scene.capabilities = limits
+                    .into_iter()
+                    .fold(kept, |kept, limit| limit.narrow(kept));
                 Ok(scene)
             }
             Err(error) => Err(error),
@@ -79,6 +99,7 @@ impl Pipeline {
         Ok(Scene {
             school,
             capabilities,
+            mis: mis.descriptor().id,
             codes,
             registers,
             unread,
@@ -109,7 +130,7 @@ impl Scene<'_> {
         })
     }
 
-    /// The rules' word on one event; `planned` when it has a mark from before.
+    /// The rules' word on one event.
     pub(super) fn decide(
         &self,
         event: &Event,
@@ -117,8 +138,12 @@ impl Scene<'_> {
         group: Option<&Group>,
         key: Option<&LedgerKey>,
         now: DateTime<Utc>,
-        planned: Option<&SendJob>,
+        look: Look<'_>,
     ) -> Decision {
+        let (planned, previous) = match look {
+            Look::First { previous } => (None, previous),
+            Look::Again(send) => (Some(send), None),
+        };
         let planned_at = planned.map(|send| send.planned_at);
         let row = key.and_then(|key| self.ledger.get(key));
         let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
@@ -132,10 +157,13 @@ impl Scene<'_> {
             codes: &self.codes,
             register,
             // Which arrival stands was judged when the mark was planned. One that came in since and is earlier has the
-            // mark's place in the ledger, or says the same.
+            // mark's place in the ledger, or says the same. A sign-out is no arrival: what it is held against may stand.
             arrival: row
-                .filter(|_| planned.is_none())
+                .filter(|_| planned.is_none() || event.kind == EventKind::SignOut)
                 .and_then(|row| row.arrival.clone()),
+            refused_with: planned.map_or(&[], |send| &send.left_out),
+            previous,
+            planned_before: planned.is_some(),
             // So was which event stands.
             standing: planned
                 .map_or_else(|| self.standing_of(key, event), |send| send.against.clone()),

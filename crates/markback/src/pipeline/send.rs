@@ -6,7 +6,7 @@ mod tests;
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use mis_core::{Error, ErrorKind, Mark, MarkResult, Mis, Recovery};
+use mis_core::{Ability, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery};
 use outbox::Claimed;
 use serde_json::json;
 
@@ -17,7 +17,7 @@ use super::{
     panics::{self, Panicked, caught, panics_of, split},
     pulse::Progress,
     records::{audit_of, found, news_of, own_mark},
-    scene::Scene,
+    scene::{Look, Scene},
     trouble::{Away, GoOn, is_longer, later},
     view::is_ours,
 };
@@ -143,8 +143,16 @@ impl Pipeline {
         lease: &Arc<Lease>,
         progress: &Progress<'_>,
     ) -> outbox::Result<Result<(), LeaseOver>> {
-        let (stale, mut ready): (Vec<_>, Vec<_>) =
-            outgoing.into_iter().partition(|one| self.wants_a_look(one));
+        let limits = self
+            .store
+            .limits(school.id.as_str(), mis.descriptor().id)
+            .await?;
+        let kept = limits
+            .into_iter()
+            .fold(mis.capabilities(), |kept, limit| limit.narrow(kept));
+        let (stale, mut ready): (Vec<_>, Vec<_>) = outgoing
+            .into_iter()
+            .partition(|one| self.wants_a_look(one) || !fits(&one.send.mark, kept));
         ready.extend(self.look_again(outcomes, school, stale).await?);
         // A mark whose writeback was refused goes alone, so that it takes no other with it. So does one with which a
         // worker panicked.
@@ -168,6 +176,7 @@ impl Pipeline {
         one.job.lapsed
             || one.is_unanswered()
             || one.send.refusals > 0
+            || !one.send.left_out.is_empty()
             || is_longer(self.now() - one.send.planned_at, self.pace.plan_fresh)
     }
 
@@ -247,7 +256,7 @@ impl Pipeline {
             group,
             Some(&key),
             self.now(),
-            Some(&one.send),
+            Look::Again(&one.send),
         );
         match decision.planned() {
             Some(planned) => {
@@ -311,7 +320,10 @@ impl Pipeline {
                         MarkResult::Accepted(accepted) => {
                             outcomes.accept(school, one, &accepted, sent_at)
                         }
-                        MarkResult::Refused(error) => outcomes.refuse(school, one, &error, sent_at),
+                        MarkResult::Refused(error) => {
+                            let mis = mis.descriptor().id;
+                            outcomes.refuse(school, mis, one, &error, sent_at);
+                        }
                         // It was held back, and whoever has it next looks first.
                         MarkResult::Failed(_) if lease.is_over() => {}
                         MarkResult::Failed(error) => {
@@ -325,7 +337,7 @@ impl Pipeline {
                 for one in &register {
                     match error.kind() {
                         ErrorKind::Unsupported(_) | ErrorKind::InvalidMark => {
-                            outcomes.refuse(school, one, &error, sent_at);
+                            outcomes.refuse(school, mis.descriptor().id, one, &error, sent_at);
                         }
                         _ => self.after_error(outcomes, school, one, &error),
                     }
@@ -395,6 +407,7 @@ impl Pipeline {
         self.store
             .forget_marks(&mut tx, &outcomes.forgotten)
             .await?;
+        self.store.learn(&mut tx, &outcomes.learned).await?;
         let now = self.now();
         let took: Vec<_> = outcomes
             .accepted
@@ -421,10 +434,22 @@ impl Pipeline {
         self.store.follow_writebacks(&mut tx, &followed).await?;
         self.rest(&mut tx, outcomes.away.as_ref()).await?;
         let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        outbox.enqueue(&mut tx, &follow).await?;
+        let again = self.send_again(&mut tx, &outcomes.again, &follow).await?;
         tx.commit().await?;
-        sight::news(outcomes.updates.iter().chain(&troubled));
+        sight::news(outcomes.updates.iter().chain(&troubled).chain(&again));
         sight::accepted(took);
         Ok(())
     }
+}
+
+/// Whether all that goes with a mark's code can be kept; what could not when it was planned is not in it.
+fn fits(mark: &Mark, kept: Capabilities) -> bool {
+    let comment = mark.comment.as_ref().is_none_or(|comment| {
+        let length = comment.chars().count();
+        kept.has(Ability::Comment)
+            && kept
+                .comment_max
+                .is_none_or(|max| length <= usize::from(max))
+    });
+    comment && (mark.minutes_late.is_none() || kept.has(Ability::MinutesLate))
 }

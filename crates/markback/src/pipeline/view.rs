@@ -1,9 +1,9 @@
 //! What the register is taken to hold: our own ledger first, then Wonde's copy, and whether a mark in that is ours.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{HeldCode, HeldMark, Mark, Register};
+use mis_core::{HeldCode, HeldMark, Mark, Register, nfc};
 use writeback::{Held, RegisterView, Source};
 
 use super::job::SendJob;
@@ -29,7 +29,8 @@ pub(crate) fn view_of(
     match (own, copy) {
         (Some(own), Ok((Some(held), read_at)))
             if changed_since(own, held)
-                || planned_at.is_some_and(|at| changed_since_plan(held, at)) =>
+                || planned_at
+                    .is_some_and(|at| !same_code(own, held) && changed_since_plan(held, at)) =>
         {
             looked(held, read_at, now)
         }
@@ -59,9 +60,12 @@ const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
 /// Whether somebody changed the mark in the MIS after ours was in it. Only then is Wonde's copy newer than our ledger:
 /// before the confirmation it may still show what our mark is about to replace.
 fn changed_since(own: &LedgerMark, held: &HeldMark) -> bool {
-    own.stage == Stage::Confirmed
-        && held.code != HeldCode::Known(own.code.clone())
-        && changed_after(held, own.since)
+    own.stage == Stage::Confirmed && !same_code(own, held) && changed_after(held, own.since)
+}
+
+/// Whether the copy shows the code of our own mark. Then it may have just arrived there: Wonde passes marks on for minutes.
+fn same_code(own: &LedgerMark, held: &HeldMark) -> bool {
+    held.code == HeldCode::Known(own.code.clone())
 }
 
 /// Whether Wonde's copy shows that this was written after a mark was planned, or so close before that the clocks leave it open.
@@ -85,11 +89,18 @@ pub(super) fn is_ours(held: &HeldMark, send: &SendJob) -> bool {
 fn says(held: &HeldMark, mark: &Mark) -> bool {
     let same = |told: bool, equal: bool| !told || equal;
     held.code == HeldCode::Known(mark.code.clone())
-        && same(held.comment.is_some(), held.comment == mark.comment)
+        && same(
+            held.comment.is_some(),
+            in_nfc(held.comment.as_deref()) == in_nfc(mark.comment.as_deref()),
+        )
         && same(
             held.minutes_late.is_some(),
             held.minutes_late == mark.minutes_late,
         )
+}
+
+fn in_nfc(comment: Option<&str>) -> Option<Cow<'_, str>> {
+    comment.map(nfc)
 }
 
 fn looked(held: &HeldMark, read_at: DateTime<Utc>, now: DateTime<Utc>) -> RegisterView {

@@ -5,9 +5,9 @@ use std::{
     sync::Arc,
 };
 
-use mis_core::{CodeBook, PersonKind};
+use mis_core::{CodeBook, PersonKind, nfc};
 use writeback::{
-    Rules, check_fields,
+    Rules, check_fields, guidance_hints,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -28,7 +28,10 @@ pub(super) fn groups(
     let mut groups = Vec::with_capacity(list.len());
     let kinds: HashMap<String, PersonKind> = list
         .iter()
-        .filter_map(|group| Some((group.name.clone()?, person_kind(group.kind?))))
+        .filter_map(|group| {
+            let name = nfc(group.name.as_deref()?).into_owned();
+            Some((name, person_kind(group.kind?)))
+        })
         .collect();
     for (at, mut group) in list.into_iter().enumerate() {
         let at = format!("group[{at}]");
@@ -37,7 +40,7 @@ pub(super) fn groups(
         let name = named(place, &name_key, group.name, findings);
         if name
             .as_ref()
-            .is_some_and(|name| !names.insert(name.clone()))
+            .is_some_and(|name| !names.insert(nfc(name).into_owned()))
         {
             findings.problems.push(place.problem(
                 &name_key,
@@ -53,7 +56,7 @@ pub(super) fn groups(
             ));
             continue;
         };
-        let flaws = membership.flaws(person_kind(kind), |name| kinds.get(name).copied());
+        let flaws = membership.flaws(person_kind(kind), |name| kinds.get(&*nfc(name)).copied());
         findings.problems.extend(
             flaws
                 .iter()
@@ -155,11 +158,13 @@ impl InGroup<'_> {
             return None;
         };
         let checked = Rules::check(kind, fields, settings, None);
-        let by_englands_book = Rules::check(kind, fields, settings, Some(&CodeBook::england()));
+        let england = CodeBook::england();
+        let by_englands_book = Rules::check(kind, fields, settings, Some(&england));
         findings.hints.extend(
             by_englands_book
                 .hints
                 .into_iter()
+                .chain(guidance_hints(kind, fields, settings, &england))
                 .map(|hint| self.at_home(&hint, fields)),
         );
         let unknown_codes = by_englands_book

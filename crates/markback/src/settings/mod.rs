@@ -20,7 +20,7 @@ use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
-use mis_core::{Ability, ConnectOptions, Now, wonde::SchoolId};
+use mis_core::{Ability, ConnectOptions, Now, same_text, wonde::SchoolId};
 use roster::Membership;
 use secrecy::SecretString;
 use writeback::{
@@ -147,7 +147,9 @@ impl School {
 
     /// The group of this name.
     pub fn group(&self, name: &str) -> Option<&Group> {
-        self.groups.iter().find(|group| group.name == name)
+        self.groups
+            .iter()
+            .find(|group| same_text(&group.name, name))
     }
 
     /// What the settings say about a connection to this school.

@@ -25,9 +25,9 @@ pub struct NewEvent<'a> {
 }
 
 static INSERT: Sql = Sql::new(
-    "INSERT INTO markback_events (school, id, person, body, state, received_ms) \
-     SELECT r.school, r.id, r.person, r.body, 'received', $2 \
-     FROM {rows $1: school text, id text, person text, body text} r WHERE true \
+    "INSERT INTO markback_events (school, id, person, body, at_ms, state, received_ms) \
+     SELECT r.school, r.id, r.person, r.body, r.at_ms, 'received', $2 \
+     FROM {rows $1: school text, id text, person text, body text, at_ms int} r WHERE true \
      ON CONFLICT (school, id) DO NOTHING RETURNING school, id",
 );
 
@@ -90,6 +90,7 @@ impl Store {
                     &new.event.id,
                     &new.event.person,
                     body(new.event),
+                    new.event.at.timestamp_millis(),
                 )
             })
             .collect();

@@ -4,9 +4,11 @@ mod audit;
 mod budget;
 mod events;
 mod ledger;
+mod limits;
 mod nodes;
 mod notices;
 mod pauses;
+mod previous;
 mod retention;
 mod roster;
 mod search;
@@ -23,6 +25,7 @@ pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
 pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
+pub use limits::{LearnedLimit, Limit};
 pub(crate) use notices::Followed;
 pub use notices::{Notice, NoticeKind};
 pub use retention::Pruned;
@@ -36,6 +39,7 @@ const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
 const PIPELINE: &str = include_str!("../../migrations/0007_pipeline.sql");
+const TAPS_AND_LIMITS: &str = include_str!("../../migrations/0008_taps_and_limits.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -71,6 +75,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "jobs of writebacks, operator pauses",
             sqlite: PIPELINE,
             postgres: PIPELINE,
+        },
+        Step {
+            version: 8,
+            name: "when events were, and what a school's MIS refuses",
+            sqlite: TAPS_AND_LIMITS,
+            postgres: TAPS_AND_LIMITS,
         },
     ],
 };

@@ -8,6 +8,8 @@
 
 mod marks;
 mod panicking;
+mod refused_extras;
+mod returns;
 mod stage;
 mod trouble;
 mod workers;

@@ -345,7 +345,7 @@ fn toml(sandbox: &Sandbox, folder: &TempDir, service: &str, writeback: &str) -> 
         "{gather}api_key_file = \"key\"\nstore = \"sqlite:{}\"\nwonde_url = \"{}\"\nrate_per_minute = 1000000\n{service}\n{}",
         folder.path().join("markback.db").display(),
         sandbox.base_url(),
-        RULES.replace("WRITEBACK", writeback),
+        rules(writeback),
     );
     for school in sandbox.schools() {
         let _ = write!(
@@ -355,6 +355,16 @@ fn toml(sandbox: &Sandbox, folder: &TempDir, service: &str, writeback: &str) -> 
         );
     }
     toml
+}
+
+/// The usual settings, and what a test adds to them or says otherwise.
+fn rules(writeback: &str) -> String {
+    let usual = if writeback.contains("present =") {
+        RULES.replace("present = true\n", "")
+    } else {
+        RULES.to_owned()
+    };
+    usual.replace("WRITEBACK", writeback)
 }
 
 const RULES: &str = r#"

@@ -10,7 +10,7 @@ pub use super::timetable::Timetable;
 use super::{
     kept::{self, Before, Slot},
     read,
-    send::{Coded, Outgoing, collect, send_in_parts, with_codes},
+    send::{Coded, Outgoing, collect, comment_length, send_in_parts, with_codes},
     timetable::Look,
 };
 use crate::{
@@ -182,6 +182,7 @@ async fn send(
                 place: *place,
                 body: body(mark, lesson, code),
                 lesson: Some(lesson.clone()),
+                comment: comment_length(mark),
             }),
             None => *slot = Some(MarkResult::Refused(no_lesson(mark))),
         }

@@ -5,7 +5,7 @@ use std::future::Future;
 use wonde::{AttendanceCodeId, Recovery, WritebackReceipt};
 
 use crate::{
-    Accepted, AttendanceCode, CodeBook, Connection, Error, Mark, MarkResult, Result,
+    Accepted, AttendanceCode, Blame, CodeBook, Connection, Error, Mark, MarkResult, Result,
     error::ErrorKind,
 };
 
@@ -19,9 +19,14 @@ pub(crate) struct Outgoing<T> {
     pub(crate) place: usize,
     pub(crate) body: T,
     pub(crate) lesson: Option<wonde::LessonId>,
+    /// How many characters its comment has.
+    pub(crate) comment: usize,
 }
 
 /// Sends all, cut at [`REGISTER_MAX`] and split where a part is refused, and notes each mark's result at its place.
+///
+/// Where the refusal says how long a comment may be, the marks with a longer one are the refused ones, and the others go
+/// again together: splitting would take a request or more for each.
 ///
 /// After a failure that holds for the whole school (the token, the rate, the line) nothing more is sent: what was not
 /// tried fails with the same error, only surely not written.
@@ -49,6 +54,13 @@ pub(crate) async fn send_in_parts<T, F, Fut>(
                 })
             }),
             Err(error) if error.is_refusal() && part.len() > 1 => {
+                let (longer, fitting) = by_comment(&error, part);
+                note(results, &longer, |_| MarkResult::Refused(error.clone()));
+                part = fitting;
+                if !longer.is_empty() {
+                    parts.extend((!part.is_empty()).then_some(part));
+                    continue;
+                }
                 let second = part.split_off(part.len() / 2);
                 parts.push(second);
                 parts.push(part);
@@ -66,6 +78,22 @@ pub(crate) async fn send_in_parts<T, F, Fut>(
             }
         }
     }
+}
+
+/// The marks whose comments are longer than the refusal allows, and the others. None are where it says nothing of that.
+fn by_comment<T>(error: &Error, part: Vec<Outgoing<T>>) -> (Vec<Outgoing<T>>, Vec<Outgoing<T>>) {
+    let longest = error
+        .said()
+        .and_then(|said| Blame::of(said, None).comment_max);
+    part.into_iter()
+        .partition(|mark| longest.is_some_and(|longest| mark.comment > usize::from(longest)))
+}
+
+/// How many characters a mark's comment has.
+pub(crate) fn comment_length(mark: &Mark) -> usize {
+    mark.comment
+        .as_ref()
+        .map_or(0, |comment| comment.chars().count())
 }
 
 fn note<T>(

@@ -9,7 +9,7 @@ use wonde::{AttendanceQuery, SessionMark};
 use super::{
     kept::{self, Before, Slot},
     read,
-    send::{Outgoing, collect, send_in_parts, with_codes},
+    send::{Outgoing, collect, comment_length, send_in_parts, with_codes},
 };
 use crate::{Connection, Descriptor, Mark, MarkResult, Register, Result, adapter::check_marks};
 
@@ -70,6 +70,7 @@ pub async fn write(
                 place,
                 body: body(mark, code),
                 lesson: None,
+                comment: comment_length(mark),
             })
         })
         .collect();

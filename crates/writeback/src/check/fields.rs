@@ -7,7 +7,7 @@ use crate::{
     reading::Reading,
     rules::{OptionRule, Options, PerKind},
     settings::Field,
-    text::quoted,
+    text::{plain, quoted},
 };
 
 /// Checks a group's custom fields alone, for a group without writeback. [`Rules::check`](crate::Rules::check) checks them too.
@@ -40,7 +40,7 @@ pub(super) fn compile(
         let options = options(field, found);
         if compiled
             .on_mut(field.on)
-            .insert(name.to_owned(), options)
+            .insert(plain(name).into_owned(), options)
             .is_some()
         {
             found.problem(
@@ -79,7 +79,7 @@ fn options(field: &Field, found: &mut Findings) -> Options {
             reading: Reading::of(option),
             write: option.write,
         };
-        if options.insert(text.to_owned(), rule).is_some() {
+        if options.insert(plain(text).into_owned(), rule).is_some() {
             found.problem(
                 &key,
                 quoted([text]),

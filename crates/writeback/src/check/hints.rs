@@ -9,7 +9,7 @@ use crate::{
     reading::{Reading, same_code, split_at_first_dash},
     rules::Clock,
     settings::{Field, FieldOption, GroupKind, OptionCode, WritebackSettings},
-    text::{clock, quoted},
+    text::{clock, plain, quoted},
 };
 
 pub(super) fn give(
@@ -51,7 +51,7 @@ fn options(field: &Field, settings: &WritebackSettings, book: &CodeBook, found: 
     let carries_codes = settings
         .custom_codes
         .on(field.on)
-        .is_some_and(|name| name.trim() == field.name.trim());
+        .is_some_and(|name| plain(name) == plain(&field.name));
     for option in &field.options {
         let key = options_key(field);
         if !carries_codes {

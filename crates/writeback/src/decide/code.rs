@@ -1,6 +1,6 @@
 //! Step 4: the code of a sign-in or a sign-out.
 
-use chrono::{NaiveTime, TimeDelta};
+use chrono::{DateTime, FixedOffset, NaiveTime, TimeDelta};
 use mis_core::{Code, EventKind};
 
 use super::{Deciding, Stop, skip};
@@ -9,7 +9,7 @@ use crate::{
     reading::Reading,
     rule::Rule,
     rules::{Place, Rules},
-    text::{clip, clock, span},
+    text::{clip, clock, plain, span},
 };
 
 /// A code and the rule that chose it.
@@ -41,7 +41,7 @@ impl Deciding<'_> {
             .fields
             .on(kind)
             .get(field)
-            .and_then(|options| options.get(answer));
+            .and_then(|options| options.get(&*plain(answer)));
         let code = match option {
             Some(option) => option.reading.code(self.view.codes),
             None => Reading::of_text(answer).code(self.view.codes),
@@ -97,6 +97,18 @@ impl Deciding<'_> {
             ),
             None => format!("signed in {at}, and no time counts as late in {session}: in time"),
         };
+        let code = rules.present_code(place.session).clone();
+        if let Some(left) = self.returns(rules) {
+            self.step(format!(
+                "{in_time}; the pupil left {} ({}) without having arrived before, so this return is the arrival → {code}",
+                self.apart(left.at),
+                left.code
+            ));
+            return Ok(Chosen {
+                code,
+                rule: Rule::Present,
+            });
+        }
         if !rules.present {
             self.step(in_time);
             return Err(skip(
@@ -104,12 +116,21 @@ impl Deciding<'_> {
                 "in time, and the present mark is not written back",
             ));
         }
-        let code = rules.present_code(place.session).clone();
         self.step(format!("{in_time} → {code}"));
         Ok(Chosen {
             code,
             rule: Rule::Present,
         })
+    }
+
+    /// How far another event of the session is from this one, in words.
+    pub(super) fn apart(&self, other: DateTime<FixedOffset>) -> String {
+        let by = self.event.at.signed_duration_since(other);
+        if by < TimeDelta::zero() {
+            format!("{} later", span(-by))
+        } else {
+            format!("{} earlier", span(by))
+        }
     }
 
     /// A sign-out without a code of its own.

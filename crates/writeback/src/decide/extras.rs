@@ -6,7 +6,7 @@ use super::{Deciding, code::Chosen};
 use crate::{
     rule::Rule,
     rules::{Place, Rules},
-    text::{clock, count},
+    text::{clock, count, plain},
 };
 
 impl Deciding<'_> {
@@ -26,6 +26,13 @@ impl Deciding<'_> {
             self.step("no minutes late: the settings say nothing to count them from");
             return None;
         };
+        if self.view.refused_with.contains(&Ability::MinutesLate) {
+            self.drop(
+                Ability::MinutesLate,
+                "minutes late dropped: the MIS refused the mark with them",
+            );
+            return None;
+        }
         if !self.view.capabilities.minutes_late {
             self.drop(
                 Ability::MinutesLate,
@@ -44,12 +51,19 @@ impl Deciding<'_> {
         Some(minutes)
     }
 
-    /// The whole answer of the comment field. One longer than the MIS keeps is left out, for half a sentence may say
+    /// The whole answer of the comment field, in NFC. One longer than the MIS keeps is left out, for half a sentence may say
     /// something else than the whole.
     pub(super) fn comment(&mut self, rules: &Rules) -> Option<String> {
         let field = rules.comment.on(self.event.kind).as_deref()?;
-        let comment = self.event.answer(field)?;
+        let comment = plain(self.event.answer(field)?);
         let length = comment.chars().count();
+        if self.view.refused_with.contains(&Ability::Comment) {
+            self.drop(
+                Ability::Comment,
+                "comment dropped: the MIS refused the mark with it",
+            );
+            return None;
+        }
         if !self.view.capabilities.comment {
             self.drop(
                 Ability::Comment,
@@ -73,7 +87,7 @@ impl Deciding<'_> {
             "comment kept ({length} character{})",
             if length == 1 { "" } else { "s" }
         ));
-        Some(comment.to_owned())
+        Some(comment.into_owned())
     }
 
     fn drop(&mut self, ability: Ability, words: impl Into<String>) {

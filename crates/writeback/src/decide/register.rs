@@ -1,12 +1,12 @@
 //! The register in the steps, and step 8: whether a mark would tell it anything new.
 
-use mis_core::{Ability, HeldCode, Mark};
+use mis_core::{Ability, Code, HeldCode, Mark};
 
 use super::{Deciding, Stop, skip};
 use crate::{
     decision::SkipReason,
     reading::same_code,
-    text::span,
+    text::{plain, span},
     view::{Held, RegisterView, Source},
 };
 
@@ -63,6 +63,24 @@ impl Deciding<'_> {
         Ok(())
     }
 
+    /// Whether the register holds this code.
+    pub(super) fn holds(&self, code: &Code) -> bool {
+        match &self.view.register {
+            RegisterView::Looked {
+                held: Some(held), ..
+            } => match &held.code {
+                HeldCode::Known(known) => same_code(known, code, self.view.codes),
+                HeldCode::Unreadable => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether the register was looked at and holds nothing.
+    pub(super) fn holds_nothing(&self) -> bool {
+        matches!(self.view.register, RegisterView::Looked { held: None, .. })
+    }
+
     fn says_the_same(&self, held: &Held, mark: &Mark) -> bool {
         let HeldCode::Known(code) = &held.code else {
             return false;
@@ -71,10 +89,10 @@ impl Deciding<'_> {
         let held_comment = held
             .comment
             .as_deref()
-            .map(str::trim)
+            .map(plain)
             .filter(|comment| !comment.is_empty());
         same_code(code, &mark.code, self.view.codes)
-            && (!keeps(Ability::Comment) || held_comment == mark.comment.as_deref())
+            && (!keeps(Ability::Comment) || held_comment.as_deref() == mark.comment.as_deref())
             && (!keeps(Ability::MinutesLate) || held.minutes_late == mark.minutes_late)
     }
 }

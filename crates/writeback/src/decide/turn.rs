@@ -1,68 +1,107 @@
 //! Step 7, the order of a pupil's events in a session: one that is delivered late does not stand above a later one.
 
 use chrono::{DateTime, FixedOffset};
-use mis_core::Mark;
+use mis_core::{Code, EventKind, Mark};
 
 use super::{Deciding, Stop, code::Chosen, skip};
 use crate::{
     decision::{Planned, SkipReason},
-    rules::Rules,
+    rule::Rule,
+    rules::{Place, Rules},
     text::span,
-    view::{Arrival, ChosenMark, Standing},
+    view::{Arrival, ChosenMark, RegisterView, Source, Standing},
 };
 
 impl Deciding<'_> {
     /// What is to be written after all, whatever order the events came in. Of two at the same instant the one that is
     /// decided last counts as the later.
-    pub(super) fn in_turn(&mut self, rules: &Rules, planned: Planned) -> Result<Planned, Stop> {
+    pub(super) fn in_turn(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        planned: Planned,
+    ) -> Result<Planned, Stop> {
         if planned.rule.is_time_based() {
-            self.clock_in_turn(rules, planned)
+            self.clock_in_turn(rules, place, planned)
         } else {
-            self.chosen_in_turn(planned)
+            self.chosen_in_turn(rules, place, planned)
+        }
+    }
+
+    /// The events that have had their say, without one that was a double tap of this event.
+    pub(super) fn standing_before(&self, rules: &Rules) -> Standing {
+        let Standing { clock, chosen } = self.view.standing.clone();
+        Standing {
+            clock: clock.filter(|clock| !self.was_tapped_twice(rules, EventKind::SignIn, clock.at)),
+            chosen: chosen.filter(|chosen| !self.was_tapped_twice(rules, chosen.kind, chosen.at)),
         }
     }
 
     /// A code that an answer or the leaver code chose: it stands until a later event says otherwise.
-    fn chosen_in_turn(&mut self, planned: Planned) -> Result<Planned, Stop> {
-        let Standing { clock, chosen } = &self.view.standing;
+    fn chosen_in_turn(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        planned: Planned,
+    ) -> Result<Planned, Stop> {
+        let Standing { mut clock, chosen } = self.standing_before(rules);
         self.not_before(chosen.as_ref().map(|chosen| chosen.at))?;
+        let this = ChosenMark {
+            event: self.event.id.clone(),
+            at: self.event.at,
+            kind: self.event.kind,
+            rule: planned.rule,
+            code: planned.mark.code.clone(),
+            comment: planned.mark.comment.clone(),
+        };
+        let later = clock.as_ref().filter(|clock| clock.at > self.event.at);
+        if later.is_none()
+            && let Some(back) = self.back_since(rules, place)
+        {
+            return self.returned_already(rules, place, this, back);
+        }
+        // It was written after a sign-out alone, and that sign-out is not the last before it any more.
+        let only_a_return = |clock: &Arrival| {
+            !rules.present
+                && self.event.kind == EventKind::SignIn
+                && self.is_in_time(rules, place, clock.at)
+        };
+        if later.is_some_and(only_a_return) {
+            clock = None;
+        }
+        let at = clock.as_ref().map(|clock| clock.at);
         self.standing = Some(Standing {
-            clock: clock.clone(),
-            chosen: Some(ChosenMark {
-                event: self.event.id.clone(),
-                at: self.event.at,
-                kind: self.event.kind,
-                rule: planned.rule,
-                code: planned.mark.code.clone(),
-                comment: planned.mark.comment.clone(),
-            }),
+            clock,
+            chosen: Some(this),
         });
-        self.not_before(clock.as_ref().map(|clock| clock.at))?;
+        self.not_before(at)?;
         Ok(planned)
     }
 
     /// A code that the clock chose. Where the first arrival stands this is one, so a later sign-in that was taken for it is
     /// none any more, and what that had been written above counts again.
-    fn clock_in_turn(&mut self, rules: &Rules, planned: Planned) -> Result<Planned, Stop> {
-        let Standing { clock, chosen } = &self.view.standing;
-        let other = clock.as_ref().filter(|clock| clock.event != self.event.id);
+    fn clock_in_turn(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        planned: Planned,
+    ) -> Result<Planned, Stop> {
+        let Standing { clock, chosen } = self.standing_before(rules);
+        let other = clock.filter(|clock| clock.event != self.event.id);
         if !rules.first_arrival_stands {
-            self.not_before(other.map(|other| other.at))?;
+            self.not_before(other.as_ref().map(|other| other.at))?;
         }
         self.standing = Some(Standing {
-            clock: Some(Arrival {
-                event: self.event.id.clone(),
-                at: self.event.at,
-            }),
+            clock: Some(self.as_arrival()),
             chosen: chosen.clone(),
         });
-        match chosen {
+        match &chosen {
             Some(chosen)
                 if rules.first_arrival_stands
                     && chosen.at > self.event.at
                     && other.is_some_and(|other| other.at >= chosen.at) =>
             {
-                self.again(chosen, planned)
+                self.again(rules, place, chosen)
             }
             _ => {
                 self.not_before(chosen.as_ref().map(|chosen| chosen.at))?;
@@ -85,53 +124,179 @@ impl Deciding<'_> {
     }
 
     /// The mark of an answer or a sign-out that a later sign-in had taken the place of by mistake.
-    fn again(&mut self, chosen: &ChosenMark, planned: Planned) -> Result<Planned, Stop> {
+    fn again(&mut self, rules: &Rules, place: Place, chosen: &ChosenMark) -> Result<Planned, Stop> {
         self.step(format!(
-            "this is the first arrival; {} later came {}, which a sign-in after it replaced that was not the first: {} \
-             counts again",
-            span(chosen.at.signed_duration_since(self.event.at)),
+            "this is the first arrival; {} came {}, which a sign-in after it replaced that was not the first: {} counts \
+             again",
+            self.apart(chosen.at),
             chosen.code,
             chosen.code
         ));
-        let (code, code_id) = self.known(&Chosen {
-            code: chosen.code.clone(),
-            rule: chosen.rule,
-        })?;
+        self.mark_of(
+            rules,
+            place,
+            chosen.kind,
+            chosen.rule,
+            &chosen.code,
+            chosen.comment.clone(),
+        )
+    }
+
+    /// The mark of another event of this session.
+    fn mark_of(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        cause: EventKind,
+        rule: Rule,
+        code: &Code,
+        comment: Option<String>,
+    ) -> Result<Planned, Stop> {
+        let code = code.clone();
+        let (code, code_id) = self.known(&Chosen { code, rule })?;
         // What was left out was this event's own.
         self.dropped.clear();
         Ok(Planned {
             mark: Mark {
+                student: self.student.clone(),
+                date: place.date,
+                session: place.session,
                 code,
-                cause: chosen.kind,
-                comment: chosen.comment.clone(),
+                cause,
+                comment,
                 minutes_late: None,
-                ..planned.mark
+                employee: rules.employee.clone(),
             },
             code_id,
-            rule: chosen.rule,
+            rule,
         })
     }
 
-    /// A pupil who was in time, of whom a later sign-in was taken for the first, at a school that writes no present marks:
-    /// that mark is wrong, and nothing can be written in its place.
-    pub(super) fn in_time_after_all(&mut self, rules: &Rules, stop: &Stop) {
-        let Standing { clock, chosen } = &self.view.standing;
-        let Some(other) = clock.as_ref().filter(|other| {
+    /// A pupil who was in time, at a school that writes no present marks. Where a later sign-in was taken for the first, its
+    /// mark is wrong: what an answer or a sign-out had chosen counts again, and without that nothing can be written in its
+    /// place.
+    pub(super) fn in_time_after_all(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        stop: Stop,
+    ) -> Result<Planned, Stop> {
+        let Standing { clock, chosen } = self.standing_before(rules);
+        let Some(other) = clock.filter(|other| {
             rules.first_arrival_stands
                 && other.at > self.event.at
                 && matches!(stop, Stop::Skip(SkipReason::PresentWritebackOff, _))
         }) else {
-            return;
+            return Err(stop);
         };
         self.standing = Some(Standing {
             clock: None,
             chosen: chosen.clone(),
         });
-        if chosen.as_ref().is_none_or(|chosen| chosen.at < other.at) {
-            self.step(format!(
-                "a sign-in {} later was taken for the first and marked; no mark can be taken back: correct it in the MIS",
-                span(other.at.signed_duration_since(self.event.at))
-            ));
+        match chosen {
+            Some(chosen) if chosen.at > other.at => Err(stop),
+            Some(chosen) if self.sees_own_mark() || self.view.planned_before => {
+                let planned = self.again(rules, place, &chosen)?;
+                self.not_protected(rules, &planned.mark.code)?;
+                Ok(planned)
+            }
+            _ => {
+                self.step(format!(
+                    "a sign-in {} later was taken for the first and marked; no mark can be taken back: correct it in the MIS",
+                    span(other.at.signed_duration_since(self.event.at))
+                ));
+                Err(stop)
+            }
         }
+    }
+
+    /// Our own sign-out's mark in this session, after which this sign-in is the first arrival: the pupil is back.
+    pub(super) fn left_before(&self, rules: &Rules) -> Option<ChosenMark> {
+        let chosen = self.view.standing.chosen.clone()?;
+        let before =
+            chosen.at <= self.event.at || self.was_tapped_twice(rules, chosen.kind, chosen.at);
+        let arrived =
+            self.view.arrival.as_ref().is_some_and(|arrival| {
+                arrival.event != self.event.id && arrival.at <= self.event.at
+            });
+        let left = self.event.kind == EventKind::SignIn
+            && chosen.kind == EventKind::SignOut
+            && chosen.event != self.event.id
+            && before
+            && !arrived;
+        left.then_some(chosen)
+    }
+
+    /// Whether the register holds our own mark of that sign-out, or of a later sign-in that was taken for the arrival, and
+    /// nobody else has changed it since.
+    pub(super) fn is_untouched(&self, left: &ChosenMark) -> bool {
+        let replaced = |clock: &Arrival| clock.at > self.event.at;
+        self.sees_own_mark()
+            && (self.holds(&left.code) || self.view.standing.clock.as_ref().is_some_and(replaced))
+    }
+
+    /// Whether a sign-in in time is a return for which the present mark is written although present marks are off.
+    pub(super) fn returns(&self, rules: &Rules) -> Option<ChosenMark> {
+        self.left_before(rules).filter(|left| {
+            self.is_untouched(left)
+                || self.view.planned_before && (self.holds_nothing() || self.holds(&left.code))
+        })
+    }
+
+    /// The arrival in time that came in before this sign-out, and happened after it.
+    fn back_since(&self, rules: &Rules, place: Place) -> Option<Arrival> {
+        let arrival = self.view.arrival.clone()?;
+        let back = self.event.kind == EventKind::SignOut
+            && arrival.event != self.event.id
+            && arrival.at > self.event.at
+            && !self.was_tapped_twice(rules, EventKind::SignIn, arrival.at)
+            && self.is_in_time(rules, place, arrival.at);
+        back.then_some(arrival)
+    }
+
+    /// A sign-out that is delivered after the return in time: as if it had come first, the session says present.
+    fn returned_already(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        this: ChosenMark,
+        back: Arrival,
+    ) -> Result<Planned, Stop> {
+        let code = rules.present_code(place.session);
+        self.step(format!(
+            "the pupil came back {} later, in time, and had not arrived before: {} does not stand, the arrival does → {code}",
+            span(back.at.signed_duration_since(self.event.at)),
+            this.code
+        ));
+        self.standing = Some(Standing {
+            clock: Some(back),
+            chosen: Some(this),
+        });
+        self.mark_of(rules, place, EventKind::SignIn, Rule::Present, code, None)
+    }
+
+    fn is_in_time(&self, rules: &Rules, place: Place, at: DateTime<FixedOffset>) -> bool {
+        rules.place(at, self.view.timezone).is_ok_and(|other| {
+            (other.date, other.session) == (place.date, place.session)
+                && rules.clock(place.session).in_time(other.time)
+        })
+    }
+
+    fn as_arrival(&self) -> Arrival {
+        Arrival {
+            event: self.event.id.clone(),
+            at: self.event.at,
+        }
+    }
+
+    fn sees_own_mark(&self) -> bool {
+        matches!(
+            self.view.register,
+            RegisterView::Looked {
+                held: Some(_),
+                source: Source::OurLedger,
+                ..
+            }
+        )
     }
 }

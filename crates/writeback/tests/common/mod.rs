@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, TimeZone};
 use chrono_tz::{Europe::London, Tz};
-use mis_core::{AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
+use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
 use serde::Deserialize;
 use writeback::{
-    Arrival, Decision, Event, Group, Held, Outcome, RegisterView, Rules, Source, Standing, View,
-    decide,
+    Arrival, Decision, Event, Group, Held, Outcome, Previous, RegisterView, Rules, Source,
+    Standing, View, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -109,6 +109,9 @@ pub(crate) struct School {
     pub(crate) timezone: Tz,
     pub(crate) register: RegisterView,
     pub(crate) arrival: Option<Arrival>,
+    pub(crate) previous: Option<Previous>,
+    pub(crate) refused_with: Vec<Ability>,
+    pub(crate) planned_before: bool,
     pub(crate) standing: Standing,
 }
 
@@ -131,6 +134,9 @@ impl School {
             timezone: London,
             register: looked(None),
             arrival: None,
+            previous: None,
+            refused_with: Vec::new(),
+            planned_before: false,
             standing: Standing::default(),
         }
     }
@@ -177,9 +183,12 @@ impl School {
     pub(crate) fn view(&self) -> View<'_> {
         View {
             capabilities: self.capabilities,
+            refused_with: &self.refused_with,
             codes: &self.book,
             register: self.register.clone(),
             arrival: self.arrival.clone(),
+            previous: self.previous.clone(),
+            planned_before: self.planned_before,
             standing: self.standing.clone(),
             timezone: self.timezone,
         }
@@ -234,6 +243,15 @@ pub(crate) fn looked(held: Option<Held>) -> RegisterView {
     RegisterView::Looked {
         held,
         source: Source::Wonde,
+        age: Some(TimeDelta::minutes(12)),
+    }
+}
+
+/// The register as our own record has it.
+pub(crate) fn by_our_record(held: Option<Held>) -> RegisterView {
+    RegisterView::Looked {
+        held,
+        source: Source::OurLedger,
         age: Some(TimeDelta::minutes(12)),
     }
 }

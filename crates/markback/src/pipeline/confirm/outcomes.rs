@@ -6,13 +6,15 @@ use serde_json::json;
 
 use crate::{
     pipeline::{
+        again::Again,
         job::{ConfirmJob, SendJob},
         records::audit_of,
+        trial::Trial,
         trouble::{GoOn, Troubled},
     },
     schools::token_lane,
     settings::School,
-    store::{EventState, EventUpdate, Followed, LedgerKey, NewAudit},
+    store::{EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit},
 };
 
 /// What one batch comes to, written down in one transaction.
@@ -25,17 +27,11 @@ pub(super) struct Outcomes {
     pub(super) took: Vec<TimeDelta>,
     pub(super) forgotten: Vec<(LedgerKey, String)>,
     pub(super) again: Vec<Again>,
+    /// What marks have shown that were refused before and went through without something.
+    pub(super) learned: Vec<(String, String, Limit, TimeDelta)>,
     /// What is left of registers of which only some marks are settled.
     pub(super) left: Vec<(Followed, NewJob)>,
     pub(super) troubled: Vec<Troubled>,
-}
-
-/// A refused mark that is to go again, unless a newer one has taken its place by then.
-pub(super) struct Again {
-    pub(super) key: LedgerKey,
-    pub(super) event: String,
-    pub(super) job: NewJob,
-    pub(super) why: String,
 }
 
 impl Outcomes {
@@ -47,6 +43,7 @@ impl Outcomes {
         self.took.extend(other.took);
         self.forgotten.extend(other.forgotten);
         self.again.extend(other.again);
+        self.learned.extend(other.learned);
         self.left.extend(other.left);
         self.troubled.extend(other.troubled);
     }
@@ -64,7 +61,12 @@ impl Outcomes {
                 .extend(send.received_at.map(|received| now - received));
             self.confirmed
                 .push((send.ledger_key(school), send.event.id.clone()));
-            let more = json!({"writeback_id": confirm.writeback, "by": by});
+            let mut more = json!({"writeback_id": confirm.writeback, "by": by});
+            let trial = send.trial.as_ref().filter(|trial| !trial.at_once);
+            if let Some((mis, limit, believed)) = trial.map(Trial::shown) {
+                more["learned"] = limit.to_string().into();
+                self.learned.push((school.to_owned(), mis, limit, believed));
+            }
             self.audit.push(audit_of("confirmed", school, send, more));
             let outcome = format!("the MIS has it, by {by}");
             self.tell(school, send, EventState::Confirmed, &outcome);

@@ -2,19 +2,21 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use chrono::{DateTime, Utc};
-use mis_core::{Accepted, Error, wonde::WritebackId};
+use chrono::{DateTime, TimeDelta, Utc};
+use mis_core::{Accepted, Error, ErrorKind, wonde::WritebackId};
 use outbox::{Claimed, Held};
 use serde_json::json;
 
 use crate::{
     pipeline::{
+        again::{Again, refused_and_goes_again},
         job::{SendJob, event_of_key},
         records::audit_of,
+        trial::{self, Trial},
         trouble::{Away, GoOn, Troubled},
     },
     settings::School,
-    store::{EventState, EventUpdate, LedgerKey, LedgerMark, NewAudit},
+    store::{EventState, EventUpdate, LedgerKey, LedgerMark, Limit, NewAudit},
 };
 
 /// Stands at the head of a job's note when its mark may have been written and nobody knows.
@@ -37,6 +39,10 @@ pub(super) struct Outcomes {
     pub(super) confirmed: Vec<(LedgerKey, String)>,
     /// Marks that the ledger had forgotten and that are sent after all.
     pub(super) plans: Vec<(LedgerKey, LedgerMark)>,
+    /// Refused marks that go again without something.
+    pub(super) again: Vec<Again>,
+    /// What marks have shown that were refused before and went through without something.
+    pub(super) learned: Vec<(String, String, Limit, TimeDelta)>,
     pub(super) troubled: Vec<Troubled>,
     /// How long what fails now waits.
     pub(super) backoff: Duration,
@@ -62,7 +68,12 @@ impl Outcomes {
             sent_ms: Some(sent_at.timestamp_millis()),
             ..EventUpdate::of(id, &one.send.event.id)
         });
-        let more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
+        let mut more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
+        let trial = one.send.trial.as_ref().filter(|trial| trial.at_once);
+        if let Some((mis, limit, believed)) = trial.map(Trial::shown) {
+            more["learned"] = limit.to_string().into();
+            self.learned.push((id.to_owned(), mis, limit, believed));
+        }
         self.audit.push(audit_of("accepted", id, &one.send, more));
         self.accepted
             .entry(accepted.writeback.clone())
@@ -70,9 +81,11 @@ impl Outcomes {
             .push(one.send.clone());
     }
 
+    /// A mark that would not be taken as it is. Wonde or the MIS may take it without its comment or its minutes late.
     pub(super) fn refuse(
         &mut self,
         school: &School,
+        mis: &str,
         one: &Outgoing,
         error: &Error,
         sent_at: DateTime<Utc>,
@@ -83,6 +96,20 @@ impl Outcomes {
             None => error.to_string(),
         };
         self.done.push(one.job.held);
+        let next = (error.kind() == ErrorKind::Refused)
+            .then(|| trial::without(&one.send, mis, error.said(), true, false))
+            .flatten();
+        if let Some(next) = next {
+            self.audit.push(refused_and_goes_again(
+                id,
+                &one.send,
+                &next,
+                &outcome,
+                json!({"sent_at": sent_at}),
+            ));
+            self.again.push(Again::without(school, next, None));
+            return;
+        }
         self.forgotten
             .push((one.send.ledger_key(id), one.send.event.id.clone()));
         self.audit.push(audit_of(

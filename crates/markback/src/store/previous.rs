@@ -1,0 +1,88 @@
+//! The event before one of the same person, for telling a double tap.
+
+use std::collections::HashMap;
+
+use chrono::TimeDelta;
+use mis_core::EventKind;
+use outbox::{Sql, on_pool};
+use serde_json::Value;
+use sqlx::FromRow;
+use writeback::{Event, Previous, SkipReason};
+
+use super::{EventState, Store, rows};
+
+static BEFORE: Sql = Sql::new(
+    "SELECT r.id AS later, e.body, e.state, e.decision FROM {rows $1: school text, id text, person text, since int, until int} r \
+     JOIN markback_events e ON e.school = r.school AND e.person = r.person AND e.at_ms >= r.since AND e.at_ms <= r.until \
+      AND e.id <> r.id",
+);
+
+#[derive(FromRow)]
+struct Row {
+    later: String,
+    body: String,
+    state: String,
+    decision: Option<String>,
+}
+
+impl Store {
+    /// For each of a school's events, by its id, the latest event before it of the same person that is at most as far away
+    /// as asked for and was no double tap itself. Of two at the same instant the one decided first is the event before.
+    pub(crate) async fn events_before(
+        &self,
+        school: &str,
+        events: &[(&Event, TimeDelta)],
+    ) -> outbox::Result<HashMap<String, Previous>> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let table: Vec<_> = events
+            .iter()
+            .map(|(event, within)| {
+                let until = event.at.timestamp_millis();
+                let since = until.saturating_sub(within.num_milliseconds());
+                (school, &event.id, &event.person, since, until)
+            })
+            .collect();
+        let (text, table) = (BEFORE.on(self.db.engine()), rows(&table)?);
+        let found: Vec<Row> =
+            on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?;
+        let at: HashMap<_, _> = events
+            .iter()
+            .map(|(event, _)| (event.id.as_str(), event.at))
+            .collect();
+        let mut before: HashMap<String, Previous> = HashMap::new();
+        for row in found {
+            let Some((previous, at)) = previous(&row).zip(at.get(row.later.as_str())) else {
+                continue;
+            };
+            let is_before = previous.at < *at
+                || (previous.at == *at && row.state != EventState::Received.word());
+            let latest = before.get(&row.later);
+            if is_before && latest.is_none_or(|latest| latest.at < previous.at) {
+                before.insert(row.later, previous);
+            }
+        }
+        Ok(before)
+    }
+}
+
+/// The event of a row, if it tells of a tap: neither a double tap itself, nor made by a system, nor elsewhere.
+fn previous(row: &Row) -> Option<Previous> {
+    let event: Event = serde_json::from_str(&row.body).ok()?;
+    let tapped = match event.kind {
+        EventKind::SignOut => !event.automatic,
+        EventKind::SignIn => !event.remote,
+    };
+    let skipped = row.state == EventState::Skipped.word() && was_double_tap(row).unwrap_or(false);
+    (tapped && !skipped).then_some(Previous {
+        event: event.id,
+        kind: event.kind,
+        at: event.at,
+    })
+}
+
+fn was_double_tap(row: &Row) -> Option<bool> {
+    let decision: Value = serde_json::from_str(row.decision.as_deref()?).ok()?;
+    Some(decision.get("reason")?.as_str()? == SkipReason::DoubleTap.word())
+}
