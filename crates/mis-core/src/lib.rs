@@ -19,7 +19,7 @@ pub mod shapes;
 
 pub use adapter::{Mis, MisAdapter};
 pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, UnknownAbility};
-pub use code::{AttendanceCode, Code, CodeBook};
+pub use code::{AttendanceCode, ChosenFor, Code, CodeBook, NoCode, RepeatedCode};
 pub use connection::{ConnectOptions, Connection, Grants, Now};
 pub use descriptor::{Descriptor, Source};
 pub use error::{Error, ErrorKind, Result};

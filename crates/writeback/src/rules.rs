@@ -16,6 +16,7 @@ use crate::reading::Reading;
 pub struct Rules {
     pub(crate) am: Clock,
     pub(crate) pm: Clock,
+    pub(crate) am_opens: Option<NaiveTime>,
     pub(crate) pm_opens: NaiveTime,
     pub(crate) closes: NaiveTime,
     pub(crate) days: Vec<Weekday>,
@@ -115,6 +116,16 @@ impl Rules {
         self.place(at, timezone)
             .ok()
             .map(|place| (place.date, place.session))
+    }
+
+    /// When the morning session begins, where the settings say so.
+    pub fn am_opens(&self) -> Option<NaiveTime> {
+        self.am_opens
+    }
+
+    /// When the afternoon session begins.
+    pub fn pm_opens(&self) -> NaiveTime {
+        self.pm_opens
     }
 
     pub(crate) fn place(

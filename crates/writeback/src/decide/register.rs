@@ -22,8 +22,8 @@ impl Deciding<'_> {
             RegisterView::Looked { held, source, age } => {
                 let holds = match held.as_ref().map(|held| &held.code) {
                     Some(HeldCode::Known(code)) => format!("the register holds {code}"),
-                    Some(HeldCode::Unreadable) => {
-                        "the register holds a code that cannot be read".to_owned()
+                    Some(HeldCode::Unreadable(id)) => {
+                        format!("the register holds a code with the unknown id {id}")
                     }
                     None => "the register holds nothing".to_owned(),
                 };

@@ -93,7 +93,7 @@ impl Deciding<'_> {
             chosen.code,
             chosen.code
         ));
-        let (code, code_id) = self.known(&Chosen {
+        let code = self.known(&Chosen {
             code: chosen.code.clone(),
             rule: chosen.rule,
         })?;
@@ -107,7 +107,7 @@ impl Deciding<'_> {
                 minutes_late: None,
                 ..planned.mark
             },
-            code_id,
+            code_id: None,
             rule: chosen.rule,
         })
     }
