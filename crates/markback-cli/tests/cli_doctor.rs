@@ -11,7 +11,9 @@ mod cli_support;
 use cli_support::{Said, markback};
 use rstest::rstest;
 use serde_json::Value;
-use wonde_sandbox::{Access, Fault, FaultRule, Handle, Sandbox, SandboxOptions, SchoolInfo};
+use wonde_sandbox::{
+    Access, CodeChange, Fault, FaultRule, Handle, Sandbox, SandboxOptions, SchoolInfo,
+};
 
 /// A sandbox with a school of each shape: SIMS, Arbor, ScholarPack.
 async fn sandbox() -> Sandbox {
@@ -307,4 +309,30 @@ async fn one_school_may_be_asked_about_and_the_table_is_plain() {
     );
     assert_eq!(unknown.code, 2);
     assert!(unknown.err.contains("A9"), "{}", unknown.err);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn codes_that_the_list_has_twice_are_told() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let repeat = |code, active| {
+        let change = CodeChange {
+            active,
+            ..CodeChange::default()
+        };
+        sandbox.repeat_code(&school.id, code, change).unwrap()
+    };
+    let active = repeat("M", Some(true));
+    repeat("I", None);
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_eq!(said.code, 0, "{}", said.out);
+    let words = format!("writes M ({active}, the active one)");
+    assert_answer(&said, "codes", "warn", &words);
+    assert_answer(&said, "codes", "warn", "has I more than once");
+
+    // One that the settings write is an error.
+    repeat("L", None);
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert_answer(&said, "codes", "fail", "has L 2 times");
 }

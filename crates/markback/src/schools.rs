@@ -189,6 +189,16 @@ impl Schools {
             .remove(school);
     }
 
+    /// Forgets what was read of a school's MIS before this: its grants, its codes and its registers.
+    pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
+        let line = self.line(school);
+        let mut open = line.mis.lock().await;
+        *open = open.take().filter(|(since, _)| *since >= at);
+        drop(open);
+        let mut registers = line.registers.lock().await;
+        registers.retain(|_, register| register.read_at() >= at);
+    }
+
     /// A client with the school's token; schools that name the same token share it.
     ///
     /// # Errors

@@ -594,3 +594,85 @@ fn a_missing_file_is_named() {
     let error = settings::load(Path::new("no/such/file.toml")).unwrap_err();
     assert!(error.to_string().contains("no/such/file.toml"), "{error}");
 }
+
+/// Two groups of a school, with these times; both close at 15:30.
+fn two_groups(school: &str, one: &str, other: &str) -> String {
+    let mut text = school.to_owned();
+    for (name, times) in [("One", one), ("Other", other)] {
+        let _ = write!(
+            text,
+            "[[school.group]]\nname = '{name}'\nkind = 'students'\nyears = ['{name}']\n[school.group.writeback]\ncloses = '15:30'\n{times}\n"
+        );
+    }
+    text
+}
+
+const PM_1315: &str = "pm = { opens = '13:15' }";
+
+#[rstest]
+#[case::on_lessons("mis = 'Arbor'\n", PM_1315, "", "pm.opens")]
+#[case::not_known("", PM_1315, "pm = { opens = '12:30' }", "pm.opens")]
+#[case::the_morning(
+    "mis = 'Arbor'\n",
+    "am = { opens = '08:30' }",
+    "am = { opens = '08:40' }",
+    "am.opens"
+)]
+fn where_marks_are_kept_on_lessons_a_school_has_one_afternoon(
+    #[case] mis: &str,
+    #[case] one: &str,
+    #[case] other: &str,
+    #[case] key: &str,
+) {
+    let problems = problems(&two_groups(&format!("{SCHOOL}{mis}"), one, other));
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:#?}");
+    };
+    assert_eq!(problem.key, format!("school[0].group[1].writeback.{key}"));
+    assert!(problem.what.contains("\"One\"") && problem.what.contains("\"Other\""));
+    assert!(
+        problem.cure.contains(&format!("the same {key}")),
+        "{problem}"
+    );
+}
+
+#[test]
+fn where_marks_are_kept_by_session_a_difference_is_a_hint() {
+    let loaded = load(&two_groups(&format!("{SCHOOL}mis = 'SIMS'\n"), PM_1315, "")).unwrap();
+    let told = |hint: &&Problem| hint.what.contains("the afternoon begins");
+    assert_eq!(loaded.hints.iter().filter(told).count(), 1);
+}
+
+#[rstest]
+#[case(PM_1315, PM_1315, None, "13:15:00")]
+#[case("am = { opens = '08:30' }", "", Some("08:30:00"), "12:00:00")]
+#[case("", "am = { opens = '08:30' }", Some("08:30:00"), "12:00:00")]
+fn the_adapter_is_handed_the_schools_sessions(
+    #[case] one: &str,
+    #[case] other: &str,
+    #[case] morning: Option<&str>,
+    #[case] afternoon: &str,
+) {
+    let text = two_groups(&format!("{SCHOOL}mis = 'Arbor'\n"), one, other);
+    let settings = load(&text).unwrap().settings;
+    let options = settings.schools[0].connect_options(Arc::new(chrono::Utc::now));
+    let morning = morning.map(|time| time.parse().unwrap());
+    assert_eq!(options.morning_from, morning);
+    assert_eq!(options.afternoon_from, afternoon.parse().unwrap());
+}
+
+#[test]
+fn what_a_templates_groups_differ_in_is_told_once() {
+    let template = two_groups("", PM_1315, "")
+        .replace("[school.", "[template.")
+        .replace("[[school.", "[[template.");
+    let schools: String = ["A1", "A2"]
+        .map(|id| SCHOOL.replace("A1", id) + "template = 'all'\nmis = 'Arbor'\n")
+        .concat();
+    let text = format!("[[template]]\nname = 'all'\n{template}{schools}");
+    let problems = problems(&text);
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:#?}");
+    };
+    assert_eq!(problem.key, "school[0].template");
+}

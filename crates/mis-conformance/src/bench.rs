@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail, ensure};
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use mis_core::{
     Ability, Capabilities, ConnectOptions, Connection, Descriptor, Error, ErrorKind, HeldCode,
@@ -67,6 +67,8 @@ pub(crate) struct Opening {
     pub(crate) impatient: bool,
     pub(crate) narrow_to: Option<Capabilities>,
     pub(crate) without: Vec<Ability>,
+    /// When the morning and the afternoon begin.
+    pub(crate) sessions: Option<[NaiveTime; 2]>,
 }
 
 impl Bench {
@@ -110,12 +112,17 @@ impl Bench {
         self.server.forget();
         let client = self.client(school, opening.impatient)?;
         let world = self.server.clock();
+        let usual = ConnectOptions::default();
         let options = ConnectOptions {
+            morning_from: opening.sessions.map(|[morning, _]| morning),
+            afternoon_from: opening
+                .sessions
+                .map_or(usual.afternoon_from, |[_, afternoon]| afternoon),
             mis: Some(self.descriptor.name.to_owned()),
             narrow_to: opening.narrow_to,
             without: opening.without,
             now: Arc::new(move || world.now()),
-            ..ConnectOptions::default()
+            ..usual
         };
         let id = SchoolId::new(standard::school_id(school));
         let connection = Connection::open(&client, &id, options)

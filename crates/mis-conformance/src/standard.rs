@@ -68,6 +68,20 @@ pub(crate) fn code_id(school: u8, letters: &str) -> Option<String> {
     Some(id(school, Sort::Code, n))
 }
 
+/// A second code of a school with the same letters as one of [`CODES`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Repeated {
+    pub(crate) letters: &'static str,
+    /// What the list says of the one that the standard school has, and of the second.
+    pub(crate) active: [Option<bool>; 2],
+}
+
+/// The id of the second code with these letters.
+pub(crate) fn second_id(school: u8, letters: &str) -> Option<String> {
+    let place = CODES.iter().position(|code| *code == letters)?;
+    Some(id(school, Sort::Code, 50 + place))
+}
+
 /// The classes, each with the local time of its lessons on every day of [`DAYS`].
 const TIMETABLE: [(usize, u32, u32); 6] = [
     (HISTORY, 9, 0),
@@ -95,6 +109,8 @@ pub(crate) const DOT: usize = 4;
 pub(crate) const EVE: usize = 5;
 /// One whose mark has a code that no book knows.
 pub(crate) const FAY: usize = 6;
+/// One of whom the register has a note in the morning, and no mark.
+pub(crate) const GUS: usize = 7;
 /// Further pupils, who have the lessons that Eve has.
 pub(crate) const PUPILS: usize = 12;
 

@@ -1,11 +1,19 @@
 //! A school's line to Wonde: what adapters read and write through, with what the school has granted.
 
-use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    str::FromStr as _,
+    sync::Arc,
+    time::Duration,
+};
 
-use chrono::{DateTime, NaiveDate, NaiveTime, Offset as _, TimeZone as _, Utc};
+use chrono::{
+    DateTime, NaiveDate, NaiveDateTime, NaiveTime, Offset as _, TimeDelta, TimeZone as _, Utc,
+};
 use chrono_tz::Tz;
 use tokio::sync::Mutex;
-use wonde::{Client, SchoolClient, SchoolId, Session};
+use wonde::{AttendanceCodeId, Client, SchoolClient, SchoolId, Session};
 
 use crate::{
     Ability, Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind,
@@ -26,7 +34,11 @@ pub struct ConnectOptions {
     pub narrow_to: Option<Capabilities>,
     /// Abilities that the operator takes away, whatever the MIS is.
     pub without: Vec<Ability>,
-    /// From this local time on, a lesson belongs to the afternoon.
+    /// The local time at which the school's morning session begins. Lessons that are over by then, such as a breakfast
+    /// club, bear no session's mark. `None` where all lessons before `afternoon_from` may.
+    pub morning_from: Option<NaiveTime>,
+    /// The local time at which the school's afternoon session begins: the same for the rules that decide an event's
+    /// session, and for the lessons of the MIS. See [`Connection::session_of_lesson`].
     pub afternoon_from: NaiveTime,
     /// How far back before the day itself a mark may have been entered and still be seen, since the register can be
     /// read by time of change only. Absences are often entered ahead.
@@ -46,6 +58,7 @@ impl Default for ConnectOptions {
             timezone: None,
             narrow_to: None,
             without: Vec::new(),
+            morning_from: None,
             afternoon_from: NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default(),
             register_lookback: chrono::Days::new(7),
             ask_grants: true,
@@ -92,6 +105,9 @@ impl Grants {
     }
 }
 
+/// How long until the code book is read again for an id that it lacked.
+const UNKNOWN_CODE_AGAIN: TimeDelta = TimeDelta::minutes(2);
+
 /// One school's line to Wonde. Cheap to clone; clones share what is cached.
 #[derive(Clone)]
 pub struct Connection {
@@ -106,6 +122,8 @@ struct Inner {
     grants: Grants,
     options: ConnectOptions,
     codes: Mutex<Option<(DateTime<Utc>, Arc<CodeBook>)>>,
+    /// Ids that the code book lacked, and when it was read again for them.
+    unknown_codes: Mutex<HashMap<AttendanceCodeId, DateTime<Utc>>>,
     registers: Registers,
 }
 
@@ -166,6 +184,7 @@ impl Connection {
                 },
                 options,
                 codes: Mutex::new(None),
+                unknown_codes: Mutex::default(),
                 registers: Registers::default(),
             }),
         })
@@ -214,18 +233,46 @@ impl Connection {
         (self.inner.options.now)()
     }
 
-    /// Which session a lesson that starts then belongs to, with the local date.
-    pub fn session_at(&self, start: DateTime<Utc>) -> (NaiveDate, Session) {
-        // At the ends of the calendar there is no local time.
-        let utc = start.naive_utc();
-        let offset = self.inner.timezone.offset_from_utc_datetime(&utc).fix();
-        let local = utc.checked_add_offset(offset).unwrap_or(utc);
+    /// The local date and session in which an instant falls.
+    pub fn session_at(&self, at: DateTime<Utc>) -> (NaiveDate, Session) {
+        let local = self.local(at);
         let session = if local.time() < self.inner.options.afternoon_from {
             Session::Am
         } else {
             Session::Pm
         };
         (local.date(), session)
+    }
+
+    /// The local date of a lesson, and the session whose register is taken in it.
+    ///
+    /// A register is taken when a lesson begins. So a lesson belongs to the session in which it begins, however far it
+    /// reaches into the next: one from 11:20 to 12:05 is of the morning where the afternoon begins at 12:00. A lesson that
+    /// begins before the morning does is of the morning if it goes on after its beginning, such as registration a few
+    /// minutes early; one that is over by then bears no session's mark. Where its end is not told, or is not after its
+    /// start, its start decides.
+    pub fn session_of_lesson(
+        &self,
+        starts: DateTime<Utc>,
+        ends: Option<DateTime<Utc>>,
+    ) -> (NaiveDate, Option<Session>) {
+        let (date, session) = self.session_at(starts);
+        let over_by = |opens: NaiveTime| {
+            let opens = date.and_time(opens);
+            match ends.filter(|ends| *ends > starts) {
+                Some(ends) => self.local(ends) <= opens,
+                None => self.local(starts) < opens,
+            }
+        };
+        let too_early = self.inner.options.morning_from.is_some_and(over_by);
+        (date, Some(session).filter(|_| !too_early))
+    }
+
+    /// The time by the school's own clock. At the ends of the calendar, where there is none, that of UTC.
+    fn local(&self, at: DateTime<Utc>) -> NaiveDateTime {
+        let utc = at.naive_utc();
+        let offset = self.inner.timezone.offset_from_utc_datetime(&utc).fix();
+        utc.checked_add_offset(offset).unwrap_or(utc)
     }
 
     /// The first instant of a local day. Where the clocks change at midnight, the first that exists.
@@ -265,6 +312,28 @@ impl Connection {
         }
         let book = Arc::new(crate::shapes::read::fetch_code_book(self).await?);
         *cached = Some((now, book.clone()));
+        Ok(book)
+    }
+
+    /// The code book for reading a register that holds these ids. For an id that the remembered book lacks it is read
+    /// again, but only once in a while for the same id.
+    pub(crate) async fn code_book_for(
+        &self,
+        ids: impl Iterator<Item = &AttendanceCodeId> + Send,
+    ) -> Result<Arc<CodeBook>> {
+        let began = self.now();
+        let book = self.code_book(None).await?;
+        let unknown: HashSet<_> = ids.filter(|id| book.by_id(id).is_none()).collect();
+        if unknown.is_empty() {
+            return Ok(book);
+        }
+        let mut looked_for = self.inner.unknown_codes.lock().await;
+        looked_for.retain(|_, at| (began - *at).abs() < UNKNOWN_CODE_AGAIN);
+        if unknown.iter().all(|id| looked_for.contains_key(*id)) {
+            return Ok(book);
+        }
+        let book = self.code_book(Some(began)).await?;
+        looked_for.extend(unknown.into_iter().map(|id| (id.clone(), began)));
         Ok(book)
     }
 }

@@ -12,7 +12,8 @@ use crate::Ability;
 pub enum ErrorKind {
     /// The MIS cannot keep this. No request was sent.
     Unsupported(Ability),
-    /// The code is not in the school's code book. No request was sent.
+    /// The code is not in the school's code book, or stands there more than once and nothing tells which is in use. No
+    /// request was sent.
     UnknownCode,
     /// The pupil has no lesson in that session that could bear the mark.
     NoLesson,

@@ -22,7 +22,7 @@ mod text;
 pub use adapter::{Mis, MisAdapter};
 pub use blame::Blame;
 pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, UnknownAbility};
-pub use code::{AttendanceCode, Code, CodeBook};
+pub use code::{AttendanceCode, ChosenFor, Code, CodeBook, NoCode, RepeatedCode};
 pub use connection::{ConnectOptions, Connection, Grants, Now};
 pub use descriptor::{Descriptor, Source};
 pub use error::{Error, ErrorKind, Result};

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use wonde::{EmployeeId, LessonId, Session, StudentId, WritebackId};
+use wonde::{AttendanceCodeId, EmployeeId, LessonId, Session, StudentId, WritebackId};
 
 use crate::{Code, Error};
 
@@ -116,7 +116,7 @@ pub enum HeldCode {
     /// A code that the school's code book knows.
     Known(Code),
     /// Something is recorded, but its id stands in no code book we could read. It is not "nothing".
-    Unreadable,
+    Unreadable(AttendanceCodeId),
 }
 
 /// The marks of one school day, as Wonde's copy has them.
@@ -182,8 +182,11 @@ pub struct Lesson {
     pub class: Option<wonde::ClassId>,
     /// When it begins.
     pub starts: DateTime<Utc>,
-    /// The session it begins in, by the school's own clock.
-    pub session: Session,
+    /// When it ends, where that is told.
+    pub ends: Option<DateTime<Utc>>,
+    /// The session whose register is taken in it: see [`Connection::session_of_lesson`](crate::Connection::session_of_lesson).
+    /// `None` for one before the school's day, such as a breakfast club.
+    pub session: Option<Session>,
 }
 
 /// What became of one mark of a register that was to be written; same place in the list as the mark.

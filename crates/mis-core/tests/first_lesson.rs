@@ -67,6 +67,10 @@ struct State {
 
 impl School {
     async fn open(lessons: Value) -> Self {
+        Self::open_with(lessons, ConnectOptions::default()).await
+    }
+
+    async fn open_with(lessons: Value, options: ConnectOptions) -> Self {
         let state = Arc::new(State {
             now: Mutex::new("2026-11-23T08:50:00Z".parse().unwrap()),
             lessons: Mutex::new(lessons),
@@ -108,7 +112,7 @@ impl School {
         let clock = state.clone();
         let options = ConnectOptions {
             now: Arc::new(move || *clock.now.lock().unwrap()),
-            ..ConnectOptions::default()
+            ..options
         };
         let mis = common::connect(&server, &DESCRIPTOR, options).await;
         Self { server, mis, state }
@@ -187,6 +191,14 @@ fn lesson(id: &str, class: &str, start: &str) -> Value {
     json!({"id": id, "class": class, "start_at": {"date": start, "timezone_type": 3, "timezone": "UTC"}})
 }
 
+/// One whose end is told, by London's clock in winter.
+fn from_to(id: &str, class: &str, start: &str, end: &str) -> Value {
+    let mut row = lesson(id, class, &format!("2026-11-23 {start}:00"));
+    row["end_at"] =
+        json!({"date": format!("2026-11-23 {end}:00"), "timezone_type": 3, "timezone": "UTC"});
+    row
+}
+
 fn student(id: &str, classes: &[&str]) -> Value {
     let classes: Vec<_> = classes.iter().map(|id| json!({"id": id})).collect();
     json!({"id": id, "classes": {"data": classes}})
@@ -255,6 +267,54 @@ async fn morning_and_afternoon_are_told_apart_by_the_schools_clock() {
     };
     assert_eq!(school.lesson_of(on(Session::Am)).await, "am");
     assert_eq!(school.lesson_of(on(Session::Pm)).await, "midday");
+}
+
+/// The school's day as the case has it, with a club, lessons over its boundaries, and the first lesson of each session.
+#[rstest::rstest]
+#[case::as_it_is(None, "12:00", "club", "after-noon")]
+#[case::the_club_is_over_by_then(Some("08:25"), "12:00", "early", "after-noon")]
+#[case::over_the_mornings_beginning(Some("08:30"), "12:00", "early", "after-noon")]
+#[case::registration_is_over_too(Some("08:50"), "12:00", "over-noon", "after-noon")]
+#[case::the_afternoon_begins_later(Some("08:30"), "13:15", "early", "pm")]
+#[case::and_with_its_first_lesson(None, "12:05", "club", "after-noon")]
+#[tokio::test]
+async fn lessons_count_in_the_session_they_begin_in_and_those_before_school_in_none(
+    #[case] morning_from: Option<&str>,
+    #[case] afternoon_from: &str,
+    #[case] am: &str,
+    #[case] pm: &str,
+) {
+    let time = |text: &str| format!("{text}:00").parse().unwrap();
+    let options = ConnectOptions {
+        morning_from: morning_from.map(time),
+        afternoon_from: time(afternoon_from),
+        ..ConnectOptions::default()
+    };
+    let lessons = json!([
+        from_to("club", "C1", "07:45", "08:25"),
+        from_to("early", "C1", "08:20", "08:50"),
+        from_to("over-noon", "C1", "11:20", "12:05"),
+        from_to("after-noon", "C1", "12:05", "13:05"),
+        from_to("pm", "C1", "13:15", "14:15"),
+    ]);
+    let school = School::open_with(lessons, options).await;
+    assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, am);
+    assert_eq!(school.lesson_of(mark("S1", Session::Pm)).await, pm);
+}
+
+#[tokio::test]
+async fn without_an_end_a_lesson_is_before_school_by_its_start() {
+    let options = ConnectOptions {
+        morning_from: Some("08:30:00".parse().unwrap()),
+        ..ConnectOptions::default()
+    };
+    let lessons = json!([
+        lesson("club", "C1", "2026-11-23 07:45:00"),
+        from_to("no-end", "C1", "08:00", "08:00"),
+        lesson("first", "C1", "2026-11-23 08:30:00"),
+    ]);
+    let school = School::open_with(lessons, options).await;
+    assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, "first");
 }
 
 #[tokio::test]

@@ -2,17 +2,21 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a test may stop at the first surprise"
 )]
 
 mod common;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{
-    Capabilities, ConnectOptions, Descriptor, HeldCode, Mis, Session, SessionWriteback, Source,
-    shapes,
+    Capabilities, ConnectOptions, Descriptor, ErrorKind, EventKind, HeldCode, Mark, MarkResult,
+    Mis, Session, SessionWriteback, Source, shapes,
 };
 use serde_json::{Value, json};
 use wiremock::{
@@ -42,6 +46,8 @@ struct Copy {
     now: Mutex<DateTime<Utc>>,
     rows: Mutex<Vec<Value>>,
     asked: Mutex<Vec<String>>,
+    codes: Mutex<Vec<Value>>,
+    code_book_reads: AtomicUsize,
 }
 
 impl Copy {
@@ -70,6 +76,10 @@ impl Copy {
         *self.rows.lock().unwrap() = rows.to_vec();
     }
 
+    fn code_book_reads(&self) -> usize {
+        self.code_book_reads.load(Ordering::Relaxed)
+    }
+
     fn wait(&self, time: TimeDelta) {
         *self.now.lock().unwrap() += time;
     }
@@ -77,6 +87,18 @@ impl Copy {
     fn last_asked(&self) -> String {
         self.asked.lock().unwrap().last().unwrap().clone()
     }
+}
+
+fn code(id: &str, letters: &str) -> Value {
+    json!({"id": id, "code": letters})
+}
+
+/// A row with a comment and no code.
+fn note(id: &str, student: &str, updated: &str) -> Value {
+    let mut row = row(id, student, "", Some(updated));
+    row["attendance_code"] = Value::Null;
+    row["comment"] = json!("Exam in the hall");
+    row
 }
 
 fn row(id: &str, student: &str, code: &str, updated: Option<&str>) -> Value {
@@ -93,22 +115,27 @@ fn row(id: &str, student: &str, code: &str, updated: Option<&str>) -> Value {
 async fn school() -> (Arc<Copy>, Mis, MockServer) {
     let copy = Arc::new(Copy {
         now: Mutex::new("2026-11-23T08:50:00Z".parse().unwrap()),
+        codes: Mutex::new(vec![code("L-id", "L"), code("I-id", "I")]),
         ..Copy::default()
     });
     let server = MockServer::start().await;
     let region = json!({"domain": server.address().to_string()});
     let record = json!({"data": {"id": "A1", "timezone": "Europe/London", "region": region}});
-    let codes = json!({"data": [{"id": "L-id", "code": "L"}, {"id": "I-id", "code": "I"}]});
-    for (at, body) in [
-        ("/v1.0/schools/A1", record),
-        ("/v1.0/schools/A1/attendance-codes", codes),
-    ] {
-        Mock::given(method("GET"))
-            .and(path(at))
-            .respond_with(ResponseTemplate::new(200).set_body_json(body))
-            .mount(&server)
-            .await;
-    }
+    Mock::given(method("GET"))
+        .and(path("/v1.0/schools/A1"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(record))
+        .mount(&server)
+        .await;
+    let told = copy.clone();
+    Mock::given(method("GET"))
+        .and(path("/v1.0/schools/A1/attendance-codes"))
+        .respond_with(move |_: &Request| {
+            told.code_book_reads.fetch_add(1, Ordering::Relaxed);
+            let codes = told.codes.lock().unwrap();
+            ResponseTemplate::new(200).set_body_json(json!({ "data": *codes }))
+        })
+        .mount(&server)
+        .await;
     let told = copy.clone();
     Mock::given(method("GET"))
         .and(path("/v1.0/schools/A1/attendance/session"))
@@ -127,10 +154,10 @@ async fn school() -> (Arc<Copy>, Mis, MockServer) {
 async fn held(mis: &Mis, student: &str) -> Option<String> {
     let register = mis.register("2026-11-23".parse().unwrap()).await.unwrap();
     let held = register.held(&student.into(), Session::Am)?;
-    match &held.code {
-        HeldCode::Known(code) => Some(code.to_string()),
-        HeldCode::Unreadable => None,
-    }
+    Some(match &held.code {
+        HeldCode::Known(code) => code.to_string(),
+        HeldCode::Unreadable(id) => format!("unknown {id}"),
+    })
 }
 
 #[tokio::test]
@@ -185,4 +212,146 @@ async fn a_clock_that_was_set_back_starts_anew() {
     copy.wait(TimeDelta::minutes(-20));
     assert_eq!(held(&mis, "S1").await.unwrap(), "I");
     assert_eq!(copy.last_asked(), "2026-11-16 00:00:00");
+}
+
+#[tokio::test]
+async fn a_note_is_no_mark_and_takes_none_away() {
+    let (copy, mis, _server) = school().await;
+    copy.set(&[
+        note("1", "S1", "2026-11-23 08:00:00"),
+        row("2", "S2", "I-id", Some("2026-11-23 07:00:00")),
+        note("3", "S2", "2026-11-23 08:00:00"),
+        note("4", "S3", "2026-11-23 08:00:00"),
+        row("5", "S3", "I-id", Some("2026-11-23 07:00:00")),
+    ]);
+    assert_eq!(held(&mis, "S1").await, None);
+    for student in ["S2", "S3"] {
+        assert_eq!(held(&mis, student).await.unwrap(), "I", "{student}");
+    }
+    // Read by its changes alone, a note still takes no mark away, but a mark that lost its code is gone.
+    copy.wait(TimeDelta::minutes(10));
+    copy.set(&[
+        note("3", "S2", "2026-11-23 08:55:00"),
+        note("5", "S3", "2026-11-23 08:55:00"),
+    ]);
+    assert_eq!(held(&mis, "S2").await.unwrap(), "I");
+    assert_eq!(held(&mis, "S3").await, None);
+    assert_eq!(copy.code_book_reads(), 1);
+}
+
+#[tokio::test]
+async fn a_register_without_any_code_is_one_that_may_not_be_read() {
+    let (copy, mis, _server) = school().await;
+    let mut rows: Vec<_> = (0..30)
+        .map(|n| note(&n.to_string(), &format!("S{n}"), "2026-11-20 08:00:00"))
+        .collect();
+    copy.set(&rows);
+    let error = mis
+        .register("2026-11-23".parse().unwrap())
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    rows.push(row("30", "S30", "I-id", Some("2026-11-20 08:00:00")));
+    copy.set(&rows);
+    assert_eq!(held(&mis, "S30").await.unwrap(), "I");
+    assert_eq!(held(&mis, "S0").await, None);
+}
+
+#[tokio::test]
+async fn for_an_unknown_id_the_code_book_is_read_again_once_in_a_while() {
+    let (copy, mis, _server) = school().await;
+    assert_eq!(held(&mis, "S1").await, None);
+    assert_eq!(copy.code_book_reads(), 1);
+    copy.set(&[row("1", "S1", "X-id", Some("2026-11-23 08:00:00"))]);
+    for _ in 0..3 {
+        copy.wait(TimeDelta::seconds(10));
+        assert_eq!(held(&mis, "S1").await.unwrap(), "unknown X-id");
+        assert_eq!(copy.code_book_reads(), 2);
+    }
+    // Another id is another question.
+    copy.set(&[
+        row("1", "S1", "X-id", Some("2026-11-23 08:00:00")),
+        row("2", "S2", "Y-id", Some("2026-11-23 08:00:00")),
+    ]);
+    assert_eq!(held(&mis, "S2").await.unwrap(), "unknown Y-id");
+    assert_eq!(copy.code_book_reads(), 3);
+    copy.wait(TimeDelta::minutes(3));
+    copy.codes.lock().unwrap().push(code("X-id", "X"));
+    assert_eq!(held(&mis, "S1").await.unwrap(), "X");
+    assert_eq!(copy.code_book_reads(), 4);
+}
+
+#[tokio::test]
+async fn letters_that_the_list_has_twice_are_known_by_each_id() {
+    let (copy, mis, _server) = school().await;
+    copy.codes.lock().unwrap().push(code("I-new", "I"));
+    copy.set(&[
+        row("1", "S1", "I-id", Some("2026-11-23 08:00:00")),
+        row("2", "S2", "I-new", Some("2026-11-23 08:00:00")),
+    ]);
+    for student in ["S1", "S2"] {
+        assert_eq!(held(&mis, student).await.unwrap(), "I", "{student}");
+    }
+}
+
+/// What the list says of two codes `L`, and the one that a mark is written by.
+#[rstest::rstest]
+#[case(json!({}), json!({}), None)]
+#[case(json!({"active": false}), json!({}), Some("L-new"))]
+#[case(json!({"is_active": 1}), json!({"is_active": 0}), Some("L-id"))]
+#[case(json!({"end_date": "2026-08-31"}), json!({}), Some("L-new"))]
+#[case(json!({}), json!({"active_from": "2027-09-01"}), Some("L-id"))]
+#[case(
+    json!({"created_at": {"date": "2025-08-01 10:00:00", "timezone_type": 3, "timezone": "UTC"}}),
+    json!({"created_at": {"date": "2026-08-01 10:00:00", "timezone_type": 3, "timezone": "UTC"}}),
+    Some("L-new")
+)]
+#[tokio::test]
+async fn a_mark_is_written_by_the_code_in_use(
+    #[case] one: Value,
+    #[case] other: Value,
+    #[case] expected: Option<&str>,
+) {
+    let (copy, mis, server) = school().await;
+    let with = |mut line: Value, more: Value| {
+        let more = more.as_object().unwrap().clone();
+        line.as_object_mut().unwrap().extend(more);
+        line
+    };
+    *copy.codes.lock().unwrap() = vec![
+        with(code("L-id", "L"), one),
+        with(code("L-new", "L"), other),
+    ];
+    Mock::given(method("POST"))
+        .and(path("/v1.0/schools/A1/attendance/session"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"writeback_id": "W1"})))
+        .mount(&server)
+        .await;
+    let mark = Mark {
+        student: "S1".into(),
+        date: "2026-11-23".parse().unwrap(),
+        session: Session::Am,
+        code: "L".into(),
+        cause: EventKind::SignIn,
+        comment: None,
+        minutes_late: None,
+        employee: None,
+    };
+    let results = mis.write(&[mark]).await.unwrap();
+    let sent = server.received_requests().await.unwrap();
+    let body = sent
+        .iter()
+        .find(|request| request.method.as_str() == "POST");
+    let id = body.map(|request| request.body_json::<Value>().unwrap());
+    let id = id.map(|body| body["attendance"][0]["attendance_code_id"].clone());
+    assert_eq!(id, expected.map(Value::from));
+    if expected.is_none() {
+        let [MarkResult::Refused(error)] = results.as_slice() else {
+            panic!("{results:?}");
+        };
+        assert!(
+            error.to_string().contains("L 2 times (ids L-id, L-new)"),
+            "{error}"
+        );
+    }
 }

@@ -1,5 +1,7 @@
 //! Attendance codes: England's list and a few that one school invented.
 
+use chrono::NaiveDate;
+
 use crate::mis::{Phase, Shape};
 
 /// One code of a school's code book.
@@ -8,6 +10,11 @@ pub(crate) struct Code {
     pub(crate) letter: &'static str,
     pub(crate) description: &'static str,
     pub(crate) kind: &'static str,
+    /// Whether the list has it.
+    pub(crate) listed: bool,
+    /// What the list says of its use, if anything.
+    pub(crate) active: Option<bool>,
+    pub(crate) start_date: Option<NaiveDate>,
 }
 
 const PRESENT: &str = "PRESENT";
@@ -135,16 +142,11 @@ const ENGLAND: [(&str, &str, &str); 34] = [
 pub(crate) fn book(shape: &Shape, turn: usize) -> Vec<Code> {
     let mut book: Vec<Code> = ENGLAND.iter().map(Code::from).collect();
     if shape.phase == Phase::Independent {
-        book.push(Code {
-            letter: "MU",
-            description: "Music lesson",
-            kind: PRESENT,
-        });
-        book.push(Code {
-            letter: "BD",
-            description: "Resting in the boarding house",
-            kind: AUTHORISED,
-        });
+        let own = [
+            ("MU", "Music lesson", PRESENT),
+            ("BD", "Resting in the boarding house", AUTHORISED),
+        ];
+        book.extend(own.iter().map(Code::from));
     }
     let len = book.len();
     book.rotate_left(turn % len);
@@ -162,6 +164,9 @@ impl From<&(&'static str, &'static str, &'static str)> for Code {
             letter,
             description,
             kind,
+            listed: true,
+            active: None,
+            start_date: None,
         }
     }
 }

@@ -13,12 +13,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::behind::{Handle, TeacherMark};
+use crate::behind::{CodeChange, Handle, NewLesson, TeacherMark};
 use crate::changes::Change;
 use crate::error::Error;
 use crate::faults::FaultRule;
 use crate::inner::{Inner, WebhookMode};
-use crate::school::Access;
+use crate::school::{Access, Hours};
 
 /// The control API's routes.
 pub(crate) fn router<S>(inner: Arc<Inner>) -> Router<S> {
@@ -53,6 +53,10 @@ fn below() -> Router<Handle> {
         .route("/schools/{id}/scopes", post(scopes))
         .route("/schools/{id}/region", post(region))
         .route("/schools/{id}/migrate", post(migrate))
+        .route("/schools/{id}/codes/{code}", post(change_code))
+        .route("/schools/{id}/codes/{code}/repeat", post(repeat_code))
+        .route("/schools/{id}/hours", post(hours))
+        .route("/schools/{id}/lessons", post(add_lesson))
         .route("/schools/{id}/lessons/{lesson}/cancel", post(cancel))
 }
 
@@ -369,4 +373,40 @@ async fn migrate(
 async fn cancel(State(sandbox): State<Handle>, Path((id, lesson)): Path<(String, String)>) -> Said {
     sandbox.cancel_lesson(&id, &lesson)?;
     done()
+}
+
+async fn change_code(
+    State(sandbox): State<Handle>,
+    Path((id, code)): Path<(String, String)>,
+    Sent(change): Sent<CodeChange>,
+) -> Said {
+    sandbox.change_code(&id, &code, change)?;
+    done()
+}
+
+async fn repeat_code(
+    State(sandbox): State<Handle>,
+    Path((id, code)): Path<(String, String)>,
+    Sent(change): Sent<CodeChange>,
+) -> Said {
+    Ok(Json(
+        json!({"id": sandbox.repeat_code(&id, &code, change)?}),
+    ))
+}
+
+async fn hours(
+    State(sandbox): State<Handle>,
+    Path(id): Path<String>,
+    Sent(hours): Sent<Hours>,
+) -> Said {
+    sandbox.set_hours(&id, hours)?;
+    done()
+}
+
+async fn add_lesson(
+    State(sandbox): State<Handle>,
+    Path(id): Path<String>,
+    Sent(lesson): Sent<NewLesson>,
+) -> Said {
+    Ok(Json(json!({"id": sandbox.add_lesson(&id, &lesson)?})))
 }

@@ -47,7 +47,10 @@ mod wire;
 mod world;
 mod writeback;
 
-pub use behind::{AdultInfo, Handle, LinkInfo, MisMark, SchoolInfo, StudentInfo, TeacherMark};
+pub use behind::{
+    AdultInfo, CodeChange, Handle, LinkInfo, MisMark, NewLesson, SchoolInfo, StudentInfo,
+    TeacherMark,
+};
 pub use changes::Change;
 pub use counts::RequestCounts;
 pub use error::Error;
@@ -55,7 +58,7 @@ pub use faults::{Fault, FaultRule, RetryAfter};
 pub use inner::WebhookMode;
 pub use options::{Clock, SandboxOptions};
 pub use sandbox::Sandbox;
-pub use school::Access;
+pub use school::{Access, Hours};
 
 /// The README's example is compiled and run.
 #[cfg(doctest)]

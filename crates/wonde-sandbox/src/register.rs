@@ -24,7 +24,8 @@ pub(crate) struct Key {
 /// What a mark says. Numbers are positions in the school's lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    pub(crate) code: u16,
+    /// None for a note, which is no mark.
+    pub(crate) code: Option<u16>,
     pub(crate) comment: Option<Box<str>>,
     pub(crate) minutes_late: Option<u16>,
     pub(crate) employee: Option<u32>,

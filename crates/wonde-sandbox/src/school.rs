@@ -4,7 +4,7 @@ mod history;
 
 use std::collections::{BTreeSet, HashSet};
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use crate::codes::{self, Code};
@@ -13,7 +13,7 @@ use crate::ids::{Ids, Kind};
 use crate::mis::{self, Register, Shape};
 use crate::register::{Entry, Key, Slot, Table};
 use crate::world::model::{Student, World};
-use crate::world::timetable::{self, Lesson, is_morning};
+use crate::world::timetable::{self, Lesson};
 use crate::world::{self, Plan, names};
 use crate::writeback::{Fate, State, Writeback, Writebacks};
 
@@ -54,6 +54,26 @@ pub(crate) struct Settled {
     pub(crate) sort: Register,
 }
 
+/// When a school's sessions begin, by its own clock.
+#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hours {
+    /// The beginning of the morning: lessons that are over by then count in no session. None where all do.
+    #[serde(default)]
+    pub morning_from: Option<NaiveTime>,
+    /// The beginning of the afternoon.
+    pub afternoon_from: NaiveTime,
+}
+
+impl Default for Hours {
+    fn default() -> Self {
+        Self {
+            morning_from: None,
+            afternoon_from: NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default(),
+        }
+    }
+}
+
 /// Days before the start for which lessons exist.
 const LESSON_DAYS_BACK: i64 = 400;
 /// Room for the lessons of one day in a lesson's number.
@@ -77,6 +97,7 @@ pub(crate) struct School {
     pub(crate) sessions: Table,
     pub(crate) lessons: Table,
     pub(crate) cancelled: HashSet<(NaiveDate, usize)>,
+    pub(crate) hours: Hours,
     pub(crate) extraction: Extraction,
     pub(crate) writebacks: Writebacks,
     pub(crate) withdrawn: BTreeSet<String>,
@@ -109,6 +130,7 @@ impl School {
             sessions: Table::default(),
             lessons: Table::default(),
             cancelled: HashSet::new(),
+            hours: Hours::default(),
             extraction: Extraction::new(ground.start, ground.extraction_every),
             writebacks: Writebacks::default(),
             withdrawn: BTreeSet::new(),
@@ -318,9 +340,10 @@ impl School {
         (code < self.codes.len()).then_some(code)
     }
 
-    /// Position of a code by its letter.
+    /// Position of a code by its letter: of several the first that is in use.
     pub(crate) fn find_letter(&self, letter: &str) -> Option<usize> {
-        self.codes.iter().position(|c| c.letter == letter)
+        let in_use = |c: &Code| c.letter == letter && c.active != Some(false);
+        self.codes.iter().position(in_use)
     }
 
     /// A pupil on roll by id.
@@ -376,24 +399,29 @@ impl School {
         date: NaiveDate,
         place: usize,
     ) -> Option<Slot> {
-        let morning = |l: &Lesson| {
-            self.world
-                .periods
-                .get(l.period)
-                .is_some_and(|p| is_morning(p.start))
-        };
         let this = self.world.lesson(date, place)?;
+        let slot = self.session_of(&this)?;
         let first = self
             .world
             .pupils_lessons(student, date)
             .filter(|l| !self.cancelled.contains(&(date, l.place)))
-            .find(|l| morning(l) == morning(&this))?;
-        let slot = if morning(&this) {
-            Slot::Morning
-        } else {
-            Slot::Afternoon
-        };
+            .filter(|l| self.session_of(l) == Some(slot))
+            .min_by_key(|l| self.world.periods.get(l.period).map(|p| p.start))?;
         (first.place == place).then_some(slot)
+    }
+
+    /// The session that a lesson belongs to: the one it begins in. One that is over before the morning has none.
+    pub(crate) fn session_of(&self, lesson: &Lesson) -> Option<Slot> {
+        let period = self.world.periods.get(lesson.period)?;
+        if period.start >= self.hours.afternoon_from {
+            Some(Slot::Afternoon)
+        } else {
+            let too_early = self
+                .hours
+                .morning_from
+                .is_some_and(|from| period.end <= from);
+            (!too_early).then_some(Slot::Morning)
+        }
     }
 
     /// Pupils on roll, with their positions.

@@ -60,6 +60,7 @@ impl Rules {
             (Some(closes), true) => Some(Rules {
                 am: times.am,
                 pm: times.pm,
+                am_opens: times.am_opens,
                 pm_opens: times.pm_opens,
                 closes,
                 days,

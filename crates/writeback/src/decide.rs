@@ -2,7 +2,10 @@
 //!
 //! The order of the steps is part of the rules; [`Deciding::go`] has them in a row.
 
-use mis_core::{Ability, Code, EventKind, HeldCode, Mark, wonde::StudentId};
+use mis_core::{
+    Ability, Code, EventKind, HeldCode, Mark, NoCode,
+    wonde::{AttendanceCodeId, StudentId},
+};
 
 use crate::{
     decision::{Decision, Found, Outcome, Planned, SkipReason, session_word},
@@ -49,6 +52,7 @@ pub fn decide(
         Ok(planned) => Outcome::Write(planned),
         Err(Stop::Skip(reason, detail)) => Outcome::Skip { reason, detail },
         Err(Stop::Wait(why)) => Outcome::Wait { why },
+        Err(Stop::Fail(why)) => Outcome::Fail { why },
     };
     deciding.finish(outcome)
 }
@@ -57,6 +61,7 @@ pub fn decide(
 enum Stop {
     Skip(SkipReason, String),
     Wait(String),
+    Fail(String),
 }
 
 fn skip(reason: SkipReason, detail: impl Into<String>) -> Stop {
@@ -89,12 +94,13 @@ impl Deciding<'_> {
             Err(stop) => self.in_time_after_all(rules, place, stop)?,
         };
         self.something_new(&planned.mark)?;
-        Ok(planned)
+        let code_id = self.id_to_write(&planned.mark.code)?;
+        Ok(Planned { code_id, ..planned })
     }
 
     /// Steps 5 to 7 and 9 for a code that was chosen.
     fn plan(&mut self, rules: &Rules, place: Place, chosen: Chosen) -> Result<Planned, Stop> {
-        let (code, code_id) = self.known(&chosen)?;
+        let code = self.known(&chosen)?;
         self.not_protected(rules, &code)?;
         self.first_arrival(rules, &chosen)?;
         let minutes_late = self.minutes_late(rules, place, &chosen);
@@ -111,7 +117,7 @@ impl Deciding<'_> {
         };
         let planned = Planned {
             mark,
-            code_id,
+            code_id: None,
             rule: chosen.rule,
         };
         self.in_turn(rules, place, planned)
@@ -121,6 +127,7 @@ impl Deciding<'_> {
         self.tell_register();
         self.step(outcome.to_string());
         let waits = matches!(outcome, Outcome::Wait { .. });
+        let is_open = waits || matches!(outcome, Outcome::Fail { .. });
         let found = match &self.view.register {
             RegisterView::Looked { held, source, age } => Some(Found {
                 code: held.as_ref().map(|held| held.code.clone()),
@@ -138,7 +145,7 @@ impl Deciding<'_> {
             arrival: self.judged_by_the_clock && !waits && first,
             standing: self
                 .standing
-                .filter(|now| *now != self.view.standing && !waits),
+                .filter(|now| *now != self.view.standing && !is_open),
             outcome,
             steps: self.steps,
             dropped: self.dropped,
@@ -281,17 +288,32 @@ impl Deciding<'_> {
     }
 
     /// Step 5: nothing is guessed about a code that the school does not have.
-    fn known(
-        &mut self,
-        chosen: &Chosen,
-    ) -> Result<(Code, Option<mis_core::wonde::AttendanceCodeId>), Stop> {
+    fn known(&self, chosen: &Chosen) -> Result<Code, Stop> {
         match self.view.codes.find(chosen.code.as_str()) {
-            Some(line) => Ok((line.code.clone(), line.id.clone())),
+            Some(line) => Ok(line.code.clone()),
             None => Err(skip(
                 SkipReason::UnknownCode,
-                format!("the school's code book has no code {}", chosen.code),
+                NoCode::Unknown(chosen.code.clone()).to_string(),
             )),
         }
+    }
+
+    /// The id that the mark is written by. Where the code book has the letters more than once, that is the line in use;
+    /// where it does not tell which that is, a person must.
+    fn id_to_write(&mut self, code: &Code) -> Result<Option<AttendanceCodeId>, Stop> {
+        let line = self.view.codes.to_write(code.as_str()).map_err(|why| {
+            Stop::Fail(format!(
+                "{why}, so {code} is not written; ask the school to withdraw those that it does not use, then retry the event"
+            ))
+        })?;
+        let repeated = self.view.codes.repeated().find(|one| one.code == code);
+        if let Some((chosen, why)) = repeated.and_then(|one| one.to_write) {
+            let id = chosen.id.as_ref().map_or("", AttendanceCodeId::as_str);
+            self.step(format!(
+                "the school's code book has {code} more than once: {why} is written, with the id {id}"
+            ));
+        }
+        Ok(line.id.clone())
     }
 
     /// Step 6: a protected code is never overwritten, whatever was chosen; and nothing is overwritten unseen.
@@ -310,9 +332,10 @@ impl Deciding<'_> {
             RegisterView::Looked { held, .. } => held.as_ref().map(|held| held.code.clone()),
         };
         match held {
-            Some(HeldCode::Unreadable) => Err(Stop::Wait(format!(
-                "the codes {protected} are protected and the register holds a code that cannot be read, so {code} is not \
-                 written yet; the school's code book must tell it"
+            Some(HeldCode::Unreadable(id)) => Err(Stop::Fail(format!(
+                "the codes {protected} are protected, and the register holds a code with the id {id}, which the school's \
+                 code book does not have, so {code} is not written; look in the MIS which code that is. If the mark is to be \
+                 written, enter it there; or have the code added to the codes that Wonde shows, then retry the event"
             ))),
             Some(HeldCode::Known(held))
                 if rules

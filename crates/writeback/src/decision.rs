@@ -16,8 +16,8 @@ use crate::{
 ///
 /// `Serialize` gives the form for a reader of JSON, in which absent values are null:
 /// `{"outcome":"write","mark":{"date","session","code","comment","minutes_late"},"dropped":[…],"steps":[…]}`,
-/// `{"outcome":"skip","reason","detail","steps":[…]}` or `{"outcome":"wait","detail","steps":[…]}`. It holds the mark's
-/// comment; `Display`, `Debug` and the steps never do.
+/// `{"outcome":"skip","reason","detail","steps":[…]}`, or `{"outcome":"wait","detail","steps":[…]}` and the same with
+/// `fail`. It holds the mark's comment; `Display`, `Debug` and the steps never do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// What is to be done.
@@ -53,6 +53,11 @@ pub enum Outcome {
     /// Write nothing yet: look at the register and decide again.
     Wait {
         /// What it waits for.
+        why: String,
+    },
+    /// Write nothing until a person has put something right, for waiting alone does not help. Then decide again.
+    Fail {
+        /// What is wrong, and what to do.
         why: String,
     },
 }
@@ -160,7 +165,7 @@ impl Decision {
     pub fn planned(&self) -> Option<&Planned> {
         match &self.outcome {
             Outcome::Write(planned) => Some(planned),
-            Outcome::Skip { .. } | Outcome::Wait { .. } => None,
+            Outcome::Skip { .. } | Outcome::Wait { .. } | Outcome::Fail { .. } => None,
         }
     }
 
@@ -168,7 +173,7 @@ impl Decision {
     pub fn skipped(&self) -> Option<SkipReason> {
         match &self.outcome {
             Outcome::Skip { reason, .. } => Some(*reason),
-            Outcome::Write(_) | Outcome::Wait { .. } => None,
+            Outcome::Write(_) | Outcome::Wait { .. } | Outcome::Fail { .. } => None,
         }
     }
 }
@@ -203,6 +208,7 @@ impl fmt::Display for Outcome {
             }
             Self::Skip { reason, detail } => write!(f, "nothing, {reason}: {detail}"),
             Self::Wait { why } => write!(f, "wait: {why}"),
+            Self::Fail { why } => write!(f, "nothing, a person must look: {why}"),
         }
     }
 }
@@ -240,14 +246,24 @@ impl Serialize for Decision {
                 out.serialize_field("steps", &self.steps)?;
                 out.end()
             }
-            Outcome::Wait { why } => {
-                let mut out = serializer.serialize_struct("Decision", 3)?;
-                out.serialize_field("outcome", "wait")?;
-                out.serialize_field("detail", why)?;
-                out.serialize_field("steps", &self.steps)?;
-                out.end()
-            }
+            Outcome::Wait { why } => self.without_mark("wait", why, serializer),
+            Outcome::Fail { why } => self.without_mark("fail", why, serializer),
         }
+    }
+}
+
+impl Decision {
+    fn without_mark<S: Serializer>(
+        &self,
+        outcome: &str,
+        why: &str,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Decision", 3)?;
+        out.serialize_field("outcome", outcome)?;
+        out.serialize_field("detail", why)?;
+        out.serialize_field("steps", &self.steps)?;
+        out.end()
     }
 }
 

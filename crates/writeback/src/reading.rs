@@ -135,12 +135,7 @@ mod tests {
 
     #[test]
     fn the_same_code_in_other_letters() {
-        let line = |code| AttendanceCode {
-            code: Code::new(code),
-            id: None,
-            description: None,
-        };
-        let book = CodeBook::new([line("l"), line("L"), line("M")]);
+        let book = CodeBook::new(["l", "L", "M"].map(AttendanceCode::new));
         assert!(same_code(&"m".into(), &"M".into(), &book));
         assert!(!same_code(&"l".into(), &"L".into(), &book));
         assert!(same_code(&"x".into(), &"X".into(), &book));

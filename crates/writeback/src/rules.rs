@@ -16,6 +16,7 @@ use crate::reading::Reading;
 pub struct Rules {
     pub(crate) am: Clock,
     pub(crate) pm: Clock,
+    pub(crate) am_opens: Option<NaiveTime>,
     pub(crate) pm_opens: NaiveTime,
     pub(crate) closes: NaiveTime,
     pub(crate) days: Vec<Weekday>,
@@ -127,6 +128,16 @@ impl Rules {
     /// How soon after an event the next one of the same person is a double tap; `None` where the step is switched off.
     pub fn shortest_stay(&self) -> Option<TimeDelta> {
         Some(self.shortest_stay).filter(|stay| !stay.is_zero())
+    }
+
+    /// When the morning session begins, where the settings say so.
+    pub fn am_opens(&self) -> Option<NaiveTime> {
+        self.am_opens
+    }
+
+    /// When the afternoon session begins.
+    pub fn pm_opens(&self) -> NaiveTime {
+        self.pm_opens
     }
 
     pub(crate) fn place(

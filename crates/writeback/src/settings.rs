@@ -126,6 +126,10 @@ impl Default for WritebackSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MorningTimes {
+    /// The morning session begins here. Where the MIS keeps marks on lessons, those that are over by then are no first
+    /// lesson of the morning. The same in all groups of the school that set it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens: Option<LocalTime>,
     /// Minutes late are counted from here; from `late` when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts: Option<LocalTime>,
@@ -141,7 +145,8 @@ pub struct MorningTimes {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AfternoonTimes {
-    /// From here on an event belongs to the afternoon; 12:00 when left out.
+    /// From here on an event, or a lesson that bears a mark, belongs to the afternoon; 12:00 when left out. The same in
+    /// all groups of a school whose MIS keeps marks on lessons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens: Option<LocalTime>,
     /// Minutes late are counted from here; from `late` when left out.

@@ -111,7 +111,7 @@ fn any_held() -> impl Strategy<Value = Held> {
     let code = prop_oneof![
         9 => select(vec!["/", "\\", "M", "m", "L", "U", "N", "I", "no such"])
             .prop_map(|code| HeldCode::Known(Code::new(code))),
-        1 => Just(HeldCode::Unreadable),
+        1 => Just(HeldCode::Unreadable("X9".into())),
     ];
     let comment = option::of(select(ANSWERS.to_vec()).prop_map(str::to_owned));
     (code, comment, option::of(0..200u32)).prop_map(|(code, comment, minutes_late)| Held {
@@ -339,7 +339,7 @@ proptest! {
             };
             match held.as_ref().map(|held| &held.code) {
                 None => {}
-                Some(HeldCode::Unreadable) => prop_assert!(false, "written over a code that cannot be read"),
+                Some(HeldCode::Unreadable(_)) => prop_assert!(false, "written over a code that cannot be read"),
                 Some(HeldCode::Known(code)) => {
                     prop_assert!(!protected.iter().any(|p| p.eq_ignore_ascii_case(code.as_str())), "over {code}");
                 }
@@ -608,6 +608,7 @@ fn the_strategies_reach_every_outcome() {
             Outcome::Write(planned) => planned.rule.word().to_owned(),
             Outcome::Skip { reason, .. } => reason.word().to_owned(),
             Outcome::Wait { .. } => "wait".to_owned(),
+            Outcome::Fail { .. } => "fail".to_owned(),
         });
     }
     for reason in SkipReason::ALL {
@@ -623,6 +624,7 @@ fn the_strategies_reach_every_outcome() {
         "present",
         "leaver_code",
         "wait",
+        "fail",
     ] {
         assert!(
             reached.contains(word),

@@ -320,11 +320,7 @@ fn only_codes_of_the_schools_own_book_are_written(
     #[case] answer: &str,
     #[case] outcome: &str,
 ) {
-    let line = AttendanceCode {
-        code: "L".into(),
-        id: Some("17".into()),
-        description: None,
-    };
+    let line = AttendanceCode::new("L").with_id("17");
     let school = School {
         book: CodeBook::new([line]),
         ..School::example()
@@ -334,11 +330,7 @@ fn only_codes_of_the_schools_own_book_are_written(
 
 #[test]
 fn a_mark_carries_the_books_spelling_and_id() {
-    let lines = ["l", "m"].map(|code| AttendanceCode {
-        code: Code::new(code),
-        id: Some(format!("id of {code}").as_str().into()),
-        description: None,
-    });
+    let lines = ["l", "m"].map(|code| AttendanceCode::new(code).with_id(format!("id of {code}")));
     let school = School {
         book: CodeBook::new(lines),
         ..School::with(&["employee_id = \"T9\""])
@@ -396,19 +388,91 @@ fn protection_holds_for_the_named_events(
 }
 
 #[rstest]
-#[case("protected = ['/']", "wait")]
-#[case("protected = []", "L AM 7")]
-#[case("protect_on = ['sign_out']", "L AM 7")]
-fn nothing_protected_is_overwritten_unseen(#[case] setting: &str, #[case] outcome: &str) {
+#[case("protected = ['/']", "wait", "fail")]
+#[case("protected = []", "L AM 7", "L AM 7")]
+#[case("protect_on = ['sign_out']", "L AM 7", "L AM 7")]
+fn nothing_protected_is_overwritten_unseen(
+    #[case] setting: &str,
+    #[case] not_looked: &str,
+    #[case] not_known: &str,
+) {
     let unreadable = Held {
-        code: HeldCode::Unreadable,
+        code: HeldCode::Unreadable("X9".into()),
         comment: None,
         minutes_late: None,
     };
-    for register in [cannot_look(), looked(Some(unreadable))] {
+    for (register, outcome) in [
+        (cannot_look(), not_looked),
+        (looked(Some(unreadable)), not_known),
+    ] {
         let school = School::with(&[setting]).seeing(register);
         assert_eq!(school.brief(&event("in", "09:07", "")), outcome);
     }
+}
+
+#[test]
+fn an_unknown_code_in_the_register_is_for_a_person() {
+    let unreadable = Held {
+        code: HeldCode::Unreadable("X9".into()),
+        comment: None,
+        minutes_late: None,
+    };
+    let school = School::example().seeing(looked(Some(unreadable)));
+    let decision = school.decide(&event("in", "08:52", ""));
+    let json = serde_json::to_value(&decision).unwrap();
+    assert_eq!(json["outcome"], "fail");
+    let why = json["detail"].as_str().unwrap();
+    assert!(why.contains("a code with the id X9"), "{why}");
+    assert!(why.contains("then retry the event"), "{why}");
+    // The pupil arrived all the same: a later sign-in is no late arrival.
+    assert!(decision.arrival);
+    assert_eq!(decision.standing, None);
+}
+
+/// A book that has these lines and England's other codes.
+fn book_with(lines: [AttendanceCode; 2]) -> CodeBook {
+    let letters = lines[0].code.clone();
+    let others = common::school_book();
+    let others = others.iter().filter(|line| line.code != letters).cloned();
+    CodeBook::new(lines.into_iter().chain(others.collect::<Vec<_>>()))
+}
+
+#[test]
+fn of_codes_with_the_same_letters_the_one_in_use_is_written() {
+    let old = AttendanceCode {
+        active: Some(false),
+        ..AttendanceCode::new("L").with_id("old")
+    };
+    let school = School {
+        book: book_with([old, AttendanceCode::new("L").with_id("new")]),
+        ..School::example()
+    };
+    let decision = school.decide(&event("in", "09:07", ""));
+    assert_eq!(decision.planned().unwrap().code_id, Some("new".into()));
+    let told =
+        "the school's code book has L more than once: the active one is written, with the id new";
+    assert!(decision.steps.iter().any(|step| step == told), "{decision}");
+}
+
+#[test]
+fn where_nothing_tells_which_code_is_in_use_a_person_must() {
+    let school = || School {
+        book: book_with(["one", "other"].map(|id| AttendanceCode::new("L").with_id(id))),
+        ..School::example()
+    };
+    let decision = school().decide(&event("in", "09:07", ""));
+    let text = decision.to_string();
+    assert!(text.contains("has L 2 times (ids one, other)"), "{text}");
+    assert_eq!(brief(&decision), "fail");
+    assert!(decision.arrival);
+    // It matters only where something would be written with it.
+    assert_eq!(school().brief(&event("in", "08:52", "")), "/ AM");
+    assert_eq!(
+        school().holding("M").brief(&event("in", "09:07", "")),
+        "protected"
+    );
+    let same = school().seeing(looked(Some(held("L", None, Some(7)))));
+    assert_eq!(same.brief(&event("in", "09:07", "")), "already_recorded");
 }
 
 #[test]
@@ -944,7 +1008,7 @@ fn no_comment_is_the_same_as_a_blank_one() {
 #[test]
 fn a_code_that_cannot_be_read_is_never_the_same() {
     let unreadable = Held {
-        code: HeldCode::Unreadable,
+        code: HeldCode::Unreadable("X9".into()),
         comment: None,
         minutes_late: Some(7),
     };

@@ -666,11 +666,7 @@ fn a_shortest_stay_is_a_length_of_time(#[case] written: &str) {
 #[case("Y")]
 #[case("f")]
 fn a_withdrawn_code_is_a_hint_where_the_book_still_has_it(#[case] code: &str) {
-    let line = |code: &str| mis_core::AttendanceCode {
-        code: code.into(),
-        id: None,
-        description: None,
-    };
+    let line = |code: &str| mis_core::AttendanceCode::new(code);
     let book = CodeBook::new(school_book().iter().cloned().chain([line(code)]));
     let toml = format!("[writeback]\ncloses = '15:30'\nprotected = ['{code}']");
     let checked = check_as(GroupKind::Students, &toml, Some(&book));
@@ -717,7 +713,7 @@ fn writeback_of_others_than_students_is_a_hint(#[case] kind: GroupKind, #[case] 
 #[rstest]
 #[case("close = '15:30'", "unknown field `close`")]
 #[case("am = { lates = '09:00' }", "unknown field `lates`")]
-#[case("am = { opens = '09:00' }", "unknown field `opens`")]
+#[case("am = { ends = '09:00' }", "unknown field `ends`")]
 #[case("codes = { present = 'P' }", "unknown field `present`")]
 #[case("custom_codes = { signin = 'Why' }", "unknown field `signin`")]
 #[case("protect_on = ['arrival']", "unknown variant `arrival`")]
@@ -764,4 +760,56 @@ fn the_schema_names_every_setting_and_allows_no_other() {
             .is_some_and(|forms| forms.len() == 2),
         "{option:#}"
     );
+}
+
+#[test]
+fn a_code_that_the_book_has_twice_is_told() {
+    let with = |more: [mis_core::AttendanceCode; 1]| {
+        let book = CodeBook::new(school_book().iter().cloned().chain(more));
+        let toml = "[writeback]\ncloses = '15:30'\nleaver_code = 'm'\nprotected = ['L']";
+        check_as(GroupKind::Students, toml, Some(&book))
+    };
+    let second = |letters| mis_core::AttendanceCode::new(letters).with_id("second");
+    let ambiguous = with([second("M")]);
+    let [problem] = ambiguous.problems.as_slice() else {
+        panic!("{:#?}", ambiguous.problems);
+    };
+    assert_eq!(problem.key, "writeback.leaver_code");
+    assert!(
+        problem.what.contains("M 2 times (ids id of M, second)"),
+        "{problem}"
+    );
+
+    let told = with([mis_core::AttendanceCode {
+        active: Some(true),
+        ..second("M")
+    }]);
+    assert_eq!(told.problems, []);
+    let hint = told.hints.iter().find(|hint| hint.what.contains("2 times"));
+    let hint = hint.map(ToString::to_string).unwrap_or_default();
+    assert!(
+        hint.contains("the active one, with the id second"),
+        "{hint}"
+    );
+
+    // What is only read may stand there twice.
+    let read = with([second("L")]);
+    assert_eq!(read.problems, []);
+    assert!(read.hints.iter().all(|hint| !hint.what.contains("times")));
+}
+
+#[rstest]
+#[case("am = { ends = '08:30', late = '09:00' }", &[])]
+#[case("am = { ends = '08:30', starts = '08:30' }", &[])]
+#[case("am = { ends = '08:40', starts = '08:30' }", &["writeback.am.starts"])]
+#[case("am = { ends = '12:00' }", &["writeback.am.opens"])]
+#[case("am = { ends = 'early' }", &["writeback.am.opens"])]
+fn the_morning_begins_before_its_other_times(#[case] line: &str, #[case] wrong: &[&str]) {
+    let checked = check(&format!("[writeback]\ncloses = '15:30'\n{line}"));
+    let keys: Vec<_> = checked
+        .problems
+        .iter()
+        .map(|one| one.key.as_str())
+        .collect();
+    assert_eq!(keys, wrong);
 }

@@ -228,6 +228,11 @@ impl Pipeline {
             });
         }
         let keys: Vec<_> = cases.iter().filter_map(|case| case.key.clone()).collect();
+        // Somebody who has put something right and tries an event again need not wait until what was known before has grown old.
+        let retried = cases.iter().filter(|case| case.round > 0);
+        if let Some(at) = retried.map(|case| case.job.enqueued_at).max() {
+            self.schools.forget_before(&settings.id, at).await;
+        }
         let scene = match self.scene(settings, keys, None).await? {
             Ok(scene) => scene,
             Err(error) => {
@@ -334,8 +339,6 @@ impl Pipeline {
             return;
         }
         let mut update = news_of(school, &case.event, &case.student, &decision);
-        let against = scene.standing_of(case.key.as_ref(), &case.event);
-        let standing = decision.standing.clone();
         if let (true, Some(key)) = (decision.arrival, &case.key) {
             let arrival = writeback::Arrival {
                 event: case.event.id.clone(),
@@ -343,6 +346,18 @@ impl Pipeline {
             };
             outcomes.arrivals.push((key.clone(), arrival));
         }
+        if let Outcome::Fail { why } = &decision.outcome {
+            outcomes.updates.push(update);
+            self.trouble(
+                outcomes,
+                school,
+                case.job,
+                GoOn::GiveUp { why: why.clone() },
+            );
+            return;
+        }
+        let against = scene.standing_of(case.key.as_ref(), &case.event);
+        let standing = decision.standing.clone();
         let found = found(decision.found.as_ref());
         if let (None, Some(key), Some(standing)) = (decision.planned(), &case.key, &standing) {
             outcomes.standing.push((key.clone(), standing.clone()));

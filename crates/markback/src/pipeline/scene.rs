@@ -76,11 +76,6 @@ impl Pipeline {
         let (mut registers, mut unread) = (HashMap::new(), None);
         // Where nothing can be written nobody needs to look.
         let writes = capabilities.has(mis_core::Ability::Session);
-        let codes = if writes {
-            mis.code_book().await?
-        } else {
-            Arc::default()
-        };
         let dates: HashSet<NaiveDate> =
             keys.iter().map(|key| key.date).filter(|_| writes).collect();
         for date in dates {
@@ -96,6 +91,12 @@ impl Pipeline {
             };
             registers.insert(date, register);
         }
+        // After the registers: a code that one of them holds may have had it read again.
+        let codes = if writes {
+            mis.code_book().await?
+        } else {
+            Arc::default()
+        };
         Ok(Scene {
             school,
             capabilities,

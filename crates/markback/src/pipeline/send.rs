@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use mis_core::{Ability, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery};
 use outbox::Claimed;
 use serde_json::json;
+use writeback::Outcome;
 
 use self::outcomes::{Outcomes, Outgoing};
 use super::{
@@ -258,6 +259,19 @@ impl Pipeline {
             self.now(),
             Look::Again(&one.send),
         );
+        if let Outcome::Fail { why } = &decision.outcome {
+            outcomes
+                .updates
+                .push(news_of(id, &one.send.event, &student, &decision));
+            outcomes.audit.push(audit_of(
+                "not sent",
+                id,
+                &one.send,
+                json!({"why": decision.outcome.to_string()}),
+            ));
+            outcomes.trouble(id, &one, GoOn::GiveUp { why: why.clone() });
+            return None;
+        }
         match decision.planned() {
             Some(planned) => {
                 one.send.mark = planned.mark.clone();

@@ -13,12 +13,13 @@ mod schema;
 mod schools;
 mod secret;
 mod service;
+mod session_times;
 mod span;
 mod words;
 
 use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
-use chrono::TimeDelta;
+use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use mis_core::{Ability, ConnectOptions, Now, same_text, wonde::SchoolId};
 use roster::Membership;
@@ -152,14 +153,26 @@ impl School {
             .find(|group| same_text(&group.name, name))
     }
 
+    /// When the morning and the afternoon session begin: one time each for the whole school, with which the settings of its
+    /// groups agree. `None` where no group says so.
+    pub fn session_times(&self) -> (Option<NaiveTime>, Option<NaiveTime>) {
+        let rules = || self.groups.iter().filter_map(Group::rules_of_students);
+        let morning = rules().find_map(Rules::am_opens);
+        (morning, rules().next().map(Rules::pm_opens))
+    }
+
     /// What the settings say about a connection to this school.
     pub fn connect_options(&self, now: Now) -> ConnectOptions {
+        let usual = ConnectOptions::default();
+        let (morning_from, afternoon_from) = self.session_times();
         ConnectOptions {
             mis: self.mis.as_deref().map(str::to_owned),
             timezone: Some(self.timezone),
             without: self.without.to_vec(),
+            morning_from,
+            afternoon_from: afternoon_from.unwrap_or(usual.afternoon_from),
             now,
-            ..ConnectOptions::default()
+            ..usual
         }
     }
 }
@@ -184,6 +197,12 @@ impl Settings {
 }
 
 impl Group {
+    /// The rules of a group that writes back.
+    fn rules_of_students(&self) -> Option<&Rules> {
+        let rules = self.rules.as_deref();
+        rules.filter(|_| self.kind == GroupKind::Students)
+    }
+
     /// The group as the roster takes it.
     pub fn as_roster(&self) -> roster::Group {
         roster::Group {

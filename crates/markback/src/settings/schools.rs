@@ -18,7 +18,7 @@ use super::{
     findings::{Findings, InDocument, Place, named},
     groups::groups,
     key::Key,
-    secret,
+    secret, session_times,
     words::nearest,
 };
 
@@ -50,9 +50,11 @@ pub(super) struct Schools<'d, 't> {
     document: &'d Document<'t>,
     pub(super) folder: PathBuf,
     pub(super) findings: &'d mut Findings,
-    registry: Option<Registry>,
+    pub(super) registry: Option<Registry>,
     texts: HashSet<Arc<str>>,
     templates: HashMap<String, Resolved>,
+    /// Templates of whose groups it was told in which key they differ, and whether that is a problem.
+    pub(super) told_of_sessions: HashSet<(String, &'static str, bool)>,
     pub(super) schools: Vec<School>,
     seen: HashSet<SchoolId>,
 }
@@ -66,6 +68,7 @@ impl<'d, 't> Schools<'d, 't> {
             registry: Registry::discover().ok(),
             texts: HashSet::new(),
             templates: HashMap::new(),
+            told_of_sessions: HashSet::new(),
             schools: Vec::new(),
             seen: HashSet::new(),
         }
@@ -143,6 +146,7 @@ impl<'d, 't> Schools<'d, 't> {
     ) {
         let own = self.resolve(place, common);
         let id = self.id(place, id);
+        let template_name = template;
         let template = match template {
             None => Resolved::default(),
             Some(name) => self.template(place, name),
@@ -163,14 +167,18 @@ impl<'d, 't> Schools<'d, 't> {
                 "add `token_env = \"…\"` with the name of an environment variable, or `token_file = \"…\"`",
             ));
         }
+        let mis = own.mis.or(template.mis);
+        let from_template = own.groups.is_none().then_some(template_name).flatten();
+        let groups = own.groups.or(template.groups).unwrap_or_default();
+        session_times::check(self, place, from_template, mis.as_deref(), &groups);
         if let (Some(id), Some(timezone), Some(token)) = (id, timezone, token) {
             self.schools.push(School {
                 id,
-                mis: own.mis.or(template.mis),
+                mis,
                 timezone,
                 token,
                 without: own.without.or(template.without).unwrap_or_default(),
-                groups: own.groups.or(template.groups).unwrap_or_default(),
+                groups,
             });
         }
     }

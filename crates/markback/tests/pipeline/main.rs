@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod codes;
 mod marks;
 mod panicking;
 mod refused_extras;

@@ -71,6 +71,8 @@ pub(crate) struct Setup {
     pub(crate) service: &'static str,
     /// Further keys of the writeback settings.
     pub(crate) writeback: &'static str,
+    /// The times of the sessions in the writeback settings.
+    pub(crate) times: &'static str,
     /// How the sandbox is.
     pub(crate) sandbox: SandboxOptions,
     /// Adapters in place of those that are linked.
@@ -83,6 +85,10 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             service: "",
+            times: r#"
+am = { late = "09:00", unauthorised = "09:20" }
+pm = { late = "13:00", unauthorised = "13:15" }
+"#,
             writeback: r#"protected = ["/", "\\", "M"]"#,
             sandbox: SandboxOptions {
                 pupils_per_school: 60,
@@ -128,7 +134,8 @@ impl Stage {
         let path = folder.path().join("markback.toml");
         std::fs::write(folder.path().join("token"), sandbox.token()).unwrap();
         std::fs::write(folder.path().join("key"), "a key").unwrap();
-        let text = toml(&sandbox, &folder, setup.service, setup.writeback);
+        let writeback = format!("{}\n{}", setup.times, setup.writeback);
+        let text = toml(&sandbox, &folder, setup.service, &writeback);
         std::fs::write(&path, text).unwrap();
         let options = Options {
             clock: clock.clone(),
@@ -390,8 +397,6 @@ options = ["M - Dentist", "Going home"]
 [template.group.writeback]
 present = true
 closes = "15:30"
-am = { late = "09:00", unauthorised = "09:20" }
-pm = { late = "13:00", unauthorised = "13:15" }
 custom_codes = { sign_in = "Reason", sign_out = "Leaving" }
 comment = { sign_in = "Reason" }
 WRITEBACK

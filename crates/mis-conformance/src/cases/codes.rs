@@ -6,13 +6,15 @@ use mis_core::{Ability, ErrorKind, MarkResult, Recovery, Session};
 use super::{cases, writers};
 use crate::{
     bench::{Bench, Opening},
-    standard::{self, ADA, BEN, DOT, UNKNOWN_CODE, WINTER},
+    standard::{self, ADA, BEN, DOT, Repeated, UNKNOWN_CODE, WINTER},
     verdict::is_error,
 };
 
 cases! {
     Positive Some(Ability::Session), "code::is_sent_as_this_schools_id", writers => own_id;
     Negative Some(Ability::Session), "code::unknown_is_refused", writers => unknown_code;
+    Positive Some(Ability::Session), "code::repeated_is_written_as_the_one_in_use", writers => the_one_in_use;
+    Negative Some(Ability::Session), "code::repeated_is_refused_where_nothing_tells_which_is_in_use", writers => not_told;
     Negative Some(Ability::Session), "pupil::of_another_school_is_refused", writers => foreign_pupil;
 }
 
@@ -68,6 +70,60 @@ async fn unknown_code(bench: &Bench) -> anyhow::Result<()> {
         "only the mark with the unknown code should be refused: {results:?}"
     );
     Ok(())
+}
+
+/// The list of school 1 has `L` twice.
+fn repeat(bench: &Bench, active: [Option<bool>; 2]) {
+    if let Some(school) = bench.server.world().schools.get_mut(&1) {
+        school.repeated = vec![Repeated {
+            letters: "L",
+            active,
+        }];
+    }
+}
+
+/// The id of a mark's code, as it was sent last.
+fn id_sent(bench: &Bench) -> Option<String> {
+    let body = bench.server.writes().last()?.json()?;
+    let id = body.get("attendance")?.get(0)?.get("attendance_code_id")?;
+    id.as_str().map(str::to_owned)
+}
+
+async fn the_one_in_use(bench: &Bench) -> anyhow::Result<()> {
+    let (first, second) = (standard::code_id(1, "L"), standard::second_id(1, "L"));
+    for (active, expected) in [
+        ([None, Some(false)], &first),
+        ([Some(false), None], &second),
+        ([Some(false), Some(true)], &second),
+    ] {
+        repeat(bench, active);
+        let desk = bench.open().await?;
+        desk.mis
+            .write(&[standard::mark(ADA, Session::Am, "L")])
+            .await?;
+        let sent = id_sent(bench);
+        ensure!(
+            sent == *expected,
+            "of two codes `L` with active {active:?} the one with the id {expected:?} is in use, and {sent:?} was sent"
+        );
+    }
+    Ok(())
+}
+
+async fn not_told(bench: &Bench) -> anyhow::Result<()> {
+    repeat(bench, [None, None]);
+    let desk = bench.open().await?;
+    let results = bench
+        .write(&desk, &[standard::mark(ADA, Session::Am, "L")])
+        .await?;
+    ensure!(
+        bench.server.writes().is_empty(),
+        "a code was sent that the list has twice, without telling which is in use"
+    );
+    let Some(MarkResult::Refused(error)) = results.first() else {
+        anyhow::bail!("the mark should be refused, not {results:?}");
+    };
+    is_error(error, ErrorKind::UnknownCode, &[Recovery::Never])
 }
 
 async fn foreign_pupil(bench: &Bench) -> anyhow::Result<()> {

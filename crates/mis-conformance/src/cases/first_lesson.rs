@@ -1,13 +1,13 @@
 //! MISs that keep a session's mark on the pupil's first lesson of it.
 
 use anyhow::{Context as _, bail, ensure};
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use mis_core::{Ability, ErrorKind, Mark, MarkResult, Recovery, Session};
 
 use super::{cases, on_first_lessons};
 use crate::{
-    bench::{Bench, Desk},
+    bench::{Bench, Desk, Opening},
     server::Place,
     standard::{self, ADA, BEN, CEM, CalledOff, DOT, EVE, SUMMER, WINTER},
     verdict::is_error,
@@ -16,6 +16,7 @@ use crate::{
 cases! {
     Positive Some(Ability::Session), "first_lesson::bears_the_mark", on_first_lessons => bears_the_mark;
     Positive Some(Ability::Session), "first_lesson::is_found_by_the_schools_clock", on_first_lessons => by_the_schools_clock;
+    Positive Some(Ability::Session), "first_lesson::goes_by_the_sessions_it_is_given", on_first_lessons => given_sessions;
     Positive Some(Ability::Session), "first_lesson::a_lesson_called_off_is_passed_over", on_first_lessons => called_off;
     Negative Some(Ability::Session), "first_lesson::a_pupil_without_one_is_refused", on_first_lessons => without_lesson;
     Positive Some(Ability::Session), "first_lesson::the_timetable_is_remembered", on_first_lessons => remembered;
@@ -73,6 +74,39 @@ async fn by_the_schools_clock(bench: &Bench) -> anyhow::Result<()> {
         is_on_first_lessons(bench, &desk, zone, date)
             .await
             .with_context(|| format!("on {date} in {zone}"))?;
+    }
+    Ok(())
+}
+
+/// The morning begins when history is over, and the afternoon within band practice, which so belongs to the morning.
+async fn given_sessions(bench: &Bench) -> anyhow::Result<()> {
+    let time = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap_or_default();
+    let opening = Opening {
+        sessions: Some([time(9, 50), time(13, 0)]),
+        ..Opening::default()
+    };
+    let desk = bench.open_with(1, opening).await?;
+    let lessons = standard::lessons(1, Tz::Europe__London);
+    for (pupil, session, starts) in [
+        (ADA, Session::Am, time(10, 0)),
+        (DOT, Session::Am, time(10, 0)),
+        (DOT, Session::Pm, time(13, 30)),
+    ] {
+        let results = bench
+            .write(&desk, &[standard::mark(pupil, session, "L")])
+            .await?;
+        let [MarkResult::Accepted(accepted)] = results.as_slice() else {
+            bail!("the mark is not taken: {results:?}");
+        };
+        let lesson = accepted.lesson.as_ref();
+        let bears = lessons
+            .iter()
+            .find(|one| lesson.is_some_and(|lesson| lesson.as_str() == one.id))
+            .map(|one| one.starts.time());
+        ensure!(
+            bears == Some(starts),
+            "the first lesson of {session} for pupil {pupil} begins at {starts}, and the mark is on the one at {bears:?}"
+        );
     }
     Ok(())
 }

@@ -17,7 +17,10 @@ use crate::{
         reading::{ADULTS, GONE},
         rows::{GROUPS, joined},
     },
-    standard::{self, ADA, COMMENT, EVE, FAY, FORENAME, PUPILS, SUMMER, SURNAME, Sort, WINTER},
+    standard::{
+        self, ADA, COMMENT, EVE, FAY, FORENAME, GUS, PUPILS, Repeated, SUMMER, SURNAME, Sort,
+        WINTER,
+    },
 };
 
 cases! {
@@ -28,6 +31,7 @@ cases! {
     Negative Some(Ability::Roster), "roster::is_refused_without_a_request", |can| !can.roster => roster_is_refused;
     Fault Some(Ability::Roster), "roster::a_lost_page_is_an_error", |can| can.roster => a_lost_page;
     Positive None, "code_book::is_this_schools", everybody => code_book_is_read;
+    Positive None, "code_book::each_id_of_a_repeated_code_is_known", everybody => repeated_codes_are_known;
     Fault None, "code_book::without_codes_is_an_error", everybody => no_codes;
     Positive None, "register::is_read", everybody => register_is_read;
     Fault None, "register::read_in_part_is_an_error", everybody => register_in_part;
@@ -275,6 +279,26 @@ async fn code_book_is_read(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn repeated_codes_are_known(bench: &Bench) -> anyhow::Result<()> {
+    if let Some(school) = bench.server.world().schools.get_mut(&1) {
+        school.repeated = vec![Repeated {
+            letters: "I",
+            active: [Some(false), Some(true)],
+        }];
+    }
+    let desk = bench.open().await?;
+    let book = desk.mis.code_book().await?;
+    for id in [standard::code_id(1, "I"), standard::second_id(1, "I")] {
+        let id = id.context("the standard school has no such code")?;
+        let line = book.by_id(&id.as_str().into());
+        ensure!(
+            line.is_some_and(|line| line.code.as_str() == "I"),
+            "the list has `I` twice, and the one with the id {id} is not known"
+        );
+    }
+    Ok(())
+}
+
 async fn no_codes(bench: &Bench) -> anyhow::Result<()> {
     if let Some(school) = bench.server.world().schools.get_mut(&1) {
         school.code_book = false;
@@ -313,9 +337,13 @@ async fn register_is_read(bench: &Bench) -> anyhow::Result<()> {
         .held(&student(FAY), Session::Am)
         .context("a mark with a code that no book knows is a mark all the same")?;
     ensure!(
-        fay.code == HeldCode::Unreadable,
+        matches!(fay.code, HeldCode::Unreadable(_)),
         "no book knows the code of Fay's mark, and {:?} was read",
         fay.code
+    );
+    ensure!(
+        register.held(&student(GUS), Session::Am).is_none(),
+        "a note without a code passes for a mark"
     );
     let many = register.iter().count();
     ensure!(
@@ -365,7 +393,7 @@ async fn lessons_are_read(bench: &Bench) -> anyhow::Result<()> {
         let mut own: Vec<_> = standard::lessons(1, zone)
             .into_iter()
             .filter(|lesson| lesson.date == date)
-            .map(|lesson| (lesson.id, lesson.starts, lesson.session))
+            .map(|lesson| (lesson.id, lesson.starts, Some(lesson.session)))
             .collect();
         own.sort_by_key(|lesson| lesson.1);
         ensure!(

@@ -26,7 +26,7 @@ pub(crate) use trouble::{On, Plan, Trouble};
 use crate::{
     answer::Answer,
     fixtures::{Answers, Outcome},
-    standard::{self, Lesson},
+    standard::{self, Lesson, Repeated},
 };
 
 /// Below this all paths lie, as they do at Wonde.
@@ -46,6 +46,8 @@ pub(crate) struct School {
     pub(crate) grants: Grants,
     /// Whether the code book is there to be read.
     pub(crate) code_book: bool,
+    /// Codes that the book has twice.
+    pub(crate) repeated: Vec<Repeated>,
 }
 
 /// What a school says of its grants; `None` where it does not say.
@@ -271,6 +273,7 @@ impl World {
                 own_student: None,
                 grants: Grants::default(),
                 code_book: true,
+                repeated: Vec::new(),
             },
         );
         self.hold_standard_marks(number);

@@ -127,7 +127,7 @@ impl World {
             "attendance-codes" if !school.code_book => Vec::new(),
             "attendance-codes" => standard::CODES
                 .iter()
-                .map(|letters| rows::code(number, letters))
+                .flat_map(|letters| rows::codes(number, letters, &school.repeated))
                 .collect(),
             "students" => (1..=school.pupils)
                 .map(|pupil| rows::student(number, pupil, includes))

@@ -13,7 +13,7 @@ use crate::{
 
 impl World {
     /// What the registers hold before anything is written: for Eve illness with a comment, for Fay a code that no book
-    /// knows, both entered the day before; for Eve something else on another day, for Ada on a lesson that is not her
+    /// knows, for Gus a note without a code, all entered the day before; for Eve something else on another day, for Ada on a lesson that is not her
     /// first.
     pub(super) fn hold_standard_marks(&mut self, school: u8) {
         self.kept.retain(|kept| kept.school != school);
@@ -35,6 +35,7 @@ impl World {
             let illness = standard::code_id(school, "I").unwrap_or_default();
             let other_code = standard::code_id(school, "O").unwrap_or_default();
             let nobodys = standard::id(school, Sort::Code, 99);
+            let none = String::new();
             let before = Days::new(1);
             for (pupil, day, place, code, comment) in [
                 (
@@ -53,6 +54,20 @@ impl World {
                 ),
                 (standard::FAY, date, Place::Session, &nobodys, None),
                 (standard::FAY, date, first(standard::FAY), &nobodys, None),
+                (
+                    standard::GUS,
+                    date,
+                    Place::Session,
+                    &none,
+                    Some(standard::COMMENT),
+                ),
+                (
+                    standard::GUS,
+                    date,
+                    first(standard::GUS),
+                    &none,
+                    Some(standard::COMMENT),
+                ),
                 (
                     standard::EVE,
                     date - before,
@@ -137,9 +152,12 @@ impl World {
         let pupil =
             (1..=about.pupils).find(|n| standard::id(school, Sort::Student, *n) == student)?;
         let code = text("attendance_code_id")?;
-        standard::CODES
-            .iter()
-            .find(|letters| standard::code_id(school, letters).as_deref() == Some(code))?;
+        let is_own = standard::CODES.iter().any(|letters| {
+            let second = about.repeated.iter().any(|one| one.letters == *letters);
+            standard::code_id(school, letters).as_deref() == Some(code)
+                || second && standard::second_id(school, letters).as_deref() == Some(code)
+        });
+        is_own.then_some(())?;
         let (date, session, place, keys): (_, _, _, &[&str]) = if sort == "session" {
             let session = text("session")?.parse().ok()?;
             (

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value, json};
 
 use super::kept::Kept;
-use crate::standard::{self, CalledOff, Lesson, Sort};
+use crate::standard::{self, CalledOff, Lesson, Repeated, Sort};
 
 /// A time as Wonde writes it.
 pub(super) fn time(instant: DateTime<Utc>) -> Value {
@@ -15,8 +15,18 @@ fn day(date: NaiveDate) -> Value {
     json!({"date": format!("{date} 00:00:00.000000"), "timezone_type": 3, "timezone": "Europe/London"})
 }
 
-pub(super) fn code(school: u8, letters: &str) -> Value {
-    json!({"id": standard::code_id(school, letters), "code": letters, "description": format!("Code {letters}"), "type": "STATUTORY"})
+pub(super) fn codes(school: u8, letters: &str, repeated: &[Repeated]) -> Vec<Value> {
+    let line = |id: Option<String>| json!({"id": id, "code": letters, "description": format!("Code {letters}"), "type": "STATUTORY"});
+    let mut lines = vec![line(standard::code_id(school, letters))];
+    if let Some(repeated) = repeated.iter().find(|one| one.letters == letters) {
+        lines.push(line(standard::second_id(school, letters)));
+        for (line, active) in lines.iter_mut().zip(repeated.active) {
+            if let (Some(line), Some(active)) = (line.as_object_mut(), active) {
+                line.insert("active".to_owned(), json!(active));
+            }
+        }
+    }
+    lines
 }
 
 /// A pupil, with what was asked to be included.
@@ -137,7 +147,10 @@ fn mark(kept: &Kept, place: usize) -> Map<String, Value> {
         ("id".to_owned(), json!(format!("M{place}"))),
         ("date".to_owned(), day(kept.date)),
         ("student".to_owned(), json!(kept.student)),
-        ("attendance_code".to_owned(), json!(kept.code)),
+        (
+            "attendance_code".to_owned(),
+            json!(Some(&kept.code).filter(|code| !code.is_empty())),
+        ),
         ("employee".to_owned(), Value::Null),
         ("comment".to_owned(), json!(kept.comment)),
         ("minutes_late".to_owned(), json!(kept.minutes_late)),

@@ -25,7 +25,10 @@ pub(crate) const WRONG: &[Wrong] = &[
         does: "finds first lessons by UTC",
         descriptor: &BY_UTC,
         fixtures: "first_lesson",
-        caught_by: &["first_lesson::is_found_by_the_schools_clock"],
+        caught_by: &[
+            "first_lesson::is_found_by_the_schools_clock",
+            "first_lesson::goes_by_the_sessions_it_is_given",
+        ],
     },
     Wrong {
         does: "writes onto lessons that are called off",
@@ -137,7 +140,7 @@ async fn lessons_of(bent: &Bent, mark: &Mark) -> Result<Vec<Lesson>> {
 wrong!(LAST: FIRST_LESSON, Bend {
     write: Some(|bent, marks| Box::pin(async move {
         write_onto(bent, &marks, |lessons, mark| {
-            lessons.iter().rfind(|lesson| lesson.session == mark.session).cloned()
+            lessons.iter().rfind(|lesson| lesson.session == Some(mark.session)).cloned()
         }).await
     })),
     ..STRAIGHT

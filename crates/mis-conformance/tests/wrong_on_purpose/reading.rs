@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use futures::stream::{self, StreamExt as _};
-use mis_core::{CodeBook, HeldCode, Lesson, Person, Register, Session};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use mis_core::{
+    Code, CodeBook, HeldCode, HeldMark, Lesson, Person, Register, Session, wonde::AttendanceQuery,
+};
 
 use crate::{
     Wrong,
@@ -65,6 +67,18 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["register::is_read"],
     },
     Wrong {
+        does: "takes a note for a mark",
+        descriptor: &NOTED,
+        fixtures: "session",
+        caught_by: &["register::is_read"],
+    },
+    Wrong {
+        does: "knows one of two codes with the same letters",
+        descriptor: &ONE_EACH,
+        fixtures: "session",
+        caught_by: &["code_book::each_id_of_a_repeated_code_is_known"],
+    },
+    Wrong {
         does: "shows no comments",
         descriptor: &UNCOMMENTED,
         fixtures: "session",
@@ -109,8 +123,37 @@ wrong!(OWN_BOOK: SESSION, Bend {
 wrong!(BLIND: SESSION, Bend {
     register: Some(|bent, date| Box::pin(async move {
         let register = bent.right.register(date).await?;
-        let known = register.iter().filter(|held| held.code != HeldCode::Unreadable).cloned();
+        let known = register.iter().filter(|held| !matches!(held.code, HeldCode::Unreadable(_))).cloned();
         Ok(Register::new(date, register.read_at(), known))
+    })),
+    ..STRAIGHT
+});
+wrong!(NOTED: SESSION, Bend {
+    register: Some(|bent, date| Box::pin(async move {
+        let register = bent.right.register(date).await?;
+        let mut marks: Vec<_> = register.iter().cloned().collect();
+        let mut rows = bent.connection.school().session_attendance(AttendanceQuery::default());
+        while let Some(row) = rows.try_next().await? {
+            if row.date == Some(date) && row.attendance_code_id().is_none() {
+                marks.push(HeldMark {
+                    student: row.student_id().unwrap(),
+                    session: row.session.unwrap(),
+                    code: HeldCode::Unreadable("none".into()),
+                    comment: row.comment,
+                    minutes_late: None,
+                    changed_at: None,
+                });
+            }
+        }
+        Ok(Register::new(date, register.read_at(), marks))
+    })),
+    ..STRAIGHT
+});
+wrong!(ONE_EACH: SESSION, Bend {
+    code_book: Some(|bent, ()| Box::pin(async move {
+        let book = bent.right.code_book().await?;
+        let one = |code: &Code| book.find(code.as_str()).cloned();
+        Ok(Arc::new(CodeBook::new(book.letters().filter_map(one))))
     })),
     ..STRAIGHT
 });
@@ -129,7 +172,7 @@ wrong!(BY_UTC: SESSION, Bend {
     lessons: Some(|bent, date| Box::pin(async move {
         let lessons = bent.right.lessons(date).await?;
         let by_utc = |lesson: &Lesson| Lesson {
-            session: if lesson.starts.time() < "12:00:00".parse().unwrap() { Session::Am } else { Session::Pm },
+            session: Some(if lesson.starts.time() < "12:00:00".parse().unwrap() { Session::Am } else { Session::Pm }),
             ..lesson.clone()
         };
         Ok(Arc::new(lessons.iter().map(by_utc).collect()))

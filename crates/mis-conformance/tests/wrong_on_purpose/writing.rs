@@ -88,7 +88,12 @@ pub(crate) const WRONG: &[Wrong] = &[
         does: "sends unknown codes",
         descriptor: &UNCHECKED,
         fixtures: "session",
-        caught_by: &["code::unknown_is_refused"],
+        caught_by: &[
+            "code::unknown_is_refused",
+            // And the first of two codes with the same letters.
+            "code::repeated_is_written_as_the_one_in_use",
+            "code::repeated_is_refused_where_nothing_tells_which_is_in_use",
+        ],
     },
     Wrong {
         does: "fails the whole register for one unknown code",

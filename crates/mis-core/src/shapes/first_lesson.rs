@@ -28,13 +28,13 @@ pub async fn read_register(
     date: NaiveDate,
 ) -> Result<Register> {
     let read_at = connection.now();
-    let book = connection.code_book(None).await?;
     let day = timetable.look(connection, date).await?.day;
     let sessions: HashMap<(&StudentId, &LessonId), Session> = day
         .first()
         .map(|(student, session, lesson)| ((student, lesson), session))
         .collect();
     let before = Before::of(connection, date, read_at, Some(&day)).await;
+    let (mut tally, all_read) = (read::Tally::default(), before.is_empty());
     let query = AttendanceQuery {
         updated_after: Some(before.since),
         ..AttendanceQuery::default()
@@ -42,6 +42,7 @@ pub async fn read_register(
     let mut rows = connection.school().lesson_attendance(query);
     let mut read = HashMap::new();
     while let Some(row) = rows.try_next().await? {
+        tally.count(row.attendance_code_id().as_ref());
         if let (Some(student), Some(lesson)) = (row.student_id(), row.lesson_id())
             && sessions.contains_key(&(&student, &lesson))
         {
@@ -52,15 +53,20 @@ pub async fn read_register(
             );
         }
     }
+    if all_read {
+        tally.check(connection)?;
+    }
     let all = before
         .and(connection, date, read_at, Some(&day), read)
         .await;
+    let ids = all.values().filter_map(read::Row::code);
+    let book = connection.code_book_for(ids).await?;
     let marks = all.into_iter().filter_map(|((student, slot), row)| {
         let Slot::Lesson(lesson) = &slot else {
             return None;
         };
         let session = *sessions.get(&(&student, lesson))?;
-        Some(read::held_mark(&book, student, session, row))
+        read::held_mark(&book, student, session, row)
     });
     Ok(Register::new(date, read_at, marks))
 }

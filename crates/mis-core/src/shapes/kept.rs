@@ -84,6 +84,11 @@ impl Before {
         }
     }
 
+    /// Whether nothing is kept of the day, so that all of it is read.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// Puts together what was kept and what was read, keeps that for the next time, and answers it.
     pub(crate) async fn and(
         mut self,
@@ -95,7 +100,9 @@ impl Before {
     ) -> HashMap<(StudentId, Slot), Row> {
         // What was not told of again is not taken for cleared: that would be guessing at what Wonde's times mean, and a
         // mark that is forgotten is not protected.
-        self.rows.extend(read);
+        for (key, row) in read {
+            add(&mut self.rows, key, row);
+        }
         let kept = Kept {
             began: self.began,
             read_at: now,
@@ -114,12 +121,9 @@ impl Before {
     }
 }
 
-/// Adds a row as read. Of two for one place the one changed last counts; of two alike, the later in the list.
+/// Adds a row as read. Of two for one place that counts which [`Row::replaces`] the other.
 pub(crate) fn add<K: Eq + Hash>(rows: &mut HashMap<K, Row>, key: K, row: Row) {
-    if rows
-        .get(&key)
-        .is_none_or(|held| row.changed_at() >= held.changed_at())
-    {
+    if rows.get(&key).is_none_or(|held| row.replaces(held)) {
         rows.insert(key, row);
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use futures::stream::TryStreamExt as _;
 use wonde::{
-    AttendanceCodeId, LessonAttendance, LessonQuery, Session, SessionAttendance, StudentId,
-    WritebackId, WritebackStatus,
+    AttendanceCodeId, AttendanceId, LessonAttendance, LessonQuery, Session, SessionAttendance,
+    StudentId, WritebackId, WritebackStatus,
 };
 
 use crate::{
@@ -23,12 +23,17 @@ pub async fn code_book(connection: &Connection) -> Result<Arc<CodeBook>> {
 }
 
 pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook> {
+    let (today, _) = connection.session_at(connection.now());
     let mut lines = connection.school().attendance_codes();
     let mut codes = Vec::new();
     while let Some(line) = lines.try_next().await? {
-        if let Some(letters) = line.code {
+        if let Some(letters) = &line.code {
             codes.push(AttendanceCode {
                 code: Code::new(letters),
+                active: is_active(&line, today),
+                since: line
+                    .start_date
+                    .or(line.created_at.map(|at| at.date_naive())),
                 id: Some(line.id),
                 description: line.description,
             });
@@ -45,6 +50,13 @@ pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook>
         ));
     }
     Ok(book)
+}
+
+/// Whether a code is in use on a day, as far as its line tells.
+fn is_active(line: &wonde::AttendanceCode, today: NaiveDate) -> Option<bool> {
+    let outside = line.start_date.is_some_and(|first| today < first)
+        || line.end_date.is_some_and(|last| last < today);
+    if outside { Some(false) } else { line.active }
 }
 
 /// The lessons of a school day by the school's own clock, in the order of their start. A lesson without a start is no
@@ -68,12 +80,13 @@ pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Les
         if !row.takes_marks() {
             continue;
         }
-        let (day, session) = connection.session_at(starts);
+        let (day, session) = connection.session_of_lesson(starts, row.end_at);
         if day == date {
             lessons.push(Lesson {
                 class: row.class_id(),
                 id: row.id,
                 starts,
+                ends: row.end_at,
                 session,
             });
         }
@@ -127,6 +140,7 @@ pub async fn outcome(
 /// What session and lesson rows of Wonde's registers have in common.
 #[derive(Clone)]
 pub(crate) struct Row {
+    id: Option<AttendanceId>,
     code: Option<AttendanceCodeId>,
     comment: Option<String>,
     minutes_late: Option<u32>,
@@ -134,50 +148,102 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The id of its code. A row without one is a note and no mark.
+    pub(crate) fn code(&self) -> Option<&AttendanceCodeId> {
+        self.code.as_ref()
+    }
+
     /// When Wonde's copy of it changed last, where it tells.
     pub(crate) fn changed_at(&self) -> Option<DateTime<Utc>> {
         self.changed_at
     }
-}
 
-impl From<SessionAttendance> for Row {
-    fn from(row: SessionAttendance) -> Self {
-        Self {
-            code: row.attendance_code_id(),
-            comment: row.comment,
-            minutes_late: row.minutes_late,
-            changed_at: row.updated_at,
+    /// Whether this one counts for a pupil's place in the register where another was read before it: the same row as
+    /// it is now; or else the one that changed last, of two alike the later in the list. A note takes no mark's place.
+    pub(crate) fn replaces(&self, other: &Self) -> bool {
+        let same_row = self.id.is_some() && self.id == other.id;
+        match (&self.code, &other.code) {
+            _ if same_row => true,
+            (None, Some(_)) => false,
+            (Some(_), None) => true,
+            _ => self.changed_at >= other.changed_at,
         }
     }
 }
 
-impl From<LessonAttendance> for Row {
-    fn from(row: LessonAttendance) -> Self {
-        Self {
-            code: row.attendance_code_id(),
-            comment: row.comment,
-            minutes_late: row.minutes_late,
-            changed_at: row.updated_at,
+macro_rules! row_of {
+    ($($kind:ident),+) => {$(
+        impl From<$kind> for Row {
+            fn from(row: $kind) -> Self {
+                Self {
+                    code: row.attendance_code_id(),
+                    id: row.id,
+                    comment: row.comment,
+                    minutes_late: row.minutes_late,
+                    changed_at: row.updated_at,
+                }
+            }
         }
+    )+};
+}
+row_of!(SessionAttendance, LessonAttendance);
+
+/// How many rows of a register are read, and how many of them bear a code.
+#[derive(Default)]
+pub(crate) struct Tally {
+    rows: usize,
+    coded: usize,
+}
+
+/// Rows without a single code among them that pass for notes.
+const NOTES_AT_MOST: usize = 20;
+
+impl Tally {
+    /// Counts one row, of whatever day.
+    pub(crate) fn count(&mut self, code: Option<&AttendanceCodeId>) {
+        self.rows += 1;
+        self.coded += usize::from(code.is_some());
+    }
+
+    /// Whether the rows may be notes where they bear no code. Wonde gives `null` for what the token may not read as well,
+    /// and a register read like that would seem to be empty.
+    ///
+    /// # Errors
+    /// When there are many rows and none with a code.
+    pub(crate) fn check(self, connection: &Connection) -> Result<()> {
+        if self.coded > 0 || self.rows <= NOTES_AT_MOST {
+            return Ok(());
+        }
+        Err(Error::new(
+            ErrorKind::Forbidden,
+            format!(
+                "the register of school {} has {} rows and not one with an attendance code; ask the school for the permission \
+                 to read the attendance code of its marks",
+                connection.school().id(),
+                self.rows
+            ),
+        ))
     }
 }
 
-/// A register's row in our words. A code whose id the book does not know is still a mark.
+/// A register's row in our words; `None` for one without a code, which is a note and no mark. A code whose id the book
+/// does not know is still a mark.
 pub(crate) fn held_mark(
     book: &CodeBook,
     student: StudentId,
     session: Session,
     row: Row,
-) -> HeldMark {
-    let known = row.code.and_then(|id| book.by_id(&id));
-    HeldMark {
+) -> Option<HeldMark> {
+    let id = row.code?;
+    Some(HeldMark {
         student,
         session,
-        code: known.map_or(HeldCode::Unreadable, |line| {
-            HeldCode::Known(line.code.clone())
-        }),
+        code: match book.by_id(&id) {
+            Some(line) => HeldCode::Known(line.code.clone()),
+            None => HeldCode::Unreadable(id),
+        },
         comment: row.comment.filter(|text| !text.trim().is_empty()),
         minutes_late: row.minutes_late,
         changed_at: row.changed_at,
-    }
+    })
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use wonde::{AttendanceCodeId, Recovery, WritebackReceipt};
 
 use crate::{
-    Accepted, AttendanceCode, Blame, CodeBook, Connection, Error, Mark, MarkResult, Result,
+    Accepted, Blame, CodeBook, Connection, Error, Mark, MarkResult, NoCode, Result,
     error::ErrorKind,
 };
 
@@ -127,8 +127,8 @@ pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
 /// The mark at each place with its code's id at this school, as marks are ready to be addressed.
 pub(crate) type Coded = (usize, AttendanceCodeId);
 
-/// Finds the ids of the marks' codes at this school, and refuses the marks whose code stands in no book. For a code that
-/// the cached book lacks, the book is read afresh, once.
+/// Finds the ids of the marks' codes at this school, and refuses the marks whose code the book does not have, or has more
+/// than once without telling which is in use. For such a code the book is read afresh, once.
 ///
 /// # Errors
 /// Those of reading the code book. Nothing was sent then.
@@ -138,31 +138,37 @@ pub(crate) async fn with_codes(
     results: &mut [Option<MarkResult>],
 ) -> Result<Vec<Coded>> {
     let mut book = connection.code_book(None).await?;
-    if marks.iter().any(|mark| id_of(&book, mark).is_none()) {
+    if marks.iter().any(|mark| id_of(&book, mark).is_err()) {
         book = connection.code_book(Some(connection.now())).await?;
     }
     let mut coded = Vec::with_capacity(marks.len());
     for ((place, mark), slot) in marks.iter().enumerate().zip(results) {
         match id_of(&book, mark) {
-            Some(id) => coded.push((place, id)),
-            None => *slot = Some(MarkResult::Refused(unknown_code(connection, mark))),
+            Ok(id) => coded.push((place, id)),
+            Err(why) => *slot = Some(MarkResult::Refused(no_code(connection, &why))),
         }
     }
     Ok(coded)
 }
 
-fn id_of(book: &CodeBook, mark: &Mark) -> Option<AttendanceCodeId> {
-    book.find(mark.code.as_str())
-        .and_then(|AttendanceCode { id, .. }| id.clone())
+fn id_of(book: &CodeBook, mark: &Mark) -> Result<AttendanceCodeId, NoCode> {
+    let line = book.to_write(mark.code.as_str())?;
+    line.id
+        .clone()
+        .ok_or_else(|| NoCode::Unknown(mark.code.clone()))
 }
 
-fn unknown_code(connection: &Connection, mark: &Mark) -> Error {
-    Error::new(
-        ErrorKind::UnknownCode,
-        format!(
-            "the code `{}` is not in the code book of school {}; use a code the school has, or ask it to add this one",
-            mark.code,
-            connection.school().id()
+fn no_code(connection: &Connection, why: &NoCode) -> Error {
+    let school = connection.school().id();
+    let message = match why {
+        NoCode::Unknown(code) => format!(
+            "the code `{code}` is not in the code book of school {school}; use a code the school has, or ask it to add this one"
         ),
-    )
+        NoCode::Ambiguous { .. } => {
+            format!(
+                "{why} at school {school}; ask the school to withdraw those that it does not use"
+            )
+        }
+    };
+    Error::new(ErrorKind::UnknownCode, message)
 }

@@ -19,8 +19,8 @@ use crate::{Connection, Descriptor, Mark, MarkResult, Register, Result, adapter:
 /// Those of the reads.
 pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<Register> {
     let read_at = connection.now();
-    let book = connection.code_book(None).await?;
     let before = Before::of(connection, date, read_at, None).await;
+    let (mut tally, all_read) = (read::Tally::default(), before.is_empty());
     let query = AttendanceQuery {
         updated_after: Some(before.since),
         ..AttendanceQuery::default()
@@ -28,6 +28,7 @@ pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<R
     let mut rows = connection.school().session_attendance(query);
     let mut read = HashMap::new();
     while let Some(row) = rows.try_next().await? {
+        tally.count(row.attendance_code_id().as_ref());
         if row.date == Some(date)
             && let (Some(student), Some(session)) = (row.student_id(), row.session)
         {
@@ -38,12 +39,17 @@ pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<R
             );
         }
     }
+    if all_read {
+        tally.check(connection)?;
+    }
     let all = before.and(connection, date, read_at, None, read).await;
+    let ids = all.values().filter_map(read::Row::code);
+    let book = connection.code_book_for(ids).await?;
     let marks = all.into_iter().filter_map(|((student, slot), row)| {
         let Slot::Session(session) = slot else {
             return None;
         };
-        Some(read::held_mark(&book, student, session, row))
+        read::held_mark(&book, student, session, row)
     });
     Ok(Register::new(date, read_at, marks))
 }

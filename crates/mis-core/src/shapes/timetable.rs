@@ -167,8 +167,8 @@ async fn read_day(connection: &Connection, date: NaiveDate) -> Result<Day> {
 fn first_of_each_class(lessons: &[Lesson]) -> HashMap<(&ClassId, Session), &Lesson> {
     let mut first = HashMap::new();
     for lesson in lessons {
-        if let Some(class) = &lesson.class {
-            first.entry((class, lesson.session)).or_insert(lesson);
+        if let (Some(class), Some(session)) = (&lesson.class, lesson.session) {
+            first.entry((class, session)).or_insert(lesson);
         }
     }
     first

@@ -38,7 +38,11 @@ pub(crate) fn below(request: &Request<'_>, view: View<'_>, path: &[&str]) -> Rep
         ["subjects"] => list.plain(R::Subject, view.school.world.subjects.len(), |n| {
             view.subject(n)
         }),
-        ["attendance-codes"] => list.plain(R::Code, view.school.codes.len(), |n| view.code(n)),
+        ["attendance-codes"] => {
+            let codes = view.school.codes.iter().enumerate();
+            let listed = codes.filter(|(_, code)| code.listed).map(|(n, _)| (n, n));
+            list.page(R::Code, listed, |n| view.code(n))
+        }
         ["lessons"] => list.lessons(),
         ["lessons", id] => list.one(R::Lesson, Kind::Lesson, id),
         ["attendance", "session"] => list.session_marks(),
@@ -246,7 +250,11 @@ impl List<'_> {
         let school = self.view.school;
         let mut kinds: BTreeMap<usize, Kinds> = BTreeMap::new();
         for (_, key, copied) in school.sessions.copies().chain(school.lessons.copies()) {
-            if let Some(code) = school.codes.get(usize::from(copied.entry.code)) {
+            if let Some(code) = copied
+                .entry
+                .code
+                .and_then(|n| school.codes.get(usize::from(n)))
+            {
                 kinds
                     .entry(key.student as usize)
                     .or_default()

@@ -185,14 +185,15 @@ impl Reader<'_> {
             comment: comment(map)?.map(Into::into),
             minutes_late: minutes(map)?,
             employee: self.employee(map)?,
-            code: self
-                .school
-                .find_code(code)
-                .and_then(|n| u16::try_from(n).ok())
-                .ok_or(foreign(
-                    "attendance_code_id",
-                    "The attendance code is not one of this school's.",
-                ))?,
+            code: Some(
+                self.school
+                    .find_code(code)
+                    .and_then(|n| u16::try_from(n).ok())
+                    .ok_or(foreign(
+                        "attendance_code_id",
+                        "The attendance code is not one of this school's.",
+                    ))?,
+            ),
         };
         let student = self
             .school

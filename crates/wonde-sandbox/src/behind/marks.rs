@@ -58,7 +58,7 @@ pub struct TeacherMark {
     /// A lesson instead of a session.
     #[serde(default)]
     pub lesson_id: Option<String>,
-    /// The code's letter; absent clears the mark.
+    /// The code's letter, or its id. Without one the mark is cleared, or becomes a note where there is a comment.
     #[serde(default)]
     pub code: Option<String>,
     /// A comment.
@@ -89,7 +89,7 @@ impl Handle {
         Ok(marks.into_iter().map(|(_, mark)| mark).collect())
     }
 
-    /// A teacher writes or clears a mark.
+    /// A teacher writes or clears a mark, or leaves a note.
     pub fn set_mark(&self, school: &str, mark: &TeacherMark) -> Result<(), Error> {
         let now = self.now();
         let mut school = self.awake(school)?;
@@ -98,12 +98,17 @@ impl Handle {
             .ok_or_else(|| Error::unknown("student", &mark.student_id))?;
         let (date, slot) = place(&school, student, mark)?;
         let entry = match &mark.code {
-            None => None,
-            Some(letter) => Some(Entry {
-                code: school
-                    .find_letter(letter)
-                    .and_then(|n| u16::try_from(n).ok())
-                    .ok_or_else(|| Error::unknown("attendance code", letter))?,
+            None if mark.comment.is_none() => None,
+            code => Some(Entry {
+                code: code
+                    .as_deref()
+                    .map(|code| {
+                        let found = school.find_letter(code).or_else(|| school.find_code(code));
+                        found
+                            .and_then(|n| u16::try_from(n).ok())
+                            .ok_or_else(|| Error::unknown("attendance code", code))
+                    })
+                    .transpose()?,
                 comment: mark.comment.as_deref().map(Into::into),
                 minutes_late: mark.minutes_late,
                 employee: None,
@@ -172,7 +177,7 @@ fn mis_mark(school: &School, kind: Kind, number: u32, mark: &Mark) -> Option<Mis
         }
         slot => (wire::session(slot), None),
     };
-    let code = usize::from(entry.code);
+    let code = usize::from(entry.code?);
     Some(MisMark {
         id: school.id(kind, number as usize),
         student_id: school.id(Kind::Student, student),

@@ -1,5 +1,6 @@
 //! What tests can see and do behind the API: the MIS itself.
 
+mod codes;
 mod marks;
 mod people;
 mod switches;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+pub use codes::{CodeChange, NewLesson};
 pub use marks::{MisMark, TeacherMark};
 pub use people::{AdultInfo, LinkInfo, StudentInfo};
 

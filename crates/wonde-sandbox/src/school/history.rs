@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::School;
 use crate::mis::Register;
 use crate::register::{Entry, Key, Slot};
-use crate::world::timetable::{self, Lesson, is_morning};
+use crate::world::timetable::{self, Lesson};
 use crate::world::{Plan, night};
 
 /// Fills in whole registers of the days before, and some absences of the day itself.
@@ -76,7 +76,7 @@ fn register(
         };
         for slot in slots {
             let entry = Entry {
-                code: u16::try_from(code).unwrap_or_default(),
+                code: u16::try_from(code).ok(),
                 comment: comment.filter(|_| school.shape.comment).map(Into::into),
                 minutes_late: None,
                 employee: None,
@@ -100,13 +100,12 @@ fn slots(school: &School, student: usize, day: NaiveDate, morning: bool) -> Vec<
             Slot::Afternoon
         }];
     }
-    let of_session = |l: &Lesson| {
-        school
-            .world
-            .periods
-            .get(l.period)
-            .is_some_and(|p| is_morning(p.start) == morning)
+    let slot = if morning {
+        Slot::Morning
+    } else {
+        Slot::Afternoon
     };
+    let of_session = |l: &Lesson| school.session_of(l) == Some(slot);
     school
         .world
         .pupils_lessons(student, day)

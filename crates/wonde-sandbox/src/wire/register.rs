@@ -44,13 +44,20 @@ impl View<'_> {
         let Some(code) = self.school.codes.get(n) else {
             return Value::Null;
         };
-        json!({
+        let mut row = json!({
             "id": self.school.code_id(n),
             "mis_id": (n + 1).to_string(),
             "code": code.letter,
             "description": code.description,
             "type": code.kind,
-        })
+        });
+        if let Some(active) = code.active {
+            row["active"] = json!(active);
+        }
+        if let Some(date) = code.start_date {
+            row["start_date"] = self.date(date);
+        }
+        row
     }
 
     /// A session's mark.
@@ -82,7 +89,7 @@ impl View<'_> {
     fn mark(&self, row: &Row<'_>, kind: Kind, includes: &Includes) -> Map<String, Value> {
         let school = self.school;
         let entry = &row.copied.entry;
-        let (student, code) = (row.key.student as usize, usize::from(entry.code));
+        let (student, code) = (row.key.student as usize, entry.code.map(usize::from));
         let employee = entry.employee.map(|e| e as usize);
         let mut map = Map::new();
         map.insert("id".into(), json!(school.id(kind, row.number as usize)));
@@ -103,9 +110,10 @@ impl View<'_> {
         );
         map.insert(
             "attendance_code".into(),
-            match includes.get("attendance_code") {
-                Some(_) => data(self.code(code)),
-                None => json!(school.code_id(code)),
+            match (includes.get("attendance_code"), code) {
+                (Some(_), Some(code)) => data(self.code(code)),
+                (Some(_), None) => self.nowhere(),
+                (None, code) => json!(code.map(|code| school.code_id(code))),
             },
         );
         map.insert("comment".into(), json!(entry.comment));

@@ -198,6 +198,7 @@ pub(crate) struct World {
     pub(crate) periods: Vec<Period>,
     pub(crate) rooms: Vec<String>,
     pub(crate) subjects: Vec<(&'static str, &'static str)>,
-    /// Lessons of each weekday as (class, period), in order of period: a lesson's number is its place here.
+    /// Lessons of each weekday as (class, period), in order of period, with those that were added behind the others: a
+    /// lesson's number is its place here.
     pub(crate) week: [Vec<(usize, usize)>; 5],
 }

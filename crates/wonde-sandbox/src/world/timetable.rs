@@ -19,11 +19,6 @@ const DAY: [((u32, u32), (u32, u32)); 5] = [
     ((14, 0), (15, 0)),
 ];
 
-/// Periods that begin before noon belong to the morning session.
-pub(crate) fn is_morning(start: NaiveTime) -> bool {
-    start < time(12, 0)
-}
-
 /// What years 7 to 11 learn, and in how many of the week's 25 periods.
 const SUBJECTS: [(&str, &str, usize); 12] = [
     ("English", "En", 4),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Included, debug_only, people::Employee, student::Student, timetable::Lesson};
 use crate::{
     AttendanceCodeId, AttendanceId, EmployeeId, LessonId, StudentId,
-    wire::{day, instant, text, whole},
+    wire::{day, flag, instant, text, whole},
 };
 
 /// A code that a register may hold \[T\].
@@ -26,6 +26,28 @@ pub struct AttendanceCode {
     /// What kind of code it is; the words are not known \[?\].
     #[serde(default, rename = "type", deserialize_with = "text")]
     pub kind: Option<String>,
+    /// Whether the school still uses it. That a code says so, and by this name, is a guess \[?\].
+    #[serde(default, alias = "is_active", deserialize_with = "flag")]
+    pub active: Option<bool>,
+    /// The first day on which it may be used. That a code says so, and by this name, is a guess \[?\].
+    #[serde(
+        default,
+        alias = "active_from",
+        alias = "valid_from",
+        deserialize_with = "day"
+    )]
+    pub start_date: Option<NaiveDate>,
+    /// The last day on which it may be used. That a code says so, and by this name, is a guess \[?\].
+    #[serde(
+        default,
+        alias = "active_to",
+        alias = "valid_to",
+        deserialize_with = "day"
+    )]
+    pub end_date: Option<NaiveDate>,
+    /// When Wonde first had it \[?\].
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
 }
 
 /// Half a school day.

@@ -1,6 +1,6 @@
 //! The codes that the settings name, held against the school's code book.
 
-use mis_core::{Code, CodeBook};
+use mis_core::{Code, CodeBook, wonde::AttendanceCodeId};
 
 use super::fields::options_key;
 use crate::{
@@ -69,6 +69,10 @@ pub(super) fn compile(
     for code in &settings.protected {
         take("writeback.protected", Some(code), "", true);
     }
+    let written = named.iter().filter(|(key, _)| key != "writeback.protected");
+    for (key, code) in written {
+        repeated(key, code, book, found);
+    }
     if book.is_none() {
         found.hint(
             "writeback",
@@ -97,7 +101,9 @@ pub(super) fn of_options(fields: &[Field], book: Option<&CodeBook>, found: &mut 
                     options_key(field),
                     quoted([option.text.trim()])
                 );
-                one(&key, &Code::new(code), book, found);
+                let code = Code::new(code);
+                one(&key, &code, book, found);
+                repeated(&key, &code, book, found);
             }
         }
     }
@@ -119,10 +125,33 @@ fn one(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Findings) {
             key,
             quoted([code.as_str()]),
             "the school's code book has no such code",
-            format!(
-                "write one of its codes: {}",
-                listed(book.iter().map(|line| &line.code))
-            ),
+            format!("write one of its codes: {}", listed(book.letters())),
+        );
+    }
+}
+
+/// A code that is to be written, and that the book has more than once.
+fn repeated(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Findings) {
+    let Some(line) = book.and_then(|book| Some((book, book.find(code.as_str())?))) else {
+        return;
+    };
+    let (book, line) = line;
+    if let Err(why) = book.to_write(code.as_str()) {
+        found.problem(
+            key,
+            quoted([code.as_str()]),
+            why.to_string(),
+            "ask the school to withdraw those that it does not use; until then nothing is written with this code",
+        );
+    } else if let Some(repeated) = book.repeated().find(|one| *one.code == line.code)
+        && let Some((chosen, why)) = repeated.to_write
+    {
+        let id = chosen.id.as_ref().map_or("", AttendanceCodeId::as_str);
+        found.hint(
+            key,
+            quoted([code.as_str()]),
+            format!("the school's code book has it {} times", repeated.lines.len()),
+            format!("nothing to do if {why}, with the id {id}, is the right one; else let the school withdraw it"),
         );
     }
 }

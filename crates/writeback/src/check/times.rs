@@ -19,6 +19,7 @@ const NOON: NaiveTime = match NaiveTime::from_hms_opt(12, 0, 0) {
 pub(super) struct Times {
     pub(super) am: Clock,
     pub(super) pm: Clock,
+    pub(super) am_opens: Option<NaiveTime>,
     pub(super) pm_opens: NaiveTime,
     pub(super) closes: Option<NaiveTime>,
 }
@@ -34,6 +35,7 @@ struct Keyed {
 pub(super) fn compile(settings: &WritebackSettings, found: &mut Findings) -> Times {
     let WritebackSettings { am, pm, closes, .. } = settings;
     let mut read = |key, written: &Option<LocalTime>| read(key, written.as_ref(), found);
+    let am_opens = read("writeback.am.opens", &am.opens);
     let am_times = [
         read("writeback.am.starts", &am.starts),
         read("writeback.am.late", &am.late),
@@ -63,7 +65,7 @@ pub(super) fn compile(settings: &WritebackSettings, found: &mut Findings) -> Tim
             by_default: true,
         })
     });
-    in_order(&am_times, &pm_times, opens, closes_at, found);
+    in_order(am_opens, &am_times, &pm_times, opens, closes_at, found);
 
     let clock = |[starts, late, unauthorised]: [Option<Keyed>; 3]| Clock {
         starts: starts.map(|keyed| keyed.time),
@@ -73,6 +75,7 @@ pub(super) fn compile(settings: &WritebackSettings, found: &mut Findings) -> Tim
     Times {
         am: clock(am_times),
         pm: clock(pm_times),
+        am_opens: am_opens.map(|keyed| keyed.time),
         pm_opens: opens.map_or(NOON, |keyed| keyed.time),
         closes: closes_at.map(|keyed| keyed.time),
     }
@@ -98,8 +101,9 @@ fn read(key: &'static str, written: Option<&LocalTime>, found: &mut Findings) ->
     }
 }
 
-/// `starts ≤ late ≤ unauthorised`, `am.* < pm.opens ≤ pm.*`, `pm.* < closes`.
+/// `am.opens ≤ am.*`, `starts ≤ late ≤ unauthorised`, `am.* < pm.opens ≤ pm.*`, `pm.* < closes`.
 fn in_order(
+    am_opens: Option<Keyed>,
     am: &[Option<Keyed>; 3],
     pm: &[Option<Keyed>; 3],
     opens: Option<Keyed>,
@@ -117,6 +121,13 @@ fn in_order(
         }
     }
     for early in am.iter().flatten() {
+        if let Some(opens) = &am_opens
+            && opens.time > early.time
+        {
+            report(early, opens, "is before", "not before", found);
+        }
+    }
+    for early in am_opens.iter().chain(am.iter().flatten()) {
         if let Some(opens) = &opens
             && early.time >= opens.time
         {

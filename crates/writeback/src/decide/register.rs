@@ -22,8 +22,8 @@ impl Deciding<'_> {
             RegisterView::Looked { held, source, age } => {
                 let holds = match held.as_ref().map(|held| &held.code) {
                     Some(HeldCode::Known(code)) => format!("the register holds {code}"),
-                    Some(HeldCode::Unreadable) => {
-                        "the register holds a code that cannot be read".to_owned()
+                    Some(HeldCode::Unreadable(id)) => {
+                        format!("the register holds a code with the unknown id {id}")
                     }
                     None => "the register holds nothing".to_owned(),
                 };
@@ -70,7 +70,7 @@ impl Deciding<'_> {
                 held: Some(held), ..
             } => match &held.code {
                 HeldCode::Known(known) => same_code(known, code, self.view.codes),
-                HeldCode::Unreadable => false,
+                HeldCode::Unreadable(_) => false,
             },
             _ => false,
         }

@@ -153,7 +153,7 @@ impl Deciding<'_> {
         comment: Option<String>,
     ) -> Result<Planned, Stop> {
         let code = code.clone();
-        let (code, code_id) = self.known(&Chosen { code, rule })?;
+        let code = self.known(&Chosen { code, rule })?;
         // What was left out was this event's own.
         self.dropped.clear();
         Ok(Planned {
@@ -167,7 +167,7 @@ impl Deciding<'_> {
                 minutes_late: None,
                 employee: rules.employee.clone(),
             },
-            code_id,
+            code_id: None,
             rule,
         })
     }

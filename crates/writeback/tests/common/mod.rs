@@ -228,6 +228,7 @@ pub(crate) fn brief(decision: &Decision) -> String {
         }
         Outcome::Skip { reason, .. } => reason.word().to_owned(),
         Outcome::Wait { .. } => "wait".to_owned(),
+        Outcome::Fail { .. } => "fail".to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use mis_core::{
     Ability, CodeBook, ConnectOptions, Connection, Descriptor, Mis, PeopleQuery, PersonKind,
     Registry,
-    wonde::{self, Client},
+    wonde::{self, AttendanceCodeId, Client},
 };
 use writeback::Rules;
 
@@ -310,12 +310,49 @@ impl Findings {
 
     async fn codes(&mut self, school: &School, mis: &Mis) {
         match mis.code_book().await {
-            Ok(book) => self.configured_codes(school, &book),
+            Ok(book) => {
+                self.repeated_codes(&book);
+                self.configured_codes(school, &book);
+            }
             Err(error) => self.fail(
                 "codes",
                 error.to_string(),
                 "let the school grant reading its attendance codes",
             ),
+        }
+    }
+
+    /// Letters that the list has more than once. Where they are set, an error about them stands with the setting.
+    fn repeated_codes(&mut self, book: &CodeBook) {
+        let (mut written, mut unclear) = (Vec::new(), Vec::new());
+        for one in book.repeated() {
+            match one.to_write {
+                Some((line, why)) => {
+                    let id = line.id.as_ref().map_or("", AttendanceCodeId::as_str);
+                    written.push(format!("{} ({id}, {why})", one.code));
+                }
+                None => unclear.push(one.code.as_str()),
+            }
+        }
+        if !written.is_empty() {
+            self.warn(
+                "codes",
+                format!(
+                    "the list has codes more than once, and writes {}",
+                    written.join(", ")
+                ),
+                "nothing to do if these are the right ones; else let the school withdraw them",
+            );
+        }
+        if !unclear.is_empty() {
+            self.warn(
+                "codes",
+                format!(
+                    "the list has {} more than once, and nothing tells which are in use: they are read and never written",
+                    unclear.join(", ")
+                ),
+                "let the school withdraw those that it does not use",
+            );
         }
     }
 
@@ -347,7 +384,7 @@ impl Findings {
                 "codes",
                 format!(
                     "the code book has {} codes, and knows each that is set",
-                    book.len()
+                    book.letters().count()
                 ),
             );
         }

@@ -52,10 +52,9 @@ pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
 
 fn line(code: Code, description: Option<&str>) -> AttendanceCode {
     AttendanceCode {
-        code,
-        id: None,
         description: description
             .filter(|words| !words.is_empty())
             .map(str::to_owned),
+        ..AttendanceCode::new(code.as_str())
     }
 }

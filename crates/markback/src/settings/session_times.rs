@@ -1,0 +1,117 @@
+//! When a school's sessions begin: one time each, with which its groups must agree where its MIS keeps marks on lessons.
+
+use chrono::{NaiveTime, Timelike as _};
+use mis_core::{Registry, SessionWriteback};
+use writeback::Rules;
+
+use super::{Group, findings::Place, schools::Schools};
+
+/// A boundary of the school's day, as the groups set it.
+struct Boundary {
+    key: &'static str,
+    what: &'static str,
+    of: fn(&Rules) -> Option<NaiveTime>,
+}
+
+const BOUNDARIES: [Boundary; 2] = [
+    Boundary {
+        key: "am.opens",
+        what: "the morning",
+        of: Rules::am_opens,
+    },
+    Boundary {
+        key: "pm.opens",
+        what: "the afternoon",
+        of: |rules| Some(rules.pm_opens()),
+    },
+];
+
+/// Checks that the groups of one school agree. Where marks are kept on lessons, or where that is not known, a difference
+/// is a problem, for a lesson has no group; elsewhere each group's events go by its own times, and it is a hint.
+///
+/// What a template's groups differ in is told once, however many schools have them.
+pub(super) fn check(
+    schools: &mut Schools<'_, '_>,
+    place: &dyn Place,
+    template: Option<&str>,
+    mis: Option<&str>,
+    groups: &[Group],
+) {
+    let matters = on_lessons(schools.registry.as_ref(), mis);
+    for boundary in &BOUNDARIES {
+        let Some((first, at, other)) = difference(boundary, groups) else {
+            continue;
+        };
+        let key = match template {
+            Some(name) => {
+                let told = (name.to_owned(), boundary.key, matters);
+                if !schools.told_of_sessions.insert(told) {
+                    continue;
+                }
+                "template".to_owned()
+            }
+            None => format!("group[{at}].writeback.{}", boundary.key),
+        };
+        let Boundary {
+            key: name, what, ..
+        } = boundary;
+        let what = format!(
+            "{what} begins at {} by the group {:?} and at {} by the group {:?}",
+            clock(other.1),
+            other.0,
+            clock(first.1),
+            first.0
+        );
+        if matters {
+            let cure = format!(
+                "set the same {name} in all groups of the school: its MIS keeps marks on lessons, which belong to one session \
+                 for all. If it does not, name it with `mis`"
+            );
+            schools
+                .findings
+                .problems
+                .push(place.problem(&key, &what, &cure));
+        } else {
+            let cure = format!(
+                "set the same {name} in all groups of the school, unless they differ on purpose"
+            );
+            schools
+                .findings
+                .hints
+                .push(place.problem(&key, &what, &cure));
+        }
+    }
+}
+
+/// A group by its name, with its time.
+type Told<'a> = (&'a str, NaiveTime);
+
+/// The first two groups that set a boundary differently, with the place of the second.
+fn difference<'a>(boundary: &Boundary, groups: &'a [Group]) -> Option<(Told<'a>, usize, Told<'a>)> {
+    let mut told = groups.iter().enumerate().filter_map(|(at, group)| {
+        let time = (boundary.of)(group.rules_of_students()?)?;
+        Some((at, (group.name.as_str(), time)))
+    });
+    let (_, first) = told.next()?;
+    let (at, other) = told.find(|(_, other)| other.1 != first.1)?;
+    Some((first, at, other))
+}
+
+/// Whether the MIS keeps marks on lessons, as far as the settings tell.
+fn on_lessons(registry: Option<&Registry>, mis: Option<&str>) -> bool {
+    match (registry, mis) {
+        (Some(registry), Some(mis)) => {
+            registry.for_mis(mis).capabilities.session == SessionWriteback::FirstLesson
+        }
+        _ => true,
+    }
+}
+
+fn clock(time: NaiveTime) -> String {
+    let format = if time.second() == 0 {
+        "%H:%M"
+    } else {
+        "%H:%M:%S"
+    };
+    time.format(format).to_string()
+}
