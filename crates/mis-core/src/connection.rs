@@ -1,6 +1,14 @@
 //! A school's line to Wonde: what adapters read and write through, with what the school has granted.
 
-use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    str::FromStr as _,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Offset as _, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -8,8 +16,7 @@ use tokio::sync::Mutex;
 use wonde::{Client, SchoolClient, SchoolId, Session};
 
 use crate::{
-    Ability, Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind,
-    shapes::kept::Registers,
+    Ability, Capabilities, CodeBook, Descriptor, Error, RegisterQuery, Result, error::ErrorKind,
 };
 
 /// Where the time comes from; injected, so that tests and demonstrations set it.
@@ -28,8 +35,9 @@ pub struct ConnectOptions {
     pub without: Vec<Ability>,
     /// From this local time on, a lesson belongs to the afternoon.
     pub afternoon_from: NaiveTime,
-    /// How far back before the day itself a mark may have been entered and still be seen, since the register can be
-    /// read by time of change only. Absences are often entered ahead.
+    /// How far back before the day itself a mark may have been entered and still be seen by
+    /// [`MisAdapter::register`](crate::MisAdapter::register), since registers can be read by time of change only. Offices enter
+    /// absences a term ahead.
     pub register_lookback: chrono::Days,
     /// Whether Wonde is asked what the school has granted; not needed by those who only read people and groups.
     pub ask_grants: bool,
@@ -47,7 +55,7 @@ impl Default for ConnectOptions {
             narrow_to: None,
             without: Vec::new(),
             afternoon_from: NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default(),
-            register_lookback: chrono::Days::new(7),
+            register_lookback: chrono::Days::new(120),
             ask_grants: true,
             code_book_fresh: Duration::from_secs(60 * 60),
             now: Arc::new(Utc::now),
@@ -106,7 +114,7 @@ struct Inner {
     grants: Grants,
     options: ConnectOptions,
     codes: Mutex<Option<(DateTime<Utc>, Arc<CodeBook>)>>,
-    registers: Registers,
+    lesson_includes: AtomicBool,
 }
 
 impl Connection {
@@ -166,7 +174,7 @@ impl Connection {
                 },
                 options,
                 codes: Mutex::new(None),
-                registers: Registers::default(),
+                lesson_includes: AtomicBool::new(true),
             }),
         })
     }
@@ -238,17 +246,25 @@ impl Connection {
             .map_or_else(|| midnight.and_utc(), |local| local.with_timezone(&Utc))
     }
 
-    /// The registers as they were read before.
-    pub(crate) fn registers(&self) -> &Registers {
-        &self.inner.registers
+    /// Whether lessons may be asked for along with the marks on them; so until it is refused.
+    pub(crate) fn lesson_includes(&self) -> bool {
+        self.inner.lesson_includes.load(Ordering::Relaxed)
     }
 
-    /// From when on changes are read so that the marks of this day are among them.
-    pub(crate) fn register_since(&self, date: NaiveDate) -> DateTime<Utc> {
+    /// Lessons are not to be asked for along with the marks on them.
+    pub(crate) fn without_lesson_includes(&self) {
+        self.inner.lesson_includes.store(false, Ordering::Relaxed);
+    }
+
+    /// Which changes are read so that the marks of this day are among them.
+    pub(crate) fn register_query(&self, date: NaiveDate) -> RegisterQuery {
         let first = date
             .checked_sub_days(self.inner.options.register_lookback)
             .unwrap_or(date);
-        self.start_of_day(first)
+        RegisterQuery {
+            updated_after: Some(self.start_of_day(first)),
+            updated_before: None,
+        }
     }
 
     /// The school's code book; read again when it has grown old, or when `at_least` is later than the last read.

@@ -15,6 +15,7 @@ mod generic;
 mod mark;
 mod person;
 mod registry;
+mod row;
 pub mod shapes;
 
 pub use adapter::{Mis, MisAdapter};
@@ -29,6 +30,7 @@ pub use mark::{
 };
 pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use registry::{Registration, Registry, Selection};
+pub use row::{NotASlot, RegisterQuery, RegisterRow, Slot};
 pub use wonde::{self, Recovery, Session};
 
 /// What [`register_adapter!`] expands to; nothing to use by hand.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _};
-use mis_core::{CodeBook, HeldCode, Lesson, Person, Register, Session};
+use mis_core::{CodeBook, HeldCode, Lesson, Person, Register, RegisterQuery, Session};
 
 use crate::{
     Wrong,
@@ -65,6 +65,24 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["register::is_read"],
     },
     Wrong {
+        does: "tells all rows of registers whenever they changed",
+        descriptor: &FROM_THE_BEGINNING,
+        fixtures: "session",
+        caught_by: &["register::rows_are_told_by_when_they_changed"],
+    },
+    Wrong {
+        does: "takes the rows it could read for all there are",
+        descriptor: &CONTENT_WITH_ROWS,
+        fixtures: "session",
+        caught_by: &["register::rows_read_in_part_end_with_an_error"],
+    },
+    Wrong {
+        does: "calls a register that was kept fresh",
+        descriptor: &ALWAYS_FRESH,
+        fixtures: "session",
+        caught_by: &["register::is_made_of_rows_that_were_kept"],
+    },
+    Wrong {
         does: "shows no comments",
         descriptor: &UNCOMMENTED,
         fixtures: "session",
@@ -111,6 +129,22 @@ wrong!(BLIND: SESSION, Bend {
         let register = bent.right.register(date).await?;
         let known = register.iter().filter(|held| held.code != HeldCode::Unreadable).cloned();
         Ok(Register::new(date, register.read_at(), known))
+    })),
+    ..STRAIGHT
+});
+wrong!(FROM_THE_BEGINNING: SESSION, Bend {
+    register_rows: Some(|bent, _| bent.right.register_rows(RegisterQuery::default())),
+    ..STRAIGHT
+});
+wrong!(CONTENT_WITH_ROWS: SESSION, Bend {
+    register_rows: Some(|bent, query| {
+        bent.right.register_rows(query).filter(|row| std::future::ready(row.is_ok())).boxed()
+    }),
+    ..STRAIGHT
+});
+wrong!(ALWAYS_FRESH: SESSION, Bend {
+    register_of: Some(|bent, (date, _, rows)| Box::pin(async move {
+        bent.right.register_of(date, bent.connection.now(), rows).await
     })),
     ..STRAIGHT
 });

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
+use chrono::{Days, NaiveDate};
 use futures::stream::TryStreamExt as _;
 use wonde::{
-    AttendanceCodeId, LessonAttendance, LessonQuery, Session, SessionAttendance, StudentId,
-    WritebackId, WritebackStatus,
+    LessonAttendance, LessonQuery, Session, SessionAttendance, WritebackId, WritebackStatus,
 };
 
 use crate::{
     Ability, AttendanceCode, Code, CodeBook, Connection, Descriptor, Error, HeldCode, HeldMark,
-    Lesson, RefusedMark, Result, WritebackOutcome, error::ErrorKind,
+    Lesson, RefusedMark, RegisterRow, Result, Slot, WritebackOutcome, error::ErrorKind,
 };
 
 /// The school's code book, cached for the connection's `code_book_fresh`.
@@ -124,54 +123,41 @@ pub async fn outcome(
     })
 }
 
-/// What session and lesson rows of Wonde's registers have in common.
-#[derive(Clone)]
-pub(crate) struct Row {
-    code: Option<AttendanceCodeId>,
-    comment: Option<String>,
-    minutes_late: Option<u32>,
-    changed_at: Option<DateTime<Utc>>,
+/// A row of a register of session marks. One that does not say whose it is, or of which session, is no use to anybody.
+pub(crate) fn session_row(row: SessionAttendance) -> Option<RegisterRow> {
+    let date = row.date?;
+    Some(RegisterRow {
+        student: row.student_id()?,
+        slot: Slot::Session(date, row.session?),
+        date: Some(date),
+        code: row.attendance_code_id(),
+        comment: row.comment,
+        minutes_late: row.minutes_late,
+        changed_at: row.updated_at,
+    })
 }
 
-impl Row {
-    /// When Wonde's copy of it changed last, where it tells.
-    pub(crate) fn changed_at(&self) -> Option<DateTime<Utc>> {
-        self.changed_at
-    }
-}
-
-impl From<SessionAttendance> for Row {
-    fn from(row: SessionAttendance) -> Self {
-        Self {
-            code: row.attendance_code_id(),
-            comment: row.comment,
-            minutes_late: row.minutes_late,
-            changed_at: row.updated_at,
-        }
-    }
-}
-
-impl From<LessonAttendance> for Row {
-    fn from(row: LessonAttendance) -> Self {
-        Self {
-            code: row.attendance_code_id(),
-            comment: row.comment,
-            minutes_late: row.minutes_late,
-            changed_at: row.updated_at,
-        }
-    }
+/// A row of a register of lessons. One that does not say whose it is, or of which lesson, is no use to anybody.
+pub(crate) fn lesson_row(connection: &Connection, row: LessonAttendance) -> Option<RegisterRow> {
+    let starts = row.lesson.get().and_then(|lesson| lesson.start_at);
+    Some(RegisterRow {
+        student: row.student_id()?,
+        slot: Slot::Lesson(row.lesson_id()?),
+        date: starts
+            .map(|starts| connection.session_at(starts).0)
+            .or(row.date),
+        code: row.attendance_code_id(),
+        comment: row.comment,
+        minutes_late: row.minutes_late,
+        changed_at: row.updated_at,
+    })
 }
 
 /// A register's row in our words. A code whose id the book does not know is still a mark.
-pub(crate) fn held_mark(
-    book: &CodeBook,
-    student: StudentId,
-    session: Session,
-    row: Row,
-) -> HeldMark {
+pub(crate) fn held_mark(book: &CodeBook, session: Session, row: RegisterRow) -> HeldMark {
     let known = row.code.and_then(|id| book.by_id(&id));
     HeldMark {
-        student,
+        student: row.student,
         session,
         code: known.map_or(HeldCode::Unreadable, |line| {
             HeldCode::Known(line.code.clone())

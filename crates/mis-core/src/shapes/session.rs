@@ -1,51 +1,75 @@
 //! MISs that keep the mark of a session as such: AM or PM.
 
-use std::collections::HashMap;
+use std::future::ready;
 
-use chrono::NaiveDate;
-use futures::stream::TryStreamExt as _;
-use wonde::{AttendanceQuery, SessionMark};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use wonde::{AttendanceQuery, Paging, Session, SessionMark};
 
 use super::{
-    kept::{self, Before, Slot},
     read,
     send::{Outgoing, collect, send_in_parts, with_codes},
 };
-use crate::{Connection, Descriptor, Mark, MarkResult, Register, Result, adapter::check_marks};
+use crate::{
+    Connection, Descriptor, Mark, MarkResult, Register, RegisterQuery, RegisterRow, Result, Slot,
+    adapter::check_marks,
+};
 
-/// The session marks held for a day.
+/// The rows of registers that changed then: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+pub fn register_rows(
+    connection: &Connection,
+    query: RegisterQuery,
+) -> BoxStream<'static, Result<RegisterRow>> {
+    let query = AttendanceQuery {
+        updated_after: query.updated_after,
+        updated_before: query.updated_before,
+        paging: Paging::Cursor,
+        ..AttendanceQuery::default()
+    };
+    connection
+        .school()
+        .session_attendance(query)
+        .try_filter_map(async |row| Ok(read::session_row(row)))
+        .err_into()
+        .boxed()
+}
+
+/// Where the marks of a day stand.
+pub fn register_slots(date: NaiveDate) -> Vec<Slot> {
+    [Session::Am, Session::Pm]
+        .map(|session| Slot::Session(date, session))
+        .into()
+}
+
+/// The register of a day out of rows that were read before.
+///
+/// # Errors
+/// A code book that cannot be read.
+pub async fn register_of(
+    connection: &Connection,
+    date: NaiveDate,
+    read_at: DateTime<Utc>,
+    rows: Vec<RegisterRow>,
+) -> Result<Register> {
+    let book = connection.code_book(None).await?;
+    let marks = rows.into_iter().filter_map(|row| match row.slot {
+        Slot::Session(day, session) if day == date => Some(read::held_mark(&book, session, row)),
+        _ => None,
+    });
+    Ok(Register::new(date, read_at, marks))
+}
+
+/// The session marks held for a day: see [`MisAdapter::register`](crate::MisAdapter::register).
 ///
 /// # Errors
 /// Those of the reads.
 pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<Register> {
     let read_at = connection.now();
-    let book = connection.code_book(None).await?;
-    let before = Before::of(connection, date, read_at, None).await;
-    let query = AttendanceQuery {
-        updated_after: Some(before.since),
-        ..AttendanceQuery::default()
-    };
-    let mut rows = connection.school().session_attendance(query);
-    let mut read = HashMap::new();
-    while let Some(row) = rows.try_next().await? {
-        if row.date == Some(date)
-            && let (Some(student), Some(session)) = (row.student_id(), row.session)
-        {
-            kept::add(
-                &mut read,
-                (student, Slot::Session(session)),
-                read::Row::from(row),
-            );
-        }
-    }
-    let all = before.and(connection, date, read_at, None, read).await;
-    let marks = all.into_iter().filter_map(|((student, slot), row)| {
-        let Slot::Session(session) = slot else {
-            return None;
-        };
-        Some(read::held_mark(&book, student, session, row))
-    });
-    Ok(Register::new(date, read_at, marks))
+    let rows = register_rows(connection, connection.register_query(date))
+        .try_filter(|row| ready(row.date == Some(date)))
+        .try_collect()
+        .await?;
+    register_of(connection, date, read_at, rows).await
 }
 
 /// Writes session marks: see [`MisAdapter::write`](crate::MisAdapter::write).
