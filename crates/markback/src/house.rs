@@ -51,7 +51,17 @@ impl Markback {
     /// # Errors
     /// As the store answers.
     pub async fn prune(&self) -> outbox::Result<Pruned> {
-        let pruned = self.store().prune(self.settings().service.retention).await;
+        let mut pruned = self.store().prune(self.settings().service.retention).await;
+        match self.mirror().prune().await {
+            Ok(register) => {
+                if let Ok(pruned) = &mut pruned {
+                    pruned.register = register;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "marks of past days could not be removed; it is tried again");
+            }
+        }
         if let Err(error) = self.rosters().forget_strangers().await {
             tracing::warn!(%error, "schools that are not in the settings any more could not be forgotten; it is tried again");
         }
@@ -64,6 +74,7 @@ impl Markback {
                         audit = pruned.audit,
                         ledger = pruned.ledger,
                         jobs = pruned.jobs,
+                        register = pruned.register,
                         "removed what was kept long enough"
                     );
                 }

@@ -6,6 +6,7 @@ mod events;
 mod ledger;
 mod nodes;
 mod notices;
+mod register;
 mod retention;
 mod roster;
 mod search;
@@ -22,6 +23,8 @@ pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
 pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
 pub use notices::{Notice, NoticeKind};
+pub(crate) use register::{Before, Progress};
+pub use register::{FullReading, RegisterReading};
 pub use retention::Pruned;
 pub use roster::{
     Changes, GroupPage, GroupsRead, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
@@ -32,6 +35,7 @@ pub use search::{EventFilter, OpenEvents};
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
+const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -61,6 +65,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "nodes",
             sqlite: NODES,
             postgres: NODES,
+        },
+        Step {
+            version: 6,
+            name: "registers",
+            sqlite: REGISTER,
+            postgres: REGISTER,
         },
     ],
 };

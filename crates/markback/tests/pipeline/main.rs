@@ -7,6 +7,7 @@
 )]
 
 mod marks;
+mod mirror;
 mod stage;
 mod trouble;
 mod wrong_marks;
