@@ -52,10 +52,20 @@ impl Markback {
     /// As the store answers.
     pub async fn prune(&self) -> outbox::Result<Pruned> {
         let service = &self.settings().service;
-        let pruned = self
+        let mut pruned = self
             .store()
             .prune(service.retention, service.retention_undecided)
             .await;
+        match self.mirror().prune().await {
+            Ok(register) => {
+                if let Ok(pruned) = &mut pruned {
+                    pruned.register = register;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "marks of past days could not be removed; it is tried again");
+            }
+        }
         if let Err(error) = self.rosters().forget_strangers().await {
             tracing::warn!(%error, "schools that are not in the settings any more could not be forgotten; it is tried again");
         }
@@ -68,6 +78,7 @@ impl Markback {
                         audit = pruned.audit,
                         ledger = pruned.ledger,
                         jobs = pruned.jobs,
+                        register = pruned.register,
                         "removed what was kept long enough"
                     );
                 }

@@ -1,4 +1,4 @@
-//! The schools' lines to Wonde: opened when first needed, kept while fresh, with the register read once for all pupils.
+//! The schools' lines to Wonde: opened when first needed, kept while fresh.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -6,9 +6,9 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, Days, TimeDelta, Utc};
 use mis_core::{
-    ConnectOptions, Connection, Error, ErrorKind, Mis, Now, Register, Registry, Result,
+    ConnectOptions, Connection, Error, ErrorKind, Mis, Now, Registry, Result,
     wonde::{Client, SchoolId},
 };
 use tokio::sync::{Mutex, Notify};
@@ -26,8 +26,6 @@ const CONNECTION_FRESH: TimeDelta = TimeDelta::hours(1);
 /// How long a line may be used for reading people. A school that has moved to another region or MIS gives nobody, which
 /// nobody believes, and is asked about anew at night.
 const READER_FRESH: TimeDelta = TimeDelta::hours(26);
-/// Days whose register is kept: today, and one or two that late events belong to.
-const REGISTERS_KEPT: usize = 3;
 
 /// All schools of the settings.
 #[derive(Debug)]
@@ -67,7 +65,6 @@ impl Drop for Slow {
 struct Line {
     mis: Mutex<Option<(DateTime<Utc>, Mis)>>,
     reader: Mutex<Option<(DateTime<Utc>, Mis)>>,
-    registers: Mutex<HashMap<NaiveDate, Arc<Register>>>,
 }
 
 impl Schools {
@@ -141,44 +138,14 @@ impl Schools {
         let client = self.client(school)?;
         let clock = self.clock.clone();
         let clock: Now = Arc::new(move || clock.now());
+        let lookback = self.settings.service.register_lookback.as_secs() / (24 * 60 * 60);
         let options = ConnectOptions {
             ask_grants,
+            register_lookback: Days::new(lookback),
             ..school.connect_options(clock)
         };
         let connection = Connection::open(&client, &school.id, options).await?;
         Ok(self.registry.connect(connection))
-    }
-
-    /// The register of a day, read at most once in the settings' `register_window`, and again when it is older than
-    /// `at_least`.
-    ///
-    /// # Errors
-    /// Those of the read.
-    pub async fn register(
-        &self,
-        school: &School,
-        mis: &Mis,
-        date: NaiveDate,
-        at_least: Option<DateTime<Utc>>,
-    ) -> Result<Arc<Register>> {
-        let line = self.line(&school.id);
-        let mut registers = line.registers.lock().await;
-        let window = TimeDelta::from_std(self.settings.service.register_window).unwrap_or_default();
-        if let Some(register) = registers.get(&date)
-            && (self.clock.now() - register.read_at()).abs() < window
-            && at_least.is_none_or(|at_least| register.read_at() >= at_least)
-        {
-            return Ok(register.clone());
-        }
-        let register = Arc::new(mis.register(date).await?);
-        registers.insert(date, register.clone());
-        while registers.len() > REGISTERS_KEPT {
-            let Some(oldest) = registers.keys().min().copied() else {
-                break;
-            };
-            registers.remove(&oldest);
-        }
-        Ok(register)
     }
 
     /// Forgets what is known of a school's MIS, so that it is asked for again: its grants or its MIS have changed.
@@ -189,14 +156,11 @@ impl Schools {
             .remove(school);
     }
 
-    /// Forgets what was read of a school's MIS before this: its grants, its codes and its registers.
+    /// Forgets what was read of a school's MIS before this: its grants and its codes.
     pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
         let line = self.line(school);
         let mut open = line.mis.lock().await;
         *open = open.take().filter(|(since, _)| *since >= at);
-        drop(open);
-        let mut registers = line.registers.lock().await;
-        registers.retain(|_, register| register.read_at() >= at);
     }
 
     /// A client with the school's token; schools that name the same token share it.

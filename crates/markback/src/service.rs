@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::SharedClock,
     directory::Directories,
+    mirror::Mirror,
     pipeline::Pipeline,
     queue,
     rate::Rates,
@@ -112,10 +113,17 @@ impl Markback {
             options.clock.clone(),
             Rates::new(settings.service.rate_per_minute, &store),
         ));
+        let mirror = Mirror::new(
+            settings.clone(),
+            store.clone(),
+            schools.clone(),
+            pace.clone(),
+        );
         let pipeline = Pipeline {
             settings,
             store: store.clone(),
             schools,
+            mirror,
             directories: Arc::new(directories),
             pace,
             pulse: Arc::default(),
@@ -176,6 +184,11 @@ impl Markback {
     /// Who the schools' people are.
     pub fn directories(&self) -> &Arc<Directories> {
         &self.pipeline.directories
+    }
+
+    /// What is kept of the schools' registers.
+    pub(crate) fn mirror(&self) -> &Mirror {
+        &self.pipeline.mirror
     }
 
     /// The syncs of the schools' people.
@@ -246,6 +259,7 @@ impl Markback {
         tokio::join!(
             self.pipeline.run(stop.clone()),
             self.keep_house(stop.clone()),
+            self.pipeline.mirror.run(stop.clone()),
             self.rosters.run(stop),
         );
     }

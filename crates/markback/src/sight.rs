@@ -210,6 +210,7 @@ pub(crate) fn pruned(pruned: &Pruned) {
         ("ledger", pruned.ledger),
         ("jobs", pruned.jobs),
         ("other", pruned.other),
+        ("register", pruned.register),
     ] {
         counter!(PRUNED, "what" => what).increment(rows);
     }

@@ -120,6 +120,12 @@ fn no_condition_of_a_group_is_forgotten() {
 #[case("gather = { windw = '1s' }", "gather.windw", "did you mean `window`?")]
 #[case("gather = { max = 0 }", "gather.max", "nonzero")]
 #[case("rate_per_minute = -1", "rate_per_minute", "nonzero")]
+#[case("register_lookback = '1d'", "register_lookback", "enters marks ahead")]
+#[case(
+    "register_lookback = '400d'",
+    "register_lookback",
+    "enters marks ahead"
+)]
 #[case("sync = { every = '1s' }", "sync.every", "too often")]
 #[case("sync = { nightly = '25:00' }", "sync.nightly", "no time of day")]
 #[case("sync = { max_shrink = 101 }", "sync.max_shrink", "by more than all")]

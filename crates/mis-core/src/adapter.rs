@@ -9,8 +9,8 @@ use wonde::WritebackId;
 
 use crate::{
     Ability, Capabilities, CodeBook, Deletion, Descriptor, Error, EventKind, Group, Lesson, Mark,
-    MarkResult, PeopleQuery, Person, PersonKind, Register, Result, SessionWriteback,
-    WritebackOutcome, error::ErrorKind,
+    MarkResult, PeopleQuery, Person, PersonKind, Register, RegisterQuery, RegisterRow, Result,
+    SessionWriteback, Slot, WritebackOutcome, error::ErrorKind,
 };
 
 /// One school, seen through the adapter of its MIS.
@@ -33,11 +33,39 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
     /// without codes.
     async fn code_book(&self) -> Result<Arc<CodeBook>>;
 
-    /// The marks held for a school day, as Wonde's copy has them.
+    /// The marks held for a school day, as Wonde's copy has them: the simple way, for hosts that keep nothing.
+    ///
+    /// Each call reads all that changed since the connection's `register_lookback`, which are many pages at a large school. A
+    /// host that asks often keeps the rows and reads only what changed since: see [`MisAdapter::register_rows`].
     ///
     /// # Errors
     /// Those of the read. An answer that could be read in part only is an error.
     async fn register(&self, date: NaiveDate) -> Result<Register>;
+
+    /// The rows of registers, of whatever day, that changed then, page by page, for a host to keep. A stream that ends
+    /// with an error has not told everything.
+    ///
+    /// A row takes the place of the one kept before for the same pupil and slot, unless that changed later. Of a row that was
+    /// removed nothing is told: it is missing when everything is read again.
+    fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>>;
+
+    /// Where the marks of a school day stand: the rows of these slots make up its register.
+    ///
+    /// # Errors
+    /// Those of the read of a timetable, where there is one.
+    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>>;
+
+    /// The register of a school day, made of the rows that a host keeps of [its slots](MisAdapter::register_slots). The last
+    /// reading of what changed began at `read_at`.
+    ///
+    /// # Errors
+    /// Those of the reads of the code book and the timetable.
+    async fn register_of(
+        &self,
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: Vec<RegisterRow>,
+    ) -> Result<Register>;
 
     /// The school's students, staff or parents, one after the other, page by page.
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>>;
@@ -118,6 +146,32 @@ impl Mis {
     /// Those of the adapter.
     pub async fn register(&self, date: NaiveDate) -> Result<Register> {
         self.adapter.register(date).await
+    }
+
+    /// See [`MisAdapter::register_rows`].
+    pub fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>> {
+        self.adapter.register_rows(query)
+    }
+
+    /// See [`MisAdapter::register_slots`].
+    ///
+    /// # Errors
+    /// Those of the adapter.
+    pub async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
+        self.adapter.register_slots(date).await
+    }
+
+    /// See [`MisAdapter::register_of`].
+    ///
+    /// # Errors
+    /// Those of the adapter.
+    pub async fn register_of(
+        &self,
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: Vec<RegisterRow>,
+    ) -> Result<Register> {
+        self.adapter.register_of(date, read_at, rows).await
     }
 
     /// See [`MisAdapter::people`].

@@ -4,7 +4,10 @@ use std::{
     collections::{HashMap, HashSet},
     fmt,
     str::FromStr as _,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -16,8 +19,7 @@ use tokio::sync::Mutex;
 use wonde::{AttendanceCodeId, Client, SchoolClient, SchoolId, Session};
 
 use crate::{
-    Ability, Capabilities, CodeBook, Descriptor, Error, Result, error::ErrorKind,
-    shapes::kept::Registers,
+    Ability, Capabilities, CodeBook, Descriptor, Error, RegisterQuery, Result, error::ErrorKind,
 };
 
 /// Where the time comes from; injected, so that tests and demonstrations set it.
@@ -40,8 +42,9 @@ pub struct ConnectOptions {
     /// The local time at which the school's afternoon session begins: the same for the rules that decide an event's
     /// session, and for the lessons of the MIS. See [`Connection::session_of_lesson`].
     pub afternoon_from: NaiveTime,
-    /// How far back before the day itself a mark may have been entered and still be seen, since the register can be
-    /// read by time of change only. Absences are often entered ahead.
+    /// How far back before the day itself a mark may have been entered and still be seen by
+    /// [`MisAdapter::register`](crate::MisAdapter::register), since registers can be read by time of change only. Offices enter
+    /// absences a term ahead.
     pub register_lookback: chrono::Days,
     /// Whether Wonde is asked what the school has granted; not needed by those who only read people and groups.
     pub ask_grants: bool,
@@ -60,7 +63,7 @@ impl Default for ConnectOptions {
             without: Vec::new(),
             morning_from: None,
             afternoon_from: NaiveTime::from_hms_opt(12, 0, 0).unwrap_or_default(),
-            register_lookback: chrono::Days::new(7),
+            register_lookback: chrono::Days::new(120),
             ask_grants: true,
             code_book_fresh: Duration::from_secs(60 * 60),
             now: Arc::new(Utc::now),
@@ -124,7 +127,7 @@ struct Inner {
     codes: Mutex<Option<(DateTime<Utc>, Arc<CodeBook>)>>,
     /// Ids that the code book lacked, and when it was read again for them.
     unknown_codes: Mutex<HashMap<AttendanceCodeId, DateTime<Utc>>>,
-    registers: Registers,
+    lesson_includes: AtomicBool,
 }
 
 impl Connection {
@@ -185,7 +188,7 @@ impl Connection {
                 options,
                 codes: Mutex::new(None),
                 unknown_codes: Mutex::default(),
-                registers: Registers::default(),
+                lesson_includes: AtomicBool::new(true),
             }),
         })
     }
@@ -285,17 +288,25 @@ impl Connection {
             .map_or_else(|| midnight.and_utc(), |local| local.with_timezone(&Utc))
     }
 
-    /// The registers as they were read before.
-    pub(crate) fn registers(&self) -> &Registers {
-        &self.inner.registers
+    /// Whether lessons may be asked for along with the marks on them; so until it is refused.
+    pub(crate) fn lesson_includes(&self) -> bool {
+        self.inner.lesson_includes.load(Ordering::Relaxed)
     }
 
-    /// From when on changes are read so that the marks of this day are among them.
-    pub(crate) fn register_since(&self, date: NaiveDate) -> DateTime<Utc> {
+    /// Lessons are not to be asked for along with the marks on them.
+    pub(crate) fn without_lesson_includes(&self) {
+        self.inner.lesson_includes.store(false, Ordering::Relaxed);
+    }
+
+    /// Which changes are read so that the marks of this day are among them.
+    pub(crate) fn register_query(&self, date: NaiveDate) -> RegisterQuery {
         let first = date
             .checked_sub_days(self.inner.options.register_lookback)
             .unwrap_or(date);
-        self.start_of_day(first)
+        RegisterQuery {
+            updated_after: Some(self.start_of_day(first)),
+            updated_before: None,
+        }
     }
 
     /// The school's code book; read again when it has grown old, or when `at_least` is later than the last read.

@@ -16,6 +16,7 @@ mod generic;
 mod mark;
 mod person;
 mod registry;
+mod row;
 pub mod shapes;
 mod text;
 
@@ -32,6 +33,7 @@ pub use mark::{
 };
 pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use registry::{Registration, Registry, Selection};
+pub use row::{NotASlot, RegisterQuery, RegisterRow, Slot};
 pub use text::{nfc, same_text};
 pub use wonde::{self, Recovery, Session};
 

@@ -292,7 +292,7 @@ impl fmt::Debug for RefusedMark {
 }
 
 /// Stands where a value was that nobody but its owner should see.
-struct Hidden;
+pub(crate) struct Hidden;
 
 impl fmt::Debug for Hidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

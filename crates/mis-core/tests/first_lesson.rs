@@ -15,9 +15,10 @@ use std::sync::{
 };
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use futures::stream::TryStreamExt as _;
 use mis_core::{
     Capabilities, ConnectOptions, Descriptor, ErrorKind, EventKind, Mark, MarkResult, Mis,
-    Recovery, Session, SessionWriteback, Source, shapes,
+    Recovery, RegisterQuery, Session, SessionWriteback, Slot, Source, shapes,
 };
 use serde_json::{Value, json};
 use wiremock::{
@@ -471,4 +472,45 @@ async fn nothing_more_is_asked_once_the_school_cannot_be_reached() {
         "both are to be tried again: {results:?}"
     );
     assert_eq!(school.lesson_reads(), 1);
+}
+
+#[tokio::test]
+async fn a_row_tells_the_day_of_its_lesson_where_lessons_can_be_included_and_is_read_all_the_same_where_not()
+ {
+    for may_include in [true, false] {
+        let school = School::open(json!([])).await;
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let told = asked.clone();
+        answer(&school.server, "/v1.0/schools/A1/attendance/lesson", move |request| {
+            let mut query = request.url.query_pairs();
+            let include = query.any(|(key, value)| key == "include" && value == "lesson");
+            told.lock().unwrap().push(include);
+            if include && !may_include {
+                return ResponseTemplate::new(400).set_body_json(json!({"error": "invalid_include"}));
+            }
+            let starts = json!({"date": "2026-11-23 09:00:00", "timezone_type": 3, "timezone": "UTC"});
+            let lesson = if include {
+                json!({"data": {"id": "M1", "start_at": starts}})
+            } else {
+                json!("M1")
+            };
+            ok(json!([{"id": "R1", "student": "S1", "lesson": lesson, "attendance_code": "L-id"}]))
+        })
+        .await;
+        for _ in 0..2 {
+            let rows = school.mis.register_rows(RegisterQuery::default());
+            let rows: Vec<_> = rows.try_collect().await.unwrap();
+            let row = rows.first().unwrap();
+            assert_eq!(row.slot, Slot::Lesson("M1".into()));
+            let day = may_include.then(|| "2026-11-23".parse().unwrap());
+            assert_eq!(row.date, day);
+        }
+        let asked = asked.lock().unwrap().clone();
+        let expected: &[bool] = if may_include {
+            &[true, true]
+        } else {
+            &[true, false, false]
+        };
+        assert_eq!(asked, expected);
+    }
 }

@@ -1,4 +1,4 @@
-//! A register that is read again and again asks only for what may have changed, and is right all the same.
+//! Registers as rows for a host to keep, and as the simple way reads them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,10 +13,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use futures::stream::TryStreamExt as _;
 use mis_core::{
     Capabilities, ConnectOptions, Descriptor, ErrorKind, EventKind, HeldCode, Mark, MarkResult,
-    Mis, Session, SessionWriteback, Source, shapes,
+    Mis, Register, RegisterQuery, RegisterRow, Session, SessionWriteback, Slot, Source, shapes,
 };
 use serde_json::{Value, json};
 use wiremock::{
@@ -160,58 +161,94 @@ async fn held(mis: &Mis, student: &str) -> Option<String> {
     })
 }
 
-#[tokio::test]
-async fn what_was_entered_days_ahead_is_kept_while_only_changes_are_asked_for() {
-    let (copy, mis, _server) = school().await;
-    let ahead = row("1", "S1", "I-id", Some("2026-11-18 10:00:00"));
-    copy.set(std::slice::from_ref(&ahead));
-    assert_eq!(held(&mis, "S1").await.unwrap(), "I");
-    assert_eq!(copy.last_asked(), "2026-11-16 00:00:00");
+fn monday() -> NaiveDate {
+    "2026-11-23".parse().unwrap()
+}
 
-    // A mark whose time is from before the last read, as it shows in a copy that was renewed since.
-    copy.wait(TimeDelta::minutes(10));
-    copy.set(&[
-        ahead.clone(),
-        row("2", "S2", "L-id", Some("2026-11-23 07:30:00")),
-    ]);
-    assert_eq!(held(&mis, "S2").await.unwrap(), "L");
+fn code_of(register: &Register, student: &str) -> Option<HeldCode> {
+    let held = register.held(&student.into(), Session::Am);
+    held.map(|held| held.code.clone())
+}
+
+fn known(code: &str) -> Option<HeldCode> {
+    Some(HeldCode::Known(code.into()))
+}
+
+#[tokio::test]
+async fn rows_are_told_by_when_they_changed_with_the_ids_of_their_codes() {
+    let (copy, mis, _server) = school().await;
+    let old = row("1", "S1", "I-id", Some("2026-09-18 10:00:00"));
+    let new = row("2", "S2", "nobodys-id", Some("2026-11-23 07:30:00"));
+    copy.set(&[old, new]);
+    let query = RegisterQuery {
+        updated_after: Some("2026-11-23T05:50:00Z".parse().unwrap()),
+        updated_before: Some("2026-11-24T00:00:00Z".parse().unwrap()),
+    };
+    let rows: Vec<_> = mis.register_rows(query).try_collect().await.unwrap();
     assert_eq!(copy.last_asked(), "2026-11-23 05:50:00");
-    assert_eq!(held(&mis, "S1").await.unwrap(), "I");
-
-    copy.set(&[row("1", "S1", "L-id", Some("2026-11-23 08:59:00"))]);
-    assert_eq!(held(&mis, "S1").await.unwrap(), "L");
+    let expected = RegisterRow {
+        id: Some("2".into()),
+        student: "S2".into(),
+        slot: Slot::Session(monday(), Session::Am),
+        date: Some(monday()),
+        code: Some("nobodys-id".into()),
+        comment: None,
+        minutes_late: None,
+        changed_at: Some("2026-11-23T07:30:00Z".parse().unwrap()),
+    };
+    assert_eq!(rows, [expected]);
 }
 
 #[tokio::test]
-async fn within_the_hour_it_is_read_from_the_beginning_and_what_was_cleared_is_gone() {
+async fn a_register_is_made_of_rows_by_the_code_book_of_now() {
+    let (_copy, mis, _server) = school().await;
+    let row = |student: &str, date: NaiveDate, code: &str| RegisterRow {
+        id: None,
+        student: student.into(),
+        slot: Slot::Session(date, Session::Am),
+        date: Some(date),
+        code: Some(code.into()),
+        comment: None,
+        minutes_late: None,
+        changed_at: None,
+    };
+    let slots = mis.register_slots(monday()).await.unwrap();
+    assert_eq!(
+        slots,
+        [Session::Am, Session::Pm].map(|session| Slot::Session(monday(), session))
+    );
+    let read_at = "2026-11-23T07:00:00Z".parse().unwrap();
+    let rows = vec![
+        row("S1", monday(), "I-id"),
+        row("S2", monday(), "nobodys-id"),
+        row("S3", monday() - Days::new(1), "I-id"),
+    ];
+    let register = mis.register_of(monday(), read_at, rows).await.unwrap();
+    assert_eq!(register.read_at(), read_at);
+    assert_eq!(code_of(&register, "S1"), known("I"));
+    assert_eq!(
+        code_of(&register, "S2"),
+        Some(HeldCode::Unreadable("nobodys-id".into()))
+    );
+    assert_eq!(code_of(&register, "S3"), None);
+}
+
+#[tokio::test]
+async fn the_simple_way_sees_what_was_entered_a_term_ahead_and_what_tells_no_time() {
     let (copy, mis, _server) = school().await;
-    copy.set(&[row("1", "S1", "I-id", Some("2026-11-18 10:00:00"))]);
-    assert_eq!(held(&mis, "S1").await.unwrap(), "I");
+    copy.set(&[
+        row("1", "S1", "I-id", Some("2026-08-18 10:00:00")),
+        row("2", "S2", "L-id", None),
+    ]);
+    let register = mis.register(monday()).await.unwrap();
+    assert_eq!(copy.last_asked(), "2026-07-25 23:00:00");
+    assert_eq!(code_of(&register, "S1"), known("I"));
+    assert_eq!(code_of(&register, "S2"), known("L"));
+
+    // Nothing is remembered: what was cleared is gone at once.
     copy.set(&[]);
-    copy.wait(TimeDelta::minutes(61));
-    assert_eq!(held(&mis, "S1").await, None);
-    assert_eq!(copy.last_asked(), "2026-11-16 00:00:00");
-}
-
-#[tokio::test]
-async fn without_times_of_change_it_is_read_from_the_beginning_each_time() {
-    let (copy, mis, _server) = school().await;
-    copy.set(&[row("1", "S1", "I-id", None)]);
-    for _ in 0..2 {
-        assert_eq!(held(&mis, "S1").await.unwrap(), "I");
-        assert_eq!(copy.last_asked(), "2026-11-16 00:00:00");
-        copy.wait(TimeDelta::minutes(10));
-    }
-}
-
-#[tokio::test]
-async fn a_clock_that_was_set_back_starts_anew() {
-    let (copy, mis, _server) = school().await;
-    copy.set(&[row("1", "S1", "I-id", Some("2026-11-18 10:00:00"))]);
-    assert_eq!(held(&mis, "S1").await.unwrap(), "I");
-    copy.wait(TimeDelta::minutes(-20));
-    assert_eq!(held(&mis, "S1").await.unwrap(), "I");
-    assert_eq!(copy.last_asked(), "2026-11-16 00:00:00");
+    let register = mis.register(monday()).await.unwrap();
+    assert_eq!(code_of(&register, "S1"), None);
 }
 
 #[tokio::test]
@@ -228,10 +265,13 @@ async fn a_note_is_no_mark_and_takes_none_away() {
     for student in ["S2", "S3"] {
         assert_eq!(held(&mis, student).await.unwrap(), "I", "{student}");
     }
-    // Read by its changes alone, a note still takes no mark away, but a mark that lost its code is gone.
+    // However late a note is, it takes no mark away; but a mark that lost its code is gone.
     copy.wait(TimeDelta::minutes(10));
     copy.set(&[
+        row("2", "S2", "I-id", Some("2026-11-23 07:00:00")),
         note("3", "S2", "2026-11-23 08:55:00"),
+        // Read twice, for the pages moved on while they were read.
+        row("5", "S3", "I-id", Some("2026-11-23 07:00:00")),
         note("5", "S3", "2026-11-23 08:55:00"),
     ]);
     assert_eq!(held(&mis, "S2").await.unwrap(), "I");

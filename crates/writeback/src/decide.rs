@@ -324,9 +324,10 @@ impl Deciding<'_> {
         }
         let protected = listed(&rules.protected);
         let held = match &self.view.register {
-            RegisterView::CannotLook { .. } => {
+            RegisterView::CannotLook { why } => {
                 return Err(Stop::Wait(format!(
-                    "the codes {protected} are protected and the register cannot be looked at, so {code} is not written yet"
+                    "the codes {protected} are protected and the register cannot be looked at, so {code} is not written yet: \
+                     {why}"
                 )));
             }
             RegisterView::Looked { held, .. } => held.as_ref().map(|held| held.code.clone()),

@@ -11,8 +11,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use mis_core::{
     Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, ErrorKind, Group, Lesson,
-    Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, Result,
-    SessionWriteback, Source, WritebackOutcome, register_adapter,
+    Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, RegisterQuery,
+    RegisterRow, Result, SessionWriteback, Slot, Source, WritebackOutcome, register_adapter,
     shapes::{people, read, session},
     wonde::WritebackId,
 };
@@ -99,6 +99,23 @@ impl MisAdapter for Chalkboard {
 
     async fn register(&self, date: NaiveDate) -> Result<Register> {
         session::read_register(&self.connection, date).await
+    }
+
+    fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>> {
+        session::register_rows(&self.connection, query)
+    }
+
+    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
+        Ok(session::register_slots(date))
+    }
+
+    async fn register_of(
+        &self,
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: Vec<RegisterRow>,
+    ) -> Result<Register> {
+        session::register_of(&self.connection, date, read_at, rows).await
     }
 
     async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {

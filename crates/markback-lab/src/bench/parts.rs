@@ -21,7 +21,7 @@ use super::{
     node::Node,
     stage::{SERVICE, Stage, TEMPLATE},
 };
-use markback::{schools::token_lane, settings, store::Store};
+use markback::{queue, schools::token_lane, settings, store::Store};
 
 /// Events that come in each second while the answers are timed.
 pub(super) const RATE: u32 = 500;
@@ -125,11 +125,12 @@ pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<Bu
     let http = load::client()?;
     let node = Node::start(&path, &store).await?;
     node.knows(&http, stage, &[&school.id]).await?;
+    let store = open(&store).await?;
+    registers_read(&store).await?;
     let events = stage.sign_ins_at(0, Session::Am);
     let bar = bars.counting("a busy school".to_owned(), events.len());
     stage.sandbox.reset_requests();
     load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
-    let store = open(&store).await?;
     let begin = Instant::now();
     while store.open_events().await? > 0 {
         anyhow::ensure!(
@@ -189,6 +190,7 @@ pub(super) async fn drain(
         node.knows_people(&http, stage).await?;
     }
     let store = open(fresh).await?;
+    registers_read(&store).await?;
     pause(&store, &lane).await?;
     let first = nodes.first().context("there is no node")?;
     let (singly, in_lists) = fill(stage, &http, first, bars).await?;
@@ -330,6 +332,19 @@ pub(super) fn per_second(count: usize, took: Duration) -> f64 {
     )]
     let count = count as f64;
     count / took.as_secs_f64().max(0.001)
+}
+
+/// Waits until all registers have been read once, which is done long before a morning. It was asked for when the node started.
+async fn registers_read(store: &Store) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while store.outbox().stats().await?.contains_key(queue::REGISTER) {
+        anyhow::ensure!(
+            begin.elapsed() < DONE_WITHIN,
+            "the registers were not read in time"
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
 }
 
 async fn open(store: &Fresh) -> anyhow::Result<Store> {

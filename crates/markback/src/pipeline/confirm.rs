@@ -279,7 +279,7 @@ impl Pipeline {
         let mut there = BTreeSet::new();
         for (place, send) in confirm.open() {
             let register = self
-                .schools
+                .mirror
                 .register(school, mis, send.mark.date, Some(confirm.accepted_at))
                 .await;
             // One that cannot be read is not asked for by every mark.

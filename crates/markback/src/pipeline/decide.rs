@@ -232,6 +232,7 @@ impl Pipeline {
         let retried = cases.iter().filter(|case| case.round > 0);
         if let Some(at) = retried.map(|case| case.job.enqueued_at).max() {
             self.schools.forget_before(&settings.id, at).await;
+            self.mirror.forget_before(&settings.id, at).await;
         }
         let scene = match self.scene(settings, keys, None).await? {
             Ok(scene) => scene,

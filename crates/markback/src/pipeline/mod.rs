@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     directory::Directories,
     lease::Lease,
+    mirror::Mirror,
     queue,
     schools::Schools,
     settings::{Pacing, Settings},
@@ -118,6 +119,7 @@ pub struct Pipeline {
     pub(crate) settings: Arc<Settings>,
     pub(crate) store: Store,
     pub(crate) schools: Arc<Schools>,
+    pub(crate) mirror: Mirror,
     pub(crate) directories: Arc<Directories>,
     pub(crate) pace: Pace,
     pub(crate) pulse: Arc<Pulse>,

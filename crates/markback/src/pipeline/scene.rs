@@ -13,6 +13,7 @@ use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide}
 
 use super::{Pipeline, job::SendJob, view::view_of};
 use crate::{
+    mirror::Unread,
     settings::{Group, School},
     store::{LedgerKey, LedgerRow},
 };
@@ -50,7 +51,7 @@ impl Pipeline {
         keys: Vec<LedgerKey>,
         at_least: Option<DateTime<Utc>>,
     ) -> outbox::Result<mis_core::Result<Scene<'a>>> {
-        let looked = self.look(school, &keys, at_least).await;
+        let looked = self.look(school, &keys, at_least).await?;
         Ok(match looked {
             Ok(mut scene) => {
                 scene.ledger = self.store.ledger(&keys).await?;
@@ -70,8 +71,11 @@ impl Pipeline {
         school: &'a School,
         keys: &[LedgerKey],
         at_least: Option<DateTime<Utc>>,
-    ) -> mis_core::Result<Scene<'a>> {
-        let mis = self.schools.mis(school).await?;
+    ) -> outbox::Result<mis_core::Result<Scene<'a>>> {
+        let mis = match self.schools.mis(school).await {
+            Ok(mis) => mis,
+            Err(error) => return Ok(Err(error)),
+        };
         let capabilities = mis.capabilities();
         let (mut registers, mut unread) = (HashMap::new(), None);
         // Where nothing can be written nobody needs to look.
@@ -79,25 +83,30 @@ impl Pipeline {
         let dates: HashSet<NaiveDate> =
             keys.iter().map(|key| key.date).filter(|_| writes).collect();
         for date in dates {
-            let register = match self.schools.register(school, &mis, date, at_least).await {
+            let register = match self.mirror.register(school, &mis, date, at_least).await {
                 Ok(register) => Ok(register),
+                Err(Unread::Store(error)) => return Err(error),
                 // That concerns more than this register.
-                Err(error) if asks_for_rest(&error) => return Err(error),
-                Err(error) => {
+                Err(Unread::Mis(error)) if asks_for_rest(&error) => return Ok(Err(error)),
+                Err(Unread::Mis(error)) => {
                     let why = error.to_string();
                     unread.get_or_insert(error);
                     Err(why)
                 }
+                Err(Unread::First(why)) => Err(why),
             };
             registers.insert(date, register);
         }
         // After the registers: a code that one of them holds may have had it read again.
         let codes = if writes {
-            mis.code_book().await?
+            match mis.code_book().await {
+                Ok(codes) => codes,
+                Err(error) => return Ok(Err(error)),
+            }
         } else {
             Arc::default()
         };
-        Ok(Scene {
+        Ok(Ok(Scene {
             school,
             capabilities,
             mis: mis.descriptor().id,
@@ -105,7 +114,7 @@ impl Pipeline {
             registers,
             unread,
             ledger: HashMap::new(),
-        })
+        }))
     }
 }
 

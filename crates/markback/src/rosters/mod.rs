@@ -27,6 +27,7 @@ use crate::{
 };
 
 pub use self::report::summary;
+pub(crate) use self::schedule::Rhythm;
 
 /// Who is told how far a sync has come.
 pub type Watch = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;

@@ -9,7 +9,10 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ask, Rosters, Wanted};
-use crate::store::{SyncTimes, SyncWhy};
+use crate::{
+    settings::{School, SyncSettings},
+    store::{SyncTimes, SyncWhy},
+};
 
 /// How long it takes at night until all schools have begun: the load on Wonde is spread.
 const NIGHT_SPREAD: TimeDelta = TimeDelta::hours(1);
@@ -28,15 +31,25 @@ pub(super) struct Due {
 
 /// By what a school's syncs become due.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rhythm {
-    pub(super) every: TimeDelta,
-    pub(super) nightly: NaiveTime,
-    pub(super) timezone: Tz,
+pub(crate) struct Rhythm {
+    every: TimeDelta,
+    nightly: NaiveTime,
+    timezone: Tz,
     /// The school's own place within a period, from 0 to 1.
-    pub(super) place: f64,
+    place: f64,
 }
 
 impl Rhythm {
+    /// As the settings say it for a school.
+    pub(crate) fn of(sync: &SyncSettings, school: &School) -> Self {
+        Self {
+            every: TimeDelta::from_std(sync.every).unwrap_or(TimeDelta::MAX),
+            nightly: sync.nightly.parse().unwrap_or_default(),
+            timezone: school.timezone,
+            place: place_of(&school.id),
+        }
+    }
+
     /// What is due now for a school that was synced then.
     pub(super) fn due(&self, now: DateTime<Utc>, times: SyncTimes) -> Option<Due> {
         let (slot, slot_began) = self.slot(now);
@@ -75,8 +88,8 @@ impl Rhythm {
         (slot, DateTime::from_timestamp_millis(began).unwrap_or(now))
     }
 
-    /// The last time that a full sync was to begin.
-    fn last_night(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+    /// The last time that everything was to be read.
+    pub(crate) fn last_night(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&self.timezone).date_naive();
         let on = |date: chrono::NaiveDate| {
             let local = date.and_time(self.nightly);
@@ -152,7 +165,7 @@ impl Rosters {
             .iter()
             .filter(|school| !school.groups.is_empty())
         {
-            let rhythm = self.rhythm(&school.id, school.timezone);
+            let rhythm = Rhythm::of(&self.settings.service.sync, school);
             let times = times.get(&school.id).copied().unwrap_or(never);
             let Some(due) = rhythm.due(now, times) else {
                 continue;
@@ -179,16 +192,6 @@ impl Rosters {
             );
         }
         Ok(())
-    }
-
-    fn rhythm(&self, school: &SchoolId, timezone: Tz) -> Rhythm {
-        let sync = &self.settings.service.sync;
-        Rhythm {
-            every: TimeDelta::from_std(sync.every).unwrap_or(TimeDelta::MAX),
-            nightly: sync.nightly.parse().unwrap_or_default(),
-            timezone,
-            place: place_of(school),
-        }
     }
 }
 

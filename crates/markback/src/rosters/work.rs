@@ -1,9 +1,7 @@
 //! The workers: claim a sync, keep its lease while it runs, and settle what was in its way.
 
-use std::time::Duration;
-
 use mis_core::ErrorKind;
-use outbox::{ClaimRequest, Claimed, Tx, When};
+use outbox::{Claimed, Tx, When};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ask, Rosters, SyncJob, sync::Obstacle};
@@ -12,13 +10,10 @@ use crate::{
         GoOn,
         panics::{Panicked, caught, one_more},
     },
-    queue,
+    queue::{self, Worker},
     settings::School,
     store::{SyncEnd, SyncState},
 };
-
-/// How often the lease of a running sync is renewed, at the latest.
-const RENEW_EVERY: Duration = Duration::from_secs(5);
 
 /// How a sync ended.
 enum End {
@@ -47,32 +42,19 @@ impl Rosters {
     }
 
     async fn work(&self, stop: &CancellationToken) {
-        let outbox = self.store.outbox();
-        let mut bell = outbox.bell(queue::ROSTER);
-        while !stop.is_cancelled() {
-            let rest = match outbox
-                .claim(queue::ROSTER, &ClaimRequest::mixed(1, self.pace.lease))
-                .await
-            {
-                Ok(jobs) if jobs.is_empty() => match outbox.next_due(queue::ROSTER).await {
-                    Ok(Some(due)) => due.clamp(Duration::from_millis(5), self.pace.poll),
-                    _ => self.pace.poll,
-                },
-                Ok(jobs) => {
-                    for job in jobs {
-                        self.settle(job, stop).await;
-                    }
-                    continue;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "no sync could be claimed; it is tried again");
-                    self.pace.poll
-                }
-            };
-            tokio::select! {
-                () = stop.cancelled() => {}
-                _ = bell.wait(rest) => {}
-            }
+        let worker = self.worker();
+        let mut bell = worker.bell();
+        while let Some(job) = worker.next(&mut bell, stop).await {
+            self.settle(job, stop).await;
+        }
+    }
+
+    fn worker(&self) -> Worker<'_> {
+        Worker {
+            store: &self.store,
+            queue: queue::ROSTER,
+            poll: self.pace.poll,
+            lease: self.pace.lease,
         }
     }
 
@@ -85,6 +67,7 @@ impl Rosters {
             let why = "the school is no longer in the settings";
             return self.noted(self.fail(&claimed, &job, why).await);
         };
+        let worker = self.worker();
         let end = tokio::select! {
             done = caught(self.sync(school, &job, claimed.held)) => match done {
                 Ok(Ok(())) => End::Settled,
@@ -92,14 +75,14 @@ impl Rosters {
                 Err(Panicked) => End::Panicked,
             },
             () = stop.cancelled() => End::Stopped,
-            () = self.hold_on(&claimed) => End::Lost,
+            () = worker.hold(&claimed) => End::Lost,
         };
         let settled = match end {
             End::Settled => Ok(()),
             End::Met(Obstacle::Mis(error)) => self.after(&claimed, &job, school, &error).await,
             End::Met(Obstacle::Store(error)) => Err(error),
             End::Panicked => self.after_panic(&claimed, &job).await,
-            End::Stopped => self.hand_back(&claimed).await,
+            End::Stopped => worker.hand_back(&claimed).await,
             End::Lost => {
                 tracing::info!(school = %job.school, "another node goes on with this sync");
                 Ok(())
@@ -113,33 +96,6 @@ impl Rosters {
         if let Err(error) = settled {
             tracing::warn!(%error, "the store did not keep a sync's step; it is taken up again");
         }
-    }
-
-    /// Renews the lease for as long as it is ours.
-    async fn hold_on(&self, claimed: &Claimed) {
-        let every = RENEW_EVERY.min(self.pace.lease / 3);
-        loop {
-            tokio::time::sleep(every).await;
-            match self
-                .store
-                .outbox()
-                .renew(&[claimed.held], self.pace.lease)
-                .await
-            {
-                Ok(settled) if settled.kept.is_empty() => return,
-                Ok(_) => {}
-                Err(error) => tracing::warn!(%error, "the lease of a sync could not be renewed"),
-            }
-        }
-    }
-
-    async fn hand_back(&self, claimed: &Claimed) -> outbox::Result<()> {
-        let mut tx = self.store.database().begin().await?;
-        self.store
-            .outbox()
-            .release(&mut tx, &[claimed.held])
-            .await?;
-        tx.commit().await
     }
 
     async fn after(

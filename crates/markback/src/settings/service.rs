@@ -68,6 +68,11 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub register_window: Duration,
+    /// How long before a school is first read a mark may have been entered and still be seen. Wonde tells registers by when they
+    /// changed, and offices enter absences a term ahead. Everything that changed since is read once, and once every night.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub register_lookback: Duration,
     /// How long Wonde's answer to a write is waited for before the register is read back instead.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
@@ -268,6 +273,7 @@ impl Default for Service {
             future_tolerance: Duration::from_secs(5 * MINUTE),
             gather: Gather::default(),
             register_window: Duration::from_secs(5 * MINUTE),
+            register_lookback: Duration::from_secs(120 * DAY),
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
@@ -383,6 +389,14 @@ impl Service {
                 "retention_undecided",
                 "it is shorter than `retention`, which holds for these events too",
                 "keep events about which nobody has decided at least as long as all others",
+            ));
+        }
+        let lookback = Duration::from_secs(7 * DAY)..=Duration::from_secs(366 * DAY);
+        if !lookback.contains(&self.register_lookback) {
+            findings.problems.push(place.problem(
+                "register_lookback",
+                "this is no time in which a school enters marks ahead",
+                "write a term or a little more, from \"7d\" to \"366d\"",
             ));
         }
         findings.problems.extend(self.check_store(&place));

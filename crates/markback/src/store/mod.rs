@@ -9,6 +9,7 @@ mod nodes;
 mod notices;
 mod pauses;
 mod previous;
+mod register;
 mod retention;
 mod roster;
 mod search;
@@ -28,6 +29,8 @@ pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
 pub use limits::{LearnedLimit, Limit};
 pub(crate) use notices::Followed;
 pub use notices::{Notice, NoticeKind};
+pub(crate) use register::{Before, Progress};
+pub use register::{FullReading, RegisterReading};
 pub use retention::Pruned;
 pub use roster::{
     Changes, GroupPage, GroupsRead, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
@@ -40,6 +43,7 @@ const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
 const PIPELINE: &str = include_str!("../../migrations/0007_pipeline.sql");
 const TAPS_AND_LIMITS: &str = include_str!("../../migrations/0008_taps_and_limits.sql");
+const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -69,6 +73,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "nodes",
             sqlite: NODES,
             postgres: NODES,
+        },
+        Step {
+            version: 6,
+            name: "registers",
+            sqlite: REGISTER,
+            postgres: REGISTER,
         },
         Step {
             version: 7,

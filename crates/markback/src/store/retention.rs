@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use outbox::{Retention, Sql, on_tx};
 use serde::Serialize;
 
@@ -24,6 +24,8 @@ pub struct Pruned {
     pub jobs: u64,
     /// Writebacks and notices.
     pub other: u64,
+    /// Marks of registers as Wonde had them, of days that are past.
+    pub register: u64,
 }
 
 /// What waits for a person stays until that person has decided, or for longer than all else.
@@ -49,6 +51,17 @@ static LEDGER: Sql = Sql::new(
     "DELETE FROM markback_ledger WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_ledger \
      WHERE day < {date($1 / 1000, 'unixepoch')|to_char(to_timestamp($1 / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')} \
      ORDER BY day LIMIT $2{)|))}",
+);
+
+static REGISTER: Sql = Sql::new(
+    "DELETE FROM markback_register WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_register \
+     WHERE day < {date($1 / 1000, 'unixepoch')|to_char(to_timestamp($1 / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')} \
+     ORDER BY day LIMIT $2{)|))}",
+);
+/// Of a mark whose day nobody tells it is not known when it is past: it goes when it has not been read for long.
+static UNDATED: Sql = Sql::new(
+    "DELETE FROM markback_register WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_register \
+     WHERE day IS NULL AND written_ms < $1 ORDER BY written_ms LIMIT $2{)|))}",
 );
 
 static WRITEBACKS: Sql = Sql::new(
@@ -88,6 +101,7 @@ impl Store {
                 },
             audit: self.remove(&AUDIT, before).await?,
             ledger: self.remove(&LEDGER, before).await?,
+            register: 0,
             other: self.remove(&WRITEBACKS, before).await? + self.remove(&NOTICES, before).await?,
             jobs: self
                 .outbox
@@ -97,6 +111,17 @@ impl Store {
                 })
                 .await?,
         })
+    }
+
+    /// Removes the marks of registers whose day is before that of `oldest`, and those without a day that were not read since
+    /// `unread`. Answers how many.
+    pub(crate) async fn prune_register(
+        &self,
+        oldest: DateTime<Utc>,
+        unread: DateTime<Utc>,
+    ) -> outbox::Result<u64> {
+        let past = self.remove(&REGISTER, oldest.timestamp_millis()).await?;
+        Ok(past + self.remove(&UNDATED, unread.timestamp_millis()).await?)
     }
 
     async fn remove(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {

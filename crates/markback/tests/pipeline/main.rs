@@ -8,6 +8,7 @@
 
 mod codes;
 mod marks;
+mod mirror;
 mod panicking;
 mod refused_extras;
 mod returns;

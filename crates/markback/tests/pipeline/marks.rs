@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use markback::service::EventState::{Confirmed, Skipped};
+use mis_core::wonde::SchoolId;
 
 use crate::stage::{ARBOR, SCHOLARPACK, SIMS, Setup, Stage, answered, sign_in, sign_out, until};
 
@@ -116,6 +117,9 @@ async fn a_school_that_takes_no_marks_is_asked_for_none() {
     assert!(reason(&stage.event(SCHOLARPACK, "e1").await).contains("unsupported"));
     assert_eq!(stage.requests("POST attendance/session"), 0);
     assert_eq!(stage.requests("GET attendance/session"), 0);
+    let id = SchoolId::from(stage.school(SCHOLARPACK));
+    let store = stage.markback.store();
+    assert_eq!(store.register_reading(&id).await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use mis_core::{
     Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, PersonKind, Register, Registry, Result, WritebackOutcome,
-    wonde::WritebackId,
+    MisAdapter, PeopleQuery, Person, PersonKind, Register, RegisterQuery, RegisterRow, Registry,
+    Result, Slot, WritebackOutcome, wonde::WritebackId,
 };
 
 /// Stands in every panic's message, as a pupil's data might.
@@ -21,7 +21,7 @@ pub(crate) struct Panics {
     pub(crate) before_write: Option<String>,
     /// When a register with a mark of this pupil has gone out.
     pub(crate) after_write: Option<String>,
-    /// When a register of marks is read; so many times.
+    /// When a register is made of its rows; so many times.
     pub(crate) reads: u32,
     /// When a writeback is asked about; so many times.
     pub(crate) outcomes: u32,
@@ -100,8 +100,25 @@ impl MisAdapter for Panicking {
     }
 
     async fn register(&self, date: NaiveDate) -> Result<Register> {
-        one_of(|panics| &mut panics.reads);
         self.0.register(date).await
+    }
+
+    fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>> {
+        self.0.register_rows(query)
+    }
+
+    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
+        self.0.register_slots(date).await
+    }
+
+    async fn register_of(
+        &self,
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: Vec<RegisterRow>,
+    ) -> Result<Register> {
+        one_of(|panics| &mut panics.reads);
+        self.0.register_of(date, read_at, rows).await
     }
 
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {

@@ -49,6 +49,10 @@ impl Clock for MorningClock {
 }
 
 impl MorningClock {
+    pub(crate) fn now_date(&self) -> chrono::NaiveDate {
+        self.now().date_naive()
+    }
+
     pub(crate) fn advance(&self, by: Duration) {
         let ms = i64::try_from(by.as_millis()).unwrap();
         self.forward_ms.fetch_add(ms, Ordering::SeqCst);
@@ -114,6 +118,10 @@ impl Stage {
         let mut stage = Self::idle(setup).await;
         stage.work();
         stage.people_known().await;
+        stage.registers_read().await;
+        // What was read just now would be taken as it is for a while.
+        stage.clock.advance(Duration::from_secs(360));
+        stage.sandbox.reset_requests();
         stage
     }
 
@@ -183,6 +191,18 @@ impl Stage {
             let id = SchoolId::from(school.id.as_str());
             until("the people are known", async || {
                 self.markback.directories().of(&id).await.unwrap().is_some()
+            })
+            .await;
+        }
+    }
+
+    /// Until the registers of all schools that take marks have been read once.
+    async fn registers_read(&self) {
+        for place in [SIMS, ARBOR] {
+            let id = SchoolId::from(self.school(place));
+            until("the registers have been read once", async || {
+                let reading = self.markback.store().register_reading(&id).await.unwrap();
+                reading.is_some_and(|reading| reading.read_at.is_some())
             })
             .await;
         }

@@ -1,11 +1,12 @@
 //! Reading: people, groups, codes, registers and lessons, for every MIS alike.
 
 use anyhow::{Context as _, bail, ensure};
+use chrono::{Days, TimeDelta};
 use chrono_tz::Tz;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use mis_core::{
-    Ability, Code, ErrorKind, HeldCode, PeopleQuery, Person, PersonKind, Session, SessionWriteback,
-    wonde::StudentId,
+    Ability, Code, ErrorKind, HeldCode, PeopleQuery, Person, PersonKind, RegisterQuery,
+    RegisterRow, Session, SessionWriteback, wonde::StudentId,
 };
 
 use super::{cases, everybody};
@@ -35,6 +36,9 @@ cases! {
     Fault None, "code_book::without_codes_is_an_error", everybody => no_codes;
     Positive None, "register::is_read", everybody => register_is_read;
     Fault None, "register::read_in_part_is_an_error", everybody => register_in_part;
+    Positive None, "register::rows_are_told_by_when_they_changed", everybody => rows_by_change;
+    Positive None, "register::is_made_of_rows_that_were_kept", everybody => register_of_rows;
+    Fault None, "register::rows_read_in_part_end_with_an_error", everybody => rows_in_part;
     Positive None, "lessons::are_read_by_the_schools_clock", everybody => lessons_are_read;
 }
 
@@ -357,12 +361,125 @@ async fn register_is_read(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn register_in_part(bench: &Bench) -> anyhow::Result<()> {
-    let list = match bench.declared().session {
+async fn rows(desk: &Desk, query: RegisterQuery) -> mis_core::Result<Vec<RegisterRow>> {
+    desk.mis.register_rows(query).try_collect().await
+}
+
+async fn rows_by_change(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let changed = standard::ten_past_nine(WINTER - Days::new(1), Tz::UTC);
+    let hour = TimeDelta::hours(1);
+    let illness = standard::code_id(1, "I");
+    let student = |pupil| StudentId::new(standard::id(1, Sort::Student, pupil));
+    for (after, before, told) in [
+        (None, None, true),
+        (Some(changed - hour), None, true),
+        (Some(changed - hour), Some(changed + hour), true),
+        (Some(changed + hour), None, false),
+        (None, Some(changed - hour), false),
+    ] {
+        let query = RegisterQuery {
+            updated_after: after,
+            updated_before: before,
+        };
+        let read = rows(&desk, query)
+            .await
+            .context("the rows of registers cannot be read")?;
+        // What the summer's day holds changed at another time.
+        let read: Vec<_> = read
+            .into_iter()
+            .filter(|row| row.changed_at == Some(changed))
+            .collect();
+        let eve = read.iter().find(|row| {
+            row.student == student(EVE)
+                && row.code.as_ref().map(|id| id.as_str()) == illness.as_deref()
+        });
+        ensure!(
+            eve.is_some() == told,
+            "of the rows that changed between {after:?} and {before:?} Eve's {}, and {read:?} was read",
+            if told { "is one" } else { "is none" }
+        );
+        if let Some(eve) = eve {
+            ensure!(
+                eve.comment.as_deref() == Some(COMMENT) && eve.minutes_late.is_none(),
+                "Eve's row was read as {eve:?}, with another comment than the school has"
+            );
+        }
+        let fay = read.iter().find(|row| row.student == student(FAY));
+        ensure!(
+            fay.is_some_and(|row| row.code.is_some()) == told,
+            "a row with a code that no book knows keeps that code's id, and {fay:?} was read"
+        );
+    }
+    Ok(())
+}
+
+async fn register_of_rows(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let simple = desk.mis.register(WINTER).await?;
+    let slots = desk
+        .mis
+        .register_slots(WINTER)
+        .await
+        .context("where the marks of a day stand is not told")?;
+    let all = rows(&desk, RegisterQuery::default()).await?;
+    let of_the_day: Vec<_> = all
+        .iter()
+        .filter(|row| slots.contains(&row.slot))
+        .cloned()
+        .collect();
+    let read_at = simple.read_at() - TimeDelta::hours(1);
+    for rows in [of_the_day, all] {
+        let made = desk
+            .mis
+            .register_of(WINTER, read_at, rows)
+            .await
+            .context("no register can be made of rows")?;
+        ensure!(
+            made.date() == WINTER && made.read_at() == read_at,
+            "a register of {WINTER} whose rows were read at {read_at} says {} and {}",
+            made.date(),
+            made.read_at()
+        );
+        ensure!(
+            made.iter().count() == simple.iter().count()
+                && made
+                    .iter()
+                    .all(|held| simple.held(&held.student, held.session) == Some(held)),
+            "made of rows the register holds {made:?}, and read at once {simple:?}"
+        );
+    }
+    Ok(())
+}
+
+async fn rows_in_part(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    // What can be included is found out once.
+    rows(&desk, RegisterQuery::default()).await?;
+    bench.server.forget();
+    bench.server.world().page = 1;
+    bench.server.plan(second_page_is_lost(register_list(bench)));
+    ensure!(
+        rows(&desk, RegisterQuery::default()).await.is_err(),
+        "the second page of rows was lost, and the first passes for all"
+    );
+    Ok(())
+}
+
+/// The list that registers are read from.
+fn register_list(bench: &Bench) -> &'static str {
+    match bench.declared().session {
         SessionWriteback::FirstLesson => "/attendance/lesson",
         SessionWriteback::Session | SessionWriteback::No => "/attendance/session",
-    };
+    }
+}
+
+async fn register_in_part(bench: &Bench) -> anyhow::Result<()> {
+    let list = register_list(bench);
     let desk = bench.open().await?;
+    // What can be included is found out once.
+    rows(&desk, RegisterQuery::default()).await?;
+    bench.server.forget();
     bench.server.world().page = 1;
     bench.server.plan(second_page_is_lost(list));
     ensure!(

@@ -122,7 +122,8 @@ impl World {
         query: &HashMap<String, String>,
     ) -> Option<Vec<Value>> {
         let school = self.schools.get(&number)?;
-        let after = query.get("updated_after").and_then(|text| instant(text));
+        let time = |key: &str| query.get(key).and_then(|text| instant(text));
+        let (after, before) = (time("updated_after"), time("updated_before"));
         Some(match what {
             "attendance-codes" if !school.code_book => Vec::new(),
             "attendance-codes" => standard::CODES
@@ -142,8 +143,7 @@ impl World {
                 .map(|(kind, name)| rows::group(number, kind, name))
                 .collect(),
             "lessons" => {
-                let bound = |key: &str| query.get(key).and_then(|text| instant(text));
-                let (from, to) = (bound("lessons_start_after"), bound("lessons_start_before"));
+                let (from, to) = (time("lessons_start_after"), time("lessons_start_before"));
                 school
                     .lessons
                     .iter()
@@ -156,8 +156,8 @@ impl World {
                 rows::deletion(number, "student", GONE),
                 rows::deletion(number, "class", 1),
             ],
-            "attendance/session" => self.kept_rows(number, "session", after),
-            "attendance/lesson" => self.kept_rows(number, "lesson", after),
+            "attendance/session" => self.kept_rows(number, "session", after, before),
+            "attendance/lesson" => self.kept_rows(number, "lesson", after, before),
             _ => return None,
         })
     }

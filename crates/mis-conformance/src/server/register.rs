@@ -221,10 +221,13 @@ impl World {
         school: u8,
         sort: &str,
         after: Option<DateTime<Utc>>,
+        before: Option<DateTime<Utc>>,
     ) -> Vec<Value> {
         let mut rows = Vec::new();
         for (place, kept) in self.kept.iter().enumerate() {
-            let fits = kept.school == school && after.is_none_or(|after| kept.changed > after);
+            let fits = kept.school == school
+                && after.is_none_or(|after| kept.changed > after)
+                && before.is_none_or(|before| kept.changed < before);
             let row = match &kept.place {
                 Place::Session if fits && sort == "session" => {
                     super::rows::session_mark(kept, place)

@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::{future::BoxFuture, stream::BoxStream};
 use mis_core::{
     Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, SessionWriteback, Source,
-    WritebackOutcome, shapes,
+    MisAdapter, PeopleQuery, Person, PersonKind, Register, RegisterQuery, RegisterRow, Result,
+    SessionWriteback, Slot, Source, WritebackOutcome, shapes,
     wonde::{AttendanceCodeId, SessionMark, WritebackId},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct Bend {
     pub(crate) debug: Option<fn(&Bent) -> String>,
     pub(crate) code_book: Call<(), Arc<CodeBook>>,
     pub(crate) register: Call<NaiveDate, Register>,
+    pub(crate) register_rows: Option<fn(&Bent, RegisterQuery) -> Rows<RegisterRow>>,
+    pub(crate) register_of: Call<(NaiveDate, DateTime<Utc>, Vec<RegisterRow>), Register>,
     pub(crate) lessons: Call<NaiveDate, Arc<Vec<Lesson>>>,
     pub(crate) people: Option<fn(&Bent, PeopleQuery) -> Rows<Person>>,
     pub(crate) groups: Option<fn(&Bent) -> Rows<Group>>,
@@ -44,6 +46,8 @@ pub(crate) const STRAIGHT: Bend = Bend {
     debug: None,
     code_book: None,
     register: None,
+    register_rows: None,
+    register_of: None,
     lessons: None,
     people: None,
     groups: None,
@@ -197,6 +201,29 @@ impl MisAdapter for Bent {
         match self.bend.register {
             Some(register) => register(self, date).await,
             None => self.right.register(date).await,
+        }
+    }
+
+    fn register_rows(&self, query: RegisterQuery) -> Rows<RegisterRow> {
+        match self.bend.register_rows {
+            Some(register_rows) => register_rows(self, query),
+            None => self.right.register_rows(query),
+        }
+    }
+
+    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
+        self.right.register_slots(date).await
+    }
+
+    async fn register_of(
+        &self,
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: Vec<RegisterRow>,
+    ) -> Result<Register> {
+        match self.bend.register_of {
+            Some(register_of) => register_of(self, (date, read_at, rows)).await,
+            None => self.right.register_of(date, read_at, rows).await,
         }
     }
 

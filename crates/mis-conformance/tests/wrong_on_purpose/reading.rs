@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mis_core::{
-    Code, CodeBook, HeldCode, HeldMark, Lesson, Person, Register, Session, wonde::AttendanceQuery,
+    Code, CodeBook, HeldCode, HeldMark, Lesson, Person, Register, RegisterQuery, Session,
+    wonde::AttendanceQuery,
 };
 
 use crate::{
@@ -77,6 +78,24 @@ pub(crate) const WRONG: &[Wrong] = &[
         descriptor: &ONE_EACH,
         fixtures: "session",
         caught_by: &["code_book::each_id_of_a_repeated_code_is_known"],
+    },
+    Wrong {
+        does: "tells all rows of registers whenever they changed",
+        descriptor: &FROM_THE_BEGINNING,
+        fixtures: "session",
+        caught_by: &["register::rows_are_told_by_when_they_changed"],
+    },
+    Wrong {
+        does: "takes the rows it could read for all there are",
+        descriptor: &CONTENT_WITH_ROWS,
+        fixtures: "session",
+        caught_by: &["register::rows_read_in_part_end_with_an_error"],
+    },
+    Wrong {
+        does: "calls a register that was kept fresh",
+        descriptor: &ALWAYS_FRESH,
+        fixtures: "session",
+        caught_by: &["register::is_made_of_rows_that_were_kept"],
     },
     Wrong {
         does: "shows no comments",
@@ -154,6 +173,22 @@ wrong!(ONE_EACH: SESSION, Bend {
         let book = bent.right.code_book().await?;
         let one = |code: &Code| book.find(code.as_str()).cloned();
         Ok(Arc::new(CodeBook::new(book.letters().filter_map(one))))
+    })),
+    ..STRAIGHT
+});
+wrong!(FROM_THE_BEGINNING: SESSION, Bend {
+    register_rows: Some(|bent, _| bent.right.register_rows(RegisterQuery::default())),
+    ..STRAIGHT
+});
+wrong!(CONTENT_WITH_ROWS: SESSION, Bend {
+    register_rows: Some(|bent, query| {
+        bent.right.register_rows(query).filter(|row| std::future::ready(row.is_ok())).boxed()
+    }),
+    ..STRAIGHT
+});
+wrong!(ALWAYS_FRESH: SESSION, Bend {
+    register_of: Some(|bent, (date, _, rows)| Box::pin(async move {
+        bent.right.register_of(date, bent.connection.now(), rows).await
     })),
     ..STRAIGHT
 });

@@ -1,24 +1,115 @@
 //! MISs that keep the mark of a session on the pupil's first lesson of it.
 
-use std::collections::{HashMap, hash_map::Entry};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
+    future::ready,
+    pin::Pin,
+};
 
-use chrono::NaiveDate;
-use futures::stream::TryStreamExt as _;
-use wonde::{AttendanceCodeId, AttendanceQuery, LessonId, LessonMark, Session, StudentId};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use wonde::{
+    AttendanceCodeId, AttendanceQuery, LessonAttendance, LessonId, LessonMark, Paging, Session,
+    StudentId,
+};
 
 pub use super::timetable::Timetable;
 use super::{
-    kept::{self, Before, Slot},
     read,
     send::{Coded, Outgoing, collect, comment_length, send_in_parts, with_codes},
     timetable::Look,
 };
 use crate::{
-    Connection, Descriptor, Error, Mark, MarkResult, Register, Result, adapter::check_marks,
-    error::ErrorKind,
+    Connection, Descriptor, Error, Mark, MarkResult, Register, RegisterQuery, RegisterRow, Result,
+    Slot, adapter::check_marks, error::ErrorKind,
 };
 
-/// The marks held on the pupils' first lessons of a day.
+/// The rows of registers that changed then: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+///
+/// A row need not tell its day, so its lesson is asked for along with it. What can be included differs by MIS: where this is
+/// refused, rows come without it from then on.
+pub fn register_rows(
+    connection: &Connection,
+    query: RegisterQuery,
+) -> BoxStream<'static, Result<RegisterRow>> {
+    let connection = connection.clone();
+    stream::once(async move {
+        let mut rows = attendance(&connection, query, connection.lesson_includes()).peekable();
+        let first = Pin::new(&mut rows).peek().await;
+        let refused =
+            matches!(first, Some(Err(error)) if error.kind() == wonde::ErrorKind::BadRequest);
+        if refused && connection.lesson_includes() {
+            connection.without_lesson_includes();
+            rows = attendance(&connection, query, false).peekable();
+        }
+        read::coded_or_notes(
+            &connection,
+            rows.err_into(),
+            LessonAttendance::attendance_code_id,
+        )
+        .try_filter_map(move |row| ready(Ok(read::lesson_row(&connection, row))))
+    })
+    .flatten()
+    .boxed()
+}
+
+fn attendance(
+    connection: &Connection,
+    query: RegisterQuery,
+    with_lessons: bool,
+) -> BoxStream<'static, wonde::Result<LessonAttendance>> {
+    let query = AttendanceQuery {
+        updated_after: query.updated_after,
+        updated_before: query.updated_before,
+        paging: Paging::Cursor,
+        ..AttendanceQuery::default()
+    };
+    let query = query.include(with_lessons.then_some("lesson"));
+    connection.school().lesson_attendance(query).boxed()
+}
+
+/// Where the marks of a day stand.
+///
+/// # Errors
+/// A timetable that cannot be read.
+pub async fn register_slots(
+    connection: &Connection,
+    timetable: &Timetable,
+    date: NaiveDate,
+) -> Result<Vec<Slot>> {
+    let day = timetable.look(connection, date).await?.day;
+    let first: BTreeSet<&LessonId> = day.first().map(|(_, _, lesson)| lesson).collect();
+    Ok(first.into_iter().cloned().map(Slot::Lesson).collect())
+}
+
+/// The register of a day out of rows that were read before.
+///
+/// # Errors
+/// A code book or timetable that cannot be read.
+pub async fn register_of(
+    connection: &Connection,
+    timetable: &Timetable,
+    date: NaiveDate,
+    read_at: DateTime<Utc>,
+    rows: Vec<RegisterRow>,
+) -> Result<Register> {
+    let book = connection.code_book_for(read::code_ids(&rows)).await?;
+    let day = timetable.look(connection, date).await?.day;
+    let sessions: HashMap<(&StudentId, &LessonId), Session> = day
+        .first()
+        .map(|(student, session, lesson)| ((student, lesson), session))
+        .collect();
+    let marks = rows.into_iter().filter_map(|row| {
+        let Slot::Lesson(lesson) = &row.slot else {
+            return None;
+        };
+        let session = *sessions.get(&(&row.student, lesson))?;
+        read::held_mark(&book, session, row)
+    });
+    Ok(Register::new(date, read_at, marks))
+}
+
+/// The marks held on the pupils' first lessons of a day: see [`MisAdapter::register`](crate::MisAdapter::register).
 ///
 /// # Errors
 /// Those of the reads.
@@ -28,47 +119,13 @@ pub async fn read_register(
     date: NaiveDate,
 ) -> Result<Register> {
     let read_at = connection.now();
-    let day = timetable.look(connection, date).await?.day;
-    let sessions: HashMap<(&StudentId, &LessonId), Session> = day
-        .first()
-        .map(|(student, session, lesson)| ((student, lesson), session))
-        .collect();
-    let before = Before::of(connection, date, read_at, Some(&day)).await;
-    let (mut tally, all_read) = (read::Tally::default(), before.is_empty());
-    let query = AttendanceQuery {
-        updated_after: Some(before.since),
-        ..AttendanceQuery::default()
-    };
-    let mut rows = connection.school().lesson_attendance(query);
-    let mut read = HashMap::new();
-    while let Some(row) = rows.try_next().await? {
-        tally.count(row.attendance_code_id().as_ref());
-        if let (Some(student), Some(lesson)) = (row.student_id(), row.lesson_id())
-            && sessions.contains_key(&(&student, &lesson))
-        {
-            kept::add(
-                &mut read,
-                (student, Slot::Lesson(lesson)),
-                read::Row::from(row),
-            );
-        }
-    }
-    if all_read {
-        tally.check(connection)?;
-    }
-    let all = before
-        .and(connection, date, read_at, Some(&day), read)
-        .await;
-    let ids = all.values().filter_map(read::Row::code);
-    let book = connection.code_book_for(ids).await?;
-    let marks = all.into_iter().filter_map(|((student, slot), row)| {
-        let Slot::Lesson(lesson) = &slot else {
-            return None;
-        };
-        let session = *sessions.get(&(&student, lesson))?;
-        read::held_mark(&book, student, session, row)
-    });
-    Ok(Register::new(date, read_at, marks))
+    let slots = register_slots(connection, timetable, date).await?;
+    let slots: HashSet<Slot> = slots.into_iter().collect();
+    let rows = register_rows(connection, connection.register_query(date))
+        .try_filter(|row| ready(slots.contains(&row.slot)))
+        .try_collect()
+        .await?;
+    register_of(connection, timetable, date, read_at, read::latest(rows)).await
 }
 
 /// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`](crate::MisAdapter::write).

@@ -5,7 +5,6 @@
 //! functions of [`people`], [`read`], [`session`] and [`first_lesson`] for what is not its own.
 
 pub mod first_lesson;
-pub(crate) mod kept;
 pub mod people;
 pub mod read;
 mod send;

@@ -1,17 +1,21 @@
 //! Reading what every MIS offers through Wonde, in our words.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    future::ready,
+    sync::Arc,
+};
 
-use chrono::{DateTime, Days, NaiveDate, Utc};
-use futures::stream::TryStreamExt as _;
+use chrono::{Days, NaiveDate};
+use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
 use wonde::{
-    AttendanceCodeId, AttendanceId, LessonAttendance, LessonQuery, Session, SessionAttendance,
-    StudentId, WritebackId, WritebackStatus,
+    AttendanceCodeId, LessonAttendance, LessonQuery, Session, SessionAttendance, WritebackId,
+    WritebackStatus,
 };
 
 use crate::{
     Ability, AttendanceCode, Code, CodeBook, Connection, Descriptor, Error, HeldCode, HeldMark,
-    Lesson, RefusedMark, Result, WritebackOutcome, error::ErrorKind,
+    Lesson, RefusedMark, RegisterRow, Result, Slot, WritebackOutcome, error::ErrorKind,
 };
 
 /// The school's code book, cached for the connection's `code_book_fresh`.
@@ -137,106 +141,98 @@ pub async fn outcome(
     })
 }
 
-/// What session and lesson rows of Wonde's registers have in common.
-#[derive(Clone)]
-pub(crate) struct Row {
-    id: Option<AttendanceId>,
-    code: Option<AttendanceCodeId>,
-    comment: Option<String>,
-    minutes_late: Option<u32>,
-    changed_at: Option<DateTime<Utc>>,
+/// A row of a register of session marks. One that does not say whose it is, or of which session, is no use to anybody.
+pub(crate) fn session_row(row: SessionAttendance) -> Option<RegisterRow> {
+    let date = row.date?;
+    Some(RegisterRow {
+        id: row.id.clone(),
+        student: row.student_id()?,
+        slot: Slot::Session(date, row.session?),
+        date: Some(date),
+        code: row.attendance_code_id(),
+        comment: row.comment,
+        minutes_late: row.minutes_late,
+        changed_at: row.updated_at,
+    })
 }
 
-impl Row {
-    /// The id of its code. A row without one is a note and no mark.
-    pub(crate) fn code(&self) -> Option<&AttendanceCodeId> {
-        self.code.as_ref()
-    }
-
-    /// When Wonde's copy of it changed last, where it tells.
-    pub(crate) fn changed_at(&self) -> Option<DateTime<Utc>> {
-        self.changed_at
-    }
-
-    /// Whether this one counts for a pupil's place in the register where another was read before it: the same row as
-    /// it is now; or else the one that changed last, of two alike the later in the list. A note takes no mark's place.
-    pub(crate) fn replaces(&self, other: &Self) -> bool {
-        let same_row = self.id.is_some() && self.id == other.id;
-        match (&self.code, &other.code) {
-            _ if same_row => true,
-            (None, Some(_)) => false,
-            (Some(_), None) => true,
-            _ => self.changed_at >= other.changed_at,
-        }
-    }
+/// A row of a register of lessons. One that does not say whose it is, or of which lesson, is no use to anybody.
+pub(crate) fn lesson_row(connection: &Connection, row: LessonAttendance) -> Option<RegisterRow> {
+    let starts = row.lesson.get().and_then(|lesson| lesson.start_at);
+    Some(RegisterRow {
+        id: row.id.clone(),
+        student: row.student_id()?,
+        slot: Slot::Lesson(row.lesson_id()?),
+        date: starts
+            .map(|starts| connection.session_at(starts).0)
+            .or(row.date),
+        code: row.attendance_code_id(),
+        comment: row.comment,
+        minutes_late: row.minutes_late,
+        changed_at: row.updated_at,
+    })
 }
 
-macro_rules! row_of {
-    ($($kind:ident),+) => {$(
-        impl From<$kind> for Row {
-            fn from(row: $kind) -> Self {
-                Self {
-                    code: row.attendance_code_id(),
-                    id: row.id,
-                    comment: row.comment,
-                    minutes_late: row.minutes_late,
-                    changed_at: row.updated_at,
-                }
-            }
-        }
-    )+};
-}
-row_of!(SessionAttendance, LessonAttendance);
-
-/// How many rows of a register are read, and how many of them bear a code.
-#[derive(Default)]
-pub(crate) struct Tally {
-    rows: usize,
-    coded: usize,
-}
-
-/// Rows without a single code among them that pass for notes.
+/// Rows of one answer without a single code among them that pass for notes.
 const NOTES_AT_MOST: usize = 20;
 
-impl Tally {
-    /// Counts one row, of whatever day.
-    pub(crate) fn count(&mut self, code: Option<&AttendanceCodeId>) {
-        self.rows += 1;
-        self.coded += usize::from(code.is_some());
-    }
+/// The rows of a register, and an error at their end when there are many and none of them has a code: Wonde gives `null` for
+/// what the token may not read as well, and a register read like that would seem to be empty.
+pub(crate) fn coded_or_notes<R: Send + 'static>(
+    connection: &Connection,
+    rows: impl Stream<Item = Result<R>> + Send + 'static,
+    code_of: fn(&R) -> Option<AttendanceCodeId>,
+) -> BoxStream<'static, Result<R>> {
+    let school = connection.school().id().clone();
+    let (mut read, mut coded) = (0_usize, false);
+    rows.map(Some)
+        .chain(stream::once(ready(None)))
+        .filter_map(move |row| {
+            ready(match row {
+                Some(row) => {
+                    read += 1;
+                    coded |= row.as_ref().map_or(true, |row| code_of(row).is_some());
+                    Some(row)
+                }
+                None if coded || read <= NOTES_AT_MOST => None,
+                None => Some(Err(Error::new(
+                    ErrorKind::Forbidden,
+                    format!(
+                        "the register of school {school} has {read} rows and not one with an attendance code; ask the school \
+                         for the permission to read the attendance code of its marks"
+                    ),
+                ))),
+            })
+        })
+        .boxed()
+}
 
-    /// Whether the rows may be notes where they bear no code. Wonde gives `null` for what the token may not read as well,
-    /// and a register read like that would seem to be empty.
-    ///
-    /// # Errors
-    /// When there are many rows and none with a code.
-    pub(crate) fn check(self, connection: &Connection) -> Result<()> {
-        if self.coded > 0 || self.rows <= NOTES_AT_MOST {
-            return Ok(());
+/// The ids of the codes that these rows have.
+pub(crate) fn code_ids(rows: &[RegisterRow]) -> impl Iterator<Item = &AttendanceCodeId> {
+    rows.iter().filter_map(|row| row.code.as_ref())
+}
+
+/// The latest version of each row. Of two alike, the later in the list counts.
+pub(crate) fn latest(rows: Vec<RegisterRow>) -> Vec<RegisterRow> {
+    let mut latest: HashMap<_, RegisterRow> = HashMap::new();
+    for row in rows {
+        match latest.entry((row.student.clone(), row.slot.clone(), row.key().to_owned())) {
+            Entry::Occupied(held) if held.get().changed_at > row.changed_at => {}
+            Entry::Occupied(mut held) => *held.get_mut() = row,
+            Entry::Vacant(free) => {
+                free.insert(row);
+            }
         }
-        Err(Error::new(
-            ErrorKind::Forbidden,
-            format!(
-                "the register of school {} has {} rows and not one with an attendance code; ask the school for the permission \
-                 to read the attendance code of its marks",
-                connection.school().id(),
-                self.rows
-            ),
-        ))
     }
+    latest.into_values().collect()
 }
 
 /// A register's row in our words; `None` for one without a code, which is a note and no mark. A code whose id the book
 /// does not know is still a mark.
-pub(crate) fn held_mark(
-    book: &CodeBook,
-    student: StudentId,
-    session: Session,
-    row: Row,
-) -> Option<HeldMark> {
+pub(crate) fn held_mark(book: &CodeBook, session: Session, row: RegisterRow) -> Option<HeldMark> {
     let id = row.code?;
     Some(HeldMark {
-        student,
+        student: row.student,
         session,
         code: match book.by_id(&id) {
             Some(line) => HeldCode::Known(line.code.clone()),

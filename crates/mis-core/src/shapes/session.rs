@@ -1,57 +1,73 @@
 //! MISs that keep the mark of a session as such: AM or PM.
 
-use std::collections::HashMap;
+use std::future::ready;
 
-use chrono::NaiveDate;
-use futures::stream::TryStreamExt as _;
-use wonde::{AttendanceQuery, SessionMark};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
+use wonde::{AttendanceQuery, Paging, Session, SessionAttendance, SessionMark};
 
 use super::{
-    kept::{self, Before, Slot},
     read,
     send::{Outgoing, collect, comment_length, send_in_parts, with_codes},
 };
-use crate::{Connection, Descriptor, Mark, MarkResult, Register, Result, adapter::check_marks};
+use crate::{
+    Connection, Descriptor, Mark, MarkResult, Register, RegisterQuery, RegisterRow, Result, Slot,
+    adapter::check_marks,
+};
 
-/// The session marks held for a day.
+/// The rows of registers that changed then: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+pub fn register_rows(
+    connection: &Connection,
+    query: RegisterQuery,
+) -> BoxStream<'static, Result<RegisterRow>> {
+    let query = AttendanceQuery {
+        updated_after: query.updated_after,
+        updated_before: query.updated_before,
+        paging: Paging::Cursor,
+        ..AttendanceQuery::default()
+    };
+    let rows = connection.school().session_attendance(query).err_into();
+    read::coded_or_notes(connection, rows, SessionAttendance::attendance_code_id)
+        .try_filter_map(async |row| Ok(read::session_row(row)))
+        .boxed()
+}
+
+/// Where the marks of a day stand.
+pub fn register_slots(date: NaiveDate) -> Vec<Slot> {
+    [Session::Am, Session::Pm]
+        .map(|session| Slot::Session(date, session))
+        .into()
+}
+
+/// The register of a day out of rows that were read before.
+///
+/// # Errors
+/// A code book that cannot be read.
+pub async fn register_of(
+    connection: &Connection,
+    date: NaiveDate,
+    read_at: DateTime<Utc>,
+    rows: Vec<RegisterRow>,
+) -> Result<Register> {
+    let book = connection.code_book_for(read::code_ids(&rows)).await?;
+    let marks = rows.into_iter().filter_map(|row| match row.slot {
+        Slot::Session(day, session) if day == date => read::held_mark(&book, session, row),
+        _ => None,
+    });
+    Ok(Register::new(date, read_at, marks))
+}
+
+/// The session marks held for a day: see [`MisAdapter::register`](crate::MisAdapter::register).
 ///
 /// # Errors
 /// Those of the reads.
 pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<Register> {
     let read_at = connection.now();
-    let before = Before::of(connection, date, read_at, None).await;
-    let (mut tally, all_read) = (read::Tally::default(), before.is_empty());
-    let query = AttendanceQuery {
-        updated_after: Some(before.since),
-        ..AttendanceQuery::default()
-    };
-    let mut rows = connection.school().session_attendance(query);
-    let mut read = HashMap::new();
-    while let Some(row) = rows.try_next().await? {
-        tally.count(row.attendance_code_id().as_ref());
-        if row.date == Some(date)
-            && let (Some(student), Some(session)) = (row.student_id(), row.session)
-        {
-            kept::add(
-                &mut read,
-                (student, Slot::Session(session)),
-                read::Row::from(row),
-            );
-        }
-    }
-    if all_read {
-        tally.check(connection)?;
-    }
-    let all = before.and(connection, date, read_at, None, read).await;
-    let ids = all.values().filter_map(read::Row::code);
-    let book = connection.code_book_for(ids).await?;
-    let marks = all.into_iter().filter_map(|((student, slot), row)| {
-        let Slot::Session(session) = slot else {
-            return None;
-        };
-        read::held_mark(&book, student, session, row)
-    });
-    Ok(Register::new(date, read_at, marks))
+    let rows = register_rows(connection, connection.register_query(date))
+        .try_filter(|row| ready(row.date == Some(date)))
+        .try_collect()
+        .await?;
+    register_of(connection, date, read_at, read::latest(rows)).await
 }
 
 /// Writes session marks: see [`MisAdapter::write`](crate::MisAdapter::write).

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     Ability, Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, Group, Lesson, Mark,
-    MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, Result, WritebackOutcome,
+    MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, RegisterQuery, RegisterRow,
+    Result, Slot, WritebackOutcome,
 };
 
 /// A whole adapter for an MIS that keeps session marks, for the descriptor's `connect`.
@@ -90,6 +91,38 @@ impl MisAdapter for Whole {
             Keeps::Session | Keeps::Nothing => session::read_register(&self.connection, date).await,
             Keeps::OnFirstLesson(timetable) => {
                 first_lesson::read_register(&self.connection, timetable, date).await
+            }
+        }
+    }
+
+    fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>> {
+        match &self.keeps {
+            Keeps::Session | Keeps::Nothing => session::register_rows(&self.connection, query),
+            Keeps::OnFirstLesson(_) => first_lesson::register_rows(&self.connection, query),
+        }
+    }
+
+    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
+        match &self.keeps {
+            Keeps::Session | Keeps::Nothing => Ok(session::register_slots(date)),
+            Keeps::OnFirstLesson(timetable) => {
+                first_lesson::register_slots(&self.connection, timetable, date).await
+            }
+        }
+    }
+
+    async fn register_of(
+        &self,
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: Vec<RegisterRow>,
+    ) -> Result<Register> {
+        match &self.keeps {
+            Keeps::Session | Keeps::Nothing => {
+                session::register_of(&self.connection, date, read_at, rows).await
+            }
+            Keeps::OnFirstLesson(timetable) => {
+                first_lesson::register_of(&self.connection, timetable, date, read_at, rows).await
             }
         }
     }

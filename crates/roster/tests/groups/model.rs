@@ -16,8 +16,8 @@ use futures::{
 };
 use mis_core::{
     Capabilities, CodeBook, Deletion, Descriptor, Error, ErrorKind, Group, Lesson, Mark,
-    MarkResult, Mis, MisAdapter, PeopleQuery, Person, PersonKind, Property, Register, Result,
-    Source, WritebackOutcome, wonde::WritebackId,
+    MarkResult, Mis, MisAdapter, PeopleQuery, Person, PersonKind, Property, Register,
+    RegisterQuery, RegisterRow, Result, Slot, Source, WritebackOutcome, wonde::WritebackId,
 };
 use roster::{Answers, Membership, Outcome, Pull, Settings, State, When};
 
@@ -222,6 +222,23 @@ impl MisAdapter for Model {
     }
 
     async fn register(&self, _: NaiveDate) -> Result<Register> {
+        unreachable!("the roster reads no registers")
+    }
+
+    fn register_rows(&self, _: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>> {
+        unreachable!("the roster reads no registers")
+    }
+
+    async fn register_slots(&self, _: NaiveDate) -> Result<Vec<Slot>> {
+        unreachable!("the roster reads no registers")
+    }
+
+    async fn register_of(
+        &self,
+        _: NaiveDate,
+        _: DateTime<Utc>,
+        _: Vec<RegisterRow>,
+    ) -> Result<Register> {
         unreachable!("the roster reads no registers")
     }
 

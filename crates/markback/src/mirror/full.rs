@@ -1,0 +1,118 @@
+//! Reading all of a school's registers, slice by slice: for the first time, and every night.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mis_core::{Ability, Mis, RegisterQuery};
+
+use super::{Mirror, OVERLAP, SLICE, Unread};
+use crate::{
+    rosters::Rhythm,
+    settings::School,
+    store::{Before, FullReading, Progress, RegisterReading},
+};
+
+/// How far two slices overlap: whether the bounds of a question count as inside is not known.
+const EDGE: TimeDelta = TimeDelta::minutes(1);
+/// How long after its beginning a night's reading rests until the next night, so that the morning has the requests.
+const NIGHT: TimeDelta = TimeDelta::hours(4);
+
+/// Why all of a school's registers are to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Not all is known of them.
+    First,
+    /// To find out, once a night, which marks were removed.
+    Nightly,
+}
+
+impl Mirror {
+    /// Whether all of a school's registers are to be read now, as far as can be told without asking for its MIS.
+    pub(super) fn why(&self, school: &School, reading: Option<&RegisterReading>) -> Option<Why> {
+        let Some(reading) = reading.filter(|reading| self.is_known(reading, &reading.source))
+        else {
+            return Some(Why::First);
+        };
+        let (now, night) = (self.store.now(), self.night(school));
+        let due = reading.full_at.is_none_or(|full| full < night) && now < night + NIGHT;
+        due.then_some(Why::Nightly)
+    }
+
+    /// When the last night's reading was to begin.
+    pub(super) fn night(&self, school: &School) -> DateTime<Utc> {
+        Rhythm::of(&self.settings.service.sync, school).last_night(self.store.now())
+    }
+
+    /// Reads all of a school's registers if that is to be done, going on where it was cut off.
+    pub(super) async fn read_all(&self, school: &School) -> Result<(), Unread> {
+        let mis = self.schools.mis(school).await?;
+        if mis.capabilities().has(Ability::Session) {
+            self.read_all_through(school, &mis).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_all_through(&self, school: &School, mis: &Mis) -> Result<(), Unread> {
+        while let Some(full) = self.begun(school, mis.descriptor().id).await? {
+            if self.read_slice(school, mis, full).await? {
+                tracing::info!(school = %school.id, "all registers have been read");
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The full reading to go on with, or a new one; `None` where there is nothing to be done now.
+    async fn begun(&self, school: &School, source: &str) -> outbox::Result<Option<FullReading>> {
+        let reading = self.store.register_reading(&school.id).await?;
+        let foreign = reading
+            .as_ref()
+            .is_some_and(|reading| reading.source != source);
+        let why = if foreign {
+            Some(Why::First)
+        } else {
+            self.why(school, reading.as_ref())
+        };
+        let Some(why) = why else { return Ok(None) };
+        let now = self.store.now();
+        let goes_on = |full: &FullReading| {
+            !foreign && (TimeDelta::zero()..self.lookback()).contains(&(now - full.began_at))
+        };
+        if let Some(full) = reading
+            .and_then(|reading| reading.under_way)
+            .filter(goes_on)
+        {
+            return Ok(Some(full));
+        }
+        let before = match why {
+            _ if foreign => Before::Foreign,
+            Why::First => Before::Doubtful,
+            Why::Nightly => Before::Known,
+        };
+        let from = now - self.lookback();
+        let full = self.store.begin_register(&school.id, source, from, before);
+        Ok(Some(full.await?))
+    }
+
+    /// Reads the next slice. Answers whether it was the last.
+    async fn read_slice(
+        &self,
+        school: &School,
+        mis: &Mis,
+        full: FullReading,
+    ) -> Result<bool, Unread> {
+        let now = self.store.now();
+        // The last slice has no end, so that it holds what changed while the others were read.
+        let until = Some(full.upto + SLICE).filter(|until| *until < full.began_at - OVERLAP);
+        let query = RegisterQuery {
+            updated_after: Some(full.upto - EDGE),
+            updated_before: until,
+        };
+        let progress = Progress {
+            generation: Some(full.generation),
+            upto: until,
+            read_at: until.is_none().then_some(now),
+            ended: until.is_none(),
+            ..Progress::default()
+        };
+        Ok(self.read(school, mis, query, progress).await? && until.is_none())
+    }
+}

@@ -1,0 +1,304 @@
+//! The register mirror: each school's marks of the last few days and of all days to come, kept in the store.
+//!
+//! Wonde tells registers by time of change alone, and offices enter absences a term ahead. So everything that changed since
+//! `register_lookback` is read once, in the background, slice by slice; from then on what changed since the last reading is read
+//! before events are decided, also after a restart or by another node. Of marks that were removed nobody tells: they are
+//! missing from the full reading that is done every night.
+
+mod full;
+mod work;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex as StdMutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
+use futures::stream::TryStreamExt as _;
+use mis_core::{Mis, Register, RegisterQuery, wonde::SchoolId};
+use tokio::sync::Mutex;
+
+use crate::{
+    pipeline::Pace,
+    schools::Schools,
+    settings::{School, Settings},
+    store::{Progress, RegisterReading, Store},
+};
+
+/// How far before the last reading changes are asked for. Wonde renews its copy every hour or two, and it is not known
+/// whether a change bears the time of the copy or that of the change itself, which shows only in the next copy.
+const OVERLAP: TimeDelta = TimeDelta::hours(3);
+/// The longest span of changes that is read in one go; what was read of it is kept, so that a reading that is cut off goes on
+/// from there.
+const SLICE: TimeDelta = TimeDelta::days(7);
+/// How far back changes are asked for where rows do not tell when they changed: nobody can say what such a question leaves
+/// out.
+const UNTIMED_BACK: TimeDelta = TimeDelta::days(7);
+/// A last reading that is further ahead of the clock than this was made by a clock that was wrong, and changes may have been
+/// missed.
+const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
+/// Rows written in one transaction at most.
+const BATCH: usize = 1_000;
+/// Days of which the register is kept in memory: today, and one or two that late events belong to.
+const IN_MEMORY: usize = 3;
+/// What an event waits for until everything has been read once.
+const FIRST: &str = "the register is being read for the first time";
+
+/// The register mirrors of all schools. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Mirror {
+    settings: Arc<Settings>,
+    store: Store,
+    schools: Arc<Schools>,
+    pace: Pace,
+    recent: Arc<StdMutex<HashMap<SchoolId, Arc<Mutex<Recent>>>>>,
+}
+
+/// A school's registers as they were made last. The lock is held while Wonde is asked, so that many who want the same ask
+/// once.
+#[derive(Debug, Default)]
+struct Recent {
+    source: &'static str,
+    registers: HashMap<NaiveDate, Arc<Register>>,
+}
+
+/// Why there is no register to look at.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unread {
+    /// The MIS cannot be asked.
+    #[error(transparent)]
+    Mis(#[from] mis_core::Error),
+    /// The store cannot be asked.
+    #[error(transparent)]
+    Store(#[from] outbox::Error),
+    /// Not everything has been read yet.
+    #[error("{0}")]
+    First(String),
+}
+
+impl Unread {
+    fn first(reading: Option<&RegisterReading>) -> Self {
+        let trouble = reading.and_then(|reading| reading.trouble.as_deref());
+        Self::First(match trouble {
+            Some(trouble) => format!("{FIRST}; the last try met this: {trouble}"),
+            None => FIRST.to_owned(),
+        })
+    }
+}
+
+impl Mirror {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        store: Store,
+        schools: Arc<Schools>,
+        pace: Pace,
+    ) -> Self {
+        Self {
+            settings,
+            store,
+            schools,
+            pace,
+            recent: Arc::default(),
+        }
+    }
+
+    /// The register of a day. What has changed is read at most once in the settings' `register_window`, and again when the
+    /// last reading is older than `at_least`.
+    pub(crate) async fn register(
+        &self,
+        school: &School,
+        mis: &Mis,
+        date: NaiveDate,
+        at_least: Option<DateTime<Utc>>,
+    ) -> Result<Arc<Register>, Unread> {
+        let recent = self.recent(&school.id);
+        let mut recent = recent.lock().await;
+        let source = mis.descriptor().id;
+        if recent.source != source {
+            *recent = Recent {
+                source,
+                registers: HashMap::new(),
+            };
+        }
+        if let Some(register) = recent.registers.get(&date)
+            && self.is_fresh(register.read_at(), at_least)
+        {
+            return Ok(register.clone());
+        }
+        let register = Arc::new(if date < self.oldest_day(school) {
+            // Of an event that waited for longer than the mirror reaches back.
+            mis.register(date).await?
+        } else {
+            let read_at = self.update(school, mis, at_least).await?;
+            let slots = mis.register_slots(date).await?;
+            let rows = self.store.register_rows(&school.id, &slots).await?;
+            // Another node may have found meanwhile that the school has another MIS.
+            let reading = self.store.register_reading(&school.id).await?;
+            if !reading
+                .as_ref()
+                .is_some_and(|reading| self.is_known(reading, source))
+            {
+                return Err(Unread::first(reading.as_ref()));
+            }
+            mis.register_of(date, read_at, rows).await?
+        });
+        let registers = &mut recent.registers;
+        registers.insert(date, register.clone());
+        while registers.len() > IN_MEMORY {
+            let Some(oldest) = registers.keys().min().copied() else {
+                break;
+            };
+            registers.remove(&oldest);
+        }
+        Ok(register)
+    }
+
+    /// Forgets the registers of a school that were read before this, so that they are made again.
+    pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
+        let recent = self.recent(school);
+        let mut recent = recent.lock().await;
+        recent
+            .registers
+            .retain(|_, register| register.read_at() >= at);
+    }
+
+    /// Reads what changed since the last reading, unless that is fresh. Answers when the last reading began.
+    async fn update(
+        &self,
+        school: &School,
+        mis: &Mis,
+        at_least: Option<DateTime<Utc>>,
+    ) -> Result<DateTime<Utc>, Unread> {
+        let source = mis.descriptor().id;
+        let reading = self.store.register_reading(&school.id).await?;
+        let known = reading
+            .as_ref()
+            .filter(|reading| self.is_known(reading, source));
+        let Some(mut read_at) = known.and_then(|reading| reading.read_at) else {
+            self.ask(&[school]).await?;
+            return Err(Unread::first(reading.as_ref()));
+        };
+        while !self.is_fresh(read_at, at_least) {
+            let now = self.store.now();
+            let mut from = read_at.min(now) - OVERLAP;
+            if self.store.register_is_untimed(&school.id).await? {
+                from = from.min(now - UNTIMED_BACK);
+            }
+            let until =
+                Some(from.max(read_at - OVERLAP) + SLICE).filter(|until| *until < now - OVERLAP);
+            let query = RegisterQuery {
+                updated_after: Some(from),
+                updated_before: until,
+            };
+            read_at = until.unwrap_or(now);
+            let progress = Progress {
+                read_at: Some(read_at),
+                ..Progress::default()
+            };
+            if !self.read(school, mis, query, progress).await? {
+                return Err(Unread::first(None));
+            }
+            if until.is_none() {
+                break;
+            }
+        }
+        Ok(read_at)
+    }
+
+    /// Reads rows and keeps those of the days that count. Answers whether they are still wanted: not when the school's MIS
+    /// has changed, or another full reading has begun.
+    async fn read(
+        &self,
+        school: &School,
+        mis: &Mis,
+        query: RegisterQuery,
+        progress: Progress,
+    ) -> Result<bool, Unread> {
+        let (source, oldest) = (mis.descriptor().id, self.oldest_day(school));
+        let part = Progress {
+            generation: progress.generation,
+            ..Progress::default()
+        };
+        let (mut batch, mut seen) = (Vec::new(), 0);
+        let mut rows = mis.register_rows(query);
+        while let Some(row) = rows.try_next().await? {
+            seen += 1;
+            if row.date.is_some_and(|date| date < oldest) {
+                continue;
+            }
+            batch.push(row);
+            if batch.len() == BATCH {
+                let kept = self.store.keep_register(&school.id, source, &batch, part);
+                if !kept.await? {
+                    return Ok(false);
+                }
+                batch.clear();
+            }
+        }
+        let progress = Progress { seen, ..progress };
+        let kept = self
+            .store
+            .keep_register(&school.id, source, &batch, progress);
+        Ok(kept.await?)
+    }
+
+    /// Removes marks of days that are past and cannot be asked for any more, and all marks of schools that have not been in the
+    /// settings for a while. Answers how many of the former.
+    pub(crate) async fn prune(&self) -> outbox::Result<u64> {
+        let now = self.store.now();
+        let keep =
+            TimeDelta::from_std(self.settings.service.sync.keep_former).unwrap_or(TimeDelta::MAX);
+        if let Some(before) = now.checked_sub_signed(keep) {
+            let known = |school: &SchoolId| self.settings.school(school).is_some();
+            self.store.drop_registers(known, before).await?;
+        }
+        // A day more, for schools are in all time zones.
+        let oldest = now - self.past() - TimeDelta::days(1);
+        self.store
+            .prune_register(oldest, now - self.lookback())
+            .await
+    }
+
+    /// Whether what is known is all there is to know, but for the changes since.
+    fn is_known(&self, reading: &RegisterReading, source: &str) -> bool {
+        let now = self.store.now();
+        let sound = |read_at| read_at <= now + CLOCKS_DIFFER && read_at >= now - self.lookback();
+        reading.source == source && reading.read_at.is_some_and(sound)
+    }
+
+    fn is_fresh(&self, read_at: DateTime<Utc>, at_least: Option<DateTime<Utc>>) -> bool {
+        let window = delta(self.settings.service.register_window);
+        (self.store.now() - read_at).abs() < window
+            && at_least.is_none_or(|at_least| read_at >= at_least)
+    }
+
+    fn lookback(&self) -> TimeDelta {
+        delta(self.settings.service.register_lookback)
+    }
+
+    /// How long marks of past days are kept: as long as an event may be old and then be tried.
+    fn past(&self) -> TimeDelta {
+        delta(self.settings.service.accept_age) + delta(self.pace.give_up_after)
+    }
+
+    /// The first day whose marks are kept.
+    fn oldest_day(&self, school: &School) -> NaiveDate {
+        let first = self.store.now() - self.past();
+        first.with_timezone(&school.timezone).date_naive() - Days::new(1)
+    }
+
+    fn recent(&self, school: &SchoolId) -> Arc<Mutex<Recent>> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.entry(school.clone()).or_default().clone()
+    }
+}
+
+/// A length of time in the calendar; a longer one than this is no length that a school is asked about.
+fn delta(length: Duration) -> TimeDelta {
+    const LONGEST: TimeDelta = TimeDelta::days(3_660);
+    TimeDelta::from_std(length).map_or(LONGEST, |length| length.min(LONGEST))
+}
+
+#[cfg(test)]
+mod tests;

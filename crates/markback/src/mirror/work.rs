@@ -1,0 +1,205 @@
+//! Full readings as jobs of the queue, so that nodes share them, one that dies is taken over, and a token that must rest does.
+
+use std::{collections::HashMap, time::Duration};
+
+use mis_core::{Error, ErrorKind, wonde::SchoolId};
+use outbox::{Claimed, NewJob, When};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::{Mirror, Unread, full::Why};
+use crate::{
+    pipeline::{
+        GoOn,
+        panics::{Panicked, caught, one_more},
+    },
+    queue::{self, Worker},
+    schools::token_lane,
+    settings::School,
+};
+
+/// Schools read at the same time by one node.
+const AT_ONCE: usize = 4;
+/// How long a reading waits after an error that no waiting heals: somebody may have mended it.
+const REST: Duration = Duration::from_secs(5 * 60);
+/// Jobs put in the queue in one transaction.
+const ENQUEUED_AT_ONCE: usize = 500;
+/// A reading that is asked for again after this long, in minutes, is another job.
+const ASK_AGAIN: i64 = 10;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ReadJob {
+    school: SchoolId,
+}
+
+impl Mirror {
+    /// Reads the schools' registers in full when that is due, until told to stop.
+    pub(crate) async fn run(&self, stop: CancellationToken) {
+        let workers = futures::future::join_all((0..AT_ONCE).map(|_| self.run_worker(&stop)));
+        tokio::join!(self.run_schedule(&stop), workers);
+    }
+
+    async fn run_schedule(&self, stop: &CancellationToken) {
+        let mut asked = HashMap::new();
+        while !stop.is_cancelled() {
+            if let Err(error) = self.ask_due(&mut asked).await {
+                tracing::warn!(%error, "the store could not be asked which registers are to be read; it is tried again");
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(self.pace.poll.max(Duration::from_millis(100))) => {}
+            }
+        }
+    }
+
+    /// Asks for the full readings that are due and were not asked for before.
+    async fn ask_due(&self, asked: &mut HashMap<SchoolId, String>) -> outbox::Result<()> {
+        let readings = self.store.register_readings().await?;
+        let mut due = Vec::new();
+        for school in self.settings.schools.iter().filter(|school| writes(school)) {
+            let Some(why) = self.why(school, readings.get(&school.id)) else {
+                continue;
+            };
+            let id = self.job_id(school, &why);
+            // A school that takes no marks is found to be one each time, so it is not asked again and again.
+            let once = match why {
+                Why::First => "first".to_owned(),
+                Why::Nightly => id,
+            };
+            if asked.insert(school.id.clone(), once.clone()) != Some(once) {
+                due.push(school);
+            }
+        }
+        for part in due.chunks(ENQUEUED_AT_ONCE) {
+            self.ask(part).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for schools' registers to be read in full, as soon as may be.
+    pub(super) async fn ask(&self, schools: &[&School]) -> outbox::Result<()> {
+        let readings = self.store.register_readings().await?;
+        let jobs: Vec<_> = schools
+            .iter()
+            .map(|school| {
+                let reading = readings.get(&school.id);
+                let why = self.why(school, reading).unwrap_or(Why::First);
+                self.job(school, &why)
+            })
+            .collect();
+        let mut tx = self.store.database().begin().await?;
+        self.store.outbox().enqueue(&mut tx, &jobs).await?;
+        tx.commit().await
+    }
+
+    fn job_id(&self, school: &School, why: &Why) -> String {
+        match why {
+            Why::First => {
+                let slot = self.store.now().timestamp() / (60 * ASK_AGAIN);
+                format!("first-{slot}")
+            }
+            Why::Nightly => {
+                let night = self.night(school).with_timezone(&school.timezone);
+                format!("nightly-{}", night.date_naive())
+            }
+        }
+    }
+
+    fn job(&self, school: &School, why: &Why) -> NewJob {
+        let job = ReadJob {
+            school: school.id.clone(),
+        };
+        // An id: there is nothing in it that JSON could refuse.
+        let payload = serde_json::to_value(&job).unwrap_or_default();
+        let key = format!("{}/{}", school.id, self.job_id(school, why));
+        NewJob::new(queue::REGISTER, key, payload)
+            .order_key(format!("register/{}", school.id))
+            .lane(school.id.as_str())
+            .second_lane(token_lane(school))
+            .supersede_key("register")
+    }
+
+    async fn run_worker(&self, stop: &CancellationToken) {
+        let worker = Worker {
+            store: &self.store,
+            queue: queue::REGISTER,
+            poll: self.pace.poll,
+            lease: self.pace.lease,
+        };
+        let mut bell = worker.bell();
+        while let Some(claimed) = worker.next(&mut bell, stop).await {
+            let settled = tokio::select! {
+                settled = self.settle(&claimed) => settled,
+                () = stop.cancelled() => worker.hand_back(&claimed).await,
+                () = worker.hold(&claimed) => Ok(()),
+            };
+            if let Err(error) = settled {
+                tracing::warn!(%error, "the store did not keep a register's reading; it is taken up again");
+            }
+        }
+    }
+
+    async fn settle(&self, claimed: &Claimed) -> outbox::Result<()> {
+        let job = claimed.parse::<ReadJob>().ok();
+        let school = job.and_then(|job| self.settings.school(&job.school));
+        let done = match school {
+            Some(school) => match caught(self.read_all(school)).await {
+                Ok(Ok(())) => None,
+                Ok(Err(Unread::Store(error))) => return Err(error),
+                Ok(Err(Unread::Mis(error))) => Some((school, error)),
+                // There is nothing to wait for but this very reading.
+                Ok(Err(Unread::First(_))) => None,
+                Err(Panicked) => {
+                    let (why, _) = one_more(claimed);
+                    Some((school, Error::new(ErrorKind::Unavailable, why)))
+                }
+            },
+            // It was taken out of the settings.
+            None => None,
+        };
+        let (outbox, held) = (self.store.outbox(), [claimed.held]);
+        let mut tx = self.store.database().begin().await?;
+        let settled = match done {
+            None => outbox.complete(&mut tx, &held).await?,
+            Some((school, error)) => {
+                let why = error.to_string();
+                tracing::warn!(school = %school.id, why, "a full reading of the registers met an error; it goes on later");
+                self.store
+                    .trouble_register(&mut tx, &school.id, &why)
+                    .await?;
+                match GoOn::after(&error, school) {
+                    GoOn::Again { when, why } => outbox.retry(&mut tx, &held, when, &why).await?,
+                    GoOn::Rest {
+                        lane,
+                        length,
+                        why,
+                        needs_operator,
+                    } if lane == token_lane(school) => {
+                        self.store
+                            .pause(&mut tx, &lane, length, &why, needs_operator)
+                            .await?;
+                        outbox.release(&mut tx, &held).await?
+                    }
+                    // A school that cannot be read may be written to all the same.
+                    GoOn::Rest { length, why, .. } => {
+                        outbox
+                            .retry(&mut tx, &held, When::After(length), &why)
+                            .await?
+                    }
+                    GoOn::GiveUp { why } => {
+                        outbox
+                            .retry(&mut tx, &held, When::After(REST), &why)
+                            .await?
+                    }
+                }
+            }
+        };
+        settled.all()?;
+        tx.commit().await
+    }
+}
+
+/// Whether marks are written for anybody at the school.
+fn writes(school: &School) -> bool {
+    school.groups.iter().any(|group| group.rules.is_some())
+}

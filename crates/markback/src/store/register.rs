@@ -1,0 +1,392 @@
+//! The schools' registers as they were read from Wonde, and how far they have been read.
+//!
+//! Two nodes may read the same school at once: of two versions of a row the one that changed later stays, and every write
+//! first locks the school's state and checks that the rows are still of the MIS that the state names.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use mis_core::{
+    RegisterRow, Slot,
+    wonde::{AttendanceCodeId, AttendanceId, SchoolId, StudentId},
+};
+use outbox::{Sql, Tx, on_pool, on_tx};
+use sqlx::FromRow;
+
+use super::{Store, rows};
+
+/// How far a school's registers have been read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisterReading {
+    /// The id of the adapter that read them.
+    pub source: String,
+    /// All changes up to then are known. `None` until everything has been read once.
+    pub read_at: Option<DateTime<Utc>>,
+    /// When the last full reading that has ended began.
+    pub full_at: Option<DateTime<Utc>>,
+    /// The full reading that is under way.
+    pub under_way: Option<FullReading>,
+    /// What its last try met.
+    pub trouble: Option<String>,
+}
+
+/// A full reading of a school's registers that has begun and not ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FullReading {
+    /// Its number among the school's full readings.
+    pub generation: i64,
+    /// When it began.
+    pub began_at: DateTime<Utc>,
+    /// Changes before this have been read.
+    pub upto: DateTime<Utc>,
+}
+
+/// What a full reading makes of what was known before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    /// It counts until the reading has ended.
+    Known,
+    /// Its rows stay, but what has changed since may be missing: it does not count until the reading has ended.
+    Doubtful,
+    /// It is of another MIS and is erased.
+    Foreign,
+}
+
+/// What rows that are kept mean for how far the registers have been read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The full reading that they are part of; `None` for a reading of what changed.
+    pub(crate) generation: Option<i64>,
+    /// How many rows it has seen more, kept or not.
+    pub(crate) seen: i64,
+    /// It has read all changes up to then.
+    pub(crate) upto: Option<DateTime<Utc>>,
+    /// All changes up to then are known.
+    pub(crate) read_at: Option<DateTime<Utc>>,
+    /// The full reading has ended: what it did not see is gone.
+    pub(crate) ended: bool,
+}
+
+#[derive(FromRow)]
+struct ReadingRow {
+    school: String,
+    source: String,
+    generation: i64,
+    read_ms: Option<i64>,
+    full_ms: Option<i64>,
+    began_ms: Option<i64>,
+    upto_ms: Option<i64>,
+    trouble: Option<String>,
+}
+
+#[derive(FromRow)]
+struct MarkRow {
+    id: Option<String>,
+    slot: String,
+    student: String,
+    day: Option<String>,
+    code: Option<String>,
+    comment: Option<String>,
+    minutes_late: Option<i64>,
+    changed_ms: Option<i64>,
+}
+
+const READINGS: &str = "SELECT school, source, generation, read_ms, full_ms, began_ms, upto_ms, trouble \
+     FROM markback_register_readings WHERE $1 = '' OR school = $1";
+const UNTIMED: &str = "SELECT count(*) FROM (SELECT 1 AS one FROM markback_register WHERE school = $1 AND changed_ms IS NULL LIMIT 1) t";
+static ROWS: Sql = Sql::new(
+    "SELECT m.id, m.slot, m.student, m.day, m.code, m.comment, m.minutes_late, m.changed_ms \
+     FROM {rows $1: slot text} r JOIN markback_register m ON m.school = $2 AND m.slot = r.slot",
+);
+
+const BEGIN: &str = "INSERT INTO markback_register_readings (school, source, generation, began_ms, from_ms, upto_ms, touched_ms) \
+     VALUES ($1, $2, 1, $3, $4, $4, $3) \
+     ON CONFLICT (school) DO UPDATE SET \
+         source = excluded.source, generation = markback_register_readings.generation + 1, \
+         read_ms = CASE WHEN $5 = 1 THEN markback_register_readings.read_ms END, \
+         full_ms = CASE WHEN $5 = 1 THEN markback_register_readings.full_ms END, \
+         began_ms = excluded.began_ms, from_ms = excluded.from_ms, upto_ms = excluded.upto_ms, seen = 0, trouble = NULL, \
+         touched_ms = excluded.touched_ms \
+     RETURNING generation";
+const ERASE: &str = "DELETE FROM markback_register WHERE school = $1 AND generation < $2";
+const TROUBLE: &str = "UPDATE markback_register_readings SET trouble = $2 WHERE school = $1";
+
+/// Answers nothing where the state is not the one any more that the writer goes by.
+const PROGRESS: &str = "UPDATE markback_register_readings SET touched_ms = $3, seen = seen + $4, \
+         upto_ms = coalesce($5, upto_ms), read_ms = coalesce($6, read_ms), \
+         full_ms = CASE WHEN $7 = 1 THEN began_ms ELSE full_ms END, \
+         began_ms = CASE WHEN $7 = 1 THEN NULL ELSE began_ms END, \
+         trouble = CASE WHEN $8 IS NULL THEN trouble END \
+     WHERE school = $1 AND source = $2 \
+       AND ($8 IS NULL AND read_ms IS NOT NULL OR generation = $8 AND began_ms IS NOT NULL) \
+     RETURNING generation, from_ms, seen";
+
+static KEEP: Sql = Sql::new(
+    "INSERT INTO markback_register (school, slot, student, row_key, id, day, code, comment, minutes_late, changed_ms, generation, written_ms) \
+     SELECT $2, r.slot, r.student, r.row_key, r.id, r.day, r.code, r.comment, r.minutes_late, r.changed_ms, $3, $4 \
+     FROM {rows $1: slot text, student text, row_key text, id text, day text, code text, comment text, minutes_late int, changed_ms int} r WHERE true \
+     ON CONFLICT (school, slot, student, row_key) DO UPDATE SET day = excluded.day, code = excluded.code, comment = excluded.comment, \
+         minutes_late = excluded.minutes_late, changed_ms = excluded.changed_ms, generation = excluded.generation, \
+         written_ms = excluded.written_ms \
+     WHERE markback_register.changed_ms IS NULL OR excluded.changed_ms IS NULL \
+        OR excluded.changed_ms >= markback_register.changed_ms",
+);
+/// A row that gave way to a later version of itself was seen all the same.
+static SEEN: Sql = Sql::new(
+    "UPDATE markback_register SET generation = $3, written_ms = $4 \
+     FROM {rows $1: slot text, student text, row_key text, id text, day text, code text, comment text, minutes_late int, changed_ms int} r \
+     WHERE markback_register.school = $2 AND markback_register.slot = r.slot AND markback_register.student = r.student \
+       AND markback_register.row_key = r.row_key \
+       AND markback_register.generation < $3",
+);
+/// What a full reading should have seen and did not. It cannot have seen what changed before the time from which it read, and
+/// of a row without a time of change nobody can say.
+const SWEEP: &str =
+    "DELETE FROM markback_register WHERE school = $1 AND generation < $2 AND changed_ms >= $3";
+
+const DROP_ROWS: &str = "DELETE FROM markback_register WHERE school = $1";
+const DROP_READING: &str = "DELETE FROM markback_register_readings WHERE school = $1";
+const IDLE: &str = "SELECT school FROM markback_register_readings WHERE touched_ms < $1";
+
+impl Store {
+    /// How far a school's registers have been read.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn register_reading(
+        &self,
+        school: &SchoolId,
+    ) -> outbox::Result<Option<RegisterReading>> {
+        Ok(self.readings(school.as_str()).await?.remove(school))
+    }
+
+    /// The same of all schools.
+    pub(crate) async fn register_readings(
+        &self,
+    ) -> outbox::Result<HashMap<SchoolId, RegisterReading>> {
+        self.readings("").await
+    }
+
+    async fn readings(&self, school: &str) -> outbox::Result<HashMap<SchoolId, RegisterReading>> {
+        let found: Vec<ReadingRow> =
+            on_pool!(self.db, pool => sqlx::query_as(READINGS).bind(school).fetch_all(pool).await)?;
+        let time = |ms: Option<i64>| ms.and_then(DateTime::from_timestamp_millis);
+        let reading = |row: ReadingRow| {
+            let under_way = time(row.began_ms).zip(time(row.upto_ms));
+            let reading = RegisterReading {
+                source: row.source,
+                read_at: time(row.read_ms),
+                full_at: time(row.full_ms),
+                under_way: under_way.map(|(began_at, upto)| FullReading {
+                    generation: row.generation,
+                    began_at,
+                    upto,
+                }),
+                trouble: row.trouble,
+            };
+            (SchoolId::from(row.school), reading)
+        };
+        Ok(found.into_iter().map(reading).collect())
+    }
+
+    /// Whether rows are kept of the school that do not tell when they changed.
+    pub(crate) async fn register_is_untimed(&self, school: &SchoolId) -> outbox::Result<bool> {
+        let found: i64 = on_pool!(self.db, pool => {
+            sqlx::query_scalar(UNTIMED).bind(school.as_str()).fetch_one(pool).await
+        })?;
+        Ok(found > 0)
+    }
+
+    /// Begins a full reading of the changes since `from`.
+    pub(crate) async fn begin_register(
+        &self,
+        school: &SchoolId,
+        source: &str,
+        from: DateTime<Utc>,
+        before: Before,
+    ) -> outbox::Result<FullReading> {
+        let began_at = self.now();
+        let mut tx = self.db.begin().await?;
+        let generation: i64 = on_tx!(tx, conn => {
+            sqlx::query_scalar(BEGIN)
+                .bind(school.as_str())
+                .bind(source)
+                .bind(began_at.timestamp_millis())
+                .bind(from.timestamp_millis())
+                .bind(i64::from(before == Before::Known))
+                .fetch_one(conn)
+                .await
+        })?;
+        if before == Before::Foreign {
+            on_tx!(tx, conn => {
+                sqlx::query(ERASE).bind(school.as_str()).bind(generation).execute(conn).await.map(|_| ())
+            })?;
+        }
+        tx.commit().await?;
+        Ok(FullReading {
+            generation,
+            began_at,
+            upto: from,
+        })
+    }
+
+    /// Keeps rows that were read, and notes how far the reading has come. Answers whether it did: nothing is kept when the
+    /// school's MIS, or the full reading, is not the one any more that the rows are of.
+    pub(crate) async fn keep_register(
+        &self,
+        school: &SchoolId,
+        source: &str,
+        rows: &[RegisterRow],
+        progress: Progress,
+    ) -> outbox::Result<bool> {
+        let ms = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_millis());
+        let now = self.now_ms();
+        let mut tx = self.db.begin().await?;
+        let state: Option<(i64, Option<i64>, i64)> = on_tx!(tx, conn => {
+            sqlx::query_as(PROGRESS)
+                .bind(school.as_str())
+                .bind(source)
+                .bind(now)
+                .bind(progress.seen)
+                .bind(ms(progress.upto))
+                .bind(ms(progress.read_at))
+                .bind(i64::from(progress.ended))
+                .bind(progress.generation)
+                .fetch_optional(conn)
+                .await
+        })?;
+        let Some((generation, from, seen)) = state else {
+            tx.rollback().await?;
+            return Ok(false);
+        };
+        self.write_register(&mut tx, school, generation, rows)
+            .await?;
+        // A list without a single row is what the wrong region answers, too.
+        if progress.ended && seen > 0 {
+            on_tx!(tx, conn => {
+                sqlx::query(SWEEP).bind(school.as_str()).bind(generation).bind(from).execute(conn).await.map(|_| ())
+            })?;
+        }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn write_register(
+        &self,
+        tx: &mut Tx,
+        school: &SchoolId,
+        generation: i64,
+        read: &[RegisterRow],
+    ) -> outbox::Result<()> {
+        if read.is_empty() {
+            return Ok(());
+        }
+        // A statement may not write a row twice. Of two for one place the one that changed last counts, of two alike the later
+        // in the list.
+        let mut latest: HashMap<(&Slot, &StudentId, &str), &RegisterRow> = HashMap::new();
+        for row in read {
+            let held = latest
+                .entry((&row.slot, &row.student, row.key()))
+                .or_insert(row);
+            if row.changed_at >= held.changed_at {
+                *held = row;
+            }
+        }
+        let table: Vec<_> = latest
+            .into_values()
+            .map(|row| {
+                (
+                    row.slot.to_string(),
+                    row.student.as_str(),
+                    row.key(),
+                    row.id.as_ref().map(AttendanceId::as_str),
+                    row.date,
+                    row.code.as_ref().map(AttendanceCodeId::as_str),
+                    row.comment.as_deref(),
+                    row.minutes_late,
+                    row.changed_at.map(|at| at.timestamp_millis()),
+                )
+            })
+            .collect();
+        let (table, now) = (rows(&table)?, self.now_ms());
+        for statement in [&KEEP, &SEEN] {
+            let text = statement.on(tx.engine());
+            on_tx!(tx, conn => {
+                sqlx::query(text)
+                    .bind(&table)
+                    .bind(school.as_str())
+                    .bind(generation)
+                    .bind(now)
+                    .execute(conn)
+                    .await
+                    .map(|_| ())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The rows kept of these slots.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn register_rows(
+        &self,
+        school: &SchoolId,
+        slots: &[Slot],
+    ) -> outbox::Result<Vec<RegisterRow>> {
+        let table: Vec<_> = slots.iter().map(|slot| (slot.to_string(),)).collect();
+        let (text, table) = (ROWS.on(self.db.engine()), rows(&table)?);
+        let found: Vec<MarkRow> = on_pool!(self.db, pool => {
+            sqlx::query_as(text).bind(&table).bind(school.as_str()).fetch_all(pool).await
+        })?;
+        Ok(found.into_iter().filter_map(register_row).collect())
+    }
+
+    /// Notes what was in the way of a full reading.
+    pub(crate) async fn trouble_register(
+        &self,
+        tx: &mut Tx,
+        school: &SchoolId,
+        why: &str,
+    ) -> outbox::Result<()> {
+        on_tx!(tx, conn => sqlx::query(TROUBLE).bind(school.as_str()).bind(why).execute(conn).await.map(|_| ()))?;
+        Ok(())
+    }
+
+    /// Forgets the registers of schools that are not `known` and have not been read since then.
+    pub(crate) async fn drop_registers(
+        &self,
+        known: impl Fn(&SchoolId) -> bool,
+        before: DateTime<Utc>,
+    ) -> outbox::Result<()> {
+        let before = before.timestamp_millis();
+        let idle: Vec<String> =
+            on_pool!(self.db, pool => sqlx::query_scalar(IDLE).bind(before).fetch_all(pool).await)?;
+        let strangers = idle.into_iter().map(SchoolId::from);
+        for school in strangers.filter(|school| !known(school)) {
+            let mut tx = self.db.begin().await?;
+            for text in [DROP_ROWS, DROP_READING] {
+                on_tx!(tx, conn => sqlx::query(text).bind(school.as_str()).execute(conn).await.map(|_| ()))?;
+            }
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+fn register_row(row: MarkRow) -> Option<RegisterRow> {
+    let slot: Slot = row.slot.parse().ok()?;
+    let date: Option<NaiveDate> = row.day.and_then(|day| day.parse().ok());
+    Some(RegisterRow {
+        id: row.id.map(AttendanceId::from),
+        student: StudentId::from(row.student),
+        slot,
+        date,
+        code: row.code.map(AttendanceCodeId::from),
+        comment: row.comment,
+        minutes_late: row
+            .minutes_late
+            .and_then(|minutes| u32::try_from(minutes).ok()),
+        changed_at: row.changed_ms.and_then(DateTime::from_timestamp_millis),
+    })
+}
