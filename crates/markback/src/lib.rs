@@ -4,6 +4,7 @@ pub mod clock;
 pub mod directory;
 mod house;
 mod lease;
+mod ledger;
 pub mod pipeline;
 pub mod queue;
 pub mod rate;

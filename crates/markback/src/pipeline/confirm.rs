@@ -17,10 +17,11 @@ use super::{
     view::is_ours,
 };
 use crate::{
+    ledger::Change,
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, Stage},
+    store::{EventState, EventUpdate},
 };
 
 /// How often a mark is refused after Wonde had taken it until that is believed.
@@ -208,7 +209,7 @@ impl Pipeline {
             // One that cannot be read is not asked for by every mark.
             let Ok(register) = register else { break };
             let held = register.held(&send.mark.student, send.mark.session);
-            if held.is_some_and(|held| is_ours(held, send)) {
+            if held.is_some_and(|held| is_ours(held, &send.mark, send.planned_at)) {
                 there.insert(place);
             }
         }
@@ -230,9 +231,9 @@ impl Pipeline {
         let keys: Vec<_> = missing.iter().map(|(_, key, _)| key.clone()).collect();
         // If the store cannot be read now, the next look tells.
         let ledger = self.store.ledger(&keys).await.unwrap_or_default();
-        let stands_there = |key, event: &String| {
-            let mark = ledger.get(key).and_then(|row| row.mark.as_ref());
-            mark.is_some_and(|mark| mark.event != *event && mark.stage == Stage::Confirmed)
+        let stands_there = |key, event: &str| {
+            let row = ledger.get(key);
+            row.is_some_and(|row| row.is_replaced(event))
         };
         missing
             .iter()
@@ -267,9 +268,8 @@ impl Pipeline {
         if refusals >= REFUSALS_BELIEVED {
             let outcome = format!("the MIS would not have it: Wonde {told}");
             outcomes.tell(id, send, EventState::Rejected, &outcome);
-            outcomes
-                .forgotten
-                .push((send.ledger_key(id), send.event.id.clone()));
+            let forget = Change::Forget(send.event.id.clone());
+            outcomes.ledger.push((send.ledger_key(id), forget));
             return;
         }
         let again = SendJob {
@@ -352,15 +352,16 @@ impl Pipeline {
         outbox.complete(&mut tx, &outcomes.done).await?.all()?;
         self.store.update_events(&mut tx, &outcomes.updates).await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
-        self.store
-            .move_marks(&mut tx, &outcomes.confirmed, Stage::Confirmed)
-            .await?;
-        self.store
-            .forget_marks(&mut tx, &outcomes.forgotten)
-            .await?;
         // All transactions touch marks, then pauses, then the queue's lines, so that none waits for another that waits for it.
+        let sent_again = outcomes
+            .again
+            .iter()
+            .map(|one| (one.key.clone(), Change::SendAgain(one.event.clone())));
+        let changes: Vec<_> = outcomes.ledger.iter().cloned().chain(sent_again).collect();
+        let mut took_hold = self.store.change_ledger(&mut tx, &changes).await?;
+        let in_place = took_hold.split_off(outcomes.ledger.len());
         self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        self.send_again(&mut tx, &outcomes.again, &outcomes.left)
+        self.send_again(&mut tx, &outcomes.again, &in_place, &outcomes.left)
             .await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().map(|update| update.state));
@@ -374,18 +375,14 @@ impl Pipeline {
         &self,
         tx: &mut Tx,
         again: &[Again],
+        in_place: &[bool],
         left: &[NewJob],
     ) -> outbox::Result<()> {
-        let marks: Vec<_> = again
-            .iter()
-            .map(|one| (one.key.clone(), one.event.clone()))
-            .collect();
-        let ours = self.store.move_marks(tx, &marks, Stage::Planned).await?;
         let mut jobs = left.to_vec();
         let mut updates = Vec::with_capacity(again.len());
-        for one in again {
+        for (one, in_place) in again.iter().zip(in_place) {
             let update = EventUpdate::of(&one.key.school, &one.event);
-            if ours.contains(&(one.key.school.clone(), one.event.clone())) {
+            if *in_place {
                 jobs.push(one.job.clone());
                 updates.push(update.state(EventState::Planned).waiting(&one.why));
             } else {

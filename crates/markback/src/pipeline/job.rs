@@ -10,6 +10,7 @@ use serde_json::Value;
 use writeback::{Event, Rule, Standing};
 
 use crate::{
+    ledger::SeenMark,
     queue,
     store::{LedgerKey, session_word},
 };
@@ -50,6 +51,9 @@ pub(crate) struct SendJob {
     /// The same with its own event.
     #[serde(default)]
     pub(crate) standing: Option<Standing>,
+    /// What Wonde's copy showed when it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) over: Option<SeenMark>,
 }
 
 /// A register that Wonde took.

@@ -14,7 +14,7 @@ mod scene;
 mod send;
 mod share;
 mod trouble;
-mod view;
+pub(crate) mod view;
 
 use std::{
     collections::HashMap,

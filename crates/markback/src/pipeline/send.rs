@@ -7,22 +7,24 @@ use std::{collections::BTreeSet, sync::Arc};
 use mis_core::{Error, ErrorKind, Mark, MarkResult, Mis, Recovery, wonde::WritebackId};
 use outbox::Claimed;
 use serde_json::json;
+use writeback::Outcome;
 
 use self::outcomes::{Outcomes, Outgoing};
 use super::{
     Pipeline,
     job::{ConfirmJob, SendJob},
-    records::{audit_of, found, news_of, own_mark},
+    records::{audit_of, found, news_of, plan},
     scene::Scene,
     trouble::{Away, GoOn, Troubled, is_longer, later},
     view::is_ours,
 };
 use crate::{
     lease::{Lease, LeaseOver},
+    ledger::Change,
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, Stage},
+    store::{EventState, EventUpdate},
 };
 
 impl Pipeline {
@@ -147,8 +149,16 @@ impl Pipeline {
     ) -> Option<Outgoing> {
         let school = scene.school;
         let (id, key) = (school.id.as_str(), one.send.ledger_key(school.id.as_str()));
-        let own = scene.ledger.get(&key).and_then(|row| row.mark.as_ref());
-        if own.is_some_and(|own| own.event != one.send.event.id) {
+        let event = one.send.event.id.as_str();
+        let row = scene.ledger.get(&key);
+        let forgotten = row.is_none_or(|row| row.mark(event).is_none());
+        let newest = row.and_then(|row| row.newest());
+        if newest.is_some_and(|newest| {
+            newest.event != event && (!forgotten || newest.planned_at > one.send.planned_at)
+        }) {
+            outcomes
+                .ledger
+                .push((key, Change::Forget(event.to_owned())));
             outcomes.done.push(one.job.held);
             outcomes.updates.push(
                 EventUpdate::of(id, &one.send.event.id)
@@ -159,7 +169,6 @@ impl Pipeline {
             );
             return None;
         }
-        let forgotten = own.is_none();
         let register = match scene.registers.get(&key.date) {
             Some(Ok(register)) => register,
             unread => {
@@ -174,7 +183,7 @@ impl Pipeline {
             }
         };
         let held = register.held(&one.send.mark.student, one.send.mark.session);
-        if held.is_some_and(|held| is_ours(held, &one.send)) {
+        if held.is_some_and(|held| is_ours(held, &one.send.mark, one.send.planned_at)) {
             outcomes.found_there(id, &one, key);
             return None;
         }
@@ -188,15 +197,23 @@ impl Pipeline {
             self.now(),
             Some(&one.send),
         );
+        if let Outcome::Wait { why } = &decision.outcome {
+            let when = outbox::When::After(outcomes.backoff);
+            let why = why.clone();
+            let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });
+            outcomes.trouble(id, &one, go_on);
+            return None;
+        }
         match decision.planned() {
             Some(planned) => {
                 one.send.mark = planned.mark.clone();
                 one.send.rule = planned.rule;
                 one.send.dropped.clone_from(&decision.dropped);
                 one.send.found = found(decision.found.as_ref());
+                one.send.over = scene.seen(&key);
                 // `planned_at` stays: what the copy shows of a change since then may be this very mark.
                 if forgotten {
-                    outcomes.plans.push((key, own_mark(&one.send, self.now())));
+                    outcomes.ledger.push((key, plan(&one.send)));
                 }
                 outcomes
                     .updates
@@ -213,7 +230,8 @@ impl Pipeline {
                     &one.send,
                     json!({"why": decision.outcome.to_string()}),
                 ));
-                outcomes.forgotten.push((key, one.send.event.id.clone()));
+                let event = one.send.event.id.clone();
+                outcomes.ledger.push((key, Change::Forget(event)));
                 outcomes.done.push(one.job.held);
                 None
             }
@@ -283,20 +301,7 @@ impl Pipeline {
         outbox.complete(&mut tx, &outcomes.done).await?.all()?;
         self.store.update_events(&mut tx, &outcomes.updates).await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
-        let accepted: Vec<_> = outcomes
-            .accepted
-            .values()
-            .flatten()
-            .map(|send| (send.ledger_key(school), own_mark(send, self.now())))
-            .collect();
-        self.store.plan_marks(&mut tx, &outcomes.plans).await?;
-        self.store.accept_marks(&mut tx, &accepted).await?;
-        self.store
-            .move_marks(&mut tx, &outcomes.confirmed, Stage::Confirmed)
-            .await?;
-        self.store
-            .forget_marks(&mut tx, &outcomes.forgotten)
-            .await?;
+        self.store.change_ledger(&mut tx, &outcomes.ledger).await?;
         let now = self.now();
         let took: Vec<_> = outcomes
             .accepted

@@ -20,7 +20,8 @@ pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
 pub(crate) use ledger::session_word;
-pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
+pub use ledger::LedgerKey;
+pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use notices::{Notice, NoticeKind};
 pub use retention::Pruned;
 pub use roster::{
@@ -32,6 +33,10 @@ pub use search::{EventFilter, OpenEvents};
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
+const LEDGER_MARKS_SQLITE: &str =
+    include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
+const LEDGER_MARKS_POSTGRES: &str =
+    include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -61,6 +66,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "nodes",
             sqlite: NODES,
             postgres: NODES,
+        },
+        Step {
+            version: 5,
+            name: "all marks of a session that may stand",
+            sqlite: LEDGER_MARKS_SQLITE,
+            postgres: LEDGER_MARKS_POSTGRES,
         },
     ],
 };

@@ -5,6 +5,7 @@ use outbox::{Claimed, Held, NewJob};
 use serde_json::json;
 
 use crate::{
+    ledger::Change,
     pipeline::{
         job::{ConfirmJob, SendJob},
         records::audit_of,
@@ -21,9 +22,8 @@ pub(super) struct Outcomes {
     pub(super) done: Vec<Held>,
     pub(super) updates: Vec<EventUpdate>,
     pub(super) audit: Vec<NewAudit>,
-    pub(super) confirmed: Vec<(LedgerKey, String)>,
+    pub(super) ledger: Vec<(LedgerKey, Change)>,
     pub(super) took: Vec<TimeDelta>,
-    pub(super) forgotten: Vec<(LedgerKey, String)>,
     pub(super) again: Vec<Again>,
     /// What is left of registers of which only some marks are settled.
     pub(super) left: Vec<NewJob>,
@@ -43,9 +43,8 @@ impl Outcomes {
         self.done.extend(other.done);
         self.updates.extend(other.updates);
         self.audit.extend(other.audit);
-        self.confirmed.extend(other.confirmed);
+        self.ledger.extend(other.ledger);
         self.took.extend(other.took);
-        self.forgotten.extend(other.forgotten);
         self.again.extend(other.again);
         self.left.extend(other.left);
         self.troubled.extend(other.troubled);
@@ -62,8 +61,8 @@ impl Outcomes {
         for (_, send) in marks {
             self.took
                 .extend(send.received_at.map(|received| now - received));
-            self.confirmed
-                .push((send.ledger_key(school), send.event.id.clone()));
+            let change = Change::Confirm(send.event.id.clone());
+            self.ledger.push((send.ledger_key(school), change));
             let more = json!({"writeback_id": confirm.writeback, "by": by});
             self.audit.push(audit_of("confirmed", school, send, more));
             let outcome = format!("the MIS has it, by {by}");

@@ -8,13 +8,14 @@ use outbox::{Claimed, Held};
 use serde_json::json;
 
 use crate::{
+    ledger::Change,
     pipeline::{
         job::SendJob,
-        records::audit_of,
+        records::{audit_of, own_mark},
         trouble::{Away, GoOn, Troubled},
     },
     settings::School,
-    store::{EventState, EventUpdate, LedgerKey, LedgerMark, NewAudit},
+    store::{EventState, EventUpdate, LedgerKey, NewAudit},
 };
 
 /// Stands at the head of a job's note when its mark may have been written and nobody knows.
@@ -33,10 +34,7 @@ pub(super) struct Outcomes {
     pub(super) updates: Vec<EventUpdate>,
     pub(super) audit: Vec<NewAudit>,
     pub(super) accepted: BTreeMap<WritebackId, Vec<SendJob>>,
-    pub(super) forgotten: Vec<(LedgerKey, String)>,
-    pub(super) confirmed: Vec<(LedgerKey, String)>,
-    /// Marks that the ledger had forgotten and that are sent after all.
-    pub(super) plans: Vec<(LedgerKey, LedgerMark)>,
+    pub(super) ledger: Vec<(LedgerKey, Change)>,
     pub(super) troubled: Vec<Troubled>,
     /// How long what fails now waits.
     pub(super) backoff: Duration,
@@ -62,6 +60,9 @@ impl Outcomes {
         });
         let more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
         self.audit.push(audit_of("accepted", id, &one.send, more));
+        let mark = own_mark(&one.send, Some(sent_at));
+        self.ledger
+            .push((one.send.ledger_key(id), Change::Accept(mark)));
         self.accepted
             .entry(accepted.writeback.clone())
             .or_default()
@@ -81,8 +82,7 @@ impl Outcomes {
             None => error.to_string(),
         };
         self.done.push(one.job.held);
-        self.forgotten
-            .push((one.send.ledger_key(id), one.send.event.id.clone()));
+        self.forget(id, one);
         self.audit.push(audit_of(
             "refused",
             id,
@@ -131,7 +131,8 @@ impl Outcomes {
     /// The register says what was to be written.
     pub(super) fn found_there(&mut self, school: &str, one: &Outgoing, key: LedgerKey) {
         self.done.push(one.job.held);
-        self.confirmed.push((key, one.send.event.id.clone()));
+        let event = one.send.event.id.clone();
+        self.ledger.push((key, Change::Confirm(event)));
         self.audit.push(audit_of(
             "confirmed",
             school,
@@ -145,6 +146,12 @@ impl Outcomes {
         );
     }
 
+    fn forget(&mut self, school: &str, one: &Outgoing) {
+        let event = one.send.event.id.clone();
+        self.ledger
+            .push((one.send.ledger_key(school), Change::Forget(event)));
+    }
+
     pub(super) fn trouble(&mut self, school: &str, one: &Outgoing, mut go_on: GoOn) {
         // However often it is put off, that it may be there already is not forgotten.
         if let GoOn::Again { why, .. } | GoOn::Rest { why, .. } = &mut go_on
@@ -154,8 +161,7 @@ impl Outcomes {
             *why = format!("{NO_ANSWER}; and now: {why}");
         }
         if matches!(go_on, GoOn::GiveUp { .. }) {
-            self.forgotten
-                .push((one.send.ledger_key(school), one.send.event.id.clone()));
+            self.forget(school, one);
         }
         self.troubled.push(Troubled {
             held: one.job.held,
