@@ -98,7 +98,9 @@ impl LedgerMark {
 
     /// When it came to its present stage.
     pub(crate) fn since(&self) -> DateTime<Utc> {
-        self.confirmed_at.or(self.sent_at).unwrap_or(self.planned_at)
+        self.confirmed_at
+            .or(self.sent_at)
+            .unwrap_or(self.planned_at)
     }
 }
 
@@ -228,7 +230,11 @@ impl LedgerRow {
         let place = self.marks.iter().position(|mark| mark.event == event);
         let later = match place {
             Some(place) => self.marks.get(place + 1..).unwrap_or_default(),
-            None => self.marks.last().map(std::slice::from_ref).unwrap_or_default(),
+            None => self
+                .marks
+                .last()
+                .map(std::slice::from_ref)
+                .unwrap_or_default(),
         };
         later.iter().any(|mark| mark.stage() == Stage::Confirmed)
     }
@@ -240,7 +246,11 @@ impl LedgerRow {
         let Some(seen) = SeenMark::of(held) else {
             return Overwritten::No;
         };
-        let marks: Vec<_> = self.marks.iter().filter(|mark| mark.event != event).collect();
+        let marks: Vec<_> = self
+            .marks
+            .iter()
+            .filter(|mark| mark.event != event)
+            .collect();
         let in_sight = marks
             .iter()
             .position(|mark| mark.over.as_ref() == Some(&seen));
@@ -312,7 +322,10 @@ impl LedgerRow {
 /// Replaces what the event of `mark` said by what had been said before it.
 fn take_back(standing: &mut Standing, mark: &LedgerMark) {
     let Standing { clock, chosen } = standing;
-    if clock.as_ref().is_some_and(|clock| clock.event == mark.event) {
+    if clock
+        .as_ref()
+        .is_some_and(|clock| clock.event == mark.event)
+    {
         clock.clone_from(&mark.against.clock);
     }
     if chosen

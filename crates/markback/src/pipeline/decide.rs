@@ -224,9 +224,9 @@ impl Pipeline {
     ) -> outbox::Result<Option<Duration>> {
         let row = case.key.as_ref().and_then(|key| scene.ledger.get(key));
         let newest = row.and_then(|row| row.newest());
-        let Some(mark) = newest.filter(|mark| {
-            mark.stage() == Stage::Planned && mark.event != case.event.id
-        }) else {
+        let Some(mark) =
+            newest.filter(|mark| mark.stage() == Stage::Planned && mark.event != case.event.id)
+        else {
             return Ok(None);
         };
         let earlier = self.store.event(&scene.school.id, &mark.event).await?;
@@ -258,9 +258,7 @@ impl Pipeline {
                 event: case.event.id.clone(),
                 at: case.event.at,
             };
-            outcomes
-                .ledger
-                .push((key.clone(), Change::Arrive(arrival)));
+            outcomes.ledger.push((key.clone(), Change::Arrive(arrival)));
         }
         let found = found(decision.found.as_ref());
         if let (None, Some(key), Some(standing)) = (decision.planned(), &case.key, &standing) {

@@ -44,10 +44,7 @@ pub(crate) fn view_of(
         .ledger
         .and_then(|row| Some((row, row.newest_but(event)?)));
     let (held, read_at) = match sources.register {
-        Ok(register) => (
-            register.held(&key.student, key.session),
-            register.read_at(),
-        ),
+        Ok(register) => (register.held(&key.student, key.session), register.read_at()),
         Err(why) => {
             // Where a code is protected, nobody writes unseen: what a teacher entered may have been shown before.
             return match own {
@@ -63,8 +60,9 @@ pub(crate) fn view_of(
                     Overwritten::Yes => by_ledger(own, now),
                     Overwritten::OnItsWay(since) if !is_longer(now - since, sources.patience) => {
                         RegisterView::CannotLook {
-                            why: "a mark of ours that replaces a protected code is not confirmed yet"
-                                .to_owned(),
+                            why:
+                                "a mark of ours that replaces a protected code is not confirmed yet"
+                                    .to_owned(),
                         }
                     }
                     Overwritten::OnItsWay(_) | Overwritten::No => by_copy(Some(held), read_at, now),
@@ -96,9 +94,7 @@ fn changed_since(
         return false;
     };
     let given_up = is_longer(sources.now - sent_at, sources.patience);
-    let in_mis = own
-        .confirmed_at
-        .or_else(|| given_up.then_some(sources.now));
+    let in_mis = own.confirmed_at.or_else(|| given_up.then_some(sources.now));
     let Some(in_mis) = in_mis else { return false };
     let our_own = |mark: &LedgerMark| held.code == HeldCode::Known(mark.code.clone());
     let from = if row.marks.iter().any(our_own) {

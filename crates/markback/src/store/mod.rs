@@ -16,12 +16,12 @@ use serde::Serialize;
 
 use crate::clock::SharedClock;
 
+pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
-pub(crate) use ledger::session_word;
 pub use ledger::LedgerKey;
-pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
+pub(crate) use ledger::session_word;
 pub use notices::{Notice, NoticeKind};
 pub use retention::Pruned;
 pub use roster::{
@@ -33,10 +33,8 @@ pub use search::{EventFilter, OpenEvents};
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
 const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
-const LEDGER_MARKS_SQLITE: &str =
-    include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
-const LEDGER_MARKS_POSTGRES: &str =
-    include_str!("../../migrations/0005_ledger_marks.postgres.sql");
+const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
+const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.

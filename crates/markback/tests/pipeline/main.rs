@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod mark_before;
 mod marks;
 mod stage;
 mod trouble;

@@ -83,10 +83,7 @@ async fn what_stands_goes_with_its_mark(url: &str) {
     assert!(row.marks.is_empty());
     assert!(row.standing == standing("e1"));
 
-    let marks = [
-        mark("e2", standing("e1")),
-        mark("e3", standing("e2")),
-    ];
+    let marks = [mark("e2", standing("e1")), mark("e3", standing("e2"))];
     let plans = marks.iter().map(|mark| Change::Plan {
         mark: mark.clone(),
         standing: Some(standing(&mark.event)),
@@ -186,7 +183,8 @@ async fn a_ledger_from_before_is_read(url: &str) {
         .replace("{\"standing\": 0}", &json("e2"))
         .replace("{\"standing\": 1}", &json("e1"));
     let mut tx = db.begin().await.unwrap();
-    on_tx!(tx, conn => sqlx::raw_sql(sqlx::AssertSqlSafe(before)).execute(conn).await.map(|_| ())).unwrap();
+    on_tx!(tx, conn => sqlx::raw_sql(sqlx::AssertSqlSafe(before)).execute(conn).await.map(|_| ()))
+        .unwrap();
     tx.commit().await.unwrap();
     drop(db);
 
@@ -201,19 +199,34 @@ async fn a_ledger_from_before_is_read(url: &str) {
     let [two, three, four, five] = keys.map(|key| rows[&key].clone());
 
     let (first, second) = (&two.marks[0], &two.marks[1]);
-    assert_eq!((first.event.as_str(), first.stage()), ("e1", Stage::Confirmed));
+    assert_eq!(
+        (first.event.as_str(), first.stage()),
+        ("e1", Stage::Confirmed)
+    );
     assert_eq!(first.comment.as_deref(), Some("Bus"));
-    assert_eq!((first.planned_at, first.sent_at), (ms(1001), Some(ms(1002))));
-    assert_eq!((second.event.as_str(), second.stage()), ("e2", Stage::Accepted));
+    assert_eq!(
+        (first.planned_at, first.sent_at),
+        (ms(1001), Some(ms(1002)))
+    );
+    assert_eq!(
+        (second.event.as_str(), second.stage()),
+        ("e2", Stage::Accepted)
+    );
     assert_eq!(second.comment.as_deref(), Some("a \"comment\""));
-    assert_eq!((second.minutes_late, second.sent_at), (Some(3), Some(ms(2002))));
+    assert_eq!(
+        (second.minutes_late, second.sent_at),
+        (Some(3), Some(ms(2002)))
+    );
     assert_eq!(second.against, standing("e1"));
     assert_eq!(two.standing, standing("e2"));
     assert_eq!(two.arrival.unwrap().event, "e1");
 
     assert_eq!(three.newest().unwrap().stage(), Stage::Planned);
     // One whose event is gone came at a time that nobody knows.
-    assert_eq!((four.marks[0].stage(), four.marks[0].sent_at), (Stage::Accepted, Some(ms(0))));
+    assert_eq!(
+        (four.marks[0].stage(), four.marks[0].sent_at),
+        (Stage::Accepted, Some(ms(0)))
+    );
     assert_eq!(four.newest().unwrap().confirmed_at, Some(ms(9000)));
     assert!(five.marks.is_empty() && five.standing == standing("e2"));
 }
