@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use markback::{
-    service::EventState::{Accepted, Confirmed, Discarded, Rejected, Skipped, Superseded},
+    service::EventState::{Accepted, Confirmed, Discarded, Planned, Rejected, Skipped, Superseded},
     tending::{self, Tender},
 };
 use mis_core::wonde::SchoolId;
@@ -20,6 +20,15 @@ fn status(status: u16, retry_after: RetryAfter) -> FaultRule {
         retry_after,
     };
     post(fault).times(1)
+}
+
+/// What became of a writeback is not told.
+fn nobody_can_ask() -> FaultRule {
+    let fault = Fault::Status {
+        status: 500,
+        retry_after: RetryAfter::None,
+    };
+    FaultRule::new(fault).on("writebacks").method("GET")
 }
 
 async fn discard(stage: &Stage, id: &str) {
@@ -104,7 +113,8 @@ async fn a_mark_that_was_refused_does_not_come_back_when_a_newer_one_is_refused(
     .await;
     let [pupil, other] = [0, 1].map(|n| stage.pupil(SIMS, n));
     let refusal = FaultRule::new(Fault::RejectWriteback { message: None });
-    stage.sandbox.add_fault(refusal).unwrap();
+    stage.sandbox.add_fault(refusal.clone()).unwrap();
+    stage.sandbox.add_fault(nobody_can_ask()).unwrap();
     let first = vec![
         sign_in("e1", &pupil, "09:07:00"),
         sign_in("x1", &other, "09:07:00"),
@@ -114,6 +124,10 @@ async fn a_mark_that_was_refused_does_not_come_back_when_a_newer_one_is_refused(
     stage
         .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
         .await;
+    stage.reaches(SIMS, "e2", Planned).await;
+    assert_eq!(stage.state(SIMS, "e1").await, Accepted);
+    stage.sandbox.clear_faults();
+    stage.sandbox.add_fault(refusal).unwrap();
     until("both have come to nothing", async || {
         stage.clock.advance(Duration::from_secs(10));
         stage.markback.is_settled().await.unwrap()
@@ -143,13 +157,8 @@ async fn a_code_entered_between_landing_and_our_asking_is_newer() {
     })
     .await;
     let pupil = stage.pupil(SIMS, 0);
-    // Nobody can ask until the teacher has been there.
-    let away = Fault::Status {
-        status: 500,
-        retry_after: RetryAfter::None,
-    };
-    let away = FaultRule::new(away).on("writebacks").method("GET");
-    stage.sandbox.add_fault(away).unwrap();
+    // Until the teacher has been there.
+    stage.sandbox.add_fault(nobody_can_ask()).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
     until("the mark is in the MIS", async || {
         stage.code(SIMS, &pupil, "AM").is_some()
