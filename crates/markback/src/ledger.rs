@@ -145,7 +145,7 @@ pub(crate) enum Change {
 pub(crate) enum Overwritten {
     /// Nothing that we know of.
     No,
-    /// A mark of ours is on its way that was decided in sight of the row. Planned or sent at this time.
+    /// A mark of ours is on its way that will be in its place, once it is confirmed. Planned or sent at this time.
     OnItsWay(DateTime<Utc>),
     /// The MIS has a mark of ours in its place.
     Yes,
@@ -260,18 +260,19 @@ impl LedgerRow {
         let decided_in_sight = |place| in_sight.is_some_and(|first| place >= first);
         let above_our_own = |place| our_own.is_some_and(|first| place > first);
         let knowing = |place| decided_in_sight(place) || above_our_own(place);
-        let is_certain = |(place, mark): (usize, &&LedgerMark)| {
-            // A row that changed about then may be a newer version that looks the same.
-            let sent_after = |sent| seen.changed_at < sent - CLOCK_SLACK;
-            mark.stage() == Stage::Confirmed
-                && knowing(place)
-                && mark.sent_at.is_some_and(sent_after)
+        // A row that changed about then may be a newer version that looks the same.
+        let later = |sent: DateTime<Utc>| seen.changed_at < sent - CLOCK_SLACK;
+        let in_its_place = |(place, mark): &(usize, &&LedgerMark)| {
+            knowing(*place) && mark.sent_at.is_some_and(later)
         };
-        if marks.iter().enumerate().any(is_certain) {
+        let confirmed = |(_, mark): (usize, &&LedgerMark)| mark.stage() == Stage::Confirmed;
+        if marks.iter().enumerate().filter(in_its_place).any(confirmed) {
             return Overwritten::Yes;
         }
         match marks.iter().enumerate().next_back() {
-            Some((place, mark)) if mark.stage() != Stage::Confirmed && knowing(place) => {
+            Some((place, mark))
+                if mark.stage() != Stage::Confirmed && knowing(place) && later(mark.since()) =>
+            {
                 Overwritten::OnItsWay(mark.since())
             }
             _ => Overwritten::No,

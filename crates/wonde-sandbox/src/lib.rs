@@ -47,7 +47,10 @@ mod wire;
 mod world;
 mod writeback;
 
-pub use behind::{AdultInfo, Handle, LinkInfo, MisMark, SchoolInfo, StudentInfo, TeacherMark};
+pub use behind::{
+    AdultInfo, Handle, LinkInfo, MarkHistory, MarkVersion, MisMark, SchoolInfo, StudentInfo,
+    TeacherMark,
+};
 pub use changes::Change;
 pub use counts::RequestCounts;
 pub use error::Error;

@@ -77,17 +77,28 @@ impl Door {
         }
     }
 
-    async fn hand_in(&self, school: &str, events: &[Value], random: &mut StdRng) {
+    /// A node's address. One that is being killed or started is passed by.
+    fn address(&self, random: &mut StdRng) -> Option<String> {
+        let place = random.random_range(0..self.nodes.len());
+        let node = self.nodes[place].try_lock().ok()?;
+        node.address().map(str::to_owned)
+    }
+
+    /// Asks for something once that may be refused. Answers whether it was done.
+    pub(crate) async fn try_post(&self, path: &str, random: &mut StdRng) -> bool {
+        let Some(address) = self.address(random) else {
+            return false;
+        };
+        let url = format!("{address}/v1/schools/{path}");
+        let sent = self.http.post(url).bearer_auth(KEY).send().await;
+        sent.is_ok_and(|answer| answer.status().is_success())
+    }
+
+    pub(crate) async fn hand_in(&self, school: &str, events: &[Value], random: &mut StdRng) {
         let body = Value::from(events).to_string();
         let end = Instant::now() + PATIENCE;
         loop {
-            let place = random.random_range(0..self.nodes.len());
-            // One that is being killed or started is passed by.
-            let address = match self.nodes[place].try_lock() {
-                Ok(node) => node.address().map(str::to_owned),
-                Err(_) => None,
-            };
-            if let Some(address) = address {
+            if let Some(address) = self.address(random) {
                 let url = format!("{address}/v1/schools/{school}/events");
                 let sent = self
                     .http

@@ -11,6 +11,7 @@ use rstest::rstest;
 use wonde_sandbox::{Fault, FaultRule, RetryAfter};
 
 use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
+use crate::wrong_marks::hourly;
 
 const ILL_IS_PROTECTED: &str = "protected = [\"I\"]";
 
@@ -211,4 +212,30 @@ async fn our_own_record_does_not_stand_in_for_a_register_that_cannot_be_read() {
     stage.clock.advance(Duration::from_secs(600));
     assert_eq!(stage.settled_as(SIMS, "e2").await, Skipped);
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
+}
+
+/// A sign-out may replace what a teacher entered, a sign-in may not. Until it is certain that the sign-out's mark is there,
+/// the teacher's may still be.
+#[tokio::test]
+async fn a_protected_code_that_is_being_replaced_protects_until_that_is_certain() {
+    let stage = Stage::set(Setup {
+        writeback: "protected = [\"I\"]\nprotect_on = [\"sign_in\"]",
+        ..hourly()
+    })
+    .await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.teacher(SIMS, &pupil, "AM", Some("I"));
+    assert!(stage.sandbox.extract_now(&stage.school(SIMS)).unwrap());
+    stage.clock.advance(Duration::from_secs(60));
+    stage.sandbox.add_fault(nobody_can_ask()).unwrap();
+    stage
+        .take(SIMS, sign_out("e1", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    stage.reaches(SIMS, "e1", Accepted).await;
+    stage.take(SIMS, sign_in("e2", &pupil, "10:01:00")).await;
+    stage.waits(SIMS, "e2").await;
+    stage.sandbox.clear_faults();
+    assert_eq!(stage.settled_as(SIMS, "e2").await, Confirmed);
+    assert_eq!(stage.state(SIMS, "e1").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "U");
 }

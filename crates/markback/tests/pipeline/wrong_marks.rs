@@ -11,7 +11,7 @@ use wonde_sandbox::{Fault, FaultRule, RetryAfter, SandboxOptions};
 use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
 
 /// Wonde's copy of the register is an hour old.
-fn hourly() -> Setup {
+pub(crate) fn hourly() -> Setup {
     Setup {
         sandbox: SandboxOptions {
             pupils_per_school: 60,

@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-pub use marks::{MisMark, TeacherMark};
+pub use marks::{MarkHistory, MarkVersion, MisMark, TeacherMark};
 pub use people::{AdultInfo, LinkInfo, StudentInfo};
 
 use crate::counts::RequestCounts;
