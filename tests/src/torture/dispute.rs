@@ -93,10 +93,6 @@ impl Pupil {
             if Instant::now() > end {
                 return;
             }
-            // Whatever of the last few was refused, or not, by now.
-            for of in n.saturating_sub(3)..n {
-                self.office("retry", of).await;
-            }
             self.event(n).await;
             if self.random.random_bool(0.3) {
                 self.teacher();
@@ -104,6 +100,11 @@ impl Pupil {
             if self.random.random_bool(0.25) {
                 let of = self.random.random_range(0..=n);
                 self.office("discard", of).await;
+            }
+            // Whatever of the last few has been refused by now.
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            for of in n.saturating_sub(3)..=n {
+                self.office("retry", of).await;
             }
         }
     }
