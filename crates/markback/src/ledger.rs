@@ -239,6 +239,21 @@ impl LedgerRow {
         later.iter().any(|mark| mark.stage() == Stage::Confirmed)
     }
 
+    /// Whether a row that says what this event's mark says may be an earlier mark of ours instead, which another of ours has
+    /// replaced or will: the copy may be old, and its times may be those of the copy.
+    pub(crate) fn may_be_earlier(&self, held: &HeldMark, event: &str) -> bool {
+        let says_it = |mark: &LedgerMark| held.code == HeldCode::Known(mark.code.clone());
+        let Some(below) = self.newest_but(event).filter(|below| !says_it(below)) else {
+            return false;
+        };
+        let newer_for_certain = below
+            .confirmed_at
+            .zip(held.changed_at)
+            .is_some_and(|(confirmed, changed)| changed > confirmed + CLOCK_SLACK);
+        let mut others = self.marks.iter().filter(|mark| mark.event != event);
+        !newer_for_certain && others.any(says_it)
+    }
+
     /// Whether a row of Wonde's copy is one that we wrote over knowingly and later: the MIS has a mark of ours that was
     /// decided in sight of this very row, or above an earlier mark of ours that the row shows, and that was sent after the
     /// row had changed. Of an event that is decided again its own mark does not count.

@@ -410,7 +410,9 @@ impl World {
         if self
             .register()
             .held(&"A2".into(), Session::Am)
-            .is_some_and(|held| is_ours(held, &mark, planned_at))
+            .is_some_and(|held| {
+                is_ours(held, &mark, planned_at) && !self.row.may_be_earlier(held, &id)
+            })
         {
             self.apply(&Change::Confirm(id));
             self.events[n].state = State::Confirmed;

@@ -183,7 +183,10 @@ impl Pipeline {
             }
         };
         let held = register.held(&one.send.mark.student, one.send.mark.session);
-        if held.is_some_and(|held| is_ours(held, &one.send.mark, one.send.planned_at)) {
+        if held.is_some_and(|held| {
+            is_ours(held, &one.send.mark, one.send.planned_at)
+                && !row.is_some_and(|row| row.may_be_earlier(held, event))
+        }) {
             outcomes.found_there(id, &one, key);
             return None;
         }

@@ -67,11 +67,7 @@ pub(crate) fn view_of(
                     }
                     Overwritten::OnItsWay(_) | Overwritten::No => by_copy(Some(held), read_at, now),
                 }
-            } else if changed_since(row, own, held, sources)
-                || sources
-                    .planned_at
-                    .is_some_and(|at| changed_since_plan(held, at))
-            {
+            } else if changed_since(row, own, held, event, sources) {
                 by_copy(Some(held), read_at, now)
             } else {
                 by_ledger(own, now)
@@ -82,27 +78,30 @@ pub(crate) fn view_of(
     }
 }
 
-/// Whether somebody changed the mark in the MIS after ours was sent. Before ours is confirmed, or time for that is up, the
+/// Whether somebody changed the mark in the MIS after ours was sent, or after the event was planned. Before ours is confirmed, or time for that is up, the
 /// copy may still show what it is about to replace; and until then an earlier mark of ours may have come into the copy.
 fn changed_since(
     row: &LedgerRow,
     own: &LedgerMark,
     held: &HeldMark,
+    event: &str,
     sources: &Sources<'_>,
 ) -> bool {
+    let our_own = row
+        .marks
+        .iter()
+        .any(|mark| mark.event != event && held.code == HeldCode::Known(mark.code.clone()));
+    let since_plan = |at| changed_since_plan(held, at);
+    if !our_own && sources.planned_at.is_some_and(since_plan) {
+        return true;
+    }
     let Some(sent_at) = own.sent_at else {
         return false;
     };
     let given_up = is_longer(sources.now - sent_at, sources.patience);
     let in_mis = own.confirmed_at.or_else(|| given_up.then_some(sources.now));
     let Some(in_mis) = in_mis else { return false };
-    let our_own = |mark: &LedgerMark| held.code == HeldCode::Known(mark.code.clone());
-    let from = if row.marks.iter().any(our_own) {
-        in_mis
-    } else {
-        sent_at
-    };
-    changed_after(held, from)
+    changed_after(held, if our_own { in_mis } else { sent_at })
 }
 
 /// Whether Wonde's copy shows that this was written after a mark was planned, or so close before that the clocks leave it open.

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use markback::{
-    service::EventState::{Accepted, Confirmed, Discarded, Planned, Rejected, Skipped, Superseded},
+    service::EventState::{
+        Accepted, Confirmed, Discarded, Planned, Rejected, Sent, Skipped, Superseded,
+    },
     tending::{self, Tender},
 };
 use mis_core::wonde::SchoolId;
@@ -211,6 +213,40 @@ async fn our_own_record_does_not_stand_in_for_a_register_that_cannot_be_read() {
     stage.sandbox.clear_faults();
     stage.clock.advance(Duration::from_secs(600));
     assert_eq!(stage.settled_as(SIMS, "e2").await, Skipped);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
+}
+
+/// Ill, then at the dentist's, then ill again. The copy is renewed while the second mark is still on its way, so it shows the
+/// first one, and dates it after the third was planned, which never got there.
+#[tokio::test]
+async fn an_earlier_mark_of_ours_that_came_late_into_the_copy_does_not_pass_for_the_new_one() {
+    let stage = Stage::set(Setup {
+        writeback: "",
+        ..hourly()
+    })
+    .await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage
+        .take(SIMS, answered("e1", &pupil, "09:40:00", "I - Ill"))
+        .await;
+    assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
+    stage.sandbox.set_write_delay(Duration::from_secs(600));
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    stage.reaches(SIMS, "e2", Accepted).await;
+    stage
+        .sandbox
+        .add_fault(post(Fault::CutBefore).times(1))
+        .unwrap();
+    stage
+        .take(SIMS, answered("e3", &pupil, "09:55:00", "I - Ill"))
+        .await;
+    stage.reaches(SIMS, "e3", Sent).await;
+    assert!(stage.sandbox.extract_now(&stage.school(SIMS)).unwrap());
+    stage.reaches(SIMS, "e3", Accepted).await;
+    stage.clock.advance(Duration::from_secs(600));
+    stage.settled().await;
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
 }
 
