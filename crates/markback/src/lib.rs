@@ -4,6 +4,7 @@ pub mod clock;
 pub mod directory;
 mod house;
 mod lease;
+mod ledger;
 mod mirror;
 pub mod pipeline;
 pub mod queue;

@@ -6,6 +6,7 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
+    ledger::Change,
     pipeline::job::{DecideJob, decide_key, send_key},
     queue,
     schools::token_lane,
@@ -146,9 +147,8 @@ pub async fn discard(
         return Err(TendError::Busy);
     }
     if let Some(key) = found.ledger_key() {
-        store
-            .forget_marks(&mut tx, &[(key, found.id.clone())])
-            .await?;
+        let change = Change::Discard(found.id.clone());
+        store.change_ledger(&mut tx, &[(key, change)]).await?;
     }
     store
         .audit(&mut tx, &[trail("discarded", &found, tender)])

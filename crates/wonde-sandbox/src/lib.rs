@@ -48,8 +48,8 @@ mod world;
 mod writeback;
 
 pub use behind::{
-    AdultInfo, CodeChange, Handle, LinkInfo, MisMark, NewLesson, SchoolInfo, StudentInfo,
-    TeacherMark,
+    AdultInfo, CodeChange, Handle, LinkInfo, MarkHistory, MarkVersion, MisMark, NewLesson,
+    SchoolInfo, StudentInfo, TeacherMark,
 };
 pub use changes::Change;
 pub use counts::RequestCounts;

@@ -41,7 +41,21 @@ pub(crate) struct Mark {
     /// How many writebacks have written it.
     pub(crate) writes: u32,
     pub(crate) changed: DateTime<Utc>,
+    /// What it has said so far, oldest first.
+    pub(crate) versions: Vec<Version>,
     dirty: bool,
+}
+
+/// What a mark said from one change to the next.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    /// Position of the code in the school's list; none where it was cleared.
+    pub(crate) code: Option<u16>,
+    /// The writeback that wrote it; none if a teacher did.
+    pub(crate) writeback: Option<u32>,
+    pub(crate) changed: DateTime<Utc>,
+    /// Since when the API's copy has shown it, if it ever has.
+    pub(crate) shown: Option<DateTime<Utc>>,
 }
 
 /// A mark as the API's copy has it.
@@ -80,6 +94,7 @@ impl Table {
                 writeback: None,
                 writes: 0,
                 changed: now,
+                versions: Vec::new(),
                 dirty: false,
             });
         }
@@ -89,6 +104,12 @@ impl Table {
         mark.writes += u32::from(writeback.is_some());
         mark.writeback = writeback;
         if mark.entry != entry {
+            mark.versions.push(Version {
+                code: entry.as_ref().and_then(|entry| entry.code),
+                writeback,
+                changed: now,
+                shown: None,
+            });
             mark.entry = entry;
             mark.changed = now;
             if !mark.dirty {
@@ -107,12 +128,20 @@ impl Table {
                 continue;
             };
             mark.dirty = false;
+            if let Some(version) = mark.versions.last_mut() {
+                version.shown.get_or_insert(at);
+            }
             *copy = mark.entry.clone().map(|entry| Copied {
                 entry,
                 created: copy.as_ref().map_or(at, |c| c.created),
                 updated: at,
             });
         }
+    }
+
+    /// Every mark that the MIS holds or has held.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Mark> {
+        self.marks.iter()
     }
 
     /// Every mark the MIS holds now, with its number.

@@ -7,9 +7,9 @@ use chrono::{
     TimeZone, Timelike, Weekday,
 };
 use chrono_tz::Tz;
-use mis_core::{Code, EventKind, Session, wonde::EmployeeId};
+use mis_core::{Code, CodeBook, EventKind, HeldCode, Session, wonde::EmployeeId};
 
-use crate::reading::Reading;
+use crate::reading::{Reading, same_code};
 
 /// The rules of one group of students. Made by [`Rules::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,20 @@ pub(crate) enum NoSession {
 }
 
 impl Rules {
+    /// Whether what the register holds is protected from events of this kind. A code that cannot be read may be any.
+    pub fn protects(&self, held: &HeldCode, kind: EventKind, codes: &CodeBook) -> bool {
+        let protected = match held {
+            HeldCode::Known(held) => self.protected.iter().any(|p| same_code(p, held, codes)),
+            HeldCode::Unreadable(_) => true,
+        };
+        protected && self.protects_any(kind)
+    }
+
+    /// Whether any code is protected from an event of this kind.
+    pub fn protects_any(&self, kind: EventKind) -> bool {
+        !self.protected.is_empty() && *self.protect_on.on(kind)
+    }
+
     /// The school day and session in which an instant falls, by the school's own clock; `None` where nothing is written
     /// then. It says whose register to look up before [`decide`](crate::decide) is asked.
     pub fn session_of(

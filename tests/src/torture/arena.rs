@@ -20,7 +20,11 @@ use throwaway_postgres::Server;
 use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{FaultRule, Sandbox, SandboxOptions};
 
-use super::{Morning, PATIENCE, Plan, morning::SCHOOLS};
+use super::{
+    Morning, PATIENCE, Plan,
+    dispute::{self, PUPILS},
+    morning::SCHOOLS,
+};
 use crate::world::{PACE, at, school_day};
 
 /// The bearer key of the nodes.
@@ -52,6 +56,8 @@ pub struct Arena {
     folder: PathBuf,
     cleared: Option<TempDir>,
     pupils: Vec<Vec<String>>,
+    /// Pupils of whom there is a dispute, each with the school.
+    disputed: Vec<(String, String)>,
 }
 
 impl Arena {
@@ -61,6 +67,9 @@ impl Arena {
     /// When it cannot be set up.
     pub async fn new(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Arc<Self> {
         let arena = Self::quiet(plan, morning, postgres).await;
+        for rule in dispute::refusals(&arena, plan.seed) {
+            arena.sandbox.add_fault(rule).unwrap();
+        }
         if plan.faults > 0.0 {
             let sure = FaultRule::one_of_each(plan.seed);
             for rule in sure
@@ -76,9 +85,10 @@ impl Arena {
     async fn quiet(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Self {
         let sandbox = Sandbox::start(SandboxOptions {
             seed: plan.seed,
-            schools: SCHOOLS,
+            // In the last one everything is disputed.
+            schools: SCHOOLS + 1,
             // Some have left, some have not come yet.
-            pupils_per_school: (morning.pupils_each * 5 / 4 + 40).min(10_000),
+            pupils_per_school: (morning.pupils_each * 5 / 4 + 60).min(10_000),
             history_days: 0,
             write_delay: Duration::from_millis(100),
             extraction_every: Duration::ZERO,
@@ -93,6 +103,7 @@ impl Arena {
             None => format!("sqlite:{}", folder.join("markback.db").display()),
         };
         let pupils = pupils(&sandbox);
+        let disputed = disputed(&sandbox, &pupils, morning);
         std::fs::write(folder.join("token"), sandbox.token()).unwrap();
         std::fs::write(folder.join("key"), KEY).unwrap();
         std::fs::write(folder.join("markback.toml"), toml(&sandbox, &url)).unwrap();
@@ -103,7 +114,13 @@ impl Arena {
             folder,
             cleared: Some(temporary),
             pupils,
+            disputed,
         }
+    }
+
+    /// Pupils of whom there is a dispute, each with the school.
+    pub(crate) fn disputed(&self) -> &[(String, String)] {
+        &self.disputed
     }
 
     /// The settings file.
@@ -161,12 +178,13 @@ impl Arena {
         morning.pupils.iter().map(events).collect()
     }
 
-    /// What the MISs hold that came from outside.
+    /// What the MISs hold that came from outside and that nobody disputes.
     pub(crate) fn marks(&self) -> Marks {
         let mut held = Marks::new();
         for school in self.sandbox.schools() {
             for mark in self.sandbox.mis_marks(&school.id).unwrap() {
-                if mark.writes > 0 {
+                let disputed = |(_, pupil): &(String, String)| *pupil == mark.student_id;
+                if mark.writes > 0 && !self.disputed.iter().any(disputed) {
                     let place = mark.session.map(str::to_owned).or(mark.lesson_id);
                     let place = place.unwrap_or_default();
                     let key = (
@@ -269,9 +287,21 @@ fn pupils(sandbox: &Sandbox) -> Vec<Vec<String>> {
     sandbox.schools().into_iter().map(there).collect()
 }
 
+/// The last pupils of each school, none of whom has a part in the morning.
+fn disputed(sandbox: &Sandbox, pupils: &[Vec<String>], morning: &Morning) -> Vec<(String, String)> {
+    let mut disputed = Vec::new();
+    for (school, pupils) in sandbox.schools().into_iter().zip(pupils) {
+        let part = usize::try_from(morning.pupils_each).unwrap();
+        let spare = pupils.get(part..).unwrap_or_default();
+        let last = spare.iter().rev().take(PUPILS);
+        disputed.extend(last.map(|pupil| (school.id.clone(), pupil.clone())));
+    }
+    disputed
+}
+
 fn toml(sandbox: &Sandbox, url: &str) -> String {
     let mut toml = format!(
-        "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = '{url}'\nwonde_url = '{}'\n{SERVICE}{PACE}{TEMPLATE}",
+        "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = '{url}'\nwonde_url = '{}'\n{SERVICE}{PACE}plan_fresh = '1s'\n{TEMPLATE}",
         sandbox.base_url(),
     );
     for school in sandbox.schools() {

@@ -77,17 +77,33 @@ impl Door {
         }
     }
 
-    async fn hand_in(&self, school: &str, events: &[Value], random: &mut StdRng) {
+    /// A node's address. One that is being killed or started is passed by.
+    fn address(&self, random: &mut StdRng) -> Option<String> {
+        let place = random.random_range(0..self.nodes.len());
+        let node = self.nodes[place].try_lock().ok()?;
+        node.address().map(str::to_owned)
+    }
+
+    /// Asks for something that may be refused. Answers whether it was done, as far as a node answers at all.
+    pub(crate) async fn try_post(&self, path: &str, random: &mut StdRng) -> bool {
+        for _ in 0..10 {
+            if let Some(address) = self.address(random) {
+                let url = format!("{address}/v1/schools/{path}");
+                let sent = self.http.post(url).bearer_auth(KEY).send().await;
+                if let Ok(answer) = sent {
+                    return answer.status().is_success();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        false
+    }
+
+    pub(crate) async fn hand_in(&self, school: &str, events: &[Value], random: &mut StdRng) {
         let body = Value::from(events).to_string();
         let end = Instant::now() + PATIENCE;
         loop {
-            let place = random.random_range(0..self.nodes.len());
-            // One that is being killed or started is passed by.
-            let address = match self.nodes[place].try_lock() {
-                Ok(node) => node.address().map(str::to_owned),
-                Err(_) => None,
-            };
-            if let Some(address) = address {
+            if let Some(address) = self.address(random) {
                 let url = format!("{address}/v1/schools/{school}/events");
                 let sent = self
                     .http

@@ -6,6 +6,7 @@ use super::{
     Morning, Plan, StoreKind,
     arena::{MarkKey, Marks},
     chaos::Done,
+    dispute::Disputes,
 };
 
 /// What came of it.
@@ -39,6 +40,9 @@ pub struct Report {
     pub doubled: u32,
     /// Marks that say something else than they should, or should not be there.
     pub wrong: usize,
+    /// Protected codes of teachers that Wonde had shown and that were written over.
+    pub overwritten: Vec<String>,
+    disputes: Disputes,
     /// The first few of the lost and wrong ones.
     pub examples: Vec<String>,
     /// How long it took.
@@ -67,6 +71,11 @@ impl Report {
     pub(crate) fn suffered(&mut self, done: &Done) {
         (self.kills, self.freezes) = (done.kills, done.freezes);
         (self.restarts, self.away) = (done.restarts, done.away);
+    }
+
+    pub(crate) fn disputed(&mut self, disputes: Disputes) {
+        self.events += disputes.events;
+        self.disputes = disputes;
     }
 
     /// Against what comes of it in peace. A mark is doubled when it was written more often than events wanted it.
@@ -112,6 +121,7 @@ impl Report {
         let counted: u64 = self.states.values().sum();
         self.lost == 0
             && self.wrong == 0
+            && self.overwritten.is_empty()
             && self.open == 0
             && self.ended_badly == 0
             && usize::try_from(counted) == Ok(self.events)
@@ -164,6 +174,20 @@ impl fmt::Display for Report {
         writeln!(f, "doubled       {}", self.doubled)?;
         writeln!(f, "wrong         {}", self.wrong)?;
         for example in &self.examples {
+            writeln!(f, "              {example}")?;
+        }
+        let Disputes {
+            events,
+            edits,
+            discarded,
+            retried,
+        } = self.disputes;
+        writeln!(
+            f,
+            "disputes      {events} of the events, edited by teachers {edits}, discarded {discarded}, retried {retried}"
+        )?;
+        writeln!(f, "overwritten   {}", self.overwritten.len())?;
+        for example in self.overwritten.iter().take(5) {
             writeln!(f, "              {example}")?;
         }
         if let Some(kept) = &self.kept {

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use super::{
     Pipeline,
     job::SendJob,
-    records::{audit_of, own_mark},
+    records::{audit_of, plan},
     trial::left_out,
 };
 use crate::{
+    ledger::Change,
     schools::token_lane,
     settings::School,
-    store::{EventState, EventUpdate, LedgerKey, NewAudit, Stage},
+    store::{EventState, EventUpdate, LedgerKey, NewAudit},
 };
 
 /// A refused mark that is to go again, unless a newer one has taken its place by then.
@@ -42,6 +43,12 @@ impl Again {
             left_out(&send)
         );
         Self::new(school, send, from, why)
+    }
+
+    /// What the ledger is asked before it goes: whether no newer mark has taken its place.
+    pub(super) fn change(&self) -> (LedgerKey, Change) {
+        let event = self.send.event.id.clone();
+        (self.key.clone(), Change::SendAgain(event))
     }
 
     fn new(school: &School, send: SendJob, from: Option<DateTime<Utc>>, why: String) -> Self {
@@ -80,29 +87,25 @@ pub(super) fn refused_and_goes_again(
 
 impl Pipeline {
     /// Puts refused marks in line once more, and other jobs with them. One whose place in the ledger a newer mark has taken
-    /// would overtake that: it makes way. Nobody can plan a newer one while this decides, for the ledger's rows are locked
+    /// would overtake that: it makes way; `in_place` is the ledger's answer to each [`Again::change`]. Nobody can plan a newer one while this decides, for the ledger's rows are locked
     /// until the commit. Answers what became of their events, to be counted after the commit.
     pub(super) async fn send_again(
         &self,
         tx: &mut Tx,
         again: &[Again],
+        in_place: &[bool],
         others: &[NewJob],
     ) -> outbox::Result<Vec<EventUpdate>> {
-        let marks: Vec<_> = again
-            .iter()
-            .map(|one| (one.key.clone(), one.send.event.id.clone()))
-            .collect();
-        let ours = self.store.move_marks(tx, &marks, Stage::Planned).await?;
         let mut jobs = others.to_vec();
         let (mut updates, mut plans) = (Vec::with_capacity(again.len()), Vec::new());
-        for one in again {
+        for (one, in_place) in again.iter().zip(in_place) {
             let event = &one.send.event.id;
             let update = EventUpdate::of(&one.key.school, event);
-            if ours.contains(&(one.key.school.clone(), event.clone())) {
+            if *in_place {
                 jobs.push(one.job.clone());
                 updates.push(update.state(EventState::Planned).waiting(&one.why));
                 if one.send.trial.is_some() {
-                    plans.push((one.key.clone(), own_mark(&one.send, self.now())));
+                    plans.push((one.key.clone(), plan(&one.send)));
                 }
             } else {
                 updates.push(update.state(EventState::Superseded).outcome(
@@ -111,7 +114,7 @@ impl Pipeline {
             }
         }
         // The ledger has a mark as it is sent.
-        self.store.plan_marks(tx, &plans).await?;
+        self.store.change_ledger(tx, &plans).await?;
         self.store.outbox().enqueue(tx, &jobs).await?;
         self.store.update_events(tx, &updates).await?;
         Ok(updates)

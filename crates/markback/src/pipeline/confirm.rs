@@ -20,9 +20,10 @@ use super::{
     view::is_ours,
 };
 use crate::{
+    ledger::Change,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, NewAudit, Stage},
+    store::{EventState, EventUpdate, NewAudit},
 };
 
 /// How often a mark is refused after Wonde had taken it until that is believed.
@@ -285,7 +286,7 @@ impl Pipeline {
             // One that cannot be read is not asked for by every mark.
             let Ok(register) = register else { break };
             let held = register.held(&send.mark.student, send.mark.session);
-            if held.is_some_and(|held| is_ours(held, send)) {
+            if held.is_some_and(|held| is_ours(held, &send.mark, send.planned_at)) {
                 there.insert(place);
             }
         }
@@ -307,9 +308,9 @@ impl Pipeline {
         let keys: Vec<_> = missing.iter().map(|(_, key, _)| key.clone()).collect();
         // If the store cannot be read now, the next look tells.
         let ledger = self.store.ledger(&keys).await.unwrap_or_default();
-        let stands_there = |key, event: &String| {
-            let mark = ledger.get(key).and_then(|row| row.mark.as_ref());
-            mark.is_some_and(|mark| mark.event != *event && mark.stage == Stage::Confirmed)
+        let stands_there = |key, event: &str| {
+            let row = ledger.get(key);
+            row.is_some_and(|row| row.is_replaced(event))
         };
         missing
             .iter()
@@ -372,9 +373,8 @@ impl Pipeline {
         if refusals >= REFUSALS_BELIEVED {
             let outcome = format!("the MIS would not have it: Wonde {told}");
             outcomes.tell(id, send, EventState::Rejected, &outcome);
-            outcomes
-                .forgotten
-                .push((send.ledger_key(id), send.event.id.clone()));
+            let forget = Change::Forget(send.event.id.clone());
+            outcomes.ledger.push((send.ledger_key(id), forget));
             return;
         }
         let why = format!("its writeback was refused ({told}); it goes again, alone");
@@ -448,18 +448,16 @@ impl Pipeline {
         outbox.complete(&mut tx, &outcomes.done).await?.all()?;
         self.store.update_events(&mut tx, &outcomes.updates).await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
-        self.store
-            .move_marks(&mut tx, &outcomes.confirmed, Stage::Confirmed)
-            .await?;
-        self.store
-            .forget_marks(&mut tx, &outcomes.forgotten)
-            .await?;
         // All transactions touch marks, then pauses, then the queue's lines, so that none waits for another that waits for it.
+        let (mut changes, again) = (outcomes.ledger.clone(), &outcomes.again);
+        changes.extend(again.iter().map(Again::change));
+        let mut took_hold = self.store.change_ledger(&mut tx, &changes).await?;
+        let in_place = took_hold.split_off(outcomes.ledger.len());
         let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
         self.store.learn(&mut tx, &outcomes.learned).await?;
         let (followed, left): (Vec<_>, Vec<_>) = outcomes.left.iter().cloned().unzip();
         self.store.follow_writebacks(&mut tx, &followed).await?;
-        let again = self.send_again(&mut tx, &outcomes.again, &left).await?;
+        let again = self.send_again(&mut tx, again, &in_place, &left).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().chain(&troubled).chain(&again));
         sight::confirmed(outcomes.took.iter().copied());

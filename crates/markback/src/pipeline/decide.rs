@@ -6,7 +6,7 @@ use std::{
 };
 
 use mis_core::wonde::StudentId;
-use outbox::{Claimed, Held, When};
+use outbox::{Claimed, Held, JobId, When};
 use serde_json::json;
 use tokio::task::JoinSet;
 use writeback::{Event, Outcome, Previous};
@@ -16,15 +16,16 @@ use super::{
     job::{DecideJob, SendJob, event_of_key, event_of_send},
     panics::{Panicked, caught, split},
     pulse::Progress,
-    records::{audit_of, found, news_of, own_mark},
+    records::{audit_of, found, news_of, plan},
     scene::{Look, Scene},
     trouble::{Away, GoOn, Troubled, doubled, later},
 };
 use crate::{
+    ledger::{Change, Stage},
     schools::token_lane,
     settings::Group,
     sight,
-    store::{EventState, EventUpdate, LedgerKey, LedgerMark, NewAudit, Stage},
+    store::{EventState, EventUpdate, LedgerKey, NewAudit},
 };
 
 /// How long the schools of a batch that are decided wait for the others.
@@ -41,10 +42,10 @@ const PEOPLE_SOON: Duration = Duration::from_secs(5);
 struct Outcomes {
     done: Vec<Held>,
     updates: Vec<EventUpdate>,
-    arrivals: Vec<(LedgerKey, writeback::Arrival)>,
-    standing: Vec<(LedgerKey, writeback::Standing)>,
-    plans: Vec<(LedgerKey, LedgerMark)>,
+    ledger: Vec<(LedgerKey, Change)>,
     sends: Vec<outbox::NewJob>,
+    /// The sessions that these jobs are for.
+    sent_for: Vec<LedgerKey>,
     audit: Vec<NewAudit>,
     troubled: Vec<Troubled>,
     away: Vec<Away>,
@@ -283,12 +284,12 @@ impl Pipeline {
         case: &Case<'_>,
     ) -> outbox::Result<Option<Duration>> {
         let row = case.key.as_ref().and_then(|key| scene.ledger.get(key));
-        let Some(mark) = row.and_then(|row| row.mark.as_ref()) else {
+        let newest = row.and_then(|row| row.newest());
+        let Some(mark) =
+            newest.filter(|mark| mark.stage() == Stage::Planned && mark.event != case.event.id)
+        else {
             return Ok(None);
         };
-        if mark.stage != Stage::Planned || mark.event == case.event.id {
-            return Ok(None);
-        }
         let earlier = self.store.event(&scene.school.id, &mark.event).await?;
         let sent_at = earlier
             .filter(|earlier| earlier.state == EventState::Sent)
@@ -345,7 +346,7 @@ impl Pipeline {
                 event: case.event.id.clone(),
                 at: case.event.at,
             };
-            outcomes.arrivals.push((key.clone(), arrival));
+            outcomes.ledger.push((key.clone(), Change::Arrive(arrival)));
         }
         if let Outcome::Fail { why } = &decision.outcome {
             outcomes.updates.push(update);
@@ -361,7 +362,8 @@ impl Pipeline {
         let standing = decision.standing.clone();
         let found = found(decision.found.as_ref());
         if let (None, Some(key), Some(standing)) = (decision.planned(), &case.key, &standing) {
-            outcomes.standing.push((key.clone(), standing.clone()));
+            let change = Change::Stand(standing.clone());
+            outcomes.ledger.push((key.clone(), change));
         }
         if let (Some(planned), Some(key)) = (decision.planned(), case.key) {
             let send = SendJob {
@@ -382,6 +384,7 @@ impl Pipeline {
                 received_at: Some(case.job.enqueued_at),
                 standing: Some(standing.unwrap_or_else(|| against.clone())),
                 against,
+                over: scene.seen(&key),
             };
             outcomes.sends.push(
                 send.new_job(school, &token_lane(scene.school))
@@ -390,7 +393,8 @@ impl Pipeline {
             outcomes
                 .audit
                 .push(audit_of("planned", school, &send, json!({})));
-            outcomes.plans.push((key, own_mark(&send, self.now())));
+            outcomes.sent_for.push(key.clone());
+            outcomes.ledger.push((key, plan(&send)));
             update = update.state(EventState::Planned);
         } else {
             update = update.state(EventState::Skipped);
@@ -427,13 +431,7 @@ impl Pipeline {
         let outbox = self.store.outbox();
         outbox.complete(&mut tx, &outcomes.done).await?.all()?;
         self.store.update_events(&mut tx, &outcomes.updates).await?;
-        self.store
-            .note_arrivals(&mut tx, &outcomes.arrivals)
-            .await?;
-        self.store
-            .note_standing(&mut tx, &outcomes.standing)
-            .await?;
-        self.store.plan_marks(&mut tx, &outcomes.plans).await?;
+        self.store.change_ledger(&mut tx, &outcomes.ledger).await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
         for away in &outcomes.away {
             self.rest(&mut tx, Some(away)).await?;
@@ -443,6 +441,9 @@ impl Pipeline {
         let receipt = outbox.enqueue(&mut tx, &outcomes.sends).await?;
         let superseded = superseded(&receipt.superseded);
         self.store.update_events(&mut tx, &superseded).await?;
+        // These rows are locked already: a mark is superseded by one that was planned above it.
+        let forgotten = forgotten(&outcomes.sent_for, &receipt);
+        self.store.change_ledger(&mut tx, &forgotten).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().chain(&troubled).chain(&superseded));
         Ok(())
@@ -453,10 +454,9 @@ impl Outcomes {
     fn add(&mut self, other: Self) {
         self.done.extend(other.done);
         self.updates.extend(other.updates);
-        self.arrivals.extend(other.arrivals);
-        self.standing.extend(other.standing);
-        self.plans.extend(other.plans);
+        self.ledger.extend(other.ledger);
         self.sends.extend(other.sends);
+        self.sent_for.extend(other.sent_for);
         self.audit.extend(other.audit);
         self.troubled.extend(other.troubled);
         self.away.extend(other.away);
@@ -477,6 +477,22 @@ impl Outcomes {
             go_on,
         });
     }
+}
+
+/// The superseded marks, for the ledger: none of them was sent, or it has been waited for that.
+fn forgotten(sent_for: &[LedgerKey], receipt: &outbox::Receipt) -> Vec<(LedgerKey, Change)> {
+    let of = |by: JobId| {
+        let place = receipt.jobs.iter().position(|job| job.id() == by)?;
+        sent_for.get(place).cloned()
+    };
+    receipt
+        .superseded
+        .iter()
+        .filter_map(|job| {
+            let (_, event) = job.key.split_once('/')?;
+            Some((of(job.by)?, Change::Forget(event_of_send(event).to_owned())))
+        })
+        .collect()
 }
 
 fn superseded(jobs: &[outbox::Superseded]) -> Vec<EventUpdate> {

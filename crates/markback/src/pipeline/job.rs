@@ -11,6 +11,7 @@ use writeback::{Event, Rule, Standing};
 
 use super::trial::Trial;
 use crate::{
+    ledger::SeenMark,
     queue,
     store::{Followed, LedgerKey, session_word},
 };
@@ -57,6 +58,9 @@ pub(crate) struct SendJob {
     /// The same with its own event.
     #[serde(default)]
     pub(crate) standing: Option<Standing>,
+    /// What Wonde's copy showed when it was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) over: Option<SeenMark>,
 }
 
 /// A register that Wonde took.

@@ -17,7 +17,7 @@ mod send;
 mod share;
 mod trial;
 mod trouble;
-mod view;
+pub(crate) mod view;
 
 use std::{
     collections::HashMap,
@@ -107,7 +107,7 @@ impl Pace {
             look_after: settings.look_after,
             backoff: settings.backoff,
             backoff_max: settings.backoff_max,
-            plan_fresh: Duration::from_secs(300),
+            plan_fresh: settings.plan_fresh,
             give_up_after: Duration::from_secs(24 * 60 * 60),
         }
     }

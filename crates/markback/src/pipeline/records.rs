@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use writeback::{Decision, Event, Found};
 
 use super::job::SendJob;
-use crate::store::{EventUpdate, LedgerMark, NewAudit, Stage, session_word};
+use crate::{
+    ledger::{Change, LedgerMark},
+    store::{EventUpdate, NewAudit, session_word},
+};
 
 /// What is written down of a decision.
 pub(super) fn news_of(
@@ -36,15 +39,25 @@ pub(super) fn found(found: Option<&Found>) -> Value {
     })
 }
 
-/// Our mark as the ledger keeps it.
-pub(super) fn own_mark(send: &SendJob, now: DateTime<Utc>) -> LedgerMark {
+/// Our mark as the ledger keeps it, sent at this time or not yet.
+pub(super) fn own_mark(send: &SendJob, sent_at: Option<DateTime<Utc>>) -> LedgerMark {
     LedgerMark {
+        event: send.event.id.clone(),
         code: send.mark.code.clone(),
         comment: send.mark.comment.clone(),
         minutes_late: send.mark.minutes_late,
-        event: send.event.id.clone(),
-        stage: Stage::Planned,
-        since: now,
+        planned_at: send.planned_at,
+        sent_at,
+        confirmed_at: None,
+        against: send.against.clone(),
+        over: send.over.clone(),
+    }
+}
+
+/// The plan to send a mark, for the ledger.
+pub(super) fn plan(send: &SendJob) -> Change {
+    Change::Plan {
+        mark: own_mark(send, None),
         standing: send.standing.clone(),
     }
 }

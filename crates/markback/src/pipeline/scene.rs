@@ -3,19 +3,26 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mis_core::{
-    Capabilities, CodeBook, Error, ErrorKind, EventKind, Recovery, Register, wonde::StudentId,
+    Capabilities, CodeBook, Error, ErrorKind, EventKind, HeldCode, Recovery, Register,
+    wonde::StudentId,
 };
 use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
 
-use super::{Pipeline, job::SendJob, view::view_of};
+use super::{
+    Pipeline,
+    job::SendJob,
+    view::{Sources, view_of},
+};
 use crate::{
+    ledger::{LedgerRow, SeenMark},
     mirror::Unread,
     settings::{Group, School},
-    store::{LedgerKey, LedgerRow},
+    store::LedgerKey,
 };
 
 /// What deciding an event of this school needs, gathered once for the batch.
@@ -29,6 +36,8 @@ pub(super) struct Scene<'a> {
     /// Why a register could not be read, if one could not.
     pub(super) unread: Option<Error>,
     pub(super) ledger: HashMap<LedgerKey, LedgerRow>,
+    /// How long Wonde's word on a mark is waited for.
+    patience: Duration,
 }
 
 /// How often an event has been decided.
@@ -114,6 +123,7 @@ impl Pipeline {
             registers,
             unread,
             ledger: HashMap::new(),
+            patience: self.settings.service.confirm_within,
         }))
     }
 }
@@ -131,13 +141,13 @@ impl Scene<'_> {
     /// earlier round is not in its way.
     pub(super) fn standing_of(&self, key: Option<&LedgerKey>, event: &Event) -> Standing {
         let row = key.and_then(|key| self.ledger.get(key));
-        row.map_or_else(Standing::default, |row| match (&row.mark, &row.before) {
-            (Some(mark), before) if mark.event == event.id => before
-                .as_ref()
-                .and_then(|before| before.standing.clone())
-                .unwrap_or_default(),
-            _ => row.standing.clone(),
-        })
+        row.map_or_else(Standing::default, |row| row.standing_but(&event.id))
+    }
+
+    /// What Wonde's copy shows of a session.
+    pub(super) fn seen(&self, key: &LedgerKey) -> Option<SeenMark> {
+        let register = self.registers.get(&key.date)?.as_ref().ok()?;
+        SeenMark::of(register.held(&key.student, key.session)?)
     }
 
     /// The rules' word on one event.
@@ -157,7 +167,21 @@ impl Scene<'_> {
         let planned_at = planned.map(|send| send.planned_at);
         let row = key.and_then(|key| self.ledger.get(key));
         let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
-            Some((key, register)) => view_of(key, &event.id, row, register, now, planned_at),
+            Some((key, register)) => {
+                let rules = group.and_then(|group| group.rules.as_ref());
+                let sources = Sources {
+                    ledger: row,
+                    register,
+                    planned_at,
+                    patience: self.patience,
+                    now,
+                    protects_any: rules.is_some_and(|rules| rules.protects_any(event.kind)),
+                };
+                let protects = |held: &HeldCode| {
+                    rules.is_some_and(|rules| rules.protects(held, event.kind, &self.codes))
+                };
+                view_of(key, &event.id, &sources, protects)
+            }
             None => RegisterView::CannotLook {
                 why: "nobody looked".to_owned(),
             },

@@ -14,20 +14,22 @@ use writeback::Outcome;
 use self::outcomes::{Outcomes, Outgoing};
 use super::{
     Pipeline,
+    again::Again,
     job::{ConfirmJob, SendJob, event_of_key},
     panics::{self, Panicked, caught, panics_of, split},
     pulse::Progress,
-    records::{audit_of, found, news_of, own_mark},
+    records::{audit_of, found, news_of, plan},
     scene::{Look, Scene},
     trouble::{Away, GoOn, is_longer, later},
     view::is_ours,
 };
 use crate::{
     lease::{Lease, LeaseOver},
+    ledger::Change,
     schools::token_lane,
     settings::School,
     sight,
-    store::{EventState, EventUpdate, LedgerKey, Stage},
+    store::{EventState, EventUpdate, LedgerKey},
 };
 
 impl Pipeline {
@@ -95,7 +97,9 @@ impl Pipeline {
                     let why = "the stored mark cannot be read; was it written by another version?"
                         .to_owned();
                     outcomes.held_up(lane, &job, GoOn::GiveUp { why });
-                    outcomes.forgotten.extend(self.plan_of(lane, &job).await?);
+                    outcomes
+                        .ledger
+                        .extend(self.forget_plan_of(lane, &job).await?);
                 }
             }
         }
@@ -122,17 +126,17 @@ impl Pipeline {
     }
 
     /// The plan in the ledger that belongs to a job which cannot be read.
-    async fn plan_of(
+    async fn forget_plan_of(
         &self,
         lane: &str,
         job: &Claimed,
-    ) -> outbox::Result<Option<(LedgerKey, String)>> {
+    ) -> outbox::Result<Option<(LedgerKey, Change)>> {
         let Some(event) = event_of_key(lane, &job.key) else {
             return Ok(None);
         };
         let record = self.store.event(&lane.into(), event).await?;
         let key = record.and_then(|record| record.ledger_key());
-        Ok(key.map(|key| (key, event.to_owned())))
+        Ok(key.map(|key| (key, Change::Forget(event.to_owned()))))
     }
 
     async fn send_school(
@@ -218,8 +222,16 @@ impl Pipeline {
     ) -> Option<Outgoing> {
         let school = scene.school;
         let (id, key) = (school.id.as_str(), one.send.ledger_key(school.id.as_str()));
-        let own = scene.ledger.get(&key).and_then(|row| row.mark.as_ref());
-        if own.is_some_and(|own| own.event != one.send.event.id) {
+        let event = one.send.event.id.as_str();
+        let row = scene.ledger.get(&key);
+        let forgotten = row.is_none_or(|row| row.mark(event).is_none());
+        let newest = row.and_then(|row| row.newest());
+        if newest.is_some_and(|newest| {
+            newest.event != event && (!forgotten || newest.planned_at > one.send.planned_at)
+        }) {
+            outcomes
+                .ledger
+                .push((key, Change::Forget(event.to_owned())));
             outcomes.done.push(one.job.held);
             outcomes.updates.push(
                 EventUpdate::of(id, &one.send.event.id)
@@ -230,7 +242,6 @@ impl Pipeline {
             );
             return None;
         }
-        let forgotten = own.is_none();
         let register = match scene.registers.get(&key.date) {
             Some(Ok(register)) => register,
             unread => {
@@ -245,7 +256,10 @@ impl Pipeline {
             }
         };
         let held = register.held(&one.send.mark.student, one.send.mark.session);
-        if held.is_some_and(|held| is_ours(held, &one.send)) {
+        if held.is_some_and(|held| {
+            is_ours(held, &one.send.mark, one.send.planned_at)
+                && !row.is_some_and(|row| row.may_be_earlier(held, event))
+        }) {
             outcomes.found_there(id, &one, key);
             return None;
         }
@@ -272,15 +286,23 @@ impl Pipeline {
             outcomes.trouble(id, &one, GoOn::GiveUp { why: why.clone() });
             return None;
         }
+        if let Outcome::Wait { why } = &decision.outcome {
+            let when = outbox::When::After(outcomes.backoff);
+            let why = why.clone();
+            let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });
+            outcomes.trouble(id, &one, go_on);
+            return None;
+        }
         match decision.planned() {
             Some(planned) => {
                 one.send.mark = planned.mark.clone();
                 one.send.rule = planned.rule;
                 one.send.dropped.clone_from(&decision.dropped);
                 one.send.found = found(decision.found.as_ref());
+                one.send.over = scene.seen(&key);
                 // `planned_at` stays: what the copy shows of a change since then may be this very mark.
                 if forgotten {
-                    outcomes.plans.push((key, own_mark(&one.send, self.now())));
+                    outcomes.ledger.push((key, plan(&one.send)));
                 }
                 outcomes
                     .updates
@@ -297,7 +319,8 @@ impl Pipeline {
                     &one.send,
                     json!({"why": decision.outcome.to_string()}),
                 ));
-                outcomes.forgotten.push((key, one.send.event.id.clone()));
+                let event = one.send.event.id.clone();
+                outcomes.ledger.push((key, Change::Forget(event)));
                 outcomes.done.push(one.job.held);
                 None
             }
@@ -407,20 +430,10 @@ impl Pipeline {
         outbox.complete(&mut tx, &outcomes.done).await?.all()?;
         self.store.update_events(&mut tx, &outcomes.updates).await?;
         self.store.audit(&mut tx, &outcomes.audit).await?;
-        let accepted: Vec<_> = outcomes
-            .accepted
-            .values()
-            .flatten()
-            .map(|send| (send.ledger_key(school), own_mark(send, self.now())))
-            .collect();
-        self.store.plan_marks(&mut tx, &outcomes.plans).await?;
-        self.store.accept_marks(&mut tx, &accepted).await?;
-        self.store
-            .move_marks(&mut tx, &outcomes.confirmed, Stage::Confirmed)
-            .await?;
-        self.store
-            .forget_marks(&mut tx, &outcomes.forgotten)
-            .await?;
+        let (mut changes, again) = (outcomes.ledger.clone(), &outcomes.again);
+        changes.extend(again.iter().map(Again::change));
+        let mut took_hold = self.store.change_ledger(&mut tx, &changes).await?;
+        let in_place = took_hold.split_off(outcomes.ledger.len());
         self.store.learn(&mut tx, &outcomes.learned).await?;
         let now = self.now();
         let took: Vec<_> = outcomes
@@ -448,7 +461,7 @@ impl Pipeline {
         self.store.follow_writebacks(&mut tx, &followed).await?;
         self.rest(&mut tx, outcomes.away.as_ref()).await?;
         let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        let again = self.send_again(&mut tx, &outcomes.again, &follow).await?;
+        let again = self.send_again(&mut tx, again, &in_place, &follow).await?;
         tx.commit().await?;
         sight::news(outcomes.updates.iter().chain(&troubled).chain(&again));
         sight::accepted(took);

@@ -1,71 +1,113 @@
 //! What the register is taken to hold: our own ledger first, then Wonde's copy, and whether a mark in that is ours.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use mis_core::{HeldCode, HeldMark, Mark, Register, nfc};
 use writeback::{Held, RegisterView, Source};
 
-use super::job::SendJob;
-use crate::store::{LedgerKey, LedgerMark, LedgerRow, Stage};
+use super::trouble::is_longer;
+use crate::{
+    ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten},
+    store::LedgerKey,
+};
 
-/// The view for one event, which may have been decided before, at `planned_at`. Its own mark from then is not in its way:
-/// what we had written before that is what the register holds, unless the copy shows what has changed since.
+/// What the view of one event is made of.
+pub(crate) struct Sources<'a> {
+    /// Our own record of the session.
+    pub(crate) ledger: Option<&'a LedgerRow>,
+    /// Wonde's copy of the day.
+    pub(crate) register: &'a Result<Arc<Register>, String>,
+    /// When the event was decided first, if it was.
+    pub(crate) planned_at: Option<DateTime<Utc>>,
+    /// How long Wonde's word on a mark is waited for.
+    pub(crate) patience: Duration,
+    pub(crate) now: DateTime<Utc>,
+    /// Whether any code is protected from the event.
+    pub(crate) protects_any: bool,
+}
+
+/// The view for one event. Its own mark from an earlier decision is not in its way. `protects` tells whether a code in the
+/// register is protected from the event.
+///
+/// Our own record goes before Wonde's copy, which may be hours old. The copy goes before our record
+///
+/// - where it shows a code that is protected, unless it is certain that a mark of ours was written over just that, later
+///   and knowingly: see [`LedgerRow::overwritten`];
+/// - where it shows any other code that changed after our mark was sent, once that should be in the MIS.
 pub(crate) fn view_of(
     key: &LedgerKey,
     event: &str,
-    row: Option<&LedgerRow>,
-    register: &Result<Arc<Register>, String>,
-    now: DateTime<Utc>,
-    planned_at: Option<DateTime<Utc>>,
+    sources: &Sources<'_>,
+    protects: impl Fn(&HeldCode) -> bool,
 ) -> RegisterView {
-    let own = row.and_then(|row| match &row.mark {
-        Some(mark) if mark.event == event => row.before.as_ref(),
-        other => other.as_ref(),
-    });
-    let copy = register
-        .as_ref()
-        .map(|register| (register.held(&key.student, key.session), register.read_at()));
-    match (own, copy) {
-        (Some(own), Ok((Some(held), read_at)))
-            if changed_since(own, held)
-                || planned_at
-                    .is_some_and(|at| !same_code(own, held) && changed_since_plan(held, at)) =>
-        {
-            looked(held, read_at, now)
+    let now = sources.now;
+    let own = sources
+        .ledger
+        .and_then(|row| Some((row, row.newest_but(event)?)));
+    let (held, read_at) = match sources.register {
+        Ok(register) => (register.held(&key.student, key.session), register.read_at()),
+        Err(why) => {
+            // Where a code is protected, nobody writes unseen: what a teacher entered may have been shown before.
+            return match own {
+                Some((_, own)) if !sources.protects_any => by_ledger(own, now),
+                _ => RegisterView::CannotLook { why: why.clone() },
+            };
         }
-        (Some(own), _) => RegisterView::Looked {
-            held: Some(Held {
-                code: HeldCode::Known(own.code.clone()),
-                comment: own.comment.clone(),
-                minutes_late: own.minutes_late,
-            }),
-            source: Source::OurLedger,
-            // When an earlier mark of ours came there is not kept.
-            age: Some(now - own.since).filter(|_| own.since > DateTime::<Utc>::UNIX_EPOCH),
-        },
-        (None, Ok((Some(held), read_at))) => looked(held, read_at, now),
-        (None, Ok((None, read_at))) => RegisterView::Looked {
-            held: None,
-            source: Source::Wonde,
-            age: Some(now - read_at),
-        },
-        (None, Err(why)) => RegisterView::CannotLook { why: why.clone() },
+    };
+    match (own, held) {
+        (Some((row, own)), Some(held)) if held.code != HeldCode::Known(own.code.clone()) => {
+            if protects(&held.code) {
+                match row.overwritten(held, event) {
+                    Overwritten::Yes => by_ledger(own, now),
+                    Overwritten::OnItsWay(since) if !is_longer(now - since, sources.patience) => {
+                        RegisterView::CannotLook {
+                            why:
+                                "a mark of ours that replaces a protected code is not confirmed yet"
+                                    .to_owned(),
+                        }
+                    }
+                    Overwritten::OnItsWay(_) | Overwritten::No => by_copy(Some(held), read_at, now),
+                }
+            } else if changed_since(row, own, held, event, sources) {
+                by_copy(Some(held), read_at, now)
+            } else {
+                by_ledger(own, now)
+            }
+        }
+        // Somebody entered the same protected code before ours could be there: that is not ours to replace.
+        (Some((row, _)), Some(held)) if protects(&held.code) && !row.may_be_ours(held) => {
+            by_copy(Some(held), read_at, now)
+        }
+        (Some((_, own)), _) => by_ledger(own, now),
+        (None, held) => by_copy(held, read_at, now),
     }
 }
 
-/// How much Wonde's clock may be behind ours, and its times be cut to seconds, without our own mark passing for an older one.
-const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
-
-/// Whether somebody changed the mark in the MIS after ours was in it. Only then is Wonde's copy newer than our ledger:
-/// before the confirmation it may still show what our mark is about to replace.
-fn changed_since(own: &LedgerMark, held: &HeldMark) -> bool {
-    own.stage == Stage::Confirmed && !same_code(own, held) && changed_after(held, own.since)
-}
-
-/// Whether the copy shows the code of our own mark. Then it may have just arrived there: Wonde passes marks on for minutes.
-fn same_code(own: &LedgerMark, held: &HeldMark) -> bool {
-    held.code == HeldCode::Known(own.code.clone())
+/// Whether somebody changed the mark in the MIS after ours was sent, or after the event was planned. Before ours is confirmed, or time for that is up, the
+/// copy may still show what it is about to replace; and until then an earlier mark of ours may have come into the copy.
+fn changed_since(
+    row: &LedgerRow,
+    own: &LedgerMark,
+    held: &HeldMark,
+    event: &str,
+    sources: &Sources<'_>,
+) -> bool {
+    let our_own = row
+        .marks
+        .iter()
+        .any(|mark| mark.event != event && held.code == HeldCode::Known(mark.code.clone()));
+    let since_plan = |at| changed_since_plan(held, at);
+    if !our_own && sources.planned_at.is_some_and(since_plan) {
+        return true;
+    }
+    let Some(sent_at) = own.sent_at else {
+        return false;
+    };
+    let given_up = is_longer(sources.now - sent_at, sources.patience);
+    let in_mis = own.confirmed_at.or_else(|| given_up.then_some(sources.now));
+    let Some(in_mis) = in_mis else { return false };
+    changed_after(held, if our_own { in_mis } else { sent_at })
 }
 
 /// Whether Wonde's copy shows that this was written after a mark was planned, or so close before that the clocks leave it open.
@@ -80,9 +122,9 @@ fn changed_after(held: &HeldMark, at: DateTime<Utc>) -> bool {
 }
 
 /// Whether a held mark is the one that was sent: it says the same, and came there after it was planned, where that is told.
-pub(super) fn is_ours(held: &HeldMark, send: &SendJob) -> bool {
-    let old = held.changed_at.is_some() && !changed_since_plan(held, send.planned_at);
-    !old && says(held, &send.mark)
+pub(crate) fn is_ours(held: &HeldMark, mark: &Mark, planned_at: DateTime<Utc>) -> bool {
+    let old = held.changed_at.is_some() && !changed_since_plan(held, planned_at);
+    !old && says(held, mark)
 }
 
 /// Whether a held mark says what was to be written. Where the copy does not tell comment or minutes, the code must do.
@@ -103,9 +145,22 @@ fn in_nfc(comment: Option<&str>) -> Option<Cow<'_, str>> {
     comment.map(nfc)
 }
 
-fn looked(held: &HeldMark, read_at: DateTime<Utc>, now: DateTime<Utc>) -> RegisterView {
+fn by_ledger(own: &LedgerMark, now: DateTime<Utc>) -> RegisterView {
     RegisterView::Looked {
         held: Some(Held {
+            code: HeldCode::Known(own.code.clone()),
+            comment: own.comment.clone(),
+            minutes_late: own.minutes_late,
+        }),
+        source: Source::OurLedger,
+        // Of a mark from before times were kept nobody can tell.
+        age: Some(now - own.since()).filter(|_| own.since() > DateTime::<Utc>::UNIX_EPOCH),
+    }
+}
+
+fn by_copy(held: Option<&HeldMark>, read_at: DateTime<Utc>, now: DateTime<Utc>) -> RegisterView {
+    RegisterView::Looked {
+        held: held.map(|held| Held {
             code: held.code.clone(),
             comment: held.comment.clone(),
             minutes_late: held.minutes_late,

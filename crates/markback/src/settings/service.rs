@@ -187,6 +187,10 @@ pub struct Pacing {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub look_after: Duration,
+    /// How old a decision may be when its mark is sent. After that the register is looked at once more first.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub plan_fresh: Duration,
     /// The longest first wait after Wonde failed; doubled with each further attempt.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
@@ -206,6 +210,7 @@ impl Default for Pacing {
             confirm_at_least_every: Duration::from_secs(5 * MINUTE),
             read_back_after: Duration::from_secs(2 * MINUTE),
             look_after: Duration::from_secs(MINUTE),
+            plan_fresh: Duration::from_secs(5 * MINUTE),
             backoff: Duration::from_secs(2),
             backoff_max: Duration::from_secs(5 * MINUTE),
         }

@@ -20,12 +20,13 @@ use serde::Serialize;
 
 use crate::clock::SharedClock;
 
+pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
+pub use ledger::LedgerKey;
 pub(crate) use ledger::session_word;
-pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
 pub use limits::{LearnedLimit, Limit};
 pub(crate) use notices::Followed;
 pub use notices::{Notice, NoticeKind};
@@ -44,6 +45,8 @@ const NODES: &str = include_str!("../../migrations/0004_nodes.sql");
 const PIPELINE: &str = include_str!("../../migrations/0007_pipeline.sql");
 const TAPS_AND_LIMITS: &str = include_str!("../../migrations/0008_taps_and_limits.sql");
 const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
+const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
+const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -73,6 +76,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "nodes",
             sqlite: NODES,
             postgres: NODES,
+        },
+        Step {
+            version: 5,
+            name: "all marks of a session that may stand",
+            sqlite: LEDGER_MARKS_SQLITE,
+            postgres: LEDGER_MARKS_POSTGRES,
         },
         Step {
             version: 6,

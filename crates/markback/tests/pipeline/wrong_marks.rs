@@ -11,7 +11,7 @@ use wonde_sandbox::{Fault, FaultRule, RetryAfter, SandboxOptions};
 use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
 
 /// Wonde's copy of the register is an hour old.
-fn hourly() -> Setup {
+pub(crate) fn hourly() -> Setup {
     Setup {
         sandbox: SandboxOptions {
             pupils_per_school: 60,
@@ -118,6 +118,8 @@ async fn an_old_copy_does_not_stand_above_what_we_wrote_since() {
     let pupil = stage.pupil(SIMS, 0);
     stage.teacher(SIMS, &pupil, "AM", Some("/"));
     assert!(stage.sandbox.extract_now(&stage.school(SIMS)).unwrap());
+    // Long enough for nobody to doubt which of the two was later.
+    stage.clock.advance(Duration::from_secs(60));
     // A sign-out may replace the present mark; coming back ill may replace that.
     stage
         .take(SIMS, sign_out("e1", &pupil, "09:40:00", "M - Dentist"))

@@ -7,7 +7,7 @@ use super::Handle;
 use crate::error::Error;
 use crate::ids::Kind;
 use crate::mis;
-use crate::register::{Entry, Key, Mark, Slot};
+use crate::register::{Entry, Key, Mark, Slot, Version};
 use crate::school::School;
 use crate::wire;
 
@@ -41,6 +41,32 @@ pub struct MisMark {
     pub writes: u32,
     /// When its content last changed.
     pub changed_at: DateTime<Utc>,
+}
+
+/// What one mark in the MIS has said so far.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MarkHistory {
+    /// The pupil.
+    pub student_id: String,
+    /// The day.
+    pub date: NaiveDate,
+    /// Oldest first. What says the same as before is no new version.
+    pub versions: Vec<MarkVersion>,
+}
+
+/// What a mark said from one change to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MarkVersion {
+    /// The code's letter; absent where the mark was cleared.
+    pub code: Option<String>,
+    /// When the MIS had it.
+    pub changed_at: DateTime<Utc>,
+    /// When the register that wrote it was accepted; absent if a teacher wrote it.
+    pub accepted_at: Option<DateTime<Utc>>,
+    /// Since when the API's copy has shown it; absent if it was gone before the copy was renewed.
+    pub shown_at: Option<DateTime<Utc>>,
 }
 
 /// A mark that a teacher writes into the MIS, or clears.
@@ -87,6 +113,30 @@ impl Handle {
             .collect();
         marks.sort_by_key(|(key, _)| (key.date, key.student, slot_order(key.slot)));
         Ok(marks.into_iter().map(|(_, mark)| mark).collect())
+    }
+
+    /// What each mark that a school's MIS holds or has held has said so far.
+    pub fn mark_history(&self, school: &str) -> Result<Vec<MarkHistory>, Error> {
+        let school = self.awake(school)?;
+        let version = |version: &Version| MarkVersion {
+            code: version
+                .code
+                .and_then(|code| school.codes.get(usize::from(code)))
+                .map(|code| code.letter.to_owned()),
+            changed_at: version.changed,
+            accepted_at: version.writeback.map(|number| {
+                let writeback = school.writebacks.get(number);
+                writeback.map_or(version.changed, |writeback| writeback.accepted)
+            }),
+            shown_at: version.shown,
+        };
+        let history = |mark: &Mark| MarkHistory {
+            student_id: school.id(Kind::Student, mark.key.student as usize),
+            date: mark.key.date,
+            versions: mark.versions.iter().map(version).collect(),
+        };
+        let marks = school.sessions.all().chain(school.lessons.all());
+        Ok(marks.map(history).collect())
     }
 
     /// A teacher writes or clears a mark, or leaves a note.

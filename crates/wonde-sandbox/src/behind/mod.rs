@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 pub use codes::{CodeChange, NewLesson};
-pub use marks::{MisMark, TeacherMark};
+pub use marks::{MarkHistory, MarkVersion, MisMark, TeacherMark};
 pub use people::{AdultInfo, LinkInfo, StudentInfo};
 
 use crate::counts::RequestCounts;

@@ -355,3 +355,49 @@ async fn teachers_write_and_clear_marks_in_the_mis() {
         assert!(lab.sandbox.set_mark(&school, &mark).is_err());
     }
 }
+
+#[tokio::test]
+async fn a_mark_remembers_who_wrote_it_and_since_when_the_api_has_shown_it() {
+    let lab = Lab::new().await;
+    let school = lab.school("SIMS").id;
+    let pupil = &lab.pupils(&school).await[0];
+    let start = lab.sandbox.now();
+    let by_hand = |code: &str| TeacherMark {
+        student_id: pupil.clone(),
+        date: Some(TODAY.parse().unwrap()),
+        session: Some("AM".to_owned()),
+        code: Some(code.to_owned()),
+        ..TeacherMark::default()
+    };
+    lab.sandbox.set_mark(&school, &by_hand("N")).unwrap();
+    lab.pass(60);
+    // Gone before the copy was renewed.
+    lab.sandbox.set_mark(&school, &by_hand("I")).unwrap();
+    lab.pass(3_600);
+    let mark = lab.mark(&school, pupil, "L").await;
+    lab.write(&school, "session", &[mark]).await;
+    lab.pass(10);
+    let history = lab.sandbox.mark_history(&school).unwrap();
+    let mut of_pupil = history
+        .into_iter()
+        .filter(|mark| mark.student_id == *pupil && mark.date.to_string() == TODAY);
+    let versions = of_pupil.next().unwrap().versions;
+    let after =
+        |time: Option<chrono::DateTime<chrono::Utc>>| time.map(|time| (time - start).num_seconds());
+    let told: Vec<_> = versions
+        .iter()
+        .map(|one| {
+            let code = one.code.as_deref().unwrap();
+            let changed = after(Some(one.changed_at)).unwrap();
+            (code, changed, after(one.accepted_at), after(one.shown_at))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("N", 0, None, None),
+            ("I", 60, None, Some(3_600)),
+            ("L", 3_662, Some(3_660), None),
+        ]
+    );
+}

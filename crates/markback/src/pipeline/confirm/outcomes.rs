@@ -5,6 +5,7 @@ use outbox::{Claimed, Held, NewJob};
 use serde_json::json;
 
 use crate::{
+    ledger::Change,
     pipeline::{
         again::Again,
         job::{ConfirmJob, SendJob},
@@ -23,9 +24,8 @@ pub(super) struct Outcomes {
     pub(super) done: Vec<Held>,
     pub(super) updates: Vec<EventUpdate>,
     pub(super) audit: Vec<NewAudit>,
-    pub(super) confirmed: Vec<(LedgerKey, String)>,
+    pub(super) ledger: Vec<(LedgerKey, Change)>,
     pub(super) took: Vec<TimeDelta>,
-    pub(super) forgotten: Vec<(LedgerKey, String)>,
     pub(super) again: Vec<Again>,
     /// What marks have shown that were refused before and went through without something.
     pub(super) learned: Vec<(String, String, Limit, TimeDelta)>,
@@ -39,9 +39,8 @@ impl Outcomes {
         self.done.extend(other.done);
         self.updates.extend(other.updates);
         self.audit.extend(other.audit);
-        self.confirmed.extend(other.confirmed);
+        self.ledger.extend(other.ledger);
         self.took.extend(other.took);
-        self.forgotten.extend(other.forgotten);
         self.again.extend(other.again);
         self.learned.extend(other.learned);
         self.left.extend(other.left);
@@ -59,8 +58,8 @@ impl Outcomes {
         for (_, send) in marks {
             self.took
                 .extend(send.received_at.map(|received| now - received));
-            self.confirmed
-                .push((send.ledger_key(school), send.event.id.clone()));
+            let change = Change::Confirm(send.event.id.clone());
+            self.ledger.push((send.ledger_key(school), change));
             let mut more = json!({"writeback_id": confirm.writeback, "by": by});
             let trial = send.trial.as_ref().filter(|trial| !trial.at_once);
             if let Some((mis, limit, believed)) = trial.map(Trial::shown) {

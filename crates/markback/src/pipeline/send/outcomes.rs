@@ -8,15 +8,16 @@ use outbox::{Claimed, Held};
 use serde_json::json;
 
 use crate::{
+    ledger::Change,
     pipeline::{
         again::{Again, refused_and_goes_again},
         job::{SendJob, event_of_key},
-        records::audit_of,
+        records::{audit_of, own_mark},
         trial::{self, Trial},
         trouble::{Away, GoOn, Troubled},
     },
     settings::School,
-    store::{EventState, EventUpdate, LedgerKey, LedgerMark, Limit, NewAudit},
+    store::{EventState, EventUpdate, LedgerKey, Limit, NewAudit},
 };
 
 /// Stands at the head of a job's note when its mark may have been written and nobody knows.
@@ -35,10 +36,7 @@ pub(super) struct Outcomes {
     pub(super) updates: Vec<EventUpdate>,
     pub(super) audit: Vec<NewAudit>,
     pub(super) accepted: BTreeMap<WritebackId, Vec<SendJob>>,
-    pub(super) forgotten: Vec<(LedgerKey, String)>,
-    pub(super) confirmed: Vec<(LedgerKey, String)>,
-    /// Marks that the ledger had forgotten and that are sent after all.
-    pub(super) plans: Vec<(LedgerKey, LedgerMark)>,
+    pub(super) ledger: Vec<(LedgerKey, Change)>,
     /// Refused marks that go again without something.
     pub(super) again: Vec<Again>,
     /// What marks have shown that were refused before and went through without something.
@@ -75,6 +73,9 @@ impl Outcomes {
             self.learned.push((id.to_owned(), mis, limit, believed));
         }
         self.audit.push(audit_of("accepted", id, &one.send, more));
+        let mark = own_mark(&one.send, Some(sent_at));
+        self.ledger
+            .push((one.send.ledger_key(id), Change::Accept(mark)));
         self.accepted
             .entry(accepted.writeback.clone())
             .or_default()
@@ -110,8 +111,7 @@ impl Outcomes {
             self.again.push(Again::without(school, next, None));
             return;
         }
-        self.forgotten
-            .push((one.send.ledger_key(id), one.send.event.id.clone()));
+        self.forget(id, &one.send);
         self.audit.push(audit_of(
             "refused",
             id,
@@ -159,7 +159,8 @@ impl Outcomes {
     /// The register says what was to be written.
     pub(super) fn found_there(&mut self, school: &str, one: &Outgoing, key: LedgerKey) {
         self.done.push(one.job.held);
-        self.confirmed.push((key, one.send.event.id.clone()));
+        let event = one.send.event.id.clone();
+        self.ledger.push((key, Change::Confirm(event)));
         self.audit.push(audit_of(
             "confirmed",
             school,
@@ -171,6 +172,11 @@ impl Outcomes {
                 .state(EventState::Confirmed)
                 .outcome("the register says so, read back after an answer that never came"),
         );
+    }
+
+    fn forget(&mut self, school: &str, send: &SendJob) {
+        let change = Change::Forget(send.event.id.clone());
+        self.ledger.push((send.ledger_key(school), change));
     }
 
     pub(super) fn trouble(&mut self, school: &str, one: &Outgoing, go_on: GoOn) {
@@ -187,11 +193,8 @@ impl Outcomes {
             *why = format!("{NO_ANSWER}; and now: {why}");
         }
         let event = event_of_key(school, &job.key).map(str::to_owned);
-        if let (GoOn::GiveUp { .. }, Ok(send), Some(event)) =
-            (&go_on, job.parse::<SendJob>(), &event)
-        {
-            self.forgotten
-                .push((send.ledger_key(school), event.clone()));
+        if let (GoOn::GiveUp { .. }, Ok(send)) = (&go_on, job.parse::<SendJob>()) {
+            self.forget(school, &send);
         }
         self.troubled.push(Troubled {
             held: job.held,

@@ -1,0 +1,366 @@
+//! The ledger of one pupil's session as a state machine without I/O: our own marks that the register may hold, oldest
+//! first, and the events that have had their say.
+//!
+//! The store loads a [`LedgerRow`], applies [`Change`]s and writes it back; `pipeline::view` derives from it what the
+//! register holds. A mark that is refused or discarded leaves the list wherever it stands in it, and what is left keeps
+//! its stage and its times.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use mis_core::{Code, HeldCode, HeldMark};
+use serde::{Deserialize, Serialize};
+use writeback::{Arrival, Standing};
+
+/// How many marks are kept of one session. Older ones go once a later one is confirmed: the register no longer holds them.
+const MARKS_KEPT: usize = 16;
+
+/// How much Wonde's clock may differ from ours, and its times be cut to seconds.
+pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
+
+/// How far our own mark has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It is to be sent, or was sent and not answered.
+    Planned,
+    /// Wonde has it.
+    Accepted,
+    /// The MIS has it.
+    Confirmed,
+}
+
+/// A row of Wonde's copy of the register, as far as it tells one version of the row from another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenMark {
+    /// Its code.
+    pub code: HeldCode,
+    /// When it changed last, by Wonde's clock.
+    pub changed_at: DateTime<Utc>,
+}
+
+impl SeenMark {
+    /// `None` where the copy does not tell when the row changed: then two versions of it look the same.
+    pub(crate) fn of(held: &HeldMark) -> Option<Self> {
+        Some(Self {
+            code: held.code.clone(),
+            changed_at: held.changed_at?,
+        })
+    }
+}
+
+/// Our own mark.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerMark {
+    /// The event that wrote it.
+    pub event: String,
+    /// Its code.
+    pub code: Code,
+    /// Its comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+    /// Whole minutes late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minutes_late: Option<u32>,
+    /// When it was decided first.
+    #[serde(rename = "planned_ms", with = "chrono::serde::ts_milliseconds")]
+    pub planned_at: DateTime<Utc>,
+    /// When the request that Wonde took was sent: the mark cannot have been in the MIS before.
+    #[serde(
+        rename = "sent_ms",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "chrono::serde::ts_milliseconds_option"
+    )]
+    pub sent_at: Option<DateTime<Utc>>,
+    /// When it was learned that the MIS has it.
+    #[serde(
+        rename = "confirmed_ms",
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "chrono::serde::ts_milliseconds_option"
+    )]
+    pub confirmed_at: Option<DateTime<Utc>>,
+    /// Which events had had their say before it: they have it again when the mark comes to nothing.
+    #[serde(default)]
+    pub against: Standing,
+    /// What Wonde's copy showed when it was decided: this is what it was written over knowingly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<SeenMark>,
+}
+
+impl LedgerMark {
+    /// How far it has come.
+    pub fn stage(&self) -> Stage {
+        match (self.confirmed_at, self.sent_at) {
+            (Some(_), _) => Stage::Confirmed,
+            (None, Some(_)) => Stage::Accepted,
+            (None, None) => Stage::Planned,
+        }
+    }
+
+    /// When it came to its present stage.
+    pub(crate) fn since(&self) -> DateTime<Utc> {
+        self.confirmed_at
+            .or(self.sent_at)
+            .unwrap_or(self.planned_at)
+    }
+}
+
+/// What the ledger knows of one pupil's session.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// Our own marks that the register may hold, in the order in which they were planned. The register holds the last
+    /// one, or will.
+    pub marks: Vec<LedgerMark>,
+    /// The arrival we recorded, if any.
+    pub arrival: Option<Arrival>,
+    /// Which events have had their say.
+    pub standing: Standing,
+}
+
+/// What happens to one pupil's session.
+#[derive(Clone)]
+pub(crate) enum Change {
+    /// A mark is to be sent. It stands above all others.
+    Plan {
+        mark: LedgerMark,
+        standing: Option<Standing>,
+    },
+    /// Wonde took a mark, with what was sent in the end.
+    Accept(LedgerMark),
+    /// The MIS has this event's mark.
+    Confirm(String),
+    /// This event's mark was refused after Wonde had taken it, and is to be sent once more.
+    SendAgain(String),
+    /// This event's mark is not in the register and will not be: refused, given up, superseded before it was sent.
+    Forget(String),
+    /// A person gave the event up. What Wonde took already may be in the register all the same.
+    Discard(String),
+    /// The pupil arrived.
+    Arrive(Arrival),
+    /// Which events have had their say where no mark comes of it.
+    Stand(Standing),
+}
+
+/// What became of a row of Wonde's copy after we had decided to write over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overwritten {
+    /// Nothing that we know of.
+    No,
+    /// A mark of ours is on its way that will be in its place, once it is confirmed. Planned or sent at this time.
+    OnItsWay(DateTime<Utc>),
+    /// The MIS has a mark of ours in its place.
+    Yes,
+}
+
+impl LedgerRow {
+    /// Applies a change. Answers whether it took hold: one about a mark that is not in the list does not, and neither
+    /// does sending again a mark above which a newer one stands.
+    pub(crate) fn apply(&mut self, change: &Change, now: DateTime<Utc>) -> bool {
+        match change {
+            Change::Plan { mark, standing } => {
+                self.remove(&mark.event);
+                self.marks.push(mark.clone());
+                if let Some(standing) = standing {
+                    self.standing = standing.clone();
+                }
+                self.drop_oldest();
+                true
+            }
+            Change::Accept(mark) => {
+                self.accept(mark);
+                true
+            }
+            Change::Confirm(event) => self.mark_mut(event).is_some_and(|mark| {
+                mark.sent_at.get_or_insert(mark.planned_at);
+                mark.confirmed_at = Some(now);
+                true
+            }),
+            Change::SendAgain(event) => {
+                let newest = self.newest().is_some_and(|mark| mark.event == *event);
+                if let (true, Some(mark)) = (newest, self.marks.last_mut()) {
+                    (mark.sent_at, mark.confirmed_at) = (None, None);
+                } else {
+                    self.remove(event);
+                }
+                newest
+            }
+            Change::Forget(event) => self.remove(event),
+            Change::Discard(event) => {
+                let planned = self
+                    .mark(event)
+                    .is_some_and(|mark| mark.stage() == Stage::Planned);
+                planned && self.remove(event)
+            }
+            Change::Arrive(arrival) => {
+                self.arrival = Some(arrival.clone());
+                true
+            }
+            Change::Stand(standing) => {
+                self.standing = standing.clone();
+                true
+            }
+        }
+    }
+
+    /// The mark that the register holds or will hold, by our own record.
+    pub(crate) fn newest(&self) -> Option<&LedgerMark> {
+        self.marks.last()
+    }
+
+    /// The same but for one event's own mark.
+    pub(crate) fn newest_but(&self, event: &str) -> Option<&LedgerMark> {
+        self.marks.iter().rev().find(|mark| mark.event != event)
+    }
+
+    /// An event's mark.
+    pub(crate) fn mark(&self, event: &str) -> Option<&LedgerMark> {
+        self.marks.iter().find(|mark| mark.event == event)
+    }
+
+    /// Which events have had their say but for one event's own mark.
+    pub(crate) fn standing_but(&self, event: &str) -> Standing {
+        let mut standing = self.standing.clone();
+        if let Some(own) = self.mark(event) {
+            take_back(&mut standing, own);
+        }
+        standing
+    }
+
+    /// Whether the MIS has a later mark of ours than this event's.
+    pub(crate) fn is_replaced(&self, event: &str) -> bool {
+        let place = self.marks.iter().position(|mark| mark.event == event);
+        let later = match place {
+            Some(place) => self.marks.get(place + 1..).unwrap_or_default(),
+            None => self
+                .marks
+                .last()
+                .map(std::slice::from_ref)
+                .unwrap_or_default(),
+        };
+        later.iter().any(|mark| mark.stage() == Stage::Confirmed)
+    }
+
+    /// Whether a row that says what this event's mark says may be an earlier mark of ours instead, which another of ours has
+    /// replaced or will: the copy may be old, and its times may be those of the copy.
+    pub(crate) fn may_be_earlier(&self, held: &HeldMark, event: &str) -> bool {
+        let says_it = |mark: &LedgerMark| held.code == HeldCode::Known(mark.code.clone());
+        let Some(below) = self.newest_but(event).filter(|below| !says_it(below)) else {
+            return false;
+        };
+        let newer_for_certain = below
+            .confirmed_at
+            .zip(held.changed_at)
+            .is_some_and(|(confirmed, changed)| changed > confirmed + CLOCK_SLACK);
+        let mut others = self.marks.iter().filter(|mark| mark.event != event);
+        !newer_for_certain && others.any(says_it)
+    }
+
+    /// Whether a row of Wonde's copy may be a mark of ours: it has the code of one that was sent before the row changed.
+    pub(crate) fn may_be_ours(&self, held: &HeldMark) -> bool {
+        self.marks.iter().any(|mark| {
+            let after = |sent| held.changed_at.is_none_or(|at| at >= sent - CLOCK_SLACK);
+            held.code == HeldCode::Known(mark.code.clone()) && mark.sent_at.is_some_and(after)
+        })
+    }
+
+    /// Whether a row of Wonde's copy is one that we wrote over knowingly and later: the MIS has a mark of ours that was
+    /// decided in sight of this very row, or above an earlier mark of ours that the row shows, and that was sent after the
+    /// row had changed. Of an event that is decided again its own mark does not count.
+    pub(crate) fn overwritten(&self, held: &HeldMark, event: &str) -> Overwritten {
+        let Some(seen) = SeenMark::of(held) else {
+            return Overwritten::No;
+        };
+        let marks: Vec<_> = self
+            .marks
+            .iter()
+            .filter(|mark| mark.event != event)
+            .collect();
+        let in_sight = marks
+            .iter()
+            .position(|mark| mark.over.as_ref() == Some(&seen));
+        let our_own = marks
+            .iter()
+            .position(|mark| seen.code == HeldCode::Known(mark.code.clone()));
+        let decided_in_sight = |place| in_sight.is_some_and(|first| place >= first);
+        let above_our_own = |place| our_own.is_some_and(|first| place > first);
+        let knowing = |place| decided_in_sight(place) || above_our_own(place);
+        // A row that changed about then may be a newer version that looks the same.
+        let later = |sent: DateTime<Utc>| seen.changed_at < sent - CLOCK_SLACK;
+        let in_its_place = |(place, mark): &(usize, &&LedgerMark)| {
+            knowing(*place) && mark.sent_at.is_some_and(later)
+        };
+        let confirmed = |(_, mark): (usize, &&LedgerMark)| mark.stage() == Stage::Confirmed;
+        if marks.iter().enumerate().filter(in_its_place).any(confirmed) {
+            return Overwritten::Yes;
+        }
+        match marks.iter().enumerate().next_back() {
+            Some((place, mark))
+                if mark.stage() != Stage::Confirmed && knowing(place) && later(mark.since()) =>
+            {
+                Overwritten::OnItsWay(mark.since())
+            }
+            _ => Overwritten::No,
+        }
+    }
+
+    /// A mark that Wonde took although it is not in the list was in hand when it was superseded or discarded: those that
+    /// were planned after it go after it.
+    fn accept(&mut self, mark: &LedgerMark) {
+        match self.mark_mut(&mark.event) {
+            Some(planned) => *planned = mark.clone(),
+            None => {
+                let later = |other: &LedgerMark| {
+                    other.stage() == Stage::Planned && other.planned_at > mark.planned_at
+                };
+                let place = self.marks.iter().position(later);
+                let place = place.unwrap_or(self.marks.len());
+                self.marks.insert(place, mark.clone());
+            }
+        }
+    }
+
+    fn mark_mut(&mut self, event: &str) -> Option<&mut LedgerMark> {
+        self.marks.iter_mut().find(|mark| mark.event == event)
+    }
+
+    /// Takes an event's mark out, and what the event said out of what stands.
+    fn remove(&mut self, event: &str) -> bool {
+        let Some(place) = self.marks.iter().position(|mark| mark.event == event) else {
+            return false;
+        };
+        let gone = self.marks.remove(place);
+        for later in self.marks.iter_mut().skip(place) {
+            take_back(&mut later.against, &gone);
+        }
+        take_back(&mut self.standing, &gone);
+        true
+    }
+
+    fn drop_oldest(&mut self) {
+        let confirmed = |mark: &LedgerMark| mark.stage() == Stage::Confirmed;
+        while self.marks.len() > MARKS_KEPT && self.marks.iter().skip(1).any(confirmed) {
+            self.marks.remove(0);
+        }
+    }
+}
+
+/// Replaces what the event of `mark` said by what had been said before it.
+fn take_back(standing: &mut Standing, mark: &LedgerMark) {
+    let Standing { clock, chosen } = standing;
+    if clock
+        .as_ref()
+        .is_some_and(|clock| clock.event == mark.event)
+    {
+        clock.clone_from(&mark.against.clock);
+    }
+    if chosen
+        .as_ref()
+        .is_some_and(|chosen| chosen.event == mark.event)
+    {
+        chosen.clone_from(&mark.against.chosen);
+    }
+}
+
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod tests;

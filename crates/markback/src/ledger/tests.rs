@@ -1,0 +1,257 @@
+//! What becomes of our own marks of one session.
+
+use chrono::DateTime;
+use mis_core::{EventKind, Session};
+use rstest::rstest;
+use writeback::{ChosenMark, Rule};
+
+use super::*;
+
+fn at(seconds: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+}
+
+fn mark(event: &str, code: &str, planned: i64) -> LedgerMark {
+    LedgerMark {
+        event: event.to_owned(),
+        code: Code::new(code),
+        comment: None,
+        minutes_late: None,
+        planned_at: at(planned),
+        sent_at: None,
+        confirmed_at: None,
+        against: Standing::default(),
+        over: None,
+    }
+}
+
+fn chosen(event: &str) -> Option<ChosenMark> {
+    Some(ChosenMark {
+        event: event.to_owned(),
+        at: at(0).fixed_offset(),
+        kind: EventKind::SignOut,
+        rule: Rule::CustomCode,
+        code: Code::new("M"),
+        comment: None,
+    })
+}
+
+fn clock(event: &str) -> Option<Arrival> {
+    Some(Arrival {
+        event: event.to_owned(),
+        at: at(0).fixed_offset(),
+    })
+}
+
+fn plan(mark: &LedgerMark) -> Change {
+    Change::Plan {
+        mark: mark.clone(),
+        standing: None,
+    }
+}
+
+fn accept(mark: &LedgerMark, sent: i64) -> Change {
+    Change::Accept(LedgerMark {
+        sent_at: Some(at(sent)),
+        ..mark.clone()
+    })
+}
+
+fn row(changes: &[(i64, Change)]) -> LedgerRow {
+    let mut row = LedgerRow::default();
+    for (now, change) in changes {
+        row.apply(change, at(*now));
+    }
+    row
+}
+
+fn held(code: &str, changed: Option<i64>) -> HeldMark {
+    HeldMark {
+        student: "A1".into(),
+        session: Session::Am,
+        code: HeldCode::Known(Code::new(code)),
+        comment: None,
+        minutes_late: None,
+        changed_at: changed.map(at),
+    }
+}
+
+/// The newest mark left with its stage and times.
+fn newest(row: &LedgerRow) -> Option<(&str, Stage, DateTime<Utc>)> {
+    let mark = row.newest()?;
+    Some((&mark.event, mark.stage(), mark.since()))
+}
+
+#[rstest]
+#[case::refused(Change::Forget("e2".to_owned()))]
+#[case::discarded(Change::Discard("e2".to_owned()))]
+fn the_mark_before_keeps_its_stage_and_its_time(#[case] end: Change) {
+    let (first, second) = (mark("e1", "L", 0), mark("e2", "M", 100));
+    let row = row(&[
+        (0, plan(&first)),
+        (2, accept(&first, 1)),
+        (30, Change::Confirm("e1".to_owned())),
+        (100, plan(&second)),
+        (900, end),
+    ]);
+    assert_eq!(newest(&row), Some(("e1", Stage::Confirmed, at(30))));
+    assert_eq!(row.marks[0].sent_at, Some(at(1)));
+}
+
+#[test]
+fn a_mark_that_is_refused_below_a_newer_one_does_not_come_back() {
+    let (first, second) = (mark("e1", "L", 0), mark("e2", "M", 100));
+    let until_refused = [
+        (0, plan(&first)),
+        (1, accept(&first, 1)),
+        (100, plan(&second)),
+    ];
+    for end in [
+        Change::Forget("e1".to_owned()),
+        Change::SendAgain("e1".to_owned()),
+    ] {
+        let mut row = row(&until_refused);
+        row.apply(&end, at(110));
+        assert_eq!(newest(&row), Some(("e2", Stage::Planned, at(100))));
+        row.apply(&Change::Forget("e2".to_owned()), at(120));
+        assert_eq!(newest(&row), None);
+    }
+}
+
+#[test]
+fn only_the_newest_mark_is_sent_again() {
+    let (first, second) = (mark("e1", "L", 0), mark("e2", "M", 100));
+    let again = Change::SendAgain("e1".to_owned());
+    let mut row = row(&[(0, plan(&first)), (1, accept(&first, 1))]);
+    assert!(row.apply(&again, at(50)));
+    assert_eq!(newest(&row), Some(("e1", Stage::Planned, at(0))));
+    row.apply(&plan(&second), at(100));
+    assert!(!row.apply(&again, at(110)));
+    assert!(!row.apply(&again, at(111)));
+}
+
+#[test]
+fn what_wonde_took_is_kept_although_a_person_gave_the_event_up() {
+    let first = mark("e1", "L", 0);
+    let mut row = row(&[(0, plan(&first)), (1, accept(&first, 1))]);
+    assert!(!row.apply(&Change::Discard("e1".to_owned()), at(10)));
+    assert_eq!(newest(&row), Some(("e1", Stage::Accepted, at(1))));
+}
+
+#[test]
+fn a_mark_that_was_taken_after_a_newer_one_was_planned_goes_below_it() {
+    let (first, second) = (mark("e1", "L", 0), mark("e2", "M", 100));
+    let row = row(&[(100, plan(&second)), (101, accept(&first, 99))]);
+    assert_eq!(newest(&row), Some(("e2", Stage::Planned, at(100))));
+    assert_eq!(row.newest_but("e2").unwrap().event, "e1");
+}
+
+#[test]
+fn what_an_event_said_goes_with_its_mark_wherever_that_is() {
+    let said = |clock, chosen| Standing { clock, chosen };
+    let with = |mark: &LedgerMark, against: Standing, standing: Standing| Change::Plan {
+        mark: LedgerMark {
+            against,
+            ..mark.clone()
+        },
+        standing: Some(standing),
+    };
+    let noted = said(clock("e0"), None);
+    let first = said(clock("e0"), chosen("e1"));
+    let second = said(clock("e2"), chosen("e1"));
+    let mut row = row(&[
+        (0, Change::Stand(noted.clone())),
+        (1, with(&mark("e1", "M", 1), noted.clone(), first.clone())),
+        (2, with(&mark("e2", "L", 2), first, second)),
+    ]);
+    assert_eq!(row.standing_but("e2"), said(clock("e0"), chosen("e1")));
+    row.apply(&Change::Forget("e1".to_owned()), at(3));
+    assert_eq!(row.standing, said(clock("e2"), None));
+    row.apply(&Change::Forget("e2".to_owned()), at(4));
+    assert_eq!(row.standing, noted);
+}
+
+#[test]
+fn a_mark_is_replaced_when_a_later_one_is_confirmed() {
+    let (first, second) = (mark("e1", "L", 0), mark("e2", "M", 100));
+    let mut row = row(&[
+        (0, plan(&first)),
+        (1, accept(&first, 1)),
+        (2, Change::Confirm("e1".to_owned())),
+        (100, plan(&second)),
+        (101, accept(&second, 101)),
+    ]);
+    assert!(!row.is_replaced("e1"));
+    row.apply(&Change::Confirm("e2".to_owned()), at(130));
+    assert!(row.is_replaced("e1") && !row.is_replaced("e2"));
+}
+
+/// Planned at 100 in sight of a `/` that changed at 50, sent at 101, confirmed at 130.
+#[rstest]
+#[case::the_row_it_was_decided_on(held("/", Some(50)), Overwritten::Yes)]
+#[case::the_same_code_entered_since(held("/", Some(51)), Overwritten::No)]
+#[case::another_code(held("I", Some(50)), Overwritten::No)]
+#[case::an_earlier_mark_of_ours(held("L", Some(80)), Overwritten::Yes)]
+#[case::the_same_code_later_than_it_was_sent(held("L", Some(102)), Overwritten::No)]
+#[case::so_near_that_the_clocks_leave_it_open(held("L", Some(97)), Overwritten::No)]
+#[case::a_copy_that_tells_no_time(held("/", None), Overwritten::No)]
+fn a_row_is_known_to_be_overwritten(#[case] held: HeldMark, #[case] expected: Overwritten) {
+    let first = mark("e1", "L", 0);
+    let second = LedgerMark {
+        over: SeenMark::of(&super::tests::held("/", Some(50))),
+        ..mark("e2", "M", 100)
+    };
+    let mut row = row(&[
+        (0, plan(&first)),
+        (1, accept(&first, 1)),
+        (100, plan(&second)),
+        (101, accept(&second, 101)),
+    ]);
+    let on_its_way = match expected {
+        Overwritten::Yes => Overwritten::OnItsWay(at(101)),
+        other => other,
+    };
+    assert_eq!(row.overwritten(&held, "e3"), on_its_way);
+    row.apply(&Change::Confirm("e2".to_owned()), at(130));
+    assert_eq!(row.overwritten(&held, "e3"), expected);
+    // What is decided again does not rely on its own mark.
+    if held.code == HeldCode::Known(Code::new("/")) {
+        assert_eq!(row.overwritten(&held, "e2"), Overwritten::No);
+    }
+}
+
+#[test]
+fn old_marks_go_when_a_later_one_is_confirmed_and_not_before() {
+    let mut row = LedgerRow::default();
+    for n in 0..40 {
+        row.apply(&plan(&mark(&format!("e{n}"), "L", n)), at(n));
+    }
+    assert_eq!(row.marks.len(), 40);
+    row.apply(&Change::Confirm("e38".to_owned()), at(50));
+    row.apply(&plan(&mark("e40", "L", 51)), at(51));
+    assert_eq!(row.marks.len(), MARKS_KEPT);
+    assert_eq!(row.marks[MARKS_KEPT - 3].event, "e38");
+}
+
+#[test]
+fn a_mark_is_stored_and_read_back() {
+    let full = LedgerMark {
+        comment: Some("Dentist, \"at ten\"".to_owned()),
+        minutes_late: Some(7),
+        sent_at: Some(at(1)),
+        confirmed_at: Some(at(2)),
+        against: Standing {
+            clock: clock("e0"),
+            chosen: chosen("e1"),
+        },
+        over: Some(SeenMark {
+            code: HeldCode::Unreadable("unknown".into()),
+            changed_at: at(3) + TimeDelta::microseconds(5),
+        }),
+        ..mark("e2", "M", 0)
+    };
+    for mark in [full, mark("e1", "L", 0)] {
+        let text = serde_json::to_string(&mark).unwrap();
+        assert!(serde_json::from_str::<LedgerMark>(&text).unwrap() == mark);
+    }
+}

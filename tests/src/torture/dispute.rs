@@ -1,0 +1,225 @@
+//! Pupils whose marks are disputed: while their events come in, a teacher edits the register and the office discards
+//! events and tries them again. What their marks should say in the end nobody can tell beforehand, so they take no part in
+//! the comparison with the morning in peace; but no protected code that Wonde had shown may be written over.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use chrono::TimeDelta;
+use markback::{service::EventState, store::Store};
+use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use wonde_sandbox::{Fault, FaultRule, RetryAfter, TeacherMark};
+
+use super::{
+    Arena, Plan,
+    door::Door,
+    morning::{Happening, SCHOOLS},
+};
+use crate::world::{at, school_day};
+
+/// The disputed pupils of each school.
+pub(crate) const PUPILS: usize = 12;
+/// The codes that the arena's settings protect.
+const PROTECTED: [&str; 3] = ["/", "\\", "M"];
+/// How long after Wonde has shown a code nothing that overwrites it may be sent any more: the register that a decision
+/// rests on is up to a second old by the arena's settings, and so is the decision, each step is held for two seconds at
+/// most by a node that stands still, and a busy machine has a second for itself.
+const SLACK: TimeDelta = TimeDelta::seconds(5);
+/// The most events of one pupil: they are two minutes apart, and all in the morning.
+const EVENTS_MAX: usize = 90;
+
+/// How often each thing was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Disputes {
+    pub(crate) events: usize,
+    pub(crate) edits: usize,
+    pub(crate) discarded: usize,
+    pub(crate) retried: usize,
+}
+
+/// Goes on for as long as the plan lasts.
+pub(crate) async fn dispute(plan: Plan, arena: Arc<Arena>, door: Arc<Door>) -> Disputes {
+    let all = Arc::new(Mutex::new(Disputes::default()));
+    let pupils = arena
+        .disputed()
+        .iter()
+        .enumerate()
+        .map(|(n, (school, pupil))| {
+            let one = Pupil {
+                plan: plan.clone(),
+                arena: Arc::clone(&arena),
+                door: Arc::clone(&door),
+                all: Arc::clone(&all),
+                random: StdRng::seed_from_u64(plan.seed ^ 0xd15b_07ed ^ u64::try_from(n).unwrap()),
+                n,
+                school: school.clone(),
+                pupil: pupil.clone(),
+            };
+            tokio::spawn(one.go())
+        });
+    for pupil in pupils.collect::<Vec<_>>() {
+        pupil.await.unwrap();
+    }
+    *all.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Pupil {
+    plan: Plan,
+    arena: Arc<Arena>,
+    door: Arc<Door>,
+    all: Arc<Mutex<Disputes>>,
+    random: StdRng,
+    n: usize,
+    school: String,
+    pupil: String,
+}
+
+impl Pupil {
+    async fn go(mut self) {
+        let end = Instant::now() + self.plan.lasts;
+        let slack = SLACK.to_std().unwrap();
+        for n in 0..EVENTS_MAX {
+            if self.random.random_bool(0.6) {
+                self.teacher();
+            }
+            // Half of the events come when what the teacher entered must be known.
+            let (least, most) = match self.random.random_bool(0.5) {
+                true => (slack, slack + Duration::from_secs(2)),
+                false => (Duration::ZERO, Duration::from_secs(1)),
+            };
+            tokio::time::sleep(self.random.random_range(least..most)).await;
+            if Instant::now() > end {
+                return;
+            }
+            self.event(n).await;
+            if self.random.random_bool(0.3) {
+                self.teacher();
+            }
+            if self.random.random_bool(0.25) {
+                let of = self.random.random_range(0..=n);
+                self.office("discard", of).await;
+            }
+            // Whatever of the last few has been refused by now.
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            for of in n.saturating_sub(3)..=n {
+                self.office("retry", of).await;
+            }
+        }
+    }
+
+    fn count(&self, count: impl FnOnce(&mut Disputes)) {
+        count(&mut self.all.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// A teacher enters a code or clears the mark, if the pupil has a lesson that bears it.
+    fn teacher(&mut self) {
+        let codes = [Some("/"), Some("M"), Some("M"), Some("I"), Some("N"), None];
+        let mark = TeacherMark {
+            student_id: self.pupil.clone(),
+            date: Some(school_day()),
+            session: Some("AM".to_owned()),
+            code: codes.choose(&mut self.random).unwrap().map(str::to_owned),
+            ..TeacherMark::default()
+        };
+        let entered = self.arena.sandbox.set_mark(&self.school, &mark).is_ok();
+        self.count(|all| all.edits += usize::from(entered));
+    }
+
+    async fn event(&mut self, n: usize) {
+        let kinds = [
+            ("sign_in", None),
+            ("sign_in", Some("I - Ill")),
+            ("sign_in", Some("M - Medical appointment")),
+            ("sign_out", Some("M - Dentist")),
+        ];
+        let (kind, answer) = *kinds.choose(&mut self.random).unwrap();
+        let minutes = 30 + 2 * n;
+        let happening = Happening {
+            kind,
+            time: format!("{:02}:{:02}:00", 8 + minutes / 60, minutes % 60),
+            answer,
+        };
+        let event = happening.event(&self.id(n), &self.pupil, at);
+        self.door
+            .hand_in(&self.school, &[event], &mut self.random)
+            .await;
+        self.count(|all| all.events += 1);
+    }
+
+    /// The office does something about an event, if it may be done now.
+    async fn office(&mut self, deed: &str, n: usize) {
+        let path = format!("{}/events/{}/{deed}", self.school, self.id(n));
+        let done = self.door.try_post(&path, &mut self.random).await;
+        self.count(|all| match deed {
+            "discard" => all.discarded += usize::from(done),
+            _ => all.retried += usize::from(done),
+        });
+    }
+
+    fn id(&self, event: usize) -> String {
+        id(self.n, event)
+    }
+}
+
+/// Refusals at the school where everything is disputed, so that the office has something to try again.
+pub(crate) fn refusals(arena: &Arena, seed: u64) -> [FaultRule; 2] {
+    let school = arena.school(usize::try_from(SCHOOLS).unwrap());
+    let invalid = Fault::Status {
+        status: 422,
+        retry_after: RetryAfter::None,
+    };
+    let refused = Fault::RejectWriteback { message: None };
+    [(invalid, 0.5), (refused, 0.3)].map(|(fault, share)| {
+        let rule = FaultRule::new(fault).method("POST").school(&school);
+        rule.by_chance(share, seed ^ 0x0ff1_ce00)
+    })
+}
+
+/// How many events wait for hours for Wonde's word on a mark, theirs or another, that a teacher wrote over before it was read
+/// back.
+pub(crate) async fn waiting_for_a_word(arena: &Arena, store: &Store) -> u64 {
+    let mut waiting = 0;
+    for (n, (school, _)) in arena.disputed().iter().enumerate() {
+        let school = school.as_str().into();
+        for of in 0..EVENTS_MAX {
+            let Some(event) = store.event(&school, &id(n, of)).await.unwrap() else {
+                break;
+            };
+            let for_another = event
+                .waiting
+                .is_some_and(|why| why.contains("is not confirmed yet"));
+            waiting += u64::from(event.state == EventState::Accepted || for_another);
+        }
+    }
+    waiting
+}
+
+fn id(pupil: usize, event: usize) -> String {
+    format!("disputed-{pupil}-{event}")
+}
+
+/// The protected codes of teachers that Wonde had shown and that were written over all the same.
+pub(crate) fn overwritten(arena: &Arena) -> Vec<String> {
+    let mut found = Vec::new();
+    for school in arena.sandbox.schools() {
+        for mark in arena.sandbox.mark_history(&school.id).unwrap() {
+            for pair in mark.versions.windows(2) {
+                let (before, after) = (&pair[0], &pair[1]);
+                let protected = before
+                    .code
+                    .as_deref()
+                    .is_some_and(|code| PROTECTED.contains(&code));
+                let by_teacher = before.accepted_at.is_none();
+                if let (true, true, Some(shown), Some(accepted)) =
+                    (protected, by_teacher, before.shown_at, after.accepted_at)
+                    && accepted > shown + SLACK
+                {
+                    found.push(format!("{} {before:?} by {after:?}", mark.student_id));
+                }
+            }
+        }
+    }
+    found
+}
