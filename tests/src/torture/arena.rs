@@ -290,7 +290,10 @@ fn pupils(sandbox: &Sandbox) -> Vec<Vec<String>> {
 /// The last pupils of each school, none of whom has a part in the morning.
 fn disputed(sandbox: &Sandbox, pupils: &[Vec<String>], morning: &Morning) -> Vec<(String, String)> {
     let mut disputed = Vec::new();
-    for (school, pupils) in sandbox.schools().into_iter().zip(pupils) {
+    // Where nothing is written there is nothing to dispute.
+    let writing = |school: &wonde_sandbox::SchoolInfo| school.mis != "ScholarPack";
+    let schools = sandbox.schools().into_iter().zip(pupils);
+    for (school, pupils) in schools.filter(|(school, _)| writing(school)) {
         let part = usize::try_from(morning.pupils_each).unwrap();
         let spare = pupils.get(part..).unwrap_or_default();
         let last = spare.iter().rev().take(PUPILS);

@@ -20,15 +20,15 @@ use super::{
 use crate::world::{at, school_day};
 
 /// The disputed pupils of each school.
-pub(crate) const PUPILS: usize = 12;
+pub(crate) const PUPILS: usize = 20;
 /// The codes that the arena's settings protect.
 const PROTECTED: [&str; 3] = ["/", "\\", "M"];
 /// How long after Wonde has shown a code nothing that overwrites it may be sent any more: the register that a decision
 /// rests on is up to a second old by the arena's settings, and so is the decision, each step is held for two seconds at
 /// most by a node that stands still, and a busy machine has a second for itself.
 const SLACK: TimeDelta = TimeDelta::seconds(5);
-/// The most events of one pupil: they are two minutes apart, and all in the morning.
-const EVENTS_MAX: usize = 90;
+/// The most events of one pupil: they are a minute apart, and all in the morning.
+const EVENTS_MAX: usize = 160;
 
 /// How often each thing was done.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,33 +80,38 @@ impl Pupil {
     async fn go(mut self) {
         let end = Instant::now() + self.plan.lasts;
         let slack = SLACK.to_std().unwrap();
+        self.rest(Duration::ZERO, Duration::from_millis(1500)).await;
         for n in 0..EVENTS_MAX {
-            if self.random.random_bool(0.6) {
-                self.teacher();
-            }
-            // Half of the events come when what the teacher entered must be known.
-            let (least, most) = match self.random.random_bool(0.5) {
-                true => (slack, slack + Duration::from_secs(2)),
-                false => (Duration::ZERO, Duration::from_secs(1)),
-            };
-            tokio::time::sleep(self.random.random_range(least..most)).await;
             if Instant::now() > end {
                 return;
             }
-            self.event(n).await;
-            if self.random.random_bool(0.3) {
+            if self.random.random_bool(0.2) {
                 self.teacher();
             }
+            self.event(n).await;
             if self.random.random_bool(0.25) {
                 let of = self.random.random_range(0..=n);
                 self.office("discard", of).await;
             }
+            self.rest(Duration::from_millis(500), Duration::from_millis(1200))
+                .await;
+            if self.random.random_bool(0.7) {
+                self.teacher();
+            }
             // Whatever of the last few has been refused by now.
-            tokio::time::sleep(Duration::from_millis(1200)).await;
             for of in n.saturating_sub(3)..=n {
                 self.office("retry", of).await;
             }
+            // Most events come when what the teacher entered must be known.
+            if self.random.random_bool(0.7) {
+                let long = slack + Duration::from_millis(500);
+                self.rest(slack, long).await;
+            }
         }
+    }
+
+    async fn rest(&mut self, least: Duration, most: Duration) {
+        tokio::time::sleep(self.random.random_range(least..most)).await;
     }
 
     fn count(&self, count: impl FnOnce(&mut Disputes)) {
@@ -130,12 +135,14 @@ impl Pupil {
     async fn event(&mut self, n: usize) {
         let kinds = [
             ("sign_in", None),
+            // What may be written over by the next.
+            ("sign_in", Some("I - Ill")),
             ("sign_in", Some("I - Ill")),
             ("sign_in", Some("M - Medical appointment")),
             ("sign_out", Some("M - Dentist")),
         ];
         let (kind, answer) = *kinds.choose(&mut self.random).unwrap();
-        let minutes = 30 + 2 * n;
+        let minutes = 65 + n;
         let happening = Happening {
             kind,
             time: format!("{:02}:{:02}:00", 8 + minutes / 60, minutes % 60),

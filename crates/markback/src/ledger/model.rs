@@ -468,7 +468,10 @@ impl World {
         self.events.iter().enumerate().any(|(n, known)| {
             n != event
                 && known.code == there.code
-                && !matches!(known.state, State::Waiting | State::Skipped | State::Planned)
+                && !matches!(
+                    known.state,
+                    State::Waiting | State::Skipped | State::Planned
+                )
         })
     }
 
