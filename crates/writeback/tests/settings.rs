@@ -799,11 +799,11 @@ fn a_code_that_the_book_has_twice_is_told() {
 }
 
 #[rstest]
-#[case("am = { ends = '08:30', late = '09:00' }", &[])]
-#[case("am = { ends = '08:30', starts = '08:30' }", &[])]
-#[case("am = { ends = '08:40', starts = '08:30' }", &["writeback.am.starts"])]
-#[case("am = { ends = '12:00' }", &["writeback.am.opens"])]
-#[case("am = { ends = 'early' }", &["writeback.am.opens"])]
+#[case("am = { opens = '08:30', late = '09:00' }", &[])]
+#[case("am = { opens = '08:30', starts = '08:30' }", &[])]
+#[case("am = { opens = '08:40', starts = '08:30' }", &["writeback.am.starts"])]
+#[case("am = { opens = '12:00' }", &["writeback.am.opens"])]
+#[case("am = { opens = 'early' }", &["writeback.am.opens"])]
 fn the_morning_begins_before_its_other_times(#[case] line: &str, #[case] wrong: &[&str]) {
     let checked = check(&format!("[writeback]\ncloses = '15:30'\n{line}"));
     let keys: Vec<_> = checked
