@@ -25,6 +25,8 @@ pub(crate) struct Panics {
     pub(crate) reads: u32,
     /// When a writeback is asked about; so many times.
     pub(crate) outcomes: u32,
+    /// When people are read; so many times.
+    pub(crate) people: u32,
 }
 
 static PANICS: LazyLock<Mutex<Panics>> = LazyLock::new(Mutex::default);
@@ -122,6 +124,7 @@ impl MisAdapter for Panicking {
     }
 
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
+        one_of(|panics| &mut panics.people);
         self.0.people(query)
     }
 

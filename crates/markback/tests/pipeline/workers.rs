@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use markback::service::EventState::{Accepted, Confirmed, Failed, Planned, Received, Unconfirmed};
+use markback::{
+    rosters::Ask,
+    service::EventState::{Accepted, Confirmed, Failed, Planned, Received, Unconfirmed},
+    store::SyncState,
+};
 use outbox::on_tx;
 use wonde_sandbox::{Fault, FaultRule};
 
@@ -121,6 +125,48 @@ async fn a_panic_while_deciding_or_asking_passes_or_ends_the_event() {
         outcome.contains("panicked") && !outcome.contains(SECRET),
         "{outcome}"
     );
+}
+
+#[tokio::test]
+async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync() {
+    let panics = Guard::new().await;
+    panics.set(Panics {
+        people: 2,
+        ..Panics::default()
+    });
+    let mut stage = Stage::idle(panicking()).await;
+    stage.work();
+    let school = stage.school(SIMS).as_str().into();
+    until("the people are known", async || {
+        stage.clock.advance(Duration::from_secs(5));
+        let directory = stage.markback.directories().of(&school).await.unwrap();
+        directory.is_some()
+    })
+    .await;
+
+    panics.set(Panics {
+        people: u32::MAX,
+        ..Panics::default()
+    });
+    let rosters = stage.markback.rosters();
+    let known = stage.markback.settings().school(&school).unwrap();
+    let id = rosters.ask(known, Ask::default()).await.unwrap();
+    until("the sync has failed", async || {
+        stage.clock.advance(Duration::from_secs(5));
+        let sync = stage.markback.store().sync(&school, &id).await.unwrap();
+        sync.unwrap().state == SyncState::Failed
+    })
+    .await;
+    let sync = stage.markback.store().sync(&school, &id).await.unwrap();
+    let error = sync.unwrap().error.unwrap();
+    assert!(
+        error.contains("panicked over it 3 times") && !error.contains(SECRET),
+        "{error}"
+    );
+    let pupil = stage.pupil(SIMS, 0);
+    stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
+    settle(&stage).await;
+    assert_eq!(stage.state(SIMS, "e1").await, Confirmed);
 }
 
 /// Makes the jobs of a queue unreadable, as another version's might be.
