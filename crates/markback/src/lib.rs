@@ -14,3 +14,4 @@ pub mod settings;
 pub mod sight;
 pub mod store;
 pub mod tending;
+pub mod text;

@@ -221,7 +221,7 @@ async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Resul
                 if matches!(error, TendError::UnknownEvent) {
                     known(&settings, &school)?;
                 }
-                eprintln!("{event}: {error}");
+                output::error_line(format!("{event}: {error}"));
                 code = ExitCode::FAILURE;
             }
         }

@@ -16,7 +16,10 @@ use writeback::{
 use markback_console::BadInput;
 
 use super::{ConfigArg, named, registry};
-use markback::settings::{self, Group, School};
+use markback::{
+    settings::{self, Group, School},
+    text,
+};
 use markback_console::output::{self, TextOrJson};
 
 /// Which event, at which school, and how to tell.
@@ -153,9 +156,9 @@ fn read(path: &Path) -> Result<(String, String), BadInput> {
         std::io::stdin()
             .read_to_string(&mut text)
             .map_err(|error| BadInput(format!("standard input cannot be read: {error}")))?;
-        return Ok(("standard input".to_owned(), text));
+        return Ok(("standard input".to_owned(), text::without_bom(&text).to_owned()));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text::read_file(path).map_err(|error| {
         BadInput(format!(
             "the event file {} cannot be read: {error}; name another, or - for standard input",
             path.display()

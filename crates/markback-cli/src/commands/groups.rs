@@ -1,6 +1,10 @@
 //! `markback groups`: the schools' groups as the last sync left them. Works on the store itself, also while the service runs.
 
-use std::{collections::BTreeSet, io, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Subcommand, ValueEnum};
 use roster::{Member, Property};
@@ -55,11 +59,15 @@ struct Export {
     /// How to print
     #[arg(long, value_enum, default_value = "csv")]
     format: CsvOrJson,
+    /// CSV as Excel opens it: with a byte order mark, so that it reads names as UTF-8, and Windows line ends
+    #[arg(long)]
+    excel: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CsvOrJson {
-    /// A line for each person, with a heading.
+    /// A line for each person, with a heading. A cell that a spreadsheet would run as a formula begins with an apostrophe;
+    /// JSON has the values as they are. For Excel add --excel.
     Csv,
     /// JSON.
     Json,
@@ -127,6 +135,9 @@ struct Filled<'s> {
 }
 
 fn print(args: &Export) -> anyhow::Result<ExitCode> {
+    if args.excel && args.format != CsvOrJson::Csv {
+        return Err(BadInput("--excel is for --format csv; leave one of them out".to_owned()).into());
+    }
     let settings = settings::load(&args.config.path)?.settings;
     let schools = named::schools(&settings, &args.school)?;
     let filled = block_on(fill(&settings, &schools, &args.group))?;
@@ -145,7 +156,7 @@ fn print(args: &Export) -> anyhow::Result<ExitCode> {
                 .collect();
             output::json(&json!({ "groups": groups }))?;
         }
-        CsvOrJson::Csv => csv(&filled)?,
+        CsvOrJson::Csv => csv(&filled, args.excel)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -222,19 +233,35 @@ fn columns(filled: &[Filled<'_>]) -> Vec<&'static str> {
     columns
 }
 
-fn csv(filled: &[Filled<'_>]) -> anyhow::Result<()> {
+fn csv(filled: &[Filled<'_>], excel: bool) -> anyhow::Result<()> {
     let columns = columns(filled);
-    let mut writer = csv::Writer::from_writer(io::stdout().lock());
+    let mut out = io::stdout().lock();
+    let marked = if excel {
+        out.write_all("\u{feff}".as_bytes())
+    } else {
+        Ok(())
+    };
+    let terminator = if excel {
+        csv::Terminator::CRLF
+    } else {
+        csv::Terminator::Any(b'\n')
+    };
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(terminator)
+        .from_writer(out);
     let mut write = || -> csv::Result<()> {
+        marked?;
         writer.write_record(&columns)?;
         for group in filled {
             for member in &group.people {
                 let person = serde_json::to_value(Shown(member)).unwrap_or_default();
-                writer.write_record(columns.iter().map(|column| match *column {
-                    "school" => group.school.id.to_string(),
-                    "group" => group.group.name.clone(),
-                    "kind" => group.group.kind.to_string(),
-                    other => cell(&person[other]),
+                writer.write_record(columns.iter().map(|column| {
+                    harmless(match *column {
+                        "school" => group.school.id.to_string(),
+                        "group" => group.group.name.clone(),
+                        "kind" => group.group.kind.to_string(),
+                        other => cell(&person[other]),
+                    })
                 }))?;
             }
         }
@@ -246,6 +273,18 @@ fn csv(filled: &[Filled<'_>]) -> anyhow::Result<()> {
             Ok(())
         }
         other => Ok(other?),
+    }
+}
+
+/// A cell that neither a spreadsheet nor a terminal obeys. What begins as a formula gets an apostrophe before it, as OWASP
+/// advises (<https://owasp.org/www-community/attacks/CSV_Injection>), and no cell has more than one line.
+fn harmless(cell: String) -> String {
+    let one_line = cell.replace(['\n', '\r', '\t'], " ");
+    let cell = output::printable(&one_line);
+    if cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+        format!("'{cell}")
+    } else {
+        cell.into_owned()
     }
 }
 
@@ -262,5 +301,25 @@ fn cell(value: &Value) -> String {
                 .unwrap_or(&Value::Null),
         ),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("=HYPERLINK(\"http://x.invalid\",\"a\")", "'=HYPERLINK(\"http://x.invalid\",\"a\")")]
+    #[case("@SUM(1)", "'@SUM(1)")]
+    #[case("-2+3", "'-2+3")]
+    #[case("+44", "'+44")]
+    #[case("＝1", "'＝1")]
+    #[case("\t=1", "' =1")]
+    #[case("\u{1b}[2J", r"\u{1b}[2J")]
+    #[case("Štefan-Zoë", "Štefan-Zoë")]
+    fn a_cell_is_never_obeyed(#[case] value: &str, #[case] cell: &str) {
+        assert_eq!(harmless(value.to_owned()), cell);
     }
 }

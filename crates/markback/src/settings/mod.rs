@@ -101,7 +101,7 @@ pub struct Group {
 /// # Errors
 /// When a file cannot be read, or says what cannot be: then with all that is wrong.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let text = std::fs::read_to_string(path).map_err(|why| LoadError::Read {
+    let text = crate::text::read_file(path).map_err(|why| LoadError::Read {
         path: path.to_owned(),
         why,
     })?;
@@ -113,7 +113,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn from_text(path: &Path, text: &str) -> Result<Loaded, LoadError> {
-    resolve::resolve(path, text)
+    resolve::resolve(path, crate::text::without_bom(text))
 }
 
 impl Settings {

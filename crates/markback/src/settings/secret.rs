@@ -9,6 +9,7 @@ use std::{
 use secrecy::SecretString;
 
 use super::{findings::Place, problem::Problem};
+use crate::text::without_bom;
 
 /// Where to find a secret. Holds none itself, unless a host hands one over.
 #[derive(Clone)]
@@ -71,7 +72,7 @@ impl SecretSource {
                 })?
             }
         };
-        match text.trim() {
+        match without_bom(&text).trim() {
             "" => Err(SecretError::Empty(self.to_string())),
             secret => Ok(secret.to_owned().into()),
         }
@@ -147,6 +148,8 @@ mod tests {
         let path = folder.path().join("token");
         std::fs::write(&path, "hush\n").unwrap();
         let source = SecretSource::File(path.clone().into());
+        assert_eq!(source.read().unwrap().expose_secret(), "hush");
+        std::fs::write(&path, "\u{feff}hush\r\n").unwrap();
         assert_eq!(source.read().unwrap().expose_secret(), "hush");
         std::fs::write(&path, " \n").unwrap();
         assert!(source.read().unwrap_err().to_string().contains("is empty"));
