@@ -21,6 +21,7 @@ mod health;
 mod key;
 mod middleware;
 mod operator;
+mod question;
 pub mod server;
 mod webhooks;
 
@@ -28,7 +29,7 @@ use axum::{
     Json, Router,
     extract::DefaultBodyLimit,
     http::StatusCode,
-    middleware::{from_fn, from_fn_with_state},
+    middleware::from_fn_with_state,
     routing::get,
 };
 use serde_json::{Value, json};
@@ -68,7 +69,7 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
         .fallback(nothing_there)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(answer_within, middleware::in_time))
-        .layer(from_fn(middleware::watch))
+        .layer(from_fn_with_state(markback.clone(), middleware::watch))
         .with_state(markback))
 }
 

@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use markback_console::{BadInput, block_on};
 
-use super::{ConfigArg, open_store::open_store};
+use super::{ConfigArg, open_store::{Access, open_store}};
 use markback::{
     settings::{self, Settings},
     store::{EventFilter, EventRecord, EventState},
@@ -149,7 +149,7 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
         limit: ls.limit,
         accept_age: settings.service.accept_age,
     };
-    let store = open_store(&settings).await?;
+    let store = open_store(&settings, Access::Read).await?;
     let events = store.search(&filter).await?;
     if let Some(school) = filter.school.filter(|_| events.is_empty()) {
         known(&settings, &school)?;
@@ -184,7 +184,7 @@ fn states(words: &[String]) -> Result<Vec<EventState>, BadInput> {
 
 async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
-    let store = open_store(&settings).await?;
+    let store = open_store(&settings, Access::Read).await?;
     let Some(record) = store.event(&school, &args.event).await? else {
         known(&settings, &school)?;
         anyhow::bail!("{}", TendError::UnknownEvent);
@@ -198,7 +198,7 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
 
 async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
-    let store = open_store(&settings).await?;
+    let store = open_store(&settings, Access::Write).await?;
     let tender = Tender {
         by: args.by.clone().or_else(user),
         via: "command line",

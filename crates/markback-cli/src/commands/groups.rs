@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use markback_console::{BadInput, block_on};
 
-use super::{ConfigArg, named, open_store::open_store};
+use super::{ConfigArg, named, open_store::{Access, open_store}};
 use markback::{
     settings::{self, Group, School, Settings},
     store::Shown,
@@ -88,7 +88,7 @@ fn list(args: &Ls) -> anyhow::Result<ExitCode> {
     let settings = settings::load(&args.config.path)?.settings;
     let schools = named::schools(&settings, &args.school)?;
     let listed = block_on(async {
-        let store = open_store(&settings).await?;
+        let store = open_store(&settings, Access::Read).await?;
         let mut listed = Vec::new();
         for school in &schools {
             let read = store.groups_read(&school.id).await?;
@@ -166,7 +166,7 @@ async fn fill<'s>(
     schools: &'s [School],
     names: &[String],
 ) -> anyhow::Result<Vec<Filled<'s>>> {
-    let store = open_store(settings).await?;
+    let store = open_store(settings, Access::Read).await?;
     let mut filled = Vec::new();
     for name in names {
         if !schools.iter().any(|school| school.group(name).is_some()) {
@@ -249,7 +249,7 @@ fn csv(filled: &[Filled<'_>], excel: bool) -> anyhow::Result<()> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(terminator)
         .from_writer(out);
-    let mut write = || -> csv::Result<()> {
+    let write = || -> csv::Result<()> {
         marked?;
         writer.write_record(&columns)?;
         for group in filled {

@@ -190,12 +190,7 @@ fn without_bad(
     let before = report.bad.len();
     let mut bad = HashSet::new();
     for problem in problems {
-        let index = problem
-            .key
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'))
-            .and_then(|(index, _)| index.parse::<usize>().ok());
-        if let Some((index, line)) = index.and_then(|at| Some((at, lines.get(at)?))) {
+        if let Some((index, line)) = problem.place().and_then(|at| Some((at, lines.get(at)?))) {
             bad.insert(index);
             report.bad.push(Bad::of(line, problem));
         }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::{
     ConfigArg,
     events::{Paused, about, pauses, time},
-    open_store::open_store,
+    open_store::{Access, open_store},
 };
 use markback::{
     settings::{self, Settings},
@@ -65,7 +65,7 @@ struct QueueStatus {
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = settings::load(&args.config.path)?.settings;
     let status = block_on(async {
-        let store = open_store(&settings).await?;
+        let store = open_store(&settings, Access::Read).await?;
         Ok(Status::read(&settings, &store).await?)
     })?;
     match args.format {

@@ -8,12 +8,14 @@ mod decide;
 mod hold;
 mod intake;
 pub(crate) mod job;
+mod partial;
 mod pulse;
 mod records;
 mod scene;
 mod send;
 mod share;
 mod trouble;
+mod unreadable;
 mod view;
 
 use std::{
@@ -38,6 +40,7 @@ use crate::{
 pub(crate) use trouble::GoOn;
 
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken};
+pub use partial::TakenOrNot;
 pub use pulse::Health;
 pub(crate) use pulse::Pulse;
 use share::Leftovers;

@@ -14,9 +14,15 @@ mod schools;
 mod secret;
 mod service;
 mod span;
+mod store_address;
 mod words;
 
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::Path,
+    sync::Arc,
+};
 
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -128,6 +134,19 @@ impl Settings {
             schools,
             by_id,
         }
+    }
+
+    /// The tokens that are not where the settings say, each once, with how many schools wait for it.
+    pub fn absent_tokens(&self) -> Vec<(SecretError, usize)> {
+        let mut schools: BTreeMap<String, (&SecretSource, usize)> = BTreeMap::new();
+        for school in &self.schools {
+            let source = &school.token;
+            schools.entry(source.to_string()).or_insert((source, 0)).1 += 1;
+        }
+        schools
+            .into_values()
+            .filter_map(|(source, schools)| Some((source.read().err()?, schools)))
+            .collect()
     }
 
     /// The school with this id.

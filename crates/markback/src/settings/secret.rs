@@ -48,6 +48,14 @@ pub enum SecretError {
         "the settings name no bearer key for the service's own API; set `api_key_env` or `api_key_file`"
     )]
     NotNamed,
+    /// It is so short that it can be guessed.
+    #[error("{place} holds fewer than {min} characters, which anybody can guess; put a longer secret there")]
+    Short {
+        /// Where it is.
+        place: String,
+        /// The fewest it may have.
+        min: usize,
+    },
     /// There is nothing in it.
     #[error("{0} is empty; put the secret there")]
     Empty(String),
