@@ -166,6 +166,9 @@ mod tests {
         let json = serde_json::to_string(name).unwrap_or_default();
         let printed = printable_json(&json);
         assert!(!printed.contains(is_obeyed), "{printed}");
-        assert_eq!(serde_json::from_str::<String>(&printed).ok().as_deref(), Some(name));
+        assert_eq!(
+            serde_json::from_str::<String>(&printed).ok().as_deref(),
+            Some(name)
+        );
     }
 }

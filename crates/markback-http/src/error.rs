@@ -124,7 +124,9 @@ impl ApiError {
 
     /// Something in the question or the body is not as it should be.
     pub fn wrong_question(problem: Problem) -> Self {
-        let Problem { key, what, cure, .. } = &problem;
+        let Problem {
+            key, what, cure, ..
+        } = &problem;
         let message = if key.is_empty() {
             format!("{what}; {cure}")
         } else {

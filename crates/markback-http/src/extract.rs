@@ -123,7 +123,10 @@ mod tests {
     #[rstest]
     #[case(b"", "is empty")]
     #[case(b"\xef\xbb\xbf \n", "is empty")]
-    #[case(br#"{"id":"e1" "SECRET":1}"#, "line 1, column 12 on: a comma or a closing }")]
+    #[case(
+        br#"{"id":"e1" "SECRET":1}"#,
+        "line 1, column 12 on: a comma or a closing }"
+    )]
     #[case(b" \n", "is empty")]
     #[case(br#"{"id":"e1","person":"SECRET"#, "breaks off at line 1, column 27")]
     #[case(b"{\"id\":\n SECRET}", "no JSON from line 2, column 2")]

@@ -26,10 +26,7 @@ pub mod server;
 mod webhooks;
 
 use axum::{
-    Json, Router,
-    extract::DefaultBodyLimit,
-    http::StatusCode,
-    middleware::from_fn_with_state,
+    Json, Router, extract::DefaultBodyLimit, http::StatusCode, middleware::from_fn_with_state,
     routing::get,
 };
 use serde_json::{Value, json};

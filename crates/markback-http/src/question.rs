@@ -19,7 +19,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Question {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         // Any text at all can be read as pairs of texts.
-        let pairs = Query::try_from_uri(&parts.uri).map_or_else(|_| Vec::new(), |Query(pairs)| pairs);
+        let pairs =
+            Query::try_from_uri(&parts.uri).map_or_else(|_| Vec::new(), |Query(pairs)| pairs);
         Ok(Self(pairs))
     }
 }
@@ -36,8 +37,18 @@ impl Question {
                 };
                 return Err(wrong(word, None, "this address takes no such word", cure));
             }
-            if self.0.iter().skip(place + 1).any(|(other, _)| other == word) {
-                return Err(wrong(word, None, "it stands there twice", "keep one of them"));
+            if self
+                .0
+                .iter()
+                .skip(place + 1)
+                .any(|(other, _)| other == word)
+            {
+                return Err(wrong(
+                    word,
+                    None,
+                    "it stands there twice",
+                    "keep one of them",
+                ));
             }
         }
         Ok(self)
@@ -51,18 +62,30 @@ impl Question {
 
     /// A day.
     pub(super) fn day(&self, word: &str) -> Result<Option<NaiveDate>, ApiError> {
-        self.read(word, "this is no day", "write year, month and day, such as 2026-11-23")
+        self.read(
+            word,
+            "this is no day",
+            "write year, month and day, such as 2026-11-23",
+        )
     }
 
     /// A whole number.
     pub(super) fn number(&self, word: &str) -> Result<Option<u32>, ApiError> {
-        self.read(word, "this is no whole number", "write digits only, such as 20")
+        self.read(
+            word,
+            "this is no whole number",
+            "write digits only, such as 20",
+        )
     }
 
     /// `true` or `false`, and false when it is left out.
     pub(super) fn flag(&self, word: &str) -> Result<bool, ApiError> {
         Ok(self
-            .read(word, "this is neither true nor false", "write true, or leave it out")?
+            .read(
+                word,
+                "this is neither true nor false",
+                "write true, or leave it out",
+            )?
             .unwrap_or_default())
     }
 
@@ -112,7 +135,10 @@ mod tests {
     #[test]
     fn what_is_asked_is_read() {
         let asked = asked("date=2026-11-23&limit=5&partial=true").unwrap();
-        assert_eq!(asked.day("date").unwrap(), NaiveDate::from_ymd_opt(2026, 11, 23));
+        assert_eq!(
+            asked.day("date").unwrap(),
+            NaiveDate::from_ymd_opt(2026, 11, 23)
+        );
         assert_eq!(asked.number("limit").unwrap(), Some(5));
         assert!(asked.flag("partial").unwrap());
         assert!(!asked.flag("other").unwrap());

@@ -82,6 +82,9 @@ mod tests {
     fn what_is_missing_is_told_and_nothing_of_the_text(#[case] text: &str, #[case] told: &str) {
         let error = serde_json::from_str::<Value>(text).unwrap_err();
         let fault = json_fault(&error);
-        assert!(fault.contains(told) && !fault.contains("SECRET"), "{error}: {fault}");
+        assert!(
+            fault.contains(told) && !fault.contains("SECRET"),
+            "{error}: {fault}"
+        );
     }
 }

@@ -533,11 +533,7 @@ fn a_list_names_its_lines_however_it_was_saved(#[case] end: &str, #[case] betwee
         panic!("expected problems")
     };
     let told: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
-    let expected = [
-        (Some(4), "template"),
-        (Some(5), ""),
-        (Some(6), "id"),
-    ];
+    let expected = [(Some(4), "template"), (Some(5), ""), (Some(6), "id")];
     assert_eq!(told, expected, "{problems:?}");
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod generic;
 mod mark;
 mod person;
+mod quirks;
 mod registry;
 pub mod shapes;
 
@@ -28,8 +29,14 @@ pub use mark::{
     WritebackOutcome,
 };
 pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
+pub use quirks::{Quirks, cut_comment};
 pub use registry::{Registration, Registry, Selection};
 pub use wonde::{self, Recovery, Session};
+
+/// What the signatures of [`MisAdapter`] need, so that an adapter depends on this crate alone.
+pub use async_trait::async_trait;
+pub use chrono;
+pub use futures;
 
 /// What [`register_adapter!`] expands to; nothing to use by hand.
 #[doc(hidden)]

@@ -112,10 +112,14 @@ impl Database {
         let text = format!("SELECT coalesce(max(version), 0) FROM {table}");
         let version: i64 = match self.pool() {
             Pool::Sqlite(pool) => {
-                sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_one(pool).await
+                sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+                    .fetch_one(pool)
+                    .await
             }
             Pool::Postgres(pool) => {
-                sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_one(pool).await
+                sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+                    .fetch_one(pool)
+                    .await
             }
         }?;
         let last = set.steps.iter().map(|step| step.version).max();

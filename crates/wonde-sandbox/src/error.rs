@@ -5,7 +5,10 @@
 #[non_exhaustive]
 pub enum Error {
     /// The address could not be bound.
-    #[error("the sandbox could not listen on port {port}: {source}")]
+    #[error(
+        "the sandbox could not listen on port {port}: {source}; {}",
+        cure(source)
+    )]
     Listen {
         /// The port asked for.
         port: u16,
@@ -31,6 +34,19 @@ pub enum Error {
     /// The call makes no sense at this school.
     #[error("{0}")]
     Impossible(String),
+}
+
+/// What to do when a port cannot be had.
+fn cure(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program has it, perhaps another sandbox: end that, or name another port with --port (0 takes any that is free)"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "a port below 1024 takes more rights than this user has: name a higher one with --port"
+        }
+        _ => "name another port with --port",
+    }
 }
 
 impl Error {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use chrono_tz::Tz;
-use mis_core::{Capabilities, Code, CodeBook, EventKind, HeldCode};
+use mis_core::{Capabilities, Code, CodeBook, EventKind, HeldCode, Quirks};
 use serde::{Deserialize, Serialize};
 
 use crate::{rule::Rule, rules::Rules, settings::GroupKind};
@@ -25,6 +25,8 @@ pub struct Group<'a> {
 pub struct View<'a> {
     /// What can be kept at this school.
     pub capabilities: Capabilities,
+    /// What the MIS does with single marks that the capabilities do not say.
+    pub quirks: Quirks,
     /// The codes that may be written at this school.
     pub codes: &'a CodeBook,
     /// What the register holds of this pupil, date and session.

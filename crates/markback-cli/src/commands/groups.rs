@@ -12,9 +12,12 @@ use serde_json::{Value, json};
 
 use markback_console::{BadInput, block_on};
 
-use super::{ConfigArg, named, open_store::{Access, open_store}};
+use super::{
+    ConfigArg, named,
+    open_store::{Access, open_store},
+};
 use markback::{
-    settings::{self, Group, School, Settings},
+    settings::{Group, School, Settings},
     store::Shown,
 };
 use markback_console::output::{self, TableOrJson};
@@ -85,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn list(args: &Ls) -> anyhow::Result<ExitCode> {
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let schools = named::schools(&settings, &args.school)?;
     let listed = block_on(async {
         let store = open_store(&settings, Access::Read).await?;
@@ -136,9 +139,11 @@ struct Filled<'s> {
 
 fn print(args: &Export) -> anyhow::Result<ExitCode> {
     if args.excel && args.format != CsvOrJson::Csv {
-        return Err(BadInput("--excel is for --format csv; leave one of them out".to_owned()).into());
+        return Err(
+            BadInput("--excel is for --format csv; leave one of them out".to_owned()).into(),
+        );
     }
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let schools = named::schools(&settings, &args.school)?;
     let filled = block_on(fill(&settings, &schools, &args.group))?;
     match args.format {
@@ -281,7 +286,10 @@ fn csv(filled: &[Filled<'_>], excel: bool) -> anyhow::Result<()> {
 fn harmless(cell: String) -> String {
     let one_line = cell.replace(['\n', '\r', '\t'], " ");
     let cell = output::printable(&one_line);
-    if cell.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']) {
+    if cell
+        .trim_start()
+        .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    {
         format!("'{cell}")
     } else {
         cell.into_owned()
@@ -311,7 +319,10 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("=HYPERLINK(\"http://x.invalid\",\"a\")", "'=HYPERLINK(\"http://x.invalid\",\"a\")")]
+    #[case(
+        "=HYPERLINK(\"http://x.invalid\",\"a\")",
+        "'=HYPERLINK(\"http://x.invalid\",\"a\")"
+    )]
     #[case("@SUM(1)", "'@SUM(1)")]
     #[case("-2+3", "'-2+3")]
     #[case("+44", "'+44")]

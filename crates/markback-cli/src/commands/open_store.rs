@@ -22,7 +22,11 @@ pub(super) async fn open_store(settings: &Settings, access: Access) -> anyhow::R
     let url = existing(url.expose_secret());
     let clock = std::sync::Arc::new(outbox::SystemClock);
     let told = settings.service.store_told();
-    if settings.service.store_file()?.is_some_and(|file| !file.exists()) {
+    if settings
+        .service
+        .store_file()?
+        .is_some_and(|file| !file.exists())
+    {
         anyhow::bail!("there is no store {told}; `markback serve` makes it at its first start");
     }
     Store::open_existing(&url, clock, access == Access::Read)

@@ -124,7 +124,10 @@ impl Pipeline {
             return Ok(outcomes);
         };
         let Some(directory) = self.directories.of(&settings.id).await? else {
-            let why = "the school's people have not been read yet";
+            let mut why = "the school's people have not been read yet".to_owned();
+            if let Some(error) = self.store.sync_error(&settings.id).await? {
+                why = format!("{why}: {error}");
+            }
             for job in jobs {
                 let when = When::After(PEOPLE_SOON.min(self.pace.backoff_max));
                 self.trouble(
@@ -133,7 +136,7 @@ impl Pipeline {
                     job,
                     GoOn::Again {
                         when,
-                        why: why.to_owned(),
+                        why: why.clone(),
                     },
                 );
             }

@@ -244,7 +244,7 @@ impl Pipeline {
             tx.commit().await
         };
         if let Err(error) = hand_back.await {
-            tracing::warn!(%error, "events could not be handed back; they are free when their lease lapses");
+            tracing::warn!(%error, "events could not be handed back; they are free when their lease expires");
         }
     }
 

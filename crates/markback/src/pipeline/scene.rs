@@ -6,7 +6,9 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mis_core::{Capabilities, CodeBook, Error, ErrorKind, Recovery, Register, wonde::StudentId};
+use mis_core::{
+    Capabilities, CodeBook, Error, ErrorKind, Quirks, Recovery, Register, wonde::StudentId,
+};
 use writeback::{Decision, Event, RegisterView, Standing, View, decide};
 
 use super::{Pipeline, job::SendJob, view::view_of};
@@ -19,6 +21,7 @@ use crate::{
 pub(super) struct Scene<'a> {
     pub(super) school: &'a School,
     pub(super) capabilities: Capabilities,
+    pub(super) quirks: Quirks,
     pub(super) codes: Arc<CodeBook>,
     pub(super) registers: HashMap<NaiveDate, Result<Arc<Register>, String>>,
     /// Why a register could not be read, if one could not.
@@ -79,6 +82,7 @@ impl Pipeline {
         Ok(Scene {
             school,
             capabilities,
+            quirks: mis.quirks(),
             codes,
             registers,
             unread,
@@ -129,6 +133,7 @@ impl Scene<'_> {
         };
         let view = View {
             capabilities: self.capabilities,
+            quirks: self.quirks,
             codes: &self.codes,
             register,
             // Which arrival stands was judged when the mark was planned. One that came in since and is earlier has the

@@ -67,7 +67,8 @@ fn mend(event: &mut Value, field: Option<&str>) -> bool {
 fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     let words = fault.inner().to_string();
     let path = fault.path().to_string();
-    let missing_or_unknown = words.starts_with("missing field") || words.starts_with("unknown field");
+    let missing_or_unknown =
+        words.starts_with("missing field") || words.starts_with("unknown field");
     let key = match (field, path.as_str()) {
         (Some(field), _) if missing_or_unknown => format!("[{place}].{field}"),
         (_, ".") => format!("[{place}]"),
@@ -99,7 +100,15 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
 }
 
 /// What an event may have, for whoever mistypes one.
-const FIELDS: [&str; 7] = ["id", "person", "kind", "at", "answers", "automatic", "remote"];
+const FIELDS: [&str; 7] = [
+    "id",
+    "person",
+    "kind",
+    "at",
+    "answers",
+    "automatic",
+    "remote",
+];
 
 #[cfg(test)]
 mod tests {
@@ -115,15 +124,33 @@ mod tests {
         let event = json!({"id": 5, "persn": "A1", "kind": "in", "at": "noon", "answers": {"Why": 3}, "colour": 1});
         let mut found = keys(event);
         found.sort();
-        let wrong = ["answers.Why", "at", "colour", "id", "kind", "persn", "person"];
+        let wrong = [
+            "answers.Why",
+            "at",
+            "colour",
+            "id",
+            "kind",
+            "persn",
+            "person",
+        ];
         assert_eq!(found, wrong.map(|key| format!("[3].{key}")));
         assert_eq!(keys(json!("text")), ["[3]"]);
-        assert!(keys(json!({"id": "e", "person": "p", "kind": "sign_in", "at": "2026-11-23T09:07:12Z"})).is_empty());
+        assert!(
+            keys(
+                json!({"id": "e", "person": "p", "kind": "sign_in", "at": "2026-11-23T09:07:12Z"})
+            )
+            .is_empty()
+        );
     }
 
     #[test]
     fn a_mistyped_field_finds_its_name() {
         let found = problems(0, &json!({"persn": "A1"}));
-        assert!(found.iter().any(|problem| problem.cure.contains("`person`")), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .any(|problem| problem.cure.contains("`person`")),
+            "{found:?}"
+        );
     }
 }

@@ -49,7 +49,9 @@ pub enum SecretError {
     )]
     NotNamed,
     /// It is so short that it can be guessed.
-    #[error("{place} holds fewer than {min} characters, which anybody can guess; put a longer secret there")]
+    #[error(
+        "{place} holds fewer than {min} characters, which anybody can guess; put a longer secret there"
+    )]
     Short {
         /// Where it is.
         place: String,

@@ -98,7 +98,10 @@ mod tests {
 
     #[rstest]
     #[case("sqlite:a.db?mode=rw", "sqlite:/etc/markback/a.db")]
-    #[case("postgres://u:hush@host:5433/name?password=hush", "postgres://u@host:5433/name")]
+    #[case(
+        "postgres://u:hush@host:5433/name?password=hush",
+        "postgres://u@host:5433/name"
+    )]
     #[case("nonsense?password=hush", "nonsense")]
     fn what_people_see_holds_no_password(#[case] given: &str, #[case] shown: &str) {
         assert_eq!(told(given, Path::new("/etc/markback")), shown);

@@ -4,8 +4,10 @@ mod audit;
 mod budget;
 mod events;
 mod ledger;
+mod lock;
 mod nodes;
 mod notices;
+mod overview;
 mod retention;
 mod roster;
 mod search;
@@ -23,7 +25,9 @@ pub(crate) use audit::NewAudit;
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
 pub(crate) use ledger::session_word;
 pub use ledger::{LedgerKey, LedgerMark, LedgerRow, Stage};
+pub use lock::{LockError, ServiceLock};
 pub use notices::{Notice, NoticeKind};
+pub use overview::Overview;
 pub use retention::Pruned;
 pub use roster::{
     Changes, GroupPage, GroupsRead, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
@@ -98,15 +102,18 @@ impl Store {
         clock: SharedClock,
         read_only: bool,
     ) -> outbox::Result<Self> {
+        // Looked at first in any case: opening a file to write makes a database of it.
         let options = OpenOptions {
-            read_only,
+            read_only: true,
             ..OpenOptions::default()
         };
         let db = Database::open_with(url, &options).await?;
         for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
             let what = match db.migrated(set).await? {
                 Migrated::UpToDate => continue,
-                Migrated::Never => "it has none of Markback; `markback serve` makes them at its first start",
+                Migrated::Never => {
+                    "it has none of Markback; `markback serve` makes them at its first start"
+                }
                 Migrated::Behind => {
                     "they are those of an older version; `markback serve` of this version brings them up to date"
                 }
@@ -114,6 +121,12 @@ impl Store {
             };
             return Err(outbox::Error::schema(what));
         }
+        let db = if read_only {
+            db
+        } else {
+            db.close().await;
+            Database::open(url).await?
+        };
         let outbox = Outbox::new(db.clone(), Settings::default(), clock.clone());
         Ok(Self { db, outbox, clock })
     }
@@ -127,8 +140,7 @@ impl Store {
         // Of all three owners of tables. Nothing need be in them.
         let text = "SELECT count(*) FROM (SELECT 1 FROM outbox_jobs LIMIT 1) j, \
              (SELECT 1 FROM markback_events LIMIT 1) e, (SELECT 1 FROM markback_roster_schools LIMIT 1) s";
-        let _: i64 =
-            on_pool!(self.db, pool => sqlx::query_scalar(text).fetch_one(pool).await)?;
+        let _: i64 = on_pool!(self.db, pool => sqlx::query_scalar(text).fetch_one(pool).await)?;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ pub use super::timetable::Timetable;
 use super::{
     kept::{self, Before, Slot},
     read,
-    send::{Coded, Outgoing, collect, send_in_parts, with_codes},
+    send::{Coded, Outgoing, as_kept, collect, send_in_parts, with_codes},
     timetable::Look,
 };
 use crate::{
@@ -83,6 +83,7 @@ pub async fn write(
         return Ok(Vec::new());
     }
     let mut results = vec![None; marks.len()];
+    let marks = &as_kept(descriptor, marks, &mut results)[..];
     let coded = with_codes(connection, marks, &mut results).await?;
     let mut looks = HashMap::new();
     for mark in coded.iter().filter_map(|(place, _)| marks.get(*place)) {

@@ -9,7 +9,7 @@ use wonde::{AttendanceQuery, SessionMark};
 use super::{
     kept::{self, Before, Slot},
     read,
-    send::{Outgoing, collect, send_in_parts, with_codes},
+    send::{Outgoing, as_kept, collect, send_in_parts, with_codes},
 };
 use crate::{Connection, Descriptor, Mark, MarkResult, Register, Result, adapter::check_marks};
 
@@ -62,7 +62,8 @@ pub async fn write(
         return Ok(Vec::new());
     }
     let mut results = vec![None; marks.len()];
-    let outgoing = with_codes(connection, marks, &mut results)
+    let marks = as_kept(descriptor, marks, &mut results);
+    let outgoing = with_codes(connection, &marks, &mut results)
         .await?
         .into_iter()
         .filter_map(|(place, code)| {

@@ -105,6 +105,7 @@ pub(crate) struct School {
     pub(crate) kind: GroupKind,
     pub(crate) rules: Option<Rules>,
     pub(crate) capabilities: Capabilities,
+    pub(crate) quirks: mis_core::Quirks,
     pub(crate) book: CodeBook,
     pub(crate) timezone: Tz,
     pub(crate) register: RegisterView,
@@ -127,6 +128,7 @@ impl School {
             kind: GroupKind::Students,
             rules: Some(rules),
             capabilities: FULL,
+            quirks: mis_core::Quirks::NONE,
             book: school_book(),
             timezone: London,
             register: looked(None),
@@ -177,6 +179,7 @@ impl School {
     pub(crate) fn view(&self) -> View<'_> {
         View {
             capabilities: self.capabilities,
+            quirks: self.quirks,
             codes: &self.book,
             register: self.register.clone(),
             arrival: self.arrival.clone(),

@@ -14,7 +14,7 @@ use markback_console::output;
 const REASON_MAX: usize = 90;
 
 /// A school or token that rests.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Paused {
     lane: String,
     until: DateTime<Utc>,
@@ -25,6 +25,11 @@ impl Paused {
     /// Whether it is this school that rests.
     pub(crate) fn is_of(&self, school: &str) -> bool {
         self.lane == school
+    }
+
+    /// When it ends, in short.
+    pub(crate) fn until(&self) -> String {
+        time(Some(self.until))
     }
 
     /// One line of it.

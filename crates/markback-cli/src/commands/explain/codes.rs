@@ -39,9 +39,7 @@ pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
     } else {
         CodeBook::new(text.lines().map(|text| {
             let text = text.trim();
-            let (code, description) = text
-                .split_once(char::is_whitespace)
-                .unwrap_or((text, ""));
+            let (code, description) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
             line(Code::new(code), Some(description.trim()))
         }))
     };

@@ -66,7 +66,7 @@ impl Outcomes {
                 .push((send.ledger_key(school), send.event.id.clone()));
             let more = json!({"writeback_id": confirm.writeback, "by": by});
             self.audit.push(audit_of("confirmed", school, send, more));
-            let outcome = format!("the MIS has it, by {by}");
+            let outcome = format!("the MIS has it, according to {by}");
             self.tell(school, send, EventState::Confirmed, &outcome);
         }
     }
