@@ -47,7 +47,7 @@ fn assert_told(said: &Said, code: i32, words: &[&str]) {
 #[case::no_folder("sqlite:/nonexistent/markback.db", &["/nonexistent/markback.db", "its folder is there"])]
 #[case::a_folder("sqlite:FOLDER", &["see that"])]
 #[case::another_file("sqlite:FOLDER/letter", &["/letter", "is not a database", "the right file"])]
-#[case::no_server("postgres://nobody@127.0.0.1:1/none", &["postgres://nobody@127.0.0.1:1/none", "does not answer"])]
+#[case::no_server("postgres://nobody@127.0.0.1:1/none", &["postgres://nobody@127.0.0.1:1/none", "127.0.0.1:1 does not answer", "refused", "start the server"])]
 fn a_store_that_does_not_open(#[case] store: &str, #[case] words: &[&str]) {
     let service = format!("listen = '127.0.0.1:0'\napi_key_file = 'FOLDER/key'\nstore = '{store}'");
     let said = with(&service, &["serve"]);

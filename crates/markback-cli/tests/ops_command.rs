@@ -176,6 +176,26 @@ async fn the_status_tells_the_mis_that_was_found() {
     let said = markback(&world, &["status", "--format", "json"]).await;
     let status: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(status["schools"][0]["mis_found"], "SIMS", "{}", said.out);
+
+    let said = markback(&world, &["groups", "export"]).await;
+    assert!(
+        said.out.starts_with("school,") && !said.out.contains('\r'),
+        "{}",
+        said.err
+    );
+    let said = markback(&world, &["groups", "export", "--excel"]).await;
+    assert!(
+        said.out.starts_with("\u{feff}school,") && said.out.contains("\r\n"),
+        "{}",
+        said.err
+    );
+
+    // A person whom nobody knows is a mistake, one without events is none.
+    let said = markback(&world, &["events", "ls", "--person", "A-nobody"]).await;
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.err.contains("`A-nobody`"), "{}", said.err);
+    let said = markback(&world, &["events", "ls", "--person", &world.pupils[0].id]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET  /healthz                              the process answers
-//! POST /v1/schools/{school}/events           one event or a list; with the bearer key
+//! POST /v1/schools/{school}/events           one event or a list, `?partial=true` for the good of it; with the bearer key
 //! GET  /v1/schools/{school}/events/{event}   what became of it; with the bearer key
 //! GET  /v1/schools/{school}/events           the latest events; with the bearer key
 //! POST /v1/schools/{school}/events/{event}/retry, …/discard    a person's decision; with the bearer key

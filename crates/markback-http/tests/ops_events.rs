@@ -375,6 +375,14 @@ async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
         (202, &json!("w1")),
         "{answer}"
     );
+    let marked = format!("\u{feff}{}", world.sign_in("w2", 1, "08:50"));
+    let url = format!("{}{path}", world.address);
+    let request = world
+        .http
+        .post(url)
+        .bearer_auth(ops_support::KEY)
+        .body(marked);
+    assert_eq!(ops_support::answer(request).await.0, 202);
     for empty in [json!([]), json!({"events": []})] {
         let (status, answer) = world.post(&path, &empty).await;
         assert_eq!(status, 422, "{answer}");

@@ -57,3 +57,15 @@ impl Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_has_is_told_with_what_to_do() {
+        let source = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        let told = Error::Listen { port: 8090, source }.to_string();
+        assert!(told.contains("8090") && told.contains("--port"), "{told}");
+    }
+}

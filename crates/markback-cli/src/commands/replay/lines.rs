@@ -220,6 +220,19 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_part_of_a_line() {
+        let text =
+            "\u{feff}{\"id\":\"1\"}\r\n\u{feff}\n\u{feff}{\"id\":\"2\"}\n{\"id\" \"SECRET\"}";
+        let batch = lines(text, Some("A")).batch(10).unwrap().unwrap();
+        assert_eq!((batch.good[0].1.len(), batch.bad.len()), (2, 1));
+        assert!(
+            batch.bad[0].what.contains("a colon is missing"),
+            "{}",
+            batch.bad[0].what
+        );
+    }
+
+    #[test]
     fn a_line_that_names_no_school_needs_one() {
         let batch = lines("{\"id\":\"1\"}\n", None).batch(1).unwrap().unwrap();
         assert!(batch.bad[0].cure.contains("--school"));
