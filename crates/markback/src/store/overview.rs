@@ -5,29 +5,28 @@ use std::collections::BTreeMap;
 use mis_core::wonde::SchoolId;
 use outbox::on_pool;
 use serde_json::Value;
+use sqlx::FromRow;
 
-use super::Store;
+use super::{Store, SyncState};
 
 /// One school in short.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
     /// The MIS that the last sync that went through found.
     pub mis_found: Option<String>,
-    /// What is in the way of the last sync; `None` when nothing is.
+    /// What is in the way of the last sync, or why it holds something back; `None` when nothing is.
     pub sync_error: Option<String>,
     /// Why events wait, and how many for that reason: what most of them wait for.
     pub waiting: Option<(String, u64)>,
 }
 
-/// What the last sync that met something met, unless a later one went through; of one school, or of all for NULL.
-const SYNC_ERRORS: &str = "SELECT s.school, s.error FROM markback_roster_syncs s \
+/// The last sync of each school that has anything to say; of one school, or of all for NULL.
+const LAST_SYNCS: &str = "SELECT s.school, s.state, s.error, s.report FROM markback_roster_syncs s \
      JOIN (SELECT school, max(asked_ms) AS asked_ms FROM markback_roster_syncs \
-           WHERE error IS NOT NULL AND state <> 'done' GROUP BY school) l \
+           WHERE error IS NOT NULL OR report IS NOT NULL GROUP BY school) l \
        ON l.school = s.school AND l.asked_ms = s.asked_ms \
-     LEFT JOIN (SELECT school, max(asked_ms) AS asked_ms FROM markback_roster_syncs \
-                WHERE state IN ('done', 'held') GROUP BY school) d ON d.school = s.school \
-     WHERE s.error IS NOT NULL AND s.state <> 'done' AND (d.asked_ms IS NULL OR s.asked_ms > d.asked_ms) \
-       AND (CAST($1 AS TEXT) IS NULL OR s.school = $1)";
+     WHERE (s.error IS NOT NULL OR s.report IS NOT NULL) AND (CAST($1 AS TEXT) IS NULL OR s.school = $1)";
+/// The last report of each school.
 const LAST_REPORTS: &str = "SELECT s.school, s.report FROM markback_roster_syncs s \
      JOIN (SELECT school, max(asked_ms) AS asked_ms FROM markback_roster_syncs WHERE report IS NOT NULL GROUP BY school) l \
        ON l.school = s.school AND l.asked_ms = s.asked_ms \
@@ -76,8 +75,32 @@ impl Store {
         school: Option<&SchoolId>,
     ) -> outbox::Result<Vec<(String, String)>> {
         let school = school.map(SchoolId::as_str);
-        Ok(
-            on_pool!(self.db, pool => sqlx::query_as(SYNC_ERRORS).bind(school).fetch_all(pool).await)?,
-        )
+        let found: Vec<LastSync> = on_pool!(self.db, pool => sqlx::query_as(LAST_SYNCS).bind(school).fetch_all(pool).await)?;
+        let errors = found.into_iter().filter_map(|sync| {
+            let error = sync.in_the_way()?;
+            Some((sync.school, error))
+        });
+        Ok(errors.collect())
+    }
+}
+
+#[derive(FromRow)]
+struct LastSync {
+    school: String,
+    state: String,
+    error: Option<String>,
+    report: Option<String>,
+}
+
+impl LastSync {
+    /// What it met, or why it holds something back.
+    fn in_the_way(&self) -> Option<String> {
+        if self.state == SyncState::Done.word() {
+            return None;
+        }
+        let report = self.report.as_deref().unwrap_or_default();
+        let report: Value = serde_json::from_str(report).unwrap_or_default();
+        let held = report["held"][0]["words"].as_str();
+        self.error.clone().or_else(|| held.map(str::to_owned))
     }
 }
