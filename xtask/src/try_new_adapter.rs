@@ -34,8 +34,8 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
 
     walk.xtask(&["codegen", "--check"])
         .context("the generated files were not up to date to begin with")?;
-    walk.from_red_to_green(ID, &["--comment-max", "60", "--early-leaver"])?;
-    walk.from_red_to_green(OWN, &["--early-leaver", "--own-ways"])?;
+    walk.scaffold_until_green(ID, &["--comment-max", "60", "--early-leaver"])?;
+    walk.scaffold_until_green(OWN, &["--early-leaver", "--own-ways"])?;
     walk.add_a_quirk()?;
     walk.xtask(&["tidy"])?;
     for id in [ID, OWN] {
@@ -102,7 +102,7 @@ impl Walk {
     }
 
     /// Scaffolds an adapter and does what its list says.
-    fn from_red_to_green(&self, id: &str, more: &[&str]) -> Result<()> {
+    fn scaffold_until_green(&self, id: &str, more: &[&str]) -> Result<()> {
         let name = format!("Throwaway {id}");
         let wonde_name = format!("{name} MIS");
         let words = [
