@@ -307,16 +307,22 @@ async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told(
     let problems = answer["error"]["problems"].as_array().unwrap();
     let keys: Vec<_> = problems
         .iter()
-        .map(|p| p["key"].as_str().unwrap())
+        .map(|p| {
+            format!(
+                "{} {}",
+                p["key"].as_str().unwrap(),
+                p["what"].as_str().unwrap()
+            )
+        })
         .collect();
     for event in [
         "[1].",
         "[2].",
         "[3].id",
         "[3].persn",
-        "[3].person",
-        "[3].kind",
-        "[3].at",
+        "[3] `person` is missing",
+        "[3] `kind` is missing",
+        "[3] `at` is missing",
     ] {
         assert!(
             keys.iter().any(|key| key.starts_with(event)),

@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::ExitCode};
 
-use markback_console::{BadInput, block_on, logging, signals::Signals};
+use markback_console::{block_on, logging, signals::Signals};
 use markback_http::server::Running;
 
 use super::ConfigArg;
@@ -44,12 +44,12 @@ async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
     settings.service.webhook_secret()?;
     let store = settings.service.store_told();
     if let Some(misplaced) = settings.service.misplaced_store()? {
-        return Err(BadInput(format!(
-            "the database would be {store}, which is not there yet, while {} is: paths begin at the folder of the \
-             settings; move it there, or write its whole path into `store`",
-            misplaced.display()
-        ))
-        .into());
+        tracing::error!(
+            %store,
+            other = %misplaced.display(),
+            "a new database is made, and another lies in the folder that this was started in; relative paths begin at the \
+             folder of the settings: if the other is meant, write its whole path into `store`"
+        );
     }
     let file = settings.service.store_file()?;
     // Without its folder the database does not open either, and says so better.

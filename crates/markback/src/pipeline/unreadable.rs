@@ -20,7 +20,7 @@ pub(super) fn problems(place: usize, value: &Value) -> Vec<InputProblem> {
     {
         let field = field(&fault);
         let problem = problem(place, field.as_deref(), &fault);
-        let again = problems.iter().any(|known| known.key == problem.key);
+        let again = problems.iter().any(|known| *known == problem);
         if !again {
             problems.push(problem);
         }
@@ -67,10 +67,10 @@ fn mend(event: &mut Value, field: Option<&str>) -> bool {
 fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     let words = fault.inner().to_string();
     let path = fault.path().to_string();
-    let missing_or_unknown =
-        words.starts_with("missing field") || words.starts_with("unknown field");
+    let unknown = words.starts_with("unknown field");
+    // A field that is missing is a fault of the whole event.
     let key = match (field, path.as_str()) {
-        (Some(field), _) if missing_or_unknown => format!("[{place}].{field}"),
+        (Some(field), _) if unknown => format!("[{place}].{field}"),
         (_, ".") => format!("[{place}]"),
         (_, path) => format!("[{place}].{path}"),
     };
@@ -78,14 +78,14 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
         // The decoder would repeat the answer, which may be a child's own words.
         "answers are an object of texts: field name to the text of the option".to_owned()
     } else if words.starts_with("missing field") {
-        "it is missing".to_owned()
-    } else if words.starts_with("unknown field") {
+        format!("`{}` is missing", field.unwrap_or_default())
+    } else if unknown {
         "an event has no such field".to_owned()
     } else {
         words
     };
     let meant = field
-        .filter(|_| what == "an event has no such field")
+        .filter(|_| unknown)
         .and_then(|field| nearest(field, FIELDS));
     InputProblem {
         key,
@@ -114,33 +114,38 @@ const FIELDS: [&str; 7] = [
 mod tests {
     use super::*;
 
-    fn keys(event: Value) -> Vec<String> {
+    fn told(event: Value) -> Vec<String> {
         let found = problems(3, &event);
-        found.into_iter().map(|problem| problem.key).collect()
+        let mut told: Vec<_> = found
+            .into_iter()
+            .map(|problem| format!("{} {}", problem.key, problem.what))
+            .collect();
+        told.sort();
+        told
     }
 
     #[test]
     fn all_that_is_wrong_with_an_event_is_told() {
-        let event = json!({"id": 5, "persn": "A1", "kind": "in", "at": "noon", "answers": {"Why": 3}, "colour": 1});
-        let mut found = keys(event);
-        found.sort();
+        let event =
+            json!({"id": 5, "persn": "A1", "kind": "in", "answers": {"Why": 3}, "colour": 1});
+        let found = told(event);
         let wrong = [
-            "answers.Why",
-            "at",
-            "colour",
-            "id",
-            "kind",
-            "persn",
-            "person",
+            "[3] `at` is missing",
+            "[3] `person` is missing",
+            "[3].answers.Why",
+            "[3].colour an event has no such field",
+            "[3].id",
+            "[3].kind",
+            "[3].persn an event has no such field",
         ];
-        assert_eq!(found, wrong.map(|key| format!("[3].{key}")));
-        assert_eq!(keys(json!("text")), ["[3]"]);
-        assert!(
-            keys(
-                json!({"id": "e", "person": "p", "kind": "sign_in", "at": "2026-11-23T09:07:12Z"})
-            )
-            .is_empty()
-        );
+        assert_eq!(found.len(), wrong.len(), "{found:?}");
+        for (found, wrong) in found.iter().zip(wrong) {
+            assert!(found.starts_with(wrong), "{found} {wrong}");
+        }
+        assert_eq!(told(json!("text")).len(), 1);
+        let good =
+            json!({"id": "e", "person": "p", "kind": "sign_in", "at": "2026-11-23T09:07:12Z"});
+        assert!(told(good).is_empty());
     }
 
     #[test]
