@@ -188,5 +188,8 @@ async fn only_known_schools_and_events_and_only_with_the_key() {
         (200, Some("ok"))
     );
     let empty = ask(Method::POST, &events, key, Some("[]")).await;
-    assert_eq!((empty.status, empty.json()), (202, json!({"events": []})));
+    assert_eq!(
+        (empty.status, &empty.json()["error"]["problems"][0]["what"]),
+        (422, &json!("there is no event in it"))
+    );
 }

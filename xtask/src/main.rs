@@ -6,6 +6,7 @@ mod checks;
 mod codegen;
 mod conformance;
 mod docs;
+mod own_ways;
 mod scaffold;
 mod tidy;
 mod torture;

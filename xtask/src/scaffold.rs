@@ -5,7 +5,7 @@ use clap::Args;
 
 use crate::{
     catalogue::Place,
-    codegen,
+    codegen, own_ways,
     tree::{Tree, write},
 };
 
@@ -23,12 +23,18 @@ pub(crate) struct Plan {
     /// The MIS keeps a comment with a mark.
     #[arg(long)]
     comment: bool,
+    /// The longest comment that the MIS keeps, in characters; a longer one is left out. Not given where no limit is known.
+    #[arg(long, value_name = "CHARACTERS", requires = "comment", value_parser = clap::value_parser!(u16).range(1..))]
+    comment_max: Option<u16>,
     /// The MIS keeps whole minutes late with a mark.
     #[arg(long)]
     minutes_late: bool,
     /// The MIS takes a mark for a sign-out.
     #[arg(long)]
     early_leaver: bool,
+    /// The adapter implements `MisAdapter` itself, for an MIS with ways of its own.
+    #[arg(long)]
+    own_ways: bool,
     /// A further name that Wonde may use for the MIS; may be given again.
     #[arg(long = "wonde-name", value_name = "NAME")]
     wonde_names: Vec<String>,
@@ -80,6 +86,11 @@ fn check(tree: &Tree, plan: &Plan) -> Result<()> {
     if plan.session == Place::None && more {
         bail!(
             "an MIS that takes no marks keeps nothing with them; leave out the other flags, or say where the mark goes with `--session`"
+        );
+    }
+    if plan.session == Place::None && plan.own_ways {
+        bail!(
+            "an MIS that takes no marks has no ways of its own to write them; leave out `--own-ways`"
         );
     }
     Ok(())
@@ -165,27 +176,40 @@ fn source(plan: &Plan, today: &str) -> String {
         .iter()
         .map(|name| format!("{name:?}"))
         .collect();
+    let (uses, connect, body) = if plan.own_ways {
+        (
+            own_ways::uses(plan.session),
+            own_ways::connect(plan.session).to_owned(),
+            own_ways::body(plan.session),
+        )
+    } else {
+        (
+            format!(
+                "use mis_core::{{Capabilities, Descriptor, Quirks, {uses}Source, register_adapter, shapes}};\n"
+            ),
+            format!("|connection| shapes::{shape}(&DESCRIPTOR, connection)"),
+            "\nregister_adapter!(DESCRIPTOR);\n".to_owned(),
+        )
+    };
     format!(
         r#"//! {name}: {what}.
 
-use mis_core::{{Capabilities, Descriptor, {uses}Source, register_adapter, shapes}};
-
+{uses}
 /// {name}.
 pub static DESCRIPTOR: Descriptor = Descriptor {{
     id: "{id}",
     name: {name:?},
     wonde_names: &[{names}],
     capabilities: {capabilities},
+    quirks: Quirks::NONE,
     notes: "TO DO: what a school or a support engineer should know before relying on it",
     source: Source {{
         what: {source:?},
         date: "{today}",
     }},
-    connect: |connection| shapes::{shape}(&DESCRIPTOR, connection),
+    connect: {connect},
 }};
-
-register_adapter!(DESCRIPTOR);
-"#,
+{body}"#,
         name = plan.name,
         id = plan.id,
         names = names.join(", "),
@@ -206,10 +230,14 @@ fn capabilities(plan: &Plan) -> String {
         comment: {},
         minutes_late: {},
         early_leaver: {},
-        comment_max: None,
+        comment_max: {},
         roster: true,
     }}",
-        plan.comment, plan.minutes_late, plan.early_leaver
+        plan.comment,
+        plan.minutes_late,
+        plan.early_leaver,
+        plan.comment_max
+            .map_or_else(|| "None".to_owned(), |max| format!("Some({max})")),
     )
 }
 
@@ -244,8 +272,10 @@ mod tests {
             name: "Alpha \"One\"".to_owned(),
             session,
             comment: session != Place::None,
+            comment_max: (session != Place::None).then_some(60),
             minutes_late: false,
             early_leaver: false,
+            own_ways: false,
             wonde_names: vec!["Alpha 1".to_owned()],
             source: "a page".to_owned(),
         }
@@ -290,6 +320,7 @@ mod tests {
         for word in [
             "SessionWriteback::FirstLesson",
             "comment: true",
+            "comment_max: Some(60)",
             "minutes_late: false",
             "\"Alpha \\\"One\\\"\"",
             "first_lesson_marks",
@@ -299,6 +330,15 @@ mod tests {
         }
         assert!(suite.contains("mis_alpha::DESCRIPTOR"));
         assert!(page.starts_with("# Alpha"));
+        let own = Plan {
+            own_ways: true,
+            ..plan("alpha", Place::FirstLesson)
+        };
+        let [_, (_, source), ..] = files(&own, "2026-11-23");
+        assert!(
+            source.contains("impl MisAdapter for Adapter") && source.contains("&self.timetable"),
+            "{source}"
+        );
         let [_, (_, source), ..] = files(&plan("alpha", Place::None), "2026-11-23");
         assert!(
             source.contains("Capabilities::READ_ONLY") && !source.contains("SessionWriteback"),

@@ -1,5 +1,6 @@
 //! `try-new-adapter`: the walk of CONTRIBUTING.md, done in a copy of the tree. A new adapter starts red, is filled in by
-//! its to-do list, and goes green; and nothing changes outside its folder but what is generated.
+//! its to-do list, and goes green; and nothing changes outside its folder but what is generated. It is walked twice: by an
+//! adapter that names a shared one, and by one that implements the trait itself and has a quirk of its own.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +18,8 @@ use crate::{
 };
 
 const ID: &str = "throwaway";
+/// The one with ways of its own.
+const OWN: &str = "throwawayown";
 /// Whose fixtures stand in for those that a contributor would write: an MIS that keeps session marks.
 const LIKE: &str = "sims";
 
@@ -31,53 +34,54 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
 
     walk.xtask(&["codegen", "--check"])
         .context("the generated files were not up to date to begin with")?;
-    walk.xtask(&[
-        "new-adapter",
-        ID,
-        "--name",
-        "Throwaway",
-        "--session",
-        "session",
-        "--comment",
-        "--early-leaver",
-        "--wonde-name",
-        "Throwaway MIS",
-        "--source",
-        "Nobody: it is thrown away",
-    ])?;
-    walk.xtask(&["codegen", "--check"])
-        .context("`new-adapter` left generated files out of date")?;
-
-    let red = walk.conformance()?;
-    ensure!(
-        !red.wrong.is_empty(),
-        "an adapter without a single fixture is green: the suite asks nothing of it"
-    );
-    println!("red, as it should be: {} things to do", red.wrong.len());
-    walk.fill_in(&red)?;
-    // The adapter's own page is part of its generated one.
-    walk.xtask(&["codegen"])?;
-
-    let green = walk.conformance()?;
-    ensure!(
-        green.wrong.is_empty(),
-        "filled in by its list, it is still red:\n{}",
-        green.wrong.join("\n")
-    );
+    walk.scaffold_until_green(ID, &["--comment-max", "60", "--early-leaver"])?;
+    walk.scaffold_until_green(OWN, &["--early-leaver", "--own-ways"])?;
+    walk.add_a_quirk()?;
     walk.xtask(&["tidy"])?;
-    run_command(
-        walk.cargo()
-            .args(["fmt", "--check", "--package"])
-            .arg(format!("mis-{ID}")),
-    )?;
+    for id in [ID, OWN] {
+        let package = format!("mis-{id}");
+        run_command(walk.cargo().args(["fmt", "--check", "--package", &package]))?;
+    }
     let mut test = walk.cargo();
     run_command(test.args(["test", "--quiet", "--package", "mis-adapters"]))?;
     nothing_else_changed(&before, &contents(&walk.copy)?)?;
     println!(
-        "an adapter went from red to green, and no file was touched by hand outside adapters/{ID}"
+        "two adapters went from red to green, and no file was touched by hand outside adapters/{ID} and adapters/{OWN}"
     );
     Ok(())
 }
+
+/// A code that the MIS keeps for itself. None of the suite's own marks has it.
+const QUIRK: &str = r#"quirks: Quirks {
+        refuses: |mark| (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into()),
+        ..Quirks::NONE
+    }"#;
+
+/// A test of its own, beside the suite: an adapter's tests need no crate but those that it has.
+const QUIRK_TEST: &str = r#"//! The code that this MIS keeps for itself.
+
+use mis_core::{EventKind, Mark, Session, chrono::NaiveDate};
+use mis_throwawayown::DESCRIPTOR;
+
+fn mark(code: &str) -> Mark {
+    Mark {
+        student: "A1".into(),
+        date: NaiveDate::default(),
+        session: Session::Am,
+        code: code.into(),
+        cause: EventKind::SignIn,
+        comment: None,
+        minutes_late: None,
+        employee: None,
+    }
+}
+
+#[test]
+fn the_office_keeps_its_code() {
+    assert!((DESCRIPTOR.quirks.refuses)(&mark("Z")).is_some());
+    assert!((DESCRIPTOR.quirks.refuses)(&mark("L")).is_none());
+}
+"#;
 
 struct Walk {
     copy: Tree,
@@ -97,10 +101,69 @@ impl Walk {
         run_command(self.cargo().arg("xtask").args(words))
     }
 
+    /// Scaffolds an adapter and does what its list says.
+    fn scaffold_until_green(&self, id: &str, more: &[&str]) -> Result<()> {
+        let name = format!("Throwaway {id}");
+        let wonde_name = format!("{name} MIS");
+        let words = [
+            "new-adapter",
+            id,
+            "--name",
+            &name,
+            "--session",
+            "session",
+            "--comment",
+            "--wonde-name",
+            &wonde_name,
+            "--source",
+            "Nobody: it is thrown away",
+        ];
+        self.xtask(&[&words[..], more].concat())?;
+        self.xtask(&["codegen", "--check"])
+            .context("`new-adapter` left generated files out of date")?;
+        let red = self.conformance(id)?;
+        ensure!(
+            !red.wrong.is_empty(),
+            "an adapter without a single fixture is green: the suite asks nothing of it"
+        );
+        println!("red, as it should be: {} things to do", red.wrong.len());
+        self.fill_in(id, &red)?;
+        // The adapter's own page is part of its generated one.
+        self.xtask(&["codegen"])?;
+        self.is_green(id)
+    }
+
+    fn is_green(&self, id: &str) -> Result<()> {
+        let green = self.conformance(id)?;
+        ensure!(
+            green.wrong.is_empty(),
+            "filled in by its list, it is still red:\n{}",
+            green.wrong.join("\n")
+        );
+        Ok(())
+    }
+
+    /// Gives the adapter with ways of its own a quirk and a test of it, and sees that both hold.
+    fn add_a_quirk(&self) -> Result<()> {
+        let own = self.copy.join("adapters").join(OWN);
+        let source = own.join("src/lib.rs");
+        let text = read(&source)?;
+        let with_quirk = text.replacen("quirks: Quirks::NONE", QUIRK, 1);
+        ensure!(with_quirk != text, "the scaffold has no place for a quirk");
+        write(&source, &with_quirk)?;
+        write(&own.join("tests/quirk.rs"), QUIRK_TEST)?;
+        self.is_green(OWN)?;
+        let package = format!("mis-{OWN}");
+        run_command(
+            self.cargo()
+                .args(["test", "--quiet", "--package", &package]),
+        )
+    }
+
     /// What the suite says of the new adapter, green or red.
-    fn conformance(&self) -> Result<Line> {
+    fn conformance(&self, id: &str) -> Result<Line> {
         let mut cargo = self.cargo();
-        cargo.args(["xtask", "conformance", "--adapter", ID, "--format", "json"]);
+        cargo.args(["xtask", "conformance", "--adapter", id, "--format", "json"]);
         let output = cargo.stderr(std::process::Stdio::inherit()).output()?;
         let lines: Vec<Line> =
             serde_json::from_slice(&output.stdout).context("`conformance` printed no report")?;
@@ -118,8 +181,8 @@ impl Walk {
     }
 
     /// Does what the list says: writes the fixtures it names, and the words that the scaffold left open.
-    fn fill_in(&self, red: &Line) -> Result<()> {
-        let own = self.copy.join("adapters").join(ID);
+    fn fill_in(&self, id: &str, red: &Line) -> Result<()> {
+        let own = self.copy.join("adapters").join(id);
         let named: BTreeSet<_> = red
             .wrong
             .iter()
@@ -198,7 +261,8 @@ fn nothing_else_changed(before: &Contents, after: &Contents) -> Result<()> {
         .filter(|path| before.get(*path) != after.get(*path));
     let wrong: Vec<_> = changed
         .filter(|path| {
-            !path.starts_with(Path::new("adapters").join(ID)) && !codegen::is_generated(path)
+            let new = [ID, OWN].map(|id| Path::new("adapters").join(id));
+            !new.iter().any(|new| path.starts_with(new)) && !codegen::is_generated(path)
         })
         .map(|path| path.display().to_string())
         .collect();

@@ -1,6 +1,8 @@
 //! Arbor: the mark of a session stands on the pupil's first lesson of it. Early leavers are not kept.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// Arbor by Arbor Education.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "A pupil without a lesson in the session cannot be marked.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

@@ -1,6 +1,8 @@
 //! Bromcom: the AM and PM marks themselves are written, with comment and minutes late, also for early leavers.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// Bromcom by Bromcom Computers.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "Lesson marks can be written too, by the word of another vendor; session marks do not need them.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

@@ -1,6 +1,8 @@
 //! Cloud School: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late are kept.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// Cloud School by Advanced Learning, known before as Progresso.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "By one source Progresso is the same product: no list has both. Should that be wrong, a Progresso school's marks are refused, and seen to be.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

@@ -1,6 +1,8 @@
 //! Engage: the AM and PM marks themselves are written, with a comment, also for early leavers; minutes late are not kept.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// Engage by Double First.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "Vendors disagree: one says that Engage's API writes nothing back. What the school grants decides.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

@@ -1,6 +1,8 @@
 //! Facility: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late are kept.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// Facility CMIS, first by Serco, then by Advanced Learning.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "Progresso came after it from the same maker; schools on that go by Cloud School.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

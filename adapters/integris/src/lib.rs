@@ -1,6 +1,6 @@
 //! Integris: people, groups and registers are read; marks are not taken.
 
-use mis_core::{Capabilities, Descriptor, Source, register_adapter, shapes};
+use mis_core::{Capabilities, Descriptor, Quirks, Source, register_adapter, shapes};
 
 /// Integris by RM Education.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -8,6 +8,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "Integris",
     wonde_names: &["RM Integris", "RM Integris G2", "Integris G2"],
     capabilities: Capabilities::READ_ONLY,
+    quirks: Quirks::NONE,
     notes: "Two vendors agree that nothing is written back.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

@@ -1,6 +1,8 @@
 //! iSAMS: the AM and PM marks themselves are written, with comment and minutes late, also for early leavers.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// iSAMS by IRIS.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "Said of the REST connection. A school on the older batch connection is read only: move it to REST, or narrow it.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

@@ -1,6 +1,6 @@
 //! PowerSchool: people, groups and registers are read; marks are not taken.
 
-use mis_core::{Capabilities, Descriptor, Source, register_adapter, shapes};
+use mis_core::{Capabilities, Descriptor, Quirks, Source, register_adapter, shapes};
 
 /// PowerSchool SIS by PowerSchool.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -8,6 +8,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "PowerSchool",
     wonde_names: &["PowerSchool SIS"],
     capabilities: Capabilities::READ_ONLY,
+    quirks: Quirks::NONE,
     notes: "Met at international schools: mind the school's own time zone.",
     source: Source {
         what: "No vendor on Wonde lists it for writing attendance",

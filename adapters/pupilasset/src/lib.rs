@@ -1,6 +1,8 @@
 //! PupilAsset: the AM and PM marks themselves are written, with comment and minutes late, also for early leavers.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// Pupil Asset by Juniper Education, now sold as Horizons.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "Horizons is the newer name of the same product (support.parentseveningsystem.co.uk/article/427).",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

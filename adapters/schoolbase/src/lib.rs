@@ -1,6 +1,8 @@
 //! School Base: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late are kept.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// School Base by Furlong Solutions.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "A second vendor confirms that marks are written; neither knows of comments or minutes late.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

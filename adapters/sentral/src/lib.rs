@@ -1,6 +1,6 @@
 //! Sentral: people, groups and registers are read; marks are not taken.
 
-use mis_core::{Capabilities, Descriptor, Source, register_adapter, shapes};
+use mis_core::{Capabilities, Descriptor, Quirks, Source, register_adapter, shapes};
 
 /// Sentral by Sentral Education.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -8,6 +8,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
     name: "Sentral",
     wonde_names: &["Sentral Education"],
     capabilities: Capabilities::READ_ONLY,
+    quirks: Quirks::NONE,
     notes: "Connected mostly in Australia: its schools live on another domain of Wonde's.",
     source: Source {
         what: "No vendor on Wonde lists it for writing attendance",

@@ -1,6 +1,8 @@
 //! SIMS: the AM and PM marks themselves are written, with comment and minutes late, also for early leavers.
 
-use mis_core::{Capabilities, Descriptor, SessionWriteback, Source, register_adapter, shapes};
+use mis_core::{
+    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
+};
 
 /// SIMS by Education Software Solutions.
 pub static DESCRIPTOR: Descriptor = Descriptor {
@@ -15,6 +17,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "Lesson marks are kept per period instance, not per lesson; session marks are not touched by that.",
     source: Source {
         what: "Writeback table for schools at signinapp.com/docs/education/mis.html",

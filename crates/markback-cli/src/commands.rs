@@ -15,8 +15,10 @@ pub mod serve;
 pub mod status;
 pub mod sync;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use markback::settings::{self, Loaded};
+use markback_console::BadInput;
 use mis_core::Registry;
 
 /// The option that names the settings file.
@@ -24,7 +26,34 @@ use mis_core::Registry;
 pub struct ConfigArg {
     /// The settings file
     #[arg(long = "config", value_name = "FILE", env = "MARKBACK_CONFIG")]
-    pub path: PathBuf,
+    path: Option<PathBuf>,
+}
+
+impl ConfigArg {
+    /// The settings of the file that is named.
+    ///
+    /// # Errors
+    /// When none is named, or its settings do not hold.
+    pub fn load(&self) -> anyhow::Result<Loaded> {
+        Ok(settings::load(self.named()?)?)
+    }
+
+    /// The file that is named.
+    ///
+    /// # Errors
+    /// When none is.
+    pub fn named(&self) -> Result<&Path, BadInput> {
+        let named = self
+            .path
+            .as_deref()
+            .filter(|path| !path.as_os_str().is_empty());
+        named.ok_or_else(|| {
+            BadInput(
+                "no settings file is named; name one with --config FILE, or in the environment variable MARKBACK_CONFIG"
+                    .to_owned(),
+            )
+        })
+    }
 }
 
 /// All adapters that this program has.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use markback::settings::LoadError;
-use markback_console::{BadInput, logging};
+use markback_console::{BadInput, logging, output};
 #[cfg(feature = "lab")]
 use markback_lab::{bench, demo};
 
@@ -87,7 +87,7 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::error_line(format!("error: {error:#}"));
             exit_code(&error)
         }
     }

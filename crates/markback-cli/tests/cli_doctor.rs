@@ -130,6 +130,17 @@ async fn all_is_well_at_a_school_that_allows_everything() {
     assert!(!said.out.contains(&sandbox.token()), "the token is shown");
 }
 
+/// It takes none: nothing is wrong with that, and groups are what it is there for.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_is_well_at_a_school_whose_mis_takes_no_marks() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "ScholarPack");
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert_answer(&said, "writing", "ok", "takes no marks");
+    assert_answer(&said, "codes", "ok", "takes no marks");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_changes_nothing() {
     let sandbox = sandbox().await;

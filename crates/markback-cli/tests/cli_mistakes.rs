@@ -17,7 +17,10 @@ const SCHOOL: &str =
 /// Runs a command with settings of one school and these of the service. `FOLDER` stands for a folder that is there.
 fn with(service: &str, args: &[&str]) -> Said {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("key"), "a key").unwrap();
+    std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
+    std::fs::write(folder.path().join("short"), "k").unwrap();
+    std::fs::write(folder.path().join("token"), "t").unwrap();
+    std::fs::write(folder.path().join("empty.db"), "").unwrap();
     std::fs::write(
         folder.path().join("letter"),
         "Dear Sir or Madam".repeat(100),
@@ -44,7 +47,7 @@ fn assert_told(said: &Said, code: i32, words: &[&str]) {
 #[case::no_folder("sqlite:/nonexistent/markback.db", &["/nonexistent/markback.db", "its folder is there"])]
 #[case::a_folder("sqlite:FOLDER", &["see that"])]
 #[case::another_file("sqlite:FOLDER/letter", &["/letter", "is not a database", "the right file"])]
-#[case::no_server("postgres://nobody@127.0.0.1:1/none", &["postgres://nobody@127.0.0.1:1/none", "does not answer"])]
+#[case::no_server("postgres://nobody@127.0.0.1:1/none", &["postgres://nobody@127.0.0.1:1/none", "127.0.0.1:1 does not answer", "refused", "start the server"])]
 fn a_store_that_does_not_open(#[case] store: &str, #[case] words: &[&str]) {
     let service = format!("listen = '127.0.0.1:0'\napi_key_file = 'FOLDER/key'\nstore = '{store}'");
     let said = with(&service, &["serve"]);
@@ -55,6 +58,24 @@ fn a_store_that_does_not_open(#[case] store: &str, #[case] words: &[&str]) {
         "{}",
         said.err
     );
+}
+
+#[rstest]
+#[case(&["status"])]
+#[case(&["events", "ls"])]
+#[case(&["events", "retry", "e1"])]
+#[case(&["groups", "ls"])]
+fn a_store_without_tables_gets_none_from_a_command(#[case] command: &[&str]) {
+    let (folder, path) = settings_file(&format!("store = 'sqlite:empty.db'\n{SCHOOL}"));
+    let database = folder.path().join("empty.db");
+    std::fs::write(&database, "").unwrap();
+    let said = markback(command.iter().copied().chain(["--config", &path]));
+    assert_told(
+        &said,
+        1,
+        &["empty.db", "it has none of Markback", "`markback serve`"],
+    );
+    assert_eq!(std::fs::read(&database).unwrap(), b"");
 }
 
 #[rstest]
@@ -105,6 +126,83 @@ fn a_key_that_is_nowhere() {
     );
     let said = with(service, &["serve"]);
     assert_told(&said, 1, &["error: ", "no bearer key", "`api_key_env`"]);
+}
+
+#[test]
+fn a_key_that_anybody_guesses() {
+    let service = "listen = '127.0.0.1:0'\nstore = 'sqlite:FOLDER/markback.db'\n";
+    let said = with(
+        &format!("{service}api_key_file = 'FOLDER/short'"),
+        &["serve"],
+    );
+    assert_told(
+        &said,
+        1,
+        &["error: ", "/short", "fewer than 8", "a longer secret"],
+    );
+}
+
+#[test]
+fn a_check_hints_at_secrets_that_are_not_there() {
+    let said = with(
+        "store = 'sqlite:FOLDER/markback.db'\napi_key_file = 'FOLDER/short'\nwebhook_secret_env = 'MARKBACK_TEST_NOWHERE'",
+        &["check"],
+    );
+    assert_eq!(said.code, 0, "{}", said.err);
+    for words in [
+        &["hint", "api_key", "fewer than 8"],
+        &["hint", "webhook_secret", "MARKBACK_TEST_NOWHERE is not set"],
+        &["hint", "token", "WONDE_TOKEN is not set"],
+    ] {
+        let told = |line: &str| words.iter().all(|word| line.contains(word));
+        assert!(said.out.lines().any(told), "{words:?} in {}", said.out);
+    }
+}
+
+#[rstest]
+#[case("sqlite:")]
+#[case("sqlite://")]
+fn a_store_that_names_no_file(#[case] store: &str) {
+    let said = with(&format!("store = '{store}'"), &["check"]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.out.contains("no file is named"), "{}", said.out);
+}
+
+/// The program is started in the folder of the examples, and the settings are elsewhere.
+#[test]
+fn a_relative_store_lies_beside_its_settings() {
+    let (folder, path) = settings_file(&format!("store = 'sqlite:here.db'\n{SCHOOL}"));
+    let said = markback(["status", "--config", &path]);
+    let whole = folder.path().join("here.db");
+    assert_told(&said, 1, &["there is no store", whole.to_str().unwrap()]);
+}
+
+#[test]
+fn settings_that_nobody_names() {
+    let said = markback(["status"]);
+    assert_told(&said, 2, &["--config", "MARKBACK_CONFIG"]);
+}
+
+#[test]
+fn days_the_wrong_way_round() {
+    let said = with(
+        "store = 'sqlite:FOLDER/none.db'",
+        &["events", "ls", "--from", "2026-11-23", "--to", "2026-11-20"],
+    );
+    assert_told(&said, 2, &["--to 2026-11-20 is before --from 2026-11-23"]);
+}
+
+#[test]
+fn an_event_of_one_of_several_schools() {
+    let (_kept, path) = settings_file(&format!("{SCHOOL}{}", SCHOOL.replace("A1", "A2")));
+    let said = markback(["events", "show", "e1", "--config", &path]);
+    assert_told(&said, 2, &["--school", "A1, A2"]);
+}
+
+#[test]
+fn excel_wants_csv() {
+    let said = with("", &["groups", "export", "--excel", "--format", "json"]);
+    assert_told(&said, 2, &["--excel", "--format csv"]);
 }
 
 #[rstest]

@@ -152,7 +152,7 @@ async fn the_status_tells_schools_queues_and_who_rests() {
     assert_eq!(said.code, 0, "{}", said.err);
     for told in [
         world.school.id.as_str(),
-        "asked of Wonde",
+        "not known yet",
         "decide",
         "rests until",
         "the MIS is away",
@@ -165,6 +165,37 @@ async fn the_status_tells_schools_queues_and_who_rests() {
     assert_eq!(status["schools"][0]["events"]["received"], 1);
     assert_eq!(status["pauses"][0]["why"], "the MIS is away");
     assert_eq!(status["notices"][0]["kind"], "migration");
+    assert_eq!(status["schools"][0]["paused"]["why"], "the MIS is away");
+}
+
+#[tokio::test]
+async fn the_status_tells_the_mis_that_was_found() {
+    let mut world = World::new().await;
+    world.run();
+    world.known().await;
+    let said = markback(&world, &["status", "--format", "json"]).await;
+    let status: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(status["schools"][0]["mis_found"], "SIMS", "{}", said.out);
+
+    let said = markback(&world, &["groups", "export"]).await;
+    assert!(
+        said.out.starts_with("school,") && !said.out.contains('\r'),
+        "{}",
+        said.err
+    );
+    let said = markback(&world, &["groups", "export", "--excel"]).await;
+    assert!(
+        said.out.starts_with("\u{feff}school,") && said.out.contains("\r\n"),
+        "{}",
+        said.err
+    );
+
+    // A person whom nobody knows is a mistake, one without events is none.
+    let said = markback(&world, &["events", "ls", "--person", "A-nobody"]).await;
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.err.contains("`A-nobody`"), "{}", said.err);
+    let said = markback(&world, &["events", "ls", "--person", &world.pupils[0].id]).await;
+    assert_eq!(said.code, 0, "{}", said.err);
 }
 
 #[tokio::test]

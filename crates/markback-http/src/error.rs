@@ -81,6 +81,13 @@ struct Body {
     problems: Vec<Problem>,
 }
 
+/// What the log tells of an error: no word of what came in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) kind: Kind,
+    pub(super) problems: usize,
+}
+
 #[derive(Serialize)]
 struct Envelope {
     error: Body,
@@ -115,6 +122,24 @@ impl ApiError {
         )
     }
 
+    /// Something in the question or the body is not as it should be.
+    pub fn wrong_question(problem: Problem) -> Self {
+        let Problem {
+            key, what, cure, ..
+        } = &problem;
+        let message = if key.is_empty() {
+            format!("{what}; {cure}")
+        } else {
+            format!("`{key}`: {what}; {cure}")
+        };
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            Kind::InvalidInput,
+            message,
+        )
+        .with_problems(vec![problem])
+    }
+
     /// The store cannot be reached; to be asked again in so many seconds.
     pub fn unavailable(message: impl Into<String>, seconds: u32) -> Self {
         Self {
@@ -134,7 +159,12 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        let told = Told {
+            kind: self.body.kind,
+            problems: self.body.problems.len(),
+        };
         let mut response = (self.status, Json(Envelope { error: self.body })).into_response();
+        response.extensions_mut().insert(told);
         let header = self.header.map(|header| match header {
             Header::WwwAuthenticate => (
                 header::WWW_AUTHENTICATE,

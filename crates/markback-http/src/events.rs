@@ -13,8 +13,9 @@ use serde_json::Value;
 use super::{
     error::{ApiError, Kind, Problem},
     extract::{Body, Path},
+    question::Question,
 };
-use markback::service::{EventRecord, EventState, InputProblem, IntakeError, Markback};
+use markback::service::{EventRecord, EventState, InputProblem, IntakeError, Markback, Taken};
 
 /// Seconds after which a store that could not be reached may be tried again.
 const STORE_AGAIN: u32 = 5;
@@ -32,15 +33,30 @@ struct TakenIn {
     events: Vec<Receipt>,
 }
 
+/// What became of one event: a state when it was taken in, else what is wrong with it.
 #[derive(Serialize)]
 struct Receipt {
-    id: String,
-    state: EventState,
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<EventState>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<Problem>,
+}
+
+impl From<Taken> for Receipt {
+    fn from(taken: Taken) -> Self {
+        Self {
+            id: Some(taken.id),
+            state: Some(taken.state),
+            problems: Vec::new(),
+        }
+    }
 }
 
 async fn take_in(
     State(markback): State<Markback>,
     Path(school): Path<String>,
+    asked: Question,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<TakenIn>), ApiError> {
     let school = SchoolId::from(school.as_str());
@@ -48,19 +64,43 @@ async fn take_in(
     if markback.settings().school(&school).is_none() {
         return Err(ApiError::unknown_school());
     }
+    let partial = asked.of(&["partial"])?.flag("partial")?;
     let (events, single) = events(body)?;
-    let taken = markback
-        .intake(&school, events)
-        .await
-        .map_err(|error| refused(error, single))?;
-    let events = taken
-        .into_iter()
-        .map(|taken| Receipt {
-            id: taken.id,
-            state: taken.state,
-        })
-        .collect();
+    let events = if partial && !single {
+        good_ones(&markback, &school, events).await?
+    } else {
+        let taken = markback.intake(&school, events).await;
+        let taken = taken.map_err(|error| refused(error, single))?;
+        taken.into_iter().map(Receipt::from).collect()
+    };
     Ok((StatusCode::ACCEPTED, Json(TakenIn { events })))
+}
+
+/// Takes in what is good, and tells of each of the others what is wrong with it. When none is good it is an error.
+async fn good_ones(
+    markback: &Markback,
+    school: &SchoolId,
+    events: Vec<Value>,
+) -> Result<Vec<Receipt>, ApiError> {
+    let id = |event: &Value| event["id"].as_str().map(str::to_owned);
+    let ids: Vec<_> = events.iter().map(id).collect();
+    let taken = markback.intake_good(school, events).await;
+    let taken = taken.map_err(|error| refused(error, false))?;
+    if taken.iter().all(Result::is_err) {
+        let problems = taken.into_iter().filter_map(Result::err).flatten();
+        return Err(invalid(
+            problems.map(|problem| told(problem, false)).collect(),
+        ));
+    }
+    let receipts = ids.into_iter().zip(taken).map(|(id, taken)| match taken {
+        Ok(taken) => Receipt::from(taken),
+        Err(problems) => Receipt {
+            id,
+            state: None,
+            problems: problems.into_iter().map(field_of).collect(),
+        },
+    });
+    Ok(receipts.collect())
 }
 
 async fn look(
@@ -85,11 +125,28 @@ async fn look(
     }
 }
 
-/// The events in a body, and whether it was one that stood alone.
+/// The events in a body, and whether it was one that stood alone. A list may stand in the form in which the answer has it.
 fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
     let what = match body {
-        Value::Array(events) => return Ok((events, false)),
-        Value::Object(_) => return Ok((vec![body], true)),
+        Value::Array(events) if events.is_empty() => {
+            return Err(invalid(vec![Problem {
+                key: String::new(),
+                value: None,
+                what: "there is no event in it".to_owned(),
+                cure: "send an event as a JSON object, or a list of them".to_owned(),
+            }]));
+        }
+        Value::Array(list) => return Ok((list, false)),
+        Value::Object(mut fields) => {
+            return match fields.remove("events") {
+                Some(list @ Value::Array(_)) if fields.is_empty() => events(list),
+                Some(list) => {
+                    fields.insert("events".to_owned(), list);
+                    Ok((vec![Value::Object(fields)], true))
+                }
+                None => Ok((vec![Value::Object(fields)], true)),
+            };
+        }
         Value::Null => "null",
         Value::Bool(_) => "true or false",
         Value::Number(_) => "a number",
@@ -131,15 +188,26 @@ fn all_told(problems: Vec<InputProblem>, single: bool) -> Vec<Problem> {
 
 /// The problem as the client sees it: an event that stands alone has no number.
 fn told(problem: InputProblem, single: bool) -> Problem {
-    let key = match problem.key.strip_prefix("[0]") {
-        Some(rest) if single => rest.trim_start_matches('.').to_owned(),
-        _ => problem.key,
-    };
+    if single {
+        return field_of(problem);
+    }
     Problem {
-        key,
+        key: problem.key,
         value: problem.value,
         what: problem.what,
         cure: problem.cure,
+    }
+}
+
+/// The problem with the field alone as its key, without the event's number.
+fn field_of(problem: InputProblem) -> Problem {
+    let field = problem
+        .key
+        .split_once(']')
+        .map_or("", |(_, field)| field.trim_start_matches('.'));
+    Problem {
+        key: field.to_owned(),
+        ..told(problem, false)
     }
 }
 

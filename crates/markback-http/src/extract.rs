@@ -11,6 +11,8 @@ use axum::{
 };
 use serde_json::Value;
 
+use markback::text::{bytes_without_bom, json_fault};
+
 use super::{
     BODY_MAX,
     error::{ApiError, Kind, Problem},
@@ -51,7 +53,10 @@ impl<S: Send + Sync> FromRequest<S> for MaybeBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
-        if bytes.iter().all(u8::is_ascii_whitespace) {
+        if bytes_without_bom(&bytes)
+            .iter()
+            .all(u8::is_ascii_whitespace)
+        {
             return Ok(Self(None));
         }
         parse(&bytes).map(|body| Self(Some(body)))
@@ -76,6 +81,7 @@ fn unread(rejection: BytesRejection) -> ApiError {
 
 /// Tells what is no JSON by its place: the text itself is pupils' data.
 fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    let bytes = bytes_without_bom(bytes);
     serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         let (what, cure) = if bytes.iter().all(u8::is_ascii_whitespace) {
@@ -90,8 +96,8 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
             )
         } else {
             (
-                format!("this is no JSON from {place} on"),
-                "send JSON in UTF-8; nothing of it was taken in",
+                format!("this is no JSON from {place} on: {}", json_fault(&error)),
+                "mend the JSON; nothing of it was taken in",
             )
         };
         ApiError::new(
@@ -116,6 +122,11 @@ mod tests {
 
     #[rstest]
     #[case(b"", "is empty")]
+    #[case(b"\xef\xbb\xbf \n", "is empty")]
+    #[case(
+        br#"{"id":"e1" "SECRET":1}"#,
+        "line 1, column 12 on: a comma or a closing }"
+    )]
     #[case(b" \n", "is empty")]
     #[case(br#"{"id":"e1","person":"SECRET"#, "breaks off at line 1, column 27")]
     #[case(b"{\"id\":\n SECRET}", "no JSON from line 2, column 2")]

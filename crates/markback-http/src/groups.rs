@@ -4,7 +4,7 @@
 
 use axum::{
     Json, Router,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::StatusCode,
     routing::{get, post},
 };
@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use writeback::settings::{Field, GroupKind, WritebackSettings};
 
 use super::{
-    error::{ApiError, Kind, Problem},
+    error::{ApiError, Kind},
     extract::{MaybeBody, Path},
+    question::{self, Question},
 };
 use markback::{
     rosters::Ask,
@@ -77,18 +78,6 @@ struct Feed {
     more: bool,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Since {
-    since: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Limit {
-    limit: Option<u32>,
-}
-
 /// What kind of sync is asked for.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -143,14 +132,19 @@ async fn look(
 async fn changes(
     State(markback): State<Markback>,
     Path((school, group)): Path<(String, String)>,
-    asked: Result<Query<Since>, QueryRejection>,
+    asked: Question,
 ) -> Result<Json<Feed>, ApiError> {
     let (school, group) = known_group(&markback, &school, &group)?;
-    let Query(Since { since }) = asked.map_err(|error| wrong_question(error.body_text()))?;
-    let since = match since.as_deref() {
+    let asked = asked.of(&["since"])?;
+    let since = match asked.text("since") {
         None => 0,
         Some(cursor) => cursor.parse().map_err(|_| {
-            wrong_question("`since` takes a cursor as an answer gave it, or is left out".to_owned())
+            question::wrong(
+                "since",
+                Some(cursor),
+                "this is no cursor",
+                "send one as an answer gave it, or leave it out",
+            )
         })?,
     };
     let changes = markback
@@ -194,7 +188,12 @@ async fn sync(
     let Asked { full, accept } = match body {
         None => Asked::default(),
         Some(body) => serde_json::from_value(body).map_err(|_| {
-            wrong_question(r#"the body takes {"full": true, "accept": true} or nothing"#.to_owned())
+            question::wrong(
+                "",
+                None,
+                "the body is not as this address takes it",
+                r#"send {"full": true, "accept": true}, either of them, or nothing"#,
+            )
         })?,
     };
     let ask = Ask {
@@ -219,10 +218,10 @@ async fn sync(
 async fn syncs(
     State(markback): State<Markback>,
     Path(school): Path<String>,
-    asked: Result<Query<Limit>, QueryRejection>,
+    asked: Question,
 ) -> Result<Json<Value>, ApiError> {
     let school = known(&markback, &school)?;
-    let Query(Limit { limit }) = asked.map_err(|error| wrong_question(error.body_text()))?;
+    let limit = asked.of(&["limit"])?.number("limit")?;
     let limit = limit.unwrap_or(SYNCS).min(SYNCS_MAX);
     let syncs = markback
         .store()
@@ -290,17 +289,6 @@ fn unknown_sync() -> ApiError {
         Kind::UnknownSync,
         "the school has no sync of this id; it never was, or its time of keeping is over",
     )
-}
-
-fn wrong_question(what: String) -> ApiError {
-    let problem = Problem {
-        key: String::new(),
-        value: None,
-        what: what.clone(),
-        cure: "correct it and ask again".to_owned(),
-    };
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, Kind::InvalidInput, what)
-        .with_problems(vec![problem])
 }
 
 fn store_away(error: outbox::Error) -> ApiError {

@@ -40,10 +40,10 @@ struct People {
 }
 
 async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>) {
-    let store = match markback.outbox().now().await {
-        Ok(_) => "reachable",
+    let store = match markback.store().probe().await {
+        Ok(()) => "reachable",
         Err(error) => {
-            tracing::warn!(%error, "not ready: the store cannot be reached");
+            tracing::warn!(%error, "not ready: the database cannot be reached or has lost its tables");
             "out of reach"
         }
     };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! GET  /healthz                              the process answers
-//! POST /v1/schools/{school}/events           one event or a list; with the bearer key
+//! POST /v1/schools/{school}/events           one event or a list, `?partial=true` for the good of it; with the bearer key
 //! GET  /v1/schools/{school}/events/{event}   what became of it; with the bearer key
 //! GET  /v1/schools/{school}/events           the latest events; with the bearer key
 //! POST /v1/schools/{school}/events/{event}/retry, …/discard    a person's decision; with the bearer key
@@ -21,14 +21,12 @@ mod health;
 mod key;
 mod middleware;
 mod operator;
+mod question;
 pub mod server;
 mod webhooks;
 
 use axum::{
-    Json, Router,
-    extract::DefaultBodyLimit,
-    http::StatusCode,
-    middleware::{from_fn, from_fn_with_state},
+    Json, Router, extract::DefaultBodyLimit, http::StatusCode, middleware::from_fn_with_state,
     routing::get,
 };
 use serde_json::{Value, json};
@@ -68,7 +66,7 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
         .fallback(nothing_there)
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .layer(from_fn_with_state(answer_within, middleware::in_time))
-        .layer(from_fn(middleware::watch))
+        .layer(from_fn_with_state(markback.clone(), middleware::watch))
         .with_state(markback))
 }
 

@@ -10,7 +10,9 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-use super::error::{ApiError, Kind};
+use super::error::{ApiError, Kind, Told};
+use markback::service::Markback;
+use mis_core::wonde::SchoolId;
 
 /// Ends what takes too long. What was taken in by then stays, and the same ids again answer the same.
 pub(super) async fn in_time(
@@ -32,9 +34,14 @@ pub(super) async fn in_time(
     })
 }
 
-/// A span and a line for each request: its method, the address's pattern, the status and the time it took. Never the
-/// address itself, for it holds ids and secrets.
-pub(super) async fn watch(request: Request, next: Next) -> Response {
+/// A span and a line for each request: its method, the address's pattern, the status and the time it took; for one that
+/// was refused the school, if the settings know it, and the kind of error. Never the address itself, for it holds ids
+/// and secrets. What only looks whether the process is there is told at the level DEBUG.
+pub(super) async fn watch(
+    State(markback): State<Markback>,
+    request: Request,
+    next: Next,
+) -> Response {
     let start = Instant::now();
     let method = request.method().clone();
     let pattern = request
@@ -42,16 +49,32 @@ pub(super) async fn watch(request: Request, next: Next) -> Response {
         .get::<MatchedPath>()
         .map_or("none", MatchedPath::as_str)
         .to_owned();
+    let school = school(&markback, request.uri().path());
+    let is_probe = matches!(pattern.as_str(), "/healthz" | "/readyz");
     let span = tracing::info_span!("request", %method, path = pattern);
     async {
         let response = next.run(request).await;
-        tracing::info!(
-            status = response.status().as_u16(),
-            milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-            "answered"
-        );
+        let status = response.status().as_u16();
+        let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match response.extensions().get::<Told>() {
+            Some(Told { kind, problems }) => {
+                let school = school.as_ref().map_or("none", SchoolId::as_str);
+                tracing::info!(status, milliseconds, school, ?kind, problems, "refused");
+            }
+            None if is_probe && response.status().is_success() => {
+                tracing::debug!(status, milliseconds, "answered");
+            }
+            None => tracing::info!(status, milliseconds, "answered"),
+        }
         response
     }
     .instrument(span)
     .await
+}
+
+/// The school that an address names, if the settings know it: whatever else stands there is not for the log.
+fn school(markback: &Markback, path: &str) -> Option<SchoolId> {
+    let named = path.strip_prefix("/v1/schools/")?.split('/').next()?;
+    let school = markback.settings().school(&SchoolId::from(named))?;
+    Some(school.id.clone())
 }

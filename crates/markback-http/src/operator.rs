@@ -2,18 +2,18 @@
 
 use axum::{
     Json, Router,
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::StatusCode,
     routing::{get, post},
 };
-use chrono::NaiveDate;
 use mis_core::wonde::SchoolId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    error::{ApiError, Kind, Problem},
+    error::{ApiError, Kind},
     extract::{MaybeBody, Path},
+    question::{self, Question},
 };
 use markback::{
     service::{EventRecord, EventState, Markback},
@@ -34,16 +34,8 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/v1/schools/{school}/events/{event}/discard", post(discard))
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    state: Option<String>,
-    person: Option<String>,
-    date: Option<NaiveDate>,
-    from: Option<NaiveDate>,
-    to: Option<NaiveDate>,
-    limit: Option<u32>,
-}
+/// What a list of events may be asked for.
+const WORDS: [&str; 6] = ["state", "person", "date", "from", "to", "limit"];
 
 #[derive(Serialize)]
 struct Listed {
@@ -61,17 +53,29 @@ struct Decided {
 async fn list(
     State(markback): State<Markback>,
     Path(school): Path<String>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Question,
 ) -> Result<Json<Listed>, ApiError> {
     let school = known(&markback, &school)?;
-    let Query(asked) = asked.map_err(|error| wrong_question(error.body_text()))?;
+    let asked = asked.of(&WORDS)?;
+    let date = asked.day("date")?;
+    let (from, to) = (asked.day("from")?.or(date), asked.day("to")?.or(date));
+    if let (Some(from), Some(to)) = (from, to)
+        && to < from
+    {
+        return Err(question::wrong(
+            "to",
+            asked.text("to"),
+            "this day is before `from`",
+            "change the two",
+        ));
+    }
     let filter = EventFilter {
         school: Some(school),
-        states: states(asked.state.as_deref())?,
-        person: asked.person,
-        from: asked.date.or(asked.from),
-        to: asked.date.or(asked.to),
-        limit: asked.limit.unwrap_or(LIMIT).min(LIMIT_MAX),
+        states: states(asked.text("state"))?,
+        person: asked.text("person").map(str::to_owned),
+        from,
+        to,
+        limit: asked.number("limit")?.unwrap_or(LIMIT).min(LIMIT_MAX),
         accept_age: markback.settings().service.accept_age,
     };
     let listed = async {
@@ -120,15 +124,14 @@ fn known(markback: &Markback, school: &str) -> Result<SchoolId, ApiError> {
 /// `failed,rejected`.
 fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
     let words = words.unwrap_or_default().split(',').map(str::trim);
-    words
-        .filter(|word| !word.is_empty())
-        .map(|word| {
-            EventState::of(word).ok_or_else(|| {
-                let all: Vec<_> = EventState::ALL.map(EventState::word).into();
-                wrong_question(format!("`state` takes these words: {}", all.join(", ")))
-            })
-        })
-        .collect()
+    EventState::read_list(words.filter(|word| !word.is_empty())).map_err(|unknown| {
+        question::wrong(
+            "state",
+            Some(&unknown.word),
+            "there is no such state",
+            unknown.cure(),
+        )
+    })
 }
 
 fn tender(body: Option<Value>) -> Result<Tender, ApiError> {
@@ -136,7 +139,12 @@ fn tender(body: Option<Value>) -> Result<Tender, ApiError> {
         None => Decided::default(),
         // What is wrong with it is told without repeating it.
         Some(body) => serde_json::from_value(body).map_err(|_| {
-            wrong_question(r#"the body takes {"by": "…", "note": "…"} or nothing"#.to_owned())
+            question::wrong(
+                "",
+                None,
+                "the body is not as this address takes it",
+                r#"send {"by": "…", "note": "…"}, either of them, or nothing"#,
+            )
         })?,
     };
     Ok(Tender {
@@ -144,20 +152,6 @@ fn tender(body: Option<Value>) -> Result<Tender, ApiError> {
         via: "API",
         note: decided.note,
     })
-}
-
-fn wrong_question(what: String) -> ApiError {
-    ApiError::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        Kind::InvalidInput,
-        what.clone(),
-    )
-    .with_problems(vec![Problem {
-        key: String::new(),
-        value: None,
-        what,
-        cure: "correct it and ask again".to_owned(),
-    }])
 }
 
 fn refused(error: TendError) -> ApiError {

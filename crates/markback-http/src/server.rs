@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use markback::{service::Markback, settings::ANSWER_AT_MOST};
 
-/// The longest that stopping may take: what is in hand by then is taken over when its lease lapses.
+/// The longest that stopping may take: what is in hand by then is taken over when its lease expires.
 pub const STOP_WITHIN: Duration = Duration::from_secs(30);
 const _: () = assert!(ANSWER_AT_MOST.as_secs() < STOP_WITHIN.as_secs());
 
@@ -70,7 +70,7 @@ impl Running {
         );
         let Some(workers) = workers else {
             anyhow::bail!(
-                "stopping took longer than {} seconds; what was in hand is taken up again when its lease lapses",
+                "stopping took longer than {} seconds; what was in hand is taken up again when its lease expires",
                 STOP_WITHIN.as_secs()
             );
         };

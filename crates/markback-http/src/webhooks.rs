@@ -21,7 +21,9 @@ use super::{
     extract::Path,
     nothing_there,
 };
-use markback::{queue, service::Markback, settings::School, sight, store::NoticeKind};
+use markback::{
+    queue, service::Markback, settings::School, sight, store::NoticeKind, text::bytes_without_bom,
+};
 
 /// The longest body in bytes: each webhook that is known is far shorter.
 const BODY_MAX: usize = 64 * 1024;
@@ -138,7 +140,7 @@ enum Hook {
 impl Hook {
     /// Takes ids as texts or numbers, and passes over everything that is not needed: the school's token above all.
     fn read(body: &[u8]) -> Result<Self, ApiError> {
-        let hook: Value = serde_json::from_slice(body).map_err(|_| {
+        let hook: Value = serde_json::from_slice(bytes_without_bom(body)).map_err(|_| {
             ApiError::new(
                 StatusCode::BAD_REQUEST,
                 Kind::InvalidJson,

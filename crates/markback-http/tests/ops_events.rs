@@ -18,7 +18,7 @@ use markback::{
 };
 use ops_support::{Setup, World, stores};
 use serde_json::{Value, json};
-use wonde_sandbox::{Fault, FaultRule};
+use wonde_sandbox::{Access, Fault, FaultRule};
 
 fn ids(answer: &Value) -> Vec<&str> {
     let events = answer["events"].as_array().unwrap();
@@ -285,4 +285,198 @@ fn only_what_needs_a_person_gives_advice() {
         assert!(!state.may_be_retried() || state.advice().is_some());
         assert!(!state.is_final() || state.advice().is_some() == state.may_be_retried());
     }
+}
+
+#[tokio::test]
+async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told() {
+    let mut world = World::new().await;
+    world.run();
+    world.known().await;
+    let school = &world.school.id;
+    let mut old = world.sign_in("b2", 1, "08:50");
+    old["answers"] = json!({"No such field": "x"});
+    let batch = json!([
+        world.sign_in("b1", 0, "08:50"),
+        old,
+        {"id": "b3", "person": "nobody", "kind": "sign_in", "at": "noon"},
+        {"id": 4, "persn": "p"},
+    ]);
+    let path = format!("/v1/schools/{school}/events");
+    let (status, answer) = world.post(&path, &batch).await;
+    assert_eq!(status, 422);
+    let problems = answer["error"]["problems"].as_array().unwrap();
+    let keys: Vec<_> = problems
+        .iter()
+        .map(|p| {
+            format!(
+                "{} {}",
+                p["key"].as_str().unwrap(),
+                p["what"].as_str().unwrap()
+            )
+        })
+        .collect();
+    for event in [
+        "[1].",
+        "[2].",
+        "[3].id",
+        "[3].persn",
+        "[3] `person` is missing",
+        "[3] `kind` is missing",
+        "[3] `at` is missing",
+    ] {
+        assert!(
+            keys.iter().any(|key| key.starts_with(event)),
+            "{event}: {keys:?}"
+        );
+    }
+    assert!(
+        world
+            .markback
+            .event(&world.id(), "b1")
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    let (status, answer) = world.post(&format!("{path}?partial=true"), &batch).await;
+    assert_eq!(status, 202, "{answer}");
+    let events = answer["events"].as_array().unwrap();
+    assert_eq!(events.len(), 4);
+    assert_eq!(
+        (&events[0]["id"], &events[0]["state"]),
+        (&json!("b1"), &json!("received"))
+    );
+    assert!(events[0].get("problems").is_none());
+    assert_eq!(
+        (&events[1]["id"], events[1].get("state")),
+        (&json!("b2"), None)
+    );
+    assert_eq!(events[2]["problems"][0]["key"], "at");
+    assert_eq!(events[3]["id"], Value::Null);
+    assert!(
+        world
+            .markback
+            .event(&world.id(), "b1")
+            .await
+            .unwrap()
+            .is_some()
+    );
+
+    let bad = json!([batch[1]]);
+    let (status, answer) = world.post(&format!("{path}?partial=true"), &bad).await;
+    assert_eq!(
+        (status, &answer["error"]["kind"]),
+        (422, &json!("invalid_input"))
+    );
+}
+
+#[tokio::test]
+async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
+    let world = World::new().await;
+    let path = format!("/v1/schools/{}/events", world.school.id);
+    let wrapped = json!({"events": [world.sign_in("w1", 0, "08:50")]});
+    let (status, answer) = world.post(&path, &wrapped).await;
+    assert_eq!(
+        (status, &answer["events"][0]["id"]),
+        (202, &json!("w1")),
+        "{answer}"
+    );
+    let marked = format!("\u{feff}{}", world.sign_in("w2", 1, "08:50"));
+    let url = format!("{}{path}", world.address);
+    let request = world
+        .http
+        .post(url)
+        .bearer_auth(ops_support::KEY)
+        .body(marked);
+    assert_eq!(ops_support::answer(request).await.0, 202);
+    for empty in [json!([]), json!({"events": []})] {
+        let (status, answer) = world.post(&path, &empty).await;
+        assert_eq!(status, 422, "{answer}");
+        assert_eq!(
+            answer["error"]["problems"][0]["what"],
+            "there is no event in it"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_question_that_is_wrong_is_told_in_plain_words() {
+    let world = World::new().await;
+    let path = format!("/v1/schools/{}/events", world.school.id);
+    for (question, told) in [
+        ("date=27/11/2026", &["`date`", "no day", "2026-11-23"][..]),
+        (
+            "state=broken",
+            &["`state`", "no such state", "received", "`problem`"],
+        ),
+        ("state=confirmd", &["did you mean `confirmed`?"]),
+        ("from=2026-11-23&to=2026-11-20", &["`to`", "before `from`"]),
+        ("sate=failed", &["`sate`", "did you mean `state`?"]),
+    ] {
+        let (status, answer) = world.get(&format!("{path}?{question}")).await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert_eq!(status, 422, "{question}: {answer}");
+        assert!(
+            told.iter().all(|word| message.contains(word)),
+            "{question}: {message}"
+        );
+    }
+    let (status, _) = world.get(&format!("{path}?state=problem")).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn readiness_notices_that_the_database_is_gone() {
+    let mut world = World::new().await;
+    world.run();
+    world.known().await;
+    assert_eq!(world.get("/readyz").await.0, 200);
+    std::fs::remove_file(world.folder.path().join("markback.db")).unwrap();
+    let (status, answer) = world.get("/readyz").await;
+    assert_eq!((status, &answer["store"]), (503, &json!("out of reach")));
+}
+
+#[tokio::test]
+async fn readiness_notices_that_a_table_is_gone() {
+    let mut world = World::new().await;
+    world.run();
+    world.known().await;
+    let mut tx = world.markback.store().database().begin().await.unwrap();
+    outbox::on_tx!(tx, conn => {
+        sqlx::query("ALTER TABLE markback_events RENAME TO elsewhere").execute(conn).await.map(|_| ())
+    })
+    .unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(world.get("/readyz").await.0, 503);
+}
+
+#[tokio::test]
+async fn an_event_that_waits_for_the_people_says_what_keeps_them_away() {
+    let mut world = World::new().await;
+    world
+        .sandbox
+        .set_access(&world.school.id, Access::Revoked)
+        .unwrap();
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    world.run();
+    let why = "have not been read yet: ";
+    for _ in 0..1_000 {
+        let waiting = world.event("e1").await.waiting.unwrap_or_default();
+        if waiting.contains(why) {
+            let overview = world.markback.store().overview().await.unwrap();
+            assert!(overview[&world.id()].sync_error.is_some());
+            assert!(
+                overview[&world.id()]
+                    .waiting
+                    .as_ref()
+                    .unwrap()
+                    .0
+                    .contains(why)
+            );
+            return;
+        }
+        world.clock.advance(Duration::from_secs(1));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{:?}", world.event("e1").await.waiting);
 }

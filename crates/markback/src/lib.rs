@@ -16,4 +16,5 @@ pub mod settings;
 pub mod sight;
 pub mod store;
 pub mod tending;
+pub mod text;
 pub mod waiting;

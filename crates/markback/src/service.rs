@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use crate::{
-    pipeline::{Health, InputProblem, Intake, IntakeError, Pace, Taken},
+    pipeline::{Health, InputProblem, Intake, IntakeError, Pace, Taken, TakenOrNot},
     store::{EventRecord, EventState},
 };
 
@@ -206,6 +206,18 @@ impl Markback {
         events: Vec<Value>,
     ) -> Result<Vec<Taken>, IntakeError> {
         self.intake.take(school, events).await
+    }
+
+    /// Takes in those events that are good, and tells for each what became of it. See [`Intake::take_good`].
+    ///
+    /// # Errors
+    /// As [`IntakeError`] says.
+    pub async fn intake_good(
+        &self,
+        school: &SchoolId,
+        events: Vec<Value>,
+    ) -> Result<Vec<TakenOrNot>, IntakeError> {
+        self.intake.take_good(school, events).await
     }
 
     /// All that is known of one event; `None` for one that was never taken in, or is past retention.

@@ -519,6 +519,37 @@ fn each_wrong_line_of_a_list_is_told_and_the_others_are_read() {
 }
 
 #[rstest]
+#[case::unix("\n", ',')]
+#[case::windows("\r\n", ',')]
+#[case::old_mac("\r", ',')]
+#[case::semicolons("\r\n", ';')]
+#[case::tabs("\n", '\t')]
+fn a_list_names_its_lines_however_it_was_saved(#[case] end: &str, #[case] between: char) {
+    let lines = [
+        "id,template,mis,token_env",
+        "A1,primary,SIMS,",
+        "",
+        "A2,nowhere,SIMS,",
+        "A3,primary",
+        ",primary,SIMS,",
+    ];
+    let list = lines.join(end).replace(',', &between.to_string());
+    let Err(LoadError::Problems { problems, .. }) = with_list(&format!("\u{feff}{list}{end}"))
+    else {
+        panic!("expected problems")
+    };
+    let told: Vec<_> = problems.iter().map(|p| (p.line, p.key.as_str())).collect();
+    let expected = [(Some(4), "template"), (Some(5), ""), (Some(6), "id")];
+    assert_eq!(told, expected, "{problems:?}");
+}
+
+#[test]
+fn a_byte_order_mark_does_not_hide_the_first_setting() {
+    let loaded = load(&format!("\u{feff}api_key_env = 'KEY'\n{SCHOOL}")).unwrap();
+    assert!(loaded.hints.is_empty(), "{:?}", loaded.hints);
+}
+
+#[rstest]
 #[case("mis = 'Symz'", "school[0].mis", "no adapter knows this MIS")]
 #[case(
     "[[school.group]]\nname = 'All'\nkind = 'students'\n[[school.group]]\nname = 'Year 7'\nkind = 'students'\nyears = ['7']",

@@ -9,14 +9,15 @@ use wonde::WritebackId;
 
 use crate::{
     Ability, Capabilities, CodeBook, Deletion, Descriptor, Error, EventKind, Group, Lesson, Mark,
-    MarkResult, PeopleQuery, Person, PersonKind, Register, RegisterQuery, RegisterRow, Result,
-    SessionWriteback, Slot, WritebackOutcome, error::ErrorKind,
+    MarkResult, PeopleQuery, Person, PersonKind, Quirks, Register, RegisterQuery, RegisterRow,
+    Result, SessionWriteback, Slot, WritebackOutcome, error::ErrorKind,
 };
 
 /// One school, seen through the adapter of its MIS.
 ///
 /// There are no default bodies: an adapter says each thing itself, mostly by calling a function of
-/// [`shapes`](crate::shapes). What is not declared in the [`Descriptor`] must fail with
+/// [`shapes`](crate::shapes). What the signatures need is in this crate, too: [`async_trait`](crate::async_trait),
+/// [`chrono`](crate::chrono), [`futures`](crate::futures) and [`wonde`](crate::wonde). What is not declared in the [`Descriptor`] must fail with
 /// [`ErrorKind::Unsupported`] before any request, also when it is called without the guard.
 #[async_trait]
 pub trait MisAdapter: Send + Sync + fmt::Debug {
@@ -130,6 +131,11 @@ impl Mis {
         self.adapter
             .capabilities()
             .narrowed_to(self.descriptor().capabilities)
+    }
+
+    /// What this MIS does with single marks that its capabilities do not say.
+    pub fn quirks(&self) -> Quirks {
+        self.descriptor().quirks
     }
 
     /// See [`MisAdapter::code_book`].

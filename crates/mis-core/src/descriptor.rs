@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Capabilities, Connection, MisAdapter};
+use crate::{Capabilities, Connection, MisAdapter, Quirks};
 
 /// An MIS, described once: tables, documentation and the registry are made from this.
 #[derive(Clone, Copy)]
@@ -16,6 +16,8 @@ pub struct Descriptor {
     pub wonde_names: &'static [&'static str],
     /// What this MIS can keep, at a school that grants everything.
     pub capabilities: Capabilities,
+    /// What it does with single marks that its capabilities do not say.
+    pub quirks: Quirks,
     /// What a person should know before relying on it.
     pub notes: &'static str,
     /// Where the claims come from.

@@ -8,6 +8,7 @@ pub(crate) static DESCRIPTOR: Descriptor = Descriptor {
     name: "Any other MIS",
     wonde_names: &[],
     capabilities: Capabilities::READ_ONLY,
+    quirks: crate::Quirks::NONE,
     notes: "Nobody has written an adapter for this MIS yet: people and groups are read, marks are not written.",
     source: Source {
         what: "Wonde reads the people and groups of every MIS it connects",

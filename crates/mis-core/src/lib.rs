@@ -15,6 +15,7 @@ mod error;
 mod generic;
 mod mark;
 mod person;
+mod quirks;
 mod registry;
 mod row;
 pub mod shapes;
@@ -32,10 +33,16 @@ pub use mark::{
     WritebackOutcome,
 };
 pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
+pub use quirks::{Quirks, cut_comment};
 pub use registry::{Registration, Registry, Selection};
 pub use row::{NotASlot, RegisterQuery, RegisterRow, Slot};
 pub use text::{nfc, same_text};
 pub use wonde::{self, Recovery, Session};
+
+/// What the signatures of [`MisAdapter`] need, so that an adapter depends on this crate alone.
+pub use async_trait::async_trait;
+pub use chrono;
+pub use futures;
 
 /// What [`register_adapter!`] expands to; nothing to use by hand.
 #[doc(hidden)]

@@ -194,6 +194,7 @@ mod tests {
         name: "Reader",
         wonde_names: &["Reader Pro"],
         capabilities: Capabilities::READ_ONLY,
+        quirks: crate::Quirks::NONE,
         notes: "",
         source: Source {
             what: "made up",

@@ -36,6 +36,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         minutes_late: true,
         ..Capabilities::READ_ONLY
     },
+    quirks: mis_core::Quirks::NONE,
     notes: "",
     source: Source {
         what: "this test",

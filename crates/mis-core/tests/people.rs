@@ -26,6 +26,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
     name: "People",
     wonde_names: &[],
     capabilities: Capabilities::READ_ONLY,
+    quirks: mis_core::Quirks::NONE,
     notes: "",
     source: Source {
         what: "this test",

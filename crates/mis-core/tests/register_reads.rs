@@ -33,6 +33,7 @@ static DESCRIPTOR: Descriptor = Descriptor {
         session: SessionWriteback::Session,
         ..Capabilities::READ_ONLY
     },
+    quirks: mis_core::Quirks::NONE,
     notes: "",
     source: Source {
         what: "this test",

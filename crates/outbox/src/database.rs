@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, PgConnection, PgPool, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, PgPool, SqliteConnection, SqlitePool};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::wake::Hub;
@@ -22,6 +23,8 @@ pub struct OpenOptions {
     /// How long to wait for a free connection, or for another process that writes to the SQLite file,
     /// before the answer is [`ErrorKind::Busy`].
     pub busy_timeout: Duration,
+    /// Nothing is written or created: for looking at a database that somebody else keeps.
+    pub read_only: bool,
 }
 
 impl Default for OpenOptions {
@@ -29,6 +32,7 @@ impl Default for OpenOptions {
         Self {
             max_connections: 8,
             busy_timeout: Duration::from_secs(5),
+            read_only: false,
         }
     }
 }
@@ -66,6 +70,7 @@ pub struct Database {
 
 pub(crate) struct Inner {
     pub(crate) pools: Pools,
+    file: Option<OpenFile>,
     pub(crate) hub: Arc<Hub>,
 }
 
@@ -109,9 +114,11 @@ impl Database {
     /// As [`Database::open`].
     pub async fn open_with(url: &str, options: &OpenOptions) -> Result<Self> {
         let scheme = url.split_once(':').map(|(scheme, _)| scheme);
-        let pools = match scheme {
+        let opened = match scheme {
             Some("sqlite") => open_sqlite(url, options).await,
-            Some("postgres" | "postgresql") => open_postgres(url, options).await,
+            Some("postgres" | "postgresql") => {
+                open_postgres(url, options).await.map(|pools| (pools, None))
+            }
             _ => {
                 let shown = match scheme {
                     Some(scheme) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
@@ -126,13 +133,13 @@ impl Database {
                 ));
             }
         };
-        let pools = pools.map_err(|error| error.during("opening the store"))?;
+        let (pools, file) = opened.map_err(|error| error.during("opening the store"))?;
         let hub = Hub::start(match &pools {
             Pools::Postgres(pool) => Some(pool.clone()),
             Pools::Sqlite { .. } => None,
         });
         Ok(Self {
-            inner: Arc::new(Inner { pools, hub }),
+            inner: Arc::new(Inner { pools, file, hub }),
         })
     }
 
@@ -141,6 +148,25 @@ impl Database {
         match self.inner.pools {
             Pools::Sqlite { .. } => Engine::Sqlite,
             Pools::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Makes sure that the SQLite file which was opened is still the one at its path. One that was removed or replaced
+    /// can be read from for a while, and what is written there is lost.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`] when it is not.
+    pub fn check_file(&self) -> Result<()> {
+        match &self.inner.file {
+            Some(file) if !file.is_in_place() => Err(Error::new(
+                ErrorKind::Unavailable,
+                "the store's file",
+                format!(
+                    "{} was removed or replaced while it was open; put it back and start again",
+                    file.path.display()
+                ),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -313,14 +339,71 @@ macro_rules! on_pool {
     };
 }
 
-async fn open_sqlite(url: &str, options: &OpenOptions) -> Result<Pools> {
-    let mut connect = SqliteConnectOptions::from_str(url)?;
-    if !url.contains("mode=") {
-        connect = connect.create_if_missing(true);
+/// An SQLite file as it was when it was opened.
+struct OpenFile {
+    path: PathBuf,
+    #[cfg(unix)]
+    identity: (u64, u64),
+}
+
+impl OpenFile {
+    fn at(path: &Path) -> Option<Self> {
+        let _metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            path: path.to_owned(),
+            #[cfg(unix)]
+            identity: identity(&_metadata),
+        })
     }
+
+    fn is_in_place(&self) -> bool {
+        match std::fs::metadata(&self.path) {
+            #[cfg(unix)]
+            Ok(metadata) => identity(&metadata) == self.identity,
+            #[cfg(not(unix))]
+            Ok(_) => true,
+            Err(_) => false,
+        }
+    }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
+    (metadata.dev(), metadata.ino())
+}
+
+/// Makes the file where it is missing, for its owner alone: it will hold people's data. SQLite gives the files beside it
+/// the same rights. What cannot be made here SQLite cannot open either, and says why.
+fn create_private(path: &Path) {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let _ = options.open(path);
+}
+
+async fn open_sqlite(url: &str, options: &OpenOptions) -> Result<(Pools, Option<OpenFile>)> {
+    let memory = url.contains(":memory:") || url.contains("mode=memory");
+    let mut connect = SqliteConnectOptions::from_str(url)?;
+    if options.read_only {
+        connect = connect.read_only(true);
+    } else {
+        if !url.contains("mode=") {
+            if !memory {
+                create_private(connect.get_filename());
+            }
+            connect = connect.create_if_missing(true);
+        }
+        connect = connect
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full);
+    }
+    let path = connect.get_filename().to_owned();
     let connect = connect
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(options.busy_timeout)
         // Every 16 MiB instead of every 4: fewer pauses for folding the log back into the file.
@@ -341,7 +424,6 @@ async fn open_sqlite(url: &str, options: &OpenOptions) -> Result<Pools> {
         .min_connections(1)
         .connect_with(connect.clone().pragma("cache_size", "-16000"))
         .await?;
-    let memory = url.contains(":memory:") || url.contains("mode=memory");
     let readers = if memory {
         writer.clone()
     } else {
@@ -349,7 +431,8 @@ async fn open_sqlite(url: &str, options: &OpenOptions) -> Result<Pools> {
             .max_connections(options.max_connections.max(1))
             .connect_lazy_with(connect.pragma("query_only", "ON"))
     };
-    Ok(Pools::Sqlite { writer, readers })
+    let file = if memory { None } else { OpenFile::at(&path) };
+    Ok((Pools::Sqlite { writer, readers }, file))
 }
 
 async fn open_postgres(url: &str, options: &OpenOptions) -> Result<Pools> {
@@ -366,6 +449,12 @@ async fn open_postgres(url: &str, options: &OpenOptions) -> Result<Pools> {
         ])
         .statement_cache_capacity(256)
         .disable_statement_logging();
+    let connect = if options.read_only {
+        connect.options([("default_transaction_read_only", "on")])
+    } else {
+        connect
+    };
+    reach(&connect, options.busy_timeout).await?;
     let pool = PgPoolOptions::new()
         // one more: the listener's
         .max_connections(options.max_connections.max(1).saturating_add(1))
@@ -373,4 +462,36 @@ async fn open_postgres(url: &str, options: &OpenOptions) -> Result<Pools> {
         .connect_with(connect)
         .await?;
     Ok(Pools::Postgres(pool))
+}
+
+/// Connects once, trying again for as long as a connection is waited for: the pool would only tell that none came.
+async fn reach(connect: &PgConnectOptions, within: Duration) -> Result<()> {
+    const AGAIN_AFTER: Duration = Duration::from_millis(250);
+    let mut why = format!("nothing came back within {} s", within.as_secs());
+    let reached = tokio::time::timeout(within, async {
+        loop {
+            match PgConnection::connect_with(connect).await {
+                Ok(connection) => return connection.close().await.or(Ok(())),
+                Err(sqlx::Error::Io(error)) => why = error.to_string(),
+                Err(sqlx::Error::Database(error)) if error.is_transient_in_connect_phase() => {
+                    why = error.message().to_owned();
+                }
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    })
+    .await;
+    if let Ok(reached) = reached {
+        return Ok(reached?);
+    }
+    Err(Error::new(
+        ErrorKind::Unavailable,
+        "the database server",
+        format!(
+            "{}:{} does not answer: {why}; start the server, or correct the address",
+            connect.get_host(),
+            connect.get_port()
+        ),
+    ))
 }

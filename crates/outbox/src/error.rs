@@ -120,7 +120,11 @@ impl Error {
         }
     }
 
-    /// Something that cannot be stored; `detail` says what and holds nothing personal.
+    /// The tables are not as a program needs them; `detail` says how and what to do.
+    pub fn schema(detail: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Schema, "its tables", detail)
+    }
+
     /// Something that cannot be stored; `detail` says what, and holds nothing personal.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, "cannot be stored", detail)

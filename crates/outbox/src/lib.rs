@@ -111,7 +111,7 @@ pub use job::{
     Batch, ClaimRequest, Claimed, Enqueued, Held, JobId, KEY_MAX, NewJob, Receipt, Settled, Share,
     Superseded, When,
 };
-pub use migrate::{MIGRATIONS, Migrations, Step};
+pub use migrate::{MIGRATIONS, Migrated, Migrations, Step};
 pub use outbox::Outbox;
 pub use pause::{Pause, Until};
 pub use prune::Retention;

@@ -1,9 +1,11 @@
 //! Migrations that can live in somebody else's database: each set has its own prefix and its own table of versions.
 
+use std::cmp::Ordering;
+
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, Migration, MigrationType};
 
-use crate::database::{Conn, Database, Engine};
+use crate::database::{Conn, Database, Engine, Pool};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One step of a schema, in both dialects. Once released, it never changes.
@@ -62,7 +64,7 @@ impl Database {
             ));
         }
         let steps = steps(set, self.engine());
-        let table = format!("{}_migrations", set.prefix);
+        let table = set.table();
         let mut tx = self.begin().await?;
         match tx.conn() {
             // BEGIN IMMEDIATE is the lock.
@@ -77,6 +79,69 @@ impl Database {
         }?;
         tx.commit().await
     }
+}
+
+impl Migrations {
+    /// The table of the versions that a database has.
+    fn table(&self) -> String {
+        format!("{}_migrations", self.prefix)
+    }
+}
+
+impl Database {
+    /// How far the schema of `set` has come here. Changes nothing.
+    ///
+    /// # Errors
+    /// As the database answers.
+    pub async fn migrated(&self, set: &Migrations) -> Result<Migrated> {
+        let table = set.table();
+        let found: i64 = match self.pool() {
+            Pool::Sqlite(pool) => {
+                let text = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1";
+                sqlx::query_scalar(text).bind(&table).fetch_one(pool).await
+            }
+            Pool::Postgres(pool) => {
+                let text = "SELECT CASE WHEN to_regclass($1) IS NULL THEN 0 ELSE 1 END::bigint";
+                sqlx::query_scalar(text).bind(&table).fetch_one(pool).await
+            }
+        }?;
+        if found == 0 {
+            return Ok(Migrated::Never);
+        }
+        // The prefix is a constant of a program, not anybody's input.
+        let text = format!("SELECT coalesce(max(version), 0) FROM {table}");
+        let version: i64 = match self.pool() {
+            Pool::Sqlite(pool) => {
+                sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+                    .fetch_one(pool)
+                    .await
+            }
+            Pool::Postgres(pool) => {
+                sqlx::query_scalar(sqlx::AssertSqlSafe(text))
+                    .fetch_one(pool)
+                    .await
+            }
+        }?;
+        let last = set.steps.iter().map(|step| step.version).max();
+        Ok(match version.cmp(&last.unwrap_or(0)) {
+            Ordering::Less => Migrated::Behind,
+            Ordering::Equal => Migrated::UpToDate,
+            Ordering::Greater => Migrated::Ahead,
+        })
+    }
+}
+
+/// How far a database's schema has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Migrated {
+    /// Its tables were never made.
+    Never,
+    /// Steps are missing.
+    Behind,
+    /// All steps are done.
+    UpToDate,
+    /// A newer program has done more.
+    Ahead,
 }
 
 /// Does what is missing, inside the transaction that `conn` is in; each step becomes a savepoint.

@@ -5,7 +5,10 @@
 #[non_exhaustive]
 pub enum Error {
     /// The address could not be bound.
-    #[error("the sandbox could not listen on port {port}: {source}")]
+    #[error(
+        "the sandbox could not listen on port {port}: {source}; {}",
+        cure(source)
+    )]
     Listen {
         /// The port asked for.
         port: u16,
@@ -33,11 +36,36 @@ pub enum Error {
     Impossible(String),
 }
 
+/// What to do when a port cannot be had.
+fn cure(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "another program has it, perhaps another sandbox: end that, or name another port with --port (0 takes any that is free)"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "a port below 1024 takes more rights than this user has: name a higher one with --port"
+        }
+        _ => "name another port with --port",
+    }
+}
+
 impl Error {
     pub(crate) fn unknown(what: &'static str, id: &str) -> Self {
         Self::Unknown {
             what,
             id: id.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_somebody_has_is_told_with_what_to_do() {
+        let source = std::io::Error::from(std::io::ErrorKind::AddrInUse);
+        let told = Error::Listen { port: 8090, source }.to_string();
+        assert!(told.contains("8090") && told.contains("--port"), "{told}");
     }
 }

@@ -116,7 +116,7 @@ impl Deciding<'_> {
             employee: rules.employee.clone(),
         };
         let planned = Planned {
-            mark,
+            mark: self.as_the_mis_keeps_it(mark)?,
             code_id: None,
             rule: chosen.rule,
         };
@@ -285,6 +285,19 @@ impl Deciding<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The mark as this MIS keeps it; one that it does not take is not written.
+    fn as_the_mis_keeps_it(&mut self, mark: Mark) -> Result<Mark, Stop> {
+        let (kept, changed) = self
+            .view
+            .quirks
+            .apply(mark)
+            .map_err(|why| skip(SkipReason::Unsupported, why))?;
+        if let Some(changed) = changed {
+            self.step(changed);
+        }
+        Ok(kept)
     }
 
     /// Step 5: nothing is guessed about a code that the school does not have.

@@ -186,6 +186,17 @@ pub(crate) fn session_word(session: Session) -> &'static str {
     }
 }
 
+/// What a person reads where programs read the name of an ability.
+fn in_words(reason: SkipReason, detail: &str) -> &str {
+    match (reason, detail.parse()) {
+        (SkipReason::Unsupported, Ok(Ability::Session)) => "the MIS takes no marks",
+        (SkipReason::Unsupported, Ok(Ability::EarlyLeaver)) => {
+            "the MIS takes no marks for a sign-out"
+        }
+        _ => detail,
+    }
+}
+
 /// One line, without the comment's text and the pupil's id.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,7 +217,9 @@ impl fmt::Display for Outcome {
                 }
                 Ok(())
             }
-            Self::Skip { reason, detail } => write!(f, "nothing, {reason}: {detail}"),
+            Self::Skip { reason, detail } => {
+                write!(f, "nothing, {reason}: {}", in_words(*reason, detail))
+            }
             Self::Wait { why } => write!(f, "wait: {why}"),
             Self::Fail { why } => write!(f, "nothing, a person must look: {why}"),
         }

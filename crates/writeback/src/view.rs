@@ -4,7 +4,7 @@ use std::fmt;
 
 use chrono::{DateTime, FixedOffset, TimeDelta};
 use chrono_tz::Tz;
-use mis_core::{Ability, Capabilities, Code, CodeBook, EventKind, HeldCode};
+use mis_core::{Ability, Capabilities, Code, CodeBook, EventKind, HeldCode, Quirks};
 use serde::{Deserialize, Serialize};
 
 use crate::{rule::Rule, rules::Rules, settings::GroupKind};
@@ -27,6 +27,8 @@ pub struct View<'a> {
     pub capabilities: Capabilities,
     /// What the MIS has refused this mark with: it goes without.
     pub refused_with: &'a [Ability],
+    /// What the MIS does with single marks that the capabilities do not say.
+    pub quirks: Quirks,
     /// The codes that may be written at this school.
     pub codes: &'a CodeBook,
     /// What the register holds of this pupil, date and session.

@@ -158,6 +158,55 @@ fn what_is_not_supported_is_in_the_detail(
     assert_eq!(unsupported, ability);
 }
 
+/// Programs keep the word, people read what it means.
+#[rstest]
+#[case("in", "nothing, unsupported: the MIS takes no marks")]
+#[case("out", "nothing, unsupported: the MIS takes no marks")]
+fn what_is_not_supported_is_told_in_words(#[case] kind: &str, #[case] words: &str) {
+    let school = School::example().keeping(Capabilities::READ_ONLY);
+    let decision = school.decide(&event(kind, "09:07", ""));
+    assert_eq!(decision.outcome.to_string(), words);
+    assert_eq!(decision.steps.last().map(String::as_str), Some(words));
+}
+
+/// An MIS that keeps U for its office, and five characters of a comment.
+const QUIRKS: mis_core::Quirks = mis_core::Quirks {
+    refuses: |mark| (mark.code.as_str() == "U").then(|| "U is for the office alone".into()),
+    adjust: |mark| mis_core::cut_comment(mark, 5),
+};
+
+#[test]
+fn what_the_mis_would_refuse_or_change_is_told_before() {
+    let school = School {
+        quirks: QUIRKS,
+        ..School::example()
+    };
+    let refused = school.decide(&event("in", "09:21", ""));
+    assert_eq!(
+        refused.outcome,
+        Outcome::Skip {
+            reason: SkipReason::Unsupported,
+            detail: "U is for the office alone".to_owned()
+        }
+    );
+    let cut = school.decide(&event("in", "09:07", "Bus broke down"));
+    let mark = &cut.planned().unwrap().mark;
+    assert_eq!(mark.comment.as_deref(), Some("Bus b"));
+    assert!(
+        cut.steps
+            .iter()
+            .any(|step| step.contains("cut at 5 characters")),
+        "{:?}",
+        cut.steps
+    );
+    // What the register then holds is the mark as it was cut, and nothing new.
+    let school = school.seeing(looked(Some(held("L", Some("Bus b"), Some(7)))));
+    assert_eq!(
+        school.brief(&event("in", "09:07", "Bus broke down")),
+        "already_recorded"
+    );
+}
+
 // Step 4: the code of a sign-in.
 
 #[rstest]

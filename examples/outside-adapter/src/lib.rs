@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use mis_core::{
     Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, ErrorKind, Group, Lesson,
-    Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Register, RegisterQuery,
+    Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Quirks, Register, RegisterQuery,
     RegisterRow, Result, SessionWriteback, Slot, Source, WritebackOutcome, register_adapter,
     shapes::{people, read, session},
     wonde::WritebackId,
@@ -30,6 +30,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor {
         comment_max: Some(80),
         roster: true,
     },
+    quirks: Quirks::NONE,
     notes: "An example. Marks for days to come are refused.",
     source: Source {
         what: "made up for this example",

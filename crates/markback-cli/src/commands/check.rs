@@ -1,11 +1,11 @@
 //! `markback check`: all that is wrong with the settings, at once.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use serde::Serialize;
 
 use super::ConfigArg;
-use markback::settings::{self, Hint, LoadError, Problem};
+use markback::settings::{self, Hint, LoadError, Problem, SecretError, Settings};
 use markback_console::output::{self, Format};
 
 /// What to check, and how to tell.
@@ -30,11 +30,14 @@ struct Report {
 /// # Errors
 /// When the file cannot be read, or standard output not be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let report = match settings::load(&args.config.path) {
+    let report = match settings::load(args.config.named()?) {
         Ok(loaded) => Report {
             ok: true,
             problems: Vec::new(),
-            hints: loaded.hints,
+            hints: {
+                let absent = absent_secrets(args.config.named()?, &loaded.settings);
+                loaded.hints.into_iter().chain(absent).collect()
+            },
         },
         Err(LoadError::Problems { problems, hints }) => Report {
             ok: false,
@@ -53,6 +56,48 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::from(2)
     })
+}
+
+/// Secrets that are not where the settings say. Only hints: the service may run where they are.
+fn absent_secrets(file: &Path, settings: &Settings) -> Vec<Hint> {
+    let service = &settings.service;
+    let hint = |key: &str, error: SecretError| {
+        let words = error.to_string();
+        let (what, cure) = words
+            .split_once("; ")
+            .unwrap_or((&words, "put the secret there"));
+        Hint {
+            file: file.display().to_string().into(),
+            line: None,
+            key: key.to_owned(),
+            value: None,
+            what: what.to_owned(),
+            cure: format!("{cure}, where the service runs"),
+        }
+    };
+    let key = match service.api_key() {
+        // Told with the settings themselves.
+        Err(SecretError::NotNamed) | Ok(_) => None,
+        Err(error) => Some(hint("api_key", error)),
+    };
+    let webhooks = service.webhook_secret().err();
+    let webhooks = webhooks.map(|error| hint("webhook_secret", error));
+    let store = service.store_url().err();
+    let store = store.map(|error| hint("store_env", error));
+    let tokens = settings.absent_tokens().into_iter();
+    let tokens = tokens.map(|(error, schools)| {
+        let mut hint = hint("token", error);
+        hint.what = match schools {
+            1 => format!("{}, and a school needs it", hint.what),
+            many => format!("{}, and {many} schools need it", hint.what),
+        };
+        hint
+    });
+    key.into_iter()
+        .chain(webhooks)
+        .chain(store)
+        .chain(tokens)
+        .collect()
 }
 
 fn as_text(report: &Report) -> String {

@@ -16,10 +16,7 @@ use serde::Serialize;
 use markback_console::block_on;
 
 use super::{ConfigArg, named, registry};
-use markback::{
-    rate::Rates,
-    settings::{self, School},
-};
+use markback::{rate::Rates, settings::School};
 use markback_console::output::{self, TableOrJson};
 
 /// Whom to ask about, and how to tell.
@@ -76,7 +73,7 @@ const AT_ONCE: usize = 4;
 /// # Errors
 /// When the settings do not hold, there is no such school, or standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let registry = registry()?;
     let schools: Vec<&School> = match &args.school {
         None => settings.schools.iter().collect(),

@@ -14,10 +14,14 @@ use serde::Serialize;
 
 use markback_console::{BadInput, block_on};
 
-use super::{ConfigArg, open_store::open_store};
+use super::{
+    ConfigArg,
+    open_store::{Access, open_store},
+};
 use markback::{
-    settings::{self, Settings},
-    store::{EventFilter, EventRecord, EventState},
+    directory::Directories,
+    settings::Settings,
+    store::{EventFilter, EventRecord, EventState, Store},
     tending::{self, TendError, Tender},
     waiting,
 };
@@ -102,13 +106,6 @@ struct Tend {
     by: Option<String>,
 }
 
-/// What needs a person.
-const PROBLEMS: [EventState; 3] = [
-    EventState::Failed,
-    EventState::Rejected,
-    EventState::Unconfirmed,
-];
-
 /// Does it. Exit code 1 when there is no such event, or it is in a state in which this cannot be done.
 ///
 /// # Errors
@@ -116,19 +113,19 @@ const PROBLEMS: [EventState; 3] = [
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Ls(ls) => {
-            let settings = settings::load(&ls.config.path)?.settings;
+            let settings = ls.config.load()?.settings;
             block_on(list(settings, ls))
         }
         Command::Show(show) => {
-            let settings = settings::load(&show.config.path)?.settings;
+            let settings = show.config.load()?.settings;
             block_on(show_one(settings, show))
         }
         Command::Retry(tend) => {
-            let settings = settings::load(&tend.config.path)?.settings;
+            let settings = tend.config.load()?.settings;
             block_on(tend_all(settings, tend, true))
         }
         Command::Discard(tend) => {
-            let settings = settings::load(&tend.config.path)?.settings;
+            let settings = tend.config.load()?.settings;
             block_on(tend_all(settings, tend, false))
         }
     }
@@ -141,20 +138,31 @@ struct Listed {
 }
 
 async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
+    if let (Some(from), Some(to)) = (ls.from, ls.to)
+        && to < from
+    {
+        return Err(BadInput(format!("--to {to} is before --from {from}; change the two")).into());
+    }
     let filter = EventFilter {
         school: ls.school.as_deref().map(SchoolId::from),
-        states: states(&ls.state)?,
+        states: EventState::read_list(ls.state.iter().map(String::as_str))
+            .map_err(|unknown| BadInput(unknown.to_string()))?,
         person: ls.person.clone(),
         from: ls.from,
         to: ls.to,
         limit: ls.limit,
         accept_age: settings.service.accept_age,
     };
-    let store = open_store(&settings).await?;
+    let store = open_store(&settings, Access::Read).await?;
     let mut events = store.search(&filter).await?;
     waiting::tell(&store, &settings, &mut events).await?;
-    if let Some(school) = filter.school.filter(|_| events.is_empty()) {
-        known(&settings, &school)?;
+    if events.is_empty() {
+        if let Some(school) = &filter.school {
+            known(&settings, school)?;
+        }
+        if let Some(person) = &filter.person {
+            known_person(&settings, &store, filter.school.as_ref(), person).await?;
+        }
     }
     let pauses = show::pauses(&store).await?;
     match ls.format {
@@ -167,26 +175,9 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn states(words: &[String]) -> Result<Vec<EventState>, BadInput> {
-    let mut states = Vec::new();
-    for word in words {
-        if word == "problem" {
-            states.extend(PROBLEMS);
-            continue;
-        }
-        states.push(EventState::of(word).ok_or_else(|| {
-            let all = EventState::ALL.map(EventState::word).join(", ");
-            BadInput(format!(
-                "there is no state of that name; there are: {all}, and `problem` for all that need a person"
-            ))
-        })?);
-    }
-    Ok(states)
-}
-
 async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
-    let store = open_store(&settings).await?;
+    let store = open_store(&settings, Access::Read).await?;
     let Some(mut record) = store.event(&school, &args.event).await? else {
         known(&settings, &school)?;
         anyhow::bail!("{}", TendError::UnknownEvent);
@@ -201,7 +192,7 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
 
 async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
-    let store = open_store(&settings).await?;
+    let store = open_store(&settings, Access::Write).await?;
     let tender = Tender {
         by: args.by.clone().or_else(user),
         via: "command line",
@@ -224,7 +215,7 @@ async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Resul
                 if matches!(error, TendError::UnknownEvent) {
                     known(&settings, &school)?;
                 }
-                eprintln!("{event}: {error}");
+                output::error_line(format!("{event}: {error}"));
                 code = ExitCode::FAILURE;
             }
         }
@@ -237,10 +228,52 @@ fn one_school(settings: &Settings, named: Option<&str>) -> Result<SchoolId, BadI
     match (named, settings.schools.as_slice()) {
         (Some(id), _) => Ok(SchoolId::from(id)),
         (None, [only]) => Ok(only.id.clone()),
-        (None, _) => Err(BadInput(
-            "the settings have several schools; name one with --school".to_owned(),
-        )),
+        (None, schools) => {
+            const SHOWN: usize = 10;
+            let ids = schools.iter().take(SHOWN).map(|school| school.id.as_str());
+            let ids: Vec<_> = ids.collect();
+            let more = if schools.len() > SHOWN { " …" } else { "" };
+            Err(BadInput(format!(
+                "the settings have several schools, and an event's id is its school's own; name the school with --school: {}{more}",
+                ids.join(", ")
+            )))
+        }
     }
+}
+
+/// Says so when nothing was found for want of such a person. Where a school's people were not read yet, nobody can tell.
+async fn known_person(
+    settings: &Settings,
+    store: &Store,
+    school: Option<&SchoolId>,
+    person: &str,
+) -> anyhow::Result<()> {
+    let directories = Directories::open(store.clone()).await?;
+    let asked = settings
+        .schools
+        .iter()
+        .filter(|known| school.is_none_or(|school| *school == known.id));
+    for school in asked {
+        match directories.of(&school.id).await? {
+            Some(directory) if directory.find(person).is_none() => {}
+            Some(_) => return Ok(()),
+            None => {
+                output::error_line(format!(
+                    "school {}: its people have not been read yet, so nobody can tell whether it has this person",
+                    school.id
+                ));
+                return Ok(());
+            }
+        }
+    }
+    let place = school.map_or_else(
+        || "no school of the settings has".to_owned(),
+        |school| format!("school {school} does not have"),
+    );
+    Err(BadInput(format!(
+        "{place} a person `{person}`, and no event of theirs is kept; `markback groups export` lists the ids"
+    ))
+    .into())
 }
 
 /// Says so when nothing was found for want of such a school. Events of one that was taken out of the settings are still kept.

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use mis_core::{Capabilities, Code, CodeBook, HeldCode};
+use mis_core::{Capabilities, Code, CodeBook, HeldCode, Quirks};
 use writeback::{
     Decision, Event, Held, RegisterView, Source, Standing, View, check_answers, decide,
 };
@@ -16,7 +16,10 @@ use writeback::{
 use markback_console::BadInput;
 
 use super::{ConfigArg, named, registry};
-use markback::settings::{self, Group, School};
+use markback::{
+    settings::{Group, School},
+    text,
+};
 use markback_console::output::{self, TextOrJson};
 
 /// Which event, at which school, and how to tell.
@@ -50,10 +53,10 @@ pub struct Args {
 /// # Errors
 /// When the settings do not hold, name no such school, group or MIS, or the event is none.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let school = named::school(&settings, &args.school)?;
     let group = named::group(school, &args.group)?;
-    let capabilities = capabilities(school)?;
+    let (capabilities, quirks) = what_the_mis_keeps(school)?;
     let book = match &args.codes {
         Some(path) => codes::read(path)?,
         None => CodeBook::england(),
@@ -61,6 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let event = event(&args.event, group)?;
     let view = View {
         capabilities,
+        quirks,
         register: register(args.register.as_deref(), &book)?,
         refused_with: &[],
         codes: &book,
@@ -84,18 +88,20 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 /// What the school's MIS can keep as its adapter declares it; what the school has granted is not known here.
-fn capabilities(school: &School) -> anyhow::Result<Capabilities> {
+fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)> {
     let mis = school.mis.as_deref().ok_or_else(|| {
         BadInput(format!(
             "the settings do not name the MIS of school {}, and nobody is asked here; add `mis = \"…\"` to it",
             school.id
         ))
     })?;
-    let declared = registry()?.for_mis(mis).capabilities;
-    Ok(school
+    let registry = registry()?;
+    let adapter = registry.for_mis(mis);
+    let left = school
         .without
         .iter()
-        .fold(declared, |left, ability| left.without(*ability)))
+        .fold(adapter.capabilities, |left, ability| left.without(*ability));
+    Ok((left, adapter.quirks))
 }
 
 fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {
@@ -156,9 +162,12 @@ fn read(path: &Path) -> Result<(String, String), BadInput> {
         std::io::stdin()
             .read_to_string(&mut text)
             .map_err(|error| BadInput(format!("standard input cannot be read: {error}")))?;
-        return Ok(("standard input".to_owned(), text));
+        return Ok((
+            "standard input".to_owned(),
+            text::without_bom(&text).to_owned(),
+        ));
     }
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text::read_file(path).map_err(|error| {
         BadInput(format!(
             "the event file {} cannot be read: {error}; name another, or - for standard input",
             path.display()

@@ -1,6 +1,10 @@
 //! `markback groups`: the schools' groups as the last sync left them. Works on the store itself, also while the service runs.
 
-use std::{collections::BTreeSet, io, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::{Subcommand, ValueEnum};
 use roster::{Member, Property};
@@ -8,9 +12,12 @@ use serde_json::{Value, json};
 
 use markback_console::{BadInput, block_on};
 
-use super::{ConfigArg, named, open_store::open_store};
+use super::{
+    ConfigArg, named,
+    open_store::{Access, open_store},
+};
 use markback::{
-    settings::{self, Group, School, Settings},
+    settings::{Group, School, Settings},
     store::Shown,
 };
 use markback_console::output::{self, TableOrJson};
@@ -55,11 +62,15 @@ struct Export {
     /// How to print
     #[arg(long, value_enum, default_value = "csv")]
     format: CsvOrJson,
+    /// CSV as Excel opens it: with a byte order mark, so that it reads names as UTF-8, and Windows line ends
+    #[arg(long)]
+    excel: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CsvOrJson {
-    /// A line for each person, with a heading.
+    /// A line for each person, with a heading. A cell that a spreadsheet would run as a formula begins with an apostrophe;
+    /// JSON has the values as they are. For Excel add --excel.
     Csv,
     /// JSON.
     Json,
@@ -77,10 +88,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn list(args: &Ls) -> anyhow::Result<ExitCode> {
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let schools = named::schools(&settings, &args.school)?;
     let listed = block_on(async {
-        let store = open_store(&settings).await?;
+        let store = open_store(&settings, Access::Read).await?;
         let mut listed = Vec::new();
         for school in &schools {
             let read = store.groups_read(&school.id).await?;
@@ -127,7 +138,12 @@ struct Filled<'s> {
 }
 
 fn print(args: &Export) -> anyhow::Result<ExitCode> {
-    let settings = settings::load(&args.config.path)?.settings;
+    if args.excel && args.format != CsvOrJson::Csv {
+        return Err(
+            BadInput("--excel is for --format csv; leave one of them out".to_owned()).into(),
+        );
+    }
+    let settings = args.config.load()?.settings;
     let schools = named::schools(&settings, &args.school)?;
     let filled = block_on(fill(&settings, &schools, &args.group))?;
     match args.format {
@@ -145,7 +161,7 @@ fn print(args: &Export) -> anyhow::Result<ExitCode> {
                 .collect();
             output::json(&json!({ "groups": groups }))?;
         }
-        CsvOrJson::Csv => csv(&filled)?,
+        CsvOrJson::Csv => csv(&filled, args.excel)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -155,7 +171,7 @@ async fn fill<'s>(
     schools: &'s [School],
     names: &[String],
 ) -> anyhow::Result<Vec<Filled<'s>>> {
-    let store = open_store(settings).await?;
+    let store = open_store(settings, Access::Read).await?;
     let mut filled = Vec::new();
     for name in names {
         if !schools.iter().any(|school| school.group(name).is_some()) {
@@ -222,19 +238,35 @@ fn columns(filled: &[Filled<'_>]) -> Vec<&'static str> {
     columns
 }
 
-fn csv(filled: &[Filled<'_>]) -> anyhow::Result<()> {
+fn csv(filled: &[Filled<'_>], excel: bool) -> anyhow::Result<()> {
     let columns = columns(filled);
-    let mut writer = csv::Writer::from_writer(io::stdout().lock());
-    let mut write = || -> csv::Result<()> {
+    let mut out = io::stdout().lock();
+    let marked = if excel {
+        out.write_all("\u{feff}".as_bytes())
+    } else {
+        Ok(())
+    };
+    let terminator = if excel {
+        csv::Terminator::CRLF
+    } else {
+        csv::Terminator::Any(b'\n')
+    };
+    let mut writer = csv::WriterBuilder::new()
+        .terminator(terminator)
+        .from_writer(out);
+    let write = || -> csv::Result<()> {
+        marked?;
         writer.write_record(&columns)?;
         for group in filled {
             for member in &group.people {
                 let person = serde_json::to_value(Shown(member)).unwrap_or_default();
-                writer.write_record(columns.iter().map(|column| match *column {
-                    "school" => group.school.id.to_string(),
-                    "group" => group.group.name.clone(),
-                    "kind" => group.group.kind.to_string(),
-                    other => cell(&person[other]),
+                writer.write_record(columns.iter().map(|column| {
+                    harmless(match *column {
+                        "school" => group.school.id.to_string(),
+                        "group" => group.group.name.clone(),
+                        "kind" => group.group.kind.to_string(),
+                        other => cell(&person[other]),
+                    })
                 }))?;
             }
         }
@@ -246,6 +278,21 @@ fn csv(filled: &[Filled<'_>]) -> anyhow::Result<()> {
             Ok(())
         }
         other => Ok(other?),
+    }
+}
+
+/// A cell that neither a spreadsheet nor a terminal obeys. What begins as a formula gets an apostrophe before it, as OWASP
+/// advises (<https://owasp.org/www-community/attacks/CSV_Injection>), and no cell has more than one line.
+fn harmless(cell: String) -> String {
+    let one_line = cell.replace(['\n', '\r', '\t'], " ");
+    let cell = output::printable(&one_line);
+    if cell
+        .trim_start()
+        .starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
+    {
+        format!("'{cell}")
+    } else {
+        cell.into_owned()
     }
 }
 
@@ -262,5 +309,28 @@ fn cell(value: &Value) -> String {
                 .unwrap_or(&Value::Null),
         ),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(
+        "=HYPERLINK(\"http://x.invalid\",\"a\")",
+        "'=HYPERLINK(\"http://x.invalid\",\"a\")"
+    )]
+    #[case("@SUM(1)", "'@SUM(1)")]
+    #[case("-2+3", "'-2+3")]
+    #[case("+44", "'+44")]
+    #[case("＝1", "'＝1")]
+    #[case("\t=1", "' =1")]
+    #[case("\u{1b}[2J", r"\u{1b}[2J")]
+    #[case("Štefan-Zoë", "Štefan-Zoë")]
+    fn a_cell_is_never_obeyed(#[case] value: &str, #[case] cell: &str) {
+        assert_eq!(harmless(value.to_owned()), cell);
     }
 }

@@ -4,21 +4,32 @@ use anyhow::Context as _;
 use markback::{settings::Settings, store::Store};
 use secrecy::ExposeSecret as _;
 
-/// The store that the settings name.
+/// What a command does with the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// It looks.
+    Read,
+    /// It changes what the service goes on with.
+    Write,
+}
+
+/// The store that the settings name. Its tables are the service's to make.
 ///
 /// # Errors
 /// When its address is not where the settings say, or it does not open.
-pub(super) async fn open_store(settings: &Settings) -> anyhow::Result<Store> {
+pub(super) async fn open_store(settings: &Settings, access: Access) -> anyhow::Result<Store> {
     let url = settings.service.store_url()?;
     let url = existing(url.expose_secret());
     let clock = std::sync::Arc::new(outbox::SystemClock);
     let told = settings.service.store_told();
-    if is_missing(&url) {
-        anyhow::bail!(
-            "there is no store {told}; `markback serve` makes it at its first start; a relative path begins at the folder that a program is started in"
-        );
+    if settings
+        .service
+        .store_file()?
+        .is_some_and(|file| !file.exists())
+    {
+        anyhow::bail!("there is no store {told}; `markback serve` makes it at its first start");
     }
-    Store::open(&url, outbox::Settings::default(), clock)
+    Store::open_existing(&url, clock, access == Access::Read)
         .await
         .with_context(|| format!("the store {told} cannot be opened"))
 }
@@ -30,14 +41,4 @@ fn existing(url: &str) -> String {
     }
     let sign = if url.contains('?') { '&' } else { '?' };
     format!("{url}{sign}mode=rw")
-}
-
-/// Whether this is the address of a file that is not there.
-fn is_missing(url: &str) -> bool {
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        return false;
-    };
-    let path = path.strip_prefix("//").unwrap_or(path);
-    let path = path.split('?').next().unwrap_or(path);
-    !std::path::Path::new(path).exists()
 }

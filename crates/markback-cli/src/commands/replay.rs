@@ -25,7 +25,7 @@ use self::{
 use super::{ConfigArg, named};
 use markback::{
     service::{IntakeError, Markback, Options},
-    settings::{self, Settings},
+    settings::Settings,
 };
 use markback_console::output::TextOrJson;
 
@@ -62,7 +62,7 @@ pub struct Args {
 /// When the settings do not hold, or the log or the store cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::COMMAND)?;
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let school = default_school(&settings, args.school.as_deref())?;
     let log = open(&args.events)?;
     block_on(replay(args, settings, school, log))
@@ -98,7 +98,7 @@ async fn replay(
     stop.cancel();
     if let Some(workers) = workers {
         let ended = tokio::time::timeout(STOP_WITHIN, workers).await.context(
-            "stopping took too long; what was in hand is taken up again when its lease lapses",
+            "stopping took too long; what was in hand is taken up again when its lease expires",
         )?;
         ended_well("the workers", ended)?;
     }
@@ -188,12 +188,7 @@ fn without_bad(
     let before = report.bad.len();
     let mut bad = HashSet::new();
     for problem in problems {
-        let index = problem
-            .key
-            .strip_prefix('[')
-            .and_then(|rest| rest.split_once(']'))
-            .and_then(|(index, _)| index.parse::<usize>().ok());
-        if let Some((index, line)) = index.and_then(|at| Some((at, lines.get(at)?))) {
+        if let Some((index, line)) = problem.place().and_then(|at| Some((at, lines.get(at)?))) {
             bad.insert(index);
             report.bad.push(Bad::of(line, problem));
         }

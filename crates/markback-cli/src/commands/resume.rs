@@ -6,12 +6,15 @@ use outbox::Pause;
 
 use markback::{
     schools::token_lane,
-    settings::{self, Settings},
+    settings::Settings,
     waiting::{TOKEN, line_of},
 };
 use markback_console::{BadInput, block_on, output};
 
-use super::{ConfigArg, named, open_store::open_store};
+use super::{
+    ConfigArg, named,
+    open_store::{Access, open_store},
+};
 
 /// Whose pause.
 #[derive(Debug, clap::Args)]
@@ -34,9 +37,9 @@ pub struct Args {
 /// # Errors
 /// When the settings do not hold, nothing or an unknown school is named, or the store does not answer.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     block_on(async {
-        let store = open_store(&settings).await?;
+        let store = open_store(&settings, Access::Write).await?;
         let pauses = store.outbox().pauses().await?;
         let asked = lanes(&settings, args, &pauses)?;
         let (rest, others): (Vec<_>, Vec<_>) = asked

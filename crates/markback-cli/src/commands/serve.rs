@@ -1,6 +1,6 @@
 //! `markback serve`: the service.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use markback_console::{block_on, logging, signals::Signals};
 use markback_http::server::Running;
@@ -9,6 +9,7 @@ use super::ConfigArg;
 use markback::{
     service::{Markback, Options},
     settings, sight,
+    store::ServiceLock,
 };
 use markback_console::output;
 
@@ -26,15 +27,34 @@ pub struct Args {
 /// When the settings do not hold, the store or the address cannot be had, or stopping takes too long.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::SERVICE)?;
-    let loaded = settings::load(&args.config.path)?;
+    let loaded = args.config.load()?;
     for hint in &loaded.hints {
         tracing::warn!(%hint, "the settings deserve a second look");
+    }
+    for (error, schools) in loaded.settings.absent_tokens() {
+        tracing::error!(%error, schools, "a token for Wonde is missing: nothing is read or written for its schools");
     }
     block_on(serve(loaded.settings))
 }
 
 async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
+    // Before a database is made: a start that cannot succeed leaves nothing behind.
+    settings.service.api_key()?;
+    settings.service.webhook_secret()?;
+    let store = settings.service.store_told();
+    if let Some(misplaced) = settings.service.misplaced_store()? {
+        tracing::error!(
+            %store,
+            other = %misplaced.display(),
+            "a new database is made, and another lies in the folder that this was started in; relative paths begin at the \
+             folder of the settings: if the other is meant, write its whole path into `store`"
+        );
+    }
+    let file = settings.service.store_file()?;
+    // Without its folder the database does not open either, and says so better.
+    let file = file.filter(|file| file.parent().is_some_and(Path::is_dir));
+    let mut lock = file.as_deref().map(ServiceLock::take).transpose()?;
     let markback = Markback::open(
         settings,
         Options {
@@ -43,7 +63,12 @@ async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
         },
     )
     .await?;
+    tracing::info!(%store, "the database is open");
     let mut running = Running::start(markback).await?;
+    if let Some(lock) = &mut lock {
+        let (process, address) = (std::process::id(), running.address);
+        lock.say(&format!("process {process} at http://{address}"));
+    }
     output::line(format!("markback listens on http://{}", running.address))?;
     tokio::select! {
         () = signals.next() => {}
@@ -53,7 +78,7 @@ async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
     tokio::select! {
         stopped = running.stop() => stopped?,
         () = signals.next() => anyhow::bail!(
-            "told twice to stop; what was in hand is taken up again when its lease lapses"
+            "told twice to stop; what was in hand is taken up again when its lease expires"
         ),
     }
     Ok(ExitCode::SUCCESS)

@@ -1,4 +1,4 @@
-//! `markback status`: how the service stands, as its store has it.
+//! `markback status`: schools, pending events, paused schools and what is in the way, as the database has it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,12 +13,12 @@ use serde::Serialize;
 use super::{
     ConfigArg,
     events::{Paused, about, pauses, time},
-    open_store::open_store,
+    open_store::{Access, open_store},
 };
 use markback::{
     schools::token_lane,
-    settings::{self, Settings},
-    store::{EventState, LearnedLimit, Notice, Store},
+    settings::{School, Settings},
+    store::{EventState, LearnedLimit, Notice, Overview, Store},
 };
 use markback_console::output::{self, TableOrJson};
 
@@ -44,13 +44,17 @@ struct Status {
 #[derive(Serialize)]
 struct SchoolStatus {
     id: String,
+    /// As the settings name it.
     mis: Option<String>,
+    /// As the last sync found it.
+    mis_found: Option<String>,
     groups: usize,
     people_read: bool,
-    /// The lane of its token, where the settings have the school.
-    #[serde(skip)]
-    token: Option<String>,
     events: BTreeMap<&'static str, u64>,
+    /// What is in the way of reading its people, or of its events.
+    last_error: Option<String>,
+    /// Until when nothing is sent to it, and why.
+    paused: Option<Paused>,
 }
 
 #[derive(Serialize)]
@@ -68,9 +72,9 @@ struct QueueStatus {
 /// # Errors
 /// When the settings do not hold, or the store does not answer.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let status = block_on(async {
-        let store = open_store(&settings).await?;
+        let store = open_store(&settings, Access::Read).await?;
         Ok(Status::read(&settings, &store).await?)
     })?;
     match args.format {
@@ -90,24 +94,39 @@ impl Status {
                 .insert(state.word(), count);
         }
         let known: BTreeSet<_> = store.schools_ready().await?.into_iter().collect();
-        let schools = settings.schools.iter().map(|school| SchoolStatus {
-            id: school.id.to_string(),
-            mis: school.mis.as_deref().map(str::to_owned),
-            groups: school.groups.len(),
-            people_read: known.contains(&school.id),
-            token: Some(token_lane(school)),
-            events: counted.remove(&school.id).unwrap_or_default(),
-        });
-        let mut schools: Vec<_> = schools.collect();
+        let pauses = pauses(store).await?;
+        let mut overview = store.overview().await?;
+        let mut status = |id: &SchoolId, school: Option<&School>, events| {
+            let Overview {
+                mis_found,
+                sync_error,
+                waiting,
+            } = overview.remove(id).unwrap_or_default();
+            let lane = school.map(token_lane);
+            let paused = pauses.iter().find(|pause| {
+                pause.is_of(id.as_str()) || lane.as_ref().is_some_and(|lane| pause.is_of(lane))
+            });
+            let waiting = waiting.map(|(why, _)| why);
+            SchoolStatus {
+                id: id.to_string(),
+                mis: school.and_then(|school| Some(school.mis.as_deref()?.to_owned())),
+                mis_found,
+                groups: school.map_or(0, |school| school.groups.len()),
+                people_read: known.contains(id),
+                events,
+                last_error: sync_error.or(waiting),
+                paused: paused.cloned(),
+            }
+        };
+        let mut schools = Vec::with_capacity(settings.schools.len());
+        for school in &settings.schools {
+            let events = counted.remove(&school.id).unwrap_or_default();
+            schools.push(status(&school.id, Some(school), events));
+        }
         // Schools that were taken out of the settings, and whose events are still kept.
-        schools.extend(counted.into_iter().map(|(id, events)| SchoolStatus {
-            id: id.to_string(),
-            mis: None,
-            groups: 0,
-            people_read: known.contains(&id),
-            token: None,
-            events,
-        }));
+        for (id, events) in counted {
+            schools.push(status(&id, None, events));
+        }
         let queues = store.outbox().stats().await?.into_iter();
         let queues = queues.map(|(queue, stats)| {
             let status = QueueStatus {
@@ -123,7 +142,7 @@ impl Status {
         Ok(Self {
             schools,
             queues: queues.collect(),
-            pauses: pauses(store).await?,
+            pauses,
             notices: store.notices().await?,
             limits: store.all_limits().await?,
         })
@@ -138,6 +157,11 @@ impl Status {
         }
         for pause in &self.pauses {
             let _ = write!(text, "\n{}", pause.line());
+        }
+        for school in &self.schools {
+            if let Some(error) = &school.last_error {
+                let _ = write!(text, "\nschool {}: {error}", school.id);
+            }
         }
         for notice in &self.notices {
             let _ = write!(
@@ -168,15 +192,13 @@ impl Status {
             let open = EventState::ALL
                 .into_iter()
                 .filter(|state| !state.is_final());
-            let lanes = [Some(&school.id), school.token.as_ref()];
-            let rests = |lane: &String| self.pauses.iter().any(|pause| pause.is_of(lane));
-            let rests = lanes.into_iter().flatten().any(rests);
             [
                 school.id.clone(),
-                school
-                    .mis
-                    .clone()
-                    .unwrap_or_else(|| "asked of Wonde".to_owned()),
+                match (&school.mis, &school.mis_found) {
+                    (Some(set), Some(found)) if set != found => format!("{set} (found: {found})"),
+                    (Some(mis), _) | (None, Some(mis)) => mis.clone(),
+                    (None, None) => "not known yet".to_owned(),
+                },
                 if school.people_read {
                     "read"
                 } else {
@@ -189,7 +211,10 @@ impl Status {
                 count(EventState::Failed).to_string(),
                 count(EventState::Rejected).to_string(),
                 count(EventState::Unconfirmed).to_string(),
-                if rests { "yes" } else { "" }.to_owned(),
+                school
+                    .paused
+                    .as_ref()
+                    .map_or_else(String::new, Paused::until),
             ]
         });
         let columns = [
@@ -202,7 +227,7 @@ impl Status {
             "failed",
             "rejected",
             "unconfirmed",
-            "rests",
+            "paused until",
         ];
         output::table(columns, rows).to_string()
     }
@@ -223,7 +248,7 @@ impl Status {
             ]
         });
         let columns = [
-            "queue", "ready", "later", "paused", "held", "dead", "oldest",
+            "queue", "ready", "later", "paused", "leased", "dead", "oldest",
         ];
         output::table(columns, rows).to_string()
     }

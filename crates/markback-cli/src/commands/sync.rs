@@ -19,7 +19,7 @@ use super::{ConfigArg, named};
 use markback::{
     rosters::{Ask, Rosters, Watch},
     service::{Markback, Options},
-    settings::{self, School},
+    settings::School,
     store::{Store, SyncRecord},
 };
 use markback_console::output::{self, TextOrJson};
@@ -61,7 +61,7 @@ pub struct Args {
 /// When the settings do not hold, a school is not in them, or the store does not answer.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::COMMAND)?;
-    let settings = settings::load(&args.config.path)?.settings;
+    let settings = args.config.load()?.settings;
     let schools = named::schools(&settings, &args.school)?;
     block_on(async {
         let markback = Markback::open(settings, Options::default()).await?;

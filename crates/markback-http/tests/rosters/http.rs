@@ -51,7 +51,7 @@ impl Door {
         let answer = self
             .http
             .get(format!("{}/{path}", self.address))
-            .bearer_auth("k")
+            .bearer_auth("the-key-of-the-tests")
             .send()
             .await
             .unwrap();
@@ -62,7 +62,7 @@ impl Door {
         let request = self
             .http
             .post(format!("{}/{path}", self.address))
-            .bearer_auth("k");
+            .bearer_auth("the-key-of-the-tests");
         let answer = request.body(body.to_owned()).send().await.unwrap();
         (answer.status(), answer.json().await.unwrap())
     }
@@ -72,9 +72,9 @@ impl Door {
 async fn a_host_reads_groups_and_follows_their_changes() {
     let stage = Stage::sqlite(80).await;
     let mut settings = stage.settings(1, GROUPS);
-    settings
-        .service
-        .set_api_key(SecretSource::Given("k".to_owned().into()));
+    settings.service.set_api_key(SecretSource::Given(
+        "the-key-of-the-tests".to_owned().into(),
+    ));
     let (markback, school) = (stage.open(settings).await, stage.school(0));
     let door = Door::open(markback.clone()).await;
 
@@ -162,9 +162,9 @@ async fn a_host_reads_groups_and_follows_their_changes() {
 async fn wrong_questions_are_told_what_is_wrong() {
     let stage = Stage::sqlite(20).await;
     let mut settings = stage.settings(1, EVERYBODY);
-    settings
-        .service
-        .set_api_key(SecretSource::Given("k".to_owned().into()));
+    settings.service.set_api_key(SecretSource::Given(
+        "the-key-of-the-tests".to_owned().into(),
+    ));
     let (markback, school) = (stage.open(settings).await, stage.school(0));
     synced(&markback, &school).await;
     let door = Door::open(markback).await;

@@ -307,7 +307,7 @@ pub(super) async fn many_schools(count: u32) -> anyhow::Result<ManySchools> {
         ("schools.csv", list),
         ("many.toml", settings),
         ("wonde-token", sandbox.token()),
-        ("api-key", "bench".to_owned()),
+        ("api-key", "the-key-of-the-bench".to_owned()),
     ] {
         std::fs::write(folder.path().join(name), text)?;
     }

@@ -293,6 +293,7 @@ impl World {
                 comment_max: None,
                 roster: true,
             },
+            quirks: mis_core::Quirks::NONE,
             codes: &BOOK,
             register: view_of(&key(), &known.event.id, &sources, protects),
             arrival: None,

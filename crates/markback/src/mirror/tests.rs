@@ -23,6 +23,7 @@ const fn descriptor(id: &'static str) -> Descriptor {
             session: SessionWriteback::Session,
             ..Capabilities::READ_ONLY
         },
+        quirks: mis_core::Quirks::NONE,
         notes: "",
         source: Source {
             what: "this test",

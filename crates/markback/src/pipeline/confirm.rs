@@ -29,7 +29,7 @@ use crate::{
 /// How often a mark is refused after Wonde had taken it until that is believed.
 const REFUSALS_BELIEVED: u32 = 3;
 /// By what a mark is known to be in the MIS.
-const WORD: &str = "Wonde's word";
+const WORD: &str = "Wonde's answer";
 const READ_BACK: &str = "the register read back";
 /// What a mark waits for whose writeback is done and has errors that may be about it.
 const IN_DOUBT: &str = "Wonde calls the writeback done and tells of errors in it, which may be about this mark: the register must show it";

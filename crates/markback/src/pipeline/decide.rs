@@ -174,11 +174,10 @@ impl Pipeline {
             return Ok(outcomes);
         };
         let Some(directory) = self.directories.of(&settings.id).await? else {
-            let last = self.store.syncs(&settings.id, 1).await?.pop();
-            let why = match last.and_then(|sync| sync.error) {
-                Some(error) => format!("the school's people have not been read yet: {error}"),
-                None => "the school's people have not been read yet".to_owned(),
-            };
+            let mut why = "the school's people have not been read yet".to_owned();
+            if let Some(error) = self.store.sync_error(&settings.id).await? {
+                why = format!("{why}: {error}");
+            }
             for job in jobs {
                 let when = When::After(PEOPLE_SOON.min(self.pace.backoff_max));
                 self.trouble(
@@ -187,7 +186,7 @@ impl Pipeline {
                     job,
                     GoOn::Again {
                         when,
-                        why: why.to_owned(),
+                        why: why.clone(),
                     },
                 );
             }

@@ -11,7 +11,7 @@ use std::{
 
 use mis_core::wonde::SchoolId;
 use roster::Directory;
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use writeback::{Event, check_answers};
@@ -21,6 +21,7 @@ use super::{
     job::DecideJob,
     panics::{Panicked, caught},
     trouble::is_longer,
+    unreadable,
 };
 use crate::{
     schools::token_lane,
@@ -301,12 +302,12 @@ impl Pipeline {
         let mut problems = Vec::new();
         let mut read = Vec::with_capacity(events.len());
         for (place, value) in events.into_iter().enumerate() {
-            match serde_path_to_error::deserialize::<_, Event>(value) {
+            match Event::deserialize(&value) {
                 Ok(event) => {
                     problems.extend(self.check_event(school, directory, place, &event));
                     read.push(event);
                 }
-                Err(error) => problems.push(unreadable(place, &error)),
+                Err(_) => problems.extend(unreadable::problems(place, &value)),
             }
         }
         if problems.is_empty() {
@@ -400,26 +401,5 @@ fn decide_job(school: &School, event: &Event) -> outbox::NewJob {
 fn store_away(error: outbox::Error) -> IntakeError {
     IntakeError::Unavailable {
         why: error.to_string(),
-    }
-}
-
-fn unreadable(place: usize, error: &serde_path_to_error::Error<serde_json::Error>) -> InputProblem {
-    let path = error.path().to_string();
-    let key = if path == "." {
-        format!("[{place}]")
-    } else {
-        format!("[{place}].{path}")
-    };
-    let what = if path.starts_with("answers") {
-        // For the same reason: the decoder would repeat the answer.
-        "answers are an object of texts: field name to the text of the option".to_owned()
-    } else {
-        error.inner().to_string()
-    };
-    InputProblem {
-        key,
-        value: None,
-        what,
-        cure: r#"send {"id", "person", "kind": "sign_in" | "sign_out", "at": "2026-11-23T09:07:12Z", "answers": {}}"#.to_owned(),
     }
 }

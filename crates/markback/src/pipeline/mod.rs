@@ -10,6 +10,7 @@ mod hold;
 mod intake;
 pub(crate) mod job;
 pub(crate) mod panics;
+mod partial;
 mod pulse;
 mod records;
 mod scene;
@@ -17,6 +18,7 @@ mod send;
 mod share;
 mod trial;
 mod trouble;
+mod unreadable;
 pub(crate) mod view;
 
 use std::{
@@ -43,6 +45,7 @@ use panics::{Panicked, caught};
 pub(crate) use trouble::GoOn;
 
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken};
+pub use partial::TakenOrNot;
 pub use pulse::Health;
 pub(crate) use pulse::Pulse;
 use share::Leftovers;
@@ -244,7 +247,7 @@ impl Pipeline {
             tx.commit().await
         };
         if let Err(error) = hand_back.await {
-            tracing::warn!(%error, "events could not be handed back; they are free when their lease lapses");
+            tracing::warn!(%error, "events could not be handed back; they are free when their lease expires");
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, Utc};
 use mis_core::{
-    Capabilities, CodeBook, Error, ErrorKind, EventKind, HeldCode, Recovery, Register,
+    Capabilities, CodeBook, Error, ErrorKind, EventKind, HeldCode, Quirks, Recovery, Register,
     wonde::StudentId,
 };
 use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
@@ -31,6 +31,7 @@ pub(super) struct Scene<'a> {
     pub(super) capabilities: Capabilities,
     /// The adapter's id of the school's MIS.
     pub(super) mis: &'static str,
+    pub(super) quirks: Quirks,
     pub(super) codes: Arc<CodeBook>,
     pub(super) registers: HashMap<NaiveDate, Result<Arc<Register>, String>>,
     /// Why a register could not be read, if one could not.
@@ -119,6 +120,7 @@ impl Pipeline {
             school,
             capabilities,
             mis: mis.descriptor().id,
+            quirks: mis.quirks(),
             codes,
             registers,
             unread,
@@ -188,6 +190,7 @@ impl Scene<'_> {
         };
         let view = View {
             capabilities: self.capabilities,
+            quirks: self.quirks,
             codes: &self.codes,
             register,
             // Which arrival stands was judged when the mark was planned. One that came in since and is earlier has the

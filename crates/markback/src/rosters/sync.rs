@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use mis_core::{Mis, PersonKind};
 use outbox::Held;
 use roster::{Directory, Outcome, Progress, Pull, State, When};
+use serde_json::json;
 
 use super::{Ask, Rosters, SyncJob, report};
 use crate::{
@@ -20,6 +21,12 @@ pub(super) enum Obstacle {
     Mis(mis_core::Error),
     /// The store does not keep it, or another node has taken it over.
     Store(outbox::Error),
+}
+
+/// What was read, and from where.
+struct Read<'a> {
+    full: bool,
+    mis: &'a Mis,
 }
 
 impl From<mis_core::Error> for Obstacle {
@@ -54,7 +61,8 @@ impl Rosters {
         }
         let full = pull.is_full();
         let outcome = self.apply(school, &state, pull, job.ask.accept);
-        self.keep(school, job, held, &state, &outcome, full).await?;
+        let read = Read { full, mis: &mis };
+        self.keep(school, job, held, &state, &outcome, read).await?;
         Ok(())
     }
 
@@ -102,7 +110,7 @@ impl Rosters {
         held: Held,
         before: &State,
         outcome: &Outcome,
-        full: bool,
+        Read { full, mis }: Read<'_>,
     ) -> outbox::Result<()> {
         let today = self
             .store
@@ -125,7 +133,9 @@ impl Rosters {
             full,
             ready: !needs_students || students.is_some_and(|known| known.full_at.is_some()),
         };
-        let summary = report::summary(&outcome.report);
+        let mut summary = report::summary(&outcome.report);
+        let found = mis.descriptor();
+        summary["mis"] = json!({"name": found.name, "adapter": found.id});
         let end = SyncEnd {
             state: if outcome.report.is_held() {
                 SyncState::Held

@@ -1,6 +1,6 @@
 //! The list of schools in a file of its own, for very large numbers: CSV, a line for each school.
 
-use std::{collections::HashMap, io, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use super::{
     Problem,
@@ -8,6 +8,7 @@ use super::{
     schools::{Common, Schools},
     words::nearest,
 };
+use crate::text::bytes_without_bom;
 
 const COLUMNS: [&str; 6] = [
     "id",
@@ -21,8 +22,8 @@ const COLUMNS: [&str; 6] = [
 /// Adds the schools of the list to the others. What is wrong is told with the line, and the other lines are read on.
 pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
     let file: Arc<str> = path.display().to_string().into();
-    match std::fs::File::open(path) {
-        Ok(opened) => read_lines(opened, &file, schools),
+    match std::fs::read(path) {
+        Ok(bytes) => read_lines(&with_plain_line_ends(&bytes), &file, schools),
         Err(error) => schools.findings.problems.push(Problem {
             file,
             line: None,
@@ -35,14 +36,73 @@ pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
     }
 }
 
-fn read_lines(reader: impl io::Read, file: &Arc<str>, schools: &mut Schools<'_, '_>) {
+/// The text with one byte at each line's end, as Unix has it: only those are counted as lines.
+fn with_plain_line_ends(bytes: &[u8]) -> Vec<u8> {
+    let bytes = bytes_without_bom(bytes);
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter().peekable();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'\r' => {
+                rest.next_if(|next| **next == b'\n');
+                plain.push(b'\n');
+            }
+            other => plain.push(*other),
+        }
+    }
+    plain
+}
+
+/// What stands between the cells: a comma, or what spreadsheets of other countries write in its place.
+fn delimiter(text: &[u8]) -> u8 {
+    let header = text.split(|byte| *byte == b'\n').next().unwrap_or(text);
+    [b',', b';', b'\t']
+        .into_iter()
+        .find(|delimiter| header.contains(delimiter))
+        .unwrap_or(b',')
+}
+
+/// Which line a place in the text is on. Asked in the order of the text.
+struct LineCounter<'t> {
+    text: &'t [u8],
+    at: usize,
+    line: usize,
+}
+
+impl LineCounter<'_> {
+    /// The line of the row that begins here, or after blank lines from here.
+    fn line_at(&mut self, place: Option<&csv::Position>) -> Option<usize> {
+        let begins = usize::try_from(place?.byte()).ok()?;
+        let blank = self.text.get(begins..)?.iter();
+        let begins = begins + blank.take_while(|byte| **byte == b'\n').count();
+        let passed = self.text.get(self.at..begins).unwrap_or_default();
+        self.line += passed.iter().filter(|byte| **byte == b'\n').count();
+        self.at = self.at.max(begins);
+        Some(self.line)
+    }
+}
+
+fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools<'_, '_>) {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
-        .from_reader(reader);
+        .delimiter(delimiter(text))
+        .from_reader(text);
+    let mut lines = LineCounter {
+        text,
+        at: 0,
+        line: 1,
+    };
     let columns = match reader.headers() {
-        Ok(headers) => columns(headers, file, schools),
+        Ok(headers) => {
+            let line = lines.line_at(headers.position());
+            columns(headers, file, line, schools)
+        }
         Err(error) => {
-            schools.findings.problems.push(unreadable(file, &error));
+            let line = lines.line_at(error.position());
+            schools
+                .findings
+                .problems
+                .push(unreadable(file, line, &error));
             return;
         }
     };
@@ -52,15 +112,17 @@ fn read_lines(reader: impl io::Read, file: &Arc<str>, schools: &mut Schools<'_, 
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => {
-                schools.findings.problems.push(unreadable(file, &error));
-                if matches!(error.kind(), csv::ErrorKind::Io(_)) {
-                    return;
-                }
+                let line = lines.line_at(error.position());
+                schools
+                    .findings
+                    .problems
+                    .push(unreadable(file, line, &error));
                 continue;
             }
         }
         let row = Row {
             file,
+            line: lines.line_at(row.position()),
             columns: &columns,
             cells: &row,
         };
@@ -80,13 +142,14 @@ fn read_lines(reader: impl io::Read, file: &Arc<str>, schools: &mut Schools<'_, 
 fn columns(
     headers: &csv::StringRecord,
     file: &Arc<str>,
+    line: Option<usize>,
     schools: &mut Schools<'_, '_>,
 ) -> HashMap<&'static str, usize> {
     let mut columns = HashMap::new();
     let mut wrong = |key: &str, what: &str, cure: String| {
         schools.findings.problems.push(Problem {
             file: file.clone(),
-            line: Some(1),
+            line,
             key: key.to_owned(),
             value: None,
             what: what.to_owned(),
@@ -117,7 +180,7 @@ fn columns(
     columns
 }
 
-fn unreadable(file: &Arc<str>, error: &csv::Error) -> Problem {
+fn unreadable(file: &Arc<str>, line: Option<usize>, error: &csv::Error) -> Problem {
     let what = match error.kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
@@ -125,14 +188,11 @@ fn unreadable(file: &Arc<str>, error: &csv::Error) -> Problem {
             format!("this line has {len} cells, and the first has {expected_len}")
         }
         csv::ErrorKind::Utf8 { .. } => "this line is no UTF-8 text".to_owned(),
-        csv::ErrorKind::Io(error) => format!("the list of schools cannot be read: {error}"),
         _ => "this line cannot be read".to_owned(),
     };
     Problem {
         file: file.clone(),
-        line: error
-            .position()
-            .and_then(|at| usize::try_from(at.line()).ok()),
+        line,
         key: String::new(),
         value: None,
         what,
@@ -145,6 +205,7 @@ fn unreadable(file: &Arc<str>, error: &csv::Error) -> Problem {
 
 struct Row<'a> {
     file: &'a Arc<str>,
+    line: Option<usize>,
     columns: &'a HashMap<&'static str, usize>,
     cells: &'a csv::StringRecord,
 }
@@ -162,10 +223,7 @@ impl Place for Row<'_> {
     fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
         Problem {
             file: self.file.clone(),
-            line: self
-                .cells
-                .position()
-                .and_then(|at| usize::try_from(at.line()).ok()),
+            line: self.line,
             key: name.to_owned(),
             value: self
                 .cell(name)

@@ -15,9 +15,15 @@ mod secret;
 mod service;
 mod session_times;
 mod span;
+mod store_address;
 mod words;
 
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    path::Path,
+    sync::Arc,
+};
 
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
@@ -102,7 +108,7 @@ pub struct Group {
 /// # Errors
 /// When a file cannot be read, or says what cannot be: then with all that is wrong.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let text = std::fs::read_to_string(path).map_err(|why| LoadError::Read {
+    let text = crate::text::read_file(path).map_err(|why| LoadError::Read {
         path: path.to_owned(),
         why,
     })?;
@@ -114,7 +120,7 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn from_text(path: &Path, text: &str) -> Result<Loaded, LoadError> {
-    resolve::resolve(path, text)
+    resolve::resolve(path, crate::text::without_bom(text))
 }
 
 impl Settings {
@@ -129,6 +135,19 @@ impl Settings {
             schools,
             by_id,
         }
+    }
+
+    /// The tokens that are not where the settings say, each once, with how many schools wait for it.
+    pub fn absent_tokens(&self) -> Vec<(SecretError, usize)> {
+        let mut schools: BTreeMap<String, (&SecretSource, usize)> = BTreeMap::new();
+        for school in &self.schools {
+            let source = &school.token;
+            schools.entry(source.to_string()).or_insert((source, 0)).1 += 1;
+        }
+        schools
+            .into_values()
+            .filter_map(|(source, schools)| Some((source.read().err()?, schools)))
+            .collect()
     }
 
     /// The school with this id.

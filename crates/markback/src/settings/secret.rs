@@ -9,6 +9,7 @@ use std::{
 use secrecy::SecretString;
 
 use super::{findings::Place, problem::Problem};
+use crate::text::without_bom;
 
 /// Where to find a secret. Holds none itself, unless a host hands one over.
 #[derive(Clone)]
@@ -47,6 +48,16 @@ pub enum SecretError {
         "the settings name no bearer key for the service's own API; set `api_key_env` or `api_key_file`"
     )]
     NotNamed,
+    /// It is so short that it can be guessed.
+    #[error(
+        "{place} holds fewer than {min} characters, which anybody can guess; put a longer secret there"
+    )]
+    Short {
+        /// Where it is.
+        place: String,
+        /// The fewest it may have.
+        min: usize,
+    },
     /// There is nothing in it.
     #[error("{0} is empty; put the secret there")]
     Empty(String),
@@ -71,7 +82,7 @@ impl SecretSource {
                 })?
             }
         };
-        match text.trim() {
+        match without_bom(&text).trim() {
             "" => Err(SecretError::Empty(self.to_string())),
             secret => Ok(secret.to_owned().into()),
         }
@@ -147,6 +158,8 @@ mod tests {
         let path = folder.path().join("token");
         std::fs::write(&path, "hush\n").unwrap();
         let source = SecretSource::File(path.clone().into());
+        assert_eq!(source.read().unwrap().expose_secret(), "hush");
+        std::fs::write(&path, "\u{feff}hush\r\n").unwrap();
         assert_eq!(source.read().unwrap().expose_secret(), "hush");
         std::fs::write(&path, " \n").unwrap();
         assert!(source.read().unwrap_err().to_string().contains("is empty"));

@@ -8,7 +8,7 @@ use std::{
 };
 
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use toml::{Spanned, de::DeValue};
 use url::{Host, Url};
@@ -21,8 +21,11 @@ use super::{
     key::Key,
     problem::Problem,
     secret::{self, SecretError, SecretSource},
-    span,
+    span, store_address,
 };
+
+/// The shortest key of the service's own API, in bytes.
+const API_KEY_MIN: usize = 8;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -44,7 +47,8 @@ pub struct Service {
     pub webhook_secret_env: Option<String>,
     /// The file that holds that secret, relative to the settings file.
     pub webhook_secret_file: Option<PathBuf>,
-    /// The database: `sqlite:markback.db`, `sqlite:///var/lib/markback/markback.db` or `postgres://user@host/name`, without a password.
+    /// The database: `sqlite:markback.db`, relative to the settings file, `sqlite:///var/lib/markback/markback.db` or
+    /// `postgres://user@host/name`, without a password.
     pub store: String,
     /// The environment variable that holds the database's address, where it has a password in it. It stands above `store`.
     pub store_env: Option<String>,
@@ -94,6 +98,9 @@ pub struct Service {
     pub rate_per_minute: NonZeroU32,
     /// How the schools' people are read.
     pub sync: SyncSettings,
+    /// The folder of the settings file.
+    #[serde(skip)]
+    pub(super) folder: PathBuf,
     #[serde(skip)]
     pub(super) api_key: Option<SecretSource>,
     #[serde(skip)]
@@ -221,9 +228,17 @@ impl Service {
     /// The bearer key for the service's own API.
     ///
     /// # Errors
-    /// When it is not where the settings say, or they do not say.
+    /// When it is not where the settings say, they do not say, or it is so short that it can be guessed.
     pub fn api_key(&self) -> Result<SecretString, SecretError> {
-        self.api_key.as_ref().ok_or(SecretError::NotNamed)?.read()
+        let source = self.api_key.as_ref().ok_or(SecretError::NotNamed)?;
+        let key = source.read()?;
+        if key.expose_secret().len() < API_KEY_MIN {
+            return Err(SecretError::Short {
+                place: source.to_string(),
+                min: API_KEY_MIN,
+            });
+        }
+        Ok(key)
     }
 
     /// Takes the bearer key from elsewhere than the settings file.
@@ -242,19 +257,48 @@ impl Service {
             .transpose()
     }
 
-    /// Where the database is, for people to read: without a password.
+    /// Where the database is, for people to read: the whole path of a file, and no password.
     pub fn store_told(&self) -> String {
-        match &self.store_env {
-            Some(name) => format!("that the environment variable {name} names"),
-            None => self.store.clone(),
+        match (self.store_as_given(), &self.store_env) {
+            (Ok(address), _) => store_address::told(address.expose_secret(), &self.folder),
+            (Err(_), Some(name)) => format!("that the environment variable {name} names"),
+            (Err(_), None) => self.store.clone(),
         }
     }
 
-    /// The address of the database, with its password if it has one.
+    /// The address of the database, with its password if it has one, and with the whole path of a file.
     ///
     /// # Errors
     /// When `store_env` names a variable that is not set.
     pub fn store_url(&self) -> Result<SecretString, SecretError> {
+        let address = self.store_as_given()?;
+        Ok(store_address::absolute(address.expose_secret(), &self.folder).into())
+    }
+
+    /// The file that the database is in; `None` where it is none.
+    ///
+    /// # Errors
+    /// As [`Service::store_url`].
+    pub fn store_file(&self) -> Result<Option<PathBuf>, SecretError> {
+        let address = self.store_as_given()?;
+        Ok(store_address::file(address.expose_secret(), &self.folder))
+    }
+
+    /// A database that lies in the folder the program was started in, while the settings name none that is there. Such
+    /// paths began at that folder once, and a new and empty database must not take its place unseen.
+    ///
+    /// # Errors
+    /// As [`Service::store_url`].
+    pub fn misplaced_store(&self) -> Result<Option<PathBuf>, SecretError> {
+        let address = self.store_as_given()?;
+        let here = store_address::file(address.expose_secret(), Path::new(""));
+        let named = store_address::file(address.expose_secret(), &self.folder);
+        Ok(here.filter(|here| {
+            here.exists() && named.is_some_and(|named| named != *here && !named.exists())
+        }))
+    }
+
+    fn store_as_given(&self) -> Result<SecretString, SecretError> {
         match &self.store_env {
             Some(name) => SecretSource::Env(name.as_str().into()).read(),
             None => Ok(self.store.clone().into()),
@@ -286,6 +330,7 @@ impl Default for Service {
             pace: Pacing::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
+            folder: PathBuf::new(),
             api_key: None,
             webhook_secret: None,
         }
@@ -361,6 +406,7 @@ impl Service {
             key: Key::default(),
         };
         let folder = path.parent().unwrap_or(Path::new(""));
+        self.folder = folder.to_owned();
         if let Some(list) = &mut self.schools_file {
             *list = folder.join(&*list);
         }
@@ -430,6 +476,13 @@ impl Service {
                 "store",
                 "this is no address of a database",
                 "write \"sqlite:markback.db\" or \"postgres://user@host/name\"",
+            ));
+        }
+        if store_address::names_no_file(&self.store) {
+            return Some(place.problem(
+                "store",
+                "no file is named",
+                "write \"sqlite:markback.db\", or the whole path as \"sqlite:///var/lib/markback/markback.db\"",
             ));
         }
         let has_password = Url::parse(&self.store).is_ok_and(|url| {

@@ -12,7 +12,11 @@ use writeback::Event;
 
 pub(super) use self::record::{EventRow, record};
 use self::update::one_each;
-pub use self::{record::EventRecord, state::EventState, update::EventUpdate};
+pub use self::{
+    record::EventRecord,
+    state::{EventState, UnknownState},
+    update::EventUpdate,
+};
 use super::{Store, audit, rows};
 
 /// An event to be kept.

@@ -5,8 +5,10 @@ mod budget;
 mod events;
 mod ledger;
 mod limits;
+mod lock;
 mod nodes;
 mod notices;
+mod overview;
 mod pauses;
 mod previous;
 mod register;
@@ -15,7 +17,9 @@ mod roster;
 mod search;
 
 use chrono::{DateTime, Utc};
-use outbox::{Database, Migrations, Outbox, Settings, Sql, Step, Tx, on_tx};
+use outbox::{
+    Database, Migrated, Migrations, OpenOptions, Outbox, Settings, Sql, Step, Tx, on_pool, on_tx,
+};
 use serde::Serialize;
 
 use crate::clock::SharedClock;
@@ -24,12 +28,14 @@ pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
 pub(crate) use events::{EventKey, StoredEvent};
-pub use events::{EventRecord, EventState, EventUpdate, NewEvent};
+pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
 pub use ledger::LedgerKey;
 pub(crate) use ledger::session_word;
 pub use limits::{LearnedLimit, Limit};
+pub use lock::{LockError, ServiceLock};
 pub(crate) use notices::Followed;
 pub use notices::{Notice, NoticeKind};
+pub use overview::Overview;
 pub(crate) use register::{Before, Progress};
 pub use register::{FullReading, RegisterReading};
 pub use retention::Pruned;
@@ -124,6 +130,57 @@ impl Store {
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
         Ok(Self { db, outbox, clock })
+    }
+
+    /// Opens a database that the service has made. Changes nothing in its schema, and with `read_only` nothing at all.
+    ///
+    /// # Errors
+    /// When its tables are missing, or of another version than this program's; otherwise as the database answers.
+    pub async fn open_existing(
+        url: &str,
+        clock: SharedClock,
+        read_only: bool,
+    ) -> outbox::Result<Self> {
+        // Looked at first in any case: opening a file to write makes a database of it.
+        let options = OpenOptions {
+            read_only: true,
+            ..OpenOptions::default()
+        };
+        let db = Database::open_with(url, &options).await?;
+        for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
+            let what = match db.migrated(set).await? {
+                Migrated::UpToDate => continue,
+                Migrated::Never => {
+                    "it has none of Markback; `markback serve` makes them at its first start"
+                }
+                Migrated::Behind => {
+                    "they are those of an older version; `markback serve` of this version brings them up to date"
+                }
+                Migrated::Ahead => "they are those of a newer version; run that one",
+            };
+            return Err(outbox::Error::schema(what));
+        }
+        let db = if read_only {
+            db
+        } else {
+            db.close().await;
+            Database::open(url).await?
+        };
+        let outbox = Outbox::new(db.clone(), Settings::default(), clock.clone());
+        Ok(Self { db, outbox, clock })
+    }
+
+    /// Makes sure that the database is there with its tables.
+    ///
+    /// # Errors
+    /// As the database answers; also when its file was removed or replaced.
+    pub async fn probe(&self) -> outbox::Result<()> {
+        self.db.check_file()?;
+        // Of all three owners of tables. Nothing need be in them.
+        let text = "SELECT count(*) FROM (SELECT 1 FROM outbox_jobs LIMIT 1) j, \
+             (SELECT 1 FROM markback_events LIMIT 1) e, (SELECT 1 FROM markback_roster_schools LIMIT 1) s";
+        let _: i64 = on_pool!(self.db, pool => sqlx::query_scalar(text).fetch_one(pool).await)?;
+        Ok(())
     }
 
     /// The queue.

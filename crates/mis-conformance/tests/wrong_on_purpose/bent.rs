@@ -109,6 +109,7 @@ pub(crate) const SESSION: Descriptor = Descriptor {
         comment_max: None,
         roster: true,
     },
+    quirks: mis_core::Quirks::NONE,
     notes: "Wrong on purpose.",
     source: Source {
         what: "made up",

@@ -16,7 +16,7 @@ use wonde::{
 pub use super::timetable::Timetable;
 use super::{
     read,
-    send::{Coded, Outgoing, collect, comment_length, send_in_parts, with_codes},
+    send::{Coded, Outgoing, as_kept, collect, comment_length, send_in_parts, with_codes},
     timetable::Look,
 };
 use crate::{
@@ -146,6 +146,7 @@ pub async fn write(
         return Ok(Vec::new());
     }
     let mut results = vec![None; marks.len()];
+    let marks = &as_kept(descriptor, marks, &mut results)[..];
     let coded = with_codes(connection, marks, &mut results).await?;
     let mut looks = HashMap::new();
     for mark in coded.iter().filter_map(|(place, _)| marks.get(*place)) {

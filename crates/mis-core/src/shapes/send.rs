@@ -5,8 +5,8 @@ use std::future::Future;
 use wonde::{AttendanceCodeId, Recovery, WritebackReceipt};
 
 use crate::{
-    Accepted, Blame, CodeBook, Connection, Error, Mark, MarkResult, NoCode, Result,
-    error::ErrorKind,
+    Accepted, Blame, CodeBook, Connection, Descriptor, Error, Mark, MarkResult, NoCode, Quirks,
+    Result, error::ErrorKind,
 };
 
 /// The most marks in one request. Wonde states no limit, and what it does not take (400, 413, 422) is split; a register of
@@ -127,8 +127,30 @@ pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
 /// The mark at each place with its code's id at this school, as marks are ready to be addressed.
 pub(crate) type Coded = (usize, AttendanceCodeId);
 
+/// The marks as the MIS keeps them, each at its place; those that it does not take are refused here, before any request.
+pub(crate) fn as_kept(
+    descriptor: &Descriptor,
+    marks: &[Mark],
+    results: &mut [Option<MarkResult>],
+) -> Vec<Mark> {
+    let kept =
+        marks
+            .iter()
+            .zip(results)
+            .map(|(mark, slot)| match descriptor.quirks.apply(mark.clone()) {
+                Ok((kept, _)) => kept,
+                Err(why) => {
+                    let error = Quirks::refusal(descriptor.name, mark, &why);
+                    *slot = Some(MarkResult::Refused(error));
+                    mark.clone()
+                }
+            });
+    kept.collect()
+}
+
 /// Finds the ids of the marks' codes at this school, and refuses the marks whose code the book does not have, or has more
 /// than once without telling which is in use. For such a code the book is read afresh, once.
+/// Marks that have a result already are passed over.
 ///
 /// # Errors
 /// Those of reading the code book. Nothing was sent then.
@@ -137,12 +159,20 @@ pub(crate) async fn with_codes(
     marks: &[Mark],
     results: &mut [Option<MarkResult>],
 ) -> Result<Vec<Coded>> {
+    if results.iter().all(Option::is_some) {
+        return Ok(Vec::new());
+    }
     let mut book = connection.code_book(None).await?;
-    if marks.iter().any(|mark| id_of(&book, mark).is_err()) {
+    let unknown =
+        |(mark, slot): (&Mark, &Option<MarkResult>)| slot.is_none() && id_of(&book, mark).is_err();
+    if marks.iter().zip(results.iter()).any(unknown) {
         book = connection.code_book(Some(connection.now())).await?;
     }
     let mut coded = Vec::with_capacity(marks.len());
     for ((place, mark), slot) in marks.iter().enumerate().zip(results) {
+        if slot.is_some() {
+            continue;
+        }
         match id_of(&book, mark) {
             Ok(id) => coded.push((place, id)),
             Err(why) => *slot = Some(MarkResult::Refused(no_code(connection, &why))),
@@ -171,4 +201,46 @@ fn no_code(connection: &Connection, why: &NoCode) -> Error {
         }
     };
     Error::new(ErrorKind::UnknownCode, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EventKind, Session};
+
+    #[test]
+    fn what_the_mis_does_not_take_is_refused_before_any_request_and_the_rest_is_adjusted() {
+        let marks = ["L", "Z"].map(|code| Mark {
+            student: "A1".into(),
+            date: chrono::NaiveDate::default(),
+            session: Session::Am,
+            code: code.into(),
+            cause: EventKind::SignIn,
+            comment: Some("SECRET".to_owned()),
+            minutes_late: None,
+            employee: None,
+        });
+        let descriptor = Descriptor {
+            quirks: Quirks {
+                refuses: |mark| {
+                    (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into())
+                },
+                adjust: |mark| crate::cut_comment(mark, 3),
+            },
+            ..crate::generic::DESCRIPTOR
+        };
+        let mut results = vec![None; 2];
+        let kept = as_kept(&descriptor, &marks, &mut results);
+        assert_eq!(kept[0].comment.as_deref(), Some("SEC"));
+        assert!(results[0].is_none());
+        let Some(MarkResult::Refused(error)) = &results[1] else {
+            panic!("{results:?}")
+        };
+        let text = error.to_string();
+        assert_eq!(error.kind(), ErrorKind::InvalidMark);
+        assert!(
+            text.contains("Z is for the office alone") && !text.contains("SEC"),
+            "{text}"
+        );
+    }
 }

@@ -8,7 +8,7 @@ use wonde::{AttendanceQuery, Paging, Session, SessionAttendance, SessionMark};
 
 use super::{
     read,
-    send::{Outgoing, collect, comment_length, send_in_parts, with_codes},
+    send::{Outgoing, as_kept, collect, comment_length, send_in_parts, with_codes},
 };
 use crate::{
     Connection, Descriptor, Mark, MarkResult, Register, RegisterQuery, RegisterRow, Result, Slot,
@@ -84,7 +84,8 @@ pub async fn write(
         return Ok(Vec::new());
     }
     let mut results = vec![None; marks.len()];
-    let outgoing = with_codes(connection, marks, &mut results)
+    let marks = as_kept(descriptor, marks, &mut results);
+    let outgoing = with_codes(connection, &marks, &mut results)
         .await?
         .into_iter()
         .filter_map(|(place, code)| {

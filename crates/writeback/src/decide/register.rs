@@ -57,7 +57,10 @@ impl Deciding<'_> {
         if self.says_the_same(held, mark) {
             return Err(skip(
                 SkipReason::AlreadyRecorded,
-                format!("the register already says {}, all told", mark.code),
+                format!(
+                    "the register already says {}, comment and minutes late included",
+                    mark.code
+                ),
             ));
         }
         Ok(())

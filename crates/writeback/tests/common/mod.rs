@@ -105,6 +105,7 @@ pub(crate) struct School {
     pub(crate) kind: GroupKind,
     pub(crate) rules: Option<Rules>,
     pub(crate) capabilities: Capabilities,
+    pub(crate) quirks: mis_core::Quirks,
     pub(crate) book: CodeBook,
     pub(crate) timezone: Tz,
     pub(crate) register: RegisterView,
@@ -130,6 +131,7 @@ impl School {
             kind: GroupKind::Students,
             rules: Some(rules),
             capabilities: FULL,
+            quirks: mis_core::Quirks::NONE,
             book: school_book(),
             timezone: London,
             register: looked(None),
@@ -184,6 +186,7 @@ impl School {
         View {
             capabilities: self.capabilities,
             refused_with: &self.refused_with,
+            quirks: self.quirks,
             codes: &self.book,
             register: self.register.clone(),
             arrival: self.arrival.clone(),

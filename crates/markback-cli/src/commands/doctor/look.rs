@@ -40,11 +40,16 @@ pub(super) async fn examine(
     };
     let mis = registry.connect(connection.clone());
     findings.region(&record, &mis).await;
-    findings.grants(&connection);
+    let takes_marks = mis.descriptor().capabilities.has(Ability::Session);
+    findings.grants(&connection, takes_marks);
     findings.timezone(school, &record);
     findings.mis(school, &record, mis.descriptor(), registry);
     findings.capabilities(school, &mis);
-    findings.codes(school, &mis).await;
+    if takes_marks {
+        findings.codes(school, &mis).await;
+    } else {
+        findings.ok("codes", "not needed: the MIS takes no marks");
+    }
     findings.0
 }
 
@@ -176,7 +181,7 @@ impl Findings {
         }
     }
 
-    fn grants(&mut self, connection: &Connection) {
+    fn grants(&mut self, connection: &Connection, takes_marks: bool) {
         let grants = connection.grants();
         match grants.approved {
             Some(true) => self.ok("approved", "the school has approved the application"),
@@ -195,6 +200,10 @@ impl Findings {
             ),
             Some(true) => self.ok("online", "Wonde reaches the school's MIS"),
             None => {}
+        }
+        if !takes_marks {
+            self.ok("writing", "the MIS takes no marks, so none are written");
+            return;
         }
         match (grants.allows_writeback, grants.attendance_write) {
             (Some(false), _) => self.fail(
@@ -285,10 +294,10 @@ impl Findings {
         if lost.is_empty() {
             self.ok(
                 "capabilities",
-                if kept.is_empty() {
-                    "none"
-                } else {
-                    kept.as_str()
+                match kept.as_str() {
+                    "" => "none".to_owned(),
+                    kept if left.has(Ability::Session) => kept.to_owned(),
+                    kept => format!("{kept}; no marks are written"),
                 },
             );
         } else {

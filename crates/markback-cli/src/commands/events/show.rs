@@ -17,7 +17,7 @@ use markback_console::output;
 const REASON_MAX: usize = 90;
 
 /// A school or token that rests.
-#[derive(Serialize)]
+#[derive(Clone, Serialize)]
 pub(crate) struct Paused {
     lane: String,
     until: DateTime<Utc>,
@@ -30,6 +30,11 @@ impl Paused {
     /// Whether it is this lane that rests.
     pub(crate) fn is_of(&self, lane: &str) -> bool {
         self.lane == lane
+    }
+
+    /// When it ends, in short.
+    pub(crate) fn until(&self) -> String {
+        time(Some(self.until))
     }
 
     /// One line of it.

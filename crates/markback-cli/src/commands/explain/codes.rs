@@ -5,6 +5,7 @@ use std::path::Path;
 use mis_core::{AttendanceCode, Code, CodeBook};
 use serde::Deserialize;
 
+use markback::text;
 use markback_console::BadInput;
 
 /// One code of a JSON list.
@@ -22,7 +23,7 @@ enum Entry {
 /// When the file cannot be read, is neither, or has no code in it.
 pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
     let wrong = |what: &str| BadInput(format!("the code book {} {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = text::read_file(path).map_err(|error| {
         wrong(&format!(
             "cannot be read: {error}; name another with --codes"
         ))
@@ -37,10 +38,8 @@ pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
         }))
     } else {
         CodeBook::new(text.lines().map(|text| {
-            let (code, description) = text
-                .trim()
-                .split_once(char::is_whitespace)
-                .unwrap_or((text, ""));
+            let text = text.trim();
+            let (code, description) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
             line(Code::new(code), Some(description.trim()))
         }))
     };

@@ -7,7 +7,10 @@ use mis_core::wonde::SchoolId;
 use serde::Serialize;
 use serde_json::Value;
 
-use markback::service::InputProblem;
+use markback::{
+    service::InputProblem,
+    text::{bytes_without_bom, json_fault},
+};
 
 /// A longer line is no event; it is passed over without being held in memory.
 const LINE_MAX: u64 = 1024 * 1024;
@@ -69,11 +72,13 @@ impl Lines {
             else {
                 break;
             };
+            // On any line: logs are put together of several.
+            let text = bytes_without_bom(&text);
             if text.trim_ascii().is_empty() {
                 continue;
             }
             batch.read += 1;
-            match self.parse(&text) {
+            match self.parse(text) {
                 Ok((school, line)) => batch.add(school, line),
                 Err(bad) => batch.bad.push(bad),
             }
@@ -114,7 +119,11 @@ impl Lines {
             let what = if error.is_eof() {
                 "the JSON breaks off".to_owned()
             } else {
-                format!("this is no JSON from column {} on", error.column())
+                format!(
+                    "this is no JSON from column {} on: {}",
+                    error.column(),
+                    json_fault(&error)
+                )
             };
             bad("", &what, "write one event on each line, as a JSON object")
         })?;
@@ -211,6 +220,19 @@ mod tests {
         assert_eq!(bad, [(4, ""), (5, ""), (6, "school"), (7, "")]);
         assert!(!format!("{:?}", batch.bad).contains("SECRET"));
         assert_eq!(batch.read, 7);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_line() {
+        let text =
+            "\u{feff}{\"id\":\"1\"}\r\n\u{feff}\n\u{feff}{\"id\":\"2\"}\n{\"id\" \"SECRET\"}";
+        let batch = lines(text, Some("A")).batch(10).unwrap().unwrap();
+        assert_eq!((batch.good[0].1.len(), batch.bad.len()), (2, 1));
+        assert!(
+            batch.bad[0].what.contains("a colon is missing"),
+            "{}",
+            batch.bad[0].what
+        );
     }
 
     #[test]

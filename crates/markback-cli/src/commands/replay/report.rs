@@ -73,7 +73,7 @@ impl Report {
             } else {
                 format!(" `{key}`:")
             };
-            eprintln!("line {line}:{key} {what}; {cure}");
+            output::error_line(format!("line {line}:{key} {what}; {cure}"));
         }
         let rows = self.states.iter().map(|(state, count)| {
             let why = match state {

@@ -130,7 +130,7 @@ fn told(text: &mut String, record: &SyncRecord) {
         SyncState::Waiting | SyncState::Running => {
             writeln!(
                 text,
-                "{}: not done yet; a running service goes on with it",
+                "{}: not done; a service tries it again, as does the next `markback sync`",
                 record.school
             )
         }

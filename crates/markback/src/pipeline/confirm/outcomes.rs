@@ -67,7 +67,7 @@ impl Outcomes {
                 self.learned.push((school.to_owned(), mis, limit, believed));
             }
             self.audit.push(audit_of("confirmed", school, send, more));
-            let outcome = format!("the MIS has it, by {by}");
+            let outcome = format!("the MIS has it, according to {by}");
             self.tell(school, send, EventState::Confirmed, &outcome);
         }
     }

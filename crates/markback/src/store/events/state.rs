@@ -2,6 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::settings::nearest;
+
+/// The word for all states that wait for a person.
+const PROBLEM: &str = "problem";
+
+/// A word that names no state.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no state `{word}`; {}", self.cure())]
+pub struct UnknownState {
+    /// The word.
+    pub word: String,
+}
+
+impl UnknownState {
+    /// What to write instead.
+    pub fn cure(&self) -> String {
+        let words = EventState::ALL.map(EventState::word);
+        match nearest(&self.word, words.into_iter().chain([PROBLEM])) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!(
+                "there are: {}, and `{PROBLEM}` for all that wait for a person",
+                words.join(", ")
+            ),
+        }
+    }
+}
+
 /// How far an event has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -45,6 +72,26 @@ impl EventState {
         Self::Failed,
         Self::Discarded,
     ];
+
+    /// The states that these words name. `problem` stands for all that wait for a person.
+    ///
+    /// # Errors
+    /// For the first word that is none.
+    pub fn read_list<'w>(
+        words: impl IntoIterator<Item = &'w str>,
+    ) -> Result<Vec<Self>, UnknownState> {
+        let mut states = Vec::new();
+        for word in words {
+            if word == PROBLEM {
+                states.extend(Self::ALL.into_iter().filter(|state| state.may_be_retried()));
+            } else {
+                states.push(Self::of(word).ok_or_else(|| UnknownState {
+                    word: word.to_owned(),
+                })?);
+            }
+        }
+        Ok(states)
+    }
 
     /// What a person may do about an event in this state; `None` where nothing is to be done.
     pub fn advice(self) -> Option<&'static str> {

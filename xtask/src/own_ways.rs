@@ -1,0 +1,118 @@
+//! The source of an adapter that implements the trait itself: every call goes to a shared function, until it has ways of
+//! its own.
+
+use crate::catalogue::Place;
+
+/// What comes after the descriptor, for an MIS that keeps marks there.
+pub(crate) fn body(place: Place) -> String {
+    let (fields, read, write, lessons) = match place {
+        Place::FirstLesson => (
+            "connection: Connection,\n    timetable: first_lesson::Timetable,",
+            "first_lesson::read_register(&self.connection, &self.timetable, date).await",
+            "first_lesson::write(&self.connection, &DESCRIPTOR, &self.timetable, marks).await",
+            "self.timetable.lessons(&self.connection, date).await",
+        ),
+        Place::Session | Place::None => (
+            "connection: Connection,",
+            "session::read_register(&self.connection, date).await",
+            "session::write(&self.connection, &DESCRIPTOR, marks).await",
+            "read::lessons(&self.connection, date).await.map(Arc::new)",
+        ),
+    };
+    format!(
+        "
+register_adapter!(DESCRIPTOR);
+
+/// One school. What is not particular to this MIS goes to a function of `mis_core::shapes`.
+#[derive(Debug)]
+struct Adapter {{
+    {fields}
+}}
+
+#[async_trait]
+impl MisAdapter for Adapter {{
+    fn descriptor(&self) -> &'static Descriptor {{
+        &DESCRIPTOR
+    }}
+
+    fn capabilities(&self) -> Capabilities {{
+        self.connection.effective(&DESCRIPTOR)
+    }}
+
+    async fn code_book(&self) -> Result<Arc<CodeBook>> {{
+        read::code_book(&self.connection).await
+    }}
+
+    async fn register(&self, date: NaiveDate) -> Result<Register> {{
+        {read}
+    }}
+
+    fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {{
+        people::people(&self.connection, &DESCRIPTOR, query)
+    }}
+
+    fn groups(&self) -> BoxStream<'static, Result<Group>> {{
+        people::groups(&self.connection, &DESCRIPTOR)
+    }}
+
+    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {{
+        people::deletions(&self.connection, &DESCRIPTOR, since)
+    }}
+
+    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {{
+        people::people_count(&self.connection, &DESCRIPTOR, kind).await
+    }}
+
+    async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {{
+        {lessons}
+    }}
+
+    async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {{
+        {write}
+    }}
+
+    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {{
+        read::outcome(&self.connection, &DESCRIPTOR, writeback).await
+    }}
+}}
+"
+    )
+}
+
+/// What such an adapter uses.
+pub(crate) fn uses(place: Place) -> String {
+    let shape = match place {
+        Place::FirstLesson => "first_lesson, people, read",
+        Place::Session | Place::None => "people, read, session",
+    };
+    format!(
+        "use std::sync::Arc;
+
+use mis_core::{{
+    Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
+    MisAdapter, PeopleQuery, Person, PersonKind, Quirks, Register, Result, SessionWriteback, Source,
+    WritebackOutcome, async_trait,
+    chrono::{{DateTime, NaiveDate, Utc}},
+    futures::stream::BoxStream,
+    register_adapter,
+    shapes::{{{shape}}},
+    wonde::WritebackId,
+}};
+"
+    )
+}
+
+/// How such an adapter is made for one school.
+pub(crate) fn connect(place: Place) -> &'static str {
+    match place {
+        Place::FirstLesson => {
+            "|connection| {
+        Arc::new(Adapter {
+            connection,
+            timetable: first_lesson::Timetable::default(),
+        })
+    }"
+        }
+        Place::Session | Place::None => "|connection| Arc::new(Adapter { connection })",
+    }
+}
