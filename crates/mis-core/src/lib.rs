@@ -27,7 +27,7 @@ pub use mark::{
     Accepted, EventKind, HeldCode, HeldMark, Lesson, Mark, MarkResult, RefusedMark, Register,
     WritebackOutcome,
 };
-pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
+pub use person::{Deletion, Group, Issues, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use registry::{Registration, Registry, Selection};
 pub use wonde::{self, Recovery, Session};
 
