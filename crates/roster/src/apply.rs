@@ -12,11 +12,12 @@ use crate::{
     held::{Doubt, Held},
     identity::{Merged, PersonKey},
     publish::{Computed, Past, Publish},
-    report::Report,
+    report::{OnePerson, Report, Unread},
     roll::{Eyes, Roll},
     settings::Settings,
-    split::{Child, Individual, on_roll, split},
+    split::{Child, Individual, split},
     state::{Known, State, speaks},
+    stay::{DecidedDates, on_roll, stay},
     when::When,
 };
 
@@ -52,11 +53,17 @@ impl State {
             report: Report::default(),
             changes: Vec::new(),
             merged: BTreeMap::new(),
+            emptied: BTreeSet::new(),
         };
         applying.forget_what_nobody_needs();
         for (kind, answer) in answers {
             match answer {
-                Ok(answer) => applying.lay(*kind, answer),
+                Ok(answer) => {
+                    let others_came = answers.iter().any(|(other, answer)| {
+                        other != kind && answer.as_ref().is_ok_and(|answer| !answer.rows.is_empty())
+                    });
+                    applying.lay(*kind, answer, others_came);
+                }
                 Err(unreadable) => applying.doubt(
                     *kind,
                     Doubt::Unreadable {
@@ -80,6 +87,8 @@ struct Applying<'a> {
     report: Report,
     changes: Vec<Change>,
     merged: BTreeMap<PersonKind, Merged>,
+    /// Kinds of which there is nobody, which is believed.
+    emptied: BTreeSet<PersonKind>,
 }
 
 impl Applying<'_> {
@@ -106,30 +115,45 @@ impl Applying<'_> {
         }
     }
 
-    fn lay(&mut self, kind: PersonKind, answer: &Answer) {
+    fn lay(&mut self, kind: PersonKind, answer: &Answer, others_came: bool) {
+        let unread = answer.issues.iter().map(|issue| Unread {
+            kind,
+            issue: issue.clone(),
+        });
+        self.report.unread.extend(unread);
+        self.report.pre_admission_refused |= answer.pre_admission == Some(false);
         let known = self.state.kinds.entry(kind).or_default();
         let eyes = Eyes {
             kind,
             guard: &self.settings.guard,
+            max_unread: self.settings.persons.max_unread,
             today: self.when.today,
             accept: self.accept,
-            lost: &known.lost,
-            count_fitted: known.count_fitted,
-            read_before: known.full_at.is_some(),
+            known,
+            others_came,
         };
-        let laid = match known.roll.lay(answer, &eyes) {
-            Ok(laid) => laid,
-            Err(doubt) => return self.doubt(kind, doubt),
-        };
+        let laid = known.roll.lay(answer, &eyes);
         known.roll = laid.roll;
-        known.lost = laid.lost;
-        known.asked_at = Some(answer.asked_at);
-        if matches!(answer.extent, Extent::Full { .. }) {
-            known.full_at = Some(answer.asked_at);
-            known.properties.clone_from(&answer.properties);
-            known.refused.clone_from(&answer.refused);
-            known.count_fitted = laid.count_fits.unwrap_or(false);
+        known.left = laid.left;
+        known.empty_since = laid.empty_since;
+        if !laid.refused {
+            known.lost = laid.lost;
         }
+        if laid.emptied {
+            self.emptied.insert(kind);
+        }
+        // What is in doubt is read again, from where it was read before.
+        let Some(doubt) = laid.doubt else {
+            known.asked_at = Some(answer.asked_at);
+            if matches!(answer.extent, Extent::Full { .. }) {
+                known.full_at = Some(answer.asked_at);
+                known.properties.clone_from(&answer.properties);
+                known.refused.clone_from(&answer.refused);
+                known.count_fitted = laid.count_fits.unwrap_or(false);
+            }
+            return;
+        };
+        self.doubt(kind, doubt);
     }
 
     fn doubt(&mut self, kind: PersonKind, doubt: Doubt) {
@@ -142,10 +166,12 @@ impl Applying<'_> {
         let Some(horizon) = self.when.today.checked_sub_days(keep) else {
             return;
         };
+        let today = self.when.today;
         for known in self.state.kinds.values_mut() {
-            known
-                .roll
-                .retain(|record| record.leaves.is_none_or(|last| last >= horizon));
+            known.roll.retain(|record| {
+                let last = stay(record, today).leaves;
+                last.is_none_or(|last| last >= horizon)
+            });
         }
         self.state.former.retain(|former| former.left >= horizon);
     }
@@ -158,7 +184,18 @@ impl Applying<'_> {
         let mut after = BTreeMap::new();
         let mut students: BTreeMap<PersonKey, Person> = BTreeMap::new();
         for (kind, mut known) in kinds {
-            let (people, merged) = known.keys.assign(known.roll.iter(), self.when.today);
+            let same_parent = kind == PersonKind::Parent && self.settings.persons.same_parent;
+            let (people, merged, one_person) =
+                known
+                    .keys
+                    .assign(known.roll.iter(), self.when.today, same_parent);
+            self.report
+                .one_person
+                .extend(one_person.into_iter().map(|(person, records)| OnePerson {
+                    kind,
+                    person,
+                    records,
+                }));
             let speaking: BTreeMap<PersonKey, (Person, Vec<String>)> = people
                 .into_iter()
                 .filter_map(|(key, records)| {
@@ -219,6 +256,15 @@ impl Applying<'_> {
         let split = split(kind, &self.settings.groups, individuals, self.when.today);
         self.report.strays.extend(split.strays);
         self.report.overlaps.extend(split.overlaps);
+        let decided = speaking.iter().filter_map(|(person, (record, _))| {
+            let decision = stay(record, self.when.today).decided?;
+            Some(DecidedDates {
+                kind,
+                person: person.clone(),
+                decision,
+            })
+        });
+        self.report.dates.extend(decided);
         let computed = Computed::new(self.settings, kind, &split.taken, &people);
         let empty = Roll::default();
         let none = Merged::new();
@@ -254,7 +300,7 @@ impl Applying<'_> {
             settings: self.settings,
             kind,
             when: self.when,
-            accept: self.accept,
+            accept: self.accept || self.emptied.contains(&kind),
             keys: &known.keys,
             people: &people,
             past,

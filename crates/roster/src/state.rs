@@ -12,7 +12,7 @@ use crate::{
     part::Part,
     roll::Roll,
     settings::{Keep, Settings},
-    split::{has_left, on_roll},
+    stay::{has_left, on_roll, stay},
 };
 
 /// What is known of one school's people. A new one knows nothing.
@@ -49,6 +49,11 @@ pub struct Known {
     pub lost: BTreeSet<Part>,
     /// Wonde's own count was that of the records of the last full answer.
     pub count_fitted: bool,
+    /// Fingerprints of listed records with a last day that came and passed, and was believed. Whose they are cannot be read
+    /// out of them: who has left is to be forgotten.
+    pub left: BTreeSet<u64>,
+    /// Since when Wonde itself counts nobody.
+    pub empty_since: Option<DateTime<Utc>>,
 }
 
 /// How far a read must reach.
@@ -108,6 +113,11 @@ pub(crate) fn speaks<'r>(
             (false, false) => 1,
             (false, true) => 0,
         };
-        (standing, record.joins, record.changed_at, &record.id)
+        (
+            standing,
+            stay(record, today).joins,
+            record.changed_at,
+            &record.id,
+        )
     })
 }

@@ -10,4 +10,5 @@ mod guarding;
 mod model;
 mod people;
 mod properties;
+mod records;
 mod splitting;
