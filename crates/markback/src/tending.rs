@@ -106,7 +106,13 @@ pub async fn retry(
         .outbox()
         .discard(&mut tx, &left, "tried again from the start")
         .await?;
-    let job = DecideJob::new_job(&event, found.round + 1, school.as_str(), &token_lane(known));
+    let job = DecideJob::new_job(
+        &event,
+        &event.person,
+        found.round + 1,
+        school.as_str(),
+        &token_lane(known),
+    );
     store.outbox().enqueue(&mut tx, &[job]).await?;
     store
         .audit(&mut tx, &[trail("retried", &found, tender)])

@@ -24,7 +24,7 @@ mod year;
 pub use answer::{Answer, Answers, Extent, Unreadable};
 pub use apply::Outcome;
 pub use change::{Cause, Change, What};
-pub use directory::{Directory, Entry};
+pub use directory::{Directory, Entry, Found, IdKind};
 pub use guard::Guard;
 pub use held::{Doubt, Held};
 pub use identity::{Identity, Keyring, PersonKey};

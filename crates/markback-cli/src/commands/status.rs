@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use chrono::{DateTime, Utc};
 use markback_console::block_on;
 use mis_core::wonde::SchoolId;
 use serde::Serialize;
@@ -45,6 +46,8 @@ struct SchoolStatus {
     mis: Option<String>,
     groups: usize,
     people_read: bool,
+    /// The syncs by the clock are paused until then.
+    sync_paused_until: Option<DateTime<Utc>>,
     events: BTreeMap<&'static str, u64>,
 }
 
@@ -85,11 +88,14 @@ impl Status {
                 .insert(state.word(), count);
         }
         let known: BTreeSet<_> = store.schools_ready().await?.into_iter().collect();
+        let paused: BTreeMap<SchoolId, DateTime<Utc>> =
+            store.paused_syncs().await?.into_iter().collect();
         let schools = settings.schools.iter().map(|school| SchoolStatus {
             id: school.id.to_string(),
             mis: school.mis.as_deref().map(str::to_owned),
             groups: school.groups.len(),
             people_read: known.contains(&school.id),
+            sync_paused_until: paused.get(&school.id).copied(),
             events: counted.remove(&school.id).unwrap_or_default(),
         });
         let mut schools: Vec<_> = schools.collect();
@@ -99,6 +105,7 @@ impl Status {
             mis: None,
             groups: 0,
             people_read: known.contains(&id),
+            sync_paused_until: None,
             events,
         }));
         let queues = store.outbox().stats().await?.into_iter();
@@ -130,6 +137,16 @@ impl Status {
         }
         for pause in &self.pauses {
             let _ = write!(text, "\n{}", pause.line());
+        }
+        for school in &self.schools {
+            if let Some(until) = school.sync_paused_until {
+                let _ = write!(
+                    text,
+                    "\nschool {}: its people are not read by the clock until {}; `markback sync --resume` goes on",
+                    school.id,
+                    time(Some(until))
+                );
+            }
         }
         for notice in &self.notices {
             let _ = write!(

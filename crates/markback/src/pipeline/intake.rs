@@ -8,7 +8,7 @@ use std::{
 };
 
 use mis_core::wonde::SchoolId;
-use roster::Directory;
+use roster::{Directory, Found};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -16,6 +16,7 @@ use writeback::{Event, check_answers};
 
 use super::{Pipeline, job::DecideJob, trouble::is_longer};
 use crate::{
+    directory::{nobody, person_of, several},
     schools::token_lane,
     settings::School,
     sight,
@@ -89,6 +90,8 @@ pub struct Intake {
 struct Request {
     school: SchoolId,
     events: Arc<Vec<Event>>,
+    /// Whose line each event is in.
+    lines: Vec<String>,
     answer: oneshot::Sender<Result<Vec<Taken>, IntakeError>>,
 }
 
@@ -132,9 +135,14 @@ impl Intake {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        let lines = events
+            .iter()
+            .map(|event| line_of(settings, directory.as_deref(), event))
+            .collect();
         let (answer, answered) = oneshot::channel();
         let request = Request {
             school: school.clone(),
+            lines,
             events: Arc::new(events),
             answer,
         };
@@ -216,10 +224,21 @@ impl Pipeline {
             .map(|(school, id)| (school.as_str(), id.as_str()))
             .collect();
         // In the order in which they came, which is the order of each person's line.
+        let lines = batch.iter().flat_map(|request| &request.lines);
         let jobs: Vec<_> = all
             .iter()
-            .filter(|event| fresh.remove(&(event.school.as_str(), event.event.id.as_str())))
-            .filter_map(|event| Some(decide_job(self.settings.school(event.school)?, event.event)))
+            .zip(lines)
+            .filter(|(event, _)| fresh.remove(&(event.school.as_str(), event.event.id.as_str())))
+            .filter_map(|(event, line)| {
+                let school = self.settings.school(event.school)?;
+                Some(DecideJob::new_job(
+                    event.event,
+                    line,
+                    0,
+                    school.id.as_str(),
+                    &token_lane(school),
+                ))
+            })
             .collect();
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
         let seen: Vec<(&str, &str)> = if new.len() == all.len() {
@@ -308,9 +327,9 @@ impl Pipeline {
         }
         // Before the people were read for the first time nobody can be told from a stranger: deciding waits for that.
         if let Some(directory) = directory {
-            match directory.find(&event.person) {
-                None => {
-                    let what = "the school has nobody with this id".to_owned();
+            match person_of(school, directory, event) {
+                Found::Nobody => {
+                    let what = nobody(school, event);
                     add(
                         "person",
                         Some(event.person.clone()),
@@ -318,7 +337,11 @@ impl Pipeline {
                         "use the ids of the school's groups, or sync them",
                     );
                 }
-                Some(entry) => {
+                Found::Several(people) => {
+                    let (what, cure) = several(&people);
+                    add("person", Some(event.person.clone()), what, cure);
+                }
+                Found::One(entry) => {
                     if let Some(group) = entry.group.as_deref().and_then(|name| school.group(name))
                     {
                         problems.extend(check_answers(event, &group.fields).into_iter().map(
@@ -338,8 +361,10 @@ impl Pipeline {
     }
 }
 
-fn decide_job(school: &School, event: &Event) -> outbox::NewJob {
-    DecideJob::new_job(event, 0, school.id.as_str(), &token_lane(school))
+/// The line in which an event waits: that of the person, by whatever id the event names them.
+fn line_of(school: &School, directory: Option<&Directory>, event: &Event) -> String {
+    let entry = directory.and_then(|directory| person_of(school, directory, event).one());
+    entry.map_or_else(|| event.person.clone(), |entry| entry.key.to_string())
 }
 
 fn store_away(error: outbox::Error) -> IntakeError {

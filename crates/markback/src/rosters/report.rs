@@ -28,11 +28,33 @@ pub fn summary(report: &Report) -> Value {
         .iter()
         .map(|(kind, property)| json!({"kind": kind, "property": property}))
         .collect();
+    let left_out = report.unread.iter().filter(|unread| unread.issue.left_out);
+    let left_out = left_out.count();
+    let dates: Vec<_> = report
+        .dates
+        .iter()
+        .take(LISTED)
+        .map(|decided| {
+            json!({"kind": decided.kind, "person": decided.person, "decision": decided.decision,
+                              "words": decided.decision.to_string()})
+        })
+        .collect();
     json!({
         "groups": groups,
         "records": records,
         "held": held,
         "refused": refused,
+        "pre_admission_refused": report.pre_admission_refused,
+        "unread": {
+            "values": report.unread.len() - left_out,
+            "records": left_out,
+            "list": report.unread.iter().take(LISTED).collect::<Vec<_>>(),
+        },
+        "dates": {"count": report.dates.len(), "people": dates},
+        "one_person": {
+            "count": report.one_person.len(),
+            "people": report.one_person.iter().take(LISTED).collect::<Vec<_>>(),
+        },
         "in_no_group": {
             "count": report.strays.len(),
             "by_kind": by_kind(report.strays.iter().map(|stray| stray.kind)),

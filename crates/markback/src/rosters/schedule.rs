@@ -1,7 +1,7 @@
 //! When which school is synced: for the first time at once, in full every night, and what changed in between.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
     time::Duration,
 };
@@ -144,6 +144,13 @@ impl Rosters {
         let now = self.store.now();
         let times: HashMap<SchoolId, SyncTimes> =
             self.store.sync_times().await?.into_iter().collect();
+        let paused: HashSet<SchoolId> = self
+            .store
+            .paused_syncs()
+            .await?
+            .into_iter()
+            .map(|(school, _)| school)
+            .collect();
         let mut wanted = Vec::new();
         let never = SyncTimes {
             synced: None,
@@ -153,7 +160,7 @@ impl Rosters {
             .settings
             .schools
             .iter()
-            .filter(|school| !school.groups.is_empty())
+            .filter(|school| !school.groups.is_empty() && !paused.contains(&school.id))
         {
             let rhythm = self.rhythm(&school.id, school.timezone);
             let times = times.get(&school.id).copied().unwrap_or(never);

@@ -21,7 +21,7 @@ use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use mis_core::{Ability, ConnectOptions, Now, wonde::SchoolId};
-use roster::Membership;
+use roster::{IdKind, Membership};
 use secrecy::SecretString;
 use writeback::{
     Rules,
@@ -72,8 +72,20 @@ pub struct School {
     pub token: SecretSource,
     /// What is not to be used here although the MIS could.
     pub without: Arc<[Ability]>,
+    /// Who is who there.
+    pub persons: Persons,
     /// Its groups. A person belongs to the first that takes them.
     pub groups: Arc<[Group]>,
+}
+
+/// Who is who at a school.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Persons {
+    /// By what events may name people; what stands first goes first.
+    pub by: Arc<[IdKind]>,
+    /// Contacts whose names and whose email address or mobile agree are one person.
+    pub same_parent: bool,
 }
 
 /// One group of people at a school.
@@ -177,6 +189,16 @@ impl Settings {
                 overlap: TimeDelta::from_std(sync.overlap).unwrap_or(TimeDelta::MAX),
                 former_days: u16::try_from(days).unwrap_or(u16::MAX),
             },
+            persons: roster::Persons {
+                numbers: school
+                    .persons
+                    .by
+                    .iter()
+                    .filter_map(|by| by.property())
+                    .collect(),
+                same_parent: school.persons.same_parent,
+                max_unread: sync.max_unread,
+            },
         }
     }
 }
@@ -210,6 +232,7 @@ impl fmt::Debug for School {
             .field("timezone", &self.timezone)
             .field("token", &self.token)
             .field("without", &self.without)
+            .field("persons", &self.persons)
             .field("groups", &groups)
             .finish()
     }
