@@ -1,7 +1,7 @@
 //! Applying what was read: from the state before and the answers to the state after and the changes between, with nothing
 //! believed that the guard does not let through. A pure function: the day and the time are arguments.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::Days;
 use mis_core::{Person, PersonKind};
@@ -11,6 +11,7 @@ use crate::{
     change::{Change, What},
     held::{Doubt, Held},
     identity::{Merged, PersonKey},
+    migration::{compare, most_are_new},
     publish::{Computed, Past, Publish},
     report::{OnePerson, Report, Unread},
     roll::{Eyes, Roll},
@@ -56,13 +57,21 @@ impl State {
             emptied: BTreeSet::new(),
         };
         applying.forget_what_nobody_needs();
+        let migrating = applying.migrating(answers);
         for (kind, answer) in answers {
             match answer {
                 Ok(answer) => {
                     let others_came = answers.iter().any(|(other, answer)| {
                         other != kind && answer.as_ref().is_ok_and(|answer| !answer.rows.is_empty())
                     });
-                    applying.lay(*kind, answer, others_came);
+                    let laid = if migrating.contains(kind) {
+                        applying.migrate(*kind, answer)
+                    } else {
+                        Some(answer.clone())
+                    };
+                    if let Some(answer) = laid {
+                        applying.lay(*kind, &answer, others_came);
+                    }
                 }
                 Err(unreadable) => applying.doubt(
                     *kind,
@@ -113,6 +122,81 @@ impl Applying<'_> {
             }
             known.roll = roll;
         }
+    }
+
+    /// The kinds of people whose ids are new because the school has another MIS: when most of one kind's are, it is so for
+    /// all kinds of which anybody is gone.
+    fn migrating(&self, answers: &Answers) -> BTreeSet<PersonKind> {
+        let full = |kind: &PersonKind| match answers.get(kind) {
+            Some(Ok(
+                answer @ Answer {
+                    extent: Extent::Full { .. },
+                    ..
+                },
+            )) => Some(answer),
+            _ => None,
+        };
+        let most_new = |kind: &&PersonKind, least: usize| {
+            let Some((known, answer)) = self.state.kinds.get(kind).zip(full(kind)) else {
+                return false;
+            };
+            known.full_at.is_some() && most_are_new(known, &answer.rows, least, self.when.today)
+        };
+        let least = usize::try_from(self.settings.guard.at_least).unwrap_or(usize::MAX);
+        let pending = self.state.kinds.values().any(|known| known.migrating);
+        if !pending && !answers.keys().any(|kind| most_new(&kind, least)) {
+            return BTreeSet::new();
+        }
+        answers
+            .keys()
+            .filter(|kind| {
+                let waits = |known: &Known| known.migrating;
+                let waits = self.state.kinds.get(kind).is_some_and(waits);
+                (waits && full(kind).is_some()) || most_new(kind, 1)
+            })
+            .copied()
+            .collect()
+    }
+
+    /// Finds out who is who under the new ids. Without a person's word those who are certain go on under their new ids,
+    /// and all others neither join nor leave. Answers what is left to be laid over the records.
+    fn migrate(&mut self, kind: PersonKind, answer: &Answer) -> Option<Answer> {
+        let known = self.state.kinds.entry(kind).or_default();
+        let migration = compare(kind, known, answer, self.when.today);
+        let waits = !self.accept && migration.needs_a_person();
+        known.keys.migrate(&migration, &answer.rows, self.accept);
+        known.migrating = waits;
+        let mut laid = answer.clone();
+        if waits {
+            self.report.held.push(Held::Migration {
+                kind,
+                matched: migration.matched.len(),
+                proposed: migration.proposed.len(),
+                doubtful: migration.doubtful.len(),
+                new: migration.new.len(),
+                missing: migration.missing.len(),
+            });
+            let certain = migration.certain();
+            let found: BTreeSet<&PersonKey> =
+                migration.matched.iter().map(|one| &one.person).collect();
+            let replaced: HashSet<&str> = known
+                .keys
+                .iter()
+                .filter(|(key, _)| found.contains(key))
+                .flat_map(|(_, one)| one.ids.iter().map(String::as_str))
+                .collect();
+            laid.rows.retain(|row| certain.contains(row.id.as_str()));
+            let kept = known
+                .roll
+                .iter()
+                .filter(|old| !replaced.contains(old.id.as_str()));
+            laid.rows.extend(kept.cloned());
+            laid.extent = Extent::Full { counted: None };
+        }
+        // What only students have for certain: the groups of others stay as they are until a person has looked.
+        let laid = (!waits || kind == PersonKind::Student).then_some(laid);
+        self.report.migrations.push(migration);
+        laid
     }
 
     fn lay(&mut self, kind: PersonKind, answer: &Answer, others_came: bool) {
@@ -205,7 +289,8 @@ impl Applying<'_> {
                 })
                 .collect();
             self.merged.insert(kind, merged);
-            if known.full_at.is_some() {
+            let waits = known.migrating && kind != PersonKind::Student;
+            if known.full_at.is_some() && !waits {
                 self.publish(kind, &known, &speaking, &students, answers);
             }
             if kind == PersonKind::Student {

@@ -63,6 +63,21 @@ pub enum Held {
         #[serde(flatten)]
         doubt: Doubt,
     },
+    /// Everybody who is not certain after a change of the MIS: they neither join nor leave.
+    Migration {
+        /// Which people.
+        kind: PersonKind,
+        /// Records of people known before.
+        matched: usize,
+        /// Records that seem to be of people known before.
+        proposed: usize,
+        /// Records that may be of several people.
+        doubtful: usize,
+        /// Records of nobody known.
+        new: usize,
+        /// People without a record.
+        missing: usize,
+    },
     /// The removal of people from one group.
     Group {
         /// Which.
@@ -120,6 +135,20 @@ impl fmt::Display for Held {
                     ),
                 }
             }
+            Self::Migration {
+                kind,
+                matched,
+                proposed,
+                doubtful,
+                new,
+                missing,
+            } => write!(
+                f,
+                "the school seems to have another MIS: of the {}, {matched} are the same for certain, {proposed} seem to be, \
+                 {doubtful} are doubtful, {new} are new and {missing} are missing. Nobody else joins or leaves; look at them, and \
+                 accept if it is right",
+                plural(*kind)
+            ),
             Self::Group {
                 group,
                 before,

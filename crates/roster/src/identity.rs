@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 use mis_core::Person;
 use serde::{Deserialize, Serialize};
 
-use crate::words::plain;
+use crate::{migration::Migration, words::plain};
 
 /// The id that a person keeps at the host: the id at Wonde that they were first seen with.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -215,6 +215,36 @@ impl Keyring {
                 (owner != other).then(|| (owner.clone(), other.clone(), id.clone()))
             })
             .collect()
+    }
+
+    /// Gives people the ids of the records that were found to be theirs under another MIS, also those that were proposed
+    /// where a person says so. A key of that MIS that was somebody else's under the old one is taken from them.
+    pub(crate) fn migrate(&mut self, migration: &Migration, rows: &[Person], accepted: bool) {
+        let proposed = migration.proposed.iter().filter(|_| accepted);
+        let owners: HashMap<&str, &PersonKey> = migration
+            .matched
+            .iter()
+            .chain(proposed)
+            .map(|one| (one.id.as_str(), &one.person))
+            .collect();
+        let mut mis_ids: HashMap<&str, Option<&PersonKey>> = HashMap::new();
+        for row in rows {
+            if let Some(mis_id) = &row.mis_id {
+                mis_ids.insert(mis_id, owners.get(row.id.as_str()).copied());
+            }
+        }
+        for (key, identity) in &mut self.people {
+            identity.mis_ids.retain(|mis_id| {
+                mis_ids
+                    .get(mis_id.as_str())
+                    .is_none_or(|owner| *owner == Some(key))
+            });
+        }
+        for (id, person) in owners {
+            if let Some(identity) = self.people.get_mut(person) {
+                identity.ids.insert(id.to_owned());
+            }
+        }
     }
 
     /// Forgets those who have not been seen since that day, unless they are to be kept.

@@ -323,6 +323,14 @@ impl Reading<'_> {
             Err(error) if is_refusal(&error) => return self.full(tell).await,
             rows => rows?,
         };
+        // So many strangers are no joiners: the school may have another MIS, and who is who is seen in all of them only.
+        let strangers = rows
+            .people
+            .iter()
+            .filter(|row| known.roll.get(&row.id).is_none());
+        if strangers.count() * 2 > known.roll.len() {
+            return self.full(tell).await;
+        }
         let mut answer = Answer {
             asked_at: self.now,
             extent: Extent::Changes {

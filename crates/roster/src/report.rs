@@ -9,6 +9,7 @@ use crate::{
     change::{Change, What},
     held::Held,
     identity::PersonKey,
+    migration::Migration,
     split::{Overlap, Stray},
     stay::DecidedDates,
 };
@@ -37,6 +38,9 @@ pub struct Report {
     /// Those of whom the MIS keeps several records that the settings make one person.
     #[serde(default)]
     pub one_person: Vec<OnePerson>,
+    /// Who is who after a change of the MIS.
+    #[serde(default)]
+    pub migrations: Vec<Migration>,
     /// Groups take students who are yet to start, and the school does not grant reading them.
     #[serde(default)]
     pub pre_admission_refused: bool,

@@ -52,6 +52,8 @@ pub struct Known {
     /// Fingerprints of listed records with a last day that came and passed, and was believed. Whose they are cannot be read
     /// out of them: who has left is to be forgotten.
     pub left: BTreeSet<u64>,
+    /// The ids are new, as after a change of the MIS, and a person is to say who is who.
+    pub migrating: bool,
     /// Since when Wonde itself counts nobody.
     pub empty_since: Option<DateTime<Utc>>,
 }
@@ -71,7 +73,10 @@ impl State {
     /// them than before; else from the last time on, with the overlap.
     pub fn reaches(&self, settings: &Settings, full: bool) -> BTreeMap<PersonKind, Reach> {
         let reach = |kind: &PersonKind, wanted: &BTreeSet<Property>| {
-            let known = self.kinds.get(kind).filter(|_| !full)?;
+            let known = self
+                .kinds
+                .get(kind)
+                .filter(|known| !full && !known.migrating)?;
             known.full_at?;
             let asked = known.asked_at?;
             let read =

@@ -7,6 +7,7 @@
 
 mod basics;
 mod guarding;
+mod migrating;
 mod model;
 mod people;
 mod properties;
