@@ -22,7 +22,9 @@ use super::{
     extract::Path,
     nothing_there,
 };
-use markback::{queue, service::Markback, settings::School, sight, store::NoticeKind};
+use markback::{
+    queue, rosters::Ask, service::Markback, settings::School, sight, store::NoticeKind,
+};
 
 /// The longest body in bytes: each webhook that is known is far shorter.
 const BODY_MAX: usize = 64 * 1024;
@@ -344,6 +346,14 @@ async fn migration(
         return Ok("the operator is warned");
     }
     go_on(markback, school).await?;
+    // All ids are new: who is who is found out before an event comes in.
+    if let Some(settings) = settings.filter(|school| !school.groups.is_empty()) {
+        let everything = Ask {
+            full: true,
+            accept: false,
+        };
+        markback.rosters().ask(settings, everything).await?;
+    }
     Ok("the school's MIS is asked for anew")
 }
 

@@ -25,6 +25,12 @@ pub(crate) fn person_of<'d>(school: &School, directory: &'d Directory, event: &E
     directory.lookup(&event.person, &school.persons.by, event.kind_of_person)
 }
 
+/// The line in which an event waits: that of the person, by whatever id the event names them.
+pub(crate) fn line_of(school: &School, directory: Option<&Directory>, event: &Event) -> String {
+    let entry = directory.and_then(|directory| person_of(school, directory, event).one());
+    entry.map_or_else(|| event.person.clone(), |entry| entry.key.to_string())
+}
+
 /// What to say where an event names nobody.
 pub(crate) fn nobody(school: &School, event: &Event) -> String {
     let whom = match event.kind_of_person {

@@ -2,10 +2,12 @@
 
 use mis_core::wonde::SchoolId;
 use outbox::{JobId, State};
+use roster::Directory;
 use serde_json::json;
 use writeback::Event;
 
 use crate::{
+    directory::line_of,
     pipeline::job::{DecideJob, decide_key, send_key},
     queue,
     schools::token_lane,
@@ -97,6 +99,8 @@ pub async fn retry(
     }
     let event: Event = serde_json::from_value(found.event.clone())
         .map_err(|_| outbox::Error::invalid("the stored event cannot be read"))?;
+    let directory = Directory::from_ids(store.ids(school).await?);
+    let line = line_of(known, Some(&directory), &event);
     let left = jobs_of(store, &found).await?;
     let mut tx = store.database().begin().await?;
     if !store.reopen(&mut tx, &found).await? {
@@ -108,7 +112,7 @@ pub async fn retry(
         .await?;
     let job = DecideJob::new_job(
         &event,
-        &event.person,
+        &line,
         found.round + 1,
         school.as_str(),
         &token_lane(known),

@@ -482,7 +482,7 @@ async fn what_cannot_be_read_is_named_and_passed_over_where_that_is_asked_for() 
         .unwrap();
     let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
     assert_eq!(ids, ["A1", "A2", "A3"]);
-    let told = told.lock().unwrap();
+    let told = std::mem::take(&mut *told.lock().unwrap());
     let told: Vec<_> = told
         .iter()
         .map(|issue| {

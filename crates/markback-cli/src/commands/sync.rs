@@ -13,6 +13,7 @@ use roster::{PersonKind, Progress};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::show::migrated;
 use self::show::{Names, Preview, Told};
 use markback_console::{BadInput, block_on, logging, signals::Signals};
 use markback_http::server::STOP_WITHIN;

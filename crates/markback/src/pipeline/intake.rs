@@ -16,7 +16,7 @@ use writeback::{Event, check_answers};
 
 use super::{Pipeline, job::DecideJob, trouble::is_longer};
 use crate::{
-    directory::{nobody, person_of, several},
+    directory::{line_of, nobody, person_of, several},
     schools::token_lane,
     settings::School,
     sight,
@@ -359,12 +359,6 @@ impl Pipeline {
         }
         problems
     }
-}
-
-/// The line in which an event waits: that of the person, by whatever id the event names them.
-fn line_of(school: &School, directory: Option<&Directory>, event: &Event) -> String {
-    let entry = directory.and_then(|directory| person_of(school, directory, event).one());
-    entry.map_or_else(|| event.person.clone(), |entry| entry.key.to_string())
 }
 
 fn store_away(error: outbox::Error) -> IntakeError {

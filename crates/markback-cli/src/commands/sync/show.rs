@@ -197,6 +197,9 @@ fn reported(text: &mut String, report: &Value) {
             word("kind")
         );
     }
+    for found in report["migrations"].as_array().into_iter().flatten() {
+        migrated(text, found);
+    }
     if report["pre_admission_refused"] == true {
         let _ = writeln!(
             text,
@@ -247,6 +250,63 @@ fn reported(text: &mut String, report: &Value) {
             let kinds: Vec<_> = kinds.map(|(kind, count)| counted(kind, count)).collect();
             let (kinds, few) = (kinds.join(", "), few(&report[key]["people"]));
             let _ = writeln!(text, "  {words}: {kinds} ({few})");
+        }
+    }
+}
+
+/// Who is who after a change of the MIS.
+pub(crate) fn migrated(text: &mut String, found: &Value) {
+    let count = |key: &str| count_of(&found[key]["count"]);
+    let _ = writeln!(
+        text,
+        "  another MIS, {}: {} matched, {} proposed, {} doubtful, {} new, {} missing",
+        found["kind"].as_str().unwrap_or_default(),
+        count("matched"),
+        count("proposed"),
+        count("doubtful"),
+        count("new"),
+        count("missing"),
+    );
+    for one in found["proposed"]["list"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(SHOWN)
+    {
+        let word = |key: &str| one[key].as_str().unwrap_or_default();
+        let by = word("by").replace('_', " ");
+        let _ = writeln!(text, "    {} is {} by {by}", word("id"), word("person"));
+    }
+    for one in found["doubtful"]["list"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(SHOWN)
+    {
+        let people: Vec<_> = one["people"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let id = one["id"].as_str().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "    {id} may be {} and counts as new",
+            people.join(" or ")
+        );
+    }
+    for (key, words) in [("new", "new"), ("missing", "missing")] {
+        let ids: Vec<_> = found[key]["list"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .take(SHOWN)
+            .collect();
+        if !ids.is_empty() {
+            let more = if count(key) > SHOWN { ", …" } else { "" };
+            let _ = writeln!(text, "    {words}: {}{more}", ids.join(", "));
         }
     }
 }
