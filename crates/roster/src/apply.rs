@@ -289,6 +289,15 @@ impl Applying<'_> {
                 })
                 .collect();
             self.merged.insert(kind, merged);
+            let former = self
+                .settings
+                .persons
+                .former_id_days
+                .map(u64::from)
+                .map(Days::new);
+            if let Some(horizon) = former.and_then(|days| self.when.today.checked_sub_days(days)) {
+                known.keys.forget_former_ids(horizon);
+            }
             let waits = known.migrating && kind != PersonKind::Student;
             if known.full_at.is_some() && !waits {
                 self.publish(kind, &known, &speaking, &students, answers);

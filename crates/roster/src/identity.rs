@@ -58,6 +58,9 @@ pub struct Identity {
     /// Ids at Wonde, the present one among them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ids: BTreeSet<String>,
+    /// Former ids at Wonde, each with the first day on which no record had it any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former: BTreeMap<String, NaiveDate>,
     /// The last day on which the person was among the MIS's people.
     pub seen: NaiveDate,
 }
@@ -73,6 +76,7 @@ impl Identity {
         self.mis_ids.extend(other.mis_ids);
         self.upns.extend(other.upns);
         self.ids.extend(other.ids);
+        self.former.extend(other.former);
         self.seen = self.seen.max(other.seen);
     }
 }
@@ -135,8 +139,13 @@ impl Keyring {
                 one_person.push((key.clone(), ids));
             }
             if let Some(before) = self.people.remove(&key) {
+                let present = identity.ids.clone();
                 identity.take_in(before);
                 identity.seen = today;
+                for id in identity.ids.difference(&present) {
+                    identity.former.entry(id.clone()).or_insert(today);
+                }
+                identity.former.retain(|id, _| !present.contains(id));
             }
             self.people.insert(key.clone(), identity);
             assigned.insert(key, records);
@@ -244,6 +253,19 @@ impl Keyring {
             if let Some(identity) = self.people.get_mut(person) {
                 identity.ids.insert(id.to_owned());
             }
+        }
+    }
+
+    /// Forgets ids that no record has had since that day. A key is never forgotten.
+    pub(crate) fn forget_former_ids(&mut self, before: NaiveDate) {
+        for (key, identity) in &mut self.people {
+            let old = |id: &String, since: &NaiveDate| *since < before && id != key.as_str();
+            let gone: Vec<_> = identity
+                .former
+                .extract_if(.., |id, since| old(id, since))
+                .map(|(id, _)| id)
+                .collect();
+            identity.ids.retain(|id| !gone.contains(id));
         }
     }
 
@@ -360,6 +382,7 @@ fn identity_of(records: &[&Person], today: NaiveDate) -> Identity {
         mis_ids: records.iter().filter_map(|r| r.mis_id.clone()).collect(),
         upns: records.iter().filter_map(|r| r.upn.clone()).collect(),
         ids: records.iter().map(|r| r.id.clone()).collect(),
+        former: BTreeMap::new(),
         seen: today,
     }
 }

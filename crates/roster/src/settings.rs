@@ -114,6 +114,9 @@ pub struct Persons {
     pub numbers: BTreeSet<Property>,
     /// Contacts whose names and whose email address or mobile agree are one person.
     pub same_parent: bool,
+    /// Days for which a person is known by an id at Wonde that no record has any more; as long as the person is known
+    /// without it. The key is not among these.
+    pub former_id_days: Option<u16>,
     /// Per cent of the records of a kind that may hold something unreadable; beyond that nothing of the kind is believed.
     pub max_unread: u8,
 }
@@ -123,6 +126,7 @@ impl Default for Persons {
         Self {
             numbers: BTreeSet::new(),
             same_parent: false,
+            former_id_days: None,
             max_unread: 20,
         }
     }

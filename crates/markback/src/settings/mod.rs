@@ -197,6 +197,9 @@ impl Settings {
                     .filter_map(|by| by.property())
                     .collect(),
                 same_parent: school.persons.same_parent,
+                former_id_days: sync
+                    .former_ids
+                    .map(|time| u16::try_from(time.as_secs() / (24 * 60 * 60)).unwrap_or(u16::MAX)),
                 max_unread: sync.max_unread,
             },
         }

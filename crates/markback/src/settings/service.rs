@@ -134,6 +134,11 @@ pub struct SyncSettings {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub keep_former: Duration,
+    /// How long events may name people by ids that they had before a re-enrolment or a change of the MIS, in whole days; as
+    /// long as the person is known when left out. The id in the groups is always understood.
+    #[serde(deserialize_with = "span::optional")]
+    #[schemars(schema_with = "span::schema")]
+    pub former_ids: Option<Duration>,
     /// The most schools that are read at the same time.
     pub at_once: NonZeroUsize,
 }
@@ -148,6 +153,7 @@ impl Default for SyncSettings {
             at_least: 5,
             max_unread: 20,
             keep_former: Duration::from_secs(30 * DAY),
+            former_ids: None,
             at_once: NonZeroUsize::MIN.saturating_add(3),
         }
     }

@@ -234,3 +234,36 @@ async fn new_ids_with_the_old_upi_are_no_change_of_the_mis() {
     assert!(outcome.report.migrations.is_empty() && outcome.report.held.is_empty());
     assert_eq!(keys(&outcome.state, "Sevens"), keys(&state, "Sevens"));
 }
+
+#[tokio::test]
+async fn former_ids_are_understood_for_as_long_as_the_settings_say_and_the_key_always() {
+    let mut limited = settings();
+    limited.persons.former_id_days = Some(30);
+    let mut school = before();
+    let mut state = school.first(&limited).await;
+    // Two changes, so that the present id, a former one and the key are three.
+    for _ in 0..2 {
+        school.wait(TimeDelta::days(1));
+        migrate(&school);
+        let answers = school.read(&state, &limited, true).await;
+        state = state.apply(&limited, &answers, school.when(), true).state;
+    }
+    let by = |state: &State, id: &str| {
+        let directory = Directory::of(state, school.today());
+        directory.find(id).map(|entry| entry.id.clone())
+    };
+    let present = Some("NNS0004".to_owned());
+    assert_eq!(by(&state, "NS0004"), present);
+    for _ in 0..32 {
+        school.wait(TimeDelta::days(1));
+        state = school.sync(&state, &limited, true).await.state;
+    }
+    let by = |id: &str| {
+        let directory = Directory::of(&state, school.today());
+        directory.find(id).map(|entry| entry.id.clone())
+    };
+    assert_eq!(
+        (by("NS0004"), by("S0004"), by("NNS0004")),
+        (None, present.clone(), present)
+    );
+}

@@ -311,7 +311,11 @@ fn is_true(course: &Course, before: &State, after: &State, change: &Change, caus
         .filter_map(|id| world.people.get(&(kind, id.clone())))
         .collect();
     let today = course.school.today();
-    let gone = |row: &&Person| row.leaves.is_some_and(|last| last < today);
+    // A last day before the first one is that of an earlier stay.
+    let gone = |row: &&Person| {
+        row.leaves
+            .is_some_and(|last| last < today && row.joins.is_none_or(|first| first <= last))
+    };
     match cause {
         Cause::LeftSchool { on } => {
             let known = ids.iter().filter_map(|id| before.kinds[&kind].roll.get(id));
