@@ -6,6 +6,7 @@ pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod groups;
+pub mod migrate;
 mod named;
 mod open_store;
 pub mod replay;

@@ -10,7 +10,8 @@ use markback_console::{BadInput, logging, output};
 use markback_lab::{bench, demo};
 
 use self::commands::{
-    adapters, check, doctor, events, explain, groups, replay, resume, schema, serve, status, sync,
+    adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, serve,
+    status, sync,
 };
 
 pub mod commands;
@@ -60,6 +61,8 @@ pub enum Command {
     Explain(explain::Args),
     /// Read the settings and tell all that is wrong with them
     Check(check::Args),
+    /// Rehearse a school's change to another MIS, without changing anything
+    Migrate(migrate::Args),
     /// Print the JSON Schema of the settings
     Schema,
     /// List the MIS adapters and what each can do
@@ -106,6 +109,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Groups(args) => groups::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Schema => schema::run(),
         Command::Adapters(args) => adapters::run(&args),
         Command::Doctor(args) => doctor::run(&args),

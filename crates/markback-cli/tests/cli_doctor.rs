@@ -347,3 +347,26 @@ async fn codes_that_the_list_has_twice_are_told() {
     assert_eq!(said.code, 1, "{}", said.out);
     assert_answer(&said, "codes", "fail", "has L 2 times");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_of_people_is_named_without_its_value() {
+    let sandbox = sandbox().await;
+    let school = school_with(&sandbox, "SIMS");
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    assert_answer(&said, "people", "ok", "records of students");
+    let pupils = sandbox.students(&school.id).unwrap();
+    let pupil = pupils.into_iter().find(|pupil| pupil.on_roll).unwrap().id;
+    let pointer = "/education_details/data/admission_date";
+    sandbox
+        .set_value(
+            &school.id,
+            &pupil,
+            pointer,
+            serde_json::json!("in the autumn"),
+        )
+        .unwrap();
+    let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
+    let found = format!("`education_details.admission_date` of {pupil} on page 1");
+    assert_answer(&said, "people", "warn", &found);
+    assert!(!said.out.contains("in the autumn"));
+}

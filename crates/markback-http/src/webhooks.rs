@@ -22,7 +22,8 @@ use super::{
     nothing_there,
 };
 use markback::{
-    queue, service::Markback, settings::School, sight, store::NoticeKind, text::bytes_without_bom,
+    queue, rosters::Ask, service::Markback, settings::School, sight, store::NoticeKind,
+    text::bytes_without_bom,
 };
 
 /// The longest body in bytes: each webhook that is known is far shorter.
@@ -338,6 +339,14 @@ async fn migration(
         return Ok("the operator is warned");
     }
     go_on(markback, school).await?;
+    // All ids are new: who is who is found out before an event comes in.
+    if let Some(settings) = settings.filter(|school| !school.groups.is_empty()) {
+        let everything = Ask {
+            full: true,
+            accept: false,
+        };
+        markback.rosters().ask(settings, everything).await?;
+    }
     Ok("the school's MIS is asked for anew")
 }
 

@@ -9,15 +9,69 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mis_core::wonde::SchoolId;
-use roster::Directory;
+use mis_core::{PersonKind, wonde::SchoolId};
+use roster::{Directory, Entry, Found};
+use writeback::Event;
 
-use crate::store::Store;
+use crate::{settings::School, store::Store};
 
 /// Schools whose directories are kept in memory. The least used goes first.
 const SCHOOLS_KEPT: usize = 1_000;
 /// How long a directory is used without a look at the store.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
+
+/// Whom an event names, by the ids that the school's settings allow.
+pub(crate) fn person_of<'d>(school: &School, directory: &'d Directory, event: &Event) -> Found<'d> {
+    directory.lookup(&event.person, &school.persons.by, event.kind_of_person)
+}
+
+/// The line in which an event waits: that of the person, by whatever id the event names them.
+pub(crate) fn line_of(school: &School, directory: Option<&Directory>, event: &Event) -> String {
+    let entry = directory.and_then(|directory| person_of(school, directory, event).one());
+    entry.map_or_else(|| event.person.clone(), |entry| entry.key.to_string())
+}
+
+/// What to say where an event names nobody.
+pub(crate) fn nobody(school: &School, event: &Event) -> String {
+    let whom = match event.kind_of_person {
+        None => "nobody",
+        Some(PersonKind::Student) => "no student",
+        Some(PersonKind::Staff) => "no member of staff",
+        Some(PersonKind::Parent) => "no parent",
+    };
+    if *school.persons.by == roster::IdKind::DEFAULT {
+        format!("the school has {whom} with this id")
+    } else {
+        let by: Vec<_> = school.persons.by.iter().map(ToString::to_string).collect();
+        format!("the school has {whom} with this {}", by.join(" or "))
+    }
+}
+
+/// What to say where an event's id is of several people, and what to do.
+pub(crate) fn several(people: &[&Entry]) -> (String, &'static str) {
+    let whose: Vec<_> = people.iter().map(|entry| whose(entry)).collect();
+    let what = format!("the id is that of {}", whose.join(" and of "));
+    let mut kinds: Vec<_> = people.iter().map(|entry| entry.kind).collect();
+    kinds.dedup();
+    let cure = if kinds.len() == people.len() {
+        r#"say which with `"kind_of_person": "student"`, `"staff"` or `"parent"`"#
+    } else {
+        "name the person by another id, such as the one in the school's groups"
+    };
+    (what, cure)
+}
+
+fn whose(entry: &Entry) -> String {
+    let whom = match entry.kind {
+        PersonKind::Student => "a student",
+        PersonKind::Staff => "a member of staff",
+        PersonKind::Parent => "a parent",
+    };
+    match &entry.group {
+        Some(group) => format!("{whom} ({}, in group {group:?})", entry.key),
+        None => format!("{whom} ({}, in no group)", entry.key),
+    }
+}
 
 /// The directories of all schools whose people are known.
 #[derive(Debug)]

@@ -134,6 +134,14 @@ impl Schools {
         Ok(mis)
     }
 
+    /// A school that is asked once, beside those of the settings: under another token, or in another MIS.
+    ///
+    /// # Errors
+    /// Those of the opening.
+    pub async fn other(&self, school: &School) -> Result<Mis> {
+        self.connect(school, true).await
+    }
+
     async fn connect(&self, school: &School, ask_grants: bool) -> Result<Mis> {
         let client = self.client(school)?;
         let clock = self.clock.clone();

@@ -28,6 +28,7 @@ const QUEUE_OLDEST: &str = "markback_queue_oldest_seconds";
 const OPEN_EVENTS: &str = "markback_open_events";
 const OPEN_OLDEST: &str = "markback_open_events_oldest_seconds";
 const PAUSES: &str = "markback_pauses";
+const UNREAD: &str = "markback_people_unread_total";
 const SCHOOLS: &str = "markback_schools";
 const SCHOOLS_READ: &str = "markback_schools_read";
 
@@ -202,6 +203,13 @@ pub fn webhook(payload_type: &'static str) {
     counter!(WEBHOOKS, "type" => payload_type).increment(1);
 }
 
+/// A sync passed over values and whole records that it could not read.
+pub(crate) fn unread(values: usize, records: usize) {
+    for (what, count) in [("value", values), ("record", records)] {
+        counter!(UNREAD, "what" => what).increment(count as u64);
+    }
+}
+
 /// Rows that were old enough went.
 pub(crate) fn pruned(pruned: &Pruned) {
     for (what, rows) in [
@@ -228,6 +236,7 @@ fn begin_at_zero() {
     }
     counter!(REQUESTS, "method" => "POST", "status" => "429").absolute(0);
     counter!(REQUESTS, "method" => "GET", "status" => "429").absolute(0);
+    unread(0, 0);
     gauge!("markback_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
 }
 
@@ -243,6 +252,10 @@ fn describe() {
         "Seconds a request waited for the token's rate"
     );
     describe_counter!(WEBHOOKS, "Webhooks taken");
+    describe_counter!(
+        UNREAD,
+        "Values and records of people that syncs could not read and passed over"
+    );
     describe_counter!(PRUNED, "Rows removed after their time of keeping");
     describe_gauge!(QUEUE_JOBS, "Unfinished jobs");
     describe_gauge!(QUEUE_OLDEST, "Age of the oldest open job in seconds");

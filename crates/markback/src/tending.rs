@@ -2,10 +2,12 @@
 
 use mis_core::wonde::SchoolId;
 use outbox::{JobId, State};
+use roster::Directory;
 use serde_json::json;
 use writeback::Event;
 
 use crate::{
+    directory::line_of,
     ledger::Change,
     pipeline::job::{DecideJob, decide_key, send_key},
     queue,
@@ -98,6 +100,8 @@ pub async fn retry(
     }
     let event: Event = serde_json::from_value(found.event.clone())
         .map_err(|_| outbox::Error::invalid("the stored event cannot be read"))?;
+    let directory = Directory::from_ids(store.ids(school).await?);
+    let line = line_of(known, Some(&directory), &event);
     let left = jobs_of(store, &found).await?;
     let mut tx = store.database().begin().await?;
     if !store.reopen(&mut tx, &found).await? {
@@ -107,7 +111,13 @@ pub async fn retry(
         .outbox()
         .discard(&mut tx, &left, "tried again from the start")
         .await?;
-    let job = DecideJob::new_job(&event, found.round + 1, school.as_str(), &token_lane(known));
+    let job = DecideJob::new_job(
+        &event,
+        &line,
+        found.round + 1,
+        school.as_str(),
+        &token_lane(known),
+    );
     store.outbox().enqueue(&mut tx, &[job]).await?;
     store
         .audit(&mut tx, &[trail("retried", &found, tender)])

@@ -32,7 +32,7 @@ pub use mark::{
     Accepted, EventKind, HeldCode, HeldMark, Lesson, Mark, MarkResult, RefusedMark, Register,
     WritebackOutcome,
 };
-pub use person::{Deletion, Group, PeopleQuery, Person, PersonKind, Property, Relation};
+pub use person::{Deletion, Group, Issues, PeopleQuery, Person, PersonKind, Property, Relation};
 pub use quirks::{Quirks, cut_comment};
 pub use registry::{Registration, Registry, Selection};
 pub use row::{NotASlot, RegisterQuery, RegisterRow, Slot};

@@ -1,9 +1,14 @@
 //! People and groups as the MIS knows them.
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use wonde::DecodeIssue;
 
 /// Which of a school's people.
 #[derive(
@@ -77,11 +82,15 @@ pub enum Property {
     Gender,
     /// The day of birth.
     DateOfBirth,
+    /// The school's own number for a student.
+    AdmissionNumber,
+    /// The number of a student's card.
+    Card,
 }
 
 impl Property {
     /// All of them, in the order of the words' declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Name,
         Self::Year,
         Self::Registration,
@@ -97,6 +106,8 @@ impl Property {
         Self::Phone,
         Self::Gender,
         Self::DateOfBirth,
+        Self::AdmissionNumber,
+        Self::Card,
     ];
 
     /// What is read unless the host says otherwise.
@@ -120,6 +131,8 @@ impl Property {
             Self::Phone => "phone",
             Self::Gender => "gender",
             Self::DateOfBirth => "date_of_birth",
+            Self::AdmissionNumber => "admission_number",
+            Self::Card => "card",
         }
     }
 
@@ -134,7 +147,9 @@ impl Property {
             | Self::House
             | Self::Boarding
             | Self::Campus
-            | Self::Contacts => kind == PersonKind::Student,
+            | Self::Contacts
+            | Self::AdmissionNumber
+            | Self::Card => kind == PersonKind::Student,
         }
     }
 }
@@ -156,6 +171,46 @@ pub struct PeopleQuery {
     pub properties: BTreeSet<Property>,
     /// People in one answer; Wonde's own measure (50) without it.
     pub page_size: Option<u16>,
+    /// Instead of the students those who are yet to start; a permission of its own.
+    pub pre_admission: bool,
+    /// Where it is written down what could not be read. With it, such a value counts as none and a record without an id
+    /// is left out; without it, the first of them ends the list with an error.
+    pub issues: Option<Issues>,
+}
+
+/// What could not be read of a list of people and was passed over, of what was asked for: where it stood, never what stood
+/// there. Clones share one list; two are equal when they do.
+#[derive(Clone, Default)]
+pub struct Issues(Arc<Mutex<Vec<DecodeIssue>>>);
+
+impl Issues {
+    /// Writes one down.
+    pub fn push(&self, issue: DecodeIssue) {
+        self.lock().push(issue);
+    }
+
+    /// Those written down so far, which are then forgotten here.
+    pub fn take(&self) -> Vec<DecodeIssue> {
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<DecodeIssue>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PartialEq for Issues {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Issues {}
+
+impl fmt::Debug for Issues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Issues").field(&self.lock().len()).finish()
+    }
 }
 
 impl PeopleQuery {
@@ -166,7 +221,15 @@ impl PeopleQuery {
             updated_after: None,
             properties: Property::DEFAULT.into(),
             page_size: None,
+            pre_admission: false,
+            issues: None,
         }
+    }
+
+    /// Passes over what cannot be read, and writes it down there.
+    pub fn noting(mut self, issues: &Issues) -> Self {
+        self.issues = Some(issues.clone());
+        self
     }
 
     /// Only those changed since then.
@@ -203,6 +266,15 @@ pub struct Person {
     /// The MIS's own key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mis_id: Option<String>,
+    /// Of a student: England's unique pupil number, which stays also when the school changes its MIS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upn: Option<String>,
+    /// Of a student: the school's own number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admission_number: Option<String>,
+    /// Of a student: the number of the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<String>,
     /// Given name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forename: Option<String>,
@@ -242,7 +314,10 @@ pub struct Person {
     /// Last day at the school.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaves: Option<NaiveDate>,
-    /// Of staff: employed now, by the MIS's word.
+    /// Of a student: is yet to start, and listed as such.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pre_admission: bool,
+    /// At the school now, whatever the dates say. Of staff by the MIS's word; a student's record says no such thing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub current: Option<bool>,
     /// Of staff: teaches.
@@ -257,6 +332,9 @@ pub struct Person {
     /// The first telephone number to try, in no fixed form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
+    /// The number of a mobile, in no fixed form; of people whose telephone number is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mobile: Option<String>,
     /// As the MIS has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gender: Option<String>,
@@ -276,6 +354,9 @@ impl Person {
             id: id.into(),
             upi: None,
             mis_id: None,
+            upn: None,
+            admission_number: None,
+            card: None,
             forename: None,
             surname: None,
             year: None,
@@ -289,11 +370,13 @@ impl Person {
             contacts: Vec::new(),
             joins: None,
             leaves: None,
+            pre_admission: false,
             current: None,
             teaching: None,
             roles: Vec::new(),
             email: None,
             phone: None,
+            mobile: None,
             gender: None,
             born: None,
             changed_at: None,
@@ -318,6 +401,8 @@ impl Person {
             Property::Phone => self.phone.is_some(),
             Property::Gender => self.gender.is_some(),
             Property::DateOfBirth => self.born.is_some(),
+            Property::AdmissionNumber => self.admission_number.is_some(),
+            Property::Card => self.card.is_some(),
         }
     }
 
@@ -342,9 +427,14 @@ impl Person {
             Property::Teaching => self.teaching = from.teaching,
             Property::Roles => self.roles.clone_from(&from.roles),
             Property::Email => self.email.clone_from(&from.email),
-            Property::Phone => self.phone.clone_from(&from.phone),
+            Property::Phone => {
+                self.phone.clone_from(&from.phone);
+                self.mobile.clone_from(&from.mobile);
+            }
             Property::Gender => self.gender.clone_from(&from.gender),
             Property::DateOfBirth => self.born = from.born,
+            Property::AdmissionNumber => self.admission_number.clone_from(&from.admission_number),
+            Property::Card => self.card.clone_from(&from.card),
         }
     }
 

@@ -113,7 +113,9 @@ async fn a_student_with_everything() {
         json!([{
             "id": "S1", "upi": "u1", "mis_id": 4711, "forename": "Zoë", "surname": "O’Brien", "gender": "FEMALE",
             "date_of_birth": stamp("2014-05-06"), "updated_at": stamp("2026-11-01"),
-            "education_details": {"data": {"admission_date": stamp("2025-09-02"), "leaving_date": null, "current_nc_year": "7"}},
+            "education_details": {"data": {"admission_date": stamp("2025-09-02"), "leaving_date": null, "current_nc_year": "7",
+                                           "upn": "Z000000000001", "admission_number": 1207}},
+            "extended_details": {"data": {"card_number": 4455, "in_care": "a secret"}},
             "contact_details": {"data": {"phones": {"primary": null, "mobile": "07700 900123"}, "emails": {"home": "zoe@home.example"}}},
             "year": {"data": {"id": "G7", "name": "Year 7", "code": "7", "type": "YEAR"}},
             "registration": {"data": {"id": "R1", "name": null, "code": "7A"}},
@@ -158,6 +160,10 @@ async fn a_student_with_everything() {
     assert_eq!(student.classes[0].name, text("7x/Ma1"));
     assert_eq!((student.joins, student.leaves), (date("2025-09-02"), None));
     assert_eq!(student.born, date("2014-05-06"));
+    assert_eq!(student.upn, text("Z000000000001"));
+    assert_eq!(student.admission_number, text("1207"));
+    assert_eq!(student.card, text("4455"));
+    assert_eq!(student.mobile, text("07700 900123"));
     assert_eq!(student.phone, text("07700 900123"));
     assert_eq!(student.email, text("zoe@home.example"));
     let [mother, father, third] = student.contacts.as_slice() else {
@@ -181,7 +187,7 @@ async fn a_student_with_everything() {
     assert_eq!(asked["per_page"], "50");
     let mut includes: Vec<_> = asked["include"].split(',').collect();
     includes.sort_unstable();
-    let all = "boarding campus classes contact_details contacts education_details groups house registration year";
+    let all = "boarding campus classes contact_details contacts education_details extended_details groups house registration year";
     assert_eq!(includes.join(" "), all);
 }
 
@@ -380,4 +386,62 @@ async fn errors_keep_their_kind_and_tell_nobody_s_name(
         .unwrap_err();
     assert_eq!(error.kind(), kind);
     assert!(!format!("{error} {error:?}").contains("Lovelace"));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_noted_where_it_was_asked_for_and_everybody_else_is_read() {
+    let rows = json!([
+        {"id": "S1", "date_of_birth": "01/09/2012", "surname": "Lovelace"},
+        null,
+        {"id": "S2", "education_details": {"data": {"admission_date": "soon", "leaving_date": null}}},
+        {"surname": "Hopper"},
+        {"id": "S3"},
+    ]);
+    let school = School::rows("students", rows).await;
+    let issues = mis_core::Issues::default();
+    let query = PeopleQuery::new(PersonKind::Student).noting(&issues);
+    let people = school.people(query).await.unwrap();
+    let ids: Vec<_> = people.iter().map(|person| person.id.as_str()).collect();
+    assert_eq!(ids, ["S1", "S2", "S3"]);
+    let told = issues.take();
+    let noted: Vec<_> = told
+        .iter()
+        .map(|issue| (issue.id.as_deref(), issue.field.as_str(), issue.left_out))
+        .collect();
+    assert_eq!(
+        noted,
+        [
+            (None, "", true),
+            (Some("S2"), "education_details.admission_date", false),
+            (None, "id", true),
+        ],
+        "nobody asked for the birthday"
+    );
+    assert!(!format!("{told:?}").contains("Hopper"));
+    let query = PeopleQuery::new(PersonKind::Student)
+        .with([Property::DateOfBirth])
+        .noting(&issues);
+    school.people(query).await.unwrap();
+    assert!(
+        issues
+            .take()
+            .iter()
+            .any(|issue| issue.field == "date_of_birth")
+    );
+}
+
+#[tokio::test]
+async fn those_yet_to_start_are_listed_apart() {
+    let rows = json!([{"id": "S9", "education_details": {"data": {"admission_date": stamp("2027-01-05")}}}]);
+    let school = School::rows("students-pre-admission", rows).await;
+    let query = PeopleQuery {
+        pre_admission: true,
+        ..PeopleQuery::new(PersonKind::Student)
+    };
+    let people = school.people(query).await.unwrap();
+    let [coming] = people.as_slice() else {
+        panic!("{people:?}")
+    };
+    assert!(coming.pre_admission);
+    assert_eq!(coming.joins, date("2027-01-05"));
 }

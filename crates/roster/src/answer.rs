@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use mis_core::{Deletion, Person, PersonKind, Property};
+use mis_core::{Deletion, Person, PersonKind, Property, wonde::DecodeIssue};
 use serde::{Deserialize, Serialize};
 
 use crate::part::Part;
@@ -24,6 +24,31 @@ pub struct Answer {
     pub refused: BTreeSet<Property>,
     /// Records, in the order they came.
     pub rows: Vec<Person>,
+    /// What could not be read: values that are taken for none, and records that are not among the rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub issues: Vec<DecodeIssue>,
+    /// Of students: whether those yet to start are among the rows. `None` where they were not asked for, false where the
+    /// school does not grant them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_admission: Option<bool>,
+}
+
+impl Answer {
+    /// How many records could not be read in full.
+    pub(crate) fn unread(&self) -> usize {
+        let ids: BTreeSet<&str> = self
+            .issues
+            .iter()
+            .filter(|issue| !issue.left_out)
+            .filter_map(|issue| issue.id.as_deref())
+            .collect();
+        ids.len() + self.left_out()
+    }
+
+    /// How many records could not be read at all.
+    pub(crate) fn left_out(&self) -> usize {
+        self.issues.iter().filter(|issue| issue.left_out).count()
+    }
 }
 
 /// How much an answer covers.

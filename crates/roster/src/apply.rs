@@ -1,7 +1,7 @@
 //! Applying what was read: from the state before and the answers to the state after and the changes between, with nothing
 //! believed that the guard does not let through. A pure function: the day and the time are arguments.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::Days;
 use mis_core::{Person, PersonKind};
@@ -11,12 +11,14 @@ use crate::{
     change::{Change, What},
     held::{Doubt, Held},
     identity::{Merged, PersonKey},
+    migration::{compare, most_are_new},
     publish::{Computed, Past, Publish},
-    report::Report,
+    report::{OnePerson, Report, Unread},
     roll::{Eyes, Roll},
     settings::Settings,
-    split::{Child, Individual, on_roll, split},
+    split::{Child, Individual, split},
     state::{Known, State, speaks},
+    stay::{DecidedDates, on_roll, stay},
     when::When,
 };
 
@@ -52,11 +54,25 @@ impl State {
             report: Report::default(),
             changes: Vec::new(),
             merged: BTreeMap::new(),
+            emptied: BTreeSet::new(),
         };
         applying.forget_what_nobody_needs();
+        let migrating = applying.migrating(answers);
         for (kind, answer) in answers {
             match answer {
-                Ok(answer) => applying.lay(*kind, answer),
+                Ok(answer) => {
+                    let others_came = answers.iter().any(|(other, answer)| {
+                        other != kind && answer.as_ref().is_ok_and(|answer| !answer.rows.is_empty())
+                    });
+                    let laid = if migrating.contains(kind) {
+                        applying.migrate(*kind, answer)
+                    } else {
+                        Some(answer.clone())
+                    };
+                    if let Some(answer) = laid {
+                        applying.lay(*kind, &answer, others_came);
+                    }
+                }
                 Err(unreadable) => applying.doubt(
                     *kind,
                     Doubt::Unreadable {
@@ -80,6 +96,8 @@ struct Applying<'a> {
     report: Report,
     changes: Vec<Change>,
     merged: BTreeMap<PersonKind, Merged>,
+    /// Kinds of which there is nobody, which is believed.
+    emptied: BTreeSet<PersonKind>,
 }
 
 impl Applying<'_> {
@@ -106,30 +124,120 @@ impl Applying<'_> {
         }
     }
 
-    fn lay(&mut self, kind: PersonKind, answer: &Answer) {
+    /// The kinds of people whose ids are new because the school has another MIS: when most of one kind's are, it is so for
+    /// all kinds of which anybody is gone.
+    fn migrating(&self, answers: &Answers) -> BTreeSet<PersonKind> {
+        let full = |kind: &PersonKind| match answers.get(kind) {
+            Some(Ok(
+                answer @ Answer {
+                    extent: Extent::Full { .. },
+                    ..
+                },
+            )) => Some(answer),
+            _ => None,
+        };
+        let most_new = |kind: &&PersonKind, least: usize| {
+            let Some((known, answer)) = self.state.kinds.get(kind).zip(full(kind)) else {
+                return false;
+            };
+            known.full_at.is_some() && most_are_new(known, &answer.rows, least, self.when.today)
+        };
+        let least = usize::try_from(self.settings.guard.at_least).unwrap_or(usize::MAX);
+        let pending = self.state.kinds.values().any(|known| known.migrating);
+        if !pending && !answers.keys().any(|kind| most_new(&kind, least)) {
+            return BTreeSet::new();
+        }
+        answers
+            .keys()
+            .filter(|kind| {
+                let waits = |known: &Known| known.migrating;
+                let waits = self.state.kinds.get(kind).is_some_and(waits);
+                (waits && full(kind).is_some()) || most_new(kind, 1)
+            })
+            .copied()
+            .collect()
+    }
+
+    /// Finds out who is who under the new ids. Without a person's word those who are certain go on under their new ids,
+    /// and all others neither join nor leave. Answers what is left to be laid over the records.
+    fn migrate(&mut self, kind: PersonKind, answer: &Answer) -> Option<Answer> {
+        let known = self.state.kinds.entry(kind).or_default();
+        let migration = compare(kind, known, answer, self.when.today);
+        let waits = !self.accept && migration.needs_a_person();
+        known.keys.migrate(&migration, &answer.rows, self.accept);
+        known.migrating = waits;
+        let mut laid = answer.clone();
+        if waits {
+            self.report.held.push(Held::Migration {
+                kind,
+                matched: migration.matched.len(),
+                proposed: migration.proposed.len(),
+                doubtful: migration.doubtful.len(),
+                new: migration.new.len(),
+                missing: migration.missing.len(),
+            });
+            let certain = migration.certain();
+            let found: BTreeSet<&PersonKey> =
+                migration.matched.iter().map(|one| &one.person).collect();
+            let replaced: HashSet<&str> = known
+                .keys
+                .iter()
+                .filter(|(key, _)| found.contains(key))
+                .flat_map(|(_, one)| one.ids.iter().map(String::as_str))
+                .collect();
+            laid.rows.retain(|row| certain.contains(row.id.as_str()));
+            let kept = known
+                .roll
+                .iter()
+                .filter(|old| !replaced.contains(old.id.as_str()));
+            laid.rows.extend(kept.cloned());
+            laid.extent = Extent::Full { counted: None };
+        }
+        // What only students have for certain: the groups of others stay as they are until a person has looked.
+        let laid = (!waits || kind == PersonKind::Student).then_some(laid);
+        self.report.migrations.push(migration);
+        laid
+    }
+
+    fn lay(&mut self, kind: PersonKind, answer: &Answer, others_came: bool) {
+        let unread = answer.issues.iter().map(|issue| Unread {
+            kind,
+            issue: issue.clone(),
+        });
+        self.report.unread.extend(unread);
+        self.report.pre_admission_refused |= answer.pre_admission == Some(false);
         let known = self.state.kinds.entry(kind).or_default();
         let eyes = Eyes {
             kind,
             guard: &self.settings.guard,
+            max_unread: self.settings.persons.max_unread,
             today: self.when.today,
             accept: self.accept,
-            lost: &known.lost,
-            count_fitted: known.count_fitted,
-            read_before: known.full_at.is_some(),
+            known,
+            others_came,
         };
-        let laid = match known.roll.lay(answer, &eyes) {
-            Ok(laid) => laid,
-            Err(doubt) => return self.doubt(kind, doubt),
-        };
+        let laid = known.roll.lay(answer, &eyes);
         known.roll = laid.roll;
-        known.lost = laid.lost;
-        known.asked_at = Some(answer.asked_at);
-        if matches!(answer.extent, Extent::Full { .. }) {
-            known.full_at = Some(answer.asked_at);
-            known.properties.clone_from(&answer.properties);
-            known.refused.clone_from(&answer.refused);
-            known.count_fitted = laid.count_fits.unwrap_or(false);
+        known.left = laid.left;
+        known.empty_since = laid.empty_since;
+        if !laid.refused {
+            known.lost = laid.lost;
         }
+        if laid.emptied {
+            self.emptied.insert(kind);
+        }
+        // What is in doubt is read again, from where it was read before.
+        let Some(doubt) = laid.doubt else {
+            known.asked_at = Some(answer.asked_at);
+            if matches!(answer.extent, Extent::Full { .. }) {
+                known.full_at = Some(answer.asked_at);
+                known.properties.clone_from(&answer.properties);
+                known.refused.clone_from(&answer.refused);
+                known.count_fitted = laid.count_fits.unwrap_or(false);
+            }
+            return;
+        };
+        self.doubt(kind, doubt);
     }
 
     fn doubt(&mut self, kind: PersonKind, doubt: Doubt) {
@@ -142,10 +250,12 @@ impl Applying<'_> {
         let Some(horizon) = self.when.today.checked_sub_days(keep) else {
             return;
         };
+        let today = self.when.today;
         for known in self.state.kinds.values_mut() {
-            known
-                .roll
-                .retain(|record| record.leaves.is_none_or(|last| last >= horizon));
+            known.roll.retain(|record| {
+                let last = stay(record, today).leaves;
+                last.is_none_or(|last| last >= horizon)
+            });
         }
         self.state.former.retain(|former| former.left >= horizon);
     }
@@ -158,7 +268,18 @@ impl Applying<'_> {
         let mut after = BTreeMap::new();
         let mut students: BTreeMap<PersonKey, Person> = BTreeMap::new();
         for (kind, mut known) in kinds {
-            let (people, merged) = known.keys.assign(known.roll.iter(), self.when.today);
+            let same_parent = kind == PersonKind::Parent && self.settings.persons.same_parent;
+            let (people, merged, one_person) =
+                known
+                    .keys
+                    .assign(known.roll.iter(), self.when.today, same_parent);
+            self.report
+                .one_person
+                .extend(one_person.into_iter().map(|(person, records)| OnePerson {
+                    kind,
+                    person,
+                    records,
+                }));
             let speaking: BTreeMap<PersonKey, (Person, Vec<String>)> = people
                 .into_iter()
                 .filter_map(|(key, records)| {
@@ -168,7 +289,17 @@ impl Applying<'_> {
                 })
                 .collect();
             self.merged.insert(kind, merged);
-            if known.full_at.is_some() {
+            let former = self
+                .settings
+                .persons
+                .former_id_days
+                .map(u64::from)
+                .map(Days::new);
+            if let Some(horizon) = former.and_then(|days| self.when.today.checked_sub_days(days)) {
+                known.keys.forget_former_ids(horizon);
+            }
+            let waits = known.migrating && kind != PersonKind::Student;
+            if known.full_at.is_some() && !waits {
                 self.publish(kind, &known, &speaking, &students, answers);
             }
             if kind == PersonKind::Student {
@@ -219,6 +350,15 @@ impl Applying<'_> {
         let split = split(kind, &self.settings.groups, individuals, self.when.today);
         self.report.strays.extend(split.strays);
         self.report.overlaps.extend(split.overlaps);
+        let decided = speaking.iter().filter_map(|(person, (record, _))| {
+            let decision = stay(record, self.when.today).decided?;
+            Some(DecidedDates {
+                kind,
+                person: person.clone(),
+                decision,
+            })
+        });
+        self.report.dates.extend(decided);
         let computed = Computed::new(self.settings, kind, &split.taken, &people);
         let empty = Roll::default();
         let none = Merged::new();
@@ -254,7 +394,7 @@ impl Applying<'_> {
             settings: self.settings,
             kind,
             when: self.when,
-            accept: self.accept,
+            accept: self.accept || self.emptied.contains(&kind),
             keys: &known.keys,
             people: &people,
             past,

@@ -30,6 +30,20 @@ pub enum Doubt {
         /// How many of them are gone without a leaving date.
         gone: usize,
     },
+    /// Records without an id came, so that nobody can tell whose they are, and others are gone.
+    LeftOut {
+        /// How many could not be read.
+        records: usize,
+        /// How many are gone without a leaving date.
+        gone: usize,
+    },
+    /// Too many records hold something that cannot be read.
+    Unread {
+        /// How many do.
+        records: usize,
+        /// How many came.
+        of: usize,
+    },
     /// It could not be read.
     Unreadable {
         /// What the error said.
@@ -37,11 +51,11 @@ pub enum Doubt {
     },
 }
 
-/// Something that was held back: the old list stays.
+/// Something that was held back. Joiners and changes that are not in doubt go through all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
 pub enum Held {
-    /// All that was read of one kind of people.
+    /// The removal of people of one kind; where the answer as a whole cannot be believed, all of it.
     Kind {
         /// Which.
         kind: PersonKind,
@@ -49,7 +63,22 @@ pub enum Held {
         #[serde(flatten)]
         doubt: Doubt,
     },
-    /// The change of one group.
+    /// Everybody who is not certain after a change of the MIS: they neither join nor leave.
+    Migration {
+        /// Which people.
+        kind: PersonKind,
+        /// Records of people known before.
+        matched: usize,
+        /// Records that seem to be of people known before.
+        proposed: usize,
+        /// Records that may be of several people.
+        doubtful: usize,
+        /// Records of nobody known.
+        new: usize,
+        /// People without a record.
+        missing: usize,
+    },
+    /// The removal of people from one group.
     Group {
         /// Which.
         group: String,
@@ -82,13 +111,23 @@ impl fmt::Display for Held {
                     ),
                     Doubt::CutOff { received, counted } => write!(
                         f,
-                        "Wonde counts {counted} {whom} and gave {received}: the list seems to be cut off. Their groups stay \
-                         as they are; sync again, and accept if it is right"
+                        "Wonde counts {counted} {whom} and gave {received}: the list seems to be cut off. Nobody is \
+                         taken out; sync again, and accept if it is right"
                     ),
                     Doubt::Shrunk { before, gone } => write!(
                         f,
-                        "{gone} of {before} {whom} are gone at once without a leaving date. Their groups stay as they are; \
+                        "{gone} of {before} {whom} are gone at once without a leaving date. Nobody is taken out; \
                          look into the MIS, and accept if it is right"
+                    ),
+                    Doubt::LeftOut { records, gone } => write!(
+                        f,
+                        "{records} records of {whom} came without an id and {gone} {whom} are missing, perhaps the same. Nobody is \
+                         taken out; ask Wonde about these records, and accept if the missing have left"
+                    ),
+                    Doubt::Unread { records, of } => write!(
+                        f,
+                        "{records} of {of} records of {whom} hold something that cannot be read, more than `sync.max_unread` \
+                         allows. Their groups stay as they are; see what it is, and accept if it does not matter"
                     ),
                     Doubt::Unreadable { why } => write!(
                         f,
@@ -96,6 +135,20 @@ impl fmt::Display for Held {
                     ),
                 }
             }
+            Self::Migration {
+                kind,
+                matched,
+                proposed,
+                doubtful,
+                new,
+                missing,
+            } => write!(
+                f,
+                "the school seems to have another MIS: of the {}, {matched} are the same for certain, {proposed} seem to be, \
+                 {doubtful} are doubtful, {new} are new and {missing} are missing. Nobody else joins or leaves; look at them, and \
+                 accept if it is right",
+                plural(*kind)
+            ),
             Self::Group {
                 group,
                 before,
@@ -103,7 +156,7 @@ impl fmt::Display for Held {
                 after,
             } => write!(
                 f,
-                "{leaving} of the {before} people in {group:?} would leave it at once and {after} be in it. It stays as it is; \
+                "{leaving} of the {before} people in {group:?} would leave it at once and {after} be in it. Nobody is taken out; \
                  look into the MIS and the group's settings, and accept if it is right"
             ),
             Self::Property { kind, part } => write!(

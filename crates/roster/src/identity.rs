@@ -12,6 +12,8 @@ use chrono::NaiveDate;
 use mis_core::Person;
 use serde::{Deserialize, Serialize};
 
+use crate::{migration::Migration, words::plain};
+
 /// The id that a person keeps at the host: the id at Wonde that they were first seen with.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -50,9 +52,15 @@ pub struct Identity {
     /// The MIS's own keys.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub mis_ids: BTreeSet<String>,
+    /// Unique pupil numbers.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub upns: BTreeSet<String>,
     /// Ids at Wonde, the present one among them.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ids: BTreeSet<String>,
+    /// Former ids at Wonde, each with the first day on which no record had it any more.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub former: BTreeMap<String, NaiveDate>,
     /// The last day on which the person was among the MIS's people.
     pub seen: NaiveDate,
 }
@@ -66,7 +74,9 @@ impl Identity {
     fn take_in(&mut self, other: Self) {
         self.upis.extend(other.upis);
         self.mis_ids.extend(other.mis_ids);
+        self.upns.extend(other.upns);
         self.ids.extend(other.ids);
+        self.former.extend(other.former);
         self.seen = self.seen.max(other.seen);
     }
 }
@@ -80,6 +90,9 @@ pub struct Keyring {
 
 /// Keys that turned out to be of a person with an older key.
 pub(crate) type Merged = BTreeMap<PersonKey, PersonKey>;
+
+/// A key with the ids of several records that were joined under it.
+pub(crate) type OnePerson = (PersonKey, Vec<String>);
 
 /// The records of one person, in no order.
 pub(crate) type Records<'r> = Vec<&'r Person>;
@@ -105,22 +118,40 @@ impl Keyring {
         &mut self,
         rows: impl IntoIterator<Item = &'r Person>,
         today: NaiveDate,
-    ) -> (BTreeMap<PersonKey, Records<'r>>, Merged) {
-        let people = one_person_each(rows);
+        by_contact: bool,
+    ) -> (BTreeMap<PersonKey, Records<'r>>, Merged, Vec<OnePerson>) {
+        let mut people = one_person_each(rows);
+        let mut joined = HashSet::new();
+        if by_contact {
+            (people, joined) = join_by_contact(people);
+        }
         let keys = self.known(&people);
         let mut assigned = BTreeMap::new();
+        let mut one_person = Vec::new();
         for (records, key) in people.into_iter().zip(keys) {
             let mut identity = identity_of(&records, today);
             let key = key.unwrap_or_else(|| self.new_key(&records));
+            if records
+                .first()
+                .is_some_and(|first| joined.contains(first.id.as_str()))
+            {
+                let ids = records.iter().map(|record| record.id.clone()).collect();
+                one_person.push((key.clone(), ids));
+            }
             if let Some(before) = self.people.remove(&key) {
+                let present = identity.ids.clone();
                 identity.take_in(before);
                 identity.seen = today;
+                for id in identity.ids.difference(&present) {
+                    identity.former.entry(id.clone()).or_insert(today);
+                }
+                identity.former.retain(|id, _| !present.contains(id));
             }
             self.people.insert(key.clone(), identity);
             assigned.insert(key, records);
         }
         let merged = self.merge(&assigned);
-        (assigned, merged)
+        (assigned, merged, one_person)
     }
 
     /// The key that each person had before, if any. What says more about identity is looked at for all people first, so
@@ -129,7 +160,7 @@ impl Keyring {
         let index = Index::of(self);
         let mut keys: Vec<Option<PersonKey>> = vec![None; people.len()];
         let mut given: HashSet<&PersonKey> = HashSet::new();
-        for claim in [Index::by_upi, Index::by_mis_id, Index::by_id] {
+        for claim in [Index::by_upi, Index::by_upn, Index::by_mis_id, Index::by_id] {
             for (records, key) in people.iter().zip(&mut keys) {
                 if key.is_none()
                     && let Some(found) = records
@@ -195,6 +226,49 @@ impl Keyring {
             .collect()
     }
 
+    /// Gives people the ids of the records that were found to be theirs under another MIS, also those that were proposed
+    /// where a person says so. A key of that MIS that was somebody else's under the old one is taken from them.
+    pub(crate) fn migrate(&mut self, migration: &Migration, rows: &[Person], accepted: bool) {
+        let proposed = migration.proposed.iter().filter(|_| accepted);
+        let owners: HashMap<&str, &PersonKey> = migration
+            .matched
+            .iter()
+            .chain(proposed)
+            .map(|one| (one.id.as_str(), &one.person))
+            .collect();
+        let mut mis_ids: HashMap<&str, Option<&PersonKey>> = HashMap::new();
+        for row in rows {
+            if let Some(mis_id) = &row.mis_id {
+                mis_ids.insert(mis_id, owners.get(row.id.as_str()).copied());
+            }
+        }
+        for (key, identity) in &mut self.people {
+            identity.mis_ids.retain(|mis_id| {
+                mis_ids
+                    .get(mis_id.as_str())
+                    .is_none_or(|owner| *owner == Some(key))
+            });
+        }
+        for (id, person) in owners {
+            if let Some(identity) = self.people.get_mut(person) {
+                identity.ids.insert(id.to_owned());
+            }
+        }
+    }
+
+    /// Forgets ids that no record has had since that day. A key is never forgotten.
+    pub(crate) fn forget_former_ids(&mut self, before: NaiveDate) {
+        for (key, identity) in &mut self.people {
+            let old = |id: &String, since: &NaiveDate| *since < before && id != key.as_str();
+            let gone: Vec<_> = identity
+                .former
+                .extract_if(.., |id, since| old(id, since))
+                .map(|(id, _)| id)
+                .collect();
+            identity.ids.retain(|id| !gone.contains(id));
+        }
+    }
+
     /// Forgets those who have not been seen since that day, unless they are to be kept.
     pub(crate) fn forget(&mut self, before: NaiveDate, keep: impl Fn(&PersonKey) -> bool) {
         self.people
@@ -242,11 +316,73 @@ fn one_person_each<'r>(rows: impl IntoIterator<Item = &'r Person>) -> Vec<Record
         .collect()
 }
 
+/// Joins people whose names agree and whose email address or mobile does: parents whom the MIS keeps once for each child.
+/// The ids of their first records come with them.
+fn join_by_contact(people: Vec<Records<'_>>) -> (Vec<Records<'_>>, HashSet<&str>) {
+    let mut place: Vec<usize> = (0..people.len()).collect();
+    fn root(place: &[usize], mut at: usize) -> usize {
+        while let Some(&next) = place.get(at)
+            && next != at
+        {
+            at = next;
+        }
+        at
+    }
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for (at, records) in people.iter().enumerate() {
+        for sign in records.iter().flat_map(|record| signs(record)) {
+            let known = *seen.entry(sign).or_insert(at);
+            let (one, other) = (root(&place, known), root(&place, at));
+            if let Some(entry) = place.get_mut(one.max(other)) {
+                *entry = one.min(other);
+            }
+        }
+    }
+    let mut joined: BTreeMap<usize, (usize, Records<'_>)> = BTreeMap::new();
+    for (at, records) in people.into_iter().enumerate() {
+        let (count, all) = joined.entry(root(&place, at)).or_default();
+        *count += 1;
+        all.extend(records);
+    }
+    let mut ids = HashSet::new();
+    let people = joined.into_values().map(|(count, records)| {
+        if count > 1 {
+            ids.extend(records.first().map(|record| record.id.as_str()));
+        }
+        records
+    });
+    let people = people.collect();
+    (people, ids)
+}
+
+/// What tells a person apart together with the name: each address and number.
+fn signs(record: &Person) -> Vec<String> {
+    let (Some(forename), Some(surname)) = (&record.forename, &record.surname) else {
+        return Vec::new();
+    };
+    let name = format!("{}\n{}", plain(forename), plain(surname));
+    let email = record.email.as_deref().map(plain);
+    let mobile = record.mobile.as_deref().and_then(|mobile| {
+        // The country's number may stand before it or not.
+        let digits: Vec<char> = mobile.chars().filter(char::is_ascii_digit).collect();
+        let last = digits.len().checked_sub(9)?;
+        Some(digits.get(last..)?.iter().collect::<String>())
+    });
+    [email, mobile]
+        .into_iter()
+        .flatten()
+        .filter(|sign| !sign.is_empty())
+        .map(|sign| format!("{name}\n{sign}"))
+        .collect()
+}
+
 fn identity_of(records: &[&Person], today: NaiveDate) -> Identity {
     Identity {
         upis: records.iter().filter_map(|r| r.upi.clone()).collect(),
         mis_ids: records.iter().filter_map(|r| r.mis_id.clone()).collect(),
+        upns: records.iter().filter_map(|r| r.upn.clone()).collect(),
         ids: records.iter().map(|r| r.id.clone()).collect(),
+        former: BTreeMap::new(),
         seen: today,
     }
 }
@@ -255,6 +391,8 @@ fn identity_of(records: &[&Person], today: NaiveDate) -> Identity {
 struct Index<'k> {
     upis: HashMap<&'k str, &'k PersonKey>,
     mis_ids: HashMap<&'k str, &'k PersonKey>,
+    /// `None` for a number that two people share: it says nothing.
+    upns: HashMap<&'k str, Option<&'k PersonKey>>,
     ids: HashMap<&'k str, &'k PersonKey>,
     people: &'k BTreeMap<PersonKey, Identity>,
 }
@@ -264,6 +402,7 @@ impl<'k> Index<'k> {
         let mut index = Self {
             upis: HashMap::new(),
             mis_ids: HashMap::new(),
+            upns: HashMap::new(),
             ids: HashMap::new(),
             people: &ring.people,
         };
@@ -274,6 +413,13 @@ impl<'k> Index<'k> {
             index
                 .mis_ids
                 .extend(identity.mis_ids.iter().map(|id| (id.as_str(), key)));
+            for upn in &identity.upns {
+                index
+                    .upns
+                    .entry(upn)
+                    .and_modify(|owner| *owner = None)
+                    .or_insert(Some(key));
+            }
             index
                 .ids
                 .extend(identity.ids.iter().map(|id| (id.as_str(), key)));
@@ -288,12 +434,17 @@ impl<'k> Index<'k> {
     /// By the MIS's own key, unless the `upi` says that it is somebody else.
     fn by_mis_id(&self, record: &Person) -> Option<&'k PersonKey> {
         let key = *self.mis_ids.get(record.mis_id.as_deref()?)?;
-        let known = &self.people.get(key)?.upis;
-        let another = record
-            .upi
-            .as_ref()
-            .is_some_and(|upi| !known.is_empty() && !known.contains(upi));
-        (!another).then_some(key)
+        let known = self.people.get(key)?;
+        let another = |id: &Option<String>, known: &BTreeSet<String>| {
+            id.as_ref()
+                .is_some_and(|id| !known.is_empty() && !known.contains(id))
+        };
+        (!another(&record.upi, &known.upis) && !another(&record.upn, &known.upns)).then_some(key)
+    }
+
+    /// By the pupil number, which stays when the pupil comes from another list or the school changes its MIS.
+    fn by_upn(&self, record: &Person) -> Option<&'k PersonKey> {
+        *self.upns.get(record.upn.as_deref()?)?
     }
 
     fn by_id(&self, record: &Person) -> Option<&'k PersonKey> {
@@ -322,7 +473,7 @@ mod tests {
     }
 
     fn keys(ring: &mut Keyring, rows: &[Person]) -> Vec<String> {
-        let (people, _) = ring.assign(rows, day());
+        let (people, ..) = ring.assign(rows, day(), false);
         rows.iter()
             .map(|row| {
                 let (key, _) = people
@@ -387,7 +538,7 @@ mod tests {
         let mut ring = Keyring::default();
         keys(&mut ring, &[row("A1", "u", ""), row("A2", "", "m")]);
         let rows = [row("A1", "u", ""), row("A2", "u", "m")];
-        let (people, merged) = ring.assign(&rows, day());
+        let (people, merged, _) = ring.assign(&rows, day(), false);
         assert_eq!(people.len(), 1);
         assert_eq!(
             merged,

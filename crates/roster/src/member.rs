@@ -35,8 +35,12 @@ impl Member {
         let person = Person {
             joins: None,
             leaves: None,
+            pre_admission: false,
             current: None,
             changed_at: None,
+            // For telling people apart, not for the host.
+            upn: None,
+            mobile: None,
             ..record.clone()
         };
         Self {

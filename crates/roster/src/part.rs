@@ -13,6 +13,8 @@ pub enum Part {
     Upi,
     /// The MIS's own key.
     MisId,
+    /// Of a student: the unique pupil number.
+    Upn,
     /// Given name.
     Forename,
     /// Family name.
@@ -34,7 +36,7 @@ impl Part {
     ) -> Vec<Self> {
         let mut parts = vec![Self::Upi, Self::MisId];
         match kind {
-            PersonKind::Student => parts.push(Self::Dates),
+            PersonKind::Student => parts.extend([Self::Upn, Self::Dates]),
             PersonKind::Staff => parts.extend([Self::Dates, Self::Current]),
             PersonKind::Parent => {}
         }
@@ -52,6 +54,7 @@ impl Part {
         match self {
             Self::Upi => person.upi.is_some(),
             Self::MisId => person.mis_id.is_some(),
+            Self::Upn => person.upn.is_some(),
             Self::Forename => person.forename.is_some(),
             Self::Surname => person.surname.is_some(),
             // A last day is an exception: that nobody has one is no sign of anything.
@@ -61,11 +64,27 @@ impl Part {
         }
     }
 
+    /// The part that a field of a record belongs to, by its place as Wonde gives it.
+    pub(crate) fn of_field(field: &str) -> Option<Self> {
+        use mis_core::shapes::people::{Need, needed_for};
+        match (needed_for(field), field) {
+            (Need::For(Property::Name), "forename") => Some(Self::Forename),
+            (Need::For(Property::Name), _) => Some(Self::Surname),
+            (Need::For(property), _) => Some(Self::Property(property)),
+            (Need::Always, "upi") => Some(Self::Upi),
+            (Need::Always, "mis_id") => Some(Self::MisId),
+            (Need::Always, "education_details.upn") => Some(Self::Upn),
+            (Need::Always, "employment_details.current") => Some(Self::Current),
+            _ => None,
+        }
+    }
+
     /// Takes the part over from another record.
     pub(crate) fn copy(self, to: &mut Person, from: &Person) {
         match self {
             Self::Upi => to.upi.clone_from(&from.upi),
             Self::MisId => to.mis_id.clone_from(&from.mis_id),
+            Self::Upn => to.upn.clone_from(&from.upn),
             Self::Forename => to.forename.clone_from(&from.forename),
             Self::Surname => to.surname.clone_from(&from.surname),
             Self::Dates => {
@@ -83,6 +102,7 @@ impl fmt::Display for Part {
         f.write_str(match self {
             Self::Upi => "upi",
             Self::MisId => "mis_id",
+            Self::Upn => "upn",
             Self::Forename => "forename",
             Self::Surname => "surname",
             Self::Dates => "dates",

@@ -12,8 +12,9 @@ use crate::{
     report::Report,
     roll::Roll,
     settings::Settings,
-    split::{Individual, Rule, has_left, on_roll},
+    split::{Individual, Rule},
     state::{State, speaks},
+    stay::{has_left, on_roll},
     when::When,
 };
 
@@ -78,78 +79,58 @@ pub(crate) struct Publish<'a> {
 
 impl Publish<'_> {
     pub(crate) fn run(mut self, state: &mut State, changes: &mut Vec<Change>, report: &mut Report) {
-        let held = self.held(state, report);
-        self.keep_to_held_groups(state, &held);
+        for (name, kept) in self.held(state, report) {
+            let list = self.computed.lists.entry(name).or_default();
+            list.extend(kept.into_iter().map(|member| (member.key.clone(), member)));
+        }
         for (name, list) in std::mem::take(&mut self.computed.lists) {
-            if !held.contains(&name) {
-                self.replace(state, changes, &name, list);
-            }
+            self.replace(state, changes, &name, list);
         }
     }
 
-    /// Groups that too many would leave.
-    fn held(&self, state: &State, report: &mut Report) -> BTreeSet<String> {
-        let mut held = BTreeSet::new();
+    /// Groups that too many would leave, with those who stay in them for it: all who would leave without being accounted
+    /// for. They are in no other group, or they would be.
+    fn held(&self, state: &State, report: &mut Report) -> BTreeMap<String, Vec<Member>> {
+        let mut held = BTreeMap::new();
         for (name, new) in &self.computed.lists {
             let Some(old) = state.lists.get(name) else {
                 continue;
             };
-            let leaving = old
+            let leaving: Vec<&Member> = old
                 .members
                 .values()
                 .filter(|member| !new.contains_key(&member.key))
                 .filter(|member| !self.cause(name, member).accounts())
-                .count();
+                .collect();
             if self.accept
                 || self
                     .settings
                     .guard
-                    .allows(old.members.len(), new.len(), leaving)
+                    .allows(old.members.len(), new.len(), leaving.len())
             {
                 continue;
             }
-            held.insert(name.clone());
             report.held.push(Held::Group {
                 group: name.clone(),
                 before: old.members.len(),
-                leaving,
+                leaving: leaving.len(),
                 after: new.len(),
             });
+            let kept = leaving.into_iter().map(|old| self.kept(name, old));
+            held.insert(name.clone(), kept.collect());
         }
         held
     }
 
-    /// A person is in one group only, also while a group is held: whom it has it keeps, and whom it would get stay where
-    /// they are.
-    fn keep_to_held_groups(&mut self, state: &State, held: &BTreeSet<String>) {
-        let kept: BTreeSet<PersonKey> = held
-            .iter()
-            .filter_map(|name| state.lists.get(name))
-            .flat_map(|list| list.members.keys().cloned())
-            .collect();
-        for (name, list) in &mut self.computed.lists {
-            if held.contains(name) {
-                continue;
-            }
-            list.retain(|key, _| !kept.contains(key));
-            for key in state
-                .lists
-                .get(name)
-                .into_iter()
-                .flat_map(|old| old.members.keys())
-            {
-                let awaited = self
-                    .computed
-                    .group_of
-                    .get(key)
-                    .is_some_and(|to| held.contains(to));
-                if awaited
-                    && let Some(person) = self.people.get(key)
-                    && let Some(member) = member(self.settings, name, key, person)
-                {
-                    list.insert(key.clone(), member);
-                }
-            }
+    /// A member who stays in a held group, with what is known of them now.
+    fn kept(&self, group: &str, old: &Member) -> Member {
+        let person = self.people.get(&old.key);
+        match person.and_then(|person| member(self.settings, group, &old.key, person)) {
+            Some(now) => Member {
+                children: old.children.clone(),
+                ..now
+            },
+            None => old.clone(),
         }
     }
 

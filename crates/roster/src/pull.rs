@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use futures::stream::StreamExt as _;
-use mis_core::{Deletion, Error, ErrorKind, Mis, PeopleQuery, Person, PersonKind, Property};
+use mis_core::{
+    Deletion, Error, ErrorKind, Issues, Mis, PeopleQuery, Person, PersonKind, Property,
+    wonde::DecodeIssue,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -23,6 +26,9 @@ pub struct Pull {
     /// When it began.
     pub began: DateTime<Utc>,
     needs: Needs,
+    /// Whether students who are yet to start are read too.
+    #[serde(default)]
+    pre_admission: bool,
     reaches: BTreeMap<PersonKind, Reach>,
     deletions: Option<Vec<Deletion>>,
     answers: Answers,
@@ -50,6 +56,7 @@ impl Pull {
         Self {
             began,
             needs: settings.needs(),
+            pre_admission: settings.takes_pre_admission(),
             reaches: state.reaches(settings, full),
             deletions: None,
             answers: Answers::new(),
@@ -58,7 +65,7 @@ impl Pull {
 
     /// Whether it still reads what these settings need, so that it may be gone on with.
     pub fn serves(&self, settings: &Settings) -> bool {
-        self.needs == settings.needs()
+        self.needs == settings.needs() && self.pre_admission == settings.takes_pre_admission()
     }
 
     /// Whether everything is read in full.
@@ -84,6 +91,7 @@ impl Pull {
         Self {
             began: self.began,
             needs: self.needs.clone(),
+            pre_admission: self.pre_admission,
             reaches: self.reaches.clone(),
             deletions: self.deletions.clone(),
             answers: Answers::new(),
@@ -151,6 +159,7 @@ impl Pull {
             kind,
             known: state.kinds.get(&kind),
             wanted: self.needs.get(&kind).cloned().unwrap_or_default(),
+            pre_admission: self.pre_admission && kind == PersonKind::Student,
             now,
         };
         let answer = match self.reaches.get(&kind) {
@@ -225,7 +234,15 @@ struct Reading<'a> {
     kind: PersonKind,
     known: Option<&'a Known>,
     wanted: BTreeSet<Property>,
+    pre_admission: bool,
     now: DateTime<Utc>,
+}
+
+/// What reading one list came to.
+struct Rows {
+    people: Vec<Person>,
+    issues: Vec<DecodeIssue>,
+    pre_admission: Option<bool>,
 }
 
 impl Reading<'_> {
@@ -249,7 +266,9 @@ impl Reading<'_> {
             extent: Extent::Full { counted },
             properties: query.properties,
             refused,
-            rows,
+            rows: rows.people,
+            issues: rows.issues,
+            pre_admission: rows.pre_admission,
         })
     }
 
@@ -275,7 +294,9 @@ impl Reading<'_> {
     async fn first_row(&self, properties: impl IntoIterator<Item = Property>) -> Result<(), Error> {
         let query = PeopleQuery {
             page_size: Some(1),
-            ..PeopleQuery::new(self.kind).with(properties)
+            ..PeopleQuery::new(self.kind)
+                .with(properties)
+                .noting(&Issues::default())
         };
         match self.mis.people(query).next().await {
             Some(Err(error)) => Err(error),
@@ -302,6 +323,14 @@ impl Reading<'_> {
             Err(error) if is_refusal(&error) => return self.full(tell).await,
             rows => rows?,
         };
+        // So many strangers are no joiners: the school may have another MIS, and who is who is seen in all of them only.
+        let strangers = rows
+            .people
+            .iter()
+            .filter(|row| known.roll.get(&row.id).is_none());
+        if strangers.count() * 2 > known.roll.len() {
+            return self.full(tell).await;
+        }
         let mut answer = Answer {
             asked_at: self.now,
             extent: Extent::Changes {
@@ -310,7 +339,9 @@ impl Reading<'_> {
             },
             properties,
             refused,
-            rows,
+            rows: rows.people,
+            issues: rows.issues,
+            pre_admission: rows.pre_admission,
         };
         let parts = Part::of(self.kind, &answer.properties);
         let is_back =
@@ -337,7 +368,9 @@ impl Reading<'_> {
         if parts.is_empty() {
             return Ok(parts);
         }
-        let query = PeopleQuery::new(self.kind).with(properties.clone());
+        let query = PeopleQuery::new(self.kind)
+            .with(properties.clone())
+            .noting(&Issues::default());
         let mut rows = self.mis.people(query);
         while let Some(row) = rows.next().await {
             let row = row?;
@@ -349,29 +382,69 @@ impl Reading<'_> {
         Ok(parts)
     }
 
+    /// The list, and of students those who are yet to start, where they are wanted and granted.
     async fn read(
         &self,
         query: PeopleQuery,
         counted: Option<u64>,
         tell: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Vec<Person>, Error> {
-        let mut rows = self.mis.people(query);
-        let mut people = Vec::new();
+    ) -> Result<Rows, Error> {
+        let issues = Issues::default();
+        let query = query.noting(&issues);
         let mut progress = Progress {
             kind: self.kind,
             read: 0,
             counted,
             done: false,
         };
-        while let Some(row) = rows.next().await {
-            people.push(row?.trimmed(&self.wanted));
-            progress.read = people.len();
-            if progress.read.is_multiple_of(TELL_EVERY) {
-                tell(progress);
-            }
+        let mut people = Vec::new();
+        self.read_list(query.clone(), &mut people, &mut progress, tell)
+            .await?;
+        let mut pre_admission = None;
+        if self.pre_admission {
+            let listed: BTreeSet<String> = people.iter().map(|person| person.id.clone()).collect();
+            let query = PeopleQuery {
+                pre_admission: true,
+                ..query
+            };
+            let mut coming = Vec::new();
+            let read = self
+                .read_list(query, &mut coming, &mut progress, tell)
+                .await;
+            pre_admission = Some(match read {
+                Err(error) if is_of_one_kind(&error) => false,
+                read => {
+                    read?;
+                    coming.retain(|person| !listed.contains(&person.id));
+                    people.append(&mut coming);
+                    true
+                }
+            });
         }
         progress.done = true;
         tell(progress);
-        Ok(people)
+        Ok(Rows {
+            people,
+            issues: issues.take(),
+            pre_admission,
+        })
+    }
+
+    async fn read_list(
+        &self,
+        query: PeopleQuery,
+        people: &mut Vec<Person>,
+        progress: &mut Progress,
+        tell: &mut (dyn FnMut(Progress) + Send),
+    ) -> Result<(), Error> {
+        let mut rows = self.mis.people(query);
+        while let Some(row) = rows.next().await {
+            people.push(row?.trimmed(&self.wanted));
+            progress.read += 1;
+            if progress.read.is_multiple_of(TELL_EVERY) {
+                tell(*progress);
+            }
+        }
+        Ok(())
     }
 }

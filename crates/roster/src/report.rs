@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use mis_core::{PersonKind, Property};
+use mis_core::{PersonKind, Property, wonde::DecodeIssue};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     change::{Change, What},
     held::Held,
+    identity::PersonKey,
+    migration::Migration,
     split::{Overlap, Stray},
+    stay::DecidedDates,
 };
 
 /// What a sync came to.
@@ -26,6 +29,42 @@ pub struct Report {
     pub strays: Vec<Stray>,
     /// Those whom more than one group takes.
     pub overlaps: Vec<Overlap>,
+    /// What could not be read.
+    #[serde(default)]
+    pub unread: Vec<Unread>,
+    /// Those whose dates contradict each other or what else the MIS says, and how that was decided.
+    #[serde(default)]
+    pub dates: Vec<DecidedDates>,
+    /// Those of whom the MIS keeps several records that the settings make one person.
+    #[serde(default)]
+    pub one_person: Vec<OnePerson>,
+    /// Who is who after a change of the MIS.
+    #[serde(default)]
+    pub migrations: Vec<Migration>,
+    /// Groups take students who are yet to start, and the school does not grant reading them.
+    #[serde(default)]
+    pub pre_admission_refused: bool,
+}
+
+/// A value or a record that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unread {
+    /// Student, staff or parent.
+    pub kind: PersonKind,
+    /// What it was.
+    #[serde(flatten)]
+    pub issue: DecodeIssue,
+}
+
+/// Records that are one person because their names and an address or a mobile's number agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnePerson {
+    /// Student, staff or parent.
+    pub kind: PersonKind,
+    /// Who.
+    pub person: PersonKey,
+    /// The records' ids.
+    pub records: Vec<String>,
 }
 
 /// What happened to one group.

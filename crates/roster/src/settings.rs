@@ -45,6 +45,8 @@ pub struct Membership {
     #[serde(deserialize_with = "words::one_or_many")]
     #[schemars(schema_with = "words::one_or_many_schema")]
     pub roles: Vec<String>,
+    /// Students who are yet to start as well as those who are here (true), where the school grants reading them.
+    pub pre_admission: Option<bool>,
     /// Staff who are employed now (true, taken when left out) or are not (false).
     pub current: Option<bool>,
     /// Parents who have parental responsibility for the student (true) or have not (false).
@@ -101,6 +103,33 @@ pub struct Settings {
     pub guard: Guard,
     /// How data is kept.
     pub keep: Keep,
+    /// Who is who.
+    pub persons: Persons,
+}
+
+/// What the settings say of who is who, and of records that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Persons {
+    /// Numbers by which events may name students besides their ids: they are read and kept, and told to nobody.
+    pub numbers: BTreeSet<Property>,
+    /// Contacts whose names and whose email address or mobile agree are one person.
+    pub same_parent: bool,
+    /// Days for which a person is known by an id at Wonde that no record has any more; as long as the person is known
+    /// without it. The key is not among these.
+    pub former_id_days: Option<u16>,
+    /// Per cent of the records of a kind that may hold something unreadable; beyond that nothing of the kind is believed.
+    pub max_unread: u8,
+}
+
+impl Default for Persons {
+    fn default() -> Self {
+        Self {
+            numbers: BTreeSet::new(),
+            same_parent: false,
+            former_id_days: None,
+            max_unread: 20,
+        }
+    }
 }
 
 /// How far back is looked, and for how long data of people who left is kept.
@@ -135,7 +164,7 @@ pub struct Flaw {
 
 impl Membership {
     /// The keys of this part of a group's settings.
-    pub const KEYS: [&'static str; 17] = [
+    pub const KEYS: [&'static str; 18] = [
         "years",
         "registrations",
         "houses",
@@ -145,6 +174,7 @@ impl Membership {
         "groups",
         "teaching",
         "roles",
+        "pre_admission",
         "current",
         "parental_responsibility",
         "priority_max",
@@ -232,6 +262,13 @@ impl Membership {
                 cure: cure.to_owned(),
             });
         }
+        if self.pre_admission.is_some() && kind != PersonKind::Student {
+            flaws.push(Flaw {
+                key: "pre_admission",
+                what: "only students can be yet to start".to_owned(),
+                cure: "take it out, or make it a group of students".to_owned(),
+            });
+        }
         if self.priority_max == Some(0) {
             flaws.push(Flaw {
                 key: "priority_max",
@@ -317,7 +354,22 @@ impl Settings {
                 .or_default()
                 .insert(Property::Contacts);
         }
+        if let Some(students) = needs.get_mut(&PersonKind::Student) {
+            students.extend(&self.persons.numbers);
+        }
+        if let Some(parents) = needs.get_mut(&PersonKind::Parent)
+            && self.persons.same_parent
+        {
+            parents.extend([Property::Name, Property::Email, Property::Phone]);
+        }
         needs
+    }
+
+    /// Whether a group takes students who are yet to start.
+    pub(crate) fn takes_pre_admission(&self) -> bool {
+        self.groups
+            .iter()
+            .any(|group| group.membership.pre_admission == Some(true))
     }
 
     /// The group of this name.

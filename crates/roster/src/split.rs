@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     identity::{Identity, PersonKey},
     settings::{Group, GroupName, Membership},
+    stay::{has_left, on_roll},
     words::{among, plain},
     year::Year,
 };
@@ -110,16 +111,6 @@ pub(crate) fn split<'r>(
     split
 }
 
-/// At the school on that day: from the first day to the last, both counted.
-pub(crate) fn on_roll(record: &Person, today: NaiveDate) -> bool {
-    record.joins.is_none_or(|first| first <= today) && !has_left(record, today)
-}
-
-/// The last day has passed.
-pub(crate) fn has_left(record: &Person, today: NaiveDate) -> bool {
-    record.leaves.is_some_and(|last| last < today)
-}
-
 fn employed(record: &Person, today: NaiveDate) -> bool {
     record.current != Some(false) && on_roll(record, today)
 }
@@ -157,7 +148,7 @@ impl<'s> Rule<'s> {
             return false;
         }
         if named(&self.membership.include) {
-            return person.record.kind == PersonKind::Parent || on_roll(person.record, today);
+            return person.record.kind == PersonKind::Parent || self.is_there(person.record, today);
         }
         !self.membership.takes_named_only() && self.conditions_hold(person, today)
     }
@@ -166,7 +157,7 @@ impl<'s> Rule<'s> {
         let (record, rules) = (person.record, self.membership);
         match record.kind {
             PersonKind::Student => {
-                on_roll(record, today)
+                self.is_there(record, today)
                     && self.year_fits(record)
                     && one_of(&rules.registrations, record.registration.as_deref())
                     && one_of(&rules.houses, record.house.as_deref())
@@ -183,6 +174,14 @@ impl<'s> Rule<'s> {
             }
             PersonKind::Parent => person.children.iter().any(|child| self.child_fits(child)),
         }
+    }
+
+    /// On roll; or, where the group takes them too, yet to start.
+    fn is_there(&self, record: &Person, today: NaiveDate) -> bool {
+        let coming = self.membership.pre_admission == Some(true)
+            && record.pre_admission
+            && !has_left(record, today);
+        coming || on_roll(record, today)
     }
 
     fn year_fits(&self, record: &Person) -> bool {

@@ -12,7 +12,7 @@ use crate::{
     part::Part,
     roll::Roll,
     settings::{Keep, Settings},
-    split::{has_left, on_roll},
+    stay::{has_left, on_roll, stay},
 };
 
 /// What is known of one school's people. A new one knows nothing.
@@ -49,6 +49,13 @@ pub struct Known {
     pub lost: BTreeSet<Part>,
     /// Wonde's own count was that of the records of the last full answer.
     pub count_fitted: bool,
+    /// Fingerprints of listed records with a last day that came and passed, and was believed. Whose they are cannot be read
+    /// out of them: who has left is to be forgotten.
+    pub left: BTreeSet<u64>,
+    /// The ids are new, as after a change of the MIS, and a person is to say who is who.
+    pub migrating: bool,
+    /// Since when Wonde itself counts nobody.
+    pub empty_since: Option<DateTime<Utc>>,
 }
 
 /// How far a read must reach.
@@ -66,7 +73,10 @@ impl State {
     /// them than before; else from the last time on, with the overlap.
     pub fn reaches(&self, settings: &Settings, full: bool) -> BTreeMap<PersonKind, Reach> {
         let reach = |kind: &PersonKind, wanted: &BTreeSet<Property>| {
-            let known = self.kinds.get(kind).filter(|_| !full)?;
+            let known = self
+                .kinds
+                .get(kind)
+                .filter(|known| !full && !known.migrating)?;
             known.full_at?;
             let asked = known.asked_at?;
             let read =
@@ -108,6 +118,11 @@ pub(crate) fn speaks<'r>(
             (false, false) => 1,
             (false, true) => 0,
         };
-        (standing, record.joins, record.changed_at, &record.id)
+        (
+            standing,
+            stay(record, today).joins,
+            record.changed_at,
+            &record.id,
+        )
     })
 }

@@ -57,6 +57,8 @@ fn below() -> Router<Handle> {
         .route("/schools/{id}/codes/{code}/repeat", post(repeat_code))
         .route("/schools/{id}/hours", post(hours))
         .route("/schools/{id}/lessons", post(add_lesson))
+        .route("/schools/{id}/renumber", post(renumber))
+        .route("/schools/{id}/values", post(set_value).delete(clear_values))
         .route("/schools/{id}/lessons/{lesson}/cancel", post(cancel))
 }
 
@@ -367,6 +369,33 @@ async fn migrate(
     Sent(ask): Sent<Migrate>,
 ) -> Said {
     sandbox.migrate(&id, &ask.mis)?;
+    done()
+}
+
+async fn renumber(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said {
+    sandbox.renumber(&id)?;
+    done()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ValueIs {
+    id: String,
+    pointer: String,
+    value: Value,
+}
+
+async fn set_value(
+    State(sandbox): State<Handle>,
+    Path(id): Path<String>,
+    Sent(ask): Sent<ValueIs>,
+) -> Said {
+    sandbox.set_value(&id, &ask.id, &ask.pointer, ask.value)?;
+    done()
+}
+
+async fn clear_values(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said {
+    sandbox.clear_values(&id)?;
     done()
 }
 

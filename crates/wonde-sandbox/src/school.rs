@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use serde_json::Value;
 
 use crate::codes::{self, Code};
 use crate::extraction::{Extraction, Window};
@@ -79,6 +80,9 @@ const LESSON_DAYS_BACK: i64 = 400;
 /// Room for the lessons of one day in a lesson's number.
 const LESSONS_A_DAY: u32 = 4_096;
 
+/// Ids of a kind of people before their next change.
+const ERA: u32 = 1_000_000;
+
 /// One school of the sandbox.
 #[derive(Debug)]
 pub(crate) struct School {
@@ -101,6 +105,10 @@ pub(crate) struct School {
     pub(crate) extraction: Extraction,
     pub(crate) writebacks: Writebacks,
     pub(crate) withdrawn: BTreeSet<String>,
+    /// Values that the API gives instead of the MIS's: id of the record, JSON pointer into it, value.
+    pub(crate) overrides: Vec<(String, String, Value)>,
+    /// How often all people got new ids.
+    pub(crate) people_era: u32,
     pub(crate) settled: Vec<Settled>,
     /// How many changes its office has made.
     pub(crate) changes: u64,
@@ -127,6 +135,8 @@ impl School {
             world: World::default(),
             codes: Vec::new(),
             code_era: 0,
+            overrides: Vec::new(),
+            people_era: 0,
             sessions: Table::default(),
             lessons: Table::default(),
             cancelled: HashSet::new(),
@@ -325,7 +335,23 @@ impl School {
 
     pub(crate) fn id(&self, kind: Kind, n: usize) -> String {
         let n = u32::try_from(n).unwrap_or(u32::MAX);
+        let n = n.saturating_add(self.first_of_era(kind));
         self.ground.ids.text(self.n, kind, n)
+    }
+
+    /// Position behind a present id of this kind.
+    pub(crate) fn place(&self, id: &str, kind: Kind) -> Option<usize> {
+        let n = self.ground.ids.at(self.n, id, kind)?;
+        n.checked_sub(self.first_of_era(kind) as usize)
+            .filter(|n| *n < ERA as usize)
+    }
+
+    /// Where the present ids of a kind begin.
+    fn first_of_era(&self, kind: Kind) -> u32 {
+        match kind {
+            Kind::Student | Kind::Contact | Kind::Employee => self.people_era * ERA,
+            _ => 0,
+        }
     }
 
     /// A code's id in the present code book.
@@ -348,7 +374,7 @@ impl School {
 
     /// A pupil on roll by id.
     pub(crate) fn find_student(&self, id: &str, now: DateTime<Utc>) -> Option<usize> {
-        let n = self.ground.ids.at(self.n, id, Kind::Student)?;
+        let n = self.place(id, Kind::Student)?;
         let today = self.day(now);
         self.world
             .students

@@ -13,7 +13,7 @@ use crate::{
     Writeback, WritebackId,
     error::{Error, Result},
     origin::{Origin, parse_authority},
-    pages,
+    pages::{self, OnIssue},
     query::{ListQuery, Pairs},
     records::writeback::WritebackRow,
     transport::{Gate, Settings, Transport, Watch},
@@ -350,10 +350,24 @@ impl Root {
     where
         T: DeserializeOwned + Send + 'static,
     {
+        self.rows_with(path, query, None)
+    }
+
+    /// The same; what cannot be read is told and passed over.
+    pub(crate) fn rows_with<T>(
+        &self,
+        path: &[&str],
+        query: &[(String, String)],
+        on_issue: Option<OnIssue>,
+    ) -> BoxStream<'static, Result<T>>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
         pages::rows(
             self.transport.clone(),
             self.origin.clone(),
             self.url(path, query),
+            on_issue,
         )
     }
 

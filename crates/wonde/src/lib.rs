@@ -74,7 +74,8 @@
 //!
 //! So it is lenient in reading. Ids come as texts or numbers, flags as words or 0 and 1, times as PHP writes them or as
 //! texts; a related record as an id, whole, or wrapped in `data`. Properties that are not known are passed over, words that
-//! are not known are kept, and nearly every property may be missing. Where a live answer disagrees, the live answer is right.
+//! are not known are kept, and nearly every property may be missing. What still cannot be read ends a list with an error, or, on
+//! a [lenient](SchoolClient::lenient) way to a school, is named and passed over. Where a live answer disagrees, the live answer is right.
 //!
 //! Traps that it cannot take away: attendance codes have ids of their own at each school, and a write takes the id; a pupil's
 //! id changes on enrolling again; `null` may mean that there is nothing or that nothing is allowed; a register read here is as
@@ -98,6 +99,7 @@ pub use id::{
     AttendanceCodeId, AttendanceId, ClassId, ContactId, EmployeeId, GroupId, LessonId, PeriodId,
     RoomId, SchoolId, StudentId, WritebackId,
 };
+pub use pages::OnIssue;
 pub use query::{AttendanceQuery, LessonQuery, ListQuery, PER_PAGE, Paging, PeopleQuery};
 pub use records::{
     Included, Record,
@@ -121,6 +123,7 @@ pub use records::{
 };
 pub use school_client::SchoolClient;
 pub use transport::{Asked, Gate, GateClosed, Watch};
+pub use wire::lenient::DecodeIssue;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

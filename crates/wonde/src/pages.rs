@@ -1,17 +1,26 @@
 //! Lists: one stream over all their pages.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use url::Url;
 
 use crate::{
     error::{Effect, Error, Result},
     origin::Origin,
     transport::Transport,
-    wire::{body::Unreadable, detail, flag, scalar},
+    wire::{
+        body::{self, Unreadable},
+        detail, flag,
+        lenient::{self, DecodeIssue},
+        scalar,
+    },
 };
+
+/// Is told of what could not be read and was passed over. Called where the list is read: it must not block.
+pub type OnIssue = Arc<dyn Fn(DecodeIssue) + Send + Sync>;
 
 /// The frame around a list \[D\].
 #[derive(Deserialize)]
@@ -44,10 +53,13 @@ fn link<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Stri
 }
 
 /// All rows of a list. Pages are asked for as the stream is read; the first error ends it.
+///
+/// Where somebody is told of issues, values and rows that cannot be read are none of these errors.
 pub(crate) fn rows<T>(
     transport: Transport,
     origin: Origin,
     first: Result<Url>,
+    on_issue: Option<OnIssue>,
 ) -> BoxStream<'static, Result<T>>
 where
     T: DeserializeOwned + Send + 'static,
@@ -61,6 +73,8 @@ where
         origin,
         next: Some(first),
         seen: HashSet::new(),
+        page: 0,
+        on_issue,
     };
     stream::try_unfold(walk, Walk::page)
         .map_ok(|rows| stream::iter(rows.into_iter().map(Ok)))
@@ -74,6 +88,29 @@ struct Walk {
     origin: Origin,
     next: Option<Url>,
     seen: HashSet<Url>,
+    /// Pages asked for.
+    page: u32,
+    on_issue: Option<OnIssue>,
+}
+
+/// Rows as they were read, or as they came where not all of them can be.
+enum Rows<T> {
+    Read(Vec<T>),
+    Raw(Vec<Value>),
+}
+
+/// A page whose frame can be read. Only when something in it cannot, its rows are looked at one by one.
+fn lenient_page<T: DeserializeOwned>(
+    content: &[u8],
+) -> Result<(Rows<T>, Option<PageMeta>), Unreadable> {
+    match body::read::<Page<T>>(content) {
+        Ok(page) => Ok((Rows::Read(page.data), page.meta)),
+        Err(Unreadable::Misfit(_)) => {
+            let page: Page<Value> = body::read(content)?;
+            Ok((Rows::Raw(page.data), page.meta))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 impl Walk {
@@ -81,13 +118,24 @@ impl Walk {
         let Some(url) = self.next.take() else {
             return Ok(None);
         };
-        let page: Page<T> = self.transport.get(&self.origin, &url).await?;
-        let pagination = page.meta.and_then(|meta| meta.pagination);
+        self.page += 1;
+        let (rows, meta) = match &self.on_issue {
+            None => {
+                let page: Page<T> = self.transport.get(&self.origin, &url).await?;
+                (page.data, page.meta)
+            }
+            Some(on_issue) => {
+                let page = self.transport.read(&self.origin, &url, lenient_page::<T>);
+                let (rows, meta) = page.await?;
+                (sift(rows, self.page, on_issue), meta)
+            }
+        };
+        let pagination = meta.and_then(|meta| meta.pagination);
         self.next = self
             .following(&url, pagination)
             .map_err(|error| error.at("GET", url.path(), None))?;
         self.seen.insert(url);
-        Ok(Some((page.data, self)))
+        Ok(Some((rows, self)))
     }
 
     fn following(&self, url: &Url, pagination: Option<Pagination>) -> Result<Option<Url>> {
@@ -115,5 +163,16 @@ impl Walk {
                 Ok(Some(next))
             }
         }
+    }
+}
+
+/// The rows that can be read; of the others it is told.
+fn sift<T: DeserializeOwned>(rows: Rows<T>, page: u32, on_issue: &OnIssue) -> Vec<T> {
+    match rows {
+        Rows::Read(rows) => rows,
+        Rows::Raw(rows) => rows
+            .into_iter()
+            .filter_map(|row| lenient::row(row, page, &mut |issue| on_issue(issue)))
+            .collect(),
     }
 }

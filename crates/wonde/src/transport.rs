@@ -167,7 +167,8 @@ impl Transport {
             .map_err(|error| error.at(name, url.path(), Some(answer.status)))
     }
 
-    async fn read<T>(
+    /// Reads an answer in a way of its own.
+    pub(crate) async fn read<T>(
         &self,
         origin: &Origin,
         url: &Url,

@@ -441,3 +441,72 @@ async fn a_field_that_cannot_be_read_is_named_and_its_value_is_not() {
     );
     assert_eq!(error.context().status, Some(200));
 }
+
+#[tokio::test]
+async fn what_cannot_be_read_is_named_and_passed_over_where_that_is_asked_for() {
+    let api = Api::start().await;
+    let page = |rows: serde_json::Value, next: Option<String>| {
+        let next = next.map(|at| format!("{}{at}", api.base()));
+        wiremock::ResponseTemplate::new(200).set_body_json(serde_json::json!({
+            "data": rows, "meta": {"pagination": {"next": next}},
+        }))
+    };
+    let list = Api::below("students");
+    let rows = serde_json::json!([
+        {"id": "A1", "date_of_birth": {"date": "01/09/2012", "timezone": "UTC"}}, null, {"id": "A2"},
+    ]);
+    let second = format!("{list}?page=2");
+    api.told(
+        "GET",
+        &list,
+        &[("per_page", "200")],
+        page(rows, Some(second)),
+    )
+    .expect(2)
+    .mount(&api.server)
+    .await;
+    let rows = serde_json::json!([{"surname": "Lovelace"}, {"id": "A3"}]);
+    api.told("GET", &list, &[("page", "2")], page(rows, None))
+        .expect(1)
+        .mount(&api.server)
+        .await;
+    let told = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = told.clone();
+    let school = api.school().lenient(std::sync::Arc::new(move |issue| {
+        sink.lock().unwrap().push(issue)
+    }));
+    let rows: Vec<_> = school
+        .students(PeopleQuery::new())
+        .try_collect()
+        .await
+        .unwrap();
+    let ids: Vec<_> = rows.iter().map(|row| row.id.as_str()).collect();
+    assert_eq!(ids, ["A1", "A2", "A3"]);
+    let told = std::mem::take(&mut *told.lock().unwrap());
+    let told: Vec<_> = told
+        .iter()
+        .map(|issue| {
+            (
+                issue.id.as_deref(),
+                issue.field.as_str(),
+                issue.page,
+                issue.left_out,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some("A1"), "date_of_birth", 1, false),
+            (None, "", 1, true),
+            (None, "id", 2, true),
+        ]
+    );
+    // Nobody is told: the list ends with an error, as it did.
+    let strict: wonde::Result<Vec<_>> = api
+        .school()
+        .students(PeopleQuery::new())
+        .try_collect()
+        .await;
+    assert_eq!(strict.unwrap_err().kind(), wonde::ErrorKind::Decode);
+}

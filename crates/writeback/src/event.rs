@@ -6,7 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, FixedOffset};
-use mis_core::EventKind;
+use mis_core::{EventKind, PersonKind};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::text::{clip, plain};
@@ -23,6 +23,9 @@ pub struct Event {
     /// Who it was, by the id that the sign-in system uses. Never blank.
     #[serde(deserialize_with = "person")]
     pub person: String,
+    /// Student, staff or parent, where the id alone does not say: ids are unique among people of one kind only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind_of_person: Option<PersonKind>,
     /// In or out.
     pub kind: EventKind,
     /// When it was: RFC 3339 with an offset from UTC, so that it is one instant and no guess.
@@ -87,6 +90,7 @@ impl fmt::Debug for Event {
         f.debug_struct("Event")
             .field("id", &self.id)
             .field("person", &self.person)
+            .field("kind_of_person", &self.kind_of_person)
             .field("kind", &self.kind)
             .field("at", &self.at)
             .field("answers", &format_args!("[{} hidden]", self.answers.len()))

@@ -176,6 +176,7 @@ fn event(
     Event {
         id: "e1".into(),
         person: "A123".into(),
+        kind_of_person: None,
         kind,
         at,
         answers,

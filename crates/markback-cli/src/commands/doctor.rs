@@ -85,8 +85,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let examined = block_on(async {
         futures::stream::iter(schools)
             .map(|school| {
-                let examination =
-                    look::examine(&settings.service, school, &registry, &rates, &requests);
+                let examination = look::examine(&settings, school, &registry, &rates, &requests);
                 async move {
                     anyhow::Ok(Examined {
                         school: school.id.to_string(),

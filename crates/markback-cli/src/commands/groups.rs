@@ -232,6 +232,8 @@ fn columns(filled: &[Filled<'_>]) -> Vec<&'static str> {
             Property::Email => &["email"],
             Property::Phone => &["phone"],
             Property::Gender => &["gender"],
+            Property::AdmissionNumber => &["admission_number"],
+            Property::Card => &["card"],
         });
     }
     columns.push("children");

@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+use chrono::{DateTime, Utc};
 use markback_console::block_on;
 use mis_core::wonde::SchoolId;
 use serde::Serialize;
@@ -50,6 +51,8 @@ struct SchoolStatus {
     mis_found: Option<String>,
     groups: usize,
     people_read: bool,
+    /// The syncs by the clock are paused until then.
+    sync_paused_until: Option<DateTime<Utc>>,
     events: BTreeMap<&'static str, u64>,
     /// What is in the way of reading its people, or of its events.
     last_error: Option<String>,
@@ -94,6 +97,8 @@ impl Status {
                 .insert(state.word(), count);
         }
         let known: BTreeSet<_> = store.schools_ready().await?.into_iter().collect();
+        let sync_paused: BTreeMap<SchoolId, DateTime<Utc>> =
+            store.paused_syncs().await?.into_iter().collect();
         let pauses = pauses(store).await?;
         let mut overview = store.overview().await?;
         let mut status = |id: &SchoolId, school: Option<&School>, events| {
@@ -113,6 +118,7 @@ impl Status {
                 mis_found,
                 groups: school.map_or(0, |school| school.groups.len()),
                 people_read: known.contains(id),
+                sync_paused_until: sync_paused.get(id).copied(),
                 events,
                 last_error: sync_error.or(waiting),
                 paused: paused.cloned(),
@@ -161,6 +167,14 @@ impl Status {
         for school in &self.schools {
             if let Some(error) = &school.last_error {
                 let _ = write!(text, "\nschool {}: {error}", school.id);
+            }
+            if let Some(until) = school.sync_paused_until {
+                let _ = write!(
+                    text,
+                    "\nschool {}: its people are not read by the clock until {}; `markback sync --resume` goes on",
+                    school.id,
+                    time(Some(until))
+                );
             }
         }
         for notice in &self.notices {

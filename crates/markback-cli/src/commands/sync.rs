@@ -5,21 +5,27 @@ mod show;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mis_core::wonde::SchoolId;
 use roster::{PersonKind, Progress};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::show::migrated;
 use self::show::{Names, Preview, Told};
-use markback_console::{block_on, logging, signals::Signals};
+use markback_console::{BadInput, block_on, logging, signals::Signals};
 use markback_http::server::{STOP_WITHIN, ended_well};
 
-use super::{ConfigArg, named};
+use super::{
+    ConfigArg, named,
+    open_store::{Access, open_store},
+};
 use markback::{
     rosters::{Ask, Rosters, Watch},
     service::{Markback, Options},
-    settings::School,
+    settings::{School, Settings},
     store::{Store, SyncRecord},
 };
 use markback_console::output::{self, TextOrJson};
@@ -44,6 +50,12 @@ pub struct Args {
     /// Let through what was held back, after a look at it; reads everything
     #[arg(long)]
     accept: bool,
+    /// Read nothing by the clock until this day, such as 2027-09-01 for the summer; the groups stay as they are
+    #[arg(long, value_name = "DATE", conflicts_with_all = ["full", "accept", "dry_run", "resume"])]
+    pause_until: Option<NaiveDate>,
+    /// Read by the clock again
+    #[arg(long, conflicts_with_all = ["full", "accept", "dry_run"])]
+    resume: bool,
     /// Tell who would join, change and leave, and keep nothing
     #[arg(long)]
     dry_run: bool,
@@ -64,6 +76,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?.settings;
     let schools = named::schools(&settings, &args.school)?;
     block_on(async {
+        if args.pause_until.is_some() || args.resume {
+            return pause(&settings, &schools, args).await;
+        }
         let markback = Markback::open(settings, Options::default()).await?;
         let results = if args.dry_run {
             preview(&markback, &schools, args).await?
@@ -80,6 +95,66 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         } else {
             ExitCode::FAILURE
         })
+    })
+}
+
+/// Notes until when the schools are not to be read by the clock.
+async fn pause(settings: &Settings, schools: &[School], args: &Args) -> anyhow::Result<ExitCode> {
+    let store = open_store(settings, Access::Write).await?;
+    let mut paused = Vec::with_capacity(schools.len());
+    for school in schools {
+        let until = args
+            .pause_until
+            .map(|day| {
+                morning_of(day, school.timezone).with_context(|| format!("there is no day {day}"))
+            })
+            .transpose()?;
+        if let (Some(day), Some(until)) = (args.pause_until, until)
+            && until <= store.now()
+        {
+            return Err(BadInput(format!(
+                "--pause-until {day} has begun already; name the day on which syncs are to go on"
+            ))
+            .into());
+        }
+        store.pause_syncs(&school.id, until).await?;
+        paused.push((school.id.clone(), until));
+    }
+    match args.format {
+        TextOrJson::Json => {
+            let schools: Vec<_> = paused
+                .iter()
+                .map(|(school, until)| json!({"school": school, "paused_until": until}))
+                .collect();
+            output::json(&json!({ "schools": schools }))?;
+        }
+        TextOrJson::Text => {
+            for (school, until) in &paused {
+                output::line(match until {
+                    Some(_) => format!(
+                        "{school}: not read by the clock until {}; its groups stay as they are, and `markback sync` reads it all the same",
+                        args.pause_until
+                            .map_or_else(String::new, |day| day.to_string())
+                    ),
+                    None => format!("{school}: read by the clock"),
+                })?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// When a day begins at the school.
+fn morning_of(day: NaiveDate, timezone: impl TimeZone) -> Option<DateTime<Utc>> {
+    // Where the clocks jump over midnight, the day begins an hour later.
+    [0, 1].into_iter().find_map(|hour| {
+        let local = day.and_hms_opt(hour, 0, 0)?;
+        Some(
+            timezone
+                .from_local_datetime(&local)
+                .earliest()?
+                .with_timezone(&Utc),
+        )
     })
 }
 

@@ -8,5 +8,6 @@
 mod crash;
 mod feed;
 mod http;
+mod records;
 mod stage;
 mod syncing;

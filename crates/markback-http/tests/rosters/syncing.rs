@@ -106,7 +106,7 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
     running.await.unwrap();
 }
 
-async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
     let waiting = async {
         while !holds().await {
             tokio::time::sleep(Duration::from_millis(20)).await;

@@ -7,6 +7,7 @@ use std::{
 
 use mis_core::wonde::StudentId;
 use outbox::{Claimed, Held, JobId, When};
+use roster::Found;
 use serde_json::json;
 use tokio::task::JoinSet;
 use writeback::{Event, Outcome, Previous};
@@ -21,6 +22,7 @@ use super::{
     trouble::{Away, GoOn, Troubled, doubled, later},
 };
 use crate::{
+    directory::{person_of, several},
     ledger::{Change, Stage},
     schools::token_lane,
     settings::Group,
@@ -202,10 +204,18 @@ impl Pipeline {
                 );
                 continue;
             };
-            let Some(entry) = directory.find(&event.person) else {
-                let why = "the school has nobody with this person's id; sync the groups, then retry the event";
-                outcomes.give_up_all(school, vec![job], why);
-                continue;
+            let entry = match person_of(settings, &directory, &event) {
+                Found::One(entry) => entry,
+                Found::Nobody => {
+                    let why = "the school has nobody with this person's id; sync the groups, then retry the event";
+                    outcomes.give_up_all(school, vec![job], why);
+                    continue;
+                }
+                Found::Several(people) => {
+                    let (what, cure) = several(&people);
+                    outcomes.give_up_all(school, vec![job], &format!("{what}; {cure}"));
+                    continue;
+                }
             };
             let group = entry.group.as_deref().and_then(|name| settings.group(name));
             let student = StudentId::from(entry.id.as_str());

@@ -10,7 +10,7 @@ use std::{
 };
 
 use mis_core::wonde::SchoolId;
-use roster::Directory;
+use roster::{Directory, Found};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +24,7 @@ use super::{
     unreadable,
 };
 use crate::{
+    directory::{line_of, nobody, person_of, several},
     schools::token_lane,
     settings::School,
     sight,
@@ -100,6 +101,8 @@ pub struct Intake {
 struct Request {
     school: SchoolId,
     events: Arc<Vec<Event>>,
+    /// Whose line each event is in.
+    lines: Vec<String>,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -146,9 +149,14 @@ impl Intake {
         if events.is_empty() {
             return Ok(Vec::new());
         }
+        let lines = events
+            .iter()
+            .map(|event| line_of(settings, directory.as_deref(), event))
+            .collect();
         let (answer, answered) = oneshot::channel();
         let request = Request {
             school: school.clone(),
+            lines,
             events: Arc::new(events),
             answer,
         };
@@ -282,10 +290,21 @@ impl Pipeline {
         }
         let taken = new.len();
         // In the order in which they came, which is the order of each person's line.
+        let lines = requests.iter().flat_map(|(_, request)| &request.lines);
         let jobs: Vec<_> = all
             .iter()
-            .filter(|event| new.remove(&(event.school.to_string(), event.event.id.clone())))
-            .filter_map(|event| Some(decide_job(self.settings.school(event.school)?, event.event)))
+            .zip(lines)
+            .filter(|(event, _)| new.remove(&(event.school.to_string(), event.event.id.clone())))
+            .filter_map(|(event, line)| {
+                let school = self.settings.school(event.school)?;
+                Some(DecideJob::new_job(
+                    event.event,
+                    line,
+                    0,
+                    school.id.as_str(),
+                    &token_lane(school),
+                ))
+            })
             .collect();
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
         tx.commit().await?;
@@ -364,9 +383,9 @@ impl Pipeline {
         }
         // Before the people were read for the first time nobody can be told from a stranger: deciding waits for that.
         if let Some(directory) = directory {
-            match directory.find(&event.person) {
-                None => {
-                    let what = "the school has nobody with this id".to_owned();
+            match person_of(school, directory, event) {
+                Found::Nobody => {
+                    let what = nobody(school, event);
                     add(
                         "person",
                         Some(event.person.clone()),
@@ -374,7 +393,11 @@ impl Pipeline {
                         "use the ids of the school's groups, or sync them",
                     );
                 }
-                Some(entry) => {
+                Found::Several(people) => {
+                    let (what, cure) = several(&people);
+                    add("person", Some(event.person.clone()), what, cure);
+                }
+                Found::One(entry) => {
                     if let Some(group) = entry.group.as_deref().and_then(|name| school.group(name))
                     {
                         problems.extend(check_answers(event, &group.fields).into_iter().map(
@@ -392,10 +415,6 @@ impl Pipeline {
         }
         problems
     }
-}
-
-fn decide_job(school: &School, event: &Event) -> outbox::NewJob {
-    DecideJob::new_job(event, 0, school.id.as_str(), &token_lane(school))
 }
 
 fn store_away(error: outbox::Error) -> IntakeError {

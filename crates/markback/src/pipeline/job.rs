@@ -79,9 +79,15 @@ pub(crate) struct ConfirmJob {
 }
 
 impl DecideJob {
-    /// The job for an event's round. All events of one person are in line, by the id that the sign-in system gives: what
-    /// is known of the person may change while they wait, and the line must not.
-    pub(crate) fn new_job(event: &Event, round: u32, school: &str, token_lane: &str) -> NewJob {
+    /// The job for an event's round. All events of one person are in one line: that of the key they keep, or of the id that
+    /// the event gives where nobody is known by it.
+    pub(crate) fn new_job(
+        event: &Event,
+        person: &str,
+        round: u32,
+        school: &str,
+        token_lane: &str,
+    ) -> NewJob {
         let job = Self {
             event: event.clone(),
             round,
@@ -91,7 +97,7 @@ impl DecideJob {
             decide_key(school, &event.id, round),
             payload(&job),
         )
-        .order_key(format!("{school}/{}", event.person))
+        .order_key(format!("{school}/{person}"))
         .lane(school)
         .second_lane(token_lane)
     }

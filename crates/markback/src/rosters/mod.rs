@@ -12,7 +12,7 @@ mod work;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use mis_core::wonde::SchoolId;
+use mis_core::{Mis, wonde::SchoolId};
 use outbox::NewJob;
 use roster::{Outcome, Progress};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use crate::{
     store::{NewSync, Store, SyncWhy},
 };
 
-pub use self::report::summary;
+pub use self::report::{migration, summary};
 pub(crate) use self::schedule::Rhythm;
 
 /// Who is told how far a sync has come.
@@ -193,6 +193,28 @@ impl Rosters {
         let state = self.store.roster_or_new(&school.id).await?;
         let mis = self.schools.reader(school, true).await?;
         Ok(self.read_and_apply(&mis, school, &state, ask).await?)
+    }
+}
+
+impl Rosters {
+    /// What a full sync would come to if the people of the school were those of another one, which stands for the same
+    /// school in the MIS to come. Nothing is kept. `None` before the people were read for the first time.
+    ///
+    /// # Errors
+    /// As the store answers, and those of the reads.
+    pub async fn rehearse(
+        &self,
+        school: &School,
+        other: &Mis,
+    ) -> Result<Option<Outcome>, PreviewError> {
+        let Some(state) = self.store.roster(&school.id).await? else {
+            return Ok(None);
+        };
+        let ask = Ask {
+            full: true,
+            accept: false,
+        };
+        Ok(Some(self.read_and_apply(other, school, &state, ask).await?))
     }
 }
 

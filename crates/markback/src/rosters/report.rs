@@ -1,6 +1,6 @@
 //! What a sync came to, as it is kept and shown: counts and ids, no names.
 
-use roster::Report;
+use roster::{Migration, Report};
 use serde_json::{Value, json};
 
 /// People listed one by one at most; the count is always whole.
@@ -28,11 +28,34 @@ pub fn summary(report: &Report) -> Value {
         .iter()
         .map(|(kind, property)| json!({"kind": kind, "property": property}))
         .collect();
+    let left_out = report.unread.iter().filter(|unread| unread.issue.left_out);
+    let left_out = left_out.count();
+    let dates: Vec<_> = report
+        .dates
+        .iter()
+        .take(LISTED)
+        .map(|decided| {
+            json!({"kind": decided.kind, "person": decided.person, "decision": decided.decision,
+                              "words": decided.decision.to_string()})
+        })
+        .collect();
     json!({
         "groups": groups,
         "records": records,
         "held": held,
         "refused": refused,
+        "migrations": report.migrations.iter().map(migration).collect::<Vec<_>>(),
+        "pre_admission_refused": report.pre_admission_refused,
+        "unread": {
+            "values": report.unread.len() - left_out,
+            "records": left_out,
+            "list": report.unread.iter().take(LISTED).collect::<Vec<_>>(),
+        },
+        "dates": {"count": report.dates.len(), "people": dates},
+        "one_person": {
+            "count": report.one_person.len(),
+            "people": report.one_person.iter().take(LISTED).collect::<Vec<_>>(),
+        },
         "in_no_group": {
             "count": report.strays.len(),
             "by_kind": by_kind(report.strays.iter().map(|stray| stray.kind)),
@@ -44,6 +67,22 @@ pub fn summary(report: &Report) -> Value {
             "people": report.overlaps.iter().take(LISTED).collect::<Vec<_>>(),
         },
     })
+}
+
+/// Who is who after a change of the MIS, as counts and ids.
+pub fn migration(found: &Migration) -> Value {
+    json!({
+        "kind": found.kind,
+        "matched": listed(&found.matched),
+        "proposed": listed(&found.proposed),
+        "doubtful": listed(&found.doubtful),
+        "new": listed(&found.new),
+        "missing": listed(&found.missing),
+    })
+}
+
+fn listed<T: serde::Serialize>(all: &[T]) -> Value {
+    json!({"count": all.len(), "list": all.iter().take(LISTED).collect::<Vec<_>>()})
 }
 
 fn by_kind(kinds: impl Iterator<Item = roster::PersonKind>) -> Value {

@@ -1,6 +1,9 @@
 //! When which school is synced: for the first time at once, in full every night, and what changed in between.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -154,6 +157,13 @@ impl Rosters {
         let now = self.store.now();
         let times: HashMap<SchoolId, SyncTimes> =
             self.store.sync_times().await?.into_iter().collect();
+        let paused: HashSet<SchoolId> = self
+            .store
+            .paused_syncs()
+            .await?
+            .into_iter()
+            .map(|(school, _)| school)
+            .collect();
         let mut wanted = Vec::new();
         let never = SyncTimes {
             synced: None,
@@ -163,7 +173,7 @@ impl Rosters {
             .settings
             .schools
             .iter()
-            .filter(|school| !school.groups.is_empty())
+            .filter(|school| !school.groups.is_empty() && !paused.contains(&school.id))
         {
             let rhythm = Rhythm::of(&self.settings.service.sync, school);
             let times = times.get(&school.id).copied().unwrap_or(never);

@@ -44,6 +44,8 @@ pub(super) struct SchoolFile {
     pub(super) token_file: Option<PathBuf>,
     /// What is not to be used at this school although its MIS could: `["comment", "early_leaver"]`.
     pub(super) without: Option<Vec<Without>>,
+    /// How people are told apart, and by what events may name them.
+    pub(super) persons: Option<PersonsFile>,
     /// The school's groups. A person belongs to the first that takes them.
     pub(super) group: Option<Vec<GroupFile>>,
 }
@@ -66,8 +68,23 @@ pub(super) struct TemplateFile {
     pub(super) token_file: Option<PathBuf>,
     /// As for a school.
     pub(super) without: Option<Vec<Without>>,
+    /// As for a school.
+    pub(super) persons: Option<PersonsFile>,
     /// The groups of every school that has none of its own.
     pub(super) group: Option<Vec<GroupFile>>,
+}
+
+/// Who is who at a school.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(rename = "Persons")]
+pub(super) struct PersonsFile {
+    /// By what events may name people: `id` (Wonde's, as the groups have it), `upi`, `mis_id`, and of students `upn`,
+    /// `admission_number` and `card`. The first by which somebody is found counts. `["id", "upi"]` when left out.
+    pub(super) by: Option<Vec<roster::IdKind>>,
+    /// Contacts whose names and whose email address or mobile agree are one person: for an MIS that keeps a parent once
+    /// for each child. Name, email address and telephone number of all contacts are read for it.
+    pub(super) same_parent: Option<bool>,
 }
 
 /// One group of people at a school.
@@ -110,6 +127,9 @@ pub(super) struct GroupFile {
     /// Only staff with one of these roles.
     #[serde(default)]
     pub(super) roles: Vec<String>,
+    /// Students who are yet to start as well (true), where the school grants reading them. Otherwise they come on their
+    /// first day.
+    pub(super) pre_admission: Option<bool>,
     /// Only staff who are employed now (true, as when left out), or only those who are not (false).
     pub(super) current: Option<bool>,
     /// Only parents who have parental responsibility for the student (true), or only those who have not (false).
@@ -153,6 +173,7 @@ impl GroupFile {
             groups: take(&mut self.groups),
             teaching: self.teaching,
             roles: take(&mut self.roles),
+            pre_admission: self.pre_admission,
             current: self.current,
             parental_responsibility: self.parental_responsibility,
             priority_max: self.priority_max,

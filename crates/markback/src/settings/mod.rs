@@ -28,7 +28,7 @@ use std::{
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use mis_core::{Ability, ConnectOptions, Now, same_text, wonde::SchoolId};
-use roster::Membership;
+use roster::{IdKind, Membership};
 use secrecy::SecretString;
 use writeback::{
     Rules,
@@ -79,8 +79,20 @@ pub struct School {
     pub token: SecretSource,
     /// What is not to be used here although the MIS could.
     pub without: Arc<[Ability]>,
+    /// Who is who there.
+    pub persons: Persons,
     /// Its groups. A person belongs to the first that takes them.
     pub groups: Arc<[Group]>,
+}
+
+/// Who is who at a school.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Persons {
+    /// By what events may name people; what stands first goes first.
+    pub by: Arc<[IdKind]>,
+    /// Contacts whose names and whose email address or mobile agree are one person.
+    pub same_parent: bool,
 }
 
 /// One group of people at a school.
@@ -211,6 +223,19 @@ impl Settings {
                 overlap: TimeDelta::from_std(sync.overlap).unwrap_or(TimeDelta::MAX),
                 former_days: u16::try_from(days).unwrap_or(u16::MAX),
             },
+            persons: roster::Persons {
+                numbers: school
+                    .persons
+                    .by
+                    .iter()
+                    .filter_map(|by| by.property())
+                    .collect(),
+                same_parent: school.persons.same_parent,
+                former_id_days: sync
+                    .former_ids
+                    .map(|time| u16::try_from(time.as_secs() / (24 * 60 * 60)).unwrap_or(u16::MAX)),
+                max_unread: sync.max_unread,
+            },
         }
     }
 }
@@ -250,6 +275,7 @@ impl fmt::Debug for School {
             .field("timezone", &self.timezone)
             .field("token", &self.token)
             .field("without", &self.without)
+            .field("persons", &self.persons)
             .field("groups", &groups)
             .finish()
     }

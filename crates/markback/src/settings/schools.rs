@@ -9,12 +9,13 @@ use std::{
 
 use chrono_tz::Tz;
 use mis_core::{Ability, Registry, wonde::SchoolId};
+use roster::IdKind;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Group, School, SecretSource,
+    Group, Persons, School, SecretSource,
     document::{Document, Value},
-    file::{GroupFile, SchoolFile, TemplateFile, Without},
+    file::{GroupFile, PersonsFile, SchoolFile, TemplateFile, Without},
     findings::{Findings, InDocument, Place, named},
     groups::groups,
     key::Key,
@@ -30,6 +31,7 @@ pub(super) struct Common {
     pub(super) token_env: Option<String>,
     pub(super) token_file: Option<PathBuf>,
     pub(super) without: Option<Vec<Without>>,
+    pub(super) persons: Option<PersonsFile>,
     pub(super) group: Option<Vec<GroupFile>>,
 }
 
@@ -40,6 +42,8 @@ struct Resolved {
     timezone: Option<Tz>,
     token: Option<SecretSource>,
     without: Option<Arc<[Ability]>>,
+    by: Option<Arc<[IdKind]>>,
+    same_parent: Option<bool>,
     groups: Option<Arc<[Group]>>,
     /// Something was wrong with it: what seems to be missing may be what was wrong.
     flawed: bool,
@@ -94,6 +98,7 @@ impl<'d, 't> Schools<'d, 't> {
                 token_env: read.token_env,
                 token_file: read.token_file,
                 without: read.without,
+                persons: read.persons,
                 group: read.group,
             };
             let mut resolved = self.resolve(&place, common);
@@ -130,6 +135,7 @@ impl<'d, 't> Schools<'d, 't> {
                 token_env: read.token_env,
                 token_file: read.token_file,
                 without: read.without,
+                persons: read.persons,
                 group: read.group,
             };
             self.school(&place, read.id, read.template.as_deref(), common);
@@ -178,6 +184,13 @@ impl<'d, 't> Schools<'d, 't> {
                 timezone,
                 token,
                 without: own.without.or(template.without).unwrap_or_default(),
+                persons: Persons {
+                    by: own
+                        .by
+                        .or(template.by)
+                        .unwrap_or_else(|| IdKind::DEFAULT.into()),
+                    same_parent: own.same_parent.or(template.same_parent).unwrap_or(false),
+                },
                 groups,
             });
         }
@@ -245,9 +258,28 @@ impl<'d, 't> Schools<'d, 't> {
             without: common
                 .without
                 .map(|words| words.into_iter().map(Ability::from).collect()),
+            same_parent: common
+                .persons
+                .as_ref()
+                .and_then(|persons| persons.same_parent),
+            by: common
+                .persons
+                .and_then(|persons| self.by(place, persons.by?)),
             groups: common.group.map(|list| groups(place, list, self.findings)),
             flawed,
         }
+    }
+
+    fn by(&mut self, place: &dyn Place, by: Vec<IdKind>) -> Option<Arc<[IdKind]>> {
+        if by.is_empty() {
+            self.findings.problems.push(place.problem(
+                "persons.by",
+                "events could name nobody",
+                "name what they go by, such as `[\"id\"]`",
+            ));
+            return None;
+        }
+        Some(by.into())
     }
 
     fn name(&mut self, place: &dyn Place, key: &str, name: Option<String>) -> Option<String> {

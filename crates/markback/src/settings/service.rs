@@ -143,10 +143,19 @@ pub struct SyncSettings {
     pub max_shrink: u8,
     /// Fewer people than this may go at once from a group of any size, as long as somebody stays.
     pub at_least: u32,
+    /// Per cent of the records of a kind of people that may hold something that cannot be read. Such values are passed over
+    /// and told; when there are more, nothing of the kind is believed until a person accepts it.
+    #[schemars(range(max = 100))]
+    pub max_unread: u8,
     /// How long the data of somebody who left is kept, in whole days.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub keep_former: Duration,
+    /// How long events may name people by ids that they had before a re-enrolment or a change of the MIS, in whole days; as
+    /// long as the person is known when left out. The id in the groups is always understood.
+    #[serde(deserialize_with = "span::optional")]
+    #[schemars(schema_with = "span::schema")]
+    pub former_ids: Option<Duration>,
     /// The most schools that are read at the same time.
     pub at_once: NonZeroUsize,
 }
@@ -159,7 +168,9 @@ impl Default for SyncSettings {
             overlap: Duration::from_secs(4 * HOUR),
             max_shrink: 20,
             at_least: 5,
+            max_unread: 20,
             keep_former: Duration::from_secs(30 * DAY),
+            former_ids: None,
             at_once: NonZeroUsize::MIN.saturating_add(3),
         }
     }
@@ -388,6 +399,12 @@ impl SyncSettings {
                 self.max_shrink > 100,
                 "sync.max_shrink",
                 "nothing can shrink by more than all of it",
+                "write per cent, from 0 to 100",
+            ),
+            (
+                self.max_unread > 100,
+                "sync.max_unread",
+                "no more than all records can be unreadable",
                 "write per cent, from 0 to 100",
             ),
         ];

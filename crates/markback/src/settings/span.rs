@@ -28,6 +28,13 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     Ok(span)
 }
 
+/// One that may be left out, for `#[serde(deserialize_with = …)]`.
+pub(super) fn optional<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
+    deserialize(deserializer).map(Some)
+}
+
 /// What the JSON Schema says of one.
 pub(super) fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({

@@ -5,9 +5,10 @@ use chrono::{Days, TimeDelta};
 use chrono_tz::Tz;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use mis_core::{
-    Ability, Code, ErrorKind, HeldCode, PeopleQuery, Person, PersonKind, RegisterQuery,
-    RegisterRow, Session, SessionWriteback, wonde::StudentId,
+    Ability, Code, ErrorKind, HeldCode, Issues, PeopleQuery, Person, PersonKind, Property,
+    RegisterQuery, RegisterRow, Session, SessionWriteback, wonde::StudentId,
 };
+use serde_json::json;
 
 use super::{cases, everybody};
 use crate::{
@@ -27,6 +28,7 @@ use crate::{
 cases! {
     Positive Some(Ability::Roster), "roster::people_are_read_to_the_last_page", |can| can.roster => people_are_read;
     Positive Some(Ability::Roster), "roster::a_pupil_of_this_mis_is_read_whole", |can| can.roster => own_student_is_read;
+    Fault Some(Ability::Roster), "roster::an_unreadable_value_stops_nobody", |can| can.roster => an_unreadable_value;
     Positive Some(Ability::Roster), "roster::groups_are_read", |can| can.roster => groups_are_read;
     Positive Some(Ability::Roster), "roster::who_is_gone_and_how_many_are_there_is_told", |can| can.roster => gone_and_counted;
     Negative Some(Ability::Roster), "roster::is_refused_without_a_request", |can| !can.roster => roster_is_refused;
@@ -113,6 +115,49 @@ async fn own_student_is_read(bench: &Bench) -> anyhow::Result<()> {
         "the pupil of read_student.json was not read as the file has it\n read:     {}\n expected: {}",
         serde_json::to_string(&read)?,
         serde_json::to_string(&fixture.person)?
+    );
+    Ok(())
+}
+
+/// Where it is written down what cannot be read, everybody is read without it; otherwise it is an error.
+async fn an_unreadable_value(bench: &Bench) -> anyhow::Result<()> {
+    let mut fixture = bench.fixtures.student()?;
+    if let Some(value) = fixture.row.get_mut("date_of_birth") {
+        *value = json!("in the spring");
+    } else if let Some(row) = fixture.row.as_object_mut() {
+        row.insert("date_of_birth".to_owned(), json!("in the spring"));
+    }
+    if let Some(school) = bench.server.world().schools.get_mut(&1) {
+        school.own_student = Some(fixture.row);
+    }
+    let desk = bench.open().await?;
+    let query = PeopleQuery::new(PersonKind::Student).with([Property::DateOfBirth]);
+    ensure!(
+        desk.mis
+            .people(query.clone())
+            .try_collect::<Vec<_>>()
+            .await
+            .is_err(),
+        "a birth date that cannot be read was passed over, and nobody had asked for that"
+    );
+    let issues = Issues::default();
+    let read: Vec<_> = desk
+        .mis
+        .people(query.noting(&issues))
+        .try_collect()
+        .await
+        .context("a birth date that cannot be read stopped everybody")?;
+    ensure!(
+        read.iter().any(|person| person.id == fixture.person.id) && read.len() > PUPILS,
+        "{} students were read beside one whose birth date cannot be read",
+        read.len()
+    );
+    let told = issues.take();
+    ensure!(
+        told.iter()
+            .any(|issue| issue.id.as_ref() == Some(&fixture.person.id)
+                && issue.field == "date_of_birth"),
+        "the birth date that cannot be read is not among what was written down: {told:?}"
     );
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mis_core::{
-    Code, CodeBook, HeldCode, HeldMark, Lesson, Person, Register, RegisterQuery, Session,
-    wonde::AttendanceQuery,
+    Code, CodeBook, HeldCode, HeldMark, Lesson, PeopleQuery, Person, Register, RegisterQuery,
+    Session, wonde::AttendanceQuery,
 };
 
 use crate::{
@@ -51,6 +51,12 @@ pub(crate) const WRONG: &[Wrong] = &[
             "register::read_in_part_is_an_error",
             "read_fault::each_status_is_told",
         ],
+    },
+    Wrong {
+        does: "lets one value that it cannot read stop everybody",
+        descriptor: &STRICT,
+        fixtures: "read_only",
+        caught_by: &["roster::an_unreadable_value_stops_nobody"],
     },
     Wrong {
         does: "brings a code book of its own",
@@ -133,6 +139,10 @@ wrong!(CONTENT: READ_ONLY, Bend {
     register: Some(|bent, date| Box::pin(async move {
         Ok(bent.right.register(date).await.unwrap_or_else(|_| Register::new(date, bent.connection.now(), [])))
     })),
+    ..STRAIGHT
+});
+wrong!(STRICT: READ_ONLY, Bend {
+    people: Some(|bent, query| bent.right.people(PeopleQuery { issues: None, ..query })),
     ..STRAIGHT
 });
 wrong!(OWN_BOOK: SESSION, Bend {

@@ -1,12 +1,17 @@
 //! Reading people and groups, which every MIS offers through Wonde, in our words.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
-use wonde::{Class, Contact, ContactDetails, Employee, Included, ListQuery, Paging, Student};
+use wonde::{
+    Class, Contact, ContactDetails, Employee, ExtendedDetails, Included, ListQuery, Paging,
+    SchoolClient, Student,
+};
 
 use crate::{
-    Ability, Connection, Deletion, Descriptor, Error, Group, PeopleQuery, Person, PersonKind,
-    Property, Relation, Result, error::ErrorKind,
+    Ability, Connection, Deletion, Descriptor, Error, Group, Issues, PeopleQuery, Person,
+    PersonKind, Property, Relation, Result, error::ErrorKind,
 };
 
 /// People, one after the other, as Wonde gives them, with the properties asked for. The stream is the one error
@@ -19,7 +24,11 @@ pub fn people(
     if let Err(error) = check_roster(connection, descriptor) {
         return none(error);
     }
-    let (school, kind) = (connection.school(), query.kind);
+    let kind = query.kind;
+    let school = match &query.issues {
+        None => connection.school().clone(),
+        Some(issues) => noting(connection.school(), &query, issues),
+    };
     let wire = wonde::PeopleQuery {
         include: includes(&query),
         updated_after: query.updated_after,
@@ -29,6 +38,13 @@ pub fn people(
         ..wonde::PeopleQuery::default()
     };
     let rows: BoxStream<'static, wonde::Result<Person>> = match kind {
+        PersonKind::Student if query.pre_admission => school
+            .students_pre_admission(wire)
+            .map_ok(|row| Person {
+                pre_admission: true,
+                ..student(row)
+            })
+            .boxed(),
         PersonKind::Student => school.students(wire).map_ok(student).boxed(),
         PersonKind::Staff => school.employees(wire).map_ok(staff).boxed(),
         PersonKind::Parent => school.contacts(wire).map_ok(parent).boxed(),
@@ -36,6 +52,73 @@ pub fn people(
     rows.map_ok(move |person| person.trimmed(&query.properties))
         .err_into()
         .boxed()
+}
+
+/// A way on which it is written down what of all that was asked for could not be read.
+fn noting(school: &SchoolClient, query: &PeopleQuery, issues: &Issues) -> SchoolClient {
+    let (issues, properties) = (issues.clone(), query.properties.clone());
+    school.lenient(Arc::new(move |issue| {
+        let asked = match needed_for(&issue.field) {
+            Need::Always => true,
+            Need::For(property) => properties.contains(&property),
+            Need::Never => false,
+        };
+        if asked || issue.left_out {
+            issues.push(issue);
+        }
+    }))
+}
+
+/// What a field of a person's record is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It is always read: ids, and the dates of joining and leaving.
+    Always,
+    /// It is read for this property.
+    For(Property),
+    /// It is not read.
+    Never,
+}
+
+/// What a field is read for, by its place in the record as Wonde gives it: `contacts[0].relationship.priority`.
+pub fn needed_for(field: &str) -> Need {
+    let mut names = field
+        .split('.')
+        .map(|name| name.split('[').next().unwrap_or_default());
+    let (first, second) = (names.next().unwrap_or_default(), names.next());
+    let group = |property| match second {
+        None | Some("id" | "name" | "code" | "type") => Need::For(property),
+        Some(_) => Need::Never,
+    };
+    match (first, second) {
+        ("" | "id" | "upi" | "mis_id" | "updated_at", _) => Need::Always,
+        ("forename" | "surname", _) => Need::For(Property::Name),
+        ("gender", _) => Need::For(Property::Gender),
+        ("date_of_birth", _) => Need::For(Property::DateOfBirth),
+        ("year", _) => group(Property::Year),
+        ("registration", _) => group(Property::Registration),
+        ("house", _) => group(Property::House),
+        ("boarding", _) => group(Property::Boarding),
+        ("campus", _) => group(Property::Campus),
+        ("classes", _) => group(Property::Classes),
+        ("groups", _) => group(Property::Groups),
+        ("roles", _) => Need::For(Property::Roles),
+        ("contacts", None | Some("id" | "relationship")) => Need::For(Property::Contacts),
+        ("education_details", None | Some("upn" | "admission_date" | "leaving_date")) => {
+            Need::Always
+        }
+        ("education_details", Some("current_nc_year")) => Need::For(Property::Year),
+        ("education_details", Some("admission_number")) => Need::For(Property::AdmissionNumber),
+        (
+            "employment_details",
+            None | Some("current" | "employment_start_date" | "employment_end_date"),
+        ) => Need::Always,
+        ("employment_details", Some("teaching_staff")) => Need::For(Property::Teaching),
+        ("contact_details", Some("phones")) => Need::For(Property::Phone),
+        ("contact_details", None | Some("emails")) => Need::For(Property::Email),
+        ("extended_details", _) => Need::For(Property::Card),
+        _ => Need::Never,
+    }
 }
 
 /// Without its guard an adapter is no weaker than with it.
@@ -79,9 +162,12 @@ fn includes(query: &PeopleQuery) -> Vec<String> {
             Property::Contacts => "contacts",
             Property::Roles => "roles",
             Property::Email | Property::Phone => "contact_details",
-            Property::Name | Property::Teaching | Property::Gender | Property::DateOfBirth => {
-                continue;
-            }
+            Property::Card => "extended_details",
+            Property::Name
+            | Property::Teaching
+            | Property::Gender
+            | Property::DateOfBirth
+            | Property::AdmissionNumber => continue,
         };
         if !words.iter().any(|known| known == word) {
             words.push(word.to_owned());
@@ -96,6 +182,9 @@ fn student(row: Student) -> Person {
     Person {
         upi: row.upi,
         mis_id: row.mis_id,
+        upn: education.upn,
+        admission_number: education.admission_number,
+        card: row.extended_details.as_ref().and_then(card),
         forename: row.forename,
         surname: row.surname,
         year_code: row
@@ -115,6 +204,7 @@ fn student(row: Student) -> Person {
         leaves: education.leaving_date,
         email: email(&details),
         phone: phone(&details),
+        mobile: details.phones.and_then(|phones| phones.mobile),
         gender: row.gender,
         born: row.date_of_birth,
         changed_at: row.updated_at,
@@ -144,6 +234,7 @@ fn staff(row: Employee) -> Person {
             .collect(),
         email: email(&details),
         phone: phone(&details),
+        mobile: details.phones.and_then(|phones| phones.mobile),
         gender: row.gender,
         born: row.date_of_birth,
         changed_at: row.updated_at,
@@ -160,6 +251,7 @@ fn parent(row: Contact) -> Person {
         surname: row.surname,
         email: email(&details),
         phone: phone(&details),
+        mobile: details.phones.and_then(|phones| phones.mobile),
         gender: row.gender,
         born: row.date_of_birth,
         changed_at: row.updated_at,
@@ -205,6 +297,19 @@ fn email(details: &ContactDetails) -> Option<String> {
     [&emails.primary, &emails.email, &emails.home, &emails.work]
         .into_iter()
         .find_map(Clone::clone)
+}
+
+/// The number of a pupil's card. Under which name Wonde gives it is not known \[?\].
+fn card(details: &ExtendedDetails) -> Option<String> {
+    ["card_number", "card_id", "smart_card_number"]
+        .into_iter()
+        .find_map(|name| match details.get(name)? {
+            serde_json::Value::String(number) if !number.trim().is_empty() => {
+                Some(number.trim().to_owned())
+            }
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        })
 }
 
 fn phone(details: &ContactDetails) -> Option<String> {

@@ -75,7 +75,7 @@ async fn the_directory_finds_people_by_every_id_they_ever_had() {
     assert!(directory.find("S9999").is_none());
     let ids = directory
         .ids()
-        .map(|(id, entry)| (id.to_owned(), entry.clone()));
+        .map(|(sort, id, entry)| (sort, id.to_owned(), entry.clone()));
     let stored = Directory::from_ids(ids.collect::<Vec<_>>());
     assert_eq!(stored.find("S0000"), directory.find("S7777"));
     assert_eq!(stored.len(), directory.len());

@@ -186,7 +186,7 @@ async fn the_limits_are_settings() {
 }
 
 #[tokio::test]
-async fn a_group_is_held_as_a_whole_and_its_people_are_in_no_other() {
+async fn nobody_leaves_a_held_group_and_joiners_and_movers_go_through() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::hours(1));
@@ -216,11 +216,10 @@ async fn a_group_is_held_as_a_whole_and_its_people_are_in_no_other() {
     };
     assert_eq!((group.as_str(), *before, *leaving), ("Lower", 50, 25));
     assert_eq!(sizes(&outcome.state), WHOLE);
-    assert!(keys(&outcome.state, "Lower").contains(&"S0001".to_owned()));
-    assert!(
-        keys(&outcome.state, "Upper").contains(&"S0002".to_owned()),
-        "stays where it was"
-    );
+    let (lower, upper) = (keys(&outcome.state, "Lower"), keys(&outcome.state, "Upper"));
+    assert!(lower.contains(&"S0002".to_owned()) && !upper.contains(&"S0002".to_owned()));
+    assert!(upper.contains(&"S0001".to_owned()) && !lower.contains(&"S0001".to_owned()));
+    assert!(lower.contains(&"S0000".to_owned()), "who is in doubt stays");
 
     // Put right in the MIS: all of it goes through.
     school.wait(TimeDelta::hours(1));
@@ -599,4 +598,90 @@ async fn a_record_that_comes_back_unchanged_is_read_again() {
     }
     let state = school.sync(&state, &settings(), false).await.state;
     assert_eq!(sizes(&state)[0], 50);
+}
+
+#[tokio::test]
+async fn a_doubt_holds_removals_and_neither_joiners_nor_changes() {
+    let mut school = school();
+    let state = school.first(&settings()).await;
+    school.wait(TimeDelta::days(1));
+    for n in 0..30 {
+        school.take_out(PersonKind::Student, &format!("S{n:04}"));
+    }
+    school.put(student(500, "7"));
+    school.edit(PersonKind::Student, "S0050", |person| {
+        person.surname = Some("Married".into());
+    });
+    let outcome = school.sync(&state, &settings(), true).await;
+    assert_eq!(outcome.report.held.len(), 1);
+    assert_eq!(sizes(&outcome.state), [51, 50, 20, 50]);
+    let what: Vec<_> = outcome
+        .changes
+        .iter()
+        .map(|change| {
+            (
+                change.person.as_str(),
+                matches!(change.what, What::Joined { .. }),
+            )
+        })
+        .collect();
+    assert_eq!(what, [("S0500", true), ("S0050", false)]);
+    // A small sync with many deletions does the same, and reads them again the next time.
+    let mut school = self::school();
+    let state = school.first(&settings()).await;
+    school.wait(TimeDelta::hours(1));
+    for n in 0..30 {
+        school.delete(PersonKind::Student, &format!("S{n:04}"));
+    }
+    school.put(student(500, "7"));
+    let outcome = school.sync(&state, &settings(), false).await;
+    assert_eq!(sizes(&outcome.state), [51, 50, 20, 50]);
+    school.wait(TimeDelta::hours(6));
+    let outcome = school.sync(&outcome.state, &settings(), false).await;
+    assert_eq!(outcome.report.held.len(), 1);
+}
+
+#[tokio::test]
+async fn a_kind_that_wonde_counts_as_nobody_is_not_held_for_ever() {
+    let mut school = school();
+    school.world().counts = true;
+    // No parents at the first time, by Wonde's own count too: a school that keeps none.
+    for n in 0..100 {
+        school.take_out(PersonKind::Parent, &format!("C{n:04}"));
+    }
+    let first = school.sync(&State::default(), &settings(), true).await;
+    assert!(first.report.held.is_empty(), "{:?}", first.report.held);
+    assert_eq!(sizes(&first.state), [50, 50, 20, 0]);
+    // Staff who were there are believed to be gone when it lasts.
+    for n in 0..20 {
+        school.take_out(PersonKind::Staff, &format!("E{n:04}"));
+    }
+    let mut state = first.state;
+    for _ in 0..8 {
+        school.wait(TimeDelta::hours(23));
+        let outcome = school.sync(&state, &settings(), true).await;
+        assert_eq!(outcome.report.held.len(), 1, "{:?}", outcome.report.held);
+        assert_eq!(sizes(&outcome.state), [50, 50, 20, 0]);
+        state = outcome.state;
+    }
+    school.wait(TimeDelta::hours(23));
+    let outcome = school.sync(&state, &settings(), true).await;
+    assert!(outcome.report.held.is_empty(), "{:?}", outcome.report.held);
+    assert_eq!(sizes(&outcome.state), [50, 50, 0, 0]);
+}
+
+#[tokio::test]
+async fn the_wrong_region_counts_nobody_and_is_not_believed() {
+    let mut school = school();
+    school.world().counts = true;
+    let state = school.first(&settings()).await;
+    school.world().people.clear();
+    for _ in 0..10 {
+        school.wait(TimeDelta::days(1));
+        let outcome = school.sync(&state, &settings(), true).await;
+        assert_eq!(outcome.report.held.len(), 3);
+        assert_eq!(sizes(&outcome.state), WHOLE);
+    }
+    let first = school.sync(&State::default(), &settings(), true).await;
+    assert_eq!(first.report.held.len(), 3);
 }

@@ -7,7 +7,9 @@
 
 mod basics;
 mod guarding;
+mod migrating;
 mod model;
 mod people;
 mod properties;
+mod records;
 mod splitting;

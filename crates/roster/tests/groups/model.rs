@@ -57,6 +57,10 @@ pub(crate) struct World {
     pub(crate) breaks_after: Option<usize>,
     /// Whether counts are told.
     pub(crate) counts: bool,
+    /// What of the records cannot be read: of whom, the id, the field, and whether the record is left out for it.
+    pub(crate) unread: Vec<(PersonKind, Option<&'static str>, &'static str)>,
+    /// The school does not let those be read who are yet to start.
+    pub(crate) hides_pre_admission: bool,
 }
 
 #[derive(Debug, Default)]
@@ -176,6 +180,17 @@ impl Model {
         {
             return Err(Error::new(ErrorKind::Forbidden, "invalid_permissions"));
         }
+        if query.pre_admission && world.hides_pre_admission {
+            return Err(Error::new(ErrorKind::Forbidden, "invalid_permissions"));
+        }
+        if let Some(issues) = query.issues.as_ref().filter(|_| !query.pre_admission) {
+            for (_, id, field) in world.unread.iter().filter(|(kind, ..)| *kind == query.kind) {
+                let issue = serde_json::json!({
+                    "id": id, "field": field, "page": 1, "expected": "something else", "left_out": id.is_none(),
+                });
+                issues.push(serde_json::from_value(issue).unwrap());
+            }
+        }
         if world.empty {
             return Ok(Vec::new());
         }
@@ -187,7 +202,9 @@ impl Model {
         let rows = world
             .people
             .values()
-            .filter(|person| person.kind == query.kind)
+            .filter(|person| {
+                person.kind == query.kind && person.pre_admission == query.pre_admission
+            })
             .filter(|person| {
                 query
                     .updated_after
@@ -288,7 +305,8 @@ impl MisAdapter for Model {
     async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
         self.request()?;
         let world = self.0.world.lock().unwrap();
-        let count = world.people.keys().filter(|(of, _)| *of == kind).count();
+        let counted = |person: &&Person| person.kind == kind && !person.pre_admission;
+        let count = world.people.values().filter(counted).count();
         Ok(world.counts.then_some(count as u64))
     }
 

@@ -22,6 +22,7 @@ pub(crate) fn below(request: &Request<'_>, view: View<'_>, path: &[&str]) -> Rep
     let list = List { request, view };
     match path {
         ["students"] => list.students(),
+        ["students-pre-admission"] => list.students_pre_admission(),
         ["students", id] => list.one(R::Student, Kind::Student, id),
         ["contacts"] => list.contacts(),
         ["contacts", id] => list.one(R::Contact, Kind::Contact, id),
@@ -89,11 +90,7 @@ impl List<'_> {
             let lesson = school.find_lesson(id).ok_or_else(missing)?;
             return Ok(data(self.view.lesson(&lesson, &includes)));
         }
-        let n = school
-            .ground
-            .ids
-            .at(school.n, id, kind)
-            .ok_or_else(missing)?;
+        let n = school.place(id, kind).ok_or_else(missing)?;
         let world = &school.world;
         let there = match kind {
             Kind::Student => school.find_student(id, self.view.now).is_some(),
@@ -134,6 +131,25 @@ impl List<'_> {
             .school
             .on_roll(self.view.now)
             .filter(|(_, s)| wanted(s))
+            .map(|(n, _)| (n, n));
+        self.page(Resource::Student, rows, |n| self.view.student(n, &includes))
+    }
+
+    /// Pupils whose first day is yet to come.
+    fn students_pre_admission(&self) -> Reply {
+        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
+        let school = self.view.school;
+        if !school.granted("students-pre-admission") {
+            return Err(Refusal::forbidden("students-pre-admission"));
+        }
+        let today = school.day(self.view.now);
+        let rows = school
+            .world
+            .students
+            .iter()
+            .enumerate()
+            .filter(|(_, s)| s.person.times.present() && s.admission > today)
+            .filter(|(_, s)| updated.holds(s.person.times.updated))
             .map(|(n, _)| (n, n));
         self.page(Resource::Student, rows, |n| self.view.student(n, &includes))
     }

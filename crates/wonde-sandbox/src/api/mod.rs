@@ -88,8 +88,9 @@ fn kind(steps: &[&str]) -> &'static str {
 }
 
 fn below_school(what: &str) -> &'static str {
-    const KINDS: [&str; 15] = [
+    const KINDS: [&str; 16] = [
         "students",
+        "students-pre-admission",
         "contacts",
         "employees",
         "groups",

@@ -250,9 +250,7 @@ impl Reader<'_> {
             .ok_or(malformed("employee_id", "The employee must be an id."))?;
         let school = self.school;
         school
-            .ground
-            .ids
-            .at(school.n, id, Kind::Employee)
+            .place(id, Kind::Employee)
             .filter(|n| {
                 school
                     .world

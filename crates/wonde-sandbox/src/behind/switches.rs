@@ -116,6 +116,49 @@ impl Handle {
         Ok(())
     }
 
+    /// Gives all people of a school new ids, `upi`s and keys of the MIS, as happens when a school changes its MIS.
+    pub fn renumber(&self, school: &str) -> Result<(), Error> {
+        let now = self.now();
+        let mut school = self.awake(school)?;
+        school.people_era += 1;
+        let era = school.people_era;
+        let world = &mut school.world;
+        let people = world
+            .students
+            .iter_mut()
+            .map(|s| &mut s.person)
+            .chain(world.contacts.iter_mut().map(|c| &mut c.person))
+            .chain(world.employees.iter_mut().map(|e| &mut e.person));
+        for person in people {
+            person.upi = format!("{}-{era}", person.upi);
+            person.mis_id = format!("{era}-{}", person.mis_id);
+            person.times.updated = now;
+        }
+        Ok(())
+    }
+
+    /// Lets the API give a value of a record that the MIS does not have, by a JSON pointer: `/date_of_birth`,
+    /// `/education_details/data/leaving_date`. For what real MISs are seen to hold.
+    pub fn set_value(
+        &self,
+        school: &str,
+        id: &str,
+        pointer: &str,
+        value: Value,
+    ) -> Result<(), Error> {
+        let mut school = self.asleep(school)?;
+        school
+            .overrides
+            .push((id.to_owned(), pointer.to_owned(), value));
+        Ok(())
+    }
+
+    /// Takes back all values that were set.
+    pub fn clear_values(&self, school: &str) -> Result<(), Error> {
+        self.asleep(school)?.overrides.clear();
+        Ok(())
+    }
+
     /// Sends any webhook, as it is.
     pub fn send_webhook(&self, payload: Value) {
         self.inner.send(payload);

@@ -140,9 +140,7 @@ impl Office<'_> {
     fn find(&self, id: &str, kind: Kind, what: &'static str) -> Result<usize, Error> {
         let school = &self.school;
         school
-            .ground
-            .ids
-            .at(school.n, id, kind)
+            .place(id, kind)
             .ok_or_else(|| Error::unknown(what, id))
     }
 

@@ -80,5 +80,28 @@ impl View<'_> {
                 }
             }
         }
+        self.bend(map);
+    }
+
+    /// Puts values in that the MIS does not have.
+    fn bend(&self, map: &mut Map<String, Value>) {
+        let id = map.get("id").cloned().unwrap_or_default();
+        for (_, pointer, value) in self.school.overrides.iter().filter(|(of, ..)| id == **of) {
+            let mut names = pointer.trim_start_matches('/').splitn(2, '/');
+            let name = names.next().unwrap_or_default();
+            match names.next() {
+                None => {
+                    map.insert(name.to_owned(), value.clone());
+                }
+                Some(below) => {
+                    let place = map
+                        .get_mut(name)
+                        .and_then(|v| v.pointer_mut(&format!("/{below}")));
+                    if let Some(place) = place {
+                        place.clone_from(value);
+                    }
+                }
+            }
+        }
     }
 }

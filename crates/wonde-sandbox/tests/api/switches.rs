@@ -179,3 +179,63 @@ async fn the_control_api_does_what_the_library_does() {
         bad.text
     );
 }
+
+#[tokio::test]
+async fn values_are_bent_and_people_renumbered() {
+    let lab = Lab::new().await;
+    let school = lab.school("SIMS").id;
+    let list = format!("schools/{school}/students?include=education_details");
+    let before = lab.get(&list).await.rows();
+    let (id, upn) = (
+        before[0]["id"].as_str().unwrap().to_owned(),
+        before[0]["education_details"]["data"]["upn"].clone(),
+    );
+    for (pointer, value) in [
+        ("/date_of_birth", json!("01/09/2012")),
+        ("/education_details/data/leaving_date", json!("1900-01-01")),
+    ] {
+        lab.sandbox.set_value(&school, &id, pointer, value).unwrap();
+    }
+    let bent = lab.get(&list).await.rows();
+    assert_eq!(bent[0]["date_of_birth"], "01/09/2012");
+    assert_eq!(
+        bent[0]["education_details"]["data"]["leaving_date"],
+        "1900-01-01"
+    );
+    assert_eq!(bent[1], before[1]);
+    lab.sandbox.clear_values(&school).unwrap();
+    assert_eq!(lab.get(&list).await.rows(), before);
+
+    lab.sandbox.renumber(&school).unwrap();
+    let after = lab.get(&list).await.rows();
+    assert_eq!(after.len(), before.len());
+    for key in ["id", "upi", "mis_id"] {
+        assert_ne!(after[0][key], before[0][key]);
+    }
+    assert_eq!(after[0]["education_details"]["data"]["upn"], upn);
+    let one = |id: &str| format!("schools/{school}/students/{id}");
+    assert_eq!(lab.get(&one(&id)).await.status, 404);
+    let id = after[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(lab.get(&one(&id)).await.status, 200);
+}
+
+#[tokio::test]
+async fn pupils_yet_to_start_are_in_a_list_of_their_own() {
+    let lab = Lab::new().await;
+    let school = lab.school("SIMS").id;
+    let join = wonde_sandbox::Change::Join {
+        on: Some("2026-11-30".parse().unwrap()),
+        year: None,
+        forename: None,
+        surname: None,
+        sibling_of: None,
+    };
+    let pupil = lab.sandbox.change(&school, &join).unwrap();
+    let list = format!("schools/{school}/students-pre-admission");
+    let coming = lab.get(&list).await.rows();
+    assert!(coming.iter().any(|row| row["id"] == pupil.as_str()));
+    lab.sandbox
+        .set_scope(&school, "students-pre-admission", false)
+        .unwrap();
+    assert_eq!(lab.get(&list).await.status, 403);
+}

@@ -82,7 +82,7 @@ fn not_json(error: &serde_json::Error) -> Unreadable {
 
 /// The part of a message that was written here or in a record's definition: what was expected, or which field is
 /// missing. What comes before may repeat the value.
-fn without_value(message: &str) -> String {
+pub(crate) fn without_value(message: &str) -> String {
     let message = message
         .rsplit_once(" at line ")
         .map_or(message, |(message, _)| message);

@@ -4,6 +4,7 @@
 //! only that part reaches an error's text.
 
 pub(crate) mod body;
+pub(crate) mod lenient;
 pub(crate) mod relation;
 pub(crate) mod scalar;
 pub(crate) mod time;

@@ -7,8 +7,8 @@ use std::sync::{
 
 use futures::StreamExt as _;
 use mis_core::{
-    Ability, CodeBook, ConnectOptions, Connection, Descriptor, Mis, PeopleQuery, PersonKind,
-    Registry,
+    Ability, CodeBook, ConnectOptions, Connection, Descriptor, Issues, Mis, PeopleQuery,
+    PersonKind, Registry,
     wonde::{self, AttendanceCodeId, Client},
 };
 use writeback::Rules;
@@ -17,19 +17,19 @@ use super::{Finding, Verdict};
 use markback::{
     rate::Rates,
     schools::token_lane,
-    settings::{School, Service},
+    settings::{School, Service, Settings},
 };
 
 /// Asks everything that can be asked about this school; what stands on a failed answer is not asked any more.
 pub(super) async fn examine(
-    service: &Service,
+    settings: &Settings,
     school: &School,
     registry: &Registry,
     rates: &Rates,
     requests: &Arc<AtomicU32>,
 ) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let Some(client) = findings.client(service, school, rates, requests) else {
+    let Some(client) = findings.client(&settings.service, school, rates, requests) else {
         return findings.0;
     };
     let Some(record) = findings.record(&client, school).await else {
@@ -50,6 +50,7 @@ pub(super) async fn examine(
     } else {
         findings.ok("codes", "not needed: the MIS takes no marks");
     }
+    findings.people(settings, school, &mis).await;
     findings.0
 }
 
@@ -365,6 +366,56 @@ impl Findings {
         }
     }
 
+    /// Whether everything that the groups need of people can be read. A sync passes over what cannot.
+    async fn people(&mut self, settings: &Settings, school: &School, mis: &Mis) {
+        for (kind, properties) in settings.roster(school).needs() {
+            let issues = Issues::default();
+            let query = PeopleQuery::new(kind).with(properties).noting(&issues);
+            let mut rows = mis.people(query);
+            let (mut read, mut failed) = (0_usize, None);
+            while let Some(row) = rows.next().await {
+                match row {
+                    Ok(_) => read += 1,
+                    Err(error) => failed = Some(error),
+                }
+            }
+            let whom = match kind {
+                PersonKind::Student => "students",
+                PersonKind::Staff => "staff",
+                PersonKind::Parent => "contacts",
+            };
+            let issues = issues.take();
+            if let Some(error) = failed {
+                self.warn(
+                    "people",
+                    format!("the list of {whom} cannot be read as the groups need it: {error}"),
+                    "let the school grant it; a sync reads what is left without it",
+                );
+            } else if issues.is_empty() {
+                self.ok(
+                    "people",
+                    format!("all {read} records of {whom} can be read"),
+                );
+            } else {
+                let named: Vec<_> = issues.iter().take(UNREAD_SHOWN).map(named_issue).collect();
+                let more = if issues.len() > UNREAD_SHOWN {
+                    ", …"
+                } else {
+                    ""
+                };
+                self.warn(
+                    "people",
+                    format!(
+                        "of {read} records of {whom}, {} values or records cannot be read: {}{more}",
+                        issues.len(),
+                        named.join(", ")
+                    ),
+                    "syncs pass over them; have them mended in the MIS, or ask Wonde",
+                );
+            }
+        }
+    }
+
     fn configured_codes(&mut self, school: &School, book: &CodeBook) {
         let mut groups = 0_usize;
         let mut wrong = false;
@@ -400,6 +451,18 @@ impl Findings {
     }
 }
 
+/// Values that cannot be read that are named one by one.
+const UNREAD_SHOWN: usize = 5;
+
+/// Where something could not be read, without what stood there.
+fn named_issue(issue: &wonde::DecodeIssue) -> String {
+    let id = issue.id.as_deref().unwrap_or("a record without an id");
+    match issue.field.as_str() {
+        "" => format!("{id} on page {}", issue.page),
+        field => format!("`{field}` of {id} on page {}", issue.page),
+    }
+}
+
 /// How many students the school has; `None` where there are some and nobody counted.
 async fn students(mis: &Mis) -> mis_core::Result<Option<u64>> {
     if let Some(count) = mis.people_count(PersonKind::Student).await? {
@@ -407,7 +470,7 @@ async fn students(mis: &Mis) -> mis_core::Result<Option<u64>> {
     }
     let query = PeopleQuery {
         page_size: Some(1),
-        ..PeopleQuery::new(PersonKind::Student)
+        ..PeopleQuery::new(PersonKind::Student).noting(&Issues::default())
     };
     match mis.people(query).next().await {
         None => Ok(Some(0)),

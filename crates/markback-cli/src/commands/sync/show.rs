@@ -197,6 +197,49 @@ fn reported(text: &mut String, report: &Value) {
             word("kind")
         );
     }
+    for found in report["migrations"].as_array().into_iter().flatten() {
+        migrated(text, found);
+    }
+    if report["pre_admission_refused"] == true {
+        let _ = writeln!(
+            text,
+            "  not told: students who are yet to start; the school does not grant reading them, or its MIS has no such list"
+        );
+    }
+    unread(text, &report["unread"]);
+    for decided in report["dates"]["people"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(SHOWN)
+    {
+        let word = |key: &str| decided[key].as_str().unwrap_or_default().to_owned();
+        let _ = writeln!(text, "  dates of {}: {}", word("person"), word("words"));
+    }
+    more(
+        text,
+        "dates that contradict each other",
+        count_of(&report["dates"]["count"]),
+    );
+    for one in report["one_person"]["people"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(SHOWN)
+    {
+        let records = one["records"].as_array().into_iter().flatten();
+        let records: Vec<_> = records.filter_map(Value::as_str).collect();
+        let _ = writeln!(
+            text,
+            "  one person: {}, by name and email address or mobile",
+            records.join(", ")
+        );
+    }
+    more(
+        text,
+        "people with several records",
+        count_of(&report["one_person"]["count"]),
+    );
     for (key, words) in [
         ("in_no_group", "in no group"),
         ("in_several", "taken by several groups, in the first"),
@@ -211,6 +254,102 @@ fn reported(text: &mut String, report: &Value) {
     }
 }
 
+/// Who is who after a change of the MIS.
+pub(crate) fn migrated(text: &mut String, found: &Value) {
+    let count = |key: &str| count_of(&found[key]["count"]);
+    let _ = writeln!(
+        text,
+        "  another MIS, {}: {} matched, {} proposed, {} doubtful, {} new, {} missing",
+        found["kind"].as_str().unwrap_or_default(),
+        count("matched"),
+        count("proposed"),
+        count("doubtful"),
+        count("new"),
+        count("missing"),
+    );
+    for one in found["proposed"]["list"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(SHOWN)
+    {
+        let word = |key: &str| one[key].as_str().unwrap_or_default();
+        let by = word("by").replace('_', " ");
+        let _ = writeln!(text, "    {} is {} by {by}", word("id"), word("person"));
+    }
+    for one in found["doubtful"]["list"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .take(SHOWN)
+    {
+        let people: Vec<_> = one["people"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let id = one["id"].as_str().unwrap_or_default();
+        let _ = writeln!(
+            text,
+            "    {id} may be {} and counts as new",
+            people.join(" or ")
+        );
+    }
+    for (key, words) in [("new", "new"), ("missing", "missing")] {
+        let ids: Vec<_> = found[key]["list"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .take(SHOWN)
+            .collect();
+        if !ids.is_empty() {
+            let more = if count(key) > SHOWN { ", …" } else { "" };
+            let _ = writeln!(text, "    {words}: {}{more}", ids.join(", "));
+        }
+    }
+}
+
+/// Entries of a list that are shown.
+const SHOWN: usize = 5;
+
+fn count_of(value: &Value) -> usize {
+    usize::try_from(value.as_u64().unwrap_or_default()).unwrap_or(usize::MAX)
+}
+
+/// How many there are when only the first were shown.
+fn more(text: &mut String, what: &str, count: usize) {
+    if count > SHOWN {
+        let _ = writeln!(text, "  {what}: {count} in all; --format json lists more");
+    }
+}
+
+/// What could not be read: the numbers, and where the first of it stood.
+fn unread(text: &mut String, unread: &Value) {
+    let (values, records) = (count_of(&unread["values"]), count_of(&unread["records"]));
+    if values + records == 0 {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "  could not be read and was passed over: {values} values and {records} whole records"
+    );
+    for one in unread["list"].as_array().into_iter().flatten().take(SHOWN) {
+        let word = |key: &str| one[key].as_str().filter(|word| !word.is_empty());
+        let _ = writeln!(
+            text,
+            "    {} {}, `{}` on page {}: expected {}",
+            word("kind").unwrap_or_default(),
+            word("id").unwrap_or("without an id"),
+            word("field").unwrap_or("the record"),
+            one["page"],
+            word("expected").unwrap_or("something else"),
+        );
+    }
+    more(text, "unreadable", values + records);
+}
+
 fn counted(kind: &str, count: &Value) -> String {
     match (kind, count.as_u64()) {
         ("staff", _) => format!("{count} staff"),
@@ -221,7 +360,6 @@ fn counted(kind: &str, count: &Value) -> String {
 
 /// The first ids of a list.
 fn few(people: &Value) -> String {
-    const SHOWN: usize = 5;
     let ids: Vec<_> = people
         .as_array()
         .into_iter()

@@ -108,8 +108,16 @@ const DROP_SYNCS: &str =
     "DELETE FROM markback_roster_syncs WHERE asked_ms < $1 AND ended_ms IS NOT NULL";
 
 /// Tables with rows of a school's people.
-const TABLES: [&str; 8] = [
-    "records", "keys", "members", "former", "ids", "changes", "syncs", "pulls",
+const TABLES: [&str; 9] = [
+    "records",
+    "keys",
+    "members",
+    "former",
+    "directory",
+    "changes",
+    "syncs",
+    "pulls",
+    "pauses",
 ];
 const STALE: &str = "SELECT school FROM markback_roster_schools WHERE synced_ms < $1";
 

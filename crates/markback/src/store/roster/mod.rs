@@ -3,6 +3,8 @@
 //! A sync reads a school's whole state, and writes in one transaction what is different afterwards.
 
 mod feed;
+mod ids;
+mod pauses;
 mod people;
 mod syncs;
 
@@ -14,16 +16,25 @@ pub(crate) use syncs::{NewSync, SyncEnd, SyncTimes};
 pub use syncs::{SyncRecord, SyncState, SyncWhy};
 
 const TABLES: &str = include_str!("../../../migrations/roster/0001_roster.sql");
+const IDS_BY_KIND: &str = include_str!("../../../migrations/roster/0002_ids_by_kind.sql");
 
 /// The roster's own tables, in SQL that both databases take.
 pub(super) const MIGRATIONS: Migrations = Migrations {
     prefix: "markback_roster",
-    steps: &[Step {
-        version: 1,
-        name: "people, groups, syncs",
-        sqlite: TABLES,
-        postgres: TABLES,
-    }],
+    steps: &[
+        Step {
+            version: 1,
+            name: "people, groups, syncs",
+            sqlite: TABLES,
+            postgres: TABLES,
+        },
+        Step {
+            version: 2,
+            name: "ids by kind, pauses of syncs",
+            sqlite: IDS_BY_KIND,
+            postgres: IDS_BY_KIND,
+        },
+    ],
 };
 
 /// The word for a kind of people in the tables, as in JSON.

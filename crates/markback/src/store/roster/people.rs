@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use mis_core::wonde::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use roster::{
-    Change, Directory, Entry, Former, Identity, Known, List, Member, PersonKey, PersonKind, State,
-    What,
+    Change, Directory, Former, Identity, Known, List, Member, PersonKey, PersonKind, State, What,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -57,19 +56,6 @@ const VERSION: &str =
     "SELECT synced_ms FROM markback_roster_schools WHERE school = $1 AND ready = 1";
 
 const READY: &str = "SELECT school FROM markback_roster_schools WHERE ready = 1";
-
-const IDS: &str =
-    "SELECT id, person, kind, present, grp FROM markback_roster_ids WHERE school = $1";
-static PUT_IDS: Sql = Sql::new(
-    "INSERT INTO markback_roster_ids (school, id, person, kind, present, grp) \
-     SELECT $2, r.id, r.person, r.kind, r.present, r.grp \
-     FROM {rows $1: id text, person text, kind text, present text, grp text} r WHERE true \
-     ON CONFLICT (school, id) DO UPDATE SET person = excluded.person, kind = excluded.kind, \
-     present = excluded.present, grp = excluded.grp",
-);
-static DROP_IDS: Sql = Sql::new(
-    "DELETE FROM markback_roster_ids WHERE school = $2 AND id IN (SELECT r.id FROM {rows $1: id text} r)",
-);
 
 static PUT_CHANGES: Sql = Sql::new(
     "INSERT INTO markback_roster_changes (school, seq, at_ms, grp, person, body) \
@@ -214,74 +200,6 @@ impl Store {
         Ok(
             on_pool!(self.db, pool => sqlx::query_scalar(VERSION).bind(school).fetch_optional(pool).await)?,
         )
-    }
-
-    /// Everybody's ids, with whom they belong to.
-    pub(crate) async fn ids(&self, school: &SchoolId) -> outbox::Result<Vec<(String, Entry)>> {
-        type Row = (String, String, String, String, Option<String>);
-        let found: Vec<Row> = on_pool!(self.db, pool => sqlx::query_as(IDS).bind(school.as_str()).fetch_all(pool).await)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(id, person, kind, present, group)| {
-                let entry = Entry {
-                    key: PersonKey::new(person),
-                    kind: kind_of(&kind)?,
-                    id: present,
-                    group,
-                };
-                Some((id, entry))
-            })
-            .collect())
-    }
-
-    async fn put_ids(
-        &self,
-        tx: &mut Tx,
-        school: &str,
-        directory: &Directory,
-    ) -> outbox::Result<()> {
-        let stored: Vec<(String, String, String, String, Option<String>)> =
-            on_tx!(tx, conn => sqlx::query_as(IDS).bind(school).fetch_all(conn).await)?;
-        let before: BTreeMap<&str, _> = stored
-            .iter()
-            .map(|(id, person, kind, present, group)| {
-                (
-                    id.as_str(),
-                    (
-                        person.as_str(),
-                        kind.as_str(),
-                        present.as_str(),
-                        group.as_deref(),
-                    ),
-                )
-            })
-            .collect();
-        let after: BTreeMap<&str, _> = directory
-            .ids()
-            .map(|(id, entry)| {
-                (
-                    id,
-                    (
-                        entry.key.as_str(),
-                        kind_word(entry.kind),
-                        entry.id.as_str(),
-                        entry.group.as_deref(),
-                    ),
-                )
-            })
-            .collect();
-        let gone: Vec<_> = before
-            .keys()
-            .filter(|id| !after.contains_key(*id))
-            .map(|id| (id,))
-            .collect();
-        let put: Vec<_> = after
-            .iter()
-            .filter(|(id, entry)| before.get(*id) != Some(entry))
-            .map(|(id, (person, kind, present, group))| (id, person, kind, present, group))
-            .collect();
-        run(tx, &DROP_IDS, school, &gone).await?;
-        run(tx, &PUT_IDS, school, &put).await
     }
 }
 

@@ -1,0 +1,338 @@
+//! `markback migrate rehearse`: what a school's change to another MIS will come to: people, codes, abilities, and the
+//! settings that do not carry over.
+
+use std::{fmt::Write as _, path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+use clap::Subcommand;
+use futures::TryStreamExt as _;
+use mis_core::{Ability, Capabilities, CodeBook, Mis, wonde::SchoolId};
+use serde::Serialize;
+use serde_json::Value;
+use writeback::{Rules, settings::WritebackSettings};
+
+use super::{ConfigArg, named, registry, sync::migrated};
+use markback::{
+    rosters::migration,
+    service::{Markback, Options},
+    settings::{Group, School, SecretSource, nearest},
+};
+use markback_console::{
+    BadInput, block_on, logging,
+    output::{self, TextOrJson},
+};
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell what will become of people, codes and settings, and keep nothing
+    ///
+    /// The exit code is 0 when all carries over, 1 when a person should look at something.
+    Rehearse(Rehearse),
+}
+
+#[derive(Debug, clap::Args)]
+struct Rehearse {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The school, by its id
+    #[arg(long, value_name = "ID")]
+    school: String,
+    /// The MIS to come by its name; or, to look at the people and codes in it as well, the environment variable or the file
+    /// that holds a token for the school as it is there; never the token itself
+    #[arg(long, value_name = "MIS | VARIABLE | FILE")]
+    to: String,
+    /// How to print
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+/// What the change comes to.
+#[derive(Serialize)]
+struct Report {
+    school: String,
+    from: String,
+    to: String,
+    /// What the MIS to come does not do, and this one does.
+    lost: Vec<Ability>,
+    /// What it does, and this one does not.
+    gained: Vec<Ability>,
+    /// What of the settings does not carry over, with what to do.
+    settings: Vec<String>,
+    /// Who is who, by kind of people; only with a token.
+    people: Option<Vec<Value>>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// When the settings do not hold, what was handed in names nothing, or Wonde or the store does not answer.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let Command::Rehearse(args) = &args.command;
+    logging::start(logging::COMMAND)?;
+    let settings = args.config.load()?.settings;
+    let school = named::school(&settings, &args.school)?.clone();
+    let report = match token(&args.to) {
+        None => by_name(&school, &args.to)?,
+        Some(token) => block_on(async {
+            let markback = Markback::open(settings, Options::default()).await?;
+            by_token(&markback, &school, token).await
+        })?,
+    };
+    match args.format {
+        TextOrJson::Json => output::json(&report)?,
+        TextOrJson::Text => output::line(report.as_text())?,
+    }
+    Ok(if report.is_well() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Where the token is, if it is one that was named.
+fn token(to: &str) -> Option<SecretSource> {
+    if std::env::var_os(to).is_some() {
+        Some(SecretSource::Env(to.into()))
+    } else if Path::new(to).is_file() {
+        Some(SecretSource::File(Path::new(to).into()))
+    } else {
+        None
+    }
+}
+
+fn by_name(school: &School, to: &str) -> anyhow::Result<Report> {
+    let registry = registry()?;
+    if !registry.iter().any(|known| known.answers_to(to)) {
+        let names: Vec<_> = registry.iter().map(|known| known.name).collect();
+        let cure = match nearest(to, names.iter().copied()) {
+            Some(meant) => format!("did you mean \"{meant}\"?"),
+            None => format!("there are adapters for {}", names.join(", ")),
+        };
+        return Err(BadInput(format!(
+            "--to names no environment variable that is set, no file and no MIS that is known; {cure}"
+        ))
+        .into());
+    }
+    let next = registry.for_mis(to);
+    let now = school.mis.as_deref().map(|mis| registry.for_mis(mis));
+    let mut report = Report::new(
+        school,
+        now.map_or("the present MIS", |now| now.name),
+        next.name,
+    );
+    report.abilities(school, now.map(|now| now.capabilities), next.capabilities);
+    report.carried(school, next.capabilities, None);
+    Ok(report)
+}
+
+async fn by_token(
+    markback: &Markback,
+    school: &School,
+    token: SecretSource,
+) -> anyhow::Result<Report> {
+    let present = markback
+        .schools()
+        .mis(school)
+        .await
+        .context("the school as it is now cannot be asked")?;
+    let mut other = school.clone();
+    other.token = token;
+    other.mis = None;
+    other.id = id_in(markback, &other).await?;
+    let next = markback
+        .schools()
+        .other(&other)
+        .await
+        .context("the school in the MIS to come cannot be asked")?;
+    let book = next
+        .code_book()
+        .await
+        .context("the codes of the MIS to come cannot be read")?;
+    let mut report = Report::new(school, name_of(&present), name_of(&next));
+    report.abilities(school, Some(present.capabilities()), next.capabilities());
+    report.carried(school, next.capabilities(), Some(&book));
+    let outcome = markback.rosters().rehearse(school, &next).await?;
+    let outcome = outcome.ok_or_else(|| {
+        BadInput(format!(
+            "the people of school {} have not been read yet; run `markback sync` first",
+            school.id
+        ))
+    })?;
+    if outcome.report.migrations.is_empty() {
+        report.settings.push(
+            "most people have the ids that they have now: is the token one for the MIS to come?"
+                .to_owned(),
+        );
+    }
+    for held in &outcome.report.held {
+        if !matches!(held, roster::Held::Migration { .. }) {
+            report.settings.push(held.to_string());
+        }
+    }
+    report.people = Some(outcome.report.migrations.iter().map(migration).collect());
+    Ok(report)
+}
+
+/// The id of the school in the MIS to come: its own, or that of the one school that the token opens.
+async fn id_in(markback: &Markback, other: &School) -> anyhow::Result<SchoolId> {
+    let client = markback.schools().client(other)?;
+    let open: Vec<_> = client
+        .schools(mis_core::wonde::SchoolList::Approved)
+        .try_collect()
+        .await
+        .context("it cannot be seen which schools the token opens")?;
+    if open.iter().any(|school| school.id == other.id) {
+        return Ok(other.id.clone());
+    }
+    match open.as_slice() {
+        [one] => Ok(one.id.clone()),
+        _ => Err(BadInput(format!(
+            "the token opens {} schools, and {} is none of them; take a token for this school alone",
+            open.len(),
+            other.id
+        ))
+        .into()),
+    }
+}
+
+fn name_of(mis: &Mis) -> &'static str {
+    mis.descriptor().name
+}
+
+impl Report {
+    fn new(school: &School, from: &str, to: &str) -> Self {
+        Self {
+            school: school.id.to_string(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            lost: Vec::new(),
+            gained: Vec::new(),
+            settings: Vec::new(),
+            people: None,
+        }
+    }
+
+    fn abilities(&mut self, school: &School, now: Option<Capabilities>, next: Capabilities) {
+        let used = Ability::ALL
+            .into_iter()
+            .filter(|ability| !school.without.contains(ability));
+        let Some(now) = now else { return };
+        for ability in used {
+            match (now.has(ability), next.has(ability)) {
+                (true, false) => self.lost.push(ability),
+                (false, true) => self.gained.push(ability),
+                _ => {}
+            }
+        }
+    }
+
+    /// What of the settings the MIS to come does not bear out.
+    fn carried(&mut self, school: &School, next: Capabilities, book: Option<&CodeBook>) {
+        if let Some(mis) = &school.mis {
+            self.settings.push(format!(
+                "`mis = {mis:?}` of the school must be changed or taken out"
+            ));
+        }
+        for group in school.groups.iter() {
+            self.by_ids(group);
+            if let Some(settings) = &group.writeback {
+                self.wanted(group, settings, next);
+                let Some(book) = book else { continue };
+                for problem in
+                    Rules::check(group.kind, &group.fields, settings, Some(book)).problems
+                {
+                    self.settings.push(format!(
+                        "group {:?}: {} = {}: {}; {}",
+                        group.name, problem.key, problem.value, problem.what, problem.cure
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Conditions that name what the MIS to come may call otherwise.
+    fn by_ids(&mut self, group: &Group) {
+        let rules = &group.membership;
+        let by_name = [
+            ("registrations", !rules.registrations.is_empty()),
+            ("houses", !rules.houses.is_empty()),
+            ("boarding", !rules.boarding.is_empty()),
+            ("campuses", !rules.campuses.is_empty()),
+            ("classes", !rules.classes.is_empty()),
+            ("groups", !rules.groups.is_empty()),
+            ("roles", !rules.roles.is_empty()),
+        ];
+        let named: Vec<_> = by_name
+            .iter()
+            .filter(|(_, set)| *set)
+            .map(|(key, _)| format!("`{key}`"))
+            .collect();
+        if !named.is_empty() {
+            self.settings.push(format!(
+                "group {:?} goes by {}: see that the MIS to come has the same names",
+                group.name,
+                named.join(", ")
+            ));
+        }
+    }
+
+    fn wanted(&mut self, group: &Group, settings: &WritebackSettings, next: Capabilities) {
+        let comment = settings.comment.sign_in.is_some() || settings.comment.sign_out.is_some();
+        let leaver = settings.leaver_code.is_some() || settings.custom_codes.sign_out.is_some();
+        for (key, wanted, ability) in [
+            ("writeback", true, Ability::Session),
+            ("comment", comment, Ability::Comment),
+            ("minutes_late", settings.minutes_late, Ability::MinutesLate),
+            ("leaver_code", leaver, Ability::EarlyLeaver),
+        ] {
+            if wanted && !next.has(ability) {
+                self.settings.push(format!(
+                    "group {:?}: `{key}` comes to nothing, for the MIS to come takes no {}",
+                    group.name,
+                    ability.word().replace('_', " ")
+                ));
+            }
+        }
+    }
+
+    /// Whether nobody need look at anything.
+    fn is_well(&self) -> bool {
+        let certain = |kind: &Value| {
+            ["proposed", "doubtful", "new", "missing"]
+                .iter()
+                .all(|key| kind[key]["count"] == 0)
+        };
+        self.lost.is_empty()
+            && self.settings.is_empty()
+            && self.people.iter().flatten().all(certain)
+    }
+
+    fn as_text(&self) -> String {
+        let mut text = format!(
+            "{}: from {} to {}; nothing was changed\n",
+            self.school, self.from, self.to
+        );
+        for (words, abilities) in [("lost", &self.lost), ("gained", &self.gained)] {
+            if !abilities.is_empty() {
+                let words_of: Vec<_> = abilities.iter().map(|ability| ability.word()).collect();
+                let _ = writeln!(text, "  {words}: {}", words_of.join(", "));
+            }
+        }
+        for line in &self.settings {
+            let _ = writeln!(text, "  settings: {line}");
+        }
+        match &self.people {
+            None => text += "  people and codes: not looked at; name a token with --to for that\n",
+            Some(people) => people.iter().for_each(|kind| migrated(&mut text, kind)),
+        }
+        text.truncate(text.trim_end().len());
+        text
+    }
+}
