@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             output::line(format!("{}: its work goes on", name_of(lane)))?;
         }
         for lane in &others {
-            eprintln!("{}", not_paused(&settings, &pauses, lane));
+            output::error_line(not_paused(&settings, &pauses, lane));
         }
         Ok(if others.is_empty() {
             ExitCode::SUCCESS

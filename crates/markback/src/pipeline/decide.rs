@@ -260,7 +260,7 @@ impl Pipeline {
             let backoff = self.backoff(cases.iter().map(|case| &case.job));
             outcomes.away.extend(Away::of(error, settings, backoff));
         }
-        let mut before = self.events_before(&school, &cases).await?;
+        let mut before = self.events_before(school, &cases).await?;
         let mut seen = HashSet::new();
         for case in cases {
             // Two events of one pupil can meet here only when the directory has learned in between that two ids are one

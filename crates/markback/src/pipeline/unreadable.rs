@@ -20,7 +20,7 @@ pub(super) fn problems(place: usize, value: &Value) -> Vec<InputProblem> {
     {
         let field = field(&fault);
         let problem = problem(place, field.as_deref(), &fault);
-        let again = problems.iter().any(|known| *known == problem);
+        let again = problems.contains(&problem);
         if !again {
             problems.push(problem);
         }

@@ -149,8 +149,8 @@ pub(crate) fn as_kept(
 }
 
 /// Finds the ids of the marks' codes at this school, and refuses the marks whose code the book does not have, or has more
-/// than once without telling which is in use. For such a code the book is read afresh, once.
-/// Marks that have a result already are passed over.
+/// than once without telling which is in use. For such a code the book is read afresh, once. Marks that have a result
+/// already are passed over.
 ///
 /// # Errors
 /// Those of reading the code book. Nothing was sent then.
