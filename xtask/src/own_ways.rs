@@ -5,16 +5,22 @@ use crate::catalogue::Place;
 
 /// What comes after the descriptor, for an MIS that keeps marks there.
 pub(crate) fn body(place: Place) -> String {
-    let (fields, read, write, lessons) = match place {
+    let (fields, read, slots, of, shape, write, lessons) = match place {
         Place::FirstLesson => (
             "connection: Connection,\n    timetable: first_lesson::Timetable,",
             "first_lesson::read_register(&self.connection, &self.timetable, date).await",
+            "first_lesson::register_slots(&self.connection, &self.timetable, date).await",
+            "first_lesson::register_of(&self.connection, &self.timetable, date, read_at, rows).await",
+            "first_lesson",
             "first_lesson::write(&self.connection, &DESCRIPTOR, &self.timetable, marks).await",
             "self.timetable.lessons(&self.connection, date).await",
         ),
         Place::Session | Place::None => (
             "connection: Connection,",
             "session::read_register(&self.connection, date).await",
+            "Ok(session::register_slots(date))",
+            "session::register_of(&self.connection, date, read_at, rows).await",
+            "session",
             "session::write(&self.connection, &DESCRIPTOR, marks).await",
             "read::lessons(&self.connection, date).await.map(Arc::new)",
         ),
@@ -45,6 +51,23 @@ impl MisAdapter for Adapter {{
 
     async fn register(&self, date: NaiveDate) -> Result<Register> {{
         {read}
+    }}
+
+    fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>> {{
+        {shape}::register_rows(&self.connection, query)
+    }}
+
+    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {{
+        {slots}
+    }}
+
+    async fn register_of(
+        &self,
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        rows: Vec<RegisterRow>,
+    ) -> Result<Register> {{
+        {of}
     }}
 
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {{
@@ -90,8 +113,8 @@ pub(crate) fn uses(place: Place) -> String {
 
 use mis_core::{{
     Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, PersonKind, Quirks, Register, Result, SessionWriteback, Source,
-    WritebackOutcome, async_trait,
+    MisAdapter, PeopleQuery, Person, PersonKind, Quirks, Register, RegisterQuery, RegisterRow,
+    Result, SessionWriteback, Slot, Source, WritebackOutcome, async_trait,
     chrono::{{DateTime, NaiveDate, Utc}},
     futures::stream::BoxStream,
     register_adapter,

@@ -362,6 +362,19 @@ async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told(
             .is_some()
     );
 
+    // An id that stands for another event is told like any other mistake, and takes nothing from the rest.
+    let other = json!([
+        world.sign_in("b1", 2, "08:50"),
+        world.sign_in("b5", 3, "08:50")
+    ]);
+    let (status, answer) = world.post(&format!("{path}?partial=true"), &other).await;
+    assert_eq!(status, 202, "{answer}");
+    assert!(
+        answer["events"][0]["problems"][0]["what"].is_string(),
+        "{answer}"
+    );
+    assert_eq!(answer["events"][1]["state"], "received");
+
     let bad = json!([batch[1]]);
     let (status, answer) = world.post(&format!("{path}?partial=true"), &bad).await;
     assert_eq!(

@@ -176,10 +176,10 @@ impl Pipeline {
             return Ok(outcomes);
         };
         let Some(directory) = self.directories.of(&settings.id).await? else {
-            let mut why = "the school's people have not been read yet".to_owned();
-            if let Some(error) = self.store.sync_error(&settings.id).await? {
-                why = format!("{why}: {error}");
-            }
+            let why = match self.store.sync_error(&settings.id).await? {
+                Some(error) => format!("the school's people have not been read yet: {error}"),
+                None => "the school's people have not been read yet".to_owned(),
+            };
             for job in jobs {
                 let when = When::After(PEOPLE_SOON.min(self.pace.backoff_max));
                 self.trouble(

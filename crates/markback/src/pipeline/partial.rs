@@ -46,7 +46,7 @@ impl Intake {
                     told.extend(places.zip(taken.into_iter().map(Ok)));
                     break;
                 }
-                Err(IntakeError::Problems(problems)) => problems,
+                Err(IntakeError::Problems(problems) | IntakeError::Conflict(problems)) => problems,
                 Err(error) => return Err(error),
             };
             let before = left.len();
