@@ -249,7 +249,7 @@ impl LedgerRow {
         let newer_for_certain = below
             .confirmed_at
             .zip(held.changed_at)
-            .is_some_and(|(confirmed, changed)| changed > confirmed + CLOCK_SLACK);
+            .is_some_and(|(confirmed, changed)| changed > confirmed);
         let mut others = self.marks.iter().filter(|mark| mark.event != event);
         !newer_for_certain && others.any(says_it)
     }

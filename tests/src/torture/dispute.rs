@@ -30,6 +30,9 @@ const SLACK: TimeDelta = TimeDelta::seconds(5);
 /// The most events of one pupil: they are a minute apart, and all in the morning.
 const EVENTS_MAX: usize = 160;
 
+/// A dispute goes on for so much longer than the other events come in, or a short round would have next to none.
+const LONGER: Duration = Duration::from_secs(8);
+
 /// How often each thing was done.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Disputes {
@@ -39,7 +42,7 @@ pub(crate) struct Disputes {
     pub(crate) retried: usize,
 }
 
-/// Goes on for as long as the plan lasts.
+/// Goes on for a little longer than the plan lasts.
 pub(crate) async fn dispute(plan: Plan, arena: Arc<Arena>, door: Arc<Door>) -> Disputes {
     let all = Arc::new(Mutex::new(Disputes::default()));
     let pupils = arena
@@ -78,7 +81,7 @@ struct Pupil {
 
 impl Pupil {
     async fn go(mut self) {
-        let end = Instant::now() + self.plan.lasts;
+        let end = Instant::now() + self.plan.lasts + LONGER;
         let slack = SLACK.to_std().unwrap();
         self.rest(Duration::ZERO, Duration::from_millis(1500)).await;
         for n in 0..EVENTS_MAX {

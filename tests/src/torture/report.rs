@@ -43,7 +43,7 @@ pub struct Report {
     /// Protected codes of teachers that Wonde had shown and that were written over.
     pub overwritten: Vec<String>,
     disputes: Disputes,
-    /// The first few of the lost and wrong ones.
+    /// The first few of the lost, doubled and wrong ones.
     pub examples: Vec<String>,
     /// How long it took.
     pub took: Duration,
@@ -78,7 +78,7 @@ impl Report {
         self.disputes = disputes;
     }
 
-    /// Against what comes of it in peace. A mark is doubled when it was written more often than events wanted it.
+    /// Against what comes of it in peace. A mark is doubled when it was written more often than it may.
     pub(crate) fn compare(
         &mut self,
         wanted: &Marks,
@@ -98,7 +98,11 @@ impl Report {
                 }
                 Some((_, written)) => {
                     let once = writers.get(key).copied().unwrap_or_default();
-                    self.doubled += written.saturating_sub(once);
+                    let doubled = written.saturating_sub(once);
+                    if doubled > 0 {
+                        self.doubled += doubled;
+                        self.example(format!("doubled: {key:?} {says} written {written} times"));
+                    }
                 }
             }
         }
