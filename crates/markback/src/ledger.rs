@@ -6,7 +6,7 @@
 //! its stage and its times.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{Code, HeldCode, HeldMark};
+use mis_core::{Code, EventKind, HeldCode, HeldMark};
 use serde::{Deserialize, Serialize};
 use writeback::{Arrival, Standing};
 
@@ -254,12 +254,25 @@ impl LedgerRow {
         !newer_for_certain && others.any(says_it)
     }
 
-    /// Whether a row of Wonde's copy may be a mark of ours: it has the code of one that was sent before the row changed.
-    pub(crate) fn may_be_ours(&self, held: &HeldMark) -> bool {
-        self.marks.iter().any(|mark| {
-            let after = |sent| held.changed_at.is_none_or(|at| at >= sent - CLOCK_SLACK);
-            held.code == HeldCode::Known(mark.code.clone()) && mark.sent_at.is_some_and(after)
-        })
+    /// Whether a sign-out wrote this mark, so that the pupil's return may replace it.
+    pub(crate) fn is_of_a_sign_out(&self, mark: &LedgerMark) -> bool {
+        self.standing
+            .chosen
+            .as_ref()
+            .is_some_and(|chosen| chosen.kind == EventKind::SignOut && chosen.event == mark.event)
+    }
+
+    /// Whether a row of Wonde's copy with the code of our own mark is that mark: it changed between the time the mark was sent
+    /// and the time it was learned that the MIS has it. A later change is somebody else's. `None` until that is learned.
+    pub(crate) fn is_own_mark(&self, held: &HeldMark) -> Option<bool> {
+        let own = |mark: &&LedgerMark| held.code == HeldCode::Known(mark.code.clone());
+        let mark = self.marks.iter().rev().find(own)?;
+        let since_sent = |sent| held.changed_at.is_none_or(|at| at >= sent - CLOCK_SLACK);
+        if !mark.sent_at.is_some_and(since_sent) {
+            return Some(false);
+        }
+        let confirmed = mark.confirmed_at?;
+        Some(held.changed_at.is_none_or(|at| at <= confirmed))
     }
 
     /// Whether a row of Wonde's copy is one that we wrote over knowingly and later: the MIS has a mark of ours that was

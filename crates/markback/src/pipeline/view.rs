@@ -75,10 +75,18 @@ pub(crate) fn view_of(
                 by_ledger(own, now)
             }
         }
-        // Somebody entered the same protected code before ours could be there: that is not ours to replace.
-        (Some((row, _)), Some(held)) if protects(&held.code) && !row.may_be_ours(held) => {
-            by_copy(Some(held), read_at, now)
-        }
+        // Somebody else may have entered the same protected code, and then it is not ours to replace.
+        (Some((row, own)), Some(held)) if protects(&held.code) => match row.is_own_mark(held) {
+            Some(true) => by_ledger(own, now),
+            None if row.is_of_a_sign_out(own)
+                && !is_longer(now - own.since(), sources.patience) =>
+            {
+                RegisterView::CannotLook {
+                    why: "a sign-out's mark with a protected code is not confirmed yet".to_owned(),
+                }
+            }
+            Some(false) | None => by_copy(Some(held), read_at, now),
+        },
         (Some((_, own)), _) => by_ledger(own, now),
         (None, held) => by_copy(held, read_at, now),
     }
