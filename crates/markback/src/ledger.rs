@@ -70,6 +70,9 @@ pub struct LedgerMark {
         with = "chrono::serde::ts_milliseconds_option"
     )]
     pub sent_at: Option<DateTime<Utc>>,
+    /// Whether Wonde answered that it took the mark. One that was only found in the register may be somebody else's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answered: bool,
     /// When it was learned that the MIS has it.
     #[serde(
         rename = "confirmed_ms",
@@ -178,6 +181,7 @@ impl LedgerRow {
                 let newest = self.newest().is_some_and(|mark| mark.event == *event);
                 if let (true, Some(mark)) = (newest, self.marks.last_mut()) {
                     (mark.sent_at, mark.confirmed_at) = (None, None);
+                    mark.answered = false;
                 } else {
                     self.remove(event);
                 }
@@ -262,13 +266,13 @@ impl LedgerRow {
             .is_some_and(|chosen| chosen.kind == EventKind::SignOut && chosen.event == mark.event)
     }
 
-    /// Whether a row of Wonde's copy with the code of our own mark is that mark: it changed between the time the mark was sent
-    /// and the time it was learned that the MIS has it. A later change is somebody else's. `None` until that is learned.
+    /// Whether a row of Wonde's copy with the code of our own mark is that mark: Wonde took it, and the row changed between the time the
+    /// mark was sent and the time it was learned that the MIS has it. A later change is somebody else's. `None` until that is learned.
     pub(crate) fn is_own_mark(&self, held: &HeldMark) -> Option<bool> {
         let own = |mark: &&LedgerMark| held.code == HeldCode::Known(mark.code.clone());
         let mark = self.marks.iter().rev().find(own)?;
         let since_sent = |sent| held.changed_at.is_none_or(|at| at >= sent - CLOCK_SLACK);
-        if !mark.sent_at.is_some_and(since_sent) {
+        if !mark.answered || !mark.sent_at.is_some_and(since_sent) {
             return Some(false);
         }
         let confirmed = mark.confirmed_at?;

@@ -363,6 +363,7 @@ impl World {
             comment: None,
             minutes_late: None,
             planned_at,
+            answered: sent_at.is_some(),
             sent_at,
             confirmed_at: None,
             against: known.against.clone(),

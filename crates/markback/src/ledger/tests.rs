@@ -19,6 +19,7 @@ fn mark(event: &str, code: &str, planned: i64) -> LedgerMark {
         minutes_late: None,
         planned_at: at(planned),
         sent_at: None,
+        answered: false,
         confirmed_at: None,
         against: Standing::default(),
         over: None,
@@ -53,6 +54,7 @@ fn plan(mark: &LedgerMark) -> Change {
 fn accept(mark: &LedgerMark, sent: i64) -> Change {
     Change::Accept(LedgerMark {
         sent_at: Some(at(sent)),
+        answered: true,
         ..mark.clone()
     })
 }
@@ -96,6 +98,32 @@ fn the_mark_before_keeps_its_stage_and_its_time(#[case] end: Change) {
     ]);
     assert_eq!(newest(&row), Some(("e1", Stage::Confirmed, at(30))));
     assert_eq!(row.marks[0].sent_at, Some(at(1)));
+}
+
+/// Whether a row with our own protected code is our mark, which was sent at 10 and confirmed at 30.
+#[test]
+fn a_row_with_our_code_is_ours_only_between_sending_and_confirming() {
+    let own = mark("a", "M", 5);
+    let answered = row(&[
+        (5, plan(&own)),
+        (10, accept(&own, 10)),
+        (30, Change::Confirm("a".to_owned())),
+    ]);
+    for (changed, ours) in [
+        (Some(4), false),
+        (Some(20), true),
+        (Some(30), true),
+        (Some(31), false),
+        (None, true),
+    ] {
+        let held = held("M", changed);
+        assert_eq!(answered.is_own_mark(&held), Some(ours), "{changed:?}");
+    }
+    let unconfirmed = row(&[(5, plan(&own)), (10, accept(&own, 10))]);
+    assert_eq!(unconfirmed.is_own_mark(&held("M", Some(20))), None);
+    // Found in the register after an answer that never came: somebody else may have entered it.
+    let found = row(&[(5, plan(&own)), (30, Change::Confirm("a".to_owned()))]);
+    assert_eq!(found.is_own_mark(&held("M", Some(20))), Some(false));
 }
 
 #[test]

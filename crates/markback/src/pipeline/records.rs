@@ -47,6 +47,7 @@ pub(super) fn own_mark(send: &SendJob, sent_at: Option<DateTime<Utc>>) -> Ledger
         comment: send.mark.comment.clone(),
         minutes_late: send.mark.minutes_late,
         planned_at: send.planned_at,
+        answered: sent_at.is_some(),
         sent_at,
         confirmed_at: None,
         against: send.against.clone(),

@@ -52,6 +52,7 @@ fn mark(event: &str, against: Standing) -> LedgerMark {
         minutes_late: Some(3),
         planned_at: ms(5),
         sent_at: None,
+        answered: false,
         confirmed_at: None,
         against,
         over: Some(SeenMark {
