@@ -8,9 +8,12 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use markback::{service::EventState, store::Store};
+use markback::{
+    service::EventState,
+    store::{EventFilter, Store},
+};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
-use wonde_sandbox::{Fault, FaultRule, RetryAfter, TeacherMark};
+use wonde_sandbox::{Fault, FaultRule, MarkVersion, RetryAfter, TeacherMark};
 
 use super::{
     Arena, Plan,
@@ -210,8 +213,9 @@ fn id(pupil: usize, event: usize) -> String {
     format!("disputed-{pupil}-{event}")
 }
 
-/// The protected codes of teachers that Wonde had shown and that were written over all the same.
-pub(crate) fn overwritten(arena: &Arena) -> Vec<String> {
+/// The protected codes of teachers that Wonde had shown and that were written over all the same. One that says the same as
+/// a sign-out's mark of ours of which nobody knew yet that it had landed does not count: the two cannot be told apart.
+pub(crate) async fn overwritten(arena: &Arena, store: &Store) -> Vec<String> {
     let mut found = Vec::new();
     for school in arena.sandbox.schools() {
         for mark in arena.sandbox.mark_history(&school.id).unwrap() {
@@ -225,6 +229,7 @@ pub(crate) fn overwritten(arena: &Arena) -> Vec<String> {
                 if let (true, true, Some(shown), Some(accepted)) =
                     (protected, by_teacher, before.shown_at, after.accepted_at)
                     && accepted > shown + SLACK
+                    && !was_on_its_way(store, &school.id, &mark.student_id, before).await
                 {
                     found.push(format!("{} {before:?} by {after:?}", mark.student_id));
                 }
@@ -232,4 +237,33 @@ pub(crate) fn overwritten(arena: &Arena) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether a sign-out's mark with the teacher's code had been taken by Wonde and not been confirmed when the teacher
+/// entered it.
+async fn was_on_its_way(store: &Store, school: &str, pupil: &str, entered: &MarkVersion) -> bool {
+    let filter = EventFilter {
+        school: Some(school.into()),
+        person: Some(pupil.to_owned()),
+        limit: 1_000,
+        ..EventFilter::default()
+    };
+    for event in store.search(&filter).await.unwrap() {
+        let school = event.school.as_str().into();
+        let record = store.event(&school, &event.id).await.unwrap().unwrap();
+        let when = |what| {
+            let line = record.history.iter().rfind(|line| {
+                line.what == what
+                    && line.record["cause"] == "sign_out"
+                    && line.record["code"].as_str() == entered.code.as_deref()
+            });
+            line.and_then(|line| line.at)
+        };
+        let sent = when("accepted").is_some_and(|at| at <= entered.changed_at + SLACK);
+        let open = when("confirmed").is_none_or(|at| at >= entered.changed_at);
+        if sent && open {
+            return true;
+        }
+    }
+    false
 }

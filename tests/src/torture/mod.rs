@@ -109,7 +109,7 @@ pub async fn run(plan: &Plan) -> Report {
     let (wanted, badly) = arena.ends(&morning, &store).await;
     report.ended_badly = badly;
     report.compare(&peace, &arena.marks(), &wanted);
-    report.overwritten = dispute::overwritten(&arena);
+    report.overwritten = dispute::overwritten(&arena, &store).await;
     report.took = began.elapsed();
     report.requests = arena.sandbox.requests().total;
     for node in nodes.iter() {
