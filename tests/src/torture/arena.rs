@@ -20,6 +20,7 @@ use throwaway_postgres::Server;
 use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{FaultRule, Sandbox, SandboxOptions};
 
+use super::report::Writer;
 use super::{
     Morning, PATIENCE, Plan,
     dispute::{self, PUPILS},
@@ -211,8 +212,8 @@ impl Arena {
         &self,
         morning: &Morning,
         store: &Store,
-    ) -> (BTreeMap<MarkKey, u32>, u64) {
-        let (mut wanted, mut badly) = (BTreeMap::new(), 0);
+    ) -> (BTreeMap<MarkKey, Writer>, u64) {
+        let (mut wanted, mut badly): (BTreeMap<MarkKey, Writer>, _) = (BTreeMap::new(), 0);
         for (school, events) in self.events(morning) {
             for (n, event) in events.iter().enumerate() {
                 let (of, id) = (school.as_str().into(), event["id"].as_str().unwrap());
@@ -234,9 +235,16 @@ impl Arena {
                     && let (Some(student), Some(date), Some(session)) =
                         (event.student, event.date, event.session)
                 {
-                    *wanted
+                    let writer = wanted
                         .entry((school.clone(), student, date, session))
-                        .or_default() += if again { ANY } else { 1 };
+                        .or_default();
+                    writer.times += if again { ANY } else { 1 };
+                    let dropped =
+                        |line: &markback::store::AuditRecord| line.record["dropped"].to_string();
+                    writer.without_comment |= event
+                        .history
+                        .iter()
+                        .any(|line| dropped(line).contains("\"comment\""));
                 }
             }
         }
