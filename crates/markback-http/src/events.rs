@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde::Serialize;
 use serde_json::Value;
 

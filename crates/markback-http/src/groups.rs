@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 use chrono::{DateTime, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use writeback::settings::{Field, GroupKind, WritebackSettings};

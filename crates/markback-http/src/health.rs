@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use super::error::{ApiError, Kind};
 use markback::{
+    metrics::Levels,
     service::{Health, Markback},
-    sight::Levels,
 };
 
 /// The sub-router.

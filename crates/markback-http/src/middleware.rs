@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 
 use super::error::{ApiError, Kind, Told};
 use markback::service::Markback;
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 
 /// Ends what takes too long. What was taken in by then stays, and the same ids again answer the same.
 pub(super) async fn in_time(

@@ -6,7 +6,7 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -16,9 +16,9 @@ use super::{
     question::{self, Question},
 };
 use markback::{
+    operator::{self, Actor, OperatorError},
     service::{EventRecord, EventState, Markback},
     store::EventFilter,
-    tending::{self, TendError, Tender},
 };
 
 /// Events in one answer when the question does not say.
@@ -93,9 +93,9 @@ async fn retry(
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let tender = tender(body)?;
+    let actor = actor(body)?;
     let (store, settings) = (markback.store(), markback.settings());
-    let done = tending::retry(store, settings, &school, &event, &tender).await;
+    let done = operator::retry(store, settings, &school, &event, &actor).await;
     let mut record = done.map_err(refused)?;
     let told = markback.tell_waiting(std::slice::from_mut(&mut record));
     told.await.map_err(|error| store_away(&error))?;
@@ -108,8 +108,8 @@ async fn discard(
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let tender = tender(body)?;
-    let done = tending::discard(markback.store(), &school, &event, &tender).await;
+    let actor = actor(body)?;
+    let done = operator::discard(markback.store(), &school, &event, &actor).await;
     done.map(Json).map_err(refused)
 }
 
@@ -134,7 +134,7 @@ fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
     })
 }
 
-fn tender(body: Option<Value>) -> Result<Tender, ApiError> {
+fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
     let decided: Decided = match body {
         None => Decided::default(),
         // What is wrong with it is told without repeating it.
@@ -147,22 +147,24 @@ fn tender(body: Option<Value>) -> Result<Tender, ApiError> {
             )
         })?,
     };
-    Ok(Tender {
+    Ok(Actor {
         by: decided.by,
         via: "API",
         note: decided.note,
     })
 }
 
-fn refused(error: TendError) -> ApiError {
+fn refused(error: OperatorError) -> ApiError {
     let words = error.to_string();
     match error {
-        TendError::UnknownSchool => ApiError::unknown_school(),
-        TendError::UnknownEvent => ApiError::new(StatusCode::NOT_FOUND, Kind::UnknownEvent, words),
-        TendError::State(..) | TendError::Busy => {
+        OperatorError::UnknownSchool => ApiError::unknown_school(),
+        OperatorError::UnknownEvent => {
+            ApiError::new(StatusCode::NOT_FOUND, Kind::UnknownEvent, words)
+        }
+        OperatorError::State(..) | OperatorError::Busy => {
             ApiError::new(StatusCode::CONFLICT, Kind::Conflict, words)
         }
-        TendError::Store(error) => store_away(&error),
+        OperatorError::Store(error) => store_away(&error),
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    queue, rosters::Ask, service::Markback, settings::School, sight, store::NoticeKind,
+    metrics, queue, rosters::Ask, service::Markback, settings::School, store::NoticeKind,
     text::bytes_without_bom,
 };
 
@@ -200,7 +200,7 @@ impl Hook {
     /// Does what it hints at, and tells what that was.
     async fn heed(self, markback: &Markback) -> outbox::Result<&'static str> {
         let payload_type = self.payload_type();
-        sight::webhook(payload_type);
+        metrics::webhook(payload_type);
         let told = match self {
             Self::Writeback { id, school } => hasten(markback, &id, school).await?,
             Self::Approved { school } => approved(markback, &school).await?,

@@ -10,7 +10,7 @@ mod ops_support;
 
 use std::time::Duration;
 
-use markback::{service::EventState, sight};
+use markback::{metrics, service::EventState};
 use ops_support::{Setup, World, monday};
 use outbox::on_tx;
 use serde_json::json;
@@ -31,7 +31,7 @@ async fn failed(world: &World) -> String {
 #[tokio::test]
 async fn a_step_that_the_store_did_not_keep_is_not_counted() {
     let mut world = World::with(Setup {
-        metrics: Some(sight::install().unwrap()),
+        metrics: Some(metrics::install().unwrap()),
         ..Setup::default()
     })
     .await;

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use chrono::Utc;
 use markback::{
+    operator::{self, Actor, OperatorError},
     service::EventState,
     store::EventFilter,
-    tending::{self, TendError, Tender},
 };
 use ops_support::{Setup, World, stores};
 use serde_json::{Value, json};
@@ -236,8 +236,8 @@ async fn both_databases_search_retry_and_discard() {
         assert!(failed.advice.is_some());
 
         let (store, settings) = (world.markback.store(), world.markback.settings());
-        let (school, tender) = (world.id(), Tender::default());
-        tending::retry(store, settings, &school, "s1", &tender)
+        let (school, actor) = (world.id(), Actor::default());
+        operator::retry(store, settings, &school, "s1", &actor)
             .await
             .unwrap();
         let failed = world.until("s1", EventState::Failed).await;
@@ -263,16 +263,16 @@ async fn both_databases_search_retry_and_discard() {
         };
         assert!(store.search(&filter).await.unwrap().is_empty());
 
-        tending::discard(store, &school, "s1", &tender)
+        operator::discard(store, &school, "s1", &actor)
             .await
             .unwrap();
-        let again = tending::retry(store, settings, &school, "s1", &tender).await;
+        let again = operator::retry(store, settings, &school, "s1", &actor).await;
         assert!(matches!(
             again,
-            Err(TendError::State(EventState::Discarded, _))
+            Err(OperatorError::State(EventState::Discarded, _))
         ));
-        let unknown = tending::discard(store, &school, "s2", &tender).await;
-        assert!(matches!(unknown, Err(TendError::UnknownEvent)));
+        let unknown = operator::discard(store, &school, "s2", &actor).await;
+        assert!(matches!(unknown, Err(OperatorError::UnknownEvent)));
         let dead = store.outbox().stats().await.unwrap();
         assert_eq!(dead.get("decide").map_or(0, |stats| stats.dead), 0);
         world.rest().await;

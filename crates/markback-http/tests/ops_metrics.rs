@@ -10,7 +10,7 @@ mod ops_support;
 
 use std::time::Duration;
 
-use markback::{service::EventState, sight};
+use markback::{metrics, service::EventState};
 use ops_support::{KEY, SECRET, Setup, World};
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule, RetryAfter};
@@ -27,7 +27,7 @@ fn value(metrics: &str, name: &str) -> f64 {
 #[tokio::test]
 async fn a_morning_is_measured_without_a_word_about_anybody() {
     let mut world = World::with(Setup {
-        metrics: Some(sight::install().unwrap()),
+        metrics: Some(metrics::install().unwrap()),
         ..Setup::default()
     })
     .await;

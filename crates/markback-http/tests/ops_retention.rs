@@ -35,7 +35,13 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
     world.clock.advance(29 * DAY);
     // The copy of the register goes as soon as its day is past, if the pupil's mark was read into it at all.
     let early = world.markback.prune().await.unwrap();
-    assert_eq!(Pruned { register: 0, ..early }, Pruned::default());
+    assert_eq!(
+        Pruned {
+            register: 0,
+            ..early
+        },
+        Pruned::default()
+    );
     world.clock.advance(3 * DAY);
     let pruned = world.markback.prune().await.unwrap();
     assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 2));
@@ -74,12 +80,12 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
         world.until("given up", EventState::Failed).await;
         world.rest().await;
         let (store, school) = (world.markback.store(), world.id());
-        let tender = markback::tending::Tender::default();
+        let actor = markback::operator::Actor::default();
         let settings = world.markback.settings();
-        markback::tending::retry(store, settings, &school, "kept", &tender)
+        markback::operator::retry(store, settings, &school, "kept", &actor)
             .await
             .unwrap();
-        markback::tending::discard(store, &school, "given up", &tender)
+        markback::operator::discard(store, &school, "given up", &actor)
             .await
             .unwrap();
 

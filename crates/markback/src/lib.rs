@@ -2,10 +2,12 @@
 
 pub mod clock;
 pub mod directory;
-mod house;
 mod lease;
 mod ledger;
+mod maintenance;
+pub mod metrics;
 mod mirror;
+pub mod operator;
 pub mod pipeline;
 pub mod queue;
 pub mod rate;
@@ -13,8 +15,6 @@ pub mod rosters;
 pub mod schools;
 pub mod service;
 pub mod settings;
-pub mod sight;
 pub mod store;
-pub mod tending;
 pub mod text;
 pub mod waiting;

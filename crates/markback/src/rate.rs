@@ -17,7 +17,7 @@ use mis_core::wonde::Gate;
 use outbox::Engine;
 use tokio::sync::Mutex;
 
-use crate::{sight, store::Store};
+use crate::{metrics, store::Store};
 
 /// What a minute's requests are spread over: a minute, what may be spent ahead of it, and a slice that was taken but not
 /// spent at once. So no minute has more than the settings say.
@@ -97,7 +97,7 @@ impl Rates {
             Box::pin(async move {
                 let start = Instant::now();
                 inner.pass(&lane).await;
-                sight::permitted(start.elapsed());
+                metrics::permitted(start.elapsed());
                 Ok(())
             })
         })

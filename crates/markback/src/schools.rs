@@ -16,9 +16,9 @@ use tokio::sync::{Mutex, Notify};
 use crate::{
     clock::SharedClock,
     lease::while_held,
+    metrics,
     rate::Rates,
     settings::{School, SecretSource, Settings},
-    sight,
 };
 
 /// How long a school's grants, region and MIS count as known before they are asked for again.
@@ -188,7 +188,7 @@ impl Schools {
             .base_url(self.settings.service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
             .gate(while_held(self.rates.gate(&lane)))
-            .watch(Arc::new(sight::asked))
+            .watch(Arc::new(metrics::asked))
             .build()?;
         clients.insert(lane, client.clone());
         Ok(client)

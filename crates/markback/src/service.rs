@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::SharedClock,
     directory::Directories,
+    metrics::Metrics,
     mirror::Mirror,
     pipeline::Pipeline,
     queue,
@@ -20,7 +21,6 @@ use crate::{
     rosters::Rosters,
     schools::Schools,
     settings::{SecretError, Settings},
-    sight::Metrics,
     store::Store,
     waiting,
 };
@@ -270,7 +270,7 @@ impl Markback {
         }
         tokio::join!(
             self.pipeline.run(stop.clone()),
-            self.keep_house(stop.clone()),
+            self.run_maintenance(stop.clone()),
             self.pipeline.mirror.run(stop.clone()),
             self.rosters.run(stop),
         );

@@ -37,7 +37,7 @@ pub use quirks::{Quirks, cut_comment};
 pub use registry::{Registration, Registry, Selection};
 pub use row::{NotASlot, RegisterQuery, RegisterRow, Slot};
 pub use text::{nfc, same_text};
-pub use wonde::{self, Recovery, Session};
+pub use wonde::{self, Recovery, SchoolId, Session, StudentId};
 
 /// What the signatures of [`MisAdapter`] need, so that an adapter depends on this crate alone.
 pub use async_trait::async_trait;

@@ -9,7 +9,7 @@ use std::{process::ExitCode, time::Duration};
 
 use chrono::NaiveDate;
 use clap::Subcommand;
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde::Serialize;
 
 use markback_console::{BadInput, block_on};
@@ -20,9 +20,9 @@ use super::{
 };
 use markback::{
     directory::Directories,
+    operator::{self, Actor, OperatorError},
     settings::Settings,
     store::{EventFilter, EventRecord, EventState, Store},
-    tending::{self, TendError, Tender},
     waiting,
 };
 use markback_console::output::{self, TableOrJson, TextOrJson};
@@ -180,7 +180,7 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let store = open_store(&settings, Access::Read).await?;
     let Some(mut record) = store.event(&school, &args.event).await? else {
         known(&settings, &school)?;
-        anyhow::bail!("{}", TendError::UnknownEvent);
+        anyhow::bail!("{}", OperatorError::UnknownEvent);
     };
     waiting::tell(&store, &settings, std::slice::from_mut(&mut record)).await?;
     match args.format {
@@ -193,7 +193,7 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
 async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = open_store(&settings, Access::Write).await?;
-    let tender = Tender {
+    let actor = Actor {
         by: args.by.clone().or_else(user),
         via: "command line",
         note: args.note.clone(),
@@ -201,18 +201,18 @@ async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Resul
     let mut code = ExitCode::SUCCESS;
     for event in &args.events {
         let done = if again {
-            tending::retry(&store, &settings, &school, event, &tender).await
+            operator::retry(&store, &settings, &school, event, &actor).await
         } else {
-            tending::discard(&store, &school, event, &tender).await
+            operator::discard(&store, &school, event, &actor).await
         };
         match done {
             Ok(_) if again => output::line(format!(
                 "{event}: tried again from the start; `markback events show` tells what becomes of it"
             ))?,
             Ok(_) => output::line(format!("{event}: given up"))?,
-            Err(TendError::Store(error)) => return Err(error.into()),
+            Err(OperatorError::Store(error)) => return Err(error.into()),
             Err(error) => {
-                if matches!(error, TendError::UnknownEvent) {
+                if matches!(error, OperatorError::UnknownEvent) {
                     known(&settings, &school)?;
                 }
                 output::error_line(format!("{event}: {error}"));

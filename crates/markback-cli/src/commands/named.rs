@@ -1,6 +1,6 @@
 //! The schools and groups that a command was given by name.
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 
 use markback::settings::{Group, School, Settings, nearest};
 use markback_console::BadInput;

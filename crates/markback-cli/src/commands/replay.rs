@@ -15,7 +15,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use markback_console::{BadInput, block_on, logging, signals::Signals};
 use markback_http::server::{STOP_WITHIN, ended_well};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use tokio_util::sync::CancellationToken;
 
 use self::{

@@ -7,8 +7,9 @@ use markback_http::server::Running;
 
 use super::ConfigArg;
 use markback::{
+    metrics,
     service::{Markback, Options},
-    settings, sight,
+    settings,
     store::ServiceLock,
 };
 use markback_console::output;
@@ -58,7 +59,7 @@ async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
     let markback = Markback::open(
         settings,
         Options {
-            metrics: Some(sight::install()?),
+            metrics: Some(metrics::install()?),
             ..Options::default()
         },
     )

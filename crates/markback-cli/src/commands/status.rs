@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use markback_console::block_on;
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde::Serialize;
 
 use super::{

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use chrono::{DateTime, NaiveDate, TimeZone, Utc};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use roster::{PersonKind, Progress};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;

@@ -12,12 +12,12 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use markback::{
+    metrics::Metrics,
     pipeline::Pace,
     service::{EventRecord, EventState, Markback, Options},
     settings,
-    sight::Metrics,
 };
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::TestClock;
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -6,7 +6,7 @@ use markback::{
     service::Markback,
     store::{Horizon, Shown},
 };
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use rstest::rstest;
 use serde_json::{Value, json};
 use wonde_sandbox::Change;

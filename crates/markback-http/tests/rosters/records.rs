@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use markback::store::SyncState;
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;

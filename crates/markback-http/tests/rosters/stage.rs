@@ -10,7 +10,7 @@ use markback::{
     settings::{self, School, Settings},
     store::{SyncRecord, SyncState},
 };
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{Clock as _, TestClock};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;

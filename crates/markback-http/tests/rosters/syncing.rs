@@ -301,7 +301,7 @@ async fn what_passes_is_waited_for_and_what_does_not_is_given_up(#[case] fault: 
     assert_eq!(groups(&markback, &school).await, stage.truth(&school));
 }
 
-async fn ask(markback: &markback::service::Markback, school: &mis_core::wonde::SchoolId) -> String {
+async fn ask(markback: &markback::service::Markback, school: &mis_core::SchoolId) -> String {
     let school = settings_of(markback, school);
     markback
         .rosters()

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde_json::{Value, json};
 use wonde_sandbox::StudentInfo;
 

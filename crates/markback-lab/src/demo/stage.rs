@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::Clock as _;
 use rand::RngExt as _;
 use tempfile::TempDir;

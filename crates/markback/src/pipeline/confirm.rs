@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     ledger::Change,
+    metrics,
     settings::School,
-    sight,
     store::{EventState, EventUpdate, NewAudit},
 };
 
@@ -459,8 +459,8 @@ impl Pipeline {
         self.store.follow_writebacks(&mut tx, &followed).await?;
         let again = self.send_again(&mut tx, again, &in_place, &left).await?;
         tx.commit().await?;
-        sight::news(outcomes.updates.iter().chain(&troubled).chain(&again));
-        sight::confirmed(outcomes.took.iter().copied());
+        metrics::news(outcomes.updates.iter().chain(&troubled).chain(&again));
+        metrics::confirmed(outcomes.took.iter().copied());
         Ok(())
     }
 }

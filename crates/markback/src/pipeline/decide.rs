@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use mis_core::wonde::StudentId;
+use mis_core::StudentId;
 use outbox::{Claimed, Held, JobId, When};
 use roster::Found;
 use serde_json::json;
@@ -24,9 +24,9 @@ use super::{
 use crate::{
     directory::{person_of, several},
     ledger::{Change, Stage},
+    metrics,
     schools::token_lane,
     settings::Group,
-    sight,
     store::{EventState, EventUpdate, LedgerKey, NewAudit},
 };
 
@@ -454,7 +454,7 @@ impl Pipeline {
         let forgotten = forgotten(&outcomes.sent_for, &receipt);
         self.store.change_ledger(&mut tx, &forgotten).await?;
         tx.commit().await?;
-        sight::news(outcomes.updates.iter().chain(&troubled).chain(&superseded));
+        metrics::news(outcomes.updates.iter().chain(&troubled).chain(&superseded));
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::{
     sync::Arc,
 };
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use roster::{Directory, Found};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
@@ -25,9 +25,9 @@ use super::{
 };
 use crate::{
     directory::{line_of, nobody, person_of, several},
+    metrics,
     schools::token_lane,
     settings::School,
-    sight,
     store::{EventKey, EventState, NewEvent, StoredEvent},
 };
 
@@ -308,7 +308,7 @@ impl Pipeline {
             .collect();
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
         tx.commit().await?;
-        sight::events(EventState::Received, taken);
+        metrics::events(EventState::Received, taken);
         Ok(Ok(stored))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde_json::Value;
 
 use super::intake::{InputProblem, Intake, IntakeError, Taken};

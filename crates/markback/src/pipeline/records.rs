@@ -1,7 +1,7 @@
 //! What is written down of decisions and marks: an event's news, the ledger's mark, the audit trail.
 
 use chrono::{DateTime, Utc};
-use mis_core::wonde::StudentId;
+use mis_core::StudentId;
 use serde_json::{Value, json};
 use writeback::{Decision, Event, Found};
 

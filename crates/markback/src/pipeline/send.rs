@@ -26,9 +26,9 @@ use super::{
 use crate::{
     lease::{Lease, LeaseOver},
     ledger::Change,
+    metrics,
     schools::token_lane,
     settings::School,
-    sight,
     store::{EventState, EventUpdate, LedgerKey},
 };
 
@@ -351,7 +351,7 @@ impl Pipeline {
         };
         match written {
             Ok(results) => {
-                sight::sent(marks.len());
+                metrics::sent(marks.len());
                 for (one, result) in register.iter().zip(results) {
                     match result {
                         MarkResult::Accepted(accepted) => {
@@ -463,8 +463,8 @@ impl Pipeline {
         let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
         let again = self.send_again(&mut tx, again, &in_place, &follow).await?;
         tx.commit().await?;
-        sight::news(outcomes.updates.iter().chain(&troubled).chain(&again));
-        sight::accepted(took);
+        metrics::news(outcomes.updates.iter().chain(&troubled).chain(&again));
+        metrics::accepted(took);
         Ok(())
     }
 }

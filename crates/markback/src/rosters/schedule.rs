@@ -7,7 +7,7 @@ use std::{
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 

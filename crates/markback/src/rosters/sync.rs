@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Ask, Rosters, SyncJob, report};
 use crate::{
+    metrics,
     settings::School,
-    sight,
     store::{Kept, SyncEnd, SyncState},
 };
 
@@ -162,7 +162,7 @@ impl Rosters {
         self.directories.changed(&school.id, kept.ready);
         let unread = &outcome.report.unread;
         let left_out = unread.iter().filter(|unread| unread.issue.left_out).count();
-        sight::unread(unread.len() - left_out, left_out);
+        metrics::unread(unread.len() - left_out, left_out);
         if !unread.is_empty() {
             let (values, records) = (unread.len() - left_out, left_out);
             tracing::warn!(school = %school.id, values, records, "passed over what could not be read; `markback sync` names it");

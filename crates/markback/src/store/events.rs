@@ -6,7 +6,7 @@ mod update;
 
 use std::collections::{BTreeMap, HashMap};
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use writeback::Event;
 

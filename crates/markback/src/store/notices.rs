@@ -1,7 +1,7 @@
 //! What Wonde told about schools that the operator should know, and which school a writeback belongs to.
 
 use chrono::{DateTime, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;

@@ -1,7 +1,7 @@
 //! Looking through events, and what a person's decision changes about one.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use sqlx::FromRow;
 use std::time::Duration;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use markback::{
+    operator::{self, Actor},
     service::EventState::{Confirmed, Failed, Skipped},
-    tending::{self, Tender},
 };
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use wonde_sandbox::{CodeChange, Hours, NewLesson, TeacherMark};
 
 use crate::stage::{ARBOR, SIMS, Setup, Stage, answered, sign_in};
@@ -38,7 +38,7 @@ impl Stage {
     async fn retry(&self, school: usize, id: &str) {
         let school = SchoolId::from(self.school(school));
         let (store, settings) = (self.markback.store(), self.markback.settings());
-        tending::retry(store, settings, &school, id, &Tender::default())
+        operator::retry(store, settings, &school, id, &Actor::default())
             .await
             .unwrap();
     }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use markback::{
+    operator::{self, Actor},
     service::EventState::{
         Accepted, Confirmed, Discarded, Planned, Rejected, Sent, Skipped, Superseded,
     },
-    tending::{self, Tender},
 };
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use rstest::rstest;
 use wonde_sandbox::{Fault, FaultRule, RetryAfter};
 
@@ -36,10 +36,10 @@ fn nobody_can_ask() -> FaultRule {
 
 async fn discard(stage: &Stage, id: &str) {
     let school = SchoolId::from(stage.school(SIMS));
-    let tender = Tender::default();
+    let actor = Actor::default();
     // A worker may have it in hand for a moment.
     until("the event is discarded", async || {
-        tending::discard(stage.markback.store(), &school, id, &tender)
+        operator::discard(stage.markback.store(), &school, id, &actor)
             .await
             .is_ok()
     })

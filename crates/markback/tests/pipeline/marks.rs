@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use markback::service::EventState::{Confirmed, Skipped};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 
 use crate::stage::{ARBOR, SCHOLARPACK, SIMS, Setup, Stage, answered, sign_in, sign_out, until};
 
@@ -161,7 +161,7 @@ async fn the_same_id_again_is_the_same_event() {
     stage.settled().await;
     assert_eq!(stage.held(SIMS, &pupil, "AM").unwrap().writes, 1);
     assert_eq!(stage.requests("POST attendance/session"), 1);
-    let id = mis_core::wonde::SchoolId::from(stage.school(SIMS));
+    let id = mis_core::SchoolId::from(stage.school(SIMS));
     let taken = stage
         .markback
         .intake(&id, vec![sign_in("e1", &pupil, "09:07:00")])
@@ -174,7 +174,7 @@ async fn the_same_id_again_is_the_same_event() {
 async fn what_is_refused_at_the_door_leaves_nothing_behind() {
     let stage = Stage::usual().await;
     let pupil = stage.pupil(SIMS, 0);
-    let id = mis_core::wonde::SchoolId::from(stage.school(SIMS));
+    let id = mis_core::SchoolId::from(stage.school(SIMS));
     let events = vec![
         sign_in("e1", &pupil, "09:07:00"),
         sign_in("e2", "nobody", "09:07:00"),

@@ -13,7 +13,7 @@ use markback::{
     settings,
 };
 use mis_adapters as _;
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::Clock;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicI64, Ordering};

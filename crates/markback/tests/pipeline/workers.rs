@@ -241,9 +241,9 @@ async fn the_events_of_a_register_whose_writeback_cannot_be_read_end_all_the_sam
     // With the decision of a person the dead letter goes too.
     let dead = async || stage.markback.outbox().stats().await.unwrap()["confirm"].dead;
     assert_eq!(dead().await, 1);
-    let tender = markback::tending::Tender::default();
+    let actor = markback::operator::Actor::default();
     let school = stage.school(SIMS).as_str().into();
-    markback::tending::discard(stage.markback.store(), &school, "e0", &tender)
+    markback::operator::discard(stage.markback.store(), &school, "e0", &actor)
         .await
         .unwrap();
     let stats = stage.markback.outbox().stats().await.unwrap();

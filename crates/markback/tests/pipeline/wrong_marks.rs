@@ -334,7 +334,7 @@ async fn no_time_of_an_event_stops_the_work() {
         event["at"] = at.into();
         event
     };
-    let id = mis_core::wonde::SchoolId::from(stage.school(SIMS));
+    let id = mis_core::SchoolId::from(stage.school(SIMS));
     for beyond in [
         "0000-01-01T00:00:00+23:59",
         "9999-12-31T23:59:59-23:59",
@@ -380,7 +380,7 @@ async fn a_comment_with_a_zero_byte_stops_nobody() {
     let [odd, other] = [0, 1].map(|n| stage.pupil(SIMS, n));
     let mut event = sign_in("e1", &odd, "09:07:00");
     event["answers"] = serde_json::json!({"Reason": "Bus\u{0}"});
-    let id = mis_core::wonde::SchoolId::from(stage.school(SIMS));
+    let id = mis_core::SchoolId::from(stage.school(SIMS));
     // An option it is not; whatever is said of it, the next event goes its way.
     let _ = stage.markback.intake(&id, vec![event]).await;
     stage.take(SIMS, sign_in("e2", &other, "09:07:00")).await;

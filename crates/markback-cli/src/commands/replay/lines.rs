@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, Read as _};
 
 use anyhow::Context as _;
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde::Serialize;
 use serde_json::Value;
 

@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use serde::Serialize;
 
 use super::lines::Bad;

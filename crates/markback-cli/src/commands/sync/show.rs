@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use roster::{Change, Outcome, What};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{on_pool, on_tx};
 use roster::Member;
 use serde::{Deserialize, Serialize, de::IgnoredAny, ser::SerializeMap as _};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use roster::{Directory, Entry, IdKind, PersonKey};
 

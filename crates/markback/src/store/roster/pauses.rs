@@ -1,7 +1,7 @@
 //! Schools that are not read by the clock until a date, as in the holidays.
 
 use chrono::{DateTime, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{on_pool, on_tx};
 
 use crate::store::Store;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use roster::{
     Change, Directory, Former, Identity, Known, List, Member, PersonKey, PersonKind, State, What,

@@ -1,7 +1,7 @@
 //! Syncs: what was asked for, what is on its way, and what became of those before.
 
 use chrono::{DateTime, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{Tx, on_pool, on_tx};
 use roster::{Pull, State};
 use serde::Serialize;

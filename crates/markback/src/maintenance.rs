@@ -3,12 +3,12 @@
 use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, Utc};
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    metrics,
     service::Markback,
-    sight,
     store::{Notice, NoticeKind, Pruned},
 };
 
@@ -22,7 +22,7 @@ type Heeded = HashMap<(String, NoticeKind, String), DateTime<Utc>>;
 
 impl Markback {
     /// Keeps house until told to stop.
-    pub(crate) async fn keep_house(&self, stop: CancellationToken) {
+    pub(crate) async fn run_maintenance(&self, stop: CancellationToken) {
         let mut heeded = None;
         // Chance spreads the nodes.
         let mut until_prune = rand::random_range(1..=8);
@@ -71,7 +71,7 @@ impl Markback {
         }
         match &pruned {
             Ok(pruned) => {
-                sight::pruned(pruned);
+                metrics::pruned(pruned);
                 if *pruned != Pruned::default() {
                     tracing::info!(
                         events = pruned.events,

@@ -1,6 +1,6 @@
 //! What people do about events: try one again from the start, or give it up. Both are written into the audit trail.
 
-use mis_core::wonde::SchoolId;
+use mis_core::SchoolId;
 use outbox::{JobId, State};
 use roster::Directory;
 use serde_json::json;
@@ -9,11 +9,11 @@ use writeback::Event;
 use crate::{
     directory::line_of,
     ledger::Change,
+    metrics,
     pipeline::job::{DecideJob, decide_key, send_key},
     queue,
     schools::token_lane,
     settings::Settings,
-    sight,
     store::{EventRecord, EventState, NewAudit, Store},
 };
 
@@ -24,7 +24,7 @@ const WORDS_MAX: usize = 500;
 
 /// Who does something about an event, and why.
 #[derive(Clone, Debug, Default)]
-pub struct Tender {
+pub struct Actor {
     /// Who, as far as known.
     pub by: Option<String>,
     /// Which way: `command line`, `API`.
@@ -35,7 +35,7 @@ pub struct Tender {
 
 /// Why nothing was done about an event.
 #[derive(Debug, thiserror::Error)]
-pub enum TendError {
+pub enum OperatorError {
     /// There is no such event.
     #[error(
         "this school has no event of this id; it never came in, or its time of keeping is over"
@@ -55,7 +55,7 @@ pub enum TendError {
     Store(#[from] outbox::Error),
 }
 
-impl TendError {
+impl OperatorError {
     fn state(state: EventState) -> Self {
         let words = match state {
             EventState::Received | EventState::Planned => {
@@ -85,18 +85,20 @@ impl TendError {
 /// anew. It goes to the end of its person's line, and one after which a later event has had its say is skipped instead.
 ///
 /// # Errors
-/// As [`TendError`] says; then nothing was changed.
+/// As [`OperatorError`] says; then nothing was changed.
 pub async fn retry(
     store: &Store,
     settings: &Settings,
     school: &SchoolId,
     id: &str,
-    tender: &Tender,
-) -> Result<EventRecord, TendError> {
+    actor: &Actor,
+) -> Result<EventRecord, OperatorError> {
     let found = find(store, school, id).await?;
-    let known = settings.school(school).ok_or(TendError::UnknownSchool)?;
+    let known = settings
+        .school(school)
+        .ok_or(OperatorError::UnknownSchool)?;
     if !found.state.may_be_retried() {
-        return Err(TendError::state(found.state));
+        return Err(OperatorError::state(found.state));
     }
     let event: Event = serde_json::from_value(found.event.clone())
         .map_err(|_| outbox::Error::invalid("the stored event cannot be read"))?;
@@ -105,7 +107,7 @@ pub async fn retry(
     let left = jobs_of(store, &found).await?;
     let mut tx = store.database().begin().await?;
     if !store.reopen(&mut tx, &found).await? {
-        return Err(TendError::Busy);
+        return Err(OperatorError::Busy);
     }
     store
         .outbox()
@@ -120,30 +122,30 @@ pub async fn retry(
     );
     store.outbox().enqueue(&mut tx, &[job]).await?;
     store
-        .audit(&mut tx, &[trail("retried", &found, tender)])
+        .audit(&mut tx, &[trail("retried", &found, actor)])
         .await?;
     tx.commit().await?;
-    sight::events(EventState::Received, 1);
+    metrics::events(EventState::Received, 1);
     find(store, school, id).await
 }
 
 /// Gives an event up: nothing more is done about it. One whose mark has gone to Wonde cannot be called back.
 ///
 /// # Errors
-/// As [`TendError`] says; then nothing was changed.
+/// As [`OperatorError`] says; then nothing was changed.
 pub async fn discard(
     store: &Store,
     school: &SchoolId,
     id: &str,
-    tender: &Tender,
-) -> Result<EventRecord, TendError> {
+    actor: &Actor,
+) -> Result<EventRecord, OperatorError> {
     let found = find(store, school, id).await?;
     let open = matches!(found.state, EventState::Received | EventState::Planned);
     if !open && !found.state.may_be_retried() {
-        return Err(TendError::state(found.state));
+        return Err(OperatorError::state(found.state));
     }
     let left = jobs_of(store, &found).await?;
-    let outcome = match clean(tender.note.as_deref()) {
+    let outcome = match clean(actor.note.as_deref()) {
         Some(note) => format!("given up by a person: {note}"),
         None => "given up by a person".to_owned(),
     };
@@ -154,25 +156,25 @@ pub async fn discard(
         .await?;
     // Of an open event a job is always there; a worker that holds it goes first.
     if open && given_up.is_empty() || !store.give_up(&mut tx, &found, &outcome).await? {
-        return Err(TendError::Busy);
+        return Err(OperatorError::Busy);
     }
     if let Some(key) = found.ledger_key() {
         let change = Change::Discard(found.id.clone());
         store.change_ledger(&mut tx, &[(key, change)]).await?;
     }
     store
-        .audit(&mut tx, &[trail("discarded", &found, tender)])
+        .audit(&mut tx, &[trail("discarded", &found, actor)])
         .await?;
     tx.commit().await?;
-    sight::events(EventState::Discarded, 1);
+    metrics::events(EventState::Discarded, 1);
     find(store, school, id).await
 }
 
-async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, TendError> {
+async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, OperatorError> {
     store
         .event(school, id)
         .await?
-        .ok_or(TendError::UnknownEvent)
+        .ok_or(OperatorError::UnknownEvent)
 }
 
 /// The unfinished jobs of the event's round.
@@ -205,7 +207,7 @@ fn is_unfinished(job: &outbox::JobInfo) -> bool {
     )
 }
 
-fn trail(what: &'static str, found: &EventRecord, tender: &Tender) -> NewAudit {
+fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
     NewAudit {
         school: found.school.clone(),
         event: found.id.clone(),
@@ -213,9 +215,9 @@ fn trail(what: &'static str, found: &EventRecord, tender: &Tender) -> NewAudit {
         record: json!({
             "state": found.state,
             "outcome": found.outcome,
-            "by": clean(tender.by.as_deref()),
-            "via": tender.via,
-            "note": clean(tender.note.as_deref()),
+            "by": clean(actor.by.as_deref()),
+            "via": actor.via,
+            "note": clean(actor.note.as_deref()),
         }),
     }
 }

@@ -4,8 +4,8 @@
 
 use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
+use ::metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use chrono::{DateTime, TimeDelta, Utc};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use outbox::{Pause, QueueStats};
 
