@@ -7,6 +7,7 @@ mod codegen;
 mod conformance;
 mod docs;
 mod own_ways;
+mod public_api;
 mod scaffold;
 mod tidy;
 mod torture;
@@ -47,6 +48,12 @@ enum Chore {
     TryNewAdapter,
     /// Tests the example of an adapter that lives outside this repository.
     Outside,
+    /// Writes the public API of each library crate to docs/public-api.
+    PublicApi {
+        /// Writes nothing; fails when a listing differs from the code.
+        #[arg(long)]
+        check: bool,
+    },
     /// Checks the rules of the house that clippy cannot see.
     Tidy,
     /// Measures a release build on SQLite and on a PostgreSQL server of its own; options of `markback bench` follow `--`.
@@ -72,6 +79,8 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::EachFeature => checks::each_feature(&tree)?,
         Chore::TryNewAdapter => try_new_adapter::run(&tree)?,
         Chore::Outside => checks::outside(&tree)?,
+        Chore::PublicApi { check: true } => public_api::check(&tree)?,
+        Chore::PublicApi { check: false } => public_api::write(&tree)?,
         Chore::Tidy => tidy::run(&tree)?,
         Chore::Bench(options) => bench::bench(&tree, &options)?,
         Chore::Torture(options) => torture::torture(&tree, &options)?,
