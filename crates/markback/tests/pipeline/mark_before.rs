@@ -38,7 +38,7 @@ async fn discard(stage: &Stage, id: &str) {
     let school = SchoolId::from(stage.school(SIMS));
     let actor = Actor::default();
     // A worker may have it in hand for a moment.
-    until("the event is discarded", async || {
+    until(&stage.clock, "the event is discarded", async || {
         operator::discard(stage.markback.store(), &school, id, &actor)
             .await
             .is_ok()
@@ -131,7 +131,7 @@ async fn a_mark_that_was_refused_does_not_come_back_when_a_newer_one_is_refused(
     assert_eq!(stage.state(SIMS, "e1").await, Accepted);
     stage.sandbox.clear_faults();
     stage.sandbox.add_fault(refusal).unwrap();
-    until("both have come to nothing", async || {
+    until(&stage.clock, "both have come to nothing", async || {
         stage.clock.advance(Duration::from_secs(10));
         stage.markback.is_settled().await.unwrap()
     })
@@ -142,7 +142,7 @@ async fn a_mark_that_was_refused_does_not_come_back_when_a_newer_one_is_refused(
     stage
         .take(SIMS, answered("e3", &pupil, "10:01:00", "I - Ill"))
         .await;
-    until("the third is written", async || {
+    until(&stage.clock, "the third is written", async || {
         stage.clock.advance(Duration::from_secs(10));
         stage.markback.is_settled().await.unwrap()
     })
@@ -163,7 +163,7 @@ async fn a_code_entered_between_landing_and_our_asking_is_newer() {
     // Until the teacher has been there.
     stage.sandbox.add_fault(nobody_can_ask()).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until("the mark is in the MIS", async || {
+    until(&stage.clock, "the mark is in the MIS", async || {
         stage.code(SIMS, &pupil, "AM").is_some()
     })
     .await;

@@ -191,7 +191,7 @@ async fn the_register_is_read_once_for_many_pupils() {
         stage
             .take(SIMS, sign_in(&format!("e{n}"), &pupil, "09:07:00"))
             .await;
-        until("decided", async || {
+        until(&stage.clock, "decided", async || {
             stage.state(SIMS, &format!("e{n}")).await != markback::service::EventState::Received
         })
         .await;

@@ -118,7 +118,9 @@ async fn our_own_mark_that_shows_late_does_not_stand_against_the_return() {
     stage.sandbox.add_fault(rests.times(1)).unwrap();
     stage.take(SIMS, sign_in("l2", &pupil, "12:44:00")).await;
     stage.waits(SIMS, "l2").await;
-    stage.clock.advance(Duration::from_secs(1200));
+    stage.clock.advance(Duration::from_secs(600));
+    stage.reaches(SIMS, "l1", Confirmed).await;
+    stage.clock.advance(Duration::from_secs(600));
     assert_eq!(stage.settled_as(SIMS, "l2").await, Confirmed);
     assert_eq!(stage.code(SIMS, &pupil, "PM").unwrap(), "\\");
 }

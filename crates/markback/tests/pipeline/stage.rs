@@ -1,4 +1,4 @@
-//! A sandbox and a service side by side, on one clock that runs fast.
+//! A sandbox and a service side by side, on one clock that moves only while a test waits.
 
 use std::{
     fmt::Write as _,
@@ -27,24 +27,21 @@ pub(crate) const SIMS: usize = 0;
 pub(crate) const ARBOR: usize = 1;
 pub(crate) const SCHOLARPACK: usize = 2;
 
-/// How much faster than the machine's the clock runs.
-const SPEED: f64 = 40.0;
+/// How far the clock moves between two looks of a test that waits.
+const STEP: Duration = Duration::from_millis(200);
 /// How long a test waits for something, in real time.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A clock that begins on a Monday morning, runs fast, and can be put forward.
-#[derive(Debug)]
+/// A clock that begins on a Monday morning and stands still unless it is advanced, so that a busy machine changes nothing.
+#[derive(Debug, Default)]
 pub(crate) struct MorningClock {
-    began: Instant,
     forward_ms: AtomicI64,
 }
 
 impl Clock for MorningClock {
     fn now(&self) -> DateTime<Utc> {
         let start: DateTime<Utc> = "2026-11-23T10:00:00Z".parse().unwrap();
-        #[allow(clippy::cast_possible_truncation, reason = "a test is short")]
-        let ran = (self.began.elapsed().as_secs_f64() * SPEED * 1000.0) as i64;
-        start + TimeDelta::milliseconds(ran + self.forward_ms.load(Ordering::SeqCst))
+        start + TimeDelta::milliseconds(self.forward_ms.load(Ordering::SeqCst))
     }
 }
 
@@ -127,10 +124,7 @@ impl Stage {
 
     /// With nobody at work yet.
     pub(crate) async fn idle(setup: Setup) -> Self {
-        let clock = Arc::new(MorningClock {
-            began: Instant::now(),
-            forward_ms: AtomicI64::new(0),
-        });
+        let clock = Arc::new(MorningClock::default());
         let times = clock.clone();
         let sandbox = Sandbox::start(SandboxOptions {
             clock: Arc::new(move || times.now()),
@@ -189,7 +183,7 @@ impl Stage {
     pub(crate) async fn people_known(&self) {
         for school in self.sandbox.schools() {
             let id = SchoolId::from(school.id.as_str());
-            until("the people are known", async || {
+            until(&self.clock, "the people are known", async || {
                 self.markback.directories().of(&id).await.unwrap().is_some()
             })
             .await;
@@ -200,10 +194,14 @@ impl Stage {
     async fn registers_read(&self) {
         for place in [SIMS, ARBOR] {
             let id = SchoolId::from(self.school(place));
-            until("the registers have been read once", async || {
-                let reading = self.markback.store().register_reading(&id).await.unwrap();
-                reading.is_some_and(|reading| reading.read_at.is_some())
-            })
+            until(
+                &self.clock,
+                "the registers have been read once",
+                async || {
+                    let reading = self.markback.store().register_reading(&id).await.unwrap();
+                    reading.is_some_and(|reading| reading.read_at.is_some())
+                },
+            )
             .await;
         }
     }
@@ -253,7 +251,7 @@ impl Stage {
 
     /// Waits until every event has come to its end.
     pub(crate) async fn settled(&self) {
-        until("every event has a final state", async || {
+        until(&self.clock, "every event has a final state", async || {
             self.markback.is_settled().await.unwrap()
         })
         .await;
@@ -266,7 +264,7 @@ impl Stage {
 
     /// Until something is said to be in the event's way.
     pub(crate) async fn waits(&self, school: usize, id: &str) {
-        until("an event waits", async || {
+        until(&self.clock, "an event waits", async || {
             self.event(school, id).await.waiting.is_some()
         })
         .await;
@@ -274,7 +272,10 @@ impl Stage {
 
     pub(crate) async fn reaches(&self, school: usize, id: &str, state: EventState) {
         let what = format!("{id} is {}", state.word());
-        until(&what, async || self.state(school, id).await == state).await;
+        until(&self.clock, &what, async || {
+            self.state(school, id).await == state
+        })
+        .await;
     }
 
     /// What the MIS holds today of a pupil in a session.
@@ -318,11 +319,12 @@ impl Drop for Stage {
     }
 }
 
-/// Looks again and again, until patience ends.
-pub(crate) async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+/// Looks again and again while the clock moves, until patience ends.
+pub(crate) async fn until(clock: &MorningClock, what: &str, mut so: impl AsyncFnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !so().await {
         assert!(Instant::now() < end, "waited in vain until {what}");
+        clock.advance(STEP);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -353,7 +353,7 @@ async fn too_many_requests_pause_the_token_for_as_long_as_is_said() {
         let rule = post(Fault::TooManyRequests { retry_after });
         stage.sandbox.add_fault(rule.times(1)).unwrap();
         stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-        until("paused", async || {
+        until(&stage.clock, "paused", async || {
             !stage.markback.outbox().pauses().await.unwrap().is_empty()
         })
         .await;
@@ -508,7 +508,7 @@ async fn workers_that_end_in_the_middle_are_taken_over_from() {
         .map(|n| sign_in(&format!("e{n}"), &pupils[n], "09:07:00"))
         .collect();
     stage.take_all(SIMS, events).await;
-    until("the register is out", async || {
+    until(&stage.clock, "the register is out", async || {
         stage.requests("POST attendance/session") == 1
     })
     .await;

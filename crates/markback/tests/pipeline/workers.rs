@@ -24,7 +24,7 @@ fn panicking() -> Setup {
 
 /// Keeps the clock moving, for what waits by it, until all is settled.
 async fn settle(stage: &Stage) {
-    until("every event has a final state", async || {
+    until(&stage.clock, "every event has a final state", async || {
         stage.clock.advance(Duration::from_secs(5));
         stage.markback.is_settled().await.unwrap()
     })
@@ -137,7 +137,7 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
     let mut stage = Stage::idle(panicking()).await;
     stage.work();
     let school = stage.school(SIMS).as_str().into();
-    until("the people are known", async || {
+    until(&stage.clock, "the people are known", async || {
         stage.clock.advance(Duration::from_secs(5));
         let directory = stage.markback.directories().of(&school).await.unwrap();
         directory.is_some()
@@ -151,7 +151,7 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
     let rosters = stage.markback.rosters();
     let known = stage.markback.settings().school(&school).unwrap();
     let id = rosters.ask(known, Ask::default()).await.unwrap();
-    until("the sync has failed", async || {
+    until(&stage.clock, "the sync has failed", async || {
         stage.clock.advance(Duration::from_secs(5));
         let sync = stage.markback.store().sync(&school, &id).await.unwrap();
         sync.unwrap().state == SyncState::Failed
@@ -270,7 +270,7 @@ async fn a_school_that_is_slow_to_tell_keeps_no_others_confirmations_waiting() {
         stage.take(SIMS, sign_in(&id, &pupil, "09:07:00")).await;
         stage.reaches(SIMS, &id, Accepted).await;
     }
-    until("somebody waits for an answer", async || {
+    until(&stage.clock, "somebody waits for an answer", async || {
         stage.requests("GET writebacks") > 0
     })
     .await;

@@ -306,7 +306,7 @@ async fn a_mark_that_is_sent_again_is_not_sent_after_a_newer_one() {
     };
     stage.sandbox.add_fault(post(slow).times(1)).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until("it is sent again", async || {
+    until(&stage.clock, "it is sent again", async || {
         stage.requests("POST attendance/session") == 2
     })
     .await;
