@@ -11,7 +11,7 @@ mod ops_support;
 use std::time::Duration;
 
 use markback::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     service::EventState,
     store::{Notice, NoticeKind},
 };
@@ -26,10 +26,10 @@ async fn notices(world: &World) -> Vec<Notice> {
 #[tokio::test]
 async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
     let mut world = World::with(Setup {
-        pace: Pace {
+        workers: WorkerConfig {
             poll: Duration::from_millis(10),
             confirm_after: Duration::from_secs(50 * 60),
-            ..Pace::default()
+            ..WorkerConfig::default()
         },
         ..Setup::default()
     })
@@ -60,10 +60,10 @@ async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
 #[tokio::test]
 async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
     let mut world = World::with(Setup {
-        pace: Pace {
+        workers: WorkerConfig {
             poll: Duration::from_millis(10),
             confirm_after: Duration::from_secs(50 * 60),
-            ..Pace::default()
+            ..WorkerConfig::default()
         },
         ..Setup::default()
     })

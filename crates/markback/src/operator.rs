@@ -10,7 +10,7 @@ use crate::{
     directory::line_of,
     ledger::Change,
     metrics,
-    pipeline::job::{DecideJob, decide_key, send_key},
+    pipeline::jobs::{DecideJob, decide_key, send_key},
     queue,
     schools::token_lane,
     settings::Settings,
@@ -114,7 +114,7 @@ pub async fn retry(
         .discard(&mut tx, &left, "tried again from the start")
         .await?;
     let job = DecideJob::new_job(
-        &event,
+        id,
         &line,
         found.round + 1,
         school.as_str(),

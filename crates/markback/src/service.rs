@@ -15,7 +15,7 @@ use crate::{
     directory::Directories,
     metrics::Metrics,
     mirror::Mirror,
-    pipeline::Pipeline,
+    pipeline::Workers,
     queue,
     rate::Rates,
     rosters::Rosters,
@@ -26,7 +26,7 @@ use crate::{
 };
 
 pub use crate::{
-    pipeline::{Health, InputProblem, Intake, IntakeError, Pace, Taken, TakenOrNot},
+    pipeline::{Health, InputProblem, Intake, IntakeError, Taken, TakenOrNot, WorkerConfig},
     store::{EventRecord, EventState},
 };
 
@@ -35,8 +35,8 @@ pub use crate::{
 pub struct Options {
     /// The clock that everything goes by.
     pub clock: SharedClock,
-    /// How the workers go about their work; as the settings say when left out.
-    pub pace: Option<Pace>,
+    /// How the workers work; `None` takes the settings'.
+    pub workers: Option<WorkerConfig>,
     /// The adapters to choose from; all that are linked into the program when left out.
     pub adapters: Option<Registry>,
     /// How the queue spreads its retries.
@@ -49,7 +49,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock),
-            pace: None,
+            workers: None,
             adapters: None,
             retries: outbox::Settings::default(),
             metrics: None,
@@ -80,8 +80,13 @@ pub enum OpenError {
 /// The service. Cheap to clone; clones are the same service.
 #[derive(Clone, Debug)]
 pub struct Markback {
-    pub(crate) pipeline: Pipeline,
+    settings: Arc<Settings>,
+    store: Store,
+    schools: Arc<Schools>,
+    people: Arc<Directories>,
+    mirror: Mirror,
     intake: Intake,
+    pub(crate) workers: Arc<Workers>,
     rosters: Rosters,
     clock: SharedClock,
     metrics: Option<Metrics>,
@@ -94,9 +99,9 @@ impl Markback {
     /// When the store does not open, or the linked adapters do not go together.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
-        let pace = options
-            .pace
-            .unwrap_or_else(|| Pace::of(settings.service.pace));
+        let config = options
+            .workers
+            .unwrap_or_else(|| WorkerConfig::of(settings.service.pace));
         let url = settings.service.store_url()?;
         let unopened = |error| OpenError::Store {
             store: settings.service.store_told(),
@@ -105,7 +110,7 @@ impl Markback {
         let store = Store::open(url.expose_secret(), options.retries, options.clock.clone())
             .await
             .map_err(unopened)?;
-        let directories = Directories::open(store.clone()).await.map_err(unopened)?;
+        let people = Arc::new(Directories::open(store.clone()).await.map_err(unopened)?);
         let registry = options.adapters.map_or_else(Registry::discover, Ok)?;
         let schools = Arc::new(Schools::new(
             settings.clone(),
@@ -113,33 +118,32 @@ impl Markback {
             options.clock.clone(),
             Rates::new(settings.service.rate_per_minute, &store),
         ));
-        let mirror = Mirror::new(
+        let mirror = Mirror::new(settings.clone(), store.clone(), schools.clone(), config);
+        let workers = Workers::new(
+            &settings,
+            config,
+            store.clone(),
+            schools.clone(),
+            mirror.clone(),
+            people.clone(),
+            options.clock.clone(),
+        );
+        let rosters = Rosters::new(
             settings.clone(),
             store.clone(),
             schools.clone(),
-            pace.clone(),
+            people.clone(),
+            config,
         );
-        let pipeline = Pipeline {
-            settings,
-            store: store.clone(),
-            schools,
-            mirror,
-            directories: Arc::new(directories),
-            pace,
-            pulse: Arc::default(),
-            share: Arc::default(),
-        };
-        let rosters = Rosters::new(
-            pipeline.settings.clone(),
-            store,
-            pipeline.schools.clone(),
-            pipeline.directories.clone(),
-            pipeline.pace.clone(),
-        );
-        let intake = Intake::open(pipeline.clone());
+        let intake = Intake::start(settings.clone(), store.clone(), people.clone());
         Ok(Self {
-            pipeline,
+            settings,
+            store,
+            schools,
+            people,
+            mirror,
             intake,
+            workers,
             rosters,
             clock: options.clock,
             metrics: options.metrics,
@@ -148,7 +152,7 @@ impl Markback {
 
     /// The settings.
     pub fn settings(&self) -> &Settings {
-        &self.pipeline.settings
+        &self.settings
     }
 
     /// The clock that everything goes by.
@@ -158,12 +162,12 @@ impl Markback {
 
     /// The store.
     pub fn store(&self) -> &Store {
-        &self.pipeline.store
+        &self.store
     }
 
     /// The queue.
     pub fn outbox(&self) -> &Outbox {
-        self.pipeline.store.outbox()
+        self.store.outbox()
     }
 
     /// What was measured, if anything is.
@@ -173,22 +177,22 @@ impl Markback {
 
     /// How the workers are.
     pub fn health(&self) -> Health {
-        self.pipeline.pulse.health()
+        self.workers.health()
     }
 
     /// The schools' lines to Wonde.
     pub fn schools(&self) -> &Arc<Schools> {
-        &self.pipeline.schools
+        &self.schools
     }
 
     /// Who the schools' people are.
     pub fn directories(&self) -> &Arc<Directories> {
-        &self.pipeline.directories
+        &self.people
     }
 
     /// What is kept of the schools' registers.
     pub(crate) fn mirror(&self) -> &Mirror {
-        &self.pipeline.mirror
+        &self.mirror
     }
 
     /// The syncs of the schools' people.
@@ -269,9 +273,9 @@ impl Markback {
             }
         }
         tokio::join!(
-            self.pipeline.run(stop.clone()),
+            self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),
-            self.pipeline.mirror.run(stop.clone()),
+            self.mirror.run(stop.clone()),
             self.rosters.run(stop),
         );
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use outbox::Pause;
 
 use crate::{
-    pipeline::job::{decide_key, event_of_key, send_key},
+    pipeline::jobs::{decide_key, event_of_key, send_key},
     queue,
     schools::token_lane,
     settings::Settings,
@@ -62,7 +62,7 @@ async fn tell_of_lines(store: &Store, mut open: Vec<&mut EventRecord>) -> outbox
         let Some(first) = job_of(event).and_then(|job| ahead.get(&job)) else {
             continue;
         };
-        let id = event_of_key(&event.school, first).unwrap_or_default();
+        let id = event_of_key(first).map_or("", |(_, event)| event);
         event.waiting = Some(match event.state {
             EventState::Received => {
                 format!("an earlier event of the same person is decided first: {id}")

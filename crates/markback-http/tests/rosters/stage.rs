@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use markback::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     rosters::Ask,
     service::{Markback, Options},
     settings::{self, School, Settings},
@@ -124,13 +124,13 @@ impl Stage {
 
     /// A service on the store.
     pub(crate) async fn open(&self, settings: Settings) -> Markback {
-        let pace = Pace {
+        let workers = WorkerConfig {
             poll: Duration::from_millis(20),
-            ..Pace::default()
+            ..WorkerConfig::default()
         };
         let options = Options {
             clock: self.clock.clone(),
-            pace: Some(pace),
+            workers: Some(workers),
             ..Options::default()
         };
         Markback::open(settings, options).await.unwrap()

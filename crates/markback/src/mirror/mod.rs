@@ -20,7 +20,7 @@ use mis_core::{Mis, Register, RegisterQuery, wonde::SchoolId};
 use tokio::sync::Mutex;
 
 use crate::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     schools::Schools,
     settings::{School, Settings},
     store::{Progress, RegisterReading, Store},
@@ -51,7 +51,7 @@ pub(crate) struct Mirror {
     settings: Arc<Settings>,
     store: Store,
     schools: Arc<Schools>,
-    pace: Pace,
+    config: WorkerConfig,
     recent: Arc<StdMutex<HashMap<SchoolId, Arc<Mutex<Recent>>>>>,
 }
 
@@ -92,13 +92,13 @@ impl Mirror {
         settings: Arc<Settings>,
         store: Store,
         schools: Arc<Schools>,
-        pace: Pace,
+        config: WorkerConfig,
     ) -> Self {
         Self {
             settings,
             store,
             schools,
-            pace,
+            config,
             recent: Arc::default(),
         }
     }
@@ -279,7 +279,7 @@ impl Mirror {
 
     /// How long marks of past days are kept: as long as an event may be old and then be tried.
     fn past(&self) -> TimeDelta {
-        delta(self.settings.service.accept_age) + delta(self.pace.give_up_after)
+        delta(self.settings.service.accept_age) + delta(self.config.give_up_after)
     }
 
     /// The first day whose marks are kept.

@@ -212,7 +212,7 @@ impl World {
             self.settings.clone(),
             self.store.clone(),
             Arc::new(schools),
-            Pace::default(),
+            WorkerConfig::default(),
         )
     }
 

@@ -9,10 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Mirror, Unread, full::Why};
 use crate::{
-    pipeline::{
-        GoOn,
-        panics::{Panicked, caught, one_more},
-    },
+    pipeline::failure::{Next, Panicked, caught, note_of_panic},
     queue::{self, Worker},
     schools::token_lane,
     settings::School,
@@ -47,7 +44,7 @@ impl Mirror {
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.pace.poll.max(Duration::from_millis(100))) => {}
+                () = tokio::time::sleep(self.config.poll.max(Duration::from_millis(100))) => {}
             }
         }
     }
@@ -123,8 +120,8 @@ impl Mirror {
         let worker = Worker {
             store: &self.store,
             queue: queue::REGISTER,
-            poll: self.pace.poll,
-            lease: self.pace.lease,
+            poll: self.config.poll,
+            lease: self.config.lease,
         };
         let mut bell = worker.bell();
         while let Some(claimed) = worker.next(&mut bell, stop).await {
@@ -150,7 +147,7 @@ impl Mirror {
                 // There is nothing to wait for but this very reading.
                 Ok(Err(Unread::First(_))) => None,
                 Err(Panicked) => {
-                    let (why, _) = one_more(claimed);
+                    let (why, _) = note_of_panic(claimed);
                     Some((school, Error::new(ErrorKind::Unavailable, why)))
                 }
             },
@@ -167,9 +164,9 @@ impl Mirror {
                 self.store
                     .trouble_register(&mut tx, &school.id, &why)
                     .await?;
-                match GoOn::after(&error, school) {
-                    GoOn::Again { when, why } => outbox.retry(&mut tx, &held, when, &why).await?,
-                    GoOn::Rest {
+                match Next::after(&error, school) {
+                    Next::Retry { when, why } => outbox.retry(&mut tx, &held, when, &why).await?,
+                    Next::Pause {
                         lane,
                         length,
                         why,
@@ -181,12 +178,12 @@ impl Mirror {
                         outbox.release(&mut tx, &held).await?
                     }
                     // A school that cannot be read may be written to all the same.
-                    GoOn::Rest { length, why, .. } => {
+                    Next::Pause { length, why, .. } => {
                         outbox
                             .retry(&mut tx, &held, When::After(length), &why)
                             .await?
                     }
-                    GoOn::GiveUp { why } => {
+                    Next::Fail { why } => {
                         outbox
                             .retry(&mut tx, &held, When::After(REST), &why)
                             .await?

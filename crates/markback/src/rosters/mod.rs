@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     directory::Directories,
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     queue,
     schools::{Schools, token_lane},
     settings::{School, Settings},
@@ -39,7 +39,7 @@ pub struct Rosters {
     store: Store,
     schools: Arc<Schools>,
     directories: Arc<Directories>,
-    pace: Pace,
+    config: WorkerConfig,
     watch: Option<Watch>,
 }
 
@@ -112,14 +112,14 @@ impl Rosters {
         store: Store,
         schools: Arc<Schools>,
         directories: Arc<Directories>,
-        pace: Pace,
+        config: WorkerConfig,
     ) -> Self {
         Self {
             settings,
             store,
             schools,
             directories,
-            pace,
+            config,
             watch: None,
         }
     }

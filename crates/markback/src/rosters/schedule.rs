@@ -145,7 +145,7 @@ impl Rosters {
             if let Err(error) = self.put_due(&mut asked).await {
                 tracing::warn!(%error, "the store could not be asked which schools are to be synced; it is tried again");
             }
-            rest = self.pace.poll.max(Duration::from_millis(100));
+            rest = self.config.poll.max(Duration::from_millis(100));
         }
     }
 

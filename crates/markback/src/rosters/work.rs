@@ -6,10 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Ask, Rosters, SyncJob, sync::Obstacle};
 use crate::{
-    pipeline::{
-        GoOn,
-        panics::{Panicked, caught, one_more},
-    },
+    pipeline::failure::{Next, Panicked, caught, note_of_panic},
     queue::{self, Worker},
     settings::School,
     store::{SyncEnd, SyncState},
@@ -53,8 +50,8 @@ impl Rosters {
         Worker {
             store: &self.store,
             queue: queue::ROSTER,
-            poll: self.pace.poll,
-            lease: self.pace.lease,
+            poll: self.config.poll,
+            lease: self.config.lease,
         }
     }
 
@@ -109,20 +106,20 @@ impl Rosters {
         let mut tx = self.store.database().begin().await?;
         let held = [claimed.held];
         let age = self.store.now() - claimed.enqueued_at;
-        let go_on = GoOn::after(error, school).within(self.pace.give_up_after, age);
-        let settled = match go_on {
-            GoOn::Again { when, why } => {
+        let next = Next::after(error, school).within(self.config.give_up_after, age);
+        let settled = match next {
+            Next::Retry { when, why } => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox.retry(&mut tx, &held, when, &why).await?
             }
             // A school that cannot be read may be written to all the same: only what the token as a whole met makes others rest.
-            GoOn::Rest { length, why, .. } if is_of_the_school(error) => {
+            Next::Pause { length, why, .. } if is_of_the_school(error) => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox
                     .retry(&mut tx, &held, When::After(length), &why)
                     .await?
             }
-            GoOn::Rest {
+            Next::Pause {
                 lane,
                 length,
                 why,
@@ -134,7 +131,7 @@ impl Rosters {
                     .await?;
                 outbox.release(&mut tx, &held).await?
             }
-            GoOn::GiveUp { why } => {
+            Next::Fail { why } => {
                 self.end_failed(&mut tx, job, &why).await?;
                 outbox.complete(&mut tx, &held).await?
             }
@@ -148,7 +145,7 @@ impl Rosters {
     async fn after_panic(&self, claimed: &Claimed, job: &SyncJob) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
-        let (why, is_last) = one_more(claimed);
+        let (why, is_last) = note_of_panic(claimed);
         let settled = if is_last {
             self.end_failed(&mut tx, job, &why).await?;
             outbox.complete(&mut tx, &[claimed.held]).await?

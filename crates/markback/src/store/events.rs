@@ -36,7 +36,7 @@ static INSERT: Sql = Sql::new(
 );
 
 static STORED: Sql = Sql::new(
-    "SELECT e.school, e.id, e.state, e.body FROM {rows $1: school text, id text} r \
+    "SELECT e.school, e.id, e.state, e.body, e.plan FROM {rows $1: school text, id text} r \
      JOIN markback_events e ON e.school = r.school AND e.id = r.id",
 );
 
@@ -51,13 +51,14 @@ static UPDATE: Sql = Sql::new(
         writeback = coalesce(r.writeback, markback_events.writeback), \
         lesson = coalesce(r.lesson, markback_events.lesson), \
         outcome = coalesce(r.outcome, markback_events.outcome), \
+        plan = coalesce(r.plan, markback_events.plan), \
         sent_ms = coalesce(r.sent_ms, markback_events.sent_ms), \
         decided_ms = CASE WHEN r.decision IS NULL THEN markback_events.decided_ms ELSE $2 END, \
         accepted_ms = CASE WHEN r.state = 'accepted' THEN $2 ELSE markback_events.accepted_ms END, \
         settled_ms = CASE WHEN r.state IN ('skipped','confirmed','rejected','unconfirmed','superseded','failed','discarded') THEN $2 \
                           WHEN r.state IS NULL THEN markback_events.settled_ms ELSE NULL END \
      FROM {rows $1: school text, id text, state text, student text, day text, session text, decision text, waiting text, \
-           writeback text, lesson text, outcome text, sent_ms int} r \
+           writeback text, lesson text, outcome text, sent_ms int, plan text} r \
      WHERE markback_events.school = r.school AND markback_events.id = r.id",
 );
 
@@ -77,6 +78,8 @@ pub(crate) struct StoredEvent {
     pub(crate) state: EventState,
     /// The event as taken in, as JSON.
     pub(crate) body: String,
+    /// Its planned mark as JSON, once it has one.
+    pub(crate) plan: Option<String>,
 }
 
 impl Store {
@@ -112,15 +115,23 @@ impl Store {
             return Ok(HashMap::new());
         }
         let (text, table) = (STORED.on(tx.engine()), rows(events)?);
-        let found: Vec<(String, String, String, String)> =
+        let found: Vec<StoredRow> =
             on_tx!(tx, conn => sqlx::query_as(text).bind(&table).fetch_all(conn).await)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(school, id, state, body)| {
-                let state = EventState::of(&state)?;
-                Some(((school, id), StoredEvent { state, body }))
-            })
-            .collect())
+        Ok(found.into_iter().filter_map(stored).collect())
+    }
+
+    /// These events with their planned marks.
+    pub(crate) async fn events_with_plans(
+        &self,
+        events: &[EventKey],
+    ) -> outbox::Result<HashMap<EventKey, StoredEvent>> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (text, table) = (STORED.on(self.db.engine()), rows(events)?);
+        let found: Vec<StoredRow> =
+            on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?;
+        Ok(found.into_iter().filter_map(stored).collect())
     }
 
     /// Writes down news of events.
@@ -146,6 +157,7 @@ impl Store {
                     &u.lesson,
                     &u.outcome,
                     u.sent_ms,
+                    &u.plan,
                 )
             })
             .collect();
@@ -202,6 +214,13 @@ impl Store {
         let open: i64 = on_pool!(self.db, pool => sqlx::query_scalar(OPEN).fetch_one(pool).await)?;
         Ok(u64::try_from(open).unwrap_or_default())
     }
+}
+
+type StoredRow = (String, String, String, String, Option<String>);
+
+fn stored((school, id, state, body, plan): StoredRow) -> Option<(EventKey, StoredEvent)> {
+    let state = EventState::of(&state)?;
+    Some(((school, id), StoredEvent { state, body, plan }))
 }
 
 fn body(event: &Event) -> String {

@@ -53,6 +53,7 @@ const TAPS_AND_LIMITS: &str = include_str!("../../migrations/0008_taps_and_limit
 const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
+const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our own tables, in SQL that both databases take.
@@ -106,6 +107,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "when events were, and what a school's MIS refuses",
             sqlite: TAPS_AND_LIMITS,
             postgres: TAPS_AND_LIMITS,
+        },
+        Step {
+            version: 9,
+            name: "planned marks of events",
+            sqlite: PLANS,
+            postgres: PLANS,
         },
     ],
 };

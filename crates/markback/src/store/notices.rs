@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
 
 use super::Store;
-use crate::pipeline::job;
+use crate::pipeline::jobs;
 
 /// What a notice is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -168,7 +168,7 @@ impl Store {
         followers.extend(school.filter(unknown).map(|school| (school, None)));
         Ok(followers
             .into_iter()
-            .map(|(school, job)| job.unwrap_or_else(|| job::key(&school, writeback)))
+            .map(|(school, job)| job.unwrap_or_else(|| jobs::key(&school, writeback)))
             .collect())
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use markback::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     service::{EventRecord, EventState, Markback, Options},
     settings,
 };
@@ -147,10 +147,10 @@ impl Stage {
         std::fs::write(&path, text).unwrap();
         let options = Options {
             clock: clock.clone(),
-            pace: Some(Pace {
+            workers: Some(WorkerConfig {
                 poll: Duration::from_millis(10),
                 lease: setup.lease,
-                ..Pace::default()
+                ..WorkerConfig::default()
             }),
             adapters: setup.adapters,
             ..Options::default()

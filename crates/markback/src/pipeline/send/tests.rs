@@ -138,10 +138,10 @@ async fn what_was_answered_before_the_lease_ended_is_noted() {
         .intake(&school, events.collect())
         .await
         .unwrap();
-    let pipeline = &bench.markback.pipeline;
+    let workers = &bench.markback.workers;
     let decide = bench.claim(queue::DECIDE).await;
-    let progress = pipeline.pulse.batch(queue::DECIDE);
-    pipeline.decide(decide, &progress).await.unwrap();
+    let progress = workers.liveness.batch(queue::DECIDE);
+    workers.decider.decide(decide, &progress).await.unwrap();
 
     // One has left since: the register is refused, and its halves are sent.
     let gone = Change::Remove {
@@ -158,7 +158,7 @@ async fn what_was_answered_before_the_lease_ended_is_noted() {
     let jobs = bench.claim(queue::SEND).await;
     assert_eq!(jobs.len(), 4);
     let send = async {
-        pipeline.send(jobs, &lease, &progress).await.unwrap();
+        workers.sender.send(jobs, &lease, &progress).await.unwrap();
     };
     let end = async {
         while bench.posts() < 2 {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, hash_map::Entry};
 
 use super::EventState;
+use crate::pipeline::PlannedMark;
 
 /// What changes about an event. `None` leaves a column as it is, except `waiting`, which is always set anew: whatever
 /// an event waited for, this is news of it.
@@ -32,6 +33,8 @@ pub struct EventUpdate {
     pub outcome: Option<String>,
     /// When it was sent.
     pub sent_ms: Option<i64>,
+    /// The planned mark as JSON.
+    pub(crate) plan: Option<String>,
 }
 
 impl EventUpdate {
@@ -59,6 +62,7 @@ impl EventUpdate {
             lesson,
             outcome,
             sent_ms,
+            plan,
         } = later.clone();
         self.state = state.or(self.state);
         self.student = student.or(self.student.take());
@@ -70,12 +74,20 @@ impl EventUpdate {
         self.lesson = lesson.or(self.lesson.take());
         self.outcome = outcome.or(self.outcome.take());
         self.sent_ms = sent_ms.or(self.sent_ms);
+        self.plan = plan.or(self.plan.take());
     }
 
     /// With a new state.
     #[must_use]
     pub fn state(mut self, state: EventState) -> Self {
         self.state = Some(state);
+        self
+    }
+
+    /// With a planned mark.
+    #[must_use]
+    pub(crate) fn plan(mut self, plan: &PlannedMark) -> Self {
+        self.plan = serde_json::to_string(plan).ok();
         self
     }
 

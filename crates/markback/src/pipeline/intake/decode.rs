@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use writeback::Event;
 
-use super::intake::InputProblem;
+use super::InputProblem;
 use crate::settings::nearest;
 
 /// Things wrong with one event that are told at most.

@@ -6,9 +6,9 @@ use chrono::{DateTime, Utc};
 use mis_core::{HeldCode, HeldMark, Mark, Register, nfc};
 use writeback::{Held, RegisterView, Source};
 
-use super::trouble::is_longer;
 use crate::{
     ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten},
+    pipeline::failure::is_longer,
     store::LedgerKey,
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct Sources<'a> {
     /// When the event was decided first, if it was.
     pub(crate) planned_at: Option<DateTime<Utc>>,
     /// How long Wonde's word on a mark is waited for.
-    pub(crate) patience: Duration,
+    pub(crate) confirm_within: Duration,
     pub(crate) now: DateTime<Utc>,
     /// Whether any code is protected from the event.
     pub(crate) protects_any: bool,
@@ -60,7 +60,9 @@ pub(crate) fn view_of(
             if protects(&held.code) {
                 match row.overwritten(held, event) {
                     Overwritten::Yes => by_ledger(own, now),
-                    Overwritten::OnItsWay(since) if !is_longer(now - since, sources.patience) => {
+                    Overwritten::OnItsWay(since)
+                        if !is_longer(now - since, sources.confirm_within) =>
+                    {
                         RegisterView::CannotLook {
                             why:
                                 "a mark of ours that replaces a protected code is not confirmed yet"
@@ -79,7 +81,7 @@ pub(crate) fn view_of(
         (Some((row, own)), Some(held)) if protects(&held.code) => match row.is_own_mark(held) {
             Some(true) => by_ledger(own, now),
             None if row.is_of_a_sign_out(own)
-                && !is_longer(now - own.since(), sources.patience) =>
+                && !is_longer(now - own.since(), sources.confirm_within) =>
             {
                 RegisterView::CannotLook {
                     why: "a sign-out's mark with a protected code is not confirmed yet".to_owned(),
@@ -112,7 +114,7 @@ fn changed_since(
     let Some(sent_at) = own.sent_at else {
         return false;
     };
-    let given_up = is_longer(sources.now - sent_at, sources.patience);
+    let given_up = is_longer(sources.now - sent_at, sources.confirm_within);
     let in_mis = own.confirmed_at.or_else(|| given_up.then_some(sources.now));
     let Some(in_mis) = in_mis else { return false };
     changed_after(held, if our_own { in_mis } else { sent_at })
