@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-/// An answer that says no: `{"error":{"kind","message","problems":[{"key","value","what","cure"}]}}`.
+/// An answer that says no: `{"error":{"kind","message","problems":[{"key","value","message","help"}]}}`.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
@@ -69,9 +69,9 @@ pub struct Problem {
     /// What stands there, where it can be told.
     pub value: Option<String>,
     /// What is wrong with it.
-    pub what: String,
+    pub message: String,
     /// What to do about it.
-    pub cure: String,
+    pub help: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,12 +125,12 @@ impl ApiError {
     /// Something in the question or the body is not as it should be.
     pub fn wrong_question(problem: Problem) -> Self {
         let Problem {
-            key, what, cure, ..
+            key, message, help, ..
         } = &problem;
         let message = if key.is_empty() {
-            format!("{what}; {cure}")
+            format!("{message}; {help}")
         } else {
-            format!("`{key}`: {what}; {cure}")
+            format!("`{key}`: {message}; {help}")
         };
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,

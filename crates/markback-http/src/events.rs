@@ -15,7 +15,9 @@ use super::{
     extract::{Body, Path},
     question::Question,
 };
-use markback::service::{EventRecord, EventState, InputProblem, IntakeError, Markback, Taken};
+use markback::service::{
+    EventRecord, EventState, InputProblem, IntakeError, Markback, ReceivedEvent,
+};
 
 /// Seconds after which a store that could not be reached may be tried again.
 const STORE_AGAIN: u32 = 5;
@@ -43,8 +45,8 @@ struct Receipt {
     problems: Vec<Problem>,
 }
 
-impl From<Taken> for Receipt {
-    fn from(taken: Taken) -> Self {
+impl From<ReceivedEvent> for Receipt {
+    fn from(taken: ReceivedEvent) -> Self {
         Self {
             id: Some(taken.id),
             state: Some(taken.state),
@@ -84,7 +86,7 @@ async fn good_ones(
 ) -> Result<Vec<Receipt>, ApiError> {
     let id = |event: &Value| event["id"].as_str().map(str::to_owned);
     let ids: Vec<_> = events.iter().map(id).collect();
-    let taken = markback.intake_good(school, events).await;
+    let taken = markback.intake_valid(school, events).await;
     let taken = taken.map_err(|error| refused(error, false))?;
     if taken.iter().all(Result::is_err) {
         let problems = taken.into_iter().filter_map(Result::err).flatten();
@@ -127,13 +129,13 @@ async fn look(
 
 /// The events in a body, and whether it was one that stood alone. A list may stand in the form in which the answer has it.
 fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
-    let what = match body {
+    let kind = match body {
         Value::Array(events) if events.is_empty() => {
             return Err(invalid(vec![Problem {
                 key: String::new(),
                 value: None,
-                what: "there is no event in it".to_owned(),
-                cure: "send an event as a JSON object, or a list of them".to_owned(),
+                message: "there is no event in it".to_owned(),
+                help: "send an event as a JSON object, or a list of them".to_owned(),
             }]));
         }
         Value::Array(list) => return Ok((list, false)),
@@ -155,8 +157,8 @@ fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
     Err(invalid(vec![Problem {
         key: String::new(),
         value: None,
-        what: format!("the body is {what}"),
-        cure: "send an event as a JSON object, or a list of them".to_owned(),
+        message: format!("the body is {kind}"),
+        help: "send an event as a JSON object, or a list of them".to_owned(),
     }]))
 }
 
@@ -174,8 +176,8 @@ fn refused(error: IntakeError, single: bool) -> ApiError {
             Kind::Conflict,
             all_told(problems, single),
         ),
-        IntakeError::Unavailable { why } => {
-            tracing::error!(error = %why, "events could not be taken in");
+        error => {
+            tracing::error!(%error, "events could not be stored");
             store_away()
         }
     }
@@ -194,8 +196,8 @@ fn told(problem: InputProblem, single: bool) -> Problem {
     Problem {
         key: problem.key,
         value: problem.value,
-        what: problem.what,
-        cure: problem.cure,
+        message: problem.message,
+        help: problem.help,
     }
 }
 
@@ -221,7 +223,7 @@ fn invalid(problems: Vec<Problem>) -> ApiError {
 
 fn wrong(status: StatusCode, kind: Kind, problems: Vec<Problem>) -> ApiError {
     let message = match problems.as_slice() {
-        [one] => format!("{}; {}; nothing was taken in", at(one), one.cure),
+        [one] => format!("{}; {}; nothing was taken in", at(one), one.help),
         many => format!(
             "{} things are wrong with it; nothing was taken in",
             many.len()
@@ -232,9 +234,9 @@ fn wrong(status: StatusCode, kind: Kind, problems: Vec<Problem>) -> ApiError {
 
 fn at(problem: &Problem) -> String {
     if problem.key.is_empty() {
-        problem.what.clone()
+        problem.message.clone()
     } else {
-        format!("`{}`: {}", problem.key, problem.what)
+        format!("`{}`: {}", problem.key, problem.message)
     }
 }
 

@@ -84,7 +84,7 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     let bytes = bytes_without_bom(bytes);
     serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        let (what, cure) = if bytes.iter().all(u8::is_ascii_whitespace) {
+        let (message, help) = if bytes.iter().all(u8::is_ascii_whitespace) {
             (
                 "the body is empty".to_owned(),
                 "send an event or a list of events as JSON",
@@ -103,13 +103,13 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
         ApiError::new(
             StatusCode::BAD_REQUEST,
             Kind::InvalidJson,
-            format!("{what}; {cure}"),
+            format!("{message}; {help}"),
         )
         .with_problems(vec![Problem {
             key: String::new(),
             value: None,
-            what,
-            cure: cure.to_owned(),
+            message,
+            help: help.to_owned(),
         }])
     })
 }

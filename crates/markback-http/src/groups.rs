@@ -20,10 +20,10 @@ use super::{
     question::{self, Question},
 };
 use markback::{
-    rosters::Ask,
     service::Markback,
     settings::{Group, School},
     store::{Horizon, Page, Shown, SyncRecord},
+    sync::SyncRequest,
 };
 
 /// Syncs in one answer when the question does not say, and at most.
@@ -196,15 +196,11 @@ async fn sync(
             )
         })?,
     };
-    let ask = Ask {
+    let ask = SyncRequest {
         full: full.unwrap_or_default(),
         accept: accept.unwrap_or_default(),
     };
-    let id = markback
-        .rosters()
-        .ask(school, ask)
-        .await
-        .map_err(store_away)?;
+    let id = markback.sync().ask(school, ask).await.map_err(store_away)?;
     let record = markback
         .store()
         .sync(&school.id, &id)

@@ -107,6 +107,6 @@ async fn levels(markback: &Markback) -> outbox::Result<Levels> {
 }
 
 fn schools_read(markback: &Markback) -> usize {
-    let known = |school: &&markback::settings::School| markback.directories().knows(&school.id);
+    let known = |school: &&markback::settings::School| markback.people().knows(&school.id);
     markback.settings().schools.iter().filter(known).count()
 }

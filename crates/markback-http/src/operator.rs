@@ -129,7 +129,7 @@ fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
             "state",
             Some(&unknown.word),
             "there is no such state",
-            unknown.cure(),
+            unknown.help(),
         )
     })
 }

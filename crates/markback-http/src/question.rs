@@ -30,12 +30,12 @@ impl Question {
     pub(super) fn of(self, words: &[&str]) -> Result<Self, ApiError> {
         for (place, (word, _)) in self.0.iter().enumerate() {
             if !words.contains(&word.as_str()) {
-                let cure = match nearest(word, words.iter().copied()) {
+                let help = match nearest(word, words.iter().copied()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None if words.is_empty() => "leave it out".to_owned(),
                     None => format!("leave it out; there are: {}", words.join(", ")),
                 };
-                return Err(wrong(word, None, "this address takes no such word", cure));
+                return Err(wrong(word, None, "this address takes no such word", help));
             }
             if self
                 .0
@@ -92,14 +92,14 @@ impl Question {
     fn read<T: std::str::FromStr>(
         &self,
         word: &str,
-        what: &str,
-        cure: &str,
+        message: &str,
+        help: &str,
     ) -> Result<Option<T>, ApiError> {
         self.text(word)
             .map(|text| {
                 text.trim()
                     .parse()
-                    .map_err(|_| wrong(word, Some(text), what, cure))
+                    .map_err(|_| wrong(word, Some(text), message, help))
             })
             .transpose()
     }
@@ -109,14 +109,14 @@ impl Question {
 pub(super) fn wrong(
     word: &str,
     value: Option<&str>,
-    what: impl Into<String>,
-    cure: impl Into<String>,
+    message: impl Into<String>,
+    help: impl Into<String>,
 ) -> ApiError {
     ApiError::wrong_question(Problem {
         key: word.to_owned(),
         value: value.map(str::to_owned),
-        what: what.into(),
-        cure: cure.into(),
+        message: message.into(),
+        help: help.into(),
     })
 }
 

@@ -31,9 +31,9 @@ impl Running {
         let limits = markback.settings().service.http;
         let router = crate::router(markback.clone())?;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
-            let cure = cure_of(&error);
+            let help = help_for(&error);
             anyhow::Error::from(error)
-                .context(format!("the service cannot listen on {listen}; {cure}"))
+                .context(format!("the service cannot listen on {listen}; {help}"))
         })?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
@@ -93,7 +93,7 @@ async fn within<T>(limit: Duration, mut task: JoinHandle<T>) -> Option<Result<T,
 }
 
 /// What to do when an address cannot be had.
-fn cure_of(error: &std::io::Error) -> &'static str {
+fn help_for(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
             "another program does, perhaps this service itself: end that, or change `listen` in the settings"

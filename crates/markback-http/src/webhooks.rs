@@ -22,7 +22,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    metrics, queue, rosters::Ask, service::Markback, settings::School, store::NoticeKind,
+    metrics, queues, service::Markback, settings::School, store::NoticeKind, sync::SyncRequest,
     text::bytes_without_bom,
 };
 
@@ -232,7 +232,7 @@ async fn hasten(
     let mut tx = markback.store().database().begin().await?;
     let hastened = markback
         .outbox()
-        .hasten(&mut tx, queue::CONFIRM, &keys)
+        .hasten(&mut tx, queues::CONFIRM, &keys)
         .await?;
     tx.commit().await?;
     Ok(if hastened.is_empty() {
@@ -341,11 +341,11 @@ async fn migration(
     go_on(markback, school).await?;
     // All ids are new: who is who is found out before an event comes in.
     if let Some(settings) = settings.filter(|school| !school.groups.is_empty()) {
-        let everything = Ask {
+        let everything = SyncRequest {
             full: true,
             accept: false,
         };
-        markback.rosters().ask(settings, everything).await?;
+        markback.sync().ask(settings, everything).await?;
     }
     Ok("the school's MIS is asked for anew")
 }

@@ -12,11 +12,11 @@ use mis_core::wonde::{Gate, GateClosed};
 
 tokio::task_local! {
     /// The lease under which this task writes.
-    static WRITING: Arc<Lease>;
+    static WRITING: Arc<WriteLease>;
 }
 
 /// Until when a batch is ours, by this machine's clock: a process that was frozen finds it over.
-pub(crate) struct Lease {
+pub(crate) struct WriteLease {
     until: Mutex<Instant>,
     /// A request must be sent so long before the end, for it takes a while to arrive.
     margin: Duration,
@@ -25,9 +25,9 @@ pub(crate) struct Lease {
 }
 
 /// A batch was held for too long: somebody else may have it, and nothing more may be sent.
-pub(crate) struct LeaseOver;
+pub(crate) struct LeaseExpired;
 
-impl Lease {
+impl WriteLease {
     pub(crate) fn new(since: Instant, length: Duration) -> Self {
         Self {
             until: Mutex::new(since + length),
@@ -56,9 +56,9 @@ impl Lease {
     pub(crate) async fn write<T>(
         self: &Arc<Self>,
         write: impl Future<Output = T>,
-    ) -> Result<T, LeaseOver> {
+    ) -> Result<T, LeaseExpired> {
         if !self.holds() {
-            return Err(LeaseOver);
+            return Err(LeaseExpired);
         }
         Ok(WRITING.scope(self.clone(), write).await)
     }
@@ -86,8 +86,8 @@ pub(crate) fn while_held(gate: Gate) -> Gate {
 mod tests {
     use super::*;
 
-    fn lease(length: Duration) -> Arc<Lease> {
-        Arc::new(Lease::new(Instant::now(), length))
+    fn lease(length: Duration) -> Arc<WriteLease> {
+        Arc::new(WriteLease::new(Instant::now(), length))
     }
 
     fn open() -> Gate {

@@ -66,7 +66,7 @@ impl Markback {
                 tracing::warn!(%error, "marks of past days could not be removed; it is tried again");
             }
         }
-        if let Err(error) = self.rosters().forget_strangers().await {
+        if let Err(error) = self.sync().forget_strangers().await {
             tracing::warn!(%error, "schools that are not in the settings any more could not be forgotten; it is tried again");
         }
         match &pruned {

@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use outbox::{Pause, QueueStats};
 
 use crate::{
-    queue,
+    queues,
     store::{EventState, EventUpdate, OpenEvents, Pruned},
 };
 
@@ -108,7 +108,7 @@ impl Levels {
         reason = "nobody counts beyond 2^52 in a gauge"
     )]
     pub fn set(&self) {
-        for name in queue::ALL {
+        for name in queues::ALL {
             let stats = self.queues.get(name).cloned().unwrap_or_default();
             for (state, jobs) in [
                 ("ready", stats.ready),

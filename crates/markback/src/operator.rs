@@ -7,11 +7,11 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
-    directory::line_of,
     ledger::Change,
     metrics,
+    people::line_of,
     pipeline::jobs::{DecideJob, decide_key, send_key},
-    queue,
+    queues,
     schools::token_lane,
     settings::Settings,
     store::{EventRecord, EventState, NewAudit, Store},
@@ -180,9 +180,10 @@ async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord,
 /// The unfinished jobs of the event's round.
 async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
     let (school, id, round) = (&found.school, &found.id, found.round);
-    let sends = (0..TRIES_MAX).map(|tries| (queue::SEND, send_key(school, id, round, tries)));
+    let sends = (0..TRIES_MAX).map(|tries| (queues::SEND, send_key(school, id, round, tries)));
     let mut left = Vec::new();
-    for (queue, key) in std::iter::once((queue::DECIDE, decide_key(school, id, round))).chain(sends)
+    for (queue, key) in
+        std::iter::once((queues::DECIDE, decide_key(school, id, round))).chain(sends)
     {
         let job = store.outbox().find(queue, &key).await?;
         left.extend(job.filter(is_unfinished).map(|job| job.id));
@@ -193,7 +194,7 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
         .await?
     {
         if let Some(key) = job.filter(|_| of == *school) {
-            let job = store.outbox().find(queue::CONFIRM, &key).await?;
+            let job = store.outbox().find(queues::CONFIRM, &key).await?;
             left.extend(job.filter(|job| job.state == State::Dead).map(|job| job.id));
         }
     }

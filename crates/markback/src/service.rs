@@ -12,21 +12,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::SharedClock,
-    directory::Directories,
     metrics::Metrics,
     mirror::Mirror,
+    people::PersonIndex,
     pipeline::Workers,
-    queue,
+    queues,
     rate::Rates,
-    rosters::Rosters,
     schools::Schools,
     settings::{SecretError, Settings},
     store::Store,
+    sync::PeopleSync,
     waiting,
 };
 
 pub use crate::{
-    pipeline::{Health, InputProblem, Intake, IntakeError, Taken, TakenOrNot, WorkerConfig},
+    pipeline::{
+        Health, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent, WorkerConfig,
+    },
     store::{EventRecord, EventState},
 };
 
@@ -83,11 +85,11 @@ pub struct Markback {
     settings: Arc<Settings>,
     store: Store,
     schools: Arc<Schools>,
-    people: Arc<Directories>,
+    people: Arc<PersonIndex>,
     mirror: Mirror,
     intake: Intake,
     pub(crate) workers: Arc<Workers>,
-    rosters: Rosters,
+    sync: PeopleSync,
     clock: SharedClock,
     metrics: Option<Metrics>,
 }
@@ -110,7 +112,7 @@ impl Markback {
         let store = Store::open(url.expose_secret(), options.retries, options.clock.clone())
             .await
             .map_err(unopened)?;
-        let people = Arc::new(Directories::open(store.clone()).await.map_err(unopened)?);
+        let people = Arc::new(PersonIndex::open(store.clone()).await.map_err(unopened)?);
         let registry = options.adapters.map_or_else(Registry::discover, Ok)?;
         let schools = Arc::new(Schools::new(
             settings.clone(),
@@ -128,7 +130,7 @@ impl Markback {
             people.clone(),
             options.clock.clone(),
         );
-        let rosters = Rosters::new(
+        let sync = PeopleSync::new(
             settings.clone(),
             store.clone(),
             schools.clone(),
@@ -144,7 +146,7 @@ impl Markback {
             mirror,
             intake,
             workers,
-            rosters,
+            sync,
             clock: options.clock,
             metrics: options.metrics,
         })
@@ -186,7 +188,7 @@ impl Markback {
     }
 
     /// Who the schools' people are.
-    pub fn directories(&self) -> &Arc<Directories> {
+    pub fn people(&self) -> &Arc<PersonIndex> {
         &self.people
     }
 
@@ -196,11 +198,11 @@ impl Markback {
     }
 
     /// The syncs of the schools' people.
-    pub fn rosters(&self) -> &Rosters {
-        &self.rosters
+    pub fn sync(&self) -> &PeopleSync {
+        &self.sync
     }
 
-    /// Takes in events of one school: all of them or none. See [`Intake::take`].
+    /// Takes in events of one school: all of them or none. See [`Intake::submit`].
     ///
     /// # Errors
     /// As [`IntakeError`] says.
@@ -208,20 +210,20 @@ impl Markback {
         &self,
         school: &SchoolId,
         events: Vec<Value>,
-    ) -> Result<Vec<Taken>, IntakeError> {
-        self.intake.take(school, events).await
+    ) -> Result<Vec<ReceivedEvent>, IntakeError> {
+        self.intake.submit(school, events).await
     }
 
-    /// Takes in those events that are good, and tells for each what became of it. See [`Intake::take_good`].
+    /// Takes in those events that are good, and tells for each what became of it. See [`Intake::submit_valid`].
     ///
     /// # Errors
     /// As [`IntakeError`] says.
-    pub async fn intake_good(
+    pub async fn intake_valid(
         &self,
         school: &SchoolId,
         events: Vec<Value>,
-    ) -> Result<Vec<TakenOrNot>, IntakeError> {
-        self.intake.take_good(school, events).await
+    ) -> Result<Vec<IntakeResult>, IntakeError> {
+        self.intake.submit_valid(school, events).await
     }
 
     /// All that is known of one event; `None` for one that was never taken in, or is past retention.
@@ -276,7 +278,7 @@ impl Markback {
             self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),
             self.mirror.run(stop.clone()),
-            self.rosters.run(stop),
+            self.sync.run(stop),
         );
     }
 
@@ -284,7 +286,7 @@ impl Markback {
         let ended = self.store().end_operator_pauses().await?;
         let mut tx = self.store().database().begin().await?;
         // A sync that met such a cause waits by itself; the school's events wait for it.
-        self.outbox().hasten_all(&mut tx, queue::ROSTER).await?;
+        self.outbox().hasten_all(&mut tx, queues::ROSTER).await?;
         tx.commit().await?;
         Ok(ended)
     }

@@ -7,7 +7,7 @@ use outbox::Pause;
 
 use crate::{
     pipeline::jobs::{decide_key, event_of_key, send_key},
-    queue,
+    queues,
     schools::token_lane,
     settings::Settings,
     store::{EventRecord, EventState, Store},
@@ -77,8 +77,8 @@ async fn tell_of_lines(store: &Store, mut open: Vec<&mut EventRecord>) -> outbox
 fn job_of(event: &EventRecord) -> Option<(String, String)> {
     let (school, id, round) = (&event.school, &event.id, event.round);
     match event.state {
-        EventState::Received => Some((queue::DECIDE.to_owned(), decide_key(school, id, round))),
-        EventState::Planned => Some((queue::SEND.to_owned(), send_key(school, id, round, 0))),
+        EventState::Received => Some((queues::DECIDE.to_owned(), decide_key(school, id, round))),
+        EventState::Planned => Some((queues::SEND.to_owned(), send_key(school, id, round, 0))),
         _ => None,
     }
 }

@@ -21,7 +21,7 @@ use super::{
     node::Node,
     stage::{SERVICE, Stage, TEMPLATE},
 };
-use markback::{queue, schools::token_lane, settings, store::Store};
+use markback::{queues, schools::token_lane, settings, store::Store};
 
 /// Events that come in each second while the answers are timed.
 pub(super) const RATE: u32 = 500;
@@ -337,7 +337,7 @@ pub(super) fn per_second(count: usize, took: Duration) -> f64 {
 /// Waits until all registers have been read once, which is done long before a morning. It was asked for when the node started.
 async fn registers_read(store: &Store) -> anyhow::Result<()> {
     let begin = Instant::now();
-    while store.outbox().stats().await?.contains_key(queue::REGISTER) {
+    while store.outbox().stats().await?.contains_key(queues::REGISTER) {
         anyhow::ensure!(
             begin.elapsed() < DONE_WITHIN,
             "the registers were not read in time"

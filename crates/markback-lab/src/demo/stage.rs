@@ -136,7 +136,7 @@ async fn people_known(markback: &Markback, schools: &[School]) -> anyhow::Result
             .iter()
             .map(|school| SchoolId::from(school.id.as_str()))
             .collect();
-        while !ids.iter().all(|id| markback.directories().knows(id)) {
+        while !ids.iter().all(|id| markback.people().knows(id)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -5,9 +5,9 @@ use mis_core::{Ability, Mis, RegisterQuery};
 
 use super::{Mirror, OVERLAP, SLICE, Unread};
 use crate::{
-    rosters::Rhythm,
     settings::School,
     store::{Before, FullReading, Progress, RegisterReading},
+    sync::Rhythm,
 };
 
 /// How far two slices overlap: whether the bounds of a question count as inside is not known.

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Mirror, Unread, full::Why};
 use crate::{
     pipeline::failure::{Next, Panicked, caught, note_of_panic},
-    queue::{self, Worker},
+    queues::{self, Worker},
     schools::token_lane,
     settings::School,
 };
@@ -109,7 +109,7 @@ impl Mirror {
         // An id: there is nothing in it that JSON could refuse.
         let payload = serde_json::to_value(&job).unwrap_or_default();
         let key = format!("{}/{}", school.id, self.job_id(school, why));
-        NewJob::new(queue::REGISTER, key, payload)
+        NewJob::new(queues::REGISTER, key, payload)
             .order_key(format!("register/{}", school.id))
             .lane(school.id.as_str())
             .second_lane(token_lane(school))
@@ -119,7 +119,7 @@ impl Mirror {
     async fn run_worker(&self, stop: &CancellationToken) {
         let worker = Worker {
             store: &self.store,
-            queue: queue::REGISTER,
+            queue: queues::REGISTER,
             poll: self.config.poll,
             lease: self.config.lease,
         };

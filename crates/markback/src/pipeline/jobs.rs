@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::planned::PlannedMark;
 use crate::{
-    queue,
+    queues,
     store::{Followed, session_word},
 };
 
@@ -37,7 +37,7 @@ impl DecideJob {
             round,
         };
         NewJob::new(
-            queue::DECIDE,
+            queues::DECIDE,
             decide_key(school, event, round),
             payload(&job),
         )
@@ -61,7 +61,7 @@ impl SendJob {
             event: event.clone(),
         };
         let key = send_key(school, event, planned.round, planned.tries());
-        NewJob::new(queue::SEND, key, payload(&job))
+        NewJob::new(queues::SEND, key, payload(&job))
             .order_key(format!("{school}/{}", mark.student))
             .supersede_key(format!("{}/{}", mark.date, session_word(mark.session)))
             .lane(school)
@@ -94,7 +94,7 @@ impl ConfirmJob {
             (true, settled) => format!("#{settled}?"),
         };
         NewJob::new(
-            queue::CONFIRM,
+            queues::CONFIRM,
             format!("{}{left}", key(school, self.writeback.as_str())),
             payload(self),
         )

@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::queue;
+use crate::queues;
 
 /// The longest time in which nothing of a batch may be settled, and in which all workers of a queue may be busy: Wonde may
 /// be slow, and the rate limit low.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10 * 60);
 
-const QUEUES: [&str; 3] = [queue::DECIDE, queue::SEND, queue::CONFIRM];
+const QUEUES: [&str; 3] = [queues::DECIDE, queues::SEND, queues::CONFIRM];
 
 /// The state of the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,9 +164,9 @@ mod tests {
         let run = liveness.run();
         assert_eq!(liveness.health(), Health::Well);
         let late = PROGRESS_WITHIN.as_secs() + 1;
-        assert_eq!(liveness.health_at(late), Health::Stuck(queue::DECIDE));
+        assert_eq!(liveness.health_at(late), Health::Stuck(queues::DECIDE));
         liveness.rounds[0].store(late, Ordering::Relaxed);
-        assert_eq!(liveness.health_at(late), Health::Stuck(queue::SEND));
+        assert_eq!(liveness.health_at(late), Health::Stuck(queues::SEND));
         drop(run);
         assert_eq!(liveness.health_at(late), Health::NotRunning);
     }
@@ -175,22 +175,24 @@ mod tests {
     fn one_batch_without_progress_is_noticed_while_others_make_some() {
         let liveness = Liveness::default();
         let _run = liveness.run();
-        let hung = liveness.batch(queue::CONFIRM);
-        let quick = liveness.batch(queue::SEND);
+        let hung = liveness.batch(queues::CONFIRM);
+        let quick = liveness.batch(queues::SEND);
         let late = PROGRESS_WITHIN.as_secs() + 1;
         for round in &liveness.rounds {
             round.store(late, Ordering::Relaxed);
         }
-        liveness.batches().insert(quick.number, (queue::SEND, late));
+        liveness
+            .batches()
+            .insert(quick.number, (queues::SEND, late));
         let age = Duration::from_secs(late);
-        let queue = queue::CONFIRM;
+        let queue = queues::CONFIRM;
         assert_eq!(liveness.health_at(late), Health::Hung { queue, age });
         hung.made();
         liveness.batches().insert(hung.number, (queue, late));
         assert_eq!(liveness.health_at(late), Health::Well);
         assert_eq!(liveness.health_at(2 * late), Health::Hung { queue, age });
         drop(hung);
-        let queue = queue::SEND;
+        let queue = queues::SEND;
         assert_eq!(liveness.health_at(2 * late), Health::Hung { queue, age });
         drop(quick);
         assert_eq!(liveness.health_at(late), Health::Well);

@@ -33,7 +33,7 @@ mod sharding;
 
 #[cfg(test)]
 pub(crate) use decide::view;
-pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, Taken, TakenOrNot};
+pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent};
 pub use liveness::Health;
 pub(crate) use planned::PlannedMark;
 pub use worker::WorkerConfig;

@@ -35,7 +35,7 @@ use super::{
     worker::WorkerConfig,
 };
 use crate::{
-    lease::{Lease, LeaseOver},
+    lease::{LeaseExpired, WriteLease},
     ledger::Change,
     metrics,
     schools::{Schools, token_lane},
@@ -61,7 +61,7 @@ impl Sender {
     pub(super) async fn send(
         &self,
         jobs: Vec<Claimed>,
-        lease: &Arc<Lease>,
+        lease: &Arc<WriteLease>,
         progress: &BatchProgress<'_>,
     ) -> outbox::Result<()> {
         let Some(school) = jobs.first().map(|job| job.lane.clone()) else {
@@ -72,7 +72,7 @@ impl Sender {
             let mut batch = Batch::new(self, &school, &jobs);
             match caught(batch.send(jobs.clone(), lease, progress)).await {
                 Ok(sent) => {
-                    if let Err(LeaseOver) = sent? {
+                    if let Err(LeaseExpired) = sent? {
                         tracing::warn!(%school, "marks were held for too long and not sent; the next worker looks at the register first");
                         parts.clear();
                     }
@@ -130,9 +130,9 @@ impl<'a> Batch<'a> {
     async fn send(
         &mut self,
         jobs: Vec<Claimed>,
-        lease: &Arc<Lease>,
+        lease: &Arc<WriteLease>,
         progress: &BatchProgress<'_>,
-    ) -> outbox::Result<Result<(), LeaseOver>> {
+    ) -> outbox::Result<Result<(), LeaseExpired>> {
         let marks = self.read_marks(jobs).await?;
         let Some(school) = self.sender.schools.settings_of(self.school_id) else {
             let why = format!(
@@ -363,8 +363,8 @@ impl<'a> Batch<'a> {
         school: &School,
         mis: &Mis,
         register: Vec<Outgoing>,
-        lease: &Arc<Lease>,
-    ) -> Result<(), LeaseOver> {
+        lease: &Arc<WriteLease>,
+    ) -> Result<(), LeaseExpired> {
         let marks: Vec<Mark> = register
             .iter()
             .map(|one| one.planned.mark.clone())
@@ -415,7 +415,7 @@ impl<'a> Batch<'a> {
         }
         self.in_flight = false;
         if lease.is_over() {
-            return Err(LeaseOver);
+            return Err(LeaseExpired);
         }
         Ok(())
     }

@@ -20,12 +20,12 @@ use super::{
 };
 use crate::{
     clock::SharedClock,
-    directory::Directories,
-    lease::Lease,
+    lease::WriteLease,
     mirror::Mirror,
-    queue,
+    people::PersonIndex,
+    queues,
     schools::Schools,
-    settings::{Gather, Pacing, Settings},
+    settings::{Gather, Settings, WorkerSettings},
     store::Store,
 };
 
@@ -75,13 +75,13 @@ pub struct WorkerConfig {
 
 impl Default for WorkerConfig {
     fn default() -> Self {
-        Self::of(Pacing::default())
+        Self::of(WorkerSettings::default())
     }
 }
 
 impl WorkerConfig {
     /// The configuration in the settings.
-    pub fn of(settings: Pacing) -> Self {
+    pub fn of(settings: WorkerSettings) -> Self {
         Self {
             poll: settings.poll,
             lease: settings.lease,
@@ -123,7 +123,7 @@ impl Workers {
         store: Store,
         schools: Arc<Schools>,
         mirror: Mirror,
-        people: Arc<Directories>,
+        people: Arc<PersonIndex>,
         clock: SharedClock,
     ) -> Arc<Self> {
         let service = &settings.service;
@@ -182,9 +182,9 @@ impl Workers {
     pub(crate) async fn run(self: &Arc<Self>, stop: CancellationToken) {
         let _running = self.liveness.run();
         tokio::join!(
-            self.run_queue(queue::DECIDE, self.config.deciders, &stop),
-            self.run_queue(queue::SEND, self.config.senders, &stop),
-            self.run_queue(queue::CONFIRM, self.config.confirmers, &stop),
+            self.run_queue(queues::DECIDE, self.config.deciders, &stop),
+            self.run_queue(queues::SEND, self.config.senders, &stop),
+            self.run_queue(queues::CONFIRM, self.config.confirmers, &stop),
             self.sharding.run(&self.store, &stop),
         );
     }
@@ -232,7 +232,7 @@ impl Workers {
                 }
                 Ok(jobs) => {
                     let school = jobs.first().map(|job| job.lane.clone());
-                    let school = school.filter(|_| queue != queue::DECIDE);
+                    let school = school.filter(|_| queue != queues::DECIDE);
                     let workers = self.clone();
                     batches.spawn(school, async move {
                         workers.work(queue, jobs, since).await;
@@ -248,7 +248,7 @@ impl Workers {
                 () = stop.cancelled() => {}
                 _ = bell.wait(rest) => {}
                 // A school that was left out may be claimed for again.
-                () = self.schools.answered(), if queue == queue::DECIDE => {}
+                () = self.schools.answered(), if queue == queues::DECIDE => {}
                 () = batches.next_end(), if some_left_out && !batches.tasks.is_empty() => {}
             }
         }
@@ -258,12 +258,12 @@ impl Workers {
     /// Works on one batch and renews its lease meanwhile.
     async fn work(&self, queue: &'static str, jobs: Vec<Claimed>, since: Instant) {
         let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
-        let lease = Arc::new(Lease::new(since, self.config.lease));
+        let lease = Arc::new(WriteLease::new(since, self.config.lease));
         let progress = self.liveness.batch(queue);
         let work = async {
             match queue {
-                queue::DECIDE => self.decider.decide(jobs, &progress).await,
-                queue::SEND => self.sender.send(jobs, &lease, &progress).await,
+                queues::DECIDE => self.decider.decide(jobs, &progress).await,
+                queues::SEND => self.sender.send(jobs, &lease, &progress).await,
                 _ => self.confirmer.confirm(jobs).await,
             }
         };
@@ -288,7 +288,7 @@ impl Workers {
 
     /// Renews the lease of a batch, so that leases can be short and a dead node's jobs are free soon. Returns when all of
     /// the batch has been lost.
-    async fn renew(&self, held: &[Held], lease: &Lease) {
+    async fn renew(&self, held: &[Held], lease: &WriteLease) {
         let length = self.config.lease;
         loop {
             tokio::time::sleep(length / 3).await;
@@ -312,8 +312,8 @@ impl Workers {
     fn claim_of(&self, queue: &str) -> ClaimRequest {
         let config = &self.config;
         match queue {
-            queue::DECIDE => ClaimRequest::mixed(config.decide_max, config.lease),
-            queue::SEND => {
+            queues::DECIDE => ClaimRequest::mixed(config.decide_max, config.lease),
+            queues::SEND => {
                 let max = u32::try_from(self.gather.max.get()).unwrap_or(u32::MAX);
                 ClaimRequest::one_lane(max, config.lease, self.gather.window)
             }
@@ -324,8 +324,8 @@ impl Workers {
     /// Schools that keep enough of this node's workers busy: one that does not answer must leave workers for the others.
     fn busy_schools(&self, queue: &str, at_once: usize, batches: &Batches) -> Vec<String> {
         let max = match queue {
-            queue::DECIDE => return self.schools.slow().into_iter().collect(),
-            queue::SEND => (at_once / 2).max(1),
+            queues::DECIDE => return self.schools.slow().into_iter().collect(),
+            queues::SEND => (at_once / 2).max(1),
             // A batch is large and asks about several writebacks at the same time.
             _ => 1,
         };
@@ -343,7 +343,7 @@ impl Workers {
     /// gathered do not need a look after each wake-up.
     fn pause_after_empty(&self, queue: &str, took: Duration) -> Duration {
         let pause = (took * 3).min(EMPTY_PAUSE_MAX);
-        if queue == queue::SEND {
+        if queue == queues::SEND {
             pause.max((self.gather.window / 4).min(GATHER_CHECK_MAX))
         } else {
             pause
@@ -353,7 +353,7 @@ impl Workers {
     /// Nothing wakes the senders when marks have been gathered for long enough, so they look at least once per window.
     fn longest_rest(&self, queue: &str) -> Duration {
         let poll = self.config.poll.max(REST_AT_LEAST);
-        if queue == queue::SEND && !self.gather.window.is_zero() {
+        if queue == queues::SEND && !self.gather.window.is_zero() {
             self.gather.window.clamp(REST_AT_LEAST, poll)
         } else {
             poll

@@ -49,8 +49,8 @@ impl<'t> Document<'t> {
                 line: error.span().map(|span| document.line_at(&span)),
                 key: String::new(),
                 value: None,
-                what: format!("this is no TOML: {}", error.message()),
-                cure:
+                message: format!("this is no TOML: {}", error.message()),
+                help:
                     "mend this line; texts stand in quotes, and each setting on a line of its own"
                         .to_owned(),
             })),
@@ -66,8 +66,8 @@ impl<'t> Document<'t> {
     pub(super) fn problem(
         &self,
         key: &Key,
-        what: impl Into<String>,
-        cure: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
     ) -> Problem {
         let (line, value) = self.look_up(key);
         let value = value.filter(|_| !key.may_hold_a_secret()).map(in_short);
@@ -76,8 +76,8 @@ impl<'t> Document<'t> {
             line,
             key: key.to_string(),
             value,
-            what: what.into(),
-            cure: cure.into(),
+            message: message.into(),
+            help: help.into(),
         }
     }
 
@@ -129,11 +129,11 @@ impl<'t> Document<'t> {
                 let word = self.look_up(key).1.and_then(DeValue::as_str);
                 let meant =
                     word.and_then(|word| nearest(word, expected.iter().map(String::as_str)));
-                let cure = match meant {
+                let help = match meant {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None => format!("there are: {}", expected.join(", ")),
                 };
-                self.problem(key, "there is no such word here", cure)
+                self.problem(key, "there is no such word here", help)
             }
             Fault::Other(_) if key.may_hold_a_secret() => self.problem(
                 key,

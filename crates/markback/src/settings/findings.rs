@@ -25,7 +25,7 @@ impl Findings {
 /// Where a school's settings stand, so that findings point there.
 pub(super) trait Place {
     /// A finding about one of the school's settings, or the school itself for an empty name.
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem;
+    fn problem(&self, name: &str, message: &str, help: &str) -> Problem;
 }
 
 /// Somewhere in the settings file.
@@ -36,8 +36,8 @@ pub(super) struct InDocument<'d, 't> {
 }
 
 impl Place for InDocument<'_, '_> {
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
-        self.document.problem(&self.key.below(name), what, cure)
+    fn problem(&self, name: &str, message: &str, help: &str) -> Problem {
+        self.document.problem(&self.key.below(name), message, help)
     }
 }
 

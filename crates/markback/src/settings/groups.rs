@@ -107,9 +107,9 @@ impl InGroup<'_> {
         let count = list.len();
         let mut fields = Vec::with_capacity(count);
         for (number, field) in list.into_iter().enumerate() {
-            let mut missing = |key: &str, cure: &str| {
+            let mut missing = |key: &str, help: &str| {
                 let key = format!("{}.field[{number}].{key}", self.at);
-                findings.missing(self.place.problem(&key, "this is missing", cure));
+                findings.missing(self.place.problem(&key, "this is missing", help));
             };
             if field.name.is_none() {
                 missing("name", "add `name = \"…\"` with what is asked");
@@ -172,8 +172,8 @@ impl InGroup<'_> {
             .into_iter()
             .filter(|problem| !checked.problems.contains(problem));
         findings.hints.extend(unknown_codes.map(|problem| Problem {
-            what: "England's registers have no such code".to_owned(),
-            cure: "if the school has codes of its own, hold it against those with `markback doctor`".to_owned(),
+            message: "England's registers have no such code".to_owned(),
+            help: "if the school has codes of its own, hold it against those with `markback doctor`".to_owned(),
             ..self.at_home(&problem, fields)
         }));
         let known = findings.problems.len();

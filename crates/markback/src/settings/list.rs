@@ -29,8 +29,8 @@ pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
             line: None,
             key: "schools_file".to_owned(),
             value: None,
-            what: format!("the list of schools cannot be read: {error}"),
-            cure: "see that the file is there and may be read; its path is relative to the settings file"
+            message: format!("the list of schools cannot be read: {error}"),
+            help: "see that the file is there and may be read; its path is relative to the settings file"
                 .to_owned(),
         }),
     }
@@ -146,14 +146,14 @@ fn columns(
     schools: &mut Schools<'_, '_>,
 ) -> HashMap<&'static str, usize> {
     let mut columns = HashMap::new();
-    let mut wrong = |key: &str, what: &str, cure: String| {
+    let mut wrong = |key: &str, message: &str, help: String| {
         schools.findings.problems.push(Problem {
             file: file.clone(),
             line,
             key: key.to_owned(),
             value: None,
-            what: what.to_owned(),
-            cure,
+            message: message.to_owned(),
+            help,
         });
     };
     for (at, header) in headers.iter().enumerate() {
@@ -169,11 +169,11 @@ fn columns(
                 columns.insert(*name, at);
             }
             None => {
-                let cure = match nearest(header, COLUMNS) {
+                let help = match nearest(header, COLUMNS) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("take it out; there are: {}", COLUMNS.join(", ")),
                 };
-                wrong(header, "there is no such column", cure);
+                wrong(header, "there is no such column", help);
             }
         }
     }
@@ -181,7 +181,7 @@ fn columns(
 }
 
 fn unreadable(file: &Arc<str>, line: Option<usize>, error: &csv::Error) -> Problem {
-    let what = match error.kind() {
+    let message = match error.kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
         } => {
@@ -195,8 +195,8 @@ fn unreadable(file: &Arc<str>, line: Option<usize>, error: &csv::Error) -> Probl
         line,
         key: String::new(),
         value: None,
-        what,
-        cure: format!(
+        message,
+        help: format!(
             "write a line for each school, with the columns of the first line out of {}",
             COLUMNS.join(", ")
         ),
@@ -220,7 +220,7 @@ impl Row<'_> {
 }
 
 impl Place for Row<'_> {
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
+    fn problem(&self, name: &str, message: &str, help: &str) -> Problem {
         Problem {
             file: self.file.clone(),
             line: self.line,
@@ -229,8 +229,8 @@ impl Place for Row<'_> {
                 .cell(name)
                 .filter(|_| !name.starts_with("token"))
                 .map(|cell| format!("{cell:?}")),
-            what: what.to_owned(),
-            cure: cure.to_owned(),
+            message: message.to_owned(),
+            help: help.to_owned(),
         }
     }
 }

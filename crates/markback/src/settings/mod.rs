@@ -40,7 +40,7 @@ pub use self::{
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
-    service::{Gather, Pacing, Service, SyncSettings},
+    service::{Gather, Service, SyncSettings, WorkerSettings},
     words::nearest,
 };
 

@@ -1,4 +1,4 @@
-//! What is wrong with a settings file: each finding with its place, its value and its cure.
+//! What is wrong with a settings file: each finding with its place, its value and its help.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -16,9 +16,9 @@ pub struct Problem {
     /// What the file says there, in short. Never told where a secret may have got into the file.
     pub value: Option<String>,
     /// What is wrong with it.
-    pub what: String,
+    pub message: String,
     /// What to do about it.
-    pub cure: String,
+    pub help: String,
 }
 
 impl Problem {
@@ -43,7 +43,7 @@ impl fmt::Display for Problem {
             (key, Some(value)) => write!(f, "{key} = {value}: ")?,
             (key, None) => write!(f, "{key}: ")?,
         }
-        write!(f, "{}; {}", self.what, self.cure)
+        write!(f, "{}; {}", self.message, self.help)
     }
 }
 

@@ -99,7 +99,8 @@ pub(super) fn source(
     file: Option<PathBuf>,
 ) -> (Option<SecretSource>, Option<Problem>) {
     let (env_key, file_key) = (format!("{name}_env"), format!("{name}_file"));
-    let wrong = |key: &str, what: &str, cure: &str| (None, Some(place.problem(key, what, cure)));
+    let wrong =
+        |key: &str, message: &str, help: &str| (None, Some(place.problem(key, message, help)));
     match (env, file) {
         (None, None) => (None, None),
         (Some(_), Some(_)) => wrong(

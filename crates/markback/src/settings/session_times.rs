@@ -63,22 +63,22 @@ pub(super) fn check(
             first.0
         );
         if matters {
-            let cure = format!(
+            let help = format!(
                 "set the same {name} in all groups of the school: its MIS keeps marks on lessons, which belong to one session \
                  for all. If it does not, name it with `mis`"
             );
             schools
                 .findings
                 .problems
-                .push(place.problem(&key, &what, &cure));
+                .push(place.problem(&key, &what, &help));
         } else {
-            let cure = format!(
+            let help = format!(
                 "set the same {name} in all groups of the school, unless they differ on purpose"
             );
             schools
                 .findings
                 .hints
-                .push(place.problem(&key, &what, &cure));
+                .push(place.problem(&key, &what, &help));
         }
     }
 }

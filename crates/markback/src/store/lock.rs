@@ -23,7 +23,7 @@ pub enum LockError {
         "another service works on {database}: {other}; end that one, or give this one a database of its own (only a \
          PostgreSQL database can be shared)"
     )]
-    Taken {
+    ReceivedEvent {
         /// The database's file.
         database: String,
         /// Which it is, as far as it has said.
@@ -64,7 +64,7 @@ impl ServiceLock {
                 let mut other = String::new();
                 // Not everywhere may a locked file be read.
                 let _ = file.read_to_string(&mut other);
-                return Err(LockError::Taken {
+                return Err(LockError::ReceivedEvent {
                     database: database.display().to_string(),
                     other: match other.trim() {
                         "" => "it has not said which it is".to_owned(),

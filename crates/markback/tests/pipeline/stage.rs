@@ -190,7 +190,7 @@ impl Stage {
         for school in self.sandbox.schools() {
             let id = SchoolId::from(school.id.as_str());
             until("the people are known", async || {
-                self.markback.directories().of(&id).await.unwrap().is_some()
+                self.markback.people().of(&id).await.unwrap().is_some()
             })
             .await;
         }

@@ -29,8 +29,8 @@ use super::{
     worker::WorkerConfig,
 };
 use crate::{
-    directory::{Directories, person_of, several},
     ledger::{Change, Stage},
+    people::{PersonIndex, person_of, several},
     schools::{Schools, token_lane},
     settings::Group,
     store::{EventState, EventUpdate, LedgerKey, Store, session_word},
@@ -53,7 +53,7 @@ const PEOPLE_RETRY: Duration = Duration::from_secs(5);
 pub(super) struct Decider {
     pub(super) store: Store,
     pub(super) schools: Arc<Schools>,
-    pub(super) people: Arc<Directories>,
+    pub(super) people: Arc<PersonIndex>,
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
     pub(super) config: WorkerConfig,

@@ -62,12 +62,12 @@ fn conflict(first: First<'_>, event: &Event, place: usize, when: &str) -> Option
     (before != now).then(|| InputProblem {
         key: format!("[{place}].id"),
         value: Some(event.id.clone()),
-        what: format!(
+        message: format!(
             "an event of this id with other content {when}: its fingerprint is {}, that of this one is {}",
             fingerprint(&before),
             fingerprint(&now)
         ),
-        cure: "give every event an id of its own; the same id may come again with the same content only".to_owned(),
+        help: "give every event an id of its own; the same id may come again with the same content only".to_owned(),
     })
 }
 

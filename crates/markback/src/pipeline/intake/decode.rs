@@ -74,7 +74,7 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
         (_, ".") => format!("[{place}]"),
         (_, path) => format!("[{place}].{path}"),
     };
-    let what = if path.starts_with("answers") {
+    let message = if path.starts_with("answers") {
         // The decoder would repeat the answer, which may be a child's own words.
         "answers are an object of texts: field name to the text of the option".to_owned()
     } else if words.starts_with("missing field") {
@@ -90,8 +90,8 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     InputProblem {
         key,
         value: None,
-        what,
-        cure: match meant {
+        message,
+        help: match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => r#"send {"id", "person", "kind": "sign_in" | "sign_out", "at": "2026-11-23T09:07:12Z", "answers": {}}"#
                 .to_owned(),
@@ -118,7 +118,7 @@ mod tests {
         let found = problems(3, &event);
         let mut told: Vec<_> = found
             .into_iter()
-            .map(|problem| format!("{} {}", problem.key, problem.what))
+            .map(|problem| format!("{} {}", problem.key, problem.message))
             .collect();
         told.sort();
         told
@@ -154,7 +154,7 @@ mod tests {
         assert!(
             found
                 .iter()
-                .any(|problem| problem.cure.contains("`person`")),
+                .any(|problem| problem.help.contains("`person`")),
             "{found:?}"
         );
     }

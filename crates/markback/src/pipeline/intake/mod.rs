@@ -22,8 +22,8 @@ use super::{
     jobs::DecideJob,
 };
 use crate::{
-    directory::{Directories, line_of, nobody, person_of, several},
     metrics,
+    people::{PersonIndex, line_of, nobody, person_of, several},
     schools::token_lane,
     settings::{School, Settings},
     store::{EventKey, EventState, NewEvent, Store, StoredEvent},
@@ -40,7 +40,7 @@ const COMMIT_EVENTS: usize = 1_000;
 
 /// An event that was received, now or before.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Taken {
+pub struct ReceivedEvent {
     /// Its id.
     pub id: String,
     /// Its state.
@@ -48,7 +48,7 @@ pub struct Taken {
 }
 
 /// The result for one event of a batch: received, or refused with its problems.
-pub type TakenOrNot = Result<Taken, Vec<InputProblem>>;
+pub type IntakeResult = Result<ReceivedEvent, Vec<InputProblem>>;
 
 /// A problem in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,9 +58,9 @@ pub struct InputProblem {
     /// The value as given, if it is short and helps. For the reply, never for a log.
     pub value: Option<String>,
     /// What is wrong.
-    pub what: String,
+    pub message: String,
     /// What to do.
-    pub cure: String,
+    pub help: String,
 }
 
 impl InputProblem {
@@ -122,7 +122,7 @@ impl IntakeError {
 pub struct Intake {
     settings: Arc<Settings>,
     store: Store,
-    people: Arc<Directories>,
+    people: Arc<PersonIndex>,
     requests: mpsc::Sender<Request>,
 }
 
@@ -134,11 +134,11 @@ struct Request {
     answer: oneshot::Sender<Answer>,
 }
 
-type Answer = Result<Vec<Taken>, IntakeError>;
+type Answer = Result<Vec<ReceivedEvent>, IntakeError>;
 
 impl Intake {
     /// Starts the task that stores events. It ends with the last clone.
-    pub(crate) fn start(settings: Arc<Settings>, store: Store, people: Arc<Directories>) -> Self {
+    pub(crate) fn start(settings: Arc<Settings>, store: Store, people: Arc<PersonIndex>) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let writer = Writer {
             settings: settings.clone(),
@@ -158,11 +158,11 @@ impl Intake {
     ///
     /// # Errors
     /// Returns an [`IntakeError`] if the request was refused.
-    pub async fn take(
+    pub async fn submit(
         &self,
         school: &SchoolId,
         events: Vec<Value>,
-    ) -> Result<Vec<Taken>, IntakeError> {
+    ) -> Result<Vec<ReceivedEvent>, IntakeError> {
         let Some(settings) = self.settings.school(school) else {
             return Err(IntakeError::UnknownSchool {
                 id: school.to_string(),
@@ -202,16 +202,16 @@ impl Intake {
     ///
     /// # Errors
     /// Returns an [`IntakeError`] if the request was refused for another reason than invalid events.
-    pub async fn take_good(
+    pub async fn submit_valid(
         &self,
         school: &SchoolId,
         events: Vec<Value>,
-    ) -> Result<Vec<TakenOrNot>, IntakeError> {
+    ) -> Result<Vec<IntakeResult>, IntakeError> {
         let mut left: Vec<(usize, Value)> = events.into_iter().enumerate().collect();
-        let mut results: BTreeMap<usize, TakenOrNot> = BTreeMap::new();
+        let mut results: BTreeMap<usize, IntakeResult> = BTreeMap::new();
         while !left.is_empty() {
             let batch = left.iter().map(|(_, event)| event.clone()).collect();
-            let problems = match self.take(school, batch).await {
+            let problems = match self.submit(school, batch).await {
                 Ok(taken) => {
                     let places = left.iter().map(|(place, _)| *place);
                     results.extend(places.zip(taken.into_iter().map(Ok)));
@@ -278,32 +278,37 @@ impl Intake {
         event: &Event,
     ) -> Vec<InputProblem> {
         let mut problems = Vec::new();
-        let mut add = |field: &str, value: Option<String>, what: String, cure: &str| {
+        let mut add = |field: &str, value: Option<String>, message: String, help: &str| {
             problems.push(InputProblem {
                 key: format!("[{place}].{field}"),
                 value,
-                what,
-                cure: cure.to_owned(),
+                message,
+                help: help.to_owned(),
             });
         };
         for (field, id) in [("id", &event.id), ("person", &event.person)] {
             if id.len() > ID_MAX || id.contains('\0') {
-                let what = format!("an id may have {ID_MAX} bytes at most, and no zero byte");
-                add(field, None, what, "use the sign-in system's own short id");
+                let message = format!("an id may have {ID_MAX} bytes at most, and no zero byte");
+                add(
+                    field,
+                    None,
+                    message,
+                    "use the sign-in system's own short id",
+                );
             }
         }
         let (now, service) = (self.store.now(), &self.settings.service);
         let age = now.signed_duration_since(event.at);
         let given = Some(event.at.to_rfc3339());
         if is_longer(age, service.accept_age) {
-            let what = format!(
+            let message = format!(
                 "the event is older than {}",
                 humantime::format_duration(service.accept_age)
             );
             add(
                 "at",
                 given,
-                what,
+                message,
                 "enter the mark in the MIS by hand; nothing this old is written",
             );
         } else if is_longer(-age, service.future_tolerance) {
@@ -319,17 +324,17 @@ impl Intake {
         if let Some(directory) = directory {
             match person_of(school, directory, event) {
                 Found::Nobody => {
-                    let what = nobody(school, event);
+                    let message = nobody(school, event);
                     add(
                         "person",
                         Some(event.person.clone()),
-                        what,
+                        message,
                         "use the ids of the school's groups, or sync them",
                     );
                 }
                 Found::Several(people) => {
-                    let (what, cure) = several(&people);
-                    add("person", Some(event.person.clone()), what, cure);
+                    let (message, help) = several(&people);
+                    add("person", Some(event.person.clone()), message, help);
                 }
                 Found::One(entry) => {
                     if let Some(group) = entry.group.as_deref().and_then(|name| school.group(name))
@@ -339,8 +344,8 @@ impl Intake {
                                 key: format!("[{place}].{}", found.key),
                                 // An answer may be a child's own words, and the sender may log the reply.
                                 value: None,
-                                what: found.what,
-                                cure: found.cure,
+                                message: found.what,
+                                help: found.cure,
                             },
                         ));
                     }
@@ -353,12 +358,12 @@ impl Intake {
 
 impl Request {
     /// The answer if it was stored: the present state of events stored before, and "received" for the others.
-    fn taken(&self, stored: &HashMap<EventKey, StoredEvent>) -> Vec<Taken> {
+    fn taken(&self, stored: &HashMap<EventKey, StoredEvent>) -> Vec<ReceivedEvent> {
         let state = |id: &String| {
             let found = stored.get(&(self.school.to_string(), id.clone()));
             found.map_or(EventState::Received, |found| found.state)
         };
-        let taken = self.events.iter().map(|event| Taken {
+        let taken = self.events.iter().map(|event| ReceivedEvent {
             id: event.id.clone(),
             state: state(&event.id),
         });

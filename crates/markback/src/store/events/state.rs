@@ -9,7 +9,7 @@ const PROBLEM: &str = "problem";
 
 /// A word that names no state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no state `{word}`; {}", self.cure())]
+#[error("there is no state `{word}`; {}", self.help())]
 pub struct UnknownState {
     /// The word.
     pub word: String,
@@ -17,7 +17,7 @@ pub struct UnknownState {
 
 impl UnknownState {
     /// What to write instead.
-    pub fn cure(&self) -> String {
+    pub fn help(&self) -> String {
         let words = EventState::ALL.map(EventState::word);
         match nearest(&self.word, words.into_iter().chain([PROBLEM])) {
             Some(meant) => format!("did you mean `{meant}`?"),

@@ -53,12 +53,12 @@ pub(crate) fn several(people: &[&Entry]) -> (String, &'static str) {
     let what = format!("the id is that of {}", whose.join(" and of "));
     let mut kinds: Vec<_> = people.iter().map(|entry| entry.kind).collect();
     kinds.dedup();
-    let cure = if kinds.len() == people.len() {
+    let help = if kinds.len() == people.len() {
         r#"say which with `"kind_of_person": "student"`, `"staff"` or `"parent"`"#
     } else {
         "name the person by another id, such as the one in the school's groups"
     };
-    (what, cure)
+    (what, help)
 }
 
 fn whose(entry: &Entry) -> String {
@@ -75,7 +75,7 @@ fn whose(entry: &Entry) -> String {
 
 /// The directories of all schools whose people are known.
 #[derive(Debug)]
-pub struct Directories {
+pub struct PersonIndex {
     store: Store,
     kept: Mutex<HashMap<SchoolId, Kept>>,
     known: Mutex<HashSet<SchoolId>>,
@@ -89,7 +89,7 @@ struct Kept {
     used: Instant,
 }
 
-impl Directories {
+impl PersonIndex {
     /// Those of this store.
     ///
     /// # Errors

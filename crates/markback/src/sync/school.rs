@@ -6,7 +6,7 @@ use outbox::Held;
 use roster::{Directory, Outcome, Progress, Pull, State, When};
 use serde_json::json;
 
-use super::{Ask, Rosters, SyncJob, report};
+use super::{PeopleSync, SyncJob, SyncRequest, report};
 use crate::{
     metrics,
     settings::School,
@@ -42,7 +42,7 @@ impl From<outbox::Error> for Obstacle {
     }
 }
 
-impl Rosters {
+impl PeopleSync {
     /// Reads a school, going on where it was cut off, and keeps what it comes to together with the end of the job.
     pub(super) async fn sync(
         &self,
@@ -68,7 +68,12 @@ impl Rosters {
     }
 
     /// The pull that was cut off, if it is still of use; else a new one.
-    async fn begun(&self, school: &School, state: &State, ask: Ask) -> outbox::Result<Pull> {
+    async fn begun(
+        &self,
+        school: &School,
+        state: &State,
+        ask: SyncRequest,
+    ) -> outbox::Result<Pull> {
         let (now, settings) = (self.store.now(), self.settings.roster(school));
         let full = ask.full || ask.accept;
         let stored = self.store.stored_pull(&school.id).await?;
@@ -88,7 +93,7 @@ impl Rosters {
         mis: &Mis,
         school: &School,
         state: &State,
-        ask: Ask,
+        ask: SyncRequest,
     ) -> mis_core::Result<Outcome> {
         let settings = self.settings.roster(school);
         let mut pull = Pull::new(state, &settings, ask.full || ask.accept, self.store.now());
@@ -159,7 +164,7 @@ impl Rosters {
             .await?;
         self.store.drop_pull(&mut tx, &school.id).await?;
         tx.commit().await?;
-        self.directories.changed(&school.id, kept.ready);
+        self.people.changed(&school.id, kept.ready);
         let unread = &outcome.report.unread;
         let left_out = unread.iter().filter(|unread| unread.issue.left_out).count();
         metrics::unread(unread.len() - left_out, left_out);
@@ -186,7 +191,7 @@ impl Rosters {
             let kind = progress.kind;
             tracing::debug!(school = %school.id, ?kind, read = progress.read, "people read");
         }
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = &self.observer {
             watch(&school.id, progress);
         }
     }

@@ -4,10 +4,10 @@ use mis_core::ErrorKind;
 use outbox::{Claimed, Tx, When};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Rosters, SyncJob, sync::Obstacle};
+use super::{PeopleSync, SyncJob, SyncRequest, school::Obstacle};
 use crate::{
     pipeline::failure::{Next, Panicked, caught, note_of_panic},
-    queue::{self, Worker},
+    queues::{self, Worker},
     settings::School,
     store::{SyncEnd, SyncState},
 };
@@ -26,7 +26,7 @@ enum End {
     Lost,
 }
 
-impl Rosters {
+impl PeopleSync {
     /// Syncs by the clock and on demand until told to stop. What is on its way then is gone on with at the next start.
     pub async fn run(&self, stop: CancellationToken) {
         tokio::join!(self.run_schedule(stop.clone()), self.run_workers(stop));
@@ -49,7 +49,7 @@ impl Rosters {
     fn worker(&self) -> Worker<'_> {
         Worker {
             store: &self.store,
-            queue: queue::ROSTER,
+            queue: queues::ROSTER,
             poll: self.config.poll,
             lease: self.config.lease,
         }
@@ -197,7 +197,7 @@ impl Rosters {
             let job = SyncJob {
                 school: claimed.lane.as_str().into(),
                 id: id.to_owned(),
-                ask: Ask::default(),
+                ask: SyncRequest::default(),
             };
             self.end_failed(&mut tx, &job, why).await?;
         }

@@ -6,7 +6,7 @@
 
 mod report;
 mod schedule;
-mod sync;
+mod school;
 mod work;
 
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use roster::{Outcome, Progress};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    directory::Directories,
+    people::PersonIndex,
     pipeline::WorkerConfig,
-    queue,
+    queues,
     schools::{Schools, token_lane},
     settings::{School, Settings},
     store::{NewSync, Store, SyncWhy},
@@ -30,28 +30,28 @@ pub use self::report::{migration, summary};
 pub(crate) use self::schedule::Rhythm;
 
 /// Who is told how far a sync has come.
-pub type Watch = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;
+pub type SyncObserver = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;
 
 /// The syncs of all schools. Cheap to clone.
 #[derive(Clone)]
-pub struct Rosters {
+pub struct PeopleSync {
     settings: Arc<Settings>,
     store: Store,
     schools: Arc<Schools>,
-    directories: Arc<Directories>,
+    people: Arc<PersonIndex>,
     config: WorkerConfig,
-    watch: Option<Watch>,
+    observer: Option<SyncObserver>,
 }
 
-impl std::fmt::Debug for Rosters {
+impl std::fmt::Debug for PeopleSync {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rosters").finish_non_exhaustive()
+        f.debug_struct("PeopleSync").finish_non_exhaustive()
     }
 }
 
 /// What kind of sync is wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask {
+pub struct SyncRequest {
     /// Everything is read, not only what changed.
     pub full: bool,
     /// A person has looked at what was held: it goes through. Everything is read.
@@ -63,7 +63,7 @@ pub struct Ask {
 struct SyncJob {
     school: SchoolId,
     id: String,
-    ask: Ask,
+    ask: SyncRequest,
 }
 
 /// A sync to be put in the queue.
@@ -71,7 +71,7 @@ struct Wanted<'a> {
     school: &'a School,
     why: SyncWhy,
     id: String,
-    ask: Ask,
+    ask: SyncRequest,
 }
 
 impl Wanted<'_> {
@@ -84,7 +84,7 @@ impl Wanted<'_> {
         };
         // Ids and two flags: there is nothing in it that JSON could refuse.
         let payload = serde_json::to_value(&job).unwrap_or_default();
-        let job = NewJob::new(queue::ROSTER, format!("{school}/{}", self.id), payload)
+        let job = NewJob::new(queues::ROSTER, format!("{school}/{}", self.id), payload)
             .order_key(format!("roster/{school}"))
             .lane(school.as_str())
             .second_lane(token_lane(self.school));
@@ -105,29 +105,29 @@ impl Wanted<'_> {
     }
 }
 
-impl Rosters {
+impl PeopleSync {
     /// The syncs of these schools on this store.
     pub fn new(
         settings: Arc<Settings>,
         store: Store,
         schools: Arc<Schools>,
-        directories: Arc<Directories>,
+        people: Arc<PersonIndex>,
         config: WorkerConfig,
     ) -> Self {
         Self {
             settings,
             store,
             schools,
-            directories,
+            people,
             config,
-            watch: None,
+            observer: None,
         }
     }
 
     /// The same, telling somebody how far each sync has come.
     #[must_use]
-    pub fn watched(mut self, watch: Watch) -> Self {
-        self.watch = Some(watch);
+    pub fn with_observer(mut self, observer: SyncObserver) -> Self {
+        self.observer = Some(observer);
         self
     }
 
@@ -135,7 +135,7 @@ impl Rosters {
     ///
     /// # Errors
     /// As the store answers.
-    pub async fn ask(&self, school: &School, ask: Ask) -> outbox::Result<String> {
+    pub async fn ask(&self, school: &School, ask: SyncRequest) -> outbox::Result<String> {
         let mut id = format!("asked-{}", self.store.now().format("%Y%m%dT%H%M%S%.3fZ"));
         if ask.accept {
             id.push_str("-accept");
@@ -189,14 +189,18 @@ impl Rosters {
     ///
     /// # Errors
     /// As the store answers, and those of the reads.
-    pub async fn preview(&self, school: &School, ask: Ask) -> Result<Outcome, PreviewError> {
+    pub async fn preview(
+        &self,
+        school: &School,
+        ask: SyncRequest,
+    ) -> Result<Outcome, PreviewError> {
         let state = self.store.roster_or_new(&school.id).await?;
         let mis = self.schools.reader(school, true).await?;
         Ok(self.read_and_apply(&mis, school, &state, ask).await?)
     }
 }
 
-impl Rosters {
+impl PeopleSync {
     /// What a full sync would come to if the people of the school were those of another one, which stands for the same
     /// school in the MIS to come. Nothing is kept. `None` before the people were read for the first time.
     ///
@@ -210,7 +214,7 @@ impl Rosters {
         let Some(state) = self.store.roster(&school.id).await? else {
             return Ok(None);
         };
-        let ask = Ask {
+        let ask = SyncRequest {
             full: true,
             accept: false,
         };

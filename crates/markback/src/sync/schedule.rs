@@ -11,7 +11,7 @@ use mis_core::SchoolId;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Rosters, Wanted};
+use super::{PeopleSync, SyncRequest, Wanted};
 use crate::{
     settings::{School, SyncSettings},
     store::{SyncTimes, SyncWhy},
@@ -132,7 +132,7 @@ fn place_of(school: &SchoolId) -> f64 {
     f64::from(u32::from_be_bytes(first)) / f64::from(u32::MAX)
 }
 
-impl Rosters {
+impl PeopleSync {
     /// Puts syncs in the queue when they are due.
     pub(super) async fn run_schedule(&self, stop: CancellationToken) {
         let mut asked: HashMap<SchoolId, String> = HashMap::new();
@@ -183,7 +183,7 @@ impl Rosters {
             if asked.get(&school.id) == Some(&due.id) {
                 continue;
             }
-            let ask = Ask {
+            let ask = SyncRequest {
                 full: due.full,
                 accept: false,
             };
