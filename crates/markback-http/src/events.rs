@@ -1,4 +1,4 @@
-//! Events over HTTP: taking them in, and telling what became of one.
+//! Events over HTTP: receiving them, and reading one.
 
 use axum::{
     Json, Router,
@@ -19,7 +19,7 @@ use markback::service::{
     EventRecord, EventState, InputProblem, IntakeError, Markback, ReceivedEvent,
 };
 
-/// Seconds after which a store that could not be reached may be tried again.
+/// Seconds after which to retry when the database cannot be reached.
 const STORE_AGAIN: u32 = 5;
 
 /// The sub-router.
@@ -29,13 +29,13 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/v1/schools/{school}/events/{event}", get(look))
 }
 
-/// What became of each event, in the order in which they came.
+/// The results of a request, in its order.
 #[derive(Serialize)]
 struct TakenIn {
     events: Vec<Receipt>,
 }
 
-/// What became of one event: a state when it was taken in, else what is wrong with it.
+/// The result for one event: its state if it was received, otherwise its problems.
 #[derive(Serialize)]
 struct Receipt {
     id: Option<String>,
@@ -62,7 +62,7 @@ async fn take_in(
     Body(body): Body,
 ) -> Result<(StatusCode, Json<TakenIn>), ApiError> {
     let school = SchoolId::from(school.as_str());
-    // Before the events are judged: whoever mistakes the school learns that first.
+    // Before the events are checked, so that a wrong school is reported first.
     if markback.settings().school(&school).is_none() {
         return Err(ApiError::unknown_school());
     }
@@ -78,7 +78,7 @@ async fn take_in(
     Ok((StatusCode::ACCEPTED, Json(TakenIn { events })))
 }
 
-/// Takes in what is good, and tells of each of the others what is wrong with it. When none is good it is an error.
+/// Receives the valid events and reports the problems of the others. An error if none is valid.
 async fn good_ones(
     markback: &Markback,
     school: &SchoolId,
@@ -127,7 +127,7 @@ async fn look(
     }
 }
 
-/// The events in a body, and whether it was one that stood alone. A list may stand in the form in which the answer has it.
+/// The events in a body, and whether it is a single event. A list may also have the form of the response.
 fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
     let kind = match body {
         Value::Array(events) if events.is_empty() => {
@@ -188,7 +188,7 @@ fn all_told(problems: Vec<InputProblem>, single: bool) -> Vec<Problem> {
     told.collect()
 }
 
-/// The problem as the client sees it: an event that stands alone has no number.
+/// The problem as the client sees it: without an index for a single event.
 fn told(problem: InputProblem, single: bool) -> Problem {
     if single {
         return field_of(problem);
@@ -201,7 +201,7 @@ fn told(problem: InputProblem, single: bool) -> Problem {
     }
 }
 
-/// The problem with the field alone as its key, without the event's number.
+/// The problem with the field alone as its key, without the event's index.
 fn field_of(problem: InputProblem) -> Problem {
     let field = problem
         .key

@@ -1,4 +1,4 @@
-//! Reading a question: its body as JSON and the ids in its address, with errors in our own form.
+//! Extractors for JSON bodies and path parameters, with our own error responses.
 
 use axum::{
     body::Bytes,
@@ -18,7 +18,7 @@ use super::{
     error::{ApiError, Kind, Problem},
 };
 
-/// What stands in the address.
+/// Path parameters.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub(super) struct Path<T>(pub(super) T);
@@ -45,7 +45,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// The same, where there may be no body.
+/// An optional JSON body.
 pub(super) struct MaybeBody(pub(super) Option<Value>);
 
 impl<S: Send + Sync> FromRequest<S> for MaybeBody {
@@ -79,7 +79,7 @@ fn unread(rejection: BytesRejection) -> ApiError {
     )
 }
 
-/// Tells what is no JSON by its place: the text itself is pupils' data.
+/// Describes invalid JSON by its position: the text itself is pupils' data.
 fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     let bytes = bytes_without_bom(bytes);
     serde_json::from_slice(bytes).map_err(|error| {

@@ -1,6 +1,6 @@
-//! The schools' groups over HTTP: lists, changes from a cursor on, and syncs.
+//! The schools' groups over HTTP: lists, changes after a cursor, and syncs.
 //!
-//! A group that was never read is not an empty group: it is answered with 503, so that no host takes it for one.
+//! A group that has never been read is not empty: the answer is 503, so that no host treats it as empty.
 
 use axum::{
     Json, Router,
@@ -26,10 +26,10 @@ use markback::{
     sync::SyncRequest,
 };
 
-/// Syncs in one answer when the question does not say, and at most.
+/// The default and the largest number of syncs in one answer.
 const SYNCS: u32 = 20;
 const SYNCS_MAX: u32 = 200;
-/// Seconds after which a group that is being read for the first time may be asked for again.
+/// Seconds after which to retry while a group is read for the first time.
 const READ_SOON: u32 = 30;
 
 /// The sub-router.
@@ -53,12 +53,12 @@ struct Groups<'a> {
 struct Line<'a> {
     name: &'a str,
     kind: GroupKind,
-    /// None for a group that was never read.
+    /// `None` for a group that has never been read.
     people: Option<u64>,
     writes_back: bool,
 }
 
-/// All that a host needs of one group.
+/// A group as a host needs it.
 #[derive(Serialize)]
 struct Whole<'a> {
     name: &'a str,
@@ -78,7 +78,7 @@ struct Feed {
     more: bool,
 }
 
-/// What kind of sync is asked for.
+/// The requested sync.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Asked {
@@ -165,7 +165,7 @@ async fn changes(
     }
 }
 
-/// A change with the person as they are now: who has left since is in a later change.
+/// A change with the person as they are now; a later change tells if they have left.
 fn change(page: Page) -> Value {
     let mut change = page.what;
     if let Some(fields) = change.as_object_mut() {

@@ -1,4 +1,4 @@
-//! Whether this node can work, and what it measured. Nothing of either is about a pupil, so no key is needed.
+//! Readiness and metrics of this node. Neither is about pupils, so no key is needed.
 
 use axum::{
     Json, Router,
@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/metrics", get(metrics))
 }
 
-/// Whether the node is ready, and what of it is.
+/// The readiness of the node and its parts.
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
@@ -31,8 +31,7 @@ struct Readiness {
     people: People,
 }
 
-/// How many of the schools' people this node knows. It takes events in before that, for nothing may be lost: so this
-/// alone makes no node unready.
+/// How many schools' people this node knows. It receives events before that, so this alone does not make it unready.
 #[derive(Serialize)]
 struct People {
     schools: usize,
@@ -83,7 +82,7 @@ async fn metrics(State(markback): State<Markback>) -> Result<Response, ApiError>
             "nothing is measured here; `markback serve` does",
         ));
     };
-    // What was counted is told even when the store is away: then more than ever.
+    // Counters are reported even if the database cannot be reached.
     match levels(&markback).await {
         Ok(levels) => levels.set(),
         Err(error) => tracing::warn!(%error, "the queues' depths cannot be read"),

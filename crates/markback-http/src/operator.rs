@@ -1,4 +1,4 @@
-//! Looking through events over HTTP, and deciding about those that need a person.
+//! Searching events over HTTP, and deciding about those that need a person.
 
 use axum::{
     Json, Router,
@@ -21,7 +21,7 @@ use markback::{
     store::EventFilter,
 };
 
-/// Events in one answer when the question does not say.
+/// The default number of events in one answer.
 const LIMIT: u32 = 100;
 /// The most events in one answer.
 const LIMIT_MAX: u32 = 1_000;
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/v1/schools/{school}/events/{event}/discard", post(discard))
 }
 
-/// What a list of events may be asked for.
+/// The parameters of a list of events.
 const WORDS: [&str; 6] = ["state", "person", "date", "from", "to", "limit"];
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ struct Listed {
     events: Vec<EventRecord>,
 }
 
-/// Who decides and why.
+/// Who decides, and why.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Decided {
@@ -137,7 +137,7 @@ fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
 fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
     let decided: Decided = match body {
         None => Decided::default(),
-        // What is wrong with it is told without repeating it.
+        // The error does not quote the body.
         Some(body) => serde_json::from_value(body).map_err(|_| {
             question::wrong(
                 "",

@@ -1,4 +1,4 @@
-//! What stands after an address's `?`: read word by word, with errors in our own form.
+//! Query parameters, with our own error responses.
 
 use std::convert::Infallible;
 
@@ -11,14 +11,14 @@ use markback::settings::nearest;
 
 use super::error::{ApiError, Problem};
 
-/// The words and their values, in the order in which they stand there.
+/// The parameters in order.
 pub(super) struct Question(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Question {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Any text at all can be read as pairs of texts.
+        // Any text can be read as pairs.
         let pairs =
             Query::try_from_uri(&parts.uri).map_or_else(|_| Vec::new(), |Query(pairs)| pairs);
         Ok(Self(pairs))
@@ -26,7 +26,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Question {
 }
 
 impl Question {
-    /// The same, when it has no other words than these and each of them once.
+    /// Checks that there are no other parameters than these, and none twice.
     pub(super) fn of(self, words: &[&str]) -> Result<Self, ApiError> {
         for (place, (word, _)) in self.0.iter().enumerate() {
             if !words.contains(&word.as_str()) {
@@ -54,7 +54,7 @@ impl Question {
         Ok(self)
     }
 
-    /// What it says there.
+    /// The value of a parameter.
     pub(super) fn text(&self, word: &str) -> Option<&str> {
         let said = self.0.iter().find(|(other, _)| other == word);
         said.map(|(_, value)| value.as_str())
@@ -105,7 +105,7 @@ impl Question {
     }
 }
 
-/// An error about one word of a question.
+/// An error about one parameter.
 pub(super) fn wrong(
     word: &str,
     value: Option<&str>,

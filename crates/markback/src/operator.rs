@@ -1,4 +1,4 @@
-//! What people do about events: try one again from the start, or give it up. Both are written into the audit trail.
+//! Operators' decisions about events: retry or discard. Both are recorded in the audit trail.
 
 use mis_core::SchoolId;
 use outbox::{JobId, State};
@@ -17,23 +17,23 @@ use crate::{
     store::{EventRecord, EventState, NewAudit, Store},
 };
 
-/// More refusals of one mark than there ever are.
+/// An upper bound for the refusals of one mark.
 const TRIES_MAX: u32 = 8;
-/// The longest note or name that is kept, in characters.
+/// The longest stored note or name, in characters.
 const WORDS_MAX: usize = 500;
 
-/// Who does something about an event, and why.
+/// Who decides about an event, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Actor {
-    /// Who, as far as known.
+    /// Who, if known.
     pub by: Option<String>,
-    /// Which way: `command line`, `API`.
+    /// Through which interface: `command line` or `API`.
     pub via: &'static str,
     /// Why, in their own words.
     pub note: Option<String>,
 }
 
-/// Why nothing was done about an event.
+/// Why a decision about an event was rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum OperatorError {
     /// There is no such event.
@@ -41,16 +41,16 @@ pub enum OperatorError {
         "this school has no event of this id; it never came in, or its time of keeping is over"
     )]
     UnknownEvent,
-    /// Not at a school that the settings do not have.
+    /// The settings have no such school.
     #[error("the settings know no school of this id; add a [[school]] for it, or correct the id")]
     UnknownSchool,
-    /// Not in this state.
+    /// The event's state does not allow it.
     #[error("{1}")]
     State(EventState, &'static str),
-    /// A worker has it in hand, or it has just changed.
+    /// A worker holds the event, or it has just changed.
     #[error("the event is being worked on just now; look at it again in a minute")]
     Busy,
-    /// As the store answers.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] outbox::Error),
 }
@@ -81,11 +81,11 @@ impl OperatorError {
     }
 }
 
-/// Tries a failed, rejected or unconfirmed event again from the start: the register is looked at and the rules are asked
-/// anew. It goes to the end of its person's line, and one after which a later event has had its say is skipped instead.
+/// Retries a failed, rejected or unconfirmed event from the start: the register is read and the rules are applied
+/// again. It goes behind the person's other events; if a later event stands by then, it is skipped.
 ///
 /// # Errors
-/// As [`OperatorError`] says; then nothing was changed.
+/// Returns an [`OperatorError`] if nothing was changed.
 pub async fn retry(
     store: &Store,
     settings: &Settings,
@@ -129,10 +129,10 @@ pub async fn retry(
     find(store, school, id).await
 }
 
-/// Gives an event up: nothing more is done about it. One whose mark has gone to Wonde cannot be called back.
+/// Discards an event: nothing more happens to it. A mark that was sent to Wonde cannot be recalled.
 ///
 /// # Errors
-/// As [`OperatorError`] says; then nothing was changed.
+/// Returns an [`OperatorError`] if nothing was changed.
 pub async fn discard(
     store: &Store,
     school: &SchoolId,
@@ -154,7 +154,7 @@ pub async fn discard(
         .outbox()
         .discard(&mut tx, &left, "given up by a person")
         .await?;
-    // Of an open event a job is always there; a worker that holds it goes first.
+    // An open event always has a job; a worker that holds it comes first.
     if open && given_up.is_empty() || !store.give_up(&mut tx, &found, &outcome).await? {
         return Err(OperatorError::Busy);
     }
@@ -188,7 +188,7 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
         let job = store.outbox().find(queue, &key).await?;
         left.extend(job.filter(is_unfinished).map(|job| job.id));
     }
-    // One that follows the mark's writeback and was given up is of no more use to the register's other events either.
+    // A dead-lettered job that followed the mark's writeback is of no use to the register's other events either.
     for (of, job) in store
         .followers(found.writeback_id.as_deref().unwrap_or_default())
         .await?
@@ -223,7 +223,7 @@ fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
     }
 }
 
-/// Words from outside, short and on one line.
+/// Text from outside, shortened and on one line.
 fn clean(words: Option<&str>) -> Option<String> {
     let words: String = words?
         .chars()

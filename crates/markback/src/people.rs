@@ -1,7 +1,7 @@
-//! Who an event's person is: the school's people as the last sync left them in the store.
+//! Finds an event's person among the school's people as last synced.
 //!
-//! Any process on the store may have synced, so a directory in memory is held against the store's before it is used,
-//! once a second at most.
+//! Any process on the same database may have synced, so a cached directory is checked against the database before use,
+//! at most once a second.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,23 +15,23 @@ use writeback::Event;
 
 use crate::{settings::School, store::Store};
 
-/// Schools whose directories are kept in memory. The least used goes first.
+/// The most schools whose directories are cached.
 const SCHOOLS_KEPT: usize = 1_000;
-/// How long a directory is used without a look at the store.
+/// How long a cached directory is used without checking the database.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
-/// Whom an event names, by the ids that the school's settings allow.
+/// The person that an event names, by the ids that the school's settings allow.
 pub(crate) fn person_of<'d>(school: &School, directory: &'d Directory, event: &Event) -> Found<'d> {
     directory.lookup(&event.person, &school.persons.by, event.kind_of_person)
 }
 
-/// The line in which an event waits: that of the person, by whatever id the event names them.
+/// The person whose events are decided in order with this one, whichever id the event uses.
 pub(crate) fn line_of(school: &School, directory: Option<&Directory>, event: &Event) -> String {
     let entry = directory.and_then(|directory| person_of(school, directory, event).one());
     entry.map_or_else(|| event.person.clone(), |entry| entry.key.to_string())
 }
 
-/// What to say where an event names nobody.
+/// The error message for an event that names nobody.
 pub(crate) fn nobody(school: &School, event: &Event) -> String {
     let whom = match event.kind_of_person {
         None => "nobody",
@@ -47,7 +47,7 @@ pub(crate) fn nobody(school: &School, event: &Event) -> String {
     }
 }
 
-/// What to say where an event's id is of several people, and what to do.
+/// The error message and help for an event whose id belongs to several people.
 pub(crate) fn several(people: &[&Entry]) -> (String, &'static str) {
     let whose: Vec<_> = people.iter().map(|entry| whose(entry)).collect();
     let what = format!("the id is that of {}", whose.join(" and of "));
@@ -73,7 +73,7 @@ fn whose(entry: &Entry) -> String {
     }
 }
 
-/// The directories of all schools whose people are known.
+/// Finds people of all schools that have been synced.
 #[derive(Debug)]
 pub struct PersonIndex {
     store: Store,
@@ -90,10 +90,10 @@ struct Kept {
 }
 
 impl PersonIndex {
-    /// Those of this store.
+    /// Opens the index of this database.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn open(store: Store) -> outbox::Result<Self> {
         let known = store.schools_ready().await?.into_iter().collect();
         Ok(Self {
@@ -103,7 +103,7 @@ impl PersonIndex {
         })
     }
 
-    /// Whether a school's people were read before, as far as this process has seen.
+    /// Whether a school's people have been read, as far as this process knows.
     pub fn knows(&self, school: &SchoolId) -> bool {
         self.known
             .lock()
@@ -111,10 +111,10 @@ impl PersonIndex {
             .contains(school)
     }
 
-    /// A school's directory; `None` until its people were read for the first time.
+    /// A school's directory; `None` until its people have been read for the first time.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn of(&self, school: &SchoolId) -> outbox::Result<Option<Arc<Directory>>> {
         if let Some(kept) = self.kept(school)
             && kept.looked.elapsed() < TRUSTED_FOR
@@ -137,7 +137,7 @@ impl PersonIndex {
         Ok(Some(directory))
     }
 
-    /// Looks at the store the next time, for it has changed.
+    /// Drops the cached directory, because the people have changed.
     pub(crate) fn changed(&self, school: &SchoolId, ready: bool) {
         self.lock().remove(school);
         if ready {

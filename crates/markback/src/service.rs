@@ -1,8 +1,8 @@
-//! The service as one value: opened from settings, it takes events in, works, and tells what became of them.
+//! The service: opened from settings, it receives events, works on them, and reports what became of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-// Named, so that the linker keeps the crate that brings the adapters.
+// Named so that the linker keeps the crate, which registers the adapters.
 use mis_adapters as _;
 use mis_core::{Registry, wonde::SchoolId};
 use outbox::{Outbox, SystemClock};
@@ -32,18 +32,18 @@ pub use crate::{
     store::{EventRecord, EventState},
 };
 
-/// What a host decides about a service beside its settings.
+/// Options of a service that are not in its settings.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The clock that everything goes by.
+    /// The clock of the service.
     pub clock: SharedClock,
     /// How the workers work; `None` takes the settings'.
     pub workers: Option<WorkerConfig>,
-    /// The adapters to choose from; all that are linked into the program when left out.
+    /// The adapters; `None` takes all that are linked into the program.
     pub adapters: Option<Registry>,
-    /// How the queue spreads its retries.
+    /// The backoff of the queue.
     pub retries: outbox::Settings,
-    /// Where what is measured is kept; nothing is measured without.
+    /// The metrics recorder; `None` records nothing.
     pub metrics: Option<Metrics>,
 }
 
@@ -62,19 +62,19 @@ impl Default for Options {
 /// Why a service could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The address of the store is not where the settings say.
+    /// The database address is not where the settings say.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The store does not open.
+    /// The database cannot be opened.
     #[error("the store {store} cannot be opened")]
     Store {
-        /// Where it is, without a password.
+        /// Its address without the password.
         store: String,
-        /// Why it does not.
+        /// Why.
         #[source]
         error: outbox::Error,
     },
-    /// The adapters do not go together.
+    /// The adapters conflict.
     #[error(transparent)]
     Adapters(#[from] mis_core::Error),
 }
@@ -95,10 +95,10 @@ pub struct Markback {
 }
 
 impl Markback {
-    /// Opens the store and makes ready; nothing is sent before [`Markback::run`].
+    /// Opens the database and prepares the service. Nothing is sent before [`Markback::run`].
     ///
     /// # Errors
-    /// When the store does not open, or the linked adapters do not go together.
+    /// Returns an error if the database cannot be opened or the linked adapters conflict.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
         let config = options
@@ -157,12 +157,12 @@ impl Markback {
         &self.settings
     }
 
-    /// The clock that everything goes by.
+    /// The clock of the service.
     pub fn clock(&self) -> &SharedClock {
         &self.clock
     }
 
-    /// The store.
+    /// The database.
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -172,27 +172,27 @@ impl Markback {
         self.store.outbox()
     }
 
-    /// What was measured, if anything is.
+    /// The metrics, if they are recorded.
     pub fn metrics(&self) -> Option<&Metrics> {
         self.metrics.as_ref()
     }
 
-    /// How the workers are.
+    /// The state of the workers.
     pub fn health(&self) -> Health {
         self.workers.health()
     }
 
-    /// The schools' lines to Wonde.
+    /// The schools' connections.
     pub fn schools(&self) -> &Arc<Schools> {
         &self.schools
     }
 
-    /// Who the schools' people are.
+    /// The index of the schools' people.
     pub fn people(&self) -> &Arc<PersonIndex> {
         &self.people
     }
 
-    /// What is kept of the schools' registers.
+    /// The mirror of the schools' registers.
     pub(crate) fn mirror(&self) -> &Mirror {
         &self.mirror
     }
@@ -202,10 +202,10 @@ impl Markback {
         &self.sync
     }
 
-    /// Takes in events of one school: all of them or none. See [`Intake::submit`].
+    /// Receives events of one school: all of them or none. See [`Intake::submit`].
     ///
     /// # Errors
-    /// As [`IntakeError`] says.
+    /// Returns an [`IntakeError`] if the request was refused.
     pub async fn intake(
         &self,
         school: &SchoolId,
@@ -214,10 +214,10 @@ impl Markback {
         self.intake.submit(school, events).await
     }
 
-    /// Takes in those events that are good, and tells for each what became of it. See [`Intake::submit_valid`].
+    /// Receives the valid ones of these events and returns the result for each. See [`Intake::submit_valid`].
     ///
     /// # Errors
-    /// As [`IntakeError`] says.
+    /// Returns an [`IntakeError`] if the request was refused.
     pub async fn intake_valid(
         &self,
         school: &SchoolId,
@@ -226,43 +226,43 @@ impl Markback {
         self.intake.submit_valid(school, events).await
     }
 
-    /// All that is known of one event; `None` for one that was never taken in, or is past retention.
+    /// Everything about one event; `None` if it was never received or is past its retention.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn event(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<EventRecord>> {
         let mut event = self.store().event(school, id).await?;
         self.tell_waiting(event.as_mut_slice()).await?;
         Ok(event)
     }
 
-    /// Fills in what the open ones among these events wait for.
+    /// Fills in what the open events wait for.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn tell_waiting(&self, events: &mut [EventRecord]) -> outbox::Result<()> {
         waiting::tell(self.store(), self.settings(), events).await
     }
 
-    /// How many events are in each state, by school.
+    /// The number of events in each state, by school.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn tally(&self) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
         self.store().tally().await
     }
 
-    /// Whether every event has come to its end.
+    /// Whether every event has reached a final state.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn is_settled(&self) -> outbox::Result<bool> {
         Ok(self.store().open_events().await? == 0)
     }
 
-    /// Works until told to stop, then ends what is in hand; what is left is taken up at the next start.
+    /// Works until told to stop, then finishes the batches in hand. The rest continues at the next start.
     ///
-    /// What rests because an operator had to remove a cause is tried again at once: a start may well follow on that.
+    /// Pauses that only an operator can end are ended first, because a restart often follows a fix.
     pub async fn run(&self, stop: CancellationToken) {
         match self.start_afresh().await {
             Ok(ended) => {
@@ -285,7 +285,7 @@ impl Markback {
     async fn start_afresh(&self) -> outbox::Result<Vec<String>> {
         let ended = self.store().end_operator_pauses().await?;
         let mut tx = self.store().database().begin().await?;
-        // A sync that met such a cause waits by itself; the school's events wait for it.
+        // A sync that met such a cause is retried by itself; the school's events wait for it.
         self.outbox().hasten_all(&mut tx, queues::ROSTER).await?;
         tx.commit().await?;
         Ok(ended)

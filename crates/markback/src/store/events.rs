@@ -1,4 +1,4 @@
-//! Events and what became of them.
+//! Events and their states.
 
 mod record;
 mod state;
@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Store, audit, rows};
 
-/// An event to be kept.
+/// An event to store.
 #[derive(Debug)]
 pub struct NewEvent<'a> {
     /// The school.
@@ -63,7 +63,7 @@ static UPDATE: Sql = Sql::new(
 );
 
 const ONE: &str = "SELECT * FROM markback_events WHERE school = $1 AND id = $2";
-/// Through the index of open events.
+/// Uses the index of open events.
 const ACCEPTED_WITH: &str = "SELECT id FROM markback_events \
      WHERE school = $1 AND state = 'accepted' AND settled_ms IS NULL AND writeback = $2 ORDER BY id";
 const TALLY: &str = "SELECT school, state, count(*) FROM markback_events GROUP BY school, state";
@@ -72,18 +72,18 @@ const OPEN: &str = "SELECT count(*) FROM markback_events WHERE settled_ms IS NUL
 /// An event's school and id.
 pub(crate) type EventKey = (String, String);
 
-/// An event that is kept already.
+/// A stored event.
 pub(crate) struct StoredEvent {
-    /// How far it has come.
+    /// Its state.
     pub(crate) state: EventState,
-    /// The event as taken in, as JSON.
+    /// The event as received, as JSON.
     pub(crate) body: String,
     /// Its planned mark as JSON, once it has one.
     pub(crate) plan: Option<String>,
 }
 
 impl Store {
-    /// Keeps events that are new. Answers which were.
+    /// Stores events that are new and returns their keys.
     pub(crate) async fn insert_events(
         &self,
         tx: &mut Tx,
@@ -105,7 +105,7 @@ impl Store {
         Ok(on_tx!(tx, conn => sqlx::query_as(text).bind(&table).bind(now).fetch_all(conn).await)?)
     }
 
-    /// Those of the events that are kept already.
+    /// Those of the events that are stored already.
     pub(crate) async fn stored_events(
         &self,
         tx: &mut Tx,
@@ -134,7 +134,7 @@ impl Store {
         Ok(found.into_iter().filter_map(stored).collect())
     }
 
-    /// Writes down news of events.
+    /// Updates events.
     pub(crate) async fn update_events(
         &self,
         tx: &mut Tx,
@@ -164,7 +164,7 @@ impl Store {
         self.write_rows(tx, &UPDATE, &table).await
     }
 
-    /// The events whose marks went with this writeback and have not come to their end.
+    /// The open events whose marks are in this writeback.
     pub(crate) async fn accepted_with(
         &self,
         school: &str,
@@ -175,10 +175,10 @@ impl Store {
         })?)
     }
 
-    /// All that is known of one event.
+    /// The record of one event.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn event(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<EventRecord>> {
         let row: Option<EventRow> = on_pool!(self.db, pool => {
             sqlx::query_as(ONE).bind(school.as_str()).bind(id).fetch_optional(pool).await
@@ -188,10 +188,10 @@ impl Store {
         Ok(Some(record(row, history)))
     }
 
-    /// How many events are in each state, by school.
+    /// The number of events in each state, by school.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn tally(&self) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
         let counted: Vec<(String, String, i64)> =
             on_pool!(self.db, pool => sqlx::query_as(TALLY).fetch_all(pool).await)?;
@@ -206,10 +206,10 @@ impl Store {
             .collect())
     }
 
-    /// How many events have not come to their end.
+    /// The number of open events.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn open_events(&self) -> outbox::Result<u64> {
         let open: i64 = on_pool!(self.db, pool => sqlx::query_scalar(OPEN).fetch_one(pool).await)?;
         Ok(u64::try_from(open).unwrap_or_default())

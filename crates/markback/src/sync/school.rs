@@ -1,4 +1,4 @@
-//! One sync of one school: read, apply, keep.
+//! One sync of one school: read, apply, store.
 
 use chrono::TimeDelta;
 use mis_core::{Mis, PersonKind};
@@ -13,18 +13,18 @@ use crate::{
     store::{Kept, SyncEnd, SyncState},
 };
 
-/// A pull that was cut off longer ago than this is begun anew: too much may have changed under it.
+/// A pull that was interrupted longer ago than this starts again: too much may have changed.
 const RESUME_WITHIN: TimeDelta = TimeDelta::hours(2);
 
-/// Why a sync did not come to its end.
+/// Why a sync did not finish.
 pub(super) enum Obstacle {
-    /// The MIS does not answer as it should.
+    /// The MIS did not answer properly.
     Mis(mis_core::Error),
-    /// The store does not keep it, or another node has taken it over.
+    /// The database failed, or another node has taken over.
     Store(outbox::Error),
 }
 
-/// What was read, and from where.
+/// What was read, and its source.
 struct Read<'a> {
     full: bool,
     mis: &'a Mis,
@@ -43,7 +43,7 @@ impl From<outbox::Error> for Obstacle {
 }
 
 impl PeopleSync {
-    /// Reads a school, going on where it was cut off, and keeps what it comes to together with the end of the job.
+    /// Reads a school, continuing an interrupted pull, and stores the result together with the end of the job.
     pub(super) async fn sync(
         &self,
         school: &School,
@@ -67,7 +67,7 @@ impl PeopleSync {
         Ok(())
     }
 
-    /// The pull that was cut off, if it is still of use; else a new one.
+    /// The interrupted pull if it is still usable, or a new one.
     async fn begun(
         &self,
         school: &School,
@@ -87,7 +87,7 @@ impl PeopleSync {
             .unwrap_or_else(|| Pull::new(state, &settings, full, now)))
     }
 
-    /// Reads a school and applies what it finds. Nothing is kept.
+    /// Reads a school and applies what it finds. Nothing is stored.
     pub(super) async fn read_and_apply(
         &self,
         mis: &Mis,

@@ -1,4 +1,4 @@
-//! The workers: claim a sync, keep its lease while it runs, and settle what was in its way.
+//! The workers: claim a sync, keep its lease while it runs, and handle its errors.
 
 use mis_core::ErrorKind;
 use outbox::{Claimed, Tx, When};
@@ -14,25 +14,25 @@ use crate::{
 
 /// How a sync ended.
 enum End {
-    /// It is kept, or settled.
+    /// It is stored, or its job is settled.
     Settled,
-    /// Something was in its way.
+    /// It met an obstacle.
     Met(Obstacle),
-    /// A worker panicked over it.
+    /// A worker panicked.
     Panicked,
-    /// The service stops: it is gone on with later.
+    /// The service is stopping; it continues later.
     Stopped,
-    /// Another node has it.
+    /// Another node has taken over.
     Lost,
 }
 
 impl PeopleSync {
-    /// Syncs by the clock and on demand until told to stop. What is on its way then is gone on with at the next start.
+    /// Runs scheduled and requested syncs until told to stop. Running syncs continue at the next start.
     pub async fn run(&self, stop: CancellationToken) {
         tokio::join!(self.run_schedule(stop.clone()), self.run_workers(stop));
     }
 
-    /// Does the syncs that are in the queue until told to stop.
+    /// Runs queued syncs until told to stop.
     pub async fn run_workers(&self, stop: CancellationToken) {
         let workers = self.settings.service.sync.at_once.get();
         futures::future::join_all((0..workers).map(|_| self.work(&stop))).await;
@@ -88,7 +88,7 @@ impl PeopleSync {
         self.noted(settled);
     }
 
-    /// What the store did not keep is taken up again when the lease lapses.
+    /// A step that was not committed is repeated when the lease expires.
     fn noted(&self, settled: outbox::Result<()>) {
         if let Err(error) = settled {
             tracing::warn!(%error, "the store did not keep a sync's step; it is taken up again");
@@ -112,7 +112,7 @@ impl PeopleSync {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox.retry(&mut tx, &held, when, &why).await?
             }
-            // A school that cannot be read may be written to all the same: only what the token as a whole met makes others rest.
+            // A school that cannot be read may still be written to, so only an error of the token pauses others.
             Next::Pause { length, why, .. } if is_of_the_school(error) => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox
@@ -191,7 +191,7 @@ impl PeopleSync {
 
     async fn bury(&self, claimed: &Claimed, why: &str) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
-        // Its key still names the sync.
+        // The key still names the sync.
         let id = claimed.key.strip_prefix(&claimed.lane);
         if let Some(id) = id.and_then(|rest| rest.strip_prefix('/')) {
             let job = SyncJob {
@@ -210,7 +210,7 @@ impl PeopleSync {
     }
 }
 
-/// Whether the error is of this school alone, not of the token that others share.
+/// Whether the error concerns this school alone, not the token that it shares.
 fn is_of_the_school(error: &mis_core::Error) -> bool {
     !matches!(
         error.kind(),

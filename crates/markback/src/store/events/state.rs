@@ -1,17 +1,17 @@
-//! How far an event has come, and what a person may do about it there.
+//! The states of an event, and what an operator can do in each.
 
 use serde::{Deserialize, Serialize};
 
 use crate::settings::nearest;
 
-/// The word for all states that wait for a person.
+/// The name for all states that wait for a person.
 const PROBLEM: &str = "problem";
 
-/// A word that names no state.
+/// An unknown state name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no state `{word}`; {}", self.help())]
 pub struct UnknownState {
-    /// The word.
+    /// The name.
     pub word: String,
 }
 
@@ -29,31 +29,31 @@ impl UnknownState {
     }
 }
 
-/// How far an event has come.
+/// The state of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventState {
-    /// Taken in, not decided yet; `waiting` tells why, if something is in the way.
+    /// Received, not decided yet; `waiting` tells why, if there is a reason.
     Received,
-    /// Decided: nothing is to be written.
+    /// Decided: nothing to write.
     Skipped,
-    /// Decided: a mark is to be written.
+    /// Decided: a mark to write.
     Planned,
-    /// Sent, and nobody knows whether it was taken; it is looked up before it is sent again.
+    /// Sent with an unknown outcome; the register is read before it is sent again.
     Sent,
-    /// Wonde has it and will pass it on.
+    /// Accepted by Wonde, which passes it on.
     Accepted,
-    /// The MIS has it.
+    /// In the MIS.
     Confirmed,
-    /// Wonde or the MIS would not have it.
+    /// Refused by Wonde or the MIS.
     Rejected,
-    /// Nobody could tell in time whether the MIS has it.
+    /// Not known in time to be in the MIS.
     Unconfirmed,
-    /// A newer mark for the same pupil, date and session took its place before it was sent.
+    /// Replaced by a newer mark for the same pupil, date and session before it was sent.
     Superseded,
-    /// It could not be decided or sent, and waits for a person.
+    /// Could not be decided or sent; waits for a person.
     Failed,
-    /// A person gave it up.
+    /// Discarded by an operator.
     Discarded,
 }
 
@@ -73,10 +73,10 @@ impl EventState {
         Self::Discarded,
     ];
 
-    /// The states that these words name. `problem` stands for all that wait for a person.
+    /// The states with these names. `problem` stands for all that wait for a person.
     ///
     /// # Errors
-    /// For the first word that is none.
+    /// Returns an error for the first unknown name.
     pub fn read_list<'w>(
         words: impl IntoIterator<Item = &'w str>,
     ) -> Result<Vec<Self>, UnknownState> {
@@ -93,7 +93,7 @@ impl EventState {
         Ok(states)
     }
 
-    /// What a person may do about an event in this state; `None` where nothing is to be done.
+    /// What an operator can do in this state; `None` if nothing is needed.
     pub fn advice(self) -> Option<&'static str> {
         Some(match self {
             Self::Failed => {
@@ -117,7 +117,7 @@ impl EventState {
         })
     }
 
-    /// Whether a person may have it tried again from the start.
+    /// Whether an operator may retry the event.
     pub fn may_be_retried(self) -> bool {
         matches!(self, Self::Failed | Self::Rejected | Self::Unconfirmed)
     }
