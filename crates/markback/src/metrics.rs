@@ -124,15 +124,16 @@ impl Levels {
             gauge!(QUEUE_OLDEST, "queue" => name).set(oldest.as_secs_f64());
         }
         for state in EventState::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|state| !state.is_final())
         {
             let found = self.open.iter().find(|open| open.state == state);
             let oldest = found.and_then(|open| open.oldest);
             let age = oldest.map_or(0.0, |oldest| seconds(self.now - oldest));
             let count = found.map_or(0, |open| open.count);
-            gauge!(OPEN_EVENTS, "state" => state.word()).set(count as f64);
-            gauge!(OPEN_OLDEST, "state" => state.word()).set(age);
+            gauge!(OPEN_EVENTS, "state" => state.as_str()).set(count as f64);
+            gauge!(OPEN_OLDEST, "state" => state.as_str()).set(age);
         }
         let tokens = self
             .pauses
@@ -149,7 +150,7 @@ impl Levels {
 /// Counts events that reached this state.
 pub(crate) fn events(state: EventState, count: usize) {
     if count > 0 {
-        counter!(EVENTS, "state" => state.word()).increment(count as u64);
+        counter!(EVENTS, "state" => state.as_str()).increment(count as u64);
     }
 }
 
@@ -232,7 +233,7 @@ fn seconds(length: TimeDelta) -> f64 {
 /// Registers counters at zero, so that rates can be computed from the start.
 fn begin_at_zero() {
     for state in EventState::ALL {
-        counter!(EVENTS, "state" => state.word()).absolute(0);
+        counter!(EVENTS, "state" => state.as_str()).absolute(0);
     }
     counter!(REQUESTS, "method" => "POST", "status" => "429").absolute(0);
     counter!(REQUESTS, "method" => "GET", "status" => "429").absolute(0);

@@ -372,7 +372,7 @@ async fn resume(store: &Store, lane: &str) -> anyhow::Result<()> {
 async fn states(store: &Store) -> anyhow::Result<String> {
     let mut states = BTreeMap::new();
     for ((_, state), count) in store.tally().await? {
-        *states.entry(state.word()).or_insert(0) += count;
+        *states.entry(state.as_str()).or_insert(0) += count;
     }
     let words = states
         .iter()

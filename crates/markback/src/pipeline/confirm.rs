@@ -146,7 +146,7 @@ impl Confirmer {
             effects.audit.push(NewAudit {
                 school: job.lane.clone(),
                 event,
-                what: EventState::Unconfirmed.word(),
+                what: EventState::Unconfirmed.as_str(),
                 record: json!({"writeback_id": writeback, "why": why}),
             });
         }
@@ -547,7 +547,7 @@ fn end(
 ) {
     let school = &register.job.lane;
     let more = json!({"writeback_id": register.confirm.writeback, "why": outcome});
-    effects.audit.push(mark.audit(state.word(), school, more));
+    effects.audit.push(mark.audit(state.as_str(), school, more));
     effects.events.push(update_of(school, mark, state, outcome));
 }
 

@@ -147,7 +147,7 @@ impl Store {
                 (
                     &u.school,
                     &u.id,
-                    u.state.map(EventState::word),
+                    u.state.map(EventState::as_str),
                     &u.student,
                     &u.day,
                     &u.session,
@@ -199,7 +199,7 @@ impl Store {
             .into_iter()
             .filter_map(|(school, state, n)| {
                 Some((
-                    (SchoolId::from(school), EventState::of(&state)?),
+                    (SchoolId::from(school), state.parse().ok()?),
                     u64::try_from(n).ok()?,
                 ))
             })
@@ -219,7 +219,7 @@ impl Store {
 type StoredRow = (String, String, String, String, Option<String>);
 
 fn stored((school, id, state, body, plan): StoredRow) -> Option<(EventKey, StoredEvent)> {
-    let state = EventState::of(&state)?;
+    let state = state.parse().ok()?;
     Some(((school, id), StoredEvent { state, body, plan }))
 }
 

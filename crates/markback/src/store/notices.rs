@@ -5,13 +5,29 @@ use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
+use strum::{EnumString, IntoStaticStr};
 
 use super::Store;
 use crate::pipeline::jobs;
 
 /// The kind of a notice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum NoticeKind {
     /// A school approved the application.
     Approved,
@@ -21,25 +37,6 @@ pub enum NoticeKind {
     Declined,
     /// A school changes its MIS.
     Migration,
-}
-
-impl NoticeKind {
-    const ALL: [Self; 4] = [
-        Self::Approved,
-        Self::Revoked,
-        Self::Declined,
-        Self::Migration,
-    ];
-
-    /// The word for tables and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Revoked => "revoked",
-            Self::Declined => "declined",
-            Self::Migration => "migration",
-        }
-    }
 }
 
 /// A notice about a school. Holds nothing personal and no secret.
@@ -107,7 +104,7 @@ impl Store {
         let noted: u64 = on_tx!(tx, conn => {
             sqlx::query(NOTE)
                 .bind(school.as_str())
-                .bind(kind.word())
+                .bind(<&str>::from(kind))
                 .bind(subject)
                 .bind(words)
                 .bind(i64::from(done))
@@ -184,9 +181,7 @@ pub(crate) struct Followed {
 
 fn read(row: Row) -> Option<Notice> {
     Some(Notice {
-        kind: NoticeKind::ALL
-            .into_iter()
-            .find(|kind| kind.word() == row.kind)?,
+        kind: row.kind.parse().ok()?,
         school: row.school,
         subject: row.subject,
         words: row.words,

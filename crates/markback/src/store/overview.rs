@@ -95,7 +95,7 @@ struct LastSync {
 impl LastSync {
     /// Its error, or why it holds changes back.
     fn in_the_way(&self) -> Option<String> {
-        if self.state == SyncState::Done.word() {
+        if self.state == SyncState::Done.as_str() {
             return None;
         }
         let report = self.report.as_deref().unwrap_or_default();

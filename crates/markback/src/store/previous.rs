@@ -57,7 +57,7 @@ impl Store {
                 continue;
             };
             let is_before = previous.at < *at
-                || (previous.at == *at && row.state != EventState::Received.word());
+                || (previous.at == *at && row.state != EventState::Received.as_str());
             let latest = before.get(&row.later);
             if is_before && latest.is_none_or(|latest| latest.at < previous.at) {
                 before.insert(row.later, previous);
@@ -74,7 +74,7 @@ fn previous(row: &Row) -> Option<Previous> {
         EventKind::SignOut => !event.automatic,
         EventKind::SignIn => !event.remote,
     };
-    let skipped = row.state == EventState::Skipped.word() && was_double_tap(row).unwrap_or(false);
+    let skipped = row.state == EventState::Skipped.as_str() && was_double_tap(row).unwrap_or(false);
     (tapped && !skipped).then_some(Previous {
         event: event.id,
         kind: event.kind,

@@ -78,7 +78,11 @@ impl Store {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn search(&self, filter: &EventFilter) -> outbox::Result<Vec<EventRecord>> {
-        let states: Vec<_> = filter.states.iter().map(|state| (state.word(),)).collect();
+        let states: Vec<_> = filter
+            .states
+            .iter()
+            .map(|state| (state.as_str(),))
+            .collect();
         let (text, states) = (SEARCH.on(self.db.engine()), rows(&states)?);
         let (came_from, came_until) = filter.came_in();
         let found: Vec<EventRow> = on_pool!(self.db, pool => {
@@ -111,7 +115,7 @@ impl Store {
             .into_iter()
             .filter_map(|row| {
                 Some(OpenEvents {
-                    state: EventState::of(&row.state)?,
+                    state: row.state.parse().ok()?,
                     count: u64::try_from(row.n).ok()?,
                     oldest: row.oldest.and_then(DateTime::from_timestamp_millis),
                 })
@@ -125,7 +129,7 @@ impl Store {
             sqlx::query(REOPEN)
                 .bind(&found.school)
                 .bind(&found.id)
-                .bind(found.state.word())
+                .bind(found.state.as_str())
                 .bind(i64::from(found.round))
                 .execute(conn)
                 .await
@@ -146,7 +150,7 @@ impl Store {
             sqlx::query(GIVE_UP)
                 .bind(&found.school)
                 .bind(&found.id)
-                .bind(found.state.word())
+                .bind(found.state.as_str())
                 .bind(i64::from(found.round))
                 .bind(outcome)
                 .bind(now)

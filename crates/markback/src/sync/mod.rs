@@ -91,7 +91,7 @@ impl Wanted<'_> {
         match self.why {
             // Somebody waits for this sync, so it is never superseded.
             SyncWhy::Asked => job,
-            why => job.supersede_key(why.word()),
+            why => job.supersede_key(<&str>::from(why)),
         }
     }
 

@@ -273,7 +273,7 @@ impl Stage {
     }
 
     pub(crate) async fn reaches(&self, school: usize, id: &str, state: EventState) {
-        let what = format!("{id} is {}", state.word());
+        let what = format!("{id} is {}", state.as_str());
         until(&what, async || self.state(school, id).await == state).await;
     }
 

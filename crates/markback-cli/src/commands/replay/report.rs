@@ -80,7 +80,7 @@ impl Report {
                 EventState::Skipped => self.reasons(),
                 state => meaning(*state).to_owned(),
             };
-            [state.word().to_owned(), count.to_string(), why]
+            [state.as_str().to_owned(), count.to_string(), why]
         });
         let table = output::table(["state", "events", ""], rows);
         if !table.is_empty() {

@@ -115,7 +115,7 @@ pub(in crate::store) fn record(row: EventRow, history: Vec<AuditRecord>) -> Even
         .and_then(|steps| serde_json::from_value(steps).ok())
         .unwrap_or_default();
     let time = |ms: Option<i64>| ms.and_then(DateTime::from_timestamp_millis);
-    let state = EventState::of(&row.state).unwrap_or(EventState::Failed);
+    let state = row.state.parse().unwrap_or(EventState::Failed);
     EventRecord {
         id: row.id,
         school: row.school,

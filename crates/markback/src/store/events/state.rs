@@ -1,6 +1,7 @@
 //! The states of an event, and what an operator can do in each.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::settings::nearest;
 
@@ -18,8 +19,8 @@ pub struct UnknownState {
 impl UnknownState {
     /// What to write instead.
     pub fn help(&self) -> String {
-        let words = EventState::ALL.map(EventState::word);
-        match nearest(&self.word, words.into_iter().chain([PROBLEM])) {
+        let words: Vec<_> = EventState::ALL.iter().map(|state| state.as_str()).collect();
+        match nearest(&self.word, words.iter().copied().chain([PROBLEM])) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!(
                 "there are: {}, and `{PROBLEM}` for all that wait for a person",
@@ -30,8 +31,23 @@ impl UnknownState {
 }
 
 /// The state of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EventState {
     /// Received, not decided yet; `waiting` tells why, if there is a reason.
     Received,
@@ -59,19 +75,7 @@ pub enum EventState {
 
 impl EventState {
     /// All states.
-    pub const ALL: [Self; 11] = [
-        Self::Received,
-        Self::Skipped,
-        Self::Planned,
-        Self::Sent,
-        Self::Accepted,
-        Self::Confirmed,
-        Self::Rejected,
-        Self::Unconfirmed,
-        Self::Superseded,
-        Self::Failed,
-        Self::Discarded,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The states with these names. `problem` stands for all that wait for a person.
     ///
@@ -83,9 +87,9 @@ impl EventState {
         let mut states = Vec::new();
         for word in words {
             if word == PROBLEM {
-                states.extend(Self::ALL.into_iter().filter(|state| state.may_be_retried()));
+                states.extend(Self::ALL.iter().filter(|state| state.may_be_retried()));
             } else {
-                states.push(Self::of(word).ok_or_else(|| UnknownState {
+                states.push(word.parse().map_err(|_| UnknownState {
                     word: word.to_owned(),
                 })?);
             }
@@ -130,25 +134,8 @@ impl EventState {
         )
     }
 
-    /// The word for records, metrics and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Skipped => "skipped",
-            Self::Planned => "planned",
-            Self::Sent => "sent",
-            Self::Accepted => "accepted",
-            Self::Confirmed => "confirmed",
-            Self::Rejected => "rejected",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Superseded => "superseded",
-            Self::Failed => "failed",
-            Self::Discarded => "discarded",
-        }
-    }
-
-    /// The state that [`EventState::word`] names.
-    pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
+    /// The name in records, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

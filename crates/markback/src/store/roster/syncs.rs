@@ -4,16 +4,18 @@ use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Tx, on_pool, on_tx};
 use roster::{Pull, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::FromRow;
+use strum::{EnumString, IntoStaticStr};
 
 use super::{corrupt, kind_of, kind_word};
 use crate::store::Store;
 
 /// Why a school is synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SyncWhy {
     /// Its people have never been read.
     First,
@@ -25,21 +27,10 @@ pub enum SyncWhy {
     Asked,
 }
 
-impl SyncWhy {
-    /// The name in records and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::Nightly => "nightly",
-            Self::Small => "small",
-            Self::Asked => "asked",
-        }
-    }
-}
-
 /// The state of a sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SyncState {
     /// It has not begun.
     Waiting,
@@ -54,28 +45,14 @@ pub enum SyncState {
 }
 
 impl SyncState {
-    const ALL: [Self; 5] = [
-        Self::Waiting,
-        Self::Running,
-        Self::Done,
-        Self::Held,
-        Self::Failed,
-    ];
-
     /// Whether the sync has ended.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Held | Self::Failed)
     }
 
     /// The name in records and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Held => "held",
-            Self::Failed => "failed",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -182,7 +159,7 @@ impl Store {
             sqlx::query(NEW)
                 .bind(new.school.as_str())
                 .bind(new.id)
-                .bind(new.why.word())
+                .bind(<&str>::from(new.why))
                 .bind(extent(new.full))
                 .bind(now)
                 .execute(conn)
@@ -242,7 +219,7 @@ impl Store {
             sqlx::query(END)
                 .bind(school)
                 .bind(id)
-                .bind(end.state.word())
+                .bind(end.state.as_str())
                 .bind(now)
                 .bind(report)
                 .bind(end.error)
@@ -360,10 +337,7 @@ fn record(row: Row) -> SyncRecord {
         school: row.school,
         why: row.why,
         extent: row.extent,
-        state: SyncState::ALL
-            .into_iter()
-            .find(|state| state.word() == row.state)
-            .unwrap_or(SyncState::Failed),
+        state: row.state.parse().unwrap_or(SyncState::Failed),
         asked_at: time(Some(row.asked_ms)),
         began_at: time(row.began_ms),
         ended_at: time(row.ended_ms),
