@@ -118,7 +118,7 @@ impl ApiError {
         Self::new(
             StatusCode::NOT_FOUND,
             Kind::UnknownSchool,
-            "the settings know no school of this id; add a [[school]] for it, or correct the address",
+            "the settings have no school with this id; add a [[school]] for it, or correct the address",
         )
     }
 

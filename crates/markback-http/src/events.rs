@@ -118,7 +118,7 @@ async fn look(
         Ok(None) => Err(ApiError::new(
             StatusCode::NOT_FOUND,
             Kind::UnknownEvent,
-            "this school has no event of this id; it never came in, or its time of keeping is over",
+            "this school has no event with this id; it was never received, or is past its retention",
         )),
         Err(error) => {
             tracing::error!(%error, "an event could not be read");
@@ -223,11 +223,8 @@ fn invalid(problems: Vec<Problem>) -> ApiError {
 
 fn wrong(status: StatusCode, kind: Kind, problems: Vec<Problem>) -> ApiError {
     let message = match problems.as_slice() {
-        [one] => format!("{}; {}; nothing was taken in", at(one), one.help),
-        many => format!(
-            "{} things are wrong with it; nothing was taken in",
-            many.len()
-        ),
+        [one] => format!("{}; {}; nothing was stored", at(one), one.help),
+        many => format!("{} problems; nothing was stored", many.len()),
     };
     ApiError::new(status, kind, message).with_problems(problems)
 }
@@ -242,7 +239,7 @@ fn at(problem: &Problem) -> String {
 
 fn store_away() -> ApiError {
     ApiError::unavailable(
-        "the store cannot be reached; nothing was taken in, send the same again",
+        "the database cannot be reached; nothing was stored, send the request again",
         STORE_AGAIN,
     )
 }

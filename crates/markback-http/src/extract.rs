@@ -75,7 +75,7 @@ fn unread(rejection: BytesRejection) -> ApiError {
     ApiError::new(
         StatusCode::BAD_REQUEST,
         Kind::InvalidJson,
-        "the body broke off before its end; send it again",
+        "the body is incomplete; send it again",
     )
 }
 
@@ -92,12 +92,12 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
         } else if error.is_eof() {
             (
                 format!("the JSON breaks off at {place}"),
-                "send the whole of it; nothing of it was taken in",
+                "send the complete JSON; nothing was stored",
             )
         } else {
             (
                 format!("this is no JSON from {place} on: {}", json_fault(&error)),
-                "mend the JSON; nothing of it was taken in",
+                "correct the JSON; nothing was stored",
             )
         };
         ApiError::new(

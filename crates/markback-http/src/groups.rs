@@ -143,7 +143,7 @@ async fn changes(
                 "since",
                 Some(cursor),
                 "this is no cursor",
-                "send one as an answer gave it, or leave it out",
+                "send the cursor of an earlier answer, or leave it out",
             )
         })?,
     };
@@ -160,7 +160,7 @@ async fn changes(
         Horizon::Beyond => Err(ApiError::new(
             StatusCode::GONE,
             Kind::CursorGone,
-            "changes from this cursor on are not kept any more; read the group's list, and go on from its cursor",
+            "changes after this cursor are no longer kept; read the group's list and continue from its cursor",
         )),
     }
 }
@@ -191,7 +191,7 @@ async fn sync(
             question::wrong(
                 "",
                 None,
-                "the body is not as this address takes it",
+                "the body is not valid for this address",
                 r#"send {"full": true, "accept": true}, either of them, or nothing"#,
             )
         })?,
@@ -255,7 +255,7 @@ fn known_group<'m>(
         ApiError::new(
             StatusCode::NOT_FOUND,
             Kind::UnknownGroup,
-            "the settings know no group of this name at the school; encode blanks in it as %20",
+            "the settings have no group with this name at the school; encode spaces in it as %20",
         )
     })?;
     Ok((school, group))
@@ -263,7 +263,7 @@ fn known_group<'m>(
 
 fn shown(value: &impl Serialize) -> Result<Json<Value>, ApiError> {
     serde_json::to_value(value).map(Json).map_err(|error| {
-        tracing::error!(%error, "an answer could not be written");
+        tracing::error!(%error, "a response could not be serialised");
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Internal,
@@ -274,7 +274,7 @@ fn shown(value: &impl Serialize) -> Result<Json<Value>, ApiError> {
 
 fn not_read() -> ApiError {
     ApiError::unavailable(
-        "the group has not been read yet, so nobody knows who is in it; see the school's syncs for what is in the way",
+        "the group has not been read yet, so its people are unknown; see the school's syncs for the reason",
         READ_SOON,
     )
 }
@@ -283,14 +283,14 @@ fn unknown_sync() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         Kind::UnknownSync,
-        "the school has no sync of this id; it never was, or its time of keeping is over",
+        "the school has no sync with this id; it never existed, or is past its retention",
     )
 }
 
 fn store_away(error: outbox::Error) -> ApiError {
-    tracing::error!(%error, "the store could not be asked about groups");
+    tracing::error!(%error, "the database could not be read for groups");
     ApiError::unavailable(
-        "the store cannot be reached; nothing was changed, ask again",
+        "the database cannot be reached; nothing was changed, try again",
         5,
     )
 }

@@ -50,11 +50,12 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
     let workers = match health {
         Health::Well => "at work".to_owned(),
         Health::NotRunning => "not running".to_owned(),
-        Health::Stuck(queue) => format!("those of the queue {queue} have not come round for long"),
+        Health::Stuck(queue) => format!("no worker has looked at the queue {queue} for too long"),
         Health::Hung { queue, age } => format!(
             "one of the queue {queue} has been busy with the same batch for {}",
             humantime::format_duration(age)
         ),
+        _ => "in an unknown state".to_owned(),
     };
     let ready = store == "reachable" && health == Health::Well;
     let status = if ready {
@@ -79,7 +80,7 @@ async fn metrics(State(markback): State<Markback>) -> Result<Response, ApiError>
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
             Kind::NotFound,
-            "nothing is measured here; `markback serve` does",
+            "no metrics are recorded here; `markback serve` records them",
         ));
     };
     // Counters are reported even if the database cannot be reached.

@@ -90,6 +90,6 @@ async fn wrong_method() -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         Kind::MethodNotAllowed,
-        "this address takes other methods only; the header Allow names them",
+        "this address accepts other methods only; see the header Allow",
     )
 }

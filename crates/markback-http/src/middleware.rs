@@ -26,7 +26,7 @@ pub(super) async fn in_time(
             StatusCode::GATEWAY_TIMEOUT,
             Kind::TimedOut,
             format!(
-                "no answer within {}; send the same again, the same ids are not taken in twice",
+                "no answer within {}; send the request again, events with the same ids are not stored twice",
                 humantime::format_duration(limit)
             ),
         )

@@ -142,7 +142,7 @@ fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
             question::wrong(
                 "",
                 None,
-                "the body is not as this address takes it",
+                "the body is not valid for this address",
                 r#"send {"by": "…", "note": "…"}, either of them, or nothing"#,
             )
         })?,
@@ -164,14 +164,14 @@ fn refused(error: OperatorError) -> ApiError {
         OperatorError::State(..) | OperatorError::Busy => {
             ApiError::new(StatusCode::CONFLICT, Kind::Conflict, words)
         }
-        OperatorError::Store(error) => store_away(&error),
+        error => store_away(&error),
     }
 }
 
-fn store_away(error: &outbox::Error) -> ApiError {
-    tracing::error!(%error, "the store could not be asked about events");
+fn store_away(error: &impl std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "the database could not be read for events");
     ApiError::unavailable(
-        "the store cannot be reached; nothing was changed, ask again",
+        "the database cannot be reached; nothing was changed, try again",
         5,
     )
 }

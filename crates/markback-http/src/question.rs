@@ -35,7 +35,12 @@ impl Question {
                     None if words.is_empty() => "leave it out".to_owned(),
                     None => format!("leave it out; there are: {}", words.join(", ")),
                 };
-                return Err(wrong(word, None, "this address takes no such word", help));
+                return Err(wrong(
+                    word,
+                    None,
+                    "this address has no such parameter",
+                    help,
+                ));
             }
             if self
                 .0
@@ -148,7 +153,7 @@ mod tests {
     #[case("date=27/11/2026", &["date", "27/11/2026", "no day", "2026-11-23"])]
     #[case("limit=-1", &["limit", "-1", "no whole number"])]
     #[case("partial=yes", &["partial", "yes", "neither true nor false"])]
-    #[case("dat=2026-11-23", &["dat", "no such word", "did you mean `date`?"])]
+    #[case("dat=2026-11-23", &["dat", "no such parameter", "did you mean `date`?"])]
     #[case("colour=red", &["colour", "there are: date, limit, partial"])]
     #[case("limit=1&limit=2", &["limit", "twice"])]
     fn what_is_wrong_is_told(#[case] text: &str, #[case] told: &[&str]) {

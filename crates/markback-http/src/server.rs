@@ -96,13 +96,13 @@ async fn within<T>(limit: Duration, mut task: JoinHandle<T>) -> Option<Result<T,
 fn help_for(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
-            "another program does, perhaps this service itself: end that, or change `listen` in the settings"
+            "another program uses it, perhaps this service itself: stop that, or change `listen` in the settings"
         }
         ErrorKind::AddrNotAvailable => {
-            "the machine has no such address: name one of its own as `listen` in the settings, such as 127.0.0.1"
+            "the machine has no such address: set `listen` to one of its own in the settings, such as 127.0.0.1"
         }
         ErrorKind::PermissionDenied => {
-            "a port below 1024 takes more rights than this user has: name a higher one as `listen` in the settings"
+            "a port below 1024 needs more rights than this user has: set `listen` to a higher one in the settings"
         }
         _ => "change `listen` in the settings",
     }

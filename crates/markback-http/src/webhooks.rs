@@ -47,7 +47,7 @@ pub(super) fn routes(secret: Option<SecretString>) -> Router<Markback> {
         let length = secret.expose_secret().len();
         if !SECRET_LENGTHS.contains(&length) {
             tracing::warn!(
-                "the webhooks' secret should have {} to {SECRET_MAX} bytes; a shorter one is guessed, and a longer one never opens",
+                "the secret of the webhooks must have {} to {SECRET_MAX} bytes; a shorter one can be guessed, and a longer one is never accepted",
                 SECRET_LENGTHS.start()
             );
         }
@@ -110,8 +110,8 @@ async fn take(
     })?;
     let hook = Hook::read(&body)?;
     let told = hook.heed(markback).await.map_err(|error| {
-        tracing::error!(%error, "a webhook could not be heeded");
-        ApiError::unavailable("the store cannot be reached; send the same again", 5)
+        tracing::error!(%error, "a webhook could not be handled");
+        ApiError::unavailable("the database cannot be reached; send the request again", 5)
     })?;
     Ok(Json(json!({"status": "ok", "done": told})))
 }
@@ -213,7 +213,7 @@ impl Hook {
                 scheduled,
                 done,
             } => migration(markback, &school, &subject, scheduled.as_deref(), done).await?,
-            Self::Other => "noted; this type means nothing here",
+            Self::Other => "ignored; this type has no meaning here",
         };
         tracing::info!(payload_type, done = told, "a webhook came in");
         Ok(told)
@@ -257,7 +257,7 @@ async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'st
         .note(school, NoticeKind::Approved, "", words, false)
         .await?;
     go_on(markback, school).await?;
-    Ok("the school goes on")
+    Ok("the school is resumed")
 }
 
 async fn access_gone(
@@ -266,11 +266,11 @@ async fn access_gone(
     kind: NoticeKind,
 ) -> outbox::Result<&'static str> {
     let Some(settings) = markback.settings().school(school) else {
-        return Ok("the settings do not have this school");
+        return Ok("the settings do not contain this school");
     };
     markback.schools().forget(school);
     match tokio::time::timeout(ASK_WITHIN, is_approved(markback, settings)).await {
-        Ok(Ok(true)) => Ok("Wonde says that the school still approves"),
+        Ok(Ok(true)) => Ok("Wonde reports that the school still approves"),
         Ok(Ok(false)) => {
             let words = "the school took back its approval, or did not give it: ask the school to approve in Wonde's portal, \
                          or take it out of the settings";
@@ -285,9 +285,9 @@ async fn access_gone(
                 .pause(&mut tx, school.as_str(), REVOKED, words, true)
                 .await?;
             tx.commit().await?;
-            Ok("the school rests")
+            Ok("the school is paused")
         }
-        Ok(Err(_)) | Err(_) => Ok("Wonde could not be asked; the next write will tell"),
+        Ok(Err(_)) | Err(_) => Ok("Wonde could not be asked; the next write will show it"),
     }
 }
 
@@ -349,7 +349,7 @@ async fn migration(
         };
         markback.sync().ask(settings, everything).await?;
     }
-    Ok("the school's MIS is asked for anew")
+    Ok("the school's MIS is read again")
 }
 
 /// Forgets everything about the school's connection and ends its pause. If the cause remains, the school is paused

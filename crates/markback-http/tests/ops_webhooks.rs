@@ -180,7 +180,7 @@ async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
     world.sandbox.set_access(&school, Access::Revoked).unwrap();
     for _ in 0..2 {
         let (_, body) = world.hook(&revoked).await;
-        assert_eq!(body["done"], "the school rests");
+        assert_eq!(body["done"], "the school is paused");
         assert_eq!(world.paused().await, std::slice::from_ref(&school));
     }
     let told = notices(&world).await;
@@ -188,7 +188,10 @@ async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
     assert_eq!(told[0].kind, NoticeKind::Revoked);
 
     let declined = json!({"payload_type": "accessDeclined", "school_id": school});
-    assert_eq!(world.hook(&declined).await.1["done"], "the school rests");
+    assert_eq!(
+        world.hook(&declined).await.1["done"],
+        "the school is paused"
+    );
 
     world.sandbox.set_access(&school, Access::Approved).unwrap();
     let approved = json!({"payload_type": "schoolApproved", "school_id": school, "school_name": "Hill School",
@@ -236,7 +239,7 @@ async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
     let (status, body) = world.hook(&over).await;
     assert_eq!(
         (status, &body["done"]),
-        (200, &json!("the school's MIS is asked for anew"))
+        (200, &json!("the school's MIS is read again"))
     );
     let mis = world.markback.schools().mis(settings).await.unwrap();
     assert_eq!((before, mis.descriptor().id), ("sims", "bromcom"));

@@ -67,7 +67,7 @@ impl Markback {
             }
         }
         if let Err(error) = self.sync().forget_strangers().await {
-            tracing::warn!(%error, "schools that are not in the settings any more could not be forgotten; it is tried again");
+            tracing::warn!(%error, "schools that are no longer in the settings could not be removed; it is tried again");
         }
         match &pruned {
             Ok(pruned) => {
@@ -79,12 +79,12 @@ impl Markback {
                         ledger = pruned.ledger,
                         jobs = pruned.jobs,
                         register = pruned.register,
-                        "removed what was kept long enough"
+                        "removed data past its retention"
                     );
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "what is too old could not be removed; it is tried again")
+                tracing::warn!(%error, "old data could not be removed; it is tried again")
             }
         }
         pruned

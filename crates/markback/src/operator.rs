@@ -35,14 +35,15 @@ pub struct Actor {
 
 /// Why a decision about an event was rejected.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OperatorError {
     /// There is no such event.
     #[error(
-        "this school has no event of this id; it never came in, or its time of keeping is over"
+        "this school has no event with this id; it was never received, or is past its retention"
     )]
     UnknownEvent,
     /// The settings have no such school.
-    #[error("the settings know no school of this id; add a [[school]] for it, or correct the id")]
+    #[error("the settings have no school with this id; add a [[school]] for it, or correct the id")]
     UnknownSchool,
     /// The event's state does not allow it.
     #[error("{1}")]
@@ -59,10 +60,10 @@ impl OperatorError {
     fn state(state: EventState) -> Self {
         let words = match state {
             EventState::Received | EventState::Planned => {
-                "the event is on its way and needs no retry; `waiting` tells what it waits for"
+                "the event is in progress and needs no retry; `waiting` tells what it waits for"
             }
             EventState::Sent | EventState::Accepted => {
-                "the mark has gone to Wonde, which cannot call it back; wait for what becomes of it"
+                "the mark was sent to Wonde and cannot be recalled; wait for its outcome"
             }
             EventState::Confirmed => "the MIS has the mark already; there is nothing left to do",
             EventState::Skipped => {
@@ -70,9 +71,9 @@ impl OperatorError {
                  are decided by them"
             }
             EventState::Superseded => {
-                "a newer mark for the same pupil, date and session stands; an older one is not put above it"
+                "a newer mark for the same pupil, date and session stands; an older one does not replace it"
             }
-            EventState::Discarded => "the event was given up already",
+            EventState::Discarded => "the event was discarded already",
             EventState::Failed | EventState::Rejected | EventState::Unconfirmed => {
                 "the event has changed; look at it again"
             }

@@ -4,11 +4,13 @@
 //! at most once a second.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashSet,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use lru::LruCache;
 use mis_core::{PersonKind, wonde::SchoolId};
 use roster::{Directory, Entry, Found};
 use writeback::Event;
@@ -16,9 +18,9 @@ use writeback::Event;
 use crate::{settings::School, store::Store};
 
 /// The most schools whose directories are cached.
-const SCHOOLS_KEPT: usize = 1_000;
+const SCHOOLS_CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// How long a cached directory is used without checking the database.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The person that an event names, by the ids that the school's settings allow.
 pub(crate) fn person_of<'d>(school: &School, directory: &'d Directory, event: &Event) -> Found<'d> {
@@ -77,16 +79,15 @@ fn whose(entry: &Entry) -> String {
 #[derive(Debug)]
 pub struct PersonIndex {
     store: Store,
-    kept: Mutex<HashMap<SchoolId, Kept>>,
+    cached: Mutex<LruCache<SchoolId, CachedDirectory>>,
     known: Mutex<HashSet<SchoolId>>,
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
+struct CachedDirectory {
     directory: Arc<Directory>,
     version: i64,
-    looked: Instant,
-    used: Instant,
+    checked: Instant,
 }
 
 impl PersonIndex {
@@ -98,7 +99,7 @@ impl PersonIndex {
         let known = store.schools_ready().await?.into_iter().collect();
         Ok(Self {
             store,
-            kept: Mutex::default(),
+            cached: Mutex::new(LruCache::new(SCHOOLS_CACHED)),
             known: Mutex::new(known),
         })
     }
@@ -116,20 +117,26 @@ impl PersonIndex {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn of(&self, school: &SchoolId) -> outbox::Result<Option<Arc<Directory>>> {
-        if let Some(kept) = self.kept(school)
-            && kept.looked.elapsed() < TRUSTED_FOR
+        let cached = self.cached().get(school).cloned();
+        if let Some(cached) = &cached
+            && cached.checked.elapsed() < CHECK_EVERY
         {
-            return Ok(Some(kept.directory));
+            return Ok(Some(cached.directory.clone()));
         }
-        let looked = Instant::now();
+        let checked = Instant::now();
         let Some(version) = self.store.directory_version(school).await? else {
             return Ok(None);
         };
-        let directory = match self.kept(school) {
-            Some(kept) if kept.version == version => kept.directory,
+        let directory = match cached {
+            Some(cached) if cached.version == version => cached.directory,
             _ => Arc::new(Directory::from_ids(self.store.ids(school).await?)),
         };
-        self.keep(school, &directory, version, looked);
+        let cached = CachedDirectory {
+            directory: directory.clone(),
+            version,
+            checked,
+        };
+        self.cached().put(school.clone(), cached);
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -139,7 +146,7 @@ impl PersonIndex {
 
     /// Drops the cached directory, because the people have changed.
     pub(crate) fn changed(&self, school: &SchoolId, ready: bool) {
-        self.lock().remove(school);
+        self.cached().pop(school);
         if ready {
             self.known
                 .lock()
@@ -148,31 +155,7 @@ impl PersonIndex {
         }
     }
 
-    fn kept(&self, school: &SchoolId) -> Option<Kept> {
-        let mut all = self.lock();
-        let kept = all.get_mut(school)?;
-        kept.used = Instant::now();
-        Some(kept.clone())
-    }
-
-    fn keep(&self, school: &SchoolId, directory: &Arc<Directory>, version: i64, looked: Instant) {
-        let mut all = self.lock();
-        if all.len() >= SCHOOLS_KEPT && !all.contains_key(school) {
-            let least_used = all.iter().min_by_key(|(_, kept)| kept.used);
-            if let Some(least_used) = least_used.map(|(school, _)| school.clone()) {
-                all.remove(&least_used);
-            }
-        }
-        let kept = Kept {
-            directory: directory.clone(),
-            version,
-            looked,
-            used: looked,
-        };
-        all.insert(school.clone(), kept);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SchoolId, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> MutexGuard<'_, LruCache<SchoolId, CachedDirectory>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

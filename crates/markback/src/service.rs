@@ -61,6 +61,7 @@ impl Default for Options {
 
 /// Why a service could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
     /// The database address is not where the settings say.
     #[error(transparent)]
@@ -267,11 +268,11 @@ impl Markback {
         match self.start_afresh().await {
             Ok(ended) => {
                 for lane in ended {
-                    tracing::info!(%lane, "it rested until its cause was removed; it is tried again at this start");
+                    tracing::info!(%lane, "the pause needed an operator; it ends with this start");
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "pauses of before this start could not be ended; they end by themselves");
+                tracing::warn!(%error, "earlier pauses could not be ended; they end by themselves");
             }
         }
         tokio::join!(

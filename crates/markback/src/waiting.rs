@@ -87,7 +87,7 @@ pub fn line_of(pause: &Pause) -> String {
     let until = pause.until.format("%Y-%m-%d %H:%M:%S UTC");
     let (lane, why) = (&pause.lane, &pause.why);
     match lane.strip_prefix(TOKEN) {
-        Some(token) => format!("all schools of the token {token} rest until {until}: {why}"),
-        None => format!("school {lane} rests until {until}: {why}"),
+        Some(token) => format!("all schools of the token {token} are paused until {until}: {why}"),
+        None => format!("school {lane} is paused until {until}: {why}"),
     }
 }

@@ -40,7 +40,7 @@ impl Mirror {
         let mut asked = HashMap::new();
         while !stop.is_cancelled() {
             if let Err(error) = self.ask_due(&mut asked).await {
-                tracing::warn!(%error, "the store could not be asked which registers are to be read; it is tried again");
+                tracing::warn!(%error, "the database could not be read for registers that are due; it is tried again");
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -131,7 +131,7 @@ impl Mirror {
                 () = worker.hold(&claimed) => Ok(()),
             };
             if let Err(error) = settled {
-                tracing::warn!(%error, "the store did not keep a register's reading; it is taken up again");
+                tracing::warn!(%error, "a step of a register's reading was not committed; it will be repeated");
             }
         }
     }
@@ -160,7 +160,7 @@ impl Mirror {
             None => outbox.complete(&mut tx, &held).await?,
             Some((school, error)) => {
                 let why = error.to_string();
-                tracing::warn!(school = %school.id, why, "a full reading of the registers met an error; it goes on later");
+                tracing::warn!(school = %school.id, why, "a full reading of the registers failed; it continues later");
                 self.store
                     .trouble_register(&mut tx, &school.id, &why)
                     .await?;

@@ -34,7 +34,7 @@ const REFUSALS_MAX: u32 = 3;
 const BY_ANSWER: &str = "Wonde's answer";
 const BY_REGISTER: &str = "the register read back";
 /// What a mark waits for whose writeback is done with errors that may be about it.
-const IN_DOUBT: &str = "Wonde calls the writeback done and tells of errors in it, which may be about this mark: the register must show it";
+const IN_DOUBT: &str = "Wonde reports the writeback as done with errors that may concern this mark; the register must show it";
 /// The outcome of a mark that was overwritten before anybody saw it.
 const REPLACED: &str =
     "a newer mark for the same pupil, date and session has taken its place in the MIS";
@@ -73,7 +73,7 @@ impl Confirmer {
     async fn read_registers(
         &self,
         jobs: Vec<Claimed>,
-    ) -> outbox::Result<Vec<Result<Register, Claimed>>> {
+    ) -> outbox::Result<Vec<Result<Register, Box<Claimed>>>> {
         let parsed: Vec<_> = jobs
             .into_iter()
             .map(|job| (job.parse::<ConfirmJob>().ok(), job))
@@ -89,7 +89,7 @@ impl Confirmer {
         let stored = self.store.events_with_plans(&keys).await?;
         let registers = parsed.into_iter().map(|(confirm, job)| {
             let Some(confirm) = confirm else {
-                return Err(job);
+                return Err(Box::new(job));
             };
             let events = confirm.events.iter();
             let marks: Vec<_> = events
@@ -105,7 +105,7 @@ impl Confirmer {
                     marks,
                 })
             } else {
-                Err(job)
+                Err(Box::new(job))
             }
         });
         Ok(registers.collect())
@@ -113,7 +113,7 @@ impl Confirmer {
 
     async fn confirm_or_catch(
         &self,
-        register: Result<Register, Claimed>,
+        register: Result<Register, Box<Claimed>>,
     ) -> outbox::Result<Effects> {
         let register = match register {
             Ok(register) => register,
@@ -195,8 +195,8 @@ impl Confirmer {
             }
             Ok(WritebackOutcome::Open { word }) => {
                 let why = match word {
-                    Some(word) => format!("Wonde has it; its word for the writeback is \"{word}\""),
-                    None => "Wonde has it and says nothing of the writeback yet".to_owned(),
+                    Some(word) => format!("Wonde has it and reports the writeback as \"{word}\""),
+                    None => "Wonde has it and reports no status of the writeback yet".to_owned(),
                 };
                 step.still_open(Some(&mis), &why).await
             }

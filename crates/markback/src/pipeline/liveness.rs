@@ -19,6 +19,7 @@ const QUEUES: [&str; 3] = [queues::DECIDE, queues::SEND, queues::CONFIRM];
 
 /// The state of the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Health {
     /// They make progress.
     Well,

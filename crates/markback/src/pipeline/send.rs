@@ -495,7 +495,7 @@ impl<'a> Batch<'a> {
         let update = self
             .update(one)
             .state(EventState::Confirmed)
-            .outcome("the register says so, read back after an answer that never came");
+            .outcome("the register shows it, read back after an answer that never came");
         self.effects.events.push(update);
     }
 

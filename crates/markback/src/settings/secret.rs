@@ -24,6 +24,7 @@ pub enum SecretSource {
 
 /// A missing secret. The error names the place, never the secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SecretError {
     /// No such variable.
     #[error(

@@ -9,6 +9,7 @@ use super::Store;
 
 /// A line of the trail. Holds a pupil's data: for authorised readers, never for a log.
 #[derive(Clone, Serialize)]
+#[non_exhaustive]
 pub struct AuditRecord {
     /// When.
     pub at: Option<DateTime<Utc>>,

@@ -11,6 +11,7 @@ use super::Store;
 /// Something that is left out of a school's marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Limit {
     /// No comment.
     NoComment,
@@ -57,6 +58,7 @@ impl std::fmt::Display for Limit {
 
 /// A limit that was learned from refusals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LearnedLimit {
     /// The school.
     pub school: String,

@@ -17,6 +17,7 @@ pub struct ServiceLock {
 
 /// Why the lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LockError {
     /// Another service holds it.
     #[error(
@@ -30,7 +31,7 @@ pub enum LockError {
         other: String,
     },
     /// The lock file cannot be created.
-    #[error("the lock {path} cannot be made: {why}; see that its folder may be written to")]
+    #[error("the lock {path} cannot be created: {why}; check that its folder is writable")]
     Io {
         /// The file.
         path: String,

@@ -164,7 +164,7 @@ impl Store {
                 Migrated::Behind => {
                     "they are those of an older version; `markback serve` of this version brings them up to date"
                 }
-                Migrated::Ahead => "they are those of a newer version; run that one",
+                Migrated::Ahead => "they are those of a newer version; run that version",
             };
             return Err(outbox::Error::schema(what));
         }

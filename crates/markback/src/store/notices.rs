@@ -41,6 +41,7 @@ pub enum NoticeKind {
 
 /// A notice about a school. Holds nothing personal and no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Notice {
     /// The school.
     pub school: String,

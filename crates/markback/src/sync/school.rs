@@ -170,7 +170,7 @@ impl PeopleSync {
         metrics::unread(unread.len() - left_out, left_out);
         if !unread.is_empty() {
             let (values, records) = (unread.len() - left_out, left_out);
-            tracing::warn!(school = %school.id, values, records, "passed over what could not be read; `markback sync` names it");
+            tracing::warn!(school = %school.id, values, records, "skipped values that could not be read; `markback sync` lists them");
         }
         tracing::info!(
             school = %school.id,

@@ -81,7 +81,7 @@ impl PeopleSync {
             End::Panicked => self.after_panic(&claimed, &job).await,
             End::Stopped => worker.hand_back(&claimed).await,
             End::Lost => {
-                tracing::info!(school = %job.school, "another node goes on with this sync");
+                tracing::info!(school = %job.school, "another node continues this sync");
                 Ok(())
             }
         };
@@ -91,7 +91,7 @@ impl PeopleSync {
     /// A step that was not committed is repeated when the lease expires.
     fn noted(&self, settled: outbox::Result<()>) {
         if let Err(error) = settled {
-            tracing::warn!(%error, "the store did not keep a sync's step; it is taken up again");
+            tracing::warn!(%error, "a step of a sync was not committed; it will be repeated");
         }
     }
 

@@ -325,7 +325,7 @@ impl Decider {
                 let why = "an earlier event of the same pupil is being decided";
                 self.retry(&mut effects, &case.job, Duration::from_millis(100), why);
             } else if let Some(wait) = self.may_still_land(&context, &case).await? {
-                let why = "an earlier mark of the same session was sent and not answered; it may be on its way still";
+                let why = "an earlier mark of the same session was sent without an answer; it may still be on its way";
                 self.retry(&mut effects, &case.job, wait, why);
             } else {
                 let previous = previous.remove(&case.event.id);

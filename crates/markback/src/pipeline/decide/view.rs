@@ -33,8 +33,7 @@ pub(crate) struct Sources<'a> {
 /// The ledger takes precedence over Wonde's copy, which may be hours old. The copy takes precedence
 ///
 /// - if it shows a protected code, unless a mark of ours has certainly overwritten that very row, later and knowingly:
-/// see [`LedgerRow::overwritten`];
-///   and knowingly: see [`LedgerRow::overwritten`];
+///   see [`LedgerRow::overwritten`];
 /// - if it shows another code that changed after our mark was sent, once our mark should be in the MIS.
 pub(crate) fn view_of(
     key: &LedgerKey,

@@ -76,7 +76,7 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     };
     let message = if path.starts_with("answers") {
         // The decoder would quote the answer, which may be a child's own words.
-        "answers are an object of texts: field name to the text of the option".to_owned()
+        "answers must be an object that maps field names to the text of an option".to_owned()
     } else if words.starts_with("missing field") {
         format!("`{}` is missing", field.unwrap_or_default())
     } else if unknown {

@@ -96,13 +96,13 @@ pub enum IntakeError {
         given: usize,
     },
     /// Some events are invalid.
-    #[error("{} of the values handed in are wrong", .0.len())]
+    #[error("{} of the values are invalid", .0.len())]
     Problems(Vec<InputProblem>),
     /// Some ids belong to events with other content.
-    #[error("{} of the ids handed in stand for other events", .0.len())]
+    #[error("{} of the ids belong to other events", .0.len())]
     Conflict(Vec<InputProblem>),
     /// The database stores nothing at the moment.
-    #[error("events cannot be kept at the moment: {why}; try again in a few seconds")]
+    #[error("events cannot be stored at the moment: {why}; try again in a few seconds")]
     Unavailable {
         /// Why.
         why: String,
@@ -192,7 +192,7 @@ impl Intake {
         };
         self.requests
             .try_send(request)
-            .map_err(|_| IntakeError::unavailable("too many requests wait for the store"))?;
+            .map_err(|_| IntakeError::unavailable("too many requests wait for the database"))?;
         answered
             .await
             .unwrap_or_else(|_| Err(IntakeError::unavailable("the service is stopping")))
@@ -392,9 +392,7 @@ impl Writer {
             let kept = match caught(self.store_batch(&batch)).await {
                 Ok(Ok(answers)) => Ok(answers),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(Panicked) => {
-                    Err("the service failed over them; its log names the place".to_owned())
-                }
+                Err(Panicked) => Err("the service failed; its log names the place".to_owned()),
             };
             match kept {
                 Ok(answers) => {
@@ -404,7 +402,7 @@ impl Writer {
                     }
                 }
                 Err(why) => {
-                    tracing::warn!(error = why, "events could not be kept and were refused");
+                    tracing::warn!(error = why, "events could not be stored and were refused");
                     for request in batch {
                         let _ = request.answer.send(Err(IntakeError::unavailable(&why)));
                     }

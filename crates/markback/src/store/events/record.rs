@@ -10,6 +10,7 @@ use crate::store::{AuditRecord, LedgerKey};
 
 /// The record of an event. Holds a pupil's data: for authorised readers, never for a log.
 #[derive(Clone, Serialize)]
+#[non_exhaustive]
 pub struct EventRecord {
     /// The sign-in system's id.
     pub id: String,

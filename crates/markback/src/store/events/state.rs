@@ -110,7 +110,7 @@ impl EventState {
             Self::Unconfirmed => {
                 "look into the MIS: where the mark is missing, retry it or enter it by hand; where it is there, discard it"
             }
-            Self::Sent => "wait: it is looked up in the register before it is sent again",
+            Self::Sent => "wait: the register is read before it is sent again",
             Self::Received
             | Self::Planned
             | Self::Accepted

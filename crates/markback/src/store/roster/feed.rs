@@ -141,7 +141,7 @@ impl Store {
                 on_tx!(tx, conn => sqlx::query(text).bind(&school).execute(conn).await.map(|_| ()))?;
             }
             tx.commit().await?;
-            tracing::info!(%school, "forgot the people of a school that is not in the settings any more");
+            tracing::info!(%school, "removed the people of a school that is no longer in the settings");
         }
         Ok(())
     }

@@ -81,6 +81,7 @@ fn extent(full: bool) -> &'static str {
 
 /// The record of a sync.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct SyncRecord {
     /// Its id, unique within the school.
     pub id: String,
