@@ -22,7 +22,7 @@ fn keys(answer: &Answer) -> Vec<String> {
         "{answer:?}"
     );
     let told = |problem: &Value| {
-        for text in ["what", "cure"] {
+        for text in ["message", "help"] {
             assert!(!problem[text].as_str().unwrap().is_empty(), "{problem:#}");
         }
         problem["key"].as_str().unwrap().to_owned()
@@ -189,7 +189,10 @@ async fn only_known_schools_and_events_and_only_with_the_key() {
     );
     let empty = ask(Method::POST, &events, key, Some("[]")).await;
     assert_eq!(
-        (empty.status, &empty.json()["error"]["problems"][0]["what"]),
+        (
+            empty.status,
+            &empty.json()["error"]["problems"][0]["message"]
+        ),
         (422, &json!("there is no event in it"))
     );
 }

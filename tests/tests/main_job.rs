@@ -6,7 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use markback::service::{Markback, Options, Pace};
+use markback::service::{Markback, Options, WorkerConfig};
 use markback_tests::{Service, World, at, run, sign_in};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -193,9 +193,9 @@ async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
         .unwrap()
         .settings;
     let options = Options {
-        pace: Some(Pace {
+        workers: Some(WorkerConfig {
             lease: std::time::Duration::from_secs(2),
-            ..Pace::of(settings.service.pace)
+            ..WorkerConfig::of(settings.service.pace)
         }),
         ..Options::default()
     };

@@ -72,7 +72,7 @@ async fn doctor_with(
     .unwrap()
 }
 
-/// The verdicts on one question, with what was found and the cure.
+/// The verdicts on one question, with what was found and the help.
 fn answers(said: &Said, asked: &str) -> Vec<(String, String)> {
     let report = said.json();
     let findings = report["schools"][0]["findings"].as_array().unwrap();
@@ -80,7 +80,7 @@ fn answers(said: &Said, asked: &str) -> Vec<(String, String)> {
     of.map(|finding| {
         (
             word(&finding["verdict"]),
-            format!("{} / {}", word(&finding["found"]), word(&finding["cure"])),
+            format!("{} / {}", word(&finding["found"]), word(&finding["help"])),
         )
     })
     .collect()

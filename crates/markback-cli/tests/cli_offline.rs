@@ -55,7 +55,7 @@ fn check_in_json_has_key_value_and_cure() {
     let problem = &report["problems"][0];
     assert_eq!(
         *problem,
-        json!({"file": path, "line": 1, "key": "listn", "value": "1", "what": "there is no such setting", "cure": "did you mean `listen`?"})
+        json!({"file": path, "line": 1, "key": "listn", "value": "1", "message": "there is no such setting", "help": "did you mean `listen`?"})
     );
 }
 

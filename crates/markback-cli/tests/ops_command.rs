@@ -154,7 +154,7 @@ async fn the_status_tells_schools_queues_and_who_rests() {
         world.school.id.as_str(),
         "not known yet",
         "decide",
-        "rests until",
+        "is paused until",
         "the MIS is away",
         "to Arbor",
     ] {

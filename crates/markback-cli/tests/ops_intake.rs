@@ -42,7 +42,7 @@ async fn is_kept(world: &World, id: &str) -> bool {
 
 /// The fingerprints that a problem names.
 fn fingerprints(problem: &Value) -> Vec<&str> {
-    let words = problem["what"].as_str().unwrap().split([' ', ',']);
+    let words = problem["message"].as_str().unwrap().split([' ', ',']);
     words
         .filter(|word| word.len() == 12 && word.chars().all(|c| c.is_ascii_hexdigit()))
         .collect()

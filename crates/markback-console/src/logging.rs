@@ -1,4 +1,4 @@
-//! Where the log goes: standard error, in lines for people on a terminal and as JSON anywhere else.
+//! Logging to standard error: text on a terminal, JSON elsewhere.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -9,15 +9,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::BadInput;
 
-/// For a service: all that an operator may want to know.
+/// The default level of a service.
 pub const SERVICE: &str = "info";
-/// For a command that somebody waits for: what went wrong, but not that the machine is busy.
+/// The default level of a command: warnings, but not slow queries.
 pub const COMMAND: &str = "warn,sqlx=error";
 
-/// Starts the log. `RUST_LOG` says how much of it; without it, the words given here.
+/// Starts logging at the level in `RUST_LOG`, or else at `otherwise`.
 ///
 /// # Errors
-/// When `RUST_LOG` cannot be read.
+/// Returns an error if `RUST_LOG` cannot be parsed.
 pub fn start(otherwise: &str) -> anyhow::Result<()> {
     let words = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| otherwise.to_owned());
     let filter = EnvFilter::builder().parse(words).map_err(|error| {
@@ -36,7 +36,7 @@ pub fn start(otherwise: &str) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("the log cannot be started: {error}"))
 }
 
-/// From now on a panic is told by its place alone: its message may quote a pupil's data.
+/// Reports panics only by their place, because a message may quote a pupil's data.
 pub fn hide_panic_messages() {
     panic::set_hook(Box::new(|panic| {
         let place = place_of(panic);
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// The hook is the whole process's, so a process of its own panics.
+    /// The hook is global, so a child process panics.
     #[test]
     fn a_panic_is_told_by_its_place_and_not_by_its_message() {
         const CHILD: &str = "MARKBACK_TEST_PANICS";

@@ -1,4 +1,4 @@
-//! What every command prints with: tables for a terminal, plain lines for a pipe, JSON for programs.
+//! Output of the commands: tables for a terminal, plain lines for a pipe, JSON for programs.
 
 use std::{
     borrow::Cow,
@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-/// How a command may print.
+/// The formats of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// A table with lines around it.
@@ -20,7 +20,7 @@ pub enum Format {
     Json,
 }
 
-/// For commands that print a table or JSON.
+/// The formats of commands that print a table or JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TableOrJson {
     /// A table for people.
@@ -29,23 +29,23 @@ pub enum TableOrJson {
     Json,
 }
 
-/// For commands that print sentences or JSON.
+/// The formats of commands that print text or JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum TextOrJson {
-    /// Sentences for people.
+    /// Text for people.
     #[default]
     Text,
     /// JSON for programs.
     Json,
 }
 
-/// Whether somebody watches standard output, rather than a program.
+/// Whether standard output is a terminal.
 pub fn on_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
 impl Format {
-    /// What was asked for; else a table on a terminal and plain lines anywhere else.
+    /// The requested format, or else a table on a terminal and plain lines elsewhere.
     pub fn or_fitting(asked: Option<Self>) -> Self {
         asked.unwrap_or_else(|| {
             if on_terminal() {
@@ -57,8 +57,8 @@ impl Format {
     }
 }
 
-/// The text without what a terminal would obey: names and ids come from outside, and may hold anything. Line ends and
-/// tabs stay; other control characters, and those that turn the direction of writing, are written as `\u{1b}`.
+/// The text with control sequences escaped, because names and ids from outside may hold anything. Line ends and tabs
+/// stay; other control characters, and those that change the writing direction, become `\u{1b}` and the like.
 pub fn printable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_obeyed) {
         return Cow::Borrowed(text);
@@ -84,24 +84,24 @@ pub fn error_line(text: impl AsRef<str>) {
     eprintln!("{}", printable(text.as_ref()));
 }
 
-/// Prints one line, or several. A reader that has gone away, such as `head`, is no error.
+/// Prints one or more lines. A closed pipe, as after `head`, is no error.
 ///
 /// # Errors
-/// When standard output cannot be written.
+/// Returns an error if standard output cannot be written.
 pub fn line(text: impl AsRef<str>) -> io::Result<()> {
     whole(|out| writeln!(out, "{}", printable(text.as_ref())))
 }
 
-/// Prints a value as JSON with indents.
+/// Prints a value as indented JSON.
 ///
 /// # Errors
-/// When standard output cannot be written, or the value is no JSON.
+/// Returns an error if standard output cannot be written or the value cannot be serialised.
 pub fn json(value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
     whole(|out| writeln!(out, "{}", printable_json(&text)))
 }
 
-/// The same JSON with such characters as JSON writes them. It escapes those below U+0020 itself, and no others.
+/// Escapes the same characters in JSON's form. JSON itself escapes only those below U+0020.
 fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_obeyed) {
         return Cow::Borrowed(json);
@@ -116,7 +116,7 @@ fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped.collect())
 }
 
-/// A table with these columns. Lines are drawn in Unicode on a terminal and in ASCII elsewhere; there are no colours.
+/// A table with these columns, drawn in Unicode on a terminal and in ASCII elsewhere, without colours.
 pub fn table<const N: usize>(
     columns: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
@@ -129,7 +129,7 @@ pub fn table<const N: usize>(
         table.load_style(presets::ASCII_FULL_CONDENSED);
     }
     table.set_header(columns);
-    // Before it is laid out, so that the columns keep their width.
+    // Before the layout, so that the columns keep their width.
     table.add_rows(
         rows.into_iter()
             .map(|row| row.map(|cell| printable(&cell).into_owned())),

@@ -1,8 +1,8 @@
-//! Being told to stop: ctrl-c, or SIGTERM from whatever supervises the program.
+//! Stop signals: ctrl-c, and SIGTERM from a supervisor.
 
 use std::io;
 
-/// Listens for both from now on.
+/// Listens for both signals.
 pub struct Signals {
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
@@ -12,7 +12,7 @@ pub struct Signals {
 
 impl Signals {
     /// # Errors
-    /// When the system does not let us listen.
+    /// Returns an error if the handlers cannot be installed.
     pub fn listen() -> io::Result<Self> {
         #[cfg(unix)]
         {
@@ -26,7 +26,7 @@ impl Signals {
         Ok(Self {})
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
@@ -35,7 +35,7 @@ impl Signals {
         }
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
-            // Nobody can tell us to stop: then only the end of the process does.
+            // Without signals only the end of the process stops it.
             std::future::pending::<()>().await;
         }
     }

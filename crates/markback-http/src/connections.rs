@@ -1,4 +1,4 @@
-//! Serving connections: a client that is slow or says nothing is let go in time, and the end is an orderly one.
+//! Serves connections: closes slow and silent ones in time, and shuts down gracefully.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use hyper_util::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Answers over HTTP/1.1 until told to stop, then ends what was asked by then. A connection on which no whole head of a question comes
-/// within `head_within`, the first or the next, is closed.
+/// Serves HTTP/1.1 until told to stop, then finishes the requests in progress. A connection is closed if no complete
+/// request head arrives within `head_within`.
 pub async fn serve(
     mut listener: TcpListener,
     router: Router,
@@ -24,7 +24,7 @@ pub async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(head_within);
     let graceful = GracefulShutdown::new();
-    // Dropped with this function, so that nothing outlives whoever would wait no longer.
+    // Dropped with this function, so that no connection outlives it.
     let mut connections = JoinSet::new();
     loop {
         let (stream, _) = tokio::select! {

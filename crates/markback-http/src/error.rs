@@ -1,4 +1,4 @@
-//! What an error looks like to a client: a status, a word to branch on, a sentence, and the fields that are wrong.
+//! Error responses: a status, a machine-readable kind, a sentence, and the problems by field.
 
 use axum::{
     Json,
@@ -7,7 +7,7 @@ use axum::{
 };
 use serde::Serialize;
 
-/// An answer that says no: `{"error":{"kind","message","problems":[{"key","value","what","cure"}]}}`.
+/// An error response: `{"error":{"kind","message","problems":[{"key","value","message","help"}]}}`.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
@@ -15,16 +15,16 @@ pub struct ApiError {
     body: Body,
 }
 
-/// A header that goes with some errors.
+/// An additional header.
 #[derive(Clone, Copy, Debug)]
 enum Header {
-    /// How to be let in.
+    /// How to authenticate.
     WwwAuthenticate,
-    /// After how many seconds to ask again.
+    /// After how many seconds to retry.
     RetryAfter(u32),
 }
 
-/// What went wrong, as a word that programs can rely on.
+/// The kind of an error, which programs can rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -33,7 +33,7 @@ pub enum Kind {
     Unauthorised,
     /// No such address.
     NotFound,
-    /// The address takes other methods.
+    /// The address accepts other methods.
     MethodNotAllowed,
     /// The settings know no such school.
     UnknownSchool,
@@ -43,35 +43,35 @@ pub enum Kind {
     UnknownGroup,
     /// The school has no such sync.
     UnknownSync,
-    /// What the cursor points at is not kept any more. Read the list.
+    /// The cursor is older than the kept changes. Read the list.
     CursorGone,
-    /// The event is in a state in which this cannot be done, or its id stands for an event with other content.
+    /// The event's state does not allow this, or its id belongs to an event with other content.
     Conflict,
-    /// The body is no JSON, or breaks off.
+    /// The body is not JSON, or is incomplete.
     InvalidJson,
-    /// What came is JSON, but not what it should be.
+    /// The request is valid JSON with invalid content.
     InvalidInput,
     /// The body or the list is too long.
     TooLarge,
-    /// The store cannot be reached now. Try again.
+    /// The database cannot be reached. Try again.
     Unavailable,
-    /// The answer took too long. Ask again.
+    /// The answer took too long. Try again.
     TimedOut,
-    /// Something is wrong with the service itself.
+    /// A fault of the service.
     Internal,
 }
 
-/// One thing that is wrong with what came in.
+/// A problem in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Where: `at`, `[3].answers.Why`. Empty for the whole.
+    /// Where: `at`, `[3].answers.Why`. Empty for the whole request.
     pub key: String,
-    /// What stands there, where it can be told.
+    /// The value, if it may be shown.
     pub value: Option<String>,
-    /// What is wrong with it.
-    pub what: String,
-    /// What to do about it.
-    pub cure: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -81,7 +81,7 @@ struct Body {
     problems: Vec<Problem>,
 }
 
-/// What the log tells of an error: no word of what came in.
+/// What the log shows of an error: nothing of the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
     pub(super) kind: Kind,
@@ -94,7 +94,7 @@ struct Envelope {
 }
 
 impl ApiError {
-    /// With no field to name.
+    /// An error without problems by field.
     pub fn new(status: StatusCode, kind: Kind, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -107,7 +107,7 @@ impl ApiError {
         }
     }
 
-    /// With what is wrong, field by field.
+    /// Adds problems by field.
     pub fn with_problems(mut self, problems: Vec<Problem>) -> Self {
         self.body.problems = problems;
         self
@@ -118,19 +118,19 @@ impl ApiError {
         Self::new(
             StatusCode::NOT_FOUND,
             Kind::UnknownSchool,
-            "the settings know no school of this id; add a [[school]] for it, or correct the address",
+            "the settings have no school with this id; add a [[school]] for it, or correct the address",
         )
     }
 
-    /// Something in the question or the body is not as it should be.
+    /// A parameter or the body is invalid.
     pub fn wrong_question(problem: Problem) -> Self {
         let Problem {
-            key, what, cure, ..
+            key, message, help, ..
         } = &problem;
         let message = if key.is_empty() {
-            format!("{what}; {cure}")
+            format!("{message}; {help}")
         } else {
-            format!("`{key}`: {what}; {cure}")
+            format!("`{key}`: {message}; {help}")
         };
         Self::new(
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -140,7 +140,7 @@ impl ApiError {
         .with_problems(vec![problem])
     }
 
-    /// The store cannot be reached; to be asked again in so many seconds.
+    /// The database cannot be reached; retry after so many seconds.
     pub fn unavailable(message: impl Into<String>, seconds: u32) -> Self {
         Self {
             header: Some(Header::RetryAfter(seconds)),

@@ -1,4 +1,4 @@
-//! Events over HTTP: taking them in, and telling what became of one.
+//! Events over HTTP: receiving them, and reading one.
 
 use axum::{
     Json, Router,
@@ -15,9 +15,11 @@ use super::{
     extract::{Body, Path},
     question::Question,
 };
-use markback::service::{EventRecord, EventState, InputProblem, IntakeError, Markback, Taken};
+use markback::service::{
+    EventRecord, EventState, InputProblem, IntakeError, Markback, ReceivedEvent,
+};
 
-/// Seconds after which a store that could not be reached may be tried again.
+/// Seconds after which to retry when the database cannot be reached.
 const STORE_AGAIN: u32 = 5;
 
 /// The sub-router.
@@ -27,13 +29,13 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/v1/schools/{school}/events/{event}", get(look))
 }
 
-/// What became of each event, in the order in which they came.
+/// The results of a request, in its order.
 #[derive(Serialize)]
 struct TakenIn {
     events: Vec<Receipt>,
 }
 
-/// What became of one event: a state when it was taken in, else what is wrong with it.
+/// The result for one event: its state if it was received, otherwise its problems.
 #[derive(Serialize)]
 struct Receipt {
     id: Option<String>,
@@ -43,8 +45,8 @@ struct Receipt {
     problems: Vec<Problem>,
 }
 
-impl From<Taken> for Receipt {
-    fn from(taken: Taken) -> Self {
+impl From<ReceivedEvent> for Receipt {
+    fn from(taken: ReceivedEvent) -> Self {
         Self {
             id: Some(taken.id),
             state: Some(taken.state),
@@ -60,7 +62,7 @@ async fn take_in(
     Body(body): Body,
 ) -> Result<(StatusCode, Json<TakenIn>), ApiError> {
     let school = SchoolId::from(school.as_str());
-    // Before the events are judged: whoever mistakes the school learns that first.
+    // Before the events are checked, so that a wrong school is reported first.
     if markback.settings().school(&school).is_none() {
         return Err(ApiError::unknown_school());
     }
@@ -76,7 +78,7 @@ async fn take_in(
     Ok((StatusCode::ACCEPTED, Json(TakenIn { events })))
 }
 
-/// Takes in what is good, and tells of each of the others what is wrong with it. When none is good it is an error.
+/// Receives the valid events and reports the problems of the others. An error if none is valid.
 async fn good_ones(
     markback: &Markback,
     school: &SchoolId,
@@ -84,7 +86,7 @@ async fn good_ones(
 ) -> Result<Vec<Receipt>, ApiError> {
     let id = |event: &Value| event["id"].as_str().map(str::to_owned);
     let ids: Vec<_> = events.iter().map(id).collect();
-    let taken = markback.intake_good(school, events).await;
+    let taken = markback.intake_valid(school, events).await;
     let taken = taken.map_err(|error| refused(error, false))?;
     if taken.iter().all(Result::is_err) {
         let problems = taken.into_iter().filter_map(Result::err).flatten();
@@ -116,7 +118,7 @@ async fn look(
         Ok(None) => Err(ApiError::new(
             StatusCode::NOT_FOUND,
             Kind::UnknownEvent,
-            "this school has no event of this id; it never came in, or its time of keeping is over",
+            "this school has no event with this id; it was never received, or is past its retention",
         )),
         Err(error) => {
             tracing::error!(%error, "an event could not be read");
@@ -125,15 +127,15 @@ async fn look(
     }
 }
 
-/// The events in a body, and whether it was one that stood alone. A list may stand in the form in which the answer has it.
+/// The events in a body, and whether it is a single event. A list may also have the form of the response.
 fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
-    let what = match body {
+    let kind = match body {
         Value::Array(events) if events.is_empty() => {
             return Err(invalid(vec![Problem {
                 key: String::new(),
                 value: None,
-                what: "there is no event in it".to_owned(),
-                cure: "send an event as a JSON object, or a list of them".to_owned(),
+                message: "there is no event in it".to_owned(),
+                help: "send an event as a JSON object, or a list of them".to_owned(),
             }]));
         }
         Value::Array(list) => return Ok((list, false)),
@@ -155,8 +157,8 @@ fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
     Err(invalid(vec![Problem {
         key: String::new(),
         value: None,
-        what: format!("the body is {what}"),
-        cure: "send an event as a JSON object, or a list of them".to_owned(),
+        message: format!("the body is {kind}"),
+        help: "send an event as a JSON object, or a list of them".to_owned(),
     }]))
 }
 
@@ -174,8 +176,8 @@ fn refused(error: IntakeError, single: bool) -> ApiError {
             Kind::Conflict,
             all_told(problems, single),
         ),
-        IntakeError::Unavailable { why } => {
-            tracing::error!(error = %why, "events could not be taken in");
+        error => {
+            tracing::error!(%error, "events could not be stored");
             store_away()
         }
     }
@@ -186,7 +188,7 @@ fn all_told(problems: Vec<InputProblem>, single: bool) -> Vec<Problem> {
     told.collect()
 }
 
-/// The problem as the client sees it: an event that stands alone has no number.
+/// The problem as the client sees it: without an index for a single event.
 fn told(problem: InputProblem, single: bool) -> Problem {
     if single {
         return field_of(problem);
@@ -194,12 +196,12 @@ fn told(problem: InputProblem, single: bool) -> Problem {
     Problem {
         key: problem.key,
         value: problem.value,
-        what: problem.what,
-        cure: problem.cure,
+        message: problem.message,
+        help: problem.help,
     }
 }
 
-/// The problem with the field alone as its key, without the event's number.
+/// The problem with the field alone as its key, without the event's index.
 fn field_of(problem: InputProblem) -> Problem {
     let field = problem
         .key
@@ -221,26 +223,23 @@ fn invalid(problems: Vec<Problem>) -> ApiError {
 
 fn wrong(status: StatusCode, kind: Kind, problems: Vec<Problem>) -> ApiError {
     let message = match problems.as_slice() {
-        [one] => format!("{}; {}; nothing was taken in", at(one), one.cure),
-        many => format!(
-            "{} things are wrong with it; nothing was taken in",
-            many.len()
-        ),
+        [one] => format!("{}; {}; nothing was stored", at(one), one.help),
+        many => format!("{} problems; nothing was stored", many.len()),
     };
     ApiError::new(status, kind, message).with_problems(problems)
 }
 
 fn at(problem: &Problem) -> String {
     if problem.key.is_empty() {
-        problem.what.clone()
+        problem.message.clone()
     } else {
-        format!("`{}`: {}", problem.key, problem.what)
+        format!("`{}`: {}", problem.key, problem.message)
     }
 }
 
 fn store_away() -> ApiError {
     ApiError::unavailable(
-        "the store cannot be reached; nothing was taken in, send the same again",
+        "the database cannot be reached; nothing was stored, send the request again",
         STORE_AGAIN,
     )
 }

@@ -1,4 +1,4 @@
-//! Reading a question: its body as JSON and the ids in its address, with errors in our own form.
+//! Extractors for JSON bodies and path parameters, with our own error responses.
 
 use axum::{
     body::Bytes,
@@ -18,7 +18,7 @@ use super::{
     error::{ApiError, Kind, Problem},
 };
 
-/// What stands in the address.
+/// Path parameters.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub(super) struct Path<T>(pub(super) T);
@@ -45,7 +45,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     }
 }
 
-/// The same, where there may be no body.
+/// An optional JSON body.
 pub(super) struct MaybeBody(pub(super) Option<Value>);
 
 impl<S: Send + Sync> FromRequest<S> for MaybeBody {
@@ -75,16 +75,16 @@ fn unread(rejection: BytesRejection) -> ApiError {
     ApiError::new(
         StatusCode::BAD_REQUEST,
         Kind::InvalidJson,
-        "the body broke off before its end; send it again",
+        "the body is incomplete; send it again",
     )
 }
 
-/// Tells what is no JSON by its place: the text itself is pupils' data.
+/// Describes invalid JSON by its position: the text itself is pupils' data.
 fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
     let bytes = bytes_without_bom(bytes);
     serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
-        let (what, cure) = if bytes.iter().all(u8::is_ascii_whitespace) {
+        let (message, help) = if bytes.iter().all(u8::is_ascii_whitespace) {
             (
                 "the body is empty".to_owned(),
                 "send an event or a list of events as JSON",
@@ -92,24 +92,24 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
         } else if error.is_eof() {
             (
                 format!("the JSON breaks off at {place}"),
-                "send the whole of it; nothing of it was taken in",
+                "send the complete JSON; nothing was stored",
             )
         } else {
             (
                 format!("this is no JSON from {place} on: {}", json_fault(&error)),
-                "mend the JSON; nothing of it was taken in",
+                "correct the JSON; nothing was stored",
             )
         };
         ApiError::new(
             StatusCode::BAD_REQUEST,
             Kind::InvalidJson,
-            format!("{what}; {cure}"),
+            format!("{message}; {help}"),
         )
         .with_problems(vec![Problem {
             key: String::new(),
             value: None,
-            what,
-            cure: cure.to_owned(),
+            message,
+            help: help.to_owned(),
         }])
     })
 }

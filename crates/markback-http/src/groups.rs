@@ -1,6 +1,6 @@
-//! The schools' groups over HTTP: lists, changes from a cursor on, and syncs.
+//! The schools' groups over HTTP: lists, changes after a cursor, and syncs.
 //!
-//! A group that was never read is not an empty group: it is answered with 503, so that no host takes it for one.
+//! A group that has never been read is not empty: the answer is 503, so that no host treats it as empty.
 
 use axum::{
     Json, Router,
@@ -20,16 +20,16 @@ use super::{
     question::{self, Question},
 };
 use markback::{
-    rosters::Ask,
     service::Markback,
     settings::{Group, School},
     store::{Horizon, Page, Shown, SyncRecord},
+    sync::SyncRequest,
 };
 
-/// Syncs in one answer when the question does not say, and at most.
+/// The default and the largest number of syncs in one answer.
 const SYNCS: u32 = 20;
 const SYNCS_MAX: u32 = 200;
-/// Seconds after which a group that is being read for the first time may be asked for again.
+/// Seconds after which to retry while a group is read for the first time.
 const READ_SOON: u32 = 30;
 
 /// The sub-router.
@@ -53,12 +53,12 @@ struct Groups<'a> {
 struct Line<'a> {
     name: &'a str,
     kind: GroupKind,
-    /// None for a group that was never read.
+    /// `None` for a group that has never been read.
     people: Option<u64>,
     writes_back: bool,
 }
 
-/// All that a host needs of one group.
+/// A group as a host needs it.
 #[derive(Serialize)]
 struct Whole<'a> {
     name: &'a str,
@@ -78,7 +78,7 @@ struct Feed {
     more: bool,
 }
 
-/// What kind of sync is asked for.
+/// The requested sync.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Asked {
@@ -143,7 +143,7 @@ async fn changes(
                 "since",
                 Some(cursor),
                 "this is no cursor",
-                "send one as an answer gave it, or leave it out",
+                "send the cursor of an earlier answer, or leave it out",
             )
         })?,
     };
@@ -160,12 +160,12 @@ async fn changes(
         Horizon::Beyond => Err(ApiError::new(
             StatusCode::GONE,
             Kind::CursorGone,
-            "changes from this cursor on are not kept any more; read the group's list, and go on from its cursor",
+            "changes after this cursor are no longer kept; read the group's list and continue from its cursor",
         )),
     }
 }
 
-/// A change with the person as they are now: who has left since is in a later change.
+/// A change with the person as they are now; a later change tells if they have left.
 fn change(page: Page) -> Value {
     let mut change = page.what;
     if let Some(fields) = change.as_object_mut() {
@@ -191,20 +191,16 @@ async fn sync(
             question::wrong(
                 "",
                 None,
-                "the body is not as this address takes it",
+                "the body is not valid for this address",
                 r#"send {"full": true, "accept": true}, either of them, or nothing"#,
             )
         })?,
     };
-    let ask = Ask {
+    let ask = SyncRequest {
         full: full.unwrap_or_default(),
         accept: accept.unwrap_or_default(),
     };
-    let id = markback
-        .rosters()
-        .ask(school, ask)
-        .await
-        .map_err(store_away)?;
+    let id = markback.sync().ask(school, ask).await.map_err(store_away)?;
     let record = markback
         .store()
         .sync(&school.id, &id)
@@ -259,7 +255,7 @@ fn known_group<'m>(
         ApiError::new(
             StatusCode::NOT_FOUND,
             Kind::UnknownGroup,
-            "the settings know no group of this name at the school; encode blanks in it as %20",
+            "the settings have no group with this name at the school; encode spaces in it as %20",
         )
     })?;
     Ok((school, group))
@@ -267,7 +263,7 @@ fn known_group<'m>(
 
 fn shown(value: &impl Serialize) -> Result<Json<Value>, ApiError> {
     serde_json::to_value(value).map(Json).map_err(|error| {
-        tracing::error!(%error, "an answer could not be written");
+        tracing::error!(%error, "a response could not be serialised");
         ApiError::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             Kind::Internal,
@@ -278,7 +274,7 @@ fn shown(value: &impl Serialize) -> Result<Json<Value>, ApiError> {
 
 fn not_read() -> ApiError {
     ApiError::unavailable(
-        "the group has not been read yet, so nobody knows who is in it; see the school's syncs for what is in the way",
+        "the group has not been read yet, so its people are unknown; see the school's syncs for the reason",
         READ_SOON,
     )
 }
@@ -287,14 +283,14 @@ fn unknown_sync() -> ApiError {
     ApiError::new(
         StatusCode::NOT_FOUND,
         Kind::UnknownSync,
-        "the school has no sync of this id; it never was, or its time of keeping is over",
+        "the school has no sync with this id; it never existed, or is past its retention",
     )
 }
 
 fn store_away(error: outbox::Error) -> ApiError {
-    tracing::error!(%error, "the store could not be asked about groups");
+    tracing::error!(%error, "the database could not be read for groups");
     ApiError::unavailable(
-        "the store cannot be reached; nothing was changed, ask again",
+        "the database cannot be reached; nothing was changed, try again",
         5,
     )
 }

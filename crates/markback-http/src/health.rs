@@ -1,4 +1,4 @@
-//! Whether this node can work, and what it measured. Nothing of either is about a pupil, so no key is needed.
+//! Readiness and metrics of this node. Neither is about pupils, so no key is needed.
 
 use axum::{
     Json, Router,
@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/metrics", get(metrics))
 }
 
-/// Whether the node is ready, and what of it is.
+/// The readiness of the node and its parts.
 #[derive(Serialize)]
 struct Readiness {
     ready: bool,
@@ -31,8 +31,7 @@ struct Readiness {
     people: People,
 }
 
-/// How many of the schools' people this node knows. It takes events in before that, for nothing may be lost: so this
-/// alone makes no node unready.
+/// How many schools' people this node knows. It receives events before that, so this alone does not make it unready.
 #[derive(Serialize)]
 struct People {
     schools: usize,
@@ -51,11 +50,12 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
     let workers = match health {
         Health::Well => "at work".to_owned(),
         Health::NotRunning => "not running".to_owned(),
-        Health::Stuck(queue) => format!("those of the queue {queue} have not come round for long"),
+        Health::Stuck(queue) => format!("no worker has looked at the queue {queue} for too long"),
         Health::Hung { queue, age } => format!(
             "one of the queue {queue} has been busy with the same batch for {}",
             humantime::format_duration(age)
         ),
+        _ => "in an unknown state".to_owned(),
     };
     let ready = store == "reachable" && health == Health::Well;
     let status = if ready {
@@ -80,10 +80,10 @@ async fn metrics(State(markback): State<Markback>) -> Result<Response, ApiError>
         return Err(ApiError::new(
             StatusCode::NOT_FOUND,
             Kind::NotFound,
-            "nothing is measured here; `markback serve` does",
+            "no metrics are recorded here; `markback serve` records them",
         ));
     };
-    // What was counted is told even when the store is away: then more than ever.
+    // Counters are reported even if the database cannot be reached.
     match levels(&markback).await {
         Ok(levels) => levels.set(),
         Err(error) => tracing::warn!(%error, "the queues' depths cannot be read"),
@@ -107,6 +107,6 @@ async fn levels(markback: &Markback) -> outbox::Result<Levels> {
 }
 
 fn schools_read(markback: &Markback) -> usize {
-    let known = |school: &&markback::settings::School| markback.directories().knows(&school.id);
+    let known = |school: &&markback::settings::School| markback.people().knows(&school.id);
     markback.settings().schools.iter().filter(known).count()
 }

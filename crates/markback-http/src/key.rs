@@ -1,4 +1,4 @@
-//! The bearer key that guards what is not for everybody.
+//! The bearer key that protects the API.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::error::ApiError;
 
-/// The key that a client must show.
+/// The key that clients must send.
 #[derive(Clone)]
 pub(super) struct Key(Arc<SecretString>);
 
@@ -22,13 +22,13 @@ impl Key {
         Self(Arc::new(secret))
     }
 
-    /// Takes as long for a key that is nearly right as for any other of its length.
+    /// Compares in constant time for keys of equal length.
     fn fits(&self, shown: &[u8]) -> bool {
         self.0.expose_secret().as_bytes().ct_eq(shown).into()
     }
 }
 
-/// Lets nobody through without the key. Before the body is read.
+/// Rejects requests without the key, before the body is read.
 pub(super) async fn guard(
     State(key): State<Key>,
     request: Request,

@@ -1,15 +1,18 @@
-//! The service over HTTP: who may ask, what an error looks like, and which sub-routers there are.
+//! The HTTP API of a [`markback`] service.
 //!
 //! ```text
-//! GET  /healthz                              the process answers
-//! POST /v1/schools/{school}/events           one event or a list, `?partial=true` for the good of it; with the bearer key
-//! GET  /v1/schools/{school}/events/{event}   what became of it; with the bearer key
-//! GET  /v1/schools/{school}/events           the latest events; with the bearer key
-//! POST /v1/schools/{school}/events/{event}/retry, …/discard    a person's decision; with the bearer key
-//! GET  /v1/schools/{school}/groups, …/{group}, …/{group}/changes?since=…  who is in which group; with the bearer key
-//! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync}  reading the school's people; with the bearer key
-//! POST /webhooks/wonde/{secret}              Wonde's news
-//! GET  /readyz, /metrics                     whether the node can work, and what it measured
+//! GET  /healthz                                               the process responds
+//! GET  /readyz, /metrics                                      whether the node can work; its metrics
+//! POST /v1/schools/{school}/events                            one event or a list; `?partial=true` stores the valid ones *
+//! GET  /v1/schools/{school}/events                            the latest events *
+//! GET  /v1/schools/{school}/events/{event}                    one event and its outcome *
+//! POST /v1/schools/{school}/events/{event}/retry, …/discard   an operator's decision *
+//! GET  /v1/schools/{school}/groups, …/{group}                 the groups and their people *
+//! GET  /v1/schools/{school}/groups/{group}/changes?since=…    changes of a group *
+//! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync} syncs of the school's people *
+//! POST /webhooks/wonde/{secret}                               Wonde's webhooks
+//!
+//! * with the bearer key
 //! ```
 
 mod connections;
@@ -38,13 +41,13 @@ pub use self::{
 };
 use markback::{service::Markback, settings::SecretError};
 
-/// The largest body that is taken in, in bytes.
+/// The largest request body in bytes.
 pub const BODY_MAX: usize = 1024 * 1024;
 
-/// Everything that the service answers to. The bearer key is read from where the settings say, once.
+/// All routes of the service. The bearer key is read once.
 ///
 /// # Errors
-/// When the settings name no bearer key, or a secret is not where they say.
+/// Returns an error if the settings name no bearer key, or a secret is not where they say.
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let answer_within = markback.settings().service.http.answer_within;
     let key = Key::new(markback.settings().service.api_key()?);
@@ -70,7 +73,7 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
         .with_state(markback))
 }
 
-/// The process runs and answers; whether it can work is another question.
+/// The process responds; `/readyz` tells whether it can work.
 async fn healthz() -> Json<Value> {
     Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
 }
@@ -87,6 +90,6 @@ async fn wrong_method() -> ApiError {
     ApiError::new(
         StatusCode::METHOD_NOT_ALLOWED,
         Kind::MethodNotAllowed,
-        "this address takes other methods only; the header Allow names them",
+        "this address accepts other methods only; see the header Allow",
     )
 }

@@ -1,4 +1,4 @@
-//! What every request goes through: a time limit, and one line in the log that tells no more than what was asked.
+//! Middleware of every request: a time limit, and one log line without personal data.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use super::error::{ApiError, Kind, Told};
 use markback::service::Markback;
 use mis_core::SchoolId;
 
-/// Ends what takes too long. What was taken in by then stays, and the same ids again answer the same.
+/// Ends requests that take too long. Events stored by then stay, and repeating the request is safe.
 pub(super) async fn in_time(
     State(limit): State<Duration>,
     request: Request,
@@ -26,7 +26,7 @@ pub(super) async fn in_time(
             StatusCode::GATEWAY_TIMEOUT,
             Kind::TimedOut,
             format!(
-                "no answer within {}; send the same again, the same ids are not taken in twice",
+                "no answer within {}; send the request again, events with the same ids are not stored twice",
                 humantime::format_duration(limit)
             ),
         )
@@ -34,9 +34,8 @@ pub(super) async fn in_time(
     })
 }
 
-/// A span and a line for each request: its method, the address's pattern, the status and the time it took; for one that
-/// was refused the school, if the settings know it, and the kind of error. Never the address itself, for it holds ids
-/// and secrets. What only looks whether the process is there is told at the level DEBUG.
+/// Logs each request in a span: method, route, status and time; for a refused one the school, if the settings have it,
+/// and the kind of error. Never the address itself, which holds ids and secrets. Probes are logged at the level DEBUG.
 pub(super) async fn watch(
     State(markback): State<Markback>,
     request: Request,
@@ -72,7 +71,7 @@ pub(super) async fn watch(
     .await
 }
 
-/// The school that an address names, if the settings know it: whatever else stands there is not for the log.
+/// The school in an address, if the settings have it: nothing else of the address may be logged.
 fn school(markback: &Markback, path: &str) -> Option<SchoolId> {
     let named = path.strip_prefix("/v1/schools/")?.split('/').next()?;
     let school = markback.settings().school(&SchoolId::from(named))?;

@@ -1,4 +1,4 @@
-//! Looking through events over HTTP, and deciding about those that need a person.
+//! Searching events over HTTP, and deciding about those that need a person.
 
 use axum::{
     Json, Router,
@@ -21,7 +21,7 @@ use markback::{
     store::EventFilter,
 };
 
-/// Events in one answer when the question does not say.
+/// The default number of events in one answer.
 const LIMIT: u32 = 100;
 /// The most events in one answer.
 const LIMIT_MAX: u32 = 1_000;
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/v1/schools/{school}/events/{event}/discard", post(discard))
 }
 
-/// What a list of events may be asked for.
+/// The parameters of a list of events.
 const WORDS: [&str; 6] = ["state", "person", "date", "from", "to", "limit"];
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ struct Listed {
     events: Vec<EventRecord>,
 }
 
-/// Who decides and why.
+/// Who decides, and why.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Decided {
@@ -129,7 +129,7 @@ fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
             "state",
             Some(&unknown.word),
             "there is no such state",
-            unknown.cure(),
+            unknown.help(),
         )
     })
 }
@@ -137,12 +137,12 @@ fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
 fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
     let decided: Decided = match body {
         None => Decided::default(),
-        // What is wrong with it is told without repeating it.
+        // The error does not quote the body.
         Some(body) => serde_json::from_value(body).map_err(|_| {
             question::wrong(
                 "",
                 None,
-                "the body is not as this address takes it",
+                "the body is not valid for this address",
                 r#"send {"by": "…", "note": "…"}, either of them, or nothing"#,
             )
         })?,
@@ -164,14 +164,14 @@ fn refused(error: OperatorError) -> ApiError {
         OperatorError::State(..) | OperatorError::Busy => {
             ApiError::new(StatusCode::CONFLICT, Kind::Conflict, words)
         }
-        OperatorError::Store(error) => store_away(&error),
+        error => store_away(&error),
     }
 }
 
-fn store_away(error: &outbox::Error) -> ApiError {
-    tracing::error!(%error, "the store could not be asked about events");
+fn store_away(error: &impl std::fmt::Display) -> ApiError {
+    tracing::error!(%error, "the database could not be read for events");
     ApiError::unavailable(
-        "the store cannot be reached; nothing was changed, ask again",
+        "the database cannot be reached; nothing was changed, try again",
         5,
     )
 }

@@ -1,4 +1,4 @@
-//! What stands after an address's `?`: read word by word, with errors in our own form.
+//! Query parameters, with our own error responses.
 
 use std::convert::Infallible;
 
@@ -11,14 +11,14 @@ use markback::settings::nearest;
 
 use super::error::{ApiError, Problem};
 
-/// The words and their values, in the order in which they stand there.
+/// The parameters in order.
 pub(super) struct Question(Vec<(String, String)>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Question {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        // Any text at all can be read as pairs of texts.
+        // Any text can be read as pairs.
         let pairs =
             Query::try_from_uri(&parts.uri).map_or_else(|_| Vec::new(), |Query(pairs)| pairs);
         Ok(Self(pairs))
@@ -26,16 +26,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Question {
 }
 
 impl Question {
-    /// The same, when it has no other words than these and each of them once.
+    /// Checks that there are no other parameters than these, and none twice.
     pub(super) fn of(self, words: &[&str]) -> Result<Self, ApiError> {
         for (place, (word, _)) in self.0.iter().enumerate() {
             if !words.contains(&word.as_str()) {
-                let cure = match nearest(word, words.iter().copied()) {
+                let help = match nearest(word, words.iter().copied()) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None if words.is_empty() => "leave it out".to_owned(),
                     None => format!("leave it out; there are: {}", words.join(", ")),
                 };
-                return Err(wrong(word, None, "this address takes no such word", cure));
+                return Err(wrong(
+                    word,
+                    None,
+                    "this address has no such parameter",
+                    help,
+                ));
             }
             if self
                 .0
@@ -54,7 +59,7 @@ impl Question {
         Ok(self)
     }
 
-    /// What it says there.
+    /// The value of a parameter.
     pub(super) fn text(&self, word: &str) -> Option<&str> {
         let said = self.0.iter().find(|(other, _)| other == word);
         said.map(|(_, value)| value.as_str())
@@ -92,31 +97,31 @@ impl Question {
     fn read<T: std::str::FromStr>(
         &self,
         word: &str,
-        what: &str,
-        cure: &str,
+        message: &str,
+        help: &str,
     ) -> Result<Option<T>, ApiError> {
         self.text(word)
             .map(|text| {
                 text.trim()
                     .parse()
-                    .map_err(|_| wrong(word, Some(text), what, cure))
+                    .map_err(|_| wrong(word, Some(text), message, help))
             })
             .transpose()
     }
 }
 
-/// An error about one word of a question.
+/// An error about one parameter.
 pub(super) fn wrong(
     word: &str,
     value: Option<&str>,
-    what: impl Into<String>,
-    cure: impl Into<String>,
+    message: impl Into<String>,
+    help: impl Into<String>,
 ) -> ApiError {
     ApiError::wrong_question(Problem {
         key: word.to_owned(),
         value: value.map(str::to_owned),
-        what: what.into(),
-        cure: cure.into(),
+        message: message.into(),
+        help: help.into(),
     })
 }
 
@@ -148,7 +153,7 @@ mod tests {
     #[case("date=27/11/2026", &["date", "27/11/2026", "no day", "2026-11-23"])]
     #[case("limit=-1", &["limit", "-1", "no whole number"])]
     #[case("partial=yes", &["partial", "yes", "neither true nor false"])]
-    #[case("dat=2026-11-23", &["dat", "no such word", "did you mean `date`?"])]
+    #[case("dat=2026-11-23", &["dat", "no such parameter", "did you mean `date`?"])]
     #[case("colour=red", &["colour", "there are: date, limit, partial"])]
     #[case("limit=1&limit=2", &["limit", "twice"])]
     fn what_is_wrong_is_told(#[case] text: &str, #[case] told: &[&str]) {

@@ -1,4 +1,4 @@
-//! A running service: its workers and its HTTP API, started together and stopped together.
+//! A running service: its workers and its HTTP API, started and stopped together.
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
@@ -10,11 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use markback::{service::Markback, settings::ANSWER_AT_MOST};
 
-/// The longest that stopping may take: what is in hand by then is taken over when its lease expires.
+/// The longest time that stopping may take. Unfinished batches are taken over when their leases expire.
 pub const STOP_WITHIN: Duration = Duration::from_secs(30);
 const _: () = assert!(ANSWER_AT_MOST.as_secs() < STOP_WITHIN.as_secs());
 
-/// Workers and API of one service.
+/// The workers and API of a service.
 pub struct Running {
     /// Where the API listens.
     pub address: SocketAddr,
@@ -25,15 +25,15 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts both. The address is taken before a worker claims anything.
+    /// Starts both. The address is bound before a worker claims anything.
     pub async fn start(markback: Markback) -> anyhow::Result<Self> {
         let listen = markback.settings().service.listen;
         let limits = markback.settings().service.http;
         let router = crate::router(markback.clone())?;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
-            let cure = cure_of(&error);
+            let help = help_for(&error);
             anyhow::Error::from(error)
-                .context(format!("the service cannot listen on {listen}; {cure}"))
+                .context(format!("the service cannot listen on {listen}; {help}"))
         })?;
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
@@ -50,7 +50,7 @@ impl Running {
         })
     }
 
-    /// Waits until either of the two ends by itself, which neither should.
+    /// Waits until either of the two ends by itself, which is an error.
     pub async fn ended(&mut self) -> anyhow::Error {
         tokio::select! {
             done = &mut self.workers => anyhow::anyhow!("the workers ended{}", why(done.err())),
@@ -58,10 +58,10 @@ impl Running {
         }
     }
 
-    /// Takes nothing more, finishes or hands back what is in hand, and ends.
+    /// Accepts no more requests, finishes or hands back the batches in hand, and ends.
     ///
     /// # Errors
-    /// When that takes longer than [`STOP_WITHIN`], or something ended badly.
+    /// Returns an error if that takes longer than [`STOP_WITHIN`] or a task failed.
     pub async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         let (workers, http) = tokio::join!(
@@ -77,13 +77,13 @@ impl Running {
         ended_well("the workers", workers)?;
         match http {
             Some(http) => ended_well("the API", http),
-            // Every question that was asked in full is answered by now. What is left never came to its end.
+            // All complete requests have been answered; the others never arrived in full.
             None => Ok(()),
         }
     }
 }
 
-/// What a task came to; a task that takes longer is ended.
+/// The result of a task; a task that takes longer is aborted.
 async fn within<T>(limit: Duration, mut task: JoinHandle<T>) -> Option<Result<T, JoinError>> {
     let done = tokio::time::timeout(limit, &mut task).await;
     if done.is_err() {
@@ -92,26 +92,26 @@ async fn within<T>(limit: Duration, mut task: JoinHandle<T>) -> Option<Result<T,
     done.ok()
 }
 
-/// What to do when an address cannot be had.
-fn cure_of(error: &std::io::Error) -> &'static str {
+/// What to do if an address cannot be bound.
+fn help_for(error: &std::io::Error) -> &'static str {
     match error.kind() {
         ErrorKind::AddrInUse => {
-            "another program does, perhaps this service itself: end that, or change `listen` in the settings"
+            "another program uses it, perhaps this service itself: stop that, or change `listen` in the settings"
         }
         ErrorKind::AddrNotAvailable => {
-            "the machine has no such address: name one of its own as `listen` in the settings, such as 127.0.0.1"
+            "the machine has no such address: set `listen` to one of its own in the settings, such as 127.0.0.1"
         }
         ErrorKind::PermissionDenied => {
-            "a port below 1024 takes more rights than this user has: name a higher one as `listen` in the settings"
+            "a port below 1024 needs more rights than this user has: set `listen` to a higher one in the settings"
         }
         _ => "change `listen` in the settings",
     }
 }
 
-/// An error when a task ended badly.
+/// Checks how a task ended.
 ///
 /// # Errors
-/// When it did. What a panic said is not repeated: it may quote a pupil's data.
+/// Returns an error if it failed. A panic's message is not repeated, because it may quote a pupil's data.
 pub fn ended_well(what: &str, ended: Result<(), JoinError>) -> anyhow::Result<()> {
     ended.map_err(|error| anyhow::anyhow!("{what} ended badly{}", why(Some(error))))
 }

@@ -1,6 +1,7 @@
-//! Wonde's webhooks. Nothing signs them, so their address holds a secret, and what they say is a hint: Wonde is asked.
+//! Wonde's webhooks; they only speed up polling. They are not signed, so their address holds a secret and their content
+//! is only a hint: Wonde is asked.
 //!
-//! Anything may come twice, late or out of order, and means no more than the first time.
+//! Webhooks may arrive twice, late or out of order; repeating one changes nothing.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,30 +23,31 @@ use super::{
     nothing_there,
 };
 use markback::{
-    metrics, queue, rosters::Ask, service::Markback, settings::School, store::NoticeKind,
+    metrics, queues, service::Markback, settings::School, store::NoticeKind, sync::SyncRequest,
     text::bytes_without_bom,
 };
 
-/// The longest body in bytes: each webhook that is known is far shorter.
+/// The longest body in bytes; known webhooks are far shorter.
 const BODY_MAX: usize = 64 * 1024;
 /// The longest secret in bytes.
 const SECRET_MAX: usize = 256;
-/// Lengths that cannot be guessed and are taken.
+/// Accepted lengths of the secret.
 const SECRET_LENGTHS: std::ops::RangeInclusive<usize> = 16..=SECRET_MAX;
-/// The longest word from outside that is kept, in characters.
+/// The longest text from outside that is stored, in characters.
 const WORD_MAX: usize = 80;
-/// How long Wonde is asked whether it is so. What it does not answer by then shows at the next write.
+/// How long to wait for Wonde's confirmation. Otherwise the next write shows it.
 const ASK_WITHIN: Duration = Duration::from_secs(10);
-/// How long a school rests whose approval is gone. Then it is tried whether it came back without our being told.
+/// How long a school is paused after its approval was revoked. Then it is tried whether the approval came back
+/// unnoticed.
 const REVOKED: Duration = Duration::from_secs(60 * 60);
 
-/// The sub-router. Without a secret every address below it is as if it were not there.
+/// The sub-router. Without a secret all of its addresses are not found.
 pub(super) fn routes(secret: Option<SecretString>) -> Router<Markback> {
     if let Some(secret) = &secret {
         let length = secret.expose_secret().len();
         if !SECRET_LENGTHS.contains(&length) {
             tracing::warn!(
-                "the webhooks' secret should have {} to {SECRET_MAX} bytes; a shorter one is guessed, and a longer one never opens",
+                "the secret of the webhooks must have {} to {SECRET_MAX} bytes; a shorter one can be guessed, and a longer one is never accepted",
                 SECRET_LENGTHS.start()
             );
         }
@@ -59,7 +61,7 @@ pub(super) fn routes(secret: Option<SecretString>) -> Router<Markback> {
                   request: Request| {
                 let door = door.clone();
                 async move {
-                    // What is no text is no secret either, and is told nothing else.
+                    // Invalid text is not the secret, and gets the same answer.
                     let shown = shown.map_or_else(|_| String::new(), |Path(shown)| shown);
                     take(&markback, &door, &shown, request).await
                 }
@@ -71,7 +73,7 @@ pub(super) fn routes(secret: Option<SecretString>) -> Router<Markback> {
 struct Door(Option<SecretString>);
 
 impl Door {
-    /// Takes as long for whatever is shown, also where no secret is set.
+    /// Takes the same time for any input, even if no secret is set.
     fn opens(&self, shown: &str) -> bool {
         let secret = self.0.as_ref().map_or("", |secret| secret.expose_secret());
         let (kept, shown) = (padded(secret), padded(shown));
@@ -80,7 +82,7 @@ impl Door {
     }
 }
 
-/// The text at a fixed length, and how long it was.
+/// The text padded to a fixed length, and its original length.
 fn padded(text: &str) -> ([u8; SECRET_MAX], u64) {
     let mut bytes = [0; SECRET_MAX];
     for (to, from) in bytes.iter_mut().zip(text.as_bytes()) {
@@ -98,7 +100,7 @@ async fn take(
     if !door.opens(shown) {
         return Err(nothing_there().await);
     }
-    // Only whoever knows the secret is listened to at all.
+    // The body is read only after the secret was checked.
     let body = to_bytes(request.into_body(), BODY_MAX).await.map_err(|_| {
         ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -108,13 +110,13 @@ async fn take(
     })?;
     let hook = Hook::read(&body)?;
     let told = hook.heed(markback).await.map_err(|error| {
-        tracing::error!(%error, "a webhook could not be heeded");
-        ApiError::unavailable("the store cannot be reached; send the same again", 5)
+        tracing::error!(%error, "a webhook could not be handled");
+        ApiError::unavailable("the database cannot be reached; send the request again", 5)
     })?;
     Ok(Json(json!({"status": "ok", "done": told})))
 }
 
-/// What a webhook hints at.
+/// The content of a webhook.
 #[derive(Debug, PartialEq, Eq)]
 enum Hook {
     Writeback {
@@ -134,12 +136,12 @@ enum Hook {
         scheduled: Option<String>,
         done: bool,
     },
-    /// Of a type that is not known, or without what its type should have.
+    /// Of an unknown type, or incomplete.
     Other,
 }
 
 impl Hook {
-    /// Takes ids as texts or numbers, and passes over everything that is not needed: the school's token above all.
+    /// Accepts ids as text or numbers and ignores everything that is not needed, above all the school's token.
     fn read(body: &[u8]) -> Result<Self, ApiError> {
         let hook: Value = serde_json::from_slice(bytes_without_bom(body)).map_err(|_| {
             ApiError::new(
@@ -197,7 +199,7 @@ impl Hook {
         }
     }
 
-    /// Does what it hints at, and tells what that was.
+    /// Acts on the hint and returns what was done.
     async fn heed(self, markback: &Markback) -> outbox::Result<&'static str> {
         let payload_type = self.payload_type();
         metrics::webhook(payload_type);
@@ -211,14 +213,14 @@ impl Hook {
                 scheduled,
                 done,
             } => migration(markback, &school, &subject, scheduled.as_deref(), done).await?,
-            Self::Other => "noted; this type means nothing here",
+            Self::Other => "ignored; this type has no meaning here",
         };
         tracing::info!(payload_type, done = told, "a webhook came in");
         Ok(told)
     }
 }
 
-/// Lets the writeback be asked about now instead of later.
+/// Asks about the writeback now instead of later.
 async fn hasten(
     markback: &Markback,
     id: &str,
@@ -232,7 +234,7 @@ async fn hasten(
     let mut tx = markback.store().database().begin().await?;
     let hastened = markback
         .outbox()
-        .hasten(&mut tx, queue::CONFIRM, &keys)
+        .hasten(&mut tx, queues::CONFIRM, &keys)
         .await?;
     tx.commit().await?;
     Ok(if hastened.is_empty() {
@@ -255,7 +257,7 @@ async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'st
         .note(school, NoticeKind::Approved, "", words, false)
         .await?;
     go_on(markback, school).await?;
-    Ok("the school goes on")
+    Ok("the school is resumed")
 }
 
 async fn access_gone(
@@ -264,11 +266,11 @@ async fn access_gone(
     kind: NoticeKind,
 ) -> outbox::Result<&'static str> {
     let Some(settings) = markback.settings().school(school) else {
-        return Ok("the settings do not have this school");
+        return Ok("the settings do not contain this school");
     };
     markback.schools().forget(school);
     match tokio::time::timeout(ASK_WITHIN, is_approved(markback, settings)).await {
-        Ok(Ok(true)) => Ok("Wonde says that the school still approves"),
+        Ok(Ok(true)) => Ok("Wonde reports that the school still approves"),
         Ok(Ok(false)) => {
             let words = "the school took back its approval, or did not give it: ask the school to approve in Wonde's portal, \
                          or take it out of the settings";
@@ -283,13 +285,13 @@ async fn access_gone(
                 .pause(&mut tx, school.as_str(), REVOKED, words, true)
                 .await?;
             tx.commit().await?;
-            Ok("the school rests")
+            Ok("the school is paused")
         }
-        Ok(Err(_)) | Err(_) => Ok("Wonde could not be asked; the next write will tell"),
+        Ok(Err(_)) | Err(_) => Ok("Wonde could not be asked; the next write will show it"),
     }
 }
 
-/// Whether Wonde lets us at the school.
+/// Whether Wonde grants access to the school.
 async fn is_approved(markback: &Markback, school: &School) -> mis_core::Result<bool> {
     let client = markback.schools().client(school)?;
     match client.meta(&school.id).await {
@@ -339,18 +341,18 @@ async fn migration(
         return Ok("the operator is warned");
     }
     go_on(markback, school).await?;
-    // All ids are new: who is who is found out before an event comes in.
+    // All ids are new: people must be matched before an event arrives.
     if let Some(settings) = settings.filter(|school| !school.groups.is_empty()) {
-        let everything = Ask {
+        let everything = SyncRequest {
             full: true,
             accept: false,
         };
-        markback.rosters().ask(settings, everything).await?;
+        markback.sync().ask(settings, everything).await?;
     }
-    Ok("the school's MIS is asked for anew")
+    Ok("the school's MIS is read again")
 }
 
-/// Asks for everything about the school anew, and lets its work go on: if something is still in the way, that pauses it
+/// Forgets everything about the school's connection and ends its pause. If the cause remains, the school is paused
 /// again.
 async fn go_on(markback: &Markback, school: &SchoolId) -> outbox::Result<()> {
     if let Some(settings) = markback.settings().school(school) {
@@ -362,7 +364,7 @@ async fn go_on(markback: &Markback, school: &SchoolId) -> outbox::Result<()> {
     tx.commit().await
 }
 
-/// A short word without anything that could break a line; `None` where nothing is left.
+/// Text shortened and without control characters; `None` if nothing is left.
 fn word(text: &str) -> Option<String> {
     let word: String = text
         .chars()
@@ -373,7 +375,7 @@ fn word(text: &str) -> Option<String> {
     (!word.is_empty()).then(|| word.to_owned())
 }
 
-/// A time as a text, or as Wonde writes them: `{"date": "2026-11-23 00:00:00.000000", …}`.
+/// A time as text, or in Wonde's form: `{"date": "2026-11-23 00:00:00.000000", …}`.
 fn time(value: Option<&Value>) -> Option<String> {
     match value? {
         Value::String(text) => word(text),

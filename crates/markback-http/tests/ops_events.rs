@@ -311,7 +311,7 @@ async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told(
             format!(
                 "{} {}",
                 p["key"].as_str().unwrap(),
-                p["what"].as_str().unwrap()
+                p["message"].as_str().unwrap()
             )
         })
         .collect();
@@ -370,7 +370,7 @@ async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told(
     let (status, answer) = world.post(&format!("{path}?partial=true"), &other).await;
     assert_eq!(status, 202, "{answer}");
     assert!(
-        answer["events"][0]["problems"][0]["what"].is_string(),
+        answer["events"][0]["problems"][0]["message"].is_string(),
         "{answer}"
     );
     assert_eq!(answer["events"][1]["state"], "received");
@@ -406,7 +406,7 @@ async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
         let (status, answer) = world.post(&path, &empty).await;
         assert_eq!(status, 422, "{answer}");
         assert_eq!(
-            answer["error"]["problems"][0]["what"],
+            answer["error"]["problems"][0]["message"],
             "there is no event in it"
         );
     }

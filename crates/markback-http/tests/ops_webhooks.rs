@@ -11,7 +11,7 @@ mod ops_support;
 use std::time::Duration;
 
 use markback::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     service::EventState,
     store::{Notice, NoticeKind},
 };
@@ -26,10 +26,10 @@ async fn notices(world: &World) -> Vec<Notice> {
 #[tokio::test]
 async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
     let mut world = World::with(Setup {
-        pace: Pace {
+        workers: WorkerConfig {
             poll: Duration::from_millis(10),
             confirm_after: Duration::from_secs(50 * 60),
-            ..Pace::default()
+            ..WorkerConfig::default()
         },
         ..Setup::default()
     })
@@ -60,10 +60,10 @@ async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
 #[tokio::test]
 async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
     let mut world = World::with(Setup {
-        pace: Pace {
+        workers: WorkerConfig {
             poll: Duration::from_millis(10),
             confirm_after: Duration::from_secs(50 * 60),
-            ..Pace::default()
+            ..WorkerConfig::default()
         },
         ..Setup::default()
     })
@@ -180,7 +180,7 @@ async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
     world.sandbox.set_access(&school, Access::Revoked).unwrap();
     for _ in 0..2 {
         let (_, body) = world.hook(&revoked).await;
-        assert_eq!(body["done"], "the school rests");
+        assert_eq!(body["done"], "the school is paused");
         assert_eq!(world.paused().await, std::slice::from_ref(&school));
     }
     let told = notices(&world).await;
@@ -188,7 +188,10 @@ async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
     assert_eq!(told[0].kind, NoticeKind::Revoked);
 
     let declined = json!({"payload_type": "accessDeclined", "school_id": school});
-    assert_eq!(world.hook(&declined).await.1["done"], "the school rests");
+    assert_eq!(
+        world.hook(&declined).await.1["done"],
+        "the school is paused"
+    );
 
     world.sandbox.set_access(&school, Access::Approved).unwrap();
     let approved = json!({"payload_type": "schoolApproved", "school_id": school, "school_name": "Hill School",
@@ -236,7 +239,7 @@ async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
     let (status, body) = world.hook(&over).await;
     assert_eq!(
         (status, &body["done"]),
-        (200, &json!("the school's MIS is asked for anew"))
+        (200, &json!("the school's MIS is read again"))
     );
     let mis = world.markback.schools().mis(settings).await.unwrap();
     assert_eq!((before, mis.descriptor().id), ("sims", "bromcom"));

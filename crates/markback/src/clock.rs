@@ -1,8 +1,8 @@
-//! Where the service's time comes from.
+//! The service's clock.
 
 use std::sync::Arc;
 
 use outbox::Clock;
 
-/// The clock that a service and its store go by: the machine's, or one that a test or a demonstration moves.
+/// The clock of a service and its database: the system's, or one that a test or demonstration moves.
 pub type SharedClock = Arc<dyn Clock>;

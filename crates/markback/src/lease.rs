@@ -1,4 +1,4 @@
-//! For how long a batch of marks is ours to send: nothing goes out to Wonde once another node may have it.
+//! How long this node may send a batch of marks: no request goes to Wonde once another node may hold the batch.
 
 use std::{
     sync::{
@@ -12,22 +12,22 @@ use mis_core::wonde::{Gate, GateClosed};
 
 tokio::task_local! {
     /// The lease under which this task writes.
-    static WRITING: Arc<Lease>;
+    static WRITING: Arc<WriteLease>;
 }
 
-/// Until when a batch is ours, by this machine's clock: a process that was frozen finds it over.
-pub(crate) struct Lease {
+/// Until when this node holds a batch, by the machine's clock: a process that was frozen finds it expired.
+pub(crate) struct WriteLease {
     until: Mutex<Instant>,
-    /// A request must be sent so long before the end, for it takes a while to arrive.
+    /// A request must be sent this long before the end, because it takes a while to arrive.
     margin: Duration,
     /// A request was held back.
     over: AtomicBool,
 }
 
-/// A batch was held for too long: somebody else may have it, and nothing more may be sent.
-pub(crate) struct LeaseOver;
+/// The lease has expired: another node may hold the batch, and nothing more may be sent.
+pub(crate) struct LeaseExpired;
 
-impl Lease {
+impl WriteLease {
     pub(crate) fn new(since: Instant, length: Duration) -> Self {
         Self {
             until: Mutex::new(since + length),
@@ -40,32 +40,32 @@ impl Lease {
         *self.until.lock().unwrap_or_else(PoisonError::into_inner) = since + length;
     }
 
-    /// Whether nobody else can have it for a while.
+    /// Whether no other node can hold the batch for a while.
     fn holds(&self) -> bool {
         let until = *self.until.lock().unwrap_or_else(PoisonError::into_inner);
         Instant::now() + self.margin < until
     }
 
-    /// Whether a request was held back, since the lease was over. What failed for that was not sent.
+    /// Whether a request was held back because the lease had expired. Such a request was not sent.
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
 
-    /// Runs a write, none of whose requests goes out once the lease is over: whoever has taken the marks over may have
-    /// sent newer ones since, and an old mark must not land on those. What was answered before that is answered all the same.
+    /// Runs a write. None of its requests is sent once the lease has expired: the new holder may have sent newer marks,
+    /// which an old one must not replace. Answers received before that still count.
     pub(crate) async fn write<T>(
         self: &Arc<Self>,
         write: impl Future<Output = T>,
-    ) -> Result<T, LeaseOver> {
+    ) -> Result<T, LeaseExpired> {
         if !self.holds() {
-            return Err(LeaseOver);
+            return Err(LeaseExpired);
         }
         Ok(WRITING.scope(self.clone(), write).await)
     }
 }
 
-/// A gate that lets a request of a write pass only while the write's lease holds. The wait at the gate may be long, and
-/// this is the last moment before the request goes out.
+/// A gate that lets a write's request pass only while its lease holds. The wait at the gate may be long, and this is
+/// the last moment before the request is sent.
 pub(crate) fn while_held(gate: Gate) -> Gate {
     Arc::new(move || {
         let (pass, lease) = (gate(), WRITING.try_with(Arc::clone).ok());
@@ -86,8 +86,8 @@ pub(crate) fn while_held(gate: Gate) -> Gate {
 mod tests {
     use super::*;
 
-    fn lease(length: Duration) -> Arc<Lease> {
-        Arc::new(Lease::new(Instant::now(), length))
+    fn lease(length: Duration) -> Arc<WriteLease> {
+        Arc::new(WriteLease::new(Instant::now(), length))
     }
 
     fn open() -> Gate {

@@ -1,43 +1,44 @@
 //! The ledger of one pupil's session as a state machine without I/O: our own marks that the register may hold, oldest
-//! first, and the events that have had their say.
+//! first, and the events that stand in the session.
 //!
-//! The store loads a [`LedgerRow`], applies [`Change`]s and writes it back; `pipeline::view` derives from it what the
-//! register holds. A mark that is refused or discarded leaves the list wherever it stands in it, and what is left keeps
-//! its stage and its times.
+//! The store loads a [`LedgerRow`], applies [`Change`]s and writes it back; `pipeline::decide::view` derives the
+//! register's content from it. A refused or discarded mark leaves the list from any place; the others keep their stage
+//! and times.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Code, EventKind, HeldCode, HeldMark};
 use serde::{Deserialize, Serialize};
 use writeback::{Arrival, Standing};
 
-/// How many marks are kept of one session. Older ones go once a later one is confirmed: the register no longer holds them.
+/// How many marks of a session are kept. Older ones are dropped once a later one is confirmed, because the register no
+/// longer holds them.
 const MARKS_KEPT: usize = 16;
 
-/// How much Wonde's clock may differ from ours, and its times be cut to seconds.
+/// How far Wonde's clock may differ from ours, including times truncated to seconds.
 pub(crate) const CLOCK_SLACK: TimeDelta = TimeDelta::seconds(5);
 
-/// How far our own mark has come.
+/// The stage of one of our marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// It is to be sent, or was sent and not answered.
+    /// To be sent, or sent without an answer.
     Planned,
-    /// Wonde has it.
+    /// Wonde has accepted it.
     Accepted,
     /// The MIS has it.
     Confirmed,
 }
 
-/// A row of Wonde's copy of the register, as far as it tells one version of the row from another.
+/// What identifies a version of a row in Wonde's copy of the register.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SeenMark {
     /// Its code.
     pub code: HeldCode,
-    /// When it changed last, by Wonde's clock.
+    /// When it last changed, by Wonde's clock.
     pub changed_at: DateTime<Utc>,
 }
 
 impl SeenMark {
-    /// `None` where the copy does not tell when the row changed: then two versions of it look the same.
+    /// `None` if the copy has no time of change: two versions of the row would look the same.
     pub(crate) fn of(held: &HeldMark) -> Option<Self> {
         Some(Self {
             code: held.code.clone(),
@@ -46,7 +47,7 @@ impl SeenMark {
     }
 }
 
-/// Our own mark.
+/// A mark of ours.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LedgerMark {
     /// The event that wrote it.
@@ -59,10 +60,10 @@ pub struct LedgerMark {
     /// Whole minutes late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes_late: Option<u32>,
-    /// When it was decided first.
+    /// When it was first decided.
     #[serde(rename = "planned_ms", with = "chrono::serde::ts_milliseconds")]
     pub planned_at: DateTime<Utc>,
-    /// When the request that Wonde took was sent: the mark cannot have been in the MIS before.
+    /// When the accepted request was sent: the mark cannot have been in the MIS before.
     #[serde(
         rename = "sent_ms",
         default,
@@ -70,10 +71,10 @@ pub struct LedgerMark {
         with = "chrono::serde::ts_milliseconds_option"
     )]
     pub sent_at: Option<DateTime<Utc>>,
-    /// Whether Wonde answered that it took the mark. One that was only found in the register may be somebody else's.
+    /// Whether Wonde accepted the mark. One that was only found in the register may be somebody else's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub answered: bool,
-    /// When it was learned that the MIS has it.
+    /// When it was known to be in the MIS.
     #[serde(
         rename = "confirmed_ms",
         default,
@@ -81,16 +82,16 @@ pub struct LedgerMark {
         with = "chrono::serde::ts_milliseconds_option"
     )]
     pub confirmed_at: Option<DateTime<Utc>>,
-    /// Which events had had their say before it: they have it again when the mark comes to nothing.
+    /// The events that stood before it, and stand again if the mark comes to nothing.
     #[serde(default)]
     pub against: Standing,
-    /// What Wonde's copy showed when it was decided: this is what it was written over knowingly.
+    /// What Wonde's copy showed at the decision: the row that was overwritten knowingly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<SeenMark>,
 }
 
 impl LedgerMark {
-    /// How far it has come.
+    /// Its stage.
     pub fn stage(&self) -> Stage {
         match (self.confirmed_at, self.sent_at) {
             (Some(_), _) => Stage::Confirmed,
@@ -99,7 +100,7 @@ impl LedgerMark {
         }
     }
 
-    /// When it came to its present stage.
+    /// When it reached its present stage.
     pub(crate) fn since(&self) -> DateTime<Utc> {
         self.confirmed_at
             .or(self.sent_at)
@@ -107,56 +108,55 @@ impl LedgerMark {
     }
 }
 
-/// What the ledger knows of one pupil's session.
+/// The ledger of one pupil's session.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct LedgerRow {
-    /// Our own marks that the register may hold, in the order in which they were planned. The register holds the last
-    /// one, or will.
+    /// Our marks that the register may hold, in the order of planning. The register holds the last one, or will.
     pub marks: Vec<LedgerMark>,
-    /// The arrival we recorded, if any.
+    /// The recorded arrival, if any.
     pub arrival: Option<Arrival>,
-    /// Which events have had their say.
+    /// The events that stand in the session.
     pub standing: Standing,
 }
 
-/// What happens to one pupil's session.
+/// A change to the ledger of a session.
 #[derive(Clone)]
 pub(crate) enum Change {
-    /// A mark is to be sent. It stands above all others.
+    /// A mark is planned. It goes above all others.
     Plan {
         mark: LedgerMark,
         standing: Option<Standing>,
     },
-    /// Wonde took a mark, with what was sent in the end.
+    /// Wonde accepted a mark, with what was sent in the end.
     Accept(LedgerMark),
     /// The MIS has this event's mark.
     Confirm(String),
-    /// This event's mark was refused after Wonde had taken it, and is to be sent once more.
+    /// This event's mark was refused after Wonde had accepted it, and is sent again.
     SendAgain(String),
-    /// This event's mark is not in the register and will not be: refused, given up, superseded before it was sent.
+    /// This event's mark is not in the register and will not be: refused, given up, or superseded before it was sent.
     Forget(String),
-    /// A person gave the event up. What Wonde took already may be in the register all the same.
+    /// An operator discarded the event. A mark that Wonde accepted may be in the register all the same.
     Discard(String),
     /// The pupil arrived.
     Arrive(Arrival),
-    /// Which events have had their say where no mark comes of it.
+    /// The events that stand after a decision without a mark.
     Stand(Standing),
 }
 
-/// What became of a row of Wonde's copy after we had decided to write over it.
+/// What became of a row of Wonde's copy that we decided to overwrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overwritten {
-    /// Nothing that we know of.
+    /// Nothing is known.
     No,
-    /// A mark of ours is on its way that will be in its place, once it is confirmed. Planned or sent at this time.
+    /// A mark of ours, planned or sent at this time, will take its place once it is confirmed.
     OnItsWay(DateTime<Utc>),
     /// The MIS has a mark of ours in its place.
     Yes,
 }
 
 impl LedgerRow {
-    /// Applies a change. Answers whether it took hold: one about a mark that is not in the list does not, and neither
-    /// does sending again a mark above which a newer one stands.
+    /// Applies a change. Returns whether it applied: a change to a mark that is not in the list does not, and neither
+    /// does sending a mark again below a newer one.
     pub(crate) fn apply(&mut self, change: &Change, now: DateTime<Utc>) -> bool {
         match change {
             Change::Plan { mark, standing } => {
@@ -205,22 +205,22 @@ impl LedgerRow {
         }
     }
 
-    /// The mark that the register holds or will hold, by our own record.
+    /// The mark that the register holds or will hold, according to the ledger.
     pub(crate) fn newest(&self) -> Option<&LedgerMark> {
         self.marks.last()
     }
 
-    /// The same but for one event's own mark.
+    /// The same without one event's own mark.
     pub(crate) fn newest_but(&self, event: &str) -> Option<&LedgerMark> {
         self.marks.iter().rev().find(|mark| mark.event != event)
     }
 
-    /// An event's mark.
+    /// The mark of an event.
     pub(crate) fn mark(&self, event: &str) -> Option<&LedgerMark> {
         self.marks.iter().find(|mark| mark.event == event)
     }
 
-    /// Which events have had their say but for one event's own mark.
+    /// The events that stand without one event's own mark.
     pub(crate) fn standing_but(&self, event: &str) -> Standing {
         let mut standing = self.standing.clone();
         if let Some(own) = self.mark(event) {
@@ -229,7 +229,7 @@ impl LedgerRow {
         standing
     }
 
-    /// Whether the MIS has a later mark of ours than this event's.
+    /// Whether the MIS has a mark of ours that is later than this event's.
     pub(crate) fn is_replaced(&self, event: &str) -> bool {
         let place = self.marks.iter().position(|mark| mark.event == event);
         let later = match place {
@@ -243,8 +243,8 @@ impl LedgerRow {
         later.iter().any(|mark| mark.stage() == Stage::Confirmed)
     }
 
-    /// Whether a row that says what this event's mark says may be an earlier mark of ours instead, which another of ours has
-    /// replaced or will: the copy may be old, and its times may be those of the copy.
+    /// Whether a row equal to this event's mark may be an earlier mark of ours that another of ours replaces: the copy
+    /// may be old, and its times may be those of the copy.
     pub(crate) fn may_be_earlier(&self, held: &HeldMark, event: &str) -> bool {
         let says_it = |mark: &LedgerMark| held.code == HeldCode::Known(mark.code.clone());
         let Some(below) = self.newest_but(event).filter(|below| !says_it(below)) else {
@@ -266,8 +266,8 @@ impl LedgerRow {
             .is_some_and(|chosen| chosen.kind == EventKind::SignOut && chosen.event == mark.event)
     }
 
-    /// Whether a row of Wonde's copy with the code of our own mark is that mark: Wonde took it, and the row changed between the time the
-    /// mark was sent and the time it was learned that the MIS has it. A later change is somebody else's. `None` until that is learned.
+    /// Whether a row of Wonde's copy with the code of our mark is that mark: Wonde accepted it, and the row changed
+    /// between the sending and the confirmation. A later change is somebody else's. `None` until the mark is confirmed.
     pub(crate) fn is_own_mark(&self, held: &HeldMark) -> Option<bool> {
         let own = |mark: &&LedgerMark| held.code == HeldCode::Known(mark.code.clone());
         let mark = self.marks.iter().rev().find(own)?;
@@ -279,9 +279,9 @@ impl LedgerRow {
         Some(held.changed_at.is_none_or(|at| at <= confirmed))
     }
 
-    /// Whether a row of Wonde's copy is one that we wrote over knowingly and later: the MIS has a mark of ours that was
-    /// decided in sight of this very row, or above an earlier mark of ours that the row shows, and that was sent after the
-    /// row had changed. Of an event that is decided again its own mark does not count.
+    /// Whether we have overwritten a row of Wonde's copy knowingly and later: the MIS has a mark of ours that was
+    /// decided in sight of this very row, or above an earlier mark of ours that the row shows, and was sent after the
+    /// row had changed. The own mark of an event that is decided again does not count.
     pub(crate) fn overwritten(&self, held: &HeldMark, event: &str) -> Overwritten {
         let Some(seen) = SeenMark::of(held) else {
             return Overwritten::No;
@@ -319,8 +319,8 @@ impl LedgerRow {
         }
     }
 
-    /// A mark that Wonde took although it is not in the list was in hand when it was superseded or discarded: those that
-    /// were planned after it go after it.
+    /// A mark that Wonde accepted although it is not in the list was in hand when it was superseded or discarded. Marks
+    /// planned later go after it.
     fn accept(&mut self, mark: &LedgerMark) {
         match self.mark_mut(&mark.event) {
             Some(planned) => *planned = mark.clone(),
@@ -339,7 +339,7 @@ impl LedgerRow {
         self.marks.iter_mut().find(|mark| mark.event == event)
     }
 
-    /// Takes an event's mark out, and what the event said out of what stands.
+    /// Removes an event's mark and its effect on what stands.
     fn remove(&mut self, event: &str) -> bool {
         let Some(place) = self.marks.iter().position(|mark| mark.event == event) else {
             return false;
@@ -360,7 +360,7 @@ impl LedgerRow {
     }
 }
 
-/// Replaces what the event of `mark` said by what had been said before it.
+/// Restores what stood before the event of `mark`.
 fn take_back(standing: &mut Standing, mark: &LedgerMark) {
     let Standing { clock, chosen } = standing;
     if clock

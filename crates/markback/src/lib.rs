@@ -1,20 +1,59 @@
-//! Writes attendance from a sign-in system back into the school's MIS: the service and its settings, without HTTP and without a command line.
+//! Writes attendance from a sign-in system back into the school's MIS.
+//!
+//! This is the service as a library, without HTTP and without a command line. A host opens it from [`settings`], hands in
+//! events and runs it until it is told to stop:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use markback::{
+//!     service::{Markback, Options},
+//!     settings,
+//! };
+//! use serde_json::json;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+//! let settings = settings::load(Path::new("markback.toml"))?.settings;
+//! let markback = Markback::open(settings, Options::default()).await?;
+//!
+//! let stop = CancellationToken::new();
+//! let running = tokio::spawn({
+//!     let (markback, stop) = (markback.clone(), stop.clone());
+//!     async move { markback.run(stop).await }
+//! });
+//!
+//! let school = "A1930499544".into();
+//! let event = json!({
+//!     "id": "e1", "person": "A123", "kind": "sign_in", "at": "2026-11-23T09:07:12Z",
+//! });
+//! markback.intake(&school, vec![event]).await?;
+//! let record = markback.event(&school, "e1").await?;
+//! println!("{:?}", record.map(|record| record.state));
+//!
+//! stop.cancel();
+//! running.await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`pipeline`] explains the path of an event.
 
 pub mod clock;
-pub mod directory;
 mod lease;
 mod ledger;
 mod maintenance;
 pub mod metrics;
 mod mirror;
 pub mod operator;
+pub mod people;
 pub mod pipeline;
-pub mod queue;
+pub mod queues;
 pub mod rate;
-pub mod rosters;
 pub mod schools;
 pub mod service;
 pub mod settings;
 pub mod store;
+pub mod sync;
 pub mod text;
 pub mod waiting;

@@ -1,4 +1,4 @@
-//! Keeping house while the service runs: what is too old goes, and what other nodes were told is heeded here too.
+//! Maintenance while the service runs: prunes old data and handles notices that other nodes received.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,19 +12,19 @@ use crate::{
     store::{Notice, NoticeKind, Pruned},
 };
 
-/// Between two looks at what other nodes were told.
+/// The time between two checks for notices.
 const LOOK_EVERY: Duration = Duration::from_secs(15);
-/// Looks between two removals of what is too old: half an hour.
+/// Checks between two prunings: half an hour.
 const PRUNE_EVERY: u32 = 120;
 
-/// When each notice was told last, as far as this node has heeded it.
+/// The time of each notice that this node has handled.
 type Heeded = HashMap<(String, NoticeKind, String), DateTime<Utc>>;
 
 impl Markback {
-    /// Keeps house until told to stop.
+    /// Runs maintenance until told to stop.
     pub(crate) async fn run_maintenance(&self, stop: CancellationToken) {
         let mut heeded = None;
-        // Chance spreads the nodes.
+        // Spreads the nodes at random.
         let mut until_prune = rand::random_range(1..=8);
         while !stop.is_cancelled() {
             self.heed_notices(&mut heeded).await;
@@ -46,10 +46,10 @@ impl Markback {
         }
     }
 
-    /// Removes what came to its end longer ago than the settings keep it.
+    /// Removes data that is past its retention.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn prune(&self) -> outbox::Result<Pruned> {
         let service = &self.settings().service;
         let mut pruned = self
@@ -66,8 +66,8 @@ impl Markback {
                 tracing::warn!(%error, "marks of past days could not be removed; it is tried again");
             }
         }
-        if let Err(error) = self.rosters().forget_strangers().await {
-            tracing::warn!(%error, "schools that are not in the settings any more could not be forgotten; it is tried again");
+        if let Err(error) = self.sync().forget_strangers().await {
+            tracing::warn!(%error, "schools that are no longer in the settings could not be removed; it is tried again");
         }
         match &pruned {
             Ok(pruned) => {
@@ -79,18 +79,18 @@ impl Markback {
                         ledger = pruned.ledger,
                         jobs = pruned.jobs,
                         register = pruned.register,
-                        "removed what was kept long enough"
+                        "removed data past its retention"
                     );
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "what is too old could not be removed; it is tried again")
+                tracing::warn!(%error, "old data could not be removed; it is tried again")
             }
         }
         pruned
     }
 
-    /// A webhook comes to one node only; what it means for a school's connection is for all.
+    /// A webhook reaches only one node, but concerns the school's connection on all of them.
     async fn heed_notices(&self, heeded: &mut Option<Heeded>) {
         let notices = match self.store().notices().await {
             Ok(notices) => notices,
@@ -103,7 +103,7 @@ impl Markback {
             .iter()
             .map(|notice| (key(notice), notice.last_at))
             .collect();
-        // What was told before this node began it asks Wonde for anyway.
+        // Notices from before this node's start need no handling: it asks Wonde anyway.
         if let Some(before) = heeded {
             for notice in &notices {
                 if before.get(&key(notice)) != Some(&notice.last_at) {
@@ -159,7 +159,7 @@ mod tests {
         markback.heed_notices(&mut heeded).await;
         assert_eq!(adapter().await, "sims");
         sandbox.migrate(&school, "Bromcom").unwrap();
-        // The connection is an hour fresh.
+        // A connection is trusted for an hour.
         markback.heed_notices(&mut heeded).await;
         assert_eq!(adapter().await, "sims");
         markback

@@ -1,4 +1,4 @@
-//! What the service counts and measures, by name. No pupil, no school and no token is ever in a label.
+//! Metrics by name. Labels never contain a pupil, a school or a token.
 //!
 //! The helpers do nothing until a recorder is installed, which `serve` does.
 
@@ -10,7 +10,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use outbox::{Pause, QueueStats};
 
 use crate::{
-    queue,
+    queues,
     store::{EventState, EventUpdate, OpenEvents, Pruned},
 };
 
@@ -32,25 +32,25 @@ const UNREAD: &str = "markback_people_unread_total";
 const SCHOOLS: &str = "markback_schools";
 const SCHOOLS_READ: &str = "markback_schools_read";
 
-/// From a mark of its own to a register of the largest size.
+/// Buckets from a single mark to the largest register.
 const MARKS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
-/// From at once to half a day.
+/// Buckets from immediately to half a day.
 const LONG: [f64; 14] = [
     0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 7200.0, 14400.0, 43200.0,
 ];
-/// From one exchange on the same machine to a time-out.
+/// Buckets from a local exchange to a time-out.
 const SHORT: [f64; 11] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 15.0, 30.0,
 ];
 
-/// Where what was measured is kept. One for a process.
+/// The recorder of the metrics. One per process.
 #[derive(Clone, Debug)]
 pub struct Metrics(PrometheusHandle);
 
-/// Begins to measure. The second call answers the same as the first.
+/// Starts recording. A second call returns the same recorder.
 ///
 /// # Errors
-/// When the host has installed a recorder of its own.
+/// Returns an error if the host has installed its own recorder.
 pub fn install() -> Result<Metrics, BuildError> {
     static INSTALLED: OnceLock<Metrics> = OnceLock::new();
     if let Some(metrics) = INSTALLED.get() {
@@ -73,18 +73,18 @@ pub fn install() -> Result<Metrics, BuildError> {
 }
 
 impl Metrics {
-    /// All of it in the text form that Prometheus reads.
+    /// All metrics in Prometheus's text format.
     pub fn render(&self) -> String {
         self.0.render()
     }
 
-    /// Takes what was measured into the histograms, so that it does not pile up where nobody asks for it.
+    /// Folds recorded samples into the histograms, so that they do not accumulate while nobody scrapes.
     pub fn upkeep(&self) {
         self.0.run_upkeep();
     }
 }
 
-/// What is looked up when somebody asks, rather than counted as it happens.
+/// Values that are read for each scrape rather than counted.
 #[derive(Debug, Default)]
 pub struct Levels {
     /// The queues by name.
@@ -102,13 +102,13 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// Sets the gauges, also those that have nothing to tell.
+    /// Sets the gauges, including those that are zero.
     #[allow(
         clippy::cast_precision_loss,
         reason = "nobody counts beyond 2^52 in a gauge"
     )]
     pub fn set(&self) {
-        for name in queue::ALL {
+        for name in queues::ALL {
             let stats = self.queues.get(name).cloned().unwrap_or_default();
             for (state, jobs) in [
                 ("ready", stats.ready),
@@ -124,15 +124,16 @@ impl Levels {
             gauge!(QUEUE_OLDEST, "queue" => name).set(oldest.as_secs_f64());
         }
         for state in EventState::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|state| !state.is_final())
         {
             let found = self.open.iter().find(|open| open.state == state);
             let oldest = found.and_then(|open| open.oldest);
             let age = oldest.map_or(0.0, |oldest| seconds(self.now - oldest));
             let count = found.map_or(0, |open| open.count);
-            gauge!(OPEN_EVENTS, "state" => state.word()).set(count as f64);
-            gauge!(OPEN_OLDEST, "state" => state.word()).set(age);
+            gauge!(OPEN_EVENTS, "state" => state.as_str()).set(count as f64);
+            gauge!(OPEN_OLDEST, "state" => state.as_str()).set(age);
         }
         let tokens = self
             .pauses
@@ -146,14 +147,14 @@ impl Levels {
     }
 }
 
-/// So many events came to this state.
+/// Counts events that reached this state.
 pub(crate) fn events(state: EventState, count: usize) {
     if count > 0 {
-        counter!(EVENTS, "state" => state.word()).increment(count as u64);
+        counter!(EVENTS, "state" => state.as_str()).increment(count as u64);
     }
 }
 
-/// Events that came to new states, each counted once. To be called when that is committed, and not before.
+/// Counts events that reached new states. Call it after the commit, not before.
 pub(crate) fn news<'a>(updates: impl IntoIterator<Item = &'a EventUpdate>) {
     let mut counts: BTreeMap<EventState, usize> = BTreeMap::new();
     for state in updates.into_iter().filter_map(|update| update.state) {
@@ -164,27 +165,27 @@ pub(crate) fn news<'a>(updates: impl IntoIterator<Item = &'a EventUpdate>) {
     }
 }
 
-/// A register of so many marks went out.
+/// Records a sent register of so many marks.
 #[allow(clippy::cast_precision_loss, reason = "no register is that long")]
 pub(crate) fn sent(marks: usize) {
     histogram!(SEND_MARKS).record(marks as f64);
 }
 
-/// How long after its intake each mark was taken by Wonde.
+/// Records how long after its intake each mark was accepted by Wonde.
 pub(crate) fn accepted(after: impl IntoIterator<Item = TimeDelta>) {
     for after in after {
         histogram!(ACCEPTED).record(seconds(after));
     }
 }
 
-/// How long after its intake each mark was known to be in the MIS.
+/// Records how long after its intake each mark was confirmed.
 pub(crate) fn confirmed(after: impl IntoIterator<Item = TimeDelta>) {
     for after in after {
         histogram!(CONFIRMED).record(seconds(after));
     }
 }
 
-/// One request to Wonde was answered, or was not.
+/// Records a request to Wonde, answered or not.
 pub(crate) fn asked(asked: mis_core::wonde::Asked) {
     let status = asked
         .status
@@ -193,24 +194,24 @@ pub(crate) fn asked(asked: mis_core::wonde::Asked) {
     histogram!(REQUEST_SECONDS, "method" => asked.method).record(asked.took.as_secs_f64());
 }
 
-/// A request waited so long for its share of the token's rate.
+/// Records how long a request waited for the token's rate limit.
 pub(crate) fn permitted(waited: Duration) {
     histogram!(PERMIT_SECONDS).record(waited.as_secs_f64());
 }
 
-/// A webhook of this type came in.
+/// Counts a webhook of this type.
 pub fn webhook(payload_type: &'static str) {
     counter!(WEBHOOKS, "type" => payload_type).increment(1);
 }
 
-/// A sync passed over values and whole records that it could not read.
+/// Counts values and records that a sync could not read and skipped.
 pub(crate) fn unread(values: usize, records: usize) {
     for (what, count) in [("value", values), ("record", records)] {
         counter!(UNREAD, "what" => what).increment(count as u64);
     }
 }
 
-/// Rows that were old enough went.
+/// Counts pruned rows.
 pub(crate) fn pruned(pruned: &Pruned) {
     for (what, rows) in [
         ("events", pruned.events),
@@ -229,10 +230,10 @@ fn seconds(length: TimeDelta) -> f64 {
     length.to_std().unwrap_or_default().as_secs_f64()
 }
 
-/// A counter that has not counted yet is there all the same, for whoever draws its rate.
+/// Registers counters at zero, so that rates can be computed from the start.
 fn begin_at_zero() {
     for state in EventState::ALL {
-        counter!(EVENTS, "state" => state.word()).absolute(0);
+        counter!(EVENTS, "state" => state.as_str()).absolute(0);
     }
     counter!(REQUESTS, "method" => "POST", "status" => "429").absolute(0);
     counter!(REQUESTS, "method" => "GET", "status" => "429").absolute(0);

@@ -1,4 +1,4 @@
-//! What people do about events: try one again from the start, or give it up. Both are written into the audit trail.
+//! Operators' decisions about events: retry or discard. Both are recorded in the audit trail.
 
 use mis_core::SchoolId;
 use outbox::{JobId, State};
@@ -7,50 +7,51 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
-    directory::line_of,
     ledger::Change,
     metrics,
-    pipeline::job::{DecideJob, decide_key, send_key},
-    queue,
+    people::line_of,
+    pipeline::jobs::{DecideJob, decide_key, send_key},
+    queues,
     schools::token_lane,
     settings::Settings,
     store::{EventRecord, EventState, NewAudit, Store},
 };
 
-/// More refusals of one mark than there ever are.
+/// An upper bound for the refusals of one mark.
 const TRIES_MAX: u32 = 8;
-/// The longest note or name that is kept, in characters.
+/// The longest stored note or name, in characters.
 const WORDS_MAX: usize = 500;
 
-/// Who does something about an event, and why.
+/// Who decides about an event, and why.
 #[derive(Clone, Debug, Default)]
 pub struct Actor {
-    /// Who, as far as known.
+    /// Who, if known.
     pub by: Option<String>,
-    /// Which way: `command line`, `API`.
+    /// Through which interface: `command line` or `API`.
     pub via: &'static str,
     /// Why, in their own words.
     pub note: Option<String>,
 }
 
-/// Why nothing was done about an event.
+/// Why a decision about an event was rejected.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OperatorError {
     /// There is no such event.
     #[error(
-        "this school has no event of this id; it never came in, or its time of keeping is over"
+        "this school has no event with this id; it was never received, or is past its retention"
     )]
     UnknownEvent,
-    /// Not at a school that the settings do not have.
-    #[error("the settings know no school of this id; add a [[school]] for it, or correct the id")]
+    /// The settings have no such school.
+    #[error("the settings have no school with this id; add a [[school]] for it, or correct the id")]
     UnknownSchool,
-    /// Not in this state.
+    /// The event's state does not allow it.
     #[error("{1}")]
     State(EventState, &'static str),
-    /// A worker has it in hand, or it has just changed.
+    /// A worker holds the event, or it has just changed.
     #[error("the event is being worked on just now; look at it again in a minute")]
     Busy,
-    /// As the store answers.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] outbox::Error),
 }
@@ -59,10 +60,10 @@ impl OperatorError {
     fn state(state: EventState) -> Self {
         let words = match state {
             EventState::Received | EventState::Planned => {
-                "the event is on its way and needs no retry; `waiting` tells what it waits for"
+                "the event is in progress and needs no retry; `waiting` tells what it waits for"
             }
             EventState::Sent | EventState::Accepted => {
-                "the mark has gone to Wonde, which cannot call it back; wait for what becomes of it"
+                "the mark was sent to Wonde and cannot be recalled; wait for its outcome"
             }
             EventState::Confirmed => "the MIS has the mark already; there is nothing left to do",
             EventState::Skipped => {
@@ -70,9 +71,9 @@ impl OperatorError {
                  are decided by them"
             }
             EventState::Superseded => {
-                "a newer mark for the same pupil, date and session stands; an older one is not put above it"
+                "a newer mark for the same pupil, date and session stands; an older one does not replace it"
             }
-            EventState::Discarded => "the event was given up already",
+            EventState::Discarded => "the event was discarded already",
             EventState::Failed | EventState::Rejected | EventState::Unconfirmed => {
                 "the event has changed; look at it again"
             }
@@ -81,11 +82,11 @@ impl OperatorError {
     }
 }
 
-/// Tries a failed, rejected or unconfirmed event again from the start: the register is looked at and the rules are asked
-/// anew. It goes to the end of its person's line, and one after which a later event has had its say is skipped instead.
+/// Retries a failed, rejected or unconfirmed event from the start: the register is read and the rules are applied
+/// again. It goes behind the person's other events; if a later event stands by then, it is skipped.
 ///
 /// # Errors
-/// As [`OperatorError`] says; then nothing was changed.
+/// Returns an [`OperatorError`] if nothing was changed.
 pub async fn retry(
     store: &Store,
     settings: &Settings,
@@ -114,7 +115,7 @@ pub async fn retry(
         .discard(&mut tx, &left, "tried again from the start")
         .await?;
     let job = DecideJob::new_job(
-        &event,
+        id,
         &line,
         found.round + 1,
         school.as_str(),
@@ -129,10 +130,10 @@ pub async fn retry(
     find(store, school, id).await
 }
 
-/// Gives an event up: nothing more is done about it. One whose mark has gone to Wonde cannot be called back.
+/// Discards an event: nothing more happens to it. A mark that was sent to Wonde cannot be recalled.
 ///
 /// # Errors
-/// As [`OperatorError`] says; then nothing was changed.
+/// Returns an [`OperatorError`] if nothing was changed.
 pub async fn discard(
     store: &Store,
     school: &SchoolId,
@@ -154,7 +155,7 @@ pub async fn discard(
         .outbox()
         .discard(&mut tx, &left, "given up by a person")
         .await?;
-    // Of an open event a job is always there; a worker that holds it goes first.
+    // An open event always has a job; a worker that holds it comes first.
     if open && given_up.is_empty() || !store.give_up(&mut tx, &found, &outcome).await? {
         return Err(OperatorError::Busy);
     }
@@ -180,20 +181,21 @@ async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord,
 /// The unfinished jobs of the event's round.
 async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
     let (school, id, round) = (&found.school, &found.id, found.round);
-    let sends = (0..TRIES_MAX).map(|tries| (queue::SEND, send_key(school, id, round, tries)));
+    let sends = (0..TRIES_MAX).map(|tries| (queues::SEND, send_key(school, id, round, tries)));
     let mut left = Vec::new();
-    for (queue, key) in std::iter::once((queue::DECIDE, decide_key(school, id, round))).chain(sends)
+    for (queue, key) in
+        std::iter::once((queues::DECIDE, decide_key(school, id, round))).chain(sends)
     {
         let job = store.outbox().find(queue, &key).await?;
         left.extend(job.filter(is_unfinished).map(|job| job.id));
     }
-    // One that follows the mark's writeback and was given up is of no more use to the register's other events either.
+    // A dead-lettered job that followed the mark's writeback is of no use to the register's other events either.
     for (of, job) in store
         .followers(found.writeback_id.as_deref().unwrap_or_default())
         .await?
     {
         if let Some(key) = job.filter(|_| of == *school) {
-            let job = store.outbox().find(queue::CONFIRM, &key).await?;
+            let job = store.outbox().find(queues::CONFIRM, &key).await?;
             left.extend(job.filter(|job| job.state == State::Dead).map(|job| job.id));
         }
     }
@@ -222,7 +224,7 @@ fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
     }
 }
 
-/// Words from outside, short and on one line.
+/// Text from outside, shortened and on one line.
 fn clean(words: Option<&str>) -> Option<String> {
     let words: String = words?
         .chars()

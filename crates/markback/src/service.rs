@@ -1,8 +1,8 @@
-//! The service as one value: opened from settings, it takes events in, works, and tells what became of them.
+//! The service: opened from settings, it receives events, works on them, and reports what became of them.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-// Named, so that the linker keeps the crate that brings the adapters.
+// Named so that the linker keeps the crate, which registers the adapters.
 use mis_adapters as _;
 use mis_core::{Registry, wonde::SchoolId};
 use outbox::{Outbox, SystemClock};
@@ -12,36 +12,38 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::SharedClock,
-    directory::Directories,
     metrics::Metrics,
     mirror::Mirror,
-    pipeline::Pipeline,
-    queue,
+    people::PersonIndex,
+    pipeline::Workers,
+    queues,
     rate::Rates,
-    rosters::Rosters,
     schools::Schools,
     settings::{SecretError, Settings},
     store::Store,
+    sync::PeopleSync,
     waiting,
 };
 
 pub use crate::{
-    pipeline::{Health, InputProblem, Intake, IntakeError, Pace, Taken, TakenOrNot},
+    pipeline::{
+        Health, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent, WorkerConfig,
+    },
     store::{EventRecord, EventState},
 };
 
-/// What a host decides about a service beside its settings.
+/// Options of a service that are not in its settings.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The clock that everything goes by.
+    /// The clock of the service.
     pub clock: SharedClock,
-    /// How the workers go about their work; as the settings say when left out.
-    pub pace: Option<Pace>,
-    /// The adapters to choose from; all that are linked into the program when left out.
+    /// How the workers work; `None` takes the settings'.
+    pub workers: Option<WorkerConfig>,
+    /// The adapters; `None` takes all that are linked into the program.
     pub adapters: Option<Registry>,
-    /// How the queue spreads its retries.
+    /// The backoff of the queue.
     pub retries: outbox::Settings,
-    /// Where what is measured is kept; nothing is measured without.
+    /// The metrics recorder; `None` records nothing.
     pub metrics: Option<Metrics>,
 }
 
@@ -49,7 +51,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock),
-            pace: None,
+            workers: None,
             adapters: None,
             retries: outbox::Settings::default(),
             metrics: None,
@@ -59,20 +61,21 @@ impl Default for Options {
 
 /// Why a service could not be opened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OpenError {
-    /// The address of the store is not where the settings say.
+    /// The database address is not where the settings say.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// The store does not open.
+    /// The database cannot be opened.
     #[error("the store {store} cannot be opened")]
     Store {
-        /// Where it is, without a password.
+        /// Its address without the password.
         store: String,
-        /// Why it does not.
+        /// Why.
         #[source]
         error: outbox::Error,
     },
-    /// The adapters do not go together.
+    /// The adapters conflict.
     #[error(transparent)]
     Adapters(#[from] mis_core::Error),
 }
@@ -80,23 +83,28 @@ pub enum OpenError {
 /// The service. Cheap to clone; clones are the same service.
 #[derive(Clone, Debug)]
 pub struct Markback {
-    pub(crate) pipeline: Pipeline,
+    settings: Arc<Settings>,
+    store: Store,
+    schools: Arc<Schools>,
+    people: Arc<PersonIndex>,
+    mirror: Mirror,
     intake: Intake,
-    rosters: Rosters,
+    pub(crate) workers: Arc<Workers>,
+    sync: PeopleSync,
     clock: SharedClock,
     metrics: Option<Metrics>,
 }
 
 impl Markback {
-    /// Opens the store and makes ready; nothing is sent before [`Markback::run`].
+    /// Opens the database and prepares the service. Nothing is sent before [`Markback::run`].
     ///
     /// # Errors
-    /// When the store does not open, or the linked adapters do not go together.
+    /// Returns an error if the database cannot be opened or the linked adapters conflict.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
         let settings = Arc::new(settings);
-        let pace = options
-            .pace
-            .unwrap_or_else(|| Pace::of(settings.service.pace));
+        let config = options
+            .workers
+            .unwrap_or_else(|| WorkerConfig::of(settings.service.pace));
         let url = settings.service.store_url()?;
         let unopened = |error| OpenError::Store {
             store: settings.service.store_told(),
@@ -105,7 +113,7 @@ impl Markback {
         let store = Store::open(url.expose_secret(), options.retries, options.clock.clone())
             .await
             .map_err(unopened)?;
-        let directories = Directories::open(store.clone()).await.map_err(unopened)?;
+        let people = Arc::new(PersonIndex::open(store.clone()).await.map_err(unopened)?);
         let registry = options.adapters.map_or_else(Registry::discover, Ok)?;
         let schools = Arc::new(Schools::new(
             settings.clone(),
@@ -113,34 +121,33 @@ impl Markback {
             options.clock.clone(),
             Rates::new(settings.service.rate_per_minute, &store),
         ));
-        let mirror = Mirror::new(
+        let mirror = Mirror::new(settings.clone(), store.clone(), schools.clone(), config);
+        let workers = Workers::new(
+            &settings,
+            config,
+            store.clone(),
+            schools.clone(),
+            mirror.clone(),
+            people.clone(),
+            options.clock.clone(),
+        );
+        let sync = PeopleSync::new(
             settings.clone(),
             store.clone(),
             schools.clone(),
-            pace.clone(),
+            people.clone(),
+            config,
         );
-        let pipeline = Pipeline {
-            settings,
-            store: store.clone(),
-            schools,
-            mirror,
-            directories: Arc::new(directories),
-            pace,
-            pulse: Arc::default(),
-            share: Arc::default(),
-        };
-        let rosters = Rosters::new(
-            pipeline.settings.clone(),
-            store,
-            pipeline.schools.clone(),
-            pipeline.directories.clone(),
-            pipeline.pace.clone(),
-        );
-        let intake = Intake::open(pipeline.clone());
+        let intake = Intake::start(settings.clone(), store.clone(), people.clone());
         Ok(Self {
-            pipeline,
+            settings,
+            store,
+            schools,
+            people,
+            mirror,
             intake,
-            rosters,
+            workers,
+            sync,
             clock: options.clock,
             metrics: options.metrics,
         })
@@ -148,139 +155,139 @@ impl Markback {
 
     /// The settings.
     pub fn settings(&self) -> &Settings {
-        &self.pipeline.settings
+        &self.settings
     }
 
-    /// The clock that everything goes by.
+    /// The clock of the service.
     pub fn clock(&self) -> &SharedClock {
         &self.clock
     }
 
-    /// The store.
+    /// The database.
     pub fn store(&self) -> &Store {
-        &self.pipeline.store
+        &self.store
     }
 
     /// The queue.
     pub fn outbox(&self) -> &Outbox {
-        self.pipeline.store.outbox()
+        self.store.outbox()
     }
 
-    /// What was measured, if anything is.
+    /// The metrics, if they are recorded.
     pub fn metrics(&self) -> Option<&Metrics> {
         self.metrics.as_ref()
     }
 
-    /// How the workers are.
+    /// The state of the workers.
     pub fn health(&self) -> Health {
-        self.pipeline.pulse.health()
+        self.workers.health()
     }
 
-    /// The schools' lines to Wonde.
+    /// The schools' connections.
     pub fn schools(&self) -> &Arc<Schools> {
-        &self.pipeline.schools
+        &self.schools
     }
 
-    /// Who the schools' people are.
-    pub fn directories(&self) -> &Arc<Directories> {
-        &self.pipeline.directories
+    /// The index of the schools' people.
+    pub fn people(&self) -> &Arc<PersonIndex> {
+        &self.people
     }
 
-    /// What is kept of the schools' registers.
+    /// The mirror of the schools' registers.
     pub(crate) fn mirror(&self) -> &Mirror {
-        &self.pipeline.mirror
+        &self.mirror
     }
 
     /// The syncs of the schools' people.
-    pub fn rosters(&self) -> &Rosters {
-        &self.rosters
+    pub fn sync(&self) -> &PeopleSync {
+        &self.sync
     }
 
-    /// Takes in events of one school: all of them or none. See [`Intake::take`].
+    /// Receives events of one school: all of them or none. See [`Intake::submit`].
     ///
     /// # Errors
-    /// As [`IntakeError`] says.
+    /// Returns an [`IntakeError`] if the request was refused.
     pub async fn intake(
         &self,
         school: &SchoolId,
         events: Vec<Value>,
-    ) -> Result<Vec<Taken>, IntakeError> {
-        self.intake.take(school, events).await
+    ) -> Result<Vec<ReceivedEvent>, IntakeError> {
+        self.intake.submit(school, events).await
     }
 
-    /// Takes in those events that are good, and tells for each what became of it. See [`Intake::take_good`].
+    /// Receives the valid ones of these events and returns the result for each. See [`Intake::submit_valid`].
     ///
     /// # Errors
-    /// As [`IntakeError`] says.
-    pub async fn intake_good(
+    /// Returns an [`IntakeError`] if the request was refused.
+    pub async fn intake_valid(
         &self,
         school: &SchoolId,
         events: Vec<Value>,
-    ) -> Result<Vec<TakenOrNot>, IntakeError> {
-        self.intake.take_good(school, events).await
+    ) -> Result<Vec<IntakeResult>, IntakeError> {
+        self.intake.submit_valid(school, events).await
     }
 
-    /// All that is known of one event; `None` for one that was never taken in, or is past retention.
+    /// Everything about one event; `None` if it was never received or is past its retention.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn event(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<EventRecord>> {
         let mut event = self.store().event(school, id).await?;
         self.tell_waiting(event.as_mut_slice()).await?;
         Ok(event)
     }
 
-    /// Fills in what the open ones among these events wait for.
+    /// Fills in what the open events wait for.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn tell_waiting(&self, events: &mut [EventRecord]) -> outbox::Result<()> {
         waiting::tell(self.store(), self.settings(), events).await
     }
 
-    /// How many events are in each state, by school.
+    /// The number of events in each state, by school.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn tally(&self) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
         self.store().tally().await
     }
 
-    /// Whether every event has come to its end.
+    /// Whether every event has reached a final state.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn is_settled(&self) -> outbox::Result<bool> {
         Ok(self.store().open_events().await? == 0)
     }
 
-    /// Works until told to stop, then ends what is in hand; what is left is taken up at the next start.
+    /// Works until told to stop, then finishes the batches in hand. The rest continues at the next start.
     ///
-    /// What rests because an operator had to remove a cause is tried again at once: a start may well follow on that.
+    /// Pauses that only an operator can end are ended first, because a restart often follows a fix.
     pub async fn run(&self, stop: CancellationToken) {
         match self.start_afresh().await {
             Ok(ended) => {
                 for lane in ended {
-                    tracing::info!(%lane, "it rested until its cause was removed; it is tried again at this start");
+                    tracing::info!(%lane, "the pause needed an operator; it ends with this start");
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "pauses of before this start could not be ended; they end by themselves");
+                tracing::warn!(%error, "earlier pauses could not be ended; they end by themselves");
             }
         }
         tokio::join!(
-            self.pipeline.run(stop.clone()),
+            self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),
-            self.pipeline.mirror.run(stop.clone()),
-            self.rosters.run(stop),
+            self.mirror.run(stop.clone()),
+            self.sync.run(stop),
         );
     }
 
     async fn start_afresh(&self) -> outbox::Result<Vec<String>> {
         let ended = self.store().end_operator_pauses().await?;
         let mut tx = self.store().database().begin().await?;
-        // A sync that met such a cause waits by itself; the school's events wait for it.
-        self.outbox().hasten_all(&mut tx, queue::ROSTER).await?;
+        // A sync that met such a cause is retried by itself; the school's events wait for it.
+        self.outbox().hasten_all(&mut tx, queues::ROSTER).await?;
         tx.commit().await?;
         Ok(ended)
     }

@@ -1,13 +1,13 @@
-//! Text that comes in from files and over HTTP: without its byte order mark, and what is wrong with it as JSON.
+//! Text from files and HTTP: removes byte order marks and describes JSON errors.
 
 const BYTE_ORDER_MARK: &str = "\u{feff}";
 
-/// The text without the byte order mark that Windows programs put before it. Whatever reads text from outside asks this.
+/// The text without the byte order mark that Windows programs add. Everything that reads text from outside uses this.
 pub fn without_bom(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// As [`without_bom`], for bytes that are not known to be text.
+/// Like [`without_bom`], for bytes that may not be text.
 pub fn bytes_without_bom(bytes: &[u8]) -> &[u8] {
     bytes
         .strip_prefix(BYTE_ORDER_MARK.as_bytes())
@@ -17,7 +17,7 @@ pub fn bytes_without_bom(bytes: &[u8]) -> &[u8] {
 /// Reads a text file without its byte order mark.
 ///
 /// # Errors
-/// When it cannot be read or is not UTF-8.
+/// Returns an error if the file cannot be read or is not UTF-8.
 pub fn read_file(path: &std::path::Path) -> std::io::Result<String> {
     let text = std::fs::read_to_string(path)?;
     Ok(match without_bom(&text) {
@@ -26,7 +26,7 @@ pub fn read_file(path: &std::path::Path) -> std::io::Result<String> {
     })
 }
 
-/// What keeps a text from being JSON, in plain words: none of the text itself, which may be pupils' data.
+/// Why a text is not JSON, in plain words. Never quotes the text, which may be pupils' data.
 pub fn json_fault(error: &serde_json::Error) -> &'static str {
     let words = error.to_string();
     let words = words

@@ -1,25 +1,24 @@
-//! What an open event waits for, as far as it is known: a pause that holds it, an earlier event of its person, or what the
-//! worker that met it last said.
+//! What an open event waits for: a pause, an earlier event of the same person, or what its last worker reported.
 
 use std::collections::HashMap;
 
 use outbox::Pause;
 
 use crate::{
-    pipeline::job::{decide_key, event_of_key, send_key},
-    queue,
+    pipeline::jobs::{decide_key, event_of_key, send_key},
+    queues,
     schools::token_lane,
     settings::Settings,
     store::{EventRecord, EventState, Store},
 };
 
-/// What the lane of a token begins with.
+/// The prefix of a token's lane.
 pub const TOKEN: &str = "token:";
 
-/// Fills in what the open ones among these events wait for.
+/// Fills in what the open events wait for.
 ///
 /// # Errors
-/// As the store answers.
+/// Returns an error if the database query fails.
 pub async fn tell(
     store: &Store,
     settings: &Settings,
@@ -40,7 +39,7 @@ pub async fn tell(
             |pause: &&Pause| pause.lane == event.school || Some(&pause.lane) == token.as_ref();
         if let Some(pause) = pauses.iter().filter(holds).max_by_key(|pause| pause.until) {
             let said = event.waiting.take();
-            // The worker that made the pause has said the same of its own events.
+            // The worker that made the pause has reported the same for its own events.
             let said = said.filter(|said| !said.contains(&pause.why));
             let said = said.map_or_else(String::new, |said| format!("; {said}"));
             event.waiting = Some(format!("{}{said}", line_of(pause)));
@@ -49,7 +48,7 @@ pub async fn tell(
     tell_of_lines(store, open).await
 }
 
-/// Whose turn comes first, for events of which nothing else is known.
+/// Names the event ahead in order, for events of which nothing else is known.
 async fn tell_of_lines(store: &Store, mut open: Vec<&mut EventRecord>) -> outbox::Result<()> {
     open.retain(|event| event.waiting.is_none());
     let jobs: Vec<_> = open.iter().filter_map(|event| job_of(event)).collect();
@@ -62,7 +61,7 @@ async fn tell_of_lines(store: &Store, mut open: Vec<&mut EventRecord>) -> outbox
         let Some(first) = job_of(event).and_then(|job| ahead.get(&job)) else {
             continue;
         };
-        let id = event_of_key(&event.school, first).unwrap_or_default();
+        let id = event_of_key(first).map_or("", |(_, event)| event);
         event.waiting = Some(match event.state {
             EventState::Received => {
                 format!("an earlier event of the same person is decided first: {id}")
@@ -73,22 +72,22 @@ async fn tell_of_lines(store: &Store, mut open: Vec<&mut EventRecord>) -> outbox
     Ok(())
 }
 
-/// The queue and key of the job that an event waits for in a line.
+/// The queue and key of the event's job.
 fn job_of(event: &EventRecord) -> Option<(String, String)> {
     let (school, id, round) = (&event.school, &event.id, event.round);
     match event.state {
-        EventState::Received => Some((queue::DECIDE.to_owned(), decide_key(school, id, round))),
-        EventState::Planned => Some((queue::SEND.to_owned(), send_key(school, id, round, 0))),
+        EventState::Received => Some((queues::DECIDE.to_owned(), decide_key(school, id, round))),
+        EventState::Planned => Some((queues::SEND.to_owned(), send_key(school, id, round, 0))),
         _ => None,
     }
 }
 
-/// A pause in words: who rests, until when, and why.
+/// Describes a pause: who is paused, until when, and why.
 pub fn line_of(pause: &Pause) -> String {
     let until = pause.until.format("%Y-%m-%d %H:%M:%S UTC");
     let (lane, why) = (&pause.lane, &pause.why);
     match lane.strip_prefix(TOKEN) {
-        Some(token) => format!("all schools of the token {token} rest until {until}: {why}"),
-        None => format!("school {lane} rests until {until}: {why}"),
+        Some(token) => format!("all schools of the token {token} are paused until {until}: {why}"),
+        None => format!("school {lane} is paused until {until}: {why}"),
     }
 }

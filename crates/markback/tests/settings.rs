@@ -224,7 +224,7 @@ fn a_problem_is_told_with_its_key(#[case] text: &str, #[case] key: &str, #[case]
     };
     assert_eq!(problem.key, key);
     assert!(problem.to_string().contains(words), "{problem}");
-    assert!(!problem.cure.is_empty());
+    assert!(!problem.help.is_empty());
 }
 
 #[rstest]
@@ -329,7 +329,7 @@ fn a_file_that_is_no_toml_is_one_problem_with_its_line() {
     let problems = problems("listen = '127.0.0.1:1'\n\n[[school\n");
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].line, Some(3));
-    assert!(problems[0].what.contains("no TOML"), "{}", problems[0]);
+    assert!(problems[0].message.contains("no TOML"), "{}", problems[0]);
 }
 
 #[test]
@@ -386,7 +386,7 @@ fn a_token_in_the_file_is_told_where_to_go() {
         .find(|problem| problem.key == "school[0].token")
         .unwrap();
     assert!(
-        problem.cure.contains("`token_env`") && problem.cure.contains("`token_file`"),
+        problem.help.contains("`token_env`") && problem.help.contains("`token_file`"),
         "{problem}"
     );
 }
@@ -567,7 +567,7 @@ fn a_hint_stops_nothing(#[case] more: &str, #[case] key: &str, #[case] words: &s
         loaded
             .hints
             .iter()
-            .any(|hint| hint.key == key && hint.what.contains(words)),
+            .any(|hint| hint.key == key && hint.message.contains(words)),
         "{:?}",
         loaded.hints
     );
@@ -582,7 +582,7 @@ fn days_without_school_and_codes_of_the_office_are_hints() {
     let hints = load(&text).unwrap().hints;
     let told: Vec<_> = hints
         .iter()
-        .map(|hint| (hint.key.as_str(), hint.what.as_str()))
+        .map(|hint| (hint.key.as_str(), hint.message.as_str()))
         .collect();
     for (key, what) in [
         (
@@ -615,7 +615,7 @@ fn group_names_are_the_same_in_any_unicode_form() {
         "name = 'P'\nkind = 'parents'\nof = '\u{c9}cole'",
         "name = '\u{c9}cole'\nkind = 'students'",
     );
-    assert!(problems(&twice)[0].what.contains("bears this name"));
+    assert!(problems(&twice)[0].message.contains("bears this name"));
 }
 
 #[test]
@@ -666,9 +666,9 @@ fn where_marks_are_kept_on_lessons_a_school_has_one_afternoon(
         panic!("{problems:#?}");
     };
     assert_eq!(problem.key, format!("school[0].group[1].writeback.{key}"));
-    assert!(problem.what.contains("\"One\"") && problem.what.contains("\"Other\""));
+    assert!(problem.message.contains("\"One\"") && problem.message.contains("\"Other\""));
     assert!(
-        problem.cure.contains(&format!("the same {key}")),
+        problem.help.contains(&format!("the same {key}")),
         "{problem}"
     );
 }
@@ -676,7 +676,7 @@ fn where_marks_are_kept_on_lessons_a_school_has_one_afternoon(
 #[test]
 fn where_marks_are_kept_by_session_a_difference_is_a_hint() {
     let loaded = load(&two_groups(&format!("{SCHOOL}mis = 'SIMS'\n"), PM_1315, "")).unwrap();
-    let told = |hint: &&Problem| hint.what.contains("the afternoon begins");
+    let told = |hint: &&Problem| hint.message.contains("the afternoon begins");
     assert_eq!(loaded.hints.iter().filter(told).count(), 1);
 }
 

@@ -102,7 +102,7 @@ pub async fn run(plan: &Plan) -> Report {
     report.states = store.tally().await.unwrap().into_iter().fold(
         std::collections::BTreeMap::new(),
         |mut sum, ((_, state), n)| {
-            *sum.entry(state.word()).or_default() += n;
+            *sum.entry(state.as_str()).or_default() += n;
             sum
         },
     );

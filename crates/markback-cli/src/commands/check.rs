@@ -63,7 +63,7 @@ fn absent_secrets(file: &Path, settings: &Settings) -> Vec<Hint> {
     let service = &settings.service;
     let hint = |key: &str, error: SecretError| {
         let words = error.to_string();
-        let (what, cure) = words
+        let (message, help) = words
             .split_once("; ")
             .unwrap_or((&words, "put the secret there"));
         Hint {
@@ -71,8 +71,8 @@ fn absent_secrets(file: &Path, settings: &Settings) -> Vec<Hint> {
             line: None,
             key: key.to_owned(),
             value: None,
-            what: what.to_owned(),
-            cure: format!("{cure}, where the service runs"),
+            message: message.to_owned(),
+            help: format!("{help}, where the service runs"),
         }
     };
     let key = match service.api_key() {
@@ -87,9 +87,9 @@ fn absent_secrets(file: &Path, settings: &Settings) -> Vec<Hint> {
     let tokens = settings.absent_tokens().into_iter();
     let tokens = tokens.map(|(error, schools)| {
         let mut hint = hint("token", error);
-        hint.what = match schools {
-            1 => format!("{}, and a school needs it", hint.what),
-            many => format!("{}, and {many} schools need it", hint.what),
+        hint.message = match schools {
+            1 => format!("{}, and a school needs it", hint.message),
+            many => format!("{}, and {many} schools need it", hint.message),
         };
         hint
     });
@@ -119,8 +119,8 @@ fn as_table(report: &Report) -> String {
             place,
             finding.key.clone(),
             finding.value.clone().unwrap_or_default(),
-            finding.what.clone(),
-            finding.cure.clone(),
+            finding.message.clone(),
+            finding.help.clone(),
         ]
     });
     let table = output::table(

@@ -54,7 +54,7 @@ struct Finding {
     asked: &'static str,
     verdict: Verdict,
     found: String,
-    cure: Option<String>,
+    help: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -132,7 +132,7 @@ impl Report {
                     finding.asked.to_owned(),
                     verdict.to_owned(),
                     finding.found.clone(),
-                    finding.cure.clone().unwrap_or_default(),
+                    finding.help.clone().unwrap_or_default(),
                 ]
             })
         });

@@ -19,8 +19,8 @@ use super::{
     open_store::{Access, open_store},
 };
 use markback::{
-    directory::Directories,
     operator::{self, Actor, OperatorError},
+    people::PersonIndex,
     settings::Settings,
     store::{EventFilter, EventRecord, EventState, Store},
     waiting,
@@ -248,7 +248,7 @@ async fn known_person(
     school: Option<&SchoolId>,
     person: &str,
 ) -> anyhow::Result<()> {
-    let directories = Directories::open(store.clone()).await?;
+    let directories = PersonIndex::open(store.clone()).await?;
     let asked = settings
         .schools
         .iter()

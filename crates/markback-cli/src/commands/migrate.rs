@@ -13,9 +13,9 @@ use writeback::{Rules, settings::WritebackSettings};
 
 use super::{ConfigArg, named, registry, sync::migrated};
 use markback::{
-    rosters::migration,
     service::{Markback, Options},
     settings::{Group, School, SecretSource, nearest},
+    sync::migration,
 };
 use markback_console::{
     BadInput, block_on, logging,
@@ -111,12 +111,12 @@ fn by_name(school: &School, to: &str) -> anyhow::Result<Report> {
     let registry = registry()?;
     if !registry.iter().any(|known| known.answers_to(to)) {
         let names: Vec<_> = registry.iter().map(|known| known.name).collect();
-        let cure = match nearest(to, names.iter().copied()) {
+        let help = match nearest(to, names.iter().copied()) {
             Some(meant) => format!("did you mean \"{meant}\"?"),
             None => format!("there are adapters for {}", names.join(", ")),
         };
         return Err(BadInput(format!(
-            "--to names no environment variable that is set, no file and no MIS that is known; {cure}"
+            "--to names no environment variable that is set, no file and no MIS that is known; {help}"
         ))
         .into());
     }
@@ -158,7 +158,7 @@ async fn by_token(
     let mut report = Report::new(school, name_of(&present), name_of(&next));
     report.abilities(school, Some(present.capabilities()), next.capabilities());
     report.carried(school, next.capabilities(), Some(&book));
-    let outcome = markback.rosters().rehearse(school, &next).await?;
+    let outcome = markback.sync().rehearse(school, &next).await?;
     let outcome = outcome.ok_or_else(|| {
         BadInput(format!(
             "the people of school {} have not been read yet; run `markback sync` first",

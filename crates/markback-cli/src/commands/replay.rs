@@ -158,7 +158,7 @@ async fn people_known(
 ) -> anyhow::Result<()> {
     while markback.settings().school(school).is_some()
         && start.elapsed() < PEOPLE_WITHIN
-        && markback.directories().of(school).await?.is_none()
+        && markback.people().of(school).await?.is_none()
     {
         tokio::time::sleep(LOOK_EVERY).await;
     }

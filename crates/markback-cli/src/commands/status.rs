@@ -94,7 +94,7 @@ impl Status {
             counted
                 .entry(school)
                 .or_default()
-                .insert(state.word(), count);
+                .insert(state.as_str(), count);
         }
         let known: BTreeSet<_> = store.schools_ready().await?.into_iter().collect();
         let sync_paused: BTreeMap<SchoolId, DateTime<Utc>> =
@@ -202,9 +202,10 @@ impl Status {
 
     fn schools_table(&self) -> String {
         let rows = self.schools.iter().map(|school| {
-            let count = |state: EventState| school.events.get(state.word()).copied().unwrap_or(0);
+            let count = |state: EventState| school.events.get(state.as_str()).copied().unwrap_or(0);
             let open = EventState::ALL
-                .into_iter()
+                .iter()
+                .copied()
                 .filter(|state| !state.is_final());
             [
                 school.id.clone(),

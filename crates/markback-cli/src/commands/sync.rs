@@ -23,10 +23,10 @@ use super::{
     open_store::{Access, open_store},
 };
 use markback::{
-    rosters::{Ask, Rosters, Watch},
     service::{Markback, Options},
     settings::{School, Settings},
     store::{Store, SyncRecord},
+    sync::{PeopleSync, SyncObserver, SyncRequest},
 };
 use markback_console::output::{self, TextOrJson};
 
@@ -205,8 +205,8 @@ async fn sync(markback: &Markback, schools: &[School], args: &Args) -> anyhow::R
     Ok(records.into_iter().map(Told::Sync).collect())
 }
 
-fn ask(args: &Args) -> Ask {
-    Ask {
+fn ask(args: &Args) -> SyncRequest {
+    SyncRequest {
         full: args.full,
         accept: args.accept,
     }
@@ -230,8 +230,8 @@ async fn all_ended(store: &Store, asked: &[(SchoolId, String)]) -> anyhow::Resul
 }
 
 /// Shows progress to whoever watches the terminal.
-fn watched(markback: &Markback, schools: &[School], args: &Args) -> Rosters {
-    let rosters = markback.rosters().clone();
+fn watched(markback: &Markback, schools: &[School], args: &Args) -> PeopleSync {
+    let rosters = markback.sync().clone();
     if args.format == TextOrJson::Json {
         return rosters;
     }
@@ -245,13 +245,13 @@ fn watched(markback: &Markback, schools: &[School], args: &Args) -> Rosters {
             (school.id.clone(), bar.with_prefix(school.id.to_string()))
         })
         .collect();
-    let watch: Watch = Arc::new(move |school: &SchoolId, progress: Progress| {
+    let watch: SyncObserver = Arc::new(move |school: &SchoolId, progress: Progress| {
         if let Some((_, bar)) = bars.iter().find(|(id, _)| id == school) {
             bar.set_message(said(&progress));
             bar.tick();
         }
     });
-    rosters.watched(watch)
+    rosters.with_observer(watch)
 }
 
 fn said(progress: &Progress) -> String {

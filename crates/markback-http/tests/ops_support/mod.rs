@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use markback::{
     metrics::Metrics,
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     service::{EventRecord, EventState, Markback, Options},
     settings,
 };
@@ -53,7 +53,7 @@ comment = { sign_in = "Why?" }
 pub struct Setup {
     pub store: Option<String>,
     pub extra: &'static str,
-    pub pace: Pace,
+    pub workers: WorkerConfig,
     pub start: DateTime<Utc>,
     pub metrics: Option<Metrics>,
 }
@@ -63,9 +63,9 @@ impl Default for Setup {
         Self {
             store: None,
             extra: "webhook_secret_file = 'webhook-secret'\n",
-            pace: Pace {
+            workers: WorkerConfig {
                 poll: Duration::from_millis(10),
-                ..Pace::default()
+                ..WorkerConfig::default()
             },
             start: monday("09:30"),
             metrics: None,
@@ -137,7 +137,7 @@ impl World {
         std::fs::write(&path, toml).unwrap();
         let options = Options {
             clock: clock.clone(),
-            pace: Some(setup.pace),
+            workers: Some(setup.workers),
             metrics: setup.metrics,
             ..Options::default()
         };
@@ -190,7 +190,7 @@ impl World {
         self.rest().await;
         let options = Options {
             clock: self.clock.clone(),
-            pace: Some(Setup::default().pace),
+            workers: Some(Setup::default().workers),
             ..Options::default()
         };
         let settings = settings::load(&self.folder.path().join("markback.toml")).unwrap();

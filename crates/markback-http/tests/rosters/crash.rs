@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use markback::{rosters::Ask, store::SyncState};
+use markback::{store::SyncState, sync::SyncRequest};
 use roster::PersonKind;
 use rstest::rstest;
 use tokio::sync::mpsc;
@@ -34,13 +34,13 @@ async fn what_was_read_before_the_end_is_not_read_again(#[case] on: On, #[case] 
     let markback = stage.service().await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let rosters = markback
-        .rosters()
+        .sync()
         .clone()
-        .watched(Arc::new(move |_, progress| {
+        .with_observer(Arc::new(move |_, progress| {
             let _ = tell.send(progress);
         }));
     let id = rosters
-        .ask(settings_of(&markback, &school), Ask::default())
+        .ask(settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();
@@ -112,15 +112,18 @@ async fn one_who_was_thought_dead_keeps_nothing(#[case] on: On) {
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let gone = std::sync::Mutex::new(gone);
     // Stands still after the first kind of people, as a machine that swaps or sleeps does.
-    let rosters = slow.rosters().clone().watched(Arc::new(move |_, progress| {
-        if progress.done && progress.kind == PersonKind::Parent {
-            let _ = tell.send(());
-            // What else is on this thread goes on elsewhere: it may hold the store.
-            let _ = tokio::task::block_in_place(|| gone.lock().unwrap().recv());
-        }
-    }));
+    let rosters = slow
+        .sync()
+        .clone()
+        .with_observer(Arc::new(move |_, progress| {
+            if progress.done && progress.kind == PersonKind::Parent {
+                let _ = tell.send(());
+                // What else is on this thread goes on elsewhere: it may hold the store.
+                let _ = tokio::task::block_in_place(|| gone.lock().unwrap().recv());
+            }
+        }));
     let id = rosters
-        .ask(settings_of(&slow, &school), Ask::default())
+        .ask(settings_of(&slow, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();

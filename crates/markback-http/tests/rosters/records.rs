@@ -158,11 +158,11 @@ async fn an_id_of_a_pupil_and_an_employee_names_neither_without_a_word_for_which
     };
     assert_eq!(problem.key, "[0].person");
     assert!(
-        problem.what.contains("a student") && problem.what.contains("a member of staff"),
+        problem.message.contains("a student") && problem.message.contains("a member of staff"),
         "{}",
-        problem.what
+        problem.message
     );
-    assert!(problem.cure.contains("kind_of_person"));
+    assert!(problem.help.contains("kind_of_person"));
     for (id, kind) in [("e2", "student"), ("e3", "staff")] {
         markback
             .intake(&school, event(id, Some(kind)))
@@ -272,7 +272,7 @@ async fn syncs_are_paused_until_a_day_and_go_on_by_themselves(#[case] on: On) {
     );
     let stop = CancellationToken::new();
     let running = tokio::spawn({
-        let (rosters, stop) = (markback.rosters().clone(), stop.clone());
+        let (rosters, stop) = (markback.sync().clone(), stop.clone());
         async move { rosters.run(stop).await }
     });
     let done = |school: &SchoolId, least: usize| {
@@ -330,7 +330,7 @@ async fn a_pupil_yet_to_start_is_in_the_group_and_events_wait_for_the_first_day(
     assert!(ids(&markback, &school, "Pupils").await.contains(&pupil));
     let found =
         |directory: std::sync::Arc<roster::Directory>| directory.find(&pupil).unwrap().clone();
-    let directory = markback.directories().of(&school).await.unwrap().unwrap();
+    let directory = markback.people().of(&school).await.unwrap().unwrap();
     assert_eq!(
         found(directory).group,
         None,
@@ -339,7 +339,7 @@ async fn a_pupil_yet_to_start_is_in_the_group_and_events_wait_for_the_first_day(
     stage.pass(DAY * 3);
     let record = sync(&markback, &school, FULL).await;
     assert_eq!(record.state, SyncState::Done);
-    let directory = markback.directories().of(&school).await.unwrap().unwrap();
+    let directory = markback.people().of(&school).await.unwrap().unwrap();
     assert_eq!(found(directory).group.as_deref(), Some("Pupils"));
     // A school that does not grant the list is read all the same, and it is told.
     stage

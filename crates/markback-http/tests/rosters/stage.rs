@@ -4,11 +4,11 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use markback::{
-    pipeline::Pace,
-    rosters::Ask,
+    pipeline::WorkerConfig,
     service::{Markback, Options},
     settings::{self, School, Settings},
     store::{SyncRecord, SyncState},
+    sync::SyncRequest,
 };
 use mis_core::SchoolId;
 use outbox::{Clock as _, TestClock};
@@ -23,7 +23,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A sync of everything.
-pub(crate) const FULL: Ask = Ask {
+pub(crate) const FULL: SyncRequest = SyncRequest {
     full: true,
     accept: false,
 };
@@ -124,13 +124,13 @@ impl Stage {
 
     /// A service on the store.
     pub(crate) async fn open(&self, settings: Settings) -> Markback {
-        let pace = Pace {
+        let workers = WorkerConfig {
             poll: Duration::from_millis(20),
-            ..Pace::default()
+            ..WorkerConfig::default()
         };
         let options = Options {
             clock: self.clock.clone(),
-            pace: Some(pace),
+            workers: Some(workers),
             ..Options::default()
         };
         Markback::open(settings, options).await.unwrap()
@@ -247,7 +247,7 @@ impl Stage {
 
 /// The same as the store has it.
 pub(crate) async fn people(markback: &Markback, school: &SchoolId) -> [People; 3] {
-    let directory = markback.directories().of(school).await.unwrap().unwrap();
+    let directory = markback.people().of(school).await.unwrap().unwrap();
     let mut all = [People::new(), People::new(), People::new()];
     for (place, group) in ["Pupils", "Staff", "Parents"].into_iter().enumerate() {
         let page = markback
@@ -278,9 +278,9 @@ pub(crate) async fn people(markback: &Markback, school: &SchoolId) -> [People; 3
 }
 
 /// Asks for a sync and does it.
-pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: Ask) -> SyncRecord {
+pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: SyncRequest) -> SyncRecord {
     let id = markback
-        .rosters()
+        .sync()
         .ask(settings_of(markback, school), ask)
         .await
         .unwrap();
@@ -291,7 +291,7 @@ pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: Ask) -> Sy
 pub(crate) async fn done(markback: &Markback, school: &SchoolId, id: &str) -> SyncRecord {
     let stop = CancellationToken::new();
     let workers = tokio::spawn({
-        let (rosters, stop) = (markback.rosters().clone(), stop.clone());
+        let (rosters, stop) = (markback.sync().clone(), stop.clone());
         async move { rosters.run_workers(stop).await }
     });
     let record = ended(markback, school, id).await;
@@ -343,7 +343,7 @@ pub(crate) async fn ended(markback: &Markback, school: &SchoolId, id: &str) -> S
 }
 
 pub(crate) async fn synced(markback: &Markback, school: &SchoolId) -> SyncRecord {
-    let record = sync(markback, school, Ask::default()).await;
+    let record = sync(markback, school, SyncRequest::default()).await;
     assert_eq!(record.state, SyncState::Done, "{record:?}");
     record
 }

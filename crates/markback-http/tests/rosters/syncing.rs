@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use markback::{rosters::Ask, store::SyncState};
+use markback::{store::SyncState, sync::SyncRequest};
 use rstest::rstest;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -67,7 +67,7 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
     let markback = stage.open(stage.settings(3, EVERYBODY)).await;
     let stop = CancellationToken::new();
     let running = tokio::spawn({
-        let (rosters, stop) = (markback.rosters().clone(), stop.clone());
+        let (rosters, stop) = (markback.sync().clone(), stop.clone());
         async move { rosters.run(stop).await }
     });
     let all_match = || async {
@@ -82,7 +82,7 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
     };
     until(all_match).await;
     for place in 0..3 {
-        assert!(markback.directories().knows(&stage.school(place)));
+        assert!(markback.people().knows(&stage.school(place)));
         stage
             .sandbox
             .a_day_of_changes(stage.school(place).as_str(), 3)
@@ -134,7 +134,7 @@ async fn one_who_enrols_again_is_found_by_every_id_and_written_to_by_the_present
         .unwrap();
     stage.pass(Duration::from_secs(60));
     synced(&markback, &school).await;
-    let directory = markback.directories().of(&school).await.unwrap().unwrap();
+    let directory = markback.people().of(&school).await.unwrap().unwrap();
     for id in [&old, &new] {
         let entry = directory.find(id).unwrap();
         assert_eq!((entry.key.as_str(), &entry.id), (old.as_str(), &new));
@@ -142,7 +142,7 @@ async fn one_who_enrols_again_is_found_by_every_id_and_written_to_by_the_present
     }
     // Another process on the store learns of it by itself.
     let other = stage.service().await;
-    let directory = other.directories().of(&school).await.unwrap().unwrap();
+    let directory = other.people().of(&school).await.unwrap().unwrap();
     assert_eq!(directory.find(&old).unwrap().id, new);
 }
 
@@ -150,9 +150,9 @@ async fn one_who_enrols_again_is_found_by_every_id_and_written_to_by_the_present
 async fn a_preview_keeps_nothing() {
     let stage = Stage::sqlite(60).await;
     let (markback, school) = (stage.service().await, stage.school(0));
-    let rosters = markback.rosters();
+    let rosters = markback.sync();
     let preview = rosters
-        .preview(settings_of(&markback, &school), Ask::default())
+        .preview(settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     assert!(preview.changes.len() > 100);
@@ -172,7 +172,7 @@ async fn a_preview_keeps_nothing() {
     };
     stage.sandbox.change(school.as_str(), &leave).unwrap();
     let preview = rosters
-        .preview(settings_of(&markback, &school), Ask::default())
+        .preview(settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     assert_eq!(preview.changes[0].person.as_str(), student);
@@ -203,7 +203,7 @@ async fn the_wrong_region_empties_no_group() {
     );
     assert_eq!(groups(&markback, &school).await, before);
     // Somebody who looked may let it through.
-    let accept = Ask {
+    let accept = SyncRequest {
         full: false,
         accept: true,
     };
@@ -267,7 +267,7 @@ async fn withdrawn_scopes_take_nothing_away() {
         )
         .unwrap();
     stage.pass(DAY / 24);
-    sync(&markback, &school, Ask::default()).await;
+    sync(&markback, &school, SyncRequest::default()).await;
     assert!(!ids(&markback, &school, "Pupils").await.contains(&student));
     assert_eq!(
         ids(&markback, &school, "Pupils").await.len(),
@@ -304,8 +304,8 @@ async fn what_passes_is_waited_for_and_what_does_not_is_given_up(#[case] fault: 
 async fn ask(markback: &markback::service::Markback, school: &mis_core::SchoolId) -> String {
     let school = settings_of(markback, school);
     markback
-        .rosters()
-        .ask(school, Ask::default())
+        .sync()
+        .ask(school, SyncRequest::default())
         .await
         .unwrap()
 }
@@ -346,12 +346,12 @@ async fn a_stormy_day_ends_in_the_same_groups() {
             .sandbox
             .a_day_of_changes(school.as_str(), turn)
             .unwrap();
-        let ask = Ask {
+        let ask = SyncRequest {
             full: turn % 2 == 0,
             accept: false,
         };
         let id = markback
-            .rosters()
+            .sync()
             .ask(settings_of(&markback, &school), ask)
             .await
             .unwrap();
@@ -378,7 +378,7 @@ async fn a_school_that_is_no_longer_in_the_settings_leaves_no_data_behind() {
     stage.pass(20 * DAY);
     markback.prune().await.unwrap();
     assert!(markback.store().groups_read(&goes).await.unwrap().is_none());
-    assert!(markback.directories().of(&goes).await.unwrap().is_none());
+    assert!(markback.people().of(&goes).await.unwrap().is_none());
     assert!(
         markback
             .store()

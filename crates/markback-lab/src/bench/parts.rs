@@ -21,7 +21,7 @@ use super::{
     node::Node,
     stage::{SERVICE, Stage, TEMPLATE},
 };
-use markback::{queue, schools::token_lane, settings, store::Store};
+use markback::{queues, schools::token_lane, settings, store::Store};
 
 /// Events that come in each second while the answers are timed.
 pub(super) const RATE: u32 = 500;
@@ -337,7 +337,7 @@ pub(super) fn per_second(count: usize, took: Duration) -> f64 {
 /// Waits until all registers have been read once, which is done long before a morning. It was asked for when the node started.
 async fn registers_read(store: &Store) -> anyhow::Result<()> {
     let begin = Instant::now();
-    while store.outbox().stats().await?.contains_key(queue::REGISTER) {
+    while store.outbox().stats().await?.contains_key(queues::REGISTER) {
         anyhow::ensure!(
             begin.elapsed() < DONE_WITHIN,
             "the registers were not read in time"
@@ -372,7 +372,7 @@ async fn resume(store: &Store, lane: &str) -> anyhow::Result<()> {
 async fn states(store: &Store) -> anyhow::Result<String> {
     let mut states = BTreeMap::new();
     for ((_, state), count) in store.tally().await? {
-        *states.entry(state.word()).or_insert(0) += count;
+        *states.entry(state.as_str()).or_insert(0) += count;
     }
     let words = states
         .iter()

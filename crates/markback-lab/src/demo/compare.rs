@@ -172,7 +172,7 @@ impl Comparison {
             let what = format!(
                 "event {} ended as {}: {why}",
                 record.id,
-                record.state.word()
+                record.state.as_str()
             );
             self.note(school, &place, Some(what));
         }

@@ -17,7 +17,7 @@ use super::{
     schools::{School, schools},
 };
 use markback::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     service::{Markback, Options},
     settings,
 };
@@ -69,13 +69,13 @@ impl Stage {
         }
         let options = Options {
             clock: clock.clone(),
-            pace: Some(Pace {
+            workers: Some(WorkerConfig {
                 // In real time: the clock runs ahead of it.
                 poll: Duration::from_millis(20),
                 // In the morning's time: nobody else is there to take anything over.
                 lease: Duration::from_secs(24 * 60 * 60),
                 confirm_after: Duration::from_secs(60),
-                ..Pace::default()
+                ..WorkerConfig::default()
             }),
             ..Options::default()
         };
@@ -136,7 +136,7 @@ async fn people_known(markback: &Markback, schools: &[School]) -> anyhow::Result
             .iter()
             .map(|school| SchoolId::from(school.id.as_str()))
             .collect();
-        while !ids.iter().all(|id| markback.directories().knows(id)) {
+        while !ids.iter().all(|id| markback.people().knows(id)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -102,11 +102,12 @@ impl Story<'_> {
     fn others(&self, school: &School) -> String {
         let usual = [EventState::Confirmed, EventState::Skipped];
         let others: Vec<_> = EventState::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|state| !usual.contains(state))
             .map(|state| (state, self.count(Some(school), Some(state))))
             .filter(|(_, count)| *count > 0)
-            .map(|(state, count)| format!("{count} {}", state.word()))
+            .map(|(state, count)| format!("{count} {}", state.as_str()))
             .collect();
         others.join(", ")
     }
@@ -326,7 +327,8 @@ impl Story<'_> {
 
     fn outcomes(&self, school: Option<&School>) -> BTreeMap<EventState, usize> {
         EventState::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .map(|state| (state, self.count(school, Some(state))))
             .filter(|(_, count)| *count > 0)
             .collect()
@@ -368,9 +370,9 @@ fn ending(record: &Record) -> String {
         (state, _) => match decision {
             Some(decision) => {
                 let reason = decision.reason.as_deref().unwrap_or(&decision.outcome);
-                format!("{}, {reason}", state.word())
+                format!("{}, {reason}", state.as_str())
             }
-            None => state.word().to_owned(),
+            None => state.as_str().to_owned(),
         },
     }
 }

@@ -279,7 +279,7 @@ impl World {
             ledger: Some(&self.row),
             register: &register,
             planned_at,
-            patience: PATIENCE,
+            confirm_within: PATIENCE,
             now: moment(self.now),
             protects_any: self.rules.protects_any(known.event.kind),
         };

@@ -1,31 +1,31 @@
-//! Reading all of a school's registers, slice by slice: for the first time, and every night.
+//! Full readings of a school's registers, slice by slice: the first, and one every night.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Ability, Mis, RegisterQuery};
 
 use super::{Mirror, OVERLAP, SLICE, Unread};
 use crate::{
-    rosters::Rhythm,
     settings::School,
     store::{Before, FullReading, Progress, RegisterReading},
+    sync::Rhythm,
 };
 
-/// How far two slices overlap: whether the bounds of a question count as inside is not known.
+/// How far two slices overlap, because it is not known whether the bounds of a query are inclusive.
 const EDGE: TimeDelta = TimeDelta::minutes(1);
-/// How long after its beginning a night's reading rests until the next night, so that the morning has the requests.
+/// How long a nightly reading may run before it waits for the next night, to leave the requests to the morning.
 const NIGHT: TimeDelta = TimeDelta::hours(4);
 
-/// Why all of a school's registers are to be read.
+/// Why a full reading is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Why {
-    /// Not all is known of them.
+    /// Something is not known yet.
     First,
-    /// To find out, once a night, which marks were removed.
+    /// The nightly check for removed marks.
     Nightly,
 }
 
 impl Mirror {
-    /// Whether all of a school's registers are to be read now, as far as can be told without asking for its MIS.
+    /// Whether a full reading is due now, as far as can be told without asking for the school's MIS.
     pub(super) fn why(&self, school: &School, reading: Option<&RegisterReading>) -> Option<Why> {
         let Some(reading) = reading.filter(|reading| self.is_known(reading, &reading.source))
         else {
@@ -36,12 +36,12 @@ impl Mirror {
         due.then_some(Why::Nightly)
     }
 
-    /// When the last night's reading was to begin.
+    /// When the last nightly reading was due.
     pub(super) fn night(&self, school: &School) -> DateTime<Utc> {
         Rhythm::of(&self.settings.service.sync, school).last_night(self.store.now())
     }
 
-    /// Reads all of a school's registers if that is to be done, going on where it was cut off.
+    /// Reads all of a school's registers if due, continuing where an earlier reading was interrupted.
     pub(super) async fn read_all(&self, school: &School) -> Result<(), Unread> {
         let mis = self.schools.mis(school).await?;
         if mis.capabilities().has(Ability::Session) {
@@ -60,7 +60,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// The full reading to go on with, or a new one; `None` where there is nothing to be done now.
+    /// The full reading to continue, or a new one; `None` if none is due.
     async fn begun(&self, school: &School, source: &str) -> outbox::Result<Option<FullReading>> {
         let reading = self.store.register_reading(&school.id).await?;
         let foreign = reading
@@ -92,7 +92,7 @@ impl Mirror {
         Ok(Some(full.await?))
     }
 
-    /// Reads the next slice. Answers whether it was the last.
+    /// Reads the next slice. Returns whether it was the last.
     async fn read_slice(
         &self,
         school: &School,
@@ -100,7 +100,7 @@ impl Mirror {
         full: FullReading,
     ) -> Result<bool, Unread> {
         let now = self.store.now();
-        // The last slice has no end, so that it holds what changed while the others were read.
+        // The last slice has no end, so it includes what changed while the others were read.
         let until = Some(full.upto + SLICE).filter(|until| *until < full.began_at - OVERLAP);
         let query = RegisterQuery {
             updated_after: Some(full.upto - EDGE),

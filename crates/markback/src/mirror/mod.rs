@@ -1,9 +1,9 @@
-//! The register mirror: each school's marks of the last few days and of all days to come, kept in the store.
+//! The register mirror: each school's marks of the last few days and of all future days, kept in the database.
 //!
-//! Wonde tells registers by time of change alone, and offices enter absences a term ahead. So everything that changed since
-//! `register_lookback` is read once, in the background, slice by slice; from then on what changed since the last reading is read
-//! before events are decided, also after a restart or by another node. Of marks that were removed nobody tells: they are
-//! missing from the full reading that is done every night.
+//! Wonde filters registers only by time of change, and offices enter absences a term ahead. Everything changed since
+//! `register_lookback` is read once in the background, slice by slice. From then on, changes since the last reading are
+//! read before events are decided, even after a restart or by another node. Removed marks are not reported: they are
+//! missing from the nightly full reading.
 
 mod full;
 mod work;
@@ -20,27 +20,25 @@ use mis_core::{Mis, Register, RegisterQuery, wonde::SchoolId};
 use tokio::sync::Mutex;
 
 use crate::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     schools::Schools,
     settings::{School, Settings},
     store::{Progress, RegisterReading, Store},
 };
 
-/// How far before the last reading changes are asked for. Wonde renews its copy every hour or two, and it is not known
-/// whether a change bears the time of the copy or that of the change itself, which shows only in the next copy.
+/// How far before the last reading changes are queried. Wonde renews its copy every hour or two, and it is not known
+/// whether a change has the time of the copy or its own, which appears only in the next copy.
 const OVERLAP: TimeDelta = TimeDelta::hours(3);
-/// The longest span of changes that is read in one go; what was read of it is kept, so that a reading that is cut off goes on
-/// from there.
+/// The longest span of changes read at once. What was read of it is kept, so an interrupted reading continues from
+/// there.
 const SLICE: TimeDelta = TimeDelta::days(7);
-/// How far back changes are asked for where rows do not tell when they changed: nobody can say what such a question leaves
-/// out.
+/// How far back changes are queried if rows have no time of change, because such a query may miss some.
 const UNTIMED_BACK: TimeDelta = TimeDelta::days(7);
-/// A last reading that is further ahead of the clock than this was made by a clock that was wrong, and changes may have been
-/// missed.
+/// A last reading that is further ahead of the clock than this was timed by a wrong clock, so changes may be missing.
 const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
-/// Rows written in one transaction at most.
+/// The most rows written in one transaction.
 const BATCH: usize = 1_000;
-/// Days of which the register is kept in memory: today, and one or two that late events belong to.
+/// Days of which the register is kept in memory: today, and one or two for late events.
 const IN_MEMORY: usize = 3;
 /// What an event waits for until everything has been read once.
 const FIRST: &str = "the register is being read for the first time";
@@ -51,25 +49,24 @@ pub(crate) struct Mirror {
     settings: Arc<Settings>,
     store: Store,
     schools: Arc<Schools>,
-    pace: Pace,
+    config: WorkerConfig,
     recent: Arc<StdMutex<HashMap<SchoolId, Arc<Mutex<Recent>>>>>,
 }
 
-/// A school's registers as they were made last. The lock is held while Wonde is asked, so that many who want the same ask
-/// once.
+/// A school's registers as last built. The lock is held while Wonde is asked, so concurrent readers ask once.
 #[derive(Debug, Default)]
 struct Recent {
     source: &'static str,
     registers: HashMap<NaiveDate, Arc<Register>>,
 }
 
-/// Why there is no register to look at.
+/// Why there is no register.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unread {
     /// The MIS cannot be asked.
     #[error(transparent)]
     Mis(#[from] mis_core::Error),
-    /// The store cannot be asked.
+    /// The database cannot be read.
     #[error(transparent)]
     Store(#[from] outbox::Error),
     /// Not everything has been read yet.
@@ -81,7 +78,7 @@ impl Unread {
     fn first(reading: Option<&RegisterReading>) -> Self {
         let trouble = reading.and_then(|reading| reading.trouble.as_deref());
         Self::First(match trouble {
-            Some(trouble) => format!("{FIRST}; the last try met this: {trouble}"),
+            Some(trouble) => format!("{FIRST}; the last try failed: {trouble}"),
             None => FIRST.to_owned(),
         })
     }
@@ -92,19 +89,19 @@ impl Mirror {
         settings: Arc<Settings>,
         store: Store,
         schools: Arc<Schools>,
-        pace: Pace,
+        config: WorkerConfig,
     ) -> Self {
         Self {
             settings,
             store,
             schools,
-            pace,
+            config,
             recent: Arc::default(),
         }
     }
 
-    /// The register of a day. What has changed is read at most once in the settings' `register_window`, and again when the
-    /// last reading is older than `at_least`.
+    /// The register of a day. Changes are read at most once per `register_window`, and again if the last reading is
+    /// older than `at_least`.
     pub(crate) async fn register(
         &self,
         school: &School,
@@ -127,7 +124,7 @@ impl Mirror {
             return Ok(register.clone());
         }
         let register = Arc::new(if date < self.oldest_day(school) {
-            // Of an event that waited for longer than the mirror reaches back.
+            // For an event that waited longer than the mirror reaches back.
             mis.register(date).await?
         } else {
             let read_at = self.update(school, mis, at_least).await?;
@@ -154,7 +151,7 @@ impl Mirror {
         Ok(register)
     }
 
-    /// Forgets the registers of a school that were read before this, so that they are made again.
+    /// Drops a school's registers that were read before this, so that they are built again.
     pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
         let recent = self.recent(school);
         let mut recent = recent.lock().await;
@@ -163,7 +160,7 @@ impl Mirror {
             .retain(|_, register| register.read_at() >= at);
     }
 
-    /// Reads what changed since the last reading, unless that is fresh. Answers when the last reading began.
+    /// Reads changes since the last reading unless that is fresh. Returns when the last reading began.
     async fn update(
         &self,
         school: &School,
@@ -206,8 +203,8 @@ impl Mirror {
         Ok(read_at)
     }
 
-    /// Reads rows and keeps those of the days that count. Answers whether they are still wanted: not when the school's MIS
-    /// has changed, or another full reading has begun.
+    /// Reads rows and stores those of relevant days. Returns false if they are no longer wanted, because the school's
+    /// MIS has changed or another full reading has begun.
     async fn read(
         &self,
         school: &School,
@@ -243,8 +240,8 @@ impl Mirror {
         Ok(kept.await?)
     }
 
-    /// Removes marks of days that are past and cannot be asked for any more, and all marks of schools that have not been in the
-    /// settings for a while. Answers how many of the former.
+    /// Removes marks of past days that are no longer needed, and all marks of schools that have long left the settings.
+    /// Returns the number of the former.
     pub(crate) async fn prune(&self) -> outbox::Result<u64> {
         let now = self.store.now();
         let keep =
@@ -253,14 +250,14 @@ impl Mirror {
             let known = |school: &SchoolId| self.settings.school(school).is_some();
             self.store.drop_registers(known, before).await?;
         }
-        // A day more, for schools are in all time zones.
+        // One day more, because of time zones.
         let oldest = now - self.past() - TimeDelta::days(1);
         self.store
             .prune_register(oldest, now - self.lookback())
             .await
     }
 
-    /// Whether what is known is all there is to know, but for the changes since.
+    /// Whether everything is known except the changes since.
     fn is_known(&self, reading: &RegisterReading, source: &str) -> bool {
         let now = self.store.now();
         let sound = |read_at| read_at <= now + CLOCKS_DIFFER && read_at >= now - self.lookback();
@@ -277,9 +274,9 @@ impl Mirror {
         delta(self.settings.service.register_lookback)
     }
 
-    /// How long marks of past days are kept: as long as an event may be old and then be tried.
+    /// How long marks of past days are kept: as long as an event may be old and then be retried.
     fn past(&self) -> TimeDelta {
-        delta(self.settings.service.accept_age) + delta(self.pace.give_up_after)
+        delta(self.settings.service.accept_age) + delta(self.config.give_up_after)
     }
 
     /// The first day whose marks are kept.
@@ -294,7 +291,7 @@ impl Mirror {
     }
 }
 
-/// A length of time in the calendar; a longer one than this is no length that a school is asked about.
+/// A duration as a calendar length, limited to the longest span that is ever queried.
 fn delta(length: Duration) -> TimeDelta {
     const LONGEST: TimeDelta = TimeDelta::days(3_660);
     TimeDelta::from_std(length).map_or(LONGEST, |length| length.min(LONGEST))

@@ -212,7 +212,7 @@ impl World {
             self.settings.clone(),
             self.store.clone(),
             Arc::new(schools),
-            Pace::default(),
+            WorkerConfig::default(),
         )
     }
 
@@ -278,7 +278,7 @@ async fn what_was_entered_two_months_ahead_is_seen_and_after_a_restart_only_chan
         // Nothing is read while somebody waits for a decision, and the reading was asked for.
         assert!(world.copy.asked().is_empty());
         let stats = world.store.outbox().stats().await.unwrap();
-        assert_eq!(stats[crate::queue::REGISTER].ready, 1);
+        assert_eq!(stats[crate::queues::REGISTER].ready, 1);
 
         world.read_all(&node).await.unwrap();
         let slices = world.copy.asked();

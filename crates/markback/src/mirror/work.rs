@@ -1,4 +1,4 @@
-//! Full readings as jobs of the queue, so that nodes share them, one that dies is taken over, and a token that must rest does.
+//! Full readings as queued jobs, so that nodes share them, take over from a dead node, and respect paused tokens.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,22 +9,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Mirror, Unread, full::Why};
 use crate::{
-    pipeline::{
-        GoOn,
-        panics::{Panicked, caught, one_more},
-    },
-    queue::{self, Worker},
+    pipeline::failure::{Next, Panicked, caught, note_of_panic},
+    queues::{self, Worker},
     schools::token_lane,
     settings::School,
 };
 
 /// Schools read at the same time by one node.
 const AT_ONCE: usize = 4;
-/// How long a reading waits after an error that no waiting heals: somebody may have mended it.
+/// How long a reading waits after an error that does not pass by itself: somebody may have fixed it.
 const REST: Duration = Duration::from_secs(5 * 60);
-/// Jobs put in the queue in one transaction.
+/// The most jobs enqueued in one transaction.
 const ENQUEUED_AT_ONCE: usize = 500;
-/// A reading that is asked for again after this long, in minutes, is another job.
+/// A reading requested again after this many minutes is another job.
 const ASK_AGAIN: i64 = 10;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +30,7 @@ struct ReadJob {
 }
 
 impl Mirror {
-    /// Reads the schools' registers in full when that is due, until told to stop.
+    /// Reads the schools' registers in full when due, until told to stop.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         let workers = futures::future::join_all((0..AT_ONCE).map(|_| self.run_worker(&stop)));
         tokio::join!(self.run_schedule(&stop), workers);
@@ -43,16 +40,16 @@ impl Mirror {
         let mut asked = HashMap::new();
         while !stop.is_cancelled() {
             if let Err(error) = self.ask_due(&mut asked).await {
-                tracing::warn!(%error, "the store could not be asked which registers are to be read; it is tried again");
+                tracing::warn!(%error, "the database could not be read for registers that are due; it is tried again");
             }
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.pace.poll.max(Duration::from_millis(100))) => {}
+                () = tokio::time::sleep(self.config.poll.max(Duration::from_millis(100))) => {}
             }
         }
     }
 
-    /// Asks for the full readings that are due and were not asked for before.
+    /// Enqueues full readings that are due and not queued yet.
     async fn ask_due(&self, asked: &mut HashMap<SchoolId, String>) -> outbox::Result<()> {
         let readings = self.store.register_readings().await?;
         let mut due = Vec::new();
@@ -61,7 +58,7 @@ impl Mirror {
                 continue;
             };
             let id = self.job_id(school, &why);
-            // A school that takes no marks is found to be one each time, so it is not asked again and again.
+            // A school that takes no marks stays due, so it is not asked again and again.
             let once = match why {
                 Why::First => "first".to_owned(),
                 Why::Nightly => id,
@@ -76,7 +73,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Asks for schools' registers to be read in full, as soon as may be.
+    /// Requests full readings of schools' registers as soon as possible.
     pub(super) async fn ask(&self, schools: &[&School]) -> outbox::Result<()> {
         let readings = self.store.register_readings().await?;
         let jobs: Vec<_> = schools
@@ -109,10 +106,10 @@ impl Mirror {
         let job = ReadJob {
             school: school.id.clone(),
         };
-        // An id: there is nothing in it that JSON could refuse.
+        // A plain id always serialises.
         let payload = serde_json::to_value(&job).unwrap_or_default();
         let key = format!("{}/{}", school.id, self.job_id(school, why));
-        NewJob::new(queue::REGISTER, key, payload)
+        NewJob::new(queues::REGISTER, key, payload)
             .order_key(format!("register/{}", school.id))
             .lane(school.id.as_str())
             .second_lane(token_lane(school))
@@ -122,9 +119,9 @@ impl Mirror {
     async fn run_worker(&self, stop: &CancellationToken) {
         let worker = Worker {
             store: &self.store,
-            queue: queue::REGISTER,
-            poll: self.pace.poll,
-            lease: self.pace.lease,
+            queue: queues::REGISTER,
+            poll: self.config.poll,
+            lease: self.config.lease,
         };
         let mut bell = worker.bell();
         while let Some(claimed) = worker.next(&mut bell, stop).await {
@@ -134,7 +131,7 @@ impl Mirror {
                 () = worker.hold(&claimed) => Ok(()),
             };
             if let Err(error) = settled {
-                tracing::warn!(%error, "the store did not keep a register's reading; it is taken up again");
+                tracing::warn!(%error, "a step of a register's reading was not committed; it will be repeated");
             }
         }
     }
@@ -147,14 +144,14 @@ impl Mirror {
                 Ok(Ok(())) => None,
                 Ok(Err(Unread::Store(error))) => return Err(error),
                 Ok(Err(Unread::Mis(error))) => Some((school, error)),
-                // There is nothing to wait for but this very reading.
+                // The only thing to wait for is this reading.
                 Ok(Err(Unread::First(_))) => None,
                 Err(Panicked) => {
-                    let (why, _) = one_more(claimed);
+                    let (why, _) = note_of_panic(claimed);
                     Some((school, Error::new(ErrorKind::Unavailable, why)))
                 }
             },
-            // It was taken out of the settings.
+            // It is no longer in the settings.
             None => None,
         };
         let (outbox, held) = (self.store.outbox(), [claimed.held]);
@@ -163,13 +160,13 @@ impl Mirror {
             None => outbox.complete(&mut tx, &held).await?,
             Some((school, error)) => {
                 let why = error.to_string();
-                tracing::warn!(school = %school.id, why, "a full reading of the registers met an error; it goes on later");
+                tracing::warn!(school = %school.id, why, "a full reading of the registers failed; it continues later");
                 self.store
                     .trouble_register(&mut tx, &school.id, &why)
                     .await?;
-                match GoOn::after(&error, school) {
-                    GoOn::Again { when, why } => outbox.retry(&mut tx, &held, when, &why).await?,
-                    GoOn::Rest {
+                match Next::after(&error, school) {
+                    Next::Retry { when, why } => outbox.retry(&mut tx, &held, when, &why).await?,
+                    Next::Pause {
                         lane,
                         length,
                         why,
@@ -180,13 +177,13 @@ impl Mirror {
                             .await?;
                         outbox.release(&mut tx, &held).await?
                     }
-                    // A school that cannot be read may be written to all the same.
-                    GoOn::Rest { length, why, .. } => {
+                    // A school that cannot be read may still be written to.
+                    Next::Pause { length, why, .. } => {
                         outbox
                             .retry(&mut tx, &held, When::After(length), &why)
                             .await?
                     }
-                    GoOn::GiveUp { why } => {
+                    Next::Fail { why } => {
                         outbox
                             .retry(&mut tx, &held, When::After(REST), &why)
                             .await?

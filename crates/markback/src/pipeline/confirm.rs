@@ -1,468 +1,560 @@
-//! Confirming: what became of a register that Wonde took.
+//! Step 4: follows each register that Wonde accepted until the outcome of its marks is known.
+//!
+//! Wonde's answer about the writeback settles most marks. What it leaves open is looked up in the register read back, and
+//! when time is up the mark ends as unconfirmed.
 
-mod outcomes;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use std::{collections::BTreeSet, time::Duration};
-
+use chrono::{DateTime, Utc};
+use futures::stream::{self, StreamExt as _};
 use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
 use outbox::{Claimed, When};
 use serde_json::json;
 
-use self::outcomes::Outcomes;
 use super::{
-    Pipeline,
-    again::{Again, refused_and_goes_again},
-    job::{ConfirmJob, SendJob, writeback_of_key},
-    panics::{Panicked, caught},
-    records::audit_of,
-    trial,
-    trouble::{GoOn, doubled, is_longer, later},
-    view::is_ours,
+    decide::is_ours,
+    effects::Effects,
+    failure::{FailurePolicy, Next, Panicked, caught, doubled, is_longer, later},
+    jobs::{ConfirmJob, writeback_of_key},
+    planned::PlannedMark,
+    resend::{Resend, Trial, audit_reduced, reduce},
+    worker::WorkerConfig,
 };
 use crate::{
     ledger::Change,
-    metrics,
+    mirror::Mirror,
+    schools::{Schools, token_lane},
     settings::School,
-    store::{EventState, EventUpdate, NewAudit},
+    store::{EventState, EventUpdate, NewAudit, Store},
 };
 
-/// How often a mark is refused after Wonde had taken it until that is believed.
-const REFUSALS_BELIEVED: u32 = 3;
-/// By what a mark is known to be in the MIS.
-const WORD: &str = "Wonde's answer";
-const READ_BACK: &str = "the register read back";
-/// What a mark waits for whose writeback is done and has errors that may be about it.
-const IN_DOUBT: &str = "Wonde calls the writeback done and tells of errors in it, which may be about this mark: the register must show it";
-/// What ends a mark that was written over before anybody saw it.
+/// A mark that Wonde accepted and then refused this often is rejected.
+const REFUSALS_MAX: u32 = 3;
+/// How a mark is known to be in the MIS.
+const BY_ANSWER: &str = "Wonde's answer";
+const BY_REGISTER: &str = "the register read back";
+/// What a mark waits for whose writeback is done with errors that may be about it.
+const IN_DOUBT: &str = "Wonde reports the writeback as done with errors that may concern this mark; the register must show it";
+/// The outcome of a mark that was overwritten before anybody saw it.
 const REPLACED: &str =
     "a newer mark for the same pupil, date and session has taken its place in the MIS";
-/// A refusal after Wonde had taken the mark.
-struct Refusal<'a> {
-    /// The adapter's id of the MIS.
-    mis: &'a str,
-    /// Wonde's words.
-    said: Option<&'a str>,
-    /// Whether they are about this mark, and not about some mark of its register.
-    of_this_mark: bool,
-}
+const UNREADABLE: &str = "the stored writeback cannot be read; was it written by another version?";
 
 /// Writebacks asked about at the same time.
 const AT_ONCE: usize = 8;
 
-impl Pipeline {
-    /// Asks about one school's claimed writebacks and notes what became of their marks.
+/// Confirms accepted registers.
+#[derive(Debug)]
+pub(super) struct Confirmer {
+    pub(super) store: Store,
+    pub(super) schools: Arc<Schools>,
+    pub(super) mirror: Mirror,
+    pub(super) failures: FailurePolicy,
+    pub(super) config: WorkerConfig,
+    /// How long to wait for the outcome of a mark.
+    pub(super) confirm_within: Duration,
+}
+
+impl Confirmer {
+    /// Asks about one school's claimed writebacks and commits what became of their marks.
     pub(super) async fn confirm(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
-        use futures::stream::{self, StreamExt as _};
-        let mut asked = stream::iter(jobs)
-            .map(|job| self.confirm_or_catch(job))
+        let registers = self.read_registers(jobs).await?;
+        let mut asked = stream::iter(registers)
+            .map(|register| self.confirm_or_catch(register))
             .buffer_unordered(AT_ONCE);
-        let mut all = Outcomes::default();
-        while let Some(outcomes) = asked.next().await {
-            all.add(outcomes?);
+        let mut all = Effects::default();
+        while let Some(effects) = asked.next().await {
+            all.add(effects?);
         }
-        self.until_kept(|| self.note_confirmations(&all)).await
+        all.commit(&self.store, self.config.lease).await
     }
 
-    /// The outer error is the store's.
-    async fn confirm_or_catch(&self, job: Claimed) -> outbox::Result<Outcomes> {
-        let done = match job.parse::<ConfirmJob>() {
-            Ok(confirm) => caught(self.confirm_one(job.clone(), confirm)).await,
-            Err(_) => {
-                let why = "the stored writeback cannot be read; was it written by another version?";
-                return self.give_up(&job, why).await;
+    /// Reads the jobs' registers. One whose open marks cannot all be read cannot be followed.
+    async fn read_registers(
+        &self,
+        jobs: Vec<Claimed>,
+    ) -> outbox::Result<Vec<Result<Register, Box<Claimed>>>> {
+        let parsed: Vec<_> = jobs
+            .into_iter()
+            .map(|job| (job.parse::<ConfirmJob>().ok(), job))
+            .collect();
+        let key = |job: &Claimed, event: &String| (job.lane.clone(), event.clone());
+        let keys: Vec<_> = parsed
+            .iter()
+            .flat_map(|(confirm, job)| {
+                let events = confirm.iter().flat_map(|confirm| &confirm.events);
+                events.map(|event| key(job, event))
+            })
+            .collect();
+        let stored = self.store.events_with_plans(&keys).await?;
+        let registers = parsed.into_iter().map(|(confirm, job)| {
+            let Some(confirm) = confirm else {
+                return Err(Box::new(job));
+            };
+            let events = confirm.events.iter();
+            let marks: Vec<_> = events
+                .map(|event| PlannedMark::read(stored.get(&key(&job, event))?))
+                .collect();
+            let readable = |(place, mark): (usize, &Option<_>)| {
+                mark.is_some() || confirm.settled.contains(&place)
+            };
+            if marks.iter().enumerate().all(readable) {
+                Ok(Register {
+                    job,
+                    confirm,
+                    marks,
+                })
+            } else {
+                Err(Box::new(job))
             }
+        });
+        Ok(registers.collect())
+    }
+
+    async fn confirm_or_catch(
+        &self,
+        register: Result<Register, Box<Claimed>>,
+    ) -> outbox::Result<Effects> {
+        let register = match register {
+            Ok(register) => register,
+            Err(job) => return self.give_up(&job, UNREADABLE).await,
         };
-        match done {
-            Ok(outcomes) => Ok(outcomes),
-            Err(Panicked) => match self.after_panic(&job) {
-                GoOn::GiveUp { why } => self.give_up(&job, &why).await,
-                go_on => {
-                    let mut outcomes = Outcomes::default();
-                    outcomes.held_up(&job, self.carried(&job).await?, go_on);
-                    Ok(outcomes)
+        let job = &register.job;
+        match caught(self.confirm_one(&register)).await {
+            Ok(effects) => Ok(effects),
+            Err(Panicked) => match self.failures.after_panic(job) {
+                Next::Fail { why } => self.give_up(job, &why).await,
+                next => {
+                    let mut effects = Effects::default();
+                    effects.fail_events(job, self.open_events(job).await?, next);
+                    Ok(effects)
                 }
             },
         }
     }
 
-    /// Gives up a job that cannot be worked on. Its events end all the same: nobody can tell what became of their marks.
-    async fn give_up(&self, job: &Claimed, why: &str) -> outbox::Result<Outcomes> {
-        let mut outcomes = Outcomes::default();
-        let writeback = writeback_of_key(&job.lane, &job.key);
-        for event in self.carried(job).await? {
-            outcomes.audit.push(NewAudit {
-                school: job.lane.clone(),
-                event: event.clone(),
-                what: EventState::Unconfirmed.word(),
-                record: json!({"writeback_id": writeback, "why": why}),
-            });
-            outcomes.updates.push(
+    /// Gives up a job that cannot be worked on. Its events end as well: nobody can tell what became of their marks.
+    async fn give_up(&self, job: &Claimed, why: &str) -> outbox::Result<Effects> {
+        let mut effects = Effects::default();
+        let writeback = writeback_of_key(&job.key);
+        for event in self.open_events(job).await? {
+            effects.events.push(
                 EventUpdate::of(&job.lane, &event)
                     .state(EventState::Unconfirmed)
                     .outcome(unconfirmed(why)),
             );
+            effects.audit.push(NewAudit {
+                school: job.lane.clone(),
+                event,
+                what: EventState::Unconfirmed.as_str(),
+                record: json!({"writeback_id": writeback, "why": why}),
+            });
         }
         let why = why.to_owned();
-        outcomes.held_up(job, Vec::new(), GoOn::GiveUp { why });
-        Ok(outcomes)
+        effects.fail_events(job, [], Next::Fail { why });
+        Ok(effects)
     }
 
-    /// The events whose marks are open in the job's writeback, also where the job itself cannot be read.
-    async fn carried(&self, job: &Claimed) -> outbox::Result<Vec<String>> {
-        let writeback = writeback_of_key(&job.lane, &job.key);
-        self.store
-            .accepted_with(&job.lane, writeback.unwrap_or_default())
-            .await
+    /// The events whose marks are open in the job's writeback, even if the job cannot be read.
+    async fn open_events(&self, job: &Claimed) -> outbox::Result<Vec<String>> {
+        let writeback = writeback_of_key(&job.key).unwrap_or_default();
+        self.store.accepted_with(&job.lane, writeback).await
     }
 
-    async fn confirm_one(&self, job: Claimed, confirm: ConfirmJob) -> Outcomes {
-        let mut outcomes = Outcomes::default();
-        let Some(school) = self.schools.settings_of(&job.lane) else {
-            outcomes.end_all(
-                &job,
-                &confirm,
-                EventState::Unconfirmed,
-                "the school is no longer in the settings",
-            );
-            return outcomes;
+    async fn confirm_one(&self, register: &Register) -> Effects {
+        let Some(school) = self.schools.settings_of(&register.job.lane) else {
+            let mut effects = Effects::default();
+            effects.done.push(register.job.held);
+            for (_, mark) in register.open() {
+                let why = "the school is no longer in the settings";
+                end(&mut effects, register, mark, EventState::Unconfirmed, why);
+            }
+            return effects;
+        };
+        let step = Step {
+            confirmer: self,
+            school,
+            register,
+            effects: Effects::default(),
         };
         let mis = match self.schools.mis(school).await {
             Ok(mis) => mis,
-            Err(error) => {
-                self.cannot_ask(&mut outcomes, school, &job, &confirm, &error)
-                    .await;
-                return outcomes;
-            }
+            Err(error) => return step.cannot_ask(&error).await,
         };
-        if confirm.in_doubt {
-            self.look_in_register(&mut outcomes, school, Some(&mis), &job, &confirm, IN_DOUBT)
-                .await;
-            return outcomes;
+        if register.confirm.in_doubt {
+            return step.look_in_register(Some(&mis), IN_DOUBT).await;
         }
-        match mis.outcome(&confirm.writeback).await {
-            Ok(WritebackOutcome::Done) => {
-                outcomes.done.push(job.held);
-                outcomes.confirm(&job.lane, &confirm, confirm.open(), WORD, self.now());
-            }
+        match mis.outcome(&register.confirm.writeback).await {
+            Ok(WritebackOutcome::Done) => step.done(),
             Ok(WritebackOutcome::DoneInPart {
                 refused,
                 others_done,
-            }) => {
-                let mis = mis.descriptor().id;
-                self.done_in_part(
-                    &mut outcomes,
-                    school,
-                    mis,
-                    &job,
-                    &confirm,
-                    &refused,
-                    others_done,
-                );
-            }
+            }) => step.done_in_part(mis.descriptor().id, &refused, others_done),
             Ok(WritebackOutcome::Refused { said }) => {
-                outcomes.done.push(job.held);
-                for (_, send) in confirm.open() {
-                    let refusal = Refusal {
-                        mis: mis.descriptor().id,
-                        said: said.as_deref(),
-                        of_this_mark: confirm.marks.len() == 1,
-                    };
-                    self.refused(&mut outcomes, school, &confirm, send, refusal);
-                }
+                step.all_refused(mis.descriptor().id, said.as_deref())
             }
             Ok(WritebackOutcome::Open { word }) => {
                 let why = match word {
-                    Some(word) => format!("Wonde has it; its word for the writeback is \"{word}\""),
-                    None => "Wonde has it and says nothing of the writeback yet".to_owned(),
+                    Some(word) => format!("Wonde has it and reports the writeback as \"{word}\""),
+                    None => "Wonde has it and reports no status of the writeback yet".to_owned(),
                 };
-                self.still_open(&mut outcomes, school, Some(&mis), &job, &confirm, &why)
-                    .await;
+                step.still_open(Some(&mis), &why).await
             }
-            Err(error) => {
-                self.cannot_ask(&mut outcomes, school, &job, &confirm, &error)
-                    .await
-            }
+            Err(error) => step.cannot_ask(&error).await,
         }
-        outcomes
+    }
+}
+
+/// A claimed register.
+struct Register {
+    job: Claimed,
+    confirm: ConfirmJob,
+    /// Its marks in order. Only settled ones may be missing.
+    marks: Vec<Option<PlannedMark>>,
+}
+
+impl Register {
+    /// The marks whose outcome is not known yet, with their places.
+    fn open(&self) -> impl Iterator<Item = (usize, &PlannedMark)> {
+        self.open_after(&self.confirm.settled)
     }
 
-    /// A register that is done but for some of its marks. What is named as refused is refused; the others are in the MIS
-    /// if those were all. If that is not certain, the register has to show each of the others.
-    #[allow(clippy::too_many_arguments, reason = "an answer and what it is about")]
-    fn done_in_part(
-        &self,
-        outcomes: &mut Outcomes,
-        school: &School,
-        mis: &str,
-        job: &Claimed,
-        confirm: &ConfirmJob,
-        refused: &[RefusedMark],
-        others_done: bool,
-    ) {
-        let mut met = vec![false; refused.len()];
-        let mut left = confirm.clone();
-        for (place, send) in confirm.marks.iter().enumerate() {
-            let mut named = false;
-            let mut said = None;
-            for (refusal, met) in refused.iter().zip(&mut met) {
-                if refusal.is(&send.mark.student, place) {
-                    (named, *met) = (true, true);
-                    said = said.or(refusal.said.as_deref());
+    fn open_after<'a>(
+        &'a self,
+        settled: &'a BTreeSet<usize>,
+    ) -> impl Iterator<Item = (usize, &'a PlannedMark)> {
+        let all = self.marks.iter().enumerate();
+        all.filter(|(place, _)| !settled.contains(place))
+            .filter_map(|(place, mark)| Some((place, mark.as_ref()?)))
+    }
+}
+
+/// A refusal of a mark that Wonde had accepted.
+#[derive(Clone, Copy)]
+struct Refusal<'a> {
+    /// The adapter's id of the MIS.
+    mis: &'a str,
+    /// Wonde's message.
+    message: Option<&'a str>,
+    /// Whether the message is about this mark, and not about any mark of the register.
+    of_this_mark: bool,
+}
+
+/// One look at a register: every path through it ends with the effects.
+struct Step<'a> {
+    confirmer: &'a Confirmer,
+    school: &'a School,
+    register: &'a Register,
+    effects: Effects,
+}
+
+impl Step<'_> {
+    /// All open marks are in the MIS.
+    fn done(mut self) -> Effects {
+        self.effects.done.push(self.register.job.held);
+        for (_, mark) in self.register.open() {
+            self.confirm(mark, BY_ANSWER);
+        }
+        self.effects
+    }
+
+    /// The writeback is done except for some marks. Those that are named were refused; the others are in the MIS if no
+    /// refusal is left over. Otherwise the register has to show each of them.
+    fn done_in_part(mut self, mis: &str, refused: &[RefusedMark], others_done: bool) -> Effects {
+        let register = self.register;
+        let mut matched = vec![false; refused.len()];
+        let mut left = register.confirm.clone();
+        for (place, mark) in register.marks.iter().enumerate() {
+            let Some(mark) = mark else { continue };
+            let (mut named, mut message) = (false, None);
+            for (refusal, matched) in refused.iter().zip(&mut matched) {
+                if refusal.is(&mark.mark.student, place) {
+                    (named, *matched) = (true, true);
+                    message = message.or(refusal.said.as_deref());
                 }
             }
             if named && left.settled.insert(place) {
-                let refusal = Refusal {
-                    mis,
-                    said,
-                    of_this_mark: true,
-                };
-                self.refused(outcomes, school, confirm, send, refusal);
+                self.refused(
+                    mark,
+                    Refusal {
+                        mis,
+                        message,
+                        of_this_mark: true,
+                    },
+                );
             }
         }
-        outcomes.done.push(job.held);
-        if others_done && met.iter().all(|met| *met) {
-            outcomes.confirm(school.id.as_str(), confirm, left.open(), WORD, self.now());
+        self.effects.done.push(register.job.held);
+        if others_done && matched.iter().all(|matched| *matched) {
+            for (_, mark) in register.open_after(&left.settled) {
+                self.confirm(mark, BY_ANSWER);
+            }
         } else {
             left.in_doubt = true;
-            let first = later(self.now(), self.pace.confirm_after);
-            outcomes.leave(school, &left, first, IN_DOUBT);
+            let next = later(self.now(), self.confirmer.config.confirm_after);
+            self.follow(&left, next, IN_DOUBT);
+        }
+        self.effects
+    }
+
+    /// The register was refused as a whole.
+    fn all_refused(mut self, mis: &str, message: Option<&str>) -> Effects {
+        self.effects.done.push(self.register.job.held);
+        let refusal = Refusal {
+            mis,
+            message,
+            of_this_mark: self.register.marks.len() == 1,
+        };
+        for (_, mark) in self.register.open() {
+            self.refused(mark, refusal);
+        }
+        self.effects
+    }
+
+    /// Wonde cannot be asked now.
+    async fn cannot_ask(mut self, error: &Error) -> Effects {
+        let failures = &self.confirmer.failures;
+        let backoff = failures.backoff([&self.register.job]);
+        match failures.after(error, self.school, backoff) {
+            // Wonde knows the school but not the writeback: the register may still tell.
+            _ if error.kind() == ErrorKind::NotFound => {
+                let mis = self.confirmer.schools.mis(self.school).await.ok();
+                self.still_open(mis.as_ref(), &error.to_string()).await
+            }
+            Next::Retry { why, .. } | Next::Fail { why } => self.still_open(None, &why).await,
+            Next::Pause { why, .. } if self.is_over() => {
+                self.effects.done.push(self.register.job.held);
+                for (_, mark) in self.register.open() {
+                    self.end(mark, EventState::Unconfirmed, &unconfirmed(&why));
+                }
+                self.effects
+            }
+            pause => self.fail(pause),
         }
     }
 
-    /// Looks in the register for the marks that Wonde's word leaves open, and later again for those that it does not show.
-    /// Each is settled by itself: one that never shows keeps no other waiting.
-    async fn look_in_register(
-        &self,
-        outcomes: &mut Outcomes,
-        school: &School,
-        mis: Option<&Mis>,
-        job: &Claimed,
-        confirm: &ConfirmJob,
-        why: &str,
-    ) {
-        let (id, over) = (school.id.as_str(), self.is_over(confirm));
-        let there = match mis {
-            Some(mis) => self.there(school, mis, confirm).await,
+    /// Wonde's answer settles nothing yet. After a while the register is read back as well.
+    async fn still_open(self, mis: Option<&Mis>, why: &str) -> Effects {
+        let waited = self.now() - self.register.confirm.accepted_at;
+        let mis = mis.filter(|_| is_longer(waited, self.confirmer.config.read_back_after));
+        self.look_in_register(mis, why).await
+    }
+
+    /// Looks for the open marks in the register, and again later for those that it does not show. Each is settled by
+    /// itself: one that never shows delays no other.
+    async fn look_in_register(mut self, mis: Option<&Mis>, why: &str) -> Effects {
+        let (register, is_over) = (self.register, self.is_over());
+        let shown = match mis {
+            Some(mis) => self.shown(mis).await,
             None => BTreeSet::new(),
         };
-        let replaced = self.replaced(id, confirm, &there).await;
-        if there.is_empty() && replaced.is_empty() && !over {
-            let go_on = GoOn::Again {
-                when: When::After(self.next_look(job)),
-                why: why.to_owned(),
-            };
-            outcomes.trouble(id, job, confirm, go_on);
-            return;
+        let replaced = self.replaced(&shown).await;
+        if shown.is_empty() && replaced.is_empty() && !is_over {
+            let when = When::After(self.next_look());
+            let why = why.to_owned();
+            return self.fail(Next::Retry { when, why });
         }
-        outcomes.done.push(job.held);
-        let mut left = confirm.clone();
-        left.settled.extend(there.iter().chain(&replaced));
-        let shown = confirm.open().filter(|(place, _)| there.contains(place));
-        outcomes.confirm(id, confirm, shown, READ_BACK, self.now());
-        let gone = confirm.open().filter(|(place, _)| replaced.contains(place));
-        outcomes.end(id, confirm, gone, EventState::Superseded, REPLACED);
-        if over {
-            outcomes.end(
-                id,
-                confirm,
-                left.open(),
-                EventState::Unconfirmed,
-                &unconfirmed(why),
-            );
-        } else {
-            let next = later(self.now(), self.next_look(job));
-            outcomes.leave(school, &left, next, why);
+        self.effects.done.push(register.job.held);
+        let mut left = register.confirm.clone();
+        for (place, mark) in register.open() {
+            if shown.contains(&place) {
+                self.confirm(mark, BY_REGISTER);
+            } else if replaced.contains(&place) {
+                self.end(mark, EventState::Superseded, REPLACED);
+            } else if is_over {
+                self.end(mark, EventState::Unconfirmed, &unconfirmed(why));
+            } else {
+                continue;
+            }
+            left.settled.insert(place);
         }
+        let next = later(self.now(), self.next_look());
+        self.follow(&left, next, why);
+        self.effects
     }
 
-    /// The open marks that the register shows. Only a copy that was read after the register was taken can show them.
-    async fn there(&self, school: &School, mis: &Mis, confirm: &ConfirmJob) -> BTreeSet<usize> {
-        let mut there = BTreeSet::new();
-        for (place, send) in confirm.open() {
+    /// The open marks that the register shows. Only a copy that was read after the acceptance can show them.
+    async fn shown(&self, mis: &Mis) -> BTreeSet<usize> {
+        let accepted_at = self.register.confirm.accepted_at;
+        let mut shown = BTreeSet::new();
+        for (place, mark) in self.register.open() {
             let register = self
+                .confirmer
                 .mirror
-                .register(school, mis, send.mark.date, Some(confirm.accepted_at))
+                .register(self.school, mis, mark.mark.date, Some(accepted_at))
                 .await;
-            // One that cannot be read is not asked for by every mark.
+            // If it cannot be read, it is not asked for again for every mark.
             let Ok(register) = register else { break };
-            let held = register.held(&send.mark.student, send.mark.session);
-            if held.is_some_and(|held| is_ours(held, &send.mark, send.planned_at)) {
-                there.insert(place);
+            let held = register.held(&mark.mark.student, mark.mark.session);
+            if held.is_some_and(|held| is_ours(held, &mark.mark, mark.planned_at)) {
+                shown.insert(place);
             }
         }
-        there
+        shown
     }
 
-    /// The other open marks in whose place a later one of ours is known to stand in the MIS: they will never show.
-    async fn replaced(
-        &self,
-        school: &str,
-        confirm: &ConfirmJob,
-        there: &BTreeSet<usize>,
-    ) -> BTreeSet<usize> {
-        let missing: Vec<_> = confirm
+    /// The other open marks in whose place the MIS is known to have a later one of ours: they will never show.
+    async fn replaced(&self, shown: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let school = self.school.id.as_str();
+        let missing: Vec<_> = self
+            .register
             .open()
-            .filter(|(place, _)| !there.contains(place))
-            .map(|(place, send)| (place, send.ledger_key(school), &send.event.id))
+            .filter(|(place, _)| !shown.contains(place))
+            .map(|(place, mark)| (place, mark.ledger_key(school), &mark.event.id))
             .collect();
         let keys: Vec<_> = missing.iter().map(|(_, key, _)| key.clone()).collect();
-        // If the store cannot be read now, the next look tells.
-        let ledger = self.store.ledger(&keys).await.unwrap_or_default();
-        let stands_there = |key, event: &str| {
-            let row = ledger.get(key);
-            row.is_some_and(|row| row.is_replaced(event))
-        };
+        // If the database cannot be read now, the next look tells.
+        let ledger = self.confirmer.store.ledger(&keys).await.unwrap_or_default();
         missing
             .iter()
-            .filter(|(_, key, event)| stands_there(key, event))
+            .filter(|(_, key, event)| ledger.get(key).is_some_and(|row| row.is_replaced(event)))
             .map(|(place, _, _)| *place)
             .collect()
     }
 
-    /// A refused register of several marks does not say which was at fault: each goes again, alone. So does a mark that
-    /// was named, for its own answer is surer than a list's form. A mark alone is tried a few times more, for the MIS may
+    /// A refused register of several marks does not say which of them was at fault, so each is sent again alone. So is a
+    /// mark that was named: its own answer is more certain. A mark alone is tried a few more times, because the MIS may
     /// have been away.
-    fn refused(
-        &self,
-        outcomes: &mut Outcomes,
-        school: &School,
-        confirm: &ConfirmJob,
-        send: &SendJob,
-        refusal: Refusal<'_>,
-    ) {
+    fn refused(&mut self, mark: &PlannedMark, refusal: Refusal<'_>) {
         let Refusal {
             mis,
-            said,
+            message,
             of_this_mark,
         } = refusal;
-        let id = school.id.as_str();
-        let told = said.map_or_else(
+        let school = self.school.id.as_str();
+        let answer = message.map_or_else(
             || "gave no reason".to_owned(),
-            |said| format!("said: {said}"),
+            |message| format!("said: {message}"),
         );
-        let why = format!("Wonde {told}");
-        let more = json!({"writeback_id": confirm.writeback});
-        let refusals = if confirm.marks.len() == 1 {
-            send.refusals.saturating_add(1)
+        let why = format!("Wonde {answer}");
+        let mut more = json!({"writeback_id": self.register.confirm.writeback});
+        let refusals = if self.register.marks.len() == 1 {
+            mark.refusals.saturating_add(1)
         } else {
-            send.refusals.max(1)
+            mark.refusals.max(1)
         };
-        let again = SendJob {
+        let again = PlannedMark {
             refusals,
-            ..send.clone()
+            ..mark.clone()
         };
-        let from = later(self.now(), self.pace.backoff.saturating_mul(2 * refusals));
-        // Words about this mark are believed at once. Without them the MIS may have been away: only when a mark alone was
-        // refused again is it tried without what goes with its code.
-        let words_only = refusals + 1 < REFUSALS_BELIEVED;
+        let backoff = self.confirmer.config.backoff.saturating_mul(2 * refusals);
+        let from = later(self.now(), backoff);
+        // A message about this mark is believed at once. Without one the MIS may have been away, so a part is left out
+        // only after the mark alone was refused again.
+        let only_if_named = refusals + 1 < REFUSALS_MAX;
         let next = of_this_mark
-            .then(|| trial::without(&again, mis, said, false, words_only))
+            .then(|| reduce(&again, mis, message, false, only_if_named))
             .flatten();
         if let Some(next) = next {
-            outcomes
-                .audit
-                .push(refused_and_goes_again(id, send, &next, &why, more));
-            outcomes
-                .again
-                .push(Again::without(school, next, Some(from)));
+            let line = audit_reduced(school, mark, &next, &why, more);
+            self.effects.audit.push(line);
+            let resend = Resend::reduced(self.school, next, Some(from));
+            self.effects.resent.push(resend);
             return;
         }
-        let mut more = more;
         more["why"] = why.into();
-        outcomes.audit.push(audit_of("refused", id, send, more));
-        if refusals >= REFUSALS_BELIEVED {
-            let outcome = format!("the MIS would not have it: Wonde {told}");
-            outcomes.tell(id, send, EventState::Rejected, &outcome);
-            let forget = Change::Forget(send.event.id.clone());
-            outcomes.ledger.push((send.ledger_key(id), forget));
+        self.effects.audit.push(mark.audit("refused", school, more));
+        if refusals >= REFUSALS_MAX {
+            let outcome = format!("the MIS would not have it: Wonde {answer}");
+            let update = update_of(school, mark, EventState::Rejected, &outcome);
+            self.effects.events.push(update);
+            self.effects.ledger.push(mark.forget(school));
             return;
         }
-        let why = format!("its writeback was refused ({told}); it goes again, alone");
-        outcomes
-            .again
-            .push(Again::as_it_is(school, again, from, why));
+        let why = format!("its writeback was refused ({answer}); it goes again, alone");
+        let resend = Resend::unchanged(self.school, again, from, why);
+        self.effects.resent.push(resend);
     }
 
-    /// Settles by the register what Wonde's word leaves open, and asks again later.
-    async fn still_open(
-        &self,
-        outcomes: &mut Outcomes,
-        school: &School,
-        mis: Option<&Mis>,
-        job: &Claimed,
-        confirm: &ConfirmJob,
-        why: &str,
-    ) {
-        let waited = self.now() - confirm.accepted_at;
-        let mis = mis.filter(|_| is_longer(waited, self.pace.read_back_after));
-        self.look_in_register(outcomes, school, mis, job, confirm, why)
-            .await;
+    fn confirm(&mut self, mark: &PlannedMark, by: &str) {
+        let school = self.school.id.as_str();
+        let age = self.now() - mark.received_at;
+        self.effects.confirmed_after.push(age);
+        let change = Change::Confirm(mark.event.id.clone());
+        self.effects.ledger.push((mark.ledger_key(school), change));
+        let mut more = json!({"writeback_id": self.register.confirm.writeback, "by": by});
+        let trial = mark.trial.as_ref().filter(|trial| !trial.at_once);
+        if let Some((mis, limit, trusted)) = trial.map(Trial::proved) {
+            more["learned"] = limit.to_string().into();
+            let school = school.to_owned();
+            self.effects.learned.push((school, mis, limit, trusted));
+        }
+        self.effects
+            .audit
+            .push(mark.audit("confirmed", school, more));
+        let outcome = format!("the MIS has it, according to {by}");
+        let update = update_of(school, mark, EventState::Confirmed, &outcome);
+        self.effects.events.push(update);
+    }
+
+    fn end(&mut self, mark: &PlannedMark, state: EventState, outcome: &str) {
+        end(&mut self.effects, self.register, mark, state, outcome);
+    }
+
+    /// Follows what is left of the register, if anything is.
+    fn follow(&mut self, left: &ConfirmJob, next: DateTime<Utc>, why: &str) {
+        let school = self.school.id.as_str();
+        let mut is_empty = true;
+        for (_, mark) in self.register.open_after(&left.settled) {
+            let update = EventUpdate::of(school, &mark.event.id).waiting(why);
+            self.effects.events.push(update);
+            is_empty = false;
+        }
+        if !is_empty {
+            let job = left.new_job(school, &token_lane(self.school), next);
+            let followed = left.followed_by(school, &job);
+            self.effects.followed.push((followed, job));
+        }
+    }
+
+    fn fail(mut self, next: Next) -> Effects {
+        let events: Vec<_> = self
+            .register
+            .open()
+            .map(|(_, mark)| mark.event.id.clone())
+            .collect();
+        self.effects.fail_events(&self.register.job, events, next);
+        self.effects
     }
 
     /// Whether the outcome has been waited for long enough.
-    fn is_over(&self, confirm: &ConfirmJob) -> bool {
-        let waited = self.now() - confirm.accepted_at;
-        is_longer(waited, self.settings.service.confirm_within)
+    fn is_over(&self) -> bool {
+        let waited = self.now() - self.register.confirm.accepted_at;
+        is_longer(waited, self.confirmer.confirm_within)
     }
 
-    async fn cannot_ask(
-        &self,
-        outcomes: &mut Outcomes,
-        school: &School,
-        job: &Claimed,
-        confirm: &ConfirmJob,
-        error: &Error,
-    ) {
-        let backoff = self.backoff([job]);
-        match self.go_on(error, school, backoff) {
-            // Wonde knows the school and not the writeback: the register may still tell.
-            _ if error.kind() == ErrorKind::NotFound => {
-                let mis = self.schools.mis(school).await.ok();
-                let why = error.to_string();
-                self.still_open(outcomes, school, mis.as_ref(), job, confirm, &why)
-                    .await;
-            }
-            GoOn::Again { why, .. } | GoOn::GiveUp { why } => {
-                self.still_open(outcomes, school, None, job, confirm, &why)
-                    .await;
-            }
-            GoOn::Rest { why, .. } if self.is_over(confirm) => {
-                outcomes.end_all(job, confirm, EventState::Unconfirmed, &unconfirmed(&why));
-            }
-            rest => outcomes.trouble(school.id.as_str(), job, confirm, rest),
-        }
-    }
-
-    fn next_look(&self, job: &Claimed) -> Duration {
-        let pace = &self.pace;
+    fn next_look(&self) -> Duration {
+        let config = &self.confirmer.config;
         doubled(
-            pace.confirm_after,
-            job.attempts(),
-            pace.confirm_at_least_every,
+            config.confirm_after,
+            self.register.job.attempts(),
+            config.confirm_at_least_every,
         )
     }
 
-    async fn note_confirmations(&self, outcomes: &Outcomes) -> outbox::Result<()> {
-        let mut tx = self.store.database().begin().await?;
-        let outbox = self.store.outbox();
-        outbox.complete(&mut tx, &outcomes.done).await?.all()?;
-        self.store.update_events(&mut tx, &outcomes.updates).await?;
-        self.store.audit(&mut tx, &outcomes.audit).await?;
-        // All transactions touch marks, then pauses, then the queue's lines, so that none waits for another that waits for it.
-        let (mut changes, again) = (outcomes.ledger.clone(), &outcomes.again);
-        changes.extend(again.iter().map(Again::change));
-        let mut took_hold = self.store.change_ledger(&mut tx, &changes).await?;
-        let in_place = took_hold.split_off(outcomes.ledger.len());
-        let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        self.store.learn(&mut tx, &outcomes.learned).await?;
-        let (followed, left): (Vec<_>, Vec<_>) = outcomes.left.iter().cloned().unzip();
-        self.store.follow_writebacks(&mut tx, &followed).await?;
-        let again = self.send_again(&mut tx, again, &in_place, &left).await?;
-        tx.commit().await?;
-        metrics::news(outcomes.updates.iter().chain(&troubled).chain(&again));
-        metrics::confirmed(outcomes.took.iter().copied());
-        Ok(())
+    fn now(&self) -> DateTime<Utc> {
+        self.confirmer.store.now()
     }
+}
+
+/// Ends a mark that is not known to be in the MIS.
+fn end(
+    effects: &mut Effects,
+    register: &Register,
+    mark: &PlannedMark,
+    state: EventState,
+    outcome: &str,
+) {
+    let school = &register.job.lane;
+    let more = json!({"writeback_id": register.confirm.writeback, "why": outcome});
+    effects.audit.push(mark.audit(state.as_str(), school, more));
+    effects.events.push(update_of(school, mark, state, outcome));
+}
+
+fn update_of(school: &str, mark: &PlannedMark, state: EventState, outcome: &str) -> EventUpdate {
+    EventUpdate::of(school, &mark.event.id)
+        .state(state)
+        .outcome(outcome)
 }
 
 fn unconfirmed(why: &str) -> String {

@@ -1,174 +1,179 @@
-//! Sending: the marks bound for one school go out as one register.
+//! Step 3: sends the marks of one school as one register.
+//!
+//! A mark whose decision is old, or which may have reached Wonde already, is decided again first, with the register read
+//! anew.
 
-mod outcomes;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
-use mis_core::{Ability, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery};
-use outbox::Claimed;
+use chrono::{DateTime, Utc};
+use mis_core::{
+    Ability, Accepted, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery,
+    wonde::WritebackId,
+};
+use outbox::{Claimed, When};
 use serde_json::json;
 use writeback::Outcome;
 
-use self::outcomes::{Outcomes, Outgoing};
 use super::{
-    Pipeline,
-    again::Again,
-    job::{ConfirmJob, SendJob, event_of_key},
-    panics::{self, Panicked, caught, panics_of, split},
-    pulse::Progress,
-    records::{audit_of, found, news_of, plan},
-    scene::{Look, Scene},
-    trouble::{Away, GoOn, is_longer, later},
-    view::is_ours,
+    decide::{ContextReader, DecisionContext, Look, found_of, is_ours, update_of},
+    effects::Effects,
+    failure::{
+        FailurePolicy, Next, Outage, Panicked, caught, is_longer, later, panicked_request,
+        panics_of, split,
+    },
+    jobs::{ConfirmJob, SendJob, event_of_key},
+    liveness::BatchProgress,
+    planned::PlannedMark,
+    resend::{Resend, Trial, audit_reduced, reduce},
+    worker::WorkerConfig,
 };
 use crate::{
-    lease::{Lease, LeaseOver},
+    lease::{LeaseExpired, WriteLease},
     ledger::Change,
     metrics,
-    schools::token_lane,
+    schools::{Schools, token_lane},
     settings::School,
-    store::{EventState, EventUpdate, LedgerKey},
+    store::{EventKey, EventState, EventUpdate, LedgerKey, Store, StoredEvent},
 };
 
-impl Pipeline {
-    /// Sends one school's claimed marks. What is known of them is noted whatever comes in between: the end of the lease,
-    /// or a panic.
+/// Begins the note of a job whose mark may have been written although no answer came.
+const NO_ANSWER: &str = "sent, and no answer came";
+
+/// Sends claimed marks.
+#[derive(Debug)]
+pub(super) struct Sender {
+    pub(super) store: Store,
+    pub(super) schools: Arc<Schools>,
+    pub(super) contexts: ContextReader,
+    pub(super) failures: FailurePolicy,
+    pub(super) config: WorkerConfig,
+}
+
+impl Sender {
+    /// Sends one school's claimed marks. What is known of them is committed even if the lease ends or a worker panics.
     pub(super) async fn send(
         &self,
         jobs: Vec<Claimed>,
-        lease: &Arc<Lease>,
-        progress: &Progress<'_>,
+        lease: &Arc<WriteLease>,
+        progress: &BatchProgress<'_>,
     ) -> outbox::Result<()> {
-        let Some(lane) = jobs.first().map(|job| job.lane.clone()) else {
+        let Some(school) = jobs.first().map(|job| job.lane.clone()) else {
             return Ok(());
         };
         let mut parts = vec![jobs];
         while let Some(jobs) = parts.pop() {
-            let mut outcomes = Outcomes {
-                backoff: self.backoff(&jobs),
-                ..Outcomes::default()
-            };
-            let work = self.send_part(&mut outcomes, &lane, jobs.clone(), lease, progress);
-            match caught(work).await {
+            let mut batch = Batch::new(self, &school, &jobs);
+            match caught(batch.send(jobs.clone(), lease, progress)).await {
                 Ok(sent) => {
-                    if let Err(LeaseOver) = sent? {
-                        tracing::warn!(school = %lane, "marks were held for too long and not sent; whoever has them now looks first");
+                    if let Err(LeaseExpired) = sent? {
+                        tracing::warn!(%school, "marks were held for too long and not sent; the next worker looks at the register first");
                         parts.clear();
                     }
                 }
                 Err(Panicked) => {
-                    let left = jobs.into_iter().filter(|job| !outcomes.tells_of(job));
-                    let left: Vec<_> = left.collect();
-                    if outcomes.in_flight {
-                        for job in &left {
-                            self.panicked(&mut outcomes, &lane, job);
-                        }
+                    let left = jobs
+                        .into_iter()
+                        .filter(|job| !batch.effects.settle(job))
+                        .collect::<Vec<_>>();
+                    if batch.in_flight {
+                        batch.all_panicked(&left).await?;
                     } else if let Some(job) = split(left, &mut parts) {
-                        let go_on = self.after_panic(&job);
-                        outcomes.held_up(&lane, &job, go_on);
+                        batch.fail_panicked(&job).await?;
                     }
                 }
             }
-            let school = self.schools.settings_of(&lane);
-            let token_lane = school.map(token_lane).unwrap_or_default();
-            self.until_kept(|| self.note_sends(&lane, &token_lane, &outcomes))
-                .await?;
+            let effects = batch.into_effects();
+            effects.commit(&self.store, self.config.lease).await?;
             progress.made();
         }
         Ok(())
     }
+}
 
-    /// Sends some of a school's claimed marks, and gathers in `outcomes` what becomes of them.
-    async fn send_part(
-        &self,
-        outcomes: &mut Outcomes,
-        lane: &str,
-        jobs: Vec<Claimed>,
-        lease: &Arc<Lease>,
-        progress: &Progress<'_>,
-    ) -> outbox::Result<Result<(), LeaseOver>> {
-        let mut outgoing = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            match job.parse::<SendJob>() {
-                Ok(send) => outgoing.push(Outgoing { job, send }),
-                Err(_) => {
-                    let why = "the stored mark cannot be read; was it written by another version?"
-                        .to_owned();
-                    outcomes.held_up(lane, &job, GoOn::GiveUp { why });
-                    outcomes
-                        .ledger
-                        .extend(self.forget_plan_of(lane, &job).await?);
-                }
-            }
+/// A claimed mark.
+struct Outgoing {
+    job: Claimed,
+    planned: PlannedMark,
+}
+
+/// Marks of one school that are sent together, and what has become of them so far.
+struct Batch<'a> {
+    sender: &'a Sender,
+    school_id: &'a str,
+    /// How long marks wait that fail now.
+    backoff: Duration,
+    /// A register is being sent, or its answer is being processed.
+    in_flight: bool,
+    effects: Effects,
+    accepted: BTreeMap<WritebackId, Vec<PlannedMark>>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(sender: &'a Sender, school_id: &'a str, jobs: &[Claimed]) -> Self {
+        Self {
+            sender,
+            school_id,
+            backoff: sender.failures.backoff(jobs),
+            in_flight: false,
+            effects: Effects::default(),
+            accepted: BTreeMap::new(),
         }
-        let Some(school) = self.schools.settings_of(lane) else {
-            let why =
-                format!("school {lane} is no longer in the settings; add it, then retry the event");
-            for one in outgoing {
-                outcomes.trouble(lane, &one, GoOn::GiveUp { why: why.clone() });
+    }
+
+    async fn send(
+        &mut self,
+        jobs: Vec<Claimed>,
+        lease: &Arc<WriteLease>,
+        progress: &BatchProgress<'_>,
+    ) -> outbox::Result<Result<(), LeaseExpired>> {
+        let marks = self.read_marks(jobs).await?;
+        let Some(school) = self.sender.schools.settings_of(self.school_id) else {
+            let why = format!(
+                "school {} is no longer in the settings; add it, then retry the event",
+                self.school_id
+            );
+            for one in &marks {
+                self.fail(one, Next::Fail { why: why.clone() });
             }
             return Ok(Ok(()));
         };
-        match self.schools.mis(school).await {
-            Ok(mis) => {
-                self.send_school(outcomes, school, &mis, outgoing, lease, progress)
-                    .await
-            }
+        let mis = match self.sender.schools.mis(school).await {
+            Ok(mis) => mis,
             Err(error) => {
-                for one in &outgoing {
-                    self.after_error(outcomes, school, one, &error);
+                for one in &marks {
+                    self.after_error(school, one, &error);
                 }
-                Ok(Ok(()))
+                return Ok(Ok(()));
             }
-        }
-    }
-
-    /// The plan in the ledger that belongs to a job which cannot be read.
-    async fn forget_plan_of(
-        &self,
-        lane: &str,
-        job: &Claimed,
-    ) -> outbox::Result<Option<(LedgerKey, Change)>> {
-        let Some(event) = event_of_key(lane, &job.key) else {
-            return Ok(None);
         };
-        let record = self.store.event(&lane.into(), event).await?;
-        let key = record.and_then(|record| record.ledger_key());
-        Ok(key.map(|key| (key, Change::Forget(event.to_owned()))))
-    }
-
-    async fn send_school(
-        &self,
-        outcomes: &mut Outcomes,
-        school: &School,
-        mis: &Mis,
-        outgoing: Vec<Outgoing>,
-        lease: &Arc<Lease>,
-        progress: &Progress<'_>,
-    ) -> outbox::Result<Result<(), LeaseOver>> {
         let limits = self
+            .sender
             .store
             .limits(school.id.as_str(), mis.descriptor().id)
             .await?;
         let kept = limits
             .into_iter()
             .fold(mis.capabilities(), |kept, limit| limit.narrow(kept));
-        let (stale, mut ready): (Vec<_>, Vec<_>) = outgoing
+        let (stale, mut ready): (Vec<_>, Vec<_>) = marks
             .into_iter()
-            .partition(|one| self.wants_a_look(one) || !fits(&one.send.mark, kept));
-        ready.extend(self.look_again(outcomes, school, stale).await?);
-        // A mark whose writeback was refused goes alone, so that it takes no other with it. So does one with which a
-        // worker panicked.
+            .partition(|one| self.is_stale(one) || !fits(&one.planned.mark, kept));
+        ready.extend(self.decide_again(school, stale).await?);
+        // A mark whose writeback was refused, or over which a worker panicked, goes alone and so takes no other with it.
         let (together, alone): (Vec<_>, Vec<_>) = ready
             .into_iter()
-            .partition(|one| one.send.refusals == 0 && panics_of(&one.job) == 0);
+            .partition(|one| one.planned.refusals == 0 && panics_of(&one.job) == 0);
         let registers = [together]
             .into_iter()
             .chain(alone.into_iter().map(|one| vec![one]));
         for register in registers.filter(|register| !register.is_empty()) {
-            if let Err(over) = self.write(outcomes, school, mis, register, lease).await {
+            if let Err(over) = self.write(school, &mis, register, lease).await {
                 return Ok(Err(over));
             }
             progress.made();
@@ -176,19 +181,74 @@ impl Pipeline {
         Ok(Ok(()))
     }
 
-    /// Whether the register must be looked at before this mark goes: it may be there already, or the decision is old.
-    fn wants_a_look(&self, one: &Outgoing) -> bool {
-        one.job.lapsed
-            || one.is_unanswered()
-            || one.send.refusals > 0
-            || !one.send.left_out.is_empty()
-            || is_longer(self.now() - one.send.planned_at, self.pace.plan_fresh)
+    /// Reads the marks of these jobs, and fails the jobs that have none.
+    async fn read_marks(&mut self, jobs: Vec<Claimed>) -> outbox::Result<Vec<Outgoing>> {
+        let stored = self.stored(&jobs).await?;
+        let mut marks = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            match self.planned(&job, &stored) {
+                Some(planned) => marks.push(Outgoing { job, planned }),
+                None => {
+                    let why = "the stored mark cannot be read; was it written by another version?"
+                        .to_owned();
+                    self.fail_job(&job, None, Next::Fail { why });
+                    let forget = self.forget_unread(&job).await?;
+                    self.effects.ledger.extend(forget);
+                }
+            }
+        }
+        Ok(marks)
     }
 
-    /// Looks at the register anew and decides again. Answers those that are still to be sent, as decided now.
-    async fn look_again(
+    async fn stored(&self, jobs: &[Claimed]) -> outbox::Result<HashMap<EventKey, StoredEvent>> {
+        let keys: Vec<_> = jobs
+            .iter()
+            .filter_map(|job| {
+                Some((
+                    self.school_id.to_owned(),
+                    job.parse::<SendJob>().ok()?.event,
+                ))
+            })
+            .collect();
+        self.sender.store.events_with_plans(&keys).await
+    }
+
+    fn planned(
         &self,
-        outcomes: &mut Outcomes,
+        job: &Claimed,
+        stored: &HashMap<EventKey, StoredEvent>,
+    ) -> Option<PlannedMark> {
+        let event = job.parse::<SendJob>().ok()?.event;
+        PlannedMark::read(stored.get(&(self.school_id.to_owned(), event))?)
+    }
+
+    /// Removes the plan of a job that cannot be read from the ledger.
+    async fn forget_unread(&self, job: &Claimed) -> outbox::Result<Option<(LedgerKey, Change)>> {
+        let Some((_, event)) = event_of_key(&job.key) else {
+            return Ok(None);
+        };
+        let record = self
+            .sender
+            .store
+            .event(&self.school_id.into(), event)
+            .await?;
+        let key = record.and_then(|record| record.ledger_key());
+        Ok(key.map(|key| (key, Change::Forget(event.to_owned()))))
+    }
+
+    /// Whether the register must be read before this mark goes: the mark may be in it, or the decision is old.
+    fn is_stale(&self, one: &Outgoing) -> bool {
+        let age = self.sender.store.now() - one.planned.planned_at;
+        one.job.lapsed
+            || is_unanswered(&one.job)
+            || one.planned.refusals > 0
+            || !one.planned.left_out.is_empty()
+            || is_longer(age, self.sender.config.plan_fresh)
+    }
+
+    /// Reads the register anew and decides these marks again. Returns those that are still to be sent, as decided now.
+    async fn decide_again(
+        &mut self,
         school: &School,
         stale: Vec<Outgoing>,
     ) -> outbox::Result<Vec<Outgoing>> {
@@ -197,175 +257,147 @@ impl Pipeline {
         }
         let keys = stale
             .iter()
-            .map(|one| one.send.ledger_key(school.id.as_str()))
+            .map(|one| one.planned.ledger_key(self.school_id))
             .collect();
-        let scene = match self.scene(school, keys, Some(self.now())).await? {
-            Ok(scene) => scene,
+        let now = self.sender.store.now();
+        let context = match self.sender.contexts.read(school, keys, Some(now)).await? {
+            Ok(context) => context,
             Err(error) => {
                 for one in &stale {
-                    self.after_error(outcomes, school, one, &error);
+                    self.after_error(school, one, &error);
                 }
                 return Ok(Vec::new());
             }
         };
         Ok(stale
             .into_iter()
-            .filter_map(|one| self.decide_again(outcomes, &scene, one))
+            .filter_map(|one| self.decide_one_again(&context, one))
             .collect())
     }
 
-    fn decide_again(
-        &self,
-        outcomes: &mut Outcomes,
-        scene: &Scene<'_>,
+    fn decide_one_again(
+        &mut self,
+        context: &DecisionContext<'_>,
         mut one: Outgoing,
     ) -> Option<Outgoing> {
-        let school = scene.school;
-        let (id, key) = (school.id.as_str(), one.send.ledger_key(school.id.as_str()));
-        let event = one.send.event.id.as_str();
-        let row = scene.ledger.get(&key);
+        let key = one.planned.ledger_key(self.school_id);
+        let event = one.planned.event.id.as_str();
+        let row = context.ledger.get(&key);
         let forgotten = row.is_none_or(|row| row.mark(event).is_none());
         let newest = row.and_then(|row| row.newest());
         if newest.is_some_and(|newest| {
-            newest.event != event && (!forgotten || newest.planned_at > one.send.planned_at)
+            newest.event != event && (!forgotten || newest.planned_at > one.planned.planned_at)
         }) {
-            outcomes
-                .ledger
-                .push((key, Change::Forget(event.to_owned())));
-            outcomes.done.push(one.job.held);
-            outcomes.updates.push(
-                EventUpdate::of(id, &one.send.event.id)
-                    .state(EventState::Superseded)
-                    .outcome(
-                        "a newer mark for the same pupil, date and session has taken its place",
-                    ),
-            );
+            self.effects.ledger.push(one.planned.forget(self.school_id));
+            self.effects.done.push(one.job.held);
+            let update = self
+                .update(&one)
+                .state(EventState::Superseded)
+                .outcome("a newer mark for the same pupil, date and session has taken its place");
+            self.effects.events.push(update);
             return None;
         }
-        let register = match scene.registers.get(&key.date) {
+        let register = match context.registers.get(&key.date) {
             Some(Ok(register)) => register,
             unread => {
                 let why = match unread {
-                    Some(Err(why)) => why.clone(),
-                    _ => "the register was not read".to_owned(),
+                    Some(Err(why)) => why,
+                    _ => "the register was not read",
                 };
-                let when = outbox::When::After(outcomes.backoff);
-                let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });
-                outcomes.trouble(id, &one, go_on);
+                self.retry(&one, why);
                 return None;
             }
         };
-        let held = register.held(&one.send.mark.student, one.send.mark.session);
+        let held = register.held(&one.planned.mark.student, one.planned.mark.session);
         if held.is_some_and(|held| {
-            is_ours(held, &one.send.mark, one.send.planned_at)
+            is_ours(held, &one.planned.mark, one.planned.planned_at)
                 && !row.is_some_and(|row| row.may_be_earlier(held, event))
         }) {
-            outcomes.found_there(id, &one, key);
+            self.found_in_register(&one, key);
             return None;
         }
-        let group = school.group(&one.send.group);
-        let student = one.send.mark.student.clone();
-        let decision = scene.decide(
-            &one.send.event,
+        let group = context.school.group(&one.planned.group);
+        let student = one.planned.mark.student.clone();
+        let decision = context.decide(
+            &one.planned.event,
             &student,
             group,
             Some(&key),
-            self.now(),
-            Look::Again(&one.send),
+            self.sender.store.now(),
+            Look::Again(&one.planned),
         );
-        if let Outcome::Fail { why } = &decision.outcome {
-            outcomes
-                .updates
-                .push(news_of(id, &one.send.event, &student, &decision));
-            outcomes.audit.push(audit_of(
-                "not sent",
-                id,
-                &one.send,
-                json!({"why": decision.outcome.to_string()}),
-            ));
-            outcomes.trouble(id, &one, GoOn::GiveUp { why: why.clone() });
-            return None;
-        }
         if let Outcome::Wait { why } = &decision.outcome {
-            let when = outbox::When::After(outcomes.backoff);
-            let why = why.clone();
-            let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });
-            outcomes.trouble(id, &one, go_on);
+            self.retry(&one, why);
             return None;
         }
-        match decision.planned() {
-            Some(planned) => {
-                one.send.mark = planned.mark.clone();
-                one.send.rule = planned.rule;
-                one.send.dropped.clone_from(&decision.dropped);
-                one.send.found = found(decision.found.as_ref());
-                one.send.over = scene.seen(&key);
-                // `planned_at` stays: what the copy shows of a change since then may be this very mark.
-                if forgotten {
-                    outcomes.ledger.push((key, plan(&one.send)));
-                }
-                outcomes
-                    .updates
-                    .push(news_of(id, &one.send.event, &student, &decision));
-                Some(one)
+        let update = update_of(self.school_id, &one.planned.event, &student, &decision);
+        if let Some(mark) = decision.planned() {
+            one.planned.mark = mark.mark.clone();
+            one.planned.rule = mark.rule;
+            one.planned.dropped.clone_from(&decision.dropped);
+            one.planned.found = found_of(&decision);
+            one.planned.over = context.seen(&key);
+            // `planned_at` stays: a change that the copy shows since then may be this very mark.
+            if forgotten {
+                self.effects.ledger.push((key, one.planned.plan()));
             }
-            None => {
-                outcomes.updates.push(
-                    news_of(id, &one.send.event, &student, &decision).state(EventState::Skipped),
-                );
-                outcomes.audit.push(audit_of(
-                    "not sent",
-                    id,
-                    &one.send,
-                    json!({"why": decision.outcome.to_string()}),
-                ));
-                let event = one.send.event.id.clone();
-                outcomes.ledger.push((key, Change::Forget(event)));
-                outcomes.done.push(one.job.held);
-                None
-            }
+            self.effects.events.push(update);
+            return Some(one);
         }
+        let more = json!({"why": decision.outcome.to_string()});
+        let line = one.planned.audit("not sent", self.school_id, more);
+        self.effects.audit.push(line);
+        if let Outcome::Fail { why } = &decision.outcome {
+            self.effects.events.push(update);
+            self.fail(&one, Next::Fail { why: why.clone() });
+        } else {
+            self.effects.events.push(update.state(EventState::Skipped));
+            self.effects.ledger.push(one.planned.forget(self.school_id));
+            self.effects.done.push(one.job.held);
+        }
+        None
     }
 
     async fn write(
-        &self,
-        outcomes: &mut Outcomes,
+        &mut self,
         school: &School,
         mis: &Mis,
         register: Vec<Outgoing>,
-        lease: &Arc<Lease>,
-    ) -> Result<(), LeaseOver> {
-        let marks: Vec<Mark> = register.iter().map(|one| one.send.mark.clone()).collect();
-        let sent_at = self.now();
-        outcomes.in_flight = true;
-        let Ok(written) = caught(lease.write(mis.write(&marks))).await else {
-            for one in &register {
-                self.panicked(outcomes, school.id.as_str(), &one.job);
+        lease: &Arc<WriteLease>,
+    ) -> Result<(), LeaseExpired> {
+        let marks: Vec<Mark> = register
+            .iter()
+            .map(|one| one.planned.mark.clone())
+            .collect();
+        let sent_at = self.sender.store.now();
+        self.in_flight = true;
+        let written = match caught(lease.write(mis.write(&marks))).await {
+            Ok(Ok(written)) => written,
+            Ok(Err(over)) => {
+                self.in_flight = false;
+                return Err(over);
             }
-            outcomes.in_flight = false;
-            return Ok(());
+            Err(Panicked) => {
+                for one in &register {
+                    self.panicked(&one.job, Some(&one.planned));
+                }
+                self.in_flight = false;
+                return Ok(());
+            }
         };
-        let Ok(written) = written else {
-            outcomes.in_flight = false;
-            return Err(LeaseOver);
-        };
+        let mis = mis.descriptor().id;
         match written {
             Ok(results) => {
                 metrics::sent(marks.len());
                 for (one, result) in register.iter().zip(results) {
                     match result {
-                        MarkResult::Accepted(accepted) => {
-                            outcomes.accept(school, one, &accepted, sent_at)
-                        }
+                        MarkResult::Accepted(accepted) => self.accept(one, &accepted, sent_at),
                         MarkResult::Refused(error) => {
-                            let mis = mis.descriptor().id;
-                            outcomes.refuse(school, mis, one, &error, sent_at);
+                            self.refuse(school, mis, one, &error, sent_at);
                         }
-                        // It was held back, and whoever has it next looks first.
+                        // It was held back, and the next worker reads the register first.
                         MarkResult::Failed(_) if lease.is_over() => {}
-                        MarkResult::Failed(error) => {
-                            self.after_error(outcomes, school, one, &error)
-                        }
+                        MarkResult::Failed(error) => self.after_error(school, one, &error),
                     }
                 }
             }
@@ -374,102 +406,220 @@ impl Pipeline {
                 for one in &register {
                     match error.kind() {
                         ErrorKind::Unsupported(_) | ErrorKind::InvalidMark => {
-                            outcomes.refuse(school, mis.descriptor().id, one, &error, sent_at);
+                            self.refuse(school, mis, one, &error, sent_at);
                         }
-                        _ => self.after_error(outcomes, school, one, &error),
+                        _ => self.after_error(school, one, &error),
                     }
                 }
             }
         }
-        outcomes.in_flight = false;
+        self.in_flight = false;
         if lease.is_over() {
-            return Err(LeaseOver);
+            return Err(LeaseExpired);
         }
         Ok(())
     }
 
-    /// A worker panicked while the job's mark was on its way: nobody knows whether it was written.
-    fn panicked(&self, outcomes: &mut Outcomes, school: &str, job: &Claimed) {
-        let (error, is_last) = panics::unknown(job);
-        if is_last {
-            let why = error.to_string();
-            return outcomes.held_up(school, job, GoOn::GiveUp { why });
+    fn accept(&mut self, one: &Outgoing, accepted: &Accepted, sent_at: DateTime<Utc>) {
+        let planned = &one.planned;
+        self.effects.done.push(one.job.held);
+        let update = self.update(one).plan(planned);
+        self.effects.events.push(EventUpdate {
+            state: Some(EventState::Accepted),
+            writeback: Some(accepted.writeback.to_string()),
+            lesson: accepted.lesson.as_ref().map(ToString::to_string),
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..update
+        });
+        let mut more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
+        let trial = planned.trial.as_ref().filter(|trial| trial.at_once);
+        if let Some((mis, limit, trusted)) = trial.map(Trial::proved) {
+            more["learned"] = limit.to_string().into();
+            let school = self.school_id.to_owned();
+            self.effects.learned.push((school, mis, limit, trusted));
         }
-        match job.parse::<SendJob>() {
-            Ok(send) => {
-                let job = job.clone();
-                let one = Outgoing { job, send };
-                outcomes.unknown(school, &one, &error, self.now(), self.pace.look_after);
-            }
-            Err(_) => outcomes.held_up(school, job, self.after_panic(job)),
-        }
+        let line = planned.audit("accepted", self.school_id, more);
+        self.effects.audit.push(line);
+        let mark = planned.ledger_mark(Some(sent_at));
+        let key = planned.ledger_key(self.school_id);
+        self.effects.ledger.push((key, Change::Accept(mark)));
+        let register = self.accepted.entry(accepted.writeback.clone());
+        register.or_default().push(planned.clone());
     }
 
-    fn after_error(&self, outcomes: &mut Outcomes, school: &School, one: &Outgoing, error: &Error) {
-        outcomes.away = outcomes
-            .away
-            .take()
-            .or_else(|| Away::of(error, school, outcomes.backoff));
-        if error.recovery() == Recovery::Unknown {
-            let id = school.id.as_str();
-            outcomes.unknown(id, one, error, self.now(), self.pace.look_after);
+    /// Wonde refused a mark as it is. It may take it without its comment or its minutes late.
+    fn refuse(
+        &mut self,
+        school: &School,
+        mis: &str,
+        one: &Outgoing,
+        error: &Error,
+        sent_at: DateTime<Utc>,
+    ) {
+        let outcome = match error.said() {
+            Some(said) => format!("{error}; Wonde said: {said}"),
+            None => error.to_string(),
+        };
+        self.effects.done.push(one.job.held);
+        let next = (error.kind() == ErrorKind::Refused)
+            .then(|| reduce(&one.planned, mis, error.said(), true, false))
+            .flatten();
+        if let Some(next) = next {
+            let more = json!({"sent_at": sent_at});
+            let line = audit_reduced(self.school_id, &one.planned, &next, &outcome, more);
+            self.effects.audit.push(line);
+            self.effects
+                .resent
+                .push(Resend::reduced(school, next, None));
             return;
         }
-        let go_on = self.or_give_up(&one.job, self.go_on(error, school, outcomes.backoff));
-        outcomes.trouble(school.id.as_str(), one, go_on);
+        self.effects.ledger.push(one.planned.forget(self.school_id));
+        let more = json!({"why": outcome, "sent_at": sent_at});
+        let line = one.planned.audit("refused", self.school_id, more);
+        self.effects.audit.push(line);
+        let update = self.update(one);
+        self.effects.events.push(EventUpdate {
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..update.state(EventState::Rejected).outcome(outcome)
+        });
     }
 
-    async fn note_sends(
-        &self,
-        school: &str,
-        token_lane: &str,
-        outcomes: &Outcomes,
-    ) -> outbox::Result<()> {
-        let mut tx = self.store.database().begin().await?;
-        let outbox = self.store.outbox();
-        outbox.complete(&mut tx, &outcomes.done).await?.all()?;
-        self.store.update_events(&mut tx, &outcomes.updates).await?;
-        self.store.audit(&mut tx, &outcomes.audit).await?;
-        let (mut changes, again) = (outcomes.ledger.clone(), &outcomes.again);
-        changes.extend(again.iter().map(Again::change));
-        let mut took_hold = self.store.change_ledger(&mut tx, &changes).await?;
-        let in_place = took_hold.split_off(outcomes.ledger.len());
-        self.store.learn(&mut tx, &outcomes.learned).await?;
-        let now = self.now();
-        let took: Vec<_> = outcomes
-            .accepted
-            .values()
-            .flatten()
-            .filter_map(|send| Some(now - send.received_at?))
-            .collect();
-        let first = later(now, self.pace.confirm_after);
-        let (followed, follow): (Vec<_>, Vec<_>) = outcomes
-            .accepted
-            .iter()
-            .map(|(writeback, marks)| {
-                let confirm = ConfirmJob {
-                    writeback: writeback.clone(),
-                    accepted_at: now,
-                    marks: marks.clone(),
-                    settled: BTreeSet::new(),
-                    in_doubt: false,
-                };
-                let job = confirm.new_job(school, token_lane, first);
-                (confirm.followed_by(school, &job), job)
-            })
-            .unzip();
-        self.store.follow_writebacks(&mut tx, &followed).await?;
-        self.rest(&mut tx, outcomes.away.as_ref()).await?;
-        let troubled = self.settle_trouble(&mut tx, &outcomes.troubled).await?;
-        let again = self.send_again(&mut tx, again, &in_place, &follow).await?;
-        tx.commit().await?;
-        metrics::news(outcomes.updates.iter().chain(&troubled).chain(&again));
-        metrics::accepted(took);
+    /// The register read again shows the mark.
+    fn found_in_register(&mut self, one: &Outgoing, key: LedgerKey) {
+        self.effects.done.push(one.job.held);
+        let change = Change::Confirm(one.planned.event.id.clone());
+        self.effects.ledger.push((key, change));
+        let more = json!({"by": "the register read back"});
+        let line = one.planned.audit("confirmed", self.school_id, more);
+        self.effects.audit.push(line);
+        let update = self
+            .update(one)
+            .state(EventState::Confirmed)
+            .outcome("the register shows it, read back after an answer that never came");
+        self.effects.events.push(update);
+    }
+
+    /// A worker panicked while the register was in flight: the outcome of these jobs is unknown.
+    async fn all_panicked(&mut self, jobs: &[Claimed]) -> outbox::Result<()> {
+        let stored = self.stored(jobs).await?;
+        for job in jobs {
+            let planned = self.planned(job, &stored);
+            self.panicked(job, planned.as_ref());
+        }
         Ok(())
+    }
+
+    /// A worker panicked over this job before anything was sent.
+    async fn fail_panicked(&mut self, job: &Claimed) -> outbox::Result<()> {
+        let stored = self.stored(std::slice::from_ref(job)).await?;
+        let planned = self.planned(job, &stored);
+        let next = self.sender.failures.after_panic(job);
+        self.fail_job(job, planned.as_ref(), next);
+        Ok(())
+    }
+
+    fn panicked(&mut self, job: &Claimed, planned: Option<&PlannedMark>) {
+        let (error, is_last) = panicked_request(job);
+        match planned {
+            _ if is_last => {
+                let why = error.to_string();
+                self.fail_job(job, planned, Next::Fail { why });
+            }
+            Some(planned) => self.unknown(job, planned, &error),
+            None => self.fail_job(job, None, self.sender.failures.after_panic(job)),
+        }
+    }
+
+    /// The request was sent and its outcome is unknown.
+    fn unknown(&mut self, job: &Claimed, planned: &PlannedMark, error: &Error) {
+        let sent_at = self.sender.store.now();
+        let why = format!("{NO_ANSWER} ({error})");
+        let more = json!({"why": why, "sent_at": sent_at});
+        let line = planned.audit("sent", self.school_id, more);
+        self.effects.audit.push(line);
+        self.effects.events.push(EventUpdate {
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..EventUpdate::of(self.school_id, &planned.event.id).state(EventState::Sent)
+        });
+        let wait = self.sender.config.look_after.saturating_add(self.backoff);
+        let when = When::After(wait);
+        self.fail_job(job, Some(planned), Next::Retry { when, why });
+    }
+
+    fn after_error(&mut self, school: &School, one: &Outgoing, error: &Error) {
+        if self.effects.outages.is_empty() {
+            let outage = Outage::of(error, school, self.backoff);
+            self.effects.outages.extend(outage);
+        }
+        if error.recovery() == Recovery::Unknown {
+            return self.unknown(&one.job, &one.planned, error);
+        }
+        let failures = &self.sender.failures;
+        let next = failures.limit(&one.job, failures.after(error, school, self.backoff));
+        self.fail(one, next);
+    }
+
+    fn retry(&mut self, one: &Outgoing, why: &str) {
+        let next = Next::Retry {
+            when: When::After(self.backoff),
+            why: why.to_owned(),
+        };
+        self.fail(one, self.sender.failures.limit(&one.job, next));
+    }
+
+    fn fail(&mut self, one: &Outgoing, next: Next) {
+        self.fail_job(&one.job, Some(&one.planned), next);
+    }
+
+    /// Records a failed job, which may be one whose mark cannot be read.
+    fn fail_job(&mut self, job: &Claimed, planned: Option<&PlannedMark>, mut next: Next) {
+        // However often it is put off, the note keeps that the mark may have been written.
+        if let Next::Retry { why, .. } | Next::Pause { why, .. } = &mut next
+            && is_unanswered(job)
+            && !why.starts_with(NO_ANSWER)
+        {
+            *why = format!("{NO_ANSWER}; and now: {why}");
+        }
+        if let (Next::Fail { .. }, Some(planned)) = (&next, planned) {
+            self.effects.ledger.push(planned.forget(self.school_id));
+        }
+        self.effects.fail(job, next);
+    }
+
+    fn update(&self, one: &Outgoing) -> EventUpdate {
+        EventUpdate::of(self.school_id, &one.planned.event.id)
+    }
+
+    /// The effects, with a job for each accepted register that follows it.
+    fn into_effects(mut self) -> Effects {
+        let now = self.sender.store.now();
+        let school = self.sender.schools.settings_of(self.school_id);
+        let token_lane = school.map(token_lane).unwrap_or_default();
+        let first = later(now, self.sender.config.confirm_after);
+        for (writeback, marks) in self.accepted {
+            let received = marks.iter().map(|planned| now - planned.received_at);
+            self.effects.accepted_after.extend(received);
+            let confirm = ConfirmJob {
+                writeback,
+                accepted_at: now,
+                events: marks.into_iter().map(|planned| planned.event.id).collect(),
+                settled: BTreeSet::new(),
+                in_doubt: false,
+            };
+            let job = confirm.new_job(self.school_id, &token_lane, first);
+            let followed = confirm.followed_by(self.school_id, &job);
+            self.effects.followed.push((followed, job));
+        }
+        self.effects
     }
 }
 
-/// Whether all that goes with a mark's code can be kept; what could not when it was planned is not in it.
+fn is_unanswered(job: &Claimed) -> bool {
+    let note = job.note.as_deref();
+    note.is_some_and(|note| note.starts_with(NO_ANSWER))
+}
+
+/// Whether the school keeps everything in the mark; what it did not keep when the mark was planned is not in it.
 fn fits(mark: &Mark, kept: Capabilities) -> bool {
     let comment = mark.comment.as_ref().is_none_or(|comment| {
         let length = comment.chars().count();

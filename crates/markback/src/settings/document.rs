@@ -1,4 +1,4 @@
-//! A TOML file that is read table by table and tells everything that is wrong with it, not the first thing only.
+//! A TOML file that is read table by table and reports every problem, not only the first.
 
 use std::{ops::Range, sync::Arc};
 
@@ -15,10 +15,10 @@ use super::{
     words::nearest,
 };
 
-/// A value together with its place in the text.
+/// A value with its place in the text.
 pub(super) type Value<'t> = Spanned<DeValue<'t>>;
 
-/// One TOML file, with what is needed to point into it.
+/// A TOML file with the positions of its values.
 pub(super) struct Document<'t> {
     file: Arc<str>,
     line_starts: Vec<usize>,
@@ -29,7 +29,8 @@ impl<'t> Document<'t> {
     /// Reads the text as TOML.
     ///
     /// # Errors
-    /// When it is none; with the line. Only the first such error is told, for those after it mostly follow from it.
+    /// Returns an error with the line if it is not TOML. Only the first syntax error is reported, because later ones
+    /// usually follow from it.
     pub(super) fn parse(file: &Arc<str>, text: &'t str) -> Result<Self, Box<Problem>> {
         let line_starts = std::iter::once(0)
             .chain(text.match_indices('\n').map(|(at, _)| at + 1))
@@ -49,8 +50,8 @@ impl<'t> Document<'t> {
                 line: error.span().map(|span| document.line_at(&span)),
                 key: String::new(),
                 value: None,
-                what: format!("this is no TOML: {}", error.message()),
-                cure:
+                message: format!("this is no TOML: {}", error.message()),
+                help:
                     "mend this line; texts stand in quotes, and each setting on a line of its own"
                         .to_owned(),
             })),
@@ -62,12 +63,12 @@ impl<'t> Document<'t> {
         &self.root
     }
 
-    /// A finding about this setting, with its line and what stands there.
+    /// A problem with this setting, with its line and value.
     pub(super) fn problem(
         &self,
         key: &Key,
-        what: impl Into<String>,
-        cure: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
     ) -> Problem {
         let (line, value) = self.look_up(key);
         let value = value.filter(|_| !key.may_hold_a_secret()).map(in_short);
@@ -76,13 +77,13 @@ impl<'t> Document<'t> {
             line,
             key: key.to_string(),
             value,
-            what: what.into(),
-            cure: cure.into(),
+            message: message.into(),
+            help: help.into(),
         }
     }
 
-    /// Reads a table, or any other value, into its type. What is wrong with it is told and left out, and the rest is
-    /// read on: so all of it is found. `None` when too little is left.
+    /// Reads a value into its type. Invalid parts are reported and removed, and the rest is read on, so that all
+    /// problems are found. `None` if too little is left.
     pub(super) fn read<T: Deserialize<'t>>(
         &self,
         key: &Key,
@@ -104,7 +105,7 @@ impl<'t> Document<'t> {
             };
             let path = wrong_at.to_string();
             let known = problems.iter().any(|problem| problem.key == path);
-            // Something that was told already and left out may be missed now.
+            // A part that was reported and removed may be missing now.
             if !known {
                 problems.push(self.told(&wrong_at, fault));
             }
@@ -129,11 +130,11 @@ impl<'t> Document<'t> {
                 let word = self.look_up(key).1.and_then(DeValue::as_str);
                 let meant =
                     word.and_then(|word| nearest(word, expected.iter().map(String::as_str)));
-                let cure = match meant {
+                let help = match meant {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None => format!("there are: {}", expected.join(", ")),
                 };
-                self.problem(key, "there is no such word here", cure)
+                self.problem(key, "there is no such word here", help)
             }
             Fault::Other(_) if key.may_hold_a_secret() => self.problem(
                 key,
@@ -153,7 +154,7 @@ impl<'t> Document<'t> {
         }
     }
 
-    /// The line of a setting, or of what it should stand in, and its value.
+    /// The line of a setting, or of its parent, and its value.
     fn look_up(&self, key: &Key) -> (Option<usize>, Option<&DeValue<'t>>) {
         let mut line = None;
         let mut at = &self.root;
@@ -182,7 +183,7 @@ impl<'t> Document<'t> {
     }
 }
 
-/// What serde has to say. It says it in words only: they are taken apart here, once.
+/// The kind of a serde error, parsed from its message.
 enum Fault {
     Missing(String),
     Unknown { expected: Vec<String> },
@@ -238,8 +239,8 @@ fn steps_of(path: &serde_path_to_error::Path) -> Vec<Step> {
         .collect()
 }
 
-/// Steps into what is left of a value, as steps into the value as it was: entries of a list move up when one before
-/// them is left out, but keep their place in the text.
+/// Translates a path in the reduced value into one in the original: list entries move up when an earlier one is
+/// removed.
 fn original_steps(rest: &Value<'_>, whole: &Value<'_>, steps: &[Step]) -> Vec<Step> {
     let (mut rest, mut whole) = (Some(rest), Some(whole));
     let mut original = Vec::with_capacity(steps.len());
@@ -265,7 +266,7 @@ fn original_steps(rest: &Value<'_>, whole: &Value<'_>, steps: &[Step]) -> Vec<St
     original
 }
 
-/// Leaves out what the steps lead to; false when there is no such thing or no step.
+/// Removes the value at this path; false if there is none.
 fn remove(value: &mut Value<'_>, steps: &[Step]) -> bool {
     let Some((last, way)) = steps.split_last() else {
         return false;
@@ -291,7 +292,7 @@ fn remove(value: &mut Value<'_>, steps: &[Step]) -> bool {
     }
 }
 
-/// A value as a person would quote it, cut where it grows long.
+/// A value as text, shortened if long.
 fn in_short(value: &DeValue<'_>) -> String {
     const LONGEST: usize = 60;
     match value {

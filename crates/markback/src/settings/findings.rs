@@ -1,4 +1,4 @@
-//! Findings while the settings are checked, and the places they point to.
+//! Problems found while the settings are checked, and their places.
 
 use super::{
     document::Document,
@@ -6,7 +6,7 @@ use super::{
     problem::{Hint, Problem},
 };
 
-/// What was found on the way.
+/// What was found so far.
 #[derive(Default)]
 pub(super) struct Findings {
     pub(super) problems: Vec<Problem>,
@@ -14,7 +14,7 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Adds a finding about something that is not there, unless it was there and told to be wrong.
+    /// Adds a problem about a missing setting, unless the setting was there and was reported as invalid.
     pub(super) fn missing(&mut self, problem: Problem) {
         if !self.problems.iter().any(|told| told.is_at(&problem)) {
             self.problems.push(problem);
@@ -22,10 +22,10 @@ impl Findings {
     }
 }
 
-/// Where a school's settings stand, so that findings point there.
+/// The place of a school's settings.
 pub(super) trait Place {
-    /// A finding about one of the school's settings, or the school itself for an empty name.
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem;
+    /// A problem with one of the school's settings, or the school itself for an empty name.
+    fn problem(&self, name: &str, message: &str, help: &str) -> Problem;
 }
 
 /// Somewhere in the settings file.
@@ -36,12 +36,12 @@ pub(super) struct InDocument<'d, 't> {
 }
 
 impl Place for InDocument<'_, '_> {
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
-        self.document.problem(&self.key.below(name), what, cure)
+    fn problem(&self, name: &str, message: &str, help: &str) -> Problem {
+        self.document.problem(&self.key.below(name), message, help)
     }
 }
 
-/// A name that must be there and say something.
+/// A name that must be present and not empty.
 pub(super) fn named(
     place: &dyn Place,
     key: &str,

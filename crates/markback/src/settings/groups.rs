@@ -1,4 +1,4 @@
-//! The groups of a school: each checked, and its writeback settings made into rules.
+//! Checks the groups of a school and turns their writeback settings into rules.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -86,7 +86,7 @@ pub(super) fn groups(
     groups.into()
 }
 
-/// The kind of people that a group is for.
+/// The kind of people in a group.
 pub(super) fn person_kind(kind: GroupKind) -> PersonKind {
     match kind {
         GroupKind::Students => PersonKind::Student,
@@ -95,21 +95,21 @@ pub(super) fn person_kind(kind: GroupKind) -> PersonKind {
     }
 }
 
-/// One group while it is checked.
+/// A group being checked.
 struct InGroup<'a> {
     place: &'a dyn Place,
     at: &'a str,
 }
 
 impl InGroup<'_> {
-    /// The fields that are all there, and whether none was left out.
+    /// The complete fields, and whether none was dropped.
     fn fields(&self, list: Vec<FieldFile>, findings: &mut Findings) -> (Vec<Field>, bool) {
         let count = list.len();
         let mut fields = Vec::with_capacity(count);
         for (number, field) in list.into_iter().enumerate() {
-            let mut missing = |key: &str, cure: &str| {
+            let mut missing = |key: &str, help: &str| {
                 let key = format!("{}.field[{number}].{key}", self.at);
-                findings.missing(self.place.problem(&key, "this is missing", cure));
+                findings.missing(self.place.problem(&key, "this is missing", help));
             };
             if field.name.is_none() {
                 missing("name", "add `name = \"…\"` with what is asked");
@@ -136,10 +136,10 @@ impl InGroup<'_> {
         (fields, whole)
     }
 
-    /// The rules, if the settings make some.
+    /// The rules, if the settings define any.
     ///
-    /// A school's own code book is not at hand here. What England's does not know is worth a hint, no more: schools may
-    /// have codes of their own, and `doctor` holds the settings against those.
+    /// The school's own code book is not available here. A code unknown to England's list is only a hint: schools may
+    /// have their own codes, and `doctor` checks against those.
     fn rules(
         &self,
         kind: GroupKind,
@@ -172,8 +172,8 @@ impl InGroup<'_> {
             .into_iter()
             .filter(|problem| !checked.problems.contains(problem));
         findings.hints.extend(unknown_codes.map(|problem| Problem {
-            what: "England's registers have no such code".to_owned(),
-            cure: "if the school has codes of its own, hold it against those with `markback doctor`".to_owned(),
+            message: "England's registers have no such code".to_owned(),
+            help: "if the school has codes of its own, hold it against those with `markback doctor`".to_owned(),
             ..self.at_home(&problem, fields)
         }));
         let known = findings.problems.len();
@@ -181,7 +181,7 @@ impl InGroup<'_> {
         checked.rules.map(Arc::new)
     }
 
-    /// Adds what the rules found, without what merely follows from something that was told before.
+    /// Adds the rules' findings, without consequences of earlier problems.
     fn add_problems(
         &self,
         problems: Vec<writeback::Problem>,
@@ -206,7 +206,7 @@ impl InGroup<'_> {
         }
     }
 
-    /// A finding of the rules as one about this file.
+    /// A finding of the rules as a problem in this file.
     fn at_home(&self, finding: &writeback::Problem, fields: &[Field]) -> Problem {
         let key = in_place(&finding.key, fields).unwrap_or_else(|| finding.key.clone());
         let mut problem =
@@ -219,7 +219,7 @@ impl InGroup<'_> {
     }
 }
 
-/// The rules call fields and options by their words, `field."Why?".options."Bus".code`; the file has them numbered.
+/// The rules name fields and options by their text, `field."Why?".options."Bus".code`; the file has them numbered.
 fn in_place(key: &str, fields: &[Field]) -> Option<String> {
     let key = key.strip_prefix("field.")?;
     fields.iter().enumerate().find_map(|(number, field)| {

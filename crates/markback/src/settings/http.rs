@@ -62,7 +62,7 @@ impl Http {
         flaws
             .into_iter()
             .filter(|(flawed, ..)| *flawed)
-            .map(|(_, key, what, cure)| place.problem(key, what, cure))
+            .map(|(_, key, message, help)| place.problem(key, message, help))
             .collect()
     }
 }

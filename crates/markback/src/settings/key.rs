@@ -2,31 +2,31 @@
 
 use std::fmt;
 
-/// Where a setting stands.
+/// The path of a setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Key(Vec<Step>);
 
 /// One step down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Into a table.
+    /// A table's key.
     Name(String),
-    /// Into a list.
+    /// A list's index.
     Index(usize),
 }
 
 impl Key {
-    /// The setting of this name below.
+    /// The child with this name.
     pub(super) fn name(&self, name: &str) -> Self {
         self.with([Step::Name(name.to_owned())])
     }
 
-    /// The entry of this number below, counted from 0.
+    /// The child with this index, from 0.
     pub(super) fn index(&self, index: usize) -> Self {
         self.with([Step::Index(index)])
     }
 
-    /// What lies below by a path in words, such as `am.late` or `field[0].options[2]`.
+    /// The descendant with this textual path, such as `am.late` or `field[0].options[2]`.
     pub(super) fn below(&self, path: &str) -> Self {
         let mut steps = Vec::new();
         for part in path.split('.').filter(|part| !part.is_empty()) {
@@ -45,7 +45,7 @@ impl Key {
         self.with(steps)
     }
 
-    /// With further steps.
+    /// The path with further steps.
     pub(super) fn with(&self, steps: impl IntoIterator<Item = Step>) -> Self {
         let mut key = self.clone();
         key.0.extend(steps);
@@ -65,7 +65,7 @@ impl Key {
         })
     }
 
-    /// Whether somebody may have put a secret there, by right or by mistake, so that its value is better not repeated.
+    /// Whether the value may be a secret, intended or by mistake, so that it must not be quoted.
     pub(super) fn may_hold_a_secret(&self) -> bool {
         const WORDS: [&str; 6] = ["token", "api_key", "secret", "password", "store", "key"];
         self.0.iter().any(|step| match step {

@@ -1,4 +1,4 @@
-//! The list of schools in a file of its own, for very large numbers: CSV, a line for each school.
+//! The list of schools in a CSV file, for very large numbers.
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -19,7 +19,7 @@ const COLUMNS: [&str; 6] = [
     "token_file",
 ];
 
-/// Adds the schools of the list to the others. What is wrong is told with the line, and the other lines are read on.
+/// Adds the listed schools to the others. Problems are reported with their lines, and the other lines are still read.
 pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
     let file: Arc<str> = path.display().to_string().into();
     match std::fs::read(path) {
@@ -29,14 +29,14 @@ pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
             line: None,
             key: "schools_file".to_owned(),
             value: None,
-            what: format!("the list of schools cannot be read: {error}"),
-            cure: "see that the file is there and may be read; its path is relative to the settings file"
+            message: format!("the list of schools cannot be read: {error}"),
+            help: "see that the file is there and may be read; its path is relative to the settings file"
                 .to_owned(),
         }),
     }
 }
 
-/// The text with one byte at each line's end, as Unix has it: only those are counted as lines.
+/// The text with Unix line ends, because only those count as lines.
 fn with_plain_line_ends(bytes: &[u8]) -> Vec<u8> {
     let bytes = bytes_without_bom(bytes);
     let mut plain = Vec::with_capacity(bytes.len());
@@ -53,7 +53,7 @@ fn with_plain_line_ends(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// What stands between the cells: a comma, or what spreadsheets of other countries write in its place.
+/// The delimiter: a comma, or what spreadsheets of other countries use instead.
 fn delimiter(text: &[u8]) -> u8 {
     let header = text.split(|byte| *byte == b'\n').next().unwrap_or(text);
     [b',', b';', b'\t']
@@ -62,7 +62,7 @@ fn delimiter(text: &[u8]) -> u8 {
         .unwrap_or(b',')
 }
 
-/// Which line a place in the text is on. Asked in the order of the text.
+/// Finds the line of a position in the text. Positions must not decrease.
 struct LineCounter<'t> {
     text: &'t [u8],
     at: usize,
@@ -70,7 +70,7 @@ struct LineCounter<'t> {
 }
 
 impl LineCounter<'_> {
-    /// The line of the row that begins here, or after blank lines from here.
+    /// The line of the row that begins here or after blank lines.
     fn line_at(&mut self, place: Option<&csv::Position>) -> Option<usize> {
         let begins = usize::try_from(place?.byte()).ok()?;
         let blank = self.text.get(begins..)?.iter();
@@ -146,14 +146,14 @@ fn columns(
     schools: &mut Schools<'_, '_>,
 ) -> HashMap<&'static str, usize> {
     let mut columns = HashMap::new();
-    let mut wrong = |key: &str, what: &str, cure: String| {
+    let mut wrong = |key: &str, message: &str, help: String| {
         schools.findings.problems.push(Problem {
             file: file.clone(),
             line,
             key: key.to_owned(),
             value: None,
-            what: what.to_owned(),
-            cure,
+            message: message.to_owned(),
+            help,
         });
     };
     for (at, header) in headers.iter().enumerate() {
@@ -169,11 +169,11 @@ fn columns(
                 columns.insert(*name, at);
             }
             None => {
-                let cure = match nearest(header, COLUMNS) {
+                let help = match nearest(header, COLUMNS) {
                     Some(meant) => format!("did you mean `{meant}`?"),
                     None => format!("take it out; there are: {}", COLUMNS.join(", ")),
                 };
-                wrong(header, "there is no such column", cure);
+                wrong(header, "there is no such column", help);
             }
         }
     }
@@ -181,7 +181,7 @@ fn columns(
 }
 
 fn unreadable(file: &Arc<str>, line: Option<usize>, error: &csv::Error) -> Problem {
-    let what = match error.kind() {
+    let message = match error.kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
         } => {
@@ -195,8 +195,8 @@ fn unreadable(file: &Arc<str>, line: Option<usize>, error: &csv::Error) -> Probl
         line,
         key: String::new(),
         value: None,
-        what,
-        cure: format!(
+        message,
+        help: format!(
             "write a line for each school, with the columns of the first line out of {}",
             COLUMNS.join(", ")
         ),
@@ -211,7 +211,7 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// What the row says there; an empty cell says nothing.
+    /// The row's value in this column; `None` for an empty cell.
     fn cell(&self, name: &str) -> Option<&str> {
         self.cells
             .get(*self.columns.get(name)?)
@@ -220,7 +220,7 @@ impl Row<'_> {
 }
 
 impl Place for Row<'_> {
-    fn problem(&self, name: &str, what: &str, cure: &str) -> Problem {
+    fn problem(&self, name: &str, message: &str, help: &str) -> Problem {
         Problem {
             file: self.file.clone(),
             line: self.line,
@@ -229,8 +229,8 @@ impl Place for Row<'_> {
                 .cell(name)
                 .filter(|_| !name.starts_with("token"))
                 .map(|cell| format!("{cell:?}")),
-            what: what.to_owned(),
-            cure: cure.to_owned(),
+            message: message.to_owned(),
+            help: help.to_owned(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The settings: one TOML file, read as a whole, with all that is wrong told at once.
+//! The settings: one TOML file, read as a whole, with all problems reported at once.
 
 mod document;
 mod file;
@@ -40,7 +40,7 @@ pub use self::{
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
-    service::{Gather, Pacing, Service, SyncSettings},
+    service::{Gather, Service, SyncSettings, WorkerSettings},
     words::nearest,
 };
 
@@ -48,77 +48,77 @@ pub use self::{
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Those of the service itself.
+    /// The settings of the service itself.
     pub service: Service,
     /// The schools, in the order of the file.
     pub schools: Vec<School>,
     by_id: HashMap<SchoolId, usize>,
 }
 
-/// Settings that hold, and what deserves a second look all the same.
+/// Valid settings, with hints about possible mistakes.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// What may not be as it was meant.
+    /// Possible mistakes.
     pub hints: Vec<Hint>,
 }
 
-/// One school. Cheap to clone: what many schools have in common they share.
+/// A school. Cheap to clone: schools share what they have in common.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct School {
     /// Its id at Wonde.
     pub id: SchoolId,
-    /// Its MIS by name; asked of Wonde when the settings do not say.
+    /// Its MIS by name; `None` asks Wonde.
     pub mis: Option<Arc<str>>,
-    /// Its own clock.
+    /// Its time zone.
     pub timezone: Tz,
-    /// Where its token for Wonde is.
+    /// The source of its token for Wonde.
     pub token: SecretSource,
-    /// What is not to be used here although the MIS could.
+    /// Abilities of the MIS that are not used at this school.
     pub without: Arc<[Ability]>,
-    /// Who is who there.
+    /// How its people are identified.
     pub persons: Persons,
     /// Its groups. A person belongs to the first that takes them.
     pub groups: Arc<[Group]>,
 }
 
-/// Who is who at a school.
+/// How people of a school are identified.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Persons {
-    /// By what events may name people; what stands first goes first.
+    /// The kinds of id by which events may name people, in order of precedence.
     pub by: Arc<[IdKind]>,
-    /// Contacts whose names and whose email address or mobile agree are one person.
+    /// Whether contacts whose names and whose email address or mobile agree are one person.
     pub same_parent: bool,
 }
 
-/// One group of people at a school.
+/// A group of people at a school.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Group {
-    /// Its name, unlike those of the school's other groups.
+    /// Its name, unique within the school.
     pub name: String,
-    /// Whom it is for.
+    /// The kind of its people.
     pub kind: GroupKind,
-    /// Whom it takes.
+    /// Its members.
     pub membership: Membership,
     /// What the screen says to its people.
     pub message: Option<String>,
     /// What the screen asks them.
     pub fields: Vec<Field>,
-    /// The writeback settings as the file has them.
+    /// The writeback settings in the file.
     pub writeback: Option<WritebackSettings>,
-    /// The rules made of them; none where nothing is written back.
+    /// The rules made of them; `None` if nothing is written back.
     pub rules: Option<Arc<Rules>>,
 }
 
 /// Reads and checks a settings file, and the list of schools if it names one. Secrets are not fetched.
 ///
 /// # Errors
-/// When a file cannot be read, or says what cannot be: then with all that is wrong.
+/// Returns an error if a file cannot be read, or with all problems if it is invalid.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     let text = crate::text::read_file(path).map_err(|why| LoadError::Read {
         path: path.to_owned(),
@@ -127,16 +127,16 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     from_text(path, &text)
 }
 
-/// Checks settings from a text. The path names them in findings, and paths in them are relative to its folder.
+/// Checks settings from a text. Problems name the path, and relative paths start from its folder.
 ///
 /// # Errors
-/// As [`load`].
+/// Returns an error like [`load`].
 pub fn from_text(path: &Path, text: &str) -> Result<Loaded, LoadError> {
     resolve::resolve(path, crate::text::without_bom(text))
 }
 
 impl Settings {
-    /// These settings. Of two schools with the same id the first is found.
+    /// Creates settings. Of two schools with the same id the first is found.
     pub fn new(service: Service, schools: Vec<School>) -> Self {
         let mut by_id = HashMap::with_capacity(schools.len());
         for (at, school) in schools.iter().enumerate() {
@@ -149,7 +149,7 @@ impl Settings {
         }
     }
 
-    /// The tokens that are not where the settings say, each once, with how many schools wait for it.
+    /// The tokens that are not where the settings say, each once, with the number of schools that need it.
     pub fn absent_tokens(&self) -> Vec<(SecretError, usize)> {
         let mut schools: BTreeMap<String, (&SecretSource, usize)> = BTreeMap::new();
         for school in &self.schools {
@@ -172,7 +172,7 @@ impl School {
     /// Its token for Wonde.
     ///
     /// # Errors
-    /// When it is not where the settings say.
+    /// Returns an error if it is not where the settings say.
     pub fn token(&self) -> Result<SecretString, SecretError> {
         self.token.read()
     }
@@ -184,15 +184,15 @@ impl School {
             .find(|group| same_text(&group.name, name))
     }
 
-    /// When the morning and the afternoon session begin: one time each for the whole school, with which the settings of its
-    /// groups agree. `None` where no group says so.
+    /// When the morning and the afternoon session begin, on which the school's groups agree. `None` if no group says
+    /// so.
     pub fn session_times(&self) -> (Option<NaiveTime>, Option<NaiveTime>) {
         let rules = || self.groups.iter().filter_map(Group::rules_of_students);
         let morning = rules().find_map(Rules::am_opens);
         (morning, rules().next().map(Rules::pm_opens))
     }
 
-    /// What the settings say about a connection to this school.
+    /// The connection options of this school.
     pub fn connect_options(&self, now: Now) -> ConnectOptions {
         let usual = ConnectOptions::default();
         let (morning_from, afternoon_from) = self.session_times();
@@ -209,7 +209,7 @@ impl School {
 }
 
 impl Settings {
-    /// What the roster of a school goes by.
+    /// The roster settings of a school.
     pub fn roster(&self, school: &School) -> roster::Settings {
         let sync = &self.service.sync;
         let days = sync.keep_former.as_secs() / (24 * 60 * 60);

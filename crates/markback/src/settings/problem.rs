@@ -1,24 +1,24 @@
-//! What is wrong with a settings file: each finding with its place, its value and its cure.
+//! Problems of a settings file, each with its place, value and help.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use serde::Serialize;
 
-/// One thing in a settings file that is wrong, or that deserves a second look.
+/// A problem in a settings file, or a hint about a possible mistake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
     /// The file, as it was named.
     pub file: Arc<str>,
-    /// The line in it, counted from 1, where it can be told.
+    /// The line, from 1, if known.
     pub line: Option<usize>,
-    /// The setting, with its whole path: `school[0].group[1].writeback.am.late`. Empty for the file as a whole.
+    /// The full path of the setting: `school[0].group[1].writeback.am.late`. Empty for the whole file.
     pub key: String,
-    /// What the file says there, in short. Never told where a secret may have got into the file.
+    /// The value, shortened. Omitted if it may be a secret.
     pub value: Option<String>,
-    /// What is wrong with it.
-    pub what: String,
-    /// What to do about it.
-    pub cure: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: String,
 }
 
 impl Problem {
@@ -28,7 +28,7 @@ impl Problem {
     }
 }
 
-/// A finding that stops nothing: the settings hold, but may not say what was meant.
+/// A hint: the settings are valid but may not say what was meant.
 pub type Hint = Problem;
 
 impl fmt::Display for Problem {
@@ -43,14 +43,14 @@ impl fmt::Display for Problem {
             (key, Some(value)) => write!(f, "{key} = {value}: ")?,
             (key, None) => write!(f, "{key}: ")?,
         }
-        write!(f, "{}; {}", self.what, self.cure)
+        write!(f, "{}; {}", self.message, self.help)
     }
 }
 
-/// Why there are no settings to go by.
+/// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file cannot be read at all.
+    /// The file cannot be read.
     #[error("the settings file {} cannot be read: {why}; name another with --config", path.display())]
     Read {
         /// The file.
@@ -58,12 +58,12 @@ pub enum LoadError {
         /// Why.
         why: std::io::Error,
     },
-    /// The file says what cannot be.
+    /// The file is invalid.
     #[error("{}", listed(problems))]
     Problems {
-        /// All that is wrong, in the order of the file.
+        /// All problems, in the order of the file.
         problems: Vec<Problem>,
-        /// What else deserves a look.
+        /// Hints about possible mistakes.
         hints: Vec<Hint>,
     },
 }

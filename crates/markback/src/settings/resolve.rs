@@ -1,4 +1,4 @@
-//! From the text of the settings file to settings that hold, or to all that is wrong with them.
+//! Turns the text of the settings file into settings, or into all of its problems.
 
 use std::{path::Path, sync::Arc};
 

@@ -8,7 +8,7 @@ use super::{
     service::Service,
 };
 
-/// What the settings file may say, for editors and for whoever writes one.
+/// The JSON Schema of the settings file, for editors and authors.
 pub fn schema() -> Schema {
     let mut generator = SchemaSettings::draft2020_12().into_generator();
     let schools = generator.subschema_for::<Vec<SchoolFile>>();

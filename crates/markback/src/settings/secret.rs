@@ -11,26 +11,27 @@ use secrecy::SecretString;
 use super::{findings::Place, problem::Problem};
 use crate::text::without_bom;
 
-/// Where to find a secret. Holds none itself, unless a host hands one over.
+/// The source of a secret. Holds none itself, unless a host passes one.
 #[derive(Clone)]
 pub enum SecretSource {
-    /// The environment variable of this name.
+    /// The environment variable with this name.
     Env(Arc<str>),
-    /// The file at this path; blanks and line ends around the secret do not count.
+    /// The file at this path; surrounding white space does not count.
     File(Arc<Path>),
-    /// At hand already. No settings file can say this: it is for hosts that keep their secrets elsewhere.
+    /// A given secret, for hosts that keep their secrets elsewhere. Not available in a settings file.
     Given(SecretString),
 }
 
-/// A secret that is not where it should be. Tells the place, never the secret.
+/// A missing secret. The error names the place, never the secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SecretError {
     /// No such variable.
     #[error(
         "the environment variable {0} is not set; set it to the secret that the settings leave to it"
     )]
     NotSet(Arc<str>),
-    /// The variable is no text.
+    /// The variable is not valid text.
     #[error("the environment variable {0} holds no text; set it anew")]
     NoText(Arc<str>),
     /// The file cannot be read.
@@ -48,26 +49,26 @@ pub enum SecretError {
         "the settings name no bearer key for the service's own API; set `api_key_env` or `api_key_file`"
     )]
     NotNamed,
-    /// It is so short that it can be guessed.
+    /// The secret is so short that it can be guessed.
     #[error(
         "{place} holds fewer than {min} characters, which anybody can guess; put a longer secret there"
     )]
     Short {
         /// Where it is.
         place: String,
-        /// The fewest it may have.
+        /// The minimum length.
         min: usize,
     },
-    /// There is nothing in it.
+    /// The secret is empty.
     #[error("{0} is empty; put the secret there")]
     Empty(String),
 }
 
 impl SecretSource {
-    /// Fetches the secret. Each call looks anew, so that a changed secret is found.
+    /// Fetches the secret. Each call reads it again, so a changed secret is found.
     ///
     /// # Errors
-    /// When it is not there.
+    /// Returns an error if it is not there.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let text = match self {
             Self::Given(secret) => return Ok(secret.clone()),
@@ -89,7 +90,7 @@ impl SecretSource {
     }
 }
 
-/// Where a secret is by the settings `<name>_env` and `<name>_file`, of which one at most may be there. Paths are
+/// The source named by the settings `<name>_env` and `<name>_file`, of which at most one may be present. Paths are
 /// relative to the folder.
 pub(super) fn source(
     place: &dyn Place,
@@ -99,7 +100,8 @@ pub(super) fn source(
     file: Option<PathBuf>,
 ) -> (Option<SecretSource>, Option<Problem>) {
     let (env_key, file_key) = (format!("{name}_env"), format!("{name}_file"));
-    let wrong = |key: &str, what: &str, cure: &str| (None, Some(place.problem(key, what, cure)));
+    let wrong =
+        |key: &str, message: &str, help: &str| (None, Some(place.problem(key, message, help)));
     match (env, file) {
         (None, None) => (None, None),
         (Some(_), Some(_)) => wrong(
@@ -122,7 +124,7 @@ pub(super) fn source(
     }
 }
 
-/// Stricter than the system is: a token that was put here by mistake is mostly no such name, and is not repeated.
+/// Stricter than the system: a token put here by mistake usually fails this check, and is not quoted.
 pub(super) fn is_variable_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_uppercase() || c == '_')
         && name

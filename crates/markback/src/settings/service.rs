@@ -93,7 +93,7 @@ pub struct Service {
     /// How the service's own API goes about slow clients.
     pub http: Http,
     /// How the workers go about their work. The defaults fit; a test wants shorter times.
-    pub pace: Pacing,
+    pub pace: WorkerSettings,
     /// The most requests a minute to Wonde with one token.
     pub rate_per_minute: NonZeroU32,
     /// How the schools' people are read.
@@ -180,7 +180,7 @@ impl Default for SyncSettings {
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
-pub struct Pacing {
+pub struct WorkerSettings {
     /// How long a worker with nothing to do waits at most before it looks again.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
@@ -219,7 +219,7 @@ pub struct Pacing {
     pub backoff_max: Duration,
 }
 
-impl Default for Pacing {
+impl Default for WorkerSettings {
     fn default() -> Self {
         Self {
             poll: Duration::from_secs(1),
@@ -338,7 +338,7 @@ impl Default for Service {
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
             http: Http::default(),
-            pace: Pacing::default(),
+            pace: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
             folder: PathBuf::new(),
@@ -411,7 +411,7 @@ impl SyncSettings {
         flaws
             .into_iter()
             .filter(|(flawed, ..)| *flawed)
-            .map(|(_, key, what, cure)| place.problem(key, what, cure))
+            .map(|(_, key, message, help)| place.problem(key, message, help))
             .collect()
     }
 }

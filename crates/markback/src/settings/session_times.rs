@@ -1,4 +1,4 @@
-//! When a school's sessions begin: one time each, with which its groups must agree where its MIS keeps marks on lessons.
+//! When a school's sessions begin. Its groups must agree if its MIS keeps marks on lessons.
 
 use chrono::{NaiveTime, Timelike as _};
 use mis_core::{Registry, SessionWriteback};
@@ -6,7 +6,7 @@ use writeback::Rules;
 
 use super::{Group, findings::Place, schools::Schools};
 
-/// A boundary of the school's day, as the groups set it.
+/// A boundary of the school day, as set by the groups.
 struct Boundary {
     key: &'static str,
     what: &'static str,
@@ -26,10 +26,10 @@ const BOUNDARIES: [Boundary; 2] = [
     },
 ];
 
-/// Checks that the groups of one school agree. Where marks are kept on lessons, or where that is not known, a difference
-/// is a problem, for a lesson has no group; elsewhere each group's events go by its own times, and it is a hint.
+/// Checks that the groups of one school agree. If marks are kept on lessons, or that is unknown, a difference is a
+/// problem, because a lesson has no group. Elsewhere each group's events follow its own times, and it is a hint.
 ///
-/// What a template's groups differ in is told once, however many schools have them.
+/// A difference within a template is reported once, however many schools use it.
 pub(super) fn check(
     schools: &mut Schools<'_, '_>,
     place: &dyn Place,
@@ -63,27 +63,27 @@ pub(super) fn check(
             first.0
         );
         if matters {
-            let cure = format!(
+            let help = format!(
                 "set the same {name} in all groups of the school: its MIS keeps marks on lessons, which belong to one session \
                  for all. If it does not, name it with `mis`"
             );
             schools
                 .findings
                 .problems
-                .push(place.problem(&key, &what, &cure));
+                .push(place.problem(&key, &what, &help));
         } else {
-            let cure = format!(
+            let help = format!(
                 "set the same {name} in all groups of the school, unless they differ on purpose"
             );
             schools
                 .findings
                 .hints
-                .push(place.problem(&key, &what, &cure));
+                .push(place.problem(&key, &what, &help));
         }
     }
 }
 
-/// A group by its name, with its time.
+/// The name of a group and its time.
 type Told<'a> = (&'a str, NaiveTime);
 
 /// The first two groups that set a boundary differently, with the place of the second.

@@ -1,10 +1,10 @@
-//! Lengths of time as settings write them: `500ms`, `5m`, `4h`, `7d`.
+//! Durations in the settings: `500ms`, `5m`, `4h`, `7d`.
 
 use std::time::Duration;
 
 use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
-/// What is longer would lead out of the calendar, and is a slip.
+/// A longer duration would exceed the calendar, and is a mistake.
 const LONGEST: Duration = Duration::from_secs(36_525 * 24 * 60 * 60);
 
 /// For `#[serde(with = …)]`.
@@ -28,14 +28,14 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
     Ok(span)
 }
 
-/// One that may be left out, for `#[serde(deserialize_with = …)]`.
+/// An optional one, for `#[serde(deserialize_with = …)]`.
 pub(super) fn optional<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     deserialize(deserializer).map(Some)
 }
 
-/// What the JSON Schema says of one.
+/// The JSON Schema of a duration.
 pub(super) fn schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({
         "type": "string",

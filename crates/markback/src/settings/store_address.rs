@@ -1,4 +1,4 @@
-//! Where the database is: SQLite files are found from the folder of the settings, as all other files that they name.
+//! The address of the database. SQLite files are relative to the folder of the settings, as all files named there.
 
 use std::path::{Path, PathBuf};
 
@@ -6,8 +6,8 @@ use url::Url;
 
 const SQLITE: &str = "sqlite:";
 
-/// An SQLite address in its parts: the path as it is written, and what follows it. `None` for other databases and for one
-/// that is only in memory.
+/// The parts of an SQLite address: the path as written, and what follows it. `None` for other databases and those in
+/// memory.
 fn parts(address: &str) -> Option<(&str, &str)> {
     let rest = address.strip_prefix(SQLITE)?;
     let rest = rest.strip_prefix("//").unwrap_or(rest);
@@ -29,7 +29,7 @@ pub(super) fn file(address: &str, folder: &Path) -> Option<PathBuf> {
     Some(std::path::absolute(&path).unwrap_or(path))
 }
 
-/// The address with the whole path of its file.
+/// The address with the absolute path of its file.
 pub(super) fn absolute(address: &str, folder: &Path) -> String {
     match (parts(address), file(address, folder)) {
         (Some((_, options)), Some(path)) => {
@@ -40,7 +40,7 @@ pub(super) fn absolute(address: &str, folder: &Path) -> String {
     }
 }
 
-/// The address for people to read: no password, and nothing of the parameters, which may hold one.
+/// The address without a password and without its parameters, which may hold one.
 pub(super) fn told(address: &str, folder: &Path) -> String {
     if let Some(path) = file(address, folder) {
         return format!("{SQLITE}{}", path.display());
@@ -48,7 +48,7 @@ pub(super) fn told(address: &str, folder: &Path) -> String {
     match Url::parse(address) {
         Ok(mut url) if url.has_host() => {
             url.set_query(None);
-            // Fails only for addresses that have no host, and so no password.
+            // Fails only for addresses without a host, and so without a password.
             let _ = url.set_password(None);
             url.to_string()
         }
@@ -56,7 +56,7 @@ pub(super) fn told(address: &str, folder: &Path) -> String {
     }
 }
 
-/// The driver takes percent signs in a path for encoded bytes, and a question mark for its end.
+/// The driver decodes percent signs in a path and ends it at a question mark.
 fn encoded(path: &str) -> String {
     path.replace('%', "%25").replace('?', "%3F")
 }

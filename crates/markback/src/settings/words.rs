@@ -1,6 +1,6 @@
-//! Finds the word that was meant.
+//! Suggests the word that was meant.
 
-/// The word that is written almost like this one, if there is one. Letter case and dashes are forgiven.
+/// The most similar word, if one is similar enough. Letter case and dashes do not matter.
 pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let plain = |word: &str| word.to_lowercase().replace(['-', ' '], "_");
     let word = plain(word);

@@ -1,4 +1,4 @@
-//! The audit trail: what was done about an event, only ever added to.
+//! The audit trail of events. Lines are only added.
 
 use chrono::{DateTime, Utc};
 use outbox::{Database, Sql, Tx, on_pool};
@@ -7,18 +7,19 @@ use serde_json::Value;
 
 use super::Store;
 
-/// One thing that was done. Holds a pupil's data: for whoever may see it, never for a log.
+/// A line of the trail. Holds a pupil's data: for authorised readers, never for a log.
 #[derive(Clone, Serialize)]
+#[non_exhaustive]
 pub struct AuditRecord {
     /// When.
     pub at: Option<DateTime<Utc>>,
-    /// What: `planned`, `accepted`, `refused`, `confirmed` ...
+    /// The action: `planned`, `accepted`, `refused`, `confirmed` ...
     pub what: String,
-    /// The particulars: pupil, date, session or lesson, code before and how old that view was, code sent, rule ...
+    /// Details: pupil, date, session or lesson, code before and how old that view was, code sent, rule ...
     pub record: Value,
 }
 
-/// A line to be added.
+/// A line to add.
 #[derive(Debug)]
 pub(crate) struct NewAudit {
     pub(crate) school: String,

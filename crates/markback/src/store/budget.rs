@@ -1,4 +1,4 @@
-//! The requests to Wonde that all nodes of one database share, by token.
+//! The request budget of each token, shared by all nodes of a database.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use outbox::{Sql, on_tx};
 
 use super::Store;
 
-/// Rows are kept by the database's own clock, for the nodes' clocks need not agree. `$1` lane, `$2` cost, `$3` how much
-/// may be spent ahead, all in ms.
+/// Uses the database's clock, because the nodes' clocks may differ. `$1` lane, `$2` cost, `$3` how much may be spent
+/// ahead, all in ms.
 static TAKE: Sql = Sql::new(
     "INSERT INTO markback_budget (lane, next_ms) VALUES ($1, {clock} + $2) \
      ON CONFLICT (lane) DO UPDATE SET next_ms = {greatest}(markback_budget.next_ms, {clock} - $3) + $2 \
@@ -15,11 +15,10 @@ static TAKE: Sql = Sql::new(
 );
 
 impl Store {
-    /// Takes a slice of a token's requests that costs so much of its time. Answers how long to wait until it may be
-    /// spent; what others took before comes first.
+    /// Takes a slice of a token's budget. Returns how long to wait before spending it; earlier takers come first.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub(crate) async fn take_requests(
         &self,
         lane: &str,

@@ -1,4 +1,4 @@
-//! Events and what became of them.
+//! Events and their states.
 
 mod record;
 mod state;
@@ -19,7 +19,7 @@ pub use self::{
 };
 use super::{Store, audit, rows};
 
-/// An event to be kept.
+/// An event to store.
 #[derive(Debug)]
 pub struct NewEvent<'a> {
     /// The school.
@@ -36,7 +36,7 @@ static INSERT: Sql = Sql::new(
 );
 
 static STORED: Sql = Sql::new(
-    "SELECT e.school, e.id, e.state, e.body FROM {rows $1: school text, id text} r \
+    "SELECT e.school, e.id, e.state, e.body, e.plan FROM {rows $1: school text, id text} r \
      JOIN markback_events e ON e.school = r.school AND e.id = r.id",
 );
 
@@ -51,18 +51,19 @@ static UPDATE: Sql = Sql::new(
         writeback = coalesce(r.writeback, markback_events.writeback), \
         lesson = coalesce(r.lesson, markback_events.lesson), \
         outcome = coalesce(r.outcome, markback_events.outcome), \
+        plan = coalesce(r.plan, markback_events.plan), \
         sent_ms = coalesce(r.sent_ms, markback_events.sent_ms), \
         decided_ms = CASE WHEN r.decision IS NULL THEN markback_events.decided_ms ELSE $2 END, \
         accepted_ms = CASE WHEN r.state = 'accepted' THEN $2 ELSE markback_events.accepted_ms END, \
         settled_ms = CASE WHEN r.state IN ('skipped','confirmed','rejected','unconfirmed','superseded','failed','discarded') THEN $2 \
                           WHEN r.state IS NULL THEN markback_events.settled_ms ELSE NULL END \
      FROM {rows $1: school text, id text, state text, student text, day text, session text, decision text, waiting text, \
-           writeback text, lesson text, outcome text, sent_ms int} r \
+           writeback text, lesson text, outcome text, sent_ms int, plan text} r \
      WHERE markback_events.school = r.school AND markback_events.id = r.id",
 );
 
 const ONE: &str = "SELECT * FROM markback_events WHERE school = $1 AND id = $2";
-/// Through the index of open events.
+/// Uses the index of open events.
 const ACCEPTED_WITH: &str = "SELECT id FROM markback_events \
      WHERE school = $1 AND state = 'accepted' AND settled_ms IS NULL AND writeback = $2 ORDER BY id";
 const TALLY: &str = "SELECT school, state, count(*) FROM markback_events GROUP BY school, state";
@@ -71,16 +72,18 @@ const OPEN: &str = "SELECT count(*) FROM markback_events WHERE settled_ms IS NUL
 /// An event's school and id.
 pub(crate) type EventKey = (String, String);
 
-/// An event that is kept already.
+/// A stored event.
 pub(crate) struct StoredEvent {
-    /// How far it has come.
+    /// Its state.
     pub(crate) state: EventState,
-    /// The event as taken in, as JSON.
+    /// The event as received, as JSON.
     pub(crate) body: String,
+    /// Its planned mark as JSON, once it has one.
+    pub(crate) plan: Option<String>,
 }
 
 impl Store {
-    /// Keeps events that are new. Answers which were.
+    /// Stores events that are new and returns their keys.
     pub(crate) async fn insert_events(
         &self,
         tx: &mut Tx,
@@ -102,7 +105,7 @@ impl Store {
         Ok(on_tx!(tx, conn => sqlx::query_as(text).bind(&table).bind(now).fetch_all(conn).await)?)
     }
 
-    /// Those of the events that are kept already.
+    /// Those of the events that are stored already.
     pub(crate) async fn stored_events(
         &self,
         tx: &mut Tx,
@@ -112,18 +115,26 @@ impl Store {
             return Ok(HashMap::new());
         }
         let (text, table) = (STORED.on(tx.engine()), rows(events)?);
-        let found: Vec<(String, String, String, String)> =
+        let found: Vec<StoredRow> =
             on_tx!(tx, conn => sqlx::query_as(text).bind(&table).fetch_all(conn).await)?;
-        Ok(found
-            .into_iter()
-            .filter_map(|(school, id, state, body)| {
-                let state = EventState::of(&state)?;
-                Some(((school, id), StoredEvent { state, body }))
-            })
-            .collect())
+        Ok(found.into_iter().filter_map(stored).collect())
     }
 
-    /// Writes down news of events.
+    /// These events with their planned marks.
+    pub(crate) async fn events_with_plans(
+        &self,
+        events: &[EventKey],
+    ) -> outbox::Result<HashMap<EventKey, StoredEvent>> {
+        if events.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let (text, table) = (STORED.on(self.db.engine()), rows(events)?);
+        let found: Vec<StoredRow> =
+            on_pool!(self.db, pool => sqlx::query_as(text).bind(&table).fetch_all(pool).await)?;
+        Ok(found.into_iter().filter_map(stored).collect())
+    }
+
+    /// Updates events.
     pub(crate) async fn update_events(
         &self,
         tx: &mut Tx,
@@ -136,7 +147,7 @@ impl Store {
                 (
                     &u.school,
                     &u.id,
-                    u.state.map(EventState::word),
+                    u.state.map(EventState::as_str),
                     &u.student,
                     &u.day,
                     &u.session,
@@ -146,13 +157,14 @@ impl Store {
                     &u.lesson,
                     &u.outcome,
                     u.sent_ms,
+                    &u.plan,
                 )
             })
             .collect();
         self.write_rows(tx, &UPDATE, &table).await
     }
 
-    /// The events whose marks went with this writeback and have not come to their end.
+    /// The open events whose marks are in this writeback.
     pub(crate) async fn accepted_with(
         &self,
         school: &str,
@@ -163,10 +175,10 @@ impl Store {
         })?)
     }
 
-    /// All that is known of one event.
+    /// The record of one event.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn event(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<EventRecord>> {
         let row: Option<EventRow> = on_pool!(self.db, pool => {
             sqlx::query_as(ONE).bind(school.as_str()).bind(id).fetch_optional(pool).await
@@ -176,10 +188,10 @@ impl Store {
         Ok(Some(record(row, history)))
     }
 
-    /// How many events are in each state, by school.
+    /// The number of events in each state, by school.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn tally(&self) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
         let counted: Vec<(String, String, i64)> =
             on_pool!(self.db, pool => sqlx::query_as(TALLY).fetch_all(pool).await)?;
@@ -187,21 +199,28 @@ impl Store {
             .into_iter()
             .filter_map(|(school, state, n)| {
                 Some((
-                    (SchoolId::from(school), EventState::of(&state)?),
+                    (SchoolId::from(school), state.parse().ok()?),
                     u64::try_from(n).ok()?,
                 ))
             })
             .collect())
     }
 
-    /// How many events have not come to their end.
+    /// The number of open events.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn open_events(&self) -> outbox::Result<u64> {
         let open: i64 = on_pool!(self.db, pool => sqlx::query_scalar(OPEN).fetch_one(pool).await)?;
         Ok(u64::try_from(open).unwrap_or_default())
     }
+}
+
+type StoredRow = (String, String, String, String, Option<String>);
+
+fn stored((school, id, state, body, plan): StoredRow) -> Option<(EventKey, StoredEvent)> {
+    let state = state.parse().ok()?;
+    Some(((school, id), StoredEvent { state, body, plan }))
 }
 
 fn body(event: &Event) -> String {

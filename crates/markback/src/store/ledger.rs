@@ -1,5 +1,4 @@
-//! The ledger on disk: what we wrote into each pupil's session, and when the pupil arrived. What the changes mean is
-//! [`crate::ledger`]; here rows are loaded, locked and written back.
+//! The ledger in the database. [`crate::ledger`] defines the changes; rows are loaded, locked and saved here.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -43,8 +42,8 @@ static LOOK: Sql = Sql::new(
      JOIN markback_ledger l ON l.school = r.school AND l.student = r.student AND l.day = r.day AND l.session = r.session",
 );
 
-/// Locks rows, in the order given, and creates those that are missing: two transactions that begin a session at the same
-/// time wait for each other, too.
+/// Locks rows in the given order and creates missing ones, so that two transactions that begin a session wait for each
+/// other.
 static LOCK: Sql = Sql::new(
     "INSERT INTO markback_ledger (school, student, day, session) SELECT r.school, r.student, r.day, r.session \
      FROM {rows $1: school text, student text, day text, session text} r WHERE true \
@@ -62,7 +61,7 @@ static SAVE: Sql = Sql::new(
 );
 
 impl Store {
-    /// What the ledger knows of these sessions. Those it knows nothing of are missing.
+    /// The ledger of these sessions. Unknown ones are missing.
     pub(crate) async fn ledger(
         &self,
         keys: &[LedgerKey],
@@ -77,8 +76,8 @@ impl Store {
         found.into_iter().map(read).collect()
     }
 
-    /// Applies changes in the order given. Answers for each whether it took hold. The rows stay locked until the transaction
-    /// ends.
+    /// Applies changes in the given order. Returns for each whether it applied. The rows stay locked until the
+    /// transaction ends.
     pub(crate) async fn change_ledger(
         &self,
         tx: &mut Tx,
@@ -87,7 +86,7 @@ impl Store {
         if changes.is_empty() {
             return Ok(Vec::new());
         }
-        // In an order that is the same for all, so that no two transactions wait for each other.
+        // In the same order everywhere, so that no two transactions wait for each other.
         let keys: BTreeMap<_, _> = changes.iter().map(|(key, _)| (columns(key), key)).collect();
         let table: Vec<_> = keys.keys().collect();
         let (text, table) = (LOCK.on(tx.engine()), rows(&table)?);
@@ -144,7 +143,7 @@ pub(crate) fn session_word(session: Session) -> &'static str {
     }
 }
 
-/// A row that cannot be read is an error: taken for an empty one, it would let what it protects be overwritten.
+/// A row that cannot be read is an error: treated as empty, it would let a protected mark be overwritten.
 fn read(row: Row) -> outbox::Result<(LedgerKey, LedgerRow)> {
     let key = LedgerKey {
         date: row.day.parse().map_err(|_| unreadable("day"))?,

@@ -1,4 +1,4 @@
-//! What a school's MIS does not keep with a mark although its adapter says so, as its refusals have shown.
+//! Limits of a school's MIS beyond its adapter's capabilities, learned from refusals.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Ability, Capabilities};
@@ -11,6 +11,7 @@ use super::Store;
 /// Something that is left out of a school's marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Limit {
     /// No comment.
     NoComment,
@@ -21,7 +22,7 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// What can be kept within this limit.
+    /// The capabilities within this limit.
     pub fn narrow(self, capabilities: Capabilities) -> Capabilities {
         match self {
             Self::NoComment => capabilities.without(Ability::Comment),
@@ -33,7 +34,7 @@ impl Limit {
         }
     }
 
-    /// What is limited.
+    /// The limited ability.
     pub fn ability(self) -> Ability {
         match self {
             Self::NoComment | Self::CommentMax(_) => Ability::Comment,
@@ -42,7 +43,7 @@ impl Limit {
     }
 }
 
-/// In words.
+/// A sentence for the operator.
 impl std::fmt::Display for Limit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -57,6 +58,7 @@ impl std::fmt::Display for Limit {
 
 /// A limit that was learned from refusals.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LearnedLimit {
     /// The school.
     pub school: String,
@@ -64,9 +66,9 @@ pub struct LearnedLimit {
     pub mis: String,
     /// What is left out.
     pub limit: Limit,
-    /// When it was learned last.
+    /// When it was last learned.
     pub learned_at: DateTime<Utc>,
-    /// From when on it is tried again.
+    /// When it is tried again.
     pub until: DateTime<Utc>,
 }
 
@@ -84,7 +86,7 @@ const OF_SCHOOL: &str =
     "SELECT * FROM markback_limits WHERE school = $1 AND mis = $2 AND until_ms > $3";
 const ALL: &str = "SELECT * FROM markback_limits WHERE until_ms > $1 ORDER BY school, mis, ability";
 
-/// Of two limits that hold the narrower stays; one that was to be tried again makes way.
+/// The narrower of two valid limits stays; an expired one is replaced.
 static LEARN: Sql = Sql::new(
     "INSERT INTO markback_limits (school, mis, ability, comment_max, learned_ms, until_ms) \
      SELECT r.school, r.mis, r.ability, r.comment_max, $2, r.until_ms \
@@ -98,7 +100,7 @@ static LEARN: Sql = Sql::new(
 );
 
 impl Store {
-    /// What is left out of a school's marks now.
+    /// The limits of a school's MIS now.
     pub(crate) async fn limits(&self, school: &str, mis: &str) -> outbox::Result<Vec<Limit>> {
         let now = self.now_ms();
         let found: Vec<Row> = on_pool!(self.db, pool => {
@@ -111,10 +113,10 @@ impl Store {
             .collect())
     }
 
-    /// What is left out of the marks of all schools now.
+    /// The limits of all schools now.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn all_limits(&self) -> outbox::Result<Vec<LearnedLimit>> {
         let now = self.now_ms();
         let found: Vec<Row> =
@@ -122,14 +124,14 @@ impl Store {
         Ok(found.into_iter().filter_map(read).collect())
     }
 
-    /// Remembers what refusals have shown: the school, its MIS, the limit, and for how long it is believed.
+    /// Stores learned limits: the school, its MIS, the limit, and how long it is trusted.
     pub(crate) async fn learn(
         &self,
         tx: &mut Tx,
         limits: &[(String, String, Limit, TimeDelta)],
     ) -> outbox::Result<()> {
         let now = self.now_ms();
-        // One row for each: a statement that met a row twice would fail.
+        // One row for each, because one statement must not write a row twice.
         let mut table: Vec<(&str, &str, &str, Option<u16>, i64)> = Vec::new();
         for (school, mis, limit, believed) in limits {
             let max = match limit {

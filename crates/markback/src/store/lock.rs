@@ -1,7 +1,7 @@
-//! One service on one SQLite file: a lock that ends with the process, however that ends.
+//! Allows one service per SQLite file, by a lock that ends with the process.
 //!
-//! Two services on one file would not write wrong marks, but each would wait for the other's writes, and whoever started
-//! the second mostly believes that the first is gone.
+//! Two services on one file would not write wrong marks, but would wait for each other's writes. Usually the second is
+//! started by mistake.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -9,28 +9,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The lock, for as long as this lives. Commands that work beside the service do not ask for it.
+/// The lock, held until dropped. Commands that work beside the service do not take it.
 #[derive(Debug)]
 pub struct ServiceLock {
     file: File,
 }
 
-/// Why the lock cannot be had.
+/// Why the lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum LockError {
-    /// Another service has it.
+    /// Another service holds it.
     #[error(
         "another service works on {database}: {other}; end that one, or give this one a database of its own (only a \
          PostgreSQL database can be shared)"
     )]
-    Taken {
+    ReceivedEvent {
         /// The database's file.
         database: String,
-        /// Which it is, as far as it has said.
+        /// The other service, if it has recorded itself.
         other: String,
     },
-    /// The file of the lock cannot be made.
-    #[error("the lock {path} cannot be made: {why}; see that its folder may be written to")]
+    /// The lock file cannot be created.
+    #[error("the lock {path} cannot be created: {why}; check that its folder is writable")]
     Io {
         /// The file.
         path: String,
@@ -40,10 +41,10 @@ pub enum LockError {
 }
 
 impl ServiceLock {
-    /// Takes the lock beside this database's file.
+    /// Takes the lock beside this database file.
     ///
     /// # Errors
-    /// When another service has it, or it cannot be made.
+    /// Returns an error if another service holds the lock or its file cannot be created.
     pub fn take(database: &Path) -> Result<Self, LockError> {
         let path = lock_path(database);
         let failed = |why| LockError::Io {
@@ -62,9 +63,9 @@ impl ServiceLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut other = String::new();
-                // Not everywhere may a locked file be read.
+                // Some systems do not allow reading a locked file.
                 let _ = file.read_to_string(&mut other);
-                return Err(LockError::Taken {
+                return Err(LockError::ReceivedEvent {
                     database: database.display().to_string(),
                     other: match other.trim() {
                         "" => "it has not said which it is".to_owned(),
@@ -82,7 +83,7 @@ impl ServiceLock {
         Ok(lock)
     }
 
-    /// Says who has the lock, for whoever asks for it next.
+    /// Records who holds the lock, for the next service that asks.
     pub fn say(&mut self, who: &str) {
         let said = self
             .file

@@ -1,4 +1,4 @@
-//! The service's own tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
+//! The service's tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
 
 mod audit;
 mod budget;
@@ -53,9 +53,10 @@ const TAPS_AND_LIMITS: &str = include_str!("../../migrations/0008_taps_and_limit
 const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
+const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
-/// Our own tables, in SQL that both databases take.
+/// Our tables, in SQL that both databases accept.
 const MIGRATIONS: Migrations = Migrations {
     prefix: "markback",
     steps: &[
@@ -107,10 +108,16 @@ const MIGRATIONS: Migrations = Migrations {
             sqlite: TAPS_AND_LIMITS,
             postgres: TAPS_AND_LIMITS,
         },
+        Step {
+            version: 9,
+            name: "planned marks of events",
+            sqlite: PLANS,
+            postgres: PLANS,
+        },
     ],
 };
 
-/// The open store: the outbox, and our tables in the same database.
+/// The database: the outbox and our tables.
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Database,
@@ -119,10 +126,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database at this address and brings its tables up to date.
+    /// Opens the database at this address and migrates its tables.
     ///
     /// # Errors
-    /// As the database answers; the address is never shown, for it may hold a password.
+    /// Returns an error if the database cannot be opened or migrated. The error never contains the address, which may hold a
+    /// password.
     pub async fn open(url: &str, settings: Settings, clock: SharedClock) -> outbox::Result<Self> {
         let db = Database::open(url).await?;
         let outbox = Outbox::new(db.clone(), settings, clock.clone());
@@ -132,16 +140,16 @@ impl Store {
         Ok(Self { db, outbox, clock })
     }
 
-    /// Opens a database that the service has made. Changes nothing in its schema, and with `read_only` nothing at all.
+    /// Opens a database that the service has created. Never changes its schema, and nothing at all with `read_only`.
     ///
     /// # Errors
-    /// When its tables are missing, or of another version than this program's; otherwise as the database answers.
+    /// Returns an error if tables are missing or of another version, or if the database cannot be opened.
     pub async fn open_existing(
         url: &str,
         clock: SharedClock,
         read_only: bool,
     ) -> outbox::Result<Self> {
-        // Looked at first in any case: opening a file to write makes a database of it.
+        // Always opened read-only first: opening a file for writing would make it a database.
         let options = OpenOptions {
             read_only: true,
             ..OpenOptions::default()
@@ -156,7 +164,7 @@ impl Store {
                 Migrated::Behind => {
                     "they are those of an older version; `markback serve` of this version brings them up to date"
                 }
-                Migrated::Ahead => "they are those of a newer version; run that one",
+                Migrated::Ahead => "they are those of a newer version; run that version",
             };
             return Err(outbox::Error::schema(what));
         }
@@ -170,13 +178,13 @@ impl Store {
         Ok(Self { db, outbox, clock })
     }
 
-    /// Makes sure that the database is there with its tables.
+    /// Checks that the database and its tables are there.
     ///
     /// # Errors
-    /// As the database answers; also when its file was removed or replaced.
+    /// Returns an error if the query fails, or if the database file was removed or replaced.
     pub async fn probe(&self) -> outbox::Result<()> {
         self.db.check_file()?;
-        // Of all three owners of tables. Nothing need be in them.
+        // One table of each owner; they may be empty.
         let text = "SELECT count(*) FROM (SELECT 1 FROM outbox_jobs LIMIT 1) j, \
              (SELECT 1 FROM markback_events LIMIT 1) e, (SELECT 1 FROM markback_roster_schools LIMIT 1) s";
         let _: i64 = on_pool!(self.db, pool => sqlx::query_scalar(text).fetch_one(pool).await)?;
@@ -188,12 +196,12 @@ impl Store {
         &self.outbox
     }
 
-    /// The database that both live in.
+    /// The underlying database.
     pub fn database(&self) -> &Database {
         &self.db
     }
 
-    /// The time by the service's clock.
+    /// The service's time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
@@ -203,7 +211,7 @@ impl Store {
         self.clock.now().timestamp_millis()
     }
 
-    /// Runs a statement with rows as `$1` and the present time in ms as `$2`; without a row, nothing.
+    /// Runs a statement with rows as `$1` and the present time in ms as `$2`; does nothing without rows.
     async fn write_rows(
         &self,
         tx: &mut Tx,
@@ -219,8 +227,8 @@ impl Store {
     }
 }
 
-/// Rows for one statement as JSON: an array of arrays, which `Sql`'s `{rows …}` reads as a table. PostgreSQL keeps no zero
-/// byte in a text: one that somebody else's words or a comment bring along becomes a replacement character.
+/// Rows for one statement as a JSON array of arrays, which `Sql`'s `{rows …}` reads as a table. Zero bytes, which
+/// PostgreSQL does not store, become replacement characters.
 pub(crate) fn rows(rows: &[impl Serialize]) -> outbox::Result<String> {
     let text =
         serde_json::to_string(rows).map_err(|_| outbox::Error::invalid("a row is no JSON"))?;
@@ -234,7 +242,7 @@ fn without_zero_bytes(json: String) -> String {
     }
     let mut out = String::with_capacity(json.len());
     let mut rest = json.as_str();
-    // Backslashes come in pairs, of which the second is no beginning.
+    // The second backslash of a pair begins nothing.
     while let Some(at) = rest.find('\\') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);

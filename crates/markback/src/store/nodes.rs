@@ -1,4 +1,4 @@
-//! The nodes that share one database, so that each works on schools of its own first.
+//! The nodes that share a database, so that each works on its own schools first.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use outbox::{Share, Sql, on_tx};
 
 use super::Store;
 
-/// A node that has not been seen for this long has no share. Others take what it leaves lying sooner than that.
+/// A node that has not announced itself for this long has no share. Its jobs are stolen sooner than that.
 const GONE_AFTER: Duration = Duration::from_secs(7);
 
-/// By the database's own clock, for the nodes' clocks need not agree.
+/// Uses the database's clock, because the nodes' clocks may differ.
 static SEEN: Sql = Sql::new(
     "INSERT INTO markback_nodes (node, seen_ms) \
      VALUES ($1, {clock}) \
@@ -24,10 +24,10 @@ static FORGET: Sql = Sql::new(
 const NODES: &str = "SELECT node FROM markback_nodes ORDER BY node";
 
 impl Store {
-    /// Says that this node is there, and answers its share of the schools among all that are.
+    /// Announces this node and returns its share of the schools among all nodes.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub(crate) async fn share_of(&self, node: &str) -> outbox::Result<Share> {
         self.forget_nodes("").await?;
         let mut tx = self.db.begin().await?;
@@ -43,10 +43,10 @@ impl Store {
         }))
     }
 
-    /// Forgets this node, and those that have gone without a word.
+    /// Removes this node and those that have disappeared.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub(crate) async fn forget_nodes(&self, node: &str) -> outbox::Result<()> {
         let gone = i64::try_from(GONE_AFTER.as_millis()).unwrap_or(i64::MAX);
         let mut tx = self.db.begin().await?;

@@ -1,63 +1,61 @@
-//! What Wonde told about schools that the operator should know, and which school a writeback belongs to.
+//! Wonde's notices about schools for the operator, and the school of each writeback.
 
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
+use strum::{EnumString, IntoStaticStr};
 
 use super::Store;
-use crate::pipeline::job;
+use crate::pipeline::jobs;
 
-/// What a notice is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The kind of a notice.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum NoticeKind {
     /// A school approved the application.
     Approved,
-    /// A school took its approval back.
+    /// A school revoked its approval.
     Revoked,
-    /// A school said no.
+    /// A school declined.
     Declined,
     /// A school changes its MIS.
     Migration,
 }
 
-impl NoticeKind {
-    const ALL: [Self; 4] = [
-        Self::Approved,
-        Self::Revoked,
-        Self::Declined,
-        Self::Migration,
-    ];
-
-    /// The word for tables and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Approved => "approved",
-            Self::Revoked => "revoked",
-            Self::Declined => "declined",
-            Self::Migration => "migration",
-        }
-    }
-}
-
-/// Something that Wonde told about a school. Holds nothing personal and no secret.
+/// A notice about a school. Holds nothing personal and no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Notice {
     /// The school.
     pub school: String,
-    /// What it is about.
+    /// Its kind.
     pub kind: NoticeKind,
-    /// What tells two of a kind apart: `SIMS to Arbor`. Mostly empty.
+    /// Distinguishes notices of a kind: `SIMS to Arbor`. Usually empty.
     pub subject: String,
-    /// It in words, with what to do.
+    /// The text, with what to do.
     pub words: String,
-    /// Nothing more of this will come: what is told of it later is stale.
+    /// The matter is closed: later notices about it are stale.
     pub done: bool,
-    /// When it was told first.
+    /// When it was first received.
     pub first_at: DateTime<Utc>,
-    /// When it was told last.
+    /// When it was last received.
     pub last_at: DateTime<Utc>,
 }
 
@@ -72,7 +70,7 @@ struct Row {
     last_ms: i64,
 }
 
-/// What is done stays done: a notice of the plan that comes after that of its end changes nothing.
+/// A closed matter stays closed: an announcement received after the completion changes nothing.
 const NOTE: &str = "INSERT INTO markback_notices (school, kind, subject, words, done, first_ms, last_ms) \
      VALUES ($1, $2, $3, $4, $5, $6, $6) \
      ON CONFLICT (school, kind, subject) DO UPDATE SET words = excluded.words, done = excluded.done, \
@@ -90,10 +88,10 @@ static FOLLOW: Sql = Sql::new(
 const FOLLOWERS: &str = "SELECT school, job FROM markback_writebacks WHERE writeback = $1";
 
 impl Store {
-    /// Notes what was told about a school. The same again only moves its time on. Answers whether it was news, or stale.
+    /// Stores a notice. A repeated one only updates its time. Returns false for a stale one.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn note(
         &self,
         school: &SchoolId,
@@ -107,7 +105,7 @@ impl Store {
         let noted: u64 = on_tx!(tx, conn => {
             sqlx::query(NOTE)
                 .bind(school.as_str())
-                .bind(kind.word())
+                .bind(<&str>::from(kind))
                 .bind(subject)
                 .bind(words)
                 .bind(i64::from(done))
@@ -120,16 +118,16 @@ impl Store {
         Ok(noted > 0)
     }
 
-    /// All notices, the latest first.
+    /// All notices, latest first.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn notices(&self) -> outbox::Result<Vec<Notice>> {
         let found: Vec<Row> = on_pool!(self.db, pool => sqlx::query_as(ALL).fetch_all(pool).await)?;
         Ok(found.into_iter().filter_map(read).collect())
     }
 
-    /// Notes which job follows each of these writebacks from now on, and so which school it belongs to.
+    /// Records which job follows each of these writebacks from now on, and so its school.
     pub(crate) async fn follow_writebacks(
         &self,
         tx: &mut Tx,
@@ -142,8 +140,8 @@ impl Store {
         self.write_rows(tx, &FOLLOW, &table).await
     }
 
-    /// The schools that a writeback of this id belongs to (one, or none that is known), each with the key of the job that
-    /// follows it, where that was noted.
+    /// The schools that this writeback id belongs to (usually one or none), each with the key of the job that follows
+    /// it, if recorded.
     pub(crate) async fn followers(
         &self,
         writeback: &str,
@@ -153,11 +151,11 @@ impl Store {
         )
     }
 
-    /// The keys of the jobs that follow a writeback now. `school` is whom it belongs to, in case our own note of that is
-    /// yet to come.
+    /// The keys of the jobs that follow a writeback now. `school` names its school in case our own record is not
+    /// written yet.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn jobs_of_writeback(
         &self,
         writeback: &str,
@@ -168,7 +166,7 @@ impl Store {
         followers.extend(school.filter(unknown).map(|school| (school, None)));
         Ok(followers
             .into_iter()
-            .map(|(school, job)| job.unwrap_or_else(|| job::key(&school, writeback)))
+            .map(|(school, job)| job.unwrap_or_else(|| jobs::key(&school, writeback)))
             .collect())
     }
 }
@@ -184,9 +182,7 @@ pub(crate) struct Followed {
 
 fn read(row: Row) -> Option<Notice> {
     Some(Notice {
-        kind: NoticeKind::ALL
-            .into_iter()
-            .find(|kind| kind.word() == row.kind)?,
+        kind: row.kind.parse().ok()?,
         school: row.school,
         subject: row.subject,
         words: row.words,

@@ -1,4 +1,4 @@
-//! What an operator asks first about a school: which MIS was found, what is in the way, and how many wait for it.
+//! An operator's overview of a school: its MIS, its obstacle, and how many events wait for it.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use sqlx::FromRow;
 
 use super::{Store, SyncState};
 
-/// One school in short.
+/// The overview of one school.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overview {
-    /// The MIS that the last sync that went through found.
+    /// The MIS found by the last successful sync.
     pub mis_found: Option<String>,
-    /// What is in the way of the last sync, or why it holds something back; `None` when nothing is.
+    /// The error of the last sync, or why it holds changes back; `None` if neither.
     pub sync_error: Option<String>,
-    /// Why events wait, and how many for that reason: what most of them wait for.
+    /// The most common reason why events wait, and the number of waiting events.
     pub waiting: Option<(String, u64)>,
 }
 
-/// The last sync of each school that has anything to say; of one school, or of all for NULL.
+/// The last relevant sync of each school; of one school, or of all for NULL.
 const LAST_SYNCS: &str = "SELECT s.school, s.state, s.error, s.report FROM markback_roster_syncs s \
      JOIN (SELECT school, max(asked_ms) AS asked_ms FROM markback_roster_syncs \
            WHERE error IS NOT NULL OR report IS NOT NULL GROUP BY school) l \
@@ -34,10 +34,10 @@ const LAST_REPORTS: &str = "SELECT s.school, s.report FROM markback_roster_syncs
 const WAITING: &str = "SELECT school, waiting, count(*) AS n FROM markback_events \
      WHERE settled_ms IS NULL AND waiting IS NOT NULL GROUP BY school, waiting ORDER BY n";
 impl Store {
-    /// The schools of which there is anything to say.
+    /// The schools with anything to report.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn overview(&self) -> outbox::Result<BTreeMap<SchoolId, Overview>> {
         let mut schools: BTreeMap<SchoolId, Overview> = BTreeMap::new();
         for (school, error) in self.sync_errors(None).await? {
@@ -53,7 +53,7 @@ impl Store {
         }
         let waiting: Vec<(String, String, i64)> =
             on_pool!(self.db, pool => sqlx::query_as(WAITING).fetch_all(pool).await)?;
-        // The reason that most wait for comes last, and stays.
+        // The most common reason comes last, and stays.
         for (school, why, count) in waiting {
             schools.entry(school.into()).or_default().waiting =
                 Some((why, u64::try_from(count).unwrap_or_default()));
@@ -61,10 +61,10 @@ impl Store {
         Ok(schools)
     }
 
-    /// What is in the way of a school's last sync; `None` when nothing is, or none was tried.
+    /// The error of a school's last sync; `None` if there is none.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub(crate) async fn sync_error(&self, school: &SchoolId) -> outbox::Result<Option<String>> {
         let mut errors = self.sync_errors(Some(school)).await?;
         Ok(errors.pop().map(|(_, error)| error))
@@ -93,9 +93,9 @@ struct LastSync {
 }
 
 impl LastSync {
-    /// What it met, or why it holds something back.
+    /// Its error, or why it holds changes back.
     fn in_the_way(&self) -> Option<String> {
-        if self.state == SyncState::Done.word() {
+        if self.state == SyncState::Done.as_str() {
             return None;
         }
         let report = self.report.as_deref().unwrap_or_default();

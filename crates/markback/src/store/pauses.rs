@@ -1,4 +1,4 @@
-//! Pauses of schools and tokens, and which of them the next start ends because an operator may have removed the cause.
+//! Pauses of schools and tokens, and those that the next start ends because an operator may have fixed the cause.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ const REMEMBER: &str = "INSERT INTO markback_operator_pauses (lane, why) VALUES 
 const TAKE: &str = "DELETE FROM markback_operator_pauses RETURNING lane, why";
 
 impl Store {
-    /// Pauses a lane. Where only an operator can remove the cause, the next start ends the pause.
+    /// Pauses a lane. If only an operator can fix the cause, the next start ends the pause.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn pause(
         &self,
         tx: &mut Tx,
@@ -32,10 +32,10 @@ impl Store {
         self.outbox.pause(tx, lane, Until::For(length), why).await
     }
 
-    /// Ends the pauses of these lanes at once.
+    /// Ends the pauses of these lanes.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn end_pauses(&self, lanes: &[String]) -> outbox::Result<()> {
         let mut tx = self.db.begin().await?;
         for lane in lanes {
@@ -44,11 +44,11 @@ impl Store {
         tx.commit().await
     }
 
-    /// Ends the pauses whose cause an operator may have removed before this start, and answers their lanes. If the cause
-    /// is still there, the first request makes a new pause. One that is in force for another reason, such as a rate limit, stays.
+    /// Ends the pauses whose cause an operator may have fixed before this start, and returns their lanes. If the cause
+    /// remains, the first request pauses the lane again. Pauses for other reasons, such as a rate limit, stay.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub(crate) async fn end_operator_pauses(&self) -> outbox::Result<Vec<String>> {
         let in_force = self.outbox.pauses().await?;
         let mut tx = self.db.begin().await?;

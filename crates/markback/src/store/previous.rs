@@ -1,4 +1,4 @@
-//! The event before one of the same person, for telling a double tap.
+//! A person's previous event, to detect a double tap.
 
 use std::collections::HashMap;
 
@@ -26,8 +26,8 @@ struct Row {
 }
 
 impl Store {
-    /// For each of a school's events, by its id, the latest event before it of the same person that is at most as far away
-    /// as asked for and was no double tap itself. Of two at the same instant the one decided first is the event before.
+    /// For each of a school's events, by id: the latest event before it of the same person, within the given time and
+    /// no double tap itself. Of two events at the same instant, the one decided first is the previous one.
     pub(crate) async fn events_before(
         &self,
         school: &str,
@@ -57,7 +57,7 @@ impl Store {
                 continue;
             };
             let is_before = previous.at < *at
-                || (previous.at == *at && row.state != EventState::Received.word());
+                || (previous.at == *at && row.state != EventState::Received.as_str());
             let latest = before.get(&row.later);
             if is_before && latest.is_none_or(|latest| latest.at < previous.at) {
                 before.insert(row.later, previous);
@@ -67,14 +67,14 @@ impl Store {
     }
 }
 
-/// The event of a row, if it tells of a tap: neither a double tap itself, nor made by a system, nor elsewhere.
+/// The row's event if it is a tap: not a double tap itself, not automatic, and not remote.
 fn previous(row: &Row) -> Option<Previous> {
     let event: Event = serde_json::from_str(&row.body).ok()?;
     let tapped = match event.kind {
         EventKind::SignOut => !event.automatic,
         EventKind::SignIn => !event.remote,
     };
-    let skipped = row.state == EventState::Skipped.word() && was_double_tap(row).unwrap_or(false);
+    let skipped = row.state == EventState::Skipped.as_str() && was_double_tap(row).unwrap_or(false);
     (tapped && !skipped).then_some(Previous {
         event: event.id,
         kind: event.kind,

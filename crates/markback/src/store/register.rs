@@ -1,7 +1,7 @@
-//! The schools' registers as they were read from Wonde, and how far they have been read.
+//! The mirrored registers, and how far they have been read.
 //!
-//! Two nodes may read the same school at once: of two versions of a row the one that changed later stays, and every write
-//! first locks the school's state and checks that the rows are still of the MIS that the state names.
+//! Two nodes may read the same school at once: the later version of a row stays, and every write first locks the
+//! school's state and checks that the rows are of the MIS that the state names.
 
 use std::collections::HashMap;
 
@@ -18,19 +18,19 @@ use super::{Store, rows};
 /// How far a school's registers have been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterReading {
-    /// The id of the adapter that read them.
+    /// The adapter's id.
     pub source: String,
-    /// All changes up to then are known. `None` until everything has been read once.
+    /// All changes up to this time are known. `None` until everything has been read once.
     pub read_at: Option<DateTime<Utc>>,
-    /// When the last full reading that has ended began.
+    /// When the last completed full reading began.
     pub full_at: Option<DateTime<Utc>>,
-    /// The full reading that is under way.
+    /// The full reading in progress.
     pub under_way: Option<FullReading>,
-    /// What its last try met.
+    /// The error of its last try.
     pub trouble: Option<String>,
 }
 
-/// A full reading of a school's registers that has begun and not ended.
+/// A full reading in progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FullReading {
     /// Its number among the school's full readings.
@@ -41,29 +41,29 @@ pub struct FullReading {
     pub upto: DateTime<Utc>,
 }
 
-/// What a full reading makes of what was known before it.
+/// What happens to earlier rows when a full reading begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Before {
-    /// It counts until the reading has ended.
+    /// They stay valid until the reading ends.
     Known,
-    /// Its rows stay, but what has changed since may be missing: it does not count until the reading has ended.
+    /// They stay, but may miss changes, so they are not used until the reading ends.
     Doubtful,
-    /// It is of another MIS and is erased.
+    /// They belong to another MIS and are erased.
     Foreign,
 }
 
-/// What rows that are kept mean for how far the registers have been read.
+/// How stored rows advance the reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// The full reading that they are part of; `None` for a reading of what changed.
+    /// The full reading that they belong to; `None` for a reading of changes.
     pub(crate) generation: Option<i64>,
-    /// How many rows it has seen more, kept or not.
+    /// The number of rows read, stored or not.
     pub(crate) seen: i64,
-    /// It has read all changes up to then.
+    /// All changes up to this time have been read.
     pub(crate) upto: Option<DateTime<Utc>>,
-    /// All changes up to then are known.
+    /// All changes up to this time are known. `None` until everything has been read once.
     pub(crate) read_at: Option<DateTime<Utc>>,
-    /// The full reading has ended: what it did not see is gone.
+    /// The full reading has ended: rows that it did not see were removed.
     pub(crate) ended: bool,
 }
 
@@ -111,7 +111,7 @@ const BEGIN: &str = "INSERT INTO markback_register_readings (school, source, gen
 const ERASE: &str = "DELETE FROM markback_register WHERE school = $1 AND generation < $2";
 const TROUBLE: &str = "UPDATE markback_register_readings SET trouble = $2 WHERE school = $1";
 
-/// Answers nothing where the state is not the one any more that the writer goes by.
+/// Returns no row if the state has changed meanwhile.
 const PROGRESS: &str = "UPDATE markback_register_readings SET touched_ms = $3, seen = seen + $4, \
          upto_ms = coalesce($5, upto_ms), read_ms = coalesce($6, read_ms), \
          full_ms = CASE WHEN $7 = 1 THEN began_ms ELSE full_ms END, \
@@ -131,7 +131,7 @@ static KEEP: Sql = Sql::new(
      WHERE markback_register.changed_ms IS NULL OR excluded.changed_ms IS NULL \
         OR excluded.changed_ms >= markback_register.changed_ms",
 );
-/// A row that gave way to a later version of itself was seen all the same.
+/// A row that was older than the stored version was still seen.
 static SEEN: Sql = Sql::new(
     "UPDATE markback_register SET generation = $3, written_ms = $4 \
      FROM {rows $1: slot text, student text, row_key text, id text, day text, code text, comment text, minutes_late int, changed_ms int} r \
@@ -139,8 +139,8 @@ static SEEN: Sql = Sql::new(
        AND markback_register.row_key = r.row_key \
        AND markback_register.generation < $3",
 );
-/// What a full reading should have seen and did not. It cannot have seen what changed before the time from which it read, and
-/// of a row without a time of change nobody can say.
+/// Rows that a full reading should have seen and did not. It cannot have seen rows that changed before its start time,
+/// and rows without a time of change are uncertain.
 const SWEEP: &str =
     "DELETE FROM markback_register WHERE school = $1 AND generation < $2 AND changed_ms >= $3";
 
@@ -152,7 +152,7 @@ impl Store {
     /// How far a school's registers have been read.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn register_reading(
         &self,
         school: &SchoolId,
@@ -160,7 +160,7 @@ impl Store {
         Ok(self.readings(school.as_str()).await?.remove(school))
     }
 
-    /// The same of all schools.
+    /// The same for all schools.
     pub(crate) async fn register_readings(
         &self,
     ) -> outbox::Result<HashMap<SchoolId, RegisterReading>> {
@@ -189,7 +189,7 @@ impl Store {
         Ok(found.into_iter().map(reading).collect())
     }
 
-    /// Whether rows are kept of the school that do not tell when they changed.
+    /// Whether the school has rows without a time of change.
     pub(crate) async fn register_is_untimed(&self, school: &SchoolId) -> outbox::Result<bool> {
         let found: i64 = on_pool!(self.db, pool => {
             sqlx::query_scalar(UNTIMED).bind(school.as_str()).fetch_one(pool).await
@@ -230,8 +230,8 @@ impl Store {
         })
     }
 
-    /// Keeps rows that were read, and notes how far the reading has come. Answers whether it did: nothing is kept when the
-    /// school's MIS, or the full reading, is not the one any more that the rows are of.
+    /// Stores rows and how far the reading has come. Returns false, and stores nothing, if the school's MIS or full
+    /// reading has changed meanwhile.
     pub(crate) async fn keep_register(
         &self,
         school: &SchoolId,
@@ -261,7 +261,7 @@ impl Store {
         };
         self.write_register(&mut tx, school, generation, rows)
             .await?;
-        // A list without a single row is what the wrong region answers, too.
+        // An empty list is also what the wrong region returns.
         if progress.ended && seen > 0 {
             on_tx!(tx, conn => {
                 sqlx::query(SWEEP).bind(school.as_str()).bind(generation).bind(from).execute(conn).await.map(|_| ())
@@ -281,8 +281,8 @@ impl Store {
         if read.is_empty() {
             return Ok(());
         }
-        // A statement may not write a row twice. Of two for one place the one that changed last counts, of two alike the later
-        // in the list.
+        // One statement must not write a row twice. Of two rows for one place the later change counts, of equal ones
+        // the later in the list.
         let mut latest: HashMap<(&Slot, &StudentId, &str), &RegisterRow> = HashMap::new();
         for row in read {
             let held = latest
@@ -325,10 +325,10 @@ impl Store {
         Ok(())
     }
 
-    /// The rows kept of these slots.
+    /// The rows of these slots.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn register_rows(
         &self,
         school: &SchoolId,
@@ -342,7 +342,7 @@ impl Store {
         Ok(found.into_iter().filter_map(register_row).collect())
     }
 
-    /// Notes what was in the way of a full reading.
+    /// Records the error of a full reading.
     pub(crate) async fn trouble_register(
         &self,
         tx: &mut Tx,
@@ -353,7 +353,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets the registers of schools that are not `known` and have not been read since then.
+    /// Removes the registers of schools that are not `known` and have not been read since then.
     pub(crate) async fn drop_registers(
         &self,
         known: impl Fn(&SchoolId) -> bool,

@@ -1,4 +1,4 @@
-//! Forgetting what is long over: it holds pupils' data.
+//! Prunes old data, because it is about pupils.
 
 use std::time::Duration;
 
@@ -8,15 +8,15 @@ use serde::Serialize;
 
 use super::Store;
 
-/// Rows removed in one transaction: as many as may go without keeping others waiting.
+/// Rows removed in one transaction, few enough not to block others.
 const BATCH: i64 = 1_000;
 
-/// How many rows went.
+/// The number of pruned rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// Events that had come to their end.
+    /// Final events.
     pub events: u64,
-    /// Lines of the audit trail of events that are gone.
+    /// Audit lines of pruned events.
     pub audit: u64,
     /// Sessions of the ledger.
     pub ledger: u64,
@@ -24,11 +24,11 @@ pub struct Pruned {
     pub jobs: u64,
     /// Writebacks and notices.
     pub other: u64,
-    /// Marks of registers as Wonde had them, of days that are past.
+    /// Mirrored register marks of past days.
     pub register: u64,
 }
 
-/// What waits for a person stays until that person has decided, or for longer than all else.
+/// Events that wait for a person stay until a decision, or for a longer time.
 static EVENTS: Sql = Sql::new(
     "DELETE FROM markback_events WHERE (school, id) IN (SELECT school, id FROM markback_events \
      WHERE received_ms < $1 AND settled_ms < $1 AND state NOT IN ('failed', 'rejected', 'unconfirmed') \
@@ -46,7 +46,7 @@ static AUDIT: Sql = Sql::new(
      ORDER BY a.at_ms LIMIT $2{)|))}",
 );
 
-/// A session is long over by the calendar, whatever time zone the school is in.
+/// A session is past by the calendar, whatever the school's time zone.
 static LEDGER: Sql = Sql::new(
     "DELETE FROM markback_ledger WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_ledger \
      WHERE day < {date($1 / 1000, 'unixepoch')|to_char(to_timestamp($1 / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')} \
@@ -58,7 +58,7 @@ static REGISTER: Sql = Sql::new(
      WHERE day < {date($1 / 1000, 'unixepoch')|to_char(to_timestamp($1 / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')} \
      ORDER BY day LIMIT $2{)|))}",
 );
-/// Of a mark whose day nobody tells it is not known when it is past: it goes when it has not been read for long.
+/// A mark without a day is pruned when it has not been read for long.
 static UNDATED: Sql = Sql::new(
     "DELETE FROM markback_register WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_register \
      WHERE day IS NULL AND written_ms < $1 ORDER BY written_ms LIMIT $2{)|))}",
@@ -75,11 +75,11 @@ static NOTICES: Sql = Sql::new(
 );
 
 impl Store {
-    /// Removes what came to its end longer ago than `retention`, in many short transactions. Events that wait for a
-    /// person's decision stay for as long as `undecided` says, with all that belongs to them; so do dead letters.
+    /// Removes data that became final longer than `retention` ago, in many short transactions. Events that wait for a
+    /// person's decision stay for `undecided` with everything that belongs to them; so do dead letters.
     ///
     /// # Errors
-    /// As the database answers; what was removed until then stays removed.
+    /// Returns an error if the database query fails; what was removed until then stays removed.
     pub async fn prune(&self, retention: Duration, undecided: Duration) -> outbox::Result<Pruned> {
         let ago = |length: Duration| {
             let length = TimeDelta::from_std(length).unwrap_or(TimeDelta::MAX);
@@ -93,7 +93,7 @@ impl Store {
         self.prune_roster(before).await?;
         let before = before.timestamp_millis();
         Ok(Pruned {
-            // Events first: the trail of one that stays is kept.
+            // Events first: the audit trail of a kept event is kept.
             events: self.remove(&EVENTS, before).await?
                 + match undecided_before {
                     Some(before) => self.remove(&UNDECIDED, before).await?,
@@ -113,8 +113,8 @@ impl Store {
         })
     }
 
-    /// Removes the marks of registers whose day is before that of `oldest`, and those without a day that were not read since
-    /// `unread`. Answers how many.
+    /// Removes mirrored marks of days before `oldest`, and those without a day that were not read since `unread`.
+    /// Returns their number.
     pub(crate) async fn prune_register(
         &self,
         oldest: DateTime<Utc>,
@@ -137,7 +137,7 @@ impl Store {
             if batch < BATCH.unsigned_abs() {
                 return Ok(removed);
             }
-            // Others come first.
+            // Let other transactions run.
             tokio::task::yield_now().await;
         }
     }

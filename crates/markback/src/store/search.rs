@@ -1,4 +1,4 @@
-//! Looking through events, and what a person's decision changes about one.
+//! Searches events, and reopens or discards one.
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use mis_core::SchoolId;
@@ -12,33 +12,33 @@ use super::{
     rows,
 };
 
-/// Which events to list. The default lists the latest of all.
+/// A filter for events. The default takes all.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Only this school's.
+    /// Events of this school only.
     pub school: Option<SchoolId>,
-    /// Only those in one of these states; empty takes all.
+    /// Events in one of these states only; empty takes all.
     pub states: Vec<EventState>,
-    /// Only this person's, by the sign-in system's id.
+    /// Events of this person only, by the sign-in system's id.
     pub person: Option<String>,
-    /// From this school day on. An event without one counts by the day (UTC) on which it came in.
+    /// From this school day on. An event without a day counts by the day (UTC) on which it was received.
     pub from: Option<NaiveDate>,
-    /// Up to and with this school day.
+    /// Up to and including this school day.
     pub to: Option<NaiveDate>,
-    /// At most this many.
+    /// The most events to return.
     pub limit: u32,
-    /// How late an event may come in after its day; narrows the search.
+    /// How long after its day an event may be received; narrows the search.
     pub accept_age: Duration,
 }
 
-/// Events that have not come to their end, of one state.
+/// Open events in one state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenEvents {
     /// The state.
     pub state: EventState,
-    /// How many.
+    /// Their number.
     pub count: u64,
-    /// When the oldest of them was taken in.
+    /// When the oldest was received.
     pub oldest: Option<DateTime<Utc>>,
 }
 
@@ -73,12 +73,16 @@ struct OpenRow {
 }
 
 impl Store {
-    /// The events that the filter takes, the latest first, without their histories.
+    /// The matching events, latest first, without their histories.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn search(&self, filter: &EventFilter) -> outbox::Result<Vec<EventRecord>> {
-        let states: Vec<_> = filter.states.iter().map(|state| (state.word(),)).collect();
+        let states: Vec<_> = filter
+            .states
+            .iter()
+            .map(|state| (state.as_str(),))
+            .collect();
         let (text, states) = (SEARCH.on(self.db.engine()), rows(&states)?);
         let (came_from, came_until) = filter.came_in();
         let found: Vec<EventRow> = on_pool!(self.db, pool => {
@@ -100,10 +104,10 @@ impl Store {
             .collect())
     }
 
-    /// The events that have not come to their end, by state.
+    /// Open events by state.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn open_by_state(&self) -> outbox::Result<Vec<OpenEvents>> {
         let found: Vec<OpenRow> =
             on_pool!(self.db, pool => sqlx::query_as(OPEN).fetch_all(pool).await)?;
@@ -111,7 +115,7 @@ impl Store {
             .into_iter()
             .filter_map(|row| {
                 Some(OpenEvents {
-                    state: EventState::of(&row.state)?,
+                    state: row.state.parse().ok()?,
                     count: u64::try_from(row.n).ok()?,
                     oldest: row.oldest.and_then(DateTime::from_timestamp_millis),
                 })
@@ -119,13 +123,13 @@ impl Store {
             .collect())
     }
 
-    /// Opens an event again for its next round. Answers false when it is no longer as it was found.
+    /// Reopens an event for its next round. Returns false if it has changed.
     pub(crate) async fn reopen(&self, tx: &mut Tx, found: &EventRecord) -> outbox::Result<bool> {
         let changed: u64 = on_tx!(tx, conn => {
             sqlx::query(REOPEN)
                 .bind(&found.school)
                 .bind(&found.id)
-                .bind(found.state.word())
+                .bind(found.state.as_str())
                 .bind(i64::from(found.round))
                 .execute(conn)
                 .await
@@ -134,7 +138,7 @@ impl Store {
         Ok(changed == 1)
     }
 
-    /// Gives an event up. Answers false when it is no longer as it was found.
+    /// Discards an event. Returns false if it has changed.
     pub(crate) async fn give_up(
         &self,
         tx: &mut Tx,
@@ -146,7 +150,7 @@ impl Store {
             sqlx::query(GIVE_UP)
                 .bind(&found.school)
                 .bind(&found.id)
-                .bind(found.state.word())
+                .bind(found.state.as_str())
                 .bind(i64::from(found.round))
                 .bind(outcome)
                 .bind(now)
@@ -159,7 +163,7 @@ impl Store {
 }
 
 impl EventFilter {
-    /// When events of these days can have come in, in ms: the days of all time zones, and as late as they may.
+    /// When events of these days can have been received, in ms: in any time zone, and as late as allowed.
     fn came_in(&self) -> (i64, i64) {
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
         let from = self

@@ -8,7 +8,7 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use markback::{
-    pipeline::Pace,
+    pipeline::WorkerConfig,
     service::{EventRecord, EventState, Markback, Options},
     settings,
 };
@@ -141,10 +141,10 @@ impl Stage {
         std::fs::write(&path, text).unwrap();
         let options = Options {
             clock: clock.clone(),
-            pace: Some(Pace {
+            workers: Some(WorkerConfig {
                 poll: Duration::from_millis(10),
                 lease: setup.lease,
-                ..Pace::default()
+                ..WorkerConfig::default()
             }),
             adapters: setup.adapters,
             ..Options::default()
@@ -184,7 +184,7 @@ impl Stage {
         for school in self.sandbox.schools() {
             let id = SchoolId::from(school.id.as_str());
             until(&self.clock, "the people are known", async || {
-                self.markback.directories().of(&id).await.unwrap().is_some()
+                self.markback.people().of(&id).await.unwrap().is_some()
             })
             .await;
         }
@@ -271,7 +271,7 @@ impl Stage {
     }
 
     pub(crate) async fn reaches(&self, school: usize, id: &str, state: EventState) {
-        let what = format!("{id} is {}", state.word());
+        let what = format!("{id} is {}", state.as_str());
         until(&self.clock, &what, async || {
             self.state(school, id).await == state
         })

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use markback::{
-    rosters::Ask,
     service::EventState::{Accepted, Confirmed, Failed, Planned, Received, Unconfirmed},
     store::SyncState,
+    sync::SyncRequest,
 };
 use outbox::on_tx;
 use wonde_sandbox::{Fault, FaultRule};
@@ -139,7 +139,7 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
     let school = stage.school(SIMS).as_str().into();
     until(&stage.clock, "the people are known", async || {
         stage.clock.advance(Duration::from_secs(5));
-        let directory = stage.markback.directories().of(&school).await.unwrap();
+        let directory = stage.markback.people().of(&school).await.unwrap();
         directory.is_some()
     })
     .await;
@@ -148,9 +148,9 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
         people: u32::MAX,
         ..Panics::default()
     });
-    let rosters = stage.markback.rosters();
+    let rosters = stage.markback.sync();
     let known = stage.markback.settings().school(&school).unwrap();
-    let id = rosters.ask(known, Ask::default()).await.unwrap();
+    let id = rosters.ask(known, SyncRequest::default()).await.unwrap();
     until(&stage.clock, "the sync has failed", async || {
         stage.clock.advance(Duration::from_secs(5));
         let sync = stage.markback.store().sync(&school, &id).await.unwrap();

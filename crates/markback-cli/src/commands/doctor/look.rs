@@ -62,12 +62,12 @@ impl Findings {
         self.add(asked, Verdict::Ok, found, None);
     }
 
-    fn warn(&mut self, asked: &'static str, found: impl Into<String>, cure: impl Into<String>) {
-        self.add(asked, Verdict::Warn, found, Some(cure.into()));
+    fn warn(&mut self, asked: &'static str, found: impl Into<String>, help: impl Into<String>) {
+        self.add(asked, Verdict::Warn, found, Some(help.into()));
     }
 
-    fn fail(&mut self, asked: &'static str, found: impl Into<String>, cure: impl Into<String>) {
-        self.add(asked, Verdict::Fail, found, Some(cure.into()));
+    fn fail(&mut self, asked: &'static str, found: impl Into<String>, help: impl Into<String>) {
+        self.add(asked, Verdict::Fail, found, Some(help.into()));
     }
 
     fn add(
@@ -75,13 +75,13 @@ impl Findings {
         asked: &'static str,
         verdict: Verdict,
         found: impl Into<String>,
-        cure: Option<String>,
+        help: Option<String>,
     ) {
         self.0.push(Finding {
             asked,
             verdict,
             found: found.into(),
-            cure,
+            help,
         });
     }
 

@@ -65,7 +65,7 @@ pub(super) fn table(events: &[EventRecord]) -> Table {
             event.id.clone(),
             event.person.clone(),
             what(event),
-            event.state.word().to_owned(),
+            event.state.as_str().to_owned(),
             place(event),
             clip(&reason(event)),
         ]
@@ -103,7 +103,7 @@ pub(super) fn whole(event: &EventRecord) -> String {
         what(event),
         event.person,
         event.school,
-        event.state.word()
+        event.state.as_str()
     );
     for (name, value) in [
         ("why", Some(reason(event)).filter(|why| !why.is_empty())),

@@ -30,9 +30,9 @@ pub(super) struct Bad {
     /// The field; empty for the line as a whole.
     pub(super) key: String,
     /// What is wrong with it.
-    pub(super) what: String,
+    pub(super) message: String,
     /// What to do about it.
-    pub(super) cure: String,
+    pub(super) help: String,
 }
 
 /// Some lines on end.
@@ -102,11 +102,11 @@ impl Lines {
     }
 
     fn parse(&self, text: &[u8]) -> Result<(SchoolId, Line), Bad> {
-        let bad = |key: &str, what: &str, cure: &str| Bad {
+        let bad = |key: &str, message: &str, help: &str| Bad {
             line: self.number,
             key: key.to_owned(),
-            what: what.to_owned(),
-            cure: cure.to_owned(),
+            message: message.to_owned(),
+            help: help.to_owned(),
         };
         if text.len() as u64 > LINE_MAX {
             return Err(bad(
@@ -116,7 +116,7 @@ impl Lines {
             ));
         }
         let event = serde_json::from_slice(text).map_err(|error| {
-            let what = if error.is_eof() {
+            let message = if error.is_eof() {
                 "the JSON breaks off".to_owned()
             } else {
                 format!(
@@ -125,7 +125,11 @@ impl Lines {
                     json_fault(&error)
                 )
             };
-            bad("", &what, "write one event on each line, as a JSON object")
+            bad(
+                "",
+                &message,
+                "write one event on each line, as a JSON object",
+            )
         })?;
         let Value::Object(mut event) = event else {
             return Err(bad(
@@ -172,8 +176,8 @@ impl Bad {
         Self {
             line: line.number,
             key: field.trim_start_matches('.').to_owned(),
-            what: problem.what,
-            cure: problem.cure,
+            message: problem.message,
+            help: problem.help,
         }
     }
 
@@ -182,8 +186,8 @@ impl Bad {
         Self {
             line: line.number,
             key: "school".to_owned(),
-            what: "the settings know no school of this id".to_owned(),
-            cure: "add a [[school]] for it, or correct the line".to_owned(),
+            message: "the settings know no school of this id".to_owned(),
+            help: "add a [[school]] for it, or correct the line".to_owned(),
         }
     }
 }
@@ -229,9 +233,9 @@ mod tests {
         let batch = lines(text, Some("A")).batch(10).unwrap().unwrap();
         assert_eq!((batch.good[0].1.len(), batch.bad.len()), (2, 1));
         assert!(
-            batch.bad[0].what.contains("a colon is missing"),
+            batch.bad[0].message.contains("a colon is missing"),
             "{}",
-            batch.bad[0].what
+            batch.bad[0].message
         );
     }
 
@@ -239,7 +243,7 @@ mod tests {
     fn a_line_that_names_no_school_needs_one() {
         for line in ["{\"id\":\"1\"}\n", "{\"id\":\"1\",\"school\":null}\n"] {
             let batch = lines(line, None).batch(1).unwrap().unwrap();
-            assert!(batch.bad[0].cure.contains("--school"), "{line}");
+            assert!(batch.bad[0].help.contains("--school"), "{line}");
             let batch = lines(line, Some("A")).batch(1).unwrap().unwrap();
             assert_eq!(batch.good[0].0.as_str(), "A");
         }
@@ -250,7 +254,7 @@ mod tests {
         let text = format!("{}\n{{\"id\":\"2\"}}\n", "x".repeat(3 << 20));
         let batch = lines(&text, Some("A")).batch(10).unwrap().unwrap();
         assert_eq!((batch.bad[0].line, batch.good[0].1[0].number), (1, 2));
-        assert!(batch.bad[0].what.contains("longer"));
+        assert!(batch.bad[0].message.contains("longer"));
     }
 
     #[test]

@@ -64,8 +64,8 @@ impl Report {
         for Bad {
             line,
             key,
-            what,
-            cure,
+            message,
+            help,
         } in &self.bad
         {
             let key = if key.is_empty() {
@@ -73,14 +73,14 @@ impl Report {
             } else {
                 format!(" `{key}`:")
             };
-            output::error_line(format!("line {line}:{key} {what}; {cure}"));
+            output::error_line(format!("line {line}:{key} {message}; {help}"));
         }
         let rows = self.states.iter().map(|(state, count)| {
             let why = match state {
                 EventState::Skipped => self.reasons(),
                 state => meaning(*state).to_owned(),
             };
-            [state.word().to_owned(), count.to_string(), why]
+            [state.as_str().to_owned(), count.to_string(), why]
         });
         let table = output::table(["state", "events", ""], rows);
         if !table.is_empty() {

@@ -7,8 +7,8 @@ use roster::{Change, Outcome, What};
 use serde_json::{Value, json};
 
 use markback::{
-    rosters::summary,
     store::{SyncRecord, SyncState},
+    sync::summary,
 };
 use markback_console::output;
 

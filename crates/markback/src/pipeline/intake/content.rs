@@ -1,4 +1,4 @@
-//! Whether an event whose id was seen before is the same event: one that says something else must not pass for it.
+//! Whether an event with a known id is the same event. Other content must not pass as a repetition.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,20 +8,20 @@ use writeback::Event;
 use super::{InputProblem, Request};
 use crate::store::{EventKey, StoredEvent};
 
-/// How many bytes of the hash a fingerprint shows.
+/// The bytes of the hash in a fingerprint.
 const FINGERPRINT_BYTES: usize = 6;
 
-/// The event that an id stands for.
+/// The first event with an id.
 #[derive(Clone, Copy)]
 enum First<'a> {
-    /// It was taken in before.
+    /// It was stored before.
     Stored(&'a StoredEvent),
-    /// It came with this request, or with one before it that goes into the same transaction.
+    /// It is in this request, or in an earlier one of the same transaction.
     New(&'a Event),
 }
 
-/// The requests, by their place, that use an id again for other content than it stands for, with what is wrong in each.
-/// What a conflicting request brings stands for nothing: it is not taken in.
+/// The requests, by place, that reuse an id for other content, with their problems. Events of a conflicting request do
+/// not count as first events, because the request is refused.
 pub(super) fn conflicts(
     requests: &[(usize, &Request)],
     stored: &HashMap<EventKey, StoredEvent>,
@@ -62,12 +62,12 @@ fn conflict(first: First<'_>, event: &Event, place: usize, when: &str) -> Option
     (before != now).then(|| InputProblem {
         key: format!("[{place}].id"),
         value: Some(event.id.clone()),
-        what: format!(
+        message: format!(
             "an event of this id with other content {when}: its fingerprint is {}, that of this one is {}",
             fingerprint(&before),
             fingerprint(&now)
         ),
-        cure: "give every event an id of its own; the same id may come again with the same content only".to_owned(),
+        help: "give every event an id of its own; the same id may come again with the same content only".to_owned(),
     })
 }
 
@@ -81,12 +81,12 @@ impl First<'_> {
     }
 }
 
-/// What an event says, in the one form that all spellings of it share.
+/// The content of an event in its canonical form.
 fn content(event: &Event) -> String {
     serde_json::to_string(&event.canonical()).unwrap_or_default()
 }
 
-/// Tells contents apart without showing them.
+/// Identifies content without showing it.
 fn fingerprint(content: &str) -> String {
     let hash = Sha256::digest(content);
     let shown = hash.iter().take(FINGERPRINT_BYTES);

@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{Change, Fault, FaultRule, Sandbox, SandboxOptions};
 
 use crate::{
-    lease::Lease,
-    queue,
+    lease::WriteLease,
+    queues,
     service::{EventState, Markback, Options},
     settings,
 };
@@ -78,17 +78,10 @@ impl Bench {
 
     async fn read_people(&self) {
         let stop = CancellationToken::new();
-        let (rosters, told) = (self.markback.rosters().clone(), stop.clone());
+        let (rosters, told) = (self.markback.sync().clone(), stop.clone());
         let workers = tokio::spawn(async move { rosters.run(told).await });
         let school = self.school.as_str().into();
-        while self
-            .markback
-            .directories()
-            .of(&school)
-            .await
-            .unwrap()
-            .is_none()
-        {
+        while self.markback.people().of(&school).await.unwrap().is_none() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         stop.cancel();
@@ -138,10 +131,10 @@ async fn what_was_answered_before_the_lease_ended_is_noted() {
         .intake(&school, events.collect())
         .await
         .unwrap();
-    let pipeline = &bench.markback.pipeline;
-    let decide = bench.claim(queue::DECIDE).await;
-    let progress = pipeline.pulse.batch(queue::DECIDE);
-    pipeline.decide(decide, &progress).await.unwrap();
+    let workers = &bench.markback.workers;
+    let decide = bench.claim(queues::DECIDE).await;
+    let progress = workers.liveness.batch(queues::DECIDE);
+    workers.decider.decide(decide, &progress).await.unwrap();
 
     // One has left since: the register is refused, and its halves are sent.
     let gone = Change::Remove {
@@ -154,11 +147,11 @@ async fn what_was_answered_before_the_lease_ended_is_noted() {
     };
     let rule = FaultRule::new(slow).on("attendance/session").method("POST");
     bench.sandbox.add_fault(rule).unwrap();
-    let lease = Arc::new(Lease::new(Instant::now(), Duration::from_secs(600)));
-    let jobs = bench.claim(queue::SEND).await;
+    let lease = Arc::new(WriteLease::new(Instant::now(), Duration::from_secs(600)));
+    let jobs = bench.claim(queues::SEND).await;
     assert_eq!(jobs.len(), 4);
     let send = async {
-        pipeline.send(jobs, &lease, &progress).await.unwrap();
+        workers.sender.send(jobs, &lease, &progress).await.unwrap();
     };
     let end = async {
         while bench.posts() < 2 {
@@ -175,10 +168,10 @@ async fn what_was_answered_before_the_lease_ended_is_noted() {
     for n in [2, 3] {
         assert_eq!(bench.state(&format!("e{n}")).await, EventState::Planned);
     }
-    assert_eq!(bench.claim(queue::CONFIRM).await.len(), 0, "not yet due");
+    assert_eq!(bench.claim(queues::CONFIRM).await.len(), 0, "not yet due");
     let stats = bench.markback.outbox().stats().await.unwrap();
     assert_eq!(
-        (stats[queue::CONFIRM].later, stats[queue::SEND].leased),
+        (stats[queues::CONFIRM].later, stats[queues::SEND].leased),
         (1, 2)
     );
 }

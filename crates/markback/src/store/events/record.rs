@@ -1,4 +1,4 @@
-//! All that is known of an event, and the row it is read from.
+//! The record of an event, and the row it is read from.
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -8,20 +8,21 @@ use sqlx::FromRow;
 use super::EventState;
 use crate::store::{AuditRecord, LedgerKey};
 
-/// All that is known of an event. Holds a pupil's data: for whoever may see it, never for a log.
+/// The record of an event. Holds a pupil's data: for authorised readers, never for a log.
 #[derive(Clone, Serialize)]
+#[non_exhaustive]
 pub struct EventRecord {
-    /// The sign-in system's id of it.
+    /// The sign-in system's id.
     pub id: String,
     /// The school.
     pub school: String,
-    /// Who it was, by the id that the sign-in system uses.
+    /// The person, by the sign-in system's id.
     pub person: String,
-    /// How far it has come.
+    /// Its state.
     pub state: EventState,
-    /// The event as taken in.
+    /// The event as received.
     pub event: Value,
-    /// The pupil's id at Wonde when it was decided.
+    /// The pupil's id at Wonde at the time of the decision.
     pub student: Option<String>,
     /// The school day.
     pub date: Option<String>,
@@ -29,36 +30,36 @@ pub struct EventRecord {
     pub session: Option<String>,
     /// The decision: outcome, mark or reason, what was dropped.
     pub decision: Option<Value>,
-    /// What led to the decision, in words.
+    /// The steps of the decision, as text.
     pub steps: Vec<String>,
-    /// What it waits for, in words.
+    /// What it waits for, as text.
     pub waiting: Option<String>,
-    /// The writeback that carries it.
+    /// The writeback that contains the mark.
     pub writeback_id: Option<String>,
-    /// The lesson that bears it.
+    /// The lesson that holds the mark.
     pub lesson_id: Option<String>,
-    /// What became of it, in words.
+    /// Its outcome, as text.
     pub outcome: Option<String>,
-    /// What a person may do about it, where something is to be done.
+    /// What an operator can do, if anything.
     pub advice: Option<&'static str>,
-    /// How often a person had it tried again from the start.
+    /// How often an operator has retried it.
     pub round: u32,
-    /// When it was taken in.
+    /// When it was received.
     pub received_at: Option<DateTime<Utc>>,
-    /// When it was decided last.
+    /// When it was last decided.
     pub decided_at: Option<DateTime<Utc>>,
-    /// When it was sent last.
+    /// When it was last sent.
     pub sent_at: Option<DateTime<Utc>>,
-    /// When Wonde took it.
+    /// When Wonde accepted it.
     pub accepted_at: Option<DateTime<Utc>>,
-    /// When it came to its end.
+    /// When it reached a final state.
     pub settled_at: Option<DateTime<Utc>>,
-    /// What was done about it, oldest first.
+    /// Its audit trail, oldest first.
     pub history: Vec<AuditRecord>,
 }
 
 impl EventRecord {
-    /// The pupil's session that it was decided for; `None` before that.
+    /// The session that it was decided for; `None` before that.
     pub(crate) fn ledger_key(&self) -> Option<LedgerKey> {
         Some(LedgerKey {
             school: self.school.clone(),
@@ -104,7 +105,7 @@ pub(in crate::store) struct EventRow {
     round: i64,
 }
 
-/// The row as a record, with what was done about the event.
+/// Converts a row with its audit trail.
 pub(in crate::store) fn record(row: EventRow, history: Vec<AuditRecord>) -> EventRecord {
     let mut decision: Option<Value> = row
         .decision
@@ -115,7 +116,7 @@ pub(in crate::store) fn record(row: EventRow, history: Vec<AuditRecord>) -> Even
         .and_then(|steps| serde_json::from_value(steps).ok())
         .unwrap_or_default();
     let time = |ms: Option<i64>| ms.and_then(DateTime::from_timestamp_millis);
-    let state = EventState::of(&row.state).unwrap_or(EventState::Failed);
+    let state = row.state.parse().unwrap_or(EventState::Failed);
     EventRecord {
         id: row.id,
         school: row.school,

@@ -1,25 +1,26 @@
-//! How far an event has come, and what a person may do about it there.
+//! The states of an event, and what an operator can do in each.
 
 use serde::{Deserialize, Serialize};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use crate::settings::nearest;
 
-/// The word for all states that wait for a person.
+/// The name for all states that wait for a person.
 const PROBLEM: &str = "problem";
 
-/// A word that names no state.
+/// An unknown state name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("there is no state `{word}`; {}", self.cure())]
+#[error("there is no state `{word}`; {}", self.help())]
 pub struct UnknownState {
-    /// The word.
+    /// The name.
     pub word: String,
 }
 
 impl UnknownState {
     /// What to write instead.
-    pub fn cure(&self) -> String {
-        let words = EventState::ALL.map(EventState::word);
-        match nearest(&self.word, words.into_iter().chain([PROBLEM])) {
+    pub fn help(&self) -> String {
+        let words: Vec<_> = EventState::ALL.iter().map(|state| state.as_str()).collect();
+        match nearest(&self.word, words.iter().copied().chain([PROBLEM])) {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!(
                 "there are: {}, and `{PROBLEM}` for all that wait for a person",
@@ -29,63 +30,66 @@ impl UnknownState {
     }
 }
 
-/// How far an event has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// The state of an event.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EventState {
-    /// Taken in, not decided yet; `waiting` tells why, if something is in the way.
+    /// Received, not decided yet; `waiting` tells why, if there is a reason.
     Received,
-    /// Decided: nothing is to be written.
+    /// Decided: nothing to write.
     Skipped,
-    /// Decided: a mark is to be written.
+    /// Decided: a mark to write.
     Planned,
-    /// Sent, and nobody knows whether it was taken; it is looked up before it is sent again.
+    /// Sent with an unknown outcome; the register is read before it is sent again.
     Sent,
-    /// Wonde has it and will pass it on.
+    /// Accepted by Wonde, which passes it on.
     Accepted,
-    /// The MIS has it.
+    /// In the MIS.
     Confirmed,
-    /// Wonde or the MIS would not have it.
+    /// Refused by Wonde or the MIS.
     Rejected,
-    /// Nobody could tell in time whether the MIS has it.
+    /// Not known in time to be in the MIS.
     Unconfirmed,
-    /// A newer mark for the same pupil, date and session took its place before it was sent.
+    /// Replaced by a newer mark for the same pupil, date and session before it was sent.
     Superseded,
-    /// It could not be decided or sent, and waits for a person.
+    /// Could not be decided or sent; waits for a person.
     Failed,
-    /// A person gave it up.
+    /// Discarded by an operator.
     Discarded,
 }
 
 impl EventState {
     /// All states.
-    pub const ALL: [Self; 11] = [
-        Self::Received,
-        Self::Skipped,
-        Self::Planned,
-        Self::Sent,
-        Self::Accepted,
-        Self::Confirmed,
-        Self::Rejected,
-        Self::Unconfirmed,
-        Self::Superseded,
-        Self::Failed,
-        Self::Discarded,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
-    /// The states that these words name. `problem` stands for all that wait for a person.
+    /// The states with these names. `problem` stands for all that wait for a person.
     ///
     /// # Errors
-    /// For the first word that is none.
+    /// Returns an error for the first unknown name.
     pub fn read_list<'w>(
         words: impl IntoIterator<Item = &'w str>,
     ) -> Result<Vec<Self>, UnknownState> {
         let mut states = Vec::new();
         for word in words {
             if word == PROBLEM {
-                states.extend(Self::ALL.into_iter().filter(|state| state.may_be_retried()));
+                states.extend(Self::ALL.iter().filter(|state| state.may_be_retried()));
             } else {
-                states.push(Self::of(word).ok_or_else(|| UnknownState {
+                states.push(word.parse().map_err(|_| UnknownState {
                     word: word.to_owned(),
                 })?);
             }
@@ -93,7 +97,7 @@ impl EventState {
         Ok(states)
     }
 
-    /// What a person may do about an event in this state; `None` where nothing is to be done.
+    /// What an operator can do in this state; `None` if nothing is needed.
     pub fn advice(self) -> Option<&'static str> {
         Some(match self {
             Self::Failed => {
@@ -106,7 +110,7 @@ impl EventState {
             Self::Unconfirmed => {
                 "look into the MIS: where the mark is missing, retry it or enter it by hand; where it is there, discard it"
             }
-            Self::Sent => "wait: it is looked up in the register before it is sent again",
+            Self::Sent => "wait: the register is read before it is sent again",
             Self::Received
             | Self::Planned
             | Self::Accepted
@@ -117,7 +121,7 @@ impl EventState {
         })
     }
 
-    /// Whether a person may have it tried again from the start.
+    /// Whether an operator may retry the event.
     pub fn may_be_retried(self) -> bool {
         matches!(self, Self::Failed | Self::Rejected | Self::Unconfirmed)
     }
@@ -130,25 +134,8 @@ impl EventState {
         )
     }
 
-    /// The word for records, metrics and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Received => "received",
-            Self::Skipped => "skipped",
-            Self::Planned => "planned",
-            Self::Sent => "sent",
-            Self::Accepted => "accepted",
-            Self::Confirmed => "confirmed",
-            Self::Rejected => "rejected",
-            Self::Unconfirmed => "unconfirmed",
-            Self::Superseded => "superseded",
-            Self::Failed => "failed",
-            Self::Discarded => "discarded",
-        }
-    }
-
-    /// The state that [`EventState::word`] names.
-    pub fn of(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|state| state.word() == word)
+    /// The name in records, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

@@ -1,16 +1,16 @@
-//! News of events, as they are written down.
+//! Updates of events.
 
 use std::collections::{HashMap, hash_map::Entry};
 
 use super::EventState;
+use crate::pipeline::PlannedMark;
 
-/// What changes about an event. `None` leaves a column as it is, except `waiting`, which is always set anew: whatever
-/// an event waited for, this is news of it.
+/// An update of an event. `None` leaves a column unchanged, except `waiting`, which is always replaced.
 #[derive(Clone, Debug, Default)]
 pub struct EventUpdate {
-    /// Which school's.
+    /// The school.
     pub school: String,
-    /// Which event.
+    /// The event.
     pub id: String,
     /// The new state.
     pub state: Option<EventState>,
@@ -24,18 +24,20 @@ pub struct EventUpdate {
     pub decision: Option<String>,
     /// What it waits for.
     pub waiting: Option<String>,
-    /// The writeback that carries it.
+    /// The writeback that contains the mark.
     pub writeback: Option<String>,
-    /// The lesson that bears it.
+    /// The lesson that holds the mark.
     pub lesson: Option<String>,
-    /// What became of it, in words.
+    /// Its outcome, as text.
     pub outcome: Option<String>,
     /// When it was sent.
     pub sent_ms: Option<i64>,
+    /// The planned mark as JSON.
+    pub(crate) plan: Option<String>,
 }
 
 impl EventUpdate {
-    /// News of one event.
+    /// An update that changes nothing but `waiting`.
     pub fn of(school: &str, id: &str) -> Self {
         Self {
             school: school.to_owned(),
@@ -44,7 +46,7 @@ impl EventUpdate {
         }
     }
 
-    /// Adds later news of the same event.
+    /// Merges a later update of the same event.
     fn add(&mut self, later: &Self) {
         let Self {
             school: _,
@@ -59,6 +61,7 @@ impl EventUpdate {
             lesson,
             outcome,
             sent_ms,
+            plan,
         } = later.clone();
         self.state = state.or(self.state);
         self.student = student.or(self.student.take());
@@ -70,23 +73,31 @@ impl EventUpdate {
         self.lesson = lesson.or(self.lesson.take());
         self.outcome = outcome.or(self.outcome.take());
         self.sent_ms = sent_ms.or(self.sent_ms);
+        self.plan = plan.or(self.plan.take());
     }
 
-    /// With a new state.
+    /// Sets the state.
     #[must_use]
     pub fn state(mut self, state: EventState) -> Self {
         self.state = Some(state);
         self
     }
 
-    /// With what became of it.
+    /// Sets the planned mark.
+    #[must_use]
+    pub(crate) fn plan(mut self, plan: &PlannedMark) -> Self {
+        self.plan = serde_json::to_string(plan).ok();
+        self
+    }
+
+    /// Sets the outcome.
     #[must_use]
     pub fn outcome(mut self, outcome: impl Into<String>) -> Self {
         self.outcome = Some(outcome.into());
         self
     }
 
-    /// With what it waits for.
+    /// Sets what it waits for.
     #[must_use]
     pub fn waiting(mut self, why: impl Into<String>) -> Self {
         self.waiting = Some(why.into());
@@ -94,7 +105,7 @@ impl EventUpdate {
     }
 }
 
-/// One update for each event: a statement that met a row twice would take either. What is said later stands above.
+/// Merges updates of the same event, because one statement must not update a row twice. Later values win.
 pub(super) fn one_each(updates: &[EventUpdate]) -> Vec<EventUpdate> {
     let mut places: HashMap<(&str, &str), usize> = HashMap::with_capacity(updates.len());
     let mut merged: Vec<EventUpdate> = Vec::with_capacity(updates.len());

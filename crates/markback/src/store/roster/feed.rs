@@ -1,4 +1,4 @@
-//! What the host reads of the groups: lists, and changes from a cursor on.
+//! The groups as the host reads them: lists, and changes after a cursor.
 
 use std::collections::BTreeMap;
 
@@ -12,52 +12,52 @@ use serde_json::Value;
 use super::corrupt;
 use crate::store::Store;
 
-/// Changes in one answer at most.
+/// The most changes in one answer.
 const PAGE: i64 = 1_000;
-/// Rows removed in one transaction at most.
+/// The most rows removed in one transaction.
 const PRUNE: i64 = 5_000;
 
-/// How a school's groups stand.
+/// The state of a school's groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupsRead {
-    /// When the school was synced last.
+    /// When the school was last synced.
     pub synced_at: Option<DateTime<Utc>>,
-    /// The groups that were read, with how many people each has. One that is not here is not empty, but not known yet.
+    /// The groups that have been read, with their sizes. A missing group is unknown, not empty.
     pub people: BTreeMap<String, u64>,
     /// The number of the last change.
     pub cursor: u64,
     pruned: u64,
 }
 
-/// The people of a group. Holds their data: for whoever may see it, never for a log.
+/// The people of a group. Holds their data: for authorised readers, never for a log.
 #[derive(Debug)]
 pub struct GroupPage {
-    /// The people, in the order of their keys.
+    /// The people, sorted by key.
     pub people: Vec<Member>,
-    /// Changes after this number are not in the list, or are in it already: applied again they change nothing.
+    /// Changes after this number may be missing from the list; applying one twice changes nothing.
     pub cursor: u64,
-    /// When the school was synced last.
+    /// When the school was last synced.
     pub synced_at: Option<DateTime<Utc>>,
 }
 
-/// Changes of a group. Holds people's data: for whoever may see it, never for a log.
+/// Changes of a group. Holds people's data: for authorised readers, never for a log.
 #[derive(Debug)]
 pub struct Changes {
     /// In order.
     pub changes: Vec<Page>,
-    /// From where to ask next.
+    /// The cursor for the next request.
     pub cursor: u64,
-    /// Whether there are more already.
+    /// Whether more changes are available.
     pub more: bool,
 }
 
-/// One change, with the person as they are in the group now; none for somebody who is not in it any more.
+/// A change with the person as they are now; without the person if they have left the group.
 pub struct Page {
     /// Its number.
     pub seq: u64,
     /// When it was found.
     pub at: Option<DateTime<Utc>>,
-    /// Who: the key.
+    /// The person's key.
     pub person: String,
     /// What happened: `change`, `fields`, `cause`.
     pub what: Value,
@@ -74,18 +74,18 @@ impl std::fmt::Debug for Page {
     }
 }
 
-/// The part of what is stored of a school that names its groups.
+/// The part of a school's stored state that names its groups.
 #[derive(Deserialize)]
 struct Lists {
     lists: BTreeMap<String, IgnoredAny>,
 }
 
-/// The changes that were asked for, or the word that some of them are not kept any more.
+/// The requested changes, or that some of them have been pruned.
 #[derive(Debug)]
 pub enum Horizon {
     /// The changes.
     Within(Changes),
-    /// The cursor is older than what is kept: the list is to be read anew.
+    /// The cursor is older than the kept changes: read the list again.
     Beyond,
 }
 
@@ -107,7 +107,7 @@ const MOVE_HORIZON: &str =
 const DROP_SYNCS: &str =
     "DELETE FROM markback_roster_syncs WHERE asked_ms < $1 AND ended_ms IS NOT NULL";
 
-/// Tables with rows of a school's people.
+/// Tables with a school's people.
 const TABLES: [&str; 9] = [
     "records",
     "keys",
@@ -122,7 +122,7 @@ const TABLES: [&str; 9] = [
 const STALE: &str = "SELECT school FROM markback_roster_schools WHERE synced_ms < $1";
 
 impl Store {
-    /// Forgets the schools that are not to be kept and were not synced since that time.
+    /// Removes schools that are not kept and were not synced since then.
     pub(crate) async fn drop_rosters(
         &self,
         keep: impl Fn(&SchoolId) -> bool,
@@ -141,15 +141,15 @@ impl Store {
                 on_tx!(tx, conn => sqlx::query(text).bind(&school).execute(conn).await.map(|_| ()))?;
             }
             tx.commit().await?;
-            tracing::info!(%school, "forgot the people of a school that is not in the settings any more");
+            tracing::info!(%school, "removed the people of a school that is no longer in the settings");
         }
         Ok(())
     }
 
-    /// How a school's groups stand; `None` before it was synced for the first time.
+    /// The state of a school's groups; `None` before its first sync.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn groups_read(&self, school: &SchoolId) -> outbox::Result<Option<GroupsRead>> {
         type Row = (i64, i64, i64, String);
         let row: Option<Row> = on_pool!(self.db, pool => {
@@ -177,16 +177,16 @@ impl Store {
         }))
     }
 
-    /// The people of a group. `None` before it was read for the first time: it is not known then whether anybody is in it.
+    /// The people of a group. `None` before it has been read: then it is unknown who is in it.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn group_people(
         &self,
         school: &SchoolId,
         group: &str,
     ) -> outbox::Result<Option<GroupPage>> {
-        // The number first: a change that comes in between is then told once more, rather than never.
+        // The number first: a change in between is repeated rather than lost.
         let read = self.groups_read(school).await?;
         let Some(read) = read.filter(|read| read.people.contains_key(group)) else {
             return Ok(None);
@@ -205,10 +205,10 @@ impl Store {
         }))
     }
 
-    /// The changes of a group after a cursor. `None` before the group was read for the first time.
+    /// The changes of a group after a cursor. `None` before it has been read.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn group_changes(
         &self,
         school: &SchoolId,
@@ -248,7 +248,8 @@ impl Store {
         })))
     }
 
-    /// Forgets changes and ended syncs from before that time, in short transactions. A change goes with all before it.
+    /// Removes changes and finished syncs from before that time, in short transactions. A change goes with all before
+    /// it.
     pub(crate) async fn prune_roster(&self, before: DateTime<Utc>) -> outbox::Result<()> {
         let before = before.timestamp_millis();
         loop {
@@ -287,7 +288,7 @@ fn page(
     })
 }
 
-/// A person as the host sees them: the key as `id`, the present id at Wonde as `wonde_id`, and what the settings name.
+/// A person as the host sees them: the key as `id`, the present id at Wonde as `wonde_id`, and the configured fields.
 pub struct Shown<'m>(pub &'m Member);
 
 impl Serialize for Shown<'_> {

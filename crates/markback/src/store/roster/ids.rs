@@ -1,4 +1,4 @@
-//! Who an id belongs to: the school's directory as the last sync left it.
+//! The owners of ids: the school's directory as last synced.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,11 +24,11 @@ static DROP_IDS: Sql = Sql::new(
 
 type Row = (String, String, String, String, String, Option<String>);
 
-/// Kind of people, sort of id, id, person.
+/// Kind of people, kind of id, id, person.
 type Place<'a> = (&'a str, &'a str, &'a str, &'a str);
 
 impl Store {
-    /// Everybody's ids, with whom they belong to.
+    /// All ids with their owners.
     pub(crate) async fn ids(
         &self,
         school: &SchoolId,

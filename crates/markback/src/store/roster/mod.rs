@@ -1,6 +1,6 @@
-//! The roster in the store: what is known of each school's people, their groups, what changed, and the syncs.
+//! The roster in the database: people, groups, changes and syncs of each school.
 //!
-//! A sync reads a school's whole state, and writes in one transaction what is different afterwards.
+//! A sync reads a school's whole state and writes the differences in one transaction.
 
 mod feed;
 mod ids;
@@ -18,7 +18,7 @@ pub use syncs::{SyncRecord, SyncState, SyncWhy};
 const TABLES: &str = include_str!("../../../migrations/roster/0001_roster.sql");
 const IDS_BY_KIND: &str = include_str!("../../../migrations/roster/0002_ids_by_kind.sql");
 
-/// The roster's own tables, in SQL that both databases take.
+/// The roster's tables, in SQL that both databases accept.
 pub(super) const MIGRATIONS: Migrations = Migrations {
     prefix: "markback_roster",
     steps: &[
@@ -37,7 +37,7 @@ pub(super) const MIGRATIONS: Migrations = Migrations {
     ],
 };
 
-/// The word for a kind of people in the tables, as in JSON.
+/// The name of a kind of people in tables and JSON.
 fn kind_word(kind: roster::PersonKind) -> &'static str {
     match kind {
         roster::PersonKind::Student => "student",
@@ -53,7 +53,7 @@ fn kind_of(word: &str) -> Option<roster::PersonKind> {
         .find(|kind| kind_word(*kind) == word)
 }
 
-/// A stored text that is not what this program writes.
+/// A stored value that this program cannot have written.
 fn corrupt(what: &'static str) -> impl Fn(serde_json::Error) -> outbox::Error {
     move |_| {
         outbox::Error::invalid(format!(

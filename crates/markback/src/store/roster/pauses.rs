@@ -1,4 +1,4 @@
-//! Schools that are not read by the clock until a date, as in the holidays.
+//! Schools without scheduled syncs until a date, as in the holidays.
 
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
@@ -12,10 +12,10 @@ const DROP: &str = "DELETE FROM markback_roster_pauses WHERE school = $1";
 const ALL: &str = "SELECT school, until_ms FROM markback_roster_pauses WHERE until_ms > $1";
 
 impl Store {
-    /// Pauses the syncs of a school until then; goes on with them without a time.
+    /// Pauses a school's syncs until then; resumes them without a time.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn pause_syncs(
         &self,
         school: &SchoolId,
@@ -37,7 +37,7 @@ impl Store {
     /// The schools whose syncs are paused now, and until when.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn paused_syncs(&self) -> outbox::Result<Vec<(SchoolId, DateTime<Utc>)>> {
         let now = self.now_ms();
         let found: Vec<(String, i64)> =

@@ -12,10 +12,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{corrupt, kind_of, kind_word};
 use crate::store::{Store, rows};
 
-/// Rows in one statement at most.
+/// The most rows in one statement.
 const CHUNK: usize = 1_000;
 
-/// The statements of one of the tables of JSON bodies by school, kind and id.
+/// The statements for a table of JSON bodies by school, kind and id.
 struct Table {
     all: &'static str,
     put: Sql,
@@ -64,32 +64,32 @@ static PUT_CHANGES: Sql = Sql::new(
      ON CONFLICT (school, seq) DO NOTHING",
 );
 
-/// What is stored of a school besides people.
+/// A school's stored state besides people.
 #[derive(Default, Serialize, Deserialize)]
 struct Whole {
     kinds: BTreeMap<PersonKind, Known>,
-    /// The groups that were read, the empty ones too.
+    /// The groups that have been read, including empty ones.
     lists: BTreeMap<String, PersonKind>,
 }
 
 /// Bodies by kind and id.
 type Bodies<'a, T> = BTreeMap<(&'a str, &'a str), T>;
 
-/// What a sync came to, to be kept.
+/// The result of a sync to store.
 pub(crate) struct Kept<'a> {
     pub(crate) school: &'a SchoolId,
     pub(crate) before: &'a State,
     pub(crate) after: &'a State,
     pub(crate) directory: &'a Directory,
     pub(crate) changes: &'a [Change],
-    /// Everything was read in full.
+    /// Whether everything was read.
     pub(crate) full: bool,
-    /// Whoever can be expected in an event is known.
+    /// Whether everybody who may appear in an event is known.
     pub(crate) ready: bool,
 }
 
 impl Store {
-    /// All that is known of a school's people. `None` before the first sync.
+    /// A school's people. `None` before the first sync.
     pub(crate) async fn roster(&self, school: &SchoolId) -> outbox::Result<Option<State>> {
         let school = school.as_str();
         let row: Option<(i64, String)> = on_pool!(self.db, pool => sqlx::query_as(SCHOOL).bind(school).fetch_optional(pool).await)?;
@@ -135,7 +135,7 @@ impl Store {
         Ok(Some(state))
     }
 
-    /// Keeps what a sync came to: what is different, and the changes.
+    /// Stores the differences and changes of a sync.
     pub(crate) async fn keep_roster(&self, tx: &mut Tx, kept: &Kept<'_>) -> outbox::Result<()> {
         let (school, before, after) = (kept.school.as_str(), kept.before, kept.after);
         put_differences(tx, &RECORDS, school, &records(before), &records(after)).await?;
@@ -184,17 +184,17 @@ impl Store {
             .collect()
     }
 
-    /// The schools whose directories are there.
+    /// The schools with a directory.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn schools_ready(&self) -> outbox::Result<Vec<SchoolId>> {
         let ready: Vec<String> =
             on_pool!(self.db, pool => sqlx::query_scalar(READY).fetch_all(pool).await)?;
         Ok(ready.into_iter().map(SchoolId::from).collect())
     }
 
-    /// When the school's directory was written last; `None` before its students were read for the first time.
+    /// The version of the school's directory; `None` before its students have been read for the first time.
     pub(crate) async fn directory_version(&self, school: &SchoolId) -> outbox::Result<Option<i64>> {
         let school = school.as_str();
         Ok(
@@ -240,7 +240,7 @@ async fn put_differences<T: PartialEq + Serialize>(
     run(tx, &table.put, school, &put).await
 }
 
-/// Changes as they are kept: without what is known of the people, which is in the lists.
+/// Changes as stored: without the people's data, which is in the lists.
 async fn put_changes(tx: &mut Tx, school: &str, changes: &[Change]) -> outbox::Result<()> {
     let mut table = Vec::with_capacity(changes.len());
     for change in changes {

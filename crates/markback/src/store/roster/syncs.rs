@@ -1,85 +1,62 @@
-//! Syncs: what was asked for, what is on its way, and what became of those before.
+//! Syncs: requested, running and finished.
 
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Tx, on_pool, on_tx};
 use roster::{Pull, State};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::FromRow;
+use strum::{EnumString, IntoStaticStr};
 
 use super::{corrupt, kind_of, kind_word};
 use crate::store::Store;
 
 /// Why a school is synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SyncWhy {
-    /// Its people were never read.
+    /// Its people have never been read.
     First,
-    /// Once a day, in full.
+    /// The daily full sync.
     Nightly,
-    /// In between, only what changed.
+    /// A sync of changes in between.
     Small,
-    /// Somebody asked for it.
+    /// Somebody requested it.
     Asked,
 }
 
-impl SyncWhy {
-    /// The word in records and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::First => "first",
-            Self::Nightly => "nightly",
-            Self::Small => "small",
-            Self::Asked => "asked",
-        }
-    }
-}
-
-/// How far a sync has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+/// The state of a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SyncState {
-    /// Its turn has not come.
+    /// It has not begun.
     Waiting,
-    /// Reading, or to be gone on with.
+    /// It is reading, or was interrupted.
     Running,
-    /// All of it went through.
+    /// It succeeded.
     Done,
-    /// It went through but for what is held until a person has looked.
+    /// It succeeded, but holds changes back until a person has checked them.
     Held,
-    /// It came to nothing; nothing has changed.
+    /// It failed, and nothing has changed.
     Failed,
 }
 
 impl SyncState {
-    const ALL: [Self; 5] = [
-        Self::Waiting,
-        Self::Running,
-        Self::Done,
-        Self::Held,
-        Self::Failed,
-    ];
-
-    /// Whether nothing more happens.
+    /// Whether the sync has ended.
     pub fn is_final(self) -> bool {
         matches!(self, Self::Done | Self::Held | Self::Failed)
     }
 
-    /// The word in records and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Running => "running",
-            Self::Done => "done",
-            Self::Held => "held",
-            Self::Failed => "failed",
-        }
+    /// The name in records and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-/// A sync to be done.
+/// A sync to run.
 #[derive(Clone, Debug)]
 pub(crate) struct NewSync<'a> {
     pub(crate) school: &'a SchoolId,
@@ -88,11 +65,11 @@ pub(crate) struct NewSync<'a> {
     pub(crate) full: bool,
 }
 
-/// What a sync came to.
+/// The end of a sync.
 #[derive(Debug)]
 pub(crate) struct SyncEnd<'a> {
     pub(crate) state: SyncState,
-    /// Whether everything was read in full, where anything was.
+    /// Whether everything was read, if anything was.
     pub(crate) full: Option<bool>,
     pub(crate) report: Option<&'a Value>,
     pub(crate) error: Option<&'a str>,
@@ -102,20 +79,21 @@ fn extent(full: bool) -> &'static str {
     if full { "full" } else { "changes" }
 }
 
-/// What is known of one sync.
+/// The record of a sync.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct SyncRecord {
-    /// Its id, unlike those of the school's other syncs.
+    /// Its id, unique within the school.
     pub id: String,
     /// The school.
     pub school: String,
-    /// Why it was done: `first`, `nightly`, `small` or `asked`.
+    /// Why it runs: `first`, `nightly`, `small` or `asked`.
     pub why: String,
     /// What was read: all people (`full`), or only the `changes`.
     pub extent: String,
-    /// How far it has come.
+    /// Its state.
     pub state: SyncState,
-    /// When it was asked for.
+    /// When it was requested.
     pub asked_at: Option<DateTime<Utc>>,
     /// When it began.
     pub began_at: Option<DateTime<Utc>>,
@@ -123,9 +101,9 @@ pub struct SyncRecord {
     pub ended_at: Option<DateTime<Utc>>,
     /// How long it took, in milliseconds.
     pub took_ms: Option<i64>,
-    /// What it came to: counts by group, what is held, who is in none.
+    /// Its report: counts by group, changes held back, people without a group.
     pub report: Option<Value>,
-    /// What was in its way.
+    /// Its error.
     pub error: Option<String>,
 }
 
@@ -167,7 +145,7 @@ const DROP_PARTS: &str = "DELETE FROM markback_roster_pulls WHERE school = $1";
 
 const HEAD: &str = "head";
 
-/// When a school was synced: at all, and in full.
+/// When a school was last synced, at all and in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SyncTimes {
     pub(crate) synced: Option<DateTime<Utc>>,
@@ -175,14 +153,14 @@ pub(crate) struct SyncTimes {
 }
 
 impl Store {
-    /// Notes a sync that is to be done.
+    /// Records a requested sync.
     pub(crate) async fn note_sync(&self, tx: &mut Tx, new: &NewSync<'_>) -> outbox::Result<()> {
         let now = self.now_ms();
         on_tx!(tx, conn => {
             sqlx::query(NEW)
                 .bind(new.school.as_str())
                 .bind(new.id)
-                .bind(new.why.word())
+                .bind(<&str>::from(new.why))
                 .bind(extent(new.full))
                 .bind(now)
                 .execute(conn)
@@ -192,7 +170,7 @@ impl Store {
         Ok(())
     }
 
-    /// Forgets a sync whose place a newer one took before it began, and ends one that had begun.
+    /// Removes a sync that was superseded before it began, and ends one that had begun.
     pub(crate) async fn drop_sync(
         &self,
         tx: &mut Tx,
@@ -207,7 +185,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that a sync has begun.
+    /// Records that a sync has begun.
     pub(crate) async fn begin_sync(&self, school: &SchoolId, id: &str) -> outbox::Result<()> {
         let now = self.now_ms();
         let mut tx = self.db.begin().await?;
@@ -217,7 +195,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// Notes what is in a sync's way.
+    /// Records the error of a sync.
     pub(crate) async fn trouble_sync(
         &self,
         tx: &mut Tx,
@@ -229,7 +207,7 @@ impl Store {
         Ok(())
     }
 
-    /// Notes what a sync came to.
+    /// Records the end of a sync.
     pub(crate) async fn end_sync(
         &self,
         tx: &mut Tx,
@@ -242,7 +220,7 @@ impl Store {
             sqlx::query(END)
                 .bind(school)
                 .bind(id)
-                .bind(end.state.word())
+                .bind(end.state.as_str())
                 .bind(now)
                 .bind(report)
                 .bind(end.error)
@@ -257,7 +235,7 @@ impl Store {
     /// One sync of a school.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn sync(&self, school: &SchoolId, id: &str) -> outbox::Result<Option<SyncRecord>> {
         let row: Option<Row> = on_pool!(self.db, pool => {
             sqlx::query_as(ONE).bind(school.as_str()).bind(id).fetch_optional(pool).await
@@ -265,10 +243,10 @@ impl Store {
         Ok(row.map(record))
     }
 
-    /// The last syncs of a school, the latest first.
+    /// The last syncs of a school, latest first.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn syncs(&self, school: &SchoolId, limit: u32) -> outbox::Result<Vec<SyncRecord>> {
         let rows: Vec<Row> = on_pool!(self.db, pool => {
             sqlx::query_as(LAST).bind(school.as_str()).bind(i64::from(limit)).fetch_all(pool).await
@@ -276,7 +254,7 @@ impl Store {
         Ok(rows.into_iter().map(record).collect())
     }
 
-    /// When each school was synced last.
+    /// When each school was last synced.
     pub(crate) async fn sync_times(&self) -> outbox::Result<Vec<(SchoolId, SyncTimes)>> {
         let found: Vec<(String, i64, Option<i64>)> =
             on_pool!(self.db, pool => sqlx::query_as(TIMES).fetch_all(pool).await)?;
@@ -295,7 +273,7 @@ impl Store {
             .collect())
     }
 
-    /// Keeps a pull that is on its way: its head, and the answers that are not kept yet.
+    /// Stores a pull in progress: its head and the answers that are not stored yet.
     pub(crate) async fn keep_pull(
         &self,
         school: &SchoolId,
@@ -325,7 +303,7 @@ impl Store {
         tx.commit().await
     }
 
-    /// The pull that was on its way when it was cut off. One that cannot be read is begun anew.
+    /// The interrupted pull. One that cannot be read starts again.
     pub(crate) async fn stored_pull(&self, school: &SchoolId) -> outbox::Result<Option<Pull>> {
         let parts: Vec<(String, String)> = on_pool!(self.db, pool => sqlx::query_as(PARTS).bind(school.as_str()).fetch_all(pool).await)?;
         let head = parts.iter().find(|(part, _)| part == HEAD);
@@ -341,13 +319,13 @@ impl Store {
         Ok(Some(pull))
     }
 
-    /// Forgets a pull that is done with.
+    /// Removes a finished pull.
     pub(crate) async fn drop_pull(&self, tx: &mut Tx, school: &SchoolId) -> outbox::Result<()> {
         on_tx!(tx, conn => sqlx::query(DROP_PARTS).bind(school.as_str()).execute(conn).await.map(|_| ()))?;
         Ok(())
     }
 
-    /// The state to go on from; a new one before the first sync.
+    /// The present state; a new one before the first sync.
     pub(crate) async fn roster_or_new(&self, school: &SchoolId) -> outbox::Result<State> {
         Ok(self.roster(school).await?.unwrap_or_default())
     }
@@ -360,10 +338,7 @@ fn record(row: Row) -> SyncRecord {
         school: row.school,
         why: row.why,
         extent: row.extent,
-        state: SyncState::ALL
-            .into_iter()
-            .find(|state| state.word() == row.state)
-            .unwrap_or(SyncState::Failed),
+        state: row.state.parse().unwrap_or(SyncState::Failed),
         asked_at: time(Some(row.asked_ms)),
         began_at: time(row.began_ms),
         ended_at: time(row.ended_ms),

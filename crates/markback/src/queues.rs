@@ -1,4 +1,4 @@
-//! The names of the queues, in which all work waits, and a worker for jobs that take long.
+//! The names of the queues, and a worker for long jobs.
 
 use std::time::Duration;
 
@@ -7,24 +7,24 @@ use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
 
-/// Events to be decided, in line for each person.
+/// Events to decide, in order for each person.
 pub const DECIDE: &str = "decide";
-/// Marks to be sent, in line for each pupil.
+/// Marks to send, in order for each pupil.
 pub const SEND: &str = "send";
-/// Registers that Wonde took, to be followed.
+/// Accepted registers to follow.
 pub const CONFIRM: &str = "confirm";
-/// Syncs of people and groups, in line for each school.
+/// Syncs of people and groups, in order for each school.
 pub const ROSTER: &str = "roster";
-/// Full readings of registers, in line for each school.
+/// Full readings of registers, in order for each school.
 pub const REGISTER: &str = "register";
 
-/// All of them, the first three in the order of an event's way.
+/// All queues; the first three in the order of an event's path.
 pub const ALL: [&str; 5] = [DECIDE, SEND, CONFIRM, ROSTER, REGISTER];
 
-/// How often the lease of a job is renewed, at the latest.
+/// The longest time between two renewals of a lease.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
-/// Takes one job after the other out of a queue, and holds each for as long as it takes.
+/// Works on one job of a queue at a time and keeps its lease.
 #[derive(Clone, Copy)]
 pub(crate) struct Worker<'a> {
     pub(crate) store: &'a Store,
@@ -35,12 +35,12 @@ pub(crate) struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Tells when there may be a job.
+    /// Wakes when there may be a job.
     pub(crate) fn bell(&self) -> Bell {
         self.store.outbox().bell(self.queue)
     }
 
-    /// Waits for the next job; none comes after the worker was told to stop.
+    /// Waits for the next job; `None` once told to stop.
     pub(crate) async fn next(&self, bell: &mut Bell, stop: &CancellationToken) -> Option<Claimed> {
         let outbox = self.store.outbox();
         while !stop.is_cancelled() {
@@ -66,7 +66,7 @@ impl Worker<'_> {
         None
     }
 
-    /// Renews the lease of a job for as long as it is ours.
+    /// Renews the lease of a job until it is lost.
     pub(crate) async fn hold(&self, claimed: &Claimed) {
         let every = RENEW_EVERY.min(self.lease / 3);
         loop {

@@ -1,9 +1,9 @@
-//! What a sync came to, as it is kept and shown: counts and ids, no names.
+//! The report of a sync as it is stored and shown: counts and ids, no names.
 
 use roster::{Migration, Report};
 use serde_json::{Value, json};
 
-/// People listed one by one at most; the count is always whole.
+/// The most people listed; counts are always complete.
 const LISTED: usize = 200;
 
 /// The report as JSON.
@@ -69,7 +69,7 @@ pub fn summary(report: &Report) -> Value {
     })
 }
 
-/// Who is who after a change of the MIS, as counts and ids.
+/// How people were matched after a change of the MIS, as counts and ids.
 pub fn migration(found: &Migration) -> Value {
     json!({
         "kind": found.kind,

@@ -1,37 +1,39 @@
-//! Who an event's person is: the school's people as the last sync left them in the store.
+//! Finds an event's person among the school's people as last synced.
 //!
-//! Any process on the store may have synced, so a directory in memory is held against the store's before it is used,
-//! once a second at most.
+//! Any process on the same database may have synced, so a cached directory is checked against the database before use,
+//! at most once a second.
 
 use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
+    collections::HashSet,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
+use lru::LruCache;
 use mis_core::{PersonKind, wonde::SchoolId};
 use roster::{Directory, Entry, Found};
 use writeback::Event;
 
 use crate::{settings::School, store::Store};
 
-/// Schools whose directories are kept in memory. The least used goes first.
-const SCHOOLS_KEPT: usize = 1_000;
-/// How long a directory is used without a look at the store.
-const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// The most schools whose directories are cached.
+const SCHOOLS_CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+/// How long a cached directory is used without checking the database.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
 
-/// Whom an event names, by the ids that the school's settings allow.
+/// The person that an event names, by the ids that the school's settings allow.
 pub(crate) fn person_of<'d>(school: &School, directory: &'d Directory, event: &Event) -> Found<'d> {
     directory.lookup(&event.person, &school.persons.by, event.kind_of_person)
 }
 
-/// The line in which an event waits: that of the person, by whatever id the event names them.
+/// The person whose events are decided in order with this one, whichever id the event uses.
 pub(crate) fn line_of(school: &School, directory: Option<&Directory>, event: &Event) -> String {
     let entry = directory.and_then(|directory| person_of(school, directory, event).one());
     entry.map_or_else(|| event.person.clone(), |entry| entry.key.to_string())
 }
 
-/// What to say where an event names nobody.
+/// The error message for an event that names nobody.
 pub(crate) fn nobody(school: &School, event: &Event) -> String {
     let whom = match event.kind_of_person {
         None => "nobody",
@@ -47,18 +49,18 @@ pub(crate) fn nobody(school: &School, event: &Event) -> String {
     }
 }
 
-/// What to say where an event's id is of several people, and what to do.
+/// The error message and help for an event whose id belongs to several people.
 pub(crate) fn several(people: &[&Entry]) -> (String, &'static str) {
     let whose: Vec<_> = people.iter().map(|entry| whose(entry)).collect();
     let what = format!("the id is that of {}", whose.join(" and of "));
     let mut kinds: Vec<_> = people.iter().map(|entry| entry.kind).collect();
     kinds.dedup();
-    let cure = if kinds.len() == people.len() {
+    let help = if kinds.len() == people.len() {
         r#"say which with `"kind_of_person": "student"`, `"staff"` or `"parent"`"#
     } else {
         "name the person by another id, such as the one in the school's groups"
     };
-    (what, cure)
+    (what, help)
 }
 
 fn whose(entry: &Entry) -> String {
@@ -73,37 +75,36 @@ fn whose(entry: &Entry) -> String {
     }
 }
 
-/// The directories of all schools whose people are known.
+/// Finds people of all schools that have been synced.
 #[derive(Debug)]
-pub struct Directories {
+pub struct PersonIndex {
     store: Store,
-    kept: Mutex<HashMap<SchoolId, Kept>>,
+    cached: Mutex<LruCache<SchoolId, CachedDirectory>>,
     known: Mutex<HashSet<SchoolId>>,
 }
 
 #[derive(Clone, Debug)]
-struct Kept {
+struct CachedDirectory {
     directory: Arc<Directory>,
     version: i64,
-    looked: Instant,
-    used: Instant,
+    checked: Instant,
 }
 
-impl Directories {
-    /// Those of this store.
+impl PersonIndex {
+    /// Opens the index of this database.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn open(store: Store) -> outbox::Result<Self> {
         let known = store.schools_ready().await?.into_iter().collect();
         Ok(Self {
             store,
-            kept: Mutex::default(),
+            cached: Mutex::new(LruCache::new(SCHOOLS_CACHED)),
             known: Mutex::new(known),
         })
     }
 
-    /// Whether a school's people were read before, as far as this process has seen.
+    /// Whether a school's people have been read, as far as this process knows.
     pub fn knows(&self, school: &SchoolId) -> bool {
         self.known
             .lock()
@@ -111,25 +112,31 @@ impl Directories {
             .contains(school)
     }
 
-    /// A school's directory; `None` until its people were read for the first time.
+    /// A school's directory; `None` until its people have been read for the first time.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn of(&self, school: &SchoolId) -> outbox::Result<Option<Arc<Directory>>> {
-        if let Some(kept) = self.kept(school)
-            && kept.looked.elapsed() < TRUSTED_FOR
+        let cached = self.cached().get(school).cloned();
+        if let Some(cached) = &cached
+            && cached.checked.elapsed() < CHECK_EVERY
         {
-            return Ok(Some(kept.directory));
+            return Ok(Some(cached.directory.clone()));
         }
-        let looked = Instant::now();
+        let checked = Instant::now();
         let Some(version) = self.store.directory_version(school).await? else {
             return Ok(None);
         };
-        let directory = match self.kept(school) {
-            Some(kept) if kept.version == version => kept.directory,
+        let directory = match cached {
+            Some(cached) if cached.version == version => cached.directory,
             _ => Arc::new(Directory::from_ids(self.store.ids(school).await?)),
         };
-        self.keep(school, &directory, version, looked);
+        let cached = CachedDirectory {
+            directory: directory.clone(),
+            version,
+            checked,
+        };
+        self.cached().put(school.clone(), cached);
         self.known
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -137,9 +144,9 @@ impl Directories {
         Ok(Some(directory))
     }
 
-    /// Looks at the store the next time, for it has changed.
+    /// Drops the cached directory, because the people have changed.
     pub(crate) fn changed(&self, school: &SchoolId, ready: bool) {
-        self.lock().remove(school);
+        self.cached().pop(school);
         if ready {
             self.known
                 .lock()
@@ -148,31 +155,7 @@ impl Directories {
         }
     }
 
-    fn kept(&self, school: &SchoolId) -> Option<Kept> {
-        let mut all = self.lock();
-        let kept = all.get_mut(school)?;
-        kept.used = Instant::now();
-        Some(kept.clone())
-    }
-
-    fn keep(&self, school: &SchoolId, directory: &Arc<Directory>, version: i64, looked: Instant) {
-        let mut all = self.lock();
-        if all.len() >= SCHOOLS_KEPT && !all.contains_key(school) {
-            let least_used = all.iter().min_by_key(|(_, kept)| kept.used);
-            if let Some(least_used) = least_used.map(|(school, _)| school.clone()) {
-                all.remove(&least_used);
-            }
-        }
-        let kept = Kept {
-            directory: directory.clone(),
-            version,
-            looked,
-            used: looked,
-        };
-        all.insert(school.clone(), kept);
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SchoolId, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cached(&self) -> MutexGuard<'_, LruCache<SchoolId, CachedDirectory>> {
+        self.cached.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,17 +1,17 @@
-//! What is wrong with an event that cannot be read: all of it, where decoding stops at the first thing.
+//! All problems of an event that cannot be decoded, although decoding stops at the first.
 
 use serde_json::{Value, json};
 use writeback::Event;
 
-use super::intake::InputProblem;
+use super::InputProblem;
 use crate::settings::nearest;
 
-/// Things wrong with one event that are told at most.
+/// The most problems reported for one event.
 const TOLD_MAX: usize = 20;
 
 type Fault = serde_path_to_error::Error<serde_json::Error>;
 
-/// Everything that keeps this from being an event. Each fault is mended in a copy, so that the next one shows.
+/// All problems of this event. Each is fixed in a copy, so that the next one shows.
 pub(super) fn problems(place: usize, value: &Value) -> Vec<InputProblem> {
     let mut rest = value.clone();
     let mut problems: Vec<InputProblem> = Vec::new();
@@ -31,7 +31,7 @@ pub(super) fn problems(place: usize, value: &Value) -> Vec<InputProblem> {
     problems
 }
 
-/// The field of the event that the fault is about.
+/// The field with the problem.
 fn field(fault: &Fault) -> Option<String> {
     let words = fault.inner().to_string();
     for begin in ["missing field `", "unknown field `"] {
@@ -48,7 +48,7 @@ fn field(fault: &Fault) -> Option<String> {
     })
 }
 
-/// Puts something readable in the field's place.
+/// Replaces the field's value with a valid one.
 fn mend(event: &mut Value, field: Option<&str>) -> bool {
     let (Value::Object(fields), Some(field)) = (event, field) else {
         return false;
@@ -68,15 +68,15 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     let words = fault.inner().to_string();
     let path = fault.path().to_string();
     let unknown = words.starts_with("unknown field");
-    // A field that is missing is a fault of the whole event.
+    // A missing field is a problem of the whole event.
     let key = match (field, path.as_str()) {
         (Some(field), _) if unknown => format!("[{place}].{field}"),
         (_, ".") => format!("[{place}]"),
         (_, path) => format!("[{place}].{path}"),
     };
-    let what = if path.starts_with("answers") {
-        // The decoder would repeat the answer, which may be a child's own words.
-        "answers are an object of texts: field name to the text of the option".to_owned()
+    let message = if path.starts_with("answers") {
+        // The decoder would quote the answer, which may be a child's own words.
+        "answers must be an object that maps field names to the text of an option".to_owned()
     } else if words.starts_with("missing field") {
         format!("`{}` is missing", field.unwrap_or_default())
     } else if unknown {
@@ -90,8 +90,8 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     InputProblem {
         key,
         value: None,
-        what,
-        cure: match meant {
+        message,
+        help: match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
             None => r#"send {"id", "person", "kind": "sign_in" | "sign_out", "at": "2026-11-23T09:07:12Z", "answers": {}}"#
                 .to_owned(),
@@ -99,7 +99,7 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     }
 }
 
-/// What an event may have, for whoever mistypes one.
+/// The fields of an event, to suggest one for a misspelt name.
 const FIELDS: [&str; 7] = [
     "id",
     "person",
@@ -118,7 +118,7 @@ mod tests {
         let found = problems(3, &event);
         let mut told: Vec<_> = found
             .into_iter()
-            .map(|problem| format!("{} {}", problem.key, problem.what))
+            .map(|problem| format!("{} {}", problem.key, problem.message))
             .collect();
         told.sort();
         told
@@ -154,7 +154,7 @@ mod tests {
         assert!(
             found
                 .iter()
-                .any(|problem| problem.cure.contains("`person`")),
+                .any(|problem| problem.help.contains("`person`")),
             "{found:?}"
         );
     }

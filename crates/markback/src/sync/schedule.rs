@@ -1,4 +1,4 @@
-//! When which school is synced: for the first time at once, in full every night, and what changed in between.
+//! When each school is synced: at once for the first time, in full every night, and changes in between.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,39 +11,39 @@ use mis_core::SchoolId;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Rosters, Wanted};
+use super::{PeopleSync, SyncRequest, Wanted};
 use crate::{
     settings::{School, SyncSettings},
     store::{SyncTimes, SyncWhy},
 };
 
-/// How long it takes at night until all schools have begun: the load on Wonde is spread.
+/// The time over which the nightly syncs begin, to spread the load on Wonde.
 const NIGHT_SPREAD: TimeDelta = TimeDelta::hours(1);
 
-/// Syncs put in the queue in one transaction.
+/// The most syncs enqueued in one transaction.
 const ENQUEUED_AT_ONCE: usize = 500;
 
 /// A sync that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Due {
     pub(super) why: SyncWhy,
-    /// The sync's id: the same for all nodes that find it due.
+    /// Its id, the same on every node that finds it due.
     pub(super) id: String,
     pub(super) full: bool,
 }
 
-/// By what a school's syncs become due.
+/// When a school's syncs become due.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rhythm {
     every: TimeDelta,
     nightly: NaiveTime,
     timezone: Tz,
-    /// The school's own place within a period, from 0 to 1.
+    /// The school's offset within a period, from 0 to 1.
     place: f64,
 }
 
 impl Rhythm {
-    /// As the settings say it for a school.
+    /// A school's rhythm according to the settings.
     pub(crate) fn of(sync: &SyncSettings, school: &School) -> Self {
         Self {
             every: TimeDelta::from_std(sync.every).unwrap_or(TimeDelta::MAX),
@@ -53,7 +53,7 @@ impl Rhythm {
         }
     }
 
-    /// What is due now for a school that was synced then.
+    /// The sync that is due now for a school with these last syncs.
     pub(super) fn due(&self, now: DateTime<Utc>, times: SyncTimes) -> Option<Due> {
         let (slot, slot_began) = self.slot(now);
         let Some(synced) = times.synced else {
@@ -82,7 +82,7 @@ impl Rhythm {
         })
     }
 
-    /// The period that now falls in, counted from 1970, and when it began for this school.
+    /// The current period, counted from 1970, and when it began for this school.
     fn slot(&self, now: DateTime<Utc>) -> (i64, DateTime<Utc>) {
         let every = self.every.num_milliseconds().max(1);
         let offset = share(self.every, self.place).num_milliseconds();
@@ -91,13 +91,13 @@ impl Rhythm {
         (slot, DateTime::from_timestamp_millis(began).unwrap_or(now))
     }
 
-    /// The last time that everything was to be read.
+    /// When the last full sync was due.
     pub(crate) fn last_night(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let today = now.with_timezone(&self.timezone).date_naive();
         let on = |date: chrono::NaiveDate| {
             let local = date.and_time(self.nightly);
             let begin = self.timezone.from_local_datetime(&local).earliest();
-            // Where the clocks jump over it, an hour later is not jumped over.
+            // Where clocks skip this hour, they do not skip the next.
             let begin = begin.or_else(|| {
                 self.timezone
                     .from_local_datetime(&(local + TimeDelta::hours(1)))
@@ -125,15 +125,15 @@ fn share(of: TimeDelta, place: f64) -> TimeDelta {
     TimeDelta::milliseconds(ms)
 }
 
-/// A place between 0 and 1 that a school has for good: on every node, and in every version of the program.
+/// A fixed number between 0 and 1 for each school, the same on every node and in every version.
 fn place_of(school: &SchoolId) -> f64 {
     let hash = Sha256::digest(school.as_str());
     let first = hash.first_chunk().copied().unwrap_or_default();
     f64::from(u32::from_be_bytes(first)) / f64::from(u32::MAX)
 }
 
-impl Rosters {
-    /// Puts syncs in the queue when they are due.
+impl PeopleSync {
+    /// Enqueues syncs when they are due.
     pub(super) async fn run_schedule(&self, stop: CancellationToken) {
         let mut asked: HashMap<SchoolId, String> = HashMap::new();
         let mut rest = Duration::ZERO;
@@ -143,13 +143,13 @@ impl Rosters {
                 () = tokio::time::sleep(rest) => {}
             }
             if let Err(error) = self.put_due(&mut asked).await {
-                tracing::warn!(%error, "the store could not be asked which schools are to be synced; it is tried again");
+                tracing::warn!(%error, "the database could not be read for syncs that are due; it is tried again");
             }
-            rest = self.pace.poll.max(Duration::from_millis(100));
+            rest = self.config.poll.max(Duration::from_millis(100));
         }
     }
 
-    /// Puts in the queue what is due now and was not put there before.
+    /// Enqueues the syncs that are due now and not queued yet.
     pub(super) async fn put_due(
         &self,
         asked: &mut HashMap<SchoolId, String>,
@@ -183,7 +183,7 @@ impl Rosters {
             if asked.get(&school.id) == Some(&due.id) {
                 continue;
             }
-            let ask = Ask {
+            let ask = SyncRequest {
                 full: due.full,
                 accept: false,
             };
@@ -314,7 +314,7 @@ mod tests {
     fn a_school_keeps_its_place() {
         let place = place_of(&"A1930499544".into());
         assert!((0.0..=1.0).contains(&place));
-        // Fixed: nodes of different versions agree about it.
+        // Fixed, because nodes of different versions must agree.
         assert!((place - 0.375_969).abs() < 1e-6, "{place}");
     }
 

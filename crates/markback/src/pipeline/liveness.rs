@@ -1,4 +1,4 @@
-//! Whether the workers go round: each queue is looked at for work, and each batch comes on.
+//! Whether the workers are alive: each queue is looked at, and each batch makes progress.
 
 use std::{
     collections::BTreeMap,
@@ -9,67 +9,68 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::queue;
+use crate::queues;
 
-/// The longest that a batch may take without anything of it being settled: Wonde may be slow, and its rate small. As long
-/// at most the hands of a queue may all be busy.
+/// The longest time in which nothing of a batch may be settled, and in which all workers of a queue may be busy: Wonde may
+/// be slow, and the rate limit low.
 const PROGRESS_WITHIN: Duration = Duration::from_secs(10 * 60);
 
-const QUEUES: [&str; 3] = [queue::DECIDE, queue::SEND, queue::CONFIRM];
+const QUEUES: [&str; 3] = [queues::DECIDE, queues::SEND, queues::CONFIRM];
 
-/// How the workers are.
+/// The state of the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Health {
-    /// They go round.
+    /// They make progress.
     Well,
-    /// They were not started, or have ended.
+    /// They have not started, or have ended.
     NotRunning,
-    /// Nobody has looked for work in this queue for long.
+    /// No worker has claimed from this queue for too long.
     Stuck(&'static str),
-    /// A worker has had a batch of this queue in hand for too long.
+    /// A worker has held a batch of this queue for too long.
     Hung {
         /// The queue.
         queue: &'static str,
-        /// How long nothing of the batch has been settled.
+        /// Time since anything of the batch was settled.
         age: Duration,
     },
 }
 
-/// When each queue's workers last began a round, and what they have in hand.
+/// When the workers of each queue last looked for jobs, and the batches in hand.
 #[derive(Debug)]
-pub(crate) struct Pulse {
+pub(crate) struct Liveness {
     start: Instant,
     running: AtomicBool,
     rounds: [AtomicU64; QUEUES.len()],
-    /// By number: the queue, and when the batch last came on.
+    /// By number: the queue, and when the batch last made progress.
     batches: Mutex<BTreeMap<u64, (&'static str, u64)>>,
     numbers: AtomicU64,
 }
 
 /// A batch in hand, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct Progress<'a> {
-    pulse: &'a Pulse,
+pub(crate) struct BatchProgress<'a> {
+    liveness: &'a Liveness,
     number: u64,
 }
 
-impl Progress<'_> {
+impl BatchProgress<'_> {
     /// A part of the batch is settled.
     pub(crate) fn made(&self) {
-        let now = self.pulse.elapsed();
-        if let Some((_, since)) = self.pulse.batches().get_mut(&self.number) {
+        let now = self.liveness.elapsed();
+        if let Some((_, since)) = self.liveness.batches().get_mut(&self.number) {
             *since = now;
         }
     }
 }
 
-impl Drop for Progress<'_> {
+impl Drop for BatchProgress<'_> {
     fn drop(&mut self) {
-        self.pulse.batches().remove(&self.number);
+        self.liveness.batches().remove(&self.number);
     }
 }
 
-impl Default for Pulse {
+impl Default for Liveness {
     fn default() -> Self {
         Self {
             start: Instant::now(),
@@ -81,18 +82,18 @@ impl Default for Pulse {
     }
 }
 
-impl Pulse {
+impl Liveness {
     /// The workers run until the guard is dropped.
     pub(crate) fn run(&self) -> impl Drop {
         for queue in QUEUES {
-            self.beat(queue);
+            self.heartbeat(queue);
         }
         self.running.store(true, Ordering::Release);
         Running(self)
     }
 
-    /// A worker of this queue begins a round.
-    pub(crate) fn beat(&self, queue: &str) {
+    /// A worker of this queue looks for jobs.
+    pub(crate) fn heartbeat(&self, queue: &str) {
         let now = self.elapsed();
         for (name, round) in QUEUES.iter().zip(&self.rounds) {
             if *name == queue {
@@ -101,12 +102,12 @@ impl Pulse {
         }
     }
 
-    /// A worker takes a batch of this queue in hand.
-    pub(crate) fn batch(&self, queue: &'static str) -> Progress<'_> {
+    /// A worker begins a batch of this queue.
+    pub(crate) fn batch(&self, queue: &'static str) -> BatchProgress<'_> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         self.batches().insert(number, (queue, self.elapsed()));
-        Progress {
-            pulse: self,
+        BatchProgress {
+            liveness: self,
             number,
         }
     }
@@ -145,7 +146,7 @@ impl Pulse {
     }
 }
 
-struct Running<'a>(&'a Pulse);
+struct Running<'a>(&'a Liveness);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
@@ -158,41 +159,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn workers_that_do_not_come_round_are_noticed() {
-        let pulse = Pulse::default();
-        assert_eq!(pulse.health(), Health::NotRunning);
-        let run = pulse.run();
-        assert_eq!(pulse.health(), Health::Well);
+    fn a_queue_that_is_not_looked_at_is_noticed() {
+        let liveness = Liveness::default();
+        assert_eq!(liveness.health(), Health::NotRunning);
+        let run = liveness.run();
+        assert_eq!(liveness.health(), Health::Well);
         let late = PROGRESS_WITHIN.as_secs() + 1;
-        assert_eq!(pulse.health_at(late), Health::Stuck(queue::DECIDE));
-        pulse.rounds[0].store(late, Ordering::Relaxed);
-        assert_eq!(pulse.health_at(late), Health::Stuck(queue::SEND));
+        assert_eq!(liveness.health_at(late), Health::Stuck(queues::DECIDE));
+        liveness.rounds[0].store(late, Ordering::Relaxed);
+        assert_eq!(liveness.health_at(late), Health::Stuck(queues::SEND));
         drop(run);
-        assert_eq!(pulse.health_at(late), Health::NotRunning);
+        assert_eq!(liveness.health_at(late), Health::NotRunning);
     }
 
     #[test]
-    fn one_batch_that_does_not_come_on_is_noticed_while_others_do() {
-        let pulse = Pulse::default();
-        let _run = pulse.run();
-        let hung = pulse.batch(queue::CONFIRM);
-        let quick = pulse.batch(queue::SEND);
+    fn one_batch_without_progress_is_noticed_while_others_make_some() {
+        let liveness = Liveness::default();
+        let _run = liveness.run();
+        let hung = liveness.batch(queues::CONFIRM);
+        let quick = liveness.batch(queues::SEND);
         let late = PROGRESS_WITHIN.as_secs() + 1;
-        for round in &pulse.rounds {
+        for round in &liveness.rounds {
             round.store(late, Ordering::Relaxed);
         }
-        pulse.batches().insert(quick.number, (queue::SEND, late));
+        liveness
+            .batches()
+            .insert(quick.number, (queues::SEND, late));
         let age = Duration::from_secs(late);
-        let queue = queue::CONFIRM;
-        assert_eq!(pulse.health_at(late), Health::Hung { queue, age });
+        let queue = queues::CONFIRM;
+        assert_eq!(liveness.health_at(late), Health::Hung { queue, age });
         hung.made();
-        pulse.batches().insert(hung.number, (queue, late));
-        assert_eq!(pulse.health_at(late), Health::Well);
-        assert_eq!(pulse.health_at(2 * late), Health::Hung { queue, age });
+        liveness.batches().insert(hung.number, (queue, late));
+        assert_eq!(liveness.health_at(late), Health::Well);
+        assert_eq!(liveness.health_at(2 * late), Health::Hung { queue, age });
         drop(hung);
-        let queue = queue::SEND;
-        assert_eq!(pulse.health_at(2 * late), Health::Hung { queue, age });
+        let queue = queues::SEND;
+        assert_eq!(liveness.health_at(2 * late), Health::Hung { queue, age });
         drop(quick);
-        assert_eq!(pulse.health_at(late), Health::Well);
+        assert_eq!(liveness.health_at(late), Health::Well);
     }
 }

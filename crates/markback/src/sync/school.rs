@@ -1,4 +1,4 @@
-//! One sync of one school: read, apply, keep.
+//! One sync of one school: read, apply, store.
 
 use chrono::TimeDelta;
 use mis_core::{Mis, PersonKind};
@@ -6,25 +6,25 @@ use outbox::Held;
 use roster::{Directory, Outcome, Progress, Pull, State, When};
 use serde_json::json;
 
-use super::{Ask, Rosters, SyncJob, report};
+use super::{PeopleSync, SyncJob, SyncRequest, report};
 use crate::{
     metrics,
     settings::School,
     store::{Kept, SyncEnd, SyncState},
 };
 
-/// A pull that was cut off longer ago than this is begun anew: too much may have changed under it.
+/// A pull that was interrupted longer ago than this starts again: too much may have changed.
 const RESUME_WITHIN: TimeDelta = TimeDelta::hours(2);
 
-/// Why a sync did not come to its end.
+/// Why a sync did not finish.
 pub(super) enum Obstacle {
-    /// The MIS does not answer as it should.
+    /// The MIS did not answer properly.
     Mis(mis_core::Error),
-    /// The store does not keep it, or another node has taken it over.
+    /// The database failed, or another node has taken over.
     Store(outbox::Error),
 }
 
-/// What was read, and from where.
+/// What was read, and its source.
 struct Read<'a> {
     full: bool,
     mis: &'a Mis,
@@ -42,8 +42,8 @@ impl From<outbox::Error> for Obstacle {
     }
 }
 
-impl Rosters {
-    /// Reads a school, going on where it was cut off, and keeps what it comes to together with the end of the job.
+impl PeopleSync {
+    /// Reads a school, continuing an interrupted pull, and stores the result together with the end of the job.
     pub(super) async fn sync(
         &self,
         school: &School,
@@ -67,8 +67,13 @@ impl Rosters {
         Ok(())
     }
 
-    /// The pull that was cut off, if it is still of use; else a new one.
-    async fn begun(&self, school: &School, state: &State, ask: Ask) -> outbox::Result<Pull> {
+    /// The interrupted pull if it is still usable, or a new one.
+    async fn begun(
+        &self,
+        school: &School,
+        state: &State,
+        ask: SyncRequest,
+    ) -> outbox::Result<Pull> {
         let (now, settings) = (self.store.now(), self.settings.roster(school));
         let full = ask.full || ask.accept;
         let stored = self.store.stored_pull(&school.id).await?;
@@ -82,13 +87,13 @@ impl Rosters {
             .unwrap_or_else(|| Pull::new(state, &settings, full, now)))
     }
 
-    /// Reads a school and applies what it finds. Nothing is kept.
+    /// Reads a school and applies what it finds. Nothing is stored.
     pub(super) async fn read_and_apply(
         &self,
         mis: &Mis,
         school: &School,
         state: &State,
-        ask: Ask,
+        ask: SyncRequest,
     ) -> mis_core::Result<Outcome> {
         let settings = self.settings.roster(school);
         let mut pull = Pull::new(state, &settings, ask.full || ask.accept, self.store.now());
@@ -159,13 +164,13 @@ impl Rosters {
             .await?;
         self.store.drop_pull(&mut tx, &school.id).await?;
         tx.commit().await?;
-        self.directories.changed(&school.id, kept.ready);
+        self.people.changed(&school.id, kept.ready);
         let unread = &outcome.report.unread;
         let left_out = unread.iter().filter(|unread| unread.issue.left_out).count();
         metrics::unread(unread.len() - left_out, left_out);
         if !unread.is_empty() {
             let (values, records) = (unread.len() - left_out, left_out);
-            tracing::warn!(school = %school.id, values, records, "passed over what could not be read; `markback sync` names it");
+            tracing::warn!(school = %school.id, values, records, "skipped values that could not be read; `markback sync` lists them");
         }
         tracing::info!(
             school = %school.id,
@@ -186,7 +191,7 @@ impl Rosters {
             let kind = progress.kind;
             tracing::debug!(school = %school.id, ?kind, read = progress.read, "people read");
         }
-        if let Some(watch) = &self.watch {
+        if let Some(watch) = &self.observer {
             watch(&school.id, progress);
         }
     }

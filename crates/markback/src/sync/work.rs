@@ -1,41 +1,38 @@
-//! The workers: claim a sync, keep its lease while it runs, and settle what was in its way.
+//! The workers: claim a sync, keep its lease while it runs, and handle its errors.
 
 use mis_core::ErrorKind;
 use outbox::{Claimed, Tx, When};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ask, Rosters, SyncJob, sync::Obstacle};
+use super::{PeopleSync, SyncJob, SyncRequest, school::Obstacle};
 use crate::{
-    pipeline::{
-        GoOn,
-        panics::{Panicked, caught, one_more},
-    },
-    queue::{self, Worker},
+    pipeline::failure::{Next, Panicked, caught, note_of_panic},
+    queues::{self, Worker},
     settings::School,
     store::{SyncEnd, SyncState},
 };
 
 /// How a sync ended.
 enum End {
-    /// It is kept, or settled.
+    /// It is stored, or its job is settled.
     Settled,
-    /// Something was in its way.
+    /// It met an obstacle.
     Met(Obstacle),
-    /// A worker panicked over it.
+    /// A worker panicked.
     Panicked,
-    /// The service stops: it is gone on with later.
+    /// The service is stopping; it continues later.
     Stopped,
-    /// Another node has it.
+    /// Another node has taken over.
     Lost,
 }
 
-impl Rosters {
-    /// Syncs by the clock and on demand until told to stop. What is on its way then is gone on with at the next start.
+impl PeopleSync {
+    /// Runs scheduled and requested syncs until told to stop. Running syncs continue at the next start.
     pub async fn run(&self, stop: CancellationToken) {
         tokio::join!(self.run_schedule(stop.clone()), self.run_workers(stop));
     }
 
-    /// Does the syncs that are in the queue until told to stop.
+    /// Runs queued syncs until told to stop.
     pub async fn run_workers(&self, stop: CancellationToken) {
         let workers = self.settings.service.sync.at_once.get();
         futures::future::join_all((0..workers).map(|_| self.work(&stop))).await;
@@ -52,9 +49,9 @@ impl Rosters {
     fn worker(&self) -> Worker<'_> {
         Worker {
             store: &self.store,
-            queue: queue::ROSTER,
-            poll: self.pace.poll,
-            lease: self.pace.lease,
+            queue: queues::ROSTER,
+            poll: self.config.poll,
+            lease: self.config.lease,
         }
     }
 
@@ -84,17 +81,17 @@ impl Rosters {
             End::Panicked => self.after_panic(&claimed, &job).await,
             End::Stopped => worker.hand_back(&claimed).await,
             End::Lost => {
-                tracing::info!(school = %job.school, "another node goes on with this sync");
+                tracing::info!(school = %job.school, "another node continues this sync");
                 Ok(())
             }
         };
         self.noted(settled);
     }
 
-    /// What the store did not keep is taken up again when the lease lapses.
+    /// A step that was not committed is repeated when the lease expires.
     fn noted(&self, settled: outbox::Result<()>) {
         if let Err(error) = settled {
-            tracing::warn!(%error, "the store did not keep a sync's step; it is taken up again");
+            tracing::warn!(%error, "a step of a sync was not committed; it will be repeated");
         }
     }
 
@@ -109,20 +106,20 @@ impl Rosters {
         let mut tx = self.store.database().begin().await?;
         let held = [claimed.held];
         let age = self.store.now() - claimed.enqueued_at;
-        let go_on = GoOn::after(error, school).within(self.pace.give_up_after, age);
-        let settled = match go_on {
-            GoOn::Again { when, why } => {
+        let next = Next::after(error, school).within(self.config.give_up_after, age);
+        let settled = match next {
+            Next::Retry { when, why } => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox.retry(&mut tx, &held, when, &why).await?
             }
-            // A school that cannot be read may be written to all the same: only what the token as a whole met makes others rest.
-            GoOn::Rest { length, why, .. } if is_of_the_school(error) => {
+            // A school that cannot be read may still be written to, so only an error of the token pauses others.
+            Next::Pause { length, why, .. } if is_of_the_school(error) => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox
                     .retry(&mut tx, &held, When::After(length), &why)
                     .await?
             }
-            GoOn::Rest {
+            Next::Pause {
                 lane,
                 length,
                 why,
@@ -134,7 +131,7 @@ impl Rosters {
                     .await?;
                 outbox.release(&mut tx, &held).await?
             }
-            GoOn::GiveUp { why } => {
+            Next::Fail { why } => {
                 self.end_failed(&mut tx, job, &why).await?;
                 outbox.complete(&mut tx, &held).await?
             }
@@ -148,7 +145,7 @@ impl Rosters {
     async fn after_panic(&self, claimed: &Claimed, job: &SyncJob) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
-        let (why, is_last) = one_more(claimed);
+        let (why, is_last) = note_of_panic(claimed);
         let settled = if is_last {
             self.end_failed(&mut tx, job, &why).await?;
             outbox.complete(&mut tx, &[claimed.held]).await?
@@ -194,13 +191,13 @@ impl Rosters {
 
     async fn bury(&self, claimed: &Claimed, why: &str) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
-        // Its key still names the sync.
+        // The key still names the sync.
         let id = claimed.key.strip_prefix(&claimed.lane);
         if let Some(id) = id.and_then(|rest| rest.strip_prefix('/')) {
             let job = SyncJob {
                 school: claimed.lane.as_str().into(),
                 id: id.to_owned(),
-                ask: Ask::default(),
+                ask: SyncRequest::default(),
             };
             self.end_failed(&mut tx, &job, why).await?;
         }
@@ -213,7 +210,7 @@ impl Rosters {
     }
 }
 
-/// Whether the error is of this school alone, not of the token that others share.
+/// Whether the error concerns this school alone, not the token that it shares.
 fn is_of_the_school(error: &mis_core::Error) -> bool {
     !matches!(
         error.kind(),

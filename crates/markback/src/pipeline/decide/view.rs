@@ -1,4 +1,4 @@
-//! What the register is taken to hold: our own ledger first, then Wonde's copy, and whether a mark in that is ours.
+//! What the register is assumed to hold: our ledger first, then Wonde's copy, and whether a mark in the copy is ours.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
@@ -6,35 +6,35 @@ use chrono::{DateTime, Utc};
 use mis_core::{HeldCode, HeldMark, Mark, Register, nfc};
 use writeback::{Held, RegisterView, Source};
 
-use super::trouble::is_longer;
 use crate::{
     ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten},
+    pipeline::failure::is_longer,
     store::LedgerKey,
 };
 
-/// What the view of one event is made of.
+/// What an event's view of the register is derived from.
 pub(crate) struct Sources<'a> {
-    /// Our own record of the session.
+    /// Our ledger of the session.
     pub(crate) ledger: Option<&'a LedgerRow>,
     /// Wonde's copy of the day.
     pub(crate) register: &'a Result<Arc<Register>, String>,
-    /// When the event was decided first, if it was.
+    /// When the event was first decided, if it was.
     pub(crate) planned_at: Option<DateTime<Utc>>,
-    /// How long Wonde's word on a mark is waited for.
-    pub(crate) patience: Duration,
+    /// How long to wait for the outcome of a mark.
+    pub(crate) confirm_within: Duration,
     pub(crate) now: DateTime<Utc>,
     /// Whether any code is protected from the event.
     pub(crate) protects_any: bool,
 }
 
-/// The view for one event. Its own mark from an earlier decision is not in its way. `protects` tells whether a code in the
+/// The view for one event, without its own mark from an earlier decision. `protects` tells whether a code in the
 /// register is protected from the event.
 ///
-/// Our own record goes before Wonde's copy, which may be hours old. The copy goes before our record
+/// The ledger takes precedence over Wonde's copy, which may be hours old. The copy takes precedence
 ///
-/// - where it shows a code that is protected, unless it is certain that a mark of ours was written over just that, later
-///   and knowingly: see [`LedgerRow::overwritten`];
-/// - where it shows any other code that changed after our mark was sent, once that should be in the MIS.
+/// - if it shows a protected code, unless a mark of ours has certainly overwritten that very row, later and knowingly:
+///   see [`LedgerRow::overwritten`];
+/// - if it shows another code that changed after our mark was sent, once our mark should be in the MIS.
 pub(crate) fn view_of(
     key: &LedgerKey,
     event: &str,
@@ -48,7 +48,7 @@ pub(crate) fn view_of(
     let (held, read_at) = match sources.register {
         Ok(register) => (register.held(&key.student, key.session), register.read_at()),
         Err(why) => {
-            // Where a code is protected, nobody writes unseen: what a teacher entered may have been shown before.
+            // If any code is protected, nothing is written unseen: an earlier copy may have shown a teacher's mark.
             return match own {
                 Some((_, own)) if !sources.protects_any => by_ledger(own, now),
                 _ => RegisterView::CannotLook { why: why.clone() },
@@ -60,7 +60,9 @@ pub(crate) fn view_of(
             if protects(&held.code) {
                 match row.overwritten(held, event) {
                     Overwritten::Yes => by_ledger(own, now),
-                    Overwritten::OnItsWay(since) if !is_longer(now - since, sources.patience) => {
+                    Overwritten::OnItsWay(since)
+                        if !is_longer(now - since, sources.confirm_within) =>
+                    {
                         RegisterView::CannotLook {
                             why:
                                 "a mark of ours that replaces a protected code is not confirmed yet"
@@ -75,11 +77,11 @@ pub(crate) fn view_of(
                 by_ledger(own, now)
             }
         }
-        // Somebody else may have entered the same protected code, and then it is not ours to replace.
+        // Somebody else may have entered the same protected code; then we must not replace it.
         (Some((row, own)), Some(held)) if protects(&held.code) => match row.is_own_mark(held) {
             Some(true) => by_ledger(own, now),
             None if row.is_of_a_sign_out(own)
-                && !is_longer(now - own.since(), sources.patience) =>
+                && !is_longer(now - own.since(), sources.confirm_within) =>
             {
                 RegisterView::CannotLook {
                     why: "a sign-out's mark with a protected code is not confirmed yet".to_owned(),
@@ -92,8 +94,8 @@ pub(crate) fn view_of(
     }
 }
 
-/// Whether somebody changed the mark in the MIS after ours was sent, or after the event was planned. Before ours is confirmed, or time for that is up, the
-/// copy may still show what it is about to replace; and until then an earlier mark of ours may have come into the copy.
+/// Whether somebody changed the mark in the MIS after ours was sent, or after the event was planned. Before ours is
+/// confirmed, or time is up, the copy may still show what ours is about to replace, or an earlier mark of ours.
 fn changed_since(
     row: &LedgerRow,
     own: &LedgerMark,
@@ -112,13 +114,14 @@ fn changed_since(
     let Some(sent_at) = own.sent_at else {
         return false;
     };
-    let given_up = is_longer(sources.now - sent_at, sources.patience);
+    let given_up = is_longer(sources.now - sent_at, sources.confirm_within);
     let in_mis = own.confirmed_at.or_else(|| given_up.then_some(sources.now));
     let Some(in_mis) = in_mis else { return false };
     changed_after(held, if our_own { in_mis } else { sent_at })
 }
 
-/// Whether Wonde's copy shows that this was written after a mark was planned, or so close before that the clocks leave it open.
+/// Whether Wonde's copy shows that this was written after a mark was planned, or so shortly before that the clocks
+/// leave it open.
 fn changed_since_plan(held: &HeldMark, planned_at: DateTime<Utc>) -> bool {
     let from = planned_at.checked_sub_signed(CLOCK_SLACK);
     changed_after(held, from.unwrap_or(planned_at))
@@ -129,13 +132,13 @@ fn changed_after(held: &HeldMark, at: DateTime<Utc>) -> bool {
     held.changed_at.is_some_and(|changed| changed > at)
 }
 
-/// Whether a held mark is the one that was sent: it says the same, and came there after it was planned, where that is told.
+/// Whether a held mark is the one that was sent: it is equal, and it is newer than the plan if its time is known.
 pub(crate) fn is_ours(held: &HeldMark, mark: &Mark, planned_at: DateTime<Utc>) -> bool {
     let old = held.changed_at.is_some() && !changed_since_plan(held, planned_at);
     !old && says(held, mark)
 }
 
-/// Whether a held mark says what was to be written. Where the copy does not tell comment or minutes, the code must do.
+/// Whether a held mark equals the mark to write. If the copy has no comment or minutes, the code decides.
 fn says(held: &HeldMark, mark: &Mark) -> bool {
     let same = |told: bool, equal: bool| !told || equal;
     held.code == HeldCode::Known(mark.code.clone())
@@ -161,7 +164,7 @@ fn by_ledger(own: &LedgerMark, now: DateTime<Utc>) -> RegisterView {
             minutes_late: own.minutes_late,
         }),
         source: Source::OurLedger,
-        // Of a mark from before times were kept nobody can tell.
+        // Unknown for a mark from before times were stored.
         age: Some(now - own.since()).filter(|_| own.since() > DateTime::<Utc>::UNIX_EPOCH),
     }
 }

@@ -1,12 +1,12 @@
-//! Keeping the schools' people and groups right: syncs by the clock and on demand, one school after the other or side by side.
+//! Syncs of the schools' people and groups, scheduled and on demand.
 //!
-//! A sync is a job of the queue, so that several nodes share the work, one that dies is taken over, and a school or token
-//! that must rest does. What a sync has read is stored after each kind of people, and gone on with after a crash. What it
-//! comes to is kept in one transaction with the end of its job.
+//! A sync is a queued job, so nodes share the work, another node takes over from a dead one, and paused schools and
+//! tokens are respected. What a sync has read is stored after each kind of people, so it continues after a crash. Its
+//! result is written in one transaction with the end of its job.
 
 mod report;
 mod schedule;
-mod sync;
+mod school;
 mod work;
 
 use std::sync::Arc;
@@ -18,9 +18,9 @@ use roster::{Outcome, Progress};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    directory::Directories,
-    pipeline::Pace,
-    queue,
+    people::PersonIndex,
+    pipeline::WorkerConfig,
+    queues,
     schools::{Schools, token_lane},
     settings::{School, Settings},
     store::{NewSync, Store, SyncWhy},
@@ -29,49 +29,49 @@ use crate::{
 pub use self::report::{migration, summary};
 pub(crate) use self::schedule::Rhythm;
 
-/// Who is told how far a sync has come.
-pub type Watch = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;
+/// Observes the progress of syncs.
+pub type SyncObserver = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;
 
 /// The syncs of all schools. Cheap to clone.
 #[derive(Clone)]
-pub struct Rosters {
+pub struct PeopleSync {
     settings: Arc<Settings>,
     store: Store,
     schools: Arc<Schools>,
-    directories: Arc<Directories>,
-    pace: Pace,
-    watch: Option<Watch>,
+    people: Arc<PersonIndex>,
+    config: WorkerConfig,
+    observer: Option<SyncObserver>,
 }
 
-impl std::fmt::Debug for Rosters {
+impl std::fmt::Debug for PeopleSync {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Rosters").finish_non_exhaustive()
+        f.debug_struct("PeopleSync").finish_non_exhaustive()
     }
 }
 
-/// What kind of sync is wanted.
+/// What a sync should do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask {
-    /// Everything is read, not only what changed.
+pub struct SyncRequest {
+    /// Read everything, not only changes.
     pub full: bool,
-    /// A person has looked at what was held: it goes through. Everything is read.
+    /// Apply changes that were held back, because a person has checked them. Reads everything.
     pub accept: bool,
 }
 
-/// A sync as it waits in the queue.
+/// A queued sync.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct SyncJob {
     school: SchoolId,
     id: String,
-    ask: Ask,
+    ask: SyncRequest,
 }
 
-/// A sync to be put in the queue.
+/// A sync to enqueue.
 struct Wanted<'a> {
     school: &'a School,
     why: SyncWhy,
     id: String,
-    ask: Ask,
+    ask: SyncRequest,
 }
 
 impl Wanted<'_> {
@@ -82,16 +82,16 @@ impl Wanted<'_> {
             id: self.id.clone(),
             ask: self.ask,
         };
-        // Ids and two flags: there is nothing in it that JSON could refuse.
+        // Plain ids and flags always serialise.
         let payload = serde_json::to_value(&job).unwrap_or_default();
-        let job = NewJob::new(queue::ROSTER, format!("{school}/{}", self.id), payload)
+        let job = NewJob::new(queues::ROSTER, format!("{school}/{}", self.id), payload)
             .order_key(format!("roster/{school}"))
             .lane(school.as_str())
             .second_lane(token_lane(self.school));
         match self.why {
-            // Somebody waits for this very one.
+            // Somebody waits for this sync, so it is never superseded.
             SyncWhy::Asked => job,
-            why => job.supersede_key(why.word()),
+            why => job.supersede_key(<&str>::from(why)),
         }
     }
 
@@ -105,37 +105,37 @@ impl Wanted<'_> {
     }
 }
 
-impl Rosters {
-    /// The syncs of these schools on this store.
+impl PeopleSync {
+    /// Syncs of these schools in this store.
     pub fn new(
         settings: Arc<Settings>,
         store: Store,
         schools: Arc<Schools>,
-        directories: Arc<Directories>,
-        pace: Pace,
+        people: Arc<PersonIndex>,
+        config: WorkerConfig,
     ) -> Self {
         Self {
             settings,
             store,
             schools,
-            directories,
-            pace,
-            watch: None,
+            people,
+            config,
+            observer: None,
         }
     }
 
-    /// The same, telling somebody how far each sync has come.
+    /// Reports the progress of each sync to an observer.
     #[must_use]
-    pub fn watched(mut self, watch: Watch) -> Self {
-        self.watch = Some(watch);
+    pub fn with_observer(mut self, observer: SyncObserver) -> Self {
+        self.observer = Some(observer);
         self
     }
 
-    /// Asks for a sync of a school. Answers its id; asked for again within the same millisecond, it is the same sync.
+    /// Requests a sync of a school and returns its id. Requests within the same millisecond share one sync.
     ///
     /// # Errors
-    /// As the store answers.
-    pub async fn ask(&self, school: &School, ask: Ask) -> outbox::Result<String> {
+    /// Returns an error if the database query fails.
+    pub async fn ask(&self, school: &School, ask: SyncRequest) -> outbox::Result<String> {
         let mut id = format!("asked-{}", self.store.now().format("%Y%m%dT%H%M%S%.3fZ"));
         if ask.accept {
             id.push_str("-accept");
@@ -150,7 +150,7 @@ impl Rosters {
         Ok(id)
     }
 
-    /// Puts syncs in the queue that were not there before. Those that only waited for the same make way.
+    /// Enqueues syncs that are not queued yet. They supersede waiting syncs for the same reason.
     async fn enqueue(&self, wanted: &[Wanted<'_>]) -> outbox::Result<()> {
         let jobs: Vec<_> = wanted.iter().map(Wanted::job).collect();
         let mut tx = self.store.database().begin().await?;
@@ -168,10 +168,10 @@ impl Rosters {
         tx.commit().await
     }
 
-    /// Forgets the people of schools that are not in the settings any more, as long after as those of somebody who left.
+    /// Removes the people of schools that are no longer in the settings, after the time for which leavers are kept.
     ///
     /// # Errors
-    /// As the store answers.
+    /// Returns an error if the database query fails.
     pub async fn forget_strangers(&self) -> outbox::Result<()> {
         let keep = TimeDelta::from_std(self.settings.service.sync.keep_former);
         let Some(before) = self
@@ -185,23 +185,27 @@ impl Rosters {
         self.store.drop_rosters(known, before).await
     }
 
-    /// What a sync would come to now. Nothing is kept.
+    /// The result that a sync would have now. Nothing is stored.
     ///
     /// # Errors
-    /// As the store answers, and those of the reads.
-    pub async fn preview(&self, school: &School, ask: Ask) -> Result<Outcome, PreviewError> {
+    /// Returns an error if the database or the MIS cannot be read.
+    pub async fn preview(
+        &self,
+        school: &School,
+        ask: SyncRequest,
+    ) -> Result<Outcome, PreviewError> {
         let state = self.store.roster_or_new(&school.id).await?;
         let mis = self.schools.reader(school, true).await?;
         Ok(self.read_and_apply(&mis, school, &state, ask).await?)
     }
 }
 
-impl Rosters {
-    /// What a full sync would come to if the people of the school were those of another one, which stands for the same
-    /// school in the MIS to come. Nothing is kept. `None` before the people were read for the first time.
+impl PeopleSync {
+    /// The result of a full sync if the school's people were those of another school, which stands for the same school
+    /// in its next MIS. Nothing is stored. `None` before the people have been read for the first time.
     ///
     /// # Errors
-    /// As the store answers, and those of the reads.
+    /// Returns an error if the database or the MIS cannot be read.
     pub async fn rehearse(
         &self,
         school: &School,
@@ -210,7 +214,7 @@ impl Rosters {
         let Some(state) = self.store.roster(&school.id).await? else {
             return Ok(None);
         };
-        let ask = Ask {
+        let ask = SyncRequest {
             full: true,
             accept: false,
         };
@@ -218,13 +222,13 @@ impl Rosters {
     }
 }
 
-/// Why it cannot be told what a sync would come to.
+/// Why a sync cannot be rehearsed.
 #[derive(Debug, thiserror::Error)]
 pub enum PreviewError {
-    /// The store does not answer.
+    /// The database cannot be read.
     #[error("the store cannot be read: {0}")]
     Store(#[from] outbox::Error),
-    /// The MIS does not.
+    /// The MIS cannot be read.
     #[error(transparent)]
     Mis(#[from] mis_core::Error),
 }

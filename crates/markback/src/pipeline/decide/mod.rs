@@ -1,0 +1,500 @@
+//! Step 2: decides what each event means for the register, by the rules of its person's group.
+//!
+//! A batch holds events of many schools. Each school is decided in a task of its own, with what the rules need read once;
+//! schools that are decided at about the same time are committed together.
+
+mod context;
+pub(crate) mod view;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use mis_core::StudentId;
+use outbox::{Claimed, Held, When};
+use roster::Found;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use writeback::{Arrival, Decision, Event, Outcome, Previous};
+
+use super::{
+    effects::Effects,
+    failure::{FailurePolicy, Next, Outage, Panicked, caught, doubled, later, split},
+    jobs::{DecideJob, SendJob},
+    liveness::BatchProgress,
+    planned::PlannedMark,
+    worker::WorkerConfig,
+};
+use crate::{
+    ledger::{Change, Stage},
+    people::{PersonIndex, person_of, several},
+    schools::{Schools, token_lane},
+    settings::Group,
+    store::{EventState, EventUpdate, LedgerKey, Store, session_word},
+};
+
+pub(super) use context::{ContextReader, DecisionContext, Look};
+pub(super) use view::is_ours;
+
+/// How long the first schools of a batch to be decided wait for the others.
+const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
+/// The shortest time that marks are gathered, however old their events are.
+const GATHER_AT_LEAST: Duration = Duration::from_millis(500);
+/// The longest wait before an undecidable event's register is looked at again.
+const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+/// The longest wait before it is checked again whether a school's people have been read.
+const PEOPLE_RETRY: Duration = Duration::from_secs(5);
+
+/// Decides claimed events.
+#[derive(Debug)]
+pub(super) struct Decider {
+    pub(super) store: Store,
+    pub(super) schools: Arc<Schools>,
+    pub(super) people: Arc<PersonIndex>,
+    pub(super) contexts: ContextReader,
+    pub(super) failures: FailurePolicy,
+    pub(super) config: WorkerConfig,
+    /// How long a school's marks are gathered before they are sent.
+    pub(super) gather_window: Duration,
+}
+
+/// A claimed job with its event; the event is missing if it cannot be read.
+#[derive(Clone)]
+struct ClaimedEvent {
+    job: Claimed,
+    event: Option<Event>,
+    round: u32,
+}
+
+/// An event whose person is known.
+struct Case<'a> {
+    job: Claimed,
+    event: Event,
+    round: u32,
+    student: StudentId,
+    group: Option<&'a Group>,
+    key: Option<LedgerKey>,
+}
+
+impl Decider {
+    /// Decides claimed events and commits the decisions.
+    pub(super) async fn decide(
+        self: &Arc<Self>,
+        jobs: Vec<Claimed>,
+        progress: &BatchProgress<'_>,
+    ) -> outbox::Result<()> {
+        let mut by_school: BTreeMap<String, Vec<ClaimedEvent>> = BTreeMap::new();
+        for claimed in self.read_events(jobs).await? {
+            let school = claimed.job.lane.clone();
+            by_school.entry(school).or_default().push(claimed);
+        }
+        // Tasks, not futures: a future that is not polled while another's decision is committed would keep its database
+        // connection, or a lock, from all the others.
+        let mut deciding = JoinSet::new();
+        let mut undecided = BTreeSet::new();
+        let mut panicked = Vec::new();
+        let known_slow = self.schools.slow();
+        for (school, events) in by_school {
+            // Only one batch waits for a school that does not answer. Slow schools are not claimed for; this one has
+            // become slow since.
+            if known_slow.contains(&school) {
+                self.hand_back(&events).await;
+                continue;
+            }
+            undecided.insert(school.clone());
+            let decider = self.clone();
+            deciding.spawn(async move {
+                let decided = caught(decider.decide_school(&school, events.clone())).await;
+                (school, decided.map_err(|Panicked| events))
+            });
+        }
+        // A school that does not answer delays no other's commit.
+        let (mut patience, mut slow) = (COMMIT_TOGETHER, None);
+        while !deciding.is_empty() {
+            let mut all: Option<Effects> = None;
+            let enough = tokio::time::sleep(patience);
+            tokio::pin!(enough);
+            loop {
+                tokio::select! {
+                    next = deciding.join_next() => match next {
+                        Some(Ok((school, decided))) => {
+                            undecided.remove(&school);
+                            match decided {
+                                Ok(effects) => all.get_or_insert_default().add(effects?),
+                                Err(events) => panicked.push((school, events)),
+                            }
+                        }
+                        // The task was ended with the service.
+                        Some(Err(_)) => {}
+                        None => break,
+                    },
+                    () = &mut enough => break,
+                }
+            }
+            if let Some(effects) = all {
+                self.commit(&effects, progress).await?;
+            }
+            drop(slow.take());
+            slow = Some(self.schools.waited_for(undecided.iter().cloned().collect()));
+            patience = COMMIT_TOGETHER * 10;
+        }
+        drop(slow);
+        for (school, events) in panicked {
+            self.decide_in_halves(&school, events, progress).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_events(&self, jobs: Vec<Claimed>) -> outbox::Result<Vec<ClaimedEvent>> {
+        let parsed: Vec<_> = jobs
+            .iter()
+            .map(|job| job.parse::<DecideJob>().ok())
+            .collect();
+        let keys: Vec<_> = jobs
+            .iter()
+            .zip(&parsed)
+            .filter_map(|(job, parsed)| Some((job.lane.clone(), parsed.as_ref()?.event.clone())))
+            .collect();
+        let stored = self.store.events_with_plans(&keys).await?;
+        let claimed = jobs.into_iter().zip(parsed).map(|(job, parsed)| {
+            let round = parsed.as_ref().map_or(0, |parsed| parsed.round);
+            let event = parsed.and_then(|parsed| {
+                let stored = stored.get(&(job.lane.clone(), parsed.event))?;
+                serde_json::from_str(&stored.body).ok()
+            });
+            ClaimedEvent { job, event, round }
+        });
+        Ok(claimed.collect())
+    }
+
+    /// Hands events back as if they had not been claimed.
+    async fn hand_back(&self, events: &[ClaimedEvent]) {
+        let held: Vec<Held> = events.iter().map(|claimed| claimed.job.held).collect();
+        let hand_back = async {
+            let mut tx = self.store.database().begin().await?;
+            self.store.outbox().release(&mut tx, &held).await?;
+            tx.commit().await
+        };
+        if let Err(error) = hand_back.await {
+            tracing::warn!(%error, "events could not be handed back; they are free when their lease expires");
+        }
+    }
+
+    /// Decides a batch over which a worker panicked in ever smaller parts, so that only the event that caused the panic is
+    /// held up. Each part is committed before the next is begun.
+    async fn decide_in_halves(
+        &self,
+        school: &str,
+        events: Vec<ClaimedEvent>,
+        progress: &BatchProgress<'_>,
+    ) -> outbox::Result<()> {
+        let mut parts = Vec::new();
+        let mut panicked = Some(events);
+        loop {
+            let effects = if let Some(events) = panicked.take() {
+                let Some(alone) = split(events, &mut parts) else {
+                    continue;
+                };
+                let mut effects = Effects::default();
+                effects.fail(&alone.job, self.failures.after_panic(&alone.job));
+                effects
+            } else if let Some(part) = parts.pop() {
+                match caught(self.decide_school(school, part.clone())).await {
+                    Ok(effects) => effects?,
+                    Err(Panicked) => {
+                        panicked = Some(part);
+                        continue;
+                    }
+                }
+            } else {
+                return Ok(());
+            };
+            self.commit(&effects, progress).await?;
+        }
+    }
+
+    async fn commit(&self, effects: &Effects, progress: &BatchProgress<'_>) -> outbox::Result<()> {
+        effects.commit(&self.store, self.config.lease).await?;
+        progress.made();
+        Ok(())
+    }
+
+    async fn decide_school(
+        &self,
+        school: &str,
+        events: Vec<ClaimedEvent>,
+    ) -> outbox::Result<Effects> {
+        let mut effects = Effects::default();
+        let Some(settings) = self.schools.settings_of(school) else {
+            for claimed in &events {
+                let why = format!(
+                    "school {school} is no longer in the settings; add it, then retry the event"
+                );
+                effects.fail(&claimed.job, Next::Fail { why });
+            }
+            return Ok(effects);
+        };
+        let Some(directory) = self.people.of(&settings.id).await? else {
+            let mut why = "the school's people have not been read yet".to_owned();
+            if let Some(error) = self.store.sync_error(&settings.id).await? {
+                why = format!("{why}: {error}");
+            }
+            let wait = PEOPLE_RETRY.min(self.config.backoff_max);
+            for claimed in &events {
+                self.retry(&mut effects, &claimed.job, wait, &why);
+            }
+            return Ok(effects);
+        };
+        let mut cases = Vec::with_capacity(events.len());
+        for ClaimedEvent { job, event, round } in events {
+            let found = match event {
+                None => Err(
+                    "the stored event cannot be read; was it written by another version?"
+                        .to_owned(),
+                ),
+                Some(event) => match person_of(settings, &directory, &event) {
+                    Found::One(entry) => Ok((event, entry)),
+                    Found::Nobody => Err("the school has nobody with this person's id; sync the groups, then retry the event".to_owned()),
+                    Found::Several(people) => {
+                        let (message, help) = several(&people);
+                        Err(format!("{message}; {help}"))
+                    }
+                },
+            };
+            let (event, entry) = match found {
+                Ok(found) => found,
+                Err(why) => {
+                    effects.fail(&job, Next::Fail { why });
+                    continue;
+                }
+            };
+            let group = entry.group.as_deref().and_then(|name| settings.group(name));
+            let student = StudentId::from(entry.id.as_str());
+            let session = group
+                .and_then(|group| group.rules.as_ref())
+                .and_then(|rules| rules.session_of(event.at, settings.timezone));
+            let key = session.map(|(date, session)| LedgerKey {
+                school: school.to_owned(),
+                student: student.clone(),
+                date,
+                session,
+            });
+            cases.push(Case {
+                job,
+                event,
+                round,
+                student,
+                group,
+                key,
+            });
+        }
+        // An operator who has fixed something and retries an event need not wait until what was read before expires.
+        let retried = cases.iter().filter(|case| case.round > 0);
+        if let Some(at) = retried.map(|case| case.job.enqueued_at).max() {
+            self.schools.forget_before(&settings.id, at).await;
+            self.contexts.mirror.forget_before(&settings.id, at).await;
+        }
+        let keys = cases.iter().filter_map(|case| case.key.clone()).collect();
+        let backoff = self.failures.backoff(cases.iter().map(|case| &case.job));
+        let context = match self.contexts.read(settings, keys, None).await? {
+            Ok(context) => context,
+            Err(error) => {
+                let next = self.failures.after(&error, settings, backoff);
+                effects
+                    .outages
+                    .extend(Outage::of(&error, settings, backoff));
+                for case in &cases {
+                    let next = self.failures.limit(&case.job, next.clone());
+                    effects.fail(&case.job, next);
+                }
+                return Ok(effects);
+            }
+        };
+        if let Some(error) = &context.unread {
+            effects.outages.extend(Outage::of(error, settings, backoff));
+        }
+        let mut previous = self.previous_events(school, &cases).await?;
+        let mut seen = HashSet::new();
+        for case in cases {
+            // Two events of one pupil meet here only if a sync has found meanwhile that two ids are one person. The later
+            // one waits for the outcome of the first.
+            if case.key.clone().is_some_and(|key| !seen.insert(key)) {
+                let why = "an earlier event of the same pupil is being decided";
+                self.retry(&mut effects, &case.job, Duration::from_millis(100), why);
+            } else if let Some(wait) = self.may_still_land(&context, &case).await? {
+                let why = "an earlier mark of the same session was sent without an answer; it may still be on its way";
+                self.retry(&mut effects, &case.job, wait, why);
+            } else {
+                let previous = previous.remove(&case.event.id);
+                self.decide_one(&mut effects, &context, case, previous);
+            }
+        }
+        Ok(effects)
+    }
+
+    /// How long an unanswered earlier mark of the session may still be on its way: a newer one sent at once could land
+    /// before it, and the older would stand.
+    async fn may_still_land(
+        &self,
+        context: &DecisionContext<'_>,
+        case: &Case<'_>,
+    ) -> outbox::Result<Option<Duration>> {
+        let row = case.key.as_ref().and_then(|key| context.ledger.get(key));
+        let newest = row.and_then(|row| row.newest());
+        let Some(mark) =
+            newest.filter(|mark| mark.stage() == Stage::Planned && mark.event != case.event.id)
+        else {
+            return Ok(None);
+        };
+        let earlier = self.store.event(&context.school.id, &mark.event).await?;
+        let sent_at = earlier
+            .filter(|earlier| earlier.state == EventState::Sent)
+            .and_then(|earlier| earlier.sent_at);
+        Ok(sent_at
+            .and_then(|at| {
+                (later(at, self.config.look_after) - self.now())
+                    .to_std()
+                    .ok()
+            })
+            .filter(|wait| !wait.is_zero()))
+    }
+
+    /// The event before each of these, where the two are close enough for a double tap.
+    async fn previous_events(
+        &self,
+        school: &str,
+        cases: &[Case<'_>],
+    ) -> outbox::Result<HashMap<String, Previous>> {
+        let asked: Vec<_> = cases
+            .iter()
+            .filter_map(|case| {
+                let rules = case.group?.rules.as_ref()?;
+                Some((&case.event, rules.shortest_stay()?))
+            })
+            .collect();
+        self.store.events_before(school, &asked).await
+    }
+
+    fn decide_one(
+        &self,
+        effects: &mut Effects,
+        context: &DecisionContext<'_>,
+        case: Case<'_>,
+        previous: Option<Previous>,
+    ) {
+        let school = context.school.id.as_str();
+        let (event, key) = (&case.event, case.key.as_ref());
+        let look = Look::First { previous };
+        let decision = context.decide(event, &case.student, case.group, key, self.now(), look);
+        if let Outcome::Wait { why } = &decision.outcome {
+            let steps = case.job.attempts().saturating_sub(1).min(10);
+            let wait = doubled(self.config.backoff, steps, LOOK_AGAIN_AT_MOST);
+            self.retry(effects, &case.job, wait, why);
+            return;
+        }
+        let update = update_of(school, event, &case.student, &decision);
+        if let (true, Some(key)) = (decision.arrival, key) {
+            let arrival = Arrival {
+                event: event.id.clone(),
+                at: event.at,
+            };
+            effects.ledger.push((key.clone(), Change::Arrive(arrival)));
+        }
+        if let Outcome::Fail { why } = &decision.outcome {
+            effects.events.push(update);
+            effects.fail(&case.job, Next::Fail { why: why.clone() });
+            return;
+        }
+        effects.done.push(case.job.held);
+        let (Some(mark), Some(key)) = (decision.planned(), key) else {
+            if let (None, Some(key), Some(standing)) = (decision.planned(), key, &decision.standing)
+            {
+                let change = Change::Stand(standing.clone());
+                effects.ledger.push((key.clone(), change));
+            }
+            effects.events.push(update.state(EventState::Skipped));
+            return;
+        };
+        let against = context.standing_of(Some(key), event);
+        let planned = PlannedMark {
+            event: event.clone(),
+            mark: mark.mark.clone(),
+            group: case
+                .group
+                .map(|group| group.name.clone())
+                .unwrap_or_default(),
+            rule: mark.rule,
+            dropped: decision.dropped.clone(),
+            found: found_of(&decision),
+            planned_at: self.now(),
+            refusals: 0,
+            left_out: Vec::new(),
+            trial: None,
+            round: case.round,
+            received_at: case.job.enqueued_at,
+            standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
+            against,
+            over: context.seen(key),
+        };
+        let job = SendJob::new_job(&planned, school, &token_lane(context.school))
+            .waited(self.gathered_already(case.job.enqueued_at));
+        effects.planned.push((key.clone(), job));
+        effects
+            .audit
+            .push(planned.audit("planned", school, json!({})));
+        effects.ledger.push((key.clone(), planned.plan()));
+        effects
+            .events
+            .push(update.state(EventState::Planned).plan(&planned));
+    }
+
+    /// How long a mark counts as gathered already. Marks of a backlog do not wait for the whole window again, only for a
+    /// moment in which the rest of the backlog is decided.
+    fn gathered_already(&self, received_at: DateTime<Utc>) -> Duration {
+        let waited = (self.now() - received_at).to_std().unwrap_or_default();
+        waited.min(self.gather_window.saturating_sub(GATHER_AT_LEAST))
+    }
+
+    fn retry(&self, effects: &mut Effects, job: &Claimed, wait: Duration, why: &str) {
+        let next = Next::Retry {
+            when: When::After(wait),
+            why: why.to_owned(),
+        };
+        effects.fail(job, self.failures.limit(job, next));
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.store.now()
+    }
+}
+
+/// The update that records a decision with its event.
+pub(super) fn update_of(
+    school: &str,
+    event: &Event,
+    student: &StudentId,
+    decision: &Decision,
+) -> EventUpdate {
+    let (day, session) = decision.session.unzip();
+    EventUpdate {
+        student: Some(student.to_string()),
+        day: day.map(|day| day.to_string()),
+        session: session.map(|session| session_word(session).to_owned()),
+        decision: serde_json::to_string(decision).ok(),
+        ..EventUpdate::of(school, &event.id)
+    }
+}
+
+/// The register as the decision found it, for the audit trail.
+pub(super) fn found_of(decision: &Decision) -> Value {
+    decision.found.as_ref().map_or(Value::Null, |found| {
+        json!({
+            "code": found.code,
+            "source": found.source,
+            "age_seconds": found.age.map(|age| age.num_seconds()),
+        })
+    })
+}

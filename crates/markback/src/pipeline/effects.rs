@@ -1,0 +1,257 @@
+//! The effects of one step of the pipeline, and the transaction that writes them.
+//!
+//! Deciders, senders and confirmers change nothing themselves: each step returns [`Effects`], and [`Effects::commit`] is
+//! the only place that writes them. It locks rows in the same order every time, so no two steps wait for each other:
+//!
+//! 1. the jobs in hand, whose fences roll the transaction back if another node has taken one over,
+//! 2. the rows of their events,
+//! 3. ledger rows, sorted by key,
+//! 4. learned limits, then followed writebacks,
+//! 5. pauses of schools and tokens,
+//! 6. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
+//!
+//! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks.
+
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use outbox::{Claimed, ErrorKind, Held, NewJob, Recovery, Tx};
+
+use super::{
+    failure::{FailedJob, Next, Outage},
+    jobs::event_of_key,
+    resend::Resend,
+};
+use crate::{
+    ledger::Change,
+    metrics,
+    store::{EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, Store},
+};
+
+/// How long to wait before a failed transaction is tried again.
+const RETRY_COMMIT: Duration = Duration::from_millis(200);
+
+/// The changes that one step makes.
+#[derive(Default)]
+pub(super) struct Effects {
+    /// Jobs that are done.
+    pub(super) done: Vec<Held>,
+    /// Jobs that failed, each with what to do next. Their events are updated accordingly.
+    failed: Vec<FailedJob>,
+    /// News of events.
+    pub(super) events: Vec<EventUpdate>,
+    /// Lines of the audit trail.
+    pub(super) audit: Vec<NewAudit>,
+    /// Changes to the ledger of marks.
+    pub(super) ledger: Vec<(LedgerKey, Change)>,
+    /// Limits of a school's MIS, each with the adapter's id and how long it is trusted.
+    pub(super) learned: Vec<(String, String, Limit, TimeDelta)>,
+    /// Schools to pause because they did not answer properly.
+    pub(super) outages: Vec<Outage>,
+    /// Send jobs for newly planned marks, each with its session.
+    pub(super) planned: Vec<(LedgerKey, NewJob)>,
+    /// Refused marks to send again.
+    pub(super) resent: Vec<Resend>,
+    /// Confirm jobs.
+    pub(super) followed: Vec<(Followed, NewJob)>,
+    /// For the metrics: how long after its intake each mark was accepted.
+    pub(super) accepted_after: Vec<TimeDelta>,
+    /// The same for confirmed marks.
+    pub(super) confirmed_after: Vec<TimeDelta>,
+}
+
+impl Effects {
+    /// Adds the effects of another step.
+    pub(super) fn add(&mut self, other: Self) {
+        self.done.extend(other.done);
+        self.failed.extend(other.failed);
+        self.events.extend(other.events);
+        self.audit.extend(other.audit);
+        self.ledger.extend(other.ledger);
+        self.learned.extend(other.learned);
+        self.outages.extend(other.outages);
+        self.planned.extend(other.planned);
+        self.resent.extend(other.resent);
+        self.followed.extend(other.followed);
+        self.accepted_after.extend(other.accepted_after);
+        self.confirmed_after.extend(other.confirmed_after);
+    }
+
+    /// Records a failed job of one event. The event's id is in the job's key, so this works for a job that cannot be read.
+    pub(super) fn fail(&mut self, job: &Claimed, next: Next) {
+        let event = event_of_key(&job.key).map(|(_, event)| event.to_owned());
+        self.fail_events(job, event, next);
+    }
+
+    /// Records a failed job of these events.
+    pub(super) fn fail_events(
+        &mut self,
+        job: &Claimed,
+        events: impl IntoIterator<Item = String>,
+        next: Next,
+    ) {
+        let events = events.into_iter().map(|event| (job.lane.clone(), event));
+        self.failed.push(FailedJob {
+            held: job.held,
+            events: events.collect(),
+            next,
+        });
+    }
+
+    /// Whether the effects settle this job.
+    pub(super) fn settle(&self, job: &Claimed) -> bool {
+        self.done.contains(&job.held) || self.failed.iter().any(|failed| failed.held == job.held)
+    }
+
+    /// Writes everything in one transaction, and retries for a while if the database fails.
+    ///
+    /// # Errors
+    /// Returns an error if a job was taken over by another node or the database keeps failing; then nothing was written.
+    pub(super) async fn commit(&self, store: &Store, retry_for: Duration) -> outbox::Result<()> {
+        let until = Instant::now() + retry_for;
+        let mut may_be_committed = false;
+        loop {
+            match self.write(store).await {
+                // The commit whose answer was lost has closed these jobs.
+                Err(error) if may_be_committed && error.kind() == ErrorKind::Lost => return Ok(()),
+                Err(error) if error.recovery() != Recovery::Never && Instant::now() < until => {
+                    may_be_committed |= error.recovery() == Recovery::Unknown;
+                    tracing::warn!(%error, "the database did not commit a step; it is tried again");
+                    tokio::time::sleep(RETRY_COMMIT).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn write(&self, store: &Store) -> outbox::Result<()> {
+        let mut tx = store.database().begin().await?;
+        store.outbox().complete(&mut tx, &self.done).await?.all()?;
+        store.update_events(&mut tx, &self.events).await?;
+        store.audit(&mut tx, &self.audit).await?;
+        let mut changes = self.ledger.clone();
+        changes.extend(self.resent.iter().map(Resend::claim_place));
+        let mut applied = store.change_ledger(&mut tx, &changes).await?;
+        let in_place = applied.split_off(self.ledger.len());
+        store.learn(&mut tx, &self.learned).await?;
+        let (followed, follow): (Vec<_>, Vec<_>) = self.followed.iter().cloned().unzip();
+        store.follow_writebacks(&mut tx, &followed).await?;
+        for outage in &self.outages {
+            outage.pause(store, &mut tx).await?;
+        }
+        let failed = self.settle_failed(store, &mut tx).await?;
+        let queued = self.enqueue(store, &mut tx, &in_place, follow).await?;
+        tx.commit().await?;
+        metrics::news(self.events.iter().chain(&failed).chain(&queued));
+        metrics::accepted(self.accepted_after.iter().copied());
+        metrics::confirmed(self.confirmed_after.iter().copied());
+        Ok(())
+    }
+
+    /// Retries, pauses or dead-letters the failed jobs and tells their events why. Returns the updates.
+    async fn settle_failed(&self, store: &Store, tx: &mut Tx) -> outbox::Result<Vec<EventUpdate>> {
+        let outbox = store.outbox();
+        let mut updates = Vec::new();
+        for SameNext { next, held, events } in by_next(&self.failed) {
+            let settled = match next {
+                Next::Retry { when, why } => outbox.retry(tx, &held, *when, why).await?,
+                Next::Pause {
+                    lane,
+                    length,
+                    why,
+                    needs_operator,
+                } => {
+                    tracing::warn!(%lane, seconds = length.as_secs(), why, "paused; its jobs wait");
+                    store.pause(tx, lane, *length, why, *needs_operator).await?;
+                    outbox.release(tx, &held).await?
+                }
+                Next::Fail { why } => outbox.bury(tx, &held, why).await?,
+            };
+            settled.all()?;
+            updates.extend(events.into_iter().map(|(school, id)| {
+                let update = EventUpdate::of(school, id);
+                match next {
+                    Next::Fail { why } => update.state(EventState::Failed).outcome(why.clone()),
+                    Next::Retry { why, .. } | Next::Pause { why, .. } => {
+                        update.waiting(why.clone())
+                    }
+                }
+            }));
+        }
+        store.update_events(tx, &updates).await?;
+        Ok(updates)
+    }
+
+    /// Adds the new jobs. A refused mark goes again only if the ledger still has it `in_place`: otherwise it would overtake
+    /// a newer one. Nobody can plan a newer one meanwhile, for the ledger's rows are locked. Returns the updates of events.
+    async fn enqueue(
+        &self,
+        store: &Store,
+        tx: &mut Tx,
+        in_place: &[bool],
+        follow: Vec<NewJob>,
+    ) -> outbox::Result<Vec<EventUpdate>> {
+        let (mut keys, mut jobs): (Vec<_>, Vec<_>) = self
+            .planned
+            .iter()
+            .map(|(key, job)| (key, job.clone()))
+            .unzip();
+        let (mut updates, mut changes) = (Vec::new(), Vec::new());
+        for (resend, in_place) in self.resent.iter().zip(in_place) {
+            if *in_place {
+                keys.push(&resend.key);
+                jobs.push(resend.job.clone());
+                updates.push(resend.queued());
+                changes.extend(resend.new_plan());
+            } else {
+                updates.push(resend.superseded());
+            }
+        }
+        jobs.extend(follow);
+        let receipt = store.outbox().enqueue(tx, &jobs).await?;
+        for old in &receipt.superseded {
+            let Some((school, event)) = event_of_key(&old.key) else {
+                continue;
+            };
+            updates.push(
+                EventUpdate::of(school, event)
+                    .state(EventState::Superseded)
+                    .outcome("a newer mark for the same pupil, date and session took its place before it was sent"),
+            );
+            // It was never sent, or a decision has waited until that was known.
+            let by = receipt.jobs.iter().position(|job| job.id() == old.by);
+            if let Some(key) = by.and_then(|place| keys.get(place)) {
+                changes.push(((*key).clone(), Change::Forget(event.to_owned())));
+            }
+        }
+        store.update_events(tx, &updates).await?;
+        store.change_ledger(tx, &changes).await?;
+        Ok(updates)
+    }
+}
+
+/// Failed jobs that continue in the same way, with their events.
+struct SameNext<'a> {
+    next: &'a Next,
+    held: Vec<Held>,
+    events: Vec<&'a (String, String)>,
+}
+
+/// An error usually fails all marks of a register at once.
+fn by_next(failed: &[FailedJob]) -> Vec<SameNext<'_>> {
+    let mut all: Vec<SameNext<'_>> = Vec::new();
+    for job in failed {
+        match all.iter_mut().find(|same| *same.next == job.next) {
+            Some(same) => {
+                same.held.push(job.held);
+                same.events.extend(&job.events);
+            }
+            None => all.push(SameNext {
+                next: &job.next,
+                held: vec![job.held],
+                events: job.events.iter().collect(),
+            }),
+        }
+    }
+    all
+}

@@ -1,0 +1,397 @@
+//! The workers: claim batches of jobs from the three queues and hand each to its stage, while keeping its lease.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use outbox::{ClaimRequest, Claimed, Held, Share};
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    confirm::Confirmer,
+    decide::{ContextReader, Decider},
+    failure::{FailurePolicy, Panicked, caught},
+    liveness::{Health, Liveness},
+    send::Sender,
+    sharding::{STEAL_AFTER, Sharding, StealTimer},
+};
+use crate::{
+    clock::SharedClock,
+    lease::WriteLease,
+    mirror::Mirror,
+    people::PersonIndex,
+    queues,
+    schools::Schools,
+    settings::{Gather, Settings, WorkerSettings},
+    store::Store,
+};
+
+/// The shortest wait between two looks for jobs.
+const REST_AT_LEAST: Duration = Duration::from_millis(5);
+/// The longest pause after a look that found nothing.
+const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// How often at most senders check whether enough marks have been gathered.
+const GATHER_CHECK_MAX: Duration = Duration::from_millis(50);
+
+/// How the workers work. `Default` fits a service on one machine.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkerConfig {
+    /// The longest wait of an idle worker before it looks for jobs again.
+    pub poll: Duration,
+    /// How long a claimed job is leased. The lease is renewed while the job is worked on; a dead node's jobs are taken over
+    /// when it expires.
+    pub lease: Duration,
+    /// The most events decided in one batch.
+    pub decide_max: u32,
+    /// Such batches at the same time.
+    pub deciders: usize,
+    /// Registers sent at the same time.
+    pub senders: usize,
+    /// The most writebacks of one school asked about in one batch.
+    pub confirm_max: u32,
+    /// Schools asked about their writebacks at the same time.
+    pub confirmers: usize,
+    /// How soon a writeback is asked about first; each further wait doubles, up to `confirm_at_least_every`.
+    pub confirm_after: Duration,
+    /// The longest time between two looks at a writeback.
+    pub confirm_at_least_every: Duration,
+    /// How long to wait for Wonde's answer before the register is read back as well.
+    pub read_back_after: Duration,
+    /// How long to leave a mark alone whose request was not answered, before the register is looked at: the mark takes a
+    /// while to arrive.
+    pub look_after: Duration,
+    /// The longest first wait after the other side failed; doubled with each attempt.
+    pub backoff: Duration,
+    /// The longest such wait.
+    pub backoff_max: Duration,
+    /// The oldest decision that is sent without looking at the register again.
+    pub plan_fresh: Duration,
+    /// How long a problem that should pass by itself is retried before a person is asked.
+    pub give_up_after: Duration,
+}
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        Self::of(WorkerSettings::default())
+    }
+}
+
+impl WorkerConfig {
+    /// The configuration in the settings.
+    pub fn of(settings: WorkerSettings) -> Self {
+        Self {
+            poll: settings.poll,
+            lease: settings.lease,
+            decide_max: 500,
+            deciders: 16,
+            senders: 8,
+            confirm_max: 100,
+            confirmers: 16,
+            confirm_after: settings.confirm_after,
+            confirm_at_least_every: settings.confirm_at_least_every,
+            read_back_after: settings.read_back_after,
+            look_after: settings.look_after,
+            backoff: settings.backoff,
+            backoff_max: settings.backoff_max,
+            plan_fresh: settings.plan_fresh,
+            give_up_after: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// All workers of this node.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(super) decider: Arc<Decider>,
+    pub(super) sender: Sender,
+    confirmer: Confirmer,
+    store: Store,
+    schools: Arc<Schools>,
+    config: WorkerConfig,
+    gather: Gather,
+    sharding: Sharding,
+    pub(super) liveness: Liveness,
+}
+
+impl Workers {
+    pub(crate) fn new(
+        settings: &Settings,
+        config: WorkerConfig,
+        store: Store,
+        schools: Arc<Schools>,
+        mirror: Mirror,
+        people: Arc<PersonIndex>,
+        clock: SharedClock,
+    ) -> Arc<Self> {
+        let service = &settings.service;
+        let failures = FailurePolicy {
+            schools: schools.clone(),
+            clock,
+            config,
+            accept_age: service.accept_age,
+        };
+        let contexts = ContextReader {
+            store: store.clone(),
+            schools: schools.clone(),
+            mirror: mirror.clone(),
+            confirm_within: service.confirm_within,
+        };
+        Arc::new(Self {
+            decider: Arc::new(Decider {
+                store: store.clone(),
+                schools: schools.clone(),
+                people,
+                contexts: contexts.clone(),
+                failures: failures.clone(),
+                config,
+                gather_window: service.gather.window,
+            }),
+            sender: Sender {
+                store: store.clone(),
+                schools: schools.clone(),
+                contexts,
+                failures: failures.clone(),
+                config,
+            },
+            confirmer: Confirmer {
+                store: store.clone(),
+                schools: schools.clone(),
+                mirror,
+                failures,
+                config,
+                confirm_within: service.confirm_within,
+            },
+            store,
+            schools,
+            config,
+            gather: service.gather,
+            sharding: Sharding::default(),
+            liveness: Liveness::default(),
+        })
+    }
+
+    /// The state of the workers.
+    pub(crate) fn health(&self) -> Health {
+        self.liveness.health()
+    }
+
+    /// Works until told to stop, then finishes the batches in hand.
+    pub(crate) async fn run(self: &Arc<Self>, stop: CancellationToken) {
+        let _running = self.liveness.run();
+        tokio::join!(
+            self.run_queue(queues::DECIDE, self.config.deciders, &stop),
+            self.run_queue(queues::SEND, self.config.senders, &stop),
+            self.run_queue(queues::CONFIRM, self.config.confirmers, &stop),
+            self.sharding.run(&self.store, &stop),
+        );
+    }
+
+    /// Claims a queue's jobs and works on up to `at_once` batches at the same time; waits when there is nothing to do.
+    async fn run_queue(
+        self: &Arc<Self>,
+        queue: &'static str,
+        at_once: usize,
+        stop: &CancellationToken,
+    ) {
+        let outbox = self.store.outbox();
+        let mut bell = outbox.bell(queue);
+        let mut batches = Batches::default();
+        let mut steal = StealTimer::new();
+        let at_once = at_once.max(1);
+        while !stop.is_cancelled() {
+            self.liveness.heartbeat(queue);
+            batches.forget_ended();
+            if batches.tasks.len() >= at_once {
+                // Not for longer than a poll, so that the heartbeat goes on.
+                let _ = tokio::time::timeout(self.config.poll, batches.next_end()).await;
+                continue;
+            }
+            let since = Instant::now();
+            let busy = self.busy_schools(queue, at_once, &batches);
+            let some_left_out = !busy.is_empty();
+            let share = self.sharding.share();
+            let claim = self.claim_of(queue).except(busy).share(share);
+            let mut claimed = outbox.claim(queue, &claim).await;
+            // Only idle workers steal, not those whose next jobs are on their way.
+            let idle = batches.tasks.len() * 4 < at_once;
+            if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && steal.is_due(share) {
+                let overdue = claim.share(Share::ALL).overdue(STEAL_AFTER);
+                claimed = outbox.claim(queue, &overdue).await;
+            }
+            let rest = match claimed {
+                Ok(jobs) if jobs.is_empty() => {
+                    tokio::time::sleep(self.pause_after_empty(queue, since.elapsed())).await;
+                    let longest = self.longest_rest(queue);
+                    match outbox.next_due(queue).await {
+                        Ok(Some(due)) => due.clamp(REST_AT_LEAST, longest),
+                        _ => longest,
+                    }
+                }
+                Ok(jobs) => {
+                    let school = jobs.first().map(|job| job.lane.clone());
+                    let school = school.filter(|_| queue != queues::DECIDE);
+                    let workers = self.clone();
+                    batches.spawn(school, async move {
+                        workers.work(queue, jobs, since).await;
+                    });
+                    continue;
+                }
+                Err(error) => {
+                    tracing::warn!(queue, %error, "jobs cannot be claimed; it is tried again");
+                    self.config.poll
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = bell.wait(rest) => {}
+                // A school that was left out may be claimed for again.
+                () = self.schools.answered(), if queue == queues::DECIDE => {}
+                () = batches.next_end(), if some_left_out && !batches.tasks.is_empty() => {}
+            }
+        }
+        while batches.tasks.join_next().await.is_some() {}
+    }
+
+    /// Works on one batch and renews its lease meanwhile.
+    async fn work(&self, queue: &'static str, jobs: Vec<Claimed>, since: Instant) {
+        let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
+        let lease = Arc::new(WriteLease::new(since, self.config.lease));
+        let progress = self.liveness.batch(queue);
+        let work = async {
+            match queue {
+                queues::DECIDE => self.decider.decide(jobs, &progress).await,
+                queues::SEND => self.sender.send(jobs, &lease, &progress).await,
+                _ => self.confirmer.confirm(jobs).await,
+            }
+        };
+        let done = tokio::select! {
+            done = caught(work) => done,
+            () = self.renew(&held, &lease) => return,
+        };
+        // Nothing is lost: what was claimed can be claimed again when its lease expires.
+        match done {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(queue, %error, "a step was not committed; it will be repeated");
+            }
+            Err(Panicked) => {
+                tracing::error!(
+                    queue,
+                    "a worker panicked while it committed a step; it will be repeated"
+                );
+            }
+        }
+    }
+
+    /// Renews the lease of a batch, so that leases can be short and a dead node's jobs are free soon. Returns when all of
+    /// the batch has been lost.
+    async fn renew(&self, held: &[Held], lease: &WriteLease) {
+        let length = self.config.lease;
+        loop {
+            tokio::time::sleep(length / 3).await;
+            let since = Instant::now();
+            match self.store.outbox().renew(held, length).await {
+                Ok(settled) if settled.lost.is_empty() => lease.renewed(since, length),
+                // A lost job stays lost, and with it the batch, because a step is one transaction.
+                Ok(settled) if settled.kept.is_empty() => {
+                    tracing::warn!(
+                        jobs = held.len(),
+                        "others have taken over what was held too long"
+                    );
+                    return;
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "a lease could not be renewed"),
+            }
+        }
+    }
+
+    fn claim_of(&self, queue: &str) -> ClaimRequest {
+        let config = &self.config;
+        match queue {
+            queues::DECIDE => ClaimRequest::mixed(config.decide_max, config.lease),
+            queues::SEND => {
+                let max = u32::try_from(self.gather.max.get()).unwrap_or(u32::MAX);
+                ClaimRequest::one_lane(max, config.lease, self.gather.window)
+            }
+            _ => ClaimRequest::one_lane(config.confirm_max, config.lease, Duration::ZERO),
+        }
+    }
+
+    /// Schools that keep enough of this node's workers busy: one that does not answer must leave workers for the others.
+    fn busy_schools(&self, queue: &str, at_once: usize, batches: &Batches) -> Vec<String> {
+        let max = match queue {
+            queues::DECIDE => return self.schools.slow().into_iter().collect(),
+            queues::SEND => (at_once / 2).max(1),
+            // A batch is large and asks about several writebacks at the same time.
+            _ => 1,
+        };
+        let mut busy: HashMap<&str, usize> = HashMap::new();
+        for school in batches.schools.values() {
+            *busy.entry(school).or_default() += 1;
+        }
+        busy.into_iter()
+            .filter(|(_, batches)| *batches >= max)
+            .map(|(school, _)| school.to_owned())
+            .collect()
+    }
+
+    /// Every commit wakes the workers. Looking in vain may take a quarter of the time, no more; and marks that are being
+    /// gathered do not need a look after each wake-up.
+    fn pause_after_empty(&self, queue: &str, took: Duration) -> Duration {
+        let pause = (took * 3).min(EMPTY_PAUSE_MAX);
+        if queue == queues::SEND {
+            pause.max((self.gather.window / 4).min(GATHER_CHECK_MAX))
+        } else {
+            pause
+        }
+    }
+
+    /// Nothing wakes the senders when marks have been gathered for long enough, so they look at least once per window.
+    fn longest_rest(&self, queue: &str) -> Duration {
+        let poll = self.config.poll.max(REST_AT_LEAST);
+        if queue == queues::SEND && !self.gather.window.is_zero() {
+            self.gather.window.clamp(REST_AT_LEAST, poll)
+        } else {
+            poll
+        }
+    }
+}
+
+/// The batches of a queue in hand.
+#[derive(Default)]
+struct Batches {
+    tasks: JoinSet<()>,
+    /// The school of each batch that has only one.
+    schools: HashMap<Id, String>,
+}
+
+impl Batches {
+    fn spawn(&mut self, school: Option<String>, work: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(work);
+        if let Some(school) = school {
+            self.schools.insert(task.id(), school);
+        }
+    }
+
+    fn forget_ended(&mut self) {
+        while let Some(ended) = self.tasks.try_join_next_with_id() {
+            self.forget(ended);
+        }
+    }
+
+    /// Waits until a batch ends.
+    async fn next_end(&mut self) {
+        if let Some(ended) = self.tasks.join_next_with_id().await {
+            self.forget(ended);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+        self.schools.remove(&id);
+    }
+}
