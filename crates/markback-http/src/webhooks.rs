@@ -232,7 +232,7 @@ async fn hasten(
     let mut tx = markback.store().database().begin().await?;
     let hastened = markback
         .outbox()
-        .hasten(&mut tx, queue::CONFIRM, &keys)
+        .run_now(&mut tx, queue::CONFIRM, &keys)
         .await?;
     tx.commit().await?;
     Ok(if hastened.is_empty() {

@@ -280,7 +280,7 @@ impl Markback {
         let ended = self.store().end_operator_pauses().await?;
         let mut tx = self.store().database().begin().await?;
         // A sync that met such a cause waits by itself; the school's events wait for it.
-        self.outbox().hasten_all(&mut tx, queue::ROSTER).await?;
+        self.outbox().run_all_now(&mut tx, queue::ROSTER).await?;
         tx.commit().await?;
         Ok(ended)
     }

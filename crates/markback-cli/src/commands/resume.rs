@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use outbox::Pause;
 
 use markback::{
-    schools::token_lane,
+    schools::token_key,
     settings::Settings,
     waiting::{TOKEN, line_of},
 };
@@ -44,7 +44,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let asked = lanes(&settings, args, &pauses)?;
         let (rest, others): (Vec<_>, Vec<_>) = asked
             .into_iter()
-            .partition(|lane| pauses.iter().any(|pause| pause.lane == *lane));
+            .partition(|lane| pauses.iter().any(|pause| pause.key == *lane));
         store.end_pauses(&rest).await?;
         for lane in &rest {
             output::line(format!("{}: its work goes on", name_of(lane)))?;
@@ -63,7 +63,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// The lanes that are asked for.
 fn lanes(settings: &Settings, args: &Args, pauses: &[Pause]) -> Result<Vec<String>, BadInput> {
     if args.all {
-        return Ok(pauses.iter().map(|pause| pause.lane.clone()).collect());
+        return Ok(pauses.iter().map(|pause| pause.key.clone()).collect());
     }
     if args.school.is_empty() && args.token.is_empty() {
         let now: Vec<_> = pauses.iter().map(line_of).collect();
@@ -78,7 +78,7 @@ fn lanes(settings: &Settings, args: &Args, pauses: &[Pause]) -> Result<Vec<Strin
     let mut lanes = Vec::new();
     for id in &args.school {
         // A school that was taken out of the settings may rest all the same.
-        if pauses.iter().all(|pause| pause.lane != *id) {
+        if pauses.iter().all(|pause| pause.key != *id) {
             named::school(settings, id)?;
         }
         lanes.push(id.clone());
@@ -92,8 +92,8 @@ fn lanes(settings: &Settings, args: &Args, pauses: &[Pause]) -> Result<Vec<Strin
 
 fn not_paused(settings: &Settings, pauses: &[Pause], lane: &str) -> String {
     let name = name_of(lane);
-    let token = settings.school(&lane.into()).map(token_lane);
-    let rests = token.filter(|token| pauses.iter().any(|pause| pause.lane == *token));
+    let token = settings.school(&lane.into()).map(token_key);
+    let rests = token.filter(|token| pauses.iter().any(|pause| pause.key == *token));
     match rests.as_deref().and_then(|lane| lane.strip_prefix(TOKEN)) {
         Some(token) => format!("{name} does not rest by itself, its token does: --token {token}"),
         None => format!("{name} does not rest; `markback status` tells who does"),

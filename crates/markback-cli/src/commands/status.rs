@@ -17,7 +17,7 @@ use super::{
     open_store::{Access, open_store},
 };
 use markback::{
-    schools::token_lane,
+    schools::token_key,
     settings::{School, Settings},
     store::{EventState, LearnedLimit, Notice, Overview, Store},
 };
@@ -107,7 +107,7 @@ impl Status {
                 sync_error,
                 waiting,
             } = overview.remove(id).unwrap_or_default();
-            let lane = school.map(token_lane);
+            let lane = school.map(token_key);
             let paused = pauses.iter().find(|pause| {
                 pause.is_of(id.as_str()) || lane.as_ref().is_some_and(|lane| pause.is_of(lane))
             });

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use mis_core::Session;
-use outbox::{SystemClock, Until, on_pool};
+use outbox::{PauseUntil, SystemClock, on_pool};
 use reqwest::Client;
 use tempfile::TempDir;
 use wonde_sandbox::{RequestCounts, Sandbox, SandboxOptions};
@@ -21,7 +21,7 @@ use super::{
     node::Node,
     stage::{SERVICE, Stage, TEMPLATE},
 };
-use markback::{queue, schools::token_lane, settings, store::Store};
+use markback::{queue, schools::token_key, settings, store::Store};
 
 /// Events that come in each second while the answers are timed.
 pub(super) const RATE: u32 = 500;
@@ -179,7 +179,7 @@ pub(super) async fn drain(
 ) -> anyhow::Result<Drain> {
     let path = stage.settings("drain", &stage.schools)?;
     let settings = settings::load(&path)?.settings;
-    let lane = settings.schools.first().map(token_lane);
+    let lane = settings.schools.first().map(token_key);
     let lane = lane.context("there is no school")?;
     let http = load::client()?;
     let mut nodes = Vec::new();
@@ -354,7 +354,7 @@ async fn open(store: &Fresh) -> anyhow::Result<Store> {
 
 async fn pause(store: &Store, lane: &str) -> anyhow::Result<()> {
     let mut tx = store.database().begin().await?;
-    let day = Until::For(Duration::from_secs(24 * 60 * 60));
+    let day = PauseUntil::For(Duration::from_secs(24 * 60 * 60));
     store
         .outbox()
         .pause(&mut tx, lane, day, "a measurement")

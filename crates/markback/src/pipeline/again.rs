@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     ledger::Change,
-    schools::token_lane,
+    schools::token_key,
     settings::School,
     store::{EventState, EventUpdate, LedgerKey, NewAudit},
 };
@@ -53,7 +53,7 @@ impl Again {
 
     fn new(school: &School, send: SendJob, from: Option<DateTime<Utc>>, why: String) -> Self {
         let id = school.id.as_str();
-        let job = send.new_job(id, &token_lane(school));
+        let job = send.new_job(id, &token_key(school));
         Self {
             key: send.ledger_key(id),
             job: match from {

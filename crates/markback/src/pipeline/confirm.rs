@@ -5,7 +5,7 @@ mod outcomes;
 use std::{collections::BTreeSet, time::Duration};
 
 use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
-use outbox::{Claimed, When};
+use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
 
 use self::outcomes::Outcomes;
@@ -51,7 +51,7 @@ const AT_ONCE: usize = 8;
 
 impl Pipeline {
     /// Asks about one school's claimed writebacks and notes what became of their marks.
-    pub(super) async fn confirm(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
+    pub(super) async fn confirm(&self, jobs: Vec<ClaimedJob>) -> outbox::Result<()> {
         use futures::stream::{self, StreamExt as _};
         let mut asked = stream::iter(jobs)
             .map(|job| self.confirm_or_catch(job))
@@ -64,7 +64,7 @@ impl Pipeline {
     }
 
     /// The outer error is the store's.
-    async fn confirm_or_catch(&self, job: Claimed) -> outbox::Result<Outcomes> {
+    async fn confirm_or_catch(&self, job: ClaimedJob) -> outbox::Result<Outcomes> {
         let done = match job.parse::<ConfirmJob>() {
             Ok(confirm) => caught(self.confirm_one(job.clone(), confirm)).await,
             Err(_) => {
@@ -86,18 +86,18 @@ impl Pipeline {
     }
 
     /// Gives up a job that cannot be worked on. Its events end all the same: nobody can tell what became of their marks.
-    async fn give_up(&self, job: &Claimed, why: &str) -> outbox::Result<Outcomes> {
+    async fn give_up(&self, job: &ClaimedJob, why: &str) -> outbox::Result<Outcomes> {
         let mut outcomes = Outcomes::default();
-        let writeback = writeback_of_key(&job.lane, &job.key);
+        let writeback = writeback_of_key(&job.partition, &job.key);
         for event in self.carried(job).await? {
             outcomes.audit.push(NewAudit {
-                school: job.lane.clone(),
+                school: job.partition.clone(),
                 event: event.clone(),
                 what: EventState::Unconfirmed.word(),
                 record: json!({"writeback_id": writeback, "why": why}),
             });
             outcomes.updates.push(
-                EventUpdate::of(&job.lane, &event)
+                EventUpdate::of(&job.partition, &event)
                     .state(EventState::Unconfirmed)
                     .outcome(unconfirmed(why)),
             );
@@ -108,16 +108,16 @@ impl Pipeline {
     }
 
     /// The events whose marks are open in the job's writeback, also where the job itself cannot be read.
-    async fn carried(&self, job: &Claimed) -> outbox::Result<Vec<String>> {
-        let writeback = writeback_of_key(&job.lane, &job.key);
+    async fn carried(&self, job: &ClaimedJob) -> outbox::Result<Vec<String>> {
+        let writeback = writeback_of_key(&job.partition, &job.key);
         self.store
-            .accepted_with(&job.lane, writeback.unwrap_or_default())
+            .accepted_with(&job.partition, writeback.unwrap_or_default())
             .await
     }
 
-    async fn confirm_one(&self, job: Claimed, confirm: ConfirmJob) -> Outcomes {
+    async fn confirm_one(&self, job: ClaimedJob, confirm: ConfirmJob) -> Outcomes {
         let mut outcomes = Outcomes::default();
-        let Some(school) = self.schools.settings_of(&job.lane) else {
+        let Some(school) = self.schools.settings_of(&job.partition) else {
             outcomes.end_all(
                 &job,
                 &confirm,
@@ -141,8 +141,8 @@ impl Pipeline {
         }
         match mis.outcome(&confirm.writeback).await {
             Ok(WritebackOutcome::Done) => {
-                outcomes.done.push(job.held);
-                outcomes.confirm(&job.lane, &confirm, confirm.open(), WORD, self.now());
+                outcomes.done.push(job.lease);
+                outcomes.confirm(&job.partition, &confirm, confirm.open(), WORD, self.now());
             }
             Ok(WritebackOutcome::DoneInPart {
                 refused,
@@ -160,7 +160,7 @@ impl Pipeline {
                 );
             }
             Ok(WritebackOutcome::Refused { said }) => {
-                outcomes.done.push(job.held);
+                outcomes.done.push(job.lease);
                 for (_, send) in confirm.open() {
                     let refusal = Refusal {
                         mis: mis.descriptor().id,
@@ -194,7 +194,7 @@ impl Pipeline {
         outcomes: &mut Outcomes,
         school: &School,
         mis: &str,
-        job: &Claimed,
+        job: &ClaimedJob,
         confirm: &ConfirmJob,
         refused: &[RefusedMark],
         others_done: bool,
@@ -219,7 +219,7 @@ impl Pipeline {
                 self.refused(outcomes, school, confirm, send, refusal);
             }
         }
-        outcomes.done.push(job.held);
+        outcomes.done.push(job.lease);
         if others_done && met.iter().all(|met| *met) {
             outcomes.confirm(school.id.as_str(), confirm, left.open(), WORD, self.now());
         } else {
@@ -236,7 +236,7 @@ impl Pipeline {
         outcomes: &mut Outcomes,
         school: &School,
         mis: Option<&Mis>,
-        job: &Claimed,
+        job: &ClaimedJob,
         confirm: &ConfirmJob,
         why: &str,
     ) {
@@ -248,13 +248,13 @@ impl Pipeline {
         let replaced = self.replaced(id, confirm, &there).await;
         if there.is_empty() && replaced.is_empty() && !over {
             let go_on = GoOn::Again {
-                when: When::After(self.next_look(job)),
+                when: RetryAt::After(self.next_look(job)),
                 why: why.to_owned(),
             };
             outcomes.trouble(id, job, confirm, go_on);
             return;
         }
-        outcomes.done.push(job.held);
+        outcomes.done.push(job.lease);
         let mut left = confirm.clone();
         left.settled.extend(there.iter().chain(&replaced));
         let shown = confirm.open().filter(|(place, _)| there.contains(place));
@@ -389,7 +389,7 @@ impl Pipeline {
         outcomes: &mut Outcomes,
         school: &School,
         mis: Option<&Mis>,
-        job: &Claimed,
+        job: &ClaimedJob,
         confirm: &ConfirmJob,
         why: &str,
     ) {
@@ -409,7 +409,7 @@ impl Pipeline {
         &self,
         outcomes: &mut Outcomes,
         school: &School,
-        job: &Claimed,
+        job: &ClaimedJob,
         confirm: &ConfirmJob,
         error: &Error,
     ) {
@@ -433,7 +433,7 @@ impl Pipeline {
         }
     }
 
-    fn next_look(&self, job: &Claimed) -> Duration {
+    fn next_look(&self, job: &ClaimedJob) -> Duration {
         let pace = &self.pace;
         doubled(
             pace.confirm_after,

@@ -6,7 +6,7 @@ use std::{
 };
 
 use mis_core::StudentId;
-use outbox::{Claimed, Held, JobId, When};
+use outbox::{ClaimedJob, JobId, LeaseToken, RetryAt};
 use roster::Found;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -25,7 +25,7 @@ use crate::{
     directory::{person_of, several},
     ledger::{Change, Stage},
     metrics,
-    schools::token_lane,
+    schools::token_key,
     settings::Group,
     store::{EventState, EventUpdate, LedgerKey, NewAudit},
 };
@@ -42,7 +42,7 @@ const PEOPLE_SOON: Duration = Duration::from_secs(5);
 /// What one batch comes to, written down in one transaction.
 #[derive(Default)]
 struct Outcomes {
-    done: Vec<Held>,
+    done: Vec<LeaseToken>,
     updates: Vec<EventUpdate>,
     ledger: Vec<(LedgerKey, Change)>,
     sends: Vec<outbox::NewJob>,
@@ -55,7 +55,7 @@ struct Outcomes {
 
 /// An event with the person it belongs to.
 struct Case<'a> {
-    job: Claimed,
+    job: ClaimedJob,
     event: Event,
     round: u32,
     student: StudentId,
@@ -67,12 +67,15 @@ impl Pipeline {
     /// Decides claimed events and notes all of it in one transaction.
     pub(super) async fn decide(
         &self,
-        jobs: Vec<Claimed>,
+        jobs: Vec<ClaimedJob>,
         progress: &Progress<'_>,
     ) -> outbox::Result<()> {
-        let mut by_school: BTreeMap<String, Vec<Claimed>> = BTreeMap::new();
+        let mut by_school: BTreeMap<String, Vec<ClaimedJob>> = BTreeMap::new();
         for job in jobs {
-            by_school.entry(job.lane.clone()).or_default().push(job);
+            by_school
+                .entry(job.partition.clone())
+                .or_default()
+                .push(job);
         }
         // Each a task of its own: one that is not polled while another's outcome is written down would keep its
         // connection, or a lock, from all the others.
@@ -137,7 +140,7 @@ impl Pipeline {
     async fn decide_in_halves(
         &self,
         school: &str,
-        jobs: Vec<Claimed>,
+        jobs: Vec<ClaimedJob>,
         progress: &Progress<'_>,
     ) -> outbox::Result<()> {
         let mut parts = Vec::new();
@@ -166,7 +169,7 @@ impl Pipeline {
         }
     }
 
-    async fn decide_school(&self, school: &str, jobs: Vec<Claimed>) -> outbox::Result<Outcomes> {
+    async fn decide_school(&self, school: &str, jobs: Vec<ClaimedJob>) -> outbox::Result<Outcomes> {
         let mut outcomes = Outcomes::default();
         let Some(settings) = self.schools.settings_of(school) else {
             let why = format!(
@@ -181,7 +184,7 @@ impl Pipeline {
                 None => "the school's people have not been read yet".to_owned(),
             };
             for job in jobs {
-                let when = When::After(PEOPLE_SOON.min(self.pace.backoff_max));
+                let when = RetryAt::After(PEOPLE_SOON.min(self.pace.backoff_max));
                 self.trouble(
                     &mut outcomes,
                     school,
@@ -267,13 +270,13 @@ impl Pipeline {
             // person. The later one waits for what becomes of the first.
             if case.key.clone().is_some_and(|key| !seen.insert(key)) {
                 let go_on = GoOn::Again {
-                    when: When::After(Duration::from_millis(100)),
+                    when: RetryAt::After(Duration::from_millis(100)),
                     why: "an earlier event of the same pupil is being decided".to_owned(),
                 };
                 self.trouble(&mut outcomes, school, case.job, go_on);
             } else if let Some(wait) = self.may_still_land(&scene, &case).await? {
                 let go_on = GoOn::Again {
-                    when: When::After(wait),
+                    when: RetryAt::After(wait),
                     why: "an earlier mark of the same session was sent and not answered; it may be on its way still".to_owned(),
                 };
                 self.trouble(&mut outcomes, school, case.job, go_on);
@@ -343,7 +346,7 @@ impl Pipeline {
         );
         if let Outcome::Wait { why } = &decision.outcome {
             let go_on = GoOn::Again {
-                when: When::After(self.look_again_after(case.job.attempts())),
+                when: RetryAt::After(self.look_again_after(case.job.attempts())),
                 why: why.clone(),
             };
             self.trouble(outcomes, school, case.job, go_on);
@@ -396,7 +399,7 @@ impl Pipeline {
                 over: scene.seen(&key),
             };
             outcomes.sends.push(
-                send.new_job(school, &token_lane(scene.school))
+                send.new_job(school, &token_key(scene.school))
                     .waited(self.gathered_already(case.job.enqueued_at)),
             );
             outcomes
@@ -409,7 +412,7 @@ impl Pipeline {
             update = update.state(EventState::Skipped);
         }
         outcomes.updates.push(update);
-        outcomes.done.push(case.job.held);
+        outcomes.done.push(case.job.lease);
     }
 
     /// How much of its gathering a mark has behind it: marks of a backlog need not wait for company once more, but for a
@@ -430,7 +433,7 @@ impl Pipeline {
         doubled(self.pace.backoff, steps, LOOK_AGAIN_AT_LEAST_EVERY)
     }
 
-    fn trouble(&self, outcomes: &mut Outcomes, school: &str, job: Claimed, go_on: GoOn) {
+    fn trouble(&self, outcomes: &mut Outcomes, school: &str, job: ClaimedJob, go_on: GoOn) {
         let go_on = self.or_give_up(&job, go_on);
         outcomes.trouble(school, &job, go_on);
     }
@@ -471,17 +474,17 @@ impl Outcomes {
         self.away.extend(other.away);
     }
 
-    fn give_up_all(&mut self, school: &str, jobs: Vec<Claimed>, why: &str) {
+    fn give_up_all(&mut self, school: &str, jobs: Vec<ClaimedJob>, why: &str) {
         for job in jobs {
             let why = why.to_owned();
             self.trouble(school, &job, GoOn::GiveUp { why });
         }
     }
 
-    fn trouble(&mut self, school: &str, job: &Claimed, go_on: GoOn) {
+    fn trouble(&mut self, school: &str, job: &ClaimedJob, go_on: GoOn) {
         let event = event_of_key(school, &job.key).map(|id| (school.to_owned(), id.to_owned()));
         self.troubled.push(Troubled {
-            held: job.held,
+            held: job.lease,
             events: event.into_iter().collect(),
             go_on,
         });
@@ -489,7 +492,7 @@ impl Outcomes {
 }
 
 /// The superseded marks, for the ledger: none of them was sent, or it has been waited for that.
-fn forgotten(sent_for: &[LedgerKey], receipt: &outbox::Receipt) -> Vec<(LedgerKey, Change)> {
+fn forgotten(sent_for: &[LedgerKey], receipt: &outbox::EnqueueReceipt) -> Vec<(LedgerKey, Change)> {
     let of = |by: JobId| {
         let place = receipt.jobs.iter().position(|job| job.id() == by)?;
         sent_for.get(place).cloned()
@@ -504,7 +507,7 @@ fn forgotten(sent_for: &[LedgerKey], receipt: &outbox::Receipt) -> Vec<(LedgerKe
         .collect()
 }
 
-fn superseded(jobs: &[outbox::Superseded]) -> Vec<EventUpdate> {
+fn superseded(jobs: &[outbox::SupersededJob]) -> Vec<EventUpdate> {
     jobs.iter()
         .filter_map(|job| {
             let (school, event) = job.key.split_once('/')?;

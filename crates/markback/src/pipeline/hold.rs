@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use outbox::Held;
+use outbox::LeaseToken;
 
 use super::Pipeline;
 use crate::lease::Lease;
 
 impl Pipeline {
     /// Renews the lease of a batch that takes long. Ends when all of it has been lost.
-    pub(super) async fn hold(&self, held: &[Held], lease: &Lease) {
+    pub(super) async fn hold(&self, held: &[LeaseToken], lease: &Lease) {
         loop {
             tokio::time::sleep(self.pace.lease / 3).await;
             let since = Instant::now();

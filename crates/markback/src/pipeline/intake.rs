@@ -26,7 +26,7 @@ use super::{
 use crate::{
     directory::{line_of, nobody, person_of, several},
     metrics,
-    schools::token_lane,
+    schools::token_key,
     settings::School,
     store::{EventKey, EventState, NewEvent, StoredEvent},
 };
@@ -302,7 +302,7 @@ impl Pipeline {
                     line,
                     0,
                     school.id.as_str(),
-                    &token_lane(school),
+                    &token_key(school),
                 ))
             })
             .collect();

@@ -86,7 +86,7 @@ impl DecideJob {
         person: &str,
         round: u32,
         school: &str,
-        token_lane: &str,
+        token_key: &str,
     ) -> NewJob {
         let job = Self {
             event: event.clone(),
@@ -98,21 +98,21 @@ impl DecideJob {
             payload(&job),
         )
         .order_key(format!("{school}/{person}"))
-        .lane(school)
-        .second_lane(token_lane)
+        .partition(school)
+        .throttle_key(token_key)
     }
 }
 
 impl SendJob {
     /// The job for this mark. An older one for the same pupil, date and session that nobody holds makes way.
-    pub(crate) fn new_job(&self, school: &str, token_lane: &str) -> NewJob {
+    pub(crate) fn new_job(&self, school: &str, token_key: &str) -> NewJob {
         let mark = &self.mark;
         let key = send_key(school, &self.event.id, self.round, self.tries());
         NewJob::new(queue::SEND, key, payload(self))
             .order_key(format!("{school}/{}", mark.student))
             .supersede_key(format!("{}/{}", mark.date, session_word(mark.session)))
-            .lane(school)
-            .second_lane(token_lane)
+            .partition(school)
+            .throttle_key(token_key)
     }
 
     /// How often the mark was refused in this round; each try is a job of its own.
@@ -154,7 +154,7 @@ impl ConfirmJob {
     }
 
     /// The job that follows this register, first after a while.
-    pub(crate) fn new_job(&self, school: &str, token_lane: &str, first: DateTime<Utc>) -> NewJob {
+    pub(crate) fn new_job(&self, school: &str, token_key: &str, first: DateTime<Utc>) -> NewJob {
         // Each later job of a register has more of it settled, or its word, so that no two are alike.
         let left = match (self.in_doubt, self.settled.len()) {
             (false, 0) => String::new(),
@@ -166,8 +166,8 @@ impl ConfirmJob {
             format!("{}{left}", key(school, self.writeback.as_str())),
             payload(self),
         )
-        .lane(school)
-        .second_lane(token_lane)
+        .partition(school)
+        .throttle_key(token_key)
         .not_before(first)
     }
 }

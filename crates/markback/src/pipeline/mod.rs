@@ -27,7 +27,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, Claimed, Held, Share};
+use outbox::{ClaimRequest, ClaimedJob, LeaseToken, Shard};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -156,7 +156,7 @@ impl Pipeline {
     /// Claims a queue's jobs and handles several batches at the same time; when there is nothing to do, waits.
     async fn work(&self, queue: &'static str, at_once: usize, stop: &CancellationToken) {
         let outbox = self.store.outbox();
-        let mut bell = outbox.bell(queue);
+        let mut wakeup = outbox.wakeup(queue);
         let mut batches: JoinSet<()> = JoinSet::new();
         let mut in_hand = InHand::new();
         let mut leftovers = Leftovers::new();
@@ -177,12 +177,12 @@ impl Pipeline {
             let since = Instant::now();
             let crowded = self.crowded(queue, at_once, &in_hand);
             let some_left_alone = !crowded.is_empty();
-            let claim = self.claim_of(queue).except(crowded).share(self.share.get());
+            let claim = self.claim_of(queue).except(crowded).shard(self.share.get());
             let mut claimed = outbox.claim(queue, &claim).await;
             // What others leave lying is for hands that have nothing to do, not for those whose work is on its way.
             let idle = batches.len() * 4 < at_once.max(1);
-            if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && leftovers.are_due(claim.share) {
-                let late = claim.share(Share::ALL).overdue(share::OVERDUE);
+            if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && leftovers.are_due(claim.shard) {
+                let late = claim.shard(Shard::ALL).overdue(share::OVERDUE);
                 claimed = outbox.claim(queue, &late).await;
             }
             let rest = match claimed {
@@ -202,7 +202,7 @@ impl Pipeline {
                     }
                 }
                 Ok(jobs) => {
-                    let lane = jobs.first().map(|job| job.lane.clone());
+                    let lane = jobs.first().map(|job| job.partition.clone());
                     let pipeline = self.clone();
                     let batch =
                         batches.spawn(async move { pipeline.handle(queue, jobs, since).await });
@@ -218,7 +218,7 @@ impl Pipeline {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                _ = bell.wait(rest) => {}
+                _ = wakeup.wait(rest) => {}
                 // Then a school that was left alone may be claimed for.
                 () = self.schools.answered(), if queue == queue::DECIDE => {}
                 Some(ended) = batches.join_next_with_id(), if some_left_alone => forget(&mut in_hand, ended),
@@ -239,11 +239,11 @@ impl Pipeline {
     }
 
     /// Hands jobs back as if they had not been claimed.
-    async fn hand_back(&self, jobs: &[Claimed]) {
-        let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
+    async fn hand_back(&self, jobs: &[ClaimedJob]) {
+        let held: Vec<LeaseToken> = jobs.iter().map(|job| job.lease).collect();
         let hand_back = async {
             let mut tx = self.store.database().begin().await?;
-            self.store.outbox().release(&mut tx, &held).await?;
+            let _ = self.store.outbox().release(&mut tx, &held).await?;
             tx.commit().await
         };
         if let Err(error) = hand_back.await {
@@ -276,15 +276,19 @@ impl Pipeline {
             queue::DECIDE => ClaimRequest::mixed(self.pace.decide_max, self.pace.lease),
             queue::SEND => {
                 let max = u32::try_from(gather.max.get()).unwrap_or(u32::MAX);
-                ClaimRequest::one_lane(max, self.pace.lease, gather.window)
+                ClaimRequest::single_partition(max, self.pace.lease, gather.window)
             }
-            _ => ClaimRequest::one_lane(self.pace.confirm_max, self.pace.lease, Duration::ZERO),
+            _ => ClaimRequest::single_partition(
+                self.pace.confirm_max,
+                self.pace.lease,
+                Duration::ZERO,
+            ),
         }
     }
 
     /// Handles one batch, holding its lease meanwhile.
-    async fn handle(&self, queue: &'static str, jobs: Vec<Claimed>, since: Instant) {
-        let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
+    async fn handle(&self, queue: &'static str, jobs: Vec<ClaimedJob>, since: Instant) {
+        let held: Vec<LeaseToken> = jobs.iter().map(|job| job.lease).collect();
         let lease = Arc::new(Lease::new(since, self.pace.lease));
         let progress = self.pulse.batch(queue);
         let work = async {

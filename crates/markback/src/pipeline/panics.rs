@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 
 use futures::FutureExt as _;
 use mis_core::{Error, ErrorKind, Recovery};
-use outbox::{Claimed, When};
+use outbox::{ClaimedJob, RetryAt};
 
 use super::{Pipeline, trouble::GoOn};
 
@@ -29,7 +29,7 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panick
 }
 
 /// How often a worker panicked over the job, as its note has it.
-pub(super) fn panics_of(job: &Claimed) -> u32 {
+pub(super) fn panics_of(job: &ClaimedJob) -> u32 {
     let note = job.note.as_deref();
     let number = note
         .and_then(|note| note.rsplit_once(PANIC))
@@ -41,7 +41,7 @@ pub(super) fn panics_of(job: &Claimed) -> u32 {
 }
 
 /// What to write down of one more panic, and whether it was the last.
-pub(crate) fn one_more(job: &Claimed) -> (String, bool) {
+pub(crate) fn one_more(job: &ClaimedJob) -> (String, bool) {
     let panics = panics_of(job) + 1;
     if panics < PANICS_MAX {
         (format!("{PANIC}{panics} of {PANICS_MAX}"), false)
@@ -55,14 +55,17 @@ pub(crate) fn one_more(job: &Claimed) -> (String, bool) {
 
 /// The failure of a request in which the adapter panicked: nobody knows whether it took hold. Says also whether this
 /// mark is to be given up.
-pub(super) fn unknown(job: &Claimed) -> (Error, bool) {
+pub(super) fn unknown(job: &ClaimedJob) -> (Error, bool) {
     let (why, is_last) = one_more(job);
     let error = Error::with_recovery(ErrorKind::Unavailable, Recovery::Unknown, why);
     (error, is_last)
 }
 
 /// Splits a batch over which a worker panicked into two parts to be tried by themselves; a job alone is handed back.
-pub(super) fn split(mut jobs: Vec<Claimed>, parts: &mut Vec<Vec<Claimed>>) -> Option<Claimed> {
+pub(super) fn split(
+    mut jobs: Vec<ClaimedJob>,
+    parts: &mut Vec<Vec<ClaimedJob>>,
+) -> Option<ClaimedJob> {
     if jobs.len() < 2 {
         return jobs.pop();
     }
@@ -74,11 +77,11 @@ pub(super) fn split(mut jobs: Vec<Claimed>, parts: &mut Vec<Vec<Claimed>>) -> Op
 
 impl Pipeline {
     /// The way on for a job over which a worker panicked.
-    pub(super) fn after_panic(&self, job: &Claimed) -> GoOn {
+    pub(super) fn after_panic(&self, job: &ClaimedJob) -> GoOn {
         match one_more(job) {
             (why, true) => GoOn::GiveUp { why },
             (why, false) => GoOn::Again {
-                when: When::After(self.backoff([job])),
+                when: RetryAt::After(self.backoff([job])),
                 why,
             },
         }

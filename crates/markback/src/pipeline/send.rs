@@ -7,7 +7,7 @@ mod tests;
 use std::{collections::BTreeSet, sync::Arc};
 
 use mis_core::{Ability, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery};
-use outbox::Claimed;
+use outbox::ClaimedJob;
 use serde_json::json;
 use writeback::Outcome;
 
@@ -27,7 +27,7 @@ use crate::{
     lease::{Lease, LeaseOver},
     ledger::Change,
     metrics,
-    schools::token_lane,
+    schools::token_key,
     settings::School,
     store::{EventState, EventUpdate, LedgerKey},
 };
@@ -37,11 +37,11 @@ impl Pipeline {
     /// or a panic.
     pub(super) async fn send(
         &self,
-        jobs: Vec<Claimed>,
+        jobs: Vec<ClaimedJob>,
         lease: &Arc<Lease>,
         progress: &Progress<'_>,
     ) -> outbox::Result<()> {
-        let Some(lane) = jobs.first().map(|job| job.lane.clone()) else {
+        let Some(lane) = jobs.first().map(|job| job.partition.clone()) else {
             return Ok(());
         };
         let mut parts = vec![jobs];
@@ -72,8 +72,8 @@ impl Pipeline {
                 }
             }
             let school = self.schools.settings_of(&lane);
-            let token_lane = school.map(token_lane).unwrap_or_default();
-            self.until_kept(|| self.note_sends(&lane, &token_lane, &outcomes))
+            let token_key = school.map(token_key).unwrap_or_default();
+            self.until_kept(|| self.note_sends(&lane, &token_key, &outcomes))
                 .await?;
             progress.made();
         }
@@ -85,7 +85,7 @@ impl Pipeline {
         &self,
         outcomes: &mut Outcomes,
         lane: &str,
-        jobs: Vec<Claimed>,
+        jobs: Vec<ClaimedJob>,
         lease: &Arc<Lease>,
         progress: &Progress<'_>,
     ) -> outbox::Result<Result<(), LeaseOver>> {
@@ -129,7 +129,7 @@ impl Pipeline {
     async fn forget_plan_of(
         &self,
         lane: &str,
-        job: &Claimed,
+        job: &ClaimedJob,
     ) -> outbox::Result<Option<(LedgerKey, Change)>> {
         let Some(event) = event_of_key(lane, &job.key) else {
             return Ok(None);
@@ -232,7 +232,7 @@ impl Pipeline {
             outcomes
                 .ledger
                 .push((key, Change::Forget(event.to_owned())));
-            outcomes.done.push(one.job.held);
+            outcomes.done.push(one.job.lease);
             outcomes.updates.push(
                 EventUpdate::of(id, &one.send.event.id)
                     .state(EventState::Superseded)
@@ -249,7 +249,7 @@ impl Pipeline {
                     Some(Err(why)) => why.clone(),
                     _ => "the register was not read".to_owned(),
                 };
-                let when = outbox::When::After(outcomes.backoff);
+                let when = outbox::RetryAt::After(outcomes.backoff);
                 let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });
                 outcomes.trouble(id, &one, go_on);
                 return None;
@@ -287,7 +287,7 @@ impl Pipeline {
             return None;
         }
         if let Outcome::Wait { why } = &decision.outcome {
-            let when = outbox::When::After(outcomes.backoff);
+            let when = outbox::RetryAt::After(outcomes.backoff);
             let why = why.clone();
             let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });
             outcomes.trouble(id, &one, go_on);
@@ -321,7 +321,7 @@ impl Pipeline {
                 ));
                 let event = one.send.event.id.clone();
                 outcomes.ledger.push((key, Change::Forget(event)));
-                outcomes.done.push(one.job.held);
+                outcomes.done.push(one.job.lease);
                 None
             }
         }
@@ -389,7 +389,7 @@ impl Pipeline {
     }
 
     /// A worker panicked while the job's mark was on its way: nobody knows whether it was written.
-    fn panicked(&self, outcomes: &mut Outcomes, school: &str, job: &Claimed) {
+    fn panicked(&self, outcomes: &mut Outcomes, school: &str, job: &ClaimedJob) {
         let (error, is_last) = panics::unknown(job);
         if is_last {
             let why = error.to_string();
@@ -422,7 +422,7 @@ impl Pipeline {
     async fn note_sends(
         &self,
         school: &str,
-        token_lane: &str,
+        token_key: &str,
         outcomes: &Outcomes,
     ) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
@@ -454,7 +454,7 @@ impl Pipeline {
                     settled: BTreeSet::new(),
                     in_doubt: false,
                 };
-                let job = confirm.new_job(school, token_lane, first);
+                let job = confirm.new_job(school, token_key, first);
                 (confirm.followed_by(school, &job), job)
             })
             .unzip();

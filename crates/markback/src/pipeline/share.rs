@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{Engine, Share};
+use outbox::{Engine, Shard};
 use tokio_util::sync::CancellationToken;
 
 use super::Pipeline;
@@ -22,20 +22,20 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// This node's share, as last heard.
 #[derive(Debug)]
-pub(crate) struct Shared(Mutex<Share>);
+pub(crate) struct Shared(Mutex<Shard>);
 
 impl Default for Shared {
     fn default() -> Self {
-        Self(Mutex::new(Share::ALL))
+        Self(Mutex::new(Shard::ALL))
     }
 }
 
 impl Shared {
-    pub(super) fn get(&self) -> Share {
+    pub(super) fn get(&self) -> Shard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set(&self, share: Share) {
+    fn set(&self, share: Shard) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = share;
     }
 }
@@ -49,8 +49,8 @@ impl Leftovers {
     }
 
     /// Whether it is time to look, with this share; if so, it counts as done.
-    pub(super) fn are_due(&mut self, share: Share) -> bool {
-        let due = share != Share::ALL && self.0.is_none_or(|last| last.elapsed() >= LOOK_EVERY);
+    pub(super) fn are_due(&mut self, share: Shard) -> bool {
+        let due = share != Shard::ALL && self.0.is_none_or(|last| last.elapsed() >= LOOK_EVERY);
         if due {
             self.0 = Some(Instant::now());
         }
@@ -91,8 +91,8 @@ mod tests {
     #[test]
     fn leftovers_are_looked_for_now_and_then_and_only_where_there_are_others() {
         let mut leftovers = Leftovers::new();
-        assert!(!leftovers.are_due(Share::ALL));
-        let half = Share { parts: 2, part: 1 };
+        assert!(!leftovers.are_due(Shard::ALL));
+        let half = Shard { count: 2, index: 1 };
         assert!(leftovers.are_due(half));
         assert!(!leftovers.are_due(half));
     }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Error, ErrorKind, Recovery};
-use outbox::{Claimed, Held, Tx, When};
+use outbox::{ClaimedJob, LeaseToken, RetryAt, Tx};
 
 use super::Pipeline;
 use crate::{
-    schools::token_lane,
+    schools::token_key,
     settings::School,
     store::{EventState, EventUpdate},
 };
@@ -28,7 +28,7 @@ pub(crate) enum GoOn {
     /// Try it again; this attempt counts.
     Again {
         /// When.
-        when: When,
+        when: RetryAt,
         /// Why, for the operator.
         why: String,
     },
@@ -67,14 +67,14 @@ impl GoOn {
             needs_operator: true,
         };
         match (error.kind(), error.recovery()) {
-            (ErrorKind::Unauthorized, _) => until_mended(token_lane(school)),
+            (ErrorKind::Unauthorized, _) => until_mended(token_key(school)),
             (ErrorKind::RateLimited, Recovery::RetryAfter(wait)) => {
-                rest(token_lane(school), wait.min(LONGEST_REST))
+                rest(token_key(school), wait.min(LONGEST_REST))
             }
-            (ErrorKind::RateLimited, _) => rest(token_lane(school), SLOW_DOWN),
+            (ErrorKind::RateLimited, _) => rest(token_key(school), SLOW_DOWN),
             (_, Recovery::RetryAfter(wait)) => rest(school.id.to_string(), wait.min(LONGEST_REST)),
             (_, Recovery::Retry | Recovery::Unknown) => Self::Again {
-                when: When::Backoff,
+                when: RetryAt::Backoff,
                 why,
             },
             (
@@ -138,7 +138,7 @@ impl Away {
 
 /// A job with what to do about it.
 pub(crate) struct Troubled {
-    pub(crate) held: Held,
+    pub(crate) held: LeaseToken,
     pub(crate) events: Vec<(String, String)>,
     pub(crate) go_on: GoOn,
 }
@@ -152,10 +152,10 @@ impl Pipeline {
         match GoOn::after(error, school) {
             // What failed together goes on together.
             GoOn::Again {
-                when: When::Backoff,
+                when: RetryAt::Backoff,
                 why,
             } => GoOn::Again {
-                when: When::After(backoff),
+                when: RetryAt::After(backoff),
                 why,
             },
             GoOn::Rest {
@@ -191,8 +191,12 @@ impl Pipeline {
     }
 
     /// How long jobs that met the same error together wait: random up to a bound that doubles with each attempt.
-    pub(crate) fn backoff<'a>(&self, jobs: impl IntoIterator<Item = &'a Claimed>) -> Duration {
-        let attempts = jobs.into_iter().map(Claimed::attempts).max().unwrap_or(1);
+    pub(crate) fn backoff<'a>(&self, jobs: impl IntoIterator<Item = &'a ClaimedJob>) -> Duration {
+        let attempts = jobs
+            .into_iter()
+            .map(ClaimedJob::attempts)
+            .max()
+            .unwrap_or(1);
         let steps = attempts.saturating_sub(1);
         let bound = doubled(self.pace.backoff, steps, self.pace.backoff_max);
         // Not from zero on: the other side has just failed.
@@ -200,7 +204,7 @@ impl Pipeline {
     }
 
     /// Gives up what has been tried for so long that a person must look.
-    pub(crate) fn or_give_up(&self, job: &Claimed, go_on: GoOn) -> GoOn {
+    pub(crate) fn or_give_up(&self, job: &ClaimedJob, go_on: GoOn) -> GoOn {
         let limit = match &go_on {
             GoOn::Again { .. } => self.pace.give_up_after,
             // Whoever must mend it has time, but nothing that old is written.
@@ -234,7 +238,7 @@ impl Pipeline {
                         .await?;
                     outbox.release(tx, &held).await?
                 }
-                GoOn::GiveUp { why } => outbox.bury(tx, &held, why).await?,
+                GoOn::GiveUp { why } => outbox.dead_letter(tx, &held, why).await?,
             };
             settled.all()?;
             updates.extend(of.into_iter().map(|(school, id)| {
@@ -257,7 +261,7 @@ impl Pipeline {
 /// Jobs that go on in the same way, and their events.
 struct Alike<'a> {
     go_on: &'a GoOn,
-    held: Vec<Held>,
+    held: Vec<LeaseToken>,
     of: Vec<&'a (String, String)>,
 }
 

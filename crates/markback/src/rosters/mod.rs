@@ -21,7 +21,7 @@ use crate::{
     directory::Directories,
     pipeline::Pace,
     queue,
-    schools::{Schools, token_lane},
+    schools::{Schools, token_key},
     settings::{School, Settings},
     store::{NewSync, Store, SyncWhy},
 };
@@ -86,8 +86,8 @@ impl Wanted<'_> {
         let payload = serde_json::to_value(&job).unwrap_or_default();
         let job = NewJob::new(queue::ROSTER, format!("{school}/{}", self.id), payload)
             .order_key(format!("roster/{school}"))
-            .lane(school.as_str())
-            .second_lane(token_lane(self.school));
+            .partition(school.as_str())
+            .throttle_key(token_key(self.school));
         match self.why {
             // Somebody waits for this very one.
             SyncWhy::Asked => job,

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use mis_core::{Mis, PersonKind};
-use outbox::Held;
+use outbox::LeaseToken;
 use roster::{Directory, Outcome, Progress, Pull, State, When};
 use serde_json::json;
 
@@ -48,7 +48,7 @@ impl Rosters {
         &self,
         school: &School,
         job: &SyncJob,
-        held: Held,
+        held: LeaseToken,
     ) -> Result<(), Obstacle> {
         self.store.begin_sync(&school.id, &job.id).await?;
         let state = self.store.roster_or_new(&school.id).await?;
@@ -108,7 +108,7 @@ impl Rosters {
         &self,
         school: &School,
         job: &SyncJob,
-        held: Held,
+        held: LeaseToken,
         before: &State,
         outcome: &Outcome,
         Read { full, mis }: Read<'_>,

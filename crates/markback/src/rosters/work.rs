@@ -1,7 +1,7 @@
 //! The workers: claim a sync, keep its lease while it runs, and settle what was in its way.
 
 use mis_core::ErrorKind;
-use outbox::{Claimed, Tx, When};
+use outbox::{ClaimedJob, RetryAt, Tx};
 use tokio_util::sync::CancellationToken;
 
 use super::{Ask, Rosters, SyncJob, sync::Obstacle};
@@ -43,8 +43,8 @@ impl Rosters {
 
     async fn work(&self, stop: &CancellationToken) {
         let worker = self.worker();
-        let mut bell = worker.bell();
-        while let Some(job) = worker.next(&mut bell, stop).await {
+        let mut wakeup = worker.wakeup();
+        while let Some(job) = worker.next(&mut wakeup, stop).await {
             self.settle(job, stop).await;
         }
     }
@@ -58,7 +58,7 @@ impl Rosters {
         }
     }
 
-    async fn settle(&self, claimed: Claimed, stop: &CancellationToken) {
+    async fn settle(&self, claimed: ClaimedJob, stop: &CancellationToken) {
         let Ok(job) = claimed.parse::<SyncJob>() else {
             let why = "the stored sync cannot be read; was it written by another version?";
             return self.noted(self.bury(&claimed, why).await);
@@ -69,7 +69,7 @@ impl Rosters {
         };
         let worker = self.worker();
         let end = tokio::select! {
-            done = caught(self.sync(school, &job, claimed.held)) => match done {
+            done = caught(self.sync(school, &job, claimed.lease)) => match done {
                 Ok(Ok(())) => End::Settled,
                 Ok(Err(obstacle)) => End::Met(obstacle),
                 Err(Panicked) => End::Panicked,
@@ -100,14 +100,14 @@ impl Rosters {
 
     async fn after(
         &self,
-        claimed: &Claimed,
+        claimed: &ClaimedJob,
         job: &SyncJob,
         school: &School,
         error: &mis_core::Error,
     ) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
-        let held = [claimed.held];
+        let held = [claimed.lease];
         let age = self.store.now() - claimed.enqueued_at;
         let go_on = GoOn::after(error, school).within(self.pace.give_up_after, age);
         let settled = match go_on {
@@ -119,7 +119,7 @@ impl Rosters {
             GoOn::Rest { length, why, .. } if is_of_the_school(error) => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox
-                    .retry(&mut tx, &held, When::After(length), &why)
+                    .retry(&mut tx, &held, RetryAt::After(length), &why)
                     .await?
             }
             GoOn::Rest {
@@ -145,17 +145,17 @@ impl Rosters {
         Ok(())
     }
 
-    async fn after_panic(&self, claimed: &Claimed, job: &SyncJob) -> outbox::Result<()> {
+    async fn after_panic(&self, claimed: &ClaimedJob, job: &SyncJob) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
         let (why, is_last) = one_more(claimed);
         let settled = if is_last {
             self.end_failed(&mut tx, job, &why).await?;
-            outbox.complete(&mut tx, &[claimed.held]).await?
+            outbox.complete(&mut tx, &[claimed.lease]).await?
         } else {
             self.trouble(&mut tx, job, &why).await?;
             outbox
-                .retry(&mut tx, &[claimed.held], When::Backoff, &why)
+                .retry(&mut tx, &[claimed.lease], RetryAt::Backoff, &why)
                 .await?
         };
         settled.all()?;
@@ -181,24 +181,24 @@ impl Rosters {
         self.store.drop_pull(tx, &job.school).await
     }
 
-    async fn fail(&self, claimed: &Claimed, job: &SyncJob, why: &str) -> outbox::Result<()> {
+    async fn fail(&self, claimed: &ClaimedJob, job: &SyncJob, why: &str) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         self.end_failed(&mut tx, job, why).await?;
         self.store
             .outbox()
-            .complete(&mut tx, &[claimed.held])
+            .complete(&mut tx, &[claimed.lease])
             .await?
             .all()?;
         tx.commit().await
     }
 
-    async fn bury(&self, claimed: &Claimed, why: &str) -> outbox::Result<()> {
+    async fn bury(&self, claimed: &ClaimedJob, why: &str) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         // Its key still names the sync.
-        let id = claimed.key.strip_prefix(&claimed.lane);
+        let id = claimed.key.strip_prefix(&claimed.partition);
         if let Some(id) = id.and_then(|rest| rest.strip_prefix('/')) {
             let job = SyncJob {
-                school: claimed.lane.as_str().into(),
+                school: claimed.partition.as_str().into(),
                 id: id.to_owned(),
                 ask: Ask::default(),
             };
@@ -206,7 +206,7 @@ impl Rosters {
         }
         self.store
             .outbox()
-            .bury(&mut tx, &[claimed.held], why)
+            .dead_letter(&mut tx, &[claimed.lease], why)
             .await?
             .all()?;
         tx.commit().await

@@ -50,9 +50,9 @@ pub(crate) async fn pauses(store: &Store) -> outbox::Result<Vec<Paused>> {
         .into_iter()
         .map(|pause| Paused {
             line: line_of(&pause),
-            lane: pause.lane,
+            lane: pause.key,
             until: pause.until,
-            why: pause.why,
+            why: pause.reason,
         })
         .collect())
 }

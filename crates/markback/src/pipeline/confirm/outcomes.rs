@@ -1,7 +1,7 @@
 //! What becomes of the marks of one batch of writebacks, gathered to be written down in one transaction.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use outbox::{Claimed, Held, NewJob};
+use outbox::{ClaimedJob, LeaseToken, NewJob};
 use serde_json::json;
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
         trial::Trial,
         trouble::{GoOn, Troubled},
     },
-    schools::token_lane,
+    schools::token_key,
     settings::School,
     store::{EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit},
 };
@@ -21,7 +21,7 @@ use crate::{
 /// What one batch comes to, written down in one transaction.
 #[derive(Default)]
 pub(super) struct Outcomes {
-    pub(super) done: Vec<Held>,
+    pub(super) done: Vec<LeaseToken>,
     pub(super) updates: Vec<EventUpdate>,
     pub(super) audit: Vec<NewAudit>,
     pub(super) ledger: Vec<(LedgerKey, Change)>,
@@ -86,20 +86,20 @@ impl Outcomes {
         let before = self.updates.len();
         self.updates.extend(left.open().map(waiting));
         if self.updates.len() > before {
-            let job = left.new_job(id, &token_lane(school), next);
+            let job = left.new_job(id, &token_key(school), next);
             self.left.push((left.followed_by(id, &job), job));
         }
     }
 
     pub(super) fn end_all(
         &mut self,
-        job: &Claimed,
+        job: &ClaimedJob,
         confirm: &ConfirmJob,
         state: EventState,
         outcome: &str,
     ) {
-        self.done.push(job.held);
-        self.end(&job.lane, confirm, confirm.open(), state, outcome);
+        self.done.push(job.lease);
+        self.end(&job.partition, confirm, confirm.open(), state, outcome);
     }
 
     pub(super) fn end<'a>(
@@ -128,20 +128,22 @@ impl Outcomes {
     pub(super) fn trouble(
         &mut self,
         school: &str,
-        job: &Claimed,
+        job: &ClaimedJob,
         confirm: &ConfirmJob,
         go_on: GoOn,
     ) {
         let events = confirm.open().map(|(_, send)| send.event.id.clone());
-        debug_assert_eq!(school, job.lane);
+        debug_assert_eq!(school, job.partition);
         self.held_up(job, events.collect(), go_on);
     }
 
     /// Something is in the way of a job and its events.
-    pub(super) fn held_up(&mut self, job: &Claimed, events: Vec<String>, go_on: GoOn) {
-        let events = events.into_iter().map(|event| (job.lane.clone(), event));
+    pub(super) fn held_up(&mut self, job: &ClaimedJob, events: Vec<String>, go_on: GoOn) {
+        let events = events
+            .into_iter()
+            .map(|event| (job.partition.clone(), event));
         self.troubled.push(Troubled {
-            held: job.held,
+            held: job.lease,
             events: events.collect(),
             go_on,
         });

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Accepted, Error, ErrorKind, wonde::WritebackId};
-use outbox::{Claimed, Held};
+use outbox::{ClaimedJob, LeaseToken};
 use serde_json::json;
 
 use crate::{
@@ -25,14 +25,14 @@ const NO_ANSWER: &str = "sent, and no answer came";
 
 /// A claimed mark.
 pub(super) struct Outgoing {
-    pub(super) job: Claimed,
+    pub(super) job: ClaimedJob,
     pub(super) send: SendJob,
 }
 
 /// What one batch comes to, written down in one transaction.
 #[derive(Default)]
 pub(super) struct Outcomes {
-    pub(super) done: Vec<Held>,
+    pub(super) done: Vec<LeaseToken>,
     pub(super) updates: Vec<EventUpdate>,
     pub(super) audit: Vec<NewAudit>,
     pub(super) accepted: BTreeMap<WritebackId, Vec<SendJob>>,
@@ -58,7 +58,7 @@ impl Outcomes {
         sent_at: DateTime<Utc>,
     ) {
         let id = school.id.as_str();
-        self.done.push(one.job.held);
+        self.done.push(one.job.lease);
         self.updates.push(EventUpdate {
             state: Some(EventState::Accepted),
             writeback: Some(accepted.writeback.to_string()),
@@ -96,7 +96,7 @@ impl Outcomes {
             Some(said) => format!("{error}; Wonde said: {said}"),
             None => error.to_string(),
         };
-        self.done.push(one.job.held);
+        self.done.push(one.job.lease);
         let next = (error.kind() == ErrorKind::Refused)
             .then(|| trial::without(&one.send, mis, error.said(), true, false))
             .flatten();
@@ -150,7 +150,7 @@ impl Outcomes {
             id,
             one,
             GoOn::Again {
-                when: outbox::When::After(look_after.saturating_add(self.backoff)),
+                when: outbox::RetryAt::After(look_after.saturating_add(self.backoff)),
                 why,
             },
         );
@@ -158,7 +158,7 @@ impl Outcomes {
 
     /// The register says what was to be written.
     pub(super) fn found_there(&mut self, school: &str, one: &Outgoing, key: LedgerKey) {
-        self.done.push(one.job.held);
+        self.done.push(one.job.lease);
         let event = one.send.event.id.clone();
         self.ledger.push((key, Change::Confirm(event)));
         self.audit.push(audit_of(
@@ -184,7 +184,7 @@ impl Outcomes {
     }
 
     /// Something is in the way of a job, which may be one that cannot be read.
-    pub(super) fn held_up(&mut self, school: &str, job: &Claimed, mut go_on: GoOn) {
+    pub(super) fn held_up(&mut self, school: &str, job: &ClaimedJob, mut go_on: GoOn) {
         // However often it is put off, that it may be there already is not forgotten.
         if let GoOn::Again { why, .. } | GoOn::Rest { why, .. } = &mut go_on
             && is_unanswered(job)
@@ -197,7 +197,7 @@ impl Outcomes {
             self.forget(school, &send);
         }
         self.troubled.push(Troubled {
-            held: job.held,
+            held: job.lease,
             events: event
                 .map(|event| (school.to_owned(), event))
                 .into_iter()
@@ -207,8 +207,8 @@ impl Outcomes {
     }
 
     /// Whether it is known already what becomes of this job.
-    pub(super) fn tells_of(&self, job: &Claimed) -> bool {
-        self.done.contains(&job.held) || self.troubled.iter().any(|one| one.held == job.held)
+    pub(super) fn tells_of(&self, job: &ClaimedJob) -> bool {
+        self.done.contains(&job.lease) || self.troubled.iter().any(|one| one.held == job.lease)
     }
 }
 
@@ -218,7 +218,7 @@ impl Outgoing {
     }
 }
 
-fn is_unanswered(job: &Claimed) -> bool {
+fn is_unanswered(job: &ClaimedJob) -> bool {
     let note = job.note.as_deref();
     note.is_some_and(|note| note.starts_with(NO_ANSWER))
 }
