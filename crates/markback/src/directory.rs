@@ -10,7 +10,7 @@ use std::{
 };
 
 use mis_core::{PersonKind, wonde::SchoolId};
-use roster::{Directory, Entry, Found};
+use roster::{Directory, Entry, PersonMatch};
 use writeback::Event;
 
 use crate::{settings::School, store::Store};
@@ -21,7 +21,11 @@ const SCHOOLS_KEPT: usize = 1_000;
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Whom an event names, by the ids that the school's settings allow.
-pub(crate) fn person_of<'d>(school: &School, directory: &'d Directory, event: &Event) -> Found<'d> {
+pub(crate) fn person_of<'d>(
+    school: &School,
+    directory: &'d Directory,
+    event: &Event,
+) -> PersonMatch<'d> {
     directory.lookup(&event.person, &school.persons.by, event.kind_of_person)
 }
 

@@ -8,32 +8,32 @@ use mis_core::{Person, PersonKind};
 
 use crate::{
     answer::{Answer, Answers, Extent},
-    change::{Change, What},
-    held::{Doubt, Held},
+    change::{Change, ChangeKind},
+    held::{HeldBack, HoldReason},
     identity::{Merged, PersonKey},
     migration::{compare, most_are_new},
     publish::{Computed, Past, Publish},
-    report::{OnePerson, Report, Unread},
-    roll::{Eyes, Roll},
+    record_set::{MergePolicy, RecordSet},
+    report::{OnePerson, SyncReport, Unread},
     settings::Settings,
     split::{Child, Individual, split},
-    state::{Known, State, speaks},
+    state::{KindState, RosterState, speaks},
     stay::{DecidedDates, on_roll, stay},
-    when::When,
+    when::SyncTime,
 };
 
 /// What applying answers came to.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct SyncOutcome {
     /// The state from now on.
-    pub state: State,
+    pub state: RosterState,
     /// What changed, in order.
     pub changes: Vec<Change>,
     /// For people to read.
-    pub report: Report,
+    pub report: SyncReport,
 }
 
-impl State {
+impl RosterState {
     /// Applies answers. Without any, the day alone decides: joiners come and leavers go.
     ///
     /// With `accept` a person has looked at what was held, and it goes through. That wants full answers: what was held of
@@ -42,16 +42,16 @@ impl State {
         &self,
         settings: &Settings,
         answers: &Answers,
-        when: When,
+        when: SyncTime,
         accept: bool,
-    ) -> Outcome {
+    ) -> SyncOutcome {
         let mut applying = Applying {
             before: self,
             settings,
             when,
             accept,
             state: self.clone(),
-            report: Report::default(),
+            report: SyncReport::default(),
             changes: Vec::new(),
             merged: BTreeMap::new(),
             emptied: BTreeSet::new(),
@@ -64,18 +64,18 @@ impl State {
                     let others_came = answers.iter().any(|(other, answer)| {
                         other != kind && answer.as_ref().is_ok_and(|answer| !answer.rows.is_empty())
                     });
-                    let laid = if migrating.contains(kind) {
+                    let merged = if migrating.contains(kind) {
                         applying.migrate(*kind, answer)
                     } else {
                         Some(answer.clone())
                     };
-                    if let Some(answer) = laid {
-                        applying.lay(*kind, &answer, others_came);
+                    if let Some(answer) = merged {
+                        applying.merge(*kind, &answer, others_came);
                     }
                 }
                 Err(unreadable) => applying.doubt(
                     *kind,
-                    Doubt::Unreadable {
+                    HoldReason::Unreadable {
                         why: unreadable.why.clone(),
                     },
                 ),
@@ -88,12 +88,12 @@ impl State {
 }
 
 struct Applying<'a> {
-    before: &'a State,
+    before: &'a RosterState,
     settings: &'a Settings,
-    when: When,
+    when: SyncTime,
     accept: bool,
-    state: State,
-    report: Report,
+    state: RosterState,
+    report: SyncReport,
     changes: Vec<Change>,
     merged: BTreeMap<PersonKind, Merged>,
     /// Kinds of which there is nobody, which is believed.
@@ -116,11 +116,11 @@ impl Applying<'_> {
                 .properties
                 .retain(|property| wanted.contains(property));
             known.refused.retain(|property| wanted.contains(property));
-            let mut roll = Roll::default();
-            for record in known.roll.iter() {
+            let mut roll = RecordSet::default();
+            for record in known.records.iter() {
                 roll.insert(record.clone().trimmed(wanted));
             }
-            known.roll = roll;
+            known.records = roll;
         }
     }
 
@@ -150,7 +150,7 @@ impl Applying<'_> {
         answers
             .keys()
             .filter(|kind| {
-                let waits = |known: &Known| known.migrating;
+                let waits = |known: &KindState| known.migrating;
                 let waits = self.state.kinds.get(kind).is_some_and(waits);
                 (waits && full(kind).is_some()) || most_new(kind, 1)
             })
@@ -166,9 +166,9 @@ impl Applying<'_> {
         let waits = !self.accept && migration.needs_a_person();
         known.keys.migrate(&migration, &answer.rows, self.accept);
         known.migrating = waits;
-        let mut laid = answer.clone();
+        let mut merged = answer.clone();
         if waits {
-            self.report.held.push(Held::Migration {
+            self.report.held.push(HeldBack::Migration {
                 kind,
                 matched: migration.matched.len(),
                 proposed: migration.proposed.len(),
@@ -185,21 +185,21 @@ impl Applying<'_> {
                 .filter(|(key, _)| found.contains(key))
                 .flat_map(|(_, one)| one.ids.iter().map(String::as_str))
                 .collect();
-            laid.rows.retain(|row| certain.contains(row.id.as_str()));
+            merged.rows.retain(|row| certain.contains(row.id.as_str()));
             let kept = known
-                .roll
+                .records
                 .iter()
                 .filter(|old| !replaced.contains(old.id.as_str()));
-            laid.rows.extend(kept.cloned());
-            laid.extent = Extent::Full { counted: None };
+            merged.rows.extend(kept.cloned());
+            merged.extent = Extent::Full { counted: None };
         }
         // What only students have for certain: the groups of others stay as they are until a person has looked.
-        let laid = (!waits || kind == PersonKind::Student).then_some(laid);
+        let merged = (!waits || kind == PersonKind::Student).then_some(merged);
         self.report.migrations.push(migration);
-        laid
+        merged
     }
 
-    fn lay(&mut self, kind: PersonKind, answer: &Answer, others_came: bool) {
+    fn merge(&mut self, kind: PersonKind, answer: &Answer, others_came: bool) {
         let unread = answer.issues.iter().map(|issue| Unread {
             kind,
             issue: issue.clone(),
@@ -207,7 +207,7 @@ impl Applying<'_> {
         self.report.unread.extend(unread);
         self.report.pre_admission_refused |= answer.pre_admission == Some(false);
         let known = self.state.kinds.entry(kind).or_default();
-        let eyes = Eyes {
+        let policy = MergePolicy {
             kind,
             guard: &self.settings.guard,
             max_unread: self.settings.persons.max_unread,
@@ -216,32 +216,32 @@ impl Applying<'_> {
             known,
             others_came,
         };
-        let laid = known.roll.lay(answer, &eyes);
-        known.roll = laid.roll;
-        known.left = laid.left;
-        known.empty_since = laid.empty_since;
-        if !laid.refused {
-            known.lost = laid.lost;
+        let merged = known.records.merge(answer, &policy);
+        known.records = merged.records;
+        known.left = merged.left;
+        known.empty_since = merged.empty_since;
+        if !merged.refused {
+            known.lost = merged.lost;
         }
-        if laid.emptied {
+        if merged.emptied {
             self.emptied.insert(kind);
         }
         // What is in doubt is read again, from where it was read before.
-        let Some(doubt) = laid.doubt else {
+        let Some(doubt) = merged.doubt else {
             known.asked_at = Some(answer.asked_at);
             if matches!(answer.extent, Extent::Full { .. }) {
                 known.full_at = Some(answer.asked_at);
                 known.properties.clone_from(&answer.properties);
                 known.refused.clone_from(&answer.refused);
-                known.count_fitted = laid.count_fits.unwrap_or(false);
+                known.count_fitted = merged.count_fits.unwrap_or(false);
             }
             return;
         };
         self.doubt(kind, doubt);
     }
 
-    fn doubt(&mut self, kind: PersonKind, doubt: Doubt) {
-        self.report.held.push(Held::Kind { kind, doubt });
+    fn doubt(&mut self, kind: PersonKind, doubt: HoldReason) {
+        self.report.held.push(HeldBack::Kind { kind, doubt });
     }
 
     /// Records of those who left long ago, whether the MIS still lists them or not.
@@ -252,7 +252,7 @@ impl Applying<'_> {
         };
         let today = self.when.today;
         for known in self.state.kinds.values_mut() {
-            known.roll.retain(|record| {
+            known.records.retain(|record| {
                 let last = stay(record, today).leaves;
                 last.is_none_or(|last| last >= horizon)
             });
@@ -272,7 +272,7 @@ impl Applying<'_> {
             let (people, merged, one_person) =
                 known
                     .keys
-                    .assign(known.roll.iter(), self.when.today, same_parent);
+                    .assign(known.records.iter(), self.when.today, same_parent);
             self.report
                 .one_person
                 .extend(one_person.into_iter().map(|(person, records)| OnePerson {
@@ -317,7 +317,7 @@ impl Applying<'_> {
     fn publish(
         &mut self,
         kind: PersonKind,
-        known: &Known,
+        known: &KindState,
         speaking: &BTreeMap<PersonKey, (Person, Vec<String>)>,
         students: &BTreeMap<PersonKey, Person>,
         answers: &Answers,
@@ -348,7 +348,7 @@ impl Applying<'_> {
             .collect();
         let individuals = people.iter().map(|(key, person)| (*key, person));
         let split = split(kind, &self.settings.groups, individuals, self.when.today);
-        self.report.strays.extend(split.strays);
+        self.report.ungrouped.extend(split.ungrouped);
         self.report.overlaps.extend(split.overlaps);
         let decided = speaking.iter().filter_map(|(person, (record, _))| {
             let decision = stay(record, self.when.today).decided?;
@@ -360,19 +360,19 @@ impl Applying<'_> {
         });
         self.report.dates.extend(decided);
         let computed = Computed::new(self.settings, kind, &split.taken, &people);
-        let empty = Roll::default();
+        let empty = RecordSet::default();
         let none = Merged::new();
         let past = Past {
-            roll: self
+            records: self
                 .before
                 .kinds
                 .get(&kind)
-                .map_or(&empty, |known| &known.roll),
+                .map_or(&empty, |known| &known.records),
             students: self
                 .before
                 .kinds
                 .get(&PersonKind::Student)
-                .map_or(&empty, |known| &known.roll),
+                .map_or(&empty, |known| &known.records),
             student_keys: self
                 .before
                 .kinds
@@ -404,11 +404,11 @@ impl Applying<'_> {
         self.report_lost(kind, known);
     }
 
-    fn report_lost(&mut self, kind: PersonKind, known: &Known) {
+    fn report_lost(&mut self, kind: PersonKind, known: &KindState) {
         let lost = known
             .lost
             .iter()
-            .map(|part| Held::Property { kind, part: *part });
+            .map(|part| HeldBack::Property { kind, part: *part });
         self.report.held.extend(lost);
         let refused = known.refused.iter().map(|property| (kind, *property));
         self.report.refused.extend(refused);
@@ -437,7 +437,7 @@ impl Applying<'_> {
         };
         self.changes
             .iter()
-            .filter(|change| matches!(&change.what, What::Left { cause } if cause.accounts()))
+            .filter(|change| matches!(&change.kind, ChangeKind::Left { cause } if cause.accounts()))
             .filter(|change| of_students(&change.group))
             .map(|change| change.person.clone())
             .collect()
@@ -505,15 +505,15 @@ impl Applying<'_> {
         }
     }
 
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self) -> SyncOutcome {
         for (kind, known) in &self.state.kinds {
-            self.report.records.insert(*kind, known.roll.len());
+            self.report.records.insert(*kind, known.records.len());
         }
         for (name, list) in &self.state.lists {
             self.report.groups.entry(name.clone()).or_default().people = list.members.len();
         }
         self.report.count(&self.changes);
-        Outcome {
+        SyncOutcome {
             state: self.state,
             changes: self.changes,
             report: self.report,

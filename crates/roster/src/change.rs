@@ -23,13 +23,13 @@ pub struct Change {
     pub person: PersonKey,
     /// What happened.
     #[serde(flatten)]
-    pub what: What,
+    pub kind: ChangeKind,
 }
 
 /// What happened to a person in a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "change")]
-pub enum What {
+pub enum ChangeKind {
     /// Is in the group from now on.
     Joined {
         /// As they are.

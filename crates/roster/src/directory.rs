@@ -1,9 +1,6 @@
 //! The directory: who an id belongs to, which group has them, and by which id Wonde knows them today.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use mis_core::{PersonKind, Property};
@@ -12,15 +9,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::PersonKey,
-    state::{State, speaks},
+    state::{RosterState, speaks},
     stay::on_roll,
 };
 
 /// What sort of id names a person.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum IdKind {
     /// Wonde's id, present or former: the id of the groups.
     Id,
@@ -37,29 +49,12 @@ pub enum IdKind {
 }
 
 impl IdKind {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Id,
-        Self::Upi,
-        Self::MisId,
-        Self::Upn,
-        Self::AdmissionNumber,
-        Self::Card,
-    ];
-
     /// By what events name people unless the settings say otherwise.
     pub const DEFAULT: [Self; 2] = [Self::Id, Self::Upi];
 
-    /// The word in settings and records.
+    /// The name in settings and records.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Upi => "upi",
-            Self::MisId => "mis_id",
-            Self::Upn => "upn",
-            Self::AdmissionNumber => "admission_number",
-            Self::Card => "card",
-        }
+        self.into()
     }
 
     /// What must be read of a person for it, besides what always is.
@@ -69,12 +64,6 @@ impl IdKind {
             Self::AdmissionNumber => Some(Property::AdmissionNumber),
             Self::Card => Some(Property::Card),
         }
-    }
-}
-
-impl fmt::Display for IdKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 
@@ -100,7 +89,7 @@ pub struct Entry {
 
 /// Whom an id names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<'d> {
+pub enum PersonMatch<'d> {
     /// Nobody.
     Nobody,
     /// This person.
@@ -109,7 +98,7 @@ pub enum Found<'d> {
     Several(Vec<&'d Entry>),
 }
 
-impl<'d> Found<'d> {
+impl<'d> PersonMatch<'d> {
     /// The person, where there is exactly one.
     pub fn one(self) -> Option<&'d Entry> {
         match self {
@@ -122,7 +111,7 @@ impl<'d> Found<'d> {
 impl Directory {
     /// The directory of a school on a day. Of two people of one kind with the same id at Wonde, the one whose key it is
     /// has it, else the one whose present id it is.
-    pub fn of(state: &State, today: NaiveDate) -> Self {
+    pub fn new(state: &RosterState, today: NaiveDate) -> Self {
         let mut directory = Self::default();
         for (kind, known) in &state.kinds {
             let groups: HashMap<&PersonKey, &str> = state
@@ -138,7 +127,7 @@ impl Directory {
                 let records: Vec<_> = identity
                     .ids
                     .iter()
-                    .filter_map(|id| known.roll.get(id))
+                    .filter_map(|id| known.records.get(id))
                     .collect();
                 let speaking = speaks(records.iter().copied(), today);
                 // No register has those who are yet to start.
@@ -227,9 +216,9 @@ impl Directory {
 
     /// Whom an id names that may be of one of these sorts; the first sort of which it is anybody's counts. With a kind of
     /// people only they are looked at.
-    pub fn lookup(&self, id: &str, by: &[IdKind], kind: Option<PersonKind>) -> Found<'_> {
+    pub fn lookup(&self, id: &str, by: &[IdKind], kind: Option<PersonKind>) -> PersonMatch<'_> {
         let Some(places) = self.by_id.get(id) else {
-            return Found::Nobody;
+            return PersonMatch::Nobody;
         };
         for sort in by {
             let mut found: Vec<&Entry> = places
@@ -240,15 +229,15 @@ impl Directory {
                 .collect();
             match (found.pop(), found.is_empty()) {
                 (None, _) => {}
-                (Some(one), true) => return Found::One(one),
+                (Some(one), true) => return PersonMatch::One(one),
                 (Some(one), false) => {
                     found.push(one);
                     found.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
-                    return Found::Several(found);
+                    return PersonMatch::Several(found);
                 }
             }
         }
-        Found::Nobody
+        PersonMatch::Nobody
     }
 
     /// Everybody, in no order.

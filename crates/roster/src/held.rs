@@ -10,7 +10,7 @@ use crate::{part::Part, settings::plural};
 /// Why an answer is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "doubt")]
-pub enum Doubt {
+pub enum HoldReason {
     /// It has nobody in it.
     Empty {
         /// How many records there were.
@@ -54,14 +54,14 @@ pub enum Doubt {
 /// Something that was held back. Joiners and changes that are not in doubt go through all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
-pub enum Held {
+pub enum HeldBack {
     /// The removal of people of one kind; where the answer as a whole cannot be believed, all of it.
     Kind {
         /// Which.
         kind: PersonKind,
         /// Why.
         #[serde(flatten)]
-        doubt: Doubt,
+        doubt: HoldReason,
     },
     /// Everybody who is not certain after a change of the MIS: they neither join nor leave.
     Migration {
@@ -98,38 +98,38 @@ pub enum Held {
     },
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for HeldBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind { kind, doubt } => {
                 let whom = plural(*kind);
                 match doubt {
-                    Doubt::Empty { before } => write!(
+                    HoldReason::Empty { before } => write!(
                         f,
                         "Wonde gave no {whom} at all ({before} before): the region may be wrong, the permission withdrawn or \
                          the MIS offline. Their groups stay as they are; check all three, and accept if it is right"
                     ),
-                    Doubt::CutOff { received, counted } => write!(
+                    HoldReason::CutOff { received, counted } => write!(
                         f,
                         "Wonde counts {counted} {whom} and gave {received}: the list seems to be cut off. Nobody is \
                          taken out; sync again, and accept if it is right"
                     ),
-                    Doubt::Shrunk { before, gone } => write!(
+                    HoldReason::Shrunk { before, gone } => write!(
                         f,
                         "{gone} of {before} {whom} are gone at once without a leaving date. Nobody is taken out; \
                          look into the MIS, and accept if it is right"
                     ),
-                    Doubt::LeftOut { records, gone } => write!(
+                    HoldReason::LeftOut { records, gone } => write!(
                         f,
                         "{records} records of {whom} came without an id and {gone} {whom} are missing, perhaps the same. Nobody is \
                          taken out; ask Wonde about these records, and accept if the missing have left"
                     ),
-                    Doubt::Unread { records, of } => write!(
+                    HoldReason::Unread { records, of } => write!(
                         f,
                         "{records} of {of} records of {whom} hold something that cannot be read, more than `sync.max_unread` \
                          allows. Their groups stay as they are; see what it is, and accept if it does not matter"
                     ),
-                    Doubt::Unreadable { why } => write!(
+                    HoldReason::Unreadable { why } => write!(
                         f,
                         "the {whom} could not be read, and their groups stay as they are: {why}"
                     ),

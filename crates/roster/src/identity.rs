@@ -84,7 +84,7 @@ impl Identity {
 /// The keys given out to people of one kind.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Keyring {
+pub struct IdentityMap {
     people: BTreeMap<PersonKey, Identity>,
 }
 
@@ -97,7 +97,7 @@ pub(crate) type OnePerson = (PersonKey, Vec<String>);
 /// The records of one person, in no order.
 pub(crate) type Records<'r> = Vec<&'r Person>;
 
-impl Keyring {
+impl IdentityMap {
     /// All keys with what they stand for.
     pub fn iter(&self) -> impl Iterator<Item = (&PersonKey, &Identity)> {
         self.people.iter()
@@ -398,7 +398,7 @@ struct Index<'k> {
 }
 
 impl<'k> Index<'k> {
-    fn of(ring: &'k Keyring) -> Self {
+    fn of(ring: &'k IdentityMap) -> Self {
         let mut index = Self {
             upis: HashMap::new(),
             mis_ids: HashMap::new(),
@@ -472,7 +472,7 @@ mod tests {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
     }
 
-    fn keys(ring: &mut Keyring, rows: &[Person]) -> Vec<String> {
+    fn keys(ring: &mut IdentityMap, rows: &[Person]) -> Vec<String> {
         let (people, ..) = ring.assign(rows, day(), false);
         rows.iter()
             .map(|row| {
@@ -500,7 +500,7 @@ mod tests {
         #[case] after: Person,
         #[case] same: bool,
     ) {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         assert_eq!(keys(&mut ring, &[before]), ["A1"]);
         let id = after.id.clone();
         assert_eq!(
@@ -511,7 +511,7 @@ mod tests {
 
     #[test]
     fn old_ids_stay_as_further_names() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A9", "u", "")]);
         keys(&mut ring, &[row("A2", "u", "")]);
         keys(&mut ring, &[row("A5", "u", "")]);
@@ -521,21 +521,21 @@ mod tests {
 
     #[test]
     fn records_of_siblings_parents_are_one_person() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         let rows = [row("C2", "u", "1"), row("C1", "u", "2"), row("C3", "", "2")];
         assert_eq!(keys(&mut ring, &rows), ["C1", "C1", "C1"]);
     }
 
     #[test]
     fn a_mis_key_that_two_people_share_ties_nobody_to_either() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         let rows = [row("A1", "u", "m"), row("A2", "v", "m"), row("A3", "", "m")];
         assert_eq!(keys(&mut ring, &rows), ["A1", "A2", "A3"]);
     }
 
     #[test]
     fn two_people_who_turn_out_to_be_one_keep_the_older_key() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", ""), row("A2", "", "m")]);
         let rows = [row("A1", "u", ""), row("A2", "u", "m")];
         let (people, merged, _) = ring.assign(&rows, day(), false);
@@ -549,7 +549,7 @@ mod tests {
 
     #[test]
     fn one_who_turns_out_to_be_two_leaves_the_key_to_the_better_claim() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", "m"), row("A2", "u", "m")]);
         let rows = [row("A1", "v", ""), row("A2", "u", "m")];
         assert_eq!(keys(&mut ring, &rows), ["A1~2", "A1"]);
@@ -559,7 +559,7 @@ mod tests {
 
     #[test]
     fn those_not_seen_for_long_are_forgotten() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", "")]);
         let tomorrow = day().succ_opt().unwrap();
         ring.forget(tomorrow, |key| key.as_str() == "A1");

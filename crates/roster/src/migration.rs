@@ -14,7 +14,7 @@ use chrono::NaiveDate;
 use mis_core::{Person, PersonKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{answer::Answer, identity::PersonKey, state::Known, stay::has_left, words::plain};
+use crate::{answer::Answer, identity::PersonKey, state::KindState, stay::has_left, words::plain};
 
 /// What a change of the MIS comes to for one kind of people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,7 +94,12 @@ impl Migration {
 }
 
 /// Whether most of a kind's people are gone and most of those who came are new, by the ids that would stay otherwise.
-pub(crate) fn most_are_new(known: &Known, rows: &[Person], least: usize, today: NaiveDate) -> bool {
+pub(crate) fn most_are_new(
+    known: &KindState,
+    rows: &[Person],
+    least: usize,
+    today: NaiveDate,
+) -> bool {
     let old: Vec<&Person> = here(known, today).collect();
     let news = rows.iter().filter(|row| !is_known(known, row)).count();
     let (ids, upis) = ids_of(rows);
@@ -105,9 +110,9 @@ pub(crate) fn most_are_new(known: &Known, rows: &[Person], least: usize, today: 
     gone >= least.max(1) && gone * 2 > old.len() && news * 2 > rows.len()
 }
 
-fn here(known: &Known, today: NaiveDate) -> impl Iterator<Item = &Person> {
+fn here(known: &KindState, today: NaiveDate) -> impl Iterator<Item = &Person> {
     known
-        .roll
+        .records
         .iter()
         .filter(move |record| !has_left(record, today) && !record.pre_admission)
 }
@@ -124,8 +129,8 @@ fn stays(record: &Person, ids: &HashSet<&str>, upis: &HashSet<&str>) -> bool {
 }
 
 /// Whether somebody has the record's id, or the id that stays.
-fn is_known(known: &Known, row: &Person) -> bool {
-    known.roll.get(&row.id).is_some()
+fn is_known(known: &KindState, row: &Person) -> bool {
+    known.records.get(&row.id).is_some()
         || row
             .upi
             .as_ref()
@@ -135,7 +140,7 @@ fn is_known(known: &Known, row: &Person) -> bool {
 /// Finds out who is who among a kind's people.
 pub(crate) fn compare(
     kind: PersonKind,
-    known: &Known,
+    known: &KindState,
     answer: &Answer,
     today: NaiveDate,
 ) -> Migration {

@@ -17,7 +17,7 @@ use crate::{
     answer::{Answer, Answers, Extent, Unreadable},
     part::Part,
     settings::{Needs, Settings},
-    state::{Known, Reach, State},
+    state::{KindState, RosterState, SyncScope},
 };
 
 /// A pull on its way.
@@ -29,7 +29,7 @@ pub struct Pull {
     /// Whether students who are yet to start are read too.
     #[serde(default)]
     pre_admission: bool,
-    reaches: BTreeMap<PersonKind, Reach>,
+    reaches: BTreeMap<PersonKind, SyncScope>,
     deletions: Option<Vec<Deletion>>,
     answers: Answers,
 }
@@ -52,12 +52,12 @@ const TELL_EVERY: usize = 100;
 
 impl Pull {
     /// A pull of all that the settings need, in full or as little as will do.
-    pub fn new(state: &State, settings: &Settings, full: bool, began: DateTime<Utc>) -> Self {
+    pub fn new(state: &RosterState, settings: &Settings, full: bool, began: DateTime<Utc>) -> Self {
         Self {
             began,
             needs: settings.needs(),
             pre_admission: settings.takes_pre_admission(),
-            reaches: state.reaches(settings, full),
+            reaches: state.scopes(settings, full),
             deletions: None,
             answers: Answers::new(),
         }
@@ -70,7 +70,7 @@ impl Pull {
 
     /// Whether everything is read in full.
     pub fn is_full(&self) -> bool {
-        self.reaches.values().all(|reach| *reach == Reach::Full)
+        self.reaches.values().all(|reach| *reach == SyncScope::Full)
     }
 
     /// The kinds of people yet to be read.
@@ -117,7 +117,7 @@ impl Pull {
     pub async fn run(
         &mut self,
         mis: &Mis,
-        state: &State,
+        state: &RosterState,
         now: impl Fn() -> DateTime<Utc>,
         tell: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(), Error> {
@@ -134,7 +134,7 @@ impl Pull {
     pub async fn step(
         &mut self,
         mis: &Mis,
-        state: &State,
+        state: &RosterState,
         now: DateTime<Utc>,
         tell: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<bool, Error> {
@@ -143,8 +143,8 @@ impl Pull {
             .iter()
             .filter(|(kind, _)| !self.answers.contains_key(kind))
             .filter_map(|(_, reach)| match reach {
-                Reach::Since(since) => Some(*since),
-                Reach::Full => None,
+                SyncScope::Since(since) => Some(*since),
+                SyncScope::Full => None,
             })
             .min();
         if let (None, Some(since)) = (&self.deletions, earliest) {
@@ -163,7 +163,7 @@ impl Pull {
             now,
         };
         let answer = match self.reaches.get(&kind) {
-            Some(Reach::Since(since)) => {
+            Some(SyncScope::Since(since)) => {
                 let deletions = self.deletions.as_deref().unwrap_or_default();
                 reading.changes(*since, deletions, tell).await
             }
@@ -185,7 +185,7 @@ impl Pull {
     async fn read_deletions(
         &mut self,
         mis: &Mis,
-        state: &State,
+        state: &RosterState,
         since: DateTime<Utc>,
     ) -> Result<(), Error> {
         let mut rows = mis.deletions(Some(since));
@@ -196,7 +196,7 @@ impl Pull {
                 Err(error) if is_of_one_kind(&error) => {
                     self.reaches
                         .values_mut()
-                        .for_each(|reach| *reach = Reach::Full);
+                        .for_each(|reach| *reach = SyncScope::Full);
                     break;
                 }
                 Err(error) => return Err(error),
@@ -204,10 +204,10 @@ impl Pull {
         }
         for back in deletions.iter().filter(|deletion| !deletion.gone) {
             let known = state.kinds.get(&back.kind);
-            if known.is_some_and(|known| known.roll.get(&back.id).is_none())
+            if known.is_some_and(|known| known.records.get(&back.id).is_none())
                 && let Some(reach) = self.reaches.get_mut(&back.kind)
             {
-                *reach = Reach::Full;
+                *reach = SyncScope::Full;
             }
         }
         self.deletions = Some(deletions);
@@ -232,7 +232,7 @@ fn is_refusal(error: &Error) -> bool {
 struct Reading<'a> {
     mis: &'a Mis,
     kind: PersonKind,
-    known: Option<&'a Known>,
+    known: Option<&'a KindState>,
     wanted: BTreeSet<Property>,
     pre_admission: bool,
     now: DateTime<Utc>,
@@ -327,8 +327,8 @@ impl Reading<'_> {
         let strangers = rows
             .people
             .iter()
-            .filter(|row| known.roll.get(&row.id).is_none());
-        if strangers.count() * 2 > known.roll.len() {
+            .filter(|row| known.records.get(&row.id).is_none());
+        if strangers.count() * 2 > known.records.len() {
             return self.full(tell).await;
         }
         let mut answer = Answer {
@@ -349,7 +349,7 @@ impl Reading<'_> {
         if known.lost.iter().any(is_back) {
             return self.full(tell).await;
         }
-        let mut doubtful = known.roll.turned(&answer, &parts);
+        let mut doubtful = known.records.turned(&answer, &parts);
         doubtful.retain(|part| !known.lost.contains(part));
         let found = self.nobody_has(doubtful, &answer.properties).await?;
         if let Extent::Changes { withdrawn, .. } = &mut answer.extent {

@@ -6,27 +6,27 @@ use mis_core::{PersonKind, Property, wonde::DecodeIssue};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    change::{Change, What},
-    held::Held,
+    change::{Change, ChangeKind},
+    held::HeldBack,
     identity::PersonKey,
     migration::Migration,
-    split::{Overlap, Stray},
+    split::{Overlap, Ungrouped},
     stay::DecidedDates,
 };
 
 /// What a sync came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct SyncReport {
     /// The groups by name.
     pub groups: BTreeMap<String, Tally>,
     /// Records known, by kind of people.
     pub records: BTreeMap<PersonKind, usize>,
     /// What was held back.
-    pub held: Vec<Held>,
+    pub held: Vec<HeldBack>,
     /// What the school refuses to tell, or its MIS does not have.
     pub refused: Vec<(PersonKind, Property)>,
     /// Those whom no group takes.
-    pub strays: Vec<Stray>,
+    pub ungrouped: Vec<Ungrouped>,
     /// Those whom more than one group takes.
     pub overlaps: Vec<Overlap>,
     /// What could not be read.
@@ -80,14 +80,14 @@ pub struct Tally {
     pub left: usize,
 }
 
-impl Report {
+impl SyncReport {
     pub(crate) fn count(&mut self, changes: &[Change]) {
         for change in changes {
             let tally = self.groups.entry(change.group.clone()).or_default();
-            match change.what {
-                What::Joined { .. } => tally.joined += 1,
-                What::Changed { .. } => tally.changed += 1,
-                What::Left { .. } => tally.left += 1,
+            match change.kind {
+                ChangeKind::Joined { .. } => tally.joined += 1,
+                ChangeKind::Changed { .. } => tally.changed += 1,
+                ChangeKind::Left { .. } => tally.left += 1,
             }
         }
     }

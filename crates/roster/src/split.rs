@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{Identity, PersonKey},
-    settings::{Group, GroupName, Membership},
+    settings::{GroupName, GroupSettings, Membership},
     stay::{has_left, on_roll},
     words::{among, plain},
     year::Year,
@@ -36,13 +36,13 @@ pub(crate) struct Child<'r> {
 pub(crate) struct Split {
     /// The groups by name, each with its people.
     pub(crate) taken: BTreeMap<String, Vec<PersonKey>>,
-    pub(crate) strays: Vec<Stray>,
+    pub(crate) ungrouped: Vec<Ungrouped>,
     pub(crate) overlaps: Vec<Overlap>,
 }
 
 /// Somebody whom no group takes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stray {
+pub struct Ungrouped {
     /// Student, staff or parent.
     pub kind: PersonKind,
     /// Who.
@@ -65,7 +65,7 @@ pub struct Overlap {
 /// Splits the people of a kind among its groups.
 pub(crate) fn split<'r>(
     kind: PersonKind,
-    groups: &[Group],
+    groups: &[GroupSettings],
     people: impl IntoIterator<Item = (&'r PersonKey, &'r Individual<'r>)>,
     today: NaiveDate,
 ) -> Split {
@@ -85,7 +85,7 @@ pub(crate) fn split<'r>(
             .map(|(group, _)| *group);
         let Some(first) = takers.next() else {
             if belongs_somewhere(person, today) {
-                split.strays.push(Stray {
+                split.ungrouped.push(Ungrouped {
                     kind,
                     person: key.clone(),
                 });

@@ -7,10 +7,10 @@ use mis_core::{Person, PersonKind, Property};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity::{Keyring, PersonKey},
+    identity::{IdentityMap, PersonKey},
     member::{Former, List},
     part::Part,
-    roll::Roll,
+    record_set::RecordSet,
     settings::{Keep, Settings},
     stay::{has_left, on_roll, stay},
 };
@@ -18,9 +18,9 @@ use crate::{
 /// What is known of one school's people. A new one knows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct State {
+pub struct RosterState {
     /// The records of each kind of people, and how they came.
-    pub kinds: BTreeMap<PersonKind, Known>,
+    pub kinds: BTreeMap<PersonKind, KindState>,
     /// The groups as the host has them, by name. A group that was never read is not there.
     pub lists: BTreeMap<String, List>,
     /// Those who left a group lately.
@@ -32,11 +32,11 @@ pub struct State {
 /// What is known of one kind of people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Known {
+pub struct KindState {
     /// The records.
-    pub roll: Roll,
+    pub records: RecordSet,
     /// The keys given out.
-    pub keys: Keyring,
+    pub keys: IdentityMap,
     /// When the last full answer that was believed was asked for.
     pub full_at: Option<DateTime<Utc>>,
     /// When the last answer that was believed was asked for.
@@ -61,17 +61,17 @@ pub struct Known {
 /// How far a read must reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reach {
+pub enum SyncScope {
     /// All people.
     Full,
     /// Those changed since then.
     Since(DateTime<Utc>),
 }
 
-impl State {
+impl RosterState {
     /// How far each kind of people must be read: in full when asked so, at the first time, and when more is to be known of
     /// them than before; else from the last time on, with the overlap.
-    pub fn reaches(&self, settings: &Settings, full: bool) -> BTreeMap<PersonKind, Reach> {
+    pub fn scopes(&self, settings: &Settings, full: bool) -> BTreeMap<PersonKind, SyncScope> {
         let reach = |kind: &PersonKind, wanted: &BTreeSet<Property>| {
             let known = self
                 .kinds
@@ -84,12 +84,12 @@ impl State {
             wanted
                 .iter()
                 .all(read)
-                .then(|| Reach::Since(since(asked, &settings.keep)))
+                .then(|| SyncScope::Since(since(asked, &settings.keep)))
         };
         settings
             .needs()
             .iter()
-            .map(|(kind, wanted)| (*kind, reach(kind, wanted).unwrap_or(Reach::Full)))
+            .map(|(kind, wanted)| (*kind, reach(kind, wanted).unwrap_or(SyncScope::Full)))
             .collect()
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 /// When a sync happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct When {
+pub struct SyncTime {
     /// The time.
     pub now: DateTime<Utc>,
     /// The day by the school's own clock: on it joiners come and leavers go.

@@ -8,13 +8,13 @@ use mis_core::{
 };
 
 use crate::{
-    decision::{Decision, Found, Outcome, Planned, SkipReason, session_word},
+    decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason, session_word},
     event::Event,
     reading::same_code,
     rules::{NoSession, Place, Rules},
     settings::GroupKind,
     text::{clip, clock, listed, plain, span},
-    view::{Group, RegisterView, Standing, View},
+    view::{GroupContext, RegisterView, Standing, View},
 };
 
 mod code;
@@ -34,7 +34,7 @@ use code::Chosen;
 pub fn decide(
     event: &Event,
     student: &StudentId,
-    group: Option<Group<'_>>,
+    group: Option<GroupContext<'_>>,
     view: &View<'_>,
 ) -> Decision {
     let mut deciding = Deciding {
@@ -49,10 +49,10 @@ pub fn decide(
         register_told: false,
     };
     let outcome = match deciding.go(group) {
-        Ok(planned) => Outcome::Write(planned),
-        Err(Stop::Skip(reason, detail)) => Outcome::Skip { reason, detail },
-        Err(Stop::Wait(why)) => Outcome::Wait { why },
-        Err(Stop::Fail(why)) => Outcome::Fail { why },
+        Ok(planned) => DecisionOutcome::Write(planned),
+        Err(Stop::Skip(reason, detail)) => DecisionOutcome::Skip { reason, detail },
+        Err(Stop::Wait(why)) => DecisionOutcome::Wait { why },
+        Err(Stop::Fail(why)) => DecisionOutcome::Fail { why },
     };
     deciding.finish(outcome)
 }
@@ -82,7 +82,7 @@ struct Deciding<'a> {
 }
 
 impl Deciding<'_> {
-    fn go(&mut self, group: Option<Group<'_>>) -> Result<Planned, Stop> {
+    fn go(&mut self, group: Option<GroupContext<'_>>) -> Result<PlannedMark, Stop> {
         self.counts_for_a_register()?;
         let rules = self.rules_of(group)?;
         self.answers_may_be_written(rules)?;
@@ -95,11 +95,11 @@ impl Deciding<'_> {
         };
         self.something_new(&planned.mark)?;
         let code_id = self.id_to_write(&planned.mark.code)?;
-        Ok(Planned { code_id, ..planned })
+        Ok(PlannedMark { code_id, ..planned })
     }
 
     /// Steps 5 to 7 and 9 for a code that was chosen.
-    fn plan(&mut self, rules: &Rules, place: Place, chosen: Chosen) -> Result<Planned, Stop> {
+    fn plan(&mut self, rules: &Rules, place: Place, chosen: Chosen) -> Result<PlannedMark, Stop> {
         let code = self.known(&chosen)?;
         self.not_protected(rules, &code)?;
         self.first_arrival(rules, &chosen)?;
@@ -115,7 +115,7 @@ impl Deciding<'_> {
             minutes_late,
             employee: rules.employee.clone(),
         };
-        let planned = Planned {
+        let planned = PlannedMark {
             mark: self.as_the_mis_keeps_it(mark)?,
             code_id: None,
             rule: chosen.rule,
@@ -123,13 +123,13 @@ impl Deciding<'_> {
         self.in_turn(rules, place, planned)
     }
 
-    fn finish(mut self, outcome: Outcome) -> Decision {
+    fn finish(mut self, outcome: DecisionOutcome) -> Decision {
         self.tell_register();
         self.step(outcome.to_string());
-        let waits = matches!(outcome, Outcome::Wait { .. });
-        let is_open = waits || matches!(outcome, Outcome::Fail { .. });
+        let waits = matches!(outcome, DecisionOutcome::Wait { .. });
+        let is_open = waits || matches!(outcome, DecisionOutcome::Fail { .. });
         let found = match &self.view.register {
-            RegisterView::Looked { held, source, age } => Some(Found {
+            RegisterView::Looked { held, source, age } => Some(RegisterBefore {
                 code: held.as_ref().map(|held| held.code.clone()),
                 source: *source,
                 age: *age,
@@ -179,8 +179,8 @@ impl Deciding<'_> {
     }
 
     /// Step 1: only groups of students write back.
-    fn rules_of<'r>(&mut self, group: Option<Group<'r>>) -> Result<&'r Rules, Stop> {
-        let Some(Group { name, kind, rules }) = group else {
+    fn rules_of<'r>(&mut self, group: Option<GroupContext<'r>>) -> Result<&'r Rules, Stop> {
+        let Some(GroupContext { name, kind, rules }) = group else {
             return Err(skip(
                 SkipReason::NotWrittenBack,
                 "no group takes this person",

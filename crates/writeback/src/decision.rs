@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use crate::{
     rule::Rule,
     text::{count, listed},
-    view::{Source, Standing},
+    view::{RegisterSource, Standing},
 };
 
 /// What one event does to the register, and why.
@@ -21,13 +21,13 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// What is to be done.
-    pub outcome: Outcome,
+    pub outcome: DecisionOutcome,
     /// What led there, in plain words and in order. Codes and times, but never a comment or another answer's words.
     pub steps: Vec<String>,
     /// What the rules would have written but the MIS cannot keep.
     pub dropped: Vec<Ability>,
     /// The register as found; `None` where it was not looked at.
-    pub found: Option<Found>,
+    pub found: Option<RegisterBefore>,
     /// The school day and session of the event; `None` where it falls in none, or where that did not matter any more.
     pub session: Option<(NaiveDate, Session)>,
     /// Whether the event is an arrival to be recorded for its pupil, date and session, so that later sign-ins do not
@@ -40,9 +40,9 @@ pub struct Decision {
 
 /// What is to be done about an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DecisionOutcome {
     /// Write this mark.
-    Write(Planned),
+    Write(PlannedMark),
     /// Write nothing.
     Skip {
         /// Why.
@@ -64,7 +64,7 @@ pub enum Outcome {
 
 /// A mark to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
+pub struct PlannedMark {
     /// The mark.
     pub mark: Mark,
     /// The code's id at this school; `None` in a code book without ids.
@@ -74,8 +74,24 @@ pub struct Planned {
 }
 
 /// Why nothing is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SkipReason {
     /// The event or its person's group does not write back.
     NotWrittenBack,
@@ -106,74 +122,44 @@ pub enum SkipReason {
 }
 
 impl SkipReason {
-    /// All reasons, in the order in which they are tried.
-    pub const ALL: [Self; 13] = [
-        Self::NotWrittenBack,
-        Self::AnswerNotWritten,
-        Self::NotASchoolDay,
-        Self::OutsideSchoolDay,
-        Self::DoubleTap,
-        Self::Unsupported,
-        Self::PresentWritebackOff,
-        Self::LeaverWritebackOff,
-        Self::UnknownCode,
-        Self::Protected,
-        Self::AlreadyArrived,
-        Self::LaterEventStands,
-        Self::AlreadyRecorded,
-    ];
+    /// All reasons, in the order in which they are checked.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    /// The word for records, metrics and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::NotWrittenBack => "not_written_back",
-            Self::AnswerNotWritten => "answer_not_written",
-            Self::NotASchoolDay => "not_a_school_day",
-            Self::OutsideSchoolDay => "outside_school_day",
-            Self::DoubleTap => "double_tap",
-            Self::Unsupported => "unsupported",
-            Self::PresentWritebackOff => "present_writeback_off",
-            Self::LeaverWritebackOff => "leaver_writeback_off",
-            Self::UnknownCode => "unknown_code",
-            Self::Protected => "protected",
-            Self::AlreadyArrived => "already_arrived",
-            Self::LaterEventStands => "later_event_stands",
-            Self::AlreadyRecorded => "already_recorded",
-        }
-    }
-}
-
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+    /// The name in records, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 /// The register as found: what an audit record keeps of "before".
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct RegisterBefore {
     /// The code it held; `None` for nothing.
     pub code: Option<HeldCode>,
     /// Where it was read.
-    pub source: Source,
+    pub source: RegisterSource,
     /// How old the view was, where that could be told.
     pub age: Option<TimeDelta>,
 }
 
 impl Decision {
     /// The mark to be written, if there is one.
-    pub fn planned(&self) -> Option<&Planned> {
+    pub fn planned(&self) -> Option<&PlannedMark> {
         match &self.outcome {
-            Outcome::Write(planned) => Some(planned),
-            Outcome::Skip { .. } | Outcome::Wait { .. } | Outcome::Fail { .. } => None,
+            DecisionOutcome::Write(planned) => Some(planned),
+            DecisionOutcome::Skip { .. }
+            | DecisionOutcome::Wait { .. }
+            | DecisionOutcome::Fail { .. } => None,
         }
     }
 
     /// Why nothing is written, if nothing is.
     pub fn skipped(&self) -> Option<SkipReason> {
         match &self.outcome {
-            Outcome::Skip { reason, .. } => Some(*reason),
-            Outcome::Write(_) | Outcome::Wait { .. } | Outcome::Fail { .. } => None,
+            DecisionOutcome::Skip { reason, .. } => Some(*reason),
+            DecisionOutcome::Write(_)
+            | DecisionOutcome::Wait { .. }
+            | DecisionOutcome::Fail { .. } => None,
         }
     }
 }
@@ -198,10 +184,10 @@ fn in_words(reason: SkipReason, detail: &str) -> &str {
 }
 
 /// One line, without the comment's text and the pupil's id.
-impl fmt::Display for Outcome {
+impl fmt::Display for DecisionOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Write(Planned { mark, .. }) => {
+            Self::Write(PlannedMark { mark, .. }) => {
                 write!(
                     f,
                     "write {} in {} of {}",
@@ -243,7 +229,7 @@ impl fmt::Display for Decision {
 impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.outcome {
-            Outcome::Write(planned) => {
+            DecisionOutcome::Write(planned) => {
                 let mut out = serializer.serialize_struct("Decision", 4)?;
                 out.serialize_field("outcome", "write")?;
                 out.serialize_field("mark", &MarkView::from(&planned.mark))?;
@@ -251,7 +237,7 @@ impl Serialize for Decision {
                 out.serialize_field("steps", &self.steps)?;
                 out.end()
             }
-            Outcome::Skip { reason, detail } => {
+            DecisionOutcome::Skip { reason, detail } => {
                 let mut out = serializer.serialize_struct("Decision", 4)?;
                 out.serialize_field("outcome", "skip")?;
                 out.serialize_field("reason", reason)?;
@@ -259,8 +245,8 @@ impl Serialize for Decision {
                 out.serialize_field("steps", &self.steps)?;
                 out.end()
             }
-            Outcome::Wait { why } => self.without_mark("wait", why, serializer),
-            Outcome::Fail { why } => self.without_mark("fail", why, serializer),
+            DecisionOutcome::Wait { why } => self.without_mark("wait", why, serializer),
+            DecisionOutcome::Fail { why } => self.without_mark("fail", why, serializer),
         }
     }
 }

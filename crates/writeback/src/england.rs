@@ -1,6 +1,6 @@
 //! What England's registers mean by a code, as far as the hints need it.
 //!
-//! Source: "Working together to improve school attendance", Department for Education, in force from August 2024.
+//! RegisterSource: "Working together to improve school attendance", Department for Education, in force from August 2024.
 
 /// Codes of authorised and unauthorised absence and of no possible attendance.
 const ABSENCE: &[&str] = &[

@@ -12,9 +12,9 @@ pub struct Problem {
     /// What stands there, as written; empty where nothing does.
     pub value: String,
     /// What is wrong or odd about it.
-    pub what: String,
+    pub message: String,
     /// What to do.
-    pub cure: String,
+    pub help: String,
 }
 
 /// Something in the settings that works, but probably not as meant.
@@ -26,7 +26,7 @@ impl fmt::Display for Problem {
         if !self.value.is_empty() {
             write!(f, " = {}", self.value)?;
         }
-        write!(f, ": {}; {}", self.what, self.cure)
+        write!(f, ": {}; {}", self.message, self.help)
     }
 }
 
@@ -42,33 +42,33 @@ impl Findings {
         &mut self,
         key: impl Into<String>,
         value: impl Into<String>,
-        what: impl Into<String>,
-        cure: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
     ) {
-        self.problems.push(finding(key, value, what, cure));
+        self.problems.push(finding(key, value, message, help));
     }
 
     pub(crate) fn hint(
         &mut self,
         key: impl Into<String>,
         value: impl Into<String>,
-        what: impl Into<String>,
-        cure: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
     ) {
-        self.hints.push(finding(key, value, what, cure));
+        self.hints.push(finding(key, value, message, help));
     }
 }
 
 fn finding(
     key: impl Into<String>,
     value: impl Into<String>,
-    what: impl Into<String>,
-    cure: impl Into<String>,
+    message: impl Into<String>,
+    help: impl Into<String>,
 ) -> Problem {
     Problem {
         key: key.into(),
         value: value.into(),
-        what: what.into(),
-        cure: cure.into(),
+        message: message.into(),
+        help: help.into(),
     }
 }

@@ -1,12 +1,23 @@
 //! Which of the rules chose a code.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 /// What chose a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Rule {
     /// An answer carried it.
     CustomCode,
@@ -26,20 +37,8 @@ impl Rule {
         matches!(self, Self::Unauthorised | Self::Late | Self::Present)
     }
 
-    /// The word for records and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::CustomCode => "custom_code",
-            Self::Unauthorised => "unauthorised",
-            Self::Late => "late",
-            Self::Present => "present",
-            Self::LeaverCode => "leaver_code",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+    /// The name in records and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

@@ -11,7 +11,7 @@ use crate::{rule::Rule, rules::Rules, settings::GroupKind};
 
 /// The group that takes the person.
 #[derive(Clone, Copy, Debug)]
-pub struct Group<'a> {
+pub struct GroupContext<'a> {
     /// The group's name, for the steps.
     pub name: &'a str,
     /// Who is in it.
@@ -54,9 +54,9 @@ pub enum RegisterView {
     /// It was looked at.
     Looked {
         /// What it holds of this pupil, date and session; `None` for nothing.
-        held: Option<Held>,
+        held: Option<RegisterMark>,
         /// Where that was read.
-        source: Source,
+        source: RegisterSource,
         /// How old the view is, where that can be told.
         age: Option<TimeDelta>,
     },
@@ -70,7 +70,7 @@ pub enum RegisterView {
 /// Where a view of the register comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
+pub enum RegisterSource {
     /// Our own record of what we wrote.
     OurLedger,
     /// Wonde's copy of the MIS.
@@ -83,7 +83,7 @@ pub enum Source {
 ///
 /// `Debug` does not show the comment: it is a child's data.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct RegisterMark {
     /// The code.
     pub code: HeldCode,
     /// The comment kept with it.
@@ -92,9 +92,9 @@ pub struct Held {
     pub minutes_late: Option<u32>,
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for RegisterMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("RegisterMark")
             .field("code", &self.code)
             .field(
                 "comment",

@@ -10,7 +10,8 @@ use std::{
 
 use mis_core::{Capabilities, Code, CodeBook, HeldCode, Quirks};
 use writeback::{
-    Decision, Event, Held, RegisterView, Source, Standing, View, check_answers, decide,
+    Decision, Event, RegisterMark, RegisterSource, RegisterView, Standing, View, check_answers,
+    decide,
 };
 
 use markback_console::BadInput;
@@ -113,7 +114,7 @@ fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInpu
                     .to_owned(),
             ));
         }
-        Some(code) => Some(Held {
+        Some(code) => Some(RegisterMark {
             // As the code book spells it, for that is how a register read from Wonde has it.
             code: HeldCode::Known(
                 book.find(code)
@@ -125,7 +126,7 @@ fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInpu
     };
     Ok(RegisterView::Looked {
         held,
-        source: Source::Given,
+        source: RegisterSource::Given,
         age: None,
     })
 }

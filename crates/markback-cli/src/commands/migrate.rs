@@ -172,7 +172,7 @@ async fn by_token(
         );
     }
     for held in &outcome.report.held {
-        if !matches!(held, roster::Held::Migration { .. }) {
+        if !matches!(held, roster::HeldBack::Migration { .. }) {
             report.settings.push(held.to_string());
         }
     }
@@ -250,7 +250,7 @@ impl Report {
                 {
                     self.settings.push(format!(
                         "group {:?}: {} = {}: {}; {}",
-                        group.name, problem.key, problem.value, problem.what, problem.cure
+                        group.name, problem.key, problem.value, problem.message, problem.help
                     ));
                 }
             }

@@ -7,10 +7,10 @@ use std::{
 
 use mis_core::StudentId;
 use outbox::{ClaimedJob, JobId, LeaseToken, RetryAt};
-use roster::Found;
+use roster::PersonMatch;
 use serde_json::json;
 use tokio::task::JoinSet;
-use writeback::{Event, Outcome, Previous};
+use writeback::{DecisionOutcome, Event, Previous};
 
 use super::{
     Pipeline,
@@ -208,13 +208,13 @@ impl Pipeline {
                 continue;
             };
             let entry = match person_of(settings, &directory, &event) {
-                Found::One(entry) => entry,
-                Found::Nobody => {
+                PersonMatch::One(entry) => entry,
+                PersonMatch::Nobody => {
                     let why = "the school has nobody with this person's id; sync the groups, then retry the event";
                     outcomes.give_up_all(school, vec![job], why);
                     continue;
                 }
-                Found::Several(people) => {
+                PersonMatch::Several(people) => {
                     let (what, cure) = several(&people);
                     outcomes.give_up_all(school, vec![job], &format!("{what}; {cure}"));
                     continue;
@@ -344,7 +344,7 @@ impl Pipeline {
             self.now(),
             Look::First { previous },
         );
-        if let Outcome::Wait { why } = &decision.outcome {
+        if let DecisionOutcome::Wait { why } = &decision.outcome {
             let go_on = GoOn::Again {
                 when: RetryAt::After(self.look_again_after(case.job.attempts())),
                 why: why.clone(),
@@ -360,7 +360,7 @@ impl Pipeline {
             };
             outcomes.ledger.push((key.clone(), Change::Arrive(arrival)));
         }
-        if let Outcome::Fail { why } = &decision.outcome {
+        if let DecisionOutcome::Fail { why } = &decision.outcome {
             outcomes.updates.push(update);
             self.trouble(
                 outcomes,

@@ -10,7 +10,7 @@ use std::{
 };
 
 use mis_core::SchoolId;
-use roster::{Directory, Found};
+use roster::{Directory, PersonMatch};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -384,7 +384,7 @@ impl Pipeline {
         // Before the people were read for the first time nobody can be told from a stranger: deciding waits for that.
         if let Some(directory) = directory {
             match person_of(school, directory, event) {
-                Found::Nobody => {
+                PersonMatch::Nobody => {
                     let what = nobody(school, event);
                     add(
                         "person",
@@ -393,11 +393,11 @@ impl Pipeline {
                         "use the ids of the school's groups, or sync them",
                     );
                 }
-                Found::Several(people) => {
+                PersonMatch::Several(people) => {
                     let (what, cure) = several(&people);
                     add("person", Some(event.person.clone()), what, cure);
                 }
-                Found::One(entry) => {
+                PersonMatch::One(entry) => {
                     if let Some(group) = entry.group.as_deref().and_then(|name| school.group(name))
                     {
                         problems.extend(check_answers(event, &group.fields).into_iter().map(
@@ -405,8 +405,8 @@ impl Pipeline {
                                 key: format!("[{place}].{}", found.key),
                                 // An answer may be a child's own words, and whoever sent it may log what comes back.
                                 value: None,
-                                what: found.what,
-                                cure: found.cure,
+                                what: found.message,
+                                cure: found.help,
                             },
                         ));
                     }

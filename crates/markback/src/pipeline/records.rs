@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use mis_core::StudentId;
 use serde_json::{Value, json};
-use writeback::{Decision, Event, Found};
+use writeback::{Decision, Event, RegisterBefore};
 
 use super::job::SendJob;
 use crate::{
@@ -29,7 +29,7 @@ pub(super) fn news_of(
 }
 
 /// The register as found, for the audit trail.
-pub(super) fn found(found: Option<&Found>) -> Value {
+pub(super) fn found(found: Option<&RegisterBefore>) -> Value {
     found.map_or(Value::Null, |found| {
         json!({
             "code": found.code,

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use mis_core::{Ability, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery};
 use outbox::ClaimedJob;
 use serde_json::json;
-use writeback::Outcome;
+use writeback::DecisionOutcome;
 
 use self::outcomes::{Outcomes, Outgoing};
 use super::{
@@ -273,7 +273,7 @@ impl Pipeline {
             self.now(),
             Look::Again(&one.send),
         );
-        if let Outcome::Fail { why } = &decision.outcome {
+        if let DecisionOutcome::Fail { why } = &decision.outcome {
             outcomes
                 .updates
                 .push(news_of(id, &one.send.event, &student, &decision));
@@ -286,7 +286,7 @@ impl Pipeline {
             outcomes.trouble(id, &one, GoOn::GiveUp { why: why.clone() });
             return None;
         }
-        if let Outcome::Wait { why } = &decision.outcome {
+        if let DecisionOutcome::Wait { why } = &decision.outcome {
             let when = outbox::RetryAt::After(outcomes.backoff);
             let why = why.clone();
             let go_on = self.or_give_up(&one.job, GoOn::Again { when, why });

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use mis_core::{Mis, wonde::SchoolId};
 use outbox::NewJob;
-use roster::{Outcome, Progress};
+use roster::{Progress, SyncOutcome};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -189,7 +189,7 @@ impl Rosters {
     ///
     /// # Errors
     /// As the store answers, and those of the reads.
-    pub async fn preview(&self, school: &School, ask: Ask) -> Result<Outcome, PreviewError> {
+    pub async fn preview(&self, school: &School, ask: Ask) -> Result<SyncOutcome, PreviewError> {
         let state = self.store.roster_or_new(&school.id).await?;
         let mis = self.schools.reader(school, true).await?;
         Ok(self.read_and_apply(&mis, school, &state, ask).await?)
@@ -206,7 +206,7 @@ impl Rosters {
         &self,
         school: &School,
         other: &Mis,
-    ) -> Result<Option<Outcome>, PreviewError> {
+    ) -> Result<Option<SyncOutcome>, PreviewError> {
         let Some(state) = self.store.roster(&school.id).await? else {
             return Ok(None);
         };

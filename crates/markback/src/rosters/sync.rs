@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use mis_core::{Mis, PersonKind};
 use outbox::LeaseToken;
-use roster::{Directory, Outcome, Progress, Pull, State, When};
+use roster::{Directory, Progress, Pull, RosterState, SyncOutcome, SyncTime};
 use serde_json::json;
 
 use super::{Ask, Rosters, SyncJob, report};
@@ -68,7 +68,7 @@ impl Rosters {
     }
 
     /// The pull that was cut off, if it is still of use; else a new one.
-    async fn begun(&self, school: &School, state: &State, ask: Ask) -> outbox::Result<Pull> {
+    async fn begun(&self, school: &School, state: &RosterState, ask: Ask) -> outbox::Result<Pull> {
         let (now, settings) = (self.store.now(), self.settings.roster(school));
         let full = ask.full || ask.accept;
         let stored = self.store.stored_pull(&school.id).await?;
@@ -87,9 +87,9 @@ impl Rosters {
         &self,
         mis: &Mis,
         school: &School,
-        state: &State,
+        state: &RosterState,
         ask: Ask,
-    ) -> mis_core::Result<Outcome> {
+    ) -> mis_core::Result<SyncOutcome> {
         let settings = self.settings.roster(school);
         let mut pull = Pull::new(state, &settings, ask.full || ask.accept, self.store.now());
         let mut tell = |progress: Progress| self.tell(school, progress);
@@ -97,11 +97,16 @@ impl Rosters {
         Ok(self.apply(school, state, pull, ask.accept))
     }
 
-    fn apply(&self, school: &School, state: &State, pull: Pull, accept: bool) -> Outcome {
+    fn apply(&self, school: &School, state: &RosterState, pull: Pull, accept: bool) -> SyncOutcome {
         let now = self.store.now();
         let today = now.with_timezone(&school.timezone).date_naive();
         let settings = self.settings.roster(school);
-        state.apply(&settings, &pull.into_answers(), When { now, today }, accept)
+        state.apply(
+            &settings,
+            &pull.into_answers(),
+            SyncTime { now, today },
+            accept,
+        )
     }
 
     async fn keep(
@@ -109,8 +114,8 @@ impl Rosters {
         school: &School,
         job: &SyncJob,
         held: LeaseToken,
-        before: &State,
-        outcome: &Outcome,
+        before: &RosterState,
+        outcome: &SyncOutcome,
         Read { full, mis }: Read<'_>,
     ) -> outbox::Result<()> {
         let today = self
@@ -118,7 +123,7 @@ impl Rosters {
             .now()
             .with_timezone(&school.timezone)
             .date_naive();
-        let directory = Directory::of(&outcome.state, today);
+        let directory = Directory::new(&outcome.state, today);
         let needs_students = self
             .settings
             .roster(school)

@@ -7,7 +7,7 @@ use crate::{
     decision::SkipReason,
     reading::same_code,
     text::{plain, span},
-    view::{Held, RegisterView, Source},
+    view::{RegisterMark, RegisterSource, RegisterView},
 };
 
 impl Deciding<'_> {
@@ -28,13 +28,13 @@ impl Deciding<'_> {
                     None => "the register holds nothing".to_owned(),
                 };
                 let seen = match source {
-                    Source::OurLedger => "by our own record",
-                    Source::Wonde => "by Wonde's copy",
-                    Source::Given => "as given",
+                    RegisterSource::OurLedger => "by our own record",
+                    RegisterSource::Wonde => "by Wonde's copy",
+                    RegisterSource::Given => "as given",
                 };
                 let age = match (age, source) {
                     (Some(age), _) => format!(", {} old", span(*age)),
-                    (None, Source::Given) => String::new(),
+                    (None, RegisterSource::Given) => String::new(),
                     (None, _) => ", of unknown age".to_owned(),
                 };
                 format!("{holds} {seen}{age}")
@@ -84,7 +84,7 @@ impl Deciding<'_> {
         matches!(self.view.register, RegisterView::Looked { held: None, .. })
     }
 
-    fn says_the_same(&self, held: &Held, mark: &Mark) -> bool {
+    fn says_the_same(&self, held: &RegisterMark, mark: &Mark) -> bool {
         let HeldCode::Known(code) = &held.code else {
             return false;
         };

@@ -5,11 +5,11 @@ use mis_core::{Code, EventKind, Mark};
 
 use super::{Deciding, Stop, code::Chosen, skip};
 use crate::{
-    decision::{Planned, SkipReason},
+    decision::{PlannedMark, SkipReason},
     rule::Rule,
     rules::{Place, Rules},
     text::span,
-    view::{Arrival, ChosenMark, RegisterView, Source, Standing},
+    view::{Arrival, ChosenMark, RegisterSource, RegisterView, Standing},
 };
 
 impl Deciding<'_> {
@@ -19,8 +19,8 @@ impl Deciding<'_> {
         &mut self,
         rules: &Rules,
         place: Place,
-        planned: Planned,
-    ) -> Result<Planned, Stop> {
+        planned: PlannedMark,
+    ) -> Result<PlannedMark, Stop> {
         if planned.rule.is_time_based() {
             self.clock_in_turn(rules, place, planned)
         } else {
@@ -42,8 +42,8 @@ impl Deciding<'_> {
         &mut self,
         rules: &Rules,
         place: Place,
-        planned: Planned,
-    ) -> Result<Planned, Stop> {
+        planned: PlannedMark,
+    ) -> Result<PlannedMark, Stop> {
         let Standing { mut clock, chosen } = self.standing_before(rules);
         self.not_before(chosen.as_ref().map(|chosen| chosen.at))?;
         let this = ChosenMark {
@@ -84,8 +84,8 @@ impl Deciding<'_> {
         &mut self,
         rules: &Rules,
         place: Place,
-        planned: Planned,
-    ) -> Result<Planned, Stop> {
+        planned: PlannedMark,
+    ) -> Result<PlannedMark, Stop> {
         let Standing { clock, chosen } = self.standing_before(rules);
         let other = clock.filter(|clock| clock.event != self.event.id);
         if !rules.first_arrival_stands {
@@ -124,7 +124,12 @@ impl Deciding<'_> {
     }
 
     /// The mark of an answer or a sign-out that a later sign-in had taken the place of by mistake.
-    fn again(&mut self, rules: &Rules, place: Place, chosen: &ChosenMark) -> Result<Planned, Stop> {
+    fn again(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        chosen: &ChosenMark,
+    ) -> Result<PlannedMark, Stop> {
         self.step(format!(
             "this is the first arrival; {} came {}, which a sign-in after it replaced that was not the first: {} counts \
              again",
@@ -151,12 +156,12 @@ impl Deciding<'_> {
         rule: Rule,
         code: &Code,
         comment: Option<String>,
-    ) -> Result<Planned, Stop> {
+    ) -> Result<PlannedMark, Stop> {
         let code = code.clone();
         let code = self.known(&Chosen { code, rule })?;
         // What was left out was this event's own.
         self.dropped.clear();
-        Ok(Planned {
+        Ok(PlannedMark {
             mark: Mark {
                 student: self.student.clone(),
                 date: place.date,
@@ -180,7 +185,7 @@ impl Deciding<'_> {
         rules: &Rules,
         place: Place,
         stop: Stop,
-    ) -> Result<Planned, Stop> {
+    ) -> Result<PlannedMark, Stop> {
         let Standing { clock, chosen } = self.standing_before(rules);
         let Some(other) = clock.filter(|other| {
             rules.first_arrival_stands
@@ -261,7 +266,7 @@ impl Deciding<'_> {
         place: Place,
         this: ChosenMark,
         back: Arrival,
-    ) -> Result<Planned, Stop> {
+    ) -> Result<PlannedMark, Stop> {
         let code = rules.present_code(place.session);
         self.step(format!(
             "the pupil came back {} later, in time, and had not arrived before: {} does not stand, the arrival does → {code}",
@@ -294,7 +299,7 @@ impl Deciding<'_> {
             self.view.register,
             RegisterView::Looked {
                 held: Some(_),
-                source: Source::OurLedger,
+                source: RegisterSource::OurLedger,
                 ..
             }
         )

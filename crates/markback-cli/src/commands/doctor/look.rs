@@ -428,9 +428,9 @@ impl Findings {
                 wrong = true;
                 let found = format!(
                     "{}: {} = {}: {}",
-                    group.name, problem.key, problem.value, problem.what
+                    group.name, problem.key, problem.value, problem.message
                 );
-                self.fail("codes", found, problem.cure);
+                self.fail("codes", found, problem.help);
             }
         }
         if groups == 0 {
