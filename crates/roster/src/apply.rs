@@ -1,5 +1,5 @@
-//! Applying what was read: from the state before and the answers to the state after and the changes between, with nothing
-//! believed that the guard does not let through. A pure function: the day and the time are arguments.
+//! Applies answers to a state and returns the new state and the changes. The guard holds implausible removals back.
+//! Pure functions: the day and the time are arguments.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -22,22 +22,22 @@ use crate::{
     when::SyncTime,
 };
 
-/// What applying answers came to.
+/// The result of applying answers.
 #[derive(Clone, Debug)]
 pub struct SyncOutcome {
-    /// The state from now on.
+    /// The new state.
     pub state: RosterState,
-    /// What changed, in order.
+    /// The changes, in order.
     pub changes: Vec<Change>,
-    /// For people to read.
+    /// A report for people.
     pub report: SyncReport,
 }
 
 impl RosterState {
-    /// Applies answers. Without any, the day alone decides: joiners come and leavers go.
+    /// Applies answers. Without answers, only the date matters: joiners join and leavers leave.
     ///
-    /// With `accept` a person has looked at what was held, and it goes through. That wants full answers: what was held of
-    /// changes is not in the next ones.
+    /// With `accept`, an operator has approved everything that was held back. This requires full answers, because
+    /// incremental answers do not repeat what was held back.
     pub fn apply(
         &self,
         settings: &Settings,
@@ -96,12 +96,12 @@ struct Applying<'a> {
     report: SyncReport,
     changes: Vec<Change>,
     merged: BTreeMap<PersonKind, Merged>,
-    /// Kinds of which there is nobody, which is believed.
+    /// Kinds that are confirmed to be empty.
     emptied: BTreeSet<PersonKind>,
 }
 
 impl Applying<'_> {
-    /// Kinds and properties that the settings do not name any more.
+    /// Removes kinds and properties that the settings no longer name.
     fn forget_what_nobody_needs(&mut self) {
         let needs = self.settings.needs();
         self.state.kinds.retain(|kind, _| needs.contains_key(kind));
@@ -124,8 +124,8 @@ impl Applying<'_> {
         }
     }
 
-    /// The kinds of people whose ids are new because the school has another MIS: when most of one kind's are, it is so for
-    /// all kinds of which anybody is gone.
+    /// The kinds of people whose ids are new because the school changed its MIS. If most ids of one kind are new, this
+    /// applies to all kinds with missing people.
     fn migrating(&self, answers: &Answers) -> BTreeSet<PersonKind> {
         let full = |kind: &PersonKind| match answers.get(kind) {
             Some(Ok(
@@ -158,8 +158,8 @@ impl Applying<'_> {
             .collect()
     }
 
-    /// Finds out who is who under the new ids. Without a person's word those who are certain go on under their new ids,
-    /// and all others neither join nor leave. Answers what is left to be laid over the records.
+    /// Matches people to the new ids. Without approval, certain matches continue under their new ids, and all others
+    /// neither join nor leave. Returns the answers that remain to be merged.
     fn migrate(&mut self, kind: PersonKind, answer: &Answer) -> Option<Answer> {
         let known = self.state.kinds.entry(kind).or_default();
         let migration = compare(kind, known, answer, self.when.today);
@@ -193,7 +193,7 @@ impl Applying<'_> {
             merged.rows.extend(kept.cloned());
             merged.extent = Extent::Full { counted: None };
         }
-        // What only students have for certain: the groups of others stay as they are until a person has looked.
+        // Only students can be matched with certainty: other groups stay unchanged until an operator approves.
         let merged = (!waits || kind == PersonKind::Student).then_some(merged);
         self.report.migrations.push(migration);
         merged
@@ -226,7 +226,7 @@ impl Applying<'_> {
         if merged.emptied {
             self.emptied.insert(kind);
         }
-        // What is in doubt is read again, from where it was read before.
+        // Answers that were held back are read again from the same starting time.
         let Some(doubt) = merged.doubt else {
             known.asked_at = Some(answer.asked_at);
             if matches!(answer.extent, Extent::Full { .. }) {
@@ -244,7 +244,7 @@ impl Applying<'_> {
         self.report.held.push(HeldBack::Kind { kind, doubt });
     }
 
-    /// Records of those who left long ago, whether the MIS still lists them or not.
+    /// Removes records of those who left long ago, whether the MIS still lists them or not.
     fn forget_the_long_gone(&mut self) {
         let keep = Days::new(u64::from(self.settings.keep.former_days));
         let Some(horizon) = self.when.today.checked_sub_days(keep) else {
@@ -260,8 +260,8 @@ impl Applying<'_> {
         self.state.former.retain(|former| former.left >= horizon);
     }
 
-    /// Gives everybody a key, splits them among the groups and makes the changes. Students come first: parents are in
-    /// groups by them.
+    /// Assigns keys, splits people among the groups and creates the changes. Students come first, because the groups of
+    /// parents depend on them.
     fn publish_all(&mut self, answers: &Answers) {
         self.remove_groups();
         let kinds = std::mem::take(&mut self.state.kinds);
@@ -428,7 +428,7 @@ impl Applying<'_> {
             .collect()
     }
 
-    /// Students who just left their group for a cause of its own.
+    /// Students who just left their group for an accounted cause.
     fn students_accounted(&self) -> BTreeSet<PersonKey> {
         let of_students = |group: &str| {
             self.settings
@@ -443,7 +443,7 @@ impl Applying<'_> {
             .collect()
     }
 
-    /// For each contact, the students on roll that they belong to.
+    /// For each contact, their students on roll.
     fn families<'s>(
         &self,
         kind: PersonKind,
@@ -469,7 +469,7 @@ impl Applying<'_> {
         families
     }
 
-    /// Groups that are not in the settings any more, or are of other people now.
+    /// Removes groups that are no longer in the settings or have another kind of people.
     fn remove_groups(&mut self) {
         let stays = |name: &String, kind| {
             self.settings
@@ -488,7 +488,7 @@ impl Applying<'_> {
         }
     }
 
-    /// Keys of people who have long been gone.
+    /// Removes keys of people who left long ago.
     fn forget_keys(&mut self) {
         let keep = Days::new(u64::from(self.settings.keep.former_days));
         let Some(horizon) = self.when.today.checked_sub_days(keep) else {
@@ -521,7 +521,7 @@ impl Applying<'_> {
     }
 }
 
-/// A student to a contact, with the group the student is in.
+/// A contact's student and the student's group.
 struct Family<'s> {
     student: &'s PersonKey,
     group: Option<&'s str>,

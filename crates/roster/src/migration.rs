@@ -1,8 +1,8 @@
-//! A school that changes its MIS: all ids are new, and the people are the same. Who is who is found out before anybody
+//! Migration of a school to another MIS: all ids are new, and the people are the same. They are matched before anybody
 //! joins or leaves.
 //!
-//! Students are matched by their unique pupil number, which both MISs have. Others are matched by their email address, else
-//! by name and birth date, and a person says whether that is right.
+//! Students are matched by their unique pupil number, which both MISs have. Others are matched by their email address,
+//! otherwise by name and birth date, and an operator approves the matches.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -16,48 +16,48 @@ use serde::{Deserialize, Serialize};
 
 use crate::{answer::Answer, identity::PersonKey, state::KindState, stay::has_left, words::plain};
 
-/// What a change of the MIS comes to for one kind of people.
+/// The result of matching one kind of people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migration {
     /// Which.
     pub kind: PersonKind,
-    /// Records that are those of people known before.
+    /// Certain matches.
     pub matched: Vec<Match>,
-    /// Records that seem to be, which a person is to say.
+    /// Probable matches, to be approved.
     pub proposed: Vec<Match>,
-    /// Records that may be of one of several people, or of nobody known; they count as new.
+    /// Records with several possible matches; they count as new.
     pub doubtful: Vec<Doubtful>,
-    /// Records of whom nobody is known.
+    /// Records without a match.
     pub new: Vec<String>,
-    /// People whose records are not there any more.
+    /// People without a record.
     pub missing: Vec<PersonKey>,
 }
 
-/// A record of somebody who was known before.
+/// A matched record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {
     /// Who.
     pub person: PersonKey,
     /// The record's id.
     pub id: String,
-    /// By what it was found.
+    /// The evidence.
     pub by: MatchedBy,
 }
 
-/// A record that may be of any of these people.
+/// A record with several possible matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubtful {
     /// The record's id.
     pub id: String,
-    /// Who it may be.
+    /// The candidates.
     pub people: Vec<PersonKey>,
 }
 
-/// By what a record was found to be of somebody.
+/// The evidence for a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MatchedBy {
-    /// The id at Wonde, or the id that stays with a person: it has not changed.
+    /// The unchanged id at Wonde or UPI.
     Id,
     /// The unique pupil number.
     Upn,
@@ -79,7 +79,7 @@ impl fmt::Display for MatchedBy {
 }
 
 impl Migration {
-    /// Whether a person must look before it goes through.
+    /// Whether it needs approval.
     pub fn needs_a_person(&self) -> bool {
         !(self.proposed.is_empty()
             && self.doubtful.is_empty()

@@ -1,4 +1,4 @@
-//! Publishing the groups of one kind of people: for each the change as a whole, or nothing.
+//! Publishes the groups of one kind of people: all changes of a group or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +59,7 @@ pub(crate) struct Past<'a> {
     pub(crate) students_now: &'a BTreeMap<PersonKey, Person>,
     /// The groups that students are in now.
     pub(crate) student_groups: &'a BTreeMap<PersonKey, String>,
-    /// Students who just left their group for a cause of its own.
+    /// Students who just left their group for an accounted cause.
     pub(crate) students_accounted: &'a BTreeSet<PersonKey>,
     pub(crate) merged: &'a Merged,
     pub(crate) deletions: &'a [Deletion],

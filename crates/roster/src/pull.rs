@@ -1,7 +1,7 @@
-//! The pull: reads a school's people step by step, so that it can go on where it stopped.
+//! The pull: reads a school's people step by step, so that it can be resumed.
 //!
-//! Records are trimmed to what is asked for as they come, page by page; nothing else of an answer is kept. After every
-//! step the pull can be stored, and gone on with after a crash.
+//! Records are trimmed to the requested properties page by page; nothing else is kept. The pull can be stored after
+//! every step and resumed after a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,13 +20,13 @@ use crate::{
     state::{KindState, RosterState, SyncScope},
 };
 
-/// A pull on its way.
+/// A pull in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
     /// When it began.
     pub began: DateTime<Utc>,
     needs: Needs,
-    /// Whether students who are yet to start are read too.
+    /// Whether to read students who are yet to start.
     #[serde(default)]
     pre_admission: bool,
     reaches: BTreeMap<PersonKind, SyncScope>,
@@ -34,16 +34,16 @@ pub struct Pull {
     answers: Answers,
 }
 
-/// How far a pull has come.
+/// The progress of a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Whom it is reading.
+    /// The kind of people being read.
     pub kind: PersonKind,
-    /// Records read of them so far.
+    /// The records read so far.
     pub read: usize,
-    /// How many there are by Wonde's own count, where it tells.
+    /// The total according to Wonde, if given.
     pub counted: Option<u64>,
-    /// All of them are read.
+    /// Whether all are read.
     pub done: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct Progress {
 const TELL_EVERY: usize = 100;
 
 impl Pull {
-    /// A pull of all that the settings need, in full or as little as will do.
+    /// Creates a pull of all that the settings need, in full or incrementally.
     pub fn new(state: &RosterState, settings: &Settings, full: bool, began: DateTime<Utc>) -> Self {
         Self {
             began,
@@ -63,7 +63,7 @@ impl Pull {
         }
     }
 
-    /// Whether it still reads what these settings need, so that it may be gone on with.
+    /// Whether it still reads what these settings need, so that it can be resumed.
     pub fn serves(&self, settings: &Settings) -> bool {
         self.needs == settings.needs() && self.pre_admission == settings.takes_pre_admission()
     }
@@ -73,7 +73,7 @@ impl Pull {
         self.reaches.values().all(|reach| *reach == SyncScope::Full)
     }
 
-    /// The kinds of people yet to be read.
+    /// The kinds of people that are not read yet.
     pub fn missing(&self) -> impl Iterator<Item = PersonKind> + '_ {
         self.reaches
             .keys()
@@ -81,12 +81,12 @@ impl Pull {
             .filter(|kind| !self.answers.contains_key(kind))
     }
 
-    /// What was read. Kinds that are missing are not in it.
+    /// The results. Kinds that were not read are missing.
     pub fn into_answers(self) -> Answers {
         self.answers
     }
 
-    /// The pull without what was read: with the answers it can be stored in parts, each when it is there.
+    /// The pull without its answers, which can be stored separately.
     pub fn head(&self) -> Self {
         Self {
             began: self.began,
@@ -98,22 +98,22 @@ impl Pull {
         }
     }
 
-    /// What was read so far.
+    /// The answers so far.
     pub fn answers(&self) -> &Answers {
         &self.answers
     }
 
-    /// Puts back what was stored apart from the head.
+    /// Restores answers that were stored separately.
     pub fn put_back(&mut self, kind: PersonKind, answer: Result<Answer, Unreadable>) {
         if self.reaches.contains_key(&kind) {
             self.answers.insert(kind, answer);
         }
     }
 
-    /// Reads all that is missing.
+    /// Reads everything that is missing.
     ///
     /// # Errors
-    /// As for a step. What was read before stays.
+    /// As for [`Pull::step`]. Earlier answers are kept.
     pub async fn run(
         &mut self,
         mis: &Mis,
@@ -125,12 +125,12 @@ impl Pull {
         Ok(())
     }
 
-    /// Takes the next step; false when there was none left. What was deleted is read first: so a record that comes in a
-    /// later step was there after all.
+    /// Takes the next step. Returns false if there was none left. Deletions are read first, so a record in a later step
+    /// exists.
     ///
     /// # Errors
-    /// Those that concern the school as a whole or go by: the step may be taken again. What concerns one kind of people
-    /// only, such as a permission, is part of the answers.
+    /// Returns errors that affect the whole school or are temporary; the step can be repeated. An error of one kind of
+    /// people, such as a missing permission, becomes part of the answers.
     pub async fn step(
         &mut self,
         mis: &Mis,

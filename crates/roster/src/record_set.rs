@@ -1,7 +1,7 @@
-//! The records: what is known of a school's people, record by record, as Wonde gave it.
+//! The records of a school's people as Wonde returned them.
 //!
-//! A record is the thing with an id at Wonde. A full answer replaces the records, changes are laid over it: so after any
-//! changes that Wonde tells of, it is what a full answer would give.
+//! A full answer replaces the records, and an incremental answer is merged into them. After all changes that Wonde
+//! reports, the result equals a full answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -28,41 +28,41 @@ pub struct RecordSet {
     records: BTreeMap<String, Person>,
 }
 
-/// What laying an answer over a records came to.
+/// The result of merging an answer.
 pub(crate) struct MergeResult {
     pub(crate) records: RecordSet,
-    /// Why the answer is not believed as it is: nobody is taken out for it.
+    /// Why the answer is implausible: it removes nobody.
     pub(crate) doubt: Option<HoldReason>,
-    /// The answer is not believed at all: the records is the old one.
+    /// Whether the whole answer was rejected: the records are the old ones.
     pub(crate) refused: bool,
-    /// Parts whose old values stay, since their permission seems lost.
+    /// Parts that keep their old values because their permission seems lost.
     pub(crate) lost: BTreeSet<Part>,
-    /// Whether Wonde's own count was that of the records.
+    /// Whether Wonde's count matched the records.
     pub(crate) count_fits: Option<bool>,
     /// Listed students who have left; see [`state::KindState::left`].
     pub(crate) left: BTreeSet<u64>,
-    /// Since when Wonde itself counts nobody.
+    /// Since when Wonde's count is zero.
     pub(crate) empty_since: Option<DateTime<Utc>>,
-    /// There is nobody, and that is believed.
+    /// Whether the kind is confirmed to be empty.
     pub(crate) emptied: bool,
 }
 
-/// How an answer is looked at.
+/// How to merge an answer.
 pub(crate) struct MergePolicy<'a> {
     pub(crate) kind: PersonKind,
     pub(crate) guard: &'a Guard,
-    /// Per cent of the records that may hold something unreadable.
+    /// The percentage of records that can contain unreadable values.
     pub(crate) max_unread: u8,
     pub(crate) today: NaiveDate,
-    /// A person has said that it is right.
+    /// An operator has approved the answer.
     pub(crate) accept: bool,
-    /// What is known of this kind besides the records.
+    /// The state of this kind besides the records.
     pub(crate) known: &'a state::KindState,
-    /// People of another kind came with this answer, so the region is right and the MIS is there.
+    /// People of another kind were received, so the region is right and the MIS is reachable.
     pub(crate) others_came: bool,
 }
 
-/// How long Wonde must count nobody before it is believed of a kind that had people.
+/// How long Wonde's count must be zero before a kind that had people counts as empty.
 const EMPTY_BELIEVED_AFTER: TimeDelta = TimeDelta::days(7);
 
 impl RecordSet {
@@ -71,32 +71,32 @@ impl RecordSet {
         self.records.values()
     }
 
-    /// The record of this id.
+    /// The record with this id.
     pub fn get(&self, id: &str) -> Option<&Person> {
         self.records.get(id)
     }
 
-    /// How many there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Puts back what was stored.
+    /// Restores stored data.
     pub fn insert(&mut self, record: Person) {
         self.records.insert(record.id.clone(), record);
     }
 
-    /// Takes records away for which this does not hold.
+    /// Removes records that do not match.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Person) -> bool) {
         self.records.retain(|_, record| keep(record));
     }
 
-    /// Lays an answer over the records. What is in doubt takes nobody out; who is new or changed is taken in all the same.
+    /// Merges an answer. An implausible answer removes nobody; new and changed records are merged anyway.
     pub(crate) fn merge(&self, answer: &Answer, policy: &MergePolicy<'_>) -> MergeResult {
         let full = matches!(answer.extent, Extent::Full { .. });
         let lost = if policy.accept {
@@ -156,8 +156,7 @@ impl RecordSet {
         result
     }
 
-    /// The rows as they count: with the old values of what could not be read, and with what the list itself says about
-    /// old leaving dates.
+    /// The rows, with the old values where a value could not be read, and with corrected old leaving dates.
     fn rows(
         &self,
         answer: &Answer,
@@ -184,8 +183,7 @@ impl RecordSet {
         rows
     }
 
-    /// A student with an old last day who is listed is here, unless we saw that day come and pass: then the MIS lists
-    /// those who have left.
+    /// A listed student with an old last day is at the school, unless we saw that day pass: then the MIS lists leavers.
     fn listed(&self, row: &mut Person, policy: &MergePolicy<'_>, left: &mut BTreeSet<u64>) {
         let passed = stay(row, policy.today)
             .leaves
@@ -263,7 +261,7 @@ impl RecordSet {
             .collect()
     }
 
-    /// The row, with the old values of what is lost.
+    /// The row, with the old values of lost parts.
     fn filled(&self, row: &Person, lost: &BTreeSet<Part>) -> Person {
         let mut row = row.clone();
         if let Some(before) = self.get(&row.id) {
@@ -279,7 +277,7 @@ impl RecordSet {
         row
     }
 
-    /// Without the records that went. One that changed after that is another of the same id, or came back.
+    /// Removes deleted records. A record that changed after its deletion was restored or reuses the id.
     fn without(&self, deletions: &[Deletion], kind: PersonKind) -> Self {
         let mut records = self.clone();
         for deletion in deletions.iter().filter(|d| d.kind == kind && d.gone) {
@@ -360,14 +358,14 @@ fn is_believed_empty(
         && policy.others_came
 }
 
-/// A number that the same record with the same last day has always.
+/// A stable number for a record and its last day.
 fn fingerprint(id: &str, last: NaiveDate) -> u64 {
     let mut hasher = DefaultHasher::new();
     (id, last).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Takes over from the record before what could not be read now.
+/// Copies unreadable values from the previous record.
 fn fill(row: &mut Person, before: &Person, field: &str) {
     match field {
         "education_details.admission_date" | "employment_details.employment_start_date" => {
@@ -417,7 +415,7 @@ fn cut_off(received: usize, counted: u64) -> bool {
     missing > 2.max(counted / 100)
 }
 
-/// By what the people of a records can be recognised.
+/// The ids by which people can be recognised.
 struct Known<'r> {
     upis: HashSet<&'r str>,
     upns: HashSet<&'r str>,

@@ -1,4 +1,4 @@
-//! What a school says about its groups: whom each takes, and what is kept of them.
+//! A school's group settings: members and properties.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -94,16 +94,16 @@ pub struct GroupSettings {
     pub membership: Membership,
 }
 
-/// What the roster of one school goes by.
+/// The roster settings of one school.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The groups, in the order of the file: a person joins the first that takes them.
     pub groups: Vec<GroupSettings>,
-    /// What is not believed without a person's word.
+    /// The limits for removals without approval.
     pub guard: Guard,
-    /// How data is kept.
+    /// Retention.
     pub keep: Keep,
-    /// Who is who.
+    /// Identity settings.
     pub persons: Persons,
 }
 
@@ -151,7 +151,7 @@ impl Default for Keep {
     }
 }
 
-/// Something in the settings that cannot be.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
     /// The key below the group: `years`.
@@ -214,17 +214,17 @@ impl Membership {
             .collect()
     }
 
-    /// Whether it takes all of its kind.
+    /// Whether it takes everybody of its kind.
     pub fn takes_all(&self) -> bool {
         self.conditions().is_empty() && self.include.is_empty()
     }
 
-    /// Whether it takes nobody but those in `include`.
+    /// Whether it takes only those in `include`.
     pub(crate) fn takes_named_only(&self) -> bool {
         self.conditions().is_empty() && !self.include.is_empty()
     }
 
-    /// What cannot be, for a group of this kind among the others of its school.
+    /// The invalid settings of a group of this kind among the other groups of its school.
     pub fn flaws<'g>(
         &self,
         kind: PersonKind,
@@ -296,7 +296,7 @@ impl Membership {
         flaws
     }
 
-    /// What the group tells of its people.
+    /// The properties that the group shows.
     pub fn told(&self, kind: PersonKind) -> BTreeSet<Property> {
         let all = self
             .properties
@@ -305,7 +305,7 @@ impl Membership {
         all.into_iter().filter(|p| p.is_of(kind)).collect()
     }
 
-    /// What must be read of the group's people: what it tells and what its conditions ask.
+    /// The properties that must be read: those it shows and those its conditions need.
     fn needs(&self, kind: PersonKind) -> BTreeSet<Property> {
         let mut needs = self.told(kind);
         for (key, _) in self.conditions() {
@@ -331,7 +331,7 @@ impl Membership {
 pub type Needs = BTreeMap<PersonKind, BTreeSet<Property>>;
 
 impl Settings {
-    /// Settings with these groups and everything else as it is when nothing is said.
+    /// Creates settings with these groups and defaults otherwise.
     pub fn new(groups: Vec<GroupSettings>) -> Self {
         Self {
             groups,
@@ -372,7 +372,7 @@ impl Settings {
             .any(|group| group.membership.pre_admission == Some(true))
     }
 
-    /// The group of this name.
+    /// The group with this name.
     pub fn group(&self, name: &str) -> Option<&GroupSettings> {
         self.groups
             .iter()

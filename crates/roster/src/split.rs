@@ -1,4 +1,4 @@
-//! The split: which group takes whom, and who falls in none or is taken by more than one.
+//! The split: assigns people to groups, and reports people in no group or in several.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub(crate) struct Split {
     pub(crate) overlaps: Vec<Overlap>,
 }
 
-/// Somebody whom no group takes.
+/// A person in no group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ungrouped {
     /// Student, staff or parent.
@@ -49,16 +49,16 @@ pub struct Ungrouped {
     pub person: PersonKey,
 }
 
-/// Somebody whom more than one group takes. A group without conditions does not count: it is there for the rest.
+/// A person whom more than one group takes. A group without conditions does not count, because it takes the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     /// Student, staff or parent.
     pub kind: PersonKind,
     /// Who.
     pub person: PersonKey,
-    /// The group that has them: the first.
+    /// The group they are in: the first.
     pub group: String,
-    /// The others that would take them.
+    /// The other groups that would take them.
     pub also: Vec<String>,
 }
 
