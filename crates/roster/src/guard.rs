@@ -34,7 +34,7 @@ impl Guard {
         at_least: u32::MAX,
     };
 
-    /// Whether `gone` people can leave a list of `before`, leaving `after`.
+    /// Whether a list of `before` people can become one of `after` when `unaccounted` of them leave without a cause.
     pub fn allows(&self, before: usize, after: usize, unaccounted: usize) -> bool {
         if *self == Self::OFF || unaccounted == 0 {
             return true;

@@ -1,4 +1,4 @@
-//! `markback explain`: what one event would become, and why, without asking anybody.
+//! `markback explain`: the decision about one event and the reason, without any request.
 
 mod codes;
 
@@ -23,36 +23,36 @@ use markback::{
 };
 use markback_console::output::{self, TextOrJson};
 
-/// Which event, at which school, and how to tell.
+/// The arguments of `markback explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// The school, by its id
+    /// Id of the school
     #[arg(long, value_name = "ID")]
     school: String,
-    /// The group that the person is in
+    /// Group of the person
     #[arg(long, value_name = "NAME")]
     group: String,
-    /// The code that the register holds; nothing when left out
+    /// Code in the register; none by default
     #[arg(long, value_name = "CODE")]
     register: Option<String>,
-    /// The school's code book: JSON, a list of codes or of objects with `code`, `id` and `description`; or a text with a
-    /// code on each line, and its description after a blank. England's codes when left out
+    /// Code book of the school: a JSON list of codes or of objects with `code`, `id` and `description`; or a text with
+    /// a code on each line, followed by a space and its description. Defaults to England's codes
     #[arg(long, value_name = "FILE")]
     codes: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
-    /// The event, a JSON file; `-` reads standard input
+    /// JSON file with the event; `-` reads standard input
     #[arg(value_name = "EVENT.json")]
     event: PathBuf,
 }
 
-/// Decides and prints.
+/// Prints the decision.
 ///
 /// # Errors
-/// When the settings do not hold, name no such school, group or MIS, or the event is none.
+/// Returns an error if the settings are invalid, the school, the group or the MIS is unknown, or the event is invalid.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?.settings;
     let school = named::school(&settings, &args.school)?;
@@ -88,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the school's MIS can keep as its adapter declares it; what the school has granted is not known here.
+/// The capabilities declared by the adapter; the school's permissions are not known here.
 fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)> {
     let mis = school.mis.as_deref().ok_or_else(|| {
         BadInput(format!(
@@ -156,7 +156,7 @@ fn event(path: &Path, group: &Group) -> Result<Event, BadInput> {
     Err(BadInput(format!("{name}: {}", problems.join("\n  "))))
 }
 
-/// The text of a file, or of standard input for `-`, with a name to call it by.
+/// The text of a file, or of standard input for `-`, with its name.
 fn read(path: &Path) -> Result<(String, String), BadInput> {
     if path == Path::new("-") {
         let mut text = String::new();
@@ -177,7 +177,7 @@ fn read(path: &Path) -> Result<(String, String), BadInput> {
     Ok((path.display().to_string(), text))
 }
 
-/// The decision in words, with the comment: whoever asks has the event with the answer in hand.
+/// The decision as text, including the comment, which the user has in the event anyway.
 fn as_text(decision: &Decision) -> String {
     match decision
         .planned()
