@@ -1,4 +1,4 @@
-//! The check of an event's answers against the group's custom fields, before the event is taken in.
+//! Checks an event's answers against the group's custom fields, before the event is accepted.
 
 use std::fmt;
 
@@ -13,16 +13,16 @@ use crate::{
 
 /// An answer that the group's fields do not allow.
 ///
-/// `Display` and `Debug` leave the answer itself out: what a child typed belongs in the reply to whoever sent it
-/// (`value`), not in a log.
+/// `Display` and `Debug` do not show the answer: a child's text belongs in the response to the sender (`value`), not in
+/// a log.
 #[derive(Clone, PartialEq, Eq, Serialize, thiserror::Error)]
 #[error("{key}: {message}; {help}")]
 pub struct AnswerProblem {
-    /// Where in the event: `answers.<field>`.
+    /// The key in the event: `answers.<field>`.
     pub key: String,
-    /// The answer as given, clipped to 80 characters; `None` where the field itself is wrong.
+    /// The given answer, clipped to 80 characters; `None` if the field itself is wrong.
     pub value: Option<String>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
     /// What to do.
     pub help: String,
@@ -34,10 +34,10 @@ impl fmt::Debug for AnswerProblem {
     }
 }
 
-/// What is wrong with an event's answers, in the order of the fields' names; empty when nothing is.
+/// Returns the problems of an event's answers, sorted by field name.
 ///
-/// Each answer must name a field that the group asks at this kind of event, and be one of its options. Blanks around
-/// both are free, so is the Unicode form, and a blank answer is no answer.
+/// Each answer must name a field that the group has for this kind of event, and be one of its options. Surrounding
+/// blanks and the Unicode form do not matter, and blank answers are ignored.
 pub fn check_answers(event: &Event, fields: &[Field]) -> Vec<AnswerProblem> {
     event
         .answers

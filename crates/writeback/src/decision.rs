@@ -1,4 +1,4 @@
-//! A decision: what is to be written or why nothing is, and the steps that led there.
+//! A decision: the mark to write or the reason for none, and the steps.
 
 use std::fmt;
 
@@ -12,33 +12,34 @@ use crate::{
     view::{RegisterSource, Standing},
 };
 
-/// What one event does to the register, and why.
+/// The effect of one event on the register, and the reason.
 ///
-/// `Serialize` gives the form for a reader of JSON, in which absent values are null:
+/// `Serialize` writes the JSON form for hosts, in which absent values are null:
 /// `{"outcome":"write","mark":{"date","session","code","comment","minutes_late"},"dropped":[…],"steps":[…]}`,
 /// `{"outcome":"skip","reason","detail","steps":[…]}`, or `{"outcome":"wait","detail","steps":[…]}` and the same with
-/// `fail`. It holds the mark's comment; `Display`, `Debug` and the steps never do.
+/// `fail`. It contains the mark's comment; `Display`, `Debug` and the steps never do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What is to be done.
+    /// The outcome.
     pub outcome: DecisionOutcome,
-    /// What led there, in plain words and in order. Codes and times, but never a comment or another answer's words.
+    /// The steps of the decision as text, in order. They contain codes and times, but never a comment or another
+    /// answer.
     pub steps: Vec<String>,
-    /// What the rules would have written but the MIS cannot keep.
+    /// Parts of the mark that were omitted because the MIS cannot store them.
     pub dropped: Vec<Ability>,
-    /// The register as found; `None` where it was not looked at.
+    /// The register before; `None` if it was not checked.
     pub found: Option<RegisterBefore>,
-    /// The school day and session of the event; `None` where it falls in none, or where that did not matter any more.
+    /// The school day and session of the event; `None` if it is outside of them, or if they were not needed.
     pub session: Option<(NaiveDate, Session)>,
-    /// Whether the event is an arrival to be recorded for its pupil, date and session, so that later sign-ins do not
-    /// replace it: a sign-in that the clock judged, whether or not a mark came of it, and that no earlier arrival held
-    /// back. An event that waits is none yet.
+    /// Whether to record the event as the arrival of its pupil, date and session, so that later sign-ins do not replace
+    /// it. An arrival is a sign-in whose code depends on the time, with or without a mark, and without an earlier
+    /// arrival. A waiting event is not an arrival yet.
     pub arrival: bool,
-    /// Which events stand for this pupil, date and session from now on; `None` where this one changes nothing about it.
+    /// The new standing events of this pupil, date and session; `None` if they do not change.
     pub standing: Option<Standing>,
 }
 
-/// What is to be done about an event.
+/// The outcome of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecisionOutcome {
     /// Write this mark.
@@ -47,22 +48,22 @@ pub enum DecisionOutcome {
     Skip {
         /// Why.
         reason: SkipReason,
-        /// More of it, in words; for [`SkipReason::Unsupported`] the word of the [`Ability`].
+        /// Details as text; for [`SkipReason::Unsupported`] the name of the [`Ability`].
         detail: String,
     },
-    /// Write nothing yet: look at the register and decide again.
+    /// Write nothing yet: read the register and decide again.
     Wait {
-        /// What it waits for.
+        /// The reason for waiting.
         why: String,
     },
-    /// Write nothing until a person has put something right, for waiting alone does not help. Then decide again.
+    /// Write nothing until an operator fixes the cause; then decide again.
     Fail {
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         why: String,
     },
 }
 
-/// A mark to be written.
+/// A mark to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedMark {
     /// The mark.
@@ -95,29 +96,29 @@ pub struct PlannedMark {
 pub enum SkipReason {
     /// The event or its person's group does not write back.
     NotWrittenBack,
-    /// The answer given says that the register is left alone.
+    /// The answer has `write = false`.
     AnswerNotWritten,
     /// There is no school on that day.
     NotASchoolDay,
     /// The school day is over.
     OutsideSchoolDay,
-    /// It came too soon after the event before it.
+    /// It came too soon after the previous event.
     DoubleTap,
-    /// The MIS cannot keep it.
+    /// The MIS does not support it.
     Unsupported,
-    /// In time, and the present mark is not written back.
+    /// The pupil was in time, and present marks are off.
     PresentWritebackOff,
-    /// A sign-out, and no code for it.
+    /// A sign-out without a code.
     LeaverWritebackOff,
-    /// The school's code book does not know the code.
+    /// The school's code book does not have the code.
     UnknownCode,
     /// The register holds a protected code.
     Protected,
-    /// An earlier arrival in this session stands.
+    /// There is an earlier arrival in this session.
     AlreadyArrived,
-    /// A later event has had its say in this session, and this one came in after it.
+    /// A later event of this session was decided before this one arrived.
     LaterEventStands,
-    /// The register already says so.
+    /// The register already has the mark.
     AlreadyRecorded,
 }
 
@@ -131,19 +132,19 @@ impl SkipReason {
     }
 }
 
-/// The register as found: what an audit record keeps of "before".
+/// The register before a decision, for audit records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterBefore {
-    /// The code it held; `None` for nothing.
+    /// The code; `None` if there was none.
     pub code: Option<HeldCode>,
-    /// Where it was read.
+    /// The source.
     pub source: RegisterSource,
-    /// How old the view was, where that could be told.
+    /// The age of the data, if known.
     pub age: Option<TimeDelta>,
 }
 
 impl Decision {
-    /// The mark to be written, if there is one.
+    /// The mark to write, if any.
     pub fn planned(&self) -> Option<&PlannedMark> {
         match &self.outcome {
             DecisionOutcome::Write(planned) => Some(planned),
@@ -153,7 +154,7 @@ impl Decision {
         }
     }
 
-    /// Why nothing is written, if nothing is.
+    /// The reason for a skip, if any.
     pub fn skipped(&self) -> Option<SkipReason> {
         match &self.outcome {
             DecisionOutcome::Skip { reason, .. } => Some(*reason),
@@ -172,7 +173,7 @@ pub(crate) fn session_word(session: Session) -> &'static str {
     }
 }
 
-/// What a person reads where programs read the name of an ability.
+/// The text for people instead of the name of an ability.
 fn in_words(reason: SkipReason, detail: &str) -> &str {
     match (reason, detail.parse()) {
         (SkipReason::Unsupported, Ok(Ability::Session)) => "the MIS takes no marks",

@@ -1,23 +1,23 @@
-//! What a check of the settings has to say: problems, which must be cured, and hints, which may be.
+//! The findings of a settings check: problems, which must be fixed, and hints.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Something in the settings that makes them unusable.
+/// A problem that makes the settings invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Where: the key below the group's table, such as `writeback.am.late`.
+    /// The key below the group's table, such as `writeback.am.late`.
     pub key: String,
-    /// What stands there, as written; empty where nothing does.
+    /// The value as written; empty if there is none.
     pub value: String,
-    /// What is wrong or odd about it.
+    /// The problem.
     pub message: String,
     /// What to do.
     pub help: String,
 }
 
-/// Something in the settings that works, but probably not as meant.
+/// A setting that works, but probably not as intended.
 pub type Hint = Problem;
 
 impl fmt::Display for Problem {
@@ -30,7 +30,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Everything found so far.
+/// The findings so far.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) problems: Vec<Problem>,

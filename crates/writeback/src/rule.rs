@@ -1,8 +1,8 @@
-//! Which of the rules chose a code.
+//! The rule that chose a code.
 
 use serde::{Deserialize, Serialize};
 
-/// What chose a code.
+/// The rule that chose a code.
 #[derive(
     Clone,
     Copy,
@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Rule {
-    /// An answer carried it.
+    /// An answer had the code.
     CustomCode,
     /// The sign-in was later than `unauthorised`.
     Unauthorised,
@@ -27,12 +27,12 @@ pub enum Rule {
     Late,
     /// The sign-in was in time.
     Present,
-    /// The sign-out took the leaver code.
+    /// The sign-out has the leaver code.
     LeaverCode,
 }
 
 impl Rule {
-    /// Whether the clock chose the code, so that the mark tells of an arrival.
+    /// Whether the time chose the code, so that the mark records an arrival.
     pub fn is_time_based(self) -> bool {
         matches!(self, Self::Unauthorised | Self::Late | Self::Present)
     }

@@ -1,4 +1,4 @@
-//! The register in the steps, and step 8: whether a mark would tell it anything new.
+//! The register in the steps, and step 8: whether a mark differs from the register.
 
 use mis_core::{Ability, Code, HeldCode, Mark};
 
@@ -43,10 +43,9 @@ impl Deciding<'_> {
         self.step(words);
     }
 
-    /// Step 8, on what would be written after leaving out what the MIS cannot keep.
+    /// Step 8, on the mark without the parts that the MIS cannot store.
     ///
-    /// Minutes late that the source does not tell count as different from any that would be sent: writing them again
-    /// does no harm, leaving them out might.
+    /// Unknown minutes late count as different: writing them again is harmless, omitting them might not be.
     pub(super) fn something_new(&mut self, mark: &Mark) -> Result<(), Stop> {
         let RegisterView::Looked {
             held: Some(held), ..
@@ -79,7 +78,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// Whether the register was looked at and holds nothing.
+    /// Whether the register was read and has no mark.
     pub(super) fn holds_nothing(&self) -> bool {
         matches!(self.view.register, RegisterView::Looked { held: None, .. })
     }

@@ -1,4 +1,4 @@
-//! Step 7, the order of a pupil's events in a session: one that is delivered late does not stand above a later one.
+//! Step 7, the order of a pupil's events in a session: an event delivered late does not override a later one.
 
 use chrono::{DateTime, FixedOffset};
 use mis_core::{Code, EventKind, Mark};
@@ -28,7 +28,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// The events that have had their say, without one that was a double tap of this event.
+    /// The standing events, without a double tap of this event.
     pub(super) fn standing_before(&self, rules: &Rules) -> Standing {
         let Standing { clock, chosen } = self.view.standing.clone();
         Standing {
@@ -37,7 +37,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// A code that an answer or the leaver code chose: it stands until a later event says otherwise.
+    /// A code from an answer or the leaver code: it applies until a later event replaces it.
     fn chosen_in_turn(
         &mut self,
         rules: &Rules,
@@ -123,7 +123,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// The mark of an answer or a sign-out that a later sign-in had taken the place of by mistake.
+    /// The mark of an answer or a sign-out that a later sign-in had replaced by mistake.
     fn again(
         &mut self,
         rules: &Rules,
@@ -215,7 +215,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// Our own sign-out's mark in this session, after which this sign-in is the first arrival: the pupil is back.
+    /// Our sign-out's mark in this session, if this sign-in is the first arrival after it: the pupil has returned.
     pub(super) fn left_before(&self, rules: &Rules) -> Option<ChosenMark> {
         let chosen = self.view.standing.chosen.clone()?;
         let before =
@@ -240,7 +240,7 @@ impl Deciding<'_> {
             && (self.holds(&left.code) || self.view.standing.clock.as_ref().is_some_and(replaced))
     }
 
-    /// Whether a sign-in in time is a return for which the present mark is written although present marks are off.
+    /// Whether a sign-in in time is a return with a present mark although present marks are off.
     pub(super) fn returns(&self, rules: &Rules) -> Option<ChosenMark> {
         self.left_before(rules).filter(|left| {
             self.is_untouched(left)
@@ -248,7 +248,7 @@ impl Deciding<'_> {
         })
     }
 
-    /// The arrival in time that came in before this sign-out, and happened after it.
+    /// The arrival in time that was delivered before this sign-out and happened after it.
     fn back_since(&self, rules: &Rules, place: Place) -> Option<Arrival> {
         let arrival = self.view.arrival.clone()?;
         let back = self.event.kind == EventKind::SignOut
@@ -259,7 +259,7 @@ impl Deciding<'_> {
         back.then_some(arrival)
     }
 
-    /// A sign-out that is delivered after the return in time: as if it had come first, the session says present.
+    /// A sign-out delivered after the return in time: the session is present, as if it had come first.
     fn returned_already(
         &mut self,
         rules: &Rules,
