@@ -4,7 +4,8 @@ use anyhow::{Context as _, Result};
 
 use crate::tree::{Tree, run};
 
-/// Checks the umbrella crate with each adapter's feature alone, with none and with all.
+/// Checks the umbrella crate with each adapter's feature alone, with none and with all; and the queue with each database
+/// alone.
 pub(crate) fn each_feature(tree: &Tree) -> Result<()> {
     let ids = tree.adapters()?;
     let single = ids
@@ -24,6 +25,12 @@ pub(crate) fn each_feature(tree: &Tree) -> Result<()> {
             ])
             .args(set);
         run(&mut cargo)?;
+    }
+    for engine in ["sqlite", "postgres"] {
+        println!("outbox with {engine} alone");
+        let mut cargo = tree.cargo();
+        cargo.args(["check", "--quiet", "--package", "outbox"]);
+        run(cargo.args(["--no-default-features", "--features", engine]))?;
     }
     println!(
         "mis-adapters stands with each of {} features alone",

@@ -1,4 +1,4 @@
-//! The command line: what can be asked, and how an answer becomes an exit code.
+//! The command line: commands and exit codes.
 
 use std::process::ExitCode;
 
@@ -20,72 +20,73 @@ pub mod commands;
 #[derive(Debug, Parser)]
 #[command(name = "markback", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What can be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Play a school morning in a sandbox, and compare what was decided with what its MIS then holds
+    /// Play a school morning in a sandbox, and compare the decisions with the marks in its MIS
     ///
-    /// Everything runs in this one process on loopback, with made-up people and a clock that runs fast, and nothing of it is left behind.
-    /// Exit code: 0 when each school's MIS holds what was decided and nothing else changed, and its groups are those of the MIS; 1 when anything
-    /// differs.
+    /// Everything runs in this process on loopback, with fictional people and an accelerated clock, and leaves nothing
+    /// behind. Exit code: 0 if each school's MIS has the decided marks and no other changes, and the groups match the
+    /// MIS; 1 if anything differs.
     #[cfg(feature = "lab")]
     Demo(demo::Args),
     /// Run the service
     ///
-    /// It says its address in one line on standard output once it listens, and logs to standard error. On SIGTERM or ctrl-c it takes nothing
-    /// more, finishes or hands back what is in hand within 30 seconds, and ends; a second one ends it at once.
+    /// Prints its address on standard output once it listens, and logs to standard error. On SIGTERM or Ctrl-C it
+    /// accepts no more requests, finishes or releases current work within 30 seconds, and exits; a second signal stops
+    /// it at once.
     Serve(serve::Args),
-    /// Put a day's log of events through the same path as the service
+    /// Process a log of events in the same way as the service
     ///
-    /// Each line of the log is an event as the service takes it over HTTP, and may carry the school's id as `"school"`.
-    /// Exit code: 0 when every event was taken in and settled well; 1 when a mark did not reach the MIS; 2 when a line is bad.
-    /// Nothing of a bad line is guessed, and the good ones go in all the same. Events that are known already are not taken in twice, so a log can be
-    /// replayed again.
+    /// Each line of the log is an event in the form of the HTTP API, and can name its school's id as `"school"`. Exit
+    /// code: 0 if every event was accepted and processed successfully; 1 if a mark did not reach the MIS; 2 if a line
+    /// is invalid. Invalid lines are skipped. Known events are not accepted twice, so a log can be replayed again.
     Replay(replay::Args),
-    /// Look through events, try one again, or give it up
+    /// List events, show one, retry or discard it
     Events(events::Args),
-    /// Tell how the service stands: schools, queues, who rests and why
+    /// Show schools, pending events, paused schools and the reason
     Status(status::Args),
-    /// End the pause of a school or a token at once, for instance when its cause was removed
+    /// End the pause of a school or a token now, for example because its cause was removed
     Resume(resume::Args),
-    /// Read the schools' people now, or tell what that would change
+    /// Read the schools' people now, or show what would change
     Sync(sync::Args),
-    /// Look through the schools' groups, and export them
+    /// List the schools' groups, and export their members
     Groups(groups::Args),
-    /// Tell what one event would become, and why, without asking anybody
+    /// Show the decision about one event and the reason, without any request
     Explain(explain::Args),
-    /// Read the settings and tell all that is wrong with them
+    /// Check the settings and list all problems
     Check(check::Args),
-    /// Rehearse a school's change to another MIS, without changing anything
+    /// Preview a school's migration to another MIS, without changing anything
     Migrate(migrate::Args),
     /// Print the JSON Schema of the settings
     Schema,
-    /// List the MIS adapters and what each can do
+    /// List the MIS adapters and their capabilities
     Adapters(adapters::Args),
-    /// Ask Wonde, without changing anything, whether all is well at the schools
+    /// Check the schools' connections through Wonde, without changing anything
     ///
-    /// The store is not opened, so this works before the service has ever run. It keeps to `rate_per_minute` by itself, beside a service that
-    /// runs: each school takes a handful of requests, and the last line says how many were made.
+    /// The database is not opened, so this works before the first start of the service. It limits itself to
+    /// `rate_per_minute`, in addition to a running service: each school takes a few requests, and the last line reports
+    /// the number.
     Doctor(doctor::Args),
-    /// Measure how fast the service is against a sandbox, and how little it asks of Wonde
+    /// Measure the service's throughput against a sandbox, and its number of requests to Wonde
     ///
-    /// The service runs as it does for anybody: `markback serve` in child processes of this program, over HTTP on loopback, each store on disk.
-    /// The sandbox and whoever sends the events run in this process, and take their share of the machine. All people are made up, and nothing
-    /// is left behind. Measure a release build, and compare figures of one run only.
+    /// Runs `markback serve` in child processes, over HTTP on loopback, with each database on disk. The sandbox and the
+    /// client run in this process and share the machine. All people are fictional, and nothing is left behind. Measure
+    /// a release build, and only compare figures of the same run.
     #[cfg(feature = "lab")]
     Bench(bench::Args),
 }
 
-/// Reads the command line, does what it says and tells the exit code: 0 when all went well, 1 when it did not, 2 when
-/// what was handed in is wrong.
+/// Parses the command line, runs the command and returns the exit code: 0 for success, 1 for failure, 2 for invalid
+/// input.
 pub fn main() -> ExitCode {
     logging::hide_panic_messages();
-    // Wrong use ends the program here, with exit code 2.
+    // Exits with code 2 if the arguments are invalid.
     let cli = Cli::parse();
     match run(cli.command) {
         Ok(code) => code,

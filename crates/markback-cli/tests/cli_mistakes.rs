@@ -44,8 +44,8 @@ fn assert_told(said: &Said, code: i32, words: &[&str]) {
 }
 
 #[rstest]
-#[case::no_folder("sqlite:/nonexistent/markback.db", &["/nonexistent/markback.db", "its folder is there"])]
-#[case::a_folder("sqlite:FOLDER", &["see that"])]
+#[case::no_folder("sqlite:/nonexistent/markback.db", &["/nonexistent/markback.db", "its folder exists"])]
+#[case::a_folder("sqlite:FOLDER", &["check that"])]
 #[case::another_file("sqlite:FOLDER/letter", &["/letter", "is not a database", "the right file"])]
 #[case::no_server("postgres://nobody@127.0.0.1:1/none", &["postgres://nobody@127.0.0.1:1/none", "127.0.0.1:1 does not answer", "refused", "start the server"])]
 fn a_store_that_does_not_open(#[case] store: &str, #[case] words: &[&str]) {

@@ -139,7 +139,7 @@ async fn the_status_tells_schools_queues_and_who_rests() {
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     let (outbox, store) = (world.markback.outbox(), world.markback.store());
     let mut tx = store.database().begin().await.unwrap();
-    let until = outbox::Until::At("2999-01-01T00:00:00Z".parse().unwrap());
+    let until = outbox::PauseUntil::At("2999-01-01T00:00:00Z".parse().unwrap());
     outbox
         .pause(&mut tx, &world.school.id, until, "the MIS is away")
         .await

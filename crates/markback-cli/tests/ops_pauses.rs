@@ -13,7 +13,7 @@ use std::{process::Command, time::Duration};
 
 use markback::service::EventState;
 use ops_support::{Setup, World, stores};
-use outbox::Until;
+use outbox::PauseUntil;
 use serde_json::{Value, json};
 
 /// Waits, while no time goes by, until somebody rests.
@@ -98,7 +98,7 @@ async fn a_start_ends_no_pause_that_somebody_asked_for_on_both_databases() {
         // Meanwhile Wonde asks for more time than the pause lasts that was made for the token.
         let outbox = world.markback.outbox();
         let mut tx = world.markback.store().database().begin().await.unwrap();
-        let hour = Until::For(Duration::from_secs(3600));
+        let hour = PauseUntil::For(Duration::from_secs(3600));
         outbox
             .pause(&mut tx, &lane, hour, "too many requests")
             .await
@@ -130,15 +130,15 @@ async fn a_command_ends_the_pause_of_a_school_or_a_token() {
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     let school = world.school.id.as_str();
     let token = format!("file:{}", world.folder.path().join("token").display());
-    let token_lane = format!("token:{token}");
+    let token_key = format!("token:{token}");
     let pause = async |lane: &str, why: &str| {
         let mut tx = world.markback.store().database().begin().await.unwrap();
-        let until = Until::At("2999-01-01T00:00:00Z".parse().unwrap());
+        let until = PauseUntil::At("2999-01-01T00:00:00Z".parse().unwrap());
         let outbox = world.markback.outbox();
         outbox.pause(&mut tx, lane, until, why).await.unwrap();
         tx.commit().await.unwrap();
     };
-    pause(&token_lane, "the token was revoked").await;
+    pause(&token_key, "the token was revoked").await;
     let waiting = world.event("e1").await.waiting.unwrap();
     assert!(
         waiting.contains("rest until 2999") && waiting.contains("the token was revoked"),
@@ -166,7 +166,7 @@ async fn a_command_ends_the_pause_of_a_school_or_a_token() {
     let (code, out, err) = markback(&world, &["resume", "--school", school]).await;
     assert_eq!(code, 0, "{err}");
     assert!(out.contains(school), "{out}");
-    assert_eq!(world.paused().await, [token_lane.as_str()]);
+    assert_eq!(world.paused().await, [token_key.as_str()]);
     let (code, _, err) = markback(&world, &["resume", "--token", &token]).await;
     assert_eq!(code, 0, "{err}");
     assert_eq!(world.paused().await, Vec::<String>::new());

@@ -234,7 +234,7 @@ async fn hasten(
     let mut tx = markback.store().database().begin().await?;
     let hastened = markback
         .outbox()
-        .hasten(&mut tx, queues::CONFIRM, &keys)
+        .run_now(&mut tx, queues::CONFIRM, &keys)
         .await?;
     tx.commit().await?;
     Ok(if hastened.is_empty() {

@@ -138,7 +138,7 @@ impl Levels {
         let tokens = self
             .pauses
             .iter()
-            .filter(|pause| pause.lane.starts_with("token:"))
+            .filter(|pause| pause.key.starts_with("token:"))
             .count();
         gauge!(PAUSES, "of" => "token").set(tokens as f64);
         gauge!(PAUSES, "of" => "school").set((self.pauses.len() - tokens) as f64);

@@ -1,7 +1,7 @@
 //! Operators' decisions about events: retry or discard. Both are recorded in the audit trail.
 
 use mis_core::SchoolId;
-use outbox::{JobId, State};
+use outbox::{JobId, JobState};
 use roster::Directory;
 use serde_json::json;
 use writeback::Event;
@@ -12,7 +12,7 @@ use crate::{
     people::line_of,
     pipeline::jobs::{DecideJob, decide_key, send_key},
     queues,
-    schools::token_lane,
+    schools::token_key,
     settings::Settings,
     store::{EventRecord, EventState, NewAudit, Store},
 };
@@ -119,7 +119,7 @@ pub async fn retry(
         &line,
         found.round + 1,
         school.as_str(),
-        &token_lane(known),
+        &token_key(known),
     );
     store.outbox().enqueue(&mut tx, &[job]).await?;
     store
@@ -196,7 +196,10 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
     {
         if let Some(key) = job.filter(|_| of == *school) {
             let job = store.outbox().find(queues::CONFIRM, &key).await?;
-            left.extend(job.filter(|job| job.state == State::Dead).map(|job| job.id));
+            left.extend(
+                job.filter(|job| job.state == JobState::Dead)
+                    .map(|job| job.id),
+            );
         }
     }
     Ok(left)
@@ -205,7 +208,7 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
 fn is_unfinished(job: &outbox::JobInfo) -> bool {
     matches!(
         job.state,
-        State::Waiting | State::Paused | State::Leased | State::Dead
+        JobState::Waiting | JobState::Paused | JobState::Leased | JobState::Dead
     )
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use lru::LruCache;
 use mis_core::{PersonKind, wonde::SchoolId};
-use roster::{Directory, Entry, Found};
+use roster::{Directory, Entry, PersonMatch};
 use writeback::Event;
 
 use crate::{settings::School, store::Store};
@@ -23,7 +23,11 @@ const SCHOOLS_CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// The person that an event names, by the ids that the school's settings allow.
-pub(crate) fn person_of<'d>(school: &School, directory: &'d Directory, event: &Event) -> Found<'d> {
+pub(crate) fn person_of<'d>(
+    school: &School,
+    directory: &'d Directory,
+    event: &Event,
+) -> PersonMatch<'d> {
     directory.lookup(&event.person, &school.persons.by, event.kind_of_person)
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outbox::{Bell, ClaimRequest, Claimed};
+use outbox::{ClaimRequest, ClaimedJob, Wakeup};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
@@ -36,12 +36,16 @@ pub(crate) struct Worker<'a> {
 
 impl Worker<'_> {
     /// Wakes when there may be a job.
-    pub(crate) fn bell(&self) -> Bell {
-        self.store.outbox().bell(self.queue)
+    pub(crate) fn wakeup(&self) -> Wakeup {
+        self.store.outbox().wakeup(self.queue)
     }
 
     /// Waits for the next job; `None` once told to stop.
-    pub(crate) async fn next(&self, bell: &mut Bell, stop: &CancellationToken) -> Option<Claimed> {
+    pub(crate) async fn next(
+        &self,
+        wakeup: &mut Wakeup,
+        stop: &CancellationToken,
+    ) -> Option<ClaimedJob> {
         let outbox = self.store.outbox();
         while !stop.is_cancelled() {
             let claim = ClaimRequest::mixed(1, self.lease);
@@ -60,18 +64,22 @@ impl Worker<'_> {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                _ = bell.wait(rest) => {}
+                _ = wakeup.wait(rest) => {}
             }
         }
         None
     }
 
     /// Renews the lease of a job until it is lost.
-    pub(crate) async fn hold(&self, claimed: &Claimed) {
+    pub(crate) async fn hold(&self, claimed: &ClaimedJob) {
         let every = RENEW_EVERY.min(self.lease / 3);
         loop {
             tokio::time::sleep(every).await;
-            let renewed = self.store.outbox().renew(&[claimed.held], self.lease).await;
+            let renewed = self
+                .store
+                .outbox()
+                .renew(&[claimed.lease], self.lease)
+                .await;
             match renewed {
                 Ok(settled) if settled.kept.is_empty() => return,
                 Ok(_) => {}
@@ -83,10 +91,10 @@ impl Worker<'_> {
     }
 
     /// Hands a job back as if it had not been claimed.
-    pub(crate) async fn hand_back(&self, claimed: &Claimed) -> outbox::Result<()> {
+    pub(crate) async fn hand_back(&self, claimed: &ClaimedJob) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         let outbox = self.store.outbox();
-        outbox.release(&mut tx, &[claimed.held]).await?;
+        let _ = outbox.release(&mut tx, &[claimed.lease]).await?;
         tx.commit().await
     }
 }

@@ -177,7 +177,7 @@ impl Schools {
     /// When the token is not where the settings say, or no client can be made.
     pub fn client(&self, school: &School) -> Result<Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = token_lane(school);
+        let lane = token_key(school);
         if let Some(client) = clients.get(&lane) {
             return Ok(client.clone());
         }
@@ -197,7 +197,7 @@ impl Schools {
     /// Forgets a token that Wonde would not take, with all that was opened by it: where the settings point there may be
     /// another by now.
     pub fn forget_token(&self, school: &School) {
-        let lane = token_lane(school);
+        let lane = token_key(school);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if clients.remove(&lane).is_none() {
             return;
@@ -205,7 +205,7 @@ impl Schools {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.retain(|id, _| {
             let other = self.settings.school(id);
-            other.is_some_and(|other| token_lane(other) != lane)
+            other.is_some_and(|other| token_key(other) != lane)
         });
     }
 
@@ -237,7 +237,7 @@ impl Schools {
 }
 
 /// The lane that all schools of one token share: what its rate limit or its loss pauses.
-pub fn token_lane(school: &School) -> String {
+pub fn token_key(school: &School) -> String {
     match &school.token {
         SecretSource::Env(name) => format!("token:env:{name}"),
         SecretSource::File(path) => format!("token:file:{}", path.display()),

@@ -287,7 +287,7 @@ impl Markback {
         let ended = self.store().end_operator_pauses().await?;
         let mut tx = self.store().database().begin().await?;
         // A sync that met such a cause is retried by itself; the school's events wait for it.
-        self.outbox().hasten_all(&mut tx, queues::ROSTER).await?;
+        self.outbox().run_all_now(&mut tx, queues::ROSTER).await?;
         tx.commit().await?;
         Ok(ended)
     }

@@ -7,7 +7,7 @@ use outbox::Pause;
 use crate::{
     pipeline::jobs::{decide_key, event_of_key, send_key},
     queues,
-    schools::token_lane,
+    schools::token_key,
     settings::Settings,
     store::{EventRecord, EventState, Store},
 };
@@ -34,13 +34,13 @@ pub async fn tell(
     let pauses = store.outbox().pauses().await?;
     for event in &mut open {
         let school = settings.school(&event.school.as_str().into());
-        let token = school.map(token_lane);
+        let token = school.map(token_key);
         let holds =
-            |pause: &&Pause| pause.lane == event.school || Some(&pause.lane) == token.as_ref();
+            |pause: &&Pause| pause.key == event.school || Some(&pause.key) == token.as_ref();
         if let Some(pause) = pauses.iter().filter(holds).max_by_key(|pause| pause.until) {
             let said = event.waiting.take();
             // The worker that made the pause has reported the same for its own events.
-            let said = said.filter(|said| !said.contains(&pause.why));
+            let said = said.filter(|said| !said.contains(&pause.reason));
             let said = said.map_or_else(String::new, |said| format!("; {said}"));
             event.waiting = Some(format!("{}{said}", line_of(pause)));
         }
@@ -52,7 +52,7 @@ pub async fn tell(
 async fn tell_of_lines(store: &Store, mut open: Vec<&mut EventRecord>) -> outbox::Result<()> {
     open.retain(|event| event.waiting.is_none());
     let jobs: Vec<_> = open.iter().filter_map(|event| job_of(event)).collect();
-    let ahead = store.outbox().ahead(&jobs).await?;
+    let ahead = store.outbox().blocked(&jobs).await?;
     let ahead: HashMap<_, _> = ahead
         .into_iter()
         .map(|one| ((one.queue, one.key), one.ahead))
@@ -85,7 +85,7 @@ fn job_of(event: &EventRecord) -> Option<(String, String)> {
 /// Describes a pause: who is paused, until when, and why.
 pub fn line_of(pause: &Pause) -> String {
     let until = pause.until.format("%Y-%m-%d %H:%M:%S UTC");
-    let (lane, why) = (&pause.lane, &pause.why);
+    let (lane, why) = (&pause.key, &pause.reason);
     match lane.strip_prefix(TOKEN) {
         Some(token) => format!("all schools of the token {token} are paused until {until}: {why}"),
         None => format!("school {lane} is paused until {until}: {why}"),

@@ -13,7 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use outbox::{ClaimRequest, Claimed, Database, Held, NewJob, Outbox, Settings, SystemClock};
+use outbox::{
+    ClaimRequest, ClaimedJob, Database, LeaseToken, NewJob, Outbox, Settings, SystemClock,
+};
 use serde_json::json;
 use throwaway_postgres::{Binaries, Server};
 use tokio::runtime::Runtime;
@@ -30,8 +32,8 @@ fn batch(queue: &str) -> Vec<NewJob> {
         .map(|n| {
             NewJob::new(queue, format!("event-{n:012}"), json!({ "event": n }))
                 .order_key(format!("school-{}/pupil-{}", n % 50, n))
-                .lane(format!("school-{}", n % 50))
-                .second_lane("token-1")
+                .partition(format!("school-{}", n % 50))
+                .throttle_key("token-1")
                 .supersede_key("2026-11-23 am")
         })
         .collect()
@@ -43,13 +45,13 @@ async fn enqueue(outbox: &Outbox, queue: &str) {
     tx.commit().await.unwrap();
 }
 
-async fn claim(outbox: &Outbox) -> Vec<Claimed> {
+async fn claim(outbox: &Outbox) -> Vec<ClaimedJob> {
     let request = ClaimRequest::mixed(u32::try_from(BATCH).unwrap(), LEASE);
     outbox.claim("work", &request).await.unwrap()
 }
 
-async fn complete(outbox: &Outbox, jobs: &[Claimed]) {
-    let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
+async fn complete(outbox: &Outbox, jobs: &[ClaimedJob]) {
+    let held: Vec<LeaseToken> = jobs.iter().map(|job| job.lease).collect();
     let mut tx = outbox.database().begin().await.unwrap();
     outbox
         .complete(&mut tx, &held)

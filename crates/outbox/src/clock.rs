@@ -1,25 +1,25 @@
-//! Where the store's time comes from, so that tests can make it jump.
+//! The clock, which tests can move.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The time a queue lives by.
+/// The source of the current time.
 ///
-/// On SQLite the store has no clock of its own and asks [`Clock::now`]. On PostgreSQL the server's
-/// clock rules, so that all nodes agree, and only [`Clock::server_offset_ms`] is taken from here.
+/// SQLite has no clock of its own and uses [`Clock::now`]. PostgreSQL uses the server's clock, so that all nodes agree,
+/// plus [`Clock::server_offset_ms`].
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
-    /// The time now. Used by SQLite alone.
+    /// The current time. Only used with SQLite.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Milliseconds to add to the server's own clock. Used by PostgreSQL alone; anything but 0 is for tests.
+    /// Milliseconds to add to the server's clock. Only used with PostgreSQL; anything but 0 is for tests.
     fn server_offset_ms(&self) -> i64 {
         0
     }
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -29,7 +29,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests: it stands still on SQLite until it is moved, and shifts the server's clock on PostgreSQL.
+/// A clock for tests. With SQLite it stands still until it is moved; with PostgreSQL it shifts the server's clock.
 #[derive(Debug)]
 pub struct TestClock {
     start: DateTime<Utc>,
@@ -37,7 +37,7 @@ pub struct TestClock {
 }
 
 impl TestClock {
-    /// A clock that stands at `start`.
+    /// Creates a clock that stands at `start`.
     pub fn at(start: DateTime<Utc>) -> Self {
         Self {
             start,
@@ -45,12 +45,12 @@ impl TestClock {
         }
     }
 
-    /// Moves on by `by`.
+    /// Moves the clock forward.
     pub fn advance(&self, by: Duration) {
         self.shift_ms(i64::try_from(by.as_millis()).unwrap_or(i64::MAX));
     }
 
-    /// Moves by `ms` milliseconds, back when negative.
+    /// Moves the clock by `ms` milliseconds, which may be negative.
     pub fn shift_ms(&self, ms: i64) {
         self.moved_ms.fetch_add(ms, Ordering::SeqCst);
     }

@@ -1,29 +1,28 @@
-//! One of two databases behind one door: opening, transactions, and running one SQL text on either.
+//! The database, SQLite or PostgreSQL: opening, transactions, and running one SQL text on either.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection as _, PgConnection, PgPool, SqliteConnection, SqlitePool};
+#[cfg(feature = "postgres")]
+use sqlx::{PgConnection, PgPool};
+#[cfg(feature = "sqlite")]
+use sqlx::{SqliteConnection, SqlitePool};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::wake::Hub;
 
-/// Settings of the connection. `Default` fits a service on one machine.
+/// Connection options. The defaults suit a service on one machine.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// Connections kept to PostgreSQL at most, besides one that listens; on SQLite connections that
-    /// only read, besides the one that writes.
+    /// The maximum number of connections: on PostgreSQL besides one that listens for notifications, on SQLite read-only
+    /// connections besides the one that writes.
     pub max_connections: u32,
-    /// How long to wait for a free connection, or for another process that writes to the SQLite file,
-    /// before the answer is [`ErrorKind::Busy`].
+    /// How long to wait for a free connection, or for another process that writes to the SQLite file, before
+    /// returning [`ErrorKind::Busy`].
     pub busy_timeout: Duration,
-    /// Nothing is written or created: for looking at a database that somebody else keeps.
+    /// Opens the database read-only and does not create it.
     pub read_only: bool,
 }
 
@@ -39,28 +38,26 @@ impl Default for OpenOptions {
 
 /// An open database: an SQLite file or a PostgreSQL server. Cheap to clone.
 ///
-/// SQLite runs with a write-ahead log, `synchronous = FULL`, foreign keys, one connection that writes and some that only
-/// read. PostgreSQL's connections plan without bitmaps and just-in-time compilation, which suits short statements that go by
-/// index; a host with long reports opens a pool of its own for them. Neither logs statements.
+/// [`Database::open`] runs SQLite with a write-ahead log, `synchronous = FULL`, foreign keys, one writing connection and
+/// several read-only ones. Its PostgreSQL connections plan without bitmap scans and just-in-time compilation, which suits
+/// short statements that use an index. [`Database::from_pool`] takes a pool that the host already has.
 ///
-/// ```no_run
-/// # async fn f() -> outbox::Result<()> {
-/// use outbox::{Database, on_pool, on_tx};
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> outbox::Result<()> {
+/// use outbox::{Database, on_pool, on_tx, sqlx};
 ///
-/// let db = Database::open("sqlite:///var/lib/example/store.db").await?;
+/// let db = Database::open("sqlite::memory:").await?;
 /// let mut tx = db.begin().await?;
 /// on_tx!(tx, conn => {
-///     sqlx::query("INSERT INTO example_events (id, at) VALUES ($1, $2)")
-///         .bind("e1")
-///         .bind(17_i64)
-///         .execute(conn)
-///         .await
-///         .map(|done| done.rows_affected())
-/// })?;
+///     sqlx::raw_sql("CREATE TABLE events (id TEXT PRIMARY KEY, at BIGINT NOT NULL)").execute(&mut *conn).await?;
+///     sqlx::query("INSERT INTO events (id, at) VALUES ($1, $2)").bind("e1").bind(17_i64).execute(conn).await?;
+/// });
 /// tx.commit().await?;
 /// let events: i64 = on_pool!(db, pool => {
-///     sqlx::query_scalar("SELECT count(*) FROM example_events").fetch_one(pool).await
+///     sqlx::query_scalar("SELECT count(*) FROM events").fetch_one(pool).await
 /// })?;
+/// assert_eq!(events, 1);
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -70,19 +67,46 @@ pub struct Database {
 
 pub(crate) struct Inner {
     pub(crate) pools: Pools,
-    file: Option<OpenFile>,
+    #[cfg(feature = "sqlite")]
+    file: Option<crate::sqlite::OpenFile>,
     pub(crate) hub: Arc<Hub>,
 }
 
 pub(crate) enum Pools {
+    #[cfg(feature = "sqlite")]
     Sqlite {
         writer: SqlitePool,
         readers: SqlitePool,
     },
+    #[cfg(feature = "postgres")]
     Postgres(PgPool),
 }
 
-/// Which of the two databases it is.
+/// A pool of the host, for [`Database::from_pool`].
+#[allow(missing_docs, reason = "the variants name the databases")]
+#[non_exhaustive]
+pub enum HostPool {
+    #[cfg(feature = "sqlite")]
+    Sqlite(SqlitePool),
+    #[cfg(feature = "postgres")]
+    Postgres(PgPool),
+}
+
+#[cfg(feature = "sqlite")]
+impl From<SqlitePool> for HostPool {
+    fn from(pool: SqlitePool) -> Self {
+        Self::Sqlite(pool)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<PgPool> for HostPool {
+    fn from(pool: PgPool) -> Self {
+        Self::Postgres(pool)
+    }
+}
+
+/// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Engine {
     /// An SQLite file: one machine.
@@ -98,29 +122,37 @@ impl fmt::Debug for Database {
 }
 
 impl Database {
-    /// Opens `sqlite:///absolute/path.db`, `sqlite:relative.db` (both created when missing, unless the URL says
+    /// Opens `sqlite:///absolute/path.db`, `sqlite:relative.db` (both are created if missing, unless the URL has
     /// `?mode=rw`), `sqlite::memory:` (for tests: all calls share one connection) or `postgres://user:password@host/name`.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] for a URL that is neither, or that the driver refuses; the error never shows the URL,
-    /// for it may hold a password. Otherwise as the database answers.
+    /// Returns [`ErrorKind::Config`] if the URL has another form or the driver rejects it; the error does not show the
+    /// URL, which may contain a password. Otherwise returns an error if the database cannot be opened.
     pub async fn open(url: &str) -> Result<Self> {
         Self::open_with(url, &OpenOptions::default()).await
     }
 
-    /// As [`Database::open`], with settings.
+    /// Like [`Database::open`], with options.
     ///
     /// # Errors
-    /// As [`Database::open`].
+    /// As for [`Database::open`].
     pub async fn open_with(url: &str, options: &OpenOptions) -> Result<Self> {
         let scheme = url.split_once(':').map(|(scheme, _)| scheme);
         let opened = match scheme {
-            Some("sqlite") => open_sqlite(url, options).await,
-            Some("postgres" | "postgresql") => {
-                open_postgres(url, options).await.map(|pools| (pools, None))
-            }
+            #[cfg(feature = "sqlite")]
+            Some("sqlite") => crate::sqlite::open(url, options)
+                .await
+                .map(|(pools, file)| Self::new(pools, file)),
+            #[cfg(feature = "postgres")]
+            Some("postgres" | "postgresql") => crate::postgres::open(url, options)
+                .await
+                .map(|pool| Self::from_pool(pool)),
+            #[cfg(not(feature = "sqlite"))]
+            Some("sqlite") => Err(unsupported()),
+            #[cfg(not(feature = "postgres"))]
+            Some("postgres" | "postgresql") => Err(unsupported()),
             _ => {
-                let shown = match scheme {
+                let problem = match scheme {
                     Some(scheme) if scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
                         format!("unknown scheme \"{scheme}\"")
                     }
@@ -129,121 +161,224 @@ impl Database {
                 return Err(Error::new(
                     ErrorKind::Config,
                     "the store's URL",
-                    format!("{shown}; write sqlite:///path/file.db or postgres://user@host/name"),
+                    format!("{problem}; write sqlite:///path/file.db or postgres://user@host/name"),
                 ));
             }
         };
-        let (pools, file) = opened.map_err(|error| error.during("opening the store"))?;
-        let hub = Hub::start(match &pools {
-            Pools::Postgres(pool) => Some(pool.clone()),
-            Pools::Sqlite { .. } => None,
-        });
-        Ok(Self {
-            inner: Arc::new(Inner { pools, file, hub }),
-        })
+        opened.map_err(|error| error.during("opening the store"))
     }
 
-    /// Which database it is.
+    /// Uses a pool of the host.
+    ///
+    /// An SQLite pool must allow at least one connection and should set a busy timeout: [`Database::begin`] starts
+    /// `BEGIN IMMEDIATE` transactions on it. A PostgreSQL pool needs one connection more than the host uses, to listen
+    /// for notifications. Must be called within a Tokio runtime.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> outbox::Result<()> {
+    /// use outbox::{Database, sqlx::sqlite::SqlitePoolOptions};
+    ///
+    /// let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+    /// let db = Database::from_pool(pool);
+    /// db.begin().await?.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn from_pool(pool: impl Into<HostPool>) -> Self {
+        let pools = match pool.into() {
+            #[cfg(feature = "sqlite")]
+            HostPool::Sqlite(pool) => Pools::Sqlite {
+                writer: pool.clone(),
+                readers: pool,
+            },
+            #[cfg(feature = "postgres")]
+            HostPool::Postgres(pool) => Pools::Postgres(pool),
+        };
+        Self::new(
+            pools,
+            #[cfg(feature = "sqlite")]
+            None,
+        )
+    }
+
+    fn new(pools: Pools, #[cfg(feature = "sqlite")] file: Option<crate::sqlite::OpenFile>) -> Self {
+        let hub = Hub::start(&pools);
+        Self {
+            inner: Arc::new(Inner {
+                pools,
+                #[cfg(feature = "sqlite")]
+                file,
+                hub,
+            }),
+        }
+    }
+
+    /// The kind of database.
     pub fn engine(&self) -> Engine {
         match self.inner.pools {
+            #[cfg(feature = "sqlite")]
             Pools::Sqlite { .. } => Engine::Sqlite,
+            #[cfg(feature = "postgres")]
             Pools::Postgres(_) => Engine::Postgres,
         }
     }
 
-    /// Makes sure that the SQLite file which was opened is still the one at its path. One that was removed or replaced
-    /// can be read from for a while, and what is written there is lost.
+    /// Checks that the opened SQLite file is still the one at its path. A file that was removed or replaced can still be
+    /// used for a while, but what is written to it is lost.
     ///
     /// # Errors
-    /// [`ErrorKind::Unavailable`] when it is not.
+    /// Returns [`ErrorKind::Unavailable`] if it is not.
     pub fn check_file(&self) -> Result<()> {
-        match &self.inner.file {
-            Some(file) if !file.is_in_place() => Err(Error::new(
-                ErrorKind::Unavailable,
-                "the store's file",
-                format!(
-                    "{} was removed or replaced while it was open; put it back and start again",
-                    file.path.display()
-                ),
-            )),
-            _ => Ok(()),
+        #[cfg(feature = "sqlite")]
+        if let Some(file) = &self.inner.file {
+            return file.check();
         }
+        Ok(())
     }
 
-    /// Begins a transaction: on SQLite the one writer, `BEGIN IMMEDIATE`; on PostgreSQL at `READ COMMITTED`, on which
-    /// the queue's order of numbers rests, whatever the server's default is.
+    /// Begins a transaction: `BEGIN IMMEDIATE` on the single writer of SQLite, `READ COMMITTED` on PostgreSQL, on which
+    /// the order of job ids depends.
     ///
-    /// On SQLite all other writers wait until it ends: do nothing slow inside.
+    /// On SQLite all other writers wait until it ends, so keep it short.
     ///
     /// # Errors
-    /// [`ErrorKind::Busy`] when no connection became free in time or the file is locked.
+    /// Returns [`ErrorKind::Busy`] if no connection became free in time or the file is locked.
     pub async fn begin(&self) -> Result<Tx> {
-        let inner = match &self.inner.pools {
+        Ok(match &self.inner.pools {
+            #[cfg(feature = "sqlite")]
             Pools::Sqlite { writer, .. } => {
-                TxInner::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)
+                self.use_transaction(writer.begin_with("BEGIN IMMEDIATE").await?)
             }
-            Pools::Postgres(pool) => TxInner::Postgres(
+            #[cfg(feature = "postgres")]
+            Pools::Postgres(pool) => self.use_transaction(
                 pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
                     .await?,
             ),
-        };
-        Ok(Tx {
-            inner,
-            hub: Arc::clone(&self.inner.hub),
-            rings: BTreeSet::new(),
-            once_kept: Vec::new(),
         })
     }
 
-    /// The pool for reading outside a transaction; [`on_pool!`](crate::on_pool) is the handy form.
+    /// Uses a transaction that the host has begun on this database. Commit it with [`Tx::commit`], which also wakes the
+    /// workers. On PostgreSQL its isolation level must be `READ COMMITTED`.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> outbox::Result<()> {
+    /// use outbox::{Database, sqlx::sqlite::SqlitePoolOptions};
+    ///
+    /// let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+    /// let db = Database::from_pool(pool.clone());
+    /// let mut tx = db.use_transaction(pool.begin().await?);
+    /// // the host's statements and `outbox.enqueue(&mut tx, ...)`
+    /// tx.commit().await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn use_transaction(&self, transaction: impl Into<HostTransaction>) -> Tx {
+        Tx {
+            inner: transaction.into(),
+            hub: Arc::clone(&self.inner.hub),
+            queues_to_wake: BTreeSet::new(),
+            after_commit: Vec::new(),
+        }
+    }
+
+    /// The pool for reading outside a transaction. [`on_pool!`](crate::on_pool) is more convenient.
     pub fn pool(&self) -> Pool<'_> {
         match &self.inner.pools {
+            #[cfg(feature = "sqlite")]
             Pools::Sqlite { readers, .. } => Pool::Sqlite(readers),
+            #[cfg(feature = "postgres")]
             Pools::Postgres(pool) => Pool::Postgres(pool),
         }
     }
 
-    /// Closes all connections, waiting for those in use.
+    /// Closes all connections after waiting for those in use.
     pub async fn close(&self) {
         self.inner.hub.stop();
         match &self.inner.pools {
+            #[cfg(feature = "sqlite")]
             Pools::Sqlite { writer, readers } => {
-                // Readers first: the last connection to close folds the log into the file.
+                // Readers first: the last connection to close checkpoints the log.
                 readers.close().await;
                 writer.close().await;
             }
+            #[cfg(feature = "postgres")]
             Pools::Postgres(pool) => pool.close().await,
         }
     }
 }
 
+#[cfg(not(all(feature = "sqlite", feature = "postgres")))]
+fn unsupported() -> Error {
+    Error::new(
+        ErrorKind::Config,
+        "the store's URL",
+        "this program was built without support for that database",
+    )
+}
+
 /// A pool of one of the two databases, for reading.
 #[derive(Debug, Clone, Copy)]
-#[allow(missing_docs, reason = "the variants say it")]
+#[allow(missing_docs, reason = "the variants name the databases")]
 pub enum Pool<'a> {
+    #[cfg(feature = "sqlite")]
     Sqlite(&'a SqlitePool),
+    #[cfg(feature = "postgres")]
     Postgres(&'a PgPool),
 }
 
-/// A transaction's connection.
+/// The connection of a transaction.
 #[derive(Debug)]
-#[allow(missing_docs, reason = "the variants say it")]
+#[allow(missing_docs, reason = "the variants name the databases")]
 pub enum Conn<'a> {
+    #[cfg(feature = "sqlite")]
     Sqlite(&'a mut SqliteConnection),
+    #[cfg(feature = "postgres")]
     Postgres(&'a mut PgConnection),
 }
 
-/// A transaction, in which a host runs its own SQL beside the queue's. Dropped without [`Tx::commit`], it is rolled back.
+/// A transaction in which a host runs its own SQL beside the queue's. Dropping it without [`Tx::commit`] rolls it back.
+#[must_use = "a transaction that is not committed is rolled back"]
 pub struct Tx {
-    inner: TxInner,
+    inner: HostTransaction,
     hub: Arc<Hub>,
-    rings: BTreeSet<String>,
-    once_kept: Vec<Box<dyn FnOnce() + Send>>,
+    queues_to_wake: BTreeSet<String>,
+    after_commit: Vec<Box<dyn FnOnce() + Send>>,
 }
 
-enum TxInner {
+/// A transaction of the host, for [`Database::use_transaction`].
+#[allow(missing_docs, reason = "the variants name the databases")]
+#[non_exhaustive]
+pub enum HostTransaction {
+    #[cfg(feature = "sqlite")]
     Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    #[cfg(feature = "postgres")]
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+#[cfg(feature = "sqlite")]
+impl From<sqlx::Transaction<'static, sqlx::Sqlite>> for HostTransaction {
+    fn from(transaction: sqlx::Transaction<'static, sqlx::Sqlite>) -> Self {
+        Self::Sqlite(transaction)
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<sqlx::Transaction<'static, sqlx::Postgres>> for HostTransaction {
+    fn from(transaction: sqlx::Transaction<'static, sqlx::Postgres>) -> Self {
+        Self::Postgres(transaction)
+    }
+}
+
+/// Runs one expression on the transaction, whichever database it is.
+macro_rules! on_transaction {
+    ($of:expr, $tx:ident => $body:expr) => {
+        match $of {
+            #[cfg(feature = "sqlite")]
+            HostTransaction::Sqlite($tx) => $body,
+            #[cfg(feature = "postgres")]
+            HostTransaction::Postgres($tx) => $body,
+        }
+    };
 }
 
 impl fmt::Debug for Tx {
@@ -253,245 +388,97 @@ impl fmt::Debug for Tx {
 }
 
 impl Tx {
-    /// The connection, to run SQL on; [`on_tx!`](crate::on_tx) is the handy form.
+    /// The connection. [`on_tx!`](crate::on_tx) is more convenient.
     pub fn conn(&mut self) -> Conn<'_> {
         match &mut self.inner {
-            TxInner::Sqlite(tx) => Conn::Sqlite(&mut *tx),
-            TxInner::Postgres(tx) => Conn::Postgres(&mut *tx),
+            #[cfg(feature = "sqlite")]
+            HostTransaction::Sqlite(tx) => Conn::Sqlite(&mut *tx),
+            #[cfg(feature = "postgres")]
+            HostTransaction::Postgres(tx) => Conn::Postgres(&mut *tx),
         }
     }
 
-    /// Which database it runs on.
+    /// The kind of database.
     pub fn engine(&self) -> Engine {
         match self.inner {
-            TxInner::Sqlite(_) => Engine::Sqlite,
-            TxInner::Postgres(_) => Engine::Postgres,
+            #[cfg(feature = "sqlite")]
+            HostTransaction::Sqlite(_) => Engine::Sqlite,
+            #[cfg(feature = "postgres")]
+            HostTransaction::Postgres(_) => Engine::Postgres,
         }
     }
 
-    /// Keeps all that was done, then wakes those who wait for the queues it touched.
+    /// Commits, then wakes the workers of the queues it changed.
     ///
     /// # Errors
-    /// As the database answers. When the connection was lost the outcome is
-    /// [`Recovery::Unknown`](crate::Recovery::Unknown): do the whole transaction again; keys and fences keep it from counting twice.
+    /// Returns an error if the commit fails. If the connection was lost, the recovery is
+    /// [`Recovery::Unknown`](crate::Recovery::Unknown): repeat the whole transaction; keys and fences prevent it from
+    /// taking effect twice.
     pub async fn commit(self) -> Result<()> {
-        match self.inner {
-            TxInner::Sqlite(tx) => tx.commit().await,
-            TxInner::Postgres(tx) => tx.commit().await,
+        on_transaction!(self.inner, tx => tx.commit().await).map_err(Error::of_commit)?;
+        for action in self.after_commit {
+            action();
         }
-        .map_err(Error::of_commit)?;
-        for kept in self.once_kept {
-            kept();
-        }
-        self.hub.ring_all(self.rings);
+        self.hub.wake_all(self.queues_to_wake);
         Ok(())
     }
 
-    /// Undoes all that was done, and waits until that is so.
+    /// Rolls back and waits until that is done.
     ///
     /// # Errors
-    /// As the database answers; nothing is kept in any case.
+    /// Returns an error if the connection fails; nothing is kept in any case.
     pub async fn rollback(self) -> Result<()> {
-        match self.inner {
-            TxInner::Sqlite(tx) => tx.rollback().await,
-            TxInner::Postgres(tx) => tx.rollback().await,
-        }?;
-        Ok(())
+        Ok(on_transaction!(self.inner, tx => tx.rollback().await)?)
     }
 
-    /// Remembers what to do once this is committed; after a rollback it is not done.
-    pub(crate) fn once_kept(&mut self, kept: impl FnOnce() + Send + 'static) {
-        self.once_kept.push(Box::new(kept));
+    /// Runs `action` after the commit, and not at all after a rollback.
+    pub(crate) fn after_commit(&mut self, action: impl FnOnce() + Send + 'static) {
+        self.after_commit.push(Box::new(action));
     }
 
-    /// Remembers to wake who waits for `queue` once this is committed.
-    pub(crate) fn ring(&mut self, queue: &str) {
-        if !self.rings.contains(queue) {
-            self.rings.insert(queue.to_owned());
+    /// Wakes the workers of `queue` after the commit.
+    pub(crate) fn wake(&mut self, queue: &str) {
+        if !self.queues_to_wake.contains(queue) {
+            self.queues_to_wake.insert(queue.to_owned());
         }
     }
 }
 
-/// Runs one expression on the connection of a [`Tx`], whichever database it is.
-///
-/// The expression is compiled once for each database, with `$conn` a `&mut SqliteConnection` or a `&mut PgConnection`;
-/// both must give the same type. SQL with `$1`-style parameters runs on both. See [`Database`] for an example.
-#[macro_export]
-macro_rules! on_tx {
-    ($tx:expr, $conn:ident => $body:expr) => {
-        match $tx.conn() {
-            $crate::Conn::Sqlite($conn) => $body,
-            $crate::Conn::Postgres($conn) => $body,
-        }
-    };
-}
-
-/// Runs one expression on the reading pool of a [`Database`], whichever database it is.
-///
-/// On SQLite these connections cannot write. See [`Database`] for an example.
-#[macro_export]
-macro_rules! on_pool {
-    ($db:expr, $pool:ident => $body:expr) => {
-        match $db.pool() {
-            $crate::Pool::Sqlite($pool) => $body,
-            $crate::Pool::Postgres($pool) => $body,
-        }
-    };
-}
-
-/// An SQLite file as it was when it was opened.
-struct OpenFile {
-    path: PathBuf,
-    #[cfg(unix)]
-    identity: (u64, u64),
-}
-
-impl OpenFile {
-    fn at(path: &Path) -> Option<Self> {
-        let _metadata = std::fs::metadata(path).ok()?;
-        Some(Self {
-            path: path.to_owned(),
-            #[cfg(unix)]
-            identity: identity(&_metadata),
-        })
-    }
-
-    fn is_in_place(&self) -> bool {
-        match std::fs::metadata(&self.path) {
-            #[cfg(unix)]
-            Ok(metadata) => identity(&metadata) == self.identity,
-            #[cfg(not(unix))]
-            Ok(_) => true,
-            Err(_) => false,
-        }
-    }
-}
-
-#[cfg(unix)]
-fn identity(metadata: &std::fs::Metadata) -> (u64, u64) {
-    use std::os::unix::fs::MetadataExt as _;
-    (metadata.dev(), metadata.ino())
-}
-
-/// Makes the file where it is missing, for its owner alone: it will hold people's data. SQLite gives the files beside it
-/// the same rights. What cannot be made here SQLite cannot open either, and says why.
-fn create_private(path: &Path) {
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let _ = options.open(path);
-}
-
-async fn open_sqlite(url: &str, options: &OpenOptions) -> Result<(Pools, Option<OpenFile>)> {
-    let memory = url.contains(":memory:") || url.contains("mode=memory");
-    let mut connect = SqliteConnectOptions::from_str(url)?;
-    if options.read_only {
-        connect = connect.read_only(true);
-    } else {
-        if !url.contains("mode=") {
-            if !memory {
-                create_private(connect.get_filename());
-            }
-            connect = connect.create_if_missing(true);
-        }
-        connect = connect
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-    }
-    let path = connect.get_filename().to_owned();
-    let connect = connect
-        .foreign_keys(true)
-        .busy_timeout(options.busy_timeout)
-        // Every 16 MiB instead of every 4: fewer pauses for folding the log back into the file.
-        .pragma("wal_autocheckpoint", "4000")
-        .pragma("journal_size_limit", "67108864")
-        .pragma("temp_store", "MEMORY")
-        .statement_cache_capacity(256)
-        .disable_statement_logging();
-    let pool = || {
-        SqlitePoolOptions::new()
-            .acquire_timeout(options.busy_timeout)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .test_before_acquire(false)
-    };
-    let writer = pool()
-        .max_connections(1)
-        .min_connections(1)
-        .connect_with(connect.clone().pragma("cache_size", "-16000"))
-        .await?;
-    let readers = if memory {
-        writer.clone()
-    } else {
-        pool()
-            .max_connections(options.max_connections.max(1))
-            .connect_lazy_with(connect.pragma("query_only", "ON"))
-    };
-    let file = if memory { None } else { OpenFile::at(&path) };
-    Ok((Pools::Sqlite { writer, readers }, file))
-}
-
-async fn open_postgres(url: &str, options: &OpenOptions) -> Result<Pools> {
-    let connect = PgConnectOptions::from_str(url)?
-        .application_name("outbox")
-        // All here is short and goes by index, and is best planned without much thought: what the planner remembers of a
-        // queue is old at once, and a bitmap of all that is due, only to sort it, is its favourite mistake.
-        .options([
-            ("enable_bitmapscan", "off"),
-            ("random_page_cost", "1.1"),
-            ("jit", "off"),
-            // A node that was frozen in the middle of a transaction must not keep its locks from the others for ever.
-            ("idle_in_transaction_session_timeout", "10s"),
-        ])
-        .statement_cache_capacity(256)
-        .disable_statement_logging();
-    let connect = if options.read_only {
-        connect.options([("default_transaction_read_only", "on")])
-    } else {
-        connect
-    };
-    reach(&connect, options.busy_timeout).await?;
-    let pool = PgPoolOptions::new()
-        // one more: the listener's
-        .max_connections(options.max_connections.max(1).saturating_add(1))
-        .acquire_timeout(options.busy_timeout)
-        .connect_with(connect)
-        .await?;
-    Ok(Pools::Postgres(pool))
-}
-
-/// Connects once, trying again for as long as a connection is waited for: the pool would only tell that none came.
-async fn reach(connect: &PgConnectOptions, within: Duration) -> Result<()> {
-    const AGAIN_AFTER: Duration = Duration::from_millis(250);
-    let mut why = format!("nothing came back within {} s", within.as_secs());
-    let reached = tokio::time::timeout(within, async {
-        loop {
-            match PgConnection::connect_with(connect).await {
-                Ok(connection) => return connection.close().await.or(Ok(())),
-                Err(sqlx::Error::Io(error)) => why = error.to_string(),
-                Err(sqlx::Error::Database(error)) if error.is_transient_in_connect_phase() => {
-                    why = error.message().to_owned();
+/// Defines [`on_tx!`] and [`on_pool!`] for the enabled databases: a `cfg` inside them would ask for the features of the
+/// host's crate.
+macro_rules! define_macros {
+    ($dollar:tt $($engine:ident),+) => {
+        /// Runs one expression on the connection of a [`Tx`](crate::Tx), whichever database it is.
+        ///
+        /// The expression is compiled once for each database, with `$conn` a `&mut SqliteConnection` or a
+        /// `&mut PgConnection`; both must have the same type. SQL with `$1`-style parameters runs on both. See
+        /// [`Database`](crate::Database) for an example.
+        #[macro_export]
+        macro_rules! on_tx {
+            ($dollar tx:expr, $dollar conn:ident => $dollar body:expr) => {
+                match $dollar tx.conn() {
+                    $($crate::Conn::$engine($dollar conn) => $dollar body,)+
                 }
-                Err(error) => return Err(error),
-            }
-            tokio::time::sleep(AGAIN_AFTER).await;
+            };
         }
-    })
-    .await;
-    if let Ok(reached) = reached {
-        return Ok(reached?);
-    }
-    Err(Error::new(
-        ErrorKind::Unavailable,
-        "the database server",
-        format!(
-            "{}:{} does not answer: {why}; start the server, or correct the address",
-            connect.get_host(),
-            connect.get_port()
-        ),
-    ))
+
+        /// Runs one expression on the reading pool of a [`Database`](crate::Database), whichever database it is.
+        ///
+        /// On SQLite these connections cannot write. See [`Database`](crate::Database) for an example.
+        #[macro_export]
+        macro_rules! on_pool {
+            ($dollar db:expr, $dollar pool:ident => $dollar body:expr) => {
+                match $dollar db.pool() {
+                    $($crate::Pool::$engine($dollar pool) => $dollar body,)+
+                }
+            };
+        }
+    };
 }
+
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+define_macros!($ Sqlite, Postgres);
+#[cfg(all(feature = "sqlite", not(feature = "postgres")))]
+define_macros!($ Sqlite);
+#[cfg(all(feature = "postgres", not(feature = "sqlite")))]
+define_macros!($ Postgres);

@@ -1,68 +1,68 @@
-//! What can go wrong, and how to go on.
+//! Errors, and whether to retry after them.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use sqlx::migrate::MigrateError;
 
-/// The result of everything here that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong with the store.
+/// An error of the database or the queue.
 ///
-/// Its text never holds a payload, a key or a password: it names the operation, the kind and the database's own code.
+/// The message contains the operation, the reason and the database's error code, and never a payload, a key or a password.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: {detail}")]
+#[error("{operation}: {detail}")]
 pub struct Error {
     kind: ErrorKind,
     recovery: Recovery,
-    what: Cow<'static, str>,
+    operation: Cow<'static, str>,
     detail: String,
     #[source]
     source: Option<Source>,
 }
 
-/// The kinds of failure a caller may want to tell apart.
+/// The kind of an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The database is locked, or all its connections are taken: too much at once.
+    /// The database is locked, or all connections are in use.
     Busy,
-    /// The disk, or a quota, is full.
+    /// The disk or a quota is full.
     Full,
-    /// The database cannot be reached, or went away.
+    /// The database cannot be reached.
     Unavailable,
-    /// Another transaction got in the way (deadlock, serialisation); nothing of this one was kept.
+    /// A conflict with another transaction (deadlock, serialisation failure) rolled this one back.
     Conflict,
-    /// A lease is no longer held: somebody else has the job, or it is finished.
+    /// A lease was lost: another worker claimed the job, or it is finished.
     Lost,
-    /// The file is no database, or is damaged.
+    /// The file is not a database, or is damaged.
     Corrupt,
     /// The database's schema is newer than this program, or was altered by hand.
     Schema,
-    /// The settings are wrong: URL, password, rights.
+    /// The URL, the password or a permission is wrong.
     Config,
-    /// What was asked for cannot be stored: a key too long, a zero byte.
+    /// A value cannot be stored: a key is too long or contains a zero byte.
     Invalid,
-    /// A constraint of one of the host's own tables refused a row.
+    /// A constraint of one of the host's tables rejected a row.
     Constraint,
     /// Anything else, such as an error in SQL.
     Other,
 }
 
-/// How to go on after an error.
+/// Whether to retry after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recovery {
-    /// The same again has the same result until somebody changes something.
+    /// Retrying has the same result until somebody intervenes.
     Never,
-    /// Nothing was changed; the same again may work.
+    /// Nothing was changed; a retry may succeed.
     Retry,
-    /// The connection was lost during a commit: it may have happened. Do the same again and let the
-    /// idempotency key (enqueue) or the fence (complete) say whether it had.
+    /// The connection was lost during a commit, which may have succeeded. Retry: the idempotency key (enqueue) or the
+    /// fence (complete) tells whether it had.
     Unknown,
 }
 
-/// Keeps the database's error as source without repeating what it quotes.
+/// The text of the underlying error.
 #[derive(thiserror::Error)]
 #[error("{0}")]
 struct Source(String);
@@ -74,18 +74,18 @@ impl fmt::Debug for Source {
 }
 
 impl Error {
-    /// What kind of failure it is.
+    /// The kind of error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// How to go on.
+    /// Whether to retry.
     pub fn recovery(&self) -> Recovery {
         self.recovery
     }
 
-    /// Whether the store is at present unable to take anything in (busy, full, away), which a
-    /// host answers with "try again later".
+    /// Whether the database is temporarily unable to store anything (busy, full or unreachable), which an HTTP host
+    /// reports as 503.
     pub fn is_unavailable(&self) -> bool {
         matches!(
             self.kind,
@@ -93,16 +93,16 @@ impl Error {
         )
     }
 
-    /// Says which operation failed.
+    /// Sets the operation that failed.
     #[must_use]
-    pub fn during(mut self, what: impl Into<Cow<'static, str>>) -> Self {
-        self.what = what.into();
+    pub fn during(mut self, operation: impl Into<Cow<'static, str>>) -> Self {
+        self.operation = operation.into();
         self
     }
 
     pub(crate) fn new(
         kind: ErrorKind,
-        what: impl Into<Cow<'static, str>>,
+        operation: impl Into<Cow<'static, str>>,
         detail: impl Into<String>,
     ) -> Self {
         let recovery = match kind {
@@ -114,23 +114,23 @@ impl Error {
         Self {
             kind,
             recovery,
-            what: what.into(),
+            operation: operation.into(),
             detail: detail.into(),
             source: None,
         }
     }
 
-    /// The tables are not as a program needs them; `detail` says how and what to do.
+    /// Creates an [`ErrorKind::Schema`] error; `detail` names the problem and the remedy.
     pub fn schema(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Schema, "its tables", detail)
     }
 
-    /// Something that cannot be stored; `detail` says what, and holds nothing personal.
+    /// Creates an [`ErrorKind::Invalid`] error; `detail` must not contain personal data.
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(ErrorKind::Invalid, "cannot be stored", detail)
     }
 
-    /// A lost connection leaves a commit's outcome open.
+    /// An error of a commit: after a lost connection its outcome is unknown.
     pub(crate) fn of_commit(error: sqlx::Error) -> Self {
         let mut error = Self::from(error).during("commit");
         if error.kind == ErrorKind::Unavailable {
@@ -173,14 +173,15 @@ impl From<sqlx::Error> for Error {
                 "the transaction could not be started",
             ),
             sqlx::Error::Protocol(text) => {
-                // The server hung up in the middle of an answer.
-                Self::new(ErrorKind::Unavailable, WHAT, "the answer was cut off").with_source(text)
+                // The server closed the connection in the middle of a response.
+                Self::new(ErrorKind::Unavailable, WHAT, "the response was cut off")
+                    .with_source(text)
             }
             sqlx::Error::Tls(error) => {
                 Self::new(ErrorKind::Config, WHAT, "TLS failed").with_source(error.to_string())
             }
             sqlx::Error::Configuration(_) => {
-                // Its text may quote the URL, and with it the password.
+                // The text may contain the URL, and with it the password.
                 Self::new(
                     ErrorKind::Config,
                     WHAT,
@@ -192,14 +193,14 @@ impl From<sqlx::Error> for Error {
             sqlx::Error::ColumnDecode { index, .. } => Self::new(
                 ErrorKind::Corrupt,
                 WHAT,
-                format!("column {index} holds what it should not"),
+                format!("column {index} has an unexpected value"),
             ),
             other => Self::new(ErrorKind::Other, WHAT, kind_of(&other)),
         }
     }
 }
 
-/// The name of an error we have no better words for; its text may quote values.
+/// A description of an error whose own text may contain values.
 fn kind_of(error: &sqlx::Error) -> &'static str {
     match error {
         sqlx::Error::InvalidArgument(_) => "an argument is invalid",
@@ -209,7 +210,7 @@ fn kind_of(error: &sqlx::Error) -> &'static str {
         }
         sqlx::Error::Encode(_) => "a value could not be encoded",
         sqlx::Error::Decode(_) => "a value could not be decoded",
-        _ => "it failed",
+        _ => "unexpected error",
     }
 }
 
@@ -226,21 +227,24 @@ impl From<MigrateError> for Error {
 
 fn from_database(error: &dyn sqlx::error::DatabaseError) -> Error {
     let code = error.code().unwrap_or_default();
+    #[cfg(feature = "sqlite")]
     let sqlite = error
         .try_downcast_ref::<sqlx::sqlite::SqliteError>()
         .is_some();
-    let (kind, cure) = if sqlite {
+    #[cfg(not(feature = "sqlite"))]
+    let sqlite = false;
+    let (kind, help) = if sqlite {
         sqlite_kind(&code)
     } else {
         postgres_kind(&code)
     };
     // Class 22 (data exceptions) quotes the offending value.
-    let said = if !sqlite && code.starts_with("22") {
+    let message = if !sqlite && code.starts_with("22") {
         "a value does not fit its type"
     } else {
         error.message()
     };
-    Error::new(kind, "database", format!("{said} (code {code}){cure}"))
+    Error::new(kind, "database", format!("{message} (code {code}){help}"))
 }
 
 fn sqlite_kind(code: &str) -> (ErrorKind, &'static str) {
@@ -255,15 +259,15 @@ fn sqlite_kind(code: &str) -> (ErrorKind, &'static str) {
         ),
         14 => (
             ErrorKind::Unavailable,
-            "; see that its folder is there, and that the file may be read and written",
+            "; check that its folder exists, and that the file can be read and written",
         ),
         11 | 26 => (
             ErrorKind::Corrupt,
-            "; see that this is the right file, or restore it from a backup",
+            "; check that this is the right file, or restore it from a backup",
         ),
         8 | 23 => (
             ErrorKind::Config,
-            "; see that the file and its folder may be written to",
+            "; check that the file and its folder are writable",
         ),
         19 => (ErrorKind::Constraint, ""),
         _ => (ErrorKind::Other, ""),
@@ -279,15 +283,15 @@ fn postgres_kind(code: &str) -> (ErrorKind, &'static str) {
         "57P01" | "57P02" | "57P03" | "25P03" | "57P05" => (ErrorKind::Unavailable, ""),
         "25006" => (
             ErrorKind::Unavailable,
-            "; the server takes no writes (a standby?)",
+            "; the server is read-only (a standby?)",
         ),
-        "42501" => (ErrorKind::Config, "; the user lacks a right"),
+        "42501" => (ErrorKind::Config, "; the user lacks a permission"),
         "3D000" => (ErrorKind::Config, "; create the database first"),
         _ => match code.get(..2) {
             Some("53") => (ErrorKind::Busy, "; the server is out of resources"),
             Some("08") => (ErrorKind::Unavailable, ""),
             Some("58") => (ErrorKind::Unavailable, ""),
-            Some("28") => (ErrorKind::Config, "; check user and password"),
+            Some("28") => (ErrorKind::Config, "; check the user and the password"),
             Some("23") => (ErrorKind::Constraint, ""),
             Some("40") => (ErrorKind::Conflict, ""),
             Some("XX") => (ErrorKind::Corrupt, ""),
@@ -301,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_host_answers_with_try_again_is_told_from_the_rest() {
+    fn temporary_errors_are_distinguished_from_permanent_ones() {
         let sqlite = |code: &str| sqlite_kind(code).0;
         assert_eq!(sqlite("5"), ErrorKind::Busy);
         assert_eq!(

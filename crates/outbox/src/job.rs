@@ -1,4 +1,4 @@
-//! What goes into a queue and what comes out of it.
+//! Jobs, claims and leases.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -11,10 +11,10 @@ use serde_json::Value;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Longest queue name, key or lane, in bytes: PostgreSQL's index rows end at some 2,700.
+/// The longest queue name, key or partition in bytes. PostgreSQL limits index rows to about 2,700 bytes.
 pub const KEY_MAX: usize = 512;
 
-/// A job's number, unique in the database and never used again.
+/// The id of a job: unique in the database and never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct JobId(pub i64);
@@ -25,42 +25,45 @@ impl fmt::Display for JobId {
     }
 }
 
-/// A job to be enqueued. Its `Debug` shows queue and lane only.
+/// A job to enqueue. Its `Debug` output shows only the queue and the partition.
 #[derive(Clone, PartialEq)]
+#[non_exhaustive]
 pub struct NewJob {
     /// The queue, such as `"send"`.
     pub queue: String,
-    /// Idempotency key: the same key again in the same queue is the same job, until retention forgets it.
+    /// The idempotency key. Enqueueing the same key in the same queue again has no effect until the job is pruned.
     pub key: String,
-    /// Of the open jobs of one order key in one queue only the oldest is claimable. `None`: no order.
+    /// Jobs with the same order key in one queue run one after another: only the oldest open one can be claimed.
+    /// `None` means no order.
     ///
-    /// On PostgreSQL lines whose keys begin alike, up to the first slash, are added to by one transaction at a time: a
-    /// batch for a few owners, such as `school/pupil`, then costs a few locks and keeps no others waiting.
+    /// On PostgreSQL, order keys that share the part before the first slash, such as `school/pupil`, share a lock while
+    /// a transaction enqueues. A batch for a few schools therefore takes only a few locks.
     pub order_key: Option<String>,
-    /// What a batch is made of, and what can be paused. Empty: none.
-    pub lane: String,
-    /// Another thing that can be paused, such as a token that several lanes share. Empty: none.
-    pub second_lane: String,
-    /// Older jobs of the same queue, order key and supersede key that nobody holds are closed as superseded. Needs an `order_key`.
+    /// Groups jobs into batches ([`BatchMode::SinglePartition`]) and can be paused. Empty means none.
+    pub partition: String,
+    /// A second key that can be paused, such as an API token that several partitions share. Empty means none.
+    pub throttle_key: String,
+    /// Closes older jobs with the same queue, order key and supersede key as superseded, unless they are leased.
+    /// Requires an `order_key`.
     pub supersede_key: Option<String>,
-    /// How long it has waited already, before it came into this queue. That counts where a batch waits for company, and
-    /// puts it before what came in later.
+    /// How long the work has already waited before it was enqueued. The job is ordered and gathered as if it had been
+    /// enqueued that much earlier.
     pub waited: Duration,
-    /// Not claimable before this time.
+    /// The earliest time at which the job can be claimed.
     pub not_before: Option<DateTime<Utc>>,
-    /// What is to be done; the queue does not look inside.
+    /// Opaque to the queue.
     pub payload: Value,
 }
 
 impl NewJob {
-    /// A job with nothing but the necessary.
+    /// Creates a job without order, partition or delay.
     pub fn new(queue: impl Into<String>, key: impl Into<String>, payload: Value) -> Self {
         Self {
             queue: queue.into(),
             key: key.into(),
             order_key: None,
-            lane: String::new(),
-            second_lane: String::new(),
+            partition: String::new(),
+            throttle_key: String::new(),
             supersede_key: None,
             waited: Duration::ZERO,
             not_before: None,
@@ -75,17 +78,17 @@ impl NewJob {
         self
     }
 
-    /// Sets [`NewJob::lane`].
+    /// Sets [`NewJob::partition`].
     #[must_use]
-    pub fn lane(mut self, lane: impl Into<String>) -> Self {
-        self.lane = lane.into();
+    pub fn partition(mut self, partition: impl Into<String>) -> Self {
+        self.partition = partition.into();
         self
     }
 
-    /// Sets [`NewJob::second_lane`].
+    /// Sets [`NewJob::throttle_key`].
     #[must_use]
-    pub fn second_lane(mut self, lane: impl Into<String>) -> Self {
-        self.second_lane = lane.into();
+    pub fn throttle_key(mut self, partition: impl Into<String>) -> Self {
+        self.throttle_key = partition.into();
         self
     }
 
@@ -114,8 +117,8 @@ impl NewJob {
         check_text("queue", &self.queue, true)?;
         check_text("key", &self.key, true)?;
         check_text("order_key", self.order_key.as_deref().unwrap_or(""), false)?;
-        check_text("lane", &self.lane, false)?;
-        check_text("second_lane", &self.second_lane, false)?;
+        check_text("partition", &self.partition, false)?;
+        check_text("throttle_key", &self.throttle_key, false)?;
         check_text(
             "supersede_key",
             self.supersede_key.as_deref().unwrap_or(""),
@@ -123,7 +126,7 @@ impl NewJob {
         )?;
         if self.supersede_key.is_some() && self.order_key.is_none() {
             return Err(Error::invalid(
-                "a supersede_key needs an order_key: only in one line is it clear which job is the newer",
+                "a supersede_key needs an order_key, which decides the newer of two jobs",
             ));
         }
         Ok(())
@@ -151,41 +154,43 @@ impl fmt::Debug for NewJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NewJob")
             .field("queue", &self.queue)
-            .field("lane", &self.lane)
+            .field("partition", &self.partition)
             .finish_non_exhaustive()
     }
 }
 
-/// What became of one job given to `enqueue`.
+/// The outcome of enqueueing one job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueued {
-    /// It is new.
+    /// The job is new.
     New(JobId),
-    /// Its key was there already, open or finished; nothing was changed.
-    Seen(JobId),
+    /// A job with this key already exists, open or finished. Nothing was changed.
+    Duplicate(JobId),
 }
 
 impl Enqueued {
-    /// The job's number, new or not.
+    /// The id of the job, new or existing.
     pub fn id(self) -> JobId {
         match self {
-            Self::New(id) | Self::Seen(id) => id,
+            Self::New(id) | Self::Duplicate(id) => id,
         }
     }
 }
 
-/// The answer to `enqueue`.
+/// The result of [`Outbox::enqueue`](crate::Outbox::enqueue).
 #[derive(Clone, Debug, Default)]
-pub struct Receipt {
-    /// One for each job given, in that order.
+#[non_exhaustive]
+pub struct EnqueueReceipt {
+    /// One entry per job, in the given order.
     pub jobs: Vec<Enqueued>,
-    /// Older jobs that the new ones took the place of.
-    pub superseded: Vec<Superseded>,
+    /// Older jobs that the new ones superseded.
+    pub superseded: Vec<SupersededJob>,
 }
 
-/// An older job whose place a newer one took.
+/// An older job that a newer one superseded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Superseded {
+#[non_exhaustive]
+pub struct SupersededJob {
     /// The older job.
     pub id: JobId,
     /// Its queue.
@@ -196,89 +201,92 @@ pub struct Superseded {
     pub by: JobId,
 }
 
-/// What to claim.
+/// Which jobs to claim, how many and for how long.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ClaimRequest {
-    /// At most this many jobs.
+    /// The maximum number of jobs.
     pub limit: u32,
-    /// How long they are held before others may take them.
+    /// How long the jobs are leased.
     pub lease: Duration,
-    /// Which jobs go together.
-    pub batch: Batch,
-    /// Lanes that are left alone. Unlike a pause it costs the store nothing, and holds for this claim only: for a lane of
-    /// which the caller has enough in hand.
+    /// Which jobs can be claimed together.
+    pub batch: BatchMode,
+    /// Partitions to skip in this claim, for example because the caller is already working on them. Unlike a pause,
+    /// this costs the database nothing.
     pub except: Vec<String>,
-    /// The part of the lanes that the claim is for.
-    pub share: Share,
-    /// Only jobs that have been due for this long; zero for all.
+    /// The shard of partitions to claim from.
+    pub shard: Shard,
+    /// Claims only jobs that have been due for at least this long; zero claims all.
     pub overdue: Duration,
 }
 
-/// A part of all lanes, so that of several processes each knows some lanes well instead of all a little. It is a
-/// preference and no lock: whoever claims with another share, or with none, gets the same jobs. On SQLite, where one
-/// process works, it means nothing.
+/// A part of all partitions, chosen by hash. Several processes can each work on their own shard.
+///
+/// This is a preference, not a lock: a claim for another shard, or for all, can return the same jobs. SQLite, which one
+/// process uses at a time, ignores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Share {
-    /// How many parts there are.
-    pub parts: u32,
-    /// Which of them, from 0.
-    pub part: u32,
+pub struct Shard {
+    /// The number of shards.
+    pub count: u32,
+    /// The index of this shard, from 0.
+    pub index: u32,
 }
 
-impl Share {
-    /// All lanes.
-    pub const ALL: Self = Self { parts: 1, part: 0 };
+impl Shard {
+    /// All partitions.
+    pub const ALL: Self = Self { count: 1, index: 0 };
 }
 
-/// Which jobs a claim puts together.
+/// Which jobs a claim can return together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Batch {
-    /// Jobs of any lane, oldest first.
+#[non_exhaustive]
+pub enum BatchMode {
+    /// Jobs of all partitions, oldest first.
     Mixed,
-    /// Jobs of one lane: the one whose oldest claimable job has been waiting longest, once that job has waited for
-    /// `gather`, or else one that fills the batch.
-    OneLane {
-        /// How long the first job of a batch waits for company; zero for not at all.
+    /// Jobs of one partition: the one whose oldest claimable job has waited longest, if that is at least `gather`;
+    /// otherwise one with enough jobs to fill the batch.
+    SinglePartition {
+        /// How long the first job of a batch waits for more jobs; zero does not wait.
         gather: Duration,
     },
 }
 
 impl ClaimRequest {
-    /// Up to `limit` jobs of any lane.
+    /// Claims up to `limit` jobs of all partitions.
     pub fn mixed(limit: u32, lease: Duration) -> Self {
         Self {
             limit,
             lease,
-            batch: Batch::Mixed,
+            batch: BatchMode::Mixed,
             except: Vec::new(),
-            share: Share::ALL,
+            shard: Shard::ALL,
             overdue: Duration::ZERO,
         }
     }
 
-    /// Up to `limit` jobs of one lane.
-    pub fn one_lane(limit: u32, lease: Duration, gather: Duration) -> Self {
+    /// Claims up to `limit` jobs of one partition.
+    pub fn single_partition(limit: u32, lease: Duration, gather: Duration) -> Self {
         Self {
             limit,
             lease,
-            batch: Batch::OneLane { gather },
+            batch: BatchMode::SinglePartition { gather },
             except: Vec::new(),
-            share: Share::ALL,
+            shard: Shard::ALL,
             overdue: Duration::ZERO,
         }
     }
 
     /// Sets [`ClaimRequest::except`].
     #[must_use]
-    pub fn except(mut self, lanes: Vec<String>) -> Self {
-        self.except = lanes;
+    pub fn except(mut self, partitions: Vec<String>) -> Self {
+        self.except = partitions;
         self
     }
 
-    /// Sets [`ClaimRequest::share`].
+    /// Sets [`ClaimRequest::shard`].
     #[must_use]
-    pub fn share(mut self, share: Share) -> Self {
-        self.share = share;
+    pub fn shard(mut self, shard: Shard) -> Self {
+        self.shard = shard;
         self
     }
 
@@ -290,90 +298,94 @@ impl ClaimRequest {
     }
 }
 
-/// Proof that a job was claimed: good until somebody else claims it.
+/// Proof that the caller claimed a job. It becomes invalid when the job is claimed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Held {
+pub struct LeaseToken {
     /// The job.
     pub id: JobId,
-    /// Which claim of it this was.
+    /// The fence: increases with every claim.
     pub fence: i64,
-    /// How often it was claimed, this time included; the backoff grows with it.
+    /// How many times the job has been claimed, including this claim. The backoff grows with it.
     pub attempts: u32,
 }
 
-/// A claimed job. Its `Debug` shows no payload and no keys.
+/// A claimed job. Its `Debug` output shows neither payload nor keys.
 #[derive(Clone)]
-pub struct Claimed {
-    /// To be given back when done.
-    pub held: Held,
+#[non_exhaustive]
+pub struct ClaimedJob {
+    /// Completes, retries or releases the job.
+    pub lease: LeaseToken,
     /// The idempotency key.
     pub key: String,
     /// The order key.
     pub order_key: Option<String>,
-    /// The lane.
-    pub lane: String,
-    /// The second lane.
-    pub second_lane: String,
-    /// When it was enqueued, in the store's time.
+    /// The partition.
+    pub partition: String,
+    /// The throttle key.
+    pub throttle_key: String,
+    /// When it was enqueued, by the database's clock.
     pub enqueued_at: DateTime<Utc>,
-    /// The holder before let the lease lapse: nobody knows how far they came. Look before you repeat.
+    /// The previous holder's lease expired, so its side effects may have happened. Check before repeating them.
     pub lapsed: bool,
-    /// What was said when it was last retried or handed back.
+    /// The note of the last retry.
     pub note: Option<String>,
-    /// What is to be done.
+    /// The payload.
     pub payload: Value,
 }
 
-impl Claimed {
-    /// The job's number.
+impl ClaimedJob {
+    /// The id of the job.
     pub fn id(&self) -> JobId {
-        self.held.id
+        self.lease.id
     }
 
-    /// How often it was claimed, this time included.
+    /// How many times the job has been claimed, including this claim.
     pub fn attempts(&self) -> u32 {
-        self.held.attempts
+        self.lease.attempts
     }
 
-    /// The payload as a type.
+    /// Deserializes the payload.
     ///
     /// # Errors
-    /// [`ErrorKind::Corrupt`] when it does not fit; the error names the job, not what is in it.
+    /// Returns [`ErrorKind::Corrupt`] if the payload has another form. The error names the job, not its content.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T> {
         T::deserialize(&self.payload).map_err(|_| {
             Error::new(
                 ErrorKind::Corrupt,
                 format!("job {}", self.id()),
-                "its payload does not have the form it should; was it written by another version?",
+                "its payload has an unexpected form; was it written by another version?",
             )
         })
     }
 }
 
-impl fmt::Debug for Claimed {
+impl fmt::Debug for ClaimedJob {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Claimed")
-            .field("held", &self.held)
-            .field("lane", &self.lane)
+        f.debug_struct("ClaimedJob")
+            .field("lease", &self.lease)
+            .field("partition", &self.partition)
             .field("lapsed", &self.lapsed)
             .finish_non_exhaustive()
     }
 }
 
-/// Which of the jobs given were still held by the caller.
+/// Which of the given jobs the caller still held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use = "a lost lease must roll the transaction back: call `all` or look at `lost`"]
 pub struct Settled {
-    /// These were, and it is done.
+    /// The jobs that were still leased by the caller and were changed.
     pub kept: HashSet<JobId>,
-    /// These were not: the lease lapsed and somebody else claimed them, or they are finished. Nothing was changed.
+    /// The jobs that were not: another worker claimed them after the lease expired, or they are finished. They were not
+    /// changed.
     pub lost: Vec<JobId>,
 }
 
 impl Settled {
-    /// Insists that nothing was lost, so that a host's transaction ends with `?` and is rolled back.
+    /// Turns a lost lease into an error, so that `?` rolls the host's transaction back.
     ///
     /// # Errors
-    /// [`ErrorKind::Lost`].
+    /// Returns [`ErrorKind::Lost`] if any lease was lost.
     pub fn all(self) -> Result<()> {
         match self.lost.first() {
             None => Ok(()),
@@ -381,8 +393,8 @@ impl Settled {
                 ErrorKind::Lost,
                 "the lease",
                 format!(
-                    "{} of {} jobs are no longer held, the first of them is {first}: another worker has them, or \
-                     they are finished",
+                    "{} of {} jobs are no longer leased (first: job {first}); another worker claimed them, or they are \
+                     finished",
                     self.lost.len(),
                     self.lost.len() + self.kept.len()
                 ),
@@ -391,14 +403,14 @@ impl Settled {
     }
 }
 
-/// When a job is to be tried again, in the store's time.
+/// When a job is retried, by the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// After a random time, up to an amount that doubles with each attempt.
+pub enum RetryAt {
+    /// After a random delay below a bound that doubles with each attempt.
     Backoff,
-    /// As [`When::Backoff`], but not before this has passed (`Retry-After`): the longer wins.
+    /// After the longer of [`RetryAt::Backoff`] and this delay, for example a `Retry-After` header.
     BackoffAtLeast(Duration),
-    /// After exactly this.
+    /// After exactly this delay.
     After(Duration),
     /// At this time.
     At(DateTime<Utc>),

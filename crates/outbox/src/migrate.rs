@@ -1,19 +1,20 @@
-//! Migrations that can live in somebody else's database: each set has its own prefix and its own table of versions.
+//! Schema migrations beside those of a host: each set has its own prefix and its own version table.
 
 use std::cmp::Ordering;
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, Migration, MigrationType};
 
-use crate::database::{Conn, Database, Engine, Pool};
+use crate::database::{Database, Engine};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sql::Sql;
 
-/// One step of a schema, in both dialects. Once released, it never changes.
+/// One step of a schema, in both dialects. It never changes once released.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
-    /// Its number; steps run in rising order.
+pub struct MigrationStep {
+    /// Its version; steps run in ascending order.
     pub version: i64,
-    /// What it does, in a few words.
+    /// A short description.
     pub name: &'static str,
     /// Its statements for SQLite.
     pub sqlite: &'static str,
@@ -21,35 +22,43 @@ pub struct Step {
     pub postgres: &'static str,
 }
 
-/// The steps of one owner, kept apart from others by `prefix`: its versions are in the table `<prefix>_migrations`,
-/// and its own tables should begin with `<prefix>_`.
+/// The migrations of one crate. Its versions are stored in the table `<prefix>_migrations`, and its own tables should
+/// begin with `<prefix>_`.
 #[derive(Clone, Copy, Debug)]
 pub struct Migrations {
     /// Lower-case letters, digits and underscores.
     pub prefix: &'static str,
-    /// All steps there ever were.
-    pub steps: &'static [Step],
+    /// All steps.
+    pub steps: &'static [MigrationStep],
 }
 
-/// The queue's own tables.
+/// The queue's tables.
 pub const MIGRATIONS: Migrations = Migrations {
     prefix: "outbox",
-    steps: &[Step {
-        version: 1,
-        name: "jobs",
-        sqlite: include_str!("../migrations/sqlite/0001_jobs.sql"),
-        postgres: include_str!("../migrations/postgres/0001_jobs.sql"),
-    }],
+    steps: &[
+        MigrationStep {
+            version: 1,
+            name: "jobs",
+            sqlite: include_str!("../migrations/sqlite/0001_jobs.sql"),
+            postgres: include_str!("../migrations/postgres/0001_jobs.sql"),
+        },
+        MigrationStep {
+            version: 2,
+            name: "names",
+            sqlite: include_str!("../migrations/sqlite/0002_names.sql"),
+            postgres: include_str!("../migrations/postgres/0002_names.sql"),
+        },
+    ],
 };
 
 impl Database {
-    /// Brings the schema of `set` up to date, all of it or nothing.
+    /// Applies all missing migrations in one transaction.
     ///
-    /// Safe when several processes start at once: one does it, the others wait and find it done.
+    /// Several processes can call this at once: one applies them, the others wait.
     ///
     /// # Errors
-    /// [`ErrorKind::Schema`] when the database was brought further by a newer program, or when a released step was
-    /// changed; [`ErrorKind::Config`] for a bad prefix or a missing right.
+    /// Returns [`ErrorKind::Schema`] if a newer program has migrated the database further, or if a released step was
+    /// changed; [`ErrorKind::Config`] if the prefix is invalid or a permission is missing.
     pub async fn migrate(&self, set: &Migrations) -> Result<()> {
         if set.prefix.is_empty()
             || !set
@@ -60,91 +69,81 @@ impl Database {
             return Err(Error::new(
                 ErrorKind::Config,
                 "migration",
-                "a prefix is made of lower-case letters, digits and underscores",
+                "a prefix consists of lower-case letters, digits and underscores",
             ));
         }
         let steps = steps(set, self.engine());
         let table = set.table();
         let mut tx = self.begin().await?;
-        match tx.conn() {
-            // BEGIN IMMEDIATE is the lock.
-            Conn::Sqlite(conn) => run(conn, &table, &steps).await,
-            Conn::Postgres(conn) => {
+        // On SQLite `BEGIN IMMEDIATE` is the lock.
+        if tx.engine() == Engine::Postgres {
+            on_tx!(tx, conn => {
                 sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
                     .bind(&table)
-                    .execute(&mut *conn)
-                    .await?;
-                run(conn, &table, &steps).await
-            }
-        }?;
+                    .execute(conn)
+                    .await
+                    .map(|_| ())
+            })?;
+        }
+        on_tx!(tx, conn => run(conn, &table, &steps).await)?;
         tx.commit().await
     }
 }
 
+static FIND_TABLE: Sql = Sql::new(
+    "{SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1\
+     |SELECT CASE WHEN to_regclass($1) IS NULL THEN 0 ELSE 1 END::bigint}",
+);
+
 impl Migrations {
-    /// The table of the versions that a database has.
+    /// The version table.
     fn table(&self) -> String {
         format!("{}_migrations", self.prefix)
     }
 }
 
 impl Database {
-    /// How far the schema of `set` has come here. Changes nothing.
+    /// Returns whether the migrations were applied. Changes nothing.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn migrated(&self, set: &Migrations) -> Result<Migrated> {
+    /// Returns an error if the database query fails.
+    pub async fn migration_status(&self, set: &Migrations) -> Result<MigrationStatus> {
         let table = set.table();
-        let found: i64 = match self.pool() {
-            Pool::Sqlite(pool) => {
-                let text = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = $1";
-                sqlx::query_scalar(text).bind(&table).fetch_one(pool).await
-            }
-            Pool::Postgres(pool) => {
-                let text = "SELECT CASE WHEN to_regclass($1) IS NULL THEN 0 ELSE 1 END::bigint";
-                sqlx::query_scalar(text).bind(&table).fetch_one(pool).await
-            }
-        }?;
+        let text = FIND_TABLE.on(self.engine());
+        let found: i64 = on_pool!(self, pool => {
+            sqlx::query_scalar(text).bind(&table).fetch_one(pool).await
+        })?;
         if found == 0 {
-            return Ok(Migrated::Never);
+            return Ok(MigrationStatus::Never);
         }
-        // The prefix is a constant of a program, not anybody's input.
+        // The prefix is a constant of the program.
         let text = format!("SELECT coalesce(max(version), 0) FROM {table}");
-        let version: i64 = match self.pool() {
-            Pool::Sqlite(pool) => {
-                sqlx::query_scalar(sqlx::AssertSqlSafe(text))
-                    .fetch_one(pool)
-                    .await
-            }
-            Pool::Postgres(pool) => {
-                sqlx::query_scalar(sqlx::AssertSqlSafe(text))
-                    .fetch_one(pool)
-                    .await
-            }
-        }?;
+        let version: i64 = on_pool!(self, pool => {
+            sqlx::query_scalar(sqlx::AssertSqlSafe(text)).fetch_one(pool).await
+        })?;
         let last = set.steps.iter().map(|step| step.version).max();
         Ok(match version.cmp(&last.unwrap_or(0)) {
-            Ordering::Less => Migrated::Behind,
-            Ordering::Equal => Migrated::UpToDate,
-            Ordering::Greater => Migrated::Ahead,
+            Ordering::Less => MigrationStatus::Behind,
+            Ordering::Equal => MigrationStatus::UpToDate,
+            Ordering::Greater => MigrationStatus::Ahead,
         })
     }
 }
 
-/// How far a database's schema has come.
+/// Whether the migrations of a set were applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Migrated {
-    /// Its tables were never made.
+pub enum MigrationStatus {
+    /// None was applied.
     Never,
-    /// Steps are missing.
+    /// Some are missing.
     Behind,
-    /// All steps are done.
+    /// All were applied.
     UpToDate,
-    /// A newer program has done more.
+    /// A newer program has applied more.
     Ahead,
 }
 
-/// Does what is missing, inside the transaction that `conn` is in; each step becomes a savepoint.
+/// Applies the missing steps inside the transaction of `conn`, each in a savepoint.
 async fn run<C: Migrate>(conn: &mut C, table: &str, steps: &[Migration]) -> Result<()> {
     conn.ensure_migrations_table(table).await?;
     let applied = conn.list_applied_migrations(table).await?;
@@ -156,7 +155,7 @@ async fn run<C: Migrate>(conn: &mut C, table: &str, steps: &[Migration]) -> Resu
                 return Err(schema(
                     table,
                     format!(
-                        "the database is at version {version}, this program knows versions up to {known}: run the newer \
+                        "the database has version {version}, and this program supports versions up to {known}: run the newer \
                      program, or restore a backup from before the upgrade"
                     ),
                 ));
@@ -164,9 +163,7 @@ async fn run<C: Migrate>(conn: &mut C, table: &str, steps: &[Migration]) -> Resu
             Some(step) if step.checksum != done.checksum => {
                 return Err(schema(
                     table,
-                    format!(
-                        "version {version} was applied with another text than this program has"
-                    ),
+                    format!("version {version} was applied with a different text"),
                 ));
             }
             Some(_) => {}
@@ -191,7 +188,7 @@ fn schema(table: &str, detail: String) -> Error {
     )
 }
 
-/// The steps in rising order.
+/// The steps in ascending order.
 fn steps(set: &Migrations, engine: Engine) -> Vec<Migration> {
     let mut steps: Vec<_> = set
         .steps

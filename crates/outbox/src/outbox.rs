@@ -1,4 +1,4 @@
-//! The queue's handle.
+//! The handle of the queues.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,10 +11,9 @@ use crate::clock::Clock;
 use crate::database::{Database, Engine};
 use crate::error::Result;
 use crate::migrate::MIGRATIONS;
-use crate::on_pool;
 use crate::settings::Settings;
 use crate::sql::Sql;
-use crate::wake::Bell;
+use crate::wake::Wakeup;
 
 /// All queues of one database. Cheap to clone.
 #[derive(Clone)]
@@ -26,7 +25,7 @@ pub(crate) struct Inner {
     pub(crate) db: Database,
     pub(crate) settings: Settings,
     clock: Arc<dyn Clock>,
-    /// The store's time at the last claim, to notice a clock that was set back; 0 before the first.
+    /// The database's time at the last claim, to detect a clock that was set back; 0 before the first claim.
     pub(crate) last_now: AtomicI64,
 }
 
@@ -46,7 +45,7 @@ pub(crate) static NEXT_DUE: Sql = Sql::new(
 );
 
 impl Outbox {
-    /// The queues of `db`, whose tables [`Outbox::migrate`] makes.
+    /// Creates a handle. Call [`Outbox::migrate`] to create the tables.
     pub fn new(db: Database, settings: Settings, clock: Arc<dyn Clock>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -58,7 +57,7 @@ impl Outbox {
         }
     }
 
-    /// Makes the queue's tables or brings them up to date; see [`Database::migrate`].
+    /// Creates or upgrades the queue's tables; see [`Database::migrate`].
     ///
     /// # Errors
     /// As [`Database::migrate`].
@@ -66,15 +65,15 @@ impl Outbox {
         self.inner.db.migrate(&MIGRATIONS).await
     }
 
-    /// The database the queues are in.
+    /// The database.
     pub fn database(&self) -> &Database {
         &self.inner.db
     }
 
-    /// The store's own time, by which all waiting is measured.
+    /// The current time by the database's clock, which measures all delays.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn now(&self) -> Result<DateTime<Utc>> {
         let text = NOW.on(self.engine());
         let now: i64 = on_pool!(self.inner.db, pool => {
@@ -83,23 +82,23 @@ impl Outbox {
         Ok(time(now))
     }
 
-    /// A bell that rings when something may have become claimable in `queue`.
-    pub fn bell(&self, queue: &str) -> Bell {
-        self.inner.db.inner.hub.bell(queue)
+    /// Subscribes to wake-ups of `queue`: it is woken when a job may have become claimable.
+    pub fn wakeup(&self, queue: &str) -> Wakeup {
+        self.inner.db.inner.hub.wakeup(queue)
     }
 
-    /// Returns when `queue` is rung, or after `max`; says whether it was rung.
+    /// Waits for a wake-up of `queue`, at most for `max`. Returns whether there was one.
     ///
-    /// What was rung before the call is missed: a worker in a loop keeps a [`Bell`] instead.
+    /// Wake-ups before the call are missed; a worker loop keeps a [`Wakeup`] instead.
     pub async fn wait(&self, queue: &str, max: Duration) -> bool {
-        self.bell(queue).wait(max).await
+        self.wakeup(queue).wait(max).await
     }
 
-    /// How long until the next job that waits for a time (a backoff, a pause, a lease's end) is due in `queue`;
-    /// `None` when there is none. What is due already does not count.
+    /// The time until the next scheduled job of `queue` (backoff, pause or end of a lease) is due, or `None`. Jobs that
+    /// are already due do not count.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn next_due(&self, queue: &str) -> Result<Option<Duration>> {
         let text = NEXT_DUE.on(self.engine());
         let wait: Option<i64> = on_pool!(self.inner.db, pool => {
@@ -116,7 +115,7 @@ impl Outbox {
         self.inner.db.engine()
     }
 
-    /// What is bound as `$1` where a statement says `{now}`.
+    /// The value of `$1` in statements with `{now}`.
     pub(crate) fn now_bind(&self) -> i64 {
         match self.engine() {
             Engine::Sqlite => self.inner.clock.now().timestamp_millis(),
@@ -125,7 +124,7 @@ impl Outbox {
     }
 }
 
-/// A time out of the database; one that no calendar has becomes the epoch.
+/// Converts a time of the database; an invalid one becomes the epoch.
 pub(crate) fn time(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Lanes that rest until a time, for a reason.
+//! Pausing partitions and throttle keys.
 
 use std::time::Duration;
 
@@ -7,70 +7,75 @@ use chrono::{DateTime, Utc};
 use crate::database::Tx;
 use crate::error::Result;
 use crate::job::check_text;
-use crate::on_pool;
-use crate::on_tx;
 use crate::outbox::{Outbox, time};
 use crate::settings::ms;
 use crate::settle::clean;
 use crate::sql::Sql;
 
-/// How long a pause lasts, in the store's time.
+/// When a pause ends, by the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
-    /// For this long from now.
+pub enum PauseUntil {
+    /// After this time.
     For(Duration),
-    /// Until this time.
+    /// At this time.
     At(DateTime<Utc>),
 }
 
-/// A lane that rests.
+/// A paused partition or throttle key.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pause {
-    /// The lane (or second lane), in all queues.
-    pub lane: String,
-    /// The end.
+    /// The partition or throttle key. It is paused in all queues.
+    pub key: String,
+    /// When the pause ends.
     pub until: DateTime<Utc>,
-    /// The reason given.
-    pub why: String,
+    /// The reason.
+    pub reason: String,
 }
 
 pub(crate) static PAUSE: Sql = Sql::new(
-    "INSERT INTO outbox_pauses (lane, until_at, set_at, why) \
+    "INSERT INTO outbox_pauses (key, until_at, set_at, reason) \
      VALUES ($2, coalesce($3, {now} + $4), {now}, $5) \
-     ON CONFLICT (lane) DO UPDATE SET until_at = excluded.until_at, set_at = excluded.set_at, why = excluded.why \
+     ON CONFLICT (key) DO UPDATE SET until_at = excluded.until_at, set_at = excluded.set_at, reason = excluded.reason \
          WHERE excluded.until_at > outbox_pauses.until_at",
 );
 
-const UNPAUSE: &str = "DELETE FROM outbox_pauses WHERE lane = $1";
+const UNPAUSE: &str = "DELETE FROM outbox_pauses WHERE key = $1";
 
-pub(crate) static UNPARK: Sql = Sql::new(
+pub(crate) static UNDEFER: Sql = Sql::new(
     "UPDATE outbox_jobs SET held = 0, due_at = {greatest}(run_at, {now}), set_at = {now} \
-     WHERE held = 2 AND (lane = $2 OR second_lane = $2) RETURNING queue",
+     WHERE held = 2 AND (partition_key = $2 OR throttle_key = $2) RETURNING queue",
 );
 
 pub(crate) static PAUSES: Sql =
-    Sql::new("SELECT lane, until_at, why FROM outbox_pauses WHERE until_at > {now} ORDER BY lane");
+    Sql::new("SELECT key, until_at, reason FROM outbox_pauses WHERE until_at > {now} ORDER BY key");
 
 impl Outbox {
-    /// Lets no job of `lane`, in any queue and as lane or second lane, be claimed for a while. Of two pauses the one
-    /// that ends later holds. Jobs already claimed are not touched. `why` must hold nothing personal.
+    /// Pauses all jobs, in every queue, that have `key` as partition or throttle key. If `key` is already paused, the
+    /// later end applies. Jobs that are already claimed are not affected. `reason` must not contain personal data.
     ///
     /// # Errors
-    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) for an empty lane; otherwise as the database answers.
-    pub async fn pause(&self, tx: &mut Tx, lane: &str, until: Until, why: &str) -> Result<()> {
-        check_text("lane", lane, true)?;
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) if `key` is empty; otherwise an error if the database query fails.
+    pub async fn pause(
+        &self,
+        tx: &mut Tx,
+        key: &str,
+        until: PauseUntil,
+        reason: &str,
+    ) -> Result<()> {
+        check_text("key", key, true)?;
         let text = PAUSE.on(tx.engine());
         let (at, length) = match until {
-            Until::For(length) => (None, ms(length)),
-            Until::At(at) => (Some(at.timestamp_millis()), 0),
+            PauseUntil::For(length) => (None, ms(length)),
+            PauseUntil::At(at) => (Some(at.timestamp_millis()), 0),
         };
         on_tx!(tx, conn => {
             sqlx::query(text)
                 .bind(self.now_bind())
-                .bind(lane)
+                .bind(key)
                 .bind(at)
                 .bind(length)
-                .bind(clean(why))
+                .bind(clean(reason))
                 .execute(conn)
                 .await
                 .map(|done| done.rows_affected())
@@ -78,32 +83,32 @@ impl Outbox {
         Ok(())
     }
 
-    /// Ends the pause of `lane` at once. Without a pause it does nothing.
+    /// Ends the pause of `key`. Has no effect if there is none.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn resume(&self, tx: &mut Tx, lane: &str) -> Result<()> {
-        let text = UNPARK.on(tx.engine());
+    /// Returns an error if the database query fails.
+    pub async fn resume(&self, tx: &mut Tx, key: &str) -> Result<()> {
+        let text = UNDEFER.on(tx.engine());
         on_tx!(tx, conn => {
-            sqlx::query(UNPAUSE).bind(lane).execute(conn).await.map(|done| done.rows_affected())
+            sqlx::query(UNPAUSE).bind(key).execute(conn).await.map(|done| done.rows_affected())
         })?;
         let queues: Vec<String> = on_tx!(tx, conn => {
             sqlx::query_scalar(text)
                 .bind(self.now_bind())
-                .bind(lane)
+                .bind(key)
                 .fetch_all(conn)
                 .await
         })?;
         for queue in &queues {
-            tx.ring(queue);
+            tx.wake(queue);
         }
         Ok(())
     }
 
-    /// The lanes that rest now, by name.
+    /// Lists the current pauses, sorted by key.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn pauses(&self) -> Result<Vec<Pause>> {
         let text = PAUSES.on(self.engine());
         let rows: Vec<(String, i64, String)> = on_pool!(self.inner.db, pool => {
@@ -111,10 +116,10 @@ impl Outbox {
         })?;
         Ok(rows
             .into_iter()
-            .map(|(lane, until, why)| Pause {
-                lane,
+            .map(|(key, until, reason)| Pause {
+                key,
                 until: time(until),
-                why,
+                reason,
             })
             .collect())
     }

@@ -1,27 +1,25 @@
-//! Forgetting what is long finished.
+//! Removing old finished jobs.
 
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::on_pool;
-use crate::on_tx;
 use crate::outbox::Outbox;
 use crate::settings::ms;
 use crate::sql::Sql;
 
-/// Rows looked at in one go: as many as a transaction may remove without keeping others waiting.
+/// Rows per transaction: few enough not to block others.
 const CHUNK: i64 = 2000;
 
-/// How long finished jobs are kept. As long as a job is kept, its key is known when it comes again.
+/// How long finished jobs are kept. While a job is kept, its key is recognised as a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Done, superseded and discarded jobs.
     pub finished: Duration,
-    /// Dead letters; `None` keeps them until a person decides.
+    /// Dead letters; `None` keeps them until an operator retries or discards them.
     pub dead: Option<Duration>,
 }
 
-/// The rows after `$2`, as many as [`CHUNK`]: the last number, the youngest age that could matter, and how many are to go.
+/// Of up to [`CHUNK`] rows after `$2`: the last id, the greatest age, and the number of rows to remove.
 pub(crate) static SURVEY: Sql = Sql::new(
     "SELECT max(c.id), CAST({now} - min(c.created_at) AS BIGINT), \
             count(CASE WHEN c.state >= 2 AND c.finished_at < {now} - $3 THEN 1 \
@@ -38,13 +36,13 @@ pub(crate) static REMOVE_PAUSES: Sql =
     Sql::new("DELETE FROM outbox_pauses WHERE until_at <= {now}");
 
 impl Outbox {
-    /// Removes jobs that were finished longer ago than `retention` says, and pauses that have ended, in many short
-    /// transactions. Answers how many jobs went.
+    /// Removes jobs that finished longer ago than `retention` allows, and pauses that have ended, in many short
+    /// transactions. Returns the number of removed jobs.
     ///
-    /// It walks from the oldest number on and stops where jobs are younger than that, so no index is kept for it.
+    /// It scans from the oldest id and stops at the first chunk of younger jobs, so it needs no index.
     ///
     /// # Errors
-    /// As the database answers; what was removed until then stays removed.
+    /// Returns an error if a database query fails. Jobs removed before that stay removed.
     pub async fn prune(&self, retention: &Retention) -> Result<u64> {
         let finished = ms(retention.finished);
         // Without an end: longer than anything can be old.

@@ -1,14 +1,14 @@
-//! The queue's few settings.
+//! Backoff settings.
 
 use std::time::Duration;
 
-/// How retries spread out.
+/// The backoff of retries.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The longest wait after the first attempt; doubled with each further one. A wait is random between zero and that
-    /// ("full jitter").
+    /// The longest delay after the first attempt; it doubles with each further attempt. The actual delay is a random time
+    /// between zero and that ("full jitter").
     pub backoff_base: Duration,
-    /// No backoff is longer than this.
+    /// The upper limit of a delay.
     pub backoff_cap: Duration,
 }
 
@@ -22,12 +22,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// A wait after that many attempts, in ms.
+    /// A random delay after that many attempts, in ms.
     pub(crate) fn jitter_ms(&self, attempts: u32) -> i64 {
         rand::random_range(0..=self.ceiling_ms(attempts))
     }
 
-    /// The longest wait after that many attempts, in ms.
+    /// The longest delay after that many attempts, in ms.
     fn ceiling_ms(&self, attempts: u32) -> i64 {
         let doublings = attempts.saturating_sub(1).min(62);
         let grown = ms(self.backoff_base).saturating_mul(1_i64 << doublings);
@@ -35,7 +35,7 @@ impl Settings {
     }
 }
 
-/// Whole milliseconds, bounded by some 30,000 years so that adding a time never overflows.
+/// Whole milliseconds, capped at about 30,000 years so that adding a time never overflows.
 pub(crate) fn ms(duration: Duration) -> i64 {
     const LONGEST: i64 = 1_000_000_000_000_000;
     i64::try_from(duration.as_millis()).map_or(LONGEST, |ms| ms.min(LONGEST))

@@ -1,4 +1,4 @@
-//! What a holder does with the jobs it claimed: complete, try again, hand back, bury, hold on.
+//! Completing, retrying, releasing and dead-lettering claimed jobs, and renewing their leases.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -6,8 +6,7 @@ use std::time::Duration;
 use crate::database::Tx;
 use crate::enqueue::json;
 use crate::error::Result;
-use crate::job::{Held, JobId, Settled, When};
-use crate::on_tx;
+use crate::job::{JobId, LeaseToken, RetryAt, Settled};
 use crate::outbox::Outbox;
 use crate::settings::ms;
 use crate::sql::Sql;
@@ -15,8 +14,8 @@ use crate::sql::Sql;
 /// Jobs per statement.
 const CHUNK: usize = 2000;
 
-/// Changes the jobs given as rows of (id, fence, ...) where the fence is still the caller's. Answers the job, its queue,
-/// and whether its queue has something to be woken for.
+/// Changes the jobs given as rows of (id, fence, ...) whose fence is still the caller's. Returns the job, its queue, and
+/// whether to wake the queue's workers.
 macro_rules! settle {
     ($set:literal, $rows:literal, $wake:expr) => {
         concat!(
@@ -32,21 +31,21 @@ macro_rules! settle {
     };
 }
 
-/// Whether somebody stands behind it in its line.
+/// Whether a later job with the same order key is waiting.
 macro_rules! follower {
     () => {
         "CASE WHEN EXISTS (SELECT 1 FROM outbox_jobs o WHERE o.order_key = outbox_jobs.order_key \
-         AND {open in line o} AND {any text o.queue} = outbox_jobs.queue AND o.seq > outbox_jobs.seq) THEN 1 ELSE 0 END"
+         AND {open in order o} AND {any text o.queue} = outbox_jobs.queue AND o.seq > outbox_jobs.seq) THEN 1 ELSE 0 END"
     };
 }
 
-/// A finished job keeps its key, so that it is known when it comes again, and loses its payload.
+/// A finished job keeps its key, which makes duplicates recognisable, and loses its payload.
 pub(crate) static COMPLETE: Sql = Sql::new(settle!(
     "state = 2, held = 0, finished_at = {now}, payload = '', note = NULL",
     "",
     follower!()
 ));
-pub(crate) static BURY: Sql = Sql::new(settle!(
+pub(crate) static DEAD_LETTER: Sql = Sql::new(settle!(
     "state = 1, held = 0, fence = outbox_jobs.fence + 1, finished_at = {now}, note = $3",
     "",
     follower!()
@@ -65,125 +64,132 @@ pub(crate) static RELEASE: Sql = Sql::new(settle!(
 pub(crate) static RENEW: Sql = Sql::new(settle!("due_at = {now} + $3, set_at = {now}", "", "0"));
 
 impl Outbox {
-    /// Closes the jobs as done. The next of their lines become claimable when the transaction commits.
+    /// Completes the jobs. The next jobs with the same order keys become claimable when the transaction commits.
     ///
-    /// Those whose lease lapsed meanwhile are closed all the same, as long as nobody else has claimed them; the others
-    /// are reported as lost: end with [`Settled::all`]`()?` to have the host's transaction rolled back then.
+    /// A job whose lease has expired is completed as long as nobody else has claimed it; otherwise it is reported as
+    /// lost. Call [`Settled::all`]`()?` to roll the host's transaction back in that case.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn complete(&self, tx: &mut Tx, held: &[Held]) -> Result<Settled> {
-        self.settle(tx, &COMPLETE, held, None::<i64>).await
+    /// Returns an error if the database query fails.
+    pub async fn complete(&self, tx: &mut Tx, leases: &[LeaseToken]) -> Result<Settled> {
+        self.settle(tx, &COMPLETE, leases, Param::None).await
     }
 
-    /// Makes the jobs dead letters: they are kept for a person to look at, and the next of their lines become claimable.
-    /// `note` says why; it is stored and shown, so it must hold nothing personal.
+    /// Makes the jobs dead letters: they are kept for an operator, and the next jobs with the same order keys become
+    /// claimable. `note` gives the reason; it is stored and shown, so it must not contain personal data.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn bury(&self, tx: &mut Tx, held: &[Held], note: &str) -> Result<Settled> {
-        self.settle(tx, &BURY, held, Some(clean(note))).await
+    /// Returns an error if the database query fails.
+    pub async fn dead_letter(
+        &self,
+        tx: &mut Tx,
+        leases: &[LeaseToken],
+        note: &str,
+    ) -> Result<Settled> {
+        self.settle(tx, &DEAD_LETTER, leases, Param::Text(clean(note)))
+            .await
     }
 
-    /// Hands the jobs back as if they had not been claimed: the attempt does not count, and they are claimable at once.
+    /// Releases the jobs as if they had not been claimed: the attempt does not count, and they can be claimed at once.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn release(&self, tx: &mut Tx, held: &[Held]) -> Result<Settled> {
-        self.settle(tx, &RELEASE, held, None::<i64>).await
+    /// Returns an error if the database query fails.
+    pub async fn release(&self, tx: &mut Tx, leases: &[LeaseToken]) -> Result<Settled> {
+        self.settle(tx, &RELEASE, leases, Param::None).await
     }
 
-    /// Lets the jobs be tried again, each later by its own random time where a backoff is asked for. They keep their
-    /// place: those behind them in their lines wait too. `note` is as in [`Outbox::bury`].
+    /// Schedules the jobs for a retry; with a backoff, each gets its own random delay. They keep their place: later jobs
+    /// with the same order keys wait too. `note` is as in [`Outbox::dead_letter`].
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn retry(
         &self,
         tx: &mut Tx,
-        held: &[Held],
-        when: When,
+        leases: &[LeaseToken],
+        when: RetryAt,
         note: &str,
     ) -> Result<Settled> {
-        let rows: Vec<_> = held
+        let rows: Vec<_> = leases
             .iter()
-            .map(|held| {
-                let jitter = || self.inner.settings.jitter_ms(held.attempts);
+            .map(|lease| {
+                let jitter = || self.inner.settings.jitter_ms(lease.attempts);
                 let (wait, at) = match when {
-                    When::Backoff => (jitter(), None),
-                    When::BackoffAtLeast(least) => (jitter().max(ms(least)), None),
-                    When::After(wait) => (ms(wait), None),
-                    When::At(at) => (0, Some(at.timestamp_millis())),
+                    RetryAt::Backoff => (jitter(), None),
+                    RetryAt::BackoffAtLeast(least) => (jitter().max(ms(least)), None),
+                    RetryAt::After(wait) => (ms(wait), None),
+                    RetryAt::At(at) => (0, Some(at.timestamp_millis())),
                 };
-                (held.id.0, held.fence, wait, at)
+                (lease.id.0, lease.fence, wait, at)
             })
             .collect();
-        let note = Some(clean(note));
+        let note = Param::Text(clean(note));
         let mut settled = Settled::default();
-        for (held, rows) in held.chunks(CHUNK).zip(rows.chunks(CHUNK)) {
-            self.settle_rows(tx, &RETRY, held, json(&rows)?, note.clone(), &mut settled)
+        for (leases, rows) in leases.chunks(CHUNK).zip(rows.chunks(CHUNK)) {
+            self.settle_rows(tx, &RETRY, leases, json(&rows)?, note.clone(), &mut settled)
                 .await?;
         }
         Ok(settled)
     }
 
-    /// Holds the jobs for `lease` from now on, in a transaction of its own.
+    /// Extends the leases to `lease` from now, in a transaction of its own.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn renew(&self, held: &[Held], lease: Duration) -> Result<Settled> {
+    /// Returns an error if the database query fails.
+    pub async fn renew(&self, leases: &[LeaseToken], lease: Duration) -> Result<Settled> {
         let mut tx = self.inner.db.begin().await?;
-        let settled = self.settle(&mut tx, &RENEW, held, Some(ms(lease))).await?;
+        let settled = self
+            .settle(&mut tx, &RENEW, leases, Param::Int(ms(lease)))
+            .await?;
         tx.commit().await?;
         Ok(settled)
     }
 
-    async fn settle<T>(
+    async fn settle(
         &self,
         tx: &mut Tx,
         sql: &'static Sql,
-        held: &[Held],
-        third: Option<T>,
-    ) -> Result<Settled>
-    where
-        T: Bind,
-    {
+        leases: &[LeaseToken],
+        third: Param,
+    ) -> Result<Settled> {
         let mut settled = Settled::default();
-        for held in held.chunks(CHUNK) {
-            let rows: Vec<_> = held.iter().map(|held| (held.id.0, held.fence)).collect();
-            self.settle_rows(tx, sql, held, json(&rows)?, third.clone(), &mut settled)
+        for leases in leases.chunks(CHUNK) {
+            let rows: Vec<_> = leases
+                .iter()
+                .map(|lease| (lease.id.0, lease.fence))
+                .collect();
+            self.settle_rows(tx, sql, leases, json(&rows)?, third.clone(), &mut settled)
                 .await?;
         }
         Ok(settled)
     }
 
-    async fn settle_rows<T>(
+    async fn settle_rows(
         &self,
         tx: &mut Tx,
         sql: &'static Sql,
-        held: &[Held],
+        leases: &[LeaseToken],
         rows: String,
-        third: Option<T>,
+        third: Param,
         settled: &mut Settled,
-    ) -> Result<()>
-    where
-        T: Bind,
-    {
+    ) -> Result<()> {
         let text = sql.on(tx.engine());
         let done: Vec<(i64, String, i64)> = on_tx!(tx, conn => {
             let query = sqlx::query_as(text).bind(self.now_bind()).bind(rows);
             match third {
-                None => query.fetch_all(conn).await,
-                Some(third) => query.bind(third).fetch_all(conn).await,
+                Param::None => query.fetch_all(conn).await,
+                Param::Int(third) => query.bind(third).fetch_all(conn).await,
+                Param::Text(third) => query.bind(third).fetch_all(conn).await,
             }
         })?;
         for (_, queue, _) in done.iter().filter(|(_, _, wake)| *wake != 0) {
-            tx.ring(queue);
+            tx.wake(queue);
         }
         let kept: HashSet<JobId> = done.into_iter().map(|(id, _, _)| JobId(id)).collect();
         settled.lost.extend(
-            held.iter()
-                .map(|held| held.id)
+            leases
+                .iter()
+                .map(|lease| lease.id)
                 .filter(|id| !kept.contains(id)),
         );
         settled.kept.extend(kept);
@@ -196,17 +202,10 @@ pub(crate) fn clean(note: &str) -> String {
     note.replace('\0', "")
 }
 
-/// What both databases take as a parameter here.
-trait Bind:
-    Clone
-    + Send
-    + for<'q> sqlx::Encode<'q, sqlx::Sqlite>
-    + sqlx::Type<sqlx::Sqlite>
-    + for<'q> sqlx::Encode<'q, sqlx::Postgres>
-    + sqlx::Type<sqlx::Postgres>
-    + 'static
-{
+/// The third parameter of a statement.
+#[derive(Clone)]
+enum Param {
+    None,
+    Int(i64),
+    Text(String),
 }
-
-impl Bind for i64 {}
-impl Bind for String {}

@@ -1,20 +1,20 @@
-//! One text of SQL for both databases: the few words in which they differ are filled in.
+//! SQL templates for both databases.
 
 use std::sync::OnceLock;
 
 use crate::database::Engine;
 
-/// A statement with gaps, each filled for the database at hand:
+/// A statement with placeholders that differ between the databases:
 ///
-/// - `{now}`: the store's time in ms, bound as `$1` (SQLite: the time; PostgreSQL: what to add to the server's clock);
-/// - `{clock}`: the database's own time in ms, for what several processes must agree on;
-/// - `{rows $2: id int, key text}`: the JSON array of arrays bound as `$2`, as a table of these columns;
-/// - `{lock j}`: the rows of `j` are locked, and those that others have locked are left out;
-/// - `{open in lane j}`, `{open in line j}`: the job is open, said as the index of the lanes or of the lines says it;
-/// - `{any text j.queue}`, `{any int j.state}`: the column, in a form for which no index is looked for. What a queue holds
-///   changes within seconds, so what a planner remembers of it is wrong as often as not: it gets no choice;
-/// - `{greatest}`: the function that gives the greater of two numbers;
-/// - `{text|text}`: the first for SQLite, the second for PostgreSQL.
+/// - `{now}`: the current time in ms, bound as `$1` (SQLite: the time; PostgreSQL: an offset to the server's clock);
+/// - `{clock}`: the database's own time in ms, on which several processes agree;
+/// - `{rows $2: id int, key text}`: the JSON array of arrays bound as `$2`, as a table with these columns;
+/// - `{lock j}`: locks the rows of `j` and skips locked ones;
+/// - `{open in partition j}`, `{open in order j}`: the job is open, written as the partition or order index needs it;
+/// - `{any text j.queue}`, `{any int j.state}`: the column in a form that no index matches. A queue changes within seconds,
+///   so the planner's statistics are usually wrong, and the statement must leave it no choice;
+/// - `{greatest}`: the function that returns the greater of two numbers;
+/// - `{text|text}`: the first text for SQLite, the second for PostgreSQL.
 pub struct Sql {
     template: &'static str,
     sqlite: OnceLock<String>,
@@ -22,7 +22,7 @@ pub struct Sql {
 }
 
 impl Sql {
-    /// Takes the text with its gaps.
+    /// Creates a statement from a template.
     pub const fn new(template: &'static str) -> Self {
         Self {
             template,
@@ -31,7 +31,7 @@ impl Sql {
         }
     }
 
-    /// The text for `engine`.
+    /// The statement for `engine`.
     pub fn on(&'static self, engine: Engine) -> &'static str {
         match engine {
             Engine::Sqlite => self.sqlite.get_or_init(|| fill(self.template, engine)),
@@ -47,7 +47,7 @@ fn fill(template: &str, engine: Engine) -> String {
         out.push_str(before);
         match after.split_once('}') {
             Some((gap, after)) => {
-                out.push_str(&word(gap, engine));
+                out.push_str(&replacement(gap, engine));
                 rest = after;
             }
             None => rest = after,
@@ -57,13 +57,13 @@ fn fill(template: &str, engine: Engine) -> String {
     out
 }
 
-fn word(gap: &str, engine: Engine) -> String {
+fn replacement(gap: &str, engine: Engine) -> String {
     let sqlite = engine == Engine::Sqlite;
     if gap == "now" {
         return if sqlite {
             "$1".to_owned()
         } else {
-            // In a sub-select, for it is then asked once, and an index can be used with it.
+            // In a subquery, so that it is evaluated once and an index can be used.
             "(SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint + $1)".to_owned()
         };
     }
@@ -91,10 +91,10 @@ fn word(gap: &str, engine: Engine) -> String {
     if let Some(column) = gap.strip_prefix("any int ") {
         return format!("({column} * 1)");
     }
-    if let Some(table) = gap.strip_prefix("open in line ") {
+    if let Some(table) = gap.strip_prefix("open in order ") {
         return format!("({table}.state + 0) = 0");
     }
-    if let Some(table) = gap.strip_prefix("open in lane ") {
+    if let Some(table) = gap.strip_prefix("open in partition ") {
         return format!("({table}.state - 0) = 0");
     }
     if let Some(rows) = gap.strip_prefix("rows ") {
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_are_filled_for_each_database() {
+    fn placeholders_are_filled_for_each_database() {
         let template = "SELECT {now}, {a|b} FROM {rows $2: id int, p text} r {lock r}";
         assert_eq!(
             fill(template, Engine::Sqlite),

@@ -1,25 +1,25 @@
-//! How full the queues are and how long the oldest has been waiting.
+//! Queue lengths and the age of the oldest job.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::error::Result;
-use crate::on_pool;
 use crate::outbox::Outbox;
 use crate::sql::Sql;
 
-/// One queue's unfinished jobs. Finished ones are not counted: that would read them all.
+/// The unfinished jobs of one queue. Finished jobs are not counted, because that would read them all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct QueueStats {
-    /// Open, due, and held by nobody: claimable, or behind another of their line.
+    /// Open, due and not leased: claimable, or waiting for an earlier job with the same order key.
     pub ready: u64,
-    /// Open and waiting for a time.
+    /// Open and scheduled for later.
     pub later: u64,
-    /// Open and put aside because their lane is paused.
+    /// Open and deferred by a pause.
     pub paused: u64,
-    /// Held.
+    /// Leased.
     pub leased: u64,
-    /// Held by somebody whose lease has lapsed; claimable again.
+    /// Leased, but the lease has expired; claimable again.
     pub lapsed: u64,
     /// Dead letters.
     pub dead: u64,
@@ -43,10 +43,10 @@ const DEAD: &str = "SELECT queue, count(*) FROM outbox_jobs WHERE state = 1 GROU
 type OpenRow = (String, i64, i64, i64, i64, i64, i64);
 
 impl Outbox {
-    /// Counts by queue, of those queues that hold something unfinished.
+    /// Counts the unfinished jobs of each queue that has any.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn stats(&self) -> Result<BTreeMap<String, QueueStats>> {
         let text = OPEN.on(self.engine());
         let open: Vec<OpenRow> = on_pool!(self.inner.db, pool => {

@@ -1,4 +1,4 @@
-//! What was read of a school, before it is believed.
+//! Data read from a school, before it is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,33 +8,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::part::Part;
 
-/// The answer about one kind of people.
+/// The data read about one kind of people.
 ///
-/// `Debug` shows ids alone.
+/// `Debug` shows only ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// When it was asked for.
+    /// When it was requested.
     pub asked_at: DateTime<Utc>,
-    /// All people, or only what changed since the last time.
+    /// Whether it covers all people or only changes.
     pub extent: Extent,
-    /// What was asked for.
+    /// The requested properties.
     pub properties: BTreeSet<Property>,
-    /// What could not even be asked for: the school refuses it, or its MIS does not have it.
+    /// Properties that the school refuses or its MIS does not have.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refused: BTreeSet<Property>,
-    /// Records, in the order they came.
+    /// The records, in the order received.
     pub rows: Vec<Person>,
-    /// What could not be read: values that are taken for none, and records that are not among the rows.
+    /// Decoding problems: values treated as missing, and records that were left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub issues: Vec<DecodeIssue>,
-    /// Of students: whether those yet to start are among the rows. `None` where they were not asked for, false where the
+    /// For students: whether the rows include those yet to start. `None` if they were not requested, false if the
     /// school does not grant them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_admission: Option<bool>,
 }
 
 impl Answer {
-    /// How many records could not be read in full.
+    /// The number of records that could not be read in full.
     pub(crate) fn unread(&self) -> usize {
         let ids: BTreeSet<&str> = self
             .issues
@@ -45,36 +45,36 @@ impl Answer {
         ids.len() + self.left_out()
     }
 
-    /// How many records could not be read at all.
+    /// The number of records that could not be read at all.
     pub(crate) fn left_out(&self) -> usize {
         self.issues.iter().filter(|issue| issue.left_out).count()
     }
 }
 
-/// How much an answer covers.
+/// The extent of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Extent {
-    /// All there are.
+    /// All records.
     Full {
-        /// How many there are by Wonde's own count, where it tells.
+        /// The total according to Wonde, if given.
         counted: Option<u64>,
     },
-    /// What changed since the last time.
+    /// Changes since the last read.
     Changes {
-        /// Records that went, or came back.
+        /// Deleted and restored records.
         deletions: Vec<Deletion>,
-        /// Parts that nobody has any more, looked up because the changed records had lost them.
+        /// Parts that nobody has any more. They were checked because the changed records had lost them.
         withdrawn: BTreeSet<Part>,
     },
 }
 
-/// Why nothing could be read of one kind of people; the others may be right all the same.
+/// The error that prevented reading one kind of people. The other kinds can still be valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unreadable {
-    /// What the error said.
+    /// The error message.
     pub why: String,
 }
 
-/// Everything one pull brought, by kind of people. What no group asks for is not in it.
+/// The results of one pull by kind of people, limited to kinds that a group needs.
 pub type Answers = BTreeMap<PersonKind, Result<Answer, Unreadable>>;

@@ -1,5 +1,5 @@
-//! Applying what was read: from the state before and the answers to the state after and the changes between, with nothing
-//! believed that the guard does not let through. A pure function: the day and the time are arguments.
+//! Applies answers to a state and returns the new state and the changes. The guard holds implausible removals back.
+//! Pure functions: the day and the time are arguments.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -8,50 +8,50 @@ use mis_core::{Person, PersonKind};
 
 use crate::{
     answer::{Answer, Answers, Extent},
-    change::{Change, What},
-    held::{Doubt, Held},
+    change::{Change, ChangeKind},
+    held::{HeldBack, HoldReason},
     identity::{Merged, PersonKey},
     migration::{compare, most_are_new},
     publish::{Computed, Past, Publish},
-    report::{OnePerson, Report, Unread},
-    roll::{Eyes, Roll},
+    record_set::{MergePolicy, RecordSet},
+    report::{OnePerson, SyncReport, Unread},
     settings::Settings,
     split::{Child, Individual, split},
-    state::{Known, State, speaks},
+    state::{KindState, RosterState, speaks},
     stay::{DecidedDates, on_roll, stay},
-    when::When,
+    when::SyncTime,
 };
 
-/// What applying answers came to.
+/// The result of applying answers.
 #[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The state from now on.
-    pub state: State,
-    /// What changed, in order.
+pub struct SyncOutcome {
+    /// The new state.
+    pub state: RosterState,
+    /// The changes, in order.
     pub changes: Vec<Change>,
-    /// For people to read.
-    pub report: Report,
+    /// A report for people.
+    pub report: SyncReport,
 }
 
-impl State {
-    /// Applies answers. Without any, the day alone decides: joiners come and leavers go.
+impl RosterState {
+    /// Applies answers. Without answers, only the date matters: joiners join and leavers leave.
     ///
-    /// With `accept` a person has looked at what was held, and it goes through. That wants full answers: what was held of
-    /// changes is not in the next ones.
+    /// With `accept`, an operator has approved everything that was held back. This requires full answers, because
+    /// incremental answers do not repeat what was held back.
     pub fn apply(
         &self,
         settings: &Settings,
         answers: &Answers,
-        when: When,
+        when: SyncTime,
         accept: bool,
-    ) -> Outcome {
+    ) -> SyncOutcome {
         let mut applying = Applying {
             before: self,
             settings,
             when,
             accept,
             state: self.clone(),
-            report: Report::default(),
+            report: SyncReport::default(),
             changes: Vec::new(),
             merged: BTreeMap::new(),
             emptied: BTreeSet::new(),
@@ -64,18 +64,18 @@ impl State {
                     let others_came = answers.iter().any(|(other, answer)| {
                         other != kind && answer.as_ref().is_ok_and(|answer| !answer.rows.is_empty())
                     });
-                    let laid = if migrating.contains(kind) {
+                    let merged = if migrating.contains(kind) {
                         applying.migrate(*kind, answer)
                     } else {
                         Some(answer.clone())
                     };
-                    if let Some(answer) = laid {
-                        applying.lay(*kind, &answer, others_came);
+                    if let Some(answer) = merged {
+                        applying.merge(*kind, &answer, others_came);
                     }
                 }
                 Err(unreadable) => applying.doubt(
                     *kind,
-                    Doubt::Unreadable {
+                    HoldReason::Unreadable {
                         why: unreadable.why.clone(),
                     },
                 ),
@@ -88,20 +88,20 @@ impl State {
 }
 
 struct Applying<'a> {
-    before: &'a State,
+    before: &'a RosterState,
     settings: &'a Settings,
-    when: When,
+    when: SyncTime,
     accept: bool,
-    state: State,
-    report: Report,
+    state: RosterState,
+    report: SyncReport,
     changes: Vec<Change>,
     merged: BTreeMap<PersonKind, Merged>,
-    /// Kinds of which there is nobody, which is believed.
+    /// Kinds that are confirmed to be empty.
     emptied: BTreeSet<PersonKind>,
 }
 
 impl Applying<'_> {
-    /// Kinds and properties that the settings do not name any more.
+    /// Removes kinds and properties that the settings no longer name.
     fn forget_what_nobody_needs(&mut self) {
         let needs = self.settings.needs();
         self.state.kinds.retain(|kind, _| needs.contains_key(kind));
@@ -116,16 +116,16 @@ impl Applying<'_> {
                 .properties
                 .retain(|property| wanted.contains(property));
             known.refused.retain(|property| wanted.contains(property));
-            let mut roll = Roll::default();
-            for record in known.roll.iter() {
+            let mut roll = RecordSet::default();
+            for record in known.records.iter() {
                 roll.insert(record.clone().trimmed(wanted));
             }
-            known.roll = roll;
+            known.records = roll;
         }
     }
 
-    /// The kinds of people whose ids are new because the school has another MIS: when most of one kind's are, it is so for
-    /// all kinds of which anybody is gone.
+    /// The kinds of people whose ids are new because the school changed its MIS. If most ids of one kind are new, this
+    /// applies to all kinds with missing people.
     fn migrating(&self, answers: &Answers) -> BTreeSet<PersonKind> {
         let full = |kind: &PersonKind| match answers.get(kind) {
             Some(Ok(
@@ -150,7 +150,7 @@ impl Applying<'_> {
         answers
             .keys()
             .filter(|kind| {
-                let waits = |known: &Known| known.migrating;
+                let waits = |known: &KindState| known.migrating;
                 let waits = self.state.kinds.get(kind).is_some_and(waits);
                 (waits && full(kind).is_some()) || most_new(kind, 1)
             })
@@ -158,17 +158,17 @@ impl Applying<'_> {
             .collect()
     }
 
-    /// Finds out who is who under the new ids. Without a person's word those who are certain go on under their new ids,
-    /// and all others neither join nor leave. Answers what is left to be laid over the records.
+    /// Matches people to the new ids. Without approval, certain matches continue under their new ids, and all others
+    /// neither join nor leave. Returns the answers that remain to be merged.
     fn migrate(&mut self, kind: PersonKind, answer: &Answer) -> Option<Answer> {
         let known = self.state.kinds.entry(kind).or_default();
         let migration = compare(kind, known, answer, self.when.today);
         let waits = !self.accept && migration.needs_a_person();
         known.keys.migrate(&migration, &answer.rows, self.accept);
         known.migrating = waits;
-        let mut laid = answer.clone();
+        let mut merged = answer.clone();
         if waits {
-            self.report.held.push(Held::Migration {
+            self.report.held.push(HeldBack::Migration {
                 kind,
                 matched: migration.matched.len(),
                 proposed: migration.proposed.len(),
@@ -185,21 +185,21 @@ impl Applying<'_> {
                 .filter(|(key, _)| found.contains(key))
                 .flat_map(|(_, one)| one.ids.iter().map(String::as_str))
                 .collect();
-            laid.rows.retain(|row| certain.contains(row.id.as_str()));
+            merged.rows.retain(|row| certain.contains(row.id.as_str()));
             let kept = known
-                .roll
+                .records
                 .iter()
                 .filter(|old| !replaced.contains(old.id.as_str()));
-            laid.rows.extend(kept.cloned());
-            laid.extent = Extent::Full { counted: None };
+            merged.rows.extend(kept.cloned());
+            merged.extent = Extent::Full { counted: None };
         }
-        // What only students have for certain: the groups of others stay as they are until a person has looked.
-        let laid = (!waits || kind == PersonKind::Student).then_some(laid);
+        // Only students can be matched with certainty: other groups stay unchanged until an operator approves.
+        let merged = (!waits || kind == PersonKind::Student).then_some(merged);
         self.report.migrations.push(migration);
-        laid
+        merged
     }
 
-    fn lay(&mut self, kind: PersonKind, answer: &Answer, others_came: bool) {
+    fn merge(&mut self, kind: PersonKind, answer: &Answer, others_came: bool) {
         let unread = answer.issues.iter().map(|issue| Unread {
             kind,
             issue: issue.clone(),
@@ -207,7 +207,7 @@ impl Applying<'_> {
         self.report.unread.extend(unread);
         self.report.pre_admission_refused |= answer.pre_admission == Some(false);
         let known = self.state.kinds.entry(kind).or_default();
-        let eyes = Eyes {
+        let policy = MergePolicy {
             kind,
             guard: &self.settings.guard,
             max_unread: self.settings.persons.max_unread,
@@ -216,35 +216,35 @@ impl Applying<'_> {
             known,
             others_came,
         };
-        let laid = known.roll.lay(answer, &eyes);
-        known.roll = laid.roll;
-        known.left = laid.left;
-        known.empty_since = laid.empty_since;
-        if !laid.refused {
-            known.lost = laid.lost;
+        let merged = known.records.merge(answer, &policy);
+        known.records = merged.records;
+        known.left = merged.left;
+        known.empty_since = merged.empty_since;
+        if !merged.refused {
+            known.lost = merged.lost;
         }
-        if laid.emptied {
+        if merged.emptied {
             self.emptied.insert(kind);
         }
-        // What is in doubt is read again, from where it was read before.
-        let Some(doubt) = laid.doubt else {
+        // Answers that were held back are read again from the same starting time.
+        let Some(doubt) = merged.doubt else {
             known.asked_at = Some(answer.asked_at);
             if matches!(answer.extent, Extent::Full { .. }) {
                 known.full_at = Some(answer.asked_at);
                 known.properties.clone_from(&answer.properties);
                 known.refused.clone_from(&answer.refused);
-                known.count_fitted = laid.count_fits.unwrap_or(false);
+                known.count_fitted = merged.count_fits.unwrap_or(false);
             }
             return;
         };
         self.doubt(kind, doubt);
     }
 
-    fn doubt(&mut self, kind: PersonKind, doubt: Doubt) {
-        self.report.held.push(Held::Kind { kind, doubt });
+    fn doubt(&mut self, kind: PersonKind, doubt: HoldReason) {
+        self.report.held.push(HeldBack::Kind { kind, doubt });
     }
 
-    /// Records of those who left long ago, whether the MIS still lists them or not.
+    /// Removes records of those who left long ago, whether the MIS still lists them or not.
     fn forget_the_long_gone(&mut self) {
         let keep = Days::new(u64::from(self.settings.keep.former_days));
         let Some(horizon) = self.when.today.checked_sub_days(keep) else {
@@ -252,7 +252,7 @@ impl Applying<'_> {
         };
         let today = self.when.today;
         for known in self.state.kinds.values_mut() {
-            known.roll.retain(|record| {
+            known.records.retain(|record| {
                 let last = stay(record, today).leaves;
                 last.is_none_or(|last| last >= horizon)
             });
@@ -260,8 +260,8 @@ impl Applying<'_> {
         self.state.former.retain(|former| former.left >= horizon);
     }
 
-    /// Gives everybody a key, splits them among the groups and makes the changes. Students come first: parents are in
-    /// groups by them.
+    /// Assigns keys, splits people among the groups and creates the changes. Students come first, because the groups of
+    /// parents depend on them.
     fn publish_all(&mut self, answers: &Answers) {
         self.remove_groups();
         let kinds = std::mem::take(&mut self.state.kinds);
@@ -272,7 +272,7 @@ impl Applying<'_> {
             let (people, merged, one_person) =
                 known
                     .keys
-                    .assign(known.roll.iter(), self.when.today, same_parent);
+                    .assign(known.records.iter(), self.when.today, same_parent);
             self.report
                 .one_person
                 .extend(one_person.into_iter().map(|(person, records)| OnePerson {
@@ -317,7 +317,7 @@ impl Applying<'_> {
     fn publish(
         &mut self,
         kind: PersonKind,
-        known: &Known,
+        known: &KindState,
         speaking: &BTreeMap<PersonKey, (Person, Vec<String>)>,
         students: &BTreeMap<PersonKey, Person>,
         answers: &Answers,
@@ -348,7 +348,7 @@ impl Applying<'_> {
             .collect();
         let individuals = people.iter().map(|(key, person)| (*key, person));
         let split = split(kind, &self.settings.groups, individuals, self.when.today);
-        self.report.strays.extend(split.strays);
+        self.report.ungrouped.extend(split.ungrouped);
         self.report.overlaps.extend(split.overlaps);
         let decided = speaking.iter().filter_map(|(person, (record, _))| {
             let decision = stay(record, self.when.today).decided?;
@@ -360,19 +360,19 @@ impl Applying<'_> {
         });
         self.report.dates.extend(decided);
         let computed = Computed::new(self.settings, kind, &split.taken, &people);
-        let empty = Roll::default();
+        let empty = RecordSet::default();
         let none = Merged::new();
         let past = Past {
-            roll: self
+            records: self
                 .before
                 .kinds
                 .get(&kind)
-                .map_or(&empty, |known| &known.roll),
+                .map_or(&empty, |known| &known.records),
             students: self
                 .before
                 .kinds
                 .get(&PersonKind::Student)
-                .map_or(&empty, |known| &known.roll),
+                .map_or(&empty, |known| &known.records),
             student_keys: self
                 .before
                 .kinds
@@ -404,11 +404,11 @@ impl Applying<'_> {
         self.report_lost(kind, known);
     }
 
-    fn report_lost(&mut self, kind: PersonKind, known: &Known) {
+    fn report_lost(&mut self, kind: PersonKind, known: &KindState) {
         let lost = known
             .lost
             .iter()
-            .map(|part| Held::Property { kind, part: *part });
+            .map(|part| HeldBack::Property { kind, part: *part });
         self.report.held.extend(lost);
         let refused = known.refused.iter().map(|property| (kind, *property));
         self.report.refused.extend(refused);
@@ -428,7 +428,7 @@ impl Applying<'_> {
             .collect()
     }
 
-    /// Students who just left their group for a cause of its own.
+    /// Students who just left their group for an accounted cause.
     fn students_accounted(&self) -> BTreeSet<PersonKey> {
         let of_students = |group: &str| {
             self.settings
@@ -437,13 +437,13 @@ impl Applying<'_> {
         };
         self.changes
             .iter()
-            .filter(|change| matches!(&change.what, What::Left { cause } if cause.accounts()))
+            .filter(|change| matches!(&change.kind, ChangeKind::Left { cause } if cause.accounts()))
             .filter(|change| of_students(&change.group))
             .map(|change| change.person.clone())
             .collect()
     }
 
-    /// For each contact, the students on roll that they belong to.
+    /// For each contact, their students on roll.
     fn families<'s>(
         &self,
         kind: PersonKind,
@@ -469,7 +469,7 @@ impl Applying<'_> {
         families
     }
 
-    /// Groups that are not in the settings any more, or are of other people now.
+    /// Removes groups that are no longer in the settings or have another kind of people.
     fn remove_groups(&mut self) {
         let stays = |name: &String, kind| {
             self.settings
@@ -488,7 +488,7 @@ impl Applying<'_> {
         }
     }
 
-    /// Keys of people who have long been gone.
+    /// Removes keys of people who left long ago.
     fn forget_keys(&mut self) {
         let keep = Days::new(u64::from(self.settings.keep.former_days));
         let Some(horizon) = self.when.today.checked_sub_days(keep) else {
@@ -505,15 +505,15 @@ impl Applying<'_> {
         }
     }
 
-    fn finish(mut self) -> Outcome {
+    fn finish(mut self) -> SyncOutcome {
         for (kind, known) in &self.state.kinds {
-            self.report.records.insert(*kind, known.roll.len());
+            self.report.records.insert(*kind, known.records.len());
         }
         for (name, list) in &self.state.lists {
             self.report.groups.entry(name.clone()).or_default().people = list.members.len();
         }
         self.report.count(&self.changes);
-        Outcome {
+        SyncOutcome {
             state: self.state,
             changes: self.changes,
             report: self.report,
@@ -521,7 +521,7 @@ impl Applying<'_> {
     }
 }
 
-/// A student to a contact, with the group the student is in.
+/// A contact's student and the student's group.
 struct Family<'s> {
     student: &'s PersonKey,
     group: Option<&'s str>,

@@ -10,89 +10,89 @@ use crate::{
     member::{Field, Member},
 };
 
-/// One change of one group. Applied in the order of their numbers, changes make the old list into the new.
+/// One change of one group. Applying changes in the order of their numbers turns the old list into the new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Its number: one more than that of the change before it, over all groups of the school.
+    /// The sequence number, consecutive over all groups of the school.
     pub seq: u64,
-    /// When it was found.
+    /// When it was detected.
     pub at: DateTime<Utc>,
     /// The group.
     pub group: String,
     /// Who.
     pub person: PersonKey,
-    /// What happened.
+    /// The kind of change.
     #[serde(flatten)]
-    pub what: What,
+    pub kind: ChangeKind,
 }
 
-/// What happened to a person in a group.
+/// The kind of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "change")]
-pub enum What {
-    /// Is in the group from now on.
+pub enum ChangeKind {
+    /// The person joined the group.
     Joined {
-        /// As they are.
+        /// The member.
         member: Box<Member>,
     },
-    /// Is in the group as before, with something else known of them.
+    /// The person's data changed.
     Changed {
-        /// As they are now.
+        /// The member now.
         member: Box<Member>,
-        /// What is different.
+        /// The changed fields.
         fields: BTreeSet<Field>,
     },
-    /// Is in the group no more.
+    /// The person left the group.
     Left {
         /// Why.
         cause: Cause,
     },
 }
 
-/// Why somebody left a group.
+/// Why a person left a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum Cause {
-    /// The last day at the school has passed.
+    /// The person's last day at the school has passed.
     LeftSchool {
         /// That day.
         on: NaiveDate,
     },
-    /// The first day at the school is yet to come.
+    /// The person's first day at the school is in the future.
     NotYetHere {
         /// That day.
         from: NaiveDate,
     },
-    /// Another group takes them.
+    /// The person moved to another group.
     Moved {
         /// Which.
         to: String,
     },
-    /// The conditions of the group do not hold for them any more.
+    /// The group's conditions no longer apply.
     NotTaken,
-    /// The settings take them out by id.
+    /// The settings exclude the person's id.
     Excluded,
-    /// Of a parent: the students they were there for have left the school.
+    /// A parent's students have left the school.
     ChildrenLeft,
-    /// Of a parent: the students they were there for are in other groups now.
+    /// A parent's students have moved to other groups.
     ChildrenMoved,
-    /// Of a parent: none of the students they were there for is known at the school any more.
+    /// A parent's students are no longer known at the school.
     ChildrenGone,
     /// The MIS deleted the record.
     Deleted,
-    /// The MIS does not list them any more.
+    /// The MIS no longer lists the person.
     Gone,
-    /// They turned out to be the same person as another.
+    /// The person turned out to be the same as another.
     Merged {
-        /// The key that stays.
+        /// The remaining key.
         into: PersonKey,
     },
-    /// The group is not in the settings any more.
+    /// The group was removed from the settings.
     GroupRemoved,
 }
 
 impl Cause {
-    /// Whether it is a cause of its own, so that nobody needs to look. Whoever leaves otherwise counts for the guard.
+    /// Whether the cause explains the departure by itself. All other departures count towards the guard's limits.
     pub fn accounts(&self) -> bool {
         match self {
             Self::LeftSchool { .. }

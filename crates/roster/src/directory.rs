@@ -1,9 +1,6 @@
-//! The directory: who an id belongs to, which group has them, and by which id Wonde knows them today.
+//! The directory: finds a person by any id, with their group and their current id at Wonde.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use mis_core::{PersonKind, Property};
@@ -12,19 +9,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::PersonKey,
-    state::{State, speaks},
+    state::{RosterState, speaks},
     stay::on_roll,
 };
 
-/// What sort of id names a person.
+/// A kind of id.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum IdKind {
-    /// Wonde's id, present or former: the id of the groups.
+    /// Wonde's id, current or former; the groups use it.
     Id,
-    /// The id that stays with a person.
+    /// The permanent id of a person (UPI).
     Upi,
     /// The MIS's own key.
     MisId,
@@ -37,32 +49,15 @@ pub enum IdKind {
 }
 
 impl IdKind {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Id,
-        Self::Upi,
-        Self::MisId,
-        Self::Upn,
-        Self::AdmissionNumber,
-        Self::Card,
-    ];
-
-    /// By what events name people unless the settings say otherwise.
+    /// The ids accepted in events by default.
     pub const DEFAULT: [Self; 2] = [Self::Id, Self::Upi];
 
-    /// The word in settings and records.
+    /// The name in settings and records.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Upi => "upi",
-            Self::MisId => "mis_id",
-            Self::Upn => "upn",
-            Self::AdmissionNumber => "admission_number",
-            Self::Card => "card",
-        }
+        self.into()
     }
 
-    /// What must be read of a person for it, besides what always is.
+    /// The property that must be read for it, if it is not always read.
     pub fn property(self) -> Option<Property> {
         match self {
             Self::Id | Self::Upi | Self::MisId | Self::Upn => None,
@@ -72,13 +67,7 @@ impl IdKind {
     }
 }
 
-impl fmt::Display for IdKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Finds a school's people by any id they go by or went by.
+/// Finds a school's people by any current or former id.
 #[derive(Clone, Debug, Default)]
 pub struct Directory {
     people: Vec<Entry>,
@@ -88,29 +77,29 @@ pub struct Directory {
 /// One person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The id the host knows them by.
+    /// The id at the host.
     pub key: PersonKey,
     /// Student, staff or parent.
     pub kind: PersonKind,
-    /// The id that Wonde knows them by today: what a mark must bear.
+    /// The current id at Wonde, which marks use.
     pub id: String,
-    /// The group that has them; none for those whom no group takes, those who left and those who are yet to start.
+    /// The person's group; `None` if no group takes them, they left, or they are yet to start.
     pub group: Option<String>,
 }
 
-/// Whom an id names.
+/// The result of a lookup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found<'d> {
+pub enum PersonMatch<'d> {
     /// Nobody.
     Nobody,
     /// This person.
     One(&'d Entry),
-    /// These people: ids are unique among people of one kind only, and a number may be given twice.
+    /// Several people: ids are unique only within one kind of people, and a number can occur twice.
     Several(Vec<&'d Entry>),
 }
 
-impl<'d> Found<'d> {
-    /// The person, where there is exactly one.
+impl<'d> PersonMatch<'d> {
+    /// The person, if there is exactly one.
     pub fn one(self) -> Option<&'d Entry> {
         match self {
             Self::One(entry) => Some(entry),
@@ -120,9 +109,9 @@ impl<'d> Found<'d> {
 }
 
 impl Directory {
-    /// The directory of a school on a day. Of two people of one kind with the same id at Wonde, the one whose key it is
-    /// has it, else the one whose present id it is.
-    pub fn of(state: &State, today: NaiveDate) -> Self {
+    /// Builds the directory of a school for a day. If two people of one kind share an id at Wonde, it belongs to the
+    /// one whose key it is, otherwise to the one whose current id it is.
+    pub fn new(state: &RosterState, today: NaiveDate) -> Self {
         let mut directory = Self::default();
         for (kind, known) in &state.kinds {
             let groups: HashMap<&PersonKey, &str> = state
@@ -138,10 +127,10 @@ impl Directory {
                 let records: Vec<_> = identity
                     .ids
                     .iter()
-                    .filter_map(|id| known.roll.get(id))
+                    .filter_map(|id| known.records.get(id))
                     .collect();
                 let speaking = speaks(records.iter().copied(), today);
-                // No register has those who are yet to start.
+                // Registers do not include those yet to start.
                 let starts_later =
                     speaking.is_some_and(|record| record.pre_admission && !on_roll(record, today));
                 let group = groups.get(key).copied().filter(|_| !starts_later);
@@ -195,7 +184,7 @@ impl Directory {
         directory
     }
 
-    /// A directory out of what [`Directory::ids`] gave.
+    /// Builds a directory from the output of [`Directory::ids`].
     pub fn from_ids(ids: impl IntoIterator<Item = (IdKind, String, Entry)>) -> Self {
         let mut directory = Self::default();
         let mut places: HashMap<(PersonKind, PersonKey), usize> = HashMap::new();
@@ -211,7 +200,7 @@ impl Directory {
         directory
     }
 
-    /// Every id with its sort and whom it belongs to, in no order.
+    /// All ids with their kinds and people, unordered.
     pub fn ids(&self) -> impl Iterator<Item = (IdKind, &str, &Entry)> {
         self.by_id.iter().flat_map(|(id, places)| {
             places
@@ -220,16 +209,16 @@ impl Directory {
         })
     }
 
-    /// Whom an id at Wonde belongs to; nobody where it is of several.
+    /// Finds a person by an id at Wonde. Returns `None` if it belongs to several people.
     pub fn find(&self, id: &str) -> Option<&Entry> {
         self.lookup(id, &[IdKind::Id], None).one()
     }
 
-    /// Whom an id names that may be of one of these sorts; the first sort of which it is anybody's counts. With a kind of
-    /// people only they are looked at.
-    pub fn lookup(&self, id: &str, by: &[IdKind], kind: Option<PersonKind>) -> Found<'_> {
+    /// Finds people by an id of one of these kinds; the first kind with a match counts. With `kind`, only people of
+    /// that kind are considered.
+    pub fn lookup(&self, id: &str, by: &[IdKind], kind: Option<PersonKind>) -> PersonMatch<'_> {
         let Some(places) = self.by_id.get(id) else {
-            return Found::Nobody;
+            return PersonMatch::Nobody;
         };
         for sort in by {
             let mut found: Vec<&Entry> = places
@@ -240,28 +229,28 @@ impl Directory {
                 .collect();
             match (found.pop(), found.is_empty()) {
                 (None, _) => {}
-                (Some(one), true) => return Found::One(one),
+                (Some(one), true) => return PersonMatch::One(one),
                 (Some(one), false) => {
                     found.push(one);
                     found.sort_by(|a, b| (a.kind, &a.key).cmp(&(b.kind, &b.key)));
-                    return Found::Several(found);
+                    return PersonMatch::Several(found);
                 }
             }
         }
-        Found::Nobody
+        PersonMatch::Nobody
     }
 
-    /// Everybody, in no order.
+    /// All people, unordered.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.people.iter()
     }
 
-    /// How many people there are.
+    /// The number of people.
     pub fn len(&self) -> usize {
         self.people.len()
     }
 
-    /// Whether there is nobody.
+    /// Whether the directory is empty.
     pub fn is_empty(&self) -> bool {
         self.people.is_empty()
     }

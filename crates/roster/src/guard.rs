@@ -1,20 +1,20 @@
-//! The guard: what is not believed without a person's word.
+//! The guard: limits for removals without approval.
 //!
-//! A wrong region answers with nothing, a withdrawn permission with `null`, an MIS that is offline with half: none of it
-//! may empty a group. People who left on their leaving date, moved to another group or were taken out of the settings by
-//! name are accounted for; all others count towards the limits.
+//! A wrong region returns nothing, a withdrawn permission `null`, and an MIS that is offline half of the data; none of
+//! this may empty a group. People who left on their leaving date, moved to another group or were excluded by the
+//! settings are accounted for; all others count towards the limits.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How many may go at once without being accounted for.
+/// How many people can leave at once without being accounted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Guard {
-    /// Per cent of a list that may go; more is held.
+    /// The percentage of a list that can leave; more is held back.
     #[schemars(range(max = 100))]
     pub max_shrink: u8,
-    /// Fewer people than this may go from a list of any size, as long as somebody stays.
+    /// Fewer people than this can leave a list of any size, as long as somebody remains.
     pub at_least: u32,
 }
 
@@ -28,13 +28,13 @@ impl Default for Guard {
 }
 
 impl Guard {
-    /// Believes everything.
+    /// Allows everything.
     pub const OFF: Self = Self {
         max_shrink: 100,
         at_least: u32::MAX,
     };
 
-    /// Whether so many may go from a list of `before`, when `after` are left.
+    /// Whether a list of `before` people can become one of `after` when `unaccounted` of them leave without a cause.
     pub fn allows(&self, before: usize, after: usize, unaccounted: usize) -> bool {
         if *self == Self::OFF || unaccounted == 0 {
             return true;

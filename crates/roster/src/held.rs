@@ -1,4 +1,4 @@
-//! What is held back until a person has looked at it, and how that person is told.
+//! Changes that are held back until an operator approves them, and their messages.
 
 use std::fmt;
 
@@ -7,73 +7,73 @@ use serde::{Deserialize, Serialize};
 
 use crate::{part::Part, settings::plural};
 
-/// Why an answer is not believed.
+/// Why an answer is held back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "doubt")]
-pub enum Doubt {
-    /// It has nobody in it.
+pub enum HoldReason {
+    /// The answer is empty.
     Empty {
-        /// How many records there were.
+        /// The previous number of records.
         before: usize,
     },
-    /// It is shorter than Wonde's own count, which it was as long as before.
+    /// The answer is shorter than Wonde's count, although they matched before.
     CutOff {
-        /// Records that came.
+        /// The number of received records.
         received: usize,
-        /// Records counted.
+        /// Wonde's count.
         counted: u64,
     },
-    /// Too many are gone at once.
+    /// Too many people are missing at once.
     Shrunk {
-        /// How many there were.
+        /// The previous number.
         before: usize,
-        /// How many of them are gone without a leaving date.
+        /// How many of them are missing without a leaving date.
         gone: usize,
     },
-    /// Records without an id came, so that nobody can tell whose they are, and others are gone.
+    /// Records without an id were received, and other records are missing.
     LeftOut {
-        /// How many could not be read.
+        /// The number of records without an id.
         records: usize,
-        /// How many are gone without a leaving date.
+        /// How many people are missing without a leaving date.
         gone: usize,
     },
-    /// Too many records hold something that cannot be read.
+    /// Too many records contain unreadable values.
     Unread {
         /// How many do.
         records: usize,
         /// How many came.
         of: usize,
     },
-    /// It could not be read.
+    /// The answer could not be read.
     Unreadable {
-        /// What the error said.
+        /// The error message.
         why: String,
     },
 }
 
-/// Something that was held back. Joiners and changes that are not in doubt go through all the same.
+/// Something that was held back. Joiners and unaffected changes are applied anyway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
-pub enum Held {
-    /// The removal of people of one kind; where the answer as a whole cannot be believed, all of it.
+pub enum HeldBack {
+    /// The removal of people of one kind, or the whole answer if it is implausible.
     Kind {
         /// Which.
         kind: PersonKind,
         /// Why.
         #[serde(flatten)]
-        doubt: Doubt,
+        doubt: HoldReason,
     },
-    /// Everybody who is not certain after a change of the MIS: they neither join nor leave.
+    /// Everybody without a certain match after a change of the MIS. They neither join nor leave.
     Migration {
         /// Which people.
         kind: PersonKind,
-        /// Records of people known before.
+        /// Records with a certain match.
         matched: usize,
-        /// Records that seem to be of people known before.
+        /// Records with a probable match.
         proposed: usize,
-        /// Records that may be of several people.
+        /// Records with several possible matches.
         doubtful: usize,
-        /// Records of nobody known.
+        /// Records without a match.
         new: usize,
         /// People without a record.
         missing: usize,
@@ -84,12 +84,12 @@ pub enum Held {
         group: String,
         /// How many people are in it.
         before: usize,
-        /// How many would leave without being accounted for.
+        /// How many would leave without an accounted cause.
         leaving: usize,
-        /// How many would be in it then.
+        /// How many would remain.
         after: usize,
     },
-    /// A property of which nobody has a value any more: the values known before stay.
+    /// A property that nobody has any more. The previous values are kept.
     Property {
         /// Whose.
         kind: PersonKind,
@@ -98,38 +98,38 @@ pub enum Held {
     },
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for HeldBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Kind { kind, doubt } => {
                 let whom = plural(*kind);
                 match doubt {
-                    Doubt::Empty { before } => write!(
+                    HoldReason::Empty { before } => write!(
                         f,
                         "Wonde gave no {whom} at all ({before} before): the region may be wrong, the permission withdrawn or \
                          the MIS offline. Their groups stay as they are; check all three, and accept if it is right"
                     ),
-                    Doubt::CutOff { received, counted } => write!(
+                    HoldReason::CutOff { received, counted } => write!(
                         f,
                         "Wonde counts {counted} {whom} and gave {received}: the list seems to be cut off. Nobody is \
                          taken out; sync again, and accept if it is right"
                     ),
-                    Doubt::Shrunk { before, gone } => write!(
+                    HoldReason::Shrunk { before, gone } => write!(
                         f,
                         "{gone} of {before} {whom} are gone at once without a leaving date. Nobody is taken out; \
                          look into the MIS, and accept if it is right"
                     ),
-                    Doubt::LeftOut { records, gone } => write!(
+                    HoldReason::LeftOut { records, gone } => write!(
                         f,
                         "{records} records of {whom} came without an id and {gone} {whom} are missing, perhaps the same. Nobody is \
                          taken out; ask Wonde about these records, and accept if the missing have left"
                     ),
-                    Doubt::Unread { records, of } => write!(
+                    HoldReason::Unread { records, of } => write!(
                         f,
                         "{records} of {of} records of {whom} hold something that cannot be read, more than `sync.max_unread` \
                          allows. Their groups stay as they are; see what it is, and accept if it does not matter"
                     ),
-                    Doubt::Unreadable { why } => write!(
+                    HoldReason::Unreadable { why } => write!(
                         f,
                         "the {whom} could not be read, and their groups stay as they are: {why}"
                     ),

@@ -1,7 +1,7 @@
-//! Who is who: records that are of one person, and the id by which the host knows them for good.
+//! Identity: which records belong to one person, and the person's permanent id at the host.
 //!
-//! A record is tied to a person by its `upi`, else by the MIS's own key, else by Wonde's id. The id a person was first
-//! seen with stays their key, so that a pupil who enrols again is to the host the same person.
+//! A record belongs to a person by its `upi`, otherwise by the MIS's own key, otherwise by Wonde's id. The first id of
+//! a person remains their key, so that a pupil who enrols again is the same person to the host.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -14,13 +14,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{migration::Migration, words::plain};
 
-/// The id that a person keeps at the host: the id at Wonde that they were first seen with.
+/// The permanent id of a person at the host: their first id at Wonde.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PersonKey(String);
 
 impl PersonKey {
-    /// Takes a key as it was given before.
+    /// Creates a key from its text.
     pub fn new(key: impl Into<String>) -> Self {
         Self(key.into())
     }
@@ -43,10 +43,10 @@ impl fmt::Debug for PersonKey {
     }
 }
 
-/// By what one person has been known, all at once and over time.
+/// All current and former ids of one person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Identity {
-    /// Ids that stay with a person.
+    /// Permanent ids (UPI).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub upis: BTreeSet<String>,
     /// The MIS's own keys.
@@ -55,18 +55,18 @@ pub struct Identity {
     /// Unique pupil numbers.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub upns: BTreeSet<String>,
-    /// Ids at Wonde, the present one among them.
+    /// Ids at Wonde, including the current one.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub ids: BTreeSet<String>,
-    /// Former ids at Wonde, each with the first day on which no record had it any more.
+    /// Former ids at Wonde, each with the first day without a record.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub former: BTreeMap<String, NaiveDate>,
-    /// The last day on which the person was among the MIS's people.
+    /// The last day on which the MIS listed the person.
     pub seen: NaiveDate,
 }
 
 impl Identity {
-    /// Whether an id of whatever sort is one of this person's.
+    /// Whether the id, of any kind, belongs to this person.
     pub(crate) fn bears(&self, id: &str) -> bool {
         self.ids.contains(id) || self.upis.contains(id) || self.mis_ids.contains(id)
     }
@@ -81,10 +81,10 @@ impl Identity {
     }
 }
 
-/// The keys given out to people of one kind.
+/// The identities of people of one kind by key.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Keyring {
+pub struct IdentityMap {
     people: BTreeMap<PersonKey, Identity>,
 }
 
@@ -97,23 +97,23 @@ pub(crate) type OnePerson = (PersonKey, Vec<String>);
 /// The records of one person, in no order.
 pub(crate) type Records<'r> = Vec<&'r Person>;
 
-impl Keyring {
-    /// All keys with what they stand for.
+impl IdentityMap {
+    /// All keys and identities.
     pub fn iter(&self) -> impl Iterator<Item = (&PersonKey, &Identity)> {
         self.people.iter()
     }
 
-    /// What a key stands for.
+    /// The identity of a key.
     pub fn get(&self, key: &PersonKey) -> Option<&Identity> {
         self.people.get(key)
     }
 
-    /// Puts back what was stored.
+    /// Restores stored data.
     pub fn insert(&mut self, key: PersonKey, identity: Identity) {
         self.people.insert(key, identity);
     }
 
-    /// Gives every person among the records a key: the one had before, or the id first seen with.
+    /// Assigns a key to every person among the records: the previous one, or their first id.
     pub(crate) fn assign<'r>(
         &mut self,
         rows: impl IntoIterator<Item = &'r Person>,
@@ -154,8 +154,8 @@ impl Keyring {
         (assigned, merged, one_person)
     }
 
-    /// The key that each person had before, if any. What says more about identity is looked at for all people first, so
-    /// that nobody is given a key that another has a better claim to.
+    /// The previous key of each person, if any. Stronger evidence is checked for all people first, so that nobody takes
+    /// a key to which another has a better claim.
     fn known(&self, people: &[Records<'_>]) -> Vec<Option<PersonKey>> {
         let index = Index::of(self);
         let mut keys: Vec<Option<PersonKey>> = vec![None; people.len()];
@@ -289,7 +289,7 @@ fn one_person_each<'r>(rows: impl IntoIterator<Item = &'r Person>) -> Vec<Record
     let mut owner: HashMap<&str, Option<&str>> = HashMap::new();
     for (upi, records) in &by_upi {
         for mis_id in records.iter().filter_map(|record| record.mis_id.as_deref()) {
-            // A key that two people share says nothing.
+            // A key that two people share identifies nobody.
             owner
                 .entry(mis_id)
                 .and_modify(|known| *known = known.filter(|known| known == upi))
@@ -391,14 +391,14 @@ fn identity_of(records: &[&Person], today: NaiveDate) -> Identity {
 struct Index<'k> {
     upis: HashMap<&'k str, &'k PersonKey>,
     mis_ids: HashMap<&'k str, &'k PersonKey>,
-    /// `None` for a number that two people share: it says nothing.
+    /// `None` for a number that two people share.
     upns: HashMap<&'k str, Option<&'k PersonKey>>,
     ids: HashMap<&'k str, &'k PersonKey>,
     people: &'k BTreeMap<PersonKey, Identity>,
 }
 
 impl<'k> Index<'k> {
-    fn of(ring: &'k Keyring) -> Self {
+    fn of(ring: &'k IdentityMap) -> Self {
         let mut index = Self {
             upis: HashMap::new(),
             mis_ids: HashMap::new(),
@@ -472,7 +472,7 @@ mod tests {
         NaiveDate::from_ymd_opt(2026, 11, 23).unwrap()
     }
 
-    fn keys(ring: &mut Keyring, rows: &[Person]) -> Vec<String> {
+    fn keys(ring: &mut IdentityMap, rows: &[Person]) -> Vec<String> {
         let (people, ..) = ring.assign(rows, day(), false);
         rows.iter()
             .map(|row| {
@@ -500,7 +500,7 @@ mod tests {
         #[case] after: Person,
         #[case] same: bool,
     ) {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         assert_eq!(keys(&mut ring, &[before]), ["A1"]);
         let id = after.id.clone();
         assert_eq!(
@@ -511,7 +511,7 @@ mod tests {
 
     #[test]
     fn old_ids_stay_as_further_names() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A9", "u", "")]);
         keys(&mut ring, &[row("A2", "u", "")]);
         keys(&mut ring, &[row("A5", "u", "")]);
@@ -521,21 +521,21 @@ mod tests {
 
     #[test]
     fn records_of_siblings_parents_are_one_person() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         let rows = [row("C2", "u", "1"), row("C1", "u", "2"), row("C3", "", "2")];
         assert_eq!(keys(&mut ring, &rows), ["C1", "C1", "C1"]);
     }
 
     #[test]
     fn a_mis_key_that_two_people_share_ties_nobody_to_either() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         let rows = [row("A1", "u", "m"), row("A2", "v", "m"), row("A3", "", "m")];
         assert_eq!(keys(&mut ring, &rows), ["A1", "A2", "A3"]);
     }
 
     #[test]
     fn two_people_who_turn_out_to_be_one_keep_the_older_key() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", ""), row("A2", "", "m")]);
         let rows = [row("A1", "u", ""), row("A2", "u", "m")];
         let (people, merged, _) = ring.assign(&rows, day(), false);
@@ -549,7 +549,7 @@ mod tests {
 
     #[test]
     fn one_who_turns_out_to_be_two_leaves_the_key_to_the_better_claim() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", "m"), row("A2", "u", "m")]);
         let rows = [row("A1", "v", ""), row("A2", "u", "m")];
         assert_eq!(keys(&mut ring, &rows), ["A1~2", "A1"]);
@@ -559,7 +559,7 @@ mod tests {
 
     #[test]
     fn those_not_seen_for_long_are_forgotten() {
-        let mut ring = Keyring::default();
+        let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", "")]);
         let tomorrow = day().succ_opt().unwrap();
         ring.forget(tomorrow, |key| key.as_str() == "A1");

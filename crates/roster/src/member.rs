@@ -1,4 +1,4 @@
-//! Members: people as the host sees them in a group, no more of them than the settings name.
+//! Members: people of a group with the properties that the settings name.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,14 +13,14 @@ use crate::{identity::PersonKey, part::Part};
 
 /// One person in a group.
 ///
-/// `Debug` shows ids alone.
+/// `Debug` shows only ids.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
-    /// The id the host knows the person by, for good.
+    /// The permanent id at the host.
     pub key: PersonKey,
-    /// The record: the present ids, and what the group's settings name.
+    /// The record: current ids and the properties that the settings name.
     pub person: Person,
-    /// Of a parent: the students they are in the group for.
+    /// For a parent: their students in the group.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub children: BTreeSet<PersonKey>,
 }
@@ -38,7 +38,7 @@ impl Member {
             pre_admission: false,
             current: None,
             changed_at: None,
-            // For telling people apart, not for the host.
+            // Used to match people; not shown to the host.
             upn: None,
             mobile: None,
             ..record.clone()
@@ -50,7 +50,7 @@ impl Member {
         }
     }
 
-    /// What is different in the other.
+    /// The fields that differ.
     pub(crate) fn differs(&self, other: &Self) -> BTreeSet<Field> {
         let mut fields = BTreeSet::new();
         if self.person.id != other.person.id {
@@ -81,15 +81,15 @@ impl fmt::Debug for Member {
     }
 }
 
-/// What may change of a member.
+/// A field of a member that can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
-    /// The present id at Wonde: the person enrolled again.
+    /// The current id at Wonde: the person enrolled again.
     Id,
-    /// The students a parent is there for.
+    /// A parent's students.
     Children,
-    /// Something of the record.
+    /// A part of the record.
     #[serde(untagged)]
     Part(Part),
 }
@@ -113,13 +113,13 @@ pub struct List {
     pub members: BTreeMap<PersonKey, Member>,
 }
 
-/// Somebody who left a group; kept for a time, in case of a question.
+/// A former member, kept for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Former {
     /// The group.
     pub group: String,
     /// When they left it.
     pub left: NaiveDate,
-    /// As they were last.
+    /// Their last data.
     pub member: Member,
 }

@@ -1,8 +1,8 @@
-//! A school that changes its MIS: all ids are new, and the people are the same. Who is who is found out before anybody
+//! Migration of a school to another MIS: all ids are new, and the people are the same. They are matched before anybody
 //! joins or leaves.
 //!
-//! Students are matched by their unique pupil number, which both MISs have. Others are matched by their email address, else
-//! by name and birth date, and a person says whether that is right.
+//! Students are matched by their unique pupil number, which both MISs have. Others are matched by their email address,
+//! otherwise by name and birth date, and an operator approves the matches.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -14,50 +14,50 @@ use chrono::NaiveDate;
 use mis_core::{Person, PersonKind};
 use serde::{Deserialize, Serialize};
 
-use crate::{answer::Answer, identity::PersonKey, state::Known, stay::has_left, words::plain};
+use crate::{answer::Answer, identity::PersonKey, state::KindState, stay::has_left, words::plain};
 
-/// What a change of the MIS comes to for one kind of people.
+/// The result of matching one kind of people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Migration {
     /// Which.
     pub kind: PersonKind,
-    /// Records that are those of people known before.
+    /// Certain matches.
     pub matched: Vec<Match>,
-    /// Records that seem to be, which a person is to say.
+    /// Probable matches, to be approved.
     pub proposed: Vec<Match>,
-    /// Records that may be of one of several people, or of nobody known; they count as new.
+    /// Records with several possible matches; they count as new.
     pub doubtful: Vec<Doubtful>,
-    /// Records of whom nobody is known.
+    /// Records without a match.
     pub new: Vec<String>,
-    /// People whose records are not there any more.
+    /// People without a record.
     pub missing: Vec<PersonKey>,
 }
 
-/// A record of somebody who was known before.
+/// A matched record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Match {
     /// Who.
     pub person: PersonKey,
     /// The record's id.
     pub id: String,
-    /// By what it was found.
+    /// The evidence.
     pub by: MatchedBy,
 }
 
-/// A record that may be of any of these people.
+/// A record with several possible matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Doubtful {
     /// The record's id.
     pub id: String,
-    /// Who it may be.
+    /// The candidates.
     pub people: Vec<PersonKey>,
 }
 
-/// By what a record was found to be of somebody.
+/// The evidence for a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MatchedBy {
-    /// The id at Wonde, or the id that stays with a person: it has not changed.
+    /// The unchanged id at Wonde or UPI.
     Id,
     /// The unique pupil number.
     Upn,
@@ -79,7 +79,7 @@ impl fmt::Display for MatchedBy {
 }
 
 impl Migration {
-    /// Whether a person must look before it goes through.
+    /// Whether it needs approval.
     pub fn needs_a_person(&self) -> bool {
         !(self.proposed.is_empty()
             && self.doubtful.is_empty()
@@ -94,7 +94,12 @@ impl Migration {
 }
 
 /// Whether most of a kind's people are gone and most of those who came are new, by the ids that would stay otherwise.
-pub(crate) fn most_are_new(known: &Known, rows: &[Person], least: usize, today: NaiveDate) -> bool {
+pub(crate) fn most_are_new(
+    known: &KindState,
+    rows: &[Person],
+    least: usize,
+    today: NaiveDate,
+) -> bool {
     let old: Vec<&Person> = here(known, today).collect();
     let news = rows.iter().filter(|row| !is_known(known, row)).count();
     let (ids, upis) = ids_of(rows);
@@ -105,9 +110,9 @@ pub(crate) fn most_are_new(known: &Known, rows: &[Person], least: usize, today: 
     gone >= least.max(1) && gone * 2 > old.len() && news * 2 > rows.len()
 }
 
-fn here(known: &Known, today: NaiveDate) -> impl Iterator<Item = &Person> {
+fn here(known: &KindState, today: NaiveDate) -> impl Iterator<Item = &Person> {
     known
-        .roll
+        .records
         .iter()
         .filter(move |record| !has_left(record, today) && !record.pre_admission)
 }
@@ -124,8 +129,8 @@ fn stays(record: &Person, ids: &HashSet<&str>, upis: &HashSet<&str>) -> bool {
 }
 
 /// Whether somebody has the record's id, or the id that stays.
-fn is_known(known: &Known, row: &Person) -> bool {
-    known.roll.get(&row.id).is_some()
+fn is_known(known: &KindState, row: &Person) -> bool {
+    known.records.get(&row.id).is_some()
         || row
             .upi
             .as_ref()
@@ -135,7 +140,7 @@ fn is_known(known: &Known, row: &Person) -> bool {
 /// Finds out who is who among a kind's people.
 pub(crate) fn compare(
     kind: PersonKind,
-    known: &Known,
+    known: &KindState,
     answer: &Answer,
     today: NaiveDate,
 ) -> Migration {

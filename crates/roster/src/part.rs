@@ -1,15 +1,15 @@
-//! The parts of a record that one permission covers, for telling a lost permission from news.
+//! Parts of a record that one permission covers, to distinguish a lost permission from a change.
 
 use std::fmt;
 
 use mis_core::{Person, PersonKind, Property};
 use serde::{Deserialize, Serialize};
 
-/// A part of a record that Wonde may keep back as a whole.
+/// A part of a record that Wonde can withhold as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// The id that stays with a person.
+    /// The permanent id of a person (UPI).
     Upi,
     /// The MIS's own key.
     MisId,
@@ -29,7 +29,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// The parts of records of this kind that are kept when these properties are.
+    /// The parts that records of this kind have with these properties.
     pub(crate) fn of(
         kind: PersonKind,
         properties: &std::collections::BTreeSet<Property>,
@@ -49,7 +49,7 @@ impl Part {
         parts
     }
 
-    /// Whether the record says anything here.
+    /// Whether the record has a value.
     pub(crate) fn is_in(self, person: &Person) -> bool {
         match self {
             Self::Upi => person.upi.is_some(),
@@ -57,14 +57,14 @@ impl Part {
             Self::Upn => person.upn.is_some(),
             Self::Forename => person.forename.is_some(),
             Self::Surname => person.surname.is_some(),
-            // A last day is an exception: that nobody has one is no sign of anything.
+            // Few people have a last day, so its absence means nothing.
             Self::Dates => person.joins.is_some(),
             Self::Current => person.current.is_some(),
             Self::Property(property) => person.has(property),
         }
     }
 
-    /// The part that a field of a record belongs to, by its place as Wonde gives it.
+    /// The part that a field belongs to, by its path in Wonde's record.
     pub(crate) fn of_field(field: &str) -> Option<Self> {
         use mis_core::shapes::people::{Need, needed_for};
         match (needed_for(field), field) {
@@ -79,7 +79,7 @@ impl Part {
         }
     }
 
-    /// Takes the part over from another record.
+    /// Copies the part from another record.
     pub(crate) fn copy(self, to: &mut Person, from: &Person) {
         match self {
             Self::Upi => to.upi.clone_from(&from.upi),

@@ -1,21 +1,21 @@
-//! Publishing the groups of one kind of people: for each the change as a whole, or nothing.
+//! Publishes the groups of one kind of people: all changes of a group or none.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use mis_core::{Deletion, Person, PersonKind};
 
 use crate::{
-    change::{Cause, Change, What},
-    held::Held,
-    identity::{Keyring, Merged, PersonKey},
+    change::{Cause, Change, ChangeKind},
+    held::HeldBack,
+    identity::{IdentityMap, Merged, PersonKey},
     member::{Former, List, Member},
-    report::Report,
-    roll::Roll,
+    record_set::RecordSet,
+    report::SyncReport,
     settings::Settings,
     split::{Individual, Rule},
-    state::{State, speaks},
+    state::{RosterState, speaks},
     stay::{has_left, on_roll},
-    when::When,
+    when::SyncTime,
 };
 
 /// Who would be in which group.
@@ -53,13 +53,13 @@ impl Computed {
 
 /// What was known before, for telling why somebody left.
 pub(crate) struct Past<'a> {
-    pub(crate) roll: &'a Roll,
-    pub(crate) students: &'a Roll,
-    pub(crate) student_keys: Option<&'a Keyring>,
+    pub(crate) records: &'a RecordSet,
+    pub(crate) students: &'a RecordSet,
+    pub(crate) student_keys: Option<&'a IdentityMap>,
     pub(crate) students_now: &'a BTreeMap<PersonKey, Person>,
     /// The groups that students are in now.
     pub(crate) student_groups: &'a BTreeMap<PersonKey, String>,
-    /// Students who just left their group for a cause of its own.
+    /// Students who just left their group for an accounted cause.
     pub(crate) students_accounted: &'a BTreeSet<PersonKey>,
     pub(crate) merged: &'a Merged,
     pub(crate) deletions: &'a [Deletion],
@@ -69,16 +69,21 @@ pub(crate) struct Past<'a> {
 pub(crate) struct Publish<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) kind: PersonKind,
-    pub(crate) when: When,
+    pub(crate) when: SyncTime,
     pub(crate) accept: bool,
-    pub(crate) keys: &'a Keyring,
+    pub(crate) keys: &'a IdentityMap,
     pub(crate) people: &'a BTreeMap<&'a PersonKey, Individual<'a>>,
     pub(crate) past: Past<'a>,
     pub(crate) computed: Computed,
 }
 
 impl Publish<'_> {
-    pub(crate) fn run(mut self, state: &mut State, changes: &mut Vec<Change>, report: &mut Report) {
+    pub(crate) fn run(
+        mut self,
+        state: &mut RosterState,
+        changes: &mut Vec<Change>,
+        report: &mut SyncReport,
+    ) {
         for (name, kept) in self.held(state, report) {
             let list = self.computed.lists.entry(name).or_default();
             list.extend(kept.into_iter().map(|member| (member.key.clone(), member)));
@@ -90,7 +95,7 @@ impl Publish<'_> {
 
     /// Groups that too many would leave, with those who stay in them for it: all who would leave without being accounted
     /// for. They are in no other group, or they would be.
-    fn held(&self, state: &State, report: &mut Report) -> BTreeMap<String, Vec<Member>> {
+    fn held(&self, state: &RosterState, report: &mut SyncReport) -> BTreeMap<String, Vec<Member>> {
         let mut held = BTreeMap::new();
         for (name, new) in &self.computed.lists {
             let Some(old) = state.lists.get(name) else {
@@ -110,7 +115,7 @@ impl Publish<'_> {
             {
                 continue;
             }
-            report.held.push(Held::Group {
+            report.held.push(HeldBack::Group {
                 group: name.clone(),
                 before: old.members.len(),
                 leaving: leaving.len(),
@@ -136,7 +141,7 @@ impl Publish<'_> {
 
     fn replace(
         &self,
-        state: &mut State,
+        state: &mut RosterState,
         changes: &mut Vec<Change>,
         name: &str,
         new: BTreeMap<PersonKey, Member>,
@@ -152,16 +157,16 @@ impl Publish<'_> {
         }
         for member in new.values() {
             let what = match old.get(&member.key) {
-                None => What::Joined {
+                None => ChangeKind::Joined {
                     member: Box::new(member.clone()),
                 },
-                Some(before) if before != member => What::Changed {
+                Some(before) if before != member => ChangeKind::Changed {
                     fields: before.differs(member),
                     member: Box::new(member.clone()),
                 },
                 Some(_) => continue,
             };
-            if matches!(what, What::Joined { .. }) {
+            if matches!(what, ChangeKind::Joined { .. }) {
                 state
                     .former
                     .retain(|former| former.group != name || former.member.key != member.key);
@@ -213,7 +218,10 @@ impl Publish<'_> {
         let Some(identity) = self.keys.get(key) else {
             return Cause::Gone;
         };
-        let records = identity.ids.iter().filter_map(|id| self.past.roll.get(id));
+        let records = identity
+            .ids
+            .iter()
+            .filter_map(|id| self.past.records.get(id));
         if let Some(record) = speaks(records, self.when.today)
             && let Some(on) = record.leaves
             && has_left(record, self.when.today)
@@ -287,7 +295,12 @@ fn member(
 }
 
 /// Takes a whole group away.
-pub(crate) fn remove(state: &mut State, changes: &mut Vec<Change>, name: &str, when: When) {
+pub(crate) fn remove(
+    state: &mut RosterState,
+    changes: &mut Vec<Change>,
+    name: &str,
+    when: SyncTime,
+) {
     for member in state
         .lists
         .remove(name)
@@ -299,12 +312,12 @@ pub(crate) fn remove(state: &mut State, changes: &mut Vec<Change>, name: &str, w
 }
 
 fn leave(
-    state: &mut State,
+    state: &mut RosterState,
     changes: &mut Vec<Change>,
     group: &str,
     member: &Member,
     cause: Cause,
-    when: When,
+    when: SyncTime,
 ) {
     state
         .former
@@ -319,18 +332,18 @@ fn leave(
         changes,
         group,
         &member.key,
-        What::Left { cause },
+        ChangeKind::Left { cause },
         when,
     );
 }
 
 fn tell(
-    state: &mut State,
+    state: &mut RosterState,
     changes: &mut Vec<Change>,
     group: &str,
     person: &PersonKey,
-    what: What,
-    when: When,
+    what: ChangeKind,
+    when: SyncTime,
 ) {
     state.seq += 1;
     changes.push(Change {
@@ -338,6 +351,6 @@ fn tell(
         at: when.now,
         group: group.to_owned(),
         person: person.clone(),
-        what,
+        kind: what,
     });
 }

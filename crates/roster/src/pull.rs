@@ -1,7 +1,7 @@
-//! The pull: reads a school's people step by step, so that it can go on where it stopped.
+//! The pull: reads a school's people step by step, so that it can be resumed.
 //!
-//! Records are trimmed to what is asked for as they come, page by page; nothing else of an answer is kept. After every
-//! step the pull can be stored, and gone on with after a crash.
+//! Records are trimmed to the requested properties page by page; nothing else is kept. The pull can be stored after
+//! every step and resumed after a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,33 +17,33 @@ use crate::{
     answer::{Answer, Answers, Extent, Unreadable},
     part::Part,
     settings::{Needs, Settings},
-    state::{Known, Reach, State},
+    state::{KindState, RosterState, SyncScope},
 };
 
-/// A pull on its way.
+/// A pull in progress.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pull {
     /// When it began.
     pub began: DateTime<Utc>,
     needs: Needs,
-    /// Whether students who are yet to start are read too.
+    /// Whether to read students who are yet to start.
     #[serde(default)]
     pre_admission: bool,
-    reaches: BTreeMap<PersonKind, Reach>,
+    reaches: BTreeMap<PersonKind, SyncScope>,
     deletions: Option<Vec<Deletion>>,
     answers: Answers,
 }
 
-/// How far a pull has come.
+/// The progress of a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Whom it is reading.
+    /// The kind of people being read.
     pub kind: PersonKind,
-    /// Records read of them so far.
+    /// The records read so far.
     pub read: usize,
-    /// How many there are by Wonde's own count, where it tells.
+    /// The total according to Wonde, if given.
     pub counted: Option<u64>,
-    /// All of them are read.
+    /// Whether all are read.
     pub done: bool,
 }
 
@@ -51,29 +51,29 @@ pub struct Progress {
 const TELL_EVERY: usize = 100;
 
 impl Pull {
-    /// A pull of all that the settings need, in full or as little as will do.
-    pub fn new(state: &State, settings: &Settings, full: bool, began: DateTime<Utc>) -> Self {
+    /// Creates a pull of all that the settings need, in full or incrementally.
+    pub fn new(state: &RosterState, settings: &Settings, full: bool, began: DateTime<Utc>) -> Self {
         Self {
             began,
             needs: settings.needs(),
             pre_admission: settings.takes_pre_admission(),
-            reaches: state.reaches(settings, full),
+            reaches: state.scopes(settings, full),
             deletions: None,
             answers: Answers::new(),
         }
     }
 
-    /// Whether it still reads what these settings need, so that it may be gone on with.
+    /// Whether it still reads what these settings need, so that it can be resumed.
     pub fn serves(&self, settings: &Settings) -> bool {
         self.needs == settings.needs() && self.pre_admission == settings.takes_pre_admission()
     }
 
     /// Whether everything is read in full.
     pub fn is_full(&self) -> bool {
-        self.reaches.values().all(|reach| *reach == Reach::Full)
+        self.reaches.values().all(|reach| *reach == SyncScope::Full)
     }
 
-    /// The kinds of people yet to be read.
+    /// The kinds of people that are not read yet.
     pub fn missing(&self) -> impl Iterator<Item = PersonKind> + '_ {
         self.reaches
             .keys()
@@ -81,12 +81,12 @@ impl Pull {
             .filter(|kind| !self.answers.contains_key(kind))
     }
 
-    /// What was read. Kinds that are missing are not in it.
+    /// The results. Kinds that were not read are missing.
     pub fn into_answers(self) -> Answers {
         self.answers
     }
 
-    /// The pull without what was read: with the answers it can be stored in parts, each when it is there.
+    /// The pull without its answers, which can be stored separately.
     pub fn head(&self) -> Self {
         Self {
             began: self.began,
@@ -98,26 +98,26 @@ impl Pull {
         }
     }
 
-    /// What was read so far.
+    /// The answers so far.
     pub fn answers(&self) -> &Answers {
         &self.answers
     }
 
-    /// Puts back what was stored apart from the head.
+    /// Restores answers that were stored separately.
     pub fn put_back(&mut self, kind: PersonKind, answer: Result<Answer, Unreadable>) {
         if self.reaches.contains_key(&kind) {
             self.answers.insert(kind, answer);
         }
     }
 
-    /// Reads all that is missing.
+    /// Reads everything that is missing.
     ///
     /// # Errors
-    /// As for a step. What was read before stays.
+    /// As for [`Pull::step`]. Earlier answers are kept.
     pub async fn run(
         &mut self,
         mis: &Mis,
-        state: &State,
+        state: &RosterState,
         now: impl Fn() -> DateTime<Utc>,
         tell: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<(), Error> {
@@ -125,16 +125,16 @@ impl Pull {
         Ok(())
     }
 
-    /// Takes the next step; false when there was none left. What was deleted is read first: so a record that comes in a
-    /// later step was there after all.
+    /// Takes the next step. Returns false if there was none left. Deletions are read first, so a record in a later step
+    /// exists.
     ///
     /// # Errors
-    /// Those that concern the school as a whole or go by: the step may be taken again. What concerns one kind of people
-    /// only, such as a permission, is part of the answers.
+    /// Returns errors that affect the whole school or are temporary; the step can be repeated. An error of one kind of
+    /// people, such as a missing permission, becomes part of the answers.
     pub async fn step(
         &mut self,
         mis: &Mis,
-        state: &State,
+        state: &RosterState,
         now: DateTime<Utc>,
         tell: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<bool, Error> {
@@ -143,8 +143,8 @@ impl Pull {
             .iter()
             .filter(|(kind, _)| !self.answers.contains_key(kind))
             .filter_map(|(_, reach)| match reach {
-                Reach::Since(since) => Some(*since),
-                Reach::Full => None,
+                SyncScope::Since(since) => Some(*since),
+                SyncScope::Full => None,
             })
             .min();
         if let (None, Some(since)) = (&self.deletions, earliest) {
@@ -163,7 +163,7 @@ impl Pull {
             now,
         };
         let answer = match self.reaches.get(&kind) {
-            Some(Reach::Since(since)) => {
+            Some(SyncScope::Since(since)) => {
                 let deletions = self.deletions.as_deref().unwrap_or_default();
                 reading.changes(*since, deletions, tell).await
             }
@@ -185,7 +185,7 @@ impl Pull {
     async fn read_deletions(
         &mut self,
         mis: &Mis,
-        state: &State,
+        state: &RosterState,
         since: DateTime<Utc>,
     ) -> Result<(), Error> {
         let mut rows = mis.deletions(Some(since));
@@ -196,7 +196,7 @@ impl Pull {
                 Err(error) if is_of_one_kind(&error) => {
                     self.reaches
                         .values_mut()
-                        .for_each(|reach| *reach = Reach::Full);
+                        .for_each(|reach| *reach = SyncScope::Full);
                     break;
                 }
                 Err(error) => return Err(error),
@@ -204,10 +204,10 @@ impl Pull {
         }
         for back in deletions.iter().filter(|deletion| !deletion.gone) {
             let known = state.kinds.get(&back.kind);
-            if known.is_some_and(|known| known.roll.get(&back.id).is_none())
+            if known.is_some_and(|known| known.records.get(&back.id).is_none())
                 && let Some(reach) = self.reaches.get_mut(&back.kind)
             {
-                *reach = Reach::Full;
+                *reach = SyncScope::Full;
             }
         }
         self.deletions = Some(deletions);
@@ -232,7 +232,7 @@ fn is_refusal(error: &Error) -> bool {
 struct Reading<'a> {
     mis: &'a Mis,
     kind: PersonKind,
-    known: Option<&'a Known>,
+    known: Option<&'a KindState>,
     wanted: BTreeSet<Property>,
     pre_admission: bool,
     now: DateTime<Utc>,
@@ -327,8 +327,8 @@ impl Reading<'_> {
         let strangers = rows
             .people
             .iter()
-            .filter(|row| known.roll.get(&row.id).is_none());
-        if strangers.count() * 2 > known.roll.len() {
+            .filter(|row| known.records.get(&row.id).is_none());
+        if strangers.count() * 2 > known.records.len() {
             return self.full(tell).await;
         }
         let mut answer = Answer {
@@ -349,7 +349,7 @@ impl Reading<'_> {
         if known.lost.iter().any(is_back) {
             return self.full(tell).await;
         }
-        let mut doubtful = known.roll.turned(&answer, &parts);
+        let mut doubtful = known.records.turned(&answer, &parts);
         doubtful.retain(|part| !known.lost.contains(part));
         let found = self.nobody_has(doubtful, &answer.properties).await?;
         if let Extent::Changes { withdrawn, .. } = &mut answer.extent {

@@ -1,4 +1,4 @@
-//! What a sync came to, for people to read.
+//! The report of a sync, for people.
 
 use std::collections::BTreeMap;
 
@@ -6,42 +6,42 @@ use mis_core::{PersonKind, Property, wonde::DecodeIssue};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    change::{Change, What},
-    held::Held,
+    change::{Change, ChangeKind},
+    held::HeldBack,
     identity::PersonKey,
     migration::Migration,
-    split::{Overlap, Stray},
+    split::{Overlap, Ungrouped},
     stay::DecidedDates,
 };
 
-/// What a sync came to.
+/// The report of a sync.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
+pub struct SyncReport {
     /// The groups by name.
     pub groups: BTreeMap<String, Tally>,
-    /// Records known, by kind of people.
+    /// The number of records by kind of people.
     pub records: BTreeMap<PersonKind, usize>,
     /// What was held back.
-    pub held: Vec<Held>,
-    /// What the school refuses to tell, or its MIS does not have.
+    pub held: Vec<HeldBack>,
+    /// Properties that the school refuses or its MIS does not have.
     pub refused: Vec<(PersonKind, Property)>,
-    /// Those whom no group takes.
-    pub strays: Vec<Stray>,
-    /// Those whom more than one group takes.
+    /// People in no group.
+    pub ungrouped: Vec<Ungrouped>,
+    /// People whom more than one group takes.
     pub overlaps: Vec<Overlap>,
     /// What could not be read.
     #[serde(default)]
     pub unread: Vec<Unread>,
-    /// Those whose dates contradict each other or what else the MIS says, and how that was decided.
+    /// People with contradictory dates, and the decision.
     #[serde(default)]
     pub dates: Vec<DecidedDates>,
-    /// Those of whom the MIS keeps several records that the settings make one person.
+    /// People with several records that the settings combine.
     #[serde(default)]
     pub one_person: Vec<OnePerson>,
-    /// Who is who after a change of the MIS.
+    /// The matches after a change of the MIS.
     #[serde(default)]
     pub migrations: Vec<Migration>,
-    /// Groups take students who are yet to start, and the school does not grant reading them.
+    /// Whether groups take students who are yet to start although the school does not grant reading them.
     #[serde(default)]
     pub pre_admission_refused: bool,
 }
@@ -67,32 +67,32 @@ pub struct OnePerson {
     pub records: Vec<String>,
 }
 
-/// What happened to one group.
+/// The changes of one group as counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
-    /// How many are in it now.
+    /// The current number of members.
     pub people: usize,
-    /// How many joined.
+    /// The number that joined.
     pub joined: usize,
-    /// Of how many something else is known now.
+    /// The number that changed.
     pub changed: usize,
-    /// How many left.
+    /// The number that left.
     pub left: usize,
 }
 
-impl Report {
+impl SyncReport {
     pub(crate) fn count(&mut self, changes: &[Change]) {
         for change in changes {
             let tally = self.groups.entry(change.group.clone()).or_default();
-            match change.what {
-                What::Joined { .. } => tally.joined += 1,
-                What::Changed { .. } => tally.changed += 1,
-                What::Left { .. } => tally.left += 1,
+            match change.kind {
+                ChangeKind::Joined { .. } => tally.joined += 1,
+                ChangeKind::Changed { .. } => tally.changed += 1,
+                ChangeKind::Left { .. } => tally.left += 1,
             }
         }
     }
 
-    /// Whether anything waits for a person.
+    /// Whether anything is held back.
     pub fn is_held(&self) -> bool {
         !self.held.is_empty()
     }

@@ -1,4 +1,4 @@
-//! What a school says about its groups: whom each takes, and what is kept of them.
+//! A school's group settings: members and properties.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -85,7 +85,7 @@ pub struct GroupName {
 
 /// One group of a school's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Group {
+pub struct GroupSettings {
     /// Its name, unlike those of the school's other groups.
     pub name: String,
     /// Students, staff or parents.
@@ -94,16 +94,16 @@ pub struct Group {
     pub membership: Membership,
 }
 
-/// What the roster of one school goes by.
+/// The roster settings of one school.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The groups, in the order of the file: a person joins the first that takes them.
-    pub groups: Vec<Group>,
-    /// What is not believed without a person's word.
+    pub groups: Vec<GroupSettings>,
+    /// The limits for removals without approval.
     pub guard: Guard,
-    /// How data is kept.
+    /// Retention.
     pub keep: Keep,
-    /// Who is who.
+    /// Identity settings.
     pub persons: Persons,
 }
 
@@ -151,15 +151,15 @@ impl Default for Keep {
     }
 }
 
-/// Something in the settings that cannot be.
+/// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
     /// The key below the group: `years`.
     pub key: &'static str,
     /// What is wrong.
-    pub what: String,
+    pub message: String,
     /// What to do.
-    pub cure: String,
+    pub help: String,
 }
 
 impl Membership {
@@ -214,17 +214,17 @@ impl Membership {
             .collect()
     }
 
-    /// Whether it takes all of its kind.
+    /// Whether it takes everybody of its kind.
     pub fn takes_all(&self) -> bool {
         self.conditions().is_empty() && self.include.is_empty()
     }
 
-    /// Whether it takes nobody but those in `include`.
+    /// Whether it takes only those in `include`.
     pub(crate) fn takes_named_only(&self) -> bool {
         self.conditions().is_empty() && !self.include.is_empty()
     }
 
-    /// What cannot be, for a group of this kind among the others of its school.
+    /// The invalid settings of a group of this kind among the other groups of its school.
     pub fn flaws<'g>(
         &self,
         kind: PersonKind,
@@ -239,13 +239,13 @@ impl Membership {
                 let whom = whom.join(" or ");
                 Flaw {
                     key,
-                    what: format!("only {whom} can be asked for this"),
-                    cure: format!("take it out, or make it a group of {whom}"),
+                    message: format!("only {whom} can be asked for this"),
+                    help: format!("take it out, or make it a group of {whom}"),
                 }
             })
             .collect();
         for name in &self.of {
-            let (what, cure) = match others(name) {
+            let (message, help) = match others(name) {
                 Some(PersonKind::Student) => continue,
                 Some(_) => (
                     format!("the group {name:?} is none of students"),
@@ -258,30 +258,30 @@ impl Membership {
             };
             flaws.push(Flaw {
                 key: "of",
-                what,
-                cure: cure.to_owned(),
+                message,
+                help: help.to_owned(),
             });
         }
         if self.pre_admission.is_some() && kind != PersonKind::Student {
             flaws.push(Flaw {
                 key: "pre_admission",
-                what: "only students can be yet to start".to_owned(),
-                cure: "take it out, or make it a group of students".to_owned(),
+                message: "only students can be yet to start".to_owned(),
+                help: "take it out, or make it a group of students".to_owned(),
             });
         }
         if self.priority_max == Some(0) {
             flaws.push(Flaw {
                 key: "priority_max",
-                what: "nobody comes before the first".to_owned(),
-                cure: "write 1 for the first contact only, or take it out".to_owned(),
+                message: "nobody comes before the first".to_owned(),
+                help: "write 1 for the first contact only, or take it out".to_owned(),
             });
         }
         for property in self.properties.iter().flatten() {
             if !property.is_of(kind) {
                 flaws.push(Flaw {
                     key: "properties",
-                    what: format!("{} have no `{property}`", plural(kind)),
-                    cure: format!("take {:?} out", property.word()),
+                    message: format!("{} have no `{property}`", plural(kind)),
+                    help: format!("take {:?} out", property.word()),
                 });
             }
         }
@@ -289,14 +289,14 @@ impl Membership {
         if let Some(id) = self.include.iter().find(|id| self.exclude.contains(id)) {
             flaws.push(Flaw {
                 key: "exclude",
-                what: format!("the id {id:?} stands under `include` as well"),
-                cure: format!("keep one of the two; an id in neither is like all other {word}"),
+                message: format!("the id {id:?} stands under `include` as well"),
+                help: format!("keep one of the two; an id in neither is like all other {word}"),
             });
         }
         flaws
     }
 
-    /// What the group tells of its people.
+    /// The properties that the group shows.
     pub fn told(&self, kind: PersonKind) -> BTreeSet<Property> {
         let all = self
             .properties
@@ -305,7 +305,7 @@ impl Membership {
         all.into_iter().filter(|p| p.is_of(kind)).collect()
     }
 
-    /// What must be read of the group's people: what it tells and what its conditions ask.
+    /// The properties that must be read: those it shows and those its conditions need.
     fn needs(&self, kind: PersonKind) -> BTreeSet<Property> {
         let mut needs = self.told(kind);
         for (key, _) in self.conditions() {
@@ -331,8 +331,8 @@ impl Membership {
 pub type Needs = BTreeMap<PersonKind, BTreeSet<Property>>;
 
 impl Settings {
-    /// Settings with these groups and everything else as it is when nothing is said.
-    pub fn new(groups: Vec<Group>) -> Self {
+    /// Creates settings with these groups and defaults otherwise.
+    pub fn new(groups: Vec<GroupSettings>) -> Self {
         Self {
             groups,
             ..Self::default()
@@ -372,8 +372,8 @@ impl Settings {
             .any(|group| group.membership.pre_admission == Some(true))
     }
 
-    /// The group of this name.
-    pub fn group(&self, name: &str) -> Option<&Group> {
+    /// The group with this name.
+    pub fn group(&self, name: &str) -> Option<&GroupSettings> {
         self.groups
             .iter()
             .find(|group| same_text(&group.name, name))
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn only_what_a_group_asks_for_is_read() {
-        let group = |name: &str, kind, json| Group {
+        let group = |name: &str, kind, json| GroupSettings {
             name: name.into(),
             kind,
             membership: read(json),

@@ -1,4 +1,4 @@
-//! The split: which group takes whom, and who falls in none or is taken by more than one.
+//! The split: assigns people to groups, and reports people in no group or in several.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     identity::{Identity, PersonKey},
-    settings::{Group, GroupName, Membership},
+    settings::{GroupName, GroupSettings, Membership},
     stay::{has_left, on_roll},
     words::{among, plain},
     year::Year,
@@ -36,36 +36,36 @@ pub(crate) struct Child<'r> {
 pub(crate) struct Split {
     /// The groups by name, each with its people.
     pub(crate) taken: BTreeMap<String, Vec<PersonKey>>,
-    pub(crate) strays: Vec<Stray>,
+    pub(crate) ungrouped: Vec<Ungrouped>,
     pub(crate) overlaps: Vec<Overlap>,
 }
 
-/// Somebody whom no group takes.
+/// A person in no group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stray {
+pub struct Ungrouped {
     /// Student, staff or parent.
     pub kind: PersonKind,
     /// Who.
     pub person: PersonKey,
 }
 
-/// Somebody whom more than one group takes. A group without conditions does not count: it is there for the rest.
+/// A person whom more than one group takes. A group without conditions does not count, because it takes the rest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     /// Student, staff or parent.
     pub kind: PersonKind,
     /// Who.
     pub person: PersonKey,
-    /// The group that has them: the first.
+    /// The group they are in: the first.
     pub group: String,
-    /// The others that would take them.
+    /// The other groups that would take them.
     pub also: Vec<String>,
 }
 
 /// Splits the people of a kind among its groups.
 pub(crate) fn split<'r>(
     kind: PersonKind,
-    groups: &[Group],
+    groups: &[GroupSettings],
     people: impl IntoIterator<Item = (&'r PersonKey, &'r Individual<'r>)>,
     today: NaiveDate,
 ) -> Split {
@@ -85,7 +85,7 @@ pub(crate) fn split<'r>(
             .map(|(group, _)| *group);
         let Some(first) = takers.next() else {
             if belongs_somewhere(person, today) {
-                split.strays.push(Stray {
+                split.ungrouped.push(Ungrouped {
                     kind,
                     person: key.clone(),
                 });

@@ -1,4 +1,4 @@
-//! The state: all that is known of one school's people, to be kept between syncs.
+//! The state of one school's people, kept between syncs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,71 +7,71 @@ use mis_core::{Person, PersonKind, Property};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    identity::{Keyring, PersonKey},
+    identity::{IdentityMap, PersonKey},
     member::{Former, List},
     part::Part,
-    roll::Roll,
+    record_set::RecordSet,
     settings::{Keep, Settings},
     stay::{has_left, on_roll, stay},
 };
 
-/// What is known of one school's people. A new one knows nothing.
+/// The state of one school's people. A new one is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct State {
-    /// The records of each kind of people, and how they came.
-    pub kinds: BTreeMap<PersonKind, Known>,
-    /// The groups as the host has them, by name. A group that was never read is not there.
+pub struct RosterState {
+    /// The records of each kind of people and their origin.
+    pub kinds: BTreeMap<PersonKind, KindState>,
+    /// The groups as the host has them, by name. A group that was never read is missing.
     pub lists: BTreeMap<String, List>,
-    /// Those who left a group lately.
+    /// Recent former members.
     pub former: Vec<Former>,
     /// The number of the last change.
     pub seq: u64,
 }
 
-/// What is known of one kind of people.
+/// The state of one kind of people.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Known {
+pub struct KindState {
     /// The records.
-    pub roll: Roll,
-    /// The keys given out.
-    pub keys: Keyring,
-    /// When the last full answer that was believed was asked for.
+    pub records: RecordSet,
+    /// The identities.
+    pub keys: IdentityMap,
+    /// When the last accepted full answer was requested.
     pub full_at: Option<DateTime<Utc>>,
-    /// When the last answer that was believed was asked for.
+    /// When the last accepted answer was requested.
     pub asked_at: Option<DateTime<Utc>>,
-    /// What was asked for in the last full answer.
+    /// The properties requested in the last full answer.
     pub properties: BTreeSet<Property>,
-    /// What the school refused in the last full answer, or its MIS does not have.
+    /// The properties that the school refused in the last full answer or its MIS does not have.
     pub refused: BTreeSet<Property>,
-    /// Parts whose permission seems lost: the values are those known before.
+    /// Parts whose permission seems lost; they keep their previous values.
     pub lost: BTreeSet<Part>,
-    /// Wonde's own count was that of the records of the last full answer.
+    /// Whether Wonde's count matched the last full answer.
     pub count_fitted: bool,
     /// Fingerprints of listed records with a last day that came and passed, and was believed. Whose they are cannot be read
     /// out of them: who has left is to be forgotten.
     pub left: BTreeSet<u64>,
-    /// The ids are new, as after a change of the MIS, and a person is to say who is who.
+    /// Whether the ids are new after a change of the MIS and the matches need approval.
     pub migrating: bool,
-    /// Since when Wonde itself counts nobody.
+    /// Since when Wonde's count is zero.
     pub empty_since: Option<DateTime<Utc>>,
 }
 
-/// How far a read must reach.
+/// The scope of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Reach {
+pub enum SyncScope {
     /// All people.
     Full,
-    /// Those changed since then.
+    /// People changed since then.
     Since(DateTime<Utc>),
 }
 
-impl State {
-    /// How far each kind of people must be read: in full when asked so, at the first time, and when more is to be known of
-    /// them than before; else from the last time on, with the overlap.
-    pub fn reaches(&self, settings: &Settings, full: bool) -> BTreeMap<PersonKind, Reach> {
+impl RosterState {
+    /// The scope for each kind of people: full if requested, at the first sync, or if more properties are needed than
+    /// before; otherwise since the last sync, with an overlap.
+    pub fn scopes(&self, settings: &Settings, full: bool) -> BTreeMap<PersonKind, SyncScope> {
         let reach = |kind: &PersonKind, wanted: &BTreeSet<Property>| {
             let known = self
                 .kinds
@@ -84,16 +84,16 @@ impl State {
             wanted
                 .iter()
                 .all(read)
-                .then(|| Reach::Since(since(asked, &settings.keep)))
+                .then(|| SyncScope::Since(since(asked, &settings.keep)))
         };
         settings
             .needs()
             .iter()
-            .map(|(kind, wanted)| (*kind, reach(kind, wanted).unwrap_or(Reach::Full)))
+            .map(|(kind, wanted)| (*kind, reach(kind, wanted).unwrap_or(SyncScope::Full)))
             .collect()
     }
 
-    /// The group that has a person of this kind.
+    /// The group of a person of this kind.
     pub fn group_of(&self, kind: PersonKind, person: &PersonKey) -> Option<&str> {
         self.lists
             .iter()

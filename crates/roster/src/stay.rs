@@ -1,4 +1,4 @@
-//! A person's time at the school, where the MIS's dates contradict each other or what else it says.
+//! A person's first and last day at the school, including contradictory dates.
 
 use std::fmt;
 
@@ -17,15 +17,15 @@ const STALE_AFTER: Days = Days::new(14);
 pub(crate) struct Stay {
     pub(crate) joins: Option<NaiveDate>,
     pub(crate) leaves: Option<NaiveDate>,
-    /// What was decided against one of the dates.
+    /// A decision to ignore one of the dates.
     pub(crate) decided: Option<DateDecision>,
 }
 
-/// Why one of a person's dates does not count.
+/// Why one of a person's dates is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DateDecision {
-    /// It is 1900-01-01 or another date that stands for none.
+    /// It is 1900-01-01 or another placeholder.
     NoDate,
     /// The last day is before the first: it belongs to an earlier stay.
     EarlierStay,
@@ -57,14 +57,14 @@ impl fmt::Display for DateDecision {
     }
 }
 
-/// Somebody with dates that contradict each other, and how that was decided.
+/// A person with contradictory dates, and the decisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DecidedDates {
     /// Student, staff or parent.
     pub kind: PersonKind,
     /// Who.
     pub person: PersonKey,
-    /// How it was decided.
+    /// The decisions.
     pub decision: DateDecision,
 }
 

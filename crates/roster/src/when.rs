@@ -1,12 +1,12 @@
-//! When a sync happens, by both clocks: all that is decided by day goes by the school's own.
+//! The time of a sync: the instant, and the day by the school's clock.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-/// When a sync happens.
+/// The time of a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct When {
-    /// The time.
+pub struct SyncTime {
+    /// The instant.
     pub now: DateTime<Utc>,
-    /// The day by the school's own clock: on it joiners come and leavers go.
+    /// The day by the school's clock, which decides about joiners and leavers.
     pub today: NaiveDate,
 }

@@ -1,4 +1,4 @@
-//! The check of an event's answers against the group's custom fields, before the event is taken in.
+//! Checks an event's answers against the group's custom fields, before the event is accepted.
 
 use std::fmt;
 
@@ -13,19 +13,19 @@ use crate::{
 
 /// An answer that the group's fields do not allow.
 ///
-/// `Display` and `Debug` leave the answer itself out: what a child typed belongs in the reply to whoever sent it
-/// (`value`), not in a log.
+/// `Display` and `Debug` do not show the answer: a child's text belongs in the response to the sender (`value`), not in
+/// a log.
 #[derive(Clone, PartialEq, Eq, Serialize, thiserror::Error)]
-#[error("{key}: {what}; {cure}")]
+#[error("{key}: {message}; {help}")]
 pub struct AnswerProblem {
-    /// Where in the event: `answers.<field>`.
+    /// The key in the event: `answers.<field>`.
     pub key: String,
-    /// The answer as given, clipped to 80 characters; `None` where the field itself is wrong.
+    /// The given answer, clipped to 80 characters; `None` if the field itself is wrong.
     pub value: Option<String>,
-    /// What is wrong.
-    pub what: String,
+    /// The problem.
+    pub message: String,
     /// What to do.
-    pub cure: String,
+    pub help: String,
 }
 
 impl fmt::Debug for AnswerProblem {
@@ -34,10 +34,10 @@ impl fmt::Debug for AnswerProblem {
     }
 }
 
-/// What is wrong with an event's answers, in the order of the fields' names; empty when nothing is.
+/// Returns the problems of an event's answers, sorted by field name.
 ///
-/// Each answer must name a field that the group asks at this kind of event, and be one of its options. Blanks around
-/// both are free, so is the Unicode form, and a blank answer is no answer.
+/// Each answer must name a field that the group has for this kind of event, and be one of its options. Surrounding
+/// blanks and the Unicode form do not matter, and blank answers are ignored.
 pub fn check_answers(event: &Event, fields: &[Field]) -> Vec<AnswerProblem> {
     event
         .answers
@@ -56,7 +56,7 @@ fn check_answer(
     let (name, answer) = (plain(name), plain(answer));
     let named = |field: &&Field| plain(&field.name) == name;
     let Some(field) = fields.iter().filter(named).find(|field| field.on == kind) else {
-        let what = match fields.iter().find(named) {
+        let message = match fields.iter().find(named) {
             Some(field) => format!(
                 "this field is asked at a {}, and the event is a {kind}",
                 field.on
@@ -67,15 +67,15 @@ fn check_answer(
             .iter()
             .filter(|field| field.on == kind)
             .map(|field| field.name.trim());
-        let cure = match quoted(there) {
+        let help = match quoted(there) {
             none if none.is_empty() => format!("leave it out: nothing is asked at a {kind}"),
             some => format!("leave it out, or answer one of {some}"),
         };
         return Some(AnswerProblem {
             key,
             value: None,
-            what,
-            cure,
+            message,
+            help,
         });
     };
     if answer.is_empty()
@@ -89,8 +89,8 @@ fn check_answer(
     Some(AnswerProblem {
         key,
         value: Some(clip(&answer, 80)),
-        what: "the answer is no option of this field".to_owned(),
-        cure: format!(
+        message: "the answer is no option of this field".to_owned(),
+        help: format!(
             "answer one of {}",
             quoted(field.options.iter().map(|option| option.text.trim()))
         ),
@@ -122,7 +122,7 @@ mod tests {
     "#;
 
     #[derive(Deserialize)]
-    struct Group {
+    struct GroupContext {
         field: Vec<Field>,
     }
 
@@ -131,7 +131,10 @@ mod tests {
             "id": "e1", "person": "A1", "kind": kind, "at": "2026-11-23T09:07:12Z", "answers": {name: answer},
         }))
         .unwrap();
-        check_answers(&event, &toml::from_str::<Group>(FIELDS).unwrap().field)
+        check_answers(
+            &event,
+            &toml::from_str::<GroupContext>(FIELDS).unwrap().field,
+        )
     }
 
     #[rstest]
@@ -175,14 +178,14 @@ mod tests {
         #[case] kind: &str,
         #[case] name: &str,
         #[case] answer: &str,
-        #[case] what: &str,
-        #[case] cure: &str,
+        #[case] message: &str,
+        #[case] help: &str,
     ) {
         let found = problems(kind, name, answer);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].key, format!("answers.{name}"));
         assert!(
-            found[0].what.contains(what) && found[0].cure.contains(cure),
+            found[0].message.contains(message) && found[0].help.contains(help),
             "{found:?}"
         );
     }

@@ -21,12 +21,12 @@ mod times;
 pub use fields::check_fields;
 pub use guidance::guidance_hints;
 
-/// What a check found.
+/// The result of a check.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// What must be cured.
+    /// The problems, which must be fixed.
     pub problems: Vec<Problem>,
-    /// What deserves a look.
+    /// Hints about possible mistakes.
     pub hints: Vec<Hint>,
     /// The rules, if there is no problem.
     pub rules: Option<Rules>,
@@ -35,8 +35,9 @@ pub struct Checked {
 impl Rules {
     /// Checks a group's settings and compiles them.
     ///
-    /// `fields` are the group's custom fields; `book` is the school's code book, `None` where it could not be read. An
-    /// empty book, as a withdrawn permission leaves it, counts as unread: codes are not checked then, and a hint says so.
+    /// `fields` are the group's custom fields; `book` is the school's code book, or `None` if it could not be read. An
+    /// empty book, as after a withdrawn permission, counts as unreadable: codes are not checked then, and a hint
+    /// reports it.
     pub fn check(
         kind: GroupKind,
         fields: &[Field],

@@ -1,6 +1,6 @@
-//! The rules themselves: one event, one group, one view of the register, one decision.
+//! The rules: turn one event into one decision.
 //!
-//! The order of the steps is part of the rules; [`Deciding::go`] has them in a row.
+//! The order of the steps is part of the rules; [`Deciding::go`] lists them.
 
 use mis_core::{
     Ability, Code, EventKind, HeldCode, Mark, NoCode,
@@ -8,13 +8,13 @@ use mis_core::{
 };
 
 use crate::{
-    decision::{Decision, Found, Outcome, Planned, SkipReason, session_word},
+    decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason, session_word},
     event::Event,
     reading::same_code,
     rules::{NoSession, Place, Rules},
     settings::GroupKind,
     text::{clip, clock, listed, plain, span},
-    view::{Group, RegisterView, Standing, View},
+    view::{GroupContext, RegisterView, Standing, View},
 };
 
 mod code;
@@ -25,16 +25,15 @@ mod turn;
 
 use code::Chosen;
 
-/// Decides what an event does to the register.
+/// Decides the effect of an event on the register.
 ///
-/// A pure function: the same input gives the same answer, and everything it needs is an argument. `group` is the first
-/// group that takes the person, `None` where none does; `student` is the pupil's present id at Wonde. `view` must show
-/// the pupil, date and session that [`Rules::session_of`] names; where that names none, the register need not be looked
-/// at ([`RegisterView::CannotLook`]).
+/// A pure function: everything it needs is an argument. `group` is the first group that takes the person, or `None`;
+/// `student` is the pupil's current id at Wonde. `view` must be of the pupil, date and session that
+/// [`Rules::session_of`] returns; if that returns none, the register is not needed ([`RegisterView::CannotLook`]).
 pub fn decide(
     event: &Event,
     student: &StudentId,
-    group: Option<Group<'_>>,
+    group: Option<GroupContext<'_>>,
     view: &View<'_>,
 ) -> Decision {
     let mut deciding = Deciding {
@@ -49,15 +48,15 @@ pub fn decide(
         register_told: false,
     };
     let outcome = match deciding.go(group) {
-        Ok(planned) => Outcome::Write(planned),
-        Err(Stop::Skip(reason, detail)) => Outcome::Skip { reason, detail },
-        Err(Stop::Wait(why)) => Outcome::Wait { why },
-        Err(Stop::Fail(why)) => Outcome::Fail { why },
+        Ok(planned) => DecisionOutcome::Write(planned),
+        Err(Stop::Skip(reason, detail)) => DecisionOutcome::Skip { reason, detail },
+        Err(Stop::Wait(why)) => DecisionOutcome::Wait { why },
+        Err(Stop::Fail(why)) => DecisionOutcome::Fail { why },
     };
     deciding.finish(outcome)
 }
 
-/// Why no mark comes of an event.
+/// Why an event has no mark.
 enum Stop {
     Skip(SkipReason, String),
     Wait(String),
@@ -68,7 +67,7 @@ fn skip(reason: SkipReason, detail: impl Into<String>) -> Stop {
     Stop::Skip(reason, detail.into())
 }
 
-/// A decision on its way.
+/// A decision in progress.
 struct Deciding<'a> {
     event: &'a Event,
     student: &'a StudentId,
@@ -82,7 +81,7 @@ struct Deciding<'a> {
 }
 
 impl Deciding<'_> {
-    fn go(&mut self, group: Option<Group<'_>>) -> Result<Planned, Stop> {
+    fn go(&mut self, group: Option<GroupContext<'_>>) -> Result<PlannedMark, Stop> {
         self.counts_for_a_register()?;
         let rules = self.rules_of(group)?;
         self.answers_may_be_written(rules)?;
@@ -95,11 +94,11 @@ impl Deciding<'_> {
         };
         self.something_new(&planned.mark)?;
         let code_id = self.id_to_write(&planned.mark.code)?;
-        Ok(Planned { code_id, ..planned })
+        Ok(PlannedMark { code_id, ..planned })
     }
 
     /// Steps 5 to 7 and 9 for a code that was chosen.
-    fn plan(&mut self, rules: &Rules, place: Place, chosen: Chosen) -> Result<Planned, Stop> {
+    fn plan(&mut self, rules: &Rules, place: Place, chosen: Chosen) -> Result<PlannedMark, Stop> {
         let code = self.known(&chosen)?;
         self.not_protected(rules, &code)?;
         self.first_arrival(rules, &chosen)?;
@@ -115,7 +114,7 @@ impl Deciding<'_> {
             minutes_late,
             employee: rules.employee.clone(),
         };
-        let planned = Planned {
+        let planned = PlannedMark {
             mark: self.as_the_mis_keeps_it(mark)?,
             code_id: None,
             rule: chosen.rule,
@@ -123,13 +122,13 @@ impl Deciding<'_> {
         self.in_turn(rules, place, planned)
     }
 
-    fn finish(mut self, outcome: Outcome) -> Decision {
+    fn finish(mut self, outcome: DecisionOutcome) -> Decision {
         self.tell_register();
         self.step(outcome.to_string());
-        let waits = matches!(outcome, Outcome::Wait { .. });
-        let is_open = waits || matches!(outcome, Outcome::Fail { .. });
+        let waits = matches!(outcome, DecisionOutcome::Wait { .. });
+        let is_open = waits || matches!(outcome, DecisionOutcome::Fail { .. });
         let found = match &self.view.register {
-            RegisterView::Looked { held, source, age } => Some(Found {
+            RegisterView::Looked { held, source, age } => Some(RegisterBefore {
                 code: held.as_ref().map(|held| held.code.clone()),
                 source: *source,
                 age: *age,
@@ -166,7 +165,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// Before the steps: events that say nothing about presence in school.
+    /// Before the steps: events that do not indicate presence in school.
     fn counts_for_a_register(&self) -> Result<(), Stop> {
         let what = match self.event.kind {
             EventKind::SignOut if self.event.automatic => {
@@ -179,8 +178,8 @@ impl Deciding<'_> {
     }
 
     /// Step 1: only groups of students write back.
-    fn rules_of<'r>(&mut self, group: Option<Group<'r>>) -> Result<&'r Rules, Stop> {
-        let Some(Group { name, kind, rules }) = group else {
+    fn rules_of<'r>(&mut self, group: Option<GroupContext<'r>>) -> Result<&'r Rules, Stop> {
+        let Some(GroupContext { name, kind, rules }) = group else {
             return Err(skip(
                 SkipReason::NotWrittenBack,
                 "no group takes this person",
@@ -199,7 +198,7 @@ impl Deciding<'_> {
         Ok(rules)
     }
 
-    /// An option with `write = false` leaves the register alone.
+    /// An option with `write = false` does not change the register.
     fn answers_may_be_written(&self, rules: &Rules) -> Result<(), Stop> {
         for (field, options) in rules.fields.on(self.event.kind) {
             let option = self
@@ -268,7 +267,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// Step 3: what the MIS can keep at this school.
+    /// Step 3: the capabilities at this school.
     fn mis_can(&mut self) -> Result<(), Stop> {
         let needed = [Ability::Session, Ability::EarlyLeaver];
         let needed = match self.event.kind {
@@ -287,7 +286,7 @@ impl Deciding<'_> {
         Ok(())
     }
 
-    /// The mark as this MIS keeps it; one that it does not take is not written.
+    /// The mark as this MIS stores it; a mark that it rejects is not written.
     fn as_the_mis_keeps_it(&mut self, mark: Mark) -> Result<Mark, Stop> {
         let (kept, changed) = self
             .view
@@ -300,7 +299,7 @@ impl Deciding<'_> {
         Ok(kept)
     }
 
-    /// Step 5: nothing is guessed about a code that the school does not have.
+    /// Step 5: codes that the school does not have are not written.
     fn known(&self, chosen: &Chosen) -> Result<Code, Stop> {
         match self.view.codes.find(chosen.code.as_str()) {
             Some(line) => Ok(line.code.clone()),
@@ -311,8 +310,8 @@ impl Deciding<'_> {
         }
     }
 
-    /// The id that the mark is written by. Where the code book has the letters more than once, that is the line in use;
-    /// where it does not tell which that is, a person must.
+    /// The code's id. If the code book has the code more than once, it is the active entry; if there is no such entry,
+    /// an operator must decide.
     fn id_to_write(&mut self, code: &Code) -> Result<Option<AttendanceCodeId>, Stop> {
         let line = self.view.codes.to_write(code.as_str()).map_err(|why| {
             Stop::Fail(format!(
@@ -329,7 +328,7 @@ impl Deciding<'_> {
         Ok(line.id.clone())
     }
 
-    /// Step 6: a protected code is never overwritten, whatever was chosen; and nothing is overwritten unseen.
+    /// Step 6: a protected code is never overwritten, and nothing is overwritten without reading the register.
     fn not_protected(&mut self, rules: &Rules, code: &Code) -> Result<(), Stop> {
         self.tell_register();
         if rules.protected.is_empty() || !rules.protect_on.on(self.event.kind) {
@@ -379,7 +378,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// Step 7: of the sign-ins that the clock judges, the earliest stands.
+    /// Step 7: of the sign-ins whose code depends on the time, the earliest applies.
     fn first_arrival(&mut self, rules: &Rules, chosen: &Chosen) -> Result<(), Stop> {
         let Some(arrival) = &self.view.arrival else {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A decision: what is to be written or why nothing is, and the steps that led there.
+//! A decision: the mark to write or the reason for none, and the steps.
 
 use std::fmt;
 
@@ -9,62 +9,63 @@ use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 use crate::{
     rule::Rule,
     text::{count, listed},
-    view::{Source, Standing},
+    view::{RegisterSource, Standing},
 };
 
-/// What one event does to the register, and why.
+/// The effect of one event on the register, and the reason.
 ///
-/// `Serialize` gives the form for a reader of JSON, in which absent values are null:
+/// `Serialize` writes the JSON form for hosts, in which absent values are null:
 /// `{"outcome":"write","mark":{"date","session","code","comment","minutes_late"},"dropped":[…],"steps":[…]}`,
 /// `{"outcome":"skip","reason","detail","steps":[…]}`, or `{"outcome":"wait","detail","steps":[…]}` and the same with
-/// `fail`. It holds the mark's comment; `Display`, `Debug` and the steps never do.
+/// `fail`. It contains the mark's comment; `Display`, `Debug` and the steps never do.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// What is to be done.
-    pub outcome: Outcome,
-    /// What led there, in plain words and in order. Codes and times, but never a comment or another answer's words.
+    /// The outcome.
+    pub outcome: DecisionOutcome,
+    /// The steps of the decision as text, in order. They contain codes and times, but never a comment or another
+    /// answer.
     pub steps: Vec<String>,
-    /// What the rules would have written but the MIS cannot keep.
+    /// Parts of the mark that were omitted because the MIS cannot store them.
     pub dropped: Vec<Ability>,
-    /// The register as found; `None` where it was not looked at.
-    pub found: Option<Found>,
-    /// The school day and session of the event; `None` where it falls in none, or where that did not matter any more.
+    /// The register before; `None` if it was not checked.
+    pub found: Option<RegisterBefore>,
+    /// The school day and session of the event; `None` if it is outside of them, or if they were not needed.
     pub session: Option<(NaiveDate, Session)>,
-    /// Whether the event is an arrival to be recorded for its pupil, date and session, so that later sign-ins do not
-    /// replace it: a sign-in that the clock judged, whether or not a mark came of it, and that no earlier arrival held
-    /// back. An event that waits is none yet.
+    /// Whether to record the event as the arrival of its pupil, date and session, so that later sign-ins do not replace
+    /// it. An arrival is a sign-in whose code depends on the time, with or without a mark, and without an earlier
+    /// arrival. A waiting event is not an arrival yet.
     pub arrival: bool,
-    /// Which events stand for this pupil, date and session from now on; `None` where this one changes nothing about it.
+    /// The new standing events of this pupil, date and session; `None` if they do not change.
     pub standing: Option<Standing>,
 }
 
-/// What is to be done about an event.
+/// The outcome of a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DecisionOutcome {
     /// Write this mark.
-    Write(Planned),
+    Write(PlannedMark),
     /// Write nothing.
     Skip {
         /// Why.
         reason: SkipReason,
-        /// More of it, in words; for [`SkipReason::Unsupported`] the word of the [`Ability`].
+        /// Details as text; for [`SkipReason::Unsupported`] the name of the [`Ability`].
         detail: String,
     },
-    /// Write nothing yet: look at the register and decide again.
+    /// Write nothing yet: read the register and decide again.
     Wait {
-        /// What it waits for.
+        /// The reason for waiting.
         why: String,
     },
-    /// Write nothing until a person has put something right, for waiting alone does not help. Then decide again.
+    /// Write nothing until an operator fixes the cause; then decide again.
     Fail {
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         why: String,
     },
 }
 
-/// A mark to be written.
+/// A mark to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Planned {
+pub struct PlannedMark {
     /// The mark.
     pub mark: Mark,
     /// The code's id at this school; `None` in a code book without ids.
@@ -74,106 +75,92 @@ pub struct Planned {
 }
 
 /// Why nothing is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum SkipReason {
     /// The event or its person's group does not write back.
     NotWrittenBack,
-    /// The answer given says that the register is left alone.
+    /// The answer has `write = false`.
     AnswerNotWritten,
     /// There is no school on that day.
     NotASchoolDay,
     /// The school day is over.
     OutsideSchoolDay,
-    /// It came too soon after the event before it.
+    /// It came too soon after the previous event.
     DoubleTap,
-    /// The MIS cannot keep it.
+    /// The MIS does not support it.
     Unsupported,
-    /// In time, and the present mark is not written back.
+    /// The pupil was in time, and present marks are off.
     PresentWritebackOff,
-    /// A sign-out, and no code for it.
+    /// A sign-out without a code.
     LeaverWritebackOff,
-    /// The school's code book does not know the code.
+    /// The school's code book does not have the code.
     UnknownCode,
     /// The register holds a protected code.
     Protected,
-    /// An earlier arrival in this session stands.
+    /// There is an earlier arrival in this session.
     AlreadyArrived,
-    /// A later event has had its say in this session, and this one came in after it.
+    /// A later event of this session was decided before this one arrived.
     LaterEventStands,
-    /// The register already says so.
+    /// The register already has the mark.
     AlreadyRecorded,
 }
 
 impl SkipReason {
-    /// All reasons, in the order in which they are tried.
-    pub const ALL: [Self; 13] = [
-        Self::NotWrittenBack,
-        Self::AnswerNotWritten,
-        Self::NotASchoolDay,
-        Self::OutsideSchoolDay,
-        Self::DoubleTap,
-        Self::Unsupported,
-        Self::PresentWritebackOff,
-        Self::LeaverWritebackOff,
-        Self::UnknownCode,
-        Self::Protected,
-        Self::AlreadyArrived,
-        Self::LaterEventStands,
-        Self::AlreadyRecorded,
-    ];
+    /// All reasons, in the order in which they are checked.
+    pub const ALL: &[Self] = <Self as strum::VariantArray>::VARIANTS;
 
-    /// The word for records, metrics and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::NotWrittenBack => "not_written_back",
-            Self::AnswerNotWritten => "answer_not_written",
-            Self::NotASchoolDay => "not_a_school_day",
-            Self::OutsideSchoolDay => "outside_school_day",
-            Self::DoubleTap => "double_tap",
-            Self::Unsupported => "unsupported",
-            Self::PresentWritebackOff => "present_writeback_off",
-            Self::LeaverWritebackOff => "leaver_writeback_off",
-            Self::UnknownCode => "unknown_code",
-            Self::Protected => "protected",
-            Self::AlreadyArrived => "already_arrived",
-            Self::LaterEventStands => "later_event_stands",
-            Self::AlreadyRecorded => "already_recorded",
-        }
+    /// The name in records, metrics and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
-impl fmt::Display for SkipReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// The register as found: what an audit record keeps of "before".
+/// The register before a decision, for audit records.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The code it held; `None` for nothing.
+pub struct RegisterBefore {
+    /// The code; `None` if there was none.
     pub code: Option<HeldCode>,
-    /// Where it was read.
-    pub source: Source,
-    /// How old the view was, where that could be told.
+    /// The source.
+    pub source: RegisterSource,
+    /// The age of the data, if known.
     pub age: Option<TimeDelta>,
 }
 
 impl Decision {
-    /// The mark to be written, if there is one.
-    pub fn planned(&self) -> Option<&Planned> {
+    /// The mark to write, if any.
+    pub fn planned(&self) -> Option<&PlannedMark> {
         match &self.outcome {
-            Outcome::Write(planned) => Some(planned),
-            Outcome::Skip { .. } | Outcome::Wait { .. } | Outcome::Fail { .. } => None,
+            DecisionOutcome::Write(planned) => Some(planned),
+            DecisionOutcome::Skip { .. }
+            | DecisionOutcome::Wait { .. }
+            | DecisionOutcome::Fail { .. } => None,
         }
     }
 
-    /// Why nothing is written, if nothing is.
+    /// The reason for a skip, if any.
     pub fn skipped(&self) -> Option<SkipReason> {
         match &self.outcome {
-            Outcome::Skip { reason, .. } => Some(*reason),
-            Outcome::Write(_) | Outcome::Wait { .. } | Outcome::Fail { .. } => None,
+            DecisionOutcome::Skip { reason, .. } => Some(*reason),
+            DecisionOutcome::Write(_)
+            | DecisionOutcome::Wait { .. }
+            | DecisionOutcome::Fail { .. } => None,
         }
     }
 }
@@ -186,7 +173,7 @@ pub(crate) fn session_word(session: Session) -> &'static str {
     }
 }
 
-/// What a person reads where programs read the name of an ability.
+/// The text for people instead of the name of an ability.
 fn in_words(reason: SkipReason, detail: &str) -> &str {
     match (reason, detail.parse()) {
         (SkipReason::Unsupported, Ok(Ability::Session)) => "the MIS takes no marks",
@@ -198,10 +185,10 @@ fn in_words(reason: SkipReason, detail: &str) -> &str {
 }
 
 /// One line, without the comment's text and the pupil's id.
-impl fmt::Display for Outcome {
+impl fmt::Display for DecisionOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Write(Planned { mark, .. }) => {
+            Self::Write(PlannedMark { mark, .. }) => {
                 write!(
                     f,
                     "write {} in {} of {}",
@@ -243,7 +230,7 @@ impl fmt::Display for Decision {
 impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.outcome {
-            Outcome::Write(planned) => {
+            DecisionOutcome::Write(planned) => {
                 let mut out = serializer.serialize_struct("Decision", 4)?;
                 out.serialize_field("outcome", "write")?;
                 out.serialize_field("mark", &MarkView::from(&planned.mark))?;
@@ -251,7 +238,7 @@ impl Serialize for Decision {
                 out.serialize_field("steps", &self.steps)?;
                 out.end()
             }
-            Outcome::Skip { reason, detail } => {
+            DecisionOutcome::Skip { reason, detail } => {
                 let mut out = serializer.serialize_struct("Decision", 4)?;
                 out.serialize_field("outcome", "skip")?;
                 out.serialize_field("reason", reason)?;
@@ -259,8 +246,8 @@ impl Serialize for Decision {
                 out.serialize_field("steps", &self.steps)?;
                 out.end()
             }
-            Outcome::Wait { why } => self.without_mark("wait", why, serializer),
-            Outcome::Fail { why } => self.without_mark("fail", why, serializer),
+            DecisionOutcome::Wait { why } => self.without_mark("wait", why, serializer),
+            DecisionOutcome::Fail { why } => self.without_mark("fail", why, serializer),
         }
     }
 }

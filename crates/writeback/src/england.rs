@@ -1,4 +1,4 @@
-//! What England's registers mean by a code, as far as the hints need it.
+//! The meaning of England's attendance codes, as far as the hints need it.
 //!
 //! Source: "Working together to improve school attendance", Department for Education, in force from August 2024.
 
@@ -8,7 +8,7 @@ const ABSENCE: &[&str] = &[
     "Y3", "Y4", "Y5", "Y6", "Y7", "Z", "#",
 ];
 
-/// Codes of earlier years that a register must no longer use.
+/// Withdrawn codes.
 const WITHDRAWN: &[(&str, &str)] = &[
     (
         "H",
@@ -22,7 +22,7 @@ const WITHDRAWN: &[(&str, &str)] = &[
     ),
 ];
 
-/// Codes that rest on a decision of the school or the authority, so that no pupil may choose them.
+/// Codes that need a decision of the school or the authority, so that pupils must not choose them.
 const NOT_FOR_A_SCREEN: &[&str] = &["B", "C", "C1", "C2", "D", "E", "K", "X", "Y5", "Z", "#"];
 
 /// Codes that the school or the authority enters and that a sign-in never replaces: at an approved place elsewhere, dual
@@ -42,7 +42,7 @@ pub(crate) fn is_not_for_a_screen(code: &str) -> bool {
     among(NOT_FOR_A_SCREEN, code)
 }
 
-/// What stands in place of a withdrawn code.
+/// The replacement of a withdrawn code.
 pub(crate) fn withdrawn(code: &str) -> Option<&'static str> {
     WITHDRAWN
         .iter()

@@ -13,39 +13,39 @@ use crate::text::{clip, plain};
 
 /// One person signed in or out.
 ///
-/// `Debug` does not show the answers: they are a child's data.
+/// `Debug` does not show the answers, because they are a child's data.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
-    /// The sign-in system's own id of the event, unique within the school. Never blank.
+    /// The sign-in system's id of the event, unique within the school. Never blank.
     #[serde(deserialize_with = "id")]
     pub id: String,
-    /// Who it was, by the id that the sign-in system uses. Never blank.
+    /// The person, by the id that the sign-in system uses. Never blank.
     #[serde(deserialize_with = "person")]
     pub person: String,
-    /// Student, staff or parent, where the id alone does not say: ids are unique among people of one kind only.
+    /// Student, staff or parent, if the id is ambiguous: ids are unique only within one kind of people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind_of_person: Option<PersonKind>,
     /// In or out.
     pub kind: EventKind,
-    /// When it was: RFC 3339 with an offset from UTC, so that it is one instant and no guess.
+    /// The time in RFC 3339 with an offset from UTC.
     #[serde(deserialize_with = "at")]
     pub at: DateTime<FixedOffset>,
-    /// What was answered: field name to the text of the option. A blank answer is no answer, and neither is `null`.
+    /// The answers: field name to the text of the option. Blank and `null` answers are ignored.
     #[serde(
         default,
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "answers"
     )]
     pub answers: BTreeMap<String, String>,
-    /// A system made the event by itself, for instance at closing time.
+    /// Whether a system created the event automatically, for example at closing time.
     #[serde(
         default,
         skip_serializing_if = "is_false",
         deserialize_with = "or_default"
     )]
     pub automatic: bool,
-    /// The person was not on site.
+    /// Whether the person was off site.
     #[serde(
         default,
         skip_serializing_if = "is_false",
@@ -55,7 +55,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The answer to a field, trimmed, with the field's name compared in NFC; `None` where it was not asked, not answered or answered with blanks.
+    /// The trimmed answer to a field, whose name is compared in NFC; `None` if there is no answer or a blank one.
     pub fn answer(&self, field: &str) -> Option<&str> {
         let field = plain(field);
         self.answers
@@ -64,8 +64,8 @@ impl Event {
             .map(|(_, answer)| answer.trim())
     }
 
-    /// The event with everything left out that no reader of it tells apart: the offset in which the time was written,
-    /// blanks around field names and answers, and blank answers. Two events with the same content are equal in this form.
+    /// The canonical form of the event: without the UTC offset of the time, blanks around field names and answers, and
+    /// blank answers. Two events with the same content are equal in this form.
     #[must_use]
     pub fn canonical(&self) -> Self {
         let names: BTreeSet<&str> = self.answers.keys().map(|name| name.trim()).collect();
@@ -77,7 +77,7 @@ impl Event {
         }
     }
 
-    /// Whether anything was answered.
+    /// Whether there is any answer.
     pub(crate) fn answers_something(&self) -> bool {
         self.answers
             .values()
@@ -117,7 +117,7 @@ fn person<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error
     not_blank("person", deserializer)
 }
 
-/// `null` in an optional field is absence, as if the field were left out.
+/// `null` in an optional field means that it is absent.
 fn or_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

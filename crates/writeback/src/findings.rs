@@ -1,23 +1,23 @@
-//! What a check of the settings has to say: problems, which must be cured, and hints, which may be.
+//! The findings of a settings check: problems, which must be fixed, and hints.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Something in the settings that makes them unusable.
+/// A problem that makes the settings invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Where: the key below the group's table, such as `writeback.am.late`.
+    /// The key below the group's table, such as `writeback.am.late`.
     pub key: String,
-    /// What stands there, as written; empty where nothing does.
+    /// The value as written; empty if there is none.
     pub value: String,
-    /// What is wrong or odd about it.
-    pub what: String,
+    /// The problem.
+    pub message: String,
     /// What to do.
-    pub cure: String,
+    pub help: String,
 }
 
-/// Something in the settings that works, but probably not as meant.
+/// A setting that works, but probably not as intended.
 pub type Hint = Problem;
 
 impl fmt::Display for Problem {
@@ -26,11 +26,11 @@ impl fmt::Display for Problem {
         if !self.value.is_empty() {
             write!(f, " = {}", self.value)?;
         }
-        write!(f, ": {}; {}", self.what, self.cure)
+        write!(f, ": {}; {}", self.message, self.help)
     }
 }
 
-/// Everything found so far.
+/// The findings so far.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) problems: Vec<Problem>,
@@ -42,33 +42,33 @@ impl Findings {
         &mut self,
         key: impl Into<String>,
         value: impl Into<String>,
-        what: impl Into<String>,
-        cure: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
     ) {
-        self.problems.push(finding(key, value, what, cure));
+        self.problems.push(finding(key, value, message, help));
     }
 
     pub(crate) fn hint(
         &mut self,
         key: impl Into<String>,
         value: impl Into<String>,
-        what: impl Into<String>,
-        cure: impl Into<String>,
+        message: impl Into<String>,
+        help: impl Into<String>,
     ) {
-        self.hints.push(finding(key, value, what, cure));
+        self.hints.push(finding(key, value, message, help));
     }
 }
 
 fn finding(
     key: impl Into<String>,
     value: impl Into<String>,
-    what: impl Into<String>,
-    cure: impl Into<String>,
+    message: impl Into<String>,
+    help: impl Into<String>,
 ) -> Problem {
     Problem {
         key: key.into(),
         value: value.into(),
-        what: what.into(),
-        cure: cure.into(),
+        message: message.into(),
+        help: help.into(),
     }
 }

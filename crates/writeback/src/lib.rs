@@ -17,9 +17,12 @@ mod view;
 pub use answers::{AnswerProblem, check_answers};
 pub use check::{Checked, check_fields, guidance_hints};
 pub use decide::decide;
-pub use decision::{Decision, Found, Outcome, Planned, SkipReason};
+pub use decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason};
 pub use event::Event;
 pub use findings::{Hint, Problem};
 pub use rule::Rule;
 pub use rules::Rules;
-pub use view::{Arrival, ChosenMark, Group, Held, Previous, RegisterView, Source, Standing, View};
+pub use view::{
+    Arrival, ChosenMark, GroupContext, Previous, RegisterMark, RegisterSource, RegisterView,
+    Standing, View,
+};

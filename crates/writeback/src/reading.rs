@@ -1,4 +1,4 @@
-//! How an answer names a code: outright in the option's table, or as `CODE - reason` in its text.
+//! How an answer names a code: explicitly in the option's table, or as `CODE - reason` in its text.
 
 use mis_core::{Code, CodeBook, nfc};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};

@@ -1,14 +1,25 @@
-//! Which of the rules chose a code.
-
-use std::fmt;
+//! The rule that chose a code.
 
 use serde::{Deserialize, Serialize};
 
-/// What chose a code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// The rule that chose a code.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Rule {
-    /// An answer carried it.
+    /// An answer had the code.
     CustomCode,
     /// The sign-in was later than `unauthorised`.
     Unauthorised,
@@ -16,30 +27,18 @@ pub enum Rule {
     Late,
     /// The sign-in was in time.
     Present,
-    /// The sign-out took the leaver code.
+    /// The sign-out has the leaver code.
     LeaverCode,
 }
 
 impl Rule {
-    /// Whether the clock chose the code, so that the mark tells of an arrival.
+    /// Whether the time chose the code, so that the mark records an arrival.
     pub fn is_time_based(self) -> bool {
         matches!(self, Self::Unauthorised | Self::Late | Self::Present)
     }
 
-    /// The word for records and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::CustomCode => "custom_code",
-            Self::Unauthorised => "unauthorised",
-            Self::Late => "late",
-            Self::Present => "present",
-            Self::LeaverCode => "leaver_code",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+    /// The name in records and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

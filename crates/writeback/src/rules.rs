@@ -11,7 +11,7 @@ use mis_core::{Code, CodeBook, EventKind, HeldCode, Session, wonde::EmployeeId};
 
 use crate::reading::{Reading, same_code};
 
-/// The rules of one group of students. Made by [`Rules::check`].
+/// The rules of one group of students, created by [`Rules::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     pub(crate) am: Clock,
@@ -127,8 +127,8 @@ impl Rules {
         !self.protected.is_empty() && *self.protect_on.on(kind)
     }
 
-    /// The school day and session in which an instant falls, by the school's own clock; `None` where nothing is written
-    /// then. It says whose register to look up before [`decide`](crate::decide) is asked.
+    /// The school day and session of an instant, by the school's clock; `None` if nothing is written then. It
+    /// determines the register to read before calling [`decide`](crate::decide).
     pub fn session_of(
         &self,
         at: DateTime<FixedOffset>,
@@ -139,7 +139,7 @@ impl Rules {
             .map(|place| (place.date, place.session))
     }
 
-    /// How soon after an event the next one of the same person is a double tap; `None` where the step is switched off.
+    /// The time after an event in which the next one of the same person is a double tap; `None` if the step is off.
     pub fn shortest_stay(&self) -> Option<TimeDelta> {
         Some(self.shortest_stay).filter(|stay| !stay.is_zero())
     }

@@ -1,4 +1,4 @@
-//! Small helpers for words that people read: clipped quotations, times, lists.
+//! Helpers for text: clipped quotations, times, lists.
 
 use std::borrow::Cow;
 

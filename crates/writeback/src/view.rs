@@ -1,4 +1,4 @@
-//! What the rules are shown: the group, what the MIS can keep, the code book, the register.
+//! The input of the rules: group, capabilities, code book and register.
 
 use std::fmt;
 
@@ -9,92 +9,91 @@ use serde::{Deserialize, Serialize};
 
 use crate::{rule::Rule, rules::Rules, settings::GroupKind};
 
-/// The group that takes the person.
+/// The person's group.
 #[derive(Clone, Copy, Debug)]
-pub struct Group<'a> {
-    /// The group's name, for the steps.
+pub struct GroupContext<'a> {
+    /// The name, for the steps.
     pub name: &'a str,
-    /// Who is in it.
+    /// The kind of people.
     pub kind: GroupKind,
-    /// Its rules; `None` where it has no writeback settings.
+    /// Its rules; `None` without writeback settings.
     pub rules: Option<&'a Rules>,
 }
 
-/// What is known about the school and the register when an event is decided.
+/// The school and the register when an event is decided.
 #[derive(Clone, Debug)]
 pub struct View<'a> {
-    /// What can be kept at this school.
+    /// The capabilities at this school.
     pub capabilities: Capabilities,
-    /// What the MIS has refused this mark with: it goes without.
+    /// Parts of this mark that the MIS has rejected: they are omitted.
     pub refused_with: &'a [Ability],
-    /// What the MIS does with single marks that the capabilities do not say.
+    /// The MIS's quirks with single marks.
     pub quirks: Quirks,
-    /// The codes that may be written at this school.
+    /// The codes that can be written at this school.
     pub codes: &'a CodeBook,
-    /// What the register holds of this pupil, date and session.
+    /// The register of this pupil, date and session.
     pub register: RegisterView,
-    /// The arrival already recorded for this pupil, date and session.
+    /// The recorded arrival of this pupil, date and session.
     pub arrival: Option<Arrival>,
-    /// The latest event of this person before this one, by its `at`, that was not itself a double tap; `None` where there
-    /// is none, or none as near as [`Rules::shortest_stay`]. Of two at the same instant the one decided first is the
-    /// event before.
+    /// The person's latest event before this one, by its `at`, that was not a double tap; `None` if there is none
+    /// within [`Rules::shortest_stay`]. Of two events at the same instant, the one decided first is the previous one.
     pub previous: Option<Previous>,
-    /// Whether a mark was planned for this event before, and it is decided again ahead of sending that. Our own record
-    /// then no longer tells whether an unsent mark that it took the place of was ours.
+    /// Whether a mark of this event was already planned and the event is decided again before sending. In that case our
+    /// ledger no longer shows whether an unsent mark that it replaced was ours.
     pub planned_before: bool,
-    /// The events whose codes we have already for this pupil, date and session; the default where there are none.
+    /// The standing events of this pupil, date and session; the default if there are none.
     pub standing: Standing,
-    /// The school's time zone: all clock comparisons are in it.
+    /// The school's time zone, used for all comparisons.
     pub timezone: Tz,
 }
 
-/// What could be seen of the register.
+/// The state of the register.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterView {
-    /// It was looked at.
+    /// The register was read.
     Looked {
-        /// What it holds of this pupil, date and session; `None` for nothing.
-        held: Option<Held>,
-        /// Where that was read.
-        source: Source,
-        /// How old the view is, where that can be told.
+        /// The mark of this pupil, date and session, if any.
+        held: Option<RegisterMark>,
+        /// The source.
+        source: RegisterSource,
+        /// The age of the data, if known.
         age: Option<TimeDelta>,
     },
-    /// It could not be looked at, or nobody looked.
+    /// The register was not read.
     CannotLook {
-        /// Why, in words for the steps: no token, name or comment.
+        /// The reason as text for the steps, without tokens, names or comments.
         why: String,
     },
 }
 
-/// Where a view of the register comes from.
+/// The source of a register view.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Source {
-    /// Our own record of what we wrote.
+pub enum RegisterSource {
+    /// Our record of written marks.
     OurLedger,
     /// Wonde's copy of the MIS.
     Wonde,
-    /// Whoever asked said so.
+    /// Given by the caller.
     Given,
 }
 
-/// What the register holds of one pupil in one session.
+/// The mark of one pupil and session in the register.
 ///
-/// `Debug` does not show the comment: it is a child's data.
+/// `Debug` does not show the comment, because it is a child's data.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct RegisterMark {
     /// The code.
     pub code: HeldCode,
-    /// The comment kept with it.
+    /// The comment.
     pub comment: Option<String>,
-    /// Whole minutes late; `None` also where the source does not tell.
+    /// Whole minutes late; `None` also if the source does not report them.
     pub minutes_late: Option<u32>,
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for RegisterMark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("RegisterMark")
             .field("code", &self.code)
             .field(
                 "comment",
@@ -105,7 +104,7 @@ impl fmt::Debug for Held {
     }
 }
 
-/// The event before one of the same person.
+/// The previous event of the same person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
     /// Its id.
@@ -116,45 +115,45 @@ pub struct Previous {
     pub at: DateTime<FixedOffset>,
 }
 
-/// An arrival that was recorded earlier: see [`Decision::arrival`](crate::Decision::arrival).
+/// A recorded arrival: see [`Decision::arrival`](crate::Decision::arrival).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// The id of the event it came from.
+    /// The id of its event.
     pub event: String,
     /// When the pupil signed in.
     pub at: DateTime<FixedOffset>,
 }
 
-/// Which events have had their say in a pupil's session, so that one delivered late does not stand above a later one.
+/// The events that determine a pupil's session, so that an event delivered late does not override a later one.
 ///
-/// Of the two the later stands. Both are kept, for an earlier arrival that turns up takes the place of `clock`, and what
-/// that stood above may count again.
+/// The later of the two applies. Both are kept, because an earlier arrival replaces `clock`, and then `chosen` can
+/// apply again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
-    /// The sign-in whose code the clock chose.
+    /// The sign-in whose code the time chose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<Arrival>,
-    /// The latest event whose code an answer or the leaver code chose, with its mark.
+    /// The latest event whose code came from an answer or the leaver code, with its mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chosen: Option<ChosenMark>,
 }
 
-/// A mark that an answer or the leaver code chose.
+/// A mark whose code came from an answer or the leaver code.
 ///
-/// `Debug` does not show the comment: it is a child's data.
+/// `Debug` does not show the comment, because it is a child's data.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChosenMark {
-    /// The id of the event it came from.
+    /// The id of its event.
     pub event: String,
     /// When the pupil signed in or out.
     pub at: DateTime<FixedOffset>,
-    /// Which of the two it was.
+    /// Sign-in or sign-out.
     pub kind: EventKind,
     /// The rule that chose the code.
     pub rule: Rule,
     /// The code.
     pub code: Code,
-    /// The comment kept with it.
+    /// The comment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
 }

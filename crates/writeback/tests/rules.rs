@@ -17,8 +17,8 @@ use mis_core::{
 };
 use rstest::rstest;
 use writeback::{
-    Arrival, ChosenMark, Event, Held, Outcome, Previous, RegisterView, Rule, SkipReason, Source,
-    Standing, decide, settings::GroupKind,
+    Arrival, ChosenMark, DecisionOutcome, Event, Previous, RegisterMark, RegisterSource,
+    RegisterView, Rule, SkipReason, Standing, decide, settings::GroupKind,
 };
 
 // Before the steps, and step 1.
@@ -149,7 +149,7 @@ fn what_is_not_supported_is_in_the_detail(
         .decide(&event(kind, "09:07", ""))
         .outcome;
     let unsupported = match &outcome {
-        Outcome::Skip {
+        DecisionOutcome::Skip {
             reason: SkipReason::Unsupported,
             detail,
         } => Some(detail.as_str()),
@@ -184,7 +184,7 @@ fn what_the_mis_would_refuse_or_change_is_told_before() {
     let refused = school.decide(&event("in", "09:21", ""));
     assert_eq!(
         refused.outcome,
-        Outcome::Skip {
+        DecisionOutcome::Skip {
             reason: SkipReason::Unsupported,
             detail: "U is for the office alone".to_owned()
         }
@@ -445,7 +445,7 @@ fn nothing_protected_is_overwritten_unseen(
     #[case] not_looked: &str,
     #[case] not_known: &str,
 ) {
-    let unreadable = Held {
+    let unreadable = RegisterMark {
         code: HeldCode::Unreadable("X9".into()),
         comment: None,
         minutes_late: None,
@@ -461,7 +461,7 @@ fn nothing_protected_is_overwritten_unseen(
 
 #[test]
 fn an_unknown_code_in_the_register_is_for_a_person() {
-    let unreadable = Held {
+    let unreadable = RegisterMark {
         code: HeldCode::Unreadable("X9".into()),
         comment: None,
         minutes_late: None,
@@ -1056,7 +1056,7 @@ fn no_comment_is_the_same_as_a_blank_one() {
 
 #[test]
 fn a_code_that_cannot_be_read_is_never_the_same() {
-    let unreadable = Held {
+    let unreadable = RegisterMark {
         code: HeldCode::Unreadable("X9".into()),
         comment: None,
         minutes_late: Some(7),
@@ -1156,7 +1156,7 @@ fn a_sign_out_has_a_comment_field_of_its_own() {
 fn a_mark_names_its_rule(#[case] time: &str, #[case] answer: &str, #[case] rule: Rule) {
     let decision = School::example().decide(&event("in", time, answer));
     assert_eq!(decision.planned().unwrap().rule, rule);
-    assert_eq!(serde_json::to_value(rule).unwrap(), rule.word());
+    assert_eq!(serde_json::to_value(rule).unwrap(), rule.as_str());
 }
 
 // The order of the steps: of two reasons the earlier step gives its own.
@@ -1287,8 +1287,8 @@ fn steps_are_plain_words(#[case] kind: &str, #[case] time: &str, #[case] step: &
     "the register holds nothing by Wonde's copy, 12 minutes old"
 )]
 #[case(cannot_look(), "the register was not looked at: Wonde does not answer")]
-#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: Source::Given, age: None }, "the register holds N as given")]
-#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: Source::OurLedger, age: Some(TimeDelta::seconds(1)) }, "the register holds N by our own record, 1 second old")]
+#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: RegisterSource::Given, age: None }, "the register holds N as given")]
+#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: RegisterSource::OurLedger, age: Some(TimeDelta::seconds(1)) }, "the register holds N by our own record, 1 second old")]
 fn every_decision_tells_the_register_once_and_how_old_the_view_was(
     #[case] register: RegisterView,
     #[case] step: &str,
@@ -1319,7 +1319,7 @@ fn what_was_found_is_kept_for_the_record() {
     assert_eq!(found.code, Some(HeldCode::Known("N".into())));
     assert_eq!(
         (found.source, found.age),
-        (Source::Wonde, Some(TimeDelta::minutes(12)))
+        (RegisterSource::Wonde, Some(TimeDelta::minutes(12)))
     );
     assert_eq!(
         School::example()
@@ -1411,6 +1411,6 @@ fn lines_of_text() {
 #[test]
 fn reasons_have_one_word() {
     for reason in SkipReason::ALL {
-        assert_eq!(serde_json::to_value(reason).unwrap(), reason.word());
+        assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
     }
 }

@@ -75,7 +75,7 @@ fn a_code_of_absence_is_no_surprise_at_a_sign_out() {
         checked
             .hints
             .iter()
-            .all(|hint| !hint.what.contains("absence")),
+            .all(|hint| !hint.message.contains("absence")),
         "{:#?}",
         checked.hints
     );
@@ -259,10 +259,10 @@ fn a_problem_names_key_value_and_cure(
     };
     assert_eq!(problem.key, key);
     assert!(problem.value.contains(value), "{problem}");
-    assert!(problem.what.contains(what), "{problem}");
-    assert!(problem.cure.contains(cure), "{problem}");
+    assert!(problem.message.contains(what), "{problem}");
+    assert!(problem.help.contains(cure), "{problem}");
     assert!(checked.rules.is_none());
-    assert!(problem.to_string().starts_with(key) && problem.to_string().ends_with(&problem.cure));
+    assert!(problem.to_string().starts_with(key) && problem.to_string().ends_with(&problem.help));
 }
 
 #[test]
@@ -275,7 +275,7 @@ fn the_end_of_the_day_may_not_be_missing() {
         (problem.key.as_str(), problem.value.as_str()),
         ("writeback.closes", "")
     );
-    assert!(problem.cure.contains("closes = \"15:30\""), "{problem}");
+    assert!(problem.help.contains("closes = \"15:30\""), "{problem}");
 }
 
 #[test]
@@ -324,7 +324,7 @@ fn problems_of_fields(#[case] options: &str, #[case] key: &str, #[case] what: &s
         panic!("{:#?}", checked.problems)
     };
     assert_eq!(problem.key, key);
-    assert!(problem.what.contains(what), "{problem}");
+    assert!(problem.message.contains(what), "{problem}");
     if !key.ends_with("code") {
         assert_eq!(check_fields(&group(&toml).fields).0, checked.problems);
     }
@@ -404,7 +404,7 @@ fn a_book_that_cannot_be_read_is_a_warning(#[case] book: Option<CodeBook>) {
         checked
             .hints
             .iter()
-            .any(|hint| hint.what.contains("code book could not be read")),
+            .any(|hint| hint.message.contains("code book could not be read")),
         "{:#?}",
         checked.hints
     );
@@ -450,7 +450,7 @@ fn hints_about_options(#[case] option: &str, #[case] what: &str, #[case] cure: &
     let found = checked
         .hints
         .iter()
-        .any(|hint| hint.what.contains(what) && hint.cure.contains(cure));
+        .any(|hint| hint.message.contains(what) && hint.help.contains(cure));
     assert!(found, "{:#?}", checked.hints);
 }
 
@@ -472,7 +472,9 @@ fn prose_is_told_apart_from_a_code_with_a_reason() {
     ] {
         let hints = check(&with_options(&format!("\"{option}\""))).hints;
         assert_eq!(
-            hints.iter().any(|hint| hint.what.contains("plain words")),
+            hints
+                .iter()
+                .any(|hint| hint.message.contains("plain words")),
             is_prose,
             "{hints:#?}"
         );
@@ -527,7 +529,7 @@ fn hints_about_settings(#[case] lines: &str, #[case] key: &str, #[case] what: &s
         panic!("{:#?}", checked.hints)
     };
     assert_eq!(hint.key, key);
-    assert!(hint.what.contains(what), "{hint}");
+    assert!(hint.message.contains(what), "{hint}");
 }
 
 #[rstest]
@@ -565,7 +567,7 @@ fn hints_of_the_guidance(#[case] lines: &str, #[case] key: &str, #[case] what: &
     let hints = guidance(&format!("[writeback]\ncloses = '15:30'\n{lines}"));
     let found = hints
         .iter()
-        .any(|hint| hint.key == key && hint.what.contains(what));
+        .any(|hint| hint.key == key && hint.message.contains(what));
     assert!(found, "{hints:#?}");
 }
 
@@ -598,9 +600,9 @@ fn an_option_that_looks_like_a_code_is_a_hint(
         &format!("{option:?}").replace("\\u{2043}", "\u{2043}"),
     ));
     let found = hints.iter().any(|hint| {
-        hint.what.contains("looks like the code M and is none")
-            && hint.what.contains(what)
-            && hint.cure.contains(cure)
+        hint.message.contains("looks like the code M and is none")
+            && hint.message.contains(what)
+            && hint.help.contains(cure)
     });
     assert!(found, "{hints:#?}");
 }
@@ -613,7 +615,9 @@ fn an_option_that_looks_like_a_code_is_a_hint(
 fn options_that_look_like_no_code(#[case] options: &str) {
     let hints = guidance(&with_options(options));
     assert!(
-        hints.iter().all(|hint| !hint.what.contains("looks like")),
+        hints
+            .iter()
+            .all(|hint| !hint.message.contains("looks like")),
         "{hints:#?}"
     );
 }
@@ -657,7 +661,7 @@ fn a_shortest_stay_is_a_length_of_time(#[case] written: &str) {
         panic!("{:#?}", checked.problems)
     };
     assert_eq!(problem.key, "writeback.shortest_stay");
-    assert!(problem.cure.contains("60s"), "{problem}");
+    assert!(problem.help.contains("60s"), "{problem}");
 }
 
 #[rstest]
@@ -675,7 +679,7 @@ fn a_withdrawn_code_is_a_hint_where_the_book_still_has_it(#[case] code: &str) {
         checked
             .hints
             .iter()
-            .any(|hint| hint.key == "writeback.protected" && hint.what.contains("withdrawn"))
+            .any(|hint| hint.key == "writeback.protected" && hint.message.contains("withdrawn"))
     );
 }
 
@@ -689,7 +693,7 @@ fn a_code_in_a_field_that_carries_none_is_a_hint() {
         checked
             .hints
             .iter()
-            .any(|hint| hint.what.contains("does nothing")),
+            .any(|hint| hint.message.contains("does nothing")),
         "{:#?}",
         checked.hints
     );
@@ -705,7 +709,7 @@ fn writeback_of_others_than_students_is_a_hint(#[case] kind: GroupKind, #[case] 
         checked
             .hints
             .iter()
-            .any(|hint| hint.what.contains("only groups of students")),
+            .any(|hint| hint.message.contains("only groups of students")),
         hint
     );
 }
@@ -776,7 +780,7 @@ fn a_code_that_the_book_has_twice_is_told() {
     };
     assert_eq!(problem.key, "writeback.leaver_code");
     assert!(
-        problem.what.contains("M 2 times (ids id of M, second)"),
+        problem.message.contains("M 2 times (ids id of M, second)"),
         "{problem}"
     );
 
@@ -785,7 +789,10 @@ fn a_code_that_the_book_has_twice_is_told() {
         ..second("M")
     }]);
     assert_eq!(told.problems, []);
-    let hint = told.hints.iter().find(|hint| hint.what.contains("2 times"));
+    let hint = told
+        .hints
+        .iter()
+        .find(|hint| hint.message.contains("2 times"));
     let hint = hint.map(ToString::to_string).unwrap_or_default();
     assert!(
         hint.contains("the active one, with the id second"),
@@ -795,7 +802,11 @@ fn a_code_that_the_book_has_twice_is_told() {
     // What is only read may stand there twice.
     let read = with([second("L")]);
     assert_eq!(read.problems, []);
-    assert!(read.hints.iter().all(|hint| !hint.what.contains("times")));
+    assert!(
+        read.hints
+            .iter()
+            .all(|hint| !hint.message.contains("times"))
+    );
 }
 
 #[rstest]

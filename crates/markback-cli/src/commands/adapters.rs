@@ -1,4 +1,4 @@
-//! `markback adapters`: what is registered, and what each can do.
+//! `markback adapters`: the adapters and their capabilities.
 
 use std::process::ExitCode;
 
@@ -8,13 +8,13 @@ use serde::Serialize;
 use super::registry;
 use markback_console::output::{self, TableOrJson};
 
-/// What to look for, and how to tell.
+/// The arguments of `markback adapters`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What the MIS must be able to do: session, comment, minutes_late, early_leaver, roster
+    /// Required capabilities: session, comment, minutes_late, early_leaver, roster
     #[arg(long, value_delimiter = ',', value_name = "ABILITY,…")]
     needs: Vec<Ability>,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "table")]
     format: TableOrJson,
 }
@@ -33,7 +33,7 @@ struct Adapter {
     lacks: Vec<Ability>,
 }
 
-/// The flags of the capability table; what else an adapter declares is told elsewhere.
+/// The columns of the capability table.
 #[derive(Serialize)]
 struct Abilities {
     session: SessionWriteback,
@@ -46,7 +46,7 @@ struct Abilities {
 /// Prints the adapters.
 ///
 /// # Errors
-/// When the registry does not hold, or standard output cannot be written.
+/// Returns an error if the registry is invalid or standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let needs: Requirements = args.needs.iter().copied().collect();
     let registry = registry()?;

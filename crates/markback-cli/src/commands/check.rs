@@ -1,4 +1,4 @@
-//! `markback check`: all that is wrong with the settings, at once.
+//! `markback check`: lists all problems of the settings.
 
 use std::{path::Path, process::ExitCode};
 
@@ -8,12 +8,12 @@ use super::ConfigArg;
 use markback::settings::{self, Hint, LoadError, Problem, SecretError, Settings};
 use markback_console::output::{self, Format};
 
-/// What to check, and how to tell.
+/// The arguments of `markback check`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// How to print; a table on a terminal and plain lines elsewhere when left out
+    /// Output format; by default a table on a terminal and plain lines elsewhere
     #[arg(long, value_enum)]
     format: Option<Format>,
 }
@@ -25,10 +25,10 @@ struct Report {
     hints: Vec<Hint>,
 }
 
-/// Prints the findings. Exit code 2 if anything is wrong; hints alone are no reason.
+/// Prints the findings. The exit code is 2 if there are problems; hints do not count.
 ///
 /// # Errors
-/// When the file cannot be read, or standard output not be written.
+/// Returns an error if the file cannot be read or standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let report = match settings::load(args.config.named()?) {
         Ok(loaded) => Report {
@@ -58,7 +58,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Secrets that are not where the settings say. Only hints: the service may run where they are.
+/// Missing secrets. They are only hints, because the service may run elsewhere.
 fn absent_secrets(file: &Path, settings: &Settings) -> Vec<Hint> {
     let service = &settings.service;
     let hint = |key: &str, error: SecretError| {

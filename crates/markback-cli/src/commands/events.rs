@@ -27,7 +27,7 @@ use markback::{
 };
 use markback_console::output::{self, TableOrJson, TextOrJson};
 
-/// What to do.
+/// The command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -36,13 +36,13 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List events, the latest first
+    /// List events, latest first
     Ls(Ls),
-    /// Show all that is known of one event: what was decided and why, and what was done
+    /// Show one event: decision, reason and history
     Show(Show),
-    /// Try failed, rejected or unconfirmed events again from the start
+    /// Retry failed, rejected or unconfirmed events from the start
     Retry(Tend),
-    /// Give events up: nothing more is done about them
+    /// Discard events: they are not processed any further
     Discard(Tend),
 }
 
@@ -50,25 +50,25 @@ enum Command {
 struct Ls {
     #[command(flatten)]
     config: ConfigArg,
-    /// Only this school's
+    /// Only this school
     #[arg(long, value_name = "ID")]
     school: Option<String>,
-    /// Only in this state; several with commas, or `problem` for all that need a person
+    /// Only in these states, separated by commas, or `problem` for all that need attention
     #[arg(long, value_name = "STATE", value_delimiter = ',')]
     state: Vec<String>,
-    /// Only this person's, by the sign-in system's id
+    /// Only this person, by the sign-in system's id
     #[arg(long, value_name = "ID")]
     person: Option<String>,
     /// From this school day on
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     from: Option<NaiveDate>,
-    /// Up to and with this school day
+    /// Up to and including this school day
     #[arg(long, value_name = "YYYY-MM-DD", value_parser = day)]
     to: Option<NaiveDate>,
-    /// At most so many
+    /// Maximum number of events
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "table")]
     format: TableOrJson,
 }
@@ -77,13 +77,13 @@ struct Ls {
 struct Show {
     #[command(flatten)]
     config: ConfigArg,
-    /// The school; may be left out where the settings have one only
+    /// School; optional if the settings have only one
     #[arg(long, value_name = "ID")]
     school: Option<String>,
     /// The event
     #[arg(value_name = "EVENT")]
     event: String,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }
@@ -92,16 +92,16 @@ struct Show {
 struct Tend {
     #[command(flatten)]
     config: ConfigArg,
-    /// The school; may be left out where the settings have one only
+    /// School; optional if the settings have only one
     #[arg(long, value_name = "ID")]
     school: Option<String>,
     /// The events
     #[arg(value_name = "EVENT", required = true)]
     events: Vec<String>,
-    /// Why, for the audit trail
+    /// Reason for the audit trail
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
-    /// Who decides, for the audit trail; the name of the system's user when left out
+    /// Name for the audit trail; defaults to the system user
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
 }

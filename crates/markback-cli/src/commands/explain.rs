@@ -1,4 +1,4 @@
-//! `markback explain`: what one event would become, and why, without asking anybody.
+//! `markback explain`: the decision about one event and the reason, without any request.
 
 mod codes;
 
@@ -10,7 +10,8 @@ use std::{
 
 use mis_core::{Capabilities, Code, CodeBook, HeldCode, Quirks};
 use writeback::{
-    Decision, Event, Held, RegisterView, Source, Standing, View, check_answers, decide,
+    Decision, Event, RegisterMark, RegisterSource, RegisterView, Standing, View, check_answers,
+    decide,
 };
 
 use markback_console::BadInput;
@@ -22,36 +23,36 @@ use markback::{
 };
 use markback_console::output::{self, TextOrJson};
 
-/// Which event, at which school, and how to tell.
+/// The arguments of `markback explain`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// The school, by its id
+    /// Id of the school
     #[arg(long, value_name = "ID")]
     school: String,
-    /// The group that the person is in
+    /// Group of the person
     #[arg(long, value_name = "NAME")]
     group: String,
-    /// The code that the register holds; nothing when left out
+    /// Code in the register; none by default
     #[arg(long, value_name = "CODE")]
     register: Option<String>,
-    /// The school's code book: JSON, a list of codes or of objects with `code`, `id` and `description`; or a text with a
-    /// code on each line, and its description after a blank. England's codes when left out
+    /// Code book of the school: a JSON list of codes or of objects with `code`, `id` and `description`; or a text with
+    /// a code on each line, followed by a space and its description. Defaults to England's codes
     #[arg(long, value_name = "FILE")]
     codes: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
-    /// The event, a JSON file; `-` reads standard input
+    /// JSON file with the event; `-` reads standard input
     #[arg(value_name = "EVENT.json")]
     event: PathBuf,
 }
 
-/// Decides and prints.
+/// Prints the decision.
 ///
 /// # Errors
-/// When the settings do not hold, name no such school, group or MIS, or the event is none.
+/// Returns an error if the settings are invalid, the school, the group or the MIS is unknown, or the event is invalid.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?.settings;
     let school = named::school(&settings, &args.school)?;
@@ -87,7 +88,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the school's MIS can keep as its adapter declares it; what the school has granted is not known here.
+/// The capabilities declared by the adapter; the school's permissions are not known here.
 fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)> {
     let mis = school.mis.as_deref().ok_or_else(|| {
         BadInput(format!(
@@ -113,7 +114,7 @@ fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInpu
                     .to_owned(),
             ));
         }
-        Some(code) => Some(Held {
+        Some(code) => Some(RegisterMark {
             // As the code book spells it, for that is how a register read from Wonde has it.
             code: HeldCode::Known(
                 book.find(code)
@@ -125,7 +126,7 @@ fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInpu
     };
     Ok(RegisterView::Looked {
         held,
-        source: Source::Given,
+        source: RegisterSource::Given,
         age: None,
     })
 }
@@ -155,7 +156,7 @@ fn event(path: &Path, group: &Group) -> Result<Event, BadInput> {
     Err(BadInput(format!("{name}: {}", problems.join("\n  "))))
 }
 
-/// The text of a file, or of standard input for `-`, with a name to call it by.
+/// The text of a file, or of standard input for `-`, with its name.
 fn read(path: &Path) -> Result<(String, String), BadInput> {
     if path == Path::new("-") {
         let mut text = String::new();
@@ -176,7 +177,7 @@ fn read(path: &Path) -> Result<(String, String), BadInput> {
     Ok((path.display().to_string(), text))
 }
 
-/// The decision in words, with the comment: whoever asks has the event with the answer in hand.
+/// The decision as text, including the comment, which the user has in the event anyway.
 fn as_text(decision: &Decision) -> String {
     match decision
         .planned()

@@ -22,7 +22,7 @@ use markback::{
 };
 use markback_console::output::{self, TableOrJson};
 
-/// What to do.
+/// The command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,9 +31,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the groups with how many people each has
+    /// List the groups and their sizes
     Ls(Ls),
-    /// Print the people of groups, with all that the settings name; keep what is printed as you keep pupils' data
+    /// Print the members of groups with all properties in the settings; treat the output as pupils' data
     Export(Export),
 }
 
@@ -41,10 +41,10 @@ enum Command {
 struct Ls {
     #[command(flatten)]
     config: ConfigArg,
-    /// Only this school's; may be given more than once
+    /// Only this school; can be repeated
     #[arg(long, value_name = "ID")]
     school: Vec<String>,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "table")]
     format: TableOrJson,
 }
@@ -53,24 +53,24 @@ struct Ls {
 struct Export {
     #[command(flatten)]
     config: ConfigArg,
-    /// Only this school's; may be given more than once
+    /// Only this school; can be repeated
     #[arg(long, value_name = "ID")]
     school: Vec<String>,
-    /// Only this group; may be given more than once
+    /// Only this group; can be repeated
     #[arg(long, value_name = "NAME")]
     group: Vec<String>,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "csv")]
     format: CsvOrJson,
-    /// CSV as Excel opens it: with a byte order mark, so that it reads names as UTF-8, and Windows line ends
+    /// CSV for Excel: with a byte order mark, so that it reads names as UTF-8, and Windows line endings
     #[arg(long)]
     excel: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum CsvOrJson {
-    /// A line for each person, with a heading. A cell that a spreadsheet would run as a formula begins with an apostrophe;
-    /// JSON has the values as they are. For Excel add --excel.
+    /// One line per person, with a header. A cell that a spreadsheet would interpret as a formula begins with an
+    /// apostrophe; JSON has the original values. Add --excel for Excel.
     Csv,
     /// JSON.
     Json,

@@ -22,7 +22,7 @@ use markback_console::{
     output::{self, TextOrJson},
 };
 
-/// What to do.
+/// The command.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -31,9 +31,9 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell what will become of people, codes and settings, and keep nothing
+    /// Show the effects on people, codes and settings, without saving anything
     ///
-    /// The exit code is 0 when all carries over, 1 when a person should look at something.
+    /// The exit code is 0 if everything carries over, 1 if something needs attention.
     Rehearse(Rehearse),
 }
 
@@ -41,14 +41,14 @@ enum Command {
 struct Rehearse {
     #[command(flatten)]
     config: ConfigArg,
-    /// The school, by its id
+    /// Id of the school
     #[arg(long, value_name = "ID")]
     school: String,
-    /// The MIS to come by its name; or, to look at the people and codes in it as well, the environment variable or the file
-    /// that holds a token for the school as it is there; never the token itself
+    /// Name of the new MIS; or, to compare people and codes as well, the environment variable or the file with a token
+    /// for the school in the new MIS; never the token itself
     #[arg(long, value_name = "MIS | VARIABLE | FILE")]
     to: String,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }
@@ -59,13 +59,13 @@ struct Report {
     school: String,
     from: String,
     to: String,
-    /// What the MIS to come does not do, and this one does.
+    /// Capabilities that only the current MIS has.
     lost: Vec<Ability>,
-    /// What it does, and this one does not.
+    /// Capabilities that only the new MIS has.
     gained: Vec<Ability>,
-    /// What of the settings does not carry over, with what to do.
+    /// Settings that do not carry over, with help.
     settings: Vec<String>,
-    /// Who is who, by kind of people; only with a token.
+    /// The matches by kind of people; only with a token.
     people: Option<Vec<Value>>,
 }
 
@@ -172,7 +172,7 @@ async fn by_token(
         );
     }
     for held in &outcome.report.held {
-        if !matches!(held, roster::Held::Migration { .. }) {
+        if !matches!(held, roster::HeldBack::Migration { .. }) {
             report.settings.push(held.to_string());
         }
     }
@@ -233,7 +233,7 @@ impl Report {
         }
     }
 
-    /// What of the settings the MIS to come does not bear out.
+    /// Settings that do not match the new MIS.
     fn carried(&mut self, school: &School, next: Capabilities, book: Option<&CodeBook>) {
         if let Some(mis) = &school.mis {
             self.settings.push(format!(
@@ -250,14 +250,14 @@ impl Report {
                 {
                     self.settings.push(format!(
                         "group {:?}: {} = {}: {}; {}",
-                        group.name, problem.key, problem.value, problem.what, problem.cure
+                        group.name, problem.key, problem.value, problem.message, problem.help
                     ));
                 }
             }
         }
     }
 
-    /// Conditions that name what the MIS to come may call otherwise.
+    /// Conditions with names that may differ in the new MIS.
     fn by_ids(&mut self, group: &Group) {
         let rules = &group.membership;
         let by_name = [
@@ -302,7 +302,7 @@ impl Report {
         }
     }
 
-    /// Whether nobody need look at anything.
+    /// Whether nothing needs attention.
     fn is_well(&self) -> bool {
         let certain = |kind: &Value| {
             ["proposed", "doubtful", "new", "missing"]

@@ -42,13 +42,13 @@ pub struct Args {
     /// The settings
     #[command(flatten)]
     pub config: ConfigArg,
-    /// The school of the lines that name none; not needed when the settings have only one
+    /// School of lines that name none; optional if the settings have only one
     #[arg(long, value_name = "ID")]
     pub school: Option<String>,
-    /// Take the events in and leave the rest to a running service
+    /// Only accept the events and leave their processing to a running service
     #[arg(long)]
     pub no_wait: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,
     /// The events, one JSON object on each line; `-` reads standard input

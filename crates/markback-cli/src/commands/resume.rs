@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use outbox::Pause;
 
 use markback::{
-    schools::token_lane,
+    schools::token_key,
     settings::Settings,
     waiting::{TOKEN, line_of},
 };
@@ -16,15 +16,15 @@ use super::{
     open_store::{Access, open_store},
 };
 
-/// Whose pause.
+/// The arguments of `markback resume`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// This school; may be given more than once
+    /// School; can be repeated
     #[arg(long, value_name = "ID")]
     school: Vec<String>,
-    /// This token, as `markback status` names it, such as `env:WONDE_TOKEN`; may be given more than once
+    /// Token, as named by `markback status`, such as `env:WONDE_TOKEN`; can be repeated
     #[arg(long, value_name = "TOKEN")]
     token: Vec<String>,
     /// All schools and tokens
@@ -32,25 +32,25 @@ pub struct Args {
     all: bool,
 }
 
-/// Ends the pauses. Exit code 1 when one that is named does not rest.
+/// Ends the pauses. The exit code is 1 if one of them is not paused.
 ///
 /// # Errors
-/// When the settings do not hold, nothing or an unknown school is named, or the store does not answer.
+/// Returns an error if the settings are invalid, no school or an unknown one is named, or a database query fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?.settings;
     block_on(async {
         let store = open_store(&settings, Access::Write).await?;
         let pauses = store.outbox().pauses().await?;
-        let asked = lanes(&settings, args, &pauses)?;
+        let asked = keys(&settings, args, &pauses)?;
         let (rest, others): (Vec<_>, Vec<_>) = asked
             .into_iter()
-            .partition(|lane| pauses.iter().any(|pause| pause.lane == *lane));
+            .partition(|key| pauses.iter().any(|pause| pause.key == *key));
         store.end_pauses(&rest).await?;
-        for lane in &rest {
-            output::line(format!("{}: its work goes on", name_of(lane)))?;
+        for key in &rest {
+            output::line(format!("{}: resumed", name_of(key)))?;
         }
-        for lane in &others {
-            output::error_line(not_paused(&settings, &pauses, lane));
+        for key in &others {
+            output::error_line(not_paused(&settings, &pauses, key));
         }
         Ok(if others.is_empty() {
             ExitCode::SUCCESS
@@ -60,49 +60,49 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The lanes that are asked for.
-fn lanes(settings: &Settings, args: &Args, pauses: &[Pause]) -> Result<Vec<String>, BadInput> {
+/// The schools and tokens to resume.
+fn keys(settings: &Settings, args: &Args, pauses: &[Pause]) -> Result<Vec<String>, BadInput> {
     if args.all {
-        return Ok(pauses.iter().map(|pause| pause.lane.clone()).collect());
+        return Ok(pauses.iter().map(|pause| pause.key.clone()).collect());
     }
     if args.school.is_empty() && args.token.is_empty() {
         let now: Vec<_> = pauses.iter().map(line_of).collect();
         let now = match now.as_slice() {
-            [] => "nobody rests now".to_owned(),
-            lines => format!("now\n  {}", lines.join("\n  ")),
+            [] => "nothing is paused".to_owned(),
+            lines => format!("paused now\n  {}", lines.join("\n  ")),
         };
         return Err(BadInput(format!(
             "nothing is named; name a school with --school, a token with --token, or --all; {now}"
         )));
     }
-    let mut lanes = Vec::new();
+    let mut keys = Vec::new();
     for id in &args.school {
-        // A school that was taken out of the settings may rest all the same.
-        if pauses.iter().all(|pause| pause.lane != *id) {
+        // A school that was removed from the settings can still be paused.
+        if pauses.iter().all(|pause| pause.key != *id) {
             named::school(settings, id)?;
         }
-        lanes.push(id.clone());
+        keys.push(id.clone());
     }
     for token in &args.token {
         let name = token.strip_prefix(TOKEN).unwrap_or(token);
-        lanes.push(format!("{TOKEN}{name}"));
+        keys.push(format!("{TOKEN}{name}"));
     }
-    Ok(lanes)
+    Ok(keys)
 }
 
-fn not_paused(settings: &Settings, pauses: &[Pause], lane: &str) -> String {
-    let name = name_of(lane);
-    let token = settings.school(&lane.into()).map(token_lane);
-    let rests = token.filter(|token| pauses.iter().any(|pause| pause.lane == *token));
-    match rests.as_deref().and_then(|lane| lane.strip_prefix(TOKEN)) {
-        Some(token) => format!("{name} does not rest by itself, its token does: --token {token}"),
-        None => format!("{name} does not rest; `markback status` tells who does"),
+fn not_paused(settings: &Settings, pauses: &[Pause], key: &str) -> String {
+    let name = name_of(key);
+    let token = settings.school(&key.into()).map(token_key);
+    let paused = token.filter(|token| pauses.iter().any(|pause| pause.key == *token));
+    match paused.as_deref().and_then(|key| key.strip_prefix(TOKEN)) {
+        Some(token) => format!("{name} is not paused itself, but its token is: --token {token}"),
+        None => format!("{name} is not paused; `markback status` lists all pauses"),
     }
 }
 
-fn name_of(lane: &str) -> String {
-    match lane.strip_prefix(TOKEN) {
+fn name_of(key: &str) -> String {
+    match key.strip_prefix(TOKEN) {
         Some(token) => format!("token {token}"),
-        None => format!("school {lane}"),
+        None => format!("school {key}"),
     }
 }

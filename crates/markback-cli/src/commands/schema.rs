@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use markback::settings;
 use markback_console::output;
 
-/// Prints it.
+/// Prints the schema.
 ///
 /// # Errors
-/// When standard output cannot be written.
+/// Returns an error if standard output cannot be written.
 pub fn run() -> anyhow::Result<ExitCode> {
     output::json(&settings::schema())?;
     Ok(ExitCode::SUCCESS)

@@ -14,7 +14,7 @@ use markback::{
 };
 use markback_console::output;
 
-/// What the service goes by.
+/// The arguments of `markback serve`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The settings
@@ -22,10 +22,11 @@ pub struct Args {
     pub config: ConfigArg,
 }
 
-/// Runs it until it is told to stop.
+/// Runs the service until a signal stops it.
 ///
 /// # Errors
-/// When the settings do not hold, the store or the address cannot be had, or stopping takes too long.
+/// Returns an error if the settings are invalid, the database or the address is not available, or stopping takes too
+/// long.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::SERVICE)?;
     let loaded = args.config.load()?;

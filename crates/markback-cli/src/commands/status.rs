@@ -17,18 +17,18 @@ use super::{
     open_store::{Access, open_store},
 };
 use markback::{
-    schools::token_lane,
+    schools::token_key,
     settings::{School, Settings},
     store::{EventState, LearnedLimit, Notice, Overview, Store},
 };
 use markback_console::output::{self, TableOrJson};
 
-/// Where the store is, and how to tell.
+/// The arguments of `markback status`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "table")]
     format: TableOrJson,
 }
@@ -45,18 +45,18 @@ struct Status {
 #[derive(Serialize)]
 struct SchoolStatus {
     id: String,
-    /// As the settings name it.
+    /// The MIS in the settings.
     mis: Option<String>,
-    /// As the last sync found it.
+    /// The MIS found by the last sync.
     mis_found: Option<String>,
     groups: usize,
     people_read: bool,
-    /// The syncs by the clock are paused until then.
+    /// Scheduled syncs are paused until then.
     sync_paused_until: Option<DateTime<Utc>>,
     events: BTreeMap<&'static str, u64>,
-    /// What is in the way of reading its people, or of its events.
+    /// What blocks the sync of its people or its events.
     last_error: Option<String>,
-    /// Until when nothing is sent to it, and why.
+    /// The pause of the school and its reason.
     paused: Option<Paused>,
 }
 
@@ -70,10 +70,10 @@ struct QueueStatus {
     oldest_seconds: Option<u64>,
 }
 
-/// Reads and prints it.
+/// Prints the status.
 ///
 /// # Errors
-/// When the settings do not hold, or the store does not answer.
+/// Returns an error if the settings are invalid or a database query fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?.settings;
     let status = block_on(async {
@@ -107,7 +107,7 @@ impl Status {
                 sync_error,
                 waiting,
             } = overview.remove(id).unwrap_or_default();
-            let lane = school.map(token_lane);
+            let lane = school.map(token_key);
             let paused = pauses.iter().find(|pause| {
                 pause.is_of(id.as_str()) || lane.as_ref().is_some_and(|lane| pause.is_of(lane))
             });
@@ -157,7 +157,7 @@ impl Status {
     fn told(&self) -> String {
         let mut text = self.schools_table();
         if self.queues.is_empty() {
-            text += "\n\nnothing is on its way";
+            text += "\n\nno pending events";
         } else {
             let _ = write!(text, "\n\n{}", self.queues_table());
         }

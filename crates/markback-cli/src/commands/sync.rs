@@ -41,28 +41,28 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// Only this school; may be given more than once
+    /// Only this school; can be repeated
     #[arg(long, value_name = "ID")]
     school: Vec<String>,
-    /// Read everything, not only what changed
+    /// Read everything, not only changes
     #[arg(long)]
     full: bool,
-    /// Let through what was held back, after a look at it; reads everything
+    /// Accept changes that were held back; reads everything
     #[arg(long)]
     accept: bool,
-    /// Read nothing by the clock until this day, such as 2027-09-01 for the summer; the groups stay as they are
+    /// Pause scheduled syncs until this day, such as 2027-09-01 for the summer; the groups stay as they are
     #[arg(long, value_name = "DATE", conflicts_with_all = ["full", "accept", "dry_run", "resume"])]
     pause_until: Option<NaiveDate>,
-    /// Read by the clock again
+    /// Resume scheduled syncs
     #[arg(long, conflicts_with_all = ["full", "accept", "dry_run"])]
     resume: bool,
-    /// Tell who would join, change and leave, and keep nothing
+    /// Show who would join, change and leave, without saving anything
     #[arg(long)]
     dry_run: bool,
     /// Show people's names as well as their ids, in a dry run
     #[arg(long, requires = "dry_run")]
     names: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     format: TextOrJson,
 }

@@ -266,7 +266,7 @@ impl World {
 
     pub async fn paused(&self) -> Vec<String> {
         let pauses = self.markback.outbox().pauses().await.unwrap();
-        pauses.into_iter().map(|pause| pause.lane).collect()
+        pauses.into_iter().map(|pause| pause.key).collect()
     }
 }
 

@@ -1,61 +1,41 @@
-//! How busy the machine and single processes are, where the system tells.
+//! Processor time and load, as reported by the operating system.
 
 use std::time::Duration;
 
-/// Ticks in a second, as Linux tells them whatever it counts in.
-const TICKS: u64 = 100;
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
-/// The processor time of a process so far, by its number or `self`.
-pub(super) fn processor_time(process: &str) -> Option<Duration> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    ticks_of(&text).map(|ticks| Duration::from_millis(ticks * 1000 / TICKS))
+/// The processor time that a process has used so far, or `None` if there is no such process.
+pub(super) fn processor_time(process: u32) -> Option<Duration> {
+    let (mut system, pid) = (System::new().ok()?, Pid::from_u32(process));
+    let cpu = ProcessRefreshKind::nothing().with_cpu();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, cpu);
+    let process = system.process(pid)?;
+    Some(Duration::from_millis(process.accumulated_cpu_time()))
 }
 
-/// User's and system's ticks. The process's name may hold anything, so what counts begins behind it.
-fn ticks_of(stat: &str) -> Option<u64> {
-    let mut words = stat.rsplit_once(')')?.1.split_whitespace().skip(11);
-    let (user, system): (u64, u64) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some(user + system)
+/// Measures the load of all cores from its creation on.
+pub(super) struct Load(System);
+
+impl Load {
+    /// Starts measuring.
+    pub(super) fn start() -> Option<Self> {
+        let mut system = System::new().ok()?;
+        system.refresh_cpu_usage();
+        Some(Self(system))
+    }
+
+    /// The load since the start, from 0 to 1.
+    pub(super) fn since_start(mut self) -> f64 {
+        self.0.refresh_cpu_usage();
+        f64::from(self.0.global_cpu_usage()) / 100.0
+    }
 }
 
-/// The cores' time so far, in ticks: all of it, and what of it nobody used.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Busy {
-    all: u64,
-    idle: u64,
-}
-
-impl Busy {
-    /// As of now.
-    pub(super) fn now() -> Option<Self> {
-        Self::read(&std::fs::read_to_string("/proc/stat").ok()?)
-    }
-
-    /// The share of the cores' time that was used since, from 0 to 1.
-    pub(super) fn since(self) -> Option<f64> {
-        self.until(Self::now()?)
-    }
-
-    fn until(self, later: Self) -> Option<f64> {
-        let all = later.all.checked_sub(self.all).filter(|all| *all > 0)?;
-        let idle = later.idle.saturating_sub(self.idle).min(all);
-        #[expect(clippy::cast_precision_loss, reason = "a share is not that precise")]
-        let share = (all - idle) as f64 / all as f64;
-        Some(share)
-    }
-
-    fn read(text: &str) -> Option<Self> {
-        // user, nice, system, idle, waiting for the disk, and others
-        let ticks = text.lines().next()?.strip_prefix("cpu ")?;
-        let ticks: Vec<u64> = ticks
-            .split_whitespace()
-            .filter_map(|n| n.parse().ok())
-            .collect();
-        Some(Self {
-            all: ticks.iter().take(8).sum(),
-            idle: ticks.get(3)? + ticks.get(4)?,
-        })
-    }
+/// The memory of the machine in MiB.
+pub(super) fn machine_memory() -> Option<u64> {
+    let mut system = System::new().ok()?;
+    system.refresh_memory();
+    Some(system.total_memory() / (1024 * 1024))
 }
 
 #[cfg(test)]
@@ -63,18 +43,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_process_may_have_any_name() {
-        let stat = "7 (a) b (c)) S 1 7 7 0 -1 4 1 0 0 0 250 50 0 0 20 0 9 0 1 2 3";
-        assert_eq!(ticks_of(stat), Some(300));
-        assert_eq!(ticks_of("7 nothing"), None);
+    fn processor_time_is_known_for_running_processes_only() {
+        let begin = std::time::Instant::now();
+        while processor_time(std::process::id()).unwrap() < Duration::from_millis(20) {
+            assert!(begin.elapsed() < Duration::from_secs(60));
+        }
+        assert_eq!(processor_time(u32::MAX >> 1), None);
     }
 
     #[test]
-    fn waiting_for_the_disk_is_not_being_busy() {
-        let before = Busy::read("cpu  10 0 10 100 0 0 0 0 0 0\ncpu0 1").unwrap();
-        let after = Busy::read("cpu  30 0 20 150 20 0 0 0 0 0\n").unwrap();
-        assert_eq!(before.until(after), Some(0.3));
-        assert_eq!(before.until(before), None);
-        assert!(Busy::read("intr 5").is_none());
+    fn the_load_is_a_share_of_all_cores() {
+        let load = Load::start();
+        std::hint::black_box((0..10_000_000u64).fold(0, |sum, n| sum ^ n.wrapping_mul(sum)));
+        assert!((0.0..=1.0).contains(&load.unwrap().since_start()));
+        assert!(machine_memory().unwrap() > 0);
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::ensure;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use hdrhistogram::Histogram;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -24,18 +25,6 @@ const LISTS_AT_ONCE: usize = 8;
 /// Events in one list.
 const LIST: usize = 100;
 
-/// How long the answers took, in the order of their length.
-pub(super) struct Latencies(Vec<Duration>);
-
-impl Latencies {
-    /// What so many of a thousand took at most.
-    pub(super) fn quantile(&self, of_thousand: usize) -> Duration {
-        let last = self.0.len().saturating_sub(1);
-        let place = (self.0.len() * of_thousand / 1000).min(last);
-        self.0.get(place).copied().unwrap_or_default()
-    }
-}
-
 /// A client with no more connections than needed.
 pub(super) fn client() -> reqwest::Result<Client> {
     Client::builder()
@@ -45,8 +34,8 @@ pub(super) fn client() -> reqwest::Result<Client> {
         .build()
 }
 
-/// Sends one event after the other at this rate, whether answers have come or not. The time of an answer is counted from
-/// the moment at which its event was due, so that a sender who falls behind makes nothing look better.
+/// Sends one event after the other at this rate without waiting for responses, and returns the latencies in microseconds.
+/// A latency counts from the time at which its event was due, so that a slow sender does not hide delays.
 pub(super) async fn at_rate(
     http: &Client,
     stage: &Stage,
@@ -54,7 +43,7 @@ pub(super) async fn at_rate(
     events: Vec<Sent>,
     per_second: u32,
     each: impl Fn(),
-) -> anyhow::Result<Latencies> {
+) -> anyhow::Result<Histogram<u64>> {
     let gap = Duration::from_secs(1) / per_second;
     let begin = Instant::now();
     let mut answers = JoinSet::new();
@@ -68,12 +57,11 @@ pub(super) async fn at_rate(
         });
         each();
     }
-    let mut took = Vec::with_capacity(answers.len());
+    let mut latencies = Histogram::new(3)?;
     while let Some(answer) = answers.join_next().await {
-        took.push(answer??);
+        latencies.record(u64::try_from(answer??.as_micros())?)?;
     }
-    took.sort_unstable();
-    Ok(Latencies(took))
+    Ok(latencies)
 }
 
 /// Sends one event per request as fast as they are taken: how long it took.
@@ -153,18 +141,4 @@ async fn post(http: &Client, url: &str, key: &str, body: &Value) -> anyhow::Resu
         "the service answered {status}: {text}"
     );
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quantile_is_one_of_the_values() {
-        let all = Latencies((1..=100).map(Duration::from_millis).collect());
-        assert_eq!(all.quantile(500), Duration::from_millis(51));
-        assert_eq!(all.quantile(990), Duration::from_millis(100));
-        assert_eq!(all.quantile(1000), Duration::from_millis(100));
-        assert_eq!(Latencies(Vec::new()).quantile(990), Duration::ZERO);
-    }
 }

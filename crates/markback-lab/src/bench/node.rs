@@ -112,7 +112,7 @@ impl Node {
         Ok(problems.iter().any(|problem| problem["key"] == "person"))
     }
 
-    /// The most memory it has had so far, in MiB, where the system tells.
+    /// Its peak memory in MiB, on Linux.
     pub(super) fn peak_memory(&self) -> Option<f64> {
         let status =
             std::fs::read_to_string(format!("/proc/{}/status", self.process.id()?)).ok()?;
@@ -123,9 +123,9 @@ impl Node {
         Some(kib / 1024.0)
     }
 
-    /// The processor time it has used so far, where the system tells.
+    /// The processor time it has used so far.
     pub(super) fn processor_time(&self) -> Option<Duration> {
-        processor_time(&self.process.id()?.to_string())
+        processor_time(self.process.id()?)
     }
 
     /// Ends it.

@@ -7,21 +7,22 @@ use std::{
 };
 
 use anyhow::Context as _;
+use hdrhistogram::Histogram;
 use indicatif::{ProgressBar, ProgressStyle};
 use mis_core::Session;
-use outbox::{SystemClock, Until, on_pool};
+use outbox::{PauseUntil, SystemClock, on_pool};
 use reqwest::Client;
 use tempfile::TempDir;
 use wonde_sandbox::{RequestCounts, Sandbox, SandboxOptions};
 
-use super::cpu::{Busy, processor_time};
+use super::cpu::{Load, processor_time};
 use super::{
     database::Fresh,
-    load::{self, Latencies},
+    load,
     node::Node,
     stage::{SERVICE, Stage, TEMPLATE},
 };
-use markback::{queues, schools::token_lane, settings, store::Store};
+use markback::{queues, schools::token_key, settings, store::Store};
 
 /// Events that come in each second while the answers are timed.
 pub(super) const RATE: u32 = 500;
@@ -62,7 +63,7 @@ impl Bars {
 
 /// What a service with a steady flow of events did.
 pub(super) struct Steady {
-    pub(super) latencies: Latencies,
+    pub(super) latencies: Histogram<u64>,
     pub(super) events: usize,
     /// From the last event to the last one that was accepted.
     pub(super) behind: Duration,
@@ -179,7 +180,7 @@ pub(super) async fn drain(
 ) -> anyhow::Result<Drain> {
     let path = stage.settings("drain", &stage.schools)?;
     let settings = settings::load(&path)?.settings;
-    let lane = settings.schools.first().map(token_lane);
+    let lane = settings.schools.first().map(token_key);
     let lane = lane.context("there is no school")?;
     let http = load::client()?;
     let mut nodes = Vec::new();
@@ -199,14 +200,14 @@ pub(super) async fn drain(
     tokio::time::sleep(settings.service.gather.window).await;
     stage.sandbox.reset_requests();
     let bar = bars.counting(format!("to accepted, {count} node(s)"), stage.events);
-    let busy = Busy::now();
+    let busy = Load::start();
     let cpu = || {
         nodes
             .iter()
             .map(Node::processor_time)
             .sum::<Option<Duration>>()
     };
-    let (nodes_before, own_before) = (cpu(), processor_time("self"));
+    let (nodes_before, own_before) = (cpu(), processor_time(std::process::id()));
     let begin = store.now_ms();
     resume(&store, &lane).await?;
     // Whoever looks into an SQLite file from outside wakes nobody: one more event does.
@@ -234,11 +235,11 @@ pub(super) async fn drain(
         }
         tokio::time::sleep(LOOK_EVERY).await;
     };
-    let busy = busy.and_then(Busy::since);
+    let busy = busy.map(Load::since_start);
     let since = |now: Option<Duration>, before| Some(now?.saturating_sub(before?));
     let (nodes_cpu, own_cpu) = (
         since(cpu(), nodes_before),
-        since(processor_time("self"), own_before),
+        since(processor_time(std::process::id()), own_before),
     );
     bar.finish_and_clear();
     let fifth = accepted_at(&store, events / 5).await?;
@@ -354,7 +355,7 @@ async fn open(store: &Fresh) -> anyhow::Result<Store> {
 
 async fn pause(store: &Store, lane: &str) -> anyhow::Result<()> {
     let mut tx = store.database().begin().await?;
-    let day = Until::For(Duration::from_secs(24 * 60 * 60));
+    let day = PauseUntil::For(Duration::from_secs(24 * 60 * 60));
     store
         .outbox()
         .pause(&mut tx, lane, day, "a measurement")

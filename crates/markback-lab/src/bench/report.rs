@@ -7,6 +7,7 @@ use wonde_sandbox::RequestCounts;
 
 use super::{
     Args,
+    cpu::machine_memory,
     parts::{BusySchool, Drain, ManySchools, RATE, Steady, per_second},
     plain::Plain,
     stage::Stage,
@@ -111,7 +112,7 @@ impl Report {
         Self {
             debug_build: cfg!(debug_assertions),
             cores: std::thread::available_parallelism().ok().map(Into::into),
-            memory_mib: memory(),
+            memory_mib: machine_memory(),
             schools: stage.schools.len(),
             server: None,
             figures: Vec::new(),
@@ -136,10 +137,13 @@ impl Report {
     }
 
     pub(super) fn steady(&mut self, store: &str, steady: &Steady) {
-        let of = |thousandth| millis(steady.latencies.quantile(thousandth));
+        let of = |quantile| {
+            let micros = steady.latencies.value_at_quantile(quantile);
+            millis(Duration::from_micros(micros))
+        };
         let what = |which| format!("intake at {RATE} events/s, {which}");
-        self.add(what("50th percentile"), store, of(500), "ms");
-        self.add(what("99th percentile"), store, of(990), "ms")
+        self.add(what("50th percentile"), store, of(0.5), "ms");
+        self.add(what("99th percentile"), store, of(0.99), "ms")
             .aim(Aim::Below(50.0))
             .remark = format!("one event per request, {} of them", steady.events);
         self.add(
@@ -358,15 +362,6 @@ fn number(value: f64) -> String {
         out.push(digit);
     }
     out
-}
-
-fn memory() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib / 1024)
 }
 
 #[cfg(test)]

@@ -13,7 +13,9 @@ use mis_core::{
     Capabilities, CodeBook, EventKind, Mark, Register, Session, SessionWriteback, wonde::StudentId,
 };
 use proptest::{prelude::*, sample::select};
-use writeback::{Decision, Event, Group, Outcome, Rules, View, decide, settings::GroupKind};
+use writeback::{
+    Decision, DecisionOutcome, Event, GroupContext, Rules, View, decide, settings::GroupKind,
+};
 
 use super::*;
 use crate::{
@@ -306,7 +308,7 @@ impl World {
             },
             timezone: chrono_tz::Europe::London,
         };
-        let group = Group {
+        let group = GroupContext {
             name: "Pupils",
             kind: GroupKind::Students,
             rules: Some(self.rules),
@@ -320,14 +322,14 @@ impl World {
         let against = self.row.standing_but(&known.event.id);
         let standing = decision.standing.clone();
         match decision.outcome {
-            Outcome::Wait { .. } | Outcome::Fail { .. } => {}
-            Outcome::Skip { .. } => {
+            DecisionOutcome::Wait { .. } | DecisionOutcome::Fail { .. } => {}
+            DecisionOutcome::Skip { .. } => {
                 if let Some(standing) = standing {
                     self.apply(&Change::Stand(standing));
                 }
                 self.events[n].state = State::Skipped;
             }
-            Outcome::Write(planned) => {
+            DecisionOutcome::Write(planned) => {
                 let unsent: Vec<_> = (0..self.events.len())
                     .filter(|m| matches!(self.events[*m].state, State::Planned | State::Unanswered))
                     .collect();
@@ -425,19 +427,19 @@ impl World {
             return false;
         }
         match self.decision(n, Some(planned_at)).outcome {
-            Outcome::Write(planned) => {
+            DecisionOutcome::Write(planned) => {
                 let (over, seen) = (self.seen_row(), self.shown.clone());
                 let known = &mut self.events[n];
                 known.planned = Some((planned.mark, planned_at));
                 (known.over, known.seen) = (over, seen);
                 true
             }
-            Outcome::Skip { .. } => {
+            DecisionOutcome::Skip { .. } => {
                 self.apply(&Change::Forget(id));
                 self.events[n].state = State::Skipped;
                 false
             }
-            Outcome::Wait { .. } | Outcome::Fail { .. } => false,
+            DecisionOutcome::Wait { .. } | DecisionOutcome::Fail { .. } => false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use mis_core::{Error, ErrorKind, wonde::SchoolId};
-use outbox::{Claimed, NewJob, When};
+use outbox::{ClaimedJob, NewJob, RetryAt};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -11,7 +11,7 @@ use super::{Mirror, Unread, full::Why};
 use crate::{
     pipeline::failure::{Next, Panicked, caught, note_of_panic},
     queues::{self, Worker},
-    schools::token_lane,
+    schools::token_key,
     settings::School,
 };
 
@@ -111,8 +111,8 @@ impl Mirror {
         let key = format!("{}/{}", school.id, self.job_id(school, why));
         NewJob::new(queues::REGISTER, key, payload)
             .order_key(format!("register/{}", school.id))
-            .lane(school.id.as_str())
-            .second_lane(token_lane(school))
+            .partition(school.id.as_str())
+            .throttle_key(token_key(school))
             .supersede_key("register")
     }
 
@@ -123,8 +123,8 @@ impl Mirror {
             poll: self.config.poll,
             lease: self.config.lease,
         };
-        let mut bell = worker.bell();
-        while let Some(claimed) = worker.next(&mut bell, stop).await {
+        let mut wakeup = worker.wakeup();
+        while let Some(claimed) = worker.next(&mut wakeup, stop).await {
             let settled = tokio::select! {
                 settled = self.settle(&claimed) => settled,
                 () = stop.cancelled() => worker.hand_back(&claimed).await,
@@ -136,7 +136,7 @@ impl Mirror {
         }
     }
 
-    async fn settle(&self, claimed: &Claimed) -> outbox::Result<()> {
+    async fn settle(&self, claimed: &ClaimedJob) -> outbox::Result<()> {
         let job = claimed.parse::<ReadJob>().ok();
         let school = job.and_then(|job| self.settings.school(&job.school));
         let done = match school {
@@ -154,7 +154,7 @@ impl Mirror {
             // It is no longer in the settings.
             None => None,
         };
-        let (outbox, held) = (self.store.outbox(), [claimed.held]);
+        let (outbox, held) = (self.store.outbox(), [claimed.lease]);
         let mut tx = self.store.database().begin().await?;
         let settled = match done {
             None => outbox.complete(&mut tx, &held).await?,
@@ -171,7 +171,7 @@ impl Mirror {
                         length,
                         why,
                         needs_operator,
-                    } if lane == token_lane(school) => {
+                    } if lane == token_key(school) => {
                         self.store
                             .pause(&mut tx, &lane, length, &why, needs_operator)
                             .await?;
@@ -180,12 +180,12 @@ impl Mirror {
                     // A school that cannot be read may still be written to.
                     Next::Pause { length, why, .. } => {
                         outbox
-                            .retry(&mut tx, &held, When::After(length), &why)
+                            .retry(&mut tx, &held, RetryAt::After(length), &why)
                             .await?
                     }
                     Next::Fail { why } => {
                         outbox
-                            .retry(&mut tx, &held, When::After(REST), &why)
+                            .retry(&mut tx, &held, RetryAt::After(REST), &why)
                             .await?
                     }
                 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt as _};
 use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
-use outbox::{Claimed, When};
+use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     ledger::Change,
     mirror::Mirror,
-    schools::{Schools, token_lane},
+    schools::{Schools, token_key},
     settings::School,
     store::{EventState, EventUpdate, NewAudit, Store},
 };
@@ -57,7 +57,7 @@ pub(super) struct Confirmer {
 
 impl Confirmer {
     /// Asks about one school's claimed writebacks and commits what became of their marks.
-    pub(super) async fn confirm(&self, jobs: Vec<Claimed>) -> outbox::Result<()> {
+    pub(super) async fn confirm(&self, jobs: Vec<ClaimedJob>) -> outbox::Result<()> {
         let registers = self.read_registers(jobs).await?;
         let mut asked = stream::iter(registers)
             .map(|register| self.confirm_or_catch(register))
@@ -72,13 +72,13 @@ impl Confirmer {
     /// Reads the jobs' registers. One whose open marks cannot all be read cannot be followed.
     async fn read_registers(
         &self,
-        jobs: Vec<Claimed>,
-    ) -> outbox::Result<Vec<Result<Register, Box<Claimed>>>> {
+        jobs: Vec<ClaimedJob>,
+    ) -> outbox::Result<Vec<Result<Register, Box<ClaimedJob>>>> {
         let parsed: Vec<_> = jobs
             .into_iter()
             .map(|job| (job.parse::<ConfirmJob>().ok(), job))
             .collect();
-        let key = |job: &Claimed, event: &String| (job.lane.clone(), event.clone());
+        let key = |job: &ClaimedJob, event: &String| (job.partition.clone(), event.clone());
         let keys: Vec<_> = parsed
             .iter()
             .flat_map(|(confirm, job)| {
@@ -113,7 +113,7 @@ impl Confirmer {
 
     async fn confirm_or_catch(
         &self,
-        register: Result<Register, Box<Claimed>>,
+        register: Result<Register, Box<ClaimedJob>>,
     ) -> outbox::Result<Effects> {
         let register = match register {
             Ok(register) => register,
@@ -134,17 +134,17 @@ impl Confirmer {
     }
 
     /// Gives up a job that cannot be worked on. Its events end as well: nobody can tell what became of their marks.
-    async fn give_up(&self, job: &Claimed, why: &str) -> outbox::Result<Effects> {
+    async fn give_up(&self, job: &ClaimedJob, why: &str) -> outbox::Result<Effects> {
         let mut effects = Effects::default();
         let writeback = writeback_of_key(&job.key);
         for event in self.open_events(job).await? {
             effects.events.push(
-                EventUpdate::of(&job.lane, &event)
+                EventUpdate::of(&job.partition, &event)
                     .state(EventState::Unconfirmed)
                     .outcome(unconfirmed(why)),
             );
             effects.audit.push(NewAudit {
-                school: job.lane.clone(),
+                school: job.partition.clone(),
                 event,
                 what: EventState::Unconfirmed.as_str(),
                 record: json!({"writeback_id": writeback, "why": why}),
@@ -156,15 +156,15 @@ impl Confirmer {
     }
 
     /// The events whose marks are open in the job's writeback, even if the job cannot be read.
-    async fn open_events(&self, job: &Claimed) -> outbox::Result<Vec<String>> {
+    async fn open_events(&self, job: &ClaimedJob) -> outbox::Result<Vec<String>> {
         let writeback = writeback_of_key(&job.key).unwrap_or_default();
-        self.store.accepted_with(&job.lane, writeback).await
+        self.store.accepted_with(&job.partition, writeback).await
     }
 
     async fn confirm_one(&self, register: &Register) -> Effects {
-        let Some(school) = self.schools.settings_of(&register.job.lane) else {
+        let Some(school) = self.schools.settings_of(&register.job.partition) else {
             let mut effects = Effects::default();
-            effects.done.push(register.job.held);
+            effects.done.push(register.job.lease);
             for (_, mark) in register.open() {
                 let why = "the school is no longer in the settings";
                 end(&mut effects, register, mark, EventState::Unconfirmed, why);
@@ -207,7 +207,7 @@ impl Confirmer {
 
 /// A claimed register.
 struct Register {
-    job: Claimed,
+    job: ClaimedJob,
     confirm: ConfirmJob,
     /// Its marks in order. Only settled ones may be missing.
     marks: Vec<Option<PlannedMark>>,
@@ -251,7 +251,7 @@ struct Step<'a> {
 impl Step<'_> {
     /// All open marks are in the MIS.
     fn done(mut self) -> Effects {
-        self.effects.done.push(self.register.job.held);
+        self.effects.done.push(self.register.job.lease);
         for (_, mark) in self.register.open() {
             self.confirm(mark, BY_ANSWER);
         }
@@ -284,7 +284,7 @@ impl Step<'_> {
                 );
             }
         }
-        self.effects.done.push(register.job.held);
+        self.effects.done.push(register.job.lease);
         if others_done && matched.iter().all(|matched| *matched) {
             for (_, mark) in register.open_after(&left.settled) {
                 self.confirm(mark, BY_ANSWER);
@@ -299,7 +299,7 @@ impl Step<'_> {
 
     /// The register was refused as a whole.
     fn all_refused(mut self, mis: &str, message: Option<&str>) -> Effects {
-        self.effects.done.push(self.register.job.held);
+        self.effects.done.push(self.register.job.lease);
         let refusal = Refusal {
             mis,
             message,
@@ -323,7 +323,7 @@ impl Step<'_> {
             }
             Next::Retry { why, .. } | Next::Fail { why } => self.still_open(None, &why).await,
             Next::Pause { why, .. } if self.is_over() => {
-                self.effects.done.push(self.register.job.held);
+                self.effects.done.push(self.register.job.lease);
                 for (_, mark) in self.register.open() {
                     self.end(mark, EventState::Unconfirmed, &unconfirmed(&why));
                 }
@@ -350,11 +350,11 @@ impl Step<'_> {
         };
         let replaced = self.replaced(&shown).await;
         if shown.is_empty() && replaced.is_empty() && !is_over {
-            let when = When::After(self.next_look());
+            let when = RetryAt::After(self.next_look());
             let why = why.to_owned();
             return self.fail(Next::Retry { when, why });
         }
-        self.effects.done.push(register.job.held);
+        self.effects.done.push(register.job.lease);
         let mut left = register.confirm.clone();
         for (place, mark) in register.open() {
             if shown.contains(&place) {
@@ -501,7 +501,7 @@ impl Step<'_> {
             is_empty = false;
         }
         if !is_empty {
-            let job = left.new_job(school, &token_lane(self.school), next);
+            let job = left.new_job(school, &token_key(self.school), next);
             let followed = left.followed_by(school, &job);
             self.effects.followed.push((followed, job));
         }
@@ -545,7 +545,7 @@ fn end(
     state: EventState,
     outcome: &str,
 ) {
-    let school = &register.job.lane;
+    let school = &register.job.partition;
     let more = json!({"writeback_id": register.confirm.writeback, "why": outcome});
     effects.audit.push(mark.audit(state.as_str(), school, more));
     effects.events.push(update_of(school, mark, state, outcome));

@@ -15,7 +15,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
-use outbox::{Claimed, ErrorKind, Held, NewJob, Recovery, Tx};
+use outbox::{ClaimedJob, ErrorKind, LeaseToken, NewJob, Recovery, Tx};
 
 use super::{
     failure::{FailedJob, Next, Outage},
@@ -35,7 +35,7 @@ const RETRY_COMMIT: Duration = Duration::from_millis(200);
 #[derive(Default)]
 pub(super) struct Effects {
     /// Jobs that are done.
-    pub(super) done: Vec<Held>,
+    pub(super) done: Vec<LeaseToken>,
     /// Jobs that failed, each with what to do next. Their events are updated accordingly.
     failed: Vec<FailedJob>,
     /// News of events.
@@ -78,7 +78,7 @@ impl Effects {
     }
 
     /// Records a failed job of one event. The event's id is in the job's key, so this works for a job that cannot be read.
-    pub(super) fn fail(&mut self, job: &Claimed, next: Next) {
+    pub(super) fn fail(&mut self, job: &ClaimedJob, next: Next) {
         let event = event_of_key(&job.key).map(|(_, event)| event.to_owned());
         self.fail_events(job, event, next);
     }
@@ -86,21 +86,23 @@ impl Effects {
     /// Records a failed job of these events.
     pub(super) fn fail_events(
         &mut self,
-        job: &Claimed,
+        job: &ClaimedJob,
         events: impl IntoIterator<Item = String>,
         next: Next,
     ) {
-        let events = events.into_iter().map(|event| (job.lane.clone(), event));
+        let events = events
+            .into_iter()
+            .map(|event| (job.partition.clone(), event));
         self.failed.push(FailedJob {
-            held: job.held,
+            lease: job.lease,
             events: events.collect(),
             next,
         });
     }
 
     /// Whether the effects settle this job.
-    pub(super) fn settle(&self, job: &Claimed) -> bool {
-        self.done.contains(&job.held) || self.failed.iter().any(|failed| failed.held == job.held)
+    pub(super) fn settle(&self, job: &ClaimedJob) -> bool {
+        self.done.contains(&job.lease) || self.failed.iter().any(|failed| failed.lease == job.lease)
     }
 
     /// Writes everything in one transaction, and retries for a while if the database fails.
@@ -152,9 +154,14 @@ impl Effects {
     async fn settle_failed(&self, store: &Store, tx: &mut Tx) -> outbox::Result<Vec<EventUpdate>> {
         let outbox = store.outbox();
         let mut updates = Vec::new();
-        for SameNext { next, held, events } in by_next(&self.failed) {
+        for SameNext {
+            next,
+            leases,
+            events,
+        } in by_next(&self.failed)
+        {
             let settled = match next {
-                Next::Retry { when, why } => outbox.retry(tx, &held, *when, why).await?,
+                Next::Retry { when, why } => outbox.retry(tx, &leases, *when, why).await?,
                 Next::Pause {
                     lane,
                     length,
@@ -163,9 +170,9 @@ impl Effects {
                 } => {
                     tracing::warn!(%lane, seconds = length.as_secs(), why, "paused; its jobs wait");
                     store.pause(tx, lane, *length, why, *needs_operator).await?;
-                    outbox.release(tx, &held).await?
+                    outbox.release(tx, &leases).await?
                 }
-                Next::Fail { why } => outbox.bury(tx, &held, why).await?,
+                Next::Fail { why } => outbox.dead_letter(tx, &leases, why).await?,
             };
             settled.all()?;
             updates.extend(events.into_iter().map(|(school, id)| {
@@ -233,7 +240,7 @@ impl Effects {
 /// Failed jobs that continue in the same way, with their events.
 struct SameNext<'a> {
     next: &'a Next,
-    held: Vec<Held>,
+    leases: Vec<LeaseToken>,
     events: Vec<&'a (String, String)>,
 }
 
@@ -243,12 +250,12 @@ fn by_next(failed: &[FailedJob]) -> Vec<SameNext<'_>> {
     for job in failed {
         match all.iter_mut().find(|same| *same.next == job.next) {
             Some(same) => {
-                same.held.push(job.held);
+                same.leases.push(job.lease);
                 same.events.extend(&job.events);
             }
             None => all.push(SameNext {
                 next: &job.next,
-                held: vec![job.held],
+                leases: vec![job.lease],
                 events: job.events.iter().collect(),
             }),
         }

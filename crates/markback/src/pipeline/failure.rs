@@ -5,12 +5,12 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt as _;
 use mis_core::{Error, ErrorKind, Recovery};
-use outbox::{Claimed, Held, Tx, When};
+use outbox::{ClaimedJob, LeaseToken, RetryAt, Tx};
 
 use super::worker::WorkerConfig;
 use crate::{
     clock::SharedClock,
-    schools::{Schools, token_lane},
+    schools::{Schools, token_key},
     settings::School,
     store::Store,
 };
@@ -35,7 +35,7 @@ pub(crate) enum Next {
     /// Try it again; this attempt counts.
     Retry {
         /// When.
-        when: When,
+        when: RetryAt,
         /// Why, for the operator.
         why: String,
     },
@@ -74,16 +74,16 @@ impl Next {
             needs_operator: true,
         };
         match (error.kind(), error.recovery()) {
-            (ErrorKind::Unauthorized, _) => until_fixed(token_lane(school)),
+            (ErrorKind::Unauthorized, _) => until_fixed(token_key(school)),
             (ErrorKind::RateLimited, Recovery::RetryAfter(wait)) => {
-                pause(token_lane(school), wait.min(LONGEST_PAUSE))
+                pause(token_key(school), wait.min(LONGEST_PAUSE))
             }
-            (ErrorKind::RateLimited, _) => pause(token_lane(school), RATE_LIMIT_PAUSE),
+            (ErrorKind::RateLimited, _) => pause(token_key(school), RATE_LIMIT_PAUSE),
             (_, Recovery::RetryAfter(wait)) => {
                 pause(school.id.to_string(), wait.min(LONGEST_PAUSE))
             }
             (_, Recovery::Retry | Recovery::Unknown) => Self::Retry {
-                when: When::Backoff,
+                when: RetryAt::Backoff,
                 why,
             },
             (
@@ -110,7 +110,7 @@ impl Next {
 
 /// A job that failed, with what to do about it.
 pub(super) struct FailedJob {
-    pub(super) held: Held,
+    pub(super) lease: LeaseToken,
     /// The school and id of each of its events.
     pub(super) events: Vec<(String, String)>,
     pub(super) next: Next,
@@ -163,7 +163,9 @@ impl FailurePolicy {
         let mut next = Next::after(error, school);
         match &mut next {
             // Jobs that failed together are retried together.
-            Next::Retry { when, .. } if *when == When::Backoff => *when = When::After(backoff),
+            Next::Retry { when, .. } if *when == RetryAt::Backoff => {
+                *when = RetryAt::After(backoff)
+            }
             Next::Pause { length, .. }
                 if error.kind() == ErrorKind::RateLimited
                     && !matches!(error.recovery(), Recovery::RetryAfter(_)) =>
@@ -176,18 +178,18 @@ impl FailurePolicy {
     }
 
     /// What to do with a job over which a worker panicked.
-    pub(super) fn after_panic(&self, job: &Claimed) -> Next {
+    pub(super) fn after_panic(&self, job: &ClaimedJob) -> Next {
         match note_of_panic(job) {
             (why, true) => Next::Fail { why },
             (why, false) => Next::Retry {
-                when: When::After(self.backoff([job])),
+                when: RetryAt::After(self.backoff([job])),
                 why,
             },
         }
     }
 
     /// Fails a job that has been tried for so long that a person must look.
-    pub(super) fn limit(&self, job: &Claimed, next: Next) -> Next {
+    pub(super) fn limit(&self, job: &ClaimedJob, next: Next) -> Next {
         let limit = match &next {
             Next::Retry { .. } => self.config.give_up_after,
             // The operator has time to fix the cause, but nothing that old is written.
@@ -198,8 +200,12 @@ impl FailurePolicy {
     }
 
     /// How long jobs wait that failed together: random, up to a bound that doubles with each attempt.
-    pub(super) fn backoff<'a>(&self, jobs: impl IntoIterator<Item = &'a Claimed>) -> Duration {
-        let attempts = jobs.into_iter().map(Claimed::attempts).max().unwrap_or(1);
+    pub(super) fn backoff<'a>(&self, jobs: impl IntoIterator<Item = &'a ClaimedJob>) -> Duration {
+        let attempts = jobs
+            .into_iter()
+            .map(ClaimedJob::attempts)
+            .max()
+            .unwrap_or(1);
         let steps = attempts.saturating_sub(1);
         let bound = doubled(self.config.backoff, steps, self.config.backoff_max);
         // Not from zero: the other side has just failed.
@@ -235,7 +241,7 @@ pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, Panick
 }
 
 /// How often a worker panicked over the job, according to its note.
-pub(super) fn panics_of(job: &Claimed) -> u32 {
+pub(super) fn panics_of(job: &ClaimedJob) -> u32 {
     let note = job.note.as_deref();
     let number = note
         .and_then(|note| note.rsplit_once(PANIC))
@@ -247,7 +253,7 @@ pub(super) fn panics_of(job: &Claimed) -> u32 {
 }
 
 /// The note for one more panic, and whether it was the last.
-pub(crate) fn note_of_panic(job: &Claimed) -> (String, bool) {
+pub(crate) fn note_of_panic(job: &ClaimedJob) -> (String, bool) {
     let panics = panics_of(job) + 1;
     if panics < PANICS_MAX {
         (format!("{PANIC}{panics} of {PANICS_MAX}"), false)
@@ -260,7 +266,7 @@ pub(crate) fn note_of_panic(job: &Claimed) -> (String, bool) {
 }
 
 /// The error of a request during which the adapter panicked: its outcome is unknown. Also tells whether to give it up.
-pub(super) fn panicked_request(job: &Claimed) -> (Error, bool) {
+pub(super) fn panicked_request(job: &ClaimedJob) -> (Error, bool) {
     let (why, is_last) = note_of_panic(job);
     let error = Error::with_recovery(ErrorKind::Unavailable, Recovery::Unknown, why);
     (error, is_last)

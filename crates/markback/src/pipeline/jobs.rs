@@ -30,7 +30,7 @@ impl DecideJob {
         person: &str,
         round: u32,
         school: &str,
-        token_lane: &str,
+        token_key: &str,
     ) -> NewJob {
         let job = Self {
             event: event.to_owned(),
@@ -42,8 +42,8 @@ impl DecideJob {
             payload(&job),
         )
         .order_key(format!("{school}/{person}"))
-        .lane(school)
-        .second_lane(token_lane)
+        .partition(school)
+        .throttle_key(token_key)
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct SendJob {
 
 impl SendJob {
     /// The job for this mark. It supersedes an older unclaimed one for the same pupil, date and session.
-    pub(crate) fn new_job(planned: &PlannedMark, school: &str, token_lane: &str) -> NewJob {
+    pub(crate) fn new_job(planned: &PlannedMark, school: &str, token_key: &str) -> NewJob {
         let (mark, event) = (&planned.mark, &planned.event.id);
         let job = Self {
             event: event.clone(),
@@ -64,8 +64,8 @@ impl SendJob {
         NewJob::new(queues::SEND, key, payload(&job))
             .order_key(format!("{school}/{}", mark.student))
             .supersede_key(format!("{}/{}", mark.date, session_word(mark.session)))
-            .lane(school)
-            .second_lane(token_lane)
+            .partition(school)
+            .throttle_key(token_key)
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) struct ConfirmJob {
 
 impl ConfirmJob {
     /// The job that follows this register, first run at `first`.
-    pub(crate) fn new_job(&self, school: &str, token_lane: &str, first: DateTime<Utc>) -> NewJob {
+    pub(crate) fn new_job(&self, school: &str, token_key: &str, first: DateTime<Utc>) -> NewJob {
         // Each later job of a register has more marks settled, or is in doubt, so no two keys are equal.
         let left = match (self.in_doubt, self.settled.len()) {
             (false, 0) => String::new(),
@@ -98,8 +98,8 @@ impl ConfirmJob {
             format!("{}{left}", key(school, self.writeback.as_str())),
             payload(self),
         )
-        .lane(school)
-        .second_lane(token_lane)
+        .partition(school)
+        .throttle_key(token_key)
         .not_before(first)
     }
 

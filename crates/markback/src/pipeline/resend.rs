@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::{jobs::SendJob, planned::PlannedMark};
 use crate::{
     ledger::Change,
-    schools::token_lane,
+    schools::token_key,
     settings::School,
     store::{EventState, EventUpdate, LedgerKey, Limit, NewAudit},
 };
@@ -56,7 +56,7 @@ impl Resend {
         why: String,
     ) -> Self {
         let id = school.id.as_str();
-        let job = SendJob::new_job(&planned, id, &token_lane(school));
+        let job = SendJob::new_job(&planned, id, &token_key(school));
         Self {
             key: planned.ledger_key(id),
             job: match from {

@@ -17,9 +17,9 @@ use mis_core::{
     Ability, Accepted, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery,
     wonde::WritebackId,
 };
-use outbox::{Claimed, When};
+use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
-use writeback::Outcome;
+use writeback::DecisionOutcome;
 
 use super::{
     decide::{ContextReader, DecisionContext, Look, found_of, is_ours, update_of},
@@ -38,7 +38,7 @@ use crate::{
     lease::{LeaseExpired, WriteLease},
     ledger::Change,
     metrics,
-    schools::{Schools, token_lane},
+    schools::{Schools, token_key},
     settings::School,
     store::{EventKey, EventState, EventUpdate, LedgerKey, Store, StoredEvent},
 };
@@ -60,11 +60,11 @@ impl Sender {
     /// Sends one school's claimed marks. What is known of them is committed even if the lease ends or a worker panics.
     pub(super) async fn send(
         &self,
-        jobs: Vec<Claimed>,
+        jobs: Vec<ClaimedJob>,
         lease: &Arc<WriteLease>,
         progress: &BatchProgress<'_>,
     ) -> outbox::Result<()> {
-        let Some(school) = jobs.first().map(|job| job.lane.clone()) else {
+        let Some(school) = jobs.first().map(|job| job.partition.clone()) else {
             return Ok(());
         };
         let mut parts = vec![jobs];
@@ -99,7 +99,7 @@ impl Sender {
 
 /// A claimed mark.
 struct Outgoing {
-    job: Claimed,
+    job: ClaimedJob,
     planned: PlannedMark,
 }
 
@@ -116,7 +116,7 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(sender: &'a Sender, school_id: &'a str, jobs: &[Claimed]) -> Self {
+    fn new(sender: &'a Sender, school_id: &'a str, jobs: &[ClaimedJob]) -> Self {
         Self {
             sender,
             school_id,
@@ -129,7 +129,7 @@ impl<'a> Batch<'a> {
 
     async fn send(
         &mut self,
-        jobs: Vec<Claimed>,
+        jobs: Vec<ClaimedJob>,
         lease: &Arc<WriteLease>,
         progress: &BatchProgress<'_>,
     ) -> outbox::Result<Result<(), LeaseExpired>> {
@@ -182,7 +182,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Reads the marks of these jobs, and fails the jobs that have none.
-    async fn read_marks(&mut self, jobs: Vec<Claimed>) -> outbox::Result<Vec<Outgoing>> {
+    async fn read_marks(&mut self, jobs: Vec<ClaimedJob>) -> outbox::Result<Vec<Outgoing>> {
         let stored = self.stored(&jobs).await?;
         let mut marks = Vec::with_capacity(jobs.len());
         for job in jobs {
@@ -200,7 +200,7 @@ impl<'a> Batch<'a> {
         Ok(marks)
     }
 
-    async fn stored(&self, jobs: &[Claimed]) -> outbox::Result<HashMap<EventKey, StoredEvent>> {
+    async fn stored(&self, jobs: &[ClaimedJob]) -> outbox::Result<HashMap<EventKey, StoredEvent>> {
         let keys: Vec<_> = jobs
             .iter()
             .filter_map(|job| {
@@ -215,7 +215,7 @@ impl<'a> Batch<'a> {
 
     fn planned(
         &self,
-        job: &Claimed,
+        job: &ClaimedJob,
         stored: &HashMap<EventKey, StoredEvent>,
     ) -> Option<PlannedMark> {
         let event = job.parse::<SendJob>().ok()?.event;
@@ -223,7 +223,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Removes the plan of a job that cannot be read from the ledger.
-    async fn forget_unread(&self, job: &Claimed) -> outbox::Result<Option<(LedgerKey, Change)>> {
+    async fn forget_unread(&self, job: &ClaimedJob) -> outbox::Result<Option<(LedgerKey, Change)>> {
         let Some((_, event)) = event_of_key(&job.key) else {
             return Ok(None);
         };
@@ -289,7 +289,7 @@ impl<'a> Batch<'a> {
             newest.event != event && (!forgotten || newest.planned_at > one.planned.planned_at)
         }) {
             self.effects.ledger.push(one.planned.forget(self.school_id));
-            self.effects.done.push(one.job.held);
+            self.effects.done.push(one.job.lease);
             let update = self
                 .update(&one)
                 .state(EventState::Superseded)
@@ -326,7 +326,7 @@ impl<'a> Batch<'a> {
             self.sender.store.now(),
             Look::Again(&one.planned),
         );
-        if let Outcome::Wait { why } = &decision.outcome {
+        if let DecisionOutcome::Wait { why } = &decision.outcome {
             self.retry(&one, why);
             return None;
         }
@@ -347,13 +347,13 @@ impl<'a> Batch<'a> {
         let more = json!({"why": decision.outcome.to_string()});
         let line = one.planned.audit("not sent", self.school_id, more);
         self.effects.audit.push(line);
-        if let Outcome::Fail { why } = &decision.outcome {
+        if let DecisionOutcome::Fail { why } = &decision.outcome {
             self.effects.events.push(update);
             self.fail(&one, Next::Fail { why: why.clone() });
         } else {
             self.effects.events.push(update.state(EventState::Skipped));
             self.effects.ledger.push(one.planned.forget(self.school_id));
-            self.effects.done.push(one.job.held);
+            self.effects.done.push(one.job.lease);
         }
         None
     }
@@ -422,7 +422,7 @@ impl<'a> Batch<'a> {
 
     fn accept(&mut self, one: &Outgoing, accepted: &Accepted, sent_at: DateTime<Utc>) {
         let planned = &one.planned;
-        self.effects.done.push(one.job.held);
+        self.effects.done.push(one.job.lease);
         let update = self.update(one).plan(planned);
         self.effects.events.push(EventUpdate {
             state: Some(EventState::Accepted),
@@ -460,7 +460,7 @@ impl<'a> Batch<'a> {
             Some(said) => format!("{error}; Wonde said: {said}"),
             None => error.to_string(),
         };
-        self.effects.done.push(one.job.held);
+        self.effects.done.push(one.job.lease);
         let next = (error.kind() == ErrorKind::Refused)
             .then(|| reduce(&one.planned, mis, error.said(), true, false))
             .flatten();
@@ -486,7 +486,7 @@ impl<'a> Batch<'a> {
 
     /// The register read again shows the mark.
     fn found_in_register(&mut self, one: &Outgoing, key: LedgerKey) {
-        self.effects.done.push(one.job.held);
+        self.effects.done.push(one.job.lease);
         let change = Change::Confirm(one.planned.event.id.clone());
         self.effects.ledger.push((key, change));
         let more = json!({"by": "the register read back"});
@@ -500,7 +500,7 @@ impl<'a> Batch<'a> {
     }
 
     /// A worker panicked while the register was in flight: the outcome of these jobs is unknown.
-    async fn all_panicked(&mut self, jobs: &[Claimed]) -> outbox::Result<()> {
+    async fn all_panicked(&mut self, jobs: &[ClaimedJob]) -> outbox::Result<()> {
         let stored = self.stored(jobs).await?;
         for job in jobs {
             let planned = self.planned(job, &stored);
@@ -510,7 +510,7 @@ impl<'a> Batch<'a> {
     }
 
     /// A worker panicked over this job before anything was sent.
-    async fn fail_panicked(&mut self, job: &Claimed) -> outbox::Result<()> {
+    async fn fail_panicked(&mut self, job: &ClaimedJob) -> outbox::Result<()> {
         let stored = self.stored(std::slice::from_ref(job)).await?;
         let planned = self.planned(job, &stored);
         let next = self.sender.failures.after_panic(job);
@@ -518,7 +518,7 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 
-    fn panicked(&mut self, job: &Claimed, planned: Option<&PlannedMark>) {
+    fn panicked(&mut self, job: &ClaimedJob, planned: Option<&PlannedMark>) {
         let (error, is_last) = panicked_request(job);
         match planned {
             _ if is_last => {
@@ -531,7 +531,7 @@ impl<'a> Batch<'a> {
     }
 
     /// The request was sent and its outcome is unknown.
-    fn unknown(&mut self, job: &Claimed, planned: &PlannedMark, error: &Error) {
+    fn unknown(&mut self, job: &ClaimedJob, planned: &PlannedMark, error: &Error) {
         let sent_at = self.sender.store.now();
         let why = format!("{NO_ANSWER} ({error})");
         let more = json!({"why": why, "sent_at": sent_at});
@@ -542,7 +542,7 @@ impl<'a> Batch<'a> {
             ..EventUpdate::of(self.school_id, &planned.event.id).state(EventState::Sent)
         });
         let wait = self.sender.config.look_after.saturating_add(self.backoff);
-        let when = When::After(wait);
+        let when = RetryAt::After(wait);
         self.fail_job(job, Some(planned), Next::Retry { when, why });
     }
 
@@ -561,7 +561,7 @@ impl<'a> Batch<'a> {
 
     fn retry(&mut self, one: &Outgoing, why: &str) {
         let next = Next::Retry {
-            when: When::After(self.backoff),
+            when: RetryAt::After(self.backoff),
             why: why.to_owned(),
         };
         self.fail(one, self.sender.failures.limit(&one.job, next));
@@ -572,7 +572,7 @@ impl<'a> Batch<'a> {
     }
 
     /// Records a failed job, which may be one whose mark cannot be read.
-    fn fail_job(&mut self, job: &Claimed, planned: Option<&PlannedMark>, mut next: Next) {
+    fn fail_job(&mut self, job: &ClaimedJob, planned: Option<&PlannedMark>, mut next: Next) {
         // However often it is put off, the note keeps that the mark may have been written.
         if let Next::Retry { why, .. } | Next::Pause { why, .. } = &mut next
             && is_unanswered(job)
@@ -594,7 +594,7 @@ impl<'a> Batch<'a> {
     fn into_effects(mut self) -> Effects {
         let now = self.sender.store.now();
         let school = self.sender.schools.settings_of(self.school_id);
-        let token_lane = school.map(token_lane).unwrap_or_default();
+        let token_key = school.map(token_key).unwrap_or_default();
         let first = later(now, self.sender.config.confirm_after);
         for (writeback, marks) in self.accepted {
             let received = marks.iter().map(|planned| now - planned.received_at);
@@ -606,7 +606,7 @@ impl<'a> Batch<'a> {
                 settled: BTreeSet::new(),
                 in_doubt: false,
             };
-            let job = confirm.new_job(self.school_id, &token_lane, first);
+            let job = confirm.new_job(self.school_id, &token_key, first);
             let followed = confirm.followed_by(self.school_id, &job);
             self.effects.followed.push((followed, job));
         }
@@ -614,7 +614,7 @@ impl<'a> Batch<'a> {
     }
 }
 
-fn is_unanswered(job: &Claimed) -> bool {
+fn is_unanswered(job: &ClaimedJob) -> bool {
     let note = job.note.as_deref();
     note.is_some_and(|note| note.starts_with(NO_ANSWER))
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{Engine, Share};
+use outbox::{Engine, Shard};
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
@@ -20,23 +20,23 @@ pub(super) const STEAL_AFTER: Duration = Duration::from_secs(5);
 /// How often an idle node looks for such jobs.
 const STEAL_EVERY: Duration = Duration::from_millis(500);
 
-/// This node's share of the schools.
+/// The schools of this node.
 #[derive(Debug)]
-pub(super) struct Sharding(Mutex<Share>);
+pub(super) struct Sharding(Mutex<Shard>);
 
 impl Default for Sharding {
     fn default() -> Self {
-        Self(Mutex::new(Share::ALL))
+        Self(Mutex::new(Shard::ALL))
     }
 }
 
 impl Sharding {
-    /// The share as last read.
-    pub(super) fn share(&self) -> Share {
+    /// The shard as last read.
+    pub(super) fn shard(&self) -> Shard {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the share up to date until told to stop, then leaves it to the other nodes.
+    /// Keeps the shard up to date until told to stop, then leaves it to the other nodes.
     pub(super) async fn run(&self, store: &Store, stop: &CancellationToken) {
         if store.database().engine() == Engine::Sqlite {
             return;
@@ -44,7 +44,7 @@ impl Sharding {
         let node = format!("{:032x}", rand::random::<u128>());
         while !stop.is_cancelled() {
             match store.share_of(&node).await {
-                Ok(share) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = share,
+                Ok(shard) => *self.0.lock().unwrap_or_else(PoisonError::into_inner) = shard,
                 // The last one stays in use: it is only a preference.
                 Err(error) => tracing::debug!(%error, "the nodes' shares cannot be read"),
             }
@@ -68,8 +68,8 @@ impl StealTimer {
     }
 
     /// Whether it is time to look, with this share; if so, the timer starts again.
-    pub(super) fn is_due(&mut self, share: Share) -> bool {
-        let due = share != Share::ALL && self.0.is_none_or(|last| last.elapsed() >= STEAL_EVERY);
+    pub(super) fn is_due(&mut self, share: Shard) -> bool {
+        let due = share != Shard::ALL && self.0.is_none_or(|last| last.elapsed() >= STEAL_EVERY);
         if due {
             self.0 = Some(Instant::now());
         }
@@ -84,8 +84,8 @@ mod tests {
     #[test]
     fn jobs_are_stolen_now_and_then_and_only_from_other_nodes() {
         let mut timer = StealTimer::new();
-        assert!(!timer.is_due(Share::ALL));
-        let half = Share { parts: 2, part: 1 };
+        assert!(!timer.is_due(Shard::ALL));
+        let half = Shard { count: 2, index: 1 };
         assert!(timer.is_due(half));
         assert!(!timer.is_due(half));
     }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, Claimed, Held, Share};
+use outbox::{ClaimRequest, ClaimedJob, LeaseToken, Shard};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -197,7 +197,7 @@ impl Workers {
         stop: &CancellationToken,
     ) {
         let outbox = self.store.outbox();
-        let mut bell = outbox.bell(queue);
+        let mut wakeup = outbox.wakeup(queue);
         let mut batches = Batches::default();
         let mut steal = StealTimer::new();
         let at_once = at_once.max(1);
@@ -212,13 +212,13 @@ impl Workers {
             let since = Instant::now();
             let busy = self.busy_schools(queue, at_once, &batches);
             let some_left_out = !busy.is_empty();
-            let share = self.sharding.share();
-            let claim = self.claim_of(queue).except(busy).share(share);
+            let shard = self.sharding.shard();
+            let claim = self.claim_of(queue).except(busy).shard(shard);
             let mut claimed = outbox.claim(queue, &claim).await;
             // Only idle workers steal, not those whose next jobs are on their way.
             let idle = batches.tasks.len() * 4 < at_once;
-            if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && steal.is_due(share) {
-                let overdue = claim.share(Share::ALL).overdue(STEAL_AFTER);
+            if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && steal.is_due(shard) {
+                let overdue = claim.shard(Shard::ALL).overdue(STEAL_AFTER);
                 claimed = outbox.claim(queue, &overdue).await;
             }
             let rest = match claimed {
@@ -231,7 +231,7 @@ impl Workers {
                     }
                 }
                 Ok(jobs) => {
-                    let school = jobs.first().map(|job| job.lane.clone());
+                    let school = jobs.first().map(|job| job.partition.clone());
                     let school = school.filter(|_| queue != queues::DECIDE);
                     let workers = self.clone();
                     batches.spawn(school, async move {
@@ -246,7 +246,7 @@ impl Workers {
             };
             tokio::select! {
                 () = stop.cancelled() => {}
-                _ = bell.wait(rest) => {}
+                _ = wakeup.wait(rest) => {}
                 // A school that was left out may be claimed for again.
                 () = self.schools.answered(), if queue == queues::DECIDE => {}
                 () = batches.next_end(), if some_left_out && !batches.tasks.is_empty() => {}
@@ -256,8 +256,8 @@ impl Workers {
     }
 
     /// Works on one batch and renews its lease meanwhile.
-    async fn work(&self, queue: &'static str, jobs: Vec<Claimed>, since: Instant) {
-        let held: Vec<Held> = jobs.iter().map(|job| job.held).collect();
+    async fn work(&self, queue: &'static str, jobs: Vec<ClaimedJob>, since: Instant) {
+        let held: Vec<LeaseToken> = jobs.iter().map(|job| job.lease).collect();
         let lease = Arc::new(WriteLease::new(since, self.config.lease));
         let progress = self.liveness.batch(queue);
         let work = async {
@@ -288,7 +288,7 @@ impl Workers {
 
     /// Renews the lease of a batch, so that leases can be short and a dead node's jobs are free soon. Returns when all of
     /// the batch has been lost.
-    async fn renew(&self, held: &[Held], lease: &WriteLease) {
+    async fn renew(&self, held: &[LeaseToken], lease: &WriteLease) {
         let length = self.config.lease;
         loop {
             tokio::time::sleep(length / 3).await;
@@ -315,9 +315,9 @@ impl Workers {
             queues::DECIDE => ClaimRequest::mixed(config.decide_max, config.lease),
             queues::SEND => {
                 let max = u32::try_from(self.gather.max.get()).unwrap_or(u32::MAX);
-                ClaimRequest::one_lane(max, config.lease, self.gather.window)
+                ClaimRequest::single_partition(max, config.lease, self.gather.window)
             }
-            _ => ClaimRequest::one_lane(config.confirm_max, config.lease, Duration::ZERO),
+            _ => ClaimRequest::single_partition(config.confirm_max, config.lease, Duration::ZERO),
         }
     }
 

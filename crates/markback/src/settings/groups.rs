@@ -58,9 +58,9 @@ pub(super) fn groups(
         };
         let flaws = membership.flaws(person_kind(kind), |name| kinds.get(&*nfc(name)).copied());
         findings.problems.extend(
-            flaws
-                .iter()
-                .map(|flaw| place.problem(&format!("{at}.{}", flaw.key), &flaw.what, &flaw.cure)),
+            flaws.iter().map(|flaw| {
+                place.problem(&format!("{at}.{}", flaw.key), &flaw.message, &flaw.help)
+            }),
         );
         if taken.contains(&kind) {
             findings.hints.push(place.problem(
@@ -209,9 +209,11 @@ impl InGroup<'_> {
     /// A finding of the rules as a problem in this file.
     fn at_home(&self, finding: &writeback::Problem, fields: &[Field]) -> Problem {
         let key = in_place(&finding.key, fields).unwrap_or_else(|| finding.key.clone());
-        let mut problem =
-            self.place
-                .problem(&format!("{}.{key}", self.at), &finding.what, &finding.cure);
+        let mut problem = self.place.problem(
+            &format!("{}.{key}", self.at),
+            &finding.message,
+            &finding.help,
+        );
         if !finding.value.is_empty() {
             problem.value = Some(finding.value.clone());
         }

@@ -248,8 +248,8 @@ impl Group {
     }
 
     /// The group as the roster takes it.
-    pub fn as_roster(&self) -> roster::Group {
-        roster::Group {
+    pub fn as_roster(&self) -> roster::GroupSettings {
+        roster::GroupSettings {
             name: self.name.clone(),
             kind: groups::person_kind(self.kind),
             membership: self.membership.clone(),
@@ -257,8 +257,8 @@ impl Group {
     }
 
     /// The group as the rules take it.
-    pub fn as_rules(&self) -> writeback::Group<'_> {
-        writeback::Group {
+    pub fn as_rules(&self) -> writeback::GroupContext<'_> {
+        writeback::GroupContext {
             name: &self.name,
             kind: self.kind,
             rules: self.rules.as_deref(),

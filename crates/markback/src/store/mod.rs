@@ -18,7 +18,8 @@ mod search;
 
 use chrono::{DateTime, Utc};
 use outbox::{
-    Database, Migrated, Migrations, OpenOptions, Outbox, Settings, Sql, Step, Tx, on_pool, on_tx,
+    Database, MigrationStatus, MigrationStep, Migrations, OpenOptions, Outbox, Settings, Sql, Tx,
+    on_pool, on_tx,
 };
 use serde::Serialize;
 
@@ -60,55 +61,55 @@ const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 const MIGRATIONS: Migrations = Migrations {
     prefix: "markback",
     steps: &[
-        Step {
+        MigrationStep {
             version: 1,
             name: "events, ledger, audit",
             sqlite: EVENTS,
             postgres: EVENTS,
         },
-        Step {
+        MigrationStep {
             version: 2,
             name: "rounds, writebacks, notices, budget",
             sqlite: OPERATIONS,
             postgres: OPERATIONS,
         },
-        Step {
+        MigrationStep {
             version: 3,
             name: "the events that stand in a session",
             sqlite: STANDING,
             postgres: STANDING,
         },
-        Step {
+        MigrationStep {
             version: 4,
             name: "nodes",
             sqlite: NODES,
             postgres: NODES,
         },
-        Step {
+        MigrationStep {
             version: 5,
             name: "all marks of a session that may stand",
             sqlite: LEDGER_MARKS_SQLITE,
             postgres: LEDGER_MARKS_POSTGRES,
         },
-        Step {
+        MigrationStep {
             version: 6,
             name: "registers",
             sqlite: REGISTER,
             postgres: REGISTER,
         },
-        Step {
+        MigrationStep {
             version: 7,
             name: "jobs of writebacks, operator pauses",
             sqlite: PIPELINE,
             postgres: PIPELINE,
         },
-        Step {
+        MigrationStep {
             version: 8,
             name: "when events were, and what a school's MIS refuses",
             sqlite: TAPS_AND_LIMITS,
             postgres: TAPS_AND_LIMITS,
         },
-        Step {
+        MigrationStep {
             version: 9,
             name: "planned marks of events",
             sqlite: PLANS,
@@ -156,15 +157,15 @@ impl Store {
         };
         let db = Database::open_with(url, &options).await?;
         for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
-            let what = match db.migrated(set).await? {
-                Migrated::UpToDate => continue,
-                Migrated::Never => {
+            let what = match db.migration_status(set).await? {
+                MigrationStatus::UpToDate => continue,
+                MigrationStatus::Never => {
                     "it has none of Markback; `markback serve` makes them at its first start"
                 }
-                Migrated::Behind => {
+                MigrationStatus::Behind => {
                     "they are those of an older version; `markback serve` of this version brings them up to date"
                 }
-                Migrated::Ahead => "they are those of a newer version; run that version",
+                MigrationStatus::Ahead => "they are those of a newer version; run that version",
             };
             return Err(outbox::Error::schema(what));
         }

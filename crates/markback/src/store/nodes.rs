@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outbox::{Share, Sql, on_tx};
+use outbox::{Shard, Sql, on_tx};
 
 use super::Store;
 
@@ -28,7 +28,7 @@ impl Store {
     ///
     /// # Errors
     /// Returns an error if the database query fails.
-    pub(crate) async fn share_of(&self, node: &str) -> outbox::Result<Share> {
+    pub(crate) async fn share_of(&self, node: &str) -> outbox::Result<Shard> {
         self.forget_nodes("").await?;
         let mut tx = self.db.begin().await?;
         let text = SEEN.on(tx.engine());
@@ -37,9 +37,9 @@ impl Store {
             on_tx!(tx, conn => sqlx::query_scalar(NODES).fetch_all(conn).await)?;
         tx.commit().await?;
         let place = nodes.iter().position(|other| other == node);
-        Ok(place.map_or(Share::ALL, |place| Share {
-            parts: u32::try_from(nodes.len()).unwrap_or(1),
-            part: u32::try_from(place).unwrap_or(0),
+        Ok(place.map_or(Shard::ALL, |place| Shard {
+            count: u32::try_from(nodes.len()).unwrap_or(1),
+            index: u32::try_from(place).unwrap_or(0),
         }))
     }
 
@@ -70,7 +70,7 @@ mod tests {
         let store = Store::open("sqlite::memory:", settings, Arc::new(SystemClock))
             .await
             .unwrap();
-        let share = |parts, part| Share { parts, part };
+        let share = |count, index| Shard { count, index };
         assert_eq!(store.share_of("b").await.unwrap(), share(1, 0));
         assert_eq!(store.share_of("a").await.unwrap(), share(2, 0));
         assert_eq!(store.share_of("b").await.unwrap(), share(2, 1));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outbox::{Tx, Until, on_tx};
+use outbox::{PauseUntil, Tx, on_tx};
 
 use super::Store;
 
@@ -29,7 +29,9 @@ impl Store {
                 sqlx::query(REMEMBER).bind(lane).bind(why).execute(conn).await.map(|_| ())
             })?;
         }
-        self.outbox.pause(tx, lane, Until::For(length), why).await
+        self.outbox
+            .pause(tx, lane, PauseUntil::For(length), why)
+            .await
     }
 
     /// Ends the pauses of these lanes.
@@ -58,7 +60,7 @@ impl Store {
         for (lane, why) in remembered {
             if in_force
                 .iter()
-                .any(|pause| pause.lane == lane && pause.why == why)
+                .any(|pause| pause.key == lane && pause.reason == why)
             {
                 self.outbox.resume(&mut tx, &lane).await?;
                 ended.push(lane);

@@ -84,5 +84,5 @@ fn previous(row: &Row) -> Option<Previous> {
 
 fn was_double_tap(row: &Row) -> Option<bool> {
     let decision: Value = serde_json::from_str(row.decision.as_deref()?).ok()?;
-    Some(decision.get("reason")?.as_str()? == SkipReason::DoubleTap.word())
+    Some(decision.get("reason")?.as_str()? == SkipReason::DoubleTap.as_str())
 }

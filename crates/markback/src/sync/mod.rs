@@ -14,14 +14,14 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use mis_core::{Mis, wonde::SchoolId};
 use outbox::NewJob;
-use roster::{Outcome, Progress};
+use roster::{Progress, SyncOutcome};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     people::PersonIndex,
     pipeline::WorkerConfig,
     queues,
-    schools::{Schools, token_lane},
+    schools::{Schools, token_key},
     settings::{School, Settings},
     store::{NewSync, Store, SyncWhy},
 };
@@ -86,8 +86,8 @@ impl Wanted<'_> {
         let payload = serde_json::to_value(&job).unwrap_or_default();
         let job = NewJob::new(queues::ROSTER, format!("{school}/{}", self.id), payload)
             .order_key(format!("roster/{school}"))
-            .lane(school.as_str())
-            .second_lane(token_lane(self.school));
+            .partition(school.as_str())
+            .throttle_key(token_key(self.school));
         match self.why {
             // Somebody waits for this sync, so it is never superseded.
             SyncWhy::Asked => job,
@@ -193,7 +193,7 @@ impl PeopleSync {
         &self,
         school: &School,
         ask: SyncRequest,
-    ) -> Result<Outcome, PreviewError> {
+    ) -> Result<SyncOutcome, PreviewError> {
         let state = self.store.roster_or_new(&school.id).await?;
         let mis = self.schools.reader(school, true).await?;
         Ok(self.read_and_apply(&mis, school, &state, ask).await?)
@@ -210,7 +210,7 @@ impl PeopleSync {
         &self,
         school: &School,
         other: &Mis,
-    ) -> Result<Option<Outcome>, PreviewError> {
+    ) -> Result<Option<SyncOutcome>, PreviewError> {
         let Some(state) = self.store.roster(&school.id).await? else {
             return Ok(None);
         };

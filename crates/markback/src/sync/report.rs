@@ -1,13 +1,13 @@
 //! The report of a sync as it is stored and shown: counts and ids, no names.
 
-use roster::{Migration, Report};
+use roster::{Migration, SyncReport};
 use serde_json::{Value, json};
 
 /// The most people listed; counts are always complete.
 const LISTED: usize = 200;
 
 /// The report as JSON.
-pub fn summary(report: &Report) -> Value {
+pub fn summary(report: &SyncReport) -> Value {
     let groups: serde_json::Map<_, _> = report
         .groups
         .iter()
@@ -57,9 +57,9 @@ pub fn summary(report: &Report) -> Value {
             "people": report.one_person.iter().take(LISTED).collect::<Vec<_>>(),
         },
         "in_no_group": {
-            "count": report.strays.len(),
-            "by_kind": by_kind(report.strays.iter().map(|stray| stray.kind)),
-            "people": report.strays.iter().take(LISTED).collect::<Vec<_>>(),
+            "count": report.ungrouped.len(),
+            "by_kind": by_kind(report.ungrouped.iter().map(|person| person.kind)),
+            "people": report.ungrouped.iter().take(LISTED).collect::<Vec<_>>(),
         },
         "in_several": {
             "count": report.overlaps.len(),

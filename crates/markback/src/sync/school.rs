@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use mis_core::{Mis, PersonKind};
-use outbox::Held;
-use roster::{Directory, Outcome, Progress, Pull, State, When};
+use outbox::LeaseToken;
+use roster::{Directory, Progress, Pull, RosterState, SyncOutcome, SyncTime};
 use serde_json::json;
 
 use super::{PeopleSync, SyncJob, SyncRequest, report};
@@ -48,7 +48,7 @@ impl PeopleSync {
         &self,
         school: &School,
         job: &SyncJob,
-        held: Held,
+        held: LeaseToken,
     ) -> Result<(), Obstacle> {
         self.store.begin_sync(&school.id, &job.id).await?;
         let state = self.store.roster_or_new(&school.id).await?;
@@ -71,7 +71,7 @@ impl PeopleSync {
     async fn begun(
         &self,
         school: &School,
-        state: &State,
+        state: &RosterState,
         ask: SyncRequest,
     ) -> outbox::Result<Pull> {
         let (now, settings) = (self.store.now(), self.settings.roster(school));
@@ -92,9 +92,9 @@ impl PeopleSync {
         &self,
         mis: &Mis,
         school: &School,
-        state: &State,
+        state: &RosterState,
         ask: SyncRequest,
-    ) -> mis_core::Result<Outcome> {
+    ) -> mis_core::Result<SyncOutcome> {
         let settings = self.settings.roster(school);
         let mut pull = Pull::new(state, &settings, ask.full || ask.accept, self.store.now());
         let mut tell = |progress: Progress| self.tell(school, progress);
@@ -102,20 +102,25 @@ impl PeopleSync {
         Ok(self.apply(school, state, pull, ask.accept))
     }
 
-    fn apply(&self, school: &School, state: &State, pull: Pull, accept: bool) -> Outcome {
+    fn apply(&self, school: &School, state: &RosterState, pull: Pull, accept: bool) -> SyncOutcome {
         let now = self.store.now();
         let today = now.with_timezone(&school.timezone).date_naive();
         let settings = self.settings.roster(school);
-        state.apply(&settings, &pull.into_answers(), When { now, today }, accept)
+        state.apply(
+            &settings,
+            &pull.into_answers(),
+            SyncTime { now, today },
+            accept,
+        )
     }
 
     async fn keep(
         &self,
         school: &School,
         job: &SyncJob,
-        held: Held,
-        before: &State,
-        outcome: &Outcome,
+        held: LeaseToken,
+        before: &RosterState,
+        outcome: &SyncOutcome,
         Read { full, mis }: Read<'_>,
     ) -> outbox::Result<()> {
         let today = self
@@ -123,7 +128,7 @@ impl PeopleSync {
             .now()
             .with_timezone(&school.timezone)
             .date_naive();
-        let directory = Directory::of(&outcome.state, today);
+        let directory = Directory::new(&outcome.state, today);
         let needs_students = self
             .settings
             .roster(school)

@@ -1,7 +1,7 @@
 //! The workers: claim a sync, keep its lease while it runs, and handle its errors.
 
 use mis_core::ErrorKind;
-use outbox::{Claimed, Tx, When};
+use outbox::{ClaimedJob, RetryAt, Tx};
 use tokio_util::sync::CancellationToken;
 
 use super::{PeopleSync, SyncJob, SyncRequest, school::Obstacle};
@@ -40,8 +40,8 @@ impl PeopleSync {
 
     async fn work(&self, stop: &CancellationToken) {
         let worker = self.worker();
-        let mut bell = worker.bell();
-        while let Some(job) = worker.next(&mut bell, stop).await {
+        let mut wakeup = worker.wakeup();
+        while let Some(job) = worker.next(&mut wakeup, stop).await {
             self.settle(job, stop).await;
         }
     }
@@ -55,7 +55,7 @@ impl PeopleSync {
         }
     }
 
-    async fn settle(&self, claimed: Claimed, stop: &CancellationToken) {
+    async fn settle(&self, claimed: ClaimedJob, stop: &CancellationToken) {
         let Ok(job) = claimed.parse::<SyncJob>() else {
             let why = "the stored sync cannot be read; was it written by another version?";
             return self.noted(self.bury(&claimed, why).await);
@@ -66,7 +66,7 @@ impl PeopleSync {
         };
         let worker = self.worker();
         let end = tokio::select! {
-            done = caught(self.sync(school, &job, claimed.held)) => match done {
+            done = caught(self.sync(school, &job, claimed.lease)) => match done {
                 Ok(Ok(())) => End::Settled,
                 Ok(Err(obstacle)) => End::Met(obstacle),
                 Err(Panicked) => End::Panicked,
@@ -97,14 +97,14 @@ impl PeopleSync {
 
     async fn after(
         &self,
-        claimed: &Claimed,
+        claimed: &ClaimedJob,
         job: &SyncJob,
         school: &School,
         error: &mis_core::Error,
     ) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
-        let held = [claimed.held];
+        let held = [claimed.lease];
         let age = self.store.now() - claimed.enqueued_at;
         let next = Next::after(error, school).within(self.config.give_up_after, age);
         let settled = match next {
@@ -116,7 +116,7 @@ impl PeopleSync {
             Next::Pause { length, why, .. } if is_of_the_school(error) => {
                 self.trouble(&mut tx, job, &why).await?;
                 outbox
-                    .retry(&mut tx, &held, When::After(length), &why)
+                    .retry(&mut tx, &held, RetryAt::After(length), &why)
                     .await?
             }
             Next::Pause {
@@ -142,17 +142,17 @@ impl PeopleSync {
         Ok(())
     }
 
-    async fn after_panic(&self, claimed: &Claimed, job: &SyncJob) -> outbox::Result<()> {
+    async fn after_panic(&self, claimed: &ClaimedJob, job: &SyncJob) -> outbox::Result<()> {
         let outbox = self.store.outbox();
         let mut tx = self.store.database().begin().await?;
         let (why, is_last) = note_of_panic(claimed);
         let settled = if is_last {
             self.end_failed(&mut tx, job, &why).await?;
-            outbox.complete(&mut tx, &[claimed.held]).await?
+            outbox.complete(&mut tx, &[claimed.lease]).await?
         } else {
             self.trouble(&mut tx, job, &why).await?;
             outbox
-                .retry(&mut tx, &[claimed.held], When::Backoff, &why)
+                .retry(&mut tx, &[claimed.lease], RetryAt::Backoff, &why)
                 .await?
         };
         settled.all()?;
@@ -178,24 +178,24 @@ impl PeopleSync {
         self.store.drop_pull(tx, &job.school).await
     }
 
-    async fn fail(&self, claimed: &Claimed, job: &SyncJob, why: &str) -> outbox::Result<()> {
+    async fn fail(&self, claimed: &ClaimedJob, job: &SyncJob, why: &str) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         self.end_failed(&mut tx, job, why).await?;
         self.store
             .outbox()
-            .complete(&mut tx, &[claimed.held])
+            .complete(&mut tx, &[claimed.lease])
             .await?
             .all()?;
         tx.commit().await
     }
 
-    async fn bury(&self, claimed: &Claimed, why: &str) -> outbox::Result<()> {
+    async fn bury(&self, claimed: &ClaimedJob, why: &str) -> outbox::Result<()> {
         let mut tx = self.store.database().begin().await?;
         // The key still names the sync.
-        let id = claimed.key.strip_prefix(&claimed.lane);
+        let id = claimed.key.strip_prefix(&claimed.partition);
         if let Some(id) = id.and_then(|rest| rest.strip_prefix('/')) {
             let job = SyncJob {
-                school: claimed.lane.as_str().into(),
+                school: claimed.partition.as_str().into(),
                 id: id.to_owned(),
                 ask: SyncRequest::default(),
             };
@@ -203,7 +203,7 @@ impl PeopleSync {
         }
         self.store
             .outbox()
-            .bury(&mut tx, &[claimed.held], why)
+            .dead_letter(&mut tx, &[claimed.lease], why)
             .await?
             .all()?;
         tx.commit().await

@@ -214,7 +214,7 @@ async fn a_newer_mark_takes_the_place_of_one_that_was_not_sent() {
     assert_eq!(stage.state(SIMS, "e1").await, Planned);
     let pauses = stage.markback.outbox().pauses().await.unwrap();
     assert_eq!(pauses.len(), 1);
-    assert_eq!(pauses[0].lane, stage.school(SIMS));
+    assert_eq!(pauses[0].key, stage.school(SIMS));
     // Deciding rests too. Both go on when the pause is over, and the older of the two is never sent.
     stage
         .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
@@ -358,7 +358,7 @@ async fn too_many_requests_pause_the_token_for_as_long_as_is_said() {
         })
         .await;
         let pause = stage.markback.outbox().pauses().await.unwrap().remove(0);
-        assert!(pause.lane.starts_with("token:"), "{}", pause.lane);
+        assert!(pause.key.starts_with("token:"), "{}", pause.key);
         assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
         assert_eq!(stage.held(SIMS, &pupil, "AM").unwrap().writes, 1);
         assert_eq!(stage.requests("POST attendance/session"), 2);

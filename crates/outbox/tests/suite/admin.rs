@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use outbox::{Enqueued, JobId, QueueStats, Retention, State, Until, When};
+use outbox::{Enqueued, JobId, JobState, PauseUntil, Retention, RetryAt};
 
 use crate::support::*;
 
-async fn state(s: &Store, key: &str) -> Option<State> {
+async fn state(s: &Store, key: &str) -> Option<JobState> {
     s.outbox.find("q", key).await.unwrap().map(|job| job.state)
 }
 
@@ -15,10 +15,10 @@ both! {
     async fn a_dead_letter_frees_its_line_and_can_be_looked_at(s: &Store) {
         s.enqueue(&[lined("bad", "l"), lined("next", "l")]).await;
         let jobs = held(&s.claim(5).await);
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &jobs, "refused")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs, "refused")).all().unwrap();
         assert_eq!(s.claim_keys().await, ["next"]);
         let [dead] = &s.outbox.dead("q", None, 10).await.unwrap()[..] else { panic!("one dead letter") };
-        assert_eq!((&*dead.key, dead.note.as_deref(), dead.attempts, dead.state), ("bad", Some("refused"), 1, State::Dead));
+        assert_eq!((&*dead.key, dead.note.as_deref(), dead.attempts, dead.state), ("bad", Some("refused"), 1, JobState::Dead));
         assert!(dead.finished_at.is_some());
         assert!(s.outbox.dead("q", Some(dead.id), 10).await.unwrap().is_empty());
         assert!(s.outbox.dead("other", None, 10).await.unwrap().is_empty());
@@ -29,7 +29,7 @@ both! {
             .iter().map(|job| job.id()).collect();
         for _ in 0..2 {
             let jobs = held(&s.claim(1).await);
-            in_tx!(s, tx => s.outbox.bury(&mut tx, &jobs, "refused")).all().unwrap();
+            in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs, "refused")).all().unwrap();
         }
         let next = s.claim(5).await;
         assert_eq!(keys(&next), ["next"]);
@@ -49,10 +49,10 @@ both! {
         let ids: Vec<_> = s.enqueue(&[job("held"), job("dead"), lined("open", "l"), lined("behind", "l")]).await.jobs
             .iter().map(|job| job.id()).collect();
         let jobs = s.claim(2).await;
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &[jobs[1].held], "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &[jobs[1].lease], "")).all().unwrap();
         let gone = in_tx!(s, tx => s.outbox.discard(&mut tx, &ids[..3], "by hand"));
         assert_eq!(gone, [ids[1], ids[2]]);
-        assert_eq!(state(s, "dead").await, Some(State::Discarded));
+        assert_eq!(state(s, "dead").await, Some(JobState::Discarded));
         assert_eq!(s.claim_keys().await, ["behind"]);
         s.clock.advance(LEASE);
         // Its holder is gone: now it can be, and the holder can no longer complete it.
@@ -63,14 +63,14 @@ both! {
 
     async fn a_waiting_job_can_be_hastened(s: &Store) {
         let later = s.now().await + TimeDelta::days(1);
-        s.enqueue(&[job("a").not_before(later), job("b").not_before(later), job("p").lane("p").not_before(later)]).await;
-        let hastened = in_tx!(s, tx => s.outbox.hasten(&mut tx, "q", &["a", "unknown"]));
+        s.enqueue(&[job("a").not_before(later), job("b").not_before(later), job("p").partition("p").not_before(later)]).await;
+        let hastened = in_tx!(s, tx => s.outbox.run_now(&mut tx, "q", &["a", "unknown"]));
         assert_eq!(hastened.len(), 1);
         assert_eq!(s.claim_keys().await, ["a"]);
         // What is held is not touched, what is paused stays paused.
-        assert!(in_tx!(s, tx => s.outbox.hasten(&mut tx, "q", &["a"])).is_empty());
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "p", Until::For(MINUTE), ""));
-        in_tx!(s, tx => s.outbox.hasten(&mut tx, "q", &["p"]));
+        assert!(in_tx!(s, tx => s.outbox.run_now(&mut tx, "q", &["a"])).is_empty());
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "p", PauseUntil::For(MINUTE), ""));
+        in_tx!(s, tx => s.outbox.run_now(&mut tx, "q", &["p"]));
         assert!(s.claim_keys().await.is_empty());
     }
 
@@ -80,15 +80,16 @@ both! {
         let jobs = held(&s.claim(5).await);
         s.clock.advance(MINUTE);
         s.outbox.renew(&jobs[..1], 5 * LEASE).await.unwrap().all().unwrap();
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &jobs[2..3], "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs[2..3], "")).all().unwrap();
         in_tx!(s, tx => s.outbox.complete(&mut tx, &jobs[3..4])).all().unwrap();
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[4..], When::After(5 * LEASE), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[4..], RetryAt::After(5 * LEASE), "")).all().unwrap();
         s.enqueue(&[lined("ready", "l"), lined("behind", "l")]).await;
         s.clock.advance(LEASE);
-        let mut stats = s.outbox.stats().await.unwrap().remove("q").unwrap();
-        let oldest = stats.oldest_open.take().unwrap();
+        let stats = &s.outbox.stats().await.unwrap()["q"];
+        let oldest = stats.oldest_open.unwrap();
         assert!(oldest >= LEASE + MINUTE && oldest < LEASE + 2 * MINUTE, "{oldest:?}");
-        assert_eq!(stats, QueueStats { ready: 2, later: 1, paused: 0, leased: 1, lapsed: 1, dead: 1, oldest_open: None });
+        assert_eq!((stats.ready, stats.later, stats.paused), (2, 1, 0));
+        assert_eq!((stats.leased, stats.lapsed, stats.dead), (1, 1, 1));
     }
 
     async fn finished_jobs_are_forgotten_after_their_time(s: &Store) {
@@ -97,17 +98,17 @@ both! {
         s.enqueue(&[job("done"), job("dead"), job("held"), lined("old", "l").supersede_key("x"), lined("new", "l").supersede_key("x")]).await;
         let jobs = held(&s.claim(3).await);
         in_tx!(s, tx => s.outbox.complete(&mut tx, &jobs[..1])).all().unwrap();
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &jobs[1..2], "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs[1..2], "")).all().unwrap();
         s.clock.advance(29 * day);
         s.enqueue(&[job("young")]).await;
         let jobs = s.claim(9).await;
-        s.complete(&jobs[2..]).await;
+        s.complete(&jobs[2..]).await.all().unwrap();
         assert_eq!(s.outbox.prune(&retention).await.unwrap(), 0);
         s.clock.advance(2 * day);
         assert_eq!(s.outbox.prune(&retention).await.unwrap(), 2);
         assert_eq!(s.outbox.prune(&retention).await.unwrap(), 0);
         assert_eq!((state(s, "done").await, state(s, "old").await), (None, None));
-        assert_eq!((state(s, "dead").await, state(s, "young").await), (Some(State::Dead), Some(State::Done)));
+        assert_eq!((state(s, "dead").await, state(s, "young").await), (Some(JobState::Dead), Some(JobState::Done)));
         assert_eq!(s.outbox.prune(&Retention { finished: 30 * day, dead: Some(day) }).await.unwrap(), 1);
         // A forgotten key is new again, with a number of its own.
         let again = s.enqueue(&[job("done")]).await.jobs[0];
@@ -132,7 +133,7 @@ both! {
         s.enqueue(&[lined("old", "l").supersede_key("x"), lined("new", "l").supersede_key("x"), job("gone"), job("dead")]).await;
         let jobs = held(&s.claim(9).await);
         in_tx!(s, tx => s.outbox.complete(&mut tx, &jobs[..1])).all().unwrap();
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &jobs[1..], "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs[1..], "")).all().unwrap();
         let gone = s.outbox.find("q", "gone").await.unwrap().unwrap().id;
         in_tx!(s, tx => s.outbox.discard(&mut tx, &[gone], ""));
         let kept: Vec<String> = outbox::on_pool!(s.db, pool => {
@@ -144,7 +145,7 @@ both! {
     async fn a_zero_byte_in_a_note_does_no_harm(s: &Store) {
         s.enqueue(&[job("a")]).await;
         let jobs = held(&s.claim(1).await);
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &jobs, "said \0 so")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs, "said \0 so")).all().unwrap();
         assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().note.as_deref(), Some("said  so"));
     }
 }

@@ -1,7 +1,7 @@
 //! Clocks that jump.
 
 use chrono::TimeDelta;
-use outbox::{ClaimRequest, Until, When};
+use outbox::{ClaimRequest, PauseUntil, RetryAt};
 
 use crate::support::*;
 
@@ -21,10 +21,10 @@ both! {
     }
 
     async fn a_clock_set_back_strands_no_backoff_and_no_pause(s: &Store) {
-        s.enqueue(&[job("a"), job("b").lane("b"), job("c").lane("b")]).await;
+        s.enqueue(&[job("a"), job("b").partition("b"), job("c").partition("b")]).await;
         let jobs = held(&s.claim(2).await);
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, When::After(5 * MINUTE), "")).all().unwrap();
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "b", Until::For(10 * MINUTE), ""));
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, RetryAt::After(5 * MINUTE), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "b", PauseUntil::For(10 * MINUTE), ""));
         assert!(s.claim_keys().await.is_empty());
         s.clock.shift_ms(-24 * HOUR_MS);
         assert!(s.claim_keys().await.is_empty());
@@ -38,7 +38,7 @@ both! {
         let at = s.now().await + TimeDelta::hours(1);
         s.enqueue(&[job("a").not_before(at), job("b")]).await;
         let b = held(&s.claim(5).await);
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &b, When::At(at), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &b, RetryAt::At(at), "")).all().unwrap();
         s.clock.shift_ms(-2 * HOUR_MS);
         assert!(s.claim_keys().await.is_empty());
         s.clock.shift_ms(2 * HOUR_MS + HOUR_MS / 2);

@@ -56,11 +56,11 @@ async fn work(
     }
 }
 
-async fn many_workers(s: Store, one_lane: bool, dies: fn(u32) -> bool) {
+async fn many_workers(s: Store, single_partition: bool, dies: fn(u32) -> bool) {
     let s = Arc::new(s);
     let done: Done = Arc::default();
-    let request = if one_lane {
-        ClaimRequest::one_lane(7, LEASE, std::time::Duration::ZERO)
+    let request = if single_partition {
+        ClaimRequest::single_partition(7, LEASE, std::time::Duration::ZERO)
     } else {
         ClaimRequest::mixed(7, LEASE)
     };
@@ -75,7 +75,7 @@ async fn many_workers(s: Store, one_lane: bool, dies: fn(u32) -> bool) {
                     .map(|line| {
                         NewJob::new("q", format!("{line}/{round:02}"), json!(round))
                             .order_key(line.to_string())
-                            .lane(format!("lane {}", line % 4))
+                            .partition(format!("partition {}", line % 4))
                     })
                     .collect();
                 s.enqueue(&jobs).await;
@@ -115,9 +115,9 @@ async fn several_workers_do_each_job_once_and_in_line_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn several_workers_do_each_job_once_and_in_line_postgres() {
-    for one_lane in [false, true] {
+    for single_partition in [false, true] {
         if let Some(s) = Store::postgres().await {
-            many_workers(s, one_lane, |_| false).await;
+            many_workers(s, single_partition, |_| false).await;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Leases and fences: who holds a job, for how long, and who does no longer.
 
-use outbox::{ErrorKind, State, When};
+use outbox::{ErrorKind, JobState, RetryAt};
 
 use crate::support::*;
 
@@ -35,11 +35,11 @@ both! {
 
         let slow_held = held(&slow);
         assert_eq!(s.complete(&slow).await.lost, [slow[0].id()]);
-        assert_eq!(in_tx!(s, tx => s.outbox.bury(&mut tx, &slow_held, "")).lost.len(), 1);
+        assert_eq!(in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &slow_held, "")).lost.len(), 1);
         assert_eq!(in_tx!(s, tx => s.outbox.release(&mut tx, &slow_held)).lost.len(), 1);
-        assert_eq!(in_tx!(s, tx => s.outbox.retry(&mut tx, &slow_held, When::Backoff, "")).lost.len(), 1);
+        assert_eq!(in_tx!(s, tx => s.outbox.retry(&mut tx, &slow_held, RetryAt::Backoff, "")).lost.len(), 1);
         assert_eq!(s.outbox.renew(&slow_held, LEASE).await.unwrap().lost.len(), 1);
-        assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().state, State::Leased);
+        assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().state, JobState::Leased);
 
         s.complete(&quick).await.all().unwrap();
         assert_eq!(s.claim_keys().await, ["b"]);
@@ -59,7 +59,7 @@ both! {
         assert_eq!(error.kind(), ErrorKind::Lost);
         tx.rollback().await.unwrap();
         assert!(s.outbox.find("q", "follows").await.unwrap().is_none());
-        assert_eq!(s.outbox.find("q", "kept").await.unwrap().unwrap().state, State::Leased);
+        assert_eq!(s.outbox.find("q", "kept").await.unwrap().unwrap().state, JobState::Leased);
     }
 
     async fn a_lapsed_lease_that_nobody_took_is_good_for_completing(s: &Store) {
@@ -75,9 +75,9 @@ both! {
         let jobs = s.claim(4).await;
         let [done, retried, released, buried] = &held(&jobs)[..] else { panic!("four jobs") };
         in_tx!(s, tx => s.outbox.complete(&mut tx, &[*done])).all().unwrap();
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &[*retried], When::After(MINUTE), "later")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &[*retried], RetryAt::After(MINUTE), "later")).all().unwrap();
         in_tx!(s, tx => s.outbox.release(&mut tx, &[*released])).all().unwrap();
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &[*buried], "bad")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &[*buried], "bad")).all().unwrap();
         assert_eq!(s.complete(&jobs).await.lost.len(), 4);
         assert_eq!(s.outbox.renew(&held(&jobs), LEASE).await.unwrap().lost.len(), 4);
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use outbox::{
-    Batch, ClaimRequest, Enqueued, Held, JobId, NewJob, Outbox, Retention, Share, Until, When,
+    ClaimRequest, Enqueued, JobId, LeaseToken, NewJob, Outbox, PauseUntil, Retention, RetryAt,
     on_tx,
 };
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ use reference::{Model, Open};
 const HOUR: Duration = Duration::from_secs(3600);
 const LEASE_HOURS: i64 = 10;
 const QUEUES: [&str; 2] = ["q", "r"];
-const LANES: [&str; 3] = ["", "x", "y"];
+const PARTITIONS: [&str; 3] = ["", "x", "y"];
 
 fn hours(n: i64) -> Duration {
     HOUR * u32::try_from(n).unwrap()
@@ -38,7 +38,7 @@ enum Op {
         worker: usize,
         queue: usize,
         limit: u32,
-        lane: bool,
+        partition: bool,
     },
     /// The n-th job ever claimed, held or not any more: a worker that crashed simply never comes back to it.
     Complete(usize),
@@ -65,8 +65,8 @@ struct Spec {
     queue: usize,
     key: u8,
     line: Option<u8>,
-    lane: usize,
-    second_lane: usize,
+    partition: usize,
+    throttle_key: usize,
     supersede: bool,
     not_before: Option<i64>,
 }
@@ -76,18 +76,18 @@ fn spec() -> impl Strategy<Value = Spec> {
         0..QUEUES.len(),
         0..40_u8,
         prop::option::weighted(0.8, 0..4_u8),
-        0..LANES.len(),
+        0..PARTITIONS.len(),
         prop_oneof![4 => Just(0), 1 => Just(2_usize)],
         prop::bool::weighted(0.3),
         prop::option::weighted(0.2, -2..20_i64),
     )
         .prop_map(
-            |(queue, key, line, lane, second_lane, supersede, not_before)| Spec {
+            |(queue, key, line, partition, throttle_key, supersede, not_before)| Spec {
                 queue,
                 key,
                 line,
-                lane,
-                second_lane,
+                partition,
+                throttle_key,
                 supersede: supersede && line.is_some(),
                 not_before,
             },
@@ -100,7 +100,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => prop::collection::vec(spec(), 1..4).prop_map(Op::Enqueue),
         1 => (nth.clone(), spec()).prop_map(|(nth, spec)| Op::DieInTheMiddle(nth, spec)),
         8 => (0..2_usize, 0..QUEUES.len(), 1..4_u32, prop::bool::weighted(0.3))
-            .prop_map(|(worker, queue, limit, lane)| Op::Claim { worker, queue, limit, lane }),
+            .prop_map(|(worker, queue, limit, partition)| Op::Claim { worker, queue, limit, partition }),
         5 => nth.clone().prop_map(Op::Complete),
         3 => (nth.clone(), 0..15_i64, prop::bool::weighted(0.3))
             .prop_map(|(nth, hours, absolute)| Op::Retry { nth, hours, absolute }),
@@ -110,8 +110,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => nth.clone().prop_map(Op::RetryDead),
         1 => nth.clone().prop_map(Op::Discard),
         1 => nth.prop_map(Op::Hasten),
-        2 => (1..LANES.len(), 1..30_i64).prop_map(|(lane, hours)| Op::Pause(lane, hours)),
-        1 => (1..LANES.len()).prop_map(Op::Resume),
+        2 => (1..PARTITIONS.len(), 1..30_i64).prop_map(|(partition, hours)| Op::Pause(partition, hours)),
+        1 => (1..PARTITIONS.len()).prop_map(Op::Resume),
         4 => (1..25_i64).prop_map(Op::Advance),
         1 => (1..100_i64).prop_map(Op::SetBack),
         1 => (1..40_i64).prop_map(Op::Prune),
@@ -124,7 +124,7 @@ struct Run {
     workers: [Outbox; 2],
     model: Model,
     /// All jobs ever claimed, with what was handed out for them.
-    hands: Vec<Held>,
+    hands: Vec<LeaseToken>,
     /// All numbers ever given.
     ids: Vec<JobId>,
 }
@@ -141,7 +141,7 @@ impl Run {
         }
     }
 
-    fn hand(&self, nth: usize) -> Option<Held> {
+    fn hand(&self, nth: usize) -> Option<LeaseToken> {
         self.hands.get(nth % self.hands.len().max(1)).copied()
     }
 
@@ -157,8 +157,8 @@ impl Run {
                 worker,
                 queue,
                 limit,
-                lane,
-            } => self.claim(*worker, *queue, *limit, *lane).await,
+                partition,
+            } => self.claim(*worker, *queue, *limit, *partition).await,
             Op::Advance(n) => {
                 self.s.clock.advance(hours(*n));
                 self.model.now += n;
@@ -167,15 +167,15 @@ impl Run {
                 self.s.clock.shift_ms(-n * 3_600_000);
                 self.model.now -= n;
             }
-            Op::Pause(lane, n) => {
-                let lane = LANES[*lane];
-                in_tx!(self.s, tx => self.s.outbox.pause(&mut tx, lane, Until::For(hours(*n)), ""));
-                self.model.pause(lane, *n);
+            Op::Pause(partition, n) => {
+                let partition = PARTITIONS[*partition];
+                in_tx!(self.s, tx => self.s.outbox.pause(&mut tx, partition, PauseUntil::For(hours(*n)), ""));
+                self.model.pause(partition, *n);
             }
-            Op::Resume(lane) => {
-                let lane = LANES[*lane];
-                in_tx!(self.s, tx => self.s.outbox.resume(&mut tx, lane));
-                self.model.resume(lane);
+            Op::Resume(partition) => {
+                let partition = PARTITIONS[*partition];
+                in_tx!(self.s, tx => self.s.outbox.resume(&mut tx, partition));
+                self.model.resume(partition);
             }
             Op::Prune(n) => {
                 // Half hours, so that nothing is exactly that old.
@@ -193,7 +193,7 @@ impl Run {
             }
             Op::RetryDead(nth) | Op::Discard(nth) | Op::Hasten(nth) => {
                 if let Some(id) = self.id(*nth) {
-                    self.tend(op, id).await;
+                    self.act_on(op, id).await;
                 }
             }
             Op::Complete(nth)
@@ -211,8 +211,8 @@ impl Run {
     async fn job(&self, spec: &Spec) -> NewJob {
         let key = format!("k{}", spec.key);
         let mut job = NewJob::new(QUEUES[spec.queue], &key, json!(spec.key))
-            .lane(LANES[spec.lane])
-            .second_lane(LANES[spec.second_lane]);
+            .partition(PARTITIONS[spec.partition])
+            .throttle_key(PARTITIONS[spec.throttle_key]);
         job.order_key = spec.line.map(|line| format!("l{line}"));
         job.supersede_key = spec.supersede.then(|| "m".to_owned());
         if let Some(n) = spec.not_before {
@@ -231,7 +231,7 @@ impl Run {
         for ((spec, job), answer) in specs.iter().zip(&jobs).zip(&receipt.jobs) {
             let known = self.model.known(&job.queue, &job.key);
             match *answer {
-                Enqueued::Seen(id) => assert_eq!(known, Some(id), "seen"),
+                Enqueued::Duplicate(id) => assert_eq!(known, Some(id), "seen"),
                 Enqueued::New(id) => {
                     assert_eq!(known, None, "new");
                     assert!(
@@ -250,7 +250,7 @@ impl Run {
             .iter()
             .filter_map(|job| match job {
                 Enqueued::New(id) => Some(*id),
-                Enqueued::Seen(_) => None,
+                Enqueued::Duplicate(_) => None,
             })
             .collect();
         assert_eq!(superseded, self.model.supersede(&new), "superseded");
@@ -260,7 +260,7 @@ impl Run {
         let job = self.job(spec).await;
         let mut tx = self.s.begin().await;
         if let Some(held) = self.hand(nth) {
-            self.s.outbox.complete(&mut tx, &[held]).await.unwrap();
+            let _ = self.s.outbox.complete(&mut tx, &[held]).await.unwrap();
         }
         self.s.outbox.enqueue(&mut tx, &[job]).await.unwrap();
         drop(tx);
@@ -280,36 +280,28 @@ impl Run {
         tx.rollback().await.unwrap();
     }
 
-    async fn claim(&mut self, worker: usize, queue: usize, limit: u32, lane: bool) {
+    async fn claim(&mut self, worker: usize, queue: usize, limit: u32, partition: bool) {
         let queue = QUEUES[queue];
-        let request = ClaimRequest {
-            limit,
-            lease: hours(LEASE_HOURS),
-            batch: if lane {
-                Batch::OneLane {
-                    gather: Duration::ZERO,
-                }
-            } else {
-                Batch::Mixed
-            },
-            except: Vec::new(),
-            share: Share::ALL,
-            overdue: Duration::ZERO,
+        let lease = hours(LEASE_HOURS);
+        let request = if partition {
+            ClaimRequest::single_partition(limit, lease, Duration::ZERO)
+        } else {
+            ClaimRequest::mixed(limit, lease)
         };
         self.model.before_claim(worker, queue);
         let claimable = self.model.claimable(queue);
         let claimed = self.workers[worker].claim(queue, &request).await.unwrap();
 
-        let lanes: BTreeSet<_> = claimed.iter().map(|job| job.lane.clone()).collect();
+        let partitions: BTreeSet<_> = claimed.iter().map(|job| job.partition.clone()).collect();
         let oldest = self.due(claimable.iter()).min();
         let mut choice = claimable.clone();
-        if lane {
-            assert!(lanes.len() <= 1, "one lane");
-            choice.retain(|id| lanes.contains(&self.model.jobs[id].lane));
+        if partition {
+            assert!(partitions.len() <= 1, "one partition");
+            choice.retain(|id| partitions.contains(&self.model.jobs[id].partition));
             assert_eq!(
                 self.due(choice.iter()).min(),
                 oldest,
-                "the lane that waited longest"
+                "the partition that waited longest"
             );
         }
         assert_eq!(
@@ -334,9 +326,9 @@ impl Run {
                 "{} is not claimable",
                 job.id()
             );
-            let expected = self.model.claim(job.id(), job.held.fence, LEASE_HOURS);
+            let expected = self.model.claim(job.id(), job.lease.fence, LEASE_HOURS);
             assert_eq!((job.attempts(), job.lapsed), expected, "job {}", job.id());
-            self.hands.push(job.held);
+            self.hands.push(job.lease);
         }
     }
 
@@ -345,22 +337,22 @@ impl Run {
             .map(|job| job.due)
     }
 
-    async fn settle(&mut self, op: &Op, held: Held) {
+    async fn settle(&mut self, op: &Op, held: LeaseToken) {
         let s = Arc::clone(&self.s);
         let one = [held];
         let now = self.model.now;
         let settled = match op {
             Op::Complete(_) => in_tx!(s, tx => s.outbox.complete(&mut tx, &one)),
             Op::Release(_) => in_tx!(s, tx => s.outbox.release(&mut tx, &one)),
-            Op::Bury(_) => in_tx!(s, tx => s.outbox.bury(&mut tx, &one, "")),
+            Op::Bury(_) => in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &one, "")),
             Op::Renew(_) => s.outbox.renew(&one, hours(LEASE_HOURS)).await.unwrap(),
             Op::Retry {
                 hours: n, absolute, ..
             } => {
                 let when = if *absolute {
-                    When::At(s.now().await + TimeDelta::hours(*n))
+                    RetryAt::At(s.now().await + TimeDelta::hours(*n))
                 } else {
-                    When::After(hours(*n))
+                    RetryAt::After(hours(*n))
                 };
                 in_tx!(s, tx => s.outbox.retry(&mut tx, &one, when, ""))
             }
@@ -376,8 +368,8 @@ impl Run {
         assert_eq!(settled.lost.is_empty(), job.is_some());
         let Some(job) = job else { return };
         match op {
-            Op::Complete(_) => job.finish(now, reference::State::Done),
-            Op::Bury(_) => job.finish(now, reference::State::Dead),
+            Op::Complete(_) => job.finish(now, reference::JobState::Done),
+            Op::Bury(_) => job.finish(now, reference::JobState::Dead),
             Op::Release(_) => {
                 job.attempts -= 1;
                 job.wait(now, now);
@@ -395,7 +387,7 @@ impl Run {
         }
     }
 
-    async fn tend(&mut self, op: &Op, id: JobId) {
+    async fn act_on(&mut self, op: &Op, id: JobId) {
         let s = Arc::clone(&self.s);
         let now = self.model.now;
         match op {
@@ -411,9 +403,9 @@ impl Run {
                 let Some(job) = self.model.jobs.get_mut(&id) else {
                     return;
                 };
-                let done = in_tx!(s, tx => s.outbox.hasten(&mut tx, &job.queue, &[&job.key]));
+                let done = in_tx!(s, tx => s.outbox.run_now(&mut tx, &job.queue, &[&job.key]));
                 let may = job.open == Some(Open::Waiting) && job.due > now;
-                assert_eq!(done.len(), usize::from(may), "hasten");
+                assert_eq!(done.len(), usize::from(may), "run now");
                 if may {
                     job.run_at = i64::MIN;
                     job.wait(now, now);
@@ -424,9 +416,9 @@ impl Run {
 
     /// In the end nothing is stranded: with time, everything open is claimed and done.
     async fn drain(&mut self) {
-        for lane in &LANES[1..] {
-            in_tx!(self.s, tx => self.s.outbox.resume(&mut tx, lane));
-            self.model.resume(lane);
+        for partition in &PARTITIONS[1..] {
+            in_tx!(self.s, tx => self.s.outbox.resume(&mut tx, partition));
+            self.model.resume(partition);
         }
         for _ in 0..1000 {
             if !self.model.jobs.values().any(|job| job.open.is_some()) {

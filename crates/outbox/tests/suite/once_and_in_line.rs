@@ -1,6 +1,6 @@
 //! Each key once, each line in order, the older superseded, the host's rows and the jobs together.
 
-use outbox::{Enqueued, ErrorKind, KEY_MAX, NewJob, State, on_pool, on_tx};
+use outbox::{Enqueued, ErrorKind, JobState, KEY_MAX, NewJob, on_pool, on_tx};
 use serde_json::{Value, json};
 
 use crate::support::*;
@@ -8,11 +8,11 @@ use crate::support::*;
 both! {
     async fn a_key_is_taken_once_for_each_queue(s: &Store) {
         let first = s.enqueue(&[job("a"), job("b"), job("a")]).await.jobs;
-        assert!(matches!(first[..], [Enqueued::New(_), Enqueued::New(_), Enqueued::Seen(_)]));
+        assert!(matches!(first[..], [Enqueued::New(_), Enqueued::New(_), Enqueued::Duplicate(_)]));
         assert_eq!(first[0].id(), first[2].id());
 
         let again = s.enqueue(&[job("b"), job("c"), NewJob::new("other", "b", Value::Null)]).await.jobs;
-        assert_eq!(again[0], Enqueued::Seen(first[1].id()));
+        assert_eq!(again[0], Enqueued::Duplicate(first[1].id()));
         assert!(matches!(again[1..], [Enqueued::New(_), Enqueued::New(_)]));
         assert_eq!(s.claim_keys().await, ["a", "b", "c"]);
     }
@@ -21,7 +21,7 @@ both! {
         let first = s.enqueue(&[job("a")]).await.jobs[0].id();
         let jobs = s.claim(1).await;
         s.complete(&jobs).await.all().unwrap();
-        assert_eq!(s.enqueue(&[job("a")]).await.jobs, [Enqueued::Seen(first)]);
+        assert_eq!(s.enqueue(&[job("a")]).await.jobs, [Enqueued::Duplicate(first)]);
         assert!(s.claim_keys().await.is_empty());
     }
 
@@ -85,9 +85,9 @@ both! {
 
     async fn a_claimed_job_says_all_that_was_said_of_it(s: &Store) {
         let before = s.now().await;
-        s.enqueue(&[lined("k", "line").lane("school").second_lane("token")]).await;
+        s.enqueue(&[lined("k", "line").partition("school").throttle_key("token")]).await;
         let [job] = &s.claim(5).await[..] else { panic!("one job") };
-        assert_eq!((&*job.key, job.order_key.as_deref(), &*job.lane, &*job.second_lane), ("k", Some("line"), "school", "token"));
+        assert_eq!((&*job.key, job.order_key.as_deref(), &*job.partition, &*job.throttle_key), ("k", Some("line"), "school", "token"));
         assert_eq!((job.attempts(), job.lapsed, job.note.as_deref()), (1, false, None));
         assert!(job.enqueued_at >= before && job.enqueued_at <= s.now().await);
         assert_eq!(job.parse::<std::collections::HashMap<String, String>>().unwrap()["key"], "k");
@@ -135,10 +135,10 @@ both! {
         let new = s.enqueue(&[mark("new1", "p1"), mark("new2", "p2"), mark("old2", "p2")]).await;
         let superseded: Vec<_> = new.superseded.iter().map(|by| (by.id, &*by.key, by.by)).collect();
         assert_eq!(superseded, [(old.jobs[3].id(), "old2", new.jobs[1].id())]);
-        assert_eq!(new.jobs[2], Enqueued::Seen(old.jobs[3].id()));
+        assert_eq!(new.jobs[2], Enqueued::Duplicate(old.jobs[3].id()));
 
         let info = s.outbox.find("q", "old2").await.unwrap().unwrap();
-        assert_eq!((info.state, info.superseded_by), (State::Superseded, Some(new.jobs[1].id())));
+        assert_eq!((info.state, info.superseded_by), (JobState::Superseded, Some(new.jobs[1].id())));
         // What is held goes on, and the newer waits behind it and what else is in the line.
         assert_eq!(s.claim_keys().await, ["old", "new2"]);
         s.complete(&jobs).await.all().unwrap();
@@ -163,8 +163,8 @@ both! {
             job(&"k".repeat(KEY_MAX + 1)),
             job("zero\0byte"),
             lined("k", "zero\0byte"),
-            job("k").lane("\0"),
-            job("k").second_lane("x".repeat(KEY_MAX + 1)),
+            job("k").partition("\0"),
+            job("k").throttle_key("x".repeat(KEY_MAX + 1)),
             job("k").supersede_key("without a line"),
         ];
         for bad in bad {
@@ -177,7 +177,7 @@ both! {
         // The longest of everything fits.
         let long = "ü".repeat(KEY_MAX / 2);
         let longest = NewJob::new(long.clone(), long.clone(), Value::Null)
-            .order_key(long.clone()).lane(long.clone()).second_lane(long.clone()).supersede_key(long.clone());
+            .order_key(long.clone()).partition(long.clone()).throttle_key(long.clone()).supersede_key(long.clone());
         assert!(matches!(s.enqueue(&[longest]).await.jobs[..], [Enqueued::New(_)]));
     }
 

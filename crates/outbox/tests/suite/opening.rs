@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox::{
-    Database, Engine, Error, ErrorKind, Migrations, OpenOptions, Outbox, Recovery, Step, on_pool,
-    on_tx,
+    Database, Engine, Error, ErrorKind, MigrationStep, Migrations, OpenOptions, Outbox, Recovery,
+    on_pool, on_tx,
 };
 
 use crate::support::*;
@@ -103,12 +103,12 @@ async fn a_locked_file_is_busy_and_works_again_afterwards() {
         "{error}"
     );
     lock.rollback().await.unwrap();
-    other.begin().await.unwrap();
+    drop(other.begin().await.unwrap());
     // The same within one process: the writer is taken.
     let held = other.begin().await.unwrap();
     assert_eq!(other.begin().await.unwrap_err().kind(), ErrorKind::Busy);
     drop(held);
-    other.begin().await.unwrap();
+    drop(other.begin().await.unwrap());
 }
 
 #[tokio::test]
@@ -158,7 +158,7 @@ async fn a_full_disk_is_said_to_be_full_and_loses_nothing() {
 
 static HOST: Migrations = Migrations {
     prefix: "host",
-    steps: &[Step {
+    steps: &[MigrationStep {
         version: 1,
         name: "events",
         sqlite: "CREATE TABLE host_events (id TEXT PRIMARY KEY); CREATE TABLE host_more (n INTEGER)",
@@ -170,7 +170,7 @@ static HOST_NEWER: Migrations = Migrations {
     prefix: "host",
     steps: &[
         HOST.steps[0],
-        Step {
+        MigrationStep {
             version: 2,
             name: "names",
             sqlite: "ALTER TABLE host_events ADD COLUMN name TEXT",
@@ -184,7 +184,7 @@ static HOST_BROKEN: Migrations = Migrations {
     steps: &[
         HOST_NEWER.steps[0],
         HOST_NEWER.steps[1],
-        Step {
+        MigrationStep {
             version: 3,
             name: "half",
             sqlite: "CREATE TABLE host_half (n INTEGER); CREATE TABLE nonsense",
@@ -192,6 +192,90 @@ static HOST_BROKEN: Migrations = Migrations {
         },
     ],
 };
+
+/// Creates the tables of the first release with one paused job, and upgrades them.
+async fn upgraded(url: &str) {
+    let db = Database::open(url).await.unwrap();
+    let first = Migrations {
+        steps: &outbox::MIGRATIONS.steps[..1],
+        ..outbox::MIGRATIONS
+    };
+    db.migrate(&first).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    on_tx!(tx, conn => sqlx::raw_sql(
+        "INSERT INTO outbox_jobs (id, seq, queue, key, lane, second_lane, held, due_at, run_at, set_at, created_at, \
+                                  payload) \
+         VALUES (1, 1, 'q', 'a', 'school', 'token', 2, 0, 0, 0, 0, '{}'); \
+         INSERT INTO outbox_pauses (lane, until_at, set_at, why) VALUES ('token', 9000000000000, 0, 'revoked')",
+    ).execute(conn).await.map(|_| ()))
+    .unwrap();
+    tx.commit().await.unwrap();
+
+    let outbox = Outbox::new(db.clone(), settings(), Arc::new(outbox::SystemClock));
+    outbox.migrate().await.unwrap();
+    let claim = outbox::ClaimRequest::mixed(5, LEASE);
+    assert!(outbox.claim("q", &claim).await.unwrap().is_empty());
+    let pauses = outbox.pauses().await.unwrap();
+    assert_eq!((&*pauses[0].key, &*pauses[0].reason), ("token", "revoked"));
+    let mut tx = db.begin().await.unwrap();
+    outbox.resume(&mut tx, "token").await.unwrap();
+    tx.commit().await.unwrap();
+    let jobs = outbox.claim("q", &claim).await.unwrap();
+    assert_eq!(
+        (&*jobs[0].partition, &*jobs[0].throttle_key),
+        ("school", "token")
+    );
+}
+
+#[tokio::test]
+async fn the_tables_of_the_first_release_are_upgraded_sqlite() {
+    upgraded("sqlite::memory:").await;
+}
+
+#[tokio::test]
+async fn the_tables_of_the_first_release_are_upgraded_postgres() {
+    if let Some(server) = server() {
+        upgraded(&server.create_database().unwrap()).await;
+    }
+}
+
+/// A host's own pool and transaction.
+async fn with_the_hosts_pool<D: sqlx::Database>(pool: sqlx::Pool<D>)
+where
+    outbox::HostPool: From<sqlx::Pool<D>>,
+    outbox::HostTransaction: From<sqlx::Transaction<'static, D>>,
+{
+    let db = Database::from_pool(pool.clone());
+    let outbox = Outbox::new(db.clone(), settings(), Arc::new(outbox::SystemClock));
+    outbox.migrate().await.unwrap();
+    let mut wakeup = outbox.wakeup("q");
+    let mut tx = db.use_transaction(pool.begin().await.unwrap());
+    outbox.enqueue(&mut tx, &[job("lost")]).await.unwrap();
+    tx.rollback().await.unwrap();
+    let mut tx = db.use_transaction(pool.begin().await.unwrap());
+    outbox.enqueue(&mut tx, &[job("kept")]).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(wakeup.wait(Duration::from_secs(60)).await);
+    let jobs = outbox
+        .claim("q", &outbox::ClaimRequest::mixed(5, LEASE))
+        .await
+        .unwrap();
+    assert_eq!(keys(&jobs), ["kept"]);
+}
+
+#[tokio::test]
+async fn a_host_can_bring_its_pool_and_its_transaction_sqlite() {
+    let options = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+    with_the_hosts_pool(options.connect("sqlite::memory:").await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_host_can_bring_its_pool_and_its_transaction_postgres() {
+    if let Some(server) = server() {
+        let url = server.create_database().unwrap();
+        with_the_hosts_pool(sqlx::PgPool::connect(&url).await.unwrap()).await;
+    }
+}
 
 both! {
     async fn a_host_has_migrations_of_its_own_beside_the_queues(s: &Store) {
@@ -204,7 +288,7 @@ both! {
             sqlx::query_scalar("SELECT (SELECT count(*) FROM outbox_migrations) * 10 + (SELECT count(*) FROM host_migrations)")
                 .fetch_one(pool).await
         }).unwrap();
-        assert_eq!(versions, 12);
+        assert_eq!(versions, 22);
 
         // An older program refuses, and says what to do.
         let error = s.db.migrate(&HOST).await.unwrap_err();
@@ -226,7 +310,7 @@ both! {
         s.db.migrate(&HOST).await.unwrap();
         let changed = Migrations {
             prefix: "host",
-            steps: &[Step { version: 1, name: "events", sqlite: "SELECT 1", postgres: "SELECT 1" }],
+            steps: &[MigrationStep { version: 1, name: "events", sqlite: "SELECT 1", postgres: "SELECT 1" }],
         };
         let error = s.db.migrate(&changed).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Schema);

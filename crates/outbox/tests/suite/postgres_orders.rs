@@ -5,7 +5,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use outbox::{ClaimRequest, Enqueued, State, Tx, Until, on_pool};
+use outbox::{ClaimRequest, Enqueued, JobState, PauseUntil, Tx, on_pool};
 use tokio::task::JoinHandle;
 
 use crate::support::*;
@@ -40,7 +40,7 @@ where
     })
 }
 
-fn start_enqueue(s: &Store, job: outbox::NewJob) -> JoinHandle<(Tx, outbox::Receipt)> {
+fn start_enqueue(s: &Store, job: outbox::NewJob) -> JoinHandle<(Tx, outbox::EnqueueReceipt)> {
     start(s, |outbox, mut tx| async move {
         let receipt = outbox.enqueue(&mut tx, &[job]).await.unwrap();
         (tx, receipt)
@@ -112,19 +112,19 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["first", "second"]);
     }
 
-    async fn shares_are_whole_lanes_and_all_of_them_are_everything(s: &Store) {
-        let jobs: Vec<_> = (0..40).map(|n| lined(&format!("k{n:02}"), &format!("line {n}")).lane(format!("lane {}", n % 8))).collect();
+    async fn shards_are_disjoint_and_cover_all_partitions(s: &Store) {
+        let jobs: Vec<_> = (0..40).map(|n| lined(&format!("k{n:02}"), &format!("line {n}")).partition(format!("partition {}", n % 8))).collect();
         s.enqueue(&jobs).await;
-        let mut parts: Vec<std::collections::BTreeSet<String>> = Vec::new();
+        let mut shards: Vec<std::collections::BTreeSet<String>> = Vec::new();
         let mut claimed = 0;
-        for part in 0..3 {
-            let request = ClaimRequest::mixed(100, LEASE).share(outbox::Share { parts: 3, part });
+        for index in 0..3 {
+            let request = ClaimRequest::mixed(100, LEASE).shard(outbox::Shard { count: 3, index });
             let jobs = s.outbox.claim("q", &request).await.unwrap();
             claimed += jobs.len();
-            parts.push(jobs.into_iter().map(|job| job.lane).collect());
+            shards.push(jobs.into_iter().map(|job| job.partition).collect());
         }
         assert_eq!(claimed, 40);
-        assert_eq!(parts.iter().map(std::collections::BTreeSet::len).sum::<usize>(), 8, "{parts:?}");
+        assert_eq!(shards.iter().map(std::collections::BTreeSet::len).sum::<usize>(), 8, "{shards:?}");
     }
 
     async fn many_lines_from_two_sides_do_not_deadlock(s: &Store) {
@@ -158,7 +158,7 @@ postgres! {
             let (second, receipt) = second.await.unwrap();
             second.commit().await.unwrap();
             match receipt.jobs[0] {
-                Enqueued::Seen(seen) => assert!(commits && seen == id),
+                Enqueued::Duplicate(seen) => assert!(commits && seen == id),
                 Enqueued::New(new) => assert!(!commits && new != id),
             }
         }
@@ -238,7 +238,7 @@ postgres! {
     async fn a_dead_letter_opened_again_queues_behind_one_that_is_being_put_in(s: &Store) {
         s.enqueue(&[lined("dead", "l")]).await;
         let dead = held(&s.claim(1).await);
-        in_tx!(s, tx => s.outbox.bury(&mut tx, &dead, "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &dead, "")).all().unwrap();
         let mut putting_in = s.begin().await;
         s.outbox.enqueue(&mut putting_in, &[lined("new", "l")]).await.unwrap();
         let opening = start(s, |outbox, mut tx| async move {
@@ -256,9 +256,9 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["dead"]);
     }
 
-    async fn a_lane_resumed_while_its_jobs_are_being_put_aside_goes_on(s: &Store) {
-        s.enqueue(&[job("a").lane("a"), job("b").lane("b")]).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(1000 * MINUTE), ""));
+    async fn a_partition_resumed_while_its_jobs_are_being_put_aside_goes_on(s: &Store) {
+        s.enqueue(&[job("a").partition("a"), job("b").partition("b")]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(1000 * MINUTE), ""));
         let mut claiming = s.begin().await;
         assert_eq!(s.outbox.claim_in(&mut claiming, "q", &ClaimRequest::mixed(5, LEASE)).await.unwrap().len(), 1);
         let resuming = start(s, |outbox, mut tx| async move {
@@ -273,9 +273,9 @@ postgres! {
         assert!(s.outbox.pauses().await.unwrap().is_empty());
     }
 
-    async fn a_lane_that_is_just_being_resumed_is_not_put_aside(s: &Store) {
-        s.enqueue(&[job("a").lane("a")]).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(1000 * MINUTE), ""));
+    async fn a_partition_that_is_just_being_resumed_is_not_put_aside(s: &Store) {
+        s.enqueue(&[job("a").partition("a")]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(1000 * MINUTE), ""));
         let mut resuming = s.begin().await;
         s.outbox.resume(&mut resuming, "a").await.unwrap();
         let claiming = start(s, |outbox, mut tx| async move {
@@ -287,7 +287,7 @@ postgres! {
         let (tx, claimed) = claiming.await.unwrap();
         tx.commit().await.unwrap();
         assert_eq!(keys(&claimed), ["a"]);
-        assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().state, State::Leased);
+        assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().state, JobState::Leased);
     }
 
     async fn a_stricter_default_of_the_server_changes_nothing(s: &Store) {

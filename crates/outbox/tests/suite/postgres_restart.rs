@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outbox::{ClaimRequest, Database, OpenOptions, Outbox, Recovery, State, SystemClock};
+use outbox::{ClaimRequest, Database, JobState, OpenOptions, Outbox, Recovery, SystemClock};
 use throwaway_postgres::{Server, Stop};
 
 use crate::support::*;
@@ -29,7 +29,7 @@ async fn work_goes_on_when_the_server_is_back() {
         tx.commit().await.unwrap();
         let claimed = outbox.claim("q", &request).await.unwrap();
         assert_eq!(keys(&claimed), [key("kept")]);
-        let mut bell = outbox.bell("q");
+        let mut wakeup = outbox.wakeup("q");
         let mut open = db.begin().await.unwrap();
         outbox
             .enqueue(&mut open, &[job(&key("lost"))])
@@ -61,17 +61,17 @@ async fn work_goes_on_when_the_server_is_back() {
         assert!(outbox.find("q", &key("lost")).await.unwrap().is_none());
         assert_eq!(
             outbox.find("q", &key("kept")).await.unwrap().unwrap().state,
-            State::Done
+            JobState::Done
         );
         // The listener is back too: it rings everything when it is.
-        assert!(bell.wait(Duration::from_secs(30)).await);
+        assert!(wakeup.wait(Duration::from_secs(30)).await);
     }
 }
 
 async fn complete(
     db: &Database,
     outbox: &Outbox,
-    jobs: &[outbox::Claimed],
+    jobs: &[outbox::ClaimedJob],
 ) -> outbox::Result<outbox::Settled> {
     let mut tx = db.begin().await?;
     let settled = outbox.complete(&mut tx, &held(jobs)).await?;

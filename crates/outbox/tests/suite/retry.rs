@@ -1,7 +1,7 @@
 //! Trying again: when, in which place, and how often it was counted.
 
 use chrono::TimeDelta;
-use outbox::{State, When};
+use outbox::{JobState, RetryAt};
 
 use crate::support::*;
 
@@ -9,7 +9,7 @@ both! {
     async fn a_retried_job_waits_and_keeps_its_place(s: &Store) {
         s.enqueue(&[lined("a", "l"), lined("b", "l")]).await;
         let jobs = held(&s.claim(5).await);
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, When::After(10 * MINUTE), "server said 500")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, RetryAt::After(10 * MINUTE), "server said 500")).all().unwrap();
         s.clock.advance(9 * MINUTE);
         assert!(s.claim_keys().await.is_empty());
         s.clock.advance(MINUTE);
@@ -27,7 +27,7 @@ both! {
             assert_eq!(claimed.len(), 60);
             let before = s.now().await;
             let held = held(&claimed);
-            in_tx!(s, tx => s.outbox.retry(&mut tx, &held, When::Backoff, "")).all().unwrap();
+            in_tx!(s, tx => s.outbox.retry(&mut tx, &held, RetryAt::Backoff, "")).all().unwrap();
             let after = s.now().await;
             let mut waits = Vec::new();
             for job in &jobs {
@@ -46,7 +46,7 @@ both! {
         s.enqueue(&[job("a")]).await;
         let jobs = held(&s.claim(1).await);
         // The backoff after one attempt is a minute at most.
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, When::BackoffAtLeast(30 * MINUTE), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, RetryAt::BackoffAtLeast(30 * MINUTE), "")).all().unwrap();
         s.clock.advance(29 * MINUTE);
         assert!(s.claim_keys().await.is_empty());
         s.clock.advance(MINUTE);
@@ -57,8 +57,8 @@ both! {
         s.enqueue(&[job("a"), job("past")]).await;
         let jobs = held(&s.claim(2).await);
         let at = s.now().await + TimeDelta::minutes(90);
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[..1], When::At(at), "")).all().unwrap();
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[1..], When::At(at - TimeDelta::days(1)), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[..1], RetryAt::At(at), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[1..], RetryAt::At(at - TimeDelta::days(1)), "")).all().unwrap();
         assert_eq!(s.claim_keys().await, ["past"]);
         assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().due_at, at);
         s.clock.advance(90 * MINUTE);
@@ -100,9 +100,9 @@ both! {
     async fn waits_longer_than_any_calendar_do_no_harm(s: &Store) {
         s.enqueue(&[job("a"), job("b")]).await;
         let jobs = held(&s.claim(2).await);
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[..1], When::After(std::time::Duration::MAX), "")).all().unwrap();
-        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[1..], When::At(chrono::DateTime::<chrono::Utc>::MAX_UTC), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[..1], RetryAt::After(std::time::Duration::MAX), "")).all().unwrap();
+        in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[1..], RetryAt::At(chrono::DateTime::<chrono::Utc>::MAX_UTC), "")).all().unwrap();
         assert!(s.claim_keys().await.is_empty());
-        assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().state, State::Waiting);
+        assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().state, JobState::Waiting);
     }
 }

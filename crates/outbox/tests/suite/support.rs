@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox::{
-    ClaimRequest, Claimed, Database, Held, NewJob, OpenOptions, Outbox, Receipt, Settings, Settled,
-    TestClock, Tx,
+    ClaimRequest, ClaimedJob, Database, EnqueueReceipt, LeaseToken, NewJob, OpenOptions, Outbox,
+    Settings, Settled, TestClock, Tx,
 };
 use serde_json::json;
 use throwaway_postgres::Server;
@@ -109,14 +109,14 @@ impl Store {
         Outbox::new(self.db.clone(), settings(), clock)
     }
 
-    pub(crate) async fn enqueue(&self, jobs: &[NewJob]) -> Receipt {
+    pub(crate) async fn enqueue(&self, jobs: &[NewJob]) -> EnqueueReceipt {
         let mut tx = self.db.begin().await.unwrap();
         let receipt = self.outbox.enqueue(&mut tx, jobs).await.unwrap();
         tx.commit().await.unwrap();
         receipt
     }
 
-    pub(crate) async fn claim(&self, limit: u32) -> Vec<Claimed> {
+    pub(crate) async fn claim(&self, limit: u32) -> Vec<ClaimedJob> {
         self.outbox
             .claim("q", &ClaimRequest::mixed(limit, LEASE))
             .await
@@ -128,7 +128,7 @@ impl Store {
         keys(&self.claim(100).await)
     }
 
-    pub(crate) async fn complete(&self, jobs: &[Claimed]) -> Settled {
+    pub(crate) async fn complete(&self, jobs: &[ClaimedJob]) -> Settled {
         let held = held(jobs);
         in_tx!(self, tx => self.outbox.complete(&mut tx, &held))
     }
@@ -175,10 +175,10 @@ pub(crate) fn lined(key: &str, line: &str) -> NewJob {
     job(key).order_key(line)
 }
 
-pub(crate) fn keys(jobs: &[Claimed]) -> Vec<String> {
+pub(crate) fn keys(jobs: &[ClaimedJob]) -> Vec<String> {
     jobs.iter().map(|job| job.key.clone()).collect()
 }
 
-pub(crate) fn held(jobs: &[Claimed]) -> Vec<Held> {
-    jobs.iter().map(|job| job.held).collect()
+pub(crate) fn held(jobs: &[ClaimedJob]) -> Vec<LeaseToken> {
+    jobs.iter().map(|job| job.lease).collect()
 }

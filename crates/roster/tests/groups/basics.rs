@@ -26,13 +26,13 @@ async fn a_first_pull_fills_the_groups_and_shows_who_falls_in_none() {
     let outcome = school.sync(&Default::default(), &settings(), false).await;
     assert_eq!(keys(&outcome.state, "Lower"), ["S0000", "S0001"]);
     assert_eq!(keys(&outcome.state, "Upper"), ["S0002"]);
-    let strays: Vec<_> = outcome
+    let ungrouped: Vec<_> = outcome
         .report
-        .strays
+        .ungrouped
         .iter()
         .map(|s| s.person.as_str())
         .collect();
-    assert_eq!(strays, ["S0003"]);
+    assert_eq!(ungrouped, ["S0003"]);
     assert_eq!(outcome.changes.len(), 3);
     assert_eq!(outcome.report.groups["Lower"].joined, 2);
 }
@@ -65,7 +65,7 @@ async fn the_directory_finds_people_by_every_id_they_ever_had() {
         ..student(0, "7")
     });
     let state = school.sync(&state, &settings(), false).await.state;
-    let directory = Directory::of(&state, day("2026-11-23"));
+    let directory = Directory::new(&state, day("2026-11-23"));
     for id in ["S0000", "S7777"] {
         let entry = directory.find(id).unwrap();
         assert_eq!((entry.key.as_str(), entry.id.as_str()), ("S0000", "S7777"));

@@ -2,7 +2,10 @@
 
 use chrono::TimeDelta;
 use mis_core::{ErrorKind, Person, Relation};
-use roster::{Cause, Doubt, Guard, Held, Part, PersonKind, Property, Pull, Settings, State, What};
+use roster::{
+    Cause, ChangeKind, Guard, HeldBack, HoldReason, Part, PersonKind, Property, Pull, RosterState,
+    Settings,
+};
 use serde_json::json;
 
 use crate::model::{School, group, keys, parent, staff, student};
@@ -33,7 +36,7 @@ fn school() -> School {
     school
 }
 
-fn sizes(state: &State) -> Vec<usize> {
+fn sizes(state: &RosterState) -> Vec<usize> {
     ["Lower", "Upper", "Staff", "Parents"]
         .iter()
         .map(|group| keys(state, group).len())
@@ -69,15 +72,19 @@ async fn an_empty_answer_is_held_and_the_lists_stay() {
 async fn an_empty_answer_is_not_believed_at_the_first_time_either() {
     let school = school();
     school.world().empty = true;
-    let outcome = school.sync(&State::default(), &settings(), true).await;
+    let outcome = school
+        .sync(&RosterState::default(), &settings(), true)
+        .await;
     assert_eq!(outcome.report.held.len(), 3);
     assert!(
         outcome.state.lists.is_empty(),
         "a list that was never read is not an empty list"
     );
     // A person says that there is nobody: from then on that is no news.
-    let answers = school.read(&State::default(), &settings(), true).await;
-    let accepted = State::default().apply(&settings(), &answers, school.when(), true);
+    let answers = school
+        .read(&RosterState::default(), &settings(), true)
+        .await;
+    let accepted = RosterState::default().apply(&settings(), &answers, school.when(), true);
     assert!(accepted.report.held.is_empty());
     let again = school.sync(&accepted.state, &settings(), true).await;
     assert!(again.report.held.is_empty());
@@ -92,9 +99,9 @@ async fn a_much_smaller_answer_is_held_until_a_person_accepts_it() {
         school.take_out(PersonKind::Student, &format!("S{n:04}"));
     }
     let outcome = school.sync(&state, &settings(), true).await;
-    let held = Held::Kind {
+    let held = HeldBack::Kind {
         kind: PersonKind::Student,
-        doubt: Doubt::Shrunk {
+        doubt: HoldReason::Shrunk {
             before: 100,
             gone: 30,
         },
@@ -108,12 +115,12 @@ async fn a_much_smaller_answer_is_held_until_a_person_accepts_it() {
         .apply(&settings(), &answers, school.when(), true);
     assert!(accepted.report.held.is_empty());
     assert_eq!(sizes(&accepted.state)[..2], [34, 36]);
-    let gone = What::Left { cause: Cause::Gone };
+    let gone = ChangeKind::Left { cause: Cause::Gone };
     assert_eq!(
         accepted
             .changes
             .iter()
-            .filter(|change| change.what == gone)
+            .filter(|change| change.kind == gone)
             .count(),
         30
     );
@@ -204,7 +211,7 @@ async fn nobody_leaves_a_held_group_and_joiners_and_movers_go_through() {
     });
     let outcome = school.sync(&state, &settings(), false).await;
     let [
-        Held::Group {
+        HeldBack::Group {
             group,
             before,
             leaving,
@@ -247,7 +254,7 @@ async fn a_slip_in_the_settings_empties_no_group() {
             .report
             .held
             .iter()
-            .any(|held| matches!(held, Held::Group { group, .. } if group == "Lower"))
+            .any(|held| matches!(held, HeldBack::Group { group, .. } if group == "Lower"))
     );
 }
 
@@ -283,14 +290,14 @@ async fn at_the_turn_of_the_year_everybody_moves_up_and_nobody_need_look() {
     let outcome = school.sync(&state, &settings(), false).await;
     assert!(outcome.report.held.is_empty(), "{:?}", outcome.report.held);
     assert_eq!(sizes(&outcome.state), [25, 50, 20, 25]);
-    let moved = What::Left {
+    let moved = ChangeKind::Left {
         cause: Cause::ChildrenMoved,
     };
     assert_eq!(
         outcome
             .changes
             .iter()
-            .filter(|change| change.what == moved)
+            .filter(|change| change.kind == moved)
             .count(),
         25
     );
@@ -335,13 +342,13 @@ async fn a_property_that_is_nothing_for_everybody_is_a_lost_permission() {
     // Who was known keeps the year; who is new has none and is shown.
     assert_eq!(sizes(&outcome.state), WHOLE);
     assert!(outcome.changes.is_empty(), "{:?}", outcome.changes);
-    let strays = outcome
+    let ungrouped = outcome
         .report
-        .strays
+        .ungrouped
         .iter()
         .filter(|stray| stray.kind == PersonKind::Student);
-    assert_eq!(strays.count(), 1);
-    let lost = |kind, part| Held::Property { kind, part };
+    assert_eq!(ungrouped.count(), 1);
+    let lost = |kind, part| HeldBack::Property { kind, part };
     for held in [
         lost(PersonKind::Student, Part::Property(Property::Year)),
         lost(PersonKind::Student, Part::Surname),
@@ -377,7 +384,7 @@ async fn a_property_that_is_nothing_for_everybody_is_a_lost_permission() {
         .filter(|held| {
             matches!(
                 held,
-                Held::Property {
+                HeldBack::Property {
                     kind: PersonKind::Student,
                     ..
                 }
@@ -464,9 +471,9 @@ async fn a_list_shorter_than_the_count_it_used_to_fit_is_cut_off() {
     school.world().cut_at = Some(90);
     let outcome = school.sync(&state, &settings(), true).await;
     assert_eq!(sizes(&outcome.state), WHOLE);
-    let cut_off = Held::Kind {
+    let cut_off = HeldBack::Kind {
         kind: PersonKind::Student,
-        doubt: Doubt::CutOff {
+        doubt: HoldReason::CutOff {
             received: 90,
             counted: 100,
         },
@@ -484,7 +491,9 @@ async fn a_count_of_something_else_is_not_gone_by() {
     school.world().counts = true;
     school.world().cut_at = Some(90);
     // The first list does not fit the count: it may count leavers as well.
-    let outcome = school.sync(&State::default(), &settings(), true).await;
+    let outcome = school
+        .sync(&RosterState::default(), &settings(), true)
+        .await;
     school.wait(TimeDelta::days(1));
     let outcome = school.sync(&outcome.state, &settings(), true).await;
     assert!(outcome.report.held.is_empty(), "{:?}", outcome.report.held);
@@ -522,7 +531,7 @@ async fn a_relation_that_may_not_be_asked_for_leaves_the_people_right() {
         outcome.report.refused,
         [(PersonKind::Student, Property::Contacts)]
     );
-    assert!(outcome.report.held.contains(&Held::Property {
+    assert!(outcome.report.held.contains(&HeldBack::Property {
         kind: PersonKind::Student,
         part: Part::Property(Property::Contacts),
     }));
@@ -541,7 +550,7 @@ async fn a_relation_that_may_not_be_asked_for_leaves_the_people_right() {
 async fn a_pull_goes_on_where_it_broke_off() {
     let mut school = school();
     school.world().breaks_after = Some(5);
-    let state = State::default();
+    let state = RosterState::default();
     let mut pull = Pull::new(&state, &settings(), true, school.now);
     let error = pull
         .run(&school.mis(), &state, || school.now, &mut |_| ())
@@ -621,7 +630,7 @@ async fn a_doubt_holds_removals_and_neither_joiners_nor_changes() {
         .map(|change| {
             (
                 change.person.as_str(),
-                matches!(change.what, What::Joined { .. }),
+                matches!(change.kind, ChangeKind::Joined { .. }),
             )
         })
         .collect();
@@ -649,7 +658,9 @@ async fn a_kind_that_wonde_counts_as_nobody_is_not_held_for_ever() {
     for n in 0..100 {
         school.take_out(PersonKind::Parent, &format!("C{n:04}"));
     }
-    let first = school.sync(&State::default(), &settings(), true).await;
+    let first = school
+        .sync(&RosterState::default(), &settings(), true)
+        .await;
     assert!(first.report.held.is_empty(), "{:?}", first.report.held);
     assert_eq!(sizes(&first.state), [50, 50, 20, 0]);
     // Staff who were there are believed to be gone when it lasts.
@@ -682,6 +693,8 @@ async fn the_wrong_region_counts_nobody_and_is_not_believed() {
         assert_eq!(outcome.report.held.len(), 3);
         assert_eq!(sizes(&outcome.state), WHOLE);
     }
-    let first = school.sync(&State::default(), &settings(), true).await;
+    let first = school
+        .sync(&RosterState::default(), &settings(), true)
+        .await;
     assert_eq!(first.report.held.len(), 3);
 }

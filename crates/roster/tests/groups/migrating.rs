@@ -3,8 +3,8 @@
 use chrono::TimeDelta;
 use mis_core::{Person, Relation};
 use roster::{
-    Cause, Directory, Field, Held, MatchedBy, Migration, PersonKey, PersonKind, Settings, State,
-    What,
+    Cause, ChangeKind, Directory, Field, HeldBack, MatchedBy, Migration, PersonKey, PersonKind,
+    RosterState, Settings,
 };
 use serde_json::json;
 
@@ -74,7 +74,7 @@ fn migrate(school: &School) {
     }
 }
 
-async fn accepted(school: &School, state: &State) -> roster::Outcome {
+async fn accepted(school: &School, state: &RosterState) -> roster::SyncOutcome {
     let answers = school.read(state, &settings(), true).await;
     state.apply(&settings(), &answers, school.when(), true)
 }
@@ -83,7 +83,7 @@ fn of(migrations: &[Migration], kind: PersonKind) -> &Migration {
     migrations.iter().find(|one| one.kind == kind).unwrap()
 }
 
-fn all(state: &State) -> [Vec<String>; 3] {
+fn all(state: &RosterState) -> [Vec<String>; 3] {
     ["Sevens", "Staff", "Parents"].map(|name| keys(state, name))
 }
 
@@ -115,15 +115,15 @@ async fn everybody_keeps_the_key_and_a_person_says_who_of_the_adults_is_who() {
         .report
         .held
         .iter()
-        .filter(|held| matches!(held, Held::Migration { .. }))
+        .filter(|held| matches!(held, HeldBack::Migration { .. }))
         .collect();
     assert_eq!(held.len(), 2, "{held:?}");
     // Pupils have marks at once, under the new ids; nobody joined and nobody left.
     assert!(outcome.changes.iter().all(|change| matches!(
-        &change.what,
-        What::Changed { fields, .. } if fields.contains(&Field::Id)
+        &change.kind,
+        ChangeKind::Changed { fields, .. } if fields.contains(&Field::Id)
     )));
-    let directory = Directory::of(&outcome.state, school.today());
+    let directory = Directory::new(&outcome.state, school.today());
     for id in ["S0003", "NS0003"] {
         let entry = directory.find(id).unwrap();
         assert_eq!((entry.key.as_str(), entry.id.as_str()), ("S0003", "NS0003"));
@@ -137,7 +137,7 @@ async fn everybody_keeps_the_key_and_a_person_says_who_of_the_adults_is_who() {
     let outcome = accepted(&school, &again.state).await;
     assert_eq!(all(&outcome.state), groups);
     assert!(outcome.report.held.is_empty(), "{:?}", outcome.report.held);
-    let directory = Directory::of(&outcome.state, school.today());
+    let directory = Directory::new(&outcome.state, school.today());
     assert_eq!(directory.find("E0002").unwrap().id, "NE0002");
     assert_eq!(directory.find("C0002").unwrap().id, "NC0002");
     // From then on all is as ever.
@@ -177,7 +177,7 @@ async fn who_is_not_certain_neither_joins_nor_leaves_before_a_person_accepts() {
         !outcome
             .changes
             .iter()
-            .any(|change| !matches!(change.what, What::Changed { .. }))
+            .any(|change| !matches!(change.kind, ChangeKind::Changed { .. }))
     );
     let again = school.sync(&outcome.state, &settings(), true).await;
     assert!(again.changes.is_empty(), "{:?}", again.changes);
@@ -185,12 +185,12 @@ async fn who_is_not_certain_neither_joins_nor_leaves_before_a_person_accepts() {
     let joined = outcome
         .changes
         .iter()
-        .filter(|change| matches!(change.what, What::Joined { .. }));
+        .filter(|change| matches!(change.kind, ChangeKind::Joined { .. }));
     let left = outcome.changes.iter().filter(|change| {
         matches!(
-            &change.what,
-            What::Left { cause: Cause::Gone }
-                | What::Left {
+            &change.kind,
+            ChangeKind::Left { cause: Cause::Gone }
+                | ChangeKind::Left {
                     cause: Cause::ChildrenGone
                 }
         )
@@ -248,8 +248,8 @@ async fn former_ids_are_understood_for_as_long_as_the_settings_say_and_the_key_a
         let answers = school.read(&state, &limited, true).await;
         state = state.apply(&limited, &answers, school.when(), true).state;
     }
-    let by = |state: &State, id: &str| {
-        let directory = Directory::of(state, school.today());
+    let by = |state: &RosterState, id: &str| {
+        let directory = Directory::new(state, school.today());
         directory.find(id).map(|entry| entry.id.clone())
     };
     let present = Some("NNS0004".to_owned());
@@ -259,7 +259,7 @@ async fn former_ids_are_understood_for_as_long_as_the_settings_say_and_the_key_a
         state = school.sync(&state, &limited, true).await.state;
     }
     let by = |id: &str| {
-        let directory = Directory::of(&state, school.today());
+        let directory = Directory::new(&state, school.today());
         directory.find(id).map(|entry| entry.id.clone())
     };
     assert_eq!(

@@ -19,7 +19,7 @@ use mis_core::{
     MarkResult, Mis, MisAdapter, PeopleQuery, Person, PersonKind, Property, Register,
     RegisterQuery, RegisterRow, Result, Slot, Source, WritebackOutcome, wonde::WritebackId,
 };
-use roster::{Answers, Membership, Outcome, Pull, Settings, State, When};
+use roster::{Answers, Membership, Pull, RosterState, Settings, SyncOutcome, SyncTime};
 
 static DESCRIPTOR: Descriptor = Descriptor {
     id: "model",
@@ -100,8 +100,8 @@ impl School {
         self.now.date_naive()
     }
 
-    pub(crate) fn when(&self) -> When {
-        When {
+    pub(crate) fn when(&self) -> SyncTime {
+        SyncTime {
             now: self.now,
             today: self.today(),
         }
@@ -145,7 +145,12 @@ impl School {
         self.world().people.remove(&(kind, id.to_owned()))
     }
 
-    pub(crate) async fn read(&self, state: &State, settings: &Settings, full: bool) -> Answers {
+    pub(crate) async fn read(
+        &self,
+        state: &RosterState,
+        settings: &Settings,
+        full: bool,
+    ) -> Answers {
         let mut pull = Pull::new(state, settings, full, self.now);
         pull.run(&self.mis(), state, || self.now, &mut |_| ())
             .await
@@ -153,14 +158,19 @@ impl School {
         pull.into_answers()
     }
 
-    pub(crate) async fn sync(&self, state: &State, settings: &Settings, full: bool) -> Outcome {
+    pub(crate) async fn sync(
+        &self,
+        state: &RosterState,
+        settings: &Settings,
+        full: bool,
+    ) -> SyncOutcome {
         let answers = self.read(state, settings, full).await;
         state.apply(settings, &answers, self.when(), false)
     }
 
     /// The first sync, which a person looks at: some schools have no parents in these tests.
-    pub(crate) async fn first(&self, settings: &Settings) -> State {
-        let state = State::default();
+    pub(crate) async fn first(&self, settings: &Settings) -> RosterState {
+        let state = RosterState::default();
         let answers = self.read(&state, settings, true).await;
         state.apply(settings, &answers, self.when(), true).state
     }
@@ -332,8 +342,12 @@ pub(crate) fn day(date: &str) -> NaiveDate {
 }
 
 /// A group out of its settings as JSON.
-pub(crate) fn group(name: &str, kind: PersonKind, membership: serde_json::Value) -> roster::Group {
-    roster::Group {
+pub(crate) fn group(
+    name: &str,
+    kind: PersonKind,
+    membership: serde_json::Value,
+) -> roster::GroupSettings {
+    roster::GroupSettings {
         name: name.into(),
         kind,
         membership: serde_json::from_value::<Membership>(membership).unwrap(),
@@ -375,7 +389,7 @@ pub(crate) fn parent(n: usize) -> Person {
 }
 
 /// The keys in a group.
-pub(crate) fn keys(state: &State, group: &str) -> Vec<String> {
+pub(crate) fn keys(state: &RosterState, group: &str) -> Vec<String> {
     let list = state.lists.get(group).map(|list| list.members.keys());
     list.into_iter()
         .flatten()

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use mis_core::{Person, Relation};
-use roster::{Cause, Directory, Field, PersonKey, PersonKind, Settings, What};
+use roster::{Cause, ChangeKind, Directory, Field, PersonKey, PersonKind, Settings};
 use serde_json::json;
 
 use crate::model::{School, day, group, keys, parent, student};
@@ -40,7 +40,7 @@ async fn a_pupil_who_comes_back_is_the_same_person() {
     });
     let outcome = school.sync(&state, &everybody(), false).await;
     assert_eq!(keys(&outcome.state, "Students"), ["S0001", "S0002"]);
-    let directory = Directory::of(&outcome.state, school.today());
+    let directory = Directory::new(&outcome.state, school.today());
     assert_eq!(directory.find("S0001").unwrap().id, "S5555");
 }
 
@@ -62,7 +62,7 @@ async fn both_records_of_one_who_enrolled_again_are_one_person_and_the_new_one_s
     let [change] = outcome.changes.as_slice() else {
         panic!("{:?}", outcome.changes);
     };
-    let What::Changed { member, fields } = &change.what else {
+    let ChangeKind::Changed { member, fields } = &change.kind else {
         panic!("{change:?}");
     };
     assert_eq!(
@@ -148,7 +148,7 @@ async fn leavers_go_the_day_after_their_last_and_joiners_come_on_their_first() {
             let cause = Cause::LeftSchool {
                 on: day("2026-11-24"),
             };
-            assert_eq!(left.what, What::Left { cause });
+            assert_eq!(left.kind, ChangeKind::Left { cause });
         }
         state = outcome.state;
     }
@@ -173,8 +173,8 @@ async fn a_whole_year_may_leave_on_its_day_and_the_parents_with_it() {
     assert!(keys(&outcome.state, "Students").is_empty());
     assert!(keys(&outcome.state, "Parents").is_empty());
     let children_left = |change: &&roster::Change| {
-        change.what
-            == What::Left {
+        change.kind
+            == ChangeKind::Left {
                 cause: Cause::ChildrenLeft,
             }
     };

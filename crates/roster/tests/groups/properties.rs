@@ -7,8 +7,8 @@ use futures::executor::block_on;
 use mis_core::{Person, Relation};
 use proptest::prelude::*;
 use roster::{
-    Cause, Change, Directory, Guard, Held, List, Member, Outcome, PersonKey, PersonKind, Settings,
-    State, What,
+    Cause, Change, ChangeKind, Directory, Guard, HeldBack, List, Member, PersonKey, PersonKind,
+    RosterState, Settings, SyncOutcome,
 };
 use serde_json::json;
 
@@ -97,7 +97,7 @@ fn settings(guard: Guard) -> Settings {
 struct Course {
     school: School,
     settings: Settings,
-    state: State,
+    state: RosterState,
     again: [usize; STUDENTS],
     changes: Vec<Change>,
     /// What the host's lists were after each change number.
@@ -118,7 +118,7 @@ impl Course {
         let mut course = Self {
             school,
             settings: settings(guard),
-            state: State::default(),
+            state: RosterState::default(),
             again: [0; STUDENTS],
             changes: Vec::new(),
             stages: vec![(0, BTreeMap::new())],
@@ -143,7 +143,7 @@ impl Course {
             .contains_key(&(kind, self.id(kind, n)))
     }
 
-    fn happen(&mut self, event: &Event) -> Option<Outcome> {
+    fn happen(&mut self, event: &Event) -> Option<SyncOutcome> {
         let today = self.school.today();
         match event.clone() {
             Event::Student(n, year, house, contacts) => {
@@ -225,7 +225,7 @@ impl Course {
         None
     }
 
-    fn sync(&mut self, full: bool) -> Outcome {
+    fn sync(&mut self, full: bool) -> SyncOutcome {
         let outcome = block_on(self.school.sync(&self.state, &self.settings, full));
         self.state = outcome.state.clone();
         self.changes.extend(outcome.changes.iter().cloned());
@@ -234,8 +234,12 @@ impl Course {
     }
 
     /// What a host sees who asks for the first time now.
-    fn fresh(&self) -> State {
-        block_on(self.school.sync(&State::default(), &self.settings, true)).state
+    fn fresh(&self) -> RosterState {
+        block_on(
+            self.school
+                .sync(&RosterState::default(), &self.settings, true),
+        )
+        .state
     }
 }
 
@@ -247,8 +251,11 @@ fn stands(n: usize, responsible: bool) -> Relation {
 }
 
 /// The lists with everybody under the id they have today, whatever key they were given.
-fn by_present_id(course: &Course, state: &State) -> BTreeMap<String, BTreeMap<String, Member>> {
-    let directory = Directory::of(state, course.school.today());
+fn by_present_id(
+    course: &Course,
+    state: &RosterState,
+) -> BTreeMap<String, BTreeMap<String, Member>> {
+    let directory = Directory::new(state, course.school.today());
     let present = |key: &PersonKey| PersonKey::new(&directory.find(key.as_str()).unwrap().id);
     let plain = |member: &Member| {
         let children = member.children.iter().map(present).collect();
@@ -274,16 +281,16 @@ fn by_present_id(course: &Course, state: &State) -> BTreeMap<String, BTreeMap<St
 fn follow(lists: &mut BTreeMap<String, BTreeMap<PersonKey, Member>>, change: &Change) {
     let list = lists.entry(change.group.clone()).or_default();
     let before = list.contains_key(&change.person);
-    match &change.what {
-        What::Joined { member } => {
+    match &change.kind {
+        ChangeKind::Joined { member } => {
             assert!(!before, "who joins was not there: {change:?}");
             list.insert(change.person.clone(), (**member).clone());
         }
-        What::Changed { member, fields } => {
+        ChangeKind::Changed { member, fields } => {
             assert!(before && !fields.is_empty(), "{change:?}");
             list.insert(change.person.clone(), (**member).clone());
         }
-        What::Left { .. } => {
+        ChangeKind::Left { .. } => {
             assert!(before, "who leaves was there: {change:?}");
             list.remove(&change.person);
         }
@@ -298,7 +305,13 @@ fn people(lists: &BTreeMap<String, List>) -> BTreeMap<String, BTreeMap<PersonKey
 }
 
 /// Whether the cause is true, by what the school holds now and the group held before.
-fn is_true(course: &Course, before: &State, after: &State, change: &Change, cause: &Cause) -> bool {
+fn is_true(
+    course: &Course,
+    before: &RosterState,
+    after: &RosterState,
+    change: &Change,
+    cause: &Cause,
+) -> bool {
     let kind = course.settings.group(&change.group).unwrap().kind;
     let keys = &after.kinds[&kind].keys;
     let ids: BTreeSet<String> = keys
@@ -318,7 +331,9 @@ fn is_true(course: &Course, before: &State, after: &State, change: &Change, caus
     };
     match cause {
         Cause::LeftSchool { on } => {
-            let known = ids.iter().filter_map(|id| before.kinds[&kind].roll.get(id));
+            let known = ids
+                .iter()
+                .filter_map(|id| before.kinds[&kind].records.get(id));
             *on < today
                 && rows
                     .into_iter()
@@ -357,7 +372,7 @@ proptest! {
         course.sync(false);
         let fresh = course.fresh();
         for (kind, known) in &fresh.kinds {
-            prop_assert_eq!(&known.roll, &course.state.kinds[kind].roll);
+            prop_assert_eq!(&known.records, &course.state.kinds[kind].records);
         }
         prop_assert_eq!(by_present_id(&course, &course.state), by_present_id(&course, &fresh));
     }
@@ -408,7 +423,7 @@ proptest! {
             // A sync that read only what changed believes of the rest what it was told before.
             let told_all = matches!(event, Event::Sync(true));
             for change in &outcome.changes {
-                if let What::Left { cause } = &change.what
+                if let ChangeKind::Left { cause } = &change.kind
                     && (told_all || !matches!(cause, Cause::NotTaken | Cause::LeftSchool { .. } | Cause::NotYetHere { .. }))
                 {
                     prop_assert!(
@@ -429,12 +444,12 @@ proptest! {
             let before = course.state.clone();
             let Some(outcome) = course.happen(event) else { continue };
             for held in &outcome.report.held {
-                if let Held::Group { group, .. } = held {
+                if let HeldBack::Group { group, .. } = held {
                     let now = &outcome.state.lists[group].members;
                     for key in before.lists[group].members.keys() {
                         let accounted = outcome.changes.iter().any(|change| {
                             change.group == *group && change.person == *key
-                                && matches!(&change.what, What::Left { cause } if cause.accounts())
+                                && matches!(&change.kind, ChangeKind::Left { cause } if cause.accounts())
                         });
                         prop_assert!(accounted || now.contains_key(key), "{key} left {group}, which is held");
                     }
@@ -457,6 +472,6 @@ proptest! {
             course.happen(event);
         }
         let stored = serde_json::to_string(&course.state).unwrap();
-        prop_assert_eq!(serde_json::from_str::<State>(&stored).unwrap(), course.state);
+        prop_assert_eq!(serde_json::from_str::<RosterState>(&stored).unwrap(), course.state);
     }
 }

@@ -4,7 +4,8 @@
 use chrono::TimeDelta;
 use mis_core::{Person, Relation};
 use roster::{
-    Cause, DateDecision, Doubt, Held, PersonKind, Persons, Property, Settings, State, What,
+    Cause, ChangeKind, DateDecision, HeldBack, HoldReason, PersonKind, Persons, Property,
+    RosterState, Settings,
 };
 use serde_json::json;
 
@@ -42,7 +43,7 @@ async fn an_unreadable_value_is_told_and_stops_nobody_at_the_first_sync_either()
         ),
         (PersonKind::Student, None, "id"),
     ];
-    let outcome = school.sync(&State::default(), &years(), true).await;
+    let outcome = school.sync(&RosterState::default(), &years(), true).await;
     assert!(outcome.report.held.is_empty(), "{:?}", outcome.report.held);
     assert_eq!(keys(&outcome.state, "Sevens").len(), 40);
     let told: Vec<_> = outcome
@@ -90,10 +91,10 @@ async fn too_large_a_share_holds_the_kind_until_a_person_accepts_it() {
         .iter()
         .map(|id| (PersonKind::Student, Some(*id), "year.id"))
         .collect();
-    let outcome = school.sync(&State::default(), &years(), true).await;
-    let held = Held::Kind {
+    let outcome = school.sync(&RosterState::default(), &years(), true).await;
+    let held = HeldBack::Kind {
         kind: PersonKind::Student,
-        doubt: Doubt::Unread { records: 9, of: 40 },
+        doubt: HoldReason::Unread { records: 9, of: 40 },
     };
     assert_eq!(outcome.report.held, [held]);
     assert!(!outcome.state.lists.contains_key("Sevens"));
@@ -113,7 +114,7 @@ async fn too_large_a_share_holds_the_kind_until_a_person_accepts_it() {
         },
         ..years()
     };
-    let outcome = school.sync(&State::default(), &lax, true).await;
+    let outcome = school.sync(&RosterState::default(), &lax, true).await;
     assert!(outcome.report.held.is_empty());
 }
 
@@ -125,9 +126,9 @@ async fn nobody_is_taken_out_while_a_record_without_an_id_may_be_theirs() {
     school.take_out(PersonKind::Student, "S0003");
     school.world().unread = vec![(PersonKind::Student, None, "")];
     let outcome = school.sync(&state, &years(), true).await;
-    let held = Held::Kind {
+    let held = HeldBack::Kind {
         kind: PersonKind::Student,
-        doubt: Doubt::LeftOut {
+        doubt: HoldReason::LeftOut {
             records: 1,
             gone: 1,
         },
@@ -159,7 +160,7 @@ async fn contradicting_dates_leave_nobody_out_and_are_told() {
     school.edit(PersonKind::Staff, "E0001", |person| {
         person.leaves = Some(day("2024-08-31"));
     });
-    let outcome = school.sync(&State::default(), &years(), true).await;
+    let outcome = school.sync(&RosterState::default(), &years(), true).await;
     assert_eq!(school.today(), day(today));
     let sevens = keys(&outcome.state, "Sevens");
     assert!(
@@ -252,7 +253,9 @@ fn siblings() -> School {
 #[tokio::test]
 async fn a_parent_kept_once_for_each_child_is_one_person_where_the_settings_say_so() {
     let mut school = siblings();
-    let apart = school.sync(&State::default(), &families(false), true).await;
+    let apart = school
+        .sync(&RosterState::default(), &families(false), true)
+        .await;
     assert_eq!(keys(&apart.state, "Parents"), ["C0000", "C0001", "C0002"]);
     assert!(apart.report.one_person.is_empty());
     school.wait(TimeDelta::days(1));
@@ -264,8 +267,8 @@ async fn a_parent_kept_once_for_each_child_is_one_person_where_the_settings_say_
     let left: Vec<_> = outcome
         .changes
         .iter()
-        .filter_map(|change| match &change.what {
-            What::Left { cause } => Some(cause.clone()),
+        .filter_map(|change| match &change.kind {
+            ChangeKind::Left { cause } => Some(cause.clone()),
             _ => None,
         })
         .collect();
@@ -311,7 +314,10 @@ async fn pupils_yet_to_start_are_in_groups_that_take_them_and_keep_their_keys() 
     }
     school.put(coming(7, "7"));
     school.put(coming(8, "8"));
-    let state = school.sync(&State::default(), &joiners(), true).await.state;
+    let state = school
+        .sync(&RosterState::default(), &joiners(), true)
+        .await
+        .state;
     assert_eq!(keys(&state, "Sevens"), ["S0000", "S0001", "S0002", "S0007"]);
     assert!(
         keys(&state, "Eights").is_empty(),
@@ -351,7 +357,10 @@ async fn by_the_pupil_number_alone_the_key_stays() {
         mis_id: None,
         ..coming(7, "7")
     }));
-    let state = school.sync(&State::default(), &joiners(), true).await.state;
+    let state = school
+        .sync(&RosterState::default(), &joiners(), true)
+        .await
+        .state;
     school.wait(TimeDelta::days(10));
     school.take_out(PersonKind::Student, "S0007");
     school.put(with_upn(Person {
@@ -368,7 +377,10 @@ async fn a_school_that_does_not_grant_those_yet_to_start_is_read_all_the_same() 
     let mut school = School::new();
     school.put(student(1, "7"));
     school.put(coming(7, "7"));
-    let state = school.sync(&State::default(), &joiners(), true).await.state;
+    let state = school
+        .sync(&RosterState::default(), &joiners(), true)
+        .await
+        .state;
     school.world().hides_pre_admission = true;
     school.wait(TimeDelta::days(1));
     for full in [true, false] {
@@ -381,7 +393,7 @@ async fn a_school_that_does_not_grant_those_yet_to_start_is_read_all_the_same() 
             "what was known stays"
         );
     }
-    let first = school.sync(&State::default(), &joiners(), true).await;
+    let first = school.sync(&RosterState::default(), &joiners(), true).await;
     assert_eq!(keys(&first.state, "Sevens"), ["S0001"]);
 }
 

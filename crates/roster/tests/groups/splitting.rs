@@ -258,14 +258,14 @@ async fn strays_are_those_who_should_be_somewhere() {
         group("Parents", PersonKind::Parent, json!({"of": "Lower"})),
     ]);
     let outcome = school.sync(&Default::default(), &settings, true).await;
-    let strays: Vec<_> = outcome
+    let ungrouped: Vec<_> = outcome
         .report
-        .strays
+        .ungrouped
         .iter()
         .map(|s| s.person.as_str())
         .collect();
     assert_eq!(
-        strays,
+        ungrouped,
         ["S0002", "S0003", "S0009", "E0002", "C0004", "C0005"]
     );
 }

@@ -1,4 +1,4 @@
-//! What works, but probably not as meant.
+//! Hints: settings that work, but probably not as intended.
 
 use mis_core::{Code, CodeBook, EventKind};
 

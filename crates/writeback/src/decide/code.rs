@@ -32,7 +32,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// 4a: a code that the answer carries wins whatever the time.
+    /// 4a: the answer's code applies at any time.
     fn custom_code(&mut self, rules: &Rules) -> Option<Code> {
         let kind = self.event.kind;
         let field = rules.custom_codes.on(kind).as_deref()?;

@@ -1,4 +1,4 @@
-//! Step 9: minutes late and the comment, as far as the MIS keeps them.
+//! Step 9: minutes late and the comment, if the MIS supports them.
 
 use mis_core::Ability;
 
@@ -51,8 +51,8 @@ impl Deciding<'_> {
         Some(minutes)
     }
 
-    /// The whole answer of the comment field, in NFC. One longer than the MIS keeps is left out, for half a sentence may say
-    /// something else than the whole.
+    /// The whole answer of the comment field, in NFC. It is omitted if it is longer than the MIS supports, because a
+    /// truncated sentence can have another meaning.
     pub(super) fn comment(&mut self, rules: &Rules) -> Option<String> {
         let field = rules.comment.on(self.event.kind).as_deref()?;
         let comment = plain(self.event.answer(field)?);

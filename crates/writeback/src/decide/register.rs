@@ -1,4 +1,4 @@
-//! The register in the steps, and step 8: whether a mark would tell it anything new.
+//! The register in the steps, and step 8: whether a mark differs from the register.
 
 use mis_core::{Ability, Code, HeldCode, Mark};
 
@@ -7,7 +7,7 @@ use crate::{
     decision::SkipReason,
     reading::same_code,
     text::{plain, span},
-    view::{Held, RegisterView, Source},
+    view::{RegisterMark, RegisterSource, RegisterView},
 };
 
 impl Deciding<'_> {
@@ -28,13 +28,13 @@ impl Deciding<'_> {
                     None => "the register holds nothing".to_owned(),
                 };
                 let seen = match source {
-                    Source::OurLedger => "by our own record",
-                    Source::Wonde => "by Wonde's copy",
-                    Source::Given => "as given",
+                    RegisterSource::OurLedger => "by our own record",
+                    RegisterSource::Wonde => "by Wonde's copy",
+                    RegisterSource::Given => "as given",
                 };
                 let age = match (age, source) {
                     (Some(age), _) => format!(", {} old", span(*age)),
-                    (None, Source::Given) => String::new(),
+                    (None, RegisterSource::Given) => String::new(),
                     (None, _) => ", of unknown age".to_owned(),
                 };
                 format!("{holds} {seen}{age}")
@@ -43,10 +43,9 @@ impl Deciding<'_> {
         self.step(words);
     }
 
-    /// Step 8, on what would be written after leaving out what the MIS cannot keep.
+    /// Step 8, on the mark without the parts that the MIS cannot store.
     ///
-    /// Minutes late that the source does not tell count as different from any that would be sent: writing them again
-    /// does no harm, leaving them out might.
+    /// Unknown minutes late count as different: writing them again is harmless, omitting them might not be.
     pub(super) fn something_new(&mut self, mark: &Mark) -> Result<(), Stop> {
         let RegisterView::Looked {
             held: Some(held), ..
@@ -79,12 +78,12 @@ impl Deciding<'_> {
         }
     }
 
-    /// Whether the register was looked at and holds nothing.
+    /// Whether the register was read and has no mark.
     pub(super) fn holds_nothing(&self) -> bool {
         matches!(self.view.register, RegisterView::Looked { held: None, .. })
     }
 
-    fn says_the_same(&self, held: &Held, mark: &Mark) -> bool {
+    fn says_the_same(&self, held: &RegisterMark, mark: &Mark) -> bool {
         let HeldCode::Known(code) = &held.code else {
             return false;
         };

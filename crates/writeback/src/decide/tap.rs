@@ -1,4 +1,4 @@
-//! Double taps: an event too soon after the one before it is no visit, and no leaving.
+//! Double taps: an event too soon after the previous one is ignored.
 
 use chrono::{DateTime, FixedOffset};
 use mis_core::EventKind;
@@ -7,8 +7,8 @@ use super::{Deciding, Stop, skip};
 use crate::{decision::SkipReason, rules::Rules, text::span};
 
 impl Deciding<'_> {
-    /// Of two events closer together than the shortest stay the second is a double tap, whichever it is. The same kind
-    /// twice is no stay at all: the second is a double tap where it answers nothing, and a correction where it does.
+    /// Of two events closer together than the shortest stay, the second is a double tap. If both are of the same kind,
+    /// the second is a double tap without an answer, and a correction with one.
     pub(super) fn not_a_double_tap(&self, rules: &Rules) -> Result<(), Stop> {
         let Some((stay, previous)) = rules.shortest_stay().zip(self.view.previous.as_ref()) else {
             return Ok(());
@@ -34,7 +34,7 @@ impl Deciding<'_> {
         Err(skip(SkipReason::DoubleTap, detail))
     }
 
-    /// Whether a later event that has had its say was a double tap of this one, which was delivered after it.
+    /// Whether a later event that was already decided was a double tap of this one, which was delivered after it.
     pub(super) fn was_tapped_twice(
         &self,
         rules: &Rules,

@@ -1,15 +1,15 @@
-//! Step 7, the order of a pupil's events in a session: one that is delivered late does not stand above a later one.
+//! Step 7, the order of a pupil's events in a session: an event delivered late does not override a later one.
 
 use chrono::{DateTime, FixedOffset};
 use mis_core::{Code, EventKind, Mark};
 
 use super::{Deciding, Stop, code::Chosen, skip};
 use crate::{
-    decision::{Planned, SkipReason},
+    decision::{PlannedMark, SkipReason},
     rule::Rule,
     rules::{Place, Rules},
     text::span,
-    view::{Arrival, ChosenMark, RegisterView, Source, Standing},
+    view::{Arrival, ChosenMark, RegisterSource, RegisterView, Standing},
 };
 
 impl Deciding<'_> {
@@ -19,8 +19,8 @@ impl Deciding<'_> {
         &mut self,
         rules: &Rules,
         place: Place,
-        planned: Planned,
-    ) -> Result<Planned, Stop> {
+        planned: PlannedMark,
+    ) -> Result<PlannedMark, Stop> {
         if planned.rule.is_time_based() {
             self.clock_in_turn(rules, place, planned)
         } else {
@@ -28,7 +28,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// The events that have had their say, without one that was a double tap of this event.
+    /// The standing events, without a double tap of this event.
     pub(super) fn standing_before(&self, rules: &Rules) -> Standing {
         let Standing { clock, chosen } = self.view.standing.clone();
         Standing {
@@ -37,13 +37,13 @@ impl Deciding<'_> {
         }
     }
 
-    /// A code that an answer or the leaver code chose: it stands until a later event says otherwise.
+    /// A code from an answer or the leaver code: it applies until a later event replaces it.
     fn chosen_in_turn(
         &mut self,
         rules: &Rules,
         place: Place,
-        planned: Planned,
-    ) -> Result<Planned, Stop> {
+        planned: PlannedMark,
+    ) -> Result<PlannedMark, Stop> {
         let Standing { mut clock, chosen } = self.standing_before(rules);
         self.not_before(chosen.as_ref().map(|chosen| chosen.at))?;
         let this = ChosenMark {
@@ -84,8 +84,8 @@ impl Deciding<'_> {
         &mut self,
         rules: &Rules,
         place: Place,
-        planned: Planned,
-    ) -> Result<Planned, Stop> {
+        planned: PlannedMark,
+    ) -> Result<PlannedMark, Stop> {
         let Standing { clock, chosen } = self.standing_before(rules);
         let other = clock.filter(|clock| clock.event != self.event.id);
         if !rules.first_arrival_stands {
@@ -123,8 +123,13 @@ impl Deciding<'_> {
         }
     }
 
-    /// The mark of an answer or a sign-out that a later sign-in had taken the place of by mistake.
-    fn again(&mut self, rules: &Rules, place: Place, chosen: &ChosenMark) -> Result<Planned, Stop> {
+    /// The mark of an answer or a sign-out that a later sign-in had replaced by mistake.
+    fn again(
+        &mut self,
+        rules: &Rules,
+        place: Place,
+        chosen: &ChosenMark,
+    ) -> Result<PlannedMark, Stop> {
         self.step(format!(
             "this is the first arrival; {} came {}, which a sign-in after it replaced that was not the first: {} counts \
              again",
@@ -151,12 +156,12 @@ impl Deciding<'_> {
         rule: Rule,
         code: &Code,
         comment: Option<String>,
-    ) -> Result<Planned, Stop> {
+    ) -> Result<PlannedMark, Stop> {
         let code = code.clone();
         let code = self.known(&Chosen { code, rule })?;
         // What was left out was this event's own.
         self.dropped.clear();
-        Ok(Planned {
+        Ok(PlannedMark {
             mark: Mark {
                 student: self.student.clone(),
                 date: place.date,
@@ -180,7 +185,7 @@ impl Deciding<'_> {
         rules: &Rules,
         place: Place,
         stop: Stop,
-    ) -> Result<Planned, Stop> {
+    ) -> Result<PlannedMark, Stop> {
         let Standing { clock, chosen } = self.standing_before(rules);
         let Some(other) = clock.filter(|other| {
             rules.first_arrival_stands
@@ -210,7 +215,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// Our own sign-out's mark in this session, after which this sign-in is the first arrival: the pupil is back.
+    /// Our sign-out's mark in this session, if this sign-in is the first arrival after it: the pupil has returned.
     pub(super) fn left_before(&self, rules: &Rules) -> Option<ChosenMark> {
         let chosen = self.view.standing.chosen.clone()?;
         let before =
@@ -235,7 +240,7 @@ impl Deciding<'_> {
             && (self.holds(&left.code) || self.view.standing.clock.as_ref().is_some_and(replaced))
     }
 
-    /// Whether a sign-in in time is a return for which the present mark is written although present marks are off.
+    /// Whether a sign-in in time is a return with a present mark although present marks are off.
     pub(super) fn returns(&self, rules: &Rules) -> Option<ChosenMark> {
         self.left_before(rules).filter(|left| {
             self.is_untouched(left)
@@ -243,7 +248,7 @@ impl Deciding<'_> {
         })
     }
 
-    /// The arrival in time that came in before this sign-out, and happened after it.
+    /// The arrival in time that was delivered before this sign-out and happened after it.
     fn back_since(&self, rules: &Rules, place: Place) -> Option<Arrival> {
         let arrival = self.view.arrival.clone()?;
         let back = self.event.kind == EventKind::SignOut
@@ -254,14 +259,14 @@ impl Deciding<'_> {
         back.then_some(arrival)
     }
 
-    /// A sign-out that is delivered after the return in time: as if it had come first, the session says present.
+    /// A sign-out delivered after the return in time: the session is present, as if it had come first.
     fn returned_already(
         &mut self,
         rules: &Rules,
         place: Place,
         this: ChosenMark,
         back: Arrival,
-    ) -> Result<Planned, Stop> {
+    ) -> Result<PlannedMark, Stop> {
         let code = rules.present_code(place.session);
         self.step(format!(
             "the pupil came back {} later, in time, and had not arrived before: {} does not stand, the arrival does → {code}",
@@ -294,7 +299,7 @@ impl Deciding<'_> {
             self.view.register,
             RegisterView::Looked {
                 held: Some(_),
-                source: Source::OurLedger,
+                source: RegisterSource::OurLedger,
                 ..
             }
         )

@@ -8,8 +8,8 @@ use chrono_tz::{Europe::London, Tz};
 use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
 use serde::Deserialize;
 use writeback::{
-    Arrival, Decision, Event, Group, Held, Outcome, Previous, RegisterView, Rules, Source,
-    Standing, View, decide,
+    Arrival, Decision, DecisionOutcome, Event, GroupContext, Previous, RegisterMark,
+    RegisterSource, RegisterView, Rules, Standing, View, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -198,7 +198,7 @@ impl School {
     }
 
     pub(crate) fn decide(&self, event: &Event) -> Decision {
-        let group = Group {
+        let group = GroupContext {
             name: "Years 7-11",
             kind: self.kind,
             rules: self.rules.as_ref(),
@@ -215,7 +215,7 @@ impl School {
 /// `L AM 7 "Bus"` for a mark, the reason for a skip, `wait`.
 pub(crate) fn brief(decision: &Decision) -> String {
     match &decision.outcome {
-        Outcome::Write(planned) => {
+        DecisionOutcome::Write(planned) => {
             let mark = &planned.mark;
             let session = format!("{:?}", mark.session).to_uppercase();
             let minutes = mark
@@ -229,33 +229,33 @@ pub(crate) fn brief(decision: &Decision) -> String {
                 .unwrap_or_default();
             format!("{} {session}{minutes}{comment}", mark.code)
         }
-        Outcome::Skip { reason, .. } => reason.word().to_owned(),
-        Outcome::Wait { .. } => "wait".to_owned(),
-        Outcome::Fail { .. } => "fail".to_owned(),
+        DecisionOutcome::Skip { reason, .. } => reason.as_str().to_owned(),
+        DecisionOutcome::Wait { .. } => "wait".to_owned(),
+        DecisionOutcome::Fail { .. } => "fail".to_owned(),
     }
 }
 
-pub(crate) fn held(code: &str, comment: Option<&str>, minutes_late: Option<u32>) -> Held {
-    Held {
+pub(crate) fn held(code: &str, comment: Option<&str>, minutes_late: Option<u32>) -> RegisterMark {
+    RegisterMark {
         code: HeldCode::Known(Code::new(code)),
         comment: comment.map(str::to_owned),
         minutes_late,
     }
 }
 
-pub(crate) fn looked(held: Option<Held>) -> RegisterView {
+pub(crate) fn looked(held: Option<RegisterMark>) -> RegisterView {
     RegisterView::Looked {
         held,
-        source: Source::Wonde,
+        source: RegisterSource::Wonde,
         age: Some(TimeDelta::minutes(12)),
     }
 }
 
 /// The register as our own record has it.
-pub(crate) fn by_our_record(held: Option<Held>) -> RegisterView {
+pub(crate) fn by_our_record(held: Option<RegisterMark>) -> RegisterView {
     RegisterView::Looked {
         held,
-        source: Source::OurLedger,
+        source: RegisterSource::OurLedger,
         age: Some(TimeDelta::minutes(12)),
     }
 }

@@ -16,7 +16,7 @@ use writeback::Rules;
 use super::{Finding, Verdict};
 use markback::{
     rate::Rates,
-    schools::token_lane,
+    schools::token_key,
     settings::{School, Service, Settings},
 };
 
@@ -106,7 +106,7 @@ impl Findings {
         let requests = requests.clone();
         let client = Client::builder(token)
             .base_url(service.wonde_url.as_str())
-            .gate(rates.gate(&token_lane(school)))
+            .gate(rates.gate(&token_key(school)))
             .watch(Arc::new(move |_| {
                 requests.fetch_add(1, Ordering::Relaxed);
             }))
@@ -428,9 +428,9 @@ impl Findings {
                 wrong = true;
                 let found = format!(
                     "{}: {} = {}: {}",
-                    group.name, problem.key, problem.value, problem.what
+                    group.name, problem.key, problem.value, problem.message
                 );
-                self.fail("codes", found, problem.cure);
+                self.fail("codes", found, problem.help);
             }
         }
         if groups == 0 {

@@ -16,7 +16,7 @@ use markback_console::output;
 /// The longest reason in a table, in characters.
 const REASON_MAX: usize = 90;
 
-/// A school or token that rests.
+/// A paused school or token.
 #[derive(Clone, Serialize)]
 pub(crate) struct Paused {
     lane: String,
@@ -27,32 +27,32 @@ pub(crate) struct Paused {
 }
 
 impl Paused {
-    /// Whether it is this lane that rests.
+    /// Whether it is the pause of this school or token.
     pub(crate) fn is_of(&self, lane: &str) -> bool {
         self.lane == lane
     }
 
-    /// When it ends, in short.
+    /// The end as short text.
     pub(crate) fn until(&self) -> String {
         time(Some(self.until))
     }
 
-    /// One line of it.
+    /// The pause as one line.
     pub(crate) fn line(&self) -> &str {
         &self.line
     }
 }
 
-/// Who rests now.
+/// The current pauses.
 pub(crate) async fn pauses(store: &Store) -> outbox::Result<Vec<Paused>> {
     let pauses = store.outbox().pauses().await?;
     Ok(pauses
         .into_iter()
         .map(|pause| Paused {
             line: line_of(&pause),
-            lane: pause.lane,
+            lane: pause.key,
             until: pause.until,
-            why: pause.why,
+            why: pause.reason,
         })
         .collect())
 }

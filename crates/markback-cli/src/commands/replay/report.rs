@@ -56,7 +56,7 @@ impl Report {
         Ok(())
     }
 
-    /// Prints it.
+    /// Prints the schema.
     pub(super) fn print(&self, format: TextOrJson, no_wait: bool) -> std::io::Result<()> {
         if format == TextOrJson::Json {
             return output::json(self);

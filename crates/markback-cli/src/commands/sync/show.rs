@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mis_core::SchoolId;
-use roster::{Change, Outcome, What};
+use roster::{Change, ChangeKind, SyncOutcome};
 use serde_json::{Value, json};
 
 use markback::{
@@ -19,7 +19,7 @@ pub(super) struct Names(pub(super) bool);
 /// What a dry run of one school found.
 pub(super) struct Preview {
     pub(super) school: SchoolId,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: SyncOutcome,
 }
 
 /// What became of one school.
@@ -61,10 +61,10 @@ pub(super) fn json(results: &[Told], names: Names) -> Value {
 
 /// One change, without what is known of the person unless names are wanted.
 fn one(change: &Change, names: Names) -> Value {
-    let mut told = match &change.what {
-        What::Joined { .. } => json!({"change": "joined"}),
-        What::Changed { fields, .. } => json!({"change": "changed", "fields": fields}),
-        What::Left { cause } => {
+    let mut told = match &change.kind {
+        ChangeKind::Joined { .. } => json!({"change": "joined"}),
+        ChangeKind::Changed { fields, .. } => json!({"change": "changed", "fields": fields}),
+        ChangeKind::Left { cause } => {
             json!({"change": "left", "cause": cause, "words": cause.to_string()})
         }
     };
@@ -79,7 +79,7 @@ fn one(change: &Change, names: Names) -> Value {
 }
 
 fn name(change: &Change) -> Option<String> {
-    let (What::Joined { member } | What::Changed { member, .. }) = &change.what else {
+    let (ChangeKind::Joined { member } | ChangeKind::Changed { member, .. }) = &change.kind else {
         return None;
     };
     let names = [&member.person.forename, &member.person.surname];
@@ -151,13 +151,13 @@ fn previewed(text: &mut String, preview: &Preview, names: Names) {
     let _ = writeln!(text, "{}: a dry run, nothing is kept", preview.school);
     reported(text, &summary(&preview.outcome.report));
     for change in &preview.outcome.changes {
-        let what = match &change.what {
-            What::Joined { .. } => "would join".to_owned(),
-            What::Changed { fields, .. } => {
+        let what = match &change.kind {
+            ChangeKind::Joined { .. } => "would join".to_owned(),
+            ChangeKind::Changed { fields, .. } => {
                 let fields: Vec<_> = fields.iter().map(ToString::to_string).collect();
                 format!("would change: {}", fields.join(", "))
             }
-            What::Left { cause } => format!("would leave: {cause}"),
+            ChangeKind::Left { cause } => format!("would leave: {cause}"),
         };
         let name = name(change).filter(|_| names.0);
         let name = name.map_or_else(String::new, |name| format!(" ({name})"));

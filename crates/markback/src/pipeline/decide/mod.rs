@@ -14,11 +14,11 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use mis_core::StudentId;
-use outbox::{Claimed, Held, When};
-use roster::Found;
+use outbox::{ClaimedJob, LeaseToken, RetryAt};
+use roster::PersonMatch;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
-use writeback::{Arrival, Decision, Event, Outcome, Previous};
+use writeback::{Arrival, Decision, DecisionOutcome, Event, Previous};
 
 use super::{
     effects::Effects,
@@ -31,7 +31,7 @@ use super::{
 use crate::{
     ledger::{Change, Stage},
     people::{PersonIndex, person_of, several},
-    schools::{Schools, token_lane},
+    schools::{Schools, token_key},
     settings::Group,
     store::{EventState, EventUpdate, LedgerKey, Store, session_word},
 };
@@ -64,14 +64,14 @@ pub(super) struct Decider {
 /// A claimed job with its event; the event is missing if it cannot be read.
 #[derive(Clone)]
 struct ClaimedEvent {
-    job: Claimed,
+    job: ClaimedJob,
     event: Option<Event>,
     round: u32,
 }
 
 /// An event whose person is known.
 struct Case<'a> {
-    job: Claimed,
+    job: ClaimedJob,
     event: Event,
     round: u32,
     student: StudentId,
@@ -83,12 +83,12 @@ impl Decider {
     /// Decides claimed events and commits the decisions.
     pub(super) async fn decide(
         self: &Arc<Self>,
-        jobs: Vec<Claimed>,
+        jobs: Vec<ClaimedJob>,
         progress: &BatchProgress<'_>,
     ) -> outbox::Result<()> {
         let mut by_school: BTreeMap<String, Vec<ClaimedEvent>> = BTreeMap::new();
         for claimed in self.read_events(jobs).await? {
-            let school = claimed.job.lane.clone();
+            let school = claimed.job.partition.clone();
             by_school.entry(school).or_default().push(claimed);
         }
         // Tasks, not futures: a future that is not polled while another's decision is committed would keep its database
@@ -148,7 +148,7 @@ impl Decider {
         Ok(())
     }
 
-    async fn read_events(&self, jobs: Vec<Claimed>) -> outbox::Result<Vec<ClaimedEvent>> {
+    async fn read_events(&self, jobs: Vec<ClaimedJob>) -> outbox::Result<Vec<ClaimedEvent>> {
         let parsed: Vec<_> = jobs
             .iter()
             .map(|job| job.parse::<DecideJob>().ok())
@@ -156,13 +156,15 @@ impl Decider {
         let keys: Vec<_> = jobs
             .iter()
             .zip(&parsed)
-            .filter_map(|(job, parsed)| Some((job.lane.clone(), parsed.as_ref()?.event.clone())))
+            .filter_map(|(job, parsed)| {
+                Some((job.partition.clone(), parsed.as_ref()?.event.clone()))
+            })
             .collect();
         let stored = self.store.events_with_plans(&keys).await?;
         let claimed = jobs.into_iter().zip(parsed).map(|(job, parsed)| {
             let round = parsed.as_ref().map_or(0, |parsed| parsed.round);
             let event = parsed.and_then(|parsed| {
-                let stored = stored.get(&(job.lane.clone(), parsed.event))?;
+                let stored = stored.get(&(job.partition.clone(), parsed.event))?;
                 serde_json::from_str(&stored.body).ok()
             });
             ClaimedEvent { job, event, round }
@@ -172,10 +174,10 @@ impl Decider {
 
     /// Hands events back as if they had not been claimed.
     async fn hand_back(&self, events: &[ClaimedEvent]) {
-        let held: Vec<Held> = events.iter().map(|claimed| claimed.job.held).collect();
+        let held: Vec<LeaseToken> = events.iter().map(|claimed| claimed.job.lease).collect();
         let hand_back = async {
             let mut tx = self.store.database().begin().await?;
-            self.store.outbox().release(&mut tx, &held).await?;
+            let _ = self.store.outbox().release(&mut tx, &held).await?;
             tx.commit().await
         };
         if let Err(error) = hand_back.await {
@@ -256,9 +258,9 @@ impl Decider {
                         .to_owned(),
                 ),
                 Some(event) => match person_of(settings, &directory, &event) {
-                    Found::One(entry) => Ok((event, entry)),
-                    Found::Nobody => Err("the school has nobody with this person's id; sync the groups, then retry the event".to_owned()),
-                    Found::Several(people) => {
+                    PersonMatch::One(entry) => Ok((event, entry)),
+                    PersonMatch::Nobody => Err("the school has nobody with this person's id; sync the groups, then retry the event".to_owned()),
+                    PersonMatch::Several(people) => {
                         let (message, help) = several(&people);
                         Err(format!("{message}; {help}"))
                     }
@@ -389,7 +391,7 @@ impl Decider {
         let (event, key) = (&case.event, case.key.as_ref());
         let look = Look::First { previous };
         let decision = context.decide(event, &case.student, case.group, key, self.now(), look);
-        if let Outcome::Wait { why } = &decision.outcome {
+        if let DecisionOutcome::Wait { why } = &decision.outcome {
             let steps = case.job.attempts().saturating_sub(1).min(10);
             let wait = doubled(self.config.backoff, steps, LOOK_AGAIN_AT_MOST);
             self.retry(effects, &case.job, wait, why);
@@ -403,12 +405,12 @@ impl Decider {
             };
             effects.ledger.push((key.clone(), Change::Arrive(arrival)));
         }
-        if let Outcome::Fail { why } = &decision.outcome {
+        if let DecisionOutcome::Fail { why } = &decision.outcome {
             effects.events.push(update);
             effects.fail(&case.job, Next::Fail { why: why.clone() });
             return;
         }
-        effects.done.push(case.job.held);
+        effects.done.push(case.job.lease);
         let (Some(mark), Some(key)) = (decision.planned(), key) else {
             if let (None, Some(key), Some(standing)) = (decision.planned(), key, &decision.standing)
             {
@@ -439,7 +441,7 @@ impl Decider {
             against,
             over: context.seen(key),
         };
-        let job = SendJob::new_job(&planned, school, &token_lane(context.school))
+        let job = SendJob::new_job(&planned, school, &token_key(context.school))
             .waited(self.gathered_already(case.job.enqueued_at));
         effects.planned.push((key.clone(), job));
         effects
@@ -458,9 +460,9 @@ impl Decider {
         waited.min(self.gather_window.saturating_sub(GATHER_AT_LEAST))
     }
 
-    fn retry(&self, effects: &mut Effects, job: &Claimed, wait: Duration, why: &str) {
+    fn retry(&self, effects: &mut Effects, job: &ClaimedJob, wait: Duration, why: &str) {
         let next = Next::Retry {
-            when: When::After(wait),
+            when: RetryAt::After(wait),
             why: why.to_owned(),
         };
         effects.fail(job, self.failures.limit(job, next));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use mis_core::{HeldCode, HeldMark, Mark, Register, nfc};
-use writeback::{Held, RegisterView, Source};
+use writeback::{RegisterMark, RegisterSource, RegisterView};
 
 use crate::{
     ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten},
@@ -158,12 +158,12 @@ fn in_nfc(comment: Option<&str>) -> Option<Cow<'_, str>> {
 
 fn by_ledger(own: &LedgerMark, now: DateTime<Utc>) -> RegisterView {
     RegisterView::Looked {
-        held: Some(Held {
+        held: Some(RegisterMark {
             code: HeldCode::Known(own.code.clone()),
             comment: own.comment.clone(),
             minutes_late: own.minutes_late,
         }),
-        source: Source::OurLedger,
+        source: RegisterSource::OurLedger,
         // Unknown for a mark from before times were stored.
         age: Some(now - own.since()).filter(|_| own.since() > DateTime::<Utc>::UNIX_EPOCH),
     }
@@ -171,12 +171,12 @@ fn by_ledger(own: &LedgerMark, now: DateTime<Utc>) -> RegisterView {
 
 fn by_copy(held: Option<&HeldMark>, read_at: DateTime<Utc>, now: DateTime<Utc>) -> RegisterView {
     RegisterView::Looked {
-        held: held.map(|held| Held {
+        held: held.map(|held| RegisterMark {
             code: held.code.clone(),
             comment: held.comment.clone(),
             minutes_late: held.minutes_late,
         }),
-        source: Source::Wonde,
+        source: RegisterSource::Wonde,
         age: Some(now - read_at),
     }
 }

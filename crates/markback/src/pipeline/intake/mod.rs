@@ -11,7 +11,7 @@ use std::{
 };
 
 use mis_core::SchoolId;
-use roster::{Directory, Found};
+use roster::{Directory, PersonMatch};
 use serde::{Deserialize as _, Serialize};
 use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
@@ -24,7 +24,7 @@ use super::{
 use crate::{
     metrics,
     people::{PersonIndex, line_of, nobody, person_of, several},
-    schools::token_lane,
+    schools::token_key,
     settings::{School, Settings},
     store::{EventKey, EventState, NewEvent, Store, StoredEvent},
 };
@@ -323,7 +323,7 @@ impl Intake {
         // Before the people have been read for the first time, nobody is unknown: the decision waits for that.
         if let Some(directory) = directory {
             match person_of(school, directory, event) {
-                Found::Nobody => {
+                PersonMatch::Nobody => {
                     let message = nobody(school, event);
                     add(
                         "person",
@@ -332,11 +332,11 @@ impl Intake {
                         "use the ids of the school's groups, or sync them",
                     );
                 }
-                Found::Several(people) => {
+                PersonMatch::Several(people) => {
                     let (message, help) = several(&people);
                     add("person", Some(event.person.clone()), message, help);
                 }
-                Found::One(entry) => {
+                PersonMatch::One(entry) => {
                     if let Some(group) = entry.group.as_deref().and_then(|name| school.group(name))
                     {
                         problems.extend(check_answers(event, &group.fields).into_iter().map(
@@ -344,8 +344,8 @@ impl Intake {
                                 key: format!("[{place}].{}", found.key),
                                 // An answer may be a child's own words, and the sender may log the reply.
                                 value: None,
-                                message: found.what,
-                                help: found.cure,
+                                message: found.message,
+                                help: found.help,
                             },
                         ));
                     }
@@ -489,7 +489,7 @@ impl Writer {
                     person,
                     0,
                     school.id.as_str(),
-                    &token_lane(school),
+                    &token_key(school),
                 ))
             })
             .collect();

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outbox::{ClaimRequest, Claimed, TestClock};
+use outbox::{ClaimRequest, ClaimedJob, TestClock};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -96,7 +96,7 @@ impl Bench {
         here.map(|one| one.id).collect()
     }
 
-    async fn claim(&self, queue: &str) -> Vec<Claimed> {
+    async fn claim(&self, queue: &str) -> Vec<ClaimedJob> {
         let request = ClaimRequest::mixed(100, Duration::from_secs(60));
         self.markback.outbox().claim(queue, &request).await.unwrap()
     }

@@ -34,7 +34,7 @@ impl Store {
         school: &SchoolId,
     ) -> outbox::Result<Vec<(IdKind, String, Entry)>> {
         let found: Vec<Row> = on_pool!(self.db, pool => sqlx::query_as(IDS).bind(school.as_str()).fetch_all(pool).await)?;
-        let sort_of = |word: &str| IdKind::ALL.into_iter().find(|sort| sort.as_str() == word);
+        let sort_of = |word: &str| word.parse::<IdKind>().ok();
         Ok(found
             .into_iter()
             .filter_map(|(sort, id, person, kind, present, group)| {

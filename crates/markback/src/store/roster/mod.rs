@@ -8,7 +8,7 @@ mod pauses;
 mod people;
 mod syncs;
 
-use outbox::{Migrations, Step};
+use outbox::{MigrationStep, Migrations};
 
 pub use feed::{Changes, GroupPage, GroupsRead, Horizon, Page, Shown};
 pub(crate) use people::Kept;
@@ -22,13 +22,13 @@ const IDS_BY_KIND: &str = include_str!("../../../migrations/roster/0002_ids_by_k
 pub(super) const MIGRATIONS: Migrations = Migrations {
     prefix: "markback_roster",
     steps: &[
-        Step {
+        MigrationStep {
             version: 1,
             name: "people, groups, syncs",
             sqlite: TABLES,
             postgres: TABLES,
         },
-        Step {
+        MigrationStep {
             version: 2,
             name: "ids by kind, pauses of syncs",
             sqlite: IDS_BY_KIND,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use roster::{
-    Change, Directory, Former, Identity, Known, List, Member, PersonKey, PersonKind, State, What,
+    Change, ChangeKind, Directory, Former, Identity, KindState, List, Member, PersonKey,
+    PersonKind, RosterState,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -67,7 +68,7 @@ static PUT_CHANGES: Sql = Sql::new(
 /// A school's stored state besides people.
 #[derive(Default, Serialize, Deserialize)]
 struct Whole {
-    kinds: BTreeMap<PersonKind, Known>,
+    kinds: BTreeMap<PersonKind, KindState>,
     /// The groups that have been read, including empty ones.
     lists: BTreeMap<String, PersonKind>,
 }
@@ -78,8 +79,8 @@ type Bodies<'a, T> = BTreeMap<(&'a str, &'a str), T>;
 /// The result of a sync to store.
 pub(crate) struct Kept<'a> {
     pub(crate) school: &'a SchoolId,
-    pub(crate) before: &'a State,
-    pub(crate) after: &'a State,
+    pub(crate) before: &'a RosterState,
+    pub(crate) after: &'a RosterState,
     pub(crate) directory: &'a Directory,
     pub(crate) changes: &'a [Change],
     /// Whether everything was read.
@@ -90,21 +91,21 @@ pub(crate) struct Kept<'a> {
 
 impl Store {
     /// A school's people. `None` before the first sync.
-    pub(crate) async fn roster(&self, school: &SchoolId) -> outbox::Result<Option<State>> {
+    pub(crate) async fn roster(&self, school: &SchoolId) -> outbox::Result<Option<RosterState>> {
         let school = school.as_str();
         let row: Option<(i64, String)> = on_pool!(self.db, pool => sqlx::query_as(SCHOOL).bind(school).fetch_optional(pool).await)?;
         let Some((seq, known)) = row else {
             return Ok(None);
         };
         let whole: Whole = serde_json::from_str(&known).map_err(corrupt("a school's roster"))?;
-        let mut state = State {
+        let mut state = RosterState {
             kinds: whole.kinds,
             seq: u64::try_from(seq).unwrap_or_default(),
-            ..State::default()
+            ..RosterState::default()
         };
         for (kind, _, record) in self.bodies::<mis_core::Person>(&RECORDS, school).await? {
             if let Some(known) = kind_of(&kind).and_then(|kind| state.kinds.get_mut(&kind)) {
-                known.roll.insert(record);
+                known.records.insert(record);
             }
         }
         for (kind, key, identity) in self.bodies::<Identity>(&KEYS, school).await? {
@@ -244,12 +245,12 @@ async fn put_differences<T: PartialEq + Serialize>(
 async fn put_changes(tx: &mut Tx, school: &str, changes: &[Change]) -> outbox::Result<()> {
     let mut table = Vec::with_capacity(changes.len());
     for change in changes {
-        let body = match &change.what {
-            What::Joined { .. } => serde_json::json!({"change": "joined"}),
-            What::Changed { fields, .. } => {
+        let body = match &change.kind {
+            ChangeKind::Joined { .. } => serde_json::json!({"change": "joined"}),
+            ChangeKind::Changed { fields, .. } => {
                 serde_json::json!({"change": "changed", "fields": fields})
             }
-            What::Left { cause } => {
+            ChangeKind::Left { cause } => {
                 serde_json::json!({"change": "left", "cause": cause, "words": cause.to_string()})
             }
         };
@@ -264,9 +265,9 @@ async fn put_changes(tx: &mut Tx, school: &str, changes: &[Change]) -> outbox::R
     run(tx, &PUT_CHANGES, school, &table).await
 }
 
-fn whole(state: &State) -> Whole {
-    let bare = |known: &Known| Known {
-        roll: Default::default(),
+fn whole(state: &RosterState) -> Whole {
+    let bare = |known: &KindState| KindState {
+        records: Default::default(),
         keys: Default::default(),
         ..known.clone()
     };
@@ -284,20 +285,20 @@ fn whole(state: &State) -> Whole {
     }
 }
 
-fn records(state: &State) -> Bodies<'_, &mis_core::Person> {
+fn records(state: &RosterState) -> Bodies<'_, &mis_core::Person> {
     state
         .kinds
         .iter()
         .flat_map(|(kind, known)| {
             known
-                .roll
+                .records
                 .iter()
                 .map(move |record| ((kind_word(*kind), record.id.as_str()), record))
         })
         .collect()
 }
 
-fn keys(state: &State) -> Bodies<'_, &Identity> {
+fn keys(state: &RosterState) -> Bodies<'_, &Identity> {
     state
         .kinds
         .iter()
@@ -310,7 +311,7 @@ fn keys(state: &State) -> Bodies<'_, &Identity> {
         .collect()
 }
 
-fn members(state: &State) -> Bodies<'_, &Member> {
+fn members(state: &RosterState) -> Bodies<'_, &Member> {
     state
         .lists
         .iter()
@@ -322,7 +323,7 @@ fn members(state: &State) -> Bodies<'_, &Member> {
         .collect()
 }
 
-fn former(state: &State) -> Bodies<'_, &Former> {
+fn former(state: &RosterState) -> Bodies<'_, &Former> {
     state
         .former
         .iter()

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Tx, on_pool, on_tx};
-use roster::{Pull, State};
+use roster::{Pull, RosterState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sqlx::FromRow;
@@ -326,7 +326,7 @@ impl Store {
     }
 
     /// The present state; a new one before the first sync.
-    pub(crate) async fn roster_or_new(&self, school: &SchoolId) -> outbox::Result<State> {
+    pub(crate) async fn roster_or_new(&self, school: &SchoolId) -> outbox::Result<RosterState> {
         Ok(self.roster(school).await?.unwrap_or_default())
     }
 }

@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outbox::{Held, JobId, NewJob};
+use outbox::{JobId, LeaseToken, NewJob};
 
-pub(crate) type State = outbox::State;
+pub(crate) type JobState = outbox::JobState;
 
 /// Where an open job stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Open {
     Waiting,
     Leased,
-    Parked,
+    Deferred,
 }
 
 #[derive(Clone, Debug)]
@@ -20,12 +20,12 @@ pub(crate) struct Job {
     pub(crate) queue: String,
     pub(crate) key: String,
     pub(crate) line: Option<String>,
-    pub(crate) lane: String,
-    second_lane: String,
+    pub(crate) partition: String,
+    throttle_key: String,
     supersede: Option<String>,
     /// `None` when it is finished.
     pub(crate) open: Option<Open>,
-    finished: Option<(State, i64)>,
+    finished: Option<(JobState, i64)>,
     pub(crate) due: i64,
     pub(crate) run_at: i64,
     set_at: i64,
@@ -35,17 +35,17 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    pub(crate) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> JobState {
         match (self.open, self.finished) {
-            (Some(Open::Waiting), _) => State::Waiting,
-            (Some(Open::Leased), _) => State::Leased,
-            (Some(Open::Parked), _) => State::Paused,
+            (Some(Open::Waiting), _) => JobState::Waiting,
+            (Some(Open::Leased), _) => JobState::Leased,
+            (Some(Open::Deferred), _) => JobState::Paused,
             (None, Some((state, _))) => state,
             (None, None) => unreachable!("neither open nor finished"),
         }
     }
 
-    pub(crate) fn finish(&mut self, now: i64, state: State) {
+    pub(crate) fn finish(&mut self, now: i64, state: JobState) {
         self.open = None;
         self.finished = Some((state, now));
     }
@@ -62,8 +62,8 @@ impl Job {
         self.set_at = now;
     }
 
-    fn in_lane(&self, lane: &str) -> bool {
-        self.lane == lane || self.second_lane == lane
+    fn in_partition(&self, partition: &str) -> bool {
+        self.partition == partition || self.throttle_key == partition
     }
 }
 
@@ -71,7 +71,7 @@ impl Job {
 pub(crate) struct Model {
     pub(crate) now: i64,
     pub(crate) jobs: BTreeMap<JobId, Job>,
-    /// Lane, until, and when it was set.
+    /// Partition, until, and when it was set.
     pauses: BTreeMap<String, (i64, i64)>,
     /// When each worker last claimed.
     seen: BTreeMap<usize, i64>,
@@ -94,8 +94,8 @@ impl Model {
             queue: job.queue.clone(),
             key: job.key.clone(),
             line: job.order_key.clone(),
-            lane: job.lane.clone(),
-            second_lane: job.second_lane.clone(),
+            partition: job.partition.clone(),
+            throttle_key: job.throttle_key.clone(),
             supersede: job.supersede_key.clone(),
             open: Some(Open::Waiting),
             finished: None,
@@ -121,9 +121,9 @@ impl Model {
                 let same = job.queue == newer.queue
                     && job.line == newer.line
                     && job.supersede == newer.supersede;
-                let free = matches!(job.open, Some(Open::Waiting | Open::Parked));
+                let free = matches!(job.open, Some(Open::Waiting | Open::Deferred));
                 if same && (free || superseded.contains_key(id)) && job.seq < newer.seq {
-                    job.finish(self.now, State::Superseded);
+                    job.finish(self.now, JobState::Superseded);
                     superseded.insert(*id, *by);
                 }
             }
@@ -131,22 +131,26 @@ impl Model {
         superseded.into_iter().collect()
     }
 
-    pub(crate) fn pause(&mut self, lane: &str, hours: i64) {
+    pub(crate) fn pause(&mut self, partition: &str, hours: i64) {
         let until = self.now + hours;
         let pause = self
             .pauses
-            .entry(lane.to_owned())
+            .entry(partition.to_owned())
             .or_insert((until, self.now));
         if until > pause.0 {
             *pause = (until, self.now);
         }
     }
 
-    pub(crate) fn resume(&mut self, lane: &str) {
-        self.pauses.remove(lane);
+    pub(crate) fn resume(&mut self, partition: &str) {
+        self.pauses.remove(partition);
         let now = self.now;
-        for job in self.jobs.values_mut().filter(|job| job.in_lane(lane)) {
-            if job.open == Some(Open::Parked) {
+        for job in self
+            .jobs
+            .values_mut()
+            .filter(|job| job.in_partition(partition))
+        {
+            if job.open == Some(Open::Deferred) {
                 job.wait(now, job.run_at.max(now));
             }
         }
@@ -155,12 +159,12 @@ impl Model {
     fn paused_until(&self, job: &Job) -> Option<i64> {
         self.pauses
             .iter()
-            .filter(|(lane, (until, _))| job.in_lane(lane) && *until > self.now)
+            .filter(|(partition, (until, _))| job.in_partition(partition) && *until > self.now)
             .map(|(_, (until, _))| *until)
             .max()
     }
 
-    /// What a claim does before it picks: a clock that was set back is noticed, jobs of paused lanes are put aside.
+    /// What a claim does before it picks: a clock that was set back is noticed, jobs of paused partitions are put aside.
     pub(crate) fn before_claim(&mut self, worker: usize, queue: &str) {
         let now = self.now;
         let before = self.seen.insert(worker, now);
@@ -177,22 +181,22 @@ impl Model {
                 }
             }
         }
-        let parked: Vec<(JobId, i64)> = self
+        let deferred: Vec<(JobId, i64)> = self
             .jobs
             .iter()
             .filter(|(_, job)| job.queue == queue && job.due <= now)
-            .filter(|(_, job)| matches!(job.open, Some(Open::Waiting | Open::Parked)))
+            .filter(|(_, job)| matches!(job.open, Some(Open::Waiting | Open::Deferred)))
             .filter_map(|(id, job)| Some((*id, self.paused_until(job)?)))
             .collect();
-        for (id, until) in parked {
+        for (id, until) in deferred {
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.wait(now, until);
-                job.open = Some(Open::Parked);
+                job.open = Some(Open::Deferred);
             }
         }
     }
 
-    /// Due, in no paused lane, and first in its line.
+    /// Due, in no paused partition, and first in its line.
     pub(crate) fn claimable(&self, queue: &str) -> BTreeSet<JobId> {
         self.jobs
             .iter()
@@ -224,7 +228,7 @@ impl Model {
     }
 
     /// The job, if this is its latest claim and it is still held.
-    pub(crate) fn held(&mut self, held: Held) -> Option<&mut Job> {
+    pub(crate) fn held(&mut self, held: LeaseToken) -> Option<&mut Job> {
         let job = self.jobs.get_mut(&held.id)?;
         (job.open == Some(Open::Leased) && job.fence == held.fence).then_some(job)
     }
@@ -234,7 +238,7 @@ impl Model {
         let Some(job) = self.jobs.get_mut(&id) else {
             return Vec::new();
         };
-        if !matches!(job.finished, Some((State::Dead, _))) {
+        if !matches!(job.finished, Some((JobState::Dead, _))) {
             return Vec::new();
         }
         self.last_seq += 1;
@@ -253,12 +257,12 @@ impl Model {
         let may = match job.open {
             Some(Open::Leased) => job.due <= now,
             Some(_) => true,
-            None => matches!(job.finished, Some((State::Dead, _))),
+            None => matches!(job.finished, Some((JobState::Dead, _))),
         };
         if !may {
             return Vec::new();
         }
-        job.finish(now, State::Discarded);
+        job.finish(now, JobState::Discarded);
         vec![id]
     }
 
@@ -267,7 +271,7 @@ impl Model {
         let now = self.now;
         self.pauses.retain(|_, (until, _)| *until > now);
         self.jobs.retain(|_, job| {
-            !matches!(job.finished, Some((state, at)) if state != State::Dead && now - at > hours)
+            !matches!(job.finished, Some((state, at)) if state != JobState::Dead && now - at > hours)
         });
         (before - self.jobs.len()) as u64
     }

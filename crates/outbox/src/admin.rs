@@ -1,4 +1,4 @@
-//! What people do with jobs that nobody holds: look, try a dead letter again, discard, hasten.
+//! Administration: finding jobs, retrying dead letters, discarding, and running jobs early.
 
 use std::collections::HashMap;
 
@@ -6,36 +6,34 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::database::Tx;
-use crate::enqueue::{json, lock_lines, numbers};
+use crate::enqueue::{json, lock_order_keys, numbers};
 use crate::error::Result;
 use crate::job::JobId;
-use crate::on_pool;
-use crate::on_tx;
 use crate::outbox::{Outbox, time};
 use crate::settle::clean;
 use crate::sql::Sql;
 
-/// Where a job stands.
+/// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It waits: for its time, its place in line, or somebody free.
+pub enum JobState {
+    /// Waits for its time, for an earlier job with the same order key, or for a worker.
     Waiting,
-    /// It was put aside until its lane's pause ends. (A job of a paused lane that no claim came across is still `Waiting`.)
+    /// Deferred until a pause ends. A paused job that no claim has reached yet is still `Waiting`.
     Paused,
-    /// Somebody holds it, or held it and let the lease lapse.
+    /// Leased by a worker, or the lease has expired.
     Leased,
     /// A dead letter.
     Dead,
     /// Done.
     Done,
-    /// A newer job took its place.
+    /// A newer job superseded it.
     Superseded,
-    /// A person gave it up.
+    /// Discarded by an operator.
     Discarded,
 }
 
-impl State {
+impl JobState {
     fn of(state: i64, held: i64) -> Self {
         match (state, held) {
             (0, 1) => Self::Leased,
@@ -49,37 +47,38 @@ impl State {
     }
 }
 
-/// What is known of a job, without its payload.
+/// A job without its payload.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct JobInfo {
-    /// Its number.
+    /// Its id.
     pub id: JobId,
     /// Its queue.
     pub queue: String,
     /// Its idempotency key.
     pub key: String,
-    /// Its lane.
-    pub lane: String,
-    /// Where it stands.
-    pub state: State,
-    /// An open job: claimable from then on, or the lease's end.
+    /// Its partition.
+    pub partition: String,
+    /// Its state.
+    pub state: JobState,
+    /// Of an open job: when it can be claimed, or when its lease ends.
     pub due_at: DateTime<Utc>,
-    /// How often it was claimed.
+    /// How many times it was claimed.
     pub attempts: u32,
-    /// What was said when it was last retried, buried or discarded.
+    /// The note of the last retry, dead-lettering or discard.
     pub note: Option<String>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
     /// When it was finished or became a dead letter.
     pub finished_at: Option<DateTime<Utc>>,
-    /// The newer job that took its place.
+    /// The newer job that superseded it.
     pub superseded_by: Option<JobId>,
 }
 
 macro_rules! info {
     ($where:literal) => {
         concat!(
-            "SELECT id, queue, key, lane, CAST(state AS BIGINT), CAST(held AS BIGINT), due_at, attempts, note, \
+            "SELECT id, queue, key, partition_key, CAST(state AS BIGINT), CAST(held AS BIGINT), due_at, attempts, note, \
              created_at, finished_at, superseded_by FROM outbox_jobs WHERE ",
             $where
         )
@@ -111,7 +110,7 @@ pub(crate) static DISCARD: Sql = Sql::new(
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );
 
-pub(crate) static DEAD_LINES: Sql = Sql::new(
+pub(crate) static DEAD_ORDER_KEYS: Sql = Sql::new(
     "SELECT j.id, j.queue, coalesce(j.order_key, j.key) FROM {rows $1: id int} r \
      JOIN outbox_jobs j ON j.id = r.id WHERE {any int j.state} = 1 ORDER BY j.seq",
 );
@@ -123,7 +122,7 @@ pub(crate) static REOPEN: Sql = Sql::new(
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );
 
-pub(crate) static HASTEN: Sql = Sql::new(
+pub(crate) static RUN_NOW: Sql = Sql::new(
     "UPDATE outbox_jobs SET due_at = {now}, run_at = 0, set_at = {now} \
      FROM {rows $2: queue text, key text} r \
      WHERE outbox_jobs.queue = r.queue AND outbox_jobs.key = r.key AND {any int outbox_jobs.state} = 0 \
@@ -131,7 +130,7 @@ pub(crate) static HASTEN: Sql = Sql::new(
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );
 
-pub(crate) static HASTEN_ALL: Sql = Sql::new(
+pub(crate) static RUN_ALL_NOW: Sql = Sql::new(
     "UPDATE outbox_jobs SET due_at = {now}, run_at = 0, set_at = {now} \
      WHERE queue = $2 AND state = 0 AND held = 0 AND due_at > {now} \
      RETURNING outbox_jobs.id, outbox_jobs.queue",
@@ -140,29 +139,30 @@ pub(crate) static HASTEN_ALL: Sql = Sql::new(
 pub(crate) static AHEAD: Sql = Sql::new(
     "SELECT a.queue, a.key, a.ahead FROM (\
          SELECT j.queue, j.key, (SELECT o.key FROM outbox_jobs o WHERE o.order_key = j.order_key \
-             AND {open in line o} AND {any text o.queue} = j.queue AND o.seq < j.seq ORDER BY o.seq LIMIT 1) AS ahead \
+             AND {open in order o} AND {any text o.queue} = j.queue AND o.seq < j.seq ORDER BY o.seq LIMIT 1) AS ahead \
          FROM {rows $1: queue text, key text} r JOIN outbox_jobs j ON j.queue = r.queue AND j.key = r.key \
          WHERE {any int j.state} = 0) a \
      WHERE a.ahead IS NOT NULL",
 );
 
-/// An open job that waits behind another of its line.
+/// An open job that waits for an earlier job with the same order key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InLine {
+#[non_exhaustive]
+pub struct BlockedJob {
     /// Its queue.
     pub queue: String,
     /// Its key.
     pub key: String,
-    /// The key of the job that is first in its line.
+    /// The key of the oldest open job with the same order key.
     pub ahead: String,
 }
 
 impl Outbox {
-    /// Which of these jobs, given by queue and key, wait behind another of their line.
+    /// Returns which of these jobs, given as queue and key, wait for an earlier job with the same order key.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn ahead(&self, jobs: &[(String, String)]) -> Result<Vec<InLine>> {
+    /// Returns an error if the database query fails.
+    pub async fn blocked(&self, jobs: &[(String, String)]) -> Result<Vec<BlockedJob>> {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
@@ -172,14 +172,14 @@ impl Outbox {
         })?;
         Ok(found
             .into_iter()
-            .map(|(queue, key, ahead)| InLine { queue, key, ahead })
+            .map(|(queue, key, ahead)| BlockedJob { queue, key, ahead })
             .collect())
     }
 
-    /// The job of that key, unless retention has forgotten it.
+    /// Finds a job by its key. Returns `None` if it never existed or was pruned.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn find(&self, queue: &str, key: &str) -> Result<Option<JobInfo>> {
         let row: Option<InfoRow> = on_pool!(self.inner.db, pool => {
             sqlx::query_as(FIND).bind(queue).bind(key).fetch_optional(pool).await
@@ -187,10 +187,10 @@ impl Outbox {
         Ok(row.map(info))
     }
 
-    /// Dead letters of `queue` with numbers above `after`, in the order of their numbers.
+    /// Lists dead letters of `queue` with ids greater than `after`, in ascending order.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn dead(
         &self,
         queue: &str,
@@ -209,13 +209,14 @@ impl Outbox {
         Ok(rows.into_iter().map(info).collect())
     }
 
-    /// Opens dead letters again, at the end of their lines and with attempts counted anew. Answers those that were dead letters.
+    /// Reopens dead letters behind all other jobs with the same order key, and resets their attempts. Returns the ids that
+    /// were dead letters.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn retry_dead(&self, tx: &mut Tx, ids: &[JobId]) -> Result<Vec<JobId>> {
         let rows = json(&id_rows(ids))?;
-        let text = DEAD_LINES.on(tx.engine());
+        let text = DEAD_ORDER_KEYS.on(tx.engine());
         let dead: Vec<(i64, String, String)> = on_tx!(tx, conn => {
             sqlx::query_as(text).bind(rows).fetch_all(conn).await
         })?;
@@ -226,41 +227,41 @@ impl Outbox {
             .iter()
             .map(|(_, queue, line)| (queue.as_str(), line.as_str()))
             .collect();
-        lock_lines(tx, &lines).await?;
+        lock_order_keys(tx, &lines).await?;
         let seqs = numbers(tx, dead.len()).await?;
         let places: HashMap<i64, i64> = dead.iter().map(|(id, ..)| *id).zip(seqs).collect();
         let rows: Vec<_> = places.into_iter().collect();
-        self.tend(tx, &REOPEN, &json(&rows)?, None).await
+        self.act_on(tx, &REOPEN, &json(&rows)?, None).await
     }
 
-    /// Gives up jobs that nobody holds, dead or open. `note` says why and must hold nothing personal. Answers those given up.
+    /// Discards dead letters and open jobs that are not leased. `note` must not contain personal data. Returns the
+    /// discarded ids.
     ///
     /// # Errors
-    /// As the database answers.
+    /// Returns an error if the database query fails.
     pub async fn discard(&self, tx: &mut Tx, ids: &[JobId], note: &str) -> Result<Vec<JobId>> {
-        self.tend(tx, &DISCARD, &json(&id_rows(ids))?, Some(clean(note)))
+        self.act_on(tx, &DISCARD, &json(&id_rows(ids))?, Some(clean(note)))
             .await
     }
 
-    /// Lets jobs that wait for their time be claimed at once, say because news of what they wait for has come. Paused
-    /// ones stay paused. Answers those hastened.
+    /// Makes delayed jobs claimable now. Paused jobs stay paused. Returns the ids of the jobs that were delayed.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn hasten(&self, tx: &mut Tx, queue: &str, keys: &[&str]) -> Result<Vec<JobId>> {
+    /// Returns an error if the database query fails.
+    pub async fn run_now(&self, tx: &mut Tx, queue: &str, keys: &[&str]) -> Result<Vec<JobId>> {
         let rows: Vec<_> = keys.iter().map(|key| (queue, key)).collect();
-        self.tend(tx, &HASTEN, &json(&rows)?, None).await
+        self.act_on(tx, &RUN_NOW, &json(&rows)?, None).await
     }
 
-    /// As [`Outbox::hasten`], for all jobs of a queue.
+    /// Like [`Outbox::run_now`], for all jobs of a queue.
     ///
     /// # Errors
-    /// As the database answers.
-    pub async fn hasten_all(&self, tx: &mut Tx, queue: &str) -> Result<Vec<JobId>> {
-        self.tend(tx, &HASTEN_ALL, queue, None).await
+    /// Returns an error if the database query fails.
+    pub async fn run_all_now(&self, tx: &mut Tx, queue: &str) -> Result<Vec<JobId>> {
+        self.act_on(tx, &RUN_ALL_NOW, queue, None).await
     }
 
-    async fn tend(
+    async fn act_on(
         &self,
         tx: &mut Tx,
         sql: &'static Sql,
@@ -277,7 +278,7 @@ impl Outbox {
         })?;
         let mut ids = Vec::with_capacity(done.len());
         for (id, queue) in done {
-            tx.ring(&queue);
+            tx.wake(&queue);
             ids.push(JobId(id));
         }
         ids.sort_unstable();
@@ -285,7 +286,7 @@ impl Outbox {
     }
 }
 
-/// The numbers as rows of one column, each once.
+/// The distinct ids as rows of one column.
 fn id_rows(ids: &[JobId]) -> Vec<(i64,)> {
     let mut rows: Vec<_> = ids.iter().map(|id| (id.0,)).collect();
     rows.sort_unstable();
@@ -294,14 +295,26 @@ fn id_rows(ids: &[JobId]) -> Vec<(i64,)> {
 }
 
 fn info(row: InfoRow) -> JobInfo {
-    let (id, queue, key, lane, state, held, due_at, attempts, note, created_at, finished_at, by) =
-        row;
+    let (
+        id,
+        queue,
+        key,
+        partition,
+        state,
+        held,
+        due_at,
+        attempts,
+        note,
+        created_at,
+        finished_at,
+        by,
+    ) = row;
     JobInfo {
         id: JobId(id),
         queue,
         key,
-        lane,
-        state: State::of(state, held),
+        partition,
+        state: JobState::of(state, held),
         due_at: time(due_at),
         attempts: u32::try_from(attempts).unwrap_or(0),
         note,

@@ -1,27 +1,27 @@
-//! Batches of one lane, and lanes that rest.
+//! Batches of one partition, and partitions that rest.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use outbox::{ClaimRequest, NewJob, State, Until};
+use outbox::{ClaimRequest, JobState, NewJob, PauseUntil};
 use serde_json::Value;
 
 use crate::support::*;
 
 async fn batch(s: &Store, limit: u32, gather: Duration) -> Vec<String> {
-    let request = ClaimRequest::one_lane(limit, LEASE, gather);
+    let request = ClaimRequest::single_partition(limit, LEASE, gather);
     keys(&s.outbox.claim("q", &request).await.unwrap())
 }
 
-fn in_lane(key: &str, lane: &str) -> NewJob {
-    job(key).lane(lane)
+fn in_partition(key: &str, partition: &str) -> NewJob {
+    job(key).partition(partition)
 }
 
 both! {
-    async fn a_batch_is_of_the_lane_that_waited_longest(s: &Store) {
-        s.enqueue(&[in_lane("b1", "b")]).await;
+    async fn a_batch_is_of_the_partition_that_waited_longest(s: &Store) {
+        s.enqueue(&[in_partition("b1", "b")]).await;
         s.clock.advance(MINUTE);
-        s.enqueue(&[in_lane("a1", "a"), in_lane("a2", "a"), in_lane("b2", "b"), in_lane("b3", "b")]).await;
+        s.enqueue(&[in_partition("a1", "a"), in_partition("a2", "a"), in_partition("b2", "b"), in_partition("b3", "b")]).await;
         assert_eq!(batch(s, 2, Duration::ZERO).await, ["b1", "b2"]);
         assert_eq!(batch(s, 2, Duration::ZERO).await, ["a1", "a2"]);
         assert_eq!(batch(s, 2, Duration::ZERO).await, ["b3"]);
@@ -30,10 +30,10 @@ both! {
 
     async fn a_batch_waits_for_company_unless_it_is_full(s: &Store) {
         let gather = 5 * MINUTE;
-        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b"), in_lane("b2", "b")]).await;
+        s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b"), in_partition("b2", "b")]).await;
         assert!(batch(s, 3, gather).await.is_empty());
         s.clock.advance(MINUTE);
-        s.enqueue(&[in_lane("b3", "b"), in_lane("b4", "b")]).await;
+        s.enqueue(&[in_partition("b3", "b"), in_partition("b4", "b")]).await;
         // b is full though a has waited as long
         assert_eq!(batch(s, 3, gather).await, ["b1", "b2", "b3"]);
         assert!(batch(s, 3, gather).await.is_empty());
@@ -45,7 +45,7 @@ both! {
     }
 
     async fn what_was_waited_before_counts_where_a_batch_waits_for_company(s: &Store) {
-        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b").waited(4 * MINUTE), in_lane("c1", "c").waited(6 * MINUTE)]).await;
+        s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b").waited(4 * MINUTE), in_partition("c1", "c").waited(6 * MINUTE)]).await;
         assert_eq!(batch(s, 3, 5 * MINUTE).await, ["c1"]);
         assert!(batch(s, 3, 5 * MINUTE).await.is_empty());
         s.clock.advance(MINUTE);
@@ -54,51 +54,51 @@ both! {
     }
 
     async fn what_is_behind_in_its_line_fills_no_batch(s: &Store) {
-        s.enqueue(&[in_lane("a1", "a").order_key("l"), in_lane("a2", "a").order_key("l"), in_lane("a3", "a").order_key("l")]).await;
+        s.enqueue(&[in_partition("a1", "a").order_key("l"), in_partition("a2", "a").order_key("l"), in_partition("a3", "a").order_key("l")]).await;
         assert!(batch(s, 3, MINUTE).await.is_empty());
         s.clock.advance(MINUTE);
         assert_eq!(batch(s, 3, MINUTE).await, ["a1"]);
     }
 
-    async fn lanes_that_a_claim_leaves_out_are_left_alone_by_that_claim_only(s: &Store) {
-        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b"), in_lane("b2", "b"), in_lane("c1", "c")]).await;
-        let without = |limit, lanes: &[&str]| {
-            ClaimRequest::mixed(limit, LEASE).except(lanes.iter().map(|lane| (*lane).to_owned()).collect())
+    async fn partitions_that_a_claim_leaves_out_are_left_alone_by_that_claim_only(s: &Store) {
+        s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b"), in_partition("b2", "b"), in_partition("c1", "c")]).await;
+        let without = |limit, partitions: &[&str]| {
+            ClaimRequest::mixed(limit, LEASE).except(partitions.iter().map(|partition| (*partition).to_owned()).collect())
         };
         assert_eq!(keys(&s.outbox.claim("q", &without(5, &["a", "b"])).await.unwrap()), ["c1"]);
-        let one_lane = ClaimRequest::one_lane(2, LEASE, MINUTE).except(vec!["b".to_owned()]);
-        assert!(s.outbox.claim("q", &one_lane).await.unwrap().is_empty());
+        let single_partition = ClaimRequest::single_partition(2, LEASE, MINUTE).except(vec!["b".to_owned()]);
+        assert!(s.outbox.claim("q", &single_partition).await.unwrap().is_empty());
         s.clock.advance(MINUTE);
-        assert_eq!(keys(&s.outbox.claim("q", &one_lane).await.unwrap()), ["a1"]);
+        assert_eq!(keys(&s.outbox.claim("q", &single_partition).await.unwrap()), ["a1"]);
         assert_eq!(s.claim_keys().await, ["b1", "b2"]);
     }
 
     async fn only_what_is_long_overdue_is_claimed_where_that_is_asked_for(s: &Store) {
-        s.enqueue(&[in_lane("a1", "a")]).await;
+        s.enqueue(&[in_partition("a1", "a")]).await;
         s.clock.advance(MINUTE);
-        s.enqueue(&[in_lane("a2", "a"), in_lane("b1", "b")]).await;
+        s.enqueue(&[in_partition("a2", "a"), in_partition("b1", "b")]).await;
         let late = ClaimRequest::mixed(5, LEASE).overdue(MINUTE);
         assert_eq!(keys(&s.outbox.claim("q", &late).await.unwrap()), ["a1"]);
-        let late = ClaimRequest::one_lane(2, LEASE, MINUTE).overdue(MINUTE);
+        let late = ClaimRequest::single_partition(2, LEASE, MINUTE).overdue(MINUTE);
         s.clock.advance(MINUTE);
         assert!(s.outbox.claim("q", &late).await.unwrap().is_empty());
         s.clock.advance(MINUTE);
         assert_eq!(keys(&s.outbox.claim("q", &late).await.unwrap()), ["a2"]);
     }
 
-    async fn jobs_without_a_lane_are_a_lane_too(s: &Store) {
-        s.enqueue(&[job("x"), in_lane("a1", "a"), job("y")]).await;
+    async fn jobs_without_a_partition_are_a_partition_too(s: &Store) {
+        s.enqueue(&[job("x"), in_partition("a1", "a"), job("y")]).await;
         assert_eq!(batch(s, 5, Duration::ZERO).await, ["x", "y"]);
     }
 
-    async fn a_paused_lane_rests_until_its_time(s: &Store) {
-        s.enqueue(&[in_lane("a1", "a"), in_lane("b1", "b")]).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(5 * MINUTE), "429"));
-        s.enqueue(&[in_lane("a2", "a")]).await;
+    async fn a_paused_partition_rests_until_its_time(s: &Store) {
+        s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b")]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(5 * MINUTE), "429"));
+        s.enqueue(&[in_partition("a2", "a")]).await;
         assert_eq!(batch(s, 5, Duration::ZERO).await, ["b1"]);
         assert!(s.claim_keys().await.is_empty());
         let [pause] = &s.outbox.pauses().await.unwrap()[..] else { panic!("one pause") };
-        assert_eq!((&*pause.lane, &*pause.why), ("a", "429"));
+        assert_eq!((&*pause.key, &*pause.reason), ("a", "429"));
         assert!((pause.until - s.now().await - TimeDelta::minutes(5)).abs() < TimeDelta::minutes(1));
 
         s.clock.advance(5 * MINUTE);
@@ -106,14 +106,14 @@ both! {
         assert_eq!(s.claim_keys().await, ["a1", "a2"]);
     }
 
-    async fn a_pause_holds_in_all_queues_and_for_second_lanes(s: &Store) {
+    async fn a_pause_holds_in_all_queues_and_for_throttle_keys(s: &Store) {
         s.enqueue(&[
-            in_lane("a", "school a").second_lane("token"),
-            in_lane("b", "school b").second_lane("token"),
-            in_lane("c", "school c").second_lane("other"),
-            NewJob::new("other", "d", Value::Null).lane("token"),
+            in_partition("a", "school a").throttle_key("token"),
+            in_partition("b", "school b").throttle_key("token"),
+            in_partition("c", "school c").throttle_key("other"),
+            NewJob::new("other", "d", Value::Null).partition("token"),
         ]).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "token", Until::For(MINUTE), "revoked"));
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "token", PauseUntil::For(MINUTE), "revoked"));
         assert_eq!(s.claim_keys().await, ["c"]);
         assert!(s.outbox.claim("other", &ClaimRequest::mixed(5, LEASE)).await.unwrap().is_empty());
         in_tx!(s, tx => s.outbox.resume(&mut tx, "token"));
@@ -121,12 +121,12 @@ both! {
         assert_eq!(s.outbox.claim("other", &ClaimRequest::mixed(5, LEASE)).await.unwrap().len(), 1);
     }
 
-    async fn a_lane_that_is_resumed_goes_on_at_once_but_not_before_its_time(s: &Store) {
+    async fn a_partition_that_is_resumed_goes_on_at_once_but_not_before_its_time(s: &Store) {
         let later = s.now().await + TimeDelta::minutes(30);
-        s.enqueue(&[in_lane("now", "a"), in_lane("later", "a").not_before(later)]).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::At(later + TimeDelta::days(1)), "offline"));
+        s.enqueue(&[in_partition("now", "a"), in_partition("later", "a").not_before(later)]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::At(later + TimeDelta::days(1)), "offline"));
         assert!(s.claim_keys().await.is_empty());
-        assert_eq!(s.outbox.find("q", "now").await.unwrap().unwrap().state, State::Paused);
+        assert_eq!(s.outbox.find("q", "now").await.unwrap().unwrap().state, JobState::Paused);
         assert_eq!(s.outbox.stats().await.unwrap()["q"].paused, 1);
         in_tx!(s, tx => s.outbox.resume(&mut tx, "a"));
         assert_eq!(s.claim_keys().await, ["now"]);
@@ -134,10 +134,10 @@ both! {
         assert!(s.claim_keys().await.contains(&"later".to_owned()));
     }
 
-    async fn a_lane_resumed_is_still_paused_by_the_other(s: &Store) {
-        s.enqueue(&[in_lane("a", "school").second_lane("token")]).await;
-        for lane in ["school", "token"] {
-            in_tx!(s, tx => s.outbox.pause(&mut tx, lane, Until::For(MINUTE), ""));
+    async fn a_partition_resumed_is_still_paused_by_the_other(s: &Store) {
+        s.enqueue(&[in_partition("a", "school").throttle_key("token")]).await;
+        for partition in ["school", "token"] {
+            in_tx!(s, tx => s.outbox.pause(&mut tx, partition, PauseUntil::For(MINUTE), ""));
         }
         assert!(s.claim_keys().await.is_empty());
         in_tx!(s, tx => s.outbox.resume(&mut tx, "school"));
@@ -147,32 +147,32 @@ both! {
     }
 
     async fn of_two_pauses_the_longer_holds(s: &Store) {
-        s.enqueue(&[in_lane("a", "a")]).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(10 * MINUTE), "long"));
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(5 * MINUTE), "short"));
+        s.enqueue(&[in_partition("a", "a")]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(10 * MINUTE), "long"));
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(5 * MINUTE), "short"));
         assert!(s.claim_keys().await.is_empty());
         s.clock.advance(6 * MINUTE);
         assert!(s.claim_keys().await.is_empty());
-        assert_eq!(s.outbox.pauses().await.unwrap()[0].why, "long");
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(10 * MINUTE), "longer"));
+        assert_eq!(s.outbox.pauses().await.unwrap()[0].reason, "long");
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(10 * MINUTE), "longer"));
         s.clock.advance(5 * MINUTE);
         assert!(s.claim_keys().await.is_empty());
-        assert_eq!(s.outbox.pauses().await.unwrap()[0].why, "longer");
+        assert_eq!(s.outbox.pauses().await.unwrap()[0].reason, "longer");
         s.clock.advance(5 * MINUTE);
         assert_eq!(s.claim_keys().await, ["a"]);
     }
 
-    async fn no_lane_is_paused_by_an_empty_name(s: &Store) {
+    async fn no_partition_is_paused_by_an_empty_name(s: &Store) {
         let mut tx = s.begin().await;
-        let error = s.outbox.pause(&mut tx, "", Until::For(MINUTE), "").await.unwrap_err();
+        let error = s.outbox.pause(&mut tx, "", PauseUntil::For(MINUTE), "").await.unwrap_err();
         assert_eq!(error.kind(), outbox::ErrorKind::Invalid);
     }
 
     async fn a_long_line_of_paused_jobs_hides_nobody(s: &Store) {
-        let mut jobs: Vec<_> = (0..1500).map(|n| in_lane(&format!("a{n}"), "a")).collect();
-        jobs.push(in_lane("b", "b"));
+        let mut jobs: Vec<_> = (0..1500).map(|n| in_partition(&format!("a{n}"), "a")).collect();
+        jobs.push(in_partition("b", "b"));
         s.enqueue(&jobs).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(MINUTE), ""));
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(MINUTE), ""));
         assert_eq!(s.claim_keys().await, ["b"]);
         assert_eq!(s.outbox.stats().await.unwrap()["q"].paused, 1500);
         s.clock.advance(MINUTE);
@@ -180,9 +180,9 @@ both! {
     }
 
     async fn a_paused_job_whose_holder_vanished_is_known_as_such_afterwards(s: &Store) {
-        s.enqueue(&[in_lane("a", "a")]).await;
+        s.enqueue(&[in_partition("a", "a")]).await;
         s.claim(1).await;
-        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", Until::For(3 * LEASE), ""));
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(3 * LEASE), ""));
         s.clock.advance(LEASE);
         assert!(s.claim_keys().await.is_empty());
         in_tx!(s, tx => s.outbox.resume(&mut tx, "a"));

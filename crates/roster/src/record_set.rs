@@ -1,7 +1,7 @@
-//! The roll: what is known of a school's people, record by record, as Wonde gave it.
+//! The records of a school's people as Wonde returned them.
 //!
-//! A record is the thing with an id at Wonde. A full answer replaces the roll, changes are laid over it: so after any
-//! changes that Wonde tells of, it is what a full answer would give.
+//! A full answer replaces the records, and an incremental answer is merged into them. After all changes that Wonde
+//! reports, the result equals a full answer.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     answer::{Answer, Extent},
     guard::Guard,
-    held::Doubt,
+    held::HoldReason,
     part::Part,
     state,
     stay::{has_left, is_stale, stay},
@@ -24,92 +24,92 @@ use crate::{
 /// The records of one kind of people by their id at Wonde.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Roll {
+pub struct RecordSet {
     records: BTreeMap<String, Person>,
 }
 
-/// What laying an answer over a roll came to.
-pub(crate) struct Laid {
-    pub(crate) roll: Roll,
-    /// Why the answer is not believed as it is: nobody is taken out for it.
-    pub(crate) doubt: Option<Doubt>,
-    /// The answer is not believed at all: the roll is the old one.
+/// The result of merging an answer.
+pub(crate) struct MergeResult {
+    pub(crate) records: RecordSet,
+    /// Why the answer is implausible: it removes nobody.
+    pub(crate) doubt: Option<HoldReason>,
+    /// Whether the whole answer was rejected: the records are the old ones.
     pub(crate) refused: bool,
-    /// Parts whose old values stay, since their permission seems lost.
+    /// Parts that keep their old values because their permission seems lost.
     pub(crate) lost: BTreeSet<Part>,
-    /// Whether Wonde's own count was that of the records.
+    /// Whether Wonde's count matched the records.
     pub(crate) count_fits: Option<bool>,
-    /// Listed students who have left; see [`state::Known::left`].
+    /// Listed students who have left; see [`state::KindState::left`].
     pub(crate) left: BTreeSet<u64>,
-    /// Since when Wonde itself counts nobody.
+    /// Since when Wonde's count is zero.
     pub(crate) empty_since: Option<DateTime<Utc>>,
-    /// There is nobody, and that is believed.
+    /// Whether the kind is confirmed to be empty.
     pub(crate) emptied: bool,
 }
 
-/// How an answer is looked at.
-pub(crate) struct Eyes<'a> {
+/// How to merge an answer.
+pub(crate) struct MergePolicy<'a> {
     pub(crate) kind: PersonKind,
     pub(crate) guard: &'a Guard,
-    /// Per cent of the records that may hold something unreadable.
+    /// The percentage of records that can contain unreadable values.
     pub(crate) max_unread: u8,
     pub(crate) today: NaiveDate,
-    /// A person has said that it is right.
+    /// An operator has approved the answer.
     pub(crate) accept: bool,
-    /// What is known of this kind besides the records.
-    pub(crate) known: &'a state::Known,
-    /// People of another kind came with this answer, so the region is right and the MIS is there.
+    /// The state of this kind besides the records.
+    pub(crate) known: &'a state::KindState,
+    /// People of another kind were received, so the region is right and the MIS is reachable.
     pub(crate) others_came: bool,
 }
 
-/// How long Wonde must count nobody before it is believed of a kind that had people.
+/// How long Wonde's count must be zero before a kind that had people counts as empty.
 const EMPTY_BELIEVED_AFTER: TimeDelta = TimeDelta::days(7);
 
-impl Roll {
+impl RecordSet {
     /// All records.
     pub fn iter(&self) -> impl Iterator<Item = &Person> {
         self.records.values()
     }
 
-    /// The record of this id.
+    /// The record with this id.
     pub fn get(&self, id: &str) -> Option<&Person> {
         self.records.get(id)
     }
 
-    /// How many there are.
+    /// The number of records.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// Puts back what was stored.
+    /// Restores stored data.
     pub fn insert(&mut self, record: Person) {
         self.records.insert(record.id.clone(), record);
     }
 
-    /// Takes records away for which this does not hold.
+    /// Removes records that do not match.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Person) -> bool) {
         self.records.retain(|_, record| keep(record));
     }
 
-    /// Lays an answer over the roll. What is in doubt takes nobody out; who is new or changed is taken in all the same.
-    pub(crate) fn lay(&self, answer: &Answer, eyes: &Eyes<'_>) -> Laid {
+    /// Merges an answer. An implausible answer removes nobody; new and changed records are merged anyway.
+    pub(crate) fn merge(&self, answer: &Answer, policy: &MergePolicy<'_>) -> MergeResult {
         let full = matches!(answer.extent, Extent::Full { .. });
-        let lost = if eyes.accept {
+        let lost = if policy.accept {
             BTreeSet::new()
         } else {
-            self.lost(answer, eyes)
+            self.lost(answer, policy)
         };
-        let (mut roll, counted) = match &answer.extent {
+        let (mut records, counted) = match &answer.extent {
             Extent::Full { counted } => (self.kept_pre_admission(answer), *counted),
-            Extent::Changes { deletions, .. } => (self.without(deletions, eyes.kind), None),
+            Extent::Changes { deletions, .. } => (self.without(deletions, policy.kind), None),
         };
-        let mut laid = Laid {
-            roll: Self::default(),
+        let mut result = MergeResult {
+            records: Self::default(),
             doubt: None,
             refused: false,
             lost,
@@ -120,45 +120,49 @@ impl Roll {
             left: if full {
                 BTreeSet::new()
             } else {
-                eyes.known.left.clone()
+                policy.known.left.clone()
             },
-            empty_since: self.empty_since(answer, counted, eyes),
+            empty_since: self.empty_since(answer, counted, policy),
             emptied: false,
         };
-        let rows = self.rows(answer, eyes, &mut laid);
+        let rows = self.rows(answer, policy, &mut result);
         for row in &rows {
-            roll.insert(row.clone());
+            records.insert(row.clone());
         }
-        if eyes.accept {
-            laid.roll = roll;
-            return laid;
+        if policy.accept {
+            result.records = records;
+            return result;
         }
-        if too_many_unread(answer, self.len(), eyes) {
-            laid.doubt = Some(Doubt::Unread {
+        if too_many_unread(answer, self.len(), policy) {
+            result.doubt = Some(HoldReason::Unread {
                 records: answer.unread(),
                 of: answer.rows.len() + answer.left_out(),
             });
-            laid.refused = true;
-            laid.roll = self.clone();
-            return laid;
+            result.refused = true;
+            result.records = self.clone();
+            return result;
         }
-        if full && answer.rows.is_empty() && is_believed_empty(self, answer, &laid, eyes) {
-            laid.emptied = true;
-        } else if let Err(doubt) = self.check(answer, &roll, counted, eyes) {
-            laid.refused = answer.rows.is_empty() && full;
-            laid.doubt = Some(doubt);
-            roll = self.clone();
+        if full && answer.rows.is_empty() && is_believed_empty(self, answer, &result, policy) {
+            result.emptied = true;
+        } else if let Err(doubt) = self.check(answer, &records, counted, policy) {
+            result.refused = answer.rows.is_empty() && full;
+            result.doubt = Some(doubt);
+            records = self.clone();
             for row in rows {
-                roll.insert(row);
+                records.insert(row);
             }
         }
-        laid.roll = roll;
-        laid
+        result.records = records;
+        result
     }
 
-    /// The rows as they count: with the old values of what could not be read, and with what the list itself says about
-    /// old leaving dates.
-    fn rows(&self, answer: &Answer, eyes: &Eyes<'_>, laid: &mut Laid) -> Vec<Person> {
+    /// The rows, with the old values where a value could not be read, and with corrected old leaving dates.
+    fn rows(
+        &self,
+        answer: &Answer,
+        policy: &MergePolicy<'_>,
+        result: &mut MergeResult,
+    ) -> Vec<Person> {
         let mut unread: HashMap<&str, Vec<&DecodeIssue>> = HashMap::new();
         for issue in answer.issues.iter().filter(|issue| !issue.left_out) {
             if let Some(id) = &issue.id {
@@ -167,30 +171,29 @@ impl Roll {
         }
         let mut rows = Vec::with_capacity(answer.rows.len());
         for row in &answer.rows {
-            let mut row = self.filled(row, &laid.lost);
+            let mut row = self.filled(row, &result.lost);
             if let Some(before) = self.get(&row.id) {
                 for issue in unread.get(row.id.as_str()).into_iter().flatten() {
                     fill(&mut row, before, &issue.field);
                 }
             }
-            self.listed(&mut row, eyes, &mut laid.left);
+            self.listed(&mut row, policy, &mut result.left);
             rows.push(row);
         }
         rows
     }
 
-    /// A student with an old last day who is listed is here, unless we saw that day come and pass: then the MIS lists
-    /// those who have left.
-    fn listed(&self, row: &mut Person, eyes: &Eyes<'_>, left: &mut BTreeSet<u64>) {
-        let passed = stay(row, eyes.today)
+    /// A listed student with an old last day is at the school, unless we saw that day pass: then the MIS lists leavers.
+    fn listed(&self, row: &mut Person, policy: &MergePolicy<'_>, left: &mut BTreeSet<u64>) {
+        let passed = stay(row, policy.today)
             .leaves
-            .filter(|last| *last < eyes.today);
-        let Some(last) = passed.filter(|_| eyes.kind == PersonKind::Student) else {
+            .filter(|last| *last < policy.today);
+        let Some(last) = passed.filter(|_| policy.kind == PersonKind::Student) else {
             return;
         };
         let seen = |before: &Person| before.leaves == Some(last) && before.current != Some(true);
-        if !is_stale(last, eyes.today)
-            || eyes.known.left.contains(&fingerprint(&row.id, last))
+        if !is_stale(last, policy.today)
+            || policy.known.left.contains(&fingerprint(&row.id, last))
             || self.get(&row.id).is_some_and(seen)
         {
             left.insert(fingerprint(&row.id, last));
@@ -214,14 +217,14 @@ impl Roll {
         &self,
         answer: &Answer,
         counted: Option<u64>,
-        eyes: &Eyes<'_>,
+        policy: &MergePolicy<'_>,
     ) -> Option<DateTime<Utc>> {
         match &answer.extent {
-            Extent::Changes { .. } => eyes.known.empty_since,
+            Extent::Changes { .. } => policy.known.empty_since,
             Extent::Full { .. }
-                if answer.rows.is_empty() && counted == Some(0) && eyes.others_came =>
+                if answer.rows.is_empty() && counted == Some(0) && policy.others_came =>
             {
-                eyes.known.empty_since.or(Some(answer.asked_at))
+                policy.known.empty_since.or(Some(answer.asked_at))
             }
             Extent::Full { .. } => None,
         }
@@ -229,13 +232,13 @@ impl Roll {
 
     /// Parts that seem to be kept back. In a full answer: somebody had one, and now nobody has. Of changes that cannot be
     /// said; what was looked up and what was lost before counts.
-    fn lost(&self, answer: &Answer, eyes: &Eyes<'_>) -> BTreeSet<Part> {
+    fn lost(&self, answer: &Answer, policy: &MergePolicy<'_>) -> BTreeSet<Part> {
         let wanted = answer.properties.union(&answer.refused).copied().collect();
-        let parts = Part::of(eyes.kind, &wanted);
+        let parts = Part::of(policy.kind, &wanted);
         match &answer.extent {
             Extent::Full { .. } => self.turned(answer, &parts),
             Extent::Changes { withdrawn, .. } => {
-                let known = withdrawn.union(&eyes.known.lost).copied();
+                let known = withdrawn.union(&policy.known.lost).copied();
                 known.filter(|part| parts.contains(part)).collect()
             }
         }
@@ -258,7 +261,7 @@ impl Roll {
             .collect()
     }
 
-    /// The row, with the old values of what is lost.
+    /// The row, with the old values of lost parts.
     fn filled(&self, row: &Person, lost: &BTreeSet<Part>) -> Person {
         let mut row = row.clone();
         if let Some(before) = self.get(&row.id) {
@@ -274,88 +277,95 @@ impl Roll {
         row
     }
 
-    /// Without the records that went. One that changed after that is another of the same id, or came back.
+    /// Removes deleted records. A record that changed after its deletion was restored or reuses the id.
     fn without(&self, deletions: &[Deletion], kind: PersonKind) -> Self {
-        let mut roll = self.clone();
+        let mut records = self.clone();
         for deletion in deletions.iter().filter(|d| d.kind == kind && d.gone) {
-            let newer = roll.get(&deletion.id).is_some_and(|record| {
+            let newer = records.get(&deletion.id).is_some_and(|record| {
                 matches!((record.changed_at, deletion.at), (Some(changed), Some(gone)) if changed > gone)
             });
             if !newer {
-                roll.records.remove(&deletion.id);
+                records.records.remove(&deletion.id);
             }
         }
-        roll
+        records
     }
 
     fn check(
         &self,
         answer: &Answer,
-        roll: &Self,
+        records: &Self,
         counted: Option<u64>,
-        eyes: &Eyes<'_>,
-    ) -> Result<(), Doubt> {
+        policy: &MergePolicy<'_>,
+    ) -> Result<(), HoldReason> {
         let full = matches!(answer.extent, Extent::Full { .. });
-        let nobody_as_before = self.is_empty() && eyes.known.full_at.is_some();
-        if full && answer.rows.is_empty() && !nobody_as_before && *eyes.guard != Guard::OFF {
-            return Err(Doubt::Empty { before: self.len() });
+        let nobody_as_before = self.is_empty() && policy.known.full_at.is_some();
+        if full && answer.rows.is_empty() && !nobody_as_before && *policy.guard != Guard::OFF {
+            return Err(HoldReason::Empty { before: self.len() });
         }
         if let Some(counted) = counted
-            && eyes.known.count_fitted
+            && policy.known.count_fitted
             && cut_off(answer.rows.len(), counted)
         {
-            return Err(Doubt::CutOff {
+            return Err(HoldReason::CutOff {
                 received: answer.rows.len(),
                 counted,
             });
         }
-        let here = |record: &&Person| !has_left(record, eyes.today);
+        let here = |record: &&Person| !has_left(record, policy.today);
         let before = self.iter().filter(here).count();
-        let present = Known::of(roll);
+        let present = Known::of(records);
         let gone = self
             .iter()
             .filter(here)
             .filter(|record| !present.knows(record))
             .count();
-        if !eyes.guard.allows(before, roll.len(), gone) {
-            return Err(Doubt::Shrunk { before, gone });
+        if !policy.guard.allows(before, records.len(), gone) {
+            return Err(HoldReason::Shrunk { before, gone });
         }
         match answer.left_out() {
-            records if full && records > 0 && gone > 0 => Err(Doubt::LeftOut { records, gone }),
+            records if full && records > 0 && gone > 0 => {
+                Err(HoldReason::LeftOut { records, gone })
+            }
             _ => Ok(()),
         }
     }
 }
 
 /// Whether so many records hold something unreadable that the answer is not to be gone by. A few may always.
-fn too_many_unread(answer: &Answer, known: usize, eyes: &Eyes<'_>) -> bool {
+fn too_many_unread(answer: &Answer, known: usize, policy: &MergePolicy<'_>) -> bool {
     let all = known.max(answer.rows.len() + answer.left_out());
     let limit = Guard {
-        max_shrink: eyes.max_unread,
-        ..*eyes.guard
+        max_shrink: policy.max_unread,
+        ..*policy.guard
     };
-    *eyes.guard != Guard::OFF && !limit.allows(all, all, answer.unread())
+    *policy.guard != Guard::OFF && !limit.allows(all, all, answer.unread())
 }
 
 /// Whether there is nobody of a kind of which Wonde itself counts nobody: at once where there was nobody before, after a
 /// while where there was.
-fn is_believed_empty(roll: &Roll, answer: &Answer, laid: &Laid, eyes: &Eyes<'_>) -> bool {
+fn is_believed_empty(
+    records: &RecordSet,
+    answer: &Answer,
+    result: &MergeResult,
+    policy: &MergePolicy<'_>,
+) -> bool {
     let for_long = |since| answer.asked_at - since >= EMPTY_BELIEVED_AFTER;
     answer.left_out() == 0
-        && laid
+        && result
             .empty_since
-            .is_some_and(|since| roll.is_empty() || for_long(since))
-        && eyes.others_came
+            .is_some_and(|since| records.is_empty() || for_long(since))
+        && policy.others_came
 }
 
-/// A number that the same record with the same last day has always.
+/// A stable number for a record and its last day.
 fn fingerprint(id: &str, last: NaiveDate) -> u64 {
     let mut hasher = DefaultHasher::new();
     (id, last).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Takes over from the record before what could not be read now.
+/// Copies unreadable values from the previous record.
 fn fill(row: &mut Person, before: &Person, field: &str) {
     match field {
         "education_details.admission_date" | "employment_details.employment_start_date" => {
@@ -405,7 +415,7 @@ fn cut_off(received: usize, counted: u64) -> bool {
     missing > 2.max(counted / 100)
 }
 
-/// By what the people of a roll can be recognised.
+/// The ids by which people can be recognised.
 struct Known<'r> {
     upis: HashSet<&'r str>,
     upns: HashSet<&'r str>,
@@ -414,12 +424,12 @@ struct Known<'r> {
 }
 
 impl<'r> Known<'r> {
-    fn of(roll: &'r Roll) -> Self {
+    fn of(records: &'r RecordSet) -> Self {
         Self {
-            upis: roll.iter().filter_map(|r| r.upi.as_deref()).collect(),
-            upns: roll.iter().filter_map(|r| r.upn.as_deref()).collect(),
-            mis_ids: roll.iter().filter_map(|r| r.mis_id.as_deref()).collect(),
-            ids: roll.iter().map(|r| r.id.as_str()).collect(),
+            upis: records.iter().filter_map(|r| r.upi.as_deref()).collect(),
+            upns: records.iter().filter_map(|r| r.upn.as_deref()).collect(),
+            mis_ids: records.iter().filter_map(|r| r.mis_id.as_deref()).collect(),
+            ids: records.iter().map(|r| r.id.as_str()).collect(),
         }
     }
 
