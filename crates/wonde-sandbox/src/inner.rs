@@ -234,8 +234,15 @@ impl Inner {
         let token = if scheme.eq_ignore_ascii_case("bearer") {
             credentials.to_owned()
         } else if scheme.eq_ignore_ascii_case("basic") {
-            let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
-            decoded.strip_suffix(':')?.to_owned()
+            // Wonde's Ruby client sends the token as it is when it writes.
+            let decoded = STANDARD
+                .decode(credentials)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok());
+            match decoded {
+                Some(decoded) => decoded.strip_suffix(':')?.to_owned(),
+                None => credentials.to_owned(),
+            }
         } else {
             return None;
         };

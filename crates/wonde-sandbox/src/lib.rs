@@ -38,6 +38,7 @@ mod paging;
 mod query;
 mod register;
 mod reply;
+mod resources;
 mod rounds;
 mod sandbox;
 mod school;

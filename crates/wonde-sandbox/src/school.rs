@@ -13,6 +13,7 @@ use crate::extraction::{Extraction, Window};
 use crate::ids::{Ids, Kind};
 use crate::mis::{self, Register, Shape};
 use crate::register::{Entry, Key, Slot, Table};
+use crate::wire::OpenChanges;
 use crate::world::model::{Student, World};
 use crate::world::timetable::{self, Lesson};
 use crate::world::{self, Plan, names};
@@ -105,6 +106,8 @@ pub(crate) struct School {
     pub(crate) extraction: Extraction,
     pub(crate) writebacks: Writebacks,
     pub(crate) withdrawn: BTreeSet<String>,
+    /// Achievements and so on that were written and removed.
+    pub(crate) open: OpenChanges,
     /// Values that the API gives instead of the MIS's: id of the record, JSON pointer into it, value.
     pub(crate) overrides: Vec<(String, String, Value)>,
     /// How often all people got new ids.
@@ -144,6 +147,7 @@ impl School {
             extraction: Extraction::new(ground.start, ground.extraction_every),
             writebacks: Writebacks::default(),
             withdrawn: BTreeSet::new(),
+            open: OpenChanges::default(),
             settled: Vec::new(),
             changes: 0,
             populated: false,
@@ -344,6 +348,11 @@ impl School {
         let n = self.ground.ids.at(self.n, id, kind)?;
         n.checked_sub(self.first_of_era(kind) as usize)
             .filter(|n| *n < ERA as usize)
+    }
+
+    /// Number behind an id of one of the many small things.
+    pub(crate) fn place_of_misc(&self, id: &str) -> Option<usize> {
+        self.ground.ids.at(self.n, id, Kind::Misc)
     }
 
     /// Where the present ids of a kind begin.

@@ -291,6 +291,7 @@ fn verb(method: &Method) -> Verb {
     match *method {
         Method::GET => Verb::Get,
         Method::POST => Verb::Post,
+        Method::PUT => Verb::Put,
         Method::DELETE => Verb::Delete,
         _ => Verb::Other,
     }

@@ -135,6 +135,20 @@ impl Writebacks {
         }
     }
 
+    /// Whether there is any.
+    pub(crate) fn any(&self) -> bool {
+        !self.all.is_empty()
+    }
+
+    /// All that are remembered, with their numbers.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = (u32, &Writeback)> {
+        (self.forgotten..)
+            .zip(&self.all)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
+    }
+
     /// How many wait, and how many never will be settled or were.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()

@@ -1,6 +1,7 @@
 //! The API's addresses: which request asks for what.
 
 mod lists;
+mod open;
 mod schools;
 mod writes;
 
@@ -11,6 +12,7 @@ use crate::ids::Kind;
 use crate::inner::{Bearer, Inner};
 use crate::query::Query;
 use crate::reply::{Refusal, Reply};
+use crate::resources::Resource;
 use crate::school::{Access, School};
 use crate::wire::{View, data, global_code};
 use crate::writeback::Fate;
@@ -20,6 +22,7 @@ use crate::writeback::Fate;
 pub(crate) enum Verb {
     Get,
     Post,
+    Put,
     Delete,
     Other,
 }
@@ -29,6 +32,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
             Self::Other => "OTHER",
         }
@@ -79,34 +83,20 @@ fn kind(steps: &[&str]) -> &'static str {
         ["meta", "schools", _] => "meta",
         ["meta", "schools", _, "permissions"] => "permissions",
         ["attendance-codes"] => "attendance-codes",
-        ["writebacks", _] => "writebacks",
-        ["schools", _, "attendance", "session"] => "attendance/session",
-        ["schools", _, "attendance", "lesson"] => "attendance/lesson",
-        ["schools", _, what] | ["schools", _, what, _] => below_school(what),
+        ["meta", "schools", _, "acl"] => "acl",
+        ["writebacks"] | ["writebacks", _] => "writebacks",
+        ["schools", _, below @ ..] => below_school(below),
         _ => "unknown",
     }
 }
 
-fn below_school(what: &str) -> &'static str {
-    const KINDS: [&str; 16] = [
-        "students",
-        "students-pre-admission",
-        "contacts",
-        "employees",
-        "groups",
-        "classes",
-        "periods",
-        "rooms",
-        "subjects",
-        "lessons",
-        "attendance-codes",
-        "attendance-summaries",
-        "deletions",
-        "counts",
-        "request-access",
-        "revoke-access",
-    ];
-    KINDS.into_iter().find(|k| *k == what).unwrap_or("unknown")
+fn below_school(below: &[&str]) -> &'static str {
+    const NO_LISTS: [&str; 3] = ["counts", "request-access", "revoke-access"];
+    match (below, Resource::find(below)) {
+        (_, Some((resource, _))) => resource.path,
+        ([one], None) => NO_LISTS.into_iter().find(|k| k == one).unwrap_or("unknown"),
+        _ => "unknown",
+    }
 }
 
 /// All that an answer is made from.
@@ -127,7 +117,7 @@ pub(crate) struct Request<'a> {
 
 /// Answers a request.
 pub(crate) fn answer(request: &Request<'_>) -> Reply {
-    use Verb::{Delete, Get, Post};
+    use Verb::{Delete, Get, Post, Put};
     let call = request.call;
     match (call.verb, call.steps.as_slice()) {
         (Get, ["schools"]) => schools::list(request, "approved"),
@@ -135,12 +125,17 @@ pub(crate) fn answer(request: &Request<'_>) -> Reply {
         (Get, ["schools", _]) => schools::one(request),
         (Get, ["meta", "schools", _]) => schools::meta(request),
         (Get, ["meta", "schools", _, "permissions"]) => schools::permissions(request),
+        (Get, ["meta", "schools", _, "acl"]) => schools::acl(request),
         (Post, ["schools", _, "request-access"]) => schools::request_access(request),
         (Delete, ["schools", _, "revoke-access"]) => schools::revoke_access(request),
         (Get, ["attendance-codes"]) => Ok(codes(request)),
+        (Get, ["writebacks"]) => writes::all(request),
         (Get, ["writebacks", id]) => writes::status(request, id),
         (Post, ["schools", _, "attendance", "session"]) => writes::sessions(request),
         (Post, ["schools", _, "attendance", "lesson"]) => writes::lessons(request),
+        (Post | Put | Delete, ["schools", _, below @ ..]) if open::writes(below).is_some() => {
+            open::write(request, below)
+        }
         (Get, ["schools", _, below @ ..]) if !below.is_empty() => {
             inside(request, |view| lists::below(request, view, below))
         }

@@ -1,7 +1,7 @@
 //! How things look on the wire: JSON as the API writes it.
 
-mod includes;
 mod lessons;
+mod open;
 mod people;
 mod register;
 mod schools;
@@ -9,10 +9,13 @@ mod schools;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Map, Value, json};
 
-pub(crate) use includes::Resource;
-pub(crate) use register::{Kinds, Row, global_code, session, sort, writeback_id};
-pub(crate) use schools::{meta, permissions, school};
+pub(crate) use open::{OpenChanges, Written};
+pub(crate) use register::{Row, global_code, session, sort, writeback_id};
+pub(crate) use schools::{acl, meta, permissions, school};
 
+use crate::query::Includes;
+use crate::reply::Refusal;
+use crate::resources::Resource;
 use crate::school::School;
 
 /// One school as seen at one moment.
@@ -38,6 +41,34 @@ pub(crate) fn php(t: DateTime<Utc>, fraction: bool) -> Value {
 }
 
 impl View<'_> {
+    /// Refuses an object or an include without scope (403) and an include that is not known here (400).
+    pub(crate) fn allow(&self, resource: &Resource, includes: &Includes) -> Result<(), Refusal> {
+        if !resource.scope.is_empty() && !self.school.granted(resource.scope) {
+            return Err(Refusal::forbidden(resource.scope));
+        }
+        for (name, below) in includes.iter() {
+            match resource.include(name).filter(|_| self.includes_here(name)) {
+                Some(child) => self.allow(child, below)?,
+                None => return Err(Refusal::invalid_include(name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What may be included in a resource at this MIS.
+    pub(crate) fn includable(&self, resource: &Resource) -> Vec<&'static str> {
+        let names = resource.includes.iter().map(|(name, _)| *name);
+        names.filter(|name| self.includes_here(name)).collect()
+    }
+
+    fn includes_here(&self, name: &str) -> bool {
+        match name {
+            "boarding" => self.school.shape.boards(),
+            "campus" => self.school.shape.campus,
+            _ => true,
+        }
+    }
+
     pub(crate) fn time(&self, t: DateTime<Utc>) -> Value {
         php(t, self.school.shape.fraction)
     }
