@@ -2,21 +2,22 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures::stream::{BoxStream, TryStreamExt as _};
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    AccessChange, AttendanceCode, Permission, School, SchoolClient, SchoolId, SchoolMeta,
-    Writeback, WritebackId,
-    error::{Error, Result},
+    AccessChange, AccessList, AttendanceCode, OpenRecord, Permission, School, SchoolClient,
+    SchoolContact, SchoolId, SchoolMeta, SchoolQuery, Writeback, WritebackId,
+    error::{Effect, Error, Result},
     origin::{Origin, parse_authority},
     pages::{self, OnIssue},
     query::{ListQuery, Pairs},
     records::writeback::WritebackRow,
     transport::{Gate, Settings, Transport, Watch},
+    wire::body::Unreadable,
 };
 
 /// Where schools of the UK, and most others, are \[D\].
@@ -205,7 +206,17 @@ impl Client {
 
     /// Lists schools.
     pub fn schools(&self, list: SchoolList) -> BoxStream<'static, Result<School>> {
-        self.root().rows(list.path(), &ListQuery::default().pairs())
+        self.find_schools(list, SchoolQuery::new())
+    }
+
+    /// Lists the schools of a list that match a query.
+    pub fn find_schools(
+        &self,
+        list: SchoolList,
+        query: SchoolQuery,
+    ) -> BoxStream<'static, Result<School>> {
+        self.root()
+            .rows(list.path(), &ListQuery::from(query).pairs())
     }
 
     /// One school, with its region.
@@ -237,17 +248,46 @@ impl Client {
             .await
     }
 
+    /// Whose data the token may see at a school \[T\].
+    ///
+    /// # Errors
+    /// Returns an error if the request fails.
+    pub async fn access_list(&self, id: &SchoolId) -> Result<AccessList> {
+        let with_type = [("with_user_type".to_owned(), "true".to_owned())];
+        self.root()
+            .one(&["meta", "schools", id.as_str(), "acl"], &with_type)
+            .await
+    }
+
     /// Asks a school for access \[C\].
     ///
     /// # Errors
     /// Those of the request.
     pub async fn request_access(&self, id: &SchoolId) -> Result<AccessChange> {
-        let nothing = serde_json::Map::new();
+        self.request_access_with(id, &[]).await
+    }
+
+    /// Asks a school for access and names people there whom Wonde may speak to about it \[T\].
+    ///
+    /// # Errors
+    /// Returns an error if the request fails.
+    pub async fn request_access_with(
+        &self,
+        id: &SchoolId,
+        contacts: &[SchoolContact],
+    ) -> Result<AccessChange> {
+        let mut content = serde_json::Map::new();
+        if !contacts.is_empty() {
+            let contacts = serde_json::to_value(contacts);
+            let contacts =
+                contacts.map_err(|_| Error::config("the contacts cannot be written as JSON"))?;
+            content.insert("contacts".to_owned(), contacts);
+        }
         self.root()
             .write(
                 Method::POST,
                 &["schools", id.as_str(), "request-access"],
-                Some(&nothing),
+                Some(&content),
             )
             .await
     }
@@ -271,6 +311,21 @@ impl Client {
     pub fn attendance_codes(&self) -> BoxStream<'static, Result<AttendanceCode>> {
         self.root()
             .rows(&["attendance-codes"], &ListQuery::default().pairs())
+    }
+
+    /// Lists registers that were handed in \[C\], at the base URL. What the list holds and in which order is not known \[?\].
+    pub fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
+        let rows = self
+            .root()
+            .rows(&["writebacks"], &ListQuery::default().pairs());
+        rows.and_then(|row: WritebackRow| async move {
+            let misfit = Unreadable::Misfit("`data`: expected an id in each row".to_owned());
+            let id = row
+                .id()
+                .ok_or_else(|| Error::unreadable(misfit, Effect::Read))?;
+            Ok(row.into_writeback(&id))
+        })
+        .boxed()
     }
 
     /// How far a register that was handed in has come \[C\], asked at the base URL. At a school of another region ask
@@ -389,6 +444,17 @@ impl Root {
     ) -> Result<T> {
         self.transport
             .write(&self.origin, method, &self.url(path, &[])?, content)
+            .await
+    }
+
+    pub(crate) async fn write_open(
+        &self,
+        method: Method,
+        path: &[&str],
+        content: Option<&impl Serialize>,
+    ) -> Result<OpenRecord> {
+        self.transport
+            .write_open(&self.origin, method, &self.url(path, &[])?, content)
             .await
     }
 

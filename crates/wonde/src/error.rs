@@ -57,7 +57,7 @@ pub enum Recovery {
 /// An error of this crate.
 ///
 /// Neither `Display` nor `Debug` nor a source ever holds the token, a name, a comment or an answer's text. What Wonde
-/// said itself is kept apart in [`said`](Error::said).
+/// said itself is kept apart in [`server_message`](Error::server_message).
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -67,7 +67,7 @@ struct Inner {
     recovery: Recovery,
     message: String,
     context: Context,
-    said: Option<String>,
+    server_message: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -75,7 +75,7 @@ struct Inner {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Context {
-    /// `GET`, `POST` or `DELETE`; empty where there was no request.
+    /// `GET`, `POST`, `PUT` or `DELETE`; empty where there was no request.
     pub method: &'static str,
     /// The path of its address, without the query; empty where there was no request.
     pub path: String,
@@ -90,7 +90,7 @@ impl Error {
             recovery,
             message: message.into(),
             context: Context::default(),
-            said: None,
+            server_message: None,
             source: None,
         };
         Self {
@@ -134,12 +134,12 @@ impl Error {
         self
     }
 
-    pub(crate) fn saying(mut self, said: Option<String>) -> Self {
-        self.inner.said = said;
+    pub(crate) fn with_server_message(mut self, message: Option<String>) -> Self {
+        self.inner.server_message = message;
         self
     }
 
-    pub(crate) fn because(
+    pub(crate) fn with_source(
         mut self,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
@@ -164,8 +164,8 @@ impl Error {
 
     /// What Wonde said about it, at most 1,000 characters, without the token. It may repeat what was sent, names and
     /// comments among it: show it to operators, and log it nowhere.
-    pub fn said(&self) -> Option<&str> {
-        self.inner.said.as_deref()
+    pub fn server_message(&self) -> Option<&str> {
+        self.inner.server_message.as_deref()
     }
 }
 

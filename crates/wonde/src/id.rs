@@ -98,6 +98,10 @@ ids! {
     LessonId,
     /// The id of a room.
     RoomId,
+    /// The id of a subject.
+    SubjectId,
+    /// The id of a pupil's doctor.
+    DoctorId,
     /// The id of an attendance code at one school. A write takes it, not the letter, and ids differ between schools.
     AttendanceCodeId,
     /// The id of a row of a register.

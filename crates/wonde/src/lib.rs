@@ -56,7 +56,7 @@
 //! The token goes in one header, over TLS, to Wonde's hosts, the base URL's host and those that were
 //! [allowed](ClientBuilder::allow_host); redirects are not followed. It is in no error and no `Debug` text. Neither are
 //! names, dates of birth, contact details, comments and answers' texts: an error about an answer names the field and what
-//! was expected there. What Wonde itself says of a failure is kept apart, in [`Error::said`]. Answers are read up to 64 MiB
+//! was expected there. What Wonde itself says of a failure is kept apart, in [`Error::server_message`]. Answers are read up to 64 MiB
 //! and refusals up to 1 MiB.
 //!
 //! TLS is rustls with the system's certificates. The environment's proxies (`HTTPS_PROXY` and so on) are used, but never for
@@ -89,6 +89,7 @@ mod pages;
 mod query;
 mod records;
 mod refusal;
+pub mod resources;
 mod school_client;
 mod transport;
 mod wire;
@@ -96,31 +97,37 @@ mod wire;
 pub use client::{Client, ClientBuilder, DEFAULT_BASE_URL, SchoolList};
 pub use error::{Context, Error, ErrorKind, Recovery, Result};
 pub use id::{
-    AttendanceCodeId, AttendanceId, ClassId, ContactId, EmployeeId, GroupId, LessonId, PeriodId,
-    RoomId, SchoolId, StudentId, WritebackId,
+    AttendanceCodeId, AttendanceId, ClassId, ContactId, DoctorId, EmployeeId, GroupId, LessonId,
+    PeriodId, RoomId, SchoolId, StudentId, SubjectId, WritebackId,
 };
 pub use pages::OnIssue;
-pub use query::{AttendanceQuery, LessonQuery, ListQuery, PER_PAGE, Paging, PeopleQuery};
+pub use query::{
+    AttendanceQuery, LessonQuery, ListQuery, PER_PAGE, Paging, PeopleQuery, SchoolQuery,
+};
 pub use records::{
     Included, Record,
     attendance::{
-        AttendanceCode, LessonAttendance, LessonMark, NotASession, Session, SessionAttendance,
-        SessionMark,
+        AttendanceCode, AttendanceSummary, LessonAttendance, LessonMark, NotASession, Session,
+        SessionAttendance, SessionMark,
     },
     counts::{Counts, Deletion},
+    doctor::Doctor,
     failures::MarkFailure,
     group::{Class, Group, GroupType},
+    open::OpenRecord,
     people::{
         Contact, ContactDetails, Emails, Employee, EmploymentDetails, Phones, Relationship, Role,
     },
     school::{
-        AccessChange, Address, Country, Permission, Region, School, SchoolExtended, SchoolMeta,
+        AccessChange, AccessList, AccessListEntry, Address, Country, Permission, Region, School,
+        SchoolContact, SchoolExtended, SchoolMeta,
     },
     status::WritebackStatus,
     student::{EducationDetails, ExtendedDetails, Student},
-    timetable::{Lesson, Period, Room},
+    timetable::{Lesson, Period, Room, Subject},
     writeback::{Writeback, WritebackReceipt},
 };
+pub use resources::Resource;
 pub use school_client::SchoolClient;
 pub use transport::{Asked, Gate, GateClosed, Watch};
 pub use wire::lenient::DecodeIssue;

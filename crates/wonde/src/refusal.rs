@@ -83,7 +83,7 @@ pub(crate) fn refusal(
         recovery,
         format!("{} ({status}{code}); {advice}", what(kind)),
     )
-    .saying(said(&words, token))
+    .with_server_message(said(&words, token))
 }
 
 fn kind(status: u16) -> ErrorKind {
@@ -253,7 +253,10 @@ mod tests {
             Effect::Read,
             "secret",
         );
-        assert_eq!((error.kind(), error.said()), (ErrorKind::Server, None));
+        assert_eq!(
+            (error.kind(), error.server_message()),
+            (ErrorKind::Server, None)
+        );
     }
 
     #[test]
@@ -270,7 +273,7 @@ mod tests {
             "secret",
         );
         assert_eq!(
-            error.said(),
+            error.server_message(),
             Some(
                 "The given data was invalid.: attendance.3.comment: The comment may not be greater than 20 characters."
             )
@@ -287,7 +290,7 @@ mod tests {
             Effect::Read,
             "secret_token",
         );
-        let said = error.said().unwrap();
+        let said = error.server_message().unwrap();
         assert!(
             said.contains("[token]")
                 && !said.contains("secret_token")

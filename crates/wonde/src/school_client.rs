@@ -9,12 +9,12 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     AttendanceCode, AttendanceQuery, Class, Client, Contact, Counts, Deletion, Employee, Group,
-    Lesson, LessonAttendance, LessonMark, LessonQuery, ListQuery, PeopleQuery, Period, SchoolId,
-    SessionAttendance, SessionMark, Student, Writeback, WritebackId, WritebackReceipt,
+    Lesson, LessonAttendance, LessonMark, LessonQuery, ListQuery, OpenRecord, PeopleQuery, Period,
+    SchoolId, SessionAttendance, SessionMark, Student, Writeback, WritebackId, WritebackReceipt,
     client::Root,
     error::{Error, Result},
     pages::OnIssue,
-    query,
+    resources::{self, Resource, Write},
 };
 
 /// The way to one school at one host. Cheap to clone; clones share their connections.
@@ -75,53 +75,144 @@ impl SchoolClient {
         &self.client
     }
 
-    /// Lists pupils \[D\]. Future starters are not among them before they start \[T\].
-    pub fn students(&self, query: PeopleQuery) -> BoxStream<'static, Result<Student>> {
-        self.people("students", &query)
+    /// Lists the rows of any resource of the [table](resources). A page is asked for when the stream comes to it.
+    pub fn list<T>(
+        &self,
+        resource: Resource<T>,
+        query: impl Into<ListQuery>,
+    ) -> BoxStream<'static, Result<T>>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let on_issue = self.on_issue.clone().filter(|_| resource.people);
+        let query: ListQuery = query.into();
+        self.root
+            .rows_with(&self.path(resource.path()), &query.pairs(), on_issue)
     }
 
-    /// Lists pupils who are yet to start \[T\]; a permission of its own. That rows are like those of
+    /// Reads one record of any resource of the [table](resources), with these includes.
+    ///
+    /// # Errors
+    /// Returns an error if the request fails; [`NotFound`](crate::ErrorKind::NotFound) if there is no such record.
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        resource: Resource<T>,
+        id: impl AsRef<str>,
+        include: &[&str],
+    ) -> Result<T> {
+        let mut path = self.path(resource.path());
+        path.push(id.as_ref());
+        let include = (!include.is_empty()).then(|| ("include".to_owned(), include.join(",")));
+        self.root.one(&path, include.as_slice()).await
+    }
+
+    /// Creates a record \[D\]. What Wonde answers is not known \[?\]; an empty answer is an empty record. Nothing is
+    /// repeated here.
+    ///
+    /// # Errors
+    /// Returns an error if the request fails, and [`Config`](crate::ErrorKind::Config) before any request for a resource
+    /// that takes no new records.
+    pub async fn create<T>(
+        &self,
+        resource: Resource<T>,
+        record: &impl Serialize,
+    ) -> Result<OpenRecord> {
+        self.write(resource, Write::Create, None, Some(record))
+            .await
+    }
+
+    /// Changes a record \[T\]; the rest as for [`create`](Self::create).
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub async fn update<T>(
+        &self,
+        resource: Resource<T>,
+        id: impl AsRef<str>,
+        record: &impl Serialize,
+    ) -> Result<OpenRecord> {
+        self.write(resource, Write::Update, Some(id.as_ref()), Some(record))
+            .await
+    }
+
+    /// Deletes a record \[D\]; the rest as for [`create`](Self::create).
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub async fn delete<T>(
+        &self,
+        resource: Resource<T>,
+        id: impl AsRef<str>,
+    ) -> Result<OpenRecord> {
+        self.write(resource, Write::Delete, Some(id.as_ref()), None::<&()>)
+            .await
+    }
+
+    async fn write<T>(
+        &self,
+        resource: Resource<T>,
+        write: Write,
+        id: Option<&str>,
+        record: Option<&impl Serialize>,
+    ) -> Result<OpenRecord> {
+        if !resource.writes().contains(&write) {
+            return Err(Error::config(format!(
+                "`{}` cannot be written that way",
+                resource.path()
+            )));
+        }
+        let method = match write {
+            Write::Create => Method::POST,
+            Write::Update => Method::PUT,
+            Write::Delete => Method::DELETE,
+        };
+        let mut path = self.path(resource.path());
+        path.extend(id);
+        self.root.write_open(method, &path, record).await
+    }
+
+    /// Lists pupils on roll \[D\]. Future starters are not among them before they start \[T\].
+    pub fn students(&self, query: PeopleQuery) -> BoxStream<'static, Result<Student>> {
+        self.list(resources::STUDENTS, query)
+    }
+
+    /// Lists pupils who are yet to start \[D\]; a permission of its own. That rows are like those of
     /// [`students`](Self::students) is a guess \[?\].
     pub fn students_pre_admission(
         &self,
         query: PeopleQuery,
     ) -> BoxStream<'static, Result<Student>> {
-        self.people("students-pre-admission", &query)
+        self.list(resources::STUDENTS_PRE_ADMISSION, query)
     }
 
     /// Lists staff \[D\].
     pub fn employees(&self, query: PeopleQuery) -> BoxStream<'static, Result<Employee>> {
-        self.people("employees", &query)
+        self.list(resources::EMPLOYEES, query)
     }
 
     /// Lists pupils' contacts \[D\].
     pub fn contacts(&self, query: PeopleQuery) -> BoxStream<'static, Result<Contact>> {
-        self.people("contacts", &query)
+        self.list(resources::CONTACTS, query)
     }
 
     /// Lists groups \[D\].
     pub fn groups(&self, query: ListQuery) -> BoxStream<'static, Result<Group>> {
-        self.rows(&["groups"], &query.pairs())
+        self.list(resources::GROUPS, query)
     }
 
     /// Lists classes \[D\].
     pub fn classes(&self, query: ListQuery) -> BoxStream<'static, Result<Class>> {
-        self.rows(&["classes"], &query.pairs())
+        self.list(resources::CLASSES, query)
     }
 
     /// Lists the periods of the week \[D\].
     pub fn periods(&self, query: ListQuery) -> BoxStream<'static, Result<Period>> {
-        self.rows(&["periods"], &query.pairs())
+        self.list(resources::PERIODS, query)
     }
 
     /// Lists lessons \[T\].
     pub fn lessons(&self, query: LessonQuery) -> BoxStream<'static, Result<Lesson>> {
-        self.rows(&["lessons"], &query.pairs())
-    }
-
-    /// Lists the school's attendance codes \[T\]: the ids that a write takes.
-    pub fn attendance_codes(&self) -> BoxStream<'static, Result<AttendanceCode>> {
-        self.rows(&["attendance-codes"], &ListQuery::default().pairs())
+        self.list(resources::LESSONS, query)
     }
 
     /// Lists session marks \[T\]. They are as old as Wonde's last reading of the MIS, an hour or two \[T\].
@@ -129,7 +220,7 @@ impl SchoolClient {
         &self,
         query: AttendanceQuery,
     ) -> BoxStream<'static, Result<SessionAttendance>> {
-        self.rows(&["attendance", "session"], &query.pairs())
+        self.list(resources::SESSION_ATTENDANCE, query)
     }
 
     /// Lists lesson marks \[D\]. They are as old as Wonde's last reading of the MIS, an hour or two \[T\].
@@ -137,17 +228,21 @@ impl SchoolClient {
         &self,
         query: AttendanceQuery,
     ) -> BoxStream<'static, Result<LessonAttendance>> {
-        self.rows(&["attendance", "lesson"], &query.pairs())
+        self.list(resources::LESSON_ATTENDANCE, query)
     }
 
-    /// Lists what is gone \[T\], since a time if one is given. That `updated_after` counts here is a guess \[?\]: look at each
-    /// row's own times.
+    /// Lists the school's attendance codes \[T\]: the ids that a write takes.
+    pub fn attendance_codes(&self) -> BoxStream<'static, Result<AttendanceCode>> {
+        self.list(resources::ATTENDANCE_CODES, ListQuery::new())
+    }
+
+    /// Lists records that are gone \[T\], since a time if one is given.
     pub fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
         let query = ListQuery {
             updated_after: since,
             ..ListQuery::default()
         };
-        self.rows(&["deletions"], &query.pairs())
+        self.list(resources::DELETIONS, query)
     }
 
     /// Counts rows by Wonde's names for their kinds: `students`, `contacts` \[D\].
@@ -156,7 +251,7 @@ impl SchoolClient {
     /// Those of the request.
     pub async fn counts(&self, kinds: &[&str]) -> Result<Counts> {
         let query = [("include".to_owned(), kinds.join(","))];
-        self.root.one(&self.path(&["counts"]), &query).await
+        self.root.one(&self.path("counts"), &query).await
     }
 
     /// Hands in session marks \[C\]. That is not the end of it: they go to the MIS later, and
@@ -171,7 +266,7 @@ impl SchoolClient {
         &self,
         marks: &[SessionMark],
     ) -> Result<WritebackReceipt> {
-        self.hand_in("session", marks).await
+        self.hand_in(resources::SESSION_ATTENDANCE, marks).await
     }
 
     /// Hands in lesson marks \[C\]; the rest as for [session marks](Self::write_session_attendance).
@@ -179,7 +274,7 @@ impl SchoolClient {
     /// # Errors
     /// As for session marks.
     pub async fn write_lesson_attendance(&self, marks: &[LessonMark]) -> Result<WritebackReceipt> {
-        self.hand_in("lesson", marks).await
+        self.hand_in(resources::LESSON_ATTENDANCE, marks).await
     }
 
     /// How far a register that was handed in at this school has come \[C\], asked in the school's own region.
@@ -190,36 +285,23 @@ impl SchoolClient {
         self.root.writeback(id).await
     }
 
-    async fn hand_in<M: Serialize>(&self, what: &str, marks: &[M]) -> Result<WritebackReceipt> {
+    async fn hand_in<T, M: Serialize>(
+        &self,
+        resource: Resource<T>,
+        marks: &[M],
+    ) -> Result<WritebackReceipt> {
         if marks.is_empty() {
             return Err(Error::config("there are no marks to hand in"));
         }
         let content = Marks { attendance: marks };
         self.root
-            .write(
-                Method::POST,
-                &self.path(&["attendance", what]),
-                Some(&content),
-            )
+            .write(Method::POST, &self.path(resource.path()), Some(&content))
             .await
     }
 
-    fn people<T>(&self, list: &str, query: &PeopleQuery) -> BoxStream<'static, Result<T>>
-    where
-        T: DeserializeOwned + Send + 'static,
-    {
-        self.root
-            .rows_with(&self.path(&[list]), &query.pairs(), self.on_issue.clone())
-    }
-
-    fn rows<T>(&self, path: &[&str], query: &query::Pairs) -> BoxStream<'static, Result<T>>
-    where
-        T: DeserializeOwned + Send + 'static,
-    {
-        self.root.rows(&self.path(path), query)
-    }
-
-    fn path<'a>(&'a self, below: &[&'a str]) -> Vec<&'a str> {
-        [&["schools", self.id.as_str()], below].concat()
+    fn path<'a>(&'a self, below: &'a str) -> Vec<&'a str> {
+        let mut path = vec!["schools", self.id.as_str()];
+        path.extend(below.split('/'));
+        path
     }
 }

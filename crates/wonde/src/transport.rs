@@ -17,7 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    ErrorKind, Recovery,
+    ErrorKind, OpenRecord, Recovery,
     error::{Effect, Error, Result},
     origin::Origin,
     refusal::refusal,
@@ -58,7 +58,7 @@ pub type Watch = Arc<dyn Fn(Asked) + Send + Sync>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Asked {
-    /// `GET`, `POST` or `DELETE`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// The HTTP status; `None` when no answer came.
     pub status: Option<u16>,
@@ -155,6 +155,30 @@ impl Transport {
         url: &Url,
         content: Option<&impl Serialize>,
     ) -> Result<T> {
+        self.write_with(origin, method, url, content, body::read_one)
+            .await
+    }
+
+    /// The same; an answer without content is an empty record.
+    pub(crate) async fn write_open(
+        &self,
+        origin: &Origin,
+        method: Method,
+        url: &Url,
+        content: Option<&impl Serialize>,
+    ) -> Result<OpenRecord> {
+        self.write_with(origin, method, url, content, body::read_open)
+            .await
+    }
+
+    async fn write_with<T>(
+        &self,
+        origin: &Origin,
+        method: Method,
+        url: &Url,
+        content: Option<&impl Serialize>,
+        read: fn(&[u8]) -> Result<T, Unreadable>,
+    ) -> Result<T> {
         let content = content
             .map(serde_json::to_vec)
             .transpose()
@@ -163,7 +187,7 @@ impl Transport {
         let answer = self
             .send(origin, method, url, content, Effect::Write)
             .await?;
-        decode(&answer, body::read_one, Effect::Write)
+        decode(&answer, read, Effect::Write)
             .map_err(|error| error.at(name, url.path(), Some(answer.status)))
     }
 
@@ -298,7 +322,7 @@ fn build(settings: &Settings, proxies: bool, system_roots: bool) -> Result<reqwe
         Error::config(
             "the HTTP client cannot be set up; check the user agent, and that the system has CA certificates",
         )
-        .because(error)
+        .with_source(error)
     })
 }
 
@@ -320,6 +344,7 @@ fn authorization(token: &SecretString) -> Result<HeaderValue> {
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
+        Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         _ => "POST",
     }
@@ -394,7 +419,7 @@ fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
         (ErrorKind::Interrupted, "the connection broke", after)
     };
     // The address would repeat the query, which is nobody's business.
-    Error::new(kind, recovery, format!("{words}; {advice}")).because(error.without_url())
+    Error::new(kind, recovery, format!("{words}; {advice}")).with_source(error.without_url())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Attendance codes, and registers as they are read and written.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Included, debug_only, people::Employee, student::Student, timetable::Lesson};
 use crate::{
     AttendanceCodeId, AttendanceId, EmployeeId, LessonId, StudentId,
-    wire::{day, flag, instant, text, whole},
+    wire::{day, detail, flag, instant, text, whole},
 };
 
 /// A code that a register may hold \[T\].
@@ -48,6 +48,51 @@ pub struct AttendanceCode {
     /// When Wonde first had it \[?\].
     #[serde(default, deserialize_with = "instant")]
     pub created_at: Option<DateTime<Utc>>,
+}
+
+/// A pupil's sessions, counted \[T\].
+#[derive(Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct AttendanceSummary {
+    /// The row's id, where it has one.
+    #[serde(default, deserialize_with = "text")]
+    pub id: Option<String>,
+    /// The pupil.
+    #[serde(default)]
+    pub student: Included<Student>,
+    /// Sessions in which the pupil should have been there.
+    #[serde(default, deserialize_with = "whole")]
+    pub possible_marks: Option<u32>,
+    /// Sessions present.
+    #[serde(default, deserialize_with = "whole")]
+    pub present: Option<u32>,
+    /// Sessions absent with leave.
+    #[serde(default, deserialize_with = "whole")]
+    pub authorised_absences: Option<u32>,
+    /// Sessions absent without leave.
+    #[serde(default, alias = "unauthorised_absences", deserialize_with = "whole")]
+    pub unauthorized_absences: Option<u32>,
+    /// Sessions absent for no known reason.
+    #[serde(default, deserialize_with = "whole")]
+    pub unexplained_absences: Option<u32>,
+    /// Sessions late, before the register closed.
+    #[serde(default, deserialize_with = "whole")]
+    pub late_before_registration: Option<u32>,
+    /// Sessions late, after the register closed.
+    #[serde(default, deserialize_with = "whole")]
+    pub late_after_registration: Option<u32>,
+    /// Sessions without a mark.
+    #[serde(default, deserialize_with = "whole")]
+    pub missing_marks: Option<u32>,
+    /// Sessions at an approved activity elsewhere.
+    #[serde(default, deserialize_with = "whole")]
+    pub approved_education_activity: Option<u32>,
+    /// Sessions in which attendance was not required.
+    #[serde(default, deserialize_with = "whole")]
+    pub attendance_not_required: Option<u32>,
+    /// How often each code was given.
+    #[serde(default, deserialize_with = "detail")]
+    pub attendance_codes: Option<BTreeMap<String, u32>>,
 }
 
 /// Half a school day.
@@ -276,6 +321,7 @@ pub struct LessonMark {
 }
 
 debug_only! {
+    AttendanceSummary { id }
     SessionAttendance { id, date, session, minutes_late, student, attendance_code }
     LessonAttendance { id, date, lesson, minutes_late, student, attendance_code }
     SessionMark { student_id, date, session, attendance_code_id, minutes_late, employee_id }

@@ -2,12 +2,18 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
-use super::{people::Employee, student::Student};
+use super::{
+    Included,
+    people::Employee,
+    student::Student,
+    timetable::{Lesson, Subject},
+};
 use crate::{
     ClassId, GroupId,
-    wire::{many, text},
+    wire::{flag, instant, many, text},
 };
 
 /// A group of people: a year, a house, a campus \[D\].
@@ -132,6 +138,24 @@ pub struct Class {
     /// `include=students`.
     #[serde(default, deserialize_with = "many")]
     pub students: Option<Vec<Student>>,
+    /// What is taught: an id unless `subject` is included.
+    #[serde(default)]
+    pub subject: Included<Subject>,
+    /// Whether it stands in for another class \[T\].
+    #[serde(default, deserialize_with = "flag")]
+    pub alternative: Option<bool>,
+    /// When a deleted record came back \[T\].
+    #[serde(default, deserialize_with = "instant")]
+    pub restored_at: Option<DateTime<Utc>>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+    /// `include=lessons`: which ones, is not known \[?\].
+    #[serde(default, deserialize_with = "many")]
+    pub lessons: Option<Vec<Lesson>>,
     /// `include=employees`: who teaches it.
     #[serde(default, deserialize_with = "many")]
     pub employees: Option<Vec<Employee>>,

@@ -9,8 +9,10 @@ use crate::wire::relation::One;
 
 pub(crate) mod attendance;
 pub(crate) mod counts;
+pub(crate) mod doctor;
 pub(crate) mod failures;
 pub(crate) mod group;
+pub(crate) mod open;
 pub(crate) mod people;
 pub(crate) mod school;
 pub(crate) mod status;
@@ -60,8 +62,10 @@ records! {
     group::Class => ClassId,
     timetable::Period => PeriodId,
     timetable::Room => RoomId,
+    timetable::Subject => SubjectId,
     timetable::Lesson => LessonId,
     attendance::AttendanceCode => AttendanceCodeId,
+    doctor::Doctor => DoctorId,
 }
 
 /// Another record that a record points at: an id unless it was asked for with `include` \[T\].

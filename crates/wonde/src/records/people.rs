@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{
     debug_only,
     group::{Class, Group},
+    open::OpenRecord,
     student::Student,
 };
 use crate::{
@@ -65,6 +66,9 @@ pub struct Employee {
     /// `include=contact_details`.
     #[serde(default, deserialize_with = "detail")]
     pub contact_details: Option<ContactDetails>,
+    /// `include=extended_details`.
+    #[serde(default, deserialize_with = "detail")]
+    pub extended_details: Option<OpenRecord>,
     /// `include=roles` \[?\].
     #[serde(default, deserialize_with = "many")]
     pub roles: Option<Vec<Role>>,
@@ -115,6 +119,9 @@ pub struct EmploymentDetails {
     /// First day of employment.
     #[serde(default, deserialize_with = "day")]
     pub employment_start_date: Option<NaiveDate>,
+    /// What the person does, in the MIS's words \[T\].
+    #[serde(default, deserialize_with = "text")]
+    pub role_text: Option<String>,
     /// Last day of employment.
     #[serde(default, deserialize_with = "day")]
     pub employment_end_date: Option<NaiveDate>,

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     SchoolId,
-    wire::{self, detail, flag, text},
+    wire::{self, detail, flag, instant, text},
 };
 
 /// A school, as `GET /schools` and `GET /schools/{id}` give it \[T\].
@@ -105,6 +106,9 @@ pub struct SchoolExtended {
     /// Attendance is kept for each lesson.
     #[serde(default, deserialize_with = "flag")]
     pub has_lesson_attendance: Option<bool>,
+    /// When the school's audit was approved; only some schools have it \[T\].
+    #[serde(default, deserialize_with = "instant")]
+    pub audit_approved_at: Option<DateTime<Utc>>,
 }
 
 /// One of Wonde's regions, as a school is held in it \[D\].
@@ -156,6 +160,21 @@ pub struct Permission {
     /// What it covers.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
+    /// The permission that this one is part of \[T\].
+    #[serde(default, deserialize_with = "text")]
+    pub parent: Option<String>,
+    /// What it is listed under \[T\].
+    #[serde(default, deserialize_with = "text")]
+    pub group: Option<String>,
+    /// From when on it counts \[T\].
+    #[serde(default, deserialize_with = "instant")]
+    pub active_from: Option<DateTime<Utc>>,
+    /// Whether the school may refuse it and still approve the application \[T\]\[?\].
+    #[serde(default, deserialize_with = "flag")]
+    pub optional: Option<bool>,
+    /// Whether it has been through Wonde's audit \[T\].
+    #[serde(default, deserialize_with = "flag")]
+    pub audited: Option<bool>,
     /// Whether the school has given it.
     #[serde(default, deserialize_with = "flag")]
     pub approved: Option<bool>,
@@ -189,6 +208,69 @@ pub struct AccessChange {
     #[serde(default, deserialize_with = "text")]
     pub message: Option<String>,
 }
+
+/// Whose data a token may see at a school, as `GET /meta/schools/{id}/acl` gives it \[T\].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct AccessList {
+    /// Whether those listed are let in or kept out; the words are not known \[?\].
+    #[serde(default, deserialize_with = "text")]
+    pub mode: Option<String>,
+    /// Who is listed.
+    #[serde(default)]
+    pub ids: Vec<AccessListEntry>,
+}
+
+/// A person on an [`AccessList`] \[T\].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "AccessListRow")]
+#[non_exhaustive]
+pub struct AccessListEntry {
+    /// The person's id.
+    pub id: String,
+    /// What sort of person it is, where that was asked for.
+    pub kind: Option<String>,
+}
+
+/// The entry as it comes: an id alone, or with its type.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AccessListRow {
+    Id(String),
+    Typed {
+        id: String,
+        #[serde(rename = "type")]
+        kind: Option<String>,
+    },
+}
+
+impl From<AccessListRow> for AccessListEntry {
+    fn from(row: AccessListRow) -> Self {
+        match row {
+            AccessListRow::Id(id) => Self { id, kind: None },
+            AccessListRow::Typed { id, kind } => Self { id, kind },
+        }
+    }
+}
+
+/// Somebody at a school whom Wonde may speak to about a wish for access \[T\].
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it all")]
+#[non_exhaustive]
+pub struct SchoolContact {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+super::debug_only! { SchoolContact {} }
 
 #[cfg(test)]
 mod tests {

@@ -6,8 +6,12 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 
 use super::{
-    Included, debug_only,
+    Included,
+    attendance::AttendanceSummary,
+    debug_only,
+    doctor::Doctor,
     group::{Class, Group},
+    open::OpenRecord,
     people::{Contact, ContactDetails},
 };
 use crate::{
@@ -27,6 +31,9 @@ pub struct Student {
     /// The MIS's own key.
     #[serde(default, deserialize_with = "text")]
     pub mis_id: Option<String>,
+    /// Form of address \[D\].
+    #[serde(default, deserialize_with = "text")]
+    pub title: Option<String>,
     /// First letters of the names.
     #[serde(default, deserialize_with = "text")]
     pub initials: Option<String>,
@@ -48,6 +55,9 @@ pub struct Student {
     /// In the MIS's word.
     #[serde(default, deserialize_with = "text")]
     pub gender: Option<String>,
+    /// In the person's own word \[D\].
+    #[serde(default, deserialize_with = "text")]
+    pub gender_identity: Option<String>,
     /// As written down, in no zone.
     #[serde(default, deserialize_with = "day")]
     pub date_of_birth: Option<NaiveDate>,
@@ -85,6 +95,66 @@ pub struct Student {
     /// `include=campus`.
     #[serde(default)]
     pub campus: Included<Group>,
+    /// `include=attendance_summary`: its sessions, counted \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub attendance_summary: Option<AttendanceSummary>,
+    /// `include=permissions` \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub permissions: Option<OpenRecord>,
+    /// `include=identifiers` \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub identifiers: Option<OpenRecord>,
+    /// `include=photo` \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub photo: Option<OpenRecord>,
+    /// `include=siblings` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub siblings: Option<Vec<Student>>,
+    /// `include=doctors` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub doctors: Option<Vec<Doctor>>,
+    /// `include=achievements` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub achievements: Option<Vec<OpenRecord>>,
+    /// `include=behaviours` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub behaviours: Option<Vec<OpenRecord>>,
+    /// `include=exclusions` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub exclusions: Option<Vec<OpenRecord>>,
+    /// `include=medical_conditions` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub medical_conditions: Option<Vec<OpenRecord>>,
+    /// `include=medical_events` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub medical_events: Option<Vec<OpenRecord>>,
+    /// `include=medical_notes` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub medical_notes: Option<Vec<OpenRecord>>,
+    /// `include=results`: results of assessment \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub results: Option<Vec<OpenRecord>>,
+    /// `include=sen_needs`: special educational needs \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub sen_needs: Option<Vec<OpenRecord>>,
+    /// `include=user_defined_fields` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub user_defined_fields: Option<Vec<OpenRecord>>,
+    /// `include=in_care_date_ranges` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub in_care_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=sen_date_ranges` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub sen_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=fsm_date_ranges`: free school meals \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub fsm_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=upfsm_date_ranges`: universal free school meals \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub upfsm_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=child_protection_plan_date_ranges` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub child_protection_plan_date_ranges: Option<Vec<OpenRecord>>,
     /// `include=groups`.
     #[serde(default, deserialize_with = "many")]
     pub groups: Option<Vec<Group>>,

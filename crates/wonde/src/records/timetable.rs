@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{Included, group::Class, people::Employee};
 use crate::{
-    ClassId, LessonId, PeriodId, RoomId,
+    ClassId, LessonId, PeriodId, RoomId, SubjectId,
     wire::{clock, flag, instant, text},
 };
 
@@ -49,6 +49,32 @@ pub struct Room {
     pub code: Option<String>,
 }
 
+/// A subject \[T\].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Subject {
+    /// The subject's id.
+    pub id: SubjectId,
+    /// The MIS's own key.
+    #[serde(default, deserialize_with = "text")]
+    pub mis_id: Option<String>,
+    /// Its name.
+    #[serde(default, deserialize_with = "text")]
+    pub name: Option<String>,
+    /// Its short name.
+    #[serde(default, deserialize_with = "text")]
+    pub code: Option<String>,
+    /// Whether it is taught.
+    #[serde(default, deserialize_with = "flag")]
+    pub active: Option<bool>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
 /// A lesson: a class at a time \[T\].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[non_exhaustive]
@@ -70,7 +96,7 @@ pub struct Lesson {
     /// By whom.
     #[serde(default)]
     pub employee: Included<Employee>,
-    /// The period on this very day. SIMS keeps marks by it, not by the lesson \[T\].
+    /// The period on this very day: a number \[T\] or a text \[C\] on the wire. SIMS keeps marks by it, not by the lesson \[T\].
     #[serde(default, deserialize_with = "text")]
     pub period_instance_id: Option<String>,
     /// The beginning. In UTC, where a period's `start_time` is local \[T\].
@@ -79,6 +105,15 @@ pub struct Lesson {
     /// The end.
     #[serde(default, deserialize_with = "instant")]
     pub end_at: Option<DateTime<Utc>>,
+    /// Whether it stands in for another lesson \[T\].
+    #[serde(default, deserialize_with = "flag")]
+    pub alternative: Option<bool>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
     /// Whether it is called off. That a lesson says so, and by this name, is a guess \[?\].
     #[serde(default, deserialize_with = "flag")]
     pub cancelled: Option<bool>,

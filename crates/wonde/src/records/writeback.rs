@@ -62,6 +62,11 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 }
 
 impl WritebackRow {
+    /// The id, where the answer has one.
+    pub(crate) fn id(&self) -> Option<WritebackId> {
+        self.writeback_id.clone().or_else(|| self.id.clone())
+    }
+
     pub(crate) fn into_writeback(self, asked: &WritebackId) -> Writeback {
         let found = Failures::read(&self.more);
         let text = |key: &str| {
@@ -70,10 +75,7 @@ impl WritebackRow {
         };
         let of_a_mark = || found.marks.iter().find_map(|mark| mark.said.clone());
         Writeback {
-            id: self
-                .writeback_id
-                .or(self.id)
-                .unwrap_or_else(|| asked.clone()),
+            id: self.id().unwrap_or_else(|| asked.clone()),
             status: self
                 .status
                 .as_deref()

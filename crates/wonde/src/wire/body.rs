@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::relation::One;
+use crate::OpenRecord;
 
 /// The deepest that an answer may be nested. What Wonde sends with all includes has about half of it; and what is nested
 /// deeper could exhaust the stack, for records hold records.
@@ -40,6 +41,17 @@ pub(crate) fn read_one<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable
     match read::<One<T>>(body)? {
         One::Full(record) => Ok(record),
         One::Absent | One::Id(_) => Err(Unreadable::Misfit("`data`: expected a record".to_owned())),
+    }
+}
+
+/// Reads one record of unknown properties; no content, or none that is a record, is an empty one.
+pub(crate) fn read_open(body: &[u8]) -> Result<OpenRecord, Unreadable> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(OpenRecord::default());
+    }
+    match read::<One<OpenRecord>>(body)? {
+        One::Full(record) => Ok(record),
+        One::Absent | One::Id(_) => Ok(OpenRecord::default()),
     }
 }
 
