@@ -122,6 +122,7 @@ pub(crate) static SHAPES: [Shape; 12] = [
     },
     Shape {
         name: "ScholarPack",
+        short: ShortList::Bare,
         phase: Phase::Primary,
         writes: false,
         words: &SENT,

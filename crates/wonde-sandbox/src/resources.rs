@@ -186,6 +186,8 @@ pub(crate) static STUDENT: Resource = Resource {
         "only_upns",
         "only_mis_ids",
         "user_defined_field",
+        "only_user_defined_fields",
+        "aspect_id",
     ],
     includes: &[
         ("education_details", &DETAILS),
@@ -273,6 +275,8 @@ pub(crate) static EMPLOYEE: Resource = Resource {
         "employment_start_before",
         "employment_start_after",
         "only_mis_ids",
+        "user_defined_field",
+        "only_user_defined_fields",
     ],
     includes: &[
         ("employment_details", &DETAILS),
@@ -504,7 +508,7 @@ static BEHAVIOUR: Resource = writable(
                 true,
                 Sort::Students(&[
                     ("student_id", true, Sort::Student),
-                    ("role", true, Sort::Text),
+                    ("role", false, Sort::Text),
                     ("action", false, Sort::Text),
                     ("action_date", false, Sort::Date),
                     ("points", true, Sort::Number),

@@ -196,7 +196,7 @@ impl List<'_> {
     fn record(&self, n: usize) -> Value {
         let (view, includes) = (self.view, &self.includes);
         match self.resource.kind {
-            Kind::Student => view.student(n, includes),
+            Kind::Student => self.narrow(view.student(n, includes)),
             Kind::Contact => view.contact(n, includes),
             Kind::Employee => view.employee(n, includes),
             Kind::Group => view.group(n, includes),
@@ -208,6 +208,25 @@ impl List<'_> {
             _ if self.is(&SUMMARY) => view.summary(n, includes),
             _ => view.open(self.resource, n, includes),
         }
+    }
+
+    /// Leaves of what is included only what the query asks for.
+    fn narrow(&self, mut student: Value) -> Value {
+        let query = self.request.query;
+        for (include, property, filter) in [
+            ("user_defined_fields", "key", "only_user_defined_fields"),
+            ("results", "aspect", "aspect_id"),
+        ] {
+            let rows = student.get_mut(include).and_then(|i| i.get_mut("data"));
+            if let Some(rows) = rows.and_then(Value::as_array_mut) {
+                rows.retain(|row| {
+                    let value = &row[property];
+                    let id = value.pointer("/data/id").unwrap_or(value);
+                    query.lists(filter, id.as_str().unwrap_or_default())
+                });
+            }
+        }
+        student
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -261,6 +280,8 @@ impl List<'_> {
                 && after.is_none_or(|day| e.start >= day)
                 && before.is_none_or(|day| e.start <= day)
                 && query.lists("only_mis_ids", &e.person.mis_id)
+                // No employee has any.
+                && query.get("user_defined_field").is_none()
         })
     }
 

@@ -10,11 +10,12 @@ use chrono::{DateTime, Utc};
 
 use crate::ids::Kind;
 use crate::inner::{Bearer, Inner};
+use crate::paging::{Lister, ShortList};
 use crate::query::Query;
 use crate::reply::{Refusal, Reply};
 use crate::resources::Resource;
 use crate::school::{Access, School};
-use crate::wire::{View, data, global_code};
+use crate::wire::{View, global_code};
 use crate::writeback::Fate;
 
 /// Method of a request, as far as the API knows any.
@@ -128,7 +129,7 @@ pub(crate) fn answer(request: &Request<'_>) -> Reply {
         (Get, ["meta", "schools", _, "acl"]) => schools::acl(request),
         (Post, ["schools", _, "request-access"]) => schools::request_access(request),
         (Delete, ["schools", _, "revoke-access"]) => schools::revoke_access(request),
-        (Get, ["attendance-codes"]) => Ok(codes(request)),
+        (Get, ["attendance-codes"]) => codes(request),
         (Get, ["writebacks"]) => writes::all(request),
         (Get, ["writebacks", id]) => writes::status(request, id),
         (Post, ["schools", _, "attendance", "session"]) => writes::sessions(request),
@@ -145,14 +146,28 @@ pub(crate) fn answer(request: &Request<'_>) -> Reply {
     }
 }
 
-fn codes(request: &Request<'_>) -> serde_json::Value {
+fn codes(request: &Request<'_>) -> Reply {
+    request.query.only(&[])?;
     let book = crate::codes::global();
-    data(
-        book.iter()
-            .enumerate()
-            .map(|(n, code)| global_code(&request.inner.ids, n, code))
-            .collect(),
-    )
+    let rows = book.iter().enumerate();
+    request
+        .root_list()
+        .page(rows.map(|(n, code)| (n as u64, (n, code))), |(n, code)| {
+            global_code(&request.inner.ids, n, code)
+        })
+}
+
+impl Request<'_> {
+    /// A list at the root of the API, which always speaks of pages.
+    fn root_list(&self) -> Lister<'_> {
+        Lister {
+            url: self.url,
+            query: self.query,
+            per_page_max: self.inner.options.per_page_max as usize,
+            includes: Vec::new(),
+            short: ShortList::Paged,
+        }
+    }
 }
 
 /// Runs `with` on the school of the path, if the token may look inside; the wrong region has nothing to show.

@@ -7,7 +7,6 @@ use serde_json::json;
 
 use super::{Request, allowed};
 use crate::inner::Bearer;
-use crate::paging::{Lister, ShortList};
 use crate::query::Query;
 use crate::reply::{Refusal, Reply};
 use crate::school::{Access, School};
@@ -24,13 +23,6 @@ pub(crate) fn list(request: &Request<'_>, list: &str) -> Reply {
         _ => &FILTERS,
     })?;
     let updated = query.updated()?;
-    let lister = Lister {
-        url: request.url,
-        query,
-        per_page_max: request.inner.options.per_page_max as usize,
-        includes: Vec::new(),
-        short: ShortList::Paged,
-    };
     let domains = request.inner.domains();
     let rows = (0..request.inner.school_count())
         .filter(|n| matches!(request.bearer, Bearer::All) || request.bearer == Bearer::School(*n))
@@ -41,7 +33,7 @@ pub(crate) fn list(request: &Request<'_>, list: &str) -> Reply {
             (here && updated.holds(school.plan().settled()) && wanted(query, &record))
                 .then_some((u64::from(n), record))
         });
-    lister.page(rows, |record| record)
+    request.root_list().page(rows, |record| record)
 }
 
 /// What lists of schools can be filtered by.

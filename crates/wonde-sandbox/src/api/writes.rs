@@ -7,7 +7,6 @@ use super::{Request, allowed, approved};
 use crate::ids::Kind;
 use crate::inner::Bearer;
 use crate::mis::Register;
-use crate::paging::{Lister, ShortList};
 use crate::register::{Entry, Key, Slot};
 use crate::reply::{Refusal, Reply};
 use crate::school::School;
@@ -115,14 +114,7 @@ pub(crate) fn all(request: &Request<'_>) -> Reply {
             );
         }
     }
-    let lister = Lister {
-        url: request.url,
-        query: request.query,
-        per_page_max: request.inner.options.per_page_max as usize,
-        includes: Vec::new(),
-        short: ShortList::Paged,
-    };
-    lister.page((0..).zip(rows), |row| row)
+    request.root_list().page((0..).zip(rows), |row| row)
 }
 
 fn list(body: &Value, max: Option<usize>) -> Result<&[Value], Refusal> {
@@ -319,7 +311,13 @@ pub(super) fn date(text: &str) -> Option<NaiveDate> {
 
 fn session(map: &Map<String, Value>) -> Result<(NaiveDate, Slot), Bad> {
     let wrong = malformed("date", "The date must be written as YYYY-MM-DD.");
-    let date = date(text(map, "date")?).ok_or(wrong)?;
+    let date = text(map, "date")?;
+    // Wonde's Ruby client writes the midnight of the day, with its zone.
+    let day = match DateTime::parse_from_str(date, "%Y-%m-%d %H:%M:%S %z") {
+        Ok(_) => date.get(..10).unwrap_or(date),
+        Err(_) => date,
+    };
+    let date = self::date(day).ok_or(wrong)?;
     let slot = match text(map, "session")? {
         "AM" => Slot::Morning,
         "PM" => Slot::Afternoon,

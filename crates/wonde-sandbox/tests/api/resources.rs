@@ -183,7 +183,44 @@ async fn filters_are_honoured() {
     assert!(with_field > 0 && with_field < students.len());
     assert_eq!(count(&lab, "students", "user_defined_field=shoe").await, 0);
 
+    let include = "include=user_defined_fields,results";
+    let pupils = lab
+        .all(&format!("schools/{school}/students?per_page=200&{include}"))
+        .await;
+    let result = pupils
+        .iter()
+        .find_map(|s| s["results"]["data"].get(0))
+        .unwrap();
+    let aspect = result["aspect"].as_str().unwrap();
+    for (filter, name, some) in [
+        (format!("aspect_id={aspect}"), "results", true),
+        ("aspect_id=A1".to_owned(), "results", false),
+        (
+            "only_user_defined_fields=shoe,locker".to_owned(),
+            "user_defined_fields",
+            true,
+        ),
+        (
+            "only_user_defined_fields=shoe".to_owned(),
+            "user_defined_fields",
+            false,
+        ),
+    ] {
+        let query = format!("schools/{school}/students?per_page=200&{include}&{filter}");
+        let rows = lab.all(&query).await;
+        assert_eq!(rows.len(), pupils.len(), "{filter}");
+        assert_eq!(
+            rows.iter().any(|s| s[name]["data"].get(0).is_some()),
+            some,
+            "{filter}"
+        );
+    }
+
     let staff = list("employees").await.len();
+    assert_eq!(
+        count(&lab, "employees", "user_defined_field=locker").await,
+        0
+    );
     for filter in ["has_class", "has_group", "has_contract"] {
         let yes = count(&lab, "employees", &format!("{filter}=true")).await;
         let no = count(&lab, "employees", &format!("{filter}=false")).await;

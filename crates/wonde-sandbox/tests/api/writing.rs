@@ -241,6 +241,15 @@ async fn null_for_an_unset_field_and_minutes_late_as_text_are_taken() {
     lab.write(&school, "session", &[mark.clone()]).await;
     lab.pass(2);
     assert_eq!(lab.written(&school)[0].minutes_late, Some(12));
+    mark["date"] = json!(format!("{TODAY} 00:00:00 +0000"));
+    lab.write(&school, "session", &[mark.clone()]).await;
+    lab.pass(2);
+    let held = lab.written(&school);
+    assert_eq!(
+        (held.len(), held[0].writes),
+        (1, 3),
+        "the same day, as one client writes it"
+    );
     for required in ["student_id", "date", "session", "attendance_code_id"] {
         let mut without = mark.clone();
         without[required] = Value::Null;
