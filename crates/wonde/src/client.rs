@@ -16,7 +16,7 @@ use crate::{
     pages::{self, OnIssue},
     query::{ListQuery, Pairs},
     records::writeback::WritebackRow,
-    transport::{Gate, Settings, Transport, Watch},
+    transport::{Gate, RawAnswer, Settings, Transport, Watch},
     wire::body::Unreadable,
 };
 
@@ -337,6 +337,14 @@ impl Client {
         self.root().writeback(id).await
     }
 
+    /// Reads an address below the base URL as it comes, to look at Wonde's own forms. Not repeated on failure.
+    ///
+    /// # Errors
+    /// Returns an error if the request fails or the answer is no JSON.
+    pub async fn raw(&self, path: &[&str], query: &[(&str, &str)]) -> Result<RawAnswer> {
+        self.root().raw(path, query).await
+    }
+
     /// The way to a school at the host that its region names. At any other it would look empty \[D\].
     ///
     /// # Errors
@@ -433,6 +441,16 @@ impl Root {
     ) -> Result<T> {
         self.transport
             .get_one(&self.origin, &self.url(path, query)?)
+            .await
+    }
+
+    pub(crate) async fn raw(&self, path: &[&str], query: &[(&str, &str)]) -> Result<RawAnswer> {
+        let query: Pairs = query
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.transport
+            .get_raw(&self.origin, &self.url(path, &query)?)
             .await
     }
 

@@ -129,7 +129,7 @@ pub use records::{
 };
 pub use resources::Resource;
 pub use school_client::SchoolClient;
-pub use transport::{Asked, Gate, GateClosed, Watch};
+pub use transport::{Asked, Gate, GateClosed, RawAnswer, Watch};
 pub use wire::lenient::DecodeIssue;
 
 #[cfg(doctest)]

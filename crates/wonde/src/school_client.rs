@@ -15,6 +15,7 @@ use crate::{
     error::{Error, Result},
     pages::OnIssue,
     resources::{self, Resource, Write},
+    transport::RawAnswer,
 };
 
 /// The way to one school at one host. Cheap to clone; clones share their connections.
@@ -104,6 +105,14 @@ impl SchoolClient {
         path.push(id.as_ref());
         let include = (!include.is_empty()).then(|| ("include".to_owned(), include.join(",")));
         self.root.one(&path, include.as_slice()).await
+    }
+
+    /// Reads an address below the school as it comes, to look at Wonde's own forms. Not repeated on failure.
+    ///
+    /// # Errors
+    /// Returns an error if the request fails or the answer is no JSON.
+    pub async fn raw(&self, path: &str, query: &[(&str, &str)]) -> Result<RawAnswer> {
+        self.root.raw(&self.path(path), query).await
     }
 
     /// Creates a record \[D\]. What Wonde answers is not known \[?\]; an empty answer is an empty record. Nothing is

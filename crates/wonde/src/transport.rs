@@ -66,6 +66,35 @@ pub struct Asked {
     pub took: Duration,
 }
 
+/// An answer as it came, for looking at Wonde's own forms. `Debug` shows none of its content.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RawAnswer {
+    /// The whole body.
+    pub body: serde_json::Value,
+    /// Headers about limits of the rate, by name.
+    pub rate_limit: Vec<(String, String)>,
+}
+
+impl fmt::Debug for RawAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawAnswer")
+            .field("rate_limit", &self.rate_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rate_limit(headers: &HeaderMap) -> Vec<(String, String)> {
+    let of_rates = |name: &str| {
+        name.contains("ratelimit") || name.contains("rate-limit") || name == "retry-after"
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| of_rates(name.as_str()))
+        .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+        .collect()
+}
+
 /// Makes requests. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub(crate) struct Transport {
@@ -95,6 +124,7 @@ impl fmt::Debug for Transport {
 /// An answer with success.
 struct Answer {
     status: u16,
+    rate_limit: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -145,6 +175,19 @@ impl Transport {
         url: &Url,
     ) -> Result<T> {
         self.read(origin, url, body::read_one).await
+    }
+
+    /// Reads an answer and keeps it as it came.
+    pub(crate) async fn get_raw(&self, origin: &Origin, url: &Url) -> Result<RawAnswer> {
+        let answer = self
+            .send(origin, Method::GET, url, None, Effect::Read)
+            .await?;
+        let body = decode(&answer, body::read, Effect::Read)
+            .map_err(|error| error.at("GET", url.path(), Some(answer.status)))?;
+        Ok(RawAnswer {
+            body,
+            rate_limit: answer.rate_limit,
+        })
     }
 
     /// Writes, once, and reads one record. Not repeated whatever happens: that is for whoever knows what was written.
@@ -277,11 +320,13 @@ impl Transport {
         );
         let failed = |error| at(error, Some(status.as_u16()));
         if status.is_success() {
+            let rate_limit = rate_limit(response.headers());
             let body = collect(response, ANSWER_MAX, effect)
                 .await
                 .map_err(failed)?;
             return Ok(Answer {
                 status: status.as_u16(),
+                rate_limit,
                 body,
             });
         }

@@ -152,6 +152,30 @@ async fn a_write_is_never_repeated() {
 }
 
 #[tokio::test]
+async fn an_answer_is_kept_as_it_came() {
+    let api = Api::start().await;
+    let answer = ResponseTemplate::new(200)
+        .set_body_json(json!({"data": [{"forename": "Secret"}]}))
+        .insert_header("x-ratelimit-remaining", "59")
+        .insert_header("x-other", "1");
+    api.told("GET", &Api::below("students"), &[("page", "2")], answer)
+        .expect(1)
+        .mount(&api.server)
+        .await;
+    let raw = api
+        .school()
+        .raw("students", &[("page", "2")])
+        .await
+        .unwrap();
+    assert_eq!(raw.body["data"][0]["forename"], "Secret");
+    assert_eq!(
+        raw.rate_limit,
+        [("x-ratelimit-remaining".to_owned(), "59".to_owned())]
+    );
+    assert!(!format!("{raw:?}").contains("Secret"));
+}
+
+#[tokio::test]
 async fn schools_are_found_by_a_query() {
     let api = Api::start().await;
     let query = [

@@ -65,6 +65,17 @@ impl OpenRecord {
     }
 }
 
+impl<K: Into<String>> FromIterator<(K, Value)> for OpenRecord {
+    fn from_iter<I: IntoIterator<Item = (K, Value)>>(properties: I) -> Self {
+        Self(
+            properties
+                .into_iter()
+                .map(|(name, value)| (name.into(), value))
+                .collect(),
+        )
+    }
+}
+
 impl fmt::Debug for OpenRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
