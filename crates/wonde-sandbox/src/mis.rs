@@ -1,8 +1,8 @@
-//! The kinds of MIS in the sandbox: what each keeps of a mark, and how it words things.
+//! The MISs of the sandbox: what each stores of a mark, and its formats and words.
 
 use crate::paging::ShortList;
 
-/// Where an MIS holds the mark of a session.
+/// Where an MIS stores the mark of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Register {
     /// One mark for each morning and afternoon.
@@ -38,7 +38,7 @@ pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) phase: Phase,
     pub(crate) register: Register,
-    /// Takes marks from outside.
+    /// Accepts marks.
     pub(crate) writes: bool,
     pub(crate) comment: bool,
     pub(crate) minutes_late: bool,
@@ -53,7 +53,7 @@ pub(crate) struct Shape {
     /// Identity of the permission to write attendance; the real one is not known.
     pub(crate) write_permission: &'static str,
     pub(crate) timezone: &'static str,
-    /// What a list that fits on one page says of pages.
+    /// The envelope of a list that fits on one page.
     pub(crate) short: ShortList,
     /// `period_instance_id` is a number rather than text.
     pub(crate) numbered_instances: bool,

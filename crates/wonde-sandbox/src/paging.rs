@@ -7,7 +7,7 @@ use crate::reply::{Refusal, Reply};
 
 const DEFAULT: usize = 50;
 
-/// Where a list stands in the API and how much of it is wanted.
+/// The address of a list and the requested page.
 #[derive(Clone, Debug)]
 pub(crate) struct Lister<'a> {
     /// Address without the query.
@@ -19,7 +19,7 @@ pub(crate) struct Lister<'a> {
     pub(crate) short: ShortList,
 }
 
-/// What a list that fits on one page says of pages, if `per_page` was not asked for.
+/// The envelope of a list that fits on one page, if `per_page` was not given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ShortList {
     /// A `meta` without `pagination`.

@@ -1,4 +1,4 @@
-//! The query of a request: filters, includes and how to page.
+//! The query of a request: filters, includes and paging.
 
 use std::collections::BTreeMap;
 
@@ -102,7 +102,7 @@ impl Query {
     }
 }
 
-/// A range of time, both ends part of it.
+/// A range of time, including both ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
     pub(crate) after: Option<DateTime<Utc>>,

@@ -1,5 +1,5 @@
-//! The table of all that a school can be asked for: where it is, which scope it takes, what may be included and filtered by,
-//! and, for what the sandbox's world does not model, what its records look like.
+//! The table of a school's resources: path, scope, includes, filters, and a template for records that the sandbox does not
+//! model.
 
 use crate::ids::Kind;
 
@@ -8,18 +8,18 @@ use crate::ids::Kind;
 pub(crate) struct Resource {
     /// Path below the school; empty for what can only be included.
     pub(crate) path: &'static str,
-    /// The scope that reading takes; empty where that of the object around it does.
+    /// The scope for reading; empty if the parent's scope is enough.
     pub(crate) scope: &'static str,
     pub(crate) includes: &'static [(&'static str, &'static Resource)],
     /// Query parameters beyond those for includes and pages.
     pub(crate) filters: &'static [&'static str],
-    /// What the ids name. The position in an id is that of the record in the school's list.
+    /// The kind of the ids. The position in an id is that of the record in the school's list.
     pub(crate) kind: Kind,
-    /// How records look that belong to no model.
+    /// The template of records that are not modelled.
     pub(crate) template: Option<Template>,
 }
 
-/// Records that are made up on the spot.
+/// Generates records.
 #[derive(Debug)]
 pub(crate) struct Template {
     pub(crate) owner: Owner,
@@ -29,18 +29,18 @@ pub(crate) struct Template {
     pub(crate) writes: Option<Writes>,
 }
 
-/// Whose records they are; this decides how many there are.
+/// The owner of records, which decides their number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Owner {
-    /// One for each pupil whose position divided by the first leaves the second.
+    /// One per pupil whose position modulo the first number is the second.
     Student(usize, usize),
-    /// The same of employees.
+    /// The same for employees.
     Employee(usize, usize),
-    /// So many at the school.
+    /// A fixed number per school.
     School(usize),
 }
 
-/// Where a property's value comes from.
+/// The source of a property's value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Field {
     Null,
@@ -49,7 +49,7 @@ pub(crate) enum Field {
     Text(&'static str),
     /// One of these, by the record's position.
     Pick(&'static [&'static str]),
-    /// So many days before the sandbox's first day.
+    /// This many days before the sandbox's first day.
     Day(i64),
     /// The record's pupil.
     Student,
@@ -67,7 +67,7 @@ pub(crate) struct Writes {
     pub(crate) update: bool,
 }
 
-/// A property of a record that is written: name, whether it must be there, and its sort.
+/// A property of a written record: name, whether it is required, and its sort.
 pub(crate) type Take = (&'static str, bool, Sort);
 
 /// The sort of a written property.

@@ -1,11 +1,11 @@
-//! What lists can be asked for.
+//! Queries of lists.
 
 use chrono::{DateTime, Utc};
 
-/// Rows to a page when nothing else is said. Wonde's own is 50 \[D\]; 200 is generally taken \[T\].
+/// The default number of rows per page. Wonde's own default is 50 \[D\]; 200 is generally accepted \[T\].
 pub const PER_PAGE: u16 = 200;
 
-/// How a list is cut into pages. Either way the next page is where Wonde says it is.
+/// How a list is paged. Either way the client follows the address that Wonde returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Paging {
     /// By number. Rows may shift between pages while the list is read.
@@ -21,14 +21,14 @@ macro_rules! queries {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct $query {
             $($(#[$field_doc])* pub $field: Option<DateTime<Utc>>,)*
-            /// What to include, such as `education_details` or `contacts.contact_details`. One that is not known fails the
-            /// whole request with 400 `invalid_include`, and what is known differs by MIS \[T\].
+            /// What to include, such as `education_details` or `contacts.contact_details`. An unknown one fails
+            /// the whole request with 400 `invalid_include`, and which ones are known differs by MIS \[T\].
             pub include: Vec<String>,
             /// Further filters by Wonde's names for them, such as `has_class` \[T\].
             pub filters: Vec<(String, String)>,
-            /// Rows to a page; 0 leaves it to Wonde.
+            /// Rows per page; 0 uses Wonde's default.
             pub per_page: u16,
-            /// How the list is cut into pages.
+            /// How the list is paged.
             pub paging: Paging,
         }
 
@@ -45,12 +45,12 @@ macro_rules! queries {
         }
 
         impl $query {
-            /// Everything, without includes.
+            /// Returns a query for everything, without includes.
             pub fn new() -> Self {
                 Self::default()
             }
 
-            /// Includes these as well.
+            /// Adds includes.
             #[must_use]
             pub fn include<I: Into<String>>(mut self, names: impl IntoIterator<Item = I>) -> Self {
                 self.include.extend(names.into_iter().map(Into::into));
@@ -165,8 +165,8 @@ queries! {
         updated_before => "updated_before",
     }
 
-    /// Which lessons to list. Wonde may answer with one academic week at a time \[T\]\[?\], and whether the bounds are inside
-    /// is not known \[?\]: look at each lesson's own time.
+    /// Which lessons to list. Wonde may return one academic week at a time \[T\]\[?\], and whether the bounds are
+    /// inclusive is not known \[?\]: check each lesson's time.
     LessonQuery {
         /// Only those that start after this \[T\].
         start_after => "lessons_start_after",
@@ -183,7 +183,7 @@ queries! {
     }
 }
 
-/// A time as Wonde takes it \[D\]. In UTC, for no zone is documented \[?\].
+/// Formats a time for Wonde \[D\], in UTC because no time zone is documented \[?\].
 pub(crate) fn stamp(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%d %H:%M:%S").to_string()
 }

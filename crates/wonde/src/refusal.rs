@@ -1,4 +1,4 @@
-//! From a refusing answer to an error: what it means, and how to go on.
+//! Maps an error response to an error and its recovery.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use crate::{
     wire::text,
 };
 
-/// The longest wait that is believed. More is a mistake, and would hold up a school for good.
+/// The longest wait that is accepted. A longer one is a mistake and would block a school forever.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most of Wonde's words that is kept.
+/// The maximum length of Wonde's message.
 pub(crate) const SAID_MAX: usize = 1_000;
 
 /// What an error's body says, where it says it as Wonde does \[T\].

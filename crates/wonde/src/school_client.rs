@@ -18,10 +18,10 @@ use crate::{
     transport::RawAnswer,
 };
 
-/// The way to one school at one host. Cheap to clone; clones share their connections.
+/// A client for one school at one host. Cheap to clone; clones share their connections.
 ///
-/// A list without rows may mean that there are none, or that this is not the school's region \[D\]: an empty roster is
-/// never to be believed without a check.
+/// An empty list means that there are no rows, or that this is not the school's region \[D\]: check before you trust an
+/// empty roster.
 #[derive(Clone)]
 pub struct SchoolClient {
     client: Client,
@@ -55,9 +55,9 @@ impl SchoolClient {
         }
     }
 
-    /// The same way, on which lists of people pass over what they cannot read: a value is taken for one that is not
-    /// there, a record without an id is left out, and `on_issue` is told of each. Otherwise the first such value ends the
-    /// list with an error. Registers are always read to the letter: a code that was passed over could be one that stands.
+    /// Returns a client whose lists of people skip what they cannot read: a value counts as missing, a record without an
+    /// id is left out, and `on_issue` is called for each. By default the first such value ends the list with an error.
+    /// Registers are always read strictly, because a skipped code could be the current one.
     #[must_use]
     pub fn lenient(&self, on_issue: OnIssue) -> Self {
         Self {
@@ -66,17 +66,18 @@ impl SchoolClient {
         }
     }
 
-    /// The school.
+    /// Returns the school's id.
     pub fn id(&self) -> &SchoolId {
         &self.id
     }
 
-    /// The client that this way was taken from.
+    /// Returns the client that this one was made from.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Lists the rows of any resource of the [table](resources). A page is asked for when the stream comes to it.
+    /// Lists the rows of any resource of the [table](resources). A page is requested when the
+    /// stream reaches it.
     pub fn list<T>(
         &self,
         resource: Resource<T>,
@@ -107,16 +108,16 @@ impl SchoolClient {
         self.root.one(&path, include.as_slice()).await
     }
 
-    /// Reads an address below the school as it comes, to look at Wonde's own forms. Not repeated on failure.
+    /// Reads an address below the school as it comes, to inspect Wonde's formats. It is not retried.
     ///
     /// # Errors
-    /// Returns an error if the request fails or the answer is no JSON.
+    /// Returns an error if the request fails or the response is not JSON.
     pub async fn raw(&self, path: &str, query: &[(&str, &str)]) -> Result<RawAnswer> {
         self.root.raw(&self.path(path), query).await
     }
 
-    /// Creates a record \[D\]. What Wonde answers is not known \[?\]; an empty answer is an empty record. Nothing is
-    /// repeated here.
+    /// Creates a record \[D\]. Wonde's response is not known \[?\]; an empty response is an empty record. The
+    /// request is never retried.
     ///
     /// # Errors
     /// Returns an error if the request fails, and [`Config`](crate::ErrorKind::Config) before any request for a resource
@@ -130,7 +131,7 @@ impl SchoolClient {
             .await
     }
 
-    /// Changes a record \[T\]; the rest as for [`create`](Self::create).
+    /// Updates a record \[T\]; otherwise like [`create`](Self::create).
     ///
     /// # Errors
     /// As for [`create`](Self::create).
@@ -144,7 +145,7 @@ impl SchoolClient {
             .await
     }
 
-    /// Deletes a record \[D\]; the rest as for [`create`](Self::create).
+    /// Deletes a record \[D\]; otherwise like [`create`](Self::create).
     ///
     /// # Errors
     /// As for [`create`](Self::create).
@@ -180,13 +181,13 @@ impl SchoolClient {
         self.root.write_open(method, &path, record).await
     }
 
-    /// Lists pupils on roll \[D\]. Future starters are not among them before they start \[T\].
+    /// Lists pupils on roll \[D\]. Future starters are not listed before they start \[T\].
     pub fn students(&self, query: PeopleQuery) -> BoxStream<'static, Result<Student>> {
         self.list(resources::STUDENTS, query)
     }
 
-    /// Lists pupils who are yet to start \[D\]; a permission of its own. That rows are like those of
-    /// [`students`](Self::students) is a guess \[?\].
+    /// Lists pupils who have not started yet \[D\]; it needs a permission of its own. Rows are assumed to look like those
+    /// of [`students`](Self::students) \[?\].
     pub fn students_pre_admission(
         &self,
         query: PeopleQuery,
@@ -224,7 +225,7 @@ impl SchoolClient {
         self.list(resources::LESSONS, query)
     }
 
-    /// Lists session marks \[T\]. They are as old as Wonde's last reading of the MIS, an hour or two \[T\].
+    /// Lists session marks \[T\]. They are as old as Wonde's last sync with the MIS, an hour or two \[T\].
     pub fn session_attendance(
         &self,
         query: AttendanceQuery,
@@ -232,7 +233,7 @@ impl SchoolClient {
         self.list(resources::SESSION_ATTENDANCE, query)
     }
 
-    /// Lists lesson marks \[D\]. They are as old as Wonde's last reading of the MIS, an hour or two \[T\].
+    /// Lists lesson marks \[D\]. They are as old as Wonde's last sync with the MIS, an hour or two \[T\].
     pub fn lesson_attendance(
         &self,
         query: AttendanceQuery,
@@ -245,7 +246,7 @@ impl SchoolClient {
         self.list(resources::ATTENDANCE_CODES, ListQuery::new())
     }
 
-    /// Lists records that are gone \[T\], since a time if one is given.
+    /// Lists deleted records \[T\], optionally only those deleted since a time.
     pub fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
         let query = ListQuery {
             updated_after: since,
@@ -254,23 +255,24 @@ impl SchoolClient {
         self.list(resources::DELETIONS, query)
     }
 
-    /// Counts rows by Wonde's names for their kinds: `students`, `contacts` \[D\].
+    /// Counts rows by Wonde's names for their kinds, such as `students` and `contacts` \[D\].
     ///
     /// # Errors
-    /// Those of the request.
+    /// Returns an error if the request fails.
     pub async fn counts(&self, kinds: &[&str]) -> Result<Counts> {
         let query = [("include".to_owned(), kinds.join(","))];
         self.root.one(&self.path("counts"), &query).await
     }
 
-    /// Hands in session marks \[C\]. That is not the end of it: they go to the MIS later, and
-    /// [`writeback`](Self::writeback) tells. Nothing is repeated here.
+    /// Submits session marks \[C\]. Wonde accepts them first and writes them to the MIS later;
+    /// [`writeback`](Self::writeback) returns the outcome. The request is never retried.
     ///
-    /// Whether one bad mark refuses the whole register is not known \[?\]: take it that it does, and split.
+    /// It is not known whether one bad mark rejects the whole register \[?\]: assume that it does, and split the register.
     ///
     /// # Errors
-    /// Those of the request. With [`Recovery::Unknown`](crate::Recovery::Unknown) the marks may be on their way: read the
-    /// register back before sending them again. [`Config`](crate::ErrorKind::Config) for no marks at all.
+    /// Returns an error if the request fails. With [`Recovery::Unknown`](crate::Recovery::Unknown) Wonde may have accepted
+    /// the marks: read the register back before sending them again. [`Config`](crate::ErrorKind::Config) if there are no
+    /// marks.
     pub async fn write_session_attendance(
         &self,
         marks: &[SessionMark],
@@ -278,18 +280,18 @@ impl SchoolClient {
         self.hand_in(resources::SESSION_ATTENDANCE, marks).await
     }
 
-    /// Hands in lesson marks \[C\]; the rest as for [session marks](Self::write_session_attendance).
+    /// Submits lesson marks \[C\]; otherwise like [session marks](Self::write_session_attendance).
     ///
     /// # Errors
-    /// As for session marks.
+    /// The same as for session marks.
     pub async fn write_lesson_attendance(&self, marks: &[LessonMark]) -> Result<WritebackReceipt> {
         self.hand_in(resources::LESSON_ATTENDANCE, marks).await
     }
 
-    /// How far a register that was handed in at this school has come \[C\], asked in the school's own region.
+    /// Returns the outcome of a register that was submitted at this school \[C\], from the school's own region.
     ///
     /// # Errors
-    /// Those of the request.
+    /// Returns an error if the request fails.
     pub async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {
         self.root.writeback(id).await
     }
@@ -300,7 +302,7 @@ impl SchoolClient {
         marks: &[M],
     ) -> Result<WritebackReceipt> {
         if marks.is_empty() {
-            return Err(Error::config("there are no marks to hand in"));
+            return Err(Error::config("there are no marks to submit"));
         }
         let content = Marks { attendance: marks };
         self.root

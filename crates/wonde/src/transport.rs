@@ -1,4 +1,4 @@
-//! Sending one request and reading its answer: the token, the limits, and what a failure on the way means.
+//! Sends one request and reads its response: token, limits, and the meaning of transport failures.
 
 use std::{
     fmt,
@@ -24,14 +24,14 @@ use crate::{
     wire::body::{self, Unreadable},
 };
 
-/// The most bytes of an answer that are read, after decompression. A page of 200 pupils with all includes has about one
-/// hundredth of it.
+/// The maximum size of a response, after decompression. A page of 200 pupils with all includes has about one hundredth of
+/// it.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
-/// The most bytes of a refusal that are read.
+/// The maximum size of an error response.
 const REFUSAL_MAX: usize = 1024 * 1024;
 
-/// How requests are made.
+/// Settings of all requests.
 pub(crate) struct Settings {
     pub(crate) user_agent: String,
     pub(crate) timeout: Duration,
@@ -42,19 +42,18 @@ pub(crate) struct Settings {
     pub(crate) watch: Option<Watch>,
 }
 
-/// What every request waits for before it is sent: a rate that all who use a token keep together. It may also keep a
-/// request from being sent at all.
+/// A future that every request awaits before it is sent, such as a rate limiter that all users of a token share. It may
+/// also stop the request.
 pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, Result<(), GateClosed>> + Send + Sync>;
 
-/// The gate lets this request not pass: it is not sent, and fails with [`ErrorKind::Connect`].
+/// Returned by a gate that stops a request: the request is not sent and fails with [`ErrorKind::Connect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateClosed;
 
-/// Is told of every request once it is answered, or is known not to be. Called where the request is made: it must not
-/// block.
+/// Called after every request, answered or not. It runs inline, so it must not block.
 pub type Watch = Arc<dyn Fn(Asked) + Send + Sync>;
 
-/// One request and how it was answered, without a word of what was asked.
+/// One request and its outcome, without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Asked {
@@ -62,17 +61,17 @@ pub struct Asked {
     pub method: &'static str,
     /// The HTTP status; `None` when no answer came.
     pub status: Option<u16>,
-    /// From the sending to the head of the answer.
+    /// The time from sending to the response's headers.
     pub took: Duration,
 }
 
-/// An answer as it came, for looking at Wonde's own forms. `Debug` shows none of its content.
+/// An unparsed response, for inspecting Wonde's formats. `Debug` shows none of its content.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RawAnswer {
-    /// The whole body.
+    /// The body.
     pub body: serde_json::Value,
-    /// Headers about limits of the rate, by name.
+    /// Headers about rate limits, by name.
     pub rate_limit: Vec<(String, String)>,
 }
 
@@ -102,9 +101,9 @@ pub(crate) struct Transport {
 }
 
 struct Inner {
-    /// To this very machine: past every proxy.
+    /// For loopback hosts: never through a proxy.
     direct: reqwest::Client,
-    /// To everywhere else: by the environment's proxy, where it names one.
+    /// For all other hosts: through the environment's proxy, if it names one.
     outward: reqwest::Client,
     token: SecretString,
     read_retries: usize,
@@ -121,7 +120,7 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// An answer with success.
+/// A successful response.
 struct Answer {
     status: u16,
     rate_limit: Vec<(String, String)>,
@@ -136,7 +135,7 @@ impl Transport {
         authorization(&token)?;
         let client = |proxies| {
             build(settings, proxies, true).or_else(|error| {
-                // Where nothing is encrypted no certificates are needed: a bare container may have none.
+                // Without encryption no certificates are needed; a minimal container may have none.
                 if base.is_plain() {
                     build(settings, proxies, false)
                 } else {
@@ -163,7 +162,7 @@ impl Transport {
         })
     }
 
-    /// Reads a whole answer.
+    /// Reads a whole response.
     pub(crate) async fn get<T: DeserializeOwned>(&self, origin: &Origin, url: &Url) -> Result<T> {
         self.read(origin, url, body::read).await
     }
@@ -177,7 +176,7 @@ impl Transport {
         self.read(origin, url, body::read_one).await
     }
 
-    /// Reads an answer and keeps it as it came.
+    /// Reads a response without parsing its content.
     pub(crate) async fn get_raw(&self, origin: &Origin, url: &Url) -> Result<RawAnswer> {
         let answer = self
             .send(origin, Method::GET, url, None, Effect::Read)
@@ -190,7 +189,7 @@ impl Transport {
         })
     }
 
-    /// Writes, once, and reads one record. Not repeated whatever happens: that is for whoever knows what was written.
+    /// Writes and reads one record. Never retried: only the caller knows whether that is safe.
     pub(crate) async fn write<T: DeserializeOwned>(
         &self,
         origin: &Origin,
@@ -202,7 +201,7 @@ impl Transport {
             .await
     }
 
-    /// The same; an answer without content is an empty record.
+    /// Like `write`, but an empty response is an empty record.
     pub(crate) async fn write_open(
         &self,
         origin: &Origin,
@@ -234,7 +233,7 @@ impl Transport {
             .map_err(|error| error.at(name, url.path(), Some(answer.status)))
     }
 
-    /// Reads an answer in a way of its own.
+    /// Reads a response with a custom function.
     pub(crate) async fn read<T>(
         &self,
         origin: &Origin,
@@ -268,7 +267,7 @@ impl Transport {
     ) -> Result<Answer> {
         let name = name(&method);
         let at = |error: Error, status| error.at(name, url.path(), status);
-        // Addresses are checked where they come from. This is the one place that the token leaves by.
+        // The only place where the token is sent; addresses are also checked where they are made.
         if !origin.owns(url) {
             return Err(at(
                 Error::foreign("the address is at another host than the school's"),
@@ -296,7 +295,7 @@ impl Transport {
                 Error::new(
                     ErrorKind::Connect,
                     Recovery::Retry,
-                    "it was not sent, for the client's gate is closed; try again later",
+                    "the request was not sent because the client's gate is closed; try again later",
                 ),
                 None,
             ));
@@ -335,7 +334,7 @@ impl Transport {
 
     async fn refused(&self, status: StatusCode, response: Response, effect: Effect) -> Error {
         let headers: HeaderMap = response.headers().clone();
-        // The status alone says what happened; its words are a help, and their loss changes nothing.
+        // The status alone decides; the body only adds an explanation.
         let body = collect(response, REFUSAL_MAX, effect)
             .await
             .unwrap_or_default();
@@ -354,7 +353,7 @@ fn build(settings: &Settings, proxies: bool, system_roots: bool) -> Result<reqwe
         .user_agent(&settings.user_agent)
         .timeout(settings.timeout)
         .connect_timeout(settings.connect_timeout)
-        // A redirect would take the token along.
+        // A redirect would carry the token to another host.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false);
     if !proxies {
@@ -371,7 +370,7 @@ fn build(settings: &Settings, proxies: bool, system_roots: bool) -> Result<reqwe
     })
 }
 
-/// The header that bears the token, marked so that nothing prints it.
+/// The header with the token, marked as sensitive so that it is never printed.
 fn authorization(token: &SecretString) -> Result<HeaderValue> {
     let token = token.expose_secret();
     if token.is_empty() || token.contains(char::is_whitespace) {
@@ -403,7 +402,7 @@ fn decode<T>(
     read(&answer.body).map_err(|why| Error::unreadable(why, effect))
 }
 
-/// Reads a body up to a limit, so that a hostile answer cannot eat the memory.
+/// Reads a body up to a limit, so that a hostile server cannot exhaust memory.
 async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<Vec<u8>> {
     let too_large = || {
         let recovery = if effect == Effect::Write {
@@ -434,7 +433,7 @@ async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<
     Ok(body)
 }
 
-/// A failure between here and Wonde. A write that had begun to be sent may have taken hold.
+/// Maps a transport failure. A write that was being sent may have taken effect.
 fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
     let after = match effect {
         Effect::Read => (Recovery::Retry, "try again"),
@@ -463,7 +462,7 @@ fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
     } else {
         (ErrorKind::Interrupted, "the connection broke", after)
     };
-    // The address would repeat the query, which is nobody's business.
+    // The address would include the query, which may hold personal data.
     Error::new(kind, recovery, format!("{words}; {advice}")).with_source(error.without_url())
 }
 

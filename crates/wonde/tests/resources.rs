@@ -46,6 +46,26 @@ async fn every_resource_is_read_at_its_path() {
     assert_eq!(paths.len(), resources::ALL.len());
 }
 
+#[test]
+fn the_readme_lists_every_resource_with_its_label() {
+    let readme = include_str!("../README.md");
+    for resource in resources::ALL {
+        let cell = format!("| `{}` |", resource.path());
+        let line = readme.lines().find(|line| line.contains(&cell));
+        let line = line.unwrap_or_else(|| panic!("{resource:?} is missing"));
+        assert!(
+            line.contains(&format!("| [{}] |", resource.source())),
+            "{line}"
+        );
+        for write in resource.writes() {
+            assert!(
+                line.contains(&format!("{write:?}").to_lowercase()),
+                "{line}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn one_record_with_its_includes() {
     let api = Api::start().await;

@@ -1,4 +1,4 @@
-//! Everything that can be read below a school.
+//! Reads of everything below a school.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub(crate) fn below(request: &Request<'_>, view: View<'_>, path: &[&str]) -> Rep
     }
 }
 
-/// Refuses a token for something that it has no scope for.
+/// Rejects a request without the scope.
 fn granted(school: &School, scope: &str) -> Result<(), Refusal> {
     school
         .granted(scope)
@@ -129,7 +129,7 @@ impl List<'_> {
         items.find(|(n, _)| *n == place).map(|(_, item)| item)
     }
 
-    /// Positions of the records that are asked for.
+    /// The positions of the requested records.
     fn places(&self) -> Result<Vec<usize>, Refusal> {
         let (view, school, world) = (self.view, self.view.school, &self.view.school.world);
         let updated = |t: DateTime<Utc>| self.updated.holds(t);
@@ -210,7 +210,7 @@ impl List<'_> {
         }
     }
 
-    /// Leaves of what is included only what the query asks for.
+    /// Applies the query's filters to included records.
     fn narrow(&self, mut student: Value) -> Value {
         let query = self.request.query;
         for (include, property, filter) in [
@@ -305,14 +305,14 @@ impl List<'_> {
         })
     }
 
-    /// A filter by id: `None` if it is not asked for, `Some(None)` if it names nothing here.
+    /// A filter by id: `None` if it is not given, `Some(None)` if there is no such record.
     fn filter(&self, name: &str, kind: Kind) -> Option<Option<usize>> {
         let school = self.view.school;
         let id = self.request.query.get(name)?;
         Some(school.ground.ids.at(school.n, id, kind))
     }
 
-    /// Lessons between the two times asked for; with one or none of them, of one week; of five weeks at most.
+    /// Lessons between the two given times, for five weeks at most; with one or none, those of one week.
     fn lessons(&self) -> Reply {
         let query = self.request.query;
         let school = self.view.school;
@@ -331,7 +331,7 @@ impl List<'_> {
         self.page(rows, |l| self.view.lesson(&l, &self.includes))
     }
 
-    /// The marks of a register as the API's copy has them, of those that were updated then.
+    /// The marks in the API's copy that match the filters.
     fn marks<'t>(&'t self, register: &'t Table) -> impl Iterator<Item = (usize, Row<'t>)> {
         let school = self.view.school;
         let today = school.day(self.view.now);
@@ -363,7 +363,7 @@ impl List<'_> {
         }
     }
 
-    /// Top-level records that have gone; the filter is by when they went or came back.
+    /// Deleted top-level records; the filter uses the time of deletion or restoration.
     fn deletions(&self) -> Reply {
         let sort = self.text("type");
         let mut gone = self.gone();
@@ -389,7 +389,7 @@ impl List<'_> {
             let left = s
                 .leaving
                 .filter(|last| *last < today)
-                // A last day that was entered late counts from then.
+                // A last day that was entered late counts from its entry.
                 .map(|d| night(d + TimeDelta::days(1)).max(s.person.times.updated));
             let times = s.person.times;
             let removed = times.removed.map(|at| (at, times.restored));
@@ -431,12 +431,12 @@ impl List<'_> {
     }
 }
 
-/// Whether a value is the one asked for, in any case; each is if none is.
+/// Whether a value equals the filter, ignoring case; any value does without a filter.
 fn is(asked: Option<&str>, value: &str) -> bool {
     asked.is_none_or(|asked| asked.eq_ignore_ascii_case(value))
 }
 
-/// Positions of those that are wanted.
+/// The positions of matching elements.
 fn places<T>(all: &[T], wanted: impl Fn(usize, &T) -> bool) -> Vec<usize> {
     let all = all.iter().enumerate();
     all.filter(|(n, one)| wanted(*n, one))

@@ -1,4 +1,4 @@
-//! The API's addresses: which request asks for what.
+//! Routes of the API.
 
 mod lists;
 mod open;
@@ -18,7 +18,7 @@ use crate::school::{Access, School};
 use crate::wire::{View, global_code};
 use crate::writeback::Fate;
 
-/// Method of a request, as far as the API knows any.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Get,
@@ -40,13 +40,13 @@ impl Verb {
     }
 }
 
-/// A request by its address.
+/// A parsed request line.
 #[derive(Clone, Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) verb: Verb,
-    /// Steps of the path below the version.
+    /// The path's segments below the version.
     pub(crate) steps: Vec<&'a str>,
-    /// What sort of address it is, for counts and faults.
+    /// The kind of address, for counts and faults.
     pub(crate) kind: &'static str,
     /// Position of the school the path names.
     pub(crate) school: Option<u32>,
@@ -71,7 +71,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Lists of schools by how far they have let the token's owner in.
+/// Lists of schools by access.
 const SCHOOL_LISTS: [&str; 6] = [
     "all", "pending", "audited", "offline", "revoked", "declined",
 ];
@@ -100,7 +100,7 @@ fn below_school(below: &[&str]) -> &'static str {
     }
 }
 
-/// All that an answer is made from.
+/// A request and its context.
 pub(crate) struct Request<'a> {
     pub(crate) inner: &'a Inner,
     pub(crate) call: &'a Call<'a>,
@@ -112,7 +112,7 @@ pub(crate) struct Request<'a> {
     /// Address without the query, for links.
     pub(crate) url: &'a str,
     pub(crate) bearer: Bearer,
-    /// What is to become of a writeback that this request makes.
+    /// The effect of a fault on a writeback that this request creates.
     pub(crate) fate: Fate,
 }
 
@@ -158,7 +158,7 @@ fn codes(request: &Request<'_>) -> Reply {
 }
 
 impl Request<'_> {
-    /// A list at the root of the API, which always speaks of pages.
+    /// A list at the root of the API, which always has pagination.
     fn root_list(&self) -> Lister<'_> {
         Lister {
             url: self.url,
@@ -170,7 +170,7 @@ impl Request<'_> {
     }
 }
 
-/// Runs `with` on the school of the path, if the token may look inside; the wrong region has nothing to show.
+/// Runs `with` on the path's school if the token has access; the wrong region returns no data.
 fn inside(request: &Request<'_>, with: impl FnOnce(View<'_>) -> Reply) -> Reply {
     let n = allowed(request)?;
     let Some(mut school) = request.inner.awake(n, request.now) else {

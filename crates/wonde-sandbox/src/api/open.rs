@@ -1,4 +1,4 @@
-//! Achievements, behaviours and absences of staff that are written.
+//! Writes of achievements, behaviours and absences of staff.
 
 use serde_json::{Map, Value, json};
 
@@ -10,7 +10,7 @@ use crate::resources::{Resource, Sort, Take, Writes};
 use crate::school::School;
 use crate::wire::{View, Written};
 
-/// What can be written at these steps below a school, if anything.
+/// The writable resource at this path below a school, if any.
 pub(crate) fn writes(below: &[&str]) -> Option<(&'static Resource, &'static Writes)> {
     let (resource, _) = Resource::find(below)?;
     Some((resource, resource.template.as_ref()?.writes.as_ref()?))
@@ -91,14 +91,14 @@ fn read(
 struct Reader<'a> {
     request: &'a Request<'a>,
     school: &'a School,
-    /// All that is required must be there.
+    /// Whether required fields must be present.
     whole: bool,
     record: Written,
     errors: Vec<(String, String)>,
 }
 
 impl Reader<'_> {
-    /// The values of an object that are kept as they came; who is meant goes into the record.
+    /// Validates an object and returns its plain values; people go into the record.
     fn object(&mut self, at: &str, value: &Value, takes: &[Take]) -> Map<String, Value> {
         let path = |name: &str| match at {
             "" => name.to_owned(),

@@ -1,4 +1,4 @@
-//! Schools, what they permit, and asking for access.
+//! Schools, their permissions, and requests for access.
 
 use std::sync::MutexGuard;
 
@@ -46,7 +46,7 @@ const FILTERS: [&str; 6] = [
     "updated_before",
 ];
 
-/// Whether a school is one of those asked for: by the beginning of its postcode, and by whole numbers.
+/// Whether a school matches the filters: a prefix of the postcode, and exact numbers.
 fn wanted(query: &Query, record: &serde_json::Value) -> bool {
     let squeezed = |text: &str| text.replace(' ', "").to_uppercase();
     let postcode = record["address"]["address_postcode"]
@@ -76,7 +76,7 @@ fn belongs(school: &School, list: &str, now: DateTime<Utc>) -> bool {
     }
 }
 
-/// A school's record, which both regions know: it says which is the right one.
+/// A school's record, which both regions return: it names the right one.
 pub(crate) fn one(request: &Request<'_>) -> Reply {
     request.query.only(&[])?;
     let school = anywhere(request)?;
@@ -90,7 +90,7 @@ pub(crate) fn meta(request: &Request<'_>) -> Reply {
     Ok(wire::meta(&school, request.now))
 }
 
-/// Whom the token may see.
+/// The access control list.
 pub(crate) fn acl(request: &Request<'_>) -> Reply {
     request.query.only(&["with_user_type"])?;
     let with_user_type = request.query.flag("with_user_type")?.unwrap_or_default();
@@ -104,7 +104,7 @@ pub(crate) fn permissions(request: &Request<'_>) -> Reply {
     Ok(wire::permissions(&school))
 }
 
-/// Asks the school for access; it stays pending until the school answers.
+/// Requests access; it stays pending until the school answers.
 pub(crate) fn request_access(request: &Request<'_>) -> Reply {
     contacts(request.body)?;
     let mut school = anywhere(request)?;
@@ -114,7 +114,7 @@ pub(crate) fn request_access(request: &Request<'_>) -> Reply {
     Ok(state(&school))
 }
 
-/// Gives access back.
+/// Revokes access.
 pub(crate) fn revoke_access(request: &Request<'_>) -> Reply {
     let mut school = anywhere(request)?;
     school.access = Access::Revoked;
@@ -140,7 +140,7 @@ fn here<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Refusal> {
     }
 }
 
-/// Refuses a wish for access whose contacts are not in order. PHP sends an empty list for nothing at all.
+/// Rejects a request for access with invalid contacts. PHP sends an empty list instead of an empty object.
 fn contacts(body: &[u8]) -> Result<(), Refusal> {
     const KNOWN: [&str; 5] = [
         "first_name",

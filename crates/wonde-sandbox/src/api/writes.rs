@@ -1,4 +1,4 @@
-//! Registers that come in, and what became of them.
+//! Registers, and the outcome of their writebacks.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -13,12 +13,12 @@ use crate::school::School;
 use crate::wire::{View, data, writeback_id};
 use crate::writeback::{State, Writeback};
 
-/// Takes a register of session marks.
+/// Accepts a register of session marks.
 pub(crate) fn sessions(request: &Request<'_>) -> Reply {
     write(request, Register::Session)
 }
 
-/// Takes a register of lesson marks.
+/// Accepts a register of lesson marks.
 pub(crate) fn lessons(request: &Request<'_>) -> Reply {
     write(request, Register::Lesson)
 }
@@ -66,7 +66,7 @@ fn write(request: &Request<'_>, sort: Register) -> Reply {
     Ok(json!({ "writeback_id": id }))
 }
 
-/// What became of a register.
+/// The outcome of a register.
 pub(crate) fn status(request: &Request<'_>, id: &str) -> Reply {
     let missing = || Refusal::not_found("writeback");
     let n = allowed(request).map_err(|r| if r.status == 404 { missing() } else { r })?;
@@ -145,11 +145,11 @@ struct Read {
     errors: Vec<(usize, String)>,
 }
 
-/// Why a mark is not taken.
+/// Why a mark is rejected.
 struct Bad {
     field: &'static str,
     message: &'static str,
-    /// The mark is well formed, but names somebody or something that this school does not have.
+    /// The mark is well formed but names something that this school does not have.
     foreign: bool,
 }
 
@@ -177,7 +177,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// All marks, or the errors of all: one bad mark refuses the register, unless `partial` lets foreign ones through.
+    /// All marks, or all errors: one bad mark rejects the register, unless `partial` accepts foreign ones.
     fn marks(&self, list: &[Value]) -> Result<Read, Refusal> {
         let mut read = Read::default();
         let mut errors = Vec::new();
@@ -289,7 +289,7 @@ impl Reader<'_> {
     }
 }
 
-/// An optional field; `null` is taken as absent, for some of Wonde's own clients write it.
+/// An optional field; `null` counts as absent because some of Wonde's own clients send it.
 fn optional<'a>(map: &'a Map<String, Value>, field: &str) -> Option<&'a Value> {
     map.get(field).filter(|value| !value.is_null())
 }
@@ -312,7 +312,7 @@ pub(super) fn date(text: &str) -> Option<NaiveDate> {
 fn session(map: &Map<String, Value>) -> Result<(NaiveDate, Slot), Bad> {
     let wrong = malformed("date", "The date must be written as YYYY-MM-DD.");
     let date = text(map, "date")?;
-    // Wonde's Ruby client writes the midnight of the day, with its zone.
+    // Wonde's Ruby client sends midnight with a time zone.
     let day = match DateTime::parse_from_str(date, "%Y-%m-%d %H:%M:%S %z") {
         Ok(_) => date.get(..10).unwrap_or(date),
         Err(_) => date,

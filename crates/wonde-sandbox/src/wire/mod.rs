@@ -1,4 +1,4 @@
-//! How things look on the wire: JSON as the API writes it.
+//! JSON as the API returns it.
 
 mod lessons;
 mod open;
@@ -18,19 +18,19 @@ use crate::reply::Refusal;
 use crate::resources::Resource;
 use crate::school::School;
 
-/// One school as seen at one moment.
+/// A school at a point in time.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) school: &'a School,
     pub(crate) now: DateTime<Utc>,
 }
 
-/// What is included stands in its own `data`.
+/// Wraps an include in its own `data`.
 pub(crate) fn data(value: Value) -> Value {
     json!({ "data": value })
 }
 
-/// A moment as PHP writes one.
+/// A time as a PHP object.
 pub(crate) fn php(t: DateTime<Utc>, fraction: bool) -> Value {
     let format = if fraction {
         "%Y-%m-%d %H:%M:%S.%6f"
@@ -77,12 +77,12 @@ impl View<'_> {
         t.map_or(Value::Null, |t| self.time(t))
     }
 
-    /// A date, which comes as its midnight.
+    /// A date as its midnight.
     pub(crate) fn date(&self, date: NaiveDate) -> Value {
         self.time(date.and_time(NaiveTime::MIN).and_utc())
     }
 
-    /// A relation that leads nowhere.
+    /// An empty relation.
     fn nowhere(&self) -> Value {
         if self.school.shape.empty_as_list {
             data(json!([]))
@@ -91,7 +91,7 @@ impl View<'_> {
         }
     }
 
-    /// Takes out what the token may not see: a property without scope is null.
+    /// Hides properties that the token has no scope for: they become null.
     fn veil(&self, object: &str, map: &mut Map<String, Value>) {
         for scope in &self.school.withdrawn {
             let Some(path) = scope.strip_prefix(object).and_then(|p| p.strip_prefix('.')) else {
@@ -114,7 +114,7 @@ impl View<'_> {
         self.bend(map);
     }
 
-    /// Puts values in that the MIS does not have.
+    /// Applies the values that tests have set.
     fn bend(&self, map: &mut Map<String, Value>) {
         let id = map.get("id").cloned().unwrap_or_default();
         for (_, pointer, value) in self.school.overrides.iter().filter(|(of, ..)| id == **of) {

@@ -1,4 +1,4 @@
-//! Records that are made up from their template in the table of resources, and those that were written.
+//! Records that are generated from a template of the table of resources, and those that were written.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ const WRITTEN: usize = 50_000;
 const SPAN: usize = 100_000;
 const FIRST: usize = 2_000_000;
 
-/// What was written and removed through the API.
+/// Records that were written and deleted through the API.
 #[derive(Debug, Default)]
 pub(crate) struct OpenChanges {
     written: Vec<Written>,
@@ -51,7 +51,7 @@ impl Written {
 }
 
 impl School {
-    /// Takes a new record and gives its position.
+    /// Adds a record and returns its position.
     pub(crate) fn create_open(&mut self, resource: &Resource, mut record: Written) -> usize {
         record.resource = resource.number();
         record.n = WRITTEN + self.open.written.len();
@@ -60,7 +60,7 @@ impl School {
         n
     }
 
-    /// Puts new values over those of a record.
+    /// Updates a record.
     pub(crate) fn update_open(&mut self, resource: &Resource, n: usize, change: Written) {
         let place = resource.number();
         let old = self

@@ -34,7 +34,7 @@ pub(crate) fn session(slot: Slot) -> Option<&'static str> {
     }
 }
 
-/// A mark of the API's copy.
+/// A mark in the API's copy.
 pub(crate) struct Row<'a> {
     pub(crate) number: u32,
     pub(crate) key: &'a Key,
@@ -128,7 +128,7 @@ impl View<'_> {
         map
     }
 
-    /// A pupil's possible and actual sessions in the copy.
+    /// A pupil's attendance summary.
     pub(crate) fn summary(&self, student: usize, includes: &Includes) -> Value {
         let kinds = self.kinds(student);
         let mut map = json!({
@@ -162,7 +162,7 @@ impl View<'_> {
         self.school.place_of_misc(id)?.checked_sub(SUMMARIES)
     }
 
-    /// A pupil's marks in the copy, counted.
+    /// Counts a pupil's marks in the copy.
     pub(crate) fn kinds(&self, student: usize) -> Kinds {
         let school = self.school;
         let mut kinds = Kinds::default();
@@ -178,7 +178,7 @@ impl View<'_> {
         kinds
     }
 
-    /// What became of a register.
+    /// The outcome of a register.
     pub(crate) fn writeback(&self, number: u32, writeback: &Writeback) -> Value {
         let school = self.school;
         let errors: Vec<Value> = writeback
@@ -209,7 +209,7 @@ pub(crate) fn writeback_id(school: &School, number: u32) -> String {
     school.id(Kind::Writeback, number as usize)
 }
 
-/// The word for a writeback's sort.
+/// The type of a writeback.
 pub(crate) fn sort(sort: Register) -> &'static str {
     match sort {
         Register::Session => "attendance_session",
@@ -217,10 +217,10 @@ pub(crate) fn sort(sort: Register) -> &'static str {
     }
 }
 
-/// Where the ids of summaries begin among those of small things.
+/// The first number of summaries among ids of the kind `Misc`.
 const SUMMARIES: usize = 1_000_000;
 
-/// How many sessions of each sort a pupil has.
+/// The number of a pupil's sessions of each kind.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kinds {
     possible: u32,

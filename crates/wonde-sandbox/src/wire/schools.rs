@@ -1,4 +1,4 @@
-//! Schools, their meta data and what they permit.
+//! Schools, their metadata and permissions.
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::mis::Phase;
 use crate::resources;
 use crate::school::{Access, School};
 
-/// Every school's local authority.
+/// The local authority of every school.
 const LA_CODE: &str = "999";
 
 /// A school's record; `domains` are the regions' hosts with their ports.
@@ -70,7 +70,7 @@ pub(crate) fn meta(school: &School, now: DateTime<Utc>) -> Value {
     }})
 }
 
-/// What the school lets the token do, one entry for each scope.
+/// The token's permissions, one per scope.
 pub(crate) fn permissions(school: &School) -> Value {
     let mut list = Vec::new();
     let mut add = |identity: String, name: String, group: &str, approved| {
@@ -143,7 +143,7 @@ pub(crate) fn permissions(school: &School) -> Value {
     json!({ "data": list })
 }
 
-/// Whom the token may not see: somebody who is not there any more, so that the list has an entry.
+/// An access control list that excludes a person who is no longer there.
 pub(crate) fn acl(school: &School, with_user_type: bool) -> Value {
     let id = school.id(Kind::Student, 999_999);
     let entry = match with_user_type {

@@ -31,10 +31,10 @@ pub struct Group {
     /// Its short name.
     #[serde(default, deserialize_with = "text")]
     pub code: Option<String>,
-    /// What it is for; `type` on the wire.
+    /// The type of the group; `type` on the wire.
     #[serde(default, rename = "type", deserialize_with = "kind")]
     pub kind: Option<GroupType>,
-    /// What it is about, in the school's words.
+    /// A description in the school's words.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
     /// `include=students`.
@@ -45,7 +45,7 @@ pub struct Group {
     pub employees: Option<Vec<Employee>>,
 }
 
-/// What a group is for \[D\]. Words that are not listed are kept as they came.
+/// The type of a group \[D\]. Other words are kept as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GroupType {
@@ -132,19 +132,19 @@ pub struct Class {
     /// Its short name.
     #[serde(default, deserialize_with = "text")]
     pub code: Option<String>,
-    /// What it is about, in the school's words.
+    /// A description in the school's words.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
     /// `include=students`.
     #[serde(default, deserialize_with = "many")]
     pub students: Option<Vec<Student>>,
-    /// What is taught: an id unless `subject` is included.
+    /// The subject: an id unless `subject` is included.
     #[serde(default)]
     pub subject: Included<Subject>,
-    /// Whether it stands in for another class \[T\].
+    /// Whether it replaces another class \[T\].
     #[serde(default, deserialize_with = "flag")]
     pub alternative: Option<bool>,
-    /// When a deleted record came back \[T\].
+    /// When the deleted record was restored \[T\].
     #[serde(default, deserialize_with = "instant")]
     pub restored_at: Option<DateTime<Utc>>,
     /// When Wonde first had the record.
@@ -153,7 +153,7 @@ pub struct Class {
     /// When Wonde last saw it change.
     #[serde(default, deserialize_with = "instant")]
     pub updated_at: Option<DateTime<Utc>>,
-    /// `include=lessons`: which ones, is not known \[?\].
+    /// `include=lessons`; it is not known which lessons are included \[?\].
     #[serde(default, deserialize_with = "many")]
     pub lessons: Option<Vec<Lesson>>,
     /// `include=employees`: who teaches it.

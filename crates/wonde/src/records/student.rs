@@ -19,13 +19,13 @@ use crate::{
     wire::{day, detail, instant, many, text},
 };
 
-/// A pupil \[T\]. The lower half comes only when asked for with `include`.
+/// A pupil \[T\]. The lower half is only present if requested with `include`.
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Student {
     /// The pupil's id. It changes when the pupil enrols again \[T\].
     pub id: StudentId,
-    /// Stays with the pupil through enrolments \[T\].
+    /// Stays the same through enrolments \[T\].
     #[serde(default, deserialize_with = "text")]
     pub upi: Option<String>,
     /// The MIS's own key.
@@ -34,7 +34,7 @@ pub struct Student {
     /// Form of address \[D\].
     #[serde(default, deserialize_with = "text")]
     pub title: Option<String>,
-    /// First letters of the names.
+    /// The initials.
     #[serde(default, deserialize_with = "text")]
     pub initials: Option<String>,
     /// The surname in use.
@@ -52,16 +52,16 @@ pub struct Student {
     /// The forename by law.
     #[serde(default, deserialize_with = "text")]
     pub legal_forename: Option<String>,
-    /// In the MIS's word.
+    /// In the MIS's words.
     #[serde(default, deserialize_with = "text")]
     pub gender: Option<String>,
-    /// In the person's own word \[D\].
+    /// In the person's own words \[D\].
     #[serde(default, deserialize_with = "text")]
     pub gender_identity: Option<String>,
-    /// As written down, in no zone.
+    /// A calendar date without a time zone.
     #[serde(default, deserialize_with = "day")]
     pub date_of_birth: Option<NaiveDate>,
-    /// When Wonde first had the record.
+    /// When Wonde first saw the record.
     #[serde(default, deserialize_with = "instant")]
     pub created_at: Option<DateTime<Utc>>,
     /// When Wonde last saw it change.
@@ -77,7 +77,7 @@ pub struct Student {
     /// `include=contact_details`.
     #[serde(default, deserialize_with = "detail")]
     pub contact_details: Option<ContactDetails>,
-    /// `include=contacts`; each then says its [`relationship`](Contact::relationship) to this pupil.
+    /// `include=contacts`; each then has its [`relationship`](Contact::relationship) to this pupil.
     #[serde(default, deserialize_with = "many")]
     pub contacts: Option<Vec<Contact>>,
     /// `include=year`: the year group.
@@ -170,7 +170,7 @@ impl Student {
     }
 }
 
-/// A pupil's schooling, `education_details` \[T\].
+/// A pupil's `education_details` \[T\].
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct EducationDetails {
@@ -192,24 +192,24 @@ pub struct EducationDetails {
     /// Last day at the school.
     #[serde(default, deserialize_with = "day")]
     pub leaving_date: Option<NaiveDate>,
-    /// The year of England's curriculum the pupil follows; a word, for there are `R` and `N1`.
+    /// The year of England's national curriculum; a string because of `R` and `N1`.
     #[serde(default, deserialize_with = "text")]
     pub current_nc_year: Option<String>,
 }
 
-/// What else an MIS keeps of a pupil, `extended_details`. Which properties there are differs by MIS, and much of it is of
-/// the most protected kind: ask for it only with a reason.
+/// Further properties of a pupil, `extended_details`. They differ by MIS, and many are special category data: request them
+/// only with a reason.
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct ExtendedDetails(BTreeMap<String, serde_json::Value>);
 
 impl ExtendedDetails {
-    /// One property by Wonde's name for it, where it is there and not null.
+    /// A property by Wonde's name, if it is present and not null.
     pub fn get(&self, name: &str) -> Option<&serde_json::Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// The names of the properties that came, with or without a value.
+    /// The names of all properties, with or without a value.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
