@@ -205,14 +205,19 @@ impl View<'_> {
         let Some(template) = &resource.template else {
             return Value::Null;
         };
-        let of = |n: &usize| {
-            let written = self.written(resource, *n);
-            matches!(template.owner, Owner::School(_))
-                && *n == student % self.open_places(resource).len().max(1)
-                || self.students_of(template, *n, written).contains(&student)
-                    && !matches!(template.owner, Owner::School(_))
+        let place = resource.number();
+        let made = match template.owner {
+            Owner::Student(share, rest) => (student % share == rest).then_some(student),
+            Owner::School(count) => student.checked_rem(count),
+            Owner::Employee(..) => None,
         };
-        let rows = self.open_places(resource).into_iter().filter(of);
+        let written = self.school.open.written.iter();
+        let written = written
+            .filter(|w| w.resource == place && w.n >= WRITTEN && w.students.contains(&student));
+        let rows = made
+            .into_iter()
+            .chain(written.map(|w| w.n))
+            .filter(|n| !self.school.open.gone.contains(&(place, *n)));
         let mut rows = rows.map(|n| self.open(resource, n, includes));
         if template.one {
             rows.next().map_or_else(|| self.nowhere(), data)
