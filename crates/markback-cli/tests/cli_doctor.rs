@@ -55,6 +55,17 @@ async fn doctor_with(
     school: &SchoolInfo,
     more: &str,
 ) -> Said {
+    run(&[], service, base_url, token, school, more).await
+}
+
+async fn run(
+    arguments: &'static [&'static str],
+    service: &'static str,
+    base_url: String,
+    token: String,
+    school: &SchoolInfo,
+    more: &str,
+) -> Said {
     let id = school.id.clone();
     let more = more.to_owned();
     tokio::task::spawn_blocking(move || {
@@ -66,7 +77,8 @@ async fn doctor_with(
             "{service}\nwonde_url = '{base_url}'\n[[school]]\nid = '{id}'\ntoken_file = 'token'\n{timezone}{more}"
         );
         std::fs::write(&path, text).unwrap();
-        markback(["doctor", "--config", path.to_str().unwrap(), "--format", "json"])
+        let path = path.to_str().unwrap();
+        markback([&["doctor", "--config", path, "--format", "json"], arguments].concat())
     })
     .await
     .unwrap()
@@ -369,4 +381,56 @@ async fn what_cannot_be_read_of_people_is_named_without_its_value() {
     let found = format!("`education_details.admission_date` of {pupil} on page 1");
     assert_answer(&said, "people", "warn", &found);
     assert!(!said.out.contains("in the autumn"));
+}
+
+#[tokio::test]
+async fn a_probe_tells_forms_and_nobodys_data() {
+    let sandbox = sandbox().await;
+    for mis in ["SIMS", "Arbor", "ScholarPack"] {
+        let school = school_with(&sandbox.handle(), mis);
+        let said = run(
+            &["--probe"],
+            "",
+            sandbox.base_url(),
+            sandbox.token(),
+            &school,
+            "",
+        )
+        .await;
+        assert_eq!(said.code, 0, "{}", said.err);
+        let report = said.json();
+        assert_eq!(report[0]["mis"], mis);
+        let found = |asked: &str| {
+            let all = report[0]["observations"].as_array().unwrap();
+            word(&all.iter().find(|one| one["asked"] == asked).unwrap()["found"])
+        };
+        let short = match mis {
+            "SIMS" => "`meta` without `pagination`",
+            "Arbor" => "pagination {",
+            _ => "no `meta`",
+        };
+        assert!(
+            found("short list").contains(short),
+            "{}",
+            found("short list")
+        );
+        assert!(found("list with per_page").contains("per_page: digits as text"));
+        assert!(found("unknown include").starts_with("400"));
+        assert!(found("permissions").contains("attendance"));
+        assert!(found("time in ISO form").starts_with("no rows"));
+        assert!(found("includes of students").contains("education_details"));
+        assert_eq!(found("headers about the rate"), "none");
+        let text = report.to_string();
+        let students = sandbox.students(&school.id).unwrap();
+        for student in &students {
+            assert!(!text.contains(&student.id), "an id of a pupil");
+            for name in [&student.forename, &student.surname] {
+                assert!(
+                    !text.contains(&format!("\"{name}\"")) && !text.contains(&format!(" {name} ")),
+                    "{name}"
+                );
+            }
+        }
+    }
+    sandbox.stop().await;
 }

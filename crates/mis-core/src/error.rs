@@ -151,7 +151,7 @@ impl From<wonde::Error> for Error {
                 kind,
                 recovery: error.recovery(),
                 message: error.to_string(),
-                said: error.said().map(str::to_owned),
+                said: error.server_message().map(str::to_owned),
                 source: Some(Arc::new(error)),
             }),
         }

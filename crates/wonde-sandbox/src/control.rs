@@ -1,4 +1,4 @@
-//! The control API under `/sandbox`: what [`Handle`] does, for other processes and for curl. It asks for no token.
+//! The control API under `/sandbox`: the functions of [`Handle`] for other processes and curl. It needs no token.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What was asked of the sandbox, in numbers; no request is kept.
+//! Counts of requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use serde::Serialize;
 pub struct RequestCounts {
     /// All requests to the API.
     pub total: u64,
-    /// By method and sort of address, as `POST attendance/session`.
+    /// By method and kind of address, such as `POST attendance/session`.
     pub by_kind: BTreeMap<String, u64>,
-    /// By status of the answer; cut connections count as 0.
+    /// By status of the response; cut connections count as 0.
     pub by_status: BTreeMap<u16, u64>,
-    /// Marks in registers that were accepted.
+    /// Marks in accepted registers.
     pub marks_accepted: u64,
-    /// Faults that happened, by name.
+    /// Faults that occurred, by name.
     pub faults: BTreeMap<String, u64>,
-    /// Webhooks that were taken.
+    /// Webhooks that were delivered.
     pub webhooks: u64,
-    /// Webhooks that were not: no answer, or another status than 2xx.
+    /// Webhooks that were not delivered: no response, or a status other than 2xx.
     pub webhooks_lost: u64,
 }
 

@@ -1,6 +1,6 @@
-//! What can go wrong when the sandbox is started or worked behind the API.
+//! Errors of starting and controlling a sandbox.
 
-/// An error of the sandbox itself; the API's own errors are HTTP answers.
+/// An error of the sandbox itself; errors of the API are HTTP responses.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -12,7 +12,7 @@ pub enum Error {
     Listen {
         /// The port asked for.
         port: u16,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// An option is out of its range.
@@ -20,10 +20,10 @@ pub enum Error {
     Option {
         /// Name of the option.
         option: &'static str,
-        /// What is wrong and what would be right.
+        /// What is wrong and what is valid.
         problem: String,
     },
-    /// Something named in a call behind the API is not there.
+    /// Something that a call names does not exist.
     #[error("no such {what}: {id}")]
     Unknown {
         /// What sort of thing.
@@ -31,12 +31,12 @@ pub enum Error {
         /// The id or name given.
         id: String,
     },
-    /// The call makes no sense at this school.
+    /// The call is not possible at this school.
     #[error("{0}")]
     Impossible(String),
 }
 
-/// What to do when a port cannot be had.
+/// Advice if a port is not available.
 fn cure(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {

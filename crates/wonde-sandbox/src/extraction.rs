@@ -1,8 +1,8 @@
-//! When the API renews its copy of the register, and what keeps it from doing so.
+//! The schedule of extractions of the register, and what interrupts it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A stretch of time; the end is not part of it.
+/// A period of time, excluding its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     pub(crate) from: DateTime<Utc>,
@@ -28,7 +28,7 @@ pub(crate) struct Extraction {
 }
 
 impl Extraction {
-    /// Steps of zero mean that the copy is always fresh.
+    /// An interval of zero keeps the copy up to date.
     pub(crate) fn new(start: DateTime<Utc>, every: TimeDelta) -> Self {
         Self {
             start,
@@ -40,7 +40,7 @@ impl Extraction {
         }
     }
 
-    /// True unless the MIS is out of reach.
+    /// Whether the MIS is online.
     pub(crate) fn online(&self, t: DateTime<Utc>) -> bool {
         !self.offline.is_some_and(|w| w.holds(t))
     }
@@ -100,7 +100,7 @@ impl Extraction {
         None
     }
 
-    /// Takes a copy now, out of turn.
+    /// Records an extraction outside the schedule.
     pub(crate) fn now(&mut self, t: DateTime<Utc>) {
         self.last = self.last.max(t);
     }

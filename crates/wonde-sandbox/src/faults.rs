@@ -1,95 +1,95 @@
-//! Faults on demand: rules that pick requests, and what happens to those.
+//! Fault rules: which requests they match, and what happens to those.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-/// What happens to a request that a rule picks.
+/// What happens to a request that a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Fault {
-    /// 429; nothing is done.
+    /// 429; the request is not handled.
     TooManyRequests {
-        /// The header that comes with it.
+        /// Its `Retry-After` header.
         #[serde(default)]
         retry_after: RetryAfter,
     },
-    /// An answer with this status and a body that is not JSON; nothing is done.
+    /// A response with this status and a body that is not JSON; the request is not handled.
     Status {
         /// 500, 502, 503 or any other from 300 to 599.
         status: u16,
-        /// The header that comes with it.
+        /// Its `Retry-After` header.
         #[serde(default)]
         retry_after: RetryAfter,
     },
-    /// The answer takes this much longer, in real time.
+    /// The response is delayed by this much real time.
     Slow {
         /// Milliseconds.
         millis: u64,
-        /// True does the work first and keeps the answer back: a client that gives up has written all the same.
+        /// If true, the request is handled before the delay: a client that gives up has written all the same.
         #[serde(default)]
         after: bool,
     },
-    /// The connection is cut before anything is done.
+    /// The connection is cut before the request is handled.
     CutBefore,
-    /// The connection is cut after the work is done and before the answer.
+    /// The connection is cut after the request is handled, before the response.
     CutAfter,
     /// The register is accepted; its writeback fails, with this message.
     RejectWriteback {
-        /// Words of the MIS.
+        /// The message of the MIS.
         #[serde(default)]
         message: Option<String>,
     },
-    /// The MIS keeps less with a mark than it should: a register is refused that has more in it.
+    /// The MIS rejects registers with comments or minutes late that it should accept.
     RefuseExtras {
-        /// The longest comment it takes, in characters; any when absent.
+        /// The maximum length of a comment, in characters; no limit by default.
         #[serde(default)]
         comment_max: Option<u16>,
-        /// Whether it refuses minutes late.
+        /// Whether minutes late are rejected.
         #[serde(default)]
         minutes_late: bool,
-        /// False refuses the request; true accepts the register, and its writeback fails.
+        /// If false, the request is rejected; if true, the register is accepted and its writeback fails.
         #[serde(default)]
         later: bool,
-        /// Whether the refusal does not say what it is about.
+        /// Whether the rejection gives no reason.
         #[serde(default)]
         silent: bool,
     },
     /// The register is accepted; its writeback is never applied and never settles.
     StuckWriteback,
-    /// The register is accepted and applied; the status is a word that nobody knows.
+    /// The register is accepted and applied; the writeback has an unknown status.
     UnknownStatus {
         /// The word.
         word: String,
     },
-    /// The register is accepted; its writeback is done, but for the first mark, which is not kept.
+    /// The register is accepted and applied except for its first mark.
     LoseMark {
-        /// Whether the errors of the writeback say which mark it was.
+        /// Whether the errors of the writeback name the mark.
         #[serde(default)]
         named: bool,
     },
-    /// The school's MIS goes offline for this long, by the clock; the request itself goes on.
+    /// The school's MIS goes offline for this long, by the sandbox's clock; the request itself is handled.
     Offline {
         /// Seconds.
         seconds: u32,
     },
-    /// The copy of the register is not renewed for this long, by the clock; the request itself goes on.
+    /// The register is not extracted for this long, by the sandbox's clock; the request itself is handled.
     StaleReads {
         /// Seconds.
         seconds: u32,
     },
-    /// An answer without any data, as from the wrong region; nothing is done.
+    /// A response without data, as from the wrong region; the request is not handled.
     Empty,
-    /// The work is done, but the body of the answer breaks off in the middle of its JSON.
+    /// The request is handled, but the JSON of the response is truncated.
     InvalidJson,
-    /// A list breaks off after the page that was asked for, as if there were no more.
+    /// A list ends after the requested page, as if there were no more.
     CutPages,
-    /// The link to the next page leads to another host.
+    /// The link to the next page points to another host.
     ForeignNext,
-    /// 401, as if the token had been revoked; nothing is done.
+    /// 401, as if the token had been revoked; the request is not handled.
     Unauthorised,
-    /// 403, as if access had been revoked; nothing is done.
+    /// 403, as if access had been revoked; the request is not handled.
     Forbidden,
 }
 
@@ -118,7 +118,7 @@ impl Fault {
         }
     }
 
-    /// Only a register that is written can meet this fault.
+    /// Whether only writes of registers can hit this fault.
     fn needs_register(&self) -> bool {
         matches!(
             self,
@@ -131,7 +131,7 @@ impl Fault {
     }
 }
 
-/// The `Retry-After` header of an answer.
+/// The `Retry-After` header of a response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RetryAfter {
@@ -144,31 +144,31 @@ pub enum RetryAfter {
     Date(u32),
 }
 
-/// Which requests meet a fault. A rule without conditions picks every request.
+/// A fault and the requests that hit it. A rule without conditions matches every request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultRule {
-    /// What happens.
+    /// The fault.
     pub fault: Fault,
-    /// Sort of address, as in the request counts: `students`, `attendance/session`, `writebacks` and so on.
+    /// The kind of address, as in the request counts: `students`, `attendance/session`, `writebacks` and so on.
     #[serde(default)]
     pub on: Option<String>,
-    /// `GET`, `POST` or `DELETE`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     #[serde(default)]
     pub method: Option<String>,
     /// Id of the school.
     #[serde(default)]
     pub school: Option<String>,
-    /// Matching requests to let pass first.
+    /// The number of matching requests to skip first.
     #[serde(default)]
     pub skip: u32,
-    /// How often it happens; always when absent.
+    /// How often it happens; always by default.
     #[serde(default)]
     pub count: Option<u32>,
-    /// Share of the matching requests, from 0 to 1.
+    /// The share of matching requests, from 0 to 1.
     #[serde(default = "always")]
     pub probability: f64,
-    /// Chance starts from here.
+    /// The seed of the random choice.
     #[serde(default)]
     pub seed: u64,
 }
@@ -178,7 +178,7 @@ fn always() -> f64 {
 }
 
 impl FaultRule {
-    /// This fault for every request.
+    /// A rule with this fault for every request.
     pub fn new(fault: Fault) -> Self {
         Self {
             fault,
@@ -192,42 +192,42 @@ impl FaultRule {
         }
     }
 
-    /// Only for this sort of address.
+    /// Matches only this kind of address.
     #[must_use]
     pub fn on(mut self, kind: &str) -> Self {
         self.on = Some(kind.to_owned());
         self
     }
 
-    /// Only for this method.
+    /// Matches only this method.
     #[must_use]
     pub fn method(mut self, method: &str) -> Self {
         self.method = Some(method.to_owned());
         self
     }
 
-    /// Only at this school.
+    /// Matches only this school.
     #[must_use]
     pub fn school(mut self, id: &str) -> Self {
         self.school = Some(id.to_owned());
         self
     }
 
-    /// Only after so many matching requests.
+    /// Skips this many matching requests first.
     #[must_use]
     pub fn after(mut self, requests: u32) -> Self {
         self.skip = requests;
         self
     }
 
-    /// Only so many times.
+    /// Happens only this many times.
     #[must_use]
     pub fn times(mut self, count: u32) -> Self {
         self.count = Some(count);
         self
     }
 
-    /// Only for this share of the matching requests, drawn from a seed.
+    /// Matches only this share of requests, chosen by a seed.
     #[must_use]
     pub fn by_chance(mut self, probability: f64, seed: u64) -> Self {
         self.probability = probability;
@@ -235,7 +235,7 @@ impl FaultRule {
         self
     }
 
-    /// A mix of everything that passes by itself: about `share` of all requests meet a fault.
+    /// A mix of all temporary faults: about `share` of all requests hit one.
     pub fn mix(seed: u64, share: f64) -> Vec<Self> {
         let faults = passing();
         let total: f64 = faults.iter().map(|(weight, _)| weight).sum();
@@ -265,7 +265,7 @@ impl FaultRule {
         registers.chain(any).collect()
     }
 
-    /// What is wrong with the rule, if anything.
+    /// An error in the rule, if any.
     pub(crate) fn problem(&self) -> Option<String> {
         if !(0.0..=1.0).contains(&self.probability) {
             return Some(format!(
@@ -282,7 +282,7 @@ impl FaultRule {
     }
 }
 
-/// Everything that passes by itself, with how often it comes compared with the others.
+/// All temporary faults, with their relative frequency.
 fn passing() -> Vec<(f64, Fault)> {
     vec![
         (
@@ -353,7 +353,7 @@ fn passing() -> Vec<(f64, Fault)> {
     ]
 }
 
-/// What a rule looks at.
+/// The properties of a request that rules match.
 pub(crate) struct Subject<'a> {
     pub(crate) kind: &'a str,
     pub(crate) method: &'a str,
@@ -367,7 +367,7 @@ impl Subject<'_> {
     }
 }
 
-/// The rules in force, with how far each has come.
+/// The current rules and their counters.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     rules: Vec<Active>,
@@ -380,7 +380,7 @@ struct Active {
 }
 
 impl Faults {
-    /// Adds rules behind those there are.
+    /// Appends rules.
     pub(crate) fn add(&mut self, rules: impl IntoIterator<Item = FaultRule>) {
         self.rules.extend(rules.into_iter().map(|rule| Active {
             chance: ChaCha8Rng::seed_from_u64(rule.seed),
@@ -392,12 +392,12 @@ impl Faults {
         self.rules.clear();
     }
 
-    /// The rules as they stand, with what is left of their counts.
+    /// The current rules with their remaining counts.
     pub(crate) fn list(&self) -> Vec<FaultRule> {
         self.rules.iter().map(|a| a.rule.clone()).collect()
     }
 
-    /// The fault that this request meets: of the first rule that picks it.
+    /// The fault of the first rule that matches the request.
     pub(crate) fn pick(&mut self, subject: &Subject<'_>) -> Option<Fault> {
         let place = self.rules.iter_mut().position(|a| a.picks(subject))?;
         let active = self.rules.get_mut(place)?;

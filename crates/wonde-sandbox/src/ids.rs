@@ -31,7 +31,7 @@ const FACTOR: u64 = 314_159_265_359;
 /// Most schools that ids can tell apart.
 pub(crate) const MAX_SCHOOLS: u32 = 50_000;
 
-/// Turns positions into opaque ids and back; two sandboxes of one seed agree.
+/// Maps positions to opaque ids and back, reproducibly for a seed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ids {
     shift: u64,

@@ -1,4 +1,4 @@
-//! What all parts of a running sandbox share.
+//! The shared state of a running sandbox.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,7 +19,7 @@ use crate::school::{Ground, School};
 use crate::webhooks::{self, Hook};
 use crate::wire;
 
-/// Whose data a token opens.
+/// The schools that a token gives access to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Bearer {
     All,
@@ -34,7 +34,7 @@ pub(crate) struct Inner {
     pub(crate) faults: Mutex<Faults>,
     pub(crate) hooks: Option<UnboundedSender<Hook>>,
     schools: Vec<Mutex<School>>,
-    /// How far the sandbox is ahead of the clock it was given.
+    /// How far the sandbox's time is ahead of its clock.
     ahead_ms: AtomicI64,
     write_delay_ms: AtomicI64,
     domains: OnceLock<Vec<String>>,
@@ -142,12 +142,12 @@ impl Inner {
         self.schools.get(n as usize)
     }
 
-    /// A school as it lies: its people may not have been made yet, and nothing that is due is done.
+    /// A school as it is: its people may not have been generated, and nothing that is due is applied.
     pub(crate) fn asleep(&self, n: u32) -> Option<MutexGuard<'_, School>> {
         self.school(n).map(lock)
     }
 
-    /// A school with all done that is due by now.
+    /// A school after everything that is due has been applied.
     pub(crate) fn awake(&self, n: u32, now: DateTime<Utc>) -> Option<MutexGuard<'_, School>> {
         let mut school = self.asleep(n)?;
         school.wake(now);
@@ -161,7 +161,7 @@ impl Inner {
         Some(school)
     }
 
-    /// Does all that is due by now at schools where a writeback waits.
+    /// Applies everything that is due at schools with waiting writebacks.
     pub(crate) fn settle_all(&self) {
         let now = self.now();
         for n in 0..self.school_count() {
@@ -172,7 +172,7 @@ impl Inner {
         }
     }
 
-    /// Sends a webhook, in the way that webhooks are sent just now.
+    /// Sends a webhook in the current mode.
     pub(crate) fn send(&self, payload: Value) {
         let Some(hooks) = &self.hooks else { return };
         let mut post = lock(&self.post);
@@ -185,7 +185,7 @@ impl Inner {
             WebhookMode::Twice => 2,
         };
         for _ in 0..copies {
-            // A sender that has stopped belongs to a sandbox that is stopping.
+            // The receiver is only gone if the sandbox is stopping.
             let _ = hooks.send(Hook {
                 payload: payload.clone(),
             });
@@ -217,7 +217,7 @@ impl Inner {
         format!("{}-{}", self.token(), self.ids.text(n, Kind::School, 0))
     }
 
-    /// Lets a token fail from now on, or work again.
+    /// Revokes a token or restores it.
     pub(crate) fn set_revoked(&self, token: &str, revoked: bool) {
         let mut all = lock(&self.revoked);
         if revoked {
@@ -234,8 +234,15 @@ impl Inner {
         let token = if scheme.eq_ignore_ascii_case("bearer") {
             credentials.to_owned()
         } else if scheme.eq_ignore_ascii_case("basic") {
-            let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
-            decoded.strip_suffix(':')?.to_owned()
+            // Wonde's Ruby client sends the token as it is when it writes.
+            let decoded = STANDARD
+                .decode(credentials)
+                .ok()
+                .and_then(|bytes| String::from_utf8(bytes).ok());
+            match decoded {
+                Some(decoded) => decoded.strip_suffix(':')?.to_owned(),
+                None => credentials.to_owned(),
+            }
         } else {
             return None;
         };

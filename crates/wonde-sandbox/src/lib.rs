@@ -1,11 +1,10 @@
 //! A stateful stand-in for the Wonde API, for tests and demos.
 //!
 //! [`Sandbox::start`] opens a real HTTP server on loopback with schools of every MIS inside. A register written to it is accepted at
-//! once, applied to the school's MIS after a delay and with that MIS's limits, and seen through the API after the next extraction.
-//! Everything goes by an injected clock and comes from a seed, so that a run can be repeated.
+//! once, applied to the school's MIS after a delay and with that MIS's limits, and visible in the API after the next extraction.
+//! Time comes from an injected clock and data from a seed, so runs are reproducible.
 //!
-//! It is written from documentation, not against the live service: `README.md` says what is known, what is inferred and what is
-//! guessed.
+//! It was written from documentation, not against the live service: `README.md` states what is known, inferred and guessed.
 //!
 //! ```
 //! # use wonde_sandbox::{Sandbox, SandboxOptions};
@@ -38,6 +37,7 @@ mod paging;
 mod query;
 mod register;
 mod reply;
+mod resources;
 mod rounds;
 mod sandbox;
 mod school;

@@ -1,4 +1,4 @@
-//! The sandbox as a program: starts it, says where it is, and runs until it is interrupted.
+//! The sandbox as a program: starts it, prints its addresses, and runs until interrupted.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -15,43 +15,43 @@ use wonde_sandbox::{Clock, FaultRule, Sandbox, SandboxOptions};
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Args {
-    /// Port on loopback; 0 takes any that is free.
+    /// Port on loopback; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// All people, ids and timetables come from this number.
+    /// Seed of all people, ids and timetables.
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// How many schools. 11 have every MIS that marks are written to, the 12th one that nobody knows.
+    /// Number of schools. The first 11 have the known MISs, the 12th an unknown one.
     #[arg(long, default_value_t = 3)]
     schools: u32,
     /// Pupils at each school.
     #[arg(long, default_value_t = 240)]
     pupils: u32,
-    /// From the acceptance of a register until the MIS has it, as 500ms, 2s, 3m or 1h.
+    /// Delay from accepting a register to writing it into the MIS, as 500ms, 2s, 3m or 1h.
     #[arg(long, default_value = "2s", value_parser = duration)]
     write_delay: Duration,
-    /// Between two renewals of the API's copy of the register; 0s keeps it always fresh.
+    /// Interval between extractions of the register; 0s keeps the API's copy up to date.
     #[arg(long, default_value = "1h", value_parser = duration)]
     extract_every: Duration,
-    /// Starts the sandbox's clock at this date (07:00 UTC) or time (RFC 3339); the present when absent.
+    /// Start of the sandbox's clock, as a date (07:00 UTC) or time (RFC 3339); now by default.
     #[arg(long, value_parser = moment)]
     date: Option<DateTime<Utc>>,
-    /// How many times faster than real time the sandbox's clock runs.
+    /// Speed of the sandbox's clock relative to real time.
     #[arg(long, default_value_t = 1.0)]
     speed: f64,
-    /// An unknown pupil or code fails alone instead of refusing the whole register.
+    /// Let only the mark fail if its pupil or code is unknown, instead of rejecting the register.
     #[arg(long)]
     partial: bool,
-    /// Requests a minute for each token; above that the answer is 429.
+    /// Requests per minute and token, above which the response is 429.
     #[arg(long)]
     rate_limit: Option<u32>,
-    /// Share of requests that meet a fault of a mix of all that pass by themselves, from 0 to 1.
+    /// Share of requests that hit a fault from a mix of temporary ones, from 0 to 1.
     #[arg(long)]
     fault_share: Option<f64>,
-    /// Where webhooks go: an http address on loopback.
+    /// Address for webhooks: http on loopback.
     #[arg(long)]
     webhook_url: Option<String>,
-    /// How the start is announced.
+    /// Format of the start message.
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -111,7 +111,7 @@ fn clock(from: Option<DateTime<Utc>>, speed: f64) -> Result<Clock> {
     let from = from.unwrap_or_else(Utc::now);
     Ok(Arc::new(move || {
         let passed = real.elapsed().as_secs_f64() * speed * 1_000.0;
-        // Below a million years, so it fits.
+        // Less than a million years, so it fits.
         #[expect(
             clippy::cast_possible_truncation,
             reason = "whole milliseconds are meant"

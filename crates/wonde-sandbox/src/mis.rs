@@ -1,6 +1,8 @@
-//! The kinds of MIS in the sandbox: what each keeps of a mark, and how it words things.
+//! The MISs of the sandbox: what each stores of a mark, and its formats and words.
 
-/// Where an MIS holds the mark of a session.
+use crate::paging::ShortList;
+
+/// Where an MIS stores the mark of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Register {
     /// One mark for each morning and afternoon.
@@ -36,7 +38,7 @@ pub(crate) struct Shape {
     pub(crate) name: &'static str,
     pub(crate) phase: Phase,
     pub(crate) register: Register,
-    /// Takes marks from outside.
+    /// Accepts marks.
     pub(crate) writes: bool,
     pub(crate) comment: bool,
     pub(crate) minutes_late: bool,
@@ -51,6 +53,12 @@ pub(crate) struct Shape {
     /// Identity of the permission to write attendance; the real one is not known.
     pub(crate) write_permission: &'static str,
     pub(crate) timezone: &'static str,
+    /// The envelope of a list that fits on one page.
+    pub(crate) short: ShortList,
+    /// `period_instance_id` is a number rather than text.
+    pub(crate) numbered_instances: bool,
+    /// `date_of_birth` is a plain date rather than an object.
+    pub(crate) plain_birth: bool,
 }
 
 const PLAIN: Words = words("queued", "processing", "completed", "failed");
@@ -89,6 +97,9 @@ const BASE: Shape = Shape {
     empty_as_list: false,
     write_permission: "attendance-session.write",
     timezone: "Europe/London",
+    short: ShortList::Unpaged,
+    numbered_instances: true,
+    plain_birth: false,
 };
 
 /// All kinds, in the order in which a sandbox fills its schools.
@@ -99,6 +110,9 @@ pub(crate) static SHAPES: [Shape; 12] = [
     },
     Shape {
         name: "Arbor",
+        short: ShortList::Paged,
+        numbered_instances: false,
+        plain_birth: true,
         register: Register::Lesson,
         words: &PENDING,
         fraction: false,
@@ -108,6 +122,7 @@ pub(crate) static SHAPES: [Shape; 12] = [
     },
     Shape {
         name: "ScholarPack",
+        short: ShortList::Bare,
         phase: Phase::Primary,
         writes: false,
         words: &SENT,
@@ -115,12 +130,15 @@ pub(crate) static SHAPES: [Shape; 12] = [
     },
     Shape {
         name: "Bromcom",
+        short: ShortList::Bare,
+        plain_birth: true,
         words: &SHORT,
         write_permission: "write-attendance",
         ..BASE
     },
     Shape {
         name: "iSAMS",
+        numbered_instances: false,
         phase: Phase::Independent,
         words: &CAPITAL,
         wrapped: true,
@@ -128,6 +146,7 @@ pub(crate) static SHAPES: [Shape; 12] = [
     },
     Shape {
         name: "Pupil Asset",
+        short: ShortList::Paged,
         phase: Phase::Primary,
         words: &TAKEN,
         fraction: false,
@@ -136,6 +155,7 @@ pub(crate) static SHAPES: [Shape; 12] = [
     },
     Shape {
         name: "Engage",
+        short: ShortList::Bare,
         phase: Phase::Independent,
         minutes_late: false,
         campus: true,

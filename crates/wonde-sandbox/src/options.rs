@@ -1,4 +1,4 @@
-//! How a sandbox is set up.
+//! The options of a sandbox.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,44 +8,44 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::faults::FaultRule;
 
-/// Tells the sandbox what time it is. Everything that takes time in the sandbox goes by it.
+/// Returns the current time. All delays in the sandbox use it.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// What a sandbox starts with. Two sandboxes with the same options and the same clock give the same bytes.
+/// The options of a sandbox. Two sandboxes with the same options and clock return the same bytes.
 #[derive(Clone)]
 pub struct SandboxOptions {
-    /// All people, ids and timetables come from this number.
+    /// The seed of all people, ids and timetables.
     pub seed: u64,
-    /// How many schools, from 1 to 50,000. A school costs next to nothing until somebody looks inside.
+    /// The number of schools, from 1 to 50,000. A school costs almost nothing until it is accessed.
     pub schools: u32,
-    /// Pupils at each school, up to 10,000.
+    /// The number of pupils per school, up to 10,000.
     pub pupils_per_school: u32,
-    /// The clock that all delays go by.
+    /// The clock for all delays.
     pub clock: Clock,
-    /// The day that leavers, starters and the days before are arranged around; the clock's date when absent.
+    /// The day on which leavers, starters and the register's history are based; the clock's date by default.
     pub start_date: Option<NaiveDate>,
-    /// From the acceptance of a register until the MIS has it.
+    /// The delay from accepting a register to writing it into the MIS.
     pub write_delay: Duration,
-    /// Between two renewals of the API's copy of the register; zero keeps it always fresh.
+    /// The interval between extractions of the register; zero keeps the API's copy up to date.
     pub extraction_every: Duration,
-    /// Whole registers of school days before the start.
+    /// The number of school days before the start that have a full register.
     pub history_days: u32,
-    /// Larger `per_page` values are cut to this.
+    /// The maximum `per_page`; larger values are reduced to it.
     pub per_page_max: u32,
-    /// True lets a register through in which a pupil, code or lesson is unknown: only that mark fails, later. False refuses the
-    /// register with 422.
+    /// If true, a register with an unknown pupil, code or lesson is accepted and only that mark fails later. If false, the
+    /// register is rejected with 422.
     pub partial: bool,
-    /// More marks in one register are refused with 422. `None` takes any number.
+    /// The maximum number of marks per register, above which it is rejected with 422. `None` means no limit.
     pub register_max: Option<usize>,
-    /// Requests a minute that each token has; above that the answer is 429.
+    /// The number of requests per minute and token, above which the response is 429.
     pub rate_limit: Option<u32>,
-    /// Whether a 429 of the rate limit says when to come back.
+    /// Whether a 429 of the rate limit has `Retry-After`.
     pub rate_limit_header: bool,
-    /// Port of the main address on loopback; 0 takes any that is free.
+    /// The port of the main address on loopback; 0 picks a free one.
     pub port: u16,
-    /// Faults from the start on.
+    /// The initial fault rules.
     pub faults: Vec<FaultRule>,
-    /// Where webhooks go: an `http` address on loopback.
+    /// The address for webhooks: `http` on loopback.
     pub webhook_url: Option<String>,
 }
 

@@ -7,13 +7,27 @@ use crate::reply::{Refusal, Reply};
 
 const DEFAULT: usize = 50;
 
-/// Where a list stands in the API and how much of it is wanted.
-#[derive(Clone, Copy, Debug)]
+/// The address of a list and the requested page.
+#[derive(Clone, Debug)]
 pub(crate) struct Lister<'a> {
     /// Address without the query.
     pub(crate) url: &'a str,
     pub(crate) query: &'a Query,
     pub(crate) per_page_max: usize,
+    /// What may be included here.
+    pub(crate) includes: Vec<&'static str>,
+    pub(crate) short: ShortList,
+}
+
+/// The envelope of a list that fits on one page, if `per_page` was not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ShortList {
+    /// A `meta` without `pagination`.
+    Unpaged,
+    /// No `meta` at all.
+    Bare,
+    /// The same as a long list.
+    Paged,
 }
 
 enum Start {
@@ -48,9 +62,14 @@ impl Lister<'_> {
             }
             rows.push(shape(item));
         }
-        let mut meta = json!({"includes": self.query.includes().paths()});
-        if let Some(pagination) = self.pagination(&start, size, more) {
-            meta["pagination"] = pagination;
+        let whole = matches!(start, Start::Page(1) | Start::Cursor(0)) && more.is_none();
+        let forced = self.query.get("per_page").is_some() || !whole;
+        if self.short == ShortList::Bare && !forced {
+            return Ok(json!({ "data": rows }));
+        }
+        let mut meta = json!({"includes": self.includes});
+        if forced || self.short == ShortList::Paged {
+            meta["pagination"] = self.pagination(&start, size, more);
         }
         Ok(json!({"data": rows, "meta": meta}))
     }
@@ -81,8 +100,7 @@ impl Lister<'_> {
         }
     }
 
-    /// Missing when all fits on one page.
-    fn pagination(&self, start: &Start, size: usize, more: Option<u64>) -> Option<Value> {
+    fn pagination(&self, start: &Start, size: usize, more: Option<u64>) -> Value {
         // What was asked for comes back as it was written, so as text.
         let per_page = match self.query.get("per_page") {
             Some(_) => json!(size.to_string()),
@@ -91,21 +109,20 @@ impl Lister<'_> {
         let link =
             |name: &str, value: String| format!("{}?{}", self.url, self.query.with(name, &value));
         match start {
-            Start::Page(1) | Start::Cursor(0) if more.is_none() => None,
-            Start::Page(page) => Some(json!({
+            Start::Page(page) => json!({
                 "next": more.map(|_| link("page", (page + 1).to_string())),
                 "previous": (*page > 1).then(|| link("page", (page - 1).to_string())),
                 "more": more.is_some(),
                 "per_page": per_page,
                 "current_page": page,
-            })),
-            Start::Cursor(_) => Some(json!({
+            }),
+            Start::Cursor(_) => json!({
                 "next": more.map(|ordinal| link("cursor", format!("cur{ordinal:x}"))),
                 "previous": null,
                 "more": more.is_some(),
                 "per_page": per_page,
                 "current_page": null,
-            })),
+            }),
         }
     }
 }

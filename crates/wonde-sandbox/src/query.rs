@@ -1,4 +1,4 @@
-//! The query of a request: filters, includes and how to page.
+//! The query of a request: filters, includes and paging.
 
 use std::collections::BTreeMap;
 
@@ -38,21 +38,54 @@ impl Query {
         out.finish()
     }
 
-    /// `true`, `false`, or the text of anything else.
-    pub(crate) fn flag(&self, name: &str) -> Option<bool> {
-        self.get(name).map(|v| !matches!(v, "false" | "0"))
+    /// Refuses a parameter that is neither one of these nor one for includes and pages.
+    pub(crate) fn only(&self, filters: &[&str]) -> Result<(), Refusal> {
+        const ALWAYS: [&str; 4] = ["include", "page", "per_page", "cursor"];
+        let known = |name: &str| ALWAYS.contains(&name) || filters.contains(&name);
+        match self.0.iter().find(|(name, _)| !known(name)) {
+            Some((name, _)) => Err(Refusal::invalid_parameter(
+                name,
+                "left out: it is not known here",
+            )),
+            None => Ok(()),
+        }
     }
 
-    /// A moment as `YYYY-MM-DD HH:MM:SS` or `YYYY-MM-DD`, taken as UTC.
+    /// A yes or no.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+        match self.get(name) {
+            None => Ok(None),
+            Some("true" | "1") => Ok(Some(true)),
+            Some("false" | "0") => Ok(Some(false)),
+            Some(_) => Err(Refusal::invalid_parameter(name, "true or false")),
+        }
+    }
+
+    /// Whether a value is in the comma-separated list that is asked for; everything is if none is.
+    pub(crate) fn lists(&self, name: &str, value: &str) -> bool {
+        self.get(name)
+            .is_none_or(|list| list.split(',').any(|one| one.trim() == value))
+    }
+
+    /// A moment as `YYYY-MM-DD HH:MM:SS`, `YYYY-MM-DD` or ISO 8601, taken as UTC where it names no zone.
     pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Refusal> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
-        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S")
+        // A `+` of a zone that was not escaped has become a space.
+        DateTime::parse_from_rfc3339(&text.replace(' ', "+"))
+            .or_else(|_| DateTime::parse_from_rfc3339(text))
+            .map(|t| t.to_utc())
             .or_else(|_| {
-                NaiveDate::parse_from_str(text, "%Y-%m-%d").map(|d| d.and_time(NaiveTime::MIN))
+                NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S")
+                    .or_else(|_| NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f"))
+                    .or_else(|_| {
+                        NaiveDate::parse_from_str(text, "%Y-%m-%d")
+                            .map(|d| d.and_time(NaiveTime::MIN))
+                    })
+                    .map(|t| t.and_utc())
             })
-            .map(|t| Some(t.and_utc()))
+            .map(Some)
             .map_err(|_| Refusal::invalid_parameter(name, "a time like 2026-11-23 08:00:00"))
     }
 
@@ -69,7 +102,7 @@ impl Query {
     }
 }
 
-/// A range of time, both ends part of it.
+/// A range of time, including both ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Range {
     pub(crate) after: Option<DateTime<Utc>>,
@@ -105,16 +138,6 @@ impl Includes {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Self)> {
         self.0.iter().map(|(n, i)| (n.as_str(), i))
     }
-
-    /// Dotted paths, for the answer's meta.
-    pub(crate) fn paths(&self) -> Vec<String> {
-        let mut out = Vec::new();
-        for (name, below) in &self.0 {
-            out.push(name.clone());
-            out.extend(below.paths().into_iter().map(|p| format!("{name}.{p}")));
-        }
-        out
-    }
 }
 
 #[cfg(test)]
@@ -124,9 +147,15 @@ mod tests {
     #[test]
     fn includes_nest() {
         let query = Query::parse("include=contacts.contact_details,year&page=2");
-        assert_eq!(
-            query.includes().paths(),
-            ["contacts", "contacts.contact_details", "year"]
+        let includes = query.includes();
+        let names: Vec<&str> = includes.iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["contacts", "year"]);
+        assert!(
+            includes
+                .get("contacts")
+                .unwrap()
+                .get("contact_details")
+                .is_some()
         );
         assert_eq!(
             query.with("page", "3"),
@@ -139,6 +168,16 @@ mod tests {
         let query = Query::parse("updated_after=2026-11-23+08%3A00%3A00&updated_before=tomorrow");
         let after = query.time("updated_after").unwrap().unwrap();
         assert_eq!(after.to_rfc3339(), "2026-11-23T08:00:00+00:00");
+        for iso in [
+            "2026-11-23T08:00:00",
+            "2026-11-23T08:00:00.000",
+            "2026-11-23T08:00:00Z",
+            "2026-11-23T09:00:00%2B01:00",
+            "2026-11-23T09:00:00+01:00",
+        ] {
+            let query = Query::parse(&format!("updated_after={iso}"));
+            assert_eq!(query.time("updated_after").unwrap(), Some(after), "{iso}");
+        }
         assert_eq!(query.time("updated_before").unwrap_err().status, 400);
         assert!(query.time("absent").unwrap().is_none());
     }

@@ -1,10 +1,10 @@
-//! Marks as the MIS holds them, and the copy of them that the API last took.
+//! The marks in the MIS, and the API's copy of them.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-/// What of a day a mark is for.
+/// The part of a day that a mark is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
     Morning,
@@ -13,7 +13,7 @@ pub(crate) enum Slot {
     Lesson(u16),
 }
 
-/// Whose mark, and for when.
+/// The pupil and time of a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
     pub(crate) student: u32,
@@ -21,7 +21,7 @@ pub(crate) struct Key {
     pub(crate) slot: Slot,
 }
 
-/// What a mark says. Numbers are positions in the school's lists.
+/// The content of a mark. Numbers are positions in the school's lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     /// None for a note, which is no mark.
@@ -41,12 +41,12 @@ pub(crate) struct Mark {
     /// How many writebacks have written it.
     pub(crate) writes: u32,
     pub(crate) changed: DateTime<Utc>,
-    /// What it has said so far, oldest first.
+    /// Its versions, oldest first.
     pub(crate) versions: Vec<Version>,
     dirty: bool,
 }
 
-/// What a mark said from one change to the next.
+/// One version of a mark.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
     /// Position of the code in the school's list; none where it was cleared.
@@ -54,11 +54,11 @@ pub(crate) struct Version {
     /// The writeback that wrote it; none if a teacher did.
     pub(crate) writeback: Option<u32>,
     pub(crate) changed: DateTime<Utc>,
-    /// Since when the API's copy has shown it, if it ever has.
+    /// When the API's copy first showed it, if it did.
     pub(crate) shown: Option<DateTime<Utc>>,
 }
 
-/// A mark as the API's copy has it.
+/// A mark in the API's copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Copied {
     pub(crate) entry: Entry,
@@ -66,7 +66,7 @@ pub(crate) struct Copied {
     pub(crate) updated: DateTime<Utc>,
 }
 
-/// All marks of one sort, with the copy beside them. A mark's number never changes.
+/// All marks of one kind and their copies. A mark's number never changes.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     marks: Vec<Mark>,
@@ -139,17 +139,17 @@ impl Table {
         }
     }
 
-    /// Every mark that the MIS holds or has held.
+    /// Every mark that the MIS has or had.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Mark> {
         self.marks.iter()
     }
 
-    /// Every mark the MIS holds now, with its number.
+    /// Every current mark in the MIS, with its number.
     pub(crate) fn marks(&self) -> impl Iterator<Item = (u32, &Mark)> {
         (0..).zip(&self.marks).filter(|(_, m)| m.entry.is_some())
     }
 
-    /// Every mark the copy has, with its number.
+    /// Every mark in the copy, with its number.
     pub(crate) fn copies(&self) -> impl Iterator<Item = (u32, &Key, &Copied)> {
         (0..)
             .zip(self.marks.iter().zip(&self.copies))

@@ -1,15 +1,15 @@
-//! Refusals as the API words them.
+//! Error responses of the API.
 
 use serde_json::{Value, json};
 
-/// An answer that is not 200.
+/// A response other than 200.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
 
-/// What a request comes to.
+/// The response to a request.
 pub(crate) type Reply = Result<Value, Refusal>;
 
 impl Refusal {

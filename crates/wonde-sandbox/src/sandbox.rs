@@ -18,10 +18,10 @@ use crate::rounds;
 use crate::server;
 use crate::webhooks;
 
-/// How long requests that are being answered may take when the sandbox stops.
+/// The time that pending requests have when the sandbox stops.
 const STOPPING: Duration = Duration::from_secs(2);
 
-/// A running sandbox. Dropping it ends it at once; [`Sandbox::stop`] lets answers finish.
+/// A running sandbox. Dropping it stops it immediately; [`Sandbox::stop`] finishes pending requests first.
 #[derive(Debug)]
 pub struct Sandbox {
     handle: Handle,
@@ -34,7 +34,7 @@ impl Sandbox {
     /// Starts a sandbox on loopback: the main address, and one of another region.
     ///
     /// # Errors
-    /// If an option is out of range or the port is taken.
+    /// Returns an error if an option is out of range or the port is taken.
     pub async fn start(options: SandboxOptions) -> Result<Self, Error> {
         let (hooks, hooks_end) = webhooks::line();
         let webhook_url = options.webhook_url.clone();
@@ -76,14 +76,14 @@ impl Sandbox {
         })
     }
 
-    /// A handle that can be cloned and given to others.
+    /// Returns a handle that can be cloned.
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
 
-    /// Takes no more requests and waits a short time for those being answered.
+    /// Stops accepting requests and waits a short time for pending ones.
     pub async fn stop(mut self) {
-        // Nobody to tell means that the servers have ended already.
+        // Without a receiver the servers have already stopped.
         let _ = self.stop.send(true);
         for server in std::mem::take(&mut self.servers) {
             let abort = server.abort_handle();
@@ -127,7 +127,7 @@ async fn serve(
 ) {
     let service = server::router(inner, region).into_make_service_with_connect_info::<Wire>();
     let stopped = async move {
-        // An error means that the sandbox is gone, which is reason enough.
+        // An error means that the sandbox is gone, which is a reason to stop as well.
         let _ = stopping.wait_for(|stop| *stop).await;
     };
     if let Err(error) = axum::serve(listener, service)

@@ -1,4 +1,4 @@
-//! One school: its world, its register, its writebacks, and what the token may see of it.
+//! One school: its people, its register, its writebacks and the token's access.
 
 mod history;
 
@@ -13,29 +13,30 @@ use crate::extraction::{Extraction, Window};
 use crate::ids::{Ids, Kind};
 use crate::mis::{self, Register, Shape};
 use crate::register::{Entry, Key, Slot, Table};
+use crate::wire::OpenChanges;
 use crate::world::model::{Student, World};
 use crate::world::timetable::{self, Lesson};
 use crate::world::{self, Plan, names};
 use crate::writeback::{Fate, State, Writeback, Writebacks};
 
-/// How far the school has let the token's owner in.
+/// A school's answer to the application's request for access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Access {
     /// Nobody has asked for access.
     Unasked,
-    /// Asked, not answered.
+    /// Access was requested and not answered.
     Pending,
-    /// May be read and, where allowed, written.
+    /// Access is approved.
     Approved,
-    /// Asked and refused.
+    /// Access was declined.
     Declined,
-    /// Was approved once.
+    /// Access was approved and then revoked.
     Revoked,
 }
 
-/// What schools are made from.
+/// The inputs that schools are generated from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ground {
     pub(crate) seed: u64,
@@ -47,7 +48,7 @@ pub(crate) struct Ground {
     pub(crate) ids: Ids,
 }
 
-/// A writeback that has just been settled, for whoever wants to be told.
+/// A writeback that has just been settled, for webhooks.
 #[derive(Clone, Debug)]
 pub(crate) struct Settled {
     pub(crate) number: u32,
@@ -55,14 +56,14 @@ pub(crate) struct Settled {
     pub(crate) sort: Register,
 }
 
-/// When a school's sessions begin, by its own clock.
+/// The times at which a school's sessions begin, in its local time.
 #[derive(Clone, Copy, Debug, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hours {
-    /// The beginning of the morning: lessons that are over by then count in no session. None where all do.
+    /// The start of the morning: lessons that end before it belong to no session. `None` if all lessons belong to one.
     #[serde(default)]
     pub morning_from: Option<NaiveTime>,
-    /// The beginning of the afternoon.
+    /// The start of the afternoon.
     pub afternoon_from: NaiveTime,
 }
 
@@ -77,10 +78,10 @@ impl Default for Hours {
 
 /// Days before the start for which lessons exist.
 const LESSON_DAYS_BACK: i64 = 400;
-/// Room for the lessons of one day in a lesson's number.
+/// The range of lesson numbers per day.
 const LESSONS_A_DAY: u32 = 4_096;
 
-/// Ids of a kind of people before their next change.
+/// The number of ids of one kind of people until all of them are renumbered.
 const ERA: u32 = 1_000_000;
 
 /// One school of the sandbox.
@@ -96,7 +97,7 @@ pub(crate) struct School {
     pub(crate) ground: Ground,
     pub(crate) world: World,
     pub(crate) codes: Vec<Code>,
-    /// Changes with the MIS, so that old code ids are unknown.
+    /// Incremented when the MIS changes, which invalidates old code ids.
     pub(crate) code_era: u32,
     pub(crate) sessions: Table,
     pub(crate) lessons: Table,
@@ -105,18 +106,20 @@ pub(crate) struct School {
     pub(crate) extraction: Extraction,
     pub(crate) writebacks: Writebacks,
     pub(crate) withdrawn: BTreeSet<String>,
-    /// Values that the API gives instead of the MIS's: id of the record, JSON pointer into it, value.
+    /// Records such as achievements that were written or deleted.
+    pub(crate) open: OpenChanges,
+    /// Values that the API returns instead of the MIS's: record id, JSON pointer, value.
     pub(crate) overrides: Vec<(String, String, Value)>,
-    /// How often all people got new ids.
+    /// How often all people were renumbered.
     pub(crate) people_era: u32,
     pub(crate) settled: Vec<Settled>,
-    /// How many changes its office has made.
+    /// The number of changes made by the school office.
     pub(crate) changes: u64,
     populated: bool,
 }
 
 impl School {
-    /// A school as a name on a list; its people come with the first look inside.
+    /// Returns a school without people; they are generated on first access.
     pub(crate) fn new(n: u32, ground: Ground) -> Self {
         let shape = mis::of(n);
         let ending = match shape.phase {
@@ -144,6 +147,7 @@ impl School {
             extraction: Extraction::new(ground.start, ground.extraction_every),
             writebacks: Writebacks::default(),
             withdrawn: BTreeSet::new(),
+            open: OpenChanges::default(),
             settled: Vec::new(),
             changes: 0,
             populated: false,
@@ -160,7 +164,7 @@ impl School {
         }
     }
 
-    /// Makes the school's people if need be and does all that is due by now.
+    /// Generates the school's people if necessary and applies everything that is due.
     pub(crate) fn wake(&mut self, now: DateTime<Utc>) {
         if !self.populated {
             self.populated = true;
@@ -193,7 +197,7 @@ impl School {
         self.lessons.copy(at);
     }
 
-    /// Takes a copy of the register out of turn, unless the MIS is offline. True if it was taken.
+    /// Extracts the register immediately, unless the MIS is offline. Returns whether it did.
     pub(crate) fn extract_now(&mut self, now: DateTime<Utc>) -> bool {
         let online = self.extraction.online(now);
         if online {
@@ -203,7 +207,7 @@ impl School {
         online
     }
 
-    /// Accepts a register; gives the writeback's number.
+    /// Accepts a register and returns the writeback's number.
     pub(crate) fn accept(&mut self, mut writeback: Writeback) -> u32 {
         if let Some(window) = self.extraction.offline
             && window.holds(writeback.due)
@@ -255,7 +259,7 @@ impl School {
         });
     }
 
-    /// Puts one mark into the MIS with this MIS's limits.
+    /// Writes one mark into the MIS, within its limits.
     fn keep(
         &mut self,
         key: Key,
@@ -300,7 +304,7 @@ impl School {
         }
     }
 
-    /// Takes the MIS off the line until `until`, or brings it back.
+    /// Takes the MIS offline until `until`, or back online.
     pub(crate) fn set_offline(&mut self, now: DateTime<Utc>, until: Option<DateTime<Utc>>) {
         match until {
             Some(until) => {
@@ -318,7 +322,7 @@ impl School {
         }
     }
 
-    /// Lets the copy of the register grow old until `until`, or ends that.
+    /// Stops extractions until `until`, or resumes them.
     pub(crate) fn set_frozen(&mut self, now: DateTime<Utc>, until: Option<DateTime<Utc>>) {
         self.extraction.frozen = until.map(|until| Window { from: now, until });
     }
@@ -339,14 +343,19 @@ impl School {
         self.ground.ids.text(self.n, kind, n)
     }
 
-    /// Position behind a present id of this kind.
+    /// The position behind a current id of this kind.
     pub(crate) fn place(&self, id: &str, kind: Kind) -> Option<usize> {
         let n = self.ground.ids.at(self.n, id, kind)?;
         n.checked_sub(self.first_of_era(kind) as usize)
             .filter(|n| *n < ERA as usize)
     }
 
-    /// Where the present ids of a kind begin.
+    /// The number behind an id of the kind `Misc`.
+    pub(crate) fn place_of_misc(&self, id: &str) -> Option<usize> {
+        self.ground.ids.at(self.n, id, Kind::Misc)
+    }
+
+    /// The first number of the current ids of a kind.
     fn first_of_era(&self, kind: Kind) -> u32 {
         match kind {
             Kind::Student | Kind::Contact | Kind::Employee => self.people_era * ERA,
@@ -354,7 +363,7 @@ impl School {
         }
     }
 
-    /// A code's id in the present code book.
+    /// A code's id in the current code book.
     pub(crate) fn code_id(&self, code: usize) -> String {
         self.id(Kind::Code, self.code_era as usize * 1_000 + code)
     }
@@ -366,7 +375,7 @@ impl School {
         (code < self.codes.len()).then_some(code)
     }
 
-    /// Position of a code by its letter: of several the first that is in use.
+    /// The position of a code by its letter; of several, the first in use.
     pub(crate) fn find_letter(&self, letter: &str) -> Option<usize> {
         let in_use = |c: &Code| c.letter == letter && c.active != Some(false);
         self.codes.iter().position(in_use)
@@ -418,7 +427,7 @@ impl School {
         ))
     }
 
-    /// The session whose mark this lesson carries for the pupil: it is the pupil's first that takes place in it.
+    /// The session whose mark this lesson carries for the pupil, if it is the pupil's first lesson in that session.
     pub(crate) fn carries_session(
         &self,
         student: usize,
@@ -436,7 +445,7 @@ impl School {
         (first.place == place).then_some(slot)
     }
 
-    /// The session that a lesson belongs to: the one it begins in. One that is over before the morning has none.
+    /// The session in which a lesson begins. A lesson that ends before the morning has none.
     pub(crate) fn session_of(&self, lesson: &Lesson) -> Option<Slot> {
         let period = self.world.periods.get(lesson.period)?;
         if period.start >= self.hours.afternoon_from {

@@ -23,7 +23,7 @@ use crate::query::Query;
 use crate::reply::{Refusal, Reply};
 use crate::writeback::Fate;
 
-/// One address of the sandbox.
+/// The server of one region.
 #[derive(Clone)]
 struct Door {
     inner: Arc<Inner>,
@@ -81,7 +81,7 @@ async fn handle(
     answer.into_response()
 }
 
-/// Everything the API itself does: token, limit, and the answer.
+/// Handles a request: token, rate limit, response.
 fn work(
     door: &Door,
     call: &Call<'_>,
@@ -135,7 +135,7 @@ fn work(
     }))
 }
 
-/// What a register has in it that the fault says the MIS does not keep: the fields with a message each.
+/// The fields of a register that the fault rejects, each with a message.
 fn extras(fault: &Fault, body: &[u8]) -> Vec<(String, String)> {
     let Fault::RefuseExtras {
         comment_max,
@@ -183,7 +183,7 @@ fn fate(fault: Option<&Fault>) -> Fate {
     }
 }
 
-/// What a fault does before the work, which it may stand in for.
+/// Applies a fault before the request is handled; it may return the response.
 async fn before(inner: &Inner, call: &Call<'_>, fault: &Fault, wire: &Wire) -> Option<Answer> {
     match fault {
         Fault::TooManyRequests { retry_after } => {
@@ -240,7 +240,7 @@ fn window(inner: &Inner, call: &Call<'_>, seconds: u32, offline: bool) {
     }
 }
 
-/// What a fault does to the answer after the work.
+/// Applies a fault to the response.
 async fn after(inner: &Inner, fault: &Fault, wire: &Wire, answer: &mut Answer) {
     match fault {
         Fault::Slow {
@@ -291,12 +291,13 @@ fn verb(method: &Method) -> Verb {
     match *method {
         Method::GET => Verb::Get,
         Method::POST => Verb::Post,
+        Method::PUT => Verb::Put,
         Method::DELETE => Verb::Delete,
         _ => Verb::Other,
     }
 }
 
-/// An answer before it goes on the wire.
+/// A response before it is sent.
 struct Answer {
     status: u16,
     content_type: &'static str,

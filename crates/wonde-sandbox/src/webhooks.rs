@@ -1,4 +1,4 @@
-//! Webhooks: what is sent when a writeback settles or a school changes its mind.
+//! Webhooks, sent when a writeback settles or a school changes its access.
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -11,7 +11,7 @@ pub(crate) struct Hook {
     pub(crate) payload: Value,
 }
 
-/// Refuses an address that is not `http` on loopback: made-up events must not reach anybody's real service.
+/// Rejects an address that is not `http` on loopback, so that fake events cannot reach a real service.
 pub(crate) fn check(url: &str) -> Result<(), Error> {
     let wrong = |problem: &str| {
         Err(Error::Option {
@@ -34,12 +34,12 @@ pub(crate) fn check(url: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// What is sent when a writeback settles.
+/// The payload for a settled writeback.
 pub(crate) fn writeback(id: &str, status: &str, sort: &str) -> Value {
     json!({"payload_type": "writeback", "writeback_id": id, "status": status, "type": sort})
 }
 
-/// A line to the sender, and its other end.
+/// The channel to the sender.
 pub(crate) fn line() -> (UnboundedSender<Hook>, UnboundedReceiver<Hook>) {
     unbounded_channel()
 }

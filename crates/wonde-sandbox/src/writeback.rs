@@ -10,7 +10,7 @@ use crate::register::{Entry, Key};
 /// How many settled writebacks a school remembers; older ones are not found any more.
 const REMEMBERED: usize = 20_000;
 
-/// What a fault has in store for a writeback.
+/// The effect of a fault on a writeback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Usual,
@@ -18,15 +18,15 @@ pub(crate) enum Fate {
     Refused(String),
     /// Is never applied and never settles.
     Stuck,
-    /// Is applied, but the status is a word nobody knows.
+    /// Is applied, but has an unknown status.
     Worded(String),
-    /// Is applied but for the first mark; the errors say which that was, or only that there was one.
+    /// Is applied except for the first mark; the errors name it or not.
     Lossy {
         named: bool,
     },
 }
 
-/// Where a writeback stands.
+/// The state of a writeback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Open,
@@ -39,7 +39,7 @@ pub(crate) enum State {
 pub(crate) struct Writeback {
     pub(crate) sort: Register,
     pub(crate) accepted: DateTime<Utc>,
-    /// When the MIS is given it, if it can be reached then.
+    /// When it is written into the MIS, if that is online.
     pub(crate) due: DateTime<Utc>,
     pub(crate) fate: Fate,
     pub(crate) state: State,
@@ -77,7 +77,7 @@ pub(crate) struct Writebacks {
 }
 
 impl Writebacks {
-    /// Takes a writeback in and gives its number.
+    /// Accepts a writeback and returns its number.
     pub(crate) fn accept(&mut self, writeback: Writeback) -> u32 {
         let number = self.forgotten + u32::try_from(self.all.len()).unwrap_or(u32::MAX);
         if writeback.fate != Fate::Stuck {
@@ -112,7 +112,7 @@ impl Writebacks {
         (due <= now).then_some((number, due))
     }
 
-    /// Takes the oldest one out of the waiting line.
+    /// Removes the oldest one from the queue.
     pub(crate) fn shift(&mut self) {
         self.waiting.pop_front();
     }
@@ -133,6 +133,20 @@ impl Writebacks {
                 writeback.due = writeback.due.min(t.max(writeback.accepted));
             }
         }
+    }
+
+    /// Whether there is any.
+    pub(crate) fn any(&self) -> bool {
+        !self.all.is_empty()
+    }
+
+    /// All that are remembered, with their numbers.
+    pub(crate) fn newest_first(&self) -> impl Iterator<Item = (u32, &Writeback)> {
+        (self.forgotten..)
+            .zip(&self.all)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .rev()
     }
 
     /// How many wait, and how many never will be settled or were.

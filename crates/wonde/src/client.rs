@@ -1,45 +1,46 @@
-//! The client: what is asked for at the root of the API, and the way to a school.
+//! The client: requests at the root of the API, and clients for single schools.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use futures::stream::{BoxStream, TryStreamExt as _};
+use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    AccessChange, AttendanceCode, Permission, School, SchoolClient, SchoolId, SchoolMeta,
-    Writeback, WritebackId,
-    error::{Error, Result},
+    AccessChange, AccessList, AttendanceCode, OpenRecord, Permission, School, SchoolClient,
+    SchoolContact, SchoolId, SchoolMeta, SchoolQuery, Writeback, WritebackId,
+    error::{Effect, Error, Result},
     origin::{Origin, parse_authority},
     pages::{self, OnIssue},
     query::{ListQuery, Pairs},
     records::writeback::WritebackRow,
-    transport::{Gate, Settings, Transport, Watch},
+    transport::{Gate, RawAnswer, Settings, Transport, Watch},
+    wire::body::Unreadable,
 };
 
-/// Where schools of the UK, and most others, are \[D\].
+/// The base URL for schools in the UK and most other countries \[D\].
 pub const DEFAULT_BASE_URL: &str = "https://api.wonde.com/v1.0";
 
 /// Which schools to list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SchoolList {
-    /// Those that have approved the application \[D\].
+    /// Schools that have approved the application \[D\].
     #[default]
     Approved,
-    /// All that could be asked \[C\].
+    /// All schools that can be asked for access \[C\].
     All,
-    /// Those asked that have not answered \[C\].
+    /// Schools that have not answered a request for access \[C\].
     Pending,
-    /// Those that have been through Wonde's audit \[C\].
+    /// Schools that have passed Wonde's audit \[C\].
     Audited,
-    /// Those whose MIS cannot be reached \[C\].
+    /// Schools whose MIS is offline \[C\].
     Offline,
-    /// Those that have withdrawn their approval \[C\].
+    /// Schools that have revoked access \[C\].
     Revoked,
-    /// Those that have said no \[C\].
+    /// Schools that have declined access \[C\].
     Declined,
 }
 
@@ -57,7 +58,7 @@ impl SchoolList {
     }
 }
 
-/// Sets up a [`Client`].
+/// Configures a [`Client`].
 #[must_use = "a builder does nothing until it builds"]
 pub struct ClientBuilder {
     token: SecretString,
@@ -67,13 +68,13 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Another base URL than [`DEFAULT_BASE_URL`], with its path: `http://127.0.0.1:8080/v1.0`.
+    /// Uses another base URL than [`DEFAULT_BASE_URL`], including its path: `http://127.0.0.1:8080/v1.0`.
     pub fn base_url(mut self, url: impl Into<String>) -> Self {
         self.base_url = url.into();
         self
     }
 
-    /// What uses this client, to be named after it in the user agent: `markback/0.1`.
+    /// Appends the name of the caller to the user agent: `markback/0.1`.
     pub fn user_agent_suffix(mut self, suffix: impl AsRef<str>) -> Self {
         self.settings.user_agent = format!("{} {}", user_agent(), suffix.as_ref().trim())
             .trim_end()
@@ -81,55 +82,55 @@ impl ClientBuilder {
         self
     }
 
-    /// The longest that one request may take with its answer; 30 seconds.
+    /// Limits the time of one request and its response; 30 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// The longest that a connection may take to come about; 10 seconds.
+    /// Limits the time to connect; 10 seconds by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.settings.connect_timeout = timeout;
         self
     }
 
-    /// How often a read that may be repeated is, before its error is handed on; 2. Writes are never repeated.
+    /// Sets how often a read is retried before its error is returned; 2 by default. Writes are never retried.
     pub fn read_retries(mut self, times: usize) -> Self {
         self.settings.read_retries = times;
         self
     }
 
-    /// The pause before a read is first repeated; half a second. It doubles each time, and chance makes it up to twice
-    /// as long.
+    /// Sets the pause before the first retry of a read; half a second by default. It doubles each time, and jitter makes
+    /// it up to twice as long.
     pub fn read_retry_delay(mut self, delay: Duration) -> Self {
         self.settings.read_retry_delay = delay;
         self
     }
 
-    /// What every request waits for before it is sent, repeated reads included; nothing when not set. The wait is no
-    /// part of the request's time-out.
+    /// Sets a gate that every request waits for before it is sent, including retries. The wait does not count towards the
+    /// request's time-out.
     pub fn gate(mut self, gate: Gate) -> Self {
         self.settings.gate = Some(gate);
         self
     }
 
-    /// What is told of every request and its status, repeated reads included: for counting them.
+    /// Sets a function that is called after every request with its status, including retries.
     pub fn watch(mut self, watch: Watch) -> Self {
         self.settings.watch = Some(watch);
         self
     }
 
-    /// Trusts a further host with the token, as `host` (any port) or `host:port`.
+    /// Trusts another host with the token, as `host` (any port) or `host:port`.
     pub fn allow_host(mut self, host: impl Into<String>) -> Self {
         self.allowed_hosts.push(host.into());
         self
     }
 
-    /// Makes the client. Nothing is sent.
+    /// Builds the client. Nothing is sent.
     ///
     /// # Errors
-    /// [`Config`](crate::ErrorKind::Config): a base URL, host, user agent or token that cannot be one, or a system
-    /// without CA certificates.
+    /// Returns [`Config`](crate::ErrorKind::Config) if the base URL, a host, the user agent or the token is invalid, or the
+    /// system has no CA certificates.
     pub fn build(self) -> Result<Client> {
         let origin = Origin::parse(&self.base_url)?;
         if self
@@ -138,7 +139,7 @@ impl ClientBuilder {
             .any(|host| parse_authority(host).is_none())
         {
             return Err(Error::config(
-                "an allowed host is none; write `host` or `host:port`",
+                "an allowed host is invalid; write `host` or `host:port`",
             ));
         }
         let transport = Transport::new(&self.token, &self.settings, &origin)?;
@@ -185,7 +186,7 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
-    /// Begins to set up a client that shows this token.
+    /// Returns a builder for a client with this token.
     pub fn builder(token: SecretString) -> ClientBuilder {
         ClientBuilder {
             token,
@@ -205,31 +206,41 @@ impl Client {
 
     /// Lists schools.
     pub fn schools(&self, list: SchoolList) -> BoxStream<'static, Result<School>> {
-        self.root().rows(list.path(), &ListQuery::default().pairs())
+        self.find_schools(list, SchoolQuery::new())
     }
 
-    /// One school, with its region.
+    /// Lists the schools of a list that match a query.
+    pub fn find_schools(
+        &self,
+        list: SchoolList,
+        query: SchoolQuery,
+    ) -> BoxStream<'static, Result<School>> {
+        self.root()
+            .rows(list.path(), &ListQuery::from(query).pairs())
+    }
+
+    /// Returns a school, including its region.
     ///
     /// # Errors
-    /// Those of the request.
+    /// Returns an error if the request fails.
     pub async fn school(&self, id: &SchoolId) -> Result<School> {
         self.root().one(&["schools", id.as_str()], &[]).await
     }
 
-    /// How a school and its MIS stand \[T\].
+    /// Returns the state of a school and its MIS \[T\].
     ///
     /// # Errors
-    /// Those of the request.
+    /// Returns an error if the request fails.
     pub async fn meta(&self, id: &SchoolId) -> Result<SchoolMeta> {
         self.root()
             .one(&["meta", "schools", id.as_str()], &[])
             .await
     }
 
-    /// What a school allows \[T\].
+    /// Returns a school's permissions \[T\].
     ///
     /// # Errors
-    /// Those of the requests.
+    /// Returns an error if a request fails.
     pub async fn permissions(&self, id: &SchoolId) -> Result<Vec<Permission>> {
         self.root()
             .rows(&["meta", "schools", id.as_str(), "permissions"], &[])
@@ -237,25 +248,54 @@ impl Client {
             .await
     }
 
-    /// Asks a school for access \[C\].
+    /// Returns the access control list of a school \[T\].
     ///
     /// # Errors
-    /// Those of the request.
+    /// Returns an error if the request fails.
+    pub async fn access_list(&self, id: &SchoolId) -> Result<AccessList> {
+        let with_type = [("with_user_type".to_owned(), "true".to_owned())];
+        self.root()
+            .one(&["meta", "schools", id.as_str(), "acl"], &with_type)
+            .await
+    }
+
+    /// Requests access to a school \[C\].
+    ///
+    /// # Errors
+    /// Returns an error if the request fails.
     pub async fn request_access(&self, id: &SchoolId) -> Result<AccessChange> {
-        let nothing = serde_json::Map::new();
+        self.request_access_with(id, &[]).await
+    }
+
+    /// Requests access to a school and names contacts there \[T\].
+    ///
+    /// # Errors
+    /// Returns an error if the request fails.
+    pub async fn request_access_with(
+        &self,
+        id: &SchoolId,
+        contacts: &[SchoolContact],
+    ) -> Result<AccessChange> {
+        let mut content = serde_json::Map::new();
+        if !contacts.is_empty() {
+            let contacts = serde_json::to_value(contacts);
+            let contacts =
+                contacts.map_err(|_| Error::config("the contacts cannot be written as JSON"))?;
+            content.insert("contacts".to_owned(), contacts);
+        }
         self.root()
             .write(
                 Method::POST,
                 &["schools", id.as_str(), "request-access"],
-                Some(&nothing),
+                Some(&content),
             )
             .await
     }
 
-    /// Gives access to a school back, or takes back the wish for it \[C\].
+    /// Revokes access to a school, or withdraws the request for it \[C\].
     ///
     /// # Errors
-    /// Those of the request.
+    /// Returns an error if the request fails.
     pub async fn revoke_access(&self, id: &SchoolId) -> Result<AccessChange> {
         self.root()
             .write(
@@ -273,20 +313,43 @@ impl Client {
             .rows(&["attendance-codes"], &ListQuery::default().pairs())
     }
 
-    /// How far a register that was handed in has come \[C\], asked at the base URL. At a school of another region ask
+    /// Lists submitted registers \[C\], at the base URL. The contents and order of the list are not known \[?\].
+    pub fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
+        let rows = self
+            .root()
+            .rows(&["writebacks"], &ListQuery::default().pairs());
+        rows.and_then(|row: WritebackRow| async move {
+            let misfit = Unreadable::Misfit("`data`: expected an id in each row".to_owned());
+            let id = row
+                .id()
+                .ok_or_else(|| Error::unreadable(misfit, Effect::Read))?;
+            Ok(row.into_writeback(&id))
+        })
+        .boxed()
+    }
+
+    /// Returns the outcome of a submitted register \[C\], from the base URL. For a school in another region use
     /// [`SchoolClient::writeback`].
     ///
     /// # Errors
-    /// Those of the request.
+    /// Returns an error if the request fails.
     pub async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {
         self.root().writeback(id).await
     }
 
-    /// The way to a school at the host that its region names. At any other it would look empty \[D\].
+    /// Reads an address below the base URL as it comes, to inspect Wonde's formats. It is not retried.
     ///
     /// # Errors
-    /// [`ForeignHost`](crate::ErrorKind::ForeignHost) where that host is neither one of Wonde's, nor the base URL's, nor an
-    /// [allowed](ClientBuilder::allow_host) one; [`Config`](crate::ErrorKind::Config) where the school names none.
+    /// Returns an error if the request fails or the response is not JSON.
+    pub async fn raw(&self, path: &[&str], query: &[(&str, &str)]) -> Result<RawAnswer> {
+        self.root().raw(path, query).await
+    }
+
+    /// Returns a client for a school at the host of its region. At any other host the school looks empty \[D\].
+    ///
+    /// # Errors
+    /// Returns [`ForeignHost`](crate::ErrorKind::ForeignHost) if that host is neither Wonde's, nor the base URL's, nor
+    /// [allowed](ClientBuilder::allow_host), and [`Config`](crate::ErrorKind::Config) if the school names none.
     pub fn at(&self, school: &School) -> Result<SchoolClient> {
         let region = school.region.as_ref();
         let domain = region
@@ -309,7 +372,7 @@ impl Client {
         ))
     }
 
-    /// The way to a school at the base URL, for whoever knows that its data is there.
+    /// Returns a client for a school at the base URL. Use it only if the school's data is known to be there.
     pub fn at_base(&self, id: &SchoolId) -> SchoolClient {
         SchoolClient::new(self.clone(), self.root(), id.clone())
     }
@@ -353,7 +416,7 @@ impl Root {
         self.rows_with(path, query, None)
     }
 
-    /// The same; what cannot be read is told and passed over.
+    /// Like `rows`, but skips and reports what cannot be read.
     pub(crate) fn rows_with<T>(
         &self,
         path: &[&str],
@@ -381,6 +444,16 @@ impl Root {
             .await
     }
 
+    pub(crate) async fn raw(&self, path: &[&str], query: &[(&str, &str)]) -> Result<RawAnswer> {
+        let query: Pairs = query
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        self.transport
+            .get_raw(&self.origin, &self.url(path, &query)?)
+            .await
+    }
+
     pub(crate) async fn write<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -389,6 +462,17 @@ impl Root {
     ) -> Result<T> {
         self.transport
             .write(&self.origin, method, &self.url(path, &[])?, content)
+            .await
+    }
+
+    pub(crate) async fn write_open(
+        &self,
+        method: Method,
+        path: &[&str],
+        content: Option<&impl Serialize>,
+    ) -> Result<OpenRecord> {
+        self.transport
+            .write_open(&self.origin, method, &self.url(path, &[])?, content)
             .await
     }
 

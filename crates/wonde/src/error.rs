@@ -1,63 +1,63 @@
-//! What went wrong, and how to go on.
+//! Errors and how to recover from them.
 
 use std::{fmt, time::Duration};
 
 use crate::wire::body::Unreadable;
 
-/// The result of everything here that can fail.
+/// The result of fallible functions of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// Wonde does not know the token (401).
+    /// The token is invalid (401).
     Unauthorized,
-    /// The token may not do this at this school (403).
+    /// The token lacks the permission at this school (403).
     Forbidden,
-    /// There is no such thing, or not in this region (404).
+    /// Not found, or not in this region (404).
     NotFound,
-    /// Wonde does not take such a request (400 and its kin).
+    /// The request is malformed (400 and similar).
     BadRequest,
-    /// What was sent is not valid (422): in a register, one mark or all.
+    /// The content is invalid (422): one mark of a register, or all.
     Validation,
     /// Too many requests (429).
     RateLimited,
-    /// Wonde failed (5xx).
+    /// Wonde failed to handle the request (5xx).
     Server,
-    /// No answer in time.
+    /// No response in time.
     Timeout,
     /// No connection; nothing was sent.
     Connect,
     /// The connection broke after the request had begun.
     Interrupted,
-    /// The answer cannot be read.
+    /// The response cannot be read.
     Decode,
-    /// Wonde points elsewhere (3xx). Redirects are not followed: the token would go along.
+    /// A redirect (3xx). Redirects are not followed, because they would carry the token along.
     Redirected,
-    /// A host that is not the school's. Nothing was sent.
+    /// The address is at another host than the school's. Nothing was sent.
     ForeignHost,
-    /// The client was set up or called in a way that cannot work. Nothing was sent.
+    /// The client is misconfigured or was called incorrectly. Nothing was sent.
     Config,
 }
 
-/// How to go on after an error.
+/// How to recover from an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recovery {
     /// The same request will fail again.
     Never,
-    /// It did not happen; the same request may do later.
+    /// It did not happen; the same request may succeed later.
     Retry,
-    /// It did not happen; the same request may do after this long. At most a day, whatever Wonde says.
+    /// It did not happen; the same request may succeed after this time, which is capped at one day.
     RetryAfter(Duration),
-    /// It may have happened: look before you repeat it.
+    /// It may have happened: check before repeating it.
     Unknown,
 }
 
 /// An error of this crate.
 ///
-/// Neither `Display` nor `Debug` nor a source ever holds the token, a name, a comment or an answer's text. What Wonde
-/// said itself is kept apart in [`said`](Error::said).
+/// Neither `Display` nor `Debug` nor a source ever holds the token, a name, a comment or an answer's text. Wonde's
+/// own message is available separately, as [`server_message`](Error::server_message).
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -67,7 +67,7 @@ struct Inner {
     recovery: Recovery,
     message: String,
     context: Context,
-    said: Option<String>,
+    server_message: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -75,7 +75,7 @@ struct Inner {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Context {
-    /// `GET`, `POST` or `DELETE`; empty where there was no request.
+    /// `GET`, `POST`, `PUT` or `DELETE`; empty where there was no request.
     pub method: &'static str,
     /// The path of its address, without the query; empty where there was no request.
     pub path: String,
@@ -90,7 +90,7 @@ impl Error {
             recovery,
             message: message.into(),
             context: Context::default(),
-            said: None,
+            server_message: None,
             source: None,
         };
         Self {
@@ -106,20 +106,20 @@ impl Error {
         Self::new(ErrorKind::ForeignHost, Recovery::Never, message)
     }
 
-    /// An answer that came with success and cannot be read. After a write it may have happened all the same.
+    /// A successful response that cannot be read. A write may have taken effect all the same.
     pub(crate) fn unreadable(why: Unreadable, effect: Effect) -> Self {
         let (recovery, message) = match (why, effect) {
             (Unreadable::NotJson(words) | Unreadable::Misfit(words), Effect::Write) => (
                 Recovery::Unknown,
                 format!("{words}; it may have taken hold: look before sending it again"),
             ),
-            // Something in between answered in Wonde's place: that passes.
+            // Something between us and Wonde answered; that is temporary.
             (Unreadable::NotJson(words), Effect::Read) => {
                 (Recovery::Retry, format!("{words}; try again"))
             }
             (Unreadable::Misfit(words), Effect::Read) => (
                 Recovery::Never,
-                format!("the answer's {words}; this form of answer must be taught to the client"),
+                format!("the answer's {words}; this client does not support that format"),
             ),
         };
         Self::new(ErrorKind::Decode, recovery, message)
@@ -134,12 +134,12 @@ impl Error {
         self
     }
 
-    pub(crate) fn saying(mut self, said: Option<String>) -> Self {
-        self.inner.said = said;
+    pub(crate) fn with_server_message(mut self, message: Option<String>) -> Self {
+        self.inner.server_message = message;
         self
     }
 
-    pub(crate) fn because(
+    pub(crate) fn with_source(
         mut self,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
@@ -147,25 +147,25 @@ impl Error {
         self
     }
 
-    /// What went wrong.
+    /// Returns the kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.inner.kind
     }
 
-    /// How to go on.
+    /// Returns how to recover.
     pub fn recovery(&self) -> Recovery {
         self.inner.recovery
     }
 
-    /// The request that failed.
+    /// Returns the request that failed.
     pub fn context(&self) -> &Context {
         &self.inner.context
     }
 
-    /// What Wonde said about it, at most 1,000 characters, without the token. It may repeat what was sent, names and
-    /// comments among it: show it to operators, and log it nowhere.
-    pub fn said(&self) -> Option<&str> {
-        self.inner.said.as_deref()
+    /// Returns Wonde's own message, at most 1,000 characters, without the token. It may repeat what was sent, including
+    /// names and comments: show it to operators and never log it.
+    pub fn server_message(&self) -> Option<&str> {
+        self.inner.server_message.as_deref()
     }
 }
 

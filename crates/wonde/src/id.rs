@@ -1,4 +1,4 @@
-//! Ids: opaque strings, each kind a type of its own, so that a pupil's cannot be handed in for a lesson's.
+//! Ids: opaque strings with a type per kind, so that a pupil's id cannot be used as a lesson's.
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
@@ -10,7 +10,7 @@ macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),+ $(,)?) => {$(
         $(#[$doc])*
         ///
-        /// Opaque: kept as given, compared as a whole. On the wire a text; a number is taken too \[?\].
+        /// Opaque: kept and compared as given. A string on the wire; a number is accepted too \[?\].
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(String);
@@ -98,11 +98,15 @@ ids! {
     LessonId,
     /// The id of a room.
     RoomId,
+    /// The id of a subject.
+    SubjectId,
+    /// The id of a pupil's doctor.
+    DoctorId,
     /// The id of an attendance code at one school. A write takes it, not the letter, and ids differ between schools.
     AttendanceCodeId,
     /// The id of a row of a register.
     AttendanceId,
-    /// The id of a register that was handed in and goes to the MIS later.
+    /// The id of a submitted register.
     WritebackId,
 }
 

@@ -1,4 +1,4 @@
-//! Where requests may go: the hosts that are trusted with the token, and addresses built at one of them.
+//! The hosts that are trusted with the token, and the addresses of requests.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 /// Wonde's own domain; hosts below it are its regions \[D\].
 const WONDE: &str = "wonde.com";
 
-/// One host that is trusted with the token, with the path below which the API stands.
+/// A host that is trusted with the token, and the base path of the API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {
     base: Url,
@@ -41,10 +41,10 @@ impl Origin {
         Ok(Self { base })
     }
 
-    /// The host that a school's region names, if it is one that the token may go to.
+    /// The host that a school's region names, if it is trusted with the token.
     ///
-    /// Allowed are Wonde's own hosts, this host, and those in `allowed`, each a host with or without a port. Where this
-    /// host is on loopback, so that this is a test, every loopback address is.
+    /// Trusted are Wonde's own hosts, this host, and those in `allowed`, each with or without a port. If this host is on
+    /// loopback, as in tests, every loopback address is trusted.
     pub(crate) fn region(&self, domain: &str, allowed: &[String]) -> Result<Self> {
         let domain = domain.trim();
         let refused = |why: &str| {
@@ -87,7 +87,7 @@ impl Origin {
         }
     }
 
-    /// The address of something below the base. Ids are opaque: one that would lead to another path is refused.
+    /// The address of a path below the base. An id that would lead to another path is refused.
     pub(crate) fn endpoint(&self, segments: &[&str]) -> Result<Url> {
         let mut url = self.base.clone();
         let mut path = url
@@ -106,13 +106,13 @@ impl Origin {
         Ok(url)
     }
 
-    /// The address of a list's next page, as a page names it: followed as given, but at this host only.
+    /// The address of a list's next page: followed as given, but at this host only.
     pub(crate) fn next(&self, current: &Url, link: &str) -> Result<Url> {
         let mut next = current
             .join(link.trim())
             .map_err(|_| Error::foreign("the next page's address cannot be read"))?;
         next.set_fragment(None);
-        // A service behind a proxy that ends the encryption may believe itself to be asked without any.
+        // A service behind a TLS-terminating proxy may link to itself with http.
         if next.scheme() == "http" && self.base.scheme() == "https" && next.port().is_none() {
             next.set_scheme("https")
                 .map_err(|()| Error::foreign("the next page's address cannot be read"))?;
@@ -134,12 +134,12 @@ impl Origin {
             && url.password().is_none()
     }
 
-    /// Whether this host is asked without encryption.
+    /// Whether this host is reached without encryption.
     pub(crate) fn is_plain(&self) -> bool {
         self.base.scheme() == "http"
     }
 
-    /// Whether this host is this very machine.
+    /// Whether this host is on loopback.
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(&self.base)
     }
@@ -170,7 +170,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Reads `host` or `host:port`, also out of a whole address. Nothing else may hang on it.
+/// Reads `host` or `host:port`, also from a whole address, without anything else around it.
 pub(crate) fn parse_authority(text: &str) -> Option<Url> {
     let text = text.trim();
     let host = match text.split_once("://") {

@@ -19,10 +19,10 @@ use crate::{
     },
 };
 
-/// Is told of what could not be read and was passed over. Called where the list is read: it must not block.
+/// Called for everything that could not be read and was skipped. It runs inline, so it must not block.
 pub type OnIssue = Arc<dyn Fn(DecodeIssue) + Send + Sync>;
 
-/// The frame around a list \[D\].
+/// The envelope of a list \[D\].
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "T: Deserialize<'de>"))]
 struct Page<T> {
@@ -38,7 +38,7 @@ struct PageMeta {
     pagination: Option<Pagination>,
 }
 
-/// Where a list goes on. Its `per_page`, `current_page` and `previous` are of no use to anybody who follows `next`.
+/// The position of the next page. `per_page`, `current_page` and `previous` are not needed to follow `next`.
 #[derive(Deserialize)]
 struct Pagination {
     #[serde(default, deserialize_with = "link")]
@@ -47,14 +47,14 @@ struct Pagination {
     more: Option<bool>,
 }
 
-/// The address of a page; none may be said as `false`.
+/// The address of a page; `false` means none.
 fn link<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(scalar::text(deserializer)?.filter(|link| link != "false"))
 }
 
-/// All rows of a list. Pages are asked for as the stream is read; the first error ends it.
+/// All rows of a list. Pages are requested as the stream is read; the first error ends it.
 ///
-/// Where somebody is told of issues, values and rows that cannot be read are none of these errors.
+/// With `on_issue`, values and rows that cannot be read are reported instead of ending the list.
 pub(crate) fn rows<T>(
     transport: Transport,
     origin: Origin,
@@ -82,24 +82,24 @@ where
         .boxed()
 }
 
-/// A walk over the pages of one list.
+/// An iteration over the pages of one list.
 struct Walk {
     transport: Transport,
     origin: Origin,
     next: Option<Url>,
     seen: HashSet<Url>,
-    /// Pages asked for.
+    /// Pages requested.
     page: u32,
     on_issue: Option<OnIssue>,
 }
 
-/// Rows as they were read, or as they came where not all of them can be.
+/// Parsed rows, or raw ones if not all of them can be parsed.
 enum Rows<T> {
     Read(Vec<T>),
     Raw(Vec<Value>),
 }
 
-/// A page whose frame can be read. Only when something in it cannot, its rows are looked at one by one.
+/// A page with a valid envelope. Its rows are parsed one by one only if parsing all at once fails.
 fn lenient_page<T: DeserializeOwned>(
     content: &[u8],
 ) -> Result<(Rows<T>, Option<PageMeta>), Unreadable> {
@@ -143,7 +143,7 @@ impl Walk {
             |words: &str| Error::unreadable(Unreadable::Misfit(words.to_owned()), Effect::Read);
         match pagination {
             None => Ok(None),
-            // A list that ends early would look like people who have left.
+            // A list that ends early would look as if people had left.
             Some(Pagination {
                 next: None,
                 more: Some(true),
@@ -166,7 +166,7 @@ impl Walk {
     }
 }
 
-/// The rows that can be read; of the others it is told.
+/// Returns the rows that can be read and reports the others.
 fn sift<T: DeserializeOwned>(rows: Rows<T>, page: u32, on_issue: &OnIssue) -> Vec<T> {
     match rows {
         Rows::Read(rows) => rows,

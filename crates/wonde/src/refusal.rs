@@ -1,4 +1,4 @@
-//! From a refusing answer to an error: what it means, and how to go on.
+//! Maps an error response to an error and its recovery.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use crate::{
     wire::text,
 };
 
-/// The longest wait that is believed. More is a mistake, and would hold up a school for good.
+/// The longest wait that is accepted. A longer one is a mistake and would block a school forever.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// The most of Wonde's words that is kept.
+/// The maximum length of Wonde's message.
 pub(crate) const SAID_MAX: usize = 1_000;
 
 /// What an error's body says, where it says it as Wonde does \[T\].
@@ -83,7 +83,7 @@ pub(crate) fn refusal(
         recovery,
         format!("{} ({status}{code}); {advice}", what(kind)),
     )
-    .saying(said(&words, token))
+    .with_server_message(said(&words, token))
 }
 
 fn kind(status: u16) -> ErrorKind {
@@ -253,7 +253,10 @@ mod tests {
             Effect::Read,
             "secret",
         );
-        assert_eq!((error.kind(), error.said()), (ErrorKind::Server, None));
+        assert_eq!(
+            (error.kind(), error.server_message()),
+            (ErrorKind::Server, None)
+        );
     }
 
     #[test]
@@ -270,7 +273,7 @@ mod tests {
             "secret",
         );
         assert_eq!(
-            error.said(),
+            error.server_message(),
             Some(
                 "The given data was invalid.: attendance.3.comment: The comment may not be greater than 20 characters."
             )
@@ -287,7 +290,7 @@ mod tests {
             Effect::Read,
             "secret_token",
         );
-        let said = error.said().unwrap();
+        let said = error.server_message().unwrap();
         assert!(
             said.contains("[token]")
                 && !said.contains("secret_token")

@@ -1,4 +1,4 @@
-//! Sending one request and reading its answer: the token, the limits, and what a failure on the way means.
+//! Sends one request and reads its response: token, limits, and the meaning of transport failures.
 
 use std::{
     fmt,
@@ -17,21 +17,21 @@ use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    ErrorKind, Recovery,
+    ErrorKind, OpenRecord, Recovery,
     error::{Effect, Error, Result},
     origin::Origin,
     refusal::refusal,
     wire::body::{self, Unreadable},
 };
 
-/// The most bytes of an answer that are read, after decompression. A page of 200 pupils with all includes has about one
-/// hundredth of it.
+/// The maximum size of a response, after decompression. A page of 200 pupils with all includes has about one hundredth of
+/// it.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
-/// The most bytes of a refusal that are read.
+/// The maximum size of an error response.
 const REFUSAL_MAX: usize = 1024 * 1024;
 
-/// How requests are made.
+/// Settings of all requests.
 pub(crate) struct Settings {
     pub(crate) user_agent: String,
     pub(crate) timeout: Duration,
@@ -42,28 +42,56 @@ pub(crate) struct Settings {
     pub(crate) watch: Option<Watch>,
 }
 
-/// What every request waits for before it is sent: a rate that all who use a token keep together. It may also keep a
-/// request from being sent at all.
+/// A future that every request awaits before it is sent, such as a rate limiter that all users of a token share. It may
+/// also stop the request.
 pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, Result<(), GateClosed>> + Send + Sync>;
 
-/// The gate lets this request not pass: it is not sent, and fails with [`ErrorKind::Connect`].
+/// Returned by a gate that stops a request: the request is not sent and fails with [`ErrorKind::Connect`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateClosed;
 
-/// Is told of every request once it is answered, or is known not to be. Called where the request is made: it must not
-/// block.
+/// Called after every request, answered or not. It runs inline, so it must not block.
 pub type Watch = Arc<dyn Fn(Asked) + Send + Sync>;
 
-/// One request and how it was answered, without a word of what was asked.
+/// One request and its outcome, without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Asked {
-    /// `GET`, `POST` or `DELETE`.
+    /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// The HTTP status; `None` when no answer came.
     pub status: Option<u16>,
-    /// From the sending to the head of the answer.
+    /// The time from sending to the response's headers.
     pub took: Duration,
+}
+
+/// An unparsed response, for inspecting Wonde's formats. `Debug` shows none of its content.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct RawAnswer {
+    /// The body.
+    pub body: serde_json::Value,
+    /// Headers about rate limits, by name.
+    pub rate_limit: Vec<(String, String)>,
+}
+
+impl fmt::Debug for RawAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RawAnswer")
+            .field("rate_limit", &self.rate_limit)
+            .finish_non_exhaustive()
+    }
+}
+
+fn rate_limit(headers: &HeaderMap) -> Vec<(String, String)> {
+    let of_rates = |name: &str| {
+        name.contains("ratelimit") || name.contains("rate-limit") || name == "retry-after"
+    };
+    headers
+        .iter()
+        .filter(|(name, _)| of_rates(name.as_str()))
+        .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+        .collect()
 }
 
 /// Makes requests. Cheap to clone; clones share their connections.
@@ -73,9 +101,9 @@ pub(crate) struct Transport {
 }
 
 struct Inner {
-    /// To this very machine: past every proxy.
+    /// For loopback hosts: never through a proxy.
     direct: reqwest::Client,
-    /// To everywhere else: by the environment's proxy, where it names one.
+    /// For all other hosts: through the environment's proxy, if it names one.
     outward: reqwest::Client,
     token: SecretString,
     read_retries: usize,
@@ -92,9 +120,10 @@ impl fmt::Debug for Transport {
     }
 }
 
-/// An answer with success.
+/// A successful response.
 struct Answer {
     status: u16,
+    rate_limit: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -106,7 +135,7 @@ impl Transport {
         authorization(&token)?;
         let client = |proxies| {
             build(settings, proxies, true).or_else(|error| {
-                // Where nothing is encrypted no certificates are needed: a bare container may have none.
+                // Without encryption no certificates are needed; a minimal container may have none.
                 if base.is_plain() {
                     build(settings, proxies, false)
                 } else {
@@ -133,7 +162,7 @@ impl Transport {
         })
     }
 
-    /// Reads a whole answer.
+    /// Reads a whole response.
     pub(crate) async fn get<T: DeserializeOwned>(&self, origin: &Origin, url: &Url) -> Result<T> {
         self.read(origin, url, body::read).await
     }
@@ -147,13 +176,50 @@ impl Transport {
         self.read(origin, url, body::read_one).await
     }
 
-    /// Writes, once, and reads one record. Not repeated whatever happens: that is for whoever knows what was written.
+    /// Reads a response without parsing its content.
+    pub(crate) async fn get_raw(&self, origin: &Origin, url: &Url) -> Result<RawAnswer> {
+        let answer = self
+            .send(origin, Method::GET, url, None, Effect::Read)
+            .await?;
+        let body = decode(&answer, body::read, Effect::Read)
+            .map_err(|error| error.at("GET", url.path(), Some(answer.status)))?;
+        Ok(RawAnswer {
+            body,
+            rate_limit: answer.rate_limit,
+        })
+    }
+
+    /// Writes and reads one record. Never retried: only the caller knows whether that is safe.
     pub(crate) async fn write<T: DeserializeOwned>(
         &self,
         origin: &Origin,
         method: Method,
         url: &Url,
         content: Option<&impl Serialize>,
+    ) -> Result<T> {
+        self.write_with(origin, method, url, content, body::read_one)
+            .await
+    }
+
+    /// Like `write`, but an empty response is an empty record.
+    pub(crate) async fn write_open(
+        &self,
+        origin: &Origin,
+        method: Method,
+        url: &Url,
+        content: Option<&impl Serialize>,
+    ) -> Result<OpenRecord> {
+        self.write_with(origin, method, url, content, body::read_open)
+            .await
+    }
+
+    async fn write_with<T>(
+        &self,
+        origin: &Origin,
+        method: Method,
+        url: &Url,
+        content: Option<&impl Serialize>,
+        read: fn(&[u8]) -> Result<T, Unreadable>,
     ) -> Result<T> {
         let content = content
             .map(serde_json::to_vec)
@@ -163,11 +229,11 @@ impl Transport {
         let answer = self
             .send(origin, method, url, content, Effect::Write)
             .await?;
-        decode(&answer, body::read_one, Effect::Write)
+        decode(&answer, read, Effect::Write)
             .map_err(|error| error.at(name, url.path(), Some(answer.status)))
     }
 
-    /// Reads an answer in a way of its own.
+    /// Reads a response with a custom function.
     pub(crate) async fn read<T>(
         &self,
         origin: &Origin,
@@ -201,7 +267,7 @@ impl Transport {
     ) -> Result<Answer> {
         let name = name(&method);
         let at = |error: Error, status| error.at(name, url.path(), status);
-        // Addresses are checked where they come from. This is the one place that the token leaves by.
+        // The only place where the token is sent; addresses are also checked where they are made.
         if !origin.owns(url) {
             return Err(at(
                 Error::foreign("the address is at another host than the school's"),
@@ -229,7 +295,7 @@ impl Transport {
                 Error::new(
                     ErrorKind::Connect,
                     Recovery::Retry,
-                    "it was not sent, for the client's gate is closed; try again later",
+                    "the request was not sent because the client's gate is closed; try again later",
                 ),
                 None,
             ));
@@ -253,11 +319,13 @@ impl Transport {
         );
         let failed = |error| at(error, Some(status.as_u16()));
         if status.is_success() {
+            let rate_limit = rate_limit(response.headers());
             let body = collect(response, ANSWER_MAX, effect)
                 .await
                 .map_err(failed)?;
             return Ok(Answer {
                 status: status.as_u16(),
+                rate_limit,
                 body,
             });
         }
@@ -266,7 +334,7 @@ impl Transport {
 
     async fn refused(&self, status: StatusCode, response: Response, effect: Effect) -> Error {
         let headers: HeaderMap = response.headers().clone();
-        // The status alone says what happened; its words are a help, and their loss changes nothing.
+        // The status alone decides; the body only adds an explanation.
         let body = collect(response, REFUSAL_MAX, effect)
             .await
             .unwrap_or_default();
@@ -285,7 +353,7 @@ fn build(settings: &Settings, proxies: bool, system_roots: bool) -> Result<reqwe
         .user_agent(&settings.user_agent)
         .timeout(settings.timeout)
         .connect_timeout(settings.connect_timeout)
-        // A redirect would take the token along.
+        // A redirect would carry the token to another host.
         .redirect(reqwest::redirect::Policy::none())
         .referer(false);
     if !proxies {
@@ -298,11 +366,11 @@ fn build(settings: &Settings, proxies: bool, system_roots: bool) -> Result<reqwe
         Error::config(
             "the HTTP client cannot be set up; check the user agent, and that the system has CA certificates",
         )
-        .because(error)
+        .with_source(error)
     })
 }
 
-/// The header that bears the token, marked so that nothing prints it.
+/// The header with the token, marked as sensitive so that it is never printed.
 fn authorization(token: &SecretString) -> Result<HeaderValue> {
     let token = token.expose_secret();
     if token.is_empty() || token.contains(char::is_whitespace) {
@@ -320,6 +388,7 @@ fn authorization(token: &SecretString) -> Result<HeaderValue> {
 fn name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
+        Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         _ => "POST",
     }
@@ -333,7 +402,7 @@ fn decode<T>(
     read(&answer.body).map_err(|why| Error::unreadable(why, effect))
 }
 
-/// Reads a body up to a limit, so that a hostile answer cannot eat the memory.
+/// Reads a body up to a limit, so that a hostile server cannot exhaust memory.
 async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<Vec<u8>> {
     let too_large = || {
         let recovery = if effect == Effect::Write {
@@ -364,7 +433,7 @@ async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<
     Ok(body)
 }
 
-/// A failure between here and Wonde. A write that had begun to be sent may have taken hold.
+/// Maps a transport failure. A write that was being sent may have taken effect.
 fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
     let after = match effect {
         Effect::Read => (Recovery::Retry, "try again"),
@@ -393,8 +462,8 @@ fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
     } else {
         (ErrorKind::Interrupted, "the connection broke", after)
     };
-    // The address would repeat the query, which is nobody's business.
-    Error::new(kind, recovery, format!("{words}; {advice}")).because(error.without_url())
+    // The address would include the query, which may hold personal data.
+    Error::new(kind, recovery, format!("{words}; {advice}")).with_source(error.without_url())
 }
 
 #[cfg(test)]

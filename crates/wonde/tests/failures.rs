@@ -120,7 +120,11 @@ async fn refusals(
         assert_eq!((error.kind(), error.recovery()), (kind, Recovery::Never));
         assert_eq!(error.context().status, Some(status));
         assert!(error.to_string().contains(words), "{error}");
-        assert!(error.said().unwrap().contains(said), "{:?}", error.said());
+        assert!(
+            error.server_message().unwrap().contains(said),
+            "{:?}",
+            error.server_message()
+        );
     }
 }
 
@@ -440,7 +444,10 @@ async fn a_refusal_that_promises_too_much_is_a_refusal() {
     )
     .await;
     let error = read(&builder(&wire.base).build().unwrap()).await;
-    assert_eq!((error.kind(), error.said()), (ErrorKind::Forbidden, None));
+    assert_eq!(
+        (error.kind(), error.server_message()),
+        (ErrorKind::Forbidden, None)
+    );
 }
 
 #[tokio::test]

@@ -172,7 +172,7 @@ async fn errors_show_nothing_of_an_answer() {
             let error = rows.unwrap_err();
             silent_error(&error);
             // Wonde's own words may hold all the rest, but never the token.
-            assert!(!error.said().unwrap_or_default().contains(TOKEN));
+            assert!(!error.server_message().unwrap_or_default().contains(TOKEN));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `markback doctor`: asks Wonde, without changing anything, whether all is well at the schools.
 
 mod look;
+mod probe;
 
 use std::{
     process::ExitCode,
@@ -16,7 +17,10 @@ use serde::Serialize;
 use markback_console::block_on;
 
 use super::{ConfigArg, named, registry};
-use markback::{rate::Rates, settings::School};
+use markback::{
+    rate::Rates,
+    settings::{School, Settings},
+};
 use markback_console::output::{self, TableOrJson};
 
 /// Whom to ask about, and how to tell.
@@ -27,6 +31,10 @@ pub struct Args {
     /// Only this school; all of them when left out
     #[arg(long, value_name = "ID")]
     school: Option<String>,
+    /// Ask, read-only, what is only guessed of Wonde's API, and print a report without personal data that may be passed
+    /// on
+    #[arg(long)]
+    probe: bool,
     /// How to print
     #[arg(long, value_enum, default_value = "table")]
     format: TableOrJson,
@@ -82,6 +90,16 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Not through the store: whether all is well is asked before there is one, and changes nothing.
     let rates = Rates::alone(settings.service.rate_per_minute);
     let requests = Arc::new(AtomicU32::new(0));
+    if args.probe {
+        let probed = block_on(async {
+            let mut probed = Vec::new();
+            for school in schools {
+                probed.push(probe(&settings, school, &rates, &requests).await);
+            }
+            anyhow::Ok(probed)
+        })?;
+        return print_probed(&probed, args.format);
+    }
     let examined = block_on(async {
         futures::stream::iter(schools)
             .map(|school| {
@@ -106,6 +124,67 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    })
+}
+
+/// What was observed at one school, or why nothing could be.
+#[derive(Serialize)]
+struct Probed {
+    school: String,
+    mis: Option<String>,
+    observations: Vec<probe::Observation>,
+    findings: Vec<Finding>,
+}
+
+async fn probe(
+    settings: &Settings,
+    school: &School,
+    rates: &Rates,
+    requests: &Arc<AtomicU32>,
+) -> Probed {
+    let mut findings = look::Findings::default();
+    let mut probed = Probed {
+        school: school.id.to_string(),
+        mis: None,
+        observations: Vec::new(),
+        findings: Vec::new(),
+    };
+    if let Some(client) = findings.client(&settings.service, school, rates, requests)
+        && let Some(record) = findings.record(&client, school).await
+    {
+        let at = client
+            .at(&record)
+            .unwrap_or_else(|_| client.at_base(&school.id));
+        probed.observations = probe::examine(&client, &at).await;
+        probed.mis = record.mis;
+    }
+    probed.findings = findings.0;
+    probed
+        .findings
+        .retain(|finding| finding.verdict == Verdict::Fail);
+    probed
+}
+
+/// Prints what was observed. Exit code 1 if a school could not be asked.
+fn print_probed(probed: &[Probed], format: TableOrJson) -> anyhow::Result<ExitCode> {
+    match format {
+        TableOrJson::Json => output::json(&probed)?,
+        TableOrJson::Table => {
+            for one in probed {
+                let mis = one.mis.as_deref().unwrap_or("an MIS without a name");
+                output::line(format!("{} ({mis})", one.school))?;
+                for finding in &one.findings {
+                    output::line(format!("{}: {}", finding.asked, finding.found))?;
+                }
+                let rows = one.observations.iter().map(probe::Observation::row);
+                let table = output::table(["asked", "found", "what it may change"], rows);
+                output::line(table.to_string())?;
+            }
+        }
+    }
+    Ok(match probed.iter().all(|one| one.findings.is_empty()) {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
     })
 }
 

@@ -1,6 +1,4 @@
-//! Everything that can be read below a school.
-
-use std::collections::BTreeMap;
+//! Reads of everything below a school.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -8,229 +6,316 @@ use serde_json::{Value, json};
 use super::Request;
 use crate::ids::Kind;
 use crate::paging::Lister;
-use crate::query::Range;
+use crate::query::{Includes, Range};
 use crate::register::Table;
 use crate::reply::{Refusal, Reply};
-use crate::wire::{Kinds, Resource, Row, View, data};
-use crate::world::model::{Employee, Student};
+use crate::resources::{DELETION, LEAVER_MARK, LESSON_MARK, Resource, SUMMARY};
+use crate::school::School;
+use crate::wire::{Row, View, data};
+use crate::world::model::{Class, Employee, Student};
 use crate::world::night;
 use crate::world::timetable::Lesson;
 
 /// Answers a read below a school.
 pub(crate) fn below(request: &Request<'_>, view: View<'_>, path: &[&str]) -> Reply {
-    use Resource as R;
-    let list = List { request, view };
-    match path {
-        ["students"] => list.students(),
-        ["students-pre-admission"] => list.students_pre_admission(),
-        ["students", id] => list.one(R::Student, Kind::Student, id),
-        ["contacts"] => list.contacts(),
-        ["contacts", id] => list.one(R::Contact, Kind::Contact, id),
-        ["employees"] => list.employees(),
-        ["employees", id] => list.one(R::Employee, Kind::Employee, id),
-        ["groups"] => list.groups(),
-        ["groups", id] => list.one(R::Group, Kind::Group, id),
-        ["classes"] => list.classes(),
-        ["classes", id] => list.one(R::Class, Kind::Class, id),
-        ["periods"] => list.plain(R::Period, view.school.world.periods.len(), |n| {
-            view.period(n)
-        }),
-        ["rooms"] => list.plain(R::Room, view.school.world.rooms.len(), |n| view.room(n)),
-        ["subjects"] => list.plain(R::Subject, view.school.world.subjects.len(), |n| {
-            view.subject(n)
-        }),
-        ["attendance-codes"] => {
-            let codes = view.school.codes.iter().enumerate();
-            let listed = codes.filter(|(_, code)| code.listed).map(|(n, _)| (n, n));
-            list.page(R::Code, listed, |n| view.code(n))
+    let missing = || Refusal::not_found("address");
+    let (resource, id) = match path {
+        ["counts"] => return counts(request, view),
+        path => Resource::find(path).ok_or_else(missing)?,
+    };
+    let list = List {
+        request,
+        view,
+        resource,
+        updated: request.query.updated()?,
+        includes: request.query.includes(),
+    };
+    view.allow(resource, &list.includes)?;
+    match id {
+        None => {
+            request.query.only(resource.filters)?;
+            list.all()
         }
-        ["lessons"] => list.lessons(),
-        ["lessons", id] => list.one(R::Lesson, Kind::Lesson, id),
-        ["attendance", "session"] => list.session_marks(),
-        ["attendance", "lesson"] => list.lesson_marks(),
-        ["attendance-summaries"] => list.summaries(),
-        ["deletions"] => list.deletions(),
-        ["counts"] => list.counts(),
-        _ => Err(Refusal::not_found("address")),
+        Some(_) if std::ptr::eq(resource, &DELETION) => Err(missing()),
+        Some(id) => {
+            request.query.only(&[])?;
+            list.one(id)
+        }
     }
+}
+
+/// Rejects a request without the scope.
+fn granted(school: &School, scope: &str) -> Result<(), Refusal> {
+    school
+        .granted(scope)
+        .then_some(())
+        .ok_or_else(|| Refusal::forbidden(scope))
 }
 
 struct List<'a> {
     request: &'a Request<'a>,
     view: View<'a>,
+    resource: &'static Resource,
+    updated: Range,
+    includes: Includes,
 }
 
 impl List<'_> {
+    fn is(&self, resource: &Resource) -> bool {
+        std::ptr::eq(self.resource, resource)
+    }
+
+    fn all(&self) -> Reply {
+        match self.resource.kind {
+            Kind::SessionMark => self.page(self.marks(&self.view.school.sessions), |row| {
+                self.mark(&row)
+            }),
+            Kind::LessonMark => {
+                self.page(self.marks(&self.view.school.lessons), |row| self.mark(&row))
+            }
+            Kind::Lesson => self.lessons(),
+            _ if self.is(&DELETION) => self.deletions(),
+            _ => {
+                let places = self.places()?.into_iter();
+                self.page(places.map(|n| (n, n)), |n| self.record(n))
+            }
+        }
+    }
+
     fn page<T>(
         &self,
-        resource: Resource,
         items: impl Iterator<Item = (usize, T)>,
         shape: impl FnMut(T) -> Value,
     ) -> Reply {
-        self.view.allow(resource, &self.request.query.includes())?;
         let lister = Lister {
             url: self.request.url,
             query: self.request.query,
             per_page_max: self.request.inner.options.per_page_max as usize,
+            includes: self.view.includable(self.resource),
+            short: self.view.school.shape.short,
         };
         lister.page(items.map(|(n, item)| (n as u64, item)), shape)
     }
 
-    /// A list without filters or includes.
-    fn plain(&self, resource: Resource, len: usize, shape: impl FnMut(usize) -> Value) -> Reply {
-        self.page(resource, (0..len).map(|n| (n, n)), shape)
-    }
-
-    fn one(&self, resource: Resource, kind: Kind, id: &str) -> Reply {
-        let includes = self.request.query.includes();
-        self.view.allow(resource, &includes)?;
-        let school = self.view.school;
+    fn one(&self, id: &str) -> Reply {
         let missing = || Refusal::not_found("record");
-        if kind == Kind::Lesson {
-            let lesson = school.find_lesson(id).ok_or_else(missing)?;
-            return Ok(data(self.view.lesson(&lesson, &includes)));
-        }
-        let n = school.place(id, kind).ok_or_else(missing)?;
-        let world = &school.world;
-        let there = match kind {
-            Kind::Student => school.find_student(id, self.view.now).is_some(),
-            Kind::Contact => world
-                .contacts
-                .get(n)
-                .is_some_and(|c| c.person.times.present()),
-            Kind::Employee => world
-                .employees
-                .get(n)
-                .is_some_and(|e| e.person.times.present()),
-            Kind::Group => world.groups.get(n).is_some_and(|g| g.times.present()),
-            _ => world.classes.get(n).is_some_and(|c| c.times.present()),
+        let school = self.view.school;
+        let ids = &school.ground.ids;
+        let place = match self.resource.kind {
+            Kind::Student | Kind::Contact | Kind::Employee => school.place(id, self.resource.kind),
+            Kind::Code => school.find_code(id),
+            Kind::Misc if self.is(&SUMMARY) => self.view.summary_place(id),
+            Kind::Misc => self.view.open_place(self.resource, id),
+            kind => ids.at(school.n, id, kind),
         };
-        if !there {
-            return Err(missing());
-        }
-        Ok(data(match kind {
-            Kind::Student => self.view.student(n, &includes),
-            Kind::Contact => self.view.contact(n, &includes),
-            Kind::Employee => self.view.employee(n, &includes),
-            Kind::Group => self.view.group(n, &includes),
-            _ => self.view.class(n, &includes),
-        }))
+        let place = place.ok_or_else(missing)?;
+        let record = match self.resource.kind {
+            Kind::Lesson => school
+                .find_lesson(id)
+                .map(|lesson| self.view.lesson(&lesson, &self.includes)),
+            Kind::SessionMark => {
+                Self::found(self.marks(&school.sessions), place).map(|row| self.mark(&row))
+            }
+            Kind::LessonMark => {
+                Self::found(self.marks(&school.lessons), place).map(|row| self.mark(&row))
+            }
+            _ => self.places()?.contains(&place).then(|| self.record(place)),
+        };
+        let record = record.ok_or_else(missing)?;
+        Ok(json!({"data": record, "meta": {"includes": self.view.includable(self.resource)}}))
     }
 
-    fn students(&self) -> Reply {
-        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
+    fn found<T>(mut items: impl Iterator<Item = (usize, T)>, place: usize) -> Option<T> {
+        items.find(|(n, _)| *n == place).map(|(_, item)| item)
+    }
+
+    /// The positions of the requested records.
+    fn places(&self) -> Result<Vec<usize>, Refusal> {
+        let (view, school, world) = (self.view, self.view.school, &self.view.school.world);
+        let updated = |t: DateTime<Utc>| self.updated.holds(t);
+        let settled = || updated(school.plan().settled());
+        let today = school.day(view.now);
+        let fixed = |len: usize| {
+            if settled() {
+                (0..len).collect()
+            } else {
+                Vec::new()
+            }
+        };
+        Ok(match self.resource.path {
+            "students" => {
+                let wanted = self.student_filter()?;
+                let on_roll = school.on_roll(view.now);
+                on_roll
+                    .filter(|(n, s)| wanted(*n, s))
+                    .map(|(n, _)| n)
+                    .collect()
+            }
+            "students-pre-admission" => places(&world.students, |_, s| {
+                let there = s.person.times.present() && s.admission > today;
+                there && updated(s.person.times.updated)
+            }),
+            "students-leaver" => places(&world.students, |_, s| {
+                let left = s.person.times.present() && s.leaving.is_some_and(|last| last < today);
+                left && updated(s.person.times.updated)
+            }),
+            "contacts" => places(&world.contacts, |_, c| {
+                c.person.times.present() && updated(c.person.times.updated)
+            }),
+            "employees" => places(&world.employees, self.employee_filter()?),
+            "groups" => places(&world.groups, |_, g| {
+                g.times.present() && updated(g.times.updated)
+            }),
+            "classes" => places(&world.classes, self.class_filter()?),
+            "periods" => fixed(world.periods.len()),
+            "rooms" => fixed(world.rooms.len()),
+            "subjects" => {
+                let (code, name) = (self.text("subject_code"), self.text("subject_name"));
+                places(&world.subjects, |_, (own_name, own_code)| {
+                    settled() && is(code, own_code) && is(name, own_name)
+                })
+            }
+            "attendance-codes" => places(&school.codes, |_, code| code.listed),
+            "attendance-summaries" => school
+                .on_roll(view.now)
+                .map(|(n, _)| n)
+                .filter(|n| {
+                    let asked = self.updated.after.or(self.updated.before);
+                    asked.is_none() || updated(view.kinds(*n).updated(school))
+                })
+                .collect(),
+            _ => {
+                let all = view.open_places(self.resource).into_iter();
+                all.filter(|n| updated(view.open_updated(self.resource, *n)))
+                    .collect()
+            }
+        })
+    }
+
+    /// A record by its position.
+    fn record(&self, n: usize) -> Value {
+        let (view, includes) = (self.view, &self.includes);
+        match self.resource.kind {
+            Kind::Student => self.narrow(view.student(n, includes)),
+            Kind::Contact => view.contact(n, includes),
+            Kind::Employee => view.employee(n, includes),
+            Kind::Group => view.group(n, includes),
+            Kind::Class => view.class(n, includes),
+            Kind::Period => view.period(n),
+            Kind::Room => view.room(n),
+            Kind::Subject => view.subject(n),
+            Kind::Code => view.code(n),
+            _ if self.is(&SUMMARY) => view.summary(n, includes),
+            _ => view.open(self.resource, n, includes),
+        }
+    }
+
+    /// Applies the query's filters to included records.
+    fn narrow(&self, mut student: Value) -> Value {
+        let query = self.request.query;
+        for (include, property, filter) in [
+            ("user_defined_fields", "key", "only_user_defined_fields"),
+            ("results", "aspect", "aspect_id"),
+        ] {
+            let rows = student.get_mut(include).and_then(|i| i.get_mut("data"));
+            if let Some(rows) = rows.and_then(Value::as_array_mut) {
+                rows.retain(|row| {
+                    let value = &row[property];
+                    let id = value.pointer("/data/id").unwrap_or(value);
+                    query.lists(filter, id.as_str().unwrap_or_default())
+                });
+            }
+        }
+        student
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.request.query.get(name)
+    }
+
+    fn student_filter(&self) -> Result<impl Fn(usize, &Student) -> bool, Refusal> {
+        let (query, view) = (self.request.query, self.view);
         let class = self.filter("has_class", Kind::Class);
         let group = self.filter("has_group", Kind::Group);
-        let wanted = |s: &Student| {
-            updated.holds(self.view.student_updated(s))
+        Ok(move |n: usize, s: &Student| {
+            self.updated.holds(view.student_updated(s))
                 && class.is_none_or(|c| c.is_some_and(|c| s.classes.contains(&c)))
                 && group.is_none_or(|g| g.is_some_and(|g| s.groups().any(|own| own == g)))
-        };
-        let rows = self
-            .view
-            .school
-            .on_roll(self.view.now)
-            .filter(|(_, s)| wanted(s))
-            .map(|(n, _)| (n, n));
-        self.page(Resource::Student, rows, |n| self.view.student(n, &includes))
+                && query.lists("only_upns", &s.upn)
+                && query.lists("only_mis_ids", &s.person.mis_id)
+                && query
+                    .get("user_defined_field")
+                    .is_none_or(|key| view.has_user_defined(n, key))
+        })
     }
 
-    /// Pupils whose first day is yet to come.
-    fn students_pre_admission(&self) -> Reply {
-        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
+    fn employee_filter(&self) -> Result<impl Fn(usize, &Employee) -> bool, Refusal> {
+        let query = self.request.query;
         let school = self.view.school;
-        if !school.granted("students-pre-admission") {
-            return Err(Refusal::forbidden("students-pre-admission"));
-        }
         let today = school.day(self.view.now);
-        let rows = school
-            .world
-            .students
-            .iter()
-            .enumerate()
-            .filter(|(_, s)| s.person.times.present() && s.admission > today)
-            .filter(|(_, s)| updated.holds(s.person.times.updated))
-            .map(|(n, _)| (n, n));
-        self.page(Resource::Student, rows, |n| self.view.student(n, &includes))
+        let role = query.get("has_role").map(str::to_owned);
+        let (class, group) = (query.flag("has_class")?, query.flag("has_group")?);
+        let contract = query.flag("has_contract")?;
+        let start = |name| {
+            let time = query.time(name)?;
+            Ok::<_, Refusal>(time.map(|t| t.date_naive()))
+        };
+        let (after, before) = (
+            start("employment_start_after")?,
+            start("employment_start_before")?,
+        );
+        let teaches = |n: usize| school.world.classes.iter().any(|c| c.teacher == Some(n));
+        Ok(move |n: usize, e: &Employee| {
+            e.person.times.present()
+                && self.updated.holds(e.person.times.updated)
+                && match role.as_deref() {
+                    None => true,
+                    Some("true" | "1") => !e.role.is_empty(),
+                    Some("false" | "0") => e.role.is_empty(),
+                    Some(role) => role.eq_ignore_ascii_case(e.role),
+                }
+                && class.is_none_or(|wanted| teaches(n) == wanted)
+                && group.is_none_or(|wanted| e.tutor_of.is_some() == wanted)
+                && contract.is_none_or(|wanted| e.current(today) == wanted)
+                && after.is_none_or(|day| e.start >= day)
+                && before.is_none_or(|day| e.start <= day)
+                && query.lists("only_mis_ids", &e.person.mis_id)
+                // No employee has any.
+                && query.get("user_defined_field").is_none()
+        })
     }
 
-    /// A filter by id: `None` if it is not asked for, `Some(None)` if it names nothing here.
+    fn class_filter(&self) -> Result<impl Fn(usize, &Class) -> bool, Refusal> {
+        let query = self.request.query;
+        let (students, lessons) = (query.flag("has_students")?, query.flag("has_lessons")?);
+        let subject = self.filter("class_subject", Kind::Subject);
+        let view = self.view;
+        let taken = move |n: usize| {
+            view.school
+                .on_roll(view.now)
+                .any(|(_, s)| s.classes.contains(&n))
+        };
+        Ok(move |n: usize, c: &Class| {
+            c.times.present()
+                && self.updated.holds(c.times.updated)
+                && is(query.get("class_name"), &c.name)
+                && subject.is_none_or(|wanted| wanted.is_some() && c.subject == wanted)
+                && students.is_none_or(|wanted| taken(n) == wanted)
+                && lessons.is_none_or(|wanted| c.slots.is_empty() != wanted)
+        })
+    }
+
+    /// A filter by id: `None` if it is not given, `Some(None)` if there is no such record.
     fn filter(&self, name: &str, kind: Kind) -> Option<Option<usize>> {
         let school = self.view.school;
         let id = self.request.query.get(name)?;
         Some(school.ground.ids.at(school.n, id, kind))
     }
 
-    fn contacts(&self) -> Reply {
-        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
-        let rows = self
-            .view
-            .school
-            .world
-            .contacts
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| c.person.times.present() && updated.holds(c.person.times.updated))
-            .map(|(n, _)| (n, n));
-        self.page(Resource::Contact, rows, |n| self.view.contact(n, &includes))
-    }
-
-    fn employees(&self) -> Reply {
-        let query = self.request.query;
-        let (updated, includes) = (query.updated()?, query.includes());
-        let (role, class) = (query.get("has_role"), query.flag("has_class"));
-        let world = &self.view.school.world;
-        let teaches = |n: usize| world.classes.iter().any(|c| c.teacher == Some(n));
-        let wanted = |n: usize, e: &Employee| {
-            e.person.times.present()
-                && updated.holds(e.person.times.updated)
-                && role.is_none_or(|r| r == "true" || r.eq_ignore_ascii_case(e.role))
-                && class.is_none_or(|c| teaches(n) == c)
-        };
-        let rows = world
-            .employees
-            .iter()
-            .enumerate()
-            .filter(|(n, e)| wanted(*n, e))
-            .map(|(n, _)| (n, n));
-        self.page(Resource::Employee, rows, |n| {
-            self.view.employee(n, &includes)
-        })
-    }
-
-    fn groups(&self) -> Reply {
-        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
-        let rows = self
-            .view
-            .school
-            .world
-            .groups
-            .iter()
-            .enumerate()
-            .filter(|(_, g)| g.times.present() && updated.holds(g.times.updated))
-            .map(|(n, _)| (n, n));
-        self.page(Resource::Group, rows, |n| self.view.group(n, &includes))
-    }
-
-    fn classes(&self) -> Reply {
-        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
-        let rows = self
-            .view
-            .school
-            .world
-            .classes
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| c.times.present() && updated.holds(c.times.updated))
-            .map(|(n, _)| (n, n));
-        self.page(Resource::Class, rows, |n| self.view.class(n, &includes))
-    }
-
-    /// Lessons between the two times asked for; with one or none of them, of one week; of five weeks at most.
+    /// Lessons between the two given times, for five weeks at most; with one or none, those of one week.
     fn lessons(&self) -> Reply {
         let query = self.request.query;
         let school = self.view.school;
-        let includes = query.includes();
         let after = query.time("lessons_start_after")?;
         let before = query.time("lessons_start_before")?;
         let (from, to) = week(after, before, self.view.now);
@@ -239,58 +324,52 @@ impl List<'_> {
         let starts = |l: &Lesson| school.lesson_times(l).map(|t| t.0);
         let rows = days
             .flat_map(|day| school.world.lessons(day))
+            .filter(|_| self.updated.holds(school.plan().settled()))
             .filter(|l| !school.cancelled.contains(&(l.date, l.place)))
             .filter(|l| starts(l).is_some_and(|t| from <= t && t <= to))
             .map(|l| (lesson_ordinal(&l), l));
-        self.page(Resource::Lesson, rows, |l| self.view.lesson(&l, &includes))
+        self.page(rows, |l| self.view.lesson(&l, &self.includes))
     }
 
-    fn session_marks(&self) -> Reply {
-        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
-        let rows = marks(&self.view.school.sessions, updated);
-        self.page(Resource::SessionMark, rows, |row| {
-            self.view.session_mark(&row, &includes)
-        })
-    }
-
-    fn lesson_marks(&self) -> Reply {
-        let (updated, includes) = (self.request.query.updated()?, self.request.query.includes());
-        let rows = marks(&self.view.school.lessons, updated);
-        self.page(Resource::LessonMark, rows, |row| {
-            self.view.lesson_mark(&row, &includes)
-        })
-    }
-
-    fn summaries(&self) -> Reply {
-        let includes = self.request.query.includes();
+    /// The marks in the API's copy that match the filters.
+    fn marks<'t>(&'t self, register: &'t Table) -> impl Iterator<Item = (usize, Row<'t>)> {
         let school = self.view.school;
-        let mut kinds: BTreeMap<usize, Kinds> = BTreeMap::new();
-        for (_, key, copied) in school.sessions.copies().chain(school.lessons.copies()) {
-            if let Some(code) = copied
-                .entry
-                .code
-                .and_then(|n| school.codes.get(usize::from(n)))
-            {
-                kinds
-                    .entry(key.student as usize)
-                    .or_default()
-                    .add(code.kind);
-            }
-        }
-        let rows = school.on_roll(self.view.now).map(|(n, _)| (n, n));
-        self.page(Resource::Summary, rows, |n| {
-            let counted = kinds.get(&n).copied().unwrap_or_default();
-            self.view.summary(n, &counted, &includes)
-        })
+        let today = school.day(self.view.now);
+        let leavers = self.is(&LEAVER_MARK);
+        let left = move |n: u32| {
+            let student = school.world.students.get(n as usize);
+            student.is_some_and(|s| s.leaving.is_some_and(|last| last < today))
+        };
+        register
+            .copies()
+            .filter(move |(_, key, copied)| {
+                self.updated.holds(copied.updated) && (!leavers || left(key.student))
+            })
+            .map(|(number, key, copied)| {
+                let row = Row {
+                    number,
+                    key,
+                    copied,
+                };
+                (number as usize, row)
+            })
     }
 
-    /// Top-level records that have gone; the filter is by when they went or came back.
+    fn mark(&self, row: &Row<'_>) -> Value {
+        if self.is(&LESSON_MARK) {
+            self.view.lesson_mark(row, &self.includes)
+        } else {
+            self.view.session_mark(row, &self.includes)
+        }
+    }
+
+    /// Deleted top-level records; the filter uses the time of deletion or restoration.
     fn deletions(&self) -> Reply {
-        let updated = self.request.query.updated()?;
+        let sort = self.text("type");
         let mut gone = self.gone();
-        gone.retain(|g| updated.holds(g.restored.unwrap_or(g.at)));
+        gone.retain(|g| self.updated.holds(g.restored.unwrap_or(g.at)) && is(sort, g.sort));
         gone.sort_by(|a, b| (a.at, &a.id).cmp(&(b.at, &b.id)));
-        self.page(Resource::Deletion, gone.into_iter().enumerate(), |g| {
+        self.page(gone.into_iter().enumerate(), |g| {
             json!({
                 "type": g.sort,
                 "id": g.id,
@@ -310,7 +389,7 @@ impl List<'_> {
             let left = s
                 .leaving
                 .filter(|last| *last < today)
-                // A last day that was entered late counts from then.
+                // A last day that was entered late counts from its entry.
                 .map(|d| night(d + TimeDelta::days(1)).max(s.person.times.updated));
             let times = s.person.times;
             let removed = times.removed.map(|at| (at, times.restored));
@@ -350,50 +429,39 @@ impl List<'_> {
         }
         gone
     }
-
-    fn counts(&self) -> Reply {
-        let view = self.view;
-        if !view.school.granted("counts") {
-            return Err(Refusal::forbidden("counts"));
-        }
-        let world = &view.school.world;
-        let mut counts = serde_json::Map::new();
-        for (name, _) in self.request.query.includes().iter() {
-            let count = match name {
-                "students" => view.school.on_roll(view.now).count(),
-                "contacts" => world
-                    .contacts
-                    .iter()
-                    .filter(|c| c.person.times.present())
-                    .count(),
-                "employees" => world
-                    .employees
-                    .iter()
-                    .filter(|e| e.person.times.present())
-                    .count(),
-                "groups" => world.groups.iter().filter(|g| g.times.present()).count(),
-                "classes" => world.classes.iter().filter(|c| c.times.present()).count(),
-                _ => return Err(Refusal::invalid_include(name)),
-            };
-            counts.insert(name.to_owned(), data(json!({ "count": count })));
-        }
-        Ok(json!({"data": counts, "meta": {"includes": self.request.query.includes().paths()}}))
-    }
 }
 
-/// The marks of a register as the API's copy has them, of those that were updated then.
-fn marks(register: &Table, updated: Range) -> impl Iterator<Item = (usize, Row<'_>)> {
-    register
-        .copies()
-        .filter(move |(_, _, copied)| updated.holds(copied.updated))
-        .map(|(number, key, copied)| {
-            let row = Row {
-                number,
-                key,
-                copied,
-            };
-            (number as usize, row)
-        })
+/// Whether a value equals the filter, ignoring case; any value does without a filter.
+fn is(asked: Option<&str>, value: &str) -> bool {
+    asked.is_none_or(|asked| asked.eq_ignore_ascii_case(value))
+}
+
+/// The positions of matching elements.
+fn places<T>(all: &[T], wanted: impl Fn(usize, &T) -> bool) -> Vec<usize> {
+    let all = all.iter().enumerate();
+    all.filter(|(n, one)| wanted(*n, one))
+        .map(|(n, _)| n)
+        .collect()
+}
+
+fn counts(request: &Request<'_>, view: View<'_>) -> Reply {
+    granted(view.school, "counts")?;
+    request.query.only(&[])?;
+    let world = &view.school.world;
+    let mut counts = serde_json::Map::new();
+    for (name, _) in request.query.includes().iter() {
+        let count = match name {
+            "students" => view.school.on_roll(view.now).count(),
+            "contacts" => places(&world.contacts, |_, c| c.person.times.present()).len(),
+            "employees" => places(&world.employees, |_, e| e.person.times.present()).len(),
+            "groups" => places(&world.groups, |_, g| g.times.present()).len(),
+            "classes" => places(&world.classes, |_, c| c.times.present()).len(),
+            _ => return Err(Refusal::invalid_include(name)),
+        };
+        counts.insert(name.to_owned(), data(json!({ "count": count })));
+    }
+    let includes = ["students", "contacts", "employees", "groups", "classes"];
+    Ok(json!({"data": counts, "meta": {"includes": includes}}))
 }
 
 struct Gone {

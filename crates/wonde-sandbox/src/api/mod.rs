@@ -1,6 +1,7 @@
-//! The API's addresses: which request asks for what.
+//! Routes of the API.
 
 mod lists;
+mod open;
 mod schools;
 mod writes;
 
@@ -9,17 +10,20 @@ use chrono::{DateTime, Utc};
 
 use crate::ids::Kind;
 use crate::inner::{Bearer, Inner};
+use crate::paging::{Lister, ShortList};
 use crate::query::Query;
 use crate::reply::{Refusal, Reply};
+use crate::resources::Resource;
 use crate::school::{Access, School};
-use crate::wire::{View, data, global_code};
+use crate::wire::{View, global_code};
 use crate::writeback::Fate;
 
-/// Method of a request, as far as the API knows any.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
     Get,
     Post,
+    Put,
     Delete,
     Other,
 }
@@ -29,19 +33,20 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Delete => "DELETE",
             Self::Other => "OTHER",
         }
     }
 }
 
-/// A request by its address.
+/// A parsed request line.
 #[derive(Clone, Debug)]
 pub(crate) struct Call<'a> {
     pub(crate) verb: Verb,
-    /// Steps of the path below the version.
+    /// The path's segments below the version.
     pub(crate) steps: Vec<&'a str>,
-    /// What sort of address it is, for counts and faults.
+    /// The kind of address, for counts and faults.
     pub(crate) kind: &'static str,
     /// Position of the school the path names.
     pub(crate) school: Option<u32>,
@@ -66,7 +71,7 @@ impl<'a> Call<'a> {
     }
 }
 
-/// Lists of schools by how far they have let the token's owner in.
+/// Lists of schools by access.
 const SCHOOL_LISTS: [&str; 6] = [
     "all", "pending", "audited", "offline", "revoked", "declined",
 ];
@@ -79,37 +84,23 @@ fn kind(steps: &[&str]) -> &'static str {
         ["meta", "schools", _] => "meta",
         ["meta", "schools", _, "permissions"] => "permissions",
         ["attendance-codes"] => "attendance-codes",
-        ["writebacks", _] => "writebacks",
-        ["schools", _, "attendance", "session"] => "attendance/session",
-        ["schools", _, "attendance", "lesson"] => "attendance/lesson",
-        ["schools", _, what] | ["schools", _, what, _] => below_school(what),
+        ["meta", "schools", _, "acl"] => "acl",
+        ["writebacks"] | ["writebacks", _] => "writebacks",
+        ["schools", _, below @ ..] => below_school(below),
         _ => "unknown",
     }
 }
 
-fn below_school(what: &str) -> &'static str {
-    const KINDS: [&str; 16] = [
-        "students",
-        "students-pre-admission",
-        "contacts",
-        "employees",
-        "groups",
-        "classes",
-        "periods",
-        "rooms",
-        "subjects",
-        "lessons",
-        "attendance-codes",
-        "attendance-summaries",
-        "deletions",
-        "counts",
-        "request-access",
-        "revoke-access",
-    ];
-    KINDS.into_iter().find(|k| *k == what).unwrap_or("unknown")
+fn below_school(below: &[&str]) -> &'static str {
+    const NO_LISTS: [&str; 3] = ["counts", "request-access", "revoke-access"];
+    match (below, Resource::find(below)) {
+        (_, Some((resource, _))) => resource.path,
+        ([one], None) => NO_LISTS.into_iter().find(|k| k == one).unwrap_or("unknown"),
+        _ => "unknown",
+    }
 }
 
-/// All that an answer is made from.
+/// A request and its context.
 pub(crate) struct Request<'a> {
     pub(crate) inner: &'a Inner,
     pub(crate) call: &'a Call<'a>,
@@ -121,13 +112,13 @@ pub(crate) struct Request<'a> {
     /// Address without the query, for links.
     pub(crate) url: &'a str,
     pub(crate) bearer: Bearer,
-    /// What is to become of a writeback that this request makes.
+    /// The effect of a fault on a writeback that this request creates.
     pub(crate) fate: Fate,
 }
 
 /// Answers a request.
 pub(crate) fn answer(request: &Request<'_>) -> Reply {
-    use Verb::{Delete, Get, Post};
+    use Verb::{Delete, Get, Post, Put};
     let call = request.call;
     match (call.verb, call.steps.as_slice()) {
         (Get, ["schools"]) => schools::list(request, "approved"),
@@ -135,12 +126,17 @@ pub(crate) fn answer(request: &Request<'_>) -> Reply {
         (Get, ["schools", _]) => schools::one(request),
         (Get, ["meta", "schools", _]) => schools::meta(request),
         (Get, ["meta", "schools", _, "permissions"]) => schools::permissions(request),
+        (Get, ["meta", "schools", _, "acl"]) => schools::acl(request),
         (Post, ["schools", _, "request-access"]) => schools::request_access(request),
         (Delete, ["schools", _, "revoke-access"]) => schools::revoke_access(request),
-        (Get, ["attendance-codes"]) => Ok(codes(request)),
+        (Get, ["attendance-codes"]) => codes(request),
+        (Get, ["writebacks"]) => writes::all(request),
         (Get, ["writebacks", id]) => writes::status(request, id),
         (Post, ["schools", _, "attendance", "session"]) => writes::sessions(request),
         (Post, ["schools", _, "attendance", "lesson"]) => writes::lessons(request),
+        (Post | Put | Delete, ["schools", _, below @ ..]) if open::writes(below).is_some() => {
+            open::write(request, below)
+        }
         (Get, ["schools", _, below @ ..]) if !below.is_empty() => {
             inside(request, |view| lists::below(request, view, below))
         }
@@ -150,17 +146,31 @@ pub(crate) fn answer(request: &Request<'_>) -> Reply {
     }
 }
 
-fn codes(request: &Request<'_>) -> serde_json::Value {
+fn codes(request: &Request<'_>) -> Reply {
+    request.query.only(&[])?;
     let book = crate::codes::global();
-    data(
-        book.iter()
-            .enumerate()
-            .map(|(n, code)| global_code(&request.inner.ids, n, code))
-            .collect(),
-    )
+    let rows = book.iter().enumerate();
+    request
+        .root_list()
+        .page(rows.map(|(n, code)| (n as u64, (n, code))), |(n, code)| {
+            global_code(&request.inner.ids, n, code)
+        })
 }
 
-/// Runs `with` on the school of the path, if the token may look inside; the wrong region has nothing to show.
+impl Request<'_> {
+    /// A list at the root of the API, which always has pagination.
+    fn root_list(&self) -> Lister<'_> {
+        Lister {
+            url: self.url,
+            query: self.query,
+            per_page_max: self.inner.options.per_page_max as usize,
+            includes: Vec::new(),
+            short: ShortList::Paged,
+        }
+    }
+}
+
+/// Runs `with` on the path's school if the token has access; the wrong region returns no data.
 fn inside(request: &Request<'_>, with: impl FnOnce(View<'_>) -> Reply) -> Reply {
     let n = allowed(request)?;
     let Some(mut school) = request.inner.awake(n, request.now) else {

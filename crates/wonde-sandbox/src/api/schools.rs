@@ -1,4 +1,4 @@
-//! Schools, what they permit, and asking for access.
+//! Schools, their permissions, and requests for access.
 
 use std::sync::MutexGuard;
 
@@ -7,38 +7,62 @@ use serde_json::json;
 
 use super::{Request, allowed};
 use crate::inner::Bearer;
-use crate::paging::Lister;
+use crate::query::Query;
 use crate::reply::{Refusal, Reply};
 use crate::school::{Access, School};
-use crate::wire::{self, data};
+use crate::wire;
 
 /// One of the lists of schools.
 pub(crate) fn list(request: &Request<'_>, list: &str) -> Reply {
-    if let Some((name, _)) = request.query.includes().iter().next() {
+    let query = request.query;
+    if let Some((name, _)) = query.includes().iter().next() {
         return Err(Refusal::invalid_include(name));
     }
-    let lister = Lister {
-        url: request.url,
-        query: request.query,
-        per_page_max: request.inner.options.per_page_max as usize,
-    };
+    query.only(match list {
+        "revoked" | "declined" => &[],
+        _ => &FILTERS,
+    })?;
+    let updated = query.updated()?;
+    let domains = request.inner.domains();
     let rows = (0..request.inner.school_count())
         .filter(|n| matches!(request.bearer, Bearer::All) || request.bearer == Bearer::School(*n))
-        .filter(|n| {
-            request
-                .inner
-                .asleep(*n)
-                .is_some_and(|s| s.region == request.region && belongs(&s, list, request.now))
-        })
-        .map(|n| (u64::from(n), n));
-    lister.page(rows, |n| {
-        request
-            .inner
-            .asleep(n)
-            .map_or(serde_json::Value::Null, |s| {
-                wire::school(&s, &request.inner.domains())
+        .filter_map(|n| {
+            let school = request.inner.asleep(n)?;
+            let here = school.region == request.region && belongs(&school, list, request.now);
+            let record = wire::school(&school, &domains);
+            (here && updated.holds(school.plan().settled()) && wanted(query, &record))
+                .then_some((u64::from(n), record))
+        });
+    request.root_list().page(rows, |record| record)
+}
+
+/// What lists of schools can be filtered by.
+const FILTERS: [&str; 6] = [
+    "postcode",
+    "establishment_number",
+    "urn",
+    "la_code",
+    "updated_after",
+    "updated_before",
+];
+
+/// Whether a school matches the filters: a prefix of the postcode, and exact numbers.
+fn wanted(query: &Query, record: &serde_json::Value) -> bool {
+    let squeezed = |text: &str| text.replace(' ', "").to_uppercase();
+    let postcode = record["address"]["address_postcode"]
+        .as_str()
+        .unwrap_or_default();
+    let begins = |start| squeezed(postcode).starts_with(&squeezed(start));
+    query.get("postcode").is_none_or(begins)
+        && ["establishment_number", "urn", "la_code"]
+            .into_iter()
+            .all(|name| {
+                let value = &record[name];
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                query.get(name).is_none_or(|asked| asked == value)
             })
-    })
 }
 
 fn belongs(school: &School, list: &str, now: DateTime<Utc>) -> bool {
@@ -52,10 +76,12 @@ fn belongs(school: &School, list: &str, now: DateTime<Utc>) -> bool {
     }
 }
 
-/// A school's record, which both regions know: it says which is the right one.
+/// A school's record, which both regions return: it names the right one.
 pub(crate) fn one(request: &Request<'_>) -> Reply {
+    request.query.only(&[])?;
     let school = anywhere(request)?;
-    Ok(data(wire::school(&school, &request.inner.domains())))
+    let record = wire::school(&school, &request.inner.domains());
+    Ok(json!({"data": record, "meta": {"includes": []}}))
 }
 
 /// Online, approved and so on.
@@ -64,14 +90,23 @@ pub(crate) fn meta(request: &Request<'_>) -> Reply {
     Ok(wire::meta(&school, request.now))
 }
 
+/// The access control list.
+pub(crate) fn acl(request: &Request<'_>) -> Reply {
+    request.query.only(&["with_user_type"])?;
+    let with_user_type = request.query.flag("with_user_type")?.unwrap_or_default();
+    let school = here(request)?;
+    Ok(wire::acl(&school, with_user_type))
+}
+
 /// The list of permissions.
 pub(crate) fn permissions(request: &Request<'_>) -> Reply {
     let school = here(request)?;
     Ok(wire::permissions(&school))
 }
 
-/// Asks the school for access; it stays pending until the school answers.
+/// Requests access; it stays pending until the school answers.
 pub(crate) fn request_access(request: &Request<'_>) -> Reply {
+    contacts(request.body)?;
     let mut school = anywhere(request)?;
     if school.access != Access::Approved {
         school.access = Access::Pending;
@@ -79,7 +114,7 @@ pub(crate) fn request_access(request: &Request<'_>) -> Reply {
     Ok(state(&school))
 }
 
-/// Gives access back.
+/// Revokes access.
 pub(crate) fn revoke_access(request: &Request<'_>) -> Reply {
     let mut school = anywhere(request)?;
     school.access = Access::Revoked;
@@ -103,6 +138,54 @@ fn here<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Refusal> {
     } else {
         Err(Refusal::not_found("school"))
     }
+}
+
+/// Rejects a request for access with invalid contacts. PHP sends an empty list instead of an empty object.
+fn contacts(body: &[u8]) -> Result<(), Refusal> {
+    const KNOWN: [&str; 5] = [
+        "first_name",
+        "last_name",
+        "phone_number",
+        "email_address",
+        "notes",
+    ];
+    if body.is_empty() {
+        return Ok(());
+    }
+    let body: serde_json::Value =
+        serde_json::from_slice(body).map_err(|_| Refusal::invalid_json())?;
+    let refuse = |field: &str, message: &str| {
+        Err(Refusal::invalid(&[(field.to_owned(), message.to_owned())]))
+    };
+    let body = match &body {
+        serde_json::Value::Null => return Ok(()),
+        serde_json::Value::Array(list) if list.is_empty() => return Ok(()),
+        serde_json::Value::Object(body) => body,
+        _ => return refuse("contacts", "The body must be an object with contacts."),
+    };
+    if let Some(key) = body.keys().find(|key| *key != "contacts") {
+        return refuse(key, "This field is not known.");
+    }
+    let Some(list) = body.get("contacts") else {
+        return Ok(());
+    };
+    let Some(list) = list.as_array() else {
+        return refuse("contacts", "The contacts field must be a list.");
+    };
+    for (place, contact) in list.iter().enumerate() {
+        let fine = contact.as_object().is_some_and(|contact| {
+            contact.iter().all(|(key, value)| {
+                KNOWN.contains(&key.as_str()) && (value.is_string() || value.is_null())
+            })
+        });
+        if !fine {
+            return refuse(
+                &format!("contacts.{place}"),
+                "A contact has names, numbers and notes as text.",
+            );
+        }
+    }
+    Ok(())
 }
 
 fn state(school: &School) -> serde_json::Value {

@@ -1,23 +1,24 @@
-//! Registers that come in, and what became of them.
+//! Registers, and the outcome of their writebacks.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{Request, allowed, approved};
 use crate::ids::Kind;
+use crate::inner::Bearer;
 use crate::mis::Register;
 use crate::register::{Entry, Key, Slot};
 use crate::reply::{Refusal, Reply};
 use crate::school::School;
-use crate::wire::{View, writeback_id};
+use crate::wire::{View, data, writeback_id};
 use crate::writeback::{State, Writeback};
 
-/// Takes a register of session marks.
+/// Accepts a register of session marks.
 pub(crate) fn sessions(request: &Request<'_>) -> Reply {
     write(request, Register::Session)
 }
 
-/// Takes a register of lesson marks.
+/// Accepts a register of lesson marks.
 pub(crate) fn lessons(request: &Request<'_>) -> Reply {
     write(request, Register::Lesson)
 }
@@ -65,7 +66,7 @@ fn write(request: &Request<'_>, sort: Register) -> Reply {
     Ok(json!({ "writeback_id": id }))
 }
 
-/// What became of a register.
+/// The outcome of a register.
 pub(crate) fn status(request: &Request<'_>, id: &str) -> Reply {
     let missing = || Refusal::not_found("writeback");
     let n = allowed(request).map_err(|r| if r.status == 404 { missing() } else { r })?;
@@ -84,7 +85,36 @@ pub(crate) fn status(request: &Request<'_>, id: &str) -> Reply {
         school: &school,
         now: request.now,
     };
-    Ok(view.writeback(number, writeback))
+    Ok(data(view.writeback(number, writeback)))
+}
+
+/// All writebacks of the schools that the token is for, the newest of each school first.
+pub(crate) fn all(request: &Request<'_>) -> Reply {
+    request.query.only(&[])?;
+    let mut rows = Vec::new();
+    for n in 0..request.inner.school_count() {
+        let seen = matches!(request.bearer, Bearer::All) || request.bearer == Bearer::School(n);
+        let used = request.inner.asleep(n).is_some_and(|s| s.writebacks.any());
+        let Some(school) = (seen && used)
+            .then(|| request.inner.awake(n, request.now))
+            .flatten()
+        else {
+            continue;
+        };
+        if school.region == request.region && approved(&school).is_ok() {
+            let view = View {
+                school: &school,
+                now: request.now,
+            };
+            rows.extend(
+                school
+                    .writebacks
+                    .newest_first()
+                    .map(|(number, w)| view.writeback(number, w)),
+            );
+        }
+    }
+    request.root_list().page((0..).zip(rows), |row| row)
 }
 
 fn list(body: &Value, max: Option<usize>) -> Result<&[Value], Refusal> {
@@ -115,11 +145,11 @@ struct Read {
     errors: Vec<(usize, String)>,
 }
 
-/// Why a mark is not taken.
+/// Why a mark is rejected.
 struct Bad {
     field: &'static str,
     message: &'static str,
-    /// The mark is well formed, but names somebody or something that this school does not have.
+    /// The mark is well formed but names something that this school does not have.
     foreign: bool,
 }
 
@@ -147,7 +177,7 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// All marks, or the errors of all: one bad mark refuses the register, unless `partial` lets foreign ones through.
+    /// All marks, or all errors: one bad mark rejects the register, unless `partial` accepts foreign ones.
     fn marks(&self, list: &[Value]) -> Result<Read, Refusal> {
         let mut read = Read::default();
         let mut errors = Vec::new();
@@ -242,22 +272,14 @@ impl Reader<'_> {
     }
 
     fn employee(&self, map: &Map<String, Value>) -> Result<Option<u32>, Bad> {
-        let Some(value) = map.get("employee_id") else {
+        let Some(value) = optional(map, "employee_id") else {
             return Ok(None);
         };
         let id = value
             .as_str()
             .ok_or(malformed("employee_id", "The employee must be an id."))?;
-        let school = self.school;
-        school
-            .place(id, Kind::Employee)
-            .filter(|n| {
-                school
-                    .world
-                    .employees
-                    .get(*n)
-                    .is_some_and(|e| e.person.times.present())
-            })
+        self.school
+            .find_employee(id)
             .and_then(|n| u32::try_from(n).ok())
             .map(Some)
             .ok_or(foreign(
@@ -267,6 +289,11 @@ impl Reader<'_> {
     }
 }
 
+/// An optional field; `null` counts as absent because some of Wonde's own clients send it.
+fn optional<'a>(map: &'a Map<String, Value>, field: &str) -> Option<&'a Value> {
+    map.get(field).filter(|value| !value.is_null())
+}
+
 fn text<'a>(map: &'a Map<String, Value>, field: &'static str) -> Result<&'a str, Bad> {
     map.get(field)
         .and_then(Value::as_str)
@@ -274,14 +301,23 @@ fn text<'a>(map: &'a Map<String, Value>, field: &'static str) -> Result<&'a str,
         .ok_or(malformed(field, "This field is required and must be text."))
 }
 
+/// A date as `YYYY-MM-DD`.
+pub(super) fn date(text: &str) -> Option<NaiveDate> {
+    NaiveDate::parse_from_str(text, "%Y-%m-%d")
+        .ok()
+        .filter(|d| d.format("%Y-%m-%d").to_string() == text)
+        .filter(|d| d.signed_duration_since(NaiveDate::default()).abs() < TimeDelta::days(40_000))
+}
+
 fn session(map: &Map<String, Value>) -> Result<(NaiveDate, Slot), Bad> {
     let wrong = malformed("date", "The date must be written as YYYY-MM-DD.");
     let date = text(map, "date")?;
-    let date = NaiveDate::parse_from_str(date, "%Y-%m-%d")
-        .ok()
-        .filter(|d| d.format("%Y-%m-%d").to_string() == date)
-        .filter(|d| d.signed_duration_since(NaiveDate::default()).abs() < TimeDelta::days(40_000))
-        .ok_or(wrong)?;
+    // Wonde's Ruby client sends midnight with a time zone.
+    let day = match DateTime::parse_from_str(date, "%Y-%m-%d %H:%M:%S %z") {
+        Ok(_) => date.get(..10).unwrap_or(date),
+        Err(_) => date,
+    };
+    let date = self::date(day).ok_or(wrong)?;
     let slot = match text(map, "session")? {
         "AM" => Slot::Morning,
         "PM" => Slot::Afternoon,
@@ -291,24 +327,31 @@ fn session(map: &Map<String, Value>) -> Result<(NaiveDate, Slot), Bad> {
 }
 
 fn comment(map: &Map<String, Value>) -> Result<Option<&str>, Bad> {
-    match map.get("comment") {
+    match optional(map, "comment") {
         None => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.as_str()).filter(|t| !t.is_empty())),
         Some(_) => Err(malformed("comment", "The comment must be text.")),
     }
 }
 
+/// Minutes late, as a number or as its digits.
 fn minutes(map: &Map<String, Value>) -> Result<Option<u16>, Bad> {
-    match map.get("minutes_late") {
-        None => Ok(None),
-        Some(value) => value
-            .as_u64()
-            .and_then(|n| u16::try_from(n).ok())
-            .filter(|n| *n <= 1_440)
-            .map(Some)
-            .ok_or(malformed(
-                "minutes_late",
-                "Minutes late must be a whole number from 0 to 1440.",
-            )),
-    }
+    let Some(value) = optional(map, "minutes_late") else {
+        return Ok(None);
+    };
+    let digits = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit())
+            .then(|| text.parse().ok())?
+    };
+    value
+        .as_u64()
+        .or_else(|| value.as_str().and_then(digits))
+        .and_then(|n| u16::try_from(n).ok())
+        .filter(|n| *n <= 1_440)
+        .map(Some)
+        .ok_or(malformed(
+            "minutes_late",
+            "Minutes late must be a whole number from 0 to 1440.",
+        ))
 }

@@ -1,4 +1,4 @@
-//! A school's hand in its list of codes and its timetable.
+//! Changes of a school's codes and timetable.
 
 use chrono::{Datelike as _, NaiveDate, NaiveTime, TimeDelta};
 use serde::Deserialize;
@@ -9,37 +9,37 @@ use crate::school::{Hours, School};
 use crate::world::model::{Class, Period, Times};
 use crate::world::timetable::weekday;
 
-/// What changes about a code of a school's list; what is `None` stays as it is.
+/// A change of a code in a school's list; `None` leaves a property unchanged.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CodeChange {
-    /// Whether the list has it. The register may hold it all the same.
+    /// Whether the list has the code. The register may use it even if not.
     #[serde(default)]
     pub listed: Option<bool>,
-    /// Whether the list calls it active.
+    /// The list's `active`.
     #[serde(default)]
     pub active: Option<bool>,
-    /// Since when there has been this code, as the list tells.
+    /// The list's `start_date`.
     #[serde(default)]
     pub start_date: Option<NaiveDate>,
 }
 
-/// A lesson of a few pupils beside the timetable, on this weekday from now on.
+/// A weekly lesson of a few pupils in addition to the timetable.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewLesson {
     /// A day on which it takes place.
     pub date: NaiveDate,
-    /// Its beginning by the school's clock.
+    /// The start in local time.
     pub start: NaiveTime,
-    /// Its end by the school's clock.
+    /// The end in local time.
     pub end: NaiveTime,
     /// The pupils.
     pub students: Vec<String>,
 }
 
 impl Handle {
-    /// Another code with the same letters as this one, which is named by its letter or its id; gives the other's id.
+    /// Adds a code with the same letters as the one with this letter or id, and returns its id.
     pub fn repeat_code(
         &self,
         school: &str,
@@ -55,7 +55,7 @@ impl Handle {
         Ok(school.code_id(n))
     }
 
-    /// Changes what the list says of a code, which is named by its letter or its id.
+    /// Changes the list's entry of the code with this letter or id.
     pub fn change_code(&self, school: &str, code: &str, change: CodeChange) -> Result<(), Error> {
         let mut school = self.awake(school)?;
         let n = find(&school, code)?;
@@ -63,13 +63,13 @@ impl Handle {
         Ok(())
     }
 
-    /// When a school's sessions begin: which lessons are the first of the morning and of the afternoon goes by it.
+    /// Sets the start of a school's sessions, which decides the first lessons of the morning and the afternoon.
     pub fn set_hours(&self, school: &str, hours: Hours) -> Result<(), Error> {
         self.awake(school)?.hours = hours;
         Ok(())
     }
 
-    /// Adds a lesson to the timetable; gives its id on the date.
+    /// Adds a lesson to the timetable and returns its id on the date.
     pub fn add_lesson(&self, school: &str, new: &NewLesson) -> Result<String, Error> {
         let now = self.now();
         let mut school = self.awake(school)?;

@@ -1,4 +1,4 @@
-//! The register as the MIS holds it, and a teacher's hand in it.
+//! The register in the MIS, and a teacher's changes to it.
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::register::{Entry, Key, Mark, Slot, Version};
 use crate::school::School;
 use crate::wire;
 
-/// A mark as the MIS holds it now.
+/// A mark in the MIS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MisMark {
@@ -21,7 +21,7 @@ pub struct MisMark {
     pub student_id: String,
     /// The day.
     pub date: NaiveDate,
-    /// `AM` or `PM`. On a lesson's mark: the session whose first lesson it is for this pupil, if it is.
+    /// `AM` or `PM`. For a lesson mark, the session whose first lesson it is for this pupil, if any.
     pub session: Option<&'static str>,
     /// The lesson, on a lesson's mark.
     pub lesson_id: Option<String>,
@@ -29,11 +29,11 @@ pub struct MisMark {
     pub code: String,
     /// The code's id at this school.
     pub code_id: String,
-    /// The comment, where the MIS keeps one.
+    /// The comment, if the MIS stores one.
     pub comment: Option<String>,
-    /// Minutes late, where the MIS keeps them.
+    /// Minutes late, if the MIS stores them.
     pub minutes_late: Option<u16>,
-    /// Who took the mark, if it says.
+    /// The member of staff who took the mark, if known.
     pub employee_id: Option<String>,
     /// The writeback that wrote it last; absent if a teacher did.
     pub writeback_id: Option<String>,
@@ -43,7 +43,7 @@ pub struct MisMark {
     pub changed_at: DateTime<Utc>,
 }
 
-/// What one mark in the MIS has said so far.
+/// The history of one mark in the MIS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MarkHistory {
@@ -51,21 +51,21 @@ pub struct MarkHistory {
     pub student_id: String,
     /// The day.
     pub date: NaiveDate,
-    /// Oldest first. What says the same as before is no new version.
+    /// Oldest first. Writing the same content again adds no version.
     pub versions: Vec<MarkVersion>,
 }
 
-/// What a mark said from one change to the next.
+/// One version of a mark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MarkVersion {
-    /// The code's letter; absent where the mark was cleared.
+    /// The code's letter; absent if the mark was cleared.
     pub code: Option<String>,
-    /// When the MIS had it.
+    /// When it was written into the MIS.
     pub changed_at: DateTime<Utc>,
     /// When the register that wrote it was accepted; absent if a teacher wrote it.
     pub accepted_at: Option<DateTime<Utc>>,
-    /// Since when the API's copy has shown it; absent if it was gone before the copy was renewed.
+    /// When the API's copy first showed it; absent if it was replaced before an extraction.
     pub shown_at: Option<DateTime<Utc>>,
 }
 
@@ -78,7 +78,7 @@ pub struct TeacherMark {
     /// The day; needed with `session`.
     #[serde(default)]
     pub date: Option<NaiveDate>,
-    /// `AM` or `PM`. Where marks live on lessons, the pupil's first lesson of it is marked.
+    /// `AM` or `PM`. If the MIS stores marks of lessons, the pupil's first lesson of the session is marked.
     #[serde(default)]
     pub session: Option<String>,
     /// A lesson instead of a session.
@@ -96,7 +96,7 @@ pub struct TeacherMark {
 }
 
 impl Handle {
-    /// All marks that a school's MIS holds now, ordered by day, pupil and slot.
+    /// All marks in a school's MIS, ordered by day, pupil and slot.
     pub fn mis_marks(&self, school: &str) -> Result<Vec<MisMark>, Error> {
         let school = self.awake(school)?;
         let sessions = school
@@ -115,7 +115,7 @@ impl Handle {
         Ok(marks.into_iter().map(|(_, mark)| mark).collect())
     }
 
-    /// What each mark that a school's MIS holds or has held has said so far.
+    /// The history of all marks that a school's MIS has or had.
     pub fn mark_history(&self, school: &str) -> Result<Vec<MarkHistory>, Error> {
         let school = self.awake(school)?;
         let version = |version: &Version| MarkVersion {
@@ -139,7 +139,7 @@ impl Handle {
         Ok(marks.map(history).collect())
     }
 
-    /// A teacher writes or clears a mark, or leaves a note.
+    /// Writes or clears a mark, or leaves a note, as a teacher.
     pub fn set_mark(&self, school: &str, mark: &TeacherMark) -> Result<(), Error> {
         let now = self.now();
         let mut school = self.awake(school)?;
@@ -177,23 +177,23 @@ impl Handle {
         Ok(())
     }
 
-    /// Renews the API's copy of a school's register at once. False if the MIS is offline.
+    /// Extracts a school's register immediately. Returns false if the MIS is offline.
     pub fn extract_now(&self, school: &str) -> Result<bool, Error> {
         let now = self.now();
         Ok(self.awake(school)?.extract_now(now))
     }
 
-    /// When the API's copy of a school's register was last renewed.
+    /// The time of the last extraction of a school's register.
     pub fn extracted_at(&self, school: &str) -> Result<DateTime<Utc>, Error> {
         Ok(self.awake(school)?.extraction.last)
     }
 
-    /// How many registers a school's MIS has still to be given.
+    /// The number of registers that wait to be written into a school's MIS.
     pub fn waiting(&self, school: &str) -> Result<usize, Error> {
         Ok(self.awake(school)?.writebacks.waiting())
     }
 
-    /// A lesson no longer takes place: it is not listed, and marks for it are refused.
+    /// Cancels a lesson: it is no longer listed, and marks for it are rejected.
     pub fn cancel_lesson(&self, school: &str, lesson: &str) -> Result<(), Error> {
         let mut school = self.awake(school)?;
         let found = school
@@ -251,7 +251,7 @@ fn mis_mark(school: &School, kind: Kind, number: u32, mark: &Mark) -> Option<Mis
     })
 }
 
-/// Where a teacher's mark goes.
+/// The slot of a teacher's mark.
 fn place(school: &School, student: usize, mark: &TeacherMark) -> Result<(NaiveDate, Slot), Error> {
     if let Some(id) = &mark.lesson_id {
         let lesson = school

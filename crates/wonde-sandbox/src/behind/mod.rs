@@ -1,4 +1,4 @@
-//! What tests can see and do behind the API: the MIS itself.
+//! Direct access to the schools' MISs, past the API, for tests.
 
 mod codes;
 mod marks;
@@ -30,23 +30,23 @@ pub struct SchoolInfo {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The MIS it runs, as the API says it.
+    /// The MIS it runs, as named in the API.
     pub mis: String,
     /// Its IANA time zone.
     pub timezone: String,
     /// A token for this school alone.
     pub token: String,
-    /// Takes marks from outside.
+    /// Whether the MIS accepts marks.
     pub writes: bool,
-    /// How far the token's owner is let in.
+    /// The school's answer to the request for access.
     pub access: Access,
-    /// The MIS can be reached.
+    /// Whether the MIS is online.
     pub online: bool,
-    /// Whether a session's mark is kept as such (`session`) or on the first lesson (`first_lesson`).
+    /// Whether the MIS stores session marks (`session`) or marks of first lessons (`first_lesson`).
     pub register: &'static str,
 }
 
-/// A way behind the API of a running sandbox; clones lead to the same one.
+/// Controls a running sandbox past its API; clones control the same one.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) inner: Arc<Inner>,
@@ -61,12 +61,12 @@ impl std::fmt::Debug for Handle {
 }
 
 impl Handle {
-    /// The API's address with its version, as a client wants it.
+    /// The API's base URL, including the version.
     pub fn base_url(&self) -> String {
         self.region_url(0)
     }
 
-    /// The address of another region, where the schools' data are not.
+    /// The base URL of another region, which has no data of the schools.
     pub fn wrong_region_url(&self) -> String {
         self.region_url(1)
     }
@@ -79,12 +79,12 @@ impl Handle {
         )
     }
 
-    /// The control API's address.
+    /// The control API's URL.
     pub fn control_url(&self) -> String {
         self.base_url().replace("/v1.0", "/sandbox")
     }
 
-    /// The made-up token that opens all schools; it comes from the seed.
+    /// A token for all schools, derived from the seed.
     pub fn token(&self) -> String {
         self.inner.token()
     }
@@ -94,12 +94,12 @@ impl Handle {
         self.inner.now()
     }
 
-    /// Puts the sandbox's time ahead of the clock it was given.
+    /// Advances the sandbox's time relative to its clock.
     pub fn advance(&self, by: Duration) {
         self.inner.put_forward(delta(by));
     }
 
-    /// Changes how long writes take from now on.
+    /// Sets the delay of writes.
     pub fn set_write_delay(&self, delay: Duration) {
         self.inner.set_write_delay(delay);
     }
@@ -129,12 +129,12 @@ impl Handle {
         }
     }
 
-    /// What was asked of the API so far.
+    /// Counts of the API's requests so far.
     pub fn requests(&self) -> RequestCounts {
         self.inner.counts.get()
     }
 
-    /// Starts counting from nothing.
+    /// Resets the counts.
     pub fn reset_requests(&self) {
         self.inner.counts.reset();
     }

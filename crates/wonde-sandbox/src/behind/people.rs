@@ -1,4 +1,4 @@
-//! People as the MIS has them, and changing them.
+//! People in the MIS, and changes to them.
 
 use chrono::NaiveDate;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::school::School;
 use crate::world::model::Student;
 use crate::world::year_code;
 
-/// A pupil as the MIS has it; also those who are not on roll now.
+/// A pupil in the MIS, on roll or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct StudentInfo {
@@ -33,15 +33,15 @@ pub struct StudentInfo {
     pub house: String,
     /// First day on roll.
     pub admission: NaiveDate,
-    /// Last day on roll, where it is known.
+    /// Last day on roll, if known.
     pub leaving: Option<NaiveDate>,
     /// On roll today.
     pub on_roll: bool,
-    /// Those contacts that are still there.
+    /// Contacts that are not deleted.
     pub contacts: Vec<LinkInfo>,
 }
 
-/// How a contact stands to a pupil.
+/// The relationship of a contact to a pupil.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LinkInfo {
@@ -53,7 +53,7 @@ pub struct LinkInfo {
     pub parental_responsibility: bool,
     /// Lives with the pupil.
     pub lives_with: bool,
-    /// Place in the order of who is called, from 1.
+    /// Priority, from 1.
     pub priority: u8,
 }
 
@@ -71,21 +71,21 @@ pub struct AdultInfo {
     pub forename: String,
     /// The family name.
     pub surname: String,
-    /// Address for mail.
+    /// Email address.
     pub email: Option<String>,
-    /// The record is still there, and a member of staff is employed today.
+    /// Whether the record is not deleted and, for staff, the person is employed today.
     pub current: bool,
-    /// What a member of staff does.
+    /// The role of a member of staff.
     pub role: Option<&'static str>,
     /// Teaches.
     pub teaching: bool,
 }
 
 impl Handle {
-    /// Pupils of a school, also those who have left or are yet to come.
+    /// Pupils of a school, including leavers and future starters.
     ///
     /// # Errors
-    /// If there is no such school.
+    /// Returns an error if there is no such school.
     pub fn students(&self, school: &str) -> Result<Vec<StudentInfo>, Error> {
         let school = self.awake(school)?;
         let today = school.day(self.now());
@@ -95,10 +95,10 @@ impl Handle {
             .collect())
     }
 
-    /// Contacts of a school, also deleted ones.
+    /// Contacts of a school, including deleted ones.
     ///
     /// # Errors
-    /// If there is no such school.
+    /// Returns an error if there is no such school.
     pub fn contacts(&self, school: &str) -> Result<Vec<AdultInfo>, Error> {
         let school = self.awake(school)?;
         let contacts = school.world.contacts.iter().enumerate();
@@ -117,10 +117,10 @@ impl Handle {
             .collect())
     }
 
-    /// Staff of a school, also those who have left.
+    /// Staff of a school, including leavers.
     ///
     /// # Errors
-    /// If there is no such school.
+    /// Returns an error if there is no such school.
     pub fn employees(&self, school: &str) -> Result<Vec<AdultInfo>, Error> {
         let school = self.awake(school)?;
         let today = school.day(self.now());
@@ -140,20 +140,20 @@ impl Handle {
             .collect())
     }
 
-    /// Makes a change; gives the id of the record it made or changed.
+    /// Makes a change and returns the id of the created or changed record.
     ///
     /// # Errors
-    /// If somebody or something it names is not there, or the change makes no sense.
+    /// Returns an error if something it names does not exist, or the change is not possible.
     pub fn change(&self, school: &str, change: &Change) -> Result<String, Error> {
         let now = self.now();
         changes::make(&mut *self.awake(school)?, change, now)
     }
 
     /// Makes a plausible day's changes, drawn from a seed: joiners, leavers, a re-enrolment, new names, moves, family matters
-    /// and a new member of staff. Gives what was changed.
+    /// and a new member of staff. Returns the changes.
     ///
     /// # Errors
-    /// If there is no such school.
+    /// Returns an error if there is no such school.
     pub fn a_day_of_changes(&self, school: &str, seed: u64) -> Result<Vec<Change>, Error> {
         let now = self.now();
         let mut school = self.awake(school)?;

@@ -1,4 +1,4 @@
-//! Faults, access, scopes, regions, migration and webhooks: what can be switched on a running sandbox.
+//! Switches of a running sandbox: faults, access, scopes, regions, migration and webhooks.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ impl Handle {
         lock(&self.inner.faults).list()
     }
 
-    /// Adds a fault rule behind those there are.
+    /// Appends a fault rule.
     pub fn add_fault(&self, rule: FaultRule) -> Result<(), Error> {
         if let Some(problem) = rule.problem() {
             return Err(Error::Option {
@@ -31,12 +31,12 @@ impl Handle {
         Ok(())
     }
 
-    /// Takes all fault rules away.
+    /// Removes all fault rules.
     pub fn clear_faults(&self) {
         lock(&self.inner.faults).clear();
     }
 
-    /// Takes a school's MIS off the line for this long, or (`None`) brings it back.
+    /// Takes a school's MIS offline for this long, or back online (`None`).
     pub fn set_offline(&self, school: &str, how_long: Option<Duration>) -> Result<(), Error> {
         let now = self.now();
         self.awake(school)?
@@ -44,7 +44,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Keeps the API's copy of a school's register as it is for this long, or (`None`) lets it be renewed again.
+    /// Stops extractions of a school's register for this long, or resumes them (`None`).
     pub fn set_stale(&self, school: &str, how_long: Option<Duration>) -> Result<(), Error> {
         let now = self.now();
         self.awake(school)?
@@ -52,7 +52,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Lets a school approve, decline or revoke access. Tells the webhook, if there is one.
+    /// Sets a school's access and sends the webhook.
     pub fn set_access(&self, school: &str, access: Access) -> Result<(), Error> {
         let payload = {
             let mut school = self.asleep(school)?;
@@ -83,12 +83,12 @@ impl Handle {
         Ok(())
     }
 
-    /// Lets a token fail with 401 from now on, or work again.
+    /// Revokes a token, so that it fails with 401, or restores it.
     pub fn set_token_revoked(&self, token: &str, revoked: bool) {
         self.inner.set_revoked(token, revoked);
     }
 
-    /// The school's new MIS takes over at once: pupils and marks stay, code ids change. Tells the webhook, if there is one.
+    /// Switches a school to another MIS and sends the webhook: pupils and marks stay, code ids change.
     pub fn migrate(&self, school: &str, to: &str) -> Result<(), Error> {
         let shape = mis::named(to).ok_or_else(|| Error::unknown("MIS", to))?;
         let now = self.now();
@@ -116,7 +116,7 @@ impl Handle {
         Ok(())
     }
 
-    /// Gives all people of a school new ids, `upi`s and keys of the MIS, as happens when a school changes its MIS.
+    /// Gives all people of a school new ids, `upi`s and MIS keys, as happens on a change of MIS.
     pub fn renumber(&self, school: &str) -> Result<(), Error> {
         let now = self.now();
         let mut school = self.awake(school)?;
@@ -137,8 +137,8 @@ impl Handle {
         Ok(())
     }
 
-    /// Lets the API give a value of a record that the MIS does not have, by a JSON pointer: `/date_of_birth`,
-    /// `/education_details/data/leaving_date`. For what real MISs are seen to hold.
+    /// Makes the API return another value for a property of a record, by JSON pointer: `/date_of_birth`,
+    /// `/education_details/data/leaving_date`. For values as real MISs have them.
     pub fn set_value(
         &self,
         school: &str,
@@ -153,13 +153,13 @@ impl Handle {
         Ok(())
     }
 
-    /// Takes back all values that were set.
+    /// Removes all values that were set.
     pub fn clear_values(&self, school: &str) -> Result<(), Error> {
         self.asleep(school)?.overrides.clear();
         Ok(())
     }
 
-    /// Sends any webhook, as it is.
+    /// Sends a webhook with any payload.
     pub fn send_webhook(&self, payload: Value) {
         self.inner.send(payload);
     }

@@ -1,4 +1,4 @@
-//! Changes to people and groups, as a school's office makes them.
+//! Changes to people and groups, as a school office makes them.
 
 mod day;
 mod office;
@@ -90,7 +90,7 @@ pub enum Change {
         /// The contact.
         contact: String,
     },
-    /// How a contact stands to a pupil changes.
+    /// The relationship of a contact to a pupil changes.
     Relationship {
         /// The pupil.
         student: String,
@@ -102,7 +102,7 @@ pub enum Change {
         /// Has parental responsibility.
         #[serde(default)]
         parental_responsibility: Option<bool>,
-        /// Place in the order of who is called, from 1.
+        /// Priority, from 1.
         #[serde(default)]
         priority: Option<u8>,
     },
@@ -127,7 +127,7 @@ pub enum Change {
     },
 }
 
-/// Makes a change; gives the id of the record it made or changed.
+/// Makes a change and returns the id of the created or changed record.
 pub(crate) fn make(
     school: &mut School,
     change: &Change,

@@ -38,6 +38,10 @@ impl View<'_> {
         let times = school.lesson_times(lesson);
         map.insert("start_at".into(), self.maybe_time(times.map(|t| t.0)));
         map.insert("end_at".into(), self.maybe_time(times.map(|t| t.1)));
+        map.insert("alternative".into(), json!(false));
+        let settled = self.time(school.plan().settled());
+        map.insert("created_at".into(), settled.clone());
+        map.insert("updated_at".into(), settled);
         for (name, below) in includes.iter() {
             let value = match name {
                 "class" => data(self.class(lesson.class, below)),
@@ -54,10 +58,27 @@ impl View<'_> {
         Value::Object(map)
     }
 
-    fn period_instance(&self, lesson: &Lesson) -> Option<String> {
+    fn period_instance(&self, lesson: &Lesson) -> Value {
         let day = (lesson.date - self.school.ground.today).num_days() + 1_000;
-        let n = usize::try_from(day).ok()? * 25 + lesson.period;
-        Some(self.school.id(Kind::PeriodInstance, n))
+        match usize::try_from(day).map(|day| day * 25 + lesson.period) {
+            Err(_) => Value::Null,
+            Ok(n) if self.school.shape.numbered_instances => json!(n),
+            Ok(n) => json!(self.school.id(Kind::PeriodInstance, n)),
+        }
+    }
+
+    /// The lessons of a class in the week of now.
+    pub(crate) fn lessons_of(&self, class: usize, includes: &Includes) -> Value {
+        let today = self.school.day(self.now);
+        let monday = today
+            .week(chrono::Weekday::Mon)
+            .checked_first_day()
+            .unwrap_or(today);
+        let days = monday.iter_days().take(5);
+        days.flat_map(|day| self.school.world.lessons(day))
+            .filter(|l| l.class == class && !self.school.cancelled.contains(&(l.date, l.place)))
+            .map(|l| self.lesson(&l, includes))
+            .collect()
     }
 
     /// A period of one weekday.

@@ -1,7 +1,7 @@
-//! How things look on the wire: JSON as the API writes it.
+//! JSON as the API returns it.
 
-mod includes;
 mod lessons;
+mod open;
 mod people;
 mod register;
 mod schools;
@@ -9,25 +9,28 @@ mod schools;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Map, Value, json};
 
-pub(crate) use includes::Resource;
-pub(crate) use register::{Kinds, Row, global_code, session, sort, writeback_id};
-pub(crate) use schools::{meta, permissions, school};
+pub(crate) use open::{OpenChanges, Written};
+pub(crate) use register::{Row, global_code, session, sort, writeback_id};
+pub(crate) use schools::{acl, meta, permissions, school};
 
+use crate::query::Includes;
+use crate::reply::Refusal;
+use crate::resources::Resource;
 use crate::school::School;
 
-/// One school as seen at one moment.
+/// A school at a point in time.
 #[derive(Clone, Copy)]
 pub(crate) struct View<'a> {
     pub(crate) school: &'a School,
     pub(crate) now: DateTime<Utc>,
 }
 
-/// What is included stands in its own `data`.
+/// Wraps an include in its own `data`.
 pub(crate) fn data(value: Value) -> Value {
     json!({ "data": value })
 }
 
-/// A moment as PHP writes one.
+/// A time as a PHP object.
 pub(crate) fn php(t: DateTime<Utc>, fraction: bool) -> Value {
     let format = if fraction {
         "%Y-%m-%d %H:%M:%S.%6f"
@@ -38,6 +41,34 @@ pub(crate) fn php(t: DateTime<Utc>, fraction: bool) -> Value {
 }
 
 impl View<'_> {
+    /// Refuses an object or an include without scope (403) and an include that is not known here (400).
+    pub(crate) fn allow(&self, resource: &Resource, includes: &Includes) -> Result<(), Refusal> {
+        if !resource.scope.is_empty() && !self.school.granted(resource.scope) {
+            return Err(Refusal::forbidden(resource.scope));
+        }
+        for (name, below) in includes.iter() {
+            match resource.include(name).filter(|_| self.includes_here(name)) {
+                Some(child) => self.allow(child, below)?,
+                None => return Err(Refusal::invalid_include(name)),
+            }
+        }
+        Ok(())
+    }
+
+    /// What may be included in a resource at this MIS.
+    pub(crate) fn includable(&self, resource: &Resource) -> Vec<&'static str> {
+        let names = resource.includes.iter().map(|(name, _)| *name);
+        names.filter(|name| self.includes_here(name)).collect()
+    }
+
+    fn includes_here(&self, name: &str) -> bool {
+        match name {
+            "boarding" => self.school.shape.boards(),
+            "campus" => self.school.shape.campus,
+            _ => true,
+        }
+    }
+
     pub(crate) fn time(&self, t: DateTime<Utc>) -> Value {
         php(t, self.school.shape.fraction)
     }
@@ -46,12 +77,12 @@ impl View<'_> {
         t.map_or(Value::Null, |t| self.time(t))
     }
 
-    /// A date, which comes as its midnight.
+    /// A date as its midnight.
     pub(crate) fn date(&self, date: NaiveDate) -> Value {
         self.time(date.and_time(NaiveTime::MIN).and_utc())
     }
 
-    /// A relation that leads nowhere.
+    /// An empty relation.
     fn nowhere(&self) -> Value {
         if self.school.shape.empty_as_list {
             data(json!([]))
@@ -60,7 +91,7 @@ impl View<'_> {
         }
     }
 
-    /// Takes out what the token may not see: a property without scope is null.
+    /// Hides properties that the token has no scope for: they become null.
     fn veil(&self, object: &str, map: &mut Map<String, Value>) {
         for scope in &self.school.withdrawn {
             let Some(path) = scope.strip_prefix(object).and_then(|p| p.strip_prefix('.')) else {
@@ -83,7 +114,7 @@ impl View<'_> {
         self.bend(map);
     }
 
-    /// Puts values in that the MIS does not have.
+    /// Applies the values that tests have set.
     fn bend(&self, map: &mut Map<String, Value>) {
         let id = map.get("id").cloned().unwrap_or_default();
         for (_, pointer, value) in self.school.overrides.iter().filter(|(of, ..)| id == **of) {

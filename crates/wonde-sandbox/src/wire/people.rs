@@ -54,12 +54,54 @@ impl View<'_> {
                         .map(|&c| self.class(c, below))
                         .collect(),
                 ),
-                _ => continue,
+                "permissions" => data(json!({"photo": true, "data_exchange": true})),
+                "identifiers" => data(json!({"local_upn": null, "uln": null})),
+                "siblings" => data(self.siblings(n, below)),
+                "attendance_summary" => data(self.summary(n, below)),
+                _ => match crate::resources::STUDENT.include(name) {
+                    Some(resource) => self.owned(resource, n, below),
+                    None => continue,
+                },
             };
             map.insert(name.to_owned(), value);
         }
+        map.insert("gender_identity".into(), Value::Null);
         self.veil("students", &mut map);
         Value::Object(map)
+    }
+
+    /// Other pupils on roll who share a contact that they live with.
+    fn siblings(&self, n: usize, includes: &Includes) -> Value {
+        let home = |s: &Student| -> Vec<usize> {
+            s.contacts
+                .iter()
+                .filter(|l| l.lives_with)
+                .map(|l| l.contact)
+                .collect()
+        };
+        let own = self
+            .school
+            .world
+            .students
+            .get(n)
+            .map(home)
+            .unwrap_or_default();
+        self.school
+            .on_roll(self.now)
+            .filter(|(other, s)| *other != n && home(s).iter().any(|c| own.contains(c)))
+            .map(|(other, _)| self.student(other, includes))
+            .collect()
+    }
+
+    /// Whether the pupil has a user-defined field of this key.
+    pub(crate) fn has_user_defined(&self, n: usize, key: &str) -> bool {
+        let fields = self.owned(
+            &crate::resources::USER_DEFINED_FIELD,
+            n,
+            &Includes::default(),
+        );
+        let mut rows = fields["data"].as_array().into_iter().flatten();
+        rows.any(|field| field["key"] == key)
     }
 
     /// When the pupil's record appeared: a future starter's does on the first day.
@@ -145,7 +187,9 @@ impl View<'_> {
                     "teaching_staff": employee.teaching,
                     "employment_start_date": self.date(employee.start),
                     "employment_end_date": employee.end.map_or(Value::Null, |d| self.date(d)),
+                    "role_text": employee.role,
                 })),
+                "extended_details" => data(json!({"car_registration": null})),
                 "contact_details" => data(contact_details(&employee.person)),
                 "roles" => {
                     data(json!([{"id": self.school.id(Kind::Misc, n), "role": employee.role}]))
@@ -225,6 +269,7 @@ impl View<'_> {
                 "subject" => class
                     .subject
                     .map_or_else(|| self.nowhere(), |s| data(self.subject(s))),
+                "lessons" => data(self.lessons_of(n, below)),
                 _ => continue,
             };
             map.insert(name.to_owned(), value);
@@ -244,6 +289,8 @@ impl View<'_> {
             "subject".into(),
             json!(class.subject.map(|s| self.school.id(Kind::Subject, s))),
         );
+        map.insert("alternative".into(), json!(false));
+        map.insert("restored_at".into(), self.maybe_time(class.times.restored));
         map.insert("created_at".into(), self.time(class.times.created));
         map.insert("updated_at".into(), self.time(class.times.updated));
         map
@@ -294,7 +341,12 @@ impl View<'_> {
         );
         map.insert(
             "date_of_birth".into(),
-            person.born.map_or(Value::Null, |d| self.date(d)),
+            person
+                .born
+                .map_or(Value::Null, |d| match self.school.shape.plain_birth {
+                    true => json!(d.to_string()),
+                    false => self.date(d),
+                }),
         );
         map.insert("restored_at".into(), self.maybe_time(person.times.restored));
         map.insert("created_at".into(), self.time(person.times.created));

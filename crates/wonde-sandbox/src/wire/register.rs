@@ -1,5 +1,8 @@
 //! Attendance: codes, marks, writebacks and summaries.
 
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::{View, data};
@@ -31,7 +34,7 @@ pub(crate) fn session(slot: Slot) -> Option<&'static str> {
     }
 }
 
-/// A mark of the API's copy.
+/// A mark in the API's copy.
 pub(crate) struct Row<'a> {
     pub(crate) number: u32,
     pub(crate) key: &'a Key,
@@ -125,23 +128,57 @@ impl View<'_> {
         map
     }
 
-    /// A pupil's possible and actual sessions in the copy.
-    pub(crate) fn summary(&self, student: usize, kinds: &Kinds, includes: &Includes) -> Value {
-        json!({
-            "id": self.school.id(Kind::Misc, 1_000_000 + student),
+    /// A pupil's attendance summary.
+    pub(crate) fn summary(&self, student: usize, includes: &Includes) -> Value {
+        let kinds = self.kinds(student);
+        let mut map = json!({
+            "id": self.school.id(Kind::Misc, SUMMARIES + student),
             "student": match includes.get("student") {
                 Some(below) => data(self.student(student, below)),
                 None => json!(self.school.id(Kind::Student, student)),
             },
             "possible_marks": kinds.possible,
-            "present_marks": kinds.present,
-            "late_before_registration": kinds.late,
+            "present": kinds.present,
             "authorised_absences": kinds.authorised,
-            "unauthorised_absences": kinds.unauthorised,
-        })
+            "unauthorized_absences": kinds.unauthorised,
+            "unexplained_absences": kinds.unexplained,
+            "late_before_registration": kinds.late,
+            "late_after_registration": kinds.late_after,
+            "missing_marks": 0,
+            "approved_education_activity": kinds.elsewhere,
+            "attendance_not_required": kinds.not_required,
+            "attendance_codes": kinds.codes,
+            "created_at": self.time(self.school.plan().settled()),
+            "updated_at": self.time(kinds.updated(self.school)),
+        });
+        if let Some(map) = map.as_object_mut() {
+            self.veil("attendance-summaries", map);
+        }
+        map
     }
 
-    /// What became of a register.
+    /// The pupil whose summary has this id.
+    pub(crate) fn summary_place(&self, id: &str) -> Option<usize> {
+        self.school.place_of_misc(id)?.checked_sub(SUMMARIES)
+    }
+
+    /// Counts a pupil's marks in the copy.
+    pub(crate) fn kinds(&self, student: usize) -> Kinds {
+        let school = self.school;
+        let mut kinds = Kinds::default();
+        for (_, key, copied) in school.sessions.copies().chain(school.lessons.copies()) {
+            let code = copied
+                .entry
+                .code
+                .and_then(|n| school.codes.get(usize::from(n)));
+            if let Some(code) = code.filter(|_| key.student as usize == student) {
+                kinds.add(code, copied.updated);
+            }
+        }
+        kinds
+    }
+
+    /// The outcome of a register.
     pub(crate) fn writeback(&self, number: u32, writeback: &Writeback) -> Value {
         let school = self.school;
         let errors: Vec<Value> = writeback
@@ -152,7 +189,7 @@ impl View<'_> {
                 _ => json!({"index": place, "message": why}),
             })
             .collect();
-        data(json!({
+        json!({
             "id": writeback_id(school, number),
             "writeback_id": writeback_id(school, number),
             "school": school.id(Kind::School, 0),
@@ -163,7 +200,7 @@ impl View<'_> {
             "errors": errors,
             "created_at": self.time(writeback.accepted),
             "updated_at": self.time(writeback.settled.unwrap_or(writeback.accepted)),
-        }))
+        })
     }
 }
 
@@ -172,7 +209,7 @@ pub(crate) fn writeback_id(school: &School, number: u32) -> String {
     school.id(Kind::Writeback, number as usize)
 }
 
-/// The word for a writeback's sort.
+/// The type of a writeback.
 pub(crate) fn sort(sort: Register) -> &'static str {
     match sort {
         Register::Session => "attendance_session",
@@ -180,31 +217,55 @@ pub(crate) fn sort(sort: Register) -> &'static str {
     }
 }
 
-/// How many sessions of each sort a pupil has.
-#[derive(Clone, Copy, Debug, Default)]
+/// The first number of summaries among ids of the kind `Misc`.
+const SUMMARIES: usize = 1_000_000;
+
+/// The number of a pupil's sessions of each kind.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Kinds {
     possible: u32,
     present: u32,
     late: u32,
+    late_after: u32,
     authorised: u32,
     unauthorised: u32,
+    unexplained: u32,
+    elsewhere: u32,
+    not_required: u32,
+    codes: BTreeMap<&'static str, u32>,
+    updated: Option<DateTime<Utc>>,
 }
 
 impl Kinds {
-    /// Counts one mark.
-    pub(crate) fn add(&mut self, kind: &str) {
-        if kind == "ATTENDANCE_NOT_REQUIRED" {
+    fn add(&mut self, code: &Code, updated: DateTime<Utc>) {
+        self.updated = self.updated.max(Some(updated));
+        *self.codes.entry(code.letter).or_default() += 1;
+        if code.kind == "ATTENDANCE_NOT_REQUIRED" {
+            self.not_required += 1;
             return;
         }
         self.possible += 1;
-        match kind {
-            "LATE" => {
+        match (code.kind, code.letter) {
+            ("LATE", _) => {
                 self.present += 1;
                 self.late += 1;
             }
-            "AUTHORISED_ABSENCE" => self.authorised += 1,
-            "UNAUTHORISED_ABSENCE" => self.unauthorised += 1,
+            ("AUTHORISED_ABSENCE", _) => self.authorised += 1,
+            ("UNAUTHORISED_ABSENCE", letter) => {
+                self.unauthorised += 1;
+                self.late_after += u32::from(letter == "U");
+                self.unexplained += u32::from(letter == "N" || letter == "O");
+            }
+            ("APPROVED_EDUCATIONAL_ACTIVITY", _) => {
+                self.present += 1;
+                self.elsewhere += 1;
+            }
             _ => self.present += 1,
         }
+    }
+
+    /// When the latest of the marks was copied.
+    pub(crate) fn updated(&self, school: &School) -> DateTime<Utc> {
+        self.updated.unwrap_or_else(|| school.plan().settled())
     }
 }

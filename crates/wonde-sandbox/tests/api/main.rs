@@ -10,6 +10,7 @@ mod lab;
 mod people;
 mod program;
 mod reading;
+mod resources;
 mod seed;
 mod switches;
 mod webhooks;

@@ -56,10 +56,9 @@ async fn pagination_says_what_wonde_says() {
         .get(&format!("schools/{school}/students?per_page=200"))
         .await
         .json();
-    assert!(
-        whole["meta"].get("pagination").is_none(),
-        "all fits on one page"
-    );
+    let forced = &whole["meta"]["pagination"];
+    assert_eq!(forced["more"], false, "per_page asks for pagination");
+    assert_eq!(forced["next"], Value::Null);
 
     let last = lab
         .get(&format!("schools/{school}/students?per_page=50&page=3"))
@@ -76,6 +75,104 @@ async fn pagination_says_what_wonde_says() {
 }
 
 #[tokio::test]
+async fn a_short_list_speaks_of_pages_as_its_school_does() {
+    let lab = Lab::of_every_mis().await;
+    for (mis, meta, pagination) in [
+        ("SIMS", true, false),
+        ("Bromcom", false, false),
+        ("Arbor", true, true),
+    ] {
+        let school = lab.school(mis).id;
+        let list = lab.get(&format!("schools/{school}/groups")).await.json();
+        assert_eq!(list.get("meta").is_some(), meta, "{mis}");
+        assert_eq!(
+            list["meta"].get("pagination").is_some(),
+            pagination,
+            "{mis}"
+        );
+        let forced = lab
+            .get(&format!("schools/{school}/groups?per_page=200"))
+            .await
+            .json();
+        assert_eq!(forced["meta"]["pagination"]["more"], false, "{mis}");
+    }
+}
+
+#[tokio::test]
+async fn meta_says_what_may_be_included() {
+    let lab = Lab::of_every_mis().await;
+    let school = lab.school("SIMS").id;
+    let list = lab
+        .get(&format!("schools/{school}/classes?include=subject"))
+        .await
+        .json();
+    let includes = serde_json::json!(["students", "employees", "subject", "lessons"]);
+    assert_eq!(list["meta"]["includes"], includes);
+    let id = list["data"][0]["id"].as_str().unwrap();
+    let one = lab
+        .get(&format!("schools/{school}/classes/{id}"))
+        .await
+        .json();
+    assert_eq!(one["meta"]["includes"], includes, "of a single record too");
+    assert!(one["data"]["restored_at"].is_null() && one["data"]["alternative"] == false);
+    let boards = lab.school("iSAMS").id;
+    for (school, may) in [(school, false), (boards, true)] {
+        let list = lab.get(&format!("schools/{school}/students")).await.json();
+        let includes = list["meta"]["includes"].as_array().unwrap();
+        assert_eq!(includes.contains(&"boarding".into()), may);
+    }
+}
+
+#[tokio::test]
+async fn values_have_each_of_their_forms_at_some_school() {
+    let lab = Lab::of_every_mis().await;
+    for (mis, number, plain) in [("SIMS", true, false), ("Arbor", false, true)] {
+        let school = lab.school(mis).id;
+        let lesson = &lab.get(&format!("schools/{school}/lessons")).await.rows()[0];
+        assert_eq!(lesson["period_instance_id"].is_u64(), number, "{mis}");
+        assert!(lesson["updated_at"].is_object() && lesson["alternative"] == false);
+        let pupil = &lab.get(&format!("schools/{school}/students")).await.rows()[0];
+        assert_eq!(pupil["date_of_birth"].is_string(), plain, "{mis}");
+    }
+    let schools = lab.get("schools").await.rows();
+    assert!(
+        schools
+            .iter()
+            .all(|s| s["region"]["identifiers"]["urn"].is_u64())
+    );
+    let audited = |s: &&Value| s["extended"].get("audit_approved_at").is_some();
+    assert_eq!(schools.iter().filter(audited).count(), schools.len() / 2);
+    let school = lab.school("SIMS").id;
+    let staff = lab
+        .get(&format!(
+            "schools/{school}/employees?include=employment_details"
+        ))
+        .await
+        .rows();
+    assert!(staff[0]["employment_details"]["data"]["role_text"].is_string());
+    for permission in lab
+        .get(&format!("meta/schools/{school}/permissions"))
+        .await
+        .rows()
+    {
+        for name in [
+            "identity",
+            "name",
+            "description",
+            "parent",
+            "group",
+            "active_from",
+            "optional",
+            "approved",
+            "audited",
+        ] {
+            assert!(permission.get(name).is_some(), "{name}");
+        }
+        assert!(permission.get("required").is_none() && permission.get("status").is_none());
+    }
+}
+
+#[tokio::test]
 async fn nonsense_in_the_query_is_refused() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
@@ -86,6 +183,7 @@ async fn nonsense_in_the_query_is_refused() {
         "per_page=many",
         "cursor=zzz",
         "updated_after=yesterday",
+        "colour=blue",
     ] {
         let answer = lab.get(&format!("schools/{school}/students?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");

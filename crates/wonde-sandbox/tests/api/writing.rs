@@ -187,7 +187,7 @@ async fn a_register_with_a_bad_mark_is_refused_whole() {
         ("date", with("date", json!("23/11/2026"))),
         ("date", with("date", json!("2026-11-31"))),
         ("session", with("session", json!("morning"))),
-        ("minutes_late", with("minutes_late", json!("7"))),
+        ("minutes_late", with("minutes_late", json!("seven"))),
         ("minutes_late", with("minutes_late", json!(-1))),
         ("comment", with("comment", json!(7))),
         ("employee_id", with("employee_id", json!(foreign_pupil))),
@@ -223,6 +223,62 @@ async fn a_register_with_a_bad_mark_is_refused_whole() {
         lab.written(&school).is_empty(),
         "nothing of a refused register is kept"
     );
+}
+
+#[tokio::test]
+async fn null_for_an_unset_field_and_minutes_late_as_text_are_taken() {
+    let lab = Lab::new().await;
+    let school = lab.school("SIMS").id;
+    let mut mark = lab.mark(&school, &lab.pupils(&school).await[0], "L").await;
+    for unset in ["comment", "minutes_late", "employee_id"] {
+        mark[unset] = Value::Null;
+    }
+    lab.write(&school, "session", &[mark.clone()]).await;
+    lab.pass(2);
+    let held = &lab.written(&school)[0];
+    assert_eq!((held.comment.as_deref(), held.minutes_late), (None, None));
+    mark["minutes_late"] = json!("12");
+    lab.write(&school, "session", &[mark.clone()]).await;
+    lab.pass(2);
+    assert_eq!(lab.written(&school)[0].minutes_late, Some(12));
+    mark["date"] = json!(format!("{TODAY} 00:00:00 +0000"));
+    lab.write(&school, "session", &[mark.clone()]).await;
+    lab.pass(2);
+    let held = lab.written(&school);
+    assert_eq!(
+        (held.len(), held[0].writes),
+        (1, 3),
+        "the same day, as one client writes it"
+    );
+    for required in ["student_id", "date", "session", "attendance_code_id"] {
+        let mut without = mark.clone();
+        without[required] = Value::Null;
+        let path = format!("schools/{school}/attendance/session");
+        let answer = lab.post(&path, &json!({"attendance": [without]})).await;
+        assert_eq!(answer.status, 422, "{required}");
+    }
+}
+
+#[tokio::test]
+async fn writebacks_are_listed() {
+    let lab = Lab::new().await;
+    let mut ids = Vec::new();
+    let school = lab.school("SIMS").id;
+    for letter in ["L", "M", "I"] {
+        let mark = lab
+            .mark(&school, &lab.pupils(&school).await[0], letter)
+            .await;
+        ids.push(lab.write(&school, "session", &[mark]).await);
+    }
+    ids.reverse();
+    assert_eq!(
+        crate::lab::ids(&lab.all("writebacks?per_page=2").await),
+        ids
+    );
+    lab.sandbox
+        .set_access(&school, wonde_sandbox::Access::Revoked)
+        .unwrap();
+    assert!(lab.get("writebacks").await.rows().is_empty());
 }
 
 #[tokio::test]
@@ -270,7 +326,7 @@ async fn limits_on_size_and_permission_hold() {
         .rows();
     let write = permissions
         .iter()
-        .find(|p| p["identity"].as_str().unwrap().contains("write"))
+        .find(|p| p["name"] == "Write attendance")
         .unwrap();
     assert_eq!(write["approved"], false);
 }

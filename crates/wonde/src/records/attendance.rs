@@ -1,6 +1,6 @@
-//! Attendance codes, and registers as they are read and written.
+//! Attendance codes, and the marks of registers.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 use super::{Included, debug_only, people::Employee, student::Student, timetable::Lesson};
 use crate::{
     AttendanceCodeId, AttendanceId, EmployeeId, LessonId, StudentId,
-    wire::{day, flag, instant, text, whole},
+    wire::{day, detail, flag, instant, text, whole},
 };
 
 /// A code that a register may hold \[T\].
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[non_exhaustive]
 pub struct AttendanceCode {
-    /// What a write takes. Each school has ids of its own.
+    /// The id that a write takes. Each school has its own ids.
     pub id: AttendanceCodeId,
     /// The letter or letters: `/`, `L`.
     #[serde(default, deserialize_with = "text")]
     pub code: Option<String>,
-    /// What it stands for, in the school's words.
+    /// The meaning, in the school's words.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
-    /// What kind of code it is; the words are not known \[?\].
+    /// The kind of code; the values are not known \[?\].
     #[serde(default, rename = "type", deserialize_with = "text")]
     pub kind: Option<String>,
-    /// Whether the school still uses it. That a code says so, and by this name, is a guess \[?\].
+    /// Whether the school still uses it. The property's name and existence are a guess \[?\].
     #[serde(default, alias = "is_active", deserialize_with = "flag")]
     pub active: Option<bool>,
-    /// The first day on which it may be used. That a code says so, and by this name, is a guess \[?\].
+    /// The first day on which it may be used. The property's name and existence are a guess \[?\].
     #[serde(
         default,
         alias = "active_from",
@@ -37,7 +37,7 @@ pub struct AttendanceCode {
         deserialize_with = "day"
     )]
     pub start_date: Option<NaiveDate>,
-    /// The last day on which it may be used. That a code says so, and by this name, is a guess \[?\].
+    /// The last day on which it may be used. The property's name and existence are a guess \[?\].
     #[serde(
         default,
         alias = "active_to",
@@ -48,6 +48,51 @@ pub struct AttendanceCode {
     /// When Wonde first had it \[?\].
     #[serde(default, deserialize_with = "instant")]
     pub created_at: Option<DateTime<Utc>>,
+}
+
+/// A pupil's sessions, counted \[T\].
+#[derive(Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct AttendanceSummary {
+    /// The row's id, where it has one.
+    #[serde(default, deserialize_with = "text")]
+    pub id: Option<String>,
+    /// The pupil.
+    #[serde(default)]
+    pub student: Included<Student>,
+    /// Sessions in which the pupil was expected.
+    #[serde(default, deserialize_with = "whole")]
+    pub possible_marks: Option<u32>,
+    /// Sessions present.
+    #[serde(default, deserialize_with = "whole")]
+    pub present: Option<u32>,
+    /// Sessions absent with leave.
+    #[serde(default, deserialize_with = "whole")]
+    pub authorised_absences: Option<u32>,
+    /// Sessions absent without leave.
+    #[serde(default, alias = "unauthorised_absences", deserialize_with = "whole")]
+    pub unauthorized_absences: Option<u32>,
+    /// Sessions absent for no known reason.
+    #[serde(default, deserialize_with = "whole")]
+    pub unexplained_absences: Option<u32>,
+    /// Sessions late, before the register closed.
+    #[serde(default, deserialize_with = "whole")]
+    pub late_before_registration: Option<u32>,
+    /// Sessions late, after the register closed.
+    #[serde(default, deserialize_with = "whole")]
+    pub late_after_registration: Option<u32>,
+    /// Sessions without a mark.
+    #[serde(default, deserialize_with = "whole")]
+    pub missing_marks: Option<u32>,
+    /// Sessions at an approved activity elsewhere.
+    #[serde(default, deserialize_with = "whole")]
+    pub approved_education_activity: Option<u32>,
+    /// Sessions in which attendance was not required.
+    #[serde(default, deserialize_with = "whole")]
+    pub attendance_not_required: Option<u32>,
+    /// The number of marks per code.
+    #[serde(default, deserialize_with = "detail")]
+    pub attendance_codes: Option<BTreeMap<String, u32>>,
 }
 
 /// Half a school day.
@@ -101,21 +146,21 @@ impl FromStr for Session {
 pub struct SessionAttendance {
     /// The row's id.
     pub id: Option<AttendanceId>,
-    /// The school day, as written down, in no zone.
+    /// The school day, without a time zone.
     pub date: Option<NaiveDate>,
-    /// The session, where `session_word` is one that is known.
+    /// The session, if `session_word` is known.
     pub session: Option<Session>,
-    /// The session in Wonde's word, whatever it is.
+    /// The session in Wonde's word.
     pub session_word: Option<String>,
-    /// What was noted with the mark.
+    /// The comment.
     pub comment: Option<String>,
     /// Whole minutes late \[?\].
     pub minutes_late: Option<u32>,
-    /// Whose mark it is.
+    /// The pupil.
     pub student: Included<Student>,
-    /// Who made it.
+    /// The member of staff who made it.
     pub employee: Included<Employee>,
-    /// The mark itself.
+    /// The code.
     pub attendance_code: Included<AttendanceCode>,
     /// When Wonde first had the row.
     pub created_at: Option<DateTime<Utc>>,
@@ -123,7 +168,7 @@ pub struct SessionAttendance {
     pub updated_at: Option<DateTime<Utc>>,
 }
 
-/// The row as it comes, before its session's word is looked at.
+/// The row on the wire, before its session is parsed.
 #[derive(Deserialize)]
 struct SessionRow {
     #[serde(default)]
@@ -166,7 +211,7 @@ impl From<SessionRow> for SessionAttendance {
     }
 }
 
-/// The mark of one pupil in one lesson, as read. That it has a comment is documented \[D\]; the rest is by analogy with
+/// The mark of one pupil in one lesson, as read. Its comment is documented \[D\]; the rest is assumed to be like that of
 /// sessions \[?\].
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
@@ -177,22 +222,22 @@ pub struct LessonAttendance {
     /// The day, where it is given.
     #[serde(default, deserialize_with = "day")]
     pub date: Option<NaiveDate>,
-    /// What was noted with the mark.
+    /// The comment.
     #[serde(default, deserialize_with = "text")]
     pub comment: Option<String>,
     /// Whole minutes late.
     #[serde(default, deserialize_with = "whole")]
     pub minutes_late: Option<u32>,
-    /// In which lesson.
+    /// The lesson.
     #[serde(default)]
     pub lesson: Included<Lesson>,
-    /// Whose mark it is.
+    /// The pupil.
     #[serde(default)]
     pub student: Included<Student>,
-    /// Who made it.
+    /// The member of staff who made it.
     #[serde(default)]
     pub employee: Included<Employee>,
-    /// The mark itself.
+    /// The code.
     #[serde(default)]
     pub attendance_code: Included<AttendanceCode>,
     /// When Wonde first had the row.
@@ -232,18 +277,18 @@ impl LessonAttendance {
     }
 }
 
-/// A mark to be written for a session: a line of `POST /schools/{id}/attendance/session` \[C\].
+/// A session mark to be written: an entry of `POST /schools/{id}/attendance/session` \[C\].
 ///
-/// What is `None` is left out of the request.
+/// `None` is left out of the request.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct SessionMark {
-    /// Whose mark.
+    /// The pupil.
     pub student_id: StudentId,
     /// The school day.
     pub date: NaiveDate,
     /// The session.
     pub session: Session,
-    /// The code, by this school's id for it.
+    /// The school's id of the code.
     pub attendance_code_id: AttendanceCodeId,
     /// A note with the mark. Not every MIS keeps it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -251,21 +296,21 @@ pub struct SessionMark {
     /// Whole minutes late. Not every MIS keeps them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub minutes_late: Option<u32>,
-    /// On whose behalf.
+    /// The member of staff on whose behalf it is written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub employee_id: Option<EmployeeId>,
 }
 
-/// A mark to be written for a lesson: a line of `POST /schools/{id}/attendance/lesson` \[C\].
+/// A lesson mark to be written: an entry of `POST /schools/{id}/attendance/lesson` \[C\].
 ///
-/// What is `None` is left out of the request.
+/// `None` is left out of the request.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct LessonMark {
-    /// In which lesson.
+    /// The lesson.
     pub lesson_id: LessonId,
-    /// Whose mark.
+    /// The pupil.
     pub student_id: StudentId,
-    /// The code, by this school's id for it.
+    /// The school's id of the code.
     pub attendance_code_id: AttendanceCodeId,
     /// A note with the mark \[T\].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -276,6 +321,7 @@ pub struct LessonMark {
 }
 
 debug_only! {
+    AttendanceSummary { id }
     SessionAttendance { id, date, session, minutes_late, student, attendance_code }
     LessonAttendance { id, date, lesson, minutes_late, student, attendance_code }
     SessionMark { student_id, date, session, attendance_code_id, minutes_late, employee_id }

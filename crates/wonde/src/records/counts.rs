@@ -1,4 +1,4 @@
-//! Counts, and rows that are gone.
+//! Counts, and deleted rows.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -10,13 +10,13 @@ use serde::{
 
 use crate::wire::{instant, scalar, text};
 
-/// How many rows of each kind a school has, by Wonde's name for the kind: `students`. The form of the answer is not
-/// known \[?\]: numbers, numbers as text, and `{count}`, `{total}` or `{data: ...}` around them are taken.
+/// How many rows of each kind a school has, by Wonde's name for the kind: `students`. The format is not
+/// known \[?\]: numbers, numbers as text, and `{count}`, `{total}` or `{data: ...}` around them are accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts(BTreeMap<String, u64>);
 
 impl Counts {
-    /// How many there are of a kind; `None` where it was not asked for or not allowed.
+    /// The count of a kind; `None` if it was not requested or is not allowed.
     pub fn get(&self, kind: &str) -> Option<u64> {
         self.0.get(kind).copied()
     }
@@ -84,12 +84,12 @@ impl<'de> Visitor<'de> for CountVisitor {
     }
 }
 
-/// A row that is gone from a school's data, or came back \[T\]. Only rows of whole lists are told, not what hung on them:
-/// so a full read now and then is needed all the same.
+/// A row that was deleted from a school's data, or restored \[T\]. Only top-level rows are listed, so a full read is
+/// still needed now and then.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Deletion {
-    /// What kind of row, in Wonde's word: `student`.
+    /// The kind of row, in Wonde's words: `student`.
     #[serde(default, rename = "type", deserialize_with = "text")]
     pub kind: Option<String>,
     /// The id the row had.
@@ -98,16 +98,16 @@ pub struct Deletion {
     /// The MIS's own key of it.
     #[serde(default, deserialize_with = "text")]
     pub mis_id: Option<String>,
-    /// When it went.
+    /// When it was deleted.
     #[serde(default, deserialize_with = "instant")]
     pub deleted_at: Option<DateTime<Utc>>,
-    /// When it came back, if it did.
+    /// When it was restored, if it was.
     #[serde(default, deserialize_with = "instant")]
     pub restored_at: Option<DateTime<Utc>>,
 }
 
 impl Deletion {
-    /// Whether the row is gone as far as this tells: deleted, and not brought back since.
+    /// Whether the row is deleted and has not been restored since.
     pub fn is_gone(&self) -> bool {
         match (self.deleted_at, self.restored_at) {
             (_, None) => true,

@@ -1,7 +1,7 @@
-//! What the answer about a register says against single marks of it.
+//! Errors of single marks in the response about a register.
 //!
-//! Which form that has is not known \[?\]. So every form that comes to mind is read, and what is there and cannot be read
-//! is not thrown away: it leaves the whole register in doubt.
+//! Their format is not known \[?\]. Every plausible format is read, and errors that cannot be read are not ignored: they
+//! leave the whole register in doubt.
 
 use serde_json::{Map, Value};
 
@@ -14,34 +14,34 @@ use crate::StudentId;
 /// How deep lists and objects are followed.
 const DEEPEST: usize = 4;
 
-/// A mark that is named as not written \[?\].
+/// A mark that is reported as not written \[?\].
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MarkFailure {
-    /// Its pupil, where the answer tells.
+    /// The pupil, if the response names one.
     pub student: Option<StudentId>,
-    /// Its place in the register from zero, where the answer tells.
+    /// The position in the register from zero, if the response names one.
     pub place: Option<usize>,
-    /// What Wonde says about it. May repeat what was written: show it to whoever may see the mark, and log it nowhere.
+    /// Wonde's message. It may repeat what was written: show it only to people who may see the mark, and never log it.
     pub said: Option<String>,
 }
 
 debug_only! { MarkFailure { student, place } }
 
-/// What was found against single marks.
+/// The errors that were found.
 #[derive(Default)]
 pub(crate) struct Failures {
     pub(crate) marks: Vec<MarkFailure>,
-    /// Something is said against the register that names no mark, or names it in a way that might mean another.
+    /// There is an error that names no mark, or names it ambiguously.
     pub(crate) unclear: bool,
-    /// What is said that belongs to no mark.
+    /// A message that belongs to no mark.
     pub(crate) said: Option<String>,
-    /// A place that can only be counted from zero was among those told.
+    /// One of the positions can only be counted from zero.
     from_zero: bool,
 }
 
 impl Failures {
-    /// Reads what an answer holds beside its id, its word and its message.
+    /// Reads the properties of a response other than id, status and message.
     pub(crate) fn read(answer: &Map<String, Value>) -> Self {
         let mut found = Self::default();
         for (key, value) in answer {
@@ -59,7 +59,7 @@ impl Failures {
         found
     }
 
-    /// Something that stands where errors stand.
+    /// A value in the place of errors.
     fn add(&mut self, value: &Value, depth: usize) {
         if says_nothing(value) {
             return;
@@ -288,7 +288,7 @@ fn place_in(path: &str) -> Option<usize> {
     parts.next()?.parse().ok()
 }
 
-/// What a value says in words: a text, or the texts of a list.
+/// The message in a value: a text, or the texts of a list.
 fn words(value: &Value) -> Option<String> {
     let words = match value {
         Value::String(text) => text.trim().to_owned(),
@@ -363,7 +363,7 @@ mod tests {
         assert!(!found.marks.is_empty() && !found.unclear);
     }
 
-    /// Whether a place counts from zero or from one nobody knows, unless the answer shows it.
+    /// It is not known whether positions count from zero or one, unless the response shows it.
     #[test]
     fn a_place_alone_may_mean_another_mark() {
         let found = read(json!({"errors": [{"index": 1, "message": "Why."}]}));

@@ -2,12 +2,18 @@
 
 use std::{convert::Infallible, fmt, str::FromStr};
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer};
 
-use super::{people::Employee, student::Student};
+use super::{
+    Included,
+    people::Employee,
+    student::Student,
+    timetable::{Lesson, Subject},
+};
 use crate::{
     ClassId, GroupId,
-    wire::{many, text},
+    wire::{flag, instant, many, text},
 };
 
 /// A group of people: a year, a house, a campus \[D\].
@@ -25,10 +31,10 @@ pub struct Group {
     /// Its short name.
     #[serde(default, deserialize_with = "text")]
     pub code: Option<String>,
-    /// What it is for; `type` on the wire.
+    /// The type of the group; `type` on the wire.
     #[serde(default, rename = "type", deserialize_with = "kind")]
     pub kind: Option<GroupType>,
-    /// What it is about, in the school's words.
+    /// A description in the school's words.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
     /// `include=students`.
@@ -39,7 +45,7 @@ pub struct Group {
     pub employees: Option<Vec<Employee>>,
 }
 
-/// What a group is for \[D\]. Words that are not listed are kept as they came.
+/// The type of a group \[D\]. Other words are kept as they are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GroupType {
@@ -126,12 +132,30 @@ pub struct Class {
     /// Its short name.
     #[serde(default, deserialize_with = "text")]
     pub code: Option<String>,
-    /// What it is about, in the school's words.
+    /// A description in the school's words.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
     /// `include=students`.
     #[serde(default, deserialize_with = "many")]
     pub students: Option<Vec<Student>>,
+    /// The subject: an id unless `subject` is included.
+    #[serde(default)]
+    pub subject: Included<Subject>,
+    /// Whether it replaces another class \[T\].
+    #[serde(default, deserialize_with = "flag")]
+    pub alternative: Option<bool>,
+    /// When the deleted record was restored \[T\].
+    #[serde(default, deserialize_with = "instant")]
+    pub restored_at: Option<DateTime<Utc>>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+    /// `include=lessons`; it is not known which lessons are included \[?\].
+    #[serde(default, deserialize_with = "many")]
+    pub lessons: Option<Vec<Lesson>>,
     /// `include=employees`: who teaches it.
     #[serde(default, deserialize_with = "many")]
     pub employees: Option<Vec<Employee>>,

@@ -1,7 +1,7 @@
-//! What Wonde's answers hold. Unless said otherwise a property that is `None` is empty **or** not allowed to this token:
-//! Wonde writes `null` for both \[D\].
+//! The records of Wonde's responses. Unless stated otherwise, `None` means that a property is empty **or** that the token
+//! may not see it: Wonde sends `null` for both \[D\].
 //!
-//! `Debug` of a person shows the id and nothing else.
+//! `Debug` of a person shows only the id.
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 
@@ -9,8 +9,10 @@ use crate::wire::relation::One;
 
 pub(crate) mod attendance;
 pub(crate) mod counts;
+pub(crate) mod doctor;
 pub(crate) mod failures;
 pub(crate) mod group;
+pub(crate) mod open;
 pub(crate) mod people;
 pub(crate) mod school;
 pub(crate) mod status;
@@ -30,7 +32,7 @@ macro_rules! debug_only {
 }
 pub(crate) use debug_only;
 
-/// A record that others can point at by its id.
+/// A record that other records can reference by its id.
 pub trait Record: DeserializeOwned {
     /// The type of its id.
     type Id: From<String>;
@@ -60,11 +62,13 @@ records! {
     group::Class => ClassId,
     timetable::Period => PeriodId,
     timetable::Room => RoomId,
+    timetable::Subject => SubjectId,
     timetable::Lesson => LessonId,
     attendance::AttendanceCode => AttendanceCodeId,
+    doctor::Doctor => DoctorId,
 }
 
-/// Another record that a record points at: an id unless it was asked for with `include` \[T\].
+/// A related record: an id unless it was requested with `include` \[T\].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Included<T: Record> {
     /// None, or not allowed.
@@ -77,7 +81,7 @@ pub enum Included<T: Record> {
 }
 
 impl<T: Record> Included<T> {
-    /// The id, where there is one in either form.
+    /// The id, whichever form it has.
     pub fn id(&self) -> Option<&T::Id> {
         match self {
             Self::Absent => None,
@@ -86,7 +90,7 @@ impl<T: Record> Included<T> {
         }
     }
 
-    /// The record itself, where it was included.
+    /// The record itself, if it was included.
     pub fn get(&self) -> Option<&T> {
         match self {
             Self::Full(record) => Some(record),
@@ -94,7 +98,7 @@ impl<T: Record> Included<T> {
         }
     }
 
-    /// The record itself, where it was included.
+    /// The record itself, if it was included.
     pub fn into_full(self) -> Option<T> {
         match self {
             Self::Full(record) => Some(*record),
@@ -110,7 +114,7 @@ impl<T: Record> Included<T> {
 
 impl<'de, T: Record> Deserialize<'de> for Included<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Boxed at once: records point at records, and the reading of one must not need room for all of them.
+        // Boxed at once: records contain records, and parsing one must not need stack space for all of them.
         Ok(match One::<Box<T>>::deserialize(deserializer)? {
             One::Absent => Self::Absent,
             One::Id(id) => Self::Id(id.into()),

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use super::{
     debug_only,
     group::{Class, Group},
+    open::OpenRecord,
     student::Student,
 };
 use crate::{
@@ -13,13 +14,13 @@ use crate::{
     wire::{day, detail, flag, instant, many, text, whole},
 };
 
-/// A member of staff \[T\]. The lower half comes only when asked for with `include`.
+/// A member of staff \[T\]. The lower half is only present if requested with `include`.
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Employee {
     /// The member of staff's id.
     pub id: EmployeeId,
-    /// Stays with the person.
+    /// Stays the same through enrolments.
     #[serde(default, deserialize_with = "text")]
     pub upi: Option<String>,
     /// The MIS's own key.
@@ -28,7 +29,7 @@ pub struct Employee {
     /// Form of address.
     #[serde(default, deserialize_with = "text")]
     pub title: Option<String>,
-    /// First letters of the names.
+    /// The initials.
     #[serde(default, deserialize_with = "text")]
     pub initials: Option<String>,
     /// The surname in use.
@@ -46,10 +47,10 @@ pub struct Employee {
     /// The forename by law.
     #[serde(default, deserialize_with = "text")]
     pub legal_forename: Option<String>,
-    /// In the MIS's word.
+    /// In the MIS's words.
     #[serde(default, deserialize_with = "text")]
     pub gender: Option<String>,
-    /// As written down, in no zone.
+    /// A calendar date without a time zone.
     #[serde(default, deserialize_with = "day")]
     pub date_of_birth: Option<NaiveDate>,
     /// When Wonde first had the record.
@@ -65,6 +66,9 @@ pub struct Employee {
     /// `include=contact_details`.
     #[serde(default, deserialize_with = "detail")]
     pub contact_details: Option<ContactDetails>,
+    /// `include=extended_details`.
+    #[serde(default, deserialize_with = "detail")]
+    pub extended_details: Option<OpenRecord>,
     /// `include=roles` \[?\].
     #[serde(default, deserialize_with = "many")]
     pub roles: Option<Vec<Role>>,
@@ -76,16 +80,16 @@ pub struct Employee {
     pub classes: Option<Vec<Class>>,
 }
 
-/// What a member of staff does at the school \[?\].
+/// A role of a member of staff \[?\].
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(from = "RoleRow")]
 #[non_exhaustive]
 pub struct Role {
-    /// In the MIS's word: `Teacher`. Whether Wonde says it as `role` or as `name` is not known \[?\].
+    /// The role in the MIS's words: `Teacher`. It is not known whether Wonde calls it `role` or `name` \[?\].
     pub role: Option<String>,
 }
 
-/// The role as it comes. Both names may be there, and an alias would take that for one too many.
+/// The role on the wire. Both names may be present, which an alias would reject as a duplicate.
 #[derive(Deserialize)]
 struct RoleRow {
     #[serde(default, deserialize_with = "text")]
@@ -115,6 +119,9 @@ pub struct EmploymentDetails {
     /// First day of employment.
     #[serde(default, deserialize_with = "day")]
     pub employment_start_date: Option<NaiveDate>,
+    /// The role in the MIS's words \[T\].
+    #[serde(default, deserialize_with = "text")]
+    pub role_text: Option<String>,
     /// Last day of employment.
     #[serde(default, deserialize_with = "day")]
     pub employment_end_date: Option<NaiveDate>,
@@ -126,7 +133,7 @@ pub struct EmploymentDetails {
 pub struct Contact {
     /// The contact's id.
     pub id: ContactId,
-    /// Stays with the person.
+    /// Stays the same through enrolments.
     #[serde(default, deserialize_with = "text")]
     pub upi: Option<String>,
     /// The MIS's own key.
@@ -135,7 +142,7 @@ pub struct Contact {
     /// Form of address.
     #[serde(default, deserialize_with = "text")]
     pub title: Option<String>,
-    /// First letters of the names.
+    /// The initials.
     #[serde(default, deserialize_with = "text")]
     pub initials: Option<String>,
     /// The surname.
@@ -147,10 +154,10 @@ pub struct Contact {
     /// Further names.
     #[serde(default, deserialize_with = "text")]
     pub middle_names: Option<String>,
-    /// In the MIS's word.
+    /// In the MIS's words.
     #[serde(default, deserialize_with = "text")]
     pub gender: Option<String>,
-    /// As written down, in no zone.
+    /// A calendar date without a time zone.
     #[serde(default, deserialize_with = "day")]
     pub date_of_birth: Option<NaiveDate>,
     /// When Wonde first had the record.

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     SchoolId,
-    wire::{self, detail, flag, text},
+    wire::{self, detail, flag, instant, text},
 };
 
-/// A school, as `GET /schools` and `GET /schools/{id}` give it \[T\].
+/// A school, as `GET /schools` and `GET /schools/{id}` return it \[T\].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct School {
-    /// The id under which all of its data is asked for.
+    /// The school's id, used in all requests about it.
     pub id: SchoolId,
     /// Its name.
     #[serde(default, deserialize_with = "text")]
@@ -24,25 +25,25 @@ pub struct School {
     /// England's unique reference number.
     #[serde(default, deserialize_with = "text")]
     pub urn: Option<String>,
-    /// Primary, secondary and so on, in Wonde's words.
+    /// The phase, such as primary or secondary, in Wonde's words.
     #[serde(default, deserialize_with = "text")]
     pub phase_of_education: Option<String>,
     /// The local authority's code.
     #[serde(default, deserialize_with = "text")]
     pub la_code: Option<String>,
-    /// The school's own clock, as an IANA name: `Europe/London`.
+    /// The school's time zone, as an IANA name: `Europe/London`.
     #[serde(default, deserialize_with = "text")]
     pub timezone: Option<String>,
     /// The MIS by the name Wonde gives it. An open list: only `SIMS` is confirmed \[T\].
     #[serde(default, deserialize_with = "text")]
     pub mis: Option<String>,
-    /// Where it stands.
+    /// The postal address.
     #[serde(default, deserialize_with = "detail")]
     pub address: Option<Address>,
-    /// What Wonde can do with its MIS.
+    /// The capabilities of its MIS.
     #[serde(default, deserialize_with = "detail")]
     pub extended: Option<SchoolExtended>,
-    /// Which of Wonde's regions holds its data. [`Client::at`](crate::Client::at) goes by it.
+    /// The region that holds its data. [`Client::at`](crate::Client::at) uses it.
     #[serde(default, deserialize_with = "detail")]
     pub region: Option<Region>,
 }
@@ -92,7 +93,7 @@ fn country<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<C
     })
 }
 
-/// What Wonde can do with a school's MIS \[T\].
+/// The capabilities of a school's MIS \[T\].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SchoolExtended {
@@ -105,9 +106,12 @@ pub struct SchoolExtended {
     /// Attendance is kept for each lesson.
     #[serde(default, deserialize_with = "flag")]
     pub has_lesson_attendance: Option<bool>,
+    /// When the school's audit was approved; only some schools have it \[T\].
+    #[serde(default, deserialize_with = "instant")]
+    pub audit_approved_at: Option<DateTime<Utc>>,
 }
 
-/// One of Wonde's regions, as a school is held in it \[D\].
+/// The region of Wonde that a school belongs to \[D\].
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Region {
@@ -120,12 +124,12 @@ pub struct Region {
     /// The school's full address at that host.
     #[serde(default, deserialize_with = "text")]
     pub school_url: Option<String>,
-    /// Numbers and codes that the region's authorities know the school by; names and forms vary.
+    /// Numbers and codes that the region's authorities use for the school. `urn` is a number \[T\].
     #[serde(default, deserialize_with = "detail")]
     pub identifiers: Option<BTreeMap<String, serde_json::Value>>,
 }
 
-/// How a school and its MIS stand, as `GET /meta/schools/{id}` gives it \[T\].
+/// The state of a school and its MIS, as `GET /meta/schools/{id}` returns it \[T\].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct SchoolMeta {
@@ -135,7 +139,7 @@ pub struct SchoolMeta {
     /// The school has approved the application.
     #[serde(default, deserialize_with = "flag")]
     pub approved: Option<bool>,
-    /// The school has been through Wonde's audit.
+    /// The school has passed Wonde's audit.
     #[serde(default, deserialize_with = "flag")]
     pub audited: Option<bool>,
     /// The school keeps attendance codes of its own.
@@ -143,27 +147,42 @@ pub struct SchoolMeta {
     pub custom_attendance_codes: Option<bool>,
 }
 
-/// One thing that a school can allow an application, as `GET /meta/schools/{id}/permissions` gives it \[T\].
+/// A permission that a school can grant an application, as `GET /meta/schools/{id}/permissions` returns it \[T\].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Permission {
-    /// What Wonde's machinery calls it.
+    /// Its machine-readable name.
     #[serde(default, deserialize_with = "text")]
     pub identity: Option<String>,
-    /// What people call it.
+    /// Its display name.
     #[serde(default, deserialize_with = "text")]
     pub name: Option<String>,
     /// What it covers.
     #[serde(default, deserialize_with = "text")]
     pub description: Option<String>,
-    /// Whether the school has given it.
+    /// The parent permission \[T\].
+    #[serde(default, deserialize_with = "text")]
+    pub parent: Option<String>,
+    /// The group that it is listed under \[T\].
+    #[serde(default, deserialize_with = "text")]
+    pub group: Option<String>,
+    /// The time from which it is active \[T\].
+    #[serde(default, deserialize_with = "instant")]
+    pub active_from: Option<DateTime<Utc>>,
+    /// Whether the school may refuse it and still approve the application \[T\]\[?\].
+    #[serde(default, deserialize_with = "flag")]
+    pub optional: Option<bool>,
+    /// Whether it has passed Wonde's audit \[T\].
+    #[serde(default, deserialize_with = "flag")]
+    pub audited: Option<bool>,
+    /// Whether the school has granted it.
     #[serde(default, deserialize_with = "flag")]
     pub approved: Option<bool>,
 }
 
 impl Permission {
-    /// Whether this is the leave to write attendance. What Wonde calls it is not known \[?\]: identity or name must speak
-    /// of both attendance and writing.
+    /// Whether this is the permission to write attendance. Its name is not known \[?\]: identity or name must mention
+    /// both attendance and writing.
     pub fn is_attendance_write(&self) -> bool {
         [&self.identity, &self.name]
             .into_iter()
@@ -175,20 +194,83 @@ impl Permission {
     }
 }
 
-/// What became of a wish for access, or of the wish to give it back \[C\].
+/// The result of requesting or revoking access \[C\].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct AccessChange {
-    /// Whether Wonde took it.
+    /// Whether Wonde accepted it.
     #[serde(default, deserialize_with = "flag")]
     pub success: Option<bool>,
-    /// Where the access stands now, in Wonde's word.
+    /// The new state of the access, in Wonde's words.
     #[serde(default, deserialize_with = "text")]
     pub state: Option<String>,
-    /// Wonde's words for people.
+    /// A message for people.
     #[serde(default, deserialize_with = "text")]
     pub message: Option<String>,
 }
+
+/// The access control list of a school, as `GET /meta/schools/{id}/acl` returns it \[T\].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct AccessList {
+    /// Whether the listed people are included or excluded; the values are not known \[?\].
+    #[serde(default, deserialize_with = "text")]
+    pub mode: Option<String>,
+    /// The listed people.
+    #[serde(default)]
+    pub ids: Vec<AccessListEntry>,
+}
+
+/// A person on an [`AccessList`] \[T\].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "AccessListRow")]
+#[non_exhaustive]
+pub struct AccessListEntry {
+    /// The person's id.
+    pub id: String,
+    /// The type of person, if it was requested.
+    pub kind: Option<String>,
+}
+
+/// The entry on the wire: an id, or an object with id and type.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum AccessListRow {
+    Id(String),
+    Typed {
+        id: String,
+        #[serde(rename = "type")]
+        kind: Option<String>,
+    },
+}
+
+impl From<AccessListRow> for AccessListEntry {
+    fn from(row: AccessListRow) -> Self {
+        match row {
+            AccessListRow::Id(id) => Self { id, kind: None },
+            AccessListRow::Typed { id, kind } => Self { id, kind },
+        }
+    }
+}
+
+/// A contact at a school for a request for access \[T\].
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the names say it all")]
+#[non_exhaustive]
+pub struct SchoolContact {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub phone_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub email_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+}
+
+super::debug_only! { SchoolContact {} }
 
 #[cfg(test)]
 mod tests {
@@ -202,7 +284,7 @@ mod tests {
     #[case("write-session-attendance", "Write attendance", true)]
     #[case("attendance.read", "Attendance", false)]
     #[case("achievements.write", "Write achievements", false)]
-    // Half of it in each field is two other things.
+    // One half in each field is not enough.
     #[case("attendance.read", "May write", false)]
     fn the_leave_to_write_attendance(#[case] identity: &str, #[case] name: &str, #[case] is: bool) {
         let permission = Permission {

@@ -1,19 +1,19 @@
-//! How far a register has come, out of whatever word Wonde has for it.
+//! The status of a register, derived from Wonde's word for it.
 
-/// How far a register that was handed in has come.
+/// The status of a submitted register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WritebackStatus {
     /// It is in the MIS.
     Done,
-    /// It is not, and will not be.
+    /// It is not in the MIS, and will not be.
     Refused,
-    /// Neither is known. Settle it in time by reading the register back.
+    /// Not known yet. Read the register back to settle it after a while.
     Open,
 }
 
 impl WritebackStatus {
-    /// Reads Wonde's word. Which words there are is not known \[?\]: those that can only mean an end count as one, and
-    /// every other leaves it open.
+    /// Reads Wonde's word. The words are not known \[?\]: those that can only mean an end count as one, and every other
+    /// leaves the status open.
     pub fn from_word(word: &str) -> Self {
         match word.trim().to_ascii_lowercase().as_str() {
             "success" | "successful" | "complete" | "completed" | "processed" | "written" => {

@@ -6,8 +6,12 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::Deserialize;
 
 use super::{
-    Included, debug_only,
+    Included,
+    attendance::AttendanceSummary,
+    debug_only,
+    doctor::Doctor,
     group::{Class, Group},
+    open::OpenRecord,
     people::{Contact, ContactDetails},
 };
 use crate::{
@@ -15,19 +19,22 @@ use crate::{
     wire::{day, detail, instant, many, text},
 };
 
-/// A pupil \[T\]. The lower half comes only when asked for with `include`.
+/// A pupil \[T\]. The lower half is only present if requested with `include`.
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Student {
     /// The pupil's id. It changes when the pupil enrols again \[T\].
     pub id: StudentId,
-    /// Stays with the pupil through enrolments \[T\].
+    /// Stays the same through enrolments \[T\].
     #[serde(default, deserialize_with = "text")]
     pub upi: Option<String>,
     /// The MIS's own key.
     #[serde(default, deserialize_with = "text")]
     pub mis_id: Option<String>,
-    /// First letters of the names.
+    /// Form of address \[D\].
+    #[serde(default, deserialize_with = "text")]
+    pub title: Option<String>,
+    /// The initials.
     #[serde(default, deserialize_with = "text")]
     pub initials: Option<String>,
     /// The surname in use.
@@ -45,13 +52,16 @@ pub struct Student {
     /// The forename by law.
     #[serde(default, deserialize_with = "text")]
     pub legal_forename: Option<String>,
-    /// In the MIS's word.
+    /// In the MIS's words.
     #[serde(default, deserialize_with = "text")]
     pub gender: Option<String>,
-    /// As written down, in no zone.
+    /// In the person's own words \[D\].
+    #[serde(default, deserialize_with = "text")]
+    pub gender_identity: Option<String>,
+    /// A calendar date without a time zone.
     #[serde(default, deserialize_with = "day")]
     pub date_of_birth: Option<NaiveDate>,
-    /// When Wonde first had the record.
+    /// When Wonde first saw the record.
     #[serde(default, deserialize_with = "instant")]
     pub created_at: Option<DateTime<Utc>>,
     /// When Wonde last saw it change.
@@ -67,7 +77,7 @@ pub struct Student {
     /// `include=contact_details`.
     #[serde(default, deserialize_with = "detail")]
     pub contact_details: Option<ContactDetails>,
-    /// `include=contacts`; each then says its [`relationship`](Contact::relationship) to this pupil.
+    /// `include=contacts`; each then has its [`relationship`](Contact::relationship) to this pupil.
     #[serde(default, deserialize_with = "many")]
     pub contacts: Option<Vec<Contact>>,
     /// `include=year`: the year group.
@@ -85,6 +95,66 @@ pub struct Student {
     /// `include=campus`.
     #[serde(default)]
     pub campus: Included<Group>,
+    /// `include=attendance_summary`: its sessions, counted \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub attendance_summary: Option<AttendanceSummary>,
+    /// `include=permissions` \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub permissions: Option<OpenRecord>,
+    /// `include=identifiers` \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub identifiers: Option<OpenRecord>,
+    /// `include=photo` \[T\].
+    #[serde(default, deserialize_with = "detail")]
+    pub photo: Option<OpenRecord>,
+    /// `include=siblings` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub siblings: Option<Vec<Student>>,
+    /// `include=doctors` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub doctors: Option<Vec<Doctor>>,
+    /// `include=achievements` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub achievements: Option<Vec<OpenRecord>>,
+    /// `include=behaviours` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub behaviours: Option<Vec<OpenRecord>>,
+    /// `include=exclusions` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub exclusions: Option<Vec<OpenRecord>>,
+    /// `include=medical_conditions` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub medical_conditions: Option<Vec<OpenRecord>>,
+    /// `include=medical_events` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub medical_events: Option<Vec<OpenRecord>>,
+    /// `include=medical_notes` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub medical_notes: Option<Vec<OpenRecord>>,
+    /// `include=results`: results of assessment \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub results: Option<Vec<OpenRecord>>,
+    /// `include=sen_needs`: special educational needs \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub sen_needs: Option<Vec<OpenRecord>>,
+    /// `include=user_defined_fields` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub user_defined_fields: Option<Vec<OpenRecord>>,
+    /// `include=in_care_date_ranges` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub in_care_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=sen_date_ranges` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub sen_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=fsm_date_ranges`: free school meals \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub fsm_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=upfsm_date_ranges`: universal free school meals \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub upfsm_date_ranges: Option<Vec<OpenRecord>>,
+    /// `include=child_protection_plan_date_ranges` \[T\].
+    #[serde(default, deserialize_with = "many")]
+    pub child_protection_plan_date_ranges: Option<Vec<OpenRecord>>,
     /// `include=groups`.
     #[serde(default, deserialize_with = "many")]
     pub groups: Option<Vec<Group>>,
@@ -100,7 +170,7 @@ impl Student {
     }
 }
 
-/// A pupil's schooling, `education_details` \[T\].
+/// A pupil's `education_details` \[T\].
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct EducationDetails {
@@ -122,24 +192,24 @@ pub struct EducationDetails {
     /// Last day at the school.
     #[serde(default, deserialize_with = "day")]
     pub leaving_date: Option<NaiveDate>,
-    /// The year of England's curriculum the pupil follows; a word, for there are `R` and `N1`.
+    /// The year of England's national curriculum; a string because of `R` and `N1`.
     #[serde(default, deserialize_with = "text")]
     pub current_nc_year: Option<String>,
 }
 
-/// What else an MIS keeps of a pupil, `extended_details`. Which properties there are differs by MIS, and much of it is of
-/// the most protected kind: ask for it only with a reason.
+/// Further properties of a pupil, `extended_details`. They differ by MIS, and many are special category data: request them
+/// only with a reason.
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct ExtendedDetails(BTreeMap<String, serde_json::Value>);
 
 impl ExtendedDetails {
-    /// One property by Wonde's name for it, where it is there and not null.
+    /// A property by Wonde's name, if it is present and not null.
     pub fn get(&self, name: &str) -> Option<&serde_json::Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// The names of the properties that came, with or without a value.
+    /// The names of all properties, with or without a value.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::{Included, group::Class, people::Employee};
 use crate::{
-    ClassId, LessonId, PeriodId, RoomId,
+    ClassId, LessonId, PeriodId, RoomId, SubjectId,
     wire::{clock, flag, instant, text},
 };
 
@@ -21,13 +21,13 @@ pub struct Period {
     /// Its name.
     #[serde(default, deserialize_with = "text")]
     pub name: Option<String>,
-    /// Its beginning by the school's own clock, unlike a lesson's.
+    /// The start in the school's local time, unlike a lesson's.
     #[serde(default, deserialize_with = "clock")]
     pub start_time: Option<NaiveTime>,
-    /// Its end by the school's own clock.
+    /// The end in the school's local time.
     #[serde(default, deserialize_with = "clock")]
     pub end_time: Option<NaiveTime>,
-    /// The day of the week, in the MIS's word.
+    /// The day of the week, in the MIS's words.
     #[serde(default, deserialize_with = "text")]
     pub day: Option<String>,
 }
@@ -49,6 +49,32 @@ pub struct Room {
     pub code: Option<String>,
 }
 
+/// A subject \[T\].
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[non_exhaustive]
+pub struct Subject {
+    /// The subject's id.
+    pub id: SubjectId,
+    /// The MIS's own key.
+    #[serde(default, deserialize_with = "text")]
+    pub mis_id: Option<String>,
+    /// Its name.
+    #[serde(default, deserialize_with = "text")]
+    pub name: Option<String>,
+    /// Its short name.
+    #[serde(default, deserialize_with = "text")]
+    pub code: Option<String>,
+    /// Whether it is taught.
+    #[serde(default, deserialize_with = "flag")]
+    pub active: Option<bool>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+}
+
 /// A lesson: a class at a time \[T\].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[non_exhaustive]
@@ -58,40 +84,50 @@ pub struct Lesson {
     /// The MIS's own key.
     #[serde(default, deserialize_with = "text")]
     pub mis_id: Option<String>,
-    /// Who is taught.
+    /// The class.
     #[serde(default)]
     pub class: Included<Class>,
-    /// Where.
+    /// The room.
     #[serde(default)]
     pub room: Included<Room>,
-    /// In which period of the week.
+    /// The period of the week.
     #[serde(default)]
     pub period: Included<Period>,
-    /// By whom.
+    /// The teacher.
     #[serde(default)]
     pub employee: Included<Employee>,
-    /// The period on this very day. SIMS keeps marks by it, not by the lesson \[T\].
+    /// The period on this date: a number \[T\] or a string \[C\] on the wire. SIMS stores marks per period instance, not per
+    /// lesson \[T\].
     #[serde(default, deserialize_with = "text")]
     pub period_instance_id: Option<String>,
-    /// The beginning. In UTC, where a period's `start_time` is local \[T\].
+    /// The start in UTC; a period's `start_time` is local \[T\].
     #[serde(default, deserialize_with = "instant")]
     pub start_at: Option<DateTime<Utc>>,
-    /// The end.
+    /// The end in UTC.
     #[serde(default, deserialize_with = "instant")]
     pub end_at: Option<DateTime<Utc>>,
-    /// Whether it is called off. That a lesson says so, and by this name, is a guess \[?\].
+    /// Whether it replaces another lesson \[T\].
+    #[serde(default, deserialize_with = "flag")]
+    pub alternative: Option<bool>,
+    /// When Wonde first had the record.
+    #[serde(default, deserialize_with = "instant")]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When Wonde last saw it change.
+    #[serde(default, deserialize_with = "instant")]
+    pub updated_at: Option<DateTime<Utc>>,
+    /// Whether it is cancelled. The property's name and existence are a guess \[?\].
     #[serde(default, deserialize_with = "flag")]
     pub cancelled: Option<bool>,
-    /// Whether a register is taken in it. That a lesson says so, and by this name, is a guess \[?\].
+    /// Whether a register is taken in it. The property's name and existence are a guess \[?\].
     #[serde(default, deserialize_with = "flag")]
     pub registered: Option<bool>,
-    /// How it stands, in the MIS's word. That a lesson says so, and by this name, is a guess \[?\].
+    /// Its status in the MIS's words. The property's name and existence are a guess \[?\].
     #[serde(default, deserialize_with = "text")]
     pub status: Option<String>,
 }
 
 impl Lesson {
-    /// Whether marks may be written into it, as far as it tells: it is not called off, and a register is taken.
+    /// Whether marks may be written for it, as far as is known: it is not cancelled, and a register is taken.
     pub fn takes_marks(&self) -> bool {
         let word = self
             .status

@@ -1,4 +1,4 @@
-//! What became of a register that was handed in.
+//! The outcome of a submitted register.
 
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
@@ -10,36 +10,36 @@ use super::{
 };
 use crate::WritebackId;
 
-/// The answer to a write: the register was taken, and goes to the MIS later \[D\]. One id stands for all its marks.
+/// The response to a write: the register was accepted and goes to the MIS later \[D\]. One id covers all its marks.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct WritebackReceipt {
-    /// What to ask the outcome by.
+    /// The id to ask for the outcome with.
     pub writeback_id: WritebackId,
 }
 
-/// How far a register that was handed in has come \[C\].
+/// The state of a submitted register \[C\].
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Writeback {
     /// Its id.
     pub id: WritebackId,
-    /// How far it has come, read from `word`.
+    /// The status, derived from `word`.
     pub status: WritebackStatus,
-    /// Wonde's own word for it.
+    /// The status in Wonde's own word.
     pub word: Option<String>,
-    /// What Wonde says about it. May repeat what was written: show it to whoever may see the mark, and log it nowhere.
+    /// Wonde's message. It may repeat what was written: show it only to people who may see the mark, and never log it.
     pub message: Option<String>,
-    /// The marks that are named as not written, whatever the word says of the whole \[?\].
+    /// The marks that are reported as not written, whatever the overall status \[?\].
     pub failures: Vec<MarkFailure>,
-    /// Whether something is said against the register that names no mark for certain \[?\]: then any of its marks may be
-    /// missing, and only the register read back can tell.
+    /// Whether there is an error that cannot be assigned to a mark for certain \[?\]: then any mark may be missing, and only
+    /// reading the register back can tell.
     pub unclear: bool,
 }
 
 debug_only! { Writeback { id, status, word, failures, unclear } }
 
-/// The answer as it comes: which name the id has in it is not known, nor what else there is \[?\].
+/// The response on the wire: the name of the id and the other properties are not known \[?\].
 #[derive(Deserialize)]
 pub(crate) struct WritebackRow {
     #[serde(default)]
@@ -52,7 +52,7 @@ pub(crate) struct WritebackRow {
     more: Map<String, Value>,
 }
 
-/// A status is a word; where it is anything else, it is one we do not know.
+/// A status is a word; anything else is an unknown status.
 fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(match serde_json::Value::deserialize(deserializer)? {
         serde_json::Value::String(word) => Some(word),
@@ -62,6 +62,11 @@ fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D:
 }
 
 impl WritebackRow {
+    /// The id, if the response has one.
+    pub(crate) fn id(&self) -> Option<WritebackId> {
+        self.writeback_id.clone().or_else(|| self.id.clone())
+    }
+
     pub(crate) fn into_writeback(self, asked: &WritebackId) -> Writeback {
         let found = Failures::read(&self.more);
         let text = |key: &str| {
@@ -70,10 +75,7 @@ impl WritebackRow {
         };
         let of_a_mark = || found.marks.iter().find_map(|mark| mark.said.clone());
         Writeback {
-            id: self
-                .writeback_id
-                .or(self.id)
-                .unwrap_or_else(|| asked.clone()),
+            id: self.id().unwrap_or_else(|| asked.clone()),
             status: self
                 .status
                 .as_deref()

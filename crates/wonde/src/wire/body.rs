@@ -1,24 +1,25 @@
-//! From the bytes of an answer to a record, or to words about why not that hold none of its values.
+//! Parses the body of a response, with error messages that contain none of its values.
 
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
 use super::relation::One;
+use crate::OpenRecord;
 
-/// The deepest that an answer may be nested. What Wonde sends with all includes has about half of it; and what is nested
-/// deeper could exhaust the stack, for records hold records.
+/// The maximum nesting of a response. Responses with all includes need about half of it; deeper nesting could exhaust the
+/// stack, because records contain records.
 const DEEPEST: usize = 32;
 
 /// Why a body could not be read.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Unreadable {
-    /// It is no JSON at all, or cut off: what sent it may have been in the way of Wonde.
+    /// It is not JSON, or cut off; a proxy may have sent it.
     NotJson(String),
-    /// It is JSON, and not as it should be.
+    /// It is JSON of an unexpected format.
     Misfit(String),
 }
 
-/// Reads a body as it stands.
+/// Reads a body.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Err(Unreadable::NotJson("the answer is empty".to_owned()));
@@ -43,7 +44,18 @@ pub(crate) fn read_one<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable
     }
 }
 
-/// Whether lists and objects stand in each other deeper than this. Brackets in texts do not count.
+/// Reads one record of unknown properties. A body that is empty or no record yields an empty record.
+pub(crate) fn read_open(body: &[u8]) -> Result<OpenRecord, Unreadable> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(OpenRecord::default());
+    }
+    match read::<One<OpenRecord>>(body)? {
+        One::Full(record) => Ok(record),
+        One::Absent | One::Id(_) => Ok(OpenRecord::default()),
+    }
+}
+
+/// Whether lists and objects are nested deeper than this. Brackets in strings do not count.
 fn is_deeper_than(limit: usize, body: &[u8]) -> bool {
     let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
     for byte in body {
@@ -64,7 +76,7 @@ fn is_deeper_than(limit: usize, body: &[u8]) -> bool {
 
 fn explain(path: &str, error: &serde_json::Error) -> Unreadable {
     match error.classify() {
-        // Where the text itself is broken, a path may lead through keys that are no field's name.
+        // In malformed JSON, a path may contain keys that are not field names.
         Category::Io | Category::Syntax | Category::Eof => not_json(error),
         Category::Data => {
             Unreadable::Misfit(format!("`{path}`: {}", without_value(&error.to_string())))

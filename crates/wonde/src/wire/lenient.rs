@@ -1,7 +1,7 @@
-//! Reading a row of a list that holds values nobody can read: the values are dropped and named, the rest is read.
+//! Reads rows with invalid values: the values are dropped and reported, the rest is kept.
 //!
-//! It works for every record alike. The row is read; where that fails, the value at which it failed is taken out and the
-//! row is read again. What a record cannot do without takes what holds it along, in the end the row itself.
+//! This works for every record type. If parsing a row fails, the value at which it failed is removed and the row is parsed
+//! again. A missing required value removes the object around it, in the end the row itself.
 
 use std::{collections::HashSet, fmt::Write as _};
 
@@ -11,26 +11,26 @@ use serde_path_to_error::Segment;
 
 use super::body;
 
-/// Values taken out of one row at most; a row that needs more is left out.
+/// The maximum number of values removed from one row; a row that needs more is left out.
 const DROPPED_MOST: usize = 200;
 
-/// Something in a list that could not be read. It never holds a value: only where it stood and what was expected there.
+/// Something in a list that could not be read. It never contains the value, only its location and what was expected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct DecodeIssue {
-    /// The id of the list's record, where it could be read.
+    /// The id of the record, if it could be read.
     pub id: Option<String>,
-    /// The field: `date_of_birth`, `contacts[0].relationship.priority`. Empty for a row that is no record at all.
+    /// The field: `date_of_birth`, `contacts[0].relationship.priority`. Empty for a row that is not a record.
     pub field: String,
     /// The page of the list, from 1.
     pub page: u32,
-    /// What was expected there.
+    /// What was expected.
     pub expected: String,
     /// The whole record was left out; otherwise only the value.
     pub left_out: bool,
 }
 
-/// Reads one row, and tells what was dropped; `None` where nothing of use was left.
+/// Reads one row and reports what was dropped; `None` if nothing useful is left.
 pub(crate) fn row<T: DeserializeOwned>(
     mut row: Value,
     page: u32,
@@ -54,7 +54,7 @@ pub(crate) fn row<T: DeserializeOwned>(
         };
         let message = body::without_value(&error.inner().to_string());
         let path: Vec<Segment> = error.path().iter().cloned().collect();
-        // What held a value that was dropped before cannot do without it: that is told already.
+        // The object around a dropped value needs it; that has been reported already.
         if told.insert(error.path().to_string()) {
             issues.push(issue(&id, &path, page, &message));
         }
@@ -63,7 +63,7 @@ pub(crate) fn row<T: DeserializeOwned>(
         }
     }
     if read.is_none() {
-        // The last is what the record could not do without.
+        // The last one is what the record requires.
         issues = issues.pop().into_iter().collect();
         issues.iter_mut().for_each(|issue| issue.left_out = true);
     }
@@ -71,7 +71,7 @@ pub(crate) fn row<T: DeserializeOwned>(
     read
 }
 
-/// Takes the value at the path out; if there is none, the nearest around it. False where that is the row itself.
+/// Removes the value at the path, or the nearest one around it. False if that is the row itself.
 fn drop_value(row: &mut Value, path: &[Segment]) -> bool {
     let known = path
         .iter()
@@ -100,7 +100,7 @@ fn issue(id: &Option<String>, path: &[Segment], page: u32, message: &str) -> Dec
     let mut field = String::new();
     for segment in path {
         match segment {
-            // Wonde's wrapping of what is included says nothing.
+            // The wrapper around includes is of no interest.
             Segment::Map { key } if key == "data" => {}
             Segment::Map { key } => {
                 let dot = if field.is_empty() { "" } else { "." };

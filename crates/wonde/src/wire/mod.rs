@@ -1,7 +1,6 @@
-//! Reading what Wonde sends, in all the forms it may come in.
+//! Parses Wonde's values in all formats that they may have.
 //!
-//! No message made here repeats a value: they are of pupils. What was expected is said after the word "expected", and
-//! only that part reaches an error's text.
+//! No message repeats a value, because values are pupils' data. Only the text after the word "expected" reaches an error.
 
 pub(crate) mod body;
 pub(crate) mod lenient;

@@ -1,4 +1,4 @@
-//! What one record says of another: an id, the other record itself, the same wrapped in `data`, or nothing.
+//! References between records: an id, the record itself, the record wrapped in `data`, or nothing.
 
 use std::{fmt, iter, marker::PhantomData};
 
@@ -9,7 +9,7 @@ use serde::{
     },
 };
 
-/// One related thing, whatever its wrapping.
+/// One related record, whatever its wrapping.
 pub(crate) enum One<T> {
     Absent,
     Id(String),
@@ -34,7 +34,7 @@ where
     One::deserialize(deserializer).map(One::full)
 }
 
-/// A list of related records. Where only their ids are given, records that hold nothing but the id.
+/// A list of related records. If only ids are given, the records contain only the id.
 pub(crate) fn many<'de, D, T>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
 where
     D: Deserializer<'de>,
@@ -177,15 +177,15 @@ impl<'de, T: DeserializeOwned> DeserializeSeed<'de> for ManySeed<T> {
     }
 }
 
-/// What follows the part that was looked for must be read to the end, or the reader stands in its midst.
+/// Consumes the rest of an object, which the deserializer requires.
 fn drain<'de, A: MapAccess<'de>>(mut map: A) -> Result<(), A::Error> {
     while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
     Ok(())
 }
 
-/// An object whose first key was read already to see what it is.
+/// An object whose first key has already been read.
 ///
-/// It reads on from where it stands, and keeps nothing in memory: so the path to a faulty field stays whole.
+/// It continues from there without buffering, so that the path to an invalid field stays complete.
 struct Resumed<A> {
     first: Option<String>,
     rest: A,

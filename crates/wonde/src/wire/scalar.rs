@@ -1,10 +1,10 @@
-//! Texts, numbers, flags and ids in the forms they come in.
+//! Parses texts, numbers, flags and ids.
 
 use std::fmt;
 
 use serde::de::{Deserializer, Error, Visitor};
 
-/// One plain value, whatever its form.
+/// One plain value.
 enum Scalar {
     Null,
     Flag(bool),
@@ -56,7 +56,7 @@ pub(crate) fn expected<E: Error>(what: &str) -> E {
     E::custom(format_args!("unreadable, expected {what}"))
 }
 
-/// A text; a number is taken as its digits. Empty counts as none.
+/// A text; a number becomes its digits. An empty text is `None`.
 pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
     Ok(
         match deserializer.deserialize_any(ScalarVisitor("a text"))? {
@@ -78,7 +78,7 @@ pub(crate) fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D
     }
 }
 
-/// Yes or no, as a flag, as 0 or 1, or as one of their words.
+/// A flag: a boolean, 0 or 1, or a word for one.
 pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
     const WHAT: &str = "yes or no";
     match deserializer.deserialize_any(ScalarVisitor(WHAT))? {
@@ -96,7 +96,7 @@ pub(crate) fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<
     }
 }
 
-/// A whole number from 0 that fits `T`, as a number or as its digits. Empty counts as none.
+/// A whole number from 0 that fits `T`, as a number or as digits. An empty text is `None`.
 pub(crate) fn whole<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,

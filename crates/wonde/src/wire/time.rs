@@ -1,7 +1,7 @@
 //! Times, dates and times of day in the forms they come in.
 //!
 //! Wonde writes a time as `{"date": "2015-10-29 14:53:44.000000", "timezone_type": 3, "timezone": "UTC"}` \[D\]; the
-//! fraction may be missing \[T\]. Texts with and without an offset, and dates alone, are taken too \[?\].
+//! fraction may be missing \[T\]. Strings with and without an offset, and plain dates, are accepted too \[?\].
 
 use std::{fmt, str::FromStr as _};
 
@@ -27,7 +27,7 @@ pub(crate) fn instant<'de, D: Deserializer<'de>>(
     }
 }
 
-/// A date as it stands, in whatever zone it was written down: a birthday does not move.
+/// A date as written, whatever its time zone: a birthday does not move.
 pub(crate) fn day<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<NaiveDate>, D::Error> {
@@ -45,7 +45,7 @@ pub(crate) fn clock<'de, D: Deserializer<'de>>(
         .map(|stamp| stamp.local.time()))
 }
 
-/// What was written down: a local time, and the zone where one was given.
+/// A local time, and its zone if there is one.
 struct Stamp {
     local: NaiveDateTime,
     zone: Option<String>,
@@ -71,8 +71,8 @@ impl Stamp {
     }
 }
 
-/// A local time in a zone with clock changes: of two such times the first, and one that the clock jumped over counts
-/// as if it had not jumped yet.
+/// Resolves a local time in a zone with clock changes: the first of two, and a skipped time as if the clock had not
+/// changed yet.
 fn in_zone(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     match zone.from_local_datetime(&local) {
         LocalResult::Single(time) | LocalResult::Ambiguous(time, _) => Some(time.to_utc()),

@@ -55,7 +55,7 @@ pub(super) async fn examine(
 }
 
 #[derive(Default)]
-struct Findings(Vec<Finding>);
+pub(super) struct Findings(pub(super) Vec<Finding>);
 
 impl Findings {
     fn ok(&mut self, asked: &'static str, found: impl Into<String>) {
@@ -85,7 +85,7 @@ impl Findings {
         });
     }
 
-    fn client(
+    pub(super) fn client(
         &mut self,
         service: &Service,
         school: &School,
@@ -121,7 +121,11 @@ impl Findings {
         }
     }
 
-    async fn record(&mut self, client: &Client, school: &School) -> Option<wonde::School> {
+    pub(super) async fn record(
+        &mut self,
+        client: &Client,
+        school: &School,
+    ) -> Option<wonde::School> {
         match client.school(&school.id).await {
             Ok(record) => {
                 let name = record.name.as_deref().unwrap_or("a school without a name");
