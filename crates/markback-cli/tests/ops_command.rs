@@ -99,7 +99,7 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
     }
     let said = markback(&world, &["events", "show", "e3"]).await;
     assert_eq!(said.code, 1);
-    assert!(said.err.contains("never came in"), "{}", said.err);
+    assert!(said.err.contains("was never received"), "{}", said.err);
 
     let said = markback(
         &world,

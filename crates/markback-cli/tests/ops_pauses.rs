@@ -141,7 +141,7 @@ async fn a_command_ends_the_pause_of_a_school_or_a_token() {
     pause(&token_key, "the token was revoked").await;
     let waiting = world.event("e1").await.waiting.unwrap();
     assert!(
-        waiting.contains("rest until 2999") && waiting.contains("the token was revoked"),
+        waiting.contains("are paused until 2999") && waiting.contains("the token was revoked"),
         "{waiting}"
     );
     let (_, out, _) = markback(&world, &["status"]).await;

@@ -83,7 +83,7 @@ struct Body {
 
 /// What the log shows of an error: nothing of the request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
+pub(super) struct LoggedError {
     pub(super) kind: Kind,
     pub(super) problems: usize,
 }
@@ -123,7 +123,7 @@ impl ApiError {
     }
 
     /// A parameter or the body is invalid.
-    pub fn wrong_question(problem: Problem) -> Self {
+    pub fn invalid_input(problem: Problem) -> Self {
         let Problem {
             key, message, help, ..
         } = &problem;
@@ -159,12 +159,12 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let told = Told {
+        let logged = LoggedError {
             kind: self.body.kind,
             problems: self.body.problems.len(),
         };
         let mut response = (self.status, Json(Envelope { error: self.body })).into_response();
-        response.extensions_mut().insert(told);
+        response.extensions_mut().insert(logged);
         let header = self.header.map(|header| match header {
             Header::WwwAuthenticate => (
                 header::WWW_AUTHENTICATE,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     error::{ApiError, Kind, Problem},
     extract::{Body, Path},
-    question::Question,
+    query::QueryParams,
 };
 use markback::service::{
     EventRecord, EventState, InputProblem, IntakeError, Markback, ReceivedEvent,
@@ -58,7 +58,7 @@ impl From<ReceivedEvent> for Receipt {
 async fn take_in(
     State(markback): State<Markback>,
     Path(school): Path<String>,
-    asked: Question,
+    asked: QueryParams,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<TakenIn>), ApiError> {
     let school = SchoolId::from(school.as_str());
@@ -66,7 +66,7 @@ async fn take_in(
     if markback.settings().school(&school).is_none() {
         return Err(ApiError::unknown_school());
     }
-    let partial = asked.of(&["partial"])?.flag("partial")?;
+    let partial = asked.only(&["partial"])?.flag("partial")?;
     let (events, single) = events(body)?;
     let events = if partial && !single {
         good_ones(&markback, &school, events).await?
@@ -91,7 +91,7 @@ async fn good_ones(
     if taken.iter().all(Result::is_err) {
         let problems = taken.into_iter().filter_map(Result::err).flatten();
         return Err(invalid(
-            problems.map(|problem| told(problem, false)).collect(),
+            problems.map(|problem| shown(problem, false)).collect(),
         ));
     }
     let receipts = ids.into_iter().zip(taken).map(|(id, taken)| match taken {
@@ -170,11 +170,11 @@ fn refused(error: IntakeError, single: bool) -> ApiError {
             Kind::TooLarge,
             error.to_string(),
         ),
-        IntakeError::Problems(problems) => invalid(all_told(problems, single)),
+        IntakeError::Problems(problems) => invalid(all_shown(problems, single)),
         IntakeError::Conflict(problems) => wrong(
             StatusCode::CONFLICT,
             Kind::Conflict,
-            all_told(problems, single),
+            all_shown(problems, single),
         ),
         error => {
             tracing::error!(%error, "events could not be stored");
@@ -183,13 +183,13 @@ fn refused(error: IntakeError, single: bool) -> ApiError {
     }
 }
 
-fn all_told(problems: Vec<InputProblem>, single: bool) -> Vec<Problem> {
-    let told = problems.into_iter().map(|problem| told(problem, single));
-    told.collect()
+fn all_shown(problems: Vec<InputProblem>, single: bool) -> Vec<Problem> {
+    let shown = problems.into_iter().map(|problem| shown(problem, single));
+    shown.collect()
 }
 
 /// The problem as the client sees it: without an index for a single event.
-fn told(problem: InputProblem, single: bool) -> Problem {
+fn shown(problem: InputProblem, single: bool) -> Problem {
     if single {
         return field_of(problem);
     }
@@ -209,7 +209,7 @@ fn field_of(problem: InputProblem) -> Problem {
         .map_or("", |(_, field)| field.trim_start_matches('.'));
     Problem {
         key: field.to_owned(),
-        ..told(problem, false)
+        ..shown(problem, false)
     }
 }
 

@@ -17,7 +17,7 @@ use writeback::settings::{Field, GroupKind, WritebackSettings};
 use super::{
     error::{ApiError, Kind},
     extract::{MaybeBody, Path},
-    question::{self, Question},
+    query::{self, QueryParams},
 };
 use markback::{
     service::Markback,
@@ -132,14 +132,14 @@ async fn look(
 async fn changes(
     State(markback): State<Markback>,
     Path((school, group)): Path<(String, String)>,
-    asked: Question,
+    asked: QueryParams,
 ) -> Result<Json<Feed>, ApiError> {
     let (school, group) = known_group(&markback, &school, &group)?;
-    let asked = asked.of(&["since"])?;
+    let asked = asked.only(&["since"])?;
     let since = match asked.text("since") {
         None => 0,
         Some(cursor) => cursor.parse().map_err(|_| {
-            question::wrong(
+            query::wrong(
                 "since",
                 Some(cursor),
                 "this is no cursor",
@@ -188,7 +188,7 @@ async fn sync(
     let Asked { full, accept } = match body {
         None => Asked::default(),
         Some(body) => serde_json::from_value(body).map_err(|_| {
-            question::wrong(
+            query::wrong(
                 "",
                 None,
                 "the body is not valid for this address",
@@ -214,10 +214,10 @@ async fn sync(
 async fn syncs(
     State(markback): State<Markback>,
     Path(school): Path<String>,
-    asked: Question,
+    asked: QueryParams,
 ) -> Result<Json<Value>, ApiError> {
     let school = known(&markback, &school)?;
-    let limit = asked.of(&["limit"])?.number("limit")?;
+    let limit = asked.only(&["limit"])?.number("limit")?;
     let limit = limit.unwrap_or(SYNCS).min(SYNCS_MAX);
     let syncs = markback
         .store()

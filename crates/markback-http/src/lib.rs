@@ -24,7 +24,7 @@ mod health;
 mod key;
 mod middleware;
 mod operator;
-mod question;
+mod query;
 pub mod server;
 mod webhooks;
 

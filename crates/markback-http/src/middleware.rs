@@ -10,7 +10,7 @@ use axum::{
 };
 use tracing::Instrument as _;
 
-use super::error::{ApiError, Kind, Told};
+use super::error::{ApiError, Kind, LoggedError};
 use markback::service::Markback;
 use mis_core::SchoolId;
 
@@ -55,8 +55,8 @@ pub(super) async fn watch(
         let response = next.run(request).await;
         let status = response.status().as_u16();
         let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        match response.extensions().get::<Told>() {
-            Some(Told { kind, problems }) => {
+        match response.extensions().get::<LoggedError>() {
+            Some(LoggedError { kind, problems }) => {
                 let school = school.as_ref().map_or("none", SchoolId::as_str);
                 tracing::info!(status, milliseconds, school, ?kind, problems, "refused");
             }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{
     error::{ApiError, Kind},
     extract::{MaybeBody, Path},
-    question::{self, Question},
+    query::{self, QueryParams},
 };
 use markback::{
     operator::{self, Actor, OperatorError},
@@ -53,16 +53,16 @@ struct Decided {
 async fn list(
     State(markback): State<Markback>,
     Path(school): Path<String>,
-    asked: Question,
+    asked: QueryParams,
 ) -> Result<Json<Listed>, ApiError> {
     let school = known(&markback, &school)?;
-    let asked = asked.of(&WORDS)?;
+    let asked = asked.only(&WORDS)?;
     let date = asked.day("date")?;
     let (from, to) = (asked.day("from")?.or(date), asked.day("to")?.or(date));
     if let (Some(from), Some(to)) = (from, to)
         && to < from
     {
-        return Err(question::wrong(
+        return Err(query::wrong(
             "to",
             asked.text("to"),
             "this day is before `from`",
@@ -125,7 +125,7 @@ fn known(markback: &Markback, school: &str) -> Result<SchoolId, ApiError> {
 fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
     let words = words.unwrap_or_default().split(',').map(str::trim);
     EventState::read_list(words.filter(|word| !word.is_empty())).map_err(|unknown| {
-        question::wrong(
+        query::wrong(
             "state",
             Some(&unknown.word),
             "there is no such state",
@@ -139,7 +139,7 @@ fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
         None => Decided::default(),
         // The error does not quote the body.
         Some(body) => serde_json::from_value(body).map_err(|_| {
-            question::wrong(
+            query::wrong(
                 "",
                 None,
                 "the body is not valid for this address",

@@ -109,11 +109,11 @@ async fn take(
         )
     })?;
     let hook = Hook::read(&body)?;
-    let told = hook.heed(markback).await.map_err(|error| {
+    let done = hook.handle(markback).await.map_err(|error| {
         tracing::error!(%error, "a webhook could not be handled");
         ApiError::unavailable("the database cannot be reached; send the request again", 5)
     })?;
-    Ok(Json(json!({"status": "ok", "done": told})))
+    Ok(Json(json!({"status": "ok", "done": done})))
 }
 
 /// The content of a webhook.
@@ -200,11 +200,11 @@ impl Hook {
     }
 
     /// Acts on the hint and returns what was done.
-    async fn heed(self, markback: &Markback) -> outbox::Result<&'static str> {
+    async fn handle(self, markback: &Markback) -> outbox::Result<&'static str> {
         let payload_type = self.payload_type();
         metrics::webhook(payload_type);
-        let told = match self {
-            Self::Writeback { id, school } => hasten(markback, &id, school).await?,
+        let done = match self {
+            Self::Writeback { id, school } => ask_now(markback, &id, school).await?,
             Self::Approved { school } => approved(markback, &school).await?,
             Self::AccessGone { school, kind } => access_gone(markback, &school, kind).await?,
             Self::Migration {
@@ -215,13 +215,13 @@ impl Hook {
             } => migration(markback, &school, &subject, scheduled.as_deref(), done).await?,
             Self::Other => "ignored; this type has no meaning here",
         };
-        tracing::info!(payload_type, done = told, "a webhook came in");
-        Ok(told)
+        tracing::info!(payload_type, done, "a webhook came in");
+        Ok(done)
     }
 }
 
 /// Asks about the writeback now instead of later.
-async fn hasten(
+async fn ask_now(
     markback: &Markback,
     id: &str,
     school: Option<String>,

@@ -1,16 +1,16 @@
 //! The path of an event: received, decided, sent and confirmed.
 //!
-//! 1. [`intake`] checks events and stores them, each with a decide job.
-//! 2. [`decide`] applies the rules and plans a mark, with a send job.
-//! 3. [`send`] writes the marks of one school as a register, with a confirm job.
-//! 4. [`confirm`] follows the register until the outcome of each mark is known.
+//! 1. `intake` checks events and stores them, each with a decide job.
+//! 2. `decide` applies the rules and plans a mark, with a send job.
+//! 3. `send` writes the marks of one school as a register, with a confirm job.
+//! 4. `confirm` follows the register until the outcome of each mark is known.
 //!
-//! [`worker`] claims the [`jobs`] of the last three and runs them. Each step returns its [`effects`], which are written in
-//! one transaction together with the next job; [`failure`] tells how to continue after an error. Jobs carry ids only:
-//! a [`planned`] mark is kept with its event, and [`resend`] tells how a refused one goes again.
+//! `worker` claims the `jobs` of the last three and runs them. Each step returns its `effects`, which are written in
+//! one transaction together with the next job; `failure` tells how to continue after an error. Jobs carry ids only:
+//! a `planned` mark is kept with its event, and `resend` tells how a refused one goes again.
 //!
 //! Intake writes its own transaction, because only the transaction itself shows which events are new. It locks events
-//! before the order of the queues, as [`effects`] do.
+//! before the order of the queues, as `effects` do.
 
 mod intake;
 

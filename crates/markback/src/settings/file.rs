@@ -1,4 +1,4 @@
-//! The shape of the settings file below its top level, as it is read and as its JSON Schema tells it.
+//! The settings file below its top level, as read and as in its JSON Schema.
 
 use std::{collections::BTreeSet, path::PathBuf};
 
@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use writeback::settings::{FieldOption, GroupKind, WritebackSettings};
 
-/// What an MIS or a school may be without.
+/// An ability that can be switched off.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Without {
@@ -34,23 +34,23 @@ pub(super) struct SchoolFile {
     pub(super) id: Option<String>,
     /// The name of a template. What the school leaves out comes from there.
     pub(super) template: Option<String>,
-    /// The MIS by name, such as "SIMS". Asked of Wonde when left out; `explain` needs it.
+    /// The MIS by name, such as "SIMS". Wonde is asked when left out; `explain` needs it.
     pub(super) mis: Option<String>,
-    /// The school's own clock, by its name in the IANA time zone database, such as "Europe/London".
+    /// The school's time zone by its IANA name, such as "Europe/London".
     pub(super) timezone: Option<String>,
     /// The environment variable that holds the token for Wonde. This or `token_file`; never the token itself.
     pub(super) token_env: Option<String>,
     /// The file that holds the token for Wonde, relative to the settings file.
     pub(super) token_file: Option<PathBuf>,
-    /// What is not to be used at this school although its MIS could: `["comment", "early_leaver"]`.
+    /// Abilities of the MIS that are not used at this school: `["comment", "early_leaver"]`.
     pub(super) without: Option<Vec<Without>>,
-    /// How people are told apart, and by what events may name them.
+    /// How people are identified, and by which ids events may name them.
     pub(super) persons: Option<PersonsFile>,
     /// The school's groups. A person belongs to the first that takes them.
     pub(super) group: Option<Vec<GroupFile>>,
 }
 
-/// What many schools have in common.
+/// Settings shared by many schools.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Template")]
@@ -74,16 +74,16 @@ pub(super) struct TemplateFile {
     pub(super) group: Option<Vec<GroupFile>>,
 }
 
-/// Who is who at a school.
+/// How people of a school are identified.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Persons")]
 pub(super) struct PersonsFile {
-    /// By what events may name people: `id` (Wonde's, as the groups have it), `upi`, `mis_id`, and of students `upn`,
-    /// `admission_number` and `card`. The first by which somebody is found counts. `["id", "upi"]` when left out.
+    /// The ids by which events may name people: `id` (Wonde's, as in the groups), `upi`, `mis_id`, and for students
+    /// `upn`, `admission_number` and `card`. The first that finds somebody counts. `["id", "upi"]` when left out.
     pub(super) by: Option<Vec<roster::IdKind>>,
-    /// Contacts whose names and whose email address or mobile agree are one person: for an MIS that keeps a parent once
-    /// for each child. Name, email address and telephone number of all contacts are read for it.
+    /// Whether contacts with equal names and an equal email address or mobile are one person, for an MIS that stores a
+    /// parent once for each child. Reads name, email address and telephone number of all contacts.
     pub(super) same_parent: Option<bool>,
 }
 
@@ -92,16 +92,17 @@ pub(super) struct PersonsFile {
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Group")]
 pub(super) struct GroupFile {
-    /// The group's name, unlike those of the school's other groups.
+    /// The group's name, unique within the school.
     #[schemars(required)]
     pub(super) name: Option<String>,
-    /// Whom it is for. Only groups of students write back.
+    /// The kind of its people. Only groups of students write back.
     #[schemars(required)]
     pub(super) kind: Option<GroupKind>,
-    /// Only students in one of these year groups, as the school names them: "7", "Year 7", "R". `"7"` is `"Year 7"`, too.
+    /// Only students in one of these year groups, as the school names them: "7", "Year 7", "R". `"7"` also means `"Year
+    /// 7"`.
     ///
-    /// All conditions must hold; the words of one list are alternatives, and letter case does not matter. Without any
-    /// condition the group takes all of its kind that no group before it took.
+    /// All conditions must hold; the values of one list are alternatives, and letter case does not matter. Without any
+    /// condition the group takes everybody of its kind whom no group before it took.
     #[serde(default)]
     pub(super) years: Vec<String>,
     /// Only students in one of these registration (tutor) groups.
@@ -127,7 +128,7 @@ pub(super) struct GroupFile {
     /// Only staff with one of these roles.
     #[serde(default)]
     pub(super) roles: Vec<String>,
-    /// Students who are yet to start as well (true), where the school grants reading them. Otherwise they come on their
+    /// Includes students who are yet to start (true), if the school grants reading them. Otherwise they join on their
     /// first day.
     pub(super) pre_admission: Option<bool>,
     /// Only staff who are employed now (true, as when left out), or only those who are not (false).
@@ -142,25 +143,25 @@ pub(super) struct GroupFile {
     #[serde(default, deserialize_with = "roster::one_or_many")]
     #[schemars(schema_with = "roster::one_or_many_schema")]
     pub(super) of: Vec<String>,
-    /// Ids of people who belong here whatever the conditions say. With this alone the group takes nobody else.
+    /// Ids of people who belong here regardless of the conditions. With this alone the group takes nobody else.
     #[serde(default)]
     pub(super) include: Vec<String>,
-    /// Ids of people who do not belong here whatever the conditions say.
+    /// Ids of people who do not belong here regardless of the conditions.
     #[serde(default)]
     pub(super) exclude: Vec<String>,
-    /// What is read and kept of its people besides their ids. Name, year and registration group when left out.
+    /// The properties of its people that are read besides their ids. Name, year and registration group when left out.
     pub(super) properties: Option<BTreeSet<roster::Property>>,
-    /// What the screen says to its people.
+    /// What the screen shows to its people.
     pub(super) message: Option<String>,
     /// What the screen asks them.
     #[serde(default)]
     pub(super) field: Vec<FieldFile>,
-    /// How their sign-ins and sign-outs become marks. Nothing is written back without it.
+    /// How sign-ins and sign-outs become marks. Nothing is written back without it.
     pub(super) writeback: Option<WritebackSettings>,
 }
 
 impl GroupFile {
-    /// Whom it takes.
+    /// Its members.
     pub(super) fn membership(&mut self) -> Membership {
         use std::mem::take;
         Membership {
@@ -186,18 +187,19 @@ impl GroupFile {
     }
 }
 
-/// One question with its options. As [`writeback::Field`], but nothing has to be there: so all that is missing is told.
+/// A question with its options. Like [`writeback::Field`], but everything is optional, so that all missing parts are
+/// reported.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(rename = "Field")]
 pub(super) struct FieldFile {
-    /// What is asked. Answers name the field by it.
+    /// The question. Answers name the field by it.
     #[schemars(required)]
     pub(super) name: Option<String>,
     /// The event at which it is asked.
     #[schemars(required)]
     pub(super) on: Option<EventKind>,
-    /// What may be answered: a text, or a table that leaves nothing to parsing.
+    /// An option: text, or a table that needs no parsing.
     #[schemars(required)]
     pub(super) options: Option<Vec<FieldOption>>,
 }

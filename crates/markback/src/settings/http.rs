@@ -1,4 +1,4 @@
-//! How the service's own API goes about slow clients.
+//! How the service's API treats slow clients.
 
 use std::time::Duration;
 
@@ -7,29 +7,29 @@ use serde::Deserialize;
 
 use super::{findings::Place, problem::Problem, span};
 
-/// How the service's own API goes about slow clients.
+/// How the service's API treats slow clients.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Http {
-    /// How long the head of a question may take, from the connection's begin or the last answer on. A connection on which
-    /// nothing comes is closed then as well.
+    /// How long a request head may take, counted from the start of the connection or the last response. Idle
+    /// connections are closed then as well.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub head_within: Duration,
-    /// How long an answer may take, the reading of the question's body included; 25 seconds at most.
+    /// How long a response may take, including reading the request body; at most 25 seconds.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub answer_within: Duration,
 }
 
-/// The longest that an answer may take, so that the service ends within the stated time when it is told to.
+/// The longest response time, so that the service stops within the stated time.
 pub const ANSWER_AT_MOST: Duration = Duration::from_secs(25);
 
 impl Default for Http {
     fn default() -> Self {
         Self {
-            // Proxies commonly let an idle connection go after 60 seconds. Theirs is the first move, or a question could
+            // Proxies commonly close an idle connection after 60 seconds. They should close first, or a request could
             // meet a connection that is just being closed.
             head_within: Duration::from_secs(75),
             answer_within: Duration::from_secs(20),

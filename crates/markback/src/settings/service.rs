@@ -31,7 +31,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// The settings of the service itself. Each has a default. Lengths of time are texts: "500ms", "5m", "4h", "7d".
+/// The settings of the service itself. Each has a default. Durations are text: "500ms", "5m", "4h", "7d".
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -42,15 +42,16 @@ pub struct Service {
     pub api_key_env: Option<String>,
     /// The file that holds the bearer key, relative to the settings file.
     pub api_key_file: Option<PathBuf>,
-    /// The environment variable that holds the secret part of the address that Wonde's webhooks are sent to:
-    /// `/webhooks/wonde/<secret>`. Without one webhooks are not taken.
+    /// The environment variable that holds the secret part of the address for Wonde's webhooks,
+    /// `/webhooks/wonde/<secret>`. Without a secret webhooks are not accepted.
     pub webhook_secret_env: Option<String>,
     /// The file that holds that secret, relative to the settings file.
     pub webhook_secret_file: Option<PathBuf>,
     /// The database: `sqlite:markback.db`, relative to the settings file, `sqlite:///var/lib/markback/markback.db` or
     /// `postgres://user@host/name`, without a password.
     pub store: String,
-    /// The environment variable that holds the database's address, where it has a password in it. It stands above `store`.
+    /// The environment variable that holds the database's address if that contains a password. It takes precedence over
+    /// `store`.
     pub store_env: Option<String>,
     /// The base address of Wonde's API. Only tests and demonstrations need another.
     #[schemars(with = "String", extend("format" = "uri"))]
@@ -58,41 +59,40 @@ pub struct Service {
     /// The list of further schools, for very large numbers: a CSV file with a line for each, relative to the settings
     /// file. Its columns: `id`, `template`, `mis`, `timezone`, `token_env`, `token_file`.
     pub schools_file: Option<PathBuf>,
-    /// How old an event may be when it comes in. An older one is refused.
+    /// The oldest event that is accepted.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub accept_age: Duration,
-    /// How far an event may lie in the future when it comes in, for clocks differ.
+    /// How far in the future an event may be, because clocks differ.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub future_tolerance: Duration,
     /// How marks for one school are gathered into one register.
     pub gather: Gather,
-    /// How long a register that was read from Wonde is taken as it is before it is read again.
+    /// How long a register that was read from Wonde is used before it is read again.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub register_window: Duration,
-    /// How long before a school is first read a mark may have been entered and still be seen. Wonde tells registers by when they
-    /// changed, and offices enter absences a term ahead. Everything that changed since is read once, and once every night.
+    /// How far back registers are read. Wonde filters registers by time of change, and offices enter absences a term
+    /// ahead. Everything changed since then is read once, and once every night.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub register_lookback: Duration,
-    /// How long Wonde's answer to a write is waited for before the register is read back instead.
+    /// How long to wait for the outcome of a write before the mark counts as unconfirmed.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_within: Duration,
-    /// How long finished events are kept; they hold pupils' data.
+    /// How long final events are kept; they hold pupils' data.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention: Duration,
-    /// How long events are kept that failed, were rejected or are unconfirmed, and about which nobody has decided. Not
-    /// shorter than `retention`.
+    /// How long failed, rejected and unconfirmed events without a decision are kept. At least `retention`.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention_undecided: Duration,
-    /// How the service's own API goes about slow clients.
+    /// How the service's API treats slow clients.
     pub http: Http,
-    /// How the workers go about their work. The defaults fit; a test wants shorter times.
+    /// How the workers work. The defaults fit; tests use shorter times.
     pub pace: WorkerSettings,
     /// The most requests a minute to Wonde with one token.
     pub rate_per_minute: NonZeroU32,
@@ -112,8 +112,8 @@ pub struct Service {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Gather {
-    /// How long the first mark waits for others, counted from when its event came in. Wonde passes marks on within
-    /// minutes, and each request saved is one that others with the same token can make.
+    /// How long the first mark waits for others, counted from when its event was received. Wonde passes marks on within
+    /// minutes, and each saved request is available to others with the same token.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub window: Duration,
@@ -121,42 +121,44 @@ pub struct Gather {
     pub max: NonZeroUsize,
 }
 
-/// How the schools' people are read and their groups kept.
+/// How the schools' people and groups are read.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 #[schemars(rename = "Sync")]
 pub struct SyncSettings {
-    /// How often what changed is read.
+    /// How often changes are read.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub every: Duration,
-    /// When everything is read, once a day, by each school's own clock. Schools begin one after the other in the hour after it.
+    /// When everything is read, once a day, in each school's time zone. Schools begin one after the other within the
+    /// next hour.
     pub nightly: LocalTime,
-    /// How much further back than the last sync what changed is read: Wonde's copy of the MIS is renewed every hour or two.
+    /// How much further back than the last sync changes are read, because Wonde renews its copy of the MIS every hour
+    /// or two.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub overlap: Duration,
-    /// Per cent of a group, or of all people of its kind, that may go at once without a known cause. More is held until
-    /// a person accepts it.
+    /// The percentage of a group, or of all people of its kind, that may leave at once without a known cause. More is
+    /// held back until a person accepts it.
     #[schemars(range(max = 100))]
     pub max_shrink: u8,
-    /// Fewer people than this may go at once from a group of any size, as long as somebody stays.
+    /// Fewer people than this may leave a group of any size at once, as long as somebody stays.
     pub at_least: u32,
-    /// Per cent of the records of a kind of people that may hold something that cannot be read. Such values are passed over
-    /// and told; when there are more, nothing of the kind is believed until a person accepts it.
+    /// The percentage of records of a kind of people that may contain unreadable values. Such values are skipped and
+    /// reported; above this nothing of the kind is applied until a person accepts it.
     #[schemars(range(max = 100))]
     pub max_unread: u8,
-    /// How long the data of somebody who left is kept, in whole days.
+    /// How long the data of a leaver is kept, in whole days.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub keep_former: Duration,
-    /// How long events may name people by ids that they had before a re-enrolment or a change of the MIS, in whole days; as
-    /// long as the person is known when left out. The id in the groups is always understood.
+    /// How long events may use ids from before a re-enrolment or a change of the MIS, in whole days; as long as the
+    /// person is known when left out. The id in the groups is always accepted.
     #[serde(deserialize_with = "span::optional")]
     #[schemars(schema_with = "span::schema")]
     pub former_ids: Option<Duration>,
-    /// The most schools that are read at the same time.
+    /// The most schools read at the same time.
     pub at_once: NonZeroUsize,
 }
 
@@ -176,20 +178,20 @@ impl Default for SyncSettings {
     }
 }
 
-/// How the workers go about their work. The defaults fit; a test wants shorter times.
+/// How the workers work. The defaults fit; tests use shorter times.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct WorkerSettings {
-    /// How long a worker with nothing to do waits at most before it looks again.
+    /// The longest wait of an idle worker before it looks for jobs again.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub poll: Duration,
-    /// How long what is worked on is held: what a dead node held is taken over after that.
+    /// How long a claimed job is leased. A dead node's jobs are taken over after that.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub lease: Duration,
-    /// How soon a writeback is asked about first; each further wait is twice as long.
+    /// How soon a writeback is first asked about; each further wait doubles.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_after: Duration,
@@ -197,15 +199,15 @@ pub struct WorkerSettings {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_at_least_every: Duration,
-    /// How long Wonde's word on a writeback is waited for before the register is read back as well.
+    /// How long to wait for Wonde's answer about a writeback before the register is read back as well.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub read_back_after: Duration,
-    /// How long a mark whose request was never answered is left alone before the register is looked at.
+    /// How long to wait after an unanswered request before the register is read.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub look_after: Duration,
-    /// How old a decision may be when its mark is sent. After that the register is looked at once more first.
+    /// The oldest decision that is sent without reading the register again.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub plan_fresh: Duration,
@@ -239,7 +241,7 @@ impl Service {
     /// The bearer key for the service's own API.
     ///
     /// # Errors
-    /// When it is not where the settings say, they do not say, or it is so short that it can be guessed.
+    /// Returns an error if it is not where the settings say, they do not say, or it is so short that it can be guessed.
     pub fn api_key(&self) -> Result<SecretString, SecretError> {
         let source = self.api_key.as_ref().ok_or(SecretError::NotNamed)?;
         let key = source.read()?;
@@ -252,15 +254,15 @@ impl Service {
         Ok(key)
     }
 
-    /// Takes the bearer key from elsewhere than the settings file.
+    /// Sets the bearer key, instead of the settings file.
     pub fn set_api_key(&mut self, source: SecretSource) {
         self.api_key = Some(source);
     }
 
-    /// The secret part of the webhooks' address; `None` where the settings name none, and webhooks are not taken.
+    /// The secret part of the webhooks' address; `None` if the settings name none, and webhooks are not accepted.
     ///
     /// # Errors
-    /// When it is not where the settings say.
+    /// Returns an error if it is not where the settings say.
     pub fn webhook_secret(&self) -> Result<Option<SecretString>, SecretError> {
         self.webhook_secret
             .as_ref()
@@ -268,7 +270,7 @@ impl Service {
             .transpose()
     }
 
-    /// Where the database is, for people to read: the whole path of a file, and no password.
+    /// The address of the database for display: the absolute path of a file, and no password.
     pub fn store_told(&self) -> String {
         match (self.store_as_given(), &self.store_env) {
             (Ok(address), _) => store_address::told(address.expose_secret(), &self.folder),
@@ -277,29 +279,29 @@ impl Service {
         }
     }
 
-    /// The address of the database, with its password if it has one, and with the whole path of a file.
+    /// The address of the database, with its password and with the absolute path of a file.
     ///
     /// # Errors
-    /// When `store_env` names a variable that is not set.
+    /// Returns an error if `store_env` names a variable that is not set.
     pub fn store_url(&self) -> Result<SecretString, SecretError> {
         let address = self.store_as_given()?;
         Ok(store_address::absolute(address.expose_secret(), &self.folder).into())
     }
 
-    /// The file that the database is in; `None` where it is none.
+    /// The database file; `None` for other databases.
     ///
     /// # Errors
-    /// As [`Service::store_url`].
+    /// Returns an error like [`Service::store_url`].
     pub fn store_file(&self) -> Result<Option<PathBuf>, SecretError> {
         let address = self.store_as_given()?;
         Ok(store_address::file(address.expose_secret(), &self.folder))
     }
 
-    /// A database that lies in the folder the program was started in, while the settings name none that is there. Such
-    /// paths began at that folder once, and a new and empty database must not take its place unseen.
+    /// An existing database in the current directory, if the settings name one that does not exist. Paths used to be
+    /// relative to that directory, and a new, empty database must not replace it unnoticed.
     ///
     /// # Errors
-    /// As [`Service::store_url`].
+    /// Returns an error like [`Service::store_url`].
     pub fn misplaced_store(&self) -> Result<Option<PathBuf>, SecretError> {
         let address = self.store_as_given()?;
         let here = store_address::file(address.expose_secret(), Path::new(""));
@@ -377,7 +379,7 @@ pub(super) fn read(
     Some(service)
 }
 
-/// What stands at the top level beside the settings of the service.
+/// The parts of the top level besides the settings of the service.
 const LISTS: [&str; 2] = ["school", "template"];
 
 impl SyncSettings {

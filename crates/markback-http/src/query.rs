@@ -12,9 +12,9 @@ use markback::settings::nearest;
 use super::error::{ApiError, Problem};
 
 /// The parameters in order.
-pub(super) struct Question(Vec<(String, String)>);
+pub(super) struct QueryParams(Vec<(String, String)>);
 
-impl<S: Send + Sync> FromRequestParts<S> for Question {
+impl<S: Send + Sync> FromRequestParts<S> for QueryParams {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
@@ -25,9 +25,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Question {
     }
 }
 
-impl Question {
+impl QueryParams {
     /// Checks that there are no other parameters than these, and none twice.
-    pub(super) fn of(self, words: &[&str]) -> Result<Self, ApiError> {
+    pub(super) fn only(self, words: &[&str]) -> Result<Self, ApiError> {
         for (place, (word, _)) in self.0.iter().enumerate() {
             if !words.contains(&word.as_str()) {
                 let help = match nearest(word, words.iter().copied()) {
@@ -117,7 +117,7 @@ pub(super) fn wrong(
     message: impl Into<String>,
     help: impl Into<String>,
 ) -> ApiError {
-    ApiError::wrong_question(Problem {
+    ApiError::invalid_input(Problem {
         key: word.to_owned(),
         value: value.map(str::to_owned),
         message: message.into(),
@@ -131,10 +131,10 @@ mod tests {
 
     use super::*;
 
-    fn asked(text: &str) -> Result<Question, ApiError> {
+    fn asked(text: &str) -> Result<QueryParams, ApiError> {
         let uri = format!("http://x/?{text}").parse().unwrap();
         let Query(pairs) = Query::try_from_uri(&uri).unwrap();
-        Question(pairs).of(&["date", "limit", "partial"])
+        QueryParams(pairs).only(&["date", "limit", "partial"])
     }
 
     #[test]
