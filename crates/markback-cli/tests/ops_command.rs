@@ -163,9 +163,9 @@ async fn the_status_tells_schools_queues_and_who_rests() {
     let said = markback(&world, &["status", "--format", "json"]).await;
     let status: Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!(status["schools"][0]["events"]["received"], 1);
-    assert_eq!(status["pauses"][0]["why"], "the MIS is away");
+    assert_eq!(status["pauses"][0]["reason"], "the MIS is away");
     assert_eq!(status["notices"][0]["kind"], "migration");
-    assert_eq!(status["schools"][0]["paused"]["why"], "the MIS is away");
+    assert_eq!(status["schools"][0]["paused"]["reason"], "the MIS is away");
 }
 
 #[tokio::test]

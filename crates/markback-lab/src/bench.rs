@@ -1,4 +1,4 @@
-//! `markback bench`: how fast the service is, and how little it asks of Wonde, measured against a sandbox in one run.
+//! `markback bench`: measures throughput and requests to Wonde against a sandbox in one run.
 
 mod cpu;
 mod database;
@@ -29,19 +29,20 @@ const EVENTS_MAX: usize = 200_000;
 /// How long each answer of Wonde takes where the service is compared with the plain way, which waits for every one of them.
 const LINE: Duration = Duration::from_millis(100);
 
-/// How it is measured.
+/// The arguments of `markback bench`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How many events lie ready when a store's throughput is measured
+    /// Number of pending events for measuring throughput
     #[arg(long, value_name = "N", default_value_t = 30_000)]
     pub events: usize,
-    /// How long 500 events a second come in for each store
+    /// Duration of the intake of 500 events per second for each store
     #[arg(long, value_name = "S", default_value_t = 8)]
     pub seconds: u64,
-    /// Which store; PostgreSQL needs --postgres-url
+    /// Stores to measure; PostgreSQL needs --postgres-url
     #[arg(long, value_enum, default_value = "all")]
     pub store: Which,
-    /// A PostgreSQL server on which databases may be made, such as postgres://user@host/postgres; each is removed afterwards
+    /// PostgreSQL server on which databases can be created, such as postgres://user@host/postgres; each is removed
+    /// afterwards
     #[arg(
         long,
         value_name = "URL",
@@ -49,13 +50,13 @@ pub struct Args {
         hide_env_values = true
     )]
     pub postgres_url: Option<Url>,
-    /// How many nodes work on one PostgreSQL, one measurement for each number
+    /// Numbers of nodes on one PostgreSQL, one measurement for each number
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 2, 4])]
     pub nodes: Vec<usize>,
-    /// How many schools stand in the settings when the memory for them is measured; 0 leaves that out
+    /// Number of schools for measuring memory; 0 skips this
     #[arg(long, value_name = "N", default_value_t = 24_000)]
     pub schools: u32,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "table")]
     pub format: TableOrJson,
 }
@@ -71,10 +72,10 @@ pub enum Which {
     All,
 }
 
-/// Measures, and prints what came of it. An aim that is missed is told and is no error.
+/// Measures and prints the results. A missed aim is reported, but is not an error.
 ///
 /// # Errors
-/// When a process, a port or a store cannot be had, or events are not done in time.
+/// Returns an error if a process, a port or a store is not available, or if events are not finished in time.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     check(&args)?;
     logging::start(logging::COMMAND)?;

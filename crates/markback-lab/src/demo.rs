@@ -1,4 +1,4 @@
-//! `markback demo`: a school morning in a sandbox, from the sign-ins to what the MIS then holds.
+//! `markback demo`: a school morning in a sandbox, from sign-ins to marks in the MIS.
 
 mod clock;
 mod compare;
@@ -22,27 +22,28 @@ use markback_console::{BadInput, block_on, logging, signals::Signals};
 /// More would take too long to be a demonstration.
 const EVENTS_MAX: usize = 50_000;
 
-/// How the morning is played.
+/// The arguments of `markback demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Keep the service running afterwards, and print its address
     #[arg(long)]
     pub stay: bool,
-    /// What everything by chance is drawn from; the same seed plays the same morning
+    /// Seed of all random choices; the same seed plays the same morning
     #[arg(long, default_value_t = 7)]
     pub seed: u64,
-    /// How many sign-ins and sign-outs to play
+    /// Number of sign-ins and sign-outs to play
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub events: usize,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "text")]
     pub format: TextOrJson,
 }
 
-/// Plays it.
+/// Plays the morning.
 ///
 /// # Errors
-/// When a port, the temporary folder or the service cannot be had, or the events are not settled in time.
+/// Returns an error if a port, the temporary folder or the service is not available, or if events are not finished in
+/// time.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     if !(1..=EVENTS_MAX).contains(&args.events) {
         let given = args.events;

@@ -1,4 +1,4 @@
-//! Where PostgreSQL's programs are.
+//! Locates PostgreSQL's programs.
 
 use std::path::{Path, PathBuf};
 

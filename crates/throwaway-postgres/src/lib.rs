@@ -1,4 +1,4 @@
-//! A PostgreSQL server for tests, from the binaries that are installed, gone when the test is.
+//! A temporary PostgreSQL server for tests, started from the installed binaries.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), throwaway_postgres::Error> {
@@ -10,11 +10,11 @@
 //! # Ok(()) }
 //! ```
 //!
-//! The server listens on a Unix socket in its own folder under the temporary directory, so there is no port to clash
-//! over. It refuses to run as root, so for root it runs as the user `postgres`, or else `nobody`. When the process that
-//! started it ends, in whatever way, the server is stopped and its folder removed.
+//! The server listens on a Unix socket in its own folder under the temporary directory, so ports cannot conflict.
+//! PostgreSQL refuses to run as root, so for root the server runs as the user `postgres`, otherwise as `nobody`. When
+//! the process that started it ends, in any way, the server is stopped and its folder removed.
 //!
-//! `fsync` is off unless asked for: a test survives a killed server, not a power cut.
+//! `fsync` is off by default: data survives a killed server, but not a power failure.
 
 mod find;
 mod server;
@@ -25,17 +25,17 @@ pub use server::{Builder, Server, Stop};
 use std::io::Write;
 use std::sync::OnceLock;
 
-/// Set to `1` (in continuous integration), a missing PostgreSQL is an error instead of a skipped test.
+/// If set to `1`, as in continuous integration, a missing PostgreSQL is an error instead of a skipped test.
 pub const REQUIRE: &str = "MARKBACK_REQUIRE_POSTGRES";
 
-/// The server could not be found, started, stopped or spoken to.
+/// The server could not be found, started, stopped or queried.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There are no binaries, and `MARKBACK_REQUIRE_POSTGRES` says there must be.
+    /// There are no binaries, and `MARKBACK_REQUIRE_POSTGRES` requires them.
     #[error("no PostgreSQL binaries found ({looked}), and {REQUIRE}=1 asks for them")]
     Missing {
-        /// Where was looked.
+        /// The searched locations.
         looked: String,
     },
     /// One of PostgreSQL's programs could not be run.
@@ -51,10 +51,10 @@ pub enum Error {
     Failed {
         /// The program.
         program: String,
-        /// The end of what it said.
+        /// The end of its output.
         said: String,
     },
-    /// A folder or a user could not be had.
+    /// A folder or a user is not available.
     #[error("cannot prepare the server's folder: {0}")]
     Folder(#[from] std::io::Error),
 }
@@ -75,10 +75,10 @@ pub fn shared() -> Result<Option<&'static Server>, Error> {
     }
 }
 
-/// A server of one's own, for tests that stop or restart it; otherwise as [`shared`].
+/// Starts a separate server, for tests that stop or restart it; otherwise like [`shared`].
 ///
 /// # Errors
-/// As [`shared`].
+/// As for [`shared`].
 pub fn start_or_skip(builder: &Builder) -> Result<Option<Server>, Error> {
     match Binaries::find() {
         Ok(binaries) => builder.start(&binaries).map(Some),

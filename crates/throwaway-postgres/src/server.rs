@@ -1,4 +1,4 @@
-//! The server: made, started, stopped, removed.
+//! The server: creation, start, stop and removal.
 
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
@@ -17,19 +17,19 @@ cat >/dev/null
 "$1" -D "$2/data" -m immediate -w stop
 rm -rf "$2""#;
 
-/// How a server is to be.
+/// Options of a server.
 #[derive(Clone, Debug, Default)]
 pub struct Builder {
     durable: bool,
     settings: Vec<(String, String)>,
 }
 
-/// How a server is stopped.
+/// How to stop a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
-    /// Connections are cut, the rest is orderly.
+    /// Closes connections and shuts down cleanly.
     Fast,
-    /// As if it was killed: it recovers at the next start.
+    /// Stops without a clean shutdown, and recovers at the next start.
     Immediate,
 }
 
@@ -65,10 +65,10 @@ impl Builder {
         self
     }
 
-    /// Makes and starts it.
+    /// Creates and starts a server.
     ///
     /// # Errors
-    /// When a program fails; the error has its words.
+    /// Returns an error with the output if a program fails.
     pub fn start(&self, binaries: &Binaries) -> Result<Server, Error> {
         let user = user()?;
         let folder = folder(user)?;
@@ -101,15 +101,15 @@ impl Builder {
 }
 
 impl Server {
-    /// How a server is to be.
+    /// Options of a server.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// A new, empty database: its URL.
+    /// Creates an empty database and returns its URL.
     ///
     /// # Errors
-    /// When the server does not answer.
+    /// Returns an error if the server does not respond.
     pub fn create_database(&self) -> Result<String, Error> {
         let n = self.databases.fetch_add(1, Ordering::SeqCst);
         let name = format!("test_{n}");
@@ -125,10 +125,10 @@ impl Server {
         )
     }
 
-    /// Runs SQL in the database `postgres` as its superuser, and gives back what it printed, unaligned and without headings.
+    /// Runs SQL in the database `postgres` as superuser, and returns the output, unaligned and without headings.
     ///
     /// # Errors
-    /// When the server does not answer or refuses.
+    /// Returns an error if the server does not respond or refuses.
     pub fn sql(&self, sql: &str) -> Result<String, Error> {
         let mut psql = self.command("psql");
         psql.args(["-h"])
@@ -138,10 +138,10 @@ impl Server {
         run("psql", &mut psql)
     }
 
-    /// Starts it again after [`Server::stop`], and waits until it answers.
+    /// Restarts it after [`Server::stop`], and waits until it accepts connections.
     ///
     /// # Errors
-    /// When it does not start.
+    /// Returns an error if it does not start.
     pub fn start(&self) -> Result<(), Error> {
         let mut ctl = self.ctl("start");
         ctl.arg("-l")
@@ -156,7 +156,7 @@ impl Server {
     /// Stops it and waits until it has ended.
     ///
     /// # Errors
-    /// When it does not stop.
+    /// Returns an error if it does not stop.
     pub fn stop(&self, how: Stop) -> Result<(), Error> {
         let how = match how {
             Stop::Fast => "fast",

@@ -1,4 +1,4 @@
-//! Stores that nothing is in yet.
+//! Empty databases.
 
 use std::{path::Path, str::FromStr as _};
 
@@ -62,7 +62,7 @@ impl Fresh {
     }
 }
 
-/// What the server is and whether it waits for the disk, in a line.
+/// The server's version and durability settings in one line.
 pub(super) async fn durability(server: &Url) -> anyhow::Result<String> {
     let mut connection = connect(server).await?;
     let mut words = Vec::new();

@@ -1,4 +1,4 @@
-//! Sending events over HTTP: at a rate, or as fast as they are taken.
+//! Sends events over HTTP, at a fixed rate or as fast as possible.
 
 use std::{
     collections::BTreeMap,
@@ -18,9 +18,9 @@ use super::{
     stage::{Sent, Stage},
 };
 
-/// Requests on their way at most when events are sent as fast as they are taken.
+/// The maximum number of concurrent requests when events are sent as fast as possible.
 const AT_ONCE: usize = 64;
-/// Lists on their way at most.
+/// The maximum number of concurrent lists.
 const LISTS_AT_ONCE: usize = 8;
 /// Events in one list.
 const LIST: usize = 100;
@@ -64,7 +64,7 @@ pub(super) async fn at_rate(
     Ok(latencies)
 }
 
-/// Sends one event per request as fast as they are taken: how long it took.
+/// Sends one event per request as fast as possible, and returns the duration.
 pub(super) async fn one_by_one(
     http: &Client,
     stage: &Stage,
@@ -90,7 +90,7 @@ pub(super) async fn one_by_one(
     Ok(begin.elapsed())
 }
 
-/// Sends lists of events, each of one school, as fast as they are taken: how long it took.
+/// Sends lists of events, each of one school, as fast as possible, and returns the duration.
 pub(super) async fn in_lists(
     http: &Client,
     stage: &Stage,

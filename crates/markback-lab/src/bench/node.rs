@@ -1,4 +1,4 @@
-//! A node: `markback serve` as a process of its own.
+//! A node: `markback serve` in a separate process.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
@@ -66,13 +66,13 @@ impl Node {
         format!("{}/v1/schools/{school}/events", self.address)
     }
 
-    /// Waits until it knows who the schools' people are.
+    /// Waits until it knows the schools' people.
     pub(super) async fn knows_people(&self, http: &Client, stage: &Stage) -> anyhow::Result<()> {
         let schools: Vec<&str> = stage.schools.iter().map(|school| &*school.id).collect();
         self.knows(http, stage, &schools).await
     }
 
-    /// Waits until it knows who the people of these schools are.
+    /// Waits until it knows the people of these schools.
     pub(super) async fn knows(
         &self,
         http: &Client,
@@ -92,7 +92,8 @@ impl Node {
             .context("a node did not learn in time who the schools' people are")?
     }
 
-    /// A stranger's event that is much too old is refused in any case; for the stranger's sake only once people are known.
+    /// An unknown person's event that is too old is always rejected, but because of the person only once people are
+    /// known.
     async fn tells_strangers(
         &self,
         http: &Client,
@@ -128,7 +129,7 @@ impl Node {
         processor_time(self.process.id()?)
     }
 
-    /// Ends it.
+    /// Stops it.
     pub(super) async fn end(mut self) -> anyhow::Result<()> {
         self.process.kill().await.context("a node cannot be ended")
     }

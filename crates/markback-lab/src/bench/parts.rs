@@ -1,4 +1,4 @@
-//! What is measured of the service, one part after the other.
+//! The measurements.
 
 use std::{
     collections::BTreeMap,
@@ -28,12 +28,12 @@ use markback::{queues, schools::token_key, settings, store::Store};
 pub(super) const RATE: u32 = 500;
 /// How long a part may take until all its events are done.
 const DONE_WITHIN: Duration = Duration::from_secs(90);
-/// How often the store is asked how far it has come. Asking reads all events; when each was accepted is in the store.
+/// The polling interval of the database. A poll reads all events; the database has the time of each acceptance.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// How long a node with very many schools is watched.
 const WATCH_MANY: Duration = Duration::from_secs(10);
 
-/// Bars on standard error; hidden where nobody watches.
+/// Progress bars on standard error; hidden without a terminal.
 #[derive(Debug, Default)]
 pub(super) struct Bars;
 
@@ -61,7 +61,7 @@ impl Bars {
     }
 }
 
-/// What a service with a steady flow of events did.
+/// The results of a steady flow of events.
 pub(super) struct Steady {
     pub(super) latencies: Histogram<u64>,
     pub(super) events: usize,
@@ -111,14 +111,14 @@ pub(super) async fn steady(
     Ok(steady)
 }
 
-/// What one school's busy morning asked of Wonde.
+/// The requests of one school's busy morning.
 pub(super) struct BusySchool {
     pub(super) mis: String,
     pub(super) marks: u64,
     pub(super) requests: RequestCounts,
 }
 
-/// All pupils of one school sign in at [`RATE`]; all that the service then asks until the last mark is confirmed is counted.
+/// All pupils of one school sign in at [`RATE`]; counts the service's requests until the last mark is confirmed.
 pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<BusySchool> {
     let school = stage.schools.first().context("there is no school")?;
     let store = Fresh::sqlite(stage)?;
@@ -150,7 +150,7 @@ pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<Bu
     })
 }
 
-/// How a backlog went away.
+/// The results of processing a backlog.
 pub(super) struct Drain {
     /// Those that were accepted.
     pub(super) events: usize,
@@ -164,7 +164,7 @@ pub(super) struct Drain {
     pub(super) memory: Option<f64>,
     /// From the moment a fifth was accepted until all was: by then each node has read each school's register.
     pub(super) rest_took: Duration,
-    /// How busy the machine's cores were, from 0 to 1.
+    /// The load of the machine's cores, from 0 to 1.
     pub(super) busy: Option<f64>,
     /// The processor time that the nodes needed, and this process with sandbox and sender.
     pub(super) nodes_cpu: Option<Duration>,
@@ -180,8 +180,8 @@ pub(super) async fn drain(
 ) -> anyhow::Result<Drain> {
     let path = stage.settings("drain", &stage.schools)?;
     let settings = settings::load(&path)?.settings;
-    let lane = settings.schools.first().map(token_key);
-    let lane = lane.context("there is no school")?;
+    let key = settings.schools.first().map(token_key);
+    let key = key.context("there is no school")?;
     let http = load::client()?;
     let mut nodes = Vec::new();
     for _ in 0..count {
@@ -192,7 +192,7 @@ pub(super) async fn drain(
     }
     let store = open(fresh).await?;
     registers_read(&store).await?;
-    pause(&store, &lane).await?;
+    pause(&store, &key).await?;
     let first = nodes.first().context("there is no node")?;
     let (singly, in_lists) = fill(stage, &http, first, bars).await?;
 
@@ -209,7 +209,7 @@ pub(super) async fn drain(
     };
     let (nodes_before, own_before) = (cpu(), processor_time(std::process::id()));
     let begin = store.now_ms();
-    resume(&store, &lane).await?;
+    resume(&store, &key).await?;
     // Whoever looks into an SQLite file from outside wakes nobody: one more event does.
     let spare = stage.spare();
     load::one_by_one(&http, stage, first, spare, || ()).await?;
@@ -263,7 +263,7 @@ pub(super) async fn drain(
     Ok(drain)
 }
 
-/// Sends the backlog in: a part of it one by one, the rest in lists. Answers the events a second of both.
+/// Sends the backlog: a part of it one by one, the rest in lists. Returns the events per second of both.
 async fn fill(
     stage: &Stage,
     http: &Client,
@@ -280,14 +280,14 @@ async fn fill(
     Ok((per_second(ones, singly), per_second(many, in_lists)))
 }
 
-/// What very many schools in the settings cost a node.
+/// The cost of very many schools for a node.
 pub(super) struct ManySchools {
     /// From its start until it listened.
     pub(super) started: Duration,
     pub(super) memory: Option<f64>,
 }
 
-/// Starts a node with so many schools and watches its memory while it begins to read their people.
+/// Starts a node with many schools and measures its memory while it starts to read their people.
 pub(super) async fn many_schools(count: u32) -> anyhow::Result<ManySchools> {
     let sandbox = Sandbox::start(SandboxOptions {
         schools: count,
@@ -353,23 +353,23 @@ async fn open(store: &Fresh) -> anyhow::Result<Store> {
     Ok(Store::open(&store.url, outbox::Settings::default(), clock).await?)
 }
 
-async fn pause(store: &Store, lane: &str) -> anyhow::Result<()> {
+async fn pause(store: &Store, key: &str) -> anyhow::Result<()> {
     let mut tx = store.database().begin().await?;
     let day = PauseUntil::For(Duration::from_secs(24 * 60 * 60));
     store
         .outbox()
-        .pause(&mut tx, lane, day, "a measurement")
+        .pause(&mut tx, key, day, "a measurement")
         .await?;
     Ok(tx.commit().await?)
 }
 
-async fn resume(store: &Store, lane: &str) -> anyhow::Result<()> {
+async fn resume(store: &Store, key: &str) -> anyhow::Result<()> {
     let mut tx = store.database().begin().await?;
-    store.outbox().resume(&mut tx, lane).await?;
+    store.outbox().resume(&mut tx, key).await?;
     Ok(tx.commit().await?)
 }
 
-/// How many events are in each state, in words.
+/// The number of events in each state, as text.
 async fn states(store: &Store) -> anyhow::Result<String> {
     let mut states = BTreeMap::new();
     for ((_, state), count) in store.tally().await? {
@@ -381,7 +381,7 @@ async fn states(store: &Store) -> anyhow::Result<String> {
     Ok(words.collect::<Vec<_>>().join(", "))
 }
 
-/// How many events were accepted, and when the last one was.
+/// The number of accepted events, and the time of the last one.
 async fn accepted(store: &Store) -> anyhow::Result<(u64, i64)> {
     const ACCEPTED: &str =
         "SELECT count(*), max(accepted_ms) FROM markback_events WHERE accepted_ms IS NOT NULL";
@@ -391,7 +391,7 @@ async fn accepted(store: &Store) -> anyhow::Result<(u64, i64)> {
     Ok((u64::try_from(count)?, last.unwrap_or_default()))
 }
 
-/// When so many events had been accepted.
+/// The time at which the given number of events was accepted.
 async fn accepted_at(store: &Store, count: usize) -> anyhow::Result<i64> {
     const AT: &str = "SELECT accepted_ms FROM markback_events WHERE accepted_ms IS NOT NULL \
                       ORDER BY accepted_ms LIMIT 1 OFFSET $1";
@@ -401,7 +401,7 @@ async fn accepted_at(store: &Store, count: usize) -> anyhow::Result<i64> {
     })?)
 }
 
-/// How many events are neither accepted nor done in another way.
+/// The number of events that are neither accepted nor finished.
 async fn on_its_way(store: &Store) -> anyhow::Result<i64> {
     const OPEN: &str =
         "SELECT count(*) FROM markback_events WHERE settled_ms IS NULL AND accepted_ms IS NULL";

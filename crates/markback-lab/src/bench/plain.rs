@@ -1,4 +1,4 @@
-//! The plain way, as sign-in systems do it today: for each event read the register, then post one mark.
+//! The plain way, as in many sign-in systems: reads the register for each event, then posts one mark.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const WORKERS: usize = 16;
 /// Events of one run.
 const EVENTS: usize = 640;
 
-/// What the plain way did.
+/// The results of the plain way.
 pub(super) struct Plain {
     pub(super) events: usize,
     pub(super) took: Duration,

@@ -1,4 +1,4 @@
-//! What came of it: figures with their aims, as a table or as JSON.
+//! The report: results and their aims, as a table or as JSON.
 
 use std::{fmt, time::Duration};
 
@@ -14,21 +14,21 @@ use super::{
 };
 use markback_console::output;
 
-/// All that was measured.
+/// All results.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Whether optimisations were left out; then the figures say little.
+    /// Whether it is a debug build, whose results mean little.
     debug_build: bool,
     cores: Option<usize>,
     memory_mib: Option<u64>,
     schools: usize,
-    /// What the PostgreSQL server says of itself.
+    /// The PostgreSQL server's version and settings.
     pub(super) server: Option<String>,
     figures: Vec<Figure>,
     notes: Vec<String>,
 }
 
-/// One figure.
+/// One result.
 #[derive(Debug, Serialize)]
 struct Figure {
     what: String,
@@ -40,7 +40,7 @@ struct Figure {
     remark: String,
 }
 
-/// What a figure should be.
+/// The aim of a result.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Aim {
@@ -196,7 +196,7 @@ impl Report {
         }
     }
 
-    /// The same when each answer of Wonde takes as long as over a real line.
+    /// The same with a delay of each response of Wonde, as over a real network.
     pub(super) fn over_a_line(&mut self, store: &str, drain: &Drain) {
         let what = format!("{ACCEPTED}, {OVER_A_LINE}");
         self.add(what, store, sustained(drain), "events/s").remark = whole(drain);
@@ -331,7 +331,7 @@ impl fmt::Display for Report {
             write!(f, " {server}.")?;
         }
         if self.debug_build {
-            write!(f, "\nThis is a debug build: its figures say little.")?;
+            write!(f, "\nThis is a debug build: its results mean little.")?;
         }
         Ok(())
     }
@@ -347,7 +347,7 @@ fn millis(length: Duration) -> f64 {
     length.as_secs_f64() * 1000.0
 }
 
-/// Three digits that count, and thousands apart.
+/// Rounds to three significant digits, with thousands separators.
 fn number(value: f64) -> String {
     if value < 100.0 {
         return format!("{value:.1}").trim_end_matches(".0").to_owned();

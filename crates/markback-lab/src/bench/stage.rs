@@ -1,4 +1,4 @@
-//! What is measured against: a sandbox with schools, the events of their pupils, and the settings for them.
+//! The test environment: a sandbox with schools, events of their pupils, and settings.
 
 use std::{
     fmt::Write as _,
@@ -21,12 +21,12 @@ const PUPILS: u32 = 1_500;
 /// Of twelve schools in the sandbox nine have an MIS that keeps marks.
 const SCHOOLS_IN_ALL: u32 = 12;
 const SCHOOLS_THAT_WRITE: usize = 9;
-/// Fewer events are over before anything is measured.
+/// Fewer events finish before anything can be measured.
 pub(super) const EVENTS_MIN: usize = 2_000;
 /// All schools are in England.
 const ZONE: Tz = chrono_tz::Europe::London;
 
-/// The sandbox with its schools.
+/// The sandbox and its schools.
 pub(super) struct Stage {
     pub(super) sandbox: Sandbox,
     pub(super) schools: Vec<School>,
@@ -47,14 +47,14 @@ pub(super) struct School {
     pub(super) pupils: Vec<String>,
 }
 
-/// An event with the school it is sent for.
+/// An event and its school.
 pub(super) struct Sent {
     pub(super) school: usize,
     pub(super) event: Value,
 }
 
 impl Stage {
-    /// Starts the sandbox and lets it make up its people.
+    /// Starts the sandbox and generates its people.
     pub(super) async fn set(events: usize) -> anyhow::Result<Self> {
         let date = school_day(Utc::now());
         // Each pupil comes twice, and nine in ten are on roll.
@@ -92,12 +92,12 @@ impl Stage {
         })
     }
 
-    /// Before anybody marks anything of the school day.
+    /// A time before the first mark of the school day.
     pub(super) fn day_began(&self) -> DateTime<Utc> {
         at(self.date, 6 * 60)
     }
 
-    /// Lets every answer of the sandbox take so long, as over a real line; zero ends that.
+    /// Delays every response of the sandbox, as over a real network; zero ends the delay.
     pub(super) fn answer_after(&self, length: Duration) -> anyhow::Result<()> {
         self.sandbox.clear_faults();
         if !length.is_zero() {

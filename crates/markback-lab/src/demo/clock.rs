@@ -1,4 +1,4 @@
-//! The demonstration's clock: it runs as fast as it is told to, and never back.
+//! The demo's clock: its speed can be set, and it never goes back.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -29,7 +29,7 @@ impl StageClock {
         }))
     }
 
-    /// From now on so many times as fast as others.
+    /// Sets the speed of the clock.
     pub(super) fn run_at(&self, speed: f64) {
         let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = Instant::now();

@@ -1,4 +1,4 @@
-//! What was decided against what the schools' MIS hold: the marks that must be there, and nothing else.
+//! Compares the decisions with the marks in the schools' MIS.
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
@@ -19,22 +19,22 @@ pub(super) struct Place {
     session: String,
 }
 
-/// What a mark says.
+/// The content of a mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     code: String,
     comment: Option<String>,
     minutes_late: Option<u32>,
-    /// How often something was written there from outside.
+    /// The number of writes from outside.
     writes: u32,
 }
 
-/// How the two compare.
+/// The comparison.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Comparison {
-    /// Marks that were decided and compared.
+    /// The number of compared marks.
     pub(super) compared: usize,
-    /// Marks that were there before and that nothing was decided about.
+    /// The number of earlier marks without a decision.
     pub(super) untouched: usize,
     /// Where they differ.
     pub(super) differences: Vec<Difference>,
@@ -64,7 +64,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What the sandbox says, in our own terms.
+/// The sandbox's data in our types.
 pub(super) fn held(marks: &[MisMark]) -> Marks {
     let place = |mark: &MisMark| Place {
         student: mark.student_id.clone(),
@@ -113,7 +113,7 @@ impl Comparison {
         comparison
     }
 
-    /// Whether there is no difference.
+    /// Whether there are no differences.
     pub(super) fn holds(&self) -> bool {
         self.differences.is_empty()
     }
@@ -151,8 +151,8 @@ impl Comparison {
         }
     }
 
-    /// In a world without faults nothing is lost on the way. The MIS may refuse a mark all the same, as for a pupil without
-    /// a lesson to bear it: that is told, and then nothing of it may be there.
+    /// Without faults nothing is lost. The MIS can still reject a mark, as for a pupil without a lesson to bear it:
+    /// that is told, and then nothing of it may be there.
     fn unsettled(&mut self, school: &str, records: &[&Record]) {
         use EventState::{Confirmed, Rejected, Skipped, Superseded};
         for record in records
@@ -219,7 +219,7 @@ impl Held {
     }
 }
 
-/// The marks that must be there: of those that were taken for one place, the last.
+/// The expected marks: the last accepted one of each place.
 fn decided(records: &[&Record]) -> Marks {
     let mut taken: Vec<_> = records
         .iter()

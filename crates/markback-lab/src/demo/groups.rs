@@ -1,4 +1,4 @@
-//! The groups that the demonstration's service filled, held against the schools' MIS person for person.
+//! Compares the groups filled by the demo's service with the schools' MIS, person by person.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ pub(super) struct Filled {
     group: String,
     kind: String,
     people: usize,
-    /// People who are in the group or should be, but not both.
+    /// People who are wrongly in the group or missing.
     differ: usize,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Filled {
 pub(super) struct Groups(Vec<Filled>);
 
 impl Groups {
-    /// As they are in the store now.
+    /// The current events.
     pub(super) async fn of(stage: &Stage) -> anyhow::Result<Self> {
         let mut all = Vec::new();
         for school in &stage.schools {
@@ -54,7 +54,7 @@ impl Groups {
         Ok(Self(all))
     }
 
-    /// Whether each group has everybody it should have and nobody else.
+    /// Whether each group has exactly the right people.
     pub(super) fn hold(&self) -> bool {
         self.0.iter().all(|filled| filled.differ == 0)
     }

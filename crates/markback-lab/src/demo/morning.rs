@@ -1,4 +1,4 @@
-//! A school morning drawn by chance: who comes when, with which answers, and how their events reach the service.
+//! A random school morning: arrivals, answers, and the delivery of their events.
 
 use std::collections::BTreeMap;
 
@@ -27,14 +27,14 @@ pub(super) struct Morning {
     pub(super) absent: Option<String>,
 }
 
-/// One event and its way to the service.
+/// One event and its delivery to the service.
 pub(super) struct Planned {
     /// The school's place in the list.
     pub(super) school: usize,
     pub(super) event: Event,
     /// When it reaches the service.
     pub(super) arrives: DateTime<Utc>,
-    /// The answer got lost on its way: the same is sent again.
+    /// The response was lost: the same request is sent again.
     pub(super) resent: bool,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Event {
     remote: bool,
 }
 
-/// What one person's morning is like, and how many in a hundred have such a one.
+/// The kinds of a person's morning, with their percentages.
 #[derive(Clone, Copy, Debug)]
 enum Plot {
     InTime,
@@ -92,7 +92,7 @@ const PLOTS: [(Plot, u32); 15] = [
 ];
 
 impl Morning {
-    /// Draws exactly so many events. The same seed draws the same.
+    /// Draws the given number of events. The same seed draws the same events.
     pub(super) fn draw(schools: &[School], seed: u64, events: usize) -> Self {
         let mut draw = Draw {
             chance: ChaCha8Rng::seed_from_u64(seed),

@@ -1,4 +1,4 @@
-//! Playing the morning: each event is posted when its time has come, and then looked at until it is settled.
+//! Plays the morning: posts each event at its time, and polls it until it is finished.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,9 +13,9 @@ use super::{
     stage::Stage,
 };
 
-/// How long the morning takes to play, in seconds.
+/// Duration of the morning in seconds.
 const PLAYS_FOR: f64 = 6.0;
-/// How much faster than that the clock runs once the last event has come: nothing is left but waiting.
+/// The additional speed of the clock after the last event, when there is only waiting left.
 const AFTERWARDS: f64 = 60.0;
 /// Events in one request at most.
 const BATCH: usize = 200;
@@ -34,7 +34,7 @@ struct Receipt {
     id: String,
 }
 
-/// Posts every event at its time. Answers how many were sent once more.
+/// Posts every event at its time. Returns how many were sent again.
 pub(super) async fn play(stage: &Stage, morning: &Morning) -> anyhow::Result<usize> {
     let bars = MultiProgress::new();
     let (posted, settled) = (
@@ -66,7 +66,7 @@ pub(super) async fn play(stage: &Stage, morning: &Morning) -> anyhow::Result<usi
     Ok(resent)
 }
 
-/// Waits until every event is settled, and asks the service for each.
+/// Waits until every event is finished, polling the service for each.
 pub(super) async fn settled(stage: &Stage, morning: &Morning) -> anyhow::Result<Vec<Record>> {
     let bars = MultiProgress::new();
     let settled = bar(&bars, morning, "settled");
@@ -114,7 +114,7 @@ fn by_school(events: &[Planned]) -> BTreeMap<usize, Vec<&Planned>> {
     schools
 }
 
-/// Posts one event alone and several as a list, as sign-in systems do. What is sent once more must be answered the same.
+/// Posts one event alone and several as a list, as sign-in systems do. A repeated request must have the same response.
 async fn post(
     http: &Client,
     stage: &Stage,
@@ -179,7 +179,7 @@ fn events_url(stage: &Stage, school: usize) -> anyhow::Result<String> {
     ))
 }
 
-/// A bar on standard error; hidden where nobody watches.
+/// A progress bar on standard error; hidden without a terminal.
 fn bar(bars: &MultiProgress, morning: &Morning, what: &'static str) -> ProgressBar {
     let length = u64::try_from(morning.events.len()).unwrap_or(u64::MAX);
     let bar = bars.add(ProgressBar::new(length));

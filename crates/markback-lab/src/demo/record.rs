@@ -1,4 +1,4 @@
-//! What the service tells of an event.
+//! An event as reported by the service.
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use markback::service::EventState;
 
-/// What the service says became of an event.
+/// The outcome of an event as reported by the service.
 #[derive(Deserialize)]
 pub(super) struct Record {
     pub(super) id: String,
@@ -22,7 +22,7 @@ pub(super) struct Record {
     pub(super) accepted_at: Option<DateTime<Utc>>,
 }
 
-/// The part of a decision that is told.
+/// The reported part of a decision.
 #[derive(Deserialize)]
 pub(super) struct Decision {
     pub(super) outcome: String,

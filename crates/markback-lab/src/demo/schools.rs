@@ -1,4 +1,4 @@
-//! The sandbox's schools, and who may come in the morning.
+//! The sandbox's schools and their people.
 
 use wonde_sandbox::{Sandbox, SchoolInfo};
 

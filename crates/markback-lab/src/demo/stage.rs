@@ -1,4 +1,4 @@
-//! What the demonstration needs: a sandbox with schools, a settings file for them, and the service running on it.
+//! The demo's environment: a sandbox with schools, a settings file, and the running service.
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
@@ -47,7 +47,7 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Sets it up. The clock stands a little before the morning and runs as any other.
+    /// Creates the environment. The clock starts a little before the morning and runs at normal speed.
     pub(super) async fn set(seed: u64, events: usize) -> anyhow::Result<Self> {
         let clock = Arc::new(StageClock::starting_at(
             morning::begins() - TimeDelta::minutes(10),
@@ -103,7 +103,7 @@ impl Stage {
         format!("http://{}", self.running.address)
     }
 
-    /// What each school's MIS holds now.
+    /// The current marks of each school's MIS.
     pub(super) fn marks(&self) -> anyhow::Result<BTreeMap<String, Marks>> {
         self.schools
             .iter()
@@ -121,7 +121,7 @@ impl Stage {
         self.sandbox.set_write_delay(WRITE_DELAY / 6);
     }
 
-    /// Ends everything.
+    /// Stops everything.
     pub(super) async fn strike(self) -> anyhow::Result<()> {
         self.running.stop().await?;
         self.sandbox.stop().await;
@@ -129,7 +129,7 @@ impl Stage {
     }
 }
 
-/// Waits until the service has read who the schools' people are: in the morning, strangers are refused at once.
+/// Waits until the service has read the schools' people, because it then rejects unknown people at once.
 async fn people_known(markback: &Markback, schools: &[School]) -> anyhow::Result<()> {
     let known = async {
         let ids: Vec<_> = schools

@@ -1,4 +1,4 @@
-//! What the demonstration says: for people in tables and sentences, for programs in JSON.
+//! The demo's report: tables and sentences, or JSON.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -16,10 +16,10 @@ use super::{
 use markback::service::EventState;
 use markback_console::output::{self, TextOrJson};
 
-/// More differences than these are counted, not listed.
+/// The maximum number of listed differences; further ones are only counted.
 const LISTED: usize = 20;
 
-/// Everything there is to tell at the end.
+/// The whole report.
 pub(super) struct Story<'a> {
     pub(super) stage: &'a Stage,
     pub(super) groups: &'a Groups,
@@ -44,7 +44,7 @@ pub(super) fn opening(stage: &Stage, morning: &Morning) -> std::io::Result<()> {
 }
 
 impl Story<'_> {
-    /// Tells it.
+    /// Prints the report.
     pub(super) fn tell(&self, format: TextOrJson) -> anyhow::Result<()> {
         match format {
             TextOrJson::Json => output::json(&self.as_json()?)?,
@@ -98,7 +98,7 @@ impl Story<'_> {
         .to_string()
     }
 
-    /// What became of events beside the two that are usual.
+    /// Unusual outcomes of events.
     fn others(&self, school: &School) -> String {
         let usual = [EventState::Confirmed, EventState::Skipped];
         let others: Vec<_> = EventState::ALL
@@ -136,7 +136,7 @@ impl Story<'_> {
         reasons
     }
 
-    /// One decision of each telling kind.
+    /// One decision of each interesting kind.
     fn decisions(&self) -> Vec<(&School, &Record)> {
         let written = |record: &Record, code: &str| {
             let mark = record
@@ -350,7 +350,7 @@ impl Story<'_> {
     }
 }
 
-/// What became of an event, in a few words.
+/// The outcome of an event as short text.
 fn ending(record: &Record) -> String {
     let decision = record.decision.as_ref();
     let mark = decision.and_then(|decision| decision.mark.as_ref());

@@ -12,7 +12,7 @@ async fn state(s: &Store, key: &str) -> Option<JobState> {
 }
 
 both! {
-    async fn a_dead_letter_frees_its_line_and_can_be_looked_at(s: &Store) {
+    async fn a_dead_letter_unblocks_its_order_key_and_can_be_found(s: &Store) {
         s.enqueue(&[lined("bad", "l"), lined("next", "l")]).await;
         let jobs = held(&s.claim(5).await);
         in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs, "refused")).all().unwrap();
@@ -24,7 +24,7 @@ both! {
         assert!(s.outbox.dead("other", None, 10).await.unwrap().is_empty());
     }
 
-    async fn a_dead_letter_tried_again_goes_to_the_end_of_its_line(s: &Store) {
+    async fn a_retried_dead_letter_goes_behind_later_jobs(s: &Store) {
         let ids: Vec<_> = s.enqueue(&[lined("bad1", "l"), lined("bad2", "l"), lined("next", "l")]).await.jobs
             .iter().map(|job| job.id()).collect();
         for _ in 0..2 {
@@ -45,7 +45,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["bad2"]);
     }
 
-    async fn what_nobody_holds_can_be_discarded(s: &Store) {
+    async fn jobs_that_are_not_leased_can_be_discarded(s: &Store) {
         let ids: Vec<_> = s.enqueue(&[job("held"), job("dead"), lined("open", "l"), lined("behind", "l")]).await.jobs
             .iter().map(|job| job.id()).collect();
         let jobs = s.claim(2).await;
@@ -61,7 +61,7 @@ both! {
         assert!(in_tx!(s, tx => s.outbox.discard(&mut tx, &ids[..1], "by hand")).is_empty());
     }
 
-    async fn a_waiting_job_can_be_hastened(s: &Store) {
+    async fn a_delayed_job_can_be_run_now(s: &Store) {
         let later = s.now().await + TimeDelta::days(1);
         s.enqueue(&[job("a").not_before(later), job("b").not_before(later), job("p").partition("p").not_before(later)]).await;
         let hastened = in_tx!(s, tx => s.outbox.run_now(&mut tx, "q", &["a", "unknown"]));
@@ -74,7 +74,7 @@ both! {
         assert!(s.claim_keys().await.is_empty());
     }
 
-    async fn counts_are_by_queue_and_state(s: &Store) {
+    async fn jobs_are_counted_by_queue_and_state(s: &Store) {
         assert!(s.outbox.stats().await.unwrap().is_empty());
         s.enqueue(&[job("held"), job("vanished"), job("dead"), job("done"), job("retried")]).await;
         let jobs = held(&s.claim(5).await);
@@ -92,7 +92,7 @@ both! {
         assert_eq!((stats.leased, stats.lapsed, stats.dead), (1, 1, 1));
     }
 
-    async fn finished_jobs_are_forgotten_after_their_time(s: &Store) {
+    async fn finished_jobs_are_pruned_after_their_retention(s: &Store) {
         let day = Duration::from_secs(86_400);
         let retention = Retention { finished: 30 * day, dead: None };
         s.enqueue(&[job("done"), job("dead"), job("held"), lined("old", "l").supersede_key("x"), lined("new", "l").supersede_key("x")]).await;
@@ -115,7 +115,7 @@ both! {
         assert!(matches!(again, Enqueued::New(id) if id > jobs[0].id()));
     }
 
-    async fn pruning_walks_past_what_is_kept(s: &Store) {
+    async fn pruning_skips_kept_jobs(s: &Store) {
         let jobs: Vec<_> = (0..4500).map(|n| job(&n.to_string())).collect();
         s.enqueue(&jobs).await;
         let claimed = s.claim(5000).await;
@@ -129,7 +129,7 @@ both! {
         assert_eq!(stats.leased, 4500 - done.len() as u64);
     }
 
-    async fn a_finished_job_has_no_payload_any_more(s: &Store) {
+    async fn a_finished_job_loses_its_payload(s: &Store) {
         s.enqueue(&[lined("old", "l").supersede_key("x"), lined("new", "l").supersede_key("x"), job("gone"), job("dead")]).await;
         let jobs = held(&s.claim(9).await);
         in_tx!(s, tx => s.outbox.complete(&mut tx, &jobs[..1])).all().unwrap();
@@ -142,7 +142,7 @@ both! {
         assert_eq!(kept, [r#"{"key":"dead"}"#]);
     }
 
-    async fn a_zero_byte_in_a_note_does_no_harm(s: &Store) {
+    async fn a_zero_byte_in_a_note_is_removed(s: &Store) {
         s.enqueue(&[job("a")]).await;
         let jobs = held(&s.claim(1).await);
         in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &jobs, "said \0 so")).all().unwrap();

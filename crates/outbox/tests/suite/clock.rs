@@ -8,7 +8,7 @@ use crate::support::*;
 const HOUR_MS: i64 = 3_600_000;
 
 both! {
-    async fn a_clock_set_back_strands_no_lease(s: &Store) {
+    async fn leases_expire_after_the_clock_was_set_back(s: &Store) {
         s.enqueue(&[job("a")]).await;
         s.claim(1).await;
         s.clock.shift_ms(-24 * HOUR_MS);
@@ -20,7 +20,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["a"]);
     }
 
-    async fn a_clock_set_back_strands_no_backoff_and_no_pause(s: &Store) {
+    async fn backoffs_and_pauses_end_after_the_clock_was_set_back(s: &Store) {
         s.enqueue(&[job("a"), job("b").partition("b"), job("c").partition("b")]).await;
         let jobs = held(&s.claim(2).await);
         in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, RetryAt::After(5 * MINUTE), "")).all().unwrap();
@@ -34,7 +34,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["b", "c"]);
     }
 
-    async fn a_job_with_its_own_time_keeps_it_when_the_clock_is_set_back(s: &Store) {
+    async fn an_absolute_time_stays_when_the_clock_is_set_back(s: &Store) {
         let at = s.now().await + TimeDelta::hours(1);
         s.enqueue(&[job("a").not_before(at), job("b")]).await;
         let b = held(&s.claim(5).await);
@@ -47,7 +47,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["a", "b"]);
     }
 
-    async fn a_clock_set_back_while_nobody_looked_is_noticed_by_the_next_process(s: &Store) {
+    async fn the_next_process_notices_a_clock_that_was_set_back(s: &Store) {
         s.enqueue(&[job("a")]).await;
         s.claim(1).await;
         s.clock.shift_ms(-24 * HOUR_MS);
@@ -57,7 +57,7 @@ both! {
         assert_eq!(later.claim_keys().await, ["a"]);
     }
 
-    async fn what_was_moved_with_the_clock_and_rolled_back_is_moved_again(s: &Store) {
+    async fn a_clock_repair_is_repeated_after_a_rollback(s: &Store) {
         s.enqueue(&[job("a")]).await;
         s.claim(1).await;
         s.clock.shift_ms(-24 * HOUR_MS);
@@ -70,7 +70,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["a"]);
     }
 
-    async fn a_clock_that_jumps_forward_costs_leases_but_nothing_is_done_twice(s: &Store) {
+    async fn a_clock_that_jumps_forward_expires_leases_but_nothing_is_completed_twice(s: &Store) {
         s.enqueue(&[lined("a", "l"), lined("b", "l")]).await;
         let first = s.claim(1).await;
         s.clock.shift_ms(24 * HOUR_MS);

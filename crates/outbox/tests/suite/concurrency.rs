@@ -108,13 +108,13 @@ async fn many_workers(s: Store, single_partition: bool, dies: fn(u32) -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_workers_do_each_job_once_and_in_line_sqlite() {
+async fn several_workers_complete_each_job_once_and_in_order_sqlite() {
     many_workers(Store::sqlite().await, false, |_| false).await;
     many_workers(Store::sqlite().await, true, |_| false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn several_workers_do_each_job_once_and_in_line_postgres() {
+async fn several_workers_complete_each_job_once_and_in_order_postgres() {
     for single_partition in [false, true] {
         if let Some(s) = Store::postgres().await {
             many_workers(s, single_partition, |_| false).await;
@@ -123,19 +123,19 @@ async fn several_workers_do_each_job_once_and_in_line_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn workers_that_die_lose_nothing_sqlite() {
+async fn workers_that_die_lose_no_jobs_sqlite() {
     many_workers(Store::sqlite().await, false, |turn| turn % 5 == 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn workers_that_die_lose_nothing_postgres() {
+async fn workers_that_die_lose_no_jobs_postgres() {
     if let Some(s) = Store::postgres().await {
         many_workers(s, false, |turn| turn % 5 == 3).await;
     }
 }
 
 both! {
-    async fn the_same_keys_from_many_sides_are_one_job_each(s: &Store) {
+    async fn the_same_key_enqueued_concurrently_is_one_job(s: &Store) {
         let mut tasks = Vec::new();
         for _ in 0..6 {
             let (db, outbox) = (s.db.clone(), s.outbox.clone());
@@ -164,7 +164,7 @@ both! {
         assert_eq!(new.len(), 40);
     }
 
-    async fn many_claim_at_once_and_none_gets_what_another_has(s: &Store) {
+    async fn concurrent_claims_are_disjoint(s: &Store) {
         let jobs: Vec<_> = (0..400).map(|n| job(&n.to_string())).collect();
         s.enqueue(&jobs).await;
         let tasks: Vec<_> = (0..8).map(|_| {

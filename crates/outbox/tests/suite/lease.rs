@@ -5,7 +5,7 @@ use outbox::{ErrorKind, JobState, RetryAt};
 use crate::support::*;
 
 both! {
-    async fn a_held_job_is_nobody_elses_until_the_lease_lapses(s: &Store) {
+    async fn a_leased_job_cannot_be_claimed_until_the_lease_expires(s: &Store) {
         s.enqueue(&[job("a")]).await;
         assert_eq!(s.claim_keys().await, ["a"]);
         s.clock.advance(LEASE - MINUTE);
@@ -26,7 +26,7 @@ both! {
         s.complete(&jobs).await.all().unwrap();
     }
 
-    async fn who_lost_the_lease_can_change_nothing(s: &Store) {
+    async fn a_worker_that_lost_its_lease_changes_nothing(s: &Store) {
         s.enqueue(&[lined("a", "l"), lined("b", "l")]).await;
         let slow = s.claim(1).await;
         s.clock.advance(LEASE);
@@ -45,7 +45,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["b"]);
     }
 
-    async fn the_hosts_transaction_can_be_rolled_back_when_the_lease_is_lost(s: &Store) {
+    async fn a_lost_lease_can_roll_the_hosts_transaction_back(s: &Store) {
         s.enqueue(&[job("lost"), job("kept")]).await;
         let slow = s.claim(2).await;
         s.clock.advance(LEASE);
@@ -62,7 +62,7 @@ both! {
         assert_eq!(s.outbox.find("q", "kept").await.unwrap().unwrap().state, JobState::Leased);
     }
 
-    async fn a_lapsed_lease_that_nobody_took_is_good_for_completing(s: &Store) {
+    async fn a_job_with_an_expired_lease_can_be_completed_if_nobody_claimed_it(s: &Store) {
         s.enqueue(&[job("a")]).await;
         let jobs = s.claim(1).await;
         s.clock.advance(2 * LEASE);
@@ -82,7 +82,7 @@ both! {
         assert_eq!(s.outbox.renew(&held(&jobs), LEASE).await.unwrap().lost.len(), 4);
     }
 
-    async fn a_worker_that_dies_between_claim_and_complete_loses_nothing(s: &Store) {
+    async fn a_worker_that_dies_between_claim_and_complete_loses_no_jobs(s: &Store) {
         s.enqueue(&[lined("a", "l"), lined("b", "l")]).await;
         {
             let jobs = s.claim(10).await;

@@ -19,7 +19,7 @@ async fn refused(url: &str) -> Error {
 }
 
 #[tokio::test]
-async fn a_url_that_is_none_is_refused_without_showing_its_password() {
+async fn an_invalid_url_is_rejected_without_showing_its_password() {
     for (url, hint) in [
         ("mysql://root:s3cret@host/db", "unknown scheme \"mysql\""),
         ("s3cret", "no scheme"),
@@ -38,7 +38,7 @@ async fn a_url_that_is_none_is_refused_without_showing_its_password() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_not_there_may_come_back() {
+async fn an_unreachable_database_is_a_temporary_error() {
     let error = refused("postgres://user:s3cret@127.0.0.1:1/db").await;
     assert!(
         error.is_unavailable() && error.recovery() == Recovery::Retry,
@@ -52,7 +52,7 @@ async fn a_store_that_is_not_there_may_come_back() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_said_to_be_none() {
+async fn a_file_that_is_not_a_database_is_reported_as_corrupt() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("store.db");
     std::fs::write(&path, "This is not a database at all. ".repeat(500)).unwrap();
@@ -112,7 +112,7 @@ async fn a_locked_file_is_busy_and_works_again_afterwards() {
 }
 
 #[tokio::test]
-async fn a_full_disk_is_said_to_be_full_and_loses_nothing() {
+async fn a_full_disk_is_reported_and_loses_nothing() {
     let s = Store::sqlite().await;
     s.enqueue(&[job("before")]).await;
     let mut tx = s.begin().await;
@@ -278,7 +278,7 @@ async fn a_host_can_bring_its_pool_and_its_transaction_postgres() {
 }
 
 both! {
-    async fn a_host_has_migrations_of_its_own_beside_the_queues(s: &Store) {
+    async fn a_host_has_its_own_migrations_beside_the_queues(s: &Store) {
         s.outbox.migrate().await.unwrap();
         s.db.migrate(&HOST).await.unwrap();
         s.db.migrate(&HOST).await.unwrap();
@@ -318,7 +318,7 @@ both! {
         assert_eq!(s.db.migrate(&odd).await.unwrap_err().kind(), ErrorKind::Config);
     }
 
-    async fn a_hosts_own_mistakes_are_told_apart(s: &Store) {
+    async fn errors_of_the_hosts_sql_are_distinguished(s: &Store) {
         s.db.migrate(&HOST).await.unwrap();
         for expected in [None, Some(ErrorKind::Constraint)] {
             let mut tx = s.begin().await;

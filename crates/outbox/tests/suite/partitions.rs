@@ -1,4 +1,4 @@
-//! Batches of one partition, and partitions that rest.
+//! Batches of one partition, and pauses.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn in_partition(key: &str, partition: &str) -> NewJob {
 }
 
 both! {
-    async fn a_batch_is_of_the_partition_that_waited_longest(s: &Store) {
+    async fn a_batch_comes_from_the_partition_that_waited_longest(s: &Store) {
         s.enqueue(&[in_partition("b1", "b")]).await;
         s.clock.advance(MINUTE);
         s.enqueue(&[in_partition("a1", "a"), in_partition("a2", "a"), in_partition("b2", "b"), in_partition("b3", "b")]).await;
@@ -28,7 +28,7 @@ both! {
         assert!(batch(s, 2, Duration::ZERO).await.is_empty());
     }
 
-    async fn a_batch_waits_for_company_unless_it_is_full(s: &Store) {
+    async fn a_batch_waits_for_more_jobs_unless_it_is_full(s: &Store) {
         let gather = 5 * MINUTE;
         s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b"), in_partition("b2", "b")]).await;
         assert!(batch(s, 3, gather).await.is_empty());
@@ -44,7 +44,7 @@ both! {
         assert_eq!(batch(s, 3, gather).await, ["b4"]);
     }
 
-    async fn what_was_waited_before_counts_where_a_batch_waits_for_company(s: &Store) {
+    async fn earlier_waiting_counts_towards_the_gathering_time(s: &Store) {
         s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b").waited(4 * MINUTE), in_partition("c1", "c").waited(6 * MINUTE)]).await;
         assert_eq!(batch(s, 3, 5 * MINUTE).await, ["c1"]);
         assert!(batch(s, 3, 5 * MINUTE).await.is_empty());
@@ -53,14 +53,14 @@ both! {
         assert_eq!(s.claim_keys().await, ["a1"]);
     }
 
-    async fn what_is_behind_in_its_line_fills_no_batch(s: &Store) {
+    async fn blocked_jobs_do_not_fill_a_batch(s: &Store) {
         s.enqueue(&[in_partition("a1", "a").order_key("l"), in_partition("a2", "a").order_key("l"), in_partition("a3", "a").order_key("l")]).await;
         assert!(batch(s, 3, MINUTE).await.is_empty());
         s.clock.advance(MINUTE);
         assert_eq!(batch(s, 3, MINUTE).await, ["a1"]);
     }
 
-    async fn partitions_that_a_claim_leaves_out_are_left_alone_by_that_claim_only(s: &Store) {
+    async fn excluded_partitions_are_skipped_by_that_claim_only(s: &Store) {
         s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b"), in_partition("b2", "b"), in_partition("c1", "c")]).await;
         let without = |limit, partitions: &[&str]| {
             ClaimRequest::mixed(limit, LEASE).except(partitions.iter().map(|partition| (*partition).to_owned()).collect())
@@ -73,7 +73,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["b1", "b2"]);
     }
 
-    async fn only_what_is_long_overdue_is_claimed_where_that_is_asked_for(s: &Store) {
+    async fn an_overdue_claim_returns_only_long_overdue_jobs(s: &Store) {
         s.enqueue(&[in_partition("a1", "a")]).await;
         s.clock.advance(MINUTE);
         s.enqueue(&[in_partition("a2", "a"), in_partition("b1", "b")]).await;
@@ -86,12 +86,12 @@ both! {
         assert_eq!(keys(&s.outbox.claim("q", &late).await.unwrap()), ["a2"]);
     }
 
-    async fn jobs_without_a_partition_are_a_partition_too(s: &Store) {
+    async fn jobs_without_a_partition_form_a_partition(s: &Store) {
         s.enqueue(&[job("x"), in_partition("a1", "a"), job("y")]).await;
         assert_eq!(batch(s, 5, Duration::ZERO).await, ["x", "y"]);
     }
 
-    async fn a_paused_partition_rests_until_its_time(s: &Store) {
+    async fn a_paused_partition_resumes_at_its_time(s: &Store) {
         s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b")]).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(5 * MINUTE), "429"));
         s.enqueue(&[in_partition("a2", "a")]).await;
@@ -106,7 +106,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["a1", "a2"]);
     }
 
-    async fn a_pause_holds_in_all_queues_and_for_throttle_keys(s: &Store) {
+    async fn a_pause_applies_to_all_queues_and_to_throttle_keys(s: &Store) {
         s.enqueue(&[
             in_partition("a", "school a").throttle_key("token"),
             in_partition("b", "school b").throttle_key("token"),
@@ -121,7 +121,7 @@ both! {
         assert_eq!(s.outbox.claim("other", &ClaimRequest::mixed(5, LEASE)).await.unwrap().len(), 1);
     }
 
-    async fn a_partition_that_is_resumed_goes_on_at_once_but_not_before_its_time(s: &Store) {
+    async fn a_resumed_partition_continues_at_once_but_not_before_its_time(s: &Store) {
         let later = s.now().await + TimeDelta::minutes(30);
         s.enqueue(&[in_partition("now", "a"), in_partition("later", "a").not_before(later)]).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::At(later + TimeDelta::days(1)), "offline"));
@@ -134,7 +134,7 @@ both! {
         assert!(s.claim_keys().await.contains(&"later".to_owned()));
     }
 
-    async fn a_partition_resumed_is_still_paused_by_the_other(s: &Store) {
+    async fn a_resumed_partition_is_still_paused_by_its_throttle_key(s: &Store) {
         s.enqueue(&[in_partition("a", "school").throttle_key("token")]).await;
         for partition in ["school", "token"] {
             in_tx!(s, tx => s.outbox.pause(&mut tx, partition, PauseUntil::For(MINUTE), ""));
@@ -146,7 +146,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["a"]);
     }
 
-    async fn of_two_pauses_the_longer_holds(s: &Store) {
+    async fn the_longer_of_two_pauses_applies(s: &Store) {
         s.enqueue(&[in_partition("a", "a")]).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(10 * MINUTE), "long"));
         in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(5 * MINUTE), "short"));
@@ -162,13 +162,13 @@ both! {
         assert_eq!(s.claim_keys().await, ["a"]);
     }
 
-    async fn no_partition_is_paused_by_an_empty_name(s: &Store) {
+    async fn an_empty_key_cannot_be_paused(s: &Store) {
         let mut tx = s.begin().await;
         let error = s.outbox.pause(&mut tx, "", PauseUntil::For(MINUTE), "").await.unwrap_err();
         assert_eq!(error.kind(), outbox::ErrorKind::Invalid);
     }
 
-    async fn a_long_line_of_paused_jobs_hides_nobody(s: &Store) {
+    async fn many_paused_jobs_do_not_hide_others(s: &Store) {
         let mut jobs: Vec<_> = (0..1500).map(|n| in_partition(&format!("a{n}"), "a")).collect();
         jobs.push(in_partition("b", "b"));
         s.enqueue(&jobs).await;
@@ -179,7 +179,7 @@ both! {
         assert_eq!(s.claim(2000).await.len(), 1500);
     }
 
-    async fn a_paused_job_whose_holder_vanished_is_known_as_such_afterwards(s: &Store) {
+    async fn a_paused_job_with_an_expired_lease_is_still_lapsed_afterwards(s: &Store) {
         s.enqueue(&[in_partition("a", "a")]).await;
         s.claim(1).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(3 * LEASE), ""));

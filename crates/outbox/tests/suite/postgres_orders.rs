@@ -61,7 +61,7 @@ macro_rules! postgres {
 }
 
 postgres! {
-    async fn who_has_the_lower_number_of_a_line_commits_first(s: &Store) {
+    async fn jobs_of_an_order_key_commit_in_the_order_of_their_ids(s: &Store) {
         let mut first = s.begin().await;
         let low = s.outbox.enqueue(&mut first, &[lined("first", "l")]).await.unwrap().jobs[0].id();
         let second = start_enqueue(s, lined("second", "l"));
@@ -76,7 +76,7 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["first"]);
     }
 
-    async fn one_who_gives_up_frees_the_line(s: &Store) {
+    async fn a_rollback_releases_the_order_key(s: &Store) {
         let mut first = s.begin().await;
         s.outbox.enqueue(&mut first, &[lined("first", "l")]).await.unwrap();
         let second = start_enqueue(s, lined("second", "l"));
@@ -87,7 +87,7 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["second"]);
     }
 
-    async fn other_lines_and_other_queues_do_not_wait(s: &Store) {
+    async fn other_order_keys_and_queues_do_not_wait(s: &Store) {
         let mut first = s.begin().await;
         s.outbox.enqueue(&mut first, &[lined("first", "l")]).await.unwrap();
         // Two lines may share one of the 256 locks: of two other lines, one at least does not wait.
@@ -102,7 +102,7 @@ postgres! {
         first.commit().await.unwrap();
     }
 
-    async fn lines_of_one_owner_are_added_to_by_one_at_a_time(s: &Store) {
+    async fn order_keys_with_one_prefix_share_a_lock(s: &Store) {
         let mut first = s.db.begin().await.unwrap();
         s.outbox.enqueue(&mut first, &[lined("first", "school/1")]).await.unwrap();
         let second = start_enqueue(s, lined("second", "school/2"));
@@ -127,7 +127,7 @@ postgres! {
         assert_eq!(shards.iter().map(std::collections::BTreeSet::len).sum::<usize>(), 8, "{shards:?}");
     }
 
-    async fn many_lines_from_two_sides_do_not_deadlock(s: &Store) {
+    async fn concurrent_batches_of_many_order_keys_do_not_deadlock(s: &Store) {
         let forwards: Vec<_> = (0..300).map(|n| lined(&format!("f{n}"), &format!("line {n}"))).collect();
         let backwards: Vec<_> = (0..300).rev().map(|n| lined(&format!("b{n}"), &format!("line {n}"))).collect();
         for round in 0..10 {
@@ -147,7 +147,7 @@ postgres! {
         }
     }
 
-    async fn the_same_key_from_two_transactions_is_decided_by_the_first(s: &Store) {
+    async fn the_first_of_two_transactions_with_the_same_key_wins(s: &Store) {
         for commits in [true, false] {
             let key = format!("{commits}");
             let mut first = s.begin().await;
@@ -164,7 +164,7 @@ postgres! {
         }
     }
 
-    async fn the_next_in_line_waits_for_the_commit_of_the_one_before(s: &Store) {
+    async fn the_next_job_of_an_order_key_waits_for_the_commit(s: &Store) {
         s.enqueue(&[lined("a", "l"), lined("b", "l")]).await;
         let a = s.claim(1).await;
         let mut tx = s.begin().await;
@@ -176,7 +176,7 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["b"]);
     }
 
-    async fn a_lapsed_job_that_is_being_completed_is_left_alone(s: &Store) {
+    async fn a_lapsed_job_that_is_being_completed_is_not_claimed(s: &Store) {
         s.enqueue(&[job("a")]).await;
         let a = s.claim(1).await;
         s.clock.advance(LEASE);
@@ -188,7 +188,7 @@ postgres! {
         while s.claim_keys().await.is_empty() {}
     }
 
-    async fn who_completes_what_is_just_being_claimed_again_has_lost_it(s: &Store) {
+    async fn completing_a_job_that_is_being_claimed_again_loses_it(s: &Store) {
         s.enqueue(&[job("a")]).await;
         let slow = s.claim(1).await;
         s.clock.advance(LEASE);
@@ -210,7 +210,7 @@ postgres! {
         s.complete(&quick).await.all().unwrap();
     }
 
-    async fn what_is_just_being_claimed_is_not_superseded(s: &Store) {
+    async fn a_job_that_is_being_claimed_is_not_superseded(s: &Store) {
         s.enqueue(&[lined("old", "l").supersede_key("m")]).await;
         let mut claiming = s.begin().await;
         let old = s.outbox.claim_in(&mut claiming, "q", &ClaimRequest::mixed(1, LEASE)).await.unwrap();
@@ -225,7 +225,7 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["new"]);
     }
 
-    async fn what_is_just_being_superseded_is_not_claimed(s: &Store) {
+    async fn a_job_that_is_being_superseded_is_not_claimed(s: &Store) {
         s.enqueue(&[lined("old", "l").supersede_key("m")]).await;
         let mut tx = s.begin().await;
         let receipt = s.outbox.enqueue(&mut tx, &[lined("new", "l").supersede_key("m")]).await.unwrap();
@@ -235,7 +235,7 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["new"]);
     }
 
-    async fn a_dead_letter_opened_again_queues_behind_one_that_is_being_put_in(s: &Store) {
+    async fn a_retried_dead_letter_goes_behind_a_job_that_is_being_enqueued(s: &Store) {
         s.enqueue(&[lined("dead", "l")]).await;
         let dead = held(&s.claim(1).await);
         in_tx!(s, tx => s.outbox.dead_letter(&mut tx, &dead, "")).all().unwrap();
@@ -256,7 +256,7 @@ postgres! {
         assert_eq!(s.claim_keys().await, ["dead"]);
     }
 
-    async fn a_partition_resumed_while_its_jobs_are_being_put_aside_goes_on(s: &Store) {
+    async fn a_partition_resumed_while_its_jobs_are_being_deferred_continues(s: &Store) {
         s.enqueue(&[job("a").partition("a"), job("b").partition("b")]).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(1000 * MINUTE), ""));
         let mut claiming = s.begin().await;
@@ -273,7 +273,7 @@ postgres! {
         assert!(s.outbox.pauses().await.unwrap().is_empty());
     }
 
-    async fn a_partition_that_is_just_being_resumed_is_not_put_aside(s: &Store) {
+    async fn a_partition_that_is_being_resumed_is_not_deferred(s: &Store) {
         s.enqueue(&[job("a").partition("a")]).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "a", PauseUntil::For(1000 * MINUTE), ""));
         let mut resuming = s.begin().await;
@@ -290,7 +290,7 @@ postgres! {
         assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().state, JobState::Leased);
     }
 
-    async fn a_stricter_default_of_the_server_changes_nothing(s: &Store) {
+    async fn a_stricter_default_isolation_changes_nothing(s: &Store) {
         on_pool!(s.db, pool => {
             sqlx::query("DO $$ BEGIN EXECUTE 'ALTER DATABASE ' || current_database() || \
                          ' SET default_transaction_isolation = serializable'; END $$")

@@ -8,7 +8,7 @@ use throwaway_postgres::{Server, Stop};
 use crate::support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn work_goes_on_when_the_server_is_back() {
+async fn work_continues_after_a_server_restart() {
     let Some(server) = throwaway_postgres::start_or_skip(&Server::builder()).unwrap() else {
         return;
     };

@@ -18,7 +18,7 @@ both! {
         assert_eq!((again[0].attempts(), again[0].note.as_deref(), again[0].lapsed), (2, Some("server said 500"), false));
     }
 
-    async fn a_backoff_is_random_up_to_an_amount_that_doubles(s: &Store) {
+    async fn a_backoff_is_random_below_a_bound_that_doubles(s: &Store) {
         let jobs: Vec<_> = (0..60).map(|n| job(&n.to_string())).collect();
         s.enqueue(&jobs).await;
         // base 1 min, cap 8 min
@@ -42,7 +42,7 @@ both! {
         }
     }
 
-    async fn the_longer_of_backoff_and_retry_after_wins(s: &Store) {
+    async fn the_longer_of_backoff_and_retry_after_applies(s: &Store) {
         s.enqueue(&[job("a")]).await;
         let jobs = held(&s.claim(1).await);
         // The backoff after one attempt is a minute at most.
@@ -53,7 +53,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["a"]);
     }
 
-    async fn a_retry_can_have_its_time(s: &Store) {
+    async fn a_retry_can_have_an_absolute_time(s: &Store) {
         s.enqueue(&[job("a"), job("past")]).await;
         let jobs = held(&s.claim(2).await);
         let at = s.now().await + TimeDelta::minutes(90);
@@ -65,7 +65,7 @@ both! {
         assert_eq!(s.claim_keys().await.first().map(String::as_str), Some("a"));
     }
 
-    async fn a_job_may_not_run_before_its_time(s: &Store) {
+    async fn a_job_does_not_run_before_its_time(s: &Store) {
         let at = s.now().await + TimeDelta::minutes(30);
         s.enqueue(&[job("later").not_before(at), job("past").not_before(at - TimeDelta::days(9))]).await;
         assert_eq!(s.claim_keys().await, ["past"]);
@@ -77,7 +77,7 @@ both! {
         assert!(s.claim_keys().await.contains(&"later".to_owned()));
     }
 
-    async fn a_job_handed_back_counts_no_attempt_and_is_claimable_at_once(s: &Store) {
+    async fn a_released_job_counts_no_attempt_and_is_claimable_at_once(s: &Store) {
         s.enqueue(&[lined("a", "l"), lined("b", "l")]).await;
         for _ in 0..3 {
             let jobs = s.claim(5).await;
@@ -88,7 +88,7 @@ both! {
         assert_eq!(s.outbox.find("q", "a").await.unwrap().unwrap().attempts, 0);
     }
 
-    async fn that_a_holder_vanished_is_remembered_when_the_job_is_handed_back(s: &Store) {
+    async fn a_released_job_is_still_lapsed(s: &Store) {
         s.enqueue(&[job("a")]).await;
         s.claim(1).await;
         s.clock.advance(LEASE);
@@ -97,7 +97,7 @@ both! {
         assert!(s.claim(1).await[0].lapsed);
     }
 
-    async fn waits_longer_than_any_calendar_do_no_harm(s: &Store) {
+    async fn extreme_delays_do_not_overflow(s: &Store) {
         s.enqueue(&[job("a"), job("b")]).await;
         let jobs = held(&s.claim(2).await);
         in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs[..1], RetryAt::After(std::time::Duration::MAX), "")).all().unwrap();

@@ -1,4 +1,4 @@
-//! Bells.
+//! Wake-ups.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use crate::support::*;
 
 /// Longer than any test runs: who waits this long was not woken.
 const LONG: Duration = Duration::from_secs(60);
-/// Enough to see that nobody rings.
+/// Long enough to see that there is no wake-up.
 const SHORT: Duration = Duration::from_millis(30);
 
-/// Waits until the store's ear for other nodes is open. When it opens, on PostgreSQL, every wakeup is rung once, for nobody knows what
-/// was said before: after that a wakeup rings for a cause alone.
-async fn ear_open(s: &Store) {
+/// Waits until the database listens to other nodes. At that time, on PostgreSQL, all workers are woken once, because earlier
+/// notifications were lost.
+async fn listening(s: &Store) {
     if s.db.engine() == Engine::Sqlite {
         return;
     }
@@ -22,7 +22,7 @@ async fn ear_open(s: &Store) {
     let mut n = 0;
     while !wakeup.wait(SHORT).await {
         n += 1;
-        assert!(n < 1000, "nobody listens");
+        assert!(n < 1000, "the node does not listen");
         let mut job = job(&format!("ear {n}"));
         job.queue = "ear".into();
         other.enqueue(&[job]).await;
@@ -31,8 +31,8 @@ async fn ear_open(s: &Store) {
 }
 
 both! {
-    async fn a_commit_rings_and_a_rollback_does_not(s: &Store) {
-        ear_open(s).await;
+    async fn a_commit_wakes_workers_and_a_rollback_does_not(s: &Store) {
+        listening(s).await;
         let mut wakeup = s.outbox.wakeup("q");
         let mut tx = s.begin().await;
         s.outbox.enqueue(&mut tx, &[job("a")]).await.unwrap();
@@ -40,16 +40,16 @@ both! {
         tx.rollback().await.unwrap();
         assert!(!wakeup.wait(SHORT).await);
         s.enqueue(&[job("a")]).await;
-        // It was rung before the wait, and is not missed.
+        // A wake-up before the wait is not missed.
         assert!(wakeup.wait(LONG).await);
         assert!(!wakeup.wait(SHORT).await);
-        // Nothing new, nothing rung.
+        // Nothing new, no wake-up.
         s.enqueue(&[job("a")]).await;
         assert!(!wakeup.wait(SHORT).await);
     }
 
-    async fn all_who_wait_are_woken(s: &Store) {
-        ear_open(s).await;
+    async fn all_waiting_workers_are_woken(s: &Store) {
+        listening(s).await;
         let waiting: Vec<_> = (0..5).map(|_| {
             let mut wakeup = s.outbox.wakeup("q");
             tokio::spawn(async move { wakeup.wait(LONG).await })
@@ -62,8 +62,8 @@ both! {
         assert!(!other.wait(SHORT).await);
     }
 
-    async fn whatever_makes_something_claimable_rings(s: &Store) {
-        ear_open(s).await;
+    async fn every_change_that_makes_a_job_claimable_wakes_workers(s: &Store) {
+        listening(s).await;
         s.enqueue(&[lined("a", "l"), lined("b", "l"), job("alone").partition("p")]).await;
         let mut wakeup = s.outbox.wakeup("q");
         let jobs = s.claim(5).await;
@@ -85,11 +85,11 @@ both! {
         in_tx!(s, tx => s.outbox.retry(&mut tx, &jobs, RetryAt::After(LONG), "")).all().unwrap();
         assert!(!wakeup.wait(SHORT).await, "later");
         in_tx!(s, tx => s.outbox.run_now(&mut tx, "q", &["alone"]));
-        assert!(wakeup.wait(LONG).await, "hastened");
+        assert!(wakeup.wait(LONG).await, "run now");
     }
 
-    async fn a_wait_ends_when_nothing_happens_and_when_the_store_is_closed(s: &Store) {
-        ear_open(s).await;
+    async fn a_wait_ends_after_its_maximum_and_when_the_database_is_closed(s: &Store) {
+        listening(s).await;
         let began = Instant::now();
         assert!(!s.outbox.wait("q", SHORT).await);
         assert!(began.elapsed() >= SHORT);
@@ -99,7 +99,7 @@ both! {
     }
 }
 
-/// Another node is told, though nothing but the server is between the two.
+/// Another node is woken through the server.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_nodes_are_woken() {
     let Some(here) = Store::postgres().await else {
@@ -107,11 +107,11 @@ async fn other_nodes_are_woken() {
     };
     let there = here.another_node().await;
     let mut wakeup = there.outbox.wakeup("q");
-    // The listener is at work once a first ring came through; until then each ring may be too early.
+    // The listener works once a first wake-up arrives; earlier ones may be lost.
     let mut n = 0;
     while !wakeup.wait(SHORT).await {
         n += 1;
-        assert!(n < 1000, "nobody listens");
+        assert!(n < 1000, "the node does not listen");
         here.enqueue(&[job(&format!("first {n}"))]).await;
     }
     while wakeup.wait(10 * SHORT).await {}

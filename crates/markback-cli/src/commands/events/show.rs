@@ -19,17 +19,17 @@ const REASON_MAX: usize = 90;
 /// A paused school or token.
 #[derive(Clone, Serialize)]
 pub(crate) struct Paused {
-    lane: String,
+    key: String,
     until: DateTime<Utc>,
-    why: String,
+    reason: String,
     #[serde(skip)]
     line: String,
 }
 
 impl Paused {
     /// Whether it is the pause of this school or token.
-    pub(crate) fn is_of(&self, lane: &str) -> bool {
-        self.lane == lane
+    pub(crate) fn is_of(&self, key: &str) -> bool {
+        self.key == key
     }
 
     /// The end as short text.
@@ -50,9 +50,9 @@ pub(crate) async fn pauses(store: &Store) -> outbox::Result<Vec<Paused>> {
         .into_iter()
         .map(|pause| Paused {
             line: line_of(&pause),
-            lane: pause.key,
+            key: pause.key,
             until: pause.until,
-            why: pause.reason,
+            reason: pause.reason,
         })
         .collect())
 }

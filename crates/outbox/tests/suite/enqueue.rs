@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::*;
 
 both! {
-    async fn a_key_is_taken_once_for_each_queue(s: &Store) {
+    async fn a_key_is_unique_within_its_queue(s: &Store) {
         let first = s.enqueue(&[job("a"), job("b"), job("a")]).await.jobs;
         assert!(matches!(first[..], [Enqueued::New(_), Enqueued::New(_), Enqueued::Duplicate(_)]));
         assert_eq!(first[0].id(), first[2].id());
@@ -17,7 +17,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["a", "b", "c"]);
     }
 
-    async fn a_key_is_still_known_when_its_job_is_done(s: &Store) {
+    async fn the_key_of_a_finished_job_is_still_a_duplicate(s: &Store) {
         let first = s.enqueue(&[job("a")]).await.jobs[0].id();
         let jobs = s.claim(1).await;
         s.complete(&jobs).await.all().unwrap();
@@ -25,7 +25,7 @@ both! {
         assert!(s.claim_keys().await.is_empty());
     }
 
-    async fn nothing_is_kept_of_a_transaction_that_is_not_committed(s: &Store) {
+    async fn a_transaction_that_is_not_committed_enqueues_nothing(s: &Store) {
         let mut tx = s.begin().await;
         on_tx!(tx, conn => {
             sqlx::query("CREATE TABLE host_events (id TEXT PRIMARY KEY, n BIGINT)").execute(conn).await.map(drop)
@@ -53,7 +53,7 @@ both! {
         }
     }
 
-    async fn payloads_come_out_as_they_went_in(s: &Store) {
+    async fn payloads_are_returned_unchanged(s: &Store) {
         let payloads = [
             Value::Null,
             json!("Grüße, \"quoted\" \\ \u{1F600}"),
@@ -69,7 +69,7 @@ both! {
         assert_eq!(out, payloads);
     }
 
-    async fn a_payload_that_is_no_json_keeps_no_other_job_from_being_claimed(s: &Store) {
+    async fn an_unreadable_payload_blocks_no_other_job(s: &Store) {
         s.enqueue(&[job("bad"), job("good")]).await;
         let mut tx = s.begin().await;
         on_tx!(tx, conn => {
@@ -83,7 +83,7 @@ both! {
         assert_eq!(read(1).unwrap()["key"], "good");
     }
 
-    async fn a_claimed_job_says_all_that_was_said_of_it(s: &Store) {
+    async fn a_claimed_job_has_all_its_properties(s: &Store) {
         let before = s.now().await;
         s.enqueue(&[lined("k", "line").partition("school").throttle_key("token")]).await;
         let [job] = &s.claim(5).await[..] else { panic!("one job") };
@@ -95,7 +95,7 @@ both! {
         assert!(!format!("{job:?}").contains("line"));
     }
 
-    async fn only_the_oldest_open_job_of_a_line_is_claimable(s: &Store) {
+    async fn only_the_oldest_open_job_of_an_order_key_is_claimable(s: &Store) {
         s.enqueue(&[lined("a1", "a"), lined("a2", "a"), lined("b1", "b"), lined("a3", "a"), job("free1"), job("free2")]).await;
         let first = s.claim(100).await;
         assert_eq!(keys(&first), ["a1", "b1", "free1", "free2"]);
@@ -107,12 +107,12 @@ both! {
         assert_eq!(s.claim_keys().await, ["a3"]);
     }
 
-    async fn a_line_is_one_queues_own(s: &Store) {
+    async fn order_keys_are_separate_for_each_queue(s: &Store) {
         s.enqueue(&[NewJob::new("other", "x", Value::Null).order_key("a"), lined("a1", "a")]).await;
         assert_eq!(s.claim_keys().await, ["a1"]);
     }
 
-    async fn one_call_may_bring_more_than_a_statement_takes(s: &Store) {
+    async fn one_call_can_enqueue_more_jobs_than_one_statement(s: &Store) {
         let jobs: Vec<_> = (0..2500).map(|n| lined(&n.to_string(), &format!("line {}", n % 2000))).collect();
         let receipt = s.enqueue(&jobs).await;
         let ids: Vec<_> = receipt.jobs.iter().map(|job| job.id()).collect();
@@ -124,7 +124,7 @@ both! {
         assert_eq!(s.claim(5000).await.len(), 500);
     }
 
-    async fn a_newer_job_supersedes_older_ones_that_nobody_holds(s: &Store) {
+    async fn a_newer_job_supersedes_older_ones_that_are_not_leased(s: &Store) {
         let mark = |key: &str, line: &str| lined(key, line).supersede_key("morning");
         let old = s.enqueue(&[mark("held", "p1"), lined("apart", "p1"), mark("old1", "p2"), mark("old2", "p2"), mark("old", "p3")]).await;
         // Within one call the later supersedes the earlier.
@@ -145,7 +145,7 @@ both! {
         assert_eq!(s.claim_keys().await, ["apart"]);
     }
 
-    async fn a_job_whose_holder_vanished_is_not_superseded(s: &Store) {
+    async fn a_job_with_an_expired_lease_is_not_superseded(s: &Store) {
         s.enqueue(&[lined("sent?", "p").supersede_key("m")]).await;
         assert_eq!(s.claim(1).await.len(), 1);
         s.clock.advance(LEASE + MINUTE);
@@ -156,7 +156,7 @@ both! {
         assert!(jobs[0].lapsed);
     }
 
-    async fn what_cannot_be_stored_is_refused_before_anything_is(s: &Store) {
+    async fn invalid_jobs_are_rejected_before_any_is_stored(s: &Store) {
         let bad = [
             job(""),
             NewJob::new("", "k", Value::Null),
@@ -181,7 +181,7 @@ both! {
         assert!(matches!(s.enqueue(&[longest]).await.jobs[..], [Enqueued::New(_)]));
     }
 
-    async fn nothing_given_is_nothing_done(s: &Store) {
+    async fn empty_lists_change_nothing(s: &Store) {
         assert!(s.enqueue(&[]).await.jobs.is_empty());
         assert!(s.claim(0).await.is_empty());
         assert!(s.complete(&[]).await.all().is_ok());
