@@ -11,7 +11,7 @@ use axum::{
     http::StatusCode,
     routing::post,
 };
-use mis_core::wonde::{self, SchoolId};
+use mis_core::SchoolId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -22,7 +22,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    metrics, queue, rosters::Ask, service::Markback, settings::School, store::NoticeKind,
+    metrics, queue, rosters::Ask, service::Markback, store::NoticeKind,
     text::bytes_without_bom,
 };
 
@@ -267,7 +267,7 @@ async fn access_gone(
         return Ok("the settings do not have this school");
     };
     markback.schools().forget(school);
-    match tokio::time::timeout(ASK_WITHIN, is_approved(markback, settings)).await {
+    match tokio::time::timeout(ASK_WITHIN, markback.schools().is_approved(settings)).await {
         Ok(Ok(true)) => Ok("Wonde says that the school still approves"),
         Ok(Ok(false)) => {
             let words = "the school took back its approval, or did not give it: ask the school to approve in Wonde's portal, \
@@ -286,23 +286,6 @@ async fn access_gone(
             Ok("the school rests")
         }
         Ok(Err(_)) | Err(_) => Ok("Wonde could not be asked; the next write will tell"),
-    }
-}
-
-/// Whether Wonde lets us at the school.
-async fn is_approved(markback: &Markback, school: &School) -> mis_core::Result<bool> {
-    let client = markback.schools().client(school)?;
-    match client.meta(&school.id).await {
-        Ok(meta) => Ok(meta.approved.unwrap_or(true)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                wonde::ErrorKind::Forbidden | wonde::ErrorKind::NotFound
-            ) =>
-        {
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mis_core::{PersonKind, wonde::SchoolId};
+use mis_core::{PersonKind, SchoolId};
 use roster::{Directory, Entry, Found};
 use writeback::Event;
 

@@ -184,8 +184,8 @@ pub(crate) fn confirmed(after: impl IntoIterator<Item = TimeDelta>) {
     }
 }
 
-/// One request to Wonde was answered, or was not.
-pub(crate) fn asked(asked: mis_core::wonde::Asked) {
+/// Counts one request to an MIS or to Wonde.
+pub(crate) fn asked(asked: mis_core::RequestInfo) {
     let status = asked
         .status
         .map_or_else(|| "none".to_owned(), |status| status.to_string());

@@ -88,7 +88,7 @@ fn whom_a_group_takes_and_how_people_are_read() {
     assert_eq!(parents.membership.lives_with, Some(true));
     let read: Vec<_> = roster.needs()[&roster::PersonKind::Student]
         .iter()
-        .map(|property| property.word())
+        .map(|property| property.as_str())
         .collect();
     assert_eq!(
         read,
@@ -692,10 +692,10 @@ fn the_adapter_is_handed_the_schools_sessions(
 ) {
     let text = two_groups(&format!("{SCHOOL}mis = 'Arbor'\n"), one, other);
     let settings = load(&text).unwrap().settings;
-    let options = settings.schools[0].connect_options(Arc::new(chrono::Utc::now));
+    let context = settings.schools[0].context();
     let morning = morning.map(|time| time.parse().unwrap());
-    assert_eq!(options.morning_from, morning);
-    assert_eq!(options.afternoon_from, afternoon.parse().unwrap());
+    assert_eq!(context.morning_from, morning);
+    assert_eq!(context.afternoon_from, afternoon.parse().unwrap());
 }
 
 #[test]

@@ -40,7 +40,7 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Trial};
-use mis_core::Descriptor;
+use mis_wonde::Descriptor;
 
 pub use report::{CaseReport, Count, Kind, Report};
 pub use suite::{case_names, check, check_case};

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use mis_core::{Ability, Capabilities, Descriptor};
+use mis_wonde::{Ability, Capabilities, Descriptor};
 use serde::{Deserialize, Serialize};
 
 /// What a case shows.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::bail;
-use mis_core::Descriptor;
+use mis_wonde::Descriptor;
 
 use crate::{
     bench::Bench,

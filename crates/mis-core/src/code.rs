@@ -4,7 +4,8 @@ use std::{collections::HashSet, fmt};
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use wonde::AttendanceCodeId;
+
+use crate::AttendanceCodeId;
 
 /// The letters of an attendance code as a register shows them: `/`, `L`, `C1`.
 ///

@@ -281,7 +281,7 @@ impl Membership {
                 flaws.push(Flaw {
                     key: "properties",
                     what: format!("{} have no `{property}`", plural(kind)),
-                    cure: format!("take {:?} out", property.word()),
+                    cure: format!("take {:?} out", property.as_str()),
                 });
             }
         }

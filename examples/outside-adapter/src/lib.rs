@@ -14,7 +14,7 @@ use mis_core::{
     Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Quirks, Register, RegisterQuery,
     RegisterRow, Result, SessionWriteback, Slot, Source, WritebackOutcome, register_adapter,
     shapes::{people, read, session},
-    wonde::WritebackId,
+    Receipt,
 };
 
 /// Chalkboard by nobody.

@@ -159,7 +159,9 @@ impl Pipeline {
                     others_done,
                 );
             }
-            Ok(WritebackOutcome::Refused { said }) => {
+            Ok(WritebackOutcome::Refused {
+                server_message: said,
+            }) => {
                 outcomes.done.push(job.held);
                 for (_, send) in confirm.open() {
                     let refusal = Refusal {
@@ -170,7 +172,7 @@ impl Pipeline {
                     self.refused(&mut outcomes, school, &confirm, send, refusal);
                 }
             }
-            Ok(WritebackOutcome::Open { word }) => {
+            Ok(WritebackOutcome::Open { status: word }) => {
                 let why = match word {
                     Some(word) => format!("Wonde has it; its word for the writeback is \"{word}\""),
                     None => "Wonde has it and says nothing of the writeback yet".to_owned(),
@@ -207,7 +209,7 @@ impl Pipeline {
             for (refusal, met) in refused.iter().zip(&mut met) {
                 if refusal.is(&send.mark.student, place) {
                     (named, *met) = (true, true);
-                    said = said.or(refusal.said.as_deref());
+                    said = said.or(refusal.server_message.as_deref());
                 }
             }
             if named && left.settled.insert(place) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use mis_core::{Ability, Mark, wonde::WritebackId};
+use mis_core::{Ability, Mark, Receipt};
 use outbox::NewJob;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -66,7 +66,7 @@ pub(crate) struct SendJob {
 /// A register that Wonde took.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ConfirmJob {
-    pub(crate) writeback: WritebackId,
+    pub(crate) writeback: Receipt,
     pub(crate) accepted_at: DateTime<Utc>,
     /// The marks of the register, all of them and in its order: an answer may name one by its place.
     pub(crate) marks: Vec<SendJob>,

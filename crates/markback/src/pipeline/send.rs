@@ -357,6 +357,7 @@ impl Pipeline {
                         MarkResult::Accepted(accepted) => {
                             outcomes.accept(school, one, &accepted, sent_at)
                         }
+                        MarkResult::Written => outcomes.written(school, one, sent_at),
                         MarkResult::Refused(error) => {
                             let mis = mis.descriptor().id;
                             outcomes.refuse(school, mis, one, &error, sent_at);
@@ -465,6 +466,7 @@ impl Pipeline {
         tx.commit().await?;
         metrics::news(outcomes.updates.iter().chain(&troubled).chain(&again));
         metrics::accepted(took);
+        metrics::confirmed(outcomes.written_after.iter().copied());
         Ok(())
     }
 }

@@ -90,7 +90,7 @@ pub(super) fn left_out(send: &SendJob) -> String {
         .map(|ability| match ability {
             Ability::Comment => "its comment",
             Ability::MinutesLate => "its minutes late",
-            other => other.word(),
+            other => other.as_str(),
         })
         .collect();
     words.join(" and ")

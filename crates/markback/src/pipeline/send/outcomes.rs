@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{Accepted, Error, ErrorKind, wonde::WritebackId};
+use mis_core::{Accepted, Error, ErrorKind, Receipt};
 use outbox::{Claimed, Held};
 use serde_json::json;
 
@@ -35,8 +35,10 @@ pub(super) struct Outcomes {
     pub(super) done: Vec<Held>,
     pub(super) updates: Vec<EventUpdate>,
     pub(super) audit: Vec<NewAudit>,
-    pub(super) accepted: BTreeMap<WritebackId, Vec<SendJob>>,
+    pub(super) accepted: BTreeMap<Receipt, Vec<SendJob>>,
     pub(super) ledger: Vec<(LedgerKey, Change)>,
+    /// How long after their intake marks were written at once.
+    pub(super) written_after: Vec<TimeDelta>,
     /// Refused marks that go again without something.
     pub(super) again: Vec<Again>,
     /// What marks have shown that were refused before and went through without something.
@@ -61,12 +63,12 @@ impl Outcomes {
         self.done.push(one.job.held);
         self.updates.push(EventUpdate {
             state: Some(EventState::Accepted),
-            writeback: Some(accepted.writeback.to_string()),
+            writeback: Some(accepted.receipt.to_string()),
             lesson: accepted.lesson.as_ref().map(ToString::to_string),
             sent_ms: Some(sent_at.timestamp_millis()),
             ..EventUpdate::of(id, &one.send.event.id)
         });
-        let mut more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
+        let mut more = json!({"writeback_id": accepted.receipt, "lesson": accepted.lesson, "sent_at": sent_at});
         let trial = one.send.trial.as_ref().filter(|trial| trial.at_once);
         if let Some((mis, limit, believed)) = trial.map(Trial::shown) {
             more["learned"] = limit.to_string().into();
@@ -77,9 +79,34 @@ impl Outcomes {
         self.ledger
             .push((one.send.ledger_key(id), Change::Accept(mark)));
         self.accepted
-            .entry(accepted.writeback.clone())
+            .entry(accepted.receipt.clone())
             .or_default()
             .push(one.send.clone());
+    }
+
+    /// The MIS has the mark already; there is nothing to follow.
+    pub(super) fn written(&mut self, school: &School, one: &Outgoing, sent_at: DateTime<Utc>) {
+        let id = school.id.as_str();
+        self.done.push(one.job.held);
+        self.written_after
+            .extend(one.send.received_at.map(|received| sent_at - received));
+        self.updates.push(EventUpdate {
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..EventUpdate::of(id, &one.send.event.id)
+                .state(EventState::Confirmed)
+                .outcome("the MIS wrote it at once")
+        });
+        let mut more = json!({"by": "the MIS's answer", "sent_at": sent_at});
+        if let Some((mis, limit, believed)) = one.send.trial.as_ref().map(Trial::shown) {
+            more["learned"] = limit.to_string().into();
+            self.learned.push((id.to_owned(), mis, limit, believed));
+        }
+        self.audit.push(audit_of("confirmed", id, &one.send, more));
+        let key = one.send.ledger_key(id);
+        let mark = own_mark(&one.send, Some(sent_at));
+        self.ledger.push((key.clone(), Change::Accept(mark)));
+        let event = one.send.event.id.clone();
+        self.ledger.push((key, Change::Confirm(event)));
     }
 
     /// A mark that would not be taken as it is. Wonde or the MIS may take it without its comment or its minutes late.
@@ -92,13 +119,13 @@ impl Outcomes {
         sent_at: DateTime<Utc>,
     ) {
         let id = school.id.as_str();
-        let outcome = match error.said() {
+        let outcome = match error.server_message() {
             Some(said) => format!("{error}; Wonde said: {said}"),
             None => error.to_string(),
         };
         self.done.push(one.job.held);
         let next = (error.kind() == ErrorKind::Refused)
-            .then(|| trial::without(&one.send, mis, error.said(), true, false))
+            .then(|| trial::without(&one.send, mis, error.server_message(), true, false))
             .flatten();
         if let Some(next) = next {
             self.audit.push(refused_and_goes_again(

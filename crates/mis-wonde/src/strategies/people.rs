@@ -1,4 +1,4 @@
-//! Reading people and groups, which every MIS offers through Wonde, in our words.
+//! Reading people and groups, which every MIS offers through Wonde.
 
 use std::sync::Arc;
 
@@ -10,8 +10,10 @@ use wonde::{
 };
 
 use crate::{
-    Ability, Connection, Deletion, Descriptor, Error, Group, Issues, PeopleQuery, Person,
-    PersonKind, Property, Relation, Result, error::ErrorKind,
+    Ability, Connection, Deletion, Descriptor, Error, ErrorKind, Group, Issues, Need, PeopleQuery,
+    Person, PersonKind, Property, Relation, Result,
+    convert::{error, issue},
+    needed_for,
 };
 
 /// People, one after the other, as Wonde gives them, with the properties asked for. The stream is the one error
@@ -50,75 +52,23 @@ pub fn people(
         PersonKind::Parent => school.contacts(wire).map_ok(parent).boxed(),
     };
     rows.map_ok(move |person| person.trimmed(&query.properties))
-        .err_into()
+        .map_err(error)
         .boxed()
 }
 
 /// A way on which it is written down what of all that was asked for could not be read.
 fn noting(school: &SchoolClient, query: &PeopleQuery, issues: &Issues) -> SchoolClient {
     let (issues, properties) = (issues.clone(), query.properties.clone());
-    school.lenient(Arc::new(move |issue| {
-        let asked = match needed_for(&issue.field) {
+    school.lenient(Arc::new(move |found| {
+        let asked = match needed_for(&found.field) {
             Need::Always => true,
             Need::For(property) => properties.contains(&property),
             Need::Never => false,
         };
-        if asked || issue.left_out {
-            issues.push(issue);
+        if asked || found.left_out {
+            issues.push(issue(found));
         }
     }))
-}
-
-/// What a field of a person's record is read for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// It is always read: ids, and the dates of joining and leaving.
-    Always,
-    /// It is read for this property.
-    For(Property),
-    /// It is not read.
-    Never,
-}
-
-/// What a field is read for, by its place in the record as Wonde gives it: `contacts[0].relationship.priority`.
-pub fn needed_for(field: &str) -> Need {
-    let mut names = field
-        .split('.')
-        .map(|name| name.split('[').next().unwrap_or_default());
-    let (first, second) = (names.next().unwrap_or_default(), names.next());
-    let group = |property| match second {
-        None | Some("id" | "name" | "code" | "type") => Need::For(property),
-        Some(_) => Need::Never,
-    };
-    match (first, second) {
-        ("" | "id" | "upi" | "mis_id" | "updated_at", _) => Need::Always,
-        ("forename" | "surname", _) => Need::For(Property::Name),
-        ("gender", _) => Need::For(Property::Gender),
-        ("date_of_birth", _) => Need::For(Property::DateOfBirth),
-        ("year", _) => group(Property::Year),
-        ("registration", _) => group(Property::Registration),
-        ("house", _) => group(Property::House),
-        ("boarding", _) => group(Property::Boarding),
-        ("campus", _) => group(Property::Campus),
-        ("classes", _) => group(Property::Classes),
-        ("groups", _) => group(Property::Groups),
-        ("roles", _) => Need::For(Property::Roles),
-        ("contacts", None | Some("id" | "relationship")) => Need::For(Property::Contacts),
-        ("education_details", None | Some("upn" | "admission_date" | "leaving_date")) => {
-            Need::Always
-        }
-        ("education_details", Some("current_nc_year")) => Need::For(Property::Year),
-        ("education_details", Some("admission_number")) => Need::For(Property::AdmissionNumber),
-        (
-            "employment_details",
-            None | Some("current" | "employment_start_date" | "employment_end_date"),
-        ) => Need::Always,
-        ("employment_details", Some("teaching_staff")) => Need::For(Property::Teaching),
-        ("contact_details", Some("phones")) => Need::For(Property::Phone),
-        ("contact_details", None | Some("emails")) => Need::For(Property::Email),
-        ("extended_details", _) => Need::For(Property::Card),
-        _ => Need::Never,
-    }
 }
 
 /// Without its guard an adapter is no weaker than with it.
@@ -337,7 +287,7 @@ pub fn groups(
         .school()
         .groups(ListQuery::default())
         .map_ok(group)
-        .err_into()
+        .map_err(error)
         .boxed()
 }
 
@@ -362,7 +312,7 @@ pub fn deletions(
                 id: row.id,
             }))
         })
-        .err_into()
+        .map_err(error)
         .boxed()
 }
 
@@ -392,12 +342,7 @@ pub async fn people_count(
         PersonKind::Staff => "employees",
         PersonKind::Parent => "contacts",
     };
-    match connection
-        .school()
-        .counts(&[word])
-        .await
-        .map_err(crate::Error::from)
-    {
+    match connection.school().counts(&[word]).await.map_err(error) {
         Ok(counts) => Ok(counts.get(word)),
         Err(error)
             if matches!(

@@ -1,4 +1,4 @@
-//! MISs that keep the mark of a session on the pupil's first lesson of it.
+//! MISs that keep the mark of a session on the student's first lesson of it.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
@@ -8,20 +8,20 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use wonde::{
-    AttendanceCodeId, AttendanceQuery, LessonAttendance, LessonId, LessonMark, Paging, Session,
-    StudentId,
-};
+use wonde::{AttendanceQuery, LessonAttendance, LessonMark, Paging};
 
 pub use super::timetable::Timetable;
 use super::{
     read,
-    send::{Coded, Outgoing, as_kept, collect, comment_length, send_in_parts, with_codes},
+    send::{
+        Coded, Outgoing, as_kept, collect, comment_length, for_unsent, send_in_parts, with_codes,
+    },
     timetable::Look,
 };
 use crate::{
-    Connection, Descriptor, Error, Mark, MarkResult, Register, RegisterQuery, RegisterRow, Result,
-    Slot, adapter::check_marks, error::ErrorKind,
+    AttendanceCodeId, Connection, Descriptor, Error, ErrorKind, LessonId, Mark, MarkResult,
+    Register, RegisterQuery, RegisterRow, Result, Session, Slot, StudentId,
+    convert::{error, id},
 };
 
 /// The rows of registers that changed then: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
@@ -37,14 +37,14 @@ pub fn register_rows(
         let mut rows = attendance(&connection, query, connection.lesson_includes()).peekable();
         let first = Pin::new(&mut rows).peek().await;
         let refused =
-            matches!(first, Some(Err(error)) if error.kind() == wonde::ErrorKind::BadRequest);
+            matches!(first, Some(Err(failed)) if failed.kind() == wonde::ErrorKind::BadRequest);
         if refused && connection.lesson_includes() {
             connection.without_lesson_includes();
             rows = attendance(&connection, query, false).peekable();
         }
         read::coded_or_notes(
             &connection,
-            rows.err_into(),
+            rows.map_err(error),
             LessonAttendance::attendance_code_id,
         )
         .try_filter_map(move |row| ready(Ok(read::lesson_row(&connection, row))))
@@ -104,7 +104,7 @@ pub async fn register_of(
             return None;
         };
         let session = *sessions.get(&(&row.student, lesson))?;
-        read::held_mark(&book, session, row)
+        row.into_mark(&book, session)
     });
     Ok(Register::new(date, read_at, marks))
 }
@@ -125,7 +125,14 @@ pub async fn read_register(
         .try_filter(|row| ready(slots.contains(&row.slot)))
         .try_collect()
         .await?;
-    register_of(connection, timetable, date, read_at, read::latest(rows)).await
+    register_of(
+        connection,
+        timetable,
+        date,
+        read_at,
+        RegisterRow::latest(rows),
+    )
+    .await
 }
 
 /// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`](crate::MisAdapter::write).
@@ -141,7 +148,7 @@ pub async fn write(
     timetable: &Timetable,
     marks: &[Mark],
 ) -> Result<Vec<MarkResult>> {
-    check_marks(descriptor, connection.effective(descriptor), marks)?;
+    descriptor.check_marks(connection.effective(descriptor), marks)?;
     if marks.is_empty() {
         return Ok(Vec::new());
     }
@@ -187,7 +194,7 @@ async fn look_again(
     results: &mut [Option<MarkResult>],
 ) -> (Vec<Coded>, Looks) {
     let stopped = results.iter().flatten().find_map(|result| match result {
-        MarkResult::Failed(error) => Some(error.for_unsent()),
+        MarkResult::Failed(error) => Some(for_unsent(error)),
         _ => None,
     });
     let mut looks: HashMap<NaiveDate, Result<Look>> = HashMap::new();
@@ -261,9 +268,9 @@ async fn send(
 
 fn body(mark: &Mark, lesson: &LessonId, code: &AttendanceCodeId) -> LessonMark {
     LessonMark {
-        lesson_id: lesson.clone(),
-        student_id: mark.student.clone(),
-        attendance_code_id: code.clone(),
+        lesson_id: id(lesson.clone()),
+        student_id: id(mark.student.clone()),
+        attendance_code_id: id(code.clone()),
         comment: mark.comment.clone(),
         minutes_late: mark.minutes_late,
     }
@@ -273,7 +280,7 @@ fn no_lesson(mark: &Mark) -> Error {
     Error::new(
         ErrorKind::NoLesson,
         format!(
-            "student {} has no lesson in {} on {} that could bear the mark; check the timetable in the MIS",
+            "student {} has no lesson in {} on {} that could carry the mark; check the timetable in the MIS",
             mark.student, mark.session, mark.date
         ),
     )
