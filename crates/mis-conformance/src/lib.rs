@@ -23,6 +23,7 @@
 //! uses none of ours itself, so that an error in the client cannot hide in its mirror. No adapter is used here.
 
 mod answer;
+pub mod any;
 mod bench;
 mod case;
 mod cases;
@@ -54,22 +55,30 @@ pub const REPORT_VARIABLE: &str = "MARKBACK_CONFORMANCE_REPORT";
 /// says how many positive, negative and fault cases ran. A run without a single case fails, unless a filter was given
 /// that fits none.
 pub fn run(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> ExitCode {
+    let fixtures: Arc<Path> = fixtures.as_ref().into();
+    let found = Found::default();
+    let trials = suite::cases_for(descriptor)
+        .into_iter()
+        .enumerate()
+        .map(|(place, case)| {
+            let fixtures = fixtures.clone();
+            trial(case.name, case.kind, place, found.clone(), move || {
+                suite::run_case(case, descriptor, &fixtures)
+            })
+        })
+        .collect();
+    run_trials(descriptor, trials, &found)
+}
+
+type Found = Arc<Mutex<Vec<(usize, CaseReport)>>>;
+
+/// Runs the cases as a test program does, and writes the report.
+fn run_trials(descriptor: &'static Descriptor, trials: Vec<Trial>, found: &Found) -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = suite::cases_for(descriptor);
-    if cases.is_empty() {
-        eprintln!(
-            "no case is for what `{}` declares: nothing was tried",
-            descriptor.id
-        );
+    if trials.is_empty() {
+        eprintln!("there are no cases for what `{}` declares", descriptor.id);
         return ExitCode::FAILURE;
     }
-    let fixtures: Arc<Path> = fixtures.as_ref().into();
-    let found = Arc::new(Mutex::new(Vec::new()));
-    let trials = cases
-        .iter()
-        .enumerate()
-        .map(|(place, case)| trial(place, *case, descriptor, fixtures.clone(), found.clone()))
-        .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if arguments.list {
         return conclusion.exit_code();
@@ -87,27 +96,25 @@ pub fn run(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> ExitC
         println!("{report}\n");
     }
     if let Err(error) = write(&report) {
-        eprintln!("the report cannot be written where {REPORT_VARIABLE} says: {error}");
+        eprintln!("the report cannot be written to the file that {REPORT_VARIABLE} names: {error}");
         return ExitCode::FAILURE;
     }
     if report.cases.is_empty() && conclusion.num_filtered_out == 0 {
-        eprintln!("no case of `{}` was tried", descriptor.id);
+        eprintln!("no case of `{}` ran", descriptor.id);
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }
 
-type Found = Arc<Mutex<Vec<(usize, CaseReport)>>>;
-
 fn trial(
+    name: &str,
+    kind: Kind,
     place: usize,
-    case: case::Case,
-    descriptor: &'static Descriptor,
-    fixtures: Arc<Path>,
     found: Found,
+    run: impl FnOnce() -> CaseReport + Send + 'static,
 ) -> Trial {
-    Trial::test(case.name, move || {
-        let report = suite::run_case(case, descriptor, &fixtures);
+    Trial::test(name, move || {
+        let report = run();
         let failure = report.failure.clone();
         found
             .lock()
@@ -115,7 +122,7 @@ fn trial(
             .push((place, report));
         failure.map_or(Ok(()), |failure| Err(failure.into()))
     })
-    .with_kind(case.kind.word())
+    .with_kind(kind.word())
 }
 
 fn write(report: &Report) -> std::io::Result<()> {
