@@ -61,7 +61,10 @@ impl Folder {
         }
         Err(Error::new(
             ErrorKind::Config,
-            format!("{} is not a folder; correct `folder` in the school's link", path.display()),
+            format!(
+                "{} is not a folder; correct `folder` in the school's link",
+                path.display()
+            ),
         ))
     }
 
@@ -125,8 +128,13 @@ impl Folder {
             }
         }
         rows.retain(|row| {
-            let after = query.updated_after.is_none_or(|after| row.changed_at > Some(after));
-            after && query.updated_before.is_none_or(|before| row.changed_at < Some(before))
+            let after = query
+                .updated_after
+                .is_none_or(|after| row.changed_at > Some(after));
+            after
+                && query
+                    .updated_before
+                    .is_none_or(|before| row.changed_at < Some(before))
         });
         Ok(rows)
     }
@@ -196,7 +204,10 @@ impl Folder {
         // The reader's own text may quote a cell.
         let rows = rows.zip(2_usize..).map(|(row, line)| {
             row.map_err(|_| {
-                Error::new(ErrorKind::Decode, format!("line {line} of {name} cannot be read"))
+                Error::new(
+                    ErrorKind::Decode,
+                    format!("line {line} of {name} cannot be read"),
+                )
             })
         });
         rows.collect()
@@ -235,5 +246,8 @@ fn register_name(date: NaiveDate) -> String {
 }
 
 fn date_of(name: &str) -> Option<NaiveDate> {
-    name.strip_prefix("register-")?.strip_suffix(".csv")?.parse().ok()
+    name.strip_prefix("register-")?
+        .strip_suffix(".csv")?
+        .parse()
+        .ok()
 }

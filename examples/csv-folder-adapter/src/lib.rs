@@ -132,7 +132,9 @@ impl MisAdapter for CsvFolder {
 
     async fn register(&self, date: NaiveDate) -> Result<Register> {
         let read_at = (self.context.now)();
-        let rows = self.run("read", move |folder| folder.register(date)).await?;
+        let rows = self
+            .run("read", move |folder| folder.register(date))
+            .await?;
         self.register_of(date, read_at, rows).await
     }
 
@@ -180,7 +182,9 @@ impl MisAdapter for CsvFolder {
         let mut days: BTreeMap<NaiveDate, Vec<(usize, Mark)>> = BTreeMap::new();
         for ((place, mark), result) in marks.iter().enumerate().zip(&mut results) {
             let checked = DESCRIPTOR.as_kept(mark).and_then(|mark| {
-                let line = book.to_write(mark.code.as_str()).map_err(|why| no_code(&why))?;
+                let line = book
+                    .to_write(mark.code.as_str())
+                    .map_err(|why| no_code(&why))?;
                 if !students.contains(&mark.student) {
                     return Err(no_student(&mark));
                 }

@@ -17,7 +17,10 @@ fn main() -> std::process::ExitCode {
                  S2,Ben,Barker,8,8B,\n",
             ),
             ("groups.csv", "id,type,name\nG1,YEAR,7\nG2,YEAR,8\n"),
-            ("codes.csv", "code,description\n/,Present\nL,Late\nM,Medical\n"),
+            (
+                "codes.csv",
+                "code,description\n/,Present\nL,Late\nM,Medical\n",
+            ),
         ] {
             fs::write(folder.path().join(name), text)?;
         }
