@@ -28,7 +28,7 @@ async fn a_mark_for_tomorrow_is_refused_and_todays_go_through() {
         .base_url(sandbox.base_url())
         .build()
         .unwrap();
-    let mut context = ConnectContext::new(school.id);
+    let mut context = ConnectContext::new(school.id.as_str());
     context.now = Arc::new(move || now);
     let connection = Connection::open(&client, context).await.unwrap();
     let mis = DESCRIPTOR.connect(connection.into_context()).await.unwrap();
