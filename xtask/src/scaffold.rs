@@ -235,7 +235,7 @@ fn page(plan: &Plan) -> String {
 }
 fn suite(plan: &Plan) -> String {
     format!(
-        r#"//! Holds the adapter against all that an adapter must hold to.
+        r#"//! Runs the conformance cases on the adapter.
 
 fn main() -> std::process::ExitCode {{
     mis_conformance::run(

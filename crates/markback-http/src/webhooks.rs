@@ -22,8 +22,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    metrics, queue, rosters::Ask, service::Markback, store::NoticeKind,
-    text::bytes_without_bom,
+    metrics, queue, rosters::Ask, service::Markback, store::NoticeKind, text::bytes_without_bom,
 };
 
 /// The longest body in bytes: each webhook that is known is far shorter.

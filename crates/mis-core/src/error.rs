@@ -10,10 +10,10 @@ use crate::Ability;
 pub enum ErrorKind {
     /// The MIS cannot do this. No request was sent.
     Unsupported(Ability),
-    /// The code is not in the school's code book, or stands there more than once and nothing tells which is in use. No
-    /// request was sent.
+    /// The code is not in the school's code book, or is there more than once without showing which is in use. No request was
+    /// sent.
     UnknownCode,
-    /// The pupil has no lesson in that session that could bear the mark.
+    /// The student has no lesson in that session that could carry the mark.
     NoLesson,
     /// The mark is not well formed (no minutes, an overlong comment ...). No request was sent.
     InvalidMark,

@@ -80,7 +80,7 @@ pub enum Property {
     Email,
     /// A telephone number.
     Phone,
-    /// As the MIS has it.
+    /// As the MIS records it.
     Gender,
     /// The day of birth.
     DateOfBirth,
@@ -316,13 +316,13 @@ impl PeopleQuery {
         self
     }
 
-    /// Whether a property is asked for.
+    /// Whether a property is requested.
     pub fn wants(&self, property: Property) -> bool {
         self.properties.contains(&property)
     }
 }
 
-/// One person. `None` means "none", "not asked for" or "not allowed to be read": not every MIS distinguishes the last
+/// One person. `None` means "none", "not requested" or "not allowed to be read": not every MIS distinguishes the last
 /// from the first.
 ///
 /// `Debug` shows the kind and the id alone.
@@ -377,7 +377,7 @@ pub struct Person {
     /// Groups of all types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
-    /// Whom the school turns to about a student.
+    /// A student's contacts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<Relation>,
     /// First day at the school.
@@ -395,7 +395,7 @@ pub struct Person {
     /// Of staff: teaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teaching: Option<bool>,
-    /// Of staff: what the person does at the school, in the MIS's words.
+    /// Of staff: the person's roles, as the MIS names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// The first email address to try.
@@ -404,10 +404,10 @@ pub struct Person {
     /// The first telephone number to try, in no fixed form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
-    /// The number of a mobile, in no fixed form; of people whose telephone number is asked for.
+    /// The number of a mobile, in no fixed form; of people whose telephone number is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mobile: Option<String>,
-    /// As the MIS has it.
+    /// As the MIS records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gender: Option<String>,
     /// The day of birth.
@@ -419,7 +419,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// A person of whom nothing but the id is known.
+    /// A person of whom only the id is known.
     pub fn new(kind: PersonKind, id: impl Into<String>) -> Self {
         Self {
             kind,
@@ -455,7 +455,7 @@ impl Person {
         }
     }
 
-    /// Whether anything is known of a property. A list without entries is nothing.
+    /// Whether a property has a value. An empty list is no value.
     pub fn has(&self, property: Property) -> bool {
         match property {
             Property::Name => self.forename.is_some() || self.surname.is_some(),
@@ -478,7 +478,7 @@ impl Person {
         }
     }
 
-    /// Takes a property over from another record, with "nothing" if it has nothing.
+    /// Copies a property from another record, also if it has no value there.
     pub fn copy(&mut self, property: Property, from: &Self) {
         match property {
             Property::Name => {
@@ -510,7 +510,7 @@ impl Person {
         }
     }
 
-    /// The person with no other properties than these.
+    /// The person with only these properties.
     pub fn trimmed(mut self, properties: &BTreeSet<Property>) -> Self {
         let nobody = Self::new(self.kind, "");
         for property in Property::ALL {
@@ -531,25 +531,25 @@ impl fmt::Debug for Person {
     }
 }
 
-/// How a contact stands to one student; a parent of two may stand differently to each. `None` where it is not told.
+/// The relation of a contact to one student; a parent of two may have a different relation to each. `None` if not known.
 ///
 /// `Debug` shows the id alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
     /// The contact's id.
     pub contact: String,
-    /// In the MIS's word: `Mother`.
+    /// As the MIS names it: `Mother`.
     pub relationship: Option<String>,
     /// Has parental responsibility by law.
     pub parental_responsibility: Option<bool>,
-    /// Whom to turn to first: 1 before 2.
+    /// The order in which to contact people: 1 before 2.
     pub priority: Option<u32>,
     /// Lives with the student.
     pub lives_with: Option<bool>,
 }
 
 impl Relation {
-    /// A contact of whom nothing but the id is told.
+    /// A contact of whom only the id is known.
     pub fn new(contact: impl Into<String>) -> Self {
         Self {
             contact: contact.into(),

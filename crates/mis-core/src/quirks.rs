@@ -1,4 +1,4 @@
-//! What an MIS does with single marks that no capability tells: a comment that it cuts, a code that it refuses.
+//! The behaviour of an MIS with single marks that its capabilities do not cover: a comment that it cuts, a code that it refuses.
 //!
 //! Quirks are data of the [`Descriptor`](crate::Descriptor). The rules, `explain` and the adapters that send marks use the
 //! same two functions, so a refusal is known before anything is sent, with the same explanation everywhere.
@@ -21,7 +21,7 @@ impl Quirks {
         adjust: |_| None,
     };
 
-    /// Sets why this MIS does not take a mark, in words for a person and without the comment's text; `None` takes it.
+    /// Sets why this MIS does not take a mark, for a person to read and without the comment's text; `None` takes it.
     #[must_use]
     pub const fn refusing(mut self, refuses: fn(&Mark) -> Option<Cow<'static, str>>) -> Self {
         self.refuses = refuses;

@@ -9,9 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate};
-use mis_core::{
-    Ability, Capabilities, CodeBook, EventKind, Mark, Register, Session, StudentId,
-};
+use mis_core::{Ability, Capabilities, CodeBook, EventKind, Mark, Register, Session, StudentId};
 use proptest::{prelude::*, sample::select};
 use writeback::{Decision, Event, Group, Outcome, Rules, View, decide, settings::GroupKind};
 

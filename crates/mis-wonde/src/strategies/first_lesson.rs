@@ -24,10 +24,10 @@ use crate::{
     convert::{error, id},
 };
 
-/// The rows of registers that changed then: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+/// The rows of registers that changed in this time: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
 ///
-/// A row need not tell its day, so its lesson is asked for along with it. What can be included differs by MIS: where this is
-/// refused, rows come without it from then on.
+/// A row may lack its day, so its lesson is requested along with it. What can be included differs by MIS: if this is refused,
+/// rows are requested without it from then on.
 pub fn register_rows(
     connection: &Connection,
     query: RegisterQuery,
@@ -68,10 +68,10 @@ fn attendance(
     connection.school().lesson_attendance(query).boxed()
 }
 
-/// Where the marks of a day stand.
+/// The slots of a day.
 ///
 /// # Errors
-/// A timetable that cannot be read.
+/// Returns an error if the timetable cannot be read.
 pub async fn register_slots(
     connection: &Connection,
     timetable: &Timetable,
@@ -82,10 +82,10 @@ pub async fn register_slots(
     Ok(first.into_iter().cloned().map(Slot::Lesson).collect())
 }
 
-/// The register of a day out of rows that were read before.
+/// The register of a day from rows that were read before.
 ///
 /// # Errors
-/// A code book or timetable that cannot be read.
+/// Returns an error if the code book or the timetable cannot be read.
 pub async fn register_of(
     connection: &Connection,
     timetable: &Timetable,
@@ -109,10 +109,10 @@ pub async fn register_of(
     Ok(Register::new(date, read_at, marks))
 }
 
-/// The marks held on the pupils' first lessons of a day: see [`MisAdapter::register`](crate::MisAdapter::register).
+/// The marks on the students' first lessons of a day: see [`MisAdapter::register`](crate::MisAdapter::register).
 ///
 /// # Errors
-/// Those of the reads.
+/// Returns an error if a request fails.
 pub async fn read_register(
     connection: &Connection,
     timetable: &Timetable,
@@ -137,11 +137,11 @@ pub async fn read_register(
 
 /// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`](crate::MisAdapter::write).
 ///
-/// The timetable is remembered for the day. It is read again when a mark is refused that was put on a lesson of the
-/// remembered one, and now and then for pupils who have no lesson there; marks whose lesson has changed are sent once more.
+/// The timetable is remembered for the day. It is read again when a mark on one of its lessons is refused, and from time to time
+/// for students who have no lesson in it; marks whose lesson has changed are sent once more.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`], and a code book or timetable that cannot be read.
+/// Returns [`ErrorKind::Unsupported`], or an error if the code book or the timetable cannot be read.
 pub async fn write(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -176,15 +176,15 @@ pub async fn write(
 /// The timetable by date.
 type Looks = HashMap<NaiveDate, Look>;
 
-/// Whether a mark was refused for a reason that another lesson might mend.
+/// Whether a mark was refused for a reason that another lesson may remove.
 fn may_go_through(result: Option<&Option<MarkResult>>) -> bool {
     matches!(result, Some(Some(MarkResult::Refused(error))) if matches!(error.kind(), ErrorKind::NoLesson | ErrorKind::Refused))
 }
 
-/// Which of the refused marks have another lesson by now, with the timetable that says so.
+/// The refused marks that have another lesson by now, with the timetable that shows it.
 ///
-/// Nothing of what was sent before may be lost here: where the timetable cannot be read, the marks it is for fail, so
-/// that they are tried again later, and no others.
+/// The results of marks that were sent must not be lost: if the timetable cannot be read, only the marks that need it fail, to be
+/// tried again later.
 async fn look_again(
     connection: &Connection,
     timetable: &Timetable,
@@ -212,7 +212,7 @@ async fn look_again(
         let look = match looks.entry(mark.date) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(unseen) => unseen.insert(match &stopped {
-                // The token, the rate or the line stands against any further request.
+                // The token, the rate or the network prevents any further request.
                 Some(error) => Err(error.clone()),
                 None => timetable.look_again(connection, mark.date, old).await,
             }),

@@ -16,8 +16,8 @@ use crate::{
     needed_for,
 };
 
-/// People, one after the other, as Wonde gives them, with the properties asked for. The stream is the one error
-/// [`ErrorKind::Unsupported`] where people are not to be read.
+/// People in Wonde's order, with the requested properties. The stream is the single error [`ErrorKind::Unsupported`] if people
+/// may not be read.
 pub fn people(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -35,7 +35,7 @@ pub fn people(
         include: includes(&query),
         updated_after: query.updated_after,
         per_page: query.page_size.unwrap_or(PAGE),
-        // By page numbers a row is missed when one before it goes while the list is read: a pupil would seem to leave.
+        // With page numbers a row is missed if an earlier one is removed during the reading: a student would seem to leave.
         paging: Paging::Cursor,
         ..wonde::PeopleQuery::default()
     };
@@ -56,7 +56,7 @@ pub fn people(
         .boxed()
 }
 
-/// A way on which it is written down what of all that was asked for could not be read.
+/// A client that collects requested values that could not be read.
 fn noting(school: &SchoolClient, query: &PeopleQuery, issues: &Issues) -> SchoolClient {
     let (issues, properties) = (issues.clone(), query.properties.clone());
     school.lenient(Arc::new(move |found| {
@@ -71,7 +71,7 @@ fn noting(school: &SchoolClient, query: &PeopleQuery, issues: &Issues) -> School
     }))
 }
 
-/// Without its guard an adapter is no weaker than with it.
+/// An adapter is no weaker without its guard.
 fn check_roster(connection: &Connection, descriptor: &Descriptor) -> Result<()> {
     if connection.effective(descriptor).has(Ability::Roster) {
         Ok(())
@@ -84,11 +84,11 @@ fn none<T: Send + 'static>(error: Error) -> BoxStream<'static, Result<T>> {
     futures::stream::once(async { Err(error) }).boxed()
 }
 
-/// Wonde's own measure, which no region refuses; with what is included a page is large enough.
+/// Wonde's own page size, which no region refuses; with included records a page is large enough.
 const PAGE: u16 = 50;
 
-/// Wonde's words for what must be asked for. One that the school's MIS does not have fails the request, so only what is
-/// needed is named.
+/// The names of the records to include. A record that the school's MIS does not have fails the request, so only what is needed
+/// is named.
 fn includes(query: &PeopleQuery) -> Vec<String> {
     let always: &[&str] = match query.kind {
         PersonKind::Student => &["education_details"],
@@ -249,7 +249,7 @@ fn email(details: &ContactDetails) -> Option<String> {
         .find_map(Clone::clone)
 }
 
-/// The number of a pupil's card. Under which name Wonde gives it is not known \[?\].
+/// The number of a student's card. Wonde's name for it is not known \[?\].
 fn card(details: &ExtendedDetails) -> Option<String> {
     ["card_number", "card_id", "smart_card_number"]
         .into_iter()
@@ -291,7 +291,7 @@ pub fn groups(
         .boxed()
 }
 
-/// The records of people that are gone from Wonde's lists, or came back, since then; see [`people`].
+/// The people whose records were removed or restored since then; see [`people`].
 pub fn deletions(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -316,7 +316,7 @@ pub fn deletions(
         .boxed()
 }
 
-/// Wonde's words for the kinds of deleted rows are not written down: singular, plural and both cases are taken.
+/// Wonde's names for the kinds of deleted rows are not documented: singular, plural and both cases are accepted.
 fn person_kind(word: &str) -> Option<PersonKind> {
     match word.trim().to_ascii_lowercase().trim_end_matches('s') {
         "student" => Some(PersonKind::Student),
@@ -326,11 +326,11 @@ fn person_kind(word: &str) -> Option<PersonKind> {
     }
 }
 
-/// How many people of a kind there are by Wonde's own count; `None` where it does not tell.
+/// Wonde's own count of people of a kind; `None` if it gives none.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] where people are not to be read, and those of the read, except that it is not allowed or
-/// not there: then nothing is told.
+/// Returns [`ErrorKind::Unsupported`] if people may not be read, and an error if the request fails, unless the count is not
+/// permitted or does not exist: then there is no count.
 pub async fn people_count(
     connection: &Connection,
     descriptor: &'static Descriptor,

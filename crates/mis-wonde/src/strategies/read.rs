@@ -15,7 +15,7 @@ use crate::{
 /// The school's code book, cached for the connection's `code_book_fresh`.
 ///
 /// # Errors
-/// Those of the read, and an answer without a single code: that is a withdrawn permission or the wrong region.
+/// Returns an error if the request fails or the answer has no codes: that is a withdrawn permission or the wrong region.
 pub async fn code_book(connection: &Connection) -> Result<Arc<CodeBook>> {
     connection.code_book(None).await
 }
@@ -50,24 +50,24 @@ pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook>
     Ok(book)
 }
 
-/// Whether a code is in use on a day, as far as its line tells.
+/// Whether a code is in use on a day, if its line shows it.
 fn is_active(line: &wonde::AttendanceCode, today: NaiveDate) -> Option<bool> {
     let outside = line.start_date.is_some_and(|first| today < first)
         || line.end_date.is_some_and(|last| last < today);
     if outside { Some(false) } else { line.active }
 }
 
-/// The lessons of a school day by the school's own clock, in the order of their start. A lesson without a start is no
-/// use to anybody and left out, and so is one that is called off or takes no register, where the data tells.
+/// The lessons of a school day by the school's own clock, in the order of their start. Lessons
+/// without a start are left out, and so are lessons that the data marks as called off or without a register.
 ///
 /// # Errors
-/// Those of the read.
+/// Returns an error if the request fails.
 pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Lesson>> {
     let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
     let clock = connection.clock();
     let query = LessonQuery {
-        // The answer may reach further than asked, and whether the bounds count as inside is not known: a minute is
-        // added on both sides, and the local date decides.
+        // The answer may exceed the requested bounds, and it is not known whether they are inclusive: a minute is added on
+        // both sides, and the local date decides.
         start_after: Some(clock.start_of_day(date) - chrono::TimeDelta::minutes(1)),
         start_before: Some(clock.start_of_day(next) + chrono::TimeDelta::minutes(1)),
         ..LessonQuery::default()
@@ -94,10 +94,10 @@ pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Les
     Ok(lessons)
 }
 
-/// How far a writeback has come.
+/// How far the marks of a receipt have come.
 ///
 /// # Errors
-/// Those of the read, and [`ErrorKind::Unsupported`] for an MIS that takes no marks.
+/// Returns [`ErrorKind::Unsupported`] for an MIS that takes no marks, and an error if the request fails.
 pub async fn outcome(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -142,7 +142,7 @@ pub async fn outcome(
     })
 }
 
-/// A row of a register of session marks. One that does not say whose it is, or of which session, is no use to anybody.
+/// A row of a register of session marks; `None` if it lacks a student or a session.
 pub(crate) fn session_row(row: SessionAttendance) -> Option<RegisterRow> {
     let date = row.date?;
     Some(RegisterRow {
@@ -157,7 +157,7 @@ pub(crate) fn session_row(row: SessionAttendance) -> Option<RegisterRow> {
     })
 }
 
-/// A row of a register of lessons. One that does not say whose it is, or of which lesson, is no use to anybody.
+/// A row of a register of lessons; `None` if it lacks a student or a lesson.
 pub(crate) fn lesson_row(connection: &Connection, row: LessonAttendance) -> Option<RegisterRow> {
     let starts = row.lesson.get().and_then(|lesson| lesson.start_at);
     Some(RegisterRow {
@@ -174,11 +174,11 @@ pub(crate) fn lesson_row(connection: &Connection, row: LessonAttendance) -> Opti
     })
 }
 
-/// Rows of one answer without a single code among them that pass for notes.
+/// The most rows without a single code among them that count as notes.
 const NOTES_AT_MOST: usize = 20;
 
-/// The rows of a register, and an error at their end when there are many and none of them has a code: Wonde gives `null` for
-/// what the token may not read as well, and a register read like that would seem to be empty.
+/// The rows of a register, with an error at the end if there are many and none of them has a code: Wonde also gives `null` for
+/// values that the token may not read, and such a register would look empty.
 pub(crate) fn coded_or_notes<R: Send + 'static>(
     connection: &Connection,
     rows: impl Stream<Item = Result<R>> + Send + 'static,
@@ -208,7 +208,7 @@ pub(crate) fn coded_or_notes<R: Send + 'static>(
         .boxed()
 }
 
-/// The ids of the codes that these rows have.
+/// The ids of the codes of these rows.
 pub(crate) fn code_ids(rows: &[RegisterRow]) -> impl Iterator<Item = &AttendanceCodeId> {
     rows.iter().filter_map(|row| row.code.as_ref())
 }

@@ -14,7 +14,7 @@ use crate::{
 /// register of 400 marks is a few busy minutes of a large school, and about 70 kB.
 pub const REGISTER_MAX: usize = 400;
 
-/// One mark on its way: its place in the caller's list, and what the wire will carry.
+/// One mark to send: its place in the caller's list, and its form on the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing<T> {
     pub(crate) place: usize,
@@ -80,7 +80,8 @@ pub(crate) async fn send_in_parts<T, F, Fut>(
     }
 }
 
-/// The marks whose comments are longer than the refusal allows, and the others. None are where it says nothing of that.
+/// Splits the marks into those with longer comments than the refusal allows and the others. If the refusal names no limit,
+/// none are too long.
 fn by_comment<T>(error: &Error, part: Vec<Outgoing<T>>) -> (Vec<Outgoing<T>>, Vec<Outgoing<T>>) {
     let longest = error
         .server_message()
@@ -124,10 +125,10 @@ pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
         .collect()
 }
 
-/// The mark at each place with its code's id at this school, as marks are ready to be addressed.
+/// The place of a mark, and the id of its code at this school.
 pub(crate) type Coded = (usize, AttendanceCodeId);
 
-/// The marks as the MIS keeps them, each at its place; those that it does not take are refused here, before any request.
+/// The marks as the MIS keeps them, each at its place; marks that it does not take are refused here, before any request.
 pub(crate) fn as_kept(
     descriptor: &Descriptor,
     marks: &[Mark],
@@ -146,12 +147,12 @@ pub(crate) fn as_kept(
     kept.collect()
 }
 
-/// Finds the ids of the marks' codes at this school, and refuses the marks whose code the book does not have, or has more
-/// than once without telling which is in use. For such a code the book is read afresh, once. Marks that have a result
-/// already are passed over.
+/// Finds the ids of the marks' codes at this school, and refuses marks whose code the book does not have, or has more than once
+/// without showing which is in use. For such a code the book is read again, once. Marks that have a result already are
+/// skipped.
 ///
 /// # Errors
-/// Those of reading the code book. Nothing was sent then.
+/// Returns an error if the code book cannot be read. Nothing was sent then.
 pub(crate) async fn with_codes(
     connection: &Connection,
     marks: &[Mark],

@@ -16,7 +16,7 @@ use crate::{
     convert::{error, id, wire_session},
 };
 
-/// The rows of registers that changed then: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+/// The rows of registers that changed in this time: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
 pub fn register_rows(
     connection: &Connection,
     query: RegisterQuery,
@@ -33,10 +33,10 @@ pub fn register_rows(
         .boxed()
 }
 
-/// The register of a day out of rows that were read before.
+/// The register of a day from rows that were read before.
 ///
 /// # Errors
-/// A code book that cannot be read.
+/// Returns an error if the code book cannot be read.
 pub async fn register_of(
     connection: &Connection,
     date: NaiveDate,
@@ -47,10 +47,10 @@ pub async fn register_of(
     Ok(Register::from_rows(date, read_at, &book, rows))
 }
 
-/// The session marks held for a day: see [`MisAdapter::register`](crate::MisAdapter::register).
+/// The session marks of a day: see [`MisAdapter::register`](crate::MisAdapter::register).
 ///
 /// # Errors
-/// Those of the reads.
+/// Returns an error if a request fails.
 pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<Register> {
     let read_at = connection.now();
     let rows = register_rows(connection, connection.register_query(date))
@@ -63,7 +63,7 @@ pub async fn read_register(connection: &Connection, date: NaiveDate) -> Result<R
 /// Writes session marks: see [`MisAdapter::write`](crate::MisAdapter::write).
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), and a code book that cannot be read.
+/// Returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported), or an error if the code book cannot be read.
 pub async fn write(
     connection: &Connection,
     descriptor: &'static Descriptor,

@@ -51,7 +51,7 @@ impl Timetable {
     /// The lessons of a day, in the order of their start.
     ///
     /// # Errors
-    /// Those of the read.
+    /// Returns an error if the request fails.
     pub async fn lessons(
         &self,
         connection: &Connection,
