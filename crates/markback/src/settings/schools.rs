@@ -254,15 +254,20 @@ impl<'d, 't> Schools<'d, 't> {
             common.token_env,
             common.token_file,
         );
-        let flawed = problem.is_some();
+        let mut flawed = problem.is_some();
         self.findings.problems.extend(problem);
+        let link = common.link.and_then(|link| {
+            let link = self.link(place, link);
+            flawed |= link.is_none();
+            link
+        });
         Resolved {
             timezone: common.timezone.and_then(|word| self.timezone(place, &word)),
             token: token.map(|source| match source {
                 SecretSource::Env(name) => SecretSource::Env(self.shared(name)),
                 other => other,
             }),
-            link: common.link.and_then(|link| self.link(place, link)),
+            link,
             mis: common.mis.and_then(|name| self.mis(place, name)),
             without: common
                 .without
