@@ -152,16 +152,23 @@ impl ConnectContext {
     /// The settings of the school's link as the adapter's own type.
     ///
     /// # Errors
-    /// Returns [`ErrorKind::Config`] if they do not fit; the error names the key.
+    /// Returns [`ErrorKind::Config`] if they do not fit. The error names a wrong key, and never shows a value.
     pub fn link_settings<T: DeserializeOwned>(&self) -> Result<T> {
         let settings = match &self.link {
             Value::Null => Value::Object(serde_json::Map::new()),
             settings => settings.clone(),
         };
         serde_json::from_value(settings).map_err(|error| {
+            let text = error.to_string();
+            // Other texts quote the value, which may be a secret in the wrong place.
+            let keys = ["unknown field", "missing field", "duplicate field"];
+            let why = match keys.iter().any(|key| text.starts_with(key)) {
+                true => text.as_str(),
+                false => "a value has the wrong type",
+            };
             Error::new(
                 ErrorKind::Config,
-                format!("the link of school {} is not valid: {error}", self.school),
+                format!("the link of school {} is not valid: {why}", self.school),
             )
         })
     }
@@ -230,5 +237,40 @@ impl fmt::Debug for ConnectContext {
             .field("narrow_to", &self.narrow_to)
             .field("without", &self.without)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Link {
+        #[allow(dead_code, reason = "only its type matters")]
+        port: u16,
+    }
+
+    #[test]
+    fn an_error_of_the_link_names_the_key_and_shows_no_value() {
+        let error = |link: Value| {
+            let mut context = ConnectContext::new("A1");
+            context.link = link;
+            context.link_settings::<Link>().unwrap_err().to_string()
+        };
+        assert!(error(Value::Null).contains("`port`"));
+        let json = |key: &str, value: &str| serde_json::json!(BTreeMap::from([(key, value)]));
+        assert!(error(json("prot", "hush")).contains("`prot`"));
+        let text = error(json("port", "hush"));
+        assert!(text.contains("A1") && !text.contains("hush"), "{text}");
+    }
+
+    #[test]
+    fn a_client_is_found_by_its_type() {
+        let context = ConnectContext::new("A1").with_client(7_u8);
+        assert_eq!(context.client::<u8>(), Some(&7));
+        assert_eq!(context.client::<u16>(), None);
     }
 }
