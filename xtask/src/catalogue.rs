@@ -13,7 +13,7 @@ use crate::tree::{Tree, output};
 pub(crate) struct Adapter {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) wonde_names: Vec<String>,
+    pub(crate) aliases: Vec<String>,
     pub(crate) capabilities: Capabilities,
     pub(crate) notes: String,
     pub(crate) source: Source,
@@ -55,7 +55,7 @@ impl Adapter {
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         [&self.id, &self.name]
             .into_iter()
-            .chain(&self.wonde_names)
+            .chain(&self.aliases)
             .map(String::as_str)
     }
 }

@@ -39,15 +39,18 @@ pub(crate) fn each_feature(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Tests the workspace of an adapter that is none of ours: it uses what any outsider could.
+/// Tests the adapters outside the workspace: they use only what any outsider could.
 pub(crate) fn outside(tree: &Tree) -> Result<()> {
-    let manifest = tree.join("examples/outside-adapter/Cargo.toml");
-    let mut cargo = tree.cargo();
-    cargo
-        .arg("test")
-        .arg("--manifest-path")
-        .arg(&manifest)
-        .arg("--target-dir")
-        .arg(tree.target()?);
-    run(&mut cargo).with_context(|| format!("the adapter of {} does not stand", manifest.display()))
+    for name in ["outside-adapter", "csv-folder-adapter"] {
+        let manifest = tree.join("examples").join(name).join("Cargo.toml");
+        let mut cargo = tree.cargo();
+        cargo
+            .arg("test")
+            .arg("--manifest-path")
+            .arg(&manifest)
+            .arg("--target-dir")
+            .arg(tree.target()?);
+        run(&mut cargo).with_context(|| format!("the tests of examples/{name} fail"))?;
+    }
+    Ok(())
 }

@@ -139,7 +139,7 @@ fn page(adapter: &Adapter, own: &str) -> String {
         ..
     } = adapter;
     let names: Vec<_> = iter::once(name)
-        .chain(&adapter.wonde_names)
+        .chain(&adapter.aliases)
         .map(|name| format!("`{name}`"))
         .collect();
     let marks = match can.session {
@@ -198,7 +198,7 @@ mod tests {
         Adapter {
             id: "alpha".to_owned(),
             name: "Alpha".to_owned(),
-            wonde_names: vec!["Alpha One".to_owned()],
+            aliases: vec!["Alpha One".to_owned()],
             capabilities: Capabilities {
                 session: Place::FirstLesson,
                 comment: true,

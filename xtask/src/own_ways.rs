@@ -18,7 +18,7 @@ pub(crate) fn body(place: Place) -> String {
         Place::Session | Place::None => (
             "connection: Connection,",
             "session::read_register(&self.connection, date).await",
-            "Ok(session::register_slots(date))",
+            "Ok(Slot::sessions_of(date).into())",
             "session::register_of(&self.connection, date, read_at, rows).await",
             "session",
             "session::write(&self.connection, &DESCRIPTOR, marks).await",
@@ -29,7 +29,7 @@ pub(crate) fn body(place: Place) -> String {
         "
 register_adapter!(DESCRIPTOR);
 
-/// One school. What is not particular to this MIS goes to a function of `mis_core::shapes`.
+/// One school. What is not particular to this MIS goes to a function of `mis_wonde::strategies`.
 #[derive(Debug)]
 struct Adapter {{
     {fields}
@@ -94,8 +94,8 @@ impl MisAdapter for Adapter {{
         {write}
     }}
 
-    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {{
-        read::outcome(&self.connection, &DESCRIPTOR, writeback).await
+    async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {{
+        read::outcome(&self.connection, &DESCRIPTOR, receipt).await
     }}
 }}
 "
@@ -103,23 +103,23 @@ impl MisAdapter for Adapter {{
 }
 
 /// What such an adapter uses.
-pub(crate) fn uses(place: Place) -> String {
-    let shape = match place {
+pub(crate) fn uses(place: Place, abilities: bool) -> String {
+    let strategies = match place {
         Place::FirstLesson => "first_lesson, people, read",
         Place::Session | Place::None => "people, read, session",
     };
+    let ability = if abilities { "Ability, " } else { "" };
     format!(
         "use std::sync::Arc;
 
-use mis_core::{{
-    Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, PersonKind, Quirks, Register, RegisterQuery, RegisterRow,
-    Result, SessionWriteback, Slot, Source, WritebackOutcome, async_trait,
+use mis_wonde::{{
+    {ability}Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
+    MisAdapter, PeopleQuery, Person, PersonKind, Receipt, Register, RegisterQuery, RegisterRow,
+    Result, Slot, WritebackOutcome, async_trait,
     chrono::{{DateTime, NaiveDate, Utc}},
     futures::stream::BoxStream,
     register_adapter,
-    shapes::{{{shape}}},
-    wonde::WritebackId,
+    strategies::{{self, {strategies}}},
 }};
 "
     )
@@ -129,13 +129,21 @@ use mis_core::{{
 pub(crate) fn connect(place: Place) -> &'static str {
     match place {
         Place::FirstLesson => {
-            "|connection| {
-        Arc::new(Adapter {
-            connection,
+            "Box::pin(async move {
+        let adapter: Arc<dyn MisAdapter> = Arc::new(Adapter {
+            connection: strategies::connection(&DESCRIPTOR, &context)?,
             timetable: first_lesson::Timetable::default(),
-        })
-    }"
+        });
+        Ok(adapter)
+    })"
         }
-        Place::Session | Place::None => "|connection| Arc::new(Adapter { connection })",
+        Place::Session | Place::None => {
+            "Box::pin(async move {
+        let adapter: Arc<dyn MisAdapter> = Arc::new(Adapter {
+            connection: strategies::connection(&DESCRIPTOR, &context)?,
+        });
+        Ok(adapter)
+    })"
+        }
     }
 }

@@ -35,9 +35,9 @@ pub(crate) struct Plan {
     /// The adapter implements `MisAdapter` itself, for an MIS with ways of its own.
     #[arg(long)]
     own_ways: bool,
-    /// A further name that Wonde may use for the MIS; may be given again.
-    #[arg(long = "wonde-name", value_name = "NAME")]
-    wonde_names: Vec<String>,
+    /// Another name that Wonde may use for the MIS; may be given again.
+    #[arg(long = "alias", value_name = "NAME")]
+    aliases: Vec<String>,
     /// Who says that the MIS can do this: a page, a vendor, a school.
     #[arg(
         long,
@@ -48,7 +48,7 @@ pub(crate) struct Plan {
 }
 
 /// Words that are taken: the read-only adapter for every MIS, and the umbrella's own features.
-const TAKEN: [&str; 4] = ["generic", "all", "default", "core"];
+const TAKEN: [&str; 5] = ["generic", "all", "default", "core", "wonde"];
 
 /// Writes the crate, and what is generated from it.
 pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
@@ -140,7 +140,7 @@ publish.workspace = true
 workspace = true
 
 [dependencies]
-mis-core.workspace = true
+mis-wonde.workspace = true
 
 [dev-dependencies]
 mis-conformance.workspace = true
@@ -154,91 +154,77 @@ harness = false
 }
 
 fn source(plan: &Plan, today: &str) -> String {
-    let (what, uses, shape) = match plan.session {
-        Place::Session => (
-            "the AM and PM marks themselves are written",
-            "SessionWriteback, ",
-            "session_marks",
-        ),
+    let (what, strategy) = match plan.session {
+        Place::Session => ("AM and PM marks are written", "session_marks"),
         Place::FirstLesson => (
-            "the mark of a session stands on the pupil's first lesson of it",
-            "SessionWriteback, ",
+            "the mark of a session is written on the student's first lesson of it",
             "first_lesson_marks",
         ),
         Place::None => (
-            "people, groups and registers are read; marks are not taken",
-            "",
+            "people, groups and registers are read; marks are not written",
             "read_only",
         ),
     };
-    let names: Vec<_> = plan
-        .wonde_names
-        .iter()
-        .map(|name| format!("{name:?}"))
-        .collect();
     let (uses, connect, body) = if plan.own_ways {
         (
-            own_ways::uses(plan.session),
+            own_ways::uses(plan.session, capabilities(plan).contains("Ability")),
             own_ways::connect(plan.session).to_owned(),
             own_ways::body(plan.session),
         )
     } else {
+        let uses = match plan.session {
+            Place::None => "",
+            _ if capabilities(plan).contains("Ability") => "Ability, Capabilities, ",
+            _ => "Capabilities, ",
+        };
         (
-            format!(
-                "use mis_core::{{Capabilities, Descriptor, Quirks, {uses}Source, register_adapter, shapes}};\n"
-            ),
-            format!("|connection| shapes::{shape}(&DESCRIPTOR, connection)"),
+            format!("use mis_wonde::{{{uses}Descriptor, register_adapter, {strategy}}};\n"),
+            format!("{strategy}(&DESCRIPTOR, context)"),
             "\nregister_adapter!(DESCRIPTOR);\n".to_owned(),
         )
+    };
+    let aliases = match plan.aliases.as_slice() {
+        [] => String::new(),
+        aliases => format!(".with_aliases(&{aliases:?})\n"),
     };
     format!(
         r#"//! {name}: {what}.
 
 {uses}
 /// {name}.
-pub static DESCRIPTOR: Descriptor = Descriptor {{
-    id: "{id}",
-    name: {name:?},
-    wonde_names: &[{names}],
-    capabilities: {capabilities},
-    quirks: Quirks::NONE,
-    notes: "TO DO: what a school or a support engineer should know before relying on it",
-    source: Source {{
-        what: {source:?},
-        date: "{today}",
-    }},
-    connect: {connect},
-}};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("{id}", {name:?}, |context| {{
+    {connect}
+}})
+{aliases}{capabilities}.with_notes("TO DO: what a school or a support engineer should know before relying on it")
+.with_source({source:?}, "{today}");
 {body}"#,
         name = plan.name,
         id = plan.id,
-        names = names.join(", "),
         capabilities = capabilities(plan),
         source = plan.source,
     )
 }
 
+/// The call that declares the capabilities; none for an MIS that takes no marks.
 fn capabilities(plan: &Plan) -> String {
-    let session = match plan.session {
-        Place::None => return "Capabilities::READ_ONLY".to_owned(),
-        Place::Session => "Session",
-        Place::FirstLesson => "FirstLesson",
+    let marks = match plan.session {
+        Place::None => return String::new(),
+        Place::Session => "SESSION_MARKS",
+        Place::FirstLesson => "FIRST_LESSON_MARKS",
     };
-    format!(
-        "Capabilities {{
-        session: SessionWriteback::{session},
-        comment: {},
-        minutes_late: {},
-        early_leaver: {},
-        comment_max: {},
-        roster: true,
-    }}",
-        plan.comment,
-        plan.minutes_late,
-        plan.early_leaver,
-        plan.comment_max
-            .map_or_else(|| "None".to_owned(), |max| format!("Some({max})")),
-    )
+    let abilities: String = [
+        (plan.comment, "Comment"),
+        (plan.minutes_late, "MinutesLate"),
+        (plan.early_leaver, "EarlyLeaver"),
+    ]
+    .into_iter()
+    .filter(|(has, _)| *has)
+    .map(|(_, ability)| format!(".with(Ability::{ability})"))
+    .collect();
+    let limit = plan
+        .comment_max
+        .map_or_else(String::new, |max| format!(".with_comment_max({max})"));
+    format!(".with_capabilities(Capabilities::{marks}{abilities}{limit})\n")
 }
 
 fn page(plan: &Plan) -> String {
@@ -249,7 +235,7 @@ fn page(plan: &Plan) -> String {
 }
 fn suite(plan: &Plan) -> String {
     format!(
-        r#"//! Holds the adapter against all that an adapter must hold to.
+        r#"//! Runs the conformance cases on the adapter.
 
 fn main() -> std::process::ExitCode {{
     mis_conformance::run(
@@ -276,7 +262,7 @@ mod tests {
             minutes_late: false,
             early_leaver: false,
             own_ways: false,
-            wonde_names: vec!["Alpha 1".to_owned()],
+            aliases: vec!["Alpha 1".to_owned()],
             source: "a page".to_owned(),
         }
     }
@@ -318,10 +304,7 @@ mod tests {
         let manifest: toml::Table = manifest.parse().unwrap();
         assert_eq!(manifest["package"]["name"].as_str(), Some("mis-alpha"));
         for word in [
-            "SessionWriteback::FirstLesson",
-            "comment: true",
-            "comment_max: Some(60)",
-            "minutes_late: false",
+            "Capabilities::FIRST_LESSON_MARKS.with(Ability::Comment).with_comment_max(60)",
             "\"Alpha \\\"One\\\"\"",
             "first_lesson_marks",
             "\"Alpha 1\"",
@@ -341,7 +324,7 @@ mod tests {
         );
         let [_, (_, source), ..] = files(&plan("alpha", Place::None), "2026-11-23");
         assert!(
-            source.contains("Capabilities::READ_ONLY") && !source.contains("SessionWriteback"),
+            source.contains("read_only") && !source.contains("Capabilities"),
             "{source}"
         );
     }

@@ -6,12 +6,12 @@ use anyhow::{Result, bail};
 
 use crate::{
     catalogue::{self, Adapter},
-    tree::{Tree, read},
+    tree::{Tree, output, read},
 };
 
 /// What an adapter may depend on, and what its tests may use besides.
 const ADAPTERS_USE: [(&str, &[&str]); 3] = [
-    ("dependencies", &["mis-core"]),
+    ("dependencies", &["mis-core", "mis-wonde"]),
     ("dev-dependencies", &["mis-conformance"]),
     ("build-dependencies", &[]),
 ];
@@ -33,6 +33,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
         breaches.extend(dependencies(&path, &read(&tree.join(&path))?)?);
         breaches.extend(open_ends(tree, &id)?);
     }
+    breaches.extend(without_network(tree)?);
     for path in tree.files()? {
         // Pictures and the like have no words to check.
         let Ok(text) = read(&tree.join(&path)) else {
@@ -61,7 +62,8 @@ pub(crate) fn open_ends(tree: &Tree, id: &str) -> Result<Vec<String>> {
     Ok(open)
 }
 
-/// An adapter depends on `mis-core` alone, and so on no other adapter.
+/// An adapter depends on `mis-wonde` alone, or on `mis-core` if its MIS is not reached through Wonde; never on another
+/// adapter.
 fn dependencies(path: &Path, manifest: &str) -> Result<Vec<String>> {
     let manifest: toml::Table = manifest.parse()?;
     let mut breaches = Vec::new();
@@ -82,6 +84,40 @@ fn dependencies(path: &Path, manifest: &str) -> Result<Vec<String>> {
         }
     }
     Ok(breaches)
+}
+
+/// Crates that must not reach a network, and so must not depend on these.
+const WITHOUT_NETWORK: [&str; 3] = ["mis-core", "writeback", "roster"];
+const NETWORK: [&str; 4] = ["wonde", "mis-wonde", "reqwest", "hyper"];
+
+/// The domain and the rules depend on no network, not even through another crate.
+fn without_network(tree: &Tree) -> Result<Vec<String>> {
+    let mut breaches = Vec::new();
+    for name in WITHOUT_NETWORK {
+        let mut cargo = tree.cargo();
+        cargo.args([
+            "tree",
+            "--package",
+            name,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ]);
+        let found = output(&mut cargo)?;
+        breaches.extend(networked(name, &found));
+    }
+    Ok(breaches)
+}
+
+fn networked(name: &str, packages: &str) -> Vec<String> {
+    let names = packages.lines().filter_map(|line| line.split(' ').next());
+    let breaches = NETWORK
+        .iter()
+        .filter(|network| names.clone().any(|one| one == **network));
+    breaches
+        .map(|network| format!("{name} depends on `{network}`; it must not reach a network"))
+        .collect()
 }
 
 /// What the project says, it says in its own tree: notes beside a developer's checkout are nobody else's to read.
@@ -189,7 +225,7 @@ mod tests {
         vec![Adapter {
             id: "alpha".to_owned(),
             name: "Alpha".to_owned(),
-            wonde_names: vec!["Alpha One".to_owned()],
+            aliases: vec!["Alpha One".to_owned()],
             capabilities: Capabilities {
                 session: Place::None,
                 comment: false,
@@ -209,11 +245,19 @@ mod tests {
     #[test]
     fn an_adapter_that_uses_another_is_found() {
         let path = Path::new("adapters/alpha/Cargo.toml");
-        let good = "[dependencies]\nmis-core.workspace = true\n[dev-dependencies]\nmis-conformance.workspace = true\n";
+        let good = "[dependencies]\nmis-wonde.workspace = true\n[dev-dependencies]\nmis-conformance.workspace = true\n";
         assert!(dependencies(path, good).unwrap().is_empty());
         let found =
             dependencies(path, "[dependencies]\nmis-beta = { path = \"../beta\" }\n").unwrap();
         assert!(found[0].contains("mis-beta"), "{found:?}");
+    }
+
+    #[test]
+    fn a_network_below_the_domain_is_found() {
+        let packages = "mis-core v0.1.0 (crates/mis-core)\nserde v1.0.0\n";
+        assert!(networked("mis-core", packages).is_empty());
+        let found = networked("mis-core", &format!("{packages}reqwest v0.13.0\n"));
+        assert!(found[0].contains("`reqwest`"), "{found:?}");
     }
 
     #[test]

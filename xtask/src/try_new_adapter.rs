@@ -52,15 +52,16 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
 }
 
 /// A code that the MIS keeps for itself. None of the suite's own marks has it.
-const QUIRK: &str = r#"quirks: Quirks {
-        refuses: |mark| (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into()),
-        ..Quirks::NONE
-    }"#;
+const QUIRK: &str = r#".with_quirks(
+    mis_wonde::Quirks::NONE
+        .refusing(|mark| (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into())),
+)
+.with_notes("#;
 
 /// A test of its own, beside the suite: an adapter's tests need no crate but those that it has.
 const QUIRK_TEST: &str = r#"//! The code that this MIS keeps for itself.
 
-use mis_core::{EventKind, Mark, Session, chrono::NaiveDate};
+use mis_wonde::{EventKind, Mark, Session, chrono::NaiveDate};
 use mis_throwawayown::DESCRIPTOR;
 
 fn mark(code: &str) -> Mark {
@@ -78,8 +79,8 @@ fn mark(code: &str) -> Mark {
 
 #[test]
 fn the_office_keeps_its_code() {
-    assert!((DESCRIPTOR.quirks.refuses)(&mark("Z")).is_some());
-    assert!((DESCRIPTOR.quirks.refuses)(&mark("L")).is_none());
+    assert!(DESCRIPTOR.as_kept(&mark("Z")).is_err());
+    assert!(DESCRIPTOR.as_kept(&mark("L")).is_ok());
 }
 "#;
 
@@ -113,7 +114,7 @@ impl Walk {
             "--session",
             "session",
             "--comment",
-            "--wonde-name",
+            "--alias",
             &wonde_name,
             "--source",
             "Nobody: it is thrown away",
@@ -148,7 +149,7 @@ impl Walk {
         let own = self.copy.join("adapters").join(OWN);
         let source = own.join("src/lib.rs");
         let text = read(&source)?;
-        let with_quirk = text.replacen("quirks: Quirks::NONE", QUIRK, 1);
+        let with_quirk = text.replacen(".with_notes(", QUIRK, 1);
         ensure!(with_quirk != text, "the scaffold has no place for a quirk");
         write(&source, &with_quirk)?;
         write(&own.join("tests/quirk.rs"), QUIRK_TEST)?;

@@ -1,29 +1,18 @@
 //! Engage: the AM and PM marks themselves are written, with a comment, also for early leavers; minutes late are not kept.
 
-use mis_core::{
-    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
-};
+use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
 
 /// Engage by Double First.
-pub static DESCRIPTOR: Descriptor = Descriptor {
-    id: "engage",
-    name: "Engage",
-    wonde_names: &["Engage MIS", "Double First Engage"],
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        comment: true,
-        minutes_late: false,
-        early_leaver: true,
-        comment_max: None,
-        roster: true,
-    },
-    quirks: Quirks::NONE,
-    notes: "Vendors disagree: one says that Engage's API writes nothing back. What the school grants decides.",
-    source: Source {
-        what: "Writeback table for schools at signinapp.com/docs/education/mis.html",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::session_marks(&DESCRIPTOR, connection),
-};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("engage", "Engage", |context| {
+    session_marks(&DESCRIPTOR, context)
+})
+.with_aliases(&["Engage MIS", "Double First Engage"])
+.with_capabilities(
+    Capabilities::SESSION_MARKS
+        .with(Ability::Comment)
+        .with(Ability::EarlyLeaver),
+)
+.with_notes("Vendors disagree: one says that Engage's API writes nothing back. What the school grants decides.")
+.with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

@@ -1,29 +1,17 @@
 //! Facility: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late are kept.
 
-use mis_core::{
-    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
-};
+use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
 
 /// Facility CMIS, first by Serco, then by Advanced Learning.
-pub static DESCRIPTOR: Descriptor = Descriptor {
-    id: "facility",
-    name: "Facility",
-    wonde_names: &["Facility CMIS", "CMIS", "Serco Facility"],
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        comment: false,
-        minutes_late: false,
-        early_leaver: true,
-        comment_max: None,
-        roster: true,
-    },
-    quirks: Quirks::NONE,
-    notes: "Progresso came after it from the same maker; schools on that go by Cloud School.",
-    source: Source {
-        what: "Writeback table for schools at signinapp.com/docs/education/mis.html",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::session_marks(&DESCRIPTOR, connection),
-};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("facility", "Facility", |context| {
+    session_marks(&DESCRIPTOR, context)
+})
+.with_aliases(&["Facility CMIS", "CMIS", "Serco Facility"])
+.with_capabilities(Capabilities::SESSION_MARKS.with(Ability::EarlyLeaver))
+.with_notes("Progresso came after it from the same maker; schools on that go by Cloud School.")
+.with_source(
+    "Writeback table for schools at signinapp.com/docs/education/mis.html",
+    "2026-11-23",
+);
 
 register_adapter!(DESCRIPTOR);

@@ -1,29 +1,19 @@
 //! iSAMS: the AM and PM marks themselves are written, with comment and minutes late, also for early leavers.
 
-use mis_core::{
-    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
-};
+use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
 
 /// iSAMS by IRIS.
-pub static DESCRIPTOR: Descriptor = Descriptor {
-    id: "isams",
-    name: "iSAMS",
-    wonde_names: &["iSAMS REST", "iSAMS REST API", "IRIS iSAMS"],
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        comment: true,
-        minutes_late: true,
-        early_leaver: true,
-        comment_max: None,
-        roster: true,
-    },
-    quirks: Quirks::NONE,
-    notes: "Said of the REST connection. A school on the older batch connection is read only: move it to REST, or narrow it.",
-    source: Source {
-        what: "Writeback table for schools at signinapp.com/docs/education/mis.html",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::session_marks(&DESCRIPTOR, connection),
-};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("isams", "iSAMS", |context| {
+    session_marks(&DESCRIPTOR, context)
+})
+.with_aliases(&["iSAMS REST", "iSAMS REST API", "IRIS iSAMS"])
+.with_capabilities(
+    Capabilities::SESSION_MARKS
+        .with(Ability::Comment)
+        .with(Ability::MinutesLate)
+        .with(Ability::EarlyLeaver),
+)
+.with_notes("Said of the REST connection. A school on the older batch connection is read only: move it to REST, or narrow it.")
+.with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

@@ -1,20 +1,16 @@
 //! PowerSchool: people, groups and registers are read; marks are not taken.
 
-use mis_core::{Capabilities, Descriptor, Quirks, Source, register_adapter, shapes};
+use mis_wonde::{Descriptor, read_only, register_adapter};
 
 /// PowerSchool SIS by PowerSchool.
-pub static DESCRIPTOR: Descriptor = Descriptor {
-    id: "powerschool",
-    name: "PowerSchool",
-    wonde_names: &["PowerSchool SIS"],
-    capabilities: Capabilities::READ_ONLY,
-    quirks: Quirks::NONE,
-    notes: "Met at international schools: mind the school's own time zone.",
-    source: Source {
-        what: "No vendor on Wonde lists it for writing attendance",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::read_only(&DESCRIPTOR, connection),
-};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("powerschool", "PowerSchool", |context| {
+    read_only(&DESCRIPTOR, context)
+})
+.with_aliases(&["PowerSchool SIS"])
+.with_notes("Met at international schools: mind the school's own time zone.")
+.with_source(
+    "No vendor on Wonde lists it for writing attendance",
+    "2026-11-23",
+);
 
 register_adapter!(DESCRIPTOR);

@@ -1,29 +1,19 @@
 //! SIMS: the AM and PM marks themselves are written, with comment and minutes late, also for early leavers.
 
-use mis_core::{
-    Capabilities, Descriptor, Quirks, SessionWriteback, Source, register_adapter, shapes,
-};
+use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
 
 /// SIMS by Education Software Solutions.
-pub static DESCRIPTOR: Descriptor = Descriptor {
-    id: "sims",
-    name: "SIMS",
-    wonde_names: &["SIMS .net", "SIMS Next Gen", "Capita SIMS", "ESS SIMS"],
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        comment: true,
-        minutes_late: true,
-        early_leaver: true,
-        comment_max: None,
-        roster: true,
-    },
-    quirks: Quirks::NONE,
-    notes: "Lesson marks are kept per period instance, not per lesson; session marks are not touched by that.",
-    source: Source {
-        what: "Writeback table for schools at signinapp.com/docs/education/mis.html",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::session_marks(&DESCRIPTOR, connection),
-};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("sims", "SIMS", |context| {
+    session_marks(&DESCRIPTOR, context)
+})
+.with_aliases(&["SIMS .net", "SIMS Next Gen", "Capita SIMS", "ESS SIMS"])
+.with_capabilities(
+    Capabilities::SESSION_MARKS
+        .with(Ability::Comment)
+        .with(Ability::MinutesLate)
+        .with(Ability::EarlyLeaver),
+)
+.with_notes("Lesson marks are kept per period instance, not per lesson; session marks are not touched by that.")
+.with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

@@ -1,20 +1,16 @@
 //! Synergetic: people, groups and registers are read; marks are not taken.
 
-use mis_core::{Capabilities, Descriptor, Quirks, Source, register_adapter, shapes};
+use mis_wonde::{Descriptor, read_only, register_adapter};
 
 /// Synergetic by Education Horizons.
-pub static DESCRIPTOR: Descriptor = Descriptor {
-    id: "synergetic",
-    name: "Synergetic",
-    wonde_names: &["Synergetic SIS"],
-    capabilities: Capabilities::READ_ONLY,
-    quirks: Quirks::NONE,
-    notes: "Connected mostly in Australia: its schools live on another domain of Wonde's.",
-    source: Source {
-        what: "No vendor on Wonde lists it for writing attendance",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::read_only(&DESCRIPTOR, connection),
-};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("synergetic", "Synergetic", |context| {
+    read_only(&DESCRIPTOR, context)
+})
+.with_aliases(&["Synergetic SIS"])
+.with_notes("Connected mostly in Australia: its schools live on another domain of Wonde's.")
+.with_source(
+    "No vendor on Wonde lists it for writing attendance",
+    "2026-11-23",
+);
 
 register_adapter!(DESCRIPTOR);

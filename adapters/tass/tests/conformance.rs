@@ -1,4 +1,4 @@
-//! Holds the adapter against all that an adapter must hold to.
+//! Runs the conformance cases on the adapter.
 
 fn main() -> std::process::ExitCode {
     mis_conformance::run(

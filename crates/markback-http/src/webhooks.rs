@@ -12,7 +12,7 @@ use axum::{
     http::StatusCode,
     routing::post,
 };
-use mis_core::wonde::{self, SchoolId};
+use mis_core::SchoolId;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use subtle::{Choice, ConstantTimeEq as _};
@@ -23,7 +23,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    metrics, queues, service::Markback, settings::School, store::NoticeKind, sync::SyncRequest,
+    metrics, queues, service::Markback, store::NoticeKind, sync::SyncRequest,
     text::bytes_without_bom,
 };
 
@@ -269,7 +269,7 @@ async fn access_gone(
         return Ok("the settings do not contain this school");
     };
     markback.schools().forget(school);
-    match tokio::time::timeout(ASK_WITHIN, is_approved(markback, settings)).await {
+    match tokio::time::timeout(ASK_WITHIN, markback.schools().is_approved(settings)).await {
         Ok(Ok(true)) => Ok("Wonde reports that the school still approves"),
         Ok(Ok(false)) => {
             let words = "the school took back its approval, or did not give it: ask the school to approve in Wonde's portal, \
@@ -288,23 +288,6 @@ async fn access_gone(
             Ok("the school is paused")
         }
         Ok(Err(_)) | Err(_) => Ok("Wonde could not be asked; the next write will show it"),
-    }
-}
-
-/// Whether Wonde grants access to the school.
-async fn is_approved(markback: &Markback, school: &School) -> mis_core::Result<bool> {
-    let client = markback.schools().client(school)?;
-    match client.meta(&school.id).await {
-        Ok(meta) => Ok(meta.approved.unwrap_or(true)),
-        Err(error)
-            if matches!(
-                error.kind(),
-                wonde::ErrorKind::Forbidden | wonde::ErrorKind::NotFound
-            ) =>
-        {
-            Ok(false)
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mis_core::wonde::{Gate, GateClosed};
+use mis_core::{RequestGate, RequestHeldBack};
 
 tokio::task_local! {
     /// The lease under which this task writes.
@@ -66,7 +66,7 @@ impl WriteLease {
 
 /// A gate that lets a write's request pass only while its lease holds. The wait at the gate may be long, and this is
 /// the last moment before the request is sent.
-pub(crate) fn while_held(gate: Gate) -> Gate {
+pub(crate) fn while_held(gate: RequestGate) -> RequestGate {
     Arc::new(move || {
         let (pass, lease) = (gate(), WRITING.try_with(Arc::clone).ok());
         Box::pin(async move {
@@ -74,7 +74,7 @@ pub(crate) fn while_held(gate: Gate) -> Gate {
             match lease {
                 Some(lease) if !lease.holds() => {
                     lease.over.store(true, Ordering::Relaxed);
-                    Err(GateClosed)
+                    Err(RequestHeldBack)
                 }
                 _ => Ok(()),
             }
@@ -90,7 +90,7 @@ mod tests {
         Arc::new(WriteLease::new(Instant::now(), length))
     }
 
-    fn open() -> Gate {
+    fn open() -> RequestGate {
         Arc::new(|| Box::pin(std::future::ready(Ok(()))))
     }
 
@@ -119,7 +119,10 @@ mod tests {
         let Ok((before, held_back)) = write.await else {
             panic!("the lease held at first");
         };
-        assert_eq!((before, held_back), ("answered before", Err(GateClosed)));
+        assert_eq!(
+            (before, held_back),
+            ("answered before", Err(RequestHeldBack))
+        );
         assert!(lease.is_over());
     }
 

@@ -185,8 +185,8 @@ pub(crate) fn confirmed(after: impl IntoIterator<Item = TimeDelta>) {
     }
 }
 
-/// Records a request to Wonde, answered or not.
-pub(crate) fn asked(asked: mis_core::wonde::Asked) {
+/// Records a request to an MIS or to Wonde, answered or not.
+pub(crate) fn asked(asked: mis_core::RequestInfo) {
     let status = asked
         .status
         .map_or_else(|| "none".to_owned(), |status| status.to_string());

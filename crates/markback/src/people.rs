@@ -11,7 +11,7 @@ use std::{
 };
 
 use lru::LruCache;
-use mis_core::{PersonKind, wonde::SchoolId};
+use mis_core::{PersonKind, SchoolId};
 use roster::{Directory, Entry, PersonMatch};
 use writeback::Event;
 

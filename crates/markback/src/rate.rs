@@ -13,7 +13,7 @@ use std::{
 };
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use mis_core::wonde::Gate;
+use mis_core::RequestGate;
 use outbox::Engine;
 use tokio::sync::Mutex;
 
@@ -90,7 +90,7 @@ impl Rates {
     }
 
     /// What every request with this token waits for.
-    pub fn gate(&self, lane: &str) -> Gate {
+    pub fn gate(&self, lane: &str) -> RequestGate {
         let (inner, lane) = (self.inner.clone(), self.inner.lane(lane));
         Arc::new(move || {
             let (inner, lane) = (inner.clone(), lane.clone());
@@ -204,7 +204,7 @@ mod tests {
             .unwrap()
     }
 
-    async fn passes(gate: &Gate) -> bool {
+    async fn passes(gate: &RequestGate) -> bool {
         tokio::time::timeout(SOON / 10, gate()).await == Ok(Ok(()))
     }
 

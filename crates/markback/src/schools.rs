@@ -1,4 +1,4 @@
-//! The schools' lines to Wonde: opened when first needed, kept while fresh.
+//! The schools' connections to their MISs: opened when first needed, kept while fresh.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -7,9 +7,10 @@ use std::{
 };
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
-use mis_core::{
-    ConnectOptions, Connection, Error, ErrorKind, Mis, Now, Registry, Result,
-    wonde::{Client, SchoolId},
+use mis_core::{ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, Result, SchoolId};
+use mis_wonde::{
+    Connection,
+    wonde::{self, Client},
 };
 use tokio::sync::{Mutex, Notify};
 
@@ -143,17 +144,55 @@ impl Schools {
     }
 
     async fn connect(&self, school: &School, ask_grants: bool) -> Result<Mis> {
-        let client = self.client(school)?;
+        let context = self.context(school, ask_grants);
+        match &school.link {
+            Some(link) => self.registry.get(&link.adapter)?.connect(context).await,
+            None => {
+                let client = self.client(school)?;
+                let connection = Connection::open(&client, context).await?;
+                connection.connect(&self.registry).await
+            }
+        }
+    }
+
+    fn context(&self, school: &School, ask_grants: bool) -> ConnectContext {
         let clock = self.clock.clone();
-        let clock: Now = Arc::new(move || clock.now());
         let lookback = self.settings.service.register_lookback.as_secs() / (24 * 60 * 60);
-        let options = ConnectOptions {
-            ask_grants,
-            register_lookback: Days::new(lookback),
-            ..school.connect_options(clock)
-        };
-        let connection = Connection::open(&client, &school.id, options).await?;
-        Ok(self.registry.connect(connection))
+        let mut context = school.context();
+        context.ask_grants = ask_grants;
+        context.register_lookback = Days::new(lookback);
+        context.now = Arc::new(move || clock.now());
+        context.gate = self.gate(school);
+        context.observer = Arc::new(metrics::asked);
+        context
+    }
+
+    /// Every request for this school waits here, for the rate of its token and for the lease of the marks it carries.
+    fn gate(&self, school: &School) -> RequestGate {
+        while_held(self.rates.gate(&token_key(school)))
+    }
+
+    /// Whether Wonde lets the application access the school; schools that are not linked through Wonde need no approval.
+    ///
+    /// # Errors
+    /// Returns an error if Wonde cannot be asked.
+    pub async fn is_approved(&self, school: &School) -> Result<bool> {
+        if school.link.is_some() {
+            return Ok(true);
+        }
+        let id = wonde::SchoolId::new(school.id.as_str());
+        match self.client(school)?.meta(&id).await {
+            Ok(meta) => Ok(meta.approved.unwrap_or(true)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    wonde::ErrorKind::Forbidden | wonde::ErrorKind::NotFound
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(mis_wonde::error(error)),
+        }
     }
 
     /// Forgets what is known of a school's MIS, so that it is asked for again: its grants or its MIS have changed.
@@ -171,10 +210,10 @@ impl Schools {
         *open = open.take().filter(|(since, _)| *since >= at);
     }
 
-    /// A client with the school's token; schools that name the same token share it.
+    /// The Wonde client with the school's token; schools with the same token share it.
     ///
     /// # Errors
-    /// When the token is not where the settings say, or no client can be made.
+    /// Returns an error if the token is not where the settings say, or the client cannot be built.
     pub fn client(&self, school: &School) -> Result<Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = token_key(school);
@@ -187,9 +226,10 @@ impl Schools {
         let client = Client::builder(token)
             .base_url(self.settings.service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
-            .gate(while_held(self.rates.gate(&lane)))
-            .watch(Arc::new(metrics::asked))
-            .build()?;
+            .gate(mis_wonde::gate(self.gate(school)))
+            .watch(mis_wonde::observer(Arc::new(metrics::asked)))
+            .build()
+            .map_err(mis_wonde::error)?;
         clients.insert(lane, client.clone());
         Ok(client)
     }
@@ -236,11 +276,12 @@ impl Schools {
     }
 }
 
-/// The lane that all schools of one token share: what its rate limit or its loss pauses.
+/// The throttle key that all schools of one token share: its rate limit or its loss pauses all of them. A school that is not
+/// linked through Wonde has a key of its own.
 pub fn token_key(school: &School) -> String {
     match &school.token {
-        SecretSource::Env(name) => format!("token:env:{name}"),
-        SecretSource::File(path) => format!("token:file:{}", path.display()),
-        SecretSource::Given(_) => format!("token:school:{}", school.id),
+        Some(SecretSource::Env(name)) => format!("token:env:{name}"),
+        Some(SecretSource::File(path)) => format!("token:file:{}", path.display()),
+        Some(SecretSource::Given(_)) | None => format!("token:school:{}", school.id),
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 // Named so that the linker keeps the crate, which registers the adapters.
 use mis_adapters as _;
-use mis_core::{Registry, wonde::SchoolId};
+use mis_core::{Registry, SchoolId};
 use outbox::{Outbox, SystemClock};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;

@@ -88,7 +88,7 @@ fn whom_a_group_takes_and_how_people_are_read() {
     assert_eq!(parents.membership.lives_with, Some(true));
     let read: Vec<_> = roster.needs()[&roster::PersonKind::Student]
         .iter()
-        .map(|property| property.word())
+        .map(|property| property.as_str())
         .collect();
     assert_eq!(
         read,
@@ -412,6 +412,40 @@ fn secrets_are_read_from_files_and_shown_nowhere() {
 }
 
 #[test]
+fn a_school_with_another_link_needs_no_token() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("password"), "hush-hush\n").unwrap();
+    let text = "[[school]]\nid = 'A1'\ntimezone = 'UTC'\n[school.link]\nadapter = 'sims'\nfolder = 'here'\n\
+                password_file = 'password'\n";
+    let settings = settings::from_text(&folder.path().join("markback.toml"), text)
+        .unwrap()
+        .settings;
+    let school = &settings.schools[0];
+    assert!(school.token.is_none() && settings.absent_tokens().is_empty());
+    assert_eq!(school.mis.as_deref(), Some("SIMS"));
+    let context = school.context();
+    assert_eq!(context.link["folder"], "here");
+    assert_eq!(context.folder, folder.path());
+    let secret = (context.secrets)("password").unwrap();
+    assert_eq!(secret.expose_secret(), "hush-hush");
+    let error = (context.secrets)("key").unwrap_err().to_string();
+    assert!(error.contains("`key_env`"), "{error}");
+}
+
+#[rstest]
+#[case("adapter = 'simms'", "sims")]
+#[case("folder = 'here'", "adapter")]
+fn a_link_without_an_adapter_is_a_problem(#[case] link: &str, #[case] cure: &str) {
+    let text = format!("[[school]]\nid = 'A1'\ntimezone = 'UTC'\n[school.link]\n{link}\n");
+    let problems = problems(&text);
+    let problem = problems
+        .iter()
+        .find(|problem| problem.key == "school[0].link.adapter")
+        .unwrap_or_else(|| panic!("{problems:?}"));
+    assert!(problem.help.contains(cure), "{problem}");
+}
+
+#[test]
 fn a_key_that_is_named_nowhere_is_an_error_that_says_how() {
     let error = load(SCHOOL)
         .unwrap()
@@ -692,10 +726,10 @@ fn the_adapter_is_handed_the_schools_sessions(
 ) {
     let text = two_groups(&format!("{SCHOOL}mis = 'Arbor'\n"), one, other);
     let settings = load(&text).unwrap().settings;
-    let options = settings.schools[0].connect_options(Arc::new(chrono::Utc::now));
+    let context = settings.schools[0].context();
     let morning = morning.map(|time| time.parse().unwrap());
-    assert_eq!(options.morning_from, morning);
-    assert_eq!(options.afternoon_from, afternoon.parse().unwrap());
+    assert_eq!(context.morning_from, morning);
+    assert_eq!(context.afternoon_from, afternoon.parse().unwrap());
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             json!({
                 "id": adapter.id,
                 "name": adapter.name,
-                "wonde_names": adapter.wonde_names,
+                "aliases": adapter.aliases,
                 "capabilities": adapter.capabilities,
                 "notes": adapter.notes,
                 "source": { "what": adapter.source.what, "date": adapter.source.date },

@@ -9,10 +9,9 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
-use mis_core::{
-    Ability, Capabilities, ConnectOptions, Connection, Descriptor, Error, ErrorKind, HeldCode,
-    Mark, MarkResult, Mis, MisAdapter, Recovery, SessionWriteback,
-    wonde::{Client, SchoolId},
+use mis_wonde::{
+    Ability, Capabilities, ConnectContext, Connection, Descriptor, Error, ErrorKind, HeldCode,
+    Mark, MarkResult, Mis, MisAdapter, Recovery, SessionWriteback, wonde::Client,
 };
 use secrecy::SecretString;
 
@@ -52,7 +51,7 @@ impl Desk {
         &self,
         who: &str,
         marks: &[Mark],
-    ) -> mis_core::Result<Vec<MarkResult>> {
+    ) -> mis_wonde::Result<Vec<MarkResult>> {
         if who == GUARDED {
             self.mis.write(marks).await
         } else {
@@ -112,23 +111,23 @@ impl Bench {
         self.server.forget();
         let client = self.client(school, opening.impatient)?;
         let world = self.server.clock();
-        let usual = ConnectOptions::default();
-        let options = ConnectOptions {
-            morning_from: opening.sessions.map(|[morning, _]| morning),
-            afternoon_from: opening
-                .sessions
-                .map_or(usual.afternoon_from, |[_, afternoon]| afternoon),
-            mis: Some(self.descriptor.name.to_owned()),
-            narrow_to: opening.narrow_to,
-            without: opening.without,
-            now: Arc::new(move || world.now()),
-            ..usual
-        };
-        let id = SchoolId::new(standard::school_id(school));
-        let connection = Connection::open(&client, &id, options)
+        let mut context = ConnectContext::new(standard::school_id(school));
+        if let Some([morning, afternoon]) = opening.sessions {
+            context.morning_from = Some(morning);
+            context.afternoon_from = afternoon;
+        }
+        context.mis = Some(self.descriptor.name.to_owned());
+        context.narrow_to = opening.narrow_to;
+        context.without = opening.without;
+        context.now = Arc::new(move || world.now());
+        let connection = Connection::open(&client, context)
             .await
             .context("the standard school cannot be opened")?;
-        let raw = (self.descriptor.connect)(connection);
+        let raw = self
+            .descriptor
+            .connect_unguarded(connection.into_context())
+            .await
+            .context("the adapter cannot be connected")?;
         self.server.forget();
         Ok(Desk {
             mis: Mis::new(raw.clone()),
@@ -221,6 +220,9 @@ impl Bench {
         for (mark, result) in marks.iter().zip(results) {
             match result {
                 MarkResult::Accepted(accepted) => self.is_kept(mark, accepted)?,
+                MarkResult::Written => {
+                    bail!("{mark:?} is said to be written at once; Wonde only accepts marks")
+                }
                 MarkResult::Refused(error) | MarkResult::Failed(error) => {
                     let unknown = matches!(result, MarkResult::Failed(_))
                         && error.recovery() == Recovery::Unknown;
@@ -242,7 +244,7 @@ impl Bench {
             .is_some_and(|kept| id.as_deref() == Some(kept.code.as_str()))
     }
 
-    fn is_kept(&self, mark: &Mark, accepted: &mis_core::Accepted) -> anyhow::Result<()> {
+    fn is_kept(&self, mark: &Mark, accepted: &mis_wonde::Accepted) -> anyhow::Result<()> {
         let world = self.server.world();
         let kept = world
             .written_of(&mark.student, mark.date, mark.session)
@@ -265,10 +267,10 @@ impl Bench {
             kept.minutes_late
         );
         ensure!(
-            kept.writeback.as_deref() == Some(accepted.writeback.as_str()),
+            kept.writeback.as_deref() == Some(accepted.receipt.as_str()),
             "{mark:?} was written by writeback {:?}, and the receipt says {}",
             kept.writeback,
-            accepted.writeback
+            accepted.receipt
         );
         let lesson = accepted.lesson.as_ref().map(|lesson| lesson.as_str());
         match (&kept.place, self.declared().session) {

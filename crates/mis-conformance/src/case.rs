@@ -1,7 +1,7 @@
 //! What a case is.
 
 use futures::future::BoxFuture;
-use mis_core::{Ability, Capabilities};
+use mis_wonde::{Ability, Capabilities};
 
 use crate::{bench::Bench, report::Kind};
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use mis_core::{Capabilities, Person, SessionWriteback};
+use mis_wonde::{Capabilities, Person, SessionWriteback};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
-//! One conformance suite for every MIS adapter.
+//! Conformance cases for MIS adapters.
 //!
-//! An adapter's crate holds this, and nothing more, to be tried against all that an adapter must hold to:
+//! An adapter over Wonde runs them as its only test:
 //!
 //! ```toml
 //! [[test]]
@@ -14,15 +14,18 @@
 //! }
 //! ```
 //!
-//! What the descriptor declares chooses the cases; an adapter can neither skip nor change one. The suite serves a
-//! standard school on a loopback port, and the adapter is tried as a host would use it, behind its guard, and also
-//! without. Its own files in `fixtures/` say what its requests must be, byte for byte as JSON, and what its MIS answers;
-//! the crate's README tells what each of them holds.
+//! The descriptor's capabilities choose the cases; an adapter can neither skip nor change one. The suite serves a standard
+//! school on a loopback port, and the adapter is used as a host would use it, with its guard and without. The adapter's files
+//! in `fixtures/` hold its requests, which must match exactly as JSON, and the answers of its MIS; the crate's README
+//! describes each of them.
 //!
-//! Last comes a whole day against `wonde-sandbox`, which is the one crate of the house used here besides `mis-core`: it
-//! uses none of ours itself, so that an error in the client cannot hide in its mirror. No adapter is used here.
+//! The last case is a whole day against `wonde-sandbox`, which uses no other crate of this workspace, so an error in the client
+//! cannot hide in it. This crate depends on no adapter.
+//!
+//! An adapter for an MIS that is not reached through Wonde runs the cases of [`any`].
 
 mod answer;
+pub mod any;
 mod bench;
 mod case;
 mod cases;
@@ -40,36 +43,43 @@ use std::{
 };
 
 use libtest_mimic::{Arguments, Trial};
-use mis_core::Descriptor;
+use mis_wonde::Descriptor;
 
 pub use report::{CaseReport, Count, Kind, Report};
 pub use suite::{case_names, check, check_case};
 
-/// Where a run writes its [`Report`] as JSON, if this names a file.
+/// The environment variable that names a file for the run's [`Report`] as JSON.
 pub const REPORT_VARIABLE: &str = "MARKBACK_CONFORMANCE_REPORT";
 
-/// Runs the suite on an adapter as the whole of a test program, and gives its exit code.
+/// Runs the suite as the whole of a test program, and returns its exit code.
 ///
-/// Takes the usual flags of a Rust test program (a filter, `--list`, `--format json` ...). Under the list of cases it
-/// says how many positive, negative and fault cases ran. A run without a single case fails, unless a filter was given
-/// that fits none.
+/// Accepts the usual flags of a Rust test program (a filter, `--list`, `--format json` ...). Below the list of cases it prints
+/// how many positive, negative and fault cases ran. A run without a single case fails, unless a filter matched none.
 pub fn run(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> ExitCode {
+    let fixtures: Arc<Path> = fixtures.as_ref().into();
+    let found = Found::default();
+    let trials = suite::cases_for(descriptor)
+        .into_iter()
+        .enumerate()
+        .map(|(place, case)| {
+            let fixtures = fixtures.clone();
+            trial(case.name, case.kind, place, found.clone(), move || {
+                suite::run_case(case, descriptor, &fixtures)
+            })
+        })
+        .collect();
+    run_trials(descriptor, trials, &found)
+}
+
+type Found = Arc<Mutex<Vec<(usize, CaseReport)>>>;
+
+/// Runs the cases as a test program does, and writes the report.
+fn run_trials(descriptor: &'static Descriptor, trials: Vec<Trial>, found: &Found) -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = suite::cases_for(descriptor);
-    if cases.is_empty() {
-        eprintln!(
-            "no case is for what `{}` declares: nothing was tried",
-            descriptor.id
-        );
+    if trials.is_empty() {
+        eprintln!("there are no cases for what `{}` declares", descriptor.id);
         return ExitCode::FAILURE;
     }
-    let fixtures: Arc<Path> = fixtures.as_ref().into();
-    let found = Arc::new(Mutex::new(Vec::new()));
-    let trials = cases
-        .iter()
-        .enumerate()
-        .map(|(place, case)| trial(place, *case, descriptor, fixtures.clone(), found.clone()))
-        .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
     if arguments.list {
         return conclusion.exit_code();
@@ -87,27 +97,25 @@ pub fn run(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> ExitC
         println!("{report}\n");
     }
     if let Err(error) = write(&report) {
-        eprintln!("the report cannot be written where {REPORT_VARIABLE} says: {error}");
+        eprintln!("the report cannot be written to the file that {REPORT_VARIABLE} names: {error}");
         return ExitCode::FAILURE;
     }
     if report.cases.is_empty() && conclusion.num_filtered_out == 0 {
-        eprintln!("no case of `{}` was tried", descriptor.id);
+        eprintln!("no case of `{}` ran", descriptor.id);
         return ExitCode::FAILURE;
     }
     conclusion.exit_code()
 }
 
-type Found = Arc<Mutex<Vec<(usize, CaseReport)>>>;
-
 fn trial(
+    name: &str,
+    kind: Kind,
     place: usize,
-    case: case::Case,
-    descriptor: &'static Descriptor,
-    fixtures: Arc<Path>,
     found: Found,
+    run: impl FnOnce() -> CaseReport + Send + 'static,
 ) -> Trial {
-    Trial::test(case.name, move || {
-        let report = suite::run_case(case, descriptor, &fixtures);
+    Trial::test(name, move || {
+        let report = run();
         let failure = report.failure.clone();
         found
             .lock()
@@ -115,7 +123,7 @@ fn trial(
             .push((place, report));
         failure.map_or(Ok(()), |failure| Err(failure.into()))
     })
-    .with_kind(case.kind.word())
+    .with_kind(kind.as_str())
 }
 
 fn write(report: &Report) -> std::io::Result<()> {

@@ -1,36 +1,40 @@
-//! What a run found, for people and for programs.
+//! The results of a run, for people and for programs.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use mis_core::{Ability, Capabilities, Descriptor};
+use mis_wonde::{Ability, Capabilities, Descriptor};
 use serde::{Deserialize, Serialize};
 
 /// What a case shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Kind {
     /// What is promised works.
     Positive,
     /// What is not promised, or is wrong, is refused.
     Negative,
-    /// What goes wrong on the way is told truly and gone on from.
+    /// A failure on the way is reported truly and recovered from.
     Fault,
 }
 
 impl Kind {
-    /// The word used in output.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Positive => "positive",
-            Self::Negative => "negative",
-            Self::Fault => "fault",
-        }
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+    /// The name used in output.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
-use mis_core::{EventKind, Mark, Session, wonde};
+use mis_wonde::{EventKind, Mark, Session, StudentId};
 
 /// A Monday in winter, when London's clock shows UTC.
 pub(crate) const WINTER: NaiveDate = date(2026, 11, 23);
@@ -199,7 +199,7 @@ pub(crate) fn mark_at(
     code: &str,
 ) -> Mark {
     Mark {
-        student: wonde::StudentId::new(id(school, Sort::Student, pupil)),
+        student: StudentId::new(id(school, Sort::Student, pupil)),
         date,
         session,
         code: code.into(),

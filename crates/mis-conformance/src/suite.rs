@@ -7,14 +7,14 @@ use std::{
 };
 
 use anyhow::bail;
-use mis_core::Descriptor;
+use mis_wonde::{Ability, Descriptor};
 
 use crate::{
     bench::Bench,
     case::Case,
     cases,
     fixtures::Fixtures,
-    report::{CaseReport, Report},
+    report::{CaseReport, Kind, Report},
 };
 
 /// The longest that a case may take. Usual are some milliseconds.
@@ -56,18 +56,29 @@ pub fn check_case(
 }
 
 pub(crate) fn run_case(case: Case, descriptor: &'static Descriptor, fixtures: &Path) -> CaseReport {
+    timed(case.name, case.kind, case.ability, || {
+        try_case(case, descriptor, fixtures)
+    })
+}
+
+/// Runs a case and reports its outcome; a panic is a failure.
+pub(crate) fn timed(
+    name: &str,
+    kind: Kind,
+    ability: Option<Ability>,
+    case: impl FnOnce() -> anyhow::Result<()>,
+) -> CaseReport {
     let began = Instant::now();
-    let outcome = catch_unwind(AssertUnwindSafe(|| try_case(case, descriptor, fixtures)))
-        .unwrap_or_else(|panic| {
-            Err(anyhow::anyhow!(
-                "the adapter or the suite panicked: {}",
-                words(panic.as_ref())
-            ))
-        });
+    let outcome = catch_unwind(AssertUnwindSafe(case)).unwrap_or_else(|panic| {
+        Err(anyhow::anyhow!(
+            "the adapter or the suite panicked: {}",
+            words(panic.as_ref())
+        ))
+    });
     CaseReport {
-        name: case.name.to_owned(),
-        kind: case.kind,
-        ability: case.ability,
+        name: name.to_owned(),
+        kind,
+        ability,
         failure: outcome.err().map(|error| format!("{error:#}")),
         millis: 0,
     }

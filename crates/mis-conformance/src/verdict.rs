@@ -3,7 +3,7 @@
 use std::{error::Error as _, fmt::Debug};
 
 use anyhow::{bail, ensure};
-use mis_core::{Error, ErrorKind, Recovery};
+use mis_wonde::{Error, ErrorKind, Recovery};
 
 use crate::standard;
 

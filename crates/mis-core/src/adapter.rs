@@ -1,139 +1,167 @@
-//! What an adapter for an MIS must do, and the guard that hosts hold it by.
+//! The trait of adapters, and the guard in front of them.
 
 use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::{BoxStream, StreamExt as _};
-use wonde::WritebackId;
 
 use crate::{
-    Ability, Capabilities, CodeBook, Deletion, Descriptor, Error, EventKind, Group, Lesson, Mark,
-    MarkResult, PeopleQuery, Person, PersonKind, Quirks, Register, RegisterQuery, RegisterRow,
-    Result, SessionWriteback, Slot, WritebackOutcome, error::ErrorKind,
+    Ability, Capabilities, CodeBook, Deletion, Descriptor, Error, Group, Lesson, Mark, MarkResult,
+    PeopleQuery, Person, PersonKind, Quirks, Receipt, Register, RegisterQuery, RegisterRow, Result,
+    Slot, WritebackOutcome,
 };
 
 /// One school, seen through the adapter of its MIS.
 ///
-/// There are no default bodies: an adapter says each thing itself, mostly by calling a function of
-/// [`shapes`](crate::shapes). What the signatures need is in this crate, too: [`async_trait`](crate::async_trait),
-/// [`chrono`](crate::chrono), [`futures`](crate::futures) and [`wonde`](crate::wonde). What is not declared in the [`Descriptor`] must fail with
-/// [`ErrorKind::Unsupported`] before any request, also when it is called without the guard.
+/// The methods with a body are for what not every MIS has: an adapter that declares no session marks needs no
+/// [`write`](Self::write), one that writes marks at once needs no [`outcome`](Self::outcome). What the [`Descriptor`] does
+/// not declare must fail with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) before any request, also without the
+/// guard.
 #[async_trait]
 pub trait MisAdapter: Send + Sync + fmt::Debug {
-    /// What this MIS is, for every school of it.
+    /// The description of this MIS, for every school of it.
     fn descriptor(&self) -> &'static Descriptor;
 
-    /// What holds for this school: declared, granted by the school, and not taken away by the operator.
+    /// The capabilities at this school: declared, granted by the school, and not taken away by the operator.
     fn capabilities(&self) -> Capabilities;
 
     /// The codes that this school's registers know.
     ///
     /// # Errors
-    /// Those of the read. A book without codes is an error too: a withdrawn permission must not pass for a school
+    /// Returns an error if they cannot be read, or if there are none: a withdrawn permission must not look like a school
     /// without codes.
     async fn code_book(&self) -> Result<Arc<CodeBook>>;
 
-    /// The marks held for a school day, as Wonde's copy has them: the simple way, for hosts that keep nothing.
+    /// The marks of a school day, for hosts that keep nothing.
     ///
-    /// Each call reads all that changed since the connection's `register_lookback`, which are many pages at a large school. A
-    /// host that asks often keeps the rows and reads only what changed since: see [`MisAdapter::register_rows`].
+    /// This may read everything that changed for months. A host that asks often keeps the rows and reads only what changed
+    /// since: see [`MisAdapter::register_rows`].
     ///
     /// # Errors
-    /// Those of the read. An answer that could be read in part only is an error.
+    /// Returns an error if the register cannot be read in full.
     async fn register(&self, date: NaiveDate) -> Result<Register>;
 
-    /// The rows of registers, of whatever day, that changed then, page by page, for a host to keep. A stream that ends
-    /// with an error has not told everything.
+    /// The rows of registers, of whatever day, that changed in this time, for a host to keep. A stream that ends with an
+    /// error is incomplete.
     ///
-    /// A row takes the place of the one kept before for the same pupil and slot, unless that changed later. Of a row that was
-    /// removed nothing is told: it is missing when everything is read again.
+    /// A row replaces the kept one of the same student, slot and key, unless that one changed later. Removed rows are not
+    /// reported: they are missing when everything is read again.
     fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>>;
 
-    /// Where the marks of a school day stand: the rows of these slots make up its register.
+    /// The slots of a school day: the rows of these slots make up its register. AM and PM unless overridden.
     ///
     /// # Errors
-    /// Those of the read of a timetable, where there is one.
-    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>>;
+    /// Returns an error if a timetable cannot be read, where there is one.
+    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
+        Ok(Slot::sessions_of(date).into())
+    }
 
-    /// The register of a school day, made of the rows that a host keeps of [its slots](MisAdapter::register_slots). The last
-    /// reading of what changed began at `read_at`.
+    /// The register of a school day from the rows that a host keeps of [its slots](MisAdapter::register_slots). The last
+    /// reading of changes began at `read_at`.
     ///
     /// # Errors
-    /// Those of the reads of the code book and the timetable.
+    /// Returns an error if the code book, or a timetable, cannot be read.
     async fn register_of(
         &self,
         date: NaiveDate,
         read_at: DateTime<Utc>,
         rows: Vec<RegisterRow>,
-    ) -> Result<Register>;
+    ) -> Result<Register> {
+        let book = self.code_book().await?;
+        Ok(Register::from_rows(date, read_at, &book, rows))
+    }
 
-    /// The school's students, staff or parents, one after the other, page by page.
-    fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>>;
+    /// The school's students, staff or parents. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless overridden.
+    fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
+        let _ = query;
+        failed(Error::unsupported(self.descriptor().name, Ability::Roster))
+    }
 
-    /// The groups that the MIS sorts people into.
-    fn groups(&self) -> BoxStream<'static, Result<Group>>;
+    /// The groups that the MIS sorts people into. None unless overridden.
+    fn groups(&self) -> BoxStream<'static, Result<Group>> {
+        futures::stream::empty().boxed()
+    }
 
-    /// The records of people that are gone from the lists, or came back, since then; all that are told of without it.
-    /// What hung on them is not told, so a full read now and then is needed all the same.
-    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>>;
+    /// The people whose records were removed or restored since then, or all that are known. A host needs a full reading from
+    /// time to time all the same. None unless overridden.
+    fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
+        let _ = since;
+        futures::stream::empty().boxed()
+    }
 
-    /// How many people of a kind there are by Wonde's own count, to hold a list against that may have been cut off;
-    /// `None` where it does not tell.
+    /// The MIS's own count of people of a kind, to recognise a list that was cut off; `None` if it has none, which is the
+    /// answer unless overridden.
     ///
     /// # Errors
-    /// Those of the read.
-    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>>;
+    /// Returns an error if the count cannot be read.
+    async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
+        let _ = kind;
+        Ok(None)
+    }
 
-    /// The lessons of a school day, in the order of their start.
+    /// The lessons of a school day, in the order of their start. None unless overridden.
     ///
     /// # Errors
-    /// Those of the read.
-    async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>>;
+    /// Returns an error if they cannot be read.
+    async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
+        let _ = date;
+        Ok(Arc::default())
+    }
 
-    /// Sends marks to be written, as few requests as may be, and tells for each what became of it, in the same order.
+    /// Writes marks in as few requests as possible, and returns the result of each in the same order.
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless overridden.
     ///
-    /// Nothing is sent for no marks. A register that is refused for one bad mark is split until the bad mark stands
-    /// alone. Marks for one pupil, date and session must not appear twice.
+    /// Nothing is sent for no marks. A register that is refused because of one bad mark is split until the bad mark is alone.
+    /// Marks for one student, date and session must not appear twice.
     ///
     /// # Errors
-    /// Only what holds for all marks before any was sent, such as [`ErrorKind::Unsupported`].
-    async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>>;
+    /// Returns only errors that apply to all marks before any was sent, such as
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
+        let _ = marks;
+        Err(Error::unsupported(self.descriptor().name, Ability::Session))
+    }
 
-    /// How far a writeback has come. It is done only when nothing is said against any mark of it.
+    /// How far the marks of a receipt have come. They are done only when there is no error for any of them. Not needed by
+    /// adapters that never return [`MarkResult::Accepted`].
     ///
     /// # Errors
-    /// Those of the read.
-    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome>;
+    /// Returns an error if the outcome cannot be read.
+    async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {
+        let _ = receipt;
+        Err(Error::unsupported(self.descriptor().name, Ability::Session))
+    }
 }
 
-/// An adapter behind the guard: what a host holds.
+/// An adapter behind the guard, for hosts.
 ///
-/// Every call that the capabilities do not cover is answered with [`ErrorKind::Unsupported`], and no request is sent.
+/// The guard answers every call that the capabilities do not cover with
+/// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and sends no request.
 #[derive(Clone, Debug)]
 pub struct Mis {
     adapter: Arc<dyn MisAdapter>,
 }
 
 impl Mis {
-    /// Puts the guard before an adapter.
+    /// Puts the guard in front of an adapter.
     pub fn new(adapter: Arc<dyn MisAdapter>) -> Self {
         Self { adapter }
     }
 
-    /// What this MIS is, for every school of it.
+    /// The description of this MIS.
     pub fn descriptor(&self) -> &'static Descriptor {
         self.adapter.descriptor()
     }
 
-    /// What holds for this school; never more than the descriptor declares.
+    /// The capabilities at this school; never more than the descriptor declares.
     pub fn capabilities(&self) -> Capabilities {
         self.adapter
             .capabilities()
             .narrowed_to(self.descriptor().capabilities)
     }
 
-    /// What this MIS does with single marks that its capabilities do not say.
+    /// What this MIS does with single marks that its capabilities do not tell.
     pub fn quirks(&self) -> Quirks {
         self.descriptor().quirks
     }
@@ -141,7 +169,7 @@ impl Mis {
     /// See [`MisAdapter::code_book`].
     ///
     /// # Errors
-    /// Those of the adapter.
+    /// Returns the adapter's errors.
     pub async fn code_book(&self) -> Result<Arc<CodeBook>> {
         self.adapter.code_book().await
     }
@@ -149,7 +177,7 @@ impl Mis {
     /// See [`MisAdapter::register`].
     ///
     /// # Errors
-    /// Those of the adapter.
+    /// Returns the adapter's errors.
     pub async fn register(&self, date: NaiveDate) -> Result<Register> {
         self.adapter.register(date).await
     }
@@ -162,7 +190,7 @@ impl Mis {
     /// See [`MisAdapter::register_slots`].
     ///
     /// # Errors
-    /// Those of the adapter.
+    /// Returns the adapter's errors.
     pub async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
         self.adapter.register_slots(date).await
     }
@@ -170,7 +198,7 @@ impl Mis {
     /// See [`MisAdapter::register_of`].
     ///
     /// # Errors
-    /// Those of the adapter.
+    /// Returns the adapter's errors.
     pub async fn register_of(
         &self,
         date: NaiveDate,
@@ -184,7 +212,7 @@ impl Mis {
     pub fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
         match self.needs(Ability::Roster) {
             Ok(()) => self.adapter.people(query),
-            Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+            Err(error) => failed(error),
         }
     }
 
@@ -192,7 +220,7 @@ impl Mis {
     pub fn groups(&self) -> BoxStream<'static, Result<Group>> {
         match self.needs(Ability::Roster) {
             Ok(()) => self.adapter.groups(),
-            Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+            Err(error) => failed(error),
         }
     }
 
@@ -200,14 +228,14 @@ impl Mis {
     pub fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
         match self.needs(Ability::Roster) {
             Ok(()) => self.adapter.deletions(since),
-            Err(error) => futures::stream::once(async { Err(error) }).boxed(),
+            Err(error) => failed(error),
         }
     }
 
     /// See [`MisAdapter::people_count`].
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`], and those of the adapter.
+    /// Returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) and the adapter's errors.
     pub async fn people_count(&self, kind: PersonKind) -> Result<Option<u64>> {
         self.needs(Ability::Roster)?;
         self.adapter.people_count(kind).await
@@ -216,7 +244,7 @@ impl Mis {
     /// See [`MisAdapter::lessons`].
     ///
     /// # Errors
-    /// Those of the adapter.
+    /// Returns the adapter's errors.
     pub async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
         self.adapter.lessons(date).await
     }
@@ -224,9 +252,10 @@ impl Mis {
     /// See [`MisAdapter::write`].
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] when a mark asks for what this school's MIS cannot keep, and those of the adapter.
+    /// Returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a mark asks for what this school's MIS cannot
+    /// keep, and the adapter's errors.
     pub async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
-        check_marks(self.descriptor(), self.capabilities(), marks)?;
+        self.descriptor().check_marks(self.capabilities(), marks)?;
         if marks.is_empty() {
             return Ok(Vec::new());
         }
@@ -236,10 +265,10 @@ impl Mis {
     /// See [`MisAdapter::outcome`].
     ///
     /// # Errors
-    /// Those of the adapter.
-    pub async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
+    /// Returns the adapter's errors.
+    pub async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {
         self.needs(Ability::Session)?;
-        self.adapter.outcome(writeback).await
+        self.adapter.outcome(receipt).await
     }
 
     fn needs(&self, ability: Ability) -> Result<()> {
@@ -251,47 +280,6 @@ impl Mis {
     }
 }
 
-/// Refuses marks that ask for more than can be kept. The guard asks this, and so does every shared writer, so that an
-/// adapter without its guard is no weaker.
-pub(crate) fn check_marks(
-    descriptor: &Descriptor,
-    capabilities: Capabilities,
-    marks: &[Mark],
-) -> Result<()> {
-    if capabilities.session == SessionWriteback::No {
-        return Err(Error::unsupported(descriptor.name, Ability::Session));
-    }
-    for mark in marks {
-        let asked = [
-            (Ability::Comment, mark.comment.is_some()),
-            (Ability::MinutesLate, mark.minutes_late.is_some()),
-            (Ability::EarlyLeaver, mark.cause == EventKind::SignOut),
-        ];
-        for (ability, asked) in asked {
-            if asked && !capabilities.has(ability) {
-                return Err(Error::unsupported(descriptor.name, ability));
-            }
-        }
-        if let (Some(comment), Some(max)) = (&mark.comment, capabilities.comment_max)
-            && comment.chars().count() > usize::from(max)
-        {
-            return Err(Error::new(
-                ErrorKind::InvalidMark,
-                format!(
-                    "the comment for student {} is longer than the {max} characters that {} keeps; shorten it",
-                    mark.student, descriptor.name
-                ),
-            ));
-        }
-        if mark.minutes_late == Some(0) {
-            return Err(Error::new(
-                ErrorKind::InvalidMark,
-                format!(
-                    "the mark for student {} says 0 minutes late; leave the minutes out",
-                    mark.student
-                ),
-            ));
-        }
-    }
-    Ok(())
+fn failed<T: Send + 'static>(error: Error) -> BoxStream<'static, Result<T>> {
+    futures::stream::once(async { Err(error) }).boxed()
 }

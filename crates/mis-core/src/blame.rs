@@ -1,30 +1,30 @@
-//! What the words of a refusal blame: the comment, the minutes late, or neither.
+//! What a refusal's message blames: the comment, the minutes late, or neither.
 //!
-//! In which words Wonde and the MISs refuse is not documented. Only words that are sure are read: a mark that they do not
-//! explain is tried without its comment anyway.
+//! The messages of refusals are not documented. Only unmistakable ones are interpreted: a mark that was refused without an
+//! explanation is tried without its comment anyway.
 
-/// What the words of a refusal say about what goes with a mark's code.
+/// What a refusal's message says about the comment and the minutes late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Blame {
-    /// They name the comment.
+    /// It names the comment.
     pub comment: bool,
-    /// They say that something is too long.
+    /// It says that something is too long.
     pub too_long: bool,
-    /// The longest comment that is kept, in characters, where they name the comment and say it.
+    /// The longest comment that is kept, in characters, if it names the comment and a limit.
     pub comment_max: Option<u16>,
-    /// They name the minutes late.
+    /// It names the minutes late.
     pub minutes_late: bool,
 }
 
 impl Blame {
-    /// Reads a refusal's words. `comment` is that of the mark: where the words repeat it, what it says is not theirs.
-    pub fn of(said: &str, comment: Option<&str>) -> Self {
-        let said = match comment {
-            Some(comment) if !comment.trim().is_empty() => said.replace(comment.trim(), " "),
-            _ => said.to_owned(),
+    /// Interprets a refusal's message. Where the message repeats the mark's comment, the comment's own words do not count.
+    pub fn of(message: &str, comment: Option<&str>) -> Self {
+        let message = match comment {
+            Some(comment) if !comment.trim().is_empty() => message.replace(comment.trim(), " "),
+            _ => message.to_owned(),
         };
-        let said = said.to_lowercase();
-        let words: Vec<&str> = said
+        let message = message.to_lowercase();
+        let words: Vec<&str> = message
             .split(|c: char| !c.is_alphanumeric())
             .filter(|word| !word.is_empty())
             .collect();

@@ -1,6 +1,6 @@
-//! What an MIS can keep, and what a host asks of it.
+//! What an MIS can keep, and what a host requires.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +22,22 @@ pub enum SessionWriteback {
 
 /// What can be kept, for an MIS or for one school of it.
 ///
-/// A field that is off is a promise too: the adapter refuses what is not declared, before any request is sent.
+/// A field that is off is a promise too: the adapter refuses what is not declared before it sends any request.
+///
+/// ```
+/// use mis_core::{Ability, Capabilities};
+///
+/// const DECLARED: Capabilities = Capabilities::SESSION_MARKS
+///     .with(Ability::Comment)
+///     .with_comment_max(60);
+/// assert!(DECLARED.has(Ability::Comment) && !DECLARED.has(Ability::MinutesLate));
+/// assert!(!DECLARED.without(Ability::Comment).has(Ability::Comment));
+/// ```
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
 #[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
 pub struct Capabilities {
     /// Whether and where marks are written.
     pub session: SessionWriteback,
@@ -44,7 +55,7 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// What every MIS on Wonde can do: its people and groups can be read.
+    /// People and groups can be read, and no marks are written.
     pub const READ_ONLY: Self = Self {
         session: SessionWriteback::No,
         comment: false,
@@ -54,9 +65,46 @@ impl Capabilities {
         roster: true,
     };
 
-    /// What both can keep. Nothing is ever widened; of two limits the smaller counts.
+    /// As [`READ_ONLY`](Self::READ_ONLY), and bare AM and PM marks are written.
+    pub const SESSION_MARKS: Self = Self {
+        session: SessionWriteback::Session,
+        ..Self::READ_ONLY
+    };
+
+    /// As [`READ_ONLY`](Self::READ_ONLY), and bare marks are written on the first lesson of a session.
+    pub const FIRST_LESSON_MARKS: Self = Self {
+        session: SessionWriteback::FirstLesson,
+        ..Self::READ_ONLY
+    };
+
+    /// The same with an ability. [`Ability::Session`] means AM and PM marks if no place for marks is declared yet.
+    #[must_use]
+    pub const fn with(mut self, ability: Ability) -> Self {
+        match ability {
+            Ability::Session => {
+                if matches!(self.session, SessionWriteback::No) {
+                    self.session = SessionWriteback::Session;
+                }
+            }
+            Ability::Comment => self.comment = true,
+            Ability::MinutesLate => self.minutes_late = true,
+            Ability::EarlyLeaver => self.early_leaver = true,
+            Ability::Roster => self.roster = true,
+        }
+        self
+    }
+
+    /// The same with a limit on the length of comments, in characters.
+    #[must_use]
+    pub const fn with_comment_max(mut self, characters: u16) -> Self {
+        self.comment_max = Some(characters);
+        self
+    }
+
+    /// What both can keep. Nothing is ever widened; the smaller of two limits counts.
     ///
-    /// Where the two disagree on the place of the mark, there is none: a mark in the wrong place is a wrong mark.
+    /// If the two disagree on the place of the mark, no marks are written: a mark in the wrong place is a wrong mark.
+    #[must_use]
     pub fn narrowed_to(self, other: Self) -> Self {
         let session = if self.session == other.session {
             self.session
@@ -77,7 +125,8 @@ impl Capabilities {
         }
     }
 
-    /// The same without an ability; what hangs on it goes too.
+    /// The same without an ability and all that depends on it.
+    #[must_use]
     pub fn without(mut self, ability: Ability) -> Self {
         match ability {
             Ability::Session => {
@@ -97,7 +146,7 @@ impl Capabilities {
         self
     }
 
-    /// Whether this can be done.
+    /// Whether these have an ability.
     pub fn has(&self, ability: Ability) -> bool {
         match ability {
             Ability::Session => self.session != SessionWriteback::No,
@@ -108,7 +157,7 @@ impl Capabilities {
         }
     }
 
-    /// Whether each thing that can be done here can be done there too.
+    /// Whether the other capabilities have everything that these have.
     pub fn is_subset_of(&self, other: &Self) -> bool {
         let place = self.session == SessionWriteback::No || self.session == other.session;
         let length = match (self.comment_max, other.comment_max) {
@@ -119,15 +168,29 @@ impl Capabilities {
         place && length && Ability::ALL.iter().all(|a| !self.has(*a) || other.has(*a))
     }
 
-    /// Those of the asked abilities that are not here, in the order of [`Ability::ALL`].
+    /// The required abilities that these do not have, in the order of [`Ability::ALL`].
     pub fn lacks(&self, needs: &Requirements) -> Vec<Ability> {
         needs.iter().filter(|ability| !self.has(*ability)).collect()
     }
 }
 
-/// One thing that an MIS may or may not be able to do; the words of `--needs`, of errors and of `dropped`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// One thing that an MIS may or may not be able to do, as named by `--needs`, in errors and in `dropped`.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Ability {
     /// Marks can be written, as session marks or on the first lesson of the session.
     Session,
@@ -142,7 +205,7 @@ pub enum Ability {
 }
 
 impl Ability {
-    /// All of them, in the order of the capability table.
+    /// All abilities, in the order of the capability table.
     pub const ALL: [Self; 5] = [
         Self::Session,
         Self::Comment,
@@ -151,48 +214,36 @@ impl Ability {
         Self::Roster,
     ];
 
-    /// The word used in settings, JSON and on the command line.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Comment => "comment",
-            Self::MinutesLate => "minutes_late",
-            Self::EarlyLeaver => "early_leaver",
-            Self::Roster => "roster",
-        }
-    }
-}
-
-impl fmt::Display for Ability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
+    /// The name used in settings, JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
 impl FromStr for Ability {
     type Err = UnknownAbility;
 
-    fn from_str(word: &str) -> Result<Self, Self::Err> {
-        let plain = word.trim().replace('-', "_").to_lowercase();
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let plain = text.trim().replace('-', "_").to_lowercase();
         Self::ALL
             .into_iter()
-            .find(|ability| ability.word() == plain)
+            .find(|ability| ability.as_str() == plain)
             .ok_or_else(|| UnknownAbility {
-                word: word.trim().to_owned(),
+                text: text.trim().to_owned(),
             })
     }
 }
 
-/// A word that names no ability.
+/// A text that names no ability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{word}` is no ability of an MIS; there are session, comment, minutes_late, early_leaver and roster"
+    "`{text}` is not an ability of an MIS; the abilities are session, comment, minutes_late, early_leaver and roster"
 )]
 pub struct UnknownAbility {
-    word: String,
+    text: String,
 }
 
-/// What a host asks of an MIS. Empty asks nothing, and every MIS fits.
+/// The abilities that a host requires of an MIS. Every MIS fits empty requirements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requirements {
     abilities: Vec<Ability>,
@@ -257,9 +308,9 @@ mod tests {
     }
 
     #[test]
-    fn words_are_read_back() {
+    fn abilities_are_read_back_from_their_text() {
         for ability in Ability::ALL {
-            assert_eq!(ability.word().parse::<Ability>(), Ok(ability));
+            assert_eq!(ability.as_str().parse::<Ability>(), Ok(ability));
         }
         assert_eq!("Minutes-Late".parse::<Ability>(), Ok(Ability::MinutesLate));
         assert!(

@@ -4,11 +4,12 @@ use std::{collections::HashSet, fmt};
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
-use wonde::AttendanceCodeId;
+
+use crate::AttendanceCodeId;
 
 /// The letters of an attendance code as a register shows them: `/`, `L`, `C1`.
 ///
-/// Codes are compared as they stand. Where people type them, [`CodeBook::find`] forgives letter case.
+/// Codes are compared exactly. [`CodeBook::find`] ignores letter case, for codes that people type.
 #[derive(
     Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
 )]
@@ -16,7 +17,7 @@ use wonde::AttendanceCodeId;
 pub struct Code(String);
 
 impl Code {
-    /// Takes the letters, without the blanks around them.
+    /// A code from its letters; surrounding blanks are removed.
     pub fn new(letters: impl AsRef<str>) -> Self {
         Self(letters.as_ref().trim().to_owned())
     }
@@ -26,7 +27,7 @@ impl Code {
         &self.0
     }
 
-    /// Whether there are no letters at all, which no register knows.
+    /// Whether there are no letters at all; no register has such a code.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -58,19 +59,19 @@ pub struct AttendanceCode {
     /// The id that a write at this school needs; `None` in a list that is no school's own, such as [`CodeBook::england`].
     #[serde(default)]
     pub id: Option<AttendanceCodeId>,
-    /// What the code stands for, in the school's words.
+    /// The school's description of the code.
     #[serde(default)]
     pub description: Option<String>,
-    /// Whether the school still uses it, where that is told.
+    /// Whether the school still uses it, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<bool>,
-    /// Since when there has been this code, where that is told.
+    /// The date from which the code exists, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<NaiveDate>,
 }
 
 impl AttendanceCode {
-    /// A line with these letters, of which nothing else is known.
+    /// A line with these letters and nothing else.
     pub fn new(letters: impl AsRef<str>) -> Self {
         Self {
             code: Code::new(letters),
@@ -168,7 +169,7 @@ impl CodeBook {
     }
 
     /// The codes of England's registers ("Working together to improve school attendance", Department for Education,
-    /// in force from August 2024), without ids: for explaining and checking where no school can be asked.
+    /// in force from August 2024), without ids: to explain and check rules without a school's own book.
     pub fn england() -> Self {
         Self::new(ENGLAND.iter().map(|(code, description)| AttendanceCode {
             description: Some((*description).to_owned()),
@@ -183,10 +184,10 @@ impl CodeBook {
     }
 
     /// The line whose id a mark with these letters is written by. Of several lines with the same letters it is the only
-    /// one that is active, or else the newest of those that are not called inactive, as far as the list tells.
+    /// one that is active, or else the newest of those that are not called inactive, if the list says so.
     ///
     /// # Errors
-    /// When the book has no such letters, or has them more than once and does not tell which line is in use.
+    /// Returns an error if the book does not have the letters, or has them more than once without showing which line is in use.
     pub fn to_write(&self, letters: &str) -> Result<&AttendanceCode, NoCode> {
         let lines = self.lines(letters);
         match lines.as_slice() {
@@ -263,7 +264,7 @@ impl CodeBook {
     }
 }
 
-/// Which of several lines is written; `None` where nothing tells.
+/// The line to write among several; `None` if it cannot be determined.
 fn choose<'a>(lines: &[&'a AttendanceCode]) -> Option<(&'a AttendanceCode, ChosenFor)> {
     let said = |active| {
         lines
@@ -281,7 +282,7 @@ fn choose<'a>(lines: &[&'a AttendanceCode]) -> Option<(&'a AttendanceCode, Chose
         several => several,
     };
     let newest = candidates.iter().map(|line| line.since).max()?;
-    // One whose age is not told may be newer than all the others.
+    // A line of unknown age may be newer than all the others.
     let all_told = candidates.iter().all(|line| line.since.is_some());
     let mut newest = candidates.iter().filter(|line| line.since == newest);
     match (newest.next(), newest.next()) {

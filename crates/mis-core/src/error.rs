@@ -1,8 +1,6 @@
 //! What can go wrong between a host and an MIS, and how to go on.
 
-use std::{fmt, sync::Arc};
-
-use wonde::Recovery;
+use std::{fmt, sync::Arc, time::Duration};
 
 use crate::Ability;
 
@@ -10,56 +8,71 @@ use crate::Ability;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The MIS cannot keep this. No request was sent.
+    /// The MIS cannot do this. No request was sent.
     Unsupported(Ability),
-    /// The code is not in the school's code book, or stands there more than once and nothing tells which is in use. No
-    /// request was sent.
+    /// The code is not in the school's code book, or is there more than once without showing which is in use. No request was
+    /// sent.
     UnknownCode,
-    /// The pupil has no lesson in that session that could bear the mark.
+    /// The student has no lesson in that session that could carry the mark.
     NoLesson,
     /// The mark is not well formed (no minutes, an overlong comment ...). No request was sent.
     InvalidMark,
-    /// Wonde or the MIS would not have the mark or the request.
+    /// The MIS or the gateway to it refuses the mark or the request.
     Refused,
-    /// The token is not known.
+    /// The token is not valid.
     Unauthorized,
-    /// The token may not do this at this school.
+    /// The token has no permission for this at this school.
     Forbidden,
-    /// The school, or what was asked of it, is not there.
+    /// The school, or the record, does not exist.
     NotFound,
     /// Too many requests.
     RateLimited,
-    /// Wonde or the school's MIS did not answer as it should; later it may.
+    /// The MIS or the gateway to it does not answer properly at the moment.
     Unavailable,
-    /// The answer could not be read.
+    /// The answer cannot be read.
     Decode,
-    /// No adapter bears that id, or two do, or one is badly declared.
+    /// No adapter has that id, or two have it, or a descriptor is not valid.
     Registry,
-    /// What the host set up is wrong: an address, a token, a time zone. Also an answer that points to another address.
+    /// The host's settings are wrong: an address, a token, a time zone. Also an answer that points to another address.
     Config,
 }
 
-/// An error of an adapter, the registry or the functions that adapters share.
+/// How to go on after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Recovery {
+    /// The same request will fail again.
+    Never,
+    /// It did not happen; the same request may succeed later.
+    Retry,
+    /// It did not happen; the same request may succeed after this long.
+    RetryAfter(Duration),
+    /// It may have happened: look before you repeat it.
+    Unknown,
+}
+
+/// An error of an adapter or of the registry.
 ///
-/// Cheap to clone, since one failed request may stand for many marks. The text never holds a token, a name or a comment.
+/// Cheap to clone, since one failed request may be the result of many marks. The text never contains a token, a name or a
+/// comment.
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     recovery: Recovery,
     message: String,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
-    said: Option<String>,
+    server_message: Option<String>,
 }
 
-/// The result of this crate's calls.
+/// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error that no waiting heals. The message says what was wrong, where, and what to do.
+    /// An error that does not pass by itself. The message says what is wrong, where, and what to do.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self::with_recovery(kind, Recovery::Never, message)
     }
@@ -72,12 +85,26 @@ impl Error {
                 recovery,
                 message: message.into(),
                 source: None,
-                said: None,
+                server_message: None,
             }),
         }
     }
 
-    /// The refusal of something that `mis` cannot keep.
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.inner).source = Some(Arc::new(source));
+        self
+    }
+
+    /// Adds the other side's own wording; see [`Error::server_message`].
+    #[must_use]
+    pub fn with_server_message(mut self, message: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.inner).server_message = Some(message.into());
+        self
+    }
+
+    /// The error for something that `mis` cannot do.
     pub fn unsupported(mis: &str, ability: Ability) -> Self {
         let what = match ability {
             Ability::Session => "attendance marks",
@@ -104,57 +131,9 @@ impl Error {
         self.inner.recovery
     }
 
-    /// The other side's own wording, for the operator's eyes: it may quote a mark, so it is no part of the error's text.
-    pub fn said(&self) -> Option<&str> {
-        self.inner.said.as_deref()
-    }
-
-    /// The same failure for marks that were never sent: what is unknown of those before them is known of these.
-    pub(crate) fn for_unsent(&self) -> Self {
-        if self.inner.recovery == Recovery::Unknown {
-            Self::with_recovery(
-                self.inner.kind,
-                Recovery::Retry,
-                format!(
-                    "not sent, for the request before it failed: {}",
-                    self.inner.message
-                ),
-            )
-        } else {
-            self.clone()
-        }
-    }
-
-    /// Whether the whole request was refused for what it asked, so that a part of it may still go through.
-    pub(crate) fn is_refusal(&self) -> bool {
-        self.inner.kind == ErrorKind::Refused
-    }
-}
-
-impl From<wonde::Error> for Error {
-    fn from(error: wonde::Error) -> Self {
-        use wonde::ErrorKind as W;
-        let kind = match error.kind() {
-            W::Unauthorized => ErrorKind::Unauthorized,
-            W::Forbidden => ErrorKind::Forbidden,
-            W::NotFound => ErrorKind::NotFound,
-            W::BadRequest | W::Validation => ErrorKind::Refused,
-            W::RateLimited => ErrorKind::RateLimited,
-            W::Decode => ErrorKind::Decode,
-            // Mostly an address is wrong, or something stands in between; both need somebody, and the second may pass.
-            W::Config | W::ForeignHost | W::Redirected => ErrorKind::Config,
-            // Server, Timeout, Connect, Interrupted, and what the client may learn to tell apart later.
-            _ => ErrorKind::Unavailable,
-        };
-        Self {
-            inner: Arc::new(Inner {
-                kind,
-                recovery: error.recovery(),
-                message: error.to_string(),
-                said: error.server_message().map(str::to_owned),
-                source: Some(Arc::new(error)),
-            }),
-        }
+    /// The other side's own wording, for the operator only: it may quote a mark, so it is not part of the error's text.
+    pub fn server_message(&self) -> Option<&str> {
+        self.inner.server_message.as_deref()
     }
 }
 
@@ -176,10 +155,9 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        // The client's text is this error's own text already: what follows it in the chain is the client's cause.
         self.inner
             .source
             .as_deref()
-            .and_then(|source| source.source())
+            .map(|source| source as &(dyn std::error::Error + 'static))
     }
 }

@@ -1,12 +1,14 @@
-//! Marks: what a register says of one pupil in one session, to be written or as held.
+//! Marks: the register's entry for one student in one session, to be written or as held.
 
 use std::{collections::HashMap, fmt};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use wonde::{AttendanceCodeId, EmployeeId, LessonId, Session, StudentId, WritebackId};
 
-use crate::{Code, Error};
+use crate::{
+    AttendanceCodeId, ClassId, Code, CodeBook, EmployeeId, Error, LessonId, Receipt, RegisterRow,
+    Session, Slot, StudentId,
+};
 
 /// Which side of a visit to school an event or a mark belongs to.
 #[derive(
@@ -21,8 +23,10 @@ use crate::{Code, Error};
     Serialize,
     Deserialize,
     schemars::JsonSchema,
+    strum::Display,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum EventKind {
     /// Somebody arrived.
     SignIn,
@@ -30,31 +34,22 @@ pub enum EventKind {
     SignOut,
 }
 
-impl fmt::Display for EventKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::SignIn => "sign_in",
-            Self::SignOut => "sign_out",
-        })
-    }
-}
-
 /// One entry to be written into a register.
 ///
 /// `Debug` does not show the comment: it is a child's data.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Whom it is for: the pupil's present id at Wonde.
+    /// The student's present id.
     pub student: StudentId,
     /// The school's own calendar day.
     pub date: NaiveDate,
     /// Morning or afternoon.
     pub session: Session,
-    /// What the register is to say; it must stand in the school's code book.
+    /// The code to write; it must be in the school's code book.
     pub code: Code,
-    /// What caused it. A mark written for a sign-out needs the `early_leaver` capability.
+    /// The event that caused it. A mark for a sign-out needs the `early_leaver` capability.
     pub cause: EventKind,
-    /// A comment to be kept with the mark.
+    /// A comment to keep with the mark.
     pub comment: Option<String>,
     /// Whole minutes late, at least 1.
     pub minutes_late: Option<u32>,
@@ -82,17 +77,17 @@ impl fmt::Debug for Mark {
 /// `Debug` does not show the comment: it is a child's data.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldMark {
-    /// Whom it is for.
+    /// The student.
     pub student: StudentId,
     /// Morning or afternoon.
     pub session: Session,
-    /// What the register says.
+    /// The code in the register.
     pub code: HeldCode,
     /// The comment kept with the mark.
     pub comment: Option<String>,
-    /// Whole minutes late; `None` also where the MIS or its copy does not tell.
+    /// Whole minutes late; `None` also where the MIS does not tell.
     pub minutes_late: Option<u32>,
-    /// When Wonde's copy of it changed last, where it tells.
+    /// When it changed last, if known.
     pub changed_at: Option<DateTime<Utc>>,
 }
 
@@ -115,11 +110,11 @@ impl fmt::Debug for HeldMark {
 pub enum HeldCode {
     /// A code that the school's code book knows.
     Known(Code),
-    /// Something is recorded, but its id stands in no code book we could read. It is not "nothing".
+    /// Something is recorded, but no readable code book has its id. It does not count as an empty place.
     Unreadable(AttendanceCodeId),
 }
 
-/// The marks of one school day, as Wonde's copy has them.
+/// The marks of one school day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Register {
     date: NaiveDate,
@@ -128,8 +123,8 @@ pub struct Register {
 }
 
 impl Register {
-    /// The register of a day out of rows in the order they were read. Of two rows for one pupil and session the one
-    /// changed last counts; of two alike, the later in the list.
+    /// The register of a day from marks in the order of reading. Of two for one student and session the one that changed
+    /// last counts; of two that changed at the same time, the later in the list.
     pub fn new(
         date: NaiveDate,
         read_at: DateTime<Utc>,
@@ -152,17 +147,31 @@ impl Register {
         }
     }
 
+    /// The register of a day from rows of its AM and PM slots; other rows are left out.
+    pub fn from_rows(
+        date: NaiveDate,
+        read_at: DateTime<Utc>,
+        book: &CodeBook,
+        rows: impl IntoIterator<Item = RegisterRow>,
+    ) -> Self {
+        let marks = rows.into_iter().filter_map(|row| match row.slot {
+            Slot::Session(day, session) if day == date => row.into_mark(book, session),
+            _ => None,
+        });
+        Self::new(date, read_at, marks)
+    }
+
     /// The school's own calendar day.
     pub fn date(&self) -> NaiveDate {
         self.date
     }
 
-    /// When Wonde was asked. Its copy of the MIS may be an hour or two older than that.
+    /// When it was read. A gateway's copy of the MIS may be older than that.
     pub fn read_at(&self) -> DateTime<Utc> {
         self.read_at
     }
 
-    /// What the register holds of this pupil in this session.
+    /// The mark of this student in this session.
     pub fn held(&self, student: &StudentId, session: Session) -> Option<&HeldMark> {
         self.marks.get(&(student.clone(), session))
     }
@@ -176,63 +185,86 @@ impl Register {
 /// One lesson of a school day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lesson {
-    /// Wonde's id.
+    /// The lesson's id.
     pub id: LessonId,
-    /// The class that is taught, where it is told.
-    pub class: Option<wonde::ClassId>,
+    /// The class that is taught, if known.
+    pub class: Option<ClassId>,
     /// When it begins.
     pub starts: DateTime<Utc>,
-    /// When it ends, where that is told.
+    /// When it ends, if known.
     pub ends: Option<DateTime<Utc>>,
-    /// The session whose register is taken in it: see [`Connection::session_of_lesson`](crate::Connection::session_of_lesson).
-    /// `None` for one before the school's day, such as a breakfast club.
+    /// The session whose register is taken in it; see
+    /// [`SchoolClock::session_of_lesson`](crate::SchoolClock::session_of_lesson). `None` for a lesson before the school's
+    /// day, such as a breakfast club.
     pub session: Option<Session>,
 }
 
-/// What became of one mark of a register that was to be written; same place in the list as the mark.
+/// The result of one mark; results come in the order of the marks.
 #[derive(Clone, Debug)]
+#[must_use = "a mark may have been refused or may have failed"]
 pub enum MarkResult {
-    /// Wonde took it in. It is not in the MIS yet: ask for the outcome of the writeback.
+    /// It was accepted and will be passed on to the MIS. It is not in the MIS yet:
+    /// [`MisAdapter::outcome`](crate::MisAdapter::outcome) answers how far it has come.
     Accepted(Accepted),
+    /// It is in the MIS. There is nothing to follow.
+    Written,
     /// It cannot be written as it is, now or later. The error says why; other marks went through.
     Refused(Error),
-    /// It was not written, or nobody knows: the error's [`Recovery`](wonde::Recovery) says how to go on.
+    /// It was not written, or that is not known: the error's [`Recovery`](crate::Recovery) says how to go on.
     Failed(Error),
 }
 
-/// Wonde's word that it will pass a mark on to the MIS.
+/// The confirmation that a mark will be passed on to the MIS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[must_use = "the receipt tells what becomes of the mark"]
 pub struct Accepted {
-    /// The writeback to ask about; all marks of one request share it.
-    pub writeback: WritebackId,
-    /// The lesson that bears the mark, where the MIS keeps session marks on lessons.
+    /// What to ask with; all marks of one request share it.
+    pub receipt: Receipt,
+    /// The lesson that carries the mark, where the MIS keeps session marks on lessons.
     pub lesson: Option<LessonId>,
 }
 
-/// How far a writeback has come.
+impl Accepted {
+    /// A mark that was accepted under this receipt.
+    pub fn new(receipt: impl Into<Receipt>) -> Self {
+        Self {
+            receipt: receipt.into(),
+            lesson: None,
+        }
+    }
+
+    /// Names the lesson that carries the mark.
+    pub fn on_lesson(mut self, lesson: LessonId) -> Self {
+        self.lesson = Some(lesson);
+        self
+    }
+}
+
+/// How far the marks of a receipt have come.
 ///
-/// `Debug` does not show what the MIS said: it may quote the mark.
+/// `Debug` does not show the MIS's message: it may quote the mark.
 #[derive(Clone, PartialEq, Eq)]
 pub enum WritebackOutcome {
     /// The MIS has it.
     Done,
-    /// It is done, and yet something is said against single marks of it: those may not be in the MIS.
+    /// It is done, but errors are reported for single marks: those may not be in the MIS.
     DoneInPart {
-        /// The marks that are named as not written.
+        /// The marks that are reported as not written.
         refused: Vec<RefusedMark>,
-        /// Whether those are all of them for certain. Where not, no mark of the register counts as written until the
-        /// register read back shows it.
+        /// Whether those are certainly all. Otherwise no mark of the register counts as written until the register read
+        /// back shows it.
         others_done: bool,
     },
-    /// The MIS or Wonde would not have it. `said` is Wonde's wording for the operator; it may quote the mark, so it is kept out of logs.
+    /// It was refused. The message is for the operator; it may quote the mark, so it is kept out of logs.
     Refused {
-        /// Wonde's wording, if it gave any.
-        said: Option<String>,
+        /// The other side's message, if there is one.
+        server_message: Option<String>,
     },
-    /// Still on its way, or a word that we do not know; settle it by reading the register back.
+    /// Still on its way, or in an unknown state; settle it by reading the register back.
     Open {
-        /// The status word as given.
-        word: Option<String>,
+        /// The status as given.
+        status: Option<String>,
     },
 }
 
@@ -248,31 +280,31 @@ impl fmt::Debug for WritebackOutcome {
                 .field("refused", refused)
                 .field("others_done", others_done)
                 .finish(),
-            Self::Refused { said } => f
+            Self::Refused { server_message } => f
                 .debug_struct("Refused")
-                .field("said", &said.as_ref().map(|_| Hidden))
+                .field("server_message", &server_message.as_ref().map(|_| Hidden))
                 .finish(),
-            Self::Open { word } => f.debug_struct("Open").field("word", word).finish(),
+            Self::Open { status } => f.debug_struct("Open").field("status", status).finish(),
         }
     }
 }
 
-/// A mark of a writeback that is named as not written, in the way that the answer names it.
+/// A mark that is reported as not written, identified in the way that the answer identifies it.
 ///
-/// `Debug` does not show what was said: it may quote the mark.
+/// `Debug` does not show the message: it may quote the mark.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefusedMark {
-    /// Its pupil, where that is told.
+    /// Its student, if the answer names one.
     pub student: Option<StudentId>,
-    /// Its place among the marks of the writeback, from zero, where that is told.
+    /// Its place among the marks of the request, from zero, if the answer gives one.
     pub place: Option<usize>,
-    /// Wonde's wording, if it gave any.
-    pub said: Option<String>,
+    /// The other side's message, if there is one.
+    pub server_message: Option<String>,
 }
 
 impl RefusedMark {
-    /// Whether it is this one of the writeback's marks. Of a pupil who has several in it, each is meant: a
-    /// place may be counted otherwise, an id may not.
+    /// Whether it is this mark of the request. If a student is named, all marks of the student are meant: places may be
+    /// counted differently, ids may not.
     pub fn is(&self, student: &StudentId, place: usize) -> bool {
         match &self.student {
             Some(named) => named == student,
@@ -286,12 +318,15 @@ impl fmt::Debug for RefusedMark {
         f.debug_struct("RefusedMark")
             .field("student", &self.student)
             .field("place", &self.place)
-            .field("said", &self.said.as_ref().map(|_| Hidden))
+            .field(
+                "server_message",
+                &self.server_message.as_ref().map(|_| Hidden),
+            )
             .finish()
     }
 }
 
-/// Stands where a value was that nobody but its owner should see.
+/// Replaces a value that `Debug` must not show.
 pub(crate) struct Hidden;
 
 impl fmt::Debug for Hidden {
@@ -328,7 +363,7 @@ mod tests {
         let refused = vec![RefusedMark {
             student: None,
             place: Some(0),
-            said: Some("overslept again".into()),
+            server_message: Some("overslept again".into()),
         }];
         let outcome = WritebackOutcome::DoneInPart {
             refused,

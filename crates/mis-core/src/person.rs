@@ -8,7 +8,6 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use wonde::DecodeIssue;
 
 /// Which of a school's people.
 #[derive(
@@ -34,9 +33,9 @@ pub enum PersonKind {
     Parent,
 }
 
-/// What may be read of a person beyond the ids, the dates of joining and leaving, and whether staff are employed now.
+/// A part of a person's record beyond the ids, the dates of joining and leaving, and whether staff are employed now.
 ///
-/// A host names what it needs; nothing else is asked for or handed on.
+/// A host names the properties it needs; nothing else is requested or passed on.
 #[derive(
     Clone,
     Copy,
@@ -49,8 +48,11 @@ pub enum PersonKind {
     Serialize,
     Deserialize,
     schemars::JsonSchema,
+    strum::Display,
+    strum::IntoStaticStr,
 )]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Property {
     /// Forename and surname.
     Name,
@@ -68,7 +70,7 @@ pub enum Property {
     Classes,
     /// Groups of all types of a student or a member of staff.
     Groups,
-    /// Whom a student's school turns to, and how they stand to the student.
+    /// A student's contacts, and their relation to the student.
     Contacts,
     /// Whether a member of staff teaches.
     Teaching,
@@ -78,7 +80,7 @@ pub enum Property {
     Email,
     /// A telephone number.
     Phone,
-    /// As the MIS has it.
+    /// As the MIS records it.
     Gender,
     /// The day of birth.
     DateOfBirth,
@@ -89,7 +91,7 @@ pub enum Property {
 }
 
 impl Property {
-    /// All of them, in the order of the words' declaration.
+    /// All properties, in the order of declaration.
     pub const ALL: [Self; 17] = [
         Self::Name,
         Self::Year,
@@ -113,27 +115,9 @@ impl Property {
     /// What is read unless the host says otherwise.
     pub const DEFAULT: [Self; 3] = [Self::Name, Self::Year, Self::Registration];
 
-    /// The word in settings and JSON.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Name => "name",
-            Self::Year => "year",
-            Self::Registration => "registration",
-            Self::House => "house",
-            Self::Boarding => "boarding",
-            Self::Campus => "campus",
-            Self::Classes => "classes",
-            Self::Groups => "groups",
-            Self::Contacts => "contacts",
-            Self::Teaching => "teaching",
-            Self::Roles => "roles",
-            Self::Email => "email",
-            Self::Phone => "phone",
-            Self::Gender => "gender",
-            Self::DateOfBirth => "date_of_birth",
-            Self::AdmissionNumber => "admission_number",
-            Self::Card => "card",
-        }
+    /// The name in settings and JSON.
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 
     /// Whether people of this kind can have it.
@@ -154,42 +138,78 @@ impl Property {
     }
 }
 
-impl fmt::Display for Property {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// Which people to read, and what of them.
+/// Which people to read, and which properties of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeopleQuery {
     /// Students, staff or parents.
     pub kind: PersonKind,
-    /// Only those changed since then; a full read without it.
+    /// Only those that changed since then; everybody without it.
     pub updated_after: Option<DateTime<Utc>>,
-    /// What to read; what people of this kind cannot have is passed over.
+    /// The properties to read; those that people of this kind cannot have are ignored.
     pub properties: BTreeSet<Property>,
-    /// People in one answer; Wonde's own measure (50) without it.
+    /// People in one page, where the MIS has pages; its own default without it.
     pub page_size: Option<u16>,
-    /// Instead of the students those who are yet to start; a permission of its own.
+    /// The students who are yet to start instead of the present ones; this needs a permission of its own.
     pub pre_admission: bool,
-    /// Where it is written down what could not be read. With it, such a value counts as none and a record without an id
-    /// is left out; without it, the first of them ends the list with an error.
+    /// Collects values that could not be read: such a value counts as none, and a record without an id is left out. Without
+    /// it, the first of them ends the list with an error.
     pub issues: Option<Issues>,
 }
 
-/// What could not be read of a list of people and was passed over, of what was asked for: where it stood, never what stood
-/// there. Clones share one list; two are equal when they do.
+/// A value or record of a list that could not be read. It never holds the value: only its place and the expected type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct DecodeIssue {
+    /// The record's id, if it could be read.
+    pub id: Option<String>,
+    /// The field: `date_of_birth`, `contacts[0].relationship.priority`. Empty for a row that is not a record at all.
+    pub field: String,
+    /// The page of the list, from 1.
+    pub page: u32,
+    /// What was expected there.
+    pub expected: String,
+    /// The whole record was left out; otherwise only the value.
+    pub left_out: bool,
+}
+
+impl DecodeIssue {
+    /// A value of a record that was left out.
+    pub fn new(id: Option<String>, field: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self {
+            id,
+            field: field.into(),
+            page: 1,
+            expected: expected.into(),
+            left_out: false,
+        }
+    }
+
+    /// Sets the page of the list, from 1.
+    #[must_use]
+    pub fn on_page(mut self, page: u32) -> Self {
+        self.page = page;
+        self
+    }
+
+    /// Says whether the whole record was left out.
+    #[must_use]
+    pub fn leaving_out(mut self, record: bool) -> Self {
+        self.left_out = record;
+        self
+    }
+}
+
+/// The requested values of a list of people that could not be read. Clones share one list, and only clones are equal.
 #[derive(Clone, Default)]
 pub struct Issues(Arc<Mutex<Vec<DecodeIssue>>>);
 
 impl Issues {
-    /// Writes one down.
+    /// Adds an issue.
     pub fn push(&self, issue: DecodeIssue) {
         self.lock().push(issue);
     }
 
-    /// Those written down so far, which are then forgotten here.
+    /// Takes the issues so far out of the list.
     pub fn take(&self) -> Vec<DecodeIssue> {
         std::mem::take(&mut self.lock())
     }
@@ -213,6 +233,58 @@ impl fmt::Debug for Issues {
     }
 }
 
+/// The use of a field of a person's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// It is always read: ids, and the dates of joining and leaving.
+    Always,
+    /// It is part of this property.
+    For(Property),
+    /// It is not used.
+    Never,
+}
+
+/// The use of a field by its [path](DecodeIssue::field): `contacts[0].relationship.priority`.
+pub fn needed_for(field: &str) -> Need {
+    let mut names = field
+        .split('.')
+        .map(|name| name.split('[').next().unwrap_or_default());
+    let (first, second) = (names.next().unwrap_or_default(), names.next());
+    let group = |property| match second {
+        None | Some("id" | "name" | "code" | "type") => Need::For(property),
+        Some(_) => Need::Never,
+    };
+    match (first, second) {
+        ("" | "id" | "upi" | "mis_id" | "updated_at", _) => Need::Always,
+        ("forename" | "surname", _) => Need::For(Property::Name),
+        ("gender", _) => Need::For(Property::Gender),
+        ("date_of_birth", _) => Need::For(Property::DateOfBirth),
+        ("year", _) => group(Property::Year),
+        ("registration", _) => group(Property::Registration),
+        ("house", _) => group(Property::House),
+        ("boarding", _) => group(Property::Boarding),
+        ("campus", _) => group(Property::Campus),
+        ("classes", _) => group(Property::Classes),
+        ("groups", _) => group(Property::Groups),
+        ("roles", _) => Need::For(Property::Roles),
+        ("contacts", None | Some("id" | "relationship")) => Need::For(Property::Contacts),
+        ("education_details", None | Some("upn" | "admission_date" | "leaving_date")) => {
+            Need::Always
+        }
+        ("education_details", Some("current_nc_year")) => Need::For(Property::Year),
+        ("education_details", Some("admission_number")) => Need::For(Property::AdmissionNumber),
+        (
+            "employment_details",
+            None | Some("current" | "employment_start_date" | "employment_end_date"),
+        ) => Need::Always,
+        ("employment_details", Some("teaching_staff")) => Need::For(Property::Teaching),
+        ("contact_details", Some("phones")) => Need::For(Property::Phone),
+        ("contact_details", None | Some("emails")) => Need::For(Property::Email),
+        ("extended_details", _) => Need::For(Property::Card),
+        _ => Need::Never,
+    }
+}
+
 impl PeopleQuery {
     /// All people of a kind with the default properties.
     pub fn new(kind: PersonKind) -> Self {
@@ -226,13 +298,13 @@ impl PeopleQuery {
         }
     }
 
-    /// Passes over what cannot be read, and writes it down there.
+    /// Collects values that cannot be read instead of failing.
     pub fn noting(mut self, issues: &Issues) -> Self {
         self.issues = Some(issues.clone());
         self
     }
 
-    /// Only those changed since then.
+    /// Only those that changed since then.
     pub fn changed_since(mut self, since: DateTime<Utc>) -> Self {
         self.updated_after = Some(since);
         self
@@ -244,21 +316,21 @@ impl PeopleQuery {
         self
     }
 
-    /// Whether a property is asked for.
+    /// Whether a property is requested.
     pub fn wants(&self, property: Property) -> bool {
         self.properties.contains(&property)
     }
 }
 
-/// One person. `None` means "none", "not asked for" or "not allowed to be read": Wonde tells no difference between the
-/// last and the first.
+/// One person. `None` means "none", "not requested" or "not allowed to be read": not every MIS distinguishes the last
+/// from the first.
 ///
 /// `Debug` shows the kind and the id alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     /// Student, staff or parent.
     pub kind: PersonKind,
-    /// Wonde's id; a pupil's changes on re-enrolment.
+    /// The id of the record; at some MISs a student's changes on re-enrolment.
     pub id: String,
     /// The id that stays with a person.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -305,7 +377,7 @@ pub struct Person {
     /// Groups of all types.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
-    /// Whom the school turns to about a student.
+    /// A student's contacts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub contacts: Vec<Relation>,
     /// First day at the school.
@@ -323,7 +395,7 @@ pub struct Person {
     /// Of staff: teaches.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teaching: Option<bool>,
-    /// Of staff: what the person does at the school, in the MIS's words.
+    /// Of staff: the person's roles, as the MIS names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<String>,
     /// The first email address to try.
@@ -332,22 +404,22 @@ pub struct Person {
     /// The first telephone number to try, in no fixed form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
-    /// The number of a mobile, in no fixed form; of people whose telephone number is asked for.
+    /// The number of a mobile, in no fixed form; of people whose telephone number is requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mobile: Option<String>,
-    /// As the MIS has it.
+    /// As the MIS records it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gender: Option<String>,
     /// The day of birth.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub born: Option<NaiveDate>,
-    /// When Wonde's record of the person changed last.
+    /// When the record changed last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<DateTime<Utc>>,
 }
 
 impl Person {
-    /// A person of whom nothing but the id is known.
+    /// A person of whom only the id is known.
     pub fn new(kind: PersonKind, id: impl Into<String>) -> Self {
         Self {
             kind,
@@ -383,7 +455,7 @@ impl Person {
         }
     }
 
-    /// Whether anything is known of a property. A list without entries is nothing.
+    /// Whether a property has a value. An empty list is no value.
     pub fn has(&self, property: Property) -> bool {
         match property {
             Property::Name => self.forename.is_some() || self.surname.is_some(),
@@ -406,7 +478,7 @@ impl Person {
         }
     }
 
-    /// Takes a property over from another record, with "nothing" if it has nothing.
+    /// Copies a property from another record, also if it has no value there.
     pub fn copy(&mut self, property: Property, from: &Self) {
         match property {
             Property::Name => {
@@ -438,7 +510,7 @@ impl Person {
         }
     }
 
-    /// The person with no other properties than these.
+    /// The person with only these properties.
     pub fn trimmed(mut self, properties: &BTreeSet<Property>) -> Self {
         let nobody = Self::new(self.kind, "");
         for property in Property::ALL {
@@ -459,25 +531,25 @@ impl fmt::Debug for Person {
     }
 }
 
-/// How a contact stands to one student; a parent of two may stand differently to each. `None` where it is not told.
+/// The relation of a contact to one student; a parent of two may have a different relation to each. `None` if not known.
 ///
 /// `Debug` shows the id alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Relation {
-    /// The contact's id at Wonde.
+    /// The contact's id.
     pub contact: String,
-    /// In the MIS's word: `Mother`.
+    /// As the MIS names it: `Mother`.
     pub relationship: Option<String>,
     /// Has parental responsibility by law.
     pub parental_responsibility: Option<bool>,
-    /// Whom to turn to first: 1 before 2.
+    /// The order in which to contact people: 1 before 2.
     pub priority: Option<u32>,
     /// Lives with the student.
     pub lives_with: Option<bool>,
 }
 
 impl Relation {
-    /// A contact of whom nothing but the id is told.
+    /// A contact of whom only the id is known.
     pub fn new(contact: impl Into<String>) -> Self {
         Self {
             contact: contact.into(),
@@ -497,8 +569,7 @@ impl fmt::Debug for Relation {
     }
 }
 
-/// A record of a person that is gone from Wonde's lists, or came back. It is the record that is meant: a pupil who
-/// enrolled again has another.
+/// A person's record that was removed or restored. A student who enrolled again has another record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Deletion {
     /// Student, staff or parent.
@@ -514,9 +585,9 @@ pub struct Deletion {
 /// One group or class that the MIS sorts people into.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
-    /// Wonde's id.
+    /// The group's id.
     pub id: String,
-    /// What sort of group: `YEAR`, `REGISTRATION`, `HOUSE` ... as Wonde says it; none for a class.
+    /// The group's type: `YEAR`, `REGISTRATION`, `HOUSE` ...; `None` for a class.
     pub kind: Option<String>,
     /// The group's name.
     pub name: Option<String>,
@@ -562,11 +633,11 @@ mod tests {
     }
 
     #[test]
-    fn words_are_those_of_the_settings() {
+    fn names_are_those_of_the_settings() {
         for property in Property::ALL {
             assert_eq!(
                 serde_json::to_value(property).unwrap(),
-                serde_json::json!(property.word())
+                serde_json::json!(property.as_str())
             );
         }
     }

@@ -1,21 +1,17 @@
-//! What an MIS does with single marks that no capability says: a comment it cuts, a code it takes from nobody.
+//! The behaviour of an MIS with single marks that its capabilities do not cover: a comment that it cuts, a code that it refuses.
 //!
-//! It is data of the [`Descriptor`](crate::Descriptor), and asked wherever a mark is made or sent: by the rules, by
-//! whoever explains a decision, and by the strategies of [`shapes`](crate::shapes). So what would be refused is said
-//! before anything is sent, and in the same words everywhere.
+//! Quirks are data of the [`Descriptor`](crate::Descriptor). The rules, `explain` and the adapters that send marks use the
+//! same two functions, so a refusal is known before anything is sent, with the same explanation everywhere.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use crate::{Error, Mark, error::ErrorKind};
+use crate::Mark;
 
-/// The quirks of one MIS. Both functions look at the mark alone: no clock, no requests.
-#[derive(Clone, Copy, Debug)]
+/// The quirks of one MIS. Both functions depend on the mark alone: no clock, no requests.
+#[derive(Clone, Copy)]
 pub struct Quirks {
-    /// Why this MIS does not take the mark, in words for a person and without the comment's text; `None` takes it.
-    pub refuses: fn(&Mark) -> Option<Cow<'static, str>>,
-    /// Makes of the mark what this MIS keeps of it, and says what it changed, without the comment's text; `None` when
-    /// nothing. Of a mark that was adjusted before it changes nothing more.
-    pub adjust: fn(&mut Mark) -> Option<Cow<'static, str>>,
+    refuses: fn(&Mark) -> Option<Cow<'static, str>>,
+    adjust: fn(&mut Mark) -> Option<Cow<'static, str>>,
 }
 
 impl Quirks {
@@ -25,10 +21,25 @@ impl Quirks {
         adjust: |_| None,
     };
 
-    /// The mark as this MIS keeps it, with what was changed.
+    /// Sets why this MIS does not take a mark, for a person to read and without the comment's text; `None` takes it.
+    #[must_use]
+    pub const fn refusing(mut self, refuses: fn(&Mark) -> Option<Cow<'static, str>>) -> Self {
+        self.refuses = refuses;
+        self
+    }
+
+    /// Sets how this MIS changes a mark. The function returns what it changed, without the comment's text, and `None` if
+    /// nothing. It changes nothing more in a mark that it adjusted before.
+    #[must_use]
+    pub const fn adjusting(mut self, adjust: fn(&mut Mark) -> Option<Cow<'static, str>>) -> Self {
+        self.adjust = adjust;
+        self
+    }
+
+    /// The mark as this MIS keeps it, with a note of any change.
     ///
     /// # Errors
-    /// Why it does not take the mark.
+    /// Returns the reason if the MIS does not take the mark.
     pub fn apply(
         &self,
         mut mark: Mark,
@@ -39,17 +50,6 @@ impl Quirks {
             None => Ok((mark, changed)),
         }
     }
-
-    /// The error for a mark that is refused.
-    pub(crate) fn refusal(name: &str, mark: &Mark, why: &str) -> Error {
-        Error::new(
-            ErrorKind::InvalidMark,
-            format!(
-                "{name} does not take the mark for student {}: {why}",
-                mark.student
-            ),
-        )
-    }
 }
 
 impl Default for Quirks {
@@ -58,8 +58,14 @@ impl Default for Quirks {
     }
 }
 
-/// Cuts the comment at so many characters, for an MIS that keeps no more, and whose schools would rather have a part than
-/// nothing. For an [`adjust`](Quirks::adjust).
+impl fmt::Debug for Quirks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quirks").finish_non_exhaustive()
+    }
+}
+
+/// Cuts the comment at so many characters, for an MIS that keeps no more and whose schools prefer a part of the comment to
+/// none. For use in [`Quirks::adjusting`].
 pub fn cut_comment(mark: &mut Mark, max: usize) -> Option<Cow<'static, str>> {
     let comment = mark.comment.as_mut()?;
     let (end, _) = comment.char_indices().nth(max)?;
@@ -73,10 +79,9 @@ mod tests {
     use super::*;
     use crate::{EventKind, Session};
 
-    const QUIRKS: Quirks = Quirks {
-        refuses: |mark| (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into()),
-        adjust: |mark| cut_comment(mark, 5),
-    };
+    const QUIRKS: Quirks = Quirks::NONE
+        .refusing(|mark| (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into()))
+        .adjusting(|mark| cut_comment(mark, 5));
 
     fn mark(code: &str, comment: &str) -> Mark {
         Mark {
@@ -101,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_is_told_why() {
+    fn a_refusal_has_its_reason() {
         assert_eq!(
             QUIRKS.apply(mark("Z", "")).unwrap_err(),
             "Z is for the office alone"

@@ -1,8 +1,8 @@
-//! The set of adapters there is, and the choice among them.
+//! The set of adapters, and the choice among them.
 
 use crate::{
-    Ability, Connection, Descriptor, Error, Mis, Requirements, Result, SessionWriteback,
-    descriptor::plain_name, error::ErrorKind, generic,
+    Ability, Descriptor, Error, Requirements, Result, SessionWriteback, descriptor::plain_name,
+    error::ErrorKind,
 };
 
 /// An adapter's entry, collected at start from every linked adapter crate. Made by [`register_adapter!`](crate::register_adapter).
@@ -22,17 +22,26 @@ macro_rules! register_adapter {
 }
 
 /// The adapters that a host can choose from, sorted by id.
+///
+/// ```
+/// use mis_core::{Ability, Registry, Requirements};
+///
+/// let registry = Registry::discover()?;
+/// let selection = registry.select(&Requirements::from_iter([Ability::Session, Ability::Comment]));
+/// assert!(selection.fits.is_empty(), "this program links no adapter");
+/// # Ok::<(), mis_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Registry {
     descriptors: Vec<&'static Descriptor>,
 }
 
-/// What [`Registry::select`] found.
+/// The answer of [`Registry::select`].
 #[derive(Clone, Debug)]
 pub struct Selection {
-    /// Adapters that can do all that was asked, sorted by id.
+    /// Adapters that can do all that is required, sorted by id.
     pub fits: Vec<&'static Descriptor>,
-    /// The others, each with what it lacks.
+    /// The other adapters, each with the abilities it lacks.
     pub lacking: Vec<(&'static Descriptor, Vec<Ability>)>,
 }
 
@@ -42,7 +51,7 @@ impl Registry {
     /// Finds nothing in a static library, where the linker drops the entries: use [`Registry::from_descriptors`] there.
     ///
     /// # Errors
-    /// As [`Registry::from_descriptors`].
+    /// Returns the errors of [`Registry::from_descriptors`].
     pub fn discover() -> Result<Self> {
         Self::from_descriptors(
             inventory::iter::<Registration>
@@ -51,11 +60,11 @@ impl Registry {
         )
     }
 
-    /// Just these adapters.
+    /// Only these adapters.
     ///
     /// # Errors
-    /// When an id is missing or badly formed, two adapters share an id or answer to the same name, or a descriptor
-    /// declares what cannot be without marks. The error names it.
+    /// Returns [`ErrorKind::Registry`] if an id is missing or malformed, if two adapters share an id or a name, or if a
+    /// descriptor declares what cannot be without marks. The error names the descriptor.
     pub fn from_descriptors(
         descriptors: impl IntoIterator<Item = &'static Descriptor>,
     ) -> Result<Self> {
@@ -80,7 +89,7 @@ impl Registry {
     /// The adapter with this id.
     ///
     /// # Errors
-    /// When there is none; the error lists what there is.
+    /// Returns [`ErrorKind::Registry`] if there is none; the error lists the adapters.
     pub fn get(&self, id: &str) -> Result<&'static Descriptor> {
         self.iter()
             .find(|descriptor| descriptor.id == id)
@@ -89,22 +98,19 @@ impl Registry {
                 Error::new(
                     ErrorKind::Registry,
                     format!(
-                        "there is no adapter `{id}`; there are: {}",
+                        "there is no adapter `{id}`; the adapters are: {}",
                         there.join(", ")
                     ),
                 )
             })
     }
 
-    /// The adapter for an MIS by the name that Wonde gives it, or the read-only generic one where nobody has written
-    /// an adapter: groups work with that, marks do not.
-    pub fn for_mis(&self, mis: &str) -> &'static Descriptor {
-        self.iter()
-            .find(|descriptor| descriptor.answers_to(mis))
-            .unwrap_or(&generic::DESCRIPTOR)
+    /// The adapter for an MIS by its name; `None` if there is none.
+    pub fn for_mis(&self, mis: &str) -> Option<&'static Descriptor> {
+        self.iter().find(|descriptor| descriptor.answers_to(mis))
     }
 
-    /// Which adapters can do all of this, and what the others lack.
+    /// Sorts the adapters into those that can do all of this and the others.
     pub fn select(&self, needs: &Requirements) -> Selection {
         let mut selection = Selection {
             fits: Vec::new(),
@@ -120,12 +126,6 @@ impl Registry {
         }
         selection
     }
-
-    /// The adapter for this school, behind its guard.
-    pub fn connect(&self, connection: Connection) -> Mis {
-        let descriptor = self.for_mis(connection.mis());
-        Mis::new((descriptor.connect)(connection))
-    }
 }
 
 fn check(descriptor: &Descriptor) -> Result<()> {
@@ -137,12 +137,15 @@ fn check(descriptor: &Descriptor) -> Result<()> {
             descriptor.name
         ));
     }
-    if !id
-        .chars()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
-    {
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && word
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())
+    };
+    if !id.split('-').all(is_word) {
         return wrong(&format!(
-            "the adapter id `{id}` may have lower-case letters and digits only"
+            "the adapter id `{id}` may have lower-case letters, digits and single hyphens only"
         ));
     }
     let can = descriptor.capabilities;
@@ -165,7 +168,7 @@ fn check_apart(one: &Descriptor, other: &Descriptor) -> Result<()> {
         return Err(Error::new(
             ErrorKind::Registry,
             format!(
-                "two adapters bear the id `{}`: {} and {}; rename one",
+                "two adapters have the id `{}`: {} and {}; rename one",
                 one.id, one.name, other.name
             ),
         ));
@@ -174,7 +177,7 @@ fn check_apart(one: &Descriptor, other: &Descriptor) -> Result<()> {
         Some(name) => Err(Error::new(
             ErrorKind::Registry,
             format!(
-                "the adapters `{}` and `{}` both answer to the MIS name `{}`; leave it to one",
+                "the adapters `{}` and `{}` both have the MIS name `{}`; leave it to one",
                 one.id,
                 other.id,
                 plain_name(name)
@@ -187,30 +190,17 @@ fn check_apart(one: &Descriptor, other: &Descriptor) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Capabilities, Source};
+    use crate::Capabilities;
 
-    const READER: Descriptor = Descriptor {
-        id: "reader",
-        name: "Reader",
-        wonde_names: &["Reader Pro"],
-        capabilities: Capabilities::READ_ONLY,
-        quirks: crate::Quirks::NONE,
-        notes: "",
-        source: Source {
-            what: "made up",
-            date: "2026-11-23",
-        },
-        connect: generic::DESCRIPTOR.connect,
-    };
+    const READER: Descriptor = Descriptor::new("reader", "Reader", |_| {
+        Box::pin(async { Err(Error::new(ErrorKind::Config, "not in this test")) })
+    })
+    .with_aliases(&["Reader Pro"]);
     static WRITER: Descriptor = Descriptor {
         id: "awriter",
         name: "A Writer",
-        wonde_names: &[],
-        capabilities: Capabilities {
-            session: SessionWriteback::Session,
-            comment: true,
-            ..Capabilities::READ_ONLY
-        },
+        aliases: &[],
+        capabilities: Capabilities::SESSION_MARKS.with(Ability::Comment),
         ..READER
     };
     static READER_ONCE: Descriptor = READER;
@@ -223,15 +213,15 @@ mod tests {
             registry.iter().map(|d| d.id).collect::<Vec<_>>(),
             ["awriter", "reader"]
         );
-        assert_eq!(registry.for_mis("READER-PRO").id, "reader");
-        assert_eq!(registry.for_mis("a writer").id, "awriter");
+        assert_eq!(registry.for_mis("READER-PRO").unwrap().id, "reader");
+        assert_eq!(registry.for_mis("a writer").unwrap().id, "awriter");
     }
 
     #[test]
-    fn an_mis_without_an_adapter_gets_the_generic_one() {
+    fn an_mis_without_an_adapter_is_not_found() {
         let registry = Registry::from_descriptors([&WRITER]).unwrap();
         for name in ["Nonesuch", "", "--"] {
-            assert_eq!(registry.for_mis(name).id, "generic");
+            assert!(registry.for_mis(name).is_none(), "{name}");
         }
     }
 
@@ -243,11 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_borne_twice_is_an_error_that_names_it() {
+    fn a_name_of_two_adapters_is_an_error_that_names_it() {
         static OTHER: Descriptor = Descriptor {
             id: "other",
             name: "Other",
-            wonde_names: &["reader pro"],
+            aliases: &["reader pro"],
             ..READER
         };
         let error = Registry::from_descriptors([&READER_ONCE, &OTHER]).unwrap_err();
@@ -262,20 +252,17 @@ mod tests {
             ..READER
         };
         static IDLE: Descriptor = Descriptor {
-            capabilities: Capabilities {
-                comment: true,
-                ..Capabilities::READ_ONLY
-            },
+            capabilities: Capabilities::READ_ONLY.with(Ability::Comment),
             ..READER
         };
-        for (descriptor, word) in [(&NO_ID, "Reader"), (&CAPITAL, "Sims"), (&IDLE, "reader")] {
+        for (descriptor, text) in [(&NO_ID, "Reader"), (&CAPITAL, "Sims"), (&IDLE, "reader")] {
             let error = Registry::from_descriptors([descriptor]).unwrap_err();
-            assert!(error.to_string().contains(word), "{error}");
+            assert!(error.to_string().contains(text), "{error}");
         }
     }
 
     #[test]
-    fn a_missing_id_lists_what_there_is() {
+    fn a_missing_id_lists_the_adapters() {
         let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
         let text = registry.get("sims").unwrap_err().to_string();
         assert!(
@@ -285,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn select_tells_what_each_other_lacks() {
+    fn select_lists_what_the_others_lack() {
         let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
         let needs =
             Requirements::from_iter([Ability::MinutesLate, Ability::Comment, Ability::Session]);

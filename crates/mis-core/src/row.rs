@@ -1,13 +1,19 @@
-//! Rows of registers as a host may keep them, so that it need not read a whole term to know the register of a day.
+//! Rows of registers. A host that keeps them does not need to read a whole term to know the register of a day.
 
-use std::{fmt, str::FromStr};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt,
+    str::FromStr,
+};
 
 use chrono::{DateTime, NaiveDate, Utc};
-use wonde::{AttendanceCodeId, AttendanceId, LessonId, Session, StudentId};
 
-use crate::mark::Hidden;
+use crate::{
+    AttendanceCodeId, AttendanceId, CodeBook, HeldCode, HeldMark, LessonId, Session, StudentId,
+    mark::Hidden,
+};
 
-/// Which rows of registers to read, by when they changed in Wonde's copy. Wonde has no filter by a register's own date.
+/// Which rows of registers to read, by the time of their last change. Not every MIS can filter by a register's own date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegisterQuery {
     /// Only rows that changed after this.
@@ -16,9 +22,9 @@ pub struct RegisterQuery {
     pub updated_before: Option<DateTime<Utc>>,
 }
 
-/// The place in the registers where a pupil's mark stands.
+/// The place of a student's mark in the registers.
 ///
-/// As text it is `2026-11-23 AM`, or `lesson ` and the lesson's id; that can be stored and read back.
+/// Its text is `2026-11-23 AM`, or `lesson ` and the lesson's id; it can be stored and read back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Slot {
     /// A session of a school day.
@@ -28,6 +34,13 @@ pub enum Slot {
 }
 
 const LESSON: &str = "lesson ";
+
+impl Slot {
+    /// The two sessions of a day.
+    pub fn sessions_of(date: NaiveDate) -> [Self; 2] {
+        [Session::Am, Session::Pm].map(|session| Self::Session(date, session))
+    }
+}
 
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -58,18 +71,18 @@ impl FromStr for Slot {
     }
 }
 
-/// A mark in Wonde's copy of the registers, as it was read: the code is still the school's id for it.
+/// A mark in the registers, as read: its code is still the school's id of the code.
 ///
 /// `Debug` does not show the comment: it is a child's data.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RegisterRow {
-    /// Wonde's id of the row, where it is told. There may be several rows for one slot, such as a mark and a note.
+    /// The row's id, if it has one. There may be several rows for one slot, such as a mark and a note.
     pub id: Option<AttendanceId>,
-    /// Whose mark it is.
+    /// The student.
     pub student: StudentId,
-    /// Where it stands.
+    /// The mark's place.
     pub slot: Slot,
-    /// The school day; of a lesson's mark only where it is told.
+    /// The school day; of a lesson's mark only if known.
     pub date: Option<NaiveDate>,
     /// The school's id for the code. A row without one is a note and no mark.
     pub code: Option<AttendanceCodeId>,
@@ -77,19 +90,51 @@ pub struct RegisterRow {
     pub comment: Option<String>,
     /// Whole minutes late.
     pub minutes_late: Option<u32>,
-    /// When Wonde's copy of it changed last, where it is told.
+    /// When it changed last, if known.
     pub changed_at: Option<DateTime<Utc>>,
 }
 
 impl RegisterRow {
-    /// What tells rows of one pupil and slot apart: the row's id; without one, whether it is a mark or a note, so that a
-    /// note never takes a mark's place.
+    /// Distinguishes rows of one student and slot: the row's id, or else whether it is a mark or a note, so that a note
+    /// never takes a mark's place.
     pub fn key(&self) -> &str {
         match (&self.id, &self.code) {
             (Some(id), _) => id.as_str(),
             (None, Some(_)) => "",
             (None, None) => "note",
         }
+    }
+
+    /// The row as a mark of a session; `None` for a row without a code, which is a note. A code whose id the book does not
+    /// know still makes a mark.
+    pub fn into_mark(self, book: &CodeBook, session: Session) -> Option<HeldMark> {
+        let id = self.code?;
+        Some(HeldMark {
+            student: self.student,
+            session,
+            code: match book.by_id(&id) {
+                Some(line) => HeldCode::Known(line.code.clone()),
+                None => HeldCode::Unreadable(id),
+            },
+            comment: self.comment.filter(|text| !text.trim().is_empty()),
+            minutes_late: self.minutes_late,
+            changed_at: self.changed_at,
+        })
+    }
+
+    /// The latest version of each row. Of two that changed at the same time, the later in the list counts.
+    pub fn latest(rows: Vec<Self>) -> Vec<Self> {
+        let mut latest: HashMap<_, Self> = HashMap::new();
+        for row in rows {
+            match latest.entry((row.student.clone(), row.slot.clone(), row.key().to_owned())) {
+                Entry::Occupied(held) if held.get().changed_at > row.changed_at => {}
+                Entry::Occupied(mut held) => *held.get_mut() = row,
+                Entry::Vacant(free) => {
+                    free.insert(row);
+                }
+            }
+        }
+        latest.into_values().collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use mis_core::{Deletion, Person, PersonKind, Property, wonde::DecodeIssue};
+use mis_core::{DecodeIssue, Deletion, Person, PersonKind, Property};
 use serde::{Deserialize, Serialize};
 
 use crate::part::Part;

@@ -66,7 +66,7 @@ impl Part {
 
     /// The part that a field belongs to, by its path in Wonde's record.
     pub(crate) fn of_field(field: &str) -> Option<Self> {
-        use mis_core::shapes::people::{Need, needed_for};
+        use mis_core::{Need, needed_for};
         match (needed_for(field), field) {
             (Need::For(Property::Name), "forename") => Some(Self::Forename),
             (Need::For(Property::Name), _) => Some(Self::Surname),
@@ -107,7 +107,7 @@ impl fmt::Display for Part {
             Self::Surname => "surname",
             Self::Dates => "dates",
             Self::Current => "current",
-            Self::Property(property) => property.word(),
+            Self::Property(property) => property.as_str(),
         })
     }
 }

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use futures::stream::StreamExt as _;
 use mis_core::{
-    Deletion, Error, ErrorKind, Issues, Mis, PeopleQuery, Person, PersonKind, Property,
-    wonde::DecodeIssue,
+    DecodeIssue, Deletion, Error, ErrorKind, Issues, Mis, PeopleQuery, Person, PersonKind, Property,
 };
 use serde::{Deserialize, Serialize};
 

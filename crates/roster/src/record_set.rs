@@ -9,7 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use mis_core::{Deletion, Person, PersonKind, Property, wonde::DecodeIssue};
+use mis_core::{DecodeIssue, Deletion, Person, PersonKind, Property};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mis_core::{PersonKind, Property, wonde::DecodeIssue};
+use mis_core::{DecodeIssue, PersonKind, Property};
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -281,7 +281,7 @@ impl Membership {
                 flaws.push(Flaw {
                     key: "properties",
                     message: format!("{} have no `{property}`", plural(kind)),
-                    help: format!("take {:?} out", property.word()),
+                    help: format!("take {:?} out", property.as_str()),
                 });
             }
         }

@@ -2,10 +2,7 @@
 //!
 //! The order of the steps is part of the rules; [`Deciding::go`] lists them.
 
-use mis_core::{
-    Ability, Code, EventKind, HeldCode, Mark, NoCode,
-    wonde::{AttendanceCodeId, StudentId},
-};
+use mis_core::{Ability, AttendanceCodeId, Code, EventKind, HeldCode, Mark, NoCode, StudentId};
 
 use crate::{
     decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason, session_word},
@@ -280,7 +277,7 @@ impl Deciding<'_> {
                     Ability::EarlyLeaver => "the MIS keeps no marks for a sign-out at this school",
                     _ => "the MIS takes no marks at this school",
                 });
-                return Err(skip(SkipReason::Unsupported, ability.word()));
+                return Err(skip(SkipReason::Unsupported, ability.as_str()));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use chrono::{NaiveDate, TimeDelta};
-use mis_core::{Ability, HeldCode, Mark, Session, wonde::AttendanceCodeId};
+use mis_core::{Ability, AttendanceCodeId, HeldCode, Mark, Session};
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{

@@ -7,7 +7,7 @@ use chrono::{
     TimeZone, Timelike, Weekday,
 };
 use chrono_tz::Tz;
-use mis_core::{Code, CodeBook, EventKind, HeldCode, Session, wonde::EmployeeId};
+use mis_core::{Code, CodeBook, EmployeeId, EventKind, HeldCode, Session};
 
 use crate::reading::{Reading, same_code};
 

@@ -3,7 +3,7 @@
 //! Times, dates and days are kept as they were written, so that [`Rules::check`](crate::Rules::check) can name all that
 //! is wrong at once.
 
-use mis_core::{EventKind, wonde::EmployeeId};
+use mis_core::{EmployeeId, EventKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -96,13 +96,15 @@ fn any_capabilities() -> impl Strategy<Value = Capabilities> {
         option::of(0..30u16),
     )
         .prop_map(
-            |(session, [comment, minutes_late, early_leaver, roster], comment_max)| Capabilities {
-                session,
-                comment,
-                minutes_late,
-                early_leaver,
-                comment_max,
-                roster,
+            |(session, [comment, minutes_late, early_leaver, roster], comment_max)| {
+                let mut capabilities = Capabilities::default();
+                capabilities.session = session;
+                capabilities.comment = comment;
+                capabilities.minutes_late = minutes_late;
+                capabilities.early_leaver = early_leaver;
+                capabilities.comment_max = comment_max;
+                capabilities.roster = roster;
+                capabilities
             },
         )
 }

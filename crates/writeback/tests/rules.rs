@@ -170,10 +170,9 @@ fn what_is_not_supported_is_told_in_words(#[case] kind: &str, #[case] words: &st
 }
 
 /// An MIS that keeps U for its office, and five characters of a comment.
-const QUIRKS: mis_core::Quirks = mis_core::Quirks {
-    refuses: |mark| (mark.code.as_str() == "U").then(|| "U is for the office alone".into()),
-    adjust: |mark| mis_core::cut_comment(mark, 5),
-};
+const QUIRKS: mis_core::Quirks = mis_core::Quirks::NONE
+    .refusing(|mark| (mark.code.as_str() == "U").then(|| "U is for the office alone".into()))
+    .adjusting(|mark| mis_core::cut_comment(mark, 5));
 
 #[test]
 fn what_the_mis_would_refuse_or_change_is_told_before() {
@@ -1077,10 +1076,7 @@ fn a_comment_is_kept_whole_or_not_at_all(
     #[case] dropped: &[Ability],
 ) {
     let decision = School::example()
-        .keeping(Capabilities {
-            comment_max,
-            ..FULL
-        })
+        .keeping(comment_max.map_or(FULL, |max| FULL.with_comment_max(max)))
         .decide(&event("in", "09:07", " Bus "));
     assert_eq!(
         (brief(&decision).as_str(), decision.dropped.as_slice()),
@@ -1106,11 +1102,8 @@ fn what_the_mis_refused_the_mark_with_is_left_out() {
 
 #[test]
 fn the_length_of_a_comment_is_in_characters() {
-    let school =
-        School::new(&common::EXAMPLE.replace("Overslept", "Přišel pozdě")).keeping(Capabilities {
-            comment_max: Some(12),
-            ..FULL
-        });
+    let school = School::new(&common::EXAMPLE.replace("Overslept", "Přišel pozdě"))
+        .keeping(FULL.with_comment_max(12));
     assert_eq!(
         school.brief(&event("in", "09:07", "Přišel pozdě")),
         "L AM 7 \"Přišel pozdě\""
@@ -1349,10 +1342,7 @@ fn no_answer_is_in_the_words() {
 #[test]
 fn json_of_a_mark() {
     let decision = School::example()
-        .keeping(Capabilities {
-            comment: false,
-            ..FULL
-        })
+        .keeping(FULL.without(Ability::Comment))
         .decide(&event("in", "09:07", "Bus"));
     let json = serde_json::to_value(&decision).unwrap();
     assert_eq!(

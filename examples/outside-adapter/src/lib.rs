@@ -1,43 +1,38 @@
-//! Chalkboard, an MIS that does not exist: session marks with short comments, and no mark for a day that has not come.
+//! Chalkboard, an MIS that does not exist: session marks with short comments, and no mark for a day in the future.
 //!
-//! Most MISs behave like others, and their adapter is a descriptor that names a whole adapter of
-//! [`mis_core::shapes`]. This one has a way of its own, so it implements [`MisAdapter`] and calls the shared functions
-//! for all the rest.
+//! Most MISs behave like others, and their adapter is a descriptor that names a standard adapter of
+//! [`mis_wonde::strategies`]. This one has a way of its own, so it implements [`MisAdapter`] and calls the shared functions
+//! for the rest.
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
-use futures::stream::BoxStream;
-use mis_core::{
-    Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, ErrorKind, Group, Lesson,
-    Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Quirks, Register, RegisterQuery,
-    RegisterRow, Result, SessionWriteback, Slot, Source, WritebackOutcome, register_adapter,
-    shapes::{people, read, session},
-    wonde::WritebackId,
+use mis_wonde::{
+    Ability, Capabilities, CodeBook, Connection, Deletion, Descriptor, Error, ErrorKind, Group,
+    Lesson, Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Receipt, Register,
+    RegisterQuery, RegisterRow, Result, WritebackOutcome, async_trait,
+    chrono::{DateTime, NaiveDate, Utc},
+    futures::stream::BoxStream,
+    register_adapter,
+    strategies::{self, people, read, session},
 };
 
 /// Chalkboard by nobody.
-pub static DESCRIPTOR: Descriptor = Descriptor {
-    id: "chalkboard",
-    name: "Chalkboard",
-    wonde_names: &["Chalkboard Cloud"],
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        comment: true,
-        minutes_late: false,
-        early_leaver: true,
-        comment_max: Some(80),
-        roster: true,
-    },
-    quirks: Quirks::NONE,
-    notes: "An example. Marks for days to come are refused.",
-    source: Source {
-        what: "made up for this example",
-        date: "2026-11-23",
-    },
-    connect: |connection| Arc::new(Chalkboard { connection }),
-};
+pub static DESCRIPTOR: Descriptor = Descriptor::new("chalkboard", "Chalkboard", |context| {
+    Box::pin(async move {
+        let connection = strategies::connection(&DESCRIPTOR, &context)?;
+        let adapter: Arc<dyn MisAdapter> = Arc::new(Chalkboard { connection });
+        Ok(adapter)
+    })
+})
+.with_aliases(&["Chalkboard Cloud"])
+.with_capabilities(
+    Capabilities::SESSION_MARKS
+        .with(Ability::Comment)
+        .with(Ability::EarlyLeaver)
+        .with_comment_max(80),
+)
+.with_notes("An example. Marks for future days are refused.")
+.with_source("made up for this example", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);
 
@@ -47,14 +42,14 @@ struct Chalkboard {
 }
 
 impl Chalkboard {
-    /// The way of its own: what Chalkboard would accept and then throw away is refused here, with the reason.
+    /// The way of its own: Chalkboard would accept such a mark and throw it away, so it is refused here.
     fn refusal(&self, mark: &Mark) -> Option<MarkResult> {
-        let (today, _) = self.connection.session_at(self.connection.now());
+        let (today, _) = self.connection.clock().session_at(self.connection.now());
         (mark.date > today).then(|| {
             MarkResult::Refused(Error::new(
                 ErrorKind::InvalidMark,
                 format!(
-                    "{} takes no mark for {}, which is still to come; write it on the day",
+                    "{} takes no mark for {}, which is in the future; write it on the day",
                     DESCRIPTOR.name, mark.date
                 ),
             ))
@@ -90,8 +85,8 @@ impl MisAdapter for Chalkboard {
             .collect())
     }
 
-    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
-        read::outcome(&self.connection, &DESCRIPTOR, writeback).await
+    async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {
+        read::outcome(&self.connection, &DESCRIPTOR, receipt).await
     }
 
     async fn code_book(&self) -> Result<Arc<CodeBook>> {
@@ -104,10 +99,6 @@ impl MisAdapter for Chalkboard {
 
     fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>> {
         session::register_rows(&self.connection, query)
-    }
-
-    async fn register_slots(&self, date: NaiveDate) -> Result<Vec<Slot>> {
-        Ok(session::register_slots(date))
     }
 
     async fn register_of(

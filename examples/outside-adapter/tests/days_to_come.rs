@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Days, Utc};
 use mis_chalkboard::DESCRIPTOR;
-use mis_core::{
-    ConnectOptions, Connection, ErrorKind, EventKind, Mark, MarkResult, Mis, Session,
-    wonde::{Client, SchoolId},
+use mis_wonde::{
+    ConnectContext, Connection, ErrorKind, EventKind, Mark, MarkResult, Session,
+    chrono::{DateTime, Days, Utc},
+    wonde::Client,
 };
 use wonde_sandbox::{Sandbox, SandboxOptions};
 
@@ -28,14 +28,10 @@ async fn a_mark_for_tomorrow_is_refused_and_todays_go_through() {
         .base_url(sandbox.base_url())
         .build()
         .unwrap();
-    let options = ConnectOptions {
-        now: Arc::new(move || now),
-        ..ConnectOptions::default()
-    };
-    let connection = Connection::open(&client, &SchoolId::new(&school.id), options)
-        .await
-        .unwrap();
-    let mis = Mis::new((DESCRIPTOR.connect)(connection));
+    let mut context = ConnectContext::new(school.id.as_str());
+    context.now = Arc::new(move || now);
+    let connection = Connection::open(&client, context).await.unwrap();
+    let mis = DESCRIPTOR.connect(connection.into_context()).await.unwrap();
     let pupil = sandbox
         .students(&school.id)
         .unwrap()

@@ -90,7 +90,11 @@ fn as_table(report: &Report, asked: bool) -> String {
             SessionWriteback::Session => "session",
             SessionWriteback::FirstLesson => "first lesson",
         };
-        let lacks: Vec<_> = adapter.lacks.iter().map(|ability| ability.word()).collect();
+        let lacks: Vec<_> = adapter
+            .lacks
+            .iter()
+            .map(|ability| ability.as_str())
+            .collect();
         [
             adapter.name.to_owned(),
             adapter.id.to_owned(),

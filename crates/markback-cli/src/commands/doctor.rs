@@ -149,12 +149,22 @@ async fn probe(
         observations: Vec::new(),
         findings: Vec::new(),
     };
-    if let Some(client) = findings.client(&settings.service, school, rates, requests)
+    if school.link.is_some() {
+        findings.fail(
+            "link",
+            "the school is not linked through Wonde",
+            "leave it out of --probe",
+        );
+        probed.findings = findings.0;
+        return probed;
+    }
+    let context = look::context(school, rates, requests);
+    if let Some(client) = findings.client(&settings.service, school, &context)
         && let Some(record) = findings.record(&client, school).await
     {
         let at = client
             .at(&record)
-            .unwrap_or_else(|_| client.at_base(&school.id));
+            .unwrap_or_else(|_| client.at_base(&record.id));
         probed.observations = probe::examine(&client, &at).await;
         probed.mis = record.mis;
     }

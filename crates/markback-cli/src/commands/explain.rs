@@ -97,7 +97,7 @@ fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)>
         ))
     })?;
     let registry = registry()?;
-    let adapter = registry.for_mis(mis);
+    let adapter = mis_wonde::for_mis(&registry, mis);
     let left = school
         .without
         .iter()

@@ -6,7 +6,8 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 use anyhow::Context as _;
 use clap::Subcommand;
 use futures::TryStreamExt as _;
-use mis_core::{Ability, Capabilities, CodeBook, Mis, wonde::SchoolId};
+use mis_core::{Ability, Capabilities, CodeBook, Mis, SchoolId};
+use mis_wonde::wonde;
 use serde::Serialize;
 use serde_json::Value;
 use writeback::{Rules, settings::WritebackSettings};
@@ -120,8 +121,9 @@ fn by_name(school: &School, to: &str) -> anyhow::Result<Report> {
         ))
         .into());
     }
-    let next = registry.for_mis(to);
-    let now = school.mis.as_deref().map(|mis| registry.for_mis(mis));
+    let next = mis_wonde::for_mis(&registry, to);
+    let now = school.mis.as_deref();
+    let now = now.map(|mis| mis_wonde::for_mis(&registry, mis));
     let mut report = Report::new(
         school,
         now.map_or("the present MIS", |now| now.name),
@@ -143,7 +145,8 @@ async fn by_token(
         .await
         .context("the school as it is now cannot be asked")?;
     let mut other = school.clone();
-    other.token = token;
+    other.token = Some(token);
+    other.link = None;
     other.mis = None;
     other.id = id_in(markback, &other).await?;
     let next = markback
@@ -184,15 +187,15 @@ async fn by_token(
 async fn id_in(markback: &Markback, other: &School) -> anyhow::Result<SchoolId> {
     let client = markback.schools().client(other)?;
     let open: Vec<_> = client
-        .schools(mis_core::wonde::SchoolList::Approved)
+        .schools(wonde::SchoolList::Approved)
         .try_collect()
         .await
         .context("it cannot be seen which schools the token opens")?;
-    if open.iter().any(|school| school.id == other.id) {
+    if open.iter().any(|one| one.id.as_str() == other.id.as_str()) {
         return Ok(other.id.clone());
     }
     match open.as_slice() {
-        [one] => Ok(one.id.clone()),
+        [one] => Ok(SchoolId::new(one.id.as_str())),
         _ => Err(BadInput(format!(
             "the token opens {} schools, and {} is none of them; take a token for this school alone",
             open.len(),
@@ -296,7 +299,7 @@ impl Report {
                 self.settings.push(format!(
                     "group {:?}: `{key}` comes to nothing, for the MIS to come takes no {}",
                     group.name,
-                    ability.word().replace('_', " ")
+                    ability.as_str().replace('_', " ")
                 ));
             }
         }
@@ -321,7 +324,7 @@ impl Report {
         );
         for (words, abilities) in [("lost", &self.lost), ("gained", &self.gained)] {
             if !abilities.is_empty() {
-                let words_of: Vec<_> = abilities.iter().map(|ability| ability.word()).collect();
+                let words_of: Vec<_> = abilities.iter().map(|ability| ability.as_str()).collect();
                 let _ = writeln!(text, "  {words}: {}", words_of.join(", "));
             }
         }

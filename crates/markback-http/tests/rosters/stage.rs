@@ -117,7 +117,7 @@ impl Stage {
             .settings;
         let token = self.sandbox.token();
         for school in &mut loaded.schools {
-            school.token = settings::SecretSource::Given(token.clone().into());
+            school.token = Some(settings::SecretSource::Given(token.clone().into()));
         }
         loaded
     }

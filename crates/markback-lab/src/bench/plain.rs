@@ -4,11 +4,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use mis_core::{
-    Session,
-    wonde::{
-        AttendanceCodeId, AttendanceQuery, Client, SchoolClient, SchoolId, SessionMark, StudentId,
-    },
+use mis_wonde::wonde::{
+    AttendanceCodeId, AttendanceQuery, Client, SchoolClient, SchoolId, Session, SessionMark,
+    StudentId,
 };
 use secrecy::SecretString;
 use wonde_sandbox::RequestCounts;

@@ -9,9 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate};
-use mis_core::{
-    Capabilities, CodeBook, EventKind, Mark, Register, Session, SessionWriteback, wonde::StudentId,
-};
+use mis_core::{Ability, Capabilities, CodeBook, EventKind, Mark, Register, Session, StudentId};
 use proptest::{prelude::*, sample::select};
 use writeback::{
     Decision, DecisionOutcome, Event, GroupContext, Rules, View, decide, settings::GroupKind,
@@ -287,14 +285,7 @@ impl World {
         };
         let protects = |held: &HeldCode| self.rules.protects(held, known.event.kind, &BOOK);
         let view = View {
-            capabilities: Capabilities {
-                session: SessionWriteback::Session,
-                comment: false,
-                minutes_late: false,
-                early_leaver: true,
-                comment_max: None,
-                roster: true,
-            },
+            capabilities: Capabilities::SESSION_MARKS.with(Ability::EarlyLeaver),
             quirks: mis_core::Quirks::NONE,
             codes: &BOOK,
             register: view_of(&key(), &known.event.id, &sources, protects),

@@ -16,7 +16,7 @@ use std::{
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures::stream::TryStreamExt as _;
-use mis_core::{Mis, Register, RegisterQuery, wonde::SchoolId};
+use mis_core::{Mis, Register, RegisterQuery, SchoolId};
 use tokio::sync::Mutex;
 
 use crate::{

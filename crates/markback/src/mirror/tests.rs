@@ -5,9 +5,8 @@ use std::{future::ready, path::Path};
 use async_trait::async_trait;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use mis_core::{
-    Capabilities, Code, CodeBook, Deletion, Descriptor, Error, ErrorKind, Group, HeldCode,
-    HeldMark, Lesson, Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, RegisterRow,
-    Registry, Session, SessionWriteback, Slot, Source, WritebackOutcome, wonde::WritebackId,
+    Capabilities, Code, CodeBook, Descriptor, Error, ErrorKind, HeldCode, HeldMark, MisAdapter,
+    RegisterRow, Registry, Session, Slot,
 };
 use outbox::TestClock;
 
@@ -15,22 +14,8 @@ use super::{full::Why, *};
 use crate::{rate::Rates, settings};
 
 const fn descriptor(id: &'static str) -> Descriptor {
-    Descriptor {
-        id,
-        name: "Rows",
-        wonde_names: &[],
-        capabilities: Capabilities {
-            session: SessionWriteback::Session,
-            ..Capabilities::READ_ONLY
-        },
-        quirks: mis_core::Quirks::NONE,
-        notes: "",
-        source: Source {
-            what: "this test",
-            date: "2026-11-23",
-        },
-        connect: |_| unreachable!("it is made by hand"),
-    }
+    Descriptor::new(id, "Rows", |_| unreachable!("it is made by hand"))
+        .with_capabilities(Capabilities::SESSION_MARKS)
 }
 static ROWS: Descriptor = descriptor("rows");
 static OTHER: Descriptor = descriptor("other");
@@ -88,9 +73,6 @@ impl MisAdapter for Copy {
         let rows: Vec<_> = inner.rows.iter().filter(told).cloned().map(Ok).collect();
         stream::iter(rows).boxed()
     }
-    async fn register_slots(&self, date: NaiveDate) -> mis_core::Result<Vec<Slot>> {
-        Ok(mis_core::shapes::session::register_slots(date))
-    }
     async fn register_of(
         &self,
         date: NaiveDate,
@@ -115,30 +97,6 @@ impl MisAdapter for Copy {
     }
     async fn code_book(&self) -> mis_core::Result<Arc<CodeBook>> {
         unreachable!("codes are ids here")
-    }
-    fn people(&self, _: PeopleQuery) -> BoxStream<'static, mis_core::Result<Person>> {
-        unreachable!("nobody is read")
-    }
-    fn groups(&self) -> BoxStream<'static, mis_core::Result<Group>> {
-        unreachable!("nobody is read")
-    }
-    fn deletions(
-        &self,
-        _: Option<DateTime<Utc>>,
-    ) -> BoxStream<'static, mis_core::Result<Deletion>> {
-        unreachable!("nobody is read")
-    }
-    async fn people_count(&self, _: PersonKind) -> mis_core::Result<Option<u64>> {
-        unreachable!("nobody is read")
-    }
-    async fn lessons(&self, _: NaiveDate) -> mis_core::Result<Arc<Vec<Lesson>>> {
-        unreachable!("there are no lessons")
-    }
-    async fn write(&self, _: &[Mark]) -> mis_core::Result<Vec<MarkResult>> {
-        unreachable!("nothing is written")
-    }
-    async fn outcome(&self, _: &WritebackId) -> mis_core::Result<WritebackOutcome> {
-        unreachable!("nothing is written")
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use mis_core::{Error, ErrorKind, wonde::SchoolId};
+use mis_core::{Error, ErrorKind, SchoolId};
 use outbox::{ClaimedJob, NewJob, RetryAt};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;

@@ -190,12 +190,14 @@ impl Confirmer {
                 refused,
                 others_done,
             }) => step.done_in_part(mis.descriptor().id, &refused, others_done),
-            Ok(WritebackOutcome::Refused { said }) => {
-                step.all_refused(mis.descriptor().id, said.as_deref())
+            Ok(WritebackOutcome::Refused { server_message }) => {
+                step.all_refused(mis.descriptor().id, server_message.as_deref())
             }
-            Ok(WritebackOutcome::Open { word }) => {
-                let why = match word {
-                    Some(word) => format!("Wonde has it and reports the writeback as \"{word}\""),
+            Ok(WritebackOutcome::Open { status }) => {
+                let why = match status {
+                    Some(status) => {
+                        format!("Wonde has it and reports the writeback as \"{status}\"")
+                    }
                     None => "Wonde has it and reports no status of the writeback yet".to_owned(),
                 };
                 step.still_open(Some(&mis), &why).await
@@ -270,7 +272,7 @@ impl Step<'_> {
             for (refusal, matched) in refused.iter().zip(&mut matched) {
                 if refusal.is(&mark.mark.student, place) {
                     (named, *matched) = (true, true);
-                    message = message.or(refusal.said.as_deref());
+                    message = message.or(refusal.server_message.as_deref());
                 }
             }
             if named && left.settled.insert(place) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use mis_core::wonde::WritebackId;
+use mis_core::Receipt;
 use outbox::NewJob;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,7 +72,7 @@ impl SendJob {
 /// A register that Wonde accepted, to follow until the outcome of each of its marks is known.
 #[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct ConfirmJob {
-    pub(crate) writeback: WritebackId,
+    pub(crate) writeback: Receipt,
     pub(crate) accepted_at: DateTime<Utc>,
     /// The events whose marks are in the register, in the register's order: an answer may name a mark by its place.
     pub(crate) events: Vec<String>,

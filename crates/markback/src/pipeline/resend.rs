@@ -201,7 +201,7 @@ fn parts_left_out(planned: &PlannedMark) -> String {
         .map(|ability| match ability {
             Ability::Comment => "its comment",
             Ability::MinutesLate => "its minutes late",
-            other => other.word(),
+            other => other.as_str(),
         })
         .collect();
     parts.join(" and ")

@@ -14,8 +14,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use mis_core::{
-    Ability, Accepted, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Recovery,
-    wonde::WritebackId,
+    Ability, Accepted, Capabilities, Error, ErrorKind, Mark, MarkResult, Mis, Receipt, Recovery,
 };
 use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
@@ -112,7 +111,7 @@ struct Batch<'a> {
     /// A register is being sent, or its answer is being processed.
     in_flight: bool,
     effects: Effects,
-    accepted: BTreeMap<WritebackId, Vec<PlannedMark>>,
+    accepted: BTreeMap<Receipt, Vec<PlannedMark>>,
 }
 
 impl<'a> Batch<'a> {
@@ -392,6 +391,7 @@ impl<'a> Batch<'a> {
                 for (one, result) in register.iter().zip(results) {
                     match result {
                         MarkResult::Accepted(accepted) => self.accept(one, &accepted, sent_at),
+                        MarkResult::Written => self.written(one, sent_at),
                         MarkResult::Refused(error) => {
                             self.refuse(school, mis, one, &error, sent_at);
                         }
@@ -426,12 +426,12 @@ impl<'a> Batch<'a> {
         let update = self.update(one).plan(planned);
         self.effects.events.push(EventUpdate {
             state: Some(EventState::Accepted),
-            writeback: Some(accepted.writeback.to_string()),
+            writeback: Some(accepted.receipt.to_string()),
             lesson: accepted.lesson.as_ref().map(ToString::to_string),
             sent_ms: Some(sent_at.timestamp_millis()),
             ..update
         });
-        let mut more = json!({"writeback_id": accepted.writeback, "lesson": accepted.lesson, "sent_at": sent_at});
+        let mut more = json!({"writeback_id": accepted.receipt, "lesson": accepted.lesson, "sent_at": sent_at});
         let trial = planned.trial.as_ref().filter(|trial| trial.at_once);
         if let Some((mis, limit, trusted)) = trial.map(Trial::proved) {
             more["learned"] = limit.to_string().into();
@@ -443,8 +443,38 @@ impl<'a> Batch<'a> {
         let mark = planned.ledger_mark(Some(sent_at));
         let key = planned.ledger_key(self.school_id);
         self.effects.ledger.push((key, Change::Accept(mark)));
-        let register = self.accepted.entry(accepted.writeback.clone());
+        let register = self.accepted.entry(accepted.receipt.clone());
         register.or_default().push(planned.clone());
+    }
+
+    /// The MIS has the mark already, so there is nothing to follow.
+    fn written(&mut self, one: &Outgoing, sent_at: DateTime<Utc>) {
+        let planned = &one.planned;
+        self.effects.done.push(one.job.lease);
+        let update = self.update(one).plan(planned);
+        self.effects.events.push(EventUpdate {
+            sent_ms: Some(sent_at.timestamp_millis()),
+            ..update
+                .state(EventState::Confirmed)
+                .outcome("the MIS wrote it at once")
+        });
+        let mut more = json!({"by": "the MIS's answer", "sent_at": sent_at});
+        if let Some((mis, limit, trusted)) = planned.trial.as_ref().map(Trial::proved) {
+            more["learned"] = limit.to_string().into();
+            let school = self.school_id.to_owned();
+            self.effects.learned.push((school, mis, limit, trusted));
+        }
+        let line = planned.audit("confirmed", self.school_id, more);
+        self.effects.audit.push(line);
+        let mark = planned.ledger_mark(Some(sent_at));
+        let key = planned.ledger_key(self.school_id);
+        self.effects
+            .ledger
+            .push((key.clone(), Change::Accept(mark)));
+        let event = planned.event.id.clone();
+        self.effects.ledger.push((key, Change::Confirm(event)));
+        let received = planned.received_at;
+        self.effects.confirmed_after.push(sent_at - received);
     }
 
     /// Wonde refused a mark as it is. It may take it without its comment or its minutes late.
@@ -456,13 +486,13 @@ impl<'a> Batch<'a> {
         error: &Error,
         sent_at: DateTime<Utc>,
     ) {
-        let outcome = match error.said() {
-            Some(said) => format!("{error}; Wonde said: {said}"),
+        let outcome = match error.server_message() {
+            Some(message) => format!("{error}; Wonde said: {message}"),
             None => error.to_string(),
         };
         self.effects.done.push(one.job.lease);
         let next = (error.kind() == ErrorKind::Refused)
-            .then(|| reduce(&one.planned, mis, error.said(), true, false))
+            .then(|| reduce(&one.planned, mis, error.server_message(), true, false))
             .flatten();
         if let Some(next) = next {
             let more = json!({"sent_at": sent_at});

@@ -42,6 +42,8 @@ pub(super) struct SchoolFile {
     pub(super) token_env: Option<String>,
     /// The file that holds the token for Wonde, relative to the settings file.
     pub(super) token_file: Option<PathBuf>,
+    /// How the school's MIS is reached, if not through Wonde: the adapter's id as `adapter`, and the adapter's own settings.
+    pub(super) link: Option<LinkFile>,
     /// Abilities of the MIS that are not used at this school: `["comment", "early_leaver"]`.
     pub(super) without: Option<Vec<Without>>,
     /// How people are identified, and by which ids events may name them.
@@ -67,11 +69,25 @@ pub(super) struct TemplateFile {
     /// As for a school.
     pub(super) token_file: Option<PathBuf>,
     /// As for a school.
+    pub(super) link: Option<LinkFile>,
+    /// As for a school.
     pub(super) without: Option<Vec<Without>>,
     /// As for a school.
     pub(super) persons: Option<PersonsFile>,
     /// The groups of every school that has none of its own.
     pub(super) group: Option<Vec<GroupFile>>,
+}
+
+/// How the MIS of a school is reached that is not linked through Wonde.
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "Link")]
+pub(super) struct LinkFile {
+    /// The id of the adapter, as `markback adapters` lists it.
+    #[schemars(required)]
+    pub(super) adapter: Option<String>,
+    /// The adapter's own settings, as its documentation says. Secrets are named by `…_env` or `…_file`.
+    #[serde(flatten)]
+    pub(super) settings: serde_json::Map<String, serde_json::Value>,
 }
 
 /// How people of a school are identified.

@@ -21,13 +21,13 @@ mod words;
 use std::{
     collections::{BTreeMap, HashMap},
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use chrono::{NaiveTime, TimeDelta};
 use chrono_tz::Tz;
-use mis_core::{Ability, ConnectOptions, Now, same_text, wonde::SchoolId};
+use mis_core::{Ability, ConnectContext, Error, ErrorKind, SchoolId, same_text};
 use roster::{IdKind, Membership};
 use secrecy::SecretString;
 use writeback::{
@@ -75,14 +75,32 @@ pub struct School {
     pub mis: Option<Arc<str>>,
     /// Its time zone.
     pub timezone: Tz,
-    /// The source of its token for Wonde.
-    pub token: SecretSource,
+    /// The source of its token for Wonde; `None` if it has another link.
+    pub token: Option<SecretSource>,
+    /// How its MIS is reached, if not through Wonde.
+    pub link: Option<Arc<Link>>,
     /// Abilities of the MIS that are not used at this school.
     pub without: Arc<[Ability]>,
     /// How its people are identified.
     pub persons: Persons,
     /// Its groups. A person belongs to the first that takes them.
     pub groups: Arc<[Group]>,
+}
+
+/// How the MIS of a school is reached that is not linked through Wonde.
+///
+/// `Debug` does not show the adapter's settings: an operator may have put a secret there by mistake.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Link {
+    /// The id of the adapter.
+    pub adapter: String,
+    /// The adapter's own settings, an object.
+    pub settings: serde_json::Value,
+    /// The folder of the settings file, for relative paths.
+    pub folder: PathBuf,
+    /// The MIS by name, if the adapter is linked into this program.
+    pub(crate) name: Option<Arc<str>>,
 }
 
 /// How people of a school are identified.
@@ -152,8 +170,7 @@ impl Settings {
     /// The tokens that are not where the settings say, each once, with the number of schools that need it.
     pub fn absent_tokens(&self) -> Vec<(SecretError, usize)> {
         let mut schools: BTreeMap<String, (&SecretSource, usize)> = BTreeMap::new();
-        for school in &self.schools {
-            let source = &school.token;
+        for source in self.schools.iter().filter_map(|one| one.token.as_ref()) {
             schools.entry(source.to_string()).or_insert((source, 0)).1 += 1;
         }
         schools
@@ -172,9 +189,12 @@ impl School {
     /// Its token for Wonde.
     ///
     /// # Errors
-    /// Returns an error if it is not where the settings say.
+    /// Returns an error if it is not where the settings say, or the school has another link.
     pub fn token(&self) -> Result<SecretString, SecretError> {
-        self.token.read()
+        match &self.token {
+            Some(source) => source.read(),
+            None => Err(SecretError::NotThroughWonde),
+        }
     }
 
     /// The group of this name.
@@ -192,19 +212,54 @@ impl School {
         (morning, rules().next().map(Rules::pm_opens))
     }
 
-    /// The connection options of this school.
-    pub fn connect_options(&self, now: Now) -> ConnectOptions {
-        let usual = ConnectOptions::default();
+    /// The context of a connection to this school, as far as the settings determine it.
+    pub fn context(&self) -> ConnectContext {
+        let mut context = ConnectContext::new(self.id.clone());
         let (morning_from, afternoon_from) = self.session_times();
-        ConnectOptions {
-            mis: self.mis.as_deref().map(str::to_owned),
-            timezone: Some(self.timezone),
-            without: self.without.to_vec(),
-            morning_from,
-            afternoon_from: afternoon_from.unwrap_or(usual.afternoon_from),
-            now,
-            ..usual
+        context.mis = self.mis.as_deref().map(str::to_owned);
+        context.timezone = Some(self.timezone);
+        context.without = self.without.to_vec();
+        context.morning_from = morning_from;
+        if let Some(afternoon_from) = afternoon_from {
+            context.afternoon_from = afternoon_from;
         }
+        if let Some(link) = &self.link {
+            context.link = link.settings.clone();
+            context.folder.clone_from(&link.folder);
+            let link = link.clone();
+            context.secrets = Arc::new(move |name| link.secret(name));
+        }
+        context
+    }
+}
+
+impl Link {
+    /// Reads a secret from the place that `<name>_env` or `<name>_file` names.
+    fn secret(&self, name: &str) -> mis_core::Result<SecretString> {
+        let place = |kind: &str| self.settings.get(format!("{name}_{kind}"))?.as_str();
+        let source = match (place("env"), place("file")) {
+            (Some(variable), _) => SecretSource::Env(variable.into()),
+            (None, Some(path)) => SecretSource::File(self.folder.join(path).into()),
+            (None, None) => {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!(
+                        "the link names no secret `{name}`; set `{name}_env` or `{name}_file` in it"
+                    ),
+                ));
+            }
+        };
+        source
+            .read()
+            .map_err(|error| Error::new(ErrorKind::Unauthorized, error.to_string()))
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link")
+            .field("adapter", &self.adapter)
+            .finish_non_exhaustive()
     }
 }
 
@@ -274,6 +329,7 @@ impl fmt::Debug for School {
             .field("mis", &self.mis)
             .field("timezone", &self.timezone)
             .field("token", &self.token)
+            .field("link", &self.link)
             .field("without", &self.without)
             .field("persons", &self.persons)
             .field("groups", &groups)

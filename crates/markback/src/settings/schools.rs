@@ -8,14 +8,14 @@ use std::{
 };
 
 use chrono_tz::Tz;
-use mis_core::{Ability, Registry, wonde::SchoolId};
+use mis_core::{Ability, Registry, SchoolId};
 use roster::IdKind;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Group, Persons, School, SecretSource,
+    Group, Link, Persons, School, SecretSource,
     document::{Document, Value},
-    file::{GroupFile, PersonsFile, SchoolFile, TemplateFile, Without},
+    file::{GroupFile, LinkFile, PersonsFile, SchoolFile, TemplateFile, Without},
     findings::{Findings, InDocument, Place, named},
     groups::groups,
     key::Key,
@@ -30,6 +30,7 @@ pub(super) struct Common {
     pub(super) timezone: Option<String>,
     pub(super) token_env: Option<String>,
     pub(super) token_file: Option<PathBuf>,
+    pub(super) link: Option<LinkFile>,
     pub(super) without: Option<Vec<Without>>,
     pub(super) persons: Option<PersonsFile>,
     pub(super) group: Option<Vec<GroupFile>>,
@@ -41,6 +42,7 @@ struct Resolved {
     mis: Option<Arc<str>>,
     timezone: Option<Tz>,
     token: Option<SecretSource>,
+    link: Option<Arc<Link>>,
     without: Option<Arc<[Ability]>>,
     by: Option<Arc<[IdKind]>>,
     same_parent: Option<bool>,
@@ -97,6 +99,7 @@ impl<'d, 't> Schools<'d, 't> {
                 timezone: read.timezone,
                 token_env: read.token_env,
                 token_file: read.token_file,
+                link: read.link,
                 without: read.without,
                 persons: read.persons,
                 group: read.group,
@@ -134,6 +137,7 @@ impl<'d, 't> Schools<'d, 't> {
                 timezone: read.timezone,
                 token_env: read.token_env,
                 token_file: read.token_file,
+                link: read.link,
                 without: read.without,
                 persons: read.persons,
                 group: read.group,
@@ -165,24 +169,28 @@ impl<'d, 't> Schools<'d, 't> {
                 "add `timezone = \"Europe/London\"`, or the IANA name of the school's own time zone",
             ));
         }
-        let token = own.token.or(template.token);
-        if token.is_none() && !template.flawed && !own.flawed {
+        let link = own.link.or(template.link);
+        let token = own.token.or(template.token).filter(|_| link.is_none());
+        let lacks_token = token.is_none() && link.is_none();
+        if lacks_token && !template.flawed && !own.flawed {
             self.findings.missing(place.problem(
                 "token_env",
                 "nothing says where the school's token is",
                 "add `token_env = \"…\"` with the name of an environment variable, or `token_file = \"…\"`",
             ));
         }
-        let mis = own.mis.or(template.mis);
+        let linked = link.as_deref().and_then(|link| link.name.clone());
+        let mis = linked.or(own.mis).or(template.mis);
         let from_template = own.groups.is_none().then_some(template_name).flatten();
         let groups = own.groups.or(template.groups).unwrap_or_default();
         session_times::check(self, place, from_template, mis.as_deref(), &groups);
-        if let (Some(id), Some(timezone), Some(token)) = (id, timezone, token) {
+        if let (Some(id), Some(timezone), false) = (id, timezone, lacks_token) {
             self.schools.push(School {
                 id,
                 mis,
                 timezone,
                 token,
+                link,
                 without: own.without.or(template.without).unwrap_or_default(),
                 persons: Persons {
                     by: own
@@ -246,14 +254,20 @@ impl<'d, 't> Schools<'d, 't> {
             common.token_env,
             common.token_file,
         );
-        let flawed = problem.is_some();
+        let mut flawed = problem.is_some();
         self.findings.problems.extend(problem);
+        let link = common.link.and_then(|link| {
+            let link = self.link(place, link);
+            flawed |= link.is_none();
+            link
+        });
         Resolved {
             timezone: common.timezone.and_then(|word| self.timezone(place, &word)),
             token: token.map(|source| match source {
                 SecretSource::Env(name) => SecretSource::Env(self.shared(name)),
                 other => other,
             }),
+            link,
             mis: common.mis.and_then(|name| self.mis(place, name)),
             without: common
                 .without
@@ -327,6 +341,38 @@ impl<'d, 't> Schools<'d, 't> {
             self.findings.hints.push(place.problem("mis", what, &cure));
         }
         Some(self.shared(name))
+    }
+
+    fn link(&mut self, place: &dyn Place, link: LinkFile) -> Option<Arc<Link>> {
+        let adapter = self.name(place, "link.adapter", link.adapter)?;
+        let known = self.registry.as_ref().map(|registry| {
+            let ids: Vec<_> = registry.iter().map(|descriptor| descriptor.id).collect();
+            (
+                registry.get(&adapter).ok(),
+                nearest(&adapter, ids.into_iter()),
+            )
+        });
+        if let Some((None, meant)) = known {
+            let cure = meant.map_or_else(
+                || "take an id that `markback adapters` lists".to_owned(),
+                |meant| format!("did you mean \"{meant}\"?"),
+            );
+            self.findings.problems.push(place.problem(
+                "link.adapter",
+                "there is no adapter with this id",
+                &cure,
+            ));
+            return None;
+        }
+        let name = known
+            .and_then(|(descriptor, _)| descriptor)
+            .map(|one| one.name);
+        Some(Arc::new(Link {
+            adapter,
+            settings: link.settings.into(),
+            folder: self.folder.clone(),
+            name: name.map(|name| self.shared(name)),
+        }))
     }
 
     /// The same text once in memory, however many schools bear it.

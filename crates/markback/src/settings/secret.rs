@@ -49,6 +49,9 @@ pub enum SecretError {
         "the settings name no bearer key for the service's own API; set `api_key_env` or `api_key_file`"
     )]
     NotNamed,
+    /// The school has another link.
+    #[error("the school is not linked through Wonde and has no token")]
+    NotThroughWonde,
     /// The secret is so short that it can be guessed.
     #[error(
         "{place} holds fewer than {min} characters, which anybody can guess; put a longer secret there"

@@ -101,7 +101,8 @@ fn difference<'a>(boundary: &Boundary, groups: &'a [Group]) -> Option<(Told<'a>,
 fn on_lessons(registry: Option<&Registry>, mis: Option<&str>) -> bool {
     match (registry, mis) {
         (Some(registry), Some(mis)) => {
-            registry.for_mis(mis).capabilities.session == SessionWriteback::FirstLesson
+            let adapter = registry.for_mis(mis);
+            adapter.is_some_and(|one| one.capabilities.session == SessionWriteback::FirstLesson)
         }
         _ => true,
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, FixedOffset, NaiveDate};
-use mis_core::{Session, wonde::StudentId};
+use mis_core::{Session, StudentId};
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::Serialize;
 use sqlx::FromRow;

@@ -27,10 +27,8 @@ impl Limit {
         match self {
             Self::NoComment => capabilities.without(Ability::Comment),
             Self::NoMinutesLate => capabilities.without(Ability::MinutesLate),
-            Self::CommentMax(max) => Capabilities {
-                comment_max: Some(capabilities.comment_max.map_or(max, |known| known.min(max))),
-                ..capabilities
-            },
+            Self::CommentMax(max) => capabilities
+                .with_comment_max(capabilities.comment_max.map_or(max, |known| known.min(max))),
         }
     }
 
@@ -139,7 +137,7 @@ impl Store {
                 Limit::NoComment | Limit::NoMinutesLate => None,
             };
             let until = now.saturating_add(believed.num_milliseconds());
-            let ability = limit.ability().word();
+            let ability = limit.ability().as_str();
             let known = table
                 .iter_mut()
                 .find(|row| (row.0, row.1, row.2) == (school.as_str(), mis.as_str(), ability));

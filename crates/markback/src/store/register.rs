@@ -6,10 +6,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mis_core::{
-    RegisterRow, Slot,
-    wonde::{AttendanceCodeId, AttendanceId, SchoolId, StudentId},
-};
+use mis_core::{AttendanceCodeId, AttendanceId, RegisterRow, SchoolId, Slot, StudentId};
 use outbox::{Sql, Tx, on_pool, on_tx};
 use sqlx::FromRow;
 

@@ -12,7 +12,7 @@ mod work;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use mis_core::{Mis, wonde::SchoolId};
+use mis_core::{Mis, SchoolId};
 use outbox::NewJob;
 use roster::{Progress, SyncOutcome};
 use serde::{Deserialize, Serialize};

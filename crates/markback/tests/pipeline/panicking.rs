@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use mis_core::{
-    Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, PersonKind, Register, RegisterQuery, RegisterRow, Registry,
-    Result, Slot, WritebackOutcome, wonde::WritebackId,
+    Capabilities, CodeBook, Deletion, Descriptor, Group, Lesson, Mark, MarkResult, MisAdapter,
+    PeopleQuery, Person, PersonKind, Receipt, Register, RegisterQuery, RegisterRow, Registry,
+    Result, Slot, WritebackOutcome,
 };
 
 /// Stands in every panic's message, as a pupil's data might.
@@ -60,17 +60,18 @@ pub(crate) fn registry() -> Registry {
     Registry::from_descriptors(others.chain([&*DESCRIPTOR])).unwrap()
 }
 
-static DESCRIPTOR: LazyLock<Descriptor> = LazyLock::new(|| Descriptor {
-    connect: |connection| Arc::new(Panicking(inner(connection))),
-    ..*sims()
+static DESCRIPTOR: LazyLock<Descriptor> = LazyLock::new(|| {
+    sims().with_connect(|context| {
+        Box::pin(async move {
+            let inner = sims().connect_unguarded(context).await?;
+            let adapter: Arc<dyn MisAdapter> = Arc::new(Panicking(inner));
+            Ok(adapter)
+        })
+    })
 });
 
 fn sims() -> &'static Descriptor {
     Registry::discover().unwrap().get("sims").unwrap()
-}
-
-fn inner(connection: Connection) -> Arc<dyn MisAdapter> {
-    (sims().connect)(connection)
 }
 
 #[derive(Debug)]
@@ -156,8 +157,8 @@ impl MisAdapter for Panicking {
         results
     }
 
-    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
+    async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {
         one_of(|panics| &mut panics.outcomes);
-        self.0.outcome(writeback).await
+        self.0.outcome(receipt).await
     }
 }

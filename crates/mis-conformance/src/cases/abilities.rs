@@ -1,9 +1,9 @@
 //! Each ability: where it is declared it works, on the wire just as the fixture has it; where not, nothing is sent.
 
 use anyhow::{Context as _, bail, ensure};
-use mis_core::{
-    Ability, Capabilities, ErrorKind, EventKind, Mark, MarkResult, Session, WritebackOutcome,
-    wonde::WritebackId,
+use mis_wonde::{
+    Ability, Capabilities, ErrorKind, EventKind, Mark, MarkResult, Receipt, Session,
+    WritebackOutcome,
 };
 
 use super::{capabilities::outcome_is_unsupported, cases, readers_only, writers};
@@ -193,7 +193,7 @@ async fn the_outcome_is_told(bench: &Bench) -> anyhow::Result<()> {
         bench.server.world().settle(plan);
         let told = desk
             .mis
-            .outcome(&accepted.writeback)
+            .outcome(&accepted.receipt)
             .await
             .context("the outcome cannot be asked for")?;
         let right = match plan {
@@ -224,7 +224,7 @@ async fn the_outcome_is_told(bench: &Bench) -> anyhow::Result<()> {
 
 async fn an_unknown_writeback(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
-    match desk.mis.outcome(&WritebackId::new("W199999999")).await {
+    match desk.mis.outcome(&Receipt::new("W199999999")).await {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => bail!("a writeback that nobody knows should not be found, not {other:?}"),
     }

@@ -1,9 +1,7 @@
 //! What holds for one school: never more than declared, and nothing where the school or the operator says no.
 
 use anyhow::ensure;
-use mis_core::{
-    Ability, Capabilities, Session, SessionWriteback, WritebackOutcome, wonde::WritebackId,
-};
+use mis_wonde::{Ability, Capabilities, Receipt, Session, SessionWriteback, WritebackOutcome};
 
 use super::{cases, everybody, writers};
 use crate::{
@@ -21,14 +19,10 @@ cases! {
 
 const ANSWERS: [Option<bool>; 3] = [None, Some(true), Some(false)];
 /// More than any MIS can.
-const ALL: Capabilities = Capabilities {
-    session: SessionWriteback::Session,
-    comment: true,
-    minutes_late: true,
-    early_leaver: true,
-    comment_max: None,
-    roster: true,
-};
+const ALL: Capabilities = Capabilities::SESSION_MARKS
+    .with(Ability::Comment)
+    .with(Ability::MinutesLate)
+    .with(Ability::EarlyLeaver);
 
 async fn never_wider(bench: &Bench) -> anyhow::Result<()> {
     for grants in all_grants() {
@@ -42,13 +36,9 @@ async fn never_wider(bench: &Bench) -> anyhow::Result<()> {
                 .into_iter()
                 .enumerate()
                 .filter(|(place, _)| bits & (1 << place) == 0);
-            let narrow_to = kept.fold(
-                Capabilities {
-                    session: places,
-                    ..ALL
-                },
-                |left, (_, ability)| left.without(ability),
-            );
+            let mut all = ALL;
+            all.session = places;
+            let narrow_to = kept.fold(all, |left, (_, ability)| left.without(ability));
             let desk = bench
                 .open_with(
                     1,
@@ -175,7 +165,7 @@ async fn taken_away(bench: &Bench) -> anyhow::Result<()> {
             Ability::Session => {}
             Ability::Comment => mark.comment = Some(standard::COMMENT.to_owned()),
             Ability::MinutesLate => mark.minutes_late = Some(7),
-            Ability::EarlyLeaver => mark.cause = mis_core::EventKind::SignOut,
+            Ability::EarlyLeaver => mark.cause = mis_wonde::EventKind::SignOut,
             Ability::Roster => continue,
         }
         bench.is_unsupported(&desk, &[mark]).await?;
@@ -189,10 +179,10 @@ async fn taken_away(bench: &Bench) -> anyhow::Result<()> {
 
 /// Keeps an outcome from being asked of an MIS that has none.
 pub(super) async fn outcome_is_unsupported(bench: &Bench, desk: &Desk) -> anyhow::Result<()> {
-    let id = WritebackId::new("W100000001");
-    let told = |outcome: mis_core::Result<WritebackOutcome>| {
+    let id = Receipt::new("W100000001");
+    let told = |outcome: mis_wonde::Result<WritebackOutcome>| {
         outcome
-            .is_err_and(|error| error.kind() == mis_core::ErrorKind::Unsupported(Ability::Session))
+            .is_err_and(|error| error.kind() == mis_wonde::ErrorKind::Unsupported(Ability::Session))
     };
     ensure!(
         told(desk.mis.outcome(&id).await),

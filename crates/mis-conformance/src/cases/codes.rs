@@ -1,7 +1,7 @@
 //! Codes and pupils: this school's own, or refused clearly.
 
 use anyhow::{Context as _, ensure};
-use mis_core::{Ability, ErrorKind, MarkResult, Recovery, Session};
+use mis_wonde::{Ability, ErrorKind, MarkResult, Recovery, Session};
 
 use super::{cases, writers};
 use crate::{

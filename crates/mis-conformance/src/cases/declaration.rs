@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, ensure};
 use chrono::NaiveDate;
-use mis_core::Registry;
+use mis_wonde::Registry;
 
 use super::{cases, everybody};
 use crate::bench::Bench;
@@ -26,7 +26,9 @@ async fn is_sound(bench: &Bench) -> anyhow::Result<()> {
             "the descriptor does not answer to its own name `{name}`"
         );
         ensure!(
-            registry.for_mis(name).id == descriptor.id,
+            registry
+                .for_mis(name)
+                .is_some_and(|found| found.id == descriptor.id),
             "the registry does not find it by its name `{name}`"
         );
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use chrono::{TimeDelta, Utc};
 use futures::TryStreamExt as _;
-use mis_core::{Ability, Error, ErrorKind, MarkResult, PeopleQuery, PersonKind, Recovery, Session};
+use mis_wonde::{
+    Ability, Error, ErrorKind, MarkResult, PeopleQuery, PersonKind, Recovery, Session,
+};
 use serde_json::json;
 
 use super::{cases, everybody, writers};

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail, ensure};
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
-use mis_core::{Ability, ErrorKind, Mark, MarkResult, Recovery, Session};
+use mis_wonde::{Ability, ErrorKind, Mark, MarkResult, Recovery, Session};
 
 use super::{cases, on_first_lessons};
 use crate::{

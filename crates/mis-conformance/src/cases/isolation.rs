@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail, ensure};
 use futures::future::join_all;
-use mis_core::{Ability, EventKind, Mark, Session};
+use mis_wonde::{Ability, EventKind, Mark, Session};
 use serde_json::Value;
 
 use std::time::Duration;

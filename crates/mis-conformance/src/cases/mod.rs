@@ -12,7 +12,7 @@ mod registers;
 mod sandbox;
 mod secrets;
 
-use mis_core::{Capabilities, SessionWriteback};
+use mis_wonde::{Capabilities, SessionWriteback};
 
 use crate::case::Case;
 

@@ -4,9 +4,9 @@ use anyhow::{Context as _, bail, ensure};
 use chrono::{Days, TimeDelta};
 use chrono_tz::Tz;
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use mis_core::{
+use mis_wonde::{
     Ability, Code, ErrorKind, HeldCode, Issues, PeopleQuery, Person, PersonKind, Property,
-    RegisterQuery, RegisterRow, Session, SessionWriteback, wonde::StudentId,
+    RegisterQuery, RegisterRow, Session, SessionWriteback, StudentId,
 };
 use serde_json::json;
 
@@ -44,7 +44,7 @@ cases! {
     Positive None, "lessons::are_read_by_the_schools_clock", everybody => lessons_are_read;
 }
 
-async fn people(desk: &Desk, kind: PersonKind) -> mis_core::Result<Vec<Person>> {
+async fn people(desk: &Desk, kind: PersonKind) -> mis_wonde::Result<Vec<Person>> {
     desk.mis.people(PeopleQuery::new(kind)).try_collect().await
 }
 
@@ -237,19 +237,19 @@ async fn roster_is_refused(bench: &Bench) -> anyhow::Result<()> {
 const UNGUARDED: &str = "the adapter without its guard";
 
 fn counted<'a>(
-    count: impl Future<Output = mis_core::Result<Option<u64>>> + Send + 'a,
-) -> BoxStream<'a, mis_core::Result<Option<u64>>> {
+    count: impl Future<Output = mis_wonde::Result<Option<u64>>> + Send + 'a,
+) -> BoxStream<'a, mis_wonde::Result<Option<u64>>> {
     stream::once(count).boxed()
 }
 
 async fn is_no_roster<T>(
     bench: &Bench,
     who: &str,
-    rows: BoxStream<'_, mis_core::Result<T>>,
+    rows: BoxStream<'_, mis_wonde::Result<T>>,
 ) -> anyhow::Result<()> {
-    let outcome: mis_core::Result<Vec<T>> = rows.try_collect().await;
+    let outcome: mis_wonde::Result<Vec<T>> = rows.try_collect().await;
     let unsupported =
-        |error: mis_core::Error| error.kind() == ErrorKind::Unsupported(Ability::Roster);
+        |error: mis_wonde::Error| error.kind() == ErrorKind::Unsupported(Ability::Roster);
     ensure!(
         outcome.is_err_and(unsupported),
         "{who} reads people or groups, which is not declared"
@@ -289,7 +289,7 @@ async fn a_lost_page(bench: &Bench) -> anyhow::Result<()> {
         bench.server.forget();
     }
     bench.server.plan(second_page_is_lost("/groups"));
-    let groups: mis_core::Result<Vec<_>> = desk.mis.groups().try_collect().await;
+    let groups: mis_wonde::Result<Vec<_>> = desk.mis.groups().try_collect().await;
     ensure!(
         groups.is_err(),
         "the second page of groups was lost, and the first passes for all"
@@ -406,7 +406,7 @@ async fn register_is_read(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn rows(desk: &Desk, query: RegisterQuery) -> mis_core::Result<Vec<RegisterRow>> {
+async fn rows(desk: &Desk, query: RegisterQuery) -> mis_wonde::Result<Vec<RegisterRow>> {
     desk.mis.register_rows(query).try_collect().await
 }
 

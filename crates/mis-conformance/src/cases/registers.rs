@@ -1,7 +1,9 @@
 //! Registers as a whole: nothing for nothing, split where one mark is bad, cut where there are too many.
 
 use anyhow::{bail, ensure};
-use mis_core::{Ability, ErrorKind, Mark, MarkResult, Recovery, Session, shapes::REGISTER_MAX};
+use mis_wonde::{
+    Ability, ErrorKind, Mark, MarkResult, Recovery, Session, strategies::REGISTER_MAX,
+};
 use serde_json::Value;
 
 use super::{cases, writers};

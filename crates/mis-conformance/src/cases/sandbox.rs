@@ -9,10 +9,9 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::TryStreamExt as _;
-use mis_core::{
-    Ability, ConnectOptions, Connection, ErrorKind, EventKind, HeldCode, Mark, MarkResult, Mis,
-    PeopleQuery, PersonKind, Session, WritebackOutcome,
-    wonde::{Client, SchoolId, StudentId, WritebackId},
+use mis_wonde::{
+    Ability, ConnectContext, Connection, ErrorKind, EventKind, HeldCode, Mark, MarkResult, Mis,
+    PeopleQuery, PersonKind, Receipt, Session, StudentId, WritebackOutcome, wonde::Client,
 };
 use secrecy::SecretString;
 use wonde_sandbox::{Handle, Sandbox, SandboxOptions};
@@ -59,7 +58,7 @@ impl Day {
         .context("the sandbox does not start")?;
         let behind = sandbox.handle();
         let place = match bench.declared().session {
-            mis_core::SessionWriteback::FirstLesson => "first_lesson",
+            mis_wonde::SessionWriteback::FirstLesson => "first_lesson",
             _ => "session",
         };
         let schools = behind.schools();
@@ -78,17 +77,16 @@ impl Day {
             .base_url(behind.base_url())
             .build()?;
         let clock = behind.clone();
-        let options = ConnectOptions {
-            mis: Some(bench.descriptor.name.to_owned()),
-            now: Arc::new(move || clock.now()),
-            ..ConnectOptions::default()
-        };
-        let connection = Connection::open(&client, &SchoolId::new(&school.id), options).await?;
+        let mut context = ConnectContext::new(school.id.as_str());
+        context.mis = Some(bench.descriptor.name.to_owned());
+        context.now = Arc::new(move || clock.now());
+        let connection = Connection::open(&client, context).await?;
+        let mis = bench.descriptor.connect(connection.into_context()).await?;
         Ok(Self {
             sandbox,
             behind,
             school: school.id.clone(),
-            mis: Mis::new((bench.descriptor.connect)(connection)),
+            mis,
         })
     }
 
@@ -124,13 +122,13 @@ impl Day {
             marks.len(),
             results.len()
         );
-        let mut writebacks: HashSet<WritebackId> = HashSet::new();
+        let mut writebacks: HashSet<Receipt> = HashSet::new();
         let mut accepted = 0;
         for (mark, result) in marks.iter().zip(results) {
             match result {
                 MarkResult::Accepted(receipt) => {
                     accepted += 1;
-                    writebacks.insert(receipt.writeback);
+                    writebacks.insert(receipt.receipt);
                     held.insert((mark.student.clone(), mark.session), mark.clone());
                 }
                 // A pupil may be free in a morning or afternoon.

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
-use mis_core::{Ability, Mark, MarkResult, PeopleQuery, PersonKind, Session};
+use mis_wonde::{Ability, Mark, MarkResult, PeopleQuery, PersonKind, Session};
 use serde_json::json;
 
 use super::{cases, everybody, writers};
@@ -95,11 +95,11 @@ async fn look_at_reads(bench: &Bench, desk: &Desk) -> anyhow::Result<()> {
     ];
     if bench.has(Ability::Roster) {
         for kind in [PersonKind::Student, PersonKind::Staff, PersonKind::Parent] {
-            let people: mis_core::Result<Vec<_>> =
+            let people: mis_wonde::Result<Vec<_>> =
                 desk.mis.people(PeopleQuery::new(kind)).try_collect().await;
             errors.push(("reading people", people.err()));
         }
-        let groups: mis_core::Result<Vec<_>> = desk.mis.groups().try_collect().await;
+        let groups: mis_wonde::Result<Vec<_>> = desk.mis.groups().try_collect().await;
         errors.push(("reading groups", groups.err()));
     }
     for (what, error) in errors {
@@ -142,7 +142,7 @@ async fn look_at_write(bench: &Bench, desk: &Desk, trouble: Trouble) -> anyhow::
                     MarkResult::Refused(error) | MarkResult::Failed(error) => {
                         is_discreet_error("a mark's error", &error)?
                     }
-                    MarkResult::Accepted(_) => {
+                    MarkResult::Accepted(_) | MarkResult::Written => {
                         bail!("a mark was accepted that was answered with an error")
                     }
                 }
@@ -191,7 +191,7 @@ async fn debug(bench: &Bench) -> anyhow::Result<()> {
         ));
         let outcome = desk
             .mis
-            .outcome(&accepted.writeback)
+            .outcome(&accepted.receipt)
             .await
             .context("the outcome cannot be asked for")?;
         is_discreet("an outcome in the MIS's own words", &outcome)?;

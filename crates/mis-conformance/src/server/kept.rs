@@ -1,7 +1,7 @@
 //! The marks that the standard schools' MIS holds.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use mis_core::Session;
+use mis_wonde::Session;
 
 /// Where a mark stands.
 #[derive(Clone, Debug, PartialEq, Eq)]

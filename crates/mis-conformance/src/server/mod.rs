@@ -14,7 +14,7 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
-use mis_core::{Session, wonde::StudentId};
+use mis_wonde::{Session, StudentId};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use wiremock::{Mock, MockServer, Request};

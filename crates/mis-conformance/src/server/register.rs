@@ -1,7 +1,7 @@
 //! Writing: what is handed in is checked as a whole, kept, and found in the register afterwards.
 
 use chrono::{DateTime, Days, Utc};
-use mis_core::Session;
+use mis_wonde::Session;
 use serde_json::{Map, Value};
 
 use super::{Kept, Place, Seen, World, not_found};

@@ -8,11 +8,12 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::{future::BoxFuture, stream::BoxStream};
-use mis_core::{
-    Capabilities, CodeBook, Connection, Deletion, Descriptor, Group, Lesson, Mark, MarkResult,
-    MisAdapter, PeopleQuery, Person, PersonKind, Register, RegisterQuery, RegisterRow, Result,
-    SessionWriteback, Slot, Source, WritebackOutcome, shapes,
-    wonde::{AttendanceCodeId, SessionMark, WritebackId},
+use mis_wonde::{
+    Ability, Capabilities, CodeBook, ConnectContext, Connecting, Connection, Deletion, Descriptor,
+    Group, Lesson, Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Receipt,
+    Register, RegisterQuery, RegisterRow, Result, Session, SessionWriteback, Slot,
+    WritebackOutcome, first_lesson_marks, read_only, session_marks, strategies,
+    wonde::{self, AttendanceCodeId, SessionMark},
 };
 
 /// A call that is done in another way than the right one.
@@ -37,7 +38,7 @@ pub(crate) struct Bend {
     pub(crate) groups: Option<fn(&Bent) -> Rows<Group>>,
     pub(crate) deletions: Option<fn(&Bent) -> Rows<Deletion>>,
     pub(crate) write: Call<Vec<Mark>, Vec<MarkResult>>,
-    pub(crate) outcome: Call<WritebackId, WritebackOutcome>,
+    pub(crate) outcome: Call<Receipt, WritebackOutcome>,
 }
 
 pub(crate) const STRAIGHT: Bend = Bend {
@@ -68,85 +69,81 @@ pub(crate) struct Bent {
 /// Puts a bent adapter together.
 pub(crate) fn bent(
     descriptor: &'static Descriptor,
-    connection: Connection,
+    context: ConnectContext,
     bend: Bend,
-) -> Arc<dyn MisAdapter> {
-    let right = bend.as_if.unwrap_or(descriptor);
-    let shape = match right.capabilities.session {
-        SessionWriteback::Session => shapes::session_marks,
-        SessionWriteback::FirstLesson => shapes::first_lesson_marks,
-        SessionWriteback::No => shapes::read_only,
-    };
-    Arc::new(Bent {
-        right: shape(right, connection.clone()),
-        connection,
-        memory: Mutex::default(),
-        descriptor,
-        bend,
+) -> Connecting {
+    Box::pin(async move {
+        let right = bend.as_if.unwrap_or(descriptor);
+        let strategy = match right.capabilities.session {
+            SessionWriteback::Session => session_marks,
+            SessionWriteback::FirstLesson => first_lesson_marks,
+            SessionWriteback::No => read_only,
+        };
+        let adapter: Arc<dyn MisAdapter> = Arc::new(Bent {
+            connection: strategies::connection(right, &context)?,
+            right: strategy(right, context).await?,
+            memory: Mutex::default(),
+            descriptor,
+            bend,
+        });
+        Ok(adapter)
     })
 }
 
 /// Declares a descriptor whose adapter is bent.
 macro_rules! wrong {
     ($name:ident: $like:expr, $bend:expr) => {
-        static $name: mis_core::Descriptor = mis_core::Descriptor {
-            connect: |connection| crate::bent::bent(&$name, connection, $bend),
-            ..$like
-        };
+        static $name: mis_wonde::Descriptor =
+            $like.with_connect(|context| crate::bent::bent(&$name, context, $bend));
     };
 }
 pub(crate) use wrong;
 
-pub(crate) const SESSION: Descriptor = Descriptor {
-    id: "wrongsession",
-    name: "Wrong Session",
-    wonde_names: &[],
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        comment: true,
-        minutes_late: true,
-        early_leaver: true,
-        comment_max: None,
-        roster: true,
-    },
-    quirks: mis_core::Quirks::NONE,
-    notes: "Wrong on purpose.",
-    source: Source {
-        what: "made up",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::session_marks(&WHOLE, connection),
-};
+pub(crate) const SESSION: Descriptor =
+    Descriptor::new("wrongsession", "Wrong Session", |context| {
+        session_marks(&WHOLE, context)
+    })
+    .with_capabilities(
+        Capabilities::SESSION_MARKS
+            .with(Ability::Comment)
+            .with(Ability::MinutesLate)
+            .with(Ability::EarlyLeaver),
+    )
+    .with_notes("Wrong on purpose.")
+    .with_source("made up", "2026-11-23");
 
 /// Everything a session MIS can do.
 pub(crate) static WHOLE: Descriptor = SESSION;
 
-pub(crate) const FIRST_LESSON: Descriptor = Descriptor {
-    id: "wrongfirstlesson",
-    name: "Wrong First Lesson",
-    capabilities: Capabilities {
-        session: SessionWriteback::FirstLesson,
-        early_leaver: false,
-        ..SESSION.capabilities
-    },
-    ..SESSION
-};
+pub(crate) const FIRST_LESSON: Descriptor =
+    named(SESSION, "wrongfirstlesson", "Wrong First Lesson").with_capabilities(
+        Capabilities::FIRST_LESSON_MARKS
+            .with(Ability::Comment)
+            .with(Ability::MinutesLate),
+    );
 
-pub(crate) const READ_ONLY: Descriptor = Descriptor {
-    id: "wrongreader",
-    name: "Wrong Reader",
-    capabilities: Capabilities::READ_ONLY,
-    ..SESSION
-};
+pub(crate) const READ_ONLY: Descriptor =
+    named(SESSION, "wrongreader", "Wrong Reader").with_capabilities(Capabilities::READ_ONLY);
 
 /// A session MIS that keeps the bare mark and nothing with it.
-pub(crate) const BARE: Descriptor = Descriptor {
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        ..Capabilities::READ_ONLY
-    },
-    ..SESSION
-};
+pub(crate) const BARE: Descriptor = SESSION.with_capabilities(Capabilities::SESSION_MARKS);
+
+pub(crate) const WITHOUT_ROSTER: Descriptor = READ_ONLY.with_capabilities({
+    let mut capabilities = Capabilities::READ_ONLY;
+    capabilities.roster = false;
+    capabilities
+});
+
+/// The same under another id and name.
+pub(crate) const fn named(
+    mut descriptor: Descriptor,
+    id: &'static str,
+    name: &'static str,
+) -> Descriptor {
+    descriptor.id = id;
+    descriptor.name = name;
+    descriptor
+}
 
 impl Bent {
     /// The wire's form of marks, with ids from the school's code book.
@@ -154,16 +151,19 @@ impl Bent {
         let book = self.right.code_book().await?;
         let id = |mark: &Mark| {
             book.find(mark.code.as_str())
-                .and_then(|line| line.id.clone())
+                .and_then(|line| Some(AttendanceCodeId::new(line.id.as_ref()?.as_str())))
         };
         let body = |mark: &Mark| SessionMark {
-            student_id: mark.student.clone(),
+            student_id: mark.student.as_str().into(),
             date: mark.date,
-            session: mark.session,
-            attendance_code_id: id(mark).unwrap_or_else(|| AttendanceCodeId::new("none")),
+            session: match mark.session {
+                Session::Am => wonde::Session::Am,
+                Session::Pm => wonde::Session::Pm,
+            },
+            attendance_code_id: id(mark).unwrap_or_else(|| "none".into()),
             comment: mark.comment.clone(),
             minutes_late: mark.minutes_late,
-            employee_id: mark.employee.clone(),
+            employee_id: mark.employee.as_ref().map(|id| id.as_str().into()),
         };
         Ok(marks.iter().map(body).collect())
     }
@@ -267,10 +267,10 @@ impl MisAdapter for Bent {
         }
     }
 
-    async fn outcome(&self, writeback: &WritebackId) -> Result<WritebackOutcome> {
+    async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {
         match self.bend.outcome {
-            Some(outcome) => outcome(self, writeback.clone()).await,
-            None => self.right.outcome(writeback).await,
+            Some(outcome) => outcome(self, receipt.clone()).await,
+            None => self.right.outcome(receipt).await,
         }
     }
 }

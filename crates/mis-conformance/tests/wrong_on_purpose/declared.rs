@@ -1,14 +1,14 @@
 //! Wrong in what is declared: the descriptor, the fixtures, the capabilities, and what is done beyond them or not at all.
 
 use futures::stream::{self, StreamExt as _};
-use mis_core::{
-    Ability, Capabilities, Descriptor, Error, EventKind, Mark, MarkResult, Recovery, Source,
+use mis_wonde::{
+    Ability, Capabilities, Descriptor, Error, EventKind, Mark, MarkResult, Recovery,
     WritebackOutcome, wonde,
 };
 
 use crate::{
     Wrong,
-    bent::{BARE, Bend, READ_ONLY, SESSION, STRAIGHT, WHOLE, wrong},
+    bent::{BARE, Bend, READ_ONLY, SESSION, STRAIGHT, WHOLE, WITHOUT_ROSTER, wrong},
 };
 
 pub(crate) const WRONG: &[Wrong] = &[
@@ -134,17 +134,8 @@ pub(crate) const WRONG: &[Wrong] = &[
     },
 ];
 
-static UNDATED: Descriptor = Descriptor {
-    source: Source {
-        what: "made up",
-        date: "last week",
-    },
-    ..SESSION
-};
-static UNFINISHED: Descriptor = Descriptor {
-    notes: "TO DO: what a school should know",
-    ..SESSION
-};
+static UNDATED: Descriptor = SESSION.with_source("made up", "last week");
+static UNFINISHED: Descriptor = SESSION.with_notes("TO DO: what a school should know");
 static READER: Descriptor = READ_ONLY;
 
 wrong!(WIDER: BARE, Bend {
@@ -159,7 +150,7 @@ wrong!(HEADSTRONG: SESSION, Bend {
     capabilities: Some(|_| SESSION.capabilities),
     write: Some(|bent, marks| Box::pin(async move {
         let bodies = bent.bodies(&marks).await?;
-        bent.connection.school().write_session_attendance(&bodies).await?;
+        bent.connection.school().write_session_attendance(&bodies).await.map_err(mis_wonde::error)?;
         Ok(Vec::new())
     })),
     ..STRAIGHT
@@ -184,7 +175,7 @@ wrong!(PROMISER: SESSION, Bend {
 wrong!(NO_LEAVERS: SESSION, Bend {
     write: Some(|bent, marks| Box::pin(async move {
         if marks.iter().any(|mark| mark.cause == EventKind::SignOut) {
-            let error = Error::with_recovery(mis_core::ErrorKind::Refused, Recovery::Never, "no leavers");
+            let error = Error::with_recovery(mis_wonde::ErrorKind::Refused, Recovery::Never, "no leavers");
             return Ok(marks.iter().map(|_| MarkResult::Refused(error.clone())).collect());
         }
         bent.right.write(&marks).await
@@ -193,13 +184,7 @@ wrong!(NO_LEAVERS: SESSION, Bend {
 });
 
 /// Keeps comments of 40 characters.
-const SHORT: Descriptor = Descriptor {
-    capabilities: Capabilities {
-        comment_max: Some(40),
-        ..SESSION.capabilities
-    },
-    ..SESSION
-};
+const SHORT: Descriptor = SESSION.with_capabilities(SESSION.capabilities.with_comment_max(40));
 wrong!(CUTTER: SHORT, Bend {
     write: Some(|bent, mut marks| Box::pin(async move {
         for mark in &mut marks {
@@ -210,13 +195,6 @@ wrong!(CUTTER: SHORT, Bend {
     ..STRAIGHT
 });
 
-const WITHOUT_ROSTER: Descriptor = Descriptor {
-    capabilities: Capabilities {
-        roster: false,
-        ..Capabilities::READ_ONLY
-    },
-    ..READ_ONLY
-};
 wrong!(SECRET_READER: WITHOUT_ROSTER, Bend {
     as_if: Some(&READER),
     groups: Some(|bent| {

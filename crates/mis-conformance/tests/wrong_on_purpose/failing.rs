@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use mis_core::{Accepted, Error, ErrorKind, MarkResult, Recovery};
+use mis_wonde::{Accepted, Error, ErrorKind, MarkResult, Recovery};
 
 use crate::{
     Wrong,
@@ -102,14 +102,14 @@ pub(crate) const WRONG: &[Wrong] = &[
 /// The right answer, with each error changed.
 async fn with_errors(
     bent: &Bent,
-    marks: &[mis_core::Mark],
+    marks: &[mis_wonde::Mark],
     change: fn(Error) -> Error,
-) -> mis_core::Result<Vec<MarkResult>> {
+) -> mis_wonde::Result<Vec<MarkResult>> {
     let results = bent.right.write(marks).await.map_err(change)?;
     let changed = |result| match result {
         MarkResult::Failed(error) => MarkResult::Failed(change(error)),
         MarkResult::Refused(error) => MarkResult::Failed(change(error)),
-        accepted @ MarkResult::Accepted(_) => accepted,
+        accepted @ (MarkResult::Accepted(_) | MarkResult::Written) => accepted,
     };
     Ok(results.into_iter().map(changed).collect())
 }
@@ -127,7 +127,7 @@ fn give_up(error: Error) -> Error {
 }
 
 fn tattle(error: Error) -> Error {
-    let said = error.said().unwrap_or_default().to_owned();
+    let said = error.server_message().unwrap_or_default().to_owned();
     Error::with_recovery(error.kind(), error.recovery(), format!("{error}: {said}"))
 }
 
@@ -154,7 +154,7 @@ wrong!(CREDULOUS: SESSION, Bend {
         let results = bent.right.write(&marks).await?;
         let believe = |result| match result {
             MarkResult::Failed(error) if error.kind() == ErrorKind::Decode => {
-                MarkResult::Accepted(Accepted { writeback: "W100000001".into(), lesson: None })
+                MarkResult::Accepted(Accepted::new("W100000001"))
             }
             other => other,
         };

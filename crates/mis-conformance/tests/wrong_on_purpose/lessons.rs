@@ -1,11 +1,9 @@
 //! Wrong in the way of MISs that keep a session's mark on the first lesson of it.
 
-use std::sync::Arc;
-
 use futures::TryStreamExt as _;
-use mis_core::{
+use mis_wonde::{
     Accepted, Error, ErrorKind, Lesson, Mark, MarkResult, Recovery, Register, Result, Session,
-    shapes,
+    strategies,
     wonde::{LessonMark, LessonQuery, StudentId},
 };
 
@@ -93,7 +91,7 @@ async fn write_onto(
             .try_into()
             .unwrap();
         let body = LessonMark {
-            lesson_id: lesson.id.clone(),
+            lesson_id: lesson.id.as_str().into(),
             student_id: body.student_id,
             attendance_code_id: body.attendance_code_id,
             comment: body.comment,
@@ -103,36 +101,36 @@ async fn write_onto(
             .connection
             .school()
             .write_lesson_attendance(&[body])
-            .await?;
-        results.push(MarkResult::Accepted(Accepted {
-            writeback: receipt.writeback_id,
-            lesson: Some(lesson.id),
-        }));
+            .await
+            .map_err(mis_wonde::error)?;
+        let accepted = Accepted::new(String::from(receipt.writeback_id));
+        results.push(MarkResult::Accepted(accepted.on_lesson(lesson.id)));
     }
     Ok(results)
 }
 
 /// The lessons of the day that the pupil takes part in: those that share a class with the pupil.
 async fn lessons_of(bent: &Bent, mark: &Mark) -> Result<Vec<Lesson>> {
-    let query = mis_core::wonde::PeopleQuery::new().include(["classes"]);
+    let query = mis_wonde::wonde::PeopleQuery::new().include(["classes"]);
     let students: Vec<_> = bent
         .connection
         .school()
         .students(query)
         .try_collect()
-        .await?;
-    let is_own = |id: &StudentId| *id == mark.student;
+        .await
+        .map_err(mis_wonde::error)?;
+    let is_own = |id: &StudentId| id.as_str() == mark.student.as_str();
     let classes: Vec<_> = students
         .iter()
         .filter(|student| is_own(&student.id))
-        .flat_map(|student| student.class_ids().cloned())
+        .flat_map(|student| student.class_ids().map(ToString::to_string))
         .collect();
     let lessons = bent.right.lessons(mark.date).await?;
     let attends = |lesson: &&Lesson| {
         lesson
             .class
             .as_ref()
-            .is_some_and(|class| classes.contains(class))
+            .is_some_and(|class| classes.iter().any(|own| own == class.as_str()))
     };
     Ok(lessons.iter().filter(attends).cloned().collect())
 }
@@ -157,7 +155,7 @@ wrong!(BY_UTC: FIRST_LESSON, Bend {
 });
 wrong!(HEEDLESS: FIRST_LESSON, Bend {
     write: Some(|bent, marks| Box::pin(async move {
-        let rows: Vec<_> = bent.connection.school().lessons(LessonQuery::default()).try_collect().await?;
+        let rows: Vec<_> = bent.connection.school().lessons(LessonQuery::default()).try_collect().await.map_err(mis_wonde::error)?;
         let mark = marks.first().cloned().unwrap();
         let noon = "12:00:00".parse().unwrap();
         let first = rows
@@ -175,8 +173,8 @@ wrong!(HEEDLESS: FIRST_LESSON, Bend {
         };
         let written = bent.connection.school().write_lesson_attendance(&[body]).await;
         Ok(vec![match written {
-            Ok(receipt) => MarkResult::Accepted(Accepted { writeback: receipt.writeback_id, lesson: Some(first.id.clone()) }),
-            Err(error) => MarkResult::Refused(error.into()),
+            Ok(receipt) => MarkResult::Accepted(Accepted::new(String::from(receipt.writeback_id)).on_lesson(first.id.as_str().into())),
+            Err(error) => MarkResult::Refused(mis_wonde::error(error)),
         }])
     })),
     ..STRAIGHT
@@ -195,7 +193,7 @@ wrong!(HOPES: FIRST_LESSON, Bend {
 });
 wrong!(FORGETS: FIRST_LESSON, Bend {
     write: Some(|bent, marks| Box::pin(async move {
-        let fresh: Arc<dyn mis_core::MisAdapter> = shapes::first_lesson_marks(&FORGETS, bent.connection.clone());
+        let fresh = strategies::first_lesson_marks(&FORGETS, bent.connection.clone().into_context()).await?;
         fresh.write(&marks).await
     })),
     ..STRAIGHT
@@ -215,16 +213,16 @@ wrong!(CLINGS: FIRST_LESSON, Bend {
 });
 wrong!(OTHER_REGISTER: FIRST_LESSON, Bend {
     register: Some(|bent, date| Box::pin(async move {
-        let register: Register = shapes::session::read_register(&bent.connection, date).await?;
+        let register: Register = strategies::session::read_register(&bent.connection, date).await?;
         Ok(register)
     })),
     ..STRAIGHT
 });
 wrong!(WRONG_PLACE: FIRST_LESSON, Bend {
     write: Some(|bent, marks| Box::pin(async move {
-        let session = shapes::session_marks(&SIMPLE, bent.connection.clone());
+        let session = strategies::session_marks(&SIMPLE, bent.connection.clone().into_context()).await?;
         session.write(&marks).await
     })),
     ..STRAIGHT
 });
-static SIMPLE: mis_core::Descriptor = SESSION;
+static SIMPLE: mis_wonde::Descriptor = SESSION;

@@ -23,7 +23,7 @@ use std::{
     thread,
 };
 
-use mis_core::Descriptor;
+use mis_wonde::Descriptor;
 
 /// An adapter that breaks a rule, and the cases that must notice.
 pub(crate) struct Wrong {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use mis_core::{
+use mis_wonde::{
     Code, CodeBook, HeldCode, HeldMark, Lesson, PeopleQuery, Person, Register, RegisterQuery,
     Session, wonde::AttendanceQuery,
 };
@@ -161,12 +161,12 @@ wrong!(NOTED: SESSION, Bend {
     register: Some(|bent, date| Box::pin(async move {
         let register = bent.right.register(date).await?;
         let mut marks: Vec<_> = register.iter().cloned().collect();
-        let mut rows = bent.connection.school().session_attendance(AttendanceQuery::default());
+        let mut rows = bent.connection.school().session_attendance(AttendanceQuery::default()).map_err(mis_wonde::error);
         while let Some(row) = rows.try_next().await? {
             if row.date == Some(date) && row.attendance_code_id().is_none() {
                 marks.push(HeldMark {
-                    student: row.student_id().unwrap(),
-                    session: row.session.unwrap(),
+                    student: row.student_id().unwrap().as_str().into(),
+                    session: row.session.unwrap().as_str().parse().unwrap(),
                     code: HeldCode::Unreadable("none".into()),
                     comment: row.comment,
                     minutes_late: None,

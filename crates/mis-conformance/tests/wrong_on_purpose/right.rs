@@ -1,53 +1,35 @@
 //! Adapters with nothing wrong.
 
 use mis_conformance::{Kind, Report};
-use mis_core::{Capabilities, Descriptor, Registry, register_adapter, shapes};
+use mis_wonde::{
+    Ability, Capabilities, Descriptor, GENERIC, first_lesson_marks, read_only, register_adapter,
+    session_marks,
+};
 
 use crate::{
-    bent::{FIRST_LESSON, READ_ONLY, SESSION, STRAIGHT, bent},
+    bent::{FIRST_LESSON, READ_ONLY, SESSION, STRAIGHT, WITHOUT_ROSTER, bent, named},
     fixtures,
 };
 
-static RIGHT: Descriptor = Descriptor {
-    id: "rightsession",
-    name: "Right Session",
-    connect: |connection| bent(&RIGHT, connection, STRAIGHT),
-    ..SESSION
-};
-static RIGHT_SHORT: Descriptor = Descriptor {
-    id: "rightshort",
-    name: "Right with short comments",
-    capabilities: Capabilities {
-        comment_max: Some(40),
-        minutes_late: false,
-        early_leaver: false,
-        ..SESSION.capabilities
-    },
-    connect: |connection| shapes::session_marks(&RIGHT_SHORT, connection),
-    ..SESSION
-};
-static RIGHT_LESSON: Descriptor = Descriptor {
-    id: "rightlesson",
-    name: "Right Lesson",
-    connect: |connection| shapes::first_lesson_marks(&RIGHT_LESSON, connection),
-    ..FIRST_LESSON
-};
-static RIGHT_READER: Descriptor = Descriptor {
-    id: "rightreader",
-    name: "Right Reader",
-    connect: |connection| shapes::read_only(&RIGHT_READER, connection),
-    ..READ_ONLY
-};
-static RIGHT_WITHOUT_ROSTER: Descriptor = Descriptor {
-    id: "rightwithoutroster",
-    name: "Right without a roster",
-    capabilities: Capabilities {
-        roster: false,
-        ..Capabilities::READ_ONLY
-    },
-    connect: |connection| shapes::read_only(&RIGHT_WITHOUT_ROSTER, connection),
-    ..READ_ONLY
-};
+static RIGHT: Descriptor = named(SESSION, "rightsession", "Right Session")
+    .with_connect(|context| bent(&RIGHT, context, STRAIGHT));
+static RIGHT_SHORT: Descriptor = named(SESSION, "rightshort", "Right with short comments")
+    .with_capabilities(
+        Capabilities::SESSION_MARKS
+            .with(Ability::Comment)
+            .with_comment_max(40),
+    )
+    .with_connect(|context| session_marks(&RIGHT_SHORT, context));
+static RIGHT_LESSON: Descriptor = named(FIRST_LESSON, "rightlesson", "Right Lesson")
+    .with_connect(|context| first_lesson_marks(&RIGHT_LESSON, context));
+static RIGHT_READER: Descriptor = named(READ_ONLY, "rightreader", "Right Reader")
+    .with_connect(|context| read_only(&RIGHT_READER, context));
+static RIGHT_WITHOUT_ROSTER: Descriptor = named(
+    WITHOUT_ROSTER,
+    "rightwithoutroster",
+    "Right without a roster",
+)
+.with_connect(|context| read_only(&RIGHT_WITHOUT_ROSTER, context));
 
 register_adapter!(RIGHT);
 register_adapter!(RIGHT_SHORT);
@@ -103,8 +85,7 @@ fn one_without_a_roster_passes_and_needs_no_fixture() {
 
 #[test]
 fn the_generic_one_passes_though_nobody_registers_it() {
-    let generic = Registry::from_descriptors([]).unwrap().for_mis("Nonesuch");
-    let report = mis_conformance::check(generic, fixtures("read_only"));
+    let report = mis_conformance::check(&GENERIC, fixtures("read_only"));
     let failed: Vec<_> = report
         .cases
         .iter()

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use mis_core::{Accepted, CodeBook, Error, Mark, MarkResult};
+use mis_wonde::{Accepted, CodeBook, Mark, MarkResult};
 
 use crate::{
     Wrong,
@@ -81,14 +81,14 @@ wrong!(ONE_BOOK: SESSION, Bend {
         Ok(BOOK.get_or_init(|| book).clone())
     })),
     write: Some(|bent, marks| Box::pin(async move {
-        use mis_core::MisAdapter as _;
+        use mis_wonde::MisAdapter as _;
         let book = bent.code_book().await?;
         let mut bodies = bent.bodies(&marks).await?;
         for (body, mark) in bodies.iter_mut().zip(&marks) {
-            body.attendance_code_id = book.find(mark.code.as_str()).and_then(|line| line.id.clone()).unwrap();
+            body.attendance_code_id = book.find(mark.code.as_str()).and_then(|line| line.id.as_ref()).unwrap().as_str().into();
         }
-        let receipt = bent.connection.school().write_session_attendance(&bodies).await.map_err(Error::from)?;
-        let accepted = |_| MarkResult::Accepted(Accepted { writeback: receipt.writeback_id.clone(), lesson: None });
+        let receipt = bent.connection.school().write_session_attendance(&bodies).await.map_err(mis_wonde::error)?;
+        let accepted = |_| MarkResult::Accepted(Accepted::new(receipt.writeback_id.as_str()));
         Ok(bodies.iter().map(accepted).collect())
     })),
     ..STRAIGHT

@@ -1,9 +1,9 @@
 //! Wrong in what is sent and what is said of it.
 
-use mis_core::{
+use mis_wonde::{
     Accepted, Error, ErrorKind, Mark, MarkResult, Recovery, WritebackOutcome,
-    shapes::REGISTER_MAX,
-    wonde::{AttendanceCodeId, SessionMark, WritebackId},
+    strategies::REGISTER_MAX,
+    wonde::{self, AttendanceCodeId, SessionMark, WritebackId},
 };
 
 use crate::{
@@ -146,7 +146,7 @@ async fn send_as(
     bent: &Bent,
     marks: &[Mark],
     change: fn(&mut SessionMark, &Mark),
-) -> mis_core::Result<Vec<MarkResult>> {
+) -> mis_wonde::Result<Vec<MarkResult>> {
     let mut bodies = bent.bodies(marks).await?;
     for (body, mark) in bodies.iter_mut().zip(marks) {
         change(body, mark);
@@ -159,7 +159,7 @@ async fn send_as(
     {
         Ok(receipt) => receipt,
         Err(error) => {
-            let error = Error::from(error);
+            let error = mis_wonde::error(error);
             let result = if error.kind() == ErrorKind::Refused {
                 MarkResult::Refused
             } else {
@@ -175,10 +175,7 @@ async fn send_as(
 }
 
 fn accepted(writeback: &WritebackId) -> MarkResult {
-    MarkResult::Accepted(Accepted {
-        writeback: writeback.clone(),
-        lesson: None,
-    })
+    MarkResult::Accepted(Accepted::new(writeback.as_str()))
 }
 
 wrong!(WRONG_BODY: SESSION, Bend {
@@ -201,7 +198,7 @@ wrong!(DROPS_MINUTES: SESSION, Bend {
 });
 wrong!(MORNING_ONLY: SESSION, Bend {
     write: Some(|bent, marks| Box::pin(async move {
-        send_as(bent, &marks, |body, _| body.session = mis_core::Session::Am).await
+        send_as(bent, &marks, |body, _| body.session = wonde::Session::Am).await
     })),
     ..STRAIGHT
 });

@@ -15,25 +15,14 @@ use futures::{
     stream::{self, BoxStream},
 };
 use mis_core::{
-    Capabilities, CodeBook, Deletion, Descriptor, Error, ErrorKind, Group, Lesson, Mark,
-    MarkResult, Mis, MisAdapter, PeopleQuery, Person, PersonKind, Property, Register,
-    RegisterQuery, RegisterRow, Result, Slot, Source, WritebackOutcome, wonde::WritebackId,
+    Capabilities, CodeBook, Deletion, Descriptor, Error, ErrorKind, Mis, MisAdapter, PeopleQuery,
+    Person, PersonKind, Property, Register, RegisterQuery, RegisterRow, Result,
 };
 use roster::{Answers, Membership, Pull, RosterState, Settings, SyncOutcome, SyncTime};
 
-static DESCRIPTOR: Descriptor = Descriptor {
-    id: "model",
-    name: "Model",
-    wonde_names: &[],
-    capabilities: Capabilities::READ_ONLY,
-    quirks: mis_core::Quirks::NONE,
-    notes: "",
-    source: Source {
-        what: "these tests",
-        date: "2026-11-23",
-    },
-    connect: |_| unreachable!("the model is never connected"),
-};
+static DESCRIPTOR: Descriptor = Descriptor::new("model", "Model", |_| {
+    unreachable!("the model is never connected")
+});
 
 /// Rows to a page.
 const PAGE: usize = 50;
@@ -257,19 +246,6 @@ impl MisAdapter for Model {
         unreachable!("the roster reads no registers")
     }
 
-    async fn register_slots(&self, _: NaiveDate) -> Result<Vec<Slot>> {
-        unreachable!("the roster reads no registers")
-    }
-
-    async fn register_of(
-        &self,
-        _: NaiveDate,
-        _: DateTime<Utc>,
-        _: Vec<RegisterRow>,
-    ) -> Result<Register> {
-        unreachable!("the roster reads no registers")
-    }
-
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
         let rows = match self.rows(&query) {
             Ok(rows) => rows,
@@ -295,10 +271,6 @@ impl MisAdapter for Model {
         first.chain(stream::iter(rest)).boxed()
     }
 
-    fn groups(&self) -> BoxStream<'static, Result<Group>> {
-        stream::empty().boxed()
-    }
-
     fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
         let answer = self.request();
         let world = self.0.world.lock().unwrap();
@@ -318,18 +290,6 @@ impl MisAdapter for Model {
         let counted = |person: &&Person| person.kind == kind && !person.pre_admission;
         let count = world.people.values().filter(counted).count();
         Ok(world.counts.then_some(count as u64))
-    }
-
-    async fn lessons(&self, _: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
-        unreachable!("the roster reads no lessons")
-    }
-
-    async fn write(&self, _: &[Mark]) -> Result<Vec<MarkResult>> {
-        unreachable!("the roster writes nothing")
-    }
-
-    async fn outcome(&self, _: &WritebackId) -> Result<WritebackOutcome> {
-        unreachable!("the roster writes nothing")
     }
 }
 

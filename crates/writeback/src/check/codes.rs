@@ -1,6 +1,6 @@
 //! The codes that the settings name, held against the school's code book.
 
-use mis_core::{Code, CodeBook, wonde::AttendanceCodeId};
+use mis_core::{AttendanceCodeId, Code, CodeBook};
 
 use super::fields::options_key;
 use crate::{

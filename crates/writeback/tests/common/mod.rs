@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, FixedOffset, NaiveDateTime, TimeDelta, TimeZone};
 use chrono_tz::{Europe::London, Tz};
-use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode, SessionWriteback};
+use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode};
 use serde::Deserialize;
 use writeback::{
     Arrival, Decision, DecisionOutcome, Event, GroupContext, Previous, RegisterMark,
@@ -14,28 +14,18 @@ use writeback::{
 };
 
 /// Keeps everything.
-pub(crate) const FULL: Capabilities = Capabilities {
-    session: SessionWriteback::Session,
-    comment: true,
-    minutes_late: true,
-    early_leaver: true,
-    comment_max: None,
-    roster: true,
-};
+pub(crate) const FULL: Capabilities = Capabilities::SESSION_MARKS
+    .with(Ability::Comment)
+    .with(Ability::MinutesLate)
+    .with(Ability::EarlyLeaver);
 
 /// Marks on the first lesson, none for a sign-out.
-pub(crate) const FIRST_LESSON: Capabilities = Capabilities {
-    session: SessionWriteback::FirstLesson,
-    early_leaver: false,
-    ..FULL
-};
+pub(crate) const FIRST_LESSON: Capabilities = Capabilities::FIRST_LESSON_MARKS
+    .with(Ability::Comment)
+    .with(Ability::MinutesLate);
 
 /// The code and nothing with it.
-pub(crate) const CODE_ONLY: Capabilities = Capabilities {
-    comment: false,
-    minutes_late: false,
-    ..FULL
-};
+pub(crate) const CODE_ONLY: Capabilities = Capabilities::SESSION_MARKS.with(Ability::EarlyLeaver);
 
 /// The group of the worked example.
 pub(crate) const EXAMPLE: &str = r#"

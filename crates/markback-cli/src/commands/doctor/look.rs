@@ -7,9 +7,12 @@ use std::sync::{
 
 use futures::StreamExt as _;
 use mis_core::{
-    Ability, CodeBook, ConnectOptions, Connection, Descriptor, Issues, Mis, PeopleQuery,
-    PersonKind, Registry,
-    wonde::{self, AttendanceCodeId, Client},
+    Ability, AttendanceCodeId, CodeBook, ConnectContext, DecodeIssue, Descriptor, Issues, Mis,
+    PeopleQuery, PersonKind, Registry,
+};
+use mis_wonde::{
+    Connection,
+    wonde::{self, Client},
 };
 use writeback::Rules;
 
@@ -17,10 +20,10 @@ use super::{Finding, Verdict};
 use markback::{
     rate::Rates,
     schools::token_key,
-    settings::{School, Service, Settings},
+    settings::{Link, School, Service, Settings},
 };
 
-/// Asks everything that can be asked about this school; what stands on a failed answer is not asked any more.
+/// Asks everything about this school; questions that depend on a failed answer are left out.
 pub(super) async fn examine(
     settings: &Settings,
     school: &School,
@@ -29,29 +32,37 @@ pub(super) async fn examine(
     requests: &Arc<AtomicU32>,
 ) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let Some(client) = findings.client(&settings.service, school, rates, requests) else {
+    let context = context(school, rates, requests);
+    let mis = match &school.link {
+        Some(link) => findings.linked(link, registry, context).await,
+        None => {
+            findings
+                .through_wonde(&settings.service, school, registry, context)
+                .await
+        }
+    };
+    let Some(mis) = mis else {
         return findings.0;
     };
-    let Some(record) = findings.record(&client, school).await else {
-        return findings.0;
-    };
-    let Some(connection) = findings.connection(&client, school, &record).await else {
-        return findings.0;
-    };
-    let mis = registry.connect(connection.clone());
-    findings.region(&record, &mis).await;
-    let takes_marks = mis.descriptor().capabilities.has(Ability::Session);
-    findings.grants(&connection, takes_marks);
-    findings.timezone(school, &record);
-    findings.mis(school, &record, mis.descriptor(), registry);
     findings.capabilities(school, &mis);
-    if takes_marks {
+    if mis.descriptor().capabilities.has(Ability::Session) {
         findings.codes(school, &mis).await;
     } else {
         findings.ok("codes", "not needed: the MIS takes no marks");
     }
     findings.people(settings, school, &mis).await;
     findings.0
+}
+
+/// The context of a connection that keeps to the rate and counts its requests.
+pub(super) fn context(school: &School, rates: &Rates, requests: &Arc<AtomicU32>) -> ConnectContext {
+    let requests = requests.clone();
+    let mut context = school.context();
+    context.gate = rates.gate(&token_key(school));
+    context.observer = Arc::new(move |_| {
+        requests.fetch_add(1, Ordering::Relaxed);
+    });
+    context
 }
 
 #[derive(Default)]
@@ -66,7 +77,12 @@ impl Findings {
         self.add(asked, Verdict::Warn, found, Some(help.into()));
     }
 
-    fn fail(&mut self, asked: &'static str, found: impl Into<String>, help: impl Into<String>) {
+    pub(super) fn fail(
+        &mut self,
+        asked: &'static str,
+        found: impl Into<String>,
+        help: impl Into<String>,
+    ) {
         self.add(asked, Verdict::Fail, found, Some(help.into()));
     }
 
@@ -85,12 +101,61 @@ impl Findings {
         });
     }
 
+    /// A school that is reached by an adapter of its own.
+    async fn linked(
+        &mut self,
+        link: &Link,
+        registry: &Registry,
+        context: ConnectContext,
+    ) -> Option<Mis> {
+        let connected = match registry.get(&link.adapter) {
+            Ok(descriptor) => descriptor.connect(context).await,
+            Err(error) => Err(error),
+        };
+        match connected {
+            Ok(mis) => {
+                let adapter = mis.descriptor();
+                let found = format!("{}, with the adapter `{}`", adapter.name, adapter.id);
+                self.ok("link", found);
+                Some(mis)
+            }
+            Err(error) => {
+                self.fail("link", error.to_string(), "mend the school's `link`");
+                None
+            }
+        }
+    }
+
+    async fn through_wonde(
+        &mut self,
+        service: &Service,
+        school: &School,
+        registry: &Registry,
+        context: ConnectContext,
+    ) -> Option<Mis> {
+        let client = self.client(service, school, &context)?;
+        let record = self.record(&client, school).await?;
+        let connection = self.connection(&client, &record, context).await?;
+        let mis = match connection.clone().connect(registry).await {
+            Ok(mis) => mis,
+            Err(error) => {
+                self.fail("MIS", error.to_string(), "see `markback adapters`");
+                return None;
+            }
+        };
+        self.region(&record, &mis).await;
+        let takes_marks = mis.descriptor().capabilities.has(Ability::Session);
+        self.grants(&connection, takes_marks);
+        self.timezone(school, &record);
+        self.mis(school, &record, mis.descriptor(), registry);
+        Some(mis)
+    }
+
     pub(super) fn client(
         &mut self,
         service: &Service,
         school: &School,
-        rates: &Rates,
-        requests: &Arc<AtomicU32>,
+        context: &ConnectContext,
     ) -> Option<Client> {
         let token = match school.token() {
             Ok(token) => token,
@@ -103,13 +168,10 @@ impl Findings {
                 return None;
             }
         };
-        let requests = requests.clone();
         let client = Client::builder(token)
             .base_url(service.wonde_url.as_str())
-            .gate(rates.gate(&token_key(school)))
-            .watch(Arc::new(move |_| {
-                requests.fetch_add(1, Ordering::Relaxed);
-            }))
+            .gate(mis_wonde::gate(context.gate.clone()))
+            .watch(mis_wonde::observer(context.observer.clone()))
             .user_agent_suffix(concat!("markback-doctor/", env!("CARGO_PKG_VERSION")))
             .build();
         match client {
@@ -126,7 +188,8 @@ impl Findings {
         client: &Client,
         school: &School,
     ) -> Option<wonde::School> {
-        match client.school(&school.id).await {
+        let id = wonde::SchoolId::new(school.id.as_str());
+        match client.school(&id).await {
             Ok(record) => {
                 let name = record.name.as_deref().unwrap_or("a school without a name");
                 self.ok("token", format!("it opens {name}"));
@@ -142,8 +205,8 @@ impl Findings {
     async fn connection(
         &mut self,
         client: &Client,
-        school: &School,
         record: &wonde::School,
+        context: ConnectContext,
     ) -> Option<Connection> {
         if let Err(error) = client.at(record) {
             self.fail(
@@ -153,8 +216,7 @@ impl Findings {
             );
             return None;
         }
-        let options = school.connect_options(ConnectOptions::default().now);
-        match Connection::open(client, &school.id, options).await {
+        match Connection::open(client, context).await {
             Ok(connection) => Some(connection),
             Err(error) => {
                 self.fail(
@@ -262,7 +324,7 @@ impl Findings {
             return;
         };
         if let (Some(ours), Some(theirs)) = (school.mis.as_deref(), record.mis.as_deref())
-            && registry.for_mis(ours).id != registry.for_mis(theirs).id
+            && mis_wonde::for_mis(registry, ours).id != mis_wonde::for_mis(registry, theirs).id
         {
             self.warn(
                 "MIS",
@@ -288,7 +350,7 @@ impl Findings {
             let words: Vec<_> = Ability::ALL
                 .into_iter()
                 .filter(|a| wanted(*a))
-                .map(Ability::word)
+                .map(Ability::as_str)
                 .collect();
             words.join(", ")
         };
@@ -459,7 +521,7 @@ impl Findings {
 const UNREAD_SHOWN: usize = 5;
 
 /// Where something could not be read, without what stood there.
-fn named_issue(issue: &wonde::DecodeIssue) -> String {
+fn named_issue(issue: &DecodeIssue) -> String {
     let id = issue.id.as_deref().unwrap_or("a record without an id");
     match issue.field.as_str() {
         "" => format!("{id} on page {}", issue.page),
@@ -485,7 +547,10 @@ async fn students(mis: &Mis) -> mis_core::Result<Option<u64>> {
 fn cure_of(error: &wonde::Error, school: &School) -> String {
     use wonde::ErrorKind;
     match error.kind() {
-        ErrorKind::Unauthorized => format!("put the right token into {}", school.token),
+        ErrorKind::Unauthorized => match &school.token {
+            Some(place) => format!("put the right token into {place}"),
+            None => "name the right token".to_owned(),
+        },
         ErrorKind::Forbidden => "let the school approve the application at Wonde".to_owned(),
         ErrorKind::NotFound => format!(
             "see that `{}` is the id that Wonde gives the school",

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use mis_core::wonde::{Client, Error, RawAnswer, SchoolClient};
+use mis_wonde::wonde::{Client, Error, RawAnswer, SchoolClient};
 use serde::Serialize;
 use serde_json::Value;
 

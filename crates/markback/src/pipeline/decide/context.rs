@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, NaiveDate, Utc};
 use mis_core::{
     Ability, Capabilities, CodeBook, Error, ErrorKind, EventKind, HeldCode, Quirks, Recovery,
-    Register, wonde::StudentId,
+    Register, StudentId,
 };
 use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
 

@@ -1,34 +1,28 @@
-//! Reading what every MIS offers through Wonde, in our words.
+//! Reading code books, lessons, registers and outcomes, which every MIS offers through Wonde.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    future::ready,
-    sync::Arc,
-};
+use std::{future::ready, sync::Arc};
 
 use chrono::{Days, NaiveDate};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
-use wonde::{
-    AttendanceCodeId, LessonAttendance, LessonQuery, Session, SessionAttendance, WritebackId,
-    WritebackStatus,
-};
+use wonde::{LessonAttendance, LessonQuery, SessionAttendance, WritebackStatus};
 
 use crate::{
-    Ability, AttendanceCode, Code, CodeBook, Connection, Descriptor, Error, HeldCode, HeldMark,
-    Lesson, RefusedMark, RegisterRow, Result, Slot, WritebackOutcome, error::ErrorKind,
+    Ability, AttendanceCode, AttendanceCodeId, Code, CodeBook, Connection, Descriptor, Error,
+    ErrorKind, Lesson, Receipt, RefusedMark, RegisterRow, Result, Slot, WritebackOutcome,
+    convert::{error, id, session},
 };
 
 /// The school's code book, cached for the connection's `code_book_fresh`.
 ///
 /// # Errors
-/// Those of the read, and an answer without a single code: that is a withdrawn permission or the wrong region.
+/// Returns an error if the request fails or the answer has no codes: that is a withdrawn permission or the wrong region.
 pub async fn code_book(connection: &Connection) -> Result<Arc<CodeBook>> {
     connection.code_book(None).await
 }
 
 pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook> {
-    let (today, _) = connection.session_at(connection.now());
-    let mut lines = connection.school().attendance_codes();
+    let (today, _) = connection.clock().session_at(connection.now());
+    let mut lines = connection.school().attendance_codes().map_err(error);
     let mut codes = Vec::new();
     while let Some(line) = lines.try_next().await? {
         if let Some(letters) = &line.code {
@@ -38,7 +32,7 @@ pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook>
                 since: line
                     .start_date
                     .or(line.created_at.map(|at| at.date_naive())),
-                id: Some(line.id),
+                id: Some(id(line.id)),
                 description: line.description,
             });
         }
@@ -56,39 +50,40 @@ pub(crate) async fn fetch_code_book(connection: &Connection) -> Result<CodeBook>
     Ok(book)
 }
 
-/// Whether a code is in use on a day, as far as its line tells.
+/// Whether a code is in use on a day, if its line shows it.
 fn is_active(line: &wonde::AttendanceCode, today: NaiveDate) -> Option<bool> {
     let outside = line.start_date.is_some_and(|first| today < first)
         || line.end_date.is_some_and(|last| last < today);
     if outside { Some(false) } else { line.active }
 }
 
-/// The lessons of a school day by the school's own clock, in the order of their start. A lesson without a start is no
-/// use to anybody and left out, and so is one that is called off or takes no register, where the data tells.
+/// The lessons of a school day by the school's own clock, in the order of their start. Lessons
+/// without a start are left out, and so are lessons that the data marks as called off or without a register.
 ///
 /// # Errors
-/// Those of the read.
+/// Returns an error if the request fails.
 pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Lesson>> {
     let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
+    let clock = connection.clock();
     let query = LessonQuery {
-        // The answer may reach further than asked, and whether the bounds count as inside is not known: a minute is
-        // added on both sides, and the local date decides.
-        start_after: Some(connection.start_of_day(date) - chrono::TimeDelta::minutes(1)),
-        start_before: Some(connection.start_of_day(next) + chrono::TimeDelta::minutes(1)),
+        // The answer may exceed the requested bounds, and it is not known whether they are inclusive: a minute is added on
+        // both sides, and the local date decides.
+        start_after: Some(clock.start_of_day(date) - chrono::TimeDelta::minutes(1)),
+        start_before: Some(clock.start_of_day(next) + chrono::TimeDelta::minutes(1)),
         ..LessonQuery::default()
     };
-    let mut rows = connection.school().lessons(query);
+    let mut rows = connection.school().lessons(query).map_err(error);
     let mut lessons = Vec::new();
     while let Some(row) = rows.try_next().await? {
         let Some(starts) = row.start_at else { continue };
         if !row.takes_marks() {
             continue;
         }
-        let (day, session) = connection.session_of_lesson(starts, row.end_at);
+        let (day, session) = clock.session_of_lesson(starts, row.end_at);
         if day == date {
             lessons.push(Lesson {
-                class: row.class_id(),
-                id: row.id,
+                class: row.class_id().map(id),
+                id: id(row.id),
                 starts,
                 ends: row.end_at,
                 session,
@@ -99,19 +94,23 @@ pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Les
     Ok(lessons)
 }
 
-/// How far a writeback has come.
+/// How far the marks of a receipt have come.
 ///
 /// # Errors
-/// Those of the read, and [`ErrorKind::Unsupported`] for an MIS that takes no marks.
+/// Returns [`ErrorKind::Unsupported`] for an MIS that takes no marks, and an error if the request fails.
 pub async fn outcome(
     connection: &Connection,
     descriptor: &'static Descriptor,
-    writeback: &WritebackId,
+    receipt: &Receipt,
 ) -> Result<WritebackOutcome> {
     if !connection.effective(descriptor).has(Ability::Session) {
         return Err(Error::unsupported(descriptor.name, Ability::Session));
     }
-    let answer = connection.school().writeback(writeback).await?;
+    let answer = connection
+        .school()
+        .writeback(&wonde::WritebackId::new(receipt.as_str()))
+        .await
+        .map_err(error)?;
     Ok(match answer.status {
         WritebackStatus::Done if answer.failures.is_empty() && !answer.unclear => {
             WritebackOutcome::Done
@@ -122,14 +121,14 @@ pub async fn outcome(
                 .failures
                 .into_iter()
                 .map(|failure| RefusedMark {
-                    student: failure.student,
+                    student: failure.student.map(id),
                     place: failure.place,
-                    said: failure.said,
+                    server_message: failure.said,
                 })
                 .collect(),
         },
         WritebackStatus::Refused => WritebackOutcome::Refused {
-            said: match (answer.message, answer.failures.as_slice()) {
+            server_message: match (answer.message, answer.failures.as_slice()) {
                 (Some(all), [one]) => Some(match &one.said {
                     Some(said) if *said != all => format!("{all} {said}"),
                     _ => all,
@@ -137,51 +136,53 @@ pub async fn outcome(
                 (all, _) => all,
             },
         },
-        WritebackStatus::Open => WritebackOutcome::Open { word: answer.word },
+        WritebackStatus::Open => WritebackOutcome::Open {
+            status: answer.word,
+        },
     })
 }
 
-/// A row of a register of session marks. One that does not say whose it is, or of which session, is no use to anybody.
+/// A row of a register of session marks; `None` if it lacks a student or a session.
 pub(crate) fn session_row(row: SessionAttendance) -> Option<RegisterRow> {
     let date = row.date?;
     Some(RegisterRow {
-        id: row.id.clone(),
-        student: row.student_id()?,
-        slot: Slot::Session(date, row.session?),
+        id: row.id.clone().map(id),
+        student: id(row.student_id()?),
+        slot: Slot::Session(date, session(row.session?)),
         date: Some(date),
-        code: row.attendance_code_id(),
+        code: row.attendance_code_id().map(id),
         comment: row.comment,
         minutes_late: row.minutes_late,
         changed_at: row.updated_at,
     })
 }
 
-/// A row of a register of lessons. One that does not say whose it is, or of which lesson, is no use to anybody.
+/// A row of a register of lessons; `None` if it lacks a student or a lesson.
 pub(crate) fn lesson_row(connection: &Connection, row: LessonAttendance) -> Option<RegisterRow> {
     let starts = row.lesson.get().and_then(|lesson| lesson.start_at);
     Some(RegisterRow {
-        id: row.id.clone(),
-        student: row.student_id()?,
-        slot: Slot::Lesson(row.lesson_id()?),
+        id: row.id.clone().map(id),
+        student: id(row.student_id()?),
+        slot: Slot::Lesson(id(row.lesson_id()?)),
         date: starts
-            .map(|starts| connection.session_at(starts).0)
+            .map(|starts| connection.clock().session_at(starts).0)
             .or(row.date),
-        code: row.attendance_code_id(),
+        code: row.attendance_code_id().map(id),
         comment: row.comment,
         minutes_late: row.minutes_late,
         changed_at: row.updated_at,
     })
 }
 
-/// Rows of one answer without a single code among them that pass for notes.
+/// The most rows without a single code among them that count as notes.
 const NOTES_AT_MOST: usize = 20;
 
-/// The rows of a register, and an error at their end when there are many and none of them has a code: Wonde gives `null` for
-/// what the token may not read as well, and a register read like that would seem to be empty.
+/// The rows of a register, with an error at the end if there are many and none of them has a code: Wonde also gives `null` for
+/// values that the token may not read, and such a register would look empty.
 pub(crate) fn coded_or_notes<R: Send + 'static>(
     connection: &Connection,
     rows: impl Stream<Item = Result<R>> + Send + 'static,
-    code_of: fn(&R) -> Option<AttendanceCodeId>,
+    code_of: fn(&R) -> Option<wonde::AttendanceCodeId>,
 ) -> BoxStream<'static, Result<R>> {
     let school = connection.school().id().clone();
     let (mut read, mut coded) = (0_usize, false);
@@ -207,39 +208,7 @@ pub(crate) fn coded_or_notes<R: Send + 'static>(
         .boxed()
 }
 
-/// The ids of the codes that these rows have.
+/// The ids of the codes of these rows.
 pub(crate) fn code_ids(rows: &[RegisterRow]) -> impl Iterator<Item = &AttendanceCodeId> {
     rows.iter().filter_map(|row| row.code.as_ref())
-}
-
-/// The latest version of each row. Of two alike, the later in the list counts.
-pub(crate) fn latest(rows: Vec<RegisterRow>) -> Vec<RegisterRow> {
-    let mut latest: HashMap<_, RegisterRow> = HashMap::new();
-    for row in rows {
-        match latest.entry((row.student.clone(), row.slot.clone(), row.key().to_owned())) {
-            Entry::Occupied(held) if held.get().changed_at > row.changed_at => {}
-            Entry::Occupied(mut held) => *held.get_mut() = row,
-            Entry::Vacant(free) => {
-                free.insert(row);
-            }
-        }
-    }
-    latest.into_values().collect()
-}
-
-/// A register's row in our words; `None` for one without a code, which is a note and no mark. A code whose id the book
-/// does not know is still a mark.
-pub(crate) fn held_mark(book: &CodeBook, session: Session, row: RegisterRow) -> Option<HeldMark> {
-    let id = row.code?;
-    Some(HeldMark {
-        student: row.student,
-        session,
-        code: match book.by_id(&id) {
-            Some(line) => HeldCode::Known(line.code.clone()),
-            None => HeldCode::Unreadable(id),
-        },
-        comment: row.comment.filter(|text| !text.trim().is_empty()),
-        minutes_late: row.minutes_late,
-        changed_at: row.changed_at,
-    })
 }

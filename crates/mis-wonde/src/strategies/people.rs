@@ -1,4 +1,4 @@
-//! Reading people and groups, which every MIS offers through Wonde, in our words.
+//! Reading people and groups, which every MIS offers through Wonde.
 
 use std::sync::Arc;
 
@@ -10,12 +10,14 @@ use wonde::{
 };
 
 use crate::{
-    Ability, Connection, Deletion, Descriptor, Error, Group, Issues, PeopleQuery, Person,
-    PersonKind, Property, Relation, Result, error::ErrorKind,
+    Ability, Connection, Deletion, Descriptor, Error, ErrorKind, Group, Issues, Need, PeopleQuery,
+    Person, PersonKind, Property, Relation, Result,
+    convert::{error, issue},
+    needed_for,
 };
 
-/// People, one after the other, as Wonde gives them, with the properties asked for. The stream is the one error
-/// [`ErrorKind::Unsupported`] where people are not to be read.
+/// People in Wonde's order, with the requested properties. The stream is the single error [`ErrorKind::Unsupported`] if people
+/// may not be read.
 pub fn people(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -33,7 +35,7 @@ pub fn people(
         include: includes(&query),
         updated_after: query.updated_after,
         per_page: query.page_size.unwrap_or(PAGE),
-        // By page numbers a row is missed when one before it goes while the list is read: a pupil would seem to leave.
+        // With page numbers a row is missed if an earlier one is removed during the reading: a student would seem to leave.
         paging: Paging::Cursor,
         ..wonde::PeopleQuery::default()
     };
@@ -50,78 +52,26 @@ pub fn people(
         PersonKind::Parent => school.contacts(wire).map_ok(parent).boxed(),
     };
     rows.map_ok(move |person| person.trimmed(&query.properties))
-        .err_into()
+        .map_err(error)
         .boxed()
 }
 
-/// A way on which it is written down what of all that was asked for could not be read.
+/// A client that collects requested values that could not be read.
 fn noting(school: &SchoolClient, query: &PeopleQuery, issues: &Issues) -> SchoolClient {
     let (issues, properties) = (issues.clone(), query.properties.clone());
-    school.lenient(Arc::new(move |issue| {
-        let asked = match needed_for(&issue.field) {
+    school.lenient(Arc::new(move |found| {
+        let asked = match needed_for(&found.field) {
             Need::Always => true,
             Need::For(property) => properties.contains(&property),
             Need::Never => false,
         };
-        if asked || issue.left_out {
-            issues.push(issue);
+        if asked || found.left_out {
+            issues.push(issue(found));
         }
     }))
 }
 
-/// What a field of a person's record is read for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// It is always read: ids, and the dates of joining and leaving.
-    Always,
-    /// It is read for this property.
-    For(Property),
-    /// It is not read.
-    Never,
-}
-
-/// What a field is read for, by its place in the record as Wonde gives it: `contacts[0].relationship.priority`.
-pub fn needed_for(field: &str) -> Need {
-    let mut names = field
-        .split('.')
-        .map(|name| name.split('[').next().unwrap_or_default());
-    let (first, second) = (names.next().unwrap_or_default(), names.next());
-    let group = |property| match second {
-        None | Some("id" | "name" | "code" | "type") => Need::For(property),
-        Some(_) => Need::Never,
-    };
-    match (first, second) {
-        ("" | "id" | "upi" | "mis_id" | "updated_at", _) => Need::Always,
-        ("forename" | "surname", _) => Need::For(Property::Name),
-        ("gender", _) => Need::For(Property::Gender),
-        ("date_of_birth", _) => Need::For(Property::DateOfBirth),
-        ("year", _) => group(Property::Year),
-        ("registration", _) => group(Property::Registration),
-        ("house", _) => group(Property::House),
-        ("boarding", _) => group(Property::Boarding),
-        ("campus", _) => group(Property::Campus),
-        ("classes", _) => group(Property::Classes),
-        ("groups", _) => group(Property::Groups),
-        ("roles", _) => Need::For(Property::Roles),
-        ("contacts", None | Some("id" | "relationship")) => Need::For(Property::Contacts),
-        ("education_details", None | Some("upn" | "admission_date" | "leaving_date")) => {
-            Need::Always
-        }
-        ("education_details", Some("current_nc_year")) => Need::For(Property::Year),
-        ("education_details", Some("admission_number")) => Need::For(Property::AdmissionNumber),
-        (
-            "employment_details",
-            None | Some("current" | "employment_start_date" | "employment_end_date"),
-        ) => Need::Always,
-        ("employment_details", Some("teaching_staff")) => Need::For(Property::Teaching),
-        ("contact_details", Some("phones")) => Need::For(Property::Phone),
-        ("contact_details", None | Some("emails")) => Need::For(Property::Email),
-        ("extended_details", _) => Need::For(Property::Card),
-        _ => Need::Never,
-    }
-}
-
-/// Without its guard an adapter is no weaker than with it.
+/// An adapter is no weaker without its guard.
 fn check_roster(connection: &Connection, descriptor: &Descriptor) -> Result<()> {
     if connection.effective(descriptor).has(Ability::Roster) {
         Ok(())
@@ -134,11 +84,11 @@ fn none<T: Send + 'static>(error: Error) -> BoxStream<'static, Result<T>> {
     futures::stream::once(async { Err(error) }).boxed()
 }
 
-/// Wonde's own measure, which no region refuses; with what is included a page is large enough.
+/// Wonde's own page size, which no region refuses; with included records a page is large enough.
 const PAGE: u16 = 50;
 
-/// Wonde's words for what must be asked for. One that the school's MIS does not have fails the request, so only what is
-/// needed is named.
+/// The names of the records to include. A record that the school's MIS does not have fails the request, so only what is needed
+/// is named.
 fn includes(query: &PeopleQuery) -> Vec<String> {
     let always: &[&str] = match query.kind {
         PersonKind::Student => &["education_details"],
@@ -299,7 +249,7 @@ fn email(details: &ContactDetails) -> Option<String> {
         .find_map(Clone::clone)
 }
 
-/// The number of a pupil's card. Under which name Wonde gives it is not known \[?\].
+/// The number of a student's card. Wonde's name for it is not known \[?\].
 fn card(details: &ExtendedDetails) -> Option<String> {
     ["card_number", "card_id", "smart_card_number"]
         .into_iter()
@@ -337,11 +287,11 @@ pub fn groups(
         .school()
         .groups(ListQuery::default())
         .map_ok(group)
-        .err_into()
+        .map_err(error)
         .boxed()
 }
 
-/// The records of people that are gone from Wonde's lists, or came back, since then; see [`people`].
+/// The people whose records were removed or restored since then; see [`people`].
 pub fn deletions(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -362,11 +312,11 @@ pub fn deletions(
                 id: row.id,
             }))
         })
-        .err_into()
+        .map_err(error)
         .boxed()
 }
 
-/// Wonde's words for the kinds of deleted rows are not written down: singular, plural and both cases are taken.
+/// Wonde's names for the kinds of deleted rows are not documented: singular, plural and both cases are accepted.
 fn person_kind(word: &str) -> Option<PersonKind> {
     match word.trim().to_ascii_lowercase().trim_end_matches('s') {
         "student" => Some(PersonKind::Student),
@@ -376,11 +326,11 @@ fn person_kind(word: &str) -> Option<PersonKind> {
     }
 }
 
-/// How many people of a kind there are by Wonde's own count; `None` where it does not tell.
+/// Wonde's own count of people of a kind; `None` if it gives none.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] where people are not to be read, and those of the read, except that it is not allowed or
-/// not there: then nothing is told.
+/// Returns [`ErrorKind::Unsupported`] if people may not be read, and an error if the request fails, unless the count is not
+/// permitted or does not exist: then there is no count.
 pub async fn people_count(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -392,12 +342,7 @@ pub async fn people_count(
         PersonKind::Staff => "employees",
         PersonKind::Parent => "contacts",
     };
-    match connection
-        .school()
-        .counts(&[word])
-        .await
-        .map_err(crate::Error::from)
-    {
+    match connection.school().counts(&[word]).await.map_err(error) {
         Ok(counts) => Ok(counts.get(word)),
         Err(error)
             if matches!(

@@ -15,9 +15,9 @@ use std::sync::{
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use futures::stream::TryStreamExt as _;
-use mis_core::{
-    Capabilities, ConnectOptions, Descriptor, ErrorKind, EventKind, HeldCode, Mark, MarkResult,
-    Mis, Register, RegisterQuery, RegisterRow, Session, SessionWriteback, Slot, Source, shapes,
+use mis_wonde::{
+    Capabilities, ConnectContext, Descriptor, ErrorKind, EventKind, HeldCode, Mark, MarkResult,
+    Mis, Register, RegisterQuery, RegisterRow, Session, Slot, session_marks,
 };
 use serde_json::{Value, json};
 use wiremock::{
@@ -25,22 +25,10 @@ use wiremock::{
     matchers::{method, path},
 };
 
-static DESCRIPTOR: Descriptor = Descriptor {
-    id: "sessions",
-    name: "Sessions",
-    wonde_names: &[],
-    capabilities: Capabilities {
-        session: SessionWriteback::Session,
-        ..Capabilities::READ_ONLY
-    },
-    quirks: mis_core::Quirks::NONE,
-    notes: "",
-    source: Source {
-        what: "this test",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::session_marks(&DESCRIPTOR, connection),
-};
+static DESCRIPTOR: Descriptor = Descriptor::new("sessions", "Sessions", |context| {
+    session_marks(&DESCRIPTOR, context)
+})
+.with_capabilities(Capabilities::SESSION_MARKS);
 
 /// Rows of Wonde's copy, of which it tells those that changed since the time asked for.
 #[derive(Default)]
@@ -145,11 +133,9 @@ async fn school() -> (Arc<Copy>, Mis, MockServer) {
         .mount(&server)
         .await;
     let clock = copy.clone();
-    let options = ConnectOptions {
-        now: Arc::new(move || *clock.now.lock().unwrap()),
-        ..ConnectOptions::default()
-    };
-    let mis = common::connect(&server, &DESCRIPTOR, options).await;
+    let mut context = ConnectContext::new("A1");
+    context.now = Arc::new(move || *clock.now.lock().unwrap());
+    let mis = common::connect(&server, &DESCRIPTOR, context).await;
     (copy, mis, server)
 }
 

@@ -16,9 +16,9 @@ use std::sync::{
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::stream::TryStreamExt as _;
-use mis_core::{
-    Capabilities, ConnectOptions, Descriptor, ErrorKind, EventKind, Mark, MarkResult, Mis,
-    Recovery, RegisterQuery, Session, SessionWriteback, Slot, Source, shapes,
+use mis_wonde::{
+    Ability, Capabilities, ConnectContext, Descriptor, ErrorKind, EventKind, Mark, MarkResult, Mis,
+    Recovery, RegisterQuery, Session, Slot, first_lesson_marks,
 };
 use serde_json::{Value, json};
 use wiremock::{
@@ -26,24 +26,14 @@ use wiremock::{
     matchers::{method, path},
 };
 
-static DESCRIPTOR: Descriptor = Descriptor {
-    id: "lessons",
-    name: "Lessons",
-    wonde_names: &[],
-    capabilities: Capabilities {
-        session: SessionWriteback::FirstLesson,
-        comment: true,
-        minutes_late: true,
-        ..Capabilities::READ_ONLY
-    },
-    quirks: mis_core::Quirks::NONE,
-    notes: "",
-    source: Source {
-        what: "this test",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::first_lesson_marks(&DESCRIPTOR, connection),
-};
+static DESCRIPTOR: Descriptor = Descriptor::new("lessons", "Lessons", |context| {
+    first_lesson_marks(&DESCRIPTOR, context)
+})
+.with_capabilities(
+    Capabilities::FIRST_LESSON_MARKS
+        .with(Ability::Comment)
+        .with(Ability::MinutesLate),
+);
 
 /// A school whose lessons, pupils and refusals the test sets, behind the adapter.
 struct School {
@@ -69,10 +59,10 @@ struct State {
 
 impl School {
     async fn open(lessons: Value) -> Self {
-        Self::open_with(lessons, ConnectOptions::default()).await
+        Self::open_with(lessons, ConnectContext::new("A1")).await
     }
 
-    async fn open_with(lessons: Value, options: ConnectOptions) -> Self {
+    async fn open_with(lessons: Value, mut context: ConnectContext) -> Self {
         let state = Arc::new(State {
             now: Mutex::new("2026-11-23T08:50:00Z".parse().unwrap()),
             lessons: Mutex::new(lessons),
@@ -112,11 +102,8 @@ impl School {
             .await;
 
         let clock = state.clone();
-        let options = ConnectOptions {
-            now: Arc::new(move || *clock.now.lock().unwrap()),
-            ..options
-        };
-        let mis = common::connect(&server, &DESCRIPTOR, options).await;
+        context.now = Arc::new(move || *clock.now.lock().unwrap());
+        let mis = common::connect(&server, &DESCRIPTOR, context).await;
         Self { server, mis, state }
     }
 
@@ -287,11 +274,9 @@ async fn lessons_count_in_the_session_they_begin_in_and_those_before_school_in_n
     #[case] pm: &str,
 ) {
     let time = |text: &str| format!("{text}:00").parse().unwrap();
-    let options = ConnectOptions {
-        morning_from: morning_from.map(time),
-        afternoon_from: time(afternoon_from),
-        ..ConnectOptions::default()
-    };
+    let mut context = ConnectContext::new("A1");
+    context.morning_from = morning_from.map(time);
+    context.afternoon_from = time(afternoon_from);
     let lessons = json!([
         from_to("club", "C1", "07:45", "08:25"),
         from_to("early", "C1", "08:20", "08:50"),
@@ -299,23 +284,21 @@ async fn lessons_count_in_the_session_they_begin_in_and_those_before_school_in_n
         from_to("after-noon", "C1", "12:05", "13:05"),
         from_to("pm", "C1", "13:15", "14:15"),
     ]);
-    let school = School::open_with(lessons, options).await;
+    let school = School::open_with(lessons, context).await;
     assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, am);
     assert_eq!(school.lesson_of(mark("S1", Session::Pm)).await, pm);
 }
 
 #[tokio::test]
 async fn without_an_end_a_lesson_is_before_school_by_its_start() {
-    let options = ConnectOptions {
-        morning_from: Some("08:30:00".parse().unwrap()),
-        ..ConnectOptions::default()
-    };
+    let mut context = ConnectContext::new("A1");
+    context.morning_from = Some("08:30:00".parse().unwrap());
     let lessons = json!([
         lesson("club", "C1", "2026-11-23 07:45:00"),
         from_to("no-end", "C1", "08:00", "08:00"),
         lesson("first", "C1", "2026-11-23 08:30:00"),
     ]);
-    let school = School::open_with(lessons, options).await;
+    let school = School::open_with(lessons, context).await;
     assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, "first");
 }
 

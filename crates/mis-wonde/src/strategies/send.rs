@@ -1,35 +1,36 @@
-//! Sending a register in as few requests as may be, and splitting it when it is refused.
+//! Sending a register in as few requests as possible, and splitting it when it is refused.
 
 use std::future::Future;
 
-use wonde::{AttendanceCodeId, Recovery, WritebackReceipt};
+use wonde::WritebackReceipt;
 
 use crate::{
-    Accepted, Blame, CodeBook, Connection, Descriptor, Error, Mark, MarkResult, NoCode, Quirks,
-    Result, error::ErrorKind,
+    Accepted, AttendanceCodeId, Blame, CodeBook, Connection, Descriptor, Error, ErrorKind,
+    LessonId, Mark, MarkResult, NoCode, Recovery, Result,
+    convert::{error, id},
 };
 
-/// The most marks in one request. Wonde states no limit, and what it does not take (400, 413, 422) is split; a register of
-/// 400 is a few busy minutes of a large school, and some 70 kB.
+/// The most marks in one request. Wonde documents no limit, and a request that it refuses (400, 413, 422) is split; a
+/// register of 400 marks is a few busy minutes of a large school, and about 70 kB.
 pub const REGISTER_MAX: usize = 400;
 
-/// One mark on its way: its place in the caller's list, and what the wire will carry.
+/// One mark to send: its place in the caller's list, and its form on the wire.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing<T> {
     pub(crate) place: usize,
     pub(crate) body: T,
-    pub(crate) lesson: Option<wonde::LessonId>,
+    pub(crate) lesson: Option<LessonId>,
     /// How many characters its comment has.
     pub(crate) comment: usize,
 }
 
-/// Sends all, cut at [`REGISTER_MAX`] and split where a part is refused, and notes each mark's result at its place.
+/// Sends all marks in parts of at most [`REGISTER_MAX`], splits refused parts, and records each mark's result at its place.
 ///
-/// Where the refusal says how long a comment may be, the marks with a longer one are the refused ones, and the others go
-/// again together: splitting would take a request or more for each.
+/// If the refusal says how long a comment may be, the marks with longer comments are refused and the others are sent again
+/// together: splitting would take a request or more for each.
 ///
-/// After a failure that holds for the whole school (the token, the rate, the line) nothing more is sent: what was not
-/// tried fails with the same error, only surely not written.
+/// After a failure that applies to the whole school (the token, the rate, the network) nothing more is sent: the remaining
+/// marks fail with the same error, but are known not to be written.
 pub(crate) async fn send_in_parts<T, F, Fut>(
     outgoing: Vec<Outgoing<T>>,
     results: &mut [Option<MarkResult>],
@@ -46,14 +47,13 @@ pub(crate) async fn send_in_parts<T, F, Fut>(
         .collect();
     while let Some(mut part) = parts.pop() {
         let bodies = part.iter().map(|mark| mark.body.clone()).collect();
-        match send(bodies).await.map_err(Error::from) {
+        match send(bodies).await.map_err(error) {
             Ok(receipt) => note(results, &part, |mark| {
-                MarkResult::Accepted(Accepted {
-                    writeback: receipt.writeback_id.clone(),
-                    lesson: mark.lesson.clone(),
-                })
+                let mut accepted = Accepted::new(id::<_, String>(receipt.writeback_id.clone()));
+                accepted.lesson.clone_from(&mark.lesson);
+                MarkResult::Accepted(accepted)
             }),
-            Err(error) if error.is_refusal() && part.len() > 1 => {
+            Err(error) if error.kind() == ErrorKind::Refused && part.len() > 1 => {
                 let (longer, fitting) = by_comment(&error, part);
                 note(results, &longer, |_| MarkResult::Refused(error.clone()));
                 part = fitting;
@@ -65,12 +65,12 @@ pub(crate) async fn send_in_parts<T, F, Fut>(
                 parts.push(second);
                 parts.push(part);
             }
-            Err(error) if error.is_refusal() => {
+            Err(error) if error.kind() == ErrorKind::Refused => {
                 note(results, &part, |_| MarkResult::Refused(error.clone()))
             }
             Err(error) => {
                 note(results, &part, |_| MarkResult::Failed(error.clone()));
-                let unsent = error.for_unsent();
+                let unsent = for_unsent(&error);
                 for rest in &parts {
                     note(results, rest, |_| MarkResult::Failed(unsent.clone()));
                 }
@@ -80,11 +80,12 @@ pub(crate) async fn send_in_parts<T, F, Fut>(
     }
 }
 
-/// The marks whose comments are longer than the refusal allows, and the others. None are where it says nothing of that.
+/// Splits the marks into those with longer comments than the refusal allows and the others. If the refusal names no limit,
+/// none are too long.
 fn by_comment<T>(error: &Error, part: Vec<Outgoing<T>>) -> (Vec<Outgoing<T>>, Vec<Outgoing<T>>) {
     let longest = error
-        .said()
-        .and_then(|said| Blame::of(said, None).comment_max);
+        .server_message()
+        .and_then(|message| Blame::of(message, None).comment_max);
     part.into_iter()
         .partition(|mark| longest.is_some_and(|longest| mark.comment > usize::from(longest)))
 }
@@ -108,7 +109,7 @@ fn note<T>(
     }
 }
 
-/// Gives every mark its result; one that nobody noted would be an error of this crate, and must not pass for written.
+/// Gives every mark its result. A mark without one would be a bug in this crate, and must not look written.
 pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
     results
         .into_iter()
@@ -124,36 +125,34 @@ pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
         .collect()
 }
 
-/// The mark at each place with its code's id at this school, as marks are ready to be addressed.
+/// The place of a mark, and the id of its code at this school.
 pub(crate) type Coded = (usize, AttendanceCodeId);
 
-/// The marks as the MIS keeps them, each at its place; those that it does not take are refused here, before any request.
+/// The marks as the MIS keeps them, each at its place; marks that it does not take are refused here, before any request.
 pub(crate) fn as_kept(
     descriptor: &Descriptor,
     marks: &[Mark],
     results: &mut [Option<MarkResult>],
 ) -> Vec<Mark> {
-    let kept =
-        marks
-            .iter()
-            .zip(results)
-            .map(|(mark, slot)| match descriptor.quirks.apply(mark.clone()) {
-                Ok((kept, _)) => kept,
-                Err(why) => {
-                    let error = Quirks::refusal(descriptor.name, mark, &why);
-                    *slot = Some(MarkResult::Refused(error));
-                    mark.clone()
-                }
-            });
+    let kept = marks
+        .iter()
+        .zip(results)
+        .map(|(mark, slot)| match descriptor.as_kept(mark) {
+            Ok(kept) => kept,
+            Err(error) => {
+                *slot = Some(MarkResult::Refused(error));
+                mark.clone()
+            }
+        });
     kept.collect()
 }
 
-/// Finds the ids of the marks' codes at this school, and refuses the marks whose code the book does not have, or has more
-/// than once without telling which is in use. For such a code the book is read afresh, once. Marks that have a result
-/// already are passed over.
+/// Finds the ids of the marks' codes at this school, and refuses marks whose code the book does not have, or has more than once
+/// without showing which is in use. For such a code the book is read again, once. Marks that have a result already are
+/// skipped.
 ///
 /// # Errors
-/// Those of reading the code book. Nothing was sent then.
+/// Returns an error if the code book cannot be read. Nothing was sent then.
 pub(crate) async fn with_codes(
     connection: &Connection,
     marks: &[Mark],
@@ -203,44 +202,15 @@ fn no_code(connection: &Connection, why: &NoCode) -> Error {
     Error::new(ErrorKind::UnknownCode, message)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{EventKind, Session};
-
-    #[test]
-    fn what_the_mis_does_not_take_is_refused_before_any_request_and_the_rest_is_adjusted() {
-        let marks = ["L", "Z"].map(|code| Mark {
-            student: "A1".into(),
-            date: chrono::NaiveDate::default(),
-            session: Session::Am,
-            code: code.into(),
-            cause: EventKind::SignIn,
-            comment: Some("SECRET".to_owned()),
-            minutes_late: None,
-            employee: None,
-        });
-        let descriptor = Descriptor {
-            quirks: Quirks {
-                refuses: |mark| {
-                    (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into())
-                },
-                adjust: |mark| crate::cut_comment(mark, 3),
-            },
-            ..crate::generic::DESCRIPTOR
-        };
-        let mut results = vec![None; 2];
-        let kept = as_kept(&descriptor, &marks, &mut results);
-        assert_eq!(kept[0].comment.as_deref(), Some("SEC"));
-        assert!(results[0].is_none());
-        let Some(MarkResult::Refused(error)) = &results[1] else {
-            panic!("{results:?}")
-        };
-        let text = error.to_string();
-        assert_eq!(error.kind(), ErrorKind::InvalidMark);
-        assert!(
-            text.contains("Z is for the office alone") && !text.contains("SEC"),
-            "{text}"
-        );
+/// The same failure for marks that were never sent: an unknown result of the request before is a known one for these.
+pub(crate) fn for_unsent(error: &Error) -> Error {
+    if error.recovery() == Recovery::Unknown {
+        Error::with_recovery(
+            error.kind(),
+            Recovery::Retry,
+            format!("not sent because the request before it failed: {error}"),
+        )
+    } else {
+        error.clone()
     }
 }

@@ -10,9 +10,9 @@ mod common;
 use std::collections::BTreeMap;
 
 use futures::TryStreamExt as _;
-use mis_core::{
-    Capabilities, ConnectOptions, Descriptor, ErrorKind, Mis, PeopleQuery, Person, PersonKind,
-    Property, Relation, Source, shapes,
+use mis_wonde::{
+    ConnectContext, Descriptor, ErrorKind, Mis, PeopleQuery, Person, PersonKind, Property,
+    Relation, read_only,
 };
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -21,19 +21,9 @@ use wiremock::{
     matchers::{any, method, path},
 };
 
-static DESCRIPTOR: Descriptor = Descriptor {
-    id: "people",
-    name: "People",
-    wonde_names: &[],
-    capabilities: Capabilities::READ_ONLY,
-    quirks: mis_core::Quirks::NONE,
-    notes: "",
-    source: Source {
-        what: "this test",
-        date: "2026-11-23",
-    },
-    connect: |connection| shapes::read_only(&DESCRIPTOR, connection),
-};
+static DESCRIPTOR: Descriptor = Descriptor::new("people", "People", |context| {
+    read_only(&DESCRIPTOR, context)
+});
 
 /// A school that gives one list, and fails the test on any other request.
 struct School {
@@ -61,11 +51,9 @@ impl School {
         }
         let unexpected = Mock::given(any()).respond_with(ResponseTemplate::new(418));
         unexpected.with_priority(255).expect(0).mount(&server).await;
-        let options = ConnectOptions {
-            ask_grants: false,
-            ..ConnectOptions::default()
-        };
-        let mis = common::connect(&server, &DESCRIPTOR, options).await;
+        let mut context = ConnectContext::new("A1");
+        context.ask_grants = false;
+        let mis = common::connect(&server, &DESCRIPTOR, context).await;
         Self { server, mis }
     }
 
@@ -73,7 +61,7 @@ impl School {
         Self::giving(list, ok(rows)).await
     }
 
-    async fn people(&self, query: PeopleQuery) -> mis_core::Result<Vec<Person>> {
+    async fn people(&self, query: PeopleQuery) -> mis_wonde::Result<Vec<Person>> {
         self.mis.people(query).try_collect().await
     }
 
@@ -398,7 +386,7 @@ async fn what_cannot_be_read_is_noted_where_it_was_asked_for_and_everybody_else_
         {"id": "S3"},
     ]);
     let school = School::rows("students", rows).await;
-    let issues = mis_core::Issues::default();
+    let issues = mis_wonde::Issues::default();
     let query = PeopleQuery::new(PersonKind::Student).noting(&issues);
     let people = school.people(query).await.unwrap();
     let ids: Vec<_> = people.iter().map(|person| person.id.as_str()).collect();

@@ -1,4 +1,4 @@
-//! Which lesson is a pupil's first of a morning or afternoon.
+//! The students' first lessons of each morning and afternoon.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -7,26 +7,29 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures::stream::TryStreamExt as _;
+use mis_core::{ClassId, Lesson, LessonId, Mark, Result, Session, StudentId};
 use tokio::sync::Mutex;
-use wonde::{ClassId, LessonId, PeopleQuery, Session, StudentId};
 
 use super::read;
-use crate::{Connection, Lesson, Mark, Result};
+use crate::{
+    Connection,
+    convert::{error, id},
+};
 
-/// The first lessons of all pupils, read once a day for each school day that is asked for.
+/// The first lessons of all students, read once a day for each school day.
 ///
-/// Cancelling a call leaves nothing behind: a day is remembered only when it has been read to its end. Calls that need
-/// the same day at once wait for one read of it.
+/// A day is remembered only when it has been read to its end, so a cancelled call leaves nothing behind. Calls that need the
+/// same day at the same time wait for one read of it.
 #[derive(Debug, Default)]
 pub struct Timetable {
     days: Mutex<VecDeque<(NaiveDate, Arc<Day>)>>,
 }
 
-/// School days remembered at most: today, and some that late-delivered events belong to. The one read first goes first.
+/// The most school days to remember: today, and some for events that are delivered late. The oldest read is dropped first.
 const DAYS_KEPT: usize = 4;
 
-/// How old a remembered day must be before a pupil without a lesson is reason to read it again: there may be many such
-/// pupils, and a read takes all lessons and all pupils.
+/// The age of a remembered day at which a student without a lesson is a reason to read it again: there may be many such
+/// students, and a read takes all lessons and all students.
 const AGE_FOR_ANOTHER_LOOK: TimeDelta = TimeDelta::minutes(15);
 
 /// The lessons of one school day, as read.
@@ -48,7 +51,7 @@ impl Timetable {
     /// The lessons of a day, in the order of their start.
     ///
     /// # Errors
-    /// Those of the read.
+    /// Returns an error if the request fails.
     pub async fn lessons(
         &self,
         connection: &Connection,
@@ -62,7 +65,7 @@ impl Timetable {
         self.look_past(connection, date, None).await
     }
 
-    /// A day other than the one that turned out wrong: what somebody has read since, or else a new read.
+    /// A day other than the one that turned out wrong: one that was read since, or else a new read.
     pub(crate) async fn look_again(
         &self,
         connection: &Connection,
@@ -105,7 +108,7 @@ impl Day {
         self.lessons.clone()
     }
 
-    /// The lesson that bears a mark.
+    /// The lesson that carries a mark.
     pub(crate) fn lesson_for(&self, mark: &Mark) -> Option<&LessonId> {
         self.first.get(&(mark.student.clone(), mark.session))
     }
@@ -118,7 +121,8 @@ impl Day {
     }
 
     fn is_of_today(&self, connection: &Connection) -> bool {
-        connection.session_at(self.read_at).0 == connection.session_at(connection.now()).0
+        let clock = connection.clock();
+        clock.session_at(self.read_at).0 == clock.session_at(connection.now()).0
     }
 }
 
@@ -138,13 +142,15 @@ async fn read_day(connection: &Connection, date: NaiveDate) -> Result<Day> {
     let by_class = first_of_each_class(&lessons);
     let mut students = connection
         .school()
-        .students(PeopleQuery::new().include(["classes"]));
+        .students(wonde::PeopleQuery::new().include(["classes"]))
+        .map_err(error);
     let mut first: HashMap<(StudentId, Session), &Lesson> = HashMap::new();
     while let Some(student) = students.try_next().await? {
-        for class in student.class_ids() {
+        let (own, classes) = (id::<_, StudentId>(student.id.clone()), student.class_ids());
+        for class in classes.map(|class| ClassId::new(class.as_str())) {
             for session in [Session::Am, Session::Pm] {
-                if let Some(lesson) = by_class.get(&(class, session)) {
-                    let earliest = first.entry((student.id.clone(), session)).or_insert(lesson);
+                if let Some(lesson) = by_class.get(&(&class, session)) {
+                    let earliest = first.entry((own.clone(), session)).or_insert(lesson);
                     if (lesson.starts, &lesson.id) < (earliest.starts, &earliest.id) {
                         *earliest = lesson;
                     }

@@ -1,4 +1,4 @@
-//! MISs that keep the mark of a session on the pupil's first lesson of it.
+//! MISs that keep the mark of a session on the student's first lesson of it.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
@@ -8,26 +8,26 @@ use std::{
 
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
-use wonde::{
-    AttendanceCodeId, AttendanceQuery, LessonAttendance, LessonId, LessonMark, Paging, Session,
-    StudentId,
-};
+use wonde::{AttendanceQuery, LessonAttendance, LessonMark, Paging};
 
 pub use super::timetable::Timetable;
 use super::{
     read,
-    send::{Coded, Outgoing, as_kept, collect, comment_length, send_in_parts, with_codes},
+    send::{
+        Coded, Outgoing, as_kept, collect, comment_length, for_unsent, send_in_parts, with_codes,
+    },
     timetable::Look,
 };
 use crate::{
-    Connection, Descriptor, Error, Mark, MarkResult, Register, RegisterQuery, RegisterRow, Result,
-    Slot, adapter::check_marks, error::ErrorKind,
+    AttendanceCodeId, Connection, Descriptor, Error, ErrorKind, LessonId, Mark, MarkResult,
+    Register, RegisterQuery, RegisterRow, Result, Session, Slot, StudentId,
+    convert::{error, id},
 };
 
-/// The rows of registers that changed then: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+/// The rows of registers that changed in this time: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
 ///
-/// A row need not tell its day, so its lesson is asked for along with it. What can be included differs by MIS: where this is
-/// refused, rows come without it from then on.
+/// A row may lack its day, so its lesson is requested along with it. What can be included differs by MIS: if this is refused,
+/// rows are requested without it from then on.
 pub fn register_rows(
     connection: &Connection,
     query: RegisterQuery,
@@ -37,14 +37,14 @@ pub fn register_rows(
         let mut rows = attendance(&connection, query, connection.lesson_includes()).peekable();
         let first = Pin::new(&mut rows).peek().await;
         let refused =
-            matches!(first, Some(Err(error)) if error.kind() == wonde::ErrorKind::BadRequest);
+            matches!(first, Some(Err(failed)) if failed.kind() == wonde::ErrorKind::BadRequest);
         if refused && connection.lesson_includes() {
             connection.without_lesson_includes();
             rows = attendance(&connection, query, false).peekable();
         }
         read::coded_or_notes(
             &connection,
-            rows.err_into(),
+            rows.map_err(error),
             LessonAttendance::attendance_code_id,
         )
         .try_filter_map(move |row| ready(Ok(read::lesson_row(&connection, row))))
@@ -68,10 +68,10 @@ fn attendance(
     connection.school().lesson_attendance(query).boxed()
 }
 
-/// Where the marks of a day stand.
+/// The slots of a day.
 ///
 /// # Errors
-/// A timetable that cannot be read.
+/// Returns an error if the timetable cannot be read.
 pub async fn register_slots(
     connection: &Connection,
     timetable: &Timetable,
@@ -82,10 +82,10 @@ pub async fn register_slots(
     Ok(first.into_iter().cloned().map(Slot::Lesson).collect())
 }
 
-/// The register of a day out of rows that were read before.
+/// The register of a day from rows that were read before.
 ///
 /// # Errors
-/// A code book or timetable that cannot be read.
+/// Returns an error if the code book or the timetable cannot be read.
 pub async fn register_of(
     connection: &Connection,
     timetable: &Timetable,
@@ -104,15 +104,15 @@ pub async fn register_of(
             return None;
         };
         let session = *sessions.get(&(&row.student, lesson))?;
-        read::held_mark(&book, session, row)
+        row.into_mark(&book, session)
     });
     Ok(Register::new(date, read_at, marks))
 }
 
-/// The marks held on the pupils' first lessons of a day: see [`MisAdapter::register`](crate::MisAdapter::register).
+/// The marks on the students' first lessons of a day: see [`MisAdapter::register`](crate::MisAdapter::register).
 ///
 /// # Errors
-/// Those of the reads.
+/// Returns an error if a request fails.
 pub async fn read_register(
     connection: &Connection,
     timetable: &Timetable,
@@ -125,23 +125,30 @@ pub async fn read_register(
         .try_filter(|row| ready(slots.contains(&row.slot)))
         .try_collect()
         .await?;
-    register_of(connection, timetable, date, read_at, read::latest(rows)).await
+    register_of(
+        connection,
+        timetable,
+        date,
+        read_at,
+        RegisterRow::latest(rows),
+    )
+    .await
 }
 
 /// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`](crate::MisAdapter::write).
 ///
-/// The timetable is remembered for the day. It is read again when a mark is refused that was put on a lesson of the
-/// remembered one, and now and then for pupils who have no lesson there; marks whose lesson has changed are sent once more.
+/// The timetable is remembered for the day. It is read again when a mark on one of its lessons is refused, and from time to time
+/// for students who have no lesson in it; marks whose lesson has changed are sent once more.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`], and a code book or timetable that cannot be read.
+/// Returns [`ErrorKind::Unsupported`], or an error if the code book or the timetable cannot be read.
 pub async fn write(
     connection: &Connection,
     descriptor: &'static Descriptor,
     timetable: &Timetable,
     marks: &[Mark],
 ) -> Result<Vec<MarkResult>> {
-    check_marks(descriptor, connection.effective(descriptor), marks)?;
+    descriptor.check_marks(connection.effective(descriptor), marks)?;
     if marks.is_empty() {
         return Ok(Vec::new());
     }
@@ -169,15 +176,15 @@ pub async fn write(
 /// The timetable by date.
 type Looks = HashMap<NaiveDate, Look>;
 
-/// Whether a mark was refused for a reason that another lesson might mend.
+/// Whether a mark was refused for a reason that another lesson may remove.
 fn may_go_through(result: Option<&Option<MarkResult>>) -> bool {
     matches!(result, Some(Some(MarkResult::Refused(error))) if matches!(error.kind(), ErrorKind::NoLesson | ErrorKind::Refused))
 }
 
-/// Which of the refused marks have another lesson by now, with the timetable that says so.
+/// The refused marks that have another lesson by now, with the timetable that shows it.
 ///
-/// Nothing of what was sent before may be lost here: where the timetable cannot be read, the marks it is for fail, so
-/// that they are tried again later, and no others.
+/// The results of marks that were sent must not be lost: if the timetable cannot be read, only the marks that need it fail, to be
+/// tried again later.
 async fn look_again(
     connection: &Connection,
     timetable: &Timetable,
@@ -187,7 +194,7 @@ async fn look_again(
     results: &mut [Option<MarkResult>],
 ) -> (Vec<Coded>, Looks) {
     let stopped = results.iter().flatten().find_map(|result| match result {
-        MarkResult::Failed(error) => Some(error.for_unsent()),
+        MarkResult::Failed(error) => Some(for_unsent(error)),
         _ => None,
     });
     let mut looks: HashMap<NaiveDate, Result<Look>> = HashMap::new();
@@ -205,7 +212,7 @@ async fn look_again(
         let look = match looks.entry(mark.date) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(unseen) => unseen.insert(match &stopped {
-                // The token, the rate or the line stands against any further request.
+                // The token, the rate or the network prevents any further request.
                 Some(error) => Err(error.clone()),
                 None => timetable.look_again(connection, mark.date, old).await,
             }),
@@ -261,9 +268,9 @@ async fn send(
 
 fn body(mark: &Mark, lesson: &LessonId, code: &AttendanceCodeId) -> LessonMark {
     LessonMark {
-        lesson_id: lesson.clone(),
-        student_id: mark.student.clone(),
-        attendance_code_id: code.clone(),
+        lesson_id: id(lesson.clone()),
+        student_id: id(mark.student.clone()),
+        attendance_code_id: id(code.clone()),
         comment: mark.comment.clone(),
         minutes_late: mark.minutes_late,
     }
@@ -273,7 +280,7 @@ fn no_lesson(mark: &Mark) -> Error {
     Error::new(
         ErrorKind::NoLesson,
         format!(
-            "student {} has no lesson in {} on {} that could bear the mark; check the timetable in the MIS",
+            "student {} has no lesson in {} on {} that could carry the mark; check the timetable in the MIS",
             mark.student, mark.session, mark.date
         ),
     )

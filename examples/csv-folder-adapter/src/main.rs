@@ -1,0 +1,7 @@
+//! The `markback` program with this adapter in it.
+
+use mis_csv_folder as _;
+
+fn main() -> std::process::ExitCode {
+    markback_cli::main()
+}
