@@ -575,7 +575,8 @@ async fn unknown_code(desk: &Desk) -> anyhow::Result<()> {
 
 async fn undeclared(desk: &Desk) -> anyhow::Result<()> {
     let (mis, raw) = desk.open_both(desk.context()).await?;
-    let asks: [(Ability, fn(&mut Mark)); 4] = [
+    type Ask = (Ability, fn(&mut Mark));
+    let asks: [Ask; 4] = [
         (Ability::Session, |_| {}),
         (Ability::Comment, |mark| {
             mark.comment = Some(COMMENT.to_owned())

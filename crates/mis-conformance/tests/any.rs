@@ -1,5 +1,7 @@
 //! The cases for any adapter, on an MIS in memory: a right adapter passes, and each wrong one fails the case about its fault.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},

@@ -1,6 +1,6 @@
 //! Descriptions of MISs: the one place for a name, its capabilities and the source of both.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use crate::{
     Ability, Capabilities, ConnectContext, Error, EventKind, Mark, Mis, MisAdapter, Quirks, Result,
@@ -202,7 +202,7 @@ impl Descriptor {
         }
     }
 
-    fn refusal(&self, mark: &Mark, why: &Cow<'static, str>) -> Error {
+    fn refusal(&self, mark: &Mark, why: &str) -> Error {
         Error::new(
             ErrorKind::InvalidMark,
             format!(

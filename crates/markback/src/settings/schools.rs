@@ -347,10 +347,7 @@ impl<'d, 't> Schools<'d, 't> {
         let adapter = self.name(place, "link.adapter", link.adapter)?;
         let known = self.registry.as_ref().map(|registry| {
             let ids: Vec<_> = registry.iter().map(|descriptor| descriptor.id).collect();
-            (
-                registry.get(&adapter).ok(),
-                nearest(&adapter, ids.into_iter()),
-            )
+            (registry.get(&adapter).ok(), nearest(&adapter, ids))
         });
         if let Some((None, meant)) = known {
             let cure = meant.map_or_else(
