@@ -31,8 +31,7 @@ pub struct Args {
     /// Only this school; all of them when left out
     #[arg(long, value_name = "ID")]
     school: Option<String>,
-    /// Ask, read-only, what is only guessed of Wonde's API, and print a report without personal data that may be passed
-    /// on
+    /// Check assumptions about Wonde's API, read-only, and print a report without personal data that may be shared
     #[arg(long)]
     probe: bool,
     /// How to print
@@ -127,7 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// What was observed at one school, or why nothing could be.
+/// The answers at one school, or why there are none.
 #[derive(Serialize)]
 struct Probed {
     school: String,
@@ -175,7 +174,7 @@ async fn probe(
     probed
 }
 
-/// Prints what was observed. Exit code 1 if a school could not be asked.
+/// Prints the answers. Exit code 1 if a school could not be asked.
 fn print_probed(probed: &[Probed], format: TableOrJson) -> anyhow::Result<ExitCode> {
     match format {
         TableOrJson::Json => output::json(&probed)?,

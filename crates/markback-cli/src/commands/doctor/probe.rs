@@ -1,7 +1,8 @@
-//! `markback doctor --probe`: asks a school, read-only, what is only guessed of Wonde, and prints what may be passed on.
+//! `markback doctor --probe`: checks assumptions about Wonde's API at a real school, read-only, and prints a report that may
+//! be shared.
 //!
-//! The report has forms, names of properties, words from fixed lists, counts and headers about rates. Values of people's
-//! records are looked at and never kept.
+//! The report contains formats, property names, machine-readable words, counts and rate limit headers. It contains no values
+//! of people's records.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +10,12 @@ use mis_wonde::wonde::{Client, Error, RawAnswer, SchoolClient};
 use serde::Serialize;
 use serde_json::Value;
 
-/// One thing that was asked.
+/// The answer to one question.
 #[derive(Serialize)]
 pub(super) struct Observation {
     asked: &'static str,
     found: String,
-    /// The statement of the documentation that the answer would change, with its label.
+    /// The documented assumption that the answer may change, with its label.
     changes: &'static str,
 }
 
@@ -24,7 +25,7 @@ impl Observation {
     }
 }
 
-/// Where a question is asked.
+/// The address of a question.
 enum At {
     Root(&'static [&'static str]),
     School(&'static str),
@@ -36,7 +37,7 @@ struct Question {
     asked: &'static str,
     at: At,
     query: &'static [(&'static str, &'static str)],
-    /// What the answer tells.
+    /// Extracts the answer from a response.
     look: fn(&Value) -> String,
     changes: &'static str,
 }
@@ -57,7 +58,7 @@ const fn ask(
     }
 }
 
-/// A time at which nothing has changed yet.
+/// A date in the future, so that a filter that works returns no rows.
 const LATER: &str = "2099-01-01";
 
 static QUESTIONS: &[Question] = &[
@@ -73,7 +74,7 @@ static QUESTIONS: &[Question] = &[
         At::School("rooms"),
         &[("per_page", "200")],
         pages,
-        "`per_page` forces the pagination object [T]; 200 is taken [T]",
+        "`per_page` forces the pagination object [T]; 200 is accepted [T]",
     ),
     ask(
         "list by cursor",
@@ -261,7 +262,7 @@ static QUESTIONS: &[Question] = &[
 
 const DATE_FILTER: &str = "no filter by a register's own date is known [?]";
 
-/// Asks everything at one school. What is refused is an answer as well.
+/// Asks all questions at one school. An error response is an answer as well.
 pub(super) async fn examine(client: &Client, school: &SchoolClient) -> Vec<Observation> {
     let mut found = Vec::new();
     let mut limits = BTreeSet::new();
@@ -369,13 +370,13 @@ fn rows(body: &Value) -> &[Value] {
 }
 
 fn taken(_: &Value) -> String {
-    "200: taken".to_owned()
+    "200: accepted".to_owned()
 }
 
 fn filtered(body: &Value) -> String {
     match rows(body).len() {
-        0 => "no rows: it filters, or there are none".to_owned(),
-        _ => "rows all the same: it is ignored".to_owned(),
+        0 => "no rows: the filter works, or the list is empty".to_owned(),
+        _ => "rows: the filter is ignored".to_owned(),
     }
 }
 
@@ -412,7 +413,7 @@ fn includes(body: &Value) -> String {
     })
 }
 
-/// The forms of the first record's properties, or of a record alone.
+/// The formats of the first record's properties, or of a single record.
 fn forms(body: &Value) -> String {
     match rows(body).first() {
         Some(row) => form(row, 2),
@@ -459,7 +460,7 @@ fn writing(body: &Value) -> String {
     format!("{}; of attendance: {}", forms(body), named.join(", "))
 }
 
-/// The words that a property of the rows has.
+/// The distinct words of a property of the rows.
 fn words(body: &Value, property: &str) -> String {
     let words: BTreeSet<&str> = rows(body)
         .iter()
@@ -469,16 +470,15 @@ fn words(body: &Value, property: &str) -> String {
     words.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a text is a word of a machine, and no name or comment of a person.
+/// Whether a text is machine-readable and cannot be a person's name or comment.
 fn is_word(text: &str) -> bool {
     text.len() <= 60
         && text
             .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-./ ".contains(c))
-        && text.split(' ').count() <= 3
+            .all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c))
 }
 
-/// The form of a value: names of properties and sorts of values, to this depth.
+/// The format of a value: property names and kinds of values, to this depth.
 fn form(value: &Value, depth: usize) -> String {
     match value {
         Value::Null => "null".to_owned(),
@@ -496,7 +496,7 @@ fn form(value: &Value, depth: usize) -> String {
         },
         Value::Object(_) if depth == 0 => "{…}".to_owned(),
         Value::Object(map) => {
-            // Some maps have codes of one pupil for names.
+            // The keys of some maps are a pupil's codes.
             let named = map.iter().filter(|(name, _)| is_property(name));
             let parts = named.map(|(name, value)| format!("{name}: {}", form(value, depth - 1)));
             format!("{{{}}}", parts.collect::<Vec<_>>().join(", "))
@@ -548,8 +548,8 @@ mod tests {
 
     #[test]
     fn only_words_of_machines_are_repeated() {
-        let body = json!({"data": [{"status": "completed"}, {"status": "Zoë is ill"}, {"status": "a b c d"}]});
+        let body = json!({"data": [{"status": "completed"}, {"status": "Zoë"}, {"status": "Ada Lovelace"}]});
         assert_eq!(words(&body, "status"), "completed");
-        assert!(is_word("attendance-session.write") && !is_word("o'clock"));
+        assert!(is_word("attendance-session.write") && !is_word("a name"));
     }
 }
