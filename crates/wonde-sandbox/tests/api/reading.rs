@@ -358,6 +358,12 @@ async fn a_token_opens_what_it_is_for() {
     assert_eq!(get("schools", None, None).await, 401);
     assert_eq!(get("schools", None, Some("nonsense")).await, 401);
     assert_eq!(get("schools", Some(&token), None).await, 200);
+    let raw = lab
+        .http
+        .get(format!("{base}/schools"))
+        .header("authorization", format!("Basic {token}"));
+    let status = raw.send().await.unwrap().status();
+    assert_eq!(status, 200, "as one of Wonde's clients sends it");
     let students = |id: &str| format!("schools/{id}/students");
     assert_eq!(get(&students(&own.id), None, Some(&own.token)).await, 200);
     assert_eq!(get(&students(&other.id), None, Some(&own.token)).await, 403);

@@ -33,12 +33,14 @@ enum At {
     First(&'static str),
 }
 
+/// Extracts the answer from a response.
+type Look = fn(&Value) -> String;
+
 struct Question {
     asked: &'static str,
     at: At,
     query: &'static [(&'static str, &'static str)],
-    /// Extracts the answer from a response.
-    look: fn(&Value) -> String,
+    look: Look,
     changes: &'static str,
 }
 
@@ -46,7 +48,7 @@ const fn ask(
     asked: &'static str,
     at: At,
     query: &'static [(&'static str, &'static str)],
-    look: fn(&Value) -> String,
+    look: Look,
     changes: &'static str,
 ) -> Question {
     Question {
@@ -271,7 +273,7 @@ pub(super) async fn examine(client: &Client, school: &SchoolClient) -> Vec<Obser
     let permissions = [&meta[..], &["permissions"]].concat();
     let acl = [&meta[..], &["acl"]].concat();
     let record = ["schools", id];
-    let fixed: [(_, &[&str], fn(&Value) -> String, _); 4] = [
+    let fixed: [(_, &[&str], Look, _); 4] = [
         (
             "school",
             &record,
@@ -339,7 +341,7 @@ async fn first(school: &SchoolClient, list: &str) -> Result<RawAnswer, Error> {
 fn observe(
     asked: &'static str,
     answer: Result<RawAnswer, Error>,
-    look: fn(&Value) -> String,
+    look: Look,
     changes: &'static str,
     limits: &mut BTreeSet<String>,
 ) -> Observation {
