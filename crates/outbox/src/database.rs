@@ -146,7 +146,7 @@ impl Database {
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => crate::postgres::open(url, options)
                 .await
-                .map(|pool| Self::from_pool(pool)),
+                .map(Self::from_pool),
             #[cfg(not(feature = "sqlite"))]
             Some("sqlite") => Err(unsupported()),
             #[cfg(not(feature = "postgres"))]

@@ -239,12 +239,14 @@ impl Arena {
                         .entry((school.clone(), student, date, session))
                         .or_default();
                     writer.times += if again { ANY } else { 1 };
-                    let dropped =
-                        |line: &markback::store::AuditRecord| line.record["dropped"].to_string();
-                    writer.without_comment |= event
-                        .history
-                        .iter()
-                        .any(|line| dropped(line).contains("\"comment\""));
+                    let dropped = |what: &str| {
+                        let line = |line: &markback::store::AuditRecord| {
+                            line.record["dropped"].to_string().contains(what)
+                        };
+                        event.history.iter().any(line)
+                    };
+                    writer.without_comment |= dropped("\"comment\"");
+                    writer.without_minutes |= dropped("\"minutes_late\"");
                 }
             }
         }

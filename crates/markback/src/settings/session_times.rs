@@ -38,6 +38,9 @@ pub(super) fn check(
     groups: &[Group],
 ) {
     let matters = on_lessons(schools.registry.as_ref(), mis);
+    if mis.is_some() && matters {
+        hint_at_early_lessons(schools, place, template, groups);
+    }
     for boundary in &BOUNDARIES {
         let Some((first, at, other)) = difference(boundary, groups) else {
             continue;
@@ -81,6 +84,46 @@ pub(super) fn check(
                 .push(place.problem(&key, &what, &help));
         }
     }
+}
+
+/// Without the start of the morning, a breakfast club is a pupil's first lesson and gets the morning's mark.
+fn hint_at_early_lessons(
+    schools: &mut Schools<'_, '_>,
+    place: &dyn Place,
+    template: Option<&str>,
+    groups: &[Group],
+) {
+    let mut rules = groups.iter().filter_map(Group::rules_of_students);
+    let Some(at) = groups.iter().position(|group| {
+        group
+            .rules_of_students()
+            .is_some_and(|rules| rules.am_opens().is_none())
+    }) else {
+        return;
+    };
+    // The boundary is the school's: one group is enough to set it.
+    if rules.any(|rules| rules.am_opens().is_some()) {
+        return;
+    }
+    let key = match template {
+        Some(name) => {
+            if !schools
+                .told_of_sessions
+                .insert((name.to_owned(), "early lessons", true))
+            {
+                return;
+            }
+            "template".to_owned()
+        }
+        None => format!("group[{at}].writeback.am.opens"),
+    };
+    let message = "the MIS keeps marks on lessons, and the start of the morning is not set: a lesson before it, such as a \
+                   breakfast club, gets the morning's mark";
+    let help = "set am.opens to the time at which the first registration begins";
+    schools
+        .findings
+        .hints
+        .push(place.problem(&key, message, help));
 }
 
 /// The name of a group and its time.
