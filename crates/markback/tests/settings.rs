@@ -238,7 +238,7 @@ fn a_problem_is_told_with_its_key(#[case] text: &str, #[case] key: &str, #[case]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'staff'\nyears = ['7']",
     "group[0].years",
-    "only students can be asked for this"
+    "this applies only to students"
 )]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'parents'\nof = 'Nobody'",

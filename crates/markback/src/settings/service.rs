@@ -394,7 +394,7 @@ impl SyncSettings {
             (
                 self.nightly.parse().is_none(),
                 "sync.nightly",
-                "this is no time of day",
+                "this is not a time of day",
                 "write hours and minutes, such as \"02:30\"",
             ),
             (
