@@ -102,7 +102,7 @@ async fn a_change_of_the_mis_is_rehearsed_by_name() {
         said.out
     );
     assert!(
-        said.out.contains("must be changed or taken out"),
+        said.out.contains("must be changed or removed"),
         "{}",
         said.out
     );

@@ -1,7 +1,7 @@
 //! Every MIS adapter, registered: link this crate and [`Registry::discover`](mis_core::Registry::discover) finds them.
 //!
-//! Each adapter is a cargo feature; all are on by default. The compiler leaves out a crate that nothing names, so this
-//! one names them all.
+//! Each adapter is a cargo feature; all are enabled by default. The compiler does not link a crate that is not used, so this
+//! crate uses them all.
 //!
 //! Made by `cargo xtask codegen` from the folders below `adapters/`; not to be edited by hand.
 

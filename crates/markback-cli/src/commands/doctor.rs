@@ -224,7 +224,7 @@ impl Report {
                 ]
             })
         });
-        let table = output::table(["school", "asked", "", "found", "what to do"], rows);
+        let table = output::table(["school", "check", "", "result", "what to do"], rows);
         format!("{table}\n{}", self.summary())
     }
 
