@@ -389,7 +389,7 @@ fn a_bad_argument_ends_with_2(#[case] more: &[&str], #[case] words: &str) {
 #[case::no_field(r#"{"id":"e1","person":"A1","kind":"sign_in","at":"2026-11-23T09:07:12Z","answers":{"Why":"Bus"}}"#, "answers.Why")]
 #[case::two(
     r#"{"id":"e1","person":"A1","kind":"sign_in","at":"2026-11-23T09:07:12Z"} {}"#,
-    "more than one event"
+    "several events"
 )]
 fn a_bad_event_ends_with_2_and_is_told_on_standard_error(#[case] event: &str, #[case] words: &str) {
     let said = explain(&[], event);

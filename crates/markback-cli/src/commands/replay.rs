@@ -180,7 +180,7 @@ fn without_bad(
         other => {
             let first = lines.first().map_or(0, |line| line.number);
             return Err(anyhow::Error::from(other).context(format!(
-                "the log was accepted up to line {}; replay it again, no event is accepted twice",
+                "the log was received up to line {}; replay it again, no event is stored twice",
                 first.saturating_sub(1)
             )));
         }

@@ -214,7 +214,7 @@ impl Story<'_> {
         let mut text = format!(
             "Decisions compared with the marks that each school's MIS now has: {compared} marks, {differ}; \
              the {untouched} other marks are as they were.\n\
-             {} events were sent twice, as after a lost response, and accepted once. The run took {:.0} seconds.",
+             {} events were sent twice, as after a lost response, and stored once. The run took {:.0} seconds.",
             self.resent,
             self.took.as_secs_f64(),
         );
