@@ -122,7 +122,7 @@ fn a_key_that_is_nowhere() {
     assert_told(
         &said,
         1,
-        &["nowhere", "cannot be read", "see that it is there"],
+        &["nowhere", "cannot be read", "check that it exists"],
     );
     let said = with(service, &["serve"]);
     assert_told(&said, 1, &["error: ", "no bearer key", "`api_key_env`"]);
