@@ -1,4 +1,4 @@
-//! What is wrong with what comes in over HTTP is told with its field, and what was taken in before stays.
+//! Invalid requests are reported with the field, and events accepted before are kept.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: `markback bench` as a release build, with a PostgreSQL server that is there for it alone.
+//! `cargo xtask bench`: runs `markback bench` as a release build, with a temporary PostgreSQL server.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use throwaway_postgres::{Binaries, Server};
 
 use crate::tree::{Tree, run};
 
-/// What is handed on to `markback bench`.
+/// The arguments passed to `markback bench`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// Options of `markback bench`, after `--`.
@@ -15,8 +15,8 @@ pub(crate) struct Options {
     options: Vec<String>,
 }
 
-/// Builds it and runs it. The server waits for the disk as one that matters would, and is gone afterwards; without installed
-/// binaries PostgreSQL is left out.
+/// Builds and runs it. The server waits for the disk as in production and is removed afterwards; without installed
+/// binaries PostgreSQL is skipped.
 pub(crate) fn bench(tree: &Tree, options: &Options) -> Result<()> {
     run(tree
         .cargo()
@@ -24,7 +24,7 @@ pub(crate) fn bench(tree: &Tree, options: &Options) -> Result<()> {
     let server = match Binaries::find() {
         Ok(binaries) => Some(Server::builder().durable(true).start(&binaries)?),
         Err(looked) => {
-            println!("PostgreSQL is left out: no binaries were found ({looked})");
+            println!("PostgreSQL is skipped: no binaries were found ({looked})");
             None
         }
     };

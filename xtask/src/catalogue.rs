@@ -1,14 +1,14 @@
-//! The descriptors of all adapters, as the umbrella crate knows them.
+//! The descriptors of all adapters in the umbrella crate.
 //!
-//! They are asked of an example of the umbrella and not linked into this program: so `cargo xtask` builds in seconds,
-//! also while an adapter does not compile, and sees an adapter that was added a moment ago.
+//! An example of the umbrella prints them, so that this program does not link them: `cargo xtask` builds in seconds,
+//! even if an adapter does not compile, and includes an adapter that was just added.
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::tree::{Tree, output};
 
-/// What one adapter says of its MIS.
+/// The descriptor of one adapter.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Adapter {
     pub(crate) id: String,
@@ -19,7 +19,7 @@ pub(crate) struct Adapter {
     pub(crate) source: Source,
 }
 
-/// What the MIS can keep.
+/// The capabilities of the MIS.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize, Serialize)]
 pub(crate) struct Capabilities {
     pub(crate) session: Place,
@@ -31,7 +31,7 @@ pub(crate) struct Capabilities {
     pub(crate) roster: bool,
 }
 
-/// Where the MIS keeps the mark of a session.
+/// The place at which the MIS stores the mark of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Place {
@@ -39,11 +39,11 @@ pub(crate) enum Place {
     Session,
     /// On the pupil's first lesson of the session.
     FirstLesson,
-    /// Nowhere: it takes no marks.
+    /// Nowhere: it does not accept marks.
     None,
 }
 
-/// Who says so, and when it was looked up.
+/// The source of the capabilities, and its date.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 pub(crate) struct Source {
     pub(crate) what: String,
@@ -51,7 +51,7 @@ pub(crate) struct Source {
 }
 
 impl Adapter {
-    /// All names that the MIS goes by.
+    /// All names of the MIS.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         [&self.id, &self.name]
             .into_iter()
@@ -61,7 +61,7 @@ impl Adapter {
 }
 
 impl Capabilities {
-    /// How many of the columns of the capability table say yes.
+    /// The number of capabilities.
     pub(crate) fn count(&self) -> usize {
         [
             self.session != Place::None,
@@ -75,7 +75,7 @@ impl Capabilities {
     }
 }
 
-/// Builds the umbrella and asks it for its adapters, sorted by id.
+/// Builds the umbrella and lists its adapters, sorted by id.
 pub(crate) fn load(tree: &Tree) -> Result<Vec<Adapter>> {
     let mut cargo = tree.cargo();
     cargo.args([
@@ -87,6 +87,6 @@ pub(crate) fn load(tree: &Tree) -> Result<Vec<Adapter>> {
         "catalogue",
     ]);
     let text = output(&mut cargo)
-        .context("the adapters could not be listed; mend what is said above and run again")?;
+        .context("the adapters could not be listed; fix the errors above and run again")?;
     serde_json::from_str(&text).context("the list of adapters could not be read")
 }

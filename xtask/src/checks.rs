@@ -1,11 +1,11 @@
-//! Checks of CI that take more than one call of cargo.
+//! CI checks that need several cargo commands.
 
 use anyhow::{Context as _, Result};
 
 use crate::tree::{Tree, run};
 
-/// Checks the umbrella crate with each adapter's feature alone, with none and with all; and the queue with each database
-/// alone.
+/// Checks the umbrella crate with each adapter's feature alone, without features and with all; and the queue with each
+/// database alone.
 pub(crate) fn each_feature(tree: &Tree) -> Result<()> {
     let ids = tree.adapters()?;
     let single = ids
@@ -33,13 +33,13 @@ pub(crate) fn each_feature(tree: &Tree) -> Result<()> {
         run(cargo.args(["--no-default-features", "--features", engine]))?;
     }
     println!(
-        "mis-adapters stands with each of {} features alone",
+        "mis-adapters builds with each of {} features alone",
         ids.len()
     );
     Ok(())
 }
 
-/// Tests the adapters outside the workspace: they use only what any outsider could.
+/// Tests the adapters outside the workspace, which use only the public API.
 pub(crate) fn outside(tree: &Tree) -> Result<()> {
     for name in ["outside-adapter", "csv-folder-adapter"] {
         let manifest = tree.join("examples").join(name).join("Cargo.toml");

@@ -1,4 +1,4 @@
-//! `conformance`: builds the adapters' conformance tests, runs them, and gathers their reports.
+//! `conformance`: builds the adapters' conformance tests, runs them, and collects their reports.
 
 use std::{
     collections::BTreeMap,
@@ -17,16 +17,16 @@ use crate::{
     verdict::{Report, judge, shown},
 };
 
-/// Where a run of the suite leaves its report.
+/// The path of the report of a run.
 const REPORT_VARIABLE: &str = "MARKBACK_CONFORMANCE_REPORT";
 
-/// What to run, and how to show it.
+/// The arguments of `conformance`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Options {
-    /// Only this adapter; may be given again.
+    /// Only this adapter; can be repeated.
     #[arg(long = "adapter", value_name = "ID")]
     adapters: Vec<String>,
-    /// How to show what was found.
+    /// Output format.
     #[arg(long, default_value = "table")]
     format: Format,
 }
@@ -37,7 +37,7 @@ enum Format {
     Json,
 }
 
-/// Runs the suite, and tells by the exit code whether all is green.
+/// Runs the suite; the exit code is 0 if all cases pass.
 pub(crate) fn run(tree: &Tree, options: &Options) -> Result<ExitCode> {
     let ids = chosen(tree.adapters()?, &options.adapters)?;
     let programs = build(tree, &ids, options.adapters.is_empty())?;
@@ -85,12 +85,12 @@ fn chosen(all: Vec<String>, wanted: &[String]) -> Result<Vec<String>> {
         all.into_iter().filter(|id| wanted.contains(id)).collect()
     };
     if ids.is_empty() {
-        bail!("there is no adapter to try");
+        bail!("there are no adapters to test");
     }
     Ok(ids)
 }
 
-/// Builds the test programs of these adapters, and tells where each lies.
+/// Builds the test programs of these adapters, and returns their paths.
 fn build(tree: &Tree, ids: &[String], all: bool) -> Result<BTreeMap<String, PathBuf>> {
     #[derive(Deserialize)]
     struct Message {
@@ -119,7 +119,7 @@ fn build(tree: &Tree, ids: &[String], all: bool) -> Result<BTreeMap<String, Path
         cargo.arg("--package").arg(format!("mis-{id}"));
     }
     let output = crate::tree::output(&mut cargo)
-        .context("the conformance tests do not build; mend what is said above")?;
+        .context("the conformance tests do not build; fix the errors above")?;
     let mut programs = BTreeMap::new();
     for line in output.lines() {
         let Ok(Message {
@@ -157,7 +157,7 @@ fn try_adapter(tree: &Tree, id: &str, program: &Path) -> Result<Report> {
         .with_context(|| format!("cannot start {}", program.display()))?;
     if !path.exists() {
         bail!(
-            "the run left no report ({}): {}",
+            "the run wrote no report ({}): {}",
             output.status,
             String::from_utf8_lossy(&output.stderr).trim()
         );
@@ -165,7 +165,7 @@ fn try_adapter(tree: &Tree, id: &str, program: &Path) -> Result<Report> {
     let report: Report = serde_json::from_str(&read(&path)?)
         .with_context(|| format!("cannot read {}", path.display()))?;
     if !output.status.success() && report.cases.iter().all(|case| case.failure.is_none()) {
-        bail!("the run failed ({}) though no case did", output.status);
+        bail!("the run failed ({}) although no case did", output.status);
     }
     Ok(report)
 }

@@ -1,4 +1,4 @@
-//! The project's chores, run as `cargo xtask <chore>`.
+//! The project's developer tasks, run as `cargo xtask <task>`.
 
 mod bench;
 mod catalogue;
@@ -22,7 +22,7 @@ use clap::{Parser, Subcommand};
 
 use crate::tree::Tree;
 
-/// The project's chores.
+/// Developer tasks.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 struct Arguments {
@@ -32,33 +32,33 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Writes what is made from the adapters: the umbrella crate, the capability table, docs/adapters.
+    /// Generates files from the adapters: the umbrella crate, the capability table, docs/adapters.
     Codegen {
-        /// Writes nothing; fails when a file is not as it would be written.
+        /// Writes nothing; fails if a file is out of date.
         #[arg(long)]
         check: bool,
     },
-    /// Starts an adapter for one more MIS.
+    /// Creates an adapter for a new MIS.
     NewAdapter(scaffold::Plan),
-    /// Runs the conformance suite on the adapters and shows how many cases of which sort ran.
+    /// Runs the conformance suite on the adapters and shows the number of cases by kind.
     Conformance(conformance::Options),
     /// Checks the umbrella crate with each adapter's feature alone, and with none.
     EachFeature,
-    /// Walks the way of CONTRIBUTING.md in a copy of the tree: a new adapter goes from red to green.
+    /// Follows the steps of CONTRIBUTING.md in a copy of the tree, until a new adapter passes.
     TryNewAdapter,
     /// Tests the example of an adapter that lives outside this repository.
     Outside,
     /// Writes the public API of each library crate to docs/public-api.
     PublicApi {
-        /// Writes nothing; fails when a listing differs from the code.
+        /// Writes nothing; fails if a listing differs from the code.
         #[arg(long)]
         check: bool,
     },
-    /// Checks the rules of the house that clippy cannot see.
+    /// Checks the project's rules that clippy cannot check.
     Tidy,
-    /// Measures a release build on SQLite and on a PostgreSQL server of its own; options of `markback bench` follow `--`.
+    /// Measures a release build on SQLite and on a temporary PostgreSQL server; options of `markback bench` follow `--`.
     Bench(bench::Options),
-    /// Kills, freezes and starves a release build for as long as is said, and compares what the MIS then holds.
+    /// Kills, freezes and overloads a release build for the given time, and compares the marks in the MIS afterwards.
     Torture(torture::Options),
 }
 

@@ -1,9 +1,9 @@
-//! The source of an adapter that implements the trait itself: every call goes to a shared function, until it has ways of
-//! its own.
+//! The source of an adapter that implements the trait itself: every call goes to a shared function until the author
+//! changes it.
 
 use crate::catalogue::Place;
 
-/// What comes after the descriptor, for an MIS that keeps marks there.
+/// The code after the descriptor, for an MIS that stores marks there.
 pub(crate) fn body(place: Place) -> String {
     let (fields, read, slots, of, shape, write, lessons) = match place {
         Place::FirstLesson => (
@@ -29,7 +29,7 @@ pub(crate) fn body(place: Place) -> String {
         "
 register_adapter!(DESCRIPTOR);
 
-/// One school. What is not particular to this MIS goes to a function of `mis_wonde::strategies`.
+/// One school. Shared behaviour is delegated to functions of `mis_wonde::strategies`.
 #[derive(Debug)]
 struct Adapter {{
     {fields}
@@ -102,7 +102,7 @@ impl MisAdapter for Adapter {{
     )
 }
 
-/// What such an adapter uses.
+/// The imports of such an adapter.
 pub(crate) fn uses(place: Place, abilities: bool) -> String {
     let strategies = match place {
         Place::FirstLesson => "first_lesson, people, read",
@@ -125,7 +125,7 @@ use mis_wonde::{{
     )
 }
 
-/// How such an adapter is made for one school.
+/// The code that creates such an adapter for one school.
 pub(crate) fn connect(place: Place) -> &'static str {
     match place {
         Place::FirstLesson => {

@@ -7,7 +7,7 @@ use public_api::Builder;
 
 use crate::tree::{Tree, output, read, run, write as write_file};
 
-/// The crates that are meant to be published.
+/// The crates to publish.
 const CRATES: [&str; 7] = [
     "markback",
     "mis-conformance",
@@ -30,7 +30,7 @@ pub(crate) fn write(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Fails when a listing differs from the code. Skips the comparison, in one visible line, under another version of Rust:
+/// Fails if a listing differs from the code. Skips the comparison with a message under another version of Rust, because
 /// rustdoc's JSON changes between versions.
 pub(crate) fn check(tree: &Tree) -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
@@ -64,7 +64,7 @@ fn path(name: &str) -> PathBuf {
     PathBuf::from("docs/public-api").join(format!("{name}.txt"))
 }
 
-/// One line per public item, without the implementations that follow from derives, blanket implementations and auto traits.
+/// One line per public item, without derives, blanket implementations and auto traits.
 fn listing(tree: &Tree, name: &str) -> Result<String> {
     // A folder of its own: the environment variable below would make cargo build everything anew in the usual one.
     let target = tree.target()?.join("public-api");
@@ -84,6 +84,6 @@ fn listing(tree: &Tree, name: &str) -> Result<String> {
         .omit_auto_trait_impls(true)
         .omit_auto_derived_impls(true)
         .build()
-        .with_context(|| format!("cannot read what rustdoc wrote to {}", json.display()))?;
+        .with_context(|| format!("cannot read rustdoc's output {}", json.display()))?;
     Ok(api.items().map(|item| format!("{item}\n")).collect())
 }

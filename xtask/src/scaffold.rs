@@ -1,4 +1,4 @@
-//! `new-adapter`: a crate that compiles, and whose conformance run says in words what is still to do.
+//! `new-adapter`: creates a crate that compiles, and whose conformance run lists the remaining work.
 
 use anyhow::{Result, bail};
 use clap::Args;
@@ -9,48 +9,48 @@ use crate::{
     tree::{Tree, write},
 };
 
-/// What is known of the MIS at the start.
+/// The arguments of `new-adapter`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Plan {
     /// The adapter's id, and the name of its folder: lower-case letters and digits, a letter first.
     id: String,
-    /// The name people know the MIS by.
+    /// The usual name of the MIS.
     #[arg(long)]
     name: String,
-    /// Where the MIS keeps the mark of a session.
+    /// The place at which the MIS stores the mark of a session.
     #[arg(long)]
     session: Place,
-    /// The MIS keeps a comment with a mark.
+    /// The MIS stores a comment with a mark.
     #[arg(long)]
     comment: bool,
-    /// The longest comment that the MIS keeps, in characters; a longer one is left out. Not given where no limit is known.
+    /// The longest comment that the MIS stores, in characters; longer ones are dropped. Omit it if no limit is known.
     #[arg(long, value_name = "CHARACTERS", requires = "comment", value_parser = clap::value_parser!(u16).range(1..))]
     comment_max: Option<u16>,
-    /// The MIS keeps whole minutes late with a mark.
+    /// The MIS stores whole minutes late with a mark.
     #[arg(long)]
     minutes_late: bool,
-    /// The MIS takes a mark for a sign-out.
+    /// The MIS accepts marks for sign-outs.
     #[arg(long)]
     early_leaver: bool,
-    /// The adapter implements `MisAdapter` itself, for an MIS with ways of its own.
+    /// The adapter implements `MisAdapter` itself, for an MIS with different behaviour.
     #[arg(long)]
     own_ways: bool,
-    /// Another name that Wonde may use for the MIS; may be given again.
+    /// Another name that Wonde may use for the MIS; can be repeated.
     #[arg(long = "alias", value_name = "NAME")]
     aliases: Vec<String>,
-    /// Who says that the MIS can do this: a page, a vendor, a school.
+    /// The source of these capabilities: a page, a vendor, a school.
     #[arg(
         long,
         value_name = "WHO",
-        default_value = "TO DO: who says what this MIS can keep"
+        default_value = "TO DO: the source of these capabilities"
     )]
     source: String,
 }
 
-/// Words that are taken: the read-only adapter for every MIS, and the umbrella's own features.
+/// Reserved ids: the generic read-only adapter, and the umbrella's own features.
 const TAKEN: [&str; 5] = ["generic", "all", "default", "core", "wonde"];
 
-/// Writes the crate, and what is generated from it.
+/// Writes the crate and the files generated from it.
 pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     check(tree, plan)?;
     for (path, text) in files(plan, &today()) {
@@ -61,7 +61,7 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
     codegen::write(tree)?;
     format(tree, &plan.id);
     println!(
-        "\nnext: `cargo xtask conformance --adapter {}` says what is still to do; CONTRIBUTING.md has the walk",
+        "\nnext: `cargo xtask conformance --adapter {}` lists the remaining work; CONTRIBUTING.md has the steps",
         plan.id
     );
     Ok(())
@@ -74,29 +74,29 @@ fn check(tree: &Tree, plan: &Plan) -> Result<()> {
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
     if !fits {
-        bail!("`{id}` is no id: use lower-case letters and digits, a letter first, such as `sims`");
+        bail!(
+            "`{id}` is not a valid id: use lower-case letters and digits, a letter first, such as `sims`"
+        );
     }
     if TAKEN.contains(&id.as_str()) {
-        bail!("`{id}` is taken by something else; choose another id");
+        bail!("`{id}` is reserved; choose another id");
     }
     if tree.join("adapters").join(id).exists() {
-        bail!("adapters/{id} is there already; edit it, or choose another id");
+        bail!("adapters/{id} already exists; edit it, or choose another id");
     }
     let more = plan.comment || plan.minutes_late || plan.early_leaver;
     if plan.session == Place::None && more {
         bail!(
-            "an MIS that takes no marks keeps nothing with them; leave out the other flags, or say where the mark goes with `--session`"
+            "an MIS that does not accept marks stores nothing with them; omit the other flags, or set `--session`"
         );
     }
     if plan.session == Place::None && plan.own_ways {
-        bail!(
-            "an MIS that takes no marks has no ways of its own to write them; leave out `--own-ways`"
-        );
+        bail!("an MIS that does not accept marks needs no code to write them; omit `--own-ways`");
     }
     Ok(())
 }
 
-/// Lays the crate's lines out as rustfmt wants them; long names may need it. Without rustfmt nothing is lost.
+/// Formats the crate, which long names may need. Missing rustfmt is ignored.
 fn format(tree: &Tree, id: &str) {
     let mut cargo = tree.cargo();
     let _ = cargo
@@ -205,7 +205,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("{id}", {name:?}, |context| 
     )
 }
 
-/// The call that declares the capabilities; none for an MIS that takes no marks.
+/// The call that declares the capabilities; none for an MIS that does not accept marks.
 fn capabilities(plan: &Plan) -> String {
     let marks = match plan.session {
         Place::None => return String::new(),
@@ -229,7 +229,7 @@ fn capabilities(plan: &Plan) -> String {
 
 fn page(plan: &Plan) -> String {
     format!(
-        "# {}\n\nTO DO: what is particular to this MIS, for a school or a support engineer, in a few sentences.\n",
+        "# {}\n\nTO DO: the special cases of this MIS, for a school or a support engineer, in a few sentences.\n",
         plan.name
     )
 }

@@ -1,4 +1,4 @@
-//! Rules of the house that clippy cannot see.
+//! The project's rules that clippy cannot check.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use crate::{
     tree::{Tree, output, read},
 };
 
-/// What an adapter may depend on, and what its tests may use besides.
+/// The dependencies that an adapter and its tests can have.
 const ADAPTERS_USE: [(&str, &[&str]); 3] = [
     ("dependencies", &["mis-core", "mis-wonde"]),
     ("dev-dependencies", &["mis-conformance"]),
     ("build-dependencies", &[]),
 ];
 
-/// Where the names of MISs belong: their own crates, what is made from them, and the stand-in for Wonde.
+/// Where MISs can be named: their own crates, the files generated from them, and the simulator of Wonde.
 const NAMES_BELONG: [&str; 4] = [
     "adapters/",
     "crates/mis-adapters/",
@@ -24,7 +24,7 @@ const NAMES_BELONG: [&str; 4] = [
     "xtask/",
 ];
 
-/// Checks all rules and lists every breach.
+/// Checks all rules and lists every violation.
 pub(crate) fn run(tree: &Tree) -> Result<()> {
     let adapters = catalogue::load(tree)?;
     let mut breaches = Vec::new();
@@ -52,7 +52,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
     bail!("not tidy:\n{}", breaches.join("\n"));
 }
 
-/// What the scaffold left to be written in one adapter.
+/// The remaining `TO DO`s of the scaffold in one adapter.
 pub(crate) fn open_ends(tree: &Tree, id: &str) -> Result<Vec<String>> {
     let mut open = Vec::new();
     for file in ["src/lib.rs", "README.md"] {
@@ -120,7 +120,7 @@ fn networked(name: &str, packages: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the project says, it says in its own tree: notes beside a developer's checkout are nobody else's to read.
+/// The project must not refer to files outside its tree, which others cannot read.
 fn outside_paths(path: &Path, text: &str) -> Vec<String> {
     // In two parts, so that this file does not say it.
     let beside = concat!("shared", "/");
@@ -129,7 +129,7 @@ fn outside_paths(path: &Path, text: &str) -> Vec<String> {
         .filter(|(_, line)| line.contains(beside))
         .map(|(at, _)| {
             format!(
-                "{}:{}: `{beside}` is not in this tree; say it here",
+                "{}:{}: `{beside}` is not in this tree; include the content here",
                 path.display(),
                 at + 1
             )
@@ -137,7 +137,7 @@ fn outside_paths(path: &Path, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// What the scaffold left to be written.
+/// The remaining `TO DO`s of the scaffold.
 fn unfinished(path: &Path, text: &str) -> Vec<String> {
     let lines = text.lines().enumerate();
     lines
@@ -153,19 +153,19 @@ fn unfinished(path: &Path, text: &str) -> Vec<String> {
         .collect()
 }
 
-/// Every module opens with a sentence on what it is for, of its own or out of a README.
+/// Every module begins with a description, its own or a README.
 fn opening(path: &Path, text: &str) -> Option<String> {
     let first = text.lines().next().unwrap_or_default();
     let opens = first.starts_with("//! ") || first.starts_with("#![doc = include_str!");
     (!opens).then(|| {
         format!(
-            "{}:1: opens without `//!`; say in a sentence what it is for",
+            "{}:1: begins without `//!`; describe its purpose in a sentence",
             path.display()
         )
     })
 }
 
-/// An MIS is named nowhere outside its own adapter: hosts ask capabilities. Tests and documentation may name it.
+/// No code outside an adapter names its MIS: hosts use capabilities. Tests and documentation can name it.
 fn names(path: &Path, text: &str, adapters: &[Adapter]) -> Vec<String> {
     let exempt = NAMES_BELONG.iter().any(|folder| path.starts_with(folder))
         || path.components().any(|part| {
@@ -189,7 +189,7 @@ fn names(path: &Path, text: &str, adapters: &[Adapter]) -> Vec<String> {
                 .find(|adapter| adapter.names().any(|name| plain(name) == plain(literal)));
             if let Some(adapter) = found {
                 breaches.push(format!(
-                    "{}:{}: names {}; ask its capabilities instead",
+                    "{}:{}: names {}; use its capabilities instead",
                     path.display(),
                     at + 1,
                     adapter.name
@@ -200,7 +200,7 @@ fn names(path: &Path, text: &str, adapters: &[Adapter]) -> Vec<String> {
     breaches
 }
 
-/// The texts in quotes on a line of code.
+/// The string literals on a line of code.
 fn literals(line: &str) -> impl Iterator<Item = &str> {
     line.split('"')
         .skip(1)

@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: the long form of the torture that the tests do for seconds.
+//! `cargo xtask torture`: the long form of the torture test.
 
 use std::process::Command;
 
@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::tree::{Tree, run};
 
-/// What is handed on to the torture.
+/// The arguments passed to the torture test.
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// --minutes N, --seed S, --store sqlite|postgres|both, --nodes N, --rate N, --faults SHARE
@@ -14,7 +14,7 @@ pub(crate) struct Options {
     options: Vec<String>,
 }
 
-/// Builds it and lets it run.
+/// Builds and runs it.
 pub(crate) fn torture(tree: &Tree, options: &Options) -> Result<()> {
     run(tree.cargo().args([
         "build",

@@ -1,4 +1,4 @@
-//! The source tree: where things lie in it, and how to call `cargo` and `git` there.
+//! The source tree: its paths, and commands of `cargo` and `git` in it.
 
 use std::{
     collections::BTreeMap,
@@ -19,16 +19,16 @@ pub(crate) struct Tree {
 }
 
 impl Tree {
-    /// The checkout that this program was started in.
+    /// The checkout that contains this program.
     pub(crate) fn here() -> Result<Self> {
         // Set by `cargo run`, and right also where two checkouts share a target directory.
         let own = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = own.parent().context("xtask lies in no folder")?;
+        let root = own.parent().context("xtask has no parent folder")?;
         Ok(Self::at(root))
     }
 
-    /// A checkout somewhere else.
+    /// Another checkout.
     pub(crate) fn at(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -70,7 +70,7 @@ impl Tree {
         cargo
     }
 
-    /// Where `cargo` puts what it builds in this tree.
+    /// The target directory of this tree.
     pub(crate) fn target(&self) -> Result<PathBuf> {
         #[derive(serde::Deserialize)]
         struct Metadata {
@@ -114,12 +114,13 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 /// Writes a text file with the folders that lead to it; the error names it.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create {}", folder.display()))?;
     }
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Runs a command with its output on the terminal; anything but success is an error.
+/// Runs a command with its output on the terminal. Returns an error if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
@@ -130,7 +131,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command for what it prints; what it says on stderr goes to the terminal.
+/// Runs a command and returns its output; stderr goes to the terminal.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(std::process::Stdio::inherit())
@@ -140,10 +141,10 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         bail!("failed ({}): {}", output.status, line(command));
     }
     String::from_utf8(output.stdout)
-        .with_context(|| format!("not text: what {} printed", line(command)))
+        .with_context(|| format!("the output of {} is not UTF-8", line(command)))
 }
 
-/// A command as one would type it.
+/// A command as text.
 fn line(command: &Command) -> String {
     let name = Path::new(command.get_program())
         .file_stem()

@@ -18,12 +18,12 @@ use crate::{
 };
 
 const ID: &str = "throwaway";
-/// The one with ways of its own.
+/// The adapter with different behaviour.
 const OWN: &str = "throwawayown";
-/// Whose fixtures stand in for those that a contributor would write: an MIS that keeps session marks.
+/// The MIS whose fixtures replace those that a contributor would write; it stores session marks.
 const LIKE: &str = "sims";
 
-/// Walks the way, and tells how far it came.
+/// Follows the steps and prints the progress.
 pub(crate) fn run(tree: &Tree) -> Result<()> {
     let folder = tree.target()?.join("try-new-adapter");
     let walk = Walk {

@@ -1,4 +1,4 @@
-//! What the adapters' conformance runs come to: counts, what is wrong, and the tables that show it.
+//! The results of the adapters' conformance runs: counts, failures, and tables.
 
 use anyhow::Result;
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Capabilities, Place};
 
-/// What the suite says of one adapter.
+/// The report on one adapter.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Report {
     pub(crate) adapter: String,
@@ -14,7 +14,7 @@ pub(crate) struct Report {
     pub(crate) cases: Vec<Case>,
 }
 
-/// What became of one case; `ability` is the one it is about, if it is about one.
+/// The result of one case; `ability` is the one that it tests, if any.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Case {
     pub(crate) name: String,
@@ -24,7 +24,7 @@ pub(crate) struct Case {
     pub(crate) millis: u64,
 }
 
-/// What a case shows: that something works, that something is refused, or what happens when something breaks.
+/// The kind of a case: something works, something is refused, or something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -33,7 +33,7 @@ pub(crate) enum Kind {
     Fault,
 }
 
-/// One adapter's line: its report, if there is one, and what is wrong with it.
+/// The result of one adapter: its report, if there is one, and the failures.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Line {
     adapter: String,
@@ -41,12 +41,12 @@ pub(crate) struct Line {
     negative: usize,
     fault: usize,
     failed: usize,
-    /// What is wrong, in words; nothing where it is green.
+    /// The failures as text; empty if it passes.
     pub(crate) wrong: Vec<String>,
     report: Option<Report>,
 }
 
-/// Counts the cases of a run, and says what is wrong with it.
+/// Counts the cases of a run, and lists the failures.
 pub(crate) fn judge(id: &str, report: Result<Report>) -> Line {
     let mut line = Line {
         adapter: id.to_owned(),
@@ -76,12 +76,12 @@ pub(crate) fn judge(id: &str, report: Result<Report>) -> Line {
     line
 }
 
-/// The cases that failed, and what ought to have been tried and was not.
+/// The failed cases, and expected cases that did not run.
 fn wrong(id: &str, report: &Report) -> Vec<String> {
     let mut wrong = Vec::new();
     if report.adapter != id {
         wrong.push(format!(
-            "the report is of `{}`; the folder and the descriptor's id must bear the same name",
+            "the report is of `{}`; the folder and the descriptor's id must have the same name",
             report.adapter
         ));
     }
@@ -90,7 +90,7 @@ fn wrong(id: &str, report: &Report) -> Vec<String> {
         if let Some(failure) = case.failure.as_deref().map(str::trim) {
             let again = told.contains(failure);
             let what = if again {
-                "for a reason told above"
+                "for a reason shown above"
             } else {
                 failure
             };
@@ -141,7 +141,7 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
-/// The cases against the adapters, the adapters with their counts, and what is wrong.
+/// The table of cases and adapters, the counts, and the failures.
 pub(crate) fn shown(lines: &[Line]) -> String {
     let mut text = format!("{}\n\n{}\n", cases(lines), counts(lines));
     for line in lines.iter().filter(|line| !line.wrong.is_empty()) {
@@ -154,7 +154,7 @@ pub(crate) fn shown(lines: &[Line]) -> String {
     text
 }
 
-/// Cases down, adapters across by number: `+` passed, `FAIL`, and nothing where the case is not for the adapter.
+/// One row per case and one numbered column per adapter: `+` passed, `FAIL`, or empty if the case does not apply.
 fn cases(lines: &[Line]) -> Table {
     let reports: Vec<_> = lines.iter().map(|line| line.report.as_ref()).collect();
     let names = in_order(&reports);
@@ -179,7 +179,7 @@ fn cases(lines: &[Line]) -> Table {
     table
 }
 
-/// All cases that ran anywhere. Each adapter has them in the suite's order, and so has the whole.
+/// All cases that ran for any adapter, in the suite's order.
 fn in_order<'a>(reports: &[Option<&'a Report>]) -> Vec<(&'a str, Kind)> {
     let mut names: Vec<(&str, Kind)> = Vec::new();
     for report in reports.iter().flatten() {

@@ -13,7 +13,12 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("bromcom", "Bromcom", |conte
         .with(Ability::MinutesLate)
         .with(Ability::EarlyLeaver),
 )
-.with_notes("Lesson marks can be written too, by the word of another vendor; session marks do not need them.")
-.with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
+.with_notes(
+    "Lesson marks can be written too, according to another vendor; session marks do not need them.",
+)
+.with_source(
+    "Writeback table for schools at signinapp.com/docs/education/mis.html",
+    "2026-11-23",
+);
 
 register_adapter!(DESCRIPTOR);

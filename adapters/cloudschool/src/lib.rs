@@ -11,7 +11,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("cloudschool", "Cloud School
     Capabilities::SESSION_MARKS
         .with(Ability::EarlyLeaver),
 )
-.with_notes("By one source Progresso is the same product: no list has both. Should that be wrong, a Progresso school's marks are refused, and seen to be.")
+.with_notes("According to one source Progresso is the same product: no list has both. If that is wrong, a Progresso school's marks are refused, which the school can see.")
 .with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

@@ -12,7 +12,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("engage", "Engage", |context
         .with(Ability::Comment)
         .with(Ability::EarlyLeaver),
 )
-.with_notes("Vendors disagree: one says that Engage's API writes nothing back. What the school grants decides.")
+.with_notes("Vendors disagree: one states that Engage's API writes nothing back. The school's permissions decide.")
 .with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

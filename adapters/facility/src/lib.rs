@@ -8,7 +8,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("facility", "Facility", |con
 })
 .with_aliases(&["Facility CMIS", "CMIS", "Serco Facility"])
 .with_capabilities(Capabilities::SESSION_MARKS.with(Ability::EarlyLeaver))
-.with_notes("Progresso came after it from the same maker; schools on that go by Cloud School.")
+.with_notes("Progresso is its successor by the same vendor; schools that use it are Cloud School.")
 .with_source(
     "Writeback table for schools at signinapp.com/docs/education/mis.html",
     "2026-11-23",

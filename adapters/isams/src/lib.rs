@@ -13,7 +13,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("isams", "iSAMS", |context| 
         .with(Ability::MinutesLate)
         .with(Ability::EarlyLeaver),
 )
-.with_notes("Said of the REST connection. A school on the older batch connection is read only: move it to REST, or narrow it.")
+.with_notes("Applies to the REST connection. A school on the older batch connection is read only: move it to REST, or restrict it with `without`.")
 .with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

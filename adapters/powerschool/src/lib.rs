@@ -7,7 +7,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("powerschool", "PowerSchool"
     read_only(&DESCRIPTOR, context)
 })
 .with_aliases(&["PowerSchool SIS"])
-.with_notes("Met at international schools: mind the school's own time zone.")
+.with_notes("Used at international schools: check the school's time zone.")
 .with_source(
     "No vendor on Wonde lists it for writing attendance",
     "2026-11-23",

@@ -7,7 +7,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("scholarpack", "ScholarPack"
     read_only(&DESCRIPTOR, context)
 })
 .with_aliases(&["Scholar Pack", "Access ScholarPack"])
-.with_notes("One vendor writes marks through a REST connection of ScholarPack's own; through Wonde none are taken.")
+.with_notes("One vendor writes marks through ScholarPack's own REST connection; they are not accepted through Wonde.")
 .with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

@@ -9,7 +9,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("schoolbase", "School Base",
 .with_aliases(&["Furlong School Base", "School Base Furlong"])
 .with_capabilities(Capabilities::SESSION_MARKS.with(Ability::EarlyLeaver))
 .with_notes(
-    "A second vendor confirms that marks are written; neither knows of comments or minutes late.",
+    "A second vendor confirms that marks are written; neither mentions comments or minutes late.",
 )
 .with_source(
     "Writeback table for schools at signinapp.com/docs/education/mis.html",

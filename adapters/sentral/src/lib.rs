@@ -7,7 +7,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("sentral", "Sentral", |conte
     read_only(&DESCRIPTOR, context)
 })
 .with_aliases(&["Sentral Education"])
-.with_notes("Connected mostly in Australia: its schools live on another domain of Wonde's.")
+.with_notes("Used mostly in Australia: its schools are on another domain of Wonde.")
 .with_source(
     "No vendor on Wonde lists it for writing attendance",
     "2026-11-23",

@@ -13,7 +13,12 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("sims", "SIMS", |context| {
         .with(Ability::MinutesLate)
         .with(Ability::EarlyLeaver),
 )
-.with_notes("Lesson marks are kept per period instance, not per lesson; session marks are not touched by that.")
-.with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
+.with_notes(
+    "Lesson marks are stored per period instance, not per lesson; session marks are not affected.",
+)
+.with_source(
+    "Writeback table for schools at signinapp.com/docs/education/mis.html",
+    "2026-11-23",
+);
 
 register_adapter!(DESCRIPTOR);

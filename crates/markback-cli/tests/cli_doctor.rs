@@ -135,7 +135,7 @@ async fn all_is_well_at_a_school_that_allows_everything() {
             "capabilities",
             "session, comment, minutes_late, early_leaver, roster",
         ),
-        ("codes", "knows each"),
+        ("codes", "including all codes"),
     ] {
         assert_answer(&said, asked, "ok", words);
     }
@@ -149,8 +149,8 @@ async fn all_is_well_at_a_school_whose_mis_takes_no_marks() {
     let school = school_with(&sandbox, "ScholarPack");
     let said = doctor(sandbox.base_url(), sandbox.token(), &school, WRITEBACK).await;
     assert_eq!(said.code, 0, "{}", said.out);
-    assert_answer(&said, "writing", "ok", "takes no marks");
-    assert_answer(&said, "codes", "ok", "takes no marks");
+    assert_answer(&said, "writing", "ok", "does not accept marks");
+    assert_answer(&said, "codes", "ok", "does not accept marks");
 }
 
 #[tokio::test(flavor = "multi_thread")]

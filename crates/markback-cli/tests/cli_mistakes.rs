@@ -87,7 +87,7 @@ fn a_store_that_is_not_there_yet(#[case] command: &[&str]) {
     assert_told(
         &said,
         1,
-        &["there is no store", "/none.db", "`markback serve`"],
+        &["there is no database", "/none.db", "`markback serve`"],
     );
 }
 
@@ -122,7 +122,7 @@ fn a_key_that_is_nowhere() {
     assert_told(
         &said,
         1,
-        &["nowhere", "cannot be read", "see that it is there"],
+        &["nowhere", "cannot be read", "check that it exists"],
     );
     let said = with(service, &["serve"]);
     assert_told(&said, 1, &["error: ", "no bearer key", "`api_key_env`"]);
@@ -174,7 +174,7 @@ fn a_relative_store_lies_beside_its_settings() {
     let (folder, path) = settings_file(&format!("store = 'sqlite:here.db'\n{SCHOOL}"));
     let said = markback(["status", "--config", &path]);
     let whole = folder.path().join("here.db");
-    assert_told(&said, 1, &["there is no store", whole.to_str().unwrap()]);
+    assert_told(&said, 1, &["there is no database", whole.to_str().unwrap()]);
 }
 
 #[test]

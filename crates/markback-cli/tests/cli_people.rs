@@ -97,12 +97,12 @@ async fn a_change_of_the_mis_is_rehearsed_by_name() {
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     assert!(said.out.contains("lost: session"), "{}", said.out);
     assert!(
-        said.out.contains("`writeback` comes to nothing"),
+        said.out.contains("`writeback` has no effect"),
         "{}",
         said.out
     );
     assert!(
-        said.out.contains("must be changed or taken out"),
+        said.out.contains("must be changed or removed"),
         "{}",
         said.out
     );

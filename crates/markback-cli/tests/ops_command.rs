@@ -90,7 +90,7 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
     for told in [
         "Pupil is locked",
         "to do:",
-        "how it was decided:",
+        "steps of the decision:",
         "1. ",
         "planned  code: /",
         "refused",
@@ -107,9 +107,9 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
     )
     .await;
     assert_eq!(said.code, 1);
-    assert!(said.out.starts_with("e1: tried again"), "{}", said.out);
+    assert!(said.out.starts_with("e1: retried"), "{}", said.out);
     assert!(
-        said.err.contains("e2: the MIS has the mark already"),
+        said.err.contains("e2: the MIS already has the mark"),
         "{}",
         said.err
     );
@@ -129,7 +129,7 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
 
     world.take(vec![world.sign_in("e4", 2, "08:50")]).await;
     let said = markback(&world, &["events", "discard", "e4", "--by", "Head"]).await;
-    assert_eq!((said.code, said.out.trim()), (0, "e4: given up"));
+    assert_eq!((said.code, said.out.trim()), (0, "e4: discarded"));
     assert_eq!(world.event("e4").await.state, EventState::Discarded);
 }
 

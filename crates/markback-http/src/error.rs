@@ -35,7 +35,7 @@ pub enum Kind {
     NotFound,
     /// The address accepts other methods.
     MethodNotAllowed,
-    /// The settings know no such school.
+    /// The settings have no such school.
     UnknownSchool,
     /// The school has no such event.
     UnknownEvent,
@@ -113,7 +113,7 @@ impl ApiError {
         self
     }
 
-    /// The settings know no such school.
+    /// The settings have no such school.
     pub fn unknown_school() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,

@@ -115,7 +115,10 @@ async fn what_is_given_up_stays_so_and_what_has_gone_to_wonde_cannot_be() {
         .post(&discard("e1"), &json!({"note": "entered by hand"}))
         .await;
     assert_eq!((status, &answer["state"]), (200, &json!("discarded")));
-    assert_eq!(answer["outcome"], "given up by a person: entered by hand");
+    assert_eq!(
+        answer["outcome"],
+        "discarded by an operator: entered by hand"
+    );
     assert_eq!(world.post(&discard("e1"), &json!({})).await.0, 409);
 
     world.run();
@@ -231,7 +234,7 @@ async fn both_databases_search_retry_and_discard() {
             failed
                 .outcome
                 .unwrap()
-                .contains("nobody with this person's id")
+                .contains("no person at the school has this id")
         );
         assert!(failed.advice.is_some());
 

@@ -63,11 +63,11 @@ impl Markback {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "marks of past days could not be removed; it is tried again");
+                tracing::warn!(%error, "marks of past days could not be removed; retrying");
             }
         }
         if let Err(error) = self.sync().forget_strangers().await {
-            tracing::warn!(%error, "schools that are no longer in the settings could not be removed; it is tried again");
+            tracing::warn!(%error, "schools that are no longer in the settings could not be removed; retrying");
         }
         match &pruned {
             Ok(pruned) => {
@@ -84,7 +84,7 @@ impl Markback {
                 }
             }
             Err(error) => {
-                tracing::warn!(%error, "old data could not be removed; it is tried again")
+                tracing::warn!(%error, "old data could not be removed; retrying")
             }
         }
         pruned
@@ -95,7 +95,7 @@ impl Markback {
         let notices = match self.store().notices().await {
             Ok(notices) => notices,
             Err(error) => {
-                tracing::warn!(%error, "the notices could not be read; they are tried again");
+                tracing::warn!(%error, "the notices could not be read; retrying");
                 return;
             }
         };

@@ -242,12 +242,15 @@ fn begin_at_zero() {
 }
 
 fn describe() {
-    describe_counter!(EVENTS, "Events that came to a state");
+    describe_counter!(EVENTS, "Events that reached a state");
     describe_histogram!(SEND_MARKS, "Marks in each register sent");
-    describe_histogram!(ACCEPTED, "Seconds from intake until Wonde took the mark");
+    describe_histogram!(
+        ACCEPTED,
+        "Seconds from intake until Wonde accepted the mark"
+    );
     describe_histogram!(CONFIRMED, "Seconds from intake until the MIS had the mark");
     describe_counter!(REQUESTS, "Requests to Wonde, by HTTP status");
-    describe_histogram!(REQUEST_SECONDS, "Seconds until Wonde answered");
+    describe_histogram!(REQUEST_SECONDS, "Seconds until Wonde responded");
     describe_histogram!(
         PERMIT_SECONDS,
         "Seconds a request waited for the token's rate"
@@ -255,14 +258,14 @@ fn describe() {
     describe_counter!(WEBHOOKS, "Webhooks taken");
     describe_counter!(
         UNREAD,
-        "Values and records of people that syncs could not read and passed over"
+        "Values and records of people that syncs could not read and skipped"
     );
-    describe_counter!(PRUNED, "Rows removed after their time of keeping");
+    describe_counter!(PRUNED, "Rows removed after their retention period");
     describe_gauge!(QUEUE_JOBS, "Unfinished jobs");
     describe_gauge!(QUEUE_OLDEST, "Age of the oldest open job in seconds");
-    describe_gauge!(OPEN_EVENTS, "Events that have not come to their end");
-    describe_gauge!(OPEN_OLDEST, "Age of the oldest of them in seconds");
-    describe_gauge!(PAUSES, "Schools and tokens that rest");
+    describe_gauge!(OPEN_EVENTS, "Events that are not settled");
+    describe_gauge!(OPEN_OLDEST, "Age of the oldest unsettled event in seconds");
+    describe_gauge!(PAUSES, "Paused schools and tokens");
     describe_gauge!(SCHOOLS, "Schools in the settings");
-    describe_gauge!(SCHOOLS_READ, "Schools whose people this node knows");
+    describe_gauge!(SCHOOLS_READ, "Schools whose people this node has loaded");
 }

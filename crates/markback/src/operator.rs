@@ -49,7 +49,7 @@ pub enum OperatorError {
     #[error("{1}")]
     State(EventState, &'static str),
     /// A worker holds the event, or it has just changed.
-    #[error("the event is being worked on just now; look at it again in a minute")]
+    #[error("the event is being processed; check it again in a minute")]
     Busy,
     /// The database failed.
     #[error(transparent)]
@@ -60,22 +60,22 @@ impl OperatorError {
     fn state(state: EventState) -> Self {
         let words = match state {
             EventState::Received | EventState::Planned => {
-                "the event is in progress and needs no retry; `waiting` tells what it waits for"
+                "the event is in progress and needs no retry; `waiting` shows the reason"
             }
             EventState::Sent | EventState::Accepted => {
                 "the mark was sent to Wonde and cannot be recalled; wait for its outcome"
             }
-            EventState::Confirmed => "the MIS has the mark already; there is nothing left to do",
+            EventState::Confirmed => "the MIS already has the mark; there is nothing to do",
             EventState::Skipped => {
-                "nothing is to be written for this event; `steps` tells why. After a change of the settings only new events \
+                "nothing needs to be written for this event; `steps` shows the reason. After a change of the settings only new events \
                  are decided by them"
             }
             EventState::Superseded => {
                 "a newer mark for the same pupil, date and session stands; an older one does not replace it"
             }
-            EventState::Discarded => "the event was discarded already",
+            EventState::Discarded => "the event is already discarded",
             EventState::Failed | EventState::Rejected | EventState::Unconfirmed => {
-                "the event has changed; look at it again"
+                "the event has changed; check it again"
             }
         };
         Self::State(state, words)
@@ -112,7 +112,7 @@ pub async fn retry(
     }
     store
         .outbox()
-        .discard(&mut tx, &left, "tried again from the start")
+        .discard(&mut tx, &left, "retried from the start")
         .await?;
     let job = DecideJob::new_job(
         id,
@@ -147,13 +147,13 @@ pub async fn discard(
     }
     let left = jobs_of(store, &found).await?;
     let outcome = match clean(actor.note.as_deref()) {
-        Some(note) => format!("given up by a person: {note}"),
-        None => "given up by a person".to_owned(),
+        Some(note) => format!("discarded by an operator: {note}"),
+        None => "discarded by an operator".to_owned(),
     };
     let mut tx = store.database().begin().await?;
     let given_up = store
         .outbox()
-        .discard(&mut tx, &left, "given up by a person")
+        .discard(&mut tx, &left, "discarded by an operator")
         .await?;
     // An open event always has a job; a worker that holds it comes first.
     if open && given_up.is_empty() || !store.give_up(&mut tx, &found, &outcome).await? {

@@ -150,7 +150,7 @@ impl Inner {
             }
             Err(error) => {
                 // Then nothing can be written down either, and work soon stands still by itself.
-                tracing::warn!(%error, "the nodes' common rate cannot be had; this node keeps the rate by itself");
+                tracing::warn!(%error, "the shared rate limit is unavailable; this node limits its own rate");
             }
         }
     }

@@ -111,9 +111,9 @@ fn no_condition_of_a_group_is_forgotten() {
 
 #[rstest]
 // The service.
-#[case("listen = 'here'", "listen", "no IP address")]
+#[case("listen = 'here'", "listen", "not an IP address")]
 #[case("listn = 1", "listn", "did you mean `listen`?")]
-#[case("accept_age = '7 fortnights'", "accept_age", "no length of time")]
+#[case("accept_age = '7 fortnights'", "accept_age", "not a duration")]
 #[case("accept_age = '5000000000y'", "accept_age", "a hundred years")]
 #[case("pace = { lease = '101y' }", "pace.lease", "a hundred years")]
 #[case("accept_age = 7", "accept_age", "expected a string")]
@@ -127,13 +127,17 @@ fn no_condition_of_a_group_is_forgotten() {
     "enters marks ahead"
 )]
 #[case("sync = { every = '1s' }", "sync.every", "too often")]
-#[case("sync = { nightly = '25:00' }", "sync.nightly", "no time of day")]
-#[case("sync = { max_shrink = 101 }", "sync.max_shrink", "by more than all")]
-#[case("store = 'mysql://x'", "store", "no address of a database")]
+#[case("sync = { nightly = '25:00' }", "sync.nightly", "not a time of day")]
+#[case(
+    "sync = { max_shrink = 101 }",
+    "sync.max_shrink",
+    "more than 100 per cent"
+)]
+#[case("store = 'mysql://x'", "store", "not the address of a database")]
 #[case(
     "store_env = 'postgres://u@h/d'",
     "store_env",
-    "no name of an environment variable"
+    "not the name of an environment variable"
 )]
 #[case("wonde_url = 'wonde'", "wonde_url", "relative URL")]
 #[case("wonde_url = 'ftp://x'", "wonde_url", "begins with https://")]
@@ -151,7 +155,7 @@ fn no_condition_of_a_group_is_forgotten() {
 #[case(
     "webhook_secret_env = 'the-secret-itself'",
     "webhook_secret_env",
-    "no name of an environment variable"
+    "not the name of an environment variable"
 )]
 #[case("schools_file = 'no such file.csv'", "schools_file", "cannot be read")]
 // Schools.
@@ -169,7 +173,7 @@ fn no_condition_of_a_group_is_forgotten() {
 #[case(
     "[[school]]\nid = 'A/1'\ntimezone = 'UTC'\ntoken_env = 'T'",
     "school[0].id",
-    "no id of a school"
+    "not the id of a school"
 )]
 #[case(
     "[[school]]\nid = 'A1'\ntoken_env = 'T'",
@@ -179,7 +183,7 @@ fn no_condition_of_a_group_is_forgotten() {
 #[case(
     "[[school]]\nid = 'A1'\ntimezone = 'UTC'",
     "school[0].token_env",
-    "where the school's token is"
+    "the place of the school's token"
 )]
 #[case(
     "[[school]]\nid = 'A1'\ntimezone = 'Europe/Londn'\ntoken_env = 'T'",
@@ -238,7 +242,7 @@ fn a_problem_is_told_with_its_key(#[case] text: &str, #[case] key: &str, #[case]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'staff'\nyears = ['7']",
     "group[0].years",
-    "only students can be asked for this"
+    "this applies only to students"
 )]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'parents'\nof = 'Nobody'",
@@ -303,7 +307,7 @@ fn a_problem_is_told_with_its_key(#[case] text: &str, #[case] key: &str, #[case]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '25:30'",
     "group[0].writeback.closes",
-    "no time of day"
+    "not a time of day"
 )]
 #[case(
     "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\nam = { late = '09:30', unauthorised = '09:00' }",
@@ -329,7 +333,11 @@ fn a_file_that_is_no_toml_is_one_problem_with_its_line() {
     let problems = problems("listen = '127.0.0.1:1'\n\n[[school\n");
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].line, Some(3));
-    assert!(problems[0].message.contains("no TOML"), "{}", problems[0]);
+    assert!(
+        problems[0].message.contains("not valid TOML"),
+        "{}",
+        problems[0]
+    );
 }
 
 #[test]
@@ -584,7 +592,7 @@ fn a_byte_order_mark_does_not_hide_the_first_setting() {
 }
 
 #[rstest]
-#[case("mis = 'Symz'", "school[0].mis", "no adapter knows this MIS")]
+#[case("mis = 'Symz'", "school[0].mis", "there is no adapter for this MIS")]
 #[case(
     "[[school.group]]\nname = 'All'\nkind = 'students'\n[[school.group]]\nname = 'Year 7'\nkind = 'students'\nyears = ['7']",
     "school[0].group[1].name",
@@ -621,7 +629,7 @@ fn days_without_school_and_codes_of_the_office_are_hints() {
     for (key, what) in [
         (
             "school[0].group[0].writeback.closed",
-            "no day without school",
+            "no closed day is listed",
         ),
         (
             "school[0].group[0].writeback.protected",
@@ -649,7 +657,7 @@ fn group_names_are_the_same_in_any_unicode_form() {
         "name = 'P'\nkind = 'parents'\nof = '\u{c9}cole'",
         "name = '\u{c9}cole'\nkind = 'students'",
     );
-    assert!(problems(&twice)[0].message.contains("bears this name"));
+    assert!(problems(&twice)[0].message.contains("has this name"));
 }
 
 #[test]

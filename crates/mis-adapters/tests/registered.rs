@@ -22,6 +22,6 @@ fn the_registry_has_the_adapters_of_the_folders() {
         .collect();
     assert_eq!(
         registered, folders,
-        "a folder and its adapter's id must bear the same name; for a folder that is missing here run `cargo xtask codegen`"
+        "a folder and its adapter's id must have the same name; for a folder that is missing here run `cargo xtask codegen`"
     );
 }

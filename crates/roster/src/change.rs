@@ -115,20 +115,20 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::LeftSchool { on } => write!(f, "left the school on {on}"),
-            Self::NotYetHere { from } => write!(f, "starts at the school on {from} only"),
+            Self::NotYetHere { from } => write!(f, "does not start at the school until {from}"),
             Self::Moved { to } => write!(f, "is in {to:?} now"),
-            Self::NotTaken => f.write_str("is not taken by the group's conditions any more"),
+            Self::NotTaken => f.write_str("no longer meets the group's conditions"),
             Self::Excluded => f.write_str("is excluded by the settings"),
             Self::ChildrenLeft | Self::ChildrenGone => {
-                f.write_str("has no child at the school any more")
+                f.write_str("no longer has a child at the school")
             }
             Self::ChildrenMoved => {
-                f.write_str("has no child in the group's student groups any more")
+                f.write_str("no longer has a child in the group's student groups")
             }
             Self::Deleted => f.write_str("was deleted from the MIS"),
-            Self::Gone => f.write_str("is not listed by the MIS any more"),
+            Self::Gone => f.write_str("is no longer listed by the MIS"),
             Self::Merged { into } => write!(f, "is the same person as {into}"),
-            Self::GroupRemoved => f.write_str("the group was taken out of the settings"),
+            Self::GroupRemoved => f.write_str("the group was removed from the settings"),
         }
     }
 }

@@ -106,32 +106,32 @@ impl fmt::Display for HeldBack {
                 match doubt {
                     HoldReason::Empty { before } => write!(
                         f,
-                        "Wonde gave no {whom} at all ({before} before): the region may be wrong, the permission withdrawn or \
-                         the MIS offline. Their groups stay as they are; check all three, and accept if it is right"
+                        "Wonde returned no {whom} ({before} before): the region may be wrong, the permission withdrawn or \
+                         the MIS offline. Their groups do not change; check all three, and accept if it is correct"
                     ),
                     HoldReason::CutOff { received, counted } => write!(
                         f,
-                        "Wonde counts {counted} {whom} and gave {received}: the list seems to be cut off. Nobody is \
-                         taken out; sync again, and accept if it is right"
+                        "Wonde counts {counted} {whom} and returned {received}: the list seems to be incomplete. Nobody is \
+                         removed; sync again, and accept if it is correct"
                     ),
                     HoldReason::Shrunk { before, gone } => write!(
                         f,
-                        "{gone} of {before} {whom} are gone at once without a leaving date. Nobody is taken out; \
-                         look into the MIS, and accept if it is right"
+                        "{gone} of {before} {whom} are missing at once without a leaving date. Nobody is removed; \
+                         check the MIS, and accept if it is correct"
                     ),
                     HoldReason::LeftOut { records, gone } => write!(
                         f,
-                        "{records} records of {whom} came without an id and {gone} {whom} are missing, perhaps the same. Nobody is \
-                         taken out; ask Wonde about these records, and accept if the missing have left"
+                        "{records} records of {whom} have no id and {gone} {whom} are missing, possibly the same. Nobody is \
+                         removed; ask Wonde about these records, and accept if the missing people have left"
                     ),
                     HoldReason::Unread { records, of } => write!(
                         f,
-                        "{records} of {of} records of {whom} hold something that cannot be read, more than `sync.max_unread` \
-                         allows. Their groups stay as they are; see what it is, and accept if it does not matter"
+                        "{records} of {of} records of {whom} contain unreadable values, more than `sync.max_unread` \
+                         allows. Their groups do not change; check the values, and accept if they do not matter"
                     ),
                     HoldReason::Unreadable { why } => write!(
                         f,
-                        "the {whom} could not be read, and their groups stay as they are: {why}"
+                        "the {whom} could not be read, and their groups do not change: {why}"
                     ),
                 }
             }
@@ -144,9 +144,9 @@ impl fmt::Display for HeldBack {
                 missing,
             } => write!(
                 f,
-                "the school seems to have another MIS: of the {}, {matched} are the same for certain, {proposed} seem to be, \
-                 {doubtful} are doubtful, {new} are new and {missing} are missing. Nobody else joins or leaves; look at them, and \
-                 accept if it is right",
+                "the school seems to have another MIS: of the {}, {matched} match for certain, {proposed} probably, \
+                 {doubtful} are doubtful, {new} are new and {missing} are missing. Nobody else joins or leaves; check them, and \
+                 accept if it is correct",
                 plural(*kind)
             ),
             Self::Group {
@@ -156,13 +156,13 @@ impl fmt::Display for HeldBack {
                 after,
             } => write!(
                 f,
-                "{leaving} of the {before} people in {group:?} would leave it at once and {after} be in it. Nobody is taken out; \
-                 look into the MIS and the group's settings, and accept if it is right"
+                "{leaving} of the {before} people in {group:?} would leave it at once and {after} would remain. Nobody is removed; \
+                 check the MIS and the group's settings, and accept if it is correct"
             ),
             Self::Property { kind, part } => write!(
                 f,
-                "no {} have `{part}` any more, so the permission to read it seems lost. What was known stays; ask the school \
-                 for the permission, and accept if it is right",
+                "no {} have `{part}` any more, so the permission to read it seems lost. Known values are kept; ask the school \
+                 for the permission, and accept if it is correct",
                 plural(*kind)
             ),
         }

@@ -176,7 +176,7 @@ impl IdentityMap {
         keys
     }
 
-    /// The smallest of the person's ids; marked where another person already goes by it.
+    /// The smallest of the person's ids, with a suffix if another person already has it.
     fn new_key(&self, records: &[&Person]) -> PersonKey {
         let ids: BTreeSet<_> = records.iter().map(|record| record.id.as_str()).collect();
         let first = ids.first().copied().unwrap_or_default();
@@ -188,7 +188,7 @@ impl IdentityMap {
             .unwrap_or_else(|| PersonKey::new(first))
     }
 
-    /// Where records known as two people turn out to be of one, the other key becomes one more id of that person.
+    /// If the records of two people turn out to belong to one, the other key becomes an alias of that person.
     fn merge(&mut self, assigned: &BTreeMap<PersonKey, Records<'_>>) -> Merged {
         let mut merged = Merged::new();
         for (key, other, id) in self.shared_ids(assigned) {
@@ -207,7 +207,7 @@ impl IdentityMap {
         merged
     }
 
-    /// Present ids that stand under a second key: whose they are, that key, and the id.
+    /// Current ids that are stored under a second key: the person, that key, and the id.
     fn shared_ids(
         &self,
         assigned: &BTreeMap<PersonKey, Records<'_>>,
@@ -226,8 +226,8 @@ impl IdentityMap {
             .collect()
     }
 
-    /// Gives people the ids of the records that were found to be theirs under another MIS, also those that were proposed
-    /// where a person says so. A key of that MIS that was somebody else's under the old one is taken from them.
+    /// Gives people the ids of the records that match them in another MIS, including probable matches after
+    /// approval. A key that belonged to somebody else in the old MIS is removed from that person.
     pub(crate) fn migrate(&mut self, migration: &Migration, rows: &[Person], accepted: bool) {
         let proposed = migration.proposed.iter().filter(|_| accepted);
         let owners: HashMap<&str, &PersonKey> = migration
@@ -256,7 +256,7 @@ impl IdentityMap {
         }
     }
 
-    /// Forgets ids that no record has had since that day. A key is never forgotten.
+    /// Removes ids that no record has had since that day. A key is never removed.
     pub(crate) fn forget_former_ids(&mut self, before: NaiveDate) {
         for (key, identity) in &mut self.people {
             let old = |id: &String, since: &NaiveDate| *since < before && id != key.as_str();
@@ -269,14 +269,14 @@ impl IdentityMap {
         }
     }
 
-    /// Forgets those who have not been seen since that day, unless they are to be kept.
+    /// Removes people who have not been seen since that day, except those to keep.
     pub(crate) fn forget(&mut self, before: NaiveDate, keep: impl Fn(&PersonKey) -> bool) {
         self.people
             .retain(|key, identity| identity.seen >= before || keep(key));
     }
 }
 
-/// Sorts records into people, each with all of theirs.
+/// Groups records by person.
 fn one_person_each<'r>(rows: impl IntoIterator<Item = &'r Person>) -> Vec<Records<'r>> {
     let mut by_upi: BTreeMap<&str, Records<'r>> = BTreeMap::new();
     let mut without = Vec::new();
@@ -316,8 +316,8 @@ fn one_person_each<'r>(rows: impl IntoIterator<Item = &'r Person>) -> Vec<Record
         .collect()
 }
 
-/// Joins people whose names agree and whose email address or mobile does: parents whom the MIS keeps once for each child.
-/// The ids of their first records come with them.
+/// Merges people with the same name and email address or mobile number: parents whom the MIS stores once per child.
+/// The ids of their first records are kept.
 fn join_by_contact(people: Vec<Records<'_>>) -> (Vec<Records<'_>>, HashSet<&str>) {
     let mut place: Vec<usize> = (0..people.len()).collect();
     fn root(place: &[usize], mut at: usize) -> usize {
@@ -355,7 +355,7 @@ fn join_by_contact(people: Vec<Records<'_>>) -> (Vec<Records<'_>>, HashSet<&str>
     (people, ids)
 }
 
-/// What tells a person apart together with the name: each address and number.
+/// The values that identify a person together with the name: each address and number.
 fn signs(record: &Person) -> Vec<String> {
     let (Some(forename), Some(surname)) = (&record.forename, &record.surname) else {
         return Vec::new();
@@ -387,7 +387,7 @@ fn identity_of(records: &[&Person], today: NaiveDate) -> Identity {
     }
 }
 
-/// Finds keys by the ids they stand for.
+/// Finds keys by id.
 struct Index<'k> {
     upis: HashMap<&'k str, &'k PersonKey>,
     mis_ids: HashMap<&'k str, &'k PersonKey>,
@@ -510,7 +510,7 @@ mod tests {
     }
 
     #[test]
-    fn old_ids_stay_as_further_names() {
+    fn old_ids_remain_aliases() {
         let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A9", "u", "")]);
         keys(&mut ring, &[row("A2", "u", "")]);
@@ -527,14 +527,14 @@ mod tests {
     }
 
     #[test]
-    fn a_mis_key_that_two_people_share_ties_nobody_to_either() {
+    fn a_shared_mis_key_identifies_nobody() {
         let mut ring = IdentityMap::default();
         let rows = [row("A1", "u", "m"), row("A2", "v", "m"), row("A3", "", "m")];
         assert_eq!(keys(&mut ring, &rows), ["A1", "A2", "A3"]);
     }
 
     #[test]
-    fn two_people_who_turn_out_to_be_one_keep_the_older_key() {
+    fn two_merged_people_keep_the_older_key() {
         let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", ""), row("A2", "", "m")]);
         let rows = [row("A1", "u", ""), row("A2", "u", "m")];
@@ -548,7 +548,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_turns_out_to_be_two_leaves_the_key_to_the_better_claim() {
+    fn a_split_person_leaves_the_key_to_the_better_match() {
         let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", "m"), row("A2", "u", "m")]);
         let rows = [row("A1", "v", ""), row("A2", "u", "m")];
@@ -558,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn those_not_seen_for_long_are_forgotten() {
+    fn people_not_seen_for_long_are_deleted() {
         let mut ring = IdentityMap::default();
         keys(&mut ring, &[row("A1", "u", "")]);
         let tomorrow = day().succ_opt().unwrap();

@@ -93,7 +93,7 @@ impl Migration {
     }
 }
 
-/// Whether most of a kind's people are gone and most of those who came are new, by the ids that would stay otherwise.
+/// Whether most of a kind's people are missing and most received records are new, by ids that normally do not change.
 pub(crate) fn most_are_new(
     known: &KindState,
     rows: &[Person],
@@ -128,7 +128,7 @@ fn stays(record: &Person, ids: &HashSet<&str>, upis: &HashSet<&str>) -> bool {
     ids.contains(record.id.as_str()) || record.upi.as_deref().is_some_and(|upi| upis.contains(upi))
 }
 
-/// Whether somebody has the record's id, or the id that stays.
+/// Whether somebody has the record's id or its permanent id.
 fn is_known(known: &KindState, row: &Person) -> bool {
     known.records.get(&row.id).is_some()
         || row
@@ -137,7 +137,7 @@ fn is_known(known: &KindState, row: &Person) -> bool {
             .is_some_and(|upi| known.keys.iter().any(|(_, one)| one.upis.contains(upi)))
 }
 
-/// Finds out who is who among a kind's people.
+/// Matches the people of one kind to the new records.
 pub(crate) fn compare(
     kind: PersonKind,
     known: &KindState,
@@ -229,7 +229,7 @@ fn name(person: &Person) -> Option<String> {
     Some(plain(&name))
 }
 
-/// Pairs people and records by a sign that one of each has and no other; those who are paired are taken out of both.
+/// Pairs people and records by a value that exactly one of each has, and removes the pairs from both.
 fn pair<S: Eq + Hash>(
     old: &mut BTreeMap<&PersonKey, &Person>,
     rows: &mut Vec<&Person>,

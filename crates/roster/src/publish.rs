@@ -18,7 +18,7 @@ use crate::{
     when::SyncTime,
 };
 
-/// Who would be in which group.
+/// The members that each group would have.
 pub(crate) struct Computed {
     lists: BTreeMap<String, BTreeMap<PersonKey, Member>>,
     group_of: BTreeMap<PersonKey, String>,
@@ -65,7 +65,7 @@ pub(crate) struct Past<'a> {
     pub(crate) deletions: &'a [Deletion],
 }
 
-/// The groups of one kind of people on their way to the host.
+/// The groups of one kind of people during publication.
 pub(crate) struct Publish<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) kind: PersonKind,
@@ -93,8 +93,8 @@ impl Publish<'_> {
         }
     }
 
-    /// Groups that too many would leave, with those who stay in them for it: all who would leave without being accounted
-    /// for. They are in no other group, or they would be.
+    /// Groups that too many would leave, with those who stay in them because of it: all who would leave without an
+    /// accounted cause. They are in no other group.
     fn held(&self, state: &RosterState, report: &mut SyncReport) -> BTreeMap<String, Vec<Member>> {
         let mut held = BTreeMap::new();
         for (name, new) in &self.computed.lists {
@@ -127,7 +127,7 @@ impl Publish<'_> {
         held
     }
 
-    /// A member who stays in a held group, with what is known of them now.
+    /// A member who stays in a held back group, with current data.
     fn kept(&self, group: &str, old: &Member) -> Member {
         let person = self.people.get(&old.key);
         match person.and_then(|person| member(self.settings, group, &old.key, person)) {
@@ -180,7 +180,7 @@ impl Publish<'_> {
         state.lists.insert(name.to_owned(), list);
     }
 
-    /// Why somebody is not in the group any more.
+    /// Why somebody is no longer in the group.
     fn cause(&self, group: &str, member: &Member) -> Cause {
         let key = &member.key;
         let today = self.when.today;
@@ -213,7 +213,7 @@ impl Publish<'_> {
         !group.membership.exclude.is_empty() && Rule::new(&without).takes(person, self.when.today)
     }
 
-    /// Of somebody with no record left.
+    /// The reason for a person without a record.
     fn cause_of_absence(&self, key: &PersonKey) -> Cause {
         let Some(identity) = self.keys.get(key) else {
             return Cause::Gone;
@@ -236,7 +236,7 @@ impl Publish<'_> {
         if deleted { Cause::Deleted } else { Cause::Gone }
     }
 
-    /// Of a parent: whether all the students they were there for have left or moved, each for a cause of its own.
+    /// For a parent: whether all their students have left or moved for an accounted cause.
     fn cause_by_children(&self, group: &str, member: &Member) -> Option<Cause> {
         let of = &self.settings.group(group)?.membership.of;
         let left = |child: &PersonKey| self.student_left(child);
@@ -275,7 +275,7 @@ impl Publish<'_> {
     }
 }
 
-/// Makes a member of somebody whom a group takes.
+/// Creates a member from a person.
 fn member(
     settings: &Settings,
     group: &str,
@@ -294,7 +294,7 @@ fn member(
     Some(Member::new(key, person.record, &told, children))
 }
 
-/// Takes a whole group away.
+/// Removes a whole group.
 pub(crate) fn remove(
     state: &mut RosterState,
     changes: &mut Vec<Change>,

@@ -46,7 +46,7 @@ pub struct Progress {
     pub done: bool,
 }
 
-/// Records between two words about the progress.
+/// Records between two progress messages.
 const TELL_EVERY: usize = 100;
 
 impl Pull {
@@ -179,7 +179,7 @@ impl Pull {
         Ok(true)
     }
 
-    /// What went since then. Where that is not told, and where a record came back that is not known any more, the people
+    /// The deletions since then. If they cannot be read, or a restored record is no longer known, the people
     /// are read in full.
     async fn read_deletions(
         &mut self,
@@ -214,7 +214,7 @@ impl Pull {
     }
 }
 
-/// Errors that say something of what was asked for, not of the school or the moment.
+/// Whether an error concerns the requested data and not the school or a temporary condition.
 fn is_of_one_kind(error: &Error) -> bool {
     is_refusal(error)
         || matches!(
@@ -237,7 +237,7 @@ struct Reading<'a> {
     now: DateTime<Utc>,
 }
 
-/// What reading one list came to.
+/// The result of reading one list.
 struct Rows {
     people: Vec<Person>,
     issues: Vec<DecodeIssue>,
@@ -245,7 +245,7 @@ struct Rows {
 }
 
 impl Reading<'_> {
-    /// All people. What is refused of them is found out and left out.
+    /// Reads all people. Properties that the school refuses are found and omitted.
     async fn full(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Answer, Error> {
         let counted = self.mis.people_count(self.kind).await?;
         let mut refused = BTreeSet::new();
@@ -271,7 +271,7 @@ impl Reading<'_> {
         })
     }
 
-    /// Which properties the school refuses or its MIS does not have, asked one by one; the error if it is none of them.
+    /// Finds the properties that the school refuses or its MIS does not have, one by one. Returns the error if none is.
     async fn refused(&self, error: Error) -> Result<BTreeSet<Property>, Error> {
         let mut refused = BTreeSet::new();
         self.first_row([]).await?;
@@ -303,7 +303,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Those changed since then; all of them where that leaves it open what is right.
+    /// Reads people changed since then, or all people if the changes are ambiguous.
     async fn changes(
         &self,
         since: DateTime<Utc>,
@@ -357,7 +357,7 @@ impl Reading<'_> {
         Ok(answer)
     }
 
-    /// Of these parts the ones that no record at all has. Reading stops as soon as each has been seen, mostly on the first
+    /// Returns those parts that no record has. Reading stops as soon as each has been seen, usually on the first
     /// page.
     async fn nobody_has(
         &self,
@@ -381,7 +381,7 @@ impl Reading<'_> {
         Ok(parts)
     }
 
-    /// The list, and of students those who are yet to start, where they are wanted and granted.
+    /// The list, including students who are yet to start if they are needed and granted.
     async fn read(
         &self,
         query: PeopleQuery,

@@ -202,7 +202,7 @@ impl RecordSet {
         }
     }
 
-    /// To begin a full answer with: those yet to start, where they were known and are not granted any more.
+    /// The initial rows of a full answer: known students yet to start, if they are no longer granted.
     fn kept_pre_admission(&self, answer: &Answer) -> Self {
         let mut kept = Self::default();
         if answer.pre_admission == Some(false) {
@@ -230,8 +230,8 @@ impl RecordSet {
         }
     }
 
-    /// Parts that seem to be kept back. In a full answer: somebody had one, and now nobody has. Of changes that cannot be
-    /// said; what was looked up and what was lost before counts.
+    /// Parts that seem to be withheld. In a full answer: somebody had one, and now nobody has. In an incremental answer:
+    /// the parts that were checked or were lost before.
     fn lost(&self, answer: &Answer, policy: &MergePolicy<'_>) -> BTreeSet<Part> {
         let wanted = answer.properties.union(&answer.refused).copied().collect();
         let parts = Part::of(policy.kind, &wanted);
@@ -244,7 +244,7 @@ impl RecordSet {
         }
     }
 
-    /// Parts that somebody of the answer had and no record of it has.
+    /// Parts that people in the answer had before and none of its records has now.
     pub(crate) fn turned(&self, answer: &Answer, parts: &[Part]) -> BTreeSet<Part> {
         let nobody_has = |part: &Part| !answer.rows.iter().any(|row| part.is_in(row));
         let somebody_had = |part: &Part| {
@@ -332,7 +332,7 @@ impl RecordSet {
     }
 }
 
-/// Whether so many records hold something unreadable that the answer is not to be gone by. A few may always.
+/// Whether too many records contain unreadable values to accept the answer. A few are always allowed.
 fn too_many_unread(answer: &Answer, known: usize, policy: &MergePolicy<'_>) -> bool {
     let all = known.max(answer.rows.len() + answer.left_out());
     let limit = Guard {
@@ -342,8 +342,8 @@ fn too_many_unread(answer: &Answer, known: usize, policy: &MergePolicy<'_>) -> b
     *policy.guard != Guard::OFF && !limit.allows(all, all, answer.unread())
 }
 
-/// Whether there is nobody of a kind of which Wonde itself counts nobody: at once where there was nobody before, after a
-/// while where there was.
+/// Whether a kind that Wonde counts as empty is confirmed to be empty: at once if there was nobody before, after a
+/// while otherwise.
 fn is_believed_empty(
     records: &RecordSet,
     answer: &Answer,
@@ -409,7 +409,7 @@ fn add_missing(groups: &mut Vec<mis_core::Group>, before: &[mis_core::Group]) {
     }
 }
 
-/// Whether a list that was as long as counted before lacks more than may have changed while it was read.
+/// Whether a list whose length matched the count before now lacks more than can have changed while it was read.
 fn cut_off(received: usize, counted: u64) -> bool {
     let missing = counted.saturating_sub(received as u64);
     missing > 2.max(counted / 100)

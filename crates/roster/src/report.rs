@@ -27,9 +27,9 @@ pub struct SyncReport {
     pub refused: Vec<(PersonKind, Property)>,
     /// People in no group.
     pub ungrouped: Vec<Ungrouped>,
-    /// People whom more than one group takes.
+    /// People who meet the conditions of several groups.
     pub overlaps: Vec<Overlap>,
-    /// What could not be read.
+    /// Unreadable values and records.
     #[serde(default)]
     pub unread: Vec<Unread>,
     /// People with contradictory dates, and the decision.
@@ -41,7 +41,7 @@ pub struct SyncReport {
     /// The matches after a change of the MIS.
     #[serde(default)]
     pub migrations: Vec<Migration>,
-    /// Whether groups take students who are yet to start although the school does not grant reading them.
+    /// Whether groups include students who are yet to start although the school does not grant reading them.
     #[serde(default)]
     pub pre_admission_refused: bool,
 }
@@ -51,12 +51,12 @@ pub struct SyncReport {
 pub struct Unread {
     /// Student, staff or parent.
     pub kind: PersonKind,
-    /// What it was.
+    /// The problem.
     #[serde(flatten)]
     pub issue: DecodeIssue,
 }
 
-/// Records that are one person because their names and an address or a mobile's number agree.
+/// Records that belong to one person because their name and email address or mobile number agree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OnePerson {
     /// Student, staff or parent.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{guard::Guard, words};
 
-/// Whom a group takes: people of its kind for whom every condition holds. The words within one list are alternatives,
-/// compared without regard to letter case, blanks and Unicode form. Without conditions it takes all of its kind.
+/// The members of a group: people of its kind who meet every condition. The values in one list are alternatives,
+/// compared without letter case, blanks and Unicode form. Without conditions everybody of the kind is a member.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Membership {
@@ -25,7 +25,7 @@ pub struct Membership {
     #[serde(deserialize_with = "words::one_or_many")]
     #[schemars(schema_with = "words::one_or_many_schema")]
     pub houses: Vec<String>,
-    /// Students of one of these boarding houses; `"*"` takes any boarder.
+    /// Students of one of these boarding houses; `"*"` matches any boarder.
     #[serde(deserialize_with = "words::one_or_many")]
     #[schemars(schema_with = "words::one_or_many_schema")]
     pub boarding: Vec<String>,
@@ -45,30 +45,30 @@ pub struct Membership {
     #[serde(deserialize_with = "words::one_or_many")]
     #[schemars(schema_with = "words::one_or_many_schema")]
     pub roles: Vec<String>,
-    /// Students who are yet to start as well as those who are here (true), where the school grants reading them.
+    /// Also students who are yet to start (true), if the school lets them be read.
     pub pre_admission: Option<bool>,
-    /// Staff who are employed now (true, taken when left out) or are not (false).
+    /// Staff who are employed now (true, the default) or are not (false).
     pub current: Option<bool>,
     /// Parents who have parental responsibility for the student (true) or have not (false).
     pub parental_responsibility: Option<bool>,
-    /// Parents up to this place in the order in which the student's contacts are to be called; the first is 1.
+    /// Parents up to this priority among the student's contacts; the first contact has priority 1.
     pub priority_max: Option<u32>,
     /// Parents who live with the student (true) or do not (false).
     pub lives_with: Option<bool>,
-    /// Parents of students of these groups of the school's settings; of any student when left out.
+    /// Parents of students in these groups of the settings. Default: of any student.
     #[serde(deserialize_with = "words::one_or_many")]
     #[schemars(schema_with = "words::one_or_many_schema")]
     pub of: Vec<String>,
-    /// Ids of people who belong here whatever the conditions say. With this alone the group takes nobody else.
+    /// Ids of people who are members regardless of the conditions. If this is the only setting, there are no others.
     #[serde(deserialize_with = "words::one_or_many")]
     #[schemars(schema_with = "words::one_or_many_schema")]
     pub include: Vec<String>,
-    /// Ids of people who do not belong here whatever the conditions say.
+    /// Ids of people who are not members regardless of the conditions.
     #[serde(deserialize_with = "words::one_or_many")]
     #[schemars(schema_with = "words::one_or_many_schema")]
     pub exclude: Vec<String>,
-    /// What the group tells of its people besides their ids; name, year and registration when left out. Nothing else is
-    /// read or kept, save what the conditions need.
+    /// The published properties of the members besides their ids. Default: name, year and registration. Nothing else is
+    /// read or stored, except for what the conditions need.
     pub properties: Option<BTreeSet<Property>>,
 }
 
@@ -76,7 +76,7 @@ pub struct Membership {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GroupName {
-    /// Its type as Wonde says it: `HOUSE`, `USER`, `COURSE`. Any type when left out.
+    /// Its type at Wonde: `HOUSE`, `USER`, `COURSE`. Default: any type.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// Its name.
@@ -86,11 +86,11 @@ pub struct GroupName {
 /// One group of a school's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSettings {
-    /// Its name, unlike those of the school's other groups.
+    /// Its name, unique within the school.
     pub name: String,
     /// Students, staff or parents.
     pub kind: PersonKind,
-    /// Whom it takes.
+    /// Its members.
     pub membership: Membership,
 }
 
@@ -107,17 +107,17 @@ pub struct Settings {
     pub persons: Persons,
 }
 
-/// What the settings say of who is who, and of records that cannot be read.
+/// Settings for identities and unreadable records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Persons {
-    /// Numbers by which events may name students besides their ids: they are read and kept, and told to nobody.
+    /// Numbers that events can use for students instead of ids. They are read and stored, but not published.
     pub numbers: BTreeSet<Property>,
-    /// Contacts whose names and whose email address or mobile agree are one person.
+    /// Whether contacts with the same name and the same email address or mobile number are one person.
     pub same_parent: bool,
-    /// Days for which a person is known by an id at Wonde that no record has any more; as long as the person is known
-    /// without it. The key is not among these.
+    /// Days for which a former Wonde id of a person is still accepted. Default: as long as the person is stored.
+    /// The key never expires.
     pub former_id_days: Option<u16>,
-    /// Per cent of the records of a kind that may hold something unreadable; beyond that nothing of the kind is believed.
+    /// The percentage of records of a kind that can contain unreadable values; above it the whole answer is held back.
     pub max_unread: u8,
 }
 
@@ -132,13 +132,13 @@ impl Default for Persons {
     }
 }
 
-/// How far back is looked, and for how long data of people who left is kept.
+/// The overlap of incremental reads, and the retention of data of people who left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// How much further back than the last sync a small one reads. Wonde's copy is renewed every hour or two, and in what
-    /// zone it reads the time asked for is not known, so it must be some hours.
+    /// How much further back than the last sync an incremental one reads. Wonde's copy is updated every hour or two, and
+    /// the time zone of the filter is unknown, so it must be several hours.
     pub overlap: chrono::TimeDelta,
-    /// Days after which the data of somebody who left goes for good.
+    /// Days after which the data of a person who left is deleted.
     pub former_days: u16,
 }
 
@@ -156,7 +156,7 @@ impl Default for Keep {
 pub struct Flaw {
     /// The key below the group: `years`.
     pub key: &'static str,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
     /// What to do.
     pub help: String,
@@ -185,7 +185,7 @@ impl Membership {
         "properties",
     ];
 
-    /// The conditions set, each with the kinds of people it can be asked of.
+    /// The conditions that are set, each with the kinds of people it applies to.
     fn conditions(&self) -> Vec<(&'static str, &'static [PersonKind])> {
         use PersonKind::{Parent, Staff, Student};
         let all: [(&'static str, bool, &'static [PersonKind]); 14] = [
@@ -214,12 +214,12 @@ impl Membership {
             .collect()
     }
 
-    /// Whether it takes everybody of its kind.
+    /// Whether everybody of the kind is a member.
     pub fn takes_all(&self) -> bool {
         self.conditions().is_empty() && self.include.is_empty()
     }
 
-    /// Whether it takes only those in `include`.
+    /// Whether only people in `include` are members.
     pub(crate) fn takes_named_only(&self) -> bool {
         self.conditions().is_empty() && !self.include.is_empty()
     }
@@ -239,8 +239,8 @@ impl Membership {
                 let whom = whom.join(" or ");
                 Flaw {
                     key,
-                    message: format!("only {whom} can be asked for this"),
-                    help: format!("take it out, or make it a group of {whom}"),
+                    message: format!("this applies only to {whom}"),
+                    help: format!("remove it, or make it a group of {whom}"),
                 }
             })
             .collect();
@@ -248,12 +248,12 @@ impl Membership {
             let (message, help) = match others(name) {
                 Some(PersonKind::Student) => continue,
                 Some(_) => (
-                    format!("the group {name:?} is none of students"),
+                    format!("the group {name:?} is not a group of students"),
                     "name groups with `kind = \"students\"`",
                 ),
                 None => (
                     format!("there is no group {name:?}"),
-                    "name groups of this school's settings as they are written there",
+                    "name a group of this school exactly as in the settings",
                 ),
             };
             flaws.push(Flaw {
@@ -266,14 +266,14 @@ impl Membership {
             flaws.push(Flaw {
                 key: "pre_admission",
                 message: "only students can be yet to start".to_owned(),
-                help: "take it out, or make it a group of students".to_owned(),
+                help: "remove it, or make it a group of students".to_owned(),
             });
         }
         if self.priority_max == Some(0) {
             flaws.push(Flaw {
                 key: "priority_max",
-                message: "nobody comes before the first".to_owned(),
-                help: "write 1 for the first contact only, or take it out".to_owned(),
+                message: "the first contact has priority 1".to_owned(),
+                help: "write 1 for the first contact only, or remove it".to_owned(),
             });
         }
         for property in self.properties.iter().flatten() {
@@ -281,7 +281,7 @@ impl Membership {
                 flaws.push(Flaw {
                     key: "properties",
                     message: format!("{} have no `{property}`", plural(kind)),
-                    help: format!("take {:?} out", property.as_str()),
+                    help: format!("remove {:?}", property.as_str()),
                 });
             }
         }
@@ -289,14 +289,16 @@ impl Membership {
         if let Some(id) = self.include.iter().find(|id| self.exclude.contains(id)) {
             flaws.push(Flaw {
                 key: "exclude",
-                message: format!("the id {id:?} stands under `include` as well"),
-                help: format!("keep one of the two; an id in neither is like all other {word}"),
+                message: format!("the id {id:?} is also in `include`"),
+                help: format!(
+                    "keep one of the two; an id in neither is treated like all other {word}"
+                ),
             });
         }
         flaws
     }
 
-    /// The properties that the group shows.
+    /// The published properties.
     pub fn told(&self, kind: PersonKind) -> BTreeSet<Property> {
         let all = self
             .properties
@@ -305,7 +307,7 @@ impl Membership {
         all.into_iter().filter(|p| p.is_of(kind)).collect()
     }
 
-    /// The properties that must be read: those it shows and those its conditions need.
+    /// The properties to read: the published ones and those that the conditions need.
     fn needs(&self, kind: PersonKind) -> BTreeSet<Property> {
         let mut needs = self.told(kind);
         for (key, _) in self.conditions() {
@@ -327,7 +329,7 @@ impl Membership {
     }
 }
 
-/// What must be read of a school, by kind of people: for what no group asks is not read.
+/// The properties to read by kind of people. A kind that no group needs is not read.
 pub type Needs = BTreeMap<PersonKind, BTreeSet<Property>>;
 
 impl Settings {
@@ -339,7 +341,7 @@ impl Settings {
         }
     }
 
-    /// What must be read. Parents are known by the students they belong to, so with them the students are read.
+    /// The properties to read. Parents are found through their students, so students are read with them.
     pub fn needs(&self) -> Needs {
         let mut needs = Needs::new();
         for group in &self.groups {
@@ -365,7 +367,7 @@ impl Settings {
         needs
     }
 
-    /// Whether a group takes students who are yet to start.
+    /// Whether a group includes students who are yet to start.
     pub(crate) fn takes_pre_admission(&self) -> bool {
         self.groups
             .iter()
@@ -380,7 +382,7 @@ impl Settings {
     }
 }
 
-/// The word for more than one.
+/// The plural.
 pub(crate) fn plural(kind: PersonKind) -> &'static str {
     match kind {
         PersonKind::Student => "students",
@@ -398,14 +400,14 @@ mod tests {
     }
 
     #[test]
-    fn numbers_and_single_words_are_taken_for_lists() {
+    fn numbers_and_single_words_are_read_as_lists() {
         let membership = read(serde_json::json!({"years": [7, "8"], "of": "Years 7-11"}));
         assert_eq!(membership.years, ["7", "8"]);
         assert_eq!(membership.of, ["Years 7-11"]);
     }
 
     #[test]
-    fn unknown_keys_are_refused_and_the_known_are_all_listed() {
+    fn unknown_keys_are_rejected_with_a_list_of_known_keys() {
         assert!(serde_json::from_value::<Membership>(serde_json::json!({"yeers": []})).is_err());
         let written = serde_json::to_value(Membership::default()).unwrap();
         let mut keys: Vec<_> = written.as_object().unwrap().keys().cloned().collect();
@@ -416,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn conditions_of_another_kind_and_groups_that_are_not_there_are_told() {
+    fn conditions_of_another_kind_and_unknown_groups_are_reported() {
         let membership = read(serde_json::json!({
             "years": ["7"], "of": ["Staff", "Nobody"], "priority_max": 0,
             "include": ["A1"], "exclude": ["A1"], "properties": ["house"],
@@ -432,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_group_asks_for_is_read() {
+    fn only_properties_that_a_group_needs_are_read() {
         let group = |name: &str, kind, json| GroupSettings {
             name: name.into(),
             kind,

@@ -17,13 +17,13 @@ use crate::{
 /// One person as the split sees them.
 pub(crate) struct Individual<'r> {
     pub(crate) identity: &'r Identity,
-    /// The record that speaks for the person today.
+    /// The record that applies today.
     pub(crate) record: &'r Person,
-    /// Of a parent: how they stand to each student of the school.
+    /// For a parent: the relation to each student of the school.
     pub(crate) children: Vec<Child<'r>>,
 }
 
-/// A student to a parent.
+/// A student of a parent.
 pub(crate) struct Child<'r> {
     pub(crate) key: &'r PersonKey,
     /// The group the student is in, if any.
@@ -31,7 +31,7 @@ pub(crate) struct Child<'r> {
     pub(crate) relation: &'r Relation,
 }
 
-/// Whom the groups of one kind take.
+/// The members of all groups of one kind.
 #[derive(Debug, Default)]
 pub(crate) struct Split {
     /// The groups by name, each with its people.
@@ -49,7 +49,7 @@ pub struct Ungrouped {
     pub person: PersonKey,
 }
 
-/// A person whom more than one group takes. A group without conditions does not count, because it takes the rest.
+/// A person who meets the conditions of several groups. A group without conditions does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     /// Student, staff or parent.
@@ -58,7 +58,7 @@ pub struct Overlap {
     pub person: PersonKey,
     /// The group they are in: the first.
     pub group: String,
-    /// The other groups that would take them.
+    /// The other matching groups.
     pub also: Vec<String>,
 }
 
@@ -124,7 +124,7 @@ fn belongs_somewhere(person: &Individual<'_>, today: NaiveDate) -> bool {
     }
 }
 
-/// A membership made ready for many people.
+/// A compiled membership.
 pub(crate) struct Rule<'s> {
     membership: &'s Membership,
     years: Vec<Year>,
@@ -176,7 +176,7 @@ impl<'s> Rule<'s> {
         }
     }
 
-    /// On roll; or, where the group takes them too, yet to start.
+    /// On roll, or yet to start if the group includes those.
     fn is_there(&self, record: &Person, today: NaiveDate) -> bool {
         let coming = self.membership.pre_admission == Some(true)
             && record.pre_admission
@@ -190,7 +190,7 @@ impl<'s> Rule<'s> {
                 .is_some_and(|year| self.years.iter().any(|asked| year.is(asked)))
     }
 
-    /// In one of the classes and in one of the MIS's groups asked for.
+    /// In one of the required classes and one of the required groups of the MIS.
     fn sorted_in(&self, record: &Person) -> bool {
         let rules = self.membership;
         let in_class = || {
@@ -208,7 +208,7 @@ impl<'s> Rule<'s> {
         (rules.classes.is_empty() || in_class()) && (rules.groups.is_empty() || in_group())
     }
 
-    /// All that is asked of a parent is asked about one and the same child.
+    /// All conditions for a parent must hold for the same child.
     pub(crate) fn child_fits(&self, child: &Child<'_>) -> bool {
         let (rules, relation) = (self.membership, child.relation);
         (rules.of.is_empty()
@@ -226,7 +226,7 @@ impl<'s> Rule<'s> {
     }
 }
 
-/// What is not told does not fit what is asked.
+/// An unknown value does not match.
 fn fits(asked: Option<bool>, told: Option<bool>) -> bool {
     asked.is_none() || asked == told
 }

@@ -49,8 +49,8 @@ pub struct KindState {
     pub lost: BTreeSet<Part>,
     /// Whether Wonde's count matched the last full answer.
     pub count_fitted: bool,
-    /// Fingerprints of listed records with a last day that came and passed, and was believed. Whose they are cannot be read
-    /// out of them: who has left is to be forgotten.
+    /// Fingerprints of listed records whose last day was accepted and has passed. They do not reveal the person, because
+    /// data of people who left must be deleted.
     pub left: BTreeSet<u64>,
     /// Whether the ids are new after a change of the MIS and the matches need approval.
     pub migrating: bool,
@@ -106,8 +106,8 @@ fn since(asked: DateTime<Utc>, keep: &Keep) -> DateTime<Utc> {
     asked.checked_sub_signed(keep.overlap).unwrap_or(asked)
 }
 
-/// Of several records of one person the one that speaks for them on a day: at the school rather than coming, coming
-/// rather than left; then the one that began last, then the one that changed last.
+/// The record of a person that applies on a day, if there are several: current before future, future before
+/// past; then the one that began last, then the one that changed last.
 pub(crate) fn speaks<'r>(
     records: impl IntoIterator<Item = &'r Person>,
     today: NaiveDate,

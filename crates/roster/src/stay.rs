@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::PersonKey;
 
-/// Days after which a last day that is contradicted counts no more. Until then it does: what contradicts it may be Wonde's
-/// copy, which is renewed only now and then.
+/// Days after which a contradicted last day is ignored. Until then it applies, because Wonde's copy may be
+/// outdated.
 const STALE_AFTER: Days = Days::new(14);
 
-/// First and last day, as far as they count on a day.
+/// First and last day, as far as they apply on a day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stay {
     pub(crate) joins: Option<NaiveDate>,
@@ -29,18 +29,18 @@ pub enum DateDecision {
     NoDate,
     /// The last day is before the first: it belongs to an earlier stay.
     EarlierStay,
-    /// The last day is before the first, and both are yet to come: the first belongs to a later stay.
+    /// The last day is before the first, and both are in the future: the first belongs to a later stay.
     LaterStay,
-    /// The last day has long passed, and Wonde lists the student as a present one.
+    /// The last day has long passed, but Wonde lists the student as current.
     StillListed,
-    /// The last day has long passed, and the MIS says that the member of staff is employed.
+    /// The last day has long passed, but the MIS lists the member of staff as employed.
     StillEmployed,
 }
 
 impl fmt::Display for DateDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoDate => "a date that stands for no date does not count",
+            Self::NoDate => "a placeholder date is ignored",
             Self::EarlierStay => {
                 "the leaving date is before the admission date and belongs to an earlier stay"
             }
@@ -68,7 +68,7 @@ pub struct DecidedDates {
     pub decision: DateDecision,
 }
 
-/// The dates that count on a day.
+/// The dates that apply on a day.
 pub(crate) fn stay(record: &Person, today: NaiveDate) -> Stay {
     let real = |date: Option<NaiveDate>| date.filter(|date| !stands_for_none(*date));
     let (mut joins, mut leaves) = (real(record.joins), real(record.leaves));
@@ -107,20 +107,20 @@ pub(crate) fn stay(record: &Person, today: NaiveDate) -> Stay {
     }
 }
 
-/// Whether a last day lies so far back that it was not merely read late.
+/// Whether a last day is too long ago to have merely been read late.
 pub(crate) fn is_stale(last: NaiveDate, today: NaiveDate) -> bool {
     today
         .checked_sub_days(STALE_AFTER)
         .is_some_and(|recent| last < recent)
 }
 
-/// What databases and programs write where there is no date: the years before anybody at a school was born, those after
-/// everybody has left, and the day from which Unix counts.
+/// Placeholder dates of databases and programs: years before anybody at a school was born, years after
+/// everybody has left, and the Unix epoch.
 fn stands_for_none(date: NaiveDate) -> bool {
     !(1930..2099).contains(&date.year()) || (date.year(), date.ordinal()) == (1970, 1)
 }
 
-/// At the school on that day: from the first day to the last, both counted.
+/// At the school on that day: from the first day to the last, inclusive.
 pub(crate) fn on_roll(record: &Person, today: NaiveDate) -> bool {
     let stay = stay(record, today);
     let begun = match stay.joins {
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_yet_to_start_is_here_from_the_first_day() {
+    fn a_future_pupil_is_present_from_the_first_day() {
         let coming = |joins: &str| Person {
             pre_admission: true,
             ..record(PersonKind::Student, joins, "", None)

@@ -1,4 +1,4 @@
-//! The time of a sync: the instant, and the day by the school's clock.
+//! The time of a sync: the instant, and the day in the school's time zone.
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -7,6 +7,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 pub struct SyncTime {
     /// The instant.
     pub now: DateTime<Utc>,
-    /// The day by the school's clock, which decides about joiners and leavers.
+    /// The day in the school's time zone, which decides about joiners and leavers.
     pub today: NaiveDate,
 }

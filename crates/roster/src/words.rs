@@ -1,4 +1,4 @@
-//! Words as people write them in settings and in an MIS: compared plainly, and read from one or from many.
+//! Text values of settings and MISs: normalised for comparison, and read from one value or a list.
 
 use mis_core::nfc;
 use serde::{
@@ -6,7 +6,7 @@ use serde::{
     de::{self, SeqAccess, Visitor},
 };
 
-/// A word in NFC, in lower case and with single blanks, for comparing.
+/// A value in NFC, in lower case and with single blanks, for comparison.
 pub(crate) fn plain(word: &str) -> String {
     nfc(word)
         .split_whitespace()
@@ -15,22 +15,22 @@ pub(crate) fn plain(word: &str) -> String {
         .join(" ")
 }
 
-/// Whether a value is among the words asked for; of no words none is.
+/// Whether a value is in the list.
 pub(crate) fn among(value: &str, words: &[String]) -> bool {
     let value = plain(value);
     words.iter().any(|word| plain(word) == value)
 }
 
-/// Reads one word or a list of words, for `#[serde(deserialize_with = …)]`. Whole numbers are words too, for
-/// `years = [7, 8]` is what people write.
+/// Reads one value or a list, for `#[serde(deserialize_with = …)]`. Whole numbers are accepted as text, so that
+/// `years = [7, 8]` works.
 ///
 /// # Errors
-/// For anything else.
+/// Returns an error for any other type.
 pub fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     deserializer.deserialize_any(Words)
 }
 
-/// What the JSON Schema says of what [`one_or_many`] reads.
+/// The JSON schema of [`one_or_many`].
 pub fn one_or_many_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     let word = schemars::json_schema!({"type": ["string", "integer"]});
     schemars::json_schema!({"type": ["string", "integer", "array"], "items": word})
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letter_case_blanks_and_unicode_form_are_forgiven() {
+    fn letter_case_blanks_and_unicode_form_do_not_matter() {
         let asked = ["Zo\u{eb}  House".to_owned()];
         assert!(among(" zoe\u{308} house ", &asked));
         assert!(!among("zoe house", &asked));

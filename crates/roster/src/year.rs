@@ -1,8 +1,8 @@
-//! Year names: `7`, `07`, `Year 7`, `Yr 7` and `Y7` are one and the same.
+//! Year names: `7`, `07`, `Year 7`, `Yr 7` and `Y7` are the same year.
 //!
-//! A name that is the number of a school year in one of the usual ways is compared as that number: with or without
+//! The usual spellings of a school year's number are compared as that number: with or without
 //! "Year", "Yr", "Y" or "NC Year" before it, leading zeros or not, in any letter case. "R", "Reception" and "YR" are the
-//! year before 1; "N" and "Nursery" the one before that, whose halves "N1" and "N2" it takes in. Any other name ("Lower
+//! year before 1; "N" and "Nursery" the one before that, which includes "N1" and "N2". Any other name ("Lower
 //! Fourth", "S3") is compared as text, without regard to letter case and blanks.
 
 /// A school year, read from a name.
@@ -28,8 +28,8 @@ impl Year {
         Some(Self::usual(&plain).unwrap_or(Self::Named(plain)))
     }
 
-    /// The year of a person by the school's name for it. Where the name is no number ("Lower Fourth") and the short or
-    /// official word is, the word counts.
+    /// The year of a person by the school's name for it. If the name is not a number ("Lower Fourth") and the short or
+    /// official one is, that one applies.
     pub fn of(name: Option<&str>, code: Option<&str>) -> Option<Self> {
         let by_name = name.and_then(Self::read);
         match (&by_name, code.and_then(Self::read)) {
@@ -41,7 +41,7 @@ impl Year {
         }
     }
 
-    /// Whether a year asked for is this one: the same, or nursery for one of its halves.
+    /// Whether the requested year includes this one: the same year, or nursery for one of its halves.
     pub fn is(&self, asked: &Self) -> bool {
         self == asked || (matches!(self, Self::Nursery(_)) && *asked == Self::Nursery(None))
     }
@@ -126,7 +126,7 @@ mod tests {
     #[case(Some("Lower Fourth"), Some("L4"), Some(Year::Named("lower fourth".into())))]
     #[case(None, Some("R"), Some(Year::Reception))]
     #[case(None, Some("L4"), Some(Year::Named("l4".into())))]
-    fn a_name_goes_before_its_code(
+    fn a_name_takes_precedence_over_its_code(
         #[case] name: Option<&str>,
         #[case] code: Option<&str>,
         #[case] year: Option<Year>,
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn nursery_takes_in_its_halves_and_not_the_other_way_round() {
+    fn nursery_includes_its_halves_but_not_vice_versa() {
         assert!(Year::Nursery(Some(1)).is(&Year::Nursery(None)));
         assert!(!Year::Nursery(None).is(&Year::Nursery(Some(1))));
         assert!(!Year::Nursery(Some(1)).is(&Year::Nursery(Some(2))));

@@ -89,7 +89,7 @@ fn check_answer(
     Some(AnswerProblem {
         key,
         value: Some(clip(&answer, 80)),
-        message: "the answer is no option of this field".to_owned(),
+        message: "the answer is not an option of this field".to_owned(),
         help: format!(
             "answer one of {}",
             quoted(field.options.iter().map(|option| option.text.trim()))
@@ -144,7 +144,7 @@ mod tests {
     #[case("sign_in", "Pourquo\u{69} ete\u{301}", "Cafe\u{301}")]
     #[case("sign_in", "Pourquoi et\u{e9}", "Caf\u{e9}")]
     #[case("sign_out", "Reason for leaving", "M - Dentist")]
-    fn what_was_asked_may_be_answered(
+    fn options_of_a_field_are_valid_answers(
         #[case] kind: &str,
         #[case] name: &str,
         #[case] answer: &str,
@@ -171,10 +171,10 @@ mod tests {
         "sign_in",
         "Reason for being late",
         "bus",
-        "no option",
+        "not an option",
         "\"Bus\", \"Missed the bus\""
     )]
-    fn anything_else_names_the_field_and_the_cure(
+    fn other_answers_are_problems_with_field_and_help(
         #[case] kind: &str,
         #[case] name: &str,
         #[case] answer: &str,
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_answer_is_in_neither_text_form() {
+    fn display_and_debug_do_not_show_the_answer() {
         let found = problems("sign_in", "Reason for being late", "my mother is ill");
         assert_eq!(found[0].value.as_deref(), Some("my mother is ill"));
         assert!(!format!("{found:?}{}", found[0]).contains("mother"));

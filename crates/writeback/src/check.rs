@@ -1,4 +1,4 @@
-//! The check of a group's settings: everything that is wrong, at once, and the compiled rules if nothing is.
+//! The check of a group's settings: all problems at once, or the compiled rules if there are none.
 
 use std::collections::BTreeSet;
 
@@ -119,7 +119,7 @@ fn days(settings: &WritebackSettings, found: &mut Findings) -> Vec<Weekday> {
             Err(_) => found.problem(
                 "writeback.days",
                 quoted([day.as_str()]),
-                "is no day of the week",
+                "is not a day of the week",
                 "write \"monday\" or \"mon\", and so on",
             ),
         }
@@ -137,7 +137,7 @@ fn closed(settings: &WritebackSettings, found: &mut Findings) -> BTreeSet<chrono
             None => found.problem(
                 "writeback.closed",
                 quoted([date.as_str()]),
-                "is no date of the calendar",
+                "is not a valid date",
                 "write it as year, month, day: \"2026-12-21\"",
             ),
         }
@@ -153,14 +153,14 @@ fn shortest_stay(settings: &WritebackSettings, found: &mut Findings) -> TimeDelt
         found.problem(
             "writeback.shortest_stay",
             quoted([written.as_str()]),
-            "is no length of time of at most an hour",
+            "is not a duration of at most an hour",
             "write \"60s\", \"2m\" or a number of seconds; 0 switches it off",
         );
         ShortestStay::DEFAULT
     })
 }
 
-/// The fields that the settings name must be asked at that kind of event.
+/// Checks that the fields named in the settings are asked at that kind of event.
 fn named_fields(settings: &WritebackSettings, fields: &[Field], found: &mut Findings) {
     for (setting, names) in [
         ("custom_codes", &settings.custom_codes),

@@ -166,9 +166,11 @@ impl Deciding<'_> {
     fn counts_for_a_register(&self) -> Result<(), Stop> {
         let what = match self.event.kind {
             EventKind::SignOut if self.event.automatic => {
-                "a sign-out that a system made by itself is no early leaver"
+                "an automatic sign-out does not count as leaving early"
             }
-            EventKind::SignIn if self.event.remote => "a remote sign-in is no presence in school",
+            EventKind::SignIn if self.event.remote => {
+                "a remote sign-in does not count as presence in school"
+            }
             EventKind::SignIn | EventKind::SignOut => return Ok(()),
         };
         Err(skip(SkipReason::NotWrittenBack, what))
@@ -179,12 +181,12 @@ impl Deciding<'_> {
         let Some(GroupContext { name, kind, rules }) = group else {
             return Err(skip(
                 SkipReason::NotWrittenBack,
-                "no group takes this person",
+                "the person is in no group",
             ));
         };
         if kind != GroupKind::Students {
             let detail =
-                format!("the group {name:?} is one of {kind}; only groups of students write back");
+                format!("the group {name:?} contains {kind}; only groups of students write back");
             return Err(skip(SkipReason::NotWrittenBack, detail));
         }
         let Some(rules) = rules else {
@@ -204,7 +206,7 @@ impl Deciding<'_> {
                 .and_then(|answer| options.get(&*plain(answer)));
             if option.is_some_and(|option| !option.write) {
                 let detail = format!(
-                    "the option answered to {:?} has write = false",
+                    "the option chosen for {:?} has write = false",
                     clip(field, 80)
                 );
                 return Err(skip(SkipReason::AnswerNotWritten, detail));
@@ -237,7 +239,10 @@ impl Deciding<'_> {
     fn outside(&self, none: NoSession, rules: &Rules) -> Stop {
         let zone = self.view.timezone;
         match none {
-            NoSession::Beyond => skip(SkipReason::NotASchoolDay, "the time is beyond the calendar"),
+            NoSession::Beyond => skip(
+                SkipReason::NotASchoolDay,
+                "the time is outside the supported calendar",
+            ),
             NoSession::NoSchoolOn(at) => skip(
                 SkipReason::NotASchoolDay,
                 format!(
@@ -274,8 +279,10 @@ impl Deciding<'_> {
         for ability in needed {
             if !self.view.capabilities.has(*ability) {
                 self.step(match ability {
-                    Ability::EarlyLeaver => "the MIS keeps no marks for a sign-out at this school",
-                    _ => "the MIS takes no marks at this school",
+                    Ability::EarlyLeaver => {
+                        "the MIS does not accept marks for sign-outs at this school"
+                    }
+                    _ => "the MIS does not accept marks at this school",
                 });
                 return Err(skip(SkipReason::Unsupported, ability.as_str()));
             }
@@ -312,7 +319,7 @@ impl Deciding<'_> {
     fn id_to_write(&mut self, code: &Code) -> Result<Option<AttendanceCodeId>, Stop> {
         let line = self.view.codes.to_write(code.as_str()).map_err(|why| {
             Stop::Fail(format!(
-                "{why}, so {code} is not written; ask the school to withdraw those that it does not use, then retry the event"
+                "{why}, so {code} is not written; ask the school to withdraw the entries that it does not use, then retry the event"
             ))
         })?;
         let repeated = self.view.codes.repeated().find(|one| one.code == code);
@@ -335,7 +342,7 @@ impl Deciding<'_> {
         let held = match &self.view.register {
             RegisterView::CannotLook { why } => {
                 return Err(Stop::Wait(format!(
-                    "the codes {protected} are protected and the register cannot be looked at, so {code} is not written yet: \
+                    "the codes {protected} are protected and the register cannot be read, so {code} is not written yet: \
                      {why}"
                 )));
             }
@@ -344,8 +351,8 @@ impl Deciding<'_> {
         match held {
             Some(HeldCode::Unreadable(id)) => Err(Stop::Fail(format!(
                 "the codes {protected} are protected, and the register holds a code with the id {id}, which the school's \
-                 code book does not have, so {code} is not written; look in the MIS which code that is. If the mark is to be \
-                 written, enter it there; or have the code added to the codes that Wonde shows, then retry the event"
+                 code book does not have, so {code} is not written; check in the MIS which code it is. To write the mark, \
+                enter it there, or have the code added to the codes that Wonde shows and retry the event"
             ))),
             Some(HeldCode::Known(held))
                 if rules
@@ -356,8 +363,8 @@ impl Deciding<'_> {
                 let own = self.left_before(rules);
                 if let Some(own) = own.filter(|own| self.is_untouched(own)) {
                     self.step(format!(
-                        "{held} is protected, but it is our own: the pupil left with {}, nobody else has changed it, and it \
-                         does not stand against the return",
+                        "{held} is protected, but it is our own: the pupil left with {}, and nobody else has changed it, so it \
+                         does not prevent the return",
                         own.code
                     ));
                     return Ok(());
@@ -368,7 +375,9 @@ impl Deciding<'_> {
                 ))
             }
             Some(HeldCode::Known(held)) => {
-                self.step(format!("{held} is none of the protected codes {protected}"));
+                self.step(format!(
+                    "{held} is not one of the protected codes {protected}"
+                ));
                 Ok(())
             }
             None => Ok(()),
@@ -386,11 +395,11 @@ impl Deciding<'_> {
         let earlier_by = arrival.at.signed_duration_since(self.event.at);
         if !rules.first_arrival_stands {
             self.step(
-                "an arrival is recorded already, but the first one need not stand at this school",
+                "an arrival is already recorded, but the first one does not take precedence at this school",
             );
         } else if arrival.at > self.event.at {
             self.step(format!(
-                "this arrival is {} earlier than the one recorded: it replaces it",
+                "this arrival is {} earlier than the recorded one and replaces it",
                 span(earlier_by)
             ));
         } else {

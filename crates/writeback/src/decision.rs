@@ -176,9 +176,9 @@ pub(crate) fn session_word(session: Session) -> &'static str {
 /// The text for people instead of the name of an ability.
 fn in_words(reason: SkipReason, detail: &str) -> &str {
     match (reason, detail.parse()) {
-        (SkipReason::Unsupported, Ok(Ability::Session)) => "the MIS takes no marks",
+        (SkipReason::Unsupported, Ok(Ability::Session)) => "the MIS does not accept marks",
         (SkipReason::Unsupported, Ok(Ability::EarlyLeaver)) => {
-            "the MIS takes no marks for a sign-out"
+            "the MIS does not accept marks for sign-outs"
         }
         _ => detail,
     }
@@ -208,7 +208,7 @@ impl fmt::Display for DecisionOutcome {
                 write!(f, "nothing, {reason}: {}", in_words(*reason, detail))
             }
             Self::Wait { why } => write!(f, "wait: {why}"),
-            Self::Fail { why } => write!(f, "nothing, a person must look: {why}"),
+            Self::Fail { why } => write!(f, "nothing, an operator must act: {why}"),
         }
     }
 }
@@ -267,7 +267,7 @@ impl Decision {
     }
 }
 
-/// What a reader of JSON sees of a mark.
+/// The JSON form of a mark.
 #[derive(Serialize)]
 struct MarkView<'a> {
     date: NaiveDate,

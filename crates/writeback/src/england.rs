@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_named_here_is_englands_and_no_withdrawn_one_is() {
+    fn the_listed_codes_are_in_englands_book_and_withdrawn_ones_are_not() {
         let book = CodeBook::england();
         assert!(
             ABSENCE

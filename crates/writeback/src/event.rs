@@ -150,7 +150,7 @@ fn at<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DateTime<FixedOffset
     let text = String::deserialize(deserializer)?;
     DateTime::parse_from_rfc3339(&text).map_err(|_| {
         let shown = clip(&text, 40);
-        let what = if lacks_only_the_offset(&text) { "has no offset from UTC" } else { "is no RFC 3339 time" };
+        let what = if lacks_only_the_offset(&text) { "has no offset from UTC" } else { "is not an RFC 3339 time" };
         de::Error::custom(format!(
             "`at` = {shown:?} {what}; write the time with its offset, such as 2026-11-23T09:07:12Z or 2026-06-23T09:07:12+01:00"
         ))
@@ -186,12 +186,12 @@ mod tests {
 
     #[rstest]
     #[case("2026-11-23T09:07:12", "has no offset")]
-    #[case("2026-11-23T09:07", "is no RFC 3339 time")]
-    #[case("2026-11-23T09:07:12+0000", "is no RFC 3339 time")]
-    #[case("2026-02-30T09:07:12Z", "is no RFC 3339 time")]
-    #[case("09:07", "is no RFC 3339 time")]
-    #[case("", "is no RFC 3339 time")]
-    fn any_other_is_an_error_that_names_at(#[case] at: &str, #[case] what: &str) {
+    #[case("2026-11-23T09:07", "is not an RFC 3339 time")]
+    #[case("2026-11-23T09:07:12+0000", "is not an RFC 3339 time")]
+    #[case("2026-02-30T09:07:12Z", "is not an RFC 3339 time")]
+    #[case("09:07", "is not an RFC 3339 time")]
+    #[case("", "is not an RFC 3339 time")]
+    fn other_times_are_errors_that_name_at(#[case] at: &str, #[case] what: &str) {
         let error = read(at).unwrap_err().to_string();
         assert!(
             error.contains("`at` = ") && error.contains(what) && error.contains("write the time"),
@@ -220,7 +220,7 @@ mod tests {
         r#"{"id":"e1","person":"A1","kind":"arrived","at":"2026-11-23T09:07:12Z"}"#,
         "`arrived`"
     )]
-    fn what_is_wrong_is_named(#[case] json: &str, #[case] named: &str) {
+    fn the_error_names_the_field(#[case] json: &str, #[case] named: &str) {
         let error = serde_json::from_str::<Event>(json).unwrap_err().to_string();
         assert!(error.contains(named), "{error}");
     }
@@ -261,7 +261,7 @@ mod tests {
     #[case(serde_json::json!({"automatic": true}), false)]
     #[case(serde_json::json!({"person": "A2"}), false)]
     #[case(serde_json::json!({"kind": "sign_out"}), false)]
-    fn the_canonical_form_tells_contents_apart_and_nothing_else(
+    fn the_canonical_form_is_equal_for_equal_contents_only(
         #[case] changed: serde_json::Value,
         #[case] same: bool,
     ) {

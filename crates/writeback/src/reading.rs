@@ -5,14 +5,14 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 use crate::settings::{FieldOption, OptionCode};
 
-/// What an answer says of a code, as far as that can be told without a code book.
+/// The code of an answer, as far as it can be read without a code book.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// The option's table names the code. It stands even where the code book does not know it.
+    /// The option's table states the code, which applies even if the code book does not have it.
     Named(Code),
-    /// The option's table says that it is no code.
+    /// The option's table states that it is not a code.
     Never,
-    /// The text before the first dash, which is a code if the code book knows it.
+    /// The text before the first dash, which is a code if the code book has it.
     Before(String),
     /// There is no dash, or nothing before it.
     Plain,
@@ -36,7 +36,7 @@ impl Reading {
         }
     }
 
-    /// The code that this answer carries, in the book's own spelling where the book knows it.
+    /// The code of this answer, in the code book's spelling if the book has it.
     pub(crate) fn code(&self, book: &CodeBook) -> Option<Code> {
         match self {
             Self::Named(code) => Some(in_the_books_spelling(code, book)),
@@ -51,20 +51,20 @@ pub(crate) fn split_at_first_dash(text: &str) -> Option<(&str, &str)> {
     text.split_once(is_dash)
 }
 
-/// Whether Unicode counts it as a dash (general category Pd), or it is the minus sign, which is none there and looks like
-/// one.
+/// Whether the character is a Unicode dash (general category Pd) or the minus sign, which is not in that category but
+/// looks like a dash.
 fn is_dash(character: char) -> bool {
     character == '\u{2212}' || character.general_category() == GeneralCategory::DashPunctuation
 }
 
-/// The code as the book writes it; as given where the book does not know it.
+/// The code in the book's spelling, or as given if the book does not have it.
 pub(crate) fn in_the_books_spelling(code: &Code, book: &CodeBook) -> Code {
     book.find(code.as_str())
         .map_or_else(|| code.clone(), |line| line.code.clone())
 }
 
-/// Whether two spellings mean one code at this school. A code that the book does not know is compared without letter
-/// case: where protection hangs on it, too much is better than too little.
+/// Whether two spellings mean the same code at this school. A code that is not in the book is compared without letter
+/// case, because protecting too much is better than protecting too little.
 pub(crate) fn same_code(a: &Code, b: &Code, book: &CodeBook) -> bool {
     match (book.find(a.as_str()), book.find(b.as_str())) {
         (Some(a), Some(b)) => a.code == b.code,
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_leaves_nothing_to_parsing() {
+    fn a_table_overrides_the_text() {
         let book = CodeBook::england();
         let option = |code| FieldOption {
             code: Some(code),

@@ -1,4 +1,4 @@
-//! The rules of one group, compiled from its settings: times parsed, options read, nothing left to go wrong.
+//! The rules of one group, compiled from valid settings: times are parsed and options are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,14 +41,14 @@ pub struct Rules {
 /// The options of one field by their text.
 pub(crate) type Options = BTreeMap<String, OptionRule>;
 
-/// What an option means to the rules.
+/// An option as the rules use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OptionRule {
     pub(crate) reading: Reading,
     pub(crate) write: bool,
 }
 
-/// The times of one session; a missing one switches its step off.
+/// The times of one session; a missing time disables its step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Clock {
     pub(crate) starts: Option<NaiveTime>,
@@ -57,19 +57,19 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// From when minutes late are counted.
+    /// The time from which minutes late are counted.
     pub(crate) fn counted_from(&self) -> Option<NaiveTime> {
         self.starts.or(self.late)
     }
 
-    /// Whether who signs in then is in time.
+    /// Whether a sign-in at this time is in time.
     pub(crate) fn in_time(&self, time: NaiveTime) -> bool {
         let later = |limit: Option<NaiveTime>| limit.is_some_and(|limit| time > limit);
         !later(self.late) && !later(self.unauthorised)
     }
 }
 
-/// One thing for sign-ins and one for sign-outs.
+/// A value for sign-ins and one for sign-outs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PerKind<T> {
     pub(crate) sign_in: T,
@@ -92,7 +92,7 @@ impl<T> PerKind<T> {
     }
 }
 
-/// Where an instant falls in the school's day.
+/// The school day, time and session of an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) date: NaiveDate,
@@ -101,19 +101,19 @@ pub(crate) struct Place {
     pub(crate) session: Session,
 }
 
-/// Why an instant falls in no session.
+/// Why an instant is in no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoSession {
     /// The calendar has no such local day.
     Beyond,
     NoSchoolOn(NaiveDateTime),
     Closed(NaiveDateTime),
-    /// The day's end has come.
+    /// The school day is over.
     Over(NaiveDateTime),
 }
 
 impl Rules {
-    /// Whether what the register holds is protected from events of this kind. A code that cannot be read may be any.
+    /// Whether the register's code is protected from events of this kind. An unreadable code could be any code.
     pub fn protects(&self, held: &HeldCode, kind: EventKind, codes: &CodeBook) -> bool {
         let protected = match held {
             HeldCode::Known(held) => self.protected.iter().any(|p| same_code(p, held, codes)),
@@ -144,12 +144,12 @@ impl Rules {
         Some(self.shortest_stay).filter(|stay| !stay.is_zero())
     }
 
-    /// When the morning session begins, where the settings say so.
+    /// The start of the morning session, if it is set.
     pub fn am_opens(&self) -> Option<NaiveTime> {
         self.am_opens
     }
 
-    /// When the afternoon session begins.
+    /// The start of the afternoon session.
     pub fn pm_opens(&self) -> NaiveTime {
         self.pm_opens
     }
@@ -197,8 +197,8 @@ impl Rules {
     }
 }
 
-/// An instant on the school's own clock, to the second. From an instant there is always one local time, also on the days
-/// when the clocks change; only at the ends of the calendar there may be none.
+/// An instant in the school's time zone, to the second. An instant always has exactly one local time, also on the days
+/// when the clocks change, except at the ends of the calendar.
 fn local(at: DateTime<FixedOffset>, timezone: Tz) -> Option<NaiveDateTime> {
     let utc = at.naive_utc();
     let offset = timezone.offset_from_utc_datetime(&utc).fix();

@@ -1,7 +1,7 @@
 //! The settings of one group as a school writes them: its custom fields and its writeback table.
 //!
-//! Times, dates and days are kept as they were written, so that [`Rules::check`](crate::Rules::check) can name all that
-//! is wrong at once.
+//! Times, dates and days are kept as they were written, so that [`Rules::check`](crate::Rules::check) can report all
+//! problems at once.
 
 use mis_core::{EmployeeId, EventKind};
 use schemars::JsonSchema;
@@ -43,15 +43,15 @@ impl std::fmt::Display for GroupKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Field {
-    /// What is asked. Answers name the field by it.
+    /// The question. Answers refer to the field by this name.
     pub name: String,
-    /// The event at which it is asked.
+    /// The kind of event at which it is asked.
     pub on: EventKind,
-    /// What may be answered.
+    /// The possible answers.
     pub options: Vec<FieldOption>,
 }
 
-/// The table `[school.group.writeback]`: what the group's sign-ins and sign-outs write into the register.
+/// The table `[school.group.writeback]`: the marks that the group's sign-ins and sign-outs write.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(extend("required" = ["closes"]))]
 #[serde(deny_unknown_fields, default)]
@@ -60,38 +60,38 @@ pub struct WritebackSettings {
     pub am: MorningTimes,
     /// The afternoon session.
     pub pm: AfternoonTimes,
-    /// The end of the day: from then on nothing is written. Required.
+    /// The end of the school day; nothing is written from this time on. Required.
     #[schemars(required)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closes: Option<LocalTime>,
-    /// The days of the week on which there is school, `"monday"` or `"mon"`; Monday to Friday when left out.
+    /// The school days of the week, `"monday"` or `"mon"`. Default: Monday to Friday.
     pub days: Vec<String>,
     /// Dates without school.
     pub closed: Vec<LocalDate>,
-    /// The codes to write, for schools with other letters.
+    /// The codes to write, for schools with other codes than the default ones.
     pub codes: CodeSettings,
     /// Whether a sign-in in time writes the present mark.
     pub present: bool,
-    /// The code for a sign-out; without one a sign-out writes nothing, unless an answer names a code.
+    /// The code for a sign-out. Without it a sign-out writes nothing, unless an answer has a code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leaver_code: Option<String>,
-    /// The custom fields whose answer may carry a code (`"M - Medical appointment"`).
+    /// The custom fields whose answers may contain a code (`"M - Medical appointment"`).
     pub custom_codes: FieldNames,
     /// The custom fields whose answer becomes the comment.
     pub comment: FieldNames,
-    /// Whether minutes late are sent where the MIS keeps them.
+    /// Whether minutes late are sent if the MIS stores them.
     pub minutes_late: bool,
-    /// Codes that are never overwritten. While the register cannot be looked at, nothing is written.
+    /// Codes that are never overwritten. If there are any, nothing is written while the register cannot be read.
     pub protected: Vec<String>,
-    /// The events for which the protection holds; both when left out.
+    /// The kinds of event from which the codes are protected. Default: both.
     pub protect_on: Vec<EventKind>,
-    /// Whether the earliest sign-in of a session stands against later ones that the clock would mark.
+    /// Whether the earliest sign-in of a session takes precedence over later ones without a code of their own.
     pub first_arrival_stands: bool,
-    /// How long somebody stays at least, in or out: what comes sooner after the event before it is a double tap, and
-    /// writes nothing. 60 seconds when left out; 0 switches it off.
+    /// The shortest time between two events of a person. An event sooner after the previous one is a double tap and
+    /// writes nothing. Default: 60 seconds; 0 disables the check.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shortest_stay: Option<ShortestStay>,
-    /// The member of staff named as the taker of the marks, by the id at Wonde.
+    /// The Wonde id of the employee who is recorded as having taken the marks.
     #[schemars(with = "Option<String>")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub employee_id: Option<EmployeeId>,
@@ -122,58 +122,58 @@ impl Default for WritebackSettings {
     }
 }
 
-/// The morning's times, by the school's own clock. A missing one switches its step off.
+/// The times of the morning, in the school's time zone. A missing time disables its step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MorningTimes {
-    /// The morning session begins here. Where the MIS keeps marks on lessons, those that are over by then are no first
-    /// lesson of the morning. The same in all groups of the school that set it.
+    /// The start of the morning session. If the MIS keeps marks on lessons, lessons that end by then do not count as
+    /// the first lesson of the morning. Must be the same in all groups of the school that set it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens: Option<LocalTime>,
-    /// Minutes late are counted from here; from `late` when left out.
+    /// The time from which minutes late are counted. Default: `late`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts: Option<LocalTime>,
-    /// Who signs in later than this is late.
+    /// Sign-ins after this time are late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<LocalTime>,
-    /// Who signs in later than this is absent without authorisation.
+    /// Sign-ins after this time are unauthorised absences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unauthorised: Option<LocalTime>,
 }
 
-/// The afternoon's times, by the school's own clock. A missing one switches its step off.
+/// The times of the afternoon, in the school's time zone. A missing time disables its step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AfternoonTimes {
-    /// From here on an event, or a lesson that bears a mark, belongs to the afternoon; 12:00 when left out. The same in
-    /// all groups of a school whose MIS keeps marks on lessons.
+    /// The start of the afternoon session, for events and for lessons that hold marks. Default: 12:00. Must be the same
+    /// in all groups of a school whose MIS keeps marks on lessons.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opens: Option<LocalTime>,
-    /// Minutes late are counted from here; from `late` when left out.
+    /// The time from which minutes late are counted. Default: `late`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts: Option<LocalTime>,
-    /// Who signs in later than this is late.
+    /// Sign-ins after this time are late.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<LocalTime>,
-    /// Who signs in later than this is absent without authorisation.
+    /// Sign-ins after this time are unauthorised absences.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unauthorised: Option<LocalTime>,
 }
 
-/// The codes that the clock chooses from. Letter case is free; the school's code book has the spelling.
+/// The codes that are chosen by time. Letter case does not matter; the spelling is that of the school's code book.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CodeSettings {
-    /// For a late arrival; `L` when left out.
+    /// For a late arrival. Default: `L`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub late: Option<String>,
-    /// For an arrival after the register closed; `U` when left out.
+    /// For an arrival after the register closed. Default: `U`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unauthorised: Option<String>,
-    /// For presence in the morning; `/` when left out.
+    /// For presence in the morning. Default: `/`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub present_am: Option<String>,
-    /// For presence in the afternoon; `\` when left out.
+    /// For presence in the afternoon. Default: `\`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub present_pm: Option<String>,
 }

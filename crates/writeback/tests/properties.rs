@@ -378,7 +378,7 @@ proptest! {
     }
 
     #[test]
-    fn a_plan_asks_for_nothing_that_the_mis_cannot_keep(((_, school), event) in any_case()) {
+    fn a_planned_mark_has_no_part_that_the_mis_cannot_store(((_, school), event) in any_case()) {
         let decision = school.decide(&event);
         if let Some(planned) = decision.planned() {
             let (can, mark) = (school.capabilities, &planned.mark);
@@ -394,7 +394,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_dropped_the_full_mark_would_have(
+    fn dropped_parts_would_be_in_the_full_mark(
         capabilities in any_capabilities(),
         event in any_event(),
     ) {

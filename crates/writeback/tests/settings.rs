@@ -33,7 +33,7 @@ fn with_options(options: &str) -> String {
 }
 
 #[test]
-fn sound_settings_have_no_problem() {
+fn valid_settings_have_no_problem() {
     let toml = EXAMPLE.replace("{ text = \"A code of our own\", code = \"QQ\" },", "");
     let checked = check(&toml);
     assert_eq!(checked.problems, []);
@@ -41,7 +41,7 @@ fn sound_settings_have_no_problem() {
 }
 
 #[test]
-fn the_end_of_the_day_is_all_that_is_required() {
+fn only_closes_is_required() {
     let checked = check("[writeback]\ncloses = 15:30:00");
     assert_eq!((checked.problems.len(), checked.hints.len()), (0, 0));
 }
@@ -51,7 +51,7 @@ fn the_end_of_the_day_is_all_that_is_required() {
 #[case("am = { starts = '09:00', late = '09:00', unauthorised = '09:00' }")]
 #[case("am = { unauthorised = '11:59:59' }\npm = { opens = '12:00' }\nminutes_late = false")]
 #[case("closes = '12:00:01'")]
-fn times_may_stand_as_close_as_the_order_allows(#[case] lines: &str) {
+fn equal_times_are_allowed_where_the_order_allows_them(#[case] lines: &str) {
     let closes = if lines.starts_with("closes") {
         ""
     } else {
@@ -61,13 +61,13 @@ fn times_may_stand_as_close_as_the_order_allows(#[case] lines: &str) {
 }
 
 #[test]
-fn a_code_that_was_written_is_checked_even_where_it_is_not_used() {
+fn a_code_is_checked_even_if_it_is_unused() {
     let checked = check("[writeback]\ncloses = '15:30'\ncodes = { late = 'QQ' }");
     assert_eq!(checked.problems.len(), 1, "{:#?}", checked.problems);
 }
 
 #[test]
-fn a_code_of_absence_is_no_surprise_at_a_sign_out() {
+fn an_absence_code_at_a_sign_out_gives_no_hint() {
     let toml = with_options("\"M - Dentist\"").replace("sign_in", "sign_out");
     let checked = check(&toml);
     assert_eq!(checked.problems, []);
@@ -101,21 +101,21 @@ fn defaults_are_those_of_the_rules() {
     "closes = '1530'",
     "writeback.closes",
     "\"1530\"",
-    "is no time of day",
+    "is not a time of day",
     "\"09:00\""
 )]
 #[case(
     "closes = 15",
     "writeback.closes",
     "15",
-    "is no time of day",
+    "is not a time of day",
     "\"09:00\""
 )]
 #[case(
     "am = { late = '9:00' }",
     "writeback.am.late",
     "\"9:00\"",
-    "is no time of day",
+    "is not a time of day",
     "\"09:00\""
 )]
 #[case(
@@ -143,7 +143,7 @@ fn defaults_are_those_of_the_rules() {
     "am = { late = '12:00' }",
     "writeback.am.late",
     "\"12:00\"",
-    "is not before pm.opens = \"12:00\" (which it is when left out)",
+    "is not before pm.opens = \"12:00\" (the default)",
     "before pm.opens"
 )]
 #[case(
@@ -185,7 +185,7 @@ fn defaults_are_those_of_the_rules() {
     "days = ['monday', 'lundi']",
     "writeback.days",
     "\"lundi\"",
-    "is no day of the week",
+    "is not a day of the week",
     "\"mon\""
 )]
 #[case(
@@ -199,7 +199,7 @@ fn defaults_are_those_of_the_rules() {
     "closed = ['2026-02-29']",
     "writeback.closed",
     "\"2026-02-29\"",
-    "is no date",
+    "is not a valid date",
     "2026-12-21"
 )]
 #[case(
@@ -213,7 +213,7 @@ fn defaults_are_those_of_the_rules() {
     "codes = { present_pm = '' }",
     "writeback.codes.present_pm",
     "\"\"",
-    "no code is blank",
+    "a code cannot be blank",
     "leave it out"
 )]
 #[case(
@@ -244,7 +244,7 @@ fn defaults_are_those_of_the_rules() {
     "not asked at a sign_out",
     "\"Reason for leaving\""
 )]
-fn a_problem_names_key_value_and_cure(
+fn a_problem_has_key_value_and_help(
     #[case] line: &str,
     #[case] key: &str,
     #[case] value: &str,
@@ -266,7 +266,7 @@ fn a_problem_names_key_value_and_cure(
 }
 
 #[test]
-fn the_end_of_the_day_may_not_be_missing() {
+fn closes_must_be_set() {
     let checked = check("[writeback]\n");
     let [problem] = checked.problems.as_slice() else {
         panic!("{:#?}", checked.problems)
@@ -279,21 +279,17 @@ fn the_end_of_the_day_may_not_be_missing() {
 }
 
 #[test]
-fn closes_is_measured_against_the_default_opening_of_the_afternoon() {
+fn closes_is_compared_with_the_default_pm_opens() {
     let checked = check("[writeback]\ncloses = '11:30'\n");
     let [problem] = checked.problems.as_slice() else {
         panic!("{:#?}", checked.problems)
     };
     assert_eq!(problem.key, "writeback.pm.opens");
-    assert_eq!(problem.value, "\"12:00\" (which it is when left out)");
+    assert_eq!(problem.value, "\"12:00\" (the default)");
 }
 
 #[rstest]
-#[case(
-    "options = ['Bus', ' Bus ']",
-    "field.\"Why\".options",
-    "stands there twice"
-)]
+#[case("options = ['Bus', ' Bus ']", "field.\"Why\".options", "listed twice")]
 #[case("options = [' ']", "field.\"Why\".options", "no text")]
 #[case(
     "options = [{ text = 'Bus', code = 'QQ' }]",
@@ -303,7 +299,7 @@ fn closes_is_measured_against_the_default_opening_of_the_afternoon() {
 #[case(
     "options = [{ text = 'Bus', code = ' ' }]",
     "field.\"Why\".options.\"Bus\".code",
-    "no code is blank"
+    "a code cannot be blank"
 )]
 #[case(
     "options = ['Bus']\n[[field]]\nname = ' Why '\non = 'sign_in'\noptions = ['Bus']",
@@ -331,14 +327,14 @@ fn problems_of_fields(#[case] options: &str, #[case] key: &str, #[case] what: &s
 }
 
 #[test]
-fn one_name_may_be_asked_in_and_out() {
+fn sign_in_and_sign_out_fields_can_share_a_name() {
     let toml = "[[field]]\nname = 'Why'\non = 'sign_in'\noptions = ['Bus']\n\
                 [[field]]\nname = 'Why'\non = 'sign_out'\noptions = ['Bus']\n[writeback]\ncloses = '15:30'\n";
     assert_eq!(check(toml).problems, []);
 }
 
 #[test]
-fn all_problems_are_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let checked = check(&example_with(&[
         "closes = 'late'",
         "am = { starts = 'x', late = '09:30', unauthorised = '09:20' }",
@@ -396,7 +392,7 @@ fn used_defaults_must_be_in_the_book(
 #[rstest]
 #[case(None)]
 #[case(Some(CodeBook::default()))]
-fn a_book_that_cannot_be_read_is_a_warning(#[case] book: Option<CodeBook>) {
+fn an_unreadable_book_is_a_hint(#[case] book: Option<CodeBook>) {
     let toml = "[writeback]\ncloses = '15:30'\nleaver_code = 'QQ'\nprotected = ['/', '\\']";
     let checked = check_as(GroupKind::Students, toml, book.as_ref());
     assert!(checked.rules.is_some());
@@ -413,33 +409,33 @@ fn a_book_that_cannot_be_read_is_a_warning(#[case] book: Option<CodeBook>) {
 #[rstest]
 #[case(
     "\"E-scooter broke\"",
-    "reads as the code E (Suspended or permanently excluded), though it looks like plain words",
+    "is read as the code E (Suspended or permanently excluded), but looks like plain text",
     "{ text = \"E-scooter broke\", code = false }"
 )]
 #[case(
     "\"L - Lost the way\"",
-    "reads as the code L (Late, before the register closed)",
-    "nothing to do if that is meant"
+    "is read as the code L (Late, before the register closed)",
+    "nothing to do if this is intended"
 )]
 #[case(
     "\"M - Dentist\"",
-    "a code of absence; before the register closes the law has L",
+    "an absence code; by law an arrival before the register closes is L",
     "code = false"
 )]
 #[case(
     "{ text = \"Dentist\", code = \"M\" }",
-    "a code of absence",
+    "an absence code",
     "code = false"
 )]
 #[case(
     "\"K - Elsewhere\"",
-    "a pupil could pick K at a screen",
-    "take the option out"
+    "a pupil could choose K on a screen",
+    "remove the option"
 )]
 #[case(
     "{ text = \"Suspended\", code = \"e\" }",
-    "a pupil could pick E at a screen",
-    "take the option out"
+    "a pupil could choose E on a screen",
+    "remove the option"
 )]
 #[case("\"H - Holiday\"", "has been withdrawn", "use C")]
 #[case("\"J – Interview\"", "has been withdrawn", "use J1")]
@@ -464,7 +460,7 @@ fn options_that_need_no_hint(#[case] options: &str) {
 }
 
 #[test]
-fn prose_is_told_apart_from_a_code_with_a_reason() {
+fn hyphenated_words_get_a_different_hint_than_codes() {
     for (option, is_prose) in [
         ("E-scooter broke", true),
         ("E - excluded", false),
@@ -472,9 +468,7 @@ fn prose_is_told_apart_from_a_code_with_a_reason() {
     ] {
         let hints = check(&with_options(&format!("\"{option}\""))).hints;
         assert_eq!(
-            hints
-                .iter()
-                .any(|hint| hint.message.contains("plain words")),
+            hints.iter().any(|hint| hint.message.contains("plain text")),
             is_prose,
             "{hints:#?}"
         );
@@ -574,7 +568,7 @@ fn hints_of_the_guidance(#[case] lines: &str, #[case] key: &str, #[case] what: &
 #[rstest]
 #[case("")]
 #[case("present = true\nclosed = ['2026-12-21']\nprotected = NEVER")]
-fn settings_that_the_guidance_says_nothing_of(#[case] lines: &str) {
+fn settings_without_guidance_hints(#[case] lines: &str) {
     let lines = lines.replace("NEVER", NEVER_REPLACED);
     assert_eq!(
         guidance(&format!("[writeback]\ncloses = '15:30'\n{lines}")),
@@ -600,7 +594,8 @@ fn an_option_that_looks_like_a_code_is_a_hint(
         &format!("{option:?}").replace("\\u{2043}", "\u{2043}"),
     ));
     let found = hints.iter().any(|hint| {
-        hint.message.contains("looks like the code M and is none")
+        hint.message
+            .contains("looks like the code M but is not read as one")
             && hint.message.contains(what)
             && hint.help.contains(cure)
     });
@@ -612,7 +607,7 @@ fn an_option_that_looks_like_a_code_is_a_hint(
     "\"Bus\", \"I'm ill\", \"Drop-off was late\", \"M - Dentist\", \"M \u{2011} Dentist\", \"B & Q\", \"I was ill\""
 )]
 #[case("{ text = \"M: Dentist\", code = false }, { text = \"E: Dentist\", code = \"M\" }")]
-fn options_that_look_like_no_code(#[case] options: &str) {
+fn options_that_do_not_look_like_a_code(#[case] options: &str) {
     let hints = guidance(&with_options(options));
     assert!(
         hints
@@ -653,7 +648,7 @@ fn a_school_with_other_letters_needs_its_present_code_for_a_return() {
 #[rstest]
 #[case("'61m'")]
 #[case("'soon'")]
-fn a_shortest_stay_is_a_length_of_time(#[case] written: &str) {
+fn an_invalid_shortest_stay_is_a_problem(#[case] written: &str) {
     let checked = check(&format!(
         "[writeback]\ncloses = '15:30'\nshortest_stay = {written}"
     ));
@@ -684,7 +679,7 @@ fn a_withdrawn_code_is_a_hint_where_the_book_still_has_it(#[case] code: &str) {
 }
 
 #[test]
-fn a_code_in_a_field_that_carries_none_is_a_hint() {
+fn a_code_in_a_field_without_codes_is_a_hint() {
     let toml = "[[field]]\nname = 'Why'\non = 'sign_in'\noptions = [{ text = 'Bus', code = 'L' }]\n\
                 [writeback]\ncloses = '15:30'\n";
     let checked = check(toml);
@@ -703,7 +698,7 @@ fn a_code_in_a_field_that_carries_none_is_a_hint() {
 #[case(GroupKind::Students, false)]
 #[case(GroupKind::Staff, true)]
 #[case(GroupKind::Parents, true)]
-fn writeback_of_others_than_students_is_a_hint(#[case] kind: GroupKind, #[case] hint: bool) {
+fn writeback_of_staff_or_parents_is_a_hint(#[case] kind: GroupKind, #[case] hint: bool) {
     let checked = check_as(kind, "[writeback]\ncloses = '15:30'", Some(&school_book()));
     assert_eq!(
         checked
@@ -767,7 +762,7 @@ fn the_schema_names_every_setting_and_allows_no_other() {
 }
 
 #[test]
-fn a_code_that_the_book_has_twice_is_told() {
+fn a_repeated_code_is_reported() {
     let with = |more: [mis_core::AttendanceCode; 1]| {
         let book = CodeBook::new(school_book().iter().cloned().chain(more));
         let toml = "[writeback]\ncloses = '15:30'\nleaver_code = 'm'\nprotected = ['L']";
@@ -799,7 +794,7 @@ fn a_code_that_the_book_has_twice_is_told() {
         "{hint}"
     );
 
-    // What is only read may stand there twice.
+    // A repeated code that is only read gives no hint.
     let read = with([second("L")]);
     assert_eq!(read.problems, []);
     assert!(
@@ -815,7 +810,7 @@ fn a_code_that_the_book_has_twice_is_told() {
 #[case("am = { opens = '08:40', starts = '08:30' }", &["writeback.am.starts"])]
 #[case("am = { opens = '12:00' }", &["writeback.am.opens"])]
 #[case("am = { opens = 'early' }", &["writeback.am.opens"])]
-fn the_morning_begins_before_its_other_times(#[case] line: &str, #[case] wrong: &[&str]) {
+fn am_opens_precedes_the_other_times(#[case] line: &str, #[case] wrong: &[&str]) {
     let checked = check(&format!("[writeback]\ncloses = '15:30'\n{line}"));
     let keys: Vec<_> = checked
         .problems

@@ -49,7 +49,7 @@ fn row(
 }
 
 #[test]
-fn what_the_mis_cannot_keep_is_listed() {
+fn unsupported_parts_are_listed() {
     let decision = School::example()
         .keeping(CODE_ONLY)
         .decide(&event("in", "09:07", "Bus"));

@@ -124,14 +124,7 @@ fn as_table(report: &Report) -> String {
         ]
     });
     let table = output::table(
-        [
-            "",
-            "where",
-            "setting",
-            "value",
-            "what is wrong",
-            "what to do",
-        ],
+        ["", "where", "setting", "value", "problem", "what to do"],
         rows,
     );
     if table.is_empty() {
@@ -154,9 +147,9 @@ fn summary(report: &Report) -> String {
     format!(
         "{}: {}, {}",
         if report.ok {
-            "the settings hold"
+            "the settings are valid"
         } else {
-            "the settings do not hold"
+            "the settings are invalid"
         },
         counted(report.problems.len(), "error"),
         counted(report.hints.len(), "hint"),

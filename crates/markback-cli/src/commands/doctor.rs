@@ -1,4 +1,4 @@
-//! `markback doctor`: asks Wonde, without changing anything, whether all is well at the schools.
+//! `markback doctor`: checks the schools' settings and permissions at Wonde, without changing anything.
 
 mod look;
 mod probe;
@@ -23,39 +23,39 @@ use markback::{
 };
 use markback_console::output::{self, TableOrJson};
 
-/// Whom to ask about, and how to tell.
+/// The arguments of `markback doctor`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
-    /// Only this school; all of them when left out
+    /// Only this school; default: all
     #[arg(long, value_name = "ID")]
     school: Option<String>,
     /// Check assumptions about Wonde's API, read-only, and print a report without personal data that may be shared
     #[arg(long)]
     probe: bool,
-    /// How to print
+    /// Output format
     #[arg(long, value_enum, default_value = "table")]
     format: TableOrJson,
 }
 
-/// What was found.
+/// All results.
 #[derive(Serialize)]
 struct Report {
     ok: bool,
-    /// To Wonde, those that were repeated included.
+    /// Requests to Wonde, including repeated ones.
     requests: u32,
     schools: Vec<Examined>,
 }
 
-/// What was found at one school.
+/// The results of one school.
 #[derive(Serialize)]
 struct Examined {
     school: String,
     findings: Vec<Finding>,
 }
 
-/// The answer to one question.
+/// The result of one check.
 #[derive(Serialize)]
 struct Finding {
     asked: &'static str,
@@ -72,13 +72,13 @@ enum Verdict {
     Fail,
 }
 
-/// How many schools are asked about at the same time.
+/// The number of schools that are checked concurrently.
 const AT_ONCE: usize = 4;
 
-/// Asks and prints. Exit code 1 if anything failed.
+/// Runs the checks and prints the results. The exit code is 1 if a check failed.
 ///
 /// # Errors
-/// When the settings do not hold, there is no such school, or standard output cannot be written.
+/// Returns an error if the settings are invalid, there is no such school, or standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?.settings;
     let registry = registry()?;
@@ -126,7 +126,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The answers at one school, or why there are none.
+/// The results of one school, or the reason why there are none.
 #[derive(Serialize)]
 struct Probed {
     school: String,
@@ -152,7 +152,7 @@ async fn probe(
         findings.fail(
             "link",
             "the school is not linked through Wonde",
-            "leave it out of --probe",
+            "omit it from --probe",
         );
         probed.findings = findings.0;
         return probed;
@@ -174,7 +174,7 @@ async fn probe(
     probed
 }
 
-/// Prints the answers. Exit code 1 if a school could not be asked.
+/// Prints the results. The exit code is 1 if a school could not be checked.
 fn print_probed(probed: &[Probed], format: TableOrJson) -> anyhow::Result<ExitCode> {
     match format {
         TableOrJson::Json => output::json(&probed)?,
@@ -224,7 +224,7 @@ impl Report {
                 ]
             })
         });
-        let table = output::table(["school", "asked", "", "found", "what to do"], rows);
+        let table = output::table(["school", "check", "", "result", "what to do"], rows);
         format!("{table}\n{}", self.summary())
     }
 
@@ -236,7 +236,7 @@ impl Report {
                 .count()
         };
         format!(
-            "{} ok, {} warnings, {} failed; requests to Wonde, beside those of a service that runs: {}",
+            "{} ok, {} warnings, {} failed; requests to Wonde, besides those of a running service: {}",
             count(Verdict::Ok),
             count(Verdict::Warn),
             count(Verdict::Fail),

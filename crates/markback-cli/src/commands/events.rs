@@ -1,4 +1,4 @@
-//! `markback events`: looks through events, and has one tried again or given up. Works on the store itself, also while
+//! `markback events`: lists and shows events, and retries or discards them. Works on the database directly, also while
 //! the service runs.
 
 mod show;
@@ -106,10 +106,10 @@ struct Tend {
     by: Option<String>,
 }
 
-/// Does it. Exit code 1 when there is no such event, or it is in a state in which this cannot be done.
+/// Runs the command. The exit code is 1 if there is no such event, or if its state does not allow the operation.
 ///
 /// # Errors
-/// When the settings do not hold, something handed in is wrong, or the store does not answer.
+/// Returns an error if the settings or the arguments are invalid, or if a database query fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Ls(ls) => {
@@ -141,7 +141,7 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
     if let (Some(from), Some(to)) = (ls.from, ls.to)
         && to < from
     {
-        return Err(BadInput(format!("--to {to} is before --from {from}; change the two")).into());
+        return Err(BadInput(format!("--to {to} is before --from {from}; swap them")).into());
     }
     let filter = EventFilter {
         school: ls.school.as_deref().map(SchoolId::from),
@@ -207,9 +207,9 @@ async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Resul
         };
         match done {
             Ok(_) if again => output::line(format!(
-                "{event}: tried again from the start; `markback events show` tells what becomes of it"
+                "{event}: retried from the start; `markback events show` shows its progress"
             ))?,
-            Ok(_) => output::line(format!("{event}: given up"))?,
+            Ok(_) => output::line(format!("{event}: discarded"))?,
             Err(OperatorError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 if matches!(error, OperatorError::UnknownEvent) {
@@ -223,7 +223,7 @@ async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Resul
     Ok(code)
 }
 
-/// The school that is named, or the only one there is.
+/// The named school, or the only one.
 fn one_school(settings: &Settings, named: Option<&str>) -> Result<SchoolId, BadInput> {
     match (named, settings.schools.as_slice()) {
         (Some(id), _) => Ok(SchoolId::from(id)),
@@ -234,14 +234,14 @@ fn one_school(settings: &Settings, named: Option<&str>) -> Result<SchoolId, BadI
             let ids: Vec<_> = ids.collect();
             let more = if schools.len() > SHOWN { " …" } else { "" };
             Err(BadInput(format!(
-                "the settings have several schools, and an event's id is its school's own; name the school with --school: {}{more}",
+                "the settings have several schools, and event ids are unique only within a school; name the school with --school: {}{more}",
                 ids.join(", ")
             )))
         }
     }
 }
 
-/// Says so when nothing was found for want of such a person. Where a school's people were not read yet, nobody can tell.
+/// A hint if nothing was found because there is no such person. It is unknown if the school's people were not read yet.
 async fn known_person(
     settings: &Settings,
     store: &Store,
@@ -259,7 +259,7 @@ async fn known_person(
             Some(_) => return Ok(()),
             None => {
                 output::error_line(format!(
-                    "school {}: its people have not been read yet, so nobody can tell whether it has this person",
+                    "school {}: its people have not been read yet, so it is unknown whether it has this person",
                     school.id
                 ));
                 return Ok(());
@@ -271,24 +271,24 @@ async fn known_person(
         |school| format!("school {school} does not have"),
     );
     Err(BadInput(format!(
-        "{place} a person `{person}`, and no event of theirs is kept; `markback groups export` lists the ids"
+        "{place} a person `{person}`, and no event of theirs is stored; `markback groups export` lists the ids"
     ))
     .into())
 }
 
-/// Says so when nothing was found for want of such a school. Events of one that was taken out of the settings are still kept.
+/// A hint if nothing was found because there is no such school. Events of a school that was removed from the settings remain.
 fn known(settings: &Settings, school: &SchoolId) -> Result<(), BadInput> {
     match settings.school(school) {
         Some(_) => Ok(()),
         None => Err(BadInput(format!(
-            "nothing is kept of a school `{school}`, and the settings know none; name another with --school, as `markback status` lists them"
+            "there are no events of a school `{school}`, and it is not in the settings; name another with --school; `markback status` lists them"
         ))),
     }
 }
 
 fn day(text: &str) -> Result<NaiveDate, &'static str> {
     text.parse()
-        .map_err(|_| "this is no day; write year, month and day, such as 2026-11-23")
+        .map_err(|_| "this is not a date; write year, month and day, such as 2026-11-23")
 }
 
 fn user() -> Option<String> {
@@ -297,7 +297,7 @@ fn user() -> Option<String> {
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
 }
 
-/// A length of time in words, without the smaller parts.
+/// A duration as text, without the smaller units.
 pub(super) fn about(length: Duration) -> String {
     let seconds = length.as_secs();
     let whole = match seconds {

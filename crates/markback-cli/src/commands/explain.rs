@@ -92,7 +92,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)> {
     let mis = school.mis.as_deref().ok_or_else(|| {
         BadInput(format!(
-            "the settings do not name the MIS of school {}, and nobody is asked here; add `mis = \"…\"` to it",
+            "the settings do not name the MIS of school {}, and this command sends no request; add `mis = \"…\"` to it",
             school.id
         ))
     })?;
@@ -110,8 +110,7 @@ fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInpu
         None => None,
         Some(code) if code.trim().is_empty() => {
             return Err(BadInput(
-                "--register is empty; name the code that the register holds, or leave it out"
-                    .to_owned(),
+                "--register is empty; name the code in the register, or omit the option".to_owned(),
             ));
         }
         Some(code) => Some(RegisterMark {
@@ -141,11 +140,14 @@ fn event(path: &Path, group: &Group) -> Result<Event, BadInput> {
         } else {
             format!(" in `{path}`")
         };
-        BadInput(format!("{name} holds no event: {}{at}", error.inner()))
+        BadInput(format!(
+            "{name} does not contain an event: {}{at}",
+            error.inner()
+        ))
     })?;
     reader.end().map_err(|_| {
         BadInput(format!(
-            "{name} holds more than one event; explain takes one at a time"
+            "{name} contains several events; explain takes one at a time"
         ))
     })?;
     let problems = check_answers(&event, &group.fields);

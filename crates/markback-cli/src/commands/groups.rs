@@ -1,4 +1,4 @@
-//! `markback groups`: the schools' groups as the last sync left them. Works on the store itself, also while the service runs.
+//! `markback groups`: the schools' groups as of the last sync. Reads the database directly, also while the service runs.
 
 use std::{
     collections::BTreeSet,
@@ -79,7 +79,7 @@ enum CsvOrJson {
 /// Runs it.
 ///
 /// # Errors
-/// When the settings do not hold, a school or group is not in them, or the store does not answer.
+/// Returns an error if the settings are invalid, a school or group is not in them, or a database query fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Ls(ls) => list(ls),
@@ -139,9 +139,7 @@ struct Filled<'s> {
 
 fn print(args: &Export) -> anyhow::Result<ExitCode> {
     if args.excel && args.format != CsvOrJson::Csv {
-        return Err(
-            BadInput("--excel is for --format csv; leave one of them out".to_owned()).into(),
-        );
+        return Err(BadInput("--excel needs --format csv".to_owned()).into());
     }
     let settings = args.config.load()?.settings;
     let schools = named::schools(&settings, &args.school)?;
@@ -202,7 +200,7 @@ async fn fill<'s>(
     Ok(filled)
 }
 
-/// The columns besides the ids that some of the groups tell.
+/// The columns besides the ids that at least one group publishes.
 fn columns(filled: &[Filled<'_>]) -> Vec<&'static str> {
     let told: BTreeSet<Property> = filled
         .iter()
@@ -283,7 +281,7 @@ fn csv(filled: &[Filled<'_>], excel: bool) -> anyhow::Result<()> {
     }
 }
 
-/// A cell that neither a spreadsheet nor a terminal obeys. What begins as a formula gets an apostrophe before it, as OWASP
+/// A cell that neither a spreadsheet nor a terminal interprets. A formula gets an apostrophe before it, as OWASP
 /// advises (<https://owasp.org/www-community/attacks/CSV_Injection>), and no cell has more than one line.
 fn harmless(cell: String) -> String {
     let one_line = cell.replace(['\n', '\r', '\t'], " ");

@@ -1,4 +1,4 @@
-//! `markback migrate rehearse`: what a school's change to another MIS will come to: people, codes, abilities, and the
+//! `markback migrate rehearse`: the effects of a school's change to another MIS on people, codes and abilities, and the
 //! settings that do not carry over.
 
 use std::{fmt::Write as _, path::Path, process::ExitCode};
@@ -54,7 +54,7 @@ struct Rehearse {
     format: TextOrJson,
 }
 
-/// What the change comes to.
+/// The effects of the change.
 #[derive(Serialize)]
 struct Report {
     school: String,
@@ -73,7 +73,7 @@ struct Report {
 /// Runs it.
 ///
 /// # Errors
-/// When the settings do not hold, what was handed in names nothing, or Wonde or the store does not answer.
+/// Returns an error if the settings or the arguments are invalid, or if Wonde or the database fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let Command::Rehearse(args) = &args.command;
     logging::start(logging::COMMAND)?;
@@ -97,7 +97,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Where the token is, if it is one that was named.
+/// The place of the token, if one is named.
 fn token(to: &str) -> Option<SecretSource> {
     if std::env::var_os(to).is_some() {
         Some(SecretSource::Env(to.into()))
@@ -117,7 +117,7 @@ fn by_name(school: &School, to: &str) -> anyhow::Result<Report> {
             None => format!("there are adapters for {}", names.join(", ")),
         };
         return Err(BadInput(format!(
-            "--to names no environment variable that is set, no file and no MIS that is known; {help}"
+            "--to is neither a set environment variable, a file nor a known MIS; {help}"
         ))
         .into());
     }
@@ -126,7 +126,7 @@ fn by_name(school: &School, to: &str) -> anyhow::Result<Report> {
     let now = now.map(|mis| mis_wonde::for_mis(&registry, mis));
     let mut report = Report::new(
         school,
-        now.map_or("the present MIS", |now| now.name),
+        now.map_or("the current MIS", |now| now.name),
         next.name,
     );
     report.abilities(school, now.map(|now| now.capabilities), next.capabilities);
@@ -143,7 +143,7 @@ async fn by_token(
         .schools()
         .mis(school)
         .await
-        .context("the school as it is now cannot be asked")?;
+        .context("the school cannot be read in the current MIS")?;
     let mut other = school.clone();
     other.token = Some(token);
     other.link = None;
@@ -153,11 +153,11 @@ async fn by_token(
         .schools()
         .other(&other)
         .await
-        .context("the school in the MIS to come cannot be asked")?;
+        .context("the school cannot be read in the new MIS")?;
     let book = next
         .code_book()
         .await
-        .context("the codes of the MIS to come cannot be read")?;
+        .context("the codes of the new MIS cannot be read")?;
     let mut report = Report::new(school, name_of(&present), name_of(&next));
     report.abilities(school, Some(present.capabilities()), next.capabilities());
     report.carried(school, next.capabilities(), Some(&book));
@@ -170,8 +170,7 @@ async fn by_token(
     })?;
     if outcome.report.migrations.is_empty() {
         report.settings.push(
-            "most people have the ids that they have now: is the token one for the MIS to come?"
-                .to_owned(),
+            "most people have their current ids: is the token one for the new MIS?".to_owned(),
         );
     }
     for held in &outcome.report.held {
@@ -183,21 +182,21 @@ async fn by_token(
     Ok(report)
 }
 
-/// The id of the school in the MIS to come: its own, or that of the one school that the token opens.
+/// The id of the school in the new MIS: the same id, or that of the only school that the token can access.
 async fn id_in(markback: &Markback, other: &School) -> anyhow::Result<SchoolId> {
     let client = markback.schools().client(other)?;
     let open: Vec<_> = client
         .schools(wonde::SchoolList::Approved)
         .try_collect()
         .await
-        .context("it cannot be seen which schools the token opens")?;
+        .context("the schools of the token cannot be listed")?;
     if open.iter().any(|one| one.id.as_str() == other.id.as_str()) {
         return Ok(other.id.clone());
     }
     match open.as_slice() {
         [one] => Ok(SchoolId::new(one.id.as_str())),
         _ => Err(BadInput(format!(
-            "the token opens {} schools, and {} is none of them; take a token for this school alone",
+            "the token can access {} schools, but not {}; use a token for this school alone",
             open.len(),
             other.id
         ))
@@ -240,7 +239,7 @@ impl Report {
     fn carried(&mut self, school: &School, next: Capabilities, book: Option<&CodeBook>) {
         if let Some(mis) = &school.mis {
             self.settings.push(format!(
-                "`mis = {mis:?}` of the school must be changed or taken out"
+                "`mis = {mis:?}` of the school must be changed or removed"
             ));
         }
         for group in school.groups.iter() {
@@ -279,7 +278,7 @@ impl Report {
             .collect();
         if !named.is_empty() {
             self.settings.push(format!(
-                "group {:?} goes by {}: see that the MIS to come has the same names",
+                "group {:?} uses {}: check that the new MIS has the same names",
                 group.name,
                 named.join(", ")
             ));
@@ -297,7 +296,7 @@ impl Report {
         ] {
             if wanted && !next.has(ability) {
                 self.settings.push(format!(
-                    "group {:?}: `{key}` comes to nothing, for the MIS to come takes no {}",
+                    "group {:?}: `{key}` has no effect, because the new MIS does not support {}",
                     group.name,
                     ability.as_str().replace('_', " ")
                 ));
@@ -332,7 +331,9 @@ impl Report {
             let _ = writeln!(text, "  settings: {line}");
         }
         match &self.people {
-            None => text += "  people and codes: not looked at; name a token with --to for that\n",
+            None => {
+                text += "  people and codes: not compared; name a token with --to to compare them\n"
+            }
             Some(people) => people.iter().for_each(|kind| migrated(&mut text, kind)),
         }
         text.truncate(text.trim_end().len());

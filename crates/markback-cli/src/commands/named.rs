@@ -1,22 +1,22 @@
-//! The schools and groups that a command was given by name.
+//! The schools and groups that the arguments of a command name.
 
 use mis_core::SchoolId;
 
 use markback::settings::{Group, School, Settings, nearest};
 use markback_console::BadInput;
 
-/// The school of this id.
+/// The school with this id.
 pub(super) fn school<'s>(settings: &'s Settings, id: &str) -> Result<&'s School, BadInput> {
     settings.school(&SchoolId::from(id)).ok_or_else(|| {
         let ids = settings.schools.iter().map(|school| school.id.as_str());
         BadInput(format!(
-            "the settings know no school `{id}`; {}",
+            "the settings have no school `{id}`; {}",
             instead("--school", id, ids)
         ))
     })
 }
 
-/// The schools of these ids; without any, all that have groups.
+/// The schools with these ids; without ids, all schools with groups.
 pub(super) fn schools(settings: &Settings, ids: &[String]) -> Result<Vec<School>, BadInput> {
     if ids.is_empty() {
         let with_groups = settings
@@ -28,7 +28,7 @@ pub(super) fn schools(settings: &Settings, ids: &[String]) -> Result<Vec<School>
     ids.iter().map(|id| school(settings, id).cloned()).collect()
 }
 
-/// The school's group of this name.
+/// The school's group with this name.
 pub(super) fn group<'s>(school: &'s School, name: &str) -> Result<&'s Group, BadInput> {
     school.group(name).ok_or_else(|| {
         let names = school.groups.iter().map(|group| group.name.as_str());
@@ -40,7 +40,7 @@ pub(super) fn group<'s>(school: &'s School, name: &str) -> Result<&'s Group, Bad
     })
 }
 
-/// What to do about a name that nobody bears.
+/// A suggestion for an unknown name.
 fn instead<'n>(option: &str, name: &str, names: impl Iterator<Item = &'n str> + Clone) -> String {
     const MANY: usize = 20;
     if let Some(meant) = nearest(name, names.clone()) {
@@ -52,7 +52,7 @@ fn instead<'n>(option: &str, name: &str, names: impl Iterator<Item = &'n str> + 
         .map(|name| format!("`{name}`"))
         .collect();
     match names.count() {
-        0 => return "the settings name none; add one".to_owned(),
+        0 => return "the settings have none; add one".to_owned(),
         count if count > MANY => words.push(format!("and {} more", count - MANY)),
         _ => {}
     }

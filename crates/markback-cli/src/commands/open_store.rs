@@ -1,22 +1,22 @@
-//! Opening the service's database for a command that works beside the service.
+//! Opens the service's database for a command that may run besides the service.
 
 use anyhow::Context as _;
 use markback::{settings::Settings, store::Store};
 use secrecy::ExposeSecret as _;
 
-/// What a command does with the store.
+/// The access of a command to the database.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
-    /// It looks.
+    /// Read only.
     Read,
-    /// It changes what the service goes on with.
+    /// Writes data that the service processes.
     Write,
 }
 
-/// The store that the settings name. Its tables are the service's to make.
+/// Opens the database in the settings. Only the service creates its tables.
 ///
 /// # Errors
-/// When its address is not where the settings say, or it does not open.
+/// Returns an error if its address is missing or it cannot be opened.
 pub(super) async fn open_store(settings: &Settings, access: Access) -> anyhow::Result<Store> {
     let url = settings.service.store_url()?;
     let url = existing(url.expose_secret());
@@ -27,14 +27,16 @@ pub(super) async fn open_store(settings: &Settings, access: Access) -> anyhow::R
         .store_file()?
         .is_some_and(|file| !file.exists())
     {
-        anyhow::bail!("there is no store {told}; `markback serve` makes it at its first start");
+        anyhow::bail!(
+            "there is no database {told}; `markback serve` creates it at its first start"
+        );
     }
     Store::open_existing(&url, clock, access == Access::Read)
         .await
-        .with_context(|| format!("the store {told} cannot be opened"))
+        .with_context(|| format!("the database {told} cannot be opened"))
 }
 
-/// The address of a store that is there: a command that looks makes no empty file.
+/// The address of an existing database, so that a read-only command does not create an empty file.
 fn existing(url: &str) -> String {
     if !url.starts_with("sqlite:") || url.contains("mode=") || url.contains(":memory:") {
         return url.to_owned();

@@ -1,4 +1,4 @@
-//! `markback replay`: a log of events through the same path as the service.
+//! `markback replay`: processes a log of events in the same way as the service.
 
 mod lines;
 mod report;
@@ -29,14 +29,14 @@ use markback::{
 };
 use markback_console::output::TextOrJson;
 
-/// Events that are taken in at once.
+/// Events per request.
 const BATCH: usize = 200;
-/// How often an event that is not settled yet is looked at.
+/// The polling interval of unsettled events.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long the schools' people are waited for from the start on.
+/// How long to wait for the schools' people after the start.
 const PEOPLE_WITHIN: Duration = Duration::from_secs(30);
 
-/// Which events, and how to tell.
+/// The arguments of `markback replay`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The settings
@@ -59,7 +59,7 @@ pub struct Args {
 /// Runs it.
 ///
 /// # Errors
-/// When the settings do not hold, or the log or the store cannot be read.
+/// Returns an error if the settings are invalid, or if the log or the database cannot be read.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::COMMAND)?;
     let settings = args.config.load()?.settings;
@@ -97,9 +97,9 @@ async fn replay(
     };
     stop.cancel();
     if let Some(workers) = workers {
-        let ended = tokio::time::timeout(STOP_WITHIN, workers).await.context(
-            "stopping took too long; what was in hand is taken up again when its lease expires",
-        )?;
+        let ended = tokio::time::timeout(STOP_WITHIN, workers)
+            .await
+            .context("stopping took too long; unfinished work continues when its lease expires")?;
         ended_well("the workers", ended)?;
     }
     done.unwrap_or_else(|| {
@@ -110,7 +110,7 @@ async fn replay(
     Ok(report.exit_code(args.no_wait))
 }
 
-/// Takes in what is good of the log, and notes what is bad. Answers what was taken in, in its order and once each.
+/// Submits the valid lines of the log and records the invalid ones. Returns the accepted events in order, each once.
 async fn take_in(
     markback: &Markback,
     mut lines: Lines,
@@ -149,8 +149,8 @@ async fn take_in(
     Ok(taken)
 }
 
-/// Waits for a school's people to be read, so that a stranger is told by his line. Not for ever: without them, events are
-/// taken in all the same and decided when they are known.
+/// Waits for a school's people, so that unknown people are reported with their line. The wait is limited: without them,
+/// events are accepted and decided later.
 async fn people_known(
     markback: &Markback,
     school: &SchoolId,
@@ -165,7 +165,7 @@ async fn people_known(
     Ok(())
 }
 
-/// The lines that nothing is wrong with; the others are noted.
+/// The valid lines; the others are recorded.
 fn without_bad(
     lines: Vec<Line>,
     error: IntakeError,
@@ -180,7 +180,7 @@ fn without_bad(
         other => {
             let first = lines.first().map_or(0, |line| line.number);
             return Err(anyhow::Error::from(other).context(format!(
-                "the log was taken in up to line {}; replay it again, nothing is taken in twice",
+                "the log was received up to line {}; replay it again, no event is stored twice",
                 first.saturating_sub(1)
             )));
         }
@@ -195,7 +195,7 @@ fn without_bad(
     }
     anyhow::ensure!(
         report.bad.len() > before,
-        "the service would not take these events and does not say which"
+        "the service refused these events without naming them"
     );
     let left = lines.into_iter().enumerate();
     Ok(left
@@ -204,7 +204,7 @@ fn without_bad(
         .collect())
 }
 
-/// Waits until everything that was taken in has come to its end.
+/// Waits until all accepted events are settled.
 async fn settle(
     markback: &Markback,
     mut waiting: VecDeque<(SchoolId, String)>,
@@ -225,7 +225,7 @@ async fn settle(
     Ok(())
 }
 
-/// A bar on standard error; hidden where nobody watches.
+/// A progress bar on standard error; hidden without a terminal.
 fn bar(length: usize) -> ProgressBar {
     let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX));
     if let Ok(style) =
@@ -236,7 +236,7 @@ fn bar(length: usize) -> ProgressBar {
     bar
 }
 
-/// The school of lines that name none.
+/// The school of lines without a school.
 fn default_school(settings: &Settings, asked: Option<&str>) -> Result<Option<SchoolId>, BadInput> {
     match (asked, settings.schools.as_slice()) {
         (Some(id), _) => Ok(Some(named::school(settings, id)?.id.clone())),

@@ -31,7 +31,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::SERVICE)?;
     let loaded = args.config.load()?;
     for hint in &loaded.hints {
-        tracing::warn!(%hint, "the settings deserve a second look");
+        tracing::warn!(%hint, "the settings have a possible mistake");
     }
     for (error, schools) in loaded.settings.absent_tokens() {
         tracing::error!(%error, schools, "a token for Wonde is missing: nothing is read or written for its schools");
@@ -49,7 +49,7 @@ async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
         tracing::error!(
             %store,
             other = %misplaced.display(),
-            "a new database is made, and another lies in the folder that this was started in; relative paths begin at the \
+            "a new database is created, but there is another one in the working directory; relative paths are resolved from the \
              folder of the settings: if the other is meant, write its whole path into `store`"
         );
     }
@@ -76,11 +76,11 @@ async fn serve(settings: settings::Settings) -> anyhow::Result<ExitCode> {
         () = signals.next() => {}
         error = running.ended() => return Err(error),
     }
-    tracing::info!("told to stop; finishing what is in hand");
+    tracing::info!("stopping; finishing the work in progress");
     tokio::select! {
         stopped = running.stop() => stopped?,
         () = signals.next() => anyhow::bail!(
-            "told twice to stop; what was in hand is taken up again when its lease expires"
+            "stopping at once; unfinished work continues when its lease expires"
         ),
     }
     Ok(ExitCode::SUCCESS)

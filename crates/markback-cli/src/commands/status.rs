@@ -171,7 +171,7 @@ impl Status {
             if let Some(until) = school.sync_paused_until {
                 let _ = write!(
                     text,
-                    "\nschool {}: its people are not read by the clock until {}; `markback sync --resume` goes on",
+                    "\nschool {}: scheduled syncs are paused until {}; `markback sync --resume` resumes them",
                     school.id,
                     time(Some(until))
                 );
@@ -189,7 +189,7 @@ impl Status {
         for limit in &self.limits {
             let _ = write!(
                 text,
-                "\n{}  school {}: its MIS ({}) refused marks, so {}; tried again from {} on",
+                "\n{}  school {}: its MIS ({}) refused marks, so {}; retried from {} on",
                 time(Some(limit.learned_at)),
                 limit.school,
                 limit.mis,

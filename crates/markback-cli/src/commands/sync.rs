@@ -1,4 +1,4 @@
-//! `markback sync`: reads the schools' people now, or tells what that would change.
+//! `markback sync`: reads the schools' people now, or shows the changes.
 
 mod show;
 
@@ -30,13 +30,13 @@ use markback::{
 };
 use markback_console::output::{self, TextOrJson};
 
-/// How often it is looked whether a sync has ended.
+/// How often a sync is polled for its end.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Whom to read and how.
+/// The arguments of `markback sync`.
 ///
-/// Only what changed is read, and everything where that is not enough. What looks like a mistake is held back and told: an empty answer, a group
-/// that shrinks at once, a property that nobody has any more. The exit code is 0 when all went through, 1 when something is held or failed.
+/// Reads only changes, or everything if changes are not enough. Implausible results are held back and reported: an empty response, a group
+/// that shrinks suddenly, a property that nobody has any more. The exit code is 0 on success, 1 if something was held back or failed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub struct Args {
 /// Runs it.
 ///
 /// # Errors
-/// When the settings do not hold, a school is not in them, or the store does not answer.
+/// Returns an error if the settings are invalid, a school is not in them, or a database query fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::COMMAND)?;
     let settings = args.config.load()?.settings;
@@ -98,7 +98,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Notes until when the schools are not to be read by the clock.
+/// Stores the day until which scheduled syncs of the schools are paused.
 async fn pause(settings: &Settings, schools: &[School], args: &Args) -> anyhow::Result<ExitCode> {
     let store = open_store(settings, Access::Write).await?;
     let mut paused = Vec::with_capacity(schools.len());
@@ -113,7 +113,7 @@ async fn pause(settings: &Settings, schools: &[School], args: &Args) -> anyhow::
             && until <= store.now()
         {
             return Err(BadInput(format!(
-                "--pause-until {day} has begun already; name the day on which syncs are to go on"
+                "--pause-until {day} has already begun; name the day on which scheduled syncs resume"
             ))
             .into());
         }
@@ -132,11 +132,11 @@ async fn pause(settings: &Settings, schools: &[School], args: &Args) -> anyhow::
             for (school, until) in &paused {
                 output::line(match until {
                     Some(_) => format!(
-                        "{school}: not read by the clock until {}; its groups stay as they are, and `markback sync` reads it all the same",
+                        "{school}: scheduled syncs are paused until {}; its groups do not change, but `markback sync` still reads it",
                         args.pause_until
                             .map_or_else(String::new, |day| day.to_string())
                     ),
-                    None => format!("{school}: read by the clock"),
+                    None => format!("{school}: scheduled syncs are on"),
                 })?;
             }
         }
@@ -144,7 +144,7 @@ async fn pause(settings: &Settings, schools: &[School], args: &Args) -> anyhow::
     Ok(ExitCode::SUCCESS)
 }
 
-/// When a day begins at the school.
+/// The time at which a day begins at the school.
 fn morning_of(day: NaiveDate, timezone: impl TimeZone) -> Option<DateTime<Utc>> {
     // Where the clocks jump over midnight, the day begins an hour later.
     [0, 1].into_iter().find_map(|hour| {
@@ -196,7 +196,7 @@ async fn sync(markback: &Markback, schools: &[School], args: &Args) -> anyhow::R
     let records = tokio::select! {
         records = all_ended(markback.store(), &asked) => records?,
         () = signals.next() => anyhow::bail!(
-            "interrupted; what was read so far is kept, and a running service or the next sync goes on with it"
+            "interrupted; what was read so far is kept, and a running service or the next sync continues it"
         ),
     };
     stop.cancel();
@@ -212,13 +212,13 @@ fn ask(args: &Args) -> SyncRequest {
     }
 }
 
-/// Waits for each sync until it has ended, or met something that it waits for: a running service goes on with it then.
+/// Waits for each sync until it has ended or is blocked; a running service continues it then.
 async fn all_ended(store: &Store, asked: &[(SchoolId, String)]) -> anyhow::Result<Vec<SyncRecord>> {
     let mut records = Vec::with_capacity(asked.len());
     for (school, id) in asked {
         loop {
             let record = store.sync(school, id).await?;
-            let record = record.context("the sync is not in the store any more")?;
+            let record = record.context("the sync is no longer in the database")?;
             if record.state.is_final() || record.error.is_some() {
                 records.push(record);
                 break;
@@ -229,7 +229,7 @@ async fn all_ended(store: &Store, asked: &[(SchoolId, String)]) -> anyhow::Resul
     Ok(records)
 }
 
-/// Shows progress to whoever watches the terminal.
+/// Shows progress on a terminal.
 fn watched(markback: &Markback, schools: &[School], args: &Args) -> PeopleSync {
     let rosters = markback.sync().clone();
     if args.format == TextOrJson::Json {

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::stage::Stage;
 
-/// A store of its own for one measurement.
+/// A separate database for one measurement.
 pub(super) struct Fresh {
     pub(super) url: String,
     made_on: Option<(Url, String)>,
@@ -23,12 +23,12 @@ impl Fresh {
         Self::sqlite_in(stage.folder.path())
     }
 
-    /// A file in a folder that somebody else removes.
+    /// A file in a folder that the caller removes.
     pub(super) fn sqlite_in(folder: &Path) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("store-")
             .tempdir_in(folder)
-            .context("no folder for the store can be made")?
+            .context("the folder for the database cannot be created")?
             // It goes with the folder that it is in.
             .keep();
         Ok(Self {
@@ -42,7 +42,7 @@ impl Fresh {
         let name = format!("markback_bench_{:016x}", rand::rng().random::<u64>());
         run(server, format!("CREATE DATABASE {name}"))
             .await
-            .context("no database can be made on the PostgreSQL server; see that the user may")?;
+            .context("the database cannot be created on the PostgreSQL server; check the user's privileges")?;
         let mut url = server.clone();
         url.set_path(&name);
         Ok(Self {
@@ -56,7 +56,7 @@ impl Fresh {
         if let Some((server, name)) = self.made_on {
             run(&server, format!("DROP DATABASE {name} WITH (FORCE)"))
                 .await
-                .with_context(|| format!("the database {name} is left behind; drop it"))?;
+                .with_context(|| format!("the database {name} could not be removed; drop it"))?;
         }
         Ok(())
     }
@@ -94,7 +94,7 @@ async fn run(server: &Url, sql: String) -> anyhow::Result<()> {
 async fn connect(server: &Url) -> anyhow::Result<PgConnection> {
     let options = PgConnectOptions::from_str(server.as_str())
         .ok()
-        .context("--postgres-url is no address of a PostgreSQL server")?;
+        .context("--postgres-url is not a valid PostgreSQL URL")?;
     options
         .disable_statement_logging()
         .connect()

@@ -128,7 +128,7 @@ pub(super) async fn in_lists(
 
 fn url(stage: &Stage, node: &Node, sent: &Sent) -> anyhow::Result<String> {
     let school = stage.schools.get(sent.school);
-    let school = school.ok_or_else(|| anyhow::anyhow!("an event is of no school"))?;
+    let school = school.ok_or_else(|| anyhow::anyhow!("an event belongs to no school"))?;
     Ok(node.events(&school.id))
 }
 

@@ -13,10 +13,10 @@ use tokio::{
 
 use super::{cpu::processor_time, database::Fresh, stage::Stage};
 
-/// How long a node may take to start, and to learn who the schools' people are.
+/// The time limit for a node to start and to load the schools' people.
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
-/// A running node. Dropped, it is killed: nothing of it is kept.
+/// A running node, killed on drop.
 pub(super) struct Node {
     process: Child,
     address: String,
@@ -25,7 +25,7 @@ pub(super) struct Node {
 impl Node {
     /// Starts it and waits until it listens.
     pub(super) async fn start(settings: &Path, store: &Fresh) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("this program's own file is not known")?;
+        let program = std::env::current_exe().context("the path of this program is unknown")?;
         let log = settings.with_extension("log");
         let log = std::fs::File::options()
             .create(true)
@@ -61,18 +61,18 @@ impl Node {
         }
     }
 
-    /// Where events of a school are sent to.
+    /// The URL for events of a school.
     pub(super) fn events(&self, school: &str) -> String {
         format!("{}/v1/schools/{school}/events", self.address)
     }
 
-    /// Waits until it knows the schools' people.
+    /// Waits until it has loaded the schools' people.
     pub(super) async fn knows_people(&self, http: &Client, stage: &Stage) -> anyhow::Result<()> {
         let schools: Vec<&str> = stage.schools.iter().map(|school| &*school.id).collect();
         self.knows(http, stage, &schools).await
     }
 
-    /// Waits until it knows the people of these schools.
+    /// Waits until it has loaded the people of these schools.
     pub(super) async fn knows(
         &self,
         http: &Client,
@@ -89,7 +89,7 @@ impl Node {
         };
         tokio::time::timeout(READY_WITHIN, known)
             .await
-            .context("a node did not learn in time who the schools' people are")?
+            .context("a node did not load the schools' people in time")?
     }
 
     /// An unknown person's event that is too old is always rejected, but because of the person only once people are
@@ -109,7 +109,7 @@ impl Node {
         let request = http.post(self.events(school)).bearer_auth(&stage.key);
         let answer: Value = request.json(&event).send().await?.json().await?;
         let problems = answer.pointer("/error/problems").and_then(Value::as_array);
-        let problems = problems.context("a node took in what it should refuse")?;
+        let problems = problems.context("a node accepted an event that it should refuse")?;
         Ok(problems.iter().any(|problem| problem["key"] == "person"))
     }
 
@@ -131,6 +131,9 @@ impl Node {
 
     /// Stops it.
     pub(super) async fn end(mut self) -> anyhow::Result<()> {
-        self.process.kill().await.context("a node cannot be ended")
+        self.process
+            .kill()
+            .await
+            .context("a node cannot be stopped")
     }
 }

@@ -24,13 +24,13 @@ use super::{
 };
 use markback::{queues, schools::token_key, settings, store::Store};
 
-/// Events that come in each second while the answers are timed.
+/// Events per second while latencies are measured.
 pub(super) const RATE: u32 = 500;
-/// How long a part may take until all its events are done.
+/// The time limit for the events of one part.
 const DONE_WITHIN: Duration = Duration::from_secs(90);
 /// The polling interval of the database. A poll reads all events; the database has the time of each acceptance.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
-/// How long a node with very many schools is watched.
+/// How long a node with very many schools is observed.
 const WATCH_MANY: Duration = Duration::from_secs(10);
 
 /// Progress bars on standard error; hidden without a terminal.
@@ -38,7 +38,7 @@ const WATCH_MANY: Duration = Duration::from_secs(10);
 pub(super) struct Bars;
 
 impl Bars {
-    /// Shows that something is going on.
+    /// Shows a spinner.
     pub(super) async fn during<T>(
         &self,
         what: &'static str,
@@ -65,12 +65,12 @@ impl Bars {
 pub(super) struct Steady {
     pub(super) latencies: Histogram<u64>,
     pub(super) events: usize,
-    /// From the last event to the last one that was accepted.
+    /// From the last event to the last acceptance.
     pub(super) behind: Duration,
     pub(super) memory: Option<f64>,
 }
 
-/// Events come in one by one at [`RATE`] while the service works on them.
+/// Events arrive one by one at [`RATE`] while the service processes them.
 pub(super) async fn steady(
     stage: &Stage,
     store: &Fresh,
@@ -152,17 +152,17 @@ pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<Bu
 
 /// The results of processing a backlog.
 pub(super) struct Drain {
-    /// Those that were accepted.
+    /// The accepted events.
     pub(super) events: usize,
-    /// Events a second while they came in one by one, and in lists.
+    /// Events per second when sent one by one, and in lists.
     pub(super) singly: f64,
     pub(super) in_lists: f64,
-    /// From the moment the work could begin until the last event was accepted.
+    /// From the end of the pause until the last event was accepted.
     pub(super) took: Duration,
     pub(super) requests: RequestCounts,
-    /// The most memory that one node had, in MiB.
+    /// The peak memory of a node, in MiB.
     pub(super) memory: Option<f64>,
-    /// From the moment a fifth was accepted until all was: by then each node has read each school's register.
+    /// From the acceptance of a fifth of the events to that of all: by then each node has read each school's register.
     pub(super) rest_took: Duration,
     /// The load of the machine's cores, from 0 to 1.
     pub(super) busy: Option<f64>,
@@ -171,7 +171,7 @@ pub(super) struct Drain {
     pub(super) own_cpu: Option<Duration>,
 }
 
-/// Events come in while Wonde's token rests, as after a day on which it could not be reached; then it is let go.
+/// Events arrive while Wonde's token is paused, as after an outage; then the pause ends.
 pub(super) async fn drain(
     stage: &Stage,
     fresh: &Fresh,
@@ -222,7 +222,7 @@ pub(super) async fn drain(
             // A pupil without a lesson in the afternoon has nothing that could bear a mark: a few are refused.
             anyhow::ensure!(
                 accepted * 100 > u64::try_from(stage.events)? * 98,
-                "too few were accepted: {}",
+                "too few events were accepted: {}",
                 states(&store).await?
             );
             break (usize::try_from(accepted)?, last);
@@ -263,7 +263,7 @@ pub(super) async fn drain(
     Ok(drain)
 }
 
-/// Sends the backlog: a part of it one by one, the rest in lists. Returns the events per second of both.
+/// Sends the backlog: a part of it one by one, the rest in lists. Returns the events per second for both.
 async fn fill(
     stage: &Stage,
     http: &Client,
@@ -271,7 +271,7 @@ async fn fill(
     bars: &Bars,
 ) -> anyhow::Result<(f64, f64)> {
     let mut events = stage.backlog();
-    let bar = bars.counting("as fast as they are taken".to_owned(), events.len());
+    let bar = bars.counting("as fast as possible".to_owned(), events.len());
     let lists = events.split_off(events.len() / 4);
     let (ones, many) = (events.len(), lists.len());
     let singly = load::one_by_one(http, stage, node, events, || bar.inc(1)).await?;
@@ -282,7 +282,7 @@ async fn fill(
 
 /// The cost of very many schools for a node.
 pub(super) struct ManySchools {
-    /// From its start until it listened.
+    /// From its start until it listens.
     pub(super) started: Duration,
     pub(super) memory: Option<f64>,
 }
@@ -335,7 +335,7 @@ pub(super) fn per_second(count: usize, took: Duration) -> f64 {
     count / took.as_secs_f64().max(0.001)
 }
 
-/// Waits until all registers have been read once, which is done long before a morning. It was asked for when the node started.
+/// Waits until all registers have been read once, as is the case before a morning. The reads began when the node started.
 async fn registers_read(store: &Store) -> anyhow::Result<()> {
     let begin = Instant::now();
     while store.outbox().stats().await?.contains_key(queues::REGISTER) {

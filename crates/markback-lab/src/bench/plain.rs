@@ -13,7 +13,7 @@ use wonde_sandbox::RequestCounts;
 
 use super::stage::Stage;
 
-/// Events worked on at the same time: a usual pool of workers.
+/// Events processed concurrently: a common size for a worker pool.
 const WORKERS: usize = 16;
 /// Events of one run.
 const EVENTS: usize = 640;
@@ -25,8 +25,8 @@ pub(super) struct Plain {
     pub(super) requests: RequestCounts,
 }
 
-/// Writes marks of one school the plain way, as kindly as it can be done: of the register only what has changed since the
-/// day began is read, the codes are known beforehand, nothing is kept on disk and nobody asks what became of a mark.
+/// Writes marks of one school the plain way, at its best: only changes of the register since the
+/// start of the day are read, the codes are known in advance, nothing is stored, and outcomes are not polled.
 pub(super) async fn measure(stage: &Stage) -> anyhow::Result<Plain> {
     let school = stage.schools.first().context("there is no school")?;
     let client = Client::builder(SecretString::from(stage.sandbox.token()))

@@ -69,10 +69,10 @@ impl fmt::Display for Aim {
     }
 }
 
-const ACCEPTED: &str = "brought to accepted";
+const ACCEPTED: &str = "processed to accepted";
 const OVER_A_LINE: &str = "Wonde answers after 100 ms";
 
-/// Events a second once each node knows each school's register.
+/// Events per second once each node has read each school's register.
 fn sustained(drain: &Drain) -> f64 {
     per_second(drain.events - drain.events / 5, drain.rest_took)
 }
@@ -117,7 +117,7 @@ impl Report {
             server: None,
             figures: Vec::new(),
             notes: vec![format!(
-                "{} schools with {} pupils; {} events in a backlog. The nodes are processes of their own; the sandbox and \
+                "{} schools with {} pupils; {} events in a backlog. The nodes are separate processes; the sandbox and \
                  the sender share the machine with them.",
                 stage.schools.len(),
                 stage
@@ -132,7 +132,7 @@ impl Report {
 
     pub(super) fn without_postgres(&mut self) {
         self.notes.push(
-            "PostgreSQL was left out: name a server with --postgres-url, or run `cargo xtask bench`.".to_owned(),
+            "PostgreSQL was skipped: name a server with --postgres-url, or run `cargo xtask bench`.".to_owned(),
         );
     }
 
@@ -152,7 +152,7 @@ impl Report {
             millis(steady.behind),
             "ms",
         )
-        .remark = "after the last came in".to_owned();
+        .remark = "after the last one arrived".to_owned();
         if let Some(memory) = steady.memory {
             self.add(what("peak memory"), store, memory, "MiB");
         }
@@ -235,11 +235,11 @@ impl Report {
         };
         let fewer = times(
             ours("requests per 1,000 marks").map(|ours| per / ours),
-            "as many as the service asks",
+            "the service's requests",
         );
         let faster = times(
             ours(&format!("{ACCEPTED}, {OVER_A_LINE}")).map(|ours| ours / rate),
-            "as many with the service on SQLite",
+            "the service's rate on SQLite",
         );
         self.add(
             "the plain way: requests per 1,000 marks",

@@ -18,10 +18,10 @@ use wonde_sandbox::{Fault, FaultRule, Sandbox, SandboxOptions};
 
 /// Pupils at each school, on roll or not.
 const PUPILS: u32 = 1_500;
-/// Of twelve schools in the sandbox nine have an MIS that keeps marks.
+/// Nine of twelve schools in the sandbox have an MIS that stores marks.
 const SCHOOLS_IN_ALL: u32 = 12;
 const SCHOOLS_THAT_WRITE: usize = 9;
-/// Fewer events finish before anything can be measured.
+/// The minimum number of events; fewer finish before anything can be measured.
 pub(super) const EVENTS_MIN: usize = 2_000;
 /// All schools are in England.
 const ZONE: Tz = chrono_tz::Europe::London;
@@ -30,16 +30,16 @@ const ZONE: Tz = chrono_tz::Europe::London;
 pub(super) struct Stage {
     pub(super) sandbox: Sandbox,
     pub(super) schools: Vec<School>,
-    /// The school day that all events are of.
+    /// The school day of all events.
     pub(super) date: NaiveDate,
-    /// How many events a full backlog has.
+    /// The number of events in a full backlog.
     pub(super) events: usize,
     pub(super) key: String,
     pub(super) folder: TempDir,
     numbers: AtomicU64,
 }
 
-/// A school that keeps marks.
+/// A school whose MIS stores marks.
 pub(super) struct School {
     pub(super) id: String,
     pub(super) mis: String,
@@ -74,12 +74,12 @@ impl Stage {
             2 * ready >= events,
             "the sandbox has {ready} pupils for {events} events; name fewer --events"
         );
-        let folder =
-            TempDir::with_prefix("markback-bench-").context("no temporary folder can be made")?;
+        let folder = TempDir::with_prefix("markback-bench-")
+            .context("the temporary folder cannot be created")?;
         let key = format!("bench-{:032x}", rand::rng().random::<u128>());
         for (name, text) in [("wonde-token", sandbox.token()), ("api-key", key.clone())] {
             std::fs::write(folder.path().join(name), text)
-                .context("the temporary folder cannot be written to")?;
+                .context("a file cannot be written to the temporary folder")?;
         }
         Ok(Self {
             sandbox,
@@ -115,7 +115,7 @@ impl Stage {
         self.sandbox.stop().await;
     }
 
-    /// A settings file for some of the schools: its path.
+    /// Writes a settings file for some of the schools and returns its path.
     pub(super) fn settings(&self, name: &str, schools: &[School]) -> anyhow::Result<PathBuf> {
         let mut toml = format!(
             "wonde_url = {:?}\n{SERVICE}{TEMPLATE}",
@@ -129,11 +129,11 @@ impl Stage {
             );
         }
         let path = self.folder.path().join(format!("{name}.toml"));
-        std::fs::write(&path, toml).context("the temporary folder cannot be written to")?;
+        std::fs::write(&path, toml).context("a file cannot be written to the temporary folder")?;
         Ok(path)
     }
 
-    /// A number that no other event of this run has.
+    /// A unique number for an event of this run.
     fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
@@ -145,7 +145,7 @@ impl Stage {
         events
     }
 
-    /// One sign-in of as many pupils, school by school in turn: each becomes one mark of its session.
+    /// One sign-in for each of this many pupils, alternating between the schools: each becomes one mark.
     pub(super) fn sign_ins(&self, count: usize, session: Session) -> Vec<Sent> {
         let longest = self.schools.iter().map(|school| school.pupils.len()).max();
         (0..longest.unwrap_or(0))
@@ -158,7 +158,7 @@ impl Stage {
             .collect()
     }
 
-    /// One sign-in more than the backlog has: the last pupil's of the last school.
+    /// One more sign-in after the backlog: the last pupil's of the last school.
     pub(super) fn spare(&self) -> Vec<Sent> {
         let last = self.schools.len().saturating_sub(1);
         self.sign_ins_at(last, Session::Pm)
@@ -209,7 +209,7 @@ impl Stage {
     }
 }
 
-/// The last day of a week's first five whose school is over or has long begun.
+/// The last weekday on which the school day is over or has long begun.
 fn school_day(now: DateTime<Utc>) -> NaiveDate {
     let local = now.with_timezone(&ZONE);
     let mut day = local.date_naive();
@@ -249,7 +249,7 @@ fn schools(sandbox: &Sandbox) -> anyhow::Result<Vec<School>> {
         .collect()
 }
 
-/// As by default, but for what the measurement is about: with one token for all its rate would be all that is measured.
+/// The defaults, except for the rate limit: with one token for all schools nothing else would be measured.
 pub(super) const SERVICE: &str = r#"
 listen = "127.0.0.1:0"
 api_key_file = "api-key"
@@ -257,7 +257,7 @@ store_env = "MARKBACK_BENCH_STORE"
 rate_per_minute = 1000000
 "#;
 
-/// What all schools have in common.
+/// The settings of all schools.
 pub(super) const TEMPLATE: &str = r#"
 [[template]]
 name = "school"

@@ -36,7 +36,7 @@ pub(super) struct Comparison {
     pub(super) compared: usize,
     /// The number of earlier marks without a decision.
     pub(super) untouched: usize,
-    /// Where they differ.
+    /// The differences.
     pub(super) differences: Vec<Difference>,
 }
 
@@ -123,7 +123,7 @@ impl Comparison {
             self.compared += 1;
             let what = match after.get(place) {
                 None => Some(format!(
-                    "{} was decided, and the MIS holds nothing",
+                    "{} was decided, but the MIS has no mark",
                     decided.code
                 )),
                 Some(held) => decided.unlike(held),
@@ -135,24 +135,21 @@ impl Comparison {
             .filter(|(place, _)| !decided.contains_key(place))
         {
             let what = match before.get(place) {
-                None => Some(format!(
-                    "nobody decided on the {} that the MIS holds",
-                    held.code
-                )),
+                None => Some(format!("the MIS has {}, which was not decided", held.code)),
                 Some(before) => before.unlike(held),
             };
             self.untouched += usize::from(what.is_none());
             self.note(school, place, what);
         }
         for (place, held) in before {
-            let gone = (!after.contains_key(place))
-                .then(|| format!("the {} that was there is gone", held.code));
+            let gone =
+                (!after.contains_key(place)).then(|| format!("the earlier {} is gone", held.code));
             self.note(school, place, gone);
         }
     }
 
-    /// Without faults nothing is lost. The MIS can still reject a mark, as for a pupil without a lesson to bear it:
-    /// that is told, and then nothing of it may be there.
+    /// Without faults nothing is lost. The MIS can still reject a mark, as for a pupil without a lesson to hold it:
+    /// this is reported, and then the mark must not be there.
     fn unsettled(&mut self, school: &str, records: &[&Record]) {
         use EventState::{Confirmed, Rejected, Skipped, Superseded};
         for record in records
@@ -189,7 +186,7 @@ impl Comparison {
 }
 
 impl Held {
-    /// How another differs from this one, without a comment's words.
+    /// The difference of another mark from this one, without the text of a comment.
     fn unlike(&self, other: &Self) -> Option<String> {
         let minutes = |held: &Self| match held.minutes_late {
             Some(minutes) => format!("{minutes} minutes late"),
@@ -197,17 +194,17 @@ impl Held {
         };
         if self.code != other.code {
             Some(format!(
-                "the MIS holds {} instead of {}",
+                "the MIS has {} instead of {}",
                 other.code, self.code
             ))
         } else if self.minutes_late != other.minutes_late {
             Some(format!(
-                "the MIS holds {} instead of {}",
+                "the MIS has {} instead of {}",
                 minutes(other),
                 minutes(self)
             ))
         } else if self.comment != other.comment {
-            Some("the MIS holds another comment".to_owned())
+            Some("the MIS has another comment".to_owned())
         } else if self.writes != other.writes {
             Some(format!(
                 "it was written {} times instead of {}",

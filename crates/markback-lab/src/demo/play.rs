@@ -19,7 +19,7 @@ const PLAYS_FOR: f64 = 6.0;
 const AFTERWARDS: f64 = 60.0;
 /// Events in one request at most.
 const BATCH: usize = 200;
-/// How often the clock is looked at.
+/// The polling interval of the clock.
 const TICK: Duration = Duration::from_millis(10);
 /// How long the service has to settle everything, in real time.
 const SETTLE_WITHIN: Duration = Duration::from_secs(120);
@@ -139,7 +139,7 @@ async fn post(
     let ids = taken.events.iter().map(|receipt| receipt.id.as_str());
     ensure!(
         ids.eq(events.iter().map(|planned| planned.event.id.as_str())),
-        "the service answered for other events than were sent"
+        "the service responded about other events than those sent"
     );
     let again: Vec<_> = events.iter().filter(|planned| planned.resent).collect();
     for planned in &again {
@@ -171,7 +171,7 @@ fn events_url(stage: &Stage, school: usize) -> anyhow::Result<String> {
     let school = stage
         .schools
         .get(school)
-        .context("the morning is of other schools")?;
+        .context("the morning belongs to other schools")?;
     Ok(format!(
         "{}/v1/schools/{}/events",
         stage.address(),

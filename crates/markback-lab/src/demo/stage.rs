@@ -54,8 +54,8 @@ impl Stage {
         ));
         let sandbox = sandbox(seed, events, clock.clone()).await?;
         let schools = schools(&sandbox)?;
-        let folder =
-            TempDir::with_prefix("markback-demo-").context("no temporary folder can be made")?;
+        let folder = TempDir::with_prefix("markback-demo-")
+            .context("the temporary folder cannot be created")?;
         let key = random_key();
         let path = folder.path().join("markback.toml");
         for (name, text) in [

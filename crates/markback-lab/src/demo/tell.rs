@@ -31,11 +31,11 @@ pub(super) struct Story<'a> {
     pub(super) stay: bool,
 }
 
-/// What is about to happen.
+/// The introduction.
 pub(super) fn opening(stage: &Stage, morning: &Morning) -> std::io::Result<()> {
     let minutes = morning::LENGTH.num_minutes();
     output::line(format!(
-        "A school morning at {} made-up schools: {} sign-ins and sign-outs from {} on, {minutes} minutes on a clock that runs fast.\n\
+        "A school morning at {} made-up schools: {} sign-ins and sign-outs from {} on, {minutes} minutes on an accelerated clock.\n\
          \n  sign-ins ── HTTP ──▶ Markback ── HTTP ──▶ a stand-in for Wonde ──▶ the schools' MIS\n",
         stage.schools.len(),
         morning.events.len(),
@@ -55,12 +55,12 @@ impl Story<'_> {
                 ))?;
                 output::line(self.schools_table())?;
                 output::line(format!(
-                    "\nWhy nothing was written for {}:",
+                    "\nReasons for writing nothing for {}:",
                     self.count_of(EventState::Skipped)
                 ))?;
                 output::line(self.reasons_table())?;
                 output::line(format!(
-                    "\nSome decisions in words:\n\n{}",
+                    "\nSome decisions with their steps:\n\n{}",
                     self.decisions_text()
                 ))?;
                 output::line(self.comparison_text())?;
@@ -212,9 +212,9 @@ impl Story<'_> {
             count => format!("{count} DIFFER"),
         };
         let mut text = format!(
-            "What was decided, compared with what each school's MIS now holds: {compared} marks, {differ}; \
+            "Decisions compared with the marks that each school's MIS now has: {compared} marks, {differ}; \
              the {untouched} other marks are as they were.\n\
-             {} events were sent a second time, as after a lost answer, and taken in once. All of it took {:.0} seconds.",
+             {} events were sent twice, as after a lost response, and stored once. The run took {:.0} seconds.",
             self.resent,
             self.took.as_secs_f64(),
         );
@@ -222,7 +222,7 @@ impl Story<'_> {
         if let Some(first) = self.records.iter().find(refused) {
             let words = first.outcome.as_deref().unwrap_or("no reason is known");
             text.push_str(&format!(
-                "\nThe MIS would not have the marks of {}, for instance that of {}: {words}",
+                "\nThe MIS refused the marks of {}, for example that of {}: {words}",
                 self.count_of(EventState::Rejected),
                 first.id,
             ));

@@ -78,7 +78,7 @@ impl Unread {
     fn first(reading: Option<&RegisterReading>) -> Self {
         let trouble = reading.and_then(|reading| reading.trouble.as_deref());
         Self::First(match trouble {
-            Some(trouble) => format!("{FIRST}; the last try failed: {trouble}"),
+            Some(trouble) => format!("{FIRST}; the last attempt failed: {trouble}"),
             None => FIRST.to_owned(),
         })
     }

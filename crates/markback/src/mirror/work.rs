@@ -40,7 +40,7 @@ impl Mirror {
         let mut asked = HashMap::new();
         while !stop.is_cancelled() {
             if let Err(error) = self.ask_due(&mut asked).await {
-                tracing::warn!(%error, "the database could not be read for registers that are due; it is tried again");
+                tracing::warn!(%error, "registers that are due could not be read from the database; retrying");
             }
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -131,7 +131,7 @@ impl Mirror {
                 () = worker.hold(&claimed) => Ok(()),
             };
             if let Err(error) = settled {
-                tracing::warn!(%error, "a step of a register's reading was not committed; it will be repeated");
+                tracing::warn!(%error, "a step of reading a register was not committed; it will be repeated");
             }
         }
     }

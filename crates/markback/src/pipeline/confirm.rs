@@ -37,7 +37,7 @@ const BY_REGISTER: &str = "the register read back";
 const IN_DOUBT: &str = "Wonde reports the writeback as done with errors that may concern this mark; the register must show it";
 /// The outcome of a mark that was overwritten before anybody saw it.
 const REPLACED: &str =
-    "a newer mark for the same pupil, date and session has taken its place in the MIS";
+    "a newer mark for the same pupil, date and session has replaced it in the MIS";
 const UNREADABLE: &str = "the stored writeback cannot be read; was it written by another version?";
 
 /// Writebacks asked about at the same time.
@@ -457,13 +457,13 @@ impl Step<'_> {
         more["why"] = why.into();
         self.effects.audit.push(mark.audit("refused", school, more));
         if refusals >= REFUSALS_MAX {
-            let outcome = format!("the MIS would not have it: Wonde {answer}");
+            let outcome = format!("the MIS refused it: Wonde {answer}");
             let update = update_of(school, mark, EventState::Rejected, &outcome);
             self.effects.events.push(update);
             self.effects.ledger.push(mark.forget(school));
             return;
         }
-        let why = format!("its writeback was refused ({answer}); it goes again, alone");
+        let why = format!("its writeback was refused ({answer}); it is sent again separately");
         let resend = Resend::unchanged(self.school, again, from, why);
         self.effects.resent.push(resend);
     }
@@ -560,5 +560,5 @@ fn update_of(school: &str, mark: &PlannedMark, state: EventState, outcome: &str)
 }
 
 fn unconfirmed(why: &str) -> String {
-    format!("nobody could tell in time whether the MIS has it: {why}")
+    format!("it could not be determined in time whether the MIS has it: {why}")
 }

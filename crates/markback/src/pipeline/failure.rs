@@ -26,8 +26,9 @@ const RATE_LIMIT_STEPS: u32 = 5;
 /// A job is given up after so many panics.
 const PANICS_MAX: u32 = 3;
 /// Precedes the number of panics in a job's note.
-const PANIC: &str = "a worker panicked over it, time ";
-const REPORT: &str = "this is a fault of the program: report it with the place that the log names, then try it again";
+const PANIC: &str = "a worker panicked while processing it, attempt ";
+const REPORT: &str =
+    "this is a bug: report it with the source location in the log, then retry the event";
 
 /// What to do with a job that failed.
 #[derive(Clone, Debug, PartialEq)]
@@ -259,7 +260,7 @@ pub(crate) fn note_of_panic(job: &ClaimedJob) -> (String, bool) {
         (format!("{PANIC}{panics} of {PANICS_MAX}"), false)
     } else {
         (
-            format!("a worker panicked over it {panics} times; {REPORT}"),
+            format!("a worker panicked {panics} times while processing it; {REPORT}"),
             true,
         )
     }

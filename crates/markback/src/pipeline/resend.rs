@@ -43,7 +43,7 @@ impl Resend {
         from: Option<DateTime<Utc>>,
     ) -> Self {
         let why = format!(
-            "the MIS refused it; it goes again without {}",
+            "the MIS refused it; it is sent again without {}",
             parts_left_out(&planned)
         );
         Self::new(school, planned, from, why)
@@ -85,7 +85,7 @@ impl Resend {
     /// The event's state if a newer mark has taken the place.
     pub(super) fn superseded(&self) -> EventUpdate {
         self.event().state(EventState::Superseded).outcome(
-            "it was refused, and a newer mark for the same pupil, date and session has taken its place",
+            "it was refused, and a newer mark for the same pupil, date and session has replaced it",
         )
     }
 

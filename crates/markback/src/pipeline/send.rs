@@ -72,7 +72,7 @@ impl Sender {
             match caught(batch.send(jobs.clone(), lease, progress)).await {
                 Ok(sent) => {
                     if let Err(LeaseExpired) = sent? {
-                        tracing::warn!(%school, "marks were held for too long and not sent; the next worker looks at the register first");
+                        tracing::warn!(%school, "marks were not sent in time; the next worker reads the register first");
                         parts.clear();
                     }
                 }
@@ -292,7 +292,7 @@ impl<'a> Batch<'a> {
             let update = self
                 .update(&one)
                 .state(EventState::Superseded)
-                .outcome("a newer mark for the same pupil, date and session has taken its place");
+                .outcome("a newer mark for the same pupil, date and session has replaced it");
             self.effects.events.push(update);
             return None;
         }
@@ -525,7 +525,7 @@ impl<'a> Batch<'a> {
         let update = self
             .update(one)
             .state(EventState::Confirmed)
-            .outcome("the register shows it, read back after an answer that never came");
+            .outcome("the register shows it; it was read back because no response was received");
         self.effects.events.push(update);
     }
 

@@ -50,10 +50,9 @@ impl<'t> Document<'t> {
                 line: error.span().map(|span| document.line_at(&span)),
                 key: String::new(),
                 value: None,
-                message: format!("this is no TOML: {}", error.message()),
-                help:
-                    "mend this line; texts stand in quotes, and each setting on a line of its own"
-                        .to_owned(),
+                message: format!("this is not valid TOML: {}", error.message()),
+                help: "correct this line; texts need quotes, and each setting its own line"
+                    .to_owned(),
             })),
         }
     }
@@ -134,7 +133,7 @@ impl<'t> Document<'t> {
                     Some(meant) => format!("did you mean \"{meant}\"?"),
                     None => format!("there are: {}", expected.join(", ")),
                 };
-                self.problem(key, "there is no such word here", help)
+                self.problem(key, "this value is not known", help)
             }
             Fault::Other(_) if key.may_hold_a_secret() => self.problem(
                 key,
@@ -143,13 +142,13 @@ impl<'t> Document<'t> {
             ),
             Fault::Other(message) if message == "invalid socket address syntax" => self.problem(
                 key,
-                "this is no IP address with a port",
-                "write one such as \"127.0.0.1:8350\"; \"0.0.0.0:8350\" listens on all that the machine has",
+                "this is not an IP address with a port",
+                "write one such as \"127.0.0.1:8350\"; \"0.0.0.0:8350\" listens on all addresses of the machine",
             ),
             Fault::Other(message) => self.problem(
                 key,
                 message,
-                "give a value of the kind that `markback schema` lists for it",
+                "give a value of the type that `markback schema` shows",
             ),
         }
     }
@@ -223,8 +222,8 @@ fn unknown_cure(key: &Key, expected: &[String]) -> String {
     }
     match nearest(name, expected.iter().map(String::as_str)) {
         Some(meant) => format!("did you mean `{meant}`?"),
-        None if expected.is_empty() => "take it out".to_owned(),
-        None => format!("take it out; there are: {}", expected.join(", ")),
+        None if expected.is_empty() => "remove it".to_owned(),
+        None => format!("remove it; there are: {}", expected.join(", ")),
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn named(
             findings.problems.push(place.problem(
                 key,
                 "this is empty",
-                "write something between the quotes",
+                "write a text between the quotes",
             ));
         }
         Some(name) => return Some(name),

@@ -44,8 +44,8 @@ pub(super) fn groups(
         {
             findings.problems.push(place.problem(
                 &name_key,
-                "another group of the school bears this name",
-                "give each group a name of its own",
+                "another group of the school has this name",
+                "give each group its own name",
             ));
         }
         let Some(kind) = group.kind else {
@@ -65,8 +65,8 @@ pub(super) fn groups(
         if taken.contains(&kind) {
             findings.hints.push(place.problem(
                 &name_key,
-                "this group stays empty, for one before it takes all of its kind",
-                "put the group that takes all behind the others",
+                "this group stays empty, because a group before it includes everybody of its kind",
+                "put the group that includes everybody after the others",
             ));
         } else if membership.takes_all() {
             taken.push(kind);
@@ -112,7 +112,7 @@ impl InGroup<'_> {
                 findings.missing(self.place.problem(&key, "this is missing", help));
             };
             if field.name.is_none() {
-                missing("name", "add `name = \"…\"` with what is asked");
+                missing("name", "add `name = \"…\"` with the question");
             }
             if field.on.is_none() {
                 missing("on", "add `on = \"sign_in\"` or `on = \"sign_out\"`");
@@ -120,7 +120,7 @@ impl InGroup<'_> {
             if field.options.is_none() {
                 missing(
                     "options",
-                    "add `options = [\"…\"]` with what may be answered",
+                    "add `options = [\"…\"]` with the possible answers",
                 );
             }
             if let FieldFile {
@@ -171,10 +171,14 @@ impl InGroup<'_> {
             .problems
             .into_iter()
             .filter(|problem| !checked.problems.contains(problem));
-        findings.hints.extend(unknown_codes.map(|problem| Problem {
-            message: "England's registers have no such code".to_owned(),
-            help: "if the school has codes of its own, hold it against those with `markback doctor`".to_owned(),
-            ..self.at_home(&problem, fields)
+        findings.hints.extend(unknown_codes.map(|problem| {
+            Problem {
+                message: "England's registers have no such code".to_owned(),
+                help:
+                    "if the school has its own codes, check it against those with `markback doctor`"
+                        .to_owned(),
+                ..self.at_home(&problem, fields)
+            }
         }));
         let known = findings.problems.len();
         self.add_problems(checked.problems, fields, whole, known, findings);

@@ -43,19 +43,19 @@ impl Http {
             (
                 self.head_within.is_zero(),
                 "http.head_within",
-                "nobody can ask within no time",
+                "a request needs more than no time",
                 "write a second or more, such as \"75s\"",
             ),
             (
                 self.answer_within.is_zero(),
                 "http.answer_within",
-                "nothing can be answered within no time",
+                "a response needs more than no time",
                 "write from a second to 25 seconds, such as \"20s\"",
             ),
             (
                 self.answer_within > ANSWER_AT_MOST,
                 "http.answer_within",
-                "this is too long: told to end, the service answers what was asked and is gone within 30 seconds",
+                "this is too long: when stopped, the service completes open requests and exits within 30 seconds",
                 "write 25 seconds or less, such as \"20s\"",
             ),
         ];

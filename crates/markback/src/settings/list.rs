@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
             key: "schools_file".to_owned(),
             value: None,
             message: format!("the list of schools cannot be read: {error}"),
-            help: "see that the file is there and may be read; its path is relative to the settings file"
+            help: "check that the file exists and is readable; its path is relative to the settings file"
                 .to_owned(),
         }),
     }
@@ -161,7 +161,7 @@ fn columns(
             Some(name) if columns.contains_key(name) => {
                 wrong(
                     header,
-                    "there are two columns of this name",
+                    "there are two columns with this name",
                     "keep one of them".to_owned(),
                 );
             }
@@ -171,7 +171,7 @@ fn columns(
             None => {
                 let help = match nearest(header, COLUMNS) {
                     Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("take it out; there are: {}", COLUMNS.join(", ")),
+                    None => format!("remove it; there are: {}", COLUMNS.join(", ")),
                 };
                 wrong(header, "there is no such column", help);
             }
@@ -187,7 +187,7 @@ fn unreadable(file: &Arc<str>, line: Option<usize>, error: &csv::Error) -> Probl
         } => {
             format!("this line has {len} cells, and the first has {expected_len}")
         }
-        csv::ErrorKind::Utf8 { .. } => "this line is no UTF-8 text".to_owned(),
+        csv::ErrorKind::Utf8 { .. } => "this line is not UTF-8 text".to_owned(),
         _ => "this line cannot be read".to_owned(),
     };
     Problem {

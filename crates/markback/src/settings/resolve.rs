@@ -29,7 +29,7 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
     if schools.is_empty() && findings.problems.is_empty() {
         findings.hints.push(document.problem(
             &Key::default(),
-            "there is no school in it",
+            "it contains no school",
             "add a `[[school]]` with `id`, `timezone` and `token_env`",
         ));
     }

@@ -15,15 +15,15 @@ pub fn schema() -> Schema {
     let templates = generator.subschema_for::<Vec<TemplateFile>>();
     let mut schema = generator.into_root_schema_for::<Service>();
     schema.insert("title".to_owned(), json!("The settings of Markback"));
-    let says = "A TOML file. Lengths of time are texts: \"500ms\", \"5m\", \"4h\", \"7d\"; times of day are the school's own: \"09:00\".";
+    let says = "A TOML file. Durations are texts: \"500ms\", \"5m\", \"4h\", \"7d\"; times of day are in the school's time zone: \"09:00\".";
     schema.insert("description".to_owned(), json!(says));
     if let Some(Value::Object(properties)) = schema.get_mut("properties") {
         for (name, list, says) in [
-            ("school", schools, "The schools, a `[[school]]` for each."),
+            ("school", schools, "The schools, each as a `[[school]]`."),
             (
                 "template",
                 templates,
-                "What many schools have in common, a `[[template]]` for each.",
+                "Settings that several schools share, each as a `[[template]]`.",
             ),
         ] {
             let mut list = list.to_value();

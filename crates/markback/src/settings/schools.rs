@@ -112,8 +112,8 @@ impl<'d, 't> Schools<'d, 't> {
             if self.templates.insert(name, resolved).is_some() {
                 self.findings.problems.push(place.problem(
                     "name",
-                    "another template bears this name",
-                    "give each template a name of its own",
+                    "another template has this name",
+                    "give each template its own name",
                 ));
             }
         }
@@ -165,8 +165,8 @@ impl<'d, 't> Schools<'d, 't> {
         if timezone.is_none() && !template.flawed {
             self.findings.missing(place.problem(
                 "timezone",
-                "this is missing, and all times are told by the school's own clock",
-                "add `timezone = \"Europe/London\"`, or the IANA name of the school's own time zone",
+                "this is missing, and all times are in the school's time zone",
+                "add `timezone = \"Europe/London\"`, or the IANA name of the school's time zone",
             ));
         }
         let link = own.link.or(template.link);
@@ -175,7 +175,7 @@ impl<'d, 't> Schools<'d, 't> {
         if lacks_token && !template.flawed && !own.flawed {
             self.findings.missing(place.problem(
                 "token_env",
-                "nothing says where the school's token is",
+                "the place of the school's token is missing",
                 "add `token_env = \"…\"` with the name of an environment variable, or `token_file = \"…\"`",
             ));
         }
@@ -229,8 +229,8 @@ impl<'d, 't> Schools<'d, 't> {
         {
             self.findings.problems.push(place.problem(
                 "id",
-                "this is no id of a school",
-                "take the id that Wonde gives, letters and digits such as \"A1930499544\"",
+                "this is not the id of a school",
+                "use the school's id at Wonde, letters and digits such as \"A1930499544\"",
             ));
             return None;
         }
@@ -238,8 +238,8 @@ impl<'d, 't> Schools<'d, 't> {
         if !self.seen.insert(id.clone()) {
             self.findings.problems.push(place.problem(
                 "id",
-                "another school bears this id",
-                "keep one of the two; a school may have many groups",
+                "another school has this id",
+                "keep one of the two; a school can have many groups",
             ));
             return None;
         }
@@ -288,8 +288,8 @@ impl<'d, 't> Schools<'d, 't> {
         if by.is_empty() {
             self.findings.problems.push(place.problem(
                 "persons.by",
-                "events could name nobody",
-                "name what they go by, such as `[\"id\"]`",
+                "events could not name anybody",
+                "list the kinds of id to use, such as `[\"id\"]`",
             ));
             return None;
         }
@@ -306,7 +306,7 @@ impl<'d, 't> Schools<'d, 't> {
             let zones = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
             let cure = match nearest(word, zones) {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => "take the IANA name, such as \"Europe/London\"".to_owned(),
+                None => "use the IANA name, such as \"Europe/London\"".to_owned(),
             };
             self.findings.problems.push(place.problem(
                 "timezone",
@@ -322,7 +322,7 @@ impl<'d, 't> Schools<'d, 't> {
             self.findings.problems.push(place.problem(
                 "mis",
                 "this is empty",
-                "name the MIS, or leave the key out: then Wonde is asked",
+                "name the MIS, or omit the key: then Wonde's name for it is used",
             ));
             return None;
         }
@@ -337,7 +337,7 @@ impl<'d, 't> Schools<'d, 't> {
                 Some(meant) => format!("did you mean \"{meant}\"?"),
                 None => format!("there are adapters for {}", names.join(", ")),
             };
-            let what = "no adapter knows this MIS: its people and groups are read, but no marks are written";
+            let what = "there is no adapter for this MIS: its people and groups are read, but no marks are written";
             self.findings.hints.push(place.problem("mis", what, &cure));
         }
         Some(self.shared(name))
@@ -351,7 +351,7 @@ impl<'d, 't> Schools<'d, 't> {
         });
         if let Some((None, meant)) = known {
             let cure = meant.map_or_else(
-                || "take an id that `markback adapters` lists".to_owned(),
+                || "use an id that `markback adapters` lists".to_owned(),
                 |meant| format!("did you mean \"{meant}\"?"),
             );
             self.findings.problems.push(place.problem(
@@ -400,8 +400,8 @@ fn entries<'d, 't>(
         Some(_) => {
             findings.problems.push(document.problem(
                 &key,
-                "this is no list of tables",
-                format!("write `[[{name}]]` with two brackets, once for each"),
+                "this is not a list of tables",
+                format!("write `[[{name}]]` with two brackets, once for each table"),
             ));
             Vec::new()
         }

@@ -27,17 +27,13 @@ pub enum SecretSource {
 #[non_exhaustive]
 pub enum SecretError {
     /// No such variable.
-    #[error(
-        "the environment variable {0} is not set; set it to the secret that the settings leave to it"
-    )]
+    #[error("the environment variable {0} is not set; set it to the secret")]
     NotSet(Arc<str>),
     /// The variable is not valid text.
-    #[error("the environment variable {0} holds no text; set it anew")]
+    #[error("the environment variable {0} is not valid text; set it again")]
     NoText(Arc<str>),
     /// The file cannot be read.
-    #[error(
-        "the file {path} that should hold a secret cannot be read: {why}; see that it is there and may be read"
-    )]
+    #[error("the secret file {path} cannot be read: {why}; check that it exists and is readable")]
     Unreadable {
         /// The file.
         path: Arc<str>,
@@ -54,7 +50,7 @@ pub enum SecretError {
     NotThroughWonde,
     /// The secret is so short that it can be guessed.
     #[error(
-        "{place} holds fewer than {min} characters, which anybody can guess; put a longer secret there"
+        "{place} has fewer than {min} characters, which can be guessed; put a longer secret there"
     )]
     Short {
         /// Where it is.
@@ -114,14 +110,14 @@ pub(super) fn source(
         ),
         (Some(variable), None) if !is_variable_name(&variable) => wrong(
             &env_key,
-            "this is no name of an environment variable",
+            "this is not the name of an environment variable",
             "write its name in capital letters, digits and `_`; never the secret itself",
         ),
         (Some(variable), None) => (Some(SecretSource::Env(variable.into())), None),
         (None, Some(path)) if path.as_os_str().is_empty() => wrong(
             &file_key,
             "this is empty",
-            "write the path of the file that holds the secret",
+            "write the path of the file with the secret",
         ),
         (None, Some(path)) => (Some(SecretSource::File(folder.join(path).into())), None),
     }
@@ -140,7 +136,7 @@ impl fmt::Display for SecretSource {
         match self {
             Self::Env(name) => write!(f, "the environment variable {name}"),
             Self::File(path) => write!(f, "the file {}", path.display()),
-            Self::Given(_) => f.write_str("a secret handed over"),
+            Self::Given(_) => f.write_str("a given secret"),
         }
     }
 }

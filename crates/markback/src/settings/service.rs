@@ -388,26 +388,26 @@ impl SyncSettings {
             (
                 self.every < Duration::from_secs(MINUTE),
                 "sync.every",
-                "this is too often: Wonde's copy is renewed every hour or two",
+                "this is too often: Wonde's copy is updated every hour or two",
                 "write a minute or more, such as \"30m\"",
             ),
             (
                 self.nightly.parse().is_none(),
                 "sync.nightly",
-                "this is no time of day",
+                "this is not a time of day",
                 "write hours and minutes, such as \"02:30\"",
             ),
             (
                 self.max_shrink > 100,
                 "sync.max_shrink",
-                "nothing can shrink by more than all of it",
-                "write per cent, from 0 to 100",
+                "a list cannot shrink by more than 100 per cent",
+                "write a percentage from 0 to 100",
             ),
             (
                 self.max_unread > 100,
                 "sync.max_unread",
-                "no more than all records can be unreadable",
-                "write per cent, from 0 to 100",
+                "no more than 100 per cent of the records can be unreadable",
+                "write a percentage from 0 to 100",
             ),
         ];
         flaws
@@ -434,7 +434,7 @@ impl Service {
         if source.is_none() && problem.is_none() {
             findings.hints.push(place.problem(
                 "api_key_env",
-                "nothing says where the key of the service's own API is, so `serve` will not start",
+                "the place of the API key is missing, so `serve` will not start",
                 "add `api_key_env = \"…\"` with the name of an environment variable",
             ));
         }
@@ -450,22 +450,22 @@ impl Service {
         if self.retention < self.accept_age {
             findings.hints.push(place.problem(
                 "retention",
-                "it is shorter than `accept_age`, so an event that is sent again after it was forgotten is taken in anew",
-                "keep events at least as long as they may be old when they come in",
+                "it is shorter than `accept_age`, so an event that is sent again after its removal is accepted again",
+                "keep events at least as long as `accept_age`",
             ));
         }
         if self.retention_undecided < self.retention {
             findings.hints.push(place.problem(
                 "retention_undecided",
-                "it is shorter than `retention`, which holds for these events too",
-                "keep events about which nobody has decided at least as long as all others",
+                "it is shorter than `retention`, which applies to these events too",
+                "keep unsettled events at least as long as all others",
             ));
         }
         let lookback = Duration::from_secs(7 * DAY)..=Duration::from_secs(366 * DAY);
         if !lookback.contains(&self.register_lookback) {
             findings.problems.push(place.problem(
                 "register_lookback",
-                "this is no time in which a school enters marks ahead",
+                "this is not a time in which a school enters marks ahead",
                 "write a term or a little more, from \"7d\" to \"366d\"",
             ));
         }
@@ -483,7 +483,7 @@ impl Service {
         {
             return Some(place.problem(
                 "store_env",
-                "this is no name of an environment variable",
+                "this is not the name of an environment variable",
                 "write its name in capital letters, digits and `_`",
             ));
         }
@@ -493,7 +493,7 @@ impl Service {
         if !postgres && !self.store.starts_with("sqlite:") {
             return Some(place.problem(
                 "store",
-                "this is no address of a database",
+                "this is not the address of a database",
                 "write \"sqlite:markback.db\" or \"postgres://user@host/name\"",
             ));
         }
@@ -511,7 +511,7 @@ impl Service {
             place.problem(
                 "store",
                 "there is a password in it",
-                "put the whole address into an environment variable and name that in `store_env`, or set PGPASSWORD",
+                "put the whole address into an environment variable and name it in `store_env`, or set PGPASSWORD",
             )
         })
     }
@@ -528,13 +528,13 @@ impl Service {
             "http" if local => {}
             "http" => findings.hints.push(place.problem(
                 "wonde_url",
-                "the token travels unprotected to this address",
-                "use https for anything but a sandbox",
+                "the token is sent unencrypted to this address",
+                "use https for everything except a sandbox",
             )),
             _ => findings.problems.push(place.problem(
                 "wonde_url",
-                "this is no address of a web service",
-                "leave it out, or write one that begins with https://",
+                "this is not the address of a web service",
+                "omit it, or write one that begins with https://",
             )),
         }
     }

@@ -18,7 +18,7 @@ pub(super) fn deserialize<'de, D: Deserializer<'de>>(
 ) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     let span = humantime::parse_duration(&text).map_err(|_| {
-        D::Error::custom("this is no length of time such as \"500ms\", \"5m\", \"4h\" or \"7d\"")
+        D::Error::custom("this is not a duration such as \"500ms\", \"5m\", \"4h\" or \"7d\"")
     })?;
     if span > LONGEST {
         return Err(D::Error::custom(

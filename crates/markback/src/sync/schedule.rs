@@ -143,7 +143,7 @@ impl PeopleSync {
                 () = tokio::time::sleep(rest) => {}
             }
             if let Err(error) = self.put_due(&mut asked).await {
-                tracing::warn!(%error, "the database could not be read for syncs that are due; it is tried again");
+                tracing::warn!(%error, "syncs that are due could not be read from the database; retrying");
             }
             rest = self.config.poll.max(Duration::from_millis(100));
         }

@@ -186,7 +186,7 @@ impl PeopleSync {
             "synced"
         );
         for held in &outcome.report.held {
-            tracing::warn!(school = %school.id, %held, "held back until a person has looked");
+            tracing::warn!(school = %school.id, %held, "held back until an operator accepts it");
         }
         Ok(())
     }

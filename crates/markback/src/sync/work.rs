@@ -138,7 +138,7 @@ impl PeopleSync {
         };
         settled.all()?;
         tx.commit().await?;
-        tracing::warn!(school = %job.school, sync = %job.id, %error, "a sync met an error");
+        tracing::warn!(school = %job.school, sync = %job.id, %error, "a sync failed");
         Ok(())
     }
 

@@ -50,7 +50,10 @@ async fn a_mark_that_makes_the_adapter_panic_is_given_up_and_the_others_go_throu
         if n == 2 {
             let outcome = event.outcome.unwrap();
             assert_eq!(event.state, Failed, "{outcome}");
-            assert!(outcome.contains("panicked over it 3 times"), "{outcome}");
+            assert!(
+                outcome.contains("panicked 3 times while processing it"),
+                "{outcome}"
+            );
             assert!(!outcome.contains(SECRET), "{outcome}");
             assert_eq!(stage.code(SIMS, pupil, "AM"), None);
         } else {
@@ -160,7 +163,7 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
     let sync = stage.markback.store().sync(&school, &id).await.unwrap();
     let error = sync.unwrap().error.unwrap();
     assert!(
-        error.contains("panicked over it 3 times") && !error.contains(SECRET),
+        error.contains("panicked 3 times while processing it") && !error.contains(SECRET),
         "{error}"
     );
     let pupil = stage.pupil(SIMS, 0);

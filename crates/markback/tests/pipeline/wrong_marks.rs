@@ -241,7 +241,7 @@ async fn a_mark_that_was_replaced_by_mistake_is_written_again() {
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
     let steps = stage.event(SIMS, "e1").await.steps;
     assert!(
-        steps.iter().any(|step| step.contains("M counts again")),
+        steps.iter().any(|step| step.contains("M applies again")),
         "{steps:?}"
     );
 }

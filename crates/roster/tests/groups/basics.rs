@@ -21,7 +21,7 @@ fn school() -> School {
 }
 
 #[tokio::test]
-async fn a_first_pull_fills_the_groups_and_shows_who_falls_in_none() {
+async fn a_first_pull_fills_the_groups_and_reports_ungrouped_people() {
     let school = school();
     let outcome = school.sync(&Default::default(), &settings(), false).await;
     assert_eq!(keys(&outcome.state, "Lower"), ["S0000", "S0001"]);
@@ -38,7 +38,7 @@ async fn a_first_pull_fills_the_groups_and_shows_who_falls_in_none() {
 }
 
 #[tokio::test]
-async fn a_small_sync_brings_what_changed() {
+async fn an_incremental_sync_applies_changes() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::hours(5));
@@ -55,7 +55,7 @@ async fn a_small_sync_brings_what_changed() {
 }
 
 #[tokio::test]
-async fn the_directory_finds_people_by_every_id_they_ever_had() {
+async fn the_directory_finds_people_by_current_and_former_ids() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::hours(1));

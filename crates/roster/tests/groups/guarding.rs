@@ -46,7 +46,7 @@ fn sizes(state: &RosterState) -> Vec<usize> {
 const WHOLE: [usize; 4] = [50, 50, 20, 50];
 
 #[tokio::test]
-async fn an_empty_answer_is_held_and_the_lists_stay() {
+async fn an_empty_response_is_held_back_and_the_lists_stay() {
     let mut school = school();
     let state = school.first(&settings()).await;
     assert_eq!(sizes(&state), WHOLE);
@@ -59,7 +59,7 @@ async fn an_empty_answer_is_held_and_the_lists_stay() {
     assert!(
         outcome.report.held[0]
             .to_string()
-            .contains("no students at all (100 before)")
+            .contains("no students (100 before)")
     );
     // A small sync in between stands on the old lists, and goes on from where it was.
     school.world().empty = false;
@@ -69,7 +69,7 @@ async fn an_empty_answer_is_held_and_the_lists_stay() {
 }
 
 #[tokio::test]
-async fn an_empty_answer_is_not_believed_at_the_first_time_either() {
+async fn an_empty_response_is_held_back_in_the_first_sync_too() {
     let school = school();
     school.world().empty = true;
     let outcome = school
@@ -91,7 +91,7 @@ async fn an_empty_answer_is_not_believed_at_the_first_time_either() {
 }
 
 #[tokio::test]
-async fn a_much_smaller_answer_is_held_until_a_person_accepts_it() {
+async fn a_much_smaller_response_is_held_back_until_accepted() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -127,7 +127,7 @@ async fn a_much_smaller_answer_is_held_until_a_person_accepts_it() {
 }
 
 #[tokio::test]
-async fn a_few_may_go_without_a_word() {
+async fn few_removals_are_not_held_back() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -140,7 +140,7 @@ async fn a_few_may_go_without_a_word() {
 }
 
 #[tokio::test]
-async fn many_deletions_at_once_are_held_too() {
+async fn many_deletions_are_held_back_too() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::hours(1));
@@ -193,7 +193,7 @@ async fn the_limits_are_settings() {
 }
 
 #[tokio::test]
-async fn nobody_leaves_a_held_group_and_joiners_and_movers_go_through() {
+async fn a_held_back_group_accepts_joiners_and_moves_but_no_removals() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::hours(1));
@@ -242,7 +242,7 @@ async fn nobody_leaves_a_held_group_and_joiners_and_movers_go_through() {
 }
 
 #[tokio::test]
-async fn a_slip_in_the_settings_empties_no_group() {
+async fn a_mistake_in_the_settings_does_not_empty_a_group() {
     let school = school();
     let state = school.first(&settings()).await;
     let mut slip = settings();
@@ -259,7 +259,7 @@ async fn a_slip_in_the_settings_empties_no_group() {
 }
 
 #[tokio::test]
-async fn taken_out_by_id_or_with_the_group_is_meant() {
+async fn removals_by_id_or_with_the_whole_group_are_intentional() {
     let school = school();
     let state = school.first(&settings()).await;
     let mut meant = settings();
@@ -275,7 +275,7 @@ async fn taken_out_by_id_or_with_the_group_is_meant() {
 }
 
 #[tokio::test]
-async fn at_the_turn_of_the_year_everybody_moves_up_and_nobody_need_look() {
+async fn moving_up_a_year_is_not_held_back() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -304,7 +304,7 @@ async fn at_the_turn_of_the_year_everybody_moves_up_and_nobody_need_look() {
 }
 
 #[tokio::test]
-async fn parents_whose_say_is_taken_away_by_the_hundred_are_held() {
+async fn parents_losing_responsibility_in_bulk_are_held_back() {
     let mut school = school();
     let mut only_responsible = settings();
     only_responsible.groups[3]
@@ -332,7 +332,7 @@ async fn parents_whose_say_is_taken_away_by_the_hundred_are_held() {
 }
 
 #[tokio::test]
-async fn a_property_that_is_nothing_for_everybody_is_a_lost_permission() {
+async fn a_property_empty_for_everybody_is_a_lost_permission() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -396,7 +396,7 @@ async fn a_property_that_is_nothing_for_everybody_is_a_lost_permission() {
 }
 
 #[tokio::test]
-async fn a_lost_permission_is_seen_in_a_small_sync_and_news_is_told_from_it() {
+async fn a_lost_permission_is_detected_in_an_incremental_sync() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -423,7 +423,7 @@ async fn a_lost_permission_is_seen_in_a_small_sync_and_news_is_told_from_it() {
 }
 
 #[tokio::test]
-async fn a_person_may_accept_that_a_property_is_gone() {
+async fn a_lost_property_can_be_accepted() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -462,7 +462,7 @@ async fn identity_survives_the_loss_of_the_upi() {
 }
 
 #[tokio::test]
-async fn a_list_shorter_than_the_count_it_used_to_fit_is_cut_off() {
+async fn a_list_shorter_than_its_former_count_is_truncated() {
     let mut school = school();
     school.world().counts = true;
     let state = school.first(&settings()).await;
@@ -486,7 +486,7 @@ async fn a_list_shorter_than_the_count_it_used_to_fit_is_cut_off() {
 }
 
 #[tokio::test]
-async fn a_count_of_something_else_is_not_gone_by() {
+async fn a_count_that_never_matched_is_ignored() {
     let mut school = school();
     school.world().counts = true;
     school.world().cut_at = Some(90);
@@ -500,7 +500,7 @@ async fn a_count_of_something_else_is_not_gone_by() {
 }
 
 #[tokio::test]
-async fn a_kind_that_may_not_be_read_leaves_the_others_right() {
+async fn an_unreadable_kind_does_not_affect_the_others() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -518,7 +518,7 @@ async fn a_kind_that_may_not_be_read_leaves_the_others_right() {
 }
 
 #[tokio::test]
-async fn a_relation_that_may_not_be_asked_for_leaves_the_people_right() {
+async fn an_unreadable_relation_does_not_affect_the_people() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -547,7 +547,7 @@ async fn a_relation_that_may_not_be_asked_for_leaves_the_people_right() {
 }
 
 #[tokio::test]
-async fn a_pull_goes_on_where_it_broke_off() {
+async fn an_interrupted_pull_resumes() {
     let mut school = school();
     school.world().breaks_after = Some(5);
     let state = RosterState::default();
@@ -586,7 +586,7 @@ async fn a_pull_goes_on_where_it_broke_off() {
 }
 
 #[tokio::test]
-async fn a_record_that_comes_back_unchanged_is_read_again() {
+async fn a_record_that_returns_unchanged_is_read_again() {
     let mut school = school();
     let state = school.first(&settings()).await;
     let row = school.take_out(PersonKind::Student, "S0000").unwrap();
@@ -610,7 +610,7 @@ async fn a_record_that_comes_back_unchanged_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_doubt_holds_removals_and_neither_joiners_nor_changes() {
+async fn a_doubt_holds_back_removals_but_not_joiners_or_changes() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -651,7 +651,7 @@ async fn a_doubt_holds_removals_and_neither_joiners_nor_changes() {
 }
 
 #[tokio::test]
-async fn a_kind_that_wonde_counts_as_nobody_is_not_held_for_ever() {
+async fn a_kind_that_wonde_counts_as_empty_is_not_held_back_forever() {
     let mut school = school();
     school.world().counts = true;
     // No parents at the first time, by Wonde's own count too: a school that keeps none.
@@ -682,7 +682,7 @@ async fn a_kind_that_wonde_counts_as_nobody_is_not_held_for_ever() {
 }
 
 #[tokio::test]
-async fn the_wrong_region_counts_nobody_and_is_not_believed() {
+async fn an_empty_count_from_the_wrong_region_is_held_back() {
     let mut school = school();
     school.world().counts = true;
     let state = school.first(&settings()).await;

@@ -88,7 +88,7 @@ fn all(state: &RosterState) -> [Vec<String>; 3] {
 }
 
 #[tokio::test]
-async fn everybody_keeps_the_key_and_a_person_says_who_of_the_adults_is_who() {
+async fn keys_survive_a_migration_and_an_operator_matches_the_adults() {
     let mut school = before();
     let state = school.first(&settings()).await;
     let groups = all(&state);
@@ -151,7 +151,7 @@ async fn everybody_keeps_the_key_and_a_person_says_who_of_the_adults_is_who() {
 }
 
 #[tokio::test]
-async fn who_is_not_certain_neither_joins_nor_leaves_before_a_person_accepts() {
+async fn uncertain_people_neither_join_nor_leave_before_acceptance() {
     let mut school = before();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -201,7 +201,7 @@ async fn who_is_not_certain_neither_joins_nor_leaves_before_a_person_accepts() {
 }
 
 #[tokio::test]
-async fn a_new_year_with_many_joiners_and_leavers_is_no_change_of_the_mis() {
+async fn a_new_year_with_many_joiners_and_leavers_is_not_a_migration() {
     let mut school = before();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -217,7 +217,7 @@ async fn a_new_year_with_many_joiners_and_leavers_is_no_change_of_the_mis() {
 }
 
 #[tokio::test]
-async fn new_ids_with_the_old_upi_are_no_change_of_the_mis() {
+async fn new_ids_with_the_old_upi_are_not_a_migration() {
     let mut school = before();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));
@@ -236,7 +236,7 @@ async fn new_ids_with_the_old_upi_are_no_change_of_the_mis() {
 }
 
 #[tokio::test]
-async fn former_ids_are_understood_for_as_long_as_the_settings_say_and_the_key_always() {
+async fn former_ids_expire_and_keys_do_not() {
     let mut limited = settings();
     limited.persons.former_id_days = Some(30);
     let mut school = before();

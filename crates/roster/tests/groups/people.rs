@@ -45,7 +45,7 @@ async fn a_pupil_who_comes_back_is_the_same_person() {
 }
 
 #[tokio::test]
-async fn both_records_of_one_who_enrolled_again_are_one_person_and_the_new_one_speaks() {
+async fn the_newer_record_of_a_re_enrolled_pupil_applies() {
     let mut school = School::new();
     school.put(student(1, "7"));
     let state = school.first(&everybody()).await;
@@ -79,7 +79,7 @@ async fn both_records_of_one_who_enrolled_again_are_one_person_and_the_new_one_s
 }
 
 #[tokio::test]
-async fn siblings_parents_are_one_person_whether_listed_once_or_twice() {
+async fn a_parent_of_siblings_is_one_person() {
     let school = School::new();
     let child = |n, contact: &str| Person {
         contacts: vec![Relation::new(contact)],
@@ -122,7 +122,7 @@ async fn namesakes_are_two_people() {
 }
 
 #[tokio::test]
-async fn leavers_go_the_day_after_their_last_and_joiners_come_on_their_first() {
+async fn leavers_and_joiners_follow_their_dates() {
     let mut school = School::new();
     school.put(student(1, "7"));
     school.put(Person {
@@ -156,7 +156,7 @@ async fn leavers_go_the_day_after_their_last_and_joiners_come_on_their_first() {
 }
 
 #[tokio::test]
-async fn a_whole_year_may_leave_on_its_day_and_the_parents_with_it() {
+async fn a_whole_year_group_can_leave_with_the_parents() {
     let mut school = School::new();
     for n in 0..40 {
         school.put(Person {
@@ -182,7 +182,7 @@ async fn a_whole_year_may_leave_on_its_day_and_the_parents_with_it() {
 }
 
 #[tokio::test]
-async fn what_left_is_kept_for_a_time_and_then_forgotten_altogether() {
+async fn leavers_are_kept_for_a_time_and_then_deleted() {
     let mut school = School::new();
     school.put(student(1, "7"));
     school.put(Person {
@@ -207,7 +207,7 @@ async fn what_left_is_kept_for_a_time_and_then_forgotten_altogether() {
 }
 
 #[tokio::test]
-async fn only_what_the_settings_name_is_kept() {
+async fn only_properties_named_in_the_settings_are_kept() {
     let school = School::new();
     school.put(Person {
         email: Some("pupil@school.example".into()),
@@ -248,7 +248,7 @@ async fn only_what_the_settings_name_is_kept() {
 }
 
 #[tokio::test]
-async fn what_conditions_need_is_kept_and_not_told() {
+async fn properties_used_by_conditions_are_kept_but_not_published() {
     let school = School::new();
     school.put(Person {
         house: Some("Curie".into()),
@@ -267,7 +267,7 @@ async fn what_conditions_need_is_kept_and_not_told() {
 }
 
 #[tokio::test]
-async fn more_properties_in_the_settings_are_read_at_once() {
+async fn added_properties_are_read_in_the_next_sync() {
     let mut school = School::new();
     school.put(Person {
         email: Some("pupil@school.example".into()),

@@ -379,7 +379,7 @@ proptest! {
 
     /// What the MIS does without a word, the nightly full sync brings.
     #[test]
-    fn a_full_sync_brings_what_was_done_without_a_word(
+    fn a_full_sync_finds_unreported_changes(
         events in proptest::collection::vec(any_event(true), 1..40),
     ) {
         let mut course = Course::new(Guard::OFF);
@@ -415,7 +415,7 @@ proptest! {
 
     /// Nobody leaves a group without a cause, and the cause is true.
     #[test]
-    fn nobody_leaves_without_cause(events in proptest::collection::vec(any_event(true), 1..40)) {
+    fn nobody_leaves_without_a_reason(events in proptest::collection::vec(any_event(true), 1..40)) {
         let mut course = Course::new(Guard::OFF);
         for event in events.iter().chain([&Event::Sync(false), &Event::Sync(true)]) {
             let before = course.state.clone();

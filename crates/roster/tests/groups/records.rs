@@ -33,7 +33,7 @@ fn school() -> School {
 }
 
 #[tokio::test]
-async fn an_unreadable_value_is_told_and_stops_nobody_at_the_first_sync_either() {
+async fn an_unreadable_value_is_reported_and_excludes_nobody() {
     let school = school();
     school.world().unread = vec![
         (
@@ -68,7 +68,7 @@ async fn an_unreadable_value_is_told_and_stops_nobody_at_the_first_sync_either()
 }
 
 #[tokio::test]
-async fn what_was_known_stays_where_it_cannot_be_read() {
+async fn known_values_survive_an_unreadable_record() {
     let mut school = school();
     let state = school.first(&years()).await;
     school.wait(TimeDelta::days(1));
@@ -82,7 +82,7 @@ async fn what_was_known_stays_where_it_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn too_large_a_share_holds_the_kind_until_a_person_accepts_it() {
+async fn too_many_unreadable_records_hold_back_the_kind_until_accepted() {
     let school = school();
     let ids = [
         "S0000", "S0001", "S0002", "S0003", "S0004", "S0005", "S0006", "S0007", "S0008",
@@ -119,7 +119,7 @@ async fn too_large_a_share_holds_the_kind_until_a_person_accepts_it() {
 }
 
 #[tokio::test]
-async fn nobody_is_taken_out_while_a_record_without_an_id_may_be_theirs() {
+async fn nobody_is_removed_while_a_record_has_no_id() {
     let mut school = school();
     let state = school.first(&years()).await;
     school.wait(TimeDelta::days(1));
@@ -141,7 +141,7 @@ async fn nobody_is_taken_out_while_a_record_without_an_id_may_be_theirs() {
 }
 
 #[tokio::test]
-async fn contradicting_dates_leave_nobody_out_and_are_told() {
+async fn contradictory_dates_are_reported_and_exclude_nobody() {
     let school = school();
     let today = "2026-11-24";
     school.edit(PersonKind::Student, "S0001", |person| {
@@ -191,7 +191,7 @@ async fn contradicting_dates_leave_nobody_out_and_are_told() {
 }
 
 #[tokio::test]
-async fn one_who_left_and_is_listed_for_ever_does_not_come_back() {
+async fn a_leaver_who_stays_listed_does_not_return() {
     let mut school = school();
     school.edit(PersonKind::Student, "S0001", |person| {
         person.leaves = Some(day("2026-11-25"));
@@ -251,7 +251,7 @@ fn siblings() -> School {
 }
 
 #[tokio::test]
-async fn a_parent_kept_once_for_each_child_is_one_person_where_the_settings_say_so() {
+async fn a_parent_stored_per_child_can_be_merged_by_settings() {
     let mut school = siblings();
     let apart = school
         .sync(&RosterState::default(), &families(false), true)
@@ -307,7 +307,7 @@ fn coming(n: usize, year: &str) -> Person {
 }
 
 #[tokio::test]
-async fn pupils_yet_to_start_are_in_groups_that_take_them_and_keep_their_keys() {
+async fn future_pupils_can_be_grouped_and_keep_their_keys() {
     let mut school = School::new();
     for n in 0..3 {
         school.put(student(n, "7"));
@@ -345,7 +345,7 @@ async fn pupils_yet_to_start_are_in_groups_that_take_them_and_keep_their_keys() 
 }
 
 #[tokio::test]
-async fn by_the_pupil_number_alone_the_key_stays() {
+async fn the_pupil_number_alone_preserves_the_key() {
     let mut school = School::new();
     let with_upn = |person: Person| Person {
         upn: Some("Z000000000007".into()),
@@ -373,7 +373,7 @@ async fn by_the_pupil_number_alone_the_key_stays() {
 }
 
 #[tokio::test]
-async fn a_school_that_does_not_grant_those_yet_to_start_is_read_all_the_same() {
+async fn a_school_without_access_to_future_pupils_is_still_read() {
     let mut school = School::new();
     school.put(student(1, "7"));
     school.put(coming(7, "7"));
@@ -398,7 +398,7 @@ async fn a_school_that_does_not_grant_those_yet_to_start_is_read_all_the_same() 
 }
 
 #[test]
-fn numbers_are_read_only_where_events_may_name_people_by_them() {
+fn pupil_numbers_are_read_only_if_events_can_use_them() {
     let mut settings = years();
     assert!(!settings.needs()[&PersonKind::Student].contains(&Property::Card));
     settings.persons.numbers = [Property::Card].into();

@@ -88,7 +88,7 @@ async fn students(#[case] membership: Value, #[case] taken: bool) {
 #[case("campuses")]
 #[case("years")]
 #[tokio::test]
-async fn what_is_not_known_does_not_fit(#[case] key: &str) {
+async fn an_unknown_property_does_not_match(#[case] key: &str) {
     let nothing_known = Person {
         year: None,
         registration: None,
@@ -107,7 +107,7 @@ async fn what_is_not_known_does_not_fit(#[case] key: &str) {
 #[case(json!({"groups": [{"type": "REGISTRATION", "name": "7 Ab"}]}), true)]
 #[case(json!({"current": false}), false)]
 #[tokio::test]
-async fn staff_who_are_there(#[case] membership: Value, #[case] taken: bool) {
+async fn present_staff(#[case] membership: Value, #[case] taken: bool) {
     assert_eq!(takes(teacher(), membership).await, taken);
 }
 
@@ -122,7 +122,7 @@ async fn staff_who_are_there(#[case] membership: Value, #[case] taken: bool) {
     Person { leaves: Some(day("2026-11-22")), ..teacher() }, json!({"include": "E0001"}), false
 )]
 #[tokio::test]
-async fn staff_who_are_not(#[case] person: Person, #[case] membership: Value, #[case] taken: bool) {
+async fn absent_staff(#[case] person: Person, #[case] membership: Value, #[case] taken: bool) {
     assert_eq!(takes(person, membership).await, taken);
 }
 
@@ -193,7 +193,7 @@ async fn parents(#[case] membership: Value, #[case] taken: &str) {
 }
 
 #[tokio::test]
-async fn a_parent_is_told_with_the_children_they_are_there_for() {
+async fn a_parent_is_published_with_their_children() {
     let settings = Settings::new(vec![
         group("Pick-up", PersonKind::Parent, json!({"lives_with": true})),
         group("Others", PersonKind::Parent, json!({})),
@@ -213,7 +213,7 @@ async fn a_parent_is_told_with_the_children_they_are_there_for() {
 }
 
 #[tokio::test]
-async fn the_first_group_of_the_file_has_a_person_and_overlaps_are_shown() {
+async fn the_first_matching_group_applies_and_overlaps_are_reported() {
     let school = School::new();
     school.put(ada());
     school.put(student(2, "7"));
@@ -239,7 +239,7 @@ async fn the_first_group_of_the_file_has_a_person_and_overlaps_are_shown() {
 }
 
 #[tokio::test]
-async fn strays_are_those_who_should_be_somewhere() {
+async fn only_expected_people_are_reported_as_ungrouped() {
     let school = families();
     school.put(Person {
         leaves: Some(day("2026-11-20")),

@@ -1,4 +1,4 @@
-//! The codes that the settings name, held against the school's code book.
+//! Checks the codes in the settings against the school's code book.
 
 use mis_core::{AttendanceCodeId, Code, CodeBook};
 
@@ -9,14 +9,14 @@ use crate::{
     text::{listed, quoted},
 };
 
-/// The codes of the settings, defaults filled in.
+/// The codes of the settings, with defaults.
 pub(super) struct Codes {
     pub(super) late: Code,
     pub(super) unauthorised: Code,
     pub(super) present_am: Code,
     pub(super) present_pm: Code,
     pub(super) leaver: Option<Code>,
-    /// All that were written or are used, with their keys, for the hints.
+    /// All codes that are set or used, with their keys, for the hints.
     pub(super) named: Vec<(String, Code)>,
 }
 
@@ -91,7 +91,7 @@ pub(super) fn compile(
     }
 }
 
-/// The codes that options name outright.
+/// Checks the explicit codes of options.
 pub(super) fn of_options(fields: &[Field], book: Option<&CodeBook>, found: &mut Findings) {
     for field in fields {
         for option in &field.options {
@@ -114,7 +114,7 @@ fn one(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Findings) {
         found.problem(
             key,
             "\"\"",
-            "no code is blank",
+            "a code cannot be blank",
             "write a code of the school's code book, or leave it out",
         );
         return;
@@ -130,7 +130,7 @@ fn one(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Findings) {
     }
 }
 
-/// A code that is to be written, and that the book has more than once.
+/// Reports a code to write that the book has more than once.
 fn repeated(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Findings) {
     let Some(line) = book.and_then(|book| Some((book, book.find(code.as_str())?))) else {
         return;
@@ -141,7 +141,7 @@ fn repeated(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Finding
             key,
             quoted([code.as_str()]),
             why.to_string(),
-            "ask the school to withdraw those that it does not use; until then nothing is written with this code",
+            "ask the school to withdraw the entries that it does not use; until then nothing is written with this code",
         );
     } else if let Some(repeated) = book.repeated().find(|one| *one.code == line.code)
         && let Some((chosen, why)) = repeated.to_write
@@ -151,7 +151,7 @@ fn repeated(key: &str, code: &Code, book: Option<&CodeBook>, found: &mut Finding
             key,
             quoted([code.as_str()]),
             format!("the school's code book has it {} times", repeated.lines.len()),
-            format!("nothing to do if {why}, with the id {id}, is the right one; else let the school withdraw it"),
+            format!("nothing to do if {why}, with the id {id}, is the right one; otherwise ask the school to withdraw it"),
         );
     }
 }

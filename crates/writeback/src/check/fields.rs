@@ -1,4 +1,4 @@
-//! The custom fields: names and options that can be told apart, read once.
+//! Compiles the custom fields and checks that names and options are unique.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) fn compile(
                 "field.name",
                 quoted([field.name.as_str()]),
                 "a field has no name",
-                "write what is asked",
+                "write the question",
             );
         }
         let options = options(field, found);
@@ -46,7 +46,7 @@ pub(super) fn compile(
             found.problem(
                 "field.name",
                 quoted([name]),
-                format!("two fields asked at a {} bear this name", field.on),
+                format!("two fields asked at a {} have this name", field.on),
                 "give each its own name, or make them one field",
             );
         }
@@ -72,7 +72,7 @@ fn options(field: &Field, found: &mut Findings) -> Options {
                 &key,
                 quoted([option.text.as_str()]),
                 "an option has no text",
-                "write the answer, or take it out",
+                "write the answer, or remove the option",
             );
         }
         let rule = OptionRule {
@@ -83,8 +83,8 @@ fn options(field: &Field, found: &mut Findings) -> Options {
             found.problem(
                 &key,
                 quoted([text]),
-                "the option stands there twice",
-                "take one out, or word them apart",
+                "the option is listed twice",
+                "remove one, or change its text",
             );
         }
     }

@@ -1,5 +1,5 @@
-//! Hints that weigh a group's settings against the school year and England's guidance, and look for options that were
-//! meant as a code and are none.
+//! Hints that compare a group's settings with the school year and England's guidance, and find options that were
+//! intended as a code but are not read as one.
 
 use mis_core::{CodeBook, EventKind};
 use unicode_security::skeleton;
@@ -13,10 +13,10 @@ use crate::{
     text::{listed, plain, quoted},
 };
 
-/// What [`Rules::check`](crate::Rules::check) does not hint at, for the settings are sound as they stand: days without
-/// school that nobody entered, codes that a sign-in should never replace, options that only look like a code.
+/// Further hints than those of [`Rules::check`](crate::Rules::check), for valid settings: missing closed days,
+/// codes that a sign-in should never replace, and options that only look like a code.
 ///
-/// Nothing for a group whose settings write no marks. `book` is the school's own, or England's where that is not at hand.
+/// Empty for a group whose settings write no marks. `book` is the school's code book, or England's if it is unknown.
 pub fn guidance_hints(
     kind: GroupKind,
     fields: &[Field],
@@ -61,7 +61,7 @@ fn no_closed_days(settings: &WritebackSettings, found: &mut Findings) {
         found.hint(
             "writeback.closed",
             "[]",
-            "no day without school is named, so a sign-in in the holidays or on a training day writes a mark",
+            "no closed day is listed, so a sign-in in the holidays or on a training day writes a mark",
             "list the dates on which the school is closed: closed = [\"2026-12-21\", \"2026-12-22\"]",
         );
     }
@@ -87,7 +87,7 @@ fn unprotected(settings: &WritebackSettings, book: &CodeBook, found: &mut Findin
         found.hint(
             "writeback.protected",
             "",
-            format!("a sign-in may overwrite {codes}, which the school enters and England's guidance never lets a sign-in replace"),
+            format!("a sign-in may overwrite {codes}, which the school enters and England's guidance does not let a sign-in replace"),
             format!("add {} to protected, with sign_in in protect_on", quoted(open.iter().map(|code| code.as_str()))),
         );
     }
@@ -109,10 +109,10 @@ fn looks_like_a_code(field: &Field, option: &FieldOption, book: &CodeBook, found
         return;
     };
     let what = if book.find(word).is_some() {
-        format!("looks like the code {meant} and is none, for no dash follows the code")
+        format!("looks like the code {meant} but is not read as one, because no dash follows it")
     } else {
         format!(
-            "looks like the code {meant} and is none, for its letters are other characters that look the same"
+            "looks like the code {meant} but is not read as one, because it contains other characters that look the same"
         )
     };
     let reason = text
@@ -129,14 +129,14 @@ fn looks_like_a_code(field: &Field, option: &FieldOption, book: &CodeBook, found
         quoted([text]),
         what,
         format!(
-            "write {written} if the code is meant, or {{ text = {}, code = false }} if it is not",
+            "write {written} if the code is intended, or {{ text = {}, code = false }} if it is not",
             quoted([text])
         ),
     );
 }
 
-/// What stands before the first separator: the end of the text, or a sign with a blank beside it, so that `I'm ill` and
-/// `E-scooter` are words.
+/// The text before the first separator, which is the end of the text or a sign next to a blank; so `I'm ill` and
+/// `E-scooter` count as words.
 fn leading_word(text: &str) -> Option<&str> {
     let end = text
         .find(|c: char| !c.is_alphanumeric())
@@ -152,13 +152,13 @@ fn leading_word(text: &str) -> Option<&str> {
     (!word.is_empty() && separates).then_some(word)
 }
 
-/// Whether two words look alike in capitals, by Unicode's table of confusable characters (UTS 39).
+/// Whether two words look alike in upper case, by Unicode's table of confusable characters (UTS 39).
 fn looks_alike(word: &str, code: &str) -> bool {
     let shape = |text: &str| skeleton(&text.to_uppercase()).collect::<String>();
     shape(word) == shape(code)
 }
 
-/// After a sign-out of ours, a return in time is marked present even where present marks are off.
+/// After a sign-out of ours, a return in time is marked present even if present marks are off.
 fn present_code_of_a_return(settings: &WritebackSettings, book: &CodeBook, found: &mut Findings) {
     if settings.present || !writes_sign_outs(settings) {
         return;

@@ -21,7 +21,7 @@ pub(super) fn give(
     book: Option<&CodeBook>,
     found: &mut Findings,
 ) {
-    // Without the school's own book, England's says how an option would read at most schools.
+    // Without the school's own book, England's shows how an option is read at most schools.
     let england = CodeBook::england();
     let book = book.unwrap_or(&england);
 
@@ -30,7 +30,7 @@ pub(super) fn give(
             "writeback",
             "",
             format!("only groups of students write back; for {kind} these settings do nothing"),
-            "take the table out, or set kind = \"students\"",
+            "remove the table, or set kind = \"students\"",
         );
     }
     for field in fields {
@@ -74,16 +74,16 @@ fn options(field: &Field, settings: &WritebackSettings, book: &CodeBook, found: 
             found.hint(
                 &key,
                 quoted([option.text.trim()]),
-                format!("a pupil who answers it at a sign-in gets {code}, a code of absence; before the register closes the law has L for an arrival"),
-                "leave the code to the clock with code = false, or keep it if the school means it",
+                format!("a pupil who gives this answer at a sign-in gets {code}, an absence code; by law an arrival before the register closes is L"),
+                "set code = false to let the time decide, or keep it if the school intends this",
             );
         }
         if england::is_not_for_a_screen(code.as_str()) {
             found.hint(
                 &key,
                 quoted([option.text.trim()]),
-                format!("a pupil could pick {code} at a screen, which is for the school or the authority to decide"),
-                "take the option out, or give it code = false",
+                format!("a pupil could choose {code} on a screen, but only the school or the authority may decide on this code"),
+                "remove the option, or set code = false",
             );
         }
     }
@@ -97,7 +97,7 @@ fn code_without_effect(key: &str, field: &Field, option: &FieldOption, found: &m
             quoted([option.text.trim()]),
             format!("its code {code} does nothing: custom_codes.{kind} does not name this field"),
             format!(
-                "set custom_codes.{kind} to {}, or take the code out",
+                "set custom_codes.{kind} to {}, or remove the code",
                 quoted([field.name.trim()])
             ),
         );
@@ -122,9 +122,9 @@ fn reads_as_a_code(
         found.hint(
             key,
             quoted([text]),
-            format!("reads as the code {code}{meaning}, though it looks like plain words"),
+            format!("is read as the code {code}{meaning}, but looks like plain text"),
             format!(
-                "write {} if it is no code, or {} if it is",
+                "write {} if it is not a code, or {} if it is",
                 table("false"),
                 table(&quoted([code.as_str()]))
             ),
@@ -133,23 +133,23 @@ fn reads_as_a_code(
         found.hint(
             key,
             quoted([text]),
-            format!("reads as the code {code}{meaning}"),
+            format!("is read as the code {code}{meaning}"),
             format!(
-                "nothing to do if that is meant; else write {}",
+                "nothing to do if this is intended; otherwise write {}",
                 table("false")
             ),
         );
     }
 }
 
-/// A dash that joins two words, as in `E-scooter broke`, rather than parting a code from its reason.
+/// A dash that joins two words, as in `E-scooter broke`, instead of separating a code from its reason.
 fn is_probably_prose(text: &str) -> bool {
     split_at_first_dash(text).is_some_and(|(before, after)| {
         before.ends_with(char::is_alphanumeric) && after.starts_with(char::is_alphanumeric)
     })
 }
 
-/// `H - Holiday` reads as no code where the book no longer has it, which a school may not have noticed.
+/// `H - Holiday` is not read as a code if the book no longer has H, which a school may not have noticed.
 fn withdrawn_before_a_dash(key: &str, option: &FieldOption, found: &mut Findings) {
     if let Reading::Before(text) = Reading::of(option)
         && !is_probably_prose(option.text.trim())

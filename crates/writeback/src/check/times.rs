@@ -9,13 +9,13 @@ use crate::{
     text::{clock, quoted},
 };
 
-/// The afternoon begins here unless the settings say otherwise.
+/// The default start of the afternoon.
 const NOON: NaiveTime = match NaiveTime::from_hms_opt(12, 0, 0) {
     Some(noon) => noon,
     None => NaiveTime::MIN,
 };
 
-/// The times as read; what could not be read is missing.
+/// The times; unreadable ones are missing.
 pub(super) struct Times {
     pub(super) am: Clock,
     pub(super) pm: Clock,
@@ -24,7 +24,7 @@ pub(super) struct Times {
     pub(super) closes: Option<NaiveTime>,
 }
 
-/// A time with the key it stands under.
+/// A time and its key.
 #[derive(Clone, Copy)]
 struct Keyed {
     key: &'static str,
@@ -57,7 +57,7 @@ pub(super) fn compile(settings: &WritebackSettings, found: &mut Findings) -> Tim
             "write the time from which nothing is written any more, such as closes = \"15:30\"",
         );
     }
-    // A time that could not be read has its own problem: it is not measured against noon as well.
+    // An unreadable time has its own problem and is not compared with noon as well.
     let opens = opens.or_else(|| {
         pm.opens.is_none().then_some(Keyed {
             key: "writeback.pm.opens",
@@ -93,7 +93,7 @@ fn read(key: &'static str, written: Option<&LocalTime>, found: &mut Findings) ->
             found.problem(
                 key,
                 quoted([written.as_str()]),
-                "is no time of day",
+                "is not a time of day",
                 "write hours and minutes, seconds if need be: \"09:00\" or \"09:00:30\"",
             );
             None
@@ -155,7 +155,7 @@ fn report(this: &Keyed, other: &Keyed, is: &str, should_be: &str, found: &mut Fi
     let this_key = this.key.trim_start_matches("writeback.");
     let default = |keyed: &Keyed| {
         if keyed.by_default {
-            " (which it is when left out)"
+            " (the default)"
         } else {
             ""
         }

@@ -123,7 +123,7 @@ impl Deciding<'_> {
         })
     }
 
-    /// How far another event of the session is from this one, in words.
+    /// The distance of another event of the session from this one, as text.
     pub(super) fn apart(&self, other: DateTime<FixedOffset>) -> String {
         let by = self.event.at.signed_duration_since(other);
         if by < TimeDelta::zero() {
@@ -141,7 +141,7 @@ impl Deciding<'_> {
                 "a sign-out without a code, and no leaver code is set",
             ));
         };
-        self.step(format!("a sign-out takes the leaver code → {code}"));
+        self.step(format!("a sign-out gets the leaver code → {code}"));
         Ok(Chosen {
             code: code.clone(),
             rule: Rule::LeaverCode,

@@ -23,7 +23,7 @@ impl Deciding<'_> {
             return None;
         }
         let Some(from) = rules.clock(place.session).counted_from() else {
-            self.step("no minutes late: the settings say nothing to count them from");
+            self.step("no minutes late: the settings have no time to count them from");
             return None;
         };
         if self.view.refused_with.contains(&Ability::MinutesLate) {
@@ -78,7 +78,7 @@ impl Deciding<'_> {
             .filter(|max| length > usize::from(*max))
         {
             let words = format!(
-                "comment dropped: it has {length} characters, the MIS keeps {max}, and a part could say something else than the whole"
+                "comment dropped: it has {length} characters, the MIS keeps at most {max}, and a shortened comment could have another meaning"
             );
             self.drop(Ability::Comment, words);
             return None;
@@ -92,7 +92,7 @@ impl Deciding<'_> {
 
     fn drop(&mut self, ability: Ability, words: impl Into<String>) {
         self.dropped.push(ability);
-        // In the order of the capability table, whichever was looked at first.
+        // In the order of the capability table, whichever was checked first.
         self.dropped.sort_unstable();
         self.step(words);
     }

@@ -11,14 +11,14 @@ use crate::{
 };
 
 impl Deciding<'_> {
-    /// Says once what the register holds and how old that view is.
+    /// Adds one step with the content of the register and the age of that view.
     pub(super) fn tell_register(&mut self) {
         if self.register_told {
             return;
         }
         self.register_told = true;
         let words = match &self.view.register {
-            RegisterView::CannotLook { why } => format!("the register was not looked at: {why}"),
+            RegisterView::CannotLook { why } => format!("the register was not read: {why}"),
             RegisterView::Looked { held, source, age } => {
                 let holds = match held.as_ref().map(|held| &held.code) {
                     Some(HeldCode::Known(code)) => format!("the register holds {code}"),
@@ -28,8 +28,8 @@ impl Deciding<'_> {
                     None => "the register holds nothing".to_owned(),
                 };
                 let seen = match source {
-                    RegisterSource::OurLedger => "by our own record",
-                    RegisterSource::Wonde => "by Wonde's copy",
+                    RegisterSource::OurLedger => "according to our ledger",
+                    RegisterSource::Wonde => "according to Wonde's copy",
                     RegisterSource::Given => "as given",
                 };
                 let age = match (age, source) {
@@ -57,7 +57,7 @@ impl Deciding<'_> {
             return Err(skip(
                 SkipReason::AlreadyRecorded,
                 format!(
-                    "the register already says {}, comment and minutes late included",
+                    "the register already has {}, including the comment and minutes late",
                     mark.code
                 ),
             ));

@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Deciding<'_> {
-    /// What is to be written after all, whatever order the events came in. Of two at the same instant the one that is
-    /// decided last counts as the later.
+    /// The mark to write independent of the order of delivery. Of two events at the same instant, the one that is
+    /// decided last counts as the later one.
     pub(super) fn in_turn(
         &mut self,
         rules: &Rules,
@@ -60,7 +60,7 @@ impl Deciding<'_> {
         {
             return self.returned_already(rules, place, this, back);
         }
-        // It was written after a sign-out alone, and that sign-out is not the last before it any more.
+        // Its mark was written only because of an earlier sign-out, which is no longer the last event before it.
         let only_a_return = |clock: &Arrival| {
             !rules.present
                 && self.event.kind == EventKind::SignIn
@@ -78,8 +78,8 @@ impl Deciding<'_> {
         Ok(planned)
     }
 
-    /// A code that the clock chose. Where the first arrival stands this is one, so a later sign-in that was taken for it is
-    /// none any more, and what that had been written above counts again.
+    /// A code chosen by time. If the first arrival stands, this sign-in is the first one, so a later sign-in that was
+    /// taken for the first no longer counts, and a mark that it had replaced applies again.
     fn clock_in_turn(
         &mut self,
         rules: &Rules,
@@ -114,7 +114,7 @@ impl Deciding<'_> {
         match other {
             Some(other) if other > self.event.at => {
                 let detail = format!(
-                    "an event {} later has had its say in this session, and the later one stands",
+                    "an event {} later was already decided in this session, and the later one stands",
                     span(other.signed_duration_since(self.event.at))
                 );
                 Err(skip(SkipReason::LaterEventStands, detail))
@@ -123,7 +123,7 @@ impl Deciding<'_> {
         }
     }
 
-    /// The mark of an answer or a sign-out that a later sign-in had replaced by mistake.
+    /// The mark of an answer or a sign-out that a later sign-in had replaced wrongly.
     fn again(
         &mut self,
         rules: &Rules,
@@ -131,10 +131,10 @@ impl Deciding<'_> {
         chosen: &ChosenMark,
     ) -> Result<PlannedMark, Stop> {
         self.step(format!(
-            "this is the first arrival; {} came {}, which a sign-in after it replaced that was not the first: {} counts \
+            "this is the first arrival; {} came {} and was replaced by a sign-in that was not the first: {} applies \
              again",
-            self.apart(chosen.at),
             chosen.code,
+            self.apart(chosen.at),
             chosen.code
         ));
         self.mark_of(
@@ -159,7 +159,7 @@ impl Deciding<'_> {
     ) -> Result<PlannedMark, Stop> {
         let code = code.clone();
         let code = self.known(&Chosen { code, rule })?;
-        // What was left out was this event's own.
+        // The dropped parts belong to this event's own mark.
         self.dropped.clear();
         Ok(PlannedMark {
             mark: Mark {
@@ -177,8 +177,8 @@ impl Deciding<'_> {
         })
     }
 
-    /// A pupil who was in time, at a school that writes no present marks. Where a later sign-in was taken for the first, its
-    /// mark is wrong: what an answer or a sign-out had chosen counts again, and without that nothing can be written in its
+    /// A pupil who was in time, at a school that writes no present marks. If a later sign-in was taken for the first, its
+    /// mark is wrong: the code of an answer or a sign-out applies again, and without one nothing can be written in its
     /// place.
     pub(super) fn in_time_after_all(
         &mut self,
@@ -207,7 +207,7 @@ impl Deciding<'_> {
             }
             _ => {
                 self.step(format!(
-                    "a sign-in {} later was taken for the first and marked; no mark can be taken back: correct it in the MIS",
+                    "a sign-in {} later was taken for the first and marked; a mark cannot be removed, so correct it in the MIS",
                     span(other.at.signed_duration_since(self.event.at))
                 ));
                 Err(stop)
@@ -269,7 +269,7 @@ impl Deciding<'_> {
     ) -> Result<PlannedMark, Stop> {
         let code = rules.present_code(place.session);
         self.step(format!(
-            "the pupil came back {} later, in time, and had not arrived before: {} does not stand, the arrival does → {code}",
+            "the pupil came back {} later, in time, and had not arrived before: the arrival replaces {} → {code}",
             span(back.at.signed_duration_since(self.event.at)),
             this.code
         ));

@@ -1,22 +1,22 @@
-//! An option of a custom field: a text, or a table that leaves nothing to parsing.
+//! An option of a custom field: a text, or a table that states the code explicitly.
 
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// One thing that may be answered: a text, or a table `{ text, code, write }`.
+/// One possible answer: a text, or a table `{ text, code, write }`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FieldOption {
     /// The answer.
     pub text: String,
-    /// Which code the answer stands for, said outright; `None` leaves it to the text.
+    /// The explicit code of the answer; `None` if it is read from the text.
     pub code: Option<OptionCode>,
     /// Whether an event with this answer may write into the register.
     pub write: bool,
 }
 
-/// The code of an option, said outright.
+/// The explicit code of an option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OptionCode {
     /// This code, whatever the text looks like (`code = "L"`).
@@ -59,7 +59,7 @@ impl fmt::Debug for FieldOption {
 struct OptionTable {
     /// The answer.
     text: String,
-    /// The code the answer stands for, or `false`: never one.
+    /// The code of the answer, or `false` if the answer is never a code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<CodeOrFalse>")]
     code: Option<OptionCode>,
@@ -72,24 +72,24 @@ fn yes() -> bool {
     true
 }
 
-/// Both forms, for the schema.
+/// Both forms, for the JSON schema.
 #[derive(JsonSchema)]
 #[schemars(untagged, rename = "FieldOption")]
-#[allow(dead_code, reason = "stands for the shape of the settings")]
+#[allow(dead_code, reason = "describes the settings to schemars")]
 enum TextOrTable {
-    /// A text; in a field that carries codes, `CODE - reason` reads as a code.
+    /// A text. In a field with codes, `CODE - reason` is read as a code.
     Text(String),
-    /// A table that leaves nothing to parsing.
+    /// A table that states the code explicitly.
     Table(OptionTable),
 }
 
 #[derive(JsonSchema)]
 #[schemars(untagged)]
-#[allow(dead_code, reason = "stands for the shape of the settings")]
+#[allow(dead_code, reason = "describes the settings to schemars")]
 enum CodeOrFalse {
     /// The code.
     Code(String),
-    /// `false`: never a code.
+    /// `false`: the answer is never a code.
     Never(#[schemars(extend("const" = false))] bool),
 }
 

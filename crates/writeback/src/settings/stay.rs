@@ -1,29 +1,29 @@
-//! The shortest stay as the settings have it: `"60s"`, `"2m"`, or a whole number of seconds.
+//! The setting for the shortest stay: `"60s"`, `"2m"`, or a whole number of seconds.
 
 use std::fmt;
 
 use chrono::TimeDelta;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-/// The longest value that makes sense; more is a slip, and would hide real visits.
+/// The longest allowed value; a longer one is a mistake that would hide real visits.
 const LONGEST: TimeDelta = TimeDelta::hours(1);
 
-/// How long somebody stays at least, in or out. Kept as written; [`parse`](Self::parse) says whether it is a length of
-/// time.
+/// The shortest time between two events of a person. Stored as written; [`parse`](Self::parse) returns the duration if
+/// it is valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ShortestStay(String);
 
 impl ShortestStay {
-    /// What counts when the settings say nothing.
+    /// The default.
     pub const DEFAULT: TimeDelta = TimeDelta::seconds(60);
 
-    /// As it was written.
+    /// The text as it was written.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The length of time, if what was written is one of at most an hour. Zero switches the step off.
+    /// The duration, if the text is one of at most an hour. Zero disables the check.
     pub fn parse(&self) -> Option<TimeDelta> {
         let text = self.0.trim();
         let stay = match text.parse::<u32>() {
@@ -53,7 +53,7 @@ impl schemars::JsonSchema for ShortestStay {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "a length of time such as \"60s\" or \"2m\", or a whole number of seconds; at most an hour",
+            "description": "a duration such as \"60s\" or \"2m\", or a whole number of seconds; at most an hour",
             "type": ["string", "integer"],
             "minimum": 0,
             "maximum": 3600,
@@ -68,7 +68,7 @@ impl de::Visitor<'_> for Written {
     type Value = ShortestStay;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a length of time such as \"60s\", or a whole number of seconds")
+        f.write_str("a duration such as \"60s\", or a whole number of seconds")
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<ShortestStay, E> {

@@ -1,4 +1,4 @@
-//! Times and dates as the settings have them: `"09:00"` in quotes, or a TOML time or date without.
+//! Times and dates in the settings: `"09:00"` in quotes, or a TOML time or date without.
 
 use std::{fmt, marker::PhantomData};
 
@@ -13,7 +13,7 @@ macro_rules! written {
         pub struct $name(String);
 
         impl $name {
-            /// As it was written.
+            /// The text as it was written.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -55,17 +55,17 @@ macro_rules! written {
 }
 
 written! {
-    /// A time of day by the school's own clock. Kept as written; [`parse`](Self::parse) says whether it is one.
+    /// A time of day in the school's time zone. Stored as written; [`parse`](Self::parse) returns it if it is valid.
     LocalTime, "a time of day such as \"09:00\" or \"09:00:30\"", r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$", "09:00"
 }
 
 written! {
-    /// A day of the school's own calendar. Kept as written; [`parse`](Self::parse) says whether it is one.
+    /// A calendar date. Stored as written; [`parse`](Self::parse) returns it if it is valid.
     LocalDate, "a date such as \"2026-12-21\"", r"^\d{4}-\d{2}-\d{2}$", "2026-12-21"
 }
 
 impl LocalTime {
-    /// The time, if what was written is `HH:MM` or `HH:MM:SS`.
+    /// The time, if the text is `HH:MM` or `HH:MM:SS`.
     pub fn parse(&self) -> Option<NaiveTime> {
         let (hour, rest) = two_digits(self.0.trim())?;
         let (minute, rest) = two_digits(rest.strip_prefix(':')?)?;
@@ -82,7 +82,7 @@ impl LocalTime {
 }
 
 impl LocalDate {
-    /// The date, if what was written is `YYYY-MM-DD`.
+    /// The date, if the text is `YYYY-MM-DD`.
     pub fn parse(&self) -> Option<NaiveDate> {
         let text = self.0.trim();
         let shape = text.len() == 10
@@ -106,7 +106,7 @@ fn two_digits(text: &str) -> Option<(u32, &str)> {
     Some((digits.parse().ok()?, rest))
 }
 
-/// Takes what a school may have written for a time or a date; whether it is one, the check says with its key.
+/// Accepts any scalar as a time or a date. The check of the settings reports invalid ones with their key.
 struct Written<T> {
     expected: &'static str,
     to: PhantomData<T>,
@@ -139,7 +139,7 @@ impl<'de, T: From<String>> de::Visitor<'de> for Written<T> {
         Ok(flag.to_string().into())
     }
 
-    // A TOML time or date without quotes reaches a visitor as a map that only the `toml` crate's own type reads.
+    // An unquoted TOML time or date reaches a visitor as a map that only the `toml` crate's own type can read.
     fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
         toml::value::Datetime::deserialize(de::value::MapAccessDeserializer::new(map))
             .map(|written| written.to_string().into())
@@ -205,14 +205,14 @@ mod tests {
     #[case("time = 9.5\ndates = []", "9.5")]
     #[case("time = true\ndates = []", "true")]
     #[case("time = 2026-12-21\ndates = []", "2026-12-21")]
-    fn what_is_no_time_is_kept_for_the_check(#[case] text: &str, #[case] kept: &str) {
+    fn invalid_times_are_kept_for_the_check(#[case] text: &str, #[case] kept: &str) {
         let table: Table = toml::from_str(text).unwrap();
         assert_eq!(table.time.as_str(), kept);
         assert_eq!(table.time.parse(), None);
     }
 
     #[test]
-    fn a_table_is_no_time() {
+    fn a_table_is_not_a_time() {
         let error = toml::from_str::<Table>("time = { at = '09:00' }\ndates = []")
             .err()
             .unwrap()

@@ -1,4 +1,4 @@
-//! The questions that are asked about one school, and what each answer means.
+//! The checks of one school.
 
 use std::sync::{
     Arc,
@@ -23,7 +23,7 @@ use markback::{
     settings::{Link, School, Service, Settings},
 };
 
-/// Asks everything about this school; questions that depend on a failed answer are left out.
+/// Runs all checks of this school; checks that depend on a failed one are skipped.
 pub(super) async fn examine(
     settings: &Settings,
     school: &School,
@@ -48,13 +48,13 @@ pub(super) async fn examine(
     if mis.descriptor().capabilities.has(Ability::Session) {
         findings.codes(school, &mis).await;
     } else {
-        findings.ok("codes", "not needed: the MIS takes no marks");
+        findings.ok("codes", "not needed: the MIS does not accept marks");
     }
     findings.people(settings, school, &mis).await;
     findings.0
 }
 
-/// The context of a connection that keeps to the rate and counts its requests.
+/// The context of a connection that respects the rate limit and counts its requests.
 pub(super) fn context(school: &School, rates: &Rates, requests: &Arc<AtomicU32>) -> ConnectContext {
     let requests = requests.clone();
     let mut context = school.context();
@@ -101,7 +101,7 @@ impl Findings {
         });
     }
 
-    /// A school that is reached by an adapter of its own.
+    /// A school with an adapter that does not use Wonde.
     async fn linked(
         &mut self,
         link: &Link,
@@ -120,7 +120,7 @@ impl Findings {
                 Some(mis)
             }
             Err(error) => {
-                self.fail("link", error.to_string(), "mend the school's `link`");
+                self.fail("link", error.to_string(), "correct the school's `link`");
                 None
             }
         }
@@ -163,7 +163,7 @@ impl Findings {
                 self.fail(
                     "token",
                     error.to_string(),
-                    "put the token there, and ask again",
+                    "put the token there, and run the check again",
                 );
                 return None;
             }
@@ -177,7 +177,11 @@ impl Findings {
         match client {
             Ok(client) => Some(client),
             Err(error) => {
-                self.fail("token", error.to_string(), "mend the token or `wonde_url`");
+                self.fail(
+                    "token",
+                    error.to_string(),
+                    "correct the token or `wonde_url`",
+                );
                 None
             }
         }
@@ -192,7 +196,7 @@ impl Findings {
         match client.school(&id).await {
             Ok(record) => {
                 let name = record.name.as_deref().unwrap_or("a school without a name");
-                self.ok("token", format!("it opens {name}"));
+                self.ok("token", format!("it can access {name}"));
                 Some(record)
             }
             Err(error) => {
@@ -212,7 +216,7 @@ impl Findings {
             self.fail(
                 "region",
                 error.to_string(),
-                "ask Wonde in which region the school is",
+                "ask Wonde for the region of the school",
             );
             return None;
         }
@@ -222,29 +226,29 @@ impl Findings {
                 self.fail(
                     "approved",
                     error.to_string(),
-                    "ask again later, or ask Wonde",
+                    "try again later, or ask Wonde",
                 );
                 None
             }
         }
     }
 
-    /// The wrong region does not fail: it answers that there is nothing.
+    /// The wrong region does not fail: it returns empty lists.
     async fn region(&mut self, record: &wonde::School, mis: &Mis) {
         let domain = record
             .region
             .as_ref()
             .and_then(|region| region.domain.as_deref());
-        let place = domain.unwrap_or("the address that `wonde_url` has, for Wonde names no region");
+        let place = domain.unwrap_or("the address in `wonde_url` (Wonde does not name a region)");
         match students(mis).await {
             Ok(Some(0)) => self.fail(
                 "region",
-                format!("{place} knows no students of this school"),
+                format!("{place} has no students of this school"),
                 "if the school has students, this is the wrong region, or they are not in the token's scope: ask Wonde",
             ),
-            Ok(Some(count)) => self.ok("region", format!("{place} knows {count} students")),
-            Ok(None) => self.ok("region", format!("{place} knows students")),
-            Err(error) => self.fail("region", error.to_string(), "let the school grant reading its students"),
+            Ok(Some(count)) => self.ok("region", format!("{place} has {count} students")),
+            Ok(None) => self.ok("region", format!("{place} has students")),
+            Err(error) => self.fail("region", error.to_string(), "ask the school to grant reading its students"),
         }
     }
 
@@ -255,21 +259,24 @@ impl Findings {
             Some(false) => self.fail(
                 "approved",
                 "the school has not approved the application",
-                "let the school approve it at Wonde",
+                "ask the school to approve it at Wonde",
             ),
-            None => self.warn("approved", "Wonde does not say", "look into Wonde's portal"),
+            None => self.warn("approved", "Wonde does not say", "check Wonde's portal"),
         }
         match grants.online {
             Some(false) => self.warn(
                 "online",
                 "Wonde cannot reach the school's MIS at the moment",
-                "writes wait for it; if it lasts, ask the school",
+                "writes wait until it is back; if this lasts, ask the school",
             ),
             Some(true) => self.ok("online", "Wonde reaches the school's MIS"),
             None => {}
         }
         if !takes_marks {
-            self.ok("writing", "the MIS takes no marks, so none are written");
+            self.ok(
+                "writing",
+                "the MIS does not accept marks, so none are written",
+            );
             return;
         }
         match (grants.allows_writeback, grants.attendance_write) {
@@ -281,16 +288,16 @@ impl Findings {
             (_, Some(false)) => self.fail(
                 "writing",
                 "the school has not granted writing attendance",
-                "let the school grant it at Wonde",
+                "ask the school to grant it at Wonde",
             ),
             (Some(true), Some(true)) => self.ok("writing", "the school allows writing attendance"),
             (_, Some(true)) => self.ok("writing", "the school has granted writing attendance"),
             (Some(true), None) => self.warn(
                 "writing",
-                "Wonde can write into this MIS; whether the school lets it write attendance is not said",
-                "look into the school's permissions at Wonde",
+                "Wonde can write into this MIS; it does not say whether the school lets it write attendance",
+                "check the school's permissions at Wonde",
             ),
-            (None, None) => self.warn("writing", "Wonde does not say", "look into the school's permissions at Wonde"),
+            (None, None) => self.warn("writing", "Wonde does not say", "check the school's permissions at Wonde"),
         }
     }
 
@@ -299,10 +306,10 @@ impl Findings {
             Some(zone) if zone != school.timezone.name() => self.warn(
                 "time zone",
                 format!(
-                    "Wonde says {zone}, the settings say {}, and the settings count",
+                    "Wonde says {zone}, the settings say {}, and the settings apply",
                     school.timezone
                 ),
-                "mend whichever is wrong: all times of the rules are told by it",
+                "correct whichever is wrong: all times of the rules use it",
             ),
             _ => self.ok("time zone", school.timezone.name()),
         }
@@ -319,7 +326,7 @@ impl Findings {
             self.fail(
                 "MIS",
                 "neither Wonde nor the settings name one",
-                "add `mis = \"…\"` to the school, as `markback adapters` names it",
+                "add `mis = \"…\"` to the school, with a name from `markback adapters`",
             );
             return;
         };
@@ -328,8 +335,8 @@ impl Findings {
         {
             self.warn(
                 "MIS",
-                format!("Wonde says {theirs}, the settings say {ours}, and the settings count"),
-                "if the school has changed its MIS, take `mis` out of the settings",
+                format!("Wonde says {theirs}, the settings say {ours}, and the settings apply"),
+                "if the school has changed its MIS, remove `mis` from the settings",
             );
         } else if registry.iter().any(|known| known.id == adapter.id) {
             self.ok("MIS", format!("{name}, with the adapter `{}`", adapter.id));
@@ -337,9 +344,9 @@ impl Findings {
             self.warn(
                 "MIS",
                 format!(
-                    "no adapter knows {name}: people and groups are read, marks are not written"
+                    "there is no adapter for {name}: people and groups are read, marks are not written"
                 ),
-                "see `markback adapters` for those there are",
+                "see `markback adapters` for the available ones",
             );
         }
     }
@@ -376,10 +383,10 @@ impl Findings {
             self.warn(
                 "capabilities",
                 format!(
-                    "{kept} is left; {} could also keep {lost}",
+                    "{kept} is available; {} could also store {lost}",
                     mis.descriptor().name
                 ),
-                "see what the school has granted, above, and `without` in the settings",
+                "check what the school has granted, above, and `without` in the settings",
             );
         }
     }
@@ -393,12 +400,12 @@ impl Findings {
             Err(error) => self.fail(
                 "codes",
                 error.to_string(),
-                "let the school grant reading its attendance codes",
+                "ask the school to grant reading its attendance codes",
             ),
         }
     }
 
-    /// Letters that the list has more than once. Where they are set, an error about them stands with the setting.
+    /// Codes that the list has more than once. If they are in the settings, an error is reported with the setting.
     fn repeated_codes(&mut self, book: &CodeBook) {
         let (mut written, mut unclear) = (Vec::new(), Vec::new());
         for one in book.repeated() {
@@ -417,22 +424,22 @@ impl Findings {
                     "the list has codes more than once, and writes {}",
                     written.join(", ")
                 ),
-                "nothing to do if these are the right ones; else let the school withdraw them",
+                "nothing to do if these are the right ones; otherwise ask the school to withdraw them",
             );
         }
         if !unclear.is_empty() {
             self.warn(
                 "codes",
                 format!(
-                    "the list has {} more than once, and nothing tells which are in use: they are read and never written",
+                    "the list has {} more than once without showing which are in use: they are read but never written",
                     unclear.join(", ")
                 ),
-                "let the school withdraw those that it does not use",
+                "ask the school to withdraw those that it does not use",
             );
         }
     }
 
-    /// Whether everything that the groups need of people can be read. A sync passes over what cannot.
+    /// Checks that all data of people that the groups need can be read. A sync skips what cannot.
     async fn people(&mut self, settings: &Settings, school: &School, mis: &Mis) {
         for (kind, properties) in settings.roster(school).needs() {
             let issues = Issues::default();
@@ -455,7 +462,7 @@ impl Findings {
                 self.warn(
                     "people",
                     format!("the list of {whom} cannot be read as the groups need it: {error}"),
-                    "let the school grant it; a sync reads what is left without it",
+                    "ask the school to grant it; a sync reads the rest without it",
                 );
             } else if issues.is_empty() {
                 self.ok(
@@ -476,7 +483,7 @@ impl Findings {
                         issues.len(),
                         named.join(", ")
                     ),
-                    "syncs pass over them; have them mended in the MIS, or ask Wonde",
+                    "syncs skip them; have them corrected in the MIS, or ask Wonde",
                 );
             }
         }
@@ -502,14 +509,14 @@ impl Findings {
         if groups == 0 {
             self.warn(
                 "codes",
-                "no group of the settings writes back",
+                "no group in the settings writes back",
                 "add `[school.group.writeback]` to one",
             );
         } else if !wrong {
             self.ok(
                 "codes",
                 format!(
-                    "the code book has {} codes, and knows each that is set",
+                    "the code book has {} codes, including all codes in the settings",
                     book.letters().count()
                 ),
             );
@@ -517,10 +524,10 @@ impl Findings {
     }
 }
 
-/// Values that cannot be read that are named one by one.
+/// The maximum number of listed unreadable values.
 const UNREAD_SHOWN: usize = 5;
 
-/// Where something could not be read, without what stood there.
+/// The place of an unreadable value, without the value.
 fn named_issue(issue: &DecodeIssue) -> String {
     let id = issue.id.as_deref().unwrap_or("a record without an id");
     match issue.field.as_str() {
@@ -529,7 +536,7 @@ fn named_issue(issue: &DecodeIssue) -> String {
     }
 }
 
-/// How many students the school has; `None` where there are some and nobody counted.
+/// The number of students at the school; `None` if there are some but Wonde gives no count.
 async fn students(mis: &Mis) -> mis_core::Result<Option<u64>> {
     if let Some(count) = mis.people_count(PersonKind::Student).await? {
         return Ok(Some(count));
@@ -549,16 +556,13 @@ fn cure_of(error: &wonde::Error, school: &School) -> String {
     match error.kind() {
         ErrorKind::Unauthorized => match &school.token {
             Some(place) => format!("put the right token into {place}"),
-            None => "name the right token".to_owned(),
+            None => "set the right token".to_owned(),
         },
-        ErrorKind::Forbidden => "let the school approve the application at Wonde".to_owned(),
-        ErrorKind::NotFound => format!(
-            "see that `{}` is the id that Wonde gives the school",
-            school.id
-        ),
+        ErrorKind::Forbidden => "ask the school to approve the application at Wonde".to_owned(),
+        ErrorKind::NotFound => format!("check that `{}` is the school's id at Wonde", school.id),
         ErrorKind::Connect | ErrorKind::Timeout => {
-            "see that this machine reaches the address in `wonde_url`".to_owned()
+            "check that this machine can reach the address in `wonde_url`".to_owned()
         }
-        _ => "ask again later; if it lasts, ask Wonde".to_owned(),
+        _ => "try again later; if this lasts, ask Wonde".to_owned(),
     }
 }

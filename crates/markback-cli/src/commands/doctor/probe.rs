@@ -10,7 +10,7 @@ use mis_wonde::wonde::{Client, Error, RawAnswer, SchoolClient};
 use serde::Serialize;
 use serde_json::Value;
 
-/// The answer to one question.
+/// The result of one check.
 #[derive(Serialize)]
 pub(super) struct Observation {
     asked: &'static str,

@@ -1,4 +1,4 @@
-//! How events look to people.
+//! Events as text.
 
 use std::fmt::Write as _;
 
@@ -76,7 +76,7 @@ pub(super) fn table(events: &[EventRecord]) -> Table {
     )
 }
 
-/// What stands below the table.
+/// The text below the table.
 pub(super) fn footer(events: &[EventRecord], pauses: &[Paused], limit: u32) -> String {
     let mut text = match events.len() {
         1 => "1 event".to_owned(),
@@ -87,7 +87,7 @@ pub(super) fn footer(events: &[EventRecord], pauses: &[Paused], limit: u32) -> S
     }
     if events.iter().any(|event| event.state.may_be_retried()) {
         text.push_str(
-            "\nfailed, rejected and unconfirmed events wait for a person: `markback events show` tells why and what to do",
+            "\nfailed, rejected and unconfirmed events need an operator: `markback events show` shows the reason and what to do",
         );
     }
     for pause in pauses {
@@ -96,7 +96,7 @@ pub(super) fn footer(events: &[EventRecord], pauses: &[Paused], limit: u32) -> S
     text
 }
 
-/// All that is known of an event.
+/// All details of an event.
 pub(super) fn whole(event: &EventRecord) -> String {
     let mut text = format!(
         "{} of person {} at school {}: {}\n",
@@ -127,13 +127,13 @@ pub(super) fn whole(event: &EventRecord) -> String {
         }
     }
     if !event.steps.is_empty() {
-        text.push_str("how it was decided:\n");
+        text.push_str("steps of the decision:\n");
         for (number, step) in (1..).zip(&event.steps) {
             let _ = writeln!(text, "  {number}. {step}");
         }
     }
-    text.push_str("what was done:\n");
-    let _ = writeln!(text, "  {}  taken in", time(event.received_at));
+    text.push_str("history:\n");
+    let _ = writeln!(text, "  {}  received", time(event.received_at));
     if event.state == EventState::Skipped {
         let _ = writeln!(
             text,
@@ -174,13 +174,13 @@ fn place(event: &EventRecord) -> String {
         .join(" ")
 }
 
-/// Why it stands where it does.
+/// The reason for its state.
 fn reason(event: &EventRecord) -> String {
     let told = event.waiting.as_ref().or(event.outcome.as_ref());
     told.or(event.steps.last()).cloned().unwrap_or_default()
 }
 
-/// The mark that was decided on, in short.
+/// The decided mark, as short text.
 fn mark(event: &EventRecord) -> Option<String> {
     let planned = event
         .history
@@ -204,7 +204,7 @@ fn mark(event: &EventRecord) -> Option<String> {
     Some(text)
 }
 
-/// What an operator asks of a line of the trail first.
+/// The most important properties of a line of the audit trail.
 fn particulars(record: &Value) -> String {
     let mut text = String::new();
     for name in ["code", "rule", "writeback_id", "by", "via", "why", "note"] {

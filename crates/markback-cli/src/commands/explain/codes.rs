@@ -20,7 +20,7 @@ enum Entry {
 /// each line and its description after a blank. Empty lines of a text do not count.
 ///
 /// # Errors
-/// When the file cannot be read, is neither, or has no code in it.
+/// Returns an error if the file cannot be read, has another format or contains no codes.
 pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
     let wrong = |what: &str| BadInput(format!("the code book {} {what}", path.display()));
     let text = text::read_file(path).map_err(|error| {
@@ -30,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
     })?;
     let book = if text.trim_start().starts_with('[') {
         let entries: Vec<Entry> = serde_json::from_str(&text).map_err(|error| {
-            wrong(&format!("is no JSON list of codes: {error}; write [\"/\", \"L\"] or [{{\"code\": \"L\", \"id\": \"…\"}}]"))
+            wrong(&format!("is not a JSON list of codes: {error}; write [\"/\", \"L\"] or [{{\"code\": \"L\", \"id\": \"…\"}}]"))
         })?;
         CodeBook::new(entries.into_iter().map(|entry| match entry {
             Entry::Letters(code) => line(code, None),
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path) -> Result<CodeBook, BadInput> {
         }))
     };
     if book.is_empty() {
-        return Err(wrong("has no code in it; write one on each line"));
+        return Err(wrong("contains no codes; write one on each line"));
     }
     Ok(book)
 }

@@ -1,4 +1,4 @@
-//! The lines of a log: each an event and the school it belongs to, or what is wrong with it.
+//! The lines of a log: each an event and its school, or a problem.
 
 use std::io::{self, BufRead, Read as _};
 
@@ -12,7 +12,7 @@ use markback::{
     text::{bytes_without_bom, json_fault},
 };
 
-/// A longer line is no event; it is passed over without being held in memory.
+/// The maximum length of a line. Longer lines are skipped without being held in memory.
 const LINE_MAX: u64 = 1024 * 1024;
 
 /// A line that may be an event.
@@ -22,27 +22,27 @@ pub(super) struct Line {
     pub(super) event: Value,
 }
 
-/// A line that is none, or not a good one. Its own words are not repeated: they are pupils' data.
+/// An invalid line. Its text is not repeated, because it is pupils' data.
 #[derive(Debug, Serialize)]
 pub(super) struct Bad {
     /// Counted from 1.
     pub(super) line: usize,
     /// The field; empty for the line as a whole.
     pub(super) key: String,
-    /// What is wrong with it.
+    /// The problem.
     pub(super) message: String,
-    /// What to do about it.
+    /// What to do.
     pub(super) help: String,
 }
 
-/// Some lines on end.
+/// Consecutive lines.
 #[derive(Default)]
 pub(super) struct Batch {
-    /// How many lines there were that were not blank.
+    /// The number of lines that are not blank.
     pub(super) read: usize,
-    /// Those that may be events, in their order, by school.
+    /// The lines that may be events, in order, by school.
     pub(super) good: Vec<(SchoolId, Vec<Line>)>,
-    /// Those that cannot be.
+    /// The invalid lines.
     pub(super) bad: Vec<Bad>,
 }
 
@@ -117,10 +117,10 @@ impl Lines {
         }
         let event = serde_json::from_slice(text).map_err(|error| {
             let message = if error.is_eof() {
-                "the JSON breaks off".to_owned()
+                "the JSON is incomplete".to_owned()
             } else {
                 format!(
-                    "this is no JSON from column {} on: {}",
+                    "invalid JSON at column {}: {}",
                     error.column(),
                     json_fault(&error)
                 )
@@ -134,20 +134,20 @@ impl Lines {
         let Value::Object(mut event) = event else {
             return Err(bad(
                 "",
-                "this is no JSON object",
+                "this is not a JSON object",
                 "write one event on each line",
             ));
         };
         let school = match event.remove("school") {
             Some(Value::String(id)) => SchoolId::from(id),
             Some(value) if !value.is_null() => {
-                return Err(bad("school", "this is no text", "write the school's id"));
+                return Err(bad("school", "this is not a text", "write the school's id"));
             }
             // `null` is absence here too.
             _ => self.school.clone().ok_or_else(|| {
                 bad(
                     "school",
-                    "nothing says which school this is of",
+                    "the line does not name a school",
                     "add \"school\" to the line, or name one with --school",
                 )
             })?,
@@ -170,7 +170,7 @@ impl Batch {
 }
 
 impl Bad {
-    /// What the service says is wrong with a line.
+    /// A problem that the service reports for a line.
     pub(super) fn of(line: &Line, problem: InputProblem) -> Self {
         let field = problem.key.split_once(']').map_or("", |(_, field)| field);
         Self {
@@ -181,12 +181,12 @@ impl Bad {
         }
     }
 
-    /// The settings know no such school.
+    /// The settings have no such school.
     pub(super) fn unknown_school(line: &Line) -> Self {
         Self {
             line: line.number,
             key: "school".to_owned(),
-            message: "the settings know no school of this id".to_owned(),
+            message: "the settings have no school with this id".to_owned(),
             help: "add a [[school]] for it, or correct the line".to_owned(),
         }
     }

@@ -1,4 +1,4 @@
-//! What became of a log, for people and for programs.
+//! The results of a log, as text or JSON.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -17,20 +17,20 @@ use markback_console::output::{self, TextOrJson};
 pub(super) struct Report {
     /// Lines that were not blank.
     pub(super) lines: usize,
-    /// Events that the service has from them, each once.
+    /// Received events, each once.
     pub(super) events: usize,
-    /// Whether somebody stopped the replay before all was settled.
+    /// Whether the replay was stopped before all events were settled.
     pub(super) interrupted: bool,
     /// Events by state.
     states: BTreeMap<EventState, usize>,
     /// Skipped events by reason.
     skipped: BTreeMap<String, usize>,
-    /// What is wrong with lines.
+    /// The problems of lines.
     pub(super) bad: Vec<Bad>,
 }
 
 impl Report {
-    /// Counts one event; `None` for one that is no longer kept.
+    /// Counts one event; `None` for one that is no longer stored.
     pub(super) fn count(&mut self, record: Option<&EventRecord>) {
         let Some(record) = record else { return };
         *self.states.entry(record.state).or_default() += 1;
@@ -44,7 +44,7 @@ impl Report {
         }
     }
 
-    /// Counts all events as they stand.
+    /// Counts all events by their current state.
     pub(super) async fn look_once(
         &mut self,
         markback: &Markback,
@@ -102,20 +102,20 @@ impl Report {
         let bad: std::collections::BTreeSet<_> = self.bad.iter().map(|bad| bad.line).collect();
         let end = match (self.interrupted, no_wait) {
             (true, _) => {
-                "; stopped before all was settled: a running service goes on with it, and so does the same replay"
+                "; stopped before all events were settled: a running service or the same replay continues"
             }
-            (false, true) => "; a running service does the rest",
+            (false, true) => "; a running service processes them",
             (false, false) => ", all settled",
         };
         format!(
-            "{} lines: {} events taken in{end}; {} bad lines left out",
+            "{} lines: {} events received{end}; {} invalid lines skipped",
             self.lines,
             self.events,
             bad.len()
         )
     }
 
-    /// 2 when a line was bad, 1 when a mark did not reach the MIS or nobody waited until it had, else 0.
+    /// 2 if a line was invalid, 1 if a mark did not reach the MIS or the replay did not wait for it, otherwise 0.
     pub(super) fn exit_code(&self, no_wait: bool) -> ExitCode {
         let went_well = |state: &EventState| {
             use EventState::{Confirmed, Skipped, Superseded};
@@ -131,19 +131,19 @@ impl Report {
     }
 }
 
-/// A state in words.
+/// A state as text.
 fn meaning(state: EventState) -> &'static str {
     match state {
-        EventState::Received => "taken in, not decided yet",
+        EventState::Received => "received, not decided yet",
         EventState::Skipped => "nothing to write",
-        EventState::Planned => "a mark is to be written",
-        EventState::Sent => "sent, and nobody knows yet whether it was taken",
-        EventState::Accepted => "Wonde has it and passes it on",
+        EventState::Planned => "a mark will be written",
+        EventState::Sent => "sent, not known yet whether it was accepted",
+        EventState::Accepted => "Wonde has accepted it",
         EventState::Confirmed => "the MIS has it",
-        EventState::Rejected => "Wonde or the MIS would not have it",
-        EventState::Unconfirmed => "nobody could tell in time whether the MIS has it",
-        EventState::Superseded => "a newer mark took its place before it was sent",
-        EventState::Failed => "it could not be decided or sent, and waits for a person",
-        EventState::Discarded => "a person gave it up",
+        EventState::Rejected => "Wonde or the MIS refused it",
+        EventState::Unconfirmed => "it could not be determined in time whether the MIS has it",
+        EventState::Superseded => "a newer mark replaced it before it was sent",
+        EventState::Failed => "it could not be decided or sent, and needs an operator",
+        EventState::Discarded => "an operator discarded it",
     }
 }

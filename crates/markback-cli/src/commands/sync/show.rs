@@ -1,4 +1,4 @@
-//! What a sync or a dry run tells.
+//! The output of a sync or a dry run.
 
 use std::fmt::Write as _;
 
@@ -16,13 +16,13 @@ use markback_console::output;
 #[derive(Clone, Copy)]
 pub(super) struct Names(pub(super) bool);
 
-/// What a dry run of one school found.
+/// The result of a dry run of one school.
 pub(super) struct Preview {
     pub(super) school: SchoolId,
     pub(super) outcome: SyncOutcome,
 }
 
-/// What became of one school.
+/// The result of one school.
 #[allow(
     clippy::large_enum_variant,
     reason = "there are as many as schools, and each is printed once"
@@ -33,7 +33,7 @@ pub(super) enum Told {
 }
 
 impl Told {
-    /// Whether nothing of it needs a person.
+    /// Whether no action is needed.
     pub(super) fn is_well(&self) -> bool {
         match self {
             Self::Preview(preview) => !preview.outcome.report.is_held(),
@@ -59,7 +59,7 @@ pub(super) fn json(results: &[Told], names: Names) -> Value {
     json!({ "schools": schools })
 }
 
-/// One change, without what is known of the person unless names are wanted.
+/// One change, without the person's data unless names are requested.
 fn one(change: &Change, names: Names) -> Value {
     let mut told = match &change.kind {
         ChangeKind::Joined { .. } => json!({"change": "joined"}),
@@ -100,7 +100,7 @@ pub(super) fn text(results: &[Told], names: Names) -> String {
         }
     }
     if results.is_empty() {
-        text.push_str("no school of the settings has groups");
+        text.push_str("no school in the settings has groups");
     }
     text.truncate(text.trim_end().len());
     text
@@ -109,7 +109,7 @@ pub(super) fn text(results: &[Told], names: Names) -> String {
 fn told(text: &mut String, record: &SyncRecord) {
     let read = match record.extent.as_str() {
         "full" => "everything read",
-        _ => "what changed read",
+        _ => "changes read",
     };
     let took = record.took_ms.map_or_else(String::new, |ms| {
         #[allow(
@@ -126,11 +126,11 @@ fn told(text: &mut String, record: &SyncRecord) {
             "{}: {read}{took}, but something is held back",
             record.school
         ),
-        SyncState::Failed => writeln!(text, "{}: failed, and nothing has changed", record.school),
+        SyncState::Failed => writeln!(text, "{}: failed, nothing was changed", record.school),
         SyncState::Waiting | SyncState::Running => {
             writeln!(
                 text,
-                "{}: not done; a service tries it again, as does the next `markback sync`",
+                "{}: not finished; a running service or the next `markback sync` continues it",
                 record.school
             )
         }
@@ -140,7 +140,7 @@ fn told(text: &mut String, record: &SyncRecord) {
         .as_deref()
         .filter(|_| record.state != SyncState::Done)
     {
-        let _ = writeln!(text, "  in the way: {error}");
+        let _ = writeln!(text, "  reason: {error}");
     }
     if let Some(report) = &record.report {
         reported(text, report);
@@ -148,7 +148,7 @@ fn told(text: &mut String, record: &SyncRecord) {
 }
 
 fn previewed(text: &mut String, preview: &Preview, names: Names) {
-    let _ = writeln!(text, "{}: a dry run, nothing is kept", preview.school);
+    let _ = writeln!(text, "{}: a dry run, nothing is saved", preview.school);
     reported(text, &summary(&preview.outcome.report));
     for change in &preview.outcome.changes {
         let what = match &change.kind {
@@ -165,7 +165,7 @@ fn previewed(text: &mut String, preview: &Preview, names: Names) {
     }
 }
 
-/// The kept form of a report, in lines.
+/// A stored report as lines of text.
 fn reported(text: &mut String, report: &Value) {
     let count = |value: &Value| value.as_u64().unwrap_or_default().to_string();
     let rows = report["groups"]
@@ -192,7 +192,7 @@ fn reported(text: &mut String, report: &Value) {
         let word = |key: &str| refused[key].as_str().unwrap_or_default().to_owned();
         let _ = writeln!(
             text,
-            "  not told: `{}` of a {}; the school refuses it, or its MIS does not have it",
+            "  not available: `{}` of a {}; the school refuses it, or its MIS does not have it",
             word("property"),
             word("kind")
         );
@@ -203,7 +203,7 @@ fn reported(text: &mut String, report: &Value) {
     if report["pre_admission_refused"] == true {
         let _ = writeln!(
             text,
-            "  not told: students who are yet to start; the school does not grant reading them, or its MIS has no such list"
+            "  not available: students who are yet to start; the school does not grant reading them, or its MIS has no such list"
         );
     }
     unread(text, &report["unread"]);
@@ -218,7 +218,7 @@ fn reported(text: &mut String, report: &Value) {
     }
     more(
         text,
-        "dates that contradict each other",
+        "contradictory dates",
         count_of(&report["dates"]["count"]),
     );
     for one in report["one_person"]["people"]
@@ -242,7 +242,7 @@ fn reported(text: &mut String, report: &Value) {
     );
     for (key, words) in [
         ("in_no_group", "in no group"),
-        ("in_several", "taken by several groups, in the first"),
+        ("in_several", "matched by several groups, in the first one"),
     ] {
         let found = report[key]["count"].as_u64().unwrap_or_default();
         if found > 0 {
@@ -254,7 +254,7 @@ fn reported(text: &mut String, report: &Value) {
     }
 }
 
-/// Who is who after a change of the MIS.
+/// The matches after a change of the MIS.
 pub(crate) fn migrated(text: &mut String, found: &Value) {
     let count = |key: &str| count_of(&found[key]["count"]);
     let _ = writeln!(
@@ -311,21 +311,21 @@ pub(crate) fn migrated(text: &mut String, found: &Value) {
     }
 }
 
-/// Entries of a list that are shown.
+/// The maximum number of listed entries.
 const SHOWN: usize = 5;
 
 fn count_of(value: &Value) -> usize {
     usize::try_from(value.as_u64().unwrap_or_default()).unwrap_or(usize::MAX)
 }
 
-/// How many there are when only the first were shown.
+/// Adds the total if only the first entries are shown.
 fn more(text: &mut String, what: &str, count: usize) {
     if count > SHOWN {
-        let _ = writeln!(text, "  {what}: {count} in all; --format json lists more");
+        let _ = writeln!(text, "  {what}: {count} in total; --format json lists more");
     }
 }
 
-/// What could not be read: the numbers, and where the first of it stood.
+/// Unreadable values and records: the counts, and the places of the first ones.
 fn unread(text: &mut String, unread: &Value) {
     let (values, records) = (count_of(&unread["values"]), count_of(&unread["records"]));
     if values + records == 0 {
@@ -333,7 +333,7 @@ fn unread(text: &mut String, unread: &Value) {
     }
     let _ = writeln!(
         text,
-        "  could not be read and was passed over: {values} values and {records} whole records"
+        "  unreadable and skipped: {values} values and {records} whole records"
     );
     for one in unread["list"].as_array().into_iter().flatten().take(SHOWN) {
         let word = |key: &str| one[key].as_str().filter(|word| !word.is_empty());

@@ -181,7 +181,7 @@ impl Decider {
             tx.commit().await
         };
         if let Err(error) = hand_back.await {
-            tracing::warn!(%error, "events could not be handed back; they are free when their lease expires");
+            tracing::warn!(%error, "events could not be released; they become available when their lease expires");
         }
     }
 
@@ -259,7 +259,7 @@ impl Decider {
                 ),
                 Some(event) => match person_of(settings, &directory, &event) {
                     PersonMatch::One(entry) => Ok((event, entry)),
-                    PersonMatch::Nobody => Err("the school has nobody with this person's id; sync the groups, then retry the event".to_owned()),
+                    PersonMatch::Nobody => Err("no person at the school has this id; sync the groups, then retry the event".to_owned()),
                     PersonMatch::Several(people) => {
                         let (message, help) = several(&people);
                         Err(format!("{message}; {help}"))
@@ -327,7 +327,7 @@ impl Decider {
                 let why = "an earlier event of the same pupil is being decided";
                 self.retry(&mut effects, &case.job, Duration::from_millis(100), why);
             } else if let Some(wait) = self.may_still_land(&context, &case).await? {
-                let why = "an earlier mark of the same session was sent without an answer; it may still be on its way";
+                let why = "an earlier mark of the same session was sent without a response; it may still be in transit";
                 self.retry(&mut effects, &case.job, wait, why);
             } else {
                 let previous = previous.remove(&case.event.id);

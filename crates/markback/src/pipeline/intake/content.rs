@@ -36,10 +36,10 @@ pub(super) fn conflicts(
         let mut problems = Vec::new();
         for (place, event) in request.events.iter().enumerate() {
             let key = (request.school.as_str(), event.id.as_str());
-            let before = taken.get(&key).map(|first| (*first, "was taken in before"));
+            let before = taken.get(&key).map(|first| (*first, "was accepted before"));
             let here = || {
                 let first = own.get(&key).copied();
-                first.map(|first| (first, "stands earlier in the same request"))
+                first.map(|first| (first, "is earlier in the same request"))
             };
             match before.or_else(here) {
                 Some((first, when)) => problems.extend(conflict(first, event, place, when)),
@@ -63,11 +63,11 @@ fn conflict(first: First<'_>, event: &Event, place: usize, when: &str) -> Option
         key: format!("[{place}].id"),
         value: Some(event.id.clone()),
         message: format!(
-            "an event of this id with other content {when}: its fingerprint is {}, that of this one is {}",
+            "an event with this id and other content {when}: its fingerprint is {}, that of this one is {}",
             fingerprint(&before),
             fingerprint(&now)
         ),
-        help: "give every event an id of its own; the same id may come again with the same content only".to_owned(),
+        help: "give every event a unique id; an id can be repeated only with the same content".to_owned(),
     })
 }
 

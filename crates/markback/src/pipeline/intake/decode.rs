@@ -80,7 +80,7 @@ fn problem(place: usize, field: Option<&str>, fault: &Fault) -> InputProblem {
     } else if words.starts_with("missing field") {
         format!("`{}` is missing", field.unwrap_or_default())
     } else if unknown {
-        "an event has no such field".to_owned()
+        "unknown field".to_owned()
     } else {
         words
     };
@@ -133,10 +133,10 @@ mod tests {
             "[3] `at` is missing",
             "[3] `person` is missing",
             "[3].answers.Why",
-            "[3].colour an event has no such field",
+            "[3].colour unknown field",
             "[3].id",
             "[3].kind",
-            "[3].persn an event has no such field",
+            "[3].persn unknown field",
         ];
         assert_eq!(found.len(), wrong.len(), "{found:?}");
         for (found, wrong) in found.iter().zip(wrong) {

@@ -239,7 +239,7 @@ impl Intake {
                 good
             });
             if left.len() == before {
-                let why = "events were refused, and nothing says which";
+                let why = "events were refused without naming them";
                 return Err(IntakeError::unavailable(why));
             }
         }
@@ -288,7 +288,7 @@ impl Intake {
         };
         for (field, id) in [("id", &event.id), ("person", &event.person)] {
             if id.len() > ID_MAX || id.contains('\0') {
-                let message = format!("an id may have {ID_MAX} bytes at most, and no zero byte");
+                let message = format!("an id can have at most {ID_MAX} bytes and no zero byte");
                 add(
                     field,
                     None,
@@ -309,15 +309,15 @@ impl Intake {
                 "at",
                 given,
                 message,
-                "enter the mark in the MIS by hand; nothing this old is written",
+                "enter the mark in the MIS by hand; events this old are not written",
             );
         } else if is_longer(-age, service.future_tolerance) {
             let ahead = humantime::format_duration(service.future_tolerance);
             add(
                 "at",
                 given,
-                format!("the event lies more than {ahead} in the future"),
-                "set the sign-in system's clock",
+                format!("the event is more than {ahead} in the future"),
+                "correct the sign-in system's clock",
             );
         }
         // Before the people have been read for the first time, nobody is unknown: the decision waits for that.
@@ -392,7 +392,9 @@ impl Writer {
             let kept = match caught(self.store_batch(&batch)).await {
                 Ok(Ok(answers)) => Ok(answers),
                 Ok(Err(error)) => Err(error.to_string()),
-                Err(Panicked) => Err("the service failed; its log names the place".to_owned()),
+                Err(Panicked) => {
+                    Err("the service failed; its log shows the source location".to_owned())
+                }
             };
             match kept {
                 Ok(answers) => {
