@@ -21,6 +21,8 @@ pub(crate) const SCHOLARPACK: usize = 2;
 
 /// How far the clock moves between two looks of a test that waits.
 const STEP: Duration = Duration::from_millis(200);
+/// How far it moves in addition, at most, if no job is due.
+const IDLE_STEP: Duration = Duration::from_secs(5);
 
 /// Everything a test needs.
 pub(crate) struct Stage {
@@ -164,9 +166,34 @@ impl Stage {
         self.clock.now().date_naive()
     }
 
-    /// Waits until `condition` holds, and moves the clock meanwhile.
-    pub(crate) async fn until(&self, what: &str, condition: impl AsyncFnMut() -> bool) {
-        self.wait_until(what, STEP, condition).await;
+    /// Waits until `condition` holds, and moves the clock meanwhile: fast as long as no job can be worked on.
+    pub(crate) async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        self.wait_until(what, STEP, async || {
+            let holds = condition().await;
+            if !holds && let Some(wait) = self.idle_for().await {
+                self.clock.advance(wait.min(IDLE_STEP));
+            }
+            holds
+        })
+        .await;
+    }
+
+    /// The time until the next job is due; `None` if one is due or leased, or if there is none.
+    async fn idle_for(&self) -> Option<Duration> {
+        let outbox = self.markback.outbox();
+        let stats = outbox.stats().await.unwrap();
+        if stats
+            .values()
+            .any(|queue| queue.ready + queue.leased + queue.lapsed > 0)
+        {
+            return None;
+        }
+        let mut next = None;
+        for queue in stats.keys() {
+            let due = outbox.next_due(queue).await.unwrap();
+            next = next.into_iter().chain(due).min();
+        }
+        next
     }
 
     pub(crate) fn school(&self, place: usize) -> String {
