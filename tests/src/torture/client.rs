@@ -1,4 +1,5 @@
-//! Bringing the events, as a sign-in system should: each pupil's in order, each again until it was taken.
+//! A client of the nodes that delivers events as a sign-in system should: each pupil's in order, each again until it was
+//! accepted.
 
 use std::{
     sync::{
@@ -17,7 +18,7 @@ use super::{Env, KEY, Morning, PATIENCE, Plan, faults::Nodes};
 /// Those who bring events at the same time.
 const CARRIERS: usize = 16;
 
-/// The way in.
+/// A client that sends to any node that runs.
 pub(crate) struct Client {
     nodes: Nodes,
     http: reqwest::Client,

@@ -1,5 +1,5 @@
-//! Where it takes place: a sandbox that outlives every node, a store, and the settings that all nodes share. Beside it the
-//! same morning in peace, for what the MIS should hold.
+//! The environment: a sandbox that outlives every node, a database, and the settings that all nodes share. Also the same
+//! morning without faults, for the expected marks in the MIS.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! What is done to nodes, store and sandbox while the events come in.
+//! Faults of nodes, database and sandbox while the events come in.
 
 use std::{sync::Arc, time::Duration};
 
