@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use markback_tests::torture::{Arena, KEY, Morning, Node, Plan, StoreKind};
+use markback_tests::torture::{Env, KEY, Morning, Node, Plan, StoreKind};
 use outbox::Database;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
@@ -22,9 +22,9 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_markback-under-test");
 /// How long something that must come is waited for; nobody waits for it when all is well.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// An arena without any torture in it, and what is needed to bring events.
+/// An environment without any torture in it, and what is needed to bring events.
 struct Scene {
-    arena: Arc<Arena>,
+    env: Arc<Env>,
     http: Client,
     school: String,
     pupil: String,
@@ -45,11 +45,11 @@ impl Scene {
             faults: 0.0,
         };
         let morning = Morning::of(plan.seed, plan.lasts, plan.rate);
-        let arena = Arena::new(&plan, &morning, None).await;
-        let school = arena.school(0);
-        let pupil = arena.pupil(0, 0);
+        let env = Env::new(&plan, &morning, None).await;
+        let school = env.school(0);
+        let pupil = env.pupil(0, 0);
         Self {
-            arena,
+            env,
             http: Client::builder().no_proxy().build().unwrap(),
             school,
             pupil,
@@ -76,18 +76,18 @@ impl Scene {
 
     async fn knows(&self, id: &str) -> bool {
         let school = self.school.as_str().into();
-        let store = self.arena.store().await;
+        let store = self.env.store().await;
         store.event(&school, id).await.unwrap().is_some()
     }
 
     async fn start(&self) -> Node {
         let mut node = Node::new(PROGRAM);
-        node.start(&self.arena).await;
+        node.start(&self.env).await;
         node
     }
 
     async fn settles(&self) {
-        let store = self.arena.store().await;
+        let store = self.env.store().await;
         let end = Instant::now() + PATIENCE;
         while store.open_events().await.unwrap() > 0 {
             assert!(Instant::now() < end, "the events do not come to their end");
@@ -102,7 +102,7 @@ async fn while_another_program_holds_the_database_intake_answers_503() {
     let node = scene.start().await;
     assert_eq!(scene.bring(&node, "before", 0).await, StatusCode::ACCEPTED);
 
-    let other = Database::open(scene.arena.store_url()).await.unwrap();
+    let other = Database::open(scene.env.store_url()).await.unwrap();
     let held = other.begin().await.unwrap();
     assert_eq!(
         scene.bring(&node, "meanwhile", 0).await,
@@ -129,11 +129,11 @@ async fn on_a_full_disk_intake_answers_503_and_loses_nothing() {
     let scene = Scene::set().await;
     // Nobody is read and nothing is written while the sandbox answers nobody: only intake is at work.
     let rule = FaultRule::new(Fault::CutBefore);
-    scene.arena.sandbox.add_fault(rule).unwrap();
+    scene.env.sandbox.add_fault(rule).unwrap();
     // The tables are made before the disk is full.
     scene.start().await.end();
     let mut node = Node::new(PROGRAM);
-    narrow(&mut node, &scene.arena).await;
+    narrow(&mut node, &scene.env).await;
     assert!(
         node.address().is_some(),
         "it starts as long as there is room"
@@ -169,7 +169,7 @@ async fn on_a_full_disk_intake_answers_503_and_loses_nothing() {
     node.end();
 
     // Room has been made.
-    scene.arena.sandbox.clear_faults();
+    scene.env.sandbox.clear_faults();
     let node = scene.start().await;
     for id in &taken {
         assert!(scene.knows(id).await, "{id} was accepted");
@@ -183,7 +183,7 @@ async fn on_a_full_disk_intake_answers_503_and_loses_nothing() {
 
 /// Starts the program with files of 4 MiB at most. A file that would grow beyond is an error to it, not its end.
 #[cfg(target_os = "linux")]
-async fn narrow(node: &mut Node, arena: &Arena) {
+async fn narrow(node: &mut Node, env: &Env) {
     let mut command = Command::new("sh");
     command.args([
         "-c",
@@ -191,5 +191,5 @@ async fn narrow(node: &mut Node, arena: &Arena) {
         PROGRAM,
     ]);
     let log = Path::new("/dev/null");
-    node.try_start(command, &arena.settings(), log).await;
+    node.try_start(command, &env.settings(), log).await;
 }

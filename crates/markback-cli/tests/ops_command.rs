@@ -6,13 +6,10 @@
     reason = "a test may stop at the first surprise"
 )]
 
-#[path = "../../markback-http/tests/ops_support/mod.rs"]
-mod ops_support;
-
 use std::process::Command;
 
 use markback::service::EventState;
-use ops_support::World;
+use markback_lab::harness::ApiEnv;
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule};
 
@@ -22,7 +19,7 @@ struct Said {
     err: String,
 }
 
-async fn markback(world: &World, args: &[&str]) -> Said {
+async fn markback(world: &ApiEnv, args: &[&str]) -> Said {
     let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
     command
         .args(args)
@@ -40,7 +37,7 @@ async fn markback(world: &World, args: &[&str]) -> Said {
 
 #[tokio::test]
 async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     let fault = Fault::RejectWriteback {
         message: Some("Pupil is locked".to_owned()),
     };
@@ -135,7 +132,7 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
 
 #[tokio::test]
 async fn the_status_tells_schools_queues_and_who_rests() {
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     let (outbox, store) = (world.markback.outbox(), world.markback.store());
     let mut tx = store.database().begin().await.unwrap();
@@ -170,7 +167,7 @@ async fn the_status_tells_schools_queues_and_who_rests() {
 
 #[tokio::test]
 async fn the_status_tells_the_mis_that_was_found() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
     let said = markback(&world, &["status", "--format", "json"]).await;
@@ -200,7 +197,7 @@ async fn the_status_tells_the_mis_that_was_found() {
 
 #[tokio::test]
 async fn a_command_that_looks_makes_no_store() {
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     let toml = std::fs::read_to_string(world.folder.path().join("markback.toml")).unwrap();
     let toml = toml.replace("markback.db", "elsewhere.db");
     std::fs::write(world.folder.path().join("markback.toml"), toml).unwrap();

@@ -6,18 +6,15 @@
     reason = "a test may stop at the first surprise"
 )]
 
-#[path = "../../markback-http/tests/ops_support/mod.rs"]
-mod ops_support;
-
 use std::process::Command;
 
 use chrono::Utc;
 use markback::service::EventState;
-use ops_support::{Setup, World, stores};
+use markback_lab::harness::{ApiEnv, Setup, stores};
 use serde_json::{Value, json};
 
-async fn world(store: Option<String>) -> World {
-    World::with(Setup {
+async fn world(store: Option<String>) -> ApiEnv {
+    ApiEnv::with(Setup {
         store,
         start: Utc::now(),
         ..Setup::default()
@@ -26,16 +23,16 @@ async fn world(store: Option<String>) -> World {
 }
 
 /// A sign-in of just now, for the clock of a command is the machine's.
-fn sign_in(world: &World, id: &str, pupil: usize) -> Value {
+fn sign_in(world: &ApiEnv, id: &str, pupil: usize) -> Value {
     json!({"id": id, "person": world.pupils[pupil].id, "kind": "sign_in", "at": Utc::now()})
 }
 
-async fn send(world: &World, body: &Value) -> (u16, Value) {
+async fn send(world: &ApiEnv, body: &Value) -> (u16, Value) {
     let path = format!("/v1/schools/{}/events", world.school.id);
     world.post(&path, body).await
 }
 
-async fn is_kept(world: &World, id: &str) -> bool {
+async fn is_kept(world: &ApiEnv, id: &str) -> bool {
     let event = world.markback.event(&world.id(), id).await.unwrap();
     event.is_some()
 }

@@ -6,32 +6,27 @@
     reason = "a test may stop at the first surprise"
 )]
 
-#[path = "../../markback-http/tests/ops_support/mod.rs"]
-mod ops_support;
-
 use std::{process::Command, time::Duration};
 
 use markback::service::EventState;
-use ops_support::{Setup, World, stores};
+use markback_lab::harness::{self, ApiEnv, Setup, stores};
 use outbox::PauseUntil;
 use serde_json::{Value, json};
 
-/// Waits, while no time goes by, until somebody rests.
-async fn somebody_rests(world: &World) {
-    for _ in 0..1_000 {
-        if !world.paused().await.is_empty() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("nobody rests");
+/// Waits, while the clock stands still, until something is paused.
+async fn somebody_rests(world: &ApiEnv) {
+    world
+        .wait_until("something is paused", Duration::ZERO, async || {
+            !world.paused().await.is_empty()
+        })
+        .await;
 }
 
 #[tokio::test]
 async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_restart_tries_the_new_one()
  {
     for token in ["not-the-token", "\n", "with a blank"] {
-        let mut world = World::new().await;
+        let mut world = ApiEnv::new().await;
         let file = world.folder.path().join("token");
         let right = std::fs::read_to_string(&file).unwrap();
         std::fs::write(&file, token).unwrap();
@@ -40,14 +35,13 @@ async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_resta
         world.post(&path, &world.sign_in("e1", 0, "08:50")).await;
         // Until the first sync has met it.
         let mut waiting = Value::Null;
-        for _ in 0..1_000 {
-            waiting = world.get(&format!("{path}/e1")).await.1["waiting"].clone();
-            if waiting.as_str().is_some_and(|why| why.contains("token")) {
-                break;
-            }
-            world.clock.advance(Duration::from_millis(100));
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let step = Duration::from_millis(100);
+        world
+            .wait_until("the event waits for the token", step, async || {
+                waiting = world.get(&format!("{path}/e1")).await.1["waiting"].clone();
+                waiting.as_str().is_some_and(|why| why.contains("token"))
+            })
+            .await;
         let why = waiting.as_str().unwrap().to_owned();
         assert!(
             why.contains("token") && !why.contains("not-the-token"),
@@ -70,7 +64,7 @@ async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_resta
         world.restart().await;
         world.until("e1", EventState::Confirmed).await;
         // Far less time than such a rest lasts.
-        let took = outbox::Clock::now(&*world.clock) - ops_support::monday("09:30");
+        let took = outbox::Clock::now(&*world.clock) - harness::monday("09:30");
         assert!(took < chrono::TimeDelta::minutes(4), "{token:?}: {took}");
         assert_eq!(world.paused().await, Vec::<String>::new());
         world.rest().await;
@@ -80,7 +74,7 @@ async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_resta
 #[tokio::test]
 async fn a_start_ends_no_pause_that_somebody_asked_for_on_both_databases() {
     for store in stores() {
-        let mut world = World::with(Setup {
+        let mut world = ApiEnv::with(Setup {
             store,
             start: chrono::Utc::now(),
             ..Setup::default()
@@ -110,7 +104,7 @@ async fn a_start_ends_no_pause_that_somebody_asked_for_on_both_databases() {
     }
 }
 
-async fn markback(world: &World, args: &[&str]) -> (i32, String, String) {
+async fn markback(world: &ApiEnv, args: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
     command
         .args(args)
@@ -126,7 +120,7 @@ async fn markback(world: &World, args: &[&str]) -> (i32, String, String) {
 
 #[tokio::test]
 async fn a_command_ends_the_pause_of_a_school_or_a_token() {
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     let school = world.school.id.as_str();
     let token = format!("file:{}", world.folder.path().join("token").display());

@@ -6,8 +6,6 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod ops_support;
-
 use std::time::Duration;
 
 use chrono::Utc;
@@ -16,7 +14,7 @@ use markback::{
     service::EventState,
     store::EventFilter,
 };
-use ops_support::{Setup, World, stores};
+use markback_lab::harness::{self, ApiEnv, Setup, stores};
 use serde_json::{Value, json};
 use wonde_sandbox::{Access, Fault, FaultRule};
 
@@ -29,7 +27,7 @@ fn ids(answer: &Value) -> Vec<&str> {
 }
 
 /// Refuses the next writebacks, as often as it takes until that is believed.
-fn refuse(world: &World) {
+fn refuse(world: &ApiEnv) {
     let fault = Fault::RejectWriteback {
         message: Some("Pupil is locked".to_owned()),
     };
@@ -41,7 +39,7 @@ fn refuse(world: &World) {
 
 #[tokio::test]
 async fn a_rejected_event_says_why_and_what_to_do_and_goes_through_when_retried() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     refuse(&world);
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     world.run();
@@ -79,7 +77,7 @@ async fn a_rejected_event_says_why_and_what_to_do_and_goes_through_when_retried(
 
 #[tokio::test]
 async fn an_older_event_is_not_put_above_a_later_one_by_retrying_it() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     refuse(&world);
     world.take(vec![world.sign_in("early", 0, "08:50")]).await;
     world.run();
@@ -102,7 +100,7 @@ async fn an_older_event_is_not_put_above_a_later_one_by_retrying_it() {
 
 #[tokio::test]
 async fn what_is_given_up_stays_so_and_what_has_gone_to_wonde_cannot_be() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     world
         .take(vec![
             world.sign_in("e1", 0, "08:50"),
@@ -139,7 +137,7 @@ async fn what_is_given_up_stays_so_and_what_has_gone_to_wonde_cannot_be() {
 
 #[tokio::test]
 async fn events_are_found_by_school_state_person_and_day() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     let mut saturday = world.sign_in("sat", 0, "08:50");
     saturday["at"] = json!("2026-11-21T08:50:00Z");
     world
@@ -182,12 +180,12 @@ async fn events_are_found_by_school_state_person_and_day() {
     }
     assert_eq!(world.get("/v1/schools/B0/events").await.0, 404);
     let url = format!("{}{of}", world.address);
-    assert_eq!(ops_support::answer(world.http.get(url)).await.0, 401);
+    assert_eq!(harness::answer(world.http.get(url)).await.0, 401);
 }
 
 #[tokio::test]
 async fn a_token_that_was_revoked_rests_and_the_one_in_its_place_is_taken_without_a_restart() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
     world
@@ -196,15 +194,14 @@ async fn a_token_that_was_revoked_rests_and_the_one_in_its_place_is_taken_withou
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     // The school itself may rest for a moment too, while somebody waits for it.
     let rests = |paused: &[String]| paused.iter().any(|lane| lane.starts_with("token:file:"));
-    for _ in 0..1_000 {
-        if rests(&world.paused().await) && world.event("e1").await.waiting.is_some() {
-            break;
-        }
-        world.clock.advance(Duration::from_secs(60));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let paused = world.paused().await;
-    assert!(rests(&paused), "{paused:?}");
+    let step = Duration::from_secs(60);
+    world
+        .wait_until(
+            "the token is paused and the event waits",
+            step,
+            async || rests(&world.paused().await) && world.event("e1").await.waiting.is_some(),
+        )
+        .await;
     let waiting = world.event("e1").await;
     assert!(!waiting.state.is_final());
     assert!(waiting.waiting.unwrap().contains("token"));
@@ -220,7 +217,7 @@ async fn both_databases_search_retry_and_discard() {
     for store in stores() {
         // The people are not known before the workers run: so a stranger is taken in, and fails.
         let start = Utc::now();
-        let mut world = World::with(Setup {
+        let mut world = ApiEnv::with(Setup {
             store,
             start,
             ..Setup::default()
@@ -292,7 +289,7 @@ fn only_what_needs_a_person_gives_advice() {
 
 #[tokio::test]
 async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
     let school = &world.school.id;
@@ -388,7 +385,7 @@ async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told(
 
 #[tokio::test]
 async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     let path = format!("/v1/schools/{}/events", world.school.id);
     let wrapped = json!({"events": [world.sign_in("w1", 0, "08:50")]});
     let (status, answer) = world.post(&path, &wrapped).await;
@@ -399,12 +396,8 @@ async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
     );
     let marked = format!("\u{feff}{}", world.sign_in("w2", 1, "08:50"));
     let url = format!("{}{path}", world.address);
-    let request = world
-        .http
-        .post(url)
-        .bearer_auth(ops_support::KEY)
-        .body(marked);
-    assert_eq!(ops_support::answer(request).await.0, 202);
+    let request = world.http.post(url).bearer_auth(harness::KEY).body(marked);
+    assert_eq!(harness::answer(request).await.0, 202);
     for empty in [json!([]), json!({"events": []})] {
         let (status, answer) = world.post(&path, &empty).await;
         assert_eq!(status, 422, "{answer}");
@@ -417,7 +410,7 @@ async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
 
 #[tokio::test]
 async fn a_question_that_is_wrong_is_told_in_plain_words() {
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     let path = format!("/v1/schools/{}/events", world.school.id);
     for (question, told) in [
         ("date=27/11/2026", &["`date`", "no day", "2026-11-23"][..]),
@@ -443,7 +436,7 @@ async fn a_question_that_is_wrong_is_told_in_plain_words() {
 
 #[tokio::test]
 async fn readiness_notices_that_the_database_is_gone() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
     assert_eq!(world.get("/readyz").await.0, 200);
@@ -454,7 +447,7 @@ async fn readiness_notices_that_the_database_is_gone() {
 
 #[tokio::test]
 async fn readiness_notices_that_a_table_is_gone() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
     let mut tx = world.markback.store().database().begin().await.unwrap();
@@ -468,7 +461,7 @@ async fn readiness_notices_that_a_table_is_gone() {
 
 #[tokio::test]
 async fn an_event_that_waits_for_the_people_says_what_keeps_them_away() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     world
         .sandbox
         .set_access(&world.school.id, Access::Revoked)
@@ -476,23 +469,18 @@ async fn an_event_that_waits_for_the_people_says_what_keeps_them_away() {
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     world.run();
     let why = "have not been read yet: ";
-    for _ in 0..1_000 {
-        let waiting = world.event("e1").await.waiting.unwrap_or_default();
-        if waiting.contains(why) {
-            let overview = world.markback.store().overview().await.unwrap();
-            assert!(overview[&world.id()].sync_error.is_some());
-            assert!(
-                overview[&world.id()]
-                    .waiting
-                    .as_ref()
-                    .unwrap()
-                    .0
-                    .contains(why)
-            );
-            return;
-        }
-        world.clock.advance(Duration::from_secs(1));
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{:?}", world.event("e1").await.waiting);
+    world
+        .wait_until(
+            "the event waits for the people",
+            Duration::from_secs(1),
+            async || {
+                let waiting = world.event("e1").await.waiting;
+                waiting.is_some_and(|waiting| waiting.contains(why))
+            },
+        )
+        .await;
+    let overview = world.markback.store().overview().await.unwrap();
+    let school = &overview[&world.id()];
+    assert!(school.sync_error.is_some());
+    assert!(school.waiting.as_ref().unwrap().0.contains(why));
 }

@@ -6,12 +6,10 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod ops_support;
-
 use std::time::Duration;
 
 use markback::{metrics, service::EventState};
-use ops_support::{KEY, SECRET, Setup, World};
+use markback_lab::harness::{self, ApiEnv, KEY, SECRET, Setup};
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule, RetryAfter};
 
@@ -26,7 +24,7 @@ fn value(metrics: &str, name: &str) -> f64 {
 
 #[tokio::test]
 async fn a_morning_is_measured_without_a_word_about_anybody() {
-    let mut world = World::with(Setup {
+    let mut world = ApiEnv::with(Setup {
         metrics: Some(metrics::install().unwrap()),
         ..Setup::default()
     })
@@ -41,7 +39,7 @@ async fn a_morning_is_measured_without_a_word_about_anybody() {
         .take(vec![
             comment,
             world.sign_in("event-two", 1, "08:50"),
-            json!({"id": "event-three", "person": "stranger", "kind": "sign_in", "at": ops_support::monday("08:51")}),
+            json!({"id": "event-three", "person": "stranger", "kind": "sign_in", "at": harness::monday("08:51")}),
         ])
         .await;
     let (_, before) = world.text("/metrics").await;
@@ -165,6 +163,6 @@ async fn a_morning_is_measured_without_a_word_about_anybody() {
         assert!(!body.contains(secret.as_str()), "{secret} is in {body}");
     }
     // A host that measures nothing says so.
-    let unmeasured = World::new().await;
+    let unmeasured = ApiEnv::new().await;
     assert_eq!(unmeasured.text("/metrics").await.0, 404);
 }

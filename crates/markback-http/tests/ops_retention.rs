@@ -6,13 +6,11 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod ops_support;
-
 use std::time::Duration;
 
 use chrono::{TimeDelta, Utc};
 use markback::{service::EventState, store::Pruned};
-use ops_support::{Setup, World, stores};
+use markback_lab::harness::{ApiEnv, Setup, stores};
 use outbox::on_tx;
 use serde_json::json;
 
@@ -20,7 +18,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
 async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
-    let mut world = World::with(Setup {
+    let mut world = ApiEnv::with(Setup {
         extra: "retention = '30d'\nwebhook_secret_file = 'webhook-secret'\n",
         ..Setup::default()
     })
@@ -64,7 +62,7 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
 async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
     for store in stores() {
         let start = Utc::now();
-        let mut world = World::with(Setup {
+        let mut world = ApiEnv::with(Setup {
             store,
             start,
             extra: "retention = '30d'\n",
@@ -111,7 +109,7 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
 async fn what_nobody_has_decided_about_stays_for_longer_on_both_databases() {
     for store in stores() {
         let start = Utc::now();
-        let mut world = World::with(Setup {
+        let mut world = ApiEnv::with(Setup {
             store,
             start,
             extra: "retention = '30d'\nretention_undecided = '100d'\n",

@@ -6,8 +6,6 @@
     reason = "a test may stop at the first surprise"
 )]
 
-mod ops_support;
-
 use std::time::Duration;
 
 use markback::{
@@ -15,17 +13,17 @@ use markback::{
     service::EventState,
     store::{Notice, NoticeKind},
 };
-use ops_support::{SECRET, Setup, World, answer};
+use markback_lab::harness::{ApiEnv, SECRET, Setup, answer};
 use serde_json::{Value, json};
 use wonde_sandbox::{Access, Fault, FaultRule};
 
-async fn notices(world: &World) -> Vec<Notice> {
+async fn notices(world: &ApiEnv) -> Vec<Notice> {
     world.markback.store().notices().await.unwrap()
 }
 
 #[tokio::test]
 async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
-    let mut world = World::with(Setup {
+    let mut world = ApiEnv::with(Setup {
         workers: WorkerConfig {
             poll: Duration::from_millis(10),
             confirm_after: Duration::from_secs(50 * 60),
@@ -59,7 +57,7 @@ async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
 
 #[tokio::test]
 async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
-    let mut world = World::with(Setup {
+    let mut world = ApiEnv::with(Setup {
         workers: WorkerConfig {
             poll: Duration::from_millis(10),
             confirm_after: Duration::from_secs(50 * 60),
@@ -78,6 +76,8 @@ async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
     let events: Vec<_> = events.collect();
     world.run();
     world.known().await;
+    // Until then no mark can be found in the register.
+    world.register_read().await;
     world.take(events).await;
     let accepted = world.until_still("e1", EventState::Accepted).await;
     let told = json!({"payload_type": "writeback", "writeback_id": accepted.writeback_id.unwrap()});
@@ -86,17 +86,12 @@ async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
         "Wonde is asked about it now"
     );
     // Wonde's word is that not all is well. The register has to show each mark, in fifty minutes if nothing is told.
-    for _ in 0..1_000 {
-        if world
-            .event("e1")
-            .await
-            .waiting
-            .is_some_and(|why| why.contains("errors"))
-        {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    world
+        .wait_until("the errors are known", Duration::ZERO, async || {
+            let waiting = world.event("e1").await.waiting;
+            waiting.is_some_and(|why| why.contains("errors"))
+        })
+        .await;
     assert_eq!(world.event("e1").await.state, EventState::Accepted);
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(
@@ -116,7 +111,7 @@ async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
 #[tokio::test]
 async fn only_the_secret_opens_and_nothing_tells_that_there_is_a_door() {
     let told = json!({"payload_type": "weather"});
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     assert_eq!(world.hook(&told).await.0, 200);
     let elsewhere = world.http.post(format!("{}/nowhere", world.address));
     let nothing = answer(elsewhere.json(&told)).await;
@@ -132,7 +127,7 @@ async fn only_the_secret_opens_and_nothing_tells_that_there_is_a_door() {
         assert_eq!(answer(world.http.post(url).json(&told)).await, nothing);
     }
 
-    let closed = World::with(Setup {
+    let closed = ApiEnv::with(Setup {
         extra: "",
         ..Setup::default()
     })
@@ -142,7 +137,7 @@ async fn only_the_secret_opens_and_nothing_tells_that_there_is_a_door() {
 
 #[tokio::test]
 async fn what_is_no_webhook_does_no_harm() {
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     let url = format!("{}/webhooks/wonde/{SECRET}", world.address);
     for (body, status) in [
         ("".to_owned(), 400),
@@ -168,7 +163,7 @@ async fn what_is_no_webhook_does_no_harm() {
 
 #[tokio::test]
 async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
-    let world = World::new().await;
+    let world = ApiEnv::new().await;
     let school = world.school.id.clone();
     let revoked =
         json!({"payload_type": "accessRevoked", "school_id": school, "revoke_reason": "Moved"});
@@ -208,7 +203,7 @@ async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
 
 #[tokio::test]
 async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
-    let mut world = World::new().await;
+    let mut world = ApiEnv::new().await;
     let school = world.school.id.clone();
     world.take(vec![world.sign_in("before", 0, "08:50")]).await;
     world.run();

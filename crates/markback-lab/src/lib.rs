@@ -1,4 +1,6 @@
-//! The service on a Wonde simulator: the demo and the benchmark.
+//! The service on a Wonde simulator: the demo, the benchmark, and the harness of the tests.
 
 pub mod bench;
 pub mod demo;
+#[cfg(feature = "harness")]
+pub mod harness;

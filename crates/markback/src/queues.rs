@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outbox::{ClaimRequest, ClaimedJob, Wakeup};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::Store;
@@ -35,17 +36,18 @@ pub(crate) struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Wakes when there may be a job.
-    pub(crate) fn wakeup(&self) -> Wakeup {
-        self.store.outbox().wakeup(self.queue)
+    /// Wakes when there may be a job. All workers of a queue share it, so that only one of them polls at a time.
+    pub(crate) fn wakeup(&self) -> Mutex<Wakeup> {
+        Mutex::new(self.store.outbox().wakeup(self.queue))
     }
 
     /// Waits for the next job; `None` once told to stop.
     pub(crate) async fn next(
         &self,
-        wakeup: &mut Wakeup,
+        wakeup: &Mutex<Wakeup>,
         stop: &CancellationToken,
     ) -> Option<ClaimedJob> {
+        let mut wakeup = wakeup.lock().await;
         let outbox = self.store.outbox();
         while !stop.is_cancelled() {
             let claim = ClaimRequest::mixed(1, self.lease);

@@ -22,6 +22,12 @@ pub(crate) static LOOK: Sql = Sql::new(
     "SELECT CAST({now} AS BIGINT), (SELECT count(*) FROM outbox_pauses WHERE until_at > {now})",
 );
 
+/// The time, and whether a job is due; those that are due but not claimable count as well.
+pub(crate) static DUE: Sql = Sql::new(
+    "SELECT CAST({now} AS BIGINT), (SELECT count(*) FROM (\
+         SELECT 1 FROM outbox_jobs j WHERE j.queue = $2 AND j.state = 0 AND j.due_at <= {now} ORDER BY j.due_at LIMIT 1) due)",
+);
+
 /// Defers due jobs that are paused to the end of the pause, so that claims need not skip them every time. The pauses are
 /// locked meanwhile: a later `resume` sees the deferred jobs.
 pub(crate) static DEFER: Sql = Sql::new(
@@ -135,6 +141,9 @@ impl Outbox {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn claim(&self, queue: &str, request: &ClaimRequest) -> Result<Vec<ClaimedJob>> {
+        if !self.may_claim(queue).await? {
+            return Ok(Vec::new());
+        }
         let mut tx = self.inner.db.begin().await?;
         let claimed = self.claim_in(&mut tx, queue, request).await?;
         tx.commit().await?;
@@ -198,15 +207,32 @@ impl Outbox {
         Ok(rows.into_iter().map(claimed).collect())
     }
 
+    /// Whether a claim can have an effect. Idle workers learn this from one read, without SQLite's only writing connection.
+    async fn may_claim(&self, queue: &str) -> Result<bool> {
+        let text = DUE.on(self.engine());
+        let (now, due): (i64, i64) = on_pool!(self.inner.db, pool => {
+            sqlx::query_as(text).bind(self.now_bind()).bind(queue).fetch_one(pool).await
+        })?;
+        if due > 0 || self.is_set_back(now) {
+            return Ok(true);
+        }
+        self.inner.last_now.store(now, Ordering::Relaxed);
+        Ok(false)
+    }
+
+    /// Whether the clock was set back since the last claim. At the first claim it is unknown what it did before.
+    fn is_set_back(&self, now: i64) -> bool {
+        let before = self.inner.last_now.load(Ordering::Relaxed);
+        before == 0 || now < before - CLOCK_SLACK_MS
+    }
+
     /// Detects a clock that was set back, and returns the number of pauses.
     async fn look(&self, tx: &mut Tx) -> Result<i64> {
         let text = LOOK.on(tx.engine());
         let (now, pauses): (i64, i64) = on_tx!(tx, conn => {
             sqlx::query_as(text).bind(self.now_bind()).fetch_one(conn).await
         })?;
-        let before = self.inner.last_now.load(Ordering::Relaxed);
-        // At the first claim it is unknown what the clock did before.
-        if before == 0 || now < before - CLOCK_SLACK_MS {
+        if self.is_set_back(now) {
             self.heal(tx).await?;
             // Only after the commit: after a rollback the next claim must repair again.
             let inner = Arc::clone(&self.inner);

@@ -12,6 +12,7 @@ use crate::{admin, claim, enqueue, outbox, pause, settle, stats};
 fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)> {
     vec![
         ("next due", &outbox::NEXT_DUE, "0, 'q'", "ready"),
+        ("due", &claim::DUE, "0, 'q'", "ready"),
         ("look", &claim::LOOK, "0", ""),
         ("defer", &claim::DEFER, "0, 'q', 500", "ready"),
         (

@@ -16,18 +16,18 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 use wonde_sandbox::{Fault, FaultRule, MarkVersion, RetryAfter, TeacherMark};
 
 use super::{
-    Arena, Plan,
-    door::Door,
+    Env, Plan,
+    client::Client,
     morning::{Happening, SCHOOLS},
 };
 use crate::world::{at, school_day};
 
 /// The disputed pupils of each school.
 pub(crate) const PUPILS: usize = 20;
-/// The codes that the arena's settings protect.
+/// The codes that the environment's settings protect.
 const PROTECTED: [&str; 3] = ["/", "\\", "M"];
 /// How long after Wonde has shown a code nothing that overwrites it may be sent any more: the register that a decision
-/// rests on is up to a second old by the arena's settings, and so is the decision, each step is held for two seconds at
+/// rests on is up to a second old by the environment's settings, and so is the decision, each step is held for two seconds at
 /// most by a node that stands still, and a busy machine has a second for itself.
 const SLACK: TimeDelta = TimeDelta::seconds(5);
 /// The most events of one pupil: they are a minute apart, and all in the morning.
@@ -46,17 +46,17 @@ pub(crate) struct Disputes {
 }
 
 /// Goes on for a little longer than the plan lasts.
-pub(crate) async fn dispute(plan: Plan, arena: Arc<Arena>, door: Arc<Door>) -> Disputes {
+pub(crate) async fn dispute(plan: Plan, env: Arc<Env>, client: Arc<Client>) -> Disputes {
     let all = Arc::new(Mutex::new(Disputes::default()));
-    let pupils = arena
+    let pupils = env
         .disputed()
         .iter()
         .enumerate()
         .map(|(n, (school, pupil))| {
             let one = Pupil {
                 plan: plan.clone(),
-                arena: Arc::clone(&arena),
-                door: Arc::clone(&door),
+                env: Arc::clone(&env),
+                client: Arc::clone(&client),
                 all: Arc::clone(&all),
                 random: StdRng::seed_from_u64(plan.seed ^ 0xd15b_07ed ^ u64::try_from(n).unwrap()),
                 n,
@@ -73,8 +73,8 @@ pub(crate) async fn dispute(plan: Plan, arena: Arc<Arena>, door: Arc<Door>) -> D
 
 struct Pupil {
     plan: Plan,
-    arena: Arc<Arena>,
-    door: Arc<Door>,
+    env: Arc<Env>,
+    client: Arc<Client>,
     all: Arc<Mutex<Disputes>>,
     random: StdRng,
     n: usize,
@@ -134,7 +134,7 @@ impl Pupil {
             code: codes.choose(&mut self.random).unwrap().map(str::to_owned),
             ..TeacherMark::default()
         };
-        let entered = self.arena.sandbox.set_mark(&self.school, &mark).is_ok();
+        let entered = self.env.sandbox.set_mark(&self.school, &mark).is_ok();
         self.count(|all| all.edits += usize::from(entered));
     }
 
@@ -155,7 +155,7 @@ impl Pupil {
             answer,
         };
         let event = happening.event(&self.id(n), &self.pupil, at);
-        self.door
+        self.client
             .hand_in(&self.school, &[event], &mut self.random)
             .await;
         self.count(|all| all.events += 1);
@@ -164,7 +164,7 @@ impl Pupil {
     /// The office does something about an event, if it may be done now.
     async fn office(&mut self, deed: &str, n: usize) {
         let path = format!("{}/events/{}/{deed}", self.school, self.id(n));
-        let done = self.door.try_post(&path, &mut self.random).await;
+        let done = self.client.try_post(&path, &mut self.random).await;
         self.count(|all| match deed {
             "discard" => all.discarded += usize::from(done),
             _ => all.retried += usize::from(done),
@@ -177,8 +177,8 @@ impl Pupil {
 }
 
 /// Refusals at the school where everything is disputed, so that the office has something to try again.
-pub(crate) fn refusals(arena: &Arena, seed: u64) -> [FaultRule; 2] {
-    let school = arena.school(usize::try_from(SCHOOLS).unwrap());
+pub(crate) fn refusals(env: &Env, seed: u64) -> [FaultRule; 2] {
+    let school = env.school(usize::try_from(SCHOOLS).unwrap());
     let invalid = Fault::Status {
         status: 422,
         retry_after: RetryAfter::None,
@@ -192,9 +192,9 @@ pub(crate) fn refusals(arena: &Arena, seed: u64) -> [FaultRule; 2] {
 
 /// How many events wait for hours for Wonde's word on a mark, theirs or another, that a teacher wrote over before it was read
 /// back.
-pub(crate) async fn waiting_for_a_word(arena: &Arena, store: &Store) -> u64 {
+pub(crate) async fn waiting_for_a_word(env: &Env, store: &Store) -> u64 {
     let mut waiting = 0;
-    for (n, (school, _)) in arena.disputed().iter().enumerate() {
+    for (n, (school, _)) in env.disputed().iter().enumerate() {
         let school = school.as_str().into();
         for of in 0..EVENTS_MAX {
             let Some(event) = store.event(&school, &id(n, of)).await.unwrap() else {
@@ -215,10 +215,10 @@ fn id(pupil: usize, event: usize) -> String {
 
 /// The protected codes of teachers that Wonde had shown and that were written over all the same. One that says the same as
 /// a sign-out's mark of ours of which nobody knew yet that it had landed does not count: the two cannot be told apart.
-pub(crate) async fn overwritten(arena: &Arena, store: &Store) -> Vec<String> {
+pub(crate) async fn overwritten(env: &Env, store: &Store) -> Vec<String> {
     let mut found = Vec::new();
-    for school in arena.sandbox.schools() {
-        for mark in arena.sandbox.mark_history(&school.id).unwrap() {
+    for school in env.sandbox.schools() {
+        for mark in env.sandbox.mark_history(&school.id).unwrap() {
             for pair in mark.versions.windows(2) {
                 let (before, after) = (&pair[0], &pair[1]);
                 let protected = before

@@ -3,10 +3,10 @@
 //! that leaves in it, and every event must have come to its end. Beside it a teacher and an office dispute the marks of some
 //! more pupils: no protected code that Wonde had shown may be written over.
 
-mod arena;
-mod chaos;
+mod client;
 mod dispute;
-mod door;
+mod env;
+mod faults;
 mod morning;
 mod node;
 mod report;
@@ -20,7 +20,7 @@ use markback::store::Store;
 use throwaway_postgres::Server;
 use wonde_sandbox::FaultRule;
 
-pub use arena::{Arena, KEY, StoreKind};
+pub use env::{Env, KEY, StoreKind};
 pub use morning::Morning;
 pub use node::Node;
 pub use report::Report;
@@ -59,46 +59,46 @@ pub struct Plan {
 /// When something that is no part of the torture does not work.
 pub async fn run(plan: &Plan) -> Report {
     let morning = Morning::of(plan.seed, plan.lasts, plan.rate);
-    let peace = arena::in_peace(plan, &morning).await;
+    let peace = env::in_peace(plan, &morning).await;
     let postgres = match plan.store {
         StoreKind::Sqlite => None,
         StoreKind::Postgres => throwaway_postgres::start_or_skip(&Server::builder()).unwrap(),
     };
-    let arena = Arena::new(plan, &morning, postgres).await;
-    let nodes = chaos::start_nodes(plan, &arena).await;
+    let env = Env::new(plan, &morning, postgres).await;
+    let nodes = faults::start_nodes(plan, &env).await;
     let began = Instant::now();
     let mut report = Report::new(plan, &morning);
-    let door = door::Door::new(&nodes);
+    let client = client::Client::new(&nodes);
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let chaos = tokio::spawn(chaos::reign(
+    let faults = tokio::spawn(faults::inject(
         plan.clone(),
-        Arc::clone(&arena),
+        Arc::clone(&env),
         Arc::clone(&nodes),
         stopped,
     ));
     let disputes = tokio::spawn(dispute::dispute(
         plan.clone(),
-        Arc::clone(&arena),
-        Arc::clone(&door),
+        Arc::clone(&env),
+        Arc::clone(&client),
     ));
-    report.turned_away = door.bring(&arena, &morning, plan).await;
+    report.turned_away = client.bring(&env, &morning, plan).await;
     report.disputed(disputes.await.unwrap());
     // Some more of it while the last events are on their way.
     tokio::time::sleep(Duration::from_secs(1)).await;
     if plan.faults > 0.0 {
-        every_fault_met(&arena).await;
+        every_fault_met(&env).await;
     }
     stop.send(true).unwrap();
-    let done = chaos.await.unwrap();
+    let done = faults.await.unwrap();
     report.suffered(&done);
-    report.faults = arena.sandbox.requests().faults;
-    arena.sandbox.clear_faults();
-    for school in arena.sandbox.schools() {
-        arena.sandbox.set_offline(&school.id, None).unwrap();
-        arena.sandbox.set_stale(&school.id, None).unwrap();
+    report.faults = env.sandbox.requests().faults;
+    env.sandbox.clear_faults();
+    for school in env.sandbox.schools() {
+        env.sandbox.set_offline(&school.id, None).unwrap();
+        env.sandbox.set_stale(&school.id, None).unwrap();
     }
-    let store = arena.store().await;
-    report.open = settled(&store, &arena).await;
+    let store = env.store().await;
+    report.open = settled(&store, &env).await;
     report.states = store.tally().await.unwrap().into_iter().fold(
         std::collections::BTreeMap::new(),
         |mut sum, ((_, state), n)| {
@@ -106,27 +106,27 @@ pub async fn run(plan: &Plan) -> Report {
             sum
         },
     );
-    let (wanted, badly) = arena.ends(&morning, &store).await;
+    let (wanted, badly) = env.ends(&morning, &store).await;
     report.ended_badly = badly;
-    report.compare(&peace, &arena.marks(), &wanted);
-    report.overwritten = dispute::overwritten(&arena, &store).await;
+    report.compare(&peace, &env.marks(), &wanted);
+    report.overwritten = dispute::overwritten(&env, &store).await;
     report.took = began.elapsed();
-    report.requests = arena.sandbox.requests().total;
+    report.requests = env.sandbox.requests().total;
     for node in nodes.iter() {
         node.lock().await.end();
     }
     if !report.is_clean() {
-        report.kept = Some(arena.keep());
+        report.kept = Some(env.keep());
     }
     report
 }
 
 /// Waits until every fault was met at least once, or nothing is left that could meet one: on a busy machine the first few
 /// may hold up all else for longer than the events come in.
-async fn every_fault_met(arena: &Arena) {
-    let (store, end) = (arena.store().await, Instant::now() + PATIENCE);
+async fn every_fault_met(env: &Env) {
+    let (store, end) = (env.store().await, Instant::now() + PATIENCE);
     let faults = FaultRule::one_of_each(0);
-    let met = || arena.sandbox.requests().faults;
+    let met = || env.sandbox.requests().faults;
     while !faults
         .iter()
         .all(|rule| met().contains_key(rule.fault.name()))
@@ -138,14 +138,14 @@ async fn every_fault_met(arena: &Arena) {
 }
 
 /// Waits until every event has come to its end. Answers how many have not, and should have.
-async fn settled(store: &Store, arena: &Arena) -> u64 {
+async fn settled(store: &Store, env: &Env) -> u64 {
     let end = Instant::now() + PATIENCE;
     loop {
         let open = store.open_events().await.unwrap();
         let open = match open {
             0 => 0,
             // Few enough to be looked at one by one.
-            1..200 => open.saturating_sub(dispute::waiting_for_a_word(arena, store).await),
+            1..200 => open.saturating_sub(dispute::waiting_for_a_word(env, store).await),
             _ => open,
         };
         if open == 0 || Instant::now() > end {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::Arena;
+use super::Env;
 use crate::program::serve;
 
 /// A place for a node, with or without one in it.
@@ -36,8 +36,8 @@ impl Node {
     ///
     /// # Panics
     /// When the program cannot be run.
-    pub async fn start(&mut self, arena: &Arena) {
-        let (settings, log) = (arena.settings(), arena.path("log"));
+    pub async fn start(&mut self, env: &Env) {
+        let (settings, log) = (env.settings(), env.path("log"));
         while self.address.is_none() {
             self.try_start(Command::new(&self.program), &settings, &log)
                 .await;

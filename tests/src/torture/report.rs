@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use super::{
     Morning, Plan, StoreKind,
-    arena::{MarkKey, Marks},
-    chaos::Done,
     dispute::Disputes,
+    env::{MarkKey, Marks},
+    faults::Done,
 };
 
 /// What came of it.

@@ -5,16 +5,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use markback::store::SyncState;
+use markback_lab::harness::wait_until;
 use mis_core::SchoolId;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{Change, Handle};
 
-use crate::{
-    stage::{DAY, EVERYBODY, FULL, On, Stage, ids, sync, synced},
-    syncing::until,
-};
+use crate::stage::{DAY, EVERYBODY, FULL, On, Stage, ids, sync, synced};
 
 #[rstest]
 #[case(On::Sqlite)]
@@ -287,15 +285,15 @@ async fn syncs_are_paused_until_a_day_and_go_on_by_themselves(#[case] on: On) {
         }
     };
     // What is due is put in the queue for all schools at once, so the other's end says that this one had its chance.
-    until(|| done(&read, 1)).await;
+    wait_until("the syncs are done", || done(&read, 1)).await;
     stage.pass(DAY * 20);
-    until(|| done(&read, 2)).await;
+    wait_until("the syncs are done", || done(&read, 2)).await;
     assert!(store.syncs(&paused, 50).await.unwrap().is_empty());
     // Somebody who asks is answered.
     let asked = sync(&markback, &paused, FULL).await;
     assert_eq!(asked.state, SyncState::Done);
     stage.pass(DAY * 20 + Duration::from_secs(1));
-    until(|| done(&paused, 2)).await;
+    wait_until("the syncs are done", || done(&paused, 2)).await;
     assert!(store.paused_syncs().await.unwrap().is_empty());
     store
         .pause_syncs(&paused, Some(until_day + TimeDelta::days(9)))

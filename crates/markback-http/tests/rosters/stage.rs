@@ -1,23 +1,18 @@
-//! A sandbox, a store and a service on them, with one clock that stands still until it is moved.
+//! Services whose schools have groups of everybody, and the people of the sandbox and of the database to compare.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, ops::Deref, time::Duration};
 
 use chrono::{DateTime, Utc};
 use markback::{
-    pipeline::WorkerConfig,
-    service::{Markback, Options},
-    settings::{self, School, Settings},
+    service::Markback,
+    settings::{School, Settings},
     store::{SyncRecord, SyncState},
     sync::SyncRequest,
 };
+use markback_lab::harness::{self, Env};
 use mis_core::SchoolId;
-use outbox::{Clock as _, TestClock};
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
-use wonde_sandbox::{Sandbox, SandboxOptions};
-
-/// How long a test waits for what must come. Nobody waits for it when all is well.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+use wonde_sandbox::SandboxOptions;
 
 /// A day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -50,11 +45,14 @@ pub(crate) enum On {
     Postgres,
 }
 
-pub(crate) struct Stage {
-    pub(crate) sandbox: Sandbox,
-    pub(crate) clock: Arc<TestClock>,
-    store: String,
-    folder: TempDir,
+pub(crate) struct Stage(Env);
+
+impl Deref for Stage {
+    type Target = Env;
+
+    fn deref(&self) -> &Env {
+        &self.0
+    }
 }
 
 pub(crate) fn start() -> DateTime<Utc> {
@@ -64,76 +62,32 @@ pub(crate) fn start() -> DateTime<Utc> {
 impl Stage {
     /// `None` where there is no PostgreSQL to be had.
     pub(crate) async fn on(on: On, pupils: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
         let store = match on {
-            On::Sqlite => format!("sqlite:{}", folder.path().join("markback.db").display()),
-            On::Postgres => throwaway_postgres::shared()
-                .unwrap()?
-                .create_database()
-                .unwrap(),
+            On::Sqlite => None,
+            On::Postgres => Some(harness::postgres()?),
         };
-        let clock = Arc::new(TestClock::at(start()));
-        let time = clock.clone();
-        let sandbox = Sandbox::start(SandboxOptions {
+        let sandbox = SandboxOptions {
             pupils_per_school: pupils,
             history_days: 0,
-            clock: Arc::new(move || time.now()),
             ..SandboxOptions::default()
-        })
-        .await
-        .unwrap();
-        Some(Self {
-            sandbox,
-            clock,
-            store,
-            folder,
-        })
+        };
+        Some(Self(Env::start(start(), store, sandbox).await))
     }
 
     pub(crate) async fn sqlite(pupils: u32) -> Self {
         Self::on(On::Sqlite, pupils).await.unwrap()
     }
 
-    /// The school in this place: SIMS, Arbor, ScholarPack.
-    pub(crate) fn school(&self, place: usize) -> SchoolId {
-        SchoolId::from(self.sandbox.schools()[place].id.as_str())
-    }
-
     /// Settings for the first so many schools.
     pub(crate) fn settings(&self, schools: usize, groups: &str) -> Settings {
-        let mut text = format!(
-            "wonde_url = '{}'\nrate_per_minute = 600000\nstore = '{}'\n",
-            self.sandbox.base_url(),
-            self.store
-        );
-        for school in self.sandbox.schools().iter().take(schools) {
-            text += &format!(
-                "[[school]]\nid = '{}'\ntimezone = 'Europe/London'\ntoken_env = 'UNUSED'\n{groups}\n",
-                school.id
-            );
-        }
-        let mut loaded = settings::from_text(Path::new("markback.toml"), &text)
-            .unwrap_or_else(|error| panic!("{error}"))
-            .settings;
-        let token = self.sandbox.token();
-        for school in &mut loaded.schools {
-            school.token = Some(settings::SecretSource::Given(token.clone().into()));
-        }
-        loaded
+        let school = format!("timezone = 'Europe/London'\ntoken_file = 'token'\n{groups}");
+        self.write_settings("", "", schools, &school);
+        self.0.settings()
     }
 
     /// A service on the store.
     pub(crate) async fn open(&self, settings: Settings) -> Markback {
-        let workers = WorkerConfig {
-            poll: Duration::from_millis(20),
-            ..WorkerConfig::default()
-        };
-        let options = Options {
-            clock: self.clock.clone(),
-            workers: Some(workers),
-            ..Options::default()
-        };
-        Markback::open(settings, options).await.unwrap()
+        Markback::open(settings, self.options()).await.unwrap()
     }
 
     /// A service for one school with everybody in a group.
@@ -328,18 +282,12 @@ pub(crate) async fn done_in_time(
 
 /// Waits for the end of a sync that somebody else does.
 pub(crate) async fn ended(markback: &Markback, school: &SchoolId, id: &str) -> SyncRecord {
-    let waiting = async {
-        loop {
-            let record = markback.store().sync(school, id).await.unwrap().unwrap();
-            if record.state.is_final() {
-                return record;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("the sync came to no end")
+    let record = async || markback.store().sync(school, id).await.unwrap().unwrap();
+    harness::wait_until("the sync has ended", async || {
+        record().await.state.is_final()
+    })
+    .await;
+    record().await
 }
 
 pub(crate) async fn synced(markback: &Markback, school: &SchoolId) -> SyncRecord {

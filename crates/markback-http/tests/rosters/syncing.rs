@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use markback::{store::SyncState, sync::SyncRequest};
+use markback_lab::harness::wait_until;
 use rstest::rstest;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter};
 
 use crate::stage::{
-    DAY, EVERYBODY, FULL, On, PATIENCE, Stage, done_in_time, groups, ids, people, settings_of,
-    sync, synced,
+    DAY, EVERYBODY, FULL, On, Stage, done_in_time, groups, ids, people, settings_of, sync, synced,
 };
 
 /// Long enough for most waits to be over after a few.
@@ -80,7 +80,7 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
         }
         true
     };
-    until(all_match).await;
+    wait_until("all groups match", all_match).await;
     for place in 0..3 {
         assert!(markback.people().knows(&stage.school(place)));
         stage
@@ -90,9 +90,9 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
     }
     // Half an hour on the small ones come, and tomorrow everybody who leaves today is gone, with the nightly ones.
     stage.pass(Duration::from_secs(31 * 60));
-    until(all_match).await;
+    wait_until("all groups match", all_match).await;
     stage.pass(DAY);
-    until(all_match).await;
+    wait_until("all groups match", all_match).await;
     let whys = || async {
         let syncs = markback.store().syncs(&stage.school(0), 10).await.unwrap();
         syncs
@@ -101,20 +101,12 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
             .map(|sync| sync.why)
             .collect::<Vec<_>>()
     };
-    until(|| async { whys().await == ["nightly", "small", "first"] }).await;
+    wait_until("all three syncs are done", || async {
+        whys().await == ["nightly", "small", "first"]
+    })
+    .await;
     stop.cancel();
     running.await.unwrap();
-}
-
-pub(crate) async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
-    let waiting = async {
-        while !holds().await {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting)
-        .await
-        .expect("it never came to hold");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,8 +3,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use mis_core::{Error, ErrorKind, SchoolId};
-use outbox::{ClaimedJob, NewJob, RetryAt};
+use outbox::{ClaimedJob, NewJob, RetryAt, Wakeup};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{Mirror, Unread, full::Why};
@@ -32,7 +33,16 @@ struct ReadJob {
 impl Mirror {
     /// Reads the schools' registers in full when due, until told to stop.
     pub(crate) async fn run(&self, stop: CancellationToken) {
-        let workers = futures::future::join_all((0..AT_ONCE).map(|_| self.run_worker(&stop)));
+        let worker = Worker {
+            store: &self.store,
+            queue: queues::REGISTER,
+            poll: self.config.poll,
+            lease: self.config.lease,
+        };
+        let wakeup = worker.wakeup();
+        let workers = futures::future::join_all(
+            (0..AT_ONCE).map(|_| self.run_worker(worker, &wakeup, &stop)),
+        );
         tokio::join!(self.run_schedule(&stop), workers);
     }
 
@@ -116,15 +126,13 @@ impl Mirror {
             .supersede_key("register")
     }
 
-    async fn run_worker(&self, stop: &CancellationToken) {
-        let worker = Worker {
-            store: &self.store,
-            queue: queues::REGISTER,
-            poll: self.config.poll,
-            lease: self.config.lease,
-        };
-        let mut wakeup = worker.wakeup();
-        while let Some(claimed) = worker.next(&mut wakeup, stop).await {
+    async fn run_worker(
+        &self,
+        worker: Worker<'_>,
+        wakeup: &Mutex<Wakeup>,
+        stop: &CancellationToken,
+    ) {
+        while let Some(claimed) = worker.next(wakeup, stop).await {
             let settled = tokio::select! {
                 settled = self.settle(&claimed) => settled,
                 () = stop.cancelled() => worker.hand_back(&claimed).await,

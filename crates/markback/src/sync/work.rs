@@ -1,7 +1,8 @@
 //! The workers: claim a sync, keep its lease while it runs, and handle its errors.
 
 use mis_core::ErrorKind;
-use outbox::{ClaimedJob, RetryAt, Tx};
+use outbox::{ClaimedJob, RetryAt, Tx, Wakeup};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{PeopleSync, SyncJob, SyncRequest, school::Obstacle};
@@ -35,13 +36,13 @@ impl PeopleSync {
     /// Runs queued syncs until told to stop.
     pub async fn run_workers(&self, stop: CancellationToken) {
         let workers = self.settings.service.sync.at_once.get();
-        futures::future::join_all((0..workers).map(|_| self.work(&stop))).await;
+        let wakeup = self.worker().wakeup();
+        futures::future::join_all((0..workers).map(|_| self.work(&wakeup, &stop))).await;
     }
 
-    async fn work(&self, stop: &CancellationToken) {
+    async fn work(&self, wakeup: &Mutex<Wakeup>, stop: &CancellationToken) {
         let worker = self.worker();
-        let mut wakeup = worker.wakeup();
-        while let Some(job) = worker.next(&mut wakeup, stop).await {
+        while let Some(job) = worker.next(wakeup, stop).await {
             self.settle(job, stop).await;
         }
     }

@@ -12,7 +12,7 @@ use mis_core::SchoolId;
 use rstest::rstest;
 use wonde_sandbox::{Fault, FaultRule, RetryAfter};
 
-use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
+use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out};
 use crate::wrong_marks::hourly;
 
 const ILL_IS_PROTECTED: &str = "protected = [\"I\"]";
@@ -38,12 +38,13 @@ async fn discard(stage: &Stage, id: &str) {
     let school = SchoolId::from(stage.school(SIMS));
     let actor = Actor::default();
     // A worker may have it in hand for a moment.
-    until(&stage.clock, "the event is discarded", async || {
-        operator::discard(stage.markback.store(), &school, id, &actor)
-            .await
-            .is_ok()
-    })
-    .await;
+    stage
+        .until("the event is discarded", async || {
+            operator::discard(stage.markback.store(), &school, id, &actor)
+                .await
+                .is_ok()
+        })
+        .await;
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -131,22 +132,24 @@ async fn a_mark_that_was_refused_does_not_come_back_when_a_newer_one_is_refused(
     assert_eq!(stage.state(SIMS, "e1").await, Accepted);
     stage.sandbox.clear_faults();
     stage.sandbox.add_fault(refusal).unwrap();
-    until(&stage.clock, "both have come to nothing", async || {
-        stage.clock.advance(Duration::from_secs(10));
-        stage.markback.is_settled().await.unwrap()
-    })
-    .await;
+    stage
+        .until("both have come to nothing", async || {
+            stage.clock.advance(Duration::from_secs(10));
+            stage.markback.is_settled().await.unwrap()
+        })
+        .await;
     assert_eq!(stage.state(SIMS, "e1").await, Superseded);
     assert_eq!(stage.state(SIMS, "e2").await, Rejected);
     stage.sandbox.clear_faults();
     stage
         .take(SIMS, answered("e3", &pupil, "10:01:00", "I - Ill"))
         .await;
-    until(&stage.clock, "the third is written", async || {
-        stage.clock.advance(Duration::from_secs(10));
-        stage.markback.is_settled().await.unwrap()
-    })
-    .await;
+    stage
+        .until("the third is written", async || {
+            stage.clock.advance(Duration::from_secs(10));
+            stage.markback.is_settled().await.unwrap()
+        })
+        .await;
     assert_eq!(stage.state(SIMS, "e3").await, Confirmed);
     assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "I");
 }
@@ -163,10 +166,11 @@ async fn a_code_entered_between_landing_and_our_asking_is_newer() {
     // Until the teacher has been there.
     stage.sandbox.add_fault(nobody_can_ask()).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until(&stage.clock, "the mark is in the MIS", async || {
-        stage.code(SIMS, &pupil, "AM").is_some()
-    })
-    .await;
+    stage
+        .until("the mark is in the MIS", async || {
+            stage.code(SIMS, &pupil, "AM").is_some()
+        })
+        .await;
     // Longer after it was sent than the clocks may differ.
     stage.clock.advance(Duration::from_secs(10));
     stage.teacher(SIMS, &pupil, "AM", Some("I"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use markback::service::EventState::{Confirmed, Skipped};
 use mis_core::SchoolId;
 
-use crate::stage::{ARBOR, SCHOLARPACK, SIMS, Setup, Stage, answered, sign_in, sign_out, until};
+use crate::stage::{ARBOR, SCHOLARPACK, SIMS, Setup, Stage, answered, sign_in, sign_out};
 
 fn reason(event: &markback::service::EventRecord) -> String {
     event.decision.as_ref().unwrap().to_string()
@@ -191,10 +191,11 @@ async fn the_register_is_read_once_for_many_pupils() {
         stage
             .take(SIMS, sign_in(&format!("e{n}"), &pupil, "09:07:00"))
             .await;
-        until(&stage.clock, "decided", async || {
-            stage.state(SIMS, &format!("e{n}")).await != markback::service::EventState::Received
-        })
-        .await;
+        stage
+            .until("decided", async || {
+                stage.state(SIMS, &format!("e{n}")).await != markback::service::EventState::Received
+            })
+            .await;
     }
     stage.settled().await;
     // Once, whatever it took in pages: within the window nobody reads it again.

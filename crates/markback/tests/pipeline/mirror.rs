@@ -29,7 +29,7 @@ async fn planned_ahead(school: usize) -> (Stage, String, String) {
         .set_mark(&stage.school(school), &mark)
         .unwrap();
     stage.clock.advance(60 * DAY);
-    assert_eq!(stage.clock.now_date(), today);
+    assert_eq!(stage.today(), today);
     (stage, pupil, other)
 }
 

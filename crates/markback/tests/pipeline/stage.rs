@@ -1,26 +1,18 @@
-//! A sandbox and a service side by side, on one clock that moves only while a test waits.
+//! Three schools and a service for them, whose workers usually run.
 
-use std::{
-    fmt::Write as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::Deref, time::Duration};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::NaiveDate;
 use markback::{
     pipeline::WorkerConfig,
     service::{EventRecord, EventState, Markback, Options},
-    settings,
 };
+use markback_lab::harness::{Env, Workers, monday, worker_config};
 use mis_adapters as _;
 use mis_core::SchoolId;
-use outbox::Clock;
+use outbox::Clock as _;
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicI64, Ordering};
-use tempfile::TempDir;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use wonde_sandbox::{Fault, FaultRule, MisMark, Sandbox, SandboxOptions, TeacherMark};
+use wonde_sandbox::{Fault, FaultRule, MisMark, SandboxOptions, TeacherMark};
 
 /// Schools of the sandbox by their place.
 pub(crate) const SIMS: usize = 0;
@@ -29,41 +21,23 @@ pub(crate) const SCHOLARPACK: usize = 2;
 
 /// How far the clock moves between two looks of a test that waits.
 const STEP: Duration = Duration::from_millis(200);
-/// How long a test waits for something, in real time.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A clock that begins on a Monday morning and stands still unless it is advanced, so that a busy machine changes nothing.
-#[derive(Debug, Default)]
-pub(crate) struct MorningClock {
-    forward_ms: AtomicI64,
-}
-
-impl Clock for MorningClock {
-    fn now(&self) -> DateTime<Utc> {
-        let start: DateTime<Utc> = "2026-11-23T10:00:00Z".parse().unwrap();
-        start + TimeDelta::milliseconds(self.forward_ms.load(Ordering::SeqCst))
-    }
-}
-
-impl MorningClock {
-    pub(crate) fn now_date(&self) -> chrono::NaiveDate {
-        self.now().date_naive()
-    }
-
-    pub(crate) fn advance(&self, by: Duration) {
-        let ms = i64::try_from(by.as_millis()).unwrap();
-        self.forward_ms.fetch_add(ms, Ordering::SeqCst);
-    }
-}
+/// How far it moves in addition, at most, if no job is due.
+const IDLE_STEP: Duration = Duration::from_secs(5);
 
 /// Everything a test needs.
 pub(crate) struct Stage {
-    pub(crate) clock: Arc<MorningClock>,
-    pub(crate) sandbox: Sandbox,
+    env: Env,
     pub(crate) markback: Markback,
-    pub(crate) folder: TempDir,
-    workers: Option<(CancellationToken, JoinHandle<()>)>,
+    workers: Option<Workers>,
     options: Options,
+}
+
+impl Deref for Stage {
+    type Target = Env;
+
+    fn deref(&self) -> &Env {
+        &self.env
+    }
 }
 
 /// How a test's schools differ from the usual.
@@ -124,37 +98,28 @@ impl Stage {
 
     /// With nobody at work yet.
     pub(crate) async fn idle(setup: Setup) -> Self {
-        let clock = Arc::new(MorningClock::default());
-        let times = clock.clone();
-        let sandbox = Sandbox::start(SandboxOptions {
-            clock: Arc::new(move || times.now()),
-            ..setup.sandbox
-        })
-        .await
-        .unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("markback.toml");
-        std::fs::write(folder.path().join("token"), sandbox.token()).unwrap();
-        std::fs::write(folder.path().join("key"), "a key").unwrap();
+        let env = Env::start(monday("10:00"), None, setup.sandbox).await;
         let writeback = format!("{}\n{}", setup.times, setup.writeback);
-        let text = toml(&sandbox, &folder, setup.service, &writeback);
-        std::fs::write(&path, text).unwrap();
+        // Few tests have enough events to fill a register, so the others do not wait long for more.
+        let gather = if setup.service.contains("gather") {
+            ""
+        } else {
+            "gather = { window = \"500ms\", max = 200 }\n"
+        };
+        let service = format!("{gather}{}", setup.service);
+        let schools = env.sandbox.schools().len();
+        env.write_settings(&service, &rules(&writeback), schools, "template = \"all\"");
         let options = Options {
-            clock: clock.clone(),
             workers: Some(WorkerConfig {
-                poll: Duration::from_millis(10),
                 lease: setup.lease,
-                ..WorkerConfig::default()
+                ..worker_config()
             }),
             adapters: setup.adapters,
-            ..Options::default()
+            ..env.options()
         };
-        let markback = open(&path, &options).await;
         Self {
-            clock,
-            sandbox,
-            markback,
-            folder,
+            markback: env.open(options.clone()).await,
+            env,
             workers: None,
             options,
         }
@@ -162,28 +127,23 @@ impl Stage {
 
     /// Puts the workers to work.
     pub(crate) fn work(&mut self) {
-        let stop = CancellationToken::new();
-        let (markback, told) = (self.markback.clone(), stop.clone());
-        let workers = tokio::spawn(async move { markback.run(told).await });
-        self.workers = Some((stop, workers));
+        self.workers = Some(Workers::start(&self.markback));
     }
 
     /// Ends the workers in the middle of whatever they do, as a power cut would.
     pub(crate) async fn crash(&mut self) {
-        if let Some((_, workers)) = self.workers.take() {
-            workers.abort();
-            let _ = workers.await;
+        if let Some(workers) = self.workers.take() {
+            workers.abort().await;
         }
         // Batches in hand run in tasks of their own: those are gone with the runtime's handle of the service only when it
         // is dropped, so a new service stands in for the one that is gone.
-        let path = self.folder.path().join("markback.toml");
-        self.markback = open(&path, &self.options).await;
+        self.markback = self.open(self.options.clone()).await;
     }
 
     pub(crate) async fn people_known(&self) {
         for school in self.sandbox.schools() {
             let id = SchoolId::from(school.id.as_str());
-            until(&self.clock, "the people are known", async || {
+            self.until("the people are known", async || {
                 self.markback.people().of(&id).await.unwrap().is_some()
             })
             .await;
@@ -193,17 +153,47 @@ impl Stage {
     /// Until the registers of all schools that take marks have been read once.
     async fn registers_read(&self) {
         for place in [SIMS, ARBOR] {
-            let id = SchoolId::from(self.school(place));
-            until(
-                &self.clock,
-                "the registers have been read once",
-                async || {
-                    let reading = self.markback.store().register_reading(&id).await.unwrap();
-                    reading.is_some_and(|reading| reading.read_at.is_some())
-                },
-            )
+            let id = self.env.school(place);
+            self.until("the registers have been read once", async || {
+                let reading = self.markback.store().register_reading(&id).await.unwrap();
+                reading.is_some_and(|reading| reading.read_at.is_some())
+            })
             .await;
         }
+    }
+
+    pub(crate) fn today(&self) -> NaiveDate {
+        self.clock.now().date_naive()
+    }
+
+    /// Waits until `condition` holds, and moves the clock meanwhile: fast as long as no job can be worked on.
+    pub(crate) async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        self.wait_until(what, STEP, async || {
+            let holds = condition().await;
+            if !holds && let Some(wait) = self.idle_for().await {
+                self.clock.advance(wait.min(IDLE_STEP));
+            }
+            holds
+        })
+        .await;
+    }
+
+    /// The time until the next job is due; `None` if one is due or leased, or if there is none.
+    async fn idle_for(&self) -> Option<Duration> {
+        let outbox = self.markback.outbox();
+        let stats = outbox.stats().await.unwrap();
+        if stats
+            .values()
+            .any(|queue| queue.ready + queue.leased + queue.lapsed > 0)
+        {
+            return None;
+        }
+        let mut next = None;
+        for queue in stats.keys() {
+            let due = outbox.next_due(queue).await.unwrap();
+            next = next.into_iter().chain(due).min();
+        }
+        next
     }
 
     pub(crate) fn school(&self, place: usize) -> String {
@@ -213,7 +203,7 @@ impl Stage {
     /// A pupil of whom the register says nothing today.
     pub(crate) fn pupil(&self, school: usize, n: usize) -> String {
         let id = self.school(school);
-        let today = self.clock.now().date_naive();
+        let today = self.today();
         let marks = self.sandbox.mis_marks(&id).unwrap();
         let students = self.sandbox.students(&id).unwrap();
         students
@@ -235,13 +225,13 @@ impl Stage {
     }
 
     pub(crate) async fn take_all(&self, school: usize, events: Vec<Value>) {
-        let id = SchoolId::from(self.school(school));
+        let id = self.env.school(school);
         self.markback.intake(&id, events).await.unwrap();
     }
 
     /// What is known of an event.
     pub(crate) async fn event(&self, school: usize, id: &str) -> EventRecord {
-        let school = SchoolId::from(self.school(school));
+        let school = self.env.school(school);
         self.markback.event(&school, id).await.unwrap().unwrap()
     }
 
@@ -251,7 +241,7 @@ impl Stage {
 
     /// Waits until every event has come to its end.
     pub(crate) async fn settled(&self) {
-        until(&self.clock, "every event has a final state", async || {
+        self.until("every event has a final state", async || {
             self.markback.is_settled().await.unwrap()
         })
         .await;
@@ -264,7 +254,7 @@ impl Stage {
 
     /// Until something is said to be in the event's way.
     pub(crate) async fn waits(&self, school: usize, id: &str) {
-        until(&self.clock, "an event waits", async || {
+        self.until("an event waits", async || {
             self.event(school, id).await.waiting.is_some()
         })
         .await;
@@ -272,15 +262,13 @@ impl Stage {
 
     pub(crate) async fn reaches(&self, school: usize, id: &str, state: EventState) {
         let what = format!("{id} is {}", state.as_str());
-        until(&self.clock, &what, async || {
-            self.state(school, id).await == state
-        })
-        .await;
+        self.until(&what, async || self.state(school, id).await == state)
+            .await;
     }
 
     /// What the MIS holds today of a pupil in a session.
     pub(crate) fn held(&self, school: usize, student: &str, session: &str) -> Option<MisMark> {
-        let today = self.clock.now().date_naive();
+        let today = self.today();
         let mut marks = self.sandbox.mis_marks(&self.school(school)).unwrap();
         marks.retain(|mark| {
             mark.student_id == student && mark.date == today && mark.session == Some(session)
@@ -295,7 +283,7 @@ impl Stage {
     pub(crate) fn teacher(&self, school: usize, student: &str, session: &str, code: Option<&str>) {
         let mark = TeacherMark {
             student_id: student.to_owned(),
-            date: Some(self.clock.now().date_naive()),
+            date: Some(self.today()),
             session: Some(session.to_owned()),
             code: code.map(str::to_owned),
             ..TeacherMark::default()
@@ -310,26 +298,6 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
-    fn drop(&mut self) {
-        if let Some((stop, workers)) = self.workers.take() {
-            stop.cancel();
-            workers.abort();
-        }
-    }
-}
-
-/// Looks again and again while the clock moves, until patience ends.
-pub(crate) async fn until(clock: &MorningClock, what: &str, mut so: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !so().await {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        clock.advance(STEP);
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-/// A sign-in at this local time of the Monday.
 /// This happens to every register of session marks that is written.
 pub(crate) fn post(fault: Fault) -> FaultRule {
     FaultRule::new(fault)
@@ -337,6 +305,7 @@ pub(crate) fn post(fault: Fault) -> FaultRule {
         .method("POST")
 }
 
+/// A sign-in at this local time of the Monday.
 pub(crate) fn sign_in(id: &str, person: &str, at: &str) -> Value {
     json!({"id": id, "person": person, "kind": "sign_in", "at": format!("2026-11-23T{at}Z")})
 }
@@ -354,36 +323,6 @@ pub(crate) fn sign_out(id: &str, person: &str, at: &str, answer: &str) -> Value 
         "id": id, "person": person, "kind": "sign_out", "at": format!("2026-11-23T{at}Z"),
         "answers": {"Leaving": answer},
     })
-}
-
-async fn open(path: &std::path::Path, options: &Options) -> Markback {
-    let loaded = settings::load(path).unwrap();
-    Markback::open(loaded.settings, options.clone())
-        .await
-        .unwrap()
-}
-
-fn toml(sandbox: &Sandbox, folder: &TempDir, service: &str, writeback: &str) -> String {
-    // Nobody should wait in a test for company that does not come.
-    let gather = if service.contains("gather") {
-        ""
-    } else {
-        "gather = { window = \"500ms\", max = 200 }\n"
-    };
-    let mut toml = format!(
-        "{gather}api_key_file = \"key\"\nstore = \"sqlite:{}\"\nwonde_url = \"{}\"\nrate_per_minute = 1000000\n{service}\n{}",
-        folder.path().join("markback.db").display(),
-        sandbox.base_url(),
-        rules(writeback),
-    );
-    for school in sandbox.schools() {
-        let _ = write!(
-            toml,
-            "\n[[school]]\nid = \"{}\"\ntemplate = \"all\"\n",
-            school.id
-        );
-    }
-    toml
 }
 
 /// The usual settings, and what a test adds to them or says otherwise.

@@ -7,7 +7,7 @@ use markback::service::EventState::{
 };
 use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter, SandboxOptions};
 
-use crate::stage::{ARBOR, SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
+use crate::stage::{ARBOR, SIMS, Setup, Stage, answered, post, sign_in, sign_out};
 
 const WRITES: &str = "attendance/session";
 
@@ -353,10 +353,11 @@ async fn too_many_requests_pause_the_token_for_as_long_as_is_said() {
         let rule = post(Fault::TooManyRequests { retry_after });
         stage.sandbox.add_fault(rule.times(1)).unwrap();
         stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-        until(&stage.clock, "paused", async || {
-            !stage.markback.outbox().pauses().await.unwrap().is_empty()
-        })
-        .await;
+        stage
+            .until("paused", async || {
+                !stage.markback.outbox().pauses().await.unwrap().is_empty()
+            })
+            .await;
         let pause = stage.markback.outbox().pauses().await.unwrap().remove(0);
         assert!(pause.key.starts_with("token:"), "{}", pause.key);
         assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
@@ -508,10 +509,11 @@ async fn workers_that_end_in_the_middle_are_taken_over_from() {
         .map(|n| sign_in(&format!("e{n}"), &pupils[n], "09:07:00"))
         .collect();
     stage.take_all(SIMS, events).await;
-    until(&stage.clock, "the register is out", async || {
-        stage.requests("POST attendance/session") == 1
-    })
-    .await;
+    stage
+        .until("the register is out", async || {
+            stage.requests("POST attendance/session") == 1
+        })
+        .await;
     stage.crash().await;
     stage.clock.advance(Duration::from_secs(2 * 3600));
     stage.work();

@@ -12,7 +12,7 @@ use wonde_sandbox::{Fault, FaultRule};
 
 use crate::{
     panicking::{Guard, Panics, SECRET, registry},
-    stage::{ARBOR, SIMS, Setup, Stage, answered, post, sign_in, until},
+    stage::{ARBOR, SIMS, Setup, Stage, answered, post, sign_in},
 };
 
 fn panicking() -> Setup {
@@ -24,11 +24,12 @@ fn panicking() -> Setup {
 
 /// Keeps the clock moving, for what waits by it, until all is settled.
 async fn settle(stage: &Stage) {
-    until(&stage.clock, "every event has a final state", async || {
-        stage.clock.advance(Duration::from_secs(5));
-        stage.markback.is_settled().await.unwrap()
-    })
-    .await;
+    stage
+        .until("every event has a final state", async || {
+            stage.clock.advance(Duration::from_secs(5));
+            stage.markback.is_settled().await.unwrap()
+        })
+        .await;
 }
 
 #[tokio::test]
@@ -140,12 +141,13 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
     let mut stage = Stage::idle(panicking()).await;
     stage.work();
     let school = stage.school(SIMS).as_str().into();
-    until(&stage.clock, "the people are known", async || {
-        stage.clock.advance(Duration::from_secs(5));
-        let directory = stage.markback.people().of(&school).await.unwrap();
-        directory.is_some()
-    })
-    .await;
+    stage
+        .until("the people are known", async || {
+            stage.clock.advance(Duration::from_secs(5));
+            let directory = stage.markback.people().of(&school).await.unwrap();
+            directory.is_some()
+        })
+        .await;
 
     panics.set(Panics {
         people: u32::MAX,
@@ -154,12 +156,13 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
     let rosters = stage.markback.sync();
     let known = stage.markback.settings().school(&school).unwrap();
     let id = rosters.ask(known, SyncRequest::default()).await.unwrap();
-    until(&stage.clock, "the sync has failed", async || {
-        stage.clock.advance(Duration::from_secs(5));
-        let sync = stage.markback.store().sync(&school, &id).await.unwrap();
-        sync.unwrap().state == SyncState::Failed
-    })
-    .await;
+    stage
+        .until("the sync has failed", async || {
+            stage.clock.advance(Duration::from_secs(5));
+            let sync = stage.markback.store().sync(&school, &id).await.unwrap();
+            sync.unwrap().state == SyncState::Failed
+        })
+        .await;
     let sync = stage.markback.store().sync(&school, &id).await.unwrap();
     let error = sync.unwrap().error.unwrap();
     assert!(
@@ -273,10 +276,11 @@ async fn a_school_that_is_slow_to_tell_keeps_no_others_confirmations_waiting() {
         stage.take(SIMS, sign_in(&id, &pupil, "09:07:00")).await;
         stage.reaches(SIMS, &id, Accepted).await;
     }
-    until(&stage.clock, "somebody waits for an answer", async || {
-        stage.requests("GET writebacks") > 0
-    })
-    .await;
+    stage
+        .until("somebody waits for an answer", async || {
+            stage.requests("GET writebacks") > 0
+        })
+        .await;
     let started = Instant::now();
     let pupil = stage.pupil(ARBOR, 0);
     stage.take(ARBOR, sign_in("x1", &pupil, "09:07:00")).await;

@@ -8,7 +8,7 @@ use markback::service::EventState::{
 };
 use wonde_sandbox::{Fault, FaultRule, RetryAfter, SandboxOptions};
 
-use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out, until};
+use crate::stage::{SIMS, Setup, Stage, answered, post, sign_in, sign_out};
 
 /// Wonde's copy of the register is an hour old.
 pub(crate) fn hourly() -> Setup {
@@ -306,10 +306,11 @@ async fn a_mark_that_is_sent_again_is_not_sent_after_a_newer_one() {
     };
     stage.sandbox.add_fault(post(slow).times(1)).unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "09:07:00")).await;
-    until(&stage.clock, "it is sent again", async || {
-        stage.requests("POST attendance/session") == 2
-    })
-    .await;
+    stage
+        .until("it is sent again", async || {
+            stage.requests("POST attendance/session") == 2
+        })
+        .await;
     stage
         .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
         .await;

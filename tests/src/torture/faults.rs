@@ -1,4 +1,4 @@
-//! What is done to nodes, store and sandbox while the events come in.
+//! Faults of nodes, database and sandbox while the events come in.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,9 +6,9 @@ use rand::{RngExt as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _}
 use throwaway_postgres::Stop;
 use tokio::sync::{Mutex, watch};
 
-use super::{Arena, Node, Plan, StoreKind};
+use super::{Env, Node, Plan, StoreKind};
 
-/// Longer than a lease in the arena's settings.
+/// Longer than a lease in the environment's settings.
 const FROZEN: Duration = Duration::from_millis(3500);
 
 /// The places for nodes.
@@ -24,7 +24,7 @@ pub(crate) struct Done {
 }
 
 /// Starts as many as are planned.
-pub(crate) async fn start_nodes(plan: &Plan, arena: &Arena) -> Nodes {
+pub(crate) async fn start_nodes(plan: &Plan, env: &Env) -> Nodes {
     let number = match plan.store {
         StoreKind::Sqlite => 1,
         StoreKind::Postgres => plan.nodes.max(1),
@@ -32,16 +32,16 @@ pub(crate) async fn start_nodes(plan: &Plan, arena: &Arena) -> Nodes {
     let mut nodes = Vec::with_capacity(number);
     for _ in 0..number {
         let mut node = Node::new(&plan.program);
-        node.start(arena).await;
+        node.start(env).await;
         nodes.push(Mutex::new(node));
     }
     Arc::new(nodes)
 }
 
 /// Does one thing after the other until it is stopped, and leaves all nodes at work.
-pub(crate) async fn reign(
+pub(crate) async fn inject(
     plan: Plan,
-    arena: Arc<Arena>,
+    env: Arc<Env>,
     nodes: Nodes,
     mut stopped: watch::Receiver<bool>,
 ) -> Done {
@@ -51,7 +51,7 @@ pub(crate) async fn reign(
         (plan.kills, Deed::Kill),
         (plan.kills, Deed::Kill),
         (plan.freezes && nodes.len() > 1, Deed::Freeze),
-        (plan.restarts && arena.postgres.is_some(), Deed::Restart),
+        (plan.restarts && env.postgres.is_some(), Deed::Restart),
         (plan.faults > 0.0, Deed::Away),
     ]
     .into_iter()
@@ -74,7 +74,7 @@ pub(crate) async fn reign(
                 let mut node = nodes[place].lock().await;
                 node.end();
                 tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
-                node.start(&arena).await;
+                node.start(&env).await;
                 done.kills += 1;
             }
             Deed::Freeze => {
@@ -85,17 +85,17 @@ pub(crate) async fn reign(
             }
             Deed::Restart => {
                 let how = *[Stop::Fast, Stop::Immediate].choose(&mut random).unwrap();
-                restart(&arena, how).await;
+                restart(&env, how).await;
                 done.restarts += 1;
             }
             Deed::Away => {
-                let schools = arena.sandbox.schools();
+                let schools = env.sandbox.schools();
                 let school = &schools.choose(&mut random).unwrap().id;
                 let length = Some(Duration::from_millis(random.random_range(500..3000)));
                 if random.random_bool(0.5) {
-                    arena.sandbox.set_offline(school, length).unwrap();
+                    env.sandbox.set_offline(school, length).unwrap();
                 } else {
-                    arena.sandbox.set_stale(school, length).unwrap();
+                    env.sandbox.set_stale(school, length).unwrap();
                 }
                 done.away += 1;
             }
@@ -111,10 +111,10 @@ enum Deed {
     Away,
 }
 
-async fn restart(arena: &Arc<Arena>, how: Stop) {
-    let arena = Arc::clone(arena);
+async fn restart(env: &Arc<Env>, how: Stop) {
+    let env = Arc::clone(env);
     let restarted = tokio::task::spawn_blocking(move || {
-        if let Some(server) = &arena.postgres {
+        if let Some(server) = &env.postgres {
             server.stop(how).unwrap();
             server.start().unwrap();
         }

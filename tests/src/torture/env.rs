@@ -1,5 +1,5 @@
-//! Where it takes place: a sandbox that outlives every node, a store, and the settings that all nodes share. Beside it the
-//! same morning in peace, for what the MIS should hold.
+//! The environment: a sandbox that outlives every node, a database, and the settings that all nodes share. Also the same
+//! morning without faults, for the expected marks in the MIS.
 
 use std::{
     collections::BTreeMap,
@@ -51,7 +51,7 @@ pub(crate) type MarkKey = (String, String, String, String);
 
 /// Sandbox, store and settings.
 #[derive(Debug)]
-pub struct Arena {
+pub struct Env {
     /// The sandbox.
     pub sandbox: Sandbox,
     /// The server that the nodes share, on PostgreSQL.
@@ -64,15 +64,15 @@ pub struct Arena {
     disputed: Vec<(String, String)>,
 }
 
-impl Arena {
+impl Env {
     /// For this plan.
     ///
     /// # Panics
     /// When it cannot be set up.
     pub async fn new(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Arc<Self> {
-        let arena = Self::quiet(plan, morning, postgres).await;
-        for rule in dispute::refusals(&arena, plan.seed) {
-            arena.sandbox.add_fault(rule).unwrap();
+        let env = Self::quiet(plan, morning, postgres).await;
+        for rule in dispute::refusals(&env, plan.seed) {
+            env.sandbox.add_fault(rule).unwrap();
         }
         if plan.faults > 0.0 {
             let sure = FaultRule::one_of_each(plan.seed);
@@ -80,10 +80,10 @@ impl Arena {
                 .into_iter()
                 .chain(FaultRule::mix(plan.seed, plan.faults))
             {
-                arena.sandbox.add_fault(rule).unwrap();
+                env.sandbox.add_fault(rule).unwrap();
             }
         }
-        Arc::new(arena)
+        Arc::new(env)
     }
 
     async fn quiet(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Self {
@@ -255,11 +255,11 @@ impl Arena {
 
     /// Leaves everything where it is for whoever looks into it.
     pub(crate) fn keep(self: Arc<Self>) -> PathBuf {
-        if let Ok(mut arena) = Arc::try_unwrap(self) {
-            if let Some(folder) = arena.cleared.take() {
+        if let Ok(mut env) = Arc::try_unwrap(self) {
+            if let Some(folder) = env.cleared.take() {
                 return folder.keep();
             }
-            return arena.folder;
+            return env.folder;
         }
         PathBuf::new()
     }
@@ -267,8 +267,8 @@ impl Arena {
 
 /// What the MISs hold after a morning in which nothing goes wrong.
 pub(crate) async fn in_peace(plan: &Plan, morning: &Morning) -> Marks {
-    let arena = Arena::quiet(plan, morning, None).await;
-    let loaded = settings::load(&arena.settings()).unwrap().settings;
+    let env = Env::quiet(plan, morning, None).await;
+    let loaded = settings::load(&env.settings()).unwrap().settings;
     let markback = Markback::open(loaded, Options::default()).await.unwrap();
     let stop = CancellationToken::new();
     let working = tokio::spawn({
@@ -276,7 +276,7 @@ pub(crate) async fn in_peace(plan: &Plan, morning: &Morning) -> Marks {
         async move { markback.run(stop).await }
     });
     let mut by_school: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for (school, events) in arena.events(morning) {
+    for (school, events) in env.events(morning) {
         by_school.entry(school).or_default().extend(events);
     }
     for (school, events) in by_school {
@@ -292,7 +292,7 @@ pub(crate) async fn in_peace(plan: &Plan, morning: &Morning) -> Marks {
     }
     stop.cancel();
     working.await.unwrap();
-    arena.marks()
+    env.marks()
 }
 
 /// Pupils on roll that day, by school.

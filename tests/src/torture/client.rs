@@ -1,4 +1,5 @@
-//! Bringing the events, as a sign-in system should: each pupil's in order, each again until it was taken.
+//! A client of the nodes that delivers events as a sign-in system should: each pupil's in order, each again until it was
+//! accepted.
 
 use std::{
     sync::{
@@ -9,26 +10,26 @@ use std::{
 };
 
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use reqwest::{Client, StatusCode};
+use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::{Arena, KEY, Morning, PATIENCE, Plan, chaos::Nodes};
+use super::{Env, KEY, Morning, PATIENCE, Plan, faults::Nodes};
 
 /// Those who bring events at the same time.
 const CARRIERS: usize = 16;
 
-/// The way in.
-pub(crate) struct Door {
+/// A client that sends to any node that runs.
+pub(crate) struct Client {
     nodes: Nodes,
-    http: Client,
+    http: reqwest::Client,
     turned_away: AtomicU64,
 }
 
-impl Door {
+impl Client {
     pub(crate) fn new(nodes: &Nodes) -> Arc<Self> {
         Arc::new(Self {
             nodes: Arc::clone(nodes),
-            http: Client::builder()
+            http: reqwest::Client::builder()
                 .no_proxy()
                 // A frozen node answers nobody.
                 .timeout(Duration::from_secs(2))
@@ -39,19 +40,14 @@ impl Door {
     }
 
     /// Brings them all, spread over the plan's time. Answers how often one was not taken at once.
-    pub(crate) async fn bring(
-        self: &Arc<Self>,
-        arena: &Arena,
-        morning: &Morning,
-        plan: &Plan,
-    ) -> u64 {
+    pub(crate) async fn bring(self: &Arc<Self>, env: &Env, morning: &Morning, plan: &Plan) -> u64 {
         let mut loads: Vec<Vec<(String, Vec<Value>)>> = vec![Vec::new(); CARRIERS];
-        for (n, pupil) in arena.events(morning).into_iter().enumerate() {
+        for (n, pupil) in env.events(morning).into_iter().enumerate() {
             loads[n % CARRIERS].push(pupil);
         }
         let carriers = (0_u64..).zip(loads).map(|(n, load)| {
-            let (door, seed, lasts) = (Arc::clone(self), plan.seed ^ n, plan.lasts);
-            tokio::spawn(async move { door.carry(load, seed, lasts).await })
+            let (client, seed, lasts) = (Arc::clone(self), plan.seed ^ n, plan.lasts);
+            tokio::spawn(async move { client.carry(load, seed, lasts).await })
         });
         for carrier in carriers.collect::<Vec<_>>() {
             carrier.await.unwrap();
