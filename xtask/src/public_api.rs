@@ -8,10 +8,11 @@ use public_api::Builder;
 use crate::tree::{Tree, output, read, run, write as write_file};
 
 /// The crates to publish.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "markback",
     "mis-conformance",
     "mis-core",
+    "mis-wonde",
     "outbox",
     "roster",
     "wonde",
