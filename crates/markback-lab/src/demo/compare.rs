@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[rstest]
-    #[case(None, "holds nothing")]
+    #[case(None, "the MIS has no mark")]
     #[case(Some(mark("U", Some(5), 1)), "U instead of L")]
     #[case(Some(mark("L", Some(6), 1)), "6 minutes late instead of 5")]
     #[case(Some(mark("L", None, 1)), "no minutes late")]
@@ -326,7 +326,7 @@ mod tests {
         let there = Marks::from([(place("AM"), mark("N", None, 0))]);
         let other = Marks::from([(place("AM"), mark("L", None, 1))]);
         for (before, after, told) in [
-            (Marks::new(), there.clone(), "nobody decided"),
+            (Marks::new(), there.clone(), "was not decided"),
             (there.clone(), Marks::new(), "is gone"),
             (there, other, "L instead of N"),
         ] {
