@@ -275,9 +275,9 @@ mod tests {
         for (id, word) in [
             ("Alpha", "lower-case"),
             ("1a", "letter first"),
-            ("", "no id"),
-            ("generic", "taken"),
-            ("there", "there already"),
+            ("", "not a valid id"),
+            ("generic", "reserved"),
+            ("there", "already exists"),
         ] {
             let error = check(&tree, &plan(id, Place::Session))
                 .unwrap_err()
