@@ -5,7 +5,7 @@
 use std::{fs, path::Path, process::Command, sync::Arc, time::Duration};
 
 use markback::{
-    service::{EventState, Markback, Options, Pace},
+    service::{EventState, Markback, Options, WorkerConfig},
     settings,
 };
 use mis_core::SchoolId;
@@ -62,9 +62,9 @@ async fn a_mark_is_written_into_the_file_and_confirmed() {
     let clock = Arc::new(TestClock::at("2026-11-23T09:10:00Z".parse().unwrap()));
     let options = Options {
         clock: clock.clone(),
-        pace: Some(Pace {
+        workers: Some(WorkerConfig {
             poll: Duration::from_millis(10),
-            ..Pace::default()
+            ..WorkerConfig::default()
         }),
         ..Options::default()
     };
