@@ -195,7 +195,7 @@ fn source(plan: &Plan, today: &str) -> String {
 pub static DESCRIPTOR: Descriptor = Descriptor::new("{id}", {name:?}, |context| {{
     {connect}
 }})
-{aliases}{capabilities}.with_notes("TO DO: what a school or a support engineer should know before relying on it")
+{aliases}{capabilities}.with_notes("TO DO: what schools and support engineers should know")
 .with_source({source:?}, "{today}");
 {body}"#,
         name = plan.name,
