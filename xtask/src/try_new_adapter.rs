@@ -153,6 +153,11 @@ impl Walk {
         ensure!(with_quirk != text, "the scaffold has no place for a quirk");
         write(&source, &with_quirk)?;
         write(&own.join("tests/quirk.rs"), QUIRK_TEST)?;
+        // An edit by hand, formatted as a contributor would.
+        run_command(
+            self.cargo()
+                .args(["fmt", "--package", &format!("mis-{OWN}")]),
+        )?;
         self.is_green(OWN)?;
         let package = format!("mis-{OWN}");
         run_command(
