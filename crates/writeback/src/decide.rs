@@ -5,7 +5,7 @@
 use mis_core::{Ability, AttendanceCodeId, Code, EventKind, HeldCode, Mark, NoCode, StudentId};
 
 use crate::{
-    decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason, session_word},
+    decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason},
     event::Event,
     reading::same_code,
     rules::{NoSession, Place, Rules},
@@ -229,7 +229,7 @@ impl Deciding<'_> {
             self.signed(),
             place.time.format("%H:%M:%S"),
             self.view.timezone,
-            session_word(place.session),
+            place.session.as_str(),
             place.date.format("%A %-d %B %Y"),
         ));
         self.session = Some(place);

@@ -165,14 +165,6 @@ impl Decision {
     }
 }
 
-/// `AM` or `PM`.
-pub(crate) fn session_word(session: Session) -> &'static str {
-    match session {
-        Session::Am => "AM",
-        Session::Pm => "PM",
-    }
-}
-
 /// The text for people instead of the name of an ability.
 fn in_words(reason: SkipReason, detail: &str) -> &str {
     match (reason, detail.parse()) {
@@ -193,7 +185,7 @@ impl fmt::Display for DecisionOutcome {
                     f,
                     "write {} in {} of {}",
                     mark.code,
-                    session_word(mark.session),
+                    mark.session.as_str(),
                     mark.date
                 )?;
                 if let Some(minutes) = mark.minutes_late {
@@ -281,7 +273,7 @@ impl<'a> From<&'a Mark> for MarkView<'a> {
     fn from(mark: &'a Mark) -> Self {
         Self {
             date: mark.date,
-            session: session_word(mark.session),
+            session: mark.session.as_str(),
             code: mark.code.as_str(),
             comment: mark.comment.as_deref(),
             minutes_late: mark.minutes_late,

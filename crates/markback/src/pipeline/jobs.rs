@@ -9,10 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::planned::PlannedMark;
-use crate::{
-    queues,
-    store::{Followed, session_word},
-};
+use crate::{queues, store::Followed};
 
 /// An event to decide.
 #[derive(Clone, Serialize, Deserialize)]
@@ -63,7 +60,7 @@ impl SendJob {
         let key = send_key(school, event, planned.round, planned.tries());
         NewJob::new(queues::SEND, key, payload(&job))
             .order_key(format!("{school}/{}", mark.student))
-            .supersede_key(format!("{}/{}", mark.date, session_word(mark.session)))
+            .supersede_key(format!("{}/{}", mark.date, mark.session.as_str()))
             .partition(school)
             .throttle_key(token_key)
     }

@@ -9,7 +9,7 @@ use writeback::{Event, Rule, Standing};
 use super::resend::Trial;
 use crate::{
     ledger::{Change, LedgerMark, SeenMark},
-    store::{LedgerKey, NewAudit, StoredEvent, session_word},
+    store::{LedgerKey, NewAudit, StoredEvent},
 };
 
 /// A mark to send, with everything needed to decide again before it goes.
@@ -123,7 +123,7 @@ impl PlannedMark {
         let mut record = json!({
             "student": mark.student,
             "date": mark.date,
-            "session": session_word(mark.session),
+            "session": mark.session.as_str(),
             "before": self.found,
             "code": mark.code,
             "comment": mark.comment,

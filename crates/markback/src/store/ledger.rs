@@ -114,7 +114,7 @@ fn columns(key: &LedgerKey) -> (&str, &str, NaiveDate, &'static str) {
         &key.school,
         key.student.as_str(),
         key.date,
-        session_word(key.session),
+        key.session.as_str(),
     )
 }
 
@@ -133,14 +133,6 @@ fn written(key: &LedgerKey, row: &LedgerRow) -> impl Serialize {
         arrival.map(|arrival| arrival.at.to_rfc3339()),
         standing.and_then(|standing| serde_json::to_string(standing).ok()),
     )
-}
-
-/// `AM` or `PM`, as stored.
-pub(crate) fn session_word(session: Session) -> &'static str {
-    match session {
-        Session::Am => "AM",
-        Session::Pm => "PM",
-    }
 }
 
 /// A row that cannot be read is an error: treated as empty, it would let a protected mark be overwritten.

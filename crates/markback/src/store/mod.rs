@@ -31,7 +31,6 @@ pub(crate) use audit::NewAudit;
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
 pub use ledger::LedgerKey;
-pub(crate) use ledger::session_word;
 pub use limits::{LearnedLimit, Limit};
 pub use lock::{LockError, ServiceLock};
 pub(crate) use notices::Followed;

@@ -5,7 +5,7 @@ use mis_core::{Code, EventKind};
 
 use super::{Deciding, Stop, skip};
 use crate::{
-    decision::{SkipReason, session_word},
+    decision::SkipReason,
     reading::Reading,
     rule::Rule,
     rules::{Place, Rules},
@@ -58,7 +58,7 @@ impl Deciding<'_> {
     fn by_the_clock(&mut self, rules: &Rules, place: Place) -> Result<Chosen, Stop> {
         self.judged_by_the_clock = true;
         let clock_of = rules.clock(place.session);
-        let session = session_word(place.session);
+        let session = place.session.as_str();
         let at = place.time.format("%H:%M:%S").to_string();
         let later = |limit: &NaiveTime| place.time > *limit;
 

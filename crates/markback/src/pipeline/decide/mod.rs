@@ -33,7 +33,7 @@ use crate::{
     people::{PersonIndex, person_of, several},
     schools::{Schools, token_key},
     settings::Group,
-    store::{EventState, EventUpdate, LedgerKey, Store, session_word},
+    store::{EventState, EventUpdate, LedgerKey, Store},
 };
 
 pub(super) use context::{ContextReader, DecisionContext, Look};
@@ -484,7 +484,7 @@ pub(super) fn update_of(
     EventUpdate {
         student: Some(student.to_string()),
         day: day.map(|day| day.to_string()),
-        session: session.map(|session| session_word(session).to_owned()),
+        session: session.map(|session| session.as_str().to_owned()),
         decision: serde_json::to_string(decision).ok(),
         ..EventUpdate::of(school, &event.id)
     }
