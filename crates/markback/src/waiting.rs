@@ -12,7 +12,7 @@ use crate::{
     store::{EventRecord, EventState, Store},
 };
 
-/// The prefix of a token's lane.
+/// The prefix of a token's key.
 pub const TOKEN: &str = "token:";
 
 /// Fills in what the open events wait for.
@@ -85,9 +85,9 @@ fn job_of(event: &EventRecord) -> Option<(String, String)> {
 /// Describes a pause: who is paused, until when, and why.
 pub fn line_of(pause: &Pause) -> String {
     let until = pause.until.format("%Y-%m-%d %H:%M:%S UTC");
-    let (lane, why) = (&pause.key, &pause.reason);
-    match lane.strip_prefix(TOKEN) {
+    let (key, why) = (&pause.key, &pause.reason);
+    match key.strip_prefix(TOKEN) {
         Some(token) => format!("all schools of the token {token} are paused until {until}: {why}"),
-        None => format!("school {lane} is paused until {until}: {why}"),
+        None => format!("school {key} is paused until {until}: {why}"),
     }
 }

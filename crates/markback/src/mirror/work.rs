@@ -175,13 +175,13 @@ impl Mirror {
                 match Next::after(&error, school) {
                     Next::Retry { when, why } => outbox.retry(&mut tx, &held, when, &why).await?,
                     Next::Pause {
-                        lane,
+                        key,
                         length,
                         why,
                         needs_operator,
-                    } if lane == token_key(school) => {
+                    } if key == token_key(school) => {
                         self.store
-                            .pause(&mut tx, &lane, length, &why, needs_operator)
+                            .pause(&mut tx, &key, length, &why, needs_operator)
                             .await?;
                         outbox.release(&mut tx, &held).await?
                     }

@@ -17,7 +17,7 @@ use super::{
     failure::{FailurePolicy, Next, Panicked, caught, doubled, is_longer, later},
     jobs::{ConfirmJob, writeback_of_key},
     planned::PlannedMark,
-    resend::{Resend, Trial, audit_reduced, reduce},
+    resend::{Resend, audit_reduced, reduce},
     worker::WorkerConfig,
 };
 use crate::{
@@ -476,11 +476,7 @@ impl Step<'_> {
         self.effects.ledger.push((mark.ledger_key(school), change));
         let mut more = json!({"writeback_id": self.register.confirm.writeback, "by": by});
         let trial = mark.trial.as_ref().filter(|trial| !trial.at_once);
-        if let Some((mis, limit, trusted)) = trial.map(Trial::proved) {
-            more["learned"] = limit.to_string().into();
-            let school = school.to_owned();
-            self.effects.learned.push((school, mis, limit, trusted));
-        }
+        self.effects.learn(school, trial, &mut more);
         self.effects
             .audit
             .push(mark.audit("confirmed", school, more));

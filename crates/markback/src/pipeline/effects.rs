@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use outbox::{ClaimedJob, ErrorKind, LeaseToken, NewJob, Recovery, Tx};
+use serde_json::Value;
 
 use super::{
     failure::{FailedJob, Next, Outage},
     jobs::event_of_key,
-    resend::Resend,
+    resend::{Resend, Trial},
 };
 use crate::{
     ledger::Change,
@@ -45,7 +46,7 @@ pub(super) struct Effects {
     /// Changes to the ledger of marks.
     pub(super) ledger: Vec<(LedgerKey, Change)>,
     /// Limits of a school's MIS, each with the adapter's id and how long it is trusted.
-    pub(super) learned: Vec<(String, String, Limit, TimeDelta)>,
+    learned: Vec<(String, String, Limit, TimeDelta)>,
     /// Schools to pause because they did not answer properly.
     pub(super) outages: Vec<Outage>,
     /// Send jobs for newly planned marks, each with its session.
@@ -75,6 +76,14 @@ impl Effects {
         self.followed.extend(other.followed);
         self.accepted_after.extend(other.accepted_after);
         self.confirmed_after.extend(other.confirmed_after);
+    }
+
+    /// Records the limit that a mark has proved, and adds it to the mark's audit line.
+    pub(super) fn learn(&mut self, school: &str, trial: Option<&Trial>, line: &mut Value) {
+        if let Some((mis, limit, trusted)) = trial.map(Trial::proved) {
+            line["learned"] = limit.to_string().into();
+            self.learned.push((school.to_owned(), mis, limit, trusted));
+        }
     }
 
     /// Records a failed job of one event. The event's id is in the job's key, so this works for a job that cannot be read.
@@ -163,13 +172,13 @@ impl Effects {
             let settled = match next {
                 Next::Retry { when, why } => outbox.retry(tx, &leases, *when, why).await?,
                 Next::Pause {
-                    lane,
+                    key,
                     length,
                     why,
                     needs_operator,
                 } => {
-                    tracing::warn!(%lane, seconds = length.as_secs(), why, "paused; its jobs wait");
-                    store.pause(tx, lane, *length, why, *needs_operator).await?;
+                    tracing::warn!(%key, seconds = length.as_secs(), why, "paused; its jobs wait");
+                    store.pause(tx, key, *length, why, *needs_operator).await?;
                     outbox.release(tx, &leases).await?
                 }
                 Next::Fail { why } => outbox.dead_letter(tx, &leases, why).await?,

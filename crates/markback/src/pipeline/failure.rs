@@ -40,10 +40,10 @@ pub(crate) enum Next {
         /// Why, for the operator.
         why: String,
     },
-    /// Hand it back uncounted and pause its lane: the cause is not the job's own.
+    /// Hand it back uncounted and pause its school or token: the cause is not the job's own.
     Pause {
-        /// The school's or the token's lane.
-        lane: String,
+        /// The school's id or the token's key.
+        key: String,
         /// How long.
         length: Duration,
         /// Why, for the operator.
@@ -62,14 +62,14 @@ impl Next {
     /// What to do after an error that a job of this school met.
     pub(crate) fn after(error: &Error, school: &School) -> Self {
         let why = error.to_string();
-        let pause = |lane: String, length| Self::Pause {
-            lane,
+        let pause = |key: String, length| Self::Pause {
+            key,
             length,
             why: why.clone(),
             needs_operator: false,
         };
-        let until_fixed = |lane: String| Self::Pause {
-            lane,
+        let until_fixed = |key: String| Self::Pause {
+            key,
             length: OPERATOR_PAUSE,
             why: why.clone(),
             needs_operator: true,

@@ -30,7 +30,7 @@ use super::{
     jobs::{ConfirmJob, SendJob, event_of_key},
     liveness::BatchProgress,
     planned::PlannedMark,
-    resend::{Resend, Trial, audit_reduced, reduce},
+    resend::{Resend, audit_reduced, reduce},
     worker::WorkerConfig,
 };
 use crate::{
@@ -152,14 +152,11 @@ impl<'a> Batch<'a> {
                 return Ok(Ok(()));
             }
         };
-        let limits = self
+        let kept = self
             .sender
             .store
-            .limits(school.id.as_str(), mis.descriptor().id)
+            .limited_capabilities(&school.id, &mis)
             .await?;
-        let kept = limits
-            .into_iter()
-            .fold(mis.capabilities(), |kept, limit| limit.narrow(kept));
         let (stale, mut ready): (Vec<_>, Vec<_>) = marks
             .into_iter()
             .partition(|one| self.is_stale(one) || !fits(&one.planned.mark, kept));
@@ -433,11 +430,7 @@ impl<'a> Batch<'a> {
         });
         let mut more = json!({"writeback_id": accepted.receipt, "lesson": accepted.lesson, "sent_at": sent_at});
         let trial = planned.trial.as_ref().filter(|trial| trial.at_once);
-        if let Some((mis, limit, trusted)) = trial.map(Trial::proved) {
-            more["learned"] = limit.to_string().into();
-            let school = self.school_id.to_owned();
-            self.effects.learned.push((school, mis, limit, trusted));
-        }
+        self.effects.learn(self.school_id, trial, &mut more);
         let line = planned.audit("accepted", self.school_id, more);
         self.effects.audit.push(line);
         let mark = planned.ledger_mark(Some(sent_at));
@@ -459,11 +452,8 @@ impl<'a> Batch<'a> {
                 .outcome("the MIS wrote it at once")
         });
         let mut more = json!({"by": "the MIS's answer", "sent_at": sent_at});
-        if let Some((mis, limit, trusted)) = planned.trial.as_ref().map(Trial::proved) {
-            more["learned"] = limit.to_string().into();
-            let school = self.school_id.to_owned();
-            self.effects.learned.push((school, mis, limit, trusted));
-        }
+        self.effects
+            .learn(self.school_id, planned.trial.as_ref(), &mut more);
         let line = planned.audit("confirmed", self.school_id, more);
         self.effects.audit.push(line);
         let mark = planned.ledger_mark(Some(sent_at));

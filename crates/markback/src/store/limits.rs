@@ -1,7 +1,7 @@
 //! Limits of a school's MIS beyond its adapter's capabilities, learned from refusals.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use mis_core::{Ability, Capabilities};
+use mis_core::{Ability, Capabilities, Mis, SchoolId};
 use outbox::{Sql, Tx, on_pool};
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
@@ -99,7 +99,7 @@ static LEARN: Sql = Sql::new(
 
 impl Store {
     /// The limits of a school's MIS now.
-    pub(crate) async fn limits(&self, school: &str, mis: &str) -> outbox::Result<Vec<Limit>> {
+    async fn limits(&self, school: &str, mis: &str) -> outbox::Result<Vec<Limit>> {
         let now = self.now_ms();
         let found: Vec<Row> = on_pool!(self.db, pool => {
             sqlx::query_as(OF_SCHOOL).bind(school).bind(mis).bind(now).fetch_all(pool).await
@@ -109,6 +109,19 @@ impl Store {
             .filter_map(read)
             .map(|row| row.limit)
             .collect())
+    }
+
+    /// The capabilities of a school's MIS within the limits learned of it.
+    pub(crate) async fn limited_capabilities(
+        &self,
+        school: &SchoolId,
+        mis: &Mis,
+    ) -> outbox::Result<Capabilities> {
+        let limits = self.limits(school.as_str(), mis.descriptor().id).await?;
+        let all = mis.capabilities();
+        Ok(limits
+            .into_iter()
+            .fold(all, |left, limit| limit.narrow(left)))
     }
 
     /// The limits of all schools now.

@@ -12,42 +12,42 @@ const REMEMBER: &str = "INSERT INTO markback_operator_pauses (lane, why) VALUES 
 const TAKE: &str = "DELETE FROM markback_operator_pauses RETURNING lane, why";
 
 impl Store {
-    /// Pauses a lane. If only an operator can fix the cause, the next start ends the pause.
+    /// Pauses a school or a token. If only an operator can fix the cause, the next start ends the pause.
     ///
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn pause(
         &self,
         tx: &mut Tx,
-        lane: &str,
+        key: &str,
         length: Duration,
         why: &str,
         needs_operator: bool,
     ) -> outbox::Result<()> {
         if needs_operator {
             on_tx!(tx, conn => {
-                sqlx::query(REMEMBER).bind(lane).bind(why).execute(conn).await.map(|_| ())
+                sqlx::query(REMEMBER).bind(key).bind(why).execute(conn).await.map(|_| ())
             })?;
         }
         self.outbox
-            .pause(tx, lane, PauseUntil::For(length), why)
+            .pause(tx, key, PauseUntil::For(length), why)
             .await
     }
 
-    /// Ends the pauses of these lanes.
+    /// Ends these pauses, by key.
     ///
     /// # Errors
     /// Returns an error if the database query fails.
-    pub async fn end_pauses(&self, lanes: &[String]) -> outbox::Result<()> {
+    pub async fn end_pauses(&self, keys: &[String]) -> outbox::Result<()> {
         let mut tx = self.db.begin().await?;
-        for lane in lanes {
-            self.outbox.resume(&mut tx, lane).await?;
+        for key in keys {
+            self.outbox.resume(&mut tx, key).await?;
         }
         tx.commit().await
     }
 
-    /// Ends the pauses whose cause an operator may have fixed before this start, and returns their lanes. If the cause
-    /// remains, the first request pauses the lane again. Pauses for other reasons, such as a rate limit, stay.
+    /// Ends the pauses whose cause an operator may have fixed before this start, and returns their keys. If the cause
+    /// remains, the first request pauses it again. Pauses for other reasons, such as a rate limit, stay.
     ///
     /// # Errors
     /// Returns an error if the database query fails.
@@ -57,13 +57,13 @@ impl Store {
         let remembered: Vec<(String, String)> =
             on_tx!(tx, conn => sqlx::query_as(TAKE).fetch_all(conn).await)?;
         let mut ended = Vec::new();
-        for (lane, why) in remembered {
+        for (key, why) in remembered {
             if in_force
                 .iter()
-                .any(|pause| pause.key == lane && pause.reason == why)
+                .any(|pause| pause.key == key && pause.reason == why)
             {
-                self.outbox.resume(&mut tx, &lane).await?;
-                ended.push(lane);
+                self.outbox.resume(&mut tx, &key).await?;
+                ended.push(key);
             }
         }
         tx.commit().await?;

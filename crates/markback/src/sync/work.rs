@@ -121,14 +121,14 @@ impl PeopleSync {
                     .await?
             }
             Next::Pause {
-                lane,
+                key,
                 length,
                 why,
                 needs_operator,
             } => {
                 self.trouble(&mut tx, job, &why).await?;
                 self.store
-                    .pause(&mut tx, &lane, length, &why, needs_operator)
+                    .pause(&mut tx, &key, length, &why, needs_operator)
                     .await?;
                 outbox.release(&mut tx, &held).await?
             }

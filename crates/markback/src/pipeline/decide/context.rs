@@ -100,13 +100,9 @@ impl ContextReader {
             Arc::default()
         };
         let ledger = self.store.ledger(&keys).await?;
-        let mis_id = mis.descriptor().id;
-        let limits = self.store.limits(school.id.as_str(), mis_id).await?;
         Ok(Ok(DecisionContext {
             school,
-            capabilities: limits
-                .into_iter()
-                .fold(capabilities, |kept, limit| limit.narrow(kept)),
+            capabilities: self.store.limited_capabilities(&school.id, &mis).await?,
             quirks: mis.quirks(),
             codes,
             registers,
@@ -175,7 +171,7 @@ impl DecisionContext<'_> {
                 view_of(key, &event.id, &sources, protects)
             }
             None => RegisterView::CannotLook {
-                why: "nobody looked".to_owned(),
+                why: "no mark depends on it".to_owned(),
             },
         };
         let view = View {
