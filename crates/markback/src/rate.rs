@@ -1,8 +1,8 @@
-//! The most requests a minute with one token, kept by all nodes together.
+//! The rate limit of each token, in requests per minute, shared by all nodes.
 //!
-//! One process keeps the rate by itself. Nodes that share a PostgreSQL take slices of at most a second's requests from it,
-//! in one statement each, and spend them as they go. A slice is as large as the node's need: what a node takes and does
-//! not spend is lost to the others.
+//! A single process limits its own rate. Nodes that share a PostgreSQL database take slices of at most one second's
+//! requests from it, one statement each, and spend them as they go. The size of a slice follows the node's need, because
+//! requests that a node takes and does not spend are lost to the others.
 
 use std::{
     collections::HashMap,
@@ -19,14 +19,14 @@ use tokio::sync::Mutex;
 
 use crate::{metrics, store::Store};
 
-/// What a minute's requests are spread over: a minute, what may be spent ahead of it, and a slice that was taken but not
-/// spent at once. So no minute has more than the settings say.
+/// The time over which a minute's requests are spread: a minute, plus the requests that may be spent ahead, plus a slice that
+/// is spent late. No minute has more requests than the settings allow.
 const SPREAD: Duration = Duration::from_secs(68);
-/// How much of its time a token that was idle may spend at once.
+/// How much of the budget an idle token may spend ahead at once.
 const AHEAD: Duration = Duration::from_secs(6);
-/// How long a slice may be spent after it is due. After that its requests count as never made.
+/// How long a slice can be spent. After that its remaining requests are lost.
 const SLICE_KEEPS: Duration = Duration::from_secs(1);
-/// The first slice is so small a part of a second's requests.
+/// The first slice is this fraction of a second's requests.
 const FIRST_PART: u32 = 100;
 
 /// The rates of all tokens. Cheap to clone.
@@ -38,16 +38,16 @@ pub struct Rates {
 struct Inner {
     per_minute: NonZeroU32,
     shared: Option<Store>,
-    lanes: StdMutex<HashMap<String, Arc<Lane>>>,
+    tokens: StdMutex<HashMap<String, Arc<TokenRate>>>,
 }
 
-struct Lane {
+struct TokenRate {
     name: String,
     own: DefaultDirectRateLimiter,
     slice: Mutex<Option<Slice>>,
 }
 
-/// Requests taken from the common rate.
+/// Requests taken from the shared budget.
 struct Slice {
     taken: u32,
     left: u32,
@@ -55,7 +55,7 @@ struct Slice {
 }
 
 impl Slice {
-    /// How many to take next: twice as many when these did not last, else what was spent of them.
+    /// The size of the next slice: twice this one if it was used up, otherwise the number of requests spent.
     fn next(&self, most: u32) -> u32 {
         let spent = self.taken.saturating_sub(self.left);
         let need = if self.left == 0 {
@@ -68,13 +68,13 @@ impl Slice {
 }
 
 impl Rates {
-    /// So many requests a minute for each token, shared through the store where several nodes can have it open.
+    /// A limit for each token, shared through the database if several nodes can use it.
     pub fn new(per_minute: NonZeroU32, store: &Store) -> Self {
         let shared = store.database().engine() == Engine::Postgres;
         Self::of(per_minute, shared.then(|| store.clone()))
     }
 
-    /// So many requests a minute for each token, kept by this process alone.
+    /// A limit for each token that only this process knows.
     pub fn alone(per_minute: NonZeroU32) -> Self {
         Self::of(per_minute, None)
     }
@@ -84,19 +84,19 @@ impl Rates {
             inner: Arc::new(Inner {
                 per_minute,
                 shared,
-                lanes: StdMutex::default(),
+                tokens: StdMutex::default(),
             }),
         }
     }
 
-    /// What every request with this token waits for.
-    pub fn gate(&self, lane: &str) -> RequestGate {
-        let (inner, lane) = (self.inner.clone(), self.inner.lane(lane));
+    /// The gate that each request with this token passes.
+    pub fn gate(&self, token: &str) -> RequestGate {
+        let (inner, rate) = (self.inner.clone(), self.inner.rate_of(token));
         Arc::new(move || {
-            let (inner, lane) = (inner.clone(), lane.clone());
+            let (inner, rate) = (inner.clone(), rate.clone());
             Box::pin(async move {
                 let start = Instant::now();
-                inner.pass(&lane).await;
+                inner.pass(&rate).await;
                 metrics::permitted(start.elapsed());
                 Ok(())
             })
@@ -105,12 +105,12 @@ impl Rates {
 }
 
 impl Inner {
-    fn lane(&self, name: &str) -> Arc<Lane> {
-        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes
+    fn rate_of(&self, name: &str) -> Arc<TokenRate> {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens
             .entry(name.to_owned())
             .or_insert_with(|| {
-                Arc::new(Lane {
+                Arc::new(TokenRate {
                     name: name.to_owned(),
                     own: RateLimiter::direct(quota(self.per_minute)),
                     slice: Mutex::default(),
@@ -119,11 +119,11 @@ impl Inner {
             .clone()
     }
 
-    async fn pass(&self, lane: &Lane) {
-        lane.own.until_ready().await;
+    async fn pass(&self, rate: &TokenRate) {
+        rate.own.until_ready().await;
         let Some(store) = &self.shared else { return };
-        // Held while waiting, so that requests go in the order in which they came.
-        let mut slice = lane.slice.lock().await;
+        // Held while waiting, which keeps requests in order.
+        let mut slice = rate.slice.lock().await;
         if let Some(Slice {
             left, good_until, ..
         }) = slice.as_mut()
@@ -139,7 +139,7 @@ impl Inner {
             None => (most / FIRST_PART).max(1),
         };
         let cost = SPREAD * requests / self.per_minute.get();
-        match store.take_requests(&lane.name, cost, AHEAD).await {
+        match store.take_requests(&rate.name, cost, AHEAD).await {
             Ok(wait) => {
                 tokio::time::sleep(wait).await;
                 *slice = Some(Slice {
@@ -149,7 +149,7 @@ impl Inner {
                 });
             }
             Err(error) => {
-                // Then nothing can be written down either, and work soon stands still by itself.
+                // Without the database other work stops soon, too.
                 tracing::warn!(%error, "the shared rate limit is unavailable; this node limits its own rate");
             }
         }

@@ -22,10 +22,10 @@ use crate::{
     settings::{School, SecretSource, Settings},
 };
 
-/// How long a school's grants, region and MIS count as known before they are asked for again.
+/// How long a school's grants, region and MIS are used before they are read again.
 const CONNECTION_FRESH: TimeDelta = TimeDelta::hours(1);
-/// How long a line may be used for reading people. A school that has moved to another region or MIS gives nobody, which
-/// nobody believes, and is asked about anew at night.
+/// The same for reading people. A school that has moved to another region or MIS lists nobody; the sync does not believe
+/// that, and the connection is opened again at night.
 const READER_FRESH: TimeDelta = TimeDelta::hours(26);
 
 /// All schools of the settings.
@@ -36,13 +36,13 @@ pub struct Schools {
     clock: SharedClock,
     rates: Rates,
     clients: StdMutex<HashMap<String, Client>>,
-    lines: StdMutex<HashMap<SchoolId, Arc<Line>>>,
+    handles: StdMutex<HashMap<SchoolId, Arc<SchoolHandle>>>,
     slow: StdMutex<HashSet<String>>,
-    /// Rung when there may be fewer of them.
+    /// Notified when a slow school may have answered.
     answered: Notify,
 }
 
-/// Schools that have been waited for longer than others of their batch, for as long as this lives.
+/// Marks schools as slow, because they keep a batch waiting longer than its other schools, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Slow {
     schools: Arc<Schools>,
@@ -61,9 +61,9 @@ impl Drop for Slow {
     }
 }
 
-/// One school's line. The locks are held while Wonde is asked, so that many who want the same ask once.
+/// One school's connections. Each lock is held while its connection is opened, so concurrent callers open it once.
 #[derive(Debug, Default)]
-struct Line {
+struct SchoolHandle {
     mis: Mutex<Option<(DateTime<Utc>, Mis)>>,
     reader: Mutex<Option<(DateTime<Utc>, Mis)>>,
 }
@@ -82,7 +82,7 @@ impl Schools {
             clock,
             rates,
             clients: StdMutex::default(),
-            lines: StdMutex::default(),
+            handles: StdMutex::default(),
             slow: StdMutex::default(),
             answered: Notify::new(),
         }
@@ -98,8 +98,8 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn mis(&self, school: &School) -> Result<Mis> {
-        let line = self.line(&school.id);
-        let mut open = line.mis.lock().await;
+        let handle = self.handle(&school.id);
+        let mut open = handle.mis.lock().await;
         let now = self.clock.now();
         if let Some((since, mis)) = open.as_ref()
             && (now - *since).abs() < CONNECTION_FRESH
@@ -117,8 +117,8 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn reader(&self, school: &School, fresh: bool) -> Result<Mis> {
-        let line = self.line(&school.id);
-        let mut open = line.reader.lock().await;
+        let handle = self.handle(&school.id);
+        let mut open = handle.reader.lock().await;
         let now = self.clock.now();
         let limit = if fresh {
             CONNECTION_FRESH
@@ -197,16 +197,16 @@ impl Schools {
 
     /// Forgets what is known of a school's MIS, so that it is asked for again: its grants or its MIS have changed.
     pub fn forget(&self, school: &SchoolId) {
-        self.lines
+        self.handles
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(school);
     }
 
-    /// Forgets what was read of a school's MIS before this: its grants and its codes.
+    /// Drops the school's connection, with its grants and codes, if it was opened before this time.
     pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
-        let line = self.line(school);
-        let mut open = line.mis.lock().await;
+        let handle = self.handle(school);
+        let mut open = handle.mis.lock().await;
         *open = open.take().filter(|(since, _)| *since >= at);
     }
 
@@ -216,8 +216,8 @@ impl Schools {
     /// Returns an error if the token is not where the settings say, or the client cannot be built.
     pub fn client(&self, school: &School) -> Result<Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = token_key(school);
-        if let Some(client) = clients.get(&lane) {
+        let key = token_key(school);
+        if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
         let token = school
@@ -230,37 +230,37 @@ impl Schools {
             .watch(mis_wonde::observer(Arc::new(metrics::asked)))
             .build()
             .map_err(mis_wonde::error)?;
-        clients.insert(lane, client.clone());
+        clients.insert(key, client.clone());
         Ok(client)
     }
 
-    /// Forgets a token that Wonde would not take, with all that was opened by it: where the settings point there may be
-    /// another by now.
+    /// Drops a token that Wonde rejected, and all connections that use it. The next request reads the token again, because
+    /// it may have been replaced.
     pub fn forget_token(&self, school: &School) {
-        let lane = token_key(school);
+        let key = token_key(school);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if clients.remove(&lane).is_none() {
+        if clients.remove(&key).is_none() {
             return;
         }
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.retain(|id, _| {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.retain(|id, _| {
             let other = self.settings.school(id);
-            other.is_some_and(|other| token_key(other) != lane)
+            other.is_some_and(|other| token_key(other) != key)
         });
     }
 
-    /// The schools that somebody here waits for already, for longer than for others.
+    /// The schools that keep a worker of this node waiting.
     pub(crate) fn slow(&self) -> HashSet<String> {
         let slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         slow.clone()
     }
 
-    /// Returns when one that was slow may have answered since the last time.
+    /// Waits until a slow school may have answered since the last call.
     pub(crate) async fn answered(&self) {
         self.answered.notified().await;
     }
 
-    /// Says that these are waited for.
+    /// Marks these schools as slow.
     pub(crate) fn waited_for(self: &Arc<Self>, names: Vec<String>) -> Slow {
         let mut slow = self.slow.lock().unwrap_or_else(PoisonError::into_inner);
         slow.extend(names.iter().cloned());
@@ -270,9 +270,9 @@ impl Schools {
         }
     }
 
-    fn line(&self, school: &SchoolId) -> Arc<Line> {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.entry(school.clone()).or_default().clone()
+    fn handle(&self, school: &SchoolId) -> Arc<SchoolHandle> {
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.entry(school.clone()).or_default().clone()
     }
 }
 

@@ -6,7 +6,7 @@ use outbox::{Sql, on_tx};
 
 use super::Store;
 
-/// Uses the database's clock, because the nodes' clocks may differ. `$1` lane, `$2` cost, `$3` how much may be spent
+/// Uses the database's clock, because the nodes' clocks may differ. `$1` token key, `$2` cost, `$3` how much may be spent
 /// ahead, all in ms.
 static TAKE: Sql = Sql::new(
     "INSERT INTO markback_budget (lane, next_ms) VALUES ($1, {clock} + $2) \
@@ -21,7 +21,7 @@ impl Store {
     /// Returns an error if the database query fails.
     pub(crate) async fn take_requests(
         &self,
-        lane: &str,
+        token_key: &str,
         cost: Duration,
         ahead: Duration,
     ) -> outbox::Result<Duration> {
@@ -30,7 +30,7 @@ impl Store {
         let text = TAKE.on(tx.engine());
         let wait: i64 = on_tx!(tx, conn => {
             sqlx::query_scalar(text)
-                .bind(lane)
+                .bind(token_key)
                 .bind(ms(cost))
                 .bind(ms(ahead))
                 .fetch_one(conn)
