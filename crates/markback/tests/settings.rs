@@ -603,6 +603,11 @@ fn a_byte_order_mark_does_not_hide_the_first_setting() {
     "school[0].group[0].writeback.leaver_code",
     "England's registers"
 )]
+#[case(
+    "mis = 'Arbor'\n[[school.group]]\nname = 'All'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'",
+    "school[0].group[0].writeback.am.opens",
+    "the start of the morning is not set"
+)]
 fn a_hint_stops_nothing(#[case] more: &str, #[case] key: &str, #[case] words: &str) {
     let loaded = load(&format!("api_key_env = 'KEY'\n{SCHOOL}{more}")).unwrap();
     assert!(
@@ -613,6 +618,23 @@ fn a_hint_stops_nothing(#[case] more: &str, #[case] key: &str, #[case] words: &s
         "{:?}",
         loaded.hints
     );
+}
+
+#[test]
+fn the_start_of_the_morning_is_no_hint_where_it_is_set_or_marks_are_not_on_lessons() {
+    for (mis, times) in [
+        ("mis = 'Arbor'", "am = { opens = '08:30' }"),
+        ("mis = 'SIMS'", ""),
+        ("", ""),
+    ] {
+        let text = format!(
+            "api_key_env = 'KEY'\n{SCHOOL}{mis}\n[[school.group]]\nname = 'All'\nkind = 'students'\n\
+             [school.group.writeback]\ncloses = '15:30'\n{times}\n"
+        );
+        let hints = load(&text).unwrap().hints;
+        let of_the_morning = |hint: &&Problem| hint.key.ends_with("am.opens");
+        assert_eq!(hints.iter().find(of_the_morning), None, "{mis:?}");
+    }
 }
 
 #[test]

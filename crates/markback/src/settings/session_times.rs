@@ -37,23 +37,17 @@ pub(super) fn check(
     mis: Option<&str>,
     groups: &[Group],
 ) {
-    let matters = on_lessons(schools.registry.as_ref(), mis);
-    if mis.is_some() && matters {
+    let on_lessons = on_lessons(schools.registry.as_ref(), mis);
+    if on_lessons == Some(true) {
         hint_at_early_lessons(schools, place, template, groups);
     }
+    let matters = on_lessons.unwrap_or(true);
     for boundary in &BOUNDARIES {
         let Some((first, at, other)) = difference(boundary, groups) else {
             continue;
         };
-        let key = match template {
-            Some(name) => {
-                let told = (name.to_owned(), boundary.key, matters);
-                if !schools.told_of_sessions.insert(told) {
-                    continue;
-                }
-                "template".to_owned()
-            }
-            None => format!("group[{at}].writeback.{}", boundary.key),
+        let Some(key) = report_once(schools, template, at, boundary.key, matters) else {
+            continue;
         };
         let Boundary {
             key: name, what, ..
@@ -93,29 +87,17 @@ fn hint_at_early_lessons(
     template: Option<&str>,
     groups: &[Group],
 ) {
-    let mut rules = groups.iter().filter_map(Group::rules_of_students);
-    let Some(at) = groups.iter().position(|group| {
-        group
-            .rules_of_students()
-            .is_some_and(|rules| rules.am_opens().is_none())
-    }) else {
+    let is_student_group = |group: &Group| group.rules_of_students().is_some();
+    let Some(at) = groups.iter().position(is_student_group) else {
         return;
     };
-    // The boundary is the school's: one group is enough to set it.
+    let mut rules = groups.iter().filter_map(Group::rules_of_students);
+    // It is the school's time, so one group is enough to set it.
     if rules.any(|rules| rules.am_opens().is_some()) {
         return;
     }
-    let key = match template {
-        Some(name) => {
-            if !schools
-                .told_of_sessions
-                .insert((name.to_owned(), "early lessons", true))
-            {
-                return;
-            }
-            "template".to_owned()
-        }
-        None => format!("group[{at}].writeback.am.opens"),
+    let Some(key) = report_once(schools, template, at, "am.opens", true) else {
+        return;
     };
     let message = "the MIS keeps marks on lessons, and the start of the morning is not set: a lesson before it, such as a \
                    breakfast club, gets the morning's mark";
@@ -124,6 +106,23 @@ fn hint_at_early_lessons(
         .findings
         .hints
         .push(place.problem(&key, message, help));
+}
+
+/// The key to report a finding about a boundary under; `None` if it was reported for the template before.
+fn report_once(
+    schools: &mut Schools<'_, '_>,
+    template: Option<&str>,
+    at: usize,
+    boundary: &'static str,
+    matters: bool,
+) -> Option<String> {
+    let Some(name) = template else {
+        return Some(format!("group[{at}].writeback.{boundary}"));
+    };
+    let is_new = schools
+        .told_of_sessions
+        .insert((name.to_owned(), boundary, matters));
+    is_new.then(|| "template".to_owned())
 }
 
 /// The name of a group and its time.
@@ -140,15 +139,10 @@ fn difference<'a>(boundary: &Boundary, groups: &'a [Group]) -> Option<(Told<'a>,
     Some((first, at, other))
 }
 
-/// Whether the MIS keeps marks on lessons, as far as the settings tell.
-fn on_lessons(registry: Option<&Registry>, mis: Option<&str>) -> bool {
-    match (registry, mis) {
-        (Some(registry), Some(mis)) => {
-            let adapter = registry.for_mis(mis);
-            adapter.is_some_and(|one| one.capabilities.session == SessionWriteback::FirstLesson)
-        }
-        _ => true,
-    }
+/// Whether the MIS keeps marks on lessons; `None` if the settings do not name it.
+fn on_lessons(registry: Option<&Registry>, mis: Option<&str>) -> Option<bool> {
+    let adapter = registry?.for_mis(mis?);
+    Some(adapter.is_some_and(|one| one.capabilities.session == SessionWriteback::FirstLesson))
 }
 
 fn clock(time: NaiveTime) -> String {
