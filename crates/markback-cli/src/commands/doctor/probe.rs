@@ -27,20 +27,24 @@ impl Observation {
 
 /// The address of a question.
 enum At {
-    Root(&'static [&'static str]),
+    /// A list at the root of the API.
+    Root(&'static str),
+    /// The school's own record.
+    Record,
+    /// A path below what Wonde tells about the school.
+    Meta(&'static [&'static str]),
+    /// A path below the school.
     School(&'static str),
-    /// The first record of a list.
+    /// The first record of a list of the school.
     First(&'static str),
 }
-
-/// Extracts the answer from a response.
-type Look = fn(&Value) -> String;
 
 struct Question {
     asked: &'static str,
     at: At,
     query: &'static [(&'static str, &'static str)],
-    look: Look,
+    /// Extracts the answer from a response.
+    look: fn(&Value) -> String,
     changes: &'static str,
 }
 
@@ -48,7 +52,7 @@ const fn ask(
     asked: &'static str,
     at: At,
     query: &'static [(&'static str, &'static str)],
-    look: Look,
+    look: fn(&Value) -> String,
     changes: &'static str,
 ) -> Question {
     Question {
@@ -64,6 +68,34 @@ const fn ask(
 const LATER: &str = "2099-01-01";
 
 static QUESTIONS: &[Question] = &[
+    ask(
+        "school",
+        At::Record,
+        &[],
+        identifiers,
+        "`region.identifiers.urn` is a number [T]; `extended.audit_approved_at` [T]",
+    ),
+    ask(
+        "meta of the school",
+        At::Meta(&[]),
+        &[],
+        forms,
+        "properties of a school's meta [T]",
+    ),
+    ask(
+        "permissions",
+        At::Meta(&["permissions"]),
+        &[],
+        writing,
+        "the permission to write attendance [?]; properties of permissions [T]",
+    ),
+    ask(
+        "access list",
+        At::Meta(&["acl"]),
+        &[],
+        |body| form(&body["data"], 1),
+        "`meta/…/acl` [T]",
+    ),
     ask(
         "short list",
         At::School("rooms"),
@@ -248,7 +280,7 @@ static QUESTIONS: &[Question] = &[
     ),
     ask(
         "writebacks",
-        At::Root(&["writebacks"]),
+        At::Root("writebacks"),
         &[("per_page", "50")],
         |body| {
             format!(
@@ -269,53 +301,18 @@ pub(super) async fn examine(client: &Client, school: &SchoolClient) -> Vec<Obser
     let mut found = Vec::new();
     let mut limits = BTreeSet::new();
     let id = school.id().as_str();
-    let meta = ["meta", "schools", id];
-    let permissions = [&meta[..], &["permissions"]].concat();
-    let acl = [&meta[..], &["acl"]].concat();
-    let record = ["schools", id];
-    let fixed: [(_, &[&str], Look, _); 4] = [
-        (
-            "school",
-            &record,
-            identifiers,
-            "`region.identifiers.urn` is a number [T]; `extended.audit_approved_at` [T]",
-        ),
-        (
-            "meta of the school",
-            &meta,
-            forms,
-            "properties of a school's meta [T]",
-        ),
-        (
-            "permissions",
-            &permissions,
-            writing,
-            "the permission to write attendance [?]; properties of permissions [T]",
-        ),
-        (
-            "access list",
-            &acl,
-            |body| form(&body["data"], 1),
-            "`meta/…/acl` [T]",
-        ),
-    ];
-    for (asked, path, look, changes) in fixed {
-        let answer = client.raw(path, &[]).await;
-        found.push(observe(asked, answer, look, changes, &mut limits));
-    }
     for question in QUESTIONS {
         let answer = match &question.at {
-            At::Root(path) => client.raw(path, question.query).await,
+            At::Root(list) => client.raw(&[list], question.query).await,
+            At::Record => client.raw(&["schools", id], question.query).await,
+            At::Meta(below) => {
+                let path = [&["meta", "schools", id], *below].concat();
+                client.raw(&path, question.query).await
+            }
             At::School(path) => school.raw(path, question.query).await,
             At::First(list) => first(school, list).await,
         };
-        found.push(observe(
-            question.asked,
-            answer,
-            question.look,
-            question.changes,
-            &mut limits,
-        ));
+        found.push(observe(question, answer, &mut limits));
     }
     let limits: Vec<String> = limits.into_iter().collect();
     found.push(Observation {
@@ -339,10 +336,8 @@ async fn first(school: &SchoolClient, list: &str) -> Result<RawAnswer, Error> {
 }
 
 fn observe(
-    asked: &'static str,
+    question: &Question,
     answer: Result<RawAnswer, Error>,
-    look: Look,
-    changes: &'static str,
     limits: &mut BTreeSet<String>,
 ) -> Observation {
     let found = match answer {
@@ -353,7 +348,7 @@ fn observe(
                     .iter()
                     .map(|(name, value)| format!("{name}: {value}")),
             );
-            look(&answer.body)
+            (question.look)(&answer.body)
         }
         Err(error) => match error.context().status {
             Some(status) => format!("{status}: {:?}", error.kind()),
@@ -361,9 +356,9 @@ fn observe(
         },
     };
     Observation {
-        asked,
+        asked: question.asked,
         found,
-        changes,
+        changes: question.changes,
     }
 }
 
@@ -472,7 +467,8 @@ fn words(body: &Value, property: &str) -> String {
     words.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-/// Whether a text is machine-readable and cannot be a person's name or comment.
+/// Whether a text is one machine-readable word. A forename can be one too, so this is only applied to properties that
+/// name no person: `type`, `status`, `identity` and the names of includes.
 fn is_word(text: &str) -> bool {
     text.len() <= 60
         && text
