@@ -134,16 +134,24 @@ pub(crate) fn answer(request: &Request<'_>) -> Reply {
         (Get, ["writebacks", id]) => writes::status(request, id),
         (Post, ["schools", _, "attendance", "session"]) => writes::sessions(request),
         (Post, ["schools", _, "attendance", "lesson"]) => writes::lessons(request),
-        (Post | Put | Delete, ["schools", _, below @ ..]) if open::writes(below).is_some() => {
-            open::write(request, below)
-        }
+        (Post | Put | Delete, ["schools", _, below @ ..]) => match open::Target::find(below) {
+            Some(target) => open::write(request, &target),
+            None => not_served(call),
+        },
         (Get, ["schools", _, below @ ..]) if !below.is_empty() => {
             inside(request, |view| lists::below(request, view, below))
         }
         (Get, _) => Err(Refusal::not_found("address")),
-        _ if call.kind != "unknown" => Err(Refusal::wrong_method()),
-        _ => Err(Refusal::not_found("address")),
+        _ => not_served(call),
     }
+}
+
+/// Answers a request with a method other than `GET` for which there is no answer.
+fn not_served(call: &Call<'_>) -> Reply {
+    Err(match call.kind {
+        "unknown" => Refusal::not_found("address"),
+        _ => Refusal::wrong_method(),
+    })
 }
 
 fn codes(request: &Request<'_>) -> Reply {

@@ -10,17 +10,32 @@ use crate::resources::{Resource, Sort, Take, Writes};
 use crate::school::School;
 use crate::wire::{View, Written};
 
-/// The writable resource at this path below a school, if any.
-pub(crate) fn writes(below: &[&str]) -> Option<(&'static Resource, &'static Writes)> {
-    let (resource, _) = Resource::find(below)?;
-    Some((resource, resource.template.as_ref()?.writes.as_ref()?))
+/// A writable resource at a path below a school, and the id of a record in the path.
+pub(crate) struct Target<'p> {
+    resource: &'static Resource,
+    writes: &'static Writes,
+    id: Option<&'p str>,
+}
+
+impl<'p> Target<'p> {
+    pub(crate) fn find(below: &[&'p str]) -> Option<Self> {
+        let (resource, id) = Resource::find(below)?;
+        let writes = resource.template.as_ref()?.writes.as_ref()?;
+        Some(Self {
+            resource,
+            writes,
+            id,
+        })
+    }
 }
 
 /// Creates, changes or removes a record.
-pub(crate) fn write(request: &Request<'_>, below: &[&str]) -> Reply {
-    let missing = || Refusal::not_found("address");
-    let (resource, writes) = writes(below).ok_or_else(missing)?;
-    let (_, id) = Resource::find(below).ok_or_else(missing)?;
+pub(crate) fn write(request: &Request<'_>, target: &Target<'_>) -> Reply {
+    let Target {
+        resource,
+        writes,
+        id,
+    } = *target;
     let n = allowed(request)?;
     let Some(mut school) = request.inner.awake(n, request.now) else {
         return Err(Refusal::not_found("school"));
