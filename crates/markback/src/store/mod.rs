@@ -40,7 +40,8 @@ pub(crate) use register::{Before, Progress};
 pub use register::{FullReading, RegisterReading};
 pub use retention::Pruned;
 pub use roster::{
-    Changes, GroupPage, GroupsRead, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
+    Changes, GroupChange, GroupPage, GroupsRead, Horizon, MemberJson, SyncRecord, SyncState,
+    SyncWhy,
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
