@@ -31,7 +31,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("chalkboard", "Chalkboard", 
         .with(Ability::EarlyLeaver)
         .with_comment_max(80),
 )
-.with_notes("An example. Marks for future days are refused.")
+.with_notes("An example. Marks for future days are rejected.")
 .with_source("made up for this example", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);
@@ -42,7 +42,7 @@ struct Chalkboard {
 }
 
 impl Chalkboard {
-    /// The way of its own: Chalkboard would accept such a mark and throw it away, so it is refused here.
+    /// The way of its own: Chalkboard would accept such a mark and throw it away, so it is rejected here.
     fn refusal(&self, mark: &Mark) -> Option<MarkResult> {
         let (today, _) = self.connection.clock().session_at(self.connection.now());
         (mark.date > today).then(|| {
@@ -78,7 +78,7 @@ impl MisAdapter for Chalkboard {
         let mut results = session::write(&self.connection, &DESCRIPTOR, &sent)
             .await?
             .into_iter();
-        // Each mark has either its refusal or the next result, for those come in the order of what was sent.
+        // Each mark has either its rejection or the next result, for those come in the order of what was sent.
         Ok(refusals
             .into_iter()
             .filter_map(|refusal| refusal.or_else(|| results.next()))
