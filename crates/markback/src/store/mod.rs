@@ -151,10 +151,7 @@ impl Store {
         read_only: bool,
     ) -> outbox::Result<Self> {
         // Always opened read-only first: opening a file for writing would make it a database.
-        let options = OpenOptions {
-            read_only: true,
-            ..OpenOptions::default()
-        };
+        let options = OpenOptions::default().read_only();
         let db = Database::open_with(url, &options).await?;
         for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
             let what = match db.migration_status(set).await? {

@@ -105,10 +105,7 @@ impl Store {
             other: self.remove(&WRITEBACKS, before).await? + self.remove(&NOTICES, before).await?,
             jobs: self
                 .outbox
-                .prune(&Retention {
-                    finished: retention,
-                    dead: Some(undecided),
-                })
+                .prune(&Retention::new(retention).dead(undecided))
                 .await?,
         })
     }
