@@ -51,7 +51,7 @@ comment = { sign_in = "Why?" }
 
 /// Whatever is waited for comes soon: the sandbox's MIS takes 200 ms.
 pub(crate) const PACE: &str = r#"
-[pace]
+[workers]
 poll = "50ms"
 lease = "2s"
 confirm_after = "100ms"

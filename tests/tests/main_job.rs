@@ -195,7 +195,7 @@ async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
     let options = Options {
         workers: Some(WorkerConfig {
             lease: std::time::Duration::from_secs(2),
-            ..WorkerConfig::of(settings.service.pace)
+            ..WorkerConfig::of(settings.service.workers)
         }),
         ..Options::default()
     };

@@ -22,7 +22,7 @@ use super::{
 use markback::{
     service::Markback,
     settings::{Group, School},
-    store::{Horizon, Page, Shown, SyncRecord},
+    store::{GroupChange, Horizon, MemberJson, SyncRecord},
     sync::SyncRequest,
 };
 
@@ -60,7 +60,7 @@ struct Line<'a> {
 
 /// A group as a host needs it.
 #[derive(Serialize)]
-struct Whole<'a> {
+struct GroupJson<'a> {
     name: &'a str,
     kind: GroupKind,
     message: Option<&'a str>,
@@ -68,7 +68,7 @@ struct Whole<'a> {
     writeback: Option<&'a WritebackSettings>,
     synced_at: Option<DateTime<Utc>>,
     cursor: String,
-    people: Vec<Shown<'a>>,
+    people: Vec<MemberJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ struct Feed {
 /// The requested sync.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Asked {
+struct SyncBody {
     full: Option<bool>,
     accept: Option<bool>,
 }
@@ -117,7 +117,7 @@ async fn look(
     let (school, group) = known_group(&markback, &school, &group)?;
     let page = markback.store().group_people(&school.id, &group.name).await;
     let page = page.map_err(store_away)?.ok_or_else(not_read)?;
-    shown(&Whole {
+    shown(&GroupJson {
         name: &group.name,
         kind: group.kind,
         message: group.message.as_deref(),
@@ -125,7 +125,7 @@ async fn look(
         writeback: group.writeback.as_ref(),
         synced_at: page.synced_at,
         cursor: page.cursor.to_string(),
-        people: page.people.iter().map(Shown).collect(),
+        people: page.people.iter().map(MemberJson).collect(),
     })
 }
 
@@ -166,17 +166,17 @@ async fn changes(
 }
 
 /// A change with the person as they are now; a later change tells if they have left.
-fn change(page: Page) -> Value {
-    let mut change = page.what;
-    if let Some(fields) = change.as_object_mut() {
-        fields.insert("cursor".to_owned(), json!(page.seq.to_string()));
-        fields.insert("at".to_owned(), json!(page.at));
-        fields.insert("id".to_owned(), json!(page.person));
-        if let Some(member) = &page.member {
-            fields.insert("person".to_owned(), json!(Shown(member)));
+fn change(change: GroupChange) -> Value {
+    let mut body = change.what;
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert("cursor".to_owned(), json!(change.seq.to_string()));
+        fields.insert("at".to_owned(), json!(change.at));
+        fields.insert("id".to_owned(), json!(change.person));
+        if let Some(member) = &change.member {
+            fields.insert("person".to_owned(), json!(MemberJson(member)));
         }
     }
-    change
+    body
 }
 
 async fn sync(
@@ -185,8 +185,8 @@ async fn sync(
     MaybeBody(body): MaybeBody,
 ) -> Result<(StatusCode, Json<SyncRecord>), ApiError> {
     let school = known(&markback, &school)?;
-    let Asked { full, accept } = match body {
-        None => Asked::default(),
+    let SyncBody { full, accept } = match body {
+        None => SyncBody::default(),
         Some(body) => serde_json::from_value(body).map_err(|_| {
             query::wrong(
                 "",

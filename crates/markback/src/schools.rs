@@ -227,7 +227,7 @@ impl Schools {
             .base_url(self.settings.service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
             .gate(mis_wonde::gate(self.gate(school)))
-            .watch(mis_wonde::observer(Arc::new(metrics::asked)))
+            .observer(mis_wonde::observer(Arc::new(metrics::asked)))
             .build()
             .map_err(mis_wonde::error)?;
         clients.insert(key, client.clone());

@@ -104,7 +104,7 @@ impl Markback {
         let settings = Arc::new(settings);
         let config = options
             .workers
-            .unwrap_or_else(|| WorkerConfig::of(settings.service.pace));
+            .unwrap_or_else(|| WorkerConfig::of(settings.service.workers));
         let url = settings.service.store_url()?;
         let unopened = |error| OpenError::Store {
             store: settings.service.store_told(),

@@ -115,7 +115,7 @@ fn no_condition_of_a_group_is_forgotten() {
 #[case("listn = 1", "listn", "did you mean `listen`?")]
 #[case("accept_age = '7 fortnights'", "accept_age", "not a duration")]
 #[case("accept_age = '5000000000y'", "accept_age", "a hundred years")]
-#[case("pace = { lease = '101y' }", "pace.lease", "a hundred years")]
+#[case("workers = { lease = '101y' }", "workers.lease", "a hundred years")]
 #[case("accept_age = 7", "accept_age", "expected a string")]
 #[case("gather = { windw = '1s' }", "gather.windw", "did you mean `window`?")]
 #[case("gather = { max = 0 }", "gather.max", "nonzero")]

@@ -100,8 +100,8 @@ pub fn gate(gate: RequestGate) -> wonde::Gate {
 }
 
 /// The host's observer as the client takes it.
-pub fn observer(observer: RequestObserver) -> wonde::Watch {
-    std::sync::Arc::new(move |request: wonde::Asked| {
+pub fn observer(observer: RequestObserver) -> wonde::RequestObserver {
+    std::sync::Arc::new(move |request: wonde::RequestInfo| {
         observer(RequestInfo::new(
             request.method,
             request.status,

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::behind::{CodeChange, Handle, NewLesson, TeacherMark};
 use crate::changes::Change;
+use crate::direct::{CodeChange, Handle, NewLesson, TeacherMark};
 use crate::error::Error;
 use crate::faults::FaultRule;
 use crate::inner::{Inner, WebhookMode};

@@ -20,12 +20,12 @@
 //! ```
 
 mod api;
-mod behind;
 mod changes;
 mod codes;
 mod control;
 mod counts;
 mod cut;
+mod direct;
 mod error;
 mod extraction;
 mod faults;
@@ -47,12 +47,12 @@ mod wire;
 mod world;
 mod writeback;
 
-pub use behind::{
+pub use changes::Change;
+pub use counts::RequestCounts;
+pub use direct::{
     AdultInfo, CodeChange, Handle, LinkInfo, MarkHistory, MarkVersion, MisMark, NewLesson,
     SchoolInfo, StudentInfo, TeacherMark,
 };
-pub use changes::Change;
-pub use counts::RequestCounts;
 pub use error::Error;
 pub use faults::{Fault, FaultRule, RetryAfter};
 pub use inner::WebhookMode;

@@ -9,8 +9,8 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::behind::Handle;
 use crate::cut::{CuttableListener, Wire};
+use crate::direct::Handle;
 use crate::error::Error;
 use crate::inner::Inner;
 use crate::options::SandboxOptions;

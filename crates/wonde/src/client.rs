@@ -16,7 +16,7 @@ use crate::{
     pages::{self, OnIssue},
     query::{ListQuery, Pairs},
     records::writeback::WritebackRow,
-    transport::{Gate, RawAnswer, Settings, Transport, Watch},
+    transport::{Gate, RawAnswer, RequestObserver, Settings, Transport},
     wire::body::Unreadable,
 };
 
@@ -115,8 +115,8 @@ impl ClientBuilder {
     }
 
     /// Sets a function that is called after every request with its status, including retries.
-    pub fn watch(mut self, watch: Watch) -> Self {
-        self.settings.watch = Some(watch);
+    pub fn observer(mut self, observer: RequestObserver) -> Self {
+        self.settings.observer = Some(observer);
         self
     }
 
@@ -199,7 +199,7 @@ impl Client {
                 read_retries: 2,
                 read_retry_delay: Duration::from_millis(500),
                 gate: None,
-                watch: None,
+                observer: None,
             },
         }
     }

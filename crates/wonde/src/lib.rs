@@ -131,7 +131,7 @@ pub use records::{
 };
 pub use resources::Resource;
 pub use school_client::SchoolClient;
-pub use transport::{Asked, Gate, GateClosed, RawAnswer, Watch};
+pub use transport::{Gate, GateClosed, RawAnswer, RequestInfo, RequestObserver};
 pub use wire::lenient::DecodeIssue;
 
 #[cfg(doctest)]

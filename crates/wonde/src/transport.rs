@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     pub(crate) read_retries: usize,
     pub(crate) read_retry_delay: Duration,
     pub(crate) gate: Option<Gate>,
-    pub(crate) watch: Option<Watch>,
+    pub(crate) observer: Option<RequestObserver>,
 }
 
 /// A future that every request awaits before it is sent, such as a rate limiter that all users of a token share. It may
@@ -51,12 +51,12 @@ pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, Result<(), GateClosed>> + Sen
 pub struct GateClosed;
 
 /// Called after every request, answered or not. It runs inline, so it must not block.
-pub type Watch = Arc<dyn Fn(Asked) + Send + Sync>;
+pub type RequestObserver = Arc<dyn Fn(RequestInfo) + Send + Sync>;
 
 /// One request and its outcome, without its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Asked {
+pub struct RequestInfo {
     /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
     /// The HTTP status; `None` when no answer came.
@@ -109,7 +109,7 @@ struct Inner {
     read_retries: usize,
     read_retry_delay: Duration,
     gate: Option<Gate>,
-    watch: Option<Watch>,
+    observer: Option<RequestObserver>,
 }
 
 impl fmt::Debug for Transport {
@@ -157,7 +157,7 @@ impl Transport {
                 read_retries: settings.read_retries,
                 read_retry_delay: settings.read_retry_delay,
                 gate: settings.gate.clone(),
-                watch: settings.watch.clone(),
+                observer: settings.observer.clone(),
             }),
         })
     }
@@ -302,8 +302,8 @@ impl Transport {
         }
         let start = Instant::now();
         let sent = request.send().await;
-        if let Some(watch) = &self.inner.watch {
-            watch(Asked {
+        if let Some(observer) = &self.inner.observer {
+            observer(RequestInfo {
                 method: name,
                 status: sent.as_ref().ok().map(|answer| answer.status().as_u16()),
                 took: start.elapsed(),

@@ -348,8 +348,8 @@ async fn every_request_is_told_with_its_status_and_without_its_address() {
     mock.mount(&api.server).await;
     let told = Arc::new(Mutex::new(Vec::new()));
     let notes = told.clone();
-    let watch: wonde::Watch = Arc::new(move |asked| notes.lock().unwrap().push(asked));
-    read(&api.builder().watch(watch).build().unwrap()).await;
+    let observer: wonde::RequestObserver = Arc::new(move |asked| notes.lock().unwrap().push(asked));
+    read(&api.builder().observer(observer).build().unwrap()).await;
     let told = told.lock().unwrap();
     assert_eq!((told[0].method, told[0].status), ("GET", Some(429)));
     assert!(!format!("{told:?}").contains("students"), "{told:?}");

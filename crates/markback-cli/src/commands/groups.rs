@@ -18,7 +18,7 @@ use super::{
 };
 use markback::{
     settings::{Group, School, Settings},
-    store::Shown,
+    store::MemberJson,
 };
 use markback_console::output::{self, TableOrJson};
 
@@ -153,7 +153,7 @@ fn print(args: &Export) -> anyhow::Result<ExitCode> {
                         "school": filled.school.id,
                         "name": filled.group.name,
                         "kind": filled.group.kind,
-                        "people": filled.people.iter().map(Shown).collect::<Vec<_>>(),
+                        "people": filled.people.iter().map(MemberJson).collect::<Vec<_>>(),
                     })
                 })
                 .collect();
@@ -259,7 +259,7 @@ fn csv(filled: &[Filled<'_>], excel: bool) -> anyhow::Result<()> {
         writer.write_record(&columns)?;
         for group in filled {
             for member in &group.people {
-                let person = serde_json::to_value(Shown(member)).unwrap_or_default();
+                let person = serde_json::to_value(MemberJson(member)).unwrap_or_default();
                 writer.write_record(columns.iter().map(|column| {
                     harmless(match *column {
                         "school" => group.school.id.to_string(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use markback::{
     service::Markback,
-    store::{Horizon, Shown},
+    store::{Horizon, MemberJson},
 };
 use mis_core::SchoolId;
 use rstest::rstest;
@@ -36,7 +36,7 @@ impl Host {
                     ("left", _) => drop(self.people.remove(&change.person)),
                     // Joined or changed, and as the member is now; none has left since, which is told later.
                     (_, Some(member)) => {
-                        drop(self.people.insert(change.person, json!(Shown(member))))
+                        drop(self.people.insert(change.person, json!(MemberJson(member))))
                     }
                     (_, None) => drop(self.people.insert(change.person, Value::Null)),
                 }
@@ -58,7 +58,7 @@ impl Host {
         let people = page
             .people
             .iter()
-            .map(|member| (member.key.to_string(), json!(Shown(member))));
+            .map(|member| (member.key.to_string(), json!(MemberJson(member))));
         Self {
             cursor: page.cursor,
             people: people.collect(),

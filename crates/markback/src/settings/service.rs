@@ -93,7 +93,7 @@ pub struct Service {
     /// How the service's API treats slow clients.
     pub http: Http,
     /// How the workers work. The defaults fit; tests use shorter times.
-    pub pace: WorkerSettings,
+    pub workers: WorkerSettings,
     /// The most requests a minute to Wonde with one token.
     pub rate_per_minute: NonZeroU32,
     /// How the schools' people are read.
@@ -340,7 +340,7 @@ impl Default for Service {
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
             http: Http::default(),
-            pace: WorkerSettings::default(),
+            workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
             folder: PathBuf::new(),

@@ -43,7 +43,8 @@ pub(crate) use register::{Before, Progress};
 pub use register::{FullReading, RegisterReading};
 pub use retention::Pruned;
 pub use roster::{
-    Changes, GroupPage, GroupsRead, Horizon, Page, Shown, SyncRecord, SyncState, SyncWhy,
+    Changes, GroupChange, GroupPage, GroupsRead, Horizon, MemberJson, SyncRecord, SyncState,
+    SyncWhy,
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
@@ -171,10 +172,7 @@ impl Store {
         read_only: bool,
     ) -> outbox::Result<Self> {
         // Always opened read-only first: opening a file for writing would make it a database.
-        let options = OpenOptions {
-            read_only: true,
-            ..OpenOptions::default()
-        };
+        let options = OpenOptions::default().read_only();
         let db = Database::open_with(url, &options).await?;
         for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
             let what = match db.migration_status(set).await? {

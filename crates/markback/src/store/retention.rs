@@ -110,10 +110,7 @@ impl Store {
                 + self.remove(&UNUSED_PARTS, parts_before(before)).await?,
             jobs: self
                 .outbox
-                .prune(&Retention {
-                    finished: retention,
-                    dead: Some(undecided),
-                })
+                .prune(&Retention::new(retention).dead(undecided))
                 .await?,
         })
     }

@@ -1,4 +1,4 @@
-//! A whole day against the sandbox: written, confirmed, read back, and looked at from behind.
+//! A whole day against the sandbox: written, confirmed, read back, and compared with the MIS itself.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -36,7 +36,7 @@ const EXTRACTION: Duration = Duration::from_secs(30 * 60);
 /// A running sandbox, and the adapter at one of its schools.
 struct Day {
     sandbox: Sandbox,
-    behind: Handle,
+    handle: Handle,
     school: String,
     mis: Mis,
 }
@@ -56,12 +56,12 @@ impl Day {
         })
         .await
         .context("the sandbox does not start")?;
-        let behind = sandbox.handle();
+        let handle = sandbox.handle();
         let place = match bench.declared().session {
             mis_wonde::SessionWriteback::FirstLesson => "first_lesson",
             _ => "session",
         };
-        let schools = behind.schools();
+        let schools = handle.schools();
         // Where the sandbox has no school of this MIS, the first that keeps marks in the same place and takes as many.
         let school = schools
             .iter()
@@ -74,9 +74,9 @@ impl Day {
             })
             .context("the sandbox has no school that keeps marks as this adapter declares")?;
         let client = Client::builder(SecretString::from(school.token.clone()))
-            .base_url(behind.base_url())
+            .base_url(handle.base_url())
             .build()?;
-        let clock = behind.clone();
+        let clock = handle.clone();
         let mut context = ConnectContext::new(school.id.as_str());
         context.mis = Some(bench.descriptor.name.to_owned());
         context.now = Arc::new(move || clock.now());
@@ -84,7 +84,7 @@ impl Day {
         let mis = bench.descriptor.connect(connection.into_context()).await?;
         Ok(Self {
             sandbox,
-            behind,
+            handle,
             school: school.id.clone(),
             mis,
         })
@@ -92,7 +92,7 @@ impl Day {
 
     /// The pupils on roll, who must be those that the adapter reads.
     async fn pupils(&self) -> anyhow::Result<Vec<StudentId>> {
-        let students = self.behind.students(&self.school)?;
+        let students = self.handle.students(&self.school)?;
         let own: Vec<String> = students
             .into_iter()
             .filter(|s| s.on_roll)
@@ -148,7 +148,7 @@ impl Day {
                 "what was accepted just now cannot be {told:?}"
             );
         }
-        self.behind.advance(WRITE_DELAY + Duration::from_secs(5));
+        self.handle.advance(WRITE_DELAY + Duration::from_secs(5));
         for writeback in &writebacks {
             let told = self.mis.outcome(writeback).await?;
             ensure!(
@@ -165,7 +165,7 @@ impl Day {
         date: NaiveDate,
         held: &BTreeMap<Key, Mark>,
     ) -> anyhow::Result<()> {
-        self.behind.advance(EXTRACTION);
+        self.handle.advance(EXTRACTION);
         let register = self.mis.register(date).await?;
         for ((student, session), mark) in held {
             let read = register.held(student, *session).with_context(|| {
@@ -179,7 +179,7 @@ impl Day {
             );
         }
         let of_today = |mark: &&wonde_sandbox::MisMark| mark.date == date && mark.writes > 0;
-        let marks = self.behind.mis_marks(&self.school)?;
+        let marks = self.handle.mis_marks(&self.school)?;
         let written: Vec<_> = marks.iter().filter(of_today).collect();
         ensure!(
             written.len() == held.len(),
@@ -233,7 +233,7 @@ async fn a_written_day(bench: &Bench) -> anyhow::Result<()> {
     day.write(&arrivals(bench, &pupils, Session::Am), &mut held)
         .await
         .context("in the morning")?;
-    day.behind.advance(Duration::from_secs(4 * 60 * 60));
+    day.handle.advance(Duration::from_secs(4 * 60 * 60));
     day.write(&arrivals(bench, &pupils, Session::Pm), &mut held)
         .await
         .context("after lunch")?;
@@ -286,8 +286,8 @@ async fn a_read_day(bench: &Bench) -> anyhow::Result<()> {
             .is_err_and(|error| matches!(error.kind(), ErrorKind::Unsupported(_))),
         "writing should be refused as unsupported, not {refused:?}"
     );
-    day.behind.advance(WRITE_DELAY + EXTRACTION);
-    let marks = day.behind.mis_marks(&day.school)?;
+    day.handle.advance(WRITE_DELAY + EXTRACTION);
+    let marks = day.handle.mis_marks(&day.school)?;
     ensure!(
         marks.iter().all(|mark| mark.writes == 0),
         "something was written from outside"

@@ -1,9 +1,9 @@
 //! The standard schools on a loopback port: stateful, so that what is written is read back, and able to fail on demand.
 
-mod behind;
 mod kept;
 pub(crate) mod reading;
 mod register;
+mod responder;
 pub(crate) mod rows;
 mod trouble;
 
@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use wiremock::{Mock, MockServer, Request};
 
-use behind::{Behind, Cuts};
 pub(crate) use kept::{Kept, Place};
+use responder::{Cuts, Responder};
 pub(crate) use trouble::{On, Plan, Trouble};
 
 use crate::{
@@ -119,7 +119,7 @@ impl Seen {
     }
 }
 
-/// Everything behind the port.
+/// The state of the server.
 pub(crate) struct World {
     pub(crate) schools: HashMap<u8, School>,
     pub(crate) now: DateTime<Utc>,
@@ -167,20 +167,20 @@ impl Server {
             .disable_request_recording()
             .start()
             .await;
-        let behind = Behind {
+        let responder = Responder {
             world: world.clone(),
             arrived: arrived.clone(),
         };
-        Mock::given(Cuts(behind.clone()))
+        Mock::given(Cuts(responder.clone()))
             .respond_with_err({
-                let behind = behind.clone();
-                move |request: &Request| behind.cut(request)
+                let responder = responder.clone();
+                move |request: &Request| responder.cut(request)
             })
             .with_priority(1)
             .mount(&server)
             .await;
         Mock::given(wiremock::matchers::any())
-            .respond_with(behind)
+            .respond_with(responder)
             .with_priority(2)
             .mount(&server)
             .await;
@@ -196,7 +196,7 @@ impl Server {
         format!("{}{BASE}", self.server.uri())
     }
 
-    /// Everything behind the port, to look at or to change.
+    /// The state of the server, to look at or to change.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }

@@ -171,7 +171,7 @@ impl Findings {
         let client = Client::builder(token)
             .base_url(service.wonde_url.as_str())
             .gate(mis_wonde::gate(context.gate.clone()))
-            .watch(mis_wonde::observer(context.observer.clone()))
+            .observer(mis_wonde::observer(context.observer.clone()))
             .user_agent_suffix(concat!("markback-doctor/", env!("CARGO_PKG_VERSION")))
             .build();
         match client {

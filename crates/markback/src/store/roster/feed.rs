@@ -44,7 +44,7 @@ pub struct GroupPage {
 #[derive(Debug)]
 pub struct Changes {
     /// In order.
-    pub changes: Vec<Page>,
+    pub changes: Vec<GroupChange>,
     /// The cursor for the next request.
     pub cursor: u64,
     /// Whether more changes are available.
@@ -52,7 +52,7 @@ pub struct Changes {
 }
 
 /// A change with the person as they are now; without the person if they have left the group.
-pub struct Page {
+pub struct GroupChange {
     /// Its number.
     pub seq: u64,
     /// When it was found.
@@ -65,9 +65,9 @@ pub struct Page {
     pub member: Option<Member>,
 }
 
-impl std::fmt::Debug for Page {
+impl std::fmt::Debug for GroupChange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Page")
+        f.debug_struct("GroupChange")
             .field("seq", &self.seq)
             .field("person", &self.person)
             .finish_non_exhaustive()
@@ -275,11 +275,11 @@ impl Store {
 
 fn page(
     (seq, at, person, body, member): (i64, i64, String, String, Option<String>),
-) -> outbox::Result<Page> {
+) -> outbox::Result<GroupChange> {
     let member = member
         .map(|member| serde_json::from_str(&member).map_err(corrupt("a group's list")))
         .transpose()?;
-    Ok(Page {
+    Ok(GroupChange {
         seq: u64::try_from(seq).unwrap_or_default(),
         at: DateTime::from_timestamp_millis(at),
         person,
@@ -289,9 +289,9 @@ fn page(
 }
 
 /// A person as the host sees them: the key as `id`, the present id at Wonde as `wonde_id`, and the configured fields.
-pub struct Shown<'m>(pub &'m Member);
+pub struct MemberJson<'m>(pub &'m Member);
 
-impl Serialize for Shown<'_> {
+impl Serialize for MemberJson<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields: BTreeMap<String, Value> = match serde_json::to_value(&self.0.person) {
             Ok(Value::Object(fields)) => fields.into_iter().collect(),

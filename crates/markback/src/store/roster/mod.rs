@@ -10,7 +10,7 @@ mod syncs;
 
 use outbox::{MigrationStep, Migrations};
 
-pub use feed::{Changes, GroupPage, GroupsRead, Horizon, Page, Shown};
+pub use feed::{Changes, GroupChange, GroupPage, GroupsRead, Horizon, MemberJson};
 pub(crate) use people::Kept;
 pub(crate) use syncs::{NewSync, SyncEnd, SyncTimes};
 pub use syncs::{SyncRecord, SyncState, SyncWhy};

@@ -15,12 +15,12 @@ use crate::standard;
 
 /// What answers: shared by the two mocks.
 #[derive(Clone)]
-pub(super) struct Behind {
+pub(super) struct Responder {
     pub(super) world: Arc<Mutex<World>>,
     pub(super) arrived: watch::Sender<usize>,
 }
 
-impl Behind {
+impl Responder {
     pub(super) fn cut(&self, request: &Request) -> std::io::Error {
         let seen = Seen::of(request);
         let mut world = lock(&self.world);
@@ -32,7 +32,7 @@ impl Behind {
     }
 }
 
-impl Respond for Behind {
+impl Respond for Responder {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let seen = Seen::of(request);
         let mut world = lock(&self.world);
@@ -58,7 +58,7 @@ impl Respond for Behind {
 }
 
 /// Whether the connection is to be cut for a request.
-pub(super) struct Cuts(pub(super) Behind);
+pub(super) struct Cuts(pub(super) Responder);
 
 impl Match for Cuts {
     fn matches(&self, request: &Request) -> bool {
