@@ -31,7 +31,7 @@ const BOUNDARIES: [Boundary; 2] = [
 ///
 /// A difference within a template is reported once, however many schools use it.
 pub(super) fn check(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     place: &dyn Place,
     template: Option<&str>,
     mis: Option<&str>,
@@ -82,7 +82,7 @@ pub(super) fn check(
 
 /// Without the start of the morning, a breakfast club is a pupil's first lesson and gets the morning's mark.
 fn hint_at_early_lessons(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     place: &dyn Place,
     template: Option<&str>,
     groups: &[Group],
@@ -110,7 +110,7 @@ fn hint_at_early_lessons(
 
 /// The key to report a finding about a boundary under; `None` if it was reported for the template before.
 fn report_once(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     template: Option<&str>,
     at: usize,
     boundary: &'static str,
