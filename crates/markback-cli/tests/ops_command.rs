@@ -141,26 +141,40 @@ async fn a_decision_is_replayed_and_a_difference_is_told() {
     let said = markback(&world, &["events", "replay-decision", "e1"]).await;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(
-        said.out.contains("first decision of 2026-") && said.out.contains(": the same\n"),
+        said.out.contains("first decision of 2026-")
+            && said.out.contains(", by settings file ")
+            && said.out.contains(": the same\n"),
         "{}",
         said.out
     );
     let json = ["events", "replay-decision", "e1", "--format", "json"];
     let said = markback(&world, &json).await;
     let replay: Value = serde_json::from_str(&said.out).unwrap();
-    assert_eq!((&replay["same"], &replay["event"]), (&json!(true), &json!("e1")));
+    assert_eq!(
+        (&replay["same"], &replay["event"]),
+        (&json!(true), &json!("e1"))
+    );
     let decision = &replay["decisions"][0];
     assert_eq!(decision["look"], "first");
     assert_eq!(decision["stored"], decision["replayed"]);
+    let said = markback(&world, &["events", "show", "e1"]).await;
+    assert!(said.out.contains("\n  settings: file "), "{}", said.out);
 
     // As if another version had decided it.
-    let change = "UPDATE markback_events SET decision = replace(decision, 'in time', 'early enough')";
+    let change =
+        "UPDATE markback_events SET decision = replace(decision, 'in time', 'early enough')";
     let mut tx = world.markback.store().database().begin().await.unwrap();
     on_tx!(tx, conn => outbox::sqlx::query(change).execute(conn).await.map(|_| ())).unwrap();
     tx.commit().await.unwrap();
     let said = markback(&world, &["events", "replay-decision", "e1"]).await;
     assert_eq!(said.code, 1, "{}", said.out);
-    for told in ["DIFFERENT", "early enough", "in time", "decided then:", "decided now:"] {
+    for told in [
+        "DIFFERENT",
+        "early enough",
+        "in time",
+        "decided then:",
+        "decided now:",
+    ] {
         assert!(said.out.contains(told), "{told}: {}", said.out);
     }
 

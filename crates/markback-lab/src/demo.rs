@@ -15,8 +15,7 @@ use std::{process::ExitCode, time::Instant};
 
 use self::{
     compare::Comparison, groups::Groups, morning::Morning, record::Record, replays::Replays,
-    stage::Stage,
-    tell::Story,
+    stage::Stage, tell::Story,
 };
 use markback_console::output::TextOrJson;
 use markback_console::{BadInput, block_on, logging, signals::Signals};

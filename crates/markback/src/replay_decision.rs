@@ -105,7 +105,10 @@ pub async fn replay_decision(
                 replay.settings.clone_from(&snapshot.own.settings);
                 let linked = snapshot.mis.quirks(registry);
                 replay.adapter = linked.differs;
-                match sign_in.as_ref().and_then(|event| snapshot.replay(event, linked.quirks)) {
+                match sign_in
+                    .as_ref()
+                    .and_then(|event| snapshot.replay(event, linked.quirks))
+                {
                     Some(decision) => {
                         let shown = serde_json::to_value(&decision).unwrap_or_default();
                         replay.same = snapshot.is_decision(&decision)

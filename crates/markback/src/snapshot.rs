@@ -539,13 +539,19 @@ struct Whole<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     found: Option<(Option<&'a HeldCode>, RegisterSource, Option<TimeDelta>)>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    planned: Option<(
-        &'a StudentId,
-        EventKind,
-        Rule,
-        Option<&'a AttendanceCodeId>,
-        Option<&'a EmployeeId>,
-    )>,
+    planned: Option<WholeMark<'a>>,
+}
+
+/// What the JSON form of a decision does not show of its mark.
+#[derive(Serialize)]
+struct WholeMark<'a> {
+    student: &'a StudentId,
+    cause: EventKind,
+    rule: Rule,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code_id: Option<&'a AttendanceCodeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    employee: Option<&'a EmployeeId>,
 }
 
 /// A short hash of everything in a decision.
@@ -560,15 +566,12 @@ pub(crate) fn fingerprint(decision: &Decision) -> serde_json::Result<String> {
             .found
             .as_ref()
             .map(|found| (found.code.as_ref(), found.source, found.age)),
-        planned: decision.planned().map(|planned| {
-            let mark = &planned.mark;
-            (
-                &mark.student,
-                mark.cause,
-                planned.rule,
-                planned.code_id.as_ref(),
-                mark.employee.as_ref(),
-            )
+        planned: decision.planned().map(|planned| WholeMark {
+            student: &planned.mark.student,
+            cause: planned.mark.cause,
+            rule: planned.rule,
+            code_id: planned.code_id.as_ref(),
+            employee: planned.mark.employee.as_ref(),
         }),
     };
     hash_of(&whole)

@@ -328,10 +328,12 @@ impl<'a> Batch<'a> {
             return None;
         }
         let update = update_of(context, &one.planned.event, &student, &decision);
-        self.effects.snapshots.extend(snapshot.map(|snapshot| NewSnapshot {
-            job: one.job.id().0,
-            ..snapshot
-        }));
+        self.effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                job: one.job.id().0,
+                ..snapshot
+            }));
         if let Some(mark) = decision.planned() {
             one.planned.mark = mark.mark.clone();
             one.planned.rule = mark.rule;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use lru::LruCache;
 use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
@@ -56,6 +56,15 @@ const OF_EVENT: &str = "SELECT event, look, decided_ms, job, group_part, mis_par
 const OF_PERIOD: &str = "SELECT s.event, s.look, s.decided_ms, s.job, s.group_part, s.mis_part, s.body \
      FROM markback_events e JOIN markback_snapshots s ON s.school = e.school AND s.event = e.id \
      WHERE e.school = $1 AND e.at_ms >= $2 AND e.at_ms < $3";
+
+const PAST: &str = "SELECT body, state, student, day, session, received_ms, sent_ms, accepted_ms, settled_ms, \
+        CAST(CASE WHEN decision IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decided FROM markback_events \
+     WHERE school = $1 AND at_ms >= $2 AND at_ms < $3";
+
+/// From the index alone. A day has 86,400,000 ms.
+const DAYS: &str = "SELECT DISTINCT at_ms / 86400000 AS day FROM markback_events WHERE school = $1 AND at_ms < $2 ORDER BY day DESC";
+
+const SCHOOL_DAYS: &str = "SELECT DISTINCT day FROM markback_events WHERE school = $1 AND at_ms >= $2 AND day IS NOT NULL";
 
 static BODIES: Sql = Sql::new(
     "SELECT p.hash, p.body FROM {rows $1: hash text} r JOIN markback_snapshot_parts p ON p.hash = r.hash",
@@ -115,6 +124,22 @@ pub(crate) struct StoredSnapshot {
     pub(crate) body: String,
 }
 
+/// An event of the past, for trying settings out.
+#[derive(FromRow)]
+pub(crate) struct PastRow {
+    pub(crate) body: String,
+    pub(crate) state: String,
+    pub(crate) student: Option<String>,
+    pub(crate) day: Option<String>,
+    pub(crate) session: Option<String>,
+    pub(crate) received_ms: i64,
+    pub(crate) sent_ms: Option<i64>,
+    pub(crate) accepted_ms: Option<i64>,
+    pub(crate) settled_ms: Option<i64>,
+    /// Whether it has a decision: 0 or 1.
+    pub(crate) decided: i64,
+}
+
 /// The parts that this node has stored lately, each with the time.
 #[derive(Debug)]
 pub(super) struct KnownParts(Mutex<LruCache<Arc<str>, DateTime<Utc>>>);
@@ -160,12 +185,17 @@ impl Store {
             .iter()
             .map(|new| ((&new.school, &new.event, new.look as i64), new))
             .collect();
-        let used = latest.values().flat_map(|new| new.group.iter().chain([&new.mis]));
+        let used = latest
+            .values()
+            .flat_map(|new| new.group.iter().chain([&new.mis]));
         let parts: BTreeMap<_, _> = used
             .filter(|part| !self.parts.has(&part.hash, at))
             .map(|part| (&part.hash, part))
             .collect();
-        let table: Vec<_> = parts.values().map(|part| (&part.hash, &part.body)).collect();
+        let table: Vec<_> = parts
+            .values()
+            .map(|part| (&part.hash, &part.body))
+            .collect();
         self.write_rows(tx, &PARTS, &table).await?;
         let restarted: Vec<_> = latest
             .values()
@@ -180,7 +210,15 @@ impl Store {
             .into_iter()
             .map(|((school, event, look), new)| {
                 let group = new.group.as_ref().map(|part| &part.hash);
-                (school, event, look, new.job, group, &new.mis.hash, &new.body)
+                (
+                    school,
+                    event,
+                    look,
+                    new.job,
+                    group,
+                    &new.mis.hash,
+                    &new.body,
+                )
             })
             .collect();
         self.write_rows(tx, &KEEP, &table).await?;
@@ -214,6 +252,48 @@ impl Store {
         let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
         Ok(on_pool!(self.db, pool => {
             sqlx::query_as(OF_PERIOD).bind(school.as_str()).bind(from).bind(until).fetch_all(pool).await
+        })?)
+    }
+
+    /// The school's events from `from` until before `until`, by their own times.
+    pub(crate) async fn past_events(
+        &self,
+        school: &SchoolId,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> outbox::Result<Vec<PastRow>> {
+        let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
+        Ok(on_pool!(self.db, pool => {
+            sqlx::query_as(PAST).bind(school.as_str()).bind(from).bind(until).fetch_all(pool).await
+        })?)
+    }
+
+    /// The days, in UTC, of the school's events before `until`, latest first.
+    pub(crate) async fn days_with_events(
+        &self,
+        school: &SchoolId,
+        until: DateTime<Utc>,
+    ) -> outbox::Result<Vec<NaiveDate>> {
+        let until = until.timestamp_millis();
+        let days: Vec<i64> = on_pool!(self.db, pool => {
+            sqlx::query_scalar(DAYS).bind(school.as_str()).bind(until).fetch_all(pool).await
+        })?;
+        let day = |day: i64| DateTime::from_timestamp(day.checked_mul(24 * 60 * 60)?, 0);
+        Ok(days
+            .into_iter()
+            .filter_map(|number| Some(day(number)?.date_naive()))
+            .collect())
+    }
+
+    /// The school days, `YYYY-MM-DD`, of the school's events since then that were in a session.
+    pub(crate) async fn school_days_since(
+        &self,
+        school: &SchoolId,
+        since: DateTime<Utc>,
+    ) -> outbox::Result<Vec<String>> {
+        let since = since.timestamp_millis();
+        Ok(on_pool!(self.db, pool => {
+            sqlx::query_scalar(SCHOOL_DAYS).bind(school.as_str()).bind(since).fetch_all(pool).await
         })?)
     }
 

@@ -79,7 +79,9 @@ fn one(decision: &DecisionReplay) -> String {
     text.push_str("decided then:\n");
     match &decision.stored {
         Some(stored) => steps(&mut text, Some(stored)),
-        None => text.push_str("  the steps are not kept, because a later decision took their place\n"),
+        None => {
+            text.push_str("  the steps are not kept, because a later decision took their place\n")
+        }
     }
     if let Some(replayed) = &replayed {
         text.push_str("decided now:\n");

@@ -20,7 +20,9 @@ use crate::{
     pipeline::planned::PlannedMark,
     schools::Schools,
     settings::{Group, School},
-    snapshot::{self, GroupPart, KeptCopy, Look as Which, MisPart, NOT_NEEDED, OwnPart, SchoolPart},
+    snapshot::{
+        self, GroupPart, KeptCopy, Look as Which, MisPart, NOT_NEEDED, OwnPart, SchoolPart,
+    },
     store::{LedgerKey, NewSnapshot, Part, Store},
 };
 
@@ -46,7 +48,7 @@ pub(in crate::pipeline) struct DecisionContext<'a> {
     pub(in crate::pipeline) ledger: HashMap<LedgerKey, LedgerRow>,
     confirm_within: Duration,
     /// The version of the school's settings.
-    pub(in crate::pipeline) settings: Option<String>,
+    pub(in crate::pipeline) settings: String,
     /// What the snapshots of these decisions share.
     mis_part: Option<Part>,
     group_parts: Mutex<HashMap<String, Option<Part>>>,
@@ -129,7 +131,7 @@ impl ContextReader {
             capabilities,
             quirks: mis.quirks(),
             codes,
-            settings: settings_version(school),
+            settings: school.version.to_string(),
             mis_part: snapshot::part(part),
             group_parts: Mutex::default(),
             registers,
@@ -138,11 +140,6 @@ impl ContextReader {
             confirm_within: self.confirm_within,
         }))
     }
-}
-
-/// The version of a school's settings as text.
-fn settings_version(_school: &School) -> Option<String> {
-    None
 }
 
 /// Whether an error of one request applies to all, so that nothing is decided without the register meanwhile.
@@ -229,7 +226,7 @@ impl DecisionContext<'_> {
         let decision = decide(event, student, group.map(Group::as_rules), &view);
         let copy = key.and_then(|key| self.copy(key));
         let planned_at = planned.map(|planned| planned.planned_at);
-        let settings = self.settings.clone();
+        let settings = Some(self.settings.clone());
         let own = OwnPart::of(student, &view, copy, now, planned_at, settings, &decision);
         let snapshot = own
             .and_then(|own| serde_json::to_string(&own))

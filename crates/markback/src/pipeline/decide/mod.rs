@@ -400,11 +400,13 @@ impl Decider {
             return;
         }
         let update = update_of(context, event, &case.student, &decision);
-        effects.snapshots.extend(snapshot.map(|snapshot| NewSnapshot {
-            restarts: case.round > 0,
-            job: case.job.id().0,
-            ..snapshot
-        }));
+        effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                restarts: case.round > 0,
+                job: case.job.id().0,
+                ..snapshot
+            }));
         if let (true, Some(key)) = (decision.arrival, key) {
             let arrival = Arrival {
                 event: event.id.clone(),
@@ -493,7 +495,7 @@ pub(super) fn update_of(
         day: day.map(|day| day.to_string()),
         session: session.map(|session| session.as_str().to_owned()),
         decision: serde_json::to_string(decision).ok(),
-        settings: context.settings.clone(),
+        settings: Some(context.settings.clone()),
         ..EventUpdate::of(context.school.id.as_str(), &event.id)
     }
 }

@@ -83,7 +83,12 @@ async fn shared_parts_are_stored_once_and_go_with_the_last_event(url: &str) {
     kept.keep(&[
         new("e1", Look::First, "Pupils", "one"),
         new("e2", Look::First, "Pupils", "two"),
-        new("gone", Look::First, "Pupils", "of an event that is not there"),
+        new(
+            "gone",
+            Look::First,
+            "Pupils",
+            "of an event that is not there",
+        ),
     ])
     .await;
     assert_eq!(kept.parts().await, 2);
@@ -96,7 +101,8 @@ async fn shared_parts_are_stored_once_and_go_with_the_last_event(url: &str) {
 
     kept.clock.advance(5 * DAY);
     kept.event("e3").await;
-    kept.keep(&[new("e3", Look::First, "Pupils", "three")]).await;
+    kept.keep(&[new("e3", Look::First, "Pupils", "three")])
+        .await;
     kept.clock.advance(6 * DAY);
     kept.store.prune(10 * DAY, 10 * DAY).await.unwrap();
     assert!(kept.bodies("e1").await.is_empty());
