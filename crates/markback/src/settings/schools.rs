@@ -14,6 +14,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     Group, Link, Persons, School, SecretSource,
+    calendar::{self, CalendarFile},
     document::{Document, Value},
     file::{GroupFile, LinkFile, PersonsFile, SchoolFile, TemplateFile, Without},
     findings::{Findings, InDocument, Place, named},
@@ -22,6 +23,7 @@ use super::{
     secret, session_times,
     words::nearest,
 };
+use crate::calendar::Calendar;
 
 /// What a school and a template may both say.
 #[derive(Default)]
@@ -33,6 +35,7 @@ pub(super) struct Common {
     pub(super) link: Option<LinkFile>,
     pub(super) without: Option<Vec<Without>>,
     pub(super) persons: Option<PersonsFile>,
+    pub(super) calendar: Option<CalendarFile>,
     pub(super) group: Option<Vec<GroupFile>>,
 }
 
@@ -46,6 +49,7 @@ struct Resolved {
     without: Option<Arc<[Ability]>>,
     by: Option<Arc<[IdKind]>>,
     same_parent: Option<bool>,
+    calendar: Option<Arc<Calendar>>,
     groups: Option<Arc<[Group]>>,
     /// Something was wrong with it: what seems to be missing may be what was wrong.
     flawed: bool,
@@ -102,9 +106,14 @@ impl<'d, 't> Schools<'d, 't> {
                 link: read.link,
                 without: read.without,
                 persons: read.persons,
+                calendar: read.calendar,
                 group: read.group,
             };
+            let hints_before = self.findings.hints.len();
             let mut resolved = self.resolve(&place, common);
+            if resolved.calendar.is_some() {
+                self.drop_hints_at_closed_days(hints_before);
+            }
             resolved.flawed = self.findings.problems.len() > before;
             let Some(name) = self.name(&place, "name", read.name) else {
                 continue;
@@ -140,6 +149,7 @@ impl<'d, 't> Schools<'d, 't> {
                 link: read.link,
                 without: read.without,
                 persons: read.persons,
+                calendar: read.calendar,
                 group: read.group,
             };
             self.school(&place, read.id, read.template.as_deref(), common);
@@ -154,6 +164,7 @@ impl<'d, 't> Schools<'d, 't> {
         template: Option<&str>,
         common: Common,
     ) {
+        let hints_before = self.findings.hints.len();
         let own = self.resolve(place, common);
         let id = self.id(place, id);
         let template_name = template;
@@ -183,6 +194,10 @@ impl<'d, 't> Schools<'d, 't> {
         let mis = linked.or(own.mis).or(template.mis);
         let from_template = own.groups.is_none().then_some(template_name).flatten();
         let groups = own.groups.or(template.groups).unwrap_or_default();
+        let calendar = own.calendar.or(template.calendar);
+        if calendar.is_some() {
+            self.drop_hints_at_closed_days(hints_before);
+        }
         session_times::check(self, place, from_template, mis.as_deref(), &groups);
         if let (Some(id), Some(timezone), false) = (id, timezone, lacks_token) {
             self.schools.push(School {
@@ -199,9 +214,19 @@ impl<'d, 't> Schools<'d, 't> {
                         .unwrap_or_else(|| IdKind::DEFAULT.into()),
                     same_parent: own.same_parent.or(template.same_parent).unwrap_or(false),
                 },
+                calendar,
                 groups,
             });
         }
+    }
+
+    /// A group without closed days is no mistake where the school has a calendar.
+    fn drop_hints_at_closed_days(&mut self, from: usize) {
+        let mut at = 0;
+        self.findings.hints.retain(|hint| {
+            at += 1;
+            at <= from || !hint.key.ends_with(".writeback.closed")
+        });
     }
 
     fn template(&mut self, place: &dyn Place, name: &str) -> Resolved {
@@ -279,6 +304,9 @@ impl<'d, 't> Schools<'d, 't> {
             by: common
                 .persons
                 .and_then(|persons| self.by(place, persons.by?)),
+            calendar: common
+                .calendar
+                .map(|file| calendar::calendar(place, file, self.findings).into()),
             groups: common.group.map(|list| groups(place, list, self.findings)),
             flawed,
         }
