@@ -80,7 +80,7 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
         let (store, school) = (world.markback.store(), world.id());
         let actor = markback::operator::Actor::default();
         let settings = world.markback.settings();
-        markback::operator::retry(store, settings, &school, "kept", &actor)
+        markback::operator::retry(store, &settings, &school, "kept", &actor)
             .await
             .unwrap();
         markback::operator::discard(store, &school, "given up", &actor)

@@ -133,7 +133,8 @@ impl<'a> Batch<'a> {
         progress: &BatchProgress<'_>,
     ) -> outbox::Result<Result<(), LeaseExpired>> {
         let marks = self.read_marks(jobs).await?;
-        let Some(school) = self.sender.schools.settings_of(self.school_id) else {
+        let school = self.sender.schools.settings_of(self.school_id);
+        let Some(school) = school.as_ref() else {
             let why = format!(
                 "school {} is no longer in the settings; add it, then retry the event",
                 self.school_id
@@ -614,7 +615,7 @@ impl<'a> Batch<'a> {
     fn into_effects(mut self) -> Effects {
         let now = self.sender.store.now();
         let school = self.sender.schools.settings_of(self.school_id);
-        let token_key = school.map(token_key).unwrap_or_default();
+        let token_key = school.as_ref().map(token_key).unwrap_or_default();
         let first = later(now, self.sender.config.confirm_after);
         for (writeback, marks) in self.accepted {
             let received = marks.iter().map(|planned| now - planned.received_at);

@@ -8,6 +8,7 @@ mod groups;
 mod http;
 mod key;
 mod list;
+mod live;
 mod problem;
 mod resolve;
 mod schema;
@@ -17,6 +18,8 @@ mod service;
 mod session_times;
 mod span;
 mod store_address;
+mod text;
+mod version;
 mod words;
 
 use std::{
@@ -36,14 +39,18 @@ use writeback::{
     settings::{Field, GroupKind, WritebackSettings},
 };
 
+use self::schools::Templates;
 use crate::calendar::Calendar;
 
 pub use self::{
     http::{ANSWER_AT_MOST, Http},
+    live::LiveSettings,
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
     service::{Gather, Service, SyncSettings, WorkerSettings},
+    text::{school_from_text, template_from_text},
+    version::{NoVersion, Owner, Revision, SettingsVersion},
     words::nearest,
 };
 
@@ -56,6 +63,7 @@ pub struct Settings {
     /// The schools, in the order of the file.
     pub schools: Vec<School>,
     by_id: HashMap<SchoolId, usize>,
+    templates: Arc<Templates>,
 }
 
 /// Valid settings, with hints about possible mistakes.
@@ -74,6 +82,10 @@ pub struct Loaded {
 pub struct School {
     /// Its id at Wonde.
     pub id: SchoolId,
+    /// The version of its settings, and with it who keeps them.
+    pub version: SettingsVersion,
+    /// The name of its template, if it has one.
+    pub template: Option<Arc<str>>,
     /// Its MIS by name; `None` asks Wonde.
     pub mis: Option<Arc<str>>,
     /// Its time zone.
@@ -95,7 +107,7 @@ pub struct School {
 /// How the MIS of a school is reached that is not linked through Wonde.
 ///
 /// `Debug` does not show the adapter's settings: an operator may have put a secret there by mistake.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Link {
     /// The id of the adapter.
@@ -169,6 +181,7 @@ impl Settings {
             service,
             schools,
             by_id,
+            templates: Arc::default(),
         }
     }
 
@@ -340,6 +353,7 @@ impl fmt::Debug for School {
         let groups: Vec<_> = self.groups.iter().map(|group| &group.name).collect();
         f.debug_struct("School")
             .field("id", &self.id)
+            .field("version", &self.version)
             .field("mis", &self.mis)
             .field("timezone", &self.timezone)
             .field("token", &self.token)

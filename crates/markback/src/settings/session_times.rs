@@ -31,7 +31,7 @@ const BOUNDARIES: [Boundary; 2] = [
 ///
 /// A difference within a template is reported once, however many schools use it.
 pub(super) fn check(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     place: &dyn Place,
     template: Option<&str>,
     mis: Option<&str>,
@@ -85,7 +85,7 @@ pub(super) fn check(
 
 /// Lessons belong to the sessions by the same time on every day.
 fn refuse_other_afternoons(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     place: &dyn Place,
     template: Option<&str>,
     groups: &[Group],
@@ -114,7 +114,7 @@ fn refuse_other_afternoons(
 
 /// Without the start of the morning, a breakfast club is a pupil's first lesson and gets the morning's mark.
 fn hint_at_early_lessons(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     place: &dyn Place,
     template: Option<&str>,
     groups: &[Group],
@@ -142,7 +142,7 @@ fn hint_at_early_lessons(
 
 /// The key to report a finding about a boundary under; `None` if it was reported for the template before.
 fn report_once(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     template: Option<&str>,
     at: usize,
     boundary: &'static str,

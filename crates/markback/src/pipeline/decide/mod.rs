@@ -230,7 +230,8 @@ impl Decider {
         events: Vec<ClaimedEvent>,
     ) -> outbox::Result<Effects> {
         let mut effects = Effects::default();
-        let Some(settings) = self.schools.settings_of(school) else {
+        let settings = self.schools.settings_of(school);
+        let Some(settings) = settings.as_ref() else {
             for claimed in &events {
                 let why = format!(
                     "school {school} is no longer in the settings; add it, then retry the event"
