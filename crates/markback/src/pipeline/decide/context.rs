@@ -11,7 +11,9 @@ use mis_core::{
     Ability, Capabilities, CodeBook, Error, ErrorKind, EventKind, HeldCode, Quirks, Recovery,
     Register, StudentId,
 };
-use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
+use writeback::{
+    Decision, Event, Previous, RegisterView, SchoolDay, Standing, View, decide, local_date,
+};
 
 use super::view::{Sources, view_of};
 use crate::{
@@ -168,6 +170,17 @@ impl DecisionContext<'_> {
         SeenMark::of(register.held(&key.student, key.session)?)
     }
 
+    /// What the school's calendar says about the event's day.
+    fn school_day(&self, event: &Event) -> SchoolDay {
+        let Some(calendar) = &self.school.calendar else {
+            return SchoolDay::NoCalendar;
+        };
+        match local_date(event.at, self.school.timezone) {
+            Some(date) => calendar.day(date),
+            None => SchoolDay::NoCalendar,
+        }
+    }
+
     /// Applies the rules to one event.
     pub(in crate::pipeline) fn decide(
         &self,
@@ -192,7 +205,7 @@ impl DecisionContext<'_> {
                     planned_at: planned.map(|planned| planned.planned_at),
                     confirm_within: self.confirm_within,
                     now,
-                    protects_any: rules.is_some_and(|rules| rules.protects_any(event.kind)),
+                    protects_any: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
                 };
                 let protects = |held: &HeldCode| {
                     rules.is_some_and(|rules| rules.protects(held, event.kind, &self.codes))
@@ -221,6 +234,8 @@ impl DecisionContext<'_> {
                 || self.standing_of(key, event),
                 |planned| planned.against.clone(),
             ),
+            school_day: self.school_day(event),
+            released: planned.is_some_and(|planned| planned.released),
             timezone: self.school.timezone,
         };
         let decision = decide(event, student, group.map(Group::as_rules), &view);

@@ -449,6 +449,7 @@ impl Decider {
             standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
             against,
             over: context.seen(key),
+            released: false,
         };
         let job = SendJob::new_job(&planned, school, &token_key(context.school))
             .waited(self.gathered_already(case.job.enqueued_at));
