@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use writeback::{
     Arrival, Decision, Event, GroupContext, Previous, RegisterMark, RegisterSource, RegisterView,
-    Rule, Rules, Standing, View, decide,
+    Rule, Rules, SchoolDay, Standing, View, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -155,6 +155,12 @@ pub(crate) struct OwnPart {
         with = "chrono::serde::ts_nanoseconds_option"
     )]
     pub(crate) planned_at: Option<DateTime<Utc>>,
+    /// What the calendar said about the day.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) school_day: SchoolDay,
+    /// Whether a person had released the mark.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) released: bool,
     /// The version of the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<String>,
@@ -324,6 +330,8 @@ impl OwnPart {
             standing: view.standing.clone(),
             left_out: view.refused_with.to_vec(),
             planned_at,
+            school_day: view.school_day.clone(),
+            released: view.released,
             settings,
             decision: fingerprint(decision)?,
         })
@@ -449,6 +457,8 @@ impl DecisionSnapshot {
             previous: self.own.previous(),
             planned_before: self.own.planned_at.is_some(),
             standing: self.own.standing.clone(),
+            school_day: self.own.school_day.clone(),
+            released: self.own.released,
             timezone: self.mis.timezone,
         };
         let group = self.group.as_deref().map(KnownGroup::as_rules);
