@@ -7,9 +7,7 @@ use std::time::Duration;
 use crate::database::Tx;
 use crate::enqueue::json;
 use crate::error::Result;
-use crate::job::{
-    BatchMode, ClaimRequest, ClaimedJob, JobId, LeaseToken, Shard, WaitingPartition,
-};
+use crate::job::{BatchMode, ClaimRequest, ClaimedJob, JobId, LeaseToken, Shard, WaitingPartition};
 use crate::outbox::{Outbox, time};
 use crate::settings::ms;
 use crate::sql::Sql;
@@ -230,10 +228,8 @@ impl Outbox {
                 .await
         })?;
         let count = |n: i64| u64::try_from(n).unwrap_or(0);
-        let waiting = rows.into_iter().map(|(partition, jobs, oldest)| WaitingPartition {
-            partition,
-            jobs: count(jobs),
-            oldest: Duration::from_millis(count(oldest)),
+        let waiting = rows.into_iter().map(|(partition, jobs, oldest)| {
+            WaitingPartition::new(partition, count(jobs), Duration::from_millis(count(oldest)))
         });
         Ok(waiting.collect())
     }

@@ -323,6 +323,17 @@ pub struct WaitingPartition {
     pub oldest: Duration,
 }
 
+impl WaitingPartition {
+    /// A partition with so many claimable jobs, the oldest of which has been due for so long.
+    pub fn new(partition: impl Into<String>, jobs: u64, oldest: Duration) -> Self {
+        Self {
+            partition: partition.into(),
+            jobs,
+            oldest,
+        }
+    }
+}
+
 /// Proof that the caller claimed a job. It becomes invalid when the job is claimed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LeaseToken {
