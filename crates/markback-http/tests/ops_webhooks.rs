@@ -220,8 +220,8 @@ async fn a_migration_webhook_selects_the_new_adapter() {
             "the operator is warned"
         );
     }
-    let settings = world.markback.settings().school(&world.id()).unwrap();
-    let mis = world.markback.schools().mis(settings).await.unwrap();
+    let settings = world.markback.school(&world.id()).unwrap();
+    let mis = world.markback.schools().mis(&settings).await.unwrap();
     let before = mis.descriptor().id;
     let list = notices(&world).await;
     assert_eq!(list.len(), 1);
@@ -237,7 +237,7 @@ async fn a_migration_webhook_selects_the_new_adapter() {
         (status, &body["done"]),
         (200, &json!("the school's MIS is read again"))
     );
-    let mis = world.markback.schools().mis(settings).await.unwrap();
+    let mis = world.markback.schools().mis(&settings).await.unwrap();
     assert_eq!((before, mis.descriptor().id), ("sims", "bromcom"));
     // A late webhook about the plan does not warn of the finished change.
     assert_eq!(world.hook(&planned).await.1["done"], "that is over already");

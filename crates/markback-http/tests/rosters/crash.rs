@@ -40,7 +40,7 @@ async fn an_interrupted_sync_does_not_read_pages_again(#[case] on: On, #[case] e
             let _ = tell.send(progress);
         }));
     let id = rosters
-        .ask(settings_of(&markback, &school), SyncRequest::default())
+        .ask(&settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();
@@ -123,7 +123,7 @@ async fn a_node_that_lost_its_lease_stores_nothing(#[case] on: On) {
             }
         }));
     let id = rosters
-        .ask(settings_of(&slow, &school), SyncRequest::default())
+        .ask(&settings_of(&slow, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();

@@ -162,7 +162,8 @@ impl Confirmer {
     }
 
     async fn confirm_one(&self, register: &Register) -> Effects {
-        let Some(school) = self.schools.settings_of(&register.job.partition) else {
+        let school = self.schools.settings_of(&register.job.partition);
+        let Some(school) = school.as_ref() else {
             let mut effects = Effects::default();
             effects.done.push(register.job.lease);
             for (_, mark) in register.open() {
