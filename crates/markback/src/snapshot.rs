@@ -41,6 +41,15 @@ pub enum Look {
     BeforeSending = 1,
 }
 
+impl Look {
+    /// From its number in the database.
+    pub(crate) fn read(number: i64) -> Option<Self> {
+        [Self::First, Self::BeforeSending]
+            .into_iter()
+            .find(|look| *look as i64 == number)
+    }
+}
+
 impl fmt::Display for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -396,7 +405,6 @@ pub enum Unreadable {
 /// The input of a decision, read back.
 #[derive(Clone)]
 pub(crate) struct DecisionSnapshot {
-    pub(crate) look: Look,
     pub(crate) decided_at: DateTime<Utc>,
     /// The job that decided the event: a person's events are decided in the order of these.
     pub(crate) job: i64,
@@ -512,11 +520,6 @@ impl Reader {
             part.map(Arc::new).map_err(|_| Unreadable::Version)
         });
         Ok(DecisionSnapshot {
-            look: match stored.look {
-                0 => Look::First,
-                1 => Look::BeforeSending,
-                _ => return Err(Unreadable::Version),
-            },
             decided_at: DateTime::from_timestamp_millis(stored.decided_ms).unwrap_or_default(),
             job: stored.job,
             group,

@@ -31,7 +31,6 @@ mod resend;
 mod liveness;
 mod sharding;
 
-#[cfg(test)]
 pub(crate) use decide::view;
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent};
 pub use liveness::Health;
