@@ -148,7 +148,10 @@ async fn first_day(
     let wanted = usize::try_from(days.max(1)).unwrap_or(usize::MAX);
     let mut taken = wanted;
     loop {
-        let Some(first) = with_events.iter().take(taken).last().copied() else {
+        let Some(first) = with_events
+            .get(taken.min(with_events.len()).saturating_sub(1))
+            .copied()
+        else {
             return Ok(None);
         };
         let since = first.and_time(NaiveTime::MIN).and_utc();
@@ -160,7 +163,11 @@ async fn first_day(
             .collect();
         let all = taken >= with_events.len();
         if school_days.len() >= wanted || all {
-            let first_school_day = school_days.into_iter().rev().take(wanted).last();
+            let first_school_day = school_days
+                .iter()
+                .rev()
+                .nth(wanted.min(school_days.len()).saturating_sub(1))
+                .copied();
             return Ok(Some(first_school_day.unwrap_or(first)));
         }
         taken = taken.saturating_mul(2);
