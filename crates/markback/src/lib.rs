@@ -39,6 +39,7 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod calendar;
 pub mod clock;
 mod lease;
 mod ledger;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use writeback::{
     Arrival, Decision, Event, GroupContext, Previous, RegisterMark, RegisterSource, RegisterView,
-    Rule, Rules, Standing, View, decide,
+    Rule, Rules, SchoolDay, Standing, View, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -164,6 +164,12 @@ pub(crate) struct OwnPart {
         with = "chrono::serde::ts_nanoseconds_option"
     )]
     pub(crate) planned_at: Option<DateTime<Utc>>,
+    /// What the school's calendar said about the day.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) school_day: SchoolDay,
+    /// Whether a person had released the mark.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) released: bool,
     /// The version of the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<String>,
@@ -333,6 +339,8 @@ impl OwnPart {
             standing: view.standing.clone(),
             left_out: view.refused_with.to_vec(),
             planned_at,
+            school_day: view.school_day.clone(),
+            released: view.released,
             settings,
             decision: fingerprint(decision)?,
         })
@@ -457,6 +465,8 @@ impl DecisionSnapshot {
             previous: self.own.previous(),
             planned_before: self.own.planned_at.is_some(),
             standing: self.own.standing.clone(),
+            school_day: self.own.school_day.clone(),
+            released: self.own.released,
             timezone: self.mis.timezone,
         };
         let group = self.group.as_deref().map(KnownGroup::as_rules);
@@ -555,6 +565,8 @@ struct WholeMark<'a> {
     code_id: Option<&'a AttendanceCodeId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     employee: Option<&'a EmployeeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapse_after: Option<TimeDelta>,
 }
 
 /// A short hash of everything in a decision.
@@ -575,6 +587,7 @@ pub(crate) fn fingerprint(decision: &Decision) -> serde_json::Result<String> {
             rule: planned.rule,
             code_id: planned.code_id.as_ref(),
             employee: planned.mark.employee.as_ref(),
+            lapse_after: decision.hold.as_ref().and_then(|hold| hold.lapse_after),
         }),
     };
     hash_of(&whole)

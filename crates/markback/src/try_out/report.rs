@@ -85,6 +85,10 @@ pub enum Sort {
     Written,
     /// The mark has the same code in another session.
     OtherSession,
+    /// The mark waits for a person's release.
+    Held,
+    /// The mark does not wait for a person's release any more.
+    NotHeld,
     /// The mark has other minutes late.
     OtherMinutes,
     /// The mark has another comment.
@@ -131,6 +135,9 @@ impl Change {
                 }
             }
             Sort::OtherSession => format!("{count} {from} {is} written in another session"),
+            Sort::Held if count == 1 => format!("1 {from} waits for release"),
+            Sort::Held => format!("{count} {from} wait for release"),
+            Sort::NotHeld => format!("{count} {from} {is} written without release"),
             Sort::OtherMinutes => format!("{count} {from} {is} written with other minutes late"),
             Sort::OtherComment => format!("{count} {from} {is} written with another comment"),
             Sort::OtherEmployee => format!("{count} {from} {is} taken by another employee"),
@@ -385,12 +392,17 @@ fn change(one: &Decision, other: &Decision) -> Option<Change> {
         (None, None) => return None,
         (Some(_), None) => (Sort::NotWritten, reason(other, true)),
         (None, Some(_)) => (Sort::Written, reason(one, false)),
-        (Some(one), Some(other)) => {
-            let (one, other) = (&one.mark, &other.mark);
+        (Some(planned), Some(other_planned)) => {
+            let holds = (one.hold.is_some(), other.hold.is_some());
+            let (one, other) = (&planned.mark, &other_planned.mark);
             let sort = if one.code != other.code {
                 Sort::OtherCode
             } else if (one.date, one.session) != (other.date, other.session) {
                 Sort::OtherSession
+            } else if holds == (false, true) {
+                Sort::Held
+            } else if holds == (true, false) {
+                Sort::NotHeld
             } else if one.minutes_late != other.minutes_late {
                 Sort::OtherMinutes
             } else if one.comment != other.comment {
@@ -435,6 +447,7 @@ fn reason(decision: &Decision, now: bool) -> Option<String> {
         SkipReason::NotWrittenBack => format!("the event {now}counts for no register"),
         SkipReason::AnswerNotWritten => format!("the answer is {now}one that writes nothing"),
         SkipReason::NotASchoolDay => format!("the day is {now}no school day"),
+        SkipReason::SchoolClosed => format!("the school is {now}closed on that day"),
         SkipReason::OutsideSchoolDay => format!("the school day is {now}over by then"),
         SkipReason::DoubleTap => format!("the event {now}counts as a double tap"),
         SkipReason::Unsupported => format!("the MIS {now}does not take it"),

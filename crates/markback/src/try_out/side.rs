@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use mis_core::{Capabilities, EventKind, Quirks, Register, Session, SessionWriteback, StudentId};
 use writeback::{
-    Decision, DecisionOutcome, Event, GroupContext, Previous, RegisterView, Rules, SkipReason,
-    Standing, View, decide, settings::GroupKind,
+    Decision, DecisionOutcome, Event, GroupContext, Previous, RegisterView, Rules, SchoolDay,
+    SkipReason, Standing, View, decide, settings::GroupKind,
 };
 
 use super::{
@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{
     ledger::{Change, LedgerMark, LedgerRow, SeenMark},
-    pipeline::view::{Sources, view_of},
+    pipeline::{
+        school_day,
+        view::{Sources, view_of},
+    },
     settings::School,
     snapshot::{DecisionSnapshot, KnownGroup, NOT_NEEDED, SchoolPart},
     store::{EventState, LedgerKey},
@@ -36,11 +39,11 @@ pub(super) type Key = (StudentId, NaiveDate, Session);
 pub(super) type Outcome = Result<Decision, Apart>;
 
 /// The settings that decide an event: those of a side, or the recorded ones.
-#[derive(Clone, Copy)]
 pub(super) struct Ruling<'a> {
     group: Option<GroupContext<'a>>,
     capabilities: Capabilities,
     timezone: Tz,
+    school_day: SchoolDay,
 }
 
 impl<'a> Ruling<'a> {
@@ -49,6 +52,7 @@ impl<'a> Ruling<'a> {
             group: snapshot.group.as_deref().map(KnownGroup::as_rules),
             capabilities: snapshot.mis.capabilities,
             timezone: snapshot.mis.timezone,
+            school_day: snapshot.own.school_day.clone(),
         }
     }
 
@@ -64,7 +68,10 @@ impl<'a> Ruling<'a> {
             }
             _ => false,
         };
-        groups && self.capabilities == other.capabilities && self.timezone == other.timezone
+        groups
+            && self.capabilities == other.capabilities
+            && self.timezone == other.timezone
+            && self.school_day == other.school_day
     }
 
     fn key(&self, event: &Event, student: &StudentId) -> Option<Key> {
@@ -93,7 +100,11 @@ pub(super) struct Side<'a> {
 
 impl<'a> Side<'a> {
     /// What decides the event of this snapshot under these settings.
-    fn ruling<'s>(&'s self, snapshot: &'s DecisionSnapshot) -> Result<Ruling<'s>, Apart>
+    fn ruling<'s>(
+        &'s self,
+        event: &Event,
+        snapshot: &'s DecisionSnapshot,
+    ) -> Result<Ruling<'s>, Apart>
     where
         'a: 's,
     {
@@ -120,6 +131,7 @@ impl<'a> Side<'a> {
             group: self.group(snapshot)?,
             capabilities,
             timezone: self.school.timezone,
+            school_day: school_day(self.school, event),
         })
     }
 
@@ -307,7 +319,7 @@ impl<'a> Track<'a> {
                 outcome: base.outcome.clone(),
             };
         };
-        let ruling = match side.ruling(snapshot) {
+        let ruling = match side.ruling(&past.event, snapshot) {
             Ok(ruling) => ruling,
             Err(why) => {
                 return Decided {
@@ -385,6 +397,8 @@ impl<'a> Track<'a> {
             previous,
             planned_before: false,
             standing,
+            school_day: ruling.school_day.clone(),
+            released: own.released,
             timezone: ruling.timezone,
         };
         let decision = decide(event, &own.student, ruling.group, &view);
@@ -483,7 +497,7 @@ impl<'a> Track<'a> {
         if unknown.is_some() {
             return Err(Apart::Earlier);
         }
-        let ruling = side.ruling(snapshot)?;
+        let ruling = side.ruling(&past.event, snapshot)?;
         if ruling.is_same(&base.ruling) && ledger == base.row.ledger {
             return base.outcome.clone();
         }
@@ -519,6 +533,8 @@ impl<'a> Track<'a> {
                 recorded,
                 own.standing.clone(),
             )?,
+            school_day: ruling.school_day.clone(),
+            released: own.released,
             timezone: ruling.timezone,
         };
         settled(decide(event, &own.student, ruling.group, &view))
@@ -708,7 +724,7 @@ fn register(
         planned_at: own.planned_at,
         confirm_within: snapshot.mis.confirm_within,
         now: own.now,
-        protects_any: rules.is_some_and(|rules| rules.protects_any(event.kind)),
+        protects_any: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
     };
     let key = LedgerKey {
         school: String::new(),

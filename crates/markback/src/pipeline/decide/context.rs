@@ -11,7 +11,9 @@ use mis_core::{
     Ability, Capabilities, CodeBook, Error, ErrorKind, EventKind, HeldCode, Quirks, Recovery,
     Register, StudentId,
 };
-use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
+use writeback::{
+    Decision, Event, Previous, RegisterView, SchoolDay, Standing, View, decide, local_date,
+};
 
 use super::view::{Sources, view_of};
 use crate::{
@@ -150,6 +152,17 @@ fn concerns_all_requests(error: &Error) -> bool {
     ) || matches!(error.recovery(), Recovery::RetryAfter(_))
 }
 
+/// What a school's calendar says about an event's day.
+pub(crate) fn school_day(school: &School, event: &Event) -> SchoolDay {
+    let Some(calendar) = &school.calendar else {
+        return SchoolDay::NoCalendar;
+    };
+    match local_date(event.at, school.timezone) {
+        Some(date) => calendar.day(date),
+        None => SchoolDay::NoCalendar,
+    }
+}
+
 impl DecisionContext<'_> {
     /// The events that stand in the session of an event decided for the first time. Its own mark from an earlier round
     /// does not count.
@@ -192,7 +205,7 @@ impl DecisionContext<'_> {
                     planned_at: planned.map(|planned| planned.planned_at),
                     confirm_within: self.confirm_within,
                     now,
-                    protects_any: rules.is_some_and(|rules| rules.protects_any(event.kind)),
+                    protects_any: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
                 };
                 let protects = |held: &HeldCode| {
                     rules.is_some_and(|rules| rules.protects(held, event.kind, &self.codes))
@@ -221,6 +234,8 @@ impl DecisionContext<'_> {
                 || self.standing_of(key, event),
                 |planned| planned.against.clone(),
             ),
+            school_day: school_day(self.school, event),
+            released: planned.is_some_and(|planned| planned.released),
             timezone: self.school.timezone,
         };
         let decision = decide(event, student, group.map(Group::as_rules), &view);

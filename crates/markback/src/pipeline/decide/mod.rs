@@ -36,6 +36,7 @@ use crate::{
     store::{EventState, EventUpdate, LedgerKey, NewSnapshot, Store},
 };
 
+pub(crate) use context::school_day;
 pub(super) use context::{ContextReader, Decided, DecisionContext, Look};
 pub(super) use view::is_ours;
 
@@ -449,6 +450,7 @@ impl Decider {
             standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
             against,
             over: context.seen(key),
+            released: false,
         };
         let job = SendJob::new_job(&planned, school, &token_key(context.school))
             .waited(self.gathered_already(case.job.enqueued_at));
