@@ -49,14 +49,9 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Reads the events of the last `days` school days until now.
-    pub(super) async fn read(
-        store: &Store,
-        school: &School,
-        days: u32,
-        now: DateTime<Utc>,
-    ) -> outbox::Result<Self> {
-        let from = first_day(store, school, days, now).await?;
+    /// Reads the events of the last `days` school days.
+    pub(super) async fn read(store: &Store, school: &School, days: u32) -> outbox::Result<Self> {
+        let from = first_day(store, school, days).await?;
         let Some(from) = from else {
             return Ok(Self {
                 events: Vec::new(),
@@ -66,8 +61,8 @@ impl History {
         // A day earlier, whatever the time zone. What is before the first day is dropped below.
         let since = from.checked_sub_days(Days::new(1)).unwrap_or(from);
         let since = since.and_time(NaiveTime::MIN).and_utc();
-        let rows = store.past_events(&school.id, since, now).await?;
-        let snapshots = snapshots(store, &school.id, since, now).await?;
+        let rows = store.past_events(&school.id, since).await?;
+        let snapshots = snapshots(store, &school.id, since).await?;
         let mut events: Vec<_> = rows
             .into_iter()
             .filter_map(|row| PastEvent::read(school, row, &snapshots))
@@ -137,14 +132,9 @@ impl PastEvent {
 }
 
 /// The first of the last `days` days on which an event was in a session. Where none was, the first day with an event.
-async fn first_day(
-    store: &Store,
-    school: &School,
-    days: u32,
-    now: DateTime<Utc>,
-) -> outbox::Result<Option<NaiveDate>> {
+async fn first_day(store: &Store, school: &School, days: u32) -> outbox::Result<Option<NaiveDate>> {
     // Days in UTC come from an index. Some of them may be no school days, so more are taken until there are enough.
-    let with_events = store.days_with_events(&school.id, now).await?;
+    let with_events = store.days_with_events(&school.id).await?;
     let wanted = usize::try_from(days.max(1)).unwrap_or(usize::MAX);
     let mut taken = wanted;
     loop {
@@ -184,9 +174,8 @@ async fn snapshots(
     store: &Store,
     school: &SchoolId,
     since: DateTime<Utc>,
-    until: DateTime<Utc>,
 ) -> outbox::Result<HashMap<String, Snapshots>> {
-    let stored = store.snapshots_between(school, since, until).await?;
+    let stored = store.snapshots_since(school, since).await?;
     let parts = store.snapshot_parts(Reader::hashes(&stored)).await?;
     let mut reader = Reader::new(parts);
     let mut found: HashMap<String, Snapshots> = HashMap::with_capacity(stored.len());

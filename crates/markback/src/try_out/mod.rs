@@ -28,8 +28,9 @@ use crate::{
     store::Store,
 };
 
-/// Decides the events of the last `days` school days until `now` by the active settings of a school and by a draft of
-/// them, and reports the differences. A school day is a day on which an event was in a session. At least one day is taken.
+/// Decides the events of the last `days` school days by the active settings of a school and by a draft of them, and reports
+/// the differences. A school day is a day on which an event was in a session. At least one day is taken. Where the draft
+/// chooses other members for its groups, people are in them as they would be `now`.
 ///
 /// Nothing is written and nothing is asked of the MIS. `registry` has the adapters, whose quirks are part of a decision.
 ///
@@ -43,7 +44,7 @@ pub async fn try_out(
     days: u32,
     now: DateTime<Utc>,
 ) -> outbox::Result<Report> {
-    let history = History::read(store, active, days, now).await?;
+    let history = History::read(store, active, days).await?;
     let parts = [part_of(active)?, part_of(draft)?];
     let regrouped = regrouped(store, active, draft, &parts, now).await?;
     Ok(compare(&history, registry, active, draft, parts, regrouped))

@@ -425,3 +425,61 @@ async fn a_trial_foretells_what_the_service_decides(
         ));
     }
 }
+
+/// Prints how long it takes to try a draft on the week of a school with a thousand pupils.
+#[tokio::test]
+#[ignore = "a measurement: cargo test --release -p markback --test pipeline week_of -- --ignored --nocapture"]
+async fn the_week_of_a_thousand_pupils() {
+    let pupils = std::env::var("PUPILS").map_or(1_000, |count| count.parse().unwrap());
+    let stage = Stage::set(Setup {
+        writeback: ACTIVE,
+        sandbox: wonde_sandbox::SandboxOptions {
+            pupils_per_school: u32::try_from(pupils * 3 / 2).unwrap(),
+            extraction_every: Duration::ZERO,
+            ..Default::default()
+        },
+        ..Setup::default()
+    })
+    .await;
+    let mut people = stage.sandbox.students(&stage.school(SIMS)).unwrap();
+    people.retain(|one| one.on_roll && one.leaving.is_none());
+    let people: Vec<_> = people.into_iter().take(pupils).map(|one| one.id).collect();
+    let mut random = StdRng::seed_from_u64(7);
+    let mut count = 0;
+    for day in 23..28 {
+        let mut events = morning(&mut random, &people, pupils * 3);
+        for (n, event) in events.iter_mut().enumerate() {
+            let at = event["at"]
+                .as_str()
+                .unwrap()
+                .replace("11-23", &format!("11-{day}"));
+            event["at"] = at.into();
+            event["id"] = format!("{day}-{n}").into();
+        }
+        count += events.len();
+        for batch in events.chunks(500) {
+            stage.take_all(SIMS, batch.to_vec()).await;
+        }
+        stage
+            .until("every event has a final state", async || {
+                stage.markback.is_settled().await.unwrap()
+            })
+            .await;
+        stage.clock.advance(Duration::from_secs(24 * 60 * 60));
+    }
+    let begin = std::time::Instant::now();
+    let draft = [("am = { late = \"09:00\"", "am = { late = \"09:10\"")];
+    let report = tried(&stage, &draft, 5).await;
+    let took = begin.elapsed();
+    assert_eq!(report.events, count);
+    println!(
+        "{} events of {} pupils tried in {took:?}: {} compared, {} differ",
+        report.events,
+        people.len(),
+        report.compared,
+        report.differences.len()
+    );
+    for apart in &report.apart {
+        println!("  not compared: {} {}", apart.count, apart.text);
+    }
+}
