@@ -16,6 +16,9 @@ use crate::stage::{SIMS, Setup, Stage, answered, sign_in, sign_out};
 
 const ACTIVE: &str = "present = false\nprotected = [\"M\"]";
 
+/// Texts of the settings file and what takes their place.
+type Changes = Vec<(&'static str, &'static str)>;
+
 async fn stage(writeback: &'static str) -> Stage {
     Stage::set(Setup {
         writeback,
@@ -84,7 +87,7 @@ async fn a_draft_is_compared_with_the_active_settings() {
     let none = |event, text: &str| (event, text.to_owned());
     let in_time =
         "1 L is not written any more, because the pupil is now in time and present marks are off";
-    let cases: Vec<(Vec<(&str, &str)>, Vec<(&str, String)>)> = vec![
+    let cases: Vec<(Changes, Vec<(&str, String)>)> = vec![
         (vec![], vec![]),
         (
             vec![(late, "am = { late = \"09:10\"")],
