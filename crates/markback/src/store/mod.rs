@@ -220,6 +220,11 @@ impl Store {
         &self.db
     }
 
+    /// The service's clock.
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
     /// The service's time.
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.now()

@@ -62,10 +62,10 @@ impl History {
         let since = from.checked_sub_days(Days::new(1)).unwrap_or(from);
         let since = since.and_time(NaiveTime::MIN).and_utc();
         let rows = store.past_events(&school.id, since).await?;
-        let snapshots = snapshots(store, &school.id, since).await?;
+        let mut snapshots = snapshots(store, &school.id, since).await?;
         let mut events: Vec<_> = rows
             .into_iter()
-            .filter_map(|row| PastEvent::read(school, row, &snapshots))
+            .filter_map(|row| PastEvent::read(school, row, &mut snapshots))
             .filter(|past| past.date >= from)
             .collect();
         events.sort_by_cached_key(PastEvent::turn);
@@ -79,10 +79,14 @@ impl History {
 }
 
 impl PastEvent {
-    fn read(school: &School, row: PastRow, snapshots: &HashMap<String, Snapshots>) -> Option<Self> {
+    fn read(
+        school: &School,
+        row: PastRow,
+        snapshots: &mut HashMap<String, Snapshots>,
+    ) -> Option<Self> {
         let event = serde_json::from_str::<Event>(&row.body).ok()?;
         let date = event.at.with_timezone(&school.timezone).date_naive();
-        let kept = snapshots.get(&event.id).cloned().unwrap_or_default();
+        let kept = snapshots.remove(&event.id).unwrap_or_default();
         let undecided = if row.decided == 0 {
             Apart::Undecided
         } else {
@@ -164,7 +168,7 @@ async fn first_day(store: &Store, school: &School, days: u32) -> outbox::Result<
     }
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Snapshots {
     first: Option<Result<DecisionSnapshot, Apart>>,
     again: Option<Result<DecisionSnapshot, Apart>>,

@@ -36,7 +36,7 @@ const NOT_READ: &str = "the register was not read";
 pub(super) type Key = (StudentId, NaiveDate, Session);
 
 /// What is decided about an event.
-pub(super) type Outcome = Result<Decision, Apart>;
+pub(super) type Outcome = Result<Arc<Decision>, Apart>;
 
 /// The settings that decide an event: those of a side, or the recorded ones.
 pub(super) struct Ruling<'a> {
@@ -297,6 +297,7 @@ impl<'a> Track<'a> {
             register: register(key.as_ref(), &row.ledger, &past.event, snapshot, &ruling),
             outcome: replayed
                 .filter(|decision| snapshot.is_decision(decision))
+                .map(Arc::new)
                 .ok_or(Apart::OtherVersion),
             ruling,
             key,
@@ -457,6 +458,7 @@ impl<'a> Track<'a> {
             register: register(key.as_ref(), &row.ledger, &past.event, snapshot, &ruling),
             outcome: replayed
                 .filter(|decision| snapshot.is_decision(decision))
+                .map(Arc::new)
                 .ok_or(Apart::OtherVersion),
             ruling,
             key,
@@ -692,7 +694,7 @@ fn says_the_same(one: &LedgerMark, other: &LedgerMark) -> bool {
 fn settled(decision: Decision) -> Outcome {
     match decision.outcome {
         DecisionOutcome::Wait { .. } => Err(Apart::Waits),
-        _ => Ok(decision),
+        _ => Ok(Arc::new(decision)),
     }
 }
 

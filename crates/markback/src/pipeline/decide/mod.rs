@@ -13,7 +13,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use mis_core::StudentId;
+use mis_core::{EventKind, HeldCode, StudentId};
 use outbox::{ClaimedJob, LeaseToken, RetryAt};
 use roster::PersonMatch;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use writeback::{Arrival, Decision, DecisionOutcome, Event, Previous};
 use super::{
     effects::Effects,
     failure::{FailurePolicy, Next, Outage, Panicked, caught, doubled, later, split},
+    gathering::gathered_already,
     jobs::{DecideJob, SendJob},
     liveness::BatchProgress,
     planned::PlannedMark,
@@ -42,8 +43,8 @@ pub(super) use view::is_ours;
 
 /// How long the first schools of a batch to be decided wait for the others.
 const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
-/// The shortest time that marks are gathered, however old their events are.
-const GATHER_AT_LEAST: Duration = Duration::from_millis(500);
+/// The codes of a pupil whom the school looks for: no reason is known yet, or there is none.
+const MISSED: [&str; 2] = ["N", "O"];
 /// The longest wait before an undecidable event's register is looked at again.
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// The longest wait before it is checked again whether a school's people have been read.
@@ -58,7 +59,7 @@ pub(super) struct Decider {
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
     pub(super) config: WorkerConfig,
-    /// How long a school's marks are gathered before they are sent.
+    /// The longest that a mark waits for others of its school.
     pub(super) gather_window: Duration,
 }
 
@@ -452,8 +453,9 @@ impl Decider {
             over: context.seen(key),
             released: false,
         };
-        let job = SendJob::new_job(&planned, school, &token_key(context.school))
-            .waited(self.gathered_already(case.job.enqueued_at));
+        let age = self.now() - case.job.enqueued_at;
+        let already = gathered_already(self.gather_window, age, is_missed(event, &decision));
+        let job = SendJob::new_job(&planned, school, &token_key(context.school)).waited(already);
         effects.planned.push((key.clone(), job));
         effects
             .audit
@@ -462,13 +464,6 @@ impl Decider {
         effects
             .events
             .push(update.state(EventState::Planned).plan(&planned));
-    }
-
-    /// How long a mark counts as gathered already. Marks of a backlog do not wait for the whole window again, only for a
-    /// moment in which the rest of the backlog is decided.
-    fn gathered_already(&self, received_at: DateTime<Utc>) -> Duration {
-        let waited = (self.now() - received_at).to_std().unwrap_or_default();
-        waited.min(self.gather_window.saturating_sub(GATHER_AT_LEAST))
     }
 
     fn retry(&self, effects: &mut Effects, job: &ClaimedJob, wait: Duration, why: &str) {
@@ -482,6 +477,17 @@ impl Decider {
     fn now(&self) -> DateTime<Utc> {
         self.store.now()
     }
+}
+
+/// Whether the register has the pupil who signs in as missing: somebody may be looking for them, so the mark does not wait
+/// for others.
+fn is_missed(event: &Event, decision: &Decision) -> bool {
+    let found = decision
+        .found
+        .as_ref()
+        .and_then(|found| found.code.as_ref());
+    event.kind == EventKind::SignIn
+        && matches!(found, Some(HeldCode::Known(code)) if MISSED.contains(&code.as_str()))
 }
 
 /// The update that records a decision with its event.
