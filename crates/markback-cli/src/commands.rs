@@ -13,12 +13,13 @@ pub mod replay;
 pub mod resume;
 pub mod schema;
 pub mod serve;
+pub mod settings;
 pub mod status;
 pub mod sync;
 
 use std::path::{Path, PathBuf};
 
-use markback::settings::{self, Loaded};
+use markback::settings::Loaded;
 use markback_console::BadInput;
 use mis_core::Registry;
 
@@ -36,7 +37,7 @@ impl ConfigArg {
     /// # Errors
     /// When none is named, or its settings do not hold.
     pub fn load(&self) -> anyhow::Result<Loaded> {
-        Ok(settings::load(self.named()?)?)
+        Ok(markback::settings::load(self.named()?)?)
     }
 
     /// The file that is named.

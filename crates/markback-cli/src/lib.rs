@@ -11,7 +11,7 @@ use markback_lab::{bench, demo};
 
 use self::commands::{
     adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, serve,
-    status, sync,
+    settings, status, sync,
 };
 
 pub mod commands;
@@ -47,7 +47,7 @@ pub enum Command {
     /// code: 0 if every event was accepted and processed successfully; 1 if a mark did not reach the MIS; 2 if a line
     /// is invalid. Invalid lines are skipped. Known events are not accepted twice, so a log can be replayed again.
     Replay(replay::Args),
-    /// List events, show one, retry or discard it
+    /// List events, show one, replay its decision, retry or discard it
     Events(events::Args),
     /// Show schools, pending events, paused schools and the reason
     Status(status::Args),
@@ -63,6 +63,8 @@ pub enum Command {
     Check(check::Args),
     /// Preview a school's migration to another MIS, without changing anything
     Migrate(migrate::Args),
+    /// Try a draft of a school's settings on its past events
+    Settings(settings::Args),
     /// Print the JSON Schema of the settings
     Schema,
     /// List the MIS adapters and their capabilities
@@ -111,6 +113,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),
+        Command::Settings(args) => settings::run(&args),
         Command::Schema => schema::run(),
         Command::Adapters(args) => adapters::run(&args),
         Command::Doctor(args) => doctor::run(&args),

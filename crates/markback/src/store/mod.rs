@@ -15,10 +15,6 @@ mod register;
 mod retention;
 mod roster;
 mod search;
-#[allow(
-    dead_code,
-    reason = "a part is for trying settings out on past events, which is not there yet"
-)]
 mod snapshots;
 
 use std::sync::Arc;
@@ -52,7 +48,7 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
-pub(crate) use snapshots::{NewSnapshot, Part, StoredSnapshot};
+pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
