@@ -281,7 +281,7 @@ impl World {
             planned_at,
             confirm_within: PATIENCE,
             now: moment(self.now),
-            protects_any: self.rules.protects_any(known.event.kind),
+            must_see: self.rules.must_see_register(known.event.kind),
         };
         let protects = |held: &HeldCode| self.rules.protects(held, known.event.kind, &BOOK);
         let view = View {

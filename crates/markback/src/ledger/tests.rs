@@ -23,6 +23,7 @@ fn mark(event: &str, code: &str, planned: i64) -> LedgerMark {
         confirmed_at: None,
         against: Standing::default(),
         over: None,
+        held: false,
     }
 }
 

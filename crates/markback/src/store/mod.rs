@@ -3,6 +3,7 @@
 mod audit;
 mod budget;
 mod events;
+mod held;
 mod ledger;
 mod limits;
 mod lock;
@@ -55,6 +56,7 @@ const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
+const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -114,6 +116,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "planned marks of events",
             sqlite: PLANS,
             postgres: PLANS,
+        },
+        MigrationStep {
+            version: 11,
+            name: "held marks",
+            sqlite: HELD,
+            postgres: HELD,
         },
     ],
 };
