@@ -363,6 +363,7 @@ impl World {
             confirmed_at: None,
             against: known.against.clone(),
             over: known.over.clone(),
+            held: false,
         }
     }
 

@@ -5,10 +5,11 @@
 //!
 //! 1. the jobs in hand, whose fences roll the transaction back if another node has taken one over,
 //! 2. the rows of their events, then those of held marks that are superseded,
-//! 3. ledger rows, sorted by key,
-//! 4. learned limits, then followed writebacks,
-//! 5. pauses of schools and tokens,
-//! 6. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
+//! 3. parts that snapshots share, sorted by hash,
+//! 4. ledger rows, sorted by key,
+//! 5. learned limits, then followed writebacks,
+//! 6. pauses of schools and tokens,
+//! 7. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
 //!
 //! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks.
 
@@ -26,7 +27,10 @@ use super::{
 use crate::{
     ledger::Change,
     metrics,
-    store::{EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, Store},
+    store::{
+        EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, NewSnapshot, Store,
+        WrittenParts,
+    },
 };
 
 /// The outcome of an event whose mark was never sent.
@@ -46,6 +50,8 @@ pub(super) struct Effects {
     pub(super) events: Vec<EventUpdate>,
     /// Lines of the audit trail.
     pub(super) audit: Vec<NewAudit>,
+    /// The inputs of decisions.
+    pub(super) snapshots: Vec<NewSnapshot>,
     /// Changes to the ledger of marks.
     pub(super) ledger: Vec<(LedgerKey, Change)>,
     /// Limits of a school's MIS, each with the adapter's id and how long it is trusted.
@@ -73,6 +79,7 @@ impl Effects {
         self.failed.extend(other.failed);
         self.events.extend(other.events);
         self.audit.extend(other.audit);
+        self.snapshots.extend(other.snapshots);
         self.ledger.extend(other.ledger);
         self.learned.extend(other.learned);
         self.outages.extend(other.outages);
@@ -143,24 +150,27 @@ impl Effects {
 
     async fn write_alone(&self, store: &Store) -> outbox::Result<()> {
         let mut tx = store.database().begin().await?;
-        let news = self.write(store, &mut tx).await?;
+        let (news, parts) = self.write(store, &mut tx).await?;
         tx.commit().await?;
+        store.snapshots_committed(&parts);
         metrics::news(&news);
         metrics::accepted(self.accepted_after.iter().copied());
         metrics::confirmed(self.confirmed_after.iter().copied());
         Ok(())
     }
 
-    /// Writes everything in the given transaction. Returns the updates of events.
+    /// Writes everything in the given transaction. Returns the updates of events, and the parts of snapshots to report to
+    /// [`Store::snapshots_committed`] after the commit.
     pub(super) async fn write(
         &self,
         store: &Store,
         tx: &mut Tx,
-    ) -> outbox::Result<Vec<EventUpdate>> {
+    ) -> outbox::Result<(Vec<EventUpdate>, WrittenParts)> {
         store.outbox().complete(tx, &self.done).await?.all()?;
         store.update_events(tx, &self.events).await?;
         let superseded = self.supersede_held(store, tx).await?;
         store.audit(tx, &self.audit).await?;
+        let parts = store.keep_snapshots(tx, &self.snapshots).await?;
         let mut changes = self.ledger.clone();
         changes.extend(self.resent.iter().map(Resend::claim_place));
         let forget =
@@ -180,11 +190,8 @@ impl Effects {
             .iter()
             .map(|(key, event)| EventUpdate::of(&key.school, event).state(EventState::Superseded));
         let events = self.events.iter().cloned();
-        Ok(events
-            .chain(superseded)
-            .chain(failed)
-            .chain(queued)
-            .collect())
+        let news = events.chain(superseded).chain(failed).chain(queued);
+        Ok((news.collect(), parts))
     }
 
     /// A newly planned mark takes the place of one of the same session that waits for release, held itself or not.

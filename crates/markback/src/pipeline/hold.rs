@@ -103,8 +103,9 @@ pub(crate) async fn release(
     if !store.release_held(&mut tx, found, &planned).await? {
         return Ok(false);
     }
-    let news = effects.write(store, &mut tx).await?;
+    let (news, parts) = effects.write(store, &mut tx).await?;
     tx.commit().await?;
+    store.snapshots_committed(&parts);
     metrics::events(EventState::Planned, 1);
     metrics::news(&news);
     Ok(true)

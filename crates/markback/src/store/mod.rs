@@ -16,6 +16,13 @@ mod register;
 mod retention;
 mod roster;
 mod search;
+#[allow(
+    dead_code,
+    reason = "a part is for trying settings out on past events, which is not there yet"
+)]
+mod snapshots;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use outbox::{
@@ -46,6 +53,7 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
+pub(crate) use snapshots::{NewSnapshot, Part, StoredSnapshot, WrittenParts};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -56,6 +64,7 @@ const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
+const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
 const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
@@ -118,6 +127,12 @@ const MIGRATIONS: Migrations = Migrations {
             postgres: PLANS,
         },
         MigrationStep {
+            version: 10,
+            name: "snapshots of decisions",
+            sqlite: SNAPSHOTS,
+            postgres: SNAPSHOTS,
+        },
+        MigrationStep {
             version: 11,
             name: "held marks",
             sqlite: HELD,
@@ -132,9 +147,19 @@ pub struct Store {
     db: Database,
     outbox: Outbox,
     clock: SharedClock,
+    parts: Arc<snapshots::KnownParts>,
 }
 
 impl Store {
+    fn with(db: Database, outbox: Outbox, clock: SharedClock) -> Self {
+        Self {
+            db,
+            outbox,
+            clock,
+            parts: Arc::default(),
+        }
+    }
+
     /// Opens the database at this address and migrates its tables.
     ///
     /// # Errors
@@ -146,7 +171,7 @@ impl Store {
         outbox.migrate().await?;
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
-        Ok(Self { db, outbox, clock })
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Opens a database that the service has created. Never changes its schema, and nothing at all with `read_only`.
@@ -181,7 +206,7 @@ impl Store {
             Database::open(url).await?
         };
         let outbox = Outbox::new(db.clone(), Settings::default(), clock.clone());
-        Ok(Self { db, outbox, clock })
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Checks that the database and its tables are there.
@@ -205,6 +230,11 @@ impl Store {
     /// The underlying database.
     pub fn database(&self) -> &Database {
         &self.db
+    }
+
+    /// The service's clock.
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.clock
     }
 
     /// The service's time.
