@@ -274,7 +274,8 @@ async fn a_draft_is_tried_on_past_events() {
     let said = markback(&world, &args).await;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     for told in [
-        "3 of 3 events compared",
+        ", Monday 23 November 2026, draft file ",
+        "3 of 3 events compared, 1 mark differs",
         "Monday 23 November: ",
         "1 L becomes /",
         "Mon 23 Nov  █",
