@@ -10,7 +10,7 @@ mod cli_support;
 
 use cli_support::markback_on as markback;
 use markback::service::EventState;
-use markback_lab::harness::ApiEnv;
+use markback_lab::harness::{ApiEnv, Setup};
 use outbox::on_tx;
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule};
@@ -111,6 +111,76 @@ async fn an_operator_finds_a_rejected_event_and_retries_it() {
 }
 
 #[tokio::test]
+async fn an_operator_releases_and_drops_held_marks() {
+    let mut world = ApiEnv::with(Setup {
+        writeback: "hold = { codes = ['L', 'U'] }\n",
+        ..Setup::default()
+    })
+    .await;
+    world.run();
+    world.known().await;
+    let late = [(0, "09:05"), (1, "09:06"), (2, "09:25"), (3, "09:26")];
+    let events = late.map(|(n, at)| world.sign_in(&format!("e{n}"), n, at));
+    world.take(events.into()).await;
+    for n in 0..4 {
+        world.until(&format!("e{n}"), EventState::Held).await;
+    }
+    world.rest().await;
+    let said = markback(&world, &["events", "ls", "--state", "held"]).await;
+    assert!(said.out.contains("4 events"), "{}", said.out);
+    let said = markback(&world, &["status", "--format", "json"]).await;
+    let status: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(status["schools"][0]["events"]["held"], 4);
+    assert_eq!(status["schools"][0]["last_error"], Value::Null);
+
+    let said = markback(&world, &["events", "release"]).await;
+    assert_eq!(said.code, 2, "{}", said.out);
+    let said = markback(&world, &["events", "release", "e0", "e9"]).await;
+    assert_eq!(said.code, 1);
+    assert!(said.out.starts_with("e0: released"), "{}", said.out);
+    assert!(said.err.contains("e9: "), "{}", said.err);
+    assert_eq!(world.event("e0").await.state, EventState::Planned);
+
+    let all = [
+        "events",
+        "drop",
+        "--all-held",
+        "--code",
+        "u",
+        "--note",
+        "sports day",
+    ];
+    let said = markback(&world, &all).await;
+    assert_eq!(
+        (said.code, said.out.lines().count()),
+        (0, 2),
+        "{}",
+        said.out
+    );
+    for (id, state) in [
+        ("e1", EventState::Held),
+        ("e2", EventState::Discarded),
+        ("e3", EventState::Discarded),
+    ] {
+        assert_eq!(world.event(id).await.state, state, "{id}");
+    }
+    let dropped = world.event("e2").await;
+    assert_eq!(
+        dropped.outcome.unwrap(),
+        "dropped by an operator: sports day"
+    );
+    let said = markback(&world, &["events", "release", "--all-held"]).await;
+    assert_eq!(
+        (said.code, said.out.lines().count()),
+        (0, 1),
+        "{}",
+        said.out
+    );
+    let said = markback(&world, &["events", "release", "--all-held"]).await;
+    assert_eq!((said.code, said.out.trim()), (0, "no such mark is held"));
+}
+
+#[tokio::test]
 async fn a_decision_is_replayed_and_a_difference_is_reported() {
     let mut world = ApiEnv::new().await;
     world.run();
@@ -183,7 +253,8 @@ async fn a_draft_is_tried_on_past_events() {
     let said = markback(&world, &args).await;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     for told in [
-        "3 of 3 events compared",
+        ", Monday 23 November 2026, draft file ",
+        "3 of 3 events compared, 1 mark differs",
         "Monday 23 November: ",
         "1 L becomes /",
         "Mon 23 Nov  █",
