@@ -24,7 +24,8 @@ pub type Connecting = BoxFuture<'static, Result<Arc<dyn MisAdapter>>>;
 /// Reads a secret of the school's link by its name.
 pub type Secrets = Arc<dyn Fn(&str) -> Result<SecretString> + Send + Sync>;
 
-/// Waits until a request may be sent. The host keeps the rate here, and closes the gate on a write that is no longer its own.
+/// Waits until a request may be sent. The host keeps the rate here, and closes the gate on a write that is no longer
+/// its own.
 pub type RequestGate =
     Arc<dyn Fn() -> BoxFuture<'static, Result<(), RequestHeldBack>> + Send + Sync>;
 
@@ -85,11 +86,11 @@ pub struct ConnectContext {
     pub morning_from: Option<NaiveTime>,
     /// See [`SchoolClock::afternoon_from`]. The rules that decide an event's session use the same time.
     pub afternoon_from: NaiveTime,
-    /// How far back before a day a mark may have been entered and still be seen by
-    /// [`MisAdapter::register`], for MISs whose registers can be read by time of change only. Offices enter absences a term
-    /// ahead.
+    /// How far back before a day a mark may have been entered and still be seen by [`MisAdapter::register`], for MISs
+    /// whose registers can be read by time of change only. Offices enter absences a term ahead.
     pub register_lookback: Days,
-    /// Whether the adapter asks for what the school has granted. A host that only reads people and groups does not need it.
+    /// Whether the adapter asks for what the school has granted. A host that only reads people and groups does not need
+    /// it.
     pub ask_grants: bool,
     /// How long a code book counts as fresh.
     pub code_book_fresh: Duration,
@@ -109,7 +110,8 @@ pub struct ConnectContext {
 }
 
 impl ConnectContext {
-    /// A context for this school with everything else left to the MIS, the system's clock, no secrets and no rate limit.
+    /// A context for this school with everything else left to the MIS, the system's clock, no secrets and no rate
+    /// limit.
     pub fn new(school: impl Into<SchoolId>) -> Self {
         Self {
             school: school.into(),
