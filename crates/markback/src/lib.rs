@@ -40,6 +40,7 @@
 //! [`pipeline`] explains the path of an event.
 
 pub mod clock;
+pub mod hints;
 mod lease;
 mod ledger;
 mod maintenance;

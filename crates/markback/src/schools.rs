@@ -7,7 +7,9 @@ use std::{
 };
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
-use mis_core::{ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, Result, SchoolId};
+use mis_core::{
+    ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, RequestObserver, Result, SchoolId,
+};
 use mis_wonde::{
     Connection,
     wonde::{self, Client},
@@ -163,7 +165,7 @@ impl Schools {
         context.register_lookback = Days::new(lookback);
         context.now = Arc::new(move || clock.now());
         context.gate = self.gate(school);
-        context.observer = Arc::new(metrics::asked);
+        context.observer = observer(token_key(school));
         context
     }
 
@@ -233,7 +235,7 @@ impl Schools {
             .base_url(self.settings.service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
             .gate(mis_wonde::gate(self.gate(school)))
-            .observer(mis_wonde::observer(Arc::new(metrics::asked)))
+            .observer(mis_wonde::observer(observer(key.clone())))
             .build()
             .map_err(mis_wonde::error)?;
         clients.insert(key, client.clone());
@@ -280,6 +282,10 @@ impl Schools {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         handles.entry(school.clone()).or_default().clone()
     }
+}
+
+fn observer(token_key: String) -> RequestObserver {
+    Arc::new(move |request| metrics::asked(&token_key, request))
 }
 
 /// The throttle key that all schools of one token share: its rate limit or its loss pauses all of them. A school that is not
