@@ -23,8 +23,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    hints::Hint, metrics, service::Markback, store::NoticeKind, sync::SyncRequest,
-    text::bytes_without_bom,
+    metrics, service::Markback, store::NoticeKind, sync::SyncRequest, text::bytes_without_bom,
 };
 
 /// The longest body in bytes; known webhooks are far shorter.
@@ -233,14 +232,8 @@ async fn ask_soon(
     school: Option<String>,
     status: Option<&str>,
 ) -> outbox::Result<&'static str> {
-    Ok(
-        match markback.hear_of_writeback(id, school, status).await? {
-            Hint::Unknown => "this writeback is not known here",
-            Hint::NothingWaits => "nothing waits for this writeback",
-            Hint::AskedNow => "Wonde is asked about it now",
-            Hint::AskedSoon => "Wonde is asked about it soon, together with others",
-        },
-    )
+    let hint = markback.hear_of_writeback(id, school, status).await?;
+    Ok(hint.as_str())
 }
 
 async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'static str> {

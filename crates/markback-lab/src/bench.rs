@@ -3,6 +3,7 @@
 mod cpu;
 mod database;
 mod load;
+mod morning;
 mod node;
 mod parts;
 mod plain;
@@ -56,9 +57,23 @@ pub struct Args {
     /// Number of schools for measuring memory; 0 skips this
     #[arg(long, value_name = "N", default_value_t = 24_000)]
     pub schools: u32,
+    /// What to measure
+    #[arg(long, value_enum, default_value = "all")]
+    pub part: Part,
     /// Output format
     #[arg(long, value_enum, default_value = "table")]
     pub format: TableOrJson,
+}
+
+/// What to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Everything
+    All,
+    /// The mornings of one school, pupil by pupil
+    Morning,
+    /// One school's crowd, and a lone pupil
+    School,
 }
 
 /// Which store to measure.
@@ -107,7 +122,7 @@ fn check(args: &Args) -> Result<(), BadInput> {
     if args.schools > 50_000 {
         return Err(BadInput("--schools takes 50000 at most".to_owned()));
     }
-    if args.store == Which::Postgres && args.postgres_url.is_none() {
+    if args.part == Part::All && args.store == Which::Postgres && args.postgres_url.is_none() {
         return Err(BadInput(
             "PostgreSQL is measured on a server of yours: name it with --postgres-url, or run `cargo xtask bench`"
                 .to_owned(),
@@ -118,20 +133,39 @@ fn check(args: &Args) -> Result<(), BadInput> {
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {
     let bars = Bars;
+    let mut report = Report::new();
+    if args.part != Part::Morning {
+        measure_stage(args, &bars, &mut report).await?;
+    }
+    if args.part != Part::School {
+        let setups = morning::setups();
+        let mornings = bars.during("mornings of one school", morning::measure(&setups));
+        report.mornings(&mornings.await?);
+    }
+    Ok(report)
+}
+
+/// Measures everything that needs many schools.
+async fn measure_stage(args: &Args, bars: &Bars, report: &mut Report) -> anyhow::Result<()> {
     let stage = bars
         .during("setting up the sandbox", Stage::set(args.events))
         .await?;
-    let mut report = Report::new(&stage, args);
+    report.describe(&stage, args);
+    if args.part == Part::School {
+        report.busy_school(&parts::busy_school(&stage, bars).await?);
+        stage.strike().await;
+        return Ok(());
+    }
     if args.store != Which::Postgres {
         let store = Fresh::sqlite(&stage)?;
-        let steady = parts::steady(&stage, &store, args.seconds, &bars).await?;
+        let steady = parts::steady(&stage, &store, args.seconds, bars).await?;
         report.steady("SQLite", &steady);
-        report.busy_school(&parts::busy_school(&stage, &bars).await?);
-        let drain = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, &bars).await?;
+        report.busy_school(&parts::busy_school(&stage, bars).await?);
+        let drain = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, bars).await?;
         report.drain("SQLite", 1, &drain);
         // Over a real line.
         stage.answer_after(LINE)?;
-        let slow = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, &bars).await?;
+        let slow = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, bars).await?;
         stage.answer_after(Duration::ZERO)?;
         report.over_a_line("SQLite", &slow);
     }
@@ -139,12 +173,12 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         Some(server) if args.store != Which::Sqlite => {
             report.server = Some(database::durability(server).await?);
             let store = Fresh::postgres(server).await?;
-            let steady = parts::steady(&stage, &store, args.seconds, &bars).await?;
+            let steady = parts::steady(&stage, &store, args.seconds, bars).await?;
             report.steady("PostgreSQL", &steady);
             store.remove().await?;
             for &nodes in &args.nodes {
                 let store = Fresh::postgres(server).await?;
-                let drain = parts::drain(&stage, &store, nodes, &bars).await?;
+                let drain = parts::drain(&stage, &store, nodes, bars).await?;
                 report.drain("PostgreSQL", nodes, &drain);
                 store.remove().await?;
             }
@@ -160,7 +194,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         report.many_schools(args.schools, &bars.during("many schools", memory).await?);
     }
     stage.strike().await;
-    Ok(report)
+    Ok(())
 }
 
 impl Report {

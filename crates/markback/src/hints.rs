@@ -20,6 +20,18 @@ pub enum Hint {
     AskedSoon,
 }
 
+impl Hint {
+    /// The answer to the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "this writeback is not known here",
+            Self::NothingWaits => "nothing waits for this writeback",
+            Self::AskedNow => "Wonde is asked about it now",
+            Self::AskedSoon => "Wonde is asked about it soon, together with others",
+        }
+    }
+}
+
 impl Markback {
     /// Asks Wonde about a writeback earlier than planned, because a webhook tells of it with this status. The school helps
     /// to find a writeback that was not recorded.
