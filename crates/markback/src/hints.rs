@@ -53,7 +53,11 @@ impl Markback {
         let mut waits: BTreeMap<Duration, Vec<&str>> = BTreeMap::new();
         for key in &keys {
             let school = key.split_once('/').map_or("", |(school, _)| school);
-            let wait = self.workers.told(school, is_done);
+            // A school that is not in the settings has nothing to be remembered for.
+            let wait = match self.settings().school(&school.into()) {
+                Some(_) => self.workers.told(school, is_done),
+                None => Duration::ZERO,
+            };
             waits.entry(wait).or_default().push(key);
         }
         let mut tx = self.store().database().begin().await?;

@@ -57,4 +57,5 @@ pub mod settings;
 pub mod store;
 pub mod sync;
 pub mod text;
+mod usage;
 pub mod waiting;

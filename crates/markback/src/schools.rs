@@ -22,6 +22,7 @@ use crate::{
     metrics,
     rate::Rates,
     settings::{School, SecretSource, Settings},
+    usage::Requests,
 };
 
 /// How long a school's grants, region and MIS are used before they are read again.
@@ -37,6 +38,7 @@ pub struct Schools {
     registry: Registry,
     clock: SharedClock,
     rates: Rates,
+    requests: Arc<Requests>,
     clients: StdMutex<HashMap<String, Client>>,
     handles: StdMutex<HashMap<SchoolId, Arc<SchoolHandle>>>,
     slow: StdMutex<HashSet<String>>,
@@ -83,6 +85,7 @@ impl Schools {
             registry,
             clock,
             rates,
+            requests: Arc::default(),
             clients: StdMutex::default(),
             handles: StdMutex::default(),
             slow: StdMutex::default(),
@@ -165,8 +168,22 @@ impl Schools {
         context.register_lookback = Days::new(lookback);
         context.now = Arc::new(move || clock.now());
         context.gate = self.gate(school);
-        context.observer = observer(token_key(school));
+        context.observer = self.observer(token_key(school));
         context
+    }
+
+    /// Counts each request with this token.
+    fn observer(&self, token_key: String) -> RequestObserver {
+        let requests = self.requests.clone();
+        Arc::new(move |request| {
+            metrics::asked(&token_key, request);
+            requests.count(&token_key, request);
+        })
+    }
+
+    /// The requests of this node that the database has not counted yet.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// Every request for this school waits here, for the rate of its token and for the lease of the marks it carries.
@@ -235,7 +252,7 @@ impl Schools {
             .base_url(self.settings.service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
             .gate(mis_wonde::gate(self.gate(school)))
-            .observer(mis_wonde::observer(observer(key.clone())))
+            .observer(mis_wonde::observer(self.observer(key.clone())))
             .build()
             .map_err(mis_wonde::error)?;
         clients.insert(key, client.clone());
@@ -282,10 +299,6 @@ impl Schools {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         handles.entry(school.clone()).or_default().clone()
     }
-}
-
-fn observer(token_key: String) -> RequestObserver {
-    Arc::new(move |request| metrics::asked(&token_key, request))
 }
 
 /// The throttle key that all schools of one token share: its rate limit or its loss pauses all of them. A school that is not

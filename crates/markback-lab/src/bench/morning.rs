@@ -39,7 +39,7 @@ pub(super) const MIS_DELAY: Duration = Duration::from_secs(120);
 const CURVE: [u64; 6] = [0, 10, 20, 30, 60, 120];
 /// The time limit after the last pupil, on the mornings' clock, and that for getting ready, in real time.
 const SETTLED_WITHIN: TimeDelta = TimeDelta::minutes(60);
-const READY_WITHIN: Duration = Duration::from_secs(120);
+const READY_WITHIN: Duration = Duration::from_secs(600);
 /// How often is looked whether something has happened, in real time.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -312,7 +312,7 @@ mod tests {
             })
             .max();
         assert!(
-            most.is_some_and(|most| most >= PUPILS * 3 / 10 && most <= PUPILS * 4 / 10),
+            most.is_some_and(|most| (PUPILS * 3 / 10..=PUPILS * 4 / 10).contains(&most)),
             "{most:?}"
         );
     }

@@ -112,7 +112,7 @@ impl Confirmer {
             })
             .collect();
         if !found.is_empty() {
-            self.looks.saw(school.id.as_str(), now, &found);
+            self.looks.saw(school.id.as_str(), &found);
         }
         Answers(Mutex::new(receipts.into_iter().zip(answers).collect()))
     }
@@ -238,11 +238,9 @@ impl Confirmer {
             None => {
                 let answer = mis.outcome(&register.confirm.writeback).await;
                 if let Ok(outcome) = &answer {
-                    let now = self.store.now();
-                    let age = now - register.confirm.accepted_at;
+                    let age = self.store.now() - register.confirm.accepted_at;
                     let is_settled = !matches!(outcome, WritebackOutcome::Open { .. });
-                    self.looks
-                        .saw(school.id.as_str(), now, &[(age, is_settled)]);
+                    self.looks.saw(school.id.as_str(), &[(age, is_settled)]);
                 }
                 answer
             }

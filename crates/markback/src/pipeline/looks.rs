@@ -7,7 +7,8 @@
 //!   comes too early, and shrinks slowly while looks find everything settled.
 //! - A look that is nearly due waits for the next one that is planned. Two looks of a school are at least a minute apart,
 //!   and no further than the longest time between two looks in the settings.
-//! - While webhooks come, they tell when to look, and polling is only the safeguard.
+//! - While webhooks come, bad news comes by itself and is asked about at once. Good news can wait, so the looks are as far
+//!   apart as the settings allow.
 //!
 //! Each node knows what it has seen itself. What it does not know costs a question, and delays none beyond these bounds.
 
@@ -41,10 +42,8 @@ struct SchoolLooks {
     delay: Option<Duration>,
     /// Whether a look has found everything settled yet.
     is_learned: bool,
-    /// The planned look that was planned last.
+    /// The look that was planned last.
     next: Option<DateTime<Utc>>,
-    /// The last look, or the one that a webhook has asked for.
-    last: Option<DateTime<Utc>>,
     /// The last webhook.
     hook: Option<DateTime<Utc>>,
 }
@@ -71,26 +70,19 @@ impl Looks {
     /// When to look first at a register that was accepted now.
     pub(super) fn first(&self, school: &str, now: DateTime<Utc>) -> DateTime<Utc> {
         self.with(school, |looks| {
-            let hooks_come = looks
-                .hook
-                .is_some_and(|hook| is_within(hook, now, HOOKS_COME));
-            let wait = if hooks_come {
-                self.every
-            } else {
-                self.delay(looks)
-            };
-            self.plan(looks, later(now, wait))
+            let usual = later(now, self.delay(looks));
+            self.plan(looks, usual, now)
         })
     }
 
     /// When to look again at a register that is not settled, after so many looks at it.
     pub(super) fn again(&self, school: &str, now: DateTime<Utc>, looks: u32) -> DateTime<Utc> {
         let wait = doubled(self.first, looks, self.every);
-        self.with(school, |looks| self.plan(looks, later(now, wait)))
+        self.with(school, |looks| self.plan(looks, later(now, wait), now))
     }
 
     /// Records a look: how old each register was since its acceptance, and whether it was settled.
-    pub(super) fn saw(&self, school: &str, now: DateTime<Utc>, found: &[(TimeDelta, bool)]) {
+    pub(super) fn saw(&self, school: &str, found: &[(TimeDelta, bool)]) {
         let Some(oldest_open) = found
             .iter()
             .filter(|(_, settled)| !settled)
@@ -98,7 +90,6 @@ impl Looks {
             .max()
         else {
             self.with(school, |looks| {
-                looks.last = Some(now);
                 if !found.is_empty() {
                     looks.is_learned = true;
                     let shorter = self.delay(looks).mul_f64(SHRINK).max(self.first);
@@ -108,7 +99,6 @@ impl Looks {
             return;
         };
         self.with(school, |looks| {
-            looks.last = Some(now);
             let grow = if looks.is_learned {
                 GROW
             } else {
@@ -121,20 +111,15 @@ impl Looks {
         });
     }
 
-    /// A webhook tells of a register of this school: how long to wait before Wonde is asked about it. Good news can wait
-    /// for more of it.
+    /// A webhook tells of a register of this school: how long to wait before Wonde is asked about it. Good news waits for
+    /// the next look that is planned.
     pub(super) fn told(&self, school: &str, now: DateTime<Utc>, is_done: bool) -> Duration {
         self.with(school, |looks| {
             looks.hook = Some(now);
-            let at = match looks.last {
-                _ if !is_done => now,
-                // A look that another webhook has asked for.
-                Some(next) if next > now => next.min(later(now, self.every)),
-                Some(last) => later(last, self.every).max(now),
-                None => now,
-            };
-            looks.last = Some(at);
-            (at - now).to_std().unwrap_or_default()
+            let planned = looks.next.and_then(|next| (next - now).to_std().ok());
+            planned
+                .filter(|_| is_done)
+                .map_or(Duration::ZERO, |wait| wait.min(self.every))
         })
     }
 
@@ -143,8 +128,18 @@ impl Looks {
     }
 
     /// Plans a look at `wanted`, or together with another one soon after.
-    fn plan(&self, looks: &mut SchoolLooks, wanted: DateTime<Utc>) -> DateTime<Utc> {
-        let apart = self.delay(looks).max(APART).min(self.every);
+    fn plan(
+        &self,
+        looks: &mut SchoolLooks,
+        wanted: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        let hooks_come = |hook| is_within(hook, now, HOOKS_COME);
+        let apart = if looks.hook.is_some_and(hooks_come) {
+            self.every
+        } else {
+            self.delay(looks).max(APART).min(self.every)
+        };
         let at = match looks.next {
             Some(next) if next >= wanted && next <= later(wanted, apart) => next,
             Some(next) if next < wanted && later(next, apart) > wanted => later(next, apart),
@@ -195,10 +190,10 @@ mod tests {
     fn the_first_look_is_due_when_the_mis_usually_has_it() {
         let looks = looks();
         assert_eq!(seconds(looks.first("hill", at(0))), 15);
-        looks.saw("hill", at(15), &[(age(15), false)]);
+        looks.saw("hill", &[(age(15), false)]);
         assert_eq!(seconds(looks.again("hill", at(15), 1)), 75);
-        looks.saw("hill", at(75), &[(age(75), false)]);
-        looks.saw("hill", at(195), &[(age(195), true)]);
+        looks.saw("hill", &[(age(75), false)]);
+        looks.saw("hill", &[(age(195), true)]);
         // Between 75 seconds, when it was not there, and 195, when it was.
         let first = seconds(looks.first("hill", at(1_000))) - 1_000;
         assert!((75..195).contains(&first), "{first}");
@@ -206,11 +201,11 @@ mod tests {
         assert_eq!(seconds(looks.first("dale", at(1_000))), 1_015);
         // The MIS has become faster, and slower again.
         for round in 1..40_u64 {
-            looks.saw("hill", at(1_000 * round), &[(age(20), true)]);
+            looks.saw("hill", &[(age(20), true)]);
         }
         let first = seconds(looks.first("hill", at(50_000))) - 50_000;
         assert_eq!(first, 15);
-        looks.saw("hill", at(50_000), &[(age(100), false)]);
+        looks.saw("hill", &[(age(100), false)]);
         let first = seconds(looks.first("hill", at(60_000))) - 60_000;
         assert_eq!(first, 125);
     }
@@ -218,7 +213,7 @@ mod tests {
     #[test]
     fn looks_at_registers_that_follow_each_other_are_one() {
         let looks = looks();
-        looks.saw("hill", at(0), &[(age(60), false)]);
+        looks.saw("hill", &[(age(60), false)]);
         // Registers every 20 seconds, which take two minutes.
         let planned: Vec<_> = (0..12)
             .map(|n| seconds(looks.first("hill", at(20 * n))))
@@ -228,24 +223,27 @@ mod tests {
     }
 
     #[test]
-    fn webhooks_tell_when_to_look_and_good_news_waits_for_more() {
+    fn while_webhooks_come_looks_are_further_apart_and_bad_news_does_not_wait() {
         let looks = looks();
-        looks.saw("hill", at(0), &[(age(30), true)]);
-        // The last look was 90 seconds ago.
-        assert_eq!(looks.told("hill", at(90), true), Duration::from_secs(210));
-        assert_eq!(looks.told("hill", at(100), true), Duration::from_secs(200));
-        // Bad news does not wait.
-        assert_eq!(looks.told("hill", at(110), false), Duration::ZERO);
-        // Nor does a webhook for a school that was quiet.
-        assert_eq!(looks.told("dale", at(110), true), Duration::ZERO);
-        // Meanwhile polling is only the safeguard.
-        assert_eq!(seconds(looks.first("hill", at(120))), 420);
-        // Without webhooks it comes back.
-        let late = 120 + 15 * 60 + 1;
-        assert_eq!(
-            seconds(looks.first("hill", at(late))),
-            i64::try_from(late).unwrap() + 15
-        );
+        // Nothing is planned.
+        assert_eq!(looks.told("hill", at(0), true), Duration::ZERO);
+        let planned: Vec<_> = (0..12)
+            .map(|n| seconds(looks.first("hill", at(30 * n))))
+            .collect();
+        assert_eq!(planned[0], 15);
+        assert_eq!(planned[1..11], [315; 10]);
+        assert_eq!(planned[11], 615);
+        // Good news waits for the look that is planned, but no longer than the longest time.
+        assert_eq!(looks.told("hill", at(330), true), Duration::from_secs(285));
+        assert_eq!(looks.told("hill", at(200), true), Duration::from_secs(300));
+        assert_eq!(looks.told("hill", at(330), false), Duration::ZERO);
+        assert_eq!(looks.told("hill", at(700), true), Duration::ZERO);
+        // When no more webhooks come, looks are closer again.
+        let late = 700 + 15 * 60;
+        let planned: Vec<_> = (0..3)
+            .map(|n| seconds(looks.first("hill", at(late + 10 * n))))
+            .collect();
+        assert_eq!(planned, [1_615, 1_675, 1_675]);
     }
 
     proptest! {
@@ -264,7 +262,7 @@ mod tests {
                     0 => looks.first("hill", time),
                     1 => looks.again("hill", time, tries),
                     2 => {
-                        looks.saw("hill", time, &[(age(i64::from(tries) * 60), flag)]);
+                        looks.saw("hill", &[(age(i64::from(tries) * 60), flag)]);
                         continue;
                     }
                     _ => {

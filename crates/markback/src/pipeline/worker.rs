@@ -205,6 +205,7 @@ impl Workers {
             self.run_queue(queues::SEND, self.config.senders, &stop),
             self.run_queue(queues::CONFIRM, self.config.confirmers, &stop),
             self.sharding.run(&self.store, &stop),
+            self.schools.requests().run(&self.store, &stop),
         );
     }
 

@@ -15,6 +15,7 @@ mod register;
 mod retention;
 mod roster;
 mod search;
+mod usage;
 
 use chrono::{DateTime, Utc};
 use outbox::{
@@ -45,6 +46,7 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
+pub use usage::Usage;
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -138,6 +140,7 @@ impl Store {
         outbox.migrate().await?;
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
+        db.migrate(&usage::MIGRATIONS).await?;
         Ok(Self { db, outbox, clock })
     }
 
@@ -156,7 +159,12 @@ impl Store {
             ..OpenOptions::default()
         };
         let db = Database::open_with(url, &options).await?;
-        for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
+        for set in [
+            &outbox::MIGRATIONS,
+            &MIGRATIONS,
+            &roster::MIGRATIONS,
+            &usage::MIGRATIONS,
+        ] {
             let what = match db.migration_status(set).await? {
                 MigrationStatus::UpToDate => continue,
                 MigrationStatus::Never => {
