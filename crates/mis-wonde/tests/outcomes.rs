@@ -157,8 +157,7 @@ async fn the_details_of_a_refusal_are_asked_for_by_itself() {
     let school = School::open().await;
     school.knows(&[row("R1", "success"), row("R2", "success")]);
     assert_eq!(school.ask(2).await.1, (1, 1));
-    let in_part =
-        json!({"id": "R3", "status": "success", "errors": [{"index": 0, "message": "no"}]});
+    let in_part = json!({"id": "R3", "status": "success", "errors": [{"index": 0, "message": "This code is not known."}]});
     school.knows(&[row("R1", "failed"), row("R2", "success"), ("R3", in_part)]);
     assert_eq!(
         school.ask(3).await,
@@ -174,8 +173,7 @@ async fn a_list_that_differs_is_not_believed_and_not_read_again() {
     {
         let mut state = school.state.lock().unwrap();
         for id in ["R1", "R2"] {
-            let errors =
-                json!({"id": id, "status": "success", "errors": [{"index": 0, "message": "no"}]});
+            let errors = json!({"id": id, "status": "success", "errors": [{"index": 0, "message": "This code is not known."}]});
             state.alone.insert(id, errors);
         }
     }

@@ -135,7 +135,7 @@ mod tests {
                 row(&hill, "outcome", 1, 8)
             ]
         );
-        clock.advance(Duration::from_secs(23 * 60 * 60 + 30 * 60));
+        clock.advance(Duration::from_secs(22 * 60 * 60 + 30 * 60));
         add(&[]).await;
         assert_eq!(
             told().await,
