@@ -95,7 +95,7 @@ async fn retry(
     let school = known(&markback, &school)?;
     let actor = actor(body)?;
     let (store, settings) = (markback.store(), markback.settings());
-    let done = operator::retry(store, settings, &school, &event, &actor).await;
+    let done = operator::retry(store, &settings, &school, &event, &actor).await;
     let mut record = done.map_err(refused)?;
     let told = markback.tell_waiting(std::slice::from_mut(&mut record));
     told.await.map_err(|error| store_away(&error))?;
@@ -115,7 +115,7 @@ async fn discard(
 
 fn known(markback: &Markback, school: &str) -> Result<SchoolId, ApiError> {
     let school = SchoolId::from(school);
-    match markback.settings().school(&school) {
+    match markback.school(&school) {
         Some(_) => Ok(school),
         None => Err(ApiError::unknown_school()),
     }

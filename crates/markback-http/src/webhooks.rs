@@ -237,7 +237,7 @@ async fn ask_soon(
 }
 
 async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'static str> {
-    let words = if markback.settings().school(school).is_some() {
+    let words = if markback.school(school).is_some() {
         "the school approved the application. If it has a token of its own, put that where the settings say: it is in \
          Wonde's portal, and Markback does not keep the one in the webhook"
     } else {
@@ -257,11 +257,11 @@ async fn access_gone(
     school: &SchoolId,
     kind: NoticeKind,
 ) -> outbox::Result<&'static str> {
-    let Some(settings) = markback.settings().school(school) else {
+    let Some(settings) = markback.school(school) else {
         return Ok("the settings do not contain this school");
     };
     markback.schools().forget(school);
-    match tokio::time::timeout(ASK_WITHIN, markback.schools().is_approved(settings)).await {
+    match tokio::time::timeout(ASK_WITHIN, markback.schools().is_approved(&settings)).await {
         Ok(Ok(true)) => Ok("Wonde reports that the school still approves"),
         Ok(Ok(false)) => {
             let words = "the school took back its approval, or did not give it: ask the school to approve in Wonde's portal, \
@@ -290,8 +290,8 @@ async fn migration(
     scheduled: Option<&str>,
     done: bool,
 ) -> outbox::Result<&'static str> {
-    let settings = markback.settings().school(school);
-    let pinned = settings.is_some_and(|school| school.mis.is_some());
+    let settings = markback.school(school);
+    let pinned = settings.as_ref().is_some_and(|school| school.mis.is_some());
     let advice = if pinned {
         "the settings name the school's `mis`: change that, or leave it out"
     } else {
@@ -322,7 +322,7 @@ async fn migration(
             full: true,
             accept: false,
         };
-        markback.sync().ask(settings, everything).await?;
+        markback.sync().ask(&settings, everything).await?;
     }
     Ok("the school's MIS is read again")
 }
@@ -330,8 +330,8 @@ async fn migration(
 /// Forgets everything about the school's connection and ends its pause. If the cause remains, the school is paused
 /// again.
 async fn go_on(markback: &Markback, school: &SchoolId) -> outbox::Result<()> {
-    if let Some(settings) = markback.settings().school(school) {
-        markback.schools().forget_token(settings);
+    if let Some(settings) = markback.school(school) {
+        markback.schools().forget_token(&settings);
     }
     markback.schools().forget(school);
     let mut tx = markback.store().database().begin().await?;

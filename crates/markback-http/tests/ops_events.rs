@@ -237,7 +237,7 @@ async fn both_databases_search_retry_and_discard() {
 
         let (store, settings) = (world.markback.store(), world.markback.settings());
         let (school, actor) = (world.id(), Actor::default());
-        operator::retry(store, settings, &school, "s1", &actor)
+        operator::retry(store, &settings, &school, "s1", &actor)
             .await
             .unwrap();
         let failed = world.until("s1", EventState::Failed).await;
@@ -266,7 +266,7 @@ async fn both_databases_search_retry_and_discard() {
         operator::discard(store, &school, "s1", &actor)
             .await
             .unwrap();
-        let again = operator::retry(store, settings, &school, "s1", &actor).await;
+        let again = operator::retry(store, &settings, &school, "s1", &actor).await;
         assert!(matches!(
             again,
             Err(OperatorError::State(EventState::Discarded, _))

@@ -42,7 +42,8 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
     );
     world.clock.advance(3 * DAY);
     let pruned = world.markback.prune().await.unwrap();
-    assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 2));
+    // A writeback, a notice, and what the snapshots of decisions shared: the group, and the MIS with its codes.
+    assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 4));
     // Planned, accepted, confirmed.
     assert_eq!(pruned.audit, 3);
     // Decide, send, confirm, and syncs of the people.
@@ -80,7 +81,7 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
         let (store, school) = (world.markback.store(), world.id());
         let actor = markback::operator::Actor::default();
         let settings = world.markback.settings();
-        markback::operator::retry(store, settings, &school, "kept", &actor)
+        markback::operator::retry(store, &settings, &school, "kept", &actor)
             .await
             .unwrap();
         markback::operator::discard(store, &school, "given up", &actor)

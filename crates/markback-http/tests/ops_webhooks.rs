@@ -219,8 +219,8 @@ async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
             "the operator is warned"
         );
     }
-    let settings = world.markback.settings().school(&world.id()).unwrap();
-    let mis = world.markback.schools().mis(settings).await.unwrap();
+    let settings = world.markback.school(&world.id()).unwrap();
+    let mis = world.markback.schools().mis(&settings).await.unwrap();
     let before = mis.descriptor().id;
     let list = notices(&world).await;
     assert_eq!(list.len(), 1);
@@ -236,7 +236,7 @@ async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
         (status, &body["done"]),
         (200, &json!("the school's MIS is read again"))
     );
-    let mis = world.markback.schools().mis(settings).await.unwrap();
+    let mis = world.markback.schools().mis(&settings).await.unwrap();
     assert_eq!((before, mis.descriptor().id), ("sims", "bromcom"));
     // Late news of the plan does not warn of what is over.
     assert_eq!(world.hook(&planned).await.1["done"], "that is over already");

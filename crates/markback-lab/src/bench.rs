@@ -2,11 +2,13 @@
 
 mod cpu;
 mod database;
+mod growth;
 mod load;
 mod morning;
 mod node;
 mod parts;
 mod plain;
+mod plot;
 mod report;
 mod stage;
 
@@ -32,7 +34,11 @@ const LINE: Duration = Duration::from_millis(100);
 
 /// The arguments of `markback bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to measure, if not the throughput
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// Number of pending events for measuring throughput
     #[arg(long, value_name = "N", default_value_t = 30_000)]
     pub events: usize,
@@ -57,23 +63,28 @@ pub struct Args {
     /// Number of schools for measuring memory; 0 skips this
     #[arg(long, value_name = "N", default_value_t = 24_000)]
     pub schools: u32,
-    /// What to measure
-    #[arg(long, value_enum, default_value = "all")]
-    pub part: Part,
     /// Output format
     #[arg(long, value_enum, default_value = "table")]
     pub format: TableOrJson,
 }
 
-/// What to measure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Part {
-    /// Everything
-    All,
-    /// The mornings of one school, pupil by pupil
-    Morning,
-    /// One school's crowd, and a lone pupil
-    School,
+/// What to measure, if not the throughput.
+#[derive(Debug, clap::Subcommand)]
+pub enum What {
+    /// How the cost of the same work grows with the number of stored events and schools
+    Growth(growth::GrowthArgs),
+    /// How many requests the morning of one school takes, pupil by pupil, and how long marks wait
+    Morning(PartArgs),
+    /// How many requests a crowd at one school takes, and how soon a lone mark is accepted
+    School(PartArgs),
+}
+
+/// The arguments of a part.
+#[derive(Debug, clap::Args)]
+pub struct PartArgs {
+    /// Output format
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: TableOrJson,
 }
 
 /// Which store to measure.
@@ -97,14 +108,38 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     block_on(async {
         let mut signals = Signals::listen()?;
         tokio::select! {
-            report = measure(&args) => report?.print(args.format)?,
+            done = measure_and_print(&args) => done?,
             () = signals.next() => anyhow::bail!("stopped before all was measured"),
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
+async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
+    match &args.what {
+        Some(What::Growth(growth)) => growth::measure(growth).await?.show(growth),
+        Some(What::Morning(part)) => {
+            let mut report = Report::new();
+            measure_mornings(&mut report).await?;
+            Ok(report.print(part.format)?)
+        }
+        Some(What::School(part)) => {
+            let stage = Bars
+                .during("setting up the sandbox", Stage::set(EVENTS_MIN))
+                .await?;
+            let mut report = Report::new();
+            report.busy_school(&parts::busy_school(&stage, &Bars).await?);
+            stage.strike().await;
+            Ok(report.print(part.format)?)
+        }
+        None => Ok(measure(args).await?.print(args.format)?),
+    }
+}
+
 fn check(args: &Args) -> Result<(), BadInput> {
+    if let Some(What::Growth(growth)) = &args.what {
+        return growth.check();
+    }
     if !(EVENTS_MIN..=EVENTS_MAX).contains(&args.events) {
         let given = args.events;
         return Err(BadInput(format!(
@@ -122,7 +157,7 @@ fn check(args: &Args) -> Result<(), BadInput> {
     if args.schools > 50_000 {
         return Err(BadInput("--schools takes 50000 at most".to_owned()));
     }
-    if args.part == Part::All && args.store == Which::Postgres && args.postgres_url.is_none() {
+    if args.store == Which::Postgres && args.postgres_url.is_none() {
         return Err(BadInput(
             "PostgreSQL is measured on a server of yours: name it with --postgres-url, or run `cargo xtask bench`"
                 .to_owned(),
@@ -132,30 +167,24 @@ fn check(args: &Args) -> Result<(), BadInput> {
 }
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {
-    let bars = Bars;
     let mut report = Report::new();
-    if args.part != Part::Morning {
-        measure_stage(args, &bars, &mut report).await?;
-    }
-    if args.part != Part::School {
-        let setups = morning::setups();
-        let mornings = bars.during("mornings of one school", morning::measure(&setups));
-        report.mornings(&mornings.await?);
-    }
+    measure_throughput(args, &Bars, &mut report).await?;
+    measure_mornings(&mut report).await?;
     Ok(report)
 }
 
-/// Measures everything that needs many schools.
-async fn measure_stage(args: &Args, bars: &Bars, report: &mut Report) -> anyhow::Result<()> {
+async fn measure_mornings(report: &mut Report) -> anyhow::Result<()> {
+    let setups = morning::setups();
+    let mornings = Bars.during("mornings of one school", morning::measure(&setups));
+    report.mornings(&mornings.await?);
+    Ok(())
+}
+
+async fn measure_throughput(args: &Args, bars: &Bars, report: &mut Report) -> anyhow::Result<()> {
     let stage = bars
         .during("setting up the sandbox", Stage::set(args.events))
         .await?;
     report.describe(&stage, args);
-    if args.part == Part::School {
-        report.busy_school(&parts::busy_school(&stage, bars).await?);
-        stage.strike().await;
-        return Ok(());
-    }
     if args.store != Which::Postgres {
         let store = Fresh::sqlite(&stage)?;
         let steady = parts::steady(&stage, &store, args.seconds, bars).await?;

@@ -6,9 +6,11 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Days, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use mis_core::{
-    ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, RequestObserver, Result, SchoolId,
+    Ability, ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, RequestObserver, Result,
+    SchoolId,
 };
 use mis_wonde::{
     Connection,
@@ -21,7 +23,7 @@ use crate::{
     lease::while_held,
     metrics,
     rate::Rates,
-    settings::{School, SecretSource, Settings},
+    settings::{Link, LiveSettings, School, SecretSource},
     usage::Requests,
 };
 
@@ -34,7 +36,7 @@ const READER_FRESH: TimeDelta = TimeDelta::hours(26);
 /// All schools of the settings.
 #[derive(Debug)]
 pub struct Schools {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
     registry: Registry,
     clock: SharedClock,
     rates: Rates,
@@ -68,14 +70,57 @@ impl Drop for Slow {
 /// One school's connections. Each lock is held while its connection is opened, so concurrent callers open it once.
 #[derive(Debug, Default)]
 struct SchoolHandle {
-    mis: Mutex<Option<(DateTime<Utc>, Mis)>>,
-    reader: Mutex<Option<(DateTime<Utc>, Mis)>>,
+    mis: Mutex<Option<Opened>>,
+    reader: Mutex<Option<Opened>>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+struct Opened {
+    since: DateTime<Utc>,
+    basis: Basis,
+    mis: Mis,
+}
+
+impl Opened {
+    /// The connection, if it is younger than the limit and the settings that it was opened by still rule.
+    fn usable(&self, school: &School, now: DateTime<Utc>, limit: TimeDelta) -> Option<Mis> {
+        let usable = (now - self.since).abs() < limit && self.basis == Basis::of(school);
+        usable.then(|| self.mis.clone())
+    }
+}
+
+/// What a connection takes from a school's settings.
+///
+/// It is compared when a connection is used again. A batch that began before the settings changed may open one by the
+/// old settings after the change, so dropping connections at the change would not be enough.
+#[derive(Debug, PartialEq)]
+struct Basis {
+    token: String,
+    link: Option<Arc<Link>>,
+    mis: Option<Arc<str>>,
+    without: Arc<[Ability]>,
+    timezone: Tz,
+    session_times: (Option<NaiveTime>, Option<NaiveTime>),
+}
+
+impl Basis {
+    fn of(school: &School) -> Self {
+        Self {
+            token: token_key(school),
+            link: school.link.clone(),
+            mis: school.mis.clone(),
+            without: school.without.clone(),
+            timezone: school.timezone,
+            session_times: school.session_times(),
+        }
+    }
 }
 
 impl Schools {
     /// The schools of these settings.
     pub fn new(
-        settings: Arc<Settings>,
+        settings: LiveSettings,
         registry: Registry,
         clock: SharedClock,
         rates: Rates,
@@ -93,9 +138,10 @@ impl Schools {
         }
     }
 
-    /// The settings of a school.
-    pub fn settings_of(&self, school: &str) -> Option<&School> {
-        self.settings.school(&SchoolId::from(school))
+    /// The settings of a school that rule now.
+    pub fn settings_of(&self, school: &str) -> Option<School> {
+        let settings = self.settings.current();
+        settings.school(&SchoolId::from(school)).cloned()
     }
 
     /// The school's MIS behind its guard, opened anew when it has grown old.
@@ -106,13 +152,16 @@ impl Schools {
         let handle = self.handle(&school.id);
         let mut open = handle.mis.lock().await;
         let now = self.clock.now();
-        if let Some((since, mis)) = open.as_ref()
-            && (now - *since).abs() < CONNECTION_FRESH
-        {
-            return Ok(mis.clone());
+        let usable = |opened: &Opened| opened.usable(school, now, CONNECTION_FRESH);
+        if let Some(mis) = open.as_ref().and_then(usable) {
+            return Ok(mis);
         }
         let mis = self.connect(school, true).await?;
-        *open = Some((now, mis.clone()));
+        *open = Some(Opened {
+            since: now,
+            basis: Basis::of(school),
+            mis: mis.clone(),
+        });
         Ok(mis)
     }
 
@@ -130,13 +179,16 @@ impl Schools {
         } else {
             READER_FRESH
         };
-        if let Some((since, mis)) = open.as_ref()
-            && (now - *since).abs() < limit
-        {
-            return Ok(mis.clone());
+        let usable = |opened: &Opened| opened.usable(school, now, limit);
+        if let Some(mis) = open.as_ref().and_then(usable) {
+            return Ok(mis);
         }
         let mis = self.connect(school, false).await?;
-        *open = Some((now, mis.clone()));
+        *open = Some(Opened {
+            since: now,
+            basis: Basis::of(school),
+            mis: mis.clone(),
+        });
         Ok(mis)
     }
 
@@ -162,7 +214,8 @@ impl Schools {
 
     fn context(&self, school: &School, ask_grants: bool) -> ConnectContext {
         let clock = self.clock.clone();
-        let lookback = self.settings.service.register_lookback.as_secs() / (24 * 60 * 60);
+        let settings = self.settings.current();
+        let lookback = settings.service.register_lookback.as_secs() / (24 * 60 * 60);
         let mut context = school.context();
         context.ask_grants = ask_grants;
         context.register_lookback = Days::new(lookback);
@@ -194,7 +247,7 @@ impl Schools {
     /// How much of its token's rate this node uses for the school's token: 0 for nothing, 1 for all of it.
     pub(crate) fn load(&self, school: &str) -> f64 {
         self.settings_of(school)
-            .map_or(0.0, |school| self.rates.load(&token_key(school)))
+            .map_or(0.0, |school| self.rates.load(&token_key(&school)))
     }
 
     /// Whether Wonde lets the application access the school; schools that are not linked through Wonde need no approval.
@@ -232,7 +285,7 @@ impl Schools {
     pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
         let handle = self.handle(school);
         let mut open = handle.mis.lock().await;
-        *open = open.take().filter(|(since, _)| *since >= at);
+        *open = open.take().filter(|opened| opened.since >= at);
     }
 
     /// The Wonde client with the school's token; schools with the same token share it.
@@ -249,7 +302,7 @@ impl Schools {
             .token()
             .map_err(|error| Error::new(ErrorKind::Unauthorized, error.to_string()))?;
         let client = Client::builder(token)
-            .base_url(self.settings.service.wonde_url.as_str())
+            .base_url(self.settings.current().service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
             .gate(mis_wonde::gate(self.gate(school)))
             .observer(mis_wonde::observer(self.observer(key.clone())))
@@ -268,8 +321,9 @@ impl Schools {
             return;
         }
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = self.settings.current();
         handles.retain(|id, _| {
-            let other = self.settings.school(id);
+            let other = settings.school(id);
             other.is_some_and(|other| token_key(other) != key)
         });
     }

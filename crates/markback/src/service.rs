@@ -19,7 +19,7 @@ use crate::{
     queues,
     rate::Rates,
     schools::Schools,
-    settings::{SecretError, Settings},
+    settings::{LiveSettings, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
     waiting,
@@ -83,7 +83,7 @@ pub enum OpenError {
 /// The service. Cheap to clone; clones are the same service.
 #[derive(Clone, Debug)]
 pub struct Markback {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -101,7 +101,8 @@ impl Markback {
     /// # Errors
     /// Returns an error if the database cannot be opened or the linked adapters conflict.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
-        let settings = Arc::new(settings);
+        let live = LiveSettings::new(settings);
+        let settings = live.current();
         let config = options
             .workers
             .unwrap_or_else(|| WorkerConfig::of(settings.service.workers));
@@ -116,12 +117,12 @@ impl Markback {
         let people = Arc::new(PersonIndex::open(store.clone()).await.map_err(unopened)?);
         let registry = options.adapters.map_or_else(Registry::discover, Ok)?;
         let schools = Arc::new(Schools::new(
-            settings.clone(),
+            live.clone(),
             registry,
             options.clock.clone(),
             Rates::new(settings.service.rate_per_minute, &store),
         ));
-        let mirror = Mirror::new(settings.clone(), store.clone(), schools.clone(), config);
+        let mirror = Mirror::new(live.clone(), store.clone(), schools.clone(), config);
         let workers = Workers::new(
             &settings,
             config,
@@ -132,15 +133,15 @@ impl Markback {
             options.clock.clone(),
         );
         let sync = PeopleSync::new(
-            settings.clone(),
+            live.clone(),
             store.clone(),
             schools.clone(),
             people.clone(),
             config,
         );
-        let intake = Intake::start(settings.clone(), store.clone(), people.clone());
+        let intake = Intake::start(live.clone(), store.clone(), people.clone());
         Ok(Self {
-            settings,
+            settings: live,
             store,
             schools,
             people,
@@ -153,9 +154,14 @@ impl Markback {
         })
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
-        &self.settings
+    /// The settings that rule now. They may be replaced at any time: take them once for each request.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.current()
+    }
+
+    /// The settings of a school that rule now.
+    pub fn school(&self, id: &SchoolId) -> Option<School> {
+        self.settings.current().school(id).cloned()
     }
 
     /// The clock of the service.
@@ -242,7 +248,7 @@ impl Markback {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn tell_waiting(&self, events: &mut [EventRecord]) -> outbox::Result<()> {
-        waiting::tell(self.store(), self.settings(), events).await
+        waiting::tell(self.store(), &self.settings(), events).await
     }
 
     /// The number of events in each state, by school.

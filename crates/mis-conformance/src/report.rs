@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum Kind {
     /// What is promised works.
     Positive,
@@ -40,6 +41,7 @@ impl Kind {
 
 /// What became of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct CaseReport {
     /// The case, as `group::what_holds`.
     pub name: String,
@@ -67,6 +69,7 @@ impl CaseReport {
 
 /// How many cases of a kind ran and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Count {
     /// How many ran.
     pub ran: usize,
@@ -76,6 +79,7 @@ pub struct Count {
 
 /// What a run found out about one adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Report {
     /// The adapter's id.
     pub adapter: String,

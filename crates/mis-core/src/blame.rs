@@ -5,6 +5,7 @@
 
 /// What a refusal's message says about the comment and the minutes late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Blame {
     /// It names the comment.
     pub comment: bool,

@@ -135,6 +135,7 @@ pub struct RepeatedCode<'a> {
 
 /// Why one of several lines with the same letters is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ChosenFor {
     /// It is the only one in use.
     Active,

@@ -38,6 +38,7 @@ pub struct Registry {
 
 /// The answer of [`Registry::select`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Selection {
     /// Adapters that can do all that is required, sorted by id.
     pub fits: Vec<&'static Descriptor>,

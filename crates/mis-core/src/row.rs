@@ -26,6 +26,7 @@ pub struct RegisterQuery {
 ///
 /// Its text is `2026-11-23 AM`, or `lesson ` and the lesson's id; it can be stored and read back.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Slot {
     /// A session of a school day.
     Session(NaiveDate, Session),

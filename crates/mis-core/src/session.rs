@@ -55,6 +55,7 @@ impl UnknownSession {
 
 /// A school's own clock: its time zone and the times at which its sessions begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SchoolClock {
     /// The school's time zone.
     pub timezone: Tz,

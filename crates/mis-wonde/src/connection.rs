@@ -27,6 +27,7 @@ use crate::{
 
 /// A school's permissions according to Wonde. `None` where Wonde does not say; only a plain "no" takes anything away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Grants {
     /// The school has approved the application.
     pub approved: Option<bool>,

@@ -18,6 +18,7 @@ use crate::sql::Sql;
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum JobState {
     /// Waits for its time, for an earlier job with the same order key, or for a worker.
     Waiting,

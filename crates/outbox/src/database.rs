@@ -15,6 +15,7 @@ use crate::wake::Hub;
 
 /// Connection options. The defaults suit a service on one machine.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct OpenOptions {
     /// The maximum number of connections: on PostgreSQL besides one that listens for notifications, on SQLite read-only
     /// connections besides the one that writes.
@@ -33,6 +34,26 @@ impl Default for OpenOptions {
             busy_timeout: Duration::from_secs(5),
             read_only: false,
         }
+    }
+}
+
+impl OpenOptions {
+    /// Sets the maximum number of connections.
+    pub fn max_connections(mut self, connections: u32) -> Self {
+        self.max_connections = connections;
+        self
+    }
+
+    /// Sets how long to wait for a free connection or another writer.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// Opens the database read-only and does not create it.
+    pub fn read_only(mut self) -> Self {
+        self.read_only = true;
+        self
     }
 }
 
@@ -108,6 +129,7 @@ impl From<PgPool> for HostPool {
 
 /// The kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Engine {
     /// An SQLite file: one machine.
     Sqlite,

@@ -336,6 +336,7 @@ impl WaitingPartition {
 
 /// Proof that the caller claimed a job. It becomes invalid when the job is claimed again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LeaseToken {
     /// The job.
     pub id: JobId,
@@ -441,6 +442,7 @@ impl Settled {
 
 /// When a job is retried, by the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RetryAt {
     /// After a random delay below a bound that doubles with each attempt.
     Backoff,

@@ -14,6 +14,7 @@ use crate::sql::Sql;
 
 /// When a pause ends, by the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PauseUntil {
     /// After this time.
     For(Duration),

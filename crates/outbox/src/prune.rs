@@ -12,11 +12,28 @@ const CHUNK: i64 = 2000;
 
 /// How long finished jobs are kept. While a job is kept, its key is recognised as a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Retention {
     /// Done, superseded and discarded jobs.
     pub finished: Duration,
     /// Dead letters; `None` keeps them until an operator retries or discards them.
     pub dead: Option<Duration>,
+}
+
+impl Retention {
+    /// Keeps finished jobs for this long, and dead letters for ever.
+    pub fn new(finished: Duration) -> Self {
+        Self {
+            finished,
+            dead: None,
+        }
+    }
+
+    /// Keeps dead letters for this long.
+    pub fn dead(mut self, dead: Duration) -> Self {
+        self.dead = Some(dead);
+        self
+    }
 }
 
 /// Of up to [`CHUNK`] rows after `$2`: the last id, the greatest age, and the number of rows to remove.

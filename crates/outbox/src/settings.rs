@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// The backoff of retries.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Settings {
     /// The longest delay after the first attempt; it doubles with each further attempt. The actual delay is a random time
     /// between zero and that ("full jitter").
@@ -22,6 +23,14 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// A backoff that starts at `base` and doubles up to `cap`.
+    pub fn new(base: Duration, cap: Duration) -> Self {
+        Self {
+            backoff_base: base,
+            backoff_cap: cap,
+        }
+    }
+
     /// A random delay after that many attempts, in ms.
     pub(crate) fn jitter_ms(&self, attempts: u32) -> i64 {
         rand::random_range(0..=self.ceiling_ms(attempts))
@@ -47,10 +56,7 @@ mod tests {
 
     #[test]
     fn the_ceiling_doubles_up_to_the_cap_and_never_overflows() {
-        let settings = Settings {
-            backoff_base: Duration::from_secs(1),
-            backoff_cap: Duration::from_secs(60),
-        };
+        let settings = Settings::new(Duration::from_secs(1), Duration::from_secs(60));
         let ceilings: Vec<i64> = [0, 1, 2, 3, 6, 7, 8, 1000, u32::MAX]
             .map(|attempts| settings.ceiling_ms(attempts))
             .to_vec();
@@ -62,10 +68,7 @@ mod tests {
 
     #[test]
     fn jitter_is_full() {
-        let settings = Settings {
-            backoff_base: Duration::from_millis(100),
-            backoff_cap: Duration::from_secs(1),
-        };
+        let settings = Settings::new(Duration::from_millis(100), Duration::from_secs(1));
         let waits: Vec<i64> = (0..2000).map(|_| settings.jitter_ms(1)).collect();
         assert!(waits.iter().all(|wait| (0..=100).contains(wait)));
         assert!(waits.iter().any(|&wait| wait < 20) && waits.iter().any(|&wait| wait > 80));

@@ -12,6 +12,7 @@ use crate::part::Part;
 ///
 /// `Debug` shows only ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Answer {
     /// When it was requested.
     pub asked_at: DateTime<Utc>,
@@ -54,6 +55,7 @@ impl Answer {
 /// The extent of an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Extent {
     /// All records.
     Full {
@@ -71,6 +73,7 @@ pub enum Extent {
 
 /// The error that prevented reading one kind of people. The other kinds can still be valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Unreadable {
     /// The error message.
     pub why: String,

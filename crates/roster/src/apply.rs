@@ -24,6 +24,7 @@ use crate::{
 
 /// The result of applying answers.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SyncOutcome {
     /// The new state.
     pub state: RosterState,

@@ -12,6 +12,7 @@ use crate::{
 
 /// One change of one group. Applying changes in the order of their numbers turns the old list into the new one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Change {
     /// The sequence number, consecutive over all groups of the school.
     pub seq: u64,

@@ -33,6 +33,7 @@ use crate::{
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[non_exhaustive]
 pub enum IdKind {
     /// Wonde's id, current or former; the groups use it.
     Id,

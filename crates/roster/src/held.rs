@@ -10,6 +10,7 @@ use crate::{part::Part, settings::plural};
 /// Why an answer is held back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "doubt")]
+#[non_exhaustive]
 pub enum HoldReason {
     /// The answer is empty.
     Empty {
@@ -54,6 +55,7 @@ pub enum HoldReason {
 /// Something that was held back. Joiners and unaffected changes are applied anyway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "what")]
+#[non_exhaustive]
 pub enum HeldBack {
     /// The removal of people of one kind, or the whole answer if it is implausible.
     Kind {

@@ -45,6 +45,7 @@ impl fmt::Debug for PersonKey {
 
 /// All current and former ids of one person.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Identity {
     /// Permanent ids (UPI).
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]

@@ -84,6 +84,7 @@ impl fmt::Debug for Member {
 /// A field of a member that can change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Field {
     /// The current id at Wonde: the person enrolled again.
     Id,
@@ -115,6 +116,7 @@ pub struct List {
 
 /// A former member, kept for a limited time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Former {
     /// The group.
     pub group: String,

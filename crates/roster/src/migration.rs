@@ -18,6 +18,7 @@ use crate::{answer::Answer, identity::PersonKey, state::KindState, stay::has_lef
 
 /// The result of matching one kind of people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Migration {
     /// Which.
     pub kind: PersonKind,
@@ -35,6 +36,7 @@ pub struct Migration {
 
 /// A matched record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Match {
     /// Who.
     pub person: PersonKey,
@@ -46,6 +48,7 @@ pub struct Match {
 
 /// A record with several possible matches.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Doubtful {
     /// The record's id.
     pub id: String,
@@ -56,6 +59,7 @@ pub struct Doubtful {
 /// The evidence for a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum MatchedBy {
     /// The unchanged id at Wonde or UPI.
     Id,

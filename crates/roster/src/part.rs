@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A part of a record that Wonde can withhold as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Part {
     /// The permanent id of a person (UPI).
     Upi,

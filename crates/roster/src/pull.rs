@@ -35,6 +35,7 @@ pub struct Pull {
 
 /// The progress of a pull.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// The kind of people being read.
     pub kind: PersonKind,

@@ -16,6 +16,7 @@ use crate::{
 
 /// The report of a sync.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct SyncReport {
     /// The groups by name.
     pub groups: BTreeMap<String, Tally>,
@@ -48,6 +49,7 @@ pub struct SyncReport {
 
 /// A value or a record that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Unread {
     /// Student, staff or parent.
     pub kind: PersonKind,
@@ -58,6 +60,7 @@ pub struct Unread {
 
 /// Records that belong to one person because their name and email address or mobile number agree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct OnePerson {
     /// Student, staff or parent.
     pub kind: PersonKind,
@@ -69,6 +72,7 @@ pub struct OnePerson {
 
 /// The changes of one group as counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Tally {
     /// The current number of members.
     pub people: usize,

@@ -75,6 +75,7 @@ pub struct Membership {
 /// A group of the MIS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct GroupName {
     /// Its type at Wonde: `HOUSE`, `USER`, `COURSE`. Default: any type.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
@@ -153,6 +154,7 @@ impl Default for Keep {
 
 /// An invalid setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Flaw {
     /// The key below the group: `years`.
     pub key: &'static str,

@@ -42,6 +42,7 @@ pub(crate) struct Split {
 
 /// A person in no group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Ungrouped {
     /// Student, staff or parent.
     pub kind: PersonKind,
@@ -51,6 +52,7 @@ pub struct Ungrouped {
 
 /// A person who meets the conditions of several groups. A group without conditions does not count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Overlap {
     /// Student, staff or parent.
     pub kind: PersonKind,

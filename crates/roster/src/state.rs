@@ -61,6 +61,7 @@ pub struct KindState {
 /// The scope of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SyncScope {
     /// All people.
     Full,

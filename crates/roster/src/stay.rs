@@ -24,6 +24,7 @@ pub(crate) struct Stay {
 /// Why one of a person's dates is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DateDecision {
     /// It is 1900-01-01 or another placeholder.
     NoDate,
@@ -59,6 +60,7 @@ impl fmt::Display for DateDecision {
 
 /// A person with contradictory dates, and the decisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct DecidedDates {
     /// Student, staff or parent.
     pub kind: PersonKind,

@@ -7,6 +7,7 @@
 
 /// A school year, read from a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Year {
     /// Nursery, or one of its years.
     Nursery(Option<u8>),

@@ -7,6 +7,7 @@ pub const PER_PAGE: u16 = 200;
 
 /// How a list is paged. Either way the client follows the address that Wonde returns.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Paging {
     /// By number. Rows may shift between pages while the list is read.
     #[default]

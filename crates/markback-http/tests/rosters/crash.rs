@@ -40,7 +40,7 @@ async fn what_was_read_before_the_end_is_not_read_again(#[case] on: On, #[case] 
             let _ = tell.send(progress);
         }));
     let id = rosters
-        .ask(settings_of(&markback, &school), SyncRequest::default())
+        .ask(&settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();
@@ -123,7 +123,7 @@ async fn one_who_was_thought_dead_keeps_nothing(#[case] on: On) {
             }
         }));
     let id = rosters
-        .ask(settings_of(&slow, &school), SyncRequest::default())
+        .ask(&settings_of(&slow, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();

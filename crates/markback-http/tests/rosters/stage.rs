@@ -235,7 +235,7 @@ pub(crate) async fn people(markback: &Markback, school: &SchoolId) -> [People; 3
 pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: SyncRequest) -> SyncRecord {
     let id = markback
         .sync()
-        .ask(settings_of(markback, school), ask)
+        .ask(&settings_of(markback, school), ask)
         .await
         .unwrap();
     done(markback, school, &id).await
@@ -296,8 +296,8 @@ pub(crate) async fn synced(markback: &Markback, school: &SchoolId) -> SyncRecord
     record
 }
 
-pub(crate) fn settings_of<'m>(markback: &'m Markback, school: &SchoolId) -> &'m School {
-    markback.settings().school(school).unwrap()
+pub(crate) fn settings_of(markback: &Markback, school: &SchoolId) -> School {
+    markback.school(school).unwrap()
 }
 
 /// The present ids of a group's people.

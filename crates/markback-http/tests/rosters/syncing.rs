@@ -144,7 +144,7 @@ async fn a_preview_keeps_nothing() {
     let (markback, school) = (stage.service().await, stage.school(0));
     let rosters = markback.sync();
     let preview = rosters
-        .preview(settings_of(&markback, &school), SyncRequest::default())
+        .preview(&settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     assert!(preview.changes.len() > 100);
@@ -164,7 +164,7 @@ async fn a_preview_keeps_nothing() {
     };
     stage.sandbox.change(school.as_str(), &leave).unwrap();
     let preview = rosters
-        .preview(settings_of(&markback, &school), SyncRequest::default())
+        .preview(&settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     assert_eq!(preview.changes[0].person.as_str(), student);
@@ -297,7 +297,7 @@ async fn ask(markback: &markback::service::Markback, school: &mis_core::SchoolId
     let school = settings_of(markback, school);
     markback
         .sync()
-        .ask(school, SyncRequest::default())
+        .ask(&school, SyncRequest::default())
         .await
         .unwrap()
 }
@@ -344,7 +344,7 @@ async fn a_stormy_day_ends_in_the_same_groups() {
         };
         let id = markback
             .sync()
-            .ask(settings_of(&markback, &school), ask)
+            .ask(&settings_of(&markback, &school), ask)
             .await
             .unwrap();
         let record = done_in_time(&stage, &markback, &school, &id, SECONDS).await;

@@ -29,7 +29,7 @@ impl Groups {
         let mut all = Vec::new();
         for school in &stage.schools {
             let id = SchoolId::from(school.id.as_str());
-            let Some(settings) = stage.markback.settings().school(&id) else {
+            let Some(settings) = stage.markback.school(&id) else {
                 continue;
             };
             for group in settings.groups.iter() {
@@ -41,7 +41,7 @@ impl Groups {
                 let people = page.map(|page| page.people).unwrap_or_default();
                 let filled: BTreeSet<_> =
                     people.into_iter().map(|member| member.person.id).collect();
-                let wanted = wanted(stage, school, settings, group)?;
+                let wanted = wanted(stage, school, &settings, group)?;
                 all.push(Filled {
                     school: school.name.clone(),
                     group: group.name.clone(),

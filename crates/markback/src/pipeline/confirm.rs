@@ -91,7 +91,7 @@ impl Confirmer {
             return Answers::default();
         };
         // An error is met again by each register, which knows what follows from it.
-        let Ok(mis) = self.schools.mis(school).await else {
+        let Ok(mis) = self.schools.mis(&school).await else {
             return Answers::default();
         };
         let receipts: Vec<_> = open
@@ -211,7 +211,8 @@ impl Confirmer {
     }
 
     async fn confirm_one(&self, register: &Register, answers: &Answers) -> Effects {
-        let Some(school) = self.schools.settings_of(&register.job.partition) else {
+        let school = self.schools.settings_of(&register.job.partition);
+        let Some(school) = school.as_ref() else {
             let mut effects = Effects::default();
             effects.done.push(register.job.lease);
             for (_, mark) in register.open() {

@@ -21,7 +21,7 @@ use serde_json::json;
 use writeback::DecisionOutcome;
 
 use super::{
-    decide::{ContextReader, DecisionContext, Look, found_of, is_ours, update_of},
+    decide::{ContextReader, Decided, DecisionContext, Look, found_of, is_ours, update_of},
     effects::Effects,
     failure::{
         FailurePolicy, Next, Outage, Panicked, caught, is_longer, panicked_request, panics_of,
@@ -40,7 +40,7 @@ use crate::{
     metrics,
     schools::{Schools, token_key},
     settings::School,
-    store::{EventKey, EventState, EventUpdate, LedgerKey, Store, StoredEvent},
+    store::{EventKey, EventState, EventUpdate, LedgerKey, NewSnapshot, Store, StoredEvent},
 };
 
 /// Begins the note of a job whose mark may have been written although no answer came.
@@ -135,7 +135,8 @@ impl<'a> Batch<'a> {
         progress: &BatchProgress<'_>,
     ) -> outbox::Result<Result<(), LeaseExpired>> {
         let marks = self.read_marks(jobs).await?;
-        let Some(school) = self.sender.schools.settings_of(self.school_id) else {
+        let school = self.sender.schools.settings_of(self.school_id);
+        let Some(school) = school.as_ref() else {
             let why = format!(
                 "school {} is no longer in the settings; add it, then retry the event",
                 self.school_id
@@ -316,7 +317,7 @@ impl<'a> Batch<'a> {
         }
         let group = context.school.group(&one.planned.group);
         let student = one.planned.mark.student.clone();
-        let decision = context.decide(
+        let Decided { decision, snapshot } = context.decide(
             &one.planned.event,
             &student,
             group,
@@ -328,7 +329,13 @@ impl<'a> Batch<'a> {
             self.retry(&one, why);
             return None;
         }
-        let update = update_of(self.school_id, &one.planned.event, &student, &decision);
+        let update = update_of(context, &one.planned.event, &student, &decision);
+        self.effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                job: one.job.id().0,
+                ..snapshot
+            }));
         if let Some(mark) = decision.planned() {
             one.planned.mark = mark.mark.clone();
             one.planned.rule = mark.rule;
@@ -616,7 +623,7 @@ impl<'a> Batch<'a> {
     fn into_effects(mut self) -> Effects {
         let now = self.sender.store.now();
         let school = self.sender.schools.settings_of(self.school_id);
-        let token_key = school.map(token_key).unwrap_or_default();
+        let token_key = school.as_ref().map(token_key).unwrap_or_default();
         for (writeback, marks) in self.accepted {
             let received = marks.iter().map(|planned| now - planned.received_at);
             self.effects.accepted_after.extend(received);

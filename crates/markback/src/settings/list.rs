@@ -5,7 +5,8 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use super::{
     Problem,
     findings::Place,
-    schools::{Common, Schools},
+    schools::{Common, Entry, Schools},
+    version,
     words::nearest,
 };
 use crate::text::bytes_without_bom;
@@ -20,7 +21,7 @@ const COLUMNS: [&str; 6] = [
 ];
 
 /// Adds the listed schools to the others. Problems are reported with their lines, and the other lines are still read.
-pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
+pub(super) fn read(path: &Path, schools: &mut Schools) {
     let file: Arc<str> = path.display().to_string().into();
     match std::fs::read(path) {
         Ok(bytes) => read_lines(&with_plain_line_ends(&bytes), &file, schools),
@@ -82,7 +83,7 @@ impl LineCounter<'_> {
     }
 }
 
-fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools<'_, '_>) {
+fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools) {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .delimiter(delimiter(text))
@@ -134,7 +135,17 @@ fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools<'_, '_>) {
             token_file: row.cell("token_file").map(Into::into),
             ..Common::default()
         };
-        schools.school(&row, text("id"), row.cell("template"), common);
+        let entry = Entry {
+            id: text("id"),
+            template: row.cell("template"),
+            common,
+            revision: version::of_cells(
+                COLUMNS
+                    .iter()
+                    .filter_map(|name| Some((*name, row.cell(name)?))),
+            ),
+        };
+        schools.school(&row, entry);
     }
 }
 
@@ -143,7 +154,7 @@ fn columns(
     headers: &csv::StringRecord,
     file: &Arc<str>,
     line: Option<usize>,
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
 ) -> HashMap<&'static str, usize> {
     let mut columns = HashMap::new();
     let mut wrong = |key: &str, message: &str, help: String| {

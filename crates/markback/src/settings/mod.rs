@@ -1,5 +1,6 @@
 //! The settings: one TOML file, read as a whole, with all problems reported at once.
 
+mod calendar;
 mod document;
 mod file;
 mod findings;
@@ -7,6 +8,7 @@ mod groups;
 mod http;
 mod key;
 mod list;
+mod live;
 mod problem;
 mod resolve;
 mod schema;
@@ -16,6 +18,8 @@ mod service;
 mod session_times;
 mod span;
 mod store_address;
+mod text;
+mod version;
 mod words;
 
 use std::{
@@ -25,7 +29,7 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use mis_core::{Ability, ConnectContext, Error, ErrorKind, SchoolId, same_text};
 use roster::{IdKind, Membership};
@@ -35,12 +39,18 @@ use writeback::{
     settings::{Field, GroupKind, WritebackSettings},
 };
 
+use self::schools::Templates;
+use crate::calendar::Calendar;
+
 pub use self::{
     http::{ANSWER_AT_MOST, Http},
+    live::LiveSettings,
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
     service::{Gather, Service, SyncSettings, WorkerSettings},
+    text::{school_from_text, template_from_text},
+    version::{NoVersion, Owner, Revision, SettingsVersion},
     words::nearest,
 };
 
@@ -53,6 +63,7 @@ pub struct Settings {
     /// The schools, in the order of the file.
     pub schools: Vec<School>,
     by_id: HashMap<SchoolId, usize>,
+    templates: Arc<Templates>,
 }
 
 /// Valid settings, with hints about possible mistakes.
@@ -71,6 +82,10 @@ pub struct Loaded {
 pub struct School {
     /// Its id at Wonde.
     pub id: SchoolId,
+    /// The version of its settings, and with it who keeps them.
+    pub version: SettingsVersion,
+    /// The name of its template, if it has one.
+    pub template: Option<Arc<str>>,
     /// Its MIS by name; `None` asks Wonde.
     pub mis: Option<Arc<str>>,
     /// Its time zone.
@@ -83,6 +98,8 @@ pub struct School {
     pub without: Arc<[Ability]>,
     /// How its people are identified.
     pub persons: Persons,
+    /// On which days it is open; `None` if only its groups' settings say so.
+    pub calendar: Option<Arc<Calendar>>,
     /// Its groups. A person belongs to the first that takes them.
     pub groups: Arc<[Group]>,
 }
@@ -90,7 +107,7 @@ pub struct School {
 /// How the MIS of a school is reached that is not linked through Wonde.
 ///
 /// `Debug` does not show the adapter's settings: an operator may have put a secret there by mistake.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Link {
     /// The id of the adapter.
@@ -164,6 +181,7 @@ impl Settings {
             service,
             schools,
             by_id,
+            templates: Arc::default(),
         }
     }
 
@@ -177,6 +195,15 @@ impl Settings {
             .into_values()
             .filter_map(|(source, schools)| Some((source.read().err()?, schools)))
             .collect()
+    }
+
+    /// Hints about calendars whose last term is over on this day, or ends within a month. `file` names the settings.
+    pub fn calendars_that_run_out(&self, today: NaiveDate, file: &Path) -> Vec<Hint> {
+        let calendars = self
+            .schools
+            .iter()
+            .filter_map(|one| one.calendar.as_deref());
+        calendar::that_run_out(calendars, today, file)
     }
 
     /// The school with this id.
@@ -326,12 +353,14 @@ impl fmt::Debug for School {
         let groups: Vec<_> = self.groups.iter().map(|group| &group.name).collect();
         f.debug_struct("School")
             .field("id", &self.id)
+            .field("version", &self.version)
             .field("mis", &self.mis)
             .field("timezone", &self.timezone)
             .field("token", &self.token)
             .field("link", &self.link)
             .field("without", &self.without)
             .field("persons", &self.persons)
+            .field("calendar", &self.calendar)
             .field("groups", &groups)
             .finish()
     }

@@ -3,8 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    LoadError, Loaded, Problem, Settings, document::Document, findings::Findings, key::Key, list,
-    schools::Schools, service,
+    LoadError, Loaded, Problem, Settings,
+    document::Document,
+    findings::Findings,
+    key::Key,
+    list,
+    schools::{Schools, Templates},
+    service,
 };
 
 /// Reads the text and checks all of it.
@@ -16,16 +21,23 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
     })?;
     let mut findings = Findings::default();
     let service = service::read(&document, path, &mut findings);
-    let mut schools = Schools::new(&document, path, &mut findings);
-    schools.templates();
-    schools.schools();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut schools = Schools::new(folder, Templates::default());
+    schools.findings = findings;
+    schools.templates(&document);
+    schools.schools(&document);
     if let Some(list) = service
         .as_ref()
         .and_then(|service| service.schools_file.as_deref())
     {
         list::read(list, &mut schools);
     }
-    let schools = schools.schools;
+    let Schools {
+        schools,
+        templates,
+        mut findings,
+        ..
+    } = schools;
     if schools.is_empty() && findings.problems.is_empty() {
         findings.hints.push(document.problem(
             &Key::default(),
@@ -39,7 +51,10 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
     findings.hints.sort_by_key(in_order);
     match service {
         Some(service) if findings.problems.is_empty() => Ok(Loaded {
-            settings: Settings::new(service, schools),
+            settings: Settings {
+                templates: Arc::new(templates),
+                ..Settings::new(service, schools)
+            },
             hints: findings.hints,
         }),
         _ => Err(LoadError::Problems {

@@ -15,7 +15,14 @@ mod register;
 mod retention;
 mod roster;
 mod search;
+#[allow(
+    dead_code,
+    reason = "a part is for trying settings out on past events, which is not there yet"
+)]
+mod snapshots;
 mod usage;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use outbox::{
@@ -46,6 +53,7 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
+pub(crate) use snapshots::{NewSnapshot, Part, StoredSnapshot};
 pub use usage::Usage;
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
@@ -57,6 +65,7 @@ const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
+const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -117,6 +126,12 @@ const MIGRATIONS: Migrations = Migrations {
             sqlite: PLANS,
             postgres: PLANS,
         },
+        MigrationStep {
+            version: 10,
+            name: "snapshots of decisions",
+            sqlite: SNAPSHOTS,
+            postgres: SNAPSHOTS,
+        },
     ],
 };
 
@@ -126,9 +141,19 @@ pub struct Store {
     db: Database,
     outbox: Outbox,
     clock: SharedClock,
+    parts: Arc<snapshots::KnownParts>,
 }
 
 impl Store {
+    fn with(db: Database, outbox: Outbox, clock: SharedClock) -> Self {
+        Self {
+            db,
+            outbox,
+            clock,
+            parts: Arc::default(),
+        }
+    }
+
     /// Opens the database at this address and migrates its tables.
     ///
     /// # Errors
@@ -141,7 +166,7 @@ impl Store {
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
         db.migrate(&usage::MIGRATIONS).await?;
-        Ok(Self { db, outbox, clock })
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Opens a database that the service has created. Never changes its schema, and nothing at all with `read_only`.
@@ -154,10 +179,7 @@ impl Store {
         read_only: bool,
     ) -> outbox::Result<Self> {
         // Always opened read-only first: opening a file for writing would make it a database.
-        let options = OpenOptions {
-            read_only: true,
-            ..OpenOptions::default()
-        };
+        let options = OpenOptions::default().read_only();
         let db = Database::open_with(url, &options).await?;
         for set in [
             &outbox::MIGRATIONS,
@@ -184,7 +206,7 @@ impl Store {
             Database::open(url).await?
         };
         let outbox = Outbox::new(db.clone(), Settings::default(), clock.clone());
-        Ok(Self { db, outbox, clock })
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Checks that the database and its tables are there.

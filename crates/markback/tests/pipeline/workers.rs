@@ -154,8 +154,8 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
         ..Panics::default()
     });
     let rosters = stage.markback.sync();
-    let known = stage.markback.settings().school(&school).unwrap();
-    let id = rosters.ask(known, SyncRequest::default()).await.unwrap();
+    let known = stage.markback.school(&school).unwrap();
+    let id = rosters.ask(&known, SyncRequest::default()).await.unwrap();
     stage
         .until("the sync has failed", async || {
             stage.clock.advance(Duration::from_secs(5));

@@ -105,7 +105,7 @@ both! {
 
     async fn finished_jobs_are_pruned_after_their_retention(s: &Store) {
         let day = Duration::from_secs(86_400);
-        let retention = Retention { finished: 30 * day, dead: None };
+        let retention = Retention::new(30 * day);
         s.enqueue(&[job("done"), job("dead"), job("held"), lined("old", "l").supersede_key("x"), lined("new", "l").supersede_key("x")]).await;
         let jobs = held(&s.claim(3).await);
         in_tx!(s, tx => s.outbox.complete(&mut tx, &jobs[..1])).all().unwrap();
@@ -120,7 +120,7 @@ both! {
         assert_eq!(s.outbox.prune(&retention).await.unwrap(), 0);
         assert_eq!((state(s, "done").await, state(s, "old").await), (None, None));
         assert_eq!((state(s, "dead").await, state(s, "young").await), (Some(JobState::Dead), Some(JobState::Done)));
-        assert_eq!(s.outbox.prune(&Retention { finished: 30 * day, dead: Some(day) }).await.unwrap(), 1);
+        assert_eq!(s.outbox.prune(&Retention::new(30 * day).dead(day)).await.unwrap(), 1);
         // A forgotten key is new again, with a number of its own.
         let again = s.enqueue(&[job("done")]).await.jobs[0];
         assert!(matches!(again, Enqueued::New(id) if id > jobs[0].id()));
@@ -134,7 +134,7 @@ both! {
         let done: Vec<_> = claimed.iter().enumerate().filter(|(n, _)| *n > 2100 && n % 3 > 0).map(|(_, job)| job.clone()).collect();
         s.complete(&done).await.all().unwrap();
         s.clock.advance(2 * MINUTE);
-        let retention = Retention { finished: MINUTE, dead: None };
+        let retention = Retention::new(MINUTE);
         assert_eq!(s.outbox.prune(&retention).await.unwrap(), done.len() as u64);
         let stats = s.outbox.stats().await.unwrap().remove("q").unwrap();
         assert_eq!(stats.leased, 4500 - done.len() as u64);

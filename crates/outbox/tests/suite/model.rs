@@ -183,10 +183,7 @@ impl Run {
                 let removed = self
                     .s
                     .outbox
-                    .prune(&Retention {
-                        finished,
-                        dead: None,
-                    })
+                    .prune(&Retention::new(finished))
                     .await
                     .unwrap();
                 assert_eq!(removed, self.model.prune(*n), "prune");

@@ -11,10 +11,7 @@ use outbox::{
 use crate::support::*;
 
 async fn refused(url: &str) -> Error {
-    let options = OpenOptions {
-        busy_timeout: Duration::from_millis(300),
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions::default().busy_timeout(Duration::from_millis(300));
     Database::open_with(url, &options).await.unwrap_err()
 }
 
@@ -90,10 +87,7 @@ async fn sqlite_is_opened_for_safety() {
 #[tokio::test]
 async fn a_locked_file_is_busy_and_works_again_afterwards() {
     let s = Store::sqlite().await;
-    let options = OpenOptions {
-        busy_timeout: Duration::from_millis(50),
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions::default().busy_timeout(Duration::from_millis(50));
     let other = Database::open_with(&s.url, &options).await.unwrap();
     let lock = s.begin().await;
     let error = other.begin().await.unwrap_err();

@@ -12,10 +12,7 @@ async fn work_continues_after_a_server_restart() {
     let Some(server) = throwaway_postgres::start_or_skip(&Server::builder()).unwrap() else {
         return;
     };
-    let options = OpenOptions {
-        busy_timeout: Duration::from_secs(2),
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions::default().busy_timeout(Duration::from_secs(2));
     let url = server.create_database().unwrap();
     let db = Database::open_with(&url, &options).await.unwrap();
     let outbox = Outbox::new(db.clone(), settings(), std::sync::Arc::new(SystemClock));

@@ -48,10 +48,7 @@ pub(crate) struct Store {
 }
 
 pub(crate) fn settings() -> Settings {
-    Settings {
-        backoff_base: MINUTE,
-        backoff_cap: 8 * MINUTE,
-    }
+    Settings::new(MINUTE, 8 * MINUTE)
 }
 
 /// The moment at which the clock of SQLite stands at first.
@@ -155,10 +152,7 @@ macro_rules! in_tx {
 pub(crate) use in_tx;
 
 async fn node(url: &str, clock: &Arc<TestClock>) -> (Database, Outbox) {
-    let options = OpenOptions {
-        max_connections: 5,
-        ..OpenOptions::default()
-    };
+    let options = OpenOptions::default().max_connections(5);
     let db = Database::open_with(url, &options).await.unwrap();
     let clock: Arc<TestClock> = Arc::clone(clock);
     let outbox = Outbox::new(db.clone(), settings(), clock);

@@ -70,6 +70,7 @@ records! {
 
 /// A related record: an id unless it was requested with `include` \[T\].
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub enum Included<T: Record> {
     /// None, or not allowed.
     #[default]

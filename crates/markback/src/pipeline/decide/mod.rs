@@ -34,10 +34,10 @@ use crate::{
     people::{PersonIndex, person_of, several},
     schools::{Schools, token_key},
     settings::Group,
-    store::{EventState, EventUpdate, LedgerKey, Store},
+    store::{EventState, EventUpdate, LedgerKey, NewSnapshot, Store},
 };
 
-pub(super) use context::{ContextReader, DecisionContext, Look};
+pub(super) use context::{ContextReader, Decided, DecisionContext, Look};
 pub(super) use view::is_ours;
 
 /// How long the first schools of a batch to be decided wait for the others.
@@ -231,7 +231,8 @@ impl Decider {
         events: Vec<ClaimedEvent>,
     ) -> outbox::Result<Effects> {
         let mut effects = Effects::default();
-        let Some(settings) = self.schools.settings_of(school) else {
+        let settings = self.schools.settings_of(school);
+        let Some(settings) = settings.as_ref() else {
             for claimed in &events {
                 let why = format!(
                     "school {school} is no longer in the settings; add it, then retry the event"
@@ -390,15 +391,23 @@ impl Decider {
     ) {
         let school = context.school.id.as_str();
         let (event, key) = (&case.event, case.key.as_ref());
-        let look = Look::First { previous };
-        let decision = context.decide(event, &case.student, case.group, key, self.now(), look);
+        let (look, now) = (Look::First { previous }, self.now());
+        let Decided { decision, snapshot } =
+            context.decide(event, &case.student, case.group, key, now, look);
         if let DecisionOutcome::Wait { why } = &decision.outcome {
             let steps = case.job.attempts().saturating_sub(1).min(10);
             let wait = doubled(self.config.backoff, steps, LOOK_AGAIN_AT_MOST);
             self.retry(effects, &case.job, wait, why);
             return;
         }
-        let update = update_of(school, event, &case.student, &decision);
+        let update = update_of(context, event, &case.student, &decision);
+        effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                restarts: case.round > 0,
+                job: case.job.id().0,
+                ..snapshot
+            }));
         if let (true, Some(key)) = (decision.arrival, key) {
             let arrival = Arrival {
                 event: event.id.clone(),
@@ -432,7 +441,7 @@ impl Decider {
             rule: mark.rule,
             dropped: decision.dropped.clone(),
             found: found_of(&decision),
-            planned_at: self.now(),
+            planned_at: now,
             refusals: 0,
             left_out: Vec::new(),
             trial: None,
@@ -441,6 +450,7 @@ impl Decider {
             standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
             against,
             over: context.seen(key),
+            released: false,
         };
         let age = self.now() - case.job.enqueued_at;
         let already = gathered_already(self.gather_window, age, is_missed(event, &decision));
@@ -481,7 +491,7 @@ fn is_missed(event: &Event, decision: &Decision) -> bool {
 
 /// The update that records a decision with its event.
 pub(super) fn update_of(
-    school: &str,
+    context: &DecisionContext<'_>,
     event: &Event,
     student: &StudentId,
     decision: &Decision,
@@ -492,7 +502,8 @@ pub(super) fn update_of(
         day: day.map(|day| day.to_string()),
         session: session.map(|session| session.as_str().to_owned()),
         decision: serde_json::to_string(decision).ok(),
-        ..EventUpdate::of(school, &event.id)
+        settings: Some(context.settings.clone()),
+        ..EventUpdate::of(context.school.id.as_str(), &event.id)
     }
 }
 
