@@ -74,9 +74,20 @@ pub enum What {
     /// How the cost of the same work grows with the number of stored events and schools
     Growth(growth::GrowthArgs),
     /// How many requests the morning of one school takes, pupil by pupil, and how long marks wait
-    Morning(PartArgs),
+    Morning(MorningArgs),
     /// How many requests a crowd at one school takes, and how soon a lone mark is accepted
     School(PartArgs),
+}
+
+/// The arguments of `markback bench morning`.
+#[derive(Debug, clap::Args)]
+pub struct MorningArgs {
+    /// How many times as fast as real time the mornings pass; the service's own work takes that much longer in them
+    #[arg(long, value_name = "N", default_value_t = morning::SPEED, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub speed: u32,
+    /// Output format
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: TableOrJson,
 }
 
 /// The arguments of a part.
@@ -120,7 +131,7 @@ async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
         Some(What::Growth(growth)) => growth::measure(growth).await?.show(growth),
         Some(What::Morning(part)) => {
             let mut report = Report::new();
-            measure_mornings(&mut report).await?;
+            measure_mornings(&mut report, part.speed).await?;
             Ok(report.print(part.format)?)
         }
         Some(What::School(part)) => {
@@ -169,14 +180,15 @@ fn check(args: &Args) -> Result<(), BadInput> {
 async fn measure(args: &Args) -> anyhow::Result<Report> {
     let mut report = Report::new();
     measure_throughput(args, &Bars, &mut report).await?;
-    measure_mornings(&mut report).await?;
+    measure_mornings(&mut report, morning::SPEED).await?;
     Ok(report)
 }
 
-async fn measure_mornings(report: &mut Report) -> anyhow::Result<()> {
+async fn measure_mornings(report: &mut Report, speed: u32) -> anyhow::Result<()> {
     let setups = morning::setups();
-    let mornings = Bars.during("mornings of one school", morning::measure(&setups));
-    report.mornings(&mornings.await?);
+    let mornings = morning::measure(&setups, speed);
+    let mornings = Bars.during("mornings of one school", mornings).await?;
+    report.mornings(&mornings, speed);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A school's morning, pupil by pupil: how many requests it takes, and how long marks wait.
 //!
-//! Nobody waits half an hour for this: sandbox and service run in this process on one clock, [`FACTOR`] times as fast as
+//! Nobody waits half an hour for this: sandbox and service run in this process on one clock, [`SPEED`] times as fast as
 //! real time. The service's own work takes that much longer on this clock, so waits are overstated by up to a second or
 //! two; requests do not depend on it. All mornings run at the same time, each with a sandbox, a service and a database
 //! of its own.
@@ -28,8 +28,8 @@ use wonde_sandbox::{RequestCounts, Sandbox, SandboxOptions};
 use super::stage::TEMPLATE;
 use crate::demo::clock::StageClock;
 
-/// How many times as fast as real time the mornings pass.
-pub(super) const FACTOR: f64 = 20.0;
+/// How many times as fast as real time the mornings pass, unless another speed is named.
+pub(super) const SPEED: u32 = 20;
 /// The pupils who come, and the time in which they do.
 pub(super) const PUPILS: usize = 1_500;
 const LASTS: Duration = Duration::from_secs(30 * 60);
@@ -90,7 +90,7 @@ pub(super) fn setups() -> Vec<Setup> {
 }
 
 /// Measures them all.
-pub(super) async fn measure(setups: &[Setup]) -> anyhow::Result<Vec<Morning>> {
+pub(super) async fn measure(setups: &[Setup], speed: u32) -> anyhow::Result<Vec<Morning>> {
     // A Monday in winter, when London is on UTC. The register closes half an hour after the last pupil.
     let begins: DateTime<Utc> = "2026-11-23T08:25:00Z".parse()?;
     let clock = Arc::new(StageClock::starting_at(begins - TimeDelta::minutes(10)));
@@ -102,8 +102,8 @@ pub(super) async fn measure(setups: &[Setup]) -> anyhow::Result<Vec<Morning>> {
     let schools = tokio::time::timeout(READY_WITHIN, schools)
         .await
         .context("the schools' people and registers were not read in time")??;
-    clock.run_at(FACTOR);
-    let mornings = schools.into_iter().map(|school| school.live(begins));
+    clock.run_at(speed.into());
+    let mornings = schools.into_iter().map(|school| school.live(begins, speed));
     try_join_all(mornings).await
 }
 
@@ -203,7 +203,7 @@ impl School {
         })
     }
 
-    async fn live(self, begins: DateTime<Utc>) -> anyhow::Result<Morning> {
+    async fn live(self, begins: DateTime<Utc>, speed: u32) -> anyhow::Result<Morning> {
         self.sandbox.reset_requests();
         for (n, (pupil, after)) in self
             .pupils
@@ -212,7 +212,7 @@ impl School {
             .enumerate()
         {
             let due = begins + TimeDelta::from_std(after)?;
-            self.wait_until(due).await;
+            self.wait_until(due, speed).await;
             let event = json!({
                 "id": format!("bench-{n}"), "person": pupil, "kind": "sign_in", "at": due.to_rfc3339(),
             });
@@ -238,11 +238,11 @@ impl School {
         })
     }
 
-    async fn wait_until(&self, due: DateTime<Utc>) {
+    async fn wait_until(&self, due: DateTime<Utc>, speed: u32) {
         while let Ok(left) = (due - self.clock.now()).to_std()
             && !left.is_zero()
         {
-            tokio::time::sleep(left.div_f64(FACTOR).max(Duration::from_millis(1))).await;
+            tokio::time::sleep((left / speed).max(Duration::from_millis(1))).await;
         }
     }
 

@@ -9,7 +9,7 @@ use wonde_sandbox::RequestCounts;
 use super::{
     Args,
     cpu::machine_memory,
-    morning::{FACTOR, Flow, MIS_DELAY, Morning, PUPILS},
+    morning::{Flow, MIS_DELAY, Morning, PUPILS},
     parts::{BusySchool, Drain, ManySchools, RATE, Steady, per_second},
     plain::Plain,
     stage::Stage,
@@ -235,7 +235,7 @@ impl Report {
     }
 
     /// Mornings of one school: those with the defaults, then the curve of the longest wait.
-    pub(super) fn mornings(&mut self, mornings: &[Morning]) {
+    pub(super) fn mornings(&mut self, mornings: &[Morning], speed: u32) {
         for morning in mornings {
             let setup = morning.setup;
             let flow = match setup.flow {
@@ -294,7 +294,8 @@ impl Report {
         }
         self.notes.push(format!(
             "A morning: {PUPILS} pupils of one school in half an hour, the MIS has a mark {} s after Wonde; sandbox and \
-             service in one process, {FACTOR} times as fast as real time, all mornings at once.",
+             service in one process, {speed} times as fast as real time, all mornings at once. What a mark waits with a \
+             longest wait of 0 s is the service's own work, which takes that much longer on this clock.",
             MIS_DELAY.as_secs()
         ));
     }
