@@ -272,6 +272,64 @@ async fn a_held_mark_is_released_or_dropped_over_the_api() {
 
 /// Whoever changes the event first wins, and all others change nothing.
 #[tokio::test]
+async fn of_release_drop_discard_and_lapse_exactly_one_wins() {
+    for store in stores() {
+        let mut world = held_world(store).await;
+        world.take(vec![world.sign_in("u", 2, "09:25")]).await;
+        world.until("u", EventState::Held).await;
+        for (round, id) in ["late", "u"].into_iter().enumerate() {
+            let (settings, school) = (world.markback.settings(), world.id());
+            if round == 1 {
+                // The time is up at this moment, and the workers are at work.
+                world.clock.advance(Duration::from_secs(15 * 3600));
+            }
+            let deeds = (0..4).map(|n| {
+                let (store, settings) = (world.markback.store().clone(), settings.clone());
+                let (school, actor) = (school.clone(), Actor::default());
+                tokio::spawn(async move {
+                    match n {
+                        0 => operator::release(&store, &settings, &school, id, &actor).await,
+                        1 => operator::discard(&store, &school, id, &actor).await,
+                        _ => operator::drop_held(&store, &school, id, &actor).await,
+                    }
+                })
+            });
+            let deeds: Vec<_> = deeds.collect();
+            let mut done = 0;
+            for deed in deeds {
+                match deed.await.unwrap() {
+                    Ok(_) => done += 1,
+                    Err(OperatorError::Busy | OperatorError::State(..)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            world
+                .wait_until(
+                    "the event is settled",
+                    Duration::from_millis(200),
+                    async || world.event(id).await.state.is_final(),
+                )
+                .await;
+            let record = world.event(id).await;
+            let ends = ["released", "dropped", "discarded", "lapsed"];
+            let told = record
+                .history
+                .iter()
+                .filter(|line| ends.contains(&line.what.as_str()));
+            let told: Vec<_> = told.map(|line| line.what.as_str()).collect();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(done, usize::from(told != ["lapsed"]), "{told:?}");
+            let marks = world.sandbox.mis_marks(&world.school.id).unwrap();
+            let code = if id == "u" { "U" } else { "L" };
+            let written = marks
+                .iter()
+                .any(|mark| mark.writes > 0 && mark.code == code);
+            assert_eq!(written, told == ["released"]);
+        }
+        world.rest().await;
+    }
+}
+
 /// Every SQL statement of these functions, on both databases.
 #[tokio::test]
 async fn events_can_be_searched_retried_and_discarded_on_both_databases() {
