@@ -133,7 +133,21 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
         let _ = receipt;
         Err(Error::unsupported(self.descriptor().name, Ability::Session))
     }
+
+    /// How far the marks of several receipts have come, in the same order. An adapter overrides this if it can ask about
+    /// several with fewer requests than one for each; the answers must be as reliable as those of
+    /// [`MisAdapter::outcome`].
+    async fn outcomes(&self, receipts: &[Receipt]) -> Vec<Result<WritebackOutcome>> {
+        let asked = receipts.iter().map(|receipt| self.outcome(receipt));
+        futures::stream::iter(asked.collect::<Vec<_>>())
+            .buffered(OUTCOMES_AT_ONCE)
+            .collect()
+            .await
+    }
 }
+
+/// Receipts asked about at the same time where each needs a request of its own.
+const OUTCOMES_AT_ONCE: usize = 8;
 
 /// An adapter behind the guard, for hosts.
 ///
@@ -270,6 +284,14 @@ impl Mis {
     pub async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {
         self.needs(Ability::Session)?;
         self.adapter.outcome(receipt).await
+    }
+
+    /// See [`MisAdapter::outcomes`].
+    pub async fn outcomes(&self, receipts: &[Receipt]) -> Vec<Result<WritebackOutcome>> {
+        match self.needs(Ability::Session) {
+            Ok(()) => self.adapter.outcomes(receipts).await,
+            Err(error) => receipts.iter().map(|_| Err(error.clone())).collect(),
+        }
     }
 
     fn needs(&self, ability: Ability) -> Result<()> {

@@ -37,12 +37,60 @@ pub struct RequestHeldBack;
 /// Reports each request that was answered or failed.
 pub type RequestObserver = Arc<dyn Fn(RequestInfo) + Send + Sync>;
 
+/// What a request to an MIS is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RequestPurpose {
+    /// Reading marks.
+    RegisterRead,
+    /// Writing marks.
+    RegisterWrite,
+    /// Asking what became of marks that were accepted.
+    Outcome,
+    /// Reading the code book.
+    Codes,
+    /// Asking which MIS a school has and what it grants.
+    Grants,
+    /// Reading people, groups, their timetable, and who has left.
+    People,
+    /// Anything else.
+    Other,
+}
+
+impl RequestPurpose {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::RegisterRead,
+        Self::RegisterWrite,
+        Self::Outcome,
+        Self::Codes,
+        Self::Grants,
+        Self::People,
+        Self::Other,
+    ];
+
+    /// Its name in metrics and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RegisterRead => "register_read",
+            Self::RegisterWrite => "register_write",
+            Self::Outcome => "outcome",
+            Self::Codes => "codes",
+            Self::Grants => "grants",
+            Self::People => "people",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// One request to an MIS and its answer, without any of their content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestInfo {
     /// The HTTP method, or the adapter's own word where there is no HTTP: `read`, `write`.
     pub method: &'static str,
+    /// What it was for.
+    pub purpose: RequestPurpose,
     /// The HTTP status; `None` if there is no answer or no HTTP.
     pub status: Option<u16>,
     /// The time from the request to the head of its answer.
@@ -50,13 +98,21 @@ pub struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// A request that was answered like this after so long.
+    /// A request for an unnamed purpose that was answered like this after so long.
     pub const fn new(method: &'static str, status: Option<u16>, took: Duration) -> Self {
         Self {
             method,
+            purpose: RequestPurpose::Other,
             status,
             took,
         }
+    }
+
+    /// Sets what it was for.
+    #[must_use]
+    pub const fn with_purpose(mut self, purpose: RequestPurpose) -> Self {
+        self.purpose = purpose;
+        self
     }
 }
 

@@ -84,7 +84,7 @@ pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, Un
 pub use code::{AttendanceCode, ChosenFor, Code, CodeBook, NoCode, RepeatedCode};
 pub use connect::{
     ConnectContext, Connecting, Now, RequestGate, RequestHeldBack, RequestInfo, RequestObserver,
-    Secrets,
+    RequestPurpose, Secrets,
 };
 pub use descriptor::{Descriptor, Source};
 pub use error::{Error, ErrorKind, Recovery, Result};

@@ -5,7 +5,7 @@ use std::{
     fmt,
     str::FromStr as _,
     sync::{
-        Arc,
+        Arc, Mutex as StdMutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -19,7 +19,11 @@ use mis_core::{
 use tokio::sync::Mutex;
 use wonde::{Client, SchoolClient};
 
-use crate::{convert::error, generic, strategies::read};
+use crate::{
+    convert::error,
+    generic,
+    strategies::{outcomes::WritebackList, read},
+};
 
 /// A school's permissions according to Wonde. `None` if Wonde does not report one; only a clear "no" removes abilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,6 +73,7 @@ struct Inner {
     /// Ids that the code book lacked, and when it was read again for them.
     unknown_codes: Mutex<HashMap<AttendanceCodeId, DateTime<Utc>>>,
     lesson_includes: AtomicBool,
+    writeback_list: StdMutex<WritebackList>,
 }
 
 impl Connection {
@@ -131,6 +136,7 @@ impl Connection {
                 codes: Mutex::new(None),
                 unknown_codes: Mutex::default(),
                 lesson_includes: AtomicBool::new(true),
+                writeback_list: StdMutex::default(),
             }),
         })
     }
@@ -195,6 +201,18 @@ impl Connection {
     /// Stops requesting lessons along with the marks on them.
     pub(crate) fn without_lesson_includes(&self) {
         self.inner.lesson_includes.store(false, Ordering::Relaxed);
+    }
+
+    /// What is known of the list of submitted registers.
+    pub(crate) fn writeback_list(&self) -> WritebackList {
+        let list = self.inner.writeback_list.lock();
+        *list.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records what is known of the list of submitted registers, until the connection is opened again.
+    pub(crate) fn judge_writeback_list(&self, verdict: WritebackList) {
+        let list = self.inner.writeback_list.lock();
+        *list.unwrap_or_else(PoisonError::into_inner) = verdict;
     }
 
     /// The range of changes that contains the marks of this day.

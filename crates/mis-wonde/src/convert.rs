@@ -3,7 +3,8 @@
 use std::{error::Error as StdError, fmt};
 
 use mis_core::{
-    DecodeIssue, Error, ErrorKind, Recovery, RequestGate, RequestInfo, RequestObserver, Session,
+    DecodeIssue, Error, ErrorKind, Recovery, RequestGate, RequestInfo, RequestObserver,
+    RequestPurpose, Session,
 };
 
 /// An id of the other crate. Both keep ids as given.
@@ -102,10 +103,23 @@ pub fn gate(gate: RequestGate) -> wonde::Gate {
 /// Converts the host's observer for the client.
 pub fn observer(observer: RequestObserver) -> wonde::RequestObserver {
     std::sync::Arc::new(move |request: wonde::RequestInfo| {
-        observer(RequestInfo::new(
-            request.method,
-            request.status,
-            request.took,
-        ));
+        let info = RequestInfo::new(request.method, request.status, request.took);
+        observer(info.with_purpose(purpose(request.method, request.resource)));
     })
+}
+
+/// What a request is for, by the kind of its address.
+fn purpose(method: &str, resource: &str) -> RequestPurpose {
+    match resource {
+        "attendance" if method == "GET" => RequestPurpose::RegisterRead,
+        "attendance" => RequestPurpose::RegisterWrite,
+        "writebacks" => RequestPurpose::Outcome,
+        "attendance-codes" => RequestPurpose::Codes,
+        "schools" | "meta" | "permissions" | "request-access" | "revoke-access" => {
+            RequestPurpose::Grants
+        }
+        "students" | "employees" | "contacts" | "classes" | "groups" | "lessons" | "periods"
+        | "deletions" => RequestPurpose::People,
+        _ => RequestPurpose::Other,
+    }
 }

@@ -315,17 +315,7 @@ impl Client {
 
     /// Lists submitted registers \[C\], at the base URL. The contents and order of the list are not known \[?\].
     pub fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
-        let rows = self
-            .root()
-            .rows(&["writebacks"], &ListQuery::default().pairs());
-        rows.and_then(|row: WritebackRow| async move {
-            let misfit = Unreadable::Misfit("`data`: expected an id in each row".to_owned());
-            let id = row
-                .id()
-                .ok_or_else(|| Error::unreadable(misfit, Effect::Read))?;
-            Ok(row.into_writeback(&id))
-        })
-        .boxed()
+        self.root().writebacks()
     }
 
     /// Returns the outcome of a submitted register \[C\], from the base URL. For a school in another region use
@@ -474,6 +464,18 @@ impl Root {
         self.transport
             .write_open(&self.origin, method, &self.url(path, &[])?, content)
             .await
+    }
+
+    pub(crate) fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
+        let rows = self.rows(&["writebacks"], &ListQuery::default().pairs());
+        rows.and_then(|row: WritebackRow| async move {
+            let misfit = Unreadable::Misfit("`data`: expected an id in each row".to_owned());
+            let id = row
+                .id()
+                .ok_or_else(|| Error::unreadable(misfit, Effect::Read))?;
+            Ok(row.into_writeback(&id))
+        })
+        .boxed()
     }
 
     pub(crate) async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {

@@ -297,6 +297,12 @@ impl SchoolClient {
         self.root.writeback(id).await
     }
 
+    /// Lists submitted registers \[C\] as [`Client::writebacks`](crate::Client::writebacks), from the school's own
+    /// region. The list may have those of all schools of the token \[?\].
+    pub fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
+        self.root.writebacks()
+    }
+
     async fn hand_in<T, M: Serialize>(
         &self,
         resource: Resource<T>,

@@ -59,10 +59,66 @@ pub type RequestObserver = Arc<dyn Fn(RequestInfo) + Send + Sync>;
 pub struct RequestInfo {
     /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
+    /// The kind of address, such as `students`, `attendance` or `writebacks`: the name of the resource without ids.
+    pub resource: &'static str,
     /// The HTTP status; `None` if there was no response.
     pub status: Option<u16>,
     /// The time from sending to the response's headers.
     pub took: Duration,
+}
+
+/// The names of resources that an address may have, besides `schools`, which all addresses of a school have.
+const RESOURCES: [&str; 17] = [
+    "attendance",
+    "attendance-codes",
+    "attendance-summaries",
+    "classes",
+    "contacts",
+    "deletions",
+    "employees",
+    "groups",
+    "lessons",
+    "meta",
+    "periods",
+    "permissions",
+    "request-access",
+    "revoke-access",
+    "rooms",
+    "students",
+    "writebacks",
+];
+
+/// The name of the resource in an address. Ids are never returned.
+fn resource(url: &Url) -> &'static str {
+    let mut segments = url.path_segments().into_iter().flatten();
+    let named = segments.find_map(|segment| RESOURCES.iter().find(|known| **known == segment));
+    match named {
+        Some(name) => name,
+        None if url.path().contains("/schools") => "schools",
+        None => "other",
+    }
+}
+
+#[cfg(test)]
+mod resource_tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_is_named_without_ids() {
+        for (path, name) in [
+            ("/v1.0/schools/A1/attendance/session", "attendance"),
+            ("/v1.0/writebacks/A77", "writebacks"),
+            ("/v1.0/writebacks", "writebacks"),
+            ("/v1.0/schools/A1/students?page=2", "students"),
+            ("/v1.0/schools/A1", "schools"),
+            ("/v1.0/schools", "schools"),
+            ("/v1.0/schools/A1/assessment/results", "schools"),
+            ("/", "other"),
+        ] {
+            let url = Url::parse(&format!("https://api.wonde.com{path}")).unwrap();
+            assert_eq!(resource(&url), name, "{path}");
+        }
+    }
 }
 
 /// An unparsed response, for inspecting Wonde's formats. `Debug` shows none of its content.
@@ -305,6 +361,7 @@ impl Transport {
         if let Some(observer) = &self.inner.observer {
             observer(RequestInfo {
                 method: name,
+                resource: resource(url),
                 status: sent.as_ref().ok().map(|answer| answer.status().as_u16()),
                 took: start.elapsed(),
             });

@@ -5,6 +5,7 @@
 //! of [`people`], [`read`], [`session`] and [`first_lesson`] for the rest.
 
 pub mod first_lesson;
+pub mod outcomes;
 pub mod people;
 pub mod read;
 mod send;

@@ -4,7 +4,7 @@ use std::{future::ready, sync::Arc};
 
 use chrono::{Days, NaiveDate};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
-use wonde::{LessonAttendance, LessonQuery, SessionAttendance, WritebackStatus};
+use wonde::{LessonAttendance, LessonQuery, SessionAttendance, Writeback, WritebackStatus};
 
 use crate::{
     Ability, AttendanceCode, AttendanceCodeId, Code, CodeBook, Connection, Descriptor, Error,
@@ -112,7 +112,11 @@ pub async fn outcome(
         .writeback(&wonde::WritebackId::new(receipt.as_str()))
         .await
         .map_err(error)?;
-    Ok(match answer.status {
+    Ok(outcome_of(answer))
+}
+
+pub(crate) fn outcome_of(answer: Writeback) -> WritebackOutcome {
+    match answer.status {
         WritebackStatus::Done if answer.failures.is_empty() && !answer.unclear => {
             WritebackOutcome::Done
         }
@@ -140,7 +144,7 @@ pub async fn outcome(
         WritebackStatus::Open => WritebackOutcome::Open {
             status: answer.word,
         },
-    })
+    }
 }
 
 /// A row of a register of session marks; `None` if it lacks a student or a session.
