@@ -9,7 +9,7 @@
 use std::process::Command;
 
 use markback::service::EventState;
-use markback_lab::harness::ApiEnv;
+use markback_lab::harness::{ApiEnv, Setup};
 use outbox::on_tx;
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule};
@@ -129,6 +129,76 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
     let said = markback(&world, &["events", "discard", "e4", "--by", "Head"]).await;
     assert_eq!((said.code, said.out.trim()), (0, "e4: discarded"));
     assert_eq!(world.event("e4").await.state, EventState::Discarded);
+}
+
+#[tokio::test]
+async fn the_office_releases_and_drops_what_is_held() {
+    let mut world = ApiEnv::with(Setup {
+        writeback: "hold = { codes = ['L', 'U'] }\n",
+        ..Setup::default()
+    })
+    .await;
+    world.run();
+    world.known().await;
+    let late = [(0, "09:05"), (1, "09:06"), (2, "09:25"), (3, "09:26")];
+    let events = late.map(|(n, at)| world.sign_in(&format!("e{n}"), n, at));
+    world.take(events.into()).await;
+    for n in 0..4 {
+        world.until(&format!("e{n}"), EventState::Held).await;
+    }
+    world.rest().await;
+    let said = markback(&world, &["events", "ls", "--state", "held"]).await;
+    assert!(said.out.contains("4 events"), "{}", said.out);
+    let said = markback(&world, &["status", "--format", "json"]).await;
+    let status: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(status["schools"][0]["events"]["held"], 4);
+    assert_eq!(status["schools"][0]["last_error"], Value::Null);
+
+    let said = markback(&world, &["events", "release"]).await;
+    assert_eq!(said.code, 2, "{}", said.out);
+    let said = markback(&world, &["events", "release", "e0", "e9"]).await;
+    assert_eq!(said.code, 1);
+    assert!(said.out.starts_with("e0: released"), "{}", said.out);
+    assert!(said.err.contains("e9: "), "{}", said.err);
+    assert_eq!(world.event("e0").await.state, EventState::Planned);
+
+    let all = [
+        "events",
+        "drop",
+        "--all-held",
+        "--code",
+        "u",
+        "--note",
+        "sports day",
+    ];
+    let said = markback(&world, &all).await;
+    assert_eq!(
+        (said.code, said.out.lines().count()),
+        (0, 2),
+        "{}",
+        said.out
+    );
+    for (id, state) in [
+        ("e1", EventState::Held),
+        ("e2", EventState::Discarded),
+        ("e3", EventState::Discarded),
+    ] {
+        assert_eq!(world.event(id).await.state, state, "{id}");
+    }
+    let dropped = world.event("e2").await;
+    assert_eq!(
+        dropped.outcome.unwrap(),
+        "dropped by an operator: sports day"
+    );
+    let said = markback(&world, &["events", "release", "--all-held"]).await;
+    assert_eq!(
+        (said.code, said.out.lines().count()),
+        (0, 1),
+        "{}",
+        said.out
+    );
+    let said = markback(&world, &["events", "release", "--all-held"]).await;
+    assert_eq!((said.code, said.out.trim()), (0, "no such mark is held"));
 }
 
 #[tokio::test]

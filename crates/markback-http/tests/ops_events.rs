@@ -211,6 +211,125 @@ async fn a_token_that_was_revoked_rests_and_the_one_in_its_place_is_taken_withou
     assert_eq!(confirmed.round, 0);
 }
 
+/// Marks of a late pupil and one in time; only the late one's waits for release.
+async fn held_world(store: Option<String>) -> ApiEnv {
+    let mut world = ApiEnv::with(Setup {
+        store,
+        writeback: "hold = { codes = ['L', 'U'] }\n",
+        ..Setup::default()
+    })
+    .await;
+    world.run();
+    world.known().await;
+    let (late, in_time) = (
+        world.sign_in("late", 0, "09:05"),
+        world.sign_in("e2", 1, "08:50"),
+    );
+    world.take(vec![late, in_time]).await;
+    world.until("late", EventState::Held).await;
+    world.until("e2", EventState::Confirmed).await;
+    world
+}
+
+#[tokio::test]
+async fn a_held_mark_is_released_or_dropped_over_the_api() {
+    let world = held_world(None).await;
+    let school = world.school.id.clone();
+    let path = |id: &str, deed: &str| format!("/v1/schools/{school}/events/{id}/{deed}");
+    let listed = world
+        .get(&format!("/v1/schools/{school}/events?state=problem"))
+        .await
+        .1;
+    assert_eq!(listed["events"].as_array().unwrap().len(), 1);
+    let held = &listed["events"][0];
+    assert_eq!(
+        (&held["id"], &held["state"]),
+        (&json!("late"), &json!("held"))
+    );
+    let waiting = held["waiting"].as_str().unwrap();
+    assert!(
+        waiting.starts_with("a person's release, until 2026-11-24 00:00: L is held"),
+        "{waiting}"
+    );
+    assert!(held["advice"].as_str().unwrap().contains("release it"));
+
+    assert_eq!(world.post(&path("e2", "release"), &json!({})).await.0, 409);
+    assert_eq!(world.post(&path("e3", "drop"), &json!({})).await.0, 404);
+    assert_eq!(world.post(&path("late", "retry"), &json!({})).await.0, 409);
+    let (status, answer) = world
+        .post(
+            &path("late", "release"),
+            &json!({"by": "Office", "note": "seen"}),
+        )
+        .await;
+    assert_eq!((status, &answer["state"]), (200, &json!("planned")));
+    let done = world.until("late", EventState::Confirmed).await;
+    let whats: Vec<_> = done.history.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(whats, ["held", "released", "accepted", "confirmed"]);
+    assert_eq!(done.history[1].record["by"], "Office");
+    assert_eq!(world.post(&path("late", "drop"), &json!({})).await.0, 409);
+}
+
+/// Whoever changes the event first wins, and all others change nothing.
+#[tokio::test]
+async fn of_release_drop_discard_and_lapse_exactly_one_wins() {
+    for store in stores() {
+        let mut world = held_world(store).await;
+        world.take(vec![world.sign_in("u", 2, "09:25")]).await;
+        world.until("u", EventState::Held).await;
+        for (round, id) in ["late", "u"].into_iter().enumerate() {
+            let (settings, school) = (world.markback.settings(), world.id());
+            if round == 1 {
+                // The time is up at this moment, and the workers are at work.
+                world.clock.advance(Duration::from_secs(15 * 3600));
+            }
+            let deeds = (0..4).map(|n| {
+                let (store, settings) = (world.markback.store().clone(), settings.clone());
+                let (school, actor) = (school.clone(), Actor::default());
+                tokio::spawn(async move {
+                    match n {
+                        0 => operator::release(&store, &settings, &school, id, &actor).await,
+                        1 => operator::discard(&store, &school, id, &actor).await,
+                        _ => operator::drop_held(&store, &school, id, &actor).await,
+                    }
+                })
+            });
+            let deeds: Vec<_> = deeds.collect();
+            let mut done = 0;
+            for deed in deeds {
+                match deed.await.unwrap() {
+                    Ok(_) => done += 1,
+                    Err(OperatorError::Busy | OperatorError::State(..)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            world
+                .wait_until(
+                    "the event is settled",
+                    Duration::from_millis(200),
+                    async || world.event(id).await.state.is_final(),
+                )
+                .await;
+            let record = world.event(id).await;
+            let ends = ["released", "dropped", "discarded", "lapsed"];
+            let told = record
+                .history
+                .iter()
+                .filter(|line| ends.contains(&line.what.as_str()));
+            let told: Vec<_> = told.map(|line| line.what.as_str()).collect();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(done, usize::from(told != ["lapsed"]), "{told:?}");
+            let marks = world.sandbox.mis_marks(&world.school.id).unwrap();
+            let code = if id == "u" { "U" } else { "L" };
+            let written = marks
+                .iter()
+                .any(|mark| mark.writes > 0 && mark.code == code);
+            assert_eq!(written, told == ["released"]);
+        }
+        world.rest().await;
+    }
+}
+
 /// Every statement of it, on both databases.
 #[tokio::test]
 async fn both_databases_search_retry_and_discard() {
@@ -282,8 +401,8 @@ async fn both_databases_search_retry_and_discard() {
 #[test]
 fn only_what_needs_a_person_gives_advice() {
     for state in EventState::ALL {
-        assert!(!state.may_be_retried() || state.advice().is_some());
-        assert!(!state.is_final() || state.advice().is_some() == state.may_be_retried());
+        assert!(!state.needs_person() || state.advice().is_some());
+        assert!(!state.is_final() || state.advice().is_some() == state.needs_person());
     }
 }
 

@@ -285,6 +285,7 @@ impl Markback {
             self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),
             self.mirror.run(stop.clone()),
+            self.workers.run_lapses(stop.clone()),
             self.sync.run(stop),
         );
     }

@@ -221,6 +221,7 @@ impl Status {
                 }
                 .to_owned(),
                 open.map(count).sum::<u64>().to_string(),
+                count(EventState::Held).to_string(),
                 count(EventState::Confirmed).to_string(),
                 count(EventState::Skipped).to_string(),
                 count(EventState::Failed).to_string(),
@@ -237,6 +238,7 @@ impl Status {
             "MIS",
             "people",
             "open",
+            "held",
             "confirmed",
             "skipped",
             "failed",

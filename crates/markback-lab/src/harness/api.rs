@@ -42,6 +42,8 @@ pub struct Setup {
     pub store: Option<String>,
     /// Further top-level keys of the settings.
     pub extra: &'static str,
+    /// Further keys of the group's writeback settings.
+    pub writeback: &'static str,
     /// The configuration of the workers.
     pub workers: WorkerConfig,
     /// The time at the start.
@@ -55,6 +57,7 @@ impl Default for Setup {
         Self {
             store: None,
             extra: "webhook_secret_file = 'webhook-secret'\n",
+            writeback: "",
             workers: worker_config(),
             start: monday("09:30"),
             metrics: None,
@@ -109,7 +112,8 @@ impl ApiEnv {
             "register_window = '1s'\ngather = {{ window = '0s', max = 200 }}\n{}",
             setup.extra
         );
-        env.write_settings(&service, "", 1, SCHOOL);
+        let school = format!("{SCHOOL}{}", setup.writeback);
+        env.write_settings(&service, "", 1, &school);
         let options = Options {
             workers: Some(setup.workers),
             metrics: setup.metrics,

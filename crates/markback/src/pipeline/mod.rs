@@ -26,6 +26,7 @@ mod confirm;
 
 mod effects;
 pub(crate) mod failure;
+pub(crate) mod hold;
 pub(crate) mod jobs;
 mod planned;
 mod resend;

@@ -18,7 +18,7 @@ use mis_core::{
 };
 use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
-use writeback::DecisionOutcome;
+use writeback::{DecisionOutcome, Hold};
 
 use super::{
     decide::{ContextReader, Decided, DecisionContext, Look, found_of, is_ours, update_of},
@@ -240,6 +240,7 @@ impl<'a> Batch<'a> {
             || is_unanswered(&one.job)
             || one.planned.refusals > 0
             || !one.planned.left_out.is_empty()
+            || one.planned.released
             || is_longer(age, self.sender.config.plan_fresh)
     }
 
@@ -340,6 +341,10 @@ impl<'a> Batch<'a> {
             one.planned.dropped.clone_from(&decision.dropped);
             one.planned.found = found_of(&decision);
             one.planned.over = context.seen(&key);
+            if let Some(hold) = &decision.hold {
+                self.hold(context.school, one, hold, key, update);
+                return None;
+            }
             // `planned_at` stays: a change that the copy shows since then may be this very mark.
             if forgotten {
                 self.effects.ledger.push((key, one.planned.plan()));
@@ -359,6 +364,24 @@ impl<'a> Batch<'a> {
             self.effects.done.push(one.job.lease);
         }
         None
+    }
+
+    /// Holds a mark after all: somebody else has entered one meanwhile, or the settings have changed.
+    fn hold(
+        &mut self,
+        school: &School,
+        mut one: Outgoing,
+        hold: &Hold,
+        key: LedgerKey,
+        update: EventUpdate,
+    ) {
+        let change = (key, |planned: &PlannedMark| {
+            Change::Hold(planned.event.id.clone())
+        });
+        let now = self.sender.store.now();
+        self.effects
+            .hold(&mut one.planned, hold, change, update, now, school.timezone);
+        self.effects.done.push(one.job.lease);
     }
 
     async fn write(

@@ -3,6 +3,7 @@
 mod audit;
 mod budget;
 mod events;
+mod held;
 mod ledger;
 mod limits;
 mod lock;
@@ -48,7 +49,7 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
-pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot};
+pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot, WrittenParts};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -60,6 +61,7 @@ const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_mar
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
 const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
+const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -125,6 +127,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "snapshots of decisions",
             sqlite: SNAPSHOTS,
             postgres: SNAPSHOTS,
+        },
+        MigrationStep {
+            version: 11,
+            name: "held marks",
+            sqlite: HELD,
+            postgres: HELD,
         },
     ],
 };

@@ -7,6 +7,7 @@
 )]
 
 mod codes;
+mod hold;
 mod mark_before;
 mod marks;
 mod mirror;
