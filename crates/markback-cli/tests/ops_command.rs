@@ -254,7 +254,7 @@ async fn a_draft_is_tried_on_past_events() {
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     for told in [
         ", Monday 23 November 2026, draft file ",
-        "3 of 3 events compared, 1 mark differs",
+        "3 of 3 events compared, 2 marks of 2 people differ",
         "Monday 23 November: ",
         "1 L becomes /",
         "Mon 23 Nov  █",
