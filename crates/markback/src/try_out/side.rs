@@ -559,6 +559,7 @@ impl<'a> Track<'a> {
                             kept.code = planned.mark.code.clone();
                             kept.comment.clone_from(&planned.mark.comment);
                             kept.minutes_late = planned.mark.minutes_late;
+                            kept.held = decision.hold.is_some();
                         }
                     }
                     None => {
@@ -726,7 +727,7 @@ fn register(
         planned_at: own.planned_at,
         confirm_within: snapshot.mis.confirm_within,
         now: own.now,
-        protects_any: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
+        must_see: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
     };
     let key = LedgerKey {
         school: String::new(),
@@ -779,6 +780,7 @@ fn enter(
                     confirmed_at: None,
                     against,
                     over: held.as_ref().and_then(SeenMark::of),
+                    held: decision.hold.is_some(),
                 },
             }
         }
