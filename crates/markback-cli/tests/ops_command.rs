@@ -1,43 +1,22 @@
-//! `markback events` and `markback status`, on the store of a service that runs in the meantime.
+//! `markback events` and `markback status`, on the database of a running service.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
-use std::process::Command;
+mod cli_support;
 
+use cli_support::markback_on as markback;
 use markback::service::EventState;
 use markback_lab::harness::{ApiEnv, Setup};
 use outbox::on_tx;
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule};
 
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-async fn markback(world: &ApiEnv, args: &[&str]) -> Said {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
-    command
-        .args(args)
-        .env("MARKBACK_CONFIG", world.folder.path().join("markback.toml"))
-        .env("USER", "operator")
-        .env_remove("SUDO_USER");
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = output.await.unwrap();
-    Said {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
 #[tokio::test]
-async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
+async fn an_operator_finds_a_rejected_event_and_retries_it() {
     let mut world = ApiEnv::new().await;
     let fault = Fault::RejectWriteback {
         message: Some("Pupil is locked".to_owned()),
@@ -111,7 +90,7 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
         "{}",
         said.err
     );
-    // The command goes by the machine's clock, not the test's: the service takes the job up when that time has come.
+    // The command uses the system's clock, not the test's: the service claims the job at that time.
     let e1 = world.event("e1").await;
     assert_eq!((e1.state, e1.round), (EventState::Received, 1));
     let retried = e1
@@ -202,7 +181,7 @@ async fn the_office_releases_and_drops_what_is_held() {
 }
 
 #[tokio::test]
-async fn a_decision_is_replayed_and_a_difference_is_told() {
+async fn a_decision_is_replayed_and_a_difference_is_reported() {
     let mut world = ApiEnv::new().await;
     world.run();
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
@@ -305,7 +284,7 @@ async fn a_draft_is_tried_on_past_events() {
 }
 
 #[tokio::test]
-async fn the_status_tells_schools_queues_and_who_rests() {
+async fn the_status_shows_schools_queues_and_pauses() {
     let world = ApiEnv::new().await;
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     let (outbox, store) = (world.markback.outbox(), world.markback.store());
@@ -340,7 +319,7 @@ async fn the_status_tells_schools_queues_and_who_rests() {
 }
 
 #[tokio::test]
-async fn the_status_tells_the_mis_that_was_found() {
+async fn the_status_shows_the_schools_mis() {
     let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
@@ -361,7 +340,7 @@ async fn the_status_tells_the_mis_that_was_found() {
         said.err
     );
 
-    // A person whom nobody knows is a mistake, one without events is none.
+    // An unknown person is an error; a person without events is not.
     let said = markback(&world, &["events", "ls", "--person", "A-nobody"]).await;
     assert_eq!(said.code, 2, "{}", said.out);
     assert!(said.err.contains("`A-nobody`"), "{}", said.err);
@@ -370,7 +349,7 @@ async fn the_status_tells_the_mis_that_was_found() {
 }
 
 #[tokio::test]
-async fn a_command_that_looks_makes_no_store() {
+async fn a_read_only_command_creates_no_database() {
     let world = ApiEnv::new().await;
     let toml = std::fs::read_to_string(world.folder.path().join("markback.toml")).unwrap();
     let toml = toml.replace("markback.db", "elsewhere.db");

@@ -41,6 +41,7 @@
 
 pub mod calendar;
 pub mod clock;
+pub mod hints;
 mod lease;
 mod ledger;
 mod maintenance;
@@ -60,4 +61,5 @@ pub mod store;
 pub mod sync;
 pub mod text;
 pub mod try_out;
+mod usage;
 pub mod waiting;

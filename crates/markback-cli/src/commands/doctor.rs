@@ -86,7 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => settings.schools.iter().collect(),
         Some(id) => vec![named::school(&settings, id)?],
     };
-    // Not through the store: whether all is well is asked before there is one, and changes nothing.
+    // Without the database: the checks run before there is one, and change nothing.
     let rates = Rates::alone(settings.service.rate_per_minute);
     let requests = Arc::new(AtomicU32::new(0));
     if args.probe {
@@ -186,7 +186,7 @@ fn print_probed(probed: &[Probed], format: TableOrJson) -> anyhow::Result<ExitCo
                     output::line(format!("{}: {}", finding.asked, finding.found))?;
                 }
                 let rows = one.observations.iter().map(probe::Observation::row);
-                let table = output::table(["asked", "found", "what it may change"], rows);
+                let table = output::table(["check", "result", "affected assumption"], rows);
                 output::line(table.to_string())?;
             }
         }
@@ -236,7 +236,7 @@ impl Report {
                 .count()
         };
         format!(
-            "{} ok, {} warnings, {} failed; requests to Wonde, besides those of a running service: {}",
+            "{} ok, {} warnings, {} failed; requests to Wonde, in addition to those of a running service: {}",
             count(Verdict::Ok),
             count(Verdict::Warn),
             count(Verdict::Fail),

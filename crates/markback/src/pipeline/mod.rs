@@ -3,7 +3,7 @@
 //! 1. `intake` checks events and stores them, each with a decide job.
 //! 2. `decide` applies the rules and plans a mark, with a send job.
 //! 3. `send` writes the marks of one school as a register, with a confirm job; `gathering` tells when.
-//! 4. `confirm` follows the register until the outcome of each mark is known.
+//! 4. `confirm` follows the register until the outcome of each mark is known; `looks` tells when to ask.
 //!
 //! `worker` claims the `jobs` of the last three and runs them. Each step returns its `effects`, which are written in
 //! one transaction together with the next job; `failure` tells how to continue after an error. Jobs carry ids only:
@@ -19,6 +19,8 @@ mod worker;
 mod decide;
 
 mod gathering;
+
+mod looks;
 
 mod send;
 

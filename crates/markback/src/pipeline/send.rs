@@ -24,11 +24,12 @@ use super::{
     decide::{ContextReader, Decided, DecisionContext, Look, found_of, is_ours, update_of},
     effects::Effects,
     failure::{
-        FailurePolicy, Next, Outage, Panicked, caught, is_longer, later, panicked_request,
-        panics_of, split,
+        FailurePolicy, Next, Outage, Panicked, caught, is_longer, panicked_request, panics_of,
+        split,
     },
     jobs::{ConfirmJob, SendJob, event_of_key},
     liveness::BatchProgress,
+    looks::Looks,
     planned::PlannedMark,
     resend::{Resend, audit_reduced, reduce},
     worker::WorkerConfig,
@@ -52,6 +53,7 @@ pub(super) struct Sender {
     pub(super) schools: Arc<Schools>,
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
+    pub(super) looks: Arc<Looks>,
     pub(super) config: WorkerConfig,
 }
 
@@ -645,7 +647,6 @@ impl<'a> Batch<'a> {
         let now = self.sender.store.now();
         let school = self.sender.schools.settings_of(self.school_id);
         let token_key = school.as_ref().map(token_key).unwrap_or_default();
-        let first = later(now, self.sender.config.confirm_after);
         for (writeback, marks) in self.accepted {
             let received = marks.iter().map(|planned| now - planned.received_at);
             self.effects.accepted_after.extend(received);
@@ -656,6 +657,7 @@ impl<'a> Batch<'a> {
                 settled: BTreeSet::new(),
                 in_doubt: false,
             };
+            let first = self.sender.looks.first(self.school_id, now);
             let job = confirm.new_job(self.school_id, &token_key, first);
             let followed = confirm.followed_by(self.school_id, &job);
             self.effects.followed.push((followed, job));

@@ -17,6 +17,7 @@ mod retention;
 mod roster;
 mod search;
 mod snapshots;
+mod usage;
 
 use std::sync::Arc;
 
@@ -50,6 +51,7 @@ pub use roster::{
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot, WrittenParts};
+pub use usage::Usage;
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -167,6 +169,7 @@ impl Store {
         outbox.migrate().await?;
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
+        db.migrate(&usage::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -182,7 +185,12 @@ impl Store {
         // Always opened read-only first: opening a file for writing would make it a database.
         let options = OpenOptions::default().read_only();
         let db = Database::open_with(url, &options).await?;
-        for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
+        for set in [
+            &outbox::MIGRATIONS,
+            &MIGRATIONS,
+            &roster::MIGRATIONS,
+            &usage::MIGRATIONS,
+        ] {
             let what = match db.migration_status(set).await? {
                 MigrationStatus::UpToDate => continue,
                 MigrationStatus::Never => {

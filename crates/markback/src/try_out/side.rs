@@ -778,6 +778,7 @@ fn enter(
                     sent_at: None,
                     answered: false,
                     confirmed_at: None,
+                    held: decision.hold.is_some(),
                     against,
                     over: held.as_ref().and_then(SeenMark::of),
                     held: decision.hold.is_some(),

@@ -7,6 +7,7 @@
 )]
 
 mod codes;
+mod gathering;
 mod hold;
 mod mark_before;
 mod marks;
