@@ -781,7 +781,6 @@ fn enter(
                     held: decision.hold.is_some(),
                     against,
                     over: held.as_ref().and_then(SeenMark::of),
-                    held: decision.hold.is_some(),
                 },
             }
         }
