@@ -566,6 +566,7 @@ impl<'a> Track<'a> {
                             kept.code = planned.mark.code.clone();
                             kept.comment.clone_from(&planned.mark.comment);
                             kept.minutes_late = planned.mark.minutes_late;
+                            kept.held = decision.hold.is_some();
                         }
                     }
                     None => {
