@@ -39,7 +39,9 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+mod changes;
 pub mod clock;
+pub mod configuration;
 mod lease;
 mod ledger;
 mod maintenance;

@@ -1,11 +1,14 @@
 //! The settings: one TOML file, read as a whole, with all problems reported at once.
 
+mod bodies;
 mod document;
 mod file;
 mod findings;
 mod groups;
 mod http;
+mod import;
 mod key;
+mod layers;
 mod list;
 mod live;
 mod problem;
@@ -39,6 +42,11 @@ use writeback::{
 };
 
 use self::schools::Templates;
+pub(crate) use self::{
+    bodies::{Body, as_entry},
+    import::{Imported, bodies_of_file, import_from},
+    layers::Layers,
+};
 
 pub use self::{
     http::{ANSWER_AT_MOST, Http},

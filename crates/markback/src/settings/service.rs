@@ -98,7 +98,10 @@ pub struct Service {
     pub rate_per_minute: NonZeroU32,
     /// How the schools' people are read.
     pub sync: SyncSettings,
-    /// The folder of the settings file.
+    /// The settings file.
+    #[serde(skip)]
+    pub(super) path: PathBuf,
+    /// Its folder.
     #[serde(skip)]
     pub(super) folder: PathBuf,
     #[serde(skip)]
@@ -311,6 +314,56 @@ impl Service {
         }))
     }
 
+    /// These settings with the files of others, from which schools are read.
+    pub(crate) fn with_files_of(&self, others: &Self) -> Self {
+        Self {
+            schools_file: others.schools_file.clone(),
+            path: others.path.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The keys whose values differ in other settings. They need a restart.
+    pub(crate) fn differences(&self, others: &Self) -> Vec<&'static str> {
+        let all: [(&'static str, fn(&Self) -> String); 19] = [
+            ("listen", |one| one.listen.to_string()),
+            ("api_key_env", |one| format!("{:?}", one.api_key_env)),
+            ("api_key_file", |one| format!("{:?}", one.api_key_file)),
+            ("webhook_secret_env", |one| {
+                format!("{:?}", one.webhook_secret_env)
+            }),
+            ("webhook_secret_file", |one| {
+                format!("{:?}", one.webhook_secret_file)
+            }),
+            ("store", |one| one.store.clone()),
+            ("store_env", |one| format!("{:?}", one.store_env)),
+            ("wonde_url", |one| one.wonde_url.to_string()),
+            ("accept_age", |one| format!("{:?}", one.accept_age)),
+            ("future_tolerance", |one| {
+                format!("{:?}", one.future_tolerance)
+            }),
+            ("gather", |one| format!("{:?}", one.gather)),
+            ("register_window", |one| {
+                format!("{:?}", one.register_window)
+            }),
+            ("register_lookback", |one| {
+                format!("{:?}", one.register_lookback)
+            }),
+            ("confirm_within", |one| format!("{:?}", one.confirm_within)),
+            ("retention", |one| {
+                format!("{:?}, {:?}", one.retention, one.retention_undecided)
+            }),
+            ("http", |one| format!("{:?}", one.http)),
+            ("workers", |one| format!("{:?}", one.workers)),
+            ("rate_per_minute", |one| one.rate_per_minute.to_string()),
+            ("sync", |one| format!("{:?}", one.sync)),
+        ];
+        all.into_iter()
+            .filter(|(_, of)| of(self) != of(others))
+            .map(|(key, _)| key)
+            .collect()
+    }
+
     fn store_as_given(&self) -> Result<SecretString, SecretError> {
         match &self.store_env {
             Some(name) => SecretSource::Env(name.as_str().into()).read(),
@@ -343,6 +396,7 @@ impl Default for Service {
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
+            path: PathBuf::new(),
             folder: PathBuf::new(),
             api_key: None,
             webhook_secret: None,
@@ -425,6 +479,7 @@ impl Service {
             key: Key::default(),
         };
         let folder = path.parent().unwrap_or(Path::new(""));
+        self.path = path.to_owned();
         self.folder = folder.to_owned();
         if let Some(list) = &mut self.schools_file {
             *list = folder.join(&*list);

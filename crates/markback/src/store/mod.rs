@@ -15,6 +15,7 @@ mod register;
 mod retention;
 mod roster;
 mod search;
+mod settings;
 
 use chrono::{DateTime, Utc};
 use outbox::{
@@ -45,6 +46,8 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
+pub use settings::{Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion};
+pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -138,6 +141,7 @@ impl Store {
         outbox.migrate().await?;
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
+        db.migrate(&settings::MIGRATIONS).await?;
         Ok(Self { db, outbox, clock })
     }
 
@@ -153,13 +157,20 @@ impl Store {
         // Always opened read-only first: opening a file for writing would make it a database.
         let options = OpenOptions::default().read_only();
         let db = Database::open_with(url, &options).await?;
-        for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
+        let sets = [
+            &outbox::MIGRATIONS,
+            &MIGRATIONS,
+            &roster::MIGRATIONS,
+            &settings::MIGRATIONS,
+        ];
+        for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {
                 MigrationStatus::UpToDate => continue,
-                MigrationStatus::Never => {
+                // If those before it are there, an older version had no such set.
+                MigrationStatus::Never if place == 0 => {
                     "it has none of Markback; `markback serve` makes them at its first start"
                 }
-                MigrationStatus::Behind => {
+                MigrationStatus::Behind | MigrationStatus::Never => {
                     "they are those of an older version; `markback serve` of this version brings them up to date"
                 }
                 MigrationStatus::Ahead => "they are those of a newer version; run that version",
