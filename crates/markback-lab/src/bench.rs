@@ -2,10 +2,12 @@
 
 mod cpu;
 mod database;
+mod growth;
 mod load;
 mod node;
 mod parts;
 mod plain;
+mod plot;
 mod report;
 mod stage;
 
@@ -31,7 +33,11 @@ const LINE: Duration = Duration::from_millis(100);
 
 /// The arguments of `markback bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to measure, if not the throughput
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// Number of pending events for measuring throughput
     #[arg(long, value_name = "N", default_value_t = 30_000)]
     pub events: usize,
@@ -61,6 +67,13 @@ pub struct Args {
     pub format: TableOrJson,
 }
 
+/// What to measure, if not the throughput.
+#[derive(Debug, clap::Subcommand)]
+pub enum What {
+    /// How the cost of the same work grows with the number of stored events and schools
+    Growth(growth::GrowthArgs),
+}
+
 /// Which store to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Which {
@@ -82,14 +95,24 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     block_on(async {
         let mut signals = Signals::listen()?;
         tokio::select! {
-            report = measure(&args) => report?.print(args.format)?,
+            done = measure_and_print(&args) => done?,
             () = signals.next() => anyhow::bail!("stopped before all was measured"),
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
+async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
+    match &args.what {
+        Some(What::Growth(growth)) => growth::measure(growth).await?.show(growth),
+        None => Ok(measure(args).await?.print(args.format)?),
+    }
+}
+
 fn check(args: &Args) -> Result<(), BadInput> {
+    if let Some(What::Growth(growth)) = &args.what {
+        return growth.check();
+    }
     if !(EVENTS_MIN..=EVENTS_MAX).contains(&args.events) {
         let given = args.events;
         return Err(BadInput(format!(
