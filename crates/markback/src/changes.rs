@@ -67,7 +67,7 @@ impl Markback {
         let rows = self.store().settings_since(0).await?;
         let present = &layers.file().service;
         let needs_restart = present.differences(&file.service);
-        let mut file = file;
+        let mut file = file.of_file();
         file.service = present.with_files_of(&file.service);
         let next = Layers::of(Arc::new(file), &rows, Some(&layers));
         let mut problems = next.conflicts();

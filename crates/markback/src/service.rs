@@ -107,7 +107,7 @@ impl Markback {
     /// # Errors
     /// Returns an error if the database cannot be opened or the linked adapters conflict.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
-        let settings = Arc::new(settings);
+        let settings = Arc::new(settings.of_file());
         let config = options
             .workers
             .unwrap_or_else(|| WorkerConfig::of(settings.service.workers));

@@ -29,7 +29,7 @@ pub struct Args {
 /// long.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::start(logging::SERVICE)?;
-    let loaded = args.config.load()?;
+    let loaded = args.config.load_file()?;
     for hint in &loaded.hints {
         tracing::warn!(%hint, "the settings have a possible mistake");
     }

@@ -51,13 +51,13 @@ pub struct Written {
 }
 
 impl Configuration {
-    /// The settings of a file and of a database.
+    /// The settings of a file and of a database. What else of the database is in the settings already does not count.
     ///
     /// # Errors
     /// Returns an error if the database cannot be read.
     pub async fn open(store: Store, file: Settings) -> outbox::Result<Self> {
         let rows = store.settings_since(0).await?;
-        let layers = Layers::of(Arc::new(file), &rows, None);
+        let layers = Layers::of(Arc::new(file.of_file()), &rows, None);
         Ok(Self { store, layers })
     }
 

@@ -189,6 +189,25 @@ impl Settings {
         }
     }
 
+    /// These settings without the schools and templates that the database keeps.
+    pub(crate) fn of_file(mut self) -> Self {
+        let of_file = |revision: Revision| revision.owner() == Owner::File;
+        if self.templates.values().any(|one| !of_file(one.revision)) {
+            let mut templates = (*self.templates).clone();
+            templates.retain(|_, one| of_file(one.revision));
+            self.templates = Arc::new(templates);
+        }
+        if self.schools.iter().any(|one| !of_file(one.version.own)) {
+            self.schools.retain(|one| of_file(one.version.own));
+            let templates = self.templates.clone();
+            self = Self {
+                templates,
+                ..Self::new(self.service, self.schools)
+            };
+        }
+        self
+    }
+
     /// The tokens that are not where the settings say, each once, with the number of schools that need it.
     pub fn absent_tokens(&self) -> Vec<(SecretError, usize)> {
         let mut schools: BTreeMap<String, (&SecretSource, usize)> = BTreeMap::new();
