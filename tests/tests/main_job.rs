@@ -341,6 +341,10 @@ async fn the_demonstration_finds_no_difference() {
         told["comparison"]["compared"].as_u64().unwrap() > 40,
         "{told:#}"
     );
+    let replays = &told["replays"];
+    assert_eq!(replays["differ"], json!([]), "{told:#}");
+    assert_eq!(replays["events"], 150);
+    assert!(replays["decisions"].as_u64().unwrap() >= 150, "{told:#}");
     let outcomes = told["outcomes"].as_object().unwrap();
     assert_eq!(
         outcomes

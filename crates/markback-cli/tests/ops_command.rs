@@ -10,6 +10,7 @@ use std::process::Command;
 
 use markback::service::EventState;
 use markback_lab::harness::ApiEnv;
+use outbox::on_tx;
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule};
 
@@ -128,6 +129,57 @@ async fn an_operator_finds_what_went_wrong_and_puts_it_right() {
     let said = markback(&world, &["events", "discard", "e4", "--by", "Head"]).await;
     assert_eq!((said.code, said.out.trim()), (0, "e4: discarded"));
     assert_eq!(world.event("e4").await.state, EventState::Discarded);
+}
+
+#[tokio::test]
+async fn a_decision_is_replayed_and_a_difference_is_told() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    world.until("e1", EventState::Confirmed).await;
+
+    let said = markback(&world, &["events", "replay-decision", "e1"]).await;
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    assert!(
+        said.out.contains("first decision of 2026-")
+            && said.out.contains(", by settings file ")
+            && said.out.contains(": the same\n"),
+        "{}",
+        said.out
+    );
+    let json = ["events", "replay-decision", "e1", "--format", "json"];
+    let said = markback(&world, &json).await;
+    let replay: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        (&replay["same"], &replay["event"]),
+        (&json!(true), &json!("e1"))
+    );
+    let decision = &replay["decisions"][0];
+    assert_eq!(decision["look"], "first");
+    assert_eq!(decision["stored"], decision["replayed"]);
+    let said = markback(&world, &["events", "show", "e1"]).await;
+    assert!(said.out.contains("\n  settings: file "), "{}", said.out);
+
+    // As if another version had decided it.
+    let change =
+        "UPDATE markback_events SET decision = replace(decision, 'in time', 'early enough')";
+    let mut tx = world.markback.store().database().begin().await.unwrap();
+    on_tx!(tx, conn => outbox::sqlx::query(change).execute(conn).await.map(|_| ())).unwrap();
+    tx.commit().await.unwrap();
+    let said = markback(&world, &["events", "replay-decision", "e1"]).await;
+    assert_eq!(said.code, 1, "{}", said.out);
+    for told in [
+        "DIFFERENT",
+        "early enough",
+        "in time",
+        "decided then:",
+        "decided now:",
+    ] {
+        assert!(said.out.contains(told), "{told}: {}", said.out);
+    }
+
+    let said = markback(&world, &["events", "replay-decision", "e9"]).await;
+    assert!(said.code != 0 && said.err.contains("event"), "{}", said.err);
 }
 
 #[tokio::test]

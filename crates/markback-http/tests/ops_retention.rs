@@ -42,7 +42,8 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
     );
     world.clock.advance(3 * DAY);
     let pruned = world.markback.prune().await.unwrap();
-    assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 2));
+    // A writeback, a notice, and what the snapshots of decisions shared: the group, and the MIS with its codes.
+    assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 4));
     // Planned, accepted, confirmed.
     assert_eq!(pruned.audit, 3);
     // Decide, send, confirm, and syncs of the people.

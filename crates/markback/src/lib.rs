@@ -39,6 +39,7 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod calendar;
 mod changes;
 pub mod clock;
 pub mod configuration;
@@ -52,9 +53,15 @@ pub mod people;
 pub mod pipeline;
 pub mod queues;
 pub mod rate;
+pub mod replay_decision;
 pub mod schools;
 pub mod service;
 pub mod settings;
+#[allow(
+    dead_code,
+    reason = "a part is for trying settings out on past events, which is not there yet"
+)]
+pub(crate) mod snapshot;
 pub mod store;
 pub mod sync;
 pub mod text;

@@ -226,6 +226,12 @@ impl Schools {
         while_held(self.rates.gate(&token_key(school)))
     }
 
+    /// How much of its token's rate this node uses for the school's token: 0 for nothing, 1 for all of it.
+    pub(crate) fn load(&self, school: &str) -> f64 {
+        self.settings_of(school)
+            .map_or(0.0, |school| self.rates.load(&token_key(&school)))
+    }
+
     /// Whether Wonde lets the application access the school; schools that are not linked through Wonde need no approval.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
-//! `markback events`: lists and shows events, and retries or discards them. Works on the database directly, also while
+//! `markback events`: lists and shows events, replays their decisions, and retries or discards them. Works on the database directly, also while
 //! the service runs.
 
+mod replay_decision;
 mod show;
 
 pub(super) use show::{Paused, pauses, time};
@@ -40,6 +41,8 @@ enum Command {
     Ls(Ls),
     /// Show one event: decision, reason and history
     Show(Show),
+    /// Decide an event again from the input kept with its decision, and compare
+    ReplayDecision(Show),
     /// Retry failed, rejected or unconfirmed events from the start
     Retry(Tend),
     /// Discard events: they are not processed any further
@@ -119,6 +122,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Show(show) => {
             let settings = show.config.load()?.settings;
             block_on(show_one(settings, show))
+        }
+        Command::ReplayDecision(show) => {
+            let settings = show.config.load()?.settings;
+            block_on(replay_decision::run(settings, show))
         }
         Command::Retry(tend) => {
             let settings = tend.config.load()?.settings;

@@ -297,6 +297,8 @@ impl World {
                 Some(_) => known.against.clone(),
                 None => self.row.standing_but(&known.event.id),
             },
+            school_day: writeback::SchoolDay::NoCalendar,
+            released: false,
             timezone: chrono_tz::Europe::London,
         };
         let group = GroupContext {

@@ -5,10 +5,11 @@
 //!
 //! 1. the jobs in hand, whose fences roll the transaction back if another node has taken one over,
 //! 2. the rows of their events,
-//! 3. ledger rows, sorted by key,
-//! 4. learned limits, then followed writebacks,
-//! 5. pauses of schools and tokens,
-//! 6. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
+//! 3. parts that snapshots share, sorted by hash,
+//! 4. ledger rows, sorted by key,
+//! 5. learned limits, then followed writebacks,
+//! 6. pauses of schools and tokens,
+//! 7. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
 //!
 //! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks.
 
@@ -26,7 +27,7 @@ use super::{
 use crate::{
     ledger::Change,
     metrics,
-    store::{EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, Store},
+    store::{EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, NewSnapshot, Store},
 };
 
 /// How long to wait before a failed transaction is tried again.
@@ -43,6 +44,8 @@ pub(super) struct Effects {
     pub(super) events: Vec<EventUpdate>,
     /// Lines of the audit trail.
     pub(super) audit: Vec<NewAudit>,
+    /// The inputs of decisions.
+    pub(super) snapshots: Vec<NewSnapshot>,
     /// Changes to the ledger of marks.
     pub(super) ledger: Vec<(LedgerKey, Change)>,
     /// Limits of a school's MIS, each with the adapter's id and how long it is trusted.
@@ -68,6 +71,7 @@ impl Effects {
         self.failed.extend(other.failed);
         self.events.extend(other.events);
         self.audit.extend(other.audit);
+        self.snapshots.extend(other.snapshots);
         self.ledger.extend(other.ledger);
         self.learned.extend(other.learned);
         self.outages.extend(other.outages);
@@ -140,6 +144,7 @@ impl Effects {
         store.outbox().complete(&mut tx, &self.done).await?.all()?;
         store.update_events(&mut tx, &self.events).await?;
         store.audit(&mut tx, &self.audit).await?;
+        let parts = store.keep_snapshots(&mut tx, &self.snapshots).await?;
         let mut changes = self.ledger.clone();
         changes.extend(self.resent.iter().map(Resend::claim_place));
         let mut applied = store.change_ledger(&mut tx, &changes).await?;
@@ -153,6 +158,7 @@ impl Effects {
         let failed = self.settle_failed(store, &mut tx).await?;
         let queued = self.enqueue(store, &mut tx, &in_place, follow).await?;
         tx.commit().await?;
+        store.snapshots_committed(&parts);
         metrics::news(self.events.iter().chain(&failed).chain(&queued));
         metrics::accepted(self.accepted_after.iter().copied());
         metrics::confirmed(self.confirmed_after.iter().copied());

@@ -2,7 +2,7 @@
 //!
 //! 1. `intake` checks events and stores them, each with a decide job.
 //! 2. `decide` applies the rules and plans a mark, with a send job.
-//! 3. `send` writes the marks of one school as a register, with a confirm job.
+//! 3. `send` writes the marks of one school as a register, with a confirm job; `gathering` tells when.
 //! 4. `confirm` follows the register until the outcome of each mark is known.
 //!
 //! `worker` claims the `jobs` of the last three and runs them. Each step returns its `effects`, which are written in
@@ -17,6 +17,8 @@ mod intake;
 mod worker;
 
 mod decide;
+
+mod gathering;
 
 mod send;
 

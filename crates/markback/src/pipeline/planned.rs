@@ -46,6 +46,9 @@ pub(crate) struct PlannedMark {
     /// What Wonde's copy of the register showed when this was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<SeenMark>,
+    /// Whether a person has released the mark, so that it is not held again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) released: bool,
 }
 
 impl PlannedMark {

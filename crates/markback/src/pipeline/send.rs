@@ -21,7 +21,7 @@ use serde_json::json;
 use writeback::DecisionOutcome;
 
 use super::{
-    decide::{ContextReader, DecisionContext, Look, found_of, is_ours, update_of},
+    decide::{ContextReader, Decided, DecisionContext, Look, found_of, is_ours, update_of},
     effects::Effects,
     failure::{
         FailurePolicy, Next, Outage, Panicked, caught, is_longer, later, panicked_request,
@@ -39,7 +39,7 @@ use crate::{
     metrics,
     schools::{Schools, token_key},
     settings::School,
-    store::{EventKey, EventState, EventUpdate, LedgerKey, Store, StoredEvent},
+    store::{EventKey, EventState, EventUpdate, LedgerKey, NewSnapshot, Store, StoredEvent},
 };
 
 /// Begins the note of a job whose mark may have been written although no answer came.
@@ -315,7 +315,7 @@ impl<'a> Batch<'a> {
         }
         let group = context.school.group(&one.planned.group);
         let student = one.planned.mark.student.clone();
-        let decision = context.decide(
+        let Decided { decision, snapshot } = context.decide(
             &one.planned.event,
             &student,
             group,
@@ -327,7 +327,13 @@ impl<'a> Batch<'a> {
             self.retry(&one, why);
             return None;
         }
-        let update = update_of(self.school_id, &one.planned.event, &student, &decision);
+        let update = update_of(context, &one.planned.event, &student, &decision);
+        self.effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                job: one.job.id().0,
+                ..snapshot
+            }));
         if let Some(mark) = decision.planned() {
             one.planned.mark = mark.mark.clone();
             one.planned.rule = mark.rule;

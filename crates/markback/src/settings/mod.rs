@@ -1,6 +1,7 @@
 //! The settings: one TOML file, read as a whole, with all problems reported at once.
 
 mod bodies;
+mod calendar;
 mod document;
 mod file;
 mod findings;
@@ -31,7 +32,7 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use mis_core::{Ability, ConnectContext, Error, ErrorKind, SchoolId, same_text};
 use roster::{IdKind, Membership};
@@ -47,6 +48,7 @@ pub(crate) use self::{
     import::{Imported, bodies_of_file, import_from},
     layers::Layers,
 };
+use crate::calendar::Calendar;
 
 pub use self::{
     http::{ANSWER_AT_MOST, Http},
@@ -104,6 +106,8 @@ pub struct School {
     pub without: Arc<[Ability]>,
     /// How its people are identified.
     pub persons: Persons,
+    /// On which days it is open; `None` if only its groups' settings say so.
+    pub calendar: Option<Arc<Calendar>>,
     /// Its groups. A person belongs to the first that takes them.
     pub groups: Arc<[Group]>,
 }
@@ -218,6 +222,15 @@ impl Settings {
             .into_values()
             .filter_map(|(source, schools)| Some((source.read().err()?, schools)))
             .collect()
+    }
+
+    /// Hints about calendars whose last term is over on this day, or ends within a month. `file` names the settings.
+    pub fn calendars_that_run_out(&self, today: NaiveDate, file: &Path) -> Vec<Hint> {
+        let calendars = self
+            .schools
+            .iter()
+            .filter_map(|one| one.calendar.as_deref());
+        calendar::that_run_out(calendars, today, file)
     }
 
     /// The school with this id.
@@ -374,6 +387,7 @@ impl fmt::Debug for School {
             .field("link", &self.link)
             .field("without", &self.without)
             .field("persons", &self.persons)
+            .field("calendar", &self.calendar)
             .field("groups", &groups)
             .finish()
     }

@@ -14,6 +14,7 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     Group, Link, Persons, School, SecretSource,
+    calendar::{self, CalendarFile},
     document::{Document, Value},
     file::{GroupFile, LinkFile, PersonsFile, SchoolFile, TemplateFile, Without},
     findings::{Findings, InDocument, Place, named},
@@ -24,6 +25,7 @@ use super::{
     version::{self, Revision, SettingsVersion},
     words::nearest,
 };
+use crate::calendar::Calendar;
 
 /// What a school and a template may both say.
 #[derive(Default)]
@@ -35,6 +37,7 @@ pub(super) struct Common {
     pub(super) link: Option<LinkFile>,
     pub(super) without: Option<Vec<Without>>,
     pub(super) persons: Option<PersonsFile>,
+    pub(super) calendar: Option<CalendarFile>,
     pub(super) group: Option<Vec<GroupFile>>,
 }
 
@@ -48,6 +51,7 @@ pub(super) struct Resolved {
     without: Option<Arc<[Ability]>>,
     by: Option<Arc<[IdKind]>>,
     same_parent: Option<bool>,
+    calendar: Option<Arc<Calendar>>,
     groups: Option<Arc<[Group]>>,
     /// Something was wrong with it: what seems to be missing may be what was wrong.
     flawed: bool,
@@ -135,7 +139,11 @@ impl Schools {
             self.same_name(&place, "name", &mut read.name, given);
         }
         let name = read.name.take();
+        let hints_before = self.findings.hints.len();
         let mut resolved = self.resolve(&place, read.into());
+        if resolved.calendar.is_some() {
+            self.drop_hints_at_closed_days(hints_before);
+        }
         resolved.flawed = self.findings.problems.len() > before;
         let Some(name) = self.name(&place, "name", name) else {
             return;
@@ -209,6 +217,7 @@ impl Schools {
 
     /// Takes in one school, with what its template says where it says nothing itself.
     pub(super) fn school(&mut self, place: &dyn Place, entry: Entry<'_>) {
+        let hints_before = self.findings.hints.len();
         let own = self.resolve(place, entry.common);
         let id = self.id(place, entry.id);
         let template_name = entry.template;
@@ -238,6 +247,10 @@ impl Schools {
         let mis = linked.or(own.mis).or(template.mis);
         let from_template = own.groups.is_none().then_some(template_name).flatten();
         let groups = own.groups.or(template.groups).unwrap_or_default();
+        let calendar = own.calendar.or(template.calendar);
+        if calendar.is_some() {
+            self.drop_hints_at_closed_days(hints_before);
+        }
         session_times::check(self, place, from_template, mis.as_deref(), &groups);
         if let (Some(id), Some(timezone), false) = (id, timezone, lacks_token) {
             let named = template_name.map(|name| self.shared(name));
@@ -257,9 +270,19 @@ impl Schools {
                         .unwrap_or_else(|| IdKind::DEFAULT.into()),
                     same_parent: own.same_parent.or(template.same_parent).unwrap_or(false),
                 },
+                calendar,
                 groups,
             });
         }
+    }
+
+    /// A group without closed days is no mistake where the school has a calendar.
+    fn drop_hints_at_closed_days(&mut self, from: usize) {
+        let mut at = 0;
+        self.findings.hints.retain(|hint| {
+            at += 1;
+            at <= from || !hint.key.ends_with(".writeback.closed")
+        });
     }
 
     /// The school with this id, if its settings were sufficient.
@@ -344,6 +367,9 @@ impl Schools {
             by: common
                 .persons
                 .and_then(|persons| self.by(place, persons.by?)),
+            calendar: common
+                .calendar
+                .map(|file| calendar::calendar(place, file, &mut self.findings).into()),
             groups: common
                 .group
                 .map(|list| groups(place, list, &mut self.findings)),
@@ -485,6 +511,7 @@ impl From<SchoolFile> for Common {
             link: read.link,
             without: read.without,
             persons: read.persons,
+            calendar: read.calendar,
             group: read.group,
         }
     }
@@ -500,6 +527,7 @@ impl From<TemplateFile> for Common {
             link: read.link,
             without: read.without,
             persons: read.persons,
+            calendar: read.calendar,
             group: read.group,
         }
     }

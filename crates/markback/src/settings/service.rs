@@ -115,8 +115,10 @@ pub struct Service {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Gather {
-    /// How long the first mark waits for others, counted from when its event was received. Wonde passes marks on within
-    /// minutes, and each saved request is available to others with the same token.
+    /// The longest that a mark waits for others, counted from when its event was received. The first mark of a quiet
+    /// school goes at once; after that the wait grows with the number of marks and with how busy the token is, and
+    /// shrinks again. Wonde passes marks on within minutes, and each saved request is available to others with the same
+    /// token.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub window: Duration,
@@ -407,7 +409,7 @@ impl Default for Service {
 impl Default for Gather {
     fn default() -> Self {
         Self {
-            window: Duration::from_secs(10),
+            window: Duration::from_secs(MINUTE),
             max: NonZeroUsize::MIN.saturating_add(399),
         }
     }

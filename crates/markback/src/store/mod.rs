@@ -16,6 +16,13 @@ mod retention;
 mod roster;
 mod search;
 mod settings;
+#[allow(
+    dead_code,
+    reason = "a part is for trying settings out on past events, which is not there yet"
+)]
+mod snapshots;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use outbox::{
@@ -48,6 +55,7 @@ pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 pub use settings::{Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion};
 pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
+pub(crate) use snapshots::{NewSnapshot, Part, StoredSnapshot};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -58,6 +66,7 @@ const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
+const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -118,6 +127,12 @@ const MIGRATIONS: Migrations = Migrations {
             sqlite: PLANS,
             postgres: PLANS,
         },
+        MigrationStep {
+            version: 10,
+            name: "snapshots of decisions",
+            sqlite: SNAPSHOTS,
+            postgres: SNAPSHOTS,
+        },
     ],
 };
 
@@ -127,9 +142,19 @@ pub struct Store {
     db: Database,
     outbox: Outbox,
     clock: SharedClock,
+    parts: Arc<snapshots::KnownParts>,
 }
 
 impl Store {
+    fn with(db: Database, outbox: Outbox, clock: SharedClock) -> Self {
+        Self {
+            db,
+            outbox,
+            clock,
+            parts: Arc::default(),
+        }
+    }
+
     /// Opens the database at this address and migrates its tables.
     ///
     /// # Errors
@@ -142,7 +167,7 @@ impl Store {
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
         db.migrate(&settings::MIGRATIONS).await?;
-        Ok(Self { db, outbox, clock })
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Opens a database that the service has created. Never changes its schema, and nothing at all with `read_only`.
@@ -184,7 +209,7 @@ impl Store {
             Database::open(url).await?
         };
         let outbox = Outbox::new(db.clone(), Settings::default(), clock.clone());
-        Ok(Self { db, outbox, clock })
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Checks that the database and its tables are there.
@@ -208,6 +233,11 @@ impl Store {
     /// The underlying database.
     pub fn database(&self) -> &Database {
         &self.db
+    }
+
+    /// The service's clock.
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.clock
     }
 
     /// The service's time.

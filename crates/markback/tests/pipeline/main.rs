@@ -7,6 +7,7 @@
 )]
 
 mod codes;
+mod live_settings;
 mod mark_before;
 mod marks;
 mod mirror;

@@ -205,7 +205,10 @@ async fn an_event_whose_job_cannot_be_read_ends_all_the_same() {
     stage.work();
     stage.reaches(SIMS, "d1", Failed).await;
 
-    // A mark that waits for company, with a code that is protected.
+    // A mark that waits for others, because one went just before; with a code that is protected.
+    let first = stage.pupil(SIMS, 3);
+    stage.take(SIMS, sign_in("s0", &first, "09:07:00")).await;
+    stage.reaches(SIMS, "s0", Accepted).await;
     let medical = answered("s1", &pupils[1], "09:07:00", "M - Medical appointment");
     stage.take(SIMS, medical).await;
     stage.reaches(SIMS, "s1", Planned).await;

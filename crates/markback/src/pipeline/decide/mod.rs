@@ -13,7 +13,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use mis_core::StudentId;
+use mis_core::{EventKind, HeldCode, StudentId};
 use outbox::{ClaimedJob, LeaseToken, RetryAt};
 use roster::PersonMatch;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use writeback::{Arrival, Decision, DecisionOutcome, Event, Previous};
 use super::{
     effects::Effects,
     failure::{FailurePolicy, Next, Outage, Panicked, caught, doubled, later, split},
+    gathering::gathered_already,
     jobs::{DecideJob, SendJob},
     liveness::BatchProgress,
     planned::PlannedMark,
@@ -33,16 +34,16 @@ use crate::{
     people::{PersonIndex, person_of, several},
     schools::{Schools, token_key},
     settings::Group,
-    store::{EventState, EventUpdate, LedgerKey, Store},
+    store::{EventState, EventUpdate, LedgerKey, NewSnapshot, Store},
 };
 
-pub(super) use context::{ContextReader, DecisionContext, Look};
+pub(super) use context::{ContextReader, Decided, DecisionContext, Look};
 pub(super) use view::is_ours;
 
 /// How long the first schools of a batch to be decided wait for the others.
 const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
-/// The shortest time that marks are gathered, however old their events are.
-const GATHER_AT_LEAST: Duration = Duration::from_millis(500);
+/// The codes of a pupil whom the school looks for: no reason is known yet, or there is none.
+const MISSED: [&str; 2] = ["N", "O"];
 /// The longest wait before an undecidable event's register is looked at again.
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// The longest wait before it is checked again whether a school's people have been read.
@@ -57,7 +58,7 @@ pub(super) struct Decider {
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
     pub(super) config: WorkerConfig,
-    /// How long a school's marks are gathered before they are sent.
+    /// The longest that a mark waits for others of its school.
     pub(super) gather_window: Duration,
 }
 
@@ -402,15 +403,23 @@ impl Decider {
     ) {
         let school = context.school.id.as_str();
         let (event, key) = (&case.event, case.key.as_ref());
-        let look = Look::First { previous };
-        let decision = context.decide(event, &case.student, case.group, key, self.now(), look);
+        let (look, now) = (Look::First { previous }, self.now());
+        let Decided { decision, snapshot } =
+            context.decide(event, &case.student, case.group, key, now, look);
         if let DecisionOutcome::Wait { why } = &decision.outcome {
             let steps = case.job.attempts().saturating_sub(1).min(10);
             let wait = doubled(self.config.backoff, steps, LOOK_AGAIN_AT_MOST);
             self.retry(effects, &case.job, wait, why);
             return;
         }
-        let update = update_of(school, event, &case.student, &decision);
+        let update = update_of(context, event, &case.student, &decision);
+        effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                restarts: case.round > 0,
+                job: case.job.id().0,
+                ..snapshot
+            }));
         if let (true, Some(key)) = (decision.arrival, key) {
             let arrival = Arrival {
                 event: event.id.clone(),
@@ -444,7 +453,7 @@ impl Decider {
             rule: mark.rule,
             dropped: decision.dropped.clone(),
             found: found_of(&decision),
-            planned_at: self.now(),
+            planned_at: now,
             refusals: 0,
             left_out: Vec::new(),
             trial: None,
@@ -453,9 +462,11 @@ impl Decider {
             standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
             against,
             over: context.seen(key),
+            released: false,
         };
-        let job = SendJob::new_job(&planned, school, &token_key(context.school))
-            .waited(self.gathered_already(case.job.enqueued_at));
+        let age = self.now() - case.job.enqueued_at;
+        let already = gathered_already(self.gather_window, age, is_missed(event, &decision));
+        let job = SendJob::new_job(&planned, school, &token_key(context.school)).waited(already);
         effects.planned.push((key.clone(), job));
         effects
             .audit
@@ -464,13 +475,6 @@ impl Decider {
         effects
             .events
             .push(update.state(EventState::Planned).plan(&planned));
-    }
-
-    /// How long a mark counts as gathered already. Marks of a backlog do not wait for the whole window again, only for a
-    /// moment in which the rest of the backlog is decided.
-    fn gathered_already(&self, received_at: DateTime<Utc>) -> Duration {
-        let waited = (self.now() - received_at).to_std().unwrap_or_default();
-        waited.min(self.gather_window.saturating_sub(GATHER_AT_LEAST))
     }
 
     fn retry(&self, effects: &mut Effects, job: &ClaimedJob, wait: Duration, why: &str) {
@@ -486,9 +490,20 @@ impl Decider {
     }
 }
 
+/// Whether the register has the pupil who signs in as missing: somebody may be looking for them, so the mark does not wait
+/// for others.
+fn is_missed(event: &Event, decision: &Decision) -> bool {
+    let found = decision
+        .found
+        .as_ref()
+        .and_then(|found| found.code.as_ref());
+    event.kind == EventKind::SignIn
+        && matches!(found, Some(HeldCode::Known(code)) if MISSED.contains(&code.as_str()))
+}
+
 /// The update that records a decision with its event.
 pub(super) fn update_of(
-    school: &str,
+    context: &DecisionContext<'_>,
     event: &Event,
     student: &StudentId,
     decision: &Decision,
@@ -499,7 +514,8 @@ pub(super) fn update_of(
         day: day.map(|day| day.to_string()),
         session: session.map(|session| session.as_str().to_owned()),
         decision: serde_json::to_string(decision).ok(),
-        ..EventUpdate::of(school, &event.id)
+        settings: Some(context.settings.clone()),
+        ..EventUpdate::of(context.school.id.as_str(), &event.id)
     }
 }
 
