@@ -51,8 +51,8 @@ impl Markback {
             next.take(&rows);
             next
         };
+        next.tell(Some(&layers));
         *layers = next;
-        layers.tell();
         Ok(self.rule(&layers).await)
     }
 
@@ -83,8 +83,8 @@ impl Markback {
             }
             .into());
         }
+        next.tell(Some(&layers));
         *layers = next;
-        layers.tell();
         let changed = self.rule(&layers).await;
         Ok(Reloaded {
             changed,

@@ -129,7 +129,7 @@ impl Markback {
             }
             .into());
         }
-        layers.tell();
+        layers.tell(None);
         let live = LiveSettings::new(layers.settings());
         let people = Arc::new(PersonIndex::open(store.clone()).await.map_err(unopened)?);
         let registry = options.adapters.map_or_else(Registry::discover, Ok)?;

@@ -18,6 +18,7 @@ use markback::{
 use markback_lab::harness::stores;
 use mis_core::SchoolId;
 use outbox::SystemClock;
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 const FILE: &str = "
@@ -562,5 +563,126 @@ async fn a_version_that_a_node_cannot_read_leaves_the_school_as_it_was_and_is_to
         node.reload(world.file()).await.unwrap();
         assert_eq!(mis(&node.settings(), "S1").as_deref(), Some("Arbor"));
         assert!(node.configuration().await.troubles().is_empty());
+    }
+}
+
+/// A random settings file of templates and schools, and what a person may write around them.
+fn some_file() -> impl Strategy<Value = String> {
+    let comment = prop_oneof![
+        Just(""),
+        Just("# Ask Ann first.\n"),
+        Just("\n# 9:00 \"sharp\" [[school]]\n")
+    ];
+    // With placeholders for the table that it belongs to, and for its name.
+    let group = (0..60u32, 0..30u32, any::<bool>(), comment.clone()).prop_map(
+        |(late, later, present, comment)| {
+            format!(
+                "{comment}[[PREFIX.group]]\nname = 'NAME'\nkind = 'students'\nyears = ['{late}']\n\
+                 [PREFIX.group.writeback] # by the handbook\npresent = {present}\ncloses = '15:30'\n\
+                 am = {{ opens = '08:00', late = '09:{late:02}', unauthorised = '10:{later:02}' }}\n\
+                 pm = {{ opens = '12:00', late = '13:{later:02}' }}\n"
+            )
+        },
+    );
+    let group_of = |group: &str, prefix: &str, name: &str| {
+        group.replace("PREFIX", prefix).replace("NAME", name)
+    };
+    let school = (
+        any::<bool>(),
+        prop::option::of(prop::sample::select(vec!["SIMS", "Arbor", "Bromcom"])),
+        prop::option::of(prop::sample::select(vec![
+            "comment",
+            "early_leaver",
+            "minutes_late",
+        ])),
+        prop::sample::select(vec!["token_env = 'OWN'\n", "token_file = 'to/ken'\n"]),
+        prop::collection::vec(group.clone(), 0..3),
+        comment,
+        any::<bool>(),
+    );
+    (group, prop::collection::vec(school, 1..5)).prop_map(move |(shared, schools)| {
+        let mut text = format!(
+            "[[template]]\nname = 'shared'\ntimezone = 'Europe/London'\ntoken_env = 'SHARED'\n{}",
+            group_of(&shared, "template", "Shared")
+        );
+        for (number, (templated, mis, without, token, groups, comment, by_upn)) in
+            schools.into_iter().enumerate()
+        {
+            text += &format!("\n{comment}[[school]]\n");
+            text += if templated {
+                "template = 'shared'\n"
+            } else {
+                "timezone = 'Europe/Dublin'\n"
+            };
+            text += &format!("id = 'S{number}' # {number}\n");
+            if !templated {
+                text += token;
+            }
+            if let Some(mis) = mis {
+                text += &format!("mis = '{mis}'\n");
+            }
+            if let Some(word) = without {
+                text += &format!("without = [\n  '{word}', # not used\n]\n");
+            }
+            if by_upn {
+                text += "persons.by = ['upn', 'id']\n";
+            }
+            for (place, group) in groups.into_iter().enumerate() {
+                text += &group_of(&group, "school", &format!("Group {place}"));
+            }
+        }
+        text
+    })
+}
+
+/// Everything that a school goes by, without its version.
+fn goes_by(settings: &Settings) -> Vec<String> {
+    let mut schools: Vec<_> = settings
+        .schools
+        .iter()
+        .map(|one| {
+            format!(
+                "{} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+                one.id,
+                one.mis,
+                one.timezone,
+                one.token,
+                one.without,
+                one.persons,
+                one.calendar,
+                one.groups
+            )
+        })
+        .collect();
+    schools.sort();
+    schools
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(24) })]
+
+    #[test]
+    fn what_is_imported_and_exported_decides_the_same(text in some_file()) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("markback.toml");
+            let first = settings::from_text(&path, &text).unwrap().settings;
+            std::fs::write(&path, "").unwrap();
+            let (more, again) = (folder.path().join("more.toml"), folder.path().join("again.toml"));
+            std::fs::write(&more, &text).unwrap();
+            let store = Store::open("sqlite::memory:", outbox::Settings::default(), Arc::new(SystemClock));
+            let store = store.await.unwrap();
+            let empty = settings::load(&path).unwrap().settings;
+            let mut all = Configuration::open(store, empty).await.unwrap();
+            all.import(&more, &ann("")).await.unwrap();
+            assert_eq!(goes_by(&all.settings()), goes_by(&first));
+            let exported = all.export(&[]).await.unwrap();
+            std::fs::write(&again, &exported).unwrap();
+            let last = settings::load(&again).unwrap().settings;
+            assert_eq!(goes_by(&last), goes_by(&first), "{exported}");
+            // No comment is lost.
+            assert_eq!(exported.matches('#').count(), text.matches('#').count(), "{exported}");
+        });
     }
 }

@@ -69,13 +69,14 @@ impl Configuration {
     }
 
     /// The texts of schools, with the templates that they name, as a settings file without the settings of the service.
-    /// Without ids, all schools of the file and of the database.
+    /// Without ids, all schools and templates of the file and of the database.
     ///
     /// # Errors
     /// Returns an error if there is no such school, or a file or the database cannot be read.
     pub async fn export(&self, ids: &[String]) -> Result<String, ChangeError> {
         let settings = self.layers.settings();
-        let ids: Vec<String> = if ids.is_empty() {
+        let everything = ids.is_empty();
+        let ids: Vec<String> = if everything {
             settings
                 .schools
                 .iter()
@@ -91,7 +92,9 @@ impl Configuration {
             }
         }
         let of_file = self.bodies_of_file()?;
-        let mut wanted = BTreeSet::new();
+        let is_template = |key: &&SettingsKey| key.scope == Scope::Template;
+        let templates = of_file.keys().chain(texts.keys()).filter(is_template);
+        let mut wanted: BTreeSet<_> = templates.filter(|_| everything).cloned().collect();
         let mut schools = Vec::with_capacity(ids.len());
         for id in ids {
             let Some(school) = settings.school(&id.as_str().into()) else {

@@ -1,6 +1,6 @@
 //! The texts of single schools and templates: cut out of a settings file, and put into one. Comments stay.
 
-use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, Value, value};
+use toml_edit::{ArrayOfTables, DocumentMut, Item, Key, RawString, Table, Value, value};
 
 use super::{Problem, list::Listed};
 use crate::store::{Scope, SettingsKey};
@@ -29,8 +29,11 @@ pub(super) fn of_text(text: &str) -> Result<Vec<Body>, toml_edit::TomlError> {
     for scope in [Scope::Template, Scope::School] {
         let (list, name_key) = words(scope);
         for mut table in tables(document.get(list)) {
-            let name = table.remove(name_key);
-            let Some(name) = name.as_ref().and_then(Item::as_str) else {
+            let Some((key, name)) = table.remove_entry(name_key) else {
+                continue;
+            };
+            let beside = comments_of(&key, &name);
+            let Some(name) = name.as_str() else {
                 continue;
             };
             bodies.push(Body {
@@ -38,7 +41,7 @@ pub(super) fn of_text(text: &str) -> Result<Vec<Body>, toml_edit::TomlError> {
                     scope,
                     name: name.to_owned(),
                 },
-                text: own_text(table),
+                text: own_text(table, &beside),
             });
         }
     }
@@ -56,8 +59,24 @@ fn tables(item: Option<&Item>) -> Vec<Table> {
     }
 }
 
-/// The table as a text of its own. What was said above its header comes first.
-fn own_text(mut table: Table) -> String {
+/// What was said above and beside the line of a name, which the text does not have.
+fn comments_of(key: &Key, name: &Item) -> String {
+    let above = key.leaf_decor().prefix();
+    let beside = name.as_value().and_then(|value| value.decor().suffix());
+    let lines = [above, beside]
+        .into_iter()
+        .flatten()
+        .filter_map(RawString::as_str);
+    lines
+        .flat_map(str::lines)
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+/// The table as a text of its own. What was said above its header and beside its name comes first.
+fn own_text(mut table: Table, beside: &str) -> String {
     let above = table
         .decor()
         .prefix()
@@ -67,7 +86,7 @@ fn own_text(mut table: Table) -> String {
         .to_owned();
     table.decor_mut().clear();
     let text = DocumentMut::from(table).to_string();
-    format!("{above}{}", text.trim_start_matches('\n'))
+    format!("{above}{beside}{}", text.trim_start_matches('\n'))
 }
 
 /// The text of a school of a list.
@@ -153,6 +172,7 @@ id = 'A2'
         assert_eq!(
             bodies[1].text,
             "# The first, since May.\n\
+             # Hill Road\n\
              template = 'secondary' # as agreed\n\
              persons.by = ['upi']\n\n\
              # Seniors sign in by themselves.\n\
@@ -169,6 +189,7 @@ id = 'A2'
             as_entry(&bodies[1]).unwrap(),
             "[[school]]\nid = \"A1\"\n\
              # The first, since May.\n\
+             # Hill Road\n\
              template = 'secondary' # as agreed\n\
              persons.by = ['upi']\n\n\
              # Seniors sign in by themselves.\n\

@@ -100,9 +100,17 @@ impl Layers {
         &self.troubles
     }
 
-    /// Logs what should rule and does not.
-    pub(crate) fn tell(&self) {
-        for (key, trouble) in &self.troubles {
+    /// Logs what should rule and does not, and possible mistakes, as far as that is news.
+    pub(crate) fn tell(&self, before: Option<&Self>) {
+        let is_known = |key: &SettingsKey, trouble: &Trouble| {
+            let known = before.and_then(|before| before.troubles.get(key));
+            known.is_some_and(|known| known.number == trouble.number)
+        };
+        let news = self
+            .troubles
+            .iter()
+            .filter(|(key, trouble)| !is_known(key, trouble));
+        for (key, trouble) in news {
             for problem in &trouble.problems {
                 tracing::error!(
                     settings = %key,
@@ -112,7 +120,12 @@ impl Layers {
                 );
             }
         }
-        for hint in self.hints() {
+        let known = before.map(Self::hints).unwrap_or_default();
+        for hint in self
+            .hints()
+            .into_iter()
+            .filter(|hint| !known.contains(hint))
+        {
             tracing::warn!(%hint, "the settings have a possible mistake");
         }
     }
