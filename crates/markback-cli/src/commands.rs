@@ -21,10 +21,7 @@ pub mod sync;
 
 use std::path::{Path, PathBuf};
 
-use markback::{
-    configuration::Configuration,
-    settings::{self as setting, Loaded},
-};
+use markback::{configuration::Configuration, settings::Loaded};
 use markback_console::{BadInput, block_on, output};
 use mis_core::Registry;
 
@@ -70,7 +67,7 @@ impl ConfigArg {
     /// # Errors
     /// When none is named, or its settings do not hold.
     pub fn load_file(&self) -> anyhow::Result<Loaded> {
-        Ok(setting::load(self.named()?)?)
+        Ok(markback::settings::load(self.named()?)?)
     }
 
     /// The file that is named.

@@ -47,7 +47,7 @@ pub enum Command {
     /// code: 0 if every event was accepted and processed successfully; 1 if a mark did not reach the MIS; 2 if a line
     /// is invalid. Invalid lines are skipped. Known events are not accepted twice, so a log can be replayed again.
     Replay(replay::Args),
-    /// List events, show one, retry or discard it
+    /// List events, show one, replay its decision, retry or discard it
     Events(events::Args),
     /// Show schools, pending events, paused schools and the reason
     Status(status::Args),
@@ -73,9 +73,9 @@ pub enum Command {
     Adapters(adapters::Args),
     /// Check the schools' connections through Wonde, without changing anything
     ///
-    /// This works before the first start of the service; schools that the database keeps are known after it. It limits itself to
-    /// `rate_per_minute`, in addition to a running service: each school takes a few requests, and the last line reports
-    /// the number.
+    /// This works before the first start of the service; schools that the database keeps are known after it. It limits
+    /// itself to `rate_per_minute`, in addition to a running service: each school takes a few requests, and the last
+    /// line reports the number.
     Doctor(doctor::Args),
     /// Measure the service's throughput against a sandbox, and its number of requests to Wonde
     ///

@@ -183,6 +183,57 @@ async fn a_decision_is_replayed_and_a_difference_is_told() {
 }
 
 #[tokio::test]
+async fn a_draft_is_tried_on_past_events() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    for (id, pupil, time) in [("e1", 0, "08:50"), ("e2", 1, "09:05"), ("e3", 2, "09:12")] {
+        world.take(vec![world.sign_in(id, pupil, time)]).await;
+        world.until(id, EventState::Confirmed).await;
+    }
+    let settings = std::fs::read_to_string(world.settings_path()).unwrap();
+    let late = settings
+        .lines()
+        .find(|line| line.contains("late = \"09:00\""))
+        .expect("the settings have a time from which pupils are late");
+    let draft = settings.replace(late, &late.replace("09:00", "09:10"));
+    let path = world.folder.path().join("draft.toml");
+    std::fs::write(&path, draft).unwrap();
+    let school = world.school.id.clone();
+    let draft = path.to_str().unwrap();
+    let args = ["settings", "try", "--school", &school, "--draft", draft];
+    let said = markback(&world, &args).await;
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    for told in [
+        "3 of 3 events compared",
+        "Monday 23 November: ",
+        "1 L becomes /",
+        "Mon 23 Nov  █",
+        "e2, sign in of person",
+        "active settings: write L in AM",
+        "draft: write / in AM",
+    ] {
+        assert!(said.out.contains(told), "{told}: {}", said.out);
+    }
+    assert!(!said.out.contains("\u{1b}"), "{}", said.out);
+    let json = [args.as_slice(), &["--format", "json"]].concat();
+    let said = markback(&world, &json).await;
+    let report: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(
+        (&report["events"], &report["compared"]),
+        (&json!(3), &json!(3))
+    );
+    assert_eq!(report["differences"][0]["event"], "e2");
+    assert_eq!(report["differences"][0]["change"]["to"], "/");
+    assert_eq!(report["apart"], json!([]));
+
+    // The table of the school alone, with a problem.
+    std::fs::write(&path, "timezone = \"Europe/Lodon\"\n").unwrap();
+    let said = markback(&world, &args).await;
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.err.contains("Europe/London"), "{}", said.err);
+}
+
+#[tokio::test]
 async fn the_status_tells_schools_queues_and_who_rests() {
     let world = ApiEnv::new().await;
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;

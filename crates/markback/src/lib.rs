@@ -57,12 +57,9 @@ pub mod replay_decision;
 pub mod schools;
 pub mod service;
 pub mod settings;
-#[allow(
-    dead_code,
-    reason = "a part is for trying settings out on past events, which is not there yet"
-)]
 pub(crate) mod snapshot;
 pub mod store;
 pub mod sync;
 pub mod text;
+pub mod try_out;
 pub mod waiting;

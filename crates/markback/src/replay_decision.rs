@@ -85,13 +85,13 @@ pub async fn replay_decision(
     let last = snapshots.last().map(|stored| stored.look);
     let mut decisions = Vec::with_capacity(snapshots.len());
     for stored in &snapshots {
+        // A decision of a sort that only a newer version knows.
+        let Some(look) = Look::read(stored.look) else {
+            continue;
+        };
         let read = reader.read(stored).map_err(|why| why.to_string());
         let mut replay = DecisionReplay {
-            look: if stored.look == 0 {
-                Look::First
-            } else {
-                Look::BeforeSending
-            },
+            look,
             decided_at: DateTime::from_timestamp_millis(stored.decided_ms).unwrap_or_default(),
             settings: None,
             same: false,

@@ -41,6 +41,15 @@ pub enum Look {
     BeforeSending = 1,
 }
 
+impl Look {
+    /// From its number in the database.
+    pub(crate) fn read(number: i64) -> Option<Self> {
+        [Self::First, Self::BeforeSending]
+            .into_iter()
+            .find(|look| *look as i64 == number)
+    }
+}
+
 impl fmt::Display for Look {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -155,7 +164,7 @@ pub(crate) struct OwnPart {
         with = "chrono::serde::ts_nanoseconds_option"
     )]
     pub(crate) planned_at: Option<DateTime<Utc>>,
-    /// What the calendar said about the day.
+    /// What the school's calendar said about the day.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) school_day: SchoolDay,
     /// Whether a person had released the mark.
@@ -404,7 +413,6 @@ pub enum Unreadable {
 /// The input of a decision, read back.
 #[derive(Clone)]
 pub(crate) struct DecisionSnapshot {
-    pub(crate) look: Look,
     pub(crate) decided_at: DateTime<Utc>,
     /// The job that decided the event: a person's events are decided in the order of these.
     pub(crate) job: i64,
@@ -522,11 +530,6 @@ impl Reader {
             part.map(Arc::new).map_err(|_| Unreadable::Version)
         });
         Ok(DecisionSnapshot {
-            look: match stored.look {
-                0 => Look::First,
-                1 => Look::BeforeSending,
-                _ => return Err(Unreadable::Version),
-            },
             decided_at: DateTime::from_timestamp_millis(stored.decided_ms).unwrap_or_default(),
             job: stored.job,
             group,
@@ -562,6 +565,8 @@ struct WholeMark<'a> {
     code_id: Option<&'a AttendanceCodeId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     employee: Option<&'a EmployeeId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lapse_after: Option<TimeDelta>,
 }
 
 /// A short hash of everything in a decision.
@@ -582,6 +587,7 @@ pub(crate) fn fingerprint(decision: &Decision) -> serde_json::Result<String> {
             rule: planned.rule,
             code_id: planned.code_id.as_ref(),
             employee: planned.mark.employee.as_ref(),
+            lapse_after: decision.hold.as_ref().and_then(|hold| hold.lapse_after),
         }),
     };
     hash_of(&whole)

@@ -1,4 +1,7 @@
-//! `markback settings`: the versions of a school's settings, or of a template, that the database keeps.
+//! `markback settings`: the versions of a school's settings, or of a template, that the database keeps, and
+//! what a draft of them would change.
+
+mod try_out;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -30,6 +33,15 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Stored(Stored),
+    /// Try a draft of a school's settings on the events of the last school days, without changing anything
+    Try(try_out::Args),
+}
+
+/// The commands about versions in the database.
+#[derive(Debug, clap::Subcommand)]
+enum Stored {
     /// Show a version
     Show(Show),
     /// Show the lines in which two versions differ
@@ -215,13 +227,17 @@ struct Ruled {
 /// # Errors
 /// Returns an error if the settings or the arguments are invalid, somebody else was faster, or a database query fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let command = match &args.command {
+        Command::Stored(command) => command,
+        Command::Try(args) => return try_out::run(args),
+    };
     block_on(async {
-        match &args.command {
-            Command::Show(show) => show_one(show).await,
-            Command::Diff(args) => differences(args).await,
-            Command::Draft(args) => draft(args).await,
-            Command::Check(args) => check(args).await,
-            Command::Activate(activate) => {
+        match command {
+            Stored::Show(show) => show_one(show).await,
+            Stored::Diff(args) => differences(args).await,
+            Stored::Draft(args) => draft(args).await,
+            Stored::Check(args) => check(args).await,
+            Stored::Activate(activate) => {
                 let (mut all, _) = stored::open(&activate.config, Access::Write).await?;
                 let key = activate.whose.key();
                 let done = all
@@ -231,15 +247,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 stored::tell(&[done], "it rules", activate.format)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::History(args) => history(args).await,
-            Command::Undo(undo) => {
+            Stored::History(args) => history(args).await,
+            Stored::Undo(undo) => {
                 let (mut all, _) = stored::open(&undo.config, Access::Write).await?;
                 let done = all.undo(&undo.whose.key(), undo.to, &undo.by.actor()).await;
                 let done = done.map_err(stored::told)?;
                 stored::tell(&[done], "it rules", undo.format)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Remove(remove) => {
+            Stored::Remove(remove) => {
                 let (mut all, _) = stored::open(&remove.config, Access::Write).await?;
                 let key = SettingsKey::template(&remove.template);
                 let done = all.remove(&key, None, &remove.by.actor()).await;

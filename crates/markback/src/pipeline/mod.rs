@@ -33,8 +33,7 @@ mod resend;
 mod liveness;
 mod sharding;
 
-#[cfg(test)]
-pub(crate) use decide::view;
+pub(crate) use decide::{school_day, view};
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent};
 pub use liveness::Health;
 pub(crate) use planned::PlannedMark;

@@ -16,10 +16,6 @@ mod retention;
 mod roster;
 mod search;
 mod settings;
-#[allow(
-    dead_code,
-    reason = "a part is for trying settings out on past events, which is not there yet"
-)]
 mod snapshots;
 
 use std::sync::Arc;
@@ -55,7 +51,7 @@ pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 pub use settings::{Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion};
 pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
-pub(crate) use snapshots::{NewSnapshot, Part, StoredSnapshot};
+pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot};
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");

@@ -53,16 +53,16 @@ static DROP_LATER: Sql = Sql::new(
 const OF_EVENT: &str = "SELECT event, look, decided_ms, job, group_part, mis_part, body FROM markback_snapshots \
      WHERE school = $1 AND event = $2 ORDER BY look";
 
-const OF_PERIOD: &str = "SELECT s.event, s.look, s.decided_ms, s.job, s.group_part, s.mis_part, s.body \
+const SINCE: &str = "SELECT s.event, s.look, s.decided_ms, s.job, s.group_part, s.mis_part, s.body \
      FROM markback_events e JOIN markback_snapshots s ON s.school = e.school AND s.event = e.id \
-     WHERE e.school = $1 AND e.at_ms >= $2 AND e.at_ms < $3";
+     WHERE e.school = $1 AND e.at_ms >= $2";
 
 const PAST: &str = "SELECT body, state, student, day, session, received_ms, sent_ms, accepted_ms, settled_ms, \
         CAST(CASE WHEN decision IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decided FROM markback_events \
-     WHERE school = $1 AND at_ms >= $2 AND at_ms < $3";
+     WHERE school = $1 AND at_ms >= $2";
 
 /// From the index alone. A day has 86,400,000 ms.
-const DAYS: &str = "SELECT DISTINCT at_ms / 86400000 AS day FROM markback_events WHERE school = $1 AND at_ms < $2 ORDER BY day DESC";
+const DAYS: &str = "SELECT DISTINCT at_ms / 86400000 AS day FROM markback_events WHERE school = $1 AND at_ms IS NOT NULL ORDER BY day DESC";
 
 const SCHOOL_DAYS: &str = "SELECT DISTINCT day FROM markback_events WHERE school = $1 AND at_ms >= $2 AND day IS NOT NULL";
 
@@ -242,41 +242,37 @@ impl Store {
         })?)
     }
 
-    /// The snapshots of the school's events from `from` until before `until`, by the events' own times.
-    pub(crate) async fn snapshots_between(
+    /// The snapshots of the school's events since then, by the events' own times.
+    pub(crate) async fn snapshots_since(
         &self,
         school: &SchoolId,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
+        since: DateTime<Utc>,
     ) -> outbox::Result<Vec<StoredSnapshot>> {
-        let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
+        let since = since.timestamp_millis();
         Ok(on_pool!(self.db, pool => {
-            sqlx::query_as(OF_PERIOD).bind(school.as_str()).bind(from).bind(until).fetch_all(pool).await
+            sqlx::query_as(SINCE).bind(school.as_str()).bind(since).fetch_all(pool).await
         })?)
     }
 
-    /// The school's events from `from` until before `until`, by their own times.
+    /// The school's events since then, by their own times.
     pub(crate) async fn past_events(
         &self,
         school: &SchoolId,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
+        since: DateTime<Utc>,
     ) -> outbox::Result<Vec<PastRow>> {
-        let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
+        let since = since.timestamp_millis();
         Ok(on_pool!(self.db, pool => {
-            sqlx::query_as(PAST).bind(school.as_str()).bind(from).bind(until).fetch_all(pool).await
+            sqlx::query_as(PAST).bind(school.as_str()).bind(since).fetch_all(pool).await
         })?)
     }
 
-    /// The days, in UTC, of the school's events before `until`, latest first.
+    /// The days, in UTC, of the school's events, latest first.
     pub(crate) async fn days_with_events(
         &self,
         school: &SchoolId,
-        until: DateTime<Utc>,
     ) -> outbox::Result<Vec<NaiveDate>> {
-        let until = until.timestamp_millis();
         let days: Vec<i64> = on_pool!(self.db, pool => {
-            sqlx::query_scalar(DAYS).bind(school.as_str()).bind(until).fetch_all(pool).await
+            sqlx::query_scalar(DAYS).bind(school.as_str()).fetch_all(pool).await
         })?;
         let day = |day: i64| DateTime::from_timestamp(day.checked_mul(24 * 60 * 60)?, 0);
         Ok(days

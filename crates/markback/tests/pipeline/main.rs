@@ -16,5 +16,6 @@ mod refused_extras;
 mod returns;
 mod stage;
 mod trouble;
+mod try_out;
 mod workers;
 mod wrong_marks;

@@ -152,6 +152,17 @@ fn concerns_all_requests(error: &Error) -> bool {
     ) || matches!(error.recovery(), Recovery::RetryAfter(_))
 }
 
+/// What a school's calendar says about an event's day.
+pub(crate) fn school_day(school: &School, event: &Event) -> SchoolDay {
+    let Some(calendar) = &school.calendar else {
+        return SchoolDay::NoCalendar;
+    };
+    match local_date(event.at, school.timezone) {
+        Some(date) => calendar.day(date),
+        None => SchoolDay::NoCalendar,
+    }
+}
+
 impl DecisionContext<'_> {
     /// The events that stand in the session of an event decided for the first time. Its own mark from an earlier round
     /// does not count.
@@ -168,17 +179,6 @@ impl DecisionContext<'_> {
     pub(in crate::pipeline) fn seen(&self, key: &LedgerKey) -> Option<SeenMark> {
         let register = self.registers.get(&key.date)?.as_ref().ok()?;
         SeenMark::of(register.held(&key.student, key.session)?)
-    }
-
-    /// What the school's calendar says about the event's day.
-    fn school_day(&self, event: &Event) -> SchoolDay {
-        let Some(calendar) = &self.school.calendar else {
-            return SchoolDay::NoCalendar;
-        };
-        match local_date(event.at, self.school.timezone) {
-            Some(date) => calendar.day(date),
-            None => SchoolDay::NoCalendar,
-        }
     }
 
     /// Applies the rules to one event.
@@ -234,7 +234,7 @@ impl DecisionContext<'_> {
                 || self.standing_of(key, event),
                 |planned| planned.against.clone(),
             ),
-            school_day: self.school_day(event),
+            school_day: school_day(self.school, event),
             released: planned.is_some_and(|planned| planned.released),
             timezone: self.school.timezone,
         };

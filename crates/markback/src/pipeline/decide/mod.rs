@@ -37,6 +37,7 @@ use crate::{
     store::{EventState, EventUpdate, LedgerKey, NewSnapshot, Store},
 };
 
+pub(crate) use context::school_day;
 pub(super) use context::{ContextReader, Decided, DecisionContext, Look};
 pub(super) use view::is_ours;
 
