@@ -1,16 +1,24 @@
 //! Settings that change while the service runs: what another node or a command wrote, and a settings file that is read
 //! again.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
+use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     configuration::Configuration,
+    metrics,
     schools::token_key,
     service::Markback,
-    settings::{Group, Layers, LoadError, School, Settings},
+    settings::{self, Group, Layers, LoadError, Loaded, School, Settings},
+    store::Store,
 };
 
 /// The time between two looks for changed settings. Every node goes by a change within five seconds.
@@ -85,11 +93,92 @@ impl Markback {
         }
         next.tell(Some(&layers));
         *layers = next;
+        // A token may have been replaced in its file.
+        self.schools().forget_all();
         let changed = self.rule(&layers).await;
         Ok(Reloaded {
             changed,
             needs_restart,
         })
+    }
+
+    /// Reads the settings file again and lets it rule: all of it, or nothing. What is wrong with it is logged, and shown by
+    /// `/readyz` and the metrics, until a later reading succeeds.
+    ///
+    /// # Errors
+    /// Returns an error with all problems; the present settings go on ruling.
+    pub async fn reload_file(&self, path: &Path) -> Result<Reloaded, ReloadError> {
+        let reloaded = match settings::load(path) {
+            Ok(loaded) => {
+                for hint in &loaded.hints {
+                    tracing::warn!(%hint, "the settings have a possible mistake");
+                }
+                self.reload(loaded.settings).await
+            }
+            Err(error) => Err(error.into()),
+        };
+        match &reloaded {
+            Ok(done) => {
+                self.file_refused.store(false, Ordering::Relaxed);
+                tracing::info!(
+                    schools = done.changed.len(),
+                    "the settings file was read again"
+                );
+                for key in &done.needs_restart {
+                    tracing::warn!(
+                        key,
+                        "this setting has changed in the file and counts from the next start on"
+                    );
+                }
+                self.keep_file().await;
+            }
+            Err(error) => {
+                self.file_refused.store(true, Ordering::Relaxed);
+                tell_problems(error);
+                tracing::error!(
+                    "the settings file was not taken; the settings before it go on ruling"
+                );
+            }
+        }
+        metrics::reloaded(reloaded.is_ok());
+        reloaded
+    }
+
+    /// Whether the settings file had problems when it was last read, so that earlier settings rule.
+    pub fn file_is_refused(&self) -> bool {
+        self.file_refused.load(Ordering::Relaxed)
+    }
+
+    /// Says that the service was opened by an earlier text of its settings file, because the present one has problems.
+    pub fn goes_by_last_good_file(&self) {
+        self.file_refused.store(true, Ordering::Relaxed);
+        metrics::reloaded(false);
+    }
+
+    /// The number of activated versions that do not hold on this node.
+    pub async fn settings_troubles(&self) -> usize {
+        self.layers.lock().await.troubles().len()
+    }
+
+    /// Keeps the text of the settings file that rules, for a start when the file has a mistake.
+    pub async fn keep_file(&self) {
+        let file = self.layers.lock().await.file().clone();
+        let path = file.service.path();
+        let Ok(text) = crate::text::read_file(path) else {
+            return;
+        };
+        let list = file.service.schools_file.as_deref();
+        let list = list.and_then(|list| crate::text::read_file(list).ok());
+        // Somebody may have edited it since it was read.
+        if settings::from_texts(path, &text, list.as_deref()).is_err() {
+            return;
+        }
+        let kept = self
+            .store()
+            .keep_settings_file(path, &text, list.as_deref());
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "the valid settings file could not be kept for a start with a broken one");
+        }
     }
 
     /// Follows what is activated in the database, until told to stop.
@@ -135,6 +224,33 @@ impl Markback {
             self.sync().ask_for_settings(now, generation).await?;
         }
         Ok(())
+    }
+}
+
+/// The settings file as it was when it was last valid with this database, and when that was noted.
+///
+/// # Errors
+/// Returns an error if the database cannot be read.
+pub async fn last_good_file(
+    store: &Store,
+    path: &Path,
+) -> outbox::Result<Option<(Loaded, Option<DateTime<Utc>>)>> {
+    let Some(kept) = store.kept_settings_file(path).await? else {
+        return Ok(None);
+    };
+    let loaded = settings::from_texts(path, &kept.text, kept.list.as_deref());
+    Ok(loaded.ok().map(|loaded| (loaded, kept.at)))
+}
+
+/// Logs each problem on a line of its own.
+pub(crate) fn tell_problems(error: &ReloadError) {
+    match error {
+        ReloadError::Settings(LoadError::Problems { problems, .. }) => {
+            for problem in problems {
+                tracing::error!(%problem, "the settings file has a mistake");
+            }
+        }
+        other => tracing::error!(error = %other, "the settings file cannot be read again"),
     }
 }
 

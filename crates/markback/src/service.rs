@@ -1,6 +1,9 @@
 //! The service: opened from settings, it receives events, works on them, and reports what became of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 // Named so that the linker keeps the crate, which registers the adapters.
 use mis_adapters as _;
@@ -27,7 +30,7 @@ use crate::{
 };
 
 pub use crate::{
-    changes::{ReloadError, Reloaded},
+    changes::{ReloadError, Reloaded, last_good_file},
     pipeline::{
         Health, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent, WorkerConfig,
     },
@@ -90,6 +93,7 @@ pub enum OpenError {
 pub struct Markback {
     settings: LiveSettings,
     pub(crate) layers: Arc<Mutex<Layers>>,
+    pub(crate) file_refused: Arc<AtomicBool>,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -160,6 +164,7 @@ impl Markback {
         Ok(Self {
             settings: live,
             layers: Arc::new(Mutex::new(layers)),
+            file_refused: Arc::default(),
             store,
             schools,
             people,

@@ -44,6 +44,12 @@ pub(super) fn read(path: &Path, schools: &mut Schools) {
     }
 }
 
+/// The same from a text that was read before.
+pub(super) fn read_text(path: &Path, text: &[u8], schools: &mut Schools) {
+    let file: Arc<str> = path.display().to_string().into();
+    read_lines(&with_plain_line_ends(text), &file, schools);
+}
+
 /// The text with Unix line ends, because only those count as lines.
 fn with_plain_line_ends(bytes: &[u8]) -> Vec<u8> {
     let bytes = bytes_without_bom(bytes);

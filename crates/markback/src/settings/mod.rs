@@ -175,7 +175,28 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// Returns an error like [`load`].
 pub fn from_text(path: &Path, text: &str) -> Result<Loaded, LoadError> {
-    resolve::resolve(path, crate::text::without_bom(text))
+    resolve::resolve(path, crate::text::without_bom(text), None)
+}
+
+/// Checks settings whose list of schools, if they name one, has this text instead of that of its file.
+///
+/// # Errors
+/// Returns an error like [`load`].
+pub(crate) fn from_texts(path: &Path, text: &str, list: Option<&str>) -> Result<Loaded, LoadError> {
+    resolve::resolve(path, crate::text::without_bom(text), list)
+}
+
+/// The settings of the service alone, as far as a settings file with problems still says them: they stand before its
+/// first table. `None` if they do not hold themselves.
+pub fn service_of_head(path: &Path, text: &str) -> Option<Settings> {
+    let text = crate::text::without_bom(text);
+    let lines = text.split_inclusive('\n');
+    let head: String = lines
+        .take_while(|line| !line.trim_start().starts_with('['))
+        .filter(|line| !line.trim_start().starts_with("schools_file"))
+        .collect();
+    let loaded = from_text(path, &head).ok()?;
+    Some(loaded.settings)
 }
 
 impl Settings {

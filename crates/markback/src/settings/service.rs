@@ -316,6 +316,11 @@ impl Service {
         }))
     }
 
+    /// The settings file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// These settings with the files of others, from which schools are read.
     pub(crate) fn with_files_of(&self, others: &Self) -> Self {
         Self {
@@ -327,43 +332,66 @@ impl Service {
 
     /// The keys whose values differ in other settings. They need a restart.
     pub(crate) fn differences(&self, others: &Self) -> Vec<&'static str> {
-        let all: [(&'static str, fn(&Self) -> String); 19] = [
-            ("listen", |one| one.listen.to_string()),
-            ("api_key_env", |one| format!("{:?}", one.api_key_env)),
-            ("api_key_file", |one| format!("{:?}", one.api_key_file)),
-            ("webhook_secret_env", |one| {
-                format!("{:?}", one.webhook_secret_env)
-            }),
-            ("webhook_secret_file", |one| {
-                format!("{:?}", one.webhook_secret_file)
-            }),
-            ("store", |one| one.store.clone()),
-            ("store_env", |one| format!("{:?}", one.store_env)),
-            ("wonde_url", |one| one.wonde_url.to_string()),
-            ("accept_age", |one| format!("{:?}", one.accept_age)),
-            ("future_tolerance", |one| {
-                format!("{:?}", one.future_tolerance)
-            }),
-            ("gather", |one| format!("{:?}", one.gather)),
-            ("register_window", |one| {
-                format!("{:?}", one.register_window)
-            }),
-            ("register_lookback", |one| {
-                format!("{:?}", one.register_lookback)
-            }),
-            ("confirm_within", |one| format!("{:?}", one.confirm_within)),
-            ("retention", |one| {
-                format!("{:?}, {:?}", one.retention, one.retention_undecided)
-            }),
-            ("http", |one| format!("{:?}", one.http)),
-            ("workers", |one| format!("{:?}", one.workers)),
-            ("rate_per_minute", |one| one.rate_per_minute.to_string()),
-            ("sync", |one| format!("{:?}", one.sync)),
-        ];
-        all.into_iter()
-            .filter(|(_, of)| of(self) != of(others))
-            .map(|(key, _)| key)
+        let (own, others) = (self.lasting(), others.lasting());
+        own.into_iter()
+            .zip(others)
+            .filter(|((_, own), (_, other))| own != other)
+            .map(|((key, _), _)| key)
             .collect()
+    }
+
+    /// The values that stay as they were at the start, by key.
+    fn lasting(&self) -> Vec<(&'static str, String)> {
+        // Named one by one, so that a new setting cannot be forgotten here.
+        let Self {
+            listen,
+            api_key_env,
+            api_key_file,
+            webhook_secret_env,
+            webhook_secret_file,
+            store,
+            store_env,
+            wonde_url,
+            accept_age,
+            future_tolerance,
+            gather,
+            register_window,
+            register_lookback,
+            confirm_within,
+            retention,
+            retention_undecided,
+            http,
+            workers,
+            rate_per_minute,
+            sync,
+            schools_file: _,
+            path: _,
+            folder: _,
+            api_key: _,
+            webhook_secret: _,
+        } = self;
+        vec![
+            ("listen", format!("{listen:?}")),
+            ("api_key_env", format!("{api_key_env:?}")),
+            ("api_key_file", format!("{api_key_file:?}")),
+            ("webhook_secret_env", format!("{webhook_secret_env:?}")),
+            ("webhook_secret_file", format!("{webhook_secret_file:?}")),
+            ("store", format!("{store:?}")),
+            ("store_env", format!("{store_env:?}")),
+            ("wonde_url", format!("{wonde_url:?}")),
+            ("accept_age", format!("{accept_age:?}")),
+            ("future_tolerance", format!("{future_tolerance:?}")),
+            ("gather", format!("{gather:?}")),
+            ("register_window", format!("{register_window:?}")),
+            ("register_lookback", format!("{register_lookback:?}")),
+            ("confirm_within", format!("{confirm_within:?}")),
+            ("retention", format!("{retention:?}")),
+            ("retention_undecided", format!("{retention_undecided:?}")),
+            ("http", format!("{http:?}")),
+            ("workers", format!("{workers:?}")),
+            ("rate_per_minute", format!("{rate_per_minute:?}")),
+            ("sync", format!("{sync:?}")),
+        ]
     }
 
     fn store_as_given(&self) -> Result<SecretString, SecretError> {

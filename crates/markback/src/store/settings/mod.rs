@@ -3,6 +3,7 @@
 //! Every activation raises one number, the generation, and notes it in the rows it changes. A node looks at that number
 //! and reads only the rows that have changed since.
 
+mod files;
 mod read;
 mod write;
 
