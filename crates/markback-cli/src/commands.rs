@@ -36,12 +36,28 @@ pub struct ConfigArg {
 }
 
 impl ConfigArg {
-    /// The settings of the file that is named, with the schools that the database keeps, if there is one. Not for use
-    /// within asynchronous work.
+    /// The settings of the file that is named, with the schools that the database keeps, if it can be read. For commands
+    /// that open the database themselves and so say why it cannot be. Not for use within asynchronous work.
     ///
     /// # Errors
     /// When none is named, or its settings do not hold.
     pub fn load(&self) -> anyhow::Result<Loaded> {
+        self.load_with(|_| {})
+    }
+
+    /// The same for commands that need no database: it is told if one cannot be read.
+    ///
+    /// # Errors
+    /// When none is named, or its settings do not hold.
+    pub fn load_and_tell(&self) -> anyhow::Result<Loaded> {
+        self.load_with(|error| {
+            output::error_line(format!(
+                "only the schools of the settings file are known, because the database cannot be read: {error:#}"
+            ));
+        })
+    }
+
+    fn load_with(&self, unread: impl FnOnce(anyhow::Error)) -> anyhow::Result<Loaded> {
         let mut loaded = self.load_file()?;
         if matches!(loaded.settings.service.store_file(), Ok(Some(file)) if !file.exists()) {
             return Ok(loaded);
@@ -55,9 +71,7 @@ impl ConfigArg {
                 loaded.hints.extend(whole.hints());
                 loaded.settings = whole.settings();
             }
-            Err(error) => output::error_line(format!(
-                "only the schools of the settings file are known, because the database cannot be read: {error:#}"
-            )),
+            Err(error) => unread(error),
         }
         Ok(loaded)
     }

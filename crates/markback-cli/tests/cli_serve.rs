@@ -1,10 +1,10 @@
-//! What `markback serve` says at its start, and what it makes.
+//! The output of `markback serve` at its start, and the files that it creates.
 
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod cli_support;
@@ -31,7 +31,7 @@ timezone = 'Europe/London'
 token_env = 'MARKBACK_TEST_NO_TOKEN'
 ";
 
-/// Ends the service that a test started.
+/// Kills the service at the end of a test.
 struct Service(Child);
 
 impl Drop for Service {
@@ -51,7 +51,7 @@ fn serve(path: &str) -> Service {
     Service(child.unwrap())
 }
 
-/// Asks something with the key, and answers what came back.
+/// Sends a request with the key and returns the response.
 fn ask(host: &str, what: &str, body: &str) -> String {
     let mut stream = std::net::TcpStream::connect(host).unwrap();
     let length = body.len();
@@ -67,7 +67,7 @@ fn ask(host: &str, what: &str, body: &str) -> String {
 }
 
 #[test]
-fn one_service_has_a_database_and_the_second_is_told_which() {
+fn a_second_service_on_the_same_database_is_rejected() {
     let (folder, path) = settings_file(SETTINGS);
     std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
     let mut first = serve(&path);
@@ -105,7 +105,7 @@ fn one_service_has_a_database_and_the_second_is_told_which() {
     assert!(answer.contains("a colon is missing"), "{answer}");
     ask(host, "POST /v1/schools/SECRET/events", "[]");
 
-    // Killed, it leaves no lock behind.
+    // A killed service leaves no lock behind.
     first.0.kill().unwrap();
     first.0.wait().unwrap();
     let mut log = String::new();

@@ -23,8 +23,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    metrics, queues, service::Markback, store::NoticeKind, sync::SyncRequest,
-    text::bytes_without_bom,
+    metrics, service::Markback, store::NoticeKind, sync::SyncRequest, text::bytes_without_bom,
 };
 
 /// The longest body in bytes; known webhooks are far shorter.
@@ -122,6 +121,8 @@ enum Hook {
     Writeback {
         id: String,
         school: Option<String>,
+        /// Wonde's word for how it went, which is only a hint.
+        status: Option<String>,
     },
     Approved {
         school: SchoolId,
@@ -160,6 +161,7 @@ impl Hook {
             (Some("writeback"), school) => text("writeback_id").map(|id| Self::Writeback {
                 id,
                 school: school.map(|school| school.to_string()),
+                status: text("status"),
             }),
             (Some("schoolApproved"), Some(school)) => Some(Self::Approved { school }),
             (Some("accessRevoked"), Some(school)) => Some(Self::AccessGone {
@@ -204,7 +206,9 @@ impl Hook {
         let payload_type = self.payload_type();
         metrics::webhook(payload_type);
         let done = match self {
-            Self::Writeback { id, school } => ask_now(markback, &id, school).await?,
+            Self::Writeback { id, school, status } => {
+                ask_soon(markback, &id, school, status.as_deref()).await?
+            }
             Self::Approved { school } => approved(markback, &school).await?,
             Self::AccessGone { school, kind } => access_gone(markback, &school, kind).await?,
             Self::Migration {
@@ -220,28 +224,16 @@ impl Hook {
     }
 }
 
-/// Asks about the writeback now instead of later.
-async fn ask_now(
+/// Asks about the writeback now instead of later. If it is said to be done, it may wait for others, which are then asked
+/// about together.
+async fn ask_soon(
     markback: &Markback,
     id: &str,
     school: Option<String>,
+    status: Option<&str>,
 ) -> outbox::Result<&'static str> {
-    let keys = markback.store().jobs_of_writeback(id, school).await?;
-    let keys: Vec<_> = keys.iter().map(String::as_str).collect();
-    if keys.is_empty() {
-        return Ok("this writeback is not known here");
-    }
-    let mut tx = markback.store().database().begin().await?;
-    let hastened = markback
-        .outbox()
-        .run_now(&mut tx, queues::CONFIRM, &keys)
-        .await?;
-    tx.commit().await?;
-    Ok(if hastened.is_empty() {
-        "nothing waits for this writeback"
-    } else {
-        "Wonde is asked about it now"
-    })
+    let hint = markback.hear_of_writeback(id, school, status).await?;
+    Ok(hint.as_str())
 }
 
 async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'static str> {

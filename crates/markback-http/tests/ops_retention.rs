@@ -1,9 +1,9 @@
-//! What came to its end long ago goes; what waits for a person stays.
+//! Final events are deleted after the retention period; events that need an operator stay.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use serde_json::json;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
-async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
+async fn a_pupils_data_is_deleted_after_the_retention_period() {
     let mut world = ApiEnv::with(Setup {
         extra: "retention = '30d'\nwebhook_secret_file = 'webhook-secret'\n",
         ..Setup::default()
@@ -31,7 +31,7 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
     world.rest().await;
 
     world.clock.advance(29 * DAY);
-    // The copy of the register goes as soon as its day is past, if the pupil's mark was read into it at all.
+    // The copy of the register is deleted once its day is past, if the pupil's mark was in it.
     let early = world.markback.prune().await.unwrap();
     assert_eq!(
         Pruned {
@@ -60,7 +60,7 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
+async fn events_that_need_an_operator_stay_with_their_history() {
     for store in stores() {
         let start = Utc::now();
         let mut world = ApiEnv::with(Setup {
@@ -107,7 +107,7 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_decided_about_stays_for_longer_on_both_databases() {
+async fn undecided_events_stay_for_their_own_retention_period() {
     for store in stores() {
         let start = Utc::now();
         let mut world = ApiEnv::with(Setup {
@@ -122,7 +122,7 @@ async fn what_nobody_has_decided_about_stays_for_longer_on_both_databases() {
         world.take(ids.map(stranger).into()).await;
         world.run();
         for id in ids {
-            // In the other states after as long a way, of which nothing matters here.
+            // The other states, set directly.
             world.until(id, EventState::Failed).await;
         }
         world.rest().await;

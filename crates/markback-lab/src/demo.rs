@@ -1,6 +1,6 @@
 //! `markback demo`: a school morning in a sandbox, from sign-ins to marks in the MIS.
 
-mod clock;
+pub(crate) mod clock;
 mod compare;
 mod groups;
 mod morning;

@@ -1,4 +1,5 @@
-//! Metrics by name. Labels never contain a pupil, a school or a token.
+//! Metrics by name. Labels never contain a pupil, a school or a token; a token's label is the place where the settings say
+//! that it is kept.
 //!
 //! The helpers do nothing until a recorder is installed, which `serve` does.
 
@@ -19,6 +20,7 @@ const SEND_MARKS: &str = "markback_send_marks";
 const ACCEPTED: &str = "markback_accepted_seconds";
 const CONFIRMED: &str = "markback_confirmed_seconds";
 const REQUESTS: &str = "markback_wonde_requests_total";
+const TOKEN_REQUESTS: &str = "markback_token_requests_total";
 const REQUEST_SECONDS: &str = "markback_wonde_request_seconds";
 const PERMIT_SECONDS: &str = "markback_wonde_permit_wait_seconds";
 const WEBHOOKS: &str = "markback_webhooks_total";
@@ -187,12 +189,18 @@ pub(crate) fn confirmed(after: impl IntoIterator<Item = TimeDelta>) {
     }
 }
 
-/// Records a request to an MIS or to Wonde, answered or not.
-pub(crate) fn asked(asked: mis_core::RequestInfo) {
+/// Records a request with this token to an MIS or to Wonde, answered or not. A token is known by the place that the
+/// settings name for it; those of schools that have no such place count together.
+pub(crate) fn asked(token_key: &str, asked: mis_core::RequestInfo) {
     let status = asked
         .status
         .map_or_else(|| "none".to_owned(), |status| status.to_string());
     counter!(REQUESTS, "method" => asked.method, "status" => status).increment(1);
+    let token = match token_key.strip_prefix("token:") {
+        Some(place) if !place.starts_with("school:") => place.to_owned(),
+        _ => "other".to_owned(),
+    };
+    counter!(TOKEN_REQUESTS, "token" => token, "purpose" => asked.purpose.as_str()).increment(1);
     histogram!(REQUEST_SECONDS, "method" => asked.method).record(asked.took.as_secs_f64());
 }
 
@@ -263,6 +271,10 @@ fn describe() {
     );
     describe_histogram!(CONFIRMED, "Seconds from intake until the MIS had the mark");
     describe_counter!(REQUESTS, "Requests to Wonde, by HTTP status");
+    describe_counter!(
+        TOKEN_REQUESTS,
+        "Requests to Wonde, by the place of the token and by purpose"
+    );
     describe_histogram!(REQUEST_SECONDS, "Seconds until Wonde responded");
     describe_histogram!(
         PERMIT_SECONDS,

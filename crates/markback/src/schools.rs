@@ -9,7 +9,8 @@ use std::{
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mis_core::{
-    Ability, ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, Result, SchoolId,
+    Ability, ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, RequestObserver, Result,
+    SchoolId,
 };
 use mis_wonde::{
     Connection,
@@ -23,6 +24,7 @@ use crate::{
     metrics,
     rate::Rates,
     settings::{Link, LiveSettings, School, SecretSource},
+    usage::Requests,
 };
 
 /// How long a school's grants, region and MIS are used before they are read again.
@@ -38,6 +40,7 @@ pub struct Schools {
     registry: Registry,
     clock: SharedClock,
     rates: Rates,
+    requests: Arc<Requests>,
     clients: StdMutex<HashMap<String, Client>>,
     handles: StdMutex<HashMap<SchoolId, Arc<SchoolHandle>>>,
     slow: StdMutex<HashSet<String>>,
@@ -127,6 +130,7 @@ impl Schools {
             registry,
             clock,
             rates,
+            requests: Arc::default(),
             clients: StdMutex::default(),
             handles: StdMutex::default(),
             slow: StdMutex::default(),
@@ -217,8 +221,22 @@ impl Schools {
         context.register_lookback = Days::new(lookback);
         context.now = Arc::new(move || clock.now());
         context.gate = self.gate(school);
-        context.observer = Arc::new(metrics::asked);
+        context.observer = self.observer(token_key(school));
         context
+    }
+
+    /// Counts each request with this token.
+    fn observer(&self, token_key: String) -> RequestObserver {
+        let requests = self.requests.clone();
+        Arc::new(move |request| {
+            metrics::asked(&token_key, request);
+            requests.count(&token_key, request);
+        })
+    }
+
+    /// The requests of this node that the database has not counted yet.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// Every request for this school waits here, for the rate of its token and for the lease of the marks it carries.
@@ -287,7 +305,7 @@ impl Schools {
             .base_url(self.settings.current().service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
             .gate(mis_wonde::gate(self.gate(school)))
-            .observer(mis_wonde::observer(Arc::new(metrics::asked)))
+            .observer(mis_wonde::observer(self.observer(key.clone())))
             .build()
             .map_err(mis_wonde::error)?;
         clients.insert(key, client.clone());

@@ -314,6 +314,7 @@ impl Markback {
             self.run_maintenance(stop.clone()),
             self.follow_settings(stop.clone()),
             self.mirror.run(stop.clone()),
+            self.workers.run_lapses(stop.clone()),
             self.sync.run(stop),
         );
     }

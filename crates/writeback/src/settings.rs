@@ -78,8 +78,8 @@ pub struct WritebackSettings {
     /// Whether marks are written on days on which the school's calendar has no school, as for boarders.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ignores_calendar: bool,
-    /// Marks that wait until a person releases them. Not read from settings until the service can hold marks.
-    #[serde(skip)]
+    /// Marks that wait until a person releases them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<HoldSettings>,
     /// The codes to write, for schools with other codes than the default ones.
     pub codes: CodeSettings,

@@ -610,6 +610,18 @@ proptest! {
         }
     }
 
+    /// A hold changes nothing but whether the mark waits, and a released mark does not.
+    #[test]
+    fn a_hold_does_not_change_the_mark(((settings, school), event) in any_case(), released in any::<bool>()) {
+        let mut lines = SETTINGS[settings].to_vec();
+        lines.push("hold = { all = true }");
+        let free = school.decide(&event);
+        let held = School { rules: School::with(&lines).rules, released, ..school }.decide(&event);
+        prop_assert_eq!(&held.outcome, &free.outcome);
+        prop_assert_eq!(held.hold.is_some(), free.planned().is_some() && !released);
+        prop_assert!(free.hold.is_none());
+    }
+
     #[test]
     fn no_settings_text_makes_the_check_panic(time in ".{0,9}", code in ".{0,4}", name in ".{0,9}", option in ".{0,20}") {
         let mut settings: writeback::settings::WritebackSettings = toml::from_str("").unwrap();

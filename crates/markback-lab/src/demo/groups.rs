@@ -10,7 +10,7 @@ use super::{schools::School, stage::Stage};
 use markback::settings::{Group, School as Settings};
 use markback_console::output;
 
-/// A group as it was filled.
+/// A group and its members.
 pub(super) struct Filled {
     school: String,
     group: String,
@@ -90,7 +90,7 @@ impl Groups {
     }
 }
 
-/// Who should be in a group, out of what the MIS itself has. It knows the conditions of this demonstration and no others.
+/// The expected members of a group, from the data of the MIS. It supports only the conditions that the demo uses.
 fn wanted(
     stage: &Stage,
     school: &School,

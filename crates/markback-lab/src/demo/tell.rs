@@ -225,7 +225,7 @@ impl Story<'_> {
         if let Some(first) = self.records.iter().find(refused) {
             let words = first.outcome.as_deref().unwrap_or("no reason is known");
             text.push_str(&format!(
-                "\nThe MIS refused the marks of {}, for example that of {}: {words}",
+                "\nThe MIS rejected the marks of {}, for example that of {}: {words}",
                 self.count_of(EventState::Rejected),
                 first.id,
             ));

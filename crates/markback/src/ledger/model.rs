@@ -281,7 +281,7 @@ impl World {
             planned_at,
             confirm_within: PATIENCE,
             now: moment(self.now),
-            protects_any: self.rules.protects_any(known.event.kind),
+            must_see: self.rules.must_see_register(known.event.kind),
         };
         let protects = |held: &HeldCode| self.rules.protects(held, known.event.kind, &BOOK);
         let view = View {
@@ -363,6 +363,7 @@ impl World {
             confirmed_at: None,
             against: known.against.clone(),
             over: known.over.clone(),
+            held: false,
         }
     }
 

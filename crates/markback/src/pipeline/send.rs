@@ -18,17 +18,18 @@ use mis_core::{
 };
 use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
-use writeback::DecisionOutcome;
+use writeback::{DecisionOutcome, Hold};
 
 use super::{
     decide::{ContextReader, Decided, DecisionContext, Look, found_of, is_ours, update_of},
     effects::Effects,
     failure::{
-        FailurePolicy, Next, Outage, Panicked, caught, is_longer, later, panicked_request,
-        panics_of, split,
+        FailurePolicy, Next, Outage, Panicked, caught, is_longer, panicked_request, panics_of,
+        split,
     },
     jobs::{ConfirmJob, SendJob, event_of_key},
     liveness::BatchProgress,
+    looks::Looks,
     planned::PlannedMark,
     resend::{Resend, audit_reduced, reduce},
     worker::WorkerConfig,
@@ -52,6 +53,7 @@ pub(super) struct Sender {
     pub(super) schools: Arc<Schools>,
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
+    pub(super) looks: Arc<Looks>,
     pub(super) config: WorkerConfig,
 }
 
@@ -240,6 +242,7 @@ impl<'a> Batch<'a> {
             || is_unanswered(&one.job)
             || one.planned.refusals > 0
             || !one.planned.left_out.is_empty()
+            || one.planned.released
             || is_longer(age, self.sender.config.plan_fresh)
     }
 
@@ -340,6 +343,10 @@ impl<'a> Batch<'a> {
             one.planned.dropped.clone_from(&decision.dropped);
             one.planned.found = found_of(&decision);
             one.planned.over = context.seen(&key);
+            if let Some(hold) = &decision.hold {
+                self.hold(context.school, one, hold, key, update);
+                return None;
+            }
             // `planned_at` stays: a change that the copy shows since then may be this very mark.
             if forgotten {
                 self.effects.ledger.push((key, one.planned.plan()));
@@ -359,6 +366,24 @@ impl<'a> Batch<'a> {
             self.effects.done.push(one.job.lease);
         }
         None
+    }
+
+    /// Holds a mark after all: somebody else has entered one meanwhile, or the settings have changed.
+    fn hold(
+        &mut self,
+        school: &School,
+        mut one: Outgoing,
+        hold: &Hold,
+        key: LedgerKey,
+        update: EventUpdate,
+    ) {
+        let change = (key, |planned: &PlannedMark| {
+            Change::Hold(planned.event.id.clone())
+        });
+        let now = self.sender.store.now();
+        self.effects
+            .hold(&mut one.planned, hold, change, update, now, school.timezone);
+        self.effects.done.push(one.job.lease);
     }
 
     async fn write(
@@ -622,7 +647,6 @@ impl<'a> Batch<'a> {
         let now = self.sender.store.now();
         let school = self.sender.schools.settings_of(self.school_id);
         let token_key = school.as_ref().map(token_key).unwrap_or_default();
-        let first = later(now, self.sender.config.confirm_after);
         for (writeback, marks) in self.accepted {
             let received = marks.iter().map(|planned| now - planned.received_at);
             self.effects.accepted_after.extend(received);
@@ -633,6 +657,7 @@ impl<'a> Batch<'a> {
                 settled: BTreeSet::new(),
                 in_doubt: false,
             };
+            let first = self.sender.looks.first(self.school_id, now);
             let job = confirm.new_job(self.school_id, &token_key, first);
             let followed = confirm.followed_by(self.school_id, &job);
             self.effects.followed.push((followed, job));

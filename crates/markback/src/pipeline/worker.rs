@@ -16,6 +16,7 @@ use super::{
     failure::{FailurePolicy, Panicked, caught},
     gathering::Gathering,
     liveness::{Health, Liveness},
+    looks::Looks,
     send::Sender,
     sharding::{STEAL_AFTER, Sharding, StealTimer},
 };
@@ -55,7 +56,8 @@ pub struct WorkerConfig {
     pub confirm_max: u32,
     /// Schools asked about their writebacks at the same time.
     pub confirmers: usize,
-    /// How soon a writeback is asked about first; each further wait doubles, up to `confirm_at_least_every`.
+    /// How soon at the earliest a writeback is asked about first, before it is known how long the school's MIS takes; each
+    /// further wait doubles, up to `confirm_at_least_every`.
     pub confirm_after: Duration,
     /// The longest time between two looks at a writeback.
     pub confirm_at_least_every: Duration,
@@ -117,6 +119,7 @@ pub(crate) struct Workers {
     /// The most marks in a register.
     register_max: u32,
     gathering: Gathering,
+    looks: Arc<Looks>,
     sharding: Sharding,
     pub(super) liveness: Liveness,
 }
@@ -144,6 +147,7 @@ impl Workers {
             mirror: mirror.clone(),
             confirm_within: service.confirm_within,
         };
+        let looks = Arc::new(Looks::new(&config));
         Arc::new(Self {
             decider: Arc::new(Decider {
                 store: store.clone(),
@@ -159,6 +163,7 @@ impl Workers {
                 schools: schools.clone(),
                 contexts,
                 failures: failures.clone(),
+                looks: looks.clone(),
                 config,
             },
             confirmer: Confirmer {
@@ -166,6 +171,7 @@ impl Workers {
                 schools: schools.clone(),
                 mirror,
                 failures,
+                looks: looks.clone(),
                 config,
                 confirm_within: service.confirm_within,
             },
@@ -175,6 +181,7 @@ impl Workers {
             gather_window: service.gather.window,
             register_max: u32::try_from(service.gather.max.get()).unwrap_or(u32::MAX),
             gathering: Gathering::new(service.gather),
+            looks,
             sharding: Sharding::default(),
             liveness: Liveness::default(),
         })
@@ -185,6 +192,11 @@ impl Workers {
         self.liveness.health()
     }
 
+    /// A webhook tells of a register of this school: how long to wait before Wonde is asked about it.
+    pub(crate) fn told(&self, school: &str, is_done: bool) -> Duration {
+        self.looks.told(school, self.store.now(), is_done)
+    }
+
     /// Works until told to stop, then finishes the batches in hand.
     pub(crate) async fn run(self: &Arc<Self>, stop: CancellationToken) {
         let _running = self.liveness.run();
@@ -193,6 +205,7 @@ impl Workers {
             self.run_queue(queues::SEND, self.config.senders, &stop),
             self.run_queue(queues::CONFIRM, self.config.confirmers, &stop),
             self.sharding.run(&self.store, &stop),
+            self.schools.requests().run(&self.store, &stop),
         );
     }
 

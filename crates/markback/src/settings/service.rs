@@ -196,11 +196,13 @@ pub struct WorkerSettings {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub lease: Duration,
-    /// How soon a writeback is first asked about; each further wait doubles.
+    /// How soon at the earliest a writeback is asked about, before it is known how long the school's MIS takes; each
+    /// further wait doubles.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_after: Duration,
-    /// The longest time between two looks at a writeback.
+    /// The longest time between two looks at a school's writebacks. While webhooks come, Wonde is asked only this often,
+    /// unless a webhook tells of a failure.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_at_least_every: Duration,

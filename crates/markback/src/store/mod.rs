@@ -3,6 +3,7 @@
 mod audit;
 mod budget;
 mod events;
+mod held;
 mod ledger;
 mod limits;
 mod lock;
@@ -17,6 +18,7 @@ mod roster;
 mod search;
 mod settings;
 mod snapshots;
+mod usage;
 
 use std::sync::Arc;
 
@@ -51,7 +53,8 @@ pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 pub use settings::{Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion};
 pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
-pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot};
+pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot, WrittenParts};
+pub use usage::Usage;
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -63,6 +66,7 @@ const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_mar
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
 const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
+const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -129,6 +133,12 @@ const MIGRATIONS: Migrations = Migrations {
             sqlite: SNAPSHOTS,
             postgres: SNAPSHOTS,
         },
+        MigrationStep {
+            version: 11,
+            name: "held marks",
+            sqlite: HELD,
+            postgres: HELD,
+        },
     ],
 };
 
@@ -163,6 +173,7 @@ impl Store {
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
         db.migrate(&settings::MIGRATIONS).await?;
+        db.migrate(&usage::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -183,6 +194,7 @@ impl Store {
             &MIGRATIONS,
             &roster::MIGRATIONS,
             &settings::MIGRATIONS,
+            &usage::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

@@ -62,7 +62,7 @@ const PAST: &str = "SELECT body, state, student, day, session, received_ms, sent
      WHERE school = $1 AND at_ms >= $2";
 
 /// From the index alone. A day has 86,400,000 ms.
-const DAYS: &str = "SELECT DISTINCT at_ms / 86400000 AS day FROM markback_events WHERE school = $1 AND at_ms IS NOT NULL ORDER BY day DESC";
+const DAYS: &str = "SELECT DISTINCT at_ms / 86400000 AS utc_day FROM markback_events WHERE school = $1 AND at_ms IS NOT NULL ORDER BY utc_day DESC";
 
 const SCHOOL_DAYS: &str = "SELECT DISTINCT day FROM markback_events WHERE school = $1 AND at_ms >= $2 AND day IS NOT NULL";
 

@@ -726,7 +726,7 @@ fn register(
         planned_at: own.planned_at,
         confirm_within: snapshot.mis.confirm_within,
         now: own.now,
-        protects_any: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
+        must_see: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
     };
     let key = LedgerKey {
         school: String::new(),
@@ -777,6 +777,7 @@ fn enter(
                     sent_at: None,
                     answered: false,
                     confirmed_at: None,
+                    held: decision.hold.is_some(),
                     against,
                     over: held.as_ref().and_then(SeenMark::of),
                 },

@@ -75,7 +75,9 @@ async fn a_connection_that_was_opened_by_other_settings_is_not_used() {
     let id = stage.school(SIMS);
     let before = stage.markback.school(&id.as_str().into()).unwrap();
     let mut all = stage.markback.configuration().await;
-    all.adopt(std::slice::from_ref(&id), &actor()).await.unwrap();
+    all.adopt(std::slice::from_ref(&id), &actor())
+        .await
+        .unwrap();
     let text = "template = 'all'\nwithout = ['comment']\n";
     all.draft(&SettingsKey::school(&id), text, None, &actor())
         .await

@@ -7,6 +7,8 @@
 )]
 
 mod codes;
+mod gathering;
+mod hold;
 mod live_settings;
 mod mark_before;
 mod marks;

@@ -77,7 +77,7 @@ async fn takes(person: Person, membership: Value) -> bool {
 #[case::by_upi(json!({"exclude": ["upi-1"]}), false)]
 #[case::by_the_mis_key(json!({"include": ["1"]}), true)]
 #[tokio::test]
-async fn students(#[case] membership: Value, #[case] taken: bool) {
+async fn students_match_conditions(#[case] membership: Value, #[case] taken: bool) {
     assert_eq!(takes(ada(), membership).await, taken);
 }
 
@@ -107,7 +107,7 @@ async fn an_unknown_property_does_not_match(#[case] key: &str) {
 #[case(json!({"groups": [{"type": "REGISTRATION", "name": "7 Ab"}]}), true)]
 #[case(json!({"current": false}), false)]
 #[tokio::test]
-async fn present_staff(#[case] membership: Value, #[case] taken: bool) {
+async fn present_staff_match_conditions(#[case] membership: Value, #[case] taken: bool) {
     assert_eq!(takes(teacher(), membership).await, taken);
 }
 
@@ -122,7 +122,11 @@ async fn present_staff(#[case] membership: Value, #[case] taken: bool) {
     Person { leaves: Some(day("2026-11-22")), ..teacher() }, json!({"include": "E0001"}), false
 )]
 #[tokio::test]
-async fn absent_staff(#[case] person: Person, #[case] membership: Value, #[case] taken: bool) {
+async fn absent_staff_match_only_on_request(
+    #[case] person: Person,
+    #[case] membership: Value,
+    #[case] taken: bool,
+) {
     assert_eq!(takes(person, membership).await, taken);
 }
 
@@ -182,7 +186,7 @@ fn families() -> School {
 #[case(json!({"of": "Lower", "lives_with": true, "include": "C0005"}), "C0001 C0005")]
 #[case(json!({"of": "Lower", "exclude": ["C0001", "contact-2"]}), "C0003")]
 #[tokio::test]
-async fn parents(#[case] membership: Value, #[case] taken: &str) {
+async fn parents_match_conditions(#[case] membership: Value, #[case] taken: &str) {
     let settings = Settings::new(vec![
         group("Parents", PersonKind::Parent, membership),
         group("Lower", PersonKind::Student, json!({"years": [7]})),

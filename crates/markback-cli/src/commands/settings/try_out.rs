@@ -168,10 +168,14 @@ fn headline(report: &Report) -> String {
         (marks, 1) => format!("{marks} marks of 1 person differ"),
         (marks, people) => format!("{marks} marks of {people} people differ"),
     };
+    let until = last.date.format("%A %-d %B %Y").to_string();
+    let days = if first.date == last.date {
+        until
+    } else {
+        format!("{} to {until}", first.date.format("%A %-d %B"))
+    };
     format!(
-        "school {school}, {} to {}, draft {} beside the active settings {}: {} of {} compared, {differ}",
-        first.date.format("%A %-d %B"),
-        last.date.format("%A %-d %B %Y"),
+        "school {school}, {days}, draft {} beside the active settings {}: {} of {} compared, {differ}",
         report.draft,
         report.active,
         report.compared,

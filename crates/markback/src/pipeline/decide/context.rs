@@ -205,7 +205,7 @@ impl DecisionContext<'_> {
                     planned_at: planned.map(|planned| planned.planned_at),
                     confirm_within: self.confirm_within,
                     now,
-                    protects_any: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
+                    must_see: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
                 };
                 let protects = |held: &HeldCode| {
                     rules.is_some_and(|rules| rules.protects(held, event.kind, &self.codes))

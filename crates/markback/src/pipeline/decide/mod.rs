@@ -444,7 +444,7 @@ impl Decider {
             return;
         };
         let against = context.standing_of(Some(key), event);
-        let planned = PlannedMark {
+        let mut planned = PlannedMark {
             event: event.clone(),
             mark: mark.mark.clone(),
             group: case
@@ -463,8 +463,15 @@ impl Decider {
             standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
             against,
             over: context.seen(key),
+            held: false,
             released: false,
         };
+        if let Some(hold) = &decision.hold {
+            let change = (key.clone(), PlannedMark::plan);
+            let timezone = context.school.timezone;
+            effects.hold(&mut planned, hold, change, update, self.now(), timezone);
+            return;
+        }
         let age = self.now() - case.job.enqueued_at;
         let already = gathered_already(self.gather_window, age, is_missed(event, &decision));
         let job = SendJob::new_job(&planned, school, &token_key(context.school)).waited(already);

@@ -148,6 +148,50 @@ async fn a_part_counts_as_stored_only_after_the_commit(url: &str) {
     assert_eq!(kept.parts().await, 2);
 }
 
+/// What a trial of settings reads.
+async fn past_events_are_found_by_their_own_times(url: &str) {
+    let kept = Kept::open(url).await;
+    let start = kept.clock.now();
+    kept.event("e1").await;
+    kept.keep(&[new("e1", Look::First, "Pupils", "one")]).await;
+    kept.clock.advance(3 * DAY);
+    kept.event("e2").await;
+    kept.event("e3").await;
+    kept.keep(&[new("e3", Look::First, "Pupils", "three")])
+        .await;
+    let decided = EventUpdate {
+        decision: Some("{}".to_owned()),
+        student: Some("S1".to_owned()),
+        day: Some("2026-11-23".to_owned()),
+        session: Some("AM".to_owned()),
+        settings: Some("store 7".to_owned()),
+        ..EventUpdate::of("A1", "e3")
+    };
+    let mut tx = kept.store.database().begin().await.unwrap();
+    kept.store.update_events(&mut tx, &[decided]).await.unwrap();
+    tx.commit().await.unwrap();
+
+    let days = kept.store.days_with_events(&kept.school).await.unwrap();
+    let today = kept.clock.now().date_naive();
+    assert_eq!(days, [today, start.date_naive()]);
+    let since = kept.clock.now() - TimeDelta::hours(1);
+    let rows = kept.store.past_events(&kept.school, since).await.unwrap();
+    let mut decided: Vec<_> = rows
+        .into_iter()
+        .map(|row| (row.decided, row.student, row.session))
+        .collect();
+    decided.sort();
+    let third = (1, Some("S1".to_owned()), Some("AM".to_owned()));
+    assert_eq!(decided, [(0, None, None), third]);
+    let found = kept.store.snapshots_since(&kept.school, since).await;
+    let events: Vec<_> = found.unwrap().into_iter().map(|one| one.event).collect();
+    assert_eq!(events, ["e3"]);
+    let school_days = kept.store.school_days_since(&kept.school, start).await;
+    assert_eq!(school_days.unwrap(), ["2026-11-23"]);
+    let event = kept.store.event(&kept.school, "e3").await.unwrap().unwrap();
+    assert_eq!(event.settings.as_deref(), Some("store 7"));
+}
+
 fn postgres() -> Option<String> {
     let server = throwaway_postgres::shared().unwrap()?;
     Some(server.create_database().unwrap())
@@ -177,5 +221,6 @@ macro_rules! on_both_databases {
 on_both_databases!(
     shared_parts_are_stored_once_and_go_with_the_last_event,
     a_new_round_replaces_all_earlier_decisions,
-    a_part_counts_as_stored_only_after_the_commit
+    a_part_counts_as_stored_only_after_the_commit,
+    past_events_are_found_by_their_own_times
 );
