@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use markback::settings::LoadError;
+use markback::{configuration::ChangeError, settings::LoadError};
 use markback_console::{BadInput, logging, output};
 #[cfg(feature = "lab")]
 use markback_lab::{bench, demo};
 
 use self::commands::{
-    adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, serve,
-    settings, status, sync,
+    adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, schools,
+    serve, settings, status, sync,
 };
 
 pub mod commands;
@@ -59,21 +59,23 @@ pub enum Command {
     Groups(groups::Args),
     /// Show the decision about one event and the reason, without any request
     Explain(explain::Args),
+    /// List the schools, and add, remove, move, import or export them
+    Schools(schools::Args),
+    /// Show and change the settings of a school or a template that the database keeps
+    Settings(settings::Args),
     /// Check the settings and list all problems
     Check(check::Args),
     /// Preview a school's migration to another MIS, without changing anything
     Migrate(migrate::Args),
-    /// Try a draft of a school's settings on its past events
-    Settings(settings::Args),
     /// Print the JSON Schema of the settings
     Schema,
     /// List the MIS adapters and their capabilities
     Adapters(adapters::Args),
     /// Check the schools' connections through Wonde, without changing anything
     ///
-    /// The database is not opened, so this works before the first start of the service. It limits itself to
-    /// `rate_per_minute`, in addition to a running service: each school takes a few requests, and the last line reports
-    /// the number.
+    /// This works before the first start of the service; schools that the database keeps are known after it. It limits
+    /// itself to `rate_per_minute`, in addition to a running service: each school takes a few requests, and the last
+    /// line reports the number.
     Doctor(doctor::Args),
     /// Measure the service's throughput against a sandbox, and its number of requests to Wonde
     ///
@@ -111,9 +113,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::run(&args),
         Command::Groups(args) => groups::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Schools(args) => schools::run(&args),
+        Command::Settings(args) => settings::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),
-        Command::Settings(args) => settings::run(&args),
         Command::Schema => schema::run(),
         Command::Adapters(args) => adapters::run(&args),
         Command::Doctor(args) => doctor::run(&args),
@@ -124,7 +127,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let handed_in = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<BadInput>() || cause.is::<LoadError>()
+        cause.is::<BadInput>()
+            || cause.is::<LoadError>()
+            || matches!(cause.downcast_ref(), Some(ChangeError::Problems { .. }))
     };
     if error.chain().any(handed_in) {
         ExitCode::from(2)

@@ -40,7 +40,9 @@
 //! [`pipeline`] explains the path of an event.
 
 pub mod calendar;
+mod changes;
 pub mod clock;
+pub mod configuration;
 pub mod hints;
 mod lease;
 mod ledger;

@@ -31,6 +31,8 @@ const OPEN_EVENTS: &str = "markback_open_events";
 const OPEN_OLDEST: &str = "markback_open_events_oldest_seconds";
 const PAUSES: &str = "markback_pauses";
 const UNREAD: &str = "markback_people_unread_total";
+const RELOADS: &str = "markback_settings_reloads_total";
+const REFUSED: &str = "markback_settings_file_refused";
 const SCHOOLS: &str = "markback_schools";
 const SCHOOLS_READ: &str = "markback_schools_read";
 
@@ -219,6 +221,13 @@ pub(crate) fn unread(values: usize, records: usize) {
     }
 }
 
+/// Counts a reading of the settings file, and notes whether it was refused.
+pub(crate) fn reloaded(taken: bool) {
+    let result = if taken { "taken" } else { "refused" };
+    counter!(RELOADS, "result" => result).increment(1);
+    gauge!(REFUSED).set(if taken { 0.0 } else { 1.0 });
+}
+
 /// Counts pruned rows.
 pub(crate) fn pruned(pruned: &Pruned) {
     for (what, rows) in [
@@ -240,6 +249,10 @@ fn seconds(length: TimeDelta) -> f64 {
 
 /// Registers counters at zero, so that rates can be computed from the start.
 fn begin_at_zero() {
+    for result in ["taken", "refused"] {
+        counter!(RELOADS, "result" => result).absolute(0);
+    }
+    gauge!(REFUSED).set(0.0);
     for state in EventState::ALL {
         counter!(EVENTS, "state" => state.as_str()).absolute(0);
     }
@@ -271,6 +284,11 @@ fn describe() {
     describe_counter!(
         UNREAD,
         "Values and records of people that syncs could not read and skipped"
+    );
+    describe_counter!(RELOADS, "Readings of the settings file while running");
+    describe_gauge!(
+        REFUSED,
+        "1 while the settings file has problems and earlier settings rule"
     );
     describe_counter!(PRUNED, "Rows removed after their retention period");
     describe_gauge!(QUEUE_JOBS, "Unfinished jobs");

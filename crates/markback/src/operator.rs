@@ -41,6 +41,18 @@ pub struct Actor {
     pub note: Option<String>,
 }
 
+impl Actor {
+    /// Who, shortened and on one line.
+    pub(crate) fn by_in_short(&self) -> Option<String> {
+        clean(self.by.as_deref())
+    }
+
+    /// Why, shortened and on one line.
+    pub(crate) fn note_in_short(&self) -> Option<String> {
+        clean(self.note.as_deref())
+    }
+}
+
 /// Why a decision about an event was rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -338,9 +350,9 @@ fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
         record: json!({
             "state": found.state,
             "outcome": found.outcome,
-            "by": clean(actor.by.as_deref()),
+            "by": actor.by_in_short(),
             "via": actor.via,
-            "note": clean(actor.note.as_deref()),
+            "note": actor.note_in_short(),
         }),
     }
 }

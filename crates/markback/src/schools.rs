@@ -312,6 +312,14 @@ impl Schools {
         Ok(client)
     }
 
+    /// Drops all connections and tokens, so that each secret is read again when it is next needed.
+    pub(crate) fn forget_all(&self) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.clear();
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.clear();
+    }
+
     /// Drops a token that Wonde rejected, and all connections that use it. The next request reads the token again, because
     /// it may have been replaced.
     pub fn forget_token(&self, school: &School) {

@@ -80,7 +80,7 @@ const AT_ONCE: usize = 4;
 /// # Errors
 /// Returns an error if the settings are invalid, there is no such school, or standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?.settings;
+    let settings = args.config.load_and_tell()?.settings;
     let registry = registry()?;
     let schools: Vec<&School> = match &args.school {
         None => settings.schools.iter().collect(),

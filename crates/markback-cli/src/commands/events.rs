@@ -383,7 +383,7 @@ fn day(text: &str) -> Result<NaiveDate, &'static str> {
         .map_err(|_| "this is not a date; write year, month and day, such as 2026-11-23")
 }
 
-fn user() -> Option<String> {
+pub(super) fn user() -> Option<String> {
     ["SUDO_USER", "USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

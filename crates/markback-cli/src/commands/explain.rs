@@ -54,7 +54,7 @@ pub struct Args {
 /// # Errors
 /// Returns an error if the settings are invalid, the school, the group or the MIS is unknown, or the event is invalid.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?.settings;
+    let settings = args.config.load_and_tell()?.settings;
     let school = named::school(&settings, &args.school)?;
     let group = named::group(school, &args.group)?;
     let (capabilities, quirks) = what_the_mis_keeps(school)?;

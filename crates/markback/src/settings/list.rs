@@ -20,6 +20,13 @@ const COLUMNS: [&str; 6] = [
     "token_file",
 ];
 
+/// A school as a list has it.
+pub(super) struct Listed {
+    pub(super) id: String,
+    /// Its other cells that are not empty, by column.
+    pub(super) cells: Vec<(&'static str, String)>,
+}
+
 /// Adds the listed schools to the others. Problems are reported with their lines, and the other lines are still read.
 pub(super) fn read(path: &Path, schools: &mut Schools) {
     let file: Arc<str> = path.display().to_string().into();
@@ -35,6 +42,12 @@ pub(super) fn read(path: &Path, schools: &mut Schools) {
                 .to_owned(),
         }),
     }
+}
+
+/// The same from a text that was read before.
+pub(super) fn read_text(path: &Path, text: &[u8], schools: &mut Schools) {
+    let file: Arc<str> = path.display().to_string().into();
+    read_lines(&with_plain_line_ends(text), &file, schools);
 }
 
 /// The text with Unix line ends, because only those count as lines.
@@ -145,6 +158,15 @@ fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools) {
                     .filter_map(|name| Some((*name, row.cell(name)?))),
             ),
         };
+        if let (Some(listed), Some(id)) = (&mut schools.listed, &entry.id) {
+            let others = COLUMNS.iter().filter(|name| **name != "id");
+            listed.push(Listed {
+                id: id.clone(),
+                cells: others
+                    .filter_map(|name| Some((*name, row.cell(name)?.to_owned())))
+                    .collect(),
+            });
+        }
         schools.school(&row, entry);
     }
 }

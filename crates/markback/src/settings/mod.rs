@@ -1,12 +1,15 @@
 //! The settings: one TOML file, read as a whole, with all problems reported at once.
 
+mod bodies;
 mod calendar;
 mod document;
 mod file;
 mod findings;
 mod groups;
 mod http;
+mod import;
 mod key;
+mod layers;
 mod list;
 mod live;
 mod problem;
@@ -40,6 +43,11 @@ use writeback::{
 };
 
 use self::schools::Templates;
+pub(crate) use self::{
+    bodies::{Body, as_entry},
+    import::{Imported, bodies_of_file, import_from},
+    layers::Layers,
+};
 use crate::calendar::Calendar;
 
 pub use self::{
@@ -167,7 +175,28 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// Returns an error like [`load`].
 pub fn from_text(path: &Path, text: &str) -> Result<Loaded, LoadError> {
-    resolve::resolve(path, crate::text::without_bom(text))
+    resolve::resolve(path, crate::text::without_bom(text), None)
+}
+
+/// Checks settings whose list of schools, if they name one, has this text instead of that of its file.
+///
+/// # Errors
+/// Returns an error like [`load`].
+pub(crate) fn from_texts(path: &Path, text: &str, list: Option<&str>) -> Result<Loaded, LoadError> {
+    resolve::resolve(path, crate::text::without_bom(text), list)
+}
+
+/// The settings of the service alone, as far as a settings file with problems still says them: they stand before its
+/// first table. `None` if they do not hold themselves.
+pub fn service_of_head(path: &Path, text: &str) -> Option<Settings> {
+    let text = crate::text::without_bom(text);
+    let lines = text.split_inclusive('\n');
+    let head: String = lines
+        .take_while(|line| !line.trim_start().starts_with('['))
+        .filter(|line| !line.trim_start().starts_with("schools_file"))
+        .collect();
+    let loaded = from_text(path, &head).ok()?;
+    Some(loaded.settings)
 }
 
 impl Settings {
@@ -183,6 +212,25 @@ impl Settings {
             by_id,
             templates: Arc::default(),
         }
+    }
+
+    /// These settings without the schools and templates that the database keeps.
+    pub(crate) fn of_file(mut self) -> Self {
+        let of_file = |revision: Revision| revision.owner() == Owner::File;
+        if self.templates.values().any(|one| !of_file(one.revision)) {
+            let mut templates = (*self.templates).clone();
+            templates.retain(|_, one| of_file(one.revision));
+            self.templates = Arc::new(templates);
+        }
+        if self.schools.iter().any(|one| !of_file(one.version.own)) {
+            self.schools.retain(|one| of_file(one.version.own));
+            let templates = self.templates.clone();
+            self = Self {
+                templates,
+                ..Self::new(self.service, self.schools)
+            };
+        }
+        self
     }
 
     /// The tokens that are not where the settings say, each once, with the number of schools that need it.

@@ -12,8 +12,12 @@ use super::{
     service,
 };
 
-/// Reads the text and checks all of it.
-pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
+/// Reads the text and checks all of it. The list of schools that it names is read from its file, unless its text is given.
+pub(super) fn resolve(
+    path: &Path,
+    text: &str,
+    list_text: Option<&str>,
+) -> Result<Loaded, LoadError> {
     let file: Arc<str> = path.display().to_string().into();
     let document = Document::parse(&file, text).map_err(|problem| LoadError::Problems {
         problems: vec![*problem],
@@ -30,7 +34,10 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
         .as_ref()
         .and_then(|service| service.schools_file.as_deref())
     {
-        list::read(list, &mut schools);
+        match list_text {
+            Some(text) => list::read_text(list, text.as_bytes(), &mut schools),
+            None => list::read(list, &mut schools),
+        }
     }
     let Schools {
         schools,

@@ -20,6 +20,7 @@ use super::{
     findings::{Findings, InDocument, Place, named},
     groups::groups,
     key::Key,
+    list::Listed,
     secret, session_times,
     version::{self, Revision, SettingsVersion},
     words::nearest,
@@ -59,7 +60,7 @@ pub(super) struct Resolved {
 /// A template, checked.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
-    revision: Revision,
+    pub(super) revision: Revision,
     resolved: Arc<Resolved>,
 }
 
@@ -85,6 +86,8 @@ pub(super) struct Schools {
     pub(super) told_of_sessions: HashSet<(String, &'static str, bool)>,
     pub(super) schools: Vec<School>,
     seen: HashSet<SchoolId>,
+    /// The lines of lists as they were read, if somebody wants them.
+    pub(super) listed: Option<Vec<Listed>>,
 }
 
 impl Schools {
@@ -99,6 +102,7 @@ impl Schools {
             told_of_sessions: HashSet::new(),
             schools: Vec::new(),
             seen: HashSet::new(),
+            listed: None,
         }
     }
 

@@ -98,7 +98,10 @@ pub struct Service {
     pub rate_per_minute: NonZeroU32,
     /// How the schools' people are read.
     pub sync: SyncSettings,
-    /// The folder of the settings file.
+    /// The settings file.
+    #[serde(skip)]
+    pub(super) path: PathBuf,
+    /// Its folder.
     #[serde(skip)]
     pub(super) folder: PathBuf,
     #[serde(skip)]
@@ -315,6 +318,84 @@ impl Service {
         }))
     }
 
+    /// The settings file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// These settings with the files of others, from which schools are read.
+    pub(crate) fn with_files_of(&self, others: &Self) -> Self {
+        Self {
+            schools_file: others.schools_file.clone(),
+            path: others.path.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The keys whose values differ in other settings. They need a restart.
+    pub(crate) fn differences(&self, others: &Self) -> Vec<&'static str> {
+        let (own, others) = (self.lasting(), others.lasting());
+        own.into_iter()
+            .zip(others)
+            .filter(|((_, own), (_, other))| own != other)
+            .map(|((key, _), _)| key)
+            .collect()
+    }
+
+    /// The values that stay as they were at the start, by key.
+    fn lasting(&self) -> Vec<(&'static str, String)> {
+        // Named one by one, so that a new setting cannot be forgotten here.
+        let Self {
+            listen,
+            api_key_env,
+            api_key_file,
+            webhook_secret_env,
+            webhook_secret_file,
+            store,
+            store_env,
+            wonde_url,
+            accept_age,
+            future_tolerance,
+            gather,
+            register_window,
+            register_lookback,
+            confirm_within,
+            retention,
+            retention_undecided,
+            http,
+            workers,
+            rate_per_minute,
+            sync,
+            schools_file: _,
+            path: _,
+            folder: _,
+            api_key: _,
+            webhook_secret: _,
+        } = self;
+        vec![
+            ("listen", format!("{listen:?}")),
+            ("api_key_env", format!("{api_key_env:?}")),
+            ("api_key_file", format!("{api_key_file:?}")),
+            ("webhook_secret_env", format!("{webhook_secret_env:?}")),
+            ("webhook_secret_file", format!("{webhook_secret_file:?}")),
+            ("store", format!("{store:?}")),
+            ("store_env", format!("{store_env:?}")),
+            ("wonde_url", format!("{wonde_url:?}")),
+            ("accept_age", format!("{accept_age:?}")),
+            ("future_tolerance", format!("{future_tolerance:?}")),
+            ("gather", format!("{gather:?}")),
+            ("register_window", format!("{register_window:?}")),
+            ("register_lookback", format!("{register_lookback:?}")),
+            ("confirm_within", format!("{confirm_within:?}")),
+            ("retention", format!("{retention:?}")),
+            ("retention_undecided", format!("{retention_undecided:?}")),
+            ("http", format!("{http:?}")),
+            ("workers", format!("{workers:?}")),
+            ("rate_per_minute", format!("{rate_per_minute:?}")),
+            ("sync", format!("{sync:?}")),
+        ]
+    }
+
     fn store_as_given(&self) -> Result<SecretString, SecretError> {
         match &self.store_env {
             Some(name) => SecretSource::Env(name.as_str().into()).read(),
@@ -347,6 +428,7 @@ impl Default for Service {
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
+            path: PathBuf::new(),
             folder: PathBuf::new(),
             api_key: None,
             webhook_secret: None,
@@ -429,6 +511,7 @@ impl Service {
             key: Key::default(),
         };
         let folder = path.parent().unwrap_or(Path::new(""));
+        self.path = path.to_owned();
         self.folder = folder.to_owned();
         if let Some(list) = &mut self.schools_file {
             *list = folder.join(&*list);

@@ -16,6 +16,7 @@ mod register;
 mod retention;
 mod roster;
 mod search;
+mod settings;
 mod snapshots;
 mod usage;
 
@@ -50,6 +51,8 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
+pub use settings::{Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion};
+pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
 pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot, WrittenParts};
 pub use usage::Usage;
 
@@ -169,6 +172,7 @@ impl Store {
         outbox.migrate().await?;
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
+        db.migrate(&settings::MIGRATIONS).await?;
         db.migrate(&usage::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
@@ -185,18 +189,21 @@ impl Store {
         // Always opened read-only first: opening a file for writing would make it a database.
         let options = OpenOptions::default().read_only();
         let db = Database::open_with(url, &options).await?;
-        for set in [
+        let sets = [
             &outbox::MIGRATIONS,
             &MIGRATIONS,
             &roster::MIGRATIONS,
+            &settings::MIGRATIONS,
             &usage::MIGRATIONS,
-        ] {
+        ];
+        for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {
                 MigrationStatus::UpToDate => continue,
-                MigrationStatus::Never => {
+                // If those before it are there, an older version had no such set.
+                MigrationStatus::Never if place == 0 => {
                     "it has none of Markback; `markback serve` makes them at its first start"
                 }
-                MigrationStatus::Behind => {
+                MigrationStatus::Behind | MigrationStatus::Never => {
                     "they are those of an older version; `markback serve` of this version brings them up to date"
                 }
                 MigrationStatus::Ahead => "they are those of a newer version; run that version",

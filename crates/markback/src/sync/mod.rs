@@ -150,6 +150,25 @@ impl PeopleSync {
         Ok(id)
     }
 
+    /// Requests a sync because the settings of the school's groups changed in this generation. All nodes that find out
+    /// share one.
+    pub(crate) async fn ask_for_settings(
+        &self,
+        school: &School,
+        generation: i64,
+    ) -> outbox::Result<()> {
+        let wanted = Wanted {
+            school,
+            why: SyncWhy::Asked,
+            id: format!("settings-{generation}"),
+            ask: SyncRequest {
+                full: true,
+                accept: false,
+            },
+        };
+        self.enqueue(&[wanted]).await
+    }
+
     /// Enqueues syncs that are not queued yet. They supersede waiting syncs for the same reason.
     async fn enqueue(&self, wanted: &[Wanted<'_>]) -> outbox::Result<()> {
         let jobs: Vec<_> = wanted.iter().map(Wanted::job).collect();

@@ -9,6 +9,7 @@
 mod codes;
 mod gathering;
 mod hold;
+mod live_settings;
 mod mark_before;
 mod marks;
 mod mirror;

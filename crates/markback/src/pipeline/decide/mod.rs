@@ -277,6 +277,18 @@ impl Decider {
                 }
             };
             let group = entry.group.as_deref().and_then(|name| settings.group(name));
+            // The sync that follows a change of the groups says in which of them everybody is now.
+            if group.is_none() && entry.group.is_some() && !settings.groups.is_empty() {
+                let why =
+                    "the school's groups have changed, and its people are not read by them yet";
+                self.retry(
+                    &mut effects,
+                    &job,
+                    PEOPLE_RETRY.min(self.config.backoff_max),
+                    why,
+                );
+                continue;
+            }
             let student = StudentId::from(entry.id.as_str());
             let session = group
                 .and_then(|group| group.rules.as_ref())
