@@ -105,7 +105,7 @@ async fn listed(
             WritebackStatus::Done => {
                 list == WritebackList::Proven && row.failures.is_empty() && !row.unclear
             }
-            WritebackStatus::Refused => false,
+            WritebackStatus::Rejected => false,
         };
         if is_believed {
             known.entry(id).or_insert_with(|| outcome_of(row));
