@@ -9,6 +9,7 @@
 
 use std::{io::Write as _, path::Path, process::Command};
 
+use markback::service::EventState;
 use markback_lab::harness::ApiEnv;
 use serde_json::Value;
 
@@ -258,4 +259,79 @@ async fn a_school_is_adopted_and_exported_and_other_commands_know_it() {
     assert_eq!(world.markback.refresh_settings().await.unwrap().len(), 3);
     let explained = markback(&world, &["events", "ls", "--school", "S2"]).await;
     assert_eq!(explained.code, 0, "{}", explained.err);
+}
+
+#[tokio::test]
+async fn the_marks_of_a_version_are_listed_after_it_was_undone() {
+    let mut world = ApiEnv::new().await;
+    let id = world.id().to_string();
+    let adopted = markback(&world, &["schools", "adopt", &id]).await;
+    assert_eq!(adopted.code, 0, "{}", adopted.err);
+    let text = markback(&world, &["settings", "show", "--school", &id]).await;
+    let draft = ["settings", "draft", "--school", &id, "-"];
+    let text = format!("# a second version\n{}", text.out);
+    let drafted = markback_with_input(&world, &draft, &text).await;
+    assert_eq!(drafted.code, 0, "{}{}", drafted.out, drafted.err);
+    let change = async |world: &ApiEnv, command: &str| {
+        let done = markback(world, &["settings", command, "--school", &id]).await;
+        assert_eq!(done.code, 0, "{}", done.err);
+        world.markback.refresh_settings().await.unwrap();
+    };
+    change(&world, "activate").await;
+    world.run();
+    world.take(vec![world.sign_in("by-2", 0, "08:50")]).await;
+    world.until("by-2", EventState::Confirmed).await;
+    change(&world, "undo").await;
+    world.take(vec![world.sign_in("by-3", 1, "08:50")]).await;
+    world.until("by-3", EventState::Confirmed).await;
+
+    let marks = [
+        "settings", "history", "--school", &id, "--marks", "2", "--format",
+    ];
+    let json = markback(&world, &[&marks[..], &["json"]].concat()).await;
+    let json = json.json();
+    let person = world.event("by-2").await.person;
+    let mark = &json["marks"][0];
+    assert_eq!(
+        (&json["version"], json["marks"].as_array().unwrap().len()),
+        (&2.into(), 1),
+        "{json}"
+    );
+    for (field, wanted) in [
+        ("event", "by-2"),
+        ("person", &person),
+        ("session", "AM"),
+        ("code", "/"),
+        ("state", "confirmed"),
+        ("settings", "store 2"),
+    ] {
+        assert_eq!(mark[field], wanted, "{json}");
+    }
+    let table = markback(&world, &[&marks[..], &["table"]].concat())
+        .await
+        .out;
+    for told in [
+        "event", "person", "day", "session", "code", "state", "by-2", &person, "1 mark\n",
+    ] {
+        assert!(table.contains(told), "{told}: {table}");
+    }
+    assert!(!table.contains("by-3"), "{table}");
+
+    let none = markback(
+        &world,
+        &["settings", "history", "--school", &id, "--marks", "1"],
+    )
+    .await;
+    assert!(none.out.ends_with("0 marks\n"), "{}", none.out);
+    for (whose, version, told) in [
+        ("--school", "9", "has no version 9"),
+        ("--template", "1", "cannot be used with"),
+    ] {
+        let said = markback(
+            &world,
+            &["settings", "history", whose, &id, "--marks", version],
+        )
+        .await;
+        assert!(said.code != 0 && said.err.contains(told), "{}", said.err);
+    }
 }

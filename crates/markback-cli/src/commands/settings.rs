@@ -1,6 +1,7 @@
 //! `markback settings`: the versions of a school's settings, or of a template, that the database keeps, and
 //! what a draft of them would change.
 
+mod marks;
 mod try_out;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -168,6 +169,9 @@ struct History {
     config: ConfigArg,
     #[command(flatten)]
     whose: Whose,
+    /// Show the marks that this version of a school wrote instead: accepted, confirmed or unconfirmed, latest first
+    #[arg(long, value_name = "N", conflicts_with = "template")]
+    marks: Option<u32>,
     /// Output format
     #[arg(long, value_enum, default_value = "table")]
     format: TableOrJson,
@@ -247,7 +251,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 stored::tell(&[done], "it rules", activate.format)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Stored::History(args) => history(args).await,
+            Stored::History(args) => match args.marks {
+                Some(version) => marks::list(args, version).await,
+                None => history(args).await,
+            },
             Stored::Undo(undo) => {
                 let (mut all, _) = stored::open(&undo.config, Access::Write).await?;
                 let done = all.undo(&undo.whose.key(), undo.to, &undo.by.actor()).await;

@@ -42,6 +42,11 @@ impl Revision {
             Self::Store(_) => Owner::Store,
         }
     }
+
+    /// The texts of this version together with any version of a template, as a pattern for SQL's `LIKE`.
+    pub(crate) fn like_with_template(self) -> String {
+        format!("{self}{WITH_TEMPLATE}%")
+    }
 }
 
 impl Default for Revision {

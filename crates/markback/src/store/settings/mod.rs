@@ -4,6 +4,7 @@
 //! and reads only the rows that have changed since.
 
 mod files;
+mod marks;
 mod read;
 mod write;
 
@@ -14,6 +15,7 @@ use outbox::{MigrationStep, Migrations};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
+pub use self::marks::WrittenMark;
 pub(crate) use self::write::{NewActivation, NewVersion};
 
 const TABLES: &str = include_str!("../../../migrations/settings/0001_settings.sql");
