@@ -44,6 +44,7 @@ impl Scene {
             freezes: false,
             restarts: false,
             faults: 0.0,
+            settings: false,
         };
         let morning = Morning::of(plan.seed, plan.duration, plan.rate);
         let env = Env::new(&plan, &morning, None).await;

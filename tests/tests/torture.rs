@@ -28,6 +28,7 @@ fn plan(store: StoreKind) -> Plan {
         freezes: false,
         restarts: false,
         faults: 0.0,
+        settings: false,
     }
 }
 
@@ -90,4 +91,25 @@ async fn nodes_on_one_database_survive_kills_freezes_and_restarts(#[case] nodes:
         ..plan(StoreKind::Postgres)
     };
     round(plan).await;
+}
+
+#[rstest]
+#[case(StoreKind::Sqlite, 1)]
+#[case(StoreKind::Postgres, 2)]
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mark_is_the_one_that_its_version_of_the_settings_prescribes(
+    #[case] store: StoreKind,
+    #[case] nodes: usize,
+) {
+    let plan = Plan {
+        nodes,
+        kills: true,
+        settings: true,
+        ..plan(store)
+    };
+    if let Some(report) = round(plan).await {
+        let (changes, versions, marks) = report.settings();
+        assert!(changes > 1 && versions > 5, "\n{report}");
+        assert!(marks.iter().all(|some| *some > 0), "\n{report}");
+    }
 }

@@ -64,6 +64,8 @@ fn main() -> ExitCode {
                 freezes: true,
                 restarts: true,
                 faults,
+                // A mark that was sent before a kill is rightly written again where the new settings have another code.
+                settings: faults > 0.0,
             };
             let report = tokio::runtime::Runtime::new().unwrap().block_on(run(&plan));
             println!("{report}\n");

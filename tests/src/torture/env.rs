@@ -291,7 +291,8 @@ register_window = "1s"
 gather = { window = "50ms", max = 50 }
 "#;
 
-const TEMPLATE: &str = r#"
+/// The settings of all schools.
+pub(crate) const TEMPLATE: &str = r#"
 [[template]]
 name = "all"
 timezone = "Europe/London"

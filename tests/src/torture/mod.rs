@@ -1,7 +1,8 @@
 //! The torture test: a busy morning is sent over HTTP to real `markback serve` processes that are killed and frozen, on
 //! a database that is restarted, with a sandbox full of faults. Afterwards the sandbox's MISs must have exactly the
 //! marks of a run without faults, and every event must be final. In addition, teachers and an office dispute the marks
-//! of some other pupils: no protected code that Wonde has shown may be overwritten.
+//! of some other pupils: no protected code that Wonde has shown may be overwritten. If the schools' settings change
+//! meanwhile, every mark must be the one that the version in its event's row prescribes.
 
 mod client;
 mod dispute;
@@ -10,6 +11,7 @@ mod faults;
 mod morning;
 mod node;
 mod report;
+mod settings;
 
 use std::{
     sync::Arc,
@@ -52,6 +54,8 @@ pub struct Plan {
     /// The share of requests to the sandbox that hit a fault. Above zero, its MISs also go offline and its copies
     /// become outdated.
     pub faults: f64,
+    /// Whether the schools' settings change in the database.
+    pub settings: bool,
 }
 
 /// Runs the torture test.
@@ -66,6 +70,9 @@ pub async fn run(plan: &Plan) -> Report {
         StoreKind::Postgres => throwaway_postgres::start_or_skip(&Server::builder()).unwrap(),
     };
     let env = Env::new(plan, &morning, postgres).await;
+    if plan.settings {
+        settings::adopt(&env).await;
+    }
     let nodes = faults::start_nodes(plan, &env).await;
     let began = Instant::now();
     let mut report = Report::new(plan, &morning);
@@ -75,8 +82,11 @@ pub async fn run(plan: &Plan) -> Report {
         plan.clone(),
         Arc::clone(&env),
         Arc::clone(&nodes),
-        stopped,
+        stopped.clone(),
     ));
+    let changes = plan
+        .settings
+        .then(|| tokio::spawn(settings::change(plan.clone(), Arc::clone(&env), stopped)));
     let disputes = tokio::spawn(dispute::dispute(
         plan.clone(),
         Arc::clone(&env),
@@ -92,6 +102,10 @@ pub async fn run(plan: &Plan) -> Report {
     stop.send(true).unwrap();
     let done = faults.await.unwrap();
     report.add_faults(&done);
+    let changes = match changes {
+        Some(changes) => Some(changes.await.unwrap()),
+        None => None,
+    };
     report.faults = env.sandbox.requests().faults;
     env.sandbox.clear_faults();
     for school in env.sandbox.schools() {
@@ -109,7 +123,12 @@ pub async fn run(plan: &Plan) -> Report {
     );
     let (wanted, unexpected) = env.outcomes(&morning, &store).await;
     report.unexpected = unexpected;
-    report.compare(&expected, &env.marks(), &wanted);
+    let mut marks = env.marks();
+    if let Some(changes) = changes {
+        report.settings = settings::agreement(&env, &store, changes).await;
+        marks = settings::as_without_changes(&marks);
+    }
+    report.compare(&expected, &marks, &wanted);
     report.overwritten = dispute::overwritten(&env, &store).await;
     report.took = began.elapsed();
     report.requests = env.sandbox.requests().total;

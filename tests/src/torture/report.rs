@@ -7,6 +7,7 @@ use super::{
     dispute::Disputes,
     env::{MarkKey, Marks},
     faults::FaultCounts,
+    settings::Agreement,
 };
 
 /// The report of a run.
@@ -43,6 +44,8 @@ pub struct Report {
     /// Teachers' protected codes that Wonde had shown and that were overwritten.
     pub overwritten: Vec<String>,
     disputes: Disputes,
+    /// What the events say about the settings that they were decided by, if those changed.
+    pub(crate) settings: Agreement,
     /// The first few lost, doubled and wrong marks.
     pub examples: Vec<String>,
     /// The duration of the run.
@@ -147,12 +150,25 @@ impl Report {
         }
     }
 
+    /// How often the settings changed, how many versions decided events, and how many marks have the code that was there
+    /// before and the one that it was changed to.
+    pub fn settings(&self) -> (u32, usize, [usize; 2]) {
+        let Agreement {
+            changes,
+            versions,
+            marks,
+            ..
+        } = self.settings;
+        (changes, versions, marks)
+    }
+
     /// Whether nothing was lost or wrong, and every event ended as expected.
     pub fn is_clean(&self) -> bool {
         let counted: u64 = self.states.values().sum();
         self.lost == 0
             && self.wrong == 0
             && self.overwritten.is_empty()
+            && self.settings.differing.is_empty()
             && self.open == 0
             && self.unexpected == 0
             && usize::try_from(counted) == Ok(self.events)
@@ -220,6 +236,24 @@ impl fmt::Display for Report {
         writeln!(f, "overwritten   {}", self.overwritten.len())?;
         for example in self.overwritten.iter().take(5) {
             writeln!(f, "              {example}")?;
+        }
+        let Agreement {
+            changes,
+            replayed,
+            versions,
+            marks: [usual, other],
+            differing,
+        } = &self.settings;
+        if *changes > 0 {
+            writeln!(
+                f,
+                "settings      {changes} changes, {versions} versions; {replayed} events replayed; {usual} and {other} marks \
+                 with the one and the other code"
+            )?;
+            writeln!(f, "differing     {}", differing.len())?;
+            for example in differing.iter().take(5) {
+                writeln!(f, "              {example}")?;
+            }
         }
         if let Some(kept) = &self.kept {
             writeln!(f, "files         {}", kept.display())?;
