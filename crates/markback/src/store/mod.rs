@@ -14,6 +14,7 @@ mod previous;
 mod register;
 mod retention;
 mod roster;
+mod row;
 mod search;
 
 use chrono::{DateTime, Utc};

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
-use sqlx::FromRow;
 use std::time::Duration;
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     events::{EventRow, record},
     rows,
 };
+use crate::store::row::row;
 
 /// A filter for events. The default takes all.
 #[derive(Clone, Debug, Default)]
@@ -65,11 +65,12 @@ const GIVE_UP: &str = "UPDATE markback_events SET state = 'discarded', waiting =
 const OPEN: &str = "SELECT state, count(*) AS n, min(received_ms) AS oldest FROM markback_events WHERE settled_ms IS NULL \
      GROUP BY state";
 
-#[derive(FromRow)]
-struct OpenRow {
-    state: String,
-    n: i64,
-    oldest: Option<i64>,
+row! {
+    struct OpenRow {
+        state: String,
+        n: i64,
+        oldest: Option<i64>,
+    }
 }
 
 impl Store {
