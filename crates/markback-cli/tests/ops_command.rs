@@ -111,7 +111,7 @@ async fn an_operator_finds_a_rejected_event_and_retries_it() {
 }
 
 #[tokio::test]
-async fn the_office_releases_and_drops_what_is_held() {
+async fn an_operator_releases_and_drops_held_marks() {
     let mut world = ApiEnv::with(Setup {
         writeback: "hold = { codes = ['L', 'U'] }\n",
         ..Setup::default()
@@ -254,7 +254,7 @@ async fn a_draft_is_tried_on_past_events() {
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     for told in [
         ", Monday 23 November 2026, draft file ",
-        "3 of 3 events compared, 1 mark differs",
+        "3 of 3 events compared, 2 marks of 2 people differ",
         "Monday 23 November: ",
         "1 L becomes /",
         "Mon 23 Nov  █",

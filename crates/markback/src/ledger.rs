@@ -182,6 +182,7 @@ impl LedgerRow {
             Change::Confirm(event) => self.mark_mut(event).is_some_and(|mark| {
                 mark.sent_at.get_or_insert(mark.planned_at);
                 mark.confirmed_at = Some(now);
+                mark.held = false;
                 true
             }),
             Change::SendAgain(event) => {

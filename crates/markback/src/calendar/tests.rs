@@ -1,3 +1,5 @@
+//! Tests of terms and closures.
+
 use rstest::rstest;
 
 use super::*;

@@ -200,7 +200,7 @@ mod tests {
         // Another school is not known yet.
         assert_eq!(seconds(looks.first("dale", at(1_000))), 1_015);
         // The MIS has become faster, and slower again.
-        for round in 1..40_u64 {
+        for _ in 1..40 {
             looks.saw("hill", &[(age(20), true)]);
         }
         let first = seconds(looks.first("hill", at(50_000))) - 50_000;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use chrono::{Datelike as _, NaiveDate};
+use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use writeback::settings::{DateRange, DayList, Days, LocalDays};
@@ -159,7 +159,7 @@ pub(super) fn that_run_out<'a>(
                 "the last term of {many} schools ends on {end}; days after it count as school days"
             ),
         },
-        help: format!("add the terms of {} and after", end.year()),
+        help: "add the terms that follow".to_owned(),
     };
     ends.into_iter().map(hint).collect()
 }

@@ -104,20 +104,31 @@ fn compare(
             Happened::DecidedFirst => {
                 let quirks = first.mis.quirks(registry).quirks;
                 let base = recorded.recorded(*place, past, first, quirks);
+                let held = base.outcome.as_ref().is_ok_and(|then| then.hold.is_some());
                 for track in &mut sides {
                     let decided = track.first(*place, past, first, &base, quirks);
-                    track.take_first(*place, past, first, decided);
+                    track.take_first(*place, past, first, decided, held);
                 }
                 let decided = recorded.first(*place, past, first, &base, quirks);
-                recorded.take_first(*place, past, first, decided);
+                recorded.take_first(*place, past, first, decided, held);
             }
             Happened::DecidedAgain => {
                 let Some(Ok(again)) = &past.again else {
                     continue;
                 };
                 let quirks = again.mis.quirks(registry).quirks;
+                let released = again.own.released;
+                if released {
+                    for track in sides.iter_mut().chain([&mut recorded]) {
+                        track.released(*place, past);
+                    }
+                }
                 let base = recorded.recorded_again(past, again, quirks);
                 for track in sides.iter_mut().chain([&mut recorded]) {
+                    // A side that did not hold the mark has sent it long before.
+                    if released && !track.holds(*place) {
+                        continue;
+                    }
                     if let Some(decided) = track.again(*place, past, again, &base, quirks) {
                         track.take_again(*place, past, decided);
                     }
@@ -129,9 +140,9 @@ fn compare(
                 }
             }
             Happened::Settled => {
-                let mark = recorded.mark(*place, past);
+                let (mark, held) = (recorded.mark(*place, past), recorded.holds(*place));
                 for track in sides.iter_mut().chain([&mut recorded]) {
-                    track.settled(*place, past, mark.as_ref());
+                    track.settled(*place, past, mark.as_ref(), held);
                 }
             }
         }

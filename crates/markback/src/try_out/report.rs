@@ -213,8 +213,20 @@ pub enum Apart {
     Underivable,
     /// It would have waited until a mark that the draft changes is confirmed.
     Waits,
+    /// It depends on a mark that the draft holds until a person releases it.
+    Held,
     /// The MIS refused a mark of the session. Whether it would have taken the other one is not known.
     Refused,
+}
+
+impl Apart {
+    /// Why a later event of the same session is not compared.
+    pub(super) fn of_later(self) -> Self {
+        match self {
+            Self::Held | Self::Refused => self,
+            _ => Self::Earlier,
+        }
+    }
 }
 
 impl fmt::Display for Apart {
@@ -234,6 +246,7 @@ impl fmt::Display for Apart {
             Self::Underivable => {
                 "it depends on a mark or an event that came to nothing meanwhile, and how is not recorded"
             }
+            Self::Held => "it depends on a mark that the draft holds until a person releases it",
             Self::Waits => "it would have waited for the confirmation of another mark",
             Self::Refused => "the MIS refused a mark of the session, and might have taken the other",
         })

@@ -349,8 +349,8 @@ impl<'a> Track<'a> {
         quirks: Quirks,
     ) -> Outcome {
         let Row { ledger, unknown } = self.row(key);
-        if unknown.is_some() {
-            return Err(Apart::Earlier);
+        if let Some(why) = unknown {
+            return Err(why.of_later());
         }
         let previous = self.previous(place, past, ruling.rules(), snapshot.own.now);
         if ruling.is_same(&base.ruling) && ledger == base.row.ledger && previous == base.previous {
@@ -412,19 +412,26 @@ impl<'a> Track<'a> {
         settled(decision)
     }
 
-    /// Records a first decision and its effect on the ledger.
+    /// Records a first decision and its effect on the ledger. `held` is whether the recorded mark was held for release.
     pub(super) fn take_first(
         &mut self,
         place: usize,
         past: &PastEvent,
         snapshot: &DecisionSnapshot,
         decided: Decided,
+        held: bool,
     ) {
         let Decided { key, outcome } = decided;
         if let Some(key) = key {
             let row = self.rows.entry(key.clone()).or_default();
             match &outcome {
-                Ok(decision) => enter(&mut row.ledger, &key, past, snapshot, decision),
+                Ok(decision) => {
+                    enter(&mut row.ledger, &key, past, snapshot, decision);
+                    // Nobody knows whether and when somebody would have released it.
+                    if decision.hold.is_some() && !held {
+                        row.unknown = Some(Apart::Held);
+                    }
+                }
                 Err(why) => row.unknown = Some(*why),
             }
         }
@@ -559,6 +566,7 @@ impl<'a> Track<'a> {
                             kept.code = planned.mark.code.clone();
                             kept.comment.clone_from(&planned.mark.comment);
                             kept.minutes_late = planned.mark.minutes_late;
+                            kept.held = decision.hold.is_some();
                         }
                     }
                     None => {
@@ -574,8 +582,18 @@ impl<'a> Track<'a> {
         }
     }
 
+    /// A person released the event's mark, if it is held on this side.
+    pub(super) fn released(&mut self, place: usize, past: &PastEvent) {
+        let held = self.mark(place, past).filter(|mark| mark.held);
+        if let (Some(mark), Some(row)) = (held, self.row_of(place, past)) {
+            row.ledger
+                .apply(&Change::Release(mark), DateTime::UNIX_EPOCH);
+        }
+    }
+
     /// Wonde accepted the event's mark. A mark that only this side writes counts as accepted at the same time.
     pub(super) fn accepted(&mut self, place: usize, past: &PastEvent) {
+        self.released(place, past);
         let sent_at = past.sent_ms.and_then(DateTime::from_timestamp_millis);
         if let Some(mark) = self.mark_mut(place, past) {
             mark.sent_at = sent_at.or(Some(mark.planned_at));
@@ -583,13 +601,27 @@ impl<'a> Track<'a> {
         }
     }
 
-    /// The event came to its end, and so did its mark on each side. `recorded` is the recorded mark before that.
+    /// Whether the event's mark waits, or waited, for a person's release on this side.
+    pub(super) fn holds(&self, place: usize) -> bool {
+        let decision = self
+            .outcome(place)
+            .and_then(|outcome| outcome.as_ref().ok());
+        decision.is_some_and(|decision| decision.hold.is_some())
+    }
+
+    /// The event came to its end, and so did its mark on each side. `recorded` is the recorded mark before that, and `held`
+    /// whether it waited for a person's release.
     pub(super) fn settled(
         &mut self,
         place: usize,
         past: &PastEvent,
         recorded: Option<&LedgerMark>,
+        held: bool,
     ) {
+        // Nobody dropped what this side does not hold.
+        if held && past.state == EventState::Discarded && !self.holds(place) {
+            return;
+        }
         let at = past.settled_ms.and_then(DateTime::from_timestamp_millis);
         let Some(mine) = self.mark_mut(place, past).map(|mark| mark.clone()) else {
             return;
@@ -777,9 +809,9 @@ fn enter(
                     sent_at: None,
                     answered: false,
                     confirmed_at: None,
-                    held: decision.hold.is_some(),
                     against,
                     over: held.as_ref().and_then(SeenMark::of),
+                    held: decision.hold.is_some(),
                 },
             }
         }

@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use markback::{
+    operator::{self, Actor},
+    service::EventState,
     settings::{self, School},
     try_out::{Apart, Report, try_out},
 };
@@ -189,6 +191,13 @@ async fn a_draft_is_compared_with_the_active_settings() {
             })
             .into(),
         ),
+        (
+            vec![(
+                "closes = \"15:30\"",
+                "closes = \"15:30\"\nhold = { codes = [\"U\"] }",
+            )],
+            vec![none("very late", "1 U waits for release")],
+        ),
         // Another name for the same people.
         (vec![("name = \"Pupils\"", "name = \"Children\"")], vec![]),
     ];
@@ -249,6 +258,61 @@ async fn other_members_are_found_among_the_people() {
     let of_a_house = format!("{kind}\nhouses = [\"Red\"]");
     let report = tried(&stage, &[(kind, &of_a_house)], 5).await;
     assert_eq!((report.compared, report.apart[0].why), (0, Apart::Members));
+}
+
+/// What the office has released or dropped is known; what it would have done with a mark that the draft holds is not.
+#[tokio::test]
+async fn held_marks_are_followed_as_far_as_they_are_known() {
+    let hold = "protected = []\nhold = { codes = [\"L\"] }";
+    let stage = stage(hold).await;
+    let [one, other, third] = [0, 1, 2].map(|n| stage.pupil(SIMS, n));
+    let school = stage.school(SIMS).as_str().into();
+    let store = stage.markback.store();
+    let settings = stage.markback.settings();
+    let (nobody, events) = (Actor::default(), [("released", &one), ("dropped", &other)]);
+    for (event, pupil) in events {
+        stage.take(SIMS, sign_in(event, pupil, "09:07:00")).await;
+        stage.reaches(SIMS, event, EventState::Held).await;
+    }
+    operator::release(store, &settings, &school, "released", &nobody)
+        .await
+        .unwrap();
+    operator::drop_held(store, &school, "dropped", &nobody)
+        .await
+        .unwrap();
+    stage.settled().await;
+    let later = [
+        sign_out("left", &one, "09:50:00", "M - Dentist"),
+        sign_out("left, too", &other, "09:51:00", "M - Dentist"),
+        sign_in("very late", &third, "09:30:00"),
+        sign_out("left late", &third, "09:52:00", "M - Dentist"),
+    ];
+    for event in later {
+        stage.take(SIMS, event).await;
+        stage.settled().await;
+    }
+    let report = tried(&stage, &[], 5).await;
+    assert_eq!((report.events, report.compared), (6, 6), "{report:#?}");
+    assert!(report.differences.is_empty(), "{report:#?}");
+
+    let report = tried(&stage, &[(hold, "protected = []")], 5).await;
+    // The mark that was released is written either way.
+    let free = "1 L is written without release".to_owned();
+    assert_eq!(told(&report), [("dropped", free)]);
+    assert_eq!(report.compared, 6, "{report:#?}");
+
+    let more = "protected = []\nhold = { codes = [\"L\", \"U\"] }";
+    let report = tried(&stage, &[(hold, more)], 5).await;
+    assert_eq!(
+        told(&report),
+        [("very late", "1 U waits for release".to_owned())]
+    );
+    assert_eq!(report.apart.len(), 1, "{report:#?}");
+    let apart = &report.apart[0];
+    assert_eq!(
+        (apart.why, apart.events.as_slice()),
+        (Apart::Held, &["left late".to_owned()][..])
+    );
 }
 
 #[tokio::test]

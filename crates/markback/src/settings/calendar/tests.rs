@@ -1,3 +1,5 @@
+//! Tests of how the calendar is read from the settings.
+
 use rstest::rstest;
 use writeback::SchoolDay;
 
