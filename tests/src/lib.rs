@@ -1,4 +1,5 @@
-//! What whole-system tests have in common: a sandbox with settings for its schools, and the program running on them.
+//! The common part of the whole-system tests: a sandbox with settings for its schools, and the program that runs on
+//! them.
 
 #![allow(
     clippy::unwrap_used,
@@ -6,17 +7,18 @@
     clippy::missing_panics_doc,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod program;
 pub mod torture;
 mod world;
 
-pub use program::{Answer, Said, Service, run};
+pub use markback_lab::harness::CommandOutput;
+pub use program::{Answer, Service, run};
 pub use world::{World, at, school_day, sign_in};
 
-/// The examples of the README are compiled, and run where they can be.
+/// The examples of the README are compiled, and run if possible.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

@@ -1,23 +1,25 @@
-//! The program as a user runs it: a command to its end, or a service that is asked over HTTP and stopped or killed.
+//! Runs the program as a user does: a command to its end, or a service that receives HTTP requests until it is stopped
+//! or killed.
 
 use std::{
     fs::File,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{BufRead as _, BufReader},
     path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use markback_lab::harness::{self, CommandOutput, KEY};
 use reqwest::{Client, Method};
 use serde_json::Value;
 
-use crate::world::{KEY, World};
+use crate::world::World;
 
-/// How long a test waits for what must come. Long, for the machine may be busy; nobody waits for it when all is well.
+/// How long a test waits before it fails. Long, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// Starts `markback serve` by this command, which is given its arguments. Its log, as loud as `level`, goes to the end of
-/// `log`. Answers its address, or what else it said first: nothing, if it ended before it listened.
+/// Starts `markback serve` with this command, to which the arguments are added, and appends its log to `log`. Returns
+/// its address, the last word of the first line of output: empty, if it ended before it listened.
 pub(crate) async fn serve(
     mut command: Command,
     settings: &Path,
@@ -45,49 +47,14 @@ pub(crate) async fn serve(
     (child, address.to_owned())
 }
 
-/// What a command said.
-#[derive(Debug)]
-pub struct Said {
-    /// Its exit code.
-    pub code: i32,
-    /// Its standard output.
-    pub out: String,
-    /// Its standard error.
-    pub err: String,
-}
-
-impl Said {
-    /// Standard output as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
-    }
-}
-
 /// Runs a command to its end.
-pub async fn run(program: &str, args: &[&str], input: &str) -> Said {
-    let mut child = Command::new(program)
+pub async fn run(program: &str, args: &[&str], input: &str) -> CommandOutput {
+    let mut command = Command::new(program);
+    command
         .args(args)
         .env_remove("MARKBACK_CONFIG")
-        .env_remove("RUST_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_owned();
-    let output = tokio::task::spawn_blocking(move || {
-        // A program that has seen enough may have gone before it reads all of it.
-        let _ = stdin.write_all(input.as_bytes());
-        drop(stdin);
-        child.wait_with_output().unwrap()
-    });
-    let output = output.await.unwrap();
-    Said {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+        .env_remove("RUST_LOG");
+    harness::run(command, input).await
 }
 
 /// A running service. Killed when dropped.
@@ -99,12 +66,12 @@ pub struct Service {
     school: String,
 }
 
-/// What it answered.
+/// A response.
 #[derive(Debug)]
 pub struct Answer {
     /// The status.
     pub status: u16,
-    /// The headers, as they came.
+    /// The headers.
     pub headers: reqwest::header::HeaderMap,
     /// The body as text.
     pub text: String,
@@ -118,31 +85,31 @@ impl Answer {
 }
 
 impl Service {
-    /// Starts `markback serve` with the world's settings and waits until it listens. Its log goes to `log` in the world's folder,
-    /// after what is there already. Events are those of the school with this MIS.
+    /// Starts `markback serve` with the world's settings and waits until it listens. Its log is appended to `log` in
+    /// the world's folder. The methods about events use the school with this MIS.
     pub async fn start(program: &str, world: &World, mis: &str) -> Self {
-        let (settings, log) = (world.settings(), world.path("log"));
+        let (settings, log) = (world.settings_path(), world.path("log"));
         let (child, address) = serve(Command::new(program), &settings, "trace", &log).await;
         assert!(address.starts_with("http://127.0.0.1:"), "{address}");
         Self {
             child,
             address,
             http: Client::builder().no_proxy().build().unwrap(),
-            school: world.school(mis).id,
+            school: world.school_with(mis).id,
         }
     }
 
-    /// Where it listens: host and port.
+    /// Its host and port.
     pub fn listens_on(&self) -> &str {
         self.address.trim_start_matches("http://")
     }
 
-    /// Asks for an address of the service, with the key.
+    /// GETs a path with the key.
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Method::GET, path, Some(KEY), None).await
     }
 
-    /// Asks for anything.
+    /// Sends any request.
     pub async fn ask(
         &self,
         method: Method,
@@ -165,7 +132,7 @@ impl Service {
         }
     }
 
-    /// The events of the school.
+    /// The path of the school's events.
     pub fn events(&self) -> String {
         format!("/v1/schools/{}/events", self.school)
     }
@@ -176,12 +143,12 @@ impl Service {
             .await
     }
 
-    /// What became of an event so far.
+    /// The current record of an event.
     pub async fn event(&self, id: &str) -> Value {
         self.get(&format!("{}/{id}", self.events())).await.json()
     }
 
-    /// Waits until an event has become what is wanted of it.
+    /// Waits until an event satisfies a condition.
     pub async fn wait_for(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
@@ -189,7 +156,10 @@ impl Service {
             if wanted(&event) {
                 return event;
             }
-            assert!(start.elapsed() < PATIENCE, "waited in vain: {event:#}");
+            assert!(
+                start.elapsed() < PATIENCE,
+                "the event does not reach the expected state: {event:#}"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -199,13 +169,13 @@ impl Service {
         self.wait_for(id, |event| event["state"] == state).await
     }
 
-    /// `kill -9`.
+    /// Kills the process with SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM. Answers the exit code and how long it took.
+    /// Sends SIGTERM. Returns the exit code and the time until the end.
     pub async fn stop(mut self) -> (Option<i32>, Duration) {
         let start = Instant::now();
         let sent = Command::new("kill")
@@ -216,7 +186,7 @@ impl Service {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status.code(), start.elapsed());
             }
-            assert!(start.elapsed() < PATIENCE, "it does not stop");
+            assert!(start.elapsed() < PATIENCE, "the service does not stop");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -224,7 +194,7 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        // Gone already, if the test went well.
+        // It may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

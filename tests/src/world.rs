@@ -1,25 +1,26 @@
-//! A sandbox, and a folder with the settings of a service on it.
+//! A test bed for services that run as processes of their own.
 
-use std::path::PathBuf;
+use std::ops::Deref;
 
 use chrono::{Datelike as _, Days, NaiveDate, Utc, Weekday};
 use chrono_tz::Europe::London;
+use markback_lab::harness::{TestBed, quick_sandbox};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-use wonde_sandbox::{MisMark, Sandbox, SandboxOptions, SchoolInfo, StudentInfo};
+use wonde_sandbox::{MisMark, SandboxOptions, SchoolInfo, StudentInfo};
 
-/// The bearer key of the services on it.
-pub(crate) const KEY: &str = "the-key-of-the-tests";
-
-/// A sandbox and settings for all its schools.
+/// A test bed with settings for all schools of its sandbox.
 #[derive(Debug)]
-pub struct World {
-    /// The sandbox.
-    pub sandbox: Sandbox,
-    folder: TempDir,
+pub struct World(TestBed);
+
+impl Deref for World {
+    type Target = TestBed;
+
+    fn deref(&self) -> &TestBed {
+        &self.0
+    }
 }
 
-/// The last school day before today, so that a test runs at any hour of any day: events may be a week old.
+/// The last school day before today, so that tests can run at any time: events may be a week old.
 pub fn school_day() -> NaiveDate {
     let today = Utc::now().date_naive();
     (1..)
@@ -28,7 +29,7 @@ pub fn school_day() -> NaiveDate {
         .unwrap()
 }
 
-/// Groups that write everything back, whatever the day of the week.
+/// A group with every kind of writeback.
 const GROUPS: &str = r#"
 [[school.group]]
 name = "Pupils"
@@ -49,8 +50,8 @@ custom_codes = { sign_in = "Why?" }
 comment = { sign_in = "Why?" }
 "#;
 
-/// Whatever is waited for comes soon: the sandbox's MIS takes 200 ms.
-pub(crate) const PACE: &str = r#"
+/// Short delays between a worker's steps, for an MIS that stores a mark within 200 ms.
+pub(crate) const SHORT_DELAYS: &str = r#"
 [workers]
 poll = "50ms"
 lease = "2s"
@@ -63,78 +64,38 @@ backoff_max = "1s"
 "#;
 
 impl World {
-    /// Three schools, SIMS, Arbor and ScholarPack, whose registers are empty, whose MIS are quick, and whose copies are fresh.
+    /// Starts three schools, with SIMS, Arbor and ScholarPack.
     pub async fn new() -> Self {
-        Self::with(SandboxOptions::default(), GROUPS).await
+        Self::with_groups(GROUPS).await
     }
 
-    /// Other options of the sandbox and other groups; the seed, the schools and what a service must find stay.
-    pub async fn with(options: SandboxOptions, groups: &str) -> Self {
+    /// Starts the same schools with other groups.
+    pub async fn with_groups(groups: &str) -> Self {
         let options = SandboxOptions {
             pupils_per_school: 40,
-            history_days: 0,
-            write_delay: std::time::Duration::from_millis(200),
-            extraction_every: std::time::Duration::ZERO,
-            ..options
+            ..quick_sandbox()
         };
-        let sandbox = Sandbox::start(options).await.unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let world = Self { sandbox, folder };
-        std::fs::write(world.path("token"), world.sandbox.token()).unwrap();
-        std::fs::write(world.path("key"), KEY).unwrap();
-        std::fs::write(world.settings(), world.toml(groups)).unwrap();
-        world
+        let bed = TestBed::start(None, options).await;
+        let service = "register_window = '1s'\ngather = { window = '50ms', max = 200 }";
+        let school = format!("timezone = 'Europe/London'\ntoken_file = 'token'\n{groups}");
+        bed.write_settings(service, SHORT_DELAYS, 3, &school);
+        Self(bed)
     }
 
-    /// A file in the world's folder.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The settings file.
-    pub fn settings(&self) -> PathBuf {
-        self.path("markback.toml")
-    }
-
-    /// Puts a line of settings before the others.
+    /// Adds a line at the start of the settings file.
     pub fn set_service(&self, line: &str) {
-        let settings = std::fs::read_to_string(self.settings()).unwrap();
-        std::fs::write(self.settings(), format!("{line}\n{settings}")).unwrap();
+        let settings = std::fs::read_to_string(self.settings_path()).unwrap();
+        std::fs::write(self.settings_path(), format!("{line}\n{settings}")).unwrap();
     }
 
-    fn toml(&self, groups: &str) -> String {
-        let mut toml = format!(
-            "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = 'sqlite:{}'\nwonde_url = '{}'\n\
-             rate_per_minute = 60000\nregister_window = '1s'\ngather = {{ window = '50ms', max = 200 }}\n{PACE}",
-            self.path("markback.db").display(),
-            self.sandbox.base_url(),
-        );
-        for school in self.sandbox.schools() {
-            toml += &format!(
-                "\n[[school]]\nid = '{}'\ntimezone = 'Europe/London'\ntoken_file = 'token'\n{groups}",
-                school.id
-            );
-        }
-        toml
-    }
-
-    /// The school with this MIS.
-    pub fn school(&self, mis: &str) -> SchoolInfo {
-        let mut schools = self.sandbox.schools().into_iter();
-        schools.find(|school| school.mis == mis).unwrap()
-    }
-
-    /// Pupils who were on roll on the school day and still are.
+    /// The pupils who were on roll on the school day and still are.
     pub fn pupils(&self, school: &SchoolInfo) -> Vec<StudentInfo> {
-        let pupils = self.sandbox.students(&school.id).unwrap().into_iter();
+        let mut pupils = self.pupils_of(&school.id);
+        pupils.retain(|pupil| pupil.admission <= school_day());
         pupils
-            .filter(|pupil| {
-                pupil.on_roll && pupil.admission <= school_day() && pupil.leaving.is_none()
-            })
-            .collect()
     }
 
-    /// What the school's MIS holds for a pupil on the school day and that was written from outside.
+    /// The marks of a pupil on the school day that the school's MIS holds and that were written through Wonde.
     pub fn written(&self, school: &SchoolInfo, pupil: &StudentInfo) -> Vec<MisMark> {
         let marks = self.sandbox.mis_marks(&school.id).unwrap().into_iter();
         marks

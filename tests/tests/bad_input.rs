@@ -1,9 +1,9 @@
-//! Invalid requests are reported with the field, and events accepted before are kept.
+//! Invalid requests are reported with the field, and events that were accepted before stay.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use chrono::{Duration, Utc};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
 
-/// The keys of the problems in an answer that says no; each tells what is wrong and what to do.
+/// The keys of the problems in an error response. Checks that each has a message and help.
 fn keys(answer: &Answer) -> Vec<String> {
     let body = answer.json();
     let error = &body["error"];
@@ -36,14 +36,14 @@ fn keys(answer: &Answer) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_wrong_thing_is_refused_with_its_field_and_what_was_taken_in_stays() {
+async fn invalid_events_are_rejected_with_the_field_and_accepted_ones_stay() {
     let world = World::new().await;
-    let school = world.school("SIMS");
+    let school = world.school_with("SIMS");
     let pupils = world.pupils(&school);
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     let good = sign_in("good", &pupils[0], "09:07:12");
     assert_eq!(service.post(good.to_string()).await.status, 202);
-    // From its decision on, the service knows who the school's people are.
+    // After its decision, the service knows the school's people.
     let before = service.wait_until("good", "confirmed").await;
 
     let with = |key: &str, value: Value| {
@@ -83,7 +83,7 @@ async fn each_wrong_thing_is_refused_with_its_field_and_what_was_taken_in_stays(
         assert_eq!(keys(&answer), [key], "{event} got {answer:?}");
     }
 
-    // In a list the place is named, everything is told at once, and none of it is taken in.
+    // In a list, all problems are reported with their positions, and no event is accepted.
     let list = json!([
         sign_in("bad", &pupils[1], "09:00:00"),
         with("at", json!("9 o'clock")),
@@ -121,7 +121,7 @@ async fn each_wrong_thing_is_refused_with_its_field_and_what_was_taken_in_stays(
     );
     assert_eq!(service.event("good").await, before);
 
-    // The same id again answers the same again, and nothing is written again.
+    // The same request again has the same response, and nothing is written again.
     let again = service.post(good.to_string()).await;
     assert_eq!(
         (again.status, again.json()),
@@ -134,9 +134,9 @@ async fn each_wrong_thing_is_refused_with_its_field_and_what_was_taken_in_stays(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_known_schools_and_events_and_only_with_the_key() {
+async fn the_api_requires_the_key_and_known_schools_and_events() {
     let world = World::new().await;
-    let school = world.school("SIMS");
+    let school = world.school_with("SIMS");
     let event = sign_in("e1", &world.pupils(&school)[0], "09:07:12").to_string();
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     let events = service.events();

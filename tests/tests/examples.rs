@@ -1,9 +1,9 @@
-//! The settings that the README tries the service with are for the schools that the sandbox then has.
+//! The settings that the README uses with the sandbox name the sandbox's schools.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use std::path::Path;
 use wonde_sandbox::{Sandbox, SandboxOptions};
 
 #[tokio::test]
-async fn the_settings_for_the_sandbox_are_for_its_schools() {
+async fn the_sandbox_settings_name_the_sandboxs_schools() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/sandbox.toml");
     let settings = markback::settings::load(&path).unwrap().settings;
     let options = SandboxOptions {

@@ -1,21 +1,21 @@
-//! Groups through the program: read, told, exported, held back and accepted; after `kill -9` in the middle of a sync; and
-//! a pupil who enrols again, whose mark lands where it should.
+//! Groups through the program: syncs, previews, exports, and syncs that are held back and accepted; a `kill -9` during
+//! a sync; and a re-enrolled pupil.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::{Duration, Instant};
 
-use markback_tests::{Said, Service, World, run, sign_in};
+use markback_tests::{CommandOutput, Service, World, run, sign_in};
 use serde_json::{Value, json};
-use wonde_sandbox::{Change, Fault, FaultRule, SandboxOptions};
+use wonde_sandbox::{Change, Fault, FaultRule};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
 
-/// Everybody of a school, each kind in a group.
+/// Everybody at a school, with a group per kind.
 const GROUPS: &str = r#"
 [[school.group]]
 name = "Pupils"
@@ -37,22 +37,22 @@ kind = "parents"
 parental_responsibility = true
 "#;
 
-async fn markback(world: &World, args: &[&str]) -> Said {
-    let settings = world.settings();
+async fn markback(world: &World, args: &[&str]) -> CommandOutput {
+    let settings = world.settings_path();
     let config = ["--config", settings.to_str().unwrap()];
     run(MARKBACK, &[args, &config].concat(), "").await
 }
 
-fn count(said: &Said, place: usize, group: &str, what: &str) -> u64 {
+fn count(said: &CommandOutput, place: usize, group: &str, what: &str) -> u64 {
     said.json()["schools"][place]["report"]["groups"][group][what]
         .as_u64()
         .unwrap()
 }
 
 #[tokio::test]
-async fn what_would_change_is_told_then_done_and_then_exported() {
-    let world = World::with(SandboxOptions::default(), GROUPS).await;
-    let school = world.school("SIMS");
+async fn a_sync_is_previewed_carried_out_and_exported() {
+    let world = World::with_groups(GROUPS).await;
+    let school = world.school_with("SIMS");
     let sims = ["--school", &school.id];
     let told = markback(&world, &["sync", "--dry-run", "--format", "json"]).await;
     assert_eq!(told.code, 0, "{told:?}");
@@ -63,7 +63,7 @@ async fn what_would_change_is_told_then_done_and_then_exported() {
     assert!(joins > 80, "{joins}");
     assert!(
         !told.out.contains("\"name\""),
-        "names are shown to those who ask for them only"
+        "names are only shown on request"
     );
     let before = markback(&world, &["groups", "ls"]).await;
     assert!(
@@ -145,9 +145,9 @@ async fn what_would_change_is_told_then_done_and_then_exported() {
 }
 
 #[tokio::test]
-async fn what_looks_like_a_mistake_is_held_until_somebody_accepts_it() {
-    let world = World::with(SandboxOptions::default(), GROUPS).await;
-    let school = world.school("SIMS");
+async fn a_suspicious_sync_is_held_back_until_accepted() {
+    let world = World::with_groups(GROUPS).await;
+    let school = world.school_with("SIMS");
     let sync = |more: &'static [&'static str]| {
         let args = [
             &["sync", "--format", "json", "--school", &school.id][..],
@@ -169,7 +169,7 @@ async fn what_looks_like_a_mistake_is_held_until_somebody_accepts_it() {
     assert_eq!(held.json()["schools"][0]["state"], "held");
     assert!(held.out.contains("the region may be wrong"), "{}", held.out);
     assert_eq!(count(&held, 0, "Pupils", "people"), pupils);
-    // The answer is right after all, says somebody who looked.
+    // An operator accepts the response.
     let accepted = sync(&["--accept"]).await;
     assert_eq!(accepted.code, 0, "{accepted:?}");
     assert_eq!(
@@ -181,7 +181,7 @@ async fn what_looks_like_a_mistake_is_held_until_somebody_accepts_it() {
     );
 }
 
-/// What the school's groups are, by the service's own word, as ids at Wonde.
+/// The members of a group according to the service, as ids at Wonde.
 async fn ids(service: &Service, school: &str, group: &str) -> Option<Vec<String>> {
     let answer = service
         .get(&format!("/v1/schools/{school}/groups/{group}"))
@@ -199,10 +199,10 @@ async fn ids(service: &Service, school: &str, group: &str) -> Option<Vec<String>
 }
 
 #[tokio::test]
-async fn killed_in_the_middle_of_a_sync_the_service_goes_on_with_it() {
-    let world = World::with(SandboxOptions::default(), GROUPS).await;
-    let school = world.school("SIMS");
-    // The parents come slowly, so that there is a middle.
+async fn a_service_killed_during_a_sync_resumes_it() {
+    let world = World::with_groups(GROUPS).await;
+    let school = world.school_with("SIMS");
+    // The parents are read slowly, so that the kill comes during the sync.
     let slow = FaultRule::new(Fault::Slow {
         millis: 400,
         after: false,
@@ -252,9 +252,9 @@ async fn killed_in_the_middle_of_a_sync_the_service_goes_on_with_it() {
 }
 
 #[tokio::test]
-async fn a_pupil_who_enrols_again_is_written_to_under_the_new_id() {
-    let world = World::with(SandboxOptions::default(), GROUPS).await;
-    let school = world.school("SIMS");
+async fn a_re_enrolled_pupil_is_marked_under_the_new_id() {
+    let world = World::with_groups(GROUPS).await;
+    let school = world.school_with("SIMS");
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     let pupil = world.pupils(&school)[0].clone();
     service

@@ -1,27 +1,27 @@
-//! A sign-in becomes a mark in the MIS, through the program, over HTTP, and whatever happens in between.
+//! A sign-in that is posted to the program over HTTP becomes a mark in the MIS, in spite of faults.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
-use markback::service::{Markback, Options, WorkerConfig};
+use markback::service::{Options, WorkerConfig};
+use markback_lab::harness::Workers;
 use markback_tests::{Service, World, at, run, sign_in};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use wonde_sandbox::{Fault, FaultRule};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_over_http_is_a_mark_in_the_mis() {
+async fn an_event_posted_over_http_becomes_a_mark_in_the_mis() {
     let world = World::new().await;
     for (mis, path) in [
         ("SIMS", "attendance/session"),
         ("Arbor", "attendance/lesson"),
     ] {
-        let school = world.school(mis);
+        let school = world.school_with(mis);
         let pupil = &world.pupils(&school)[0];
         let service = Service::start(MARKBACK, &world, mis).await;
         let mut event = sign_in(&format!("{mis}-1"), pupil, "09:07:12");
@@ -68,9 +68,9 @@ async fn an_event_over_http_is_a_mark_in_the_mis() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_written_to_a_school_that_takes_no_marks_and_it_says_so() {
+async fn an_event_at_a_school_that_takes_no_marks_is_skipped_with_a_reason() {
     let world = World::new().await;
-    let school = world.school("ScholarPack");
+    let school = world.school_with("ScholarPack");
     let pupil = &world.pupils(&school)[0];
     let service = Service::start(MARKBACK, &world, "ScholarPack").await;
     service
@@ -81,11 +81,11 @@ async fn nothing_is_written_to_a_school_that_takes_no_marks_and_it_says_so() {
     assert_eq!(world.sandbox.requests().marks_accepted, 0);
 }
 
-/// Wonde is out of order, so that the mark is decided and cannot be sent; then the service is killed.
+/// Wonde fails, so the mark is decided but cannot be sent; then the service is killed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mark_survives_kill_9_and_is_written_once() {
     let world = World::new().await;
-    let school = world.school("SIMS");
+    let school = world.school_with("SIMS");
     let pupil = &world.pupils(&school)[0];
     let away = Fault::Status {
         status: 503,
@@ -110,7 +110,7 @@ async fn a_mark_survives_kill_9_and_is_written_once() {
 
     world.sandbox.clear_faults();
     let service = Service::start(MARKBACK, &world, "SIMS").await;
-    // The sender's answer got lost, as far as it knows.
+    // The client assumes that the response was lost.
     let again = service
         .post(sign_in("e1", pupil, "09:07:12").to_string())
         .await;
@@ -125,11 +125,11 @@ async fn a_mark_survives_kill_9_and_is_written_once() {
     );
 }
 
-/// Killed the moment the events were taken in, whatever it is doing then.
+/// The service is killed right after it accepted the events.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_answered_202_survives_kill_9_at_once() {
+async fn an_accepted_event_survives_an_immediate_kill_9() {
     let world = World::new().await;
-    let school = world.school("SIMS");
+    let school = world.school_with("SIMS");
     let pupils = world.pupils(&school);
     let events = |from: usize| {
         let events = pupils[from..from + 5].iter().enumerate();
@@ -153,11 +153,11 @@ async fn what_was_answered_202_survives_kill_9_at_once() {
     }
 }
 
-/// The connection is cut after Wonde took the register: it looks before it repeats.
+/// The connection is cut after Wonde accepted the register: the service reads the register before it retries.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_register_whose_answer_got_lost_is_not_written_twice() {
+async fn a_register_with_a_lost_response_is_not_written_twice() {
     let world = World::new().await;
-    let school = world.school("SIMS");
+    let school = world.school_with("SIMS");
     let pupil = &world.pupils(&school)[0];
     let cut = FaultRule::new(Fault::CutAfter)
         .on("attendance/session")
@@ -177,11 +177,11 @@ async fn a_register_whose_answer_got_lost_is_not_written_twice() {
     assert_eq!(writes, [1], "{record:#}");
 }
 
-/// A job is held for as long as it is worked on, so that no other worker takes it over and sends the mark again.
+/// The lease of a job is renewed while it is processed, so no other worker takes it over and sends the mark again.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
+async fn a_response_slower_than_a_lease_is_awaited() {
     let world = World::new().await;
-    let school = world.school("SIMS");
+    let school = world.school_with("SIMS");
     let pupil = &world.pupils(&school)[0];
     let slow = Fault::Slow {
         millis: 6_000,
@@ -189,38 +189,30 @@ async fn an_answer_that_takes_longer_than_a_lease_is_waited_for() {
     };
     let slow = FaultRule::new(slow).on("attendance/session").method("POST");
     world.sandbox.add_fault(slow).unwrap();
-    let settings = markback::settings::load(&world.settings())
-        .unwrap()
-        .settings;
     let options = Options {
         workers: Some(WorkerConfig {
             lease: std::time::Duration::from_secs(2),
-            ..WorkerConfig::of(settings.service.workers)
+            ..WorkerConfig::of(world.settings().service.workers)
         }),
         ..Options::default()
     };
-    let markback = Markback::open(settings, options).await.unwrap();
-    let stop = CancellationToken::new();
-    let workers = tokio::spawn({
-        let (markback, stop) = (markback.clone(), stop.clone());
-        async move { markback.run(stop).await }
-    });
+    let markback = world.open(options).await;
+    let workers = Workers::start(&markback);
     let id = school.id.as_str().into();
     let event = sign_in("e1", pupil, "09:07:12");
     markback.intake(&id, vec![event]).await.unwrap();
     while !markback.is_settled().await.unwrap() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    stop.cancel();
-    workers.await.unwrap();
+    workers.stop().await;
     assert_eq!(world.sandbox.requests().marks_accepted, 1);
     assert_eq!(world.written(&school, pupil)[0].writes, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_ends_it_within_the_stated_time_and_loses_nothing() {
+async fn sigterm_stops_the_service_in_time_without_losing_events() {
     let world = World::new().await;
-    let school = world.school("SIMS");
+    let school = world.school_with("SIMS");
     let pupil = &world.pupils(&school)[0];
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     service
@@ -235,9 +227,9 @@ async fn sigterm_ends_it_within_the_stated_time_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_is_replayed_its_good_lines_settled_and_its_bad_ones_named() {
+async fn a_replay_settles_valid_lines_and_reports_bad_ones() {
     let world = World::new().await;
-    let (sims, arbor) = (world.school("SIMS"), world.school("Arbor"));
+    let (sims, arbor) = (world.school_with("SIMS"), world.school_with("Arbor"));
     let (first, second) = (&world.pupils(&sims)[0], &world.pupils(&arbor)[0]);
     let mut other = sign_in("e2", second, "08:50:00");
     other["school"] = arbor.id.clone().into();
@@ -255,7 +247,7 @@ async fn a_log_is_replayed_its_good_lines_settled_and_its_bad_ones_named() {
     .join("\n");
     let path = world.path("day.jsonl");
     std::fs::write(&path, log).unwrap();
-    let settings = world.settings();
+    let settings = world.settings_path();
     let args = [
         "replay",
         "--config",
@@ -267,7 +259,7 @@ async fn a_log_is_replayed_its_good_lines_settled_and_its_bad_ones_named() {
     ];
     let args = [&args[..], &[path.to_str().unwrap()]].concat();
 
-    // Twice: nothing of it is taken in again.
+    // The second run accepts no event again.
     for _ in 0..2 {
         let said = run(MARKBACK, &args, "").await;
         assert_eq!(said.code, 2, "{said:?}");
@@ -306,10 +298,15 @@ async fn a_log_is_replayed_its_good_lines_settled_and_its_bad_ones_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_names_no_school_is_told_what_to_do() {
+async fn a_replay_without_a_school_is_an_error_with_a_hint() {
     let world = World::new().await;
-    let settings = world.settings();
-    let event = sign_in("e1", &world.pupils(&world.school("SIMS"))[0], "09:21:00").to_string();
+    let settings = world.settings_path();
+    let event = sign_in(
+        "e1",
+        &world.pupils(&world.school_with("SIMS"))[0],
+        "09:21:00",
+    )
+    .to_string();
     let said = run(
         MARKBACK,
         &["replay", "--config", settings.to_str().unwrap(), "-"],
@@ -324,7 +321,7 @@ async fn a_log_that_names_no_school_is_told_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_demonstration_finds_no_difference() {
+async fn the_demo_finds_no_difference() {
     let said = run(
         MARKBACK,
         &[
@@ -341,6 +338,10 @@ async fn the_demonstration_finds_no_difference() {
         told["comparison"]["compared"].as_u64().unwrap() > 40,
         "{told:#}"
     );
+    let replays = &told["replays"];
+    assert_eq!(replays["differ"], json!([]), "{told:#}");
+    assert_eq!(replays["events"], 150);
+    assert!(replays["decisions"].as_u64().unwrap() >= 150, "{told:#}");
     let outcomes = told["outcomes"].as_object().unwrap();
     assert_eq!(
         outcomes

@@ -1,9 +1,9 @@
-//! Clients that never ask to the end, or ask nothing at all, keep neither a connection nor the program's end waiting.
+//! Clients that send incomplete requests or none do not hold connections open, and do not delay the shutdown.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::{
@@ -16,10 +16,10 @@ use markback_tests::{Service, World};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
 
-/// How long something that must come is waited for; nobody waits for it when all is well.
+/// How long a test waits before it fails.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// A connection on which this was said.
+/// Opens a connection and sends a text.
 fn say(service: &Service, words: &str) -> TcpStream {
     let mut stream = TcpStream::connect(service.listens_on()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -27,7 +27,7 @@ fn say(service: &Service, words: &str) -> TcpStream {
     stream
 }
 
-/// A whole head of a question whose body does not come.
+/// The complete head of a request without its body.
 fn without_body(service: &Service) -> String {
     format!(
         "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer the-key-of-the-tests\r\nContent-Length: 500\r\n\r\n[",
@@ -35,18 +35,18 @@ fn without_body(service: &Service) -> String {
     )
 }
 
-/// All that is answered until the other side closes the connection.
+/// Reads until the service closes the connection.
 fn to_its_end(stream: &mut TcpStream) -> String {
     let mut heard = Vec::new();
     match stream.read_to_end(&mut heard) {
-        // Closed with something unread.
+        // The service closed the connection with unread data.
         Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
         other => drop(other.unwrap()),
     }
     String::from_utf8(heard).unwrap()
 }
 
-/// One answer, of which the body is known by its length.
+/// Reads one response, up to the end of its JSON body.
 fn one_answer(stream: &mut TcpStream) -> String {
     let (mut heard, mut piece) = (String::new(), [0; 1024]);
     while !heard.ends_with('}') {
@@ -58,7 +58,7 @@ fn one_answer(stream: &mut TcpStream) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_on_which_no_whole_question_comes_is_closed_in_time() {
+async fn a_connection_without_a_complete_request_is_closed() {
     let world = World::new().await;
     world.set_service("http = { head_within = '1s', answer_within = '2s' }");
     let service = Service::start(MARKBACK, &world, "SIMS").await;
@@ -71,19 +71,22 @@ async fn a_connection_on_which_no_whole_question_comes_is_closed_in_time() {
     let mut half = say(&service, &without_body(&service));
     let mut silent = say(&service, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
     assert!(one_answer(&mut silent).starts_with("HTTP/1.1 200 OK"));
-    // One that drips is no better off than those.
+    // A client that sends slowly is disconnected as well.
     let mut dripping = say(&service, "GET /healthz HTTP/1.1\r\n");
     while dripping.write_all(b"X-A: b\r\n").is_ok() {
-        assert!(start.elapsed() < PATIENCE, "a drip keeps it open");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "slow sending keeps the connection open"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     for stream in &mut breaking_off {
         to_its_end(stream);
     }
-    // Asked once, and silent from then on.
+    // This client sent one request and then nothing.
     assert_eq!(to_its_end(&mut silent), "");
     assert!(start.elapsed() >= Duration::from_secs(1));
-    // A body that does not come is answered for.
+    // A missing body gets an error response.
     let heard = to_its_end(&mut half);
     assert!(
         heard.starts_with("HTTP/1.1 504") && heard.contains("timed_out") && heard.contains("2s"),
@@ -93,14 +96,14 @@ async fn a_connection_on_which_no_whole_question_comes_is_closed_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_connection_does_not_hold_up_the_end() {
+async fn an_idle_connection_does_not_delay_the_shutdown() {
     let world = World::new().await;
     world.set_service("http.answer_within = '25s'");
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     let mut idle = say(&service, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
     one_answer(&mut idle);
     let fresh = say(&service, "");
-    // The service has taken that one up when it has answered a later one.
+    // The service has accepted that connection once it responds on a later one.
     assert_eq!(service.get("/healthz").await.status, 200);
     let (code, took) = service.stop().await;
     assert_eq!(code, Some(0));
@@ -109,9 +112,9 @@ async fn an_idle_connection_does_not_hold_up_the_end() {
     drop(fresh);
 }
 
-/// One breaks off in its head, one in its body.
+/// One request ends in its head, one in its body.
 #[tokio::test(flavor = "multi_thread")]
-async fn half_a_question_does_not_hold_up_the_end() {
+async fn an_incomplete_request_does_not_delay_the_shutdown() {
     let world = World::new().await;
     world.set_service("http.answer_within = '2s'");
     let service = Service::start(MARKBACK, &world, "SIMS").await;

@@ -1,8 +1,9 @@
-//! Short rounds of the torture test on both stores, with a fixed seed. `cargo xtask torture` runs long rounds with fresh seeds.
+//! Short rounds of the torture test on both stores, with a fixed seed. `cargo xtask torture` runs long rounds with
+//! fresh seeds.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use rstest::rstest;
 use tokio::sync::Mutex;
 use wonde_sandbox::FaultRule;
 
-/// One round at a time: each wants the whole machine.
+/// Rounds run one at a time, because each needs the whole machine.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 fn plan(store: StoreKind) -> Plan {
@@ -21,7 +22,7 @@ fn plan(store: StoreKind) -> Plan {
         seed: 20_261_123,
         store,
         nodes: 1,
-        lasts: Duration::from_secs(10),
+        duration: Duration::from_secs(10),
         rate: 40,
         kills: false,
         freezes: false,
@@ -30,7 +31,7 @@ fn plan(store: StoreKind) -> Plan {
     }
 }
 
-/// `None` where there is no PostgreSQL.
+/// Runs one round; `None` without PostgreSQL.
 async fn round(plan: Plan) -> Option<Report> {
     let _turn = TURN.lock().await;
     if plan.store == StoreKind::Postgres && throwaway_postgres::shared().unwrap().is_none() {
@@ -46,7 +47,7 @@ async fn round(plan: Plan) -> Option<Report> {
 #[case(StoreKind::Sqlite)]
 #[case(StoreKind::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_over_and_over_nothing_is_lost_or_written_twice(#[case] store: StoreKind) {
+async fn repeated_kills_lose_nothing_and_write_nothing_twice(#[case] store: StoreKind) {
     let plan = Plan {
         kills: true,
         ..plan(store)
@@ -60,7 +61,7 @@ async fn killed_over_and_over_nothing_is_lost_or_written_twice(#[case] store: St
 #[case(StoreKind::Sqlite)]
 #[case(StoreKind::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn every_fault_of_wonde_and_the_mis_passes(#[case] store: StoreKind) {
+async fn every_fault_of_wonde_and_the_mis_is_survived(#[case] store: StoreKind) {
     let plan = Plan {
         faults: 0.15,
         ..plan(store)
@@ -80,9 +81,7 @@ async fn every_fault_of_wonde_and_the_mis_passes(#[case] store: StoreKind) {
 #[case(2)]
 #[case(3)]
 #[tokio::test(flavor = "multi_thread")]
-async fn nodes_that_share_a_store_are_killed_and_frozen_and_the_store_restarted(
-    #[case] nodes: usize,
-) {
+async fn nodes_on_one_database_survive_kills_freezes_and_restarts(#[case] nodes: usize) {
     let plan = Plan {
         nodes,
         kills: true,

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_adapter_that_is_not_there_is_named() {
+    fn an_unknown_adapter_is_named() {
         let all = vec!["alpha".to_owned()];
         assert!(
             chosen(all.clone(), &["beta".to_owned()])

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_stands_between_the_markers_and_the_rest_stays() {
+    fn only_the_table_between_the_markers_is_replaced() {
         let readme = format!("# Title\n\n{OPENS}\nold\n{CLOSES}\n\nmore\n");
         let text = with_table(&readme, &[&adapter()]).unwrap();
         assert!(
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_the_descriptor_and_the_adapters_own_words_under_one_title() {
+    fn a_page_combines_the_descriptor_and_the_adapters_notes() {
         let text = page(&adapter(), "# Alpha\n\nAsk the office.\n");
         assert_eq!(text.matches("\n# ").count(), 1, "{text}");
         for word in [

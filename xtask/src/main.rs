@@ -56,7 +56,8 @@ enum Chore {
     },
     /// Checks the project's rules that clippy cannot check.
     Tidy,
-    /// Measures a release build on SQLite and on a temporary PostgreSQL server; options of `markback bench` follow `--`.
+    /// Measures a release build on SQLite and on a temporary PostgreSQL server; options of `markback bench` follow
+    /// `--`.
     Bench(bench::Options),
     /// Kills, freezes and overloads a release build for the given time, and compares the marks in the MIS afterwards.
     Torture(torture::Options),

@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_that_cannot_be_is_refused_with_the_reason() {
+    fn an_invalid_plan_is_rejected_with_the_reason() {
         let folder = tempfile::tempdir().unwrap();
         let tree = Tree::at(folder.path());
         write(&tree.join("adapters/there/Cargo.toml"), "").unwrap();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn the_crate_says_what_was_planned() {
+    fn the_scaffolded_crate_matches_the_plan() {
         let [(_, manifest), (_, source), (_, suite), (_, page)] =
             files(&plan("alpha", Place::FirstLesson), "2026-11-23");
         let manifest: toml::Table = manifest.parse().unwrap();

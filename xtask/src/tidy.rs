@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_that_uses_another_is_found() {
+    fn an_adapter_that_depends_on_another_is_found() {
         let path = Path::new("adapters/alpha/Cargo.toml");
         let good = "[dependencies]\nmis-wonde.workspace = true\n[dev-dependencies]\nmis-conformance.workspace = true\n";
         assert!(dependencies(path, good).unwrap().is_empty());
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_below_the_domain_is_found() {
+    fn a_network_dependency_of_the_domain_is_found() {
         let packages = "mis-core v0.1.0 (crates/mis-core)\nserde v1.0.0\n";
         assert!(networked("mis-core", packages).is_empty());
         let found = networked("mis-core", &format!("{packages}reqwest v0.13.0\n"));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_in_code_is_found_but_not_in_words_tests_or_its_own_crate() {
+    fn an_mis_name_is_found_in_code_but_not_in_prose_tests_or_its_own_crate() {
         let found = |path: &str, text: &str| names(Path::new(path), text, &alpha()).len();
         let code = "//! Alpha.\n// \"alpha\"\nif mis == \"ALPHA-one\" {}\n";
         assert_eq!(found("crates/markback/src/x.rs", code), 1);
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_without_an_opening_sentence_is_found() {
+    fn a_module_without_a_description_is_found() {
         for text in [
             "//! What it is for.\n",
             "#![doc = include_str!(\"../README.md\")]\n",
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scaffold_left_and_what_lies_outside_is_found() {
+    fn scaffold_texts_and_stray_files_are_found() {
         let left = unfinished(
             Path::new("adapters/alpha/README.md"),
             "# Alpha\n\nTO DO: all of it.\n",

@@ -1,4 +1,4 @@
-//! `cargo xtask torture`: the long form of the torture test.
+//! `cargo xtask torture`: a long run of the torture test.
 
 use std::process::Command;
 

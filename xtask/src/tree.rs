@@ -63,7 +63,7 @@ impl Tree {
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(&self.root);
-        // What `cargo run` says of xtask itself must not pass for what the command is about.
+        // Variables that `cargo run` sets for xtask must not affect the command.
         for variable in ["CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH"] {
             cargo.env_remove(variable);
         }

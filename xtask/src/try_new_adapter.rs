@@ -1,6 +1,6 @@
-//! `try-new-adapter`: the walk of CONTRIBUTING.md, done in a copy of the tree. A new adapter starts red, is filled in by
-//! its to-do list, and goes green; and nothing changes outside its folder but what is generated. It is walked twice: by an
-//! adapter that names a shared one, and by one that implements the trait itself and has a quirk of its own.
+//! `try-new-adapter`: follows the steps of CONTRIBUTING.md in a copy of the tree. A new adapter starts red, is
+//! completed from its to-do list, and turns green; outside its folder only generated files change. The steps are done
+//! twice: for an adapter that names a strategy, and for one that implements the trait itself and has a quirk.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,20 +46,20 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
     run_command(test.args(["test", "--quiet", "--package", "mis-adapters"]))?;
     nothing_else_changed(&before, &contents(&walk.copy)?)?;
     println!(
-        "two adapters went from red to green, and no file was touched by hand outside adapters/{ID} and adapters/{OWN}"
+        "two adapters turned from red to green, and no file outside adapters/{ID} and adapters/{OWN} was edited by hand"
     );
     Ok(())
 }
 
-/// A code that the MIS keeps for itself. None of the suite's own marks has it.
+/// A code that cannot be written. No mark of the suite has it.
 const QUIRK: &str = r#".with_quirks(
     mis_wonde::Quirks::NONE
         .refusing(|mark| (mark.code.as_str() == "Z").then(|| "Z is for the office alone".into())),
 )
 .with_notes("#;
 
-/// A test of its own, beside the suite: an adapter's tests need no crate but those that it has.
-const QUIRK_TEST: &str = r#"//! The code that this MIS keeps for itself.
+/// A test of the adapter in addition to the suite: it needs no other crates.
+const QUIRK_TEST: &str = r#"//! The code that this MIS does not accept.
 
 use mis_wonde::{EventKind, Mark, Session, chrono::NaiveDate};
 use mis_throwawayown::DESCRIPTOR;
@@ -78,7 +78,7 @@ fn mark(code: &str) -> Mark {
 }
 
 #[test]
-fn the_office_keeps_its_code() {
+fn a_code_of_the_office_is_rejected() {
     assert!(DESCRIPTOR.as_kept(&mark("Z")).is_err());
     assert!(DESCRIPTOR.as_kept(&mark("L")).is_ok());
 }
@@ -86,8 +86,8 @@ fn the_office_keeps_its_code() {
 
 struct Walk {
     copy: Tree,
-    /// Not the tree's own: cargo knows a workspace's crates by their place below its root, so what is built of the copy
-    /// would pass for what is built of the tree.
+    /// A separate folder: cargo identifies a workspace's crates by their path below its root, so builds of the copy and
+    /// the tree would be confused.
     target: PathBuf,
 }
 
@@ -102,7 +102,7 @@ impl Walk {
         run_command(self.cargo().arg("xtask").args(words))
     }
 
-    /// Scaffolds an adapter and does what its list says.
+    /// Scaffolds an adapter and completes its to-do list.
     fn scaffold_until_green(&self, id: &str, more: &[&str]) -> Result<()> {
         let name = format!("Throwaway {id}");
         let wonde_name = format!("{name} MIS");
@@ -117,7 +117,7 @@ impl Walk {
             "--alias",
             &wonde_name,
             "--source",
-            "Nobody: it is thrown away",
+            "none: a temporary adapter",
         ];
         self.xtask(&[&words[..], more].concat())?;
         self.xtask(&["codegen", "--check"])
@@ -125,9 +125,9 @@ impl Walk {
         let red = self.conformance(id)?;
         ensure!(
             !red.wrong.is_empty(),
-            "an adapter without a single fixture is green: the suite asks nothing of it"
+            "an adapter without fixtures passes: the suite does not check them"
         );
-        println!("red, as it should be: {} things to do", red.wrong.len());
+        println!("red, as expected: {} tasks", red.wrong.len());
         self.fill_in(id, &red)?;
         // The adapter's own page is part of its generated one.
         self.xtask(&["codegen"])?;
@@ -138,13 +138,13 @@ impl Walk {
         let green = self.conformance(id)?;
         ensure!(
             green.wrong.is_empty(),
-            "filled in by its list, it is still red:\n{}",
+            "it is still red after its list was completed:\n{}",
             green.wrong.join("\n")
         );
         Ok(())
     }
 
-    /// Gives the adapter with ways of its own a quirk and a test of it, and sees that both hold.
+    /// Adds a quirk and its test to the adapter with different behaviour, and checks that both pass.
     fn add_a_quirk(&self) -> Result<()> {
         let own = self.copy.join("adapters").join(OWN);
         let source = own.join("src/lib.rs");
@@ -166,7 +166,7 @@ impl Walk {
         )
     }
 
-    /// What the suite says of the new adapter, green or red.
+    /// The report of the suite on the new adapter.
     fn conformance(&self, id: &str) -> Result<Line> {
         let mut cargo = self.cargo();
         cargo.args(["xtask", "conformance", "--adapter", id, "--format", "json"]);
@@ -176,17 +176,17 @@ impl Walk {
         let line = lines
             .into_iter()
             .next()
-            .context("`conformance` tried no adapter")?;
+            .context("`conformance` tested no adapter")?;
         ensure!(
             output.status.success() == line.wrong.is_empty(),
-            "`conformance` ended with {} and found {} things wrong",
+            "`conformance` ended with {} and {} failures",
             output.status,
             line.wrong.len()
         );
         Ok(line)
     }
 
-    /// Does what the list says: writes the fixtures it names, and the words that the scaffold left open.
+    /// Completes the list: writes the named fixtures and the missing texts.
     fn fill_in(&self, id: &str, red: &Line) -> Result<()> {
         let own = self.copy.join("adapters").join(id);
         let named: BTreeSet<_> = red
@@ -196,7 +196,7 @@ impl Walk {
             .collect();
         ensure!(
             !named.is_empty(),
-            "the list names no fixture to write:\n{}",
+            "the list names no missing fixture:\n{}",
             red.wrong.join("\n")
         );
         for name in named {
@@ -212,16 +212,13 @@ impl Walk {
         }
         for file in ["src/lib.rs", "README.md"] {
             let text = read(&own.join(file))?;
-            write(
-                &own.join(file),
-                &text.replace("TO DO: ", "Nothing to say of "),
-            )?;
+            write(&own.join(file), &text.replace("TO DO: ", "Nothing about "))?;
         }
         Ok(())
     }
 }
 
-/// The names of the JSON files that a to-do speaks of as missing.
+/// The names of the missing JSON files in a to-do.
 fn fixtures_in(todo: &str) -> impl Iterator<Item = String> {
     todo.lines().filter_map(|line| {
         let (_, rest) = line.split_once("the fixture ")?;
@@ -232,7 +229,7 @@ fn fixtures_in(todo: &str) -> impl Iterator<Item = String> {
     })
 }
 
-/// Copies the files of the project, so that the walk can change them.
+/// Copies the files of the project, so that the steps can change them.
 fn copy(tree: &Tree, folder: &Path) -> Result<Tree> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("cannot clear {}", folder.display()))?;
@@ -245,7 +242,7 @@ fn copy(tree: &Tree, folder: &Path) -> Result<Tree> {
         fs::copy(tree.join(&path), &to)
             .with_context(|| format!("cannot copy {}", path.display()))?;
     }
-    // So that git lists the copy's own files there.
+    // So that git lists the files of the copy.
     run_command(Command::new("git").args(["init", "--quiet"]).arg(folder))?;
     Ok(Tree::at(folder))
 }
@@ -259,7 +256,7 @@ fn contents(tree: &Tree) -> Result<Contents> {
         .collect()
 }
 
-/// Fails for a file that changed, came or went and is neither the adapter's own nor generated.
+/// Returns an error if a file was changed, added or removed that is neither the adapter's nor generated.
 fn nothing_else_changed(before: &Contents, after: &Contents) -> Result<()> {
     let all: BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let changed = all
@@ -273,7 +270,10 @@ fn nothing_else_changed(before: &Contents, after: &Contents) -> Result<()> {
         .map(|path| path.display().to_string())
         .collect();
     if !wrong.is_empty() {
-        bail!("a new adapter must leave these alone: {}", wrong.join(", "));
+        bail!(
+            "a new adapter must not change these files: {}",
+            wrong.join(", ")
+        );
     }
     Ok(())
 }

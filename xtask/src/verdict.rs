@@ -24,7 +24,7 @@ pub(crate) struct Case {
     pub(crate) millis: u64,
 }
 
-/// The kind of a case: something works, something is refused, or something fails.
+/// The kind of a case: something works, something is rejected, or something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Kind {
@@ -115,7 +115,7 @@ fn wrong(id: &str, report: &Report) -> Vec<String> {
             .any(|case| case.kind == kind && case.ability.as_deref() == Some(ability));
         if !tried {
             wrong.push(format!(
-                "the table says {says} for {ability}, and no {} case of it ran",
+                "the table says {says} for {ability}, but no {} case about it ran",
                 word(kind)
             ));
         }
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_report_is_green() {
+    fn a_complete_report_is_green() {
         let line = judge("alpha", Ok(report(&full())));
         assert_eq!(
             (line.positive, line.negative, line.fault, line.failed),
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_tried_is_red_as_what_failed_is() {
+    fn missing_and_failed_cases_are_red() {
         for left_out in 0..full().len() {
             let mut cases = full();
             cases.remove(left_out);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_report_of_another_adapter_or_none_is_red() {
+    fn a_missing_report_or_one_of_another_adapter_is_red() {
         assert!(!judge("beta", Ok(report(&full()))).wrong.is_empty());
         assert!(
             !judge("beta", Err(anyhow::anyhow!("no report")))

@@ -1,4 +1,5 @@
-//! Cloud School: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late are kept.
+//! Cloud School: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late
+//! are kept.
 
 use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
 
@@ -11,7 +12,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("cloudschool", "Cloud School
     Capabilities::SESSION_MARKS
         .with(Ability::EarlyLeaver),
 )
-.with_notes("According to one source Progresso is the same product: no list has both. If that is wrong, a Progresso school's marks are refused, which the school can see.")
+.with_notes("According to one source Progresso is the same product: no list has both. If that is wrong, a Progresso school's marks are rejected, which the school can see.")
 .with_source("Writeback table for schools at signinapp.com/docs/education/mis.html", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);

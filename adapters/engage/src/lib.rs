@@ -1,4 +1,5 @@
-//! Engage: the AM and PM marks themselves are written, with a comment, also for early leavers; minutes late are not kept.
+//! Engage: the AM and PM marks themselves are written, with a comment, also for early leavers; minutes late are not
+//! kept.
 
 use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
 

@@ -1,4 +1,5 @@
-//! Facility: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late are kept.
+//! Facility: the AM and PM marks themselves are written, also for early leavers; neither comment nor minutes late are
+//! kept.
 
 use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
 

@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use markback::settings::LoadError;
+use markback::{configuration::ChangeError, settings::LoadError};
 use markback_console::{BadInput, logging, output};
 #[cfg(feature = "lab")]
 use markback_lab::{bench, demo};
 
 use self::commands::{
-    adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, serve,
-    status, sync,
+    adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, schools,
+    serve, settings, status, sync,
 };
 
 pub mod commands;
@@ -47,7 +47,7 @@ pub enum Command {
     /// code: 0 if every event was accepted and processed successfully; 1 if a mark did not reach the MIS; 2 if a line
     /// is invalid. Invalid lines are skipped. Known events are not accepted twice, so a log can be replayed again.
     Replay(replay::Args),
-    /// List events, show one, retry or discard it
+    /// List events, show one, replay its decision, retry or discard it
     Events(events::Args),
     /// Show schools, pending events, paused schools and the reason
     Status(status::Args),
@@ -59,6 +59,10 @@ pub enum Command {
     Groups(groups::Args),
     /// Show the decision about one event and the reason, without any request
     Explain(explain::Args),
+    /// List the schools, and add, remove, move, import or export them
+    Schools(schools::Args),
+    /// Show and change the settings of a school or a template that the database keeps
+    Settings(settings::Args),
     /// Check the settings and list all problems
     Check(check::Args),
     /// Preview a school's migration to another MIS, without changing anything
@@ -69,9 +73,9 @@ pub enum Command {
     Adapters(adapters::Args),
     /// Check the schools' connections through Wonde, without changing anything
     ///
-    /// The database is not opened, so this works before the first start of the service. It limits itself to
-    /// `rate_per_minute`, in addition to a running service: each school takes a few requests, and the last line reports
-    /// the number.
+    /// This works before the first start of the service; schools that the database keeps are known after it. It limits
+    /// itself to `rate_per_minute`, in addition to a running service: each school takes a few requests, and the last
+    /// line reports the number.
     Doctor(doctor::Args),
     /// Measure the service's throughput against a sandbox, and its number of requests to Wonde
     ///
@@ -109,6 +113,8 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sync(args) => sync::run(&args),
         Command::Groups(args) => groups::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Schools(args) => schools::run(&args),
+        Command::Settings(args) => settings::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema => schema::run(),
@@ -121,7 +127,9 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
 
 fn exit_code(error: &anyhow::Error) -> ExitCode {
     let handed_in = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<BadInput>() || cause.is::<LoadError>()
+        cause.is::<BadInput>()
+            || cause.is::<LoadError>()
+            || matches!(cause.downcast_ref(), Some(ChangeError::Problems { .. }))
     };
     if error.chain().any(handed_in) {
         ExitCode::from(2)

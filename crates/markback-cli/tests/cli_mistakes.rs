@@ -1,21 +1,22 @@
-//! Mistakes that anybody makes once: each is told with what was wrong, where, and what to do, and told once.
+//! Common mistakes: each is reported once, with the problem, its place, and what to do.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod cli_support;
 
-use cli_support::{Said, markback, settings_file};
+use cli_support::{markback, settings_file};
+use markback_lab::harness::CommandOutput;
 use rstest::rstest;
 
 const SCHOOL: &str =
     "[[school]]\nid = 'A1'\ntimezone = 'Europe/London'\ntoken_env = 'WONDE_TOKEN'\n";
 
-/// Runs a command with settings of one school and these of the service. `FOLDER` stands for a folder that is there.
-fn with(service: &str, args: &[&str]) -> Said {
+/// Runs a command with settings for one school and the service. `FOLDER` is replaced by an existing folder.
+fn with(service: &str, args: &[&str]) -> CommandOutput {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
     std::fs::write(folder.path().join("short"), "k").unwrap();
@@ -31,9 +32,9 @@ fn with(service: &str, args: &[&str]) -> Said {
     markback(args.iter().copied().chain(["--config", &path]))
 }
 
-/// One line says all of this.
+/// Checks that exactly one line of standard error contains all these texts.
 #[track_caller]
-fn assert_told(said: &Said, code: i32, words: &[&str]) {
+fn assert_told(said: &CommandOutput, code: i32, words: &[&str]) {
     assert_eq!(said.code, code, "{}", said.err);
     let lines: Vec<_> = said
         .err
@@ -48,7 +49,7 @@ fn assert_told(said: &Said, code: i32, words: &[&str]) {
 #[case::a_folder("sqlite:FOLDER", &["check that"])]
 #[case::another_file("sqlite:FOLDER/letter", &["/letter", "is not a database", "the right file"])]
 #[case::no_server("postgres://nobody@127.0.0.1:1/none", &["postgres://nobody@127.0.0.1:1/none", "127.0.0.1:1 does not answer", "refused", "start the server"])]
-fn a_store_that_does_not_open(#[case] store: &str, #[case] words: &[&str]) {
+fn a_database_that_cannot_be_opened_is_reported(#[case] store: &str, #[case] words: &[&str]) {
     let service = format!("listen = '127.0.0.1:0'\napi_key_file = 'FOLDER/key'\nstore = '{store}'");
     let said = with(&service, &["serve"]);
     assert_told(&said, 1, &[&["cannot be opened"], words].concat());
@@ -65,7 +66,7 @@ fn a_store_that_does_not_open(#[case] store: &str, #[case] words: &[&str]) {
 #[case(&["events", "ls"])]
 #[case(&["events", "retry", "e1"])]
 #[case(&["groups", "ls"])]
-fn a_store_without_tables_gets_none_from_a_command(#[case] command: &[&str]) {
+fn a_command_creates_no_tables(#[case] command: &[&str]) {
     let (folder, path) = settings_file(&format!("store = 'sqlite:empty.db'\n{SCHOOL}"));
     let database = folder.path().join("empty.db");
     std::fs::write(&database, "").unwrap();
@@ -82,7 +83,7 @@ fn a_store_without_tables_gets_none_from_a_command(#[case] command: &[&str]) {
 #[case(&["status"])]
 #[case(&["events", "ls"])]
 #[case(&["groups", "ls"])]
-fn a_store_that_is_not_there_yet(#[case] command: &[&str]) {
+fn a_missing_database_is_reported(#[case] command: &[&str]) {
     let said = with("store = 'sqlite:FOLDER/none.db'", command);
     assert_told(
         &said,
@@ -92,7 +93,7 @@ fn a_store_that_is_not_there_yet(#[case] command: &[&str]) {
 }
 
 #[test]
-fn an_address_that_somebody_else_has() {
+fn a_used_address_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let service = format!(
@@ -111,12 +112,12 @@ fn an_address_that_somebody_else_has() {
 #[case::no_port("listen = '127.0.0.1'", &["markback.toml:1", "with a port", "127.0.0.1:8350"])]
 #[case::too_long("http.answer_within = '1m'", &["markback.toml:1", "too long", "25 seconds"])]
 #[case::no_time("http = { head_within = '0s' }", &["markback.toml:1", "head_within", "75s"])]
-fn a_setting_that_does_not_hold(#[case] setting: &str, #[case] words: &[&str]) {
+fn an_invalid_setting_is_reported(#[case] setting: &str, #[case] words: &[&str]) {
     assert_told(&with(setting, &["serve"]), 2, words);
 }
 
 #[test]
-fn a_key_that_is_nowhere() {
+fn a_missing_key_is_reported() {
     let service = "listen = '127.0.0.1:0'\nstore = 'sqlite:FOLDER/markback.db'\n";
     let said = with(&format!("{service}api_key_file = 'nowhere'"), &["serve"]);
     assert_told(
@@ -129,7 +130,7 @@ fn a_key_that_is_nowhere() {
 }
 
 #[test]
-fn a_key_that_anybody_guesses() {
+fn a_short_key_is_reported() {
     let service = "listen = '127.0.0.1:0'\nstore = 'sqlite:FOLDER/markback.db'\n";
     let said = with(
         &format!("{service}api_key_file = 'FOLDER/short'"),
@@ -143,7 +144,7 @@ fn a_key_that_anybody_guesses() {
 }
 
 #[test]
-fn a_check_hints_at_secrets_that_are_not_there() {
+fn check_warns_of_missing_secrets() {
     let said = with(
         "store = 'sqlite:FOLDER/markback.db'\napi_key_file = 'FOLDER/short'\nwebhook_secret_env = 'MARKBACK_TEST_NOWHERE'",
         &["check"],
@@ -162,15 +163,15 @@ fn a_check_hints_at_secrets_that_are_not_there() {
 #[rstest]
 #[case("sqlite:")]
 #[case("sqlite://")]
-fn a_store_that_names_no_file(#[case] store: &str) {
+fn a_database_without_a_file_name_is_reported(#[case] store: &str) {
     let said = with(&format!("store = '{store}'"), &["check"]);
     assert_eq!(said.code, 2, "{}", said.out);
     assert!(said.out.contains("no file is named"), "{}", said.out);
 }
 
-/// The program is started in the folder of the examples, and the settings are elsewhere.
+/// The program runs in the folder of the examples; the settings are elsewhere.
 #[test]
-fn a_relative_store_lies_beside_its_settings() {
+fn a_relative_database_path_starts_at_the_settings_file() {
     let (folder, path) = settings_file(&format!("store = 'sqlite:here.db'\n{SCHOOL}"));
     let said = markback(["status", "--config", &path]);
     let whole = folder.path().join("here.db");
@@ -178,13 +179,13 @@ fn a_relative_store_lies_beside_its_settings() {
 }
 
 #[test]
-fn settings_that_nobody_names() {
+fn missing_settings_are_reported() {
     let said = markback(["status"]);
     assert_told(&said, 2, &["--config", "MARKBACK_CONFIG"]);
 }
 
 #[test]
-fn days_the_wrong_way_round() {
+fn a_reversed_range_of_days_is_reported() {
     let said = with(
         "store = 'sqlite:FOLDER/none.db'",
         &["events", "ls", "--from", "2026-11-23", "--to", "2026-11-20"],
@@ -193,14 +194,14 @@ fn days_the_wrong_way_round() {
 }
 
 #[test]
-fn an_event_of_one_of_several_schools() {
+fn an_event_id_needs_a_school_if_there_are_several() {
     let (_kept, path) = settings_file(&format!("{SCHOOL}{}", SCHOOL.replace("A1", "A2")));
     let said = markback(["events", "show", "e1", "--config", &path]);
     assert_told(&said, 2, &["--school", "A1, A2"]);
 }
 
 #[test]
-fn excel_wants_csv() {
+fn excel_requires_csv() {
     let said = with("", &["groups", "export", "--excel", "--format", "json"]);
     assert_told(&said, 2, &["--excel", "--format csv"]);
 }
@@ -210,6 +211,6 @@ fn excel_wants_csv() {
 #[case::school(&["sync", "--school", "A9"], &["A9", "--school"])]
 #[case::log(&["replay", "nosuch.jsonl"], &["nosuch.jsonl", "name another"])]
 #[case::event(&["explain", "--school", "A1", "--group", "G", "nosuch.json"], &["A1", "no group"])]
-fn something_that_is_not_there(#[case] args: &[&str], #[case] words: &[&str]) {
+fn missing_arguments_are_reported(#[case] args: &[&str], #[case] words: &[&str]) {
     assert_told(&with("store = 'sqlite:FOLDER/none.db'", args), 2, words);
 }

@@ -1,21 +1,22 @@
-//! The commands that ask nobody: check, schema, adapters, explain; with the examples as they are shipped.
+//! The commands that need no service: check, schema, adapters and explain, with the shipped examples.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod cli_support;
 
-use cli_support::{Said, examples, markback, markback_with_input, settings_file};
+use cli_support::{examples, markback, markback_with_input, settings_file};
+use markback_lab::harness::CommandOutput;
 use rstest::rstest;
 use serde_json::{Value, json};
 
 // check
 
 #[test]
-fn the_example_holds() {
+fn the_example_settings_are_valid() {
     let said = markback(["check", "--config", "markback.toml", "--format", "json"]);
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert_eq!(said.json()["ok"], true);
@@ -25,7 +26,7 @@ fn the_example_holds() {
 #[rstest]
 #[case::plain(None)]
 #[case::table(Some("table"))]
-fn check_tells_all_that_is_wrong_and_ends_with_2(#[case] format: Option<&str>) {
+fn check_reports_all_problems_and_exits_with_2(#[case] format: Option<&str>) {
     let (_folder, path) =
         settings_file("listn = 1\n[[school]]\nid = 'A1'\ntimezone = 'Mars'\ntoken_env = 'T'\n");
     let mut args = vec!["check", "--config", &path];
@@ -46,7 +47,7 @@ fn check_tells_all_that_is_wrong_and_ends_with_2(#[case] format: Option<&str>) {
 }
 
 #[test]
-fn check_in_json_has_key_value_and_cure() {
+fn check_in_json_has_key_value_and_help() {
     let (_folder, path) = settings_file("listn = 1\n");
     let said = markback(["check", "--config", &path, "--format", "json"]);
     assert_eq!(said.code, 2);
@@ -60,7 +61,7 @@ fn check_in_json_has_key_value_and_cure() {
 }
 
 #[test]
-fn hints_alone_end_with_0() {
+fn check_with_only_hints_exits_with_0() {
     let (_folder, path) = settings_file("");
     let said = markback(["check", "--config", &path]);
     assert_eq!(said.code, 0);
@@ -72,7 +73,7 @@ fn hints_alone_end_with_0() {
 }
 
 #[test]
-fn a_file_that_is_not_there_ends_with_2() {
+fn a_missing_file_exits_with_2() {
     let said = markback(["check", "--config", "no such file.toml"]);
     assert_eq!((said.code, said.out.as_str()), (2, ""));
     assert!(said.err.contains("no such file.toml"), "{}", said.err);
@@ -91,7 +92,7 @@ fn every_key_of_the_example_is_in_the_schema() {
     assert!(keys > 80, "only {keys} keys were looked up");
 }
 
-/// Follows a value and its schema downward; each key of the value must be a property there.
+/// Checks that each key of a value is a property of its schema, recursively.
 fn look_up(value: &Value, schema: &Value, root: &Value, path: &str, keys: &mut usize) {
     match value {
         Value::Object(table) => {
@@ -128,7 +129,7 @@ fn look_up(value: &Value, schema: &Value, root: &Value, path: &str, keys: &mut u
     }
 }
 
-/// The schema itself and all that it refers to or leaves a choice of.
+/// The schema with all schemas that it references or combines.
 fn forms<'s>(schema: &'s Value, root: &'s Value) -> Vec<&'s Value> {
     let mut forms = vec![schema];
     if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
@@ -149,7 +150,7 @@ fn forms<'s>(schema: &'s Value, root: &'s Value) -> Vec<&'s Value> {
 }
 
 #[test]
-fn the_schema_allows_no_other_keys_and_tells_what_is_needed() {
+fn the_schema_rejects_unknown_keys_and_lists_required_ones() {
     let schema = markback(["schema"]).json();
     assert_eq!(schema["additionalProperties"], false);
     for (name, required) in [
@@ -168,7 +169,7 @@ fn the_schema_allows_no_other_keys_and_tells_what_is_needed() {
 // adapters
 
 #[test]
-fn adapters_are_listed_in_json_as_documented() {
+fn adapters_are_listed_in_json() {
     let said = markback([
         "adapters",
         "--needs",
@@ -205,7 +206,7 @@ fn adapters_are_listed_in_json_as_documented() {
 }
 
 #[test]
-fn without_needs_every_adapter_fits() {
+fn every_adapter_fits_without_requirements() {
     let report = markback(["adapters", "--format", "json"]).json();
     let adapters = report["adapters"].as_array().unwrap();
     assert!(
@@ -228,7 +229,7 @@ fn the_table_of_adapters_is_plain_text() {
 }
 
 #[test]
-fn an_ability_that_nobody_knows_ends_with_2() {
+fn an_unknown_ability_exits_with_2() {
     let said = markback(["adapters", "--needs", "lateness"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("lateness"), "{}", said.err);
@@ -238,7 +239,7 @@ fn an_ability_that_nobody_knows_ends_with_2() {
 
 const SECONDARY: [&str; 4] = ["--school", "A1930499544", "--group", "Years 7-11"];
 
-fn explain(more: &[&str], event: &str) -> Said {
+fn explain(more: &[&str], event: &str) -> CommandOutput {
     let mut args = vec!["explain", "--config", "markback.toml", "--format", "json"];
     if !more.contains(&"--school") {
         args.extend(SECONDARY);
@@ -257,7 +258,7 @@ fn came(at: &str) -> String {
 }
 
 #[test]
-fn a_late_arrival_is_explained_as_documented() {
+fn a_late_arrival_is_explained() {
     let said = explain(
         &[],
         &event(
@@ -294,7 +295,7 @@ fn absent_values_are_null() {
 #[case(&[], "2026-12-21T09:30:00Z", "not_a_school_day")]
 #[case(&["--school", "A1930499544", "--group", "Staff"], "2026-11-23T09:30:00Z", "not_written_back")]
 #[case(&["--school", "A1000000003", "--group", "Pupils"], "2026-11-23T09:30:00Z", "unsupported")]
-fn a_skipped_event_tells_its_reason(#[case] more: &[&str], #[case] at: &str, #[case] reason: &str) {
+fn a_skipped_event_has_a_reason(#[case] more: &[&str], #[case] at: &str, #[case] reason: &str) {
     let said = explain(more, &came(at));
     assert_eq!((said.code, said.err.as_str()), (0, ""));
     let decision = said.json();
@@ -309,7 +310,7 @@ fn a_skipped_event_tells_its_reason(#[case] more: &[&str], #[case] at: &str, #[c
 }
 
 #[test]
-fn what_the_settings_take_away_is_dropped() {
+fn an_ability_removed_by_the_settings_is_dropped() {
     let said = explain(
         &["--school", "A1000000002", "--group", "Pupils"],
         &event("sign_in", "2026-11-23T09:07:12Z", json!({"Why?": "Bus"})),
@@ -338,7 +339,7 @@ fn an_early_leaver_at_arbor_is_unsupported() {
     r#"[{"code": "/", "id": "C1"}, {"code": "l", "id": "C2", "description": "Late"}]"#,
     "l"
 )]
-fn the_code_book_may_be_given(#[case] book: &str, #[case] expected: &str) {
+fn explain_accepts_a_code_book(#[case] book: &str, #[case] expected: &str) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("codes");
     std::fs::write(&path, book).unwrap();
@@ -360,7 +361,7 @@ fn the_code_book_may_be_given(#[case] book: &str, #[case] expected: &str) {
 #[case::no_group(&["--school", "A1930499544", "--group", "Years 7-12"], "did you mean `Years 7-11`?")]
 #[case::no_codes(&["--codes", "no such file"], "no such file")]
 #[case::blank_register(&["--register", " "], "--register")]
-fn a_bad_argument_ends_with_2(#[case] more: &[&str], #[case] words: &str) {
+fn an_invalid_argument_exits_with_2(#[case] more: &[&str], #[case] words: &str) {
     let said = explain(more, &came("2026-11-23T09:07:12Z"));
     assert_eq!((said.code, said.out.as_str()), (2, ""));
     assert!(said.err.contains(words), "{}", said.err);
@@ -391,7 +392,7 @@ fn a_bad_argument_ends_with_2(#[case] more: &[&str], #[case] words: &str) {
     r#"{"id":"e1","person":"A1","kind":"sign_in","at":"2026-11-23T09:07:12Z"} {}"#,
     "several events"
 )]
-fn a_bad_event_ends_with_2_and_is_told_on_standard_error(#[case] event: &str, #[case] words: &str) {
+fn a_bad_event_is_reported_and_exits_with_2(#[case] event: &str, #[case] words: &str) {
     let said = explain(&[], event);
     assert_eq!((said.code, said.out.as_str()), (2, ""));
     assert!(said.err.contains(words), "{}", said.err);
@@ -411,7 +412,7 @@ fn explain_needs_the_mis() {
 }
 
 #[test]
-fn bad_settings_end_explain_with_2_and_all_that_is_wrong() {
+fn explain_reports_all_problems_of_the_settings_and_exits_with_2() {
     let (_folder, path) = settings_file("listn = 1\nstor = 'x'\n");
     let args = [
         "explain", "--config", &path, "--school", "A1", "--group", "G", "-",
@@ -426,7 +427,7 @@ fn bad_settings_end_explain_with_2_and_all_that_is_wrong() {
 }
 
 #[test]
-fn each_event_of_the_example_is_explained_in_words() {
+fn each_example_event_is_explained_in_text() {
     let log = std::fs::read_to_string(examples().join("morning.jsonl")).unwrap();
     let mut told = String::new();
     for event in log.lines() {
@@ -442,7 +443,7 @@ fn each_event_of_the_example_is_explained_in_words() {
 }
 
 #[test]
-fn an_event_is_read_from_a_file_too() {
+fn an_event_is_read_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("event.json");
     std::fs::write(&path, came("2026-11-23T09:21:00Z")).unwrap();
@@ -459,12 +460,12 @@ fn an_event_is_read_from_a_file_too() {
     );
 }
 
-// wrong use
+// invalid usage
 
 #[rstest]
 #[case(&["explode"])]
 #[case(&["check"])]
 #[case(&["adapters", "--format", "xml"])]
-fn wrong_use_ends_with_2(#[case] args: &[&str]) {
+fn invalid_usage_exits_with_2(#[case] args: &[&str]) {
     assert_eq!(markback(args.iter().copied()).code, 2);
 }

@@ -1,99 +1,89 @@
-//! The commands about people: syncs paused until a day, and the rehearsal of a change of the MIS.
+//! The commands about people: syncs that are paused until a day, and rehearsals of a migration to another MIS.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod cli_support;
 
-use cli_support::{Said, markback};
-use wonde_sandbox::{Sandbox, SandboxOptions};
+use cli_support::markback_on as markback;
+use markback_lab::harness::{TestBed, quick_sandbox};
+use wonde_sandbox::SandboxOptions;
 
-/// A school in a sandbox with settings beside its store.
-struct World {
-    sandbox: Sandbox,
-    school: String,
-    folder: tempfile::TempDir,
-}
+const SCHOOL: &str = r#"mis = "SIMS"
+token_file = "token"
+timezone = "Europe/London"
 
-impl World {
-    async fn new() -> Self {
-        let options = SandboxOptions {
-            schools: 1,
-            pupils_per_school: 30,
-            history_days: 0,
-            ..SandboxOptions::default()
-        };
-        let sandbox = Sandbox::start(options).await.unwrap();
-        let school = sandbox.schools().remove(0).id;
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        std::fs::write(path("token"), sandbox.token()).unwrap();
-        let text = format!(
-            "wonde_url = '{}'\nstore = 'sqlite:{}'\nrate_per_minute = 60000\n[[school]]\nid = '{school}'\n\
-             mis = 'SIMS'\ntoken_file = 'token'\ntimezone = 'Europe/London'\n\
-             [[school.group]]\nname = 'Pupils'\nkind = 'students'\nhouses = ['*']\ninclude = ['A1']\n\
-             [[school.group]]\nname = 'All'\nkind = 'students'\n\
-             [school.group.writeback]\ncloses = '15:30'\nam = {{ late = '09:00' }}\n\
-             [[school.group]]\nname = 'Staff'\nkind = 'staff'\nproperties = ['name', 'email']\n",
-            sandbox.base_url(),
-            path("markback.db").display(),
-        );
-        std::fs::write(path("markback.toml"), text).unwrap();
-        Self {
-            sandbox,
-            school,
-            folder,
-        }
-    }
+[[school.group]]
+name = "Pupils"
+kind = "students"
+houses = ["*"]
+include = ["A1"]
 
-    async fn run(&self, args: &[&str]) -> Said {
-        let config = self.folder.path().join("markback.toml");
-        let mut args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        args.extend(["--config".to_owned(), config.display().to_string()]);
-        tokio::task::spawn_blocking(move || markback(args))
-            .await
-            .unwrap()
-    }
+[[school.group]]
+name = "All"
+kind = "students"
+
+[school.group.writeback]
+closes = "15:30"
+am = { late = "09:00" }
+
+[[school.group]]
+name = "Staff"
+kind = "staff"
+properties = ["name", "email"]
+"#;
+
+/// A test bed with the settings of one school.
+async fn test_bed() -> TestBed {
+    let options = SandboxOptions {
+        schools: 1,
+        pupils_per_school: 30,
+        ..quick_sandbox()
+    };
+    let bed = TestBed::start(None, options).await;
+    bed.write_settings("", "", 1, SCHOOL);
+    bed
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn syncs_are_paused_until_a_day_and_the_status_says_so() {
-    let world = World::new().await;
-    let said = world.run(&["sync"]).await;
+async fn the_status_shows_that_syncs_are_paused_until_a_day() {
+    let bed = test_bed().await;
+    let said = markback(&bed, &["sync"]).await;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    let said = world.run(&["sync", "--pause-until", "2090-09-01"]).await;
+    let said = markback(&bed, &["sync", "--pause-until", "2090-09-01"]).await;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     assert!(said.out.contains("2090-09-01"), "{}", said.out);
-    let status = world.run(&["status", "--format", "json"]).await.json();
+    let status = markback(&bed, &["status", "--format", "json"]).await.json();
     assert_eq!(
         status["schools"][0]["sync_paused_until"],
         "2090-08-31T23:00:00Z"
     );
-    assert!(world.run(&["status"]).await.out.contains("--resume"));
-    // Whoever asks is answered all the same.
-    assert_eq!(world.run(&["sync", "--full"]).await.code, 0);
-    let said = world.run(&["sync", "--resume"]).await;
+    assert!(markback(&bed, &["status"]).await.out.contains("--resume"));
+    // A sync on request still runs.
+    assert_eq!(markback(&bed, &["sync", "--full"]).await.code, 0);
+    let said = markback(&bed, &["sync", "--resume"]).await;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
-    let status = world.run(&["status", "--format", "json"]).await.json();
+    let status = markback(&bed, &["status", "--format", "json"]).await.json();
     assert!(status["schools"][0]["sync_paused_until"].is_null());
     for (args, code) in [
         (["--pause-until", "2019-09-01"], 2),
         (["--pause-until", "01/09/2090"], 2),
     ] {
-        let said = world.run(&["sync", args[0], args[1]]).await;
+        let said = markback(&bed, &["sync", args[0], args[1]]).await;
         assert_eq!(said.code, code, "{}", said.err);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_mis_is_rehearsed_by_name() {
-    let world = World::new().await;
-    let rehearse = ["migrate", "rehearse", "--school", &world.school, "--to"];
+async fn a_migration_is_rehearsed_by_the_name_of_the_mis() {
+    let bed = test_bed().await;
+    let school = bed.school(0);
+    let rehearse = ["migrate", "rehearse", "--school", school.as_str(), "--to"];
     let with = |to: &'static str| [rehearse.as_slice(), &[to]].concat();
-    let said = world.run(&with("ScholarPack")).await;
+    let said = markback(&bed, &with("ScholarPack")).await;
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     assert!(said.out.contains("lost: session"), "{}", said.out);
     assert!(
@@ -106,58 +96,57 @@ async fn a_change_of_the_mis_is_rehearsed_by_name() {
         "{}",
         said.out
     );
-    let said = world.run(&with("Bromcomm")).await;
+    let said = markback(&bed, &with("Bromcomm")).await;
     assert_eq!(said.code, 2);
     assert!(said.err.contains("Bromcom"), "{}", said.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_of_the_mis_is_rehearsed_with_its_people_and_nothing_is_kept() {
-    let world = World::new().await;
-    let token = world.folder.path().join("token").display().to_string();
+async fn a_migration_is_rehearsed_with_people_and_stores_nothing() {
+    let bed = test_bed().await;
+    let token = bed.path("token").display().to_string();
+    let school = bed.school(0);
     let rehearse = [
         "migrate",
         "rehearse",
         "--school",
-        &world.school,
+        school.as_str(),
         "--format",
         "json",
         "--to",
         &token,
     ];
-    let said = world.run(&rehearse).await;
+    let said = markback(&bed, &rehearse).await;
     assert_eq!(said.code, 2, "nobody has been read: {}", said.out);
-    assert_eq!(world.run(&["sync"]).await.code, 0);
-    let before = world
-        .run(&["groups", "export", "--format", "json"])
+    assert_eq!(markback(&bed, &["sync"]).await.code, 0);
+    let before = markback(&bed, &["groups", "export", "--format", "json"])
         .await
         .out;
-    world.sandbox.renumber(&world.school).unwrap();
-    let said = world.run(&rehearse).await;
+    bed.sandbox.renumber(school.as_str()).unwrap();
+    let said = markback(&bed, &rehearse).await;
     assert_eq!(said.code, 1, "{}{}", said.out, said.err);
     let report = said.json();
     let of = |kind: &str| {
         let people = report["people"].as_array().unwrap();
         people.iter().find(|one| one["kind"] == kind).unwrap()
     };
-    let pupils = world.sandbox.students(&world.school).unwrap();
+    let pupils = bed.sandbox.students(school.as_str()).unwrap();
     let here = pupils.iter().filter(|pupil| pupil.on_roll).count();
     assert_eq!(of("student")["matched"]["count"], here);
     assert_eq!(of("student")["new"]["count"], 0);
     assert!(of("staff")["proposed"]["count"].as_u64().unwrap() > 0);
     assert!(!said.out.contains('@'), "no address is shown");
     assert_eq!(
-        world
-            .run(&["groups", "export", "--format", "json"])
+        markback(&bed, &["groups", "export", "--format", "json"])
             .await
             .out,
         before
     );
-    // The sync itself holds the staff until a person accepts it, and everybody keeps the key.
-    let said = world.run(&["sync", "--full"]).await;
+    // The sync holds the staff back until an operator accepts it, and everybody keeps their key.
+    let said = markback(&bed, &["sync", "--full"]).await;
     assert_eq!(said.code, 1, "{}", said.out);
     assert!(said.out.contains("another MIS, staff"), "{}", said.out);
-    let said = world.run(&["sync", "--accept"]).await;
+    let said = markback(&bed, &["sync", "--accept"]).await;
     assert_eq!(said.code, 0, "{}{}", said.out, said.err);
     let keys = |text: &str| {
         let groups: serde_json::Value = serde_json::from_str(text).unwrap();
@@ -169,8 +158,7 @@ async fn a_change_of_the_mis_is_rehearsed_with_its_people_and_nothing_is_kept() 
         keys.sort();
         keys
     };
-    let after = world
-        .run(&["groups", "export", "--format", "json"])
+    let after = markback(&bed, &["groups", "export", "--format", "json"])
         .await
         .out;
     assert_eq!(keys(&after), keys(&before));

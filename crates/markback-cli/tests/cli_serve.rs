@@ -1,10 +1,10 @@
-//! What `markback serve` says at its start, and what it makes.
+//! The output of `markback serve` at its start, and the files that it creates.
 
 #![cfg(unix)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod cli_support;
@@ -31,7 +31,7 @@ timezone = 'Europe/London'
 token_env = 'MARKBACK_TEST_NO_TOKEN'
 ";
 
-/// Ends the service that a test started.
+/// Kills the service at the end of a test.
 struct Service(Child);
 
 impl Drop for Service {
@@ -51,7 +51,7 @@ fn serve(path: &str) -> Service {
     Service(child.unwrap())
 }
 
-/// Asks something with the key, and answers what came back.
+/// Sends a request with the key and returns the response.
 fn ask(host: &str, what: &str, body: &str) -> String {
     let mut stream = std::net::TcpStream::connect(host).unwrap();
     let length = body.len();
@@ -67,7 +67,7 @@ fn ask(host: &str, what: &str, body: &str) -> String {
 }
 
 #[test]
-fn one_service_has_a_database_and_the_second_is_told_which() {
+fn a_second_service_on_the_same_database_is_rejected() {
     let (folder, path) = settings_file(SETTINGS);
     std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
     let mut first = serve(&path);
@@ -105,7 +105,7 @@ fn one_service_has_a_database_and_the_second_is_told_which() {
     assert!(answer.contains("a colon is missing"), "{answer}");
     ask(host, "POST /v1/schools/SECRET/events", "[]");
 
-    // Killed, it leaves no lock behind.
+    // A killed service leaves no lock behind.
     first.0.kill().unwrap();
     first.0.wait().unwrap();
     let mut log = String::new();
@@ -132,4 +132,113 @@ fn one_service_has_a_database_and_the_second_is_told_which() {
     let mut out = BufReader::new(third.0.stdout.take().unwrap());
     out.read_line(&mut line).unwrap();
     assert!(line.contains("listens on"), "{line}");
+}
+
+fn address_of(service: &mut Service) -> String {
+    let mut line = String::new();
+    let mut out = BufReader::new(service.0.stdout.take().unwrap());
+    out.read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("markback listens on http://");
+    if address.is_none() {
+        let mut log = String::new();
+        let mut err = service.0.stderr.take().unwrap();
+        err.read_to_string(&mut log).unwrap();
+        line += &log;
+    }
+    let address = line.trim().strip_prefix("markback listens on http://");
+    address
+        .unwrap_or_else(|| panic!("it does not listen: {line}"))
+        .to_owned()
+}
+
+/// Sends SIGHUP, and waits until `/readyz` says this of the settings.
+fn hang_up(service: &Service, host: &str, until: &str) -> String {
+    let sent = Command::new("kill")
+        .args(["-HUP", &service.0.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+    let began = std::time::Instant::now();
+    loop {
+        let answer = ask(host, "GET /readyz", "");
+        if answer.contains(until) || began.elapsed() > std::time::Duration::from_secs(60) {
+            return answer;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_settings_file_is_read_again_whole_or_not_at_all_and_a_broken_one_starts_with_the_last_good_one()
+ {
+    let (folder, path) = settings_file(SETTINGS);
+    std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
+    let mut service = serve(&path);
+    let host = address_of(&mut service);
+    let answer = ask(&host, "GET /readyz", "");
+    assert!(
+        answer.contains("\"settings\":\"in force\"") && answer.contains("\"schools\":2"),
+        "{answer}"
+    );
+
+    let one_more = format!(
+        "{SETTINGS}[[school]]\nid = 'A3'\ntimezone = 'Europe/London'\ntoken_env = 'MARKBACK_TEST_NO_TOKEN'\n"
+    );
+    std::fs::write(&path, &one_more).unwrap();
+    let answer = hang_up(&service, &host, "\"schools\":3");
+    assert!(answer.contains("\"schools\":3"), "{answer}");
+
+    // A mistake in one school, and another that would be new: nothing of it is taken.
+    let broken = one_more
+        .replace("id = 'A3'", "id = 'A3'\n[[school]]\nid = 'A4'")
+        .replacen("token_env", "tokn_env", 1)
+        .replace(
+            "listen = '127.0.0.1:0'",
+            "listen = '127.0.0.1:0'\nrate_per_minute = 60",
+        );
+    std::fs::write(&path, &broken).unwrap();
+    let answer = hang_up(&service, &host, "earlier settings rule");
+    assert!(
+        answer.contains("earlier settings rule") && answer.contains("\"schools\":3"),
+        "{answer}"
+    );
+    let metrics = ask(&host, "GET /metrics", "");
+    assert!(
+        metrics.contains("markback_settings_file_refused 1"),
+        "{metrics}"
+    );
+    service.0.kill().unwrap();
+    service.0.wait().unwrap();
+    let mut log = String::new();
+    service
+        .0
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert!(
+        log.contains("school[0].tokn_env") && log.contains("go on ruling"),
+        "{log}"
+    );
+
+    let mut again = serve(&path);
+    let host = address_of(&mut again);
+    let answer = ask(&host, "GET /readyz", "");
+    assert!(
+        answer.contains("earlier settings rule") && answer.contains("\"schools\":3"),
+        "{answer}"
+    );
+    std::fs::write(&path, SETTINGS).unwrap();
+    let answer = hang_up(&again, &host, "in force");
+    assert!(
+        answer.contains("in force") && answer.contains("\"schools\":2"),
+        "{answer}"
+    );
+
+    // Without a database that has seen a good one, a broken file does not start.
+    let (folder, path) = settings_file(&broken);
+    std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
+    let mut never = serve(&path);
+    assert_eq!(never.0.wait().unwrap().code(), Some(2));
 }

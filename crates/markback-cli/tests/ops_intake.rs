@@ -1,14 +1,15 @@
-//! Taking events in: one id stands for one event, and `null` is absence.
+//! Intake: an id identifies one event, and `null` means absent.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
-use std::process::Command;
+mod cli_support;
 
 use chrono::Utc;
+use cli_support::markback_on;
 use markback::service::EventState;
 use markback_lab::harness::{ApiEnv, Setup, stores};
 use serde_json::{Value, json};
@@ -22,7 +23,7 @@ async fn world(store: Option<String>) -> ApiEnv {
     .await
 }
 
-/// A sign-in of just now, for the clock of a command is the machine's.
+/// A sign-in at the current time, because a command uses the system's clock.
 fn sign_in(world: &ApiEnv, id: &str, pupil: usize) -> Value {
     json!({"id": id, "person": world.pupils[pupil].id, "kind": "sign_in", "at": Utc::now()})
 }
@@ -46,7 +47,7 @@ fn fingerprints(problem: &Value) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn an_id_that_comes_again_with_other_content_is_refused_with_all_of_its_request() {
+async fn a_used_id_with_other_content_rejects_the_whole_request() {
     for store in stores() {
         let world = world(store).await;
         let first = sign_in(&world, "r1", 0);
@@ -70,7 +71,7 @@ async fn an_id_that_comes_again_with_other_content_is_refused_with_all_of_its_re
         let kept = world.event("r1").await;
         assert_eq!(kept.person, world.pupils[0].id);
 
-        // Alone, it has no number.
+        // Without a list, the key has no index.
         let (status, body) = send(&world, &other).await;
         assert_eq!(status, 409);
         assert_eq!(body["error"]["problems"][0]["key"], "id");
@@ -78,7 +79,7 @@ async fn an_id_that_comes_again_with_other_content_is_refused_with_all_of_its_re
 }
 
 #[tokio::test]
-async fn two_events_of_one_request_may_not_share_an_id() {
+async fn two_events_of_one_request_cannot_share_an_id() {
     for store in stores() {
         let world = world(store).await;
         let one = sign_in(&world, "r1", 0);
@@ -88,7 +89,7 @@ async fn two_events_of_one_request_may_not_share_an_id() {
         assert_eq!(problem["key"], "[1].id");
         assert_eq!(fingerprints(problem).len(), 2);
         assert!(!is_kept(&world, "r1").await);
-        // Twice the same is the same.
+        // The same event twice is one event.
         let (status, body) = send(&world, &json!([one, one])).await;
         assert_eq!(status, 202);
         assert_eq!(body["events"].as_array().unwrap().len(), 2);
@@ -96,7 +97,7 @@ async fn two_events_of_one_request_may_not_share_an_id() {
 }
 
 #[tokio::test]
-async fn the_same_content_however_it_is_written_has_the_same_answer() {
+async fn equal_content_has_the_same_response_in_any_notation() {
     let world = world(None).await;
     let at = Utc::now();
     let person = world.pupils[0].id.as_str();
@@ -114,21 +115,21 @@ async fn the_same_content_however_it_is_written_has_the_same_answer() {
     );
 }
 
-/// Requests that are kept in one transaction do not stand for each other.
+/// Requests that share a transaction do not affect each other.
 #[tokio::test]
-async fn a_conflict_keeps_no_other_request_from_being_taken_in() {
+async fn a_conflict_does_not_affect_other_requests() {
     for store in stores() {
         let world = world(store).await;
         send(&world, &sign_in(&world, "r0", 0)).await;
         let requests: Vec<Value> = (0..24)
             .map(|n| match n % 3 {
-                // Against what is kept already, and thereby no rival of the next.
+                // Conflicts with a stored event, so it does not compete with the next request.
                 0 => json!([
                     sign_in(&world, "r0", 1),
                     sign_in(&world, &format!("n{}", n + 1), 2)
                 ]),
                 1 => json!([sign_in(&world, &format!("n{n}"), 3)]),
-                // Two requests with one id: whichever comes first.
+                // Two requests with one id: the first is accepted.
                 _ => json!([sign_in(&world, "rival", n)]),
             })
             .collect();
@@ -148,7 +149,7 @@ async fn a_conflict_keeps_no_other_request_from_being_taken_in() {
 }
 
 #[tokio::test]
-async fn null_in_an_optional_field_is_absence() {
+async fn null_in_an_optional_field_means_absent() {
     let world = world(None).await;
     for (n, (field, null)) in [
         ("answers", Value::Null),
@@ -175,7 +176,7 @@ async fn null_in_an_optional_field_is_absence() {
 }
 
 #[tokio::test]
-async fn a_replay_names_the_lines_whose_ids_stand_for_other_events() {
+async fn a_replay_reports_lines_with_used_ids() {
     let world = world(None).await;
     send(&world, &sign_in(&world, "r1", 0)).await;
     let mut nulls = sign_in(&world, "r4", 5);
@@ -189,17 +190,12 @@ async fn a_replay_names_the_lines_whose_ids_stand_for_other_events() {
         nulls,
     ];
     let log = lines.map(|line| line.to_string()).join("\n");
-    let path = world.folder.path().join("log.jsonl");
+    let path = world.path("log.jsonl");
     std::fs::write(&path, log).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
-    command
-        .args(["replay", "--no-wait", "--format", "json"])
-        .arg(&path)
-        .env("MARKBACK_CONFIG", world.folder.path().join("markback.toml"));
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = output.await.unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let path = path.to_str().unwrap();
+    let output = markback_on(&world, &["replay", "--no-wait", "--format", "json", path]).await;
+    assert_eq!(output.code, 2);
+    let said = output.json();
     let bad: Vec<_> = said["bad"].as_array().unwrap().iter().collect();
     let lines: Vec<_> = bad.iter().map(|bad| (&bad["line"], &bad["key"])).collect();
     assert_eq!(

@@ -1,20 +1,24 @@
-//! Pauses: an event that waits says why, a start tries anew what an operator had to put right, and a command ends a pause.
+//! Pauses: a waiting event gives the reason, a start ends pauses whose cause an operator has corrected, and a command
+//! ends any pause.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
-use std::{process::Command, time::Duration};
+mod cli_support;
 
+use std::time::Duration;
+
+use cli_support::markback_on as markback;
 use markback::service::EventState;
-use markback_lab::harness::{self, ApiEnv, Setup, stores};
+use markback_lab::harness::{self, ApiEnv, CommandOutput, Setup, stores};
 use outbox::PauseUntil;
 use serde_json::{Value, json};
 
 /// Waits, while the clock stands still, until something is paused.
-async fn somebody_rests(world: &ApiEnv) {
+async fn wait_for_a_pause(world: &ApiEnv) {
     world
         .wait_until("something is paused", Duration::ZERO, async || {
             !world.paused().await.is_empty()
@@ -23,8 +27,7 @@ async fn somebody_rests(world: &ApiEnv) {
 }
 
 #[tokio::test]
-async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_restart_tries_the_new_one()
- {
+async fn an_event_waits_for_a_valid_token_and_a_restart_tries_the_new_one() {
     for token in ["not-the-token", "\n", "with a blank"] {
         let mut world = ApiEnv::new().await;
         let file = world.folder.path().join("token");
@@ -33,7 +36,7 @@ async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_resta
         world.run();
         let path = format!("/v1/schools/{}/events", world.school.id);
         world.post(&path, &world.sign_in("e1", 0, "08:50")).await;
-        // Until the first sync has met it.
+        // Wait until the first sync has failed.
         let mut waiting = Value::Null;
         let step = Duration::from_millis(100);
         world
@@ -48,7 +51,7 @@ async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_resta
             "{why}"
         );
         assert_eq!(world.event("e1").await.state, EventState::Received);
-        // The school's decide job may join the pause between the two questions, which then answer differently once.
+        // The school's decide job may join the pause between the two requests, so their results may differ once.
         let mut answers = (Value::Null, Value::Null);
         for _ in 0..100 {
             let one = world.get(&format!("{path}/e1")).await.1["waiting"].clone();
@@ -63,7 +66,7 @@ async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_resta
         std::fs::write(&file, right).unwrap();
         world.restart().await;
         world.until("e1", EventState::Confirmed).await;
-        // Far less time than such a rest lasts.
+        // Much less time than such a pause lasts.
         let took = outbox::Clock::now(&*world.clock) - harness::monday("09:30");
         assert!(took < chrono::TimeDelta::minutes(4), "{token:?}: {took}");
         assert_eq!(world.paused().await, Vec::<String>::new());
@@ -72,7 +75,7 @@ async fn with_a_wrong_or_empty_token_an_event_says_what_it_waits_for_and_a_resta
 }
 
 #[tokio::test]
-async fn a_start_ends_no_pause_that_somebody_asked_for_on_both_databases() {
+async fn a_start_does_not_end_a_pause_that_wonde_requested() {
     for store in stores() {
         let mut world = ApiEnv::with(Setup {
             store,
@@ -84,12 +87,12 @@ async fn a_start_ends_no_pause_that_somebody_asked_for_on_both_databases() {
             .sandbox
             .set_token_revoked(&world.sandbox.token(), true);
         world.run();
-        somebody_rests(&world).await;
+        wait_for_a_pause(&world).await;
         let lane = world.paused().await.remove(0);
         world
             .sandbox
             .set_token_revoked(&world.sandbox.token(), false);
-        // Meanwhile Wonde asks for more time than the pause lasts that was made for the token.
+        // Meanwhile Wonde requests a longer pause than the one for the token.
         let outbox = world.markback.outbox();
         let mut tx = world.markback.store().database().begin().await.unwrap();
         let hour = PauseUntil::For(Duration::from_secs(3600));
@@ -104,22 +107,8 @@ async fn a_start_ends_no_pause_that_somebody_asked_for_on_both_databases() {
     }
 }
 
-async fn markback(world: &ApiEnv, args: &[&str]) -> (i32, String, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
-    command
-        .args(args)
-        .env("MARKBACK_CONFIG", world.folder.path().join("markback.toml"));
-    let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-    let output = output.await.unwrap();
-    (
-        output.status.code().unwrap(),
-        String::from_utf8(output.stdout).unwrap(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
-
 #[tokio::test]
-async fn a_command_ends_the_pause_of_a_school_or_a_token() {
+async fn resume_ends_the_pause_of_a_school_or_a_token() {
     let world = ApiEnv::new().await;
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
     let school = world.school.id.as_str();
@@ -138,7 +127,7 @@ async fn a_command_ends_the_pause_of_a_school_or_a_token() {
         waiting.contains("are paused until 2999") && waiting.contains("the token was revoked"),
         "{waiting}"
     );
-    let (_, out, _) = markback(&world, &["status"]).await;
+    let out = markback(&world, &["status"]).await.out;
     assert!(out.contains("the token was revoked"), "{out}");
     let row = out.lines().find(|line| line.contains(school)).unwrap();
     assert!(
@@ -146,28 +135,28 @@ async fn a_command_ends_the_pause_of_a_school_or_a_token() {
         "a school rests with its token: {row}"
     );
 
-    let (code, _, err) = markback(&world, &["resume"]).await;
+    let CommandOutput { code, err, .. } = markback(&world, &["resume"]).await;
     assert!(code == 2 && err.contains("the token was revoked"), "{err}");
-    let (code, _, err) = markback(&world, &["resume", "--school", "A0"]).await;
+    let CommandOutput { code, err, .. } = markback(&world, &["resume", "--school", "A0"]).await;
     assert!(code == 2 && err.contains("no school"), "{err}");
-    let (code, _, err) = markback(&world, &["resume", "--school", school]).await;
+    let CommandOutput { code, err, .. } = markback(&world, &["resume", "--school", school]).await;
     assert!(
         code == 1 && err.contains(&format!("--token {token}")),
         "{err}"
     );
 
     pause(school, "the MIS is away").await;
-    let (code, out, err) = markback(&world, &["resume", "--school", school]).await;
+    let CommandOutput { code, out, err } = markback(&world, &["resume", "--school", school]).await;
     assert_eq!(code, 0, "{err}");
     assert!(out.contains(school), "{out}");
     assert_eq!(world.paused().await, [token_key.as_str()]);
-    let (code, _, err) = markback(&world, &["resume", "--token", &token]).await;
+    let CommandOutput { code, err, .. } = markback(&world, &["resume", "--token", &token]).await;
     assert_eq!(code, 0, "{err}");
     assert_eq!(world.paused().await, Vec::<String>::new());
     assert_eq!(world.event("e1").await.waiting, None);
 
     pause(school, "the MIS is away").await;
-    assert_eq!(markback(&world, &["resume", "--all"]).await.0, 0);
+    assert_eq!(markback(&world, &["resume", "--all"]).await.code, 0);
     assert_eq!(world.paused().await, Vec::<String>::new());
     let listed = world.get(&format!("/v1/schools/{school}/events")).await.1;
     assert_eq!(listed["events"][0]["waiting"], json!(null));

@@ -64,7 +64,7 @@ mod tests {
 
     /// The hook is global, so a child process panics.
     #[test]
-    fn a_panic_is_told_by_its_place_and_not_by_its_message() {
+    fn a_panic_is_logged_with_its_place_but_not_its_message() {
         const CHILD: &str = "MARKBACK_TEST_PANICS";
         if std::env::var_os(CHILD).is_some() {
             hide_panic_messages();
@@ -72,7 +72,7 @@ mod tests {
             assert!(panicked.is_err());
             return;
         }
-        let name = "logging::tests::a_panic_is_told_by_its_place_and_not_by_its_message";
+        let name = "logging::tests::a_panic_is_logged_with_its_place_but_not_its_message";
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name, "--nocapture"])
             .env(CHILD, "1")

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_shown_and_not_sent() {
+    fn control_characters_are_shown_and_not_sent_to_a_terminal() {
         assert_eq!(printable("Zoë\n\tŠ"), "Zoë\n\tŠ");
         assert_eq!(
             printable("\u{1b}[2J\u{9b}\u{7f}\r\u{202e}x"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn json_says_the_same_as_before() {
+    fn printable_json_has_the_same_value() {
         let name = "\u{1b}\u{9b}31m\u{202e}Zoë";
         let json = serde_json::to_string(name).unwrap_or_default();
         let printed = printable_json(&json);

@@ -1,4 +1,4 @@
-//! Stop signals: ctrl-c, and SIGTERM from a supervisor.
+//! Signals: ctrl-c and SIGTERM stop a program, and SIGHUP lets it read its settings again.
 
 use std::io;
 
@@ -36,6 +36,39 @@ impl Signals {
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {
             // Without signals only the end of the process stops it.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Listens for SIGHUP, which asks a service to read its settings again.
+pub struct Hangups {
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Hangups {
+    /// # Errors
+    /// Returns an error if the handler cannot be installed.
+    pub fn listen() -> io::Result<Self> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Self {
+                hangup: signal(SignalKind::hangup())?,
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Self {})
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        #[cfg(unix)]
+        let gone = self.hangup.recv().await.is_none();
+        #[cfg(not(unix))]
+        let gone = true;
+        if gone {
             std::future::pending::<()>().await;
         }
     }

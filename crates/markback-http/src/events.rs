@@ -63,7 +63,7 @@ async fn take_in(
 ) -> Result<(StatusCode, Json<TakenIn>), ApiError> {
     let school = SchoolId::from(school.as_str());
     // Before the events are checked, so that a wrong school is reported first.
-    if markback.settings().school(&school).is_none() {
+    if markback.school(&school).is_none() {
         return Err(ApiError::unknown_school());
     }
     let partial = asked.only(&["partial"])?.flag("partial")?;
@@ -110,7 +110,7 @@ async fn look(
     Path((school, event)): Path<(String, String)>,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = SchoolId::from(school.as_str());
-    if markback.settings().school(&school).is_none() {
+    if markback.school(&school).is_none() {
         return Err(ApiError::unknown_school());
     }
     match markback.event(&school, &event).await {

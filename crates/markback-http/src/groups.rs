@@ -114,7 +114,8 @@ async fn look(
     State(markback): State<Markback>,
     Path((school, group)): Path<(String, String)>,
 ) -> Result<Json<Value>, ApiError> {
-    let (school, group) = known_group(&markback, &school, &group)?;
+    let school = known(&markback, &school)?;
+    let group = known_group(&school, &group)?;
     let page = markback.store().group_people(&school.id, &group.name).await;
     let page = page.map_err(store_away)?.ok_or_else(not_read)?;
     shown(&GroupJson {
@@ -134,7 +135,8 @@ async fn changes(
     Path((school, group)): Path<(String, String)>,
     asked: QueryParams,
 ) -> Result<Json<Feed>, ApiError> {
-    let (school, group) = known_group(&markback, &school, &group)?;
+    let school = known(&markback, &school)?;
+    let group = known_group(&school, &group)?;
     let asked = asked.only(&["since"])?;
     let since = match asked.text("since") {
         None => 0,
@@ -200,7 +202,11 @@ async fn sync(
         full: full.unwrap_or_default(),
         accept: accept.unwrap_or_default(),
     };
-    let id = markback.sync().ask(school, ask).await.map_err(store_away)?;
+    let id = markback
+        .sync()
+        .ask(&school, ask)
+        .await
+        .map_err(store_away)?;
     let record = markback
         .store()
         .sync(&school.id, &id)
@@ -240,25 +246,19 @@ async fn one_sync(
     record.map(Json).ok_or_else(unknown_sync)
 }
 
-fn known<'m>(markback: &'m Markback, school: &str) -> Result<&'m School, ApiError> {
-    let school = markback.settings().school(&SchoolId::from(school));
+fn known(markback: &Markback, school: &str) -> Result<School, ApiError> {
+    let school = markback.school(&SchoolId::from(school));
     school.ok_or_else(ApiError::unknown_school)
 }
 
-fn known_group<'m>(
-    markback: &'m Markback,
-    school: &str,
-    group: &str,
-) -> Result<(&'m School, &'m Group), ApiError> {
-    let school = known(markback, school)?;
-    let group = school.group(group).ok_or_else(|| {
+fn known_group<'s>(school: &'s School, group: &str) -> Result<&'s Group, ApiError> {
+    school.group(group).ok_or_else(|| {
         ApiError::new(
             StatusCode::NOT_FOUND,
             Kind::UnknownGroup,
             "the settings have no group with this name at the school; encode spaces in it as %20",
         )
-    })?;
-    Ok((school, group))
+    })
 }
 
 fn shown(value: &impl Serialize) -> Result<Json<Value>, ApiError> {

@@ -28,6 +28,7 @@ struct Readiness {
     ready: bool,
     store: &'static str,
     workers: String,
+    settings: String,
     people: People,
 }
 
@@ -57,6 +58,19 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
         ),
         _ => "in an unknown state".to_owned(),
     };
+    // A node with older settings still works by valid ones, so this does not make it unready.
+    let settings = match (
+        markback.file_is_refused(),
+        markback.settings_troubles().await,
+    ) {
+        (true, _) => {
+            "the settings file has problems, which the log tells; earlier settings rule".to_owned()
+        }
+        (false, 0) => "in force".to_owned(),
+        (false, count) => format!(
+            "{count} activated versions do not hold on this node, which the log tells; earlier ones rule"
+        ),
+    };
     let ready = store == "reachable" && health == Health::Well;
     let status = if ready {
         StatusCode::OK
@@ -67,6 +81,7 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
         ready,
         store,
         workers,
+        settings,
         people: People {
             schools: markback.settings().schools.len(),
             read: schools_read(&markback),

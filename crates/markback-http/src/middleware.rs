@@ -74,6 +74,5 @@ pub(super) async fn watch(
 /// The school in an address, if the settings have it: nothing else of the address may be logged.
 fn school(markback: &Markback, path: &str) -> Option<SchoolId> {
     let named = path.strip_prefix("/v1/schools/")?.split('/').next()?;
-    let school = markback.settings().school(&SchoolId::from(named))?;
-    Some(school.id.clone())
+    Some(markback.school(&SchoolId::from(named))?.id)
 }

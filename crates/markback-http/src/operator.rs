@@ -32,6 +32,8 @@ pub(super) fn routes() -> Router<Markback> {
         .route("/v1/schools/{school}/events", get(list))
         .route("/v1/schools/{school}/events/{event}/retry", post(retry))
         .route("/v1/schools/{school}/events/{event}/discard", post(discard))
+        .route("/v1/schools/{school}/events/{event}/release", post(release))
+        .route("/v1/schools/{school}/events/{event}/drop", post(drop_held))
 }
 
 /// The parameters of a list of events.
@@ -95,7 +97,7 @@ async fn retry(
     let school = known(&markback, &school)?;
     let actor = actor(body)?;
     let (store, settings) = (markback.store(), markback.settings());
-    let done = operator::retry(store, settings, &school, &event, &actor).await;
+    let done = operator::retry(store, &settings, &school, &event, &actor).await;
     let mut record = done.map_err(refused)?;
     let told = markback.tell_waiting(std::slice::from_mut(&mut record));
     told.await.map_err(|error| store_away(&error))?;
@@ -113,9 +115,35 @@ async fn discard(
     done.map(Json).map_err(refused)
 }
 
+async fn release(
+    State(markback): State<Markback>,
+    Path((school, event)): Path<(String, String)>,
+    MaybeBody(body): MaybeBody,
+) -> Result<Json<EventRecord>, ApiError> {
+    let school = known(&markback, &school)?;
+    let actor = actor(body)?;
+    let (store, settings) = (markback.store(), markback.settings());
+    let done = operator::release(store, &settings, &school, &event, &actor).await;
+    let mut record = done.map_err(refused)?;
+    let told = markback.tell_waiting(std::slice::from_mut(&mut record));
+    told.await.map_err(|error| store_away(&error))?;
+    Ok(Json(record))
+}
+
+async fn drop_held(
+    State(markback): State<Markback>,
+    Path((school, event)): Path<(String, String)>,
+    MaybeBody(body): MaybeBody,
+) -> Result<Json<EventRecord>, ApiError> {
+    let school = known(&markback, &school)?;
+    let actor = actor(body)?;
+    let done = operator::drop_held(markback.store(), &school, &event, &actor).await;
+    done.map(Json).map_err(refused)
+}
+
 fn known(markback: &Markback, school: &str) -> Result<SchoolId, ApiError> {
     let school = SchoolId::from(school);
-    match markback.settings().school(&school) {
+    match markback.school(&school) {
         Some(_) => Ok(school),
         None => Err(ApiError::unknown_school()),
     }

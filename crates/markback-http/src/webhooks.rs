@@ -23,8 +23,7 @@ use super::{
     nothing_there,
 };
 use markback::{
-    metrics, queues, service::Markback, store::NoticeKind, sync::SyncRequest,
-    text::bytes_without_bom,
+    metrics, service::Markback, store::NoticeKind, sync::SyncRequest, text::bytes_without_bom,
 };
 
 /// The longest body in bytes; known webhooks are far shorter.
@@ -122,6 +121,8 @@ enum Hook {
     Writeback {
         id: String,
         school: Option<String>,
+        /// Wonde's word for how it went, which is only a hint.
+        status: Option<String>,
     },
     Approved {
         school: SchoolId,
@@ -160,6 +161,7 @@ impl Hook {
             (Some("writeback"), school) => text("writeback_id").map(|id| Self::Writeback {
                 id,
                 school: school.map(|school| school.to_string()),
+                status: text("status"),
             }),
             (Some("schoolApproved"), Some(school)) => Some(Self::Approved { school }),
             (Some("accessRevoked"), Some(school)) => Some(Self::AccessGone {
@@ -204,7 +206,9 @@ impl Hook {
         let payload_type = self.payload_type();
         metrics::webhook(payload_type);
         let done = match self {
-            Self::Writeback { id, school } => ask_now(markback, &id, school).await?,
+            Self::Writeback { id, school, status } => {
+                ask_soon(markback, &id, school, status.as_deref()).await?
+            }
             Self::Approved { school } => approved(markback, &school).await?,
             Self::AccessGone { school, kind } => access_gone(markback, &school, kind).await?,
             Self::Migration {
@@ -220,32 +224,20 @@ impl Hook {
     }
 }
 
-/// Asks about the writeback now instead of later.
-async fn ask_now(
+/// Asks about the writeback now instead of later. If it is said to be done, it may wait for others, which are then asked
+/// about together.
+async fn ask_soon(
     markback: &Markback,
     id: &str,
     school: Option<String>,
+    status: Option<&str>,
 ) -> outbox::Result<&'static str> {
-    let keys = markback.store().jobs_of_writeback(id, school).await?;
-    let keys: Vec<_> = keys.iter().map(String::as_str).collect();
-    if keys.is_empty() {
-        return Ok("this writeback is not known here");
-    }
-    let mut tx = markback.store().database().begin().await?;
-    let hastened = markback
-        .outbox()
-        .run_now(&mut tx, queues::CONFIRM, &keys)
-        .await?;
-    tx.commit().await?;
-    Ok(if hastened.is_empty() {
-        "nothing waits for this writeback"
-    } else {
-        "Wonde is asked about it now"
-    })
+    let hint = markback.hear_of_writeback(id, school, status).await?;
+    Ok(hint.as_str())
 }
 
 async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'static str> {
-    let words = if markback.settings().school(school).is_some() {
+    let words = if markback.school(school).is_some() {
         "the school approved the application. If it has a token of its own, put that where the settings say: it is in \
          Wonde's portal, and Markback does not keep the one in the webhook"
     } else {
@@ -265,11 +257,11 @@ async fn access_gone(
     school: &SchoolId,
     kind: NoticeKind,
 ) -> outbox::Result<&'static str> {
-    let Some(settings) = markback.settings().school(school) else {
+    let Some(settings) = markback.school(school) else {
         return Ok("the settings do not contain this school");
     };
     markback.schools().forget(school);
-    match tokio::time::timeout(ASK_WITHIN, markback.schools().is_approved(settings)).await {
+    match tokio::time::timeout(ASK_WITHIN, markback.schools().is_approved(&settings)).await {
         Ok(Ok(true)) => Ok("Wonde reports that the school still approves"),
         Ok(Ok(false)) => {
             let words = "the school took back its approval, or did not give it: ask the school to approve in Wonde's portal, \
@@ -298,8 +290,8 @@ async fn migration(
     scheduled: Option<&str>,
     done: bool,
 ) -> outbox::Result<&'static str> {
-    let settings = markback.settings().school(school);
-    let pinned = settings.is_some_and(|school| school.mis.is_some());
+    let settings = markback.school(school);
+    let pinned = settings.as_ref().is_some_and(|school| school.mis.is_some());
     let advice = if pinned {
         "the settings name the school's `mis`: change that, or leave it out"
     } else {
@@ -330,7 +322,7 @@ async fn migration(
             full: true,
             accept: false,
         };
-        markback.sync().ask(settings, everything).await?;
+        markback.sync().ask(&settings, everything).await?;
     }
     Ok("the school's MIS is read again")
 }
@@ -338,8 +330,8 @@ async fn migration(
 /// Forgets everything about the school's connection and ends its pause. If the cause remains, the school is paused
 /// again.
 async fn go_on(markback: &Markback, school: &SchoolId) -> outbox::Result<()> {
-    if let Some(settings) = markback.settings().school(school) {
-        markback.schools().forget_token(settings);
+    if let Some(settings) = markback.school(school) {
+        markback.schools().forget_token(&settings);
     }
     markback.schools().forget(school);
     let mut tx = markback.store().database().begin().await?;

@@ -1,9 +1,9 @@
-//! What is counted is what was kept.
+//! Only committed steps are counted.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::Duration;
@@ -27,7 +27,7 @@ async fn failed(world: &ApiEnv) -> String {
 }
 
 #[tokio::test]
-async fn a_step_that_the_store_did_not_keep_is_not_counted() {
+async fn a_failed_commit_is_not_counted() {
     let mut world = ApiEnv::with(Setup {
         metrics: Some(metrics::install().unwrap()),
         ..Setup::default()
@@ -46,8 +46,7 @@ async fn a_step_that_the_store_did_not_keep_is_not_counted() {
         .await;
     world.run();
     world.known().await;
-    // Both are decided in one step now, of which nothing is kept. Whoever takes it up for the second time from here on has
-    // failed to keep it once.
+    // Both are decided in one step, whose commit fails. A second attempt from here on shows that the first has failed.
     let attempts = async || {
         let key = format!("{}/0#stranger", world.school.id);
         let job = world.markback.outbox().find("decide", &key).await.unwrap();

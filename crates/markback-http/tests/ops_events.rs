@@ -1,9 +1,9 @@
-//! Looking through events, trying one again, and giving one up.
+//! Searching, retrying and discarding events.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn ids(answer: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// Refuses the next writebacks, as often as it takes until that is believed.
+/// Rejects writebacks until the service gives up.
 fn refuse(world: &ApiEnv) {
     let fault = Fault::RejectWriteback {
         message: Some("Pupil is locked".to_owned()),
@@ -38,7 +38,7 @@ fn refuse(world: &ApiEnv) {
 }
 
 #[tokio::test]
-async fn a_rejected_event_says_why_and_what_to_do_and_goes_through_when_retried() {
+async fn a_rejected_event_is_explained_and_can_be_retried() {
     let mut world = ApiEnv::new().await;
     refuse(&world);
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
@@ -76,7 +76,7 @@ async fn a_rejected_event_says_why_and_what_to_do_and_goes_through_when_retried(
 }
 
 #[tokio::test]
-async fn an_older_event_is_not_put_above_a_later_one_by_retrying_it() {
+async fn retrying_an_older_event_does_not_replace_a_later_one() {
     let mut world = ApiEnv::new().await;
     refuse(&world);
     world.take(vec![world.sign_in("early", 0, "08:50")]).await;
@@ -99,7 +99,7 @@ async fn an_older_event_is_not_put_above_a_later_one_by_retrying_it() {
 }
 
 #[tokio::test]
-async fn what_is_given_up_stays_so_and_what_has_gone_to_wonde_cannot_be() {
+async fn a_discarded_event_stays_discarded_and_a_sent_one_cannot_be_discarded() {
     let mut world = ApiEnv::new().await;
     world
         .take(vec![
@@ -184,7 +184,7 @@ async fn events_are_found_by_school_state_person_and_day() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_revoked_rests_and_the_one_in_its_place_is_taken_without_a_restart() {
+async fn a_revoked_token_is_paused_and_its_replacement_works_without_a_restart() {
     let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
@@ -192,7 +192,7 @@ async fn a_token_that_was_revoked_rests_and_the_one_in_its_place_is_taken_withou
         .sandbox
         .set_token_revoked(&world.sandbox.token(), true);
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
-    // The school itself may rest for a moment too, while somebody waits for it.
+    // The school itself may be paused for a moment as well.
     let rests = |paused: &[String]| paused.iter().any(|lane| lane.starts_with("token:file:"));
     let step = Duration::from_secs(60);
     world
@@ -211,11 +211,130 @@ async fn a_token_that_was_revoked_rests_and_the_one_in_its_place_is_taken_withou
     assert_eq!(confirmed.round, 0);
 }
 
-/// Every statement of it, on both databases.
+/// Marks of a late pupil and one in time; only the late one's waits for release.
+async fn held_world(store: Option<String>) -> ApiEnv {
+    let mut world = ApiEnv::with(Setup {
+        store,
+        writeback: "hold = { codes = ['L', 'U'] }\n",
+        ..Setup::default()
+    })
+    .await;
+    world.run();
+    world.known().await;
+    let (late, in_time) = (
+        world.sign_in("late", 0, "09:05"),
+        world.sign_in("e2", 1, "08:50"),
+    );
+    world.take(vec![late, in_time]).await;
+    world.until("late", EventState::Held).await;
+    world.until("e2", EventState::Confirmed).await;
+    world
+}
+
 #[tokio::test]
-async fn both_databases_search_retry_and_discard() {
+async fn a_held_mark_is_released_or_dropped_over_the_api() {
+    let world = held_world(None).await;
+    let school = world.school.id.clone();
+    let path = |id: &str, deed: &str| format!("/v1/schools/{school}/events/{id}/{deed}");
+    let listed = world
+        .get(&format!("/v1/schools/{school}/events?state=problem"))
+        .await
+        .1;
+    assert_eq!(listed["events"].as_array().unwrap().len(), 1);
+    let held = &listed["events"][0];
+    assert_eq!(
+        (&held["id"], &held["state"]),
+        (&json!("late"), &json!("held"))
+    );
+    let waiting = held["waiting"].as_str().unwrap();
+    assert!(
+        waiting.starts_with("a person's release, until 2026-11-24 00:00: L is held"),
+        "{waiting}"
+    );
+    assert!(held["advice"].as_str().unwrap().contains("release it"));
+
+    assert_eq!(world.post(&path("e2", "release"), &json!({})).await.0, 409);
+    assert_eq!(world.post(&path("e3", "drop"), &json!({})).await.0, 404);
+    assert_eq!(world.post(&path("late", "retry"), &json!({})).await.0, 409);
+    let (status, answer) = world
+        .post(
+            &path("late", "release"),
+            &json!({"by": "Office", "note": "seen"}),
+        )
+        .await;
+    assert_eq!((status, &answer["state"]), (200, &json!("planned")));
+    let done = world.until("late", EventState::Confirmed).await;
+    let whats: Vec<_> = done.history.iter().map(|line| line.what.as_str()).collect();
+    assert_eq!(whats, ["held", "released", "accepted", "confirmed"]);
+    assert_eq!(done.history[1].record["by"], "Office");
+    assert_eq!(world.post(&path("late", "drop"), &json!({})).await.0, 409);
+}
+
+/// Whoever changes the event first wins, and all others change nothing.
+#[tokio::test]
+async fn of_release_drop_discard_and_lapse_exactly_one_wins() {
     for store in stores() {
-        // The people are not known before the workers run: so a stranger is taken in, and fails.
+        let mut world = held_world(store).await;
+        world.take(vec![world.sign_in("u", 2, "09:25")]).await;
+        world.until("u", EventState::Held).await;
+        for (round, id) in ["late", "u"].into_iter().enumerate() {
+            let (settings, school) = (world.markback.settings(), world.id());
+            if round == 1 {
+                // The time is up at this moment, and the workers are at work.
+                world.clock.advance(Duration::from_secs(15 * 3600));
+            }
+            let deeds = (0..4).map(|n| {
+                let (store, settings) = (world.markback.store().clone(), settings.clone());
+                let (school, actor) = (school.clone(), Actor::default());
+                tokio::spawn(async move {
+                    match n {
+                        0 => operator::release(&store, &settings, &school, id, &actor).await,
+                        1 => operator::discard(&store, &school, id, &actor).await,
+                        _ => operator::drop_held(&store, &school, id, &actor).await,
+                    }
+                })
+            });
+            let deeds: Vec<_> = deeds.collect();
+            let mut done = 0;
+            for deed in deeds {
+                match deed.await.unwrap() {
+                    Ok(_) => done += 1,
+                    Err(OperatorError::Busy | OperatorError::State(..)) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            world
+                .wait_until(
+                    "the event is settled",
+                    Duration::from_millis(200),
+                    async || world.event(id).await.state.is_final(),
+                )
+                .await;
+            let record = world.event(id).await;
+            let ends = ["released", "dropped", "discarded", "lapsed"];
+            let told = record
+                .history
+                .iter()
+                .filter(|line| ends.contains(&line.what.as_str()));
+            let told: Vec<_> = told.map(|line| line.what.as_str()).collect();
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert_eq!(done, usize::from(told != ["lapsed"]), "{told:?}");
+            let marks = world.sandbox.mis_marks(&world.school.id).unwrap();
+            let code = if id == "u" { "U" } else { "L" };
+            let written = marks
+                .iter()
+                .any(|mark| mark.writes > 0 && mark.code == code);
+            assert_eq!(written, told == ["released"]);
+        }
+        world.rest().await;
+    }
+}
+
+/// Every SQL statement of these functions, on both databases.
+#[tokio::test]
+async fn events_can_be_searched_retried_and_discarded_on_both_databases() {
+    for store in stores() {
+        // The people are not known before the workers run, so an unknown person is accepted and fails later.
         let start = Utc::now();
         let mut world = ApiEnv::with(Setup {
             store,
@@ -237,7 +356,7 @@ async fn both_databases_search_retry_and_discard() {
 
         let (store, settings) = (world.markback.store(), world.markback.settings());
         let (school, actor) = (world.id(), Actor::default());
-        operator::retry(store, settings, &school, "s1", &actor)
+        operator::retry(store, &settings, &school, "s1", &actor)
             .await
             .unwrap();
         let failed = world.until("s1", EventState::Failed).await;
@@ -266,7 +385,7 @@ async fn both_databases_search_retry_and_discard() {
         operator::discard(store, &school, "s1", &actor)
             .await
             .unwrap();
-        let again = operator::retry(store, settings, &school, "s1", &actor).await;
+        let again = operator::retry(store, &settings, &school, "s1", &actor).await;
         assert!(matches!(
             again,
             Err(OperatorError::State(EventState::Discarded, _))
@@ -280,15 +399,15 @@ async fn both_databases_search_retry_and_discard() {
 }
 
 #[test]
-fn only_what_needs_a_person_gives_advice() {
+fn only_states_that_need_an_operator_have_advice() {
     for state in EventState::ALL {
-        assert!(!state.may_be_retried() || state.advice().is_some());
-        assert!(!state.is_final() || state.advice().is_some() == state.may_be_retried());
+        assert!(!state.needs_person() || state.advice().is_some());
+        assert!(!state.is_final() || state.advice().is_some() == state.needs_person());
     }
 }
 
 #[tokio::test]
-async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told() {
+async fn a_partial_batch_stores_valid_events_and_reports_the_others() {
     let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
@@ -362,7 +481,7 @@ async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told(
             .is_some()
     );
 
-    // An id that stands for another event is told like any other mistake, and takes nothing from the rest.
+    // A used id is reported like any other problem, and does not affect the other events.
     let other = json!([
         world.sign_in("b1", 2, "08:50"),
         world.sign_in("b5", 3, "08:50")
@@ -384,7 +503,7 @@ async fn the_good_of_a_batch_is_taken_in_on_request_and_all_that_is_bad_is_told(
 }
 
 #[tokio::test]
-async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
+async fn a_list_may_be_wrapped_and_must_not_be_empty() {
     let world = ApiEnv::new().await;
     let path = format!("/v1/schools/{}/events", world.school.id);
     let wrapped = json!({"events": [world.sign_in("w1", 0, "08:50")]});
@@ -409,7 +528,7 @@ async fn a_list_may_come_in_the_form_of_the_answer_and_may_not_be_empty() {
 }
 
 #[tokio::test]
-async fn a_question_that_is_wrong_is_told_in_plain_words() {
+async fn an_invalid_query_is_explained() {
     let world = ApiEnv::new().await;
     let path = format!("/v1/schools/{}/events", world.school.id);
     for (question, told) in [
@@ -435,7 +554,7 @@ async fn a_question_that_is_wrong_is_told_in_plain_words() {
 }
 
 #[tokio::test]
-async fn readiness_notices_that_the_database_is_gone() {
+async fn readiness_reports_a_missing_database() {
     let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
@@ -446,7 +565,7 @@ async fn readiness_notices_that_the_database_is_gone() {
 }
 
 #[tokio::test]
-async fn readiness_notices_that_a_table_is_gone() {
+async fn readiness_reports_a_missing_table() {
     let mut world = ApiEnv::new().await;
     world.run();
     world.known().await;
@@ -460,7 +579,7 @@ async fn readiness_notices_that_a_table_is_gone() {
 }
 
 #[tokio::test]
-async fn an_event_that_waits_for_the_people_says_what_keeps_them_away() {
+async fn an_event_that_waits_for_people_gives_the_reason() {
     let mut world = ApiEnv::new().await;
     world
         .sandbox

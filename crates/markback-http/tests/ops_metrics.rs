@@ -1,9 +1,9 @@
-//! What is measured, what it never says, and readiness. One test: a process has one recorder.
+//! Metrics, their privacy, and readiness. It is one test, because a process has one recorder.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ fn value(metrics: &str, name: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn a_morning_is_measured_without_a_word_about_anybody() {
+async fn metrics_of_a_morning_contain_no_personal_data() {
     let mut world = ApiEnv::with(Setup {
         metrics: Some(metrics::install().unwrap()),
         ..Setup::default()
@@ -162,7 +162,7 @@ async fn a_morning_is_measured_without_a_word_about_anybody() {
     for secret in &secrets {
         assert!(!body.contains(secret.as_str()), "{secret} is in {body}");
     }
-    // A host that measures nothing says so.
+    // Without a recorder the response says so.
     let unmeasured = ApiEnv::new().await;
     assert_eq!(unmeasured.text("/metrics").await.0, 404);
 }

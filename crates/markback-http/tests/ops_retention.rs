@@ -1,9 +1,9 @@
-//! What came to its end long ago goes; what waits for a person stays.
+//! Final events are deleted after the retention period; events that need an operator stay.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::Duration;
@@ -17,7 +17,7 @@ use serde_json::json;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
-async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
+async fn a_pupils_data_is_deleted_after_the_retention_period() {
     let mut world = ApiEnv::with(Setup {
         extra: "retention = '30d'\nwebhook_secret_file = 'webhook-secret'\n",
         ..Setup::default()
@@ -31,7 +31,7 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
     world.rest().await;
 
     world.clock.advance(29 * DAY);
-    // The copy of the register goes as soon as its day is past, if the pupil's mark was read into it at all.
+    // The copy of the register is deleted once its day is past, if the pupil's mark was in it.
     let early = world.markback.prune().await.unwrap();
     assert_eq!(
         Pruned {
@@ -42,7 +42,8 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
     );
     world.clock.advance(3 * DAY);
     let pruned = world.markback.prune().await.unwrap();
-    assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 2));
+    // A writeback, a notice, and what the snapshots of decisions shared: the group, and the MIS with its codes.
+    assert_eq!((pruned.events, pruned.ledger, pruned.other), (1, 1, 4));
     // Planned, accepted, confirmed.
     assert_eq!(pruned.audit, 3);
     // Decide, send, confirm, and syncs of the people.
@@ -59,7 +60,7 @@ async fn a_pupils_data_goes_when_it_has_been_kept_long_enough() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
+async fn events_that_need_an_operator_stay_with_their_history() {
     for store in stores() {
         let start = Utc::now();
         let mut world = ApiEnv::with(Setup {
@@ -80,7 +81,7 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
         let (store, school) = (world.markback.store(), world.id());
         let actor = markback::operator::Actor::default();
         let settings = world.markback.settings();
-        markback::operator::retry(store, settings, &school, "kept", &actor)
+        markback::operator::retry(store, &settings, &school, "kept", &actor)
             .await
             .unwrap();
         markback::operator::discard(store, &school, "given up", &actor)
@@ -106,7 +107,7 @@ async fn what_waits_for_a_person_stays_with_its_history_on_both_databases() {
 }
 
 #[tokio::test]
-async fn what_nobody_has_decided_about_stays_for_longer_on_both_databases() {
+async fn undecided_events_stay_for_their_own_retention_period() {
     for store in stores() {
         let start = Utc::now();
         let mut world = ApiEnv::with(Setup {
@@ -121,7 +122,7 @@ async fn what_nobody_has_decided_about_stays_for_longer_on_both_databases() {
         world.take(ids.map(stranger).into()).await;
         world.run();
         for id in ids {
-            // In the other states after as long a way, of which nothing matters here.
+            // The other states, set directly.
             world.until(id, EventState::Failed).await;
         }
         world.rest().await;

@@ -1,9 +1,9 @@
-//! Wonde's webhooks: hints that may come twice, late or out of order, through a door that only its secret opens.
+//! Wonde's webhooks: hints that may arrive twice, late or out of order, at an address with a secret.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ async fn notices(world: &ApiEnv) -> Vec<Notice> {
 }
 
 #[tokio::test]
-async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
+async fn repeated_webhooks_read_a_writeback_once() {
     let mut world = ApiEnv::with(Setup {
         workers: WorkerConfig {
             poll: Duration::from_millis(10),
@@ -45,7 +45,7 @@ async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
         (status, &body["done"]),
         (200, &json!("Wonde is asked about it now"))
     );
-    // The webhook said that it failed. Wonde, asked, says that it did not.
+    // The webhook reports a failure, but Wonde's API reports success.
     world.until_still("e1", EventState::Confirmed).await;
     let (status, body) = world.hook(&told).await;
     assert_eq!(
@@ -56,7 +56,7 @@ async fn a_writeback_is_asked_about_at_once_however_often_it_is_told() {
 }
 
 #[tokio::test]
-async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
+async fn a_partly_settled_writeback_is_read_again_at_once() {
     let mut world = ApiEnv::with(Setup {
         workers: WorkerConfig {
             poll: Duration::from_millis(10),
@@ -76,7 +76,7 @@ async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
     let events: Vec<_> = events.collect();
     world.run();
     world.known().await;
-    // Until then no mark can be found in the register.
+    // Until then the register shows no mark.
     world.register_read().await;
     world.take(events).await;
     let accepted = world.until_still("e1", EventState::Accepted).await;
@@ -85,7 +85,8 @@ async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
         world.hook(&told).await.1["done"],
         "Wonde is asked about it now"
     );
-    // Wonde's word is that not all is well. The register has to show each mark, in fifty minutes if nothing is told.
+    // Wonde reports an error that names no mark. The register must show each mark; without a webhook it is read after
+    // fifty minutes.
     world
         .wait_until("the errors are known", Duration::ZERO, async || {
             let waiting = world.event("e1").await.waiting;
@@ -100,7 +101,7 @@ async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
     );
     world.until_still("e1", EventState::Confirmed).await;
     world.until_still("e2", EventState::Confirmed).await;
-    // And once more, for the one that is left.
+    // Once more, for the remaining mark.
     assert_eq!(world.event("e0").await.state, EventState::Accepted);
     assert_eq!(
         world.hook(&told).await.1["done"],
@@ -109,7 +110,7 @@ async fn a_writeback_that_is_settled_in_part_is_asked_about_at_once_too() {
 }
 
 #[tokio::test]
-async fn only_the_secret_opens_and_nothing_tells_that_there_is_a_door() {
+async fn a_wrong_webhook_secret_is_answered_like_an_unknown_path() {
     let told = json!({"payload_type": "weather"});
     let world = ApiEnv::new().await;
     assert_eq!(world.hook(&told).await.0, 200);
@@ -136,7 +137,7 @@ async fn only_the_secret_opens_and_nothing_tells_that_there_is_a_door() {
 }
 
 #[tokio::test]
-async fn what_is_no_webhook_does_no_harm() {
+async fn invalid_webhooks_have_no_effect() {
     let world = ApiEnv::new().await;
     let url = format!("{}/webhooks/wonde/{SECRET}", world.address);
     for (body, status) in [
@@ -162,7 +163,7 @@ async fn what_is_no_webhook_does_no_harm() {
 }
 
 #[tokio::test]
-async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
+async fn a_school_is_paused_if_wonde_confirms_its_revocation() {
     let world = ApiEnv::new().await;
     let school = world.school.id.clone();
     let revoked =
@@ -195,14 +196,14 @@ async fn a_school_that_took_its_approval_back_rests_if_wonde_says_so_too() {
     assert_eq!(world.paused().await, Vec::<String>::new());
     let text = format!("{:?}", notices(&world).await);
     assert!(!text.contains("a-token-nobody-keeps"), "{text}");
-    // Late news of what is over.
+    // A late webhook about a finished change.
     let (_, body) = world.hook(&revoked).await;
     assert!(body["done"].as_str().unwrap().contains("still approves"));
     assert_eq!(world.paused().await, Vec::<String>::new());
 }
 
 #[tokio::test]
-async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
+async fn a_migration_webhook_selects_the_new_adapter() {
     let mut world = ApiEnv::new().await;
     let school = world.school.id.clone();
     world.take(vec![world.sign_in("before", 0, "08:50")]).await;
@@ -219,8 +220,8 @@ async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
             "the operator is warned"
         );
     }
-    let settings = world.markback.settings().school(&world.id()).unwrap();
-    let mis = world.markback.schools().mis(settings).await.unwrap();
+    let settings = world.markback.school(&world.id()).unwrap();
+    let mis = world.markback.schools().mis(&settings).await.unwrap();
     let before = mis.descriptor().id;
     let list = notices(&world).await;
     assert_eq!(list.len(), 1);
@@ -236,9 +237,9 @@ async fn a_migration_is_announced_and_then_the_new_adapter_is_chosen() {
         (status, &body["done"]),
         (200, &json!("the school's MIS is read again"))
     );
-    let mis = world.markback.schools().mis(settings).await.unwrap();
+    let mis = world.markback.schools().mis(&settings).await.unwrap();
     assert_eq!((before, mis.descriptor().id), ("sims", "bromcom"));
-    // Late news of the plan does not warn of what is over.
+    // A late webhook about the plan does not warn of the finished change.
     assert_eq!(world.hook(&planned).await.1["done"], "that is over already");
     let list = notices(&world).await;
     assert!(list.len() == 1 && list[0].done, "{list:?}");

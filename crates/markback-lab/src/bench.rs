@@ -2,10 +2,13 @@
 
 mod cpu;
 mod database;
+mod growth;
 mod load;
+mod morning;
 mod node;
 mod parts;
 mod plain;
+mod plot;
 mod report;
 mod stage;
 
@@ -31,7 +34,11 @@ const LINE: Duration = Duration::from_millis(100);
 
 /// The arguments of `markback bench`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// What to measure, if not the throughput
+    #[command(subcommand)]
+    pub what: Option<What>,
     /// Number of pending events for measuring throughput
     #[arg(long, value_name = "N", default_value_t = 30_000)]
     pub events: usize,
@@ -61,6 +68,36 @@ pub struct Args {
     pub format: TableOrJson,
 }
 
+/// What to measure, if not the throughput.
+#[derive(Debug, clap::Subcommand)]
+pub enum What {
+    /// How the cost of the same work grows with the number of stored events and schools
+    Growth(growth::GrowthArgs),
+    /// How many requests the morning of one school takes, pupil by pupil, and how long marks wait
+    Morning(MorningArgs),
+    /// How many requests a crowd at one school takes, and how soon a lone mark is accepted
+    School(PartArgs),
+}
+
+/// The arguments of `markback bench morning`.
+#[derive(Debug, clap::Args)]
+pub struct MorningArgs {
+    /// How many times as fast as real time the mornings pass; the service's own work takes that much longer in them
+    #[arg(long, value_name = "N", default_value_t = morning::SPEED, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub speed: u32,
+    /// Output format
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: TableOrJson,
+}
+
+/// The arguments of a part.
+#[derive(Debug, clap::Args)]
+pub struct PartArgs {
+    /// Output format
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: TableOrJson,
+}
+
 /// Which store to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Which {
@@ -82,14 +119,38 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     block_on(async {
         let mut signals = Signals::listen()?;
         tokio::select! {
-            report = measure(&args) => report?.print(args.format)?,
+            done = measure_and_print(&args) => done?,
             () = signals.next() => anyhow::bail!("stopped before all was measured"),
         }
         Ok(ExitCode::SUCCESS)
     })
 }
 
+async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
+    match &args.what {
+        Some(What::Growth(growth)) => growth::measure(growth).await?.show(growth),
+        Some(What::Morning(part)) => {
+            let mut report = Report::new();
+            measure_mornings(&mut report, part.speed).await?;
+            Ok(report.print(part.format)?)
+        }
+        Some(What::School(part)) => {
+            let stage = Bars
+                .during("setting up the sandbox", Stage::set(EVENTS_MIN))
+                .await?;
+            let mut report = Report::new();
+            report.busy_school(&parts::busy_school(&stage, &Bars).await?);
+            stage.strike().await;
+            Ok(report.print(part.format)?)
+        }
+        None => Ok(measure(args).await?.print(args.format)?),
+    }
+}
+
 fn check(args: &Args) -> Result<(), BadInput> {
+    if let Some(What::Growth(growth)) = &args.what {
+        return growth.check();
+    }
     if !(EVENTS_MIN..=EVENTS_MAX).contains(&args.events) {
         let given = args.events;
         return Err(BadInput(format!(
@@ -117,21 +178,35 @@ fn check(args: &Args) -> Result<(), BadInput> {
 }
 
 async fn measure(args: &Args) -> anyhow::Result<Report> {
-    let bars = Bars;
+    let mut report = Report::new();
+    measure_throughput(args, &Bars, &mut report).await?;
+    measure_mornings(&mut report, morning::SPEED).await?;
+    Ok(report)
+}
+
+async fn measure_mornings(report: &mut Report, speed: u32) -> anyhow::Result<()> {
+    let setups = morning::setups();
+    let mornings = morning::measure(&setups, speed);
+    let mornings = Bars.during("mornings of one school", mornings).await?;
+    report.mornings(&mornings, speed);
+    Ok(())
+}
+
+async fn measure_throughput(args: &Args, bars: &Bars, report: &mut Report) -> anyhow::Result<()> {
     let stage = bars
         .during("setting up the sandbox", Stage::set(args.events))
         .await?;
-    let mut report = Report::new(&stage, args);
+    report.describe(&stage, args);
     if args.store != Which::Postgres {
         let store = Fresh::sqlite(&stage)?;
-        let steady = parts::steady(&stage, &store, args.seconds, &bars).await?;
+        let steady = parts::steady(&stage, &store, args.seconds, bars).await?;
         report.steady("SQLite", &steady);
-        report.busy_school(&parts::busy_school(&stage, &bars).await?);
-        let drain = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, &bars).await?;
+        report.busy_school(&parts::busy_school(&stage, bars).await?);
+        let drain = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, bars).await?;
         report.drain("SQLite", 1, &drain);
         // Over a real line.
         stage.answer_after(LINE)?;
-        let slow = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, &bars).await?;
+        let slow = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, bars).await?;
         stage.answer_after(Duration::ZERO)?;
         report.over_a_line("SQLite", &slow);
     }
@@ -139,12 +214,12 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         Some(server) if args.store != Which::Sqlite => {
             report.server = Some(database::durability(server).await?);
             let store = Fresh::postgres(server).await?;
-            let steady = parts::steady(&stage, &store, args.seconds, &bars).await?;
+            let steady = parts::steady(&stage, &store, args.seconds, bars).await?;
             report.steady("PostgreSQL", &steady);
             store.remove().await?;
             for &nodes in &args.nodes {
                 let store = Fresh::postgres(server).await?;
-                let drain = parts::drain(&stage, &store, nodes, &bars).await?;
+                let drain = parts::drain(&stage, &store, nodes, bars).await?;
                 report.drain("PostgreSQL", nodes, &drain);
                 store.remove().await?;
             }
@@ -160,7 +235,7 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
         report.many_schools(args.schools, &bars.during("many schools", memory).await?);
     }
     stage.strike().await;
-    Ok(report)
+    Ok(())
 }
 
 impl Report {

@@ -1,11 +1,12 @@
 //! `markback demo`: a school morning in a sandbox, from sign-ins to marks in the MIS.
 
-mod clock;
+pub(crate) mod clock;
 mod compare;
 mod groups;
 mod morning;
 mod play;
 mod record;
+mod replays;
 mod schools;
 mod stage;
 mod tell;
@@ -13,8 +14,8 @@ mod tell;
 use std::{process::ExitCode, time::Instant};
 
 use self::{
-    compare::Comparison, groups::Groups, morning::Morning, record::Record, stage::Stage,
-    tell::Story,
+    compare::Comparison, groups::Groups, morning::Morning, record::Record, replays::Replays,
+    stage::Stage, tell::Story,
 };
 use markback_console::output::TextOrJson;
 use markback_console::{BadInput, block_on, logging, signals::Signals};
@@ -75,9 +76,11 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     };
     let comparison = Comparison::of(&before, &stage.marks()?, &records);
     let groups = Groups::of(&stage).await?;
+    let replays = Replays::of(&stage, &records).await?;
     let story = Story {
         stage: &stage,
         groups: &groups,
+        replays: &replays,
         morning: &morning,
         records: &records,
         comparison: &comparison,
@@ -91,7 +94,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
         signals.next().await;
     }
     stage.strike().await?;
-    Ok(if comparison.holds() && groups.hold() {
+    Ok(if comparison.holds() && groups.hold() && replays.hold() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

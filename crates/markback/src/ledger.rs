@@ -88,6 +88,9 @@ pub struct LedgerMark {
     /// What Wonde's copy showed at the decision: the row that was overwritten knowingly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<SeenMark>,
+    /// Whether it waits for a person's release. Until then it is not on its way to the register.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 impl LedgerMark {
@@ -137,6 +140,10 @@ pub(crate) enum Change {
     Forget(String),
     /// An operator discarded the event. A mark that Wonde accepted may be in the register all the same.
     Discard(String),
+    /// This event's mark waits for a person's release after all.
+    Hold(String),
+    /// A person released this mark. It goes above all others, because it is sent after them.
+    Release(LedgerMark),
     /// The pupil arrived.
     Arrive(Arrival),
     /// The events that stand after a decision without a mark.
@@ -175,11 +182,12 @@ impl LedgerRow {
             Change::Confirm(event) => self.mark_mut(event).is_some_and(|mark| {
                 mark.sent_at.get_or_insert(mark.planned_at);
                 mark.confirmed_at = Some(now);
+                mark.held = false;
                 true
             }),
             Change::SendAgain(event) => {
                 let newest = self.newest().is_some_and(|mark| mark.event == *event);
-                if let (true, Some(mark)) = (newest, self.marks.last_mut()) {
+                if let (true, Some(mark)) = (newest, self.mark_mut(event)) {
                     (mark.sent_at, mark.confirmed_at) = (None, None);
                     mark.answered = false;
                 } else {
@@ -194,6 +202,17 @@ impl LedgerRow {
                     .is_some_and(|mark| mark.stage() == Stage::Planned);
                 planned && self.remove(event)
             }
+            Change::Hold(event) => self.mark_mut(event).is_some_and(|mark| {
+                mark.held = true;
+                true
+            }),
+            Change::Release(mark) => {
+                let known = self.marks.iter().position(|one| one.event == mark.event);
+                let mut mark = known.map_or_else(|| mark.clone(), |place| self.marks.remove(place));
+                mark.held = false;
+                self.marks.push(mark);
+                true
+            }
             Change::Arrive(arrival) => {
                 self.arrival = Some(arrival.clone());
                 true
@@ -205,14 +224,21 @@ impl LedgerRow {
         }
     }
 
-    /// The mark that the register holds or will hold, according to the ledger.
+    /// The mark that the register holds or will hold, according to the ledger. One that is held for release is not among
+    /// them.
     pub(crate) fn newest(&self) -> Option<&LedgerMark> {
-        self.marks.last()
+        self.marks.iter().rev().find(|mark| !mark.held)
     }
 
     /// The same without one event's own mark.
     pub(crate) fn newest_but(&self, event: &str) -> Option<&LedgerMark> {
-        self.marks.iter().rev().find(|mark| mark.event != event)
+        self.marks_but(event).next_back()
+    }
+
+    /// The marks that the register may hold, without one event's own, oldest first.
+    pub(crate) fn marks_but(&self, event: &str) -> impl DoubleEndedIterator<Item = &LedgerMark> {
+        let may_hold = move |mark: &&LedgerMark| !mark.held && mark.event != event;
+        self.marks.iter().filter(may_hold)
     }
 
     /// The mark of an event.
@@ -254,8 +280,7 @@ impl LedgerRow {
             .confirmed_at
             .zip(held.changed_at)
             .is_some_and(|(confirmed, changed)| changed > confirmed);
-        let mut others = self.marks.iter().filter(|mark| mark.event != event);
-        !newer_for_certain && others.any(says_it)
+        !newer_for_certain && self.marks_but(event).any(says_it)
     }
 
     /// Whether a sign-out wrote this mark, so that the pupil's return may replace it.
@@ -269,7 +294,8 @@ impl LedgerRow {
     /// Whether a row of Wonde's copy with the code of our mark is that mark: Wonde accepted it, and the row changed
     /// between the sending and the confirmation. A later change is somebody else's. `None` until the mark is confirmed.
     pub(crate) fn is_own_mark(&self, held: &HeldMark) -> Option<bool> {
-        let own = |mark: &&LedgerMark| held.code == HeldCode::Known(mark.code.clone());
+        let own =
+            |mark: &&LedgerMark| !mark.held && held.code == HeldCode::Known(mark.code.clone());
         let mark = self.marks.iter().rev().find(own)?;
         let since_sent = |sent| held.changed_at.is_none_or(|at| at >= sent - CLOCK_SLACK);
         if !mark.answered || !mark.sent_at.is_some_and(since_sent) {
@@ -286,11 +312,7 @@ impl LedgerRow {
         let Some(seen) = SeenMark::of(held) else {
             return Overwritten::No;
         };
-        let marks: Vec<_> = self
-            .marks
-            .iter()
-            .filter(|mark| mark.event != event)
-            .collect();
+        let marks: Vec<_> = self.marks_but(event).collect();
         let in_sight = marks
             .iter()
             .position(|mark| mark.over.as_ref() == Some(&seen));

@@ -39,7 +39,11 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod calendar;
+mod changes;
 pub mod clock;
+pub mod configuration;
+pub mod hints;
 mod lease;
 mod ledger;
 mod maintenance;
@@ -50,10 +54,14 @@ pub mod people;
 pub mod pipeline;
 pub mod queues;
 pub mod rate;
+pub mod replay_decision;
 pub mod schools;
 pub mod service;
 pub mod settings;
+pub(crate) mod snapshot;
 pub mod store;
 pub mod sync;
 pub mod text;
+pub mod try_out;
+mod usage;
 pub mod waiting;

@@ -51,7 +51,8 @@ impl Markback {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn prune(&self) -> outbox::Result<Pruned> {
-        let service = &self.settings().service;
+        let settings = self.settings();
+        let service = &settings.service;
         let mut pruned = self
             .store()
             .prune(service.retention, service.retention_undecided)
@@ -150,7 +151,8 @@ mod tests {
             .unwrap()
             .settings;
         let markback = Markback::open(settings, Options::default()).await.unwrap();
-        let known = &markback.settings().schools[0];
+        let settings = markback.settings();
+        let known = &settings.schools[0];
         let adapter = async || {
             let mis = markback.schools().mis(known).await.unwrap();
             mis.descriptor().id

@@ -1,4 +1,5 @@
-//! Metrics by name. Labels never contain a pupil, a school or a token.
+//! Metrics by name. Labels never contain a pupil, a school or a token; a token's label is the place where the settings say
+//! that it is kept.
 //!
 //! The helpers do nothing until a recorder is installed, which `serve` does.
 
@@ -19,6 +20,7 @@ const SEND_MARKS: &str = "markback_send_marks";
 const ACCEPTED: &str = "markback_accepted_seconds";
 const CONFIRMED: &str = "markback_confirmed_seconds";
 const REQUESTS: &str = "markback_wonde_requests_total";
+const TOKEN_REQUESTS: &str = "markback_token_requests_total";
 const REQUEST_SECONDS: &str = "markback_wonde_request_seconds";
 const PERMIT_SECONDS: &str = "markback_wonde_permit_wait_seconds";
 const WEBHOOKS: &str = "markback_webhooks_total";
@@ -29,6 +31,8 @@ const OPEN_EVENTS: &str = "markback_open_events";
 const OPEN_OLDEST: &str = "markback_open_events_oldest_seconds";
 const PAUSES: &str = "markback_pauses";
 const UNREAD: &str = "markback_people_unread_total";
+const RELOADS: &str = "markback_settings_reloads_total";
+const REFUSED: &str = "markback_settings_file_refused";
 const SCHOOLS: &str = "markback_schools";
 const SCHOOLS_READ: &str = "markback_schools_read";
 
@@ -185,12 +189,18 @@ pub(crate) fn confirmed(after: impl IntoIterator<Item = TimeDelta>) {
     }
 }
 
-/// Records a request to an MIS or to Wonde, answered or not.
-pub(crate) fn asked(asked: mis_core::RequestInfo) {
+/// Records a request with this token to an MIS or to Wonde, answered or not. A token is known by the place that the
+/// settings name for it; those of schools that have no such place count together.
+pub(crate) fn asked(token_key: &str, asked: mis_core::RequestInfo) {
     let status = asked
         .status
         .map_or_else(|| "none".to_owned(), |status| status.to_string());
     counter!(REQUESTS, "method" => asked.method, "status" => status).increment(1);
+    let token = match token_key.strip_prefix("token:") {
+        Some(place) if !place.starts_with("school:") => place.to_owned(),
+        _ => "other".to_owned(),
+    };
+    counter!(TOKEN_REQUESTS, "token" => token, "purpose" => asked.purpose.as_str()).increment(1);
     histogram!(REQUEST_SECONDS, "method" => asked.method).record(asked.took.as_secs_f64());
 }
 
@@ -209,6 +219,13 @@ pub(crate) fn unread(values: usize, records: usize) {
     for (what, count) in [("value", values), ("record", records)] {
         counter!(UNREAD, "what" => what).increment(count as u64);
     }
+}
+
+/// Counts a reading of the settings file, and notes whether it was refused.
+pub(crate) fn reloaded(taken: bool) {
+    let result = if taken { "taken" } else { "refused" };
+    counter!(RELOADS, "result" => result).increment(1);
+    gauge!(REFUSED).set(if taken { 0.0 } else { 1.0 });
 }
 
 /// Counts pruned rows.
@@ -232,6 +249,10 @@ fn seconds(length: TimeDelta) -> f64 {
 
 /// Registers counters at zero, so that rates can be computed from the start.
 fn begin_at_zero() {
+    for result in ["taken", "refused"] {
+        counter!(RELOADS, "result" => result).absolute(0);
+    }
+    gauge!(REFUSED).set(0.0);
     for state in EventState::ALL {
         counter!(EVENTS, "state" => state.as_str()).absolute(0);
     }
@@ -250,6 +271,10 @@ fn describe() {
     );
     describe_histogram!(CONFIRMED, "Seconds from intake until the MIS had the mark");
     describe_counter!(REQUESTS, "Requests to Wonde, by HTTP status");
+    describe_counter!(
+        TOKEN_REQUESTS,
+        "Requests to Wonde, by the place of the token and by purpose"
+    );
     describe_histogram!(REQUEST_SECONDS, "Seconds until Wonde responded");
     describe_histogram!(
         PERMIT_SECONDS,
@@ -259,6 +284,11 @@ fn describe() {
     describe_counter!(
         UNREAD,
         "Values and records of people that syncs could not read and skipped"
+    );
+    describe_counter!(RELOADS, "Readings of the settings file while running");
+    describe_gauge!(
+        REFUSED,
+        "1 while the settings file has problems and earlier settings rule"
     );
     describe_counter!(PRUNED, "Rows removed after their retention period");
     describe_gauge!(QUEUE_JOBS, "Unfinished jobs");

@@ -1,4 +1,5 @@
-//! Operators' decisions about events: retry or discard. Both are recorded in the audit trail.
+//! Operators' decisions about events: retry or discard, and release or drop a held mark. All are recorded in the audit
+//! trail.
 
 use mis_core::SchoolId;
 use outbox::{JobId, JobState};
@@ -10,15 +11,22 @@ use crate::{
     ledger::Change,
     metrics,
     people::line_of,
-    pipeline::jobs::{DecideJob, decide_key, send_key},
+    pipeline::{
+        PlannedMark,
+        hold::{self, lapse_key},
+        jobs::{DecideJob, decide_key, send_key},
+    },
     queues,
     schools::token_key,
     settings::Settings,
-    store::{EventRecord, EventState, NewAudit, Store},
+    store::{EventFilter, EventRecord, EventState, NewAudit, Store},
 };
 
 /// An upper bound for the refusals of one mark.
 const TRIES_MAX: u32 = 8;
+/// Why an event cannot be released or dropped.
+const NOT_HELD: &str =
+    "the event has no mark that waits for release; `state` shows what became of it";
 /// The longest stored note or name, in characters.
 const WORDS_MAX: usize = 500;
 
@@ -31,6 +39,18 @@ pub struct Actor {
     pub via: &'static str,
     /// Why, in their own words.
     pub note: Option<String>,
+}
+
+impl Actor {
+    /// Who, shortened and on one line.
+    pub(crate) fn by_in_short(&self) -> Option<String> {
+        clean(self.by.as_deref())
+    }
+
+    /// Why, shortened and on one line.
+    pub(crate) fn note_in_short(&self) -> Option<String> {
+        clean(self.note.as_deref())
+    }
 }
 
 /// Why a decision about an event was rejected.
@@ -61,6 +81,9 @@ impl OperatorError {
         let words = match state {
             EventState::Received | EventState::Planned => {
                 "the event is in progress and needs no retry; `waiting` shows the reason"
+            }
+            EventState::Held => {
+                "the mark waits for release; release it to have it written, or drop it"
             }
             EventState::Sent | EventState::Accepted => {
                 "the mark was sent to Wonde and cannot be recalled; wait for its outcome"
@@ -141,34 +164,139 @@ pub async fn discard(
     actor: &Actor,
 ) -> Result<EventRecord, OperatorError> {
     let found = find(store, school, id).await?;
-    let open = matches!(found.state, EventState::Received | EventState::Planned);
+    let open = matches!(
+        found.state,
+        EventState::Received | EventState::Held | EventState::Planned
+    );
     if !open && !found.state.may_be_retried() {
         return Err(OperatorError::state(found.state));
     }
+    end(store, &found, open, "discarded", actor).await?;
+    find(store, school, id).await
+}
+
+/// Releases a held mark: the register is read and the rules are applied again, and the mark is sent if nothing protects
+/// what is there by then. It is not held again.
+///
+/// # Errors
+/// Returns an [`OperatorError`] if nothing was changed.
+pub async fn release(
+    store: &Store,
+    settings: &Settings,
+    school: &SchoolId,
+    id: &str,
+    actor: &Actor,
+) -> Result<EventRecord, OperatorError> {
+    let found = find_held(store, school, id).await?;
+    let known = settings
+        .school(school)
+        .ok_or(OperatorError::UnknownSchool)?;
+    let key = (school.to_string(), id.to_owned());
+    let stored = store
+        .events_with_plans(std::slice::from_ref(&key))
+        .await?
+        .remove(&key);
+    let planned = stored
+        .as_ref()
+        .and_then(PlannedMark::read)
+        .ok_or_else(|| outbox::Error::invalid("the held mark cannot be read"))?;
     let left = jobs_of(store, &found).await?;
+    let line = trail("released", &found, actor);
+    if !hold::release(store, known, &found, planned, &left, line).await? {
+        return Err(OperatorError::Busy);
+    }
+    find(store, school, id).await
+}
+
+/// Drops a held mark: it is never written.
+///
+/// # Errors
+/// Returns an [`OperatorError`] if nothing was changed.
+pub async fn drop_held(
+    store: &Store,
+    school: &SchoolId,
+    id: &str,
+    actor: &Actor,
+) -> Result<EventRecord, OperatorError> {
+    let found = find_held(store, school, id).await?;
+    end(store, &found, false, "dropped", actor).await?;
+    find(store, school, id).await
+}
+
+/// The ids of a school's events whose marks wait for release, oldest first: all, or those with this code, whose letter
+/// case does not matter.
+///
+/// # Errors
+/// Returns an error if the database query fails.
+pub async fn held(
+    store: &Store,
+    school: &SchoolId,
+    code: Option<&str>,
+) -> outbox::Result<Vec<String>> {
+    let filter = EventFilter {
+        school: Some(school.clone()),
+        states: vec![EventState::Held],
+        limit: u32::MAX,
+        ..EventFilter::default()
+    };
+    let mut found = store.search(&filter).await?;
+    found.reverse();
+    let has_code = |event: &EventRecord| {
+        code.is_none_or(|code| {
+            let mark = event.decision.as_ref().map(|decision| &decision["mark"]);
+            let own = mark.and_then(|mark| mark["code"].as_str());
+            own.is_some_and(|own| own.eq_ignore_ascii_case(code.trim()))
+        })
+    };
+    Ok(found
+        .into_iter()
+        .filter(has_code)
+        .map(|event| event.id)
+        .collect())
+}
+
+async fn find_held(
+    store: &Store,
+    school: &SchoolId,
+    id: &str,
+) -> Result<EventRecord, OperatorError> {
+    let found = find(store, school, id).await?;
+    if found.state != EventState::Held {
+        return Err(OperatorError::State(found.state, NOT_HELD));
+    }
+    Ok(found)
+}
+
+/// Ends an event, so that nothing more happens to it. An event that `has_job` is in a worker's hands if the job is gone.
+async fn end(
+    store: &Store,
+    found: &EventRecord,
+    has_job: bool,
+    what: &'static str,
+    actor: &Actor,
+) -> Result<(), OperatorError> {
+    let left = jobs_of(store, found).await?;
     let outcome = match clean(actor.note.as_deref()) {
-        Some(note) => format!("discarded by an operator: {note}"),
-        None => "discarded by an operator".to_owned(),
+        Some(note) => format!("{what} by an operator: {note}"),
+        None => format!("{what} by an operator"),
     };
     let mut tx = store.database().begin().await?;
     let given_up = store
         .outbox()
-        .discard(&mut tx, &left, "discarded by an operator")
+        .discard(&mut tx, &left, &format!("{what} by an operator"))
         .await?;
     // An open event always has a job; a worker that holds it comes first.
-    if open && given_up.is_empty() || !store.give_up(&mut tx, &found, &outcome).await? {
+    if has_job && given_up.is_empty() || !store.give_up(&mut tx, found, &outcome).await? {
         return Err(OperatorError::Busy);
     }
     if let Some(key) = found.ledger_key() {
         let change = Change::Discard(found.id.clone());
         store.change_ledger(&mut tx, &[(key, change)]).await?;
     }
-    store
-        .audit(&mut tx, &[trail("discarded", &found, actor)])
-        .await?;
+    store.audit(&mut tx, &[trail(what, found, actor)]).await?;
     tx.commit().await?;
     metrics::events(EventState::Discarded, 1);
-    find(store, school, id).await
+    Ok(())
 }
 
 async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, OperatorError> {
@@ -183,9 +311,11 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
     let (school, id, round) = (&found.school, &found.id, found.round);
     let sends = (0..TRIES_MAX).map(|tries| (queues::SEND, send_key(school, id, round, tries)));
     let mut left = Vec::new();
-    for (queue, key) in
-        std::iter::once((queues::DECIDE, decide_key(school, id, round))).chain(sends)
-    {
+    let others = [
+        (queues::DECIDE, decide_key(school, id, round)),
+        (queues::HOLD, lapse_key(school, id, round)),
+    ];
+    for (queue, key) in others.into_iter().chain(sends) {
         let job = store.outbox().find(queue, &key).await?;
         left.extend(job.filter(is_unfinished).map(|job| job.id));
     }
@@ -220,9 +350,9 @@ fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
         record: json!({
             "state": found.state,
             "outcome": found.outcome,
-            "by": clean(actor.by.as_deref()),
+            "by": actor.by_in_short(),
             "via": actor.via,
-            "note": clean(actor.note.as_deref()),
+            "note": actor.note_in_short(),
         }),
     }
 }

@@ -19,8 +19,11 @@ pub const ROSTER: &str = "roster";
 /// Full readings of registers, in order for each school.
 pub const REGISTER: &str = "register";
 
+/// Held marks whose time is up.
+pub const HOLD: &str = "hold";
+
 /// All queues; the first three in the order of an event's path.
-pub const ALL: [&str; 5] = [DECIDE, SEND, CONFIRM, ROSTER, REGISTER];
+pub const ALL: [&str; 6] = [DECIDE, SEND, CONFIRM, ROSTER, REGISTER, HOLD];
 
 /// The longest time between two renewals of a lease.
 const RENEW_EVERY: Duration = Duration::from_secs(5);

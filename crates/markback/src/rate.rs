@@ -12,12 +12,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use mis_core::RequestGate;
-use outbox::Engine;
+use outbox::{Engine, SystemClock};
 use tokio::sync::Mutex;
 
-use crate::{metrics, store::Store};
+use crate::{clock::SharedClock, metrics, store::Store};
 
 /// The time over which a minute's requests are spread: a minute, plus the requests that may be spent ahead, plus a slice that
 /// is spent late. No minute has more requests than the settings allow.
@@ -29,6 +30,9 @@ const SLICE_KEEPS: Duration = Duration::from_secs(1);
 /// The first slice is this fraction of a second's requests.
 const FIRST_PART: u32 = 100;
 
+/// After so many seconds a request counts little more than a third in the load.
+const METER_SECONDS: f64 = 60.0;
+
 /// The rates of all tokens. Cheap to clone.
 #[derive(Clone)]
 pub struct Rates {
@@ -38,6 +42,7 @@ pub struct Rates {
 struct Inner {
     per_minute: NonZeroU32,
     shared: Option<Store>,
+    clock: SharedClock,
     tokens: StdMutex<HashMap<String, Arc<TokenRate>>>,
 }
 
@@ -45,6 +50,27 @@ struct TokenRate {
     name: String,
     own: DefaultDirectRateLimiter,
     slice: Mutex<Option<Slice>>,
+    meter: StdMutex<Meter>,
+}
+
+/// The requests of about the last minute: each counts less the longer ago it was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Meter {
+    requests: f64,
+    at: Option<DateTime<Utc>>,
+}
+
+impl Meter {
+    /// The requests a minute by now.
+    fn read(self, now: DateTime<Utc>) -> f64 {
+        let age = self.at.map(|at| (now - at).abs().as_seconds_f64());
+        self.requests * age.map_or(0.0, |age| (-age / METER_SECONDS).exp())
+    }
+
+    fn count(&mut self, now: DateTime<Utc>, requests: f64) {
+        self.requests = self.read(now) + requests;
+        self.at = Some(now);
+    }
 }
 
 /// Requests taken from the shared budget.
@@ -71,22 +97,40 @@ impl Rates {
     /// A limit for each token, shared through the database if several nodes can use it.
     pub fn new(per_minute: NonZeroU32, store: &Store) -> Self {
         let shared = store.database().engine() == Engine::Postgres;
-        Self::of(per_minute, shared.then(|| store.clone()))
+        Self::of(
+            per_minute,
+            shared.then(|| store.clone()),
+            store.clock().clone(),
+        )
     }
 
     /// A limit for each token that only this process knows.
     pub fn alone(per_minute: NonZeroU32) -> Self {
-        Self::of(per_minute, None)
+        Self::of(per_minute, None, Arc::new(SystemClock))
     }
 
-    fn of(per_minute: NonZeroU32, shared: Option<Store>) -> Self {
+    fn of(per_minute: NonZeroU32, shared: Option<Store>, clock: SharedClock) -> Self {
         Self {
             inner: Arc::new(Inner {
                 per_minute,
                 shared,
+                clock,
                 tokens: StdMutex::default(),
             }),
         }
+    }
+
+    /// How much of the token's rate is used: 0 for nothing, 1 for all of it. Of nodes that share the rate each knows its
+    /// own requests, and when all of them together reach the rate, because its own then wait.
+    pub(crate) fn load(&self, token: &str) -> f64 {
+        let tokens = &self.inner.tokens;
+        let tokens = tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(rate) = tokens.get(token) else {
+            return 0.0;
+        };
+        let meter = *rate.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        let per_minute = f64::from(self.inner.per_minute.get());
+        (meter.read(self.inner.clock.now()) / per_minute).min(1.0)
     }
 
     /// The gate that each request with this token passes.
@@ -114,12 +158,19 @@ impl Inner {
                     name: name.to_owned(),
                     own: RateLimiter::direct(quota(self.per_minute)),
                     slice: Mutex::default(),
+                    meter: StdMutex::default(),
                 })
             })
             .clone()
     }
 
+    fn count(&self, rate: &TokenRate, requests: f64) {
+        let mut meter = rate.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        meter.count(self.clock.now(), requests);
+    }
+
     async fn pass(&self, rate: &TokenRate) {
+        self.count(rate, 1.0);
         rate.own.until_ready().await;
         let Some(store) = &self.shared else { return };
         // Held while waiting, which keeps requests in order.
@@ -141,6 +192,10 @@ impl Inner {
         let cost = SPREAD * requests / self.per_minute.get();
         match store.take_requests(&rate.name, cost, AHEAD).await {
             Ok(wait) => {
+                if !wait.is_zero() {
+                    // The nodes together use all of the rate.
+                    self.count(rate, f64::from(self.per_minute.get()));
+                }
                 tokio::time::sleep(wait).await;
                 *slice = Some(Slice {
                     taken: requests,
@@ -174,7 +229,7 @@ impl fmt::Debug for Rates {
 
 #[cfg(test)]
 mod tests {
-    use outbox::SystemClock;
+    use outbox::TestClock;
     use rstest::rstest;
 
     use super::*;
@@ -195,6 +250,30 @@ mod tests {
             good_until: Instant::now(),
         };
         assert_eq!(slice.next(100), next);
+    }
+
+    #[tokio::test]
+    async fn the_load_is_the_used_part_of_the_rate_and_fades() {
+        let clock = Arc::new(TestClock::at("2026-11-23T08:40:00Z".parse().unwrap()));
+        let settings = outbox::Settings::default();
+        let store = Store::open("sqlite::memory:", settings, clock.clone())
+            .await
+            .unwrap();
+        let rates = Rates::new(NonZeroU32::new(600).unwrap(), &store);
+        assert!(rates.load("token:env:A").abs() < f64::EPSILON);
+        let gate = rates.gate("token:env:A");
+        for _ in 0..30 {
+            assert!(passes(&gate).await);
+        }
+        assert!((rates.load("token:env:A") - 0.05).abs() < 1e-9);
+        assert!(rates.load("token:env:B").abs() < f64::EPSILON);
+        clock.advance(Duration::from_secs(60));
+        let faded = rates.load("token:env:A");
+        assert!(faded > 0.01 && faded < 0.02, "{faded}");
+        for _ in 0..2_000 {
+            rates.inner.count(&rates.inner.rate_of("token:env:A"), 1.0);
+        }
+        assert!((rates.load("token:env:A") - 1.0).abs() < f64::EPSILON);
     }
 
     async fn open(url: &str) -> Store {

@@ -6,8 +6,12 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Days, TimeDelta, Utc};
-use mis_core::{ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, Result, SchoolId};
+use chrono::{DateTime, Days, NaiveTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use mis_core::{
+    Ability, ConnectContext, Error, ErrorKind, Mis, Registry, RequestGate, RequestObserver, Result,
+    SchoolId,
+};
 use mis_wonde::{
     Connection,
     wonde::{self, Client},
@@ -19,7 +23,8 @@ use crate::{
     lease::while_held,
     metrics,
     rate::Rates,
-    settings::{School, SecretSource, Settings},
+    settings::{Link, LiveSettings, School, SecretSource},
+    usage::Requests,
 };
 
 /// How long a school's grants, region and MIS are used before they are read again.
@@ -31,10 +36,11 @@ const READER_FRESH: TimeDelta = TimeDelta::hours(26);
 /// All schools of the settings.
 #[derive(Debug)]
 pub struct Schools {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
     registry: Registry,
     clock: SharedClock,
     rates: Rates,
+    requests: Arc<Requests>,
     clients: StdMutex<HashMap<String, Client>>,
     handles: StdMutex<HashMap<SchoolId, Arc<SchoolHandle>>>,
     slow: StdMutex<HashSet<String>>,
@@ -64,14 +70,57 @@ impl Drop for Slow {
 /// One school's connections. Each lock is held while its connection is opened, so concurrent callers open it once.
 #[derive(Debug, Default)]
 struct SchoolHandle {
-    mis: Mutex<Option<(DateTime<Utc>, Mis)>>,
-    reader: Mutex<Option<(DateTime<Utc>, Mis)>>,
+    mis: Mutex<Option<Opened>>,
+    reader: Mutex<Option<Opened>>,
+}
+
+/// An open connection.
+#[derive(Debug)]
+struct Opened {
+    since: DateTime<Utc>,
+    basis: Basis,
+    mis: Mis,
+}
+
+impl Opened {
+    /// The connection, if it is younger than the limit and the settings that it was opened by still rule.
+    fn usable(&self, school: &School, now: DateTime<Utc>, limit: TimeDelta) -> Option<Mis> {
+        let usable = (now - self.since).abs() < limit && self.basis == Basis::of(school);
+        usable.then(|| self.mis.clone())
+    }
+}
+
+/// What a connection takes from a school's settings.
+///
+/// It is compared when a connection is used again. A batch that began before the settings changed may open one by the
+/// old settings after the change, so dropping connections at the change would not be enough.
+#[derive(Debug, PartialEq)]
+struct Basis {
+    token: String,
+    link: Option<Arc<Link>>,
+    mis: Option<Arc<str>>,
+    without: Arc<[Ability]>,
+    timezone: Tz,
+    session_times: (Option<NaiveTime>, Option<NaiveTime>),
+}
+
+impl Basis {
+    fn of(school: &School) -> Self {
+        Self {
+            token: token_key(school),
+            link: school.link.clone(),
+            mis: school.mis.clone(),
+            without: school.without.clone(),
+            timezone: school.timezone,
+            session_times: school.session_times(),
+        }
+    }
 }
 
 impl Schools {
     /// The schools of these settings.
     pub fn new(
-        settings: Arc<Settings>,
+        settings: LiveSettings,
         registry: Registry,
         clock: SharedClock,
         rates: Rates,
@@ -81,6 +130,7 @@ impl Schools {
             registry,
             clock,
             rates,
+            requests: Arc::default(),
             clients: StdMutex::default(),
             handles: StdMutex::default(),
             slow: StdMutex::default(),
@@ -88,9 +138,10 @@ impl Schools {
         }
     }
 
-    /// The settings of a school.
-    pub fn settings_of(&self, school: &str) -> Option<&School> {
-        self.settings.school(&SchoolId::from(school))
+    /// The settings of a school that rule now.
+    pub fn settings_of(&self, school: &str) -> Option<School> {
+        let settings = self.settings.current();
+        settings.school(&SchoolId::from(school)).cloned()
     }
 
     /// The school's MIS behind its guard, opened anew when it has grown old.
@@ -101,13 +152,16 @@ impl Schools {
         let handle = self.handle(&school.id);
         let mut open = handle.mis.lock().await;
         let now = self.clock.now();
-        if let Some((since, mis)) = open.as_ref()
-            && (now - *since).abs() < CONNECTION_FRESH
-        {
-            return Ok(mis.clone());
+        let usable = |opened: &Opened| opened.usable(school, now, CONNECTION_FRESH);
+        if let Some(mis) = open.as_ref().and_then(usable) {
+            return Ok(mis);
         }
         let mis = self.connect(school, true).await?;
-        *open = Some((now, mis.clone()));
+        *open = Some(Opened {
+            since: now,
+            basis: Basis::of(school),
+            mis: mis.clone(),
+        });
         Ok(mis)
     }
 
@@ -125,13 +179,16 @@ impl Schools {
         } else {
             READER_FRESH
         };
-        if let Some((since, mis)) = open.as_ref()
-            && (now - *since).abs() < limit
-        {
-            return Ok(mis.clone());
+        let usable = |opened: &Opened| opened.usable(school, now, limit);
+        if let Some(mis) = open.as_ref().and_then(usable) {
+            return Ok(mis);
         }
         let mis = self.connect(school, false).await?;
-        *open = Some((now, mis.clone()));
+        *open = Some(Opened {
+            since: now,
+            basis: Basis::of(school),
+            mis: mis.clone(),
+        });
         Ok(mis)
     }
 
@@ -157,19 +214,40 @@ impl Schools {
 
     fn context(&self, school: &School, ask_grants: bool) -> ConnectContext {
         let clock = self.clock.clone();
-        let lookback = self.settings.service.register_lookback.as_secs() / (24 * 60 * 60);
+        let settings = self.settings.current();
+        let lookback = settings.service.register_lookback.as_secs() / (24 * 60 * 60);
         let mut context = school.context();
         context.ask_grants = ask_grants;
         context.register_lookback = Days::new(lookback);
         context.now = Arc::new(move || clock.now());
         context.gate = self.gate(school);
-        context.observer = Arc::new(metrics::asked);
+        context.observer = self.observer(token_key(school));
         context
+    }
+
+    /// Counts each request with this token.
+    fn observer(&self, token_key: String) -> RequestObserver {
+        let requests = self.requests.clone();
+        Arc::new(move |request| {
+            metrics::asked(&token_key, request);
+            requests.count(&token_key, request);
+        })
+    }
+
+    /// The requests of this node that the database has not counted yet.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
     }
 
     /// Every request for this school waits here, for the rate of its token and for the lease of the marks it carries.
     fn gate(&self, school: &School) -> RequestGate {
         while_held(self.rates.gate(&token_key(school)))
+    }
+
+    /// How much of its token's rate this node uses for the school's token: 0 for nothing, 1 for all of it.
+    pub(crate) fn load(&self, school: &str) -> f64 {
+        self.settings_of(school)
+            .map_or(0.0, |school| self.rates.load(&token_key(&school)))
     }
 
     /// Whether Wonde lets the application access the school; schools that are not linked through Wonde need no approval.
@@ -207,7 +285,7 @@ impl Schools {
     pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
         let handle = self.handle(school);
         let mut open = handle.mis.lock().await;
-        *open = open.take().filter(|(since, _)| *since >= at);
+        *open = open.take().filter(|opened| opened.since >= at);
     }
 
     /// The Wonde client with the school's token; schools with the same token share it.
@@ -224,14 +302,22 @@ impl Schools {
             .token()
             .map_err(|error| Error::new(ErrorKind::Unauthorized, error.to_string()))?;
         let client = Client::builder(token)
-            .base_url(self.settings.service.wonde_url.as_str())
+            .base_url(self.settings.current().service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
             .gate(mis_wonde::gate(self.gate(school)))
-            .observer(mis_wonde::observer(Arc::new(metrics::asked)))
+            .observer(mis_wonde::observer(self.observer(key.clone())))
             .build()
             .map_err(mis_wonde::error)?;
         clients.insert(key, client.clone());
         Ok(client)
+    }
+
+    /// Drops all connections and tokens, so that each secret is read again when it is next needed.
+    pub(crate) fn forget_all(&self) {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        clients.clear();
+        let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        handles.clear();
     }
 
     /// Drops a token that Wonde rejected, and all connections that use it. The next request reads the token again, because
@@ -243,8 +329,9 @@ impl Schools {
             return;
         }
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
+        let settings = self.settings.current();
         handles.retain(|id, _| {
-            let other = self.settings.school(id);
+            let other = settings.school(id);
             other.is_some_and(|other| token_key(other) != key)
         });
     }

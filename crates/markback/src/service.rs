@@ -1,6 +1,9 @@
 //! The service: opened from settings, it receives events, works on them, and reports what became of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 // Named so that the linker keeps the crate, which registers the adapters.
 use mis_adapters as _;
@@ -8,6 +11,7 @@ use mis_core::{Registry, SchoolId};
 use outbox::{Outbox, SystemClock};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -19,13 +23,14 @@ use crate::{
     queues,
     rate::Rates,
     schools::Schools,
-    settings::{SecretError, Settings},
+    settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
     waiting,
 };
 
 pub use crate::{
+    changes::{ReloadError, Reloaded, last_good_file},
     pipeline::{
         Health, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent, WorkerConfig,
     },
@@ -75,6 +80,9 @@ pub enum OpenError {
         #[source]
         error: outbox::Error,
     },
+    /// The settings of the file and of the database exclude each other.
+    #[error(transparent)]
+    Settings(#[from] LoadError),
     /// The adapters conflict.
     #[error(transparent)]
     Adapters(#[from] mis_core::Error),
@@ -83,7 +91,9 @@ pub enum OpenError {
 /// The service. Cheap to clone; clones are the same service.
 #[derive(Clone, Debug)]
 pub struct Markback {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
+    pub(crate) layers: Arc<Mutex<Layers>>,
+    pub(crate) file_refused: Arc<AtomicBool>,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -101,7 +111,7 @@ impl Markback {
     /// # Errors
     /// Returns an error if the database cannot be opened or the linked adapters conflict.
     pub async fn open(settings: Settings, options: Options) -> Result<Self, OpenError> {
-        let settings = Arc::new(settings);
+        let settings = Arc::new(settings.of_file());
         let config = options
             .workers
             .unwrap_or_else(|| WorkerConfig::of(settings.service.workers));
@@ -113,15 +123,27 @@ impl Markback {
         let store = Store::open(url.expose_secret(), options.retries, options.clock.clone())
             .await
             .map_err(unopened)?;
+        let rows = store.settings_since(0).await.map_err(unopened)?;
+        let layers = Layers::of(settings.clone(), &rows, None);
+        let conflicts = layers.conflicts();
+        if !conflicts.is_empty() {
+            return Err(LoadError::Problems {
+                problems: conflicts,
+                hints: Vec::new(),
+            }
+            .into());
+        }
+        layers.tell(None);
+        let live = LiveSettings::new(layers.settings());
         let people = Arc::new(PersonIndex::open(store.clone()).await.map_err(unopened)?);
         let registry = options.adapters.map_or_else(Registry::discover, Ok)?;
         let schools = Arc::new(Schools::new(
-            settings.clone(),
+            live.clone(),
             registry,
             options.clock.clone(),
             Rates::new(settings.service.rate_per_minute, &store),
         ));
-        let mirror = Mirror::new(settings.clone(), store.clone(), schools.clone(), config);
+        let mirror = Mirror::new(live.clone(), store.clone(), schools.clone(), config);
         let workers = Workers::new(
             &settings,
             config,
@@ -132,15 +154,17 @@ impl Markback {
             options.clock.clone(),
         );
         let sync = PeopleSync::new(
-            settings.clone(),
+            live.clone(),
             store.clone(),
             schools.clone(),
             people.clone(),
             config,
         );
-        let intake = Intake::start(settings.clone(), store.clone(), people.clone());
+        let intake = Intake::start(live.clone(), store.clone(), people.clone());
         Ok(Self {
-            settings,
+            settings: live,
+            layers: Arc::new(Mutex::new(layers)),
+            file_refused: Arc::default(),
             store,
             schools,
             people,
@@ -153,9 +177,19 @@ impl Markback {
         })
     }
 
-    /// The settings.
-    pub fn settings(&self) -> &Settings {
+    /// The settings that rule now. They may be replaced at any time: take them once for each request.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.current()
+    }
+
+    /// The settings that rule now and may be replaced.
+    pub(crate) fn live_settings(&self) -> &LiveSettings {
         &self.settings
+    }
+
+    /// The settings of a school that rule now.
+    pub fn school(&self, id: &SchoolId) -> Option<School> {
+        self.settings.current().school(id).cloned()
     }
 
     /// The clock of the service.
@@ -242,7 +276,7 @@ impl Markback {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn tell_waiting(&self, events: &mut [EventRecord]) -> outbox::Result<()> {
-        waiting::tell(self.store(), self.settings(), events).await
+        waiting::tell(self.store(), &self.settings(), events).await
     }
 
     /// The number of events in each state, by school.
@@ -278,7 +312,9 @@ impl Markback {
         tokio::join!(
             self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),
+            self.follow_settings(stop.clone()),
             self.mirror.run(stop.clone()),
+            self.workers.run_lapses(stop.clone()),
             self.sync.run(stop),
         );
     }

@@ -26,7 +26,8 @@ pub async fn tell(
 ) -> outbox::Result<()> {
     let mut open: Vec<_> = events
         .iter_mut()
-        .filter(|event| !event.state.is_final())
+        // A pause does not hinder a release.
+        .filter(|event| !event.state.is_final() && event.state != EventState::Held)
         .collect();
     if open.is_empty() {
         return Ok(());

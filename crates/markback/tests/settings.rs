@@ -37,7 +37,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(service.store, "sqlite:markback.db");
     assert_eq!(service.accept_age, Duration::from_secs(7 * 24 * 60 * 60));
     assert_eq!(service.future_tolerance, Duration::from_secs(5 * 60));
-    assert_eq!(service.gather.window, Duration::from_secs(10));
+    assert_eq!(service.gather.window, Duration::from_secs(60));
     assert_eq!(service.gather.max.get(), 400);
     assert_eq!(service.rate_per_minute.get(), 600);
 }

@@ -1,11 +1,11 @@
-//! An answer of the standard schools, whole or broken.
+//! A response of the standard schools, valid or malformed.
 
 use std::fmt;
 
 use serde_json::Value;
 use wiremock::ResponseTemplate;
 
-/// An answer in full.
+/// A complete response.
 #[derive(Clone)]
 pub(crate) struct Answer {
     status: u16,
@@ -24,7 +24,7 @@ impl Answer {
         }
     }
 
-    /// A page as something between here and Wonde might send it.
+    /// A page such as a proxy between the client and Wonde might send.
     pub(crate) fn page(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,

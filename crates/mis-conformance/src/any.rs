@@ -1,8 +1,8 @@
 //! Cases for any adapter, however its MIS is reached.
 //!
-//! The adapter's crate sets up a school of its MIS for each case: a folder, a database, a server of its own. The cases
-//! write, read back and check everything through [`MisAdapter`]; what travels between the adapter and its MIS is up to the
-//! adapter's own tests. Adapters over Wonde use [`run`](crate::run), which is exact on the wire.
+//! The adapter's crate sets up a school of its MIS for each case, such as a folder, a database or a server. The cases
+//! write, read back and check everything through [`MisAdapter`]; the adapter's own tests check the traffic between the
+//! adapter and its MIS. Adapters over Wonde use [`run`](crate::run), which is exact on the wire.
 //!
 //! ```no_run
 //! use mis_conformance::any::{self, School};
@@ -34,7 +34,7 @@ use mis_core::{
 
 use crate::report::{CaseReport, Kind, Report};
 
-/// The longest that a case may take.
+/// The maximum duration of a case.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the outcome of accepted marks is requested before they count as lost.
 const OUTCOMES: usize = 100;
@@ -53,8 +53,8 @@ pub struct School {
 }
 
 impl School {
-    /// A school that is connected with this context, two of its students, and two codes that its register knows. Neither
-    /// student has a mark on 23 November 2026. The cases set the context's clock and gate.
+    /// A school that is connected with this context, two of its students, and two codes that its register knows.
+    /// Neither student has a mark on 23 November 2026. The cases set the context's clock and gate.
     pub fn new(context: ConnectContext, students: [&str; 2], codes: [&str; 2]) -> Self {
         Self {
             context,
@@ -112,22 +112,23 @@ cases! {
     Positive None, "register::is_read_with_the_rows_of_its_slots" => rows_agree;
     Positive Some(Ability::Roster), "roster::students_are_read" => students;
     Positive Some(Ability::Roster), "roster::only_requested_properties_are_read" => properties;
-    Negative Some(Ability::Roster), "roster::is_refused_when_taken_away" => no_roster;
-    Positive Some(Ability::Session), "session::a_mark_is_kept" => kept;
+    Negative Some(Ability::Roster), "roster::is_rejected_if_the_operator_removes_it" => no_roster;
+    Positive Some(Ability::Session), "session::a_mark_is_stored" => stored;
     Positive Some(Ability::Session), "session::a_later_mark_replaces_an_earlier_one" => replaced;
-    Positive Some(Ability::Session), "session::marks_of_several_days_are_kept" => several_days;
-    Positive Some(Ability::Session), "session::no_marks_need_no_result" => no_marks;
+    Positive Some(Ability::Session), "session::marks_of_several_days_are_stored" => several_days;
+    Positive Some(Ability::Session), "session::no_marks_return_no_results" => no_marks;
     Positive Some(Ability::Session), "session::a_mark_outlives_the_connection" => outlives;
-    Positive Some(Ability::Session), "session::writes_side_by_side_are_all_kept" => side_by_side;
-    Negative Some(Ability::Session), "session::an_unknown_code_is_refused_alone" => unknown_code;
-    Negative None, "session::what_is_not_declared_is_refused" => undeclared;
-    Negative Some(Ability::Session), "session::the_operator_takes_marks_away" => no_session;
-    Fault Some(Ability::Session), "session::nothing_is_written_that_the_host_holds_back" => held_back;
+    Positive Some(Ability::Session), "session::concurrent_writes_are_all_stored" => concurrent_writes;
+    Negative Some(Ability::Session), "session::only_the_mark_with_an_unknown_code_is_rejected" => unknown_code;
+    Negative None, "session::undeclared_abilities_are_rejected" => undeclared;
+    Negative Some(Ability::Session), "session::the_operator_can_remove_marks" => no_session;
+    Fault Some(Ability::Session), "session::a_write_held_back_by_the_host_is_not_sent" => held_back;
     Positive Some(Ability::Session), "register::only_changed_rows_are_read" => changed_rows;
     Negative None, "secrets::stay_out_of_errors_and_debug" => secrets;
 }
 
-/// Runs the cases as the whole of a test program, and returns its exit code. `setup` makes a fresh school for each case.
+/// Runs the cases as the whole of a test program, and returns its exit code. `setup` makes a fresh school for each
+/// case.
 pub fn run(
     descriptor: &'static Descriptor,
     setup: impl Fn() -> anyhow::Result<School> + Send + Sync + 'static,
@@ -177,7 +178,7 @@ fn run_case(
             let desk = Desk { descriptor, school };
             tokio::time::timeout(PATIENCE, (case.run)(&desk))
                 .await
-                .unwrap_or_else(|_| bail!("the adapter was not done after {PATIENCE:?}"))
+                .unwrap_or_else(|_| bail!("the adapter did not finish within {PATIENCE:?}"))
         });
         runtime.shutdown_background();
         outcome
@@ -233,7 +234,7 @@ impl Desk {
         }
     }
 
-    /// A mark with everything that the MIS keeps.
+    /// A mark with everything that the MIS stores.
     fn full_mark(&self, student: usize, code: usize) -> Mark {
         let mut mark = self.mark(student, code);
         let max = self.can().comment_max.map_or(usize::MAX, usize::from);
@@ -244,7 +245,7 @@ impl Desk {
         mark
     }
 
-    /// Writes marks of which all must reach the MIS.
+    /// Writes marks and checks that all of them reach the MIS.
     async fn write(&self, mis: &Mis, marks: &[Mark]) -> anyhow::Result<()> {
         let results = mis
             .write(marks)
@@ -252,7 +253,7 @@ impl Desk {
             .context("the marks cannot be written")?;
         ensure!(
             results.len() == marks.len(),
-            "{} marks were given and {} results came back",
+            "{} marks returned {} results",
             marks.len(),
             results.len()
         );
@@ -294,16 +295,16 @@ impl Desk {
             .with_context(|| format!("the register does not show {mark:?}"))?;
         ensure!(
             held.code == HeldCode::Known(mark.code.clone()),
-            "{mark:?} is kept with the code {:?}",
+            "{mark:?} is stored with the code {:?}",
             held.code
         );
         ensure!(
             held.comment == mark.comment,
-            "{mark:?} is not kept with its own comment"
+            "{mark:?} is not stored with its own comment"
         );
         ensure!(
             held.minutes_late == mark.minutes_late,
-            "{mark:?} is kept with {:?} minutes late",
+            "{mark:?} is stored with {:?} minutes late",
             held.minutes_late
         );
         Ok(())
@@ -314,7 +315,7 @@ impl Desk {
         for student in &self.school.students {
             ensure!(
                 register.held(student, Session::Am).is_none(),
-                "the register has a mark for {student}, and none should have been written"
+                "the register has a mark for {student}, but none should have been written"
             );
         }
         Ok(())
@@ -348,7 +349,7 @@ async fn never_wider(desk: &Desk) -> anyhow::Result<()> {
     let all = desk.open_both(desk.context()).await?.1.capabilities();
     ensure!(
         all.is_subset_of(&desk.can()),
-        "the adapter claims more than its descriptor declares: {all:?}"
+        "the adapter reports more than its descriptor declares: {all:?}"
     );
     for ability in Ability::ALL {
         let mut context = desk.context();
@@ -356,7 +357,7 @@ async fn never_wider(desk: &Desk) -> anyhow::Result<()> {
         let left = desk.open_both(context).await?.1.capabilities();
         ensure!(
             !left.has(ability) && left.is_subset_of(&all),
-            "the operator took {ability} away, and the adapter claims {left:?}"
+            "the operator removed {ability}, but the adapter reports {left:?}"
         );
     }
     Ok(())
@@ -374,7 +375,7 @@ async fn code_book(desk: &Desk) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The register out of kept rows, as a host that mirrors registers makes it.
+/// The register built from stored rows, as by a host that mirrors registers.
 async fn mirrored(mis: &Mis, date: NaiveDate) -> anyhow::Result<Register> {
     let slots = mis.register_slots(date).await?;
     let rows = mis.register_rows(RegisterQuery::default());
@@ -404,7 +405,7 @@ async fn rows_agree(desk: &Desk) -> anyhow::Result<()> {
     let (read, mirrored) = (sorted(read), sorted(mirrored));
     ensure!(
         read == mirrored,
-        "the register as read has {read:?}, and the rows of its slots make {mirrored:?}"
+        "the register was read as {read:?}, but its rows build {mirrored:?}"
     );
     Ok(())
 }
@@ -424,7 +425,7 @@ async fn students(desk: &Desk) -> anyhow::Result<()> {
     if let Some(count) = mis.people_count(PersonKind::Student).await? {
         ensure!(
             usize::try_from(count).is_ok_and(|count| count == people.len()),
-            "{count} students are counted, and {} are listed",
+            "the count is {count} students, but {} are listed",
             people.len()
         );
     }
@@ -442,7 +443,7 @@ async fn properties(desk: &Desk) -> anyhow::Result<()> {
         for property in Property::ALL {
             ensure!(
                 property == Property::Year || !person.has(property),
-                "{property} was read and not requested"
+                "{property} was read although it was not requested"
             );
         }
     }
@@ -468,11 +469,11 @@ fn is_unsupported(result: mis_core::Result<()>, ability: Ability) -> anyhow::Res
             "the error is {:?} instead of unsupported {ability}",
             error.kind()
         ),
-        Ok(()) => bail!("{ability} is not declared, and the call succeeds"),
+        Ok(()) => bail!("{ability} is not declared, but the call succeeds"),
     }
 }
 
-async fn kept(desk: &Desk) -> anyhow::Result<()> {
+async fn stored(desk: &Desk) -> anyhow::Result<()> {
     let mis = desk.open().await?;
     desk.is_empty(&mis).await?;
     let mut marks = vec![desk.full_mark(0, 0), desk.mark(1, 1)];
@@ -518,7 +519,7 @@ async fn several_days(desk: &Desk) -> anyhow::Result<()> {
 async fn no_marks(desk: &Desk) -> anyhow::Result<()> {
     let (mis, raw) = desk.open_both(desk.context()).await?;
     for results in [mis.write(&[]).await?, raw.write(&[]).await?] {
-        ensure!(results.is_empty(), "results came back for no marks");
+        ensure!(results.is_empty(), "no marks should return no results");
     }
     desk.is_empty(&mis).await
 }
@@ -531,7 +532,7 @@ async fn outlives(desk: &Desk) -> anyhow::Result<()> {
     desk.shows(&desk.open().await?, &mark).await
 }
 
-async fn side_by_side(desk: &Desk) -> anyhow::Result<()> {
+async fn concurrent_writes(desk: &Desk) -> anyhow::Result<()> {
     let (one, other) = (desk.open().await?, desk.open().await?);
     let marks = [desk.full_mark(0, 0), desk.mark(1, 1)];
     let (first, second) = futures::join!(
@@ -558,11 +559,13 @@ async fn unknown_code(desk: &Desk) -> anyhow::Result<()> {
         MarkResult::Accepted(_) | MarkResult::Written,
     ] = results.as_slice()
     else {
-        bail!("a mark with an unknown code and a good one ended as {results:?}");
+        bail!(
+            "only the mark with the unknown code should be rejected, but the results are {results:?}"
+        );
     };
     ensure!(
         error.kind() == ErrorKind::UnknownCode,
-        "the unknown code is refused as {:?}",
+        "the unknown code should return `UnknownCode`, but returned {:?}",
         error.kind()
     );
     let register = desk.register(&mis, bad.date).await?;
@@ -590,7 +593,7 @@ async fn undeclared(desk: &Desk) -> anyhow::Result<()> {
         }
         let mut mark = desk.mark(0, 0);
         ask(&mut mark);
-        // Without marks everything else is refused for the marks themselves.
+        // If marks are not declared, every mark is rejected for that reason.
         let refused = match desk.can().session {
             SessionWriteback::No => Ability::Session,
             _ => ability,
@@ -619,12 +622,12 @@ async fn held_back(desk: &Desk) -> anyhow::Result<()> {
             Err(error) => error,
             Ok(results) => match results.as_slice() {
                 [MarkResult::Failed(error)] => error.clone(),
-                other => bail!("the host held the write back, and it ended as {other:?}"),
+                other => bail!("the host held the write back, but the result is {other:?}"),
             },
         };
         ensure!(
             error.recovery() != Recovery::Unknown,
-            "nothing was sent, and the error says that it may have been"
+            "nothing was sent, but the error says that the result is unknown"
         );
     }
     desk.is_empty(&desk.open().await?).await
@@ -648,7 +651,7 @@ async fn changed_rows(desk: &Desk) -> anyhow::Result<()> {
     let none: Vec<_> = mis.register_rows(since(later)).try_collect().await?;
     ensure!(
         none.iter().all(|row| row.changed_at.is_none()),
-        "rows are read that did not change in that time"
+        "rows were read that did not change in that time"
     );
     Ok(())
 }
@@ -660,7 +663,7 @@ async fn secrets(desk: &Desk) -> anyhow::Result<()> {
         desk.write(&mis, std::slice::from_ref(&mark)).await?;
     }
     mark.code = UNKNOWN_CODE.into();
-    desk.hides("the result of a refused mark", &mis.write(&[mark]).await)?;
+    desk.hides("the result of a rejected mark", &mis.write(&[mark]).await)?;
     let register = desk.register(&mis, desk.school.date).await?;
     desk.hides("a register", &register)?;
     if desk.can().has(Ability::Roster) {

@@ -1,4 +1,4 @@
-//! One adapter before fresh standard schools, and the questions that many cases ask of what it did.
+//! One adapter connected to fresh standard schools, and checks that many cases share.
 
 use std::{
     collections::HashMap,
@@ -21,12 +21,12 @@ use crate::{
     standard,
 };
 
-/// How long a client waits in cases where no answer comes.
+/// The client's timeout in cases without a response.
 const IMPATIENCE: Duration = Duration::from_millis(500);
-/// How long it waits in all others.
+/// The client's timeout in all other cases.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What a case works with.
+/// The environment of a case.
 pub(crate) struct Bench {
     pub(crate) descriptor: &'static Descriptor,
     pub(crate) fixtures: Fixtures,
@@ -34,14 +34,14 @@ pub(crate) struct Bench {
     clients: Mutex<HashMap<(u8, bool), Client>>,
 }
 
-/// One adapter at one school, with its guard and without.
+/// One adapter at one school, with and without its guard.
 #[derive(Debug)]
 pub(crate) struct Desk {
     pub(crate) raw: Arc<dyn MisAdapter>,
     pub(crate) mis: Mis,
 }
 
-/// How an adapter may be called: as hosts do, and past its guard.
+/// The two ways to call an adapter: through its guard, as hosts do, and directly.
 pub(crate) const WITH_AND_WITHOUT_GUARD: [&str; 2] = [GUARDED, "the adapter without its guard"];
 const GUARDED: &str = "the guard";
 
@@ -60,7 +60,7 @@ impl Desk {
     }
 }
 
-/// How a school is opened where it is not as usual.
+/// How a school is opened, if it differs from the default.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opening {
     pub(crate) impatient: bool,
@@ -72,7 +72,7 @@ pub(crate) struct Opening {
 
 impl Bench {
     pub(crate) async fn new(descriptor: &'static Descriptor, fixtures: Fixtures) -> Self {
-        // Where the file is missing, the cases about fixtures and outcomes say so; the others need any answer.
+        // If the file is missing, the cases about fixtures and outcomes report it; the others work with any response.
         let server = Server::start(fixtures.answers().unwrap_or_default()).await;
         Self {
             descriptor,
@@ -90,12 +90,12 @@ impl Bench {
         self.declared().has(ability)
     }
 
-    /// The adapter at school 1. What the opening asked is forgotten.
+    /// Opens the adapter at school 1 and forgets the requests so far.
     pub(crate) async fn open(&self) -> anyhow::Result<Desk> {
         self.open_with(1, Opening::default()).await
     }
 
-    /// The adapter at school 1 with a client that soon gives up waiting.
+    /// Opens the adapter at school 1 with a client that has a short timeout.
     pub(crate) async fn open_impatient(&self) -> anyhow::Result<Desk> {
         self.open_with(
             1,
@@ -135,7 +135,7 @@ impl Bench {
         })
     }
 
-    /// The client for a school's token. Making one is slow, so that it is made once in a case.
+    /// The client for a school's token, built once per case because building one is slow.
     fn client(&self, school: u8, impatient: bool) -> anyhow::Result<Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&(school, impatient)) {
@@ -150,7 +150,7 @@ impl Bench {
         Ok(client)
     }
 
-    /// The adapter at school 1 as far as it grants.
+    /// Opens the adapter at school 1 with these grants.
     pub(crate) async fn open_granting(
         &self,
         grants: Grants,
@@ -162,14 +162,14 @@ impl Bench {
         self.open_with(1, opening).await
     }
 
-    /// Moves school 1 to another zone, and the time to ten past nine of a day there.
+    /// Moves school 1 to another time zone, and the clock to ten past nine on a day there.
     pub(crate) fn move_school(&self, zone: Tz, date: NaiveDate) {
         let mut world = self.server.world();
         world.set_school(1, zone);
         world.now = standard::ten_past_nine(date, zone);
     }
 
-    /// Writes through the guard, and holds what the adapter says against what the school has.
+    /// Writes through the guard, and compares the results with the school's marks.
     pub(crate) async fn write(
         &self,
         desk: &Desk,
@@ -184,7 +184,7 @@ impl Bench {
         Ok(results)
     }
 
-    /// Writes, and wants every mark accepted.
+    /// Writes marks and checks that all are accepted.
     pub(crate) async fn write_all(
         &self,
         desk: &Desk,
@@ -194,26 +194,26 @@ impl Bench {
         for (mark, result) in marks.iter().zip(&results) {
             ensure!(
                 matches!(result, MarkResult::Accepted(_)),
-                "{mark:?} should have been accepted, not {result:?}"
+                "{mark:?} should be accepted, but the result is {result:?}"
             );
         }
         Ok(results)
     }
 
-    /// Writes one mark, and gives the error with which it failed.
+    /// Writes one mark and returns its error.
     pub(crate) async fn write_failing(&self, desk: &Desk, mark: Mark) -> anyhow::Result<Error> {
         match self.write(desk, &[mark]).await?.pop() {
             Some(MarkResult::Failed(error)) => Ok(error),
-            other => bail!("the mark should have failed, not {other:?}"),
+            other => bail!("the mark should fail, but the result is {other:?}"),
         }
     }
 
-    /// What is said of marks must be so: accepted ones are kept just as they were given, refused and unsent ones are
-    /// not. Only of those whose error says "unknown" nothing is known.
+    /// Checks that the results are true: accepted marks are stored exactly as given; rejected and unsent marks are not.
+    /// If the recovery is `Unknown`, either is possible.
     pub(crate) fn is_true(&self, marks: &[Mark], results: &[MarkResult]) -> anyhow::Result<()> {
         ensure!(
             marks.len() == results.len(),
-            "{} marks were given and {} results came back; each mark needs its own",
+            "{} marks returned {} results; each mark needs its own",
             marks.len(),
             results.len()
         );
@@ -221,14 +221,14 @@ impl Bench {
             match result {
                 MarkResult::Accepted(accepted) => self.is_kept(mark, accepted)?,
                 MarkResult::Written => {
-                    bail!("{mark:?} is said to be written at once; Wonde only accepts marks")
+                    bail!("{mark:?} is reported as written; Wonde only accepts marks")
                 }
                 MarkResult::Refused(error) | MarkResult::Failed(error) => {
                     let unknown = matches!(result, MarkResult::Failed(_))
                         && error.recovery() == Recovery::Unknown;
                     ensure!(
                         unknown || !self.is_written(mark),
-                        "{mark:?} is said not to be written ({error:?}), and the school has it"
+                        "{mark:?} is reported as not written ({error:?}), but the school has it"
                     );
                 }
             }
@@ -249,36 +249,36 @@ impl Bench {
         let kept = world
             .written_of(&mark.student, mark.date, mark.session)
             .with_context(|| {
-                format!("{mark:?} is said to be accepted, and the school has nothing of it")
+                format!("{mark:?} is reported as accepted, but the school does not have it")
             })?;
         let code = standard::code_id(school_of(mark), mark.code.as_str());
         ensure!(
             Some(&kept.code) == code.as_ref(),
-            "{mark:?} was kept with the code id {} instead of {code:?}",
+            "{mark:?} was stored with the code id {} instead of {code:?}",
             kept.code
         );
         ensure!(
             kept.comment == mark.comment,
-            "{mark:?} was not kept with its own comment"
+            "{mark:?} was not stored with its own comment"
         );
         ensure!(
             kept.minutes_late == mark.minutes_late,
-            "{mark:?} was kept with {:?} minutes late",
+            "{mark:?} was stored with {:?} minutes late",
             kept.minutes_late
         );
         ensure!(
             kept.writeback.as_deref() == Some(accepted.receipt.as_str()),
-            "{mark:?} was written by writeback {:?}, and the receipt says {}",
+            "{mark:?} was written by the writeback {:?}, but the receipt names {}",
             kept.writeback,
             accepted.receipt
         );
         let lesson = accepted.lesson.as_ref().map(|lesson| lesson.as_str());
         match (&kept.place, self.declared().session) {
             (Place::Session, SessionWriteback::FirstLesson) => {
-                bail!("{mark:?} was written into the session's mark, not onto a lesson")
+                bail!("{mark:?} was written as a session mark, not on a lesson")
             }
             (Place::Lesson(id), SessionWriteback::Session) => {
-                bail!("{mark:?} was written onto lesson {id}, not into the session's mark")
+                bail!("{mark:?} was written on lesson {id}, not as a session mark")
             }
             (Place::Session, _) => ensure!(
                 lesson.is_none(),
@@ -286,13 +286,13 @@ impl Bench {
             ),
             (Place::Lesson(id), _) => ensure!(
                 lesson == Some(id),
-                "the mark is on lesson {id}, and the receipt says {lesson:?}"
+                "the mark is on lesson {id}, but the receipt names {lesson:?}"
             ),
         }
         Ok(())
     }
 
-    /// The register must now show these marks.
+    /// Checks that the register shows these marks.
     pub(crate) async fn is_in_register(
         &self,
         desk: &Desk,
@@ -308,69 +308,71 @@ impl Bench {
             let held = register
                 .held(&mark.student, mark.session)
                 .with_context(|| {
-                    format!("{mark:?} was accepted, and the register does not show it")
+                    format!("{mark:?} was accepted, but the register does not show it")
                 })?;
             ensure!(
                 held.code == HeldCode::Known(mark.code.clone())
                     && held.comment == mark.comment
                     && held.minutes_late == mark.minutes_late,
-                "{mark:?} was accepted, and the register shows {held:?}"
+                "{mark:?} was accepted, but the register shows {held:?}"
             );
         }
         Ok(())
     }
 
-    /// The one request that was to be sent must be the fixture's.
+    /// Checks that exactly one request was sent, and that it is the fixture's.
     pub(crate) fn sent_as(&self, fixture: Fixture) -> anyhow::Result<()> {
         let expected = self.fixtures.request(fixture)?;
         let writes = self.server.writes();
         let [write] = writes.as_slice() else {
-            bail!("one request should have been sent, not {}", writes.len());
+            bail!("expected one request, but {} were sent", writes.len());
         };
         let request = format!("{} {}", write.method, write.path);
         ensure!(
             request == expected.request,
-            "the request was {request}, and {} has {}",
+            "the request was {request}, but {} has {}",
             fixture.file(),
             expected.request
         );
-        let body = write.json().context("the body that was sent is no JSON")?;
+        let body = write.json().context("the request's body is not JSON")?;
         ensure!(
             body == expected.body,
-            "the body that was sent is not that of {}\n sent:     {body}\n expected: {}",
+            "the request's body differs from {}\n sent:     {body}\n expected: {}",
             fixture.file(),
             expected.body
         );
         Ok(())
     }
 
-    /// What is not declared must be refused before any request, with the guard and without.
+    /// Checks that an undeclared ability is rejected before any request, with and without the guard.
     pub(crate) async fn is_unsupported(&self, desk: &Desk, marks: &[Mark]) -> anyhow::Result<()> {
         for who in WITH_AND_WITHOUT_GUARD {
             match desk.write(who, marks).await {
                 Err(error) if matches!(error.kind(), ErrorKind::Unsupported(ability) if !desk.mis.capabilities().has(ability)) =>
                     {}
-                Err(error) => bail!("{who} refused with {error:?} instead of what is unsupported"),
-                Ok(results) => bail!("{who} took what is not declared: {results:?}"),
+                Err(error) => bail!("{who} should return `Unsupported`, but returned {error:?}"),
+                Ok(results) => {
+                    bail!("{who} should reject an undeclared ability, but returned {results:?}")
+                }
             }
             self.is_silent(who)?;
         }
         Ok(())
     }
 
-    /// No request may have been sent.
+    /// Checks that no request was sent.
     pub(crate) fn is_silent(&self, who: &str) -> anyhow::Result<()> {
         match self.server.seen().first() {
             None => Ok(()),
             Some(seen) => bail!(
-                "{who} sent {} {} for what it should refuse by itself",
+                "{who} sent {} {} instead of rejecting the call without a request",
                 seen.method,
                 seen.path
             ),
         }
     }
 
-    /// How often a list was read, from its first page on.
+    /// How often a list was read, counted by first pages.
     pub(crate) fn first_pages(&self, list: &str) -> usize {
         let seen = self.server.seen();
         seen.iter()

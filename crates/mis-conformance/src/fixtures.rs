@@ -1,4 +1,4 @@
-//! The adapter's own files: what its requests must be, and what its MIS answers.
+//! The adapter's fixtures: its expected requests, and the responses of its MIS.
 
 use std::{
     fmt,
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 
-/// Stands in an answer where the id of the writeback belongs.
+/// The placeholder for the writeback's id in a response.
 const WRITEBACK: &str = "{writeback}";
 
-/// One file that an adapter may have to bring.
+/// A file that an adapter may need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fixture {
     Mark,
@@ -59,17 +59,17 @@ impl Fixture {
         }
     }
 
-    /// What it should hold, for whoever has to write it.
+    /// The expected content, for the author of the file.
     fn holds(self) -> &'static str {
         match self {
             Self::Mark => {
                 r#"{"request": "POST /v1.0/schools/...", "body": {...}}: the request that marks pupil A1100000001 L on the morning of 2026-11-23"#
             }
             Self::Comment => {
-                r#"{"request": ..., "body": ...} as in write_mark.json, with the comment "Missed the bus" kept with the mark"#
+                r#"{"request": ..., "body": ...} as in write_mark.json, with the comment "Missed the bus" stored with the mark"#
             }
             Self::MinutesLate => {
-                r#"{"request": ..., "body": ...} as in write_mark.json, with 7 minutes late kept with the mark"#
+                r#"{"request": ..., "body": ...} as in write_mark.json, with 7 minutes late stored with the mark"#
             }
             Self::EarlyLeaver => {
                 r#"{"request": ..., "body": ...}: the request that marks pupil A1100000001 M on the afternoon of 2026-11-23, for a sign-out"#
@@ -93,7 +93,7 @@ pub(crate) struct WriteFixture {
     pub(crate) body: Value,
 }
 
-/// A row and what is to be read out of it.
+/// A row and the person that it should be read as.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StudentFixture {
@@ -101,21 +101,21 @@ pub(crate) struct StudentFixture {
     pub(crate) person: Person,
 }
 
-/// How far a writeback has come, in the case's plan.
+/// The outcome of a writeback in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done,
     Rejected,
     Open,
-    /// A status that nobody has heard of.
+    /// An unknown status.
     Unheard,
-    /// Done, with an error against one mark.
+    /// Done, with an error for one mark.
     InPart,
-    /// Done, with an error against nobody knows which.
+    /// Done, with an error that does not identify its mark.
     InDoubt,
 }
 
-/// What the MIS answers to writes.
+/// The responses of the MIS to writes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Answers {
@@ -188,12 +188,12 @@ impl Answers {
     fn check(&self) -> anyhow::Result<()> {
         ensure!(
             self.accepted.to_string().contains(WRITEBACK),
-            "`accepted` must hold \"{WRITEBACK}\" where the writeback's id stands"
+            "`accepted` must contain \"{WRITEBACK}\" in place of the writeback's id"
         );
         ensure!(
             (400..500).contains(&self.refused.status)
                 && ![401, 403, 404, 429].contains(&self.refused.status),
-            "`refused.status` must be one that refuses what was sent, such as 422"
+            "`refused.status` must be a status that rejects a register, such as 422"
         );
         Ok(())
     }
@@ -240,7 +240,7 @@ impl Fixtures {
         Ok(answers)
     }
 
-    /// What is missing, cannot be read, or is there for an ability that is not declared: one line each.
+    /// The fixtures that are missing, unreadable, or not needed for the declared abilities, one line each.
     pub(crate) fn complaints(&self, declared: &Capabilities) -> Vec<String> {
         let complaint = |fixture: Fixture| {
             if !fixture.is_needed(declared) {
@@ -301,7 +301,7 @@ impl fmt::Display for Unread<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "the fixture {} cannot be read ({}); it should hold {}",
+            "the fixture {} cannot be read ({}); it should contain {}",
             self.path.display(),
             self.why,
             self.fixture.holds()

@@ -14,13 +14,13 @@
 //! }
 //! ```
 //!
-//! The descriptor's capabilities choose the cases; an adapter can neither skip nor change one. The suite serves a standard
-//! school on a loopback port, and the adapter is used as a host would use it, with its guard and without. The adapter's files
-//! in `fixtures/` hold its requests, which must match exactly as JSON, and the answers of its MIS; the crate's README
-//! describes each of them.
+//! The descriptor's capabilities choose the cases; an adapter can neither skip nor change one. The suite serves a
+//! standard school on a loopback port, and the adapter is used as a host would use it, with its guard and without. The
+//! adapter's files in `fixtures/` hold its requests, which must match exactly as JSON, and the answers of its MIS; the
+//! crate's README describes each of them.
 //!
-//! The last case is a whole day against `wonde-sandbox`, which uses no other crate of this workspace, so an error in the client
-//! cannot hide in it. This crate depends on no adapter.
+//! The last case is a whole day against `wonde-sandbox`, which uses no other crate of this workspace, so an error in
+//! the client cannot hide in it. This crate depends on no adapter.
 //!
 //! An adapter for an MIS that is not reached through Wonde runs the cases of [`any`].
 
@@ -51,10 +51,11 @@ pub use suite::{case_names, check, check_case};
 /// The environment variable that names a file for the run's [`Report`] as JSON.
 pub const REPORT_VARIABLE: &str = "MARKBACK_CONFORMANCE_REPORT";
 
-/// Runs the suite as the whole of a test program, and returns its exit code.
+/// Runs the suite as a complete test program, and returns its exit code.
 ///
-/// Accepts the usual flags of a Rust test program (a filter, `--list`, `--format json` ...). Below the list of cases it prints
-/// how many positive, negative and fault cases ran. A run without a single case fails, unless a filter matched none.
+/// Accepts the usual flags of a Rust test program (a filter, `--list`, `--format json` ...). Below the list of cases it
+/// prints how many positive, negative and fault cases ran. A run without a single case fails, unless a filter matched
+/// none.
 pub fn run(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> ExitCode {
     let fixtures: Arc<Path> = fixtures.as_ref().into();
     let found = Found::default();
@@ -73,11 +74,11 @@ pub fn run(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> ExitC
 
 type Found = Arc<Mutex<Vec<(usize, CaseReport)>>>;
 
-/// Runs the cases as a test program does, and writes the report.
+/// Runs the cases as a test program and writes the report.
 fn run_trials(descriptor: &'static Descriptor, trials: Vec<Trial>, found: &Found) -> ExitCode {
     let arguments = Arguments::from_args();
     if trials.is_empty() {
-        eprintln!("there are no cases for what `{}` declares", descriptor.id);
+        eprintln!("no case applies to the capabilities of `{}`", descriptor.id);
         return ExitCode::FAILURE;
     }
     let conclusion = libtest_mimic::run(&arguments, trials);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use mis_wonde::{Ability, Capabilities, Descriptor};
 use serde::{Deserialize, Serialize};
 
-/// What a case shows.
+/// The purpose of a case.
 #[derive(
     Clone,
     Copy,
@@ -24,11 +24,11 @@ use serde::{Deserialize, Serialize};
 #[strum(serialize_all = "snake_case")]
 #[non_exhaustive]
 pub enum Kind {
-    /// What is promised works.
+    /// A declared ability works.
     Positive,
-    /// What is not promised, or is wrong, is refused.
+    /// An undeclared ability or an invalid mark is rejected.
     Negative,
-    /// A failure on the way is reported truly and recovered from.
+    /// A failed request is reported correctly and can be recovered from.
     Fault,
 }
 
@@ -39,19 +39,19 @@ impl Kind {
     }
 }
 
-/// What became of one case.
+/// The result of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CaseReport {
-    /// The case, as `group::what_holds`.
+    /// The name, as `group::expected_behaviour`.
     pub name: String,
-    /// What it shows.
+    /// The purpose of the case.
     pub kind: Kind,
-    /// The ability that it is about; `None` where it is for every adapter or for no one ability.
+    /// The ability that it tests; `None` if it tests no single ability.
     pub ability: Option<Ability>,
-    /// Why it failed; `None` where it passed.
+    /// The reason of a failure; `None` if the case passed.
     pub failure: Option<String>,
-    /// How long it took, in milliseconds.
+    /// The duration in milliseconds.
     pub millis: u64,
 }
 
@@ -73,11 +73,11 @@ impl CaseReport {
 pub struct Count {
     /// How many ran.
     pub ran: usize,
-    /// How many of these failed.
+    /// How many of them failed.
     pub failed: usize,
 }
 
-/// What a run found out about one adapter.
+/// The report on one adapter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
@@ -85,9 +85,9 @@ pub struct Report {
     pub adapter: String,
     /// The MIS's name.
     pub name: String,
-    /// What the adapter declares: it has chosen the cases.
+    /// The declared capabilities, which selected the cases.
     pub capabilities: Capabilities,
-    /// Positive, negative and fault cases, counted.
+    /// The numbers of positive, negative and fault cases.
     pub counts: BTreeMap<Kind, Count>,
     /// The cases that ran, in the suite's order.
     pub cases: Vec<CaseReport>,
@@ -136,7 +136,7 @@ impl fmt::Display for Report {
             )?;
         }
         match self.cases.iter().filter(|case| !case.passed()).count() {
-            0 if self.cases.is_empty() => f.write_str(" cases; nothing was tried"),
+            0 if self.cases.is_empty() => f.write_str(" cases; none ran"),
             0 => f.write_str(" cases; none failed"),
             failed => write!(f, " cases; {failed} failed"),
         }

@@ -1,23 +1,23 @@
-//! The standard school that every adapter is tried against: its people, codes and lessons, and the marks to be written.
+//! The standard school that every adapter is tested with: its people, codes and lessons, and the marks to write.
 //!
-//! Schools are numbered from 1 and alike but for their ids and the order of their codes. Ids read `A`, the school's
-//! number, a digit for the sort of thing, and eight digits: pupil 3 of school 1 is `A1100000003`.
+//! Schools are numbered from 1 and differ only in their ids and the order of their codes. An id is `A`, the school's
+//! number, a digit for the type of record, and eight digits: pupil 3 of school 1 is `A1100000003`.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use mis_wonde::{EventKind, Mark, Session, StudentId};
 
-/// A Monday in winter, when London's clock shows UTC.
+/// A Monday in winter, when London is on UTC.
 pub(crate) const WINTER: NaiveDate = date(2026, 11, 23);
-/// A Monday in summer, when it does not.
+/// A Monday in summer, when London is an hour ahead of UTC.
 pub(crate) const SUMMER: NaiveDate = date(2026, 6, 15);
 /// The days that have lessons.
 pub(crate) const DAYS: [NaiveDate; 2] = [WINTER, SUMMER];
 
-/// Words that must never turn up in an error or a `Debug` text.
+/// Texts that must never appear in an error or a `Debug` text.
 pub(crate) const SECRETS: [&str; 4] =
     ["quetzal-token", "Quillfeather", "Adalind", "Missed the bus"];
-/// Stands in marks as their comment; the last of [`SECRETS`].
+/// The comment of marks; the last of [`SECRETS`].
 pub(crate) const COMMENT: &str = "Missed the bus";
 /// The family name of every pupil; one of [`SECRETS`].
 pub(crate) const SURNAME: &str = "Quillfeather";
@@ -29,7 +29,7 @@ pub(crate) const CODES: [&str; 7] = ["/", "\\", "L", "U", "M", "I", "O"];
 /// Letters that are in no school's code book.
 pub(crate) const UNKNOWN_CODE: &str = "QQ";
 
-/// What the second digit of an id says.
+/// The type of a record, the second digit of its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sort {
     School = 0,
@@ -42,7 +42,7 @@ pub(crate) enum Sort {
     Group = 7,
 }
 
-/// The id of the `n`th thing of a sort at a school.
+/// The id of the `n`th record of a type at a school.
 pub(crate) fn id(school: u8, sort: Sort, n: usize) -> String {
     format!("A{school}{}{n:08}", sort as u8)
 }
@@ -52,12 +52,12 @@ pub(crate) fn school_id(school: u8) -> String {
     id(school, Sort::School, 1)
 }
 
-/// The token that opens a school, and no other.
+/// The token that gives access to this school only.
 pub(crate) fn token(school: u8) -> String {
     format!("quetzal-token-{school}")
 }
 
-/// The id of a code at a school: no two schools number theirs alike.
+/// The id of a code at a school; it differs between schools.
 pub(crate) fn code_id(school: u8, letters: &str) -> Option<String> {
     let place = CODES.iter().position(|code| *code == letters)?;
     let n = if school % 2 == 1 {
@@ -72,7 +72,7 @@ pub(crate) fn code_id(school: u8, letters: &str) -> Option<String> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Repeated {
     pub(crate) letters: &'static str,
-    /// What the list says of the one that the standard school has, and of the second.
+    /// The field `active` of the standard school's code, and of the second.
     pub(crate) active: [Option<bool>; 2],
 }
 
@@ -97,21 +97,21 @@ const BAND: usize = 3;
 const SPORT: usize = 4;
 const ART: usize = 5;
 
-/// A pupil with lessons morning and afternoon, and a choice of both.
+/// A pupil with several lessons in the morning and in the afternoon.
 pub(crate) const ADA: usize = 1;
-/// One whose first lessons are not the school's first.
+/// A pupil whose first lessons are not the school's first.
 pub(crate) const BEN: usize = 2;
-/// One without a lesson in the morning.
+/// A pupil without a lesson in the morning.
 pub(crate) const CEM: usize = 3;
-/// One whose first lesson of the afternoon begins at 12:30, which in summer is 11:30 UTC.
+/// A pupil whose first afternoon lesson begins at 12:30, which in summer is 11:30 UTC.
 pub(crate) const DOT: usize = 4;
-/// One whom the register holds a mark of before anything is written.
+/// A pupil who has a mark before anything is written.
 pub(crate) const EVE: usize = 5;
-/// One whose mark has a code that no book knows.
+/// A pupil whose mark has a code that is not in the code book.
 pub(crate) const FAY: usize = 6;
-/// One of whom the register has a note in the morning, and no mark.
+/// A pupil who has a note in the morning, but no mark.
 pub(crate) const GUS: usize = 7;
-/// Further pupils, who have the lessons that Eve has.
+/// Further pupils, with the same lessons as Eve.
 pub(crate) const PUPILS: usize = 12;
 
 /// The classes of a pupil.
@@ -133,11 +133,11 @@ pub(crate) struct Lesson {
     pub(crate) starts: DateTime<Utc>,
     pub(crate) date: NaiveDate,
     pub(crate) session: Session,
-    /// What its row says of it that keeps marks off it, if anything.
+    /// How its row shows that it takes no marks, if it takes none.
     pub(crate) called_off: Option<CalledOff>,
 }
 
-/// How a row may say that a lesson takes no marks.
+/// How a row shows that a lesson takes no marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CalledOff {
     Cancelled,
@@ -145,7 +145,7 @@ pub(crate) enum CalledOff {
     Unregistered,
 }
 
-/// All lessons of a school, in no order that is of use.
+/// All lessons of a school, unordered.
 pub(crate) fn lessons(school: u8, zone: Tz) -> Vec<Lesson> {
     let mut lessons = Vec::new();
     for (day, date) in DAYS.into_iter().enumerate() {
@@ -167,7 +167,7 @@ pub(crate) fn lessons(school: u8, zone: Tz) -> Vec<Lesson> {
     lessons
 }
 
-/// The first lesson of a session for a pupil, as the standard school has it.
+/// A pupil's first lesson in a session at the standard school.
 pub(crate) fn first_lesson(
     lessons: &[Lesson],
     pupil: usize,
@@ -210,7 +210,7 @@ pub(crate) fn mark_at(
     }
 }
 
-/// The time by every clock of a case: ten past nine in the morning.
+/// The time of every clock in a case: ten past nine in the morning.
 pub(crate) fn ten_past_nine(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
     let time = NaiveTime::from_hms_opt(9, 10, 0).unwrap_or_default();
     zone.from_local_datetime(&date.and_time(time))

@@ -1,4 +1,4 @@
-//! Choosing the cases by what is declared, and running each on schools of its own.
+//! Selects the cases by the declared capabilities, and runs each on its own schools.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -17,15 +17,15 @@ use crate::{
     report::{CaseReport, Kind, Report},
 };
 
-/// The longest that a case may take. Usual are some milliseconds.
+/// The maximum duration of a case. Most take a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The names of all cases there are, in the suite's order.
+/// The names of all cases, in the suite's order.
 pub fn case_names() -> impl Iterator<Item = &'static str> {
     cases::all().into_iter().map(|case| case.name)
 }
 
-/// The cases that an adapter's declaration chooses.
+/// The cases that apply to an adapter's capabilities.
 pub(crate) fn cases_for(descriptor: &Descriptor) -> Vec<Case> {
     cases::all()
         .into_iter()
@@ -33,8 +33,7 @@ pub(crate) fn cases_for(descriptor: &Descriptor) -> Vec<Case> {
         .collect()
 }
 
-/// Runs the suite on one adapter, one case after the other, and tells what it found: [`run`](crate::run) without a
-/// test harness around it.
+/// Runs the suite on one adapter, case by case, and returns a report: [`run`](crate::run) without a test harness.
 pub fn check(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> Report {
     let reports = cases_for(descriptor)
         .into_iter()
@@ -43,7 +42,7 @@ pub fn check(descriptor: &'static Descriptor, fixtures: impl AsRef<Path>) -> Rep
     Report::new(descriptor, reports)
 }
 
-/// Runs one case by its name. `None` where there is none of that name, or it is not for what the adapter declares.
+/// Runs one case by its name. `None` if there is no such case, or it does not apply to the adapter's capabilities.
 pub fn check_case(
     descriptor: &'static Descriptor,
     fixtures: impl AsRef<Path>,
@@ -93,11 +92,11 @@ fn try_case(case: Case, descriptor: &'static Descriptor, fixtures: &Path) -> any
         let bench = Bench::new(descriptor, Fixtures::new(fixtures)).await;
         tokio::select! {
             outcome = (case.run)(&bench) => outcome,
-            () = bench.server.until_flooded() => bail!("the adapter asks again and again without an end; trying again is for its host"),
-            () = tokio::time::sleep(PATIENCE) => bail!("the adapter was not done after {} s", PATIENCE.as_secs()),
+            () = bench.server.until_flooded() => bail!("the adapter repeats requests without end; retries are the host's task"),
+            () = tokio::time::sleep(PATIENCE) => bail!("the adapter did not finish within {} s", PATIENCE.as_secs()),
         }
     });
-    // What an adapter may have left running must not hold up the next case.
+    // A task that the adapter left running must not delay the next case.
     runtime.shutdown_background();
     outcome
 }
@@ -107,5 +106,5 @@ fn words(panic: &(dyn std::any::Any + Send)) -> &str {
         .downcast_ref::<String>()
         .map(String::as_str)
         .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("without words")
+        .unwrap_or("no message")
 }

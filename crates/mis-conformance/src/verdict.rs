@@ -1,4 +1,4 @@
-//! What an error must be, and what no text may hold.
+//! Checks of errors, and of texts that must contain no secret.
 
 use std::{error::Error as _, fmt::Debug};
 
@@ -7,7 +7,7 @@ use mis_wonde::{Error, ErrorKind, Recovery};
 
 use crate::standard;
 
-/// An error must be of this kind and say to go on in this way.
+/// Checks an error's kind and recovery.
 pub(crate) fn is_error(
     error: &Error,
     kind: ErrorKind,
@@ -15,16 +15,16 @@ pub(crate) fn is_error(
 ) -> anyhow::Result<()> {
     ensure!(
         error.kind() == kind,
-        "the kind should be {kind:?}: {error:?}"
+        "the kind should be {kind:?}, but the error is {error:?}"
     );
     ensure!(
         recoveries.contains(&error.recovery()),
-        "how to go on should be one of {recoveries:?}: {error:?}"
+        "the recovery should be one of {recoveries:?}, but the error is {error:?}"
     );
     Ok(())
 }
 
-/// No secret may stand in a `Debug` text.
+/// Checks that a `Debug` text contains no secret.
 pub(crate) fn is_discreet(what: &str, value: &impl Debug) -> anyhow::Result<()> {
     for text in [format!("{value:?}"), format!("{value:#?}")] {
         keeps_secrets(what, &text)?;
@@ -32,7 +32,7 @@ pub(crate) fn is_discreet(what: &str, value: &impl Debug) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// No secret may stand in an error, nor in what it names as its causes.
+/// Checks that an error and its sources contain no secret.
 pub(crate) fn is_discreet_error(what: &str, error: &Error) -> anyhow::Result<()> {
     is_discreet(what, error)?;
     keeps_secrets(what, &error.to_string())?;
@@ -49,9 +49,9 @@ fn keeps_secrets(what: &str, text: &str) -> anyhow::Result<()> {
         .iter()
         .find(|secret| text.contains(*secret))
     {
-        // The text itself goes no further than it has to.
+        // The text itself is not repeated.
         Some(secret) => {
-            bail!("the text of {what} holds `{secret}`, which nobody should read there")
+            bail!("the text of {what} contains the secret `{secret}`")
         }
         None => Ok(()),
     }

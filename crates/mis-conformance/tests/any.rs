@@ -1,6 +1,7 @@
-//! The cases for any adapter, on an MIS in memory: a right adapter passes, and each wrong one fails the case about its fault.
+//! The cases for any adapter, on an MIS in memory. A correct adapter passes; each faulty one fails the case about its
+//! fault.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::unwrap_used, reason = "a failed assertion may panic")]
 
 use std::{
     collections::BTreeMap,
@@ -191,28 +192,34 @@ fn failed(flaw: &str) -> Vec<String> {
 #[rstest]
 #[case("")]
 #[case("accepts")]
-fn a_right_adapter_passes(#[case] way: &str) {
+fn a_correct_adapter_passes(#[case] way: &str) {
     assert_eq!(failed(way), Vec::<String>::new());
 }
 
 #[rstest]
-#[case("writes nothing", "session::a_mark_is_kept")]
-#[case("drops comments", "session::a_mark_is_kept")]
-#[case("loses what it accepts", "session::a_mark_is_kept")]
-#[case("takes another code", "session::an_unknown_code_is_refused_alone")]
+#[case("writes nothing", "session::a_mark_is_stored")]
+#[case("drops comments", "session::a_mark_is_stored")]
+#[case("loses what it accepts", "session::a_mark_is_stored")]
+#[case(
+    "takes another code",
+    "session::only_the_mark_with_an_unknown_code_is_rejected"
+)]
 #[case("quotes the comment", "secrets::stay_out_of_errors_and_debug")]
 #[case(
     "ignores the gate",
-    "session::nothing_is_written_that_the_host_holds_back"
+    "session::a_write_held_back_by_the_host_is_not_sent"
 )]
 #[case("ignores the operator", "capabilities::are_never_wider_than_declared")]
-#[case("ignores the operator", "session::the_operator_takes_marks_away")]
-#[case("ignores the operator", "roster::is_refused_when_taken_away")]
-#[case("checks nothing", "session::what_is_not_declared_is_refused")]
+#[case("ignores the operator", "session::the_operator_can_remove_marks")]
+#[case(
+    "ignores the operator",
+    "roster::is_rejected_if_the_operator_removes_it"
+)]
+#[case("checks nothing", "session::undeclared_abilities_are_rejected")]
 #[case("reads all rows", "register::only_changed_rows_are_read")]
 #[case("keeps rows back", "register::is_read_with_the_rows_of_its_slots")]
 #[case("hands everything on", "roster::only_requested_properties_are_read")]
-fn a_wrong_adapter_fails_the_case_about_its_fault(#[case] flaw: &str, #[case] case: &str) {
+fn a_faulty_adapter_fails_the_case_about_its_fault(#[case] flaw: &str, #[case] case: &str) {
     let failed = failed(flaw);
     assert!(failed.iter().any(|name| name == case), "{failed:?}");
 }

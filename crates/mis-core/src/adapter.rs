@@ -15,9 +15,9 @@ use crate::{
 /// One school, seen through the adapter of its MIS.
 ///
 /// The methods with a body are for what not every MIS has: an adapter that declares no session marks needs no
-/// [`write`](Self::write), one that writes marks at once needs no [`outcome`](Self::outcome). What the [`Descriptor`] does
-/// not declare must fail with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) before any request, also without the
-/// guard.
+/// [`write`](Self::write), one that writes marks at once needs no [`outcome`](Self::outcome). What the [`Descriptor`]
+/// does not declare must fail with [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) before any request, also
+/// without the guard.
 #[async_trait]
 pub trait MisAdapter: Send + Sync + fmt::Debug {
     /// The description of this MIS, for every school of it.
@@ -29,24 +29,24 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
     /// The codes that this school's registers know.
     ///
     /// # Errors
-    /// Returns an error if they cannot be read, or if there are none: a withdrawn permission must not look like a school
-    /// without codes.
+    /// Returns an error if they cannot be read, or if there are none: a withdrawn permission must not look like a
+    /// school without codes.
     async fn code_book(&self) -> Result<Arc<CodeBook>>;
 
     /// The marks of a school day, for hosts that keep nothing.
     ///
-    /// This may read everything that changed for months. A host that asks often keeps the rows and reads only what changed
-    /// since: see [`MisAdapter::register_rows`].
+    /// This may read everything that changed for months. A host that asks often keeps the rows and reads only what
+    /// changed since: see [`MisAdapter::register_rows`].
     ///
     /// # Errors
     /// Returns an error if the register cannot be read in full.
     async fn register(&self, date: NaiveDate) -> Result<Register>;
 
-    /// The rows of registers, of whatever day, that changed in this time, for a host to keep. A stream that ends with an
-    /// error is incomplete.
+    /// The rows of registers, of whatever day, that changed in this time, for a host to keep. A stream that ends with
+    /// an error is incomplete.
     ///
-    /// A row replaces the kept one of the same student, slot and key, unless that one changed later. Removed rows are not
-    /// reported: they are missing when everything is read again.
+    /// A row replaces the kept one of the same student, slot and key, unless that one changed later. Removed rows are
+    /// not reported: they are missing when everything is read again.
     fn register_rows(&self, query: RegisterQuery) -> BoxStream<'static, Result<RegisterRow>>;
 
     /// The slots of a school day: the rows of these slots make up its register. AM and PM unless overridden.
@@ -57,8 +57,8 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
         Ok(Slot::sessions_of(date).into())
     }
 
-    /// The register of a school day from the rows that a host keeps of [its slots](MisAdapter::register_slots). The last
-    /// reading of changes began at `read_at`.
+    /// The register of a school day from the rows that a host keeps of [its slots](MisAdapter::register_slots). The
+    /// last reading of changes began at `read_at`.
     ///
     /// # Errors
     /// Returns an error if the code book, or a timetable, cannot be read.
@@ -72,7 +72,8 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
         Ok(Register::from_rows(date, read_at, &book, rows))
     }
 
-    /// The school's students, staff or parents. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless overridden.
+    /// The school's students, staff or parents. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless
+    /// overridden.
     fn people(&self, query: PeopleQuery) -> BoxStream<'static, Result<Person>> {
         let _ = query;
         failed(Error::unsupported(self.descriptor().name, Ability::Roster))
@@ -83,15 +84,15 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
         futures::stream::empty().boxed()
     }
 
-    /// The people whose records were removed or restored since then, or all that are known. A host needs a full reading from
-    /// time to time all the same. None unless overridden.
+    /// The people whose records were removed or restored since then, or all that are known. A host needs a full reading
+    /// from time to time all the same. None unless overridden.
     fn deletions(&self, since: Option<DateTime<Utc>>) -> BoxStream<'static, Result<Deletion>> {
         let _ = since;
         futures::stream::empty().boxed()
     }
 
-    /// The MIS's own count of people of a kind, to recognise a list that was cut off; `None` if it has none, which is the
-    /// answer unless overridden.
+    /// The MIS's own count of people of a kind, to recognise a list that was cut off; `None` if it has none, which is
+    /// the answer unless overridden.
     ///
     /// # Errors
     /// Returns an error if the count cannot be read.
@@ -112,8 +113,8 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
     /// Writes marks in as few requests as possible, and returns the result of each in the same order.
     /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) unless overridden.
     ///
-    /// Nothing is sent for no marks. A register that is refused because of one bad mark is split until the bad mark is alone.
-    /// Marks for one student, date and session must not appear twice.
+    /// Nothing is sent for no marks. A register that is rejected because of one bad mark is split until the bad mark is
+    /// alone. Marks for one student, date and session must not appear twice.
     ///
     /// # Errors
     /// Returns only errors that apply to all marks before any was sent, such as
@@ -123,8 +124,8 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
         Err(Error::unsupported(self.descriptor().name, Ability::Session))
     }
 
-    /// How far the marks of a receipt have come. They are done only when there is no error for any of them. Not needed by
-    /// adapters that never return [`MarkResult::Accepted`].
+    /// How far the marks of a receipt have come. They are done only when there is no error for any of them. Not needed
+    /// by adapters that never return [`MarkResult::Accepted`].
     ///
     /// # Errors
     /// Returns an error if the outcome cannot be read.
@@ -132,7 +133,21 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
         let _ = receipt;
         Err(Error::unsupported(self.descriptor().name, Ability::Session))
     }
+
+    /// How far the marks of several receipts have come, in the same order. An adapter overrides this if it can ask about
+    /// several with fewer requests than one for each; the answers must be as reliable as those of
+    /// [`MisAdapter::outcome`].
+    async fn outcomes(&self, receipts: &[Receipt]) -> Vec<Result<WritebackOutcome>> {
+        let asked = receipts.iter().map(|receipt| self.outcome(receipt));
+        futures::stream::iter(asked.collect::<Vec<_>>())
+            .buffered(OUTCOMES_AT_ONCE)
+            .collect()
+            .await
+    }
 }
+
+/// Receipts asked about at the same time where each needs a request of its own.
+const OUTCOMES_AT_ONCE: usize = 8;
 
 /// An adapter behind the guard, for hosts.
 ///
@@ -161,7 +176,7 @@ impl Mis {
             .narrowed_to(self.descriptor().capabilities)
     }
 
-    /// What this MIS does with single marks that its capabilities do not tell.
+    /// The quirks of this MIS: how it treats single marks beyond its capabilities.
     pub fn quirks(&self) -> Quirks {
         self.descriptor().quirks
     }
@@ -252,8 +267,8 @@ impl Mis {
     /// See [`MisAdapter::write`].
     ///
     /// # Errors
-    /// Returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a mark asks for what this school's MIS cannot
-    /// keep, and the adapter's errors.
+    /// Returns [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a mark asks for what this school's MIS
+    /// cannot keep, and the adapter's errors.
     pub async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
         self.descriptor().check_marks(self.capabilities(), marks)?;
         if marks.is_empty() {
@@ -269,6 +284,14 @@ impl Mis {
     pub async fn outcome(&self, receipt: &Receipt) -> Result<WritebackOutcome> {
         self.needs(Ability::Session)?;
         self.adapter.outcome(receipt).await
+    }
+
+    /// See [`MisAdapter::outcomes`].
+    pub async fn outcomes(&self, receipts: &[Receipt]) -> Vec<Result<WritebackOutcome>> {
+        match self.needs(Ability::Session) {
+            Ok(()) => self.adapter.outcomes(receipts).await,
+            Err(error) => receipts.iter().map(|_| Err(error.clone())).collect(),
+        }
     }
 
     fn needs(&self, ability: Ability) -> Result<()> {

@@ -1,9 +1,9 @@
-//! What a refusal's message blames: the comment, the minutes late, or neither.
+//! What a rejection's message blames: the comment, the minutes late, or neither.
 //!
-//! The messages of refusals are not documented. Only unmistakable ones are interpreted: a mark that was refused without an
-//! explanation is tried without its comment anyway.
+//! The messages of rejections are not documented. Only unmistakable ones are interpreted: a mark that was rejected
+//! without an explanation is tried without its comment anyway.
 
-/// What a refusal's message says about the comment and the minutes late.
+/// What a rejection's message says about the comment and the minutes late.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Blame {
@@ -18,7 +18,8 @@ pub struct Blame {
 }
 
 impl Blame {
-    /// Interprets a refusal's message. Where the message repeats the mark's comment, the comment's own words do not count.
+    /// Interprets a rejection's message. Where the message repeats the mark's comment, the comment's own words do not
+    /// count.
     pub fn of(message: &str, comment: Option<&str>) -> Self {
         let message = match comment {
             Some(comment) if !comment.trim().is_empty() => message.replace(comment.trim(), " "),
@@ -78,7 +79,7 @@ mod tests {
     #[case("The comment is too long", None)]
     #[case("The attendance.3.comment field is prohibited.", None)]
     #[case("The code may not be greater than 2 characters.", None)]
-    fn the_longest_comment(#[case] said: &str, #[case] max: Option<u16>) {
+    fn the_maximum_comment_length_is_found(#[case] said: &str, #[case] max: Option<u16>) {
         assert_eq!(Blame::of(said, None).comment_max, max, "{said}");
     }
 
@@ -93,7 +94,7 @@ mod tests {
     #[case("The minutes_late must be at most 99", false, false, true)]
     #[case("The attendance_code_id is invalid.", false, false, false)]
     #[case("", false, false, false)]
-    fn what_is_named(
+    fn the_blamed_fields_are_found(
         #[case] said: &str,
         #[case] comment: bool,
         #[case] too_long: bool,
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_the_comment_itself_do_not_count() {
+    fn words_of_the_comment_itself_are_ignored() {
         let comment = "20 minutes late, no comment";
         let said = format!("refused: {comment}: the pupil is unknown");
         assert_eq!(Blame::of(&said, Some(comment)), Blame::default());

@@ -22,7 +22,7 @@ pub enum SessionWriteback {
 
 /// What can be kept, for an MIS or for one school of it.
 ///
-/// A field that is off is a promise too: the adapter refuses what is not declared before it sends any request.
+/// A field that is off is a promise too: the adapter rejects what is not declared before it sends any request.
 ///
 /// ```
 /// use mis_core::{Ability, Capabilities};
@@ -234,7 +234,7 @@ impl FromStr for Ability {
     }
 }
 
-/// A text that names no ability.
+/// The error for a text that is not an ability.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is not an ability of an MIS; the abilities are session, comment, minutes_late, early_leaver and roster"
@@ -299,7 +299,7 @@ mod tests {
         }
 
         #[test]
-        fn without_takes_away(a in any_capabilities()) {
+        fn without_removes_abilities(a in any_capabilities()) {
             for ability in Ability::ALL {
                 prop_assert!(!a.without(ability).has(ability));
                 prop_assert!(a.without(ability).is_subset_of(&a));
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn abilities_are_read_back_from_their_text() {
+    fn abilities_are_parsed_from_their_text() {
         for ability in Ability::ALL {
             assert_eq!(ability.as_str().parse::<Ability>(), Ok(ability));
         }

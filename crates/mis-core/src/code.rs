@@ -56,7 +56,8 @@ impl From<&str> for Code {
 pub struct AttendanceCode {
     /// The letters.
     pub code: Code,
-    /// The id that a write at this school needs; `None` in a list that is no school's own, such as [`CodeBook::england`].
+    /// The id that a write at this school needs; `None` in a list that is no school's own, such as
+    /// [`CodeBook::england`].
     #[serde(default)]
     pub id: Option<AttendanceCodeId>,
     /// The school's description of the code.
@@ -94,8 +95,8 @@ impl AttendanceCode {
 
 /// The codes that a school's registers know. Only these may be written there.
 ///
-/// A list may have the same letters more than once, for instance when a school keeps the codes of past years. Each id is
-/// known when a register is read. When a mark is written, [`CodeBook::to_write`] chooses.
+/// A list may have the same letters more than once, for instance when a school keeps the codes of past years. Each id
+/// is known when a register is read. When a mark is written, [`CodeBook::to_write`] chooses.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct CodeBook {
@@ -153,8 +154,8 @@ impl fmt::Display for ChosenFor {
 }
 
 impl CodeBook {
-    /// A book of these codes. A line without letters is left out, and so is one that says nothing new: of two with the same
-    /// id the first counts, and of several with the same letters those without an id add nothing.
+    /// A book of these codes. A line without letters is left out, and so is one that says nothing new: of two with the
+    /// same id the first counts, and of several with the same letters those without an id add nothing.
     pub fn new(codes: impl IntoIterator<Item = AttendanceCode>) -> Self {
         let mut book = Self::default();
         for code in codes {
@@ -188,7 +189,8 @@ impl CodeBook {
     /// one that is active, or else the newest of those that are not called inactive, if the list says so.
     ///
     /// # Errors
-    /// Returns an error if the book does not have the letters, or has them more than once without showing which line is in use.
+    /// Returns an error if the book does not have the letters, or has them more than once without showing which line is
+    /// in use.
     pub fn to_write(&self, letters: &str) -> Result<&AttendanceCode, NoCode> {
         let lines = self.lines(letters);
         match lines.as_slice() {
@@ -343,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn letter_case_is_forgiven_but_an_exact_line_comes_first() {
+    fn codes_ignore_letter_case_but_prefer_an_exact_match() {
         let book = CodeBook::new([line("l", "1"), line("L", "2"), line("M", "3")]);
         assert_eq!(book.find("L").and_then(|c| c.id.clone()), Some("2".into()));
         assert_eq!(
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_stand_there_twice_are_both_known_and_written_by_neither() {
+    fn a_code_listed_twice_is_known_by_both_ids_but_cannot_be_written() {
         let book = CodeBook::new([line("L", "1"), line("L", "2"), line("M", "3")]);
         for id in ["1", "2"] {
             let known = book.by_id(&id.into()).map(|line| line.code.as_str());
@@ -409,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_says_nothing_new_is_left_out() {
+    fn redundant_lines_are_omitted() {
         let book = CodeBook::new([
             line("L", "1"),
             line("L", "1"),
@@ -424,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn englands_book_has_both_present_marks_and_no_ids() {
+    fn englands_code_book_has_both_present_marks_and_no_ids() {
         let book = CodeBook::england();
         assert_eq!(book.len(), ENGLAND.len());
         assert!(book.find("/").is_some() && book.find("\\").is_some());

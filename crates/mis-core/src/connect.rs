@@ -24,7 +24,8 @@ pub type Connecting = BoxFuture<'static, Result<Arc<dyn MisAdapter>>>;
 /// Reads a secret of the school's link by its name.
 pub type Secrets = Arc<dyn Fn(&str) -> Result<SecretString> + Send + Sync>;
 
-/// Waits until a request may be sent. The host keeps the rate here, and closes the gate on a write that is no longer its own.
+/// Waits until a request may be sent. The host keeps the rate here, and closes the gate on a write that is no longer
+/// its own.
 pub type RequestGate =
     Arc<dyn Fn() -> BoxFuture<'static, Result<(), RequestHeldBack>> + Send + Sync>;
 
@@ -36,12 +37,60 @@ pub struct RequestHeldBack;
 /// Reports each request that was answered or failed.
 pub type RequestObserver = Arc<dyn Fn(RequestInfo) + Send + Sync>;
 
+/// What a request to an MIS is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum RequestPurpose {
+    /// Reading marks.
+    RegisterRead,
+    /// Writing marks.
+    RegisterWrite,
+    /// Asking what became of marks that were accepted.
+    Outcome,
+    /// Reading the code book.
+    Codes,
+    /// Asking which MIS a school has and what it grants.
+    Grants,
+    /// Reading people, groups, their timetable, and who has left.
+    People,
+    /// Anything else.
+    Other,
+}
+
+impl RequestPurpose {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::RegisterRead,
+        Self::RegisterWrite,
+        Self::Outcome,
+        Self::Codes,
+        Self::Grants,
+        Self::People,
+        Self::Other,
+    ];
+
+    /// Its name in metrics and reports.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RegisterRead => "register_read",
+            Self::RegisterWrite => "register_write",
+            Self::Outcome => "outcome",
+            Self::Codes => "codes",
+            Self::Grants => "grants",
+            Self::People => "people",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// One request to an MIS and its answer, without any of their content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestInfo {
     /// The HTTP method, or the adapter's own word where there is no HTTP: `read`, `write`.
     pub method: &'static str,
+    /// What it was for.
+    pub purpose: RequestPurpose,
     /// The HTTP status; `None` if there is no answer or no HTTP.
     pub status: Option<u16>,
     /// The time from the request to the head of its answer.
@@ -49,13 +98,21 @@ pub struct RequestInfo {
 }
 
 impl RequestInfo {
-    /// A request that was answered like this after so long.
+    /// A request for an unnamed purpose that was answered like this after so long.
     pub const fn new(method: &'static str, status: Option<u16>, took: Duration) -> Self {
         Self {
             method,
+            purpose: RequestPurpose::Other,
             status,
             took,
         }
+    }
+
+    /// Sets what it was for.
+    #[must_use]
+    pub const fn with_purpose(mut self, purpose: RequestPurpose) -> Self {
+        self.purpose = purpose;
+        self
     }
 }
 
@@ -85,11 +142,11 @@ pub struct ConnectContext {
     pub morning_from: Option<NaiveTime>,
     /// See [`SchoolClock::afternoon_from`]. The rules that decide an event's session use the same time.
     pub afternoon_from: NaiveTime,
-    /// How far back before a day a mark may have been entered and still be seen by
-    /// [`MisAdapter::register`], for MISs whose registers can be read by time of change only. Offices enter absences a term
-    /// ahead.
+    /// How far back before a day a mark may have been entered and still be seen by [`MisAdapter::register`], for MISs
+    /// whose registers can be read by time of change only. Offices enter absences a term ahead.
     pub register_lookback: Days,
-    /// Whether the adapter asks for what the school has granted. A host that only reads people and groups does not need it.
+    /// Whether the adapter asks for what the school has granted. A host that only reads people and groups does not need
+    /// it.
     pub ask_grants: bool,
     /// How long a code book counts as fresh.
     pub code_book_fresh: Duration,
@@ -109,7 +166,8 @@ pub struct ConnectContext {
 }
 
 impl ConnectContext {
-    /// A context for this school with everything else left to the MIS, the system's clock, no secrets and no rate limit.
+    /// A context for this school with everything else left to the MIS, the system's clock, no secrets and no rate
+    /// limit.
     pub fn new(school: impl Into<SchoolId>) -> Self {
         Self {
             school: school.into(),

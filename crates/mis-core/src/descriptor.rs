@@ -27,17 +27,17 @@ use crate::{
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Descriptor {
-    /// The adapter's id: lower-case letters, digits and single hyphens between them. In this workspace it is the name of the
-    /// adapter's folder.
+    /// The adapter's id: lower-case letters, digits and single hyphens between them. In this workspace it is the name
+    /// of the adapter's folder.
     pub id: &'static str,
     /// The name people know the MIS by.
     pub name: &'static str,
-    /// Other names of the MIS. Names are compared without regard to case, blanks and punctuation; the id and the name need
-    /// not be repeated.
+    /// Other names of the MIS. Names are compared without regard to case, blanks and punctuation; the id and the name
+    /// need not be repeated.
     pub aliases: &'static [&'static str],
     /// What this MIS can keep at a school that grants everything.
     pub capabilities: Capabilities,
-    /// What this MIS does with single marks that its capabilities do not tell.
+    /// The quirks of this MIS: how it treats single marks beyond its capabilities.
     pub quirks: Quirks,
     /// What a person should know before relying on it.
     pub notes: &'static str,
@@ -147,7 +147,7 @@ impl Descriptor {
         !plain.is_empty() && self.names().any(|own| plain_name(own) == plain)
     }
 
-    /// Refuses marks that ask for more than these capabilities. The guard calls this, and an adapter calls it first in
+    /// Rejects marks that ask for more than these capabilities. The guard calls this, and an adapter calls it first in
     /// [`MisAdapter::write`](crate::MisAdapter::write), so that it is no weaker without the guard.
     ///
     /// # Errors
@@ -237,7 +237,7 @@ mod tests {
     use crate::Session;
 
     #[test]
-    fn a_mark_that_the_mis_does_not_take_is_refused_and_others_are_adjusted() {
+    fn quirks_reject_or_adjust_marks() {
         let descriptor = Descriptor::new("x", "X", |_| unreachable_connect()).with_quirks(
             Quirks::NONE
                 .refusing(|mark| {

@@ -10,14 +10,14 @@ use crate::Ability;
 pub enum ErrorKind {
     /// The MIS cannot do this. No request was sent.
     Unsupported(Ability),
-    /// The code is not in the school's code book, or is there more than once without showing which is in use. No request was
-    /// sent.
+    /// The code is not in the school's code book, or is there more than once without showing which is in use. No
+    /// request was sent.
     UnknownCode,
     /// The student has no lesson in that session that could carry the mark.
     NoLesson,
     /// The mark is not well formed (no minutes, an overlong comment ...). No request was sent.
     InvalidMark,
-    /// The MIS or the gateway to it refuses the mark or the request.
+    /// The MIS or the gateway to it rejects the mark or the request.
     Refused,
     /// The token is not valid.
     Unauthorized,
@@ -52,8 +52,8 @@ pub enum Recovery {
 
 /// An error of an adapter or of the registry.
 ///
-/// Cheap to clone, since one failed request may be the result of many marks. The text never contains a token, a name or a
-/// comment.
+/// Cheap to clone, since one failed request may be the result of many marks. The text never contains a token, a name or
+/// a comment.
 #[derive(Clone)]
 pub struct Error {
     inner: Arc<Inner>,

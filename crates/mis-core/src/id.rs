@@ -106,7 +106,7 @@ mod tests {
     use super::StudentId;
 
     #[test]
-    fn an_id_is_a_text_that_is_not_empty() {
+    fn an_id_is_not_empty() {
         assert_eq!(
             serde_json::from_str::<StudentId>(r#""A1""#).unwrap(),
             StudentId::from("A1")

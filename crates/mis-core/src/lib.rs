@@ -1,9 +1,9 @@
 //! Attendance marks, people and groups of schools, and the trait that an adapter for a school MIS implements.
 //!
-//! A host asks a [`Registry`] for an adapter by [`Capabilities`] or by the name of the MIS, and connects to a school with
-//! [`Descriptor::connect`]. The answer is a [`Mis`]: the adapter behind a guard that refuses what the MIS cannot keep before
-//! any request is sent. An adapter crate implements [`MisAdapter`], describes its MIS in a static [`Descriptor`], and
-//! registers that with [`register_adapter!`].
+//! A host asks a [`Registry`] for an adapter by [`Capabilities`] or by the name of the MIS, and connects to a school
+//! with [`Descriptor::connect`]. The answer is a [`Mis`]: the adapter behind a guard that rejects what the MIS cannot
+//! keep before any request is sent. An adapter crate implements [`MisAdapter`], describes its MIS in a static
+//! [`Descriptor`], and registers that with [`register_adapter!`].
 //!
 //! This crate has no network and knows no MIS. Adapters for MISs that are reached through Wonde use `mis-wonde`, which
 //! re-exports this crate.
@@ -84,7 +84,7 @@ pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, Un
 pub use code::{AttendanceCode, ChosenFor, Code, CodeBook, NoCode, RepeatedCode};
 pub use connect::{
     ConnectContext, Connecting, Now, RequestGate, RequestHeldBack, RequestInfo, RequestObserver,
-    Secrets,
+    RequestPurpose, Secrets,
 };
 pub use descriptor::{Descriptor, Source};
 pub use error::{Error, ErrorKind, Recovery, Result};

@@ -123,8 +123,8 @@ pub struct Register {
 }
 
 impl Register {
-    /// The register of a day from marks in the order of reading. Of two for one student and session the one that changed
-    /// last counts; of two that changed at the same time, the later in the list.
+    /// The register of a day from marks in the order of reading. Of two for one student and session the one that
+    /// changed last counts; of two that changed at the same time, the later in the list.
     pub fn new(
         date: NaiveDate,
         read_at: DateTime<Utc>,
@@ -194,8 +194,8 @@ pub struct Lesson {
     /// When it ends, if known.
     pub ends: Option<DateTime<Utc>>,
     /// The session whose register is taken in it; see
-    /// [`SchoolClock::session_of_lesson`](crate::SchoolClock::session_of_lesson). `None` for a lesson before the school's
-    /// day, such as a breakfast club.
+    /// [`SchoolClock::session_of_lesson`](crate::SchoolClock::session_of_lesson). `None` for a lesson before the
+    /// school's day, such as a breakfast club.
     pub session: Option<Session>,
 }
 
@@ -256,7 +256,7 @@ pub enum WritebackOutcome {
         /// back shows it.
         others_done: bool,
     },
-    /// It was refused. The message is for the operator; it may quote the mark, so it is kept out of logs.
+    /// It was rejected. The message is for the operator; it may quote the mark, so it is kept out of logs.
     Refused {
         /// The other side's message, if there is one.
         server_message: Option<String>,

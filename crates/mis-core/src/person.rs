@@ -151,8 +151,8 @@ pub struct PeopleQuery {
     pub page_size: Option<u16>,
     /// The students who are yet to start instead of the present ones; this needs a permission of its own.
     pub pre_admission: bool,
-    /// Collects values that could not be read: such a value counts as none, and a record without an id is left out. Without
-    /// it, the first of them ends the list with an error.
+    /// Collects values that could not be read: such a value counts as none, and a record without an id is left out.
+    /// Without it, the first of them ends the list with an error.
     pub issues: Option<Issues>,
 }
 
@@ -531,7 +531,8 @@ impl fmt::Debug for Person {
     }
 }
 
-/// The relation of a contact to one student; a parent of two may have a different relation to each. `None` if not known.
+/// The relation of a contact to one student; a parent of two may have a different relation to each. `None` if not
+/// known.
 ///
 /// `Debug` shows the id alone.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -613,7 +614,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_ids_alone() {
+    fn debug_shows_only_ids() {
         let shown = format!("{:?} {:?}", ada(), ada().contacts);
         for secret in ["Ada", "Lovelace", "Year 7", "ada@", "Mother"] {
             assert!(!shown.contains(secret), "{shown}");
@@ -622,7 +623,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_kept() {
+    fn trimmed_keeps_only_the_named_properties() {
         let kept = ada().trimmed(&[Property::Name].into());
         assert_eq!(kept.forename.as_deref(), Some("Ada"));
         assert!(
@@ -633,7 +634,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_those_of_the_settings() {
+    fn property_names_match_the_settings() {
         for property in Property::ALL {
             assert_eq!(
                 serde_json::to_value(property).unwrap(),

@@ -1,7 +1,8 @@
-//! The behaviour of an MIS with single marks that its capabilities do not cover: a comment that it cuts, a code that it refuses.
+//! The behaviour of an MIS with single marks that its capabilities do not cover: a comment that it cuts, a code that it
+//! rejects.
 //!
-//! Quirks are data of the [`Descriptor`](crate::Descriptor). The rules, `explain` and the adapters that send marks use the
-//! same two functions, so a refusal is known before anything is sent, with the same explanation everywhere.
+//! Quirks are data of the [`Descriptor`](crate::Descriptor). The rules, `explain` and the adapters that send marks use
+//! the same two functions, so a rejection is known before anything is sent, with the same explanation everywhere.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,21 +16,22 @@ pub struct Quirks {
 }
 
 impl Quirks {
-    /// An MIS that takes and keeps each mark as its capabilities say.
+    /// No quirks: the MIS stores each mark according to its capabilities.
     pub const NONE: Self = Self {
         refuses: |_| None,
         adjust: |_| None,
     };
 
-    /// Sets why this MIS does not take a mark, for a person to read and without the comment's text; `None` takes it.
+    /// Sets the function that returns why this MIS does not accept a mark, as text for people without the comment;
+    /// `None` if it accepts the mark.
     #[must_use]
     pub const fn refusing(mut self, refuses: fn(&Mark) -> Option<Cow<'static, str>>) -> Self {
         self.refuses = refuses;
         self
     }
 
-    /// Sets how this MIS changes a mark. The function returns what it changed, without the comment's text, and `None` if
-    /// nothing. It changes nothing more in a mark that it adjusted before.
+    /// Sets the function that changes a mark to what this MIS stores. It returns a description of the change without
+    /// the comment's text, and `None` if there is none. It must not change a mark that it has already adjusted.
     #[must_use]
     pub const fn adjusting(mut self, adjust: fn(&mut Mark) -> Option<Cow<'static, str>>) -> Self {
         self.adjust = adjust;
@@ -64,8 +66,8 @@ impl fmt::Debug for Quirks {
     }
 }
 
-/// Cuts the comment at so many characters, for an MIS that keeps no more and whose schools prefer a part of the comment to
-/// none. For use in [`Quirks::adjusting`].
+/// Cuts the comment to this many characters, for an MIS that stores no more and whose schools prefer a part of the
+/// comment to none. For use in [`Quirks::adjusting`].
 pub fn cut_comment(mark: &mut Mark, max: usize) -> Option<Cow<'static, str>> {
     let comment = mark.comment.as_mut()?;
     let (end, _) = comment.char_indices().nth(max)?;
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_has_its_reason() {
+    fn a_rejected_mark_has_a_reason() {
         assert_eq!(
             QUIRKS.apply(mark("Z", "")).unwrap_err(),
             "Z is for the office alone"

@@ -5,7 +5,8 @@ use crate::{
     error::ErrorKind,
 };
 
-/// An adapter's entry, collected at start from every linked adapter crate. Made by [`register_adapter!`](crate::register_adapter).
+/// An adapter's entry, collected at start from every linked adapter crate. Made by
+/// [`register_adapter!`](crate::register_adapter).
 #[derive(Debug)]
 pub struct Registration(pub &'static Descriptor);
 
@@ -208,7 +209,7 @@ mod tests {
     static READER_TWICE: Descriptor = READER;
 
     #[test]
-    fn is_sorted_and_finds_by_any_name() {
+    fn a_registry_is_sorted_and_finds_adapters_by_any_name() {
         let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
         assert_eq!(
             registry.iter().map(|d| d.id).collect::<Vec<_>>(),
@@ -234,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_two_adapters_is_an_error_that_names_it() {
+    fn a_name_used_by_two_adapters_is_an_error_that_names_it() {
         static OTHER: Descriptor = Descriptor {
             id: "other",
             name: "Other",
@@ -263,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_id_lists_the_adapters() {
+    fn an_unknown_id_is_an_error_that_lists_the_adapters() {
         let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
         let text = registry.get("sims").unwrap_err().to_string();
         assert!(
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn select_lists_what_the_others_lack() {
+    fn select_lists_the_missing_abilities_of_other_adapters() {
         let registry = Registry::from_descriptors([&READER_ONCE, &WRITER]).unwrap();
         let needs =
             Requirements::from_iter([Ability::MinutesLate, Ability::Comment, Ability::Session]);

@@ -13,7 +13,8 @@ use crate::{
     mark::Hidden,
 };
 
-/// Which rows of registers to read, by the time of their last change. Not every MIS can filter by a register's own date.
+/// Which rows of registers to read, by the time of their last change. Not every MIS can filter by a register's own
+/// date.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RegisterQuery {
     /// Only rows that changed after this.
@@ -52,7 +53,7 @@ impl fmt::Display for Slot {
     }
 }
 
-/// Not the text of a [`Slot`].
+/// The error for a text that is not a [`Slot`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a place in a register; write a date and AM or PM, or `lesson` and an id")]
 pub struct NotASlot;
@@ -106,8 +107,8 @@ impl RegisterRow {
         }
     }
 
-    /// The row as a mark of a session; `None` for a row without a code, which is a note. A code whose id the book does not
-    /// know still makes a mark.
+    /// The row as a mark of a session; `None` for a row without a code, which is a note. A code whose id the book does
+    /// not know still makes a mark.
     pub fn into_mark(self, book: &CodeBook, session: Session) -> Option<HeldMark> {
         let id = self.code?;
         Some(HeldMark {
@@ -159,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_read_back_from_its_text() {
+    fn a_slot_is_parsed_from_its_text() {
         let date = NaiveDate::from_ymd_opt(2026, 11, 23).unwrap();
         for (slot, text) in [
             (Slot::Session(date, Session::Am), "2026-11-23 AM"),

@@ -42,7 +42,7 @@ impl Session {
     }
 }
 
-/// A text that is neither `AM` nor `PM`.
+/// The error for a text that is neither `AM` nor `PM`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a session; write AM or PM")]
 pub struct UnknownSession;
@@ -59,8 +59,8 @@ impl UnknownSession {
 pub struct SchoolClock {
     /// The school's time zone.
     pub timezone: Tz,
-    /// The local time at which the morning session begins. Lessons that are over by then, such as a breakfast club, belong
-    /// to no session. `None` if every lesson before `afternoon_from` belongs to the morning.
+    /// The local time at which the morning session begins. Lessons that are over by then, such as a breakfast club,
+    /// belong to no session. `None` if every lesson before `afternoon_from` belongs to the morning.
     pub morning_from: Option<NaiveTime>,
     /// The local time at which the afternoon session begins.
     pub afternoon_from: NaiveTime,
@@ -90,10 +90,10 @@ impl SchoolClock {
     /// The local date of a lesson, and the session whose register is taken in it.
     ///
     /// A register is taken when a lesson begins, so a lesson belongs to the session in which it begins, however far it
-    /// reaches into the next: one from 11:20 to 12:05 is in the morning where the afternoon begins at 12:00. A lesson that
-    /// begins before the morning session is in the morning if it goes on after the session's beginning, such as
-    /// registration a few minutes early; a lesson that is over by then belongs to no session. A lesson without an end, or
-    /// with an end that is not after its start, is judged by its start.
+    /// reaches into the next: one from 11:20 to 12:05 is in the morning where the afternoon begins at 12:00. A lesson
+    /// that begins before the morning session is in the morning if it goes on after the session's beginning, such as
+    /// registration a few minutes early; a lesson that is over by then belongs to no session. A lesson without an end,
+    /// or with an end that is not after its start, is judged by its start.
     pub fn session_of_lesson(
         &self,
         starts: DateTime<Utc>,
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_session_is_read_back_from_its_text() {
+    fn a_session_is_parsed_from_its_text() {
         for (text, session) in [("AM", Session::Am), ("pm", Session::Pm)] {
             assert_eq!(text.parse(), Ok(session));
             assert_eq!(session.to_string(), text.to_uppercase());

@@ -5,7 +5,7 @@ use std::{
     fmt,
     str::FromStr as _,
     sync::{
-        Arc,
+        Arc, Mutex as StdMutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -19,9 +19,13 @@ use mis_core::{
 use tokio::sync::Mutex;
 use wonde::{Client, SchoolClient};
 
-use crate::{convert::error, generic, strategies::read};
+use crate::{
+    convert::error,
+    generic,
+    strategies::{outcomes::WritebackList, read},
+};
 
-/// A school's permissions according to Wonde. `None` where Wonde does not say; only a plain "no" takes anything away.
+/// A school's permissions according to Wonde. `None` if Wonde does not report one; only a clear "no" removes abilities.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Grants {
@@ -31,7 +35,7 @@ pub struct Grants {
     pub allows_writeback: Option<bool>,
     /// Whether the permission to write attendance is given.
     pub attendance_write: Option<bool>,
-    /// Whether Wonde reaches the school's MIS now. Takes nothing away: writes wait for it.
+    /// Whether Wonde currently reaches the school's MIS. This removes no abilities, because writes wait.
     pub online: Option<bool>,
 }
 
@@ -69,6 +73,7 @@ struct Inner {
     /// Ids that the code book lacked, and when it was read again for them.
     unknown_codes: Mutex<HashMap<AttendanceCodeId, DateTime<Utc>>>,
     lesson_includes: AtomicBool,
+    writeback_list: StdMutex<WritebackList>,
 }
 
 impl Connection {
@@ -106,7 +111,7 @@ impl Connection {
             .iter()
             .filter(|permission| permission.is_attendance_write())
             .filter_map(|permission| permission.approved)
-            // Of several such permissions one that is given is enough: which one Wonde uses is not known.
+            // If there are several such permissions, one is enough, because it is not known which one Wonde uses.
             .reduce(|one, other| one || other);
         Ok(Self {
             inner: Arc::new(Inner {
@@ -131,6 +136,7 @@ impl Connection {
                 codes: Mutex::new(None),
                 unknown_codes: Mutex::default(),
                 lesson_includes: AtomicBool::new(true),
+                writeback_list: StdMutex::default(),
             }),
         })
     }
@@ -187,7 +193,7 @@ impl Connection {
         (self.inner.context.now)()
     }
 
-    /// Whether lessons are requested along with the marks on them, which is so until it is refused.
+    /// Whether lessons are included with the marks on them. They are until a request with them is rejected.
     pub(crate) fn lesson_includes(&self) -> bool {
         self.inner.lesson_includes.load(Ordering::Relaxed)
     }
@@ -197,7 +203,19 @@ impl Connection {
         self.inner.lesson_includes.store(false, Ordering::Relaxed);
     }
 
-    /// The changes to read so that the marks of this day are among them.
+    /// What is known of the list of submitted registers.
+    pub(crate) fn writeback_list(&self) -> WritebackList {
+        let list = self.inner.writeback_list.lock();
+        *list.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records what is known of the list of submitted registers, until the connection is opened again.
+    pub(crate) fn judge_writeback_list(&self, verdict: WritebackList) {
+        let list = self.inner.writeback_list.lock();
+        *list.unwrap_or_else(PoisonError::into_inner) = verdict;
+    }
+
+    /// The range of changes that contains the marks of this day.
     pub(crate) fn register_query(&self, date: NaiveDate) -> RegisterQuery {
         let first = date
             .checked_sub_days(self.inner.context.register_lookback)
@@ -208,7 +226,7 @@ impl Connection {
         }
     }
 
-    /// The school's code book; read again when it has grown old, or when `at_least` is later than the last read.
+    /// The school's code book. It is read again when it is outdated or older than `at_least`.
     pub(crate) async fn code_book(&self, at_least: Option<DateTime<Utc>>) -> Result<Arc<CodeBook>> {
         let mut cached = self.inner.codes.lock().await;
         let now = self.now();
@@ -224,8 +242,8 @@ impl Connection {
         Ok(book)
     }
 
-    /// The code book for reading a register that holds these ids. For an id that the remembered book lacks it is read
-    /// again, but only once in a while for the same id.
+    /// The code book for a register with these ids. If the cached book lacks an id, it is read again, but only at
+    /// intervals for the same id.
     pub(crate) async fn code_book_for(
         &self,
         ids: impl Iterator<Item = &AttendanceCodeId> + Send,
@@ -258,7 +276,7 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// A refused answer counts as unknown, and takes nothing away.
+/// Treats a failed request for grants as unknown, which removes no abilities.
 fn optional<T>(answer: wonde::Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(value) => Ok(Some(value)),

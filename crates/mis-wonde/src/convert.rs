@@ -3,7 +3,8 @@
 use std::{error::Error as StdError, fmt};
 
 use mis_core::{
-    DecodeIssue, Error, ErrorKind, Recovery, RequestGate, RequestInfo, RequestObserver, Session,
+    DecodeIssue, Error, ErrorKind, Recovery, RequestGate, RequestInfo, RequestObserver,
+    RequestPurpose, Session,
 };
 
 /// An id of the other crate. Both keep ids as given.
@@ -31,7 +32,7 @@ pub(crate) fn issue(issue: wonde::DecodeIssue) -> DecodeIssue {
         .leaving_out(issue.left_out)
 }
 
-/// Maps an error of the client to an error of `mis-core`, with its text, its cause and the way to go on.
+/// Maps an error of the client to an error of `mis-core`, with its text, source and recovery.
 pub fn error(error: wonde::Error) -> Error {
     use wonde::ErrorKind as Wire;
     let kind = match error.kind() {
@@ -41,7 +42,7 @@ pub fn error(error: wonde::Error) -> Error {
         Wire::BadRequest | Wire::Validation => ErrorKind::Refused,
         Wire::RateLimited => ErrorKind::RateLimited,
         Wire::Decode => ErrorKind::Decode,
-        // Usually an address is wrong, or something intercepts the request; both need a person.
+        // Usually the address is wrong or a proxy intercepts the request; both need an operator.
         Wire::Config | Wire::ForeignHost | Wire::Redirected => ErrorKind::Config,
         // Server, Timeout, Connect, Interrupted, and kinds that the client may add.
         _ => ErrorKind::Unavailable,
@@ -62,7 +63,7 @@ pub fn error(error: wonde::Error) -> Error {
     }
 }
 
-/// The cause of a client's error. The client's own text is the text of the mapped error already.
+/// The source of a client's error, whose own text is already that of the mapped error.
 struct Cause(wonde::Error);
 
 impl Cause {
@@ -91,7 +92,7 @@ impl StdError for Cause {
     }
 }
 
-/// The host's gate as the client takes it.
+/// Converts the host's gate for the client.
 pub fn gate(gate: RequestGate) -> wonde::Gate {
     std::sync::Arc::new(move || {
         let passed = gate();
@@ -99,13 +100,26 @@ pub fn gate(gate: RequestGate) -> wonde::Gate {
     })
 }
 
-/// The host's observer as the client takes it.
+/// Converts the host's observer for the client.
 pub fn observer(observer: RequestObserver) -> wonde::RequestObserver {
     std::sync::Arc::new(move |request: wonde::RequestInfo| {
-        observer(RequestInfo::new(
-            request.method,
-            request.status,
-            request.took,
-        ));
+        let info = RequestInfo::new(request.method, request.status, request.took);
+        observer(info.with_purpose(purpose(request.method, request.resource)));
     })
+}
+
+/// What a request is for, by the kind of its address.
+fn purpose(method: &str, resource: &str) -> RequestPurpose {
+    match resource {
+        "attendance" if method == "GET" => RequestPurpose::RegisterRead,
+        "attendance" => RequestPurpose::RegisterWrite,
+        "writebacks" => RequestPurpose::Outcome,
+        "attendance-codes" => RequestPurpose::Codes,
+        "schools" | "meta" | "permissions" | "request-access" | "revoke-access" => {
+            RequestPurpose::Grants
+        }
+        "students" | "employees" | "contacts" | "classes" | "groups" | "lessons" | "periods"
+        | "deletions" => RequestPurpose::People,
+        _ => RequestPurpose::Other,
+    }
 }

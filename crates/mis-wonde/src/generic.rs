@@ -1,10 +1,10 @@
-//! The adapter for MISs that have none of their own.
+//! The adapter for MISs without an adapter of their own.
 
 use mis_core::{Descriptor, Registry};
 
 use crate::strategies;
 
-/// The adapter for an MIS that nobody has written one for: people and groups are read, marks are not written.
+/// The adapter for an MIS without its own: people and groups are read, marks are not written.
 pub static GENERIC: Descriptor = Descriptor::new("generic", "Any other MIS", |context| {
     strategies::read_only(&GENERIC, context)
 })

@@ -1,7 +1,7 @@
 //! Adapters for the school MISs that are reached through the Wonde API.
 //!
-//! MISs differ in where they keep the mark of a session. The [`strategies`] cover all known ways, so most adapters are a
-//! descriptor that names one:
+//! MISs differ in where they keep the mark of a session. The [`strategies`] cover all known ways, so most adapters are
+//! a descriptor that names one:
 //!
 //! ```
 //! use mis_wonde::{Ability, Capabilities, Descriptor, register_adapter, session_marks};
@@ -13,8 +13,8 @@
 //! register_adapter!(DESCRIPTOR);
 //! ```
 //!
-//! An MIS with ways of its own implements [`MisAdapter`] over a [`Connection`] and calls the functions of [`strategies`] for
-//! the rest. Adapters depend on this crate alone: it re-exports `mis-core` and the client.
+//! An MIS with ways of its own implements [`MisAdapter`] over a [`Connection`] and calls the functions of
+//! [`strategies`] for the rest. Adapters depend on this crate alone: it re-exports `mis-core` and the client.
 //!
 //! A host opens a [`Connection`] with a client and connects the adapter for the school's MIS:
 //!

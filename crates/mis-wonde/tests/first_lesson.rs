@@ -1,10 +1,9 @@
-//! Marks on the pupil's first lesson of a session: which lesson that is, how long it is remembered, and what happens when
-//! the MIS refuses.
+//! Marks on the pupil's first lesson in a session: the choice of the lesson, its caching, and rejections.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -35,7 +34,7 @@ static DESCRIPTOR: Descriptor = Descriptor::new("lessons", "Lessons", |context| 
         .with(Ability::MinutesLate),
 );
 
-/// A school whose lessons, pupils and refusals the test sets, behind the adapter.
+/// An adapter connected to a school whose lessons, pupils and rejections the test sets.
 struct School {
     server: MockServer,
     mis: Mis,
@@ -47,11 +46,11 @@ struct State {
     now: Mutex<DateTime<Utc>>,
     /// Rows of `lessons`.
     lessons: Mutex<Value>,
-    /// Whether `lessons` is answered by a server's error instead.
+    /// Whether `lessons` returns a server error.
     lessons_fail: AtomicBool,
     /// Rows of `students`, with their classes.
     students: Mutex<Vec<Value>>,
-    /// Lessons that no mark is taken for, each with the status it is answered by.
+    /// Lessons whose marks are rejected, each with the status.
     refuses: Mutex<Vec<(&'static str, u16)>>,
     /// How often the lessons were read.
     lesson_reads: AtomicUsize,
@@ -111,7 +110,7 @@ impl School {
         self.mis.write(marks).await.unwrap()
     }
 
-    /// Writes one mark, and tells which lesson bears it.
+    /// Writes one mark and returns its lesson.
     async fn lesson_of(&self, mark: Mark) -> String {
         match self.write(&[mark]).await.pop() {
             Some(MarkResult::Accepted(accepted)) => accepted.lesson.unwrap().to_string(),
@@ -180,7 +179,7 @@ fn lesson(id: &str, class: &str, start: &str) -> Value {
     json!({"id": id, "class": class, "start_at": {"date": start, "timezone_type": 3, "timezone": "UTC"}})
 }
 
-/// One whose end is told, by London's clock in winter.
+/// A lesson with an end, in London in winter.
 fn from_to(id: &str, class: &str, start: &str, end: &str) -> Value {
     let mut row = lesson(id, class, &format!("2026-11-23 {start}:00"));
     row["end_at"] =
@@ -193,7 +192,7 @@ fn student(id: &str, classes: &[&str]) -> Value {
     json!({"id": id, "classes": {"data": classes}})
 }
 
-/// Two classes: C1 at nine and C2 at ten and two, London being on UTC.
+/// Two classes: C1 at nine, and C2 at ten and two, while London is on UTC.
 fn usual() -> Value {
     json!([
         lesson("pm-c2", "C2", "2026-11-23 14:00:00"),
@@ -220,16 +219,16 @@ fn mark(student: &str, session: Session) -> Mark {
 }
 
 #[tokio::test]
-async fn each_session_goes_to_the_first_lesson_of_the_pupils_own_classes() {
+async fn each_sessions_mark_is_on_the_first_lesson_of_the_pupils_classes() {
     let school = School::open(usual()).await;
     assert_eq!(school.lesson_of(mark("S1", Session::Am)).await, "am-c1");
     assert_eq!(school.lesson_of(mark("S2", Session::Am)).await, "am-c2");
     assert_eq!(school.lesson_of(mark("S1", Session::Pm)).await, "pm-c2");
 }
 
-/// Such a time can be written down, and has no local one: before the first day of the calendar by London's clock.
+/// Such a time can be parsed but has no local time in London: it is before the first day of the calendar.
 #[tokio::test]
-async fn a_lesson_at_the_end_of_the_calendar_is_in_nobodys_way() {
+async fn lessons_at_the_limits_of_the_calendar_are_ignored() {
     let school = School::open(json!([
         lesson("first", "C1", "-262143-01-01 00:00:00"),
         lesson("last", "C1", "+262142-12-31 23:59:59"),
@@ -240,7 +239,7 @@ async fn a_lesson_at_the_end_of_the_calendar_is_in_nobodys_way() {
 }
 
 #[tokio::test]
-async fn morning_and_afternoon_are_told_apart_by_the_schools_clock() {
+async fn morning_and_afternoon_follow_the_schools_time_zone() {
     // In June 11:30 in UTC is half past twelve in London, and 23:30 is the next day.
     let school = School::open(json!([
         lesson("late-night", "C1", "2026-06-14 22:30:00"),
@@ -258,7 +257,7 @@ async fn morning_and_afternoon_are_told_apart_by_the_schools_clock() {
     assert_eq!(school.lesson_of(on(Session::Pm)).await, "midday");
 }
 
-/// The school's day as the case has it, with a club, lessons over its boundaries, and the first lesson of each session.
+/// A school day with a club and with lessons across the session boundaries, and the expected first lessons.
 #[rstest::rstest]
 #[case::as_it_is(None, "12:00", "club", "after-noon")]
 #[case::the_club_is_over_by_then(Some("08:25"), "12:00", "early", "after-noon")]
@@ -267,7 +266,7 @@ async fn morning_and_afternoon_are_told_apart_by_the_schools_clock() {
 #[case::the_afternoon_begins_later(Some("08:30"), "13:15", "early", "pm")]
 #[case::and_with_its_first_lesson(None, "12:05", "club", "after-noon")]
 #[tokio::test]
-async fn lessons_count_in_the_session_they_begin_in_and_those_before_school_in_none(
+async fn a_lesson_belongs_to_the_session_in_which_it_begins(
     #[case] morning_from: Option<&str>,
     #[case] afternoon_from: &str,
     #[case] am: &str,
@@ -290,7 +289,7 @@ async fn lessons_count_in_the_session_they_begin_in_and_those_before_school_in_n
 }
 
 #[tokio::test]
-async fn without_an_end_a_lesson_is_before_school_by_its_start() {
+async fn a_lesson_without_an_end_is_before_school_by_its_start() {
     let mut context = ConnectContext::new("A1");
     context.morning_from = Some("08:30:00".parse().unwrap());
     let lessons = json!([
@@ -303,7 +302,7 @@ async fn without_an_end_a_lesson_is_before_school_by_its_start() {
 }
 
 #[tokio::test]
-async fn a_lesson_that_is_called_off_or_takes_no_register_is_passed_over() {
+async fn cancelled_lessons_and_lessons_without_registers_are_skipped() {
     let mut lessons = usual();
     lessons[2]["cancelled"] = json!(true);
     lessons.as_array_mut().unwrap().push(json!({
@@ -315,11 +314,11 @@ async fn a_lesson_that_is_called_off_or_takes_no_register_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_pupil_without_a_lesson_is_refused_for_good_and_nothing_is_sent() {
+async fn a_pupil_without_a_lesson_is_rejected_without_a_request() {
     let school = School::open(json!([lesson("pm-c2", "C2", "2026-11-23 14:00:00")])).await;
     let results = school.write(&[mark("S1", Session::Am)]).await;
     let [MarkResult::Refused(error)] = results.as_slice() else {
-        panic!("not refused: {results:?}");
+        panic!("not rejected: {results:?}");
     };
     assert_eq!(error.kind(), ErrorKind::NoLesson);
     assert_eq!(error.recovery(), Recovery::Never);
@@ -344,7 +343,7 @@ async fn the_lessons_are_read_once_a_day() {
 }
 
 #[tokio::test]
-async fn an_older_day_is_read_once_for_all_marks_of_it() {
+async fn an_older_day_is_read_once_for_all_its_marks() {
     let school = School::open(usual()).await;
     for date in ["2026-11-24", "2026-11-25", "2026-11-26", "2026-11-27"] {
         let mark = Mark {
@@ -365,7 +364,7 @@ async fn an_older_day_is_read_once_for_all_marks_of_it() {
 }
 
 #[tokio::test]
-async fn a_refused_lesson_is_looked_for_again_and_the_mark_goes_to_the_new_one() {
+async fn after_a_rejection_the_mark_goes_to_the_new_first_lesson() {
     let school = School::open(usual()).await;
     school.lesson_of(mark("S2", Session::Pm)).await;
     school.set_lessons(json!([
@@ -388,7 +387,7 @@ async fn a_refused_lesson_is_looked_for_again_and_the_mark_goes_to_the_new_one()
 }
 
 #[tokio::test]
-async fn a_refused_mark_whose_lesson_stands_is_not_sent_again() {
+async fn a_rejected_mark_is_not_resent_to_the_same_lesson() {
     let school = School::open(usual()).await;
     school.lesson_of(mark("S2", Session::Pm)).await;
     school.refuse(&[("am-c1", 422)]);
@@ -403,7 +402,7 @@ async fn a_refused_mark_whose_lesson_stands_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn a_timetable_that_was_read_for_this_very_call_is_not_read_again() {
+async fn a_timetable_read_in_the_same_call_is_not_read_again() {
     let school = School::open(usual()).await;
     school.refuse(&[("am-c1", 422)]);
     school.write(&[mark("S1", Session::Am)]).await;
@@ -411,7 +410,7 @@ async fn a_timetable_that_was_read_for_this_very_call_is_not_read_again() {
 }
 
 #[tokio::test]
-async fn a_pupil_who_has_got_a_lesson_since_is_found_after_a_while() {
+async fn a_new_lesson_is_found_after_a_while() {
     let school = School::open(json!([lesson("am-c2", "C2", "2026-11-23 10:00:00")])).await;
     let unplaced = mark("S1", Session::Pm);
     school.write(std::slice::from_ref(&unplaced)).await;
@@ -427,7 +426,7 @@ async fn a_pupil_who_has_got_a_lesson_since_is_found_after_a_while() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_not_lost_when_the_timetable_cannot_be_read_again() {
+async fn accepted_marks_are_reported_if_the_timetable_cannot_be_read_again() {
     let school = School::open(usual()).await;
     school.lesson_of(mark("S2", Session::Pm)).await;
     school.refuse(&[("am-c1", 422)]);
@@ -443,7 +442,7 @@ async fn what_was_accepted_is_not_lost_when_the_timetable_cannot_be_read_again()
 }
 
 #[tokio::test]
-async fn nothing_more_is_asked_once_the_school_cannot_be_reached() {
+async fn no_more_requests_are_sent_to_an_unreachable_school() {
     let school = School::open(usual()).await;
     school.lesson_of(mark("S2", Session::Pm)).await;
     school.refuse(&[("am-c1", 422), ("pm-c2", 503)]);
@@ -459,8 +458,7 @@ async fn nothing_more_is_asked_once_the_school_cannot_be_reached() {
 }
 
 #[tokio::test]
-async fn a_row_tells_the_day_of_its_lesson_where_lessons_can_be_included_and_is_read_all_the_same_where_not()
- {
+async fn rows_have_their_lessons_day_if_lessons_can_be_included() {
     for may_include in [true, false] {
         let school = School::open(json!([])).await;
         let asked = Arc::new(Mutex::new(Vec::new()));

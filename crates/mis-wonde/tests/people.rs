@@ -1,8 +1,8 @@
-//! People, relations, deletions and counts out of every form that Wonde's answers come in.
+//! People, relations, deletions and counts in every form of Wonde's responses.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -25,7 +25,7 @@ static DESCRIPTOR: Descriptor = Descriptor::new("people", "People", |context| {
     read_only(&DESCRIPTOR, context)
 });
 
-/// A school that gives one list, and fails the test on any other request.
+/// A school with one list; any other request fails the test.
 struct School {
     server: MockServer,
     mis: Mis,
@@ -65,7 +65,7 @@ impl School {
         self.mis.people(query).try_collect().await
     }
 
-    /// What was asked for in the last request.
+    /// The query of the last request.
     async fn asked(&self) -> BTreeMap<String, String> {
         let requests: Vec<Request> = self.server.received_requests().await.unwrap();
         requests
@@ -95,7 +95,7 @@ fn stamp(date: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_student_with_everything() {
+async fn a_student_is_read_with_all_properties() {
     let school = School::rows(
         "students",
         json!([{
@@ -180,7 +180,7 @@ async fn a_student_with_everything() {
 }
 
 #[tokio::test]
-async fn a_student_of_whom_nothing_may_be_read() {
+async fn a_student_without_readable_properties_is_read() {
     let school = School::rows(
         "students",
         json!([{
@@ -201,7 +201,7 @@ async fn a_student_of_whom_nothing_may_be_read() {
 }
 
 #[tokio::test]
-async fn only_what_is_named_is_asked_for_and_handed_on() {
+async fn only_requested_properties_are_read_and_returned() {
     let school = School::rows(
         "students",
         json!([{"id": "S1", "forename": "Zoë", "gender": "FEMALE", "date_of_birth": stamp("2014-05-06"),
@@ -228,7 +228,7 @@ async fn only_what_is_named_is_asked_for_and_handed_on() {
 #[case::not_included(json!("G7"), Some("8"), None, Some("8"))]
 #[case::both(json!({"data": {"id": "G", "name": "Lower Fourth"}}), Some("9"), Some("Lower Fourth"), Some("9"))]
 #[tokio::test]
-async fn the_year_comes_from_wherever_it_is(
+async fn the_year_is_read_from_any_of_its_fields(
     #[case] year: Value,
     #[case] nc_year: Option<&str>,
     #[case] name: Option<&str>,
@@ -247,7 +247,7 @@ async fn the_year_comes_from_wherever_it_is(
 }
 
 #[tokio::test]
-async fn staff_with_their_employment_and_roles() {
+async fn staff_are_read_with_employment_and_roles() {
     let school = School::rows(
         "employees",
         json!([
@@ -274,7 +274,7 @@ async fn staff_with_their_employment_and_roles() {
 }
 
 #[tokio::test]
-async fn parents_are_contacts() {
+async fn parents_are_read_from_contacts() {
     let school = School::rows(
         "contacts",
         json!([{"id": "C1", "upi": "u", "title": "Mrs", "forename": "Ada"}]),
@@ -290,7 +290,7 @@ async fn parents_are_contacts() {
 }
 
 #[tokio::test]
-async fn what_is_gone_and_what_came_back() {
+async fn deletions_and_restorations_are_read() {
     let row = |kind: &str, id: &str, restored: Value| json!({"type": kind, "id": id, "deleted_at": stamp("2026-11-20"), "restored_at": restored});
     let school = School::rows(
         "deletions",
@@ -326,7 +326,7 @@ async fn what_is_gone_and_what_came_back() {
 #[case::not_told(json!({"data": {"students": null}}), None)]
 #[case::nonsense(json!({"data": ["?"]}), None)]
 #[tokio::test]
-async fn counts_in_every_form(#[case] body: Value, #[case] count: Option<u64>) {
+async fn counts_are_read_in_every_form(#[case] body: Value, #[case] count: Option<u64>) {
     let answer = ResponseTemplate::new(200).set_body_json(body);
     let school = School::giving("counts", answer).await;
     assert_eq!(
@@ -342,10 +342,7 @@ async fn counts_in_every_form(#[case] body: Value, #[case] count: Option<u64>) {
 #[case(500, Some(ErrorKind::Unavailable))]
 #[case(401, Some(ErrorKind::Unauthorized))]
 #[tokio::test]
-async fn a_count_that_is_not_to_be_had_is_no_trouble(
-    #[case] status: u16,
-    #[case] kind: Option<ErrorKind>,
-) {
+async fn an_unavailable_count_is_none(#[case] status: u16, #[case] kind: Option<ErrorKind>) {
     let school = School::giving("counts", ResponseTemplate::new(status)).await;
     let count = school.mis.people_count(PersonKind::Parent).await;
     assert_eq!(
@@ -361,7 +358,7 @@ async fn a_count_that_is_not_to_be_had_is_no_trouble(
 #[case(500, json!({}), ErrorKind::Unavailable)]
 #[case(200, json!({"data": [{"id": null, "surname": "Lovelace"}]}), ErrorKind::Decode)]
 #[tokio::test]
-async fn errors_keep_their_kind_and_tell_nobody_s_name(
+async fn errors_keep_their_kind_and_contain_no_name(
     #[case] status: u16,
     #[case] body: Value,
     #[case] kind: ErrorKind,
@@ -377,7 +374,7 @@ async fn errors_keep_their_kind_and_tell_nobody_s_name(
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_noted_where_it_was_asked_for_and_everybody_else_is_read() {
+async fn unreadable_values_are_noted_on_request_and_others_are_read() {
     let rows = json!([
         {"id": "S1", "date_of_birth": "01/09/2012", "surname": "Lovelace"},
         null,
@@ -419,7 +416,7 @@ async fn what_cannot_be_read_is_noted_where_it_was_asked_for_and_everybody_else_
 }
 
 #[tokio::test]
-async fn those_yet_to_start_are_listed_apart() {
+async fn future_pupils_are_listed_separately() {
     let rows = json!([{"id": "S9", "education_details": {"data": {"admission_date": stamp("2027-01-05")}}}]);
     let school = School::rows("students-pre-admission", rows).await;
     let query = PeopleQuery {

@@ -1,9 +1,9 @@
-//! Registers as rows for a host to keep, and as the simple way reads them.
+//! Registers as rows for a host to store, and as simple reads.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -30,7 +30,7 @@ static DESCRIPTOR: Descriptor = Descriptor::new("sessions", "Sessions", |context
 })
 .with_capabilities(Capabilities::SESSION_MARKS);
 
-/// Rows of Wonde's copy, of which it tells those that changed since the time asked for.
+/// The rows of Wonde's copy; a request returns those that changed in the requested time.
 #[derive(Default)]
 struct Copy {
     now: Mutex<DateTime<Utc>>,
@@ -162,7 +162,7 @@ fn known(code: &str) -> Option<HeldCode> {
 }
 
 #[tokio::test]
-async fn rows_are_told_by_when_they_changed_with_the_ids_of_their_codes() {
+async fn rows_are_filtered_by_time_of_change_and_keep_code_ids() {
     let (copy, mis, _server) = school().await;
     let old = row("1", "S1", "I-id", Some("2026-09-18 10:00:00"));
     let new = row("2", "S2", "nobodys-id", Some("2026-11-23 07:30:00"));
@@ -187,7 +187,7 @@ async fn rows_are_told_by_when_they_changed_with_the_ids_of_their_codes() {
 }
 
 #[tokio::test]
-async fn a_register_is_made_of_rows_by_the_code_book_of_now() {
+async fn a_register_is_built_from_rows_with_the_current_code_book() {
     let (_copy, mis, _server) = school().await;
     let row = |student: &str, date: NaiveDate, code: &str| RegisterRow {
         id: None,
@@ -221,7 +221,7 @@ async fn a_register_is_made_of_rows_by_the_code_book_of_now() {
 }
 
 #[tokio::test]
-async fn the_simple_way_sees_what_was_entered_a_term_ahead_and_what_tells_no_time() {
+async fn a_simple_read_includes_marks_entered_a_term_ahead_and_rows_without_a_time() {
     let (copy, mis, _server) = school().await;
     copy.set(&[
         row("1", "S1", "I-id", Some("2026-08-18 10:00:00")),
@@ -232,14 +232,14 @@ async fn the_simple_way_sees_what_was_entered_a_term_ahead_and_what_tells_no_tim
     assert_eq!(code_of(&register, "S1"), known("I"));
     assert_eq!(code_of(&register, "S2"), known("L"));
 
-    // Nothing is remembered: what was cleared is gone at once.
+    // Nothing is cached: a cleared mark disappears at once.
     copy.set(&[]);
     let register = mis.register(monday()).await.unwrap();
     assert_eq!(code_of(&register, "S1"), None);
 }
 
 #[tokio::test]
-async fn a_note_is_no_mark_and_takes_none_away() {
+async fn a_note_is_not_a_mark_and_does_not_remove_one() {
     let (copy, mis, _server) = school().await;
     copy.set(&[
         note("1", "S1", "2026-11-23 08:00:00"),
@@ -252,12 +252,12 @@ async fn a_note_is_no_mark_and_takes_none_away() {
     for student in ["S2", "S3"] {
         assert_eq!(held(&mis, student).await.unwrap(), "I", "{student}");
     }
-    // However late a note is, it takes no mark away; but a mark that lost its code is gone.
+    // A later note does not remove a mark, but a mark that lost its code is removed.
     copy.wait(TimeDelta::minutes(10));
     copy.set(&[
         row("2", "S2", "I-id", Some("2026-11-23 07:00:00")),
         note("3", "S2", "2026-11-23 08:55:00"),
-        // Read twice, for the pages moved on while they were read.
+        // A row is read twice, because pages shifted during the read.
         row("5", "S3", "I-id", Some("2026-11-23 07:00:00")),
         note("5", "S3", "2026-11-23 08:55:00"),
     ]);
@@ -267,7 +267,7 @@ async fn a_note_is_no_mark_and_takes_none_away() {
 }
 
 #[tokio::test]
-async fn a_register_without_any_code_is_one_that_may_not_be_read() {
+async fn a_register_without_any_code_is_an_error() {
     let (copy, mis, _server) = school().await;
     let mut rows: Vec<_> = (0..30)
         .map(|n| note(&n.to_string(), &format!("S{n}"), "2026-11-20 08:00:00"))
@@ -285,7 +285,7 @@ async fn a_register_without_any_code_is_one_that_may_not_be_read() {
 }
 
 #[tokio::test]
-async fn for_an_unknown_id_the_code_book_is_read_again_once_in_a_while() {
+async fn an_unknown_code_id_rereads_the_code_book_at_intervals() {
     let (copy, mis, _server) = school().await;
     assert_eq!(held(&mis, "S1").await, None);
     assert_eq!(copy.code_book_reads(), 1);
@@ -295,7 +295,7 @@ async fn for_an_unknown_id_the_code_book_is_read_again_once_in_a_while() {
         assert_eq!(held(&mis, "S1").await.unwrap(), "unknown X-id");
         assert_eq!(copy.code_book_reads(), 2);
     }
-    // Another id is another question.
+    // For another id the code book is read again.
     copy.set(&[
         row("1", "S1", "X-id", Some("2026-11-23 08:00:00")),
         row("2", "S2", "Y-id", Some("2026-11-23 08:00:00")),
@@ -309,7 +309,7 @@ async fn for_an_unknown_id_the_code_book_is_read_again_once_in_a_while() {
 }
 
 #[tokio::test]
-async fn letters_that_the_list_has_twice_are_known_by_each_id() {
+async fn a_code_listed_twice_is_known_by_each_id() {
     let (copy, mis, _server) = school().await;
     copy.codes.lock().unwrap().push(code("I-new", "I"));
     copy.set(&[
@@ -321,7 +321,7 @@ async fn letters_that_the_list_has_twice_are_known_by_each_id() {
     }
 }
 
-/// What the list says of two codes `L`, and the one that a mark is written by.
+/// Two listed codes `L`, and the one that a mark is written with.
 #[rstest::rstest]
 #[case(json!({}), json!({}), None)]
 #[case(json!({"active": false}), json!({}), Some("L-new"))]
@@ -334,7 +334,7 @@ async fn letters_that_the_list_has_twice_are_known_by_each_id() {
     Some("L-new")
 )]
 #[tokio::test]
-async fn a_mark_is_written_by_the_code_in_use(
+async fn a_mark_is_written_with_the_active_code(
     #[case] one: Value,
     #[case] other: Value,
     #[case] expected: Option<&str>,

@@ -1,6 +1,7 @@
 //! Administration: finding jobs, retrying dead letters, discarding, and running jobs early.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::enqueue::{json, lock_order_keys, numbers};
 use crate::error::Result;
 use crate::job::JobId;
 use crate::outbox::{Outbox, time};
+use crate::settings::ms;
 use crate::settle::clean;
 use crate::sql::Sql;
 
@@ -124,10 +126,10 @@ pub(crate) static REOPEN: Sql = Sql::new(
 );
 
 pub(crate) static RUN_NOW: Sql = Sql::new(
-    "UPDATE outbox_jobs SET due_at = {now}, run_at = 0, set_at = {now} \
-     FROM {rows $2: queue text, key text} r \
+    "UPDATE outbox_jobs SET due_at = {now} + r.wait, run_at = 0, set_at = {now} \
+     FROM {rows $2: queue text, key text, wait int} r \
      WHERE outbox_jobs.queue = r.queue AND outbox_jobs.key = r.key AND {any int outbox_jobs.state} = 0 \
-       AND outbox_jobs.held = 0 AND outbox_jobs.due_at > {now} \
+       AND outbox_jobs.held = 0 AND outbox_jobs.due_at > {now} + r.wait \
      RETURNING outbox_jobs.id, outbox_jobs.queue",
 );
 
@@ -250,7 +252,21 @@ impl Outbox {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn run_now(&self, tx: &mut Tx, queue: &str, keys: &[&str]) -> Result<Vec<JobId>> {
-        let rows: Vec<_> = keys.iter().map(|key| (queue, key)).collect();
+        self.run_within(tx, queue, keys, Duration::ZERO).await
+    }
+
+    /// Like [`Outbox::run_now`], but the jobs run after `wait`; those that are due before that stay as they are.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub async fn run_within(
+        &self,
+        tx: &mut Tx,
+        queue: &str,
+        keys: &[&str],
+        wait: Duration,
+    ) -> Result<Vec<JobId>> {
+        let rows: Vec<_> = keys.iter().map(|key| (queue, key, ms(wait))).collect();
         self.act_on(tx, &RUN_NOW, &json(&rows)?, None).await
     }
 

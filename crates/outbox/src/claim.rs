@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::database::Tx;
 use crate::enqueue::json;
 use crate::error::Result;
-use crate::job::{BatchMode, ClaimRequest, ClaimedJob, JobId, LeaseToken};
+use crate::job::{BatchMode, ClaimRequest, ClaimedJob, JobId, LeaseToken, Shard, WaitingPartition};
 use crate::outbox::{Outbox, time};
 use crate::settings::ms;
 use crate::sql::Sql;
@@ -106,6 +106,17 @@ pub(crate) static FULL_PARTITION: Sql = Sql::new(concat!(
     " GROUP BY j.partition_key HAVING count(*) >= $3 ORDER BY min(j.due_at) LIMIT 1"
 ));
 
+/// The claimable jobs of each partition, the longest waiting first.
+pub(crate) static WAITING: Sql = Sql::new(concat!(
+    "SELECT j.partition_key, count(*), CAST({now} - min(j.due_at) AS BIGINT) FROM outbox_jobs j WHERE ",
+    claimable!(
+        "j.state = 0",
+        "{now}",
+        " AND {1 = 1|(hashtext(j.partition_key)::bigint & 2147483647) % $3 = $4}"
+    ),
+    " GROUP BY j.partition_key ORDER BY min(j.due_at)"
+));
+
 /// After the clock was set back, delays keep their remaining length, counted from now; absolute times of the host stay.
 pub(crate) static HEAL_JOBS: Sql = Sql::new(
     "UPDATE outbox_jobs SET due_at = {greatest}(run_at, {now} + (due_at - set_at)), set_at = {now} \
@@ -169,6 +180,9 @@ impl Outbox {
         }
         let engine = tx.engine();
         let mut rows: Vec<Row> = match request.batch {
+            _ if let Some(partition) = &request.partition => {
+                self.claim_partition(tx, queue, request, partition).await?
+            }
             BatchMode::Mixed => {
                 let (text, partitions) = (CLAIM.on(engine), Partitions::of(request)?);
                 on_tx!(tx, conn => {
@@ -190,21 +204,54 @@ impl Outbox {
                 else {
                     return Ok(Vec::new());
                 };
-                let text = CLAIM_PARTITION.on(engine);
-                on_tx!(tx, conn => {
-                    sqlx::query_as(text)
-                        .bind(self.now_bind())
-                        .bind(queue)
-                        .bind(i64::from(request.limit))
-                        .bind(ms(request.lease))
-                        .bind(partition)
-                        .fetch_all(conn)
-                        .await
-                })?
+                self.claim_partition(tx, queue, request, &partition).await?
             }
         };
         rows.sort_unstable_by_key(|row| row.1);
         Ok(rows.into_iter().map(claimed).collect())
+    }
+
+    /// The partitions of `queue` that have claimable jobs, the longest waiting first: the host decides which of them to
+    /// claim now ([`ClaimRequest::partition`]). Changes nothing, and reads every due job of the queue.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub async fn waiting(&self, queue: &str, shard: Shard) -> Result<Vec<WaitingPartition>> {
+        let text = WAITING.on(self.engine());
+        let rows: Vec<(String, i64, i64)> = on_pool!(self.inner.db, pool => {
+            sqlx::query_as(text)
+                .bind(self.now_bind())
+                .bind(queue)
+                .bind(i64::from(shard.count.max(1)))
+                .bind(i64::from(shard.index))
+                .fetch_all(pool)
+                .await
+        })?;
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        let waiting = rows.into_iter().map(|(partition, jobs, oldest)| {
+            WaitingPartition::new(partition, count(jobs), Duration::from_millis(count(oldest)))
+        });
+        Ok(waiting.collect())
+    }
+
+    async fn claim_partition(
+        &self,
+        tx: &mut Tx,
+        queue: &str,
+        request: &ClaimRequest,
+        partition: &str,
+    ) -> Result<Vec<Row>> {
+        let text = CLAIM_PARTITION.on(tx.engine());
+        Ok(on_tx!(tx, conn => {
+            sqlx::query_as(text)
+                .bind(self.now_bind())
+                .bind(queue)
+                .bind(i64::from(request.limit))
+                .bind(ms(request.lease))
+                .bind(partition)
+                .fetch_all(conn)
+                .await
+        })?)
     }
 
     /// Whether a claim can have an effect. Idle workers learn this from one read, without SQLite's only writing connection.

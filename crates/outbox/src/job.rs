@@ -218,6 +218,9 @@ pub struct ClaimRequest {
     pub shard: Shard,
     /// Claims only jobs that have been due for at least this long; zero claims all.
     pub overdue: Duration,
+    /// Claims only jobs of this partition, however long they have waited. The caller has chosen it, for example from
+    /// [`Outbox::waiting`](crate::Outbox::waiting); `batch`, `except`, `shard` and `overdue` have no effect then.
+    pub partition: Option<String>,
 }
 
 /// A part of all partitions, chosen by hash. Several processes can each work on their own shard.
@@ -261,6 +264,7 @@ impl ClaimRequest {
             except: Vec::new(),
             shard: Shard::ALL,
             overdue: Duration::ZERO,
+            partition: None,
         }
     }
 
@@ -273,6 +277,7 @@ impl ClaimRequest {
             except: Vec::new(),
             shard: Shard::ALL,
             overdue: Duration::ZERO,
+            partition: None,
         }
     }
 
@@ -295,6 +300,37 @@ impl ClaimRequest {
     pub fn overdue(mut self, length: Duration) -> Self {
         self.overdue = length;
         self
+    }
+
+    /// Sets [`ClaimRequest::partition`].
+    #[must_use]
+    pub fn partition(mut self, partition: impl Into<String>) -> Self {
+        self.partition = Some(partition.into());
+        self
+    }
+}
+
+/// The claimable jobs of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WaitingPartition {
+    /// The partition.
+    pub partition: String,
+    /// How many of its jobs are claimable.
+    pub jobs: u64,
+    /// How long the oldest of them has been due. Work that had waited before it was enqueued counts
+    /// ([`NewJob::waited`]).
+    pub oldest: Duration,
+}
+
+impl WaitingPartition {
+    /// A partition with so many claimable jobs, the oldest of which has been due for so long.
+    pub fn new(partition: impl Into<String>, jobs: u64, oldest: Duration) -> Self {
+        Self {
+            partition: partition.into(),
+            jobs,
+            oldest,
+        }
     }
 }
 

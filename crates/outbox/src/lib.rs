@@ -125,7 +125,7 @@ pub use database::{Conn, Database, Engine, HostPool, HostTransaction, OpenOption
 pub use error::{Error, ErrorKind, Recovery, Result};
 pub use job::{
     BatchMode, ClaimRequest, ClaimedJob, EnqueueReceipt, Enqueued, JobId, KEY_MAX, LeaseToken,
-    NewJob, RetryAt, Settled, Shard, SupersededJob,
+    NewJob, RetryAt, Settled, Shard, SupersededJob, WaitingPartition,
 };
 pub use migrate::{MIGRATIONS, MigrationStatus, MigrationStep, Migrations};
 pub use outbox::Outbox;

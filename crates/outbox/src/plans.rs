@@ -39,6 +39,7 @@ fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)>
             "0, 'q', 100, '[[\"l\"]]', 2, 1",
             "",
         ),
+        ("waiting", &claim::WAITING, "0, 'q', 2, 1", ""),
         ("heal", &claim::HEAL_JOBS, "0, 1000", ""),
         (
             "insert",
@@ -72,7 +73,7 @@ fn statements() -> Vec<(&'static str, &'static Sql, &'static str, &'static str)>
             "pkey",
         ),
         ("reopen", &admin::REOPEN, "0, '[[1,2]]'", "pkey"),
-        ("run now", &admin::RUN_NOW, "0, '[[\"q\",\"k\"]]'", "key"),
+        ("run now", &admin::RUN_NOW, "0, '[[\"q\",\"k\",0]]'", "key"),
         ("stats", &stats::OPEN, "0", ""),
     ]
 }

@@ -20,7 +20,7 @@ pub struct Answer {
     pub extent: Extent,
     /// The requested properties.
     pub properties: BTreeSet<Property>,
-    /// Properties that the school refuses or its MIS does not have.
+    /// Properties that the school does not grant or its MIS does not have.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub refused: BTreeSet<Property>,
     /// The records, in the order received.

@@ -72,7 +72,7 @@ mod tests {
     #[case::the_last_one(1, 0, 1, false)]
     #[case::emptied(4, 0, 4, false)]
     #[case::many_replaced(100, 130, 30, false)]
-    fn limits(
+    fn removals_are_limited(
         #[case] before: usize,
         #[case] after: usize,
         #[case] gone: usize,
@@ -90,7 +90,11 @@ mod tests {
     #[case(900, Some(1000), true)]
     #[case(700, Some(1000), false)]
     #[case(1200, Some(1000), true)]
-    fn counts(#[case] received: usize, #[case] expected: Option<u64>, #[case] believed: bool) {
+    fn counts_are_compared_with_a_tolerance(
+        #[case] received: usize,
+        #[case] expected: Option<u64>,
+        #[case] believed: bool,
+    ) {
         assert_eq!(Guard::default().believes(received, expected), believed);
     }
 }

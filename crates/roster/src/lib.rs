@@ -13,6 +13,7 @@ mod part;
 mod publish;
 mod pull;
 mod record_set;
+mod regroup;
 mod report;
 mod settings;
 mod split;

@@ -246,7 +246,7 @@ struct Rows {
 }
 
 impl Reading<'_> {
-    /// Reads all people. Properties that the school refuses are found and omitted.
+    /// Reads all people. Properties that the school does not grant are found and omitted.
     async fn full(&self, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Answer, Error> {
         let counted = self.mis.people_count(self.kind).await?;
         let mut refused = BTreeSet::new();
@@ -272,7 +272,8 @@ impl Reading<'_> {
         })
     }
 
-    /// Finds the properties that the school refuses or its MIS does not have, one by one. Returns the error if none is.
+    /// Finds the properties that the school does not grant or its MIS does not have, one by one. Returns the error if
+    /// none is.
     async fn refused(&self, error: Error) -> Result<BTreeSet<Property>, Error> {
         let mut refused = BTreeSet::new();
         self.first_row([]).await?;
@@ -323,7 +324,8 @@ impl Reading<'_> {
             Err(error) if is_refusal(&error) => return self.full(tell).await,
             rows => rows?,
         };
-        // So many strangers are no joiners: the school may have another MIS, and who is who is seen in all of them only.
+        // So many strangers are no joiners: the school may have another MIS, and who is who is seen in all of them
+        // only.
         let strangers = rows
             .people
             .iter()

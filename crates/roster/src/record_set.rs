@@ -230,8 +230,8 @@ impl RecordSet {
         }
     }
 
-    /// Parts that seem to be withheld. In a full answer: somebody had one, and now nobody has. In an incremental answer:
-    /// the parts that were checked or were lost before.
+    /// Parts that seem to be withheld. In a full answer: somebody had one, and now nobody has. In an incremental
+    /// answer: the parts that were checked or were lost before.
     fn lost(&self, answer: &Answer, policy: &MergePolicy<'_>) -> BTreeSet<Part> {
         let wanted = answer.properties.union(&answer.refused).copied().collect();
         let parts = Part::of(policy.kind, &wanted);

@@ -24,7 +24,7 @@ pub struct SyncReport {
     pub records: BTreeMap<PersonKind, usize>,
     /// What was held back.
     pub held: Vec<HeldBack>,
-    /// Properties that the school refuses or its MIS does not have.
+    /// Properties that the school does not grant or its MIS does not have.
     pub refused: Vec<(PersonKind, Property)>,
     /// People in no group.
     pub ungrouped: Vec<Ungrouped>,

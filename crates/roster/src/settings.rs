@@ -136,8 +136,8 @@ impl Default for Persons {
 /// The overlap of incremental reads, and the retention of data of people who left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keep {
-    /// How much further back than the last sync an incremental one reads. Wonde's copy is updated every hour or two, and
-    /// the time zone of the filter is unknown, so it must be several hours.
+    /// How much further back than the last sync an incremental one reads. Wonde's copy is updated every hour or two,
+    /// and the time zone of the filter is unknown, so it must be several hours.
     pub overlap: chrono::TimeDelta,
     /// Days after which the data of a person who left is deleted.
     pub former_days: u16,

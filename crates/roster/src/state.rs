@@ -43,14 +43,14 @@ pub struct KindState {
     pub asked_at: Option<DateTime<Utc>>,
     /// The properties requested in the last full answer.
     pub properties: BTreeSet<Property>,
-    /// The properties that the school refused in the last full answer or its MIS does not have.
+    /// The properties that the school did not grant in the last full answer or its MIS does not have.
     pub refused: BTreeSet<Property>,
     /// Parts whose permission seems lost; they keep their previous values.
     pub lost: BTreeSet<Part>,
     /// Whether Wonde's count matched the last full answer.
     pub count_fitted: bool,
-    /// Fingerprints of listed records whose last day was accepted and has passed. They do not reveal the person, because
-    /// data of people who left must be deleted.
+    /// Fingerprints of listed records whose last day was accepted and has passed. They do not reveal the person,
+    /// because data of people who left must be deleted.
     pub left: BTreeSet<u64>,
     /// Whether the ids are new after a change of the MIS and the matches need approval.
     pub migrating: bool,

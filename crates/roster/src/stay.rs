@@ -191,7 +191,7 @@ mod tests {
         true,
         Some(DateDecision::StillListed)
     )]
-    fn students(
+    fn students_are_present_by_their_dates(
         #[case] joins: &str,
         #[case] leaves: &str,
         #[case] current: Option<bool>,
@@ -209,7 +209,11 @@ mod tests {
     #[case::not_told("2024-08-31", None, false)]
     #[case::by_no_word("2024-08-31", Some(false), false)]
     #[case::left_last_week("2026-11-20", Some(true), false)]
-    fn staff(#[case] leaves: &str, #[case] current: Option<bool>, #[case] here: bool) {
+    fn staff_are_present_by_employment_and_dates(
+        #[case] leaves: &str,
+        #[case] current: Option<bool>,
+        #[case] here: bool,
+    ) {
         let today = "2026-11-27".parse().unwrap();
         let record = record(PersonKind::Staff, "2015-09-01", leaves, current);
         assert_eq!(on_roll(&record, today), here);

@@ -1,9 +1,9 @@
 //! Year names: `7`, `07`, `Year 7`, `Yr 7` and `Y7` are the same year.
 //!
-//! The usual spellings of a school year's number are compared as that number: with or without
-//! "Year", "Yr", "Y" or "NC Year" before it, leading zeros or not, in any letter case. "R", "Reception" and "YR" are the
-//! year before 1; "N" and "Nursery" the one before that, which includes "N1" and "N2". Any other name ("Lower
-//! Fourth", "S3") is compared as text, without regard to letter case and blanks.
+//! The usual spellings of a school year's number are compared as that number: with or without "Year", "Yr", "Y" or "NC
+//! Year" before it, leading zeros or not, in any letter case. "R", "Reception" and "YR" are the year before 1; "N" and
+//! "Nursery" the one before that, which includes "N1" and "N2". Any other name ("Lower Fourth", "S3") is compared as
+//! text, without regard to letter case and blanks.
 
 /// A school year, read from a name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

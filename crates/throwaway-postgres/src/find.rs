@@ -9,7 +9,8 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Looks in `$POSTGRES_BIN`, in the folders that Linux distributions use (the highest version first), and in `$PATH`.
+    /// Looks in `$POSTGRES_BIN`, in the folders that Linux distributions use (the highest version first), and in
+    /// `$PATH`.
     ///
     /// # Errors
     /// Says where was looked.

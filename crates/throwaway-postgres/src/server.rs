@@ -128,7 +128,7 @@ impl Server {
     /// Runs SQL in the database `postgres` as superuser, and returns the output, unaligned and without headings.
     ///
     /// # Errors
-    /// Returns an error if the server does not respond or refuses.
+    /// Returns an error if the server does not respond or rejects.
     pub fn sql(&self, sql: &str) -> Result<String, Error> {
         let mut psql = self.command("psql");
         psql.args(["-h"])
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn it_answers_survives_a_crash_and_leaves_nothing_behind() {
+    fn a_server_survives_a_crash_and_leaves_nothing_behind() {
         let Some(server) = server() else { return };
         let url = server.create_database().unwrap();
         assert!(url.starts_with("postgres:///test_0?host=%2F"), "{url}");

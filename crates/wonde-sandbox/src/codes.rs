@@ -1,4 +1,4 @@
-//! Attendance codes: England's list and a few that one school invented.
+//! Attendance codes: England's list, and a few of a school's own.
 
 use chrono::NaiveDate;
 
@@ -12,7 +12,7 @@ pub(crate) struct Code {
     pub(crate) kind: &'static str,
     /// Whether the list has it.
     pub(crate) listed: bool,
-    /// What the list says of its use, if anything.
+    /// The list's `active` and dates, if set.
     pub(crate) active: Option<bool>,
     pub(crate) start_date: Option<NaiveDate>,
 }
@@ -138,7 +138,7 @@ const ENGLAND: [(&str, &str, &str); 34] = [
     ("#", "Planned whole school closure", NOT_REQUIRED),
 ];
 
-/// The code book of a school of this kind, in its own order (`turn` shifts it), for code ids say nothing about letters.
+/// The code book of a school of this kind, in its own order (shifted by `turn`), so that ids do not follow the letters.
 pub(crate) fn book(shape: &Shape, turn: usize) -> Vec<Code> {
     let mut book: Vec<Code> = ENGLAND.iter().map(Code::from).collect();
     if shape.phase == Phase::Independent {
@@ -153,7 +153,7 @@ pub(crate) fn book(shape: &Shape, turn: usize) -> Vec<Code> {
     book
 }
 
-/// The API's own list, of which no id may be written.
+/// The API's own list; its ids cannot be written.
 pub(crate) fn global() -> Vec<Code> {
     ENGLAND.iter().map(Code::from).collect()
 }

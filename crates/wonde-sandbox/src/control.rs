@@ -62,7 +62,7 @@ fn below() -> Router<Handle> {
         .route("/schools/{id}/lessons/{lesson}/cancel", post(cancel))
 }
 
-/// What a call comes to: JSON, or an error with its reason.
+/// The result of a call: JSON, or an error with its reason.
 type Said = Result<Json<Value>, Error>;
 
 impl IntoResponse for Error {
@@ -75,7 +75,7 @@ impl IntoResponse for Error {
     }
 }
 
-/// A body of JSON, whatever its content type says: curl says something else.
+/// A JSON body with any content type, because curl sends another.
 struct Sent<T>(T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Sent<T> {
@@ -142,7 +142,7 @@ async fn write_delay(State(sandbox): State<Handle>, Sent(delay): Sent<Millis>) -
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Token {
-    /// The token of all schools when absent.
+    /// The token for all schools by default.
     #[serde(default)]
     token: Option<String>,
     revoked: bool,
@@ -167,7 +167,7 @@ async fn faults(State(sandbox): State<Handle>) -> Said {
     list(sandbox.faults())
 }
 
-/// One rule, several, or a mix of everything.
+/// One rule, several, or a mix of all faults.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Rules {
@@ -277,7 +277,7 @@ async fn waiting(State(sandbox): State<Handle>, Path(id): Path<String>) -> Said 
     })))
 }
 
-/// On for a while (a day when nothing is said), or off.
+/// On for some time (a day by default), or off.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Switch {

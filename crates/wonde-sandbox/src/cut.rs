@@ -1,4 +1,4 @@
-//! Connections that a request can cut, so that no byte of its answer gets out.
+//! Connections that a request can cut before any byte of the response is sent.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Listens on loopback and gives out connections that can be cut.
+/// Listens on loopback and returns connections that can be cut.
 pub(crate) struct CuttableListener(pub(crate) TcpListener);
 
 impl Listener for CuttableListener {
@@ -21,7 +21,7 @@ impl Listener for CuttableListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Small answers must not wait for the client's acknowledgement.
+        // Small responses must not wait for the client's acknowledgement.
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "TCP_NODELAY could not be set");
         }
@@ -37,7 +37,7 @@ impl Listener for CuttableListener {
     }
 }
 
-/// The handle by which a request cuts its own connection.
+/// A handle with which a request cuts its own connection.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wire(Arc<AtomicBool>);
 
@@ -57,7 +57,7 @@ impl Connected<IncomingStream<'_, CuttableListener>> for Wire {
     }
 }
 
-/// A connection that fails to write once it is cut, so that no byte of the answer gets out.
+/// A connection whose writes fail once it is cut.
 pub(crate) struct CuttableStream {
     stream: TcpStream,
     wire: Wire,

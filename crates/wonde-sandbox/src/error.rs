@@ -10,7 +10,7 @@ pub enum Error {
         cure(source)
     )]
     Listen {
-        /// The port asked for.
+        /// The requested port.
         port: u16,
         /// The system's error.
         source: std::io::Error,
@@ -23,10 +23,10 @@ pub enum Error {
         /// What is wrong and what is valid.
         problem: String,
     },
-    /// Something that a call names does not exist.
+    /// A record in a call does not exist.
     #[error("no such {what}: {id}")]
     Unknown {
-        /// What sort of thing.
+        /// The kind of record.
         what: &'static str,
         /// The id or name given.
         id: String,
@@ -40,12 +40,12 @@ pub enum Error {
 fn cure(error: &std::io::Error) -> &'static str {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => {
-            "another program has it, perhaps another sandbox: end that, or name another port with --port (0 takes any that is free)"
+            "another program uses it, perhaps another sandbox: stop that program, or choose another port with --port (0 picks a free one)"
         }
         std::io::ErrorKind::PermissionDenied => {
-            "a port below 1024 takes more rights than this user has: name a higher one with --port"
+            "a port below 1024 needs more rights than this user has: choose a higher one with --port"
         }
-        _ => "name another port with --port",
+        _ => "choose another port with --port",
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_somebody_has_is_told_with_what_to_do() {
+    fn a_used_port_is_an_error_with_a_hint() {
         let source = std::io::Error::from(std::io::ErrorKind::AddrInUse);
         let told = Error::Listen { port: 8090, source }.to_string();
         assert!(told.contains("8090") && told.contains("--port"), "{told}");

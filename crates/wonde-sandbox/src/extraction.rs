@@ -64,8 +64,8 @@ impl Extraction {
         (t - self.start).num_milliseconds().div_euclid(every)
     }
 
-    /// Moves on to `t`. Gives the moment of the first extraction on the way, which is when a mark changed since the last
-    /// step came into the copy.
+    /// Advances to `t` and returns the time of the first extraction on the way. At that time, marks that changed since
+    /// the last step appear in the copy.
     pub(crate) fn advance(&mut self, t: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.every <= TimeDelta::zero() {
             if self.blocking(t).is_some() {
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_the_same_however_often_one_looks() {
+    fn extractions_do_not_depend_on_the_polling_interval() {
         let every = TimeDelta::seconds(10);
         let mut seldom = Extraction::new(at(0), every);
         assert_eq!(seldom.advance(at(35)), Some(at(10)));
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_copied_while_the_mis_is_away() {
+    fn nothing_is_extracted_while_the_mis_is_offline() {
         let mut e = Extraction::new(at(0), TimeDelta::seconds(10));
         e.offline = Some(Window {
             from: at(5),

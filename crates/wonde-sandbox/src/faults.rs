@@ -250,8 +250,8 @@ impl FaultRule {
             .collect()
     }
 
-    /// Each fault of the mix once, early on: chance alone may leave out half of them in a run of a few seconds. Those that
-    /// need a register come first, for there are few of them.
+    /// Each fault of the mix once, early: in a run of a few seconds, chance may omit half of them. Those that need a
+    /// register come first, because registers are few.
     pub fn one_of_each(seed: u64) -> Vec<Self> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let (registers, any): (Vec<_>, Vec<_>) = passing()
@@ -453,7 +453,7 @@ mod tests {
     };
 
     #[test]
-    fn a_rule_picks_what_it_names_and_no_more_often_than_it_says() {
+    fn a_rule_applies_to_matching_requests_a_limited_number_of_times() {
         let mut faults = Faults::default();
         faults.add([FaultRule::new(Fault::CutBefore)
             .on("students")
@@ -466,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_writebacks_fault_waits_for_a_register() {
+    fn a_writeback_fault_applies_to_the_next_register() {
         let mut faults = Faults::default();
         faults.add([FaultRule::new(Fault::StuckWriteback).times(1)]);
         assert_eq!(faults.pick(&READ), None);
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_repeats_from_its_seed() {
+    fn random_faults_depend_only_on_the_seed() {
         let run = |seed| {
             let mut faults = Faults::default();
             faults.add(FaultRule::mix(seed, 0.3));
@@ -490,7 +490,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_each_is_over_soon() {
+    fn one_of_each_fault_occurs_within_forty_writes() {
         let mut faults = Faults::default();
         faults.add(FaultRule::one_of_each(7));
         let wanted = faults.list().len();
@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_read_from_json() {
+    fn rules_are_read_from_json() {
         let rule: FaultRule = serde_json::from_str(
             r#"{"fault":{"kind":"too_many_requests","retry_after":{"seconds":2}},"on":"students","count":1}"#,
         )

@@ -1,6 +1,6 @@
 //! Ids as the API shows them: opaque text outside, school, kind and position inside.
 
-/// What an id names. The discriminant is part of the id, so two kinds never share one.
+/// The kind of a record. The discriminant is part of the id, so two kinds never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     School = 0,
@@ -28,7 +28,7 @@ const FIRST: u64 = 1_000_000_000_000;
 // Odd, no multiple of 3 or 5: so multiplying is a permutation of 0..MODULUS.
 const FACTOR: u64 = 314_159_265_359;
 
-/// Most schools that ids can tell apart.
+/// The maximum number of schools that ids distinguish.
 pub(crate) const MAX_SCHOOLS: u32 = 50_000;
 
 /// Maps positions to opaque ids and back, reproducibly for a seed.
@@ -46,13 +46,13 @@ impl Ids {
         }
     }
 
-    /// The id of the `n`th thing of a kind at a school.
+    /// The id of the `n`th record of a kind at a school.
     pub(crate) fn text(&self, school: u32, kind: Kind, n: u32) -> String {
         let plain = (u64::from(school) * KINDS + kind as u64) * SPAN + u64::from(n);
         format!("A{}", FIRST + (times(plain, FACTOR) + self.shift) % MODULUS)
     }
 
-    /// School and position behind an id, if it is one of ours and of this kind.
+    /// The school and position of an id, if the id is valid and of this kind.
     pub(crate) fn read(&self, id: &str, kind: Kind) -> Option<(u32, u32)> {
         let digits = id.strip_prefix('A')?;
         if digits.len() != 13 || !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -67,7 +67,7 @@ impl Ids {
         Some((u32::try_from(owner / KINDS).ok()?, u32::try_from(n).ok()?))
     }
 
-    /// Position behind an id of this kind at this very school.
+    /// The position of an id of this kind at this school.
     pub(crate) fn at(&self, school: u32, id: &str, kind: Kind) -> Option<usize> {
         self.read(id, kind)
             .filter(|(s, _)| *s == school)
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_id_reads_back_and_no_two_are_equal() {
+    fn every_id_is_parsed_and_unique() {
         let ids = Ids::new(7);
         let mut seen = std::collections::HashSet::new();
         for school in [0, 1, 11, 23_999] {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_and_malformed_ids_are_nobody() {
+    fn foreign_and_malformed_ids_match_no_record() {
         let ids = Ids::new(7);
         let pupil = ids.text(0, Kind::Student, 3);
         assert_eq!(ids.at(1, &pupil, Kind::Student), None);

@@ -142,12 +142,12 @@ impl Inner {
         self.schools.get(n as usize)
     }
 
-    /// A school as it is: its people may not have been generated, and nothing that is due is applied.
+    /// A school in its current state: its people may not exist yet, and due changes are not applied.
     pub(crate) fn asleep(&self, n: u32) -> Option<MutexGuard<'_, School>> {
         self.school(n).map(lock)
     }
 
-    /// A school after everything that is due has been applied.
+    /// A school with all due changes applied.
     pub(crate) fn awake(&self, n: u32, now: DateTime<Utc>) -> Option<MutexGuard<'_, School>> {
         let mut school = self.asleep(n)?;
         school.wake(now);
@@ -161,7 +161,7 @@ impl Inner {
         Some(school)
     }
 
-    /// Applies everything that is due at schools with waiting writebacks.
+    /// Applies due changes at schools with waiting writebacks.
     pub(crate) fn settle_all(&self) {
         let now = self.now();
         for n in 0..self.school_count() {
@@ -192,7 +192,7 @@ impl Inner {
         }
     }
 
-    /// Changes how webhooks are sent. What was held goes out, newest first.
+    /// Changes how webhooks are sent. Held webhooks are sent, newest first.
     pub(crate) fn set_webhook_mode(&self, mode: WebhookMode) {
         let held = {
             let mut post = lock(&self.post);
@@ -207,12 +207,12 @@ impl Inner {
         }
     }
 
-    /// The token that opens all schools.
+    /// The token for all schools.
     pub(crate) fn token(&self) -> String {
         format!("sandbox-{:016x}", self.options.seed ^ 0x5bd1_e995_7f4a_7c15)
     }
 
-    /// The token that opens one school.
+    /// The token for one school.
     pub(crate) fn school_token(&self, n: u32) -> String {
         format!("{}-{}", self.token(), self.ids.text(n, Kind::School, 0))
     }
@@ -227,14 +227,14 @@ impl Inner {
         }
     }
 
-    /// Who sends this `Authorization` header: a bearer token, or Basic with the token as user and no password.
+    /// The access of an `Authorization` header: a bearer token, or Basic with the token as user and no password.
     pub(crate) fn bearer(&self, header: &str) -> Option<Bearer> {
         let (scheme, credentials) = header.split_once(' ')?;
         let credentials = credentials.trim();
         let token = if scheme.eq_ignore_ascii_case("bearer") {
             credentials.to_owned()
         } else if scheme.eq_ignore_ascii_case("basic") {
-            // Wonde's Ruby client sends the token as it is when it writes.
+            // Wonde's Ruby client sends the unencoded token when it writes.
             let decoded = STANDARD
                 .decode(credentials)
                 .ok()
@@ -257,7 +257,7 @@ impl Inner {
         self.school(n).map(|_| Bearer::School(n))
     }
 
-    /// Counts a request against the token's minute. Seconds until the next minute if it is used up.
+    /// Counts a request of a token. Returns the seconds until the next minute if the limit is reached.
     pub(crate) fn spend(&self, bearer: Bearer, now: DateTime<Utc>) -> Result<(), u32> {
         let Some(limit) = self.options.rate_limit else {
             return Ok(());
@@ -276,7 +276,7 @@ impl Inner {
     }
 }
 
-/// A duration as the time crate has it; far too long ones become a thousand years.
+/// Converts a duration; excessive ones become a thousand years.
 pub(crate) fn delta(duration: std::time::Duration) -> TimeDelta {
     TimeDelta::from_std(duration)
         .unwrap_or(TimeDelta::MAX)
@@ -296,13 +296,10 @@ fn check(options: &SandboxOptions) -> Result<(), Error> {
         return wrong("pupils_per_school", format!("{n} is not from 1 to 10000"));
     }
     if options.per_page_max == 0 {
-        return wrong(
-            "per_page_max",
-            "0 rows make no page; take at least 1".to_owned(),
-        );
+        return wrong("per_page_max", "must be at least 1".to_owned());
     }
     if options.history_days > 200 {
-        return wrong("history_days", "more than 200 days are too many".to_owned());
+        return wrong("history_days", "must not be more than 200".to_owned());
     }
     for rule in &options.faults {
         if let Some(problem) = rule.problem() {

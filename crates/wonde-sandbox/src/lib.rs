@@ -1,10 +1,11 @@
-//! A stateful stand-in for the Wonde API, for tests and demos.
+//! A stateful simulator of the Wonde API, for tests and demos.
 //!
-//! [`Sandbox::start`] opens a real HTTP server on loopback with schools of every MIS inside. A register written to it is accepted at
-//! once, applied to the school's MIS after a delay and with that MIS's limits, and visible in the API after the next extraction.
-//! Time comes from an injected clock and data from a seed, so runs are reproducible.
+//! [`Sandbox::start`] opens a real HTTP server on loopback with schools of every MIS inside. A register written to it
+//! is accepted at once, applied to the school's MIS after a delay and with that MIS's limits, and visible in the API
+//! after the next extraction. Time comes from an injected clock and data from a seed, so runs are reproducible.
 //!
-//! It was written from documentation, not against the live service: `README.md` states what is known, inferred and guessed.
+//! It was written from documentation, not against the live service: `README.md` states what is known, inferred and
+//! guessed.
 //!
 //! ```
 //! # use wonde_sandbox::{Sandbox, SandboxOptions};

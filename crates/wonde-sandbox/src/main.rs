@@ -11,7 +11,7 @@ use comfy_table::Table;
 use serde_json::json;
 use wonde_sandbox::{Clock, FaultRule, Sandbox, SandboxOptions};
 
-/// A stateful stand-in for the Wonde API, with made-up schools. It is not Wonde.
+/// A stateful simulator of the Wonde API, with made-up schools. It is not Wonde.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 struct Args {
@@ -72,7 +72,7 @@ async fn main() -> Result<()> {
         .init();
     let args = Args::parse();
     let sandbox = Sandbox::start(options(&args)?).await?;
-    announce(&sandbox, args.format).context("the start could not be printed")?;
+    announce(&sandbox, args.format).context("the start message could not be printed")?;
     until_interrupted().await?;
     sandbox.stop().await;
     Ok(())
@@ -102,7 +102,7 @@ fn options(args: &Args) -> Result<SandboxOptions> {
     })
 }
 
-/// A clock that starts at `from` and runs `speed` times as fast as time.
+/// A clock that starts at `from` and runs at `speed` times real time.
 fn clock(from: Option<DateTime<Utc>>, speed: f64) -> Result<Clock> {
     if !(0.0..=100_000.0).contains(&speed) {
         bail!("--speed {speed} is not from 0 to 100000");
@@ -114,7 +114,7 @@ fn clock(from: Option<DateTime<Utc>>, speed: f64) -> Result<Clock> {
         // Less than a million years, so it fits.
         #[expect(
             clippy::cast_possible_truncation,
-            reason = "whole milliseconds are meant"
+            reason = "fractions of a millisecond are dropped"
         )]
         let passed = TimeDelta::try_milliseconds(passed as i64).unwrap_or_default();
         from.checked_add_signed(passed).unwrap_or(from)
@@ -185,7 +185,7 @@ fn duration(text: &str) -> Result<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits
         .parse()
-        .map_err(|_| anyhow!("{text} is no duration; write 500ms, 2s, 3m or 1h"))?;
+        .map_err(|_| anyhow!("{text} is not a duration; write 500ms, 2s, 3m or 1h"))?;
     let millis = match &text[digits.len()..] {
         "ms" => 1,
         "s" => 1_000,
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_have_a_unit() {
+    fn durations_need_a_unit() {
         assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
         assert_eq!(duration("1h").unwrap(), Duration::from_secs(3_600));
         for bad in ["", "5", "h", "-1s", "1.5s", "2 s", "3weeks"] {
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_starts_where_it_is_told() {
+    fn a_clock_starts_at_the_given_time() {
         let from = moment("2026-11-23").unwrap();
         assert_eq!(from.to_rfc3339(), "2026-11-23T07:00:00+00:00");
         assert!(moment("yesterday").is_err());

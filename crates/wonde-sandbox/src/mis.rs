@@ -1,4 +1,4 @@
-//! The MISs of the sandbox: what each stores of a mark, and its formats and words.
+//! The MISs of the sandbox: what each stores with a mark, its formats, and its status words.
 
 use crate::paging::ShortList;
 
@@ -11,7 +11,7 @@ pub(crate) enum Register {
     Lesson,
 }
 
-/// Ages a school of this MIS teaches.
+/// The ages that a school with this MIS teaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Reception to Year 6, no timetable.
@@ -22,7 +22,7 @@ pub(crate) enum Phase {
     Independent,
 }
 
-/// The words a writeback's status goes through. The real ones are not known, so they differ on purpose.
+/// The status words of a writeback. The real ones are not known, so they differ on purpose.
 #[derive(Debug)]
 pub(crate) struct Words {
     pub(crate) queued: &'static str,
@@ -34,7 +34,7 @@ pub(crate) struct Words {
 /// One kind of MIS.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    /// As the API would name it in a school's `mis`.
+    /// Its name in a school's `mis`.
     pub(crate) name: &'static str,
     pub(crate) phase: Phase,
     pub(crate) register: Register,
@@ -48,7 +48,7 @@ pub(crate) struct Shape {
     pub(crate) fraction: bool,
     /// `relationship` of a pupil's contact is wrapped in `data`.
     pub(crate) wrapped: bool,
-    /// A relation that leads nowhere is an empty list rather than null.
+    /// An empty relation is an empty list rather than null.
     pub(crate) empty_as_list: bool,
     /// Identity of the permission to write attendance; the real one is not known.
     pub(crate) write_permission: &'static str,
@@ -82,7 +82,7 @@ const fn words(
     }
 }
 
-/// A secondary school that keeps session marks with everything: the others differ from it.
+/// A secondary school whose MIS stores session marks with everything; the others differ from it.
 const BASE: Shape = Shape {
     name: "",
     phase: Phase::Secondary,
@@ -102,7 +102,7 @@ const BASE: Shape = Shape {
     plain_birth: false,
 };
 
-/// All kinds, in the order in which a sandbox fills its schools.
+/// All kinds, in the order of a sandbox's schools.
 pub(crate) static SHAPES: [Shape; 12] = [
     Shape {
         name: "SIMS",
@@ -199,7 +199,7 @@ pub(crate) static SHAPES: [Shape; 12] = [
     },
 ];
 
-/// The kind that the school at this position runs.
+/// The kind of MIS of the school at this position.
 pub(crate) fn of(school: u32) -> &'static Shape {
     let n = SHAPES.len();
     SHAPES.get(school as usize % n).unwrap_or(&SHAPES[0])
@@ -221,14 +221,14 @@ impl Shape {
         self.phase == Phase::Independent
     }
 
-    /// Why a mark of this sort cannot be kept here, if it cannot.
-    pub(crate) fn refuses(&self, sort: Register) -> Option<&'static str> {
+    /// The reason why this MIS does not store a mark of this kind, if it does not.
+    pub(crate) fn rejects(&self, sort: Register) -> Option<&'static str> {
         if !self.writes {
-            Some("This MIS does not take attendance from outside.")
+            Some("This MIS does not accept attendance through the API.")
         } else if sort == Register::Lesson && !self.timetabled() {
-            Some("This MIS keeps no lesson attendance.")
+            Some("This MIS does not store lesson attendance.")
         } else if sort == Register::Session && self.register == Register::Lesson {
-            Some("This MIS keeps session attendance on lessons.")
+            Some("This MIS stores session attendance on lessons.")
         } else {
             None
         }

@@ -32,8 +32,8 @@ pub struct SandboxOptions {
     pub history_days: u32,
     /// The maximum `per_page`; larger values are reduced to it.
     pub per_page_max: u32,
-    /// If true, a register with an unknown pupil, code or lesson is accepted and only that mark fails later. If false, the
-    /// register is rejected with 422.
+    /// If true, a register with an unknown pupil, code or lesson is accepted and only that mark fails later. If false,
+    /// the register is rejected with 422.
     pub partial: bool,
     /// The maximum number of marks per register, above which it is rejected with 422. `None` means no limit.
     pub register_max: Option<usize>,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::query::Query;
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Rejection, Reply};
 
 const DEFAULT: usize = 50;
 
@@ -14,7 +14,7 @@ pub(crate) struct Lister<'a> {
     pub(crate) url: &'a str,
     pub(crate) query: &'a Query,
     pub(crate) per_page_max: usize,
-    /// What may be included here.
+    /// The supported includes.
     pub(crate) includes: Vec<&'static str>,
     pub(crate) short: ShortList,
 }
@@ -32,12 +32,12 @@ pub(crate) enum ShortList {
 
 enum Start {
     Page(usize),
-    /// First ordinal wanted.
+    /// The first ordinal.
     Cursor(u64),
 }
 
 impl Lister<'_> {
-    /// One page of `items`, which come with ascending ordinals that never change; only that page is shaped.
+    /// Returns one page of `items`, which have ascending, stable ordinals. Only that page is converted to JSON.
     pub(crate) fn page<T>(
         &self,
         items: impl Iterator<Item = (u64, T)>,
@@ -74,34 +74,34 @@ impl Lister<'_> {
         Ok(json!({"data": rows, "meta": meta}))
     }
 
-    fn size(&self) -> Result<usize, Refusal> {
+    fn size(&self) -> Result<usize, Rejection> {
         match self.query.get("per_page") {
             None => Ok(DEFAULT.min(self.per_page_max)),
             Some(text) => match text.parse::<usize>() {
                 Ok(n) if n > 0 => Ok(n.min(self.per_page_max)),
-                _ => Err(Refusal::invalid_parameter("per_page", "a number above 0")),
+                _ => Err(Rejection::invalid_parameter("per_page", "a number above 0")),
             },
         }
     }
 
-    fn start(&self) -> Result<Start, Refusal> {
+    fn start(&self) -> Result<Start, Rejection> {
         match self.query.get("cursor") {
             Some("true") => Ok(Start::Cursor(0)),
             Some(text) => text
                 .strip_prefix("cur")
                 .and_then(|hex| u64::from_str_radix(hex, 16).ok())
                 .map(Start::Cursor)
-                .ok_or_else(|| Refusal::invalid_parameter("cursor", "one that an answer gave")),
+                .ok_or_else(|| Rejection::invalid_parameter("cursor", "taken from a response")),
             None => match self.query.get("page").map(str::parse::<usize>) {
                 None => Ok(Start::Page(1)),
                 Some(Ok(n)) if n > 0 => Ok(Start::Page(n)),
-                Some(_) => Err(Refusal::invalid_parameter("page", "a number above 0")),
+                Some(_) => Err(Rejection::invalid_parameter("page", "a number above 0")),
             },
         }
     }
 
     fn pagination(&self, start: &Start, size: usize, more: Option<u64>) -> Value {
-        // What was asked for comes back as it was written, so as text.
+        // A requested `per_page` is returned as text.
         let per_page = match self.query.get("per_page") {
             Some(_) => json!(size.to_string()),
             None => json!(size),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 
-use crate::reply::Refusal;
+use crate::reply::Rejection;
 
 /// Names and values in the order given.
 #[derive(Clone, Debug, Default)]
@@ -38,41 +38,41 @@ impl Query {
         out.finish()
     }
 
-    /// Refuses a parameter that is neither one of these nor one for includes and pages.
-    pub(crate) fn only(&self, filters: &[&str]) -> Result<(), Refusal> {
+    /// Rejects a parameter that is neither one of these nor one for includes and pages.
+    pub(crate) fn only(&self, filters: &[&str]) -> Result<(), Rejection> {
         const ALWAYS: [&str; 4] = ["include", "page", "per_page", "cursor"];
         let known = |name: &str| ALWAYS.contains(&name) || filters.contains(&name);
         match self.0.iter().find(|(name, _)| !known(name)) {
-            Some((name, _)) => Err(Refusal::invalid_parameter(
+            Some((name, _)) => Err(Rejection::invalid_parameter(
                 name,
-                "left out: it is not known here",
+                "omitted: it is not a known parameter",
             )),
             None => Ok(()),
         }
     }
 
-    /// A yes or no.
-    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Refusal> {
+    /// A boolean parameter.
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>, Rejection> {
         match self.get(name) {
             None => Ok(None),
             Some("true" | "1") => Ok(Some(true)),
             Some("false" | "0") => Ok(Some(false)),
-            Some(_) => Err(Refusal::invalid_parameter(name, "true or false")),
+            Some(_) => Err(Rejection::invalid_parameter(name, "true or false")),
         }
     }
 
-    /// Whether a value is in the comma-separated list that is asked for; everything is if none is.
+    /// Whether a value is in the requested comma-separated list; true without a list.
     pub(crate) fn lists(&self, name: &str, value: &str) -> bool {
         self.get(name)
             .is_none_or(|list| list.split(',').any(|one| one.trim() == value))
     }
 
-    /// A moment as `YYYY-MM-DD HH:MM:SS`, `YYYY-MM-DD` or ISO 8601, taken as UTC where it names no zone.
-    pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Refusal> {
+    /// A time as `YYYY-MM-DD HH:MM:SS`, `YYYY-MM-DD` or ISO 8601; in UTC if it has no zone.
+    pub(crate) fn time(&self, name: &str) -> Result<Option<DateTime<Utc>>, Rejection> {
         let Some(text) = self.get(name) else {
             return Ok(None);
         };
-        // A `+` of a zone that was not escaped has become a space.
+        // An unescaped `+` of a zone is decoded as a space.
         DateTime::parse_from_rfc3339(&text.replace(' ', "+"))
             .or_else(|_| DateTime::parse_from_rfc3339(text))
             .map(|t| t.to_utc())
@@ -86,15 +86,15 @@ impl Query {
                     .map(|t| t.and_utc())
             })
             .map(Some)
-            .map_err(|_| Refusal::invalid_parameter(name, "a time like 2026-11-23 08:00:00"))
+            .map_err(|_| Rejection::invalid_parameter(name, "a time like 2026-11-23 08:00:00"))
     }
 
     pub(crate) fn includes(&self) -> Includes {
         Includes::parse(self.get("include").unwrap_or_default())
     }
 
-    /// The range of `updated_at` that is asked for.
-    pub(crate) fn updated(&self) -> Result<Range, Refusal> {
+    /// The requested range of `updated_at`.
+    pub(crate) fn updated(&self) -> Result<Range, Rejection> {
         Ok(Range {
             after: self.time("updated_after")?,
             before: self.time("updated_before")?,
@@ -115,7 +115,7 @@ impl Range {
     }
 }
 
-/// What to include, as a tree.
+/// The includes as a tree.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Includes(BTreeMap<String, Includes>);
 
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn includes_nest() {
+    fn includes_can_be_nested() {
         let query = Query::parse("include=contacts.contact_details,year&page=2");
         let includes = query.includes();
         let names: Vec<&str> = includes.iter().map(|(name, _)| name).collect();
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_as_utc_or_refused() {
+    fn times_are_read_as_utc_or_rejected() {
         let query = Query::parse("updated_after=2026-11-23+08%3A00%3A00&updated_before=tomorrow");
         let after = query.time("updated_after").unwrap().unwrap();
         assert_eq!(after.to_rfc3339(), "2026-11-23T08:00:00+00:00");

@@ -24,7 +24,7 @@ pub(crate) struct Key {
 /// The content of a mark. Numbers are positions in the school's lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// None for a note, which is no mark.
+    /// None for a note without a mark.
     pub(crate) code: Option<u16>,
     pub(crate) comment: Option<Box<str>>,
     pub(crate) minutes_late: Option<u16>,
@@ -49,7 +49,7 @@ pub(crate) struct Mark {
 /// One version of a mark.
 #[derive(Clone, Debug)]
 pub(crate) struct Version {
-    /// Position of the code in the school's list; none where it was cleared.
+    /// Position of the code in the school's list; none if the mark was cleared.
     pub(crate) code: Option<u16>,
     /// The writeback that wrote it; none if a teacher did.
     pub(crate) writeback: Option<u32>,
@@ -139,7 +139,7 @@ impl Table {
         }
     }
 
-    /// Every mark that the MIS has or had.
+    /// Every current or former mark in the MIS.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Mark> {
         self.marks.iter()
     }

@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 /// A response other than 200.
 #[derive(Clone, Debug)]
-pub(crate) struct Refusal {
+pub(crate) struct Rejection {
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
 
 /// The response to a request.
-pub(crate) type Reply = Result<Value, Refusal>;
+pub(crate) type Reply = Result<Value, Rejection>;
 
-impl Refusal {
+impl Rejection {
     fn new(status: u16, error: &str, description: impl Into<String>) -> Self {
         Self {
             status,
@@ -44,7 +44,7 @@ impl Refusal {
         Self::new(
             405,
             "method_not_allowed",
-            "This address does not take that method.",
+            "This address does not support the method.",
         )
     }
 

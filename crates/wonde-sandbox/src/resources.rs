@@ -1,17 +1,17 @@
-//! The table of a school's resources: path, scope, includes, filters, and a template for records that the sandbox does not
-//! model.
+//! The table of a school's resources: path, scope, includes, filters, and a template for records that the sandbox does
+//! not model.
 
 use crate::ids::Kind;
 
 /// A list below a school, or a relation of one.
 #[derive(Debug)]
 pub(crate) struct Resource {
-    /// Path below the school; empty for what can only be included.
+    /// Path below the school; empty for a resource that can only be included.
     pub(crate) path: &'static str,
     /// The scope for reading; empty if the parent's scope is enough.
     pub(crate) scope: &'static str,
     pub(crate) includes: &'static [(&'static str, &'static Resource)],
-    /// Query parameters beyond those for includes and pages.
+    /// The filters: query parameters other than those for includes and paging.
     pub(crate) filters: &'static [&'static str],
     /// The kind of the ids. The position in an id is that of the record in the school's list.
     pub(crate) kind: Kind,
@@ -59,7 +59,7 @@ pub(crate) enum Field {
     One(&'static Resource),
 }
 
-/// What can be written.
+/// A writable resource.
 #[derive(Debug)]
 pub(crate) struct Writes {
     pub(crate) scope: &'static str,
@@ -171,7 +171,7 @@ use Field::{Day, Employee, Flag, Null, Number, One, Pick, Student, Text};
 
 const RANGE: &[(&str, Field)] = &[("start_date", Day(120)), ("end_date", Null)];
 
-/// Properties of the object around it.
+/// Properties of the enclosing object.
 pub(crate) static DETAILS: Resource = BASE;
 
 pub(crate) static STUDENT: Resource = Resource {
@@ -814,7 +814,8 @@ static FSM: Resource = only_included(Owner::Student(7, 0), RANGE);
 static UPFSM: Resource = only_included(Owner::Student(8, 0), RANGE);
 static PROTECTION: Resource = only_included(Owner::Student(89, 0), RANGE);
 
-/// All lists, and what is only included and has ids. A resource's place here is part of its records' ids: append only.
+/// All lists, and the resources with ids that can only be included. A resource's position is part of its records' ids:
+/// only append.
 pub(crate) static ALL: &[&Resource] = &[
     &STUDENT,
     &PRE_ADMISSION,
@@ -872,7 +873,7 @@ impl Resource {
             .find(|r| !path.is_empty() && r.path == path)
     }
 
-    /// The list at these steps below a school, and the id behind it if there is one.
+    /// The list at these path segments below a school, and the id after it, if any.
     pub(crate) fn find<'p>(steps: &[&'p str]) -> Option<(&'static Self, Option<&'p str>)> {
         if let Some(list) = Self::at(&steps.join("/")) {
             return Some((list, None));
@@ -881,7 +882,7 @@ impl Resource {
         Some((Self::at(&list.join("/"))?, Some(id)))
     }
 
-    /// Place in the table.
+    /// The position in the table.
     pub(crate) fn number(&self) -> usize {
         ALL.iter()
             .position(|r| std::ptr::eq(*r, self))

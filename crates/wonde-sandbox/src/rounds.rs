@@ -1,4 +1,4 @@
-//! What goes on by itself while a sandbox runs: webhooks are sent, writebacks settle.
+//! Background tasks of a running sandbox: sending webhooks and settling writebacks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::inner::Inner;
 use crate::webhooks::Hook;
 
-/// Sends webhooks one after the other, once each; whether they arrived is only counted.
+/// Sends webhooks one by one, once each, and counts deliveries and failures.
 pub(crate) async fn send_webhooks(
     inner: Arc<Inner>,
     url: String,
@@ -20,12 +20,12 @@ pub(crate) async fn send_webhooks(
         let arrived = answer.is_ok_and(|a| a.status().is_success());
         inner.counts.webhook(arrived);
         if !arrived {
-            tracing::warn!("a webhook was not taken");
+            tracing::warn!("a webhook was not delivered");
         }
     }
 }
 
-/// Settles writebacks as time goes by: without requests nobody else would.
+/// Settles writebacks on time even if there are no requests.
 pub(crate) async fn settle_writebacks(inner: Arc<Inner>) {
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     loop {

@@ -24,9 +24,9 @@ use crate::writeback::{Fate, State, Writeback, Writebacks};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Access {
-    /// Nobody has asked for access.
+    /// Access was not requested.
     Unasked,
-    /// Access was requested and not answered.
+    /// Access was requested, without a response so far.
     Pending,
     /// Access is approved.
     Approved,
@@ -223,14 +223,14 @@ impl School {
         };
         let marks = std::mem::take(&mut writeback.marks);
         let sort = writeback.sort;
-        let refused = match &writeback.fate {
-            Fate::Refused(message) => Some(message.clone()),
-            _ => self.shape.refuses(sort).map(str::to_owned),
+        let rejected = match &writeback.fate {
+            Fate::Rejected(message) => Some(message.clone()),
+            _ => self.shape.rejects(sort).map(str::to_owned),
         };
         let lost = matches!(writeback.fate, Fate::Lossy { .. });
         let mut errors = Vec::new();
         let mut kept = 0usize;
-        if refused.is_none() {
+        if rejected.is_none() {
             for (place, key, entry) in marks {
                 let done = match lost {
                     true if place == 0 => Err("The mark was lost."),
@@ -250,7 +250,7 @@ impl School {
         writeback.settled = Some(at);
         writeback.state = if kept > 0 { State::Done } else { State::Failed };
         writeback.message =
-            refused.or_else(|| (kept == 0).then(|| "No mark could be kept.".to_owned()));
+            rejected.or_else(|| (kept == 0).then(|| "No mark could be stored.".to_owned()));
         let status = writeback.status(words, at).to_owned();
         self.settled.push(Settled {
             number,
@@ -343,14 +343,14 @@ impl School {
         self.ground.ids.text(self.n, kind, n)
     }
 
-    /// The position behind a current id of this kind.
+    /// The position of a current id of this kind.
     pub(crate) fn place(&self, id: &str, kind: Kind) -> Option<usize> {
         let n = self.ground.ids.at(self.n, id, kind)?;
         n.checked_sub(self.first_of_era(kind) as usize)
             .filter(|n| *n < ERA as usize)
     }
 
-    /// The number behind an id of the kind `Misc`.
+    /// The number of an id of the kind `Misc`.
     pub(crate) fn place_of_misc(&self, id: &str) -> Option<usize> {
         self.ground.ids.at(self.n, id, Kind::Misc)
     }
@@ -368,7 +368,7 @@ impl School {
         self.id(Kind::Code, self.code_era as usize * 1_000 + code)
     }
 
-    /// Position of a code by its id at this school.
+    /// The position of a code by its id at this school.
     pub(crate) fn find_code(&self, id: &str) -> Option<usize> {
         let n = self.ground.ids.at(self.n, id, Kind::Code)?;
         let code = n.checked_sub(self.code_era as usize * 1_000)?;

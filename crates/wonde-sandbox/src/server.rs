@@ -1,4 +1,4 @@
-//! The HTTP server: authorisation, faults and answers.
+//! The HTTP server: authorisation, faults and responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::faults::{Fault, RetryAfter, Subject};
 use crate::ids::Kind;
 use crate::inner::{Inner, lock};
 use crate::query::Query;
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Rejection, Reply};
 use crate::writeback::Fate;
 
 /// The server of one region.
@@ -30,7 +30,7 @@ struct Door {
     region: usize,
 }
 
-/// The API of one region, and beside it the control API.
+/// The API of one region, and the control API.
 pub(crate) fn router(inner: Arc<Inner>, region: usize) -> Router {
     let door = Door {
         inner: Arc::clone(&inner),
@@ -53,7 +53,7 @@ async fn handle(
 ) -> Response {
     let inner = &door.inner;
     let Some(path) = uri.path().strip_prefix("/v1.0") else {
-        return json_response(Err(Refusal::not_found("address; the API is below /v1.0")));
+        return json_response(Err(Rejection::not_found("address; the API is below /v1.0")));
     };
     let call = Call::new(verb(&method), path, inner);
     inner.counts.request(call.verb.word(), call.kind);
@@ -97,10 +97,10 @@ fn work(
         .and_then(|h| h.to_str().ok())
         .and_then(|h| inner.bearer(h));
     let Some(bearer) = bearer else {
-        return Answer::json(Err(Refusal::unauthorised()));
+        return Answer::json(Err(Rejection::unauthorised()));
     };
     if let Err(seconds) = inner.spend(bearer, now) {
-        let mut answer = Answer::json(Err(Refusal::too_many()));
+        let mut answer = Answer::json(Err(Rejection::too_many()));
         if inner.options.rate_limit_header {
             answer.retry_after = Some(seconds.to_string());
         }
@@ -111,11 +111,11 @@ fn work(
         let errors = extras(fault, body);
         match (errors.as_slice(), later) {
             ([], _) => {}
-            (_, false) if *silent => return Answer::json(Err(Refusal::invalid(&[]))),
-            (errors, false) => return Answer::json(Err(Refusal::invalid(errors))),
+            (_, false) if *silent => return Answer::json(Err(Rejection::invalid(&[]))),
+            (errors, false) => return Answer::json(Err(Rejection::invalid(errors))),
             ([(_, message), ..], true) => {
-                let unsaid = "The MIS refused the register.";
-                fate = Fate::Refused(if *silent { unsaid } else { message }.to_owned());
+                let unsaid = "The MIS rejected the register.";
+                fate = Fate::Rejected(if *silent { unsaid } else { message }.to_owned());
             }
         }
     }
@@ -171,10 +171,10 @@ fn extras(fault: &Fault, body: &[u8]) -> Vec<(String, String)> {
 
 fn fate(fault: Option<&Fault>) -> Fate {
     match fault {
-        Some(Fault::RejectWriteback { message }) => Fate::Refused(
+        Some(Fault::RejectWriteback { message }) => Fate::Rejected(
             message
                 .clone()
-                .unwrap_or_else(|| "The MIS refused the register.".to_owned()),
+                .unwrap_or_else(|| "The MIS rejected the register.".to_owned()),
         ),
         Some(Fault::StuckWriteback) => Fate::Stuck,
         Some(Fault::UnknownStatus { word }) => Fate::Worded(word.clone()),
@@ -187,7 +187,7 @@ fn fate(fault: Option<&Fault>) -> Fate {
 async fn before(inner: &Inner, call: &Call<'_>, fault: &Fault, wire: &Wire) -> Option<Answer> {
     match fault {
         Fault::TooManyRequests { retry_after } => {
-            let mut answer = Answer::json(Err(Refusal::too_many()));
+            let mut answer = Answer::json(Err(Rejection::too_many()));
             answer.retry_after = header(*retry_after, inner.now());
             Some(answer)
         }
@@ -213,8 +213,8 @@ async fn before(inner: &Inner, call: &Call<'_>, fault: &Fault, wire: &Wire) -> O
             Some(Answer::json(Ok(Value::Null)))
         }
         Fault::Empty => Some(Answer::json(Ok(json!({"data": []})))),
-        Fault::Unauthorised => Some(Answer::json(Err(Refusal::unauthorised()))),
-        Fault::Forbidden => Some(Answer::json(Err(Refusal::forbidden("any data")))),
+        Fault::Unauthorised => Some(Answer::json(Err(Rejection::unauthorised()))),
+        Fault::Forbidden => Some(Answer::json(Err(Rejection::forbidden("any data")))),
         Fault::Offline { seconds } => {
             window(inner, call, *seconds, true);
             None
@@ -310,7 +310,7 @@ impl Answer {
     fn json(reply: Reply) -> Self {
         let (status, value) = match reply {
             Ok(value) => (200, value),
-            Err(refusal) => (refusal.status, refusal.body),
+            Err(rejection) => (rejection.status, rejection.body),
         };
         Self {
             status,

@@ -20,7 +20,7 @@ pub(crate) fn check(url: &str) -> Result<(), Error> {
         })
     };
     let Ok(parsed) = url::Url::parse(url) else {
-        return wrong("this is no URL; give one like http://127.0.0.1:8080/hook");
+        return wrong("must be a URL such as http://127.0.0.1:8080/hook");
     };
     let loopback = match parsed.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
@@ -29,7 +29,7 @@ pub(crate) fn check(url: &str) -> Result<(), Error> {
         None => false,
     };
     if parsed.scheme() != "http" || !loopback {
-        return wrong("only http on a loopback address is called");
+        return wrong("must be an http URL with a loopback address");
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::mis::{Register, Words};
 use crate::register::{Entry, Key};
 
-/// How many settled writebacks a school remembers; older ones are not found any more.
+/// The number of settled writebacks that a school remembers; older ones are not found.
 const REMEMBERED: usize = 20_000;
 
 /// The effect of a fault on a writeback.
@@ -15,7 +15,7 @@ const REMEMBERED: usize = 20_000;
 pub(crate) enum Fate {
     Usual,
     /// Fails, with this message.
-    Refused(String),
+    Rejected(String),
     /// Is never applied and never settles.
     Stuck,
     /// Is applied, but has an unknown status.
@@ -45,15 +45,15 @@ pub(crate) struct Writeback {
     pub(crate) state: State,
     pub(crate) settled: Option<DateTime<Utc>>,
     pub(crate) message: Option<String>,
-    /// Marks that were not kept: place in the register, and why.
+    /// Marks that were not stored: the position in the register and the reason.
     pub(crate) errors: Vec<(usize, String)>,
-    /// What to apply, each with its place in the register; emptied when settled.
+    /// The marks to apply, with their positions in the register; emptied when settled.
     pub(crate) marks: Vec<(usize, Key, Entry)>,
     pub(crate) count: usize,
 }
 
 impl Writeback {
-    /// The status word as this MIS's side would say it.
+    /// The status word of this MIS.
     pub(crate) fn status<'a>(&'a self, words: &'a Words, now: DateTime<Utc>) -> &'a str {
         match (&self.fate, self.state) {
             (Fate::Worded(word), State::Done) => word,
@@ -105,19 +105,19 @@ impl Writebacks {
             .get_mut(number.checked_sub(self.forgotten)? as usize)
     }
 
-    /// The oldest writeback that is to be applied by now, with its moment; nothing overtakes.
+    /// The oldest writeback that is due, with its time. Writebacks are applied in order.
     pub(crate) fn next_due(&self, now: DateTime<Utc>) -> Option<(u32, DateTime<Utc>)> {
         let number = *self.waiting.front()?;
         let due = self.get(number).map_or(now, |w| w.due);
         (due <= now).then_some((number, due))
     }
 
-    /// Removes the oldest one from the queue.
+    /// Removes the oldest writeback from the queue.
     pub(crate) fn shift(&mut self) {
         self.waiting.pop_front();
     }
 
-    /// Nothing waiting is applied before `t`.
+    /// Delays waiting writebacks until `t`.
     pub(crate) fn hold_until(&mut self, t: DateTime<Utc>) {
         for number in self.waiting.clone() {
             if let Some(writeback) = self.get_mut(number) {
@@ -126,7 +126,7 @@ impl Writebacks {
         }
     }
 
-    /// What waited for an MIS that is back earlier than thought is applied from `t` on.
+    /// Applies waiting writebacks from `t` on, because the MIS is back earlier than planned.
     pub(crate) fn release(&mut self, t: DateTime<Utc>) {
         for number in self.waiting.clone() {
             if let Some(writeback) = self.get_mut(number) {
@@ -135,12 +135,12 @@ impl Writebacks {
         }
     }
 
-    /// Whether there is any.
+    /// Whether the school has writebacks.
     pub(crate) fn any(&self) -> bool {
         !self.all.is_empty()
     }
 
-    /// All that are remembered, with their numbers.
+    /// All remembered writebacks, with their numbers.
     pub(crate) fn newest_first(&self) -> impl Iterator<Item = (u32, &Writeback)> {
         (self.forgotten..)
             .zip(&self.all)
@@ -149,7 +149,7 @@ impl Writebacks {
             .rev()
     }
 
-    /// How many wait, and how many never will be settled or were.
+    /// The number that wait, and the number that are settled or never settle.
     pub(crate) fn waiting(&self) -> usize {
         self.waiting.len()
     }

@@ -100,15 +100,15 @@ impl ClientBuilder {
         self
     }
 
-    /// Sets the pause before the first retry of a read; half a second by default. It doubles each time, and jitter makes
-    /// it up to twice as long.
+    /// Sets the pause before the first retry of a read; half a second by default. It doubles each time, and jitter
+    /// makes it up to twice as long.
     pub fn read_retry_delay(mut self, delay: Duration) -> Self {
         self.settings.read_retry_delay = delay;
         self
     }
 
-    /// Sets a gate that every request waits for before it is sent, including retries. The wait does not count towards the
-    /// request's time-out.
+    /// Sets a gate that every request waits for before it is sent, including retries. The wait does not count towards
+    /// the request's time-out.
     pub fn gate(mut self, gate: Gate) -> Self {
         self.settings.gate = Some(gate);
         self
@@ -129,8 +129,8 @@ impl ClientBuilder {
     /// Builds the client. Nothing is sent.
     ///
     /// # Errors
-    /// Returns [`Config`](crate::ErrorKind::Config) if the base URL, a host, the user agent or the token is invalid, or the
-    /// system has no CA certificates.
+    /// Returns [`Config`](crate::ErrorKind::Config) if the base URL, a host, the user agent or the token is invalid, or
+    /// the system has no CA certificates.
     pub fn build(self) -> Result<Client> {
         let origin = Origin::parse(&self.base_url)?;
         if self
@@ -315,17 +315,7 @@ impl Client {
 
     /// Lists submitted registers \[C\], at the base URL. The contents and order of the list are not known \[?\].
     pub fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
-        let rows = self
-            .root()
-            .rows(&["writebacks"], &ListQuery::default().pairs());
-        rows.and_then(|row: WritebackRow| async move {
-            let misfit = Unreadable::Misfit("`data`: expected an id in each row".to_owned());
-            let id = row
-                .id()
-                .ok_or_else(|| Error::unreadable(misfit, Effect::Read))?;
-            Ok(row.into_writeback(&id))
-        })
-        .boxed()
+        self.root().writebacks()
     }
 
     /// Returns the outcome of a submitted register \[C\], from the base URL. For a school in another region use
@@ -474,6 +464,18 @@ impl Root {
         self.transport
             .write_open(&self.origin, method, &self.url(path, &[])?, content)
             .await
+    }
+
+    pub(crate) fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
+        let rows = self.rows(&["writebacks"], &ListQuery::default().pairs());
+        rows.and_then(|row: WritebackRow| async move {
+            let misfit = Unreadable::Misfit("`data`: expected an id in each row".to_owned());
+            let id = row
+                .id()
+                .ok_or_else(|| Error::unreadable(misfit, Effect::Read))?;
+            Ok(row.into_writeback(&id))
+        })
+        .boxed()
     }
 
     pub(crate) async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {

@@ -56,8 +56,8 @@ pub enum Recovery {
 
 /// An error of this crate.
 ///
-/// Neither `Display` nor `Debug` nor a source ever holds the token, a name, a comment or an answer's text. Wonde's
-/// own message is available separately, as [`server_message`](Error::server_message).
+/// Neither `Display` nor `Debug` nor a source ever holds the token, a name, a comment or a response's text.
+/// Wonde's own message is available separately, as [`server_message`](Error::server_message).
 pub struct Error {
     inner: Box<Inner>,
 }
@@ -75,11 +75,11 @@ struct Inner {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Context {
-    /// `GET`, `POST`, `PUT` or `DELETE`; empty where there was no request.
+    /// `GET`, `POST`, `PUT` or `DELETE`; empty if there was no request.
     pub method: &'static str,
-    /// The path of its address, without the query; empty where there was no request.
+    /// The path of its address, without the query; empty if there was no request.
     pub path: String,
-    /// The status of the answer, where there was one.
+    /// The status of the response, if there was one.
     pub status: Option<u16>,
 }
 
@@ -111,7 +111,7 @@ impl Error {
         let (recovery, message) = match (why, effect) {
             (Unreadable::NotJson(words) | Unreadable::Misfit(words), Effect::Write) => (
                 Recovery::Unknown,
-                format!("{words}; it may have taken hold: look before sending it again"),
+                format!("{words}; it may have been carried out: check before you repeat it"),
             ),
             // Something between us and Wonde answered; that is temporary.
             (Unreadable::NotJson(words), Effect::Read) => {
@@ -119,7 +119,7 @@ impl Error {
             }
             (Unreadable::Misfit(words), Effect::Read) => (
                 Recovery::Never,
-                format!("the answer's {words}; this client does not support that format"),
+                format!("the response has an unsupported format: {words}"),
             ),
         };
         Self::new(ErrorKind::Decode, recovery, message)

@@ -16,12 +16,12 @@ macro_rules! ids {
         pub struct $name(String);
 
         impl $name {
-            /// Takes an id as Wonde gave it.
+            /// Creates an id from Wonde's text.
             pub fn new(id: impl Into<String>) -> Self {
                 Self(id.into())
             }
 
-            /// The id as Wonde gave it.
+            /// The id as Wonde returned it.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -115,14 +115,14 @@ mod tests {
     use super::StudentId;
 
     #[test]
-    fn text_and_numbers_are_taken() {
+    fn ids_are_read_from_texts_and_numbers() {
         let ids: Vec<StudentId> = serde_json::from_str(r#"["A1", 42, "007"]"#).unwrap();
         assert_eq!(ids, ["A1".into(), "42".into(), "007".into()]);
         assert_eq!(serde_json::to_string(&ids).unwrap(), r#"["A1","42","007"]"#);
     }
 
     #[test]
-    fn nothing_is_no_id() {
+    fn empty_values_are_not_ids() {
         for nothing in ["null", "\"\"", "true", "{}", "[]"] {
             assert!(
                 serde_json::from_str::<StudentId>(nothing).is_err(),

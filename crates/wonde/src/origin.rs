@@ -25,13 +25,13 @@ impl Origin {
         };
         let mut base = Url::parse(base.trim()).map_err(|_| wrong("cannot be read"))?;
         if !matches!(base.scheme(), "http" | "https") || base.host().is_none() {
-            return Err(wrong("is not an address of http or https"));
+            return Err(wrong("is not an http or https URL"));
         }
         if !base.username().is_empty() || base.password().is_some() {
-            return Err(wrong("holds a user or password"));
+            return Err(wrong("contains a user name or password"));
         }
         if base.query().is_some() || base.fragment().is_some() {
-            return Err(wrong("holds a query or fragment"));
+            return Err(wrong("contains a query or fragment"));
         }
         if base.scheme() == "http" && is_wonde(&base) {
             return Err(wrong("would send the token to Wonde unencrypted"));
@@ -43,8 +43,8 @@ impl Origin {
 
     /// The host that a school's region names, if it is trusted with the token.
     ///
-    /// Trusted are Wonde's own hosts, this host, and those in `allowed`, each with or without a port. If this host is on
-    /// loopback, as in tests, every loopback address is trusted.
+    /// Trusted are Wonde's own hosts, this host, and those in `allowed`, each with or without a port. If this host is
+    /// on loopback, as in tests, every loopback address is trusted.
     pub(crate) fn region(&self, domain: &str, allowed: &[String]) -> Result<Self> {
         let domain = domain.trim();
         let refused = |why: &str| {
@@ -57,18 +57,19 @@ impl Origin {
                     .collect::<String>()
             ))
         };
-        let at = parse_authority(domain).ok_or_else(|| refused("which is none"))?;
+        let at = parse_authority(domain).ok_or_else(|| refused("which is not a valid host"))?;
         let mut base = self.base.clone();
         base.set_host(at.host_str())
-            .map_err(|_| refused("which is none"))?;
+            .map_err(|_| refused("which is not a valid host"))?;
         if is_wonde(&at) && at.port().is_none() {
             base.set_scheme("https")
-                .map_err(|()| refused("which is none"))?;
-            base.set_port(None).map_err(|()| refused("which is none"))?;
+                .map_err(|()| refused("which is not a valid host"))?;
+            base.set_port(None)
+                .map_err(|()| refused("which is not a valid host"))?;
             return Ok(Self { base });
         }
         base.set_port(at.port())
-            .map_err(|()| refused("which is none"))?;
+            .map_err(|()| refused("which is not a valid host"))?;
         let known = same_host(&base, &self.base)
             || (is_loopback(&base) && is_loopback(&self.base))
             || allowed
@@ -87,17 +88,17 @@ impl Origin {
         }
     }
 
-    /// The address of a path below the base. An id that would lead to another path is refused.
+    /// The address of a path below the base. An id that would lead to another path is rejected.
     pub(crate) fn endpoint(&self, segments: &[&str]) -> Result<Url> {
         let mut url = self.base.clone();
         let mut path = url
             .path_segments_mut()
-            .map_err(|()| Error::config("the base URL takes no path"))?;
+            .map_err(|()| Error::config("the base URL cannot have a path"))?;
         path.pop_if_empty();
         for segment in segments {
             if segment.is_empty() || matches!(*segment, "." | "..") {
                 return Err(Error::config(
-                    "an id is empty or made of dots; hand in the id as Wonde gave it",
+                    "an id is empty or consists of dots; pass the id as Wonde returned it",
                 ));
             }
             path.push(segment);
@@ -210,7 +211,7 @@ mod tests {
     #[case("http://api.wonde.com/v1.0")]
     #[case("http://wonde.com/v1.0")]
     #[case("")]
-    fn no_base(#[case] base: &str) {
+    fn invalid_base_urls_are_rejected(#[case] base: &str) {
         assert_eq!(Origin::parse(base).unwrap_err().kind(), ErrorKind::Config);
     }
 
@@ -230,7 +231,7 @@ mod tests {
     #[case("mirror.example", "http://mirror.example/v1.0/schools")]
     #[case("mirror.example:99", "http://mirror.example:99/v1.0/schools")]
     #[case("other.example:81", "http://other.example:81/v1.0/schools")]
-    fn regions_that_are_trusted(#[case] domain: &str, #[case] endpoint: &str) {
+    fn trusted_regions_are_accepted(#[case] domain: &str, #[case] endpoint: &str) {
         let allowed = ["mirror.example".to_owned(), "other.example:81".to_owned()];
         let region = local().region(domain, &allowed).unwrap();
         assert_eq!(region.endpoint(&["schools"]).unwrap().as_str(), endpoint);
@@ -249,7 +250,7 @@ mod tests {
     #[case("localhost")]
     #[case("")]
     #[case("file://api.wonde.com")]
-    fn regions_that_are_not(#[case] domain: &str) {
+    fn untrusted_regions_are_rejected(#[case] domain: &str) {
         assert_eq!(
             wonde().region(domain, &[]).unwrap_err().kind(),
             ErrorKind::ForeignHost
@@ -269,7 +270,7 @@ mod tests {
     #[case("?page=3", "https://api.wonde.com/v1.0/schools/A1/students?page=3")]
     #[case("/v1.0/x?cursor=abc%3D", "https://api.wonde.com/v1.0/x?cursor=abc%3D")]
     #[case("//api.wonde.com/x", "https://api.wonde.com/x")]
-    fn next_pages(#[case] link: &str, #[case] url: &str) {
+    fn next_pages_on_the_same_host_are_followed(#[case] link: &str, #[case] url: &str) {
         let current = Url::parse("https://api.wonde.com/v1.0/schools/A1/students?page=2").unwrap();
         assert_eq!(wonde().next(&current, link).unwrap().as_str(), url);
     }
@@ -283,7 +284,7 @@ mod tests {
     #[case("https://api-af-south-1.wonde.com/x")]
     #[case("ftp://api.wonde.com/x")]
     #[case("https://")]
-    fn next_pages_elsewhere(#[case] link: &str) {
+    fn a_next_page_on_another_host_is_rejected(#[case] link: &str) {
         let current = Url::parse("https://api.wonde.com/v1.0/schools/A1/students?page=2").unwrap();
         assert_eq!(
             wonde().next(&current, link).unwrap_err().kind(),
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_stay_one_step_of_the_path() {
+    fn an_id_is_always_one_path_segment() {
         let url = local()
             .endpoint(&["schools", "A/1?x=#y", "students"])
             .unwrap();
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_base_without_a_path_will_do() {
+    fn a_base_url_needs_no_path() {
         let base = Origin::parse("http://localhost:1").unwrap();
         assert_eq!(
             base.endpoint(&["schools"]).unwrap().as_str(),

@@ -194,7 +194,7 @@ mod tests {
     use super::{LessonQuery, ListQuery, Paging, PeopleQuery, SchoolQuery};
 
     #[test]
-    fn a_query_says_all_that_was_asked() {
+    fn a_query_contains_all_parameters() {
         let query = PeopleQuery {
             updated_after: Some("2026-11-23T08:00:00Z".parse().unwrap()),
             per_page: 50,
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_asked_is_the_whole_list() {
+    fn an_empty_query_requests_the_whole_list() {
         assert_eq!(
             ListQuery::from(LessonQuery::new()).pairs(),
             [("per_page".to_owned(), "200".to_owned())]
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn each_query_keeps_its_times() {
+    fn each_query_has_its_own_time_parameters() {
         let time = Some("2026-11-23T08:00:00Z".parse().unwrap());
         let lessons = LessonQuery {
             start_before: time,

@@ -1,4 +1,5 @@
-//! The table of a school's resources: one constant each, for [`SchoolClient::list`](crate::SchoolClient::list) and its kin.
+//! The table of a school's resources: one constant each, for [`SchoolClient::list`](crate::SchoolClient::list) and
+//! similar methods.
 //!
 //! ```no_run
 //! use futures::TryStreamExt as _;
@@ -14,8 +15,8 @@
 //! # }
 //! ```
 //!
-//! A resource whose properties a source gives has a type of its own. All others are [`OpenRecord`]s, which keep what Wonde
-//! sends. [`Resource::open`] reads any resource that way, and [`Resource::at`] one that the table does not have.
+//! A resource whose properties a source gives has a type of its own. All others are [`OpenRecord`]s, which keep what
+//! Wonde sends. [`Resource::open`] reads any resource that way, and [`Resource::at`] one that the table does not have.
 
 use std::{fmt, marker::PhantomData};
 
@@ -83,7 +84,7 @@ impl<T> Resource<T> {
 }
 
 impl Resource {
-    /// A resource that the table does not have. Every write is tried.
+    /// A resource that is not in the table. All writes are allowed.
     pub const fn at(path: &'static str) -> Self {
         Self::new(
             path,
@@ -223,6 +224,6 @@ resources! {
     ASSESSMENT_RESULTSETS: OpenRecord = "assessment/resultsets", "D";
     /// Templates of mark sheets.
     ASSESSMENT_TEMPLATES: OpenRecord = "assessment/templates", "D";
-    /// Records that are gone. There are no single ones.
+    /// Deleted records. They cannot be read one by one.
     DELETIONS: Deletion = "deletions", "D";
 }

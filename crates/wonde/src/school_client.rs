@@ -55,9 +55,9 @@ impl SchoolClient {
         }
     }
 
-    /// Returns a client whose lists of people skip what they cannot read: a value counts as missing, a record without an
-    /// id is left out, and `on_issue` is called for each. By default the first such value ends the list with an error.
-    /// Registers are always read strictly, because a skipped code could be the current one.
+    /// Returns a client whose lists of people skip what they cannot read: a value counts as missing, a record without
+    /// an id is left out, and `on_issue` is called for each. By default the first such value ends the list with an
+    /// error. Registers are always read strictly, because a skipped code could be the current one.
     #[must_use]
     pub fn lenient(&self, on_issue: OnIssue) -> Self {
         Self {
@@ -120,8 +120,8 @@ impl SchoolClient {
     /// request is never retried.
     ///
     /// # Errors
-    /// Returns an error if the request fails, and [`Config`](crate::ErrorKind::Config) before any request for a resource
-    /// that takes no new records.
+    /// Returns an error if the request fails, and [`Config`](crate::ErrorKind::Config) before any request for a
+    /// resource that takes no new records.
     pub async fn create<T>(
         &self,
         resource: Resource<T>,
@@ -167,7 +167,7 @@ impl SchoolClient {
     ) -> Result<OpenRecord> {
         if !resource.writes().contains(&write) {
             return Err(Error::config(format!(
-                "`{}` cannot be written that way",
+                "`{}` does not support this kind of write",
                 resource.path()
             )));
         }
@@ -186,8 +186,8 @@ impl SchoolClient {
         self.list(resources::STUDENTS, query)
     }
 
-    /// Lists pupils who have not started yet \[D\]; it needs a permission of its own. Rows are assumed to look like those
-    /// of [`students`](Self::students) \[?\].
+    /// Lists pupils who have not started yet \[D\]; it needs a permission of its own. Rows are assumed to look like
+    /// those of [`students`](Self::students) \[?\].
     pub fn students_pre_admission(
         &self,
         query: PeopleQuery,
@@ -267,12 +267,13 @@ impl SchoolClient {
     /// Submits session marks \[C\]. Wonde accepts them first and writes them to the MIS later;
     /// [`writeback`](Self::writeback) returns the outcome. The request is never retried.
     ///
-    /// It is not known whether one bad mark rejects the whole register \[?\]: assume that it does, and split the register.
+    /// It is not known whether one bad mark rejects the whole register \[?\]: assume that it does, and split the
+    /// register.
     ///
     /// # Errors
-    /// Returns an error if the request fails. With [`Recovery::Unknown`](crate::Recovery::Unknown) Wonde may have accepted
-    /// the marks: read the register back before sending them again. [`Config`](crate::ErrorKind::Config) if there are no
-    /// marks.
+    /// Returns an error if the request fails. With [`Recovery::Unknown`](crate::Recovery::Unknown) Wonde may have
+    /// accepted the marks: read the register back before sending them again. [`Config`](crate::ErrorKind::Config) if
+    /// there are no marks.
     pub async fn write_session_attendance(
         &self,
         marks: &[SessionMark],
@@ -294,6 +295,12 @@ impl SchoolClient {
     /// Returns an error if the request fails.
     pub async fn writeback(&self, id: &WritebackId) -> Result<Writeback> {
         self.root.writeback(id).await
+    }
+
+    /// Lists submitted registers \[C\] as [`Client::writebacks`](crate::Client::writebacks), from the school's own
+    /// region. The list may have those of all schools of the token \[?\].
+    pub fn writebacks(&self) -> BoxStream<'static, Result<Writeback>> {
+        self.root.writebacks()
     }
 
     async fn hand_in<T, M: Serialize>(

@@ -20,12 +20,12 @@ use crate::{
     ErrorKind, OpenRecord, Recovery,
     error::{Effect, Error, Result},
     origin::Origin,
-    refusal::refusal,
+    rejection::rejection,
     wire::body::{self, Unreadable},
 };
 
-/// The maximum size of a response, after decompression. A page of 200 pupils with all includes has about one hundredth of
-/// it.
+/// The maximum size of a response, after decompression. A page of 200 pupils with all includes has about one hundredth
+/// of it.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
 /// The maximum size of an error response.
@@ -50,7 +50,7 @@ pub type Gate = Arc<dyn Fn() -> BoxFuture<'static, Result<(), GateClosed>> + Sen
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GateClosed;
 
-/// Called after every request, answered or not. It runs inline, so it must not block.
+/// Called after every request, with or without a response. It runs inline, so it must not block.
 pub type RequestObserver = Arc<dyn Fn(RequestInfo) + Send + Sync>;
 
 /// One request and its outcome, without its content.
@@ -59,10 +59,66 @@ pub type RequestObserver = Arc<dyn Fn(RequestInfo) + Send + Sync>;
 pub struct RequestInfo {
     /// `GET`, `POST`, `PUT` or `DELETE`.
     pub method: &'static str,
-    /// The HTTP status; `None` when no answer came.
+    /// The kind of address, such as `students`, `attendance` or `writebacks`: the name of the resource without ids.
+    pub resource: &'static str,
+    /// The HTTP status; `None` if there was no response.
     pub status: Option<u16>,
     /// The time from sending to the response's headers.
     pub took: Duration,
+}
+
+/// The names of resources that an address may have, besides `schools`, which all addresses of a school have.
+const RESOURCES: [&str; 17] = [
+    "attendance",
+    "attendance-codes",
+    "attendance-summaries",
+    "classes",
+    "contacts",
+    "deletions",
+    "employees",
+    "groups",
+    "lessons",
+    "meta",
+    "periods",
+    "permissions",
+    "request-access",
+    "revoke-access",
+    "rooms",
+    "students",
+    "writebacks",
+];
+
+/// The name of the resource in an address. Ids are never returned.
+fn resource(url: &Url) -> &'static str {
+    let mut segments = url.path_segments().into_iter().flatten();
+    let named = segments.find_map(|segment| RESOURCES.iter().find(|known| **known == segment));
+    match named {
+        Some(name) => name,
+        None if url.path().contains("/schools") => "schools",
+        None => "other",
+    }
+}
+
+#[cfg(test)]
+mod resource_tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_is_named_without_ids() {
+        for (path, name) in [
+            ("/v1.0/schools/A1/attendance/session", "attendance"),
+            ("/v1.0/writebacks/A77", "writebacks"),
+            ("/v1.0/writebacks", "writebacks"),
+            ("/v1.0/schools/A1/students?page=2", "students"),
+            ("/v1.0/schools/A1", "schools"),
+            ("/v1.0/schools", "schools"),
+            ("/v1.0/schools/A1/assessment/results", "schools"),
+            ("/", "other"),
+        ] {
+            let url = Url::parse(&format!("https://api.wonde.com{path}")).unwrap();
+            assert_eq!(resource(&url), name, "{path}");
+        }
+    }
 }
 
 /// An unparsed response, for inspecting Wonde's formats. `Debug` shows none of its content.
@@ -224,7 +280,7 @@ impl Transport {
         let content = content
             .map(serde_json::to_vec)
             .transpose()
-            .map_err(|_| Error::config("what was to be sent cannot be written as JSON"))?;
+            .map_err(|_| Error::config("the content cannot be written as JSON"))?;
         let name = name(&method);
         let answer = self
             .send(origin, method, url, content, Effect::Write)
@@ -305,6 +361,7 @@ impl Transport {
         if let Some(observer) = &self.inner.observer {
             observer(RequestInfo {
                 method: name,
+                resource: resource(url),
                 status: sent.as_ref().ok().map(|answer| answer.status().as_u16()),
                 took: start.elapsed(),
             });
@@ -315,7 +372,7 @@ impl Transport {
             method = name,
             path = url.path(),
             status = status.as_u16(),
-            "asked Wonde"
+            "request to Wonde"
         );
         let failed = |error| at(error, Some(status.as_u16()));
         if status.is_success() {
@@ -329,16 +386,16 @@ impl Transport {
                 body,
             });
         }
-        Err(failed(self.refused(status, response, effect).await))
+        Err(failed(self.rejected(status, response, effect).await))
     }
 
-    async fn refused(&self, status: StatusCode, response: Response, effect: Effect) -> Error {
+    async fn rejected(&self, status: StatusCode, response: Response, effect: Effect) -> Error {
         let headers: HeaderMap = response.headers().clone();
         // The status alone decides; the body only adds an explanation.
         let body = collect(response, REFUSAL_MAX, effect)
             .await
             .unwrap_or_default();
-        refusal(
+        rejection(
             status.as_u16(),
             &headers,
             &body,
@@ -375,11 +432,11 @@ fn authorization(token: &SecretString) -> Result<HeaderValue> {
     let token = token.expose_secret();
     if token.is_empty() || token.contains(char::is_whitespace) {
         return Err(Error::config(
-            "the token is empty or holds blanks; hand it in as Wonde gave it",
+            "the token is empty or contains blanks; pass it exactly as Wonde issued it",
         ));
     }
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
-        Error::config("the token holds characters that no token has; hand it in as Wonde gave it")
+        Error::config("the token contains invalid characters; pass it exactly as Wonde issued it")
     })?;
     value.set_sensitive(true);
     Ok(value)
@@ -410,7 +467,8 @@ async fn collect(mut response: Response, most: usize, effect: Effect) -> Result<
         } else {
             Recovery::Never
         };
-        let words = format!("the answer is larger than {most} bytes; ask for fewer rows to a page");
+        let words =
+            format!("the response is larger than {most} bytes; request fewer rows per page");
         Error::new(ErrorKind::Decode, recovery, words)
     };
     if response
@@ -439,14 +497,14 @@ fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
         Effect::Read => (Recovery::Retry, "try again"),
         Effect::Write => (
             Recovery::Unknown,
-            "it may have taken hold: look before sending it again",
+            "it may have been carried out: check before you repeat it",
         ),
     };
     let (kind, words, (recovery, advice)) = if error.is_builder() {
         (
             ErrorKind::Config,
-            "the request cannot be made",
-            (Recovery::Never, "check what was handed in"),
+            "the request cannot be built",
+            (Recovery::Never, "check its parameters"),
         )
     } else if error.is_connect() {
         (
@@ -454,11 +512,11 @@ fn on_the_way(error: reqwest::Error, effect: Effect) -> Error {
             "no connection",
             (
                 Recovery::Retry,
-                "check network, address and proxy, and try again",
+                "check the network, the address and the proxy, and try again",
             ),
         )
     } else if error.is_timeout() {
-        (ErrorKind::Timeout, "no answer in time", after)
+        (ErrorKind::Timeout, "no response in time", after)
     } else {
         (ErrorKind::Interrupted, "the connection broke", after)
     };
@@ -475,7 +533,7 @@ mod tests {
     use crate::{ErrorKind, Recovery, error::Effect};
 
     #[tokio::test]
-    async fn a_body_is_read_up_to_its_limit() {
+    async fn a_body_is_read_up_to_the_limit() {
         let server = MockServer::start().await;
         Mock::given(any())
             .respond_with(ResponseTemplate::new(200).set_body_string("0123456789"))
@@ -502,7 +560,7 @@ mod tests {
     }
 
     #[test]
-    fn the_token_must_be_one_and_is_not_printed() {
+    fn an_invalid_token_is_rejected_and_no_token_is_printed() {
         for token in ["", "two words", "line\nbreak", "\u{7f}"] {
             let error = authorization(&SecretString::from(token)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);

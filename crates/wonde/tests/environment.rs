@@ -1,11 +1,11 @@
-//! What the environment may and may not change: proxies and certificates.
+//! The effect of the environment: proxies and certificates.
 //!
-//! A process's environment is its own, so each test runs one of the ignored ones below in a process of that kind.
+//! Each test runs one of the ignored tests below in a process with a particular environment.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -34,7 +34,7 @@ const NO_CERTIFICATES: [(&str, &str); 2] = [
 ];
 
 #[tokio::test]
-async fn loopback_is_asked_past_every_proxy() {
+async fn loopback_requests_bypass_proxies() {
     let proxy = MockServer::start().await;
     let uri = proxy.uri();
     let proxies: Vec<_> = [
@@ -47,13 +47,13 @@ async fn loopback_is_asked_past_every_proxy() {
     .into_iter()
     .map(|name| (name, uri.as_str()))
     .collect();
-    let (success, text) = in_a_process_with(&proxies, "a_school_on_loopback").await;
+    let (success, text) = in_a_process_with(&proxies, "read_a_school_on_loopback").await;
     assert!(success, "{text}");
     assert!(proxy.received_requests().await.unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn other_hosts_are_asked_by_way_of_the_proxy() {
+async fn other_requests_use_the_proxy() {
     let proxy = MockServer::start().await;
     let school = serde_json::json!({"data": {"id": SCHOOL}});
     Mock::given(path(format!("/v1.0/schools/{SCHOOL}")))
@@ -63,38 +63,39 @@ async fn other_hosts_are_asked_by_way_of_the_proxy() {
         .await;
     let uri = proxy.uri();
     let (success, text) =
-        in_a_process_with(&[("http_proxy", uri.as_str())], "a_school_elsewhere").await;
+        in_a_process_with(&[("http_proxy", uri.as_str())], "read_a_school_elsewhere").await;
     assert!(success, "{text}");
 }
 
 #[tokio::test]
-async fn without_certificates_only_what_is_not_encrypted_can_be_asked() {
-    let (success, text) = in_a_process_with(&NO_CERTIFICATES, "a_school_on_loopback").await;
+async fn without_certificates_only_unencrypted_requests_work() {
+    let (success, text) = in_a_process_with(&NO_CERTIFICATES, "read_a_school_on_loopback").await;
     assert!(success, "{text}");
     if cfg!(target_os = "linux") {
-        let (success, text) = in_a_process_with(&NO_CERTIFICATES, "no_client_for_wonde").await;
+        let (success, text) =
+            in_a_process_with(&NO_CERTIFICATES, "building_a_client_for_wonde_fails").await;
         assert!(success, "{text}");
     }
 }
 
 #[tokio::test]
-#[ignore = "run by the tests above, in an environment of its own"]
-async fn a_school_on_loopback() {
+#[ignore = "run by the tests above in a separate process"]
+async fn read_a_school_on_loopback() {
     let api = Api::start().await;
     api.get(&format!("/schools/{SCHOOL}"), &[], "school").await;
     assert!(api.client().school(&SCHOOL.into()).await.is_ok());
 }
 
 #[tokio::test]
-#[ignore = "run by the tests above, in an environment of its own"]
-async fn a_school_elsewhere() {
+#[ignore = "run by the tests above in a separate process"]
+async fn read_a_school_elsewhere() {
     let client = builder("http://stand-in.invalid/v1.0").build().unwrap();
     assert!(client.school(&SCHOOL.into()).await.is_ok());
 }
 
 #[test]
-#[ignore = "run by the tests above, in an environment of its own"]
-fn no_client_for_wonde() {
+#[ignore = "run by the tests above in a separate process"]
+fn building_a_client_for_wonde_fails() {
     let error = builder("https://api.wonde.com/v1.0").build().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("CA certificates"), "{error}");

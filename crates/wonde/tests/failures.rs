@@ -1,9 +1,9 @@
-//! Whatever can go wrong: what kind of error it is, how to go on, and how often it was tried.
+//! Errors: their kind, their recovery, and the number of attempts.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -21,7 +21,7 @@ use tokio::net::TcpListener;
 use wiremock::ResponseTemplate;
 use wonde::{Client, Error, ErrorKind, PeopleQuery, Recovery, Session, SessionMark, Student};
 
-/// A read that fails for good is tried once; one that may pass, once and twice more.
+/// A permanent error is tried once; a temporary one is retried twice.
 const ONCE: u64 = 1;
 const THRICE: u64 = 3;
 
@@ -51,7 +51,7 @@ async fn write(client: &Client) -> Error {
         .unwrap_err()
 }
 
-/// What a list of pupils makes of an answer.
+/// The error of a list of pupils for a response.
 async fn read_answered(answer: ResponseTemplate, times: u64) -> Error {
     let api = Api::start().await;
     let mock = api.told(
@@ -64,7 +64,7 @@ async fn read_answered(answer: ResponseTemplate, times: u64) -> Error {
     read(&api.client()).await
 }
 
-/// What a register makes of an answer. It is handed in once, whatever comes.
+/// The error of a register for a response. The register is sent only once.
 async fn write_answered(answer: ResponseTemplate) -> Error {
     let api = Api::start().await;
     let mock = api.told("POST", &Api::below("attendance/session"), &[], answer);
@@ -107,7 +107,7 @@ fn fixture(status: u16) -> ResponseTemplate {
 )]
 #[case(422, ErrorKind::Validation, "(422)", "Overslept, says Ada")]
 #[tokio::test]
-async fn refusals(
+async fn each_rejection_has_its_kind(
     #[case] status: u16,
     #[case] kind: ErrorKind,
     #[case] words: &str,
@@ -129,7 +129,7 @@ async fn refusals(
 }
 
 #[tokio::test]
-async fn a_refusal_of_what_was_sent_does_not_repeat_it() {
+async fn a_rejection_does_not_repeat_the_request() {
     let error = write_answered(fixture(422)).await;
     for words in [error.to_string(), format!("{error:?}")] {
         assert!(
@@ -144,13 +144,13 @@ async fn a_refusal_of_what_was_sent_does_not_repeat_it() {
 #[case::seconds("120", Duration::from_secs(120))]
 #[case::date("Mon, 23 Nov 2026 09:02:30 GMT", Duration::from_secs(150))]
 #[tokio::test]
-async fn too_many_requests_with_a_wait(#[case] header: &str, #[case] wait: Duration) {
+async fn a_429_with_retry_after_is_waited_for(#[case] header: &str, #[case] wait: Duration) {
     let answer = || {
         fixture(429)
             .insert_header("retry-after", header)
             .insert_header("date", "Mon, 23 Nov 2026 09:00:00 GMT")
     };
-    // The wait is the caller's: nothing is tried again here.
+    // The caller must wait: nothing is retried here.
     for error in [
         read_answered(answer(), ONCE).await,
         write_answered(answer()).await,
@@ -163,7 +163,7 @@ async fn too_many_requests_with_a_wait(#[case] header: &str, #[case] wait: Durat
 }
 
 #[tokio::test]
-async fn too_many_requests_without_a_wait() {
+async fn a_429_without_retry_after_can_be_retried() {
     for error in [
         read_answered(fixture(429), THRICE).await,
         write_answered(fixture(429)).await,
@@ -181,7 +181,7 @@ async fn too_many_requests_without_a_wait() {
 #[case(503, Recovery::Retry)]
 #[case(504, Recovery::Unknown)]
 #[tokio::test]
-async fn failures_of_the_server(#[case] status: u16, #[case] after_a_write: Recovery) {
+async fn server_errors_are_unavailable(#[case] status: u16, #[case] after_a_write: Recovery) {
     let answer = || ResponseTemplate::new(status).set_body_string("<html>Augusta Lovelace</html>");
     let error = read_answered(answer(), THRICE).await;
     assert_eq!(
@@ -196,7 +196,7 @@ async fn failures_of_the_server(#[case] status: u16, #[case] after_a_write: Reco
 }
 
 #[tokio::test]
-async fn a_server_at_work_says_for_how_long() {
+async fn a_503_with_retry_after_is_waited_for() {
     let answer = || ResponseTemplate::new(503).insert_header("retry-after", "30");
     let wait = Recovery::RetryAfter(Duration::from_secs(30));
     assert_eq!(read_answered(answer(), ONCE).await.recovery(), wait);
@@ -204,7 +204,7 @@ async fn a_server_at_work_says_for_how_long() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_json() {
+async fn malformed_json_is_a_decoding_error() {
     let answer =
         || ResponseTemplate::new(200).set_body_raw("<html>Back soon, Ada</html>", "text/html");
     let error = read_answered(answer(), THRICE).await;
@@ -221,7 +221,7 @@ async fn a_body_that_is_no_json() {
 }
 
 #[tokio::test]
-async fn an_empty_body() {
+async fn an_empty_body_is_a_decoding_error() {
     let answer = || ResponseTemplate::new(200);
     assert_eq!(
         read_answered(answer(), THRICE).await.kind(),
@@ -231,7 +231,7 @@ async fn an_empty_body() {
 }
 
 #[rstest]
-// What was sent may have been done, and this is the way to the answer.
+// The write may have been carried out; the redirect leads to its result.
 #[case(301, Recovery::Unknown)]
 #[case(302, Recovery::Unknown)]
 #[case(303, Recovery::Unknown)]
@@ -262,7 +262,7 @@ async fn redirects_are_not_followed(#[case] status: u16, #[case] write: Recovery
 }
 
 #[tokio::test]
-async fn a_read_that_passes_at_last() {
+async fn a_read_is_retried_until_it_succeeds() {
     let api = Api::start().await;
     let at = Api::below("students");
     let query = [("per_page", "200")];
@@ -282,7 +282,7 @@ async fn a_read_that_passes_at_last() {
 }
 
 #[tokio::test]
-async fn how_often_a_read_is_repeated_is_a_setting() {
+async fn the_number_of_retries_can_be_set() {
     let api = Api::start().await;
     let mock = api.told(
         "GET",
@@ -296,7 +296,7 @@ async fn how_often_a_read_is_repeated_is_a_setting() {
 }
 
 #[tokio::test]
-async fn every_request_passes_the_gate_the_repeated_ones_too() {
+async fn every_request_passes_the_gate_including_retries() {
     use std::sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -321,7 +321,7 @@ async fn every_request_passes_the_gate_the_repeated_ones_too() {
 }
 
 #[tokio::test]
-async fn what_a_closed_gate_holds_back_is_surely_not_sent() {
+async fn a_closed_gate_prevents_the_request() {
     let api = Api::start().await;
     let gate: wonde::Gate =
         std::sync::Arc::new(|| Box::pin(std::future::ready(Err(wonde::GateClosed))));
@@ -335,7 +335,7 @@ async fn what_a_closed_gate_holds_back_is_surely_not_sent() {
 }
 
 #[tokio::test]
-async fn every_request_is_told_with_its_status_and_without_its_address() {
+async fn observers_receive_the_status_but_not_the_url() {
     use std::sync::{Arc, Mutex};
 
     let api = Api::start().await;
@@ -360,7 +360,7 @@ async fn every_request_is_told_with_its_status_and_without_its_address() {
 #[case::in_its_head("HTTP/1.1 200 OK\r\ncontent-le")]
 #[case::in_its_body("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"data\": [")]
 #[tokio::test]
-async fn a_cut_connection(#[case] bytes: &'static str) {
+async fn a_cut_connection_is_unavailable(#[case] bytes: &'static str) {
     let wire = Wire::start(bytes, Then::Cut).await;
     let client = builder(&wire.base).build().unwrap();
     let error = read(&client).await;
@@ -384,7 +384,7 @@ async fn a_cut_connection(#[case] bytes: &'static str) {
 #[case::no_answer("")]
 #[case::half_an_answer("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"data\": [")]
 #[tokio::test]
-async fn no_answer_in_time(#[case] bytes: &'static str) {
+async fn a_timeout_is_unavailable(#[case] bytes: &'static str) {
     let wire = Wire::start(bytes, Then::Silence).await;
     let client = builder(&wire.base)
         .timeout(Duration::from_secs(1))
@@ -405,13 +405,13 @@ async fn no_answer_in_time(#[case] bytes: &'static str) {
 }
 
 #[tokio::test]
-async fn nobody_there() {
-    // Bound and let go: nobody listens there now.
+async fn a_refused_connection_can_be_retried() {
+    // Bound and dropped, so nothing listens on this port.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}/v1.0", listener.local_addr().unwrap());
     drop(listener);
     let client = builder(&base).build().unwrap();
-    // Nothing was sent, so a write may be repeated as well.
+    // Nothing was sent, so a write can be repeated as well.
     for error in [read(&client).await, write(&client).await] {
         assert_eq!(
             (error.kind(), error.recovery()),
@@ -421,7 +421,7 @@ async fn nobody_there() {
 }
 
 #[tokio::test]
-async fn an_answer_that_promises_too_much_is_not_read() {
+async fn a_response_with_an_excessive_length_is_not_read() {
     let wire = Wire::start(
         "HTTP/1.1 200 OK\r\ncontent-length: 100000000000\r\n\r\n{",
         Then::Silence,
@@ -437,7 +437,7 @@ async fn an_answer_that_promises_too_much_is_not_read() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_promises_too_much_is_a_refusal() {
+async fn a_rejection_with_an_excessive_length_is_still_a_rejection() {
     let wire = Wire::start(
         "HTTP/1.1 403 No\r\ncontent-length: 100000000000\r\n\r\n{",
         Then::Silence,
@@ -452,7 +452,7 @@ async fn a_refusal_that_promises_too_much_is_a_refusal() {
 
 #[tokio::test]
 #[should_panic(expected = "a request that nobody expected")]
-async fn a_request_that_nobody_expected_fails_the_test() {
+async fn an_unexpected_request_fails_the_test() {
     let api = Api::start().await;
     drop(read(&api.client()).await);
 }

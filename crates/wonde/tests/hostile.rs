@@ -1,9 +1,9 @@
-//! Answers that are made to do harm.
+//! Malicious responses.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -14,7 +14,7 @@ use rstest::rstest;
 use wiremock::ResponseTemplate;
 use wonde::{ErrorKind, PeopleQuery, Student};
 
-/// Records in records, this many times: more than a reader of JSON follows, and more than a thread's 2 MiB of stack hold.
+/// The depth of nested records: more than a JSON parser accepts, and more than a thread's 2 MiB stack can hold.
 const DEEP: usize = 20_000;
 
 #[rstest]
@@ -30,11 +30,7 @@ const DEEP: usize = 20_000;
 #[case::details("contact_details", r#"{"data":[{"emails":"#, "}]}")]
 #[case::first_of_lists("year", "[", "]")]
 #[tokio::test]
-async fn endless_nesting_is_an_error_and_no_crash(
-    #[case] field: &str,
-    #[case] open: &str,
-    #[case] close: &str,
-) {
+async fn deep_nesting_is_an_error(#[case] field: &str, #[case] open: &str, #[case] close: &str) {
     let error = read(field, open, close, DEEP).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Decode);
     assert!(error.to_string().contains("nesting"), "{error}");
@@ -50,7 +46,7 @@ async fn endless_nesting_is_an_error_and_no_crash(
 )]
 #[case::single("year", r#"{"id":"1","students":[{"id":"2","year":"#, "}]}", 9)]
 #[tokio::test]
-async fn the_deepest_nesting_that_is_read_does_no_harm(
+async fn the_deepest_allowed_nesting_does_not_overflow_the_stack(
     #[case] field: &str,
     #[case] open: &str,
     #[case] close: &str,
@@ -64,7 +60,7 @@ async fn the_deepest_nesting_that_is_read_does_no_harm(
     );
 }
 
-/// Reads one pupil, one of whose fields is nested so many times.
+/// Reads one pupil with a field of this nesting.
 async fn read(field: &str, open: &str, close: &str, times: usize) -> wonde::Result<Vec<Student>> {
     let (open, close) = (open.repeat(times), close.repeat(times));
     let text = format!(r#"{{"data":[{{"id":"0","{field}":{open}null{close}}}]}}"#);

@@ -1,9 +1,9 @@
-//! Lists over many pages, and what can go wrong between two of them.
+//! Lists of several pages, and errors between pages.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -34,12 +34,12 @@ async fn all(api: &Api, query: PeopleQuery) -> wonde::Result<Vec<Student>> {
 }
 
 #[tokio::test]
-async fn one_stream_over_all_pages() {
+async fn all_pages_form_one_stream() {
     let api = Api::start().await;
     let at = Api::below("students");
     let first = [("include", "year"), ("per_page", "1")];
     api.get(&at, &first, "students_page_1").await;
-    // As given: from here on the pages say how to go on, whole, relative to the page and relative to the host.
+    // The following pages link to the next one with a full URL, relative to the page, and relative to the host.
     api.get(&at, &[("page", "2")], "students_page_2").await;
     api.get(&at, &[("page", "3")], "students_page_3").await;
     api.get(&at, &[("page", "4")], "students_page_4").await;
@@ -72,18 +72,18 @@ async fn one_stream_over_all_pages() {
 }
 
 #[tokio::test]
-async fn pages_are_asked_for_as_they_are_read() {
+async fn pages_are_requested_when_needed() {
     let api = Api::start().await;
     api.get(&Api::below("students"), &LIST, "students_page_1")
         .await;
     let mut students = api.school().students(PeopleQuery::default());
     let first = students.next().await.unwrap().unwrap();
     assert_eq!(first.id.as_str(), "A1749191433");
-    // The second page is not asked for: the server would not know it, and fail the test.
+    // The second page is not requested; the mock would fail the test.
 }
 
 #[tokio::test]
-async fn pages_by_cursor() {
+async fn lists_can_be_paged_by_cursor() {
     let api = Api::start().await;
     let next = format!(
         "{}/schools/{SCHOOL}/students?cursor=eyJpZCI6MX0%3D&per_page=200",
@@ -119,7 +119,7 @@ async fn pages_by_cursor() {
 #[case::meta_first(json!({"meta": {"pagination": {"next": "", "more": "0"}}, "data": [{"id": "A1"}]}))]
 #[case::next_false(json!({"data": [{"id": "A1"}], "meta": {"pagination": {"next": false, "more": 0}}}))]
 #[tokio::test]
-async fn a_single_page(#[case] body: Value) {
+async fn a_list_may_have_a_single_page(#[case] body: Value) {
     let api = Api::start().await;
     page(&api, &LIST, body).await;
     assert_eq!(
@@ -129,7 +129,7 @@ async fn a_single_page(#[case] body: Value) {
 }
 
 #[tokio::test]
-async fn an_empty_list_is_no_error() {
+async fn an_empty_list_is_not_an_error() {
     let api = Api::start().await;
     page(&api, &LIST, json!({"data": []})).await;
     assert!(all(&api, PeopleQuery::default()).await.unwrap().is_empty());
@@ -139,7 +139,7 @@ async fn an_empty_list_is_no_error() {
 #[case::itself("?per_page=200")]
 #[case::itself_with_a_fragment("?per_page=200#again")]
 #[tokio::test]
-async fn a_page_that_leads_to_itself_ends_the_list(#[case] next: &str) {
+async fn a_page_that_links_to_itself_is_an_error(#[case] next: &str) {
     let api = Api::start().await;
     page(
         &api,
@@ -156,7 +156,7 @@ async fn a_page_that_leads_to_itself_ends_the_list(#[case] next: &str) {
 }
 
 #[tokio::test]
-async fn pages_that_lead_in_a_circle_end_the_list() {
+async fn pages_that_form_a_cycle_are_an_error() {
     let api = Api::start().await;
     let to = |page: &str, id: &str| json!({"data": [{"id": id}], "meta": {"pagination": {"next": page}}});
     page(&api, &LIST, to("?page=2", "A1")).await;
@@ -167,7 +167,7 @@ async fn pages_that_lead_in_a_circle_end_the_list() {
 }
 
 #[tokio::test]
-async fn more_without_a_next_page_is_no_end() {
+async fn more_without_a_next_page_is_an_error() {
     let api = Api::start().await;
     page(
         &api,
@@ -189,7 +189,7 @@ async fn more_without_a_next_page_is_no_end() {
 #[case::user("http://evil@{host}/v1.0/students")]
 #[case::wonde_itself("https://api.wonde.com/v1.0/students?page=2")]
 #[tokio::test]
-async fn the_token_goes_to_no_other_host(#[case] next: &str) {
+async fn the_token_is_not_sent_to_another_host(#[case] next: &str) {
     let api = Api::start().await;
     let next = next.replace("{host}", &api.host());
     page(
@@ -206,7 +206,7 @@ async fn the_token_goes_to_no_other_host(#[case] next: &str) {
 }
 
 #[tokio::test]
-async fn the_token_goes_to_no_other_port_of_the_host() {
+async fn the_token_is_not_sent_to_another_port() {
     let (api, other) = (Api::start().await, Api::start().await);
     let next = format!("{}/students?page=2", other.base());
     page(
@@ -247,7 +247,10 @@ async fn the_first_error_ends_the_stream() {
 #[case::null_id(json!({"data": [{"id": null, "surname": "Lovelace"}]}), "data[0].id")]
 #[case::a_text(json!("Lovelace"), "expected")]
 #[tokio::test]
-async fn what_is_no_list_is_an_error_that_says_where(#[case] body: Value, #[case] place: &str) {
+async fn a_body_that_is_not_a_list_is_an_error_with_its_place(
+    #[case] body: Value,
+    #[case] place: &str,
+) {
     let api = Api::start().await;
     page(&api, &LIST, body).await;
     let error = all(&api, PeopleQuery::default()).await.unwrap_err();

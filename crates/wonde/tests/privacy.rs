@@ -1,9 +1,9 @@
-//! Neither the token nor a name, a date of birth, an address or a comment is in anything that may be logged.
+//! Nothing that may be logged contains the token, a name, a date of birth, an address or a comment.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -50,7 +50,7 @@ fn silent(text: &str) {
     }
 }
 
-/// All that a log could make of an error: its text, its debug text, and those of its causes.
+/// All texts of an error: `Display`, `Debug`, and those of its sources.
 fn silent_error(error: &Error) {
     silent(&format!("{error} {error:?} {error:#?}"));
     let mut cause = error.source();
@@ -71,7 +71,7 @@ async fn silent_list<T: Debug>(list: impl Stream<Item = wonde::Result<T>>) {
 }
 
 #[tokio::test]
-async fn records_show_no_person() {
+async fn debug_texts_of_records_contain_no_personal_data() {
     let api = Api::start().await;
     let list = [("per_page", "200")];
     for (at, fixture) in [
@@ -84,7 +84,8 @@ async fn records_show_no_person() {
     ] {
         api.get(&Api::below(at), &list, fixture).await;
     }
-    api.get("/writebacks/A9911", &[], "writeback_refused").await;
+    api.get("/writebacks/A9911", &[], "writeback_rejected")
+        .await;
     let school = api.school();
     let students: Vec<_> = school
         .students(PeopleQuery::default())
@@ -116,7 +117,7 @@ async fn records_show_no_person() {
 }
 
 #[test]
-fn marks_show_no_comment() {
+fn debug_texts_of_marks_contain_no_comment() {
     let session = SessionMark {
         student_id: "A1749191433".into(),
         date: NaiveDate::from_ymd_opt(2026, 11, 23).unwrap(),
@@ -135,7 +136,7 @@ fn marks_show_no_comment() {
     };
     silent_records(&[&session]);
     silent_records(&[&lesson]);
-    // What they do show is enough to find the mark by.
+    // They still show enough to find the mark.
     let text = format!("{session:?} {lesson:?}");
     for part in ["A1749191433", "2026-11-23", "Am", "A113", "7", "A700"] {
         assert!(text.contains(part), "{text}");
@@ -143,7 +144,7 @@ fn marks_show_no_comment() {
 }
 
 #[tokio::test]
-async fn errors_show_nothing_of_an_answer() {
+async fn errors_contain_nothing_of_a_response() {
     let words = format!("Augusta Lovelace: Overslept ({TOKEN})");
     let bodies = [
         json!({"error": words, "error_description": words, "message": words}).to_string(),
@@ -171,14 +172,14 @@ async fn errors_show_nothing_of_an_answer() {
                 .await;
             let error = rows.unwrap_err();
             silent_error(&error);
-            // Wonde's own words may hold all the rest, but never the token.
+            // Wonde's own message may contain anything but the token.
             assert!(!error.server_message().unwrap_or_default().contains(TOKEN));
         }
     }
 }
 
 #[tokio::test]
-async fn errors_on_the_way_show_nothing_of_a_request() {
+async fn errors_contain_nothing_of_a_request() {
     let query = || PeopleQuery::new().filter("surname", "Lovelace");
     let wire = Wire::start("", Then::Cut).await;
     let client = builder(&wire.base).build().unwrap();
@@ -206,7 +207,7 @@ async fn errors_on_the_way_show_nothing_of_a_request() {
 }
 
 #[test]
-fn errors_of_setting_up_show_no_token() {
+fn errors_of_the_builder_contain_no_token() {
     let error = builder(&format!("https://user:{TOKEN}@api.wonde.com/v1.0"))
         .build()
         .unwrap_err();

@@ -1,9 +1,9 @@
-//! Reading a school: every list, in the forms that its rows come in.
+//! Reads of every list of a school, in all forms of its rows.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -20,7 +20,7 @@ use wonde::{
 const LIST: [(&str, &str); 1] = [("per_page", "200")];
 
 #[tokio::test]
-async fn pupils_with_everything_included() {
+async fn pupils_are_read_with_all_includes() {
     let api = Api::start().await;
     let include = "education_details,extended_details,contact_details,contacts.contact_details,year,registration,classes";
     api.get(
@@ -113,7 +113,7 @@ async fn pupils_with_everything_included() {
 }
 
 #[tokio::test]
-async fn staff() {
+async fn staff_are_read() {
     let api = Api::start().await;
     let query = PeopleQuery {
         updated_after: Some("2026-11-01T00:00:00Z".parse().unwrap()),
@@ -163,7 +163,7 @@ async fn staff() {
 }
 
 #[tokio::test]
-async fn contacts() {
+async fn contacts_are_read() {
     let api = Api::start().await;
     let asked = [("include", "contact_details,students"), ("per_page", "200")];
     api.get(&Api::below("contacts"), &asked, "contacts").await;
@@ -181,7 +181,7 @@ async fn contacts() {
 }
 
 #[tokio::test]
-async fn groups_and_classes() {
+async fn groups_and_classes_are_read() {
     let api = Api::start().await;
     api.get(&Api::below("groups"), &LIST, "groups").await;
     api.get(&Api::below("classes"), &LIST, "classes").await;
@@ -203,7 +203,7 @@ async fn groups_and_classes() {
         ]
     );
     assert_eq!(groups[1].mis_id.as_deref(), Some("13"));
-    // Only the ids of its pupils came.
+    // Only the ids of its pupils are included.
     assert_eq!(
         groups[0].students.as_ref().unwrap()[0].id.as_str(),
         "A1749191433"
@@ -226,7 +226,7 @@ async fn groups_and_classes() {
 }
 
 #[tokio::test]
-async fn periods_and_lessons() {
+async fn periods_and_lessons_are_read() {
     let api = Api::start().await;
     api.get(&Api::below("periods"), &LIST, "periods").await;
     let asked = [
@@ -263,7 +263,7 @@ async fn periods_and_lessons() {
         lessons[0].start_at,
         Some("2026-06-01T07:50:00Z".parse().unwrap())
     );
-    // The zone is the one given: 09:50 in London's summer.
+    // The zone is applied: 09:50 in London in summer.
     assert_eq!(
         lessons[0].end_at,
         Some("2026-06-01T08:50:00Z".parse().unwrap())
@@ -282,7 +282,7 @@ async fn periods_and_lessons() {
 }
 
 #[tokio::test]
-async fn registers() {
+async fn registers_are_read() {
     let api = Api::start().await;
     let asked = [
         ("updated_after", "2026-11-16 00:00:00"),
@@ -331,7 +331,7 @@ async fn registers() {
         (rows[1].student_id(), rows[1].attendance_code_id()),
         (Some("A2".into()), Some("A112".into()))
     );
-    // A word that nobody knows is kept, and stands for neither session.
+    // An unknown session is kept as a word.
     assert_eq!(
         (rows[2].session, rows[2].session_word.as_deref()),
         (None, Some("EVENING"))
@@ -357,7 +357,7 @@ async fn registers() {
 }
 
 #[tokio::test]
-async fn what_is_gone() {
+async fn deletions_are_read() {
     let api = Api::start().await;
     let asked = [
         ("updated_after", "2026-11-19 00:00:00"),
@@ -383,7 +383,7 @@ async fn what_is_gone() {
 }
 
 #[tokio::test]
-async fn counts() {
+async fn counts_are_read() {
     let api = Api::start().await;
     api.get(
         &Api::below("counts"),
@@ -405,7 +405,7 @@ async fn counts() {
 }
 
 #[tokio::test]
-async fn a_field_that_cannot_be_read_is_named_and_its_value_is_not() {
+async fn an_error_names_the_unreadable_field_but_not_its_value() {
     let api = Api::start().await;
     let mut page = api.fixture("students_included");
     page["data"][0]["contacts"]["data"][0]["relationship"]["data"]["priority"] =
@@ -443,7 +443,7 @@ async fn a_field_that_cannot_be_read_is_named_and_its_value_is_not() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_named_and_passed_over_where_that_is_asked_for() {
+async fn unreadable_values_are_reported_and_skipped_on_request() {
     let api = Api::start().await;
     let page = |rows: serde_json::Value, next: Option<String>| {
         let next = next.map(|at| format!("{}{at}", api.base()));
@@ -502,7 +502,7 @@ async fn what_cannot_be_read_is_named_and_passed_over_where_that_is_asked_for() 
             (None, "id", 2, true),
         ]
     );
-    // Nobody is told: the list ends with an error, as it did.
+    // Without a callback, the list still ends with an error.
     let strict: wonde::Result<Vec<_>> = api
         .school()
         .students(PeopleQuery::new())

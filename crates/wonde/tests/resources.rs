@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -18,7 +18,7 @@ use wonde::{
 };
 
 #[tokio::test]
-async fn every_resource_is_read_at_its_path() {
+async fn every_resource_is_read_from_its_path() {
     let api = Api::start().await;
     for resource in resources::ALL {
         let rows = json!({"data": [{"id": "A1", "anything": {"data": []}}]});
@@ -67,7 +67,7 @@ fn the_readme_lists_every_resource_with_its_label() {
 }
 
 #[tokio::test]
-async fn one_record_with_its_includes() {
+async fn one_record_is_read_with_its_includes() {
     let api = Api::start().await;
     let doctor = json!({"data": {"id": "A7", "surname": "Example", "telephone": 1632}, "meta": {"includes": []}});
     let answer = ResponseTemplate::new(200).set_body_json(doctor);
@@ -90,7 +90,7 @@ async fn one_record_with_its_includes() {
 }
 
 #[tokio::test]
-async fn records_are_created_changed_and_deleted() {
+async fn records_are_created_updated_and_deleted() {
     let api = Api::start().await;
     let body = json!({"absence_type": "SIC"});
     let answers = [
@@ -136,7 +136,7 @@ async fn records_are_created_changed_and_deleted() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_is_refused_before_any_request() {
+async fn unsupported_writes_are_rejected_before_any_request() {
     let api = Api::start().await;
     let school = api.school();
     let nothing = json!({});
@@ -156,7 +156,7 @@ async fn what_cannot_be_written_is_refused_before_any_request() {
 }
 
 #[tokio::test]
-async fn a_write_is_never_repeated() {
+async fn a_write_is_never_retried() {
     let api = Api::start().await;
     let answer = ResponseTemplate::new(500);
     api.told("POST", &Api::below("achievements"), &[], answer)
@@ -172,7 +172,7 @@ async fn a_write_is_never_repeated() {
 }
 
 #[tokio::test]
-async fn an_answer_is_kept_as_it_came() {
+async fn a_raw_response_is_returned_unchanged() {
     let api = Api::start().await;
     let answer = ResponseTemplate::new(200)
         .set_body_json(json!({"data": [{"forename": "Secret"}]}))
@@ -215,7 +215,7 @@ async fn schools_are_found_by_a_query() {
 }
 
 #[tokio::test]
-async fn writebacks_are_listed_by_either_name_of_their_id() {
+async fn writebacks_are_listed_under_either_name_of_their_id() {
     let api = Api::start().await;
     let rows = json!({"data": [{"id": "A1", "status": "completed"}, {"writeback_id": "A2", "status": "new word"}]});
     let answer = ResponseTemplate::new(200).set_body_json(rows);
@@ -232,7 +232,7 @@ async fn writebacks_are_listed_by_either_name_of_their_id() {
 }
 
 #[tokio::test]
-async fn the_access_list_comes_with_or_without_types() {
+async fn the_access_list_is_read_with_and_without_types() {
     let api = Api::start().await;
     let acl = json!({"data": {"mode": "exclude", "ids": ["A1", {"id": "A2", "type": "student"}]}});
     let answer = ResponseTemplate::new(200).set_body_json(acl);
@@ -247,7 +247,7 @@ async fn the_access_list_comes_with_or_without_types() {
 }
 
 #[tokio::test]
-async fn a_wish_for_access_names_contacts() {
+async fn a_request_for_access_can_name_contacts() {
     let api = Api::start().await;
     let at = format!("/v1.0/schools/{SCHOOL}/request-access");
     Mock::given(matchers::method("POST"))
@@ -273,7 +273,7 @@ async fn a_wish_for_access_names_contacts() {
 }
 
 #[test]
-fn an_open_record_keeps_values_out_of_debug_and_errors() {
+fn an_untyped_record_shows_no_values_in_debug_and_errors() {
     let record: wonde::OpenRecord =
         serde_json::from_value(json!({"id": "A1", "comment": "Secret", "student": "A2"})).unwrap();
     assert_eq!(record.related_id("student"), Some("A2"));

@@ -1,9 +1,9 @@
-//! What is asked for at the root of the API, and the way from there to a school.
+//! Requests at the root of the API, and the path from there to a school.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -21,7 +21,7 @@ use wonde::{Client, ErrorKind, School, SchoolList, WritebackStatus};
 const LIST: [(&str, &str); 1] = [("per_page", "200")];
 
 #[tokio::test]
-async fn schools_with_all_they_tell() {
+async fn schools_are_read_with_all_fields() {
     let api = Api::start().await;
     api.get("/schools", &LIST, "schools").await;
     let schools: Vec<School> = api
@@ -66,7 +66,7 @@ async fn schools_with_all_they_tell() {
 #[case(SchoolList::Revoked, "/schools/revoked")]
 #[case(SchoolList::Declined, "/schools/declined")]
 #[tokio::test]
-async fn each_list_of_schools_has_its_address(#[case] list: SchoolList, #[case] at: &str) {
+async fn each_list_of_schools_has_its_path(#[case] list: SchoolList, #[case] at: &str) {
     let api = Api::start().await;
     api.get(at, &LIST, "schools").await;
     let schools: Vec<School> = api.client().schools(list).try_collect().await.unwrap();
@@ -74,7 +74,7 @@ async fn each_list_of_schools_has_its_address(#[case] list: SchoolList, #[case] 
 }
 
 #[tokio::test]
-async fn a_school_and_the_way_to_it() {
+async fn a_school_is_read_and_its_region_is_used() {
     let api = Api::start().await;
     api.get(&format!("/schools/{SCHOOL}"), &[], "school").await;
     api.get(&Api::below("attendance-codes"), &LIST, "attendance_codes")
@@ -86,7 +86,7 @@ async fn a_school_and_the_way_to_it() {
     assert_eq!(at.id(), &school.id);
     let codes: Vec<_> = at.attendance_codes().try_collect().await.unwrap();
     assert_eq!(codes.len(), 5);
-    // A school's writebacks are asked for in its own region.
+    // A school's writebacks are read from its own region.
     assert_eq!(
         at.writeback(&"A9911".into()).await.unwrap().status,
         WritebackStatus::Open
@@ -94,7 +94,7 @@ async fn a_school_and_the_way_to_it() {
 }
 
 #[tokio::test]
-async fn how_a_school_stands() {
+async fn a_schools_meta_is_read() {
     let api = Api::start().await;
     api.get(&format!("/meta/schools/{SCHOOL}"), &[], "meta")
         .await;
@@ -111,7 +111,7 @@ async fn how_a_school_stands() {
 }
 
 #[tokio::test]
-async fn how_a_school_stands_without_a_wrapper() {
+async fn a_schools_meta_is_read_without_a_wrapper() {
     let api = Api::start().await;
     let flat = ResponseTemplate::new(200).set_body_json(serde_json::json!({"online": false}));
     api.told("GET", &format!("/meta/schools/{SCHOOL}"), &[], flat)
@@ -123,7 +123,7 @@ async fn how_a_school_stands_without_a_wrapper() {
 }
 
 #[tokio::test]
-async fn what_a_school_allows() {
+async fn a_schools_permissions_are_read() {
     let api = Api::start().await;
     api.get(
         &format!("/meta/schools/{SCHOOL}/permissions"),
@@ -142,7 +142,7 @@ async fn what_a_school_allows() {
 }
 
 #[tokio::test]
-async fn access_is_asked_for_and_given_back() {
+async fn access_is_requested_and_revoked() {
     let api = Api::start().await;
     Mock::given(method("POST"))
         .and(path(format!("/v1.0/schools/{SCHOOL}/request-access")))
@@ -169,7 +169,7 @@ async fn access_is_asked_for_and_given_back() {
 }
 
 #[tokio::test]
-async fn the_codes_that_wonde_knows() {
+async fn wondes_own_codes_are_read() {
     let api = Api::start().await;
     api.get("/attendance-codes", &LIST, "attendance_codes")
         .await;
@@ -183,14 +183,14 @@ async fn the_codes_that_wonde_knows() {
 #[rstest]
 #[case("writeback_done", WritebackStatus::Done, "Successful", None)]
 #[case(
-    "writeback_refused",
-    WritebackStatus::Refused,
+    "writeback_rejected",
+    WritebackStatus::Rejected,
     "failed",
     Some("No such code for Augusta Lovelace")
 )]
 #[case("writeback_open", WritebackStatus::Open, "queued", None)]
 #[tokio::test]
-async fn how_far_a_register_has_come(
+async fn the_status_of_a_writeback_is_read(
     #[case] fixture: &str,
     #[case] status: WritebackStatus,
     #[case] word: &str,
@@ -206,7 +206,7 @@ async fn how_far_a_register_has_come(
 }
 
 #[tokio::test]
-async fn the_client_says_who_it_is() {
+async fn the_client_sends_a_user_agent() {
     let api = Api::start().await;
     let agent = format!(
         "markback-wonde/{} school-door/2.1",
@@ -236,7 +236,7 @@ fn school(region: serde_json::Value) -> School {
 }
 
 #[test]
-fn the_token_stays_with_wonde() {
+fn the_token_is_only_sent_to_wonde() {
     let client = builder("https://api.wonde.com/v1.0").build().unwrap();
     let at = |region| {
         client
@@ -285,7 +285,7 @@ fn the_token_stays_with_wonde() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_refused_at_once() {
+fn invalid_options_are_rejected_by_the_builder() {
     for builder in [
         Client::builder(SecretString::from("")),
         Client::builder(SecretString::from("two words")),
@@ -299,7 +299,7 @@ fn settings_that_cannot_work_are_refused_at_once() {
 }
 
 #[tokio::test]
-async fn a_token_out_of_a_file_may_end_in_a_line_break() {
+async fn a_token_may_end_in_a_line_break() {
     let api = Api::start().await;
     api.get(&format!("/schools/{SCHOOL}"), &[], "school").await;
     let token = SecretString::from(format!("{TOKEN}\n"));
@@ -308,7 +308,7 @@ async fn a_token_out_of_a_file_may_end_in_a_line_break() {
 }
 
 #[test]
-fn clients_go_where_tasks_go() {
+fn clients_and_errors_can_be_shared_between_tasks() {
     fn everywhere<T: Send + Sync + Clone + 'static>() {}
     fn as_an_error<T: std::error::Error + Send + Sync + 'static>() {}
     everywhere::<Client>();

@@ -1,9 +1,9 @@
-//! Writing marks: what is sent, and that it is sent once.
+//! Writes of marks: the content, and that they are sent once.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod common;
@@ -39,7 +39,7 @@ fn lesson_mark() -> LessonMark {
     }
 }
 
-/// Takes one register, exactly this, at this address.
+/// Expects exactly this register at this path.
 async fn take(api: &Api, kind: &str, register: Value) {
     Mock::given(method("POST"))
         .and(path(format!("/v1.0/schools/{SCHOOL}/attendance/{kind}")))
@@ -53,7 +53,7 @@ async fn take(api: &Api, kind: &str, register: Value) {
 }
 
 #[tokio::test]
-async fn session_marks_with_and_without_what_may_be_left_out() {
+async fn session_marks_are_sent_with_and_without_optional_fields() {
     let api = Api::start().await;
     let marks = [
         SessionMark {
@@ -81,7 +81,7 @@ async fn session_marks_with_and_without_what_may_be_left_out() {
 }
 
 #[tokio::test]
-async fn lesson_marks_with_and_without_what_may_be_left_out() {
+async fn lesson_marks_are_sent_with_and_without_optional_fields() {
     let api = Api::start().await;
     let marks = [
         LessonMark {
@@ -101,7 +101,7 @@ async fn lesson_marks_with_and_without_what_may_be_left_out() {
 }
 
 #[tokio::test]
-async fn no_marks_are_no_request() {
+async fn an_empty_register_sends_no_request() {
     let api = Api::start().await;
     let school = api.school();
     for error in [
@@ -116,7 +116,7 @@ async fn no_marks_are_no_request() {
 }
 
 #[tokio::test]
-async fn a_receipt_in_a_wrapper_and_by_number_is_one_too() {
+async fn a_wrapped_numeric_receipt_is_read() {
     let api = Api::start().await;
     let answer = ResponseTemplate::new(201).set_body_json(json!({"data": {"writeback_id": 9911}}));
     api.told("POST", &Api::below("attendance/session"), &[], answer)
@@ -132,7 +132,7 @@ async fn a_receipt_in_a_wrapper_and_by_number_is_one_too() {
 }
 
 #[tokio::test]
-async fn an_answer_without_a_receipt_leaves_it_open_whether_it_happened() {
+async fn a_response_without_a_receipt_has_an_unknown_effect() {
     let api = Api::start().await;
     let answer = ResponseTemplate::new(200).set_body_json(json!({"success": true}));
     api.told("POST", &Api::below("attendance/session"), &[], answer)

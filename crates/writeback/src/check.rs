@@ -13,9 +13,11 @@ use crate::{
 };
 
 mod codes;
+mod days;
 mod fields;
 mod guidance;
 mod hints;
+mod hold;
 mod times;
 
 pub use fields::check_fields;
@@ -51,21 +53,23 @@ impl Rules {
         let times = times::compile(settings, &mut found);
         let days = days(settings, &mut found);
         let closed = closed(settings, &mut found);
+        let other = days::compile(settings, &times, &days, &closed, &mut found);
+        let hold = hold::compile(settings, &mut found);
         let shortest_stay = shortest_stay(settings, &mut found);
         let codes = codes::compile(settings, book, &mut found);
         codes::of_options(fields, book, &mut found);
         named_fields(settings, fields, &mut found);
         hints::give(kind, fields, settings, &times, &codes, book, &mut found);
 
-        let rules = match (times.closes, found.problems.is_empty()) {
-            (Some(closes), true) => Some(Rules {
-                am: times.am,
-                pm: times.pm,
-                am_opens: times.am_opens,
-                pm_opens: times.pm_opens,
-                closes,
+        let rules = match (times.times(), found.problems.is_empty()) {
+            (Some(usual), true) => Some(Rules {
+                am_opens: times.am_opens(),
+                usual,
+                other,
                 days,
                 closed,
+                ignores_calendar: settings.ignores_calendar,
+                hold,
                 late: codes.late,
                 unauthorised: codes.unauthorised,
                 present_am: codes.present_am,

@@ -5,7 +5,7 @@
 use mis_core::{Ability, AttendanceCodeId, Code, EventKind, HeldCode, Mark, NoCode, StudentId};
 
 use crate::{
-    decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason},
+    decision::{Decision, DecisionOutcome, Hold, PlannedMark, RegisterBefore, SkipReason},
     event::Event,
     reading::same_code,
     rules::{NoSession, Place, Rules},
@@ -14,8 +14,10 @@ use crate::{
     view::{GroupContext, RegisterView, Standing, View},
 };
 
+mod calendar;
 mod code;
 mod extras;
+mod hold;
 mod register;
 mod tap;
 mod turn;
@@ -43,6 +45,7 @@ pub fn decide(
         standing: None,
         judged_by_the_clock: false,
         register_told: false,
+        hold: None,
     };
     let outcome = match deciding.go(group) {
         Ok(planned) => DecisionOutcome::Write(planned),
@@ -75,6 +78,7 @@ struct Deciding<'a> {
     standing: Option<Standing>,
     judged_by_the_clock: bool,
     register_told: bool,
+    hold: Option<Hold>,
 }
 
 impl Deciding<'_> {
@@ -91,6 +95,7 @@ impl Deciding<'_> {
         };
         self.something_new(&planned.mark)?;
         let code_id = self.id_to_write(&planned.mark.code)?;
+        self.hold = self.held_for_release(rules, &planned.mark.code)?;
         Ok(PlannedMark { code_id, ..planned })
     }
 
@@ -122,6 +127,10 @@ impl Deciding<'_> {
     fn finish(mut self, outcome: DecisionOutcome) -> Decision {
         self.tell_register();
         self.step(outcome.to_string());
+        if let Some(hold) = &self.hold {
+            let words = format!("waits for release: {}", hold.why);
+            self.step(words);
+        }
         let waits = matches!(outcome, DecisionOutcome::Wait { .. });
         let is_open = waits || matches!(outcome, DecisionOutcome::Fail { .. });
         let found = match &self.view.register {
@@ -147,6 +156,7 @@ impl Deciding<'_> {
             dropped: self.dropped,
             found,
             session: self.session.map(|place| (place.date, place.session)),
+            hold: self.hold,
         }
     }
 
@@ -217,12 +227,20 @@ impl Deciding<'_> {
 
     /// Step 2: the session.
     fn place(&mut self, rules: &Rules) -> Result<Place, Stop> {
-        let place = rules
-            .place(self.event.at, self.view.timezone)
-            .map_err(|none| self.outside(none, rules))?;
-        let (before_or_from, opens) = match place.session {
-            mis_core::Session::Am => ("before", clock(rules.pm_opens)),
-            mis_core::Session::Pm => ("from", clock(rules.pm_opens)),
+        let place = rules.place(self.event.at, self.view.timezone);
+        if let Some(date) = match &place {
+            Ok(place) => Some(place.date),
+            Err(NoSession::Over(at)) => Some(at.date()),
+            Err(_) => None,
+        } {
+            self.school_is_open(rules, date)?;
+            self.tell_other_times(rules, date);
+        }
+        let place = place.map_err(|none| self.outside(none, rules))?;
+        let opens = clock(rules.times_on(place.date).pm_opens);
+        let before_or_from = match place.session {
+            mis_core::Session::Am => "before",
+            mis_core::Session::Pm => "from",
         };
         self.step(format!(
             "{} {} in {}, {before_or_from} {opens}: {} of {}",
@@ -258,7 +276,7 @@ impl Deciding<'_> {
                 ),
             ),
             NoSession::Over(at) => {
-                let closes = clock(rules.closes);
+                let closes = clock(rules.times_on(at.date()).closes);
                 let detail = format!(
                     "{} {} in {zone}, and the day closes at {closes}",
                     self.signed(),

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use chrono::{NaiveDate, TimeDelta};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
 use mis_core::{Ability, AttendanceCodeId, HeldCode, Mark, Session};
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
     rule::Rule,
+    rules::local,
     text::{count, listed},
     view::{RegisterSource, Standing},
 };
@@ -15,7 +17,8 @@ use crate::{
 /// The effect of one event on the register, and the reason.
 ///
 /// `Serialize` writes the JSON form for hosts, in which absent values are null:
-/// `{"outcome":"write","mark":{"date","session","code","comment","minutes_late"},"dropped":[…],"steps":[…]}`,
+/// `{"outcome":"write","mark":{"date","session","code","comment","minutes_late"},"dropped":[…],"steps":[…]}`, with
+/// `"hold"`, the reason, if the mark waits for a person's release;
 /// `{"outcome":"skip","reason","detail","steps":[…]}`, or `{"outcome":"wait","detail","steps":[…]}` and the same with
 /// `fail`. It contains the mark's comment; `Display`, `Debug` and the steps never do.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +40,40 @@ pub struct Decision {
     pub arrival: bool,
     /// The new standing events of this pupil, date and session; `None` if they do not change.
     pub standing: Option<Standing>,
+    /// Why the mark waits until a person releases it; `None` if it does not, or there is no mark.
+    pub hold: Option<Hold>,
+}
+
+/// Why a mark waits for a person's release, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Hold {
+    /// Why, as text.
+    pub why: String,
+    /// How long it waits before it lapses; `None` until the end of the day.
+    pub lapse_after: Option<TimeDelta>,
+}
+
+impl Hold {
+    /// When a mark that is held from `held_at` on lapses: after `lapse_after`, or at the end of the school's day, but not
+    /// before an hour has passed.
+    pub fn lapses_at(&self, held_at: DateTime<Utc>, timezone: Tz) -> DateTime<Utc> {
+        if let Some(after) = self.lapse_after {
+            return held_at
+                .checked_add_signed(after)
+                .unwrap_or(DateTime::<Utc>::MAX_UTC);
+        }
+        let soonest = held_at
+            .checked_add_signed(TimeDelta::hours(1))
+            .unwrap_or(held_at);
+        let midnight = local(held_at.fixed_offset(), timezone)
+            .and_then(|local| local.date().succ_opt())
+            .and_then(|next| {
+                let midnight = next.and_time(NaiveTime::MIN);
+                timezone.from_local_datetime(&midnight).earliest()
+            });
+        midnight.map_or(soonest, |midnight| midnight.to_utc().max(soonest))
+    }
 }
 
 /// The outcome of a decision.
@@ -100,6 +137,8 @@ pub enum SkipReason {
     AnswerNotWritten,
     /// There is no school on that day.
     NotASchoolDay,
+    /// The school's calendar has no school on that day.
+    SchoolClosed,
     /// The school day is over.
     OutsideSchoolDay,
     /// It came too soon after the previous event.
@@ -223,10 +262,14 @@ impl Serialize for Decision {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match &self.outcome {
             DecisionOutcome::Write(planned) => {
-                let mut out = serializer.serialize_struct("Decision", 4)?;
+                let held = usize::from(self.hold.is_some());
+                let mut out = serializer.serialize_struct("Decision", 4 + held)?;
                 out.serialize_field("outcome", "write")?;
                 out.serialize_field("mark", &MarkView::from(&planned.mark))?;
                 out.serialize_field("dropped", &self.dropped)?;
+                if let Some(hold) = &self.hold {
+                    out.serialize_field("hold", &hold.why)?;
+                }
                 out.serialize_field("steps", &self.steps)?;
                 out.end()
             }

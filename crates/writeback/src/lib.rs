@@ -10,6 +10,7 @@ mod findings;
 mod reading;
 mod rule;
 mod rules;
+mod school_day;
 pub mod settings;
 mod text;
 mod view;
@@ -17,11 +18,12 @@ mod view;
 pub use answers::{AnswerProblem, check_answers};
 pub use check::{Checked, check_fields, guidance_hints};
 pub use decide::decide;
-pub use decision::{Decision, DecisionOutcome, PlannedMark, RegisterBefore, SkipReason};
+pub use decision::{Decision, DecisionOutcome, Hold, PlannedMark, RegisterBefore, SkipReason};
 pub use event::Event;
 pub use findings::{Hint, Problem};
 pub use rule::Rule;
-pub use rules::Rules;
+pub use rules::{Rules, local_date};
+pub use school_day::{CalendarSource, SchoolDay};
 pub use view::{
     Arrival, ChosenMark, GroupContext, Previous, RegisterMark, RegisterSource, RegisterView,
     Standing, View,

@@ -1,6 +1,9 @@
 //! The rules of one group, compiled from valid settings: times are parsed and options are read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use chrono::{
     DateTime, Datelike, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeDelta,
@@ -14,13 +17,13 @@ use crate::reading::{Reading, same_code};
 /// The rules of one group of students, created by [`Rules::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    pub(crate) am: Clock,
-    pub(crate) pm: Clock,
     pub(crate) am_opens: Option<NaiveTime>,
-    pub(crate) pm_opens: NaiveTime,
-    pub(crate) closes: NaiveTime,
+    pub(crate) usual: DayTimes,
+    pub(crate) other: OtherTimes,
     pub(crate) days: Vec<Weekday>,
     pub(crate) closed: BTreeSet<NaiveDate>,
+    pub(crate) ignores_calendar: bool,
+    pub(crate) hold: Option<HoldRules>,
     pub(crate) late: Code,
     pub(crate) unauthorised: Code,
     pub(crate) present_am: Code,
@@ -46,6 +49,53 @@ pub(crate) type Options = BTreeMap<String, OptionRule>;
 pub(crate) struct OptionRule {
     pub(crate) reading: Reading,
     pub(crate) write: bool,
+}
+
+/// Marks that wait for a person's release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HoldRules {
+    pub(crate) all: bool,
+    pub(crate) codes: Vec<Code>,
+    pub(crate) over_teacher: bool,
+    pub(crate) lapse_after: Option<TimeDelta>,
+}
+
+/// The times of one school day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DayTimes {
+    pub(crate) am: Clock,
+    pub(crate) pm: Clock,
+    pub(crate) pm_opens: NaiveTime,
+    pub(crate) closes: NaiveTime,
+}
+
+/// The times of the days on which they are not the usual ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OtherTimes {
+    pub(crate) dates: BTreeMap<NaiveDate, Arc<OtherDayRules>>,
+    /// From Monday on.
+    pub(crate) weekdays: [Option<Arc<OtherDayRules>>; 7],
+}
+
+/// The times of some days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OtherDayRules {
+    pub(crate) times: DayTimes,
+    /// Those that differ, as text: `AM late 08:45, the day closes at 13:30`.
+    pub(crate) differing: String,
+    pub(crate) why: Option<String>,
+}
+
+impl OtherTimes {
+    /// The times of a date, and whether they are those of its day of the week.
+    pub(crate) fn on(&self, date: NaiveDate) -> Option<(&OtherDayRules, bool)> {
+        if let Some(found) = self.dates.get(&date) {
+            return Some((found, false));
+        }
+        let place = usize::try_from(date.weekday().num_days_from_monday()).ok()?;
+        let found = self.weekdays.get(place)?.as_deref()?;
+        Some((found, true))
+    }
 }
 
 /// The times of one session; a missing time disables its step.
@@ -127,6 +177,12 @@ impl Rules {
         !self.protected.is_empty() && *self.protect_on.on(kind)
     }
 
+    /// Whether a mark may depend on what somebody else has entered in the register, so that nothing is written before it
+    /// can be read.
+    pub fn must_see_register(&self, kind: EventKind) -> bool {
+        self.protects_any(kind) || self.hold.as_ref().is_some_and(|hold| hold.over_teacher)
+    }
+
     /// The school day and session of an instant, by the school's clock; `None` if nothing is written then. It
     /// determines the register to read before calling [`decide`](crate::decide).
     pub fn session_of(
@@ -149,9 +205,16 @@ impl Rules {
         self.am_opens
     }
 
-    /// The start of the afternoon session.
+    /// The usual start of the afternoon session.
     pub fn pm_opens(&self) -> NaiveTime {
-        self.pm_opens
+        self.usual.pm_opens
+    }
+
+    /// The times of a date.
+    pub(crate) fn times_on(&self, date: NaiveDate) -> &DayTimes {
+        self.other
+            .on(date)
+            .map_or(&self.usual, |(other, _)| &other.times)
     }
 
     pub(crate) fn place(
@@ -167,10 +230,11 @@ impl Rules {
         if self.closed.contains(&date) {
             return Err(NoSession::Closed(local));
         }
-        if time >= self.closes {
+        let times = self.times_on(date);
+        if time >= times.closes {
             return Err(NoSession::Over(local));
         }
-        let session = if time < self.pm_opens {
+        let session = if time < times.pm_opens {
             Session::Am
         } else {
             Session::Pm
@@ -182,10 +246,11 @@ impl Rules {
         })
     }
 
-    pub(crate) fn clock(&self, session: Session) -> &Clock {
-        match session {
-            Session::Am => &self.am,
-            Session::Pm => &self.pm,
+    pub(crate) fn clock(&self, place: Place) -> &Clock {
+        let times = self.times_on(place.date);
+        match place.session {
+            Session::Am => &times.am,
+            Session::Pm => &times.pm,
         }
     }
 
@@ -199,8 +264,14 @@ impl Rules {
 
 /// An instant in the school's time zone, to the second. An instant always has exactly one local time, also on the days
 /// when the clocks change, except at the ends of the calendar.
-fn local(at: DateTime<FixedOffset>, timezone: Tz) -> Option<NaiveDateTime> {
+pub(crate) fn local(at: DateTime<FixedOffset>, timezone: Tz) -> Option<NaiveDateTime> {
     let utc = at.naive_utc();
     let offset = timezone.offset_from_utc_datetime(&utc).fix();
     utc.checked_add_offset(offset)?.with_nanosecond(0)
+}
+
+/// The school's date of an instant, for which [`View::school_day`](crate::View::school_day) is asked; `None` at the ends of
+/// the calendar.
+pub fn local_date(at: DateTime<FixedOffset>, timezone: Tz) -> Option<NaiveDate> {
+    local(at, timezone).map(|local| local.date())
 }

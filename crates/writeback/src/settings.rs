@@ -7,13 +7,17 @@ use mis_core::{EmployeeId, EventKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod days;
+mod hold;
 mod option;
 mod stay;
 mod written;
 
+pub use days::{DateRange, DayList, Days, LONGEST_RANGE, OtherAfternoon, OtherDay, OtherMorning};
+pub use hold::HoldSettings;
 pub use option::{FieldOption, OptionCode};
 pub use stay::ShortestStay;
-pub use written::{LocalDate, LocalTime};
+pub use written::{LocalDate, LocalDays, LocalTime};
 
 /// Who is in a group. Only groups of students write back.
 #[derive(
@@ -68,6 +72,15 @@ pub struct WritebackSettings {
     pub days: Vec<String>,
     /// Dates without school.
     pub closed: Vec<LocalDate>,
+    /// Times that differ on some days of the week or on single days, each as a `[[school.group.writeback.day]]`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub day: Vec<OtherDay>,
+    /// Whether marks are written on days on which the school's calendar has no school, as for boarders.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub ignores_calendar: bool,
+    /// Marks that wait until a person releases them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold: Option<HoldSettings>,
     /// The codes to write, for schools with other codes than the default ones.
     pub codes: CodeSettings,
     /// Whether a sign-in in time writes the present mark.
@@ -107,6 +120,9 @@ impl Default for WritebackSettings {
                 .map(str::to_owned)
                 .into(),
             closed: Vec::new(),
+            day: Vec::new(),
+            ignores_calendar: false,
+            hold: None,
             codes: CodeSettings::default(),
             present: false,
             leaver_code: None,
@@ -119,6 +135,21 @@ impl Default for WritebackSettings {
             shortest_stay: None,
             employee_id: None,
         }
+    }
+}
+
+impl WritebackSettings {
+    /// Whether `late` and `unauthorised` of any session, on any day, are such.
+    pub(crate) fn sets_time(
+        &self,
+        such: impl Fn(&Option<LocalTime>, &Option<LocalTime>) -> bool,
+    ) -> bool {
+        let Self { am, pm, day, .. } = self;
+        such(&am.late, &am.unauthorised)
+            || such(&pm.late, &pm.unauthorised)
+            || day.iter().any(|OtherDay { am, pm, .. }| {
+                such(&am.late, &am.unauthorised) || such(&pm.late, &pm.unauthorised)
+            })
     }
 }
 

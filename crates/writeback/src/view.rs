@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 use mis_core::{Ability, Capabilities, Code, CodeBook, EventKind, HeldCode, Quirks};
 use serde::{Deserialize, Serialize};
 
-use crate::{rule::Rule, rules::Rules, settings::GroupKind};
+use crate::{rule::Rule, rules::Rules, school_day::SchoolDay, settings::GroupKind};
 
 /// The person's group.
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +43,10 @@ pub struct View<'a> {
     pub planned_before: bool,
     /// The standing events of this pupil, date and session; the default if there are none.
     pub standing: Standing,
+    /// What the school's calendar says about the event's day, by [`local_date`](crate::local_date).
+    pub school_day: SchoolDay,
+    /// Whether a person has released this event's mark, so that it is not held again.
+    pub released: bool,
     /// The school's time zone, used for all comparisons.
     pub timezone: Tz,
 }

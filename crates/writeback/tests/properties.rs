@@ -18,8 +18,8 @@ use common::{School, brief, by_our_record, cannot_look, held, instant, looked};
 use mis_core::{Ability, Capabilities, Code, EventKind, HeldCode, SessionWriteback};
 use proptest::{option, prelude::*, sample::select};
 use writeback::{
-    Arrival, ChosenMark, Decision, DecisionOutcome, Event, PlannedMark, Previous, RegisterMark,
-    RegisterView, Rule, Rules, SkipReason, Standing, check_answers,
+    Arrival, CalendarSource, ChosenMark, Decision, DecisionOutcome, Event, PlannedMark, Previous,
+    RegisterMark, RegisterView, Rule, Rules, SchoolDay, SkipReason, Standing, check_answers,
 };
 
 const ZONES: [Tz; 6] = [
@@ -130,6 +130,15 @@ fn any_register() -> impl Strategy<Value = RegisterView> {
     ]
 }
 
+fn any_school_day() -> impl Strategy<Value = SchoolDay> {
+    prop_oneof![
+        8 => Just(SchoolDay::NoCalendar),
+        4 => Just(SchoolDay::Open),
+        1 => Just(SchoolDay::Unknown { why: "it could not be read".into() }),
+        1 => Just(SchoolDay::Closed { why: "half term".into(), source: CalendarSource::Settings }),
+    ]
+}
+
 /// An instant of the weeks around a change of the clocks, mostly in school hours.
 fn any_at() -> impl Strategy<Value = DateTime<chrono::FixedOffset>> {
     let start = DateTime::parse_from_rfc3339("2026-10-19T00:00:00Z").unwrap();
@@ -200,6 +209,8 @@ prop_compose! {
         clock in option::of((select(vec!["e0", "e1"]), any_at())),
         chosen in option::of((any_at(), select(vec!["M", "I", "7"]))),
         planned_before in any::<bool>(),
+        school_day in any_school_day(),
+        released in any::<bool>(),
     ) -> (usize, School) {
         let arrival_of = |(event, at): (&str, _)| Arrival { event: event.into(), at };
         let arrival = arrival.map(arrival_of);
@@ -215,7 +226,7 @@ prop_compose! {
             }),
         };
         let school = school(settings).keeping(capabilities).seeing(register);
-        (settings, School { arrival, standing, planned_before, ..school })
+        (settings, School { arrival, standing, planned_before, school_day, released, ..school })
     }
 }
 
@@ -587,12 +598,46 @@ proptest! {
         let _ = serde_json::from_value::<Event>(json);
     }
 
+    /// On a closed day no mark is written and no arrival recorded; no other answer of the calendar changes a decision.
+    #[test]
+    fn only_a_closed_day_prevents_a_mark(((_, school), event) in any_case()) {
+        let decision = school.decide(&event);
+        let usual = School { school_day: SchoolDay::NoCalendar, ..school.clone() }.decide(&event);
+        if matches!(school.school_day, SchoolDay::Closed { .. }) {
+            prop_assert!(decision.planned().is_none() && !decision.arrival && decision.standing.is_none());
+        } else {
+            prop_assert_eq!(&decision.outcome, &usual.outcome);
+        }
+    }
+
+    /// A hold changes nothing but whether the mark waits, and a released mark does not.
+    #[test]
+    fn a_hold_does_not_change_the_mark(((settings, school), event) in any_case(), released in any::<bool>()) {
+        let mut lines = SETTINGS[settings].to_vec();
+        lines.push("hold = { all = true }");
+        let free = school.decide(&event);
+        let held = School { rules: School::with(&lines).rules, released, ..school }.decide(&event);
+        prop_assert_eq!(&held.outcome, &free.outcome);
+        prop_assert_eq!(held.hold.is_some(), free.planned().is_some() && !released);
+        prop_assert!(free.hold.is_none());
+    }
+
     #[test]
     fn no_settings_text_makes_the_check_panic(time in ".{0,9}", code in ".{0,4}", name in ".{0,9}", option in ".{0,20}") {
         let mut settings: writeback::settings::WritebackSettings = toml::from_str("").unwrap();
         settings.closes = Some(time.as_str().into());
         settings.am.late = Some(time.as_str().into());
         settings.closed = vec![time.as_str().into()];
+        settings.day = vec![writeback::settings::OtherDay {
+            on: [time.as_str(), option.as_str()].into(),
+            closes: Some(time.as_str().into()),
+            ..Default::default()
+        }];
+        settings.hold = Some(writeback::settings::HoldSettings {
+            codes: vec![code.clone()],
+            lapse_after: Some(option.clone()),
+            ..Default::default()
+        });
         settings.days.push(time);
         settings.leaver_code = Some(code.clone());
         settings.protected = vec![code];

@@ -180,7 +180,7 @@ impl Folder {
         file.as_file().sync_all().map_err(io)?;
         file.persist(self.path.join(name))
             .map_err(|error| io(error.error))?;
-        // So that the new name outlives a power cut; not every system can do that to a folder.
+        // Makes the new name survive a power cut; some systems cannot sync a folder.
         let _ = File::open(&self.path).and_then(|folder| folder.sync_all());
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Folder {
         let path: &Path = &self.path.join(name);
         let file = File::open(path).map_err(|error| self.failed(name, &error))?;
         let rows = csv::Reader::from_reader(file).into_deserialize();
-        // The reader's own text may quote a cell.
+        // The CSV reader's message may quote a cell.
         let rows = rows.zip(2_usize..).map(|(row, line)| {
             row.map_err(|_| {
                 Error::new(

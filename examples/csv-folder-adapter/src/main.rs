@@ -1,4 +1,4 @@
-//! The `markback` program with this adapter in it.
+//! The `markback` program with this adapter.
 
 use mis_csv_folder as _;
 

@@ -131,7 +131,7 @@ fn doctor_examines_the_folder() {
 }
 
 #[test]
-fn a_link_with_an_unknown_key_or_adapter_is_refused() {
+fn a_link_with_an_unknown_key_or_adapter_is_rejected() {
     for (key, wrong) in [("folder =", "folders ="), ("csv-folder", "csv-folders")] {
         let folder = tempfile::tempdir().unwrap();
         school(folder.path(), &SETTINGS.replace(key, wrong));

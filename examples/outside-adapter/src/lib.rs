@@ -1,8 +1,8 @@
 //! Chalkboard, an MIS that does not exist: session marks with short comments, and no mark for a day in the future.
 //!
 //! Most MISs behave like others, and their adapter is a descriptor that names a standard adapter of
-//! [`mis_wonde::strategies`]. This one has a way of its own, so it implements [`MisAdapter`] and calls the shared functions
-//! for the rest.
+//! [`mis_wonde::strategies`]. Chalkboard behaves differently, so its adapter implements [`MisAdapter`] and calls the
+//! shared functions for the rest.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use mis_wonde::{
     strategies::{self, people, read, session},
 };
 
-/// Chalkboard by nobody.
+/// The descriptor of Chalkboard.
 pub static DESCRIPTOR: Descriptor = Descriptor::new("chalkboard", "Chalkboard", |context| {
     Box::pin(async move {
         let connection = strategies::connection(&DESCRIPTOR, &context)?;
@@ -31,7 +31,7 @@ pub static DESCRIPTOR: Descriptor = Descriptor::new("chalkboard", "Chalkboard", 
         .with(Ability::EarlyLeaver)
         .with_comment_max(80),
 )
-.with_notes("An example. Marks for future days are refused.")
+.with_notes("An example. Marks for future days are rejected.")
 .with_source("made up for this example", "2026-11-23");
 
 register_adapter!(DESCRIPTOR);
@@ -42,8 +42,8 @@ struct Chalkboard {
 }
 
 impl Chalkboard {
-    /// The way of its own: Chalkboard would accept such a mark and throw it away, so it is refused here.
-    fn refusal(&self, mark: &Mark) -> Option<MarkResult> {
+    /// Chalkboard would accept a mark for a future day and discard it, so the adapter rejects it.
+    fn rejection(&self, mark: &Mark) -> Option<MarkResult> {
         let (today, _) = self.connection.clock().session_at(self.connection.now());
         (mark.date > today).then(|| {
             MarkResult::Refused(Error::new(
@@ -68,20 +68,20 @@ impl MisAdapter for Chalkboard {
     }
 
     async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {
-        let refusals: Vec<_> = marks.iter().map(|mark| self.refusal(mark)).collect();
+        let rejections: Vec<_> = marks.iter().map(|mark| self.rejection(mark)).collect();
         let sent: Vec<Mark> = marks
             .iter()
-            .zip(&refusals)
-            .filter(|(_, refusal)| refusal.is_none())
+            .zip(&rejections)
+            .filter(|(_, rejection)| rejection.is_none())
             .map(|(mark, _)| mark.clone())
             .collect();
         let mut results = session::write(&self.connection, &DESCRIPTOR, &sent)
             .await?
             .into_iter();
-        // Each mark has either its refusal or the next result, for those come in the order of what was sent.
-        Ok(refusals
+        // Each mark has its rejection or the next result, because results come in the order of the sent marks.
+        Ok(rejections
             .into_iter()
-            .filter_map(|refusal| refusal.or_else(|| results.next()))
+            .filter_map(|rejection| rejection.or_else(|| results.next()))
             .collect())
     }
 

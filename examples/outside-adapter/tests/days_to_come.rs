@@ -1,4 +1,4 @@
-//! What is Chalkboard's own is tested here; what all adapters share is the suite's.
+//! Tests of Chalkboard's special behaviour, in addition to the conformance cases.
 
 #![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
 
@@ -13,7 +13,7 @@ use mis_wonde::{
 use wonde_sandbox::{Sandbox, SandboxOptions};
 
 #[tokio::test]
-async fn a_mark_for_tomorrow_is_refused_and_todays_go_through() {
+async fn a_mark_for_tomorrow_is_rejected_and_todays_are_accepted() {
     let now: DateTime<Utc> = "2026-11-23T09:10:00Z".parse().unwrap();
     let sandbox = Sandbox::start(SandboxOptions {
         schools: 1,

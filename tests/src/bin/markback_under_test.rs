@@ -1,4 +1,4 @@
-//! The `markback` program once more, as part of this package: so that cargo builds it for the tests and tells them where it is.
+//! The `markback` program as part of this package, so that cargo builds it for the tests and sets its path.
 
 use std::process::ExitCode;
 

@@ -1,31 +1,31 @@
-//! `cargo xtask torture`: the long form of what the tests do to the service for a minute.
+//! `cargo xtask torture`: a long version of the torture test.
 
-#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![allow(clippy::unwrap_used, reason = "a failed assertion may panic")]
 
 use std::{process::ExitCode, time::Duration};
 
 use clap::Parser;
 use markback_tests::torture::{Plan, StoreKind, run};
 
-/// Tortures the service and tells what came of it.
+/// Runs the torture test and prints a report.
 #[derive(Parser)]
 struct Options {
-    /// How long each round lasts
+    /// Duration of each round
     #[arg(long, default_value_t = 5)]
     minutes: u64,
-    /// Where everything random comes from; another each time when left out
+    /// Seed of all random choices; random by default
     #[arg(long)]
     seed: Option<u64>,
-    /// The stores
+    /// Databases to test
     #[arg(long, value_enum, default_value = "both")]
     store: Stores,
-    /// The nodes that share a PostgreSQL
+    /// Number of nodes on PostgreSQL
     #[arg(long, default_value_t = 3)]
     nodes: usize,
-    /// Events a second
+    /// Events per second
     #[arg(long, default_value_t = 50)]
     rate: u32,
-    /// The share of requests to the sandbox that meet a fault
+    /// Share of requests to the sandbox that hit a fault
     #[arg(long, default_value_t = 0.05)]
     faults: f64,
 }
@@ -51,14 +51,14 @@ fn main() -> ExitCode {
         if options.store != wanted && options.store != Stores::Both {
             continue;
         }
-        // Without faults first, for then nothing may be written twice either.
+        // First without faults: then nothing may be written twice either.
         for faults in [0.0, options.faults] {
             let plan = Plan {
                 program: program.display().to_string(),
                 seed,
                 store,
                 nodes: options.nodes,
-                lasts: Duration::from_secs(options.minutes * 60),
+                duration: Duration::from_secs(options.minutes * 60),
                 rate: options.rate,
                 kills: true,
                 freezes: true,

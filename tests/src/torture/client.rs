@@ -1,5 +1,4 @@
-//! A client of the nodes that delivers events as a sign-in system should: each pupil's in order, each again until it was
-//! accepted.
+//! A client that delivers events like a sign-in system: each pupil's in order, and each until it is accepted.
 
 use std::{
     sync::{
@@ -9,20 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
+use markback_lab::harness::KEY;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::{Env, KEY, Morning, PATIENCE, Plan, faults::Nodes};
+use super::{Env, Morning, PATIENCE, Plan, faults::Nodes};
 
-/// Those who bring events at the same time.
-const CARRIERS: usize = 16;
+/// The number of concurrent senders.
+const SENDERS: usize = 16;
 
-/// A client that sends to any node that runs.
+/// A client that sends to any running node.
 pub(crate) struct Client {
     nodes: Nodes,
     http: reqwest::Client,
-    turned_away: AtomicU64,
+    retries: AtomicU64,
 }
 
 impl Client {
@@ -31,56 +31,63 @@ impl Client {
             nodes: Arc::clone(nodes),
             http: reqwest::Client::builder()
                 .no_proxy()
-                // A frozen node answers nobody.
+                // A frozen node does not respond.
                 .timeout(Duration::from_secs(2))
                 .build()
                 .unwrap(),
-            turned_away: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
         })
     }
 
-    /// Brings them all, spread over the plan's time. Answers how often one was not taken at once.
-    pub(crate) async fn bring(self: &Arc<Self>, env: &Env, morning: &Morning, plan: &Plan) -> u64 {
-        let mut loads: Vec<Vec<(String, Vec<Value>)>> = vec![Vec::new(); CARRIERS];
+    /// Delivers all events, spread over the plan's duration. Returns the number of retries.
+    pub(crate) async fn deliver(
+        self: &Arc<Self>,
+        env: &Env,
+        morning: &Morning,
+        plan: &Plan,
+    ) -> u64 {
+        let mut shares: Vec<Vec<(String, Vec<Value>)>> = vec![Vec::new(); SENDERS];
         for (n, pupil) in env.events(morning).into_iter().enumerate() {
-            loads[n % CARRIERS].push(pupil);
+            shares[n % SENDERS].push(pupil);
         }
-        let carriers = (0_u64..).zip(loads).map(|(n, load)| {
-            let (client, seed, lasts) = (Arc::clone(self), plan.seed ^ n, plan.lasts);
-            tokio::spawn(async move { client.carry(load, seed, lasts).await })
+        let senders = (0_u64..).zip(shares).map(|(n, share)| {
+            let (client, seed, duration) = (Arc::clone(self), plan.seed ^ n, plan.duration);
+            tokio::spawn(async move { client.send_all(share, seed, duration).await })
         });
-        for carrier in carriers.collect::<Vec<_>>() {
-            carrier.await.unwrap();
+        for sender in senders.collect::<Vec<_>>() {
+            sender.await.unwrap();
         }
-        self.turned_away.load(Ordering::SeqCst)
+        self.retries.load(Ordering::SeqCst)
     }
 
-    async fn carry(&self, load: Vec<(String, Vec<Value>)>, seed: u64, lasts: Duration) {
+    async fn send_all(&self, share: Vec<(String, Vec<Value>)>, seed: u64, duration: Duration) {
         let mut random = StdRng::seed_from_u64(seed);
         let began = Instant::now();
-        let all = u32::try_from(load.len()).unwrap().max(1);
-        for (n, (school, events)) in (0_u32..).zip(load) {
-            let due = began + lasts * n / all;
+        let all = u32::try_from(share.len()).unwrap().max(1);
+        for (n, (school, events)) in (0_u32..).zip(share) {
+            let due = began + duration * n / all;
             tokio::time::sleep_until(due.into()).await;
-            // All of a pupil's in one request, or one after the other.
+            // All events of a pupil in one request, or one by one.
             if random.random_bool(0.3) {
-                self.hand_in(&school, &events, &mut random).await;
+                self.post_until_accepted(&school, &events, &mut random)
+                    .await;
             } else {
                 for event in events {
-                    self.hand_in(&school, &[event], &mut random).await;
+                    self.post_until_accepted(&school, &[event], &mut random)
+                        .await;
                 }
             }
         }
     }
 
-    /// A node's address. One that is being killed or started is passed by.
+    /// The address of a random node; `None` while it is killed or started.
     fn address(&self, random: &mut StdRng) -> Option<String> {
         let place = random.random_range(0..self.nodes.len());
         let node = self.nodes[place].try_lock().ok()?;
         node.address().map(str::to_owned)
     }
 
-    /// Asks for something that may be refused. Answers whether it was done, as far as a node answers at all.
+    /// Posts a request that may be rejected. Returns whether a node accepted it.
     pub(crate) async fn try_post(&self, path: &str, random: &mut StdRng) -> bool {
         for _ in 0..10 {
             if let Some(address) = self.address(random) {
@@ -95,7 +102,12 @@ impl Client {
         false
     }
 
-    pub(crate) async fn hand_in(&self, school: &str, events: &[Value], random: &mut StdRng) {
+    pub(crate) async fn post_until_accepted(
+        &self,
+        school: &str,
+        events: &[Value],
+        random: &mut StdRng,
+    ) {
         let body = Value::from(events).to_string();
         let end = Instant::now() + PATIENCE;
         loop {
@@ -110,11 +122,11 @@ impl Client {
                 match sent.await.map(|answer| answer.status()) {
                     Ok(StatusCode::ACCEPTED | StatusCode::OK) => return,
                     Ok(StatusCode::SERVICE_UNAVAILABLE) | Err(_) => {}
-                    Ok(status) => panic!("an event was answered with {status}"),
+                    Ok(status) => panic!("the response to an event has the status {status}"),
                 }
             }
-            self.turned_away.fetch_add(1, Ordering::SeqCst);
-            assert!(Instant::now() < end, "nobody takes the events");
+            self.retries.fetch_add(1, Ordering::SeqCst);
+            assert!(Instant::now() < end, "no node accepts the events");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }

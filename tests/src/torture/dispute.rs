@@ -1,6 +1,6 @@
-//! Pupils whose marks are disputed: while their events come in, a teacher edits the register and the office discards
-//! events and tries them again. What their marks should say in the end nobody can tell beforehand, so they take no part in
-//! the comparison with the morning in peace; but no protected code that Wonde had shown may be written over.
+//! Pupils whose marks are disputed: while their events are delivered, teachers edit the register and the office
+//! discards and retries events. Their final marks cannot be predicted, so they are excluded from the comparison with
+//! the run without faults. But no protected code that Wonde has shown may be overwritten.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,7 +18,7 @@ use wonde_sandbox::{Fault, FaultRule, MarkVersion, RetryAfter, TeacherMark};
 use super::{
     Env, Plan,
     client::Client,
-    morning::{Happening, SCHOOLS},
+    morning::{PlannedEvent, SCHOOLS},
 };
 use crate::world::{at, school_day};
 
@@ -26,17 +26,17 @@ use crate::world::{at, school_day};
 pub(crate) const PUPILS: usize = 20;
 /// The codes that the environment's settings protect.
 const PROTECTED: [&str; 3] = ["/", "\\", "M"];
-/// How long after Wonde has shown a code nothing that overwrites it may be sent any more: the register that a decision
-/// rests on is up to a second old by the environment's settings, and so is the decision, each step is held for two seconds at
-/// most by a node that stands still, and a busy machine has a second for itself.
+/// The time after which a code that Wonde has shown must not be overwritten. By the environment's settings, the
+/// register of a decision may be a second old, and so may the decision; a frozen node holds each step for two seconds
+/// at most; and a busy machine may need a second.
 const SLACK: TimeDelta = TimeDelta::seconds(5);
-/// The most events of one pupil: they are a minute apart, and all in the morning.
+/// The maximum number of events of one pupil: they are a minute apart, all in the morning.
 const EVENTS_MAX: usize = 160;
 
-/// A dispute goes on for so much longer than the other events come in, or a short round would have next to none.
+/// How long disputes continue after the other events, so that a short run has some.
 const LONGER: Duration = Duration::from_secs(8);
 
-/// How often each thing was done.
+/// The number of each kind of action.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Disputes {
     pub(crate) events: usize,
@@ -45,7 +45,7 @@ pub(crate) struct Disputes {
     pub(crate) retried: usize,
 }
 
-/// Goes on for a little longer than the plan lasts.
+/// Disputes marks until a little after the plan's end.
 pub(crate) async fn dispute(plan: Plan, env: Arc<Env>, client: Arc<Client>) -> Disputes {
     let all = Arc::new(Mutex::new(Disputes::default()));
     let pupils = env
@@ -84,7 +84,7 @@ struct Pupil {
 
 impl Pupil {
     async fn go(mut self) {
-        let end = Instant::now() + self.plan.lasts + LONGER;
+        let end = Instant::now() + self.plan.duration + LONGER;
         let slack = SLACK.to_std().unwrap();
         self.rest(Duration::ZERO, Duration::from_millis(1500)).await;
         for n in 0..EVENTS_MAX {
@@ -104,11 +104,11 @@ impl Pupil {
             if self.random.random_bool(0.7) {
                 self.teacher();
             }
-            // Whatever of the last few has been refused by now.
+            // Retry those of the last few events that were rejected.
             for of in n.saturating_sub(3)..=n {
                 self.office("retry", of).await;
             }
-            // Most events come when what the teacher entered must be known.
+            // Most events come when the teacher's edit must be known.
             if self.random.random_bool(0.7) {
                 let long = slack + Duration::from_millis(500);
                 self.rest(slack, long).await;
@@ -124,7 +124,7 @@ impl Pupil {
         count(&mut self.all.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// A teacher enters a code or clears the mark, if the pupil has a lesson that bears it.
+    /// A teacher enters a code or clears the mark, if the pupil has a lesson for it.
     fn teacher(&mut self) {
         let codes = [Some("/"), Some("M"), Some("M"), Some("I"), Some("N"), None];
         let mark = TeacherMark {
@@ -141,7 +141,7 @@ impl Pupil {
     async fn event(&mut self, n: usize) {
         let kinds = [
             ("sign_in", None),
-            // What may be written over by the next.
+            // The next event may overwrite these.
             ("sign_in", Some("I - Ill")),
             ("sign_in", Some("I - Ill")),
             ("sign_in", Some("M - Medical appointment")),
@@ -149,23 +149,23 @@ impl Pupil {
         ];
         let (kind, answer) = *kinds.choose(&mut self.random).unwrap();
         let minutes = 65 + n;
-        let happening = Happening {
+        let event = PlannedEvent {
             kind,
             time: format!("{:02}:{:02}:00", 8 + minutes / 60, minutes % 60),
             answer,
         };
-        let event = happening.event(&self.id(n), &self.pupil, at);
+        let event = event.event(&self.id(n), &self.pupil, at);
         self.client
-            .hand_in(&self.school, &[event], &mut self.random)
+            .post_until_accepted(&self.school, &[event], &mut self.random)
             .await;
         self.count(|all| all.events += 1);
     }
 
-    /// The office does something about an event, if it may be done now.
-    async fn office(&mut self, deed: &str, n: usize) {
-        let path = format!("{}/events/{}/{deed}", self.school, self.id(n));
+    /// The office discards or retries an event, if that is possible at the moment.
+    async fn office(&mut self, action: &str, n: usize) {
+        let path = format!("{}/events/{}/{action}", self.school, self.id(n));
         let done = self.client.try_post(&path, &mut self.random).await;
-        self.count(|all| match deed {
+        self.count(|all| match action {
             "discard" => all.discarded += usize::from(done),
             _ => all.retried += usize::from(done),
         });
@@ -176,9 +176,9 @@ impl Pupil {
     }
 }
 
-/// Refusals at the school where everything is disputed, so that the office has something to try again.
-pub(crate) fn refusals(env: &Env, seed: u64) -> [FaultRule; 2] {
-    let school = env.school(usize::try_from(SCHOOLS).unwrap());
+/// Rejections at the school where everything is disputed, so that the office can retry events.
+pub(crate) fn rejections(env: &Env, seed: u64) -> [FaultRule; 2] {
+    let school = env.school(usize::try_from(SCHOOLS).unwrap()).to_string();
     let invalid = Fault::Status {
         status: 422,
         retry_after: RetryAfter::None,
@@ -190,9 +190,9 @@ pub(crate) fn refusals(env: &Env, seed: u64) -> [FaultRule; 2] {
     })
 }
 
-/// How many events wait for hours for Wonde's word on a mark, theirs or another, that a teacher wrote over before it was read
-/// back.
-pub(crate) async fn waiting_for_a_word(env: &Env, store: &Store) -> u64 {
+/// The number of events that wait for hours for the outcome of a mark, theirs or another's, because a teacher overwrote
+/// it before it was read back.
+pub(crate) async fn without_outcome(env: &Env, store: &Store) -> u64 {
     let mut waiting = 0;
     for (n, (school, _)) in env.disputed().iter().enumerate() {
         let school = school.as_str().into();
@@ -213,8 +213,8 @@ fn id(pupil: usize, event: usize) -> String {
     format!("disputed-{pupil}-{event}")
 }
 
-/// The protected codes of teachers that Wonde had shown and that were written over all the same. One that says the same as
-/// a sign-out's mark of ours of which nobody knew yet that it had landed does not count: the two cannot be told apart.
+/// The teachers' protected codes that Wonde had shown and that were overwritten. A code does not count if it equals
+/// that of our own unconfirmed mark of a sign-out, because the two cannot be distinguished.
 pub(crate) async fn overwritten(env: &Env, store: &Store) -> Vec<String> {
     let mut found = Vec::new();
     for school in env.sandbox.schools() {
@@ -229,7 +229,7 @@ pub(crate) async fn overwritten(env: &Env, store: &Store) -> Vec<String> {
                 if let (true, true, Some(shown), Some(accepted)) =
                     (protected, by_teacher, before.shown_at, after.accepted_at)
                     && accepted > shown + SLACK
-                    && !was_on_its_way(store, &school.id, &mark.student_id, before).await
+                    && !was_unconfirmed(store, &school.id, &mark.student_id, before).await
                 {
                     found.push(format!("{} {before:?} by {after:?}", mark.student_id));
                 }
@@ -239,9 +239,9 @@ pub(crate) async fn overwritten(env: &Env, store: &Store) -> Vec<String> {
     found
 }
 
-/// Whether a sign-out's mark with the teacher's code had been taken by Wonde and not been confirmed when the teacher
+/// Whether Wonde had accepted a sign-out's mark with the teacher's code that was not yet confirmed when the teacher
 /// entered it.
-async fn was_on_its_way(store: &Store, school: &str, pupil: &str, entered: &MarkVersion) -> bool {
+async fn was_unconfirmed(store: &Store, school: &str, pupil: &str, entered: &MarkVersion) -> bool {
     let filter = EventFilter {
         school: Some(school.into()),
         person: Some(pupil.to_owned()),

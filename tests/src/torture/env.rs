@@ -1,24 +1,22 @@
-//! The environment: a sandbox that outlives every node, a database, and the settings that all nodes share. Also the same
-//! morning without faults, for the expected marks in the MIS.
+//! The environment: a sandbox that outlives every node, a database, and the settings of all nodes. It also runs the
+//! same morning without faults, to find the expected marks.
 
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
+    ops::Deref,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use markback::{
-    service::{EventState, Markback, Options},
-    settings,
+    service::{EventState, Options},
     store::Store,
 };
+use markback_lab::harness::{TestBed, Workers, quick_sandbox};
 use serde_json::Value;
-use tempfile::TempDir;
 use throwaway_postgres::Server;
-use tokio_util::sync::CancellationToken;
-use wonde_sandbox::{FaultRule, Sandbox, SandboxOptions};
+use wonde_sandbox::{FaultRule, SandboxOptions};
 
 use super::report::Writer;
 use super::{
@@ -26,52 +24,53 @@ use super::{
     dispute::{self, PUPILS},
     morning::SCHOOLS,
 };
-use crate::world::{PACE, at, school_day};
+use crate::world::{SHORT_DELAYS, at, school_day};
 
-/// The bearer key of the nodes.
-pub const KEY: &str = "the-key-of-the-torture";
-
-/// Which store the nodes share.
+/// The database of the nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreKind {
-    /// A file.
+    /// An SQLite file.
     Sqlite,
-    /// A server of its own.
+    /// A new PostgreSQL server.
     Postgres,
 }
 
-/// What a mark says and how often it was written, by school, pupil, date and session.
+/// The content of each mark and how often it was written.
 pub(crate) type Marks = BTreeMap<MarkKey, (String, u32)>;
 
-/// More often than anything is written.
+/// More than any number of writes.
 const ANY: u32 = 1_000;
 
 /// School, pupil, date and session.
 pub(crate) type MarkKey = (String, String, String, String);
 
-/// Sandbox, store and settings.
+/// A test bed with the pupils of a morning.
 #[derive(Debug)]
 pub struct Env {
-    /// The sandbox.
-    pub sandbox: Sandbox,
-    /// The server that the nodes share, on PostgreSQL.
+    bed: TestBed,
+    /// The PostgreSQL server of the nodes, if they use one.
     pub postgres: Option<Server>,
-    url: String,
-    folder: PathBuf,
-    cleared: Option<TempDir>,
     pupils: Vec<Vec<String>>,
-    /// Pupils of whom there is a dispute, each with the school.
+    /// The pupils whose marks are disputed, each with the school.
     disputed: Vec<(String, String)>,
 }
 
+impl Deref for Env {
+    type Target = TestBed;
+
+    fn deref(&self) -> &TestBed {
+        &self.bed
+    }
+}
+
 impl Env {
-    /// For this plan.
+    /// Creates the environment for a plan.
     ///
     /// # Panics
-    /// When it cannot be set up.
+    /// If it cannot be set up.
     pub async fn new(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Arc<Self> {
-        let env = Self::quiet(plan, morning, postgres).await;
-        for rule in dispute::refusals(&env, plan.seed) {
+        let env = Self::without_faults(plan, morning, postgres).await;
+        for rule in dispute::rejections(&env, plan.seed) {
             env.sandbox.add_fault(rule).unwrap();
         }
         if plan.faults > 0.0 {
@@ -86,71 +85,46 @@ impl Env {
         Arc::new(env)
     }
 
-    async fn quiet(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Self {
-        let sandbox = Sandbox::start(SandboxOptions {
+    async fn without_faults(plan: &Plan, morning: &Morning, postgres: Option<Server>) -> Self {
+        let options = SandboxOptions {
             seed: plan.seed,
-            // In the last one everything is disputed.
+            // All pupils of the last school are disputed.
             schools: SCHOOLS + 1,
-            // Some have left, some have not come yet.
+            // Some pupils have left, and some have not started.
             pupils_per_school: (morning.pupils_each * 5 / 4 + 60).min(10_000),
-            history_days: 0,
             write_delay: Duration::from_millis(100),
-            extraction_every: Duration::ZERO,
-            ..SandboxOptions::default()
-        })
-        .await
-        .unwrap();
-        let temporary = tempfile::tempdir().unwrap();
-        let folder = temporary.path().to_owned();
-        let url = match &postgres {
-            Some(server) => server.create_database().unwrap(),
-            None => format!("sqlite:{}", folder.join("markback.db").display()),
+            ..quick_sandbox()
         };
-        let pupils = pupils(&sandbox);
-        let disputed = disputed(&sandbox, &pupils, morning);
-        std::fs::write(folder.join("token"), sandbox.token()).unwrap();
-        std::fs::write(folder.join("key"), KEY).unwrap();
-        std::fs::write(folder.join("markback.toml"), toml(&sandbox, &url)).unwrap();
+        let store = postgres
+            .as_ref()
+            .map(|server| server.create_database().unwrap());
+        let bed = TestBed::start(store, options).await;
+        let tables = format!("{SHORT_DELAYS}plan_fresh = '1s'\n{TEMPLATE}");
+        bed.write_settings(SERVICE, &tables, usize::MAX, "template = 'all'");
+        let pupils = pupils(&bed);
+        let disputed = disputed(&bed.sandbox, &pupils, morning);
         Self {
-            sandbox,
+            bed,
             postgres,
-            url,
-            folder,
-            cleared: Some(temporary),
             pupils,
             disputed,
         }
     }
 
-    /// Pupils of whom there is a dispute, each with the school.
+    /// The pupils whose marks are disputed, each with the school.
     pub(crate) fn disputed(&self) -> &[(String, String)] {
         &self.disputed
     }
 
-    /// The settings file.
-    pub fn settings(&self) -> PathBuf {
-        self.folder.join("markback.toml")
-    }
-
-    /// A file beside it.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    /// The store's address.
-    pub fn store_url(&self) -> &str {
-        &self.url
-    }
-
-    /// The store, looked at from outside.
+    /// Opens the database, beside the nodes.
     ///
     /// # Panics
-    /// When it does not open.
+    /// If it cannot be opened.
     pub async fn store(&self) -> Store {
         let end = Instant::now() + PATIENCE;
         loop {
             let clock = Arc::new(outbox::SystemClock);
-            match Store::open(&self.url, outbox::Settings::default(), clock).await {
+            match Store::open(self.store_url(), outbox::Settings::default(), clock).await {
                 Ok(store) => return store,
                 Err(error) => assert!(Instant::now() < end, "{error}"),
             }
@@ -158,31 +132,26 @@ impl Env {
         }
     }
 
-    /// The id of the school at this place.
-    pub fn school(&self, place: usize) -> String {
-        self.sandbox.schools()[place].id.clone()
-    }
-
     /// The id of a pupil on roll at the school at this place.
     pub fn pupil(&self, school: usize, place: usize) -> String {
         self.pupils[school][place].clone()
     }
 
-    /// Each pupil's events with the school they belong to, in order.
+    /// Each pupil's events in order, with the school.
     pub(crate) fn events(&self, morning: &Morning) -> Vec<(String, Vec<Value>)> {
         let schools = self.sandbox.schools();
-        let events = |(school, place, happenings): &(usize, usize, Vec<_>)| {
+        let events = |(school, place, planned): &(usize, usize, Vec<_>)| {
             let pupil = &self.pupils[*school][*place];
-            let all = happenings.iter().enumerate();
-            let all = all.map(|(n, happening): (usize, &super::morning::Happening)| {
-                happening.event(&format!("{school}-{place}-{n}"), pupil, at)
+            let all = planned.iter().enumerate();
+            let all = all.map(|(n, event): (usize, &super::morning::PlannedEvent)| {
+                event.event(&format!("{school}-{place}-{n}"), pupil, at)
             });
             (schools[*school].id.clone(), all.collect())
         };
         morning.pupils.iter().map(events).collect()
     }
 
-    /// What the MISs hold that came from outside and that nobody disputes.
+    /// The marks in the MISs that were written through Wonde and are not disputed.
     pub(crate) fn marks(&self) -> Marks {
         let mut held = Marks::new();
         for school in self.sandbox.schools() {
@@ -205,15 +174,15 @@ impl Env {
         held
     }
 
-    /// How often each mark may have been written, and how many events ended badly without a reason of their own. Each event
-    /// writes once; but one that says again what an earlier one said, with another between, may be sent anew after each kill:
-    /// in a copy that may be old the two look alike, and what may be the earlier one counts as not written.
-    pub(crate) async fn ends(
+    /// How often each mark may be written, and the number of events that failed without a valid reason. Each event
+    /// writes once. But an event that repeats an earlier one, with another in between, may be sent again after each
+    /// kill: an outdated copy does not distinguish the two, so the later one counts as not written.
+    pub(crate) async fn outcomes(
         &self,
         morning: &Morning,
         store: &Store,
     ) -> (BTreeMap<MarkKey, Writer>, u64) {
-        let (mut wanted, mut badly): (BTreeMap<MarkKey, Writer>, _) = (BTreeMap::new(), 0);
+        let (mut wanted, mut unexpected): (BTreeMap<MarkKey, Writer>, _) = (BTreeMap::new(), 0);
         for (school, events) in self.events(morning) {
             for (n, event) in events.iter().enumerate() {
                 let (of, id) = (school.as_str().into(), event["id"].as_str().unwrap());
@@ -223,14 +192,14 @@ impl Env {
                     && before.iter().any(says)
                     && !before.last().is_some_and(says);
                 let Some(event) = store.event(&of, id).await.unwrap() else {
-                    badly += 1;
+                    unexpected += 1;
                     continue;
                 };
-                // A pupil may be without a lesson that could bear the mark.
+                // A pupil may have no lesson for the mark.
                 let reason = event
                     .outcome
                     .is_some_and(|words| words.contains("no lesson"));
-                badly += u64::from(event.state.may_be_retried() && !reason);
+                unexpected += u64::from(event.state.may_be_retried() && !reason);
                 if !matches!(event.state, EventState::Skipped)
                     && let (Some(student), Some(date), Some(session)) =
                         (event.student, event.date, event.session)
@@ -250,31 +219,20 @@ impl Env {
                 }
             }
         }
-        (wanted, badly)
+        (wanted, unexpected)
     }
 
-    /// Leaves everything where it is for whoever looks into it.
-    pub(crate) fn keep(self: Arc<Self>) -> PathBuf {
-        if let Ok(mut env) = Arc::try_unwrap(self) {
-            if let Some(folder) = env.cleared.take() {
-                return folder.keep();
-            }
-            return env.folder;
-        }
-        PathBuf::new()
+    /// Keeps the files for inspection and returns their folder.
+    pub(crate) fn keep_files(self: Arc<Self>) -> PathBuf {
+        Arc::try_unwrap(self).map_or_else(|_| PathBuf::new(), |env| env.bed.folder.keep())
     }
 }
 
-/// What the MISs hold after a morning in which nothing goes wrong.
-pub(crate) async fn in_peace(plan: &Plan, morning: &Morning) -> Marks {
-    let env = Env::quiet(plan, morning, None).await;
-    let loaded = settings::load(&env.settings()).unwrap().settings;
-    let markback = Markback::open(loaded, Options::default()).await.unwrap();
-    let stop = CancellationToken::new();
-    let working = tokio::spawn({
-        let (markback, stop) = (markback.clone(), stop.clone());
-        async move { markback.run(stop).await }
-    });
+/// The marks in the MISs after a morning without faults.
+pub(crate) async fn marks_without_faults(plan: &Plan, morning: &Morning) -> Marks {
+    let env = Env::without_faults(plan, morning, None).await;
+    let markback = env.open(Options::default()).await;
+    let workers = Workers::start(&markback);
     let mut by_school: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for (school, events) in env.events(morning) {
         by_school.entry(school).or_default().extend(events);
@@ -287,30 +245,36 @@ pub(crate) async fn in_peace(plan: &Plan, morning: &Morning) -> Marks {
     }
     let end = Instant::now() + PATIENCE;
     while !markback.is_settled().await.unwrap() {
-        assert!(Instant::now() < end, "the morning in peace does not end");
+        assert!(
+            Instant::now() < end,
+            "the morning without faults does not end"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    stop.cancel();
-    working.await.unwrap();
+    workers.stop().await;
     env.marks()
 }
 
-/// Pupils on roll that day, by school.
-fn pupils(sandbox: &Sandbox) -> Vec<Vec<String>> {
+/// The pupils on roll that day, by school.
+fn pupils(bed: &TestBed) -> Vec<Vec<String>> {
     let there = |school: wonde_sandbox::SchoolInfo| {
-        let pupils = sandbox.students(&school.id).unwrap().into_iter();
+        let pupils = bed.pupils_of(&school.id).into_iter();
         pupils
-            .filter(|one| one.on_roll && one.admission <= school_day() && one.leaving.is_none())
+            .filter(|one| one.admission <= school_day())
             .map(|one| one.id)
             .collect()
     };
-    sandbox.schools().into_iter().map(there).collect()
+    bed.sandbox.schools().into_iter().map(there).collect()
 }
 
-/// The last pupils of each school, none of whom has a part in the morning.
-fn disputed(sandbox: &Sandbox, pupils: &[Vec<String>], morning: &Morning) -> Vec<(String, String)> {
+/// The last pupils of each school, who have no events in the morning.
+fn disputed(
+    sandbox: &wonde_sandbox::Sandbox,
+    pupils: &[Vec<String>],
+    morning: &Morning,
+) -> Vec<(String, String)> {
     let mut disputed = Vec::new();
-    // Where nothing is written there is nothing to dispute.
+    // A school without marks has nothing to dispute.
     let writing = |school: &wonde_sandbox::SchoolInfo| school.mis != "ScholarPack";
     let schools = sandbox.schools().into_iter().zip(pupils);
     for (school, pupils) in schools.filter(|(school, _)| writing(school)) {
@@ -322,23 +286,7 @@ fn disputed(sandbox: &Sandbox, pupils: &[Vec<String>], morning: &Morning) -> Vec
     disputed
 }
 
-fn toml(sandbox: &Sandbox, url: &str) -> String {
-    let mut toml = format!(
-        "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = '{url}'\nwonde_url = '{}'\n{SERVICE}{PACE}plan_fresh = '1s'\n{TEMPLATE}",
-        sandbox.base_url(),
-    );
-    for school in sandbox.schools() {
-        let _ = write!(
-            toml,
-            "\n[[school]]\nid = '{}'\ntemplate = 'all'\n",
-            school.id
-        );
-    }
-    toml
-}
-
 const SERVICE: &str = r#"
-rate_per_minute = 600000
 register_window = "1s"
 gather = { window = "50ms", max = 50 }
 "#;

@@ -1,4 +1,4 @@
-//! Faults of nodes, database and sandbox while the events come in.
+//! Faults of nodes, database and sandbox while events are delivered.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,19 +11,19 @@ use super::{Env, Node, Plan, StoreKind};
 /// Longer than a lease in the environment's settings.
 const FROZEN: Duration = Duration::from_millis(3500);
 
-/// The places for nodes.
+/// The nodes.
 pub(crate) type Nodes = Arc<Vec<Mutex<Node>>>;
 
-/// How often each thing was done.
+/// The number of each kind of fault.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Done {
+pub(crate) struct FaultCounts {
     pub(crate) kills: u32,
     pub(crate) freezes: u32,
     pub(crate) restarts: u32,
-    pub(crate) away: u32,
+    pub(crate) outages: u32,
 }
 
-/// Starts as many as are planned.
+/// Starts the planned number of nodes.
 pub(crate) async fn start_nodes(plan: &Plan, env: &Env) -> Nodes {
     let number = match plan.store {
         StoreKind::Sqlite => 1,
@@ -38,57 +38,57 @@ pub(crate) async fn start_nodes(plan: &Plan, env: &Env) -> Nodes {
     Arc::new(nodes)
 }
 
-/// Does one thing after the other until it is stopped, and leaves all nodes at work.
+/// Causes one fault after another until it is stopped. All nodes run at the end.
 pub(crate) async fn inject(
     plan: Plan,
     env: Arc<Env>,
     nodes: Nodes,
     mut stopped: watch::Receiver<bool>,
-) -> Done {
+) -> FaultCounts {
     let mut random = StdRng::seed_from_u64(plan.seed ^ 0x00c0_ffee);
-    let mut done = Done::default();
-    let deeds: Vec<Deed> = [
-        (plan.kills, Deed::Kill),
-        (plan.kills, Deed::Kill),
-        (plan.freezes && nodes.len() > 1, Deed::Freeze),
-        (plan.restarts && env.postgres.is_some(), Deed::Restart),
-        (plan.faults > 0.0, Deed::Away),
+    let mut done = FaultCounts::default();
+    let actions: Vec<Action> = [
+        (plan.kills, Action::Kill),
+        (plan.kills, Action::Kill),
+        (plan.freezes && nodes.len() > 1, Action::Freeze),
+        (plan.restarts && env.postgres.is_some(), Action::Restart),
+        (plan.faults > 0.0, Action::Outage),
     ]
     .into_iter()
-    .filter_map(|(planned, deed)| planned.then_some(deed))
+    .filter_map(|(planned, action)| planned.then_some(action))
     .collect();
-    // Each of them once at first, however short the run is.
-    let mut first = deeds.clone();
+    // Each kind once at first, even in a short run.
+    let mut first = actions.clone();
     loop {
         let rest = Duration::from_millis(random.random_range(100..1200));
         tokio::select! {
             () = tokio::time::sleep(rest) => {}
             _ = stopped.changed() => return done,
         }
-        let Some(deed) = first.pop().or_else(|| deeds.choose(&mut random).copied()) else {
+        let Some(action) = first.pop().or_else(|| actions.choose(&mut random).copied()) else {
             continue;
         };
         let place = random.random_range(0..nodes.len());
-        match deed {
-            Deed::Kill => {
+        match action {
+            Action::Kill => {
                 let mut node = nodes[place].lock().await;
                 node.end();
                 tokio::time::sleep(Duration::from_millis(random.random_range(0..400))).await;
                 node.start(&env).await;
                 done.kills += 1;
             }
-            Deed::Freeze => {
+            Action::Freeze => {
                 nodes[place].lock().await.freeze();
                 tokio::time::sleep(FROZEN).await;
                 nodes[place].lock().await.wake();
                 done.freezes += 1;
             }
-            Deed::Restart => {
+            Action::Restart => {
                 let how = *[Stop::Fast, Stop::Immediate].choose(&mut random).unwrap();
                 restart(&env, how).await;
                 done.restarts += 1;
             }
-            Deed::Away => {
+            Action::Outage => {
                 let schools = env.sandbox.schools();
                 let school = &schools.choose(&mut random).unwrap().id;
                 let length = Some(Duration::from_millis(random.random_range(500..3000)));
@@ -97,18 +97,18 @@ pub(crate) async fn inject(
                 } else {
                     env.sandbox.set_stale(school, length).unwrap();
                 }
-                done.away += 1;
+                done.outages += 1;
             }
         }
     }
 }
 
 #[derive(Clone, Copy)]
-enum Deed {
+enum Action {
     Kill,
     Freeze,
     Restart,
-    Away,
+    Outage,
 }
 
 async fn restart(env: &Arc<Env>, how: Stop) {

@@ -1,7 +1,7 @@
-//! Torture: a busy morning driven over HTTP at real `markback serve` processes that are killed and frozen, on a store that
-//! is restarted, towards a sandbox full of faults. Afterwards the sandbox's MIS must hold exactly what a run without any of
-//! that leaves in it, and every event must have come to its end. Beside it a teacher and an office dispute the marks of some
-//! more pupils: no protected code that Wonde had shown may be written over.
+//! The torture test: a busy morning is sent over HTTP to real `markback serve` processes that are killed and frozen, on
+//! a database that is restarted, with a sandbox full of faults. Afterwards the sandbox's MISs must have exactly the
+//! marks of a run without faults, and every event must be final. In addition, teachers and an office dispute the marks
+//! of some other pupils: no protected code that Wonde has shown may be overwritten.
 
 mod client;
 mod dispute;
@@ -20,28 +20,28 @@ use markback::store::Store;
 use throwaway_postgres::Server;
 use wonde_sandbox::FaultRule;
 
-pub use env::{Env, KEY, StoreKind};
+pub use env::{Env, StoreKind};
 pub use morning::Morning;
 pub use node::Node;
 pub use report::Report;
 
-/// How long everything may take to come to its end once nobody is tortured any more. Long, for the machine may be busy.
+/// The maximum time until all events are final after the last fault. Long, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// What is done to whom, and for how long.
+/// The parameters of a torture run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The program.
+    /// The path of the program.
     pub program: String,
-    /// Where everything random comes from.
+    /// The seed of all random choices.
     pub seed: u64,
-    /// The store.
+    /// The database.
     pub store: StoreKind,
-    /// How many nodes share it; on SQLite there is one.
+    /// The number of nodes on it; one on SQLite.
     pub nodes: usize,
-    /// For how long events come in.
-    pub lasts: Duration,
-    /// How many of them a second.
+    /// How long events are delivered.
+    pub duration: Duration,
+    /// The number of events per second.
     pub rate: u32,
     /// Whether nodes are killed.
     pub kills: bool,
@@ -49,17 +49,18 @@ pub struct Plan {
     pub freezes: bool,
     /// Whether PostgreSQL is restarted.
     pub restarts: bool,
-    /// The share of requests to the sandbox that meet a fault; above zero its MIS goes away and its copies grow old, too.
+    /// The share of requests to the sandbox that hit a fault. Above zero, its MISs also go offline and its copies
+    /// become outdated.
     pub faults: f64,
 }
 
-/// Carries it out.
+/// Runs the torture test.
 ///
 /// # Panics
-/// When something that is no part of the torture does not work.
+/// If the test itself fails, for example because PostgreSQL does not start.
 pub async fn run(plan: &Plan) -> Report {
-    let morning = Morning::of(plan.seed, plan.lasts, plan.rate);
-    let peace = env::in_peace(plan, &morning).await;
+    let morning = Morning::of(plan.seed, plan.duration, plan.rate);
+    let expected = env::marks_without_faults(plan, &morning).await;
     let postgres = match plan.store {
         StoreKind::Sqlite => None,
         StoreKind::Postgres => throwaway_postgres::start_or_skip(&Server::builder()).unwrap(),
@@ -81,16 +82,16 @@ pub async fn run(plan: &Plan) -> Report {
         Arc::clone(&env),
         Arc::clone(&client),
     ));
-    report.turned_away = client.bring(&env, &morning, plan).await;
+    report.retries = client.deliver(&env, &morning, plan).await;
     report.disputed(disputes.await.unwrap());
-    // Some more of it while the last events are on their way.
+    // Faults continue while the last events are processed.
     tokio::time::sleep(Duration::from_secs(1)).await;
     if plan.faults > 0.0 {
-        every_fault_met(&env).await;
+        wait_for_every_fault(&env).await;
     }
     stop.send(true).unwrap();
     let done = faults.await.unwrap();
-    report.suffered(&done);
+    report.add_faults(&done);
     report.faults = env.sandbox.requests().faults;
     env.sandbox.clear_faults();
     for school in env.sandbox.schools() {
@@ -106,9 +107,9 @@ pub async fn run(plan: &Plan) -> Report {
             sum
         },
     );
-    let (wanted, badly) = env.ends(&morning, &store).await;
-    report.ended_badly = badly;
-    report.compare(&peace, &env.marks(), &wanted);
+    let (wanted, unexpected) = env.outcomes(&morning, &store).await;
+    report.unexpected = unexpected;
+    report.compare(&expected, &env.marks(), &wanted);
     report.overwritten = dispute::overwritten(&env, &store).await;
     report.took = began.elapsed();
     report.requests = env.sandbox.requests().total;
@@ -116,14 +117,14 @@ pub async fn run(plan: &Plan) -> Report {
         node.lock().await.end();
     }
     if !report.is_clean() {
-        report.kept = Some(env.keep());
+        report.kept = Some(env.keep_files());
     }
     report
 }
 
-/// Waits until every fault was met at least once, or nothing is left that could meet one: on a busy machine the first few
-/// may hold up all else for longer than the events come in.
-async fn every_fault_met(env: &Env) {
+/// Waits until every fault was met at least once, or nothing is left that could meet one: on a busy machine the first
+/// few may hold up all else for longer than the events come in.
+async fn wait_for_every_fault(env: &Env) {
     let (store, end) = (env.store().await, Instant::now() + PATIENCE);
     let faults = FaultRule::one_of_each(0);
     let met = || env.sandbox.requests().faults;
@@ -145,7 +146,7 @@ async fn settled(store: &Store, env: &Env) -> u64 {
         let open = match open {
             0 => 0,
             // Few enough to be looked at one by one.
-            1..200 => open.saturating_sub(dispute::waiting_for_a_word(env, store).await),
+            1..200 => open.saturating_sub(dispute::without_outcome(env, store).await),
             _ => open,
         };
         if open == 0 || Instant::now() > end {

@@ -1,4 +1,4 @@
-//! One `markback serve`: started, killed, frozen and woken.
+//! A `markback serve` process that can be killed, frozen and resumed.
 
 use std::{
     path::Path,
@@ -9,7 +9,7 @@ use std::{
 use super::Env;
 use crate::program::serve;
 
-/// A place for a node, with or without one in it.
+/// A node, running or not.
 #[derive(Debug)]
 pub struct Node {
     program: String,
@@ -18,7 +18,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// An empty place.
+    /// Creates a node that is not running.
     pub fn new(program: &str) -> Self {
         Self {
             program: program.to_owned(),
@@ -27,17 +27,17 @@ impl Node {
         }
     }
 
-    /// Where it listens, while there is one.
+    /// Its base URL, while it runs.
     pub fn address(&self) -> Option<&str> {
         self.address.as_deref()
     }
 
-    /// Starts one and waits until it listens. It does not while the store is away: then it is tried again until it does.
+    /// Starts the node and waits until it listens. While the database is unavailable, the start is repeated.
     ///
     /// # Panics
-    /// When the program cannot be run.
+    /// If the program cannot be run.
     pub async fn start(&mut self, env: &Env) {
-        let (settings, log) = (env.settings(), env.path("log"));
+        let (settings, log) = (env.settings_path(), env.path("log"));
         while self.address.is_none() {
             self.try_start(Command::new(&self.program), &settings, &log)
                 .await;
@@ -47,10 +47,10 @@ impl Node {
         }
     }
 
-    /// Starts one by this command, which is given its arguments. Whether it listens, [`Node::address`] says.
+    /// Starts the node with this command, to which the arguments are added. [`Node::address`] tells whether it listens.
     ///
     /// # Panics
-    /// When the program cannot be run.
+    /// If the program cannot be run.
     pub async fn try_start(&mut self, command: Command, settings: &Path, log: &Path) {
         let (child, address) = serve(command, settings, "info", log).await;
         self.child = Some(child);
@@ -61,28 +61,28 @@ impl Node {
         }
     }
 
-    /// `kill -9`.
+    /// Kills the process with SIGKILL.
     pub fn end(&mut self) {
         self.address = None;
         if let Some(mut child) = self.child.take() {
-            // Gone already, if it ended by itself.
+            // It may have ended already.
             let _ = child.kill();
             let _ = child.wait();
         }
     }
 
-    /// SIGSTOP: it stands still wherever it is.
+    /// Sends SIGSTOP, which freezes the process.
     ///
     /// # Panics
-    /// When it cannot be sent.
+    /// If the signal cannot be sent.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// SIGCONT: it goes on as if nothing had been.
+    /// Sends SIGCONT, which resumes the process.
     ///
     /// # Panics
-    /// When it cannot be sent.
+    /// If the signal cannot be sent.
     pub fn wake(&self) {
         self.signal("-CONT");
     }

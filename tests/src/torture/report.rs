@@ -1,4 +1,4 @@
-//! What came of it.
+//! The report of a run.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -6,59 +6,59 @@ use super::{
     Morning, Plan, StoreKind,
     dispute::Disputes,
     env::{MarkKey, Marks},
-    faults::Done,
+    faults::FaultCounts,
 };
 
-/// What came of it.
+/// The report of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// To repeat it.
+    /// The seed, to repeat the run.
     pub seed: u64,
     store: &'static str,
     nodes: usize,
     events: usize,
     marks: usize,
-    /// Events that failed, were rejected or stayed unconfirmed, and should not have been.
-    pub(crate) ended_badly: u64,
+    /// Events that unexpectedly failed, were rejected or stayed unconfirmed.
+    pub(crate) unexpected: u64,
     kills: u32,
     freezes: u32,
     restarts: u32,
-    away: u32,
-    /// How often an event was not taken at once, and brought again.
-    pub turned_away: u64,
+    outages: u32,
+    /// How often the delivery of an event was retried.
+    pub retries: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
     /// Requests to the sandbox.
     pub requests: u64,
-    /// Events by their last state.
+    /// Events by their final state.
     pub states: BTreeMap<&'static str, u64>,
-    /// Events that have not come to their end.
+    /// Events without a final state.
     pub open: u64,
-    /// Marks that should be in the MIS and are not.
+    /// Expected marks that the MIS does not have.
     pub lost: usize,
-    /// Marks that were written again although they were there.
+    /// Marks that were written more often than necessary.
     pub doubled: u32,
-    /// Marks that say something else than they should, or should not be there.
+    /// Marks with other content than expected, and unexpected marks.
     pub wrong: usize,
-    /// Protected codes of teachers that Wonde had shown and that were written over.
+    /// Teachers' protected codes that Wonde had shown and that were overwritten.
     pub overwritten: Vec<String>,
     disputes: Disputes,
-    /// The first few of the lost, doubled and wrong ones.
+    /// The first few lost, doubled and wrong marks.
     pub examples: Vec<String>,
-    /// How long it took.
+    /// The duration of the run.
     pub took: Duration,
-    /// Where all is kept, when something went wrong.
+    /// The folder with all files, if the run failed.
     pub kept: Option<PathBuf>,
 }
 
-/// What the events wanted of one mark.
+/// The expected writes of one mark.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Writer {
-    /// How often they wanted it written.
+    /// How often it may be written.
     pub(crate) times: u32,
-    /// Whether the comment was left out of it, by what their history says.
+    /// Whether the comment was omitted, according to the events' history.
     pub(crate) without_comment: bool,
-    /// The same for the minutes late.
+    /// Whether the minutes late were omitted.
     pub(crate) without_minutes: bool,
 }
 
@@ -79,9 +79,9 @@ impl Report {
         }
     }
 
-    pub(crate) fn suffered(&mut self, done: &Done) {
+    pub(crate) fn add_faults(&mut self, done: &FaultCounts) {
         (self.kills, self.freezes) = (done.kills, done.freezes);
-        (self.restarts, self.away) = (done.restarts, done.away);
+        (self.restarts, self.outages) = (done.restarts, done.outages);
     }
 
     pub(crate) fn disputed(&mut self, disputes: Disputes) {
@@ -89,7 +89,8 @@ impl Report {
         self.disputes = disputes;
     }
 
-    /// Against what comes of it in peace. A mark is doubled when it was written more often than it may.
+    /// Compares the marks with those of the run without faults. A mark is doubled if it was written more often than
+    /// allowed.
     pub(crate) fn compare(
         &mut self,
         wanted: &Marks,
@@ -97,8 +98,8 @@ impl Report {
         writers: &BTreeMap<MarkKey, Writer>,
     ) {
         self.marks = wanted.len();
-        // A refusal without a message may be taken to be about the comment or the minutes late: then the mark goes without
-        // them, and its history says so.
+        // After a rejection without a message, the service may send the mark without its comment or minutes late, and
+        // records that in the history.
         let reduced = |key: &MarkKey, says: &str, other: &str| {
             let writer = writers.get(key).copied().unwrap_or_default();
             let parts = |says: &str| {
@@ -120,7 +121,7 @@ impl Report {
                 }
                 Some((other, _)) if other != says && !reduced(key, says, other) => {
                     self.wrong += 1;
-                    self.example(format!("wrong: {key:?} says {other}, not {says}"));
+                    self.example(format!("wrong: {key:?} is {other}, not {says}"));
                 }
                 Some((_, written)) => {
                     let once = writers.get(key).copied().unwrap_or_default().times;
@@ -135,7 +136,7 @@ impl Report {
         for (key, (says, _)) in held.iter().filter(|(key, _)| !wanted.contains_key(*key)) {
             self.wrong += 1;
             self.example(format!(
-                "wrong: {key:?} says {says}, and nothing should be there"
+                "wrong: {key:?} is {says}, but there should be no mark"
             ));
         }
     }
@@ -146,14 +147,14 @@ impl Report {
         }
     }
 
-    /// Whether nothing was lost or wrong, and every event has come to a good end.
+    /// Whether nothing was lost or wrong, and every event ended as expected.
     pub fn is_clean(&self) -> bool {
         let counted: u64 = self.states.values().sum();
         self.lost == 0
             && self.wrong == 0
             && self.overwritten.is_empty()
             && self.open == 0
-            && self.ended_badly == 0
+            && self.unexpected == 0
             && usize::try_from(counted) == Ok(self.events)
     }
 }
@@ -176,23 +177,23 @@ impl fmt::Display for Report {
             .iter()
             .map(|(state, n)| ((*state).to_owned(), *n))
             .collect();
-        writeln!(f, "store         {} with {} nodes", self.store, self.nodes)?;
+        writeln!(f, "database      {} with {} nodes", self.store, self.nodes)?;
         writeln!(
             f,
-            "events        {} in {:.0?}, for {} marks; not taken at once: {}",
-            self.events, self.took, self.marks, self.turned_away
+            "events        {} in {:.0?}, for {} marks; retried deliveries: {}",
+            self.events, self.took, self.marks, self.retries
         )?;
         writeln!(
             f,
-            "ended as      {}; still open: {}, badly: {}",
+            "final states  {}; not final: {}, unexpected: {}",
             counts(&states),
             self.open,
-            self.ended_badly
+            self.unexpected
         )?;
         writeln!(
             f,
-            "kills         {}, frozen {}, store restarted {}, MIS away or copy old {}",
-            self.kills, self.freezes, self.restarts, self.away
+            "kills         {}, freezes {}, database restarts {}, MIS offline or copy outdated {}",
+            self.kills, self.freezes, self.restarts, self.outages
         )?;
         writeln!(
             f,
@@ -214,14 +215,14 @@ impl fmt::Display for Report {
         } = self.disputes;
         writeln!(
             f,
-            "disputes      {events} of the events, edited by teachers {edits}, discarded {discarded}, retried {retried}"
+            "disputes      {events} of the events, {edits} edits by teachers, {discarded} discarded, {retried} retried"
         )?;
         writeln!(f, "overwritten   {}", self.overwritten.len())?;
         for example in self.overwritten.iter().take(5) {
             writeln!(f, "              {example}")?;
         }
         if let Some(kept) = &self.kept {
-            writeln!(f, "kept          {}", kept.display())?;
+            writeln!(f, "files         {}", kept.display())?;
         }
         write!(f, "seed          {}", self.seed)
     }

@@ -35,8 +35,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ok: true,
             problems: Vec::new(),
             hints: {
-                let absent = absent_secrets(args.config.named()?, &loaded.settings);
-                loaded.hints.into_iter().chain(absent).collect()
+                let file = args.config.named()?;
+                let settings = &loaded.settings;
+                let absent = absent_secrets(file, settings);
+                let today = chrono::Utc::now().date_naive();
+                let run_out = settings.calendars_that_run_out(today, file);
+                let hints = loaded.hints.into_iter();
+                hints.chain(absent).chain(run_out).collect()
             },
         },
         Err(LoadError::Problems { problems, hints }) => Report {

@@ -80,13 +80,13 @@ const AT_ONCE: usize = 4;
 /// # Errors
 /// Returns an error if the settings are invalid, there is no such school, or standard output cannot be written.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?.settings;
+    let settings = args.config.load_and_tell()?.settings;
     let registry = registry()?;
     let schools: Vec<&School> = match &args.school {
         None => settings.schools.iter().collect(),
         Some(id) => vec![named::school(&settings, id)?],
     };
-    // Not through the store: whether all is well is asked before there is one, and changes nothing.
+    // Without the database: the checks run before there is one, and change nothing.
     let rates = Rates::alone(settings.service.rate_per_minute);
     let requests = Arc::new(AtomicU32::new(0));
     if args.probe {
@@ -186,7 +186,7 @@ fn print_probed(probed: &[Probed], format: TableOrJson) -> anyhow::Result<ExitCo
                     output::line(format!("{}: {}", finding.asked, finding.found))?;
                 }
                 let rows = one.observations.iter().map(probe::Observation::row);
-                let table = output::table(["asked", "found", "what it may change"], rows);
+                let table = output::table(["check", "result", "affected assumption"], rows);
                 output::line(table.to_string())?;
             }
         }
@@ -236,7 +236,7 @@ impl Report {
                 .count()
         };
         format!(
-            "{} ok, {} warnings, {} failed; requests to Wonde, besides those of a running service: {}",
+            "{} ok, {} warnings, {} failed; requests to Wonde, in addition to those of a running service: {}",
             count(Verdict::Ok),
             count(Verdict::Warn),
             count(Verdict::Fail),

@@ -1,6 +1,8 @@
-//! `markback events`: lists and shows events, and retries or discards them. Works on the database directly, also while
+//! `markback events`: lists and shows events, replays their decisions, retries or discards them, and releases or drops held
+//! marks. Works on the database directly, also while
 //! the service runs.
 
+mod replay_decision;
 mod show;
 
 pub(super) use show::{Paused, pauses, time};
@@ -40,10 +42,16 @@ enum Command {
     Ls(Ls),
     /// Show one event: decision, reason and history
     Show(Show),
+    /// Decide an event again from the input kept with its decision, and compare
+    ReplayDecision(Show),
     /// Retry failed, rejected or unconfirmed events from the start
     Retry(Tend),
     /// Discard events: they are not processed any further
     Discard(Tend),
+    /// Release held marks: they are decided again and sent
+    Release(Held),
+    /// Drop held marks: they are never written
+    Drop(Held),
 }
 
 #[derive(Debug, clap::Args)]
@@ -106,6 +114,50 @@ struct Tend {
     by: Option<String>,
 }
 
+#[derive(Debug, clap::Args)]
+struct Held {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// School; optional if the settings have only one
+    #[arg(long, value_name = "ID")]
+    school: Option<String>,
+    /// The events
+    #[arg(value_name = "EVENT", required_unless_present = "all_held")]
+    events: Vec<String>,
+    /// All events of the school that are held, oldest first
+    #[arg(long, conflicts_with = "events")]
+    all_held: bool,
+    /// Of all that are held only those with this code
+    #[arg(long, value_name = "CODE", requires = "all_held")]
+    code: Option<String>,
+    /// Reason for the audit trail
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+    /// Name for the audit trail; defaults to the system user
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// What to do with events.
+#[derive(Clone, Copy)]
+enum Deed {
+    Retry,
+    Discard,
+    Release,
+    Drop,
+}
+
+impl Deed {
+    fn done(self) -> &'static str {
+        match self {
+            Self::Retry => "retried from the start; `markback events show` shows its progress",
+            Self::Discard => "discarded",
+            Self::Release => "released; `markback events show` shows its progress",
+            Self::Drop => "dropped",
+        }
+    }
+}
+
 /// Runs the command. The exit code is 1 if there is no such event, or if its state does not allow the operation.
 ///
 /// # Errors
@@ -120,13 +172,25 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let settings = show.config.load()?.settings;
             block_on(show_one(settings, show))
         }
+        Command::ReplayDecision(show) => {
+            let settings = show.config.load()?.settings;
+            block_on(replay_decision::run(settings, show))
+        }
         Command::Retry(tend) => {
             let settings = tend.config.load()?.settings;
-            block_on(tend_all(settings, tend, true))
+            block_on(tend_all(settings, tend, Deed::Retry))
         }
         Command::Discard(tend) => {
             let settings = tend.config.load()?.settings;
-            block_on(tend_all(settings, tend, false))
+            block_on(tend_all(settings, tend, Deed::Discard))
+        }
+        Command::Release(held) => {
+            let settings = held.config.load()?.settings;
+            block_on(tend_held(settings, held, Deed::Release))
+        }
+        Command::Drop(held) => {
+            let settings = held.config.load()?.settings;
+            block_on(tend_held(settings, held, Deed::Drop))
         }
     }
 }
@@ -190,30 +254,58 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn tend_all(settings: Settings, args: &Tend, again: bool) -> anyhow::Result<ExitCode> {
+async fn tend_all(settings: Settings, args: &Tend, deed: Deed) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = open_store(&settings, Access::Write).await?;
-    let actor = Actor {
-        by: args.by.clone().or_else(user),
+    let actor = actor(args.by.as_ref(), args.note.as_ref());
+    do_to(&store, &settings, &school, &args.events, deed, &actor).await
+}
+
+async fn tend_held(settings: Settings, args: &Held, deed: Deed) -> anyhow::Result<ExitCode> {
+    let school = one_school(&settings, args.school.as_deref())?;
+    let store = open_store(&settings, Access::Write).await?;
+    let actor = actor(args.by.as_ref(), args.note.as_ref());
+    if !args.all_held {
+        return do_to(&store, &settings, &school, &args.events, deed, &actor).await;
+    }
+    let events = operator::held(&store, &school, args.code.as_deref()).await?;
+    if events.is_empty() {
+        known(&settings, &school)?;
+        output::line("no such mark is held")?;
+    }
+    do_to(&store, &settings, &school, &events, deed, &actor).await
+}
+
+fn actor(by: Option<&String>, note: Option<&String>) -> Actor {
+    Actor {
+        by: by.cloned().or_else(user),
         via: "command line",
-        note: args.note.clone(),
-    };
+        note: note.cloned(),
+    }
+}
+
+async fn do_to(
+    store: &Store,
+    settings: &Settings,
+    school: &SchoolId,
+    events: &[String],
+    deed: Deed,
+    actor: &Actor,
+) -> anyhow::Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
-    for event in &args.events {
-        let done = if again {
-            operator::retry(&store, &settings, &school, event, &actor).await
-        } else {
-            operator::discard(&store, &school, event, &actor).await
+    for event in events {
+        let done = match deed {
+            Deed::Retry => operator::retry(store, settings, school, event, actor).await,
+            Deed::Discard => operator::discard(store, school, event, actor).await,
+            Deed::Release => operator::release(store, settings, school, event, actor).await,
+            Deed::Drop => operator::drop_held(store, school, event, actor).await,
         };
         match done {
-            Ok(_) if again => output::line(format!(
-                "{event}: retried from the start; `markback events show` shows its progress"
-            ))?,
-            Ok(_) => output::line(format!("{event}: discarded"))?,
+            Ok(_) => output::line(format!("{event}: {}", deed.done()))?,
             Err(OperatorError::Store(error)) => return Err(error.into()),
             Err(error) => {
                 if matches!(error, OperatorError::UnknownEvent) {
-                    known(&settings, &school)?;
+                    known(settings, school)?;
                 }
                 output::error_line(format!("{event}: {error}"));
                 code = ExitCode::FAILURE;
@@ -291,7 +383,7 @@ fn day(text: &str) -> Result<NaiveDate, &'static str> {
         .map_err(|_| "this is not a date; write year, month and day, such as 2026-11-23")
 }
 
-fn user() -> Option<String> {
+pub(super) fn user() -> Option<String> {
     ["SUDO_USER", "USER", "LOGNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))

@@ -10,8 +10,8 @@ use std::{
 
 use mis_core::{Capabilities, Code, CodeBook, HeldCode, Quirks};
 use writeback::{
-    Decision, Event, RegisterMark, RegisterSource, RegisterView, Standing, View, check_answers,
-    decide,
+    Decision, Event, RegisterMark, RegisterSource, RegisterView, SchoolDay, Standing, View,
+    check_answers, decide,
 };
 
 use markback_console::BadInput;
@@ -54,7 +54,7 @@ pub struct Args {
 /// # Errors
 /// Returns an error if the settings are invalid, the school, the group or the MIS is unknown, or the event is invalid.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?.settings;
+    let settings = args.config.load_and_tell()?.settings;
     let school = named::school(&settings, &args.school)?;
     let group = named::group(school, &args.group)?;
     let (capabilities, quirks) = what_the_mis_keeps(school)?;
@@ -73,6 +73,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         previous: None,
         planned_before: false,
         standing: Standing::default(),
+        school_day: school_day(school, &event),
+        released: false,
         timezone: school.timezone,
     };
     let decision = decide(
@@ -103,6 +105,13 @@ fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)>
         .iter()
         .fold(adapter.capabilities, |left, ability| left.without(*ability));
     Ok((left, adapter.quirks))
+}
+
+/// By the calendar in the settings; calendars of others are not read here.
+fn school_day(school: &School, event: &Event) -> SchoolDay {
+    let date = writeback::local_date(event.at, school.timezone);
+    let calendar = school.calendar.as_deref().zip(date);
+    calendar.map_or(SchoolDay::NoCalendar, |(calendar, date)| calendar.day(date))
 }
 
 fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {

@@ -24,7 +24,7 @@ use self::{
 };
 use super::{ConfigArg, named};
 use markback::{
-    service::{IntakeError, Markback, Options},
+    service::{EventState, IntakeError, Markback, Options},
     settings::Settings,
 };
 use markback_console::output::TextOrJson;
@@ -204,7 +204,7 @@ fn without_bad(
         .collect())
 }
 
-/// Waits until all accepted events are settled.
+/// Waits until all accepted events are settled, or wait for a person's release.
 async fn settle(
     markback: &Markback,
     mut waiting: VecDeque<(SchoolId, String)>,
@@ -213,7 +213,9 @@ async fn settle(
     let bar = bar(waiting.len());
     while let Some((school, id)) = waiting.front() {
         match markback.event(school, id).await? {
-            Some(record) if !record.state.is_final() => tokio::time::sleep(LOOK_EVERY).await,
+            Some(record) if !record.state.is_final() && record.state != EventState::Held => {
+                tokio::time::sleep(LOOK_EVERY).await
+            }
             found => {
                 report.count(found.as_ref());
                 waiting.pop_front();

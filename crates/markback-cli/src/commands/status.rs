@@ -19,7 +19,7 @@ use super::{
 use markback::{
     schools::token_key,
     settings::{School, Settings},
-    store::{EventState, LearnedLimit, Notice, Overview, Store},
+    store::{EventState, LearnedLimit, Notice, Overview, Store, Usage},
 };
 use markback_console::output::{self, TableOrJson};
 
@@ -40,6 +40,8 @@ struct Status {
     pauses: Vec<Paused>,
     notices: Vec<Notice>,
     limits: Vec<LearnedLimit>,
+    /// Requests to MISs by token and purpose.
+    requests: Vec<Usage>,
 }
 
 #[derive(Serialize)]
@@ -151,6 +153,7 @@ impl Status {
             pauses,
             notices: store.notices().await?,
             limits: store.all_limits().await?,
+            requests: store.usage().await?,
         })
     }
 
@@ -160,6 +163,9 @@ impl Status {
             text += "\n\nno pending events";
         } else {
             let _ = write!(text, "\n\n{}", self.queues_table());
+        }
+        if !self.requests.is_empty() {
+            let _ = write!(text, "\n\n{}", self.requests_table());
         }
         for pause in &self.pauses {
             let _ = write!(text, "\n{}", pause.line());
@@ -221,6 +227,7 @@ impl Status {
                 }
                 .to_owned(),
                 open.map(count).sum::<u64>().to_string(),
+                count(EventState::Held).to_string(),
                 count(EventState::Confirmed).to_string(),
                 count(EventState::Skipped).to_string(),
                 count(EventState::Failed).to_string(),
@@ -237,6 +244,7 @@ impl Status {
             "MIS",
             "people",
             "open",
+            "held",
             "confirmed",
             "skipped",
             "failed",
@@ -244,6 +252,20 @@ impl Status {
             "unconfirmed",
             "paused until",
         ];
+        output::table(columns, rows).to_string()
+    }
+
+    /// Requests by token and purpose; the purposes' names as in the metrics.
+    fn requests_table(&self) -> String {
+        let rows = self.requests.iter().map(|usage| {
+            [
+                usage.token.clone(),
+                usage.purpose.replace('_', " "),
+                usage.this_hour.to_string(),
+                usage.last_day.to_string(),
+            ]
+        });
+        let columns = ["requests with", "for", "this hour", "last day"];
         output::table(columns, rows).to_string()
     }
 

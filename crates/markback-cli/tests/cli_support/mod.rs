@@ -3,28 +3,23 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
-/// What the program said.
-pub(crate) struct Said {
-    pub(crate) code: i32,
-    pub(crate) out: String,
-    pub(crate) err: String,
-}
+use markback_lab::harness::{self, CommandOutput, TestBed};
 
-impl Said {
-    /// Standard output as JSON.
-    pub(crate) fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.out)
-            .unwrap_or_else(|e| panic!("{e}: {}\n{}", self.out, self.err))
-    }
+fn command<S: AsRef<str>>(args: impl IntoIterator<Item = S>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_markback"));
+    command
+        .args(args.into_iter().map(|arg| arg.as_ref().to_owned()))
+        .env_remove("MARKBACK_CONFIG")
+        .current_dir(examples());
+    command
 }
 
 /// Runs `markback` with these arguments and nothing on standard input.
-pub(crate) fn markback<S: AsRef<str>>(args: impl IntoIterator<Item = S>) -> Said {
+pub(crate) fn markback<S: AsRef<str>>(args: impl IntoIterator<Item = S>) -> CommandOutput {
     markback_with_input(args, "")
 }
 
@@ -32,24 +27,18 @@ pub(crate) fn markback<S: AsRef<str>>(args: impl IntoIterator<Item = S>) -> Said
 pub(crate) fn markback_with_input<S: AsRef<str>>(
     args: impl IntoIterator<Item = S>,
     input: &str,
-) -> Said {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_markback"))
-        .args(args.into_iter().map(|arg| arg.as_ref().to_owned()))
-        .env_remove("MARKBACK_CONFIG")
-        .current_dir(examples())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that has seen enough may have gone before it reads all of it.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    Said {
-        code: output.status.code().unwrap(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+) -> CommandOutput {
+    harness::run_blocking(command(args), input)
+}
+
+/// Runs `markback` as the user `operator`, with the settings of a test bed.
+pub(crate) async fn markback_on(bed: &TestBed, args: &[&str]) -> CommandOutput {
+    let mut command = command(args);
+    command
+        .env("MARKBACK_CONFIG", bed.settings_path())
+        .env("USER", "operator")
+        .env_remove("SUDO_USER");
+    harness::run(command, "").await
 }
 
 /// The folder of the examples that are shipped.
@@ -57,7 +46,7 @@ pub(crate) fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
 }
 
-/// A settings file in a folder of its own, which goes with the guard.
+/// Writes a settings file into a new folder, which is removed when the guard is dropped.
 pub(crate) fn settings_file(text: &str) -> (tempfile::TempDir, String) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("markback.toml");

@@ -1,4 +1,4 @@
-//! Syncs that are cut off: gone on with by whoever comes next, without reading anew what was read.
+//! Interrupted syncs: another service resumes them without reading the same pages again.
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -10,14 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::stage::{EVERYBODY, On, Stage, done, groups, settings_of};
 
-/// Longer than any lease.
+/// A time longer than any lease.
 const LEASE: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The process dies.
     Killed,
-    /// The service is told to stop.
+    /// The service stops normally.
     Stopped,
 }
 
@@ -26,7 +26,7 @@ enum End {
 #[case(On::Postgres, End::Killed)]
 #[case(On::Sqlite, End::Stopped)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_read_before_the_end_is_not_read_again(#[case] on: On, #[case] end: End) {
+async fn an_interrupted_sync_does_not_read_pages_again(#[case] on: On, #[case] end: End) {
     let Some(stage) = Stage::on(on, 400).await else {
         return;
     };
@@ -40,7 +40,7 @@ async fn what_was_read_before_the_end_is_not_read_again(#[case] on: On, #[case] 
             let _ = tell.send(progress);
         }));
     let id = rosters
-        .ask(settings_of(&markback, &school), SyncRequest::default())
+        .ask(&settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();
@@ -48,7 +48,7 @@ async fn what_was_read_before_the_end_is_not_read_again(#[case] on: On, #[case] 
         let stop = stop.clone();
         async move { rosters.run_workers(stop).await }
     });
-    // In the midst of the parents: the students and the staff are read and stored.
+    // While the parents are read: the students and the staff are stored.
     loop {
         let progress = told.recv().await.unwrap();
         if progress.kind == PersonKind::Parent {
@@ -99,31 +99,31 @@ async fn what_was_read_before_the_end_is_not_read_again(#[case] on: On, #[case] 
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn one_who_was_thought_dead_keeps_nothing(#[case] on: On) {
+async fn a_node_that_lost_its_lease_stores_nothing(#[case] on: On) {
     let Some(stage) = Stage::on(on, 60).await else {
         return;
     };
     let school = stage.school(0);
     let mut settings = stage.settings(1, EVERYBODY);
-    // With more at once, another may stand still while it claims, and then nobody can write to an SQLite file.
+    // With more concurrent syncs, one could freeze during a claim, and then an SQLite file could not be written.
     settings.service.sync.at_once = NonZeroUsize::MIN;
     let slow = stage.open(settings).await;
     let (tell, mut told) = mpsc::unbounded_channel();
     let (go, gone) = std::sync::mpsc::channel::<()>();
     let gone = std::sync::Mutex::new(gone);
-    // Stands still after the first kind of people, as a machine that swaps or sleeps does.
+    // Freezes after the first kind of people, like a machine that swaps or sleeps.
     let rosters = slow
         .sync()
         .clone()
         .with_observer(Arc::new(move |_, progress| {
             if progress.done && progress.kind == PersonKind::Parent {
                 let _ = tell.send(());
-                // What else is on this thread goes on elsewhere: it may hold the store.
+                // Other tasks of this thread continue on another one, because they may hold the database.
                 let _ = tokio::task::block_in_place(|| gone.lock().unwrap().recv());
             }
         }));
     let id = rosters
-        .ask(settings_of(&slow, &school), SyncRequest::default())
+        .ask(&settings_of(&slow, &school), SyncRequest::default())
         .await
         .unwrap();
     let stop = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! What the host reads: lists and changes, over restarts and after some are forgotten.
+//! The feed: lists and changes, across restarts and after changes were deleted.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use wonde_sandbox::Change;
 
 use crate::stage::{DAY, On, Stage, ids, synced};
 
-/// A host that keeps a group by its changes alone.
+/// A client that follows a group only by its changes.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Host {
     cursor: u64,
@@ -34,7 +34,7 @@ impl Host {
             for change in found.changes {
                 match (change.what["change"].as_str().unwrap(), &change.member) {
                     ("left", _) => drop(self.people.remove(&change.person)),
-                    // Joined or changed, and as the member is now; none has left since, which is told later.
+                    // Joined or changed, with the current member. Later departures are reported later.
                     (_, Some(member)) => {
                         drop(self.people.insert(change.person, json!(MemberJson(member))))
                     }
@@ -70,14 +70,14 @@ impl Host {
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_from_any_cursor_lead_to_the_list(#[case] on: On) {
+async fn changes_from_any_cursor_lead_to_the_current_list(#[case] on: On) {
     let Some(stage) = Stage::on(on, 150).await else {
         return;
     };
     let school = stage.school(0);
     let mut hosts = vec![Host::default()];
     for day in 0..4 {
-        // Each day another process, so that nothing is kept in memory.
+        // Each day has a new service, so nothing is kept in memory.
         let markback = stage.service().await;
         synced(&markback, &school).await;
         hosts.push(Host::of_list(&markback, &school, "Parents").await);
@@ -101,7 +101,7 @@ async fn changes_from_any_cursor_lead_to_the_list(#[case] on: On) {
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cursor_that_is_too_old_is_told_so(#[case] on: On) {
+async fn an_expired_cursor_is_reported(#[case] on: On) {
     let Some(stage) = Stage::on(on, 40).await else {
         return;
     };
@@ -118,7 +118,7 @@ async fn a_cursor_that_is_too_old_is_told_so(#[case] on: On) {
     stage.sandbox.change(school.as_str(), &rename).unwrap();
     synced(&markback, &school).await;
     let second = Host::of_list(&markback, &school, "Pupils").await;
-    // The retention is 90 days: the first sync's changes go, the second's stay.
+    // The retention is 90 days: the first sync's changes are deleted, the second's stay.
     stage.pass(50 * DAY);
     markback.prune().await.unwrap();
     let changes = |cursor| {
@@ -137,14 +137,14 @@ async fn a_cursor_that_is_too_old_is_told_so(#[case] on: On) {
     let mut late = first.clone();
     late.listen(&markback, &school, "Pupils").await;
     assert_eq!(late, second);
-    // A number that was never given out is of another store, or made up.
+    // A cursor that was never issued is from another database, or made up.
     assert!(matches!(changes(second.cursor + 1).await, Horizon::Beyond));
-    // And syncs of long ago are forgotten.
+    // Old syncs are deleted as well.
     assert_eq!(markback.store().syncs(&school, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_one_who_left_is_in_the_changes_and_all_of_it_goes_in_time() {
+async fn a_leavers_data_is_not_in_the_changes_and_is_deleted_later() {
     let stage = Stage::sqlite(40).await;
     let (markback, school) = (stage.service().await, stage.school(0));
     synced(&markback, &school).await;

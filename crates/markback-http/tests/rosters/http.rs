@@ -1,4 +1,4 @@
-//! The groups over HTTP, as a host asks for them.
+//! The groups over HTTP.
 
 use axum::http::StatusCode;
 use markback::{service::Markback, settings::SecretSource};
@@ -69,7 +69,7 @@ impl Door {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_reads_groups_and_follows_their_changes() {
+async fn a_client_reads_groups_and_follows_their_changes() {
     let stage = Stage::sqlite(80).await;
     let mut settings = stage.settings(1, GROUPS);
     settings.service.set_api_key(SecretSource::Given(
@@ -78,7 +78,7 @@ async fn a_host_reads_groups_and_follows_their_changes() {
     let (markback, school) = (stage.open(settings).await, stage.school(0));
     let door = Door::open(markback.clone()).await;
 
-    // Before the first sync nobody knows who is in a group, and an empty list would be a lie.
+    // Before the first sync the members are unknown, and an empty list would be wrong.
     let (status, groups) = door.get(&format!("{school}/groups")).await;
     assert_eq!(
         (status, &groups["groups"][0]["people"]),
@@ -159,7 +159,7 @@ async fn a_host_reads_groups_and_follows_their_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_questions_are_told_what_is_wrong() {
+async fn invalid_requests_are_explained() {
     let stage = Stage::sqlite(20).await;
     let mut settings = stage.settings(1, EVERYBODY);
     settings.service.set_api_key(SecretSource::Given(

@@ -1,8 +1,9 @@
-//! Schools' people from the sandbox into the store and out to the host: syncs, groups, changes, crashes, on both stores.
+//! Schools' people from the sandbox through the database to a client: syncs, groups, changes and crashes, on both
+//! databases.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod crash;

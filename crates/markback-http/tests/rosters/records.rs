@@ -1,5 +1,5 @@
-//! Records as MISs really keep them, on both databases: what cannot be read, dates that contradict each other, ids that two
-//! people share, parents kept twice, pupils yet to start, and the holidays.
+//! Realistic records, on both databases: unreadable values, contradictory dates, ids that two people share, duplicate
+//! parents, future pupils, and holidays.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::stage::{DAY, EVERYBODY, FULL, On, Stage, ids, sync, synced};
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_read_stops_nobody_and_is_named_in_the_report(#[case] on: On) {
+async fn unreadable_values_are_reported_and_exclude_nobody(#[case] on: On) {
     let Some(stage) = Stage::on(on, 60).await else {
         return;
     };
@@ -70,7 +70,7 @@ fn on_roll(sandbox: &Handle, school: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn contradicting_dates_are_decided_and_told() {
+async fn contradictory_dates_are_resolved_and_reported() {
     let stage = Stage::sqlite(60).await;
     let school = stage.school(0);
     let pupils = on_roll(&stage.sandbox, school.as_str());
@@ -122,7 +122,7 @@ async fn contradicting_dates_are_decided_and_told() {
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_of_a_pupil_and_an_employee_names_neither_without_a_word_for_which(#[case] on: On) {
+async fn an_id_shared_by_a_pupil_and_an_employee_needs_the_kind(#[case] on: On) {
     let Some(stage) = Stage::on(on, 60).await else {
         return;
     };
@@ -183,7 +183,7 @@ fn stage_now(stage: &Stage) -> String {
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn events_name_people_by_what_the_settings_allow(#[case] on: On) {
+async fn events_identify_people_by_the_configured_ids(#[case] on: On) {
     let Some(stage) = Stage::on(on, 60).await else {
         return;
     };
@@ -199,7 +199,7 @@ async fn events_name_people_by_what_the_settings_allow(#[case] on: On) {
             .trim_start_matches('/')
             .split_once("/data/")
             .unwrap();
-        // A field that the sandbox does not have is put in with the whole part.
+        // To add a field that the sandbox does not have, the enclosing object is replaced.
         let value = if name == "upn" {
             (pointer.to_owned(), value)
         } else {
@@ -236,7 +236,7 @@ async fn events_name_people_by_what_the_settings_allow(#[case] on: On) {
             .await
             .unwrap();
     }
-    // What the settings do not name is not understood, nor kept after the next sync.
+    // Ids that the settings do not name are not accepted, and are deleted in the next sync.
     let markback = stage.open(stage.settings(1, EVERYBODY)).await;
     stage.pass(Duration::from_secs(60));
     sync(&markback, &school, FULL).await;
@@ -255,7 +255,7 @@ async fn events_name_people_by_what_the_settings_allow(#[case] on: On) {
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn syncs_are_paused_until_a_day_and_go_on_by_themselves(#[case] on: On) {
+async fn syncs_paused_until_a_day_resume_by_themselves(#[case] on: On) {
     let Some(stage) = Stage::on(on, 30).await else {
         return;
     };
@@ -284,12 +284,12 @@ async fn syncs_are_paused_until_a_day_and_go_on_by_themselves(#[case] on: On) {
                 >= least
         }
     };
-    // What is due is put in the queue for all schools at once, so the other's end says that this one had its chance.
+    // Due syncs of all schools are queued together, so the other school's end shows that this one was considered.
     wait_until("the syncs are done", || done(&read, 1)).await;
     stage.pass(DAY * 20);
     wait_until("the syncs are done", || done(&read, 2)).await;
     assert!(store.syncs(&paused, 50).await.unwrap().is_empty());
-    // Somebody who asks is answered.
+    // A sync on request still runs.
     let asked = sync(&markback, &paused, FULL).await;
     assert_eq!(asked.state, SyncState::Done);
     stage.pass(DAY * 20 + Duration::from_secs(1));
@@ -306,7 +306,7 @@ async fn syncs_are_paused_until_a_day_and_go_on_by_themselves(#[case] on: On) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pupil_yet_to_start_is_in_the_group_and_events_wait_for_the_first_day() {
+async fn a_future_pupil_is_in_the_group_and_events_wait_for_the_first_day() {
     let stage = Stage::sqlite(30).await;
     let groups = EVERYBODY.replacen(
         "kind = \"students\"",
@@ -348,7 +348,7 @@ async fn a_pupil_yet_to_start_is_in_the_group_and_events_wait_for_the_first_day(
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(group.as_deref(), Some("Pupils"));
-    // A school that does not grant the list is read all the same, and it is told.
+    // A school that does not grant the list is still read, and the report says so.
     stage
         .sandbox
         .set_scope(school.as_str(), "students-pre-admission", false)

@@ -1,4 +1,4 @@
-//! Services whose schools have groups of everybody, and the people of the sandbox and of the database to compare.
+//! Services with groups of everybody, and functions to compare the people of the sandbox and the database.
 
 use std::{collections::BTreeMap, ops::Deref, time::Duration};
 
@@ -14,7 +14,7 @@ use mis_core::SchoolId;
 use tokio_util::sync::CancellationToken;
 use wonde_sandbox::SandboxOptions;
 
-/// A day.
+/// One day.
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A sync of everything.
@@ -23,7 +23,7 @@ pub(crate) const FULL: SyncRequest = SyncRequest {
     accept: false,
 };
 
-/// Groups of all kinds, so that everybody of a school is in one.
+/// Groups of all kinds, so that everybody at a school is in one.
 pub(crate) const EVERYBODY: &str = r#"
 [[school.group]]
 name = "Pupils"
@@ -38,7 +38,7 @@ name = "Parents"
 kind = "parents"
 "#;
 
-/// Which database the service is on.
+/// The database of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On {
     Sqlite,
@@ -60,7 +60,7 @@ pub(crate) fn start() -> DateTime<Utc> {
 }
 
 impl Stage {
-    /// `None` where there is no PostgreSQL to be had.
+    /// Starts the environment; `None` if PostgreSQL is not installed.
     pub(crate) async fn on(on: On, pupils: u32) -> Option<Self> {
         let store = match on {
             On::Sqlite => None,
@@ -78,19 +78,19 @@ impl Stage {
         Self::on(On::Sqlite, pupils).await.unwrap()
     }
 
-    /// Settings for the first so many schools.
+    /// Settings for this many schools.
     pub(crate) fn settings(&self, schools: usize, groups: &str) -> Settings {
         let school = format!("timezone = 'Europe/London'\ntoken_file = 'token'\n{groups}");
         self.write_settings("", "", schools, &school);
         self.0.settings()
     }
 
-    /// A service on the store.
+    /// Opens a service.
     pub(crate) async fn open(&self, settings: Settings) -> Markback {
         Markback::open(settings, self.options()).await.unwrap()
     }
 
-    /// A service for one school with everybody in a group.
+    /// Opens a service for one school with everybody in a group.
     pub(crate) async fn service(&self) -> Markback {
         self.open(self.settings(1, EVERYBODY)).await
     }
@@ -131,7 +131,7 @@ impl Stage {
         self.clock.advance(time);
     }
 
-    /// Everybody of the school's groups by the sandbox's own word, as ids by group.
+    /// The expected members according to the sandbox, as ids by group.
     pub(crate) fn truth(&self, school: &SchoolId) -> BTreeMap<String, Vec<String>> {
         let students = self.sandbox.students(school.as_str()).unwrap();
         let here: Vec<_> = students
@@ -159,11 +159,11 @@ impl Stage {
     }
 }
 
-/// What is known of each person of a group, by present id: names, year, registration, and of a parent the children.
+/// The properties of each member by current id: names, year, registration group, and a parent's children.
 pub(crate) type People = BTreeMap<String, Vec<String>>;
 
 impl Stage {
-    /// The same by the sandbox's own word.
+    /// The expected properties according to the sandbox.
     pub(crate) fn people(&self, school: &SchoolId) -> [People; 3] {
         let students = self.sandbox.students(school.as_str()).unwrap();
         let mut children: People = BTreeMap::new();
@@ -199,7 +199,7 @@ impl Stage {
     }
 }
 
-/// The same as the store has it.
+/// The properties according to the database.
 pub(crate) async fn people(markback: &Markback, school: &SchoolId) -> [People; 3] {
     let directory = markback.people().of(school).await.unwrap().unwrap();
     let mut all = [People::new(), People::new(), People::new()];
@@ -231,17 +231,17 @@ pub(crate) async fn people(markback: &Markback, school: &SchoolId) -> [People; 3
     all
 }
 
-/// Asks for a sync and does it.
+/// Requests a sync and runs it.
 pub(crate) async fn sync(markback: &Markback, school: &SchoolId, ask: SyncRequest) -> SyncRecord {
     let id = markback
         .sync()
-        .ask(settings_of(markback, school), ask)
+        .ask(&settings_of(markback, school), ask)
         .await
         .unwrap();
     done(markback, school, &id).await
 }
 
-/// Works on the queue until a sync has come to its end.
+/// Runs the queue until a sync is finished.
 pub(crate) async fn done(markback: &Markback, school: &SchoolId, id: &str) -> SyncRecord {
     let stop = CancellationToken::new();
     let workers = tokio::spawn({
@@ -254,7 +254,7 @@ pub(crate) async fn done(markback: &Markback, school: &SchoolId, id: &str) -> Sy
     record
 }
 
-/// The same, while so much time passes whenever nothing can be done but wait.
+/// Runs the queue until a sync is finished, and moves the clock by this time whenever there is nothing to do.
 pub(crate) async fn done_in_time(
     stage: &Stage,
     markback: &Markback,
@@ -280,7 +280,7 @@ pub(crate) async fn done_in_time(
     }
 }
 
-/// Waits for the end of a sync that somebody else does.
+/// Waits for the end of a sync that another task runs.
 pub(crate) async fn ended(markback: &Markback, school: &SchoolId, id: &str) -> SyncRecord {
     let record = async || markback.store().sync(school, id).await.unwrap().unwrap();
     harness::wait_until("the sync has ended", async || {
@@ -296,11 +296,11 @@ pub(crate) async fn synced(markback: &Markback, school: &SchoolId) -> SyncRecord
     record
 }
 
-pub(crate) fn settings_of<'m>(markback: &'m Markback, school: &SchoolId) -> &'m School {
-    markback.settings().school(school).unwrap()
+pub(crate) fn settings_of(markback: &Markback, school: &SchoolId) -> School {
+    markback.school(school).unwrap()
 }
 
-/// The present ids of a group's people.
+/// The current ids of a group's members.
 pub(crate) async fn ids(markback: &Markback, school: &SchoolId, group: &str) -> Vec<String> {
     let page = markback
         .store()

@@ -1,4 +1,4 @@
-//! Syncs against the sandbox, person for person, with everything that can go wrong on the way.
+//! Syncs with the sandbox, compared person by person, with all kinds of faults.
 
 use std::time::Duration;
 
@@ -13,14 +13,14 @@ use crate::stage::{
     DAY, EVERYBODY, FULL, On, Stage, done_in_time, groups, ids, people, settings_of, sync, synced,
 };
 
-/// Long enough for most waits to be over after a few.
+/// A step after a few of which most waits are over.
 const SECONDS: Duration = Duration::from_secs(30);
 
 #[rstest]
 #[case(On::Sqlite)]
 #[case(On::Postgres)]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_school_matches_the_sandbox_and_a_day_of_changes_costs_little(#[case] on: On) {
+async fn a_large_school_matches_the_sandbox_and_changes_need_few_requests(#[case] on: On) {
     let Some(stage) = Stage::on(on, 2_000).await else {
         return;
     };
@@ -42,7 +42,7 @@ async fn a_large_school_matches_the_sandbox_and_a_day_of_changes_costs_little(#[
     let changes = stage.sandbox.a_day_of_changes(school.as_str(), 1).unwrap();
     assert!(changes.len() > 20);
     stage.pass(DAY / 2);
-    // Another process, that knows nothing of the school's line to Wonde.
+    // A new service without an open connection to the school.
     let markback = stage.service().await;
     let before = stage.sandbox.requests().total;
     synced(&markback, &school).await;
@@ -50,7 +50,7 @@ async fn a_large_school_matches_the_sandbox_and_a_day_of_changes_costs_little(#[
     assert!(small * 20 < full, "{small} requests after {full}");
     assert_eq!(people(&markback, &school).await, stage.people(&school));
 
-    // And the nightly full one finds nothing to mend.
+    // The nightly full sync finds nothing to correct.
     stage.pass(DAY / 8);
     let record = sync(&markback, &school, FULL).await;
     let tally = &record.report.unwrap()["groups"]["Pupils"];
@@ -62,7 +62,7 @@ async fn a_large_school_matches_the_sandbox_and_a_day_of_changes_costs_little(#[
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
+async fn the_schedule_reads_every_school_at_the_start_and_then_regularly() {
     let stage = Stage::sqlite(60).await;
     let markback = stage.open(stage.settings(3, EVERYBODY)).await;
     let stop = CancellationToken::new();
@@ -88,7 +88,7 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
             .a_day_of_changes(stage.school(place).as_str(), 3)
             .unwrap();
     }
-    // Half an hour on the small ones come, and tomorrow everybody who leaves today is gone, with the nightly ones.
+    // The small syncs come half an hour later. The nightly ones remove everybody who leaves today.
     stage.pass(Duration::from_secs(31 * 60));
     wait_until("all groups match", all_match).await;
     stage.pass(DAY);
@@ -110,7 +110,7 @@ async fn the_schedule_reads_every_school_at_once_and_goes_on_by_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_who_enrols_again_is_found_by_every_id_and_written_to_by_the_present_one() {
+async fn a_re_enrolled_pupil_is_found_by_every_id_and_marked_under_the_current_one() {
     let stage = Stage::sqlite(60).await;
     let (markback, school) = (stage.service().await, stage.school(0));
     synced(&markback, &school).await;
@@ -132,19 +132,19 @@ async fn one_who_enrols_again_is_found_by_every_id_and_written_to_by_the_present
         assert_eq!((entry.key.as_str(), &entry.id), (old.as_str(), &new));
         assert_eq!(entry.group.as_deref(), Some("Pupils"));
     }
-    // Another process on the store learns of it by itself.
+    // Another service on the same database notices the change.
     let other = stage.service().await;
     let directory = other.people().of(&school).await.unwrap().unwrap();
     assert_eq!(directory.find(&old).unwrap().id, new);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_preview_keeps_nothing() {
+async fn a_preview_stores_nothing() {
     let stage = Stage::sqlite(60).await;
     let (markback, school) = (stage.service().await, stage.school(0));
     let rosters = markback.sync();
     let preview = rosters
-        .preview(settings_of(&markback, &school), SyncRequest::default())
+        .preview(&settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     assert!(preview.changes.len() > 100);
@@ -164,7 +164,7 @@ async fn a_preview_keeps_nothing() {
     };
     stage.sandbox.change(school.as_str(), &leave).unwrap();
     let preview = rosters
-        .preview(settings_of(&markback, &school), SyncRequest::default())
+        .preview(&settings_of(&markback, &school), SyncRequest::default())
         .await
         .unwrap();
     assert_eq!(preview.changes[0].person.as_str(), student);
@@ -177,7 +177,7 @@ async fn the_wrong_region_empties_no_group() {
     let (markback, school) = (stage.service().await, stage.school(0));
     synced(&markback, &school).await;
     let before = groups(&markback, &school).await;
-    // The school's record names another region than the one its data are in.
+    // The school's record names the wrong region.
     let empty = |kind: &str| FaultRule::new(Fault::Empty).on(kind);
     for kind in ["students", "employees", "contacts"] {
         stage.sandbox.add_fault(empty(kind)).unwrap();
@@ -194,7 +194,7 @@ async fn the_wrong_region_empties_no_group() {
             .contains("region")
     );
     assert_eq!(groups(&markback, &school).await, before);
-    // Somebody who looked may let it through.
+    // An operator can accept it.
     let accept = SyncRequest {
         full: false,
         accept: true,
@@ -205,7 +205,7 @@ async fn the_wrong_region_empties_no_group() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn withdrawn_scopes_take_nothing_away() {
+async fn withdrawn_scopes_remove_nobody() {
     let stage = Stage::sqlite(60).await;
     let (markback, school) = (stage.service().await, stage.school(0));
     synced(&markback, &school).await;
@@ -246,7 +246,7 @@ async fn withdrawn_scopes_take_nothing_away() {
     }
     assert_eq!(groups(&markback, &school).await, before);
     assert_eq!(year_of(markback.clone()).await, person);
-    // Small syncs go on meanwhile.
+    // Small syncs continue meanwhile.
     let student = before["Pupils"][0].clone();
     stage
         .sandbox
@@ -272,7 +272,7 @@ async fn withdrawn_scopes_take_nothing_away() {
 #[case::the_token_s(Fault::TooManyRequests { retry_after: RetryAfter::Seconds(30) })]
 #[case::nobody_knows(Fault::CutBefore)]
 #[tokio::test(flavor = "multi_thread")]
-async fn what_passes_is_waited_for_and_what_does_not_is_given_up(#[case] fault: Fault) {
+async fn temporary_faults_are_retried_and_lasting_ones_fail(#[case] fault: Fault) {
     let stage = Stage::sqlite(30).await;
     let (markback, school) = (stage.service().await, stage.school(0));
     stage
@@ -297,13 +297,13 @@ async fn ask(markback: &markback::service::Markback, school: &mis_core::SchoolId
     let school = settings_of(markback, school);
     markback
         .sync()
-        .ask(school, SyncRequest::default())
+        .ask(&school, SyncRequest::default())
         .await
         .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_breaks_off_is_held() {
+async fn an_incomplete_list_is_held_back() {
     let stage = Stage::sqlite(200).await;
     let (markback, school) = (stage.service().await, stage.school(0));
     synced(&markback, &school).await;
@@ -320,7 +320,7 @@ async fn a_list_that_breaks_off_is_held() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stormy_day_ends_in_the_same_groups() {
+async fn a_day_with_many_faults_ends_with_the_same_groups() {
     let stage = Stage::sqlite(120).await;
     let markback = stage.open(stage.settings(1, EVERYBODY)).await;
     let school = stage.school(0);
@@ -344,7 +344,7 @@ async fn a_stormy_day_ends_in_the_same_groups() {
         };
         let id = markback
             .sync()
-            .ask(settings_of(&markback, &school), ask)
+            .ask(&settings_of(&markback, &school), ask)
             .await
             .unwrap();
         let record = done_in_time(&stage, &markback, &school, &id, SECONDS).await;
@@ -357,7 +357,7 @@ async fn a_stormy_day_ends_in_the_same_groups() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_school_that_is_no_longer_in_the_settings_leaves_no_data_behind() {
+async fn a_school_removed_from_the_settings_leaves_no_data() {
     let stage = Stage::sqlite(30).await;
     let markback = stage.open(stage.settings(2, EVERYBODY)).await;
     let (stays, goes) = (stage.school(0), stage.school(1));

@@ -116,18 +116,23 @@ pub(super) struct BusySchool {
     pub(super) mis: String,
     pub(super) marks: u64,
     pub(super) requests: RequestCounts,
+    /// From the intake of a single event of a quiet school to its acceptance.
+    pub(super) lone: Duration,
 }
 
 /// All pupils of one school sign in at [`RATE`]; counts the service's requests until the last mark is confirmed.
 pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<BusySchool> {
-    let school = stage.schools.first().context("there is no school")?;
+    let [school, quiet, ..] = stage.schools.as_slice() else {
+        anyhow::bail!("there are too few schools");
+    };
     let store = Fresh::sqlite(stage)?;
-    let path = stage.settings("busy", std::slice::from_ref(school))?;
+    let path = stage.settings("busy", stage.schools.get(..2).unwrap_or_default())?;
     let http = load::client()?;
     let node = Node::start(&path, &store).await?;
-    node.knows(&http, stage, &[&school.id]).await?;
+    node.knows(&http, stage, &[&school.id, &quiet.id]).await?;
     let store = open(&store).await?;
     registers_read(&store).await?;
+    let lone = lone(stage, &store, &node, &http).await?;
     let events = stage.sign_ins_at(0, Session::Am);
     let bar = bars.counting("a busy school".to_owned(), events.len());
     stage.sandbox.reset_requests();
@@ -147,7 +152,34 @@ pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<Bu
         mis: school.mis.clone(),
         marks: requests.marks_accepted,
         requests,
+        lone,
     })
+}
+
+/// One pupil of the second school signs in, and nobody else. Returns the time until the mark is accepted, when it is
+/// confirmed.
+async fn lone(
+    stage: &Stage,
+    store: &Store,
+    node: &Node,
+    http: &Client,
+) -> anyhow::Result<Duration> {
+    const TOOK: &str = "SELECT max(accepted_ms - received_ms) FROM markback_events";
+    let event = stage.sign_ins_at(1, Session::Am).into_iter().take(1);
+    load::one_by_one(http, stage, node, event.collect(), || ()).await?;
+    let begin = Instant::now();
+    while store.open_events().await? > 0 {
+        anyhow::ensure!(
+            begin.elapsed() < DONE_WITHIN,
+            "a lone event was not settled in time"
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let took: Option<i64> = on_pool!(store.database(), pool => {
+        sqlx::query_scalar(TOOK).fetch_one(pool).await
+    })?;
+    let took = took.context("a lone event was not accepted")?;
+    Ok(Duration::from_millis(u64::try_from(took)?))
 }
 
 /// The results of processing a backlog.
@@ -196,8 +228,6 @@ pub(super) async fn drain(
     let first = nodes.first().context("there is no node")?;
     let (singly, in_lists) = fill(stage, &http, first, bars).await?;
 
-    // What lies there after an outage has waited for longer than marks are gathered.
-    tokio::time::sleep(settings.service.gather.window).await;
     stage.sandbox.reset_requests();
     let bar = bars.counting(format!("to accepted, {count} node(s)"), stage.events);
     let busy = Load::start();

@@ -2,12 +2,14 @@
 
 use std::{fmt, time::Duration};
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 use wonde_sandbox::RequestCounts;
 
 use super::{
     Args,
     cpu::machine_memory,
+    morning::{Flow, MIS_DELAY, Morning, PUPILS},
     parts::{BusySchool, Drain, ManySchools, RATE, Steady, per_second},
     plain::Plain,
     stage::Stage,
@@ -108,26 +110,32 @@ fn per_event(time: Duration, drain: &Drain) -> f64 {
 }
 
 impl Report {
-    pub(super) fn new(stage: &Stage, args: &Args) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             debug_build: cfg!(debug_assertions),
             cores: std::thread::available_parallelism().ok().map(Into::into),
             memory_mib: machine_memory(),
-            schools: stage.schools.len(),
+            schools: 0,
             server: None,
             figures: Vec::new(),
-            notes: vec![format!(
-                "{} schools with {} pupils; {} events in a backlog. The nodes are separate processes; the sandbox and \
-                 the sender share the machine with them.",
-                stage.schools.len(),
-                stage
-                    .schools
-                    .iter()
-                    .map(|school| school.pupils.len())
-                    .sum::<usize>(),
-                args.events
-            )],
+            notes: Vec::new(),
         }
+    }
+
+    /// Describes what the figures are measured with.
+    pub(super) fn describe(&mut self, stage: &Stage, args: &Args) {
+        self.schools = stage.schools.len();
+        self.notes.push(format!(
+            "{} schools with {} pupils; {} events in a backlog. The nodes are separate processes; the sandbox and \
+             the sender share the machine with them.",
+            stage.schools.len(),
+            stage
+                .schools
+                .iter()
+                .map(|school| school.pupils.len())
+                .sum::<usize>(),
+            args.events
+        ));
     }
 
     pub(super) fn without_postgres(&mut self) {
@@ -217,6 +225,79 @@ impl Report {
         )
         .aim(Aim::AtMost(20.0))
         .remark = format!("{} marks, {}: {}", busy.marks, busy.mis, kinds.join(", "));
+        self.add(
+            "a lone event: intake to accepted",
+            "SQLite, 1 node",
+            busy.lone.as_secs_f64(),
+            "s",
+        )
+        .aim(Aim::AtMost(2.0));
+    }
+
+    /// Mornings of one school: those with the defaults, then the curve of the longest wait.
+    pub(super) fn mornings(&mut self, mornings: &[Morning], speed: u32) {
+        for morning in mornings {
+            let setup = morning.setup;
+            let flow = match setup.flow {
+                Flow::Rush => "a rush",
+                Flow::Even => "evenly",
+            };
+            let hooks = if setup.webhooks { ", webhooks" } else { "" };
+            let window = setup.window.map_or_else(String::new, |window| {
+                format!(", longest wait {} s", window.as_secs())
+            });
+            let which = format!("{flow}{hooks}{window}");
+            let after = |waits: &Histogram<u64>, quantile| {
+                millis(Duration::from_millis(waits.value_at_quantile(quantile))) / 1000.0
+            };
+            let (median, slow) = (
+                after(&morning.accepted, 0.5),
+                after(&morning.accepted, 0.99),
+            );
+            let requests = per_thousand(&morning.requests);
+            let kinds: Vec<_> = morning
+                .requests
+                .by_kind
+                .iter()
+                .map(|(kind, count)| format!("{count} {kind}"))
+                .collect();
+            let kinds = format!(
+                "{} marks: {}",
+                morning.requests.marks_accepted,
+                kinds.join(", ")
+            );
+            let what = "a morning: requests per 1,000 marks";
+            if setup.window.is_some() {
+                self.add(what, &which, requests, "requests").remark = format!(
+                    "accepted after {} s (50th percentile), {} s (99th); {kinds}",
+                    number(median),
+                    number(slow)
+                );
+                continue;
+            }
+            let aim = if setup.webhooks { 45.0 } else { 75.0 };
+            self.add(what, &which, requests, "requests")
+                .aim(Aim::AtMost(aim))
+                .remark = kinds;
+            let accepted = |which| format!("a morning: intake to accepted, {which}");
+            self.add(accepted("50th percentile"), &which, median, "s")
+                .aim(Aim::AtMost(15.0));
+            self.add(accepted("99th percentile"), &which, slow, "s")
+                .aim(Aim::AtMost(60.0));
+            let settled = after(&morning.settled, 0.5);
+            self.add(
+                "a morning: intake to confirmed, 50th percentile",
+                &which,
+                settled,
+                "s",
+            );
+        }
+        self.notes.push(format!(
+            "A morning: {PUPILS} pupils of one school in half an hour, the MIS has a mark {} s after Wonde; sandbox and \
+             service in one process, {speed} times as fast as real time, all mornings at once. What a mark waits with a \
+             longest wait of 0 s is the service's own work, which takes that much longer on this clock.",
+            MIS_DELAY.as_secs()
+        ));
     }
 
     pub(super) fn plain(&mut self, plain: &Plain) {

@@ -10,7 +10,7 @@ use outbox::Clock;
 
 /// A clock whose speed can be changed while it runs.
 #[derive(Debug)]
-pub(super) struct StageClock(Mutex<Pace>);
+pub(crate) struct StageClock(Mutex<Pace>);
 
 #[derive(Clone, Copy, Debug)]
 struct Pace {
@@ -21,7 +21,7 @@ struct Pace {
 
 impl StageClock {
     /// Runs from `start` on, as fast as any other clock.
-    pub(super) fn starting_at(start: DateTime<Utc>) -> Self {
+    pub(crate) fn starting_at(start: DateTime<Utc>) -> Self {
         Self(Mutex::new(Pace {
             from: start,
             since: Instant::now(),
@@ -30,7 +30,7 @@ impl StageClock {
     }
 
     /// Sets the speed of the clock.
-    pub(super) fn run_at(&self, speed: f64) {
+    pub(crate) fn run_at(&self, speed: f64) {
         let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let since = Instant::now();
         *pace = Pace {

@@ -11,7 +11,7 @@ use markback::service::EventState;
 /// The marks that one school's MIS holds.
 pub(super) type Marks = BTreeMap<Place, Held>;
 
-/// Where a mark is: pupil, day, and the session or lesson.
+/// The place of a mark: pupil, day, and the session or lesson.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Place {
     student: String,
@@ -25,7 +25,7 @@ pub(super) struct Held {
     code: String,
     comment: Option<String>,
     minutes_late: Option<u32>,
-    /// The number of writes from outside.
+    /// The number of writes through Wonde.
     writes: u32,
 }
 
@@ -186,7 +186,7 @@ impl Comparison {
 }
 
 impl Held {
-    /// The difference of another mark from this one, without the text of a comment.
+    /// The difference between another mark and this one, without the text of a comment.
     fn unlike(&self, other: &Self) -> Option<String> {
         let minutes = |held: &Self| match held.minutes_late {
             Some(minutes) => format!("{minutes} minutes late"),
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_mark_taken_must_be_there_and_the_rest_as_before() {
+    fn the_last_accepted_mark_is_expected_and_all_others_unchanged() {
         let records = [
             record("e2", "confirmed", "2026-11-23T09:30:00Z", late(2)),
             record("e1", "confirmed", "2026-11-23T09:10:00Z", late(9)),
@@ -310,7 +310,10 @@ mod tests {
     #[case(Some(mark("L", Some(6), 1)), "6 minutes late instead of 5")]
     #[case(Some(mark("L", None, 1)), "no minutes late")]
     #[case(Some(mark("L", Some(5), 2)), "written 2 times")]
-    fn what_is_not_as_decided_is_told(#[case] held: Option<Held>, #[case] told: &str) {
+    fn a_mark_that_differs_from_the_decision_is_reported(
+        #[case] held: Option<Held>,
+        #[case] told: &str,
+    ) {
         let after = held.map(|held| (place("AM"), held)).into_iter().collect();
         let records = [record("e1", "confirmed", "2026-11-23T09:10:00Z", late(5))];
         let comparison = compare(Marks::new(), after, &records);
@@ -322,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_decided_is_told() {
+    fn an_undecided_change_is_reported() {
         let there = Marks::from([(place("AM"), mark("N", None, 0))]);
         let other = Marks::from([(place("AM"), mark("L", None, 1))]);
         for (before, after, told) in [
@@ -350,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_that_was_refused_must_not_be_there() {
+    fn a_rejected_mark_must_not_be_in_the_mis() {
         let records = [record("e1", "rejected", "2026-11-23T09:10:00Z", late(5))];
         assert!(compare(Marks::new(), Marks::new(), &records).holds());
         let there = Marks::from([(place("AM"), mark("L", Some(5), 1))]);

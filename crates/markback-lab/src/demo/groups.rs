@@ -10,7 +10,7 @@ use super::{schools::School, stage::Stage};
 use markback::settings::{Group, School as Settings};
 use markback_console::output;
 
-/// A group as it was filled.
+/// A group and its members.
 pub(super) struct Filled {
     school: String,
     group: String,
@@ -29,7 +29,7 @@ impl Groups {
         let mut all = Vec::new();
         for school in &stage.schools {
             let id = SchoolId::from(school.id.as_str());
-            let Some(settings) = stage.markback.settings().school(&id) else {
+            let Some(settings) = stage.markback.school(&id) else {
                 continue;
             };
             for group in settings.groups.iter() {
@@ -41,7 +41,7 @@ impl Groups {
                 let people = page.map(|page| page.people).unwrap_or_default();
                 let filled: BTreeSet<_> =
                     people.into_iter().map(|member| member.person.id).collect();
-                let wanted = wanted(stage, school, settings, group)?;
+                let wanted = wanted(stage, school, &settings, group)?;
                 all.push(Filled {
                     school: school.name.clone(),
                     group: group.name.clone(),
@@ -90,7 +90,7 @@ impl Groups {
     }
 }
 
-/// Who should be in a group, out of what the MIS itself has. It knows the conditions of this demonstration and no others.
+/// The expected members of a group, from the data of the MIS. It supports only the conditions that the demo uses.
 fn wanted(
     stage: &Stage,
     school: &School,

@@ -14,7 +14,7 @@ pub(super) fn begins() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_422_600, 0).unwrap_or_default()
 }
 
-/// How long the morning is.
+/// The duration of the morning.
 pub(super) const LENGTH: TimeDelta = TimeDelta::minutes(150);
 
 const LATE_REASON: &str = "Reason for being late";
@@ -23,13 +23,13 @@ const LEAVING_REASON: &str = "Reason for leaving";
 /// All events of a morning, in the order in which they reach the service.
 pub(super) struct Morning {
     pub(super) events: Vec<Planned>,
-    /// Somebody at the SIMS school who has not come by the end.
+    /// A pupil of the SIMS school who has not arrived by the end.
     pub(super) absent: Option<String>,
 }
 
 /// One event and its delivery to the service.
 pub(super) struct Planned {
-    /// The school's place in the list.
+    /// The position of the school in the list.
     pub(super) school: usize,
     pub(super) event: Event,
     /// When it reaches the service.
@@ -134,7 +134,7 @@ impl Morning {
     }
 }
 
-/// The drawing as far as it has come.
+/// The events drawn so far.
 struct Draw {
     chance: ChaCha8Rng,
     events: Vec<Planned>,
@@ -145,7 +145,7 @@ impl Draw {
         let Some((person, year)) = school.pupils.get(pupil) else {
             return;
         };
-        // Only years 7 to 11 are asked for more than why they are late.
+        // Only years 7 to 11 answer more than the reason for being late.
         let asked = year.parse().is_ok_and(|year: u8| (7..=11).contains(&year));
         let older = matches!(year.as_str(), "12" | "13");
         match self.plot() {
@@ -224,7 +224,7 @@ impl Draw {
                     self.sign_in(at, person, when, None);
                 }
             }
-            // In time, and whoever is not asked for more.
+            // Arrivals in time, and people without further questions.
             _ => {
                 let when = self.minutes(2, 29);
                 self.sign_in(at, person, when, None);
@@ -298,7 +298,7 @@ impl Draw {
         }
     }
 
-    /// A moment between two minutes of the morning.
+    /// A random time between two minutes of the morning.
     fn minutes(&mut self, from: i64, to: i64) -> TimeDelta {
         TimeDelta::seconds(self.chance.random_range(from * 60..to * 60))
     }
@@ -333,19 +333,19 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_at_half_past_eight_on_a_monday() {
+    fn a_morning_begins_at_half_past_eight_on_a_monday() {
         assert_eq!(begins().to_rfc3339(), "2026-11-23T08:30:00+00:00");
     }
 
     #[test]
-    fn the_same_seed_draws_the_same_and_another_does_not() {
+    fn the_same_seed_gives_the_same_morning() {
         let draw = |seed| texts(&Morning::draw(&schools(), seed, 300));
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));
     }
 
     #[test]
-    fn there_are_as_many_events_as_asked_for_each_of_its_own_id_and_inside_the_morning() {
+    fn a_morning_has_the_requested_number_of_distinct_events() {
         for count in [1, 2, 250, 1000] {
             let morning = Morning::draw(&schools(), 1, count);
             let ids: std::collections::BTreeSet<_> = morning
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_comes_to_an_empty_school() {
+    fn an_empty_school_has_no_events() {
         assert!(Morning::draw(&[], 1, 5).events.is_empty());
     }
 }

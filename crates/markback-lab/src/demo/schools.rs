@@ -2,7 +2,7 @@
 
 use wonde_sandbox::{Sandbox, SchoolInfo};
 
-/// A school with the people who may come.
+/// A school with the people who may arrive.
 pub(super) struct School {
     pub(super) id: String,
     pub(super) name: String,

@@ -25,12 +25,12 @@ use markback_http::server::Running;
 
 /// SIMS, Arbor, ScholarPack, Bromcom and iSAMS: session marks, marks on lessons, and no marks at all.
 const SCHOOLS: u32 = 5;
-/// From a register's acceptance to the mark in the MIS, in the morning's own time.
+/// The delay from accepting a register to the mark in the MIS, by the demo's clock.
 const WRITE_DELAY: Duration = Duration::from_secs(90);
-/// Between two renewals of Wonde's copy of a register, in the morning's own time.
+/// The interval between two extractions into Wonde's copy, by the demo's clock.
 const EXTRACTION_EVERY: Duration = Duration::from_secs(15 * 60);
 
-/// How fast the clock runs once the morning is over and the service stays.
+/// The speed of the clock after the morning, while the service keeps running.
 const SPEED_AFTERWARDS: f64 = 10.0;
 /// How long the service may take to read the schools' people, in real time.
 const PEOPLE_WITHIN: Duration = Duration::from_secs(30);
@@ -70,9 +70,9 @@ impl Stage {
         let options = Options {
             clock: clock.clone(),
             workers: Some(WorkerConfig {
-                // In real time: the clock runs ahead of it.
+                // In real time, because the clock runs ahead of it.
                 poll: Duration::from_millis(20),
-                // In the morning's time: nobody else is there to take anything over.
+                // By the demo's clock: no other node can take over.
                 lease: Duration::from_secs(24 * 60 * 60),
                 confirm_after: Duration::from_secs(60),
                 ..WorkerConfig::default()
@@ -93,7 +93,7 @@ impl Stage {
         })
     }
 
-    /// The time in the demonstration.
+    /// The time by the demo's clock.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.now()
     }
@@ -114,8 +114,8 @@ impl Stage {
             .collect()
     }
 
-    /// Goes on after the morning, for somebody who tries things by hand: a mark is confirmed within seconds, and it is still
-    /// the same day half an hour later.
+    /// Continues after the morning for manual tests: marks are confirmed within seconds, and the day does not end for
+    /// at least half an hour.
     pub(super) fn go_on(&self) {
         self.clock.run_at(SPEED_AFTERWARDS);
         self.sandbox.set_write_delay(WRITE_DELAY / 6);
@@ -150,7 +150,7 @@ async fn sandbox(seed: u64, events: usize, clock: Arc<StageClock>) -> anyhow::Re
     let options = SandboxOptions {
         seed,
         schools: SCHOOLS,
-        // Not everybody is on roll, and not everybody comes.
+        // Some people are not on roll, and some do not arrive.
         pupils_per_school: u32::try_from(share * 3 / 2)
             .unwrap_or(u32::MAX)
             .clamp(120, 10_000),
@@ -162,7 +162,7 @@ async fn sandbox(seed: u64, events: usize, clock: Arc<StageClock>) -> anyhow::Re
     Ok(Sandbox::start(options).await?)
 }
 
-/// The settings, as a school's own file would have them.
+/// The settings file, like that of a real school.
 fn toml(sandbox: &Sandbox, schools: &[School], folder: &TempDir) -> String {
     let mut toml = format!(
         "listen = \"127.0.0.1:0\"\napi_key_file = \"api-key\"\nstore = {:?}\nwonde_url = {:?}\n{SETTINGS}",
@@ -172,7 +172,7 @@ fn toml(sandbox: &Sandbox, schools: &[School], folder: &TempDir) -> String {
     for school in schools {
         let primary = school.pupils.iter().any(|(_, year)| year == "1");
         let template = if primary { "primary" } else { "secondary" };
-        // A text can always be written to.
+        // Writing to a string cannot fail.
         let _ = write!(
             toml,
             "\n[[school]]\nid = {:?}\ntemplate = {template:?}\n",

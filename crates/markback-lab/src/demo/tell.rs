@@ -10,6 +10,7 @@ use super::{
     groups::Groups,
     morning::{self, Morning},
     record::Record,
+    replays::Replays,
     schools::School,
     stage::Stage,
 };
@@ -23,6 +24,7 @@ const LISTED: usize = 20;
 pub(super) struct Story<'a> {
     pub(super) stage: &'a Stage,
     pub(super) groups: &'a Groups,
+    pub(super) replays: &'a Replays,
     pub(super) morning: &'a Morning,
     pub(super) records: &'a [Record],
     pub(super) comparison: &'a Comparison,
@@ -64,6 +66,7 @@ impl Story<'_> {
                     self.decisions_text()
                 ))?;
                 output::line(self.comparison_text())?;
+                output::line(self.replays.text())?;
                 if self.stay {
                     output::line(self.stay_text()?)?;
                 }
@@ -222,7 +225,7 @@ impl Story<'_> {
         if let Some(first) = self.records.iter().find(refused) {
             let words = first.outcome.as_deref().unwrap_or("no reason is known");
             text.push_str(&format!(
-                "\nThe MIS refused the marks of {}, for example that of {}: {words}",
+                "\nThe MIS rejected the marks of {}, for example that of {}: {words}",
                 self.count_of(EventState::Rejected),
                 first.id,
             ));
@@ -319,6 +322,7 @@ impl Story<'_> {
             "skipped": reasons,
             "decisions": decisions.collect::<Vec<_>>(),
             "comparison": self.comparison,
+            "replays": self.replays,
             "requests": {"total": requests.total, "marks": requests.marks_accepted},
             "seconds": self.took.as_secs_f64(),
             "stay": stay.transpose()?,

@@ -12,7 +12,7 @@ use mis_core::SchoolId;
 use serde_json::{Value, json};
 use wonde_sandbox::{SandboxOptions, SchoolInfo, StudentInfo};
 
-use super::{Env, KEY, SECRET, Workers, monday, worker_config};
+use super::{Env, KEY, SECRET, Workers, monday, quick_sandbox, worker_config};
 
 const SCHOOL: &str = r#"timezone = "Europe/London"
 token_file = "token"
@@ -35,13 +35,15 @@ custom_codes = { sign_in = "Why?" }
 comment = { sign_in = "Why?" }
 "#;
 
-/// How an [`ApiEnv`] differs from the usual one.
+/// The options of an [`ApiEnv`].
 #[derive(Debug)]
 pub struct Setup {
     /// The address of the database; `None` takes an SQLite file.
     pub store: Option<String>,
     /// Further top-level keys of the settings.
     pub extra: &'static str,
+    /// Further keys of the group's writeback settings.
+    pub writeback: &'static str,
     /// The configuration of the workers.
     pub workers: WorkerConfig,
     /// The time at the start.
@@ -55,6 +57,7 @@ impl Default for Setup {
         Self {
             store: None,
             extra: "webhook_secret_file = 'webhook-secret'\n",
+            writeback: "",
             workers: worker_config(),
             start: monday("09:30"),
             metrics: None,
@@ -89,7 +92,7 @@ impl Deref for ApiEnv {
 }
 
 impl ApiEnv {
-    /// Starts the usual one.
+    /// Starts one with the default [`Setup`].
     pub async fn new() -> Self {
         Self::with(Setup::default()).await
     }
@@ -99,17 +102,15 @@ impl ApiEnv {
         let sandbox = SandboxOptions {
             schools: 1,
             pupils_per_school: 30,
-            history_days: 0,
-            write_delay: Duration::from_millis(200),
-            extraction_every: Duration::ZERO,
-            ..SandboxOptions::default()
+            ..quick_sandbox()
         };
         let env = Env::start(setup.start, setup.store, sandbox).await;
         let service = format!(
             "register_window = '1s'\ngather = {{ window = '0s', max = 200 }}\n{}",
             setup.extra
         );
-        env.write_settings(&service, "", 1, SCHOOL);
+        let school = format!("{SCHOOL}{}", setup.writeback);
+        env.write_settings(&service, "", 1, &school);
         let options = Options {
             workers: Some(setup.workers),
             metrics: setup.metrics,
@@ -121,8 +122,7 @@ impl ApiEnv {
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
         let school = env.sandbox.schools().remove(0);
-        let mut pupils = env.sandbox.students(&school.id).unwrap();
-        pupils.retain(|pupil| pupil.on_roll && pupil.leaving.is_none());
+        let pupils = env.pupils_of(&school.id);
         Self {
             env,
             markback,
@@ -165,8 +165,8 @@ impl ApiEnv {
         self.workers.take().unwrap().stop().await;
     }
 
-    /// Stops the workers and opens the service again, on the same database and with the same settings. The API stays that
-    /// of the service before.
+    /// Stops the workers and opens the service again, on the same database and with the same settings. The API stays
+    /// that of the service before.
     pub async fn restart(&mut self) {
         self.rest().await;
         self.markback = self.open(self.options.clone()).await;
@@ -188,12 +188,12 @@ impl ApiEnv {
         self.markback.intake(&self.id(), events).await.unwrap();
     }
 
-    /// An event as the service has it.
+    /// The service's record of an event.
     pub async fn event(&self, id: &str) -> EventRecord {
         self.markback.event(&self.id(), id).await.unwrap().unwrap()
     }
 
-    /// Waits until the event is in this state, and moves the clock meanwhile.
+    /// Waits until the event is in this state, and moves the clock by a second after each check.
     pub async fn until(&self, id: &str, state: EventState) -> EventRecord {
         self.reaches(id, state, Duration::from_secs(1)).await
     }

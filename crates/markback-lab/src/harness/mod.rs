@@ -1,6 +1,8 @@
-//! The harness of the tests: a sandbox, a database and services on them, in one process and on one clock.
+//! The harness of the tests: a sandbox, a database, and services on them.
 //!
-//! The clock stands still unless a test moves it or waits, so a busy machine changes no result.
+//! [`ApiEnv`] and [`Env`] run everything in one process and on one clock, which stands still unless a test moves it or
+//! waits, so a busy machine changes no result. Tests that start the program itself use a [`TestBed`], on the system's
+//! clock.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,9 +14,11 @@
 )]
 
 mod api;
+mod bed;
+mod command;
 
 use std::{
-    path::PathBuf,
+    ops::Deref,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,16 +27,15 @@ use chrono::{DateTime, Utc};
 use markback::{
     pipeline::WorkerConfig,
     service::{Markback, Options},
-    settings::{self, Settings},
 };
-use mis_core::SchoolId;
 use outbox::{Clock as _, TestClock};
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use wonde_sandbox::{Sandbox, SandboxOptions};
+use wonde_sandbox::SandboxOptions;
 
 pub use api::{ApiEnv, Setup, answer};
+pub use bed::TestBed;
+pub use command::{CommandOutput, run, run_blocking};
 
 /// The bearer key of the API.
 pub const KEY: &str = "the-key-of-the-tests";
@@ -44,12 +47,24 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The real time between two checks of a test that waits.
 const CHECK_EVERY: Duration = Duration::from_millis(5);
 
+/// Options of a sandbox whose MIS stores a mark within 200 ms, whose copy is always fresh, and whose registers are
+/// empty.
+pub fn quick_sandbox() -> SandboxOptions {
+    SandboxOptions {
+        history_days: 0,
+        write_delay: Duration::from_millis(200),
+        extraction_every: Duration::ZERO,
+        ..SandboxOptions::default()
+    }
+}
+
 /// A time of day on a Monday in winter, when London is on UTC.
 pub fn monday(time: &str) -> DateTime<Utc> {
     format!("2026-11-23T{time}:00Z").parse().unwrap()
 }
 
-/// Both databases: `None` for SQLite, and the address of a new PostgreSQL database if its server programs are installed.
+/// Both databases: `None` for SQLite, and the address of a new PostgreSQL database if its server programs are
+/// installed.
 pub fn stores() -> Vec<Option<String>> {
     [None].into_iter().chain(postgres().map(Some)).collect()
 }
@@ -60,17 +75,20 @@ pub fn postgres() -> Option<String> {
     Some(server.create_database().unwrap())
 }
 
-/// A sandbox, a database, and a folder with the settings, the token and the keys.
+/// A [`TestBed`] whose sandbox and services share one clock, which moves only when a test moves it or waits.
 #[derive(Debug)]
 pub struct Env {
     /// The clock of the sandbox and of all services.
     pub clock: Arc<TestClock>,
-    /// The sandbox.
-    pub sandbox: Sandbox,
-    /// The folder with the files `markback.toml`, `token`, `key` and `webhook-secret`, and the SQLite database
-    /// `markback.db`.
-    pub folder: TempDir,
-    store: String,
+    bed: TestBed,
+}
+
+impl Deref for Env {
+    type Target = TestBed;
+
+    fn deref(&self) -> &TestBed {
+        &self.bed
+    }
 }
 
 impl Env {
@@ -82,63 +100,12 @@ impl Env {
     ) -> Self {
         let clock = Arc::new(TestClock::at(start));
         let time = clock.clone();
-        let sandbox = Sandbox::start(SandboxOptions {
+        let options = SandboxOptions {
             clock: Arc::new(move || time.now()),
             ..options
-        })
-        .await
-        .unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in [
-            ("token", sandbox.token()),
-            ("key", KEY.to_owned()),
-            ("webhook-secret", SECRET.to_owned()),
-        ] {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        }
-        let file = folder.path().join("markback.db");
-        Self {
-            clock,
-            sandbox,
-            store: store.unwrap_or_else(|| format!("sqlite:{}", file.display())),
-            folder,
-        }
-    }
-
-    /// The id of the school at this place: SIMS, Arbor, ScholarPack.
-    pub fn school(&self, place: usize) -> SchoolId {
-        SchoolId::from(self.sandbox.schools()[place].id.as_str())
-    }
-
-    /// The path of the settings file.
-    pub fn settings_path(&self) -> PathBuf {
-        self.folder.path().join("markback.toml")
-    }
-
-    /// Writes the settings file: first the top-level keys in `service`, then `tables`, then the first `schools` schools of
-    /// the sandbox, each with the keys and tables in `school`.
-    pub fn write_settings(&self, service: &str, tables: &str, schools: usize, school: &str) {
-        let mut text = format!(
-            "listen = '127.0.0.1:0'\napi_key_file = 'key'\nstore = '{}'\nwonde_url = '{}'\nrate_per_minute = 1000000\n\
-             {service}\n{tables}\n",
-            self.store,
-            self.sandbox.base_url(),
-        );
-        for info in self.sandbox.schools().iter().take(schools) {
-            text += &format!("\n[[school]]\nid = '{}'\n{school}\n", info.id);
-        }
-        std::fs::write(self.settings_path(), text).unwrap();
-    }
-
-    /// Loads the settings file.
-    pub fn settings(&self) -> Settings {
-        let loaded = settings::load(&self.settings_path());
-        loaded.unwrap_or_else(|error| panic!("{error}")).settings
-    }
-
-    /// Opens a service with the settings file.
-    pub async fn open(&self, options: Options) -> Markback {
-        Markback::open(self.settings(), options).await.unwrap()
+        };
+        let bed = TestBed::start(store, options).await;
+        Self { clock, bed }
     }
 
     /// Options for a service on the clock, with workers that poll often.

@@ -281,7 +281,7 @@ impl World {
             planned_at,
             confirm_within: PATIENCE,
             now: moment(self.now),
-            protects_any: self.rules.protects_any(known.event.kind),
+            must_see: self.rules.must_see_register(known.event.kind),
         };
         let protects = |held: &HeldCode| self.rules.protects(held, known.event.kind, &BOOK);
         let view = View {
@@ -297,6 +297,8 @@ impl World {
                 Some(_) => known.against.clone(),
                 None => self.row.standing_but(&known.event.id),
             },
+            school_day: writeback::SchoolDay::NoCalendar,
+            released: false,
             timezone: chrono_tz::Europe::London,
         };
         let group = GroupContext {
@@ -361,6 +363,7 @@ impl World {
             confirmed_at: None,
             against: known.against.clone(),
             over: known.over.clone(),
+            held: false,
         }
     }
 

@@ -23,6 +23,7 @@ fn mark(event: &str, code: &str, planned: i64) -> LedgerMark {
         confirmed_at: None,
         against: Standing::default(),
         over: None,
+        held: false,
     }
 }
 
@@ -259,6 +260,55 @@ fn old_marks_go_when_a_later_one_is_confirmed_and_not_before() {
     row.apply(&plan(&mark("e40", "L", 51)), at(51));
     assert_eq!(row.marks.len(), MARKS_KEPT);
     assert_eq!(row.marks[MARKS_KEPT - 3].event, "e38");
+}
+
+/// A held mark counts for what stands, not for what the register holds, until it is released.
+#[test]
+fn a_held_mark_is_not_in_the_register() {
+    let held = LedgerMark {
+        held: true,
+        against: Standing {
+            clock: None,
+            chosen: chosen("e1"),
+        },
+        ..mark("e2", "U", 10)
+    };
+    let newest = |row: &LedgerRow| row.newest().map(|mark| mark.event.clone());
+    let mut row = LedgerRow::default();
+    row.apply(&plan(&mark("e1", "L", 0)), at(0));
+    let standing = Standing {
+        clock: None,
+        chosen: chosen("e2"),
+    };
+    row.apply(
+        &Change::Plan {
+            mark: held.clone(),
+            standing: Some(standing.clone()),
+        },
+        at(10),
+    );
+    assert_eq!(newest(&row).unwrap(), "e1");
+    assert_eq!(row.newest_but("e1").map(|mark| &mark.event), None);
+    assert!(row.standing == standing && row.mark("e2").is_some());
+    // The older one is refused and sent again although the held one is above it.
+    row.apply(&accept(&mark("e1", "L", 0), 11), at(11));
+    assert!(row.apply(&Change::SendAgain("e1".to_owned()), at(12)));
+    assert_eq!(row.mark("e1").unwrap().stage(), Stage::Planned);
+
+    let mut dropped = row.clone();
+    assert!(dropped.apply(&Change::Discard("e2".to_owned()), at(20)));
+    assert!(dropped.standing.chosen == chosen("e1") && dropped.mark("e2").is_none());
+
+    row.apply(&plan(&mark("e3", "I", 30)), at(30));
+    assert_eq!(newest(&row).unwrap(), "e3");
+    row.apply(&Change::Release(held.clone()), at(31));
+    assert_eq!(newest(&row).unwrap(), "e2");
+    assert!(row.apply(&Change::Hold("e2".to_owned()), at(32)));
+    assert_eq!(newest(&row).unwrap(), "e3");
+    // Released although the list has lost it.
+    let mut empty = LedgerRow::default();
+    empty.apply(&Change::Release(held), at(33));
+    assert_eq!(newest(&empty).unwrap(), "e2");
 }
 
 #[test]

@@ -38,7 +38,7 @@ impl Mirror {
 
     /// When the last nightly reading was due.
     pub(super) fn night(&self, school: &School) -> DateTime<Utc> {
-        Rhythm::of(&self.settings.service.sync, school).last_night(self.store.now())
+        Rhythm::of(&self.settings.current().service.sync, school).last_night(self.store.now())
     }
 
     /// Reads all of a school's registers if due, continuing where an earlier reading was interrupted.

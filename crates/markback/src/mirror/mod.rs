@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 use crate::{
     pipeline::WorkerConfig,
     schools::Schools,
-    settings::{School, Settings},
+    settings::{LiveSettings, School},
     store::{Progress, RegisterReading, Store},
 };
 
@@ -46,7 +46,7 @@ const FIRST: &str = "the register is being read for the first time";
 /// The register mirrors of all schools. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Mirror {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
     store: Store,
     schools: Arc<Schools>,
     config: WorkerConfig,
@@ -86,7 +86,7 @@ impl Unread {
 
 impl Mirror {
     pub(crate) fn new(
-        settings: Arc<Settings>,
+        settings: LiveSettings,
         store: Store,
         schools: Arc<Schools>,
         config: WorkerConfig,
@@ -244,10 +244,10 @@ impl Mirror {
     /// Returns the number of the former.
     pub(crate) async fn prune(&self) -> outbox::Result<u64> {
         let now = self.store.now();
-        let keep =
-            TimeDelta::from_std(self.settings.service.sync.keep_former).unwrap_or(TimeDelta::MAX);
+        let settings = self.settings.current();
+        let keep = TimeDelta::from_std(settings.service.sync.keep_former).unwrap_or(TimeDelta::MAX);
         if let Some(before) = now.checked_sub_signed(keep) {
-            let known = |school: &SchoolId| self.settings.school(school).is_some();
+            let known = |school: &SchoolId| settings.school(school).is_some();
             self.store.drop_registers(known, before).await?;
         }
         // One day more, because of time zones.
@@ -265,18 +265,18 @@ impl Mirror {
     }
 
     fn is_fresh(&self, read_at: DateTime<Utc>, at_least: Option<DateTime<Utc>>) -> bool {
-        let window = delta(self.settings.service.register_window);
+        let window = delta(self.settings.current().service.register_window);
         (self.store.now() - read_at).abs() < window
             && at_least.is_none_or(|at_least| read_at >= at_least)
     }
 
     fn lookback(&self) -> TimeDelta {
-        delta(self.settings.service.register_lookback)
+        delta(self.settings.current().service.register_lookback)
     }
 
     /// How long marks of past days are kept: as long as an event may be old and then be retried.
     fn past(&self) -> TimeDelta {
-        delta(self.settings.service.accept_age) + delta(self.config.give_up_after)
+        delta(self.settings.current().service.accept_age) + delta(self.config.give_up_after)
     }
 
     /// The first day whose marks are kept.

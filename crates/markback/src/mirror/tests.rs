@@ -11,7 +11,10 @@ use mis_core::{
 use outbox::TestClock;
 
 use super::{full::Why, *};
-use crate::{rate::Rates, settings};
+use crate::{
+    rate::Rates,
+    settings::{self, Settings},
+};
 
 const fn descriptor(id: &'static str) -> Descriptor {
     Descriptor::new(id, "Rows", |_| unreachable!("it is made by hand"))
@@ -161,13 +164,13 @@ impl World {
     /// The mirror of a node that has just started.
     fn node(&self) -> Mirror {
         let schools = Schools::new(
-            self.settings.clone(),
+            LiveSettings::new((*self.settings).clone()),
             Registry::discover().unwrap(),
             self.clock.clone(),
             Rates::new(self.settings.service.rate_per_minute, &self.store),
         );
         Mirror::new(
-            self.settings.clone(),
+            LiveSettings::new((*self.settings).clone()),
             self.store.clone(),
             Arc::new(schools),
             WorkerConfig::default(),

@@ -63,7 +63,8 @@ impl Mirror {
     async fn ask_due(&self, asked: &mut HashMap<SchoolId, String>) -> outbox::Result<()> {
         let readings = self.store.register_readings().await?;
         let mut due = Vec::new();
-        for school in self.settings.schools.iter().filter(|school| writes(school)) {
+        let settings = self.settings.current();
+        for school in settings.schools.iter().filter(|school| writes(school)) {
             let Some(why) = self.why(school, readings.get(&school.id)) else {
                 continue;
             };
@@ -146,7 +147,8 @@ impl Mirror {
 
     async fn settle(&self, claimed: &ClaimedJob) -> outbox::Result<()> {
         let job = claimed.parse::<ReadJob>().ok();
-        let school = job.and_then(|job| self.settings.school(&job.school));
+        let settings = self.settings.current();
+        let school = job.and_then(|job| settings.school(&job.school));
         let done = match school {
             Some(school) => match caught(self.read_all(school)).await {
                 Ok(Ok(())) => None,

@@ -3,19 +3,24 @@
 //! Wonde's answer about the writeback settles most marks. What it leaves open is looked up in the register read back, and
 //! when time is up the mark ends as unconfirmed.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt as _};
-use mis_core::{Error, ErrorKind, Mis, RefusedMark, WritebackOutcome};
+use mis_core::{Error, ErrorKind, Mis, Receipt, RefusedMark, WritebackOutcome};
 use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
 
 use super::{
     decide::is_ours,
     effects::Effects,
-    failure::{FailurePolicy, Next, Panicked, caught, doubled, is_longer, later},
+    failure::{FailurePolicy, Next, Panicked, caught, is_longer, later},
     jobs::{ConfirmJob, writeback_of_key},
+    looks::Looks,
     planned::PlannedMark,
     resend::{Resend, audit_reduced, reduce},
     worker::WorkerConfig,
@@ -50,6 +55,7 @@ pub(super) struct Confirmer {
     pub(super) schools: Arc<Schools>,
     pub(super) mirror: Mirror,
     pub(super) failures: FailurePolicy,
+    pub(super) looks: Arc<Looks>,
     pub(super) config: WorkerConfig,
     /// How long to wait for the outcome of a mark.
     pub(super) confirm_within: Duration,
@@ -59,14 +65,56 @@ impl Confirmer {
     /// Asks about one school's claimed writebacks and commits what became of their marks.
     pub(super) async fn confirm(&self, jobs: Vec<ClaimedJob>) -> outbox::Result<()> {
         let registers = self.read_registers(jobs).await?;
+        let answers = self.ask(&registers).await;
         let mut asked = stream::iter(registers)
-            .map(|register| self.confirm_or_catch(register))
+            .map(|register| self.confirm_or_catch(register, &answers))
             .buffer_unordered(AT_ONCE);
         let mut all = Effects::default();
         while let Some(effects) = asked.next().await {
             all.add(effects?);
         }
         all.commit(&self.store, self.config.lease).await
+    }
+
+    /// Asks about all of a school's registers at once, if there are several and none is in the way. What is not answered
+    /// here is asked about register by register.
+    async fn ask(&self, registers: &[Result<Register, Box<ClaimedJob>>]) -> Answers {
+        let open: Vec<_> = registers
+            .iter()
+            .flatten()
+            .filter(|register| !register.confirm.in_doubt)
+            .collect();
+        let [first, _, ..] = open.as_slice() else {
+            return Answers::default();
+        };
+        let Some(school) = self.schools.settings_of(&first.job.partition) else {
+            return Answers::default();
+        };
+        // An error is met again by each register, which knows what follows from it.
+        let Ok(mis) = self.schools.mis(&school).await else {
+            return Answers::default();
+        };
+        let receipts: Vec<_> = open
+            .iter()
+            .map(|register| register.confirm.writeback.clone())
+            .collect();
+        let answers = caught(mis.outcomes(&receipts)).await.unwrap_or_default();
+        let now = self.store.now();
+        let found: Vec<_> = open
+            .iter()
+            .zip(&answers)
+            .filter_map(|(register, answer)| {
+                let age = now - register.confirm.accepted_at;
+                Some((
+                    age,
+                    !matches!(answer.as_ref().ok()?, WritebackOutcome::Open { .. }),
+                ))
+            })
+            .collect();
+        if !found.is_empty() {
+            self.looks.saw(school.id.as_str(), &found);
+        }
+        Answers(Mutex::new(receipts.into_iter().zip(answers).collect()))
     }
 
     /// Reads the jobs' registers. One whose open marks cannot all be read cannot be followed.
@@ -114,13 +162,14 @@ impl Confirmer {
     async fn confirm_or_catch(
         &self,
         register: Result<Register, Box<ClaimedJob>>,
+        answers: &Answers,
     ) -> outbox::Result<Effects> {
         let register = match register {
             Ok(register) => register,
             Err(job) => return self.give_up(&job, UNREADABLE).await,
         };
         let job = &register.job;
-        match caught(self.confirm_one(&register)).await {
+        match caught(self.confirm_one(&register, answers)).await {
             Ok(effects) => Ok(effects),
             Err(Panicked) => match self.failures.after_panic(job) {
                 Next::Fail { why } => self.give_up(job, &why).await,
@@ -161,8 +210,9 @@ impl Confirmer {
         self.store.accepted_with(&job.partition, writeback).await
     }
 
-    async fn confirm_one(&self, register: &Register) -> Effects {
-        let Some(school) = self.schools.settings_of(&register.job.partition) else {
+    async fn confirm_one(&self, register: &Register, answers: &Answers) -> Effects {
+        let school = self.schools.settings_of(&register.job.partition);
+        let Some(school) = school.as_ref() else {
             let mut effects = Effects::default();
             effects.done.push(register.job.lease);
             for (_, mark) in register.open() {
@@ -184,7 +234,19 @@ impl Confirmer {
         if register.confirm.in_doubt {
             return step.look_in_register(Some(&mis), IN_DOUBT).await;
         }
-        match mis.outcome(&register.confirm.writeback).await {
+        let answer = match answers.take(&register.confirm.writeback) {
+            Some(answer) => answer,
+            None => {
+                let answer = mis.outcome(&register.confirm.writeback).await;
+                if let Ok(outcome) = &answer {
+                    let age = self.store.now() - register.confirm.accepted_at;
+                    let is_settled = !matches!(outcome, WritebackOutcome::Open { .. });
+                    self.looks.saw(school.id.as_str(), &[(age, is_settled)]);
+                }
+                answer
+            }
+        };
+        match answer {
             Ok(WritebackOutcome::Done) => step.done(),
             Ok(WritebackOutcome::DoneInPart {
                 refused,
@@ -204,6 +266,17 @@ impl Confirmer {
             }
             Err(error) => step.cannot_ask(&error).await,
         }
+    }
+}
+
+/// Answers about several registers that were asked for together.
+#[derive(Default)]
+struct Answers(Mutex<HashMap<Receipt, mis_core::Result<WritebackOutcome>>>);
+
+impl Answers {
+    fn take(&self, receipt: &Receipt) -> Option<mis_core::Result<WritebackOutcome>> {
+        let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.remove(receipt)
     }
 }
 
@@ -352,7 +425,7 @@ impl Step<'_> {
         };
         let replaced = self.replaced(&shown).await;
         if shown.is_empty() && replaced.is_empty() && !is_over {
-            let when = RetryAt::After(self.next_look());
+            let when = RetryAt::At(self.next_look());
             let why = why.to_owned();
             return self.fail(Next::Retry { when, why });
         }
@@ -370,7 +443,7 @@ impl Step<'_> {
             }
             left.settled.insert(place);
         }
-        let next = later(self.now(), self.next_look());
+        let next = self.next_look();
         self.follow(&left, next, why);
         self.effects
     }
@@ -521,13 +594,11 @@ impl Step<'_> {
         is_longer(waited, self.confirmer.confirm_within)
     }
 
-    fn next_look(&self) -> Duration {
-        let config = &self.confirmer.config;
-        doubled(
-            config.confirm_after,
-            self.register.job.attempts(),
-            config.confirm_at_least_every,
-        )
+    fn next_look(&self) -> DateTime<Utc> {
+        let looks = self.register.job.attempts();
+        self.confirmer
+            .looks
+            .again(self.school.id.as_str(), self.now(), looks)
     }
 
     fn now(&self) -> DateTime<Utc> {

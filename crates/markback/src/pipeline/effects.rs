@@ -4,11 +4,12 @@
 //! the only place that writes them. It locks rows in the same order every time, so no two steps wait for each other:
 //!
 //! 1. the jobs in hand, whose fences roll the transaction back if another node has taken one over,
-//! 2. the rows of their events,
-//! 3. ledger rows, sorted by key,
-//! 4. learned limits, then followed writebacks,
-//! 5. pauses of schools and tokens,
-//! 6. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
+//! 2. the rows of their events, then those of held marks that are superseded,
+//! 3. parts that snapshots share, sorted by hash,
+//! 4. ledger rows, sorted by key,
+//! 5. learned limits, then followed writebacks,
+//! 6. pauses of schools and tokens,
+//! 7. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
 //!
 //! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks.
 
@@ -26,9 +27,15 @@ use super::{
 use crate::{
     ledger::Change,
     metrics,
-    store::{EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, Store},
+    store::{
+        EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, NewSnapshot, Store,
+        WrittenParts,
+    },
 };
 
+/// The outcome of an event whose mark was never sent.
+const SUPERSEDED: &str =
+    "a newer mark for the same pupil, date and session took its place before it was sent";
 /// How long to wait before a failed transaction is tried again.
 const RETRY_COMMIT: Duration = Duration::from_millis(200);
 
@@ -43,6 +50,8 @@ pub(super) struct Effects {
     pub(super) events: Vec<EventUpdate>,
     /// Lines of the audit trail.
     pub(super) audit: Vec<NewAudit>,
+    /// The inputs of decisions.
+    pub(super) snapshots: Vec<NewSnapshot>,
     /// Changes to the ledger of marks.
     pub(super) ledger: Vec<(LedgerKey, Change)>,
     /// Limits of a school's MIS, each with the adapter's id and how long it is trusted.
@@ -51,6 +60,8 @@ pub(super) struct Effects {
     pub(super) outages: Vec<Outage>,
     /// Send jobs for newly planned marks, each with its session.
     pub(super) planned: Vec<(LedgerKey, NewJob)>,
+    /// Marks that wait for a person's release, each with its session, its event and the job that ends the wait.
+    pub(super) held: Vec<(LedgerKey, String, NewJob)>,
     /// Refused marks to send again.
     pub(super) resent: Vec<Resend>,
     /// Confirm jobs.
@@ -68,10 +79,12 @@ impl Effects {
         self.failed.extend(other.failed);
         self.events.extend(other.events);
         self.audit.extend(other.audit);
+        self.snapshots.extend(other.snapshots);
         self.ledger.extend(other.ledger);
         self.learned.extend(other.learned);
         self.outages.extend(other.outages);
         self.planned.extend(other.planned);
+        self.held.extend(other.held);
         self.resent.extend(other.resent);
         self.followed.extend(other.followed);
         self.accepted_after.extend(other.accepted_after);
@@ -122,7 +135,7 @@ impl Effects {
         let until = Instant::now() + retry_for;
         let mut may_be_committed = false;
         loop {
-            match self.write(store).await {
+            match self.write_alone(store).await {
                 // The commit whose answer was lost has closed these jobs.
                 Err(error) if may_be_committed && error.kind() == ErrorKind::Lost => return Ok(()),
                 Err(error) if error.recovery() != Recovery::Never && Instant::now() < until => {
@@ -135,28 +148,68 @@ impl Effects {
         }
     }
 
-    async fn write(&self, store: &Store) -> outbox::Result<()> {
+    async fn write_alone(&self, store: &Store) -> outbox::Result<()> {
         let mut tx = store.database().begin().await?;
-        store.outbox().complete(&mut tx, &self.done).await?.all()?;
-        store.update_events(&mut tx, &self.events).await?;
-        store.audit(&mut tx, &self.audit).await?;
-        let mut changes = self.ledger.clone();
-        changes.extend(self.resent.iter().map(Resend::claim_place));
-        let mut applied = store.change_ledger(&mut tx, &changes).await?;
-        let in_place = applied.split_off(self.ledger.len());
-        store.learn(&mut tx, &self.learned).await?;
-        let (followed, follow): (Vec<_>, Vec<_>) = self.followed.iter().cloned().unzip();
-        store.follow_writebacks(&mut tx, &followed).await?;
-        for outage in &self.outages {
-            outage.pause(store, &mut tx).await?;
-        }
-        let failed = self.settle_failed(store, &mut tx).await?;
-        let queued = self.enqueue(store, &mut tx, &in_place, follow).await?;
+        let (news, parts) = self.write(store, &mut tx).await?;
         tx.commit().await?;
-        metrics::news(self.events.iter().chain(&failed).chain(&queued));
+        store.snapshots_committed(&parts);
+        metrics::news(&news);
         metrics::accepted(self.accepted_after.iter().copied());
         metrics::confirmed(self.confirmed_after.iter().copied());
         Ok(())
+    }
+
+    /// Writes everything in the given transaction. Returns the updates of events, and the parts of snapshots to report to
+    /// [`Store::snapshots_committed`] after the commit.
+    pub(super) async fn write(
+        &self,
+        store: &Store,
+        tx: &mut Tx,
+    ) -> outbox::Result<(Vec<EventUpdate>, WrittenParts)> {
+        store.outbox().complete(tx, &self.done).await?.all()?;
+        store.update_events(tx, &self.events).await?;
+        let superseded = self.supersede_held(store, tx).await?;
+        store.audit(tx, &self.audit).await?;
+        let parts = store.keep_snapshots(tx, &self.snapshots).await?;
+        let mut changes = self.ledger.clone();
+        changes.extend(self.resent.iter().map(Resend::claim_place));
+        let forget =
+            |(key, event): &(LedgerKey, String)| (key.clone(), Change::Forget(event.clone()));
+        changes.extend(superseded.iter().map(forget));
+        let mut applied = store.change_ledger(tx, &changes).await?;
+        let in_place = applied.split_off(self.ledger.len());
+        store.learn(tx, &self.learned).await?;
+        let (followed, follow): (Vec<_>, Vec<_>) = self.followed.iter().cloned().unzip();
+        store.follow_writebacks(tx, &followed).await?;
+        for outage in &self.outages {
+            outage.pause(store, tx).await?;
+        }
+        let failed = self.settle_failed(store, tx).await?;
+        let queued = self.enqueue(store, tx, &in_place, follow).await?;
+        let superseded = superseded
+            .iter()
+            .map(|(key, event)| EventUpdate::of(&key.school, event).state(EventState::Superseded));
+        let events = self.events.iter().cloned();
+        let news = events.chain(superseded).chain(failed).chain(queued);
+        Ok((news.collect(), parts))
+    }
+
+    /// A newly planned mark takes the place of one of the same session that waits for release, held itself or not.
+    async fn supersede_held(
+        &self,
+        store: &Store,
+        tx: &mut Tx,
+    ) -> outbox::Result<Vec<(LedgerKey, String)>> {
+        let planned = self
+            .planned
+            .iter()
+            .filter_map(|(key, job)| Some((key, event_of_key(&job.key)?.1)));
+        let held = self
+            .held
+            .iter()
+            .map(|(key, event, _)| (key, event.as_str()));
+        let by: Vec<_> = planned.chain(held).collect();
+        store.supersede_held(tx, &by, SUPERSEDED).await
     }
 
     /// Retries, pauses or dead-letters the failed jobs and tells their events why. Returns the updates.
@@ -224,6 +277,7 @@ impl Effects {
             }
         }
         jobs.extend(follow);
+        jobs.extend(self.held.iter().map(|(.., job)| job.clone()));
         let receipt = store.outbox().enqueue(tx, &jobs).await?;
         for old in &receipt.superseded {
             let Some((school, event)) = event_of_key(&old.key) else {
@@ -232,7 +286,7 @@ impl Effects {
             updates.push(
                 EventUpdate::of(school, event)
                     .state(EventState::Superseded)
-                    .outcome("a newer mark for the same pupil, date and session took its place before it was sent"),
+                    .outcome(SUPERSEDED),
             );
             // It was never sent, or a decision has waited until that was known.
             let by = receipt.jobs.iter().position(|job| job.id() == old.by);

@@ -2,8 +2,8 @@
 //!
 //! 1. `intake` checks events and stores them, each with a decide job.
 //! 2. `decide` applies the rules and plans a mark, with a send job.
-//! 3. `send` writes the marks of one school as a register, with a confirm job.
-//! 4. `confirm` follows the register until the outcome of each mark is known.
+//! 3. `send` writes the marks of one school as a register, with a confirm job; `gathering` tells when.
+//! 4. `confirm` follows the register until the outcome of each mark is known; `looks` tells when to ask.
 //!
 //! `worker` claims the `jobs` of the last three and runs them. Each step returns its `effects`, which are written in
 //! one transaction together with the next job; `failure` tells how to continue after an error. Jobs carry ids only:
@@ -18,12 +18,17 @@ mod worker;
 
 mod decide;
 
+mod gathering;
+
+mod looks;
+
 mod send;
 
 mod confirm;
 
 mod effects;
 pub(crate) mod failure;
+pub(crate) mod hold;
 pub(crate) mod jobs;
 mod planned;
 mod resend;
@@ -31,8 +36,7 @@ mod resend;
 mod liveness;
 mod sharding;
 
-#[cfg(test)]
-pub(crate) use decide::view;
+pub(crate) use decide::{school_day, view};
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent};
 pub use liveness::Health;
 pub(crate) use planned::PlannedMark;

@@ -46,6 +46,12 @@ pub(crate) struct PlannedMark {
     /// What Wonde's copy of the register showed when this was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<SeenMark>,
+    /// Whether the mark waits for a person's release.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held: bool,
+    /// Whether a person has released the mark, so that it is not held again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) released: bool,
 }
 
 impl PlannedMark {
@@ -100,6 +106,7 @@ impl PlannedMark {
             confirmed_at: None,
             against: self.against.clone(),
             over: self.over.clone(),
+            held: self.held,
         }
     }
 

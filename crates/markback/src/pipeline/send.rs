@@ -18,17 +18,18 @@ use mis_core::{
 };
 use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
-use writeback::DecisionOutcome;
+use writeback::{DecisionOutcome, Hold};
 
 use super::{
-    decide::{ContextReader, DecisionContext, Look, found_of, is_ours, update_of},
+    decide::{ContextReader, Decided, DecisionContext, Look, found_of, is_ours, update_of},
     effects::Effects,
     failure::{
-        FailurePolicy, Next, Outage, Panicked, caught, is_longer, later, panicked_request,
-        panics_of, split,
+        FailurePolicy, Next, Outage, Panicked, caught, is_longer, panicked_request, panics_of,
+        split,
     },
     jobs::{ConfirmJob, SendJob, event_of_key},
     liveness::BatchProgress,
+    looks::Looks,
     planned::PlannedMark,
     resend::{Resend, audit_reduced, reduce},
     worker::WorkerConfig,
@@ -39,7 +40,7 @@ use crate::{
     metrics,
     schools::{Schools, token_key},
     settings::School,
-    store::{EventKey, EventState, EventUpdate, LedgerKey, Store, StoredEvent},
+    store::{EventKey, EventState, EventUpdate, LedgerKey, NewSnapshot, Store, StoredEvent},
 };
 
 /// Begins the note of a job whose mark may have been written although no answer came.
@@ -52,6 +53,7 @@ pub(super) struct Sender {
     pub(super) schools: Arc<Schools>,
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
+    pub(super) looks: Arc<Looks>,
     pub(super) config: WorkerConfig,
 }
 
@@ -133,7 +135,8 @@ impl<'a> Batch<'a> {
         progress: &BatchProgress<'_>,
     ) -> outbox::Result<Result<(), LeaseExpired>> {
         let marks = self.read_marks(jobs).await?;
-        let Some(school) = self.sender.schools.settings_of(self.school_id) else {
+        let school = self.sender.schools.settings_of(self.school_id);
+        let Some(school) = school.as_ref() else {
             let why = format!(
                 "school {} is no longer in the settings; add it, then retry the event",
                 self.school_id
@@ -239,6 +242,7 @@ impl<'a> Batch<'a> {
             || is_unanswered(&one.job)
             || one.planned.refusals > 0
             || !one.planned.left_out.is_empty()
+            || one.planned.released
             || is_longer(age, self.sender.config.plan_fresh)
     }
 
@@ -314,7 +318,7 @@ impl<'a> Batch<'a> {
         }
         let group = context.school.group(&one.planned.group);
         let student = one.planned.mark.student.clone();
-        let decision = context.decide(
+        let Decided { decision, snapshot } = context.decide(
             &one.planned.event,
             &student,
             group,
@@ -326,13 +330,23 @@ impl<'a> Batch<'a> {
             self.retry(&one, why);
             return None;
         }
-        let update = update_of(self.school_id, &one.planned.event, &student, &decision);
+        let update = update_of(context, &one.planned.event, &student, &decision);
+        self.effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                job: one.job.id().0,
+                ..snapshot
+            }));
         if let Some(mark) = decision.planned() {
             one.planned.mark = mark.mark.clone();
             one.planned.rule = mark.rule;
             one.planned.dropped.clone_from(&decision.dropped);
             one.planned.found = found_of(&decision);
             one.planned.over = context.seen(&key);
+            if let Some(hold) = &decision.hold {
+                self.hold(context.school, one, hold, key, update);
+                return None;
+            }
             // `planned_at` stays: a change that the copy shows since then may be this very mark.
             if forgotten {
                 self.effects.ledger.push((key, one.planned.plan()));
@@ -352,6 +366,24 @@ impl<'a> Batch<'a> {
             self.effects.done.push(one.job.lease);
         }
         None
+    }
+
+    /// Holds a mark after all: somebody else has entered one meanwhile, or the settings have changed.
+    fn hold(
+        &mut self,
+        school: &School,
+        mut one: Outgoing,
+        hold: &Hold,
+        key: LedgerKey,
+        update: EventUpdate,
+    ) {
+        let change = (key, |planned: &PlannedMark| {
+            Change::Hold(planned.event.id.clone())
+        });
+        let now = self.sender.store.now();
+        self.effects
+            .hold(&mut one.planned, hold, change, update, now, school.timezone);
+        self.effects.done.push(one.job.lease);
     }
 
     async fn write(
@@ -614,8 +646,7 @@ impl<'a> Batch<'a> {
     fn into_effects(mut self) -> Effects {
         let now = self.sender.store.now();
         let school = self.sender.schools.settings_of(self.school_id);
-        let token_key = school.map(token_key).unwrap_or_default();
-        let first = later(now, self.sender.config.confirm_after);
+        let token_key = school.as_ref().map(token_key).unwrap_or_default();
         for (writeback, marks) in self.accepted {
             let received = marks.iter().map(|planned| now - planned.received_at);
             self.effects.accepted_after.extend(received);
@@ -626,6 +657,7 @@ impl<'a> Batch<'a> {
                 settled: BTreeSet::new(),
                 in_doubt: false,
             };
+            let first = self.sender.looks.first(self.school_id, now);
             let job = confirm.new_job(self.school_id, &token_key, first);
             let followed = confirm.followed_by(self.school_id, &job);
             self.effects.followed.push((followed, job));

@@ -1,7 +1,7 @@
 //! The workers: claim batches of jobs from the three queues and hand each to its stage, while keeping its lease.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,7 +14,9 @@ use super::{
     confirm::Confirmer,
     decide::{ContextReader, Decider},
     failure::{FailurePolicy, Panicked, caught},
+    gathering::Gathering,
     liveness::{Health, Liveness},
+    looks::Looks,
     send::Sender,
     sharding::{STEAL_AFTER, Sharding, StealTimer},
 };
@@ -25,7 +27,7 @@ use crate::{
     people::PersonIndex,
     queues,
     schools::Schools,
-    settings::{Gather, Settings, WorkerSettings},
+    settings::{Settings, WorkerSettings},
     store::Store,
 };
 
@@ -33,8 +35,8 @@ use crate::{
 const REST_AT_LEAST: Duration = Duration::from_millis(5);
 /// The longest pause after a look that found nothing.
 const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How often at most senders check whether enough marks have been gathered.
-const GATHER_CHECK_MAX: Duration = Duration::from_millis(50);
+/// How long the answer counts which schools' marks go now, and the shortest pause before the question is asked again.
+const GATHER_CHECK: Duration = Duration::from_millis(50);
 
 /// How the workers work. `Default` fits a service on one machine.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +56,8 @@ pub struct WorkerConfig {
     pub confirm_max: u32,
     /// Schools asked about their writebacks at the same time.
     pub confirmers: usize,
-    /// How soon a writeback is asked about first; each further wait doubles, up to `confirm_at_least_every`.
+    /// How soon at the earliest a writeback is asked about first, before it is known how long the school's MIS takes; each
+    /// further wait doubles, up to `confirm_at_least_every`.
     pub confirm_after: Duration,
     /// The longest time between two looks at a writeback.
     pub confirm_at_least_every: Duration,
@@ -111,7 +114,12 @@ pub(crate) struct Workers {
     store: Store,
     schools: Arc<Schools>,
     config: WorkerConfig,
-    gather: Gather,
+    /// The longest that a mark waits for others.
+    gather_window: Duration,
+    /// The most marks in a register.
+    register_max: u32,
+    gathering: Gathering,
+    looks: Arc<Looks>,
     sharding: Sharding,
     pub(super) liveness: Liveness,
 }
@@ -139,6 +147,7 @@ impl Workers {
             mirror: mirror.clone(),
             confirm_within: service.confirm_within,
         };
+        let looks = Arc::new(Looks::new(&config));
         Arc::new(Self {
             decider: Arc::new(Decider {
                 store: store.clone(),
@@ -154,6 +163,7 @@ impl Workers {
                 schools: schools.clone(),
                 contexts,
                 failures: failures.clone(),
+                looks: looks.clone(),
                 config,
             },
             confirmer: Confirmer {
@@ -161,13 +171,17 @@ impl Workers {
                 schools: schools.clone(),
                 mirror,
                 failures,
+                looks: looks.clone(),
                 config,
                 confirm_within: service.confirm_within,
             },
             store,
             schools,
             config,
-            gather: service.gather,
+            gather_window: service.gather.window,
+            register_max: u32::try_from(service.gather.max.get()).unwrap_or(u32::MAX),
+            gathering: Gathering::new(service.gather),
+            looks,
             sharding: Sharding::default(),
             liveness: Liveness::default(),
         })
@@ -178,6 +192,11 @@ impl Workers {
         self.liveness.health()
     }
 
+    /// A webhook tells of a register of this school: how long to wait before Wonde is asked about it.
+    pub(crate) fn told(&self, school: &str, is_done: bool) -> Duration {
+        self.looks.told(school, self.store.now(), is_done)
+    }
+
     /// Works until told to stop, then finishes the batches in hand.
     pub(crate) async fn run(self: &Arc<Self>, stop: CancellationToken) {
         let _running = self.liveness.run();
@@ -186,6 +205,7 @@ impl Workers {
             self.run_queue(queues::SEND, self.config.senders, &stop),
             self.run_queue(queues::CONFIRM, self.config.confirmers, &stop),
             self.sharding.run(&self.store, &stop),
+            self.schools.requests().run(&self.store, &stop),
         );
     }
 
@@ -200,6 +220,7 @@ impl Workers {
         let mut wakeup = outbox.wakeup(queue);
         let mut batches = Batches::default();
         let mut steal = StealTimer::new();
+        let mut gathered = Gathered::default();
         let at_once = at_once.max(1);
         while !stop.is_cancelled() {
             self.liveness.heartbeat(queue);
@@ -214,7 +235,11 @@ impl Workers {
             let some_left_out = !busy.is_empty();
             let shard = self.sharding.shard();
             let claim = self.claim_of(queue).except(busy).shard(shard);
-            let mut claimed = outbox.claim(queue, &claim).await;
+            let mut claimed = if queue == queues::SEND {
+                self.claim_register(&claim, &mut gathered).await
+            } else {
+                outbox.claim(queue, &claim).await
+            };
             // Only idle workers steal, not those whose next jobs are on their way.
             let idle = batches.tasks.len() * 4 < at_once;
             if claimed.as_ref().is_ok_and(Vec::is_empty) && idle && steal.is_due(shard) {
@@ -224,7 +249,11 @@ impl Workers {
             let rest = match claimed {
                 Ok(jobs) if jobs.is_empty() => {
                     tokio::time::sleep(self.pause_after_empty(queue, since.elapsed())).await;
-                    let longest = self.longest_rest(queue);
+                    let poll = self.config.poll.max(REST_AT_LEAST);
+                    // Nothing wakes the senders when marks have been gathered for long enough.
+                    let longest = gathered
+                        .next
+                        .map_or(poll, |next| next.clamp(REST_AT_LEAST, poll));
                     match outbox.next_due(queue).await {
                         Ok(Some(due)) => due.clamp(REST_AT_LEAST, longest),
                         _ => longest,
@@ -233,6 +262,9 @@ impl Workers {
                 Ok(jobs) => {
                     let school = jobs.first().map(|job| job.partition.clone());
                     let school = school.filter(|_| queue != queues::DECIDE);
+                    if let Some(school) = school.as_deref().filter(|_| queue == queues::SEND) {
+                        self.gathering.record(school, jobs.len(), self.store.now());
+                    }
                     let workers = self.clone();
                     batches.spawn(school, async move {
                         workers.work(queue, jobs, since).await;
@@ -309,13 +341,49 @@ impl Workers {
         }
     }
 
+    /// Claims the marks of the next register that goes now, if there is one.
+    async fn claim_register(
+        &self,
+        claim: &ClaimRequest,
+        gathered: &mut Gathered,
+    ) -> outbox::Result<Vec<ClaimedJob>> {
+        let outbox = self.store.outbox();
+        if gathered.schools.is_empty() || gathered.at.elapsed() > GATHER_CHECK {
+            let mut waiting = outbox.waiting(queues::SEND, claim.shard).await?;
+            if waiting.is_empty() {
+                *gathered = Gathered::default();
+                // What is due but paused is put off until its pause ends, so that it is not looked at every time.
+                return outbox.claim(queues::SEND, claim).await;
+            }
+            waiting.retain(|one| !claim.except.contains(&one.partition));
+            let load = |school: &str| self.schools.load(school);
+            let ready = self.gathering.ready(&waiting, load, self.store.now());
+            *gathered = Gathered {
+                schools: ready.schools,
+                next: ready.next,
+                at: Instant::now(),
+            };
+        }
+        while let Some(school) = gathered.schools.pop_front() {
+            if claim.except.contains(&school) {
+                continue;
+            }
+            let jobs = outbox
+                .claim(queues::SEND, &claim.clone().partition(school))
+                .await?;
+            if !jobs.is_empty() {
+                return Ok(jobs);
+            }
+        }
+        Ok(Vec::new())
+    }
+
     fn claim_of(&self, queue: &str) -> ClaimRequest {
         let config = &self.config;
         match queue {
             queues::DECIDE => ClaimRequest::mixed(config.decide_max, config.lease),
             queues::SEND => {
-                let max = u32::try_from(self.gather.max.get()).unwrap_or(u32::MAX);
-                ClaimRequest::single_partition(max, config.lease, self.gather.window)
+                ClaimRequest::single_partition(self.register_max, config.lease, self.gather_window)
             }
             _ => ClaimRequest::single_partition(config.confirm_max, config.lease, Duration::ZERO),
         }
@@ -344,19 +412,27 @@ impl Workers {
     fn pause_after_empty(&self, queue: &str, took: Duration) -> Duration {
         let pause = (took * 3).min(EMPTY_PAUSE_MAX);
         if queue == queues::SEND {
-            pause.max((self.gather.window / 4).min(GATHER_CHECK_MAX))
+            pause.max((self.gather_window / 4).min(GATHER_CHECK))
         } else {
             pause
         }
     }
+}
 
-    /// Nothing wakes the senders when marks have been gathered for long enough, so they look at least once per window.
-    fn longest_rest(&self, queue: &str) -> Duration {
-        let poll = self.config.poll.max(REST_AT_LEAST);
-        if queue == queues::SEND && !self.gather.window.is_zero() {
-            self.gather.window.clamp(REST_AT_LEAST, poll)
-        } else {
-            poll
+/// The schools whose marks go now, as last looked up.
+struct Gathered {
+    schools: VecDeque<String>,
+    /// How long until the next school's marks go.
+    next: Option<Duration>,
+    at: Instant,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        Self {
+            schools: VecDeque::new(),
+            next: None,
+            at: Instant::now(),
         }
     }
 }

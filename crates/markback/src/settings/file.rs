@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use writeback::settings::{FieldOption, GroupKind, WritebackSettings};
 
+use super::calendar::CalendarFile;
+
 /// An ability that can be switched off.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -48,6 +50,8 @@ pub(super) struct SchoolFile {
     pub(super) without: Option<Vec<Without>>,
     /// How people are identified, and by which ids events may name them.
     pub(super) persons: Option<PersonsFile>,
+    /// On which days the school is open. Without it only the `days` and `closed` of its groups count.
+    pub(super) calendar: Option<CalendarFile>,
     /// The school's groups. A person belongs to the first that takes them.
     pub(super) group: Option<Vec<GroupFile>>,
 }
@@ -74,6 +78,8 @@ pub(super) struct TemplateFile {
     pub(super) without: Option<Vec<Without>>,
     /// As for a school.
     pub(super) persons: Option<PersonsFile>,
+    /// As for a school.
+    pub(super) calendar: Option<CalendarFile>,
     /// The groups of every school that has none of its own.
     pub(super) group: Option<Vec<GroupFile>>,
 }

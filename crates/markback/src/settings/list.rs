@@ -5,7 +5,8 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 use super::{
     Problem,
     findings::Place,
-    schools::{Common, Schools},
+    schools::{Common, Entry, Schools},
+    version,
     words::nearest,
 };
 use crate::text::bytes_without_bom;
@@ -19,21 +20,42 @@ const COLUMNS: [&str; 6] = [
     "token_file",
 ];
 
+/// A school as a list has it.
+pub(super) struct Listed {
+    pub(super) id: String,
+    /// Its other cells that are not empty, by column.
+    pub(super) cells: Vec<(&'static str, String)>,
+}
+
 /// Adds the listed schools to the others. Problems are reported with their lines, and the other lines are still read.
-pub(super) fn read(path: &Path, schools: &mut Schools<'_, '_>) {
+///
+/// Returns the text that was read, if it is one.
+pub(super) fn read(path: &Path, schools: &mut Schools) -> Option<Arc<str>> {
+    let error = match std::fs::read(path) {
+        Ok(bytes) => {
+            read_text(path, &bytes, schools);
+            return String::from_utf8(bytes).ok().map(Into::into);
+        }
+        Err(error) => error,
+    };
     let file: Arc<str> = path.display().to_string().into();
-    match std::fs::read(path) {
-        Ok(bytes) => read_lines(&with_plain_line_ends(&bytes), &file, schools),
-        Err(error) => schools.findings.problems.push(Problem {
-            file,
-            line: None,
-            key: "schools_file".to_owned(),
-            value: None,
-            message: format!("the list of schools cannot be read: {error}"),
-            help: "check that the file exists and is readable; its path is relative to the settings file"
+    schools.findings.problems.push(Problem {
+        file,
+        line: None,
+        key: "schools_file".to_owned(),
+        value: None,
+        message: format!("the list of schools cannot be read: {error}"),
+        help:
+            "check that the file exists and is readable; its path is relative to the settings file"
                 .to_owned(),
-        }),
-    }
+    });
+    None
+}
+
+/// The same from a text that was read before.
+pub(super) fn read_text(path: &Path, text: &[u8], schools: &mut Schools) {
+    let file: Arc<str> = path.display().to_string().into();
+    read_lines(&with_plain_line_ends(text), &file, schools);
 }
 
 /// The text with Unix line ends, because only those count as lines.
@@ -82,7 +104,7 @@ impl LineCounter<'_> {
     }
 }
 
-fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools<'_, '_>) {
+fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools) {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .delimiter(delimiter(text))
@@ -134,7 +156,26 @@ fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools<'_, '_>) {
             token_file: row.cell("token_file").map(Into::into),
             ..Common::default()
         };
-        schools.school(&row, text("id"), row.cell("template"), common);
+        let entry = Entry {
+            id: text("id"),
+            template: row.cell("template"),
+            common,
+            revision: version::of_cells(
+                COLUMNS
+                    .iter()
+                    .filter_map(|name| Some((*name, row.cell(name)?))),
+            ),
+        };
+        if let (Some(listed), Some(id)) = (&mut schools.listed, &entry.id) {
+            let others = COLUMNS.iter().filter(|name| **name != "id");
+            listed.push(Listed {
+                id: id.clone(),
+                cells: others
+                    .filter_map(|name| Some((*name, row.cell(name)?.to_owned())))
+                    .collect(),
+            });
+        }
+        schools.school(&row, entry);
     }
 }
 
@@ -143,7 +184,7 @@ fn columns(
     headers: &csv::StringRecord,
     file: &Arc<str>,
     line: Option<usize>,
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
 ) -> HashMap<&'static str, usize> {
     let mut columns = HashMap::new();
     let mut wrong = |key: &str, message: &str, help: String| {

@@ -1,12 +1,17 @@
 //! The settings: one TOML file, read as a whole, with all problems reported at once.
 
+mod bodies;
+mod calendar;
 mod document;
 mod file;
 mod findings;
 mod groups;
 mod http;
+mod import;
 mod key;
+mod layers;
 mod list;
+mod live;
 mod problem;
 mod resolve;
 mod schema;
@@ -16,6 +21,8 @@ mod service;
 mod session_times;
 mod span;
 mod store_address;
+mod text;
+mod version;
 mod words;
 
 use std::{
@@ -25,7 +32,7 @@ use std::{
     sync::Arc,
 };
 
-use chrono::{NaiveTime, TimeDelta};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use chrono_tz::Tz;
 use mis_core::{Ability, ConnectContext, Error, ErrorKind, SchoolId, same_text};
 use roster::{IdKind, Membership};
@@ -35,12 +42,23 @@ use writeback::{
     settings::{Field, GroupKind, WritebackSettings},
 };
 
+use self::schools::Templates;
+pub(crate) use self::{
+    bodies::{Body, as_entry},
+    import::{Imported, bodies_of_file, import_from},
+    layers::Layers,
+};
+use crate::calendar::Calendar;
+
 pub use self::{
     http::{ANSWER_AT_MOST, Http},
+    live::LiveSettings,
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
     service::{Gather, Service, SyncSettings, WorkerSettings},
+    text::{school_from_text, template_from_text},
+    version::{NoVersion, Owner, Revision, SettingsVersion},
     words::nearest,
 };
 
@@ -53,6 +71,7 @@ pub struct Settings {
     /// The schools, in the order of the file.
     pub schools: Vec<School>,
     by_id: HashMap<SchoolId, usize>,
+    templates: Arc<Templates>,
 }
 
 /// Valid settings, with hints about possible mistakes.
@@ -63,6 +82,10 @@ pub struct Loaded {
     pub settings: Settings,
     /// Possible mistakes.
     pub hints: Vec<Hint>,
+    /// The text that they were read from.
+    pub(crate) text: Arc<str>,
+    /// The text of the list of schools that it names.
+    pub(crate) list_text: Option<Arc<str>>,
 }
 
 /// A school. Cheap to clone: schools share what they have in common.
@@ -71,6 +94,10 @@ pub struct Loaded {
 pub struct School {
     /// Its id at Wonde.
     pub id: SchoolId,
+    /// The version of its settings, and with it who keeps them.
+    pub version: SettingsVersion,
+    /// The name of its template, if it has one.
+    pub template: Option<Arc<str>>,
     /// Its MIS by name; `None` asks Wonde.
     pub mis: Option<Arc<str>>,
     /// Its time zone.
@@ -83,6 +110,8 @@ pub struct School {
     pub without: Arc<[Ability]>,
     /// How its people are identified.
     pub persons: Persons,
+    /// On which days it is open; `None` if only its groups' settings say so.
+    pub calendar: Option<Arc<Calendar>>,
     /// Its groups. A person belongs to the first that takes them.
     pub groups: Arc<[Group]>,
 }
@@ -90,7 +119,7 @@ pub struct School {
 /// How the MIS of a school is reached that is not linked through Wonde.
 ///
 /// `Debug` does not show the adapter's settings: an operator may have put a secret there by mistake.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Link {
     /// The id of the adapter.
@@ -150,7 +179,28 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 /// # Errors
 /// Returns an error like [`load`].
 pub fn from_text(path: &Path, text: &str) -> Result<Loaded, LoadError> {
-    resolve::resolve(path, crate::text::without_bom(text))
+    resolve::resolve(path, crate::text::without_bom(text), None)
+}
+
+/// Checks settings whose list of schools, if they name one, has this text instead of that of its file.
+///
+/// # Errors
+/// Returns an error like [`load`].
+pub(crate) fn from_texts(path: &Path, text: &str, list: Option<&str>) -> Result<Loaded, LoadError> {
+    resolve::resolve(path, crate::text::without_bom(text), list)
+}
+
+/// The settings of the service alone, as far as a settings file with problems still says them: they stand before its
+/// first table. `None` if they do not hold themselves.
+pub fn service_of_head(path: &Path, text: &str) -> Option<Settings> {
+    let text = crate::text::without_bom(text);
+    let lines = text.split_inclusive('\n');
+    let head: String = lines
+        .take_while(|line| !line.trim_start().starts_with('['))
+        .filter(|line| !line.trim_start().starts_with("schools_file"))
+        .collect();
+    let loaded = from_text(path, &head).ok()?;
+    Some(loaded.settings)
 }
 
 impl Settings {
@@ -164,7 +214,27 @@ impl Settings {
             service,
             schools,
             by_id,
+            templates: Arc::default(),
         }
+    }
+
+    /// These settings without the schools and templates that the database keeps.
+    pub(crate) fn of_file(mut self) -> Self {
+        let of_file = |revision: Revision| revision.owner() == Owner::File;
+        if self.templates.values().any(|one| !of_file(one.revision)) {
+            let mut templates = (*self.templates).clone();
+            templates.retain(|_, one| of_file(one.revision));
+            self.templates = Arc::new(templates);
+        }
+        if self.schools.iter().any(|one| !of_file(one.version.own)) {
+            self.schools.retain(|one| of_file(one.version.own));
+            let templates = self.templates.clone();
+            self = Self {
+                templates,
+                ..Self::new(self.service, self.schools)
+            };
+        }
+        self
     }
 
     /// The tokens that are not where the settings say, each once, with the number of schools that need it.
@@ -177,6 +247,15 @@ impl Settings {
             .into_values()
             .filter_map(|(source, schools)| Some((source.read().err()?, schools)))
             .collect()
+    }
+
+    /// Hints about calendars whose last term is over on this day, or ends within a month. `file` names the settings.
+    pub fn calendars_that_run_out(&self, today: NaiveDate, file: &Path) -> Vec<Hint> {
+        let calendars = self
+            .schools
+            .iter()
+            .filter_map(|one| one.calendar.as_deref());
+        calendar::that_run_out(calendars, today, file)
     }
 
     /// The school with this id.
@@ -326,12 +405,14 @@ impl fmt::Debug for School {
         let groups: Vec<_> = self.groups.iter().map(|group| &group.name).collect();
         f.debug_struct("School")
             .field("id", &self.id)
+            .field("version", &self.version)
             .field("mis", &self.mis)
             .field("timezone", &self.timezone)
             .field("token", &self.token)
             .field("link", &self.link)
             .field("without", &self.without)
             .field("persons", &self.persons)
+            .field("calendar", &self.calendar)
             .field("groups", &groups)
             .finish()
     }

@@ -59,7 +59,7 @@ pub enum LoadError {
         why: std::io::Error,
     },
     /// The file is invalid.
-    #[error("{}", listed(problems))]
+    #[error("{}", Self::listed(problems))]
     Problems {
         /// All problems, in the order of the file.
         problems: Vec<Problem>,
@@ -68,11 +68,13 @@ pub enum LoadError {
     },
 }
 
-fn listed(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
-    let count = match problems.len() {
-        1 => "one thing is".to_owned(),
-        n => format!("{n} things are"),
-    };
-    format!("{count} wrong with the settings:{}", lines.concat())
+impl LoadError {
+    pub(crate) fn listed(problems: &[Problem]) -> String {
+        let lines: Vec<_> = problems.iter().map(|p| format!("\n  {p}")).collect();
+        let count = match problems.len() {
+            1 => "one thing is".to_owned(),
+            n => format!("{n} things are"),
+        };
+        format!("{count} wrong with the settings:{}", lines.concat())
+    }
 }

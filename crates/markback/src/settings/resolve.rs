@@ -3,29 +3,49 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
-    LoadError, Loaded, Problem, Settings, document::Document, findings::Findings, key::Key, list,
-    schools::Schools, service,
+    LoadError, Loaded, Problem, Settings,
+    document::Document,
+    findings::Findings,
+    key::Key,
+    list,
+    schools::{Schools, Templates},
+    service,
 };
 
-/// Reads the text and checks all of it.
-pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
+/// Reads the text and checks all of it. The list of schools that it names is read from its file, unless its text is given.
+pub(super) fn resolve(
+    path: &Path,
+    text: &str,
+    list_text: Option<&str>,
+) -> Result<Loaded, LoadError> {
     let file: Arc<str> = path.display().to_string().into();
     let document = Document::parse(&file, text).map_err(|problem| LoadError::Problems {
         problems: vec![*problem],
         hints: Vec::new(),
     })?;
     let mut findings = Findings::default();
+    let mut list_read = None;
     let service = service::read(&document, path, &mut findings);
-    let mut schools = Schools::new(&document, path, &mut findings);
-    schools.templates();
-    schools.schools();
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let mut schools = Schools::new(folder, Templates::default());
+    schools.findings = findings;
+    schools.templates(&document);
+    schools.schools(&document);
     if let Some(list) = service
         .as_ref()
         .and_then(|service| service.schools_file.as_deref())
     {
-        list::read(list, &mut schools);
+        match list_text {
+            Some(text) => list::read_text(list, text.as_bytes(), &mut schools),
+            None => list_read = list::read(list, &mut schools),
+        }
     }
-    let schools = schools.schools;
+    let Schools {
+        schools,
+        templates,
+        mut findings,
+        ..
+    } = schools;
     if schools.is_empty() && findings.problems.is_empty() {
         findings.hints.push(document.problem(
             &Key::default(),
@@ -39,8 +59,13 @@ pub(super) fn resolve(path: &Path, text: &str) -> Result<Loaded, LoadError> {
     findings.hints.sort_by_key(in_order);
     match service {
         Some(service) if findings.problems.is_empty() => Ok(Loaded {
-            settings: Settings::new(service, schools),
+            settings: Settings {
+                templates: Arc::new(templates),
+                ..Settings::new(service, schools)
+            },
             hints: findings.hints,
+            text: text.into(),
+            list_text: list_text.map(Into::into).or(list_read),
         }),
         _ => Err(LoadError::Problems {
             problems: findings.problems,

@@ -14,14 +14,18 @@ use toml::{Spanned, de::DeValue};
 
 use super::{
     Group, Link, Persons, School, SecretSource,
+    calendar::{self, CalendarFile},
     document::{Document, Value},
     file::{GroupFile, LinkFile, PersonsFile, SchoolFile, TemplateFile, Without},
     findings::{Findings, InDocument, Place, named},
     groups::groups,
     key::Key,
+    list::Listed,
     secret, session_times,
+    version::{self, Revision, SettingsVersion},
     words::nearest,
 };
+use crate::calendar::Calendar;
 
 /// What a school and a template may both say.
 #[derive(Default)]
@@ -33,12 +37,13 @@ pub(super) struct Common {
     pub(super) link: Option<LinkFile>,
     pub(super) without: Option<Vec<Without>>,
     pub(super) persons: Option<PersonsFile>,
+    pub(super) calendar: Option<CalendarFile>,
     pub(super) group: Option<Vec<GroupFile>>,
 }
 
 /// The same, checked. `None` where nothing was said, or nothing that holds.
-#[derive(Clone, Default)]
-struct Resolved {
+#[derive(Clone, Debug, Default)]
+pub(super) struct Resolved {
     mis: Option<Arc<str>>,
     timezone: Option<Tz>,
     token: Option<SecretSource>,
@@ -46,119 +51,178 @@ struct Resolved {
     without: Option<Arc<[Ability]>>,
     by: Option<Arc<[IdKind]>>,
     same_parent: Option<bool>,
+    calendar: Option<Arc<Calendar>>,
     groups: Option<Arc<[Group]>>,
     /// Something was wrong with it: what seems to be missing may be what was wrong.
     flawed: bool,
 }
 
+/// A template, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Template {
+    pub(super) revision: Revision,
+    resolved: Arc<Resolved>,
+}
+
+/// Templates by name.
+pub(super) type Templates = HashMap<String, Template>;
+
+/// A school's own part of the settings, before its template's.
+pub(super) struct Entry<'a> {
+    pub(super) id: Option<String>,
+    pub(super) template: Option<&'a str>,
+    pub(super) common: Common,
+    pub(super) revision: Revision,
+}
+
 /// The schools as they are gathered.
-pub(super) struct Schools<'d, 't> {
-    document: &'d Document<'t>,
+pub(super) struct Schools {
     pub(super) folder: PathBuf,
-    pub(super) findings: &'d mut Findings,
+    pub(super) findings: Findings,
     pub(super) registry: Option<Registry>,
     texts: HashSet<Arc<str>>,
-    templates: HashMap<String, Resolved>,
+    pub(super) templates: Templates,
     /// Templates of whose groups it was told in which key they differ, and whether that is a problem.
     pub(super) told_of_sessions: HashSet<(String, &'static str, bool)>,
     pub(super) schools: Vec<School>,
     seen: HashSet<SchoolId>,
+    /// The lines of lists as they were read, if somebody wants them.
+    pub(super) listed: Option<Vec<Listed>>,
 }
 
-impl<'d, 't> Schools<'d, 't> {
-    pub(super) fn new(document: &'d Document<'t>, path: &Path, findings: &'d mut Findings) -> Self {
+impl Schools {
+    /// Relative paths start from the folder.
+    pub(super) fn new(folder: &Path, templates: Templates) -> Self {
         Self {
-            document,
-            folder: path.parent().unwrap_or(Path::new("")).to_owned(),
-            findings,
+            folder: folder.to_owned(),
+            findings: Findings::default(),
             registry: Registry::discover().ok(),
             texts: HashSet::new(),
-            templates: HashMap::new(),
+            templates,
             told_of_sessions: HashSet::new(),
             schools: Vec::new(),
             seen: HashSet::new(),
+            listed: None,
         }
     }
 
     /// Takes in the templates of the file. They come before the schools that name them.
-    pub(super) fn templates(&mut self) {
-        for (key, value) in entries(self.document, "template", self.findings) {
-            let before = self.findings.problems.len();
-            let Some(read) =
-                self.document
-                    .read::<TemplateFile>(&key, value, &mut self.findings.problems)
-            else {
-                continue;
-            };
-            let place = InDocument {
-                document: self.document,
-                key: key.clone(),
-            };
-            let common = Common {
-                mis: read.mis,
-                timezone: read.timezone,
-                token_env: read.token_env,
-                token_file: read.token_file,
-                link: read.link,
-                without: read.without,
-                persons: read.persons,
-                group: read.group,
-            };
-            let mut resolved = self.resolve(&place, common);
-            resolved.flawed = self.findings.problems.len() > before;
-            let Some(name) = self.name(&place, "name", read.name) else {
-                continue;
-            };
-            if self.templates.insert(name, resolved).is_some() {
-                self.findings.problems.push(place.problem(
-                    "name",
-                    "another template has this name",
-                    "give each template its own name",
-                ));
-            }
+    pub(super) fn templates(&mut self, document: &Document<'_>) {
+        for (key, value) in entries(document, "template", &mut self.findings) {
+            self.template_in(
+                document,
+                key,
+                value,
+                None,
+                version::of_value(value.get_ref()),
+            );
         }
+    }
+
+    /// Takes in a template. It has the given name, or else the one that it says.
+    pub(super) fn template_in(
+        &mut self,
+        document: &Document<'_>,
+        key: Key,
+        value: &Value<'_>,
+        given: Option<&str>,
+        revision: Revision,
+    ) {
+        let before = self.findings.problems.len();
+        let Some(mut read) =
+            document.read::<TemplateFile>(&key, value, &mut self.findings.problems)
+        else {
+            return;
+        };
+        let place = InDocument { document, key };
+        if let Some(given) = given {
+            self.same_name(&place, "name", &mut read.name, given);
+        }
+        let name = read.name.take();
+        let hints_before = self.findings.hints.len();
+        let mut resolved = self.resolve(&place, read.into());
+        if resolved.calendar.is_some() {
+            self.drop_hints_at_closed_days(hints_before);
+        }
+        resolved.flawed = self.findings.problems.len() > before;
+        let Some(name) = self.name(&place, "name", name) else {
+            return;
+        };
+        let template = Template {
+            revision,
+            resolved: Arc::new(resolved),
+        };
+        if self.templates.insert(name, template).is_some() && given.is_none() {
+            self.findings.problems.push(place.problem(
+                "name",
+                "another template has this name",
+                "give each template its own name",
+            ));
+        }
+    }
+
+    /// A text that is kept under a name need not repeat it, and must not name another.
+    fn same_name(&mut self, place: &dyn Place, key: &str, named: &mut Option<String>, given: &str) {
+        if named.as_deref().is_some_and(|named| named != given) {
+            self.findings.problems.push(place.problem(
+                key,
+                &format!("these are the settings of {given}"),
+                "remove this line",
+            ));
+        }
+        *named = Some(given.to_owned());
     }
 
     /// Takes in the schools of the file.
-    pub(super) fn schools(&mut self) {
-        for (key, value) in entries(self.document, "school", self.findings) {
-            let Some(read) =
-                self.document
-                    .read::<SchoolFile>(&key, value, &mut self.findings.problems)
-            else {
-                continue;
-            };
-            let place = InDocument {
-                document: self.document,
+    pub(super) fn schools(&mut self, document: &Document<'_>) {
+        for (key, value) in entries(document, "school", &mut self.findings) {
+            self.school_in(
+                document,
                 key,
-            };
-            let common = Common {
-                mis: read.mis,
-                timezone: read.timezone,
-                token_env: read.token_env,
-                token_file: read.token_file,
-                link: read.link,
-                without: read.without,
-                persons: read.persons,
-                group: read.group,
-            };
-            self.school(&place, read.id, read.template.as_deref(), common);
+                value,
+                None,
+                version::of_value(value.get_ref()),
+            );
         }
     }
 
-    /// Takes in one school, with what its template says where it says nothing itself.
-    pub(super) fn school(
+    /// Takes in a school of a document. It has the given id, or else the one that it says.
+    pub(super) fn school_in(
         &mut self,
-        place: &dyn Place,
-        id: Option<String>,
-        template: Option<&str>,
-        common: Common,
+        document: &Document<'_>,
+        key: Key,
+        value: &Value<'_>,
+        given: Option<&SchoolId>,
+        revision: Revision,
     ) {
-        let own = self.resolve(place, common);
-        let id = self.id(place, id);
-        let template_name = template;
-        let template = match template {
-            None => Resolved::default(),
+        let Some(mut read) = document.read::<SchoolFile>(&key, value, &mut self.findings.problems)
+        else {
+            return;
+        };
+        let place = InDocument { document, key };
+        if let Some(given) = given {
+            // It may be taken in again.
+            self.seen.remove(given);
+            self.same_name(&place, "id", &mut read.id, given.as_str());
+        }
+        let (id, template) = (read.id.take(), read.template.take());
+        let entry = Entry {
+            id,
+            template: template.as_deref(),
+            common: read.into(),
+            revision,
+        };
+        self.school(&place, entry);
+    }
+
+    /// Takes in one school, with what its template says where it says nothing itself.
+    pub(super) fn school(&mut self, place: &dyn Place, entry: Entry<'_>) {
+        let hints_before = self.findings.hints.len();
+        let own = self.resolve(place, entry.common);
+        let id = self.id(place, entry.id);
+        let template_name = entry.template;
+        let (template, template_revision) = match template_name {
+            None => (Resolved::default(), None),
             Some(name) => self.template(place, name),
         };
         let timezone = own.timezone.or(template.timezone);
@@ -183,10 +247,17 @@ impl<'d, 't> Schools<'d, 't> {
         let mis = linked.or(own.mis).or(template.mis);
         let from_template = own.groups.is_none().then_some(template_name).flatten();
         let groups = own.groups.or(template.groups).unwrap_or_default();
+        let calendar = own.calendar.or(template.calendar);
+        if calendar.is_some() {
+            self.drop_hints_at_closed_days(hints_before);
+        }
         session_times::check(self, place, from_template, mis.as_deref(), &groups);
         if let (Some(id), Some(timezone), false) = (id, timezone, lacks_token) {
+            let named = template_name.map(|name| self.shared(name));
             self.schools.push(School {
                 id,
+                version: SettingsVersion::new(entry.revision, template_revision),
+                template: named,
                 mis,
                 timezone,
                 token,
@@ -199,14 +270,30 @@ impl<'d, 't> Schools<'d, 't> {
                         .unwrap_or_else(|| IdKind::DEFAULT.into()),
                     same_parent: own.same_parent.or(template.same_parent).unwrap_or(false),
                 },
+                calendar,
                 groups,
             });
         }
     }
 
-    fn template(&mut self, place: &dyn Place, name: &str) -> Resolved {
+    /// A group without closed days is no mistake where the school has a calendar.
+    fn drop_hints_at_closed_days(&mut self, from: usize) {
+        let mut at = 0;
+        self.findings.hints.retain(|hint| {
+            at += 1;
+            at <= from || !hint.key.ends_with(".writeback.closed")
+        });
+    }
+
+    /// The school with this id, if its settings were sufficient.
+    pub(super) fn take(&mut self, id: &SchoolId) -> Option<School> {
+        let at = self.schools.iter().rposition(|school| school.id == *id)?;
+        Some(self.schools.swap_remove(at))
+    }
+
+    fn template(&mut self, place: &dyn Place, name: &str) -> (Resolved, Option<Revision>) {
         if let Some(found) = self.templates.get(name) {
-            return found.clone();
+            return ((*found.resolved).clone(), Some(found.revision));
         }
         let cure = match nearest(name, self.templates.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean `{meant}`?"),
@@ -215,10 +302,11 @@ impl<'d, 't> Schools<'d, 't> {
         self.findings
             .problems
             .push(place.problem("template", "there is no such template", &cure));
-        Resolved {
+        let flawed = Resolved {
             flawed: true,
             ..Resolved::default()
-        }
+        };
+        (flawed, None)
     }
 
     fn id(&mut self, place: &dyn Place, id: Option<String>) -> Option<SchoolId> {
@@ -279,7 +367,12 @@ impl<'d, 't> Schools<'d, 't> {
             by: common
                 .persons
                 .and_then(|persons| self.by(place, persons.by?)),
-            groups: common.group.map(|list| groups(place, list, self.findings)),
+            calendar: common
+                .calendar
+                .map(|file| calendar::calendar(place, file, &mut self.findings).into()),
+            groups: common
+                .group
+                .map(|list| groups(place, list, &mut self.findings)),
             flawed,
         }
     }
@@ -297,7 +390,7 @@ impl<'d, 't> Schools<'d, 't> {
     }
 
     fn name(&mut self, place: &dyn Place, key: &str, name: Option<String>) -> Option<String> {
-        named(place, key, name, self.findings)
+        named(place, key, name, &mut self.findings)
     }
 
     fn timezone(&mut self, place: &dyn Place, word: &str) -> Option<Tz> {
@@ -384,7 +477,7 @@ impl<'d, 't> Schools<'d, 't> {
 }
 
 /// The entries of a list of tables at the top of the file, such as `[[school]]`.
-fn entries<'d, 't>(
+pub(super) fn entries<'d, 't>(
     document: &'d Document<'t>,
     name: &str,
     findings: &mut Findings,
@@ -404,6 +497,38 @@ fn entries<'d, 't>(
                 format!("write `[[{name}]]` with two brackets, once for each table"),
             ));
             Vec::new()
+        }
+    }
+}
+
+impl From<SchoolFile> for Common {
+    fn from(read: SchoolFile) -> Self {
+        Self {
+            mis: read.mis,
+            timezone: read.timezone,
+            token_env: read.token_env,
+            token_file: read.token_file,
+            link: read.link,
+            without: read.without,
+            persons: read.persons,
+            calendar: read.calendar,
+            group: read.group,
+        }
+    }
+}
+
+impl From<TemplateFile> for Common {
+    fn from(read: TemplateFile) -> Self {
+        Self {
+            mis: read.mis,
+            timezone: read.timezone,
+            token_env: read.token_env,
+            token_file: read.token_file,
+            link: read.link,
+            without: read.without,
+            persons: read.persons,
+            calendar: read.calendar,
+            group: read.group,
         }
     }
 }

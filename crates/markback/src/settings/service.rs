@@ -98,7 +98,10 @@ pub struct Service {
     pub rate_per_minute: NonZeroU32,
     /// How the schools' people are read.
     pub sync: SyncSettings,
-    /// The folder of the settings file.
+    /// The settings file.
+    #[serde(skip)]
+    pub(super) path: PathBuf,
+    /// Its folder.
     #[serde(skip)]
     pub(super) folder: PathBuf,
     #[serde(skip)]
@@ -112,8 +115,10 @@ pub struct Service {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Gather {
-    /// How long the first mark waits for others, counted from when its event was received. Wonde passes marks on within
-    /// minutes, and each saved request is available to others with the same token.
+    /// The longest that a mark waits for others, counted from when its event was received. The first mark of a quiet
+    /// school goes at once; after that the wait grows with the number of marks and with how busy the token is, and
+    /// shrinks again. Wonde passes marks on within minutes, and each saved request is available to others with the same
+    /// token.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub window: Duration,
@@ -191,11 +196,13 @@ pub struct WorkerSettings {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub lease: Duration,
-    /// How soon a writeback is first asked about; each further wait doubles.
+    /// How soon at the earliest a writeback is asked about, before it is known how long the school's MIS takes; each
+    /// further wait doubles.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_after: Duration,
-    /// The longest time between two looks at a writeback.
+    /// The longest time between two looks at a school's writebacks. While webhooks come, Wonde is asked only this often,
+    /// unless a webhook tells of a failure.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_at_least_every: Duration,
@@ -311,6 +318,84 @@ impl Service {
         }))
     }
 
+    /// The settings file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// These settings with the files of others, from which schools are read.
+    pub(crate) fn with_files_of(&self, others: &Self) -> Self {
+        Self {
+            schools_file: others.schools_file.clone(),
+            path: others.path.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// The keys whose values differ in other settings. They need a restart.
+    pub(crate) fn differences(&self, others: &Self) -> Vec<&'static str> {
+        let (own, others) = (self.lasting(), others.lasting());
+        own.into_iter()
+            .zip(others)
+            .filter(|((_, own), (_, other))| own != other)
+            .map(|((key, _), _)| key)
+            .collect()
+    }
+
+    /// The values that stay as they were at the start, by key.
+    fn lasting(&self) -> Vec<(&'static str, String)> {
+        // Named one by one, so that a new setting cannot be forgotten here.
+        let Self {
+            listen,
+            api_key_env,
+            api_key_file,
+            webhook_secret_env,
+            webhook_secret_file,
+            store,
+            store_env,
+            wonde_url,
+            accept_age,
+            future_tolerance,
+            gather,
+            register_window,
+            register_lookback,
+            confirm_within,
+            retention,
+            retention_undecided,
+            http,
+            workers,
+            rate_per_minute,
+            sync,
+            schools_file: _,
+            path: _,
+            folder: _,
+            api_key: _,
+            webhook_secret: _,
+        } = self;
+        vec![
+            ("listen", format!("{listen:?}")),
+            ("api_key_env", format!("{api_key_env:?}")),
+            ("api_key_file", format!("{api_key_file:?}")),
+            ("webhook_secret_env", format!("{webhook_secret_env:?}")),
+            ("webhook_secret_file", format!("{webhook_secret_file:?}")),
+            ("store", format!("{store:?}")),
+            ("store_env", format!("{store_env:?}")),
+            ("wonde_url", format!("{wonde_url:?}")),
+            ("accept_age", format!("{accept_age:?}")),
+            ("future_tolerance", format!("{future_tolerance:?}")),
+            ("gather", format!("{gather:?}")),
+            ("register_window", format!("{register_window:?}")),
+            ("register_lookback", format!("{register_lookback:?}")),
+            ("confirm_within", format!("{confirm_within:?}")),
+            ("retention", format!("{retention:?}")),
+            ("retention_undecided", format!("{retention_undecided:?}")),
+            ("http", format!("{http:?}")),
+            ("workers", format!("{workers:?}")),
+            ("rate_per_minute", format!("{rate_per_minute:?}")),
+            ("sync", format!("{sync:?}")),
+        ]
+    }
+
     fn store_as_given(&self) -> Result<SecretString, SecretError> {
         match &self.store_env {
             Some(name) => SecretSource::Env(name.as_str().into()).read(),
@@ -343,6 +428,7 @@ impl Default for Service {
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
+            path: PathBuf::new(),
             folder: PathBuf::new(),
             api_key: None,
             webhook_secret: None,
@@ -353,7 +439,7 @@ impl Default for Service {
 impl Default for Gather {
     fn default() -> Self {
         Self {
-            window: Duration::from_secs(10),
+            window: Duration::from_secs(MINUTE),
             max: NonZeroUsize::MIN.saturating_add(399),
         }
     }
@@ -425,6 +511,7 @@ impl Service {
             key: Key::default(),
         };
         let folder = path.parent().unwrap_or(Path::new(""));
+        self.path = path.to_owned();
         self.folder = folder.to_owned();
         if let Some(list) = &mut self.schools_file {
             *list = folder.join(&*list);

@@ -31,7 +31,7 @@ const BOUNDARIES: [Boundary; 2] = [
 ///
 /// A difference within a template is reported once, however many schools use it.
 pub(super) fn check(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     place: &dyn Place,
     template: Option<&str>,
     mis: Option<&str>,
@@ -42,6 +42,9 @@ pub(super) fn check(
         hint_at_early_lessons(schools, place, template, groups);
     }
     let matters = on_lessons.unwrap_or(true);
+    if matters {
+        refuse_other_afternoons(schools, place, template, groups);
+    }
     for boundary in &BOUNDARIES {
         let Some((first, at, other)) = difference(boundary, groups) else {
             continue;
@@ -80,9 +83,38 @@ pub(super) fn check(
     }
 }
 
+/// Lessons belong to the sessions by the same time on every day.
+fn refuse_other_afternoons(
+    schools: &mut Schools,
+    place: &dyn Place,
+    template: Option<&str>,
+    groups: &[Group],
+) {
+    let other_afternoon = groups.iter().enumerate().find_map(|(at, group)| {
+        group.rules_of_students()?;
+        let days = &group.writeback.as_ref()?.day;
+        let day = days.iter().position(|day| day.pm.opens.is_some())?;
+        Some((at, day))
+    });
+    let Some((at, day)) = other_afternoon else {
+        return;
+    };
+    let key = format!("group[{at}].writeback.day[{day}].pm.opens");
+    if report_once(schools, template, at, "day.pm.opens", true).is_none() {
+        return;
+    }
+    let key = if template.is_some() { "template" } else { &key };
+    schools.findings.problems.push(place.problem(
+        key,
+        "the afternoon begins at another time on some days, but the MIS keeps marks on lessons, which belong to the same \
+         session on every day",
+        "remove pm.opens from the day. If the MIS keeps marks by session, name it with `mis`",
+    ));
+}
+
 /// Without the start of the morning, a breakfast club is a pupil's first lesson and gets the morning's mark.
 fn hint_at_early_lessons(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     place: &dyn Place,
     template: Option<&str>,
     groups: &[Group],
@@ -110,7 +142,7 @@ fn hint_at_early_lessons(
 
 /// The key to report a finding about a boundary under; `None` if it was reported for the template before.
 fn report_once(
-    schools: &mut Schools<'_, '_>,
+    schools: &mut Schools,
     template: Option<&str>,
     at: usize,
     boundary: &'static str,

@@ -52,13 +52,14 @@ static UPDATE: Sql = Sql::new(
         lesson = coalesce(r.lesson, markback_events.lesson), \
         outcome = coalesce(r.outcome, markback_events.outcome), \
         plan = coalesce(r.plan, markback_events.plan), \
+        settings = CASE WHEN r.decision IS NULL THEN markback_events.settings ELSE r.settings END, \
         sent_ms = coalesce(r.sent_ms, markback_events.sent_ms), \
         decided_ms = CASE WHEN r.decision IS NULL THEN markback_events.decided_ms ELSE $2 END, \
         accepted_ms = CASE WHEN r.state = 'accepted' THEN $2 ELSE markback_events.accepted_ms END, \
         settled_ms = CASE WHEN r.state IN ('skipped','confirmed','rejected','unconfirmed','superseded','failed','discarded') THEN $2 \
                           WHEN r.state IS NULL THEN markback_events.settled_ms ELSE NULL END \
      FROM {rows $1: school text, id text, state text, student text, day text, session text, decision text, waiting text, \
-           writeback text, lesson text, outcome text, sent_ms int, plan text} r \
+           writeback text, lesson text, outcome text, sent_ms int, plan text, settings text} r \
      WHERE markback_events.school = r.school AND markback_events.id = r.id",
 );
 
@@ -158,6 +159,7 @@ impl Store {
                     &u.outcome,
                     u.sent_ms,
                     &u.plan,
+                    &u.settings,
                 )
             })
             .collect();

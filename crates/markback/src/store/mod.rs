@@ -3,6 +3,7 @@
 mod audit;
 mod budget;
 mod events;
+mod held;
 mod ledger;
 mod limits;
 mod lock;
@@ -16,6 +17,11 @@ mod retention;
 mod roster;
 mod row;
 mod search;
+mod settings;
+mod snapshots;
+mod usage;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use outbox::{
@@ -46,6 +52,10 @@ pub use roster::{
 };
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
+pub use settings::{Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion};
+pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
+pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot, WrittenParts};
+pub use usage::Usage;
 
 const OPERATIONS: &str = include_str!("../../migrations/0002_operations.sql");
 const STANDING: &str = include_str!("../../migrations/0003_standing.sql");
@@ -56,6 +66,8 @@ const REGISTER: &str = include_str!("../../migrations/0006_register.sql");
 const LEDGER_MARKS_SQLITE: &str = include_str!("../../migrations/0005_ledger_marks.sqlite.sql");
 const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_marks.postgres.sql");
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
+const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
+const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -116,6 +128,18 @@ const MIGRATIONS: Migrations = Migrations {
             sqlite: PLANS,
             postgres: PLANS,
         },
+        MigrationStep {
+            version: 10,
+            name: "snapshots of decisions",
+            sqlite: SNAPSHOTS,
+            postgres: SNAPSHOTS,
+        },
+        MigrationStep {
+            version: 11,
+            name: "held marks",
+            sqlite: HELD,
+            postgres: HELD,
+        },
     ],
 };
 
@@ -125,9 +149,19 @@ pub struct Store {
     db: Database,
     outbox: Outbox,
     clock: SharedClock,
+    parts: Arc<snapshots::KnownParts>,
 }
 
 impl Store {
+    fn with(db: Database, outbox: Outbox, clock: SharedClock) -> Self {
+        Self {
+            db,
+            outbox,
+            clock,
+            parts: Arc::default(),
+        }
+    }
+
     /// Opens the database at this address and migrates its tables.
     ///
     /// # Errors
@@ -139,7 +173,9 @@ impl Store {
         outbox.migrate().await?;
         db.migrate(&MIGRATIONS).await?;
         db.migrate(&roster::MIGRATIONS).await?;
-        Ok(Self { db, outbox, clock })
+        db.migrate(&settings::MIGRATIONS).await?;
+        db.migrate(&usage::MIGRATIONS).await?;
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Opens a database that the service has created. Never changes its schema, and nothing at all with `read_only`.
@@ -154,13 +190,21 @@ impl Store {
         // Always opened read-only first: opening a file for writing would make it a database.
         let options = OpenOptions::default().read_only();
         let db = Database::open_with(url, &options).await?;
-        for set in [&outbox::MIGRATIONS, &MIGRATIONS, &roster::MIGRATIONS] {
+        let sets = [
+            &outbox::MIGRATIONS,
+            &MIGRATIONS,
+            &roster::MIGRATIONS,
+            &settings::MIGRATIONS,
+            &usage::MIGRATIONS,
+        ];
+        for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {
                 MigrationStatus::UpToDate => continue,
-                MigrationStatus::Never => {
+                // If those before it are there, an older version had no such set.
+                MigrationStatus::Never if place == 0 => {
                     "it has none of Markback; `markback serve` makes them at its first start"
                 }
-                MigrationStatus::Behind => {
+                MigrationStatus::Behind | MigrationStatus::Never => {
                     "they are those of an older version; `markback serve` of this version brings them up to date"
                 }
                 MigrationStatus::Ahead => "they are those of a newer version; run that version",
@@ -174,7 +218,7 @@ impl Store {
             Database::open(url).await?
         };
         let outbox = Outbox::new(db.clone(), Settings::default(), clock.clone());
-        Ok(Self { db, outbox, clock })
+        Ok(Self::with(db, outbox, clock))
     }
 
     /// Checks that the database and its tables are there.
@@ -198,6 +242,11 @@ impl Store {
     /// The underlying database.
     pub fn database(&self) -> &Database {
         &self.db
+    }
+
+    /// The service's clock.
+    pub(crate) fn clock(&self) -> &SharedClock {
+        &self.clock
     }
 
     /// The service's time.

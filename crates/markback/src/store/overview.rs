@@ -31,8 +31,9 @@ const LAST_REPORTS: &str = "SELECT s.school, s.report FROM markback_roster_syncs
      JOIN (SELECT school, max(asked_ms) AS asked_ms FROM markback_roster_syncs WHERE report IS NOT NULL GROUP BY school) l \
        ON l.school = s.school AND l.asked_ms = s.asked_ms \
      WHERE s.report IS NOT NULL";
+/// A held mark is no obstacle.
 const WAITING: &str = "SELECT school, waiting, count(*) AS n FROM markback_events \
-     WHERE settled_ms IS NULL AND waiting IS NOT NULL GROUP BY school, waiting ORDER BY n";
+     WHERE settled_ms IS NULL AND waiting IS NOT NULL AND state <> 'held' GROUP BY school, waiting ORDER BY n";
 impl Store {
     /// The schools with anything to report.
     ///

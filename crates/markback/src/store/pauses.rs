@@ -9,6 +9,8 @@ use super::Store;
 const REMEMBER: &str = "INSERT INTO markback_operator_pauses (lane, why) VALUES ($1, $2) \
      ON CONFLICT (lane) DO UPDATE SET why = excluded.why";
 
+const TAKE_ONE: &str = "DELETE FROM markback_operator_pauses WHERE lane = $1";
+
 const TAKE: &str = "DELETE FROM markback_operator_pauses RETURNING lane, why";
 
 impl Store {
@@ -42,6 +44,27 @@ impl Store {
         let mut tx = self.db.begin().await?;
         for key in keys {
             self.outbox.resume(&mut tx, key).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Ends the pauses of these keys that only an operator could end, because the settings have changed.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub(crate) async fn end_operator_pauses_of(&self, keys: &[String]) -> outbox::Result<()> {
+        let paused: Vec<_> = self.outbox.pauses().await?;
+        if !paused.iter().any(|pause| keys.contains(&pause.key)) {
+            return Ok(());
+        }
+        let mut tx = self.db.begin().await?;
+        for key in keys {
+            let taken = on_tx!(tx, conn => {
+                sqlx::query(TAKE_ONE).bind(key).execute(conn).await.map(|done| done.rows_affected())
+            })?;
+            if taken > 0 {
+                self.outbox.resume(&mut tx, key).await?;
+            }
         }
         tx.commit().await
     }

@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use outbox::{Retention, Sql, on_tx};
 use serde::Serialize;
 
-use super::Store;
+use super::{
+    Store,
+    snapshots::{UNUSED_PARTS, parts_before},
+};
 
 /// Rows removed in one transaction, few enough not to block others.
 const BATCH: i64 = 1_000;
@@ -14,7 +17,7 @@ const BATCH: i64 = 1_000;
 /// The number of pruned rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
-    /// Final events.
+    /// Final events, each with the snapshots of its decisions.
     pub events: u64,
     /// Audit lines of pruned events.
     pub audit: u64,
@@ -22,7 +25,7 @@ pub struct Pruned {
     pub ledger: u64,
     /// Jobs of the queue.
     pub jobs: u64,
-    /// Writebacks and notices.
+    /// Writebacks, notices, and parts that snapshots shared.
     pub other: u64,
     /// Mirrored register marks of past days.
     pub register: u64,
@@ -102,7 +105,9 @@ impl Store {
             audit: self.remove(&AUDIT, before).await?,
             ledger: self.remove(&LEDGER, before).await?,
             register: 0,
-            other: self.remove(&WRITEBACKS, before).await? + self.remove(&NOTICES, before).await?,
+            other: self.remove(&WRITEBACKS, before).await?
+                + self.remove(&NOTICES, before).await?
+                + self.remove(&UNUSED_PARTS, parts_before(before)).await?,
             jobs: self
                 .outbox
                 .prune(&Retention::new(retention).dead(undecided))

@@ -5,10 +5,12 @@
 /// It does what sqlx's `derive(FromRow)` does. That one is a procedural macro that links SQLite, so the C library would be
 /// compiled a second time, for the compiler's use.
 macro_rules! row {
-    ($(#[$meta:meta])* $visibility:vis struct $name:ident { $($field:ident: $type:ty,)* }) => {
+    ($(#[$meta:meta])* $visibility:vis struct $name:ident {
+        $($(#[$of_field:meta])* $reach:vis $field:ident: $type:ty,)*
+    }) => {
         $(#[$meta])*
         $visibility struct $name {
-            $($field: $type,)*
+            $($(#[$of_field])* $reach $field: $type,)*
         }
 
         impl<'r, R: sqlx::Row> sqlx::FromRow<'r, R> for $name

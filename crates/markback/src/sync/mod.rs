@@ -22,7 +22,7 @@ use crate::{
     pipeline::WorkerConfig,
     queues,
     schools::{Schools, token_key},
-    settings::{School, Settings},
+    settings::{LiveSettings, School},
     store::{NewSync, Store, SyncWhy},
 };
 
@@ -35,7 +35,7 @@ pub type SyncObserver = Arc<dyn Fn(&SchoolId, Progress) + Send + Sync>;
 /// The syncs of all schools. Cheap to clone.
 #[derive(Clone)]
 pub struct PeopleSync {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -108,7 +108,7 @@ impl Wanted<'_> {
 impl PeopleSync {
     /// Syncs of these schools in this store.
     pub fn new(
-        settings: Arc<Settings>,
+        settings: LiveSettings,
         store: Store,
         schools: Arc<Schools>,
         people: Arc<PersonIndex>,
@@ -150,6 +150,25 @@ impl PeopleSync {
         Ok(id)
     }
 
+    /// Requests a sync because the settings of the school's groups changed in this generation. All nodes that find out
+    /// share one.
+    pub(crate) async fn ask_for_settings(
+        &self,
+        school: &School,
+        generation: i64,
+    ) -> outbox::Result<()> {
+        let wanted = Wanted {
+            school,
+            why: SyncWhy::Asked,
+            id: format!("settings-{generation}"),
+            ask: SyncRequest {
+                full: true,
+                accept: false,
+            },
+        };
+        self.enqueue(&[wanted]).await
+    }
+
     /// Enqueues syncs that are not queued yet. They supersede waiting syncs for the same reason.
     async fn enqueue(&self, wanted: &[Wanted<'_>]) -> outbox::Result<()> {
         let jobs: Vec<_> = wanted.iter().map(Wanted::job).collect();
@@ -173,7 +192,8 @@ impl PeopleSync {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn forget_strangers(&self) -> outbox::Result<()> {
-        let keep = TimeDelta::from_std(self.settings.service.sync.keep_former);
+        let settings = self.settings.current();
+        let keep = TimeDelta::from_std(settings.service.sync.keep_former);
         let Some(before) = self
             .store
             .now()
@@ -181,7 +201,7 @@ impl PeopleSync {
         else {
             return Ok(());
         };
-        let known = |school: &SchoolId| self.settings.school(school).is_some();
+        let known = |school: &SchoolId| settings.school(school).is_some();
         self.store.drop_rosters(known, before).await
     }
 

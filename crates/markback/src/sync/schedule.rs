@@ -169,13 +169,13 @@ impl PeopleSync {
             synced: None,
             full: None,
         };
-        for school in self
-            .settings
+        let settings = self.settings.current();
+        for school in settings
             .schools
             .iter()
             .filter(|school| !school.groups.is_empty() && !paused.contains(&school.id))
         {
-            let rhythm = Rhythm::of(&self.settings.service.sync, school);
+            let rhythm = Rhythm::of(&settings.service.sync, school);
             let times = times.get(&school.id).copied().unwrap_or(never);
             let Some(due) = rhythm.due(now, times) else {
                 continue;

@@ -74,7 +74,7 @@ impl PeopleSync {
         state: &RosterState,
         ask: SyncRequest,
     ) -> outbox::Result<Pull> {
-        let (now, settings) = (self.store.now(), self.settings.roster(school));
+        let (now, settings) = (self.store.now(), self.settings.current().roster(school));
         let full = ask.full || ask.accept;
         let stored = self.store.stored_pull(&school.id).await?;
         let of_use = |pull: &Pull| {
@@ -95,7 +95,7 @@ impl PeopleSync {
         state: &RosterState,
         ask: SyncRequest,
     ) -> mis_core::Result<SyncOutcome> {
-        let settings = self.settings.roster(school);
+        let settings = self.settings.current().roster(school);
         let mut pull = Pull::new(state, &settings, ask.full || ask.accept, self.store.now());
         let mut tell = |progress: Progress| self.tell(school, progress);
         pull.run(mis, state, || self.store.now(), &mut tell).await?;
@@ -105,7 +105,7 @@ impl PeopleSync {
     fn apply(&self, school: &School, state: &RosterState, pull: Pull, accept: bool) -> SyncOutcome {
         let now = self.store.now();
         let today = now.with_timezone(&school.timezone).date_naive();
-        let settings = self.settings.roster(school);
+        let settings = self.settings.current().roster(school);
         state.apply(
             &settings,
             &pull.into_answers(),
@@ -131,6 +131,7 @@ impl PeopleSync {
         let directory = Directory::new(&outcome.state, today);
         let needs_students = self
             .settings
+            .current()
             .roster(school)
             .needs()
             .contains_key(&PersonKind::Student);

@@ -35,7 +35,7 @@ impl PeopleSync {
 
     /// Runs queued syncs until told to stop.
     pub async fn run_workers(&self, stop: CancellationToken) {
-        let workers = self.settings.service.sync.at_once.get();
+        let workers = self.settings.current().service.sync.at_once.get();
         let wakeup = self.worker().wakeup();
         futures::future::join_all((0..workers).map(|_| self.work(&wakeup, &stop))).await;
     }
@@ -61,7 +61,8 @@ impl PeopleSync {
             let why = "the stored sync cannot be read; was it written by another version?";
             return self.noted(self.bury(&claimed, why).await);
         };
-        let Some(school) = self.settings.school(&job.school) else {
+        let settings = self.settings.current();
+        let Some(school) = settings.school(&job.school) else {
             let why = "the school is no longer in the settings";
             return self.noted(self.fail(&claimed, &job, why).await);
         };

@@ -38,7 +38,7 @@ impl Stage {
     async fn retry(&self, school: usize, id: &str) {
         let school = SchoolId::from(self.school(school));
         let (store, settings) = (self.markback.store(), self.markback.settings());
-        operator::retry(store, settings, &school, id, &Actor::default())
+        operator::retry(store, &settings, &school, id, &Actor::default())
             .await
             .unwrap();
     }

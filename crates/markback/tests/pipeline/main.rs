@@ -7,6 +7,9 @@
 )]
 
 mod codes;
+mod gathering;
+mod hold;
+mod live_settings;
 mod mark_before;
 mod marks;
 mod mirror;
@@ -15,5 +18,6 @@ mod refused_extras;
 mod returns;
 mod stage;
 mod trouble;
+mod try_out;
 mod workers;
 mod wrong_marks;

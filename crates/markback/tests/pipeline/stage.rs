@@ -5,7 +5,9 @@ use std::{ops::Deref, time::Duration};
 use chrono::NaiveDate;
 use markback::{
     pipeline::WorkerConfig,
+    replay_decision::replay_decision,
     service::{EventRecord, EventState, Markback, Options},
+    store::EventFilter,
 };
 use markback_lab::harness::{Env, Workers, monday, worker_config};
 use mis_adapters as _;
@@ -239,12 +241,34 @@ impl Stage {
         self.event(school, id).await.state
     }
 
-    /// Waits until every event has come to its end.
+    /// Waits until every event has come to its end. Every decision up to then is the same when it is replayed.
     pub(crate) async fn settled(&self) {
         self.until("every event has a final state", async || {
             self.markback.is_settled().await.unwrap()
         })
         .await;
+        self.replays_are_equal().await;
+    }
+
+    async fn replays_are_equal(&self) {
+        let registry = match &self.options.adapters {
+            Some(adapters) => adapters.clone(),
+            None => mis_core::Registry::discover().unwrap(),
+        };
+        let store = self.markback.store();
+        let filter = EventFilter {
+            limit: u32::MAX,
+            ..EventFilter::default()
+        };
+        for event in store.search(&filter).await.unwrap() {
+            if event.decision.is_none() {
+                continue;
+            }
+            let school = SchoolId::from(event.school.as_str());
+            let replay = replay_decision(store, &registry, &school, &event.id).await;
+            let replay = replay.unwrap().unwrap();
+            assert!(replay.same, "{replay:#?} of {:#?}", event.steps);
+        }
     }
 
     pub(crate) async fn settled_as(&self, school: usize, id: &str) -> EventState {

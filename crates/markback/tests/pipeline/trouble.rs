@@ -333,7 +333,8 @@ async fn an_answer_that_points_elsewhere_is_told_and_waited_for() {
         stage.waits(SIMS, id).await;
         let waiting = stage.event(SIMS, id).await.waiting.unwrap();
         assert!(
-            waiting.contains("points elsewhere") && waiting.contains("check the base URL"),
+            waiting.contains("redirects are not followed")
+                && waiting.contains("check the base URL"),
             "{status}: {waiting}"
         );
         stage.clock.advance(Duration::from_secs(400));

@@ -154,8 +154,8 @@ async fn a_panic_while_the_people_are_read_ends_neither_the_service_nor_the_sync
         ..Panics::default()
     });
     let rosters = stage.markback.sync();
-    let known = stage.markback.settings().school(&school).unwrap();
-    let id = rosters.ask(known, SyncRequest::default()).await.unwrap();
+    let known = stage.markback.school(&school).unwrap();
+    let id = rosters.ask(&known, SyncRequest::default()).await.unwrap();
     stage
         .until("the sync has failed", async || {
             stage.clock.advance(Duration::from_secs(5));
@@ -205,7 +205,10 @@ async fn an_event_whose_job_cannot_be_read_ends_all_the_same() {
     stage.work();
     stage.reaches(SIMS, "d1", Failed).await;
 
-    // A mark that waits for company, with a code that is protected.
+    // A mark that waits for others, because one went just before; with a code that is protected.
+    let first = stage.pupil(SIMS, 3);
+    stage.take(SIMS, sign_in("s0", &first, "09:07:00")).await;
+    stage.reaches(SIMS, "s0", Accepted).await;
     let medical = answered("s1", &pupils[1], "09:07:00", "M - Medical appointment");
     stage.take(SIMS, medical).await;
     stage.reaches(SIMS, "s1", Planned).await;

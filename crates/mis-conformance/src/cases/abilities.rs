@@ -1,4 +1,5 @@
-//! Each ability: where it is declared it works, on the wire just as the fixture has it; where not, nothing is sent.
+//! Each ability works if it is declared, with the fixture's request on the wire. If it is not declared, nothing is
+//! sent.
 
 use anyhow::{Context as _, bail, ensure};
 use mis_wonde::{
@@ -14,18 +15,18 @@ use crate::{
 };
 
 cases! {
-    Positive Some(Ability::Session), "session::a_mark_is_kept", writers => a_mark_is_kept;
-    Positive Some(Ability::Session), "session::a_register_goes_as_one_request", writers => a_register_goes_as_one;
-    Positive Some(Ability::Session), "session::the_outcome_is_told", writers => the_outcome_is_told;
+    Positive Some(Ability::Session), "session::a_mark_is_stored", writers => a_mark_is_stored;
+    Positive Some(Ability::Session), "session::a_register_is_one_request", writers => a_register_is_one_request;
+    Positive Some(Ability::Session), "session::the_outcome_is_reported", writers => the_outcome_is_reported;
     Negative Some(Ability::Session), "session::an_unknown_writeback_is_not_found", writers => an_unknown_writeback;
-    Negative Some(Ability::Session), "session::is_refused_without_a_request", readers_only => session_is_refused;
-    Positive Some(Ability::Comment), "comment::is_kept", |can| can.comment => comment_is_kept;
-    Negative Some(Ability::Comment), "comment::is_refused_without_a_request", |can| !can.comment => comment_is_refused;
-    Negative Some(Ability::Comment), "comment::too_long_is_refused_without_a_request", |can| can.comment_max.is_some() => overlong_is_refused;
-    Positive Some(Ability::MinutesLate), "minutes_late::are_kept", |can| can.minutes_late => minutes_are_kept;
-    Negative Some(Ability::MinutesLate), "minutes_late::are_refused_without_a_request", |can| !can.minutes_late => minutes_are_refused;
-    Positive Some(Ability::EarlyLeaver), "early_leaver::is_kept", |can| can.early_leaver => leaver_is_kept;
-    Negative Some(Ability::EarlyLeaver), "early_leaver::is_refused_without_a_request", |can| !can.early_leaver => leaver_is_refused;
+    Negative Some(Ability::Session), "session::is_rejected_without_a_request", readers_only => session_is_rejected;
+    Positive Some(Ability::Comment), "comment::is_stored", |can| can.comment => comment_is_stored;
+    Negative Some(Ability::Comment), "comment::is_rejected_without_a_request", |can| !can.comment => comment_is_rejected;
+    Negative Some(Ability::Comment), "comment::too_long_is_rejected_without_a_request", |can| can.comment_max.is_some() => overlong_is_rejected;
+    Positive Some(Ability::MinutesLate), "minutes_late::are_stored", |can| can.minutes_late => minutes_are_stored;
+    Negative Some(Ability::MinutesLate), "minutes_late::are_rejected_without_a_request", |can| !can.minutes_late => minutes_are_rejected;
+    Positive Some(Ability::EarlyLeaver), "early_leaver::is_stored", |can| can.early_leaver => leaver_is_stored;
+    Negative Some(Ability::EarlyLeaver), "early_leaver::is_rejected_without_a_request", |can| !can.early_leaver => leaver_is_rejected;
 }
 
 fn plain() -> Mark {
@@ -53,8 +54,8 @@ fn left() -> Mark {
     }
 }
 
-/// Written, on the wire as the fixture has it, and found in the register.
-async fn is_kept(bench: &Bench, fixture: Fixture, mark: Mark) -> anyhow::Result<()> {
+/// Writes a mark, compares the request with the fixture, and checks that the register shows the mark.
+async fn is_stored(bench: &Bench, fixture: Fixture, mark: Mark) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     let marks = [mark];
     bench.write_all(&desk, &marks).await?;
@@ -62,9 +63,9 @@ async fn is_kept(bench: &Bench, fixture: Fixture, mark: Mark) -> anyhow::Result<
     bench.is_in_register(&desk, WINTER, &marks).await
 }
 
-async fn is_refused(bench: &Bench, mark: Mark) -> anyhow::Result<()> {
+async fn is_rejected(bench: &Bench, mark: Mark) -> anyhow::Result<()> {
     let desk = bench.open().await?;
-    // A mark that could be written does not carry the other along.
+    // A valid mark in the same register does not change that.
     for marks in [
         vec![mark.clone()],
         vec![standard::mark(BEN, Session::Pm, "\\"), mark],
@@ -74,42 +75,42 @@ async fn is_refused(bench: &Bench, mark: Mark) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_mark_is_kept(bench: &Bench) -> anyhow::Result<()> {
-    is_kept(bench, Fixture::Mark, plain()).await
+async fn a_mark_is_stored(bench: &Bench) -> anyhow::Result<()> {
+    is_stored(bench, Fixture::Mark, plain()).await
 }
 
-async fn comment_is_kept(bench: &Bench) -> anyhow::Result<()> {
-    is_kept(bench, Fixture::Comment, commented()).await
+async fn comment_is_stored(bench: &Bench) -> anyhow::Result<()> {
+    is_stored(bench, Fixture::Comment, commented()).await
 }
 
-async fn minutes_are_kept(bench: &Bench) -> anyhow::Result<()> {
-    is_kept(bench, Fixture::MinutesLate, late()).await
+async fn minutes_are_stored(bench: &Bench) -> anyhow::Result<()> {
+    is_stored(bench, Fixture::MinutesLate, late()).await
 }
 
-async fn leaver_is_kept(bench: &Bench) -> anyhow::Result<()> {
-    is_kept(bench, Fixture::EarlyLeaver, left()).await
+async fn leaver_is_stored(bench: &Bench) -> anyhow::Result<()> {
+    is_stored(bench, Fixture::EarlyLeaver, left()).await
 }
 
-async fn session_is_refused(bench: &Bench) -> anyhow::Result<()> {
-    is_refused(bench, plain()).await?;
+async fn session_is_rejected(bench: &Bench) -> anyhow::Result<()> {
+    is_rejected(bench, plain()).await?;
     let desk = bench.open().await?;
     outcome_is_unsupported(bench, &desk).await
 }
 
-async fn comment_is_refused(bench: &Bench) -> anyhow::Result<()> {
-    is_refused(bench, commented()).await
+async fn comment_is_rejected(bench: &Bench) -> anyhow::Result<()> {
+    is_rejected(bench, commented()).await
 }
 
-async fn minutes_are_refused(bench: &Bench) -> anyhow::Result<()> {
-    is_refused(bench, late()).await
+async fn minutes_are_rejected(bench: &Bench) -> anyhow::Result<()> {
+    is_rejected(bench, late()).await
 }
 
-async fn leaver_is_refused(bench: &Bench) -> anyhow::Result<()> {
-    is_refused(bench, left()).await
+async fn leaver_is_rejected(bench: &Bench) -> anyhow::Result<()> {
+    is_rejected(bench, left()).await
 }
 
-/// Marks with all that is declared, each with something else, in one request and in their order.
-async fn a_register_goes_as_one(bench: &Bench) -> anyhow::Result<()> {
+/// Marks that use different declared abilities go in one request, in their order.
+async fn a_register_is_one_request(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     let mut marks = vec![
         plain(),
@@ -128,7 +129,7 @@ async fn a_register_goes_as_one(bench: &Bench) -> anyhow::Result<()> {
     let sent = bench.server.writes().len();
     ensure!(
         sent == 1,
-        "{} marks of one school took {sent} requests; one is enough",
+        "{} marks of one school took {sent} requests; expected one",
         marks.len()
     );
     bench.is_in_register(&desk, WINTER, &marks).await
@@ -143,13 +144,13 @@ fn with(mark: &mut Mark, ability: Ability) {
     }
 }
 
-async fn overlong_is_refused(bench: &Bench) -> anyhow::Result<()> {
+async fn overlong_is_rejected(bench: &Bench) -> anyhow::Result<()> {
     let Capabilities {
         comment_max: Some(most),
         ..
     } = bench.declared()
     else {
-        bail!("there is no longest comment");
+        bail!("the descriptor declares no maximum comment length");
     };
     let desk = bench.open().await?;
     let of = |length: u16| Mark {
@@ -158,15 +159,15 @@ async fn overlong_is_refused(bench: &Bench) -> anyhow::Result<()> {
     };
     for who in WITH_AND_WITHOUT_GUARD {
         let outcome = desk.write(who, &[of(most + 1)]).await;
-        let refused = match &outcome {
+        let rejected = match &outcome {
             Err(error) => error.kind() == ErrorKind::InvalidMark,
             Ok(results) => {
                 matches!(results.as_slice(), [MarkResult::Refused(error)] if error.kind() == ErrorKind::InvalidMark)
             }
         };
         ensure!(
-            refused,
-            "{who} was given a comment of {} characters and answers {outcome:?}",
+            rejected,
+            "{who} should reject a comment of {} characters, but returned {outcome:?}",
             most + 1
         );
         bench.is_silent(who)?;
@@ -175,12 +176,12 @@ async fn overlong_is_refused(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn the_outcome_is_told(bench: &Bench) -> anyhow::Result<()> {
+async fn the_outcome_is_reported(bench: &Bench) -> anyhow::Result<()> {
     bench.fixtures.answers()?;
     let desk = bench.open().await?;
     let results = bench.write_all(&desk, &[plain()]).await?;
     let Some(MarkResult::Accepted(accepted)) = results.into_iter().next() else {
-        bail!("there is no receipt to ask about");
+        bail!("the mark was accepted without a receipt");
     };
     for plan in [
         Outcome::Open,
@@ -191,22 +192,22 @@ async fn the_outcome_is_told(bench: &Bench) -> anyhow::Result<()> {
         Outcome::InDoubt,
     ] {
         bench.server.world().settle(plan);
-        let told = desk
+        let reported = desk
             .mis
             .outcome(&accepted.receipt)
             .await
-            .context("the outcome cannot be asked for")?;
+            .context("the outcome cannot be read")?;
         let right = match plan {
-            Outcome::Done => matches!(told, WritebackOutcome::Done),
-            Outcome::Rejected => matches!(told, WritebackOutcome::Refused { .. }),
-            // A word that nobody knows settles nothing.
-            Outcome::Open | Outcome::Unheard => matches!(told, WritebackOutcome::Open { .. }),
+            Outcome::Done => matches!(reported, WritebackOutcome::Done),
+            Outcome::Rejected => matches!(reported, WritebackOutcome::Refused { .. }),
+            // An unknown status does not settle the writeback.
+            Outcome::Open | Outcome::Unheard => matches!(reported, WritebackOutcome::Open { .. }),
             Outcome::InPart => matches!(
-                &told,
+                &reported,
                 WritebackOutcome::DoneInPart { refused, .. } if refused.iter().any(|mark| mark.is(&plain().student, 0))
             ),
             Outcome::InDoubt => matches!(
-                told,
+                reported,
                 WritebackOutcome::Open { .. }
                     | WritebackOutcome::DoneInPart {
                         others_done: false,
@@ -216,7 +217,7 @@ async fn the_outcome_is_told(bench: &Bench) -> anyhow::Result<()> {
         };
         ensure!(
             right,
-            "the MIS says {plan:?}, and the adapter tells {told:?}"
+            "the MIS reports {plan:?}, but the adapter returned {reported:?}"
         );
     }
     Ok(())
@@ -226,6 +227,6 @@ async fn an_unknown_writeback(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     match desk.mis.outcome(&Receipt::new("W199999999")).await {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => bail!("a writeback that nobody knows should not be found, not {other:?}"),
+        other => bail!("an unknown writeback should return `NotFound`, but returned {other:?}"),
     }
 }

@@ -1,4 +1,4 @@
-//! What holds for one school: never more than declared, and nothing where the school or the operator says no.
+//! The capabilities at one school: never wider than declared, and narrowed by the school and the operator.
 
 use anyhow::ensure;
 use mis_wonde::{Ability, Capabilities, Receipt, Session, SessionWriteback, WritebackOutcome};
@@ -12,13 +12,13 @@ use crate::{
 
 cases! {
     Negative None, "capabilities::are_never_wider_than_declared", everybody => never_wider;
-    Positive None, "capabilities::are_whole_where_all_is_granted", everybody => whole;
-    Negative Some(Ability::Session), "capabilities::a_plain_no_of_the_school_ends_writing", writers => a_plain_no;
-    Negative None, "capabilities::the_operator_takes_abilities_away", writers => taken_away;
+    Positive None, "capabilities::are_complete_if_everything_is_granted", everybody => complete;
+    Negative Some(Ability::Session), "capabilities::a_school_that_denies_writing_receives_no_marks", writers => writing_denied;
+    Negative None, "capabilities::the_operator_can_remove_abilities", writers => removed_by_operator;
 }
 
 const ANSWERS: [Option<bool>; 3] = [None, Some(true), Some(false)];
-/// More than any MIS can.
+/// More than any MIS has.
 const ALL: Capabilities = Capabilities::SESSION_MARKS
     .with(Ability::Comment)
     .with(Ability::MinutesLate)
@@ -30,7 +30,7 @@ async fn never_wider(bench: &Bench) -> anyhow::Result<()> {
         is_subset(bench, &desk)?;
     }
     for places in [SessionWriteback::Session, SessionWriteback::FirstLesson] {
-        // Each of the five abilities in or out.
+        // Every combination of the five abilities.
         for bits in 0..32_u8 {
             let kept = Ability::ALL
                 .into_iter()
@@ -51,7 +51,7 @@ async fn never_wider(bench: &Bench) -> anyhow::Result<()> {
             is_subset(bench, &desk)?;
             ensure!(
                 desk.raw.capabilities().is_subset_of(&narrow_to),
-                "the operator narrows to {narrow_to:?}, and the adapter says {:?}",
+                "the operator narrows to {narrow_to:?}, but the adapter reports {:?}",
                 desk.raw.capabilities()
             );
         }
@@ -83,14 +83,14 @@ fn is_subset(bench: &Bench, desk: &Desk) -> anyhow::Result<()> {
     ] {
         ensure!(
             effective.is_subset_of(&bench.declared()),
-            "{who} says {effective:?}, which is more than the declared {:?}",
+            "{who} reports {effective:?}, which is wider than the declared {:?}",
             bench.declared()
         );
     }
     Ok(())
 }
 
-async fn whole(bench: &Bench) -> anyhow::Result<()> {
+async fn complete(bench: &Bench) -> anyhow::Result<()> {
     let granted = Some(true);
     let everything = Grants {
         approved: granted,
@@ -109,7 +109,7 @@ async fn whole(bench: &Bench) -> anyhow::Result<()> {
         let desk = bench.open_granting(grants, Opening::default()).await?;
         ensure!(
             desk.mis.capabilities() == bench.declared(),
-            "nothing was taken away, and of {:?} there remains {:?}",
+            "nothing was removed from {:?}, but the adapter reports {:?}",
             bench.declared(),
             desk.mis.capabilities()
         );
@@ -117,7 +117,7 @@ async fn whole(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn a_plain_no(bench: &Bench) -> anyhow::Result<()> {
+async fn writing_denied(bench: &Bench) -> anyhow::Result<()> {
     let no = Some(false);
     for grants in [
         Grants {
@@ -136,7 +136,7 @@ async fn a_plain_no(bench: &Bench) -> anyhow::Result<()> {
         let desk = bench.open_granting(grants, Opening::default()).await?;
         ensure!(
             !desk.raw.capabilities().has(Ability::Session),
-            "the school says no ({grants:?}), and the adapter would write"
+            "the school denies writing ({grants:?}), but the adapter still reports the ability"
         );
         bench
             .is_unsupported(&desk, &[standard::mark(ADA, Session::Am, "L")])
@@ -145,7 +145,7 @@ async fn a_plain_no(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn taken_away(bench: &Bench) -> anyhow::Result<()> {
+async fn removed_by_operator(bench: &Bench) -> anyhow::Result<()> {
     let plain = || standard::mark(ADA, Session::Am, "L");
     for ability in Ability::ALL
         .into_iter()
@@ -158,7 +158,7 @@ async fn taken_away(bench: &Bench) -> anyhow::Result<()> {
         let desk = bench.open_with(1, without).await?;
         ensure!(
             !desk.raw.capabilities().has(ability),
-            "the operator took `{ability}` away, and the adapter still claims it"
+            "the operator removed `{ability}`, but the adapter still reports it"
         );
         let mut mark = plain();
         match ability {
@@ -170,27 +170,27 @@ async fn taken_away(bench: &Bench) -> anyhow::Result<()> {
         }
         bench.is_unsupported(&desk, &[mark]).await?;
         if ability != Ability::Session {
-            // What is left still works.
+            // The remaining abilities still work.
             bench.write_all(&desk, &[plain()]).await?;
         }
     }
     Ok(())
 }
 
-/// Keeps an outcome from being asked of an MIS that has none.
+/// Checks that an outcome cannot be read from an MIS that is only read.
 pub(super) async fn outcome_is_unsupported(bench: &Bench, desk: &Desk) -> anyhow::Result<()> {
     let id = Receipt::new("W100000001");
-    let told = |outcome: mis_wonde::Result<WritebackOutcome>| {
+    let is_unsupported = |outcome: mis_wonde::Result<WritebackOutcome>| {
         outcome
             .is_err_and(|error| error.kind() == mis_wonde::ErrorKind::Unsupported(Ability::Session))
     };
     ensure!(
-        told(desk.mis.outcome(&id).await),
-        "the guard asked for an outcome where nothing can be written"
+        is_unsupported(desk.mis.outcome(&id).await),
+        "the guard should return `Unsupported` for the outcome of an MIS that is only read"
     );
     ensure!(
-        told(desk.raw.outcome(&id).await),
-        "the adapter asked for an outcome where nothing can be written"
+        is_unsupported(desk.raw.outcome(&id).await),
+        "the adapter should return `Unsupported` for the outcome of an MIS that is only read"
     );
-    bench.is_silent("asking for an outcome")
+    bench.is_silent("reading an outcome")
 }

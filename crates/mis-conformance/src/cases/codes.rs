@@ -1,4 +1,4 @@
-//! Codes and pupils: this school's own, or refused clearly.
+//! Codes and pupils of this school are sent; others are rejected with a clear error.
 
 use anyhow::{Context as _, ensure};
 use mis_wonde::{Ability, ErrorKind, MarkResult, Recovery, Session};
@@ -11,14 +11,14 @@ use crate::{
 };
 
 cases! {
-    Positive Some(Ability::Session), "code::is_sent_as_this_schools_id", writers => own_id;
-    Negative Some(Ability::Session), "code::unknown_is_refused", writers => unknown_code;
-    Positive Some(Ability::Session), "code::repeated_is_written_as_the_one_in_use", writers => the_one_in_use;
-    Negative Some(Ability::Session), "code::repeated_is_refused_where_nothing_tells_which_is_in_use", writers => not_told;
-    Negative Some(Ability::Session), "pupil::of_another_school_is_refused", writers => foreign_pupil;
+    Positive Some(Ability::Session), "code::is_sent_as_the_schools_own_id", writers => own_id;
+    Negative Some(Ability::Session), "code::unknown_is_rejected", writers => unknown_code;
+    Positive Some(Ability::Session), "code::repeated_is_written_as_the_active_one", writers => the_active_one;
+    Negative Some(Ability::Session), "code::repeated_is_rejected_if_no_single_one_is_active", writers => none_active;
+    Negative Some(Ability::Session), "pupil::of_another_school_is_rejected", writers => foreign_pupil;
 }
 
-/// Every code at both schools, of which no two number theirs alike.
+/// Every code at both schools; no code has the same id at both.
 async fn own_id(bench: &Bench) -> anyhow::Result<()> {
     for school in [1, 2] {
         let desk = bench.open_with(school, Opening::default()).await?;
@@ -39,11 +39,11 @@ async fn unknown_code(bench: &Bench) -> anyhow::Result<()> {
     let results = bench.write(&desk, std::slice::from_ref(&bad)).await?;
     ensure!(
         bench.server.writes().is_empty(),
-        "a code that no book knows was sent"
+        "a code that is not in the code book was sent"
     );
     let Some(MarkResult::Refused(error)) = results.first() else {
         anyhow::bail!(
-            "the code `{UNKNOWN_CODE}` is in no book and should be refused, not {results:?}"
+            "the code `{UNKNOWN_CODE}` is not in the code book and should be rejected, but the results are {results:?}"
         );
     };
     is_error(error, ErrorKind::UnknownCode, &[Recovery::Never])?;
@@ -67,12 +67,12 @@ async fn unknown_code(bench: &Bench) -> anyhow::Result<()> {
                 MarkResult::Accepted(_)
             ]
         ),
-        "only the mark with the unknown code should be refused: {results:?}"
+        "only the mark with the unknown code should be rejected, but the results are {results:?}"
     );
     Ok(())
 }
 
-/// The list of school 1 has `L` twice.
+/// Lists `L` twice at school 1.
 fn repeat(bench: &Bench, active: [Option<bool>; 2]) {
     if let Some(school) = bench.server.world().schools.get_mut(&1) {
         school.repeated = vec![Repeated {
@@ -82,14 +82,14 @@ fn repeat(bench: &Bench, active: [Option<bool>; 2]) {
     }
 }
 
-/// The id of a mark's code, as it was sent last.
+/// The code id in the last request that wrote a mark.
 fn id_sent(bench: &Bench) -> Option<String> {
     let body = bench.server.writes().last()?.json()?;
     let id = body.get("attendance")?.get(0)?.get("attendance_code_id")?;
     id.as_str().map(str::to_owned)
 }
 
-async fn the_one_in_use(bench: &Bench) -> anyhow::Result<()> {
+async fn the_active_one(bench: &Bench) -> anyhow::Result<()> {
     let (first, second) = (standard::code_id(1, "L"), standard::second_id(1, "L"));
     for (active, expected) in [
         ([None, Some(false)], &first),
@@ -104,13 +104,13 @@ async fn the_one_in_use(bench: &Bench) -> anyhow::Result<()> {
         let sent = id_sent(bench);
         ensure!(
             sent == *expected,
-            "of two codes `L` with active {active:?} the one with the id {expected:?} is in use, and {sent:?} was sent"
+            "of two codes `L` with `active` {active:?}, {expected:?} is the active one, but {sent:?} was sent"
         );
     }
     Ok(())
 }
 
-async fn not_told(bench: &Bench) -> anyhow::Result<()> {
+async fn none_active(bench: &Bench) -> anyhow::Result<()> {
     repeat(bench, [None, None]);
     let desk = bench.open().await?;
     let results = bench
@@ -118,10 +118,10 @@ async fn not_told(bench: &Bench) -> anyhow::Result<()> {
         .await?;
     ensure!(
         bench.server.writes().is_empty(),
-        "a code was sent that the list has twice, without telling which is in use"
+        "a code was sent that is listed twice without a single active one"
     );
     let Some(MarkResult::Refused(error)) = results.first() else {
-        anyhow::bail!("the mark should be refused, not {results:?}");
+        anyhow::bail!("the mark should be rejected, but the results are {results:?}");
     };
     is_error(error, ErrorKind::UnknownCode, &[Recovery::Never])
 }
@@ -141,12 +141,14 @@ async fn foreign_pupil(bench: &Bench) -> anyhow::Result<()> {
         MarkResult::Accepted(_),
     ] = results.as_slice()
     else {
-        anyhow::bail!("only the pupil of another school should be refused: {results:?}");
+        anyhow::bail!(
+            "only the mark of the other school's pupil should be rejected, but the results are {results:?}"
+        );
     };
     ensure!(
         matches!(error.kind(), ErrorKind::Refused | ErrorKind::NoLesson)
             && error.recovery() == Recovery::Never,
-        "a pupil of another school should be refused for good: {error:?}"
+        "the mark of another school's pupil should be rejected permanently, but the error is {error:?}"
     );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The descriptor and the files beside it.
+//! The descriptor and the fixtures.
 
 use anyhow::{Context as _, ensure};
 use chrono::NaiveDate;
@@ -8,18 +8,18 @@ use super::{cases, everybody};
 use crate::bench::Bench;
 
 cases! {
-    Positive None, "descriptor::is_sound", everybody => is_sound;
+    Positive None, "descriptor::is_valid", everybody => is_valid;
     Positive None, "descriptor::is_registered", everybody => is_registered;
     Positive None, "fixtures::are_complete", everybody => fixtures_are_complete;
 }
 
-/// What a newly made adapter says where its author has to say something.
+/// The marker in a scaffolded adapter for a text that its author has to write.
 const TO_DO: &str = "TO DO";
 
-async fn is_sound(bench: &Bench) -> anyhow::Result<()> {
+async fn is_valid(bench: &Bench) -> anyhow::Result<()> {
     let descriptor = bench.descriptor;
     let registry =
-        Registry::from_descriptors([descriptor]).context("no registry takes the descriptor")?;
+        Registry::from_descriptors([descriptor]).context("the registry rejects the descriptor")?;
     for name in descriptor.names() {
         ensure!(
             descriptor.answers_to(name),
@@ -29,21 +29,21 @@ async fn is_sound(bench: &Bench) -> anyhow::Result<()> {
             registry
                 .for_mis(name)
                 .is_some_and(|found| found.id == descriptor.id),
-            "the registry does not find it by its name `{name}`"
+            "the registry does not find the descriptor by its name `{name}`"
         );
     }
     ensure!(
         !descriptor.notes.trim().is_empty(),
-        "`notes` is empty; say what a person should know before relying on it"
+        "`notes` is empty; describe what users should know before they rely on the adapter"
     );
     ensure!(
         !descriptor.source.what.trim().is_empty(),
-        "`source.what` is empty; say where the claims come from"
+        "`source.what` is empty; name the source of the capabilities"
     );
     for text in [descriptor.notes, descriptor.source.what] {
         ensure!(
             !text.contains(TO_DO),
-            "the descriptor still says `{text}`; put what is asked for in its place"
+            "the descriptor still contains `{text}`; replace it with the requested text"
         );
     }
     let date = descriptor.source.date;
@@ -54,13 +54,14 @@ async fn is_sound(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     ensure!(
         desk.raw.descriptor().id == descriptor.id,
-        "the adapter gives another descriptor than the one it was made from"
+        "the adapter returns a different descriptor from the one that created it"
     );
     Ok(())
 }
 
 async fn is_registered(bench: &Bench) -> anyhow::Result<()> {
-    let registry = Registry::discover().context("the linked adapters make no registry")?;
+    let registry =
+        Registry::discover().context("the registry cannot be built from the linked adapters")?;
     let id = bench.descriptor.id;
     ensure!(
         registry

@@ -1,4 +1,4 @@
-//! What goes wrong on the way: told as what it is, with the right way to go on, and tried once only.
+//! Failed requests return the right kind of error and the right recovery, and are sent only once.
 
 use std::time::Duration;
 
@@ -23,26 +23,26 @@ cases! {
     Fault Some(Ability::Session), "write_fault::401_is_unauthorized", writers => unauthorized;
     Fault Some(Ability::Session), "write_fault::403_is_forbidden", writers => forbidden;
     Fault Some(Ability::Session), "write_fault::404_is_not_found", writers => not_found;
-    Fault Some(Ability::Session), "write_fault::422_is_refused", writers => invalid;
-    Fault Some(Ability::Session), "write_fault::429_says_how_long_to_wait", writers => limited;
+    Fault Some(Ability::Session), "write_fault::422_is_rejected", writers => invalid;
+    Fault Some(Ability::Session), "write_fault::429_reports_how_long_to_wait", writers => limited;
     Fault Some(Ability::Session), "write_fault::5xx_is_unknown", writers => failing;
-    Fault Some(Ability::Session), "write_fault::503_may_be_tried_again", writers => overloaded;
+    Fault Some(Ability::Session), "write_fault::503_can_be_retried", writers => overloaded;
     Fault Some(Ability::Session), "write_fault::time_out_is_unknown", writers => timed_out;
     Fault Some(Ability::Session), "write_fault::cut_connection_is_unknown", writers => cut_off;
-    Fault Some(Ability::Session), "write_fault::nonsense_answer_is_unknown", writers => nonsense;
-    Fault None, "read_fault::each_status_is_told", everybody => reading_statuses;
-    Fault None, "read_fault::time_out_and_cut_may_be_tried_again", everybody => reading_cut_off;
-    Fault None, "read_fault::nonsense_is_a_decoding_error", everybody => reading_nonsense;
+    Fault Some(Ability::Session), "write_fault::malformed_response_is_unknown", writers => malformed;
+    Fault None, "read_fault::each_status_has_its_error", everybody => reading_statuses;
+    Fault None, "read_fault::time_out_and_cut_connection_can_be_retried", everybody => reading_cut_off;
+    Fault None, "read_fault::malformed_response_is_a_decoding_error", everybody => reading_malformed;
 }
 
-fn words(status: u16) -> Answer {
+fn error_response(status: u16) -> Answer {
     Answer::json(
         status,
         json!({"error": "some_error", "error_description": "Some words about it."}),
     )
 }
 
-/// Sends one mark into trouble, wants it to fail, and to have been sent once.
+/// Writes one mark while `trouble` lasts, and checks that it fails and was sent once.
 async fn fails(bench: &Bench, desk: &Desk, trouble: Trouble) -> anyhow::Result<Error> {
     bench.server.forget();
     bench.server.world().unwrite();
@@ -53,12 +53,12 @@ async fn fails(bench: &Bench, desk: &Desk, trouble: Trouble) -> anyhow::Result<E
     let sent = bench.server.writes().len();
     ensure!(
         sent == 1,
-        "the mark was sent {sent} times; whether and when to try again is for the host ({error:?})"
+        "the mark was sent {sent} times; the host decides whether to retry ({error:?})"
     );
     Ok(error)
 }
 
-/// The same for an answer, be it that the write did not take hold, or that it did.
+/// Like [`fails`], with a response; `applied` says whether the MIS stored the mark.
 async fn fails_with(
     bench: &Bench,
     answer: Answer,
@@ -83,7 +83,7 @@ async fn fails_with(
 async fn unauthorized(bench: &Bench) -> anyhow::Result<()> {
     fails_with(
         bench,
-        words(401),
+        error_response(401),
         false,
         ErrorKind::Unauthorized,
         &[Recovery::Never],
@@ -95,7 +95,7 @@ async fn unauthorized(bench: &Bench) -> anyhow::Result<()> {
 async fn forbidden(bench: &Bench) -> anyhow::Result<()> {
     fails_with(
         bench,
-        words(403),
+        error_response(403),
         false,
         ErrorKind::Forbidden,
         &[Recovery::Never],
@@ -107,7 +107,7 @@ async fn forbidden(bench: &Bench) -> anyhow::Result<()> {
 async fn not_found(bench: &Bench) -> anyhow::Result<()> {
     fails_with(
         bench,
-        words(404),
+        error_response(404),
         false,
         ErrorKind::NotFound,
         &[Recovery::Never],
@@ -123,7 +123,7 @@ async fn invalid(bench: &Bench) -> anyhow::Result<()> {
         bench.server.plan(Plan::always(
             On::Write,
             Trouble::Answer {
-                answer: words(status),
+                answer: error_response(status),
                 applied: false,
             },
         ));
@@ -131,11 +131,11 @@ async fn invalid(bench: &Bench) -> anyhow::Result<()> {
             .write(&desk, &[standard::mark(ADA, Session::Am, "L")])
             .await?;
         let Some(MarkResult::Refused(error)) = results.first() else {
-            bail!("after {status} the mark should be refused, not {results:?}");
+            bail!("after {status} the mark should be rejected, but the results are {results:?}");
         };
         is_error(error, ErrorKind::Refused, &[Recovery::Never])?;
         let sent = bench.server.writes().len();
-        ensure!(sent == 1, "one refused mark was sent {sent} times");
+        ensure!(sent == 1, "one rejected mark was sent {sent} times");
     }
     Ok(())
 }
@@ -144,7 +144,7 @@ async fn limited(bench: &Bench) -> anyhow::Result<()> {
     let seconds = Recovery::RetryAfter(Duration::from_secs(7));
     fails_with(
         bench,
-        words(429).with("retry-after", "7"),
+        error_response(429).with("retry-after", "7"),
         false,
         ErrorKind::RateLimited,
         &[seconds],
@@ -152,7 +152,7 @@ async fn limited(bench: &Bench) -> anyhow::Result<()> {
     .await?;
     fails_with(
         bench,
-        words(429),
+        error_response(429),
         false,
         ErrorKind::RateLimited,
         &[Recovery::Retry],
@@ -163,7 +163,7 @@ async fn limited(bench: &Bench) -> anyhow::Result<()> {
     let until = (Utc::now() + TimeDelta::seconds(90))
         .format("%a, %d %b %Y %H:%M:%S GMT")
         .to_string();
-    let answer = words(429).with("retry-after", until);
+    let answer = error_response(429).with("retry-after", until);
     let error = fails(
         bench,
         &desk,
@@ -173,10 +173,10 @@ async fn limited(bench: &Bench) -> anyhow::Result<()> {
         },
     )
     .await?;
-    // A date is whole seconds, and some time passes on the way.
+    // A date has whole seconds, and the request takes some time.
     ensure!(
         matches!(error.recovery(), Recovery::RetryAfter(wait) if (60..=91).contains(&wait.as_secs())),
-        "a date 90 seconds ahead should be waited for: {error:?}"
+        "the recovery should wait until a date 90 seconds ahead, but the error is {error:?}"
     );
     is_error(&error, ErrorKind::RateLimited, &[error.recovery()])
 }
@@ -186,7 +186,7 @@ async fn failing(bench: &Bench) -> anyhow::Result<()> {
         for applied in [false, true] {
             fails_with(
                 bench,
-                words(status),
+                error_response(status),
                 applied,
                 ErrorKind::Unavailable,
                 &[Recovery::Unknown],
@@ -208,7 +208,7 @@ async fn failing(bench: &Bench) -> anyhow::Result<()> {
 async fn overloaded(bench: &Bench) -> anyhow::Result<()> {
     fails_with(
         bench,
-        words(503),
+        error_response(503),
         false,
         ErrorKind::Unavailable,
         &[Recovery::Retry, Recovery::Unknown],
@@ -217,7 +217,7 @@ async fn overloaded(bench: &Bench) -> anyhow::Result<()> {
     let wait = Recovery::RetryAfter(Duration::from_secs(7));
     fails_with(
         bench,
-        words(503).with("retry-after", "7"),
+        error_response(503).with("retry-after", "7"),
         false,
         ErrorKind::Unavailable,
         &[wait, Recovery::Unknown],
@@ -234,7 +234,7 @@ async fn cut_off(bench: &Bench) -> anyhow::Result<()> {
     is_unknown(bench, |applied| Trouble::Cut { applied }).await
 }
 
-/// No answer came: nobody can tell whether the write took hold. The register can.
+/// Without a response the adapter cannot know whether the mark was stored. The register shows it.
 async fn is_unknown(bench: &Bench, trouble: fn(bool) -> Trouble) -> anyhow::Result<()> {
     for applied in [false, true] {
         let desk = bench.open_impatient().await?;
@@ -251,13 +251,13 @@ async fn is_unknown(bench: &Bench, trouble: fn(bool) -> Trouble) -> anyhow::Resu
         let found = register.held(&mark.student, mark.session).is_some();
         ensure!(
             found == applied,
-            "the write took hold: {applied}; the register shows it: {found}"
+            "mark stored: {applied}; shown by the register: {found}"
         );
     }
     Ok(())
 }
 
-fn all_nonsense() -> [Answer; 6] {
+fn malformed_responses() -> [Answer; 6] {
     [
         Answer::page(200, "<html>Please sign in</html>"),
         Answer::page(200, ""),
@@ -268,8 +268,8 @@ fn all_nonsense() -> [Answer; 6] {
     ]
 }
 
-async fn nonsense(bench: &Bench) -> anyhow::Result<()> {
-    for answer in all_nonsense() {
+async fn malformed(bench: &Bench) -> anyhow::Result<()> {
+    for answer in malformed_responses() {
         for applied in [false, true] {
             fails_with(
                 bench,
@@ -284,7 +284,7 @@ async fn nonsense(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads everything there is to read, each while the same goes wrong, and gives the errors.
+/// Makes every kind of read while `trouble` lasts, and returns the errors.
 async fn failing_reads(
     bench: &Bench,
     desk: &Desk,
@@ -298,7 +298,7 @@ async fn failing_reads(
         desk.mis.people(query).try_collect::<Vec<_>>().await.err()
     };
     let groups = async { desk.mis.groups().try_collect::<Vec<_>>().await.err() };
-    // At once, for some of these errors take their time.
+    // Concurrently, because some of these errors take a while.
     let (book, register, lessons, students, groups) = tokio::join!(
         desk.mis.code_book(),
         desk.mis.register(WINTER),
@@ -317,8 +317,8 @@ async fn failing_reads(
     errors
         .into_iter()
         .map(|(what, error)| {
-            let error =
-                error.with_context(|| format!("{what} could be read in spite of {trouble:?}"))?;
+            let error = error
+                .with_context(|| format!("reading {what} succeeded in spite of {trouble:?}"))?;
             Ok((what, error))
         })
         .collect()
@@ -341,19 +341,23 @@ async fn reading_statuses(bench: &Bench) -> anyhow::Result<()> {
     let wait = Recovery::RetryAfter(Duration::from_secs(7));
     let desk = bench.open().await?;
     for (answer, kind, recovery) in [
-        (words(401), ErrorKind::Unauthorized, Recovery::Never),
-        (words(403), ErrorKind::Forbidden, Recovery::Never),
-        (words(404), ErrorKind::NotFound, Recovery::Never),
-        (words(422), ErrorKind::Refused, Recovery::Never),
-        (words(429), ErrorKind::RateLimited, Recovery::Retry),
         (
-            words(429).with("retry-after", "7"),
+            error_response(401),
+            ErrorKind::Unauthorized,
+            Recovery::Never,
+        ),
+        (error_response(403), ErrorKind::Forbidden, Recovery::Never),
+        (error_response(404), ErrorKind::NotFound, Recovery::Never),
+        (error_response(422), ErrorKind::Refused, Recovery::Never),
+        (error_response(429), ErrorKind::RateLimited, Recovery::Retry),
+        (
+            error_response(429).with("retry-after", "7"),
             ErrorKind::RateLimited,
             wait,
         ),
-        (words(500), ErrorKind::Unavailable, Recovery::Retry),
+        (error_response(500), ErrorKind::Unavailable, Recovery::Retry),
         (
-            words(503).with("retry-after", "7"),
+            error_response(503).with("retry-after", "7"),
             ErrorKind::Unavailable,
             wait,
         ),
@@ -396,9 +400,9 @@ async fn reading_cut_off(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn reading_nonsense(bench: &Bench) -> anyhow::Result<()> {
+async fn reading_malformed(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
-    for answer in all_nonsense() {
+    for answer in malformed_responses() {
         let trouble = Trouble::Answer {
             answer,
             applied: false,

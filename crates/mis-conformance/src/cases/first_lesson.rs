@@ -1,4 +1,4 @@
-//! MISs that keep a session's mark on the pupil's first lesson of it.
+//! MISs that store a session's mark on the pupil's first lesson in the session.
 
 use anyhow::{Context as _, bail, ensure};
 use chrono::{NaiveDate, NaiveTime, TimeDelta};
@@ -14,16 +14,16 @@ use crate::{
 };
 
 cases! {
-    Positive Some(Ability::Session), "first_lesson::bears_the_mark", on_first_lessons => bears_the_mark;
+    Positive Some(Ability::Session), "first_lesson::holds_the_mark", on_first_lessons => holds_the_mark;
     Positive Some(Ability::Session), "first_lesson::is_found_by_the_schools_clock", on_first_lessons => by_the_schools_clock;
-    Positive Some(Ability::Session), "first_lesson::goes_by_the_sessions_it_is_given", on_first_lessons => given_sessions;
-    Positive Some(Ability::Session), "first_lesson::a_lesson_called_off_is_passed_over", on_first_lessons => called_off;
-    Negative Some(Ability::Session), "first_lesson::a_pupil_without_one_is_refused", on_first_lessons => without_lesson;
-    Positive Some(Ability::Session), "first_lesson::the_timetable_is_remembered", on_first_lessons => remembered;
-    Fault Some(Ability::Session), "first_lesson::the_timetable_is_read_again_after_a_refusal", on_first_lessons => renewed;
+    Positive Some(Ability::Session), "first_lesson::follows_the_configured_sessions", on_first_lessons => configured_sessions;
+    Positive Some(Ability::Session), "first_lesson::a_cancelled_lesson_is_skipped", on_first_lessons => cancelled;
+    Negative Some(Ability::Session), "first_lesson::a_pupil_without_lessons_is_rejected", on_first_lessons => without_lesson;
+    Positive Some(Ability::Session), "first_lesson::the_timetable_is_cached", on_first_lessons => cached;
+    Fault Some(Ability::Session), "first_lesson::the_timetable_is_read_again_after_a_rejection", on_first_lessons => renewed;
 }
 
-/// Writes a mark for each pupil and session, and looks on which lessons they are.
+/// Writes a mark for each pupil and session, and checks which lessons they are on.
 async fn is_on_first_lessons(
     bench: &Bench,
     desk: &Desk,
@@ -43,14 +43,14 @@ async fn is_on_first_lessons(
             .copied()
             .unwrap_or_default();
         let first = standard::first_lesson(&lessons, pupil, date, mark.session)
-            .context("the standard pupil has no lesson")?;
+            .context("a pupil of the standard school has no lesson")?;
         let world = bench.server.world();
         let kept = world
             .written_of(&mark.student, date, mark.session)
-            .context("the mark is not kept")?;
+            .context("the mark is not stored")?;
         ensure!(
             kept.place == Place::Lesson(first.id.clone()),
-            "the first lesson of {mark:?} in {zone} is {} at {}, and the mark is on {:?}",
+            "the first lesson for {mark:?} in {zone} is {} at {}, but the mark is on {:?}",
             first.id,
             first.starts,
             kept.place
@@ -59,7 +59,7 @@ async fn is_on_first_lessons(
     bench.is_in_register(desk, date, &marks).await
 }
 
-async fn bears_the_mark(bench: &Bench) -> anyhow::Result<()> {
+async fn holds_the_mark(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     is_on_first_lessons(bench, &desk, Tz::Europe__London, WINTER).await
 }
@@ -78,8 +78,8 @@ async fn by_the_schools_clock(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The morning begins when history is over, and the afternoon within band practice, which so belongs to the morning.
-async fn given_sessions(bench: &Bench) -> anyhow::Result<()> {
+/// The morning begins after history, and the afternoon begins during band practice, so band practice counts as morning.
+async fn configured_sessions(bench: &Bench) -> anyhow::Result<()> {
     let time = |hour, minute| NaiveTime::from_hms_opt(hour, minute, 0).unwrap_or_default();
     let opening = Opening {
         sessions: Some([time(9, 50), time(13, 0)]),
@@ -96,23 +96,23 @@ async fn given_sessions(bench: &Bench) -> anyhow::Result<()> {
             .write(&desk, &[standard::mark(pupil, session, "L")])
             .await?;
         let [MarkResult::Accepted(accepted)] = results.as_slice() else {
-            bail!("the mark is not taken: {results:?}");
+            bail!("the mark should be accepted, but the results are {results:?}");
         };
         let lesson = accepted.lesson.as_ref();
-        let bears = lessons
+        let holds = lessons
             .iter()
             .find(|one| lesson.is_some_and(|lesson| lesson.as_str() == one.id))
             .map(|one| one.starts.time());
         ensure!(
-            bears == Some(starts),
-            "the first lesson of {session} for pupil {pupil} begins at {starts}, and the mark is on the one at {bears:?}"
+            holds == Some(starts),
+            "the first lesson of {session} for pupil {pupil} begins at {starts}, but the mark is on the one at {holds:?}"
         );
     }
     Ok(())
 }
 
-/// Where a lesson's row tells that it takes no marks, the next one bears them, and nothing is sent to find that out.
-async fn called_off(bench: &Bench) -> anyhow::Result<()> {
+/// If a lesson's row shows that it takes no marks, they go to the next lesson without a trial request.
+async fn cancelled(bench: &Bench) -> anyhow::Result<()> {
     for way in [
         CalledOff::Cancelled,
         CalledOff::Status,
@@ -126,7 +126,7 @@ async fn called_off(bench: &Bench) -> anyhow::Result<()> {
                 .schools
                 .get_mut(&1)
                 .map(|school| &mut school.lessons)
-                .context("there is no school 1")?;
+                .context("school 1 is missing")?;
             let first = standard::first_lesson(lessons, ADA, WINTER, Session::Am)
                 .map(|lesson| lesson.id.clone());
             for lesson in lessons
@@ -144,19 +144,19 @@ async fn called_off(bench: &Bench) -> anyhow::Result<()> {
         bench
             .write_all(&desk, std::slice::from_ref(&mark))
             .await
-            .with_context(|| format!("a lesson that says {way:?}"))?;
+            .with_context(|| format!("after a lesson marked as {way:?}"))?;
         let world = bench.server.world();
         let kept = world
             .written_of(&mark.student, WINTER, Session::Am)
-            .context("the mark is not kept")?;
+            .context("the mark is not stored")?;
         ensure!(
             kept.place == Place::Lesson(next.clone()),
-            "the mark should be on {next}, not on {:?}",
+            "the mark should be on {next}, but is on {:?}",
             kept.place
         );
         ensure!(
             world.written().count() == 1,
-            "more than the one mark was written"
+            "more than one mark was written"
         );
     }
     Ok(())
@@ -169,7 +169,7 @@ async fn without_lesson(bench: &Bench) -> anyhow::Result<()> {
         standard::mark(CEM, Session::Pm, "L"),
         standard::mark(ADA, Session::Am, "L"),
     ];
-    // The second time the timetable is known already, and may have changed since.
+    // The second time the timetable is cached, and may have changed.
     for time in ["at first", "a minute later"] {
         bench.server.forget();
         let results = bench.write(&desk, &marks).await?;
@@ -179,27 +179,29 @@ async fn without_lesson(bench: &Bench) -> anyhow::Result<()> {
             MarkResult::Accepted(_),
         ] = results.as_slice()
         else {
-            bail!("{time}, only Cem's morning has no lesson: {results:?}");
+            bail!(
+                "{time}, only Cem's morning mark should be rejected, but the results are {results:?}"
+            );
         };
         is_error(error, ErrorKind::NoLesson, &[Recovery::Never])?;
         let reads = bench.timetable_reads();
         ensure!(
             reads <= 2,
-            "{time}, the timetable was read {reads} times for one pupil without a lesson; once more is enough"
+            "{time}, the timetable was read {reads} times for one pupil without a lesson; expected at most twice"
         );
         bench.server.pass(TimeDelta::minutes(1));
     }
     Ok(())
 }
 
-async fn remembered(bench: &Bench) -> anyhow::Result<()> {
+async fn cached(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     bench
         .write_all(&desk, &[standard::mark(ADA, Session::Am, "L")])
         .await?;
     ensure!(
         bench.timetable_reads() == 1,
-        "the timetable was read {} times for one mark",
+        "the timetable was read {} times for one mark; expected once",
         bench.timetable_reads()
     );
     bench.server.forget();
@@ -215,12 +217,12 @@ async fn remembered(bench: &Bench) -> anyhow::Result<()> {
         .await?;
     ensure!(
         bench.timetable_reads() == 0,
-        "the timetable of the day was read again for the next marks"
+        "the timetable of the day was read again for later marks"
     );
     Ok(())
 }
 
-/// A lesson that is cancelled after the timetable was read.
+/// A lesson is cancelled after the timetable was read.
 async fn renewed(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
     bench
@@ -241,7 +243,7 @@ async fn renewed(bench: &Bench) -> anyhow::Result<()> {
             .schools
             .get_mut(&1)
             .map(|school| &mut school.lessons)
-            .context("there is no school 1")?;
+            .context("school 1 is missing")?;
         let first = standard::first_lesson(lessons, ADA, WINTER, Session::Am)
             .map(|lesson| lesson.id.clone());
         lessons.retain(|lesson| Some(&lesson.id) != first.as_ref());
@@ -253,7 +255,7 @@ async fn renewed(bench: &Bench) -> anyhow::Result<()> {
     let results = bench
         .write_all(&desk, &marks)
         .await
-        .context("the first lesson is cancelled, the next bears the mark")?;
+        .context("the mark should go to the next lesson after the first one is cancelled")?;
     let lessons = standard::lessons(1, Tz::Europe__London);
     let next =
         standard::first_lesson(&lessons, BEN, WINTER, Session::Am).context("Ben has no lesson")?;
@@ -266,7 +268,7 @@ async fn renewed(bench: &Bench) -> anyhow::Result<()> {
                 .lesson
                 .as_ref()
                 .is_some_and(|lesson| lesson.as_str() == next.id),
-            "the mark should be on {}, not on {:?}",
+            "the mark should be on {}, but is on {:?}",
             next.id,
             accepted.lesson
         );
@@ -274,13 +276,13 @@ async fn renewed(bench: &Bench) -> anyhow::Result<()> {
     let reads = bench.timetable_reads();
     ensure!(
         reads == 1,
-        "after the refusal the timetable was read {reads} times; once is enough"
+        "after the rejection the timetable was read {reads} times; expected once"
     );
     Ok(())
 }
 
 impl Bench {
-    /// How often the day's lessons were read: first pages are counted.
+    /// How often the day's lessons were read, counted by first pages.
     fn timetable_reads(&self) -> usize {
         self.first_pages("/lessons")
     }

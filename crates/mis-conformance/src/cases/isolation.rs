@@ -1,4 +1,4 @@
-//! Calls that are given up, and calls side by side: none leaves a trace in another.
+//! Cancelled calls and concurrent calls do not affect other calls.
 
 use anyhow::{Context as _, bail, ensure};
 use futures::future::join_all;
@@ -15,18 +15,18 @@ use crate::{
 };
 
 cases! {
-    Fault Some(Ability::Session), "cancel::a_given_up_write_leaves_nothing_behind", writers => given_up;
+    Fault Some(Ability::Session), "cancel::a_cancelled_write_does_not_affect_the_next", writers => cancelled;
     Positive Some(Ability::Session), "schools::do_not_mix_when_writing", writers => schools_writing;
     Positive None, "schools::do_not_mix_when_reading", everybody => schools_reading;
-    Positive Some(Ability::Session), "calls::side_by_side_keep_their_own_marks", writers => side_by_side;
+    Positive Some(Ability::Session), "calls::concurrent_writes_do_not_mix", writers => concurrent_writes;
 }
 
-/// How many requests a write takes at most; each of them is waited for in vain once.
+/// The most requests that a write takes.
 const STEPS: usize = 60;
 
-/// Gives a write up while its first request is on the way, then while its second is, and so on to the last; each time
-/// the next call must do just what it would have done anyway.
-async fn given_up(bench: &Bench) -> anyhow::Result<()> {
+/// Cancels a write during its first request, then during its second, and so on to the last. Each time, the next call
+/// must behave as if there had been no other.
+async fn cancelled(bench: &Bench) -> anyhow::Result<()> {
     for step in 0..STEPS {
         bench.server.world().unwrite();
         let desk = bench.open().await?;
@@ -35,19 +35,18 @@ async fn given_up(bench: &Bench) -> anyhow::Result<()> {
             On::Any,
             Trouble::Stall { applied: false },
         ));
-        let given_up = [
+        let cancelled = [
             standard::mark(ADA, Session::Am, "L"),
             standard::mark(DOT, Session::Pm, "U"),
         ];
         let finished = tokio::select! {
-            results = desk.mis.write(&given_up) => Some(results),
+            results = desk.mis.write(&cancelled) => Some(results),
             () = bench.server.until(step + 1) => None,
         };
         if let Some(results) = finished {
-            results.map_err(|error| {
-                anyhow::anyhow!("nothing was in the way of the write: {error:?}")
-            })?;
-            ensure!(step > 0, "the write was done before its first request");
+            results
+                .map_err(|error| anyhow::anyhow!("a write without a fault failed: {error:?}"))?;
+            ensure!(step > 0, "the write finished before its first request");
             return Ok(());
         }
         bench.server.forget();
@@ -57,23 +56,23 @@ async fn given_up(bench: &Bench) -> anyhow::Result<()> {
             .await
             .with_context(|| {
                 format!(
-                    "after a write was given up at request {}, the next call hangs",
+                    "after a write was cancelled at request {}, the next call hangs",
                     step + 1
                 )
             })?;
-        after.with_context(|| format!("after a write was given up at request {}", step + 1))?;
+        after.with_context(|| format!("after a write was cancelled at request {}", step + 1))?;
         let students = students_sent(bench);
         let expected: Vec<String> = own.iter().map(|mark| mark.student.to_string()).collect();
         ensure!(
             students == expected,
-            "after a write was given up at request {}, the next sent marks of {students:?} instead of {expected:?}",
+            "after a write was cancelled at request {}, the next sent marks of {students:?} instead of {expected:?}",
             step + 1
         );
     }
     bail!("a write of two marks takes more than {STEPS} requests")
 }
 
-/// The pupils whose marks were sent, in their order.
+/// The pupils whose marks were sent, in order.
 fn students_sent(bench: &Bench) -> Vec<String> {
     let mut students = Vec::new();
     for body in bench.server.writes().iter().filter_map(|seen| seen.json()) {
@@ -92,7 +91,7 @@ fn students_sent(bench: &Bench) -> Vec<String> {
     students
 }
 
-/// Answers come late enough for all calls to be on the way at once.
+/// Delays responses so that all calls overlap.
 fn slowly(bench: &Bench) {
     bench.server.forget();
     bench.server.plan(Plan::always(
@@ -101,13 +100,13 @@ fn slowly(bench: &Bench) {
     ));
 }
 
-/// Each request must show its own school's token.
+/// Checks that each request carries its own school's token.
 fn tokens_are_right(bench: &Bench) -> anyhow::Result<()> {
     for seen in bench.server.seen() {
         let own = seen.school().map(standard::token);
         ensure!(
             own.is_none() || seen.token == own,
-            "{} {} came with another school's token",
+            "{} {} was sent with another school's token",
             seen.method,
             seen.path
         );
@@ -134,7 +133,7 @@ async fn schools_writing(bench: &Bench) -> anyhow::Result<()> {
                     .with_context(|| format!("at school {school}"))
             });
         for written in join_all(writes).await {
-            written.with_context(|| format!("two schools at once, round {}", round + 1))?;
+            written.with_context(|| format!("two schools concurrently, round {}", round + 1))?;
         }
     }
     tokens_are_right(bench)
@@ -158,17 +157,17 @@ async fn schools_reading(bench: &Bench) -> anyhow::Result<()> {
                 .all(|id| own(id.as_str()));
             ensure!(
                 codes,
-                "the code book of school {school} holds ids of another"
+                "the code book of school {school} contains ids of another school"
             );
             let register = desk.mis.register(WINTER).await?;
             ensure!(
                 register.iter().all(|held| own(held.student.as_str())),
-                "the register of school {school} holds pupils of another"
+                "the register of school {school} contains pupils of another school"
             );
             let lessons = desk.mis.lessons(WINTER).await?;
             ensure!(
                 lessons.iter().all(|lesson| own(lesson.id.as_str())),
-                "the lessons of school {school} are another's"
+                "the lessons of school {school} contain another school's"
             );
             Ok(())
         });
@@ -178,7 +177,7 @@ async fn schools_reading(bench: &Bench) -> anyhow::Result<()> {
     tokens_are_right(bench)
 }
 
-async fn side_by_side(bench: &Bench) -> anyhow::Result<()> {
+async fn concurrent_writes(bench: &Bench) -> anyhow::Result<()> {
     let desk = &bench.open().await?;
     slowly(bench);
     let mut one = standard::mark(ADA, Session::Am, "L");
@@ -196,12 +195,12 @@ async fn side_by_side(bench: &Bench) -> anyhow::Result<()> {
         vec![standard::mark(DOT, Session::Pm, "U")],
     ];
     for written in join_all(calls.iter().map(|marks| bench.write_all(desk, marks))).await {
-        written.context("three calls at once")?;
+        written.context("three concurrent calls")?;
     }
     let sent = students_sent(bench);
     ensure!(
         sent.len() == 3,
-        "three marks were given in three calls, and {} were sent",
+        "three marks were written in three calls, but {} were sent",
         sent.len()
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! All cases there are. What an adapter declares chooses among them; nothing else does.
+//! All cases. The capabilities that an adapter declares select the cases that run; nothing else does.
 
 mod abilities;
 mod capabilities;
@@ -16,7 +16,7 @@ use mis_wonde::{Capabilities, SessionWriteback};
 
 use crate::case::Case;
 
-/// Declares cases: kind, ability or `None`, name, whom they are for, and the function that tries it.
+/// Declares cases: kind, ability or `None`, name, the adapters that it applies to, and the function that runs it.
 macro_rules! cases {
     ($($kind:ident $ability:expr, $name:literal, $is_for:expr => $run:path;)*) => {
         pub(super) const CASES: &[crate::case::Case] = &[$(
@@ -32,7 +32,7 @@ macro_rules! cases {
 }
 use cases;
 
-/// Every case, in the order in which they are run and told.
+/// Every case, in the order in which they are run and reported.
 pub(crate) fn all() -> Vec<Case> {
     [
         declaration::CASES,

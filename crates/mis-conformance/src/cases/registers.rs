@@ -1,4 +1,4 @@
-//! Registers as a whole: nothing for nothing, split where one mark is bad, cut where there are too many.
+//! Registers as a whole: empty, split because of a bad mark, or split because they are too large.
 
 use anyhow::{bail, ensure};
 use mis_wonde::{
@@ -16,10 +16,10 @@ use crate::{
 };
 
 cases! {
-    Negative Some(Ability::Session), "register::without_marks_sends_nothing", writers => empty;
-    Fault Some(Ability::Session), "register::refused_is_split_until_the_bad_mark_stands_alone", writers => split;
-    Positive Some(Ability::Session), "register::above_the_limit_is_cut", writers => cut;
-    Fault Some(Ability::Session), "register::what_was_never_sent_is_told_apart", writers => never_sent;
+    Negative Some(Ability::Session), "register::an_empty_register_sends_nothing", writers => empty;
+    Fault Some(Ability::Session), "register::a_rejected_register_is_split_to_isolate_bad_marks", writers => split;
+    Positive Some(Ability::Session), "register::a_large_register_is_sent_in_parts", writers => in_parts;
+    Fault Some(Ability::Session), "register::unsent_marks_are_reported_as_unsent", writers => unsent;
 }
 
 async fn empty(bench: &Bench) -> anyhow::Result<()> {
@@ -27,13 +27,13 @@ async fn empty(bench: &Bench) -> anyhow::Result<()> {
     for who in WITH_AND_WITHOUT_GUARD {
         match desk.write(who, &[]).await {
             Ok(results) if results.is_empty() => bench.is_silent(who)?,
-            other => bail!("{who} was given no marks and answers {other:?}"),
+            other => bail!("{who} should return no results for no marks, but returned {other:?}"),
         }
     }
     Ok(())
 }
 
-/// Marks of the pupils who have first lessons morning and afternoon.
+/// Marks of pupils who have lessons in the morning and in the afternoon.
 fn marks(pupils: usize) -> Vec<Mark> {
     (0..pupils)
         .map(|n| standard::mark(EVE + n, Session::Am, "L"))
@@ -59,17 +59,17 @@ async fn split(bench: &Bench) -> anyhow::Result<()> {
                 }
                 MarkResult::Accepted(_) if !bad.contains(&place) => {}
                 other => bail!(
-                    "of {many} marks those at {bad:?} are bad, and the one at {place} is {other:?}"
+                    "the marks at {bad:?} of {many} are bad, but the result at {place} is {other:?}"
                 ),
             }
         }
         let sent = bench.server.writes().len();
-        // Halving takes two requests for each halving of each bad mark at most; a first-lesson adapter may try a
-        // refused mark once more on a renewed timetable.
+        // Splitting in halves takes at most two requests per mark. A first-lesson adapter may send a rejected mark once
+        // more after it has read the timetable again.
         let most = 2 * many + bad.len();
         ensure!(
             sent <= most,
-            "{many} marks with {} bad ones took {sent} requests; at most {most} are needed",
+            "{many} marks with {} bad ones took {sent} requests; expected at most {most}",
             bad.len()
         );
         ensure!(
@@ -81,21 +81,21 @@ async fn split(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn cut(bench: &Bench) -> anyhow::Result<()> {
+async fn in_parts(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open_large(2 * REGISTER_MAX + 1).await?;
     let marks = marks(2 * REGISTER_MAX + 1);
     bench.write_all(&desk, &marks).await?;
     let sizes = sizes(bench);
     ensure!(
         sizes.len() == 3 && sizes.iter().all(|size| *size <= REGISTER_MAX),
-        "{} marks should go in 3 requests of {REGISTER_MAX} at most, not in requests of {sizes:?}",
+        "{} marks should be sent in 3 requests of at most {REGISTER_MAX}, but were sent in requests of {sizes:?}",
         marks.len()
     );
     Ok(())
 }
 
-/// The first part goes through, nobody knows of the second, the third was never sent.
-async fn never_sent(bench: &Bench) -> anyhow::Result<()> {
+/// The first part is accepted, the result of the second is unknown, and the third is not sent.
+async fn unsent(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open_large(2 * REGISTER_MAX + 1).await?;
     let marks = marks(2 * REGISTER_MAX + 1);
     let failed = Answer::json(500, serde_json::json!({"error": "server_error"}));
@@ -112,7 +112,7 @@ async fn never_sent(bench: &Bench) -> anyhow::Result<()> {
         let right = match (place / REGISTER_MAX, result) {
             (0, MarkResult::Accepted(_)) => true,
             (1, MarkResult::Failed(error)) => error.recovery() == Recovery::Unknown,
-            // Whether an adapter goes on after a failure is its own affair; what it says must be so.
+            // An adapter may continue after a failure, but its results must be true.
             (_, MarkResult::Accepted(_)) => place / REGISTER_MAX == 2,
             (2, MarkResult::Failed(error)) => {
                 matches!(error.recovery(), Recovery::Retry | Recovery::RetryAfter(_))
@@ -121,7 +121,7 @@ async fn never_sent(bench: &Bench) -> anyhow::Result<()> {
         };
         ensure!(
             right,
-            "the first {REGISTER_MAX} marks went through, of the next nobody knows, the last were not sent; the one at {place} is {result:?}"
+            "the first {REGISTER_MAX} marks were accepted, the next have an unknown result, and the last were not sent; but the result at {place} is {result:?}"
         );
     }
     Ok(())
@@ -144,7 +144,7 @@ fn sizes(bench: &Bench) -> Vec<usize> {
 }
 
 impl Bench {
-    /// The adapter at a school with so many pupils who have lessons.
+    /// Opens the adapter at a school with this many pupils who have lessons.
     async fn open_large(&self, pupils: usize) -> anyhow::Result<crate::bench::Desk> {
         {
             let mut world = self.server.world();

@@ -1,4 +1,4 @@
-//! A whole day against the sandbox: written, confirmed, read back, and compared with the MIS itself.
+//! A whole day against the sandbox: marks are written, confirmed, read back, and compared with the MIS.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -24,7 +24,7 @@ use crate::{
 
 cases! {
     Positive Some(Ability::Session), "sandbox::a_whole_day_is_written_confirmed_and_read_back", writers => a_written_day;
-    Negative Some(Ability::Session), "sandbox::a_whole_day_is_read_and_nothing_written", readers_only => a_read_day;
+    Negative Some(Ability::Session), "sandbox::a_whole_day_is_read_and_nothing_is_written", readers_only => a_read_day;
 }
 
 /// One school of each MIS.
@@ -62,7 +62,7 @@ impl Day {
             _ => "session",
         };
         let schools = handle.schools();
-        // Where the sandbox has no school of this MIS, the first that keeps marks in the same place and takes as many.
+        // If the sandbox has no school with this MIS, take the first that stores marks in the same place.
         let school = schools
             .iter()
             .find(|school| bench.descriptor.answers_to(&school.mis))
@@ -72,7 +72,7 @@ impl Day {
                     .iter()
                     .find(|school| school.register == place && school.writes == writes)
             })
-            .context("the sandbox has no school that keeps marks as this adapter declares")?;
+            .context("the sandbox has no school that stores marks as this adapter declares")?;
         let client = Client::builder(SecretString::from(school.token.clone()))
             .base_url(handle.base_url())
             .build()?;
@@ -90,7 +90,7 @@ impl Day {
         })
     }
 
-    /// The pupils on roll, who must be those that the adapter reads.
+    /// Returns the pupils on roll, and checks that the adapter reads the same ones.
     async fn pupils(&self) -> anyhow::Result<Vec<StudentId>> {
         let students = self.handle.students(&self.school)?;
         let own: Vec<String> = students
@@ -105,7 +105,7 @@ impl Day {
             let read: HashSet<String> = read.into_iter().map(|person| person.id).collect();
             ensure!(
                 read == own.iter().cloned().collect(),
-                "of {} pupils on roll others were read than are there ({} read)",
+                "the school has {} pupils on roll, but the adapter read a different set of {}",
                 own.len(),
                 read.len()
             );
@@ -113,12 +113,12 @@ impl Day {
         Ok(own.into_iter().map(StudentId::from).collect())
     }
 
-    /// Writes marks, follows them until the MIS has them, and notes those that it now must hold.
+    /// Writes marks, waits until the MIS has them, and adds them to the marks that it must now hold.
     async fn write(&self, marks: &[Mark], held: &mut BTreeMap<Key, Mark>) -> anyhow::Result<()> {
         let results = self.mis.write(marks).await?;
         ensure!(
             results.len() == marks.len(),
-            "{} marks, {} results",
+            "{} marks returned {} results",
             marks.len(),
             results.len()
         );
@@ -131,35 +131,35 @@ impl Day {
                     writebacks.insert(receipt.receipt);
                     held.insert((mark.student.clone(), mark.session), mark.clone());
                 }
-                // A pupil may be free in a morning or afternoon.
+                // A pupil may have no lesson in a session.
                 MarkResult::Refused(error) if error.kind() == ErrorKind::NoLesson => {}
-                other => bail!("{mark:?} became {other:?}"),
+                other => bail!("{mark:?} should be accepted, but the result is {other:?}"),
             }
         }
         ensure!(
             2 * accepted > marks.len(),
-            "of {} marks only {accepted} were accepted",
+            "only {accepted} of {} marks were accepted",
             marks.len()
         );
         for writeback in &writebacks {
-            let told = self.mis.outcome(writeback).await?;
+            let outcome = self.mis.outcome(writeback).await?;
             ensure!(
-                matches!(told, WritebackOutcome::Open { .. }),
-                "what was accepted just now cannot be {told:?}"
+                matches!(outcome, WritebackOutcome::Open { .. }),
+                "a writeback that was just accepted should be open, but is {outcome:?}"
             );
         }
         self.handle.advance(WRITE_DELAY + Duration::from_secs(5));
         for writeback in &writebacks {
-            let told = self.mis.outcome(writeback).await?;
+            let outcome = self.mis.outcome(writeback).await?;
             ensure!(
-                matches!(told, WritebackOutcome::Done),
-                "the MIS has the marks, and is told {told:?}"
+                matches!(outcome, WritebackOutcome::Done),
+                "the MIS has the marks, but the outcome is {outcome:?}"
             );
         }
         Ok(())
     }
 
-    /// What the adapter reads and what the MIS holds must both be what was written last.
+    /// Checks that the adapter reads, and the MIS holds, the marks that were written last.
     async fn is_read_back(
         &self,
         date: NaiveDate,
@@ -169,13 +169,13 @@ impl Day {
         let register = self.mis.register(date).await?;
         for ((student, session), mark) in held {
             let read = register.held(student, *session).with_context(|| {
-                format!("{mark:?} was confirmed, and the register does not show it")
+                format!("{mark:?} was confirmed, but the register does not show it")
             })?;
             ensure!(
                 read.code == HeldCode::Known(mark.code.clone())
                     && read.comment == mark.comment
                     && read.minutes_late == mark.minutes_late,
-                "{mark:?} was confirmed, and the register shows {read:?}"
+                "{mark:?} was confirmed, but the register shows {read:?}"
             );
         }
         let of_today = |mark: &&wonde_sandbox::MisMark| mark.date == date && mark.writes > 0;
@@ -183,7 +183,7 @@ impl Day {
         let written: Vec<_> = marks.iter().filter(of_today).collect();
         ensure!(
             written.len() == held.len(),
-            "{} marks were confirmed, and the MIS holds {} that were written from outside",
+            "{} marks were confirmed, but the MIS holds {} that were written through Wonde",
             held.len(),
             written.len()
         );
@@ -193,7 +193,7 @@ impl Day {
             let own = key.and_then(|key| held.get(&key));
             ensure!(
                 own.is_some_and(|own| own.code.as_str() == mark.code),
-                "the MIS holds `{}` for {} in {:?}, which nobody wrote there",
+                "the MIS holds `{}` for {} in {:?}, which was not written there",
                 mark.code,
                 mark.student_id,
                 mark.session
@@ -207,7 +207,7 @@ impl Day {
     }
 }
 
-/// Marks of one session: every fifth pupil late, with all that can be kept, the others present.
+/// Marks of one session: every fifth pupil is late, with everything the MIS stores; the others are present.
 fn arrivals(bench: &Bench, pupils: &[StudentId], session: Session) -> Vec<Mark> {
     let present = if session == Session::Am { "/" } else { "\\" };
     let mark = |(place, student): (usize, &StudentId)| {
@@ -253,7 +253,7 @@ async fn a_written_day(bench: &Bench) -> anyhow::Result<()> {
             .collect();
         day.write(&leavers, &mut held)
             .await
-            .context("when pupils leave early")?;
+            .context("for early leavers")?;
         day.is_read_back(WINTER, &held)
             .await
             .context("in the evening")?;
@@ -277,20 +277,20 @@ async fn a_read_day(bench: &Bench) -> anyhow::Result<()> {
     let register = day.mis.register(friday).await?;
     ensure!(
         register.iter().count() > pupils.len(),
-        "the register of the school day before was not read"
+        "the register of the previous school day was not read"
     );
-    let refused = day.mis.write(&arrivals(bench, &pupils, Session::Am)).await;
+    let written = day.mis.write(&arrivals(bench, &pupils, Session::Am)).await;
     ensure!(
-        refused
+        written
             .as_ref()
             .is_err_and(|error| matches!(error.kind(), ErrorKind::Unsupported(_))),
-        "writing should be refused as unsupported, not {refused:?}"
+        "writing should return `Unsupported`, but returned {written:?}"
     );
     day.handle.advance(WRITE_DELAY + EXTRACTION);
     let marks = day.handle.mis_marks(&day.school)?;
     ensure!(
         marks.iter().all(|mark| mark.writes == 0),
-        "something was written from outside"
+        "a mark was written through Wonde"
     );
     day.end().await;
     Ok(())

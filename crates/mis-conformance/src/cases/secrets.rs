@@ -1,4 +1,4 @@
-//! Tokens, names and comments stay out of every error and every `Debug` text, whatever the other side repeats.
+//! Tokens, names and comments are in no error and no `Debug` text, even if a response repeats them.
 
 use anyhow::{Context as _, bail};
 use futures::TryStreamExt as _;
@@ -21,8 +21,8 @@ cases! {
     Negative None, "secrets::stay_out_of_debug", everybody => debug;
 }
 
-/// Answers that repeat everything they should not, in every place they could.
-fn tattling() -> Vec<Answer> {
+/// Responses that repeat the token, a name and a comment, in every possible place.
+fn leaking_responses() -> Vec<Answer> {
     let token = standard::token(1);
     let all = format!("{SURNAME}, {FORENAME}1: {COMMENT} (Bearer {token})");
     let mut answers: Vec<Answer> = [400, 401, 403, 404, 409, 422, 429, 500, 503]
@@ -50,7 +50,7 @@ fn tattling() -> Vec<Answer> {
     answers
 }
 
-fn telling(bench: &Bench, pupil: usize, code: &str) -> Mark {
+fn secret_mark(bench: &Bench, pupil: usize, code: &str) -> Mark {
     Mark {
         comment: bench.has(Ability::Comment).then(|| COMMENT.to_owned()),
         ..standard::mark(pupil, Session::Am, code)
@@ -59,7 +59,7 @@ fn telling(bench: &Bench, pupil: usize, code: &str) -> Mark {
 
 async fn reading(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
-    for answer in tattling() {
+    for answer in leaking_responses() {
         bench.server.forget();
         bench.server.plan(Plan::always(
             On::Read,
@@ -68,7 +68,7 @@ async fn reading(bench: &Bench) -> anyhow::Result<()> {
                 applied: false,
             },
         ));
-        look_at_reads(bench, &desk).await?;
+        check_reads(bench, &desk).await?;
     }
     let impatient = bench.open_impatient().await?;
     for trouble in [
@@ -84,7 +84,7 @@ async fn reading(bench: &Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look_at_reads(bench: &Bench, desk: &Desk) -> anyhow::Result<()> {
+async fn check_reads(bench: &Bench, desk: &Desk) -> anyhow::Result<()> {
     let mut errors = vec![
         ("reading the code book", desk.mis.code_book().await.err()),
         (
@@ -112,38 +112,41 @@ async fn look_at_reads(bench: &Bench, desk: &Desk) -> anyhow::Result<()> {
 
 async fn writing(bench: &Bench) -> anyhow::Result<()> {
     let desk = bench.open().await?;
-    for answer in tattling() {
+    for answer in leaking_responses() {
         let trouble = Trouble::Answer {
             answer,
             applied: false,
         };
-        look_at_write(bench, &desk, trouble).await?;
+        check_write(bench, &desk, trouble).await?;
     }
     let impatient = bench.open_impatient().await?;
     for trouble in [
         Trouble::Cut { applied: false },
         Trouble::Stall { applied: false },
     ] {
-        look_at_write(bench, &impatient, trouble).await?;
+        check_write(bench, &impatient, trouble).await?;
     }
     Ok(())
 }
 
-async fn look_at_write(bench: &Bench, desk: &Desk, trouble: Trouble) -> anyhow::Result<()> {
+async fn check_write(bench: &Bench, desk: &Desk, trouble: Trouble) -> anyhow::Result<()> {
     bench.server.forget();
     bench.server.plan(Plan::always(On::Write, trouble));
-    // One mark that is sent, and one that is refused before.
-    let marks = [telling(bench, ADA, "L"), telling(bench, BEN, UNKNOWN_CODE)];
+    // One mark that is sent, and one that is rejected before.
+    let marks = [
+        secret_mark(bench, ADA, "L"),
+        secret_mark(bench, BEN, UNKNOWN_CODE),
+    ];
     match desk.mis.write(&marks).await {
         Ok(results) => {
-            is_discreet("what became of the marks", &results)?;
+            is_discreet("the marks' results", &results)?;
             for result in results {
                 match result {
                     MarkResult::Refused(error) | MarkResult::Failed(error) => {
                         is_discreet_error("a mark's error", &error)?
                     }
                     MarkResult::Accepted(_) | MarkResult::Written => {
-                        bail!("a mark was accepted that was answered with an error")
+                        bail!("a mark was accepted although the response was an error")
                     }
                 }
             }
@@ -172,20 +175,20 @@ async fn debug(bench: &Bench) -> anyhow::Result<()> {
         is_discreet("people", &people)?;
     }
     if bench.has(Ability::Session) {
-        let marks = [telling(bench, ADA, "L")];
+        let marks = [secret_mark(bench, ADA, "L")];
         is_discreet("a mark", &marks)?;
         let results = bench.write_all(&desk, &marks).await?;
-        is_discreet("what became of a mark", &results)?;
+        is_discreet("a mark's result", &results)?;
         let Some(MarkResult::Accepted(accepted)) = results.into_iter().next() else {
-            bail!("there is no receipt");
+            bail!("the mark was accepted without a receipt");
         };
-        let refusal =
+        let rejection =
             json!({"data": {"status": "failed", "message": format!("{SURNAME}: {COMMENT}")}});
         bench.server.world().settle(Outcome::Rejected);
         bench.server.plan(Plan::always(
             On::Read,
             Trouble::Answer {
-                answer: Answer::json(200, refusal),
+                answer: Answer::json(200, rejection),
                 applied: false,
             },
         ));
@@ -193,9 +196,9 @@ async fn debug(bench: &Bench) -> anyhow::Result<()> {
             .mis
             .outcome(&accepted.receipt)
             .await
-            .context("the outcome cannot be asked for")?;
-        is_discreet("an outcome in the MIS's own words", &outcome)?;
+            .context("the outcome cannot be read")?;
+        is_discreet("an outcome with the MIS's message", &outcome)?;
     }
-    // Once more, with all that was read and remembered.
+    // Again, with everything that the adapter has cached.
     is_discreet("the adapter after its work", &desk)
 }

@@ -3,10 +3,10 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use mis_wonde::Session;
 
-/// Where a mark stands.
+/// Where a mark is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// In the session's own mark.
+    /// As a session mark.
     Session,
     /// On this lesson.
     Lesson(String),
@@ -24,7 +24,7 @@ pub(crate) struct Kept {
     pub(crate) comment: Option<String>,
     pub(crate) minutes_late: Option<u32>,
     pub(crate) changed: DateTime<Utc>,
-    /// The writeback that wrote it; `None` for what was there before.
+    /// The writeback that wrote it; `None` for a mark that existed before.
     pub(crate) writeback: Option<String>,
     /// How often it was written.
     pub(crate) times: usize,

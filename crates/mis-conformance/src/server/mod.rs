@@ -1,4 +1,4 @@
-//! The standard schools on a loopback port: stateful, so that what is written is read back, and able to fail on demand.
+//! The standard schools on a loopback port. The server stores marks that are written, and fails on demand.
 
 mod kept;
 pub(crate) mod reading;
@@ -29,38 +29,38 @@ use crate::{
     standard::{self, Lesson, Repeated},
 };
 
-/// Below this all paths lie, as they do at Wonde.
+/// The prefix of all paths, as at Wonde.
 const BASE: &str = "/v1.0";
-/// An adapter that asks this often in one case will never stop.
+/// An adapter that sends this many requests in one case is in an endless loop.
 const FLOOD: usize = 400;
 
-/// What one school is like beside the standard.
+/// How a school differs from the standard.
 #[derive(Clone, Debug)]
 pub(crate) struct School {
     pub(crate) timezone: Tz,
     pub(crate) pupils: usize,
     pub(crate) lessons: Vec<Lesson>,
-    /// A pupil's row that is the adapter's own.
+    /// The pupil's row from the adapter's fixture.
     pub(crate) own_student: Option<Value>,
-    /// Answer of the school's record, its meta and its permissions as to what is granted.
+    /// The grants in the school's record, its meta and its permissions.
     pub(crate) grants: Grants,
-    /// Whether the code book is there to be read.
+    /// Whether the code book can be read.
     pub(crate) code_book: bool,
-    /// Codes that the book has twice.
+    /// Codes that are listed twice.
     pub(crate) repeated: Vec<Repeated>,
 }
 
-/// What a school says of its grants; `None` where it does not say.
+/// A school's grants; `None` if a grant is not reported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Grants {
     pub(crate) approved: Option<bool>,
     pub(crate) allows_writeback: Option<bool>,
     pub(crate) attendance_write: Option<bool>,
-    /// Meta and permissions may not be read at all.
+    /// Whether meta and permissions cannot be read.
     pub(crate) hidden: bool,
 }
 
-/// A request as it came in.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
     pub(crate) token: Option<String>,
@@ -91,12 +91,12 @@ impl Seen {
         self.method != "GET"
     }
 
-    /// The path without what all paths begin with.
+    /// The path without the common prefix.
     fn below_base(&self) -> &str {
         self.path.strip_prefix(BASE).unwrap_or(&self.path)
     }
 
-    /// The number of the school whose path it is.
+    /// The number of the school in the path.
     pub(crate) fn school(&self) -> Option<u8> {
         let id = self
             .below_base()
@@ -105,7 +105,7 @@ impl Seen {
         (1..=9).find(|number| standard::school_id(*number) == id)
     }
 
-    /// Whether a list was asked for from its beginning.
+    /// Whether this requests the first page of a list.
     pub(crate) fn is_first_page(&self) -> bool {
         !self
             .query
@@ -113,7 +113,7 @@ impl Seen {
             .any(|pair| pair.starts_with("page=") && pair != "page=1")
     }
 
-    /// The body as JSON, if it is any.
+    /// The body, if it is JSON.
     pub(crate) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
     }
@@ -123,11 +123,11 @@ impl Seen {
 pub(crate) struct World {
     pub(crate) schools: HashMap<u8, School>,
     pub(crate) now: DateTime<Utc>,
-    /// Rows in an answer at most, whatever was asked for.
+    /// The maximum number of rows in a response, whatever was requested.
     pub(crate) page: usize,
     answers: Answers,
     kept: Vec<Kept>,
-    /// Pupils who are in the lists still and whom the MIS no longer has.
+    /// Pupils who are still listed but no longer in the MIS.
     expelled: HashSet<String>,
     outcome: Outcome,
     writebacks: Vec<String>,
@@ -135,7 +135,7 @@ pub(crate) struct World {
     plans: Vec<Plan>,
 }
 
-/// The standard schools, being served.
+/// The running server.
 pub(crate) struct Server {
     world: Arc<Mutex<World>>,
     arrived: watch::Sender<usize>,
@@ -143,7 +143,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Schools 1 and 2, both in London, on the winter's day.
+    /// Starts schools 1 and 2, both in London, on the winter day.
     pub(crate) async fn start(answers: Answers) -> Self {
         let now = standard::ten_past_nine(standard::WINTER, Tz::Europe__London);
         let mut world = World {
@@ -191,32 +191,32 @@ impl Server {
         }
     }
 
-    /// The address that a client is given.
+    /// The base URL for clients.
     pub(crate) fn address(&self) -> String {
         format!("{}{BASE}", self.server.uri())
     }
 
-    /// The state of the server, to look at or to change.
+    /// The state of the server, to read or change.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         lock(&self.world)
     }
 
-    /// The time that adapters are given.
+    /// The time for adapters.
     pub(crate) fn clock(&self) -> Clock {
         Clock(self.world.clone())
     }
 
-    /// Lets time pass.
+    /// Moves the clock.
     pub(crate) fn pass(&self, time: TimeDelta) {
         self.world().now += time;
     }
 
-    /// Has something go wrong.
+    /// Plans a fault.
     pub(crate) fn plan(&self, plan: Plan) {
         self.world().plans.push(plan);
     }
 
-    /// Forgets the requests so far, and what was still to go wrong.
+    /// Forgets the requests so far and the remaining faults.
     pub(crate) fn forget(&self) {
         let mut world = self.world();
         world.seen.clear();
@@ -229,7 +229,7 @@ impl Server {
         self.world().seen.clone()
     }
 
-    /// Of these, those that would change something.
+    /// The requests among them that write.
     pub(crate) fn writes(&self) -> Vec<Seen> {
         self.world()
             .seen
@@ -239,20 +239,20 @@ impl Server {
             .collect()
     }
 
-    /// Waits until so many requests have come in.
+    /// Waits for this many requests.
     pub(crate) async fn until(&self, requests: usize) {
         let mut arrived = self.arrived.subscribe();
-        // The sender lives as long as `self`, so that an answer always comes.
+        // The sender lives as long as `self`, so this cannot fail.
         let _ = arrived.wait_for(|count| *count >= requests).await;
     }
 
-    /// Waits until more requests have come in than any case needs.
+    /// Waits until there are more requests than any case needs.
     pub(crate) async fn until_flooded(&self) {
         self.until(FLOOD).await;
     }
 }
 
-/// Tells the world's time.
+/// The world's clock.
 pub(crate) struct Clock(Arc<Mutex<World>>);
 
 impl Clock {
@@ -262,7 +262,7 @@ impl Clock {
 }
 
 impl World {
-    /// Puts a school there as the standard has it, with the marks that its register holds from the start.
+    /// Adds a standard school with its initial marks.
     pub(crate) fn set_school(&mut self, number: u8, timezone: Tz) {
         self.schools.insert(
             number,
@@ -279,7 +279,7 @@ impl World {
         self.hold_standard_marks(number);
     }
 
-    /// What was written of a pupil in a session, wherever the MIS keeps it.
+    /// The written mark of a pupil in a session, wherever the MIS stores it.
     pub(crate) fn written_of(
         &self,
         student: &StudentId,
@@ -291,18 +291,18 @@ impl World {
         })
     }
 
-    /// Marks that were written since the start.
+    /// The marks that were written since the start.
     pub(crate) fn written(&self) -> impl Iterator<Item = &Kept> {
         self.kept.iter().filter(|kept| kept.writeback.is_some())
     }
 
-    /// Forgets what was written.
+    /// Removes the written marks.
     pub(crate) fn unwrite(&mut self) {
         self.kept.retain(|kept| kept.writeback.is_none());
         self.expelled.clear();
     }
 
-    /// From now on a register with this pupil in it is refused, though the lists have the pupil still.
+    /// From now on rejects a register with this pupil, who stays in the lists.
     pub(crate) fn expel(&mut self, student: &StudentId) {
         self.expelled.insert(student.to_string());
     }

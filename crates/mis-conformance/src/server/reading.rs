@@ -1,4 +1,4 @@
-//! Reading: a school's record, its grants, and its lists page by page.
+//! Reads of a school's record, its grants, and its lists page by page.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use super::{World, not_found, rows};
 use crate::answer::Answer;
 use crate::standard;
 
-/// How much further than asked a list of lessons reaches: what Wonde answers may go beyond what it was asked for.
+/// How far a list of lessons extends beyond the requested time, because Wonde may return more than requested.
 const BEYOND: TimeDelta = TimeDelta::days(1);
-/// Members of staff, and contacts, at each school.
+/// The number of members of staff, and of contacts, at each school.
 pub(crate) const ADULTS: usize = 4;
 /// A pupil who has left.
 pub(crate) const GONE: usize = 77;
@@ -183,7 +183,7 @@ impl World {
                 .clear()
                 .extend_pairs(others)
                 .append_pair("page", &(page + 1).to_string());
-            // The request names its host in a header, not in its address.
+            // The request has its host in a header, not in its URL.
             format!(
                 "http://{}{}?{}",
                 host(request).unwrap_or_default(),
@@ -199,7 +199,7 @@ impl World {
     }
 }
 
-/// Host and port by which the client found this server.
+/// The host and port of this server in the request.
 fn host(request: &Request) -> Option<&str> {
     request
         .headers

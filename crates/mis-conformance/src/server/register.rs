@@ -1,4 +1,4 @@
-//! Writing: what is handed in is checked as a whole, kept, and found in the register afterwards.
+//! Writes: a register is validated as a whole and stored, and can then be read back.
 
 use chrono::{DateTime, Days, Utc};
 use mis_wonde::Session;
@@ -12,9 +12,8 @@ use crate::{
 };
 
 impl World {
-    /// What the registers hold before anything is written: for Eve illness with a comment, for Fay a code that no book
-    /// knows, for Gus a note without a code, all entered the day before; for Eve something else on another day, for Ada on a lesson that is not her
-    /// first.
+    /// The initial marks: Eve has illness with a comment, Fay an unknown code, and Gus a note without a code, all
+    /// entered the day before. Eve has another mark on another day, and Ada has one on a lesson that is not her first.
     pub(super) fn hold_standard_marks(&mut self, school: u8) {
         self.kept.retain(|kept| kept.school != school);
         let lessons = self
@@ -98,7 +97,7 @@ impl World {
         }
     }
 
-    /// Takes in a register, all of it or nothing.
+    /// Stores a register completely or not at all.
     pub(super) fn write(&mut self, school: u8, sort: &str, seen: &Seen) -> Answer {
         let rows = seen.json();
         let rows = rows
@@ -142,7 +141,7 @@ impl World {
         self.kept.push(mark);
     }
 
-    /// One mark out of a register; `None` for whatever the school would not have.
+    /// Parses one mark of a register; `None` if the school rejects it.
     fn read_mark(&self, school: u8, sort: &str, row: &Value, writeback: &str) -> Option<Kept> {
         let row = row.as_object()?;
         let text = |key: &str| row.get(key).and_then(Value::as_str);
@@ -201,7 +200,7 @@ impl World {
         })
     }
 
-    /// How far a writeback has come.
+    /// The status of a writeback.
     pub(super) fn writeback(&self, id: &str) -> Answer {
         if self.writebacks.iter().any(|known| known == id) {
             self.answers.outcome(self.outcome, id)
@@ -210,12 +209,12 @@ impl World {
         }
     }
 
-    /// From now on every writeback has come so far.
+    /// Sets the outcome of every writeback.
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 
-    /// The marks of a register that is asked for, in rows as Wonde writes them.
+    /// The marks of the requested register as Wonde's rows.
     pub(super) fn kept_rows(
         &self,
         school: u8,
@@ -243,10 +242,10 @@ impl World {
     }
 }
 
-/// `Some(None)` where the key is missing, `None` where its value is no good.
+/// `Some(None)` if the key is missing, `None` if its value is invalid.
 #[allow(
     clippy::option_option,
-    reason = "outer: the value is good; inner: there is one"
+    reason = "outer: the value is valid; inner: the key exists"
 )]
 fn optional<T>(
     row: &Map<String, Value>,

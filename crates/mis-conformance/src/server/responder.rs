@@ -1,4 +1,4 @@
-//! What answers a request: the usual answer, or what is to go wrong with it.
+//! Responds to requests, or causes the planned fault.
 
 use std::{
     collections::HashMap,
@@ -13,7 +13,7 @@ use super::{Seen, Trouble, World, lock, not_found, trouble};
 use crate::answer::Answer;
 use crate::standard;
 
-/// What answers: shared by the two mocks.
+/// The responder that both mocks share.
 #[derive(Clone)]
 pub(super) struct Responder {
     pub(super) world: Arc<Mutex<World>>,
@@ -28,7 +28,7 @@ impl Responder {
         if let Some(Trouble::Cut { applied: true }) = world.next_trouble(&seen) {
             world.serve(&seen, request);
         }
-        std::io::Error::other("cut on purpose")
+        std::io::Error::other("the connection was cut on purpose")
     }
 }
 
@@ -51,13 +51,13 @@ impl Respond for Responder {
                 trouble::never()
             }
             Some(Trouble::Slow(delay)) => world.serve(&seen, request).template().set_delay(delay),
-            // The other mock takes these; were it not asked, the case would notice.
+            // The other mock handles these.
             Some(Trouble::Cut { .. }) | None => world.serve(&seen, request).template(),
         }
     }
 }
 
-/// Whether the connection is to be cut for a request.
+/// Whether the connection is cut for a request.
 pub(super) struct Cuts(pub(super) Responder);
 
 impl Match for Cuts {
@@ -67,10 +67,10 @@ impl Match for Cuts {
 }
 
 impl World {
-    /// Answers as Wonde would.
+    /// Responds as Wonde would.
     fn serve(&mut self, seen: &Seen, request: &Request) -> Answer {
-        if let Some(refusal) = self.refuse(seen) {
-            return refusal;
+        if let Some(rejection) = self.reject(seen) {
+            return rejection;
         }
         let query: HashMap<String, String> = request
             .url
@@ -98,8 +98,8 @@ impl World {
         }
     }
 
-    /// Whether the token opens what is asked for.
-    fn refuse(&self, seen: &Seen) -> Option<Answer> {
+    /// Rejects a request whose token does not give access to its path.
+    fn reject(&self, seen: &Seen) -> Option<Answer> {
         let owner =
             (1..=9).find(|number| seen.token.as_deref() == Some(standard::token(*number).as_str()));
         match (owner, seen.school()) {

@@ -1,4 +1,4 @@
-//! Rows as Wonde writes them.
+//! Rows in Wonde's format.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::kept::Kept;
 use crate::standard::{self, CalledOff, Lesson, Repeated, Sort};
 
-/// A time as Wonde writes it.
+/// A time in Wonde's format.
 pub(super) fn time(instant: DateTime<Utc>) -> Value {
     json!({"date": instant.format("%Y-%m-%d %H:%M:%S%.6f").to_string(), "timezone_type": 3, "timezone": "UTC"})
 }
@@ -29,7 +29,7 @@ pub(super) fn codes(school: u8, letters: &str, repeated: &[Repeated]) -> Vec<Val
     lines
 }
 
-/// A pupil, with what was asked to be included.
+/// A pupil with the requested includes.
 pub(super) fn student(school: u8, pupil: usize, includes: &[&str]) -> Value {
     let mut row = Map::from_iter([
         (
@@ -62,7 +62,7 @@ pub(super) fn student(school: u8, pupil: usize, includes: &[&str]) -> Value {
     Value::Object(row)
 }
 
-/// The day on which every pupil and member of staff came.
+/// The day on which every pupil and member of staff joined.
 pub(crate) fn joined() -> NaiveDate {
     NaiveDate::from_ymd_opt(2025, 9, 1).unwrap_or_default()
 }
@@ -71,7 +71,7 @@ fn class_row(school: u8, class: usize) -> Value {
     json!({"id": standard::id(school, Sort::Class, class), "mis_id": class.to_string(), "name": format!("Class {class}")})
 }
 
-/// The groups of a school: its sorts and names.
+/// The types and names of a school's groups.
 pub(crate) const GROUPS: [(&str, &str); 4] = [
     ("YEAR", "Year 8"),
     ("REGISTRATION", "8Q"),
@@ -141,7 +141,7 @@ pub(super) fn lesson(school: u8, lesson: &Lesson) -> Value {
     row
 }
 
-/// What the rows of both sorts of register have in common.
+/// The common fields of rows of both kinds of register.
 fn mark(kept: &Kept, place: usize) -> Map<String, Value> {
     Map::from_iter([
         ("id".to_owned(), json!(format!("M{place}"))),

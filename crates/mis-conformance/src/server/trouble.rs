@@ -1,4 +1,4 @@
-//! What goes wrong on demand.
+//! Planned faults.
 
 use std::time::Duration;
 
@@ -7,31 +7,31 @@ use wiremock::ResponseTemplate;
 use super::{Seen, World};
 use crate::answer::Answer;
 
-/// An answer that comes long after everybody has gone.
+/// The delay of a response that is later than any timeout.
 pub(super) fn never() -> ResponseTemplate {
     ResponseTemplate::new(200).set_delay(Duration::from_secs(600))
 }
 
-/// What happens to a request instead of its usual answer.
+/// What happens to a request instead of its usual response.
 #[derive(Clone, Debug)]
 pub(crate) enum Trouble {
-    /// Another answer; `applied` if the request takes hold nevertheless.
+    /// Another response; `applied` if the request is carried out nevertheless.
     Answer { answer: Answer, applied: bool },
-    /// No answer ever.
+    /// No response.
     Stall { applied: bool },
-    /// The connection ends without an answer.
+    /// The connection ends without a response.
     Cut { applied: bool },
-    /// The usual answer, later.
+    /// The usual response, delayed.
     Slow(Duration),
 }
 
-/// To which requests something happens.
+/// The requests that a fault applies to.
 #[derive(Clone, Debug)]
 pub(crate) enum On {
     Any,
     Write,
     Read,
-    /// Reads whose path ends so.
+    /// Reads whose path ends with this.
     Path(&'static str),
 }
 
@@ -46,7 +46,7 @@ impl On {
     }
 }
 
-/// Something that is to go wrong.
+/// A planned fault.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     on: On,
@@ -56,7 +56,7 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Every time, until it is forgotten.
+    /// The fault occurs every time, until it is forgotten.
     pub(crate) fn always(on: On, trouble: Trouble) -> Self {
         Self {
             on,
@@ -66,7 +66,7 @@ impl Plan {
         }
     }
 
-    /// Only once, after so many requests of the sort have passed.
+    /// The fault occurs once, after this many matching requests.
     pub(crate) fn once_after(skip: usize, on: On, trouble: Trouble) -> Self {
         Self {
             on,
@@ -78,7 +78,7 @@ impl Plan {
 }
 
 impl World {
-    /// Whether the next trouble for this request is a cut. Changes nothing.
+    /// Whether the next fault for this request is a cut. Does not use the fault up.
     pub(super) fn cuts(&self, seen: &Seen) -> bool {
         let due = self
             .plans
@@ -94,7 +94,7 @@ impl World {
         )
     }
 
-    /// What goes wrong with this request, if anything.
+    /// The fault for this request, if any.
     pub(super) fn next_trouble(&mut self, seen: &Seen) -> Option<Trouble> {
         let plan = self
             .plans

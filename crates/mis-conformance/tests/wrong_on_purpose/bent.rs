@@ -1,4 +1,4 @@
-//! A right adapter with one thing bent.
+//! A correct adapter with one changed call.
 
 use std::{
     fmt,
@@ -16,16 +16,16 @@ use mis_wonde::{
     wonde::{self, AttendanceCodeId, SessionMark},
 };
 
-/// A call that is done in another way than the right one.
+/// A replacement of one call.
 pub(crate) type Call<A, T> = Option<for<'a> fn(&'a Bent, A) -> BoxFuture<'a, Result<T>>>;
 
-/// What a list gives.
+/// The rows of a list.
 pub(crate) type Rows<T> = BoxStream<'static, Result<T>>;
 
-/// What is done in another way; where nothing is said, the right one is called.
+/// The replaced calls; the correct adapter handles all others.
 #[derive(Clone, Copy)]
 pub(crate) struct Bend {
-    /// The right one is made for another declaration than the one that is shown.
+    /// The correct adapter is built for other capabilities than the declared ones.
     pub(crate) as_if: Option<&'static Descriptor>,
     pub(crate) capabilities: Option<fn(&Bent) -> Capabilities>,
     pub(crate) debug: Option<fn(&Bent) -> String>,
@@ -60,13 +60,13 @@ pub(crate) const STRAIGHT: Bend = Bend {
 pub(crate) struct Bent {
     pub(crate) right: Arc<dyn MisAdapter>,
     pub(crate) connection: Connection,
-    /// Room to remember what should be forgotten.
+    /// State that a correct adapter does not keep.
     pub(crate) memory: Mutex<Vec<Mark>>,
     descriptor: &'static Descriptor,
     bend: Bend,
 }
 
-/// Puts a bent adapter together.
+/// Builds an adapter with replaced calls.
 pub(crate) fn bent(
     descriptor: &'static Descriptor,
     context: ConnectContext,
@@ -90,7 +90,7 @@ pub(crate) fn bent(
     })
 }
 
-/// Declares a descriptor whose adapter is bent.
+/// Declares a descriptor whose adapter has replaced calls.
 macro_rules! wrong {
     ($name:ident: $like:expr, $bend:expr) => {
         static $name: mis_wonde::Descriptor =
@@ -112,7 +112,7 @@ pub(crate) const SESSION: Descriptor =
     .with_notes("Wrong on purpose.")
     .with_source("made up", "2026-11-23");
 
-/// Everything a session MIS can do.
+/// All abilities of an MIS with session marks.
 pub(crate) static WHOLE: Descriptor = SESSION;
 
 pub(crate) const FIRST_LESSON: Descriptor =
@@ -125,7 +125,7 @@ pub(crate) const FIRST_LESSON: Descriptor =
 pub(crate) const READ_ONLY: Descriptor =
     named(SESSION, "wrongreader", "Wrong Reader").with_capabilities(Capabilities::READ_ONLY);
 
-/// A session MIS that keeps the bare mark and nothing with it.
+/// An MIS with session marks that stores only the code.
 pub(crate) const BARE: Descriptor = SESSION.with_capabilities(Capabilities::SESSION_MARKS);
 
 pub(crate) const WITHOUT_ROSTER: Descriptor = READ_ONLY.with_capabilities({
@@ -146,7 +146,7 @@ pub(crate) const fn named(
 }
 
 impl Bent {
-    /// The wire's form of marks, with ids from the school's code book.
+    /// Converts marks for the wire, with ids from the school's code book.
     pub(crate) async fn bodies(&self, marks: &[Mark]) -> Result<Vec<SessionMark>> {
         let book = self.right.code_book().await?;
         let id = |mark: &Mark| {

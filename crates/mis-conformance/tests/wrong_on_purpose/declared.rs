@@ -1,4 +1,4 @@
-//! Wrong in what is declared: the descriptor, the fixtures, the capabilities, and what is done beyond them or not at all.
+//! Faults in the descriptor, the fixtures and the capabilities, and abilities that do not match them.
 
 use futures::stream::{self, StreamExt as _};
 use mis_wonde::{
@@ -13,16 +13,16 @@ use crate::{
 
 pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
-        does: "has a date that is none",
+        does: "has an invalid date",
         descriptor: &UNDATED,
         fixtures: "session",
-        caught_by: &["descriptor::is_sound"],
+        caught_by: &["descriptor::is_valid"],
     },
     Wrong {
-        does: "has nothing but a to-do for notes",
+        does: "has only a to-do as notes",
         descriptor: &UNFINISHED,
         fixtures: "session",
-        caught_by: &["descriptor::is_sound"],
+        caught_by: &["descriptor::is_valid"],
     },
     Wrong {
         does: "is not registered",
@@ -31,106 +31,106 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["descriptor::is_registered"],
     },
     Wrong {
-        does: "brings no fixtures",
+        does: "has no fixtures",
         descriptor: &WHOLE,
         fixtures: "none",
         caught_by: &[
             "fixtures::are_complete",
-            "session::a_mark_is_kept",
-            "session::the_outcome_is_told",
-            "comment::is_kept",
-            "minutes_late::are_kept",
-            "early_leaver::is_kept",
-            "roster::a_pupil_of_this_mis_is_read_whole",
+            "session::a_mark_is_stored",
+            "session::the_outcome_is_reported",
+            "comment::is_stored",
+            "minutes_late::are_stored",
+            "early_leaver::is_stored",
+            "roster::a_pupil_of_this_mis_is_read_in_full",
         ],
     },
     Wrong {
-        does: "brings fixtures for what it does not declare",
+        does: "has fixtures for undeclared abilities",
         descriptor: &READER,
         fixtures: "session",
         caught_by: &["fixtures::are_complete"],
     },
     Wrong {
-        does: "claims more than it declares",
+        does: "reports more than it declares",
         descriptor: &WIDER,
         fixtures: "session",
         caught_by: &["capabilities::are_never_wider_than_declared"],
     },
     Wrong {
-        does: "never claims anything",
+        does: "reports no abilities",
         descriptor: &TIMID,
         fixtures: "session",
-        caught_by: &["capabilities::are_whole_where_all_is_granted"],
+        caught_by: &["capabilities::are_complete_if_everything_is_granted"],
     },
     Wrong {
-        does: "asks neither the school nor the operator",
+        does: "ignores the grants of the school and the operator",
         descriptor: &HEADSTRONG,
         fixtures: "session",
         caught_by: &[
             "capabilities::are_never_wider_than_declared",
-            "capabilities::a_plain_no_of_the_school_ends_writing",
-            "capabilities::the_operator_takes_abilities_away",
+            "capabilities::a_school_that_denies_writing_receives_no_marks",
+            "capabilities::the_operator_can_remove_abilities",
         ],
     },
     Wrong {
-        does: "writes, and declares to read only",
+        does: "writes although it is declared as read-only",
         descriptor: &SECRET_WRITER,
         fixtures: "read_only",
         caught_by: &[
-            "session::is_refused_without_a_request",
-            "comment::is_refused_without_a_request",
-            "minutes_late::are_refused_without_a_request",
-            "early_leaver::is_refused_without_a_request",
+            "session::is_rejected_without_a_request",
+            "comment::is_rejected_without_a_request",
+            "minutes_late::are_rejected_without_a_request",
+            "early_leaver::is_rejected_without_a_request",
         ],
     },
     Wrong {
-        does: "tells an outcome where nothing can be written",
+        does: "returns an outcome although nothing can be written",
         descriptor: &ORACLE,
         fixtures: "read_only",
-        caught_by: &["session::is_refused_without_a_request"],
+        caught_by: &["session::is_rejected_without_a_request"],
     },
     Wrong {
-        does: "keeps more with a mark than it declares",
+        does: "stores more with a mark than it declares",
         descriptor: &SECRET_KEEPER,
         fixtures: "session",
         caught_by: &[
-            "comment::is_refused_without_a_request",
-            "minutes_late::are_refused_without_a_request",
-            "early_leaver::is_refused_without_a_request",
+            "comment::is_rejected_without_a_request",
+            "minutes_late::are_rejected_without_a_request",
+            "early_leaver::is_rejected_without_a_request",
         ],
     },
     Wrong {
-        does: "drops what it does not declare, silently",
+        does: "silently drops undeclared parts of a mark",
         descriptor: &SILENT_DROPPER,
         fixtures: "session",
         caught_by: &[
-            "comment::is_refused_without_a_request",
-            "minutes_late::are_refused_without_a_request",
+            "comment::is_rejected_without_a_request",
+            "minutes_late::are_rejected_without_a_request",
         ],
     },
     Wrong {
-        does: "refuses what it declares",
+        does: "rejects a declared ability",
         descriptor: &PROMISER,
         fixtures: "session",
-        caught_by: &["session::a_mark_is_kept"],
+        caught_by: &["session::a_mark_is_stored"],
     },
     Wrong {
-        does: "refuses sign-outs that it declares to take",
+        does: "rejects sign-outs although it declares them",
         descriptor: &NO_LEAVERS,
         fixtures: "session",
-        caught_by: &["early_leaver::is_kept"],
+        caught_by: &["early_leaver::is_stored"],
     },
     Wrong {
         does: "cuts comments that are too long",
         descriptor: &CUTTER,
         fixtures: "short",
-        caught_by: &["comment::too_long_is_refused_without_a_request"],
+        caught_by: &["comment::too_long_is_rejected_without_a_request"],
     },
     Wrong {
-        does: "reads people without declaring it",
+        does: "reads people although the roster is not declared",
         descriptor: &SECRET_READER,
         fixtures: "none",
-        caught_by: &["roster::is_refused_without_a_request"],
+        caught_by: &["roster::is_rejected_without_a_request"],
     },
 ];
 
@@ -183,7 +183,7 @@ wrong!(NO_LEAVERS: SESSION, Bend {
     ..STRAIGHT
 });
 
-/// Keeps comments of 40 characters.
+/// Stores comments of up to 40 characters.
 const SHORT: Descriptor = SESSION.with_capabilities(SESSION.capabilities.with_comment_max(40));
 wrong!(CUTTER: SHORT, Bend {
     write: Some(|bent, mut marks| Box::pin(async move {

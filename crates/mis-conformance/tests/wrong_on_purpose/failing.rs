@@ -1,4 +1,4 @@
-//! Wrong when something fails: what it is called, how to go on, how often it is tried, and what is said aloud.
+//! Faults in error handling: the kind, the recovery, the number of attempts, and secrets in messages.
 
 use std::time::Duration;
 
@@ -12,63 +12,63 @@ use crate::{
 
 pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
-        does: "calls every failure unavailable, to be tried again",
+        does: "returns `Unavailable` with `Retry` for every failure",
         descriptor: &SHRUGS,
         fixtures: "session",
         caught_by: &[
             "write_fault::401_is_unauthorized",
             "write_fault::403_is_forbidden",
             "write_fault::404_is_not_found",
-            "write_fault::422_is_refused",
-            "write_fault::429_says_how_long_to_wait",
+            "write_fault::422_is_rejected",
+            "write_fault::429_reports_how_long_to_wait",
             "write_fault::5xx_is_unknown",
             "write_fault::time_out_is_unknown",
             "write_fault::cut_connection_is_unknown",
-            "write_fault::nonsense_answer_is_unknown",
-            "read_fault::each_status_is_told",
-            "read_fault::nonsense_is_a_decoding_error",
+            "write_fault::malformed_response_is_unknown",
+            "read_fault::each_status_has_its_error",
+            "read_fault::malformed_response_is_a_decoding_error",
         ],
     },
     Wrong {
-        does: "gives up on every failure",
+        does: "returns `Never` for every failure",
         descriptor: &GIVES_UP,
         fixtures: "session",
         caught_by: &[
-            "write_fault::429_says_how_long_to_wait",
+            "write_fault::429_reports_how_long_to_wait",
             "write_fault::5xx_is_unknown",
-            "write_fault::503_may_be_tried_again",
+            "write_fault::503_can_be_retried",
             "write_fault::time_out_is_unknown",
             "write_fault::cut_connection_is_unknown",
-            "read_fault::time_out_and_cut_may_be_tried_again",
+            "read_fault::time_out_and_cut_connection_can_be_retried",
         ],
     },
     Wrong {
-        does: "waits a second whatever it was told",
+        does: "always returns a wait of one second",
         descriptor: &IMPATIENT,
         fixtures: "session",
         caught_by: &[
-            "write_fault::429_says_how_long_to_wait",
-            "write_fault::503_may_be_tried_again",
+            "write_fault::429_reports_how_long_to_wait",
+            "write_fault::503_can_be_retried",
         ],
     },
     Wrong {
-        does: "takes an answer that it cannot read for a receipt",
+        does: "takes a malformed response for a receipt",
         descriptor: &CREDULOUS,
         fixtures: "session",
-        caught_by: &["write_fault::nonsense_answer_is_unknown"],
+        caught_by: &["write_fault::malformed_response_is_unknown"],
     },
     Wrong {
-        does: "tries again without an end",
+        does: "retries without end",
         descriptor: &STUBBORN,
         fixtures: "session",
         caught_by: &[
-            "write_fault::429_says_how_long_to_wait",
+            "write_fault::429_reports_how_long_to_wait",
             "write_fault::5xx_is_unknown",
-            "write_fault::503_may_be_tried_again",
+            "write_fault::503_can_be_retried",
         ],
     },
     Wrong {
-        does: "sends again what may have taken hold",
+        does: "resends marks that may have been stored",
         descriptor: &REPEATS,
         fixtures: "session",
         caught_by: &[
@@ -77,13 +77,13 @@ pub(crate) const WRONG: &[Wrong] = &[
         ],
     },
     Wrong {
-        does: "panics at a failure",
+        does: "panics on a failure",
         descriptor: &PANICS,
         fixtures: "session",
         caught_by: &["write_fault::401_is_unauthorized"],
     },
     Wrong {
-        does: "repeats a mark's comment and the other side's words in its errors",
+        does: "repeats a mark's comment and the server's message in its errors",
         descriptor: &TATTLES,
         fixtures: "session",
         caught_by: &[
@@ -99,7 +99,7 @@ pub(crate) const WRONG: &[Wrong] = &[
     },
 ];
 
-/// The right answer, with each error changed.
+/// The correct result with a changed error.
 async fn with_errors(
     bent: &Bent,
     marks: &[mis_wonde::Mark],

@@ -1,4 +1,4 @@
-//! Wrong in the way of MISs that keep a session's mark on the first lesson of it.
+//! Faults of adapters that write a session's mark on the first lesson.
 
 use futures::TryStreamExt as _;
 use mis_wonde::{
@@ -14,10 +14,10 @@ use crate::{
 
 pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
-        does: "writes onto the last lesson of a session",
+        does: "writes on the last lesson of a session",
         descriptor: &LAST,
         fixtures: "first_lesson",
-        caught_by: &["first_lesson::bears_the_mark", "session::a_mark_is_kept"],
+        caught_by: &["first_lesson::holds_the_mark", "session::a_mark_is_stored"],
     },
     Wrong {
         does: "finds first lessons by UTC",
@@ -25,51 +25,51 @@ pub(crate) const WRONG: &[Wrong] = &[
         fixtures: "first_lesson",
         caught_by: &[
             "first_lesson::is_found_by_the_schools_clock",
-            "first_lesson::goes_by_the_sessions_it_is_given",
+            "first_lesson::follows_the_configured_sessions",
         ],
     },
     Wrong {
-        does: "writes onto lessons that are called off",
+        does: "writes on cancelled lessons",
         descriptor: &HEEDLESS,
         fixtures: "first_lesson",
-        caught_by: &["first_lesson::a_lesson_called_off_is_passed_over"],
+        caught_by: &["first_lesson::a_cancelled_lesson_is_skipped"],
     },
     Wrong {
-        does: "has a pupil without a lesson tried again for ever",
+        does: "asks for retries for a pupil without a lesson",
         descriptor: &HOPES,
         fixtures: "first_lesson",
-        caught_by: &["first_lesson::a_pupil_without_one_is_refused"],
+        caught_by: &["first_lesson::a_pupil_without_lessons_is_rejected"],
     },
     Wrong {
         does: "reads the timetable for every call",
         descriptor: &FORGETS,
         fixtures: "first_lesson",
-        caught_by: &["first_lesson::the_timetable_is_remembered"],
+        caught_by: &["first_lesson::the_timetable_is_cached"],
     },
     Wrong {
-        does: "believes its timetable for good",
+        does: "never reads its timetable again",
         descriptor: &CLINGS,
         fixtures: "first_lesson",
-        caught_by: &["first_lesson::the_timetable_is_read_again_after_a_refusal"],
+        caught_by: &["first_lesson::the_timetable_is_read_again_after_a_rejection"],
     },
     Wrong {
-        does: "takes session marks for those of first lessons",
+        does: "reads session marks as marks of first lessons",
         descriptor: &OTHER_REGISTER,
         fixtures: "first_lesson",
         caught_by: &[
-            "first_lesson::bears_the_mark",
-            "register::read_in_part_is_an_error",
+            "first_lesson::holds_the_mark",
+            "register::a_partial_read_is_an_error",
         ],
     },
     Wrong {
-        does: "writes session marks though they belong on lessons",
+        does: "writes session marks instead of lesson marks",
         descriptor: &WRONG_PLACE,
         fixtures: "first_lesson",
-        caught_by: &["session::a_mark_is_kept", "first_lesson::bears_the_mark"],
+        caught_by: &["session::a_mark_is_stored", "first_lesson::holds_the_mark"],
     },
 ];
 
-/// Writes each mark onto one of the pupil's lessons, as `choose` finds it among those of the day.
+/// Writes each mark on the lesson that `choose` selects from the pupil's lessons of the day.
 async fn write_onto(
     bent: &Bent,
     marks: &[Mark],
@@ -109,7 +109,7 @@ async fn write_onto(
     Ok(results)
 }
 
-/// The lessons of the day that the pupil takes part in: those that share a class with the pupil.
+/// The pupil's lessons of the day: those that share a class with the pupil.
 async fn lessons_of(bent: &Bent, mark: &Mark) -> Result<Vec<Lesson>> {
     let query = mis_wonde::wonde::PeopleQuery::new().include(["classes"]);
     let students: Vec<_> = bent
@@ -200,7 +200,7 @@ wrong!(FORGETS: FIRST_LESSON, Bend {
 });
 wrong!(CLINGS: FIRST_LESSON, Bend {
     write: Some(|bent, marks| Box::pin(async move {
-        // What the first timetable said of a pupil is remembered by the marks that went through.
+        // Accepted marks remember the pupil's lesson in the first timetable.
         let again = bent.memory.lock().unwrap().iter().any(|old| marks.iter().any(|mark| mark.student == old.student));
         if again {
             let error = Error::new(ErrorKind::Refused, "the lesson is not taken");

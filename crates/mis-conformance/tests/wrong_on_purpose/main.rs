@@ -1,10 +1,10 @@
-//! The suite is tried itself: adapters that are wrong on purpose, one for each rule, must each be caught by the case
-//! that holds the rule; and right ones must pass.
+//! Tests of the suite: for each rule, an adapter that breaks it must fail the case about the rule, and correct adapters
+//! must pass.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod bent;
@@ -27,7 +27,7 @@ use mis_wonde::Descriptor;
 
 /// An adapter that breaks a rule, and the cases that must notice.
 pub(crate) struct Wrong {
-    /// What it does wrong.
+    /// How it breaks the rule.
     pub(crate) does: &'static str,
     pub(crate) descriptor: &'static Descriptor,
     /// The folder of its fixtures.
@@ -54,7 +54,7 @@ fn fixtures(folder: &str) -> PathBuf {
         .join(folder)
 }
 
-/// What the suite lets pass though it should not.
+/// The faults that the suite did not detect.
 fn missed(wrong: &Wrong) -> Vec<String> {
     let mut missed = Vec::new();
     for case in wrong.caught_by {
@@ -64,7 +64,7 @@ fn missed(wrong: &Wrong) -> Vec<String> {
             }
             Some(_) => {}
             None => missed.push(format!(
-                "{case} was not tried on an adapter that {}",
+                "{case} did not run on an adapter that {}",
                 wrong.does
             )),
         }
@@ -73,7 +73,7 @@ fn missed(wrong: &Wrong) -> Vec<String> {
 }
 
 #[test]
-fn every_wrong_adapter_is_caught() {
+fn every_faulty_adapter_fails_its_cases() {
     let wrong: Vec<&Wrong> = all().collect();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -93,16 +93,16 @@ fn every_wrong_adapter_is_caught() {
 }
 
 #[test]
-fn every_case_catches_one() {
+fn every_case_fails_for_a_faulty_adapter() {
     let catching: BTreeSet<&str> = all().flat_map(|wrong| wrong.caught_by).copied().collect();
     let idle: Vec<&str> = mis_conformance::case_names()
         .filter(|case| !catching.contains(case))
         .collect();
     assert!(
         idle.is_empty(),
-        "no adapter is wrong in the way that these would notice: {idle:?}"
+        "no faulty adapter fails these cases: {idle:?}"
     );
     let known: BTreeSet<&str> = mis_conformance::case_names().collect();
     let unknown: Vec<_> = catching.difference(&known).collect();
-    assert!(unknown.is_empty(), "there are no such cases: {unknown:?}");
+    assert!(unknown.is_empty(), "these cases do not exist: {unknown:?}");
 }

@@ -1,4 +1,4 @@
-//! Wrong in what is read.
+//! Faults in reading.
 
 use std::sync::Arc;
 
@@ -20,61 +20,61 @@ pub(crate) const WRONG: &[Wrong] = &[
         fixtures: "read_only",
         caught_by: &[
             "roster::people_are_read_to_the_last_page",
-            "sandbox::a_whole_day_is_read_and_nothing_written",
+            "sandbox::a_whole_day_is_read_and_nothing_is_written",
         ],
     },
     Wrong {
-        does: "leaves registration groups out",
+        does: "omits registration groups",
         descriptor: &UNREGISTERED,
         fixtures: "read_only",
         caught_by: &[
-            "roster::a_pupil_of_this_mis_is_read_whole",
+            "roster::a_pupil_of_this_mis_is_read_in_full",
             "roster::people_are_read_to_the_last_page",
         ],
     },
     Wrong {
-        does: "reads no groups and nobody who is gone",
+        does: "reads no groups and no deletions",
         descriptor: &FORGETFUL,
         fixtures: "read_only",
         caught_by: &[
             "roster::groups_are_read",
-            "roster::who_is_gone_and_how_many_are_there_is_told",
-            "sandbox::a_whole_day_is_read_and_nothing_written",
+            "roster::deletions_and_counts_are_read",
+            "sandbox::a_whole_day_is_read_and_nothing_is_written",
         ],
     },
     Wrong {
-        does: "takes what it could read for all there is",
+        does: "returns a partial read as complete",
         descriptor: &CONTENT,
         fixtures: "read_only",
         caught_by: &[
-            "roster::a_lost_page_is_an_error",
-            "register::read_in_part_is_an_error",
-            "read_fault::each_status_is_told",
+            "roster::a_failed_page_is_an_error",
+            "register::a_partial_read_is_an_error",
+            "read_fault::each_status_has_its_error",
         ],
     },
     Wrong {
-        does: "lets one value that it cannot read stop everybody",
+        does: "lets one unreadable value stop the whole read",
         descriptor: &STRICT,
         fixtures: "read_only",
-        caught_by: &["roster::an_unreadable_value_stops_nobody"],
+        caught_by: &["roster::an_unreadable_value_does_not_stop_the_read"],
     },
     Wrong {
-        does: "brings a code book of its own",
+        does: "returns a made-up code book",
         descriptor: &OWN_BOOK,
         fixtures: "session",
         caught_by: &[
-            "code_book::is_this_schools",
-            "code_book::without_codes_is_an_error",
+            "code_book::is_the_schools_own",
+            "code_book::an_empty_list_is_an_error",
         ],
     },
     Wrong {
-        does: "leaves out marks whose code it does not know",
+        does: "omits marks with unknown codes",
         descriptor: &BLIND,
         fixtures: "session",
         caught_by: &["register::is_read"],
     },
     Wrong {
-        does: "takes a note for a mark",
+        does: "reads a note as a mark",
         descriptor: &NOTED,
         fixtures: "session",
         caught_by: &["register::is_read"],
@@ -86,34 +86,34 @@ pub(crate) const WRONG: &[Wrong] = &[
         caught_by: &["code_book::each_id_of_a_repeated_code_is_known"],
     },
     Wrong {
-        does: "tells all rows of registers whenever they changed",
+        does: "returns all rows of registers, whenever they changed",
         descriptor: &FROM_THE_BEGINNING,
         fixtures: "session",
-        caught_by: &["register::rows_are_told_by_when_they_changed"],
+        caught_by: &["register::rows_are_filtered_by_time_of_change"],
     },
     Wrong {
-        does: "takes the rows it could read for all there are",
+        does: "returns a partial read of rows as complete",
         descriptor: &CONTENT_WITH_ROWS,
         fixtures: "session",
-        caught_by: &["register::rows_read_in_part_end_with_an_error"],
+        caught_by: &["register::a_partial_read_of_rows_is_an_error"],
     },
     Wrong {
-        does: "calls a register that was kept fresh",
+        does: "returns a register built from stored rows as fresh",
         descriptor: &ALWAYS_FRESH,
         fixtures: "session",
-        caught_by: &["register::is_made_of_rows_that_were_kept"],
+        caught_by: &["register::is_built_from_stored_rows"],
     },
     Wrong {
-        does: "shows no comments",
+        does: "omits comments",
         descriptor: &UNCOMMENTED,
         fixtures: "session",
-        caught_by: &["register::is_read", "comment::is_kept"],
+        caught_by: &["register::is_read", "comment::is_stored"],
     },
     Wrong {
-        does: "goes by UTC",
+        does: "uses UTC instead of the school's time zone",
         descriptor: &BY_UTC,
         fixtures: "session",
-        caught_by: &["lessons::are_read_by_the_schools_clock"],
+        caught_by: &["lessons::are_read_in_the_schools_time_zone"],
     },
 ];
 

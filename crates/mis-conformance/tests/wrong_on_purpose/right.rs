@@ -1,4 +1,4 @@
-//! Adapters with nothing wrong.
+//! Correct adapters.
 
 use mis_conformance::{Kind, Report};
 use mis_wonde::{
@@ -53,7 +53,7 @@ fn passes(descriptor: &'static Descriptor, folder: &str) -> Report {
 }
 
 #[test]
-fn one_that_keeps_session_marks_passes() {
+fn an_adapter_with_session_marks_passes() {
     let report = passes(&RIGHT, "session");
     for kind in [Kind::Positive, Kind::Negative, Kind::Fault] {
         assert!(
@@ -64,27 +64,27 @@ fn one_that_keeps_session_marks_passes() {
 }
 
 #[test]
-fn one_that_keeps_short_comments_passes() {
+fn an_adapter_with_short_comments_passes() {
     passes(&RIGHT_SHORT, "short");
 }
 
 #[test]
-fn one_that_keeps_marks_on_first_lessons_passes() {
+fn an_adapter_with_first_lesson_marks_passes() {
     passes(&RIGHT_LESSON, "first_lesson");
 }
 
 #[test]
-fn one_that_only_reads_passes() {
+fn a_read_only_adapter_passes() {
     passes(&RIGHT_READER, "read_only");
 }
 
 #[test]
-fn one_without_a_roster_passes_and_needs_no_fixture() {
+fn an_adapter_without_a_roster_passes_without_fixtures() {
     passes(&RIGHT_WITHOUT_ROSTER, "none");
 }
 
 #[test]
-fn the_generic_one_passes_though_nobody_registers_it() {
+fn the_generic_adapter_passes_without_registration() {
     let report = mis_conformance::check(&GENERIC, fixtures("read_only"));
     let failed: Vec<_> = report
         .cases
@@ -96,7 +96,7 @@ fn the_generic_one_passes_though_nobody_registers_it() {
 }
 
 #[test]
-fn a_report_says_what_ran_and_survives_json() {
+fn a_report_lists_the_cases_and_round_trips_as_json() {
     let report = mis_conformance::check(&RIGHT_READER, fixtures("read_only"));
     let text = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);

@@ -1,4 +1,4 @@
-//! Wrong when calls are given up or come at once: what belongs to one call or one school turns up in another.
+//! Faults with cancelled or concurrent calls: data of one call or school appears in another.
 
 use std::{
     collections::HashMap,
@@ -14,37 +14,37 @@ use crate::{
 
 pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
-        does: "remembers the marks of a call that was given up",
+        does: "remembers the marks of a cancelled call",
         descriptor: &REMEMBERS,
         fixtures: "session",
-        caught_by: &["cancel::a_given_up_write_leaves_nothing_behind"],
+        caught_by: &["cancel::a_cancelled_write_does_not_affect_the_next"],
     },
     Wrong {
-        does: "believes itself busy for good after a call was given up",
+        does: "stays busy after a call was cancelled",
         descriptor: &BUSY,
         fixtures: "session",
-        caught_by: &["cancel::a_given_up_write_leaves_nothing_behind"],
+        caught_by: &["cancel::a_cancelled_write_does_not_affect_the_next"],
     },
     Wrong {
-        does: "keeps one code book for all schools",
+        does: "uses one code book for all schools",
         descriptor: &ONE_BOOK,
         fixtures: "session",
         caught_by: &[
             "schools::do_not_mix_when_reading",
             "schools::do_not_mix_when_writing",
-            "code::is_sent_as_this_schools_id",
-            "code_book::is_this_schools",
+            "code::is_sent_as_the_schools_own_id",
+            "code_book::is_the_schools_own",
         ],
     },
     Wrong {
-        does: "gathers the marks of calls at once, and each call sends them all",
+        does: "gathers the marks of concurrent calls, and sends all of them in each call",
         descriptor: &GATHERS,
         fixtures: "session",
-        caught_by: &["calls::side_by_side_keep_their_own_marks"],
+        caught_by: &["calls::concurrent_writes_do_not_mix"],
     },
 ];
 
-/// Code books by nothing at all: one for each test program.
+/// One code book for the whole test program.
 static BOOK: OnceLock<Arc<CodeBook>> = OnceLock::new();
 
 wrong!(REMEMBERS: SESSION, Bend {

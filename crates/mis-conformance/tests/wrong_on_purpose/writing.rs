@@ -1,4 +1,4 @@
-//! Wrong in what is sent and what is said of it.
+//! Faults in requests and in their results.
 
 use mis_wonde::{
     Accepted, Error, ErrorKind, Mark, MarkResult, Recovery, WritebackOutcome,
@@ -13,75 +13,72 @@ use crate::{
 
 pub(crate) const WRONG: &[Wrong] = &[
     Wrong {
-        does: "names somebody as the taker of every mark",
+        does: "sends an employee with every mark",
         descriptor: &WRONG_BODY,
         fixtures: "session",
         caught_by: &[
-            "session::a_mark_is_kept",
-            "comment::is_kept",
-            "minutes_late::are_kept",
-            "early_leaver::is_kept",
+            "session::a_mark_is_stored",
+            "comment::is_stored",
+            "minutes_late::are_stored",
+            "early_leaver::is_stored",
         ],
     },
     Wrong {
         does: "drops comments",
         descriptor: &DROPS_COMMENTS,
         fixtures: "session",
-        caught_by: &[
-            "comment::is_kept",
-            "session::a_register_goes_as_one_request",
-        ],
+        caught_by: &["comment::is_stored", "session::a_register_is_one_request"],
     },
     Wrong {
         does: "drops minutes late",
         descriptor: &DROPS_MINUTES,
         fixtures: "session",
         caught_by: &[
-            "minutes_late::are_kept",
-            "session::a_register_goes_as_one_request",
+            "minutes_late::are_stored",
+            "session::a_register_is_one_request",
         ],
     },
     Wrong {
-        does: "writes leavers into the morning",
+        does: "writes early leavers in the morning",
         descriptor: &MORNING_ONLY,
         fixtures: "session",
-        caught_by: &["early_leaver::is_kept"],
+        caught_by: &["early_leaver::is_stored"],
     },
     Wrong {
-        does: "sends each mark by itself",
+        does: "sends each mark in its own request",
         descriptor: &ONE_BY_ONE,
         fixtures: "session",
-        caught_by: &["session::a_register_goes_as_one_request"],
+        caught_by: &["session::a_register_is_one_request"],
     },
     Wrong {
-        does: "gives results in another order",
+        does: "returns results in another order",
         descriptor: &BACKWARDS,
         fixtures: "session",
-        caught_by: &["code::unknown_is_refused"],
+        caught_by: &["code::unknown_is_rejected"],
     },
     Wrong {
-        does: "takes every writeback for done",
+        does: "reports every writeback as done",
         descriptor: &OPTIMIST,
         fixtures: "session",
         caught_by: &[
-            "session::the_outcome_is_told",
+            "session::the_outcome_is_reported",
             "session::an_unknown_writeback_is_not_found",
             "sandbox::a_whole_day_is_written_confirmed_and_read_back",
         ],
     },
     Wrong {
-        does: "takes a writeback that is done for each of its marks",
+        does: "reports every mark of a finished writeback as done",
         descriptor: &WHOLESALER,
         fixtures: "session",
-        caught_by: &["session::the_outcome_is_told"],
+        caught_by: &["session::the_outcome_is_reported"],
     },
     Wrong {
-        does: "sends letters for ids",
+        does: "sends codes instead of their ids",
         descriptor: &LETTERS,
         fixtures: "session",
         caught_by: &[
-            "code::is_sent_as_this_schools_id",
-            "session::a_mark_is_kept",
+            "code::is_sent_as_the_schools_own_id",
+            "session::a_mark_is_stored",
         ],
     },
     Wrong {
@@ -89,59 +86,59 @@ pub(crate) const WRONG: &[Wrong] = &[
         descriptor: &UNCHECKED,
         fixtures: "session",
         caught_by: &[
-            "code::unknown_is_refused",
-            // And the first of two codes with the same letters.
-            "code::repeated_is_written_as_the_one_in_use",
-            "code::repeated_is_refused_where_nothing_tells_which_is_in_use",
+            "code::unknown_is_rejected",
+            // It also sends the first of two codes with the same letters.
+            "code::repeated_is_written_as_the_active_one",
+            "code::repeated_is_rejected_if_no_single_one_is_active",
         ],
     },
     Wrong {
         does: "fails the whole register for one unknown code",
         descriptor: &ALL_OR_NOTHING,
         fixtures: "session",
-        caught_by: &["code::unknown_is_refused"],
+        caught_by: &["code::unknown_is_rejected"],
     },
     Wrong {
-        does: "swallows a refusal",
+        does: "ignores a rejection",
         descriptor: &SWALLOWS,
         fixtures: "session",
         caught_by: &[
-            "pupil::of_another_school_is_refused",
-            "write_fault::422_is_refused",
-            "register::refused_is_split_until_the_bad_mark_stands_alone",
+            "pupil::of_another_school_is_rejected",
+            "write_fault::422_is_rejected",
+            "register::a_rejected_register_is_split_to_isolate_bad_marks",
         ],
     },
     Wrong {
-        does: "sends a register without marks",
+        does: "sends an empty register",
         descriptor: &SENDS_NOTHING,
         fixtures: "session",
-        caught_by: &["register::without_marks_sends_nothing"],
+        caught_by: &["register::an_empty_register_sends_nothing"],
     },
     Wrong {
-        does: "does not split a refused register",
+        does: "does not split a rejected register",
         descriptor: &IN_ONE_PIECE,
         fixtures: "session",
         caught_by: &[
-            "register::refused_is_split_until_the_bad_mark_stands_alone",
-            "register::above_the_limit_is_cut",
-            "pupil::of_another_school_is_refused",
+            "register::a_rejected_register_is_split_to_isolate_bad_marks",
+            "register::a_large_register_is_sent_in_parts",
+            "pupil::of_another_school_is_rejected",
         ],
     },
     Wrong {
-        does: "sends good marks again while it splits",
+        does: "resends good marks while it splits a register",
         descriptor: &TWICE,
         fixtures: "session",
-        caught_by: &["register::refused_is_split_until_the_bad_mark_stands_alone"],
+        caught_by: &["register::a_rejected_register_is_split_to_isolate_bad_marks"],
     },
     Wrong {
-        does: "knows nothing of marks that it never sent",
+        does: "reports unsent marks as unknown",
         descriptor: &FORGETS_UNSENT,
         fixtures: "session",
-        caught_by: &["register::what_was_never_sent_is_told_apart"],
+        caught_by: &["register::unsent_marks_are_reported_as_unsent"],
     },
 ];
 
-/// Sends marks as they are changed, all at once, and believes the answer.
+/// Sends the changed marks in one request, and trusts the response.
 async fn send_as(
     bent: &Bent,
     marks: &[Mark],
@@ -214,7 +211,7 @@ wrong!(ONE_BY_ONE: SESSION, Bend {
 });
 wrong!(BACKWARDS: SESSION, Bend {
     write: Some(|bent, marks| Box::pin(async move {
-        // Refused ones first, as if sorted by what became of them.
+        // Rejected ones first, as if sorted by result.
         let mut results = bent.right.write(&marks).await?;
         results.sort_by_key(|result| !matches!(result, MarkResult::Refused(_)));
         Ok(results)

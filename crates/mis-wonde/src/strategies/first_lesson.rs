@@ -1,4 +1,4 @@
-//! MISs that keep the mark of a session on the student's first lesson of it.
+//! MISs that store a session's mark on the student's first lesson in the session.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, hash_map::Entry},
@@ -24,10 +24,11 @@ use crate::{
     convert::{error, id},
 };
 
-/// The rows of registers that changed in this time: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+/// The rows of registers that changed in this time: see
+/// [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
 ///
-/// A row may lack its day, so its lesson is requested along with it. What can be included differs by MIS: if this is refused,
-/// rows are requested without it from then on.
+/// A row may lack its day, so its lesson is requested along with it. What can be included differs by MIS: if this is
+/// rejected, rows are requested without it from then on.
 pub fn register_rows(
     connection: &Connection,
     query: RegisterQuery,
@@ -135,10 +136,10 @@ pub async fn read_register(
     .await
 }
 
-/// Writes each mark onto the pupil's first lesson of its session: see [`MisAdapter::write`](crate::MisAdapter::write).
+/// Writes each mark on the pupil's first lesson in its session: see [`MisAdapter::write`](crate::MisAdapter::write).
 ///
-/// The timetable is remembered for the day. It is read again when a mark on one of its lessons is refused, and from time to time
-/// for students who have no lesson in it; marks whose lesson has changed are sent once more.
+/// The timetable is remembered for the day. It is read again when a mark on one of its lessons is rejected, and from
+/// time to time for students who have no lesson in it; marks whose lesson has changed are sent once more.
 ///
 /// # Errors
 /// Returns [`ErrorKind::Unsupported`], or an error if the code book or the timetable cannot be read.
@@ -176,15 +177,15 @@ pub async fn write(
 /// The timetable by date.
 type Looks = HashMap<NaiveDate, Look>;
 
-/// Whether a mark was refused for a reason that another lesson may remove.
+/// Whether a mark was rejected for a reason that another lesson may remove.
 fn may_go_through(result: Option<&Option<MarkResult>>) -> bool {
     matches!(result, Some(Some(MarkResult::Refused(error))) if matches!(error.kind(), ErrorKind::NoLesson | ErrorKind::Refused))
 }
 
-/// The refused marks that have another lesson by now, with the timetable that shows it.
+/// The rejected marks that have another lesson by now, with the timetable that shows it.
 ///
-/// The results of marks that were sent must not be lost: if the timetable cannot be read, only the marks that need it fail, to be
-/// tried again later.
+/// The results of marks that were sent must not be lost: if the timetable cannot be read, only the marks that need it
+/// fail, to be tried again later.
 async fn look_again(
     connection: &Connection,
     timetable: &Timetable,
@@ -212,7 +213,7 @@ async fn look_again(
         let look = match looks.entry(mark.date) {
             Entry::Occupied(seen) => seen.into_mut(),
             Entry::Vacant(unseen) => unseen.insert(match &stopped {
-                // The token, the rate or the network prevents any further request.
+                // The token, the rate limit or the network prevents any further request.
                 Some(error) => Err(error.clone()),
                 None => timetable.look_again(connection, mark.date, old).await,
             }),
@@ -232,7 +233,7 @@ async fn look_again(
     (moved, looks)
 }
 
-/// Puts the marks on their lessons and sends them; a mark without a lesson is refused.
+/// Assigns the marks to lessons and sends them; a mark without a lesson is rejected.
 async fn send(
     connection: &Connection,
     marks: &[Mark],

@@ -1,10 +1,11 @@
 //! The ways in which MISs keep marks: functions, and standard adapters made of them.
 //!
 //! The descriptor of an MIS that behaves like others names one of [`session_marks`], [`first_lesson_marks`] and
-//! [`read_only`]. An MIS with ways of its own implements [`MisAdapter`](mis_core::MisAdapter) and calls the functions of
-//! [`people`], [`read`], [`session`] and [`first_lesson`] for the rest.
+//! [`read_only`]. An MIS with ways of its own implements [`MisAdapter`](mis_core::MisAdapter) and calls the functions
+//! of [`people`], [`read`], [`session`] and [`first_lesson`] for the rest.
 
 pub mod first_lesson;
+pub mod outcomes;
 pub mod people;
 pub mod read;
 mod send;

@@ -16,8 +16,8 @@ use crate::{
     needed_for,
 };
 
-/// People in Wonde's order, with the requested properties. The stream is the single error [`ErrorKind::Unsupported`] if people
-/// may not be read.
+/// People in Wonde's order, with the requested properties. The stream is the single error [`ErrorKind::Unsupported`] if
+/// people may not be read.
 pub fn people(
     connection: &Connection,
     descriptor: &'static Descriptor,
@@ -35,7 +35,8 @@ pub fn people(
         include: includes(&query),
         updated_after: query.updated_after,
         per_page: query.page_size.unwrap_or(PAGE),
-        // With page numbers a row is missed if an earlier one is removed during the reading: a student would seem to leave.
+        // With page numbers a row is missed if an earlier one is removed during the reading: a student would seem to
+        // leave.
         paging: Paging::Cursor,
         ..wonde::PeopleQuery::default()
     };
@@ -71,7 +72,7 @@ fn noting(school: &SchoolClient, query: &PeopleQuery, issues: &Issues) -> School
     }))
 }
 
-/// An adapter is no weaker without its guard.
+/// Also checked without the guard.
 fn check_roster(connection: &Connection, descriptor: &Descriptor) -> Result<()> {
     if connection.effective(descriptor).has(Ability::Roster) {
         Ok(())
@@ -84,11 +85,11 @@ fn none<T: Send + 'static>(error: Error) -> BoxStream<'static, Result<T>> {
     futures::stream::once(async { Err(error) }).boxed()
 }
 
-/// Wonde's own page size, which no region refuses; with included records a page is large enough.
+/// Wonde's own page size, which no region rejects; with included records a page is large enough.
 const PAGE: u16 = 50;
 
-/// The names of the records to include. A record that the school's MIS does not have fails the request, so only what is needed
-/// is named.
+/// The names of the records to include. A record that the school's MIS does not have fails the request, so only what is
+/// needed is named.
 fn includes(query: &PeopleQuery) -> Vec<String> {
     let always: &[&str] = match query.kind {
         PersonKind::Student => &["education_details"],
@@ -329,8 +330,8 @@ fn person_kind(word: &str) -> Option<PersonKind> {
 /// Wonde's own count of people of a kind; `None` if it gives none.
 ///
 /// # Errors
-/// Returns [`ErrorKind::Unsupported`] if people may not be read, and an error if the request fails, unless the count is not
-/// permitted or does not exist: then there is no count.
+/// Returns [`ErrorKind::Unsupported`] if people may not be read, and an error if the request fails, unless the count is
+/// not permitted or does not exist: then there is no count.
 pub async fn people_count(
     connection: &Connection,
     descriptor: &'static Descriptor,

@@ -4,7 +4,7 @@ use std::{future::ready, sync::Arc};
 
 use chrono::{Days, NaiveDate};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _, TryStreamExt as _};
-use wonde::{LessonAttendance, LessonQuery, SessionAttendance, WritebackStatus};
+use wonde::{LessonAttendance, LessonQuery, SessionAttendance, Writeback, WritebackStatus};
 
 use crate::{
     Ability, AttendanceCode, AttendanceCodeId, Code, CodeBook, Connection, Descriptor, Error,
@@ -15,7 +15,8 @@ use crate::{
 /// The school's code book, cached for the connection's `code_book_fresh`.
 ///
 /// # Errors
-/// Returns an error if the request fails or the answer has no codes: that is a withdrawn permission or the wrong region.
+/// Returns an error if the request fails or the answer has no codes: that is a withdrawn permission or the wrong
+/// region.
 pub async fn code_book(connection: &Connection) -> Result<Arc<CodeBook>> {
     connection.code_book(None).await
 }
@@ -66,8 +67,8 @@ pub async fn lessons(connection: &Connection, date: NaiveDate) -> Result<Vec<Les
     let next = date.checked_add_days(Days::new(1)).unwrap_or(date);
     let clock = connection.clock();
     let query = LessonQuery {
-        // The answer may exceed the requested bounds, and it is not known whether they are inclusive: a minute is added on
-        // both sides, and the local date decides.
+        // The answer may exceed the requested bounds, and it is not known whether they are inclusive: a minute is added
+        // on both sides, and the local date decides.
         start_after: Some(clock.start_of_day(date) - chrono::TimeDelta::minutes(1)),
         start_before: Some(clock.start_of_day(next) + chrono::TimeDelta::minutes(1)),
         ..LessonQuery::default()
@@ -111,7 +112,11 @@ pub async fn outcome(
         .writeback(&wonde::WritebackId::new(receipt.as_str()))
         .await
         .map_err(error)?;
-    Ok(match answer.status {
+    Ok(outcome_of(answer))
+}
+
+pub(crate) fn outcome_of(answer: Writeback) -> WritebackOutcome {
+    match answer.status {
         WritebackStatus::Done if answer.failures.is_empty() && !answer.unclear => {
             WritebackOutcome::Done
         }
@@ -127,7 +132,7 @@ pub async fn outcome(
                 })
                 .collect(),
         },
-        WritebackStatus::Refused => WritebackOutcome::Refused {
+        WritebackStatus::Rejected => WritebackOutcome::Refused {
             server_message: match (answer.message, answer.failures.as_slice()) {
                 (Some(all), [one]) => Some(match &one.said {
                     Some(said) if *said != all => format!("{all} {said}"),
@@ -139,7 +144,7 @@ pub async fn outcome(
         WritebackStatus::Open => WritebackOutcome::Open {
             status: answer.word,
         },
-    })
+    }
 }
 
 /// A row of a register of session marks; `None` if it lacks a student or a session.
@@ -177,8 +182,8 @@ pub(crate) fn lesson_row(connection: &Connection, row: LessonAttendance) -> Opti
 /// The most rows without a single code among them that count as notes.
 const NOTES_AT_MOST: usize = 20;
 
-/// The rows of a register, with an error at the end if there are many and none of them has a code: Wonde also gives `null` for
-/// values that the token may not read, and such a register would look empty.
+/// The rows of a register, with an error at the end if there are many and none of them has a code: Wonde also gives
+/// `null` for values that the token may not read, and such a register would look empty.
 pub(crate) fn coded_or_notes<R: Send + 'static>(
     connection: &Connection,
     rows: impl Stream<Item = Result<R>> + Send + 'static,

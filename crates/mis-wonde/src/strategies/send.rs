@@ -1,4 +1,4 @@
-//! Sending a register in as few requests as possible, and splitting it when it is refused.
+//! Sending a register in as few requests as possible, and splitting it when it is rejected.
 
 use std::future::Future;
 
@@ -10,7 +10,7 @@ use crate::{
     convert::{error, id},
 };
 
-/// The most marks in one request. Wonde documents no limit, and a request that it refuses (400, 413, 422) is split; a
+/// The most marks in one request. Wonde documents no limit, and a request that it rejects (400, 413, 422) is split; a
 /// register of 400 marks is a few busy minutes of a large school, and about 70 kB.
 pub const REGISTER_MAX: usize = 400;
 
@@ -24,13 +24,14 @@ pub(crate) struct Outgoing<T> {
     pub(crate) comment: usize,
 }
 
-/// Sends all marks in parts of at most [`REGISTER_MAX`], splits refused parts, and records each mark's result at its place.
+/// Sends all marks in parts of at most [`REGISTER_MAX`], splits rejected parts, and records each mark's result at its
+/// place.
 ///
-/// If the refusal says how long a comment may be, the marks with longer comments are refused and the others are sent again
-/// together: splitting would take a request or more for each.
+/// If the rejection says how long a comment may be, the marks with longer comments are rejected and the others are sent
+/// again together: splitting would take a request or more for each.
 ///
-/// After a failure that applies to the whole school (the token, the rate, the network) nothing more is sent: the remaining
-/// marks fail with the same error, but are known not to be written.
+/// After a failure that applies to the whole school (the token, the rate, the network) nothing more is sent: the
+/// remaining marks fail with the same error, but are known not to be written.
 pub(crate) async fn send_in_parts<T, F, Fut>(
     outgoing: Vec<Outgoing<T>>,
     results: &mut [Option<MarkResult>],
@@ -80,8 +81,8 @@ pub(crate) async fn send_in_parts<T, F, Fut>(
     }
 }
 
-/// Splits the marks into those with longer comments than the refusal allows and the others. If the refusal names no limit,
-/// none are too long.
+/// Splits the marks into those with longer comments than the rejection allows and the others. If the rejection names no
+/// limit, none are too long.
 fn by_comment<T>(error: &Error, part: Vec<Outgoing<T>>) -> (Vec<Outgoing<T>>, Vec<Outgoing<T>>) {
     let longest = error
         .server_message()
@@ -128,7 +129,8 @@ pub(crate) fn collect(results: Vec<Option<MarkResult>>) -> Vec<MarkResult> {
 /// The place of a mark, and the id of its code at this school.
 pub(crate) type Coded = (usize, AttendanceCodeId);
 
-/// The marks as the MIS keeps them, each at its place; marks that it does not take are refused here, before any request.
+/// The marks as the MIS keeps them, each at its place; marks that it does not take are rejected here, before any
+/// request.
 pub(crate) fn as_kept(
     descriptor: &Descriptor,
     marks: &[Mark],
@@ -147,9 +149,9 @@ pub(crate) fn as_kept(
     kept.collect()
 }
 
-/// Finds the ids of the marks' codes at this school, and refuses marks whose code the book does not have, or has more than once
-/// without showing which is in use. For such a code the book is read again, once. Marks that have a result already are
-/// skipped.
+/// Finds the ids of the marks' codes at this school, and rejects marks whose code the book does not have, or has more
+/// than once without showing which is in use. For such a code the book is read again, once. Marks that have a result
+/// already are skipped.
 ///
 /// # Errors
 /// Returns an error if the code book cannot be read. Nothing was sent then.

@@ -16,7 +16,8 @@ use crate::{
     convert::{error, id, wire_session},
 };
 
-/// The rows of registers that changed in this time: see [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
+/// The rows of registers that changed in this time: see
+/// [`MisAdapter::register_rows`](crate::MisAdapter::register_rows).
 pub fn register_rows(
     connection: &Connection,
     query: RegisterQuery,

@@ -13,7 +13,7 @@ use mis_core::{
 
 use super::{
     first_lesson::{self, Timetable},
-    people, read, session,
+    outcomes, people, read, session,
 };
 use crate::Connection;
 
@@ -183,6 +183,18 @@ impl MisAdapter for StandardAdapter {
                 read::outcome(&self.connection, self.descriptor, receipt).await
             }
             Placement::None => Err(Error::unsupported(self.descriptor.name, Ability::Session)),
+        }
+    }
+
+    async fn outcomes(&self, receipts: &[Receipt]) -> Vec<Result<WritebackOutcome>> {
+        match &self.placement {
+            Placement::Session | Placement::FirstLesson(_) => {
+                outcomes::outcomes(&self.connection, self.descriptor, receipts).await
+            }
+            Placement::None => {
+                let unsupported = || Error::unsupported(self.descriptor.name, Ability::Session);
+                receipts.iter().map(|_| Err(unsupported())).collect()
+            }
         }
     }
 }

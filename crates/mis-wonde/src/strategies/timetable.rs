@@ -18,14 +18,15 @@ use crate::{
 
 /// The first lessons of all students, read once a day for each school day.
 ///
-/// A day is remembered only when it has been read to its end, so a cancelled call leaves nothing behind. Calls that need the
-/// same day at the same time wait for one read of it.
+/// A day is remembered only when it has been read to its end, so a cancelled call leaves nothing behind. Calls that
+/// need the same day at the same time wait for one read of it.
 #[derive(Debug, Default)]
 pub struct Timetable {
     days: Mutex<VecDeque<(NaiveDate, Arc<Day>)>>,
 }
 
-/// The most school days to remember: today, and some for events that are delivered late. The oldest read is dropped first.
+/// The most school days to remember: today, and some for events that are delivered late. The oldest read is dropped
+/// first.
 const DAYS_KEPT: usize = 4;
 
 /// The age of a remembered day at which a student without a lesson is a reason to read it again: there may be many such
@@ -65,7 +66,7 @@ impl Timetable {
         self.look_past(connection, date, None).await
     }
 
-    /// A day other than the one that turned out wrong: one that was read since, or else a new read.
+    /// A newer read of a day than the one that turned out to be wrong: one that was read since, or a new one.
     pub(crate) async fn look_again(
         &self,
         connection: &Connection,
@@ -108,7 +109,7 @@ impl Day {
         self.lessons.clone()
     }
 
-    /// The lesson that carries a mark.
+    /// The lesson that a mark is stored on.
     pub(crate) fn lesson_for(&self, mark: &Mark) -> Option<&LessonId> {
         self.first.get(&(mark.student.clone(), mark.session))
     }
@@ -127,7 +128,7 @@ impl Day {
 }
 
 impl Look {
-    /// Whether the timetable may have changed since, so that a refused mark is reason to read it again.
+    /// Whether the timetable may have changed since, so that a rejected mark is reason to read it again.
     pub(crate) fn may_be_old(&self, connection: &Connection, mark: &Mark) -> bool {
         !self.fresh
             && (self.day.lesson_for(mark).is_some()

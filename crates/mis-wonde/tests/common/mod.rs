@@ -1,10 +1,10 @@
-//! Shared by the tests of adapters: a school behind an adapter, on a server that answers as the test says.
+//! Shared code of the adapters' tests: an adapter connected to a mock server.
 
 use mis_wonde::{ConnectContext, Connection, Descriptor, Mis, wonde::Client};
 use secrecy::SecretString;
 use wiremock::MockServer;
 
-/// The school of the context on this server, through this adapter and its guard. Failed requests are not repeated.
+/// Connects an adapter with its guard to a school on this server. Failed requests are not retried.
 pub(crate) async fn connect(
     server: &MockServer,
     descriptor: &'static Descriptor,

@@ -74,6 +74,17 @@ both! {
         assert!(s.claim_keys().await.is_empty());
     }
 
+    async fn a_delayed_job_can_be_brought_forward_but_not_put_off(s: &Store) {
+        let later = s.now().await + TimeDelta::days(1);
+        s.enqueue(&[job("a").not_before(later), job("b")]).await;
+        let wait = 5 * MINUTE;
+        assert_eq!(in_tx!(s, tx => s.outbox.run_within(&mut tx, "q", &["a", "b"], wait)).len(), 1);
+        assert_eq!(s.claim_keys().await, ["b"]);
+        assert!(in_tx!(s, tx => s.outbox.run_within(&mut tx, "q", &["a"], 2 * wait)).is_empty());
+        s.clock.advance(wait);
+        assert_eq!(s.claim_keys().await, ["a"]);
+    }
+
     async fn jobs_are_counted_by_queue_and_state(s: &Store) {
         assert!(s.outbox.stats().await.unwrap().is_empty());
         s.enqueue(&[job("held"), job("vanished"), job("dead"), job("done"), job("retried")]).await;

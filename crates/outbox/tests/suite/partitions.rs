@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use outbox::{ClaimRequest, JobState, NewJob, PauseUntil};
+use outbox::{ClaimRequest, JobState, NewJob, PauseUntil, Shard};
 use serde_json::Value;
 
 use crate::support::*;
@@ -187,5 +187,33 @@ both! {
         assert!(s.claim_keys().await.is_empty());
         in_tx!(s, tx => s.outbox.resume(&mut tx, "a"));
         assert!(s.claim(1).await[0].lapsed);
+    }
+
+    async fn waiting_partitions_are_listed_with_what_can_be_claimed(s: &Store) {
+        let waiting = async || {
+            let found = s.outbox.waiting("q", Shard::ALL).await.unwrap();
+            found.into_iter().map(|one| (one.partition, one.jobs)).collect::<Vec<_>>()
+        };
+        assert!(waiting().await.is_empty());
+        s.enqueue(&[in_partition("b1", "b"), in_partition("a1", "a").order_key("l"), in_partition("a2", "a").order_key("l")]).await;
+        s.enqueue(&[in_partition("c1", "c").waited(2 * MINUTE), in_partition("p1", "p")]).await;
+        s.enqueue(&[in_partition("later", "d").not_before(s.now().await + TimeDelta::days(1))]).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "p", PauseUntil::For(MINUTE), ""));
+        let found = s.outbox.waiting("q", Shard::ALL).await.unwrap();
+        assert_eq!(found[0].partition, "c");
+        assert!(found[0].oldest >= 2 * MINUTE && found[0].oldest < 3 * MINUTE, "{found:?}");
+        let mut rest = waiting().await.split_off(1);
+        rest.sort();
+        assert_eq!(rest, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
+        assert!(s.outbox.waiting("other", Shard::ALL).await.unwrap().is_empty());
+    }
+
+    async fn a_partition_can_be_claimed_by_name_however_long_it_has_waited(s: &Store) {
+        s.enqueue(&[in_partition("a1", "a"), in_partition("b1", "b"), in_partition("b2", "b")]).await;
+        let named = |name: &str| ClaimRequest::single_partition(5, LEASE, 5 * MINUTE).partition(name);
+        assert_eq!(keys(&s.outbox.claim("q", &named("b")).await.unwrap()), ["b1", "b2"]);
+        assert!(s.outbox.claim("q", &named("b")).await.unwrap().is_empty());
+        assert!(s.outbox.claim("q", &named("x")).await.unwrap().is_empty());
+        assert_eq!(s.claim_keys().await, ["a1"]);
     }
 }

@@ -610,7 +610,7 @@ async fn a_record_that_returns_unchanged_is_read_again() {
 }
 
 #[tokio::test]
-async fn a_doubt_holds_back_removals_but_not_joiners_or_changes() {
+async fn an_unreliable_list_holds_back_removals_but_not_joiners_or_changes() {
     let mut school = school();
     let state = school.first(&settings()).await;
     school.wait(TimeDelta::days(1));

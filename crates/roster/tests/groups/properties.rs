@@ -435,8 +435,8 @@ proptest! {
         }
     }
 
-    /// With the guard on its post: nobody leaves a group that is held without a cause of their own, and nobody is ever in
-    /// two groups of a kind.
+    /// With the guard on its post: nobody leaves a group that is held without a cause of their own, and nobody is ever
+    /// in two groups of a kind.
     #[test]
     fn held_groups_stay_and_nobody_is_in_two(events in proptest::collection::vec(any_event(true), 1..60)) {
         let mut course = Course::new(Guard { max_shrink: 30, at_least: 2 });

@@ -1,5 +1,5 @@
-//! Records as MISs really keep them: values nobody can read, dates that contradict each other, parents kept once for each
-//! child, and pupils who are yet to start.
+//! Records as MISs really keep them: values nobody can read, dates that contradict each other, parents kept once for
+//! each child, and pupils who are yet to start.
 
 use chrono::TimeDelta;
 use mis_core::{Person, Relation};

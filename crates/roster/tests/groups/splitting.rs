@@ -77,7 +77,7 @@ async fn takes(person: Person, membership: Value) -> bool {
 #[case::by_upi(json!({"exclude": ["upi-1"]}), false)]
 #[case::by_the_mis_key(json!({"include": ["1"]}), true)]
 #[tokio::test]
-async fn students(#[case] membership: Value, #[case] taken: bool) {
+async fn students_match_conditions(#[case] membership: Value, #[case] taken: bool) {
     assert_eq!(takes(ada(), membership).await, taken);
 }
 
@@ -107,7 +107,7 @@ async fn an_unknown_property_does_not_match(#[case] key: &str) {
 #[case(json!({"groups": [{"type": "REGISTRATION", "name": "7 Ab"}]}), true)]
 #[case(json!({"current": false}), false)]
 #[tokio::test]
-async fn present_staff(#[case] membership: Value, #[case] taken: bool) {
+async fn present_staff_match_conditions(#[case] membership: Value, #[case] taken: bool) {
     assert_eq!(takes(teacher(), membership).await, taken);
 }
 
@@ -122,7 +122,11 @@ async fn present_staff(#[case] membership: Value, #[case] taken: bool) {
     Person { leaves: Some(day("2026-11-22")), ..teacher() }, json!({"include": "E0001"}), false
 )]
 #[tokio::test]
-async fn absent_staff(#[case] person: Person, #[case] membership: Value, #[case] taken: bool) {
+async fn absent_staff_match_only_on_request(
+    #[case] person: Person,
+    #[case] membership: Value,
+    #[case] taken: bool,
+) {
     assert_eq!(takes(person, membership).await, taken);
 }
 
@@ -182,7 +186,7 @@ fn families() -> School {
 #[case(json!({"of": "Lower", "lives_with": true, "include": "C0005"}), "C0001 C0005")]
 #[case(json!({"of": "Lower", "exclude": ["C0001", "contact-2"]}), "C0003")]
 #[tokio::test]
-async fn parents(#[case] membership: Value, #[case] taken: &str) {
+async fn parents_match_conditions(#[case] membership: Value, #[case] taken: &str) {
     let settings = Settings::new(vec![
         group("Parents", PersonKind::Parent, membership),
         group("Lower", PersonKind::Student, json!({"years": [7]})),
@@ -289,4 +293,56 @@ async fn staff_who_are_parents_are_in_both() {
     assert_eq!(keys(&outcome.state, "Staff"), ["E0001"]);
     assert!(keys(&outcome.state, "Parents").contains(&"C0001".to_owned()));
     assert!(outcome.report.overlaps.is_empty());
+}
+
+/// What other conditions would make of the people is what a sync makes of them.
+#[rstest]
+#[case(json!([{"years": [7]}, {}]))]
+#[case(json!([{"houses": "Curie"}, {"years": [8]}]))]
+#[case(json!([{"exclude": ["S0001"]}, {}]))]
+#[case(json!([{"include": ["S0002"]}, {"classes": ["7x/Ma1"]}]))]
+#[case(json!([{"years": [12]}]))]
+#[tokio::test]
+async fn groups_by_other_conditions_are_those_of_a_sync(#[case] memberships: Value) {
+    let school = School::new();
+    school.put(ada());
+    school.put(student(2, "8"));
+    school.put(student(3, "7"));
+    let everything = json!({"houses": "Curie", "classes": "7x/Ma1", "years": 7});
+    let read = Settings::new(vec![group("All", PersonKind::Student, everything)]);
+    let state = school.first(&read).await;
+
+    let memberships = memberships.as_array().unwrap().clone();
+    let groups: Vec<_> = memberships
+        .into_iter()
+        .enumerate()
+        .map(|(n, membership)| group(&format!("G{n}"), PersonKind::Student, membership))
+        .collect();
+    let found = state.students_by_group(&groups, school.today()).unwrap();
+    let synced = school.first(&Settings::new(groups.clone())).await;
+    assert_eq!(found.len(), 3, "{found:?}");
+    for one in &groups {
+        let taken: Vec<_> = found
+            .iter()
+            .filter(|(_, name)| name.as_deref() == Some(one.name.as_str()))
+            .map(|(id, _)| id.clone())
+            .collect();
+        assert_eq!(taken, keys(&synced, &one.name), "{}", one.name);
+    }
+}
+
+#[tokio::test]
+async fn a_condition_on_what_was_not_read_has_no_answer() {
+    let school = School::new();
+    school.put(ada());
+    let read = Settings::new(vec![group("All", PersonKind::Student, json!({}))]);
+    let state = school.first(&read).await;
+    let by = |membership| {
+        let groups = [group("G", PersonKind::Student, membership)];
+        state.students_by_group(&groups, school.today())
+    };
+    assert!(by(json!({"years": [7]})).is_some());
+    assert_eq!(by(json!({"houses": ["Curie"]})), None);
+    let nobody = roster::RosterState::default();
+    assert_eq!(nobody.students_by_group(&[], school.today()), None);
 }

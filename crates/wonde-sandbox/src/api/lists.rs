@@ -8,7 +8,7 @@ use crate::ids::Kind;
 use crate::paging::Lister;
 use crate::query::{Includes, Range};
 use crate::register::Table;
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Rejection, Reply};
 use crate::resources::{DELETION, LEAVER_MARK, LESSON_MARK, Resource, SUMMARY};
 use crate::school::School;
 use crate::wire::{Row, View, data};
@@ -16,9 +16,9 @@ use crate::world::model::{Class, Employee, Student};
 use crate::world::night;
 use crate::world::timetable::Lesson;
 
-/// Answers a read below a school.
+/// Responds to a read below a school.
 pub(crate) fn below(request: &Request<'_>, view: View<'_>, path: &[&str]) -> Reply {
-    let missing = || Refusal::not_found("address");
+    let missing = || Rejection::not_found("address");
     let (resource, id) = match path {
         ["counts"] => return counts(request, view),
         path => Resource::find(path).ok_or_else(missing)?,
@@ -45,11 +45,11 @@ pub(crate) fn below(request: &Request<'_>, view: View<'_>, path: &[&str]) -> Rep
 }
 
 /// Rejects a request without the scope.
-fn granted(school: &School, scope: &str) -> Result<(), Refusal> {
+fn granted(school: &School, scope: &str) -> Result<(), Rejection> {
     school
         .granted(scope)
         .then_some(())
-        .ok_or_else(|| Refusal::forbidden(scope))
+        .ok_or_else(|| Rejection::forbidden(scope))
 }
 
 struct List<'a> {
@@ -98,7 +98,7 @@ impl List<'_> {
     }
 
     fn one(&self, id: &str) -> Reply {
-        let missing = || Refusal::not_found("record");
+        let missing = || Rejection::not_found("record");
         let school = self.view.school;
         let ids = &school.ground.ids;
         let place = match self.resource.kind {
@@ -130,7 +130,7 @@ impl List<'_> {
     }
 
     /// The positions of the requested records.
-    fn places(&self) -> Result<Vec<usize>, Refusal> {
+    fn places(&self) -> Result<Vec<usize>, Rejection> {
         let (view, school, world) = (self.view, self.view.school, &self.view.school.world);
         let updated = |t: DateTime<Utc>| self.updated.holds(t);
         let settled = || updated(school.plan().settled());
@@ -233,7 +233,7 @@ impl List<'_> {
         self.request.query.get(name)
     }
 
-    fn student_filter(&self) -> Result<impl Fn(usize, &Student) -> bool, Refusal> {
+    fn student_filter(&self) -> Result<impl Fn(usize, &Student) -> bool, Rejection> {
         let (query, view) = (self.request.query, self.view);
         let class = self.filter("has_class", Kind::Class);
         let group = self.filter("has_group", Kind::Group);
@@ -249,7 +249,7 @@ impl List<'_> {
         })
     }
 
-    fn employee_filter(&self) -> Result<impl Fn(usize, &Employee) -> bool, Refusal> {
+    fn employee_filter(&self) -> Result<impl Fn(usize, &Employee) -> bool, Rejection> {
         let query = self.request.query;
         let school = self.view.school;
         let today = school.day(self.view.now);
@@ -258,7 +258,7 @@ impl List<'_> {
         let contract = query.flag("has_contract")?;
         let start = |name| {
             let time = query.time(name)?;
-            Ok::<_, Refusal>(time.map(|t| t.date_naive()))
+            Ok::<_, Rejection>(time.map(|t| t.date_naive()))
         };
         let (after, before) = (
             start("employment_start_after")?,
@@ -285,7 +285,7 @@ impl List<'_> {
         })
     }
 
-    fn class_filter(&self) -> Result<impl Fn(usize, &Class) -> bool, Refusal> {
+    fn class_filter(&self) -> Result<impl Fn(usize, &Class) -> bool, Rejection> {
         let query = self.request.query;
         let (students, lessons) = (query.flag("has_students")?, query.flag("has_lessons")?);
         let subject = self.filter("class_subject", Kind::Subject);
@@ -389,7 +389,7 @@ impl List<'_> {
             let left = s
                 .leaving
                 .filter(|last| *last < today)
-                // A last day that was entered late counts from its entry.
+                // A last day that was entered late counts from the time of entry.
                 .map(|d| night(d + TimeDelta::days(1)).max(s.person.times.updated));
             let times = s.person.times;
             let removed = times.removed.map(|at| (at, times.restored));
@@ -431,7 +431,7 @@ impl List<'_> {
     }
 }
 
-/// Whether a value equals the filter, ignoring case; any value does without a filter.
+/// Whether a value equals the filter, ignoring case; true without a filter.
 fn is(asked: Option<&str>, value: &str) -> bool {
     asked.is_none_or(|asked| asked.eq_ignore_ascii_case(value))
 }
@@ -456,7 +456,7 @@ fn counts(request: &Request<'_>, view: View<'_>) -> Reply {
             "employees" => places(&world.employees, |_, e| e.person.times.present()).len(),
             "groups" => places(&world.groups, |_, g| g.times.present()).len(),
             "classes" => places(&world.classes, |_, c| c.times.present()).len(),
-            _ => return Err(Refusal::invalid_include(name)),
+            _ => return Err(Rejection::invalid_include(name)),
         };
         counts.insert(name.to_owned(), data(json!({ "count": count })));
     }
@@ -472,7 +472,7 @@ struct Gone {
     restored: Option<DateTime<Utc>>,
 }
 
-/// Lessons never change places, so date and place make a stable order.
+/// Lessons keep their positions, so date and position are a stable order.
 fn lesson_ordinal(lesson: &Lesson) -> usize {
     let day = lesson.date.signed_duration_since(NaiveDate::MIN).num_days();
     usize::try_from(day).unwrap_or_default() * 10_000 + lesson.place

@@ -12,7 +12,7 @@ use crate::ids::Kind;
 use crate::inner::{Bearer, Inner};
 use crate::paging::{Lister, ShortList};
 use crate::query::Query;
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Rejection, Reply};
 use crate::resources::Resource;
 use crate::school::{Access, School};
 use crate::wire::{View, global_code};
@@ -116,7 +116,7 @@ pub(crate) struct Request<'a> {
     pub(crate) fate: Fate,
 }
 
-/// Answers a request.
+/// Responds to a request.
 pub(crate) fn answer(request: &Request<'_>) -> Reply {
     use Verb::{Delete, Get, Post, Put};
     let call = request.call;
@@ -141,16 +141,16 @@ pub(crate) fn answer(request: &Request<'_>) -> Reply {
         (Get, ["schools", _, below @ ..]) if !below.is_empty() => {
             inside(request, |view| lists::below(request, view, below))
         }
-        (Get, _) => Err(Refusal::not_found("address")),
+        (Get, _) => Err(Rejection::not_found("address")),
         _ => not_served(call),
     }
 }
 
-/// Answers a request with a method other than `GET` for which there is no answer.
+/// Responds to an unknown request with a method other than `GET`.
 fn not_served(call: &Call<'_>) -> Reply {
     Err(match call.kind {
-        "unknown" => Refusal::not_found("address"),
-        _ => Refusal::wrong_method(),
+        "unknown" => Rejection::not_found("address"),
+        _ => Rejection::wrong_method(),
     })
 }
 
@@ -182,7 +182,7 @@ impl Request<'_> {
 fn inside(request: &Request<'_>, with: impl FnOnce(View<'_>) -> Reply) -> Reply {
     let n = allowed(request)?;
     let Some(mut school) = request.inner.awake(n, request.now) else {
-        return Err(Refusal::not_found("school"));
+        return Err(Rejection::not_found("school"));
     };
     if school.region != request.region {
         return Ok(serde_json::json!({"data": []}));
@@ -195,22 +195,22 @@ fn inside(request: &Request<'_>, with: impl FnOnce(View<'_>) -> Reply) -> Reply 
     })
 }
 
-fn approved(school: &School) -> Result<(), Refusal> {
+fn approved(school: &School) -> Result<(), Rejection> {
     match school.access {
         Access::Approved => Ok(()),
-        _ => Err(Refusal::forbidden("any data")),
+        _ => Err(Rejection::forbidden("any data")),
     }
 }
 
-/// The school of the path, if there is one and the token is for it.
-fn allowed(request: &Request<'_>) -> Result<u32, Refusal> {
+/// The school in the path, if it exists and the token gives access to it.
+fn allowed(request: &Request<'_>) -> Result<u32, Rejection> {
     let n = request
         .call
         .school
-        .ok_or_else(|| Refusal::not_found("school"))?;
+        .ok_or_else(|| Rejection::not_found("school"))?;
     match request.bearer {
         Bearer::All => Ok(n),
         Bearer::School(own) if own == n => Ok(n),
-        Bearer::School(_) => Err(Refusal::forbidden("another school's data")),
+        Bearer::School(_) => Err(Rejection::forbidden("another school's data")),
     }
 }

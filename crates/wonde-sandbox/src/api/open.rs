@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{Request, Verb, allowed, approved};
 use crate::ids::Kind;
 use crate::query::Includes;
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Rejection, Reply};
 use crate::resources::{Resource, Sort, Take, Writes};
 use crate::school::School;
 use crate::wire::{View, Written};
@@ -29,7 +29,7 @@ impl<'p> Target<'p> {
     }
 }
 
-/// Creates, changes or removes a record.
+/// Creates, updates or deletes a record.
 pub(crate) fn write(request: &Request<'_>, target: &Target<'_>) -> Reply {
     let Target {
         resource,
@@ -38,14 +38,14 @@ pub(crate) fn write(request: &Request<'_>, target: &Target<'_>) -> Reply {
     } = *target;
     let n = allowed(request)?;
     let Some(mut school) = request.inner.awake(n, request.now) else {
-        return Err(Refusal::not_found("school"));
+        return Err(Rejection::not_found("school"));
     };
     if school.region != request.region {
         return Ok(json!({"data": []}));
     }
     approved(&school)?;
     if !school.granted(writes.scope) {
-        return Err(Refusal::forbidden(writes.scope));
+        return Err(Rejection::forbidden(writes.scope));
     }
     let place = |school: &School, id: &str| {
         let view = View {
@@ -53,7 +53,7 @@ pub(crate) fn write(request: &Request<'_>, target: &Target<'_>) -> Reply {
             now: request.now,
         };
         view.open_place(resource, id)
-            .ok_or_else(|| Refusal::not_found("record"))
+            .ok_or_else(|| Rejection::not_found("record"))
     };
     let n = match (request.call.verb, id) {
         (Verb::Post, None) => {
@@ -71,7 +71,7 @@ pub(crate) fn write(request: &Request<'_>, target: &Target<'_>) -> Reply {
             school.remove_open(resource, n);
             return Ok(json!({"success": true}));
         }
-        _ => return Err(Refusal::wrong_method()),
+        _ => return Err(Rejection::wrong_method()),
     };
     let view = View {
         school: &school,
@@ -85,8 +85,9 @@ fn read(
     school: &School,
     writes: &Writes,
     whole: bool,
-) -> Result<Written, Refusal> {
-    let body: Value = serde_json::from_slice(request.body).map_err(|_| Refusal::invalid_json())?;
+) -> Result<Written, Rejection> {
+    let body: Value =
+        serde_json::from_slice(request.body).map_err(|_| Rejection::invalid_json())?;
     let mut reader = Reader {
         request,
         school,
@@ -99,7 +100,7 @@ fn read(
     if reader.errors.is_empty() {
         Ok(reader.record)
     } else {
-        Err(Refusal::invalid(&reader.errors))
+        Err(Rejection::invalid(&reader.errors))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Request, allowed};
 use crate::inner::Bearer;
 use crate::query::Query;
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Rejection, Reply};
 use crate::school::{Access, School};
 use crate::wire;
 
@@ -16,7 +16,7 @@ use crate::wire;
 pub(crate) fn list(request: &Request<'_>, list: &str) -> Reply {
     let query = request.query;
     if let Some((name, _)) = query.includes().iter().next() {
-        return Err(Refusal::invalid_include(name));
+        return Err(Rejection::invalid_include(name));
     }
     query.only(match list {
         "revoked" | "declined" => &[],
@@ -36,7 +36,7 @@ pub(crate) fn list(request: &Request<'_>, list: &str) -> Reply {
     request.root_list().page(rows, |record| record)
 }
 
-/// What lists of schools can be filtered by.
+/// The filters of lists of schools.
 const FILTERS: [&str; 6] = [
     "postcode",
     "establishment_number",
@@ -76,7 +76,7 @@ fn belongs(school: &School, list: &str, now: DateTime<Utc>) -> bool {
     }
 }
 
-/// A school's record, which both regions return: it names the right one.
+/// A school's record. Both regions return it, because it names the right one.
 pub(crate) fn one(request: &Request<'_>) -> Reply {
     request.query.only(&[])?;
     let school = anywhere(request)?;
@@ -121,27 +121,27 @@ pub(crate) fn revoke_access(request: &Request<'_>) -> Reply {
     Ok(state(&school))
 }
 
-/// The school of the path, from whichever region.
-fn anywhere<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Refusal> {
+/// The school in the path, in any region.
+fn anywhere<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Rejection> {
     let n = allowed(request)?;
     request
         .inner
         .asleep(n)
-        .ok_or_else(|| Refusal::not_found("school"))
+        .ok_or_else(|| Rejection::not_found("school"))
 }
 
-/// The school of the path, if it is in this region.
-fn here<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Refusal> {
+/// The school in the path, if it is in this region.
+fn here<'r>(request: &Request<'r>) -> Result<MutexGuard<'r, School>, Rejection> {
     let school = anywhere(request)?;
     if school.region == request.region {
         Ok(school)
     } else {
-        Err(Refusal::not_found("school"))
+        Err(Rejection::not_found("school"))
     }
 }
 
 /// Rejects a request for access with invalid contacts. PHP sends an empty list instead of an empty object.
-fn contacts(body: &[u8]) -> Result<(), Refusal> {
+fn contacts(body: &[u8]) -> Result<(), Rejection> {
     const KNOWN: [&str; 5] = [
         "first_name",
         "last_name",
@@ -153,24 +153,27 @@ fn contacts(body: &[u8]) -> Result<(), Refusal> {
         return Ok(());
     }
     let body: serde_json::Value =
-        serde_json::from_slice(body).map_err(|_| Refusal::invalid_json())?;
-    let refuse = |field: &str, message: &str| {
-        Err(Refusal::invalid(&[(field.to_owned(), message.to_owned())]))
+        serde_json::from_slice(body).map_err(|_| Rejection::invalid_json())?;
+    let reject = |field: &str, message: &str| {
+        Err(Rejection::invalid(&[(
+            field.to_owned(),
+            message.to_owned(),
+        )]))
     };
     let body = match &body {
         serde_json::Value::Null => return Ok(()),
         serde_json::Value::Array(list) if list.is_empty() => return Ok(()),
         serde_json::Value::Object(body) => body,
-        _ => return refuse("contacts", "The body must be an object with contacts."),
+        _ => return reject("contacts", "The body must be an object with contacts."),
     };
     if let Some(key) = body.keys().find(|key| *key != "contacts") {
-        return refuse(key, "This field is not known.");
+        return reject(key, "This field is not known.");
     }
     let Some(list) = body.get("contacts") else {
         return Ok(());
     };
     let Some(list) = list.as_array() else {
-        return refuse("contacts", "The contacts field must be a list.");
+        return reject("contacts", "The contacts field must be a list.");
     };
     for (place, contact) in list.iter().enumerate() {
         let fine = contact.as_object().is_some_and(|contact| {
@@ -179,9 +182,9 @@ fn contacts(body: &[u8]) -> Result<(), Refusal> {
             })
         });
         if !fine {
-            return refuse(
+            return reject(
                 &format!("contacts.{place}"),
-                "A contact has names, numbers and notes as text.",
+                "The fields of a contact must be text.",
             );
         }
     }
@@ -191,10 +194,10 @@ fn contacts(body: &[u8]) -> Result<(), Refusal> {
 fn state(school: &School) -> serde_json::Value {
     let (state, message) = match school.access {
         Access::Approved => ("approved", "The school has approved access."),
-        Access::Pending => ("pending", "The school has been asked."),
-        Access::Declined => ("declined", "The school has declined."),
+        Access::Pending => ("pending", "Access has been requested."),
+        Access::Declined => ("declined", "The school has declined access."),
         Access::Revoked => ("revoked", "Access has been revoked."),
-        Access::Unasked => ("unasked", "The school has not been asked."),
+        Access::Unasked => ("unasked", "Access has not been requested."),
     };
     json!({"success": true, "state": state, "message": message})
 }

@@ -8,7 +8,7 @@ use crate::ids::Kind;
 use crate::inner::Bearer;
 use crate::mis::Register;
 use crate::register::{Entry, Key, Slot};
-use crate::reply::{Refusal, Reply};
+use crate::reply::{Rejection, Reply};
 use crate::school::School;
 use crate::wire::{View, data, writeback_id};
 use crate::writeback::{State, Writeback};
@@ -25,17 +25,18 @@ pub(crate) fn lessons(request: &Request<'_>) -> Reply {
 
 fn write(request: &Request<'_>, sort: Register) -> Reply {
     let n = allowed(request)?;
-    let body: Value = serde_json::from_slice(request.body).map_err(|_| Refusal::invalid_json())?;
+    let body: Value =
+        serde_json::from_slice(request.body).map_err(|_| Rejection::invalid_json())?;
     let inner = request.inner;
     let Some(mut school) = inner.awake(n, request.now) else {
-        return Err(Refusal::not_found("school"));
+        return Err(Rejection::not_found("school"));
     };
     if school.region != request.region {
         return Ok(json!({"data": []}));
     }
     approved(&school)?;
     if !school.granted("attendance.write") {
-        return Err(Refusal::forbidden("writing attendance"));
+        return Err(Rejection::forbidden("writing attendance"));
     }
     let marks = list(&body, inner.options.register_max)?;
     let count = marks.len();
@@ -61,14 +62,14 @@ fn write(request: &Request<'_>, sort: Register) -> Reply {
     let number = school.accept(writeback);
     let id = writeback_id(&school, number);
     inner.counts.marks(count);
-    // Without a delay the register is in the MIS before the answer is out.
+    // Without a delay the register is in the MIS before the response is sent.
     school.wake(request.now);
     Ok(json!({ "writeback_id": id }))
 }
 
 /// The outcome of a register.
 pub(crate) fn status(request: &Request<'_>, id: &str) -> Reply {
-    let missing = || Refusal::not_found("writeback");
+    let missing = || Rejection::not_found("writeback");
     let n = allowed(request).map_err(|r| if r.status == 404 { missing() } else { r })?;
     let school = request.inner.awake(n, request.now).ok_or_else(missing)?;
     if school.region != request.region {
@@ -88,7 +89,7 @@ pub(crate) fn status(request: &Request<'_>, id: &str) -> Reply {
     Ok(data(view.writeback(number, writeback)))
 }
 
-/// All writebacks of the schools that the token is for, the newest of each school first.
+/// All writebacks of the schools that the token gives access to, the newest of each school first.
 pub(crate) fn all(request: &Request<'_>) -> Reply {
     request.query.only(&[])?;
     let mut rows = Vec::new();
@@ -117,13 +118,14 @@ pub(crate) fn all(request: &Request<'_>) -> Reply {
     request.root_list().page((0..).zip(rows), |row| row)
 }
 
-fn list(body: &Value, max: Option<usize>) -> Result<&[Value], Refusal> {
-    let refuse = |message: &str| Refusal::invalid(&[("attendance".to_owned(), message.to_owned())]);
+fn list(body: &Value, max: Option<usize>) -> Result<&[Value], Rejection> {
+    let reject =
+        |message: &str| Rejection::invalid(&[("attendance".to_owned(), message.to_owned())]);
     let object = body
         .as_object()
-        .ok_or_else(|| refuse("The body must be an object with attendance."))?;
+        .ok_or_else(|| reject("The body must be an object with attendance."))?;
     if let Some(key) = object.keys().find(|k| *k != "attendance") {
-        return Err(Refusal::invalid(&[(
+        return Err(Rejection::invalid(&[(
             key.clone(),
             "This field is not known.".to_owned(),
         )]));
@@ -131,10 +133,12 @@ fn list(body: &Value, max: Option<usize>) -> Result<&[Value], Refusal> {
     let list = object
         .get("attendance")
         .and_then(Value::as_array)
-        .ok_or_else(|| refuse("The attendance field must be a list."))?;
+        .ok_or_else(|| reject("The attendance field must be a list."))?;
     match max {
-        _ if list.is_empty() => Err(refuse("The attendance field is required.")),
-        Some(max) if list.len() > max => Err(refuse(&format!("No more than {max} marks at once."))),
+        _ if list.is_empty() => Err(reject("The attendance field is required.")),
+        Some(max) if list.len() > max => {
+            Err(reject(&format!("A register can have at most {max} marks.")))
+        }
         _ => Ok(list),
     }
 }
@@ -149,7 +153,7 @@ struct Read {
 struct Bad {
     field: &'static str,
     message: &'static str,
-    /// The mark is well formed but names something that this school does not have.
+    /// The mark is well-formed but refers to a record that this school does not have.
     foreign: bool,
 }
 
@@ -178,7 +182,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// All marks, or all errors: one bad mark rejects the register, unless `partial` accepts foreign ones.
-    fn marks(&self, list: &[Value]) -> Result<Read, Refusal> {
+    fn marks(&self, list: &[Value]) -> Result<Read, Rejection> {
         let mut read = Read::default();
         let mut errors = Vec::new();
         for (place, value) in list.iter().enumerate() {
@@ -196,7 +200,7 @@ impl Reader<'_> {
         if errors.is_empty() {
             Ok(read)
         } else {
-            Err(Refusal::invalid(&errors))
+            Err(Rejection::invalid(&errors))
         }
     }
 

@@ -1,4 +1,4 @@
-//! How each change is entered.
+//! How each change is made.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use rand::RngExt;
@@ -13,7 +13,7 @@ use crate::world::model::{Gender, GroupKind, Name, Student, Times};
 use crate::world::staff::{self, Hire};
 use crate::world::{names, year_code};
 
-/// The office on one day, with the school's files open.
+/// A school office on one day.
 pub(super) struct Office<'a> {
     pub(super) school: &'a mut School,
     pub(super) now: DateTime<Utc>,
@@ -22,7 +22,7 @@ pub(super) struct Office<'a> {
 }
 
 impl Office<'_> {
-    /// Makes the change; gives the id of the record it made or changed.
+    /// Makes the change and returns the id of the created or changed record.
     pub(super) fn make(&mut self, change: &Change) -> Result<String, Error> {
         match change {
             Change::Join {
@@ -151,7 +151,7 @@ impl Office<'_> {
             .ok_or_else(|| Error::unknown("student", id))
     }
 
-    /// A pupil's record, which counts as changed from now on.
+    /// Returns a pupil's record and marks it as changed.
     fn edit(&mut self, n: usize) -> Result<&mut Student, Error> {
         let student = self.school.world.students.get_mut(n);
         let student = student.ok_or_else(|| Error::unknown("student", &n.to_string()))?;
@@ -202,7 +202,7 @@ impl Office<'_> {
         Ok(n)
     }
 
-    /// Puts a pupil into a year, and beside another pupil of it into registration group and classes.
+    /// Moves a pupil into a year, with the registration group and classes of another pupil in it.
     fn place(&mut self, n: usize, year: u8) -> Result<(), Error> {
         let model = self
             .school

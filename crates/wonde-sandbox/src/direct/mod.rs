@@ -1,4 +1,4 @@
-//! Direct access to the schools' MISs, past the API, for tests.
+//! Direct access to the schools' MISs for tests, bypassing the API.
 
 mod codes;
 mod marks;
@@ -46,7 +46,7 @@ pub struct SchoolInfo {
     pub register: &'static str,
 }
 
-/// Controls a running sandbox past its API; clones control the same one.
+/// Controls a running sandbox, bypassing its API. Clones control the same sandbox.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) inner: Arc<Inner>,

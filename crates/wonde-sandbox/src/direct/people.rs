@@ -149,8 +149,8 @@ impl Handle {
         changes::make(&mut *self.awake(school)?, change, now)
     }
 
-    /// Makes a plausible day's changes, drawn from a seed: joiners, leavers, a re-enrolment, new names, moves, family matters
-    /// and a new member of staff. Returns the changes.
+    /// Makes a plausible day's changes, drawn from a seed: joiners, leavers, a re-enrolment, new names, moves, family
+    /// matters and a new member of staff. Returns the changes.
     ///
     /// # Errors
     /// Returns an error if there is no such school.

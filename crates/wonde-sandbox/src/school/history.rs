@@ -1,4 +1,4 @@
-//! What the register holds before anything happens: the days before, and absences that were known in advance.
+//! The initial register: the days before, and absences known in advance.
 
 use chrono::{Days, NaiveDate, TimeDelta};
 use rand::RngExt;
@@ -10,7 +10,7 @@ use crate::register::{Entry, Key, Slot};
 use crate::world::timetable::{self, Lesson};
 use crate::world::{Plan, night};
 
-/// Fills in whole registers of the days before, and some absences of the day itself.
+/// Fills the registers of the days before, and adds some absences on the first day.
 pub(crate) fn write(school: &mut School, plan: &Plan) {
     let mut rng = plan.chance(5);
     let mut day = plan.today;
@@ -35,14 +35,14 @@ pub(crate) fn write(school: &mut School, plan: &Plan) {
     }
 }
 
-/// A day's marks came into the API's copy in the night after, or at the start if that was earlier.
+/// A day's marks appeared in the API's copy in the following night, or at the start if that was earlier.
 fn seen(school: &mut School, day: NaiveDate) {
     let at = (night(day) + TimeDelta::days(i64::from(day < school.ground.today)))
         .min(school.ground.start);
     school.copy(at);
 }
 
-/// Both sessions of one pupil. Without `taken` only a known absence is written down (3 pupils in 100).
+/// Both sessions of one pupil. Without `taken`, only a known absence is entered (3 pupils in 100).
 fn register(
     school: &mut School,
     student: usize,
@@ -91,7 +91,7 @@ fn register(
     }
 }
 
-/// Where this MIS holds a session: one session mark, or every lesson of it.
+/// Where this MIS stores a session: one session mark, or every lesson in it.
 fn slots(school: &School, student: usize, day: NaiveDate, morning: bool) -> Vec<Slot> {
     if school.shape.register == Register::Session {
         return vec![if morning {

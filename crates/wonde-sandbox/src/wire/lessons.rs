@@ -10,7 +10,7 @@ use crate::world::timetable::Lesson;
 const DAYS: [&str; 5] = ["monday", "tuesday", "wednesday", "thursday", "friday"];
 
 impl View<'_> {
-    /// A lesson on its date; its times are UTC while its period's are the school's clock.
+    /// A lesson on its date. Its times are in UTC; its period's are in the school's local time.
     pub(crate) fn lesson(&self, lesson: &Lesson, includes: &Includes) -> Value {
         let school = self.school;
         let class = school.world.classes.get(lesson.class);
@@ -67,7 +67,7 @@ impl View<'_> {
         }
     }
 
-    /// The lessons of a class in the week of now.
+    /// The lessons of a class in the current week.
     pub(crate) fn lessons_of(&self, class: usize, includes: &Includes) -> Value {
         let today = self.school.day(self.now);
         let monday = today

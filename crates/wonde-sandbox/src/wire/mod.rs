@@ -14,7 +14,7 @@ pub(crate) use register::{Row, global_code, session, sort, writeback_id};
 pub(crate) use schools::{acl, meta, permissions, school};
 
 use crate::query::Includes;
-use crate::reply::Refusal;
+use crate::reply::Rejection;
 use crate::resources::Resource;
 use crate::school::School;
 
@@ -41,21 +41,21 @@ pub(crate) fn php(t: DateTime<Utc>, fraction: bool) -> Value {
 }
 
 impl View<'_> {
-    /// Refuses an object or an include without scope (403) and an include that is not known here (400).
-    pub(crate) fn allow(&self, resource: &Resource, includes: &Includes) -> Result<(), Refusal> {
+    /// Rejects an object or an include without scope (403) and an include that is not known here (400).
+    pub(crate) fn allow(&self, resource: &Resource, includes: &Includes) -> Result<(), Rejection> {
         if !resource.scope.is_empty() && !self.school.granted(resource.scope) {
-            return Err(Refusal::forbidden(resource.scope));
+            return Err(Rejection::forbidden(resource.scope));
         }
         for (name, below) in includes.iter() {
             match resource.include(name).filter(|_| self.includes_here(name)) {
                 Some(child) => self.allow(child, below)?,
-                None => return Err(Refusal::invalid_include(name)),
+                None => return Err(Rejection::invalid_include(name)),
             }
         }
         Ok(())
     }
 
-    /// What may be included in a resource at this MIS.
+    /// The supported includes of a resource at this MIS.
     pub(crate) fn includable(&self, resource: &Resource) -> Vec<&'static str> {
         let names = resource.includes.iter().map(|(name, _)| *name);
         names.filter(|name| self.includes_here(name)).collect()
@@ -77,7 +77,7 @@ impl View<'_> {
         t.map_or(Value::Null, |t| self.time(t))
     }
 
-    /// A date as its midnight.
+    /// A date as midnight.
     pub(crate) fn date(&self, date: NaiveDate) -> Value {
         self.time(date.and_time(NaiveTime::MIN).and_utc())
     }

@@ -1,4 +1,4 @@
-//! Records that are generated from a template of the table of resources, and those that were written.
+//! Records that are generated from templates, and records that were written.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::school::School;
 
 /// Position of the first written record.
 const WRITTEN: usize = 50_000;
-/// Ids of one resource's records, behind those of other small things.
+/// The number of ids per resource, after those of other small records.
 const SPAN: usize = 100_000;
 const FIRST: usize = 2_000_000;
 
@@ -151,7 +151,7 @@ impl View<'_> {
         (n < SPAN && self.open_places(resource).contains(&n)).then_some(n)
     }
 
-    /// A record as the API gives it.
+    /// A record as the API returns it.
     pub(crate) fn open(&self, resource: &Resource, n: usize, includes: &Includes) -> Value {
         let Some(template) = &resource.template else {
             return Value::Null;
@@ -200,7 +200,7 @@ impl View<'_> {
         Value::Object(map)
     }
 
-    /// A pupil's records of one sort, as an include shows them.
+    /// A pupil's records of one kind, as an include.
     pub(crate) fn owned(&self, resource: &Resource, student: usize, includes: &Includes) -> Value {
         let Some(template) = &resource.template else {
             return Value::Null;

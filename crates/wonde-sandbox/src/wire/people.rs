@@ -93,7 +93,7 @@ impl View<'_> {
             .collect()
     }
 
-    /// Whether the pupil has a user-defined field of this key.
+    /// Whether the pupil has a user-defined field with this key.
     pub(crate) fn has_user_defined(&self, n: usize, key: &str) -> bool {
         let fields = self.owned(
             &crate::resources::USER_DEFINED_FIELD,
@@ -104,7 +104,7 @@ impl View<'_> {
         rows.any(|field| field["key"] == key)
     }
 
-    /// When the pupil's record appeared: a future starter's does on the first day.
+    /// When the pupil's record appeared; a future starter's appears on the first day.
     pub(crate) fn student_created(&self, student: &Student) -> chrono::DateTime<chrono::Utc> {
         student.person.times.created.max(night(student.admission))
     }

@@ -14,7 +14,7 @@ use crate::register::{Copied, Key, Slot};
 use crate::school::School;
 use crate::writeback::{Fate, Writeback};
 
-/// A code of the API's own list; its id is no school's.
+/// A code of the API's own list; its id belongs to no school.
 pub(crate) fn global_code(ids: &Ids, n: usize, code: &Code) -> Value {
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     json!({

@@ -51,7 +51,7 @@ pub(crate) fn school(school: &School, domains: &[String]) -> Value {
             "identifiers": {"la_code": LA_CODE, "establishment_number": establishment.to_string(), "urn": urn},
         },
     });
-    // Not all schools have it.
+    // Only some schools have it.
     if school.n % 2 == 1
         && let Some(extended) = record["extended"].as_object_mut()
     {
@@ -60,7 +60,7 @@ pub(crate) fn school(school: &School, domains: &[String]) -> Value {
     record
 }
 
-/// Whether a school is approved and its MIS within reach.
+/// Whether a school is approved and its MIS online.
 pub(crate) fn meta(school: &School, now: DateTime<Utc>) -> Value {
     json!({"data": {
         "online": school.extraction.online(now),
@@ -143,7 +143,7 @@ pub(crate) fn permissions(school: &School) -> Value {
     json!({ "data": list })
 }
 
-/// An access control list that excludes a person who is no longer there.
+/// An access control list that excludes a person who has left.
 pub(crate) fn acl(school: &School, with_user_type: bool) -> Value {
     let id = school.id(Kind::Student, 999_999);
     let entry = match with_user_type {

@@ -1,4 +1,4 @@
-//! Families: children with siblings, and the adults who belong to them in all the usual and unusual ways.
+//! Families: children with siblings, and adults in usual and unusual relationships.
 
 use chrono::{Datelike, Days, NaiveDate};
 use rand::{RngExt, seq::IndexedRandom};
@@ -20,7 +20,7 @@ pub(crate) fn settle(world: &mut World, plan: &Plan) {
     starters(world, plan, &rules, &mut rng);
 }
 
-/// Where pupils may be put.
+/// The groups that pupils can join.
 pub(crate) struct Rules {
     years: Vec<(u8, usize)>,
     houses: Vec<usize>,
@@ -42,7 +42,7 @@ impl Rules {
     }
 }
 
-/// One household or two: adults, then one to three children, never more than there is room for.
+/// One or two households: adults, then one to three children, limited by the free places.
 pub(crate) fn family(
     world: &mut World,
     plan: &Plan,
@@ -79,7 +79,7 @@ pub(crate) fn family(
     first..world.students.len()
 }
 
-/// One adult of a family before being written down.
+/// An adult of a family before the record is created.
 struct Carer {
     kin: &'static str,
     gender: Gender,
@@ -136,7 +136,7 @@ fn carers(rng: &mut ChaCha8Rng) -> Vec<Carer> {
     } else if lot < 85 {
         carers.push(Carer {
             address: away,
-            // In some families the parent who lives elsewhere has no say.
+            // In some families the parent who lives elsewhere has no parental responsibility.
             parental_responsibility: rng.random_bool(0.8),
             lives_with: false,
             ..parent("Father", Gender::Male)
@@ -286,7 +286,7 @@ fn birthday(plan: &Plan, year: u8, rng: &mut ChaCha8Rng) -> NaiveDate {
     eldest + Days::new(rng.random_range(0..365))
 }
 
-/// Gives two pupils, of different families, the same name; and two of the same year as well.
+/// Gives two pupils of different families the same name, and also two pupils of the same year.
 fn namesakes(world: &mut World) {
     let Some(model) = world
         .students
@@ -314,7 +314,7 @@ fn namesakes(world: &mut World) {
     }
 }
 
-/// Some pupils have left already, some will in the next days.
+/// Some pupils have left, and some leave in the next few days.
 fn leavers(world: &mut World, plan: &Plan, rng: &mut ChaCha8Rng) {
     let share = (world.students.len() / 100).max(1);
     for round in 0..share * 2 {

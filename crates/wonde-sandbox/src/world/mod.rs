@@ -1,4 +1,4 @@
-//! Makes a school's world out of the seed: families, staff, groups and the timetable.
+//! Generates a school from the seed: families, staff, groups and the timetable.
 
 pub(crate) mod families;
 pub(crate) mod model;
@@ -13,31 +13,31 @@ use rand_chacha::ChaCha8Rng;
 use crate::mis::{Phase, Shape};
 use model::{Group, GroupKind, Times, World};
 
-/// What generation starts from.
+/// The inputs of the generation.
 pub(crate) struct Plan {
     pub(crate) seed: u64,
     /// Position of the school.
     pub(crate) school: u32,
     pub(crate) pupils: u32,
     pub(crate) shape: &'static Shape,
-    /// The day everything is arranged around.
+    /// The first day of the sandbox.
     pub(crate) today: NaiveDate,
 }
 
 impl Plan {
-    /// The first of September that the school year of `today` began with.
+    /// The first of September in the school year of `today`.
     pub(crate) fn year_start(&self) -> NaiveDate {
         let year = self.today.year() - i32::from(self.today.month() < 9);
         NaiveDate::from_ymd_opt(year, 9, 1).unwrap_or(self.today)
     }
 
-    /// When records that nobody has touched this term were last changed.
+    /// When records without changes this term were last changed.
     pub(crate) fn settled(&self) -> DateTime<Utc> {
         let day = self.year_start().min(self.today - Days::new(14));
         night(day)
     }
 
-    /// A stream of chance for one purpose at this school.
+    /// A random number generator for one purpose at this school.
     pub(crate) fn chance(&self, purpose: u64) -> ChaCha8Rng {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(u64::from(self.school) * 64 + purpose);
@@ -52,17 +52,17 @@ impl Plan {
     }
 }
 
-/// Two in the morning of that day: when nightly jobs run.
+/// Two in the morning of that day, when nightly jobs run.
 pub(crate) fn night(day: NaiveDate) -> DateTime<Utc> {
     day.and_time(chrono::NaiveTime::MIN).and_utc() + TimeDelta::hours(2)
 }
 
-/// An opaque identity that outlives re-enrolment.
+/// An opaque identity that stays the same after a re-enrolment.
 pub(crate) fn upi(rng: &mut ChaCha8Rng) -> String {
     format!("{:016x}{:016x}", rng.next_u64(), rng.next_u64())
 }
 
-/// Makes the whole world of one school.
+/// Generates one school.
 pub(crate) fn generate(plan: &Plan) -> World {
     let mut world = World {
         groups: fixed_groups(plan),

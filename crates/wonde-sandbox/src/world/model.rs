@@ -1,4 +1,4 @@
-//! What a school's MIS knows about people, groups and the timetable.
+//! The people, groups and timetable of a school's MIS.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 
@@ -15,11 +15,11 @@ pub(crate) struct Name {
     pub(crate) forename: String,
     pub(crate) middle: Option<String>,
     pub(crate) surname: String,
-    /// Where the legal forename is another than the one used.
+    /// The legal forename, if it differs from the one used.
     pub(crate) legal_forename: Option<String>,
 }
 
-/// When a record came, changed and went.
+/// When a record was created, changed and deleted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) created: DateTime<Utc>,
@@ -38,13 +38,13 @@ impl Times {
         }
     }
 
-    /// Still there.
+    /// Whether the record is not deleted.
     pub(crate) fn present(&self) -> bool {
         self.removed.is_none() || self.restored.is_some()
     }
 }
 
-/// What all people have.
+/// The properties of all people.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) upi: String,
@@ -96,7 +96,7 @@ impl Student {
     }
 }
 
-/// How a contact stands to a pupil.
+/// The relationship of a contact to a pupil.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) contact: usize,
@@ -131,7 +131,7 @@ impl Employee {
     }
 }
 
-/// The API's words for sorts of groups.
+/// The API's words for types of groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GroupKind {
     Year,
@@ -178,7 +178,7 @@ pub(crate) struct Class {
     pub(crate) times: Times,
 }
 
-/// A period of one weekday, by the school's clock.
+/// A period of one weekday, in local time.
 #[derive(Clone, Debug)]
 pub(crate) struct Period {
     pub(crate) name: String,
@@ -198,7 +198,7 @@ pub(crate) struct World {
     pub(crate) periods: Vec<Period>,
     pub(crate) rooms: Vec<String>,
     pub(crate) subjects: Vec<(&'static str, &'static str)>,
-    /// Lessons of each weekday as (class, period), in order of period, with those that were added behind the others: a
-    /// lesson's number is its place here.
+    /// Lessons of each weekday as (class, period), ordered by period, with added ones at the end. A lesson's number is
+    /// its position in the list.
     pub(crate) week: [Vec<(usize, usize)>; 5],
 }

@@ -1,4 +1,4 @@
-//! Made-up people's names, in many scripts and with the marks that break careless code.
+//! Made-up names of people, in many scripts and with characters that break careless code.
 
 use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -182,7 +182,7 @@ const SURNAMES: [&str; 72] = [
     "Featherstonehaugh-Cholmondeley",
 ];
 
-/// A name for a child or adult; the surname is the family's where it has one.
+/// A name for a child or adult, with the family's surname if it has one.
 pub(crate) fn person(rng: &mut ChaCha8Rng, gender: Gender, family: Option<&str>) -> Name {
     Name {
         forename: forename(rng, gender).to_owned(),
@@ -196,7 +196,7 @@ pub(crate) fn person(rng: &mut ChaCha8Rng, gender: Gender, family: Option<&str>)
     }
 }
 
-/// A forename usual for this gender.
+/// A typical forename for this gender.
 pub(crate) fn forename(rng: &mut ChaCha8Rng, gender: Gender) -> &'static str {
     let list = match gender {
         Gender::Female => &GIRLS,
@@ -205,7 +205,7 @@ pub(crate) fn forename(rng: &mut ChaCha8Rng, gender: Gender) -> &'static str {
     list.choose(rng).copied().unwrap_or("Alex")
 }
 
-/// A family's name; one in twelve is double-barrelled, so that a large school has more than the list.
+/// A family's surname. One in twelve is double-barrelled, so a large school has more names than the list.
 pub(crate) fn surname(rng: &mut ChaCha8Rng) -> String {
     let first = SURNAMES.choose(rng).copied().unwrap_or("Smith");
     if rng.random_bool(0.08) {
@@ -252,7 +252,7 @@ pub(crate) fn school(school: u32, ending: &str) -> String {
     }
 }
 
-/// The part of an address before the `@`: letters that mail knows, and the position to keep it unique.
+/// The local part of an email address: ASCII letters, and the position to make it unique.
 pub(crate) fn mailbox(name: &Name, n: usize) -> String {
     let plain = |text: &str| -> String {
         text.chars()

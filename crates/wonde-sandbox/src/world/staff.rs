@@ -16,7 +16,7 @@ const OTHER_ROLES: [&str; 6] = [
     "IT Technician",
 ];
 
-/// Employs teachers and others in proportion to the pupils; one in thirty has left.
+/// Adds teachers and other staff in proportion to the pupils; one in thirty has left.
 pub(crate) fn hire(world: &mut World, plan: &Plan) {
     let mut rng = plan.chance(2);
     let teachers = (plan.pupils / 12).max(10);
@@ -52,7 +52,7 @@ pub(crate) fn hire(world: &mut World, plan: &Plan) {
     }
 }
 
-/// Who is hired and as what.
+/// The person and role of a new member of staff.
 pub(crate) struct Hire {
     pub(crate) name: Name,
     pub(crate) gender: Gender,
@@ -119,7 +119,7 @@ pub(crate) fn employ_parents(world: &mut World, plan: &Plan) {
     }
 }
 
-/// Gives each registration group a teacher who is still there.
+/// Gives each registration group a current teacher.
 pub(crate) fn appoint_tutors(world: &mut World) {
     let groups = groups_of(world, GroupKind::Registration);
     let tutors = world

@@ -1,4 +1,4 @@
-//! The timetable: periods, classes and the week's lessons; lessons of a date are worked out, not stored.
+//! The timetable: periods, classes and the week's lessons. The lessons of a date are computed, not stored.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -19,7 +19,7 @@ const DAY: [((u32, u32), (u32, u32)); 5] = [
     ((14, 0), (15, 0)),
 ];
 
-/// What years 7 to 11 learn, and in how many of the week's 25 periods.
+/// The subjects of years 7 to 11, and their number of periods among the week's 25.
 const SUBJECTS: [(&str, &str, usize); 12] = [
     ("English", "En", 4),
     ("Mathematics", "Ma", 4),
@@ -35,14 +35,15 @@ const SUBJECTS: [(&str, &str, usize); 12] = [
     ("Design and Technology", "Dt", 1),
 ];
 
-/// Option blocks of the sixth form: two subjects each, five periods; a pupil takes three of the four, so has free periods.
+/// Option blocks of the sixth form: two subjects each, five periods; a pupil takes three of the four, so has free
+/// periods.
 const BLOCKS: [[usize; 2]; 4] = [[0, 1], [2, 3], [4, 5], [7, 9]];
 
 fn time(h: u32, m: u32) -> NaiveTime {
     NaiveTime::from_hms_opt(h, m, 0).unwrap_or(NaiveTime::MIN)
 }
 
-/// Puts every pupil into classes and every class into the week.
+/// Assigns pupils to classes and classes to periods.
 pub(crate) fn arrange(world: &mut World, plan: &Plan) {
     let mut rng = plan.chance(4);
     world.rooms = (0..(plan.pupils / 25).max(20))
@@ -215,20 +216,20 @@ fn lay_out_week(world: &mut World) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Lesson {
     pub(crate) date: NaiveDate,
-    /// Place among the lessons of its weekday.
+    /// The position among the lessons of its weekday.
     pub(crate) place: usize,
     pub(crate) class: usize,
     pub(crate) period: usize,
 }
 
-/// Monday to Friday as a place in the week.
+/// Monday to Friday as a position in the week.
 pub(crate) fn weekday(date: NaiveDate) -> Option<usize> {
     let day = date.weekday().num_days_from_monday() as usize;
     (day < 5).then_some(day)
 }
 
 impl World {
-    /// The lessons of a date in order of time. None at weekends.
+    /// The lessons of a date, ordered by time; none at weekends.
     pub(crate) fn lessons(&self, date: NaiveDate) -> impl Iterator<Item = Lesson> + '_ {
         weekday(date)
             .and_then(|d| self.week.get(d))
@@ -243,7 +244,7 @@ impl World {
             })
     }
 
-    /// The lesson at a place of a date.
+    /// The lesson at a position on a date.
     pub(crate) fn lesson(&self, date: NaiveDate, place: usize) -> Option<Lesson> {
         let &(class, period) = self.week.get(weekday(date)?)?.get(place)?;
         Some(Lesson {
@@ -254,7 +255,7 @@ impl World {
         })
     }
 
-    /// All lessons of a pupil on a date in order of time.
+    /// All lessons of a pupil on a date, ordered by time.
     pub(crate) fn pupils_lessons(
         &self,
         student: usize,
@@ -270,7 +271,7 @@ impl World {
     }
 }
 
-/// An instant by the school's clock as UTC; in the hour that summer time skips, an hour later.
+/// Converts a local time to UTC; a time in the hour that summer time skips becomes an hour later.
 pub(crate) fn utc(tz: Tz, date: NaiveDate, at: NaiveTime) -> DateTime<Utc> {
     let local = date.and_time(at);
     tz.from_local_datetime(&local).earliest().map_or_else(

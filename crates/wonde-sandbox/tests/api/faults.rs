@@ -1,4 +1,4 @@
-//! Each fault does what it says, and no more.
+//! Each fault has exactly its documented effect.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use wonde_sandbox::{Fault, FaultRule, RetryAfter, SandboxOptions};
 
 use crate::lab::{Lab, options};
 
-/// A lab with one register ready to be written at a SIMS school.
+/// A lab with a register for a SIMS school that is ready to be written.
 async fn ready() -> (Lab, String, Value) {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
@@ -20,7 +20,7 @@ fn once(fault: Fault) -> FaultRule {
 }
 
 #[tokio::test]
-async fn an_answer_that_stands_in_for_the_work_does_nothing() {
+async fn a_fault_response_without_work_changes_nothing() {
     let (lab, school, body) = ready().await;
     let path = format!("schools/{school}/attendance/session");
     let too_many = |retry_after| Fault::TooManyRequests { retry_after };
@@ -69,7 +69,7 @@ async fn an_answer_that_stands_in_for_the_work_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_cut_connection_tells_nothing_of_the_write() {
+async fn a_cut_connection_does_not_reveal_the_result_of_a_write() {
     for (fault, written) in [(Fault::CutBefore, 0), (Fault::CutAfter, 1)] {
         let (lab, school, body) = ready().await;
         lab.sandbox.add_fault(once(fault)).unwrap();
@@ -88,7 +88,7 @@ async fn a_cut_connection_tells_nothing_of_the_write() {
 }
 
 #[tokio::test]
-async fn a_slow_answer_may_come_before_or_after_the_work() {
+async fn a_slow_response_can_delay_the_work_or_follow_it() {
     for (after, written) in [(false, 0), (true, 1)] {
         let (lab, school, body) = ready().await;
         let fault = Fault::Slow {
@@ -127,7 +127,7 @@ async fn a_slow_answer_may_come_before_or_after_the_work() {
 }
 
 #[tokio::test]
-async fn a_writeback_may_fail_hang_or_speak_in_tongues() {
+async fn a_writeback_can_fail_hang_or_have_an_unknown_status() {
     let (lab, school, body) = ready().await;
     let path = format!("schools/{school}/attendance/session");
     let write = async |fault| {
@@ -156,7 +156,7 @@ async fn a_writeback_may_fail_hang_or_speak_in_tongues() {
 }
 
 #[tokio::test]
-async fn answers_may_be_broken_empty_or_cut_short() {
+async fn responses_can_be_malformed_empty_or_incomplete() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let path = format!("schools/{school}/students");
@@ -177,7 +177,7 @@ async fn answers_may_be_broken_empty_or_cut_short() {
 }
 
 #[tokio::test]
-async fn rules_pick_by_address_method_school_and_turn() {
+async fn rules_match_by_path_method_school_and_count() {
     let lab = Lab::new().await;
     let (one, other) = (lab.school("SIMS").id, lab.school("Arbor").id);
     let fault = Fault::Status {
@@ -203,7 +203,7 @@ async fn rules_pick_by_address_method_school_and_turn() {
 }
 
 #[tokio::test]
-async fn an_offline_mis_lets_writes_wait() {
+async fn writes_wait_while_the_mis_is_offline() {
     let (lab, school, body) = ready().await;
     lab.sandbox
         .set_offline(&school, Some(Duration::from_secs(600)))
@@ -241,7 +241,7 @@ async fn an_offline_mis_lets_writes_wait() {
 }
 
 #[tokio::test]
-async fn stale_reads_miss_what_was_extracted_elsewhere() {
+async fn stale_reads_miss_newer_extractions() {
     let (lab, school, body) = ready().await;
     let path = format!("schools/{school}/attendance/session");
     let seen = format!("{path}?updated_after=2026-11-23%2007:55:00");
@@ -257,7 +257,7 @@ async fn stale_reads_miss_what_was_extracted_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_token_has_so_many_requests_a_minute() {
+async fn requests_of_a_token_are_limited_per_minute() {
     let lab = Lab::with(SandboxOptions {
         rate_limit: Some(2),
         ..options()
@@ -275,7 +275,7 @@ async fn a_token_has_so_many_requests_a_minute() {
 }
 
 #[tokio::test]
-async fn a_mix_of_faults_spares_no_kind() {
+async fn a_mix_of_faults_contains_every_kind() {
     let lab = Lab::with(SandboxOptions {
         faults: FaultRule::mix(5, 0.9)
             .into_iter()
@@ -286,7 +286,7 @@ async fn a_mix_of_faults_spares_no_kind() {
     .await;
     let url = format!("{}/schools", lab.sandbox.base_url());
     for _ in 0..400 {
-        // Most of these fail, which is the point.
+        // Most of these requests fail, as intended.
         let _ = lab.send(reqwest::Method::GET, &url, None).await;
     }
     let met = lab.sandbox.requests().faults;

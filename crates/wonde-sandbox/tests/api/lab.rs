@@ -1,4 +1,4 @@
-//! A sandbox with a clock that stands still, and a client for it.
+//! A sandbox with a stopped clock, and a client for it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use wonde_sandbox::{MisMark, Sandbox, SandboxOptions, SchoolInfo};
 
 /// Monday, an hour before school.
 pub(crate) const START: &str = "2026-11-23T07:50:00Z";
-/// The same day, as marks are written.
+/// The same day as in marks.
 pub(crate) const TODAY: &str = "2026-11-23";
 
 pub(crate) struct Lab {
@@ -19,7 +19,7 @@ pub(crate) struct Lab {
     pub(crate) http: reqwest::Client,
 }
 
-/// An answer with all of it read.
+/// A complete response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -52,7 +52,7 @@ impl Lab {
         Self::with(options()).await
     }
 
-    /// Eleven kinds of MIS that marks are written to, and one that nobody knows.
+    /// Starts a school of each of the eleven known MISs, and one of an unknown MIS.
     pub(crate) async fn of_every_mis() -> Self {
         Self::with(SandboxOptions {
             schools: 12,
@@ -72,7 +72,7 @@ impl Lab {
         self.sandbox.advance(Duration::from_secs(seconds));
     }
 
-    /// The school that runs this MIS.
+    /// The school with this MIS.
     pub(crate) fn school(&self, mis: &str) -> SchoolInfo {
         let schools = self.sandbox.schools();
         schools.into_iter().find(|s| s.mis == mis).unwrap()
@@ -114,7 +114,7 @@ impl Lab {
         self.try_post(path, body).await.unwrap()
     }
 
-    /// All rows of a list, page after page.
+    /// All rows of a list, from all pages.
     pub(crate) async fn all(&self, path: &str) -> Vec<Value> {
         let mut answer = self.get(path).await;
         let mut rows = answer.rows();
@@ -155,7 +155,7 @@ impl Lab {
         })
     }
 
-    /// Posts a register and gives the writeback's id.
+    /// Posts a register and returns the writeback's id.
     pub(crate) async fn write(&self, school: &str, sort: &str, marks: &[Value]) -> String {
         let answer = self
             .post(
@@ -173,13 +173,13 @@ impl Lab {
         answer.json()["data"].clone()
     }
 
-    /// Marks in the MIS that came by writeback.
+    /// The marks in the MIS that were written through the API.
     pub(crate) fn written(&self, school: &str) -> Vec<MisMark> {
         let marks = self.sandbox.mis_marks(school).unwrap();
         marks.into_iter().filter(|m| m.writes > 0).collect()
     }
 
-    /// What the control API says.
+    /// Sends a request to the control API.
     pub(crate) async fn control(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let url = format!("{}/{path}", self.sandbox.control_url());
         let mut request = self.http.request(method, url);

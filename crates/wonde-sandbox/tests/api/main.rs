@@ -1,8 +1,8 @@
-//! The sandbox through its own door: every test talks HTTP to a real server.
+//! Tests of the sandbox over HTTP.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 
 mod faults;

@@ -1,4 +1,4 @@
-//! Families, staff, joiners and leavers, and what changes of them the API tells.
+//! Families, staff, joiners and leavers, and how the API shows changes to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use wonde_sandbox::{Change, SandboxOptions};
 use crate::lab::{Lab, ids, options};
 
 #[tokio::test]
-async fn a_large_school_has_all_that_trips_a_sync() {
+async fn a_large_school_has_the_difficult_cases_of_a_sync() {
     let lab = Lab::with(SandboxOptions {
         pupils_per_school: 2_000,
         schools: 1,
@@ -108,7 +108,7 @@ async fn the_api_and_the_mis_agree_on_people() {
 }
 
 #[tokio::test]
-async fn starters_come_and_leavers_go_by_the_date() {
+async fn pupils_start_and_leave_on_their_dates() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let now: BTreeSet<String> = lab.pupils(&school).await.into_iter().collect();
@@ -144,7 +144,7 @@ async fn starters_come_and_leavers_go_by_the_date() {
     assert!(leavers.iter().all(|s| deleted.contains(&(*s).to_owned())));
 }
 
-/// What a client keeps that pulls everything once and then follows changes.
+/// A client that reads everything once and then follows changes.
 struct Follower {
     pupils: BTreeMap<String, Value>,
 }
@@ -186,7 +186,7 @@ impl Follower {
 }
 
 #[tokio::test]
-async fn following_changes_leads_to_what_a_full_pull_shows() {
+async fn following_changes_equals_a_full_pull() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let mut follower = Follower::new(&lab, &school).await;
@@ -227,7 +227,7 @@ async fn following_changes_leads_to_what_a_full_pull_shows() {
 }
 
 #[tokio::test]
-async fn a_pupil_who_is_enrolled_anew_has_another_id_and_the_same_upi() {
+async fn a_re_enrolled_pupil_has_a_new_id_and_the_same_upi() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let old = lab.sandbox.students(&school).unwrap()[0].clone();
@@ -253,7 +253,7 @@ async fn a_pupil_who_is_enrolled_anew_has_another_id_and_the_same_upi() {
 }
 
 #[tokio::test]
-async fn each_change_shows_where_it_should() {
+async fn each_change_is_visible_in_its_list() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let pupil = lab.sandbox.students(&school).unwrap()[1].clone();
@@ -360,7 +360,7 @@ async fn each_change_shows_where_it_should() {
 }
 
 #[tokio::test]
-async fn every_mis_has_its_days() {
+async fn every_mis_supports_days_of_changes() {
     let lab = Lab::of_every_mis().await;
     for school in lab.sandbox.schools() {
         for seed in 0..5 {

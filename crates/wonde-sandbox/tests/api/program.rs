@@ -1,4 +1,4 @@
-//! The program says where it is, and ends when it is told to.
+//! The program prints its addresses and stops on a signal.
 
 use std::process::Stdio;
 
@@ -18,7 +18,7 @@ fn program(args: &[&str]) -> Command {
 }
 
 #[tokio::test]
-async fn its_first_line_of_json_is_all_a_script_needs() {
+async fn the_first_line_of_json_contains_everything_a_script_needs() {
     let args = [
         "--format",
         "json",
@@ -62,7 +62,7 @@ async fn its_first_line_of_json_is_all_a_script_needs() {
 }
 
 #[tokio::test]
-async fn what_it_does_not_understand_it_says() {
+async fn invalid_arguments_are_reported() {
     for (args, wanted) in [
         (["--write-delay", "soon"], "2s"),
         (["--date", "someday"], "2026-11-23"),

@@ -7,7 +7,7 @@ use wonde_sandbox::SandboxOptions;
 use crate::lab::{Lab, distinct, ids, options};
 
 #[tokio::test]
-async fn both_kinds_of_paging_give_every_row_once() {
+async fn both_kinds_of_paging_return_every_row_once() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let on_roll = lab
@@ -31,7 +31,7 @@ async fn both_kinds_of_paging_give_every_row_once() {
 }
 
 #[tokio::test]
-async fn pagination_says_what_wonde_says() {
+async fn pagination_has_wondes_fields() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let default = lab.get(&format!("schools/{school}/students")).await.json();
@@ -75,7 +75,7 @@ async fn pagination_says_what_wonde_says() {
 }
 
 #[tokio::test]
-async fn a_short_list_speaks_of_pages_as_its_school_does() {
+async fn a_short_list_has_its_schools_form_of_meta() {
     let lab = Lab::of_every_mis().await;
     for (mis, meta, pagination) in [
         ("SIMS", true, false),
@@ -99,7 +99,7 @@ async fn a_short_list_speaks_of_pages_as_its_school_does() {
 }
 
 #[tokio::test]
-async fn meta_says_what_may_be_included() {
+async fn meta_lists_the_supported_includes() {
     let lab = Lab::of_every_mis().await;
     let school = lab.school("SIMS").id;
     let list = lab
@@ -124,7 +124,7 @@ async fn meta_says_what_may_be_included() {
 }
 
 #[tokio::test]
-async fn values_have_each_of_their_forms_at_some_school() {
+async fn each_form_of_a_value_occurs_at_a_school() {
     let lab = Lab::of_every_mis().await;
     for (mis, number, plain) in [("SIMS", true, false), ("Arbor", false, true)] {
         let school = lab.school(mis).id;
@@ -173,7 +173,7 @@ async fn values_have_each_of_their_forms_at_some_school() {
 }
 
 #[tokio::test]
-async fn nonsense_in_the_query_is_refused() {
+async fn invalid_query_parameters_are_rejected() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     for query in [
@@ -192,7 +192,7 @@ async fn nonsense_in_the_query_is_refused() {
 }
 
 #[tokio::test]
-async fn includes_nest_and_unknown_ones_refuse_the_request() {
+async fn nested_includes_work_and_unknown_ones_are_rejected() {
     let lab = Lab::of_every_mis().await;
     let school = lab.school("SIMS").id;
     let rows = lab
@@ -263,7 +263,7 @@ async fn relations_are_ids_until_they_are_included() {
 }
 
 #[tokio::test]
-async fn every_list_answers_at_every_mis() {
+async fn every_list_can_be_read_at_every_mis() {
     let lab = Lab::of_every_mis().await;
     for school in lab.sandbox.schools() {
         for list in [
@@ -317,7 +317,7 @@ async fn every_list_answers_at_every_mis() {
 }
 
 #[tokio::test]
-async fn lessons_are_utc_and_periods_local() {
+async fn lessons_are_in_utc_and_periods_in_local_time() {
     let lab = Lab::with(SandboxOptions {
         start_date: Some("2026-10-23".parse().unwrap()),
         ..options()
@@ -340,7 +340,7 @@ async fn lessons_are_utc_and_periods_local() {
 }
 
 #[tokio::test]
-async fn a_token_opens_what_it_is_for() {
+async fn a_token_gives_access_to_its_schools_only() {
     let lab = Lab::new().await;
     let (own, other) = (lab.school("SIMS"), lab.school("Arbor"));
     let base = lab.sandbox.base_url();
@@ -374,7 +374,7 @@ async fn a_token_opens_what_it_is_for() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_not_found() {
+async fn unknown_paths_are_not_found() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     for path in [
@@ -397,7 +397,7 @@ async fn what_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_property_without_scope_is_null_and_an_object_forbidden() {
+async fn without_a_scope_a_property_is_null_and_an_object_is_forbidden() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     for scope in [
@@ -436,7 +436,7 @@ async fn a_property_without_scope_is_null_and_an_object_forbidden() {
 }
 
 #[tokio::test]
-async fn counts_and_summaries_count() {
+async fn counts_and_summaries_match_the_lists() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let pupils = lab.pupils(&school).await.len();
@@ -463,7 +463,7 @@ async fn counts_and_summaries_count() {
 }
 
 #[tokio::test]
-async fn schools_are_listed_by_how_far_they_let_one_in() {
+async fn schools_are_listed_by_their_state_of_access() {
     use wonde_sandbox::Access;
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;

@@ -38,7 +38,7 @@ const EVERYTHING: [&str; 29] = [
 ];
 
 #[tokio::test]
-async fn every_resource_has_records_and_each_can_be_asked_for_alone() {
+async fn every_resource_has_records_that_can_be_read_alone() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     for list in EVERYTHING {
@@ -62,7 +62,7 @@ async fn every_resource_has_records_and_each_can_be_asked_for_alone() {
 }
 
 #[tokio::test]
-async fn every_scope_can_be_withdrawn_and_is_among_the_permissions() {
+async fn every_scope_is_a_permission_and_can_be_withdrawn() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let permissions = format!("meta/schools/{school}/permissions");
@@ -93,7 +93,7 @@ async fn every_scope_can_be_withdrawn_and_is_among_the_permissions() {
 }
 
 #[tokio::test]
-async fn the_documented_includes_are_taken() {
+async fn the_documented_includes_work() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let include = "classes.employees,classes.subject,attendance_summary,year.employees,groups.employees,permissions,\
@@ -145,7 +145,7 @@ async fn the_documented_includes_are_taken() {
     assert!(classes[0]["lessons"]["data"][0]["room"]["data"]["name"].is_string());
 }
 
-/// How many rows a list has with this query.
+/// The number of rows of a list with this query.
 async fn count(lab: &Lab, list: &str, query: &str) -> usize {
     let school = lab.school("SIMS").id;
     lab.all(&format!("schools/{school}/{list}?per_page=200&{query}"))
@@ -154,7 +154,7 @@ async fn count(lab: &Lab, list: &str, query: &str) -> usize {
 }
 
 #[tokio::test]
-async fn filters_are_honoured() {
+async fn filters_are_applied() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let list = async |list: &str| {
@@ -347,7 +347,7 @@ async fn summaries_have_the_columns_of_downloads() {
 }
 
 #[tokio::test]
-async fn the_access_list_gives_ids_or_ids_with_their_type() {
+async fn the_access_list_returns_ids_with_or_without_their_type() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let acl = lab.get(&format!("meta/schools/{school}/acl")).await.json();
@@ -360,7 +360,7 @@ async fn the_access_list_gives_ids_or_ids_with_their_type() {
 }
 
 #[tokio::test]
-async fn a_wish_for_access_may_name_contacts() {
+async fn a_request_for_access_can_name_contacts() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let path = format!("schools/{school}/request-access");
@@ -378,7 +378,7 @@ async fn a_wish_for_access_may_name_contacts() {
 }
 
 #[tokio::test]
-async fn achievements_behaviours_and_absences_are_written_changed_and_removed() {
+async fn achievements_behaviours_and_absences_are_created_updated_and_deleted() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let pupils = lab.pupils(&school).await;
@@ -428,7 +428,7 @@ async fn achievements_behaviours_and_absences_are_written_changed_and_removed() 
         } else {
             assert_eq!(changed.status, 405, "{list}");
         }
-        // Two slashes, as one of Wonde's clients writes it.
+        // With two slashes, as one of Wonde's clients sends it.
         let url = format!("{}/{path}//{id}", lab.sandbox.base_url());
         let removed = lab.send(Method::DELETE, &url, None).await.unwrap();
         assert_eq!(removed.status, 200, "{list}");

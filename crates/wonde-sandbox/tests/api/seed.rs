@@ -1,4 +1,4 @@
-//! The same seed gives the same bytes.
+//! The same seed returns the same bytes.
 
 use serde_json::json;
 use wonde_sandbox::SandboxOptions;
@@ -60,14 +60,14 @@ async fn transcript(seed: u64) -> String {
 }
 
 #[tokio::test]
-async fn two_sandboxes_of_one_seed_give_the_same_bytes() {
+async fn two_sandboxes_with_one_seed_return_the_same_bytes() {
     let first = transcript(11).await;
     assert_eq!(first, transcript(11).await);
     assert_ne!(first, transcript(12).await);
 }
 
 #[tokio::test]
-async fn a_school_does_not_depend_on_how_many_others_there_are() {
+async fn a_school_does_not_depend_on_the_number_of_schools() {
     let few = Lab::new().await;
     let many = Lab::of_every_mis().await;
     let school = few.school("Arbor").id;
@@ -76,7 +76,7 @@ async fn a_school_does_not_depend_on_how_many_others_there_are() {
 }
 
 #[tokio::test]
-async fn options_out_of_range_are_refused() {
+async fn options_out_of_range_are_rejected() {
     for options in [
         SandboxOptions {
             schools: 0,
@@ -108,7 +108,7 @@ async fn options_out_of_range_are_refused() {
 }
 
 #[tokio::test]
-async fn twenty_four_thousand_schools_cost_little_until_they_are_looked_at() {
+async fn twenty_four_thousand_schools_cost_little_until_they_are_used() {
     let lab = Lab::with(SandboxOptions {
         schools: 24_000,
         ..options()

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::lab::{Lab, TODAY};
 
 #[tokio::test]
-async fn the_wrong_region_answers_with_nothing() {
+async fn the_wrong_region_returns_empty_lists() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let wrong = lab.sandbox.wrong_region_url();
@@ -61,7 +61,7 @@ async fn the_wrong_region_answers_with_nothing() {
 }
 
 #[tokio::test]
-async fn after_a_migration_code_ids_and_habits_are_new() {
+async fn a_migration_changes_code_ids_and_behaviour() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let pupil = lab.pupils(&school).await[0].clone();
@@ -87,7 +87,7 @@ async fn after_a_migration_code_ids_and_habits_are_new() {
 }
 
 #[tokio::test]
-async fn the_control_api_does_what_the_library_does() {
+async fn the_control_api_matches_the_library() {
     let lab = Lab::new().await;
     let (get, post, delete) = (Method::GET, Method::POST, Method::DELETE);
     let overview = lab.control(get.clone(), "", None).await.json();
@@ -181,7 +181,7 @@ async fn the_control_api_does_what_the_library_does() {
 }
 
 #[tokio::test]
-async fn values_are_bent_and_people_renumbered() {
+async fn values_can_be_replaced_and_people_renumbered() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let list = format!("schools/{school}/students?include=education_details");
@@ -220,7 +220,7 @@ async fn values_are_bent_and_people_renumbered() {
 }
 
 #[tokio::test]
-async fn pupils_yet_to_start_are_in_a_list_of_their_own() {
+async fn future_pupils_are_in_their_own_list() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let join = wonde_sandbox::Change::Join {

@@ -30,7 +30,7 @@ async fn next(from: &mut UnboundedReceiver<Value>) -> Value {
 }
 
 #[tokio::test]
-async fn schools_and_writebacks_are_announced() {
+async fn schools_and_writebacks_send_webhooks() {
     let (url, mut from) = receiver().await;
     let lab = Lab::with(SandboxOptions {
         webhook_url: Some(url),
@@ -45,7 +45,7 @@ async fn schools_and_writebacks_are_announced() {
         .write(&school.id, "session", std::slice::from_ref(&mark))
         .await;
     lab.pass(2);
-    // Nobody asks for anything now: time alone settles it.
+    // Without requests, the writeback settles by itself.
     let wanted = json!({
         "payload_type": "writeback", "writeback_id": writeback, "status": "completed", "type": "attendance_session",
     });

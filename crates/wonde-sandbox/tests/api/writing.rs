@@ -1,4 +1,4 @@
-//! A register goes in, reaches the MIS later, and is read back after the next extraction.
+//! A register is accepted, written to the MIS later, and read back after the next extraction.
 
 use serde_json::{Value, json};
 use wonde_sandbox::{SandboxOptions, TeacherMark};
@@ -67,7 +67,7 @@ async fn a_later_mark_replaces_an_earlier_one() {
 }
 
 #[tokio::test]
-async fn each_mis_keeps_what_it_can() {
+async fn each_mis_stores_its_supported_fields() {
     let lab = Lab::of_every_mis().await;
     for (mis, word, comment, minutes) in [
         ("SIMS", "completed", true, true),
@@ -113,7 +113,7 @@ async fn each_mis_keeps_what_it_can() {
 }
 
 #[tokio::test]
-async fn arbor_keeps_a_session_on_the_pupils_first_lesson() {
+async fn arbor_stores_a_session_on_the_pupils_first_lesson() {
     let lab = Lab::new().await;
     let school = lab.school("Arbor").id;
     let path = format!(
@@ -164,7 +164,7 @@ async fn arbor_keeps_a_session_on_the_pupils_first_lesson() {
 }
 
 #[tokio::test]
-async fn a_register_with_a_bad_mark_is_refused_whole() {
+async fn a_register_with_a_bad_mark_is_rejected_as_a_whole() {
     let lab = Lab::new().await;
     let (school, other) = (lab.school("SIMS").id, lab.school("Arbor").id);
     let pupil = lab.pupils(&school).await[0].clone();
@@ -221,12 +221,12 @@ async fn a_register_with_a_bad_mark_is_refused_whole() {
     lab.pass(10);
     assert!(
         lab.written(&school).is_empty(),
-        "nothing of a refused register is kept"
+        "no mark of a rejected register is stored"
     );
 }
 
 #[tokio::test]
-async fn null_for_an_unset_field_and_minutes_late_as_text_are_taken() {
+async fn null_fields_and_minutes_late_as_text_are_accepted() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let mut mark = lab.mark(&school, &lab.pupils(&school).await[0], "L").await;
@@ -282,7 +282,7 @@ async fn writebacks_are_listed() {
 }
 
 #[tokio::test]
-async fn a_lenient_mis_side_fails_the_bad_mark_alone() {
+async fn with_partial_registers_only_the_bad_mark_fails() {
     let lab = Lab::with(SandboxOptions {
         partial: true,
         ..options()
@@ -304,7 +304,7 @@ async fn a_lenient_mis_side_fails_the_bad_mark_alone() {
 }
 
 #[tokio::test]
-async fn limits_on_size_and_permission_hold() {
+async fn limits_on_size_and_permission_apply() {
     let lab = Lab::with(SandboxOptions {
         register_max: Some(2),
         ..options()
@@ -413,7 +413,7 @@ async fn teachers_write_and_clear_marks_in_the_mis() {
 }
 
 #[tokio::test]
-async fn a_mark_remembers_who_wrote_it_and_since_when_the_api_has_shown_it() {
+async fn the_history_of_a_mark_has_its_writers_and_times() {
     let lab = Lab::new().await;
     let school = lab.school("SIMS").id;
     let pupil = &lab.pupils(&school).await[0];
@@ -427,7 +427,7 @@ async fn a_mark_remembers_who_wrote_it_and_since_when_the_api_has_shown_it() {
     };
     lab.sandbox.set_mark(&school, &by_hand("N")).unwrap();
     lab.pass(60);
-    // Gone before the copy was renewed.
+    // It was replaced before the next extraction.
     lab.sandbox.set_mark(&school, &by_hand("I")).unwrap();
     lab.pass(3_600);
     let mark = lab.mark(&school, pupil, "L").await;

@@ -211,8 +211,8 @@ impl From<SessionRow> for SessionAttendance {
     }
 }
 
-/// The mark of one pupil in one lesson, as read. Its comment is documented \[D\]; the rest is assumed to be like that of
-/// sessions \[?\].
+/// The mark of one pupil in one lesson, as read. Its comment is documented \[D\]; the rest is assumed to be like that
+/// of sessions \[?\].
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct LessonAttendance {

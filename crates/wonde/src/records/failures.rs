@@ -1,17 +1,17 @@
 //! Errors of single marks in the response about a register.
 //!
-//! Their format is not known \[?\]. Every plausible format is read, and errors that cannot be read are not ignored: they
-//! leave the whole register in doubt.
+//! Their format is not known \[?\]. Every plausible format is read, and errors that cannot be read are not ignored:
+//! they leave the whole register in doubt.
 
 use serde_json::{Map, Value};
 
 use super::{
     debug_only,
-    status::WritebackStatus::{self, Done, Refused},
+    status::WritebackStatus::{self, Done, Rejected},
 };
 use crate::StudentId;
 
-/// How deep lists and objects are followed.
+/// The depth to which lists and objects are read.
 const DEEPEST: usize = 4;
 
 /// A mark that is reported as not written \[?\].
@@ -32,11 +32,11 @@ debug_only! { MarkFailure { student, place } }
 #[derive(Default)]
 pub(crate) struct Failures {
     pub(crate) marks: Vec<MarkFailure>,
-    /// There is an error that names no mark, or names it ambiguously.
+    /// Whether an error names no mark, or names it ambiguously.
     pub(crate) unclear: bool,
-    /// A message that belongs to no mark.
+    /// A message about no particular mark.
     pub(crate) said: Option<String>,
-    /// One of the positions can only be counted from zero.
+    /// Whether one of the positions can only be counted from zero.
     from_zero: bool,
 }
 
@@ -53,13 +53,13 @@ impl Failures {
                 found.add_rows(value);
             }
         }
-        // "1" is the second mark or the first.
+        // "1" may be the first mark or the second.
         let by_place = |mark: &MarkFailure| mark.student.is_none();
         found.unclear |= !found.from_zero && found.marks.iter().any(by_place);
         found
     }
 
-    /// A value in the place of errors.
+    /// Adds the errors in a value.
     fn add(&mut self, value: &Value, depth: usize) {
         if says_nothing(value) {
             return;
@@ -79,7 +79,7 @@ impl Failures {
         }
     }
 
-    /// One of a list of errors.
+    /// Adds an error from a list.
     fn add_item(&mut self, item: &Value, depth: usize) {
         match item {
             Value::Object(map) if is_row(map) => self.add_row(map),
@@ -92,7 +92,7 @@ impl Failures {
         }
     }
 
-    /// An object about one mark.
+    /// Adds an object about one mark.
     fn add_row(&mut self, row: &Map<String, Value>) {
         let inner = ["mark", "record", "row", "input", "attendance"]
             .iter()
@@ -120,7 +120,7 @@ impl Failures {
         self.note(student, path.or(place), said);
     }
 
-    /// Errors by the path, the place or the pupil they belong to.
+    /// Adds errors that are keyed by path, position or pupil.
     fn add_keyed(&mut self, map: &Map<String, Value>) {
         for (key, value) in map.iter().filter(|(_, value)| !says_nothing(value)) {
             let said = words(value);
@@ -137,7 +137,7 @@ impl Failures {
         }
     }
 
-    /// A list of the register's marks, each with its own word.
+    /// Adds the errors in a list of the register's marks that each have a status.
     fn add_rows(&mut self, value: &Value) {
         let list = value.get("data").unwrap_or(value);
         for row in list.as_array().into_iter().flatten() {
@@ -150,7 +150,7 @@ impl Failures {
                     || tells_of_success(key) && denies(value)
             };
             match word.map(WritebackStatus::from_word) {
-                Some(Refused) => self.add_row(row),
+                Some(Rejected) => self.add_row(row),
                 _ if row.iter().any(told_of) => self.add_row(row),
                 Some(Done) | None => {}
                 Some(WritebackStatus::Open) => self.unclear = true,
@@ -197,7 +197,7 @@ fn tells_of_success(key: &str) -> bool {
     ["success", "successful", "ok", "valid", "written"].contains(&key)
 }
 
-/// Nothing, none of them, no.
+/// Whether a value means that there are no errors.
 fn says_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -210,17 +210,17 @@ fn says_nothing(value: &Value) -> bool {
     }
 }
 
-/// Whether a word of success is followed by "no".
+/// Whether a field for success is negative.
 fn denies(value: &Value) -> bool {
     !value.is_null() && says_nothing(value)
 }
 
-/// In a list of errors `0` is the first mark.
+/// Whether a value is an error; in a list, `0` is the first mark.
 fn says_nothing_in_a_list(value: &Value) -> bool {
     !value.is_number() && says_nothing(value)
 }
 
-/// Whether an object is about one mark, and does not hold errors by some key.
+/// Whether an object is about one mark instead of a map of errors.
 fn is_row(map: &Map<String, Value>) -> bool {
     let of_one = [
         "student_id",
@@ -279,7 +279,7 @@ fn whole(value: &Value) -> Option<usize> {
     }
 }
 
-/// The place in a path into what was sent, which counts from zero: `attendance.3.student_id`, `/attendance/3`, `attendance[3]`.
+/// The position, from zero, in a path into the request: `attendance.3.student_id`, `/attendance/3`, `attendance[3]`.
 fn place_in(path: &str) -> Option<usize> {
     let mut parts = path
         .split(['.', '/', '[', ']'])
@@ -300,7 +300,7 @@ fn words(value: &Value) -> Option<String> {
         Value::Object(map) => return map.values().find_map(words),
         Value::Null | Value::Bool(_) | Value::Number(_) => return None,
     };
-    Some(words.chars().take(crate::refusal::SAID_MAX).collect())
+    Some(words.chars().take(crate::rejection::SAID_MAX).collect())
         .filter(|words: &String| !words.is_empty())
 }
 
@@ -323,7 +323,7 @@ mod tests {
     #[case(json!({"errors": [null, ""]}))]
     #[case(json!({"school": {"id": "A1"}, "includes": ["student"]}))]
     #[case(json!({"records": [{"student_id": "A1", "status": "written"}, {"student_id": "A2", "errors": []}]}))]
-    fn nothing_is_said_against_any_mark(#[case] answer: Value) {
+    fn a_response_without_errors_names_no_mark(#[case] answer: Value) {
         let found = read(answer);
         assert!(found.marks.is_empty() && !found.unclear);
     }
@@ -339,7 +339,7 @@ mod tests {
     #[case(json!({"errors": {"0": ["Why."]}}), None, Some(0))]
     #[case(json!({"records": [{"student_id": "A6", "status": "ok"}, {"student_id": "A7", "status": "Failed", "message": "Why."}]}), Some("A7"), None)]
     #[case(json!({"results": {"data": [{"student_id": "A7", "success": false, "reason": "Why."}]}}), Some("A7"), None)]
-    fn a_mark_is_named_with_words(
+    fn a_failed_mark_is_found_with_its_message(
         #[case] answer: Value,
         #[case] student: Option<&str>,
         #[case] place: Option<usize>,
@@ -358,14 +358,14 @@ mod tests {
     #[case(json!({"errors": ["A7"]}))]
     #[case(json!({"failed": [0, 3]}))]
     #[case(json!({"rejected": {"A7": true}}))]
-    fn a_mark_is_named_without_words(#[case] answer: Value) {
+    fn a_failed_mark_is_found_without_a_message(#[case] answer: Value) {
         let found = read(answer);
         assert!(!found.marks.is_empty() && !found.unclear);
     }
 
     /// It is not known whether positions count from zero or one, unless the response shows it.
     #[test]
-    fn a_place_alone_may_mean_another_mark() {
+    fn an_index_alone_does_not_identify_a_mark() {
         let found = read(json!({"errors": [{"index": 1, "message": "Why."}]}));
         assert!(found.unclear && found.marks.len() == 1);
         let found = read(json!({"errors": [{"index": 0}, {"index": 1}]}));
@@ -386,7 +386,7 @@ mod tests {
     #[case(json!({"error": {"what": "ever"}}))]
     #[case(json!({"warnings": [{"text": "Something."}]}))]
     #[case(json!({"marks": [{"student_id": "A1", "status": "queued"}]}))]
-    fn what_names_no_mark_is_a_doubt(#[case] answer: Value) {
+    fn an_error_that_names_no_mark_is_unclear(#[case] answer: Value) {
         assert!(read(answer.clone()).unclear, "{answer}");
     }
 }

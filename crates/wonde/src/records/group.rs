@@ -16,7 +16,7 @@ use crate::{
     wire::{flag, instant, many, text},
 };
 
-/// A group of people: a year, a house, a campus \[D\].
+/// A group of people, such as a year, a house or a campus \[D\].
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Group {
@@ -166,7 +166,7 @@ mod tests {
     use super::{Group, GroupType};
 
     #[test]
-    fn every_word_goes_in_and_comes_out() {
+    fn every_group_type_round_trips() {
         for word in [
             "REGISTRATION",
             "YEAR",
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn letter_case_is_forgiven() {
+    fn group_types_ignore_letter_case() {
         let group: Group = serde_json::from_str(r#"{"id": "A1", "type": "Year"}"#).unwrap();
         assert_eq!(group.kind, Some(GroupType::Year));
     }

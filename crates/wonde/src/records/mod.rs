@@ -1,5 +1,5 @@
-//! The records of Wonde's responses. Unless stated otherwise, `None` means that a property is empty **or** that the token
-//! may not see it: Wonde sends `null` for both \[D\].
+//! The records of Wonde's responses. Unless stated otherwise, `None` means that a property is empty **or** that the
+//! token may not see it: Wonde sends `null` for both \[D\].
 //!
 //! `Debug` of a person shows only the id.
 

@@ -31,7 +31,7 @@ impl OpenRecord {
         self.get("id")?.as_str()
     }
 
-    /// A property that is there and not null.
+    /// A property that is present and not null.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.0.get(name).filter(|value| !value.is_null())
     }
@@ -59,7 +59,7 @@ impl OpenRecord {
     /// [`Decode`](crate::ErrorKind::Decode) if a property does not fit the type.
     pub fn read<T: DeserializeOwned>(self) -> Result<T> {
         serde_path_to_error::deserialize(Value::Object(self.0)).map_err(|error| {
-            let words = format!("`{}` does not fit the type asked for", error.path());
+            let words = format!("`{}` does not match the requested type", error.path());
             Error::unreadable(Unreadable::Misfit(words), Effect::Read)
         })
     }

@@ -127,7 +127,7 @@ pub struct EmploymentDetails {
     pub employment_end_date: Option<NaiveDate>,
 }
 
-/// A person a school may turn to about a pupil, such as a parent \[T\].
+/// A person whom a school contacts about a pupil, such as a parent \[T\].
 #[derive(Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct Contact {
@@ -167,18 +167,18 @@ pub struct Contact {
     #[serde(default, deserialize_with = "instant")]
     pub updated_at: Option<DateTime<Utc>>,
 
-    /// What the person is to the pupil; only on a pupil's `contacts`.
+    /// The relationship to the pupil; only on a pupil's `contacts`.
     #[serde(default, deserialize_with = "detail")]
     pub relationship: Option<Relationship>,
     /// `include=contact_details`, or `contacts.contact_details` on pupils.
     #[serde(default, deserialize_with = "detail")]
     pub contact_details: Option<ContactDetails>,
-    /// `include=students`: the pupils the person stands by \[?\].
+    /// `include=students`: the person's pupils \[?\].
     #[serde(default, deserialize_with = "many")]
     pub students: Option<Vec<Student>>,
 }
 
-/// What a contact is to a pupil \[?\].
+/// The relationship of a contact to a pupil \[?\].
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Relationship {
@@ -188,7 +188,7 @@ pub struct Relationship {
     /// Has parental responsibility by law.
     #[serde(default, deserialize_with = "flag")]
     pub parental_responsibility: Option<bool>,
-    /// Whom to turn to first: 1 before 2.
+    /// The priority; 1 is contacted first.
     #[serde(default, deserialize_with = "whole")]
     pub priority: Option<u32>,
     /// Lives with the pupil.
@@ -196,7 +196,7 @@ pub struct Relationship {
     pub lives_with_pupil: Option<bool>,
 }
 
-/// How to reach a person, `contact_details` \[T\]. Postal addresses are not read.
+/// A person's `contact_details` \[T\]. Postal addresses are not read.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct ContactDetails {
@@ -206,7 +206,7 @@ pub struct ContactDetails {
     /// Email addresses.
     #[serde(default, deserialize_with = "detail")]
     pub emails: Option<Emails>,
-    /// How letters open.
+    /// The salutation of letters.
     #[serde(default, deserialize_with = "text")]
     pub salutation: Option<String>,
 }
@@ -215,7 +215,7 @@ pub struct ContactDetails {
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Phones {
-    /// One that is not further described.
+    /// The general one.
     #[serde(default, deserialize_with = "text")]
     pub phone: Option<String>,
     /// The first to try.
@@ -227,7 +227,7 @@ pub struct Phones {
     /// At work.
     #[serde(default, deserialize_with = "text")]
     pub work: Option<String>,
-    /// On the move.
+    /// Mobile.
     #[serde(default, deserialize_with = "text")]
     pub mobile: Option<String>,
 }
@@ -236,7 +236,7 @@ pub struct Phones {
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Emails {
-    /// One that is not further described.
+    /// The general one.
     #[serde(default, deserialize_with = "text")]
     pub email: Option<String>,
     /// The first to try.

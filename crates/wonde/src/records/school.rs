@@ -255,7 +255,7 @@ impl From<AccessListRow> for AccessListEntry {
 
 /// A contact at a school for a request for access \[T\].
 #[derive(Clone, Default, PartialEq, Eq, Serialize)]
-#[allow(missing_docs, reason = "the names say it all")]
+#[allow(missing_docs, reason = "the names are self-explanatory")]
 #[non_exhaustive]
 pub struct SchoolContact {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -286,7 +286,11 @@ mod tests {
     #[case("achievements.write", "Write achievements", false)]
     // One half in each field is not enough.
     #[case("attendance.read", "May write", false)]
-    fn the_leave_to_write_attendance(#[case] identity: &str, #[case] name: &str, #[case] is: bool) {
+    fn permissions_to_write_attendance_are_recognised(
+        #[case] identity: &str,
+        #[case] name: &str,
+        #[case] is: bool,
+    ) {
         let permission = Permission {
             identity: Some(identity.to_owned()),
             name: Some(name.to_owned()),

@@ -6,20 +6,20 @@ pub enum WritebackStatus {
     /// It is in the MIS.
     Done,
     /// It is not in the MIS, and will not be.
-    Refused,
+    Rejected,
     /// Not known yet. Read the register back to settle it after a while.
     Open,
 }
 
 impl WritebackStatus {
-    /// Reads Wonde's word. The words are not known \[?\]: those that can only mean an end count as one, and every other
-    /// leaves the status open.
+    /// Parses Wonde's status. The values are not known \[?\]: only those that clearly mean an end count as one; all
+    /// others leave the status open.
     pub fn from_word(word: &str) -> Self {
         match word.trim().to_ascii_lowercase().as_str() {
             "success" | "successful" | "complete" | "completed" | "processed" | "written" => {
                 Self::Done
             }
-            "fail" | "failed" | "error" | "rejected" | "cancelled" => Self::Refused,
+            "fail" | "failed" | "error" | "rejected" | "cancelled" => Self::Rejected,
             _ => Self::Open,
         }
     }
@@ -29,7 +29,7 @@ impl WritebackStatus {
 mod tests {
     use rstest::rstest;
 
-    use super::WritebackStatus::{self, Done, Open, Refused};
+    use super::WritebackStatus::{self, Done, Open, Rejected};
 
     #[rstest]
     #[case("success", Done)]
@@ -38,16 +38,16 @@ mod tests {
     #[case("Completed", Done)]
     #[case("processed", Done)]
     #[case(" WRITTEN ", Done)]
-    #[case("fail", Refused)]
-    #[case("failed", Refused)]
-    #[case("error", Refused)]
-    #[case("Rejected", Refused)]
-    #[case("cancelled", Refused)]
+    #[case("fail", Rejected)]
+    #[case("failed", Rejected)]
+    #[case("error", Rejected)]
+    #[case("Rejected", Rejected)]
+    #[case("cancelled", Rejected)]
     #[case("pending", Open)]
     #[case("unsuccessful", Open)]
     #[case("incomplete", Open)]
     #[case("", Open)]
-    fn words(#[case] word: &str, #[case] status: WritebackStatus) {
+    fn status_words_are_parsed(#[case] word: &str, #[case] status: WritebackStatus) {
         assert_eq!(WritebackStatus::from_word(word), status);
     }
 }

@@ -197,8 +197,8 @@ pub struct EducationDetails {
     pub current_nc_year: Option<String>,
 }
 
-/// Further properties of a pupil, `extended_details`. They differ by MIS, and many are special category data: request them
-/// only with a reason.
+/// Further properties of a pupil, `extended_details`. They differ by MIS, and many are special category data: request
+/// them only with a reason.
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct ExtendedDetails(BTreeMap<String, serde_json::Value>);

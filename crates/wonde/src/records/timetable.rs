@@ -96,8 +96,8 @@ pub struct Lesson {
     /// The teacher.
     #[serde(default)]
     pub employee: Included<Employee>,
-    /// The period on this date: a number \[T\] or a string \[C\] on the wire. SIMS stores marks per period instance, not per
-    /// lesson \[T\].
+    /// The period on this date: a number \[T\] or a string \[C\] on the wire. SIMS stores marks per period instance,
+    /// not per lesson \[T\].
     #[serde(default, deserialize_with = "text")]
     pub period_instance_id: Option<String>,
     /// The start in UTC; a period's `start_time` is local \[T\].
@@ -153,7 +153,7 @@ mod tests {
     use super::Lesson;
 
     #[test]
-    fn a_lesson_takes_marks_unless_it_says_otherwise() {
+    fn a_lesson_takes_marks_by_default() {
         for (more, takes) in [
             ("", true),
             (

@@ -32,8 +32,8 @@ pub struct Writeback {
     pub message: Option<String>,
     /// The marks that are reported as not written, whatever the overall status \[?\].
     pub failures: Vec<MarkFailure>,
-    /// Whether there is an error that cannot be assigned to a mark for certain \[?\]: then any mark may be missing, and only
-    /// reading the register back can tell.
+    /// Whether there is an error that cannot be assigned to a mark for certain \[?\]: then any mark may be missing, and
+    /// only reading the register back can tell.
     pub unclear: bool,
 }
 

@@ -6,8 +6,8 @@ use serde_json::error::Category;
 use super::relation::One;
 use crate::OpenRecord;
 
-/// The maximum nesting of a response. Responses with all includes need about half of it; deeper nesting could exhaust the
-/// stack, because records contain records.
+/// The maximum nesting of a response. Responses with all includes need about half of it; deeper nesting could exhaust
+/// the stack, because records contain records.
 const DEEPEST: usize = 32;
 
 /// Why a body could not be read.
@@ -22,7 +22,7 @@ pub(crate) enum Unreadable {
 /// Reads a body.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Unreadable> {
     if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(Unreadable::NotJson("the answer is empty".to_owned()));
+        return Err(Unreadable::NotJson("the response is empty".to_owned()));
     }
     if is_deeper_than(DEEPEST, body) {
         return Err(Unreadable::Misfit(format!(
@@ -86,14 +86,14 @@ fn explain(path: &str, error: &serde_json::Error) -> Unreadable {
 
 fn not_json(error: &serde_json::Error) -> Unreadable {
     Unreadable::NotJson(format!(
-        "the answer is not JSON from line {}, column {}",
+        "the response is not JSON from line {}, column {}",
         error.line(),
         error.column()
     ))
 }
 
-/// The part of a message that was written here or in a record's definition: what was expected, or which field is
-/// missing. What comes before may repeat the value.
+/// The part of a message that comes from this crate: the expected format or the missing field. The rest may repeat the
+/// value.
 pub(crate) fn without_value(message: &str) -> String {
     let message = message
         .rsplit_once(" at line ")
@@ -121,20 +121,20 @@ mod tests {
     #[case(r#"["a \" [[[", "\\", []]"#, false)]
     #[case(r#"["\\", [[]]]"#, true)]
     #[case("]]]][[", false)]
-    fn depth(#[case] body: &str, #[case] too_deep: bool) {
+    fn deep_nesting_is_detected(#[case] body: &str, #[case] too_deep: bool) {
         assert_eq!(is_deeper_than(2, body.as_bytes()), too_deep);
     }
 
     #[rstest]
-    #[case("", "the answer is empty")]
-    #[case(" \n", "the answer is empty")]
-    #[case("<html>Ada</html>", "the answer is not JSON from line 1, column 1")]
+    #[case("", "the response is empty")]
+    #[case(" \n", "the response is empty")]
+    #[case("<html>Ada</html>", "the response is not JSON from line 1, column 1")]
     #[case(
         r#"{"Ada Lovelace": "#,
-        "the answer is not JSON from line 1, column 17"
+        "the response is not JSON from line 1, column 17"
     )]
-    #[case("[] Ada", "the answer is not JSON from line 1, column 4")]
-    fn not_json(#[case] body: &str, #[case] words: &str) {
+    #[case("[] Ada", "the response is not JSON from line 1, column 4")]
+    fn malformed_json_is_reported_with_its_place(#[case] body: &str, #[case] words: &str) {
         let error = read::<serde_json::Value>(body.as_bytes()).unwrap_err();
         assert_eq!(error, Unreadable::NotJson(words.to_owned()));
     }
@@ -150,7 +150,7 @@ mod tests {
     )]
     #[case("missing field `id` at line 1 column 9", "missing field `id`")]
     #[case("Ada is no number", "cannot be read")]
-    fn the_value_is_left_out(#[case] message: &str, #[case] words: &str) {
+    fn messages_omit_the_value(#[case] message: &str, #[case] words: &str) {
         assert_eq!(without_value(message), words);
     }
 }

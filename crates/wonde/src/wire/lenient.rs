@@ -1,7 +1,7 @@
 //! Reads rows with invalid values: the values are dropped and reported, the rest is kept.
 //!
-//! This works for every record type. If parsing a row fails, the value at which it failed is removed and the row is parsed
-//! again. A missing required value removes the object around it, in the end the row itself.
+//! This works for every record type. If parsing a row fails, the value at which it failed is removed and the row is
+//! parsed again. A missing required value removes the object around it, in the end the row itself.
 
 use std::{collections::HashSet, fmt::Write as _};
 
@@ -54,7 +54,7 @@ pub(crate) fn row<T: DeserializeOwned>(
         };
         let message = body::without_value(&error.inner().to_string());
         let path: Vec<Segment> = error.path().iter().cloned().collect();
-        // The object around a dropped value needs it; that has been reported already.
+        // The object around a dropped value requires it; that has been reported already.
         if told.insert(error.path().to_string()) {
             issues.push(issue(&id, &path, page, &message));
         }
@@ -174,7 +174,7 @@ mod tests {
         "year.id"
     )]
     #[case::a_group_whose_id_is_no_id(json!({"year": {"id": {}}}), "year.id")]
-    fn a_value_is_dropped_and_named(#[case] fields: Value, #[case] field: &str) {
+    fn an_unreadable_value_is_dropped_and_reported(#[case] fields: Value, #[case] field: &str) {
         let mut value = json!({"id": "A1", "forename": "Ada"});
         value
             .as_object_mut()
@@ -198,7 +198,7 @@ mod tests {
     #[case::no_id(json!({"surname": "Lovelace"}), "id", None)]
     #[case::a_null_id(json!({"id": null, "date_of_birth": "never"}), "id", None)]
     #[case::an_id_that_is_none(json!({"id": {"of": "Ada"}}), "id", None)]
-    fn a_row_without_an_id_is_left_out(
+    fn a_row_without_an_id_is_omitted(
         #[case] value: Value,
         #[case] field: &str,
         #[case] id: Option<&str>,
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn several_values_of_one_row_are_dropped_and_the_others_kept() {
+    fn unreadable_values_of_a_row_are_dropped_and_the_others_kept() {
         let value = json!({
             "id": 7, "surname": [], "forename": "Grace", "date_of_birth": "soon",
             "employment_details": {"data": {"current": "perhaps", "teaching_staff": "yes"}},

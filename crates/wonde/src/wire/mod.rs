@@ -1,6 +1,7 @@
 //! Parses Wonde's values in all formats that they may have.
 //!
-//! No message repeats a value, because values are pupils' data. Only the text after the word "expected" reaches an error.
+//! No message repeats a value, because values are pupils' data. Only the text after the word "expected" reaches an
+//! error.
 
 pub(crate) mod body;
 pub(crate) mod lenient;

@@ -247,7 +247,7 @@ mod tests {
     #[case(json!({"meta": {"a": 1}, "data": {"id": "A1", "size": 3}, "links": []}))]
     #[case(json!({"data": {"data": {"id": "A1", "size": 3}}}))]
     #[case(json!([{"id": "A1", "size": 3}, {"id": "A2"}]))]
-    fn the_same_thing(#[case] value: Value) {
+    fn every_form_of_a_relation_is_read(#[case] value: Value) {
         assert_eq!(
             one(value).unwrap(),
             Some(Thing {
@@ -265,7 +265,7 @@ mod tests {
     #[case(json!([]))]
     #[case(json!(""))]
     #[case(json!(false))]
-    fn no_thing(#[case] value: Value) {
+    fn empty_relations_are_absent(#[case] value: Value) {
         assert!(matches!(
             One::<Thing>::deserialize(value).unwrap(),
             One::Absent
@@ -275,7 +275,7 @@ mod tests {
     #[rstest]
     #[case(json!("A1"))]
     #[case(json!({"data": "A1"}))]
-    fn only_its_id(#[case] value: Value) {
+    fn a_relation_may_contain_only_an_id(#[case] value: Value) {
         assert!(matches!(One::<Thing>::deserialize(value).unwrap(), One::Id(id) if id == "A1"));
     }
 
@@ -284,14 +284,14 @@ mod tests {
     #[case(json!({"data": [{"id": "A1"}, {"id": "A2"}]}))]
     #[case(json!({"data": ["A1", "A2"]}))]
     #[case(json!(["A1", null, "A2"]))]
-    fn two_things(#[case] value: Value) {
+    fn every_form_of_a_list_relation_is_read(#[case] value: Value) {
         let things: Option<Vec<Thing>> = many(value).unwrap();
         let ids: Vec<String> = things.unwrap().into_iter().map(|thing| thing.id).collect();
         assert_eq!(ids, ["A1", "A2"]);
     }
 
     #[test]
-    fn an_empty_list_differs_from_none() {
+    fn an_empty_list_is_not_none() {
         assert_eq!(many::<_, Thing>(json!({"data": []})).unwrap(), Some(vec![]));
         assert_eq!(many::<_, Thing>(json!({"data": null})).unwrap(), None);
         assert_eq!(many::<_, Thing>(json!(null)).unwrap(), None);
@@ -301,7 +301,7 @@ mod tests {
     #[case(r#"{"data": {"data": {"id": "A1", "size": "big"}}}"#, "data.data.size")]
     #[case(r#"{"id": "A1", "size": "big"}"#, "size")]
     #[case(r#"{"meta": 1, "data": {"size": 1}}"#, "data")]
-    fn the_path_to_a_faulty_field_stays_whole(#[case] text: &str, #[case] path: &str) {
+    fn errors_contain_the_full_path_of_a_field(#[case] text: &str, #[case] path: &str) {
         let mut reader = serde_json::Deserializer::from_str(text);
         let error = serde_path_to_error::deserialize::<_, One<Thing>>(&mut reader)
             .err()

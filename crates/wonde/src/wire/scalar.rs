@@ -123,9 +123,9 @@ where
         .ok_or_else(|| expected(WHAT))
 }
 
-/// The whole number that a fraction like `7.0` stands for.
+/// The whole number of a fraction like `7.0`.
 fn exact(number: f64) -> Option<i128> {
-    // Beyond 2^53 a float no longer stands for one number; nothing counted here comes near.
+    // Above 2^53 a float is not exact; counts are far below that.
     #[allow(
         clippy::cast_possible_truncation,
         reason = "bounded and without a fraction"
@@ -144,7 +144,7 @@ mod tests {
     #[case(json!("7"), Some("7"))]
     #[case(json!(7), Some("7"))]
     #[case(json!(-1.5), Some("-1.5"))]
-    fn texts(#[case] value: Value, #[case] read: Option<&str>) {
+    fn texts_are_read(#[case] value: Value, #[case] read: Option<&str>) {
         assert_eq!(super::text(value).unwrap().as_deref(), read);
     }
 
@@ -157,7 +157,7 @@ mod tests {
     #[case(json!("1"), Some(true))]
     #[case(json!("True"), Some(true))]
     #[case(json!(" no "), Some(false))]
-    fn flags(#[case] value: Value, #[case] read: Option<bool>) {
+    fn flags_are_read(#[case] value: Value, #[case] read: Option<bool>) {
         assert_eq!(super::flag(value).unwrap(), read);
     }
 
@@ -169,7 +169,7 @@ mod tests {
     #[case(json!(" 7 "), Some(7))]
     #[case(json!(7.0), Some(7))]
     #[case(json!("7.00"), Some(7))]
-    fn wholes(#[case] value: Value, #[case] read: Option<u32>) {
+    fn whole_numbers_are_read(#[case] value: Value, #[case] read: Option<u32>) {
         assert_eq!(super::whole::<_, u32>(value).unwrap(), read);
     }
 
@@ -182,12 +182,12 @@ mod tests {
     #[case(json!(4_294_967_296_u64))]
     #[case(json!(true))]
     #[case(json!({"minutes": 7}))]
-    fn no_wholes(#[case] value: Value) {
+    fn other_values_are_not_whole_numbers(#[case] value: Value) {
         assert!(super::whole::<_, u32>(value).is_err());
     }
 
     #[test]
-    fn a_value_that_cannot_be_read_is_not_repeated() {
+    fn errors_do_not_repeat_unreadable_values() {
         let error = super::flag(&mut Deserializer::from_str(r#""Ada Lovelace""#))
             .unwrap_err()
             .to_string();

@@ -27,7 +27,7 @@ pub(crate) fn instant<'de, D: Deserializer<'de>>(
     }
 }
 
-/// A date as written, whatever its time zone: a birthday does not move.
+/// A date as written, ignoring its time zone: a birthday does not shift.
 pub(crate) fn day<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<NaiveDate>, D::Error> {
@@ -36,7 +36,7 @@ pub(crate) fn day<'de, D: Deserializer<'de>>(
         .map(|stamp| stamp.local.date()))
 }
 
-/// A time of day as it stands, `09:00` or `09:00:00`.
+/// A time of day, `09:00` or `09:00:00`.
 pub(crate) fn clock<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<NaiveTime>, D::Error> {
@@ -90,7 +90,7 @@ fn in_zone(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     }
 }
 
-/// `+01:00`, `Z` and the letters that PHP gives for zones of Wonde's regions and that no zone is named after.
+/// `+01:00`, `Z`, and PHP's abbreviations for the time zones of Wonde's regions that are not zone names themselves.
 fn fixed_offset(zone: &str) -> Option<FixedOffset> {
     let minutes = match zone.to_ascii_uppercase().as_str() {
         "Z" | "UTC" | "GMT" => 0,
@@ -108,7 +108,7 @@ fn fixed_offset(zone: &str) -> Option<FixedOffset> {
     FixedOffset::east_opt(minutes * 60)
 }
 
-/// `None` for an empty text and for what PHP and MySQL write where there is no date.
+/// `None` for an empty text, and for the texts with which PHP and MySQL represent a missing date.
 #[allow(
     clippy::option_option,
     reason = "outer: readable; inner: there is a date"
@@ -238,7 +238,7 @@ mod tests {
     #[case(json!("2026-06-01 09:00:00"), "2026-06-01T09:00:00Z")]
     #[case(json!("2026-06-01 09:00:00 UTC"), "2026-06-01T09:00:00Z")]
     #[case(json!("2026-06-01"), "2026-06-01T00:00:00Z")]
-    fn times(#[case] value: Value, #[case] read: &str) {
+    fn times_are_read(#[case] value: Value, #[case] read: &str) {
         assert_eq!(super::instant(value).unwrap(), Some(read.parse().unwrap()));
     }
 
@@ -249,7 +249,7 @@ mod tests {
     #[case(json!({"date": null}))]
     #[case(json!("0000-00-00 00:00:00"))]
     #[case(php("-0001-11-30 00:00:00.000000", 3, "UTC"))]
-    fn no_times(#[case] value: Value) {
+    fn empty_times_are_none(#[case] value: Value) {
         assert_eq!(super::instant(value).unwrap(), None);
     }
 
@@ -258,7 +258,7 @@ mod tests {
     #[case(json!(1_780_300_800))]
     #[case(json!("2026-02-30"))]
     #[case(php("2026-06-01 09:00:00", 3, "Narnia/Lantern"))]
-    fn unreadable(#[case] value: Value) {
+    fn unreadable_times_are_errors(#[case] value: Value) {
         assert!(super::instant(value).is_err());
     }
 
@@ -267,7 +267,7 @@ mod tests {
     #[case(php("2012-09-01 23:30:00.000000", 3, "Narnia/Lantern"))]
     #[case(json!("2012-09-01"))]
     #[case(json!("2012-09-01T23:59:59-05:00"))]
-    fn dates_do_not_move(#[case] value: Value) {
+    fn dates_ignore_time_zones(#[case] value: Value) {
         assert_eq!(
             super::day(value).unwrap(),
             chrono::NaiveDate::from_ymd_opt(2012, 9, 1)
@@ -279,7 +279,7 @@ mod tests {
     #[case(json!("08:50:00"))]
     #[case(json!("2026-06-01 08:50:00"))]
     #[case(php("2026-06-01 08:50:00.000000", 3, "Europe/London"))]
-    fn times_of_day(#[case] value: Value) {
+    fn times_of_day_are_read(#[case] value: Value) {
         assert_eq!(
             super::clock(value).unwrap(),
             chrono::NaiveTime::from_hms_opt(8, 50, 0)

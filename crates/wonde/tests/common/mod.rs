@@ -1,9 +1,9 @@
-//! A server that answers as it was told, and fails the test on any request that it was not told of.
+//! A mock server that fails the test on any unexpected request.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "a test may stop at the first surprise"
+    reason = "a failed assertion may panic"
 )]
 #![allow(dead_code, reason = "each test program uses its own part of this")]
 
@@ -23,7 +23,7 @@ pub(crate) const TOKEN: &str = "7e76896f9aca62569048c667db292d72dd84f224";
 pub(crate) const SCHOOL: &str = "A1930499544";
 pub(crate) const LOWEST_PRIORITY: u8 = 255;
 
-/// A stand-in for Wonde. When it goes, each request that it was told of must have come, as often as told, and no other.
+/// A mock of Wonde. When it is dropped, it checks that exactly the expected requests have come.
 pub(crate) struct Api {
     pub(crate) server: MockServer,
 }
@@ -49,7 +49,7 @@ impl Api {
         self.server.address().to_string()
     }
 
-    /// A client whose repeated reads do not keep a test waiting.
+    /// A builder for a client with a short pause between retries.
     pub(crate) fn builder(&self) -> ClientBuilder {
         builder(&self.base())
     }
@@ -62,7 +62,7 @@ impl Api {
         self.client().at_base(&SCHOOL.into())
     }
 
-    /// A fixture, with this server's address in it.
+    /// A response with a fixture that contains this server's address.
     pub(crate) fn fixture(&self, name: &str) -> Value {
         let file = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/fixtures")
@@ -81,7 +81,7 @@ impl Api {
         ResponseTemplate::new(200).set_body_json(self.fixture(name))
     }
 
-    /// Answers one request for `GET /v1.0{at}?{query}` with a fixture.
+    /// Expects one request `GET /v1.0{at}?{query}` and responds with a fixture.
     pub(crate) async fn get(&self, at: &str, query: &[(&str, &str)], fixture: &str) {
         self.told("GET", at, query, self.answer(fixture))
             .expect(1)
@@ -89,7 +89,7 @@ impl Api {
             .await;
     }
 
-    /// An answer to such requests, yet to be mounted.
+    /// A mock for such requests that is not mounted yet.
     pub(crate) fn told(
         &self,
         verb: &str,
@@ -105,7 +105,7 @@ impl Api {
             .respond_with(answer)
     }
 
-    /// The path of something below the school.
+    /// A path below the school.
     pub(crate) fn below(at: &str) -> String {
         format!("/schools/{SCHOOL}/{at}")
     }
@@ -117,7 +117,7 @@ pub(crate) fn builder(base: &str) -> ClientBuilder {
         .read_retry_delay(Duration::ZERO)
 }
 
-/// The query is this and nothing more.
+/// Matches exactly this query.
 struct Query(BTreeSet<(String, String)>);
 
 impl Query {

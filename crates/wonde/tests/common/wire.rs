@@ -1,4 +1,4 @@
-//! Servers that do not keep to HTTP: they cut, stay silent, or promise too much.
+//! Servers that violate HTTP: they cut the connection, do not respond, or announce an excessive length.
 
 use std::sync::{
     Arc,
@@ -11,7 +11,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A server that reads a whole request, sends these bytes, and then cuts the connection or holds it open in silence.
+/// A server that reads a request, sends these bytes, and then cuts the connection or holds it open.
 pub(crate) struct Wire {
     pub(crate) base: String,
     requests: Arc<AtomicUsize>,
@@ -50,7 +50,7 @@ impl Wire {
         }
     }
 
-    /// How many requests came.
+    /// The number of requests.
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::SeqCst)
     }
@@ -62,7 +62,7 @@ impl Drop for Wire {
     }
 }
 
-/// Reads head and body, so that the cut comes after the request was sent whole.
+/// Reads the head and the body, so that the complete request was sent before the cut.
 async fn read_request(stream: &mut TcpStream) {
     let mut request = Vec::new();
     let mut buffer = [0; 4096];

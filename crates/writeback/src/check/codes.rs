@@ -25,7 +25,7 @@ pub(super) fn compile(
     book: Option<&CodeBook>,
     found: &mut Findings,
 ) -> Codes {
-    let WritebackSettings { am, pm, codes, .. } = settings;
+    let codes = &settings.codes;
     let mut named = Vec::new();
     let mut take = |key: &str, written: Option<&str>, default: &str, used: bool| {
         let code = Code::new(written.unwrap_or(default));
@@ -35,8 +35,8 @@ pub(super) fn compile(
         }
         code
     };
-    let late_used = am.late.is_some() || pm.late.is_some();
-    let unauthorised_used = am.unauthorised.is_some() || pm.unauthorised.is_some();
+    let late_used = settings.sets_time(|late, _| late.is_some());
+    let unauthorised_used = settings.sets_time(|_, unauthorised| unauthorised.is_some());
 
     let late = take(
         "writeback.codes.late",
@@ -69,7 +69,13 @@ pub(super) fn compile(
     for code in &settings.protected {
         take("writeback.protected", Some(code), "", true);
     }
-    let written = named.iter().filter(|(key, _)| key != "writeback.protected");
+    for code in settings.hold.iter().flat_map(|hold| &hold.codes) {
+        take("writeback.hold.codes", Some(code), "", true);
+    }
+    let only_read = ["writeback.protected", "writeback.hold.codes"];
+    let written = named
+        .iter()
+        .filter(|(key, _)| !only_read.contains(&key.as_str()));
     for (key, code) in written {
         repeated(key, code, book, found);
     }

@@ -39,10 +39,8 @@ pub fn guidance_hints(
 
 /// Whether any event can write a mark.
 fn writes_marks(settings: &WritebackSettings) -> bool {
-    let WritebackSettings { am, pm, .. } = settings;
-    let clock = [&am.late, &am.unauthorised, &pm.late, &pm.unauthorised];
     settings.present
-        || clock.iter().any(|time| time.is_some())
+        || settings.sets_time(|late, unauthorised| late.is_some() || unauthorised.is_some())
         || writes_sign_outs(settings)
         || settings.custom_codes.sign_in.is_some()
 }
@@ -62,7 +60,7 @@ fn no_closed_days(settings: &WritebackSettings, found: &mut Findings) {
             "writeback.closed",
             "[]",
             "no closed day is listed, so a sign-in in the holidays or on a training day writes a mark",
-            "list the dates on which the school is closed: closed = [\"2026-12-21\", \"2026-12-22\"]",
+            "list the dates on which the school is closed: closed = [\"2026-12-21\", \"2026-12-22\"], or give the school a calendar",
         );
     }
 }

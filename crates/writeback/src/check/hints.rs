@@ -2,7 +2,7 @@
 
 use mis_core::{Code, CodeBook, EventKind};
 
-use super::{codes::Codes, fields::options_key, times::Times};
+use super::{codes::Codes, fields::options_key, times::Written};
 use crate::{
     england,
     findings::Findings,
@@ -16,7 +16,7 @@ pub(super) fn give(
     kind: GroupKind,
     fields: &[Field],
     settings: &WritebackSettings,
-    times: &Times,
+    times: &Written,
     codes: &Codes,
     book: Option<&CodeBook>,
     found: &mut Findings,
@@ -38,10 +38,11 @@ pub(super) fn give(
     }
     leaver_without_protection(settings, codes, book, found);
     protection_never_on(settings, found);
-    register_open_too_long("am", &times.am, found);
-    register_open_too_long("pm", &times.pm, found);
-    minutes_from_nowhere("am", settings, &times.am, found);
-    minutes_from_nowhere("pm", settings, &times.pm, found);
+    let (am, pm) = (times.am_clock(), times.pm_clock());
+    register_open_too_long("am", &am, found);
+    register_open_too_long("pm", &pm, found);
+    minutes_from_nowhere("am", settings, &am, found);
+    minutes_from_nowhere("pm", settings, &pm, found);
     for (key, code) in &codes.named {
         withdrawn(key, code, found);
     }

@@ -57,7 +57,7 @@ impl Deciding<'_> {
     /// 4b to 4d: later than `unauthorised`, later than `late`, or in time.
     fn by_the_clock(&mut self, rules: &Rules, place: Place) -> Result<Chosen, Stop> {
         self.judged_by_the_clock = true;
-        let clock_of = rules.clock(place.session);
+        let clock_of = rules.clock(place);
         let session = place.session.as_str();
         let at = place.time.format("%H:%M:%S").to_string();
         let later = |limit: &NaiveTime| place.time > *limit;

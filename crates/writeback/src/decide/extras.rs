@@ -22,7 +22,7 @@ impl Deciding<'_> {
         if !matches!(chosen.rule, Rule::Late | Rule::Unauthorised) || !rules.minutes_late {
             return None;
         }
-        let Some(from) = rules.clock(place.session).counted_from() else {
+        let Some(from) = rules.clock(place).counted_from() else {
             self.step("no minutes late: the settings have no time to count them from");
             return None;
         };

@@ -283,7 +283,7 @@ impl Deciding<'_> {
     fn is_in_time(&self, rules: &Rules, place: Place, at: DateTime<FixedOffset>) -> bool {
         rules.place(at, self.view.timezone).is_ok_and(|other| {
             (other.date, other.session) == (place.date, place.session)
-                && rules.clock(place.session).in_time(other.time)
+                && rules.clock(other).in_time(other.time)
         })
     }
 

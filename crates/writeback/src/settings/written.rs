@@ -64,6 +64,13 @@ written! {
     LocalDate, "a date such as \"2026-12-21\"", r"^\d{4}-\d{2}-\d{2}$", "2026-12-21"
 }
 
+written! {
+    /// Days: one of every week, a date, or the first and the last date. Stored as written; [`parse`](Self::parse) returns
+    /// them if they are valid.
+    LocalDays, "a day of the week such as \"friday\", a date such as \"2026-12-18\", or two dates with `..` between",
+    r"^([A-Za-z]{3,9}|\d{4}-\d{2}-\d{2}( *\.\. *\d{4}-\d{2}-\d{2})?)$", "2026-12-14..2026-12-18"
+}
+
 impl LocalTime {
     /// The time, if the text is `HH:MM` or `HH:MM:SS`.
     pub fn parse(&self) -> Option<NaiveTime> {

@@ -9,7 +9,7 @@ use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode};
 use serde::Deserialize;
 use writeback::{
     Arrival, Decision, DecisionOutcome, Event, GroupContext, Previous, RegisterMark,
-    RegisterSource, RegisterView, Rules, Standing, View, decide,
+    RegisterSource, RegisterView, Rules, SchoolDay, Standing, View, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -90,7 +90,7 @@ pub(crate) fn school_book() -> CodeBook {
     }))
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct School {
     pub(crate) kind: GroupKind,
     pub(crate) rules: Option<Rules>,
@@ -104,6 +104,8 @@ pub(crate) struct School {
     pub(crate) refused_with: Vec<Ability>,
     pub(crate) planned_before: bool,
     pub(crate) standing: Standing,
+    pub(crate) school_day: SchoolDay,
+    pub(crate) released: bool,
 }
 
 impl School {
@@ -130,6 +132,8 @@ impl School {
             refused_with: Vec::new(),
             planned_before: false,
             standing: Standing::default(),
+            school_day: SchoolDay::NoCalendar,
+            released: false,
         }
     }
 
@@ -183,6 +187,8 @@ impl School {
             previous: self.previous.clone(),
             planned_before: self.planned_before,
             standing: self.standing.clone(),
+            school_day: self.school_day.clone(),
+            released: self.released,
             timezone: self.timezone,
         }
     }

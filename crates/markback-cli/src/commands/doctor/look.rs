@@ -163,7 +163,7 @@ impl Findings {
                 self.fail(
                     "token",
                     error.to_string(),
-                    "put the token there, and run the check again",
+                    "set the token, and run the check again",
                 );
                 return None;
             }
@@ -261,7 +261,11 @@ impl Findings {
                 "the school has not approved the application",
                 "ask the school to approve it at Wonde",
             ),
-            None => self.warn("approved", "Wonde does not say", "check Wonde's portal"),
+            None => self.warn(
+                "approved",
+                "Wonde does not report it",
+                "check Wonde's portal",
+            ),
         }
         match grants.online {
             Some(false) => self.warn(
@@ -294,10 +298,10 @@ impl Findings {
             (_, Some(true)) => self.ok("writing", "the school has granted writing attendance"),
             (Some(true), None) => self.warn(
                 "writing",
-                "Wonde can write into this MIS; it does not say whether the school lets it write attendance",
+                "Wonde can write into this MIS, but does not report whether the school allows writing attendance",
                 "check the school's permissions at Wonde",
             ),
-            (None, None) => self.warn("writing", "Wonde does not say", "check the school's permissions at Wonde"),
+            (None, None) => self.warn("writing", "Wonde does not report it", "check the school's permissions at Wonde"),
         }
     }
 
@@ -306,7 +310,7 @@ impl Findings {
             Some(zone) if zone != school.timezone.name() => self.warn(
                 "time zone",
                 format!(
-                    "Wonde says {zone}, the settings say {}, and the settings apply",
+                    "Wonde says {zone}, but the settings say {}; the settings apply",
                     school.timezone
                 ),
                 "correct whichever is wrong: all times of the rules use it",
@@ -335,7 +339,7 @@ impl Findings {
         {
             self.warn(
                 "MIS",
-                format!("Wonde says {theirs}, the settings say {ours}, and the settings apply"),
+                format!("Wonde says {theirs}, but the settings say {ours}; the settings apply"),
                 "if the school has changed its MIS, remove `mis` from the settings",
             );
         } else if registry.iter().any(|known| known.id == adapter.id) {
@@ -421,20 +425,20 @@ impl Findings {
             self.warn(
                 "codes",
                 format!(
-                    "the list has codes more than once, and writes {}",
+                    "the list has some codes more than once; marks use {}",
                     written.join(", ")
                 ),
-                "nothing to do if these are the right ones; otherwise ask the school to withdraw them",
+                "nothing to do if these are the right ones; otherwise ask the school to remove them",
             );
         }
         if !unclear.is_empty() {
             self.warn(
                 "codes",
                 format!(
-                    "the list has {} more than once without showing which are in use: they are read but never written",
+                    "the list has {} more than once without a single active one: they are read but never written",
                     unclear.join(", ")
                 ),
-                "ask the school to withdraw those that it does not use",
+                "ask the school to remove those that it does not use",
             );
         }
     }

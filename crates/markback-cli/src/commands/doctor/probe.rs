@@ -1,8 +1,8 @@
-//! `markback doctor --probe`: checks assumptions about Wonde's API at a real school, read-only, and prints a report that may
-//! be shared.
+//! `markback doctor --probe`: checks assumptions about Wonde's API at a real school, read-only, and prints a report
+//! that may be shared.
 //!
-//! The report contains formats, property names, machine-readable words, counts and rate limit headers. It contains no values
-//! of people's records.
+//! The report contains formats, property names, machine-readable words, counts and rate limit headers. It contains no
+//! values of people's records.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use serde_json::Value;
 pub(super) struct Observation {
     asked: &'static str,
     found: String,
-    /// The documented assumption that the answer may change, with its label.
+    /// The documented assumption that the result may change, with its label.
     changes: &'static str,
 }
 
@@ -25,13 +25,13 @@ impl Observation {
     }
 }
 
-/// The address of a question.
+/// The path of a question.
 enum At {
     /// A list at the root of the API.
     Root(&'static str),
     /// The school's own record.
     Record,
-    /// A path below what Wonde tells about the school.
+    /// A path below the school's meta.
     Meta(&'static [&'static str]),
     /// A path below the school.
     School(&'static str),
@@ -101,7 +101,7 @@ static QUESTIONS: &[Question] = &[
         At::School("rooms"),
         &[],
         pages,
-        "`pagination` is missing when all fits on one page [D]; `meta` too at some schools [?]",
+        "`pagination` is missing if everything fits on one page [D]; so is `meta` at some schools [?]",
     ),
     ask(
         "list with per_page",
@@ -129,14 +129,14 @@ static QUESTIONS: &[Question] = &[
         At::School("students"),
         &[("per_page", "1")],
         includes,
-        "`meta.includes` lists what may be included [T]",
+        "`meta.includes` lists the supported includes [T]",
     ),
     ask(
         "includes of classes",
         At::School("classes"),
         &[("per_page", "1")],
         includes,
-        "which includes an MIS has [T]",
+        "the supported includes differ by MIS [T]",
     ),
     ask(
         "unknown include",
@@ -150,7 +150,7 @@ static QUESTIONS: &[Question] = &[
         At::School("rooms"),
         &[("markback_probe", "1")],
         taken,
-        "unknown parameters are refused [?]",
+        "unknown parameters are rejected [?]",
     ),
     ask(
         "student",
@@ -164,7 +164,7 @@ static QUESTIONS: &[Question] = &[
         At::School("students"),
         &[("per_page", "1"), ("include", "year,contacts")],
         |body| under(body, &["year", "contacts"]),
-        "an include stands in its own `data` [D]",
+        "an include is wrapped in `data` [D]",
     ),
     ask(
         "contact of a student",
@@ -230,7 +230,7 @@ static QUESTIONS: &[Question] = &[
         "`updated_after` on deletions [?]",
     ),
     ask(
-        "time in ISO form",
+        "time in ISO format",
         At::School("students"),
         &[("per_page", "1"), ("updated_after", "2099-01-01T00:00:00Z")],
         filtered,
@@ -296,7 +296,7 @@ static QUESTIONS: &[Question] = &[
 
 const DATE_FILTER: &str = "no filter by a register's own date is known [?]";
 
-/// Asks all questions at one school. An error response is an answer as well.
+/// Asks all questions at one school. An error response counts as an answer.
 pub(super) async fn examine(client: &Client, school: &SchoolClient) -> Vec<Observation> {
     let mut found = Vec::new();
     let mut limits = BTreeSet::new();
@@ -316,13 +316,13 @@ pub(super) async fn examine(client: &Client, school: &SchoolClient) -> Vec<Obser
     }
     let limits: Vec<String> = limits.into_iter().collect();
     found.push(Observation {
-        asked: "headers about the rate",
+        asked: "rate limit headers",
         found: if limits.is_empty() {
             "none".to_owned()
         } else {
             limits.join(", ")
         },
-        changes: "numbers of the rate limit [?]",
+        changes: "the rate limits [?]",
     });
     found
 }
@@ -352,7 +352,7 @@ fn observe(
         }
         Err(error) => match error.context().status {
             Some(status) => format!("{status}: {:?}", error.kind()),
-            None => format!("no answer: {:?}", error.kind()),
+            None => format!("no response: {:?}", error.kind()),
         },
     };
     Observation {
@@ -530,7 +530,7 @@ mod tests {
     use super::{form, forms, is_word, words};
 
     #[test]
-    fn forms_hold_no_value() {
+    fn forms_contain_no_value() {
         let body = json!({"data": [{
             "id": "A1749191433", "forename": "Ruth", "born": "2010-02-11", "late": 7,
             "created_at": {"date": "2015-10-29 14:53:44.000000", "timezone_type": 3, "timezone": "UTC"},
@@ -545,7 +545,7 @@ mod tests {
     }
 
     #[test]
-    fn only_words_of_machines_are_repeated() {
+    fn only_machine_readable_words_are_repeated() {
         let body = json!({"data": [{"status": "completed"}, {"status": "Zoë"}, {"status": "Ada Lovelace"}]});
         assert_eq!(words(&body, "status"), "completed");
         assert!(is_word("attendance-session.write") && !is_word("a name"));

@@ -110,6 +110,7 @@ pub(super) fn whole(event: &EventRecord) -> String {
         ("to do", event.advice.map(str::to_owned)),
         ("for", Some(place(event)).filter(|place| !place.is_empty())),
         ("mark", mark(event)),
+        ("settings", event.settings.clone()),
         ("pupil at Wonde", event.student.clone()),
         ("writeback", event.writeback_id.clone()),
         ("lesson", event.lesson_id.clone()),

@@ -136,6 +136,7 @@ fn meaning(state: EventState) -> &'static str {
     match state {
         EventState::Received => "received, not decided yet",
         EventState::Skipped => "nothing to write",
+        EventState::Held => "a mark waits for a person to release or drop it",
         EventState::Planned => "a mark will be written",
         EventState::Sent => "sent, not known yet whether it was accepted",
         EventState::Accepted => "Wonde has accepted it",

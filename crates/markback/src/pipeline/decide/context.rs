@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -11,7 +11,9 @@ use mis_core::{
     Ability, Capabilities, CodeBook, Error, ErrorKind, EventKind, HeldCode, Quirks, Recovery,
     Register, StudentId,
 };
-use writeback::{Decision, Event, Previous, RegisterView, Standing, View, decide};
+use writeback::{
+    Decision, Event, Previous, RegisterView, SchoolDay, Standing, View, decide, local_date,
+};
 
 use super::view::{Sources, view_of};
 use crate::{
@@ -20,7 +22,10 @@ use crate::{
     pipeline::planned::PlannedMark,
     schools::Schools,
     settings::{Group, School},
-    store::{LedgerKey, Store},
+    snapshot::{
+        self, GroupPart, KeptCopy, Look as Which, MisPart, NOT_NEEDED, OwnPart, SchoolPart,
+    },
+    store::{LedgerKey, NewSnapshot, Part, Store},
 };
 
 /// Reads the context of decisions.
@@ -44,6 +49,18 @@ pub(in crate::pipeline) struct DecisionContext<'a> {
     pub(in crate::pipeline) unread: Option<Error>,
     pub(in crate::pipeline) ledger: HashMap<LedgerKey, LedgerRow>,
     confirm_within: Duration,
+    /// The version of the school's settings.
+    pub(in crate::pipeline) settings: String,
+    /// What the snapshots of these decisions share.
+    mis_part: Option<Part>,
+    group_parts: Mutex<HashMap<String, Option<Part>>>,
+}
+
+/// A decision with its input.
+pub(in crate::pipeline) struct Decided {
+    pub(in crate::pipeline) decision: Decision,
+    /// `None` if the input has no JSON form. The decision counts all the same.
+    pub(in crate::pipeline) snapshot: Option<NewSnapshot>,
 }
 
 /// How often an event has been decided.
@@ -100,11 +117,25 @@ impl ContextReader {
             Arc::default()
         };
         let ledger = self.store.ledger(&keys).await?;
+        let capabilities = self.store.limited_capabilities(&school.id, &mis).await?;
+        let adapter = mis.descriptor();
+        let part = SchoolPart::of(school).map(|school_part| MisPart {
+            adapter: adapter.id.to_owned(),
+            declared: adapter.capabilities,
+            capabilities,
+            codes: codes.clone(),
+            timezone: school.timezone,
+            confirm_within: self.confirm_within,
+            school: school_part,
+        });
         Ok(Ok(DecisionContext {
             school,
-            capabilities: self.store.limited_capabilities(&school.id, &mis).await?,
+            capabilities,
             quirks: mis.quirks(),
             codes,
+            settings: school.version.to_string(),
+            mis_part: snapshot::part(part),
+            group_parts: Mutex::default(),
             registers,
             unread,
             ledger,
@@ -119,6 +150,17 @@ fn concerns_all_requests(error: &Error) -> bool {
         error.kind(),
         ErrorKind::Unauthorized | ErrorKind::RateLimited
     ) || matches!(error.recovery(), Recovery::RetryAfter(_))
+}
+
+/// What a school's calendar says about an event's day.
+pub(crate) fn school_day(school: &School, event: &Event) -> SchoolDay {
+    let Some(calendar) = &school.calendar else {
+        return SchoolDay::NoCalendar;
+    };
+    match local_date(event.at, school.timezone) {
+        Some(date) => calendar.day(date),
+        None => SchoolDay::NoCalendar,
+    }
 }
 
 impl DecisionContext<'_> {
@@ -148,7 +190,7 @@ impl DecisionContext<'_> {
         key: Option<&LedgerKey>,
         now: DateTime<Utc>,
         look: Look<'_>,
-    ) -> Decision {
+    ) -> Decided {
         let (planned, previous) = match look {
             Look::First { previous } => (None, previous),
             Look::Again(planned) => (Some(planned), None),
@@ -163,7 +205,7 @@ impl DecisionContext<'_> {
                     planned_at: planned.map(|planned| planned.planned_at),
                     confirm_within: self.confirm_within,
                     now,
-                    protects_any: rules.is_some_and(|rules| rules.protects_any(event.kind)),
+                    must_see: rules.is_some_and(|rules| rules.must_see_register(event.kind)),
                 };
                 let protects = |held: &HeldCode| {
                     rules.is_some_and(|rules| rules.protects(held, event.kind, &self.codes))
@@ -171,7 +213,7 @@ impl DecisionContext<'_> {
                 view_of(key, &event.id, &sources, protects)
             }
             None => RegisterView::CannotLook {
-                why: "no mark depends on it".to_owned(),
+                why: NOT_NEEDED.to_owned(),
             },
         };
         let view = View {
@@ -192,8 +234,67 @@ impl DecisionContext<'_> {
                 || self.standing_of(key, event),
                 |planned| planned.against.clone(),
             ),
+            school_day: school_day(self.school, event),
+            released: planned.is_some_and(|planned| planned.released),
             timezone: self.school.timezone,
         };
-        decide(event, student, group.map(Group::as_rules), &view)
+        let decision = decide(event, student, group.map(Group::as_rules), &view);
+        let copy = key.and_then(|key| self.copy(key));
+        let planned_at = planned.map(|planned| planned.planned_at);
+        let settings = Some(self.settings.clone());
+        let own = OwnPart::of(student, &view, copy, now, planned_at, settings, &decision);
+        let snapshot = own
+            .and_then(|own| serde_json::to_string(&own))
+            .inspect_err(|error| tracing::error!(%error, "the input of a decision is not stored"))
+            .ok()
+            .and_then(|body| self.snapshot(event, group, planned.is_some(), body));
+        Decided { decision, snapshot }
+    }
+
+    fn snapshot(
+        &self,
+        event: &Event,
+        group: Option<&Group>,
+        again: bool,
+        body: String,
+    ) -> Option<NewSnapshot> {
+        let group = match group {
+            None => None,
+            Some(group) => Some(self.group_part(group)?),
+        };
+        Some(NewSnapshot {
+            school: self.school.id.to_string(),
+            event: event.id.clone(),
+            look: if again {
+                Which::BeforeSending
+            } else {
+                Which::First
+            },
+            restarts: false,
+            job: 0,
+            group,
+            mis: self.mis_part.clone()?,
+            body,
+        })
+    }
+
+    fn group_part(&self, group: &Group) -> Option<Part> {
+        let mut parts = self
+            .group_parts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = parts.get(&group.name) {
+            return known.clone();
+        }
+        let part = snapshot::part(Ok(GroupPart::of(self.school, group)));
+        parts.insert(group.name.clone(), part.clone());
+        part
+    }
+
+    /// What Wonde's copy shows of a session, if it was read.
+    fn copy(&self, key: &LedgerKey) -> Option<KeptCopy> {
+        let register = self.registers.get(&key.date)?.as_ref().ok()?;
+        let held = register.held(&key.student, key.session);
+        Some(KeptCopy::of(held, register.read_at()))
     }
 }

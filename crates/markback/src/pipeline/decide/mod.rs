@@ -13,7 +13,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use mis_core::StudentId;
+use mis_core::{EventKind, HeldCode, StudentId};
 use outbox::{ClaimedJob, LeaseToken, RetryAt};
 use roster::PersonMatch;
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use writeback::{Arrival, Decision, DecisionOutcome, Event, Previous};
 use super::{
     effects::Effects,
     failure::{FailurePolicy, Next, Outage, Panicked, caught, doubled, later, split},
+    gathering::gathered_already,
     jobs::{DecideJob, SendJob},
     liveness::BatchProgress,
     planned::PlannedMark,
@@ -33,16 +34,17 @@ use crate::{
     people::{PersonIndex, person_of, several},
     schools::{Schools, token_key},
     settings::Group,
-    store::{EventState, EventUpdate, LedgerKey, Store},
+    store::{EventState, EventUpdate, LedgerKey, NewSnapshot, Store},
 };
 
-pub(super) use context::{ContextReader, DecisionContext, Look};
+pub(crate) use context::school_day;
+pub(super) use context::{ContextReader, Decided, DecisionContext, Look};
 pub(super) use view::is_ours;
 
 /// How long the first schools of a batch to be decided wait for the others.
 const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
-/// The shortest time that marks are gathered, however old their events are.
-const GATHER_AT_LEAST: Duration = Duration::from_millis(500);
+/// The codes of a pupil whom the school looks for: no reason is known yet, or there is none.
+const MISSED: [&str; 2] = ["N", "O"];
 /// The longest wait before an undecidable event's register is looked at again.
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
 /// The longest wait before it is checked again whether a school's people have been read.
@@ -57,7 +59,7 @@ pub(super) struct Decider {
     pub(super) contexts: ContextReader,
     pub(super) failures: FailurePolicy,
     pub(super) config: WorkerConfig,
-    /// How long a school's marks are gathered before they are sent.
+    /// The longest that a mark waits for others of its school.
     pub(super) gather_window: Duration,
 }
 
@@ -230,7 +232,8 @@ impl Decider {
         events: Vec<ClaimedEvent>,
     ) -> outbox::Result<Effects> {
         let mut effects = Effects::default();
-        let Some(settings) = self.schools.settings_of(school) else {
+        let settings = self.schools.settings_of(school);
+        let Some(settings) = settings.as_ref() else {
             for claimed in &events {
                 let why = format!(
                     "school {school} is no longer in the settings; add it, then retry the event"
@@ -274,6 +277,18 @@ impl Decider {
                 }
             };
             let group = entry.group.as_deref().and_then(|name| settings.group(name));
+            // The sync that follows a change of the groups says in which of them everybody is now.
+            if group.is_none() && entry.group.is_some() && !settings.groups.is_empty() {
+                let why =
+                    "the school's groups have changed, and its people are not read by them yet";
+                self.retry(
+                    &mut effects,
+                    &job,
+                    PEOPLE_RETRY.min(self.config.backoff_max),
+                    why,
+                );
+                continue;
+            }
             let student = StudentId::from(entry.id.as_str());
             let session = group
                 .and_then(|group| group.rules.as_ref())
@@ -389,15 +404,23 @@ impl Decider {
     ) {
         let school = context.school.id.as_str();
         let (event, key) = (&case.event, case.key.as_ref());
-        let look = Look::First { previous };
-        let decision = context.decide(event, &case.student, case.group, key, self.now(), look);
+        let (look, now) = (Look::First { previous }, self.now());
+        let Decided { decision, snapshot } =
+            context.decide(event, &case.student, case.group, key, now, look);
         if let DecisionOutcome::Wait { why } = &decision.outcome {
             let steps = case.job.attempts().saturating_sub(1).min(10);
             let wait = doubled(self.config.backoff, steps, LOOK_AGAIN_AT_MOST);
             self.retry(effects, &case.job, wait, why);
             return;
         }
-        let update = update_of(school, event, &case.student, &decision);
+        let update = update_of(context, event, &case.student, &decision);
+        effects
+            .snapshots
+            .extend(snapshot.map(|snapshot| NewSnapshot {
+                restarts: case.round > 0,
+                job: case.job.id().0,
+                ..snapshot
+            }));
         if let (true, Some(key)) = (decision.arrival, key) {
             let arrival = Arrival {
                 event: event.id.clone(),
@@ -421,7 +444,7 @@ impl Decider {
             return;
         };
         let against = context.standing_of(Some(key), event);
-        let planned = PlannedMark {
+        let mut planned = PlannedMark {
             event: event.clone(),
             mark: mark.mark.clone(),
             group: case
@@ -431,7 +454,7 @@ impl Decider {
             rule: mark.rule,
             dropped: decision.dropped.clone(),
             found: found_of(&decision),
-            planned_at: self.now(),
+            planned_at: now,
             refusals: 0,
             left_out: Vec::new(),
             trial: None,
@@ -440,9 +463,18 @@ impl Decider {
             standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
             against,
             over: context.seen(key),
+            held: false,
+            released: false,
         };
-        let job = SendJob::new_job(&planned, school, &token_key(context.school))
-            .waited(self.gathered_already(case.job.enqueued_at));
+        if let Some(hold) = &decision.hold {
+            let change = (key.clone(), PlannedMark::plan);
+            let timezone = context.school.timezone;
+            effects.hold(&mut planned, hold, change, update, self.now(), timezone);
+            return;
+        }
+        let age = self.now() - case.job.enqueued_at;
+        let already = gathered_already(self.gather_window, age, is_missed(event, &decision));
+        let job = SendJob::new_job(&planned, school, &token_key(context.school)).waited(already);
         effects.planned.push((key.clone(), job));
         effects
             .audit
@@ -451,13 +483,6 @@ impl Decider {
         effects
             .events
             .push(update.state(EventState::Planned).plan(&planned));
-    }
-
-    /// How long a mark counts as gathered already. Marks of a backlog do not wait for the whole window again, only for a
-    /// moment in which the rest of the backlog is decided.
-    fn gathered_already(&self, received_at: DateTime<Utc>) -> Duration {
-        let waited = (self.now() - received_at).to_std().unwrap_or_default();
-        waited.min(self.gather_window.saturating_sub(GATHER_AT_LEAST))
     }
 
     fn retry(&self, effects: &mut Effects, job: &ClaimedJob, wait: Duration, why: &str) {
@@ -473,9 +498,20 @@ impl Decider {
     }
 }
 
+/// Whether the register has the pupil who signs in as missing: somebody may be looking for them, so the mark does not wait
+/// for others.
+fn is_missed(event: &Event, decision: &Decision) -> bool {
+    let found = decision
+        .found
+        .as_ref()
+        .and_then(|found| found.code.as_ref());
+    event.kind == EventKind::SignIn
+        && matches!(found, Some(HeldCode::Known(code)) if MISSED.contains(&code.as_str()))
+}
+
 /// The update that records a decision with its event.
 pub(super) fn update_of(
-    school: &str,
+    context: &DecisionContext<'_>,
     event: &Event,
     student: &StudentId,
     decision: &Decision,
@@ -486,7 +522,8 @@ pub(super) fn update_of(
         day: day.map(|day| day.to_string()),
         session: session.map(|session| session.as_str().to_owned()),
         decision: serde_json::to_string(decision).ok(),
-        ..EventUpdate::of(school, &event.id)
+        settings: Some(context.settings.clone()),
+        ..EventUpdate::of(context.school.id.as_str(), &event.id)
     }
 }
 

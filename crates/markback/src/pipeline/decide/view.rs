@@ -23,8 +23,9 @@ pub(crate) struct Sources<'a> {
     /// How long to wait for the outcome of a mark.
     pub(crate) confirm_within: Duration,
     pub(crate) now: DateTime<Utc>,
-    /// Whether any code is protected from the event.
-    pub(crate) protects_any: bool,
+    /// Whether the decision depends on what others entered: a code is protected from the event, or a mark of others is not
+    /// overwritten without a person's release.
+    pub(crate) must_see: bool,
 }
 
 /// The view for one event, without its own mark from an earlier decision. `protects` tells whether a code in the
@@ -50,7 +51,7 @@ pub(crate) fn view_of(
         Err(why) => {
             // If any code is protected, nothing is written unseen: an earlier copy may have shown a teacher's mark.
             return match own {
-                Some((_, own)) if !sources.protects_any => by_ledger(own, now),
+                Some((_, own)) if !sources.must_see => by_ledger(own, now),
                 _ => RegisterView::CannotLook { why: why.clone() },
             };
         }
@@ -104,9 +105,8 @@ fn changed_since(
     sources: &Sources<'_>,
 ) -> bool {
     let our_own = row
-        .marks
-        .iter()
-        .any(|mark| mark.event != event && held.code == HeldCode::Known(mark.code.clone()));
+        .marks_but(event)
+        .any(|mark| held.code == HeldCode::Known(mark.code.clone()));
     let since_plan = |at| changed_since_plan(held, at);
     if !our_own && sources.planned_at.is_some_and(since_plan) {
         return true;

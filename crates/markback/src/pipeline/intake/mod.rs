@@ -25,7 +25,7 @@ use crate::{
     metrics,
     people::{PersonIndex, line_of, nobody, person_of, several},
     schools::token_key,
-    settings::{School, Settings},
+    settings::{LiveSettings, School, Service},
     store::{EventKey, EventState, NewEvent, Store, StoredEvent},
 };
 
@@ -120,7 +120,7 @@ impl IntakeError {
 /// Receives events.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
     store: Store,
     people: Arc<PersonIndex>,
     requests: mpsc::Sender<Request>,
@@ -138,7 +138,7 @@ type Answer = Result<Vec<ReceivedEvent>, IntakeError>;
 
 impl Intake {
     /// Starts the task that stores events. It ends with the last clone.
-    pub(crate) fn start(settings: Arc<Settings>, store: Store, people: Arc<PersonIndex>) -> Self {
+    pub(crate) fn start(settings: LiveSettings, store: Store, people: Arc<PersonIndex>) -> Self {
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let writer = Writer {
             settings: settings.clone(),
@@ -163,7 +163,8 @@ impl Intake {
         school: &SchoolId,
         events: Vec<Value>,
     ) -> Result<Vec<ReceivedEvent>, IntakeError> {
-        let Some(settings) = self.settings.school(school) else {
+        let current = self.settings.current();
+        let Some(settings) = current.school(school) else {
             return Err(IntakeError::UnknownSchool {
                 id: school.to_string(),
             });
@@ -175,7 +176,7 @@ impl Intake {
         }
         let directory = self.people.of(school).await;
         let directory = directory.map_err(IntakeError::unavailable)?;
-        let events = self.read_events(settings, directory.as_deref(), events)?;
+        let events = self.read_events(&current.service, settings, directory.as_deref(), events)?;
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -248,6 +249,7 @@ impl Intake {
 
     fn read_events(
         &self,
+        service: &Service,
         school: &School,
         directory: Option<&Directory>,
         events: Vec<Value>,
@@ -257,7 +259,7 @@ impl Intake {
         for (place, value) in events.into_iter().enumerate() {
             match Event::deserialize(&value) {
                 Ok(event) => {
-                    problems.extend(self.check_event(school, directory, place, &event));
+                    problems.extend(self.check_event(service, school, directory, place, &event));
                     read.push(event);
                 }
                 Err(_) => problems.extend(decode::problems(place, &value)),
@@ -272,6 +274,7 @@ impl Intake {
 
     fn check_event(
         &self,
+        service: &Service,
         school: &School,
         directory: Option<&Directory>,
         place: usize,
@@ -297,7 +300,7 @@ impl Intake {
                 );
             }
         }
-        let (now, service) = (self.store.now(), &self.settings.service);
+        let now = self.store.now();
         let age = now.signed_duration_since(event.at);
         let given = Some(event.at.to_rfc3339());
         if is_longer(age, service.accept_age) {
@@ -373,7 +376,7 @@ impl Request {
 
 /// Stores events.
 struct Writer {
-    settings: Arc<Settings>,
+    settings: LiveSettings,
     store: Store,
 }
 
@@ -480,12 +483,13 @@ impl Writer {
         let taken = new.len();
         // In the order of arrival, which is the order in which each person's events are decided.
         let persons = requests.iter().flat_map(|(_, request)| &request.persons);
+        let settings = self.settings.current();
         let jobs: Vec<_> = all
             .iter()
             .zip(persons)
             .filter(|(event, _)| new.remove(&(event.school.to_string(), event.event.id.clone())))
             .filter_map(|(event, person)| {
-                let school = self.settings.school(event.school)?;
+                let school = settings.school(event.school)?;
                 Some(DecideJob::new_job(
                     &event.event.id,
                     person,

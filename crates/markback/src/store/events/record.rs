@@ -32,6 +32,8 @@ pub struct EventRecord {
     pub decision: Option<Value>,
     /// The steps of the decision, as text.
     pub steps: Vec<String>,
+    /// The version of the settings that the decision went by: `store 7`, or `file 3f2a9c1b`.
+    pub settings: Option<String>,
     /// What it waits for, as text.
     pub waiting: Option<String>,
     /// The writeback that contains the mark.
@@ -93,6 +95,7 @@ row! {
         day: Option<String>,
         session: Option<String>,
         decision: Option<String>,
+        settings: Option<String>,
         waiting: Option<String>,
         writeback: Option<String>,
         lesson: Option<String>,
@@ -131,6 +134,7 @@ pub(in crate::store) fn record(row: EventRow, history: Vec<AuditRecord>) -> Even
         session: row.session,
         decision,
         steps,
+        settings: row.settings,
         waiting: row.waiting,
         writeback_id: row.writeback,
         lesson_id: row.lesson,

@@ -53,6 +53,8 @@ pub enum EventState {
     Received,
     /// Decided: nothing to write.
     Skipped,
+    /// Decided: a mark that waits until a person releases or drops it.
+    Held,
     /// Decided: a mark to write.
     Planned,
     /// Sent with an unknown outcome; the register is read before it is sent again.
@@ -87,7 +89,7 @@ impl EventState {
         let mut states = Vec::new();
         for word in words {
             if word == PROBLEM {
-                states.extend(Self::ALL.iter().filter(|state| state.may_be_retried()));
+                states.extend(Self::ALL.iter().filter(|state| state.needs_person()));
             } else {
                 states.push(word.parse().map_err(|_| UnknownState {
                     word: word.to_owned(),
@@ -110,6 +112,9 @@ impl EventState {
             Self::Unconfirmed => {
                 "look into the MIS: where the mark is missing, retry it or enter it by hand; where it is there, discard it"
             }
+            Self::Held => {
+                "release it to have the mark written, or drop it; if nobody does, it lapses"
+            }
             Self::Sent => "wait: the register is read before it is sent again",
             Self::Received
             | Self::Planned
@@ -126,11 +131,16 @@ impl EventState {
         matches!(self, Self::Failed | Self::Rejected | Self::Unconfirmed)
     }
 
+    /// Whether it waits for a person.
+    pub fn needs_person(self) -> bool {
+        self == Self::Held || self.may_be_retried()
+    }
+
     /// Whether nothing more happens by itself.
     pub fn is_final(self) -> bool {
         !matches!(
             self,
-            Self::Received | Self::Planned | Self::Sent | Self::Accepted
+            Self::Received | Self::Held | Self::Planned | Self::Sent | Self::Accepted
         )
     }
 

@@ -34,6 +34,8 @@ pub struct EventUpdate {
     pub sent_ms: Option<i64>,
     /// The planned mark as JSON.
     pub(crate) plan: Option<String>,
+    /// The version of the settings that the decision went by; it is replaced with the decision.
+    pub settings: Option<String>,
 }
 
 impl EventUpdate {
@@ -62,11 +64,15 @@ impl EventUpdate {
             outcome,
             sent_ms,
             plan,
+            settings,
         } = later.clone();
         self.state = state.or(self.state);
         self.student = student.or(self.student.take());
         self.day = day.or(self.day.take());
         self.session = session.or(self.session.take());
+        if decision.is_some() {
+            self.settings = settings;
+        }
         self.decision = decision.or(self.decision.take());
         self.waiting = waiting;
         self.writeback = writeback.or(self.writeback.take());

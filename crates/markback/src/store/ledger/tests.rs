@@ -59,6 +59,7 @@ fn mark(event: &str, against: Standing) -> LedgerMark {
             code: HeldCode::Known(Code::new("\\")),
             changed_at: ms(3),
         }),
+        held: false,
     }
 }
 

@@ -17,7 +17,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// The maximum length of Wonde's message.
 pub(crate) const SAID_MAX: usize = 1_000;
 
-/// What an error's body says, where it says it as Wonde does \[T\].
+/// The fields of an error response in Wonde's format \[T\].
 #[derive(Default, Deserialize)]
 struct Words {
     #[serde(default, deserialize_with = "text")]
@@ -26,15 +26,15 @@ struct Words {
     error_description: Option<String>,
     #[serde(default, deserialize_with = "text")]
     message: Option<String>,
-    /// What a validation finds, by field, in the form of the framework whose words the rest resembles [?].
+    /// Validation errors by field, in the format of the framework that the other texts suggest [?].
     #[serde(default)]
     errors: serde_json::Value,
 }
 
-/// How deep [`Words::errors`] is followed.
+/// The depth to which [`Words::errors`] is read.
 const DEEPEST: usize = 4;
 
-/// The texts in a value, each with the names it stands under.
+/// The texts in a value, each with its path.
 fn texts(value: &serde_json::Value, under: &str, depth: usize, into: &mut Vec<String>) {
     use serde_json::Value::{Array, Object, String};
     match value {
@@ -54,8 +54,8 @@ fn texts(value: &serde_json::Value, under: &str, depth: usize, into: &mut Vec<St
     }
 }
 
-/// The error for an answer without success.
-pub(crate) fn refusal(
+/// Returns the error for an unsuccessful response.
+pub(crate) fn rejection(
     status: u16,
     headers: &HeaderMap,
     body: &[u8],
@@ -66,14 +66,14 @@ pub(crate) fn refusal(
     let kind = kind(status);
     let recovery = recovery(status, effect, wait(headers));
     let code = match (kind, words.error.as_deref()) {
-        // A refusal of what was sent may repeat it, and nothing says that it does so elsewhere only.
+        // A validation error may repeat the content in any field.
         (ErrorKind::Validation, _) | (_, None) => String::new(),
         (_, Some(word)) if is_code(word) && !word.contains(token) => format!(", {word}"),
         (_, Some(_)) => String::new(),
     };
-    let look = "it may have taken hold: look before sending it again";
+    let look = "it may have been carried out: check before you repeat it";
     let advice = match (recovery, kind) {
-        // This one does not pass by looking.
+        // A redirect needs both pieces of advice.
         (Recovery::Unknown, ErrorKind::Redirected) => format!("{}; {look}", advice(kind)),
         (Recovery::Unknown, _) => look.to_owned(),
         _ => advice(kind).to_owned(),
@@ -104,7 +104,7 @@ fn recovery(status: u16, effect: Effect, wait: Option<Duration>) -> Recovery {
     let later = wait.map_or(Recovery::Retry, Recovery::RetryAfter);
     match (status, effect) {
         (429 | 503, _) | (408 | 500..=599, Effect::Read) => later,
-        // Behind the first of these may stand the answer to what was done.
+        // A 300 to 303 may follow a write that was carried out.
         (300..=303 | 408 | 500.., Effect::Write) => Recovery::Unknown,
         _ => Recovery::Never,
     }
@@ -113,34 +113,34 @@ fn recovery(status: u16, effect: Effect, wait: Option<Duration>) -> Recovery {
 fn what(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::Unauthorized => "Wonde does not know the token",
-        ErrorKind::Forbidden => "the token may not do this here",
-        ErrorKind::NotFound => "Wonde has no such thing here",
-        ErrorKind::Validation => "Wonde finds what was sent not valid",
+        ErrorKind::Forbidden => "the token does not have permission for this",
+        ErrorKind::NotFound => "Wonde did not find it",
+        ErrorKind::Validation => "Wonde rejected the content as invalid",
         ErrorKind::RateLimited => "too many requests",
         ErrorKind::Timeout => "Wonde waited too long for the request",
-        ErrorKind::Redirected => "Wonde points elsewhere, and that is not followed",
-        ErrorKind::Server => "Wonde failed",
-        _ => "Wonde does not take such a request",
+        ErrorKind::Redirected => "Wonde redirects the request, and redirects are not followed",
+        ErrorKind::Server => "Wonde failed to handle the request",
+        _ => "Wonde rejected the request",
     }
 }
 
 fn advice(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Unauthorized => "check that it is whole and was not revoked",
+        ErrorKind::Unauthorized => "check that it is complete and has not been revoked",
         ErrorKind::Forbidden => "ask the school to approve the access and to grant the permission",
-        ErrorKind::NotFound => "check the id, and that the school's own region was asked",
+        ErrorKind::NotFound => "check the id, and that the request went to the school's own region",
         ErrorKind::Validation => {
-            "check codes and ids, or send fewer marks to find the one at fault"
+            "check the codes and ids, or send fewer marks to find the invalid one"
         }
         ErrorKind::RateLimited | ErrorKind::Server | ErrorKind::Timeout => "try again later",
         ErrorKind::Redirected => {
-            "check the base URL, the school's region, and whether a proxy or a page for maintenance stands in between"
+            "check the base URL and the school's region, and whether a proxy or a maintenance page responds instead"
         }
-        _ => "check what was asked for: what can be included differs by MIS",
+        _ => "check the parameters: the supported includes differ by MIS",
     }
 }
 
-/// Whether a text is a machine's word such as `invalid_include`, in which no name or comment can hide.
+/// Whether a text is a machine-readable code such as `invalid_include`, which cannot contain a name or comment.
 fn is_code(word: &str) -> bool {
     word.len() <= 64
         && word.contains('_')
@@ -160,7 +160,8 @@ fn said(words: &Words, token: &str) -> Option<String> {
     Some(all.chars().take(SAID_MAX).collect()).filter(|said: &String| !said.is_empty())
 }
 
-/// How long to wait: `Retry-After` in seconds, or as a date against the answer's own clock, for ours may be wrong.
+/// How long to wait: `Retry-After` in seconds, or as a date relative to the response's own clock, because ours may be
+/// wrong.
 fn wait(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse::<u64>() {
@@ -187,7 +188,7 @@ mod tests {
     use reqwest::header::{HeaderMap, HeaderValue};
     use rstest::rstest;
 
-    use super::{is_code, recovery, refusal, wait};
+    use super::{is_code, recovery, rejection, wait};
     use crate::{ErrorKind, Recovery, error::Effect};
 
     #[rstest]
@@ -201,7 +202,7 @@ mod tests {
     #[case("-5", None)]
     #[case("soon", None)]
     #[case("", None)]
-    fn waits(#[case] header: &str, #[case] seconds: Option<u64>) {
+    fn retry_after_is_read(#[case] header: &str, #[case] seconds: Option<u64>) {
         let headers = HeaderMap::from_iter([
             (
                 super::DATE,
@@ -229,7 +230,11 @@ mod tests {
     #[case(303, Recovery::Never, Recovery::Unknown)]
     #[case(307, Recovery::Never, Recovery::Never)]
     #[case(308, Recovery::Never, Recovery::Never)]
-    fn recoveries(#[case] status: u16, #[case] read: Recovery, #[case] write: Recovery) {
+    fn each_status_has_its_recovery(
+        #[case] status: u16,
+        #[case] read: Recovery,
+        #[case] write: Recovery,
+    ) {
         assert_eq!(recovery(status, Effect::Read, None), read);
         assert_eq!(recovery(status, Effect::Write, None), write);
     }
@@ -240,13 +245,13 @@ mod tests {
     #[case("Ada Lovelace", false)]
     #[case("lovelace", false)]
     #[case("", false)]
-    fn machine_words(#[case] word: &str, #[case] is: bool) {
+    fn error_codes_are_recognised(#[case] word: &str, #[case] is: bool) {
         assert_eq!(is_code(word), is);
     }
 
     #[test]
-    fn a_body_that_is_no_json_still_makes_an_error() {
-        let error = refusal(
+    fn a_body_that_is_not_json_is_an_error() {
+        let error = rejection(
             502,
             &HeaderMap::new(),
             b"<html>Ada</html>",
@@ -260,12 +265,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_validation_finds_is_said_by_field() {
+    fn validation_messages_name_their_fields() {
         let body = serde_json::json!({
             "message": "The given data was invalid.",
             "errors": {"attendance.3.comment": ["The comment may not be greater than 20 characters."], "n": 7},
         });
-        let error = refusal(
+        let error = rejection(
             422,
             &HeaderMap::new(),
             body.to_string().as_bytes(),
@@ -281,9 +286,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_said_holds_no_token_and_is_not_endless() {
+    fn server_messages_are_shortened_and_contain_no_token() {
         let body = serde_json::json!({"error": "secret_token", "error_description": "secret_token ".repeat(500)});
-        let error = refusal(
+        let error = rejection(
             400,
             &HeaderMap::new(),
             body.to_string().as_bytes(),

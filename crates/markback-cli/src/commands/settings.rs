@@ -1,0 +1,466 @@
+//! `markback settings`: the versions of a school's settings, or of a template, that the database keeps, and
+//! what a draft of them would change.
+
+mod try_out;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use chrono::{DateTime, Utc};
+use markback::{
+    configuration::{ChangeError, Configuration, diff},
+    settings::{Hint, Problem},
+    store::{SettingsKey, Store, StoredVersion},
+};
+use markback_console::{
+    BadInput, block_on,
+    output::{self, TableOrJson, TextOrJson},
+};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{
+    ConfigArg,
+    open_store::Access,
+    stored::{self, By},
+};
+
+/// The arguments of `markback settings`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    #[command(flatten)]
+    Stored(Stored),
+    /// Try a draft of a school's settings on the events of the last school days, without changing anything
+    Try(try_out::Args),
+}
+
+/// The commands about versions in the database.
+#[derive(Debug, clap::Subcommand)]
+enum Stored {
+    /// Show a version
+    Show(Show),
+    /// Show the lines in which two versions differ
+    Diff(Diff),
+    /// Write a version that does not rule yet
+    Draft(Draft),
+    /// Check a file as the settings of a school or a template, without writing anything
+    Check(Check),
+    /// Let the newest version rule, on every node within seconds
+    Activate(Activate),
+    /// Show who changed what, when and why
+    History(History),
+    /// Go back: write an earlier version as a new one, and let it rule
+    Undo(Undo),
+    /// Take a template out of the database, if no school names it
+    Remove(Remove),
+}
+
+/// Whose settings.
+#[derive(Clone, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct Whose {
+    /// The school
+    #[arg(long, value_name = "ID")]
+    school: Option<String>,
+    /// The template
+    #[arg(long, value_name = "NAME")]
+    template: Option<String>,
+}
+
+impl Whose {
+    fn key(&self) -> SettingsKey {
+        match (&self.school, &self.template) {
+            (Some(school), _) => SettingsKey::school(school),
+            (None, template) => SettingsKey::template(template.clone().unwrap_or_default()),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+struct Show {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// The version; default: the one that rules
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Diff {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// From this version; default: the one that rules
+    #[arg(long, value_name = "N")]
+    from: Option<u32>,
+    /// To this version; default: the newest
+    #[arg(long, value_name = "N")]
+    to: Option<u32>,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Draft {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// The settings in TOML, as in a `[[school]]` without `id` or a `[[template]]` without `name`; `-` reads standard
+    /// input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The version that it is based on; without it, the newest
+    #[arg(long, value_name = "N")]
+    base: Option<u32>,
+    #[command(flatten)]
+    by: By,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Check {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// The file; `-` reads standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Activate {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// The version, which must be the newest; without it, whichever is the newest
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
+    #[command(flatten)]
+    by: By,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct History {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// Output format
+    #[arg(long, value_enum, default_value = "table")]
+    format: TableOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Undo {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// The version to go back to; default: the one that ruled before
+    #[arg(long, value_name = "N")]
+    to: Option<u32>,
+    #[command(flatten)]
+    by: By,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Remove {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The template
+    #[arg(long, value_name = "NAME")]
+    template: String,
+    #[command(flatten)]
+    by: By,
+}
+
+/// One version in a history.
+#[derive(Serialize)]
+struct Line {
+    version: u32,
+    base: u32,
+    written_at: Option<DateTime<Utc>>,
+    by: Option<String>,
+    via: String,
+    note: Option<String>,
+    ruled: Vec<Ruled>,
+    rules: bool,
+}
+
+/// A time in which a version ruled.
+#[derive(Clone, Serialize)]
+struct Ruled {
+    from: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    by: Option<String>,
+    note: Option<String>,
+}
+
+/// Runs the command. The exit code is 2 if settings have problems, and 1 if they cannot be changed as asked.
+///
+/// # Errors
+/// Returns an error if the settings or the arguments are invalid, somebody else was faster, or a database query fails.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let command = match &args.command {
+        Command::Stored(command) => command,
+        Command::Try(args) => return try_out::run(args),
+    };
+    block_on(async {
+        match command {
+            Stored::Show(show) => show_one(show).await,
+            Stored::Diff(args) => differences(args).await,
+            Stored::Draft(args) => draft(args).await,
+            Stored::Check(args) => check(args).await,
+            Stored::Activate(activate) => {
+                let (mut all, _) = stored::open(&activate.config, Access::Write).await?;
+                let key = activate.whose.key();
+                let done = all
+                    .activate(&key, activate.version, &activate.by.actor())
+                    .await;
+                let done = done.map_err(stored::told)?;
+                stored::tell(&[done], "it rules", activate.format)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Stored::History(args) => history(args).await,
+            Stored::Undo(undo) => {
+                let (mut all, _) = stored::open(&undo.config, Access::Write).await?;
+                let done = all.undo(&undo.whose.key(), undo.to, &undo.by.actor()).await;
+                let done = done.map_err(stored::told)?;
+                stored::tell(&[done], "it rules", undo.format)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Stored::Remove(remove) => {
+                let (mut all, _) = stored::open(&remove.config, Access::Write).await?;
+                let key = SettingsKey::template(&remove.template);
+                let done = all.remove(&key, None, &remove.by.actor()).await;
+                done.map_err(stored::told)?;
+                output::line(format!("{key}: removed"))?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    })
+}
+
+async fn show_one(args: &Show) -> anyhow::Result<ExitCode> {
+    let (all, store) = stored::open(&args.config, Access::Read).await?;
+    let key = args.whose.key();
+    let version = one(&all, &store, &key, args.version).await?;
+    match args.format {
+        TextOrJson::Json => output::json(&version)?,
+        TextOrJson::Text => output::line(format!(
+            "# {key}, version {}\n{}",
+            version.number,
+            version.body.trim_end()
+        ))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn differences(args: &Diff) -> anyhow::Result<ExitCode> {
+    let (all, store) = stored::open(&args.config, Access::Read).await?;
+    let key = args.whose.key();
+    let newest = store
+        .settings_versions(&key)
+        .await?
+        .first()
+        .map(|one| one.number);
+    let from = one(&all, &store, &key, args.from).await?;
+    let to = one(&all, &store, &key, args.to.or(newest)).await?;
+    let name = |version: &StoredVersion| format!("version {}", version.number);
+    let text = diff(&from.body, &to.body, &name(&from), &name(&to));
+    match args.format {
+        TextOrJson::Json => output::json(&json!({
+            "from": from.number,
+            "to": to.number,
+            "diff": text,
+        }))?,
+        TextOrJson::Text if text.is_empty() => output::line(format!(
+            "versions {} and {} are equal",
+            from.number, to.number
+        ))?,
+        TextOrJson::Text => output::line(text.trim_end())?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn draft(args: &Draft) -> anyhow::Result<ExitCode> {
+    let (mut all, _) = stored::open(&args.config, Access::Write).await?;
+    let text = stored::text_of(&args.file)?;
+    let done = all
+        .draft(&args.whose.key(), &text, args.base, &args.by.actor())
+        .await
+        .map_err(stored::told)?;
+    let sound = done.problems.is_empty();
+    stored::tell(&[done], "a draft", args.format)?;
+    Ok(if sound {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
+}
+
+async fn check(args: &Check) -> anyhow::Result<ExitCode> {
+    let (all, _) = stored::open(&args.config, Access::Read).await?;
+    let text = stored::text_of(&args.file)?;
+    let name = args.file.display().to_string();
+    let (problems, hints) = match all.check(&args.whose.key(), &name, &text).await {
+        Ok(hints) => (Vec::new(), hints),
+        Err(ChangeError::Problems { problems, hints }) => (problems, hints),
+        Err(error) => return Err(stored::told(error)),
+    };
+    match args.format {
+        TextOrJson::Json => output::json(&json!({
+            "ok": problems.is_empty(),
+            "problems": problems,
+            "hints": hints,
+        }))?,
+        TextOrJson::Text => output::line(findings(&problems, &hints))?,
+    }
+    Ok(if problems.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(2)
+    })
+}
+
+fn findings(problems: &[Problem], hints: &[Hint]) -> String {
+    let problems_told = problems.iter().map(|problem| format!("error: {problem}"));
+    let hints = hints.iter().map(|hint| format!("hint: {hint}"));
+    let mut lines: Vec<_> = problems_told.chain(hints).collect();
+    lines.push(match problems.len() {
+        0 => "the settings are valid".to_owned(),
+        1 => "the settings are invalid: 1 error".to_owned(),
+        many => format!("the settings are invalid: {many} errors"),
+    });
+    lines.join("\n")
+}
+
+async fn history(args: &History) -> anyhow::Result<ExitCode> {
+    let (all, store) = stored::open(&args.config, Access::Read).await?;
+    let key = args.whose.key();
+    let versions = store.settings_versions(&key).await?;
+    if versions.is_empty() {
+        return Err(unknown(&all, &key));
+    }
+    let activations = store.settings_activations(&key).await?;
+    let mut until = None;
+    let mut spans = Vec::with_capacity(activations.len());
+    for activation in &activations {
+        let ruled = Ruled {
+            from: activation.at,
+            until,
+            by: activation.by.clone(),
+            note: activation.note.clone(),
+        };
+        spans.push((activation.number, ruled));
+        until = activation.at;
+    }
+    let active = activations.first().and_then(|last| last.number);
+    let lines: Vec<_> = versions
+        .into_iter()
+        .map(|version| Line {
+            ruled: spans
+                .iter()
+                .filter(|(number, _)| *number == Some(version.number))
+                .map(|(_, ruled)| ruled.clone())
+                .collect(),
+            rules: active == Some(version.number),
+            version: version.number,
+            base: version.base,
+            written_at: version.at,
+            by: version.by,
+            via: version.via,
+            note: version.note,
+        })
+        .collect();
+    match args.format {
+        TableOrJson::Json => output::json(&json!({"key": key, "versions": lines}))?,
+        TableOrJson::Table => {
+            let rows = lines.into_iter().map(|line| {
+                let ruled: Vec<_> = line.ruled.iter().map(span).collect();
+                [
+                    line.version.to_string(),
+                    moment(line.written_at),
+                    line.by.unwrap_or_default(),
+                    line.via,
+                    line.note.unwrap_or_default(),
+                    if ruled.is_empty() {
+                        "draft".to_owned()
+                    } else {
+                        ruled.join("\n")
+                    },
+                ]
+            });
+            let columns = ["version", "written", "by", "via", "note", "ruled"];
+            output::line(output::table(columns, rows).to_string())?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn span(ruled: &Ruled) -> String {
+    match ruled.until {
+        Some(until) => format!("{} to {}", moment(ruled.from), moment(Some(until))),
+        None => format!("since {}", moment(ruled.from)),
+    }
+}
+
+fn moment(at: Option<DateTime<Utc>>) -> String {
+    at.map_or_else(String::new, |at| {
+        at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
+    })
+}
+
+/// A version: the one with this number, or the one that rules.
+async fn one(
+    all: &Configuration,
+    store: &Store,
+    key: &SettingsKey,
+    number: Option<u32>,
+) -> anyhow::Result<StoredVersion> {
+    let found = match number {
+        Some(number) => store.settings_version(key, number).await?,
+        None => all.present(key).await?,
+    };
+    match (found, number) {
+        (Some(found), _) => Ok(found),
+        (None, Some(number)) if all.present(key).await?.is_some() => Err(BadInput(format!(
+            "the {key} has no version {number}; `markback settings history` lists them"
+        ))
+        .into()),
+        (None, _) => Err(unknown(all, key)),
+    }
+}
+
+fn unknown(all: &Configuration, key: &SettingsKey) -> anyhow::Error {
+    match all.owner(key) {
+        Some(_) => ChangeError::OfFile { key: key.clone() }.into(),
+        None => ChangeError::Unknown { key: key.clone() }.into(),
+    }
+}

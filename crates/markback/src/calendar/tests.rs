@@ -1,0 +1,71 @@
+//! Tests of terms and closures.
+
+use rstest::rstest;
+
+use super::*;
+
+fn date(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+fn range(first: &str, last: &str) -> DateRange {
+    DateRange::new(date(first), date(last)).unwrap()
+}
+
+fn closure(first: &str, last: &str, why: &str) -> Closure {
+    Closure {
+        first: date(first),
+        last: date(last),
+        why: why.to_owned(),
+    }
+}
+
+/// Two terms with half a year between, and an inset day.
+fn calendar() -> Calendar {
+    Calendar {
+        terms: vec![
+            range("2026-09-02", "2026-10-23"),
+            range("2026-11-02", "2026-12-18"),
+        ],
+        closures: vec![closure("2026-11-27", "2026-11-27", "inset day")],
+        ..Calendar::default()
+    }
+}
+
+fn brief(day: &SchoolDay) -> String {
+    match day {
+        SchoolDay::NoCalendar => "none".to_owned(),
+        SchoolDay::Open => "open".to_owned(),
+        SchoolDay::Closed { why, source } => format!("{why}, by {source}"),
+        SchoolDay::Unknown { why } => format!("unknown: {why}"),
+    }
+}
+
+#[rstest]
+#[case(
+    "2026-09-01",
+    "unknown: the first term in the settings begins on 2026-09-02"
+)]
+#[case("2026-09-02", "open")]
+#[case("2026-10-23", "open")]
+#[case("2026-10-24", "not in term, by the settings")]
+#[case("2026-11-01", "not in term, by the settings")]
+#[case("2026-11-02", "open")]
+#[case("2026-11-27", "inset day, by the settings")]
+#[case("2026-12-18", "open")]
+#[case(
+    "2026-12-19",
+    "unknown: the last term in the settings ended on 2026-12-18"
+)]
+fn terms_and_closures(#[case] day: &str, #[case] expected: &str) {
+    assert_eq!(brief(&calendar().day(date(day))), expected);
+}
+
+#[rstest]
+#[case("2026-11-18", None)]
+#[case("2026-11-19", Some("2026-12-18"))]
+#[case("2027-01-04", Some("2026-12-18"))]
+fn terms_run_out(#[case] today: &str, #[case] end: Option<&str>) {
+    assert_eq!(calendar().runs_out(date(today)), end.map(date));
+    assert_eq!(Calendar::default().runs_out(date(today)), None);
+}

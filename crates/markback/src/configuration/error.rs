@@ -1,0 +1,116 @@
+//! Why settings were not changed.
+
+use crate::{
+    settings::{Hint, LoadError, Problem},
+    store::{SettingsKey, StoredVersion},
+};
+
+/// Why settings were not changed. Nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Neither the file nor the database has it.
+    #[error("there is no {key} in the store; `markback schools ls` lists what there is")]
+    Unknown {
+        /// What was named.
+        key: SettingsKey,
+    },
+    /// The file has it.
+    #[error(
+        "the settings file has the {key}; change it there, or move a school into the store with `markback schools adopt`"
+    )]
+    OfFile {
+        /// What was named.
+        key: SettingsKey,
+    },
+    /// There is one already.
+    #[error("there is a {key} already; change it with `markback settings draft`")]
+    Exists {
+        /// What was named.
+        key: SettingsKey,
+    },
+    /// It has no such version.
+    #[error("the {key} has no version {number}; its newest is {newest}")]
+    UnknownVersion {
+        /// Whose.
+        key: SettingsKey,
+        /// The number that was named.
+        number: u32,
+        /// The newest number.
+        newest: u32,
+    },
+    /// The newest version rules already.
+    #[error("version {number} of the {key} rules already; write a draft first")]
+    RulesAlready {
+        /// Whose.
+        key: SettingsKey,
+        /// The newest number.
+        number: u32,
+    },
+    /// Nothing ruled before.
+    #[error("the {key} had no other version before; name one with --to")]
+    NothingBefore {
+        /// Whose.
+        key: SettingsKey,
+    },
+    /// The text has problems.
+    #[error("{}", LoadError::listed(problems))]
+    Problems {
+        /// All of them.
+        problems: Vec<Problem>,
+        /// Possible mistakes.
+        hints: Vec<Hint>,
+    },
+    /// Somebody else wrote a version meanwhile.
+    #[error(transparent)]
+    Conflict(#[from] Box<Conflict>),
+    /// The settings file cannot be read.
+    #[error(transparent)]
+    File(LoadError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] outbox::Error),
+}
+
+impl From<LoadError> for ChangeError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Problems { problems, hints } => Self::Problems { problems, hints },
+            read @ LoadError::Read { .. } => Self::File(read),
+        }
+    }
+}
+
+impl From<Conflict> for ChangeError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(Box::new(conflict))
+    }
+}
+
+/// Two people changed the same settings at once; the first one's change stands.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
+#[error(
+    "somebody else wrote version {} of the {} meanwhile, and yours is based on version {base}; look at theirs with \
+     `markback settings diff`, and write yours again based on it",
+    theirs.number,
+    theirs.key
+)]
+#[non_exhaustive]
+pub struct Conflict {
+    /// The text that was not written, if there was one.
+    pub yours: Option<String>,
+    /// The number it is based on.
+    pub base: u32,
+    /// The newest version.
+    pub theirs: StoredVersion,
+}
+
+impl Conflict {
+    pub(super) fn new(yours: Option<String>, base: u32, theirs: StoredVersion) -> Self {
+        Self {
+            yours,
+            base,
+            theirs,
+        }
+    }
+}

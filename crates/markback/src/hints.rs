@@ -1,0 +1,80 @@
+//! What Wonde's webhooks tell of writebacks: a hint when to ask, never an outcome.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use mis_wonde::wonde::WritebackStatus;
+
+use crate::{queues, service::Markback};
+
+/// What follows from a webhook about a writeback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Hint {
+    /// No writeback with this id is known.
+    Unknown,
+    /// Everything about it is settled, or Wonde is asked about it no later anyway.
+    NothingWaits,
+    /// Wonde is asked about it now.
+    AskedNow,
+    /// It is said to be done: Wonde is asked about it together with others, within `confirm_at_least_every`.
+    AskedSoon,
+}
+
+impl Hint {
+    /// The answer to the webhook.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "this writeback is not known here",
+            Self::NothingWaits => "nothing waits for this writeback",
+            Self::AskedNow => "Wonde is asked about it now",
+            Self::AskedSoon => "Wonde is asked about it soon, together with others",
+        }
+    }
+}
+
+impl Markback {
+    /// Asks Wonde about a writeback earlier than planned, because a webhook tells of it with this status. The school helps
+    /// to find a writeback that was not recorded.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub async fn hear_of_writeback(
+        &self,
+        id: &str,
+        school: Option<String>,
+        status: Option<&str>,
+    ) -> outbox::Result<Hint> {
+        let keys = self.store().jobs_of_writeback(id, school).await?;
+        if keys.is_empty() {
+            return Ok(Hint::Unknown);
+        }
+        let is_done = status
+            .is_some_and(|word| matches!(WritebackStatus::from_word(word), WritebackStatus::Done));
+        let mut waits: BTreeMap<Duration, Vec<&str>> = BTreeMap::new();
+        for key in &keys {
+            let school = key.split_once('/').map_or("", |(school, _)| school);
+            // A school that is not in the settings has nothing to be remembered for.
+            let wait = match self.settings().school(&school.into()) {
+                Some(_) => self.workers.told(school, is_done),
+                None => Duration::ZERO,
+            };
+            waits.entry(wait).or_default().push(key);
+        }
+        let mut tx = self.store().database().begin().await?;
+        let mut hint = Hint::NothingWaits;
+        for (wait, keys) in waits {
+            let hastened = self
+                .outbox()
+                .run_within(&mut tx, queues::CONFIRM, &keys, wait)
+                .await?;
+            if !hastened.is_empty() {
+                hint = match wait {
+                    Duration::ZERO => Hint::AskedNow,
+                    _ => Hint::AskedSoon,
+                };
+            }
+        }
+        tx.commit().await?;
+        Ok(hint)
+    }
+}

@@ -1,0 +1,405 @@
+//! When a school's waiting marks go out as the next register.
+//!
+//! Each register costs a request, and its outcome another; a token has few of them in the morning. So marks wait for
+//! others of their school, but only as long as that pays:
+//!
+//! - The first mark of a school that was quiet goes at once.
+//! - After a register the next waits for a pause. The more marks the school had lately, the more are worth waiting for,
+//!   so the pause grows; but once a register is worth its requests, it goes: where many come, the pause shrinks again.
+//! - The busier the school's token, the longer the pause.
+//! - No mark waits longer than the limit in the settings, and a full register goes at once.
+//!
+//! The policy is a pure function of the marks that wait (which the database knows), the registers that this node has
+//! sent lately, and the load of the token. A node that has just started, or has taken a school over, knows of no
+//! registers: it sends sooner, never later.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use outbox::WaitingPartition;
+
+use crate::settings::Gather;
+
+/// The time over which a school's stream of marks is measured, in seconds.
+const LATELY: u32 = 60;
+/// A register with so many marks is worth its requests.
+const WORTH: f64 = 30.0;
+/// With so many marks lately, the pause is half of the longest.
+const COMPANY: f64 = 5.0;
+/// The shortest time between two registers of a school that are not full. What lies there after an outage has waited for
+/// long enough, but is still being decided.
+pub(super) const APART: Duration = Duration::from_millis(500);
+
+/// What waits for a school.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    /// Marks that can be sent.
+    marks: u64,
+    /// How long the oldest of them has waited.
+    oldest: Duration,
+}
+
+/// The registers sent to one school lately: when, and with how many marks; the oldest first.
+#[derive(Clone, Debug, Default)]
+struct Sent(VecDeque<(DateTime<Utc>, u64)>);
+
+impl Sent {
+    fn record(&mut self, now: DateTime<Utc>, marks: u64, keep: Duration) {
+        self.0.push_back((now, marks));
+        self.forget(now, keep);
+    }
+
+    /// Forgets registers that no longer count, and those after `now`: the clock was set back.
+    fn forget(&mut self, now: DateTime<Utc>, keep: Duration) {
+        self.0
+            .retain(|(at, _)| elapsed(*at, now).is_some_and(|age| age < keep));
+    }
+
+    /// The time since the last register; `None` if none was sent lately.
+    fn since_last(&self, now: DateTime<Utc>) -> Option<Duration> {
+        let ages = self.0.iter().filter_map(|(at, _)| elapsed(*at, now));
+        ages.min()
+    }
+
+    /// The marks sent in the last minute.
+    fn marks_lately(&self, now: DateTime<Utc>) -> u64 {
+        let lately = Duration::from_secs(LATELY.into());
+        self.0
+            .iter()
+            .filter(|(at, _)| elapsed(*at, now).is_some_and(|age| age < lately))
+            .map(|(_, marks)| marks)
+            .sum()
+    }
+}
+
+fn elapsed(from: DateTime<Utc>, to: DateTime<Utc>) -> Option<Duration> {
+    (to - from).to_std().ok()
+}
+
+/// The pause between two registers of a school with so many marks in the last minute, those that wait included, while
+/// its token's load is this part of its rate, from 0 to 1. At most `limit`.
+fn pause(limit: Duration, marks_lately: u64, load: f64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "marks of a minute")]
+    let marks = marks_lately.max(1) as f64;
+    let most = limit.as_secs_f64();
+    let grown = most * marks / (marks + COMPANY);
+    let until_worth = WORTH * f64::from(LATELY) / marks;
+    let idle = grown.min(until_worth);
+    let load = if load.is_nan() {
+        0.0
+    } else {
+        load.clamp(0.0, 1.0)
+    };
+    Duration::try_from_secs_f64(idle + (most - idle) * load)
+        .unwrap_or(limit)
+        .min(limit)
+}
+
+/// How long until the waiting marks go; zero if they go now.
+fn wait(gather: Gather, sent: &Sent, waiting: Waiting, load: f64, now: DateTime<Utc>) -> Duration {
+    let limit = gather.window;
+    let full = u64::try_from(gather.max.get()).unwrap_or(u64::MAX);
+    let Some(since_last) = sent.since_last(now).filter(|_| waiting.marks < full) else {
+        return Duration::ZERO;
+    };
+    let lately = sent.marks_lately(now).saturating_add(waiting.marks);
+    let pause = pause(limit, lately, load).saturating_sub(since_last);
+    let patience = limit.saturating_sub(waiting.oldest);
+    let apart = APART.min(limit).saturating_sub(since_last);
+    pause.min(patience).max(apart)
+}
+
+/// The registers that this node has sent lately, by school.
+#[derive(Debug)]
+pub(super) struct Gathering {
+    gather: Gather,
+    sent: Mutex<HashMap<String, Sent>>,
+}
+
+/// Which schools' marks go now.
+#[derive(Debug, Default)]
+pub(super) struct Ready {
+    /// The schools whose marks go now, the longest waiting first.
+    pub(super) schools: VecDeque<String>,
+    /// How long until the next school's marks go, if any are held.
+    pub(super) next: Option<Duration>,
+}
+
+impl Gathering {
+    pub(super) fn new(gather: Gather) -> Self {
+        Self {
+            gather,
+            sent: Mutex::default(),
+        }
+    }
+
+    /// Records a register that goes now.
+    pub(super) fn record(&self, school: &str, marks: usize, now: DateTime<Utc>) {
+        let marks = u64::try_from(marks).unwrap_or(u64::MAX);
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let school = sent.entry(school.to_owned()).or_default();
+        school.record(now, marks, self.keep());
+    }
+
+    /// Divides the schools whose marks wait into those that send now and those that wait on. `load` tells the load of a
+    /// school's token.
+    pub(super) fn ready(
+        &self,
+        waiting: &[WaitingPartition],
+        load: impl Fn(&str) -> f64,
+        now: DateTime<Utc>,
+    ) -> Ready {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = Ready::default();
+        for one in waiting {
+            let known = match sent.get_mut(&one.partition) {
+                Some(known) => {
+                    known.forget(now, self.keep());
+                    known.clone()
+                }
+                None => Sent::default(),
+            };
+            let waiting = Waiting {
+                marks: one.jobs,
+                oldest: one.oldest,
+            };
+            let load = load(&one.partition);
+            match wait(self.gather, &known, waiting, load, now) {
+                Duration::ZERO => ready.schools.push_back(one.partition.clone()),
+                wait => ready.next = ready.next.into_iter().chain([wait]).min(),
+            }
+        }
+        // Schools that are quiet again.
+        if sent.len() > waiting.len().saturating_mul(2) {
+            sent.retain(|_, school| {
+                school.forget(now, self.keep());
+                !school.0.is_empty()
+            });
+        }
+        ready
+    }
+
+    /// How long a register counts.
+    fn keep(&self) -> Duration {
+        self.gather.window.max(Duration::from_secs(LATELY.into()))
+    }
+}
+
+/// How long a mark has gathered already when it is planned, for an event that was received so long ago. Marks of a
+/// backlog do not wait for the whole limit again, and a mark that somebody waits for does not wait at all.
+pub(super) fn gathered_already(limit: Duration, age: TimeDelta, urgent: bool) -> Duration {
+    if urgent {
+        return limit;
+    }
+    let age = age.to_std().unwrap_or_default();
+    age.min(limit.saturating_sub(APART))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rstest::rstest;
+
+    use super::*;
+
+    fn gather(limit: Duration) -> Gather {
+        Gather {
+            window: limit,
+            ..Gather::default()
+        }
+    }
+
+    fn at(seconds: u32) -> DateTime<Utc> {
+        let start: DateTime<Utc> = "2026-11-23T08:40:00Z".parse().unwrap();
+        start + TimeDelta::seconds(seconds.into())
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[rstest]
+    // A pupil now and then, one every two seconds, one a second, three a second, a crowd.
+    #[case::first(1, 0.0, 10.0)]
+    #[case::few(5, 0.0, 30.0)]
+    #[case::stream(30, 0.0, 51.4)]
+    #[case::one_a_second(60, 0.0, 30.0)]
+    #[case::three_a_second(180, 0.0, 10.0)]
+    #[case::crowd(1_800, 0.0, 1.0)]
+    // The token is half used, and used up.
+    #[case::half_used(60, 0.5, 45.0)]
+    #[case::used_up(60, 1.0, 60.0)]
+    #[case::few_and_used_up(1, 1.0, 60.0)]
+    #[case::no_load(60, f64::NAN, 30.0)]
+    fn the_pause_follows_the_stream_and_the_load(
+        #[case] marks: u64,
+        #[case] load: f64,
+        #[case] seconds: f64,
+    ) {
+        let pause = pause(MINUTE, marks, load).as_secs_f64();
+        assert!((pause - seconds).abs() < 0.1, "{pause}");
+    }
+
+    #[test]
+    fn the_first_mark_of_a_quiet_school_goes_at_once_and_the_next_waits() {
+        let gathering = Gathering::new(gather(MINUTE));
+        let waiting = |oldest| {
+            [WaitingPartition::new(
+                "hill",
+                1,
+                Duration::from_secs(oldest),
+            )]
+        };
+        let ready = |seconds, oldest| gathering.ready(&waiting(oldest), |_| 0.0, at(seconds));
+        assert_eq!(ready(0, 0).schools, ["hill"]);
+        gathering.record("hill", 1, at(0));
+        let held = ready(5, 0);
+        assert!(held.schools.is_empty());
+        let next = held.next.unwrap();
+        assert!(
+            next > Duration::ZERO && next < Duration::from_secs(20),
+            "{next:?}"
+        );
+        assert_eq!(ready(20, 15).schools, ["hill"]);
+        // Another school is not held for it.
+        let other = [WaitingPartition::new("dale", 1, Duration::ZERO)];
+        assert_eq!(gathering.ready(&other, |_| 0.0, at(5)).schools, ["dale"]);
+        // A minute later it is quiet again.
+        assert_eq!(ready(61, 0).schools, ["hill"]);
+    }
+
+    #[test]
+    fn a_full_register_goes_at_once() {
+        let gathering = Gathering::new(gather(MINUTE));
+        gathering.record("hill", 400, at(0));
+        for (marks, goes) in [(399, false), (400, true)] {
+            let waiting = [WaitingPartition::new("hill", marks, Duration::ZERO)];
+            let ready = gathering.ready(&waiting, |_| 0.0, at(0));
+            assert_eq!(ready.schools.len(), usize::from(goes), "{marks}");
+        }
+    }
+
+    #[rstest]
+    #[case::urgent(0, true, 60_000)]
+    #[case::fresh(0, false, 0)]
+    #[case::waited(20, false, 20_000)]
+    #[case::of_a_backlog(7_200, false, 59_500)]
+    #[case::of_a_clock_that_is_ahead(-5, false, 0)]
+    fn earlier_waiting_counts(#[case] age: i64, #[case] urgent: bool, #[case] millis: u64) {
+        let already = gathered_already(MINUTE, TimeDelta::seconds(age), urgent);
+        assert_eq!(already, Duration::from_millis(millis));
+    }
+
+    #[test]
+    fn a_mark_that_has_waited_for_the_limit_goes_half_a_second_after_the_last_register() {
+        let gathering = Gathering::new(gather(MINUTE));
+        gathering.record("hill", 50, at(0));
+        let waiting = [WaitingPartition::new("hill", 1, MINUTE)];
+        let ready = gathering.ready(&waiting, |_| 1.0, at(0));
+        assert_eq!((ready.schools.len(), ready.next), (0, Some(APART)));
+        assert_eq!(gathering.ready(&waiting, |_| 1.0, at(1)).schools, ["hill"]);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_gathered() {
+        let gathering = Gathering::new(gather(Duration::ZERO));
+        gathering.record("hill", 50, at(0));
+        let waiting = [WaitingPartition::new("hill", 1, Duration::ZERO)];
+        assert_eq!(gathering.ready(&waiting, |_| 1.0, at(0)).schools, ["hill"]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nothing() {
+        let gathering = Gathering::new(gather(MINUTE));
+        gathering.record("hill", 50, at(3_600));
+        let waiting = [WaitingPartition::new("hill", 1, Duration::ZERO)];
+        assert_eq!(gathering.ready(&waiting, |_| 1.0, at(0)).schools, ["hill"]);
+    }
+
+    #[test]
+    fn schools_that_are_quiet_again_are_forgotten() {
+        let gathering = Gathering::new(gather(MINUTE));
+        for n in 0..100 {
+            gathering.record(&format!("school {n}"), 1, at(0));
+        }
+        gathering.record("hill", 1, at(100));
+        let _ = gathering.ready(&[], |_| 0.0, at(101));
+        let sent = gathering.sent.lock().unwrap();
+        assert_eq!(sent.keys().collect::<Vec<_>>(), ["hill"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_pause_keeps_its_limit_and_grows_with_the_load(
+            limit in 0_u64..600_000,
+            marks in 0_u64..100_000,
+            loads in (-0.5_f64..2.0, -0.5_f64..2.0),
+        ) {
+            let limit = Duration::from_millis(limit);
+            let (low, high) = (loads.0.min(loads.1), loads.0.max(loads.1));
+            let (short, long) = (pause(limit, marks, low), pause(limit, marks, high));
+            prop_assert!(short <= long, "{short:?} {long:?}");
+            prop_assert!(long <= limit);
+        }
+
+        /// Whatever a node knows of the registers before, its marks wait for no longer than the limit, or for the half
+        /// second between two registers.
+        #[test]
+        fn no_mark_waits_longer_than_the_limit(
+            limit in 0_u64..600_000,
+            registers in prop::collection::vec((0_u32..1_000, 1_u64..500), 0..20),
+            marks in 1_u64..1_000,
+            oldest in 0_u64..1_000_000,
+            load in 0.0_f64..1.0,
+            now in 0_u32..1_000,
+        ) {
+            let gather = gather(Duration::from_millis(limit));
+            let mut sent = Sent::default();
+            for (when, marks) in &registers {
+                sent.0.push_back((at(*when), *marks));
+            }
+            let oldest = Duration::from_millis(oldest);
+            let wait = wait(gather, &sent, Waiting { marks, oldest }, load, at(now));
+            prop_assert!(wait <= gather.window.saturating_sub(oldest).max(APART));
+            // A node that knows of no registers waits less.
+            let unknown = super::wait(gather, &Sent::default(), Waiting { marks, oldest }, load, at(now));
+            prop_assert_eq!(unknown, Duration::ZERO);
+        }
+
+        /// A simulated morning: everything goes, nothing waits too long, and there are no more registers than one for
+        /// each mark.
+        #[test]
+        fn every_mark_of_a_morning_goes_within_the_limit(
+            gaps in prop::collection::vec(0_u64..20_000, 1..200),
+            load in 0.0_f64..1.0,
+        ) {
+            let gathering = Gathering::new(gather(MINUTE));
+            let mut arrivals: VecDeque<u64> = gaps
+                .iter()
+                .scan(0, |now, gap| { *now += gap; Some(*now) })
+                .collect();
+            let (mut waiting, mut now, mut registers) = (VecDeque::new(), 0_u64, 0);
+            while !(arrivals.is_empty() && waiting.is_empty()) {
+                while arrivals.front().is_some_and(|at| *at <= now) {
+                    waiting.extend(arrivals.pop_front());
+                }
+                if let Some(oldest) = waiting.front() {
+                    let oldest = Duration::from_millis(now - oldest);
+                    let marks = u64::try_from(waiting.len()).unwrap();
+                    let one = [WaitingPartition::new("hill", marks, oldest)];
+                    let clock = at(0) + TimeDelta::milliseconds(i64::try_from(now).unwrap());
+                    if !gathering.ready(&one, |_| load, clock).schools.is_empty() {
+                        prop_assert!(oldest <= MINUTE + APART, "{oldest:?}");
+                        gathering.record("hill", waiting.len(), clock);
+                        registers += 1;
+                        waiting.clear();
+                    }
+                }
+                now += 100;
+            }
+            prop_assert!(registers <= gaps.len());
+        }
+    }
+}

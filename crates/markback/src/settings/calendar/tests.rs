@@ -1,0 +1,192 @@
+//! Tests of how the calendar is read from the settings.
+
+use rstest::rstest;
+use writeback::SchoolDay;
+
+use super::*;
+use crate::settings::{self, LoadError, Loaded};
+
+const SCHOOL: &str = "[[school]]\nid = 'A1'\ntimezone = 'Europe/London'\ntoken_env = 'TOKEN'\n";
+const GROUP: &str = "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\npresent = true\n";
+
+fn load(text: &str) -> Result<Loaded, LoadError> {
+    settings::from_text(Path::new("etc/markback.toml"), text)
+}
+
+fn with(calendar: &str) -> Result<Loaded, LoadError> {
+    load(&format!("{SCHOOL}[school.calendar]\n{calendar}\n"))
+}
+
+#[test]
+fn a_calendar_is_read() {
+    let loaded = with(
+        "terms = ['2026-11-02..2026-12-18', '2026-09-02..2026-10-23']\n\
+         closures = [{ on = '2026-11-27', why = 'inset day' }, { on = ['2026-12-01..2026-12-02', 2026-12-04] }]\n\
+         ",
+    );
+    let settings = loaded.unwrap().settings;
+    let calendar = settings.schools[0].calendar.as_deref().unwrap();
+    let firsts: Vec<_> = calendar
+        .terms
+        .iter()
+        .map(|term| term.first().to_string())
+        .collect();
+    assert_eq!(firsts, ["2026-09-02", "2026-11-02"]);
+    let closures: Vec<_> = calendar
+        .closures
+        .iter()
+        .map(|one| format!("{} {} {}", one.first, one.last, one.why))
+        .collect();
+    assert_eq!(
+        closures,
+        [
+            "2026-11-27 2026-11-27 inset day",
+            "2026-12-01 2026-12-02 closed",
+            "2026-12-04 2026-12-04 closed",
+        ]
+    );
+}
+
+#[test]
+fn no_calendar_is_none() {
+    assert_eq!(load(SCHOOL).unwrap().settings.schools[0].calendar, None);
+}
+
+#[rstest]
+#[case("", "calendar", "says nothing")]
+#[case("terms = ['2026-09-02']\nterm = 1", "calendar.term", "no such setting")]
+#[case("terms = ['monday']", "calendar.terms[0]", "not a term")]
+#[case(
+    "terms = ['2026-10-23..2026-09-02']",
+    "calendar.terms[0]",
+    "not a term"
+)]
+#[case(
+    "closures = [{ on = 'friday' }]",
+    "calendar.closures[0].on",
+    "every week"
+)]
+#[case(
+    "closures = [{ on = '27/11/2026' }]",
+    "calendar.closures[0].on",
+    "not a date"
+)]
+#[case("closures = [{ on = [] }]", "calendar.closures[0].on", "no day")]
+#[case("closures = [{ why = 'x' }]", "calendar.closures[0].on", "no day")]
+fn a_problem_is_told(#[case] calendar: &str, #[case] key: &str, #[case] words: &str) {
+    let Err(LoadError::Problems { problems, .. }) = with(calendar) else {
+        panic!("expected problems");
+    };
+    let [problem] = problems.as_slice() else {
+        panic!("{problems:#?}");
+    };
+    assert_eq!(problem.key, format!("school[0].{key}"));
+    assert!(problem.message.contains(words), "{problem}");
+}
+
+#[test]
+fn terms_that_overlap_are_told_at_both() {
+    let Err(LoadError::Problems { problems, .. }) =
+        with("terms = ['2026-09-02..2026-10-23', '2026-10-23..2026-12-18']")
+    else {
+        panic!("expected problems");
+    };
+    let told: Vec<_> = problems
+        .iter()
+        .map(|one| (one.key.as_str(), one.message.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("school[0].calendar.terms[0]", "this term overlaps terms[1]"),
+            ("school[0].calendar.terms[1]", "this term overlaps terms[0]"),
+        ]
+    );
+}
+
+#[test]
+fn a_school_takes_its_templates_calendar_unless_it_has_its_own() {
+    let closure = |day: &str| format!("closures = [{{ on = '{day}' }}]\n");
+    let text = format!(
+        "[[template]]\nname = 'T'\n[template.calendar]\n{}{SCHOOL}template = 'T'\n{}template = 'T'\n[school.calendar]\n{}",
+        closure("2026-11-27"),
+        SCHOOL.replace("A1", "A2"),
+        closure("2026-11-26"),
+    );
+    let settings = load(&text).unwrap().settings;
+    let closed = |school: usize, day: &str| {
+        let calendar = settings.schools[school].calendar.as_deref().unwrap();
+        matches!(calendar.day(day.parse().unwrap()), SchoolDay::Closed { .. })
+    };
+    assert!(closed(0, "2026-11-27") && !closed(0, "2026-11-26"));
+    assert!(closed(1, "2026-11-26") && !closed(1, "2026-11-27"));
+}
+
+#[rstest]
+#[case("", true)]
+#[case("[school.calendar]\nclosures = [{ on = '2026-11-27' }]\n", false)]
+fn a_calendar_is_as_good_as_closed_days(#[case] calendar: &str, #[case] hinted: bool) {
+    let loaded = load(&format!("{SCHOOL}{calendar}{GROUP}")).unwrap();
+    let told = |hint: &Problem| hint.key.ends_with("writeback.closed");
+    assert_eq!(loaded.hints.iter().any(told), hinted, "{:?}", loaded.hints);
+}
+
+#[test]
+fn calendars_that_run_out_are_told_once_for_all_schools() {
+    let calendar = "[school.calendar]\nterms = ['2026-09-02..2026-12-18']\n";
+    let other = SCHOOL.replace("A1", "A2");
+    let text = format!("{SCHOOL}{calendar}{other}{calendar}");
+    let settings = load(&text).unwrap().settings;
+    let told = |day: &str| settings.calendars_that_run_out(day.parse().unwrap(), Path::new("x"));
+    assert_eq!(told("2026-11-01"), []);
+    let hints = told("2026-12-01");
+    assert_eq!(hints.len(), 1);
+    assert!(
+        hints[0].message.contains("2 schools ends on 2026-12-18"),
+        "{}",
+        hints[0]
+    );
+}
+
+#[rstest]
+#[case("mis = 'Arbor'", true)]
+#[case("", true)]
+#[case("mis = 'SIMS'", false)]
+fn another_afternoon_needs_marks_by_session(#[case] mis: &str, #[case] refused: bool) {
+    let text = format!(
+        "{SCHOOL}{mis}\n{GROUP}[[school.group.writeback.day]]\non = 'friday'\npm = {{ opens = '11:30' }}\n"
+    );
+    let key = "school[0].group[0].writeback.day[0].pm.opens";
+    match load(&text) {
+        Ok(_) => assert!(!refused),
+        Err(LoadError::Problems { problems, .. }) => {
+            assert!(
+                refused && problems.len() == 1 && problems[0].key == key,
+                "{problems:?}"
+            );
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_problem_of_a_day_is_told_at_its_place_in_the_file() {
+    let text = format!(
+        "{SCHOOL}{GROUP}[[school.group.writeback.day]]\non = 'fri'\ncloses = '13:00'\n\
+         [[school.group.writeback.day]]\non = 'friday'\ncloses = '14:00'\n"
+    );
+    let Err(LoadError::Problems { problems, .. }) = load(&text) else {
+        panic!("expected problems");
+    };
+    let told: Vec<_> = problems
+        .iter()
+        .map(|one| (one.key.as_str(), one.line))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("school[0].group[0].writeback.day[0].on", Some(12)),
+            ("school[0].group[0].writeback.day[1].on", Some(15)),
+        ]
+    );
+}

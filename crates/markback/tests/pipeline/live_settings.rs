@@ -1,0 +1,95 @@
+//! Settings that change while events are decided.
+
+use markback::{operator::Actor, service::EventState, store::SettingsKey};
+
+use crate::stage::{SIMS, Stage, sign_in};
+
+fn actor() -> Actor {
+    Actor {
+        by: None,
+        via: "test",
+        note: None,
+    }
+}
+
+/// The school's own settings, with another time from which it is late.
+fn late_from(time: &str) -> String {
+    format!(
+        "template = 'all'\n[[group]]\nname = 'Pupils'\nkind = 'students'\n\
+         writeback.am = {{ opens = '08:00', late = '{time}', unauthorised = '10:30' }}\n\
+         writeback.pm = {{ opens = '12:00', late = '13:00', unauthorised = '13:15' }}\nwriteback.closes = '16:00'\nwriteback.present = true\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_event_is_decided_by_the_settings_that_were_activated() {
+    let stage = Stage::usual().await;
+    let key = SettingsKey::school(stage.school(SIMS));
+    let (one, other) = (stage.pupil(SIMS, 0), stage.pupil(SIMS, 1));
+    stage.take(SIMS, sign_in("before", &one, "09:05:00")).await;
+    assert_eq!(
+        stage.settled_as(SIMS, "before").await,
+        EventState::Confirmed
+    );
+    assert_eq!(stage.code(SIMS, &one, "AM").as_deref(), Some("L"));
+
+    let mut all = stage.markback.configuration().await;
+    all.adopt(&[stage.school(SIMS)], &actor()).await.unwrap();
+    all.draft(&key, &late_from("09:10"), None, &actor())
+        .await
+        .unwrap();
+    all.activate(&key, None, &actor()).await.unwrap();
+    // The workers follow by themselves, without a call.
+    stage
+        .until("the new version rules", async || {
+            let school = stage.markback.school(&stage.school(SIMS).as_str().into());
+            school.is_some_and(|school| school.version.to_string().starts_with("store 2"))
+        })
+        .await;
+    stage.take(SIMS, sign_in("after", &other, "09:05:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "after").await, EventState::Confirmed);
+    assert_eq!(stage.code(SIMS, &other, "AM").as_deref(), Some("/"));
+    // What was decided stays.
+    assert_eq!(stage.code(SIMS, &one, "AM").as_deref(), Some("L"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_group_was_renamed_events_wait_for_the_people_and_are_not_skipped() {
+    let stage = Stage::usual().await;
+    let key = SettingsKey::school(stage.school(SIMS));
+    let pupil = stage.pupil(SIMS, 0);
+    let mut all = stage.markback.configuration().await;
+    all.adopt(&[stage.school(SIMS)], &actor()).await.unwrap();
+    let renamed = late_from("09:00").replace("name = 'Pupils'", "name = 'Everybody'");
+    all.draft(&key, &renamed, None, &actor()).await.unwrap();
+    all.activate(&key, None, &actor()).await.unwrap();
+    stage.markback.refresh_settings().await.unwrap();
+    stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").as_deref(), Some("/"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_opened_by_other_settings_is_not_used() {
+    let stage = Stage::usual().await;
+    let id = stage.school(SIMS);
+    let before = stage.markback.school(&id.as_str().into()).unwrap();
+    let mut all = stage.markback.configuration().await;
+    all.adopt(std::slice::from_ref(&id), &actor())
+        .await
+        .unwrap();
+    let text = "template = 'all'\nwithout = ['comment']\n";
+    all.draft(&SettingsKey::school(&id), text, None, &actor())
+        .await
+        .unwrap();
+    all.activate(&SettingsKey::school(&id), None, &actor())
+        .await
+        .unwrap();
+    stage.markback.refresh_settings().await.unwrap();
+    // A batch that began before the change opens the connection once more.
+    let old = stage.markback.schools().mis(&before).await.unwrap();
+    assert!(old.capabilities().has(mis_core::Ability::Comment));
+    let now = stage.markback.school(&id.as_str().into()).unwrap();
+    let new = stage.markback.schools().mis(&now).await.unwrap();
+    assert!(!new.capabilities().has(mis_core::Ability::Comment));
+}
