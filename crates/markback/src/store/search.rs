@@ -60,11 +60,11 @@ macro_rules! search {
     };
 }
 
-static OF_PERSON: Sql = search!("e.school = $1 AND e.person = $3");
-static OF_SCHOOL: Sql = search!("e.school = $1");
-static PROBLEMS_OF_SCHOOL: Sql =
-    search!("e.school = $1 AND e.state IN ('failed', 'rejected', 'unconfirmed')");
-static OF_ALL: Sql = search!("(CAST($1 AS TEXT) IS NULL OR e.school = $1)");
+pub(super) static OF_PERSON: Sql = search!("e.school = $1 AND e.person = $3");
+pub(super) static OF_SCHOOL: Sql = search!("e.school = $1");
+pub(super) static PROBLEMS_OF_SCHOOL: Sql =
+    search!("e.school = $1 AND e.state IN ('held', 'failed', 'rejected', 'unconfirmed')");
+pub(super) static OF_ALL: Sql = search!("(CAST($1 AS TEXT) IS NULL OR e.school = $1)");
 
 const REOPEN: &str = "UPDATE markback_events SET state = 'received', round = round + 1, waiting = NULL, outcome = NULL, \
          settled_ms = NULL, sent_ms = NULL, accepted_ms = NULL, writeback = NULL, lesson = NULL \
@@ -177,7 +177,8 @@ impl Store {
 impl EventFilter {
     /// The search that finds these events by an index.
     fn search(&self) -> &'static Sql {
-        let problems = !self.states.is_empty() && self.states.iter().all(|state| state.waits_for_a_person());
+        let problems =
+            !self.states.is_empty() && self.states.iter().all(|state| state.needs_person());
         match (&self.school, &self.person) {
             (Some(_), Some(_)) => &OF_PERSON,
             (Some(_), None) if problems => &PROBLEMS_OF_SCHOOL,
