@@ -112,8 +112,8 @@ pub(crate) struct NewSnapshot {
     pub(crate) body: String,
 }
 
-/// A stored snapshot.
 row! {
+    /// A stored snapshot.
     pub(crate) struct StoredSnapshot {
         pub(crate) event: String,
         pub(crate) look: i64,
@@ -125,8 +125,8 @@ row! {
     }
 }
 
-/// An event of the past, for trying settings out.
 row! {
+    /// An event of the past, for trying settings out.
     pub(crate) struct PastRow {
         pub(crate) body: String,
         pub(crate) state: String,
