@@ -139,6 +139,13 @@ fn address_of(service: &mut Service) -> String {
     let mut out = BufReader::new(service.0.stdout.take().unwrap());
     out.read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("markback listens on http://");
+    if address.is_none() {
+        let mut log = String::new();
+        let mut err = service.0.stderr.take().unwrap();
+        err.read_to_string(&mut log).unwrap();
+        line += &log;
+    }
+    let address = line.trim().strip_prefix("markback listens on http://");
     address
         .unwrap_or_else(|| panic!("it does not listen: {line}"))
         .to_owned()

@@ -113,7 +113,11 @@ impl Markback {
                 for hint in &loaded.hints {
                     tracing::warn!(%hint, "the settings have a possible mistake");
                 }
-                self.reload(loaded.settings).await
+                let reloaded = self.reload(loaded.settings.clone()).await;
+                if reloaded.is_ok() {
+                    self.keep_file(&loaded).await;
+                }
+                reloaded
             }
             Err(error) => Err(error.into()),
         };
@@ -130,7 +134,6 @@ impl Markback {
                         "this setting has changed in the file and counts from the next start on"
                     );
                 }
-                self.keep_file().await;
             }
             Err(error) => {
                 self.file_refused.store(true, Ordering::Relaxed);
@@ -160,22 +163,13 @@ impl Markback {
         self.layers.lock().await.troubles().len()
     }
 
-    /// Keeps the text of the settings file that rules, for a start when the file has a mistake.
-    pub async fn keep_file(&self) {
-        let file = self.layers.lock().await.file().clone();
-        let path = file.service.path();
-        let Ok(text) = crate::text::read_file(path) else {
-            return;
-        };
-        let list = file.service.schools_file.as_deref();
-        let list = list.and_then(|list| crate::text::read_file(list).ok());
-        // Somebody may have edited it since it was read.
-        if settings::from_texts(path, &text, list.as_deref()).is_err() {
-            return;
-        }
+    /// Keeps the text of a valid settings file, for a start when the file has a mistake. It is the text that was checked:
+    /// the file may have changed since.
+    pub async fn keep_file(&self, loaded: &Loaded) {
+        let path = loaded.settings.service.path();
         let kept = self
             .store()
-            .keep_settings_file(path, &text, list.as_deref());
+            .keep_settings_file(path, &loaded.text, loaded.list_text.as_deref());
         if let Err(error) = kept.await {
             tracing::warn!(%error, "the valid settings file could not be kept for a start with a broken one");
         }

@@ -47,7 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     for (error, schools) in loaded.settings.absent_tokens() {
         tracing::error!(%error, schools, "a token for Wonde is missing: nothing is read or written for its schools");
     }
-    block_on(serve(loaded.settings, &path, is_last_good))
+    block_on(serve(loaded, &path, is_last_good))
 }
 
 /// The settings file as it was when it was last valid. A node that restarts with a mistake in its file goes on by what
@@ -77,11 +77,8 @@ async fn last_good(path: &Path, error: anyhow::Error) -> anyhow::Result<Loaded> 
     Ok(loaded)
 }
 
-async fn serve(
-    settings: settings::Settings,
-    path: &Path,
-    is_last_good: bool,
-) -> anyhow::Result<ExitCode> {
+async fn serve(loaded: Loaded, path: &Path, is_last_good: bool) -> anyhow::Result<ExitCode> {
+    let settings = loaded.settings.clone();
     let mut signals = Signals::listen()?;
     let mut hangups = Hangups::listen()?;
     // Before a database is made: a start that cannot succeed leaves nothing behind.
@@ -112,7 +109,7 @@ async fn serve(
     if is_last_good {
         markback.goes_by_last_good_file();
     } else {
-        markback.keep_file().await;
+        markback.keep_file(&loaded).await;
     }
     let mut running = Running::start(markback.clone()).await?;
     if let Some(lock) = &mut lock {

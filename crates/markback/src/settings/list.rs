@@ -28,20 +28,28 @@ pub(super) struct Listed {
 }
 
 /// Adds the listed schools to the others. Problems are reported with their lines, and the other lines are still read.
-pub(super) fn read(path: &Path, schools: &mut Schools) {
+///
+/// Returns the text that was read, if it is one.
+pub(super) fn read(path: &Path, schools: &mut Schools) -> Option<Arc<str>> {
+    let error = match std::fs::read(path) {
+        Ok(bytes) => {
+            read_text(path, &bytes, schools);
+            return String::from_utf8(bytes).ok().map(Into::into);
+        }
+        Err(error) => error,
+    };
     let file: Arc<str> = path.display().to_string().into();
-    match std::fs::read(path) {
-        Ok(bytes) => read_lines(&with_plain_line_ends(&bytes), &file, schools),
-        Err(error) => schools.findings.problems.push(Problem {
-            file,
-            line: None,
-            key: "schools_file".to_owned(),
-            value: None,
-            message: format!("the list of schools cannot be read: {error}"),
-            help: "check that the file exists and is readable; its path is relative to the settings file"
+    schools.findings.problems.push(Problem {
+        file,
+        line: None,
+        key: "schools_file".to_owned(),
+        value: None,
+        message: format!("the list of schools cannot be read: {error}"),
+        help:
+            "check that the file exists and is readable; its path is relative to the settings file"
                 .to_owned(),
-        }),
-    }
+    });
+    None
 }
 
 /// The same from a text that was read before.

@@ -82,6 +82,10 @@ pub struct Loaded {
     pub settings: Settings,
     /// Possible mistakes.
     pub hints: Vec<Hint>,
+    /// The text that they were read from.
+    pub(crate) text: Arc<str>,
+    /// The text of the list of schools that it names.
+    pub(crate) list_text: Option<Arc<str>>,
 }
 
 /// A school. Cheap to clone: schools share what they have in common.

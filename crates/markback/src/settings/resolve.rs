@@ -24,6 +24,7 @@ pub(super) fn resolve(
         hints: Vec::new(),
     })?;
     let mut findings = Findings::default();
+    let mut list_read = None;
     let service = service::read(&document, path, &mut findings);
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut schools = Schools::new(folder, Templates::default());
@@ -36,7 +37,7 @@ pub(super) fn resolve(
     {
         match list_text {
             Some(text) => list::read_text(list, text.as_bytes(), &mut schools),
-            None => list::read(list, &mut schools),
+            None => list_read = list::read(list, &mut schools),
         }
     }
     let Schools {
@@ -63,6 +64,8 @@ pub(super) fn resolve(
                 ..Settings::new(service, schools)
             },
             hints: findings.hints,
+            text: text.into(),
+            list_text: list_text.map(Into::into).or(list_read),
         }),
         _ => Err(LoadError::Problems {
             problems: findings.problems,

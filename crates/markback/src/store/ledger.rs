@@ -6,11 +6,11 @@ use chrono::{DateTime, FixedOffset, NaiveDate};
 use mis_core::{Session, StudentId};
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::Serialize;
-use sqlx::FromRow;
 use writeback::{Arrival, Standing};
 
 use super::{Store, rows};
 use crate::ledger::{Change, LedgerRow};
+use crate::store::row::row;
 
 /// One pupil's session at a school.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -25,16 +25,17 @@ pub struct LedgerKey {
     pub session: Session,
 }
 
-#[derive(FromRow)]
-struct Row {
-    school: String,
-    student: String,
-    day: String,
-    session: String,
-    marks: Option<String>,
-    arrival_event: Option<String>,
-    arrival_at: Option<String>,
-    standing: Option<String>,
+row! {
+    struct Row {
+        school: String,
+        student: String,
+        day: String,
+        session: String,
+        marks: Option<String>,
+        arrival_event: Option<String>,
+        arrival_at: Option<String>,
+        standing: Option<String>,
+    }
 }
 
 static LOOK: Sql = Sql::new(

@@ -4,9 +4,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Ability, Capabilities, Mis, SchoolId};
 use outbox::{Sql, Tx, on_pool};
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
 
 use super::Store;
+use crate::store::row::row;
 
 /// Something that is left out of a school's marks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,14 +70,15 @@ pub struct LearnedLimit {
     pub until: DateTime<Utc>,
 }
 
-#[derive(FromRow)]
-struct Row {
-    school: String,
-    mis: String,
-    ability: String,
-    comment_max: Option<i64>,
-    learned_ms: i64,
-    until_ms: i64,
+row! {
+    struct Row {
+        school: String,
+        mis: String,
+        ability: String,
+        comment_max: Option<i64>,
+        learned_ms: i64,
+        until_ms: i64,
+    }
 }
 
 const OF_SCHOOL: &str =

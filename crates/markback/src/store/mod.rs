@@ -11,10 +11,13 @@ mod nodes;
 mod notices;
 mod overview;
 mod pauses;
+#[cfg(test)]
+mod plans;
 mod previous;
 mod register;
 mod retention;
 mod roster;
+mod row;
 mod search;
 mod settings;
 mod snapshots;
@@ -69,6 +72,7 @@ const LEDGER_MARKS_POSTGRES: &str = include_str!("../../migrations/0005_ledger_m
 const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
 const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
 const HELD: &str = include_str!("../../migrations/0011_held.sql");
+const SEARCHES: &str = include_str!("../../migrations/0012_search.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -140,6 +144,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "held marks",
             sqlite: HELD,
             postgres: HELD,
+        },
+        MigrationStep {
+            version: 12,
+            name: "indexes for a school's events",
+            sqlite: SEARCHES,
+            postgres: SEARCHES,
         },
     ],
 };

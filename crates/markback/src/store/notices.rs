@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
 use strum::{EnumString, IntoStaticStr};
 
 use super::Store;
 use crate::pipeline::jobs;
+use crate::store::row::row;
 
 /// The kind of a notice.
 #[derive(
@@ -59,15 +59,16 @@ pub struct Notice {
     pub last_at: DateTime<Utc>,
 }
 
-#[derive(FromRow)]
-struct Row {
-    school: String,
-    kind: String,
-    subject: String,
-    words: String,
-    done: i64,
-    first_ms: i64,
-    last_ms: i64,
+row! {
+    struct Row {
+        school: String,
+        kind: String,
+        subject: String,
+        words: String,
+        done: i64,
+        first_ms: i64,
+        last_ms: i64,
+    }
 }
 
 /// A closed matter stays closed: an announcement received after the completion changes nothing.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use mis_core::SchoolId;
 use outbox::on_pool;
 use serde_json::Value;
-use sqlx::FromRow;
 
 use super::{Store, SyncState};
+use crate::store::row::row;
 
 /// The overview of one school.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,12 +85,13 @@ impl Store {
     }
 }
 
-#[derive(FromRow)]
-struct LastSync {
-    school: String,
-    state: String,
-    error: Option<String>,
-    report: Option<String>,
+row! {
+    struct LastSync {
+        school: String,
+        state: String,
+        error: Option<String>,
+        report: Option<String>,
+    }
 }
 
 impl LastSync {

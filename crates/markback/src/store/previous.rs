@@ -6,10 +6,10 @@ use chrono::TimeDelta;
 use mis_core::EventKind;
 use outbox::{Sql, on_pool};
 use serde_json::Value;
-use sqlx::FromRow;
 use writeback::{Event, Previous, SkipReason};
 
 use super::{EventState, Store, rows};
+use crate::store::row::row;
 
 static BEFORE: Sql = Sql::new(
     "SELECT r.id AS later, e.body, e.state, e.decision FROM {rows $1: school text, id text, person text, since int, until int} r \
@@ -17,12 +17,13 @@ static BEFORE: Sql = Sql::new(
       AND e.id <> r.id",
 );
 
-#[derive(FromRow)]
-struct Row {
-    later: String,
-    body: String,
-    state: String,
-    decision: Option<String>,
+row! {
+    struct Row {
+        later: String,
+        body: String,
+        state: String,
+        decision: Option<String>,
+    }
 }
 
 impl Store {

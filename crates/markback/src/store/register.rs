@@ -8,9 +8,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, NaiveDate, Utc};
 use mis_core::{AttendanceCodeId, AttendanceId, RegisterRow, SchoolId, Slot, StudentId};
 use outbox::{Sql, Tx, on_pool, on_tx};
-use sqlx::FromRow;
 
 use super::{Store, rows};
+use crate::store::row::row;
 
 /// How far a school's registers have been read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,28 +64,30 @@ pub(crate) struct Progress {
     pub(crate) ended: bool,
 }
 
-#[derive(FromRow)]
-struct ReadingRow {
-    school: String,
-    source: String,
-    generation: i64,
-    read_ms: Option<i64>,
-    full_ms: Option<i64>,
-    began_ms: Option<i64>,
-    upto_ms: Option<i64>,
-    trouble: Option<String>,
+row! {
+    struct ReadingRow {
+        school: String,
+        source: String,
+        generation: i64,
+        read_ms: Option<i64>,
+        full_ms: Option<i64>,
+        began_ms: Option<i64>,
+        upto_ms: Option<i64>,
+        trouble: Option<String>,
+    }
 }
 
-#[derive(FromRow)]
-struct MarkRow {
-    id: Option<String>,
-    slot: String,
-    student: String,
-    day: Option<String>,
-    code: Option<String>,
-    comment: Option<String>,
-    minutes_late: Option<i64>,
-    changed_ms: Option<i64>,
+row! {
+    struct MarkRow {
+        id: Option<String>,
+        slot: String,
+        student: String,
+        day: Option<String>,
+        code: Option<String>,
+        comment: Option<String>,
+        minutes_late: Option<i64>,
+        changed_ms: Option<i64>,
+    }
 }
 
 const READINGS: &str = "SELECT school, source, generation, read_ms, full_ms, began_ms, upto_ms, trouble \

@@ -3,7 +3,6 @@
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
-use sqlx::FromRow;
 use std::time::Duration;
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     events::{EventRow, record},
     rows,
 };
+use crate::store::row::row;
 
 /// A filter for events. The default takes all.
 #[derive(Clone, Debug, Default)]
@@ -42,18 +42,29 @@ pub struct OpenEvents {
     pub oldest: Option<DateTime<Utc>>,
 }
 
-static SEARCH: Sql = Sql::new(
-    "SELECT * FROM markback_events e \
-     WHERE (CAST($1 AS TEXT) IS NULL OR e.school = $1) \
-       AND ($2 = '[]' OR e.state IN (SELECT r.state FROM {rows $2: state text} r)) \
-       AND (CAST($3 AS TEXT) IS NULL OR e.person = $3) \
-       AND e.received_ms >= $4 AND e.received_ms < $5 \
-       AND (CAST($6 AS TEXT) IS NULL OR coalesce(e.day, \
-            {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) >= $6) \
-       AND (CAST($7 AS TEXT) IS NULL OR coalesce(e.day, \
-            {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) <= $7) \
-     ORDER BY e.received_ms DESC, e.school, e.id LIMIT $8",
-);
+/// A search whose first conditions decide which index it uses. The others only filter what that finds.
+macro_rules! search {
+    ($conditions:literal) => {
+        Sql::new(concat!(
+            "SELECT * FROM markback_events e WHERE ",
+            $conditions,
+            " AND ($2 = '[]' OR e.state IN (SELECT r.state FROM {rows $2: state text} r)) \
+              AND (CAST($3 AS TEXT) IS NULL OR e.person = $3) \
+              AND e.received_ms >= $4 AND e.received_ms < $5 \
+              AND (CAST($6 AS TEXT) IS NULL OR coalesce(e.day, \
+                {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) >= $6) \
+              AND (CAST($7 AS TEXT) IS NULL OR coalesce(e.day, \
+                {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) <= $7) \
+             ORDER BY e.received_ms DESC, e.school, e.id LIMIT $8"
+        ))
+    };
+}
+
+pub(super) static OF_PERSON: Sql = search!("e.school = $1 AND e.person = $3");
+pub(super) static OF_SCHOOL: Sql = search!("e.school = $1");
+pub(super) static PROBLEMS_OF_SCHOOL: Sql =
+    search!("e.school = $1 AND e.state IN ('held', 'failed', 'rejected', 'unconfirmed')");
+pub(super) static OF_ALL: Sql = search!("(CAST($1 AS TEXT) IS NULL OR e.school = $1)");
 
 const REOPEN: &str = "UPDATE markback_events SET state = 'received', round = round + 1, waiting = NULL, outcome = NULL, \
          settled_ms = NULL, sent_ms = NULL, accepted_ms = NULL, writeback = NULL, lesson = NULL \
@@ -65,11 +76,12 @@ const GIVE_UP: &str = "UPDATE markback_events SET state = 'discarded', waiting =
 const OPEN: &str = "SELECT state, count(*) AS n, min(received_ms) AS oldest FROM markback_events WHERE settled_ms IS NULL \
      GROUP BY state";
 
-#[derive(FromRow)]
-struct OpenRow {
-    state: String,
-    n: i64,
-    oldest: Option<i64>,
+row! {
+    struct OpenRow {
+        state: String,
+        n: i64,
+        oldest: Option<i64>,
+    }
 }
 
 impl Store {
@@ -83,7 +95,7 @@ impl Store {
             .iter()
             .map(|state| (state.as_str(),))
             .collect();
-        let (text, states) = (SEARCH.on(self.db.engine()), rows(&states)?);
+        let (text, states) = (filter.search().on(self.db.engine()), rows(&states)?);
         let (came_from, came_until) = filter.came_in();
         let found: Vec<EventRow> = on_pool!(self.db, pool => {
             sqlx::query_as(text)
@@ -163,6 +175,18 @@ impl Store {
 }
 
 impl EventFilter {
+    /// The search that finds these events by an index.
+    fn search(&self) -> &'static Sql {
+        let problems =
+            !self.states.is_empty() && self.states.iter().all(|state| state.needs_person());
+        match (&self.school, &self.person) {
+            (Some(_), Some(_)) => &OF_PERSON,
+            (Some(_), None) if problems => &PROBLEMS_OF_SCHOOL,
+            (Some(_), None) => &OF_SCHOOL,
+            (None, _) => &OF_ALL,
+        }
+    }
+
     /// When events of these days can have been received, in ms: in any time zone, and as late as allowed.
     fn came_in(&self) -> (i64, i64) {
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();

@@ -13,10 +13,10 @@ use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::FromRow;
 
 use super::{Store, rows};
 use crate::snapshot::Look;
+use crate::store::row::row;
 
 /// How long a node takes a part for stored without writing it again. Prune removes a part only when it has not been
 /// written for longer, so a node never refers to a part that is gone.
@@ -112,32 +112,34 @@ pub(crate) struct NewSnapshot {
     pub(crate) body: String,
 }
 
-/// A stored snapshot.
-#[derive(FromRow)]
-pub(crate) struct StoredSnapshot {
-    pub(crate) event: String,
-    pub(crate) look: i64,
-    pub(crate) decided_ms: i64,
-    pub(crate) job: i64,
-    pub(crate) group_part: Option<String>,
-    pub(crate) mis_part: String,
-    pub(crate) body: String,
+row! {
+    /// A stored snapshot.
+    pub(crate) struct StoredSnapshot {
+        pub(crate) event: String,
+        pub(crate) look: i64,
+        pub(crate) decided_ms: i64,
+        pub(crate) job: i64,
+        pub(crate) group_part: Option<String>,
+        pub(crate) mis_part: String,
+        pub(crate) body: String,
+    }
 }
 
-/// An event of the past, for trying settings out.
-#[derive(FromRow)]
-pub(crate) struct PastRow {
-    pub(crate) body: String,
-    pub(crate) state: String,
-    pub(crate) student: Option<String>,
-    pub(crate) day: Option<String>,
-    pub(crate) session: Option<String>,
-    pub(crate) received_ms: i64,
-    pub(crate) sent_ms: Option<i64>,
-    pub(crate) accepted_ms: Option<i64>,
-    pub(crate) settled_ms: Option<i64>,
-    /// Whether it has a decision: 0 or 1.
-    pub(crate) decided: i64,
+row! {
+    /// An event of the past, for trying settings out.
+    pub(crate) struct PastRow {
+        pub(crate) body: String,
+        pub(crate) state: String,
+        pub(crate) student: Option<String>,
+        pub(crate) day: Option<String>,
+        pub(crate) session: Option<String>,
+        pub(crate) received_ms: i64,
+        pub(crate) sent_ms: Option<i64>,
+        pub(crate) accepted_ms: Option<i64>,
+        pub(crate) settled_ms: Option<i64>,
+        /// Whether it has a decision: 0 or 1.
+        pub(crate) decided: i64,
+    }
 }
 
 /// The parts that this node has stored lately, each with the time.

@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::FromRow;
 
 use super::EventState;
+use crate::store::row::row;
 use crate::store::{AuditRecord, LedgerKey};
 
 /// The record of an event. Holds a pupil's data: for authorised readers, never for a log.
@@ -84,28 +84,29 @@ impl std::fmt::Debug for EventRecord {
     }
 }
 
-#[derive(FromRow)]
-pub(in crate::store) struct EventRow {
-    school: String,
-    id: String,
-    person: String,
-    body: String,
-    state: String,
-    student: Option<String>,
-    day: Option<String>,
-    session: Option<String>,
-    decision: Option<String>,
-    settings: Option<String>,
-    waiting: Option<String>,
-    writeback: Option<String>,
-    lesson: Option<String>,
-    outcome: Option<String>,
-    received_ms: i64,
-    decided_ms: Option<i64>,
-    sent_ms: Option<i64>,
-    accepted_ms: Option<i64>,
-    settled_ms: Option<i64>,
-    round: i64,
+row! {
+    pub(in crate::store) struct EventRow {
+        school: String,
+        id: String,
+        person: String,
+        body: String,
+        state: String,
+        student: Option<String>,
+        day: Option<String>,
+        session: Option<String>,
+        decision: Option<String>,
+        settings: Option<String>,
+        waiting: Option<String>,
+        writeback: Option<String>,
+        lesson: Option<String>,
+        outcome: Option<String>,
+        received_ms: i64,
+        decided_ms: Option<i64>,
+        sent_ms: Option<i64>,
+        accepted_ms: Option<i64>,
+        settled_ms: Option<i64>,
+        round: i64,
+    }
 }
 
 /// Converts a row with its audit trail.

@@ -6,11 +6,11 @@ use outbox::{Tx, on_pool, on_tx};
 use roster::{Pull, RosterState};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::FromRow;
 use strum::{EnumString, IntoStaticStr};
 
 use super::{corrupt, kind_of, kind_word};
 use crate::store::Store;
+use crate::store::row::row;
 
 /// Why a school is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
@@ -107,18 +107,19 @@ pub struct SyncRecord {
     pub error: Option<String>,
 }
 
-#[derive(FromRow)]
-struct Row {
-    school: String,
-    id: String,
-    why: String,
-    extent: String,
-    state: String,
-    asked_ms: i64,
-    began_ms: Option<i64>,
-    ended_ms: Option<i64>,
-    report: Option<String>,
-    error: Option<String>,
+row! {
+    struct Row {
+        school: String,
+        id: String,
+        why: String,
+        extent: String,
+        state: String,
+        asked_ms: i64,
+        began_ms: Option<i64>,
+        ended_ms: Option<i64>,
+        report: Option<String>,
+        error: Option<String>,
+    }
 }
 
 const NEW: &str = "INSERT INTO markback_roster_syncs (school, id, why, extent, state, asked_ms) \

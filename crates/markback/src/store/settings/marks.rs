@@ -5,11 +5,10 @@ use futures::TryStreamExt as _;
 use mis_core::SchoolId;
 use outbox::on_pool;
 use serde::{Deserialize, Serialize};
-use sqlx::FromRow;
 
 use crate::{
     settings::Revision,
-    store::{EventState, Store},
+    store::{EventState, Store, row::row},
 };
 
 /// A mark that a version of a school's settings wrote, by the event that it comes from.
@@ -45,19 +44,20 @@ impl std::fmt::Debug for WrittenMark {
     }
 }
 
-#[derive(FromRow)]
-struct Row {
-    id: String,
-    person: String,
-    day: Option<String>,
-    session: Option<String>,
-    decision: Option<String>,
-    state: String,
-    settings: String,
-    decided_ms: Option<i64>,
+row! {
+    struct Row {
+        id: String,
+        person: String,
+        day: Option<String>,
+        session: Option<String>,
+        decision: Option<String>,
+        state: String,
+        settings: String,
+        decided_ms: Option<i64>,
+    }
 }
 
-/// Reads the school's events by the index of the primary key. A bound by time would leave marks out: an event can be
+/// Reads all events of the school, by an index. A bound by time would leave marks out: an event can be
 /// received long before it is decided, and a node that cannot read a newer version goes on with this one.
 const WRITTEN: &str = "SELECT id, person, day, session, decision, state, settings, decided_ms FROM markback_events \
      WHERE school = $1 AND (settings = $2 OR settings LIKE $3) \

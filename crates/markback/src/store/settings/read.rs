@@ -2,57 +2,61 @@
 
 use chrono::DateTime;
 use outbox::{Tx, on_pool, on_tx};
-use sqlx::FromRow;
 
 use super::{
     Activation, ActiveRow, ActiveVersion, BesideFile, Scope, SealedRow, SettingsKey, StoredSummary,
     StoredVersion, number,
 };
 use crate::store::Store;
+use crate::store::row::row;
 
-#[derive(FromRow)]
-struct Active {
-    scope: String,
-    name: String,
-    number: i64,
-    beside_file: String,
-    since_ms: i64,
-    generation: i64,
-    body: Option<String>,
-    key_id: Option<String>,
-    sealed: Option<String>,
+row! {
+    struct Active {
+        scope: String,
+        name: String,
+        number: i64,
+        beside_file: String,
+        since_ms: i64,
+        generation: i64,
+        body: Option<String>,
+        key_id: Option<String>,
+        sealed: Option<String>,
+    }
 }
 
-#[derive(FromRow)]
-struct Version {
-    scope: String,
-    name: String,
-    number: i64,
-    body: String,
-    base: i64,
-    author: Option<String>,
-    via: String,
-    note: Option<String>,
-    at_ms: i64,
+row! {
+    struct Version {
+        scope: String,
+        name: String,
+        number: i64,
+        body: String,
+        base: i64,
+        author: Option<String>,
+        via: String,
+        note: Option<String>,
+        at_ms: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct Activated {
-    number: i64,
-    author: Option<String>,
-    via: String,
-    note: Option<String>,
-    at_ms: i64,
+row! {
+    struct Activated {
+        number: i64,
+        author: Option<String>,
+        via: String,
+        note: Option<String>,
+        at_ms: i64,
+    }
 }
 
-#[derive(FromRow)]
-struct Summary {
-    scope: String,
-    name: String,
-    newest: i64,
-    number: Option<i64>,
-    beside_file: Option<String>,
-    since_ms: Option<i64>,
+row! {
+    struct Summary {
+        scope: String,
+        name: String,
+        newest: i64,
+        number: Option<i64>,
+        beside_file: Option<String>,
+        since_ms: Option<i64>,
+    }
 }
 
 const GENERATION: &str = "SELECT generation FROM markback_settings_generation WHERE one = 1";
