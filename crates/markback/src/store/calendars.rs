@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
-use outbox::{MigrationStep, Migrations, on_pool};
+use outbox::{MigrationStep, Migrations, on_pool, on_tx};
 
 use super::Store;
 use crate::calendar::{Closure, IcalReading};
@@ -68,11 +68,12 @@ impl Store {
             .map_err(|_| outbox::Error::invalid("a closure is no JSON"))?;
         let left_out = Some(reading.left_out.to_string()).filter(|left| !left.is_empty());
         let now = self.now_ms();
-        on_pool!(self.db, pool => {
+        let mut tx = self.db.begin().await?;
+        on_tx!(tx, conn => {
             sqlx::query(TAKE).bind(school.as_str()).bind(source).bind(&closures).bind(now).bind(&left_out)
-                .execute(pool).await.map(|_| ())
+                .execute(conn).await.map(|_| ())
         })?;
-        Ok(())
+        tx.commit().await
     }
 
     /// Notes why a school's iCalendar could not be read. What was read of the same source before stays.
@@ -83,11 +84,12 @@ impl Store {
         problem: &str,
     ) -> outbox::Result<()> {
         let now = self.now_ms();
-        on_pool!(self.db, pool => {
+        let mut tx = self.db.begin().await?;
+        on_tx!(tx, conn => {
             sqlx::query(FAIL).bind(school.as_str()).bind(source).bind(now).bind(problem)
-                .execute(pool).await.map(|_| ())
+                .execute(conn).await.map(|_| ())
         })?;
-        Ok(())
+        tx.commit().await
     }
 
     /// The closures that were last read from this source for a school; `None` if it was never read.
@@ -134,10 +136,11 @@ impl Store {
 
     /// Forgets what was read for a school, which has no iCalendar any more.
     pub(crate) async fn forget_calendar(&self, school: &SchoolId) -> outbox::Result<()> {
-        on_pool!(self.db, pool => {
-            sqlx::query(FORGET).bind(school.as_str()).execute(pool).await.map(|_| ())
+        let mut tx = self.db.begin().await?;
+        on_tx!(tx, conn => {
+            sqlx::query(FORGET).bind(school.as_str()).execute(conn).await.map(|_| ())
         })?;
-        Ok(())
+        tx.commit().await
     }
 
     /// The number of schools whose iCalendar could not be read at the last try.
