@@ -117,6 +117,7 @@ async fn levels(markback: &Markback) -> outbox::Result<Levels> {
         pauses: markback.outbox().pauses().await?,
         schools: markback.settings().schools.len(),
         schools_read: schools_read(markback),
+        calendars_unread: markback.store().calendars_unread().await?,
         now: markback.clock().now(),
     })
 }

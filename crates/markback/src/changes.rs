@@ -13,6 +13,7 @@ use mis_core::SchoolId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    calendar::reading::Reread,
     configuration::Configuration,
     metrics,
     schools::token_key,
@@ -96,6 +97,8 @@ impl Markback {
         // A token may have been replaced in its file.
         self.schools().forget_all();
         let changed = self.rule(&layers).await;
+        drop(layers);
+        self.read_calendars(&self.settings(), Reread::All).await;
         Ok(Reloaded {
             changed,
             needs_restart,
@@ -192,15 +195,18 @@ impl Markback {
     async fn rule(&self, layers: &Layers) -> Vec<SchoolId> {
         let before = self.settings();
         let now = Arc::new(layers.settings());
-        self.live_settings().replace(now.clone());
         let changes = changes(&before, &now);
+        let ids: Vec<_> = changes.iter().map(|change| change.id().clone()).collect();
+        // Before these settings decide anything.
+        self.read_calendars(&now, Reread::Of(&ids)).await;
+        self.live_settings().replace(now.clone());
         for change in &changes {
             if let Err(error) = self.follow(change, layers.generation()).await {
                 let school = change.id();
                 tracing::warn!(%school, %error, "the school's people are not read yet by its new settings; they are at the next sync");
             }
         }
-        changes.iter().map(|change| change.id().clone()).collect()
+        ids
     }
 
     async fn follow(&self, change: &Change<'_>, generation: i64) -> outbox::Result<()> {

@@ -35,6 +35,7 @@ const RELOADS: &str = "markback_settings_reloads_total";
 const REFUSED: &str = "markback_settings_file_refused";
 const SCHOOLS: &str = "markback_schools";
 const SCHOOLS_READ: &str = "markback_schools_read";
+const CALENDARS_UNREAD: &str = "markback_calendars_unread";
 
 /// Buckets from a single mark to the largest register.
 const MARKS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
@@ -101,6 +102,8 @@ pub struct Levels {
     pub schools: usize,
     /// Schools whose people have been read.
     pub schools_read: usize,
+    /// Schools whose iCalendar could not be read at the last try.
+    pub calendars_unread: usize,
     /// The present time.
     pub now: DateTime<Utc>,
 }
@@ -148,6 +151,7 @@ impl Levels {
         gauge!(PAUSES, "of" => "school").set((self.pauses.len() - tokens) as f64);
         gauge!(SCHOOLS).set(self.schools as f64);
         gauge!(SCHOOLS_READ).set(self.schools_read as f64);
+        gauge!(CALENDARS_UNREAD).set(self.calendars_unread as f64);
     }
 }
 
@@ -298,4 +302,8 @@ fn describe() {
     describe_gauge!(PAUSES, "Paused schools and tokens");
     describe_gauge!(SCHOOLS, "Schools in the settings");
     describe_gauge!(SCHOOLS_READ, "Schools whose people this node has loaded");
+    describe_gauge!(
+        CALENDARS_UNREAD,
+        "Schools whose iCalendar could not be read at the last try"
+    );
 }

@@ -15,6 +15,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    calendar::reading::Reread,
     clock::SharedClock,
     metrics::Metrics,
     mirror::Mirror,
@@ -309,10 +310,13 @@ impl Markback {
                 tracing::warn!(%error, "earlier pauses could not be ended; they end by themselves");
             }
         }
+        // Before the first decision.
+        self.read_calendars(&self.settings(), Reread::All).await;
         tokio::join!(
             self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),
             self.follow_settings(stop.clone()),
+            self.run_calendars(stop.clone()),
             self.mirror.run(stop.clone()),
             self.workers.run_lapses(stop.clone()),
             self.sync.run(stop),

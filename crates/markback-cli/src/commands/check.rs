@@ -41,7 +41,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 let today = chrono::Utc::now().date_naive();
                 let run_out = settings.calendars_that_run_out(today, file);
                 let hints = loaded.hints.into_iter();
-                hints.chain(absent).chain(run_out).collect()
+                let ical = settings.ical_files(file);
+                hints.chain(absent).chain(run_out).chain(ical).collect()
             },
         },
         Err(LoadError::Problems { problems, hints }) => Report {

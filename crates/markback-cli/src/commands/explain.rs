@@ -107,11 +107,15 @@ fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)>
     Ok((left, adapter.quirks))
 }
 
-/// By the calendar in the settings; calendars of others are not read here.
+/// By the calendar in the settings and the iCalendar file as it is now. One that cannot be read counts as never read.
 fn school_day(school: &School, event: &Event) -> SchoolDay {
     let date = writeback::local_date(event.at, school.timezone);
     let calendar = school.calendar.as_deref().zip(date);
-    calendar.map_or(SchoolDay::NoCalendar, |(calendar, date)| calendar.day(date))
+    let Some((calendar, date)) = calendar else {
+        return SchoolDay::NoCalendar;
+    };
+    let ical = calendar.ical.as_ref().and_then(|file| file.read().ok());
+    calendar.day(date, ical.as_ref().map(|read| read.closures.as_slice()))
 }
 
 fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {

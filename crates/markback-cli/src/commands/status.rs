@@ -108,6 +108,7 @@ impl Status {
                 mis_found,
                 sync_error,
                 waiting,
+                calendar_error,
             } = overview.remove(id).unwrap_or_default();
             let lane = school.map(token_key);
             let paused = pauses.iter().find(|pause| {
@@ -122,7 +123,7 @@ impl Status {
                 people_read: known.contains(id),
                 sync_paused_until: sync_paused.get(id).copied(),
                 events,
-                last_error: sync_error.or(waiting),
+                last_error: sync_error.or(waiting).or(calendar_error),
                 paused: paused.cloned(),
             }
         };

@@ -1,7 +1,12 @@
-//! A school's calendar: on which days it is open, by its settings.
+//! A school's calendar: on which days it is open, by its settings and its iCalendar.
+
+mod ical;
+pub(crate) mod reading;
 
 use chrono::NaiveDate;
 use writeback::{CalendarSource, SchoolDay, settings::DateRange};
+
+pub use ical::{IcalError, IcalFile, IcalReading, LeftOut};
 
 /// How long before its end a calendar is said to run out.
 const RUNS_OUT_DAYS: i64 = 30;
@@ -14,6 +19,8 @@ pub struct Calendar {
     pub terms: Vec<DateRange>,
     /// The days on which the school is closed.
     pub closures: Vec<Closure>,
+    /// A file with further closures.
+    pub ical: Option<IcalFile>,
 }
 
 /// Days on which a school is closed.
@@ -34,17 +41,35 @@ impl Closure {
 }
 
 impl Calendar {
-    /// What the calendar says about a day.
+    /// What the calendar says about a day. `ical` has the closures of the iCalendar, `None` if there is none or it was never
+    /// read.
     ///
     /// The terms speak only of the time from the first day of the first
     /// term to the last day of the last one: nobody knows yet what comes after.
-    pub fn day(&self, date: NaiveDate) -> SchoolDay {
-        if let Some(closure) = self.closures.iter().find(|one| one.contains(date)) {
-            return SchoolDay::Closed {
-                why: closure.why.clone(),
-                source: CalendarSource::Settings,
-            };
+    pub fn day(&self, date: NaiveDate, ical: Option<&[Closure]>) -> SchoolDay {
+        let sources = [
+            (self.closures.as_slice(), CalendarSource::Settings),
+            (ical.unwrap_or_default(), CalendarSource::Ical),
+        ];
+        for (closures, source) in sources {
+            if let Some(closure) = closures.iter().find(|one| one.contains(date)) {
+                let why = closure.why.clone();
+                return SchoolDay::Closed { why, source };
+            }
         }
+        match self.day_by_terms(date) {
+            SchoolDay::Open | SchoolDay::Unknown { .. }
+                if self.ical.is_some() && ical.is_none() =>
+            {
+                SchoolDay::Unknown {
+                    why: "the school's iCalendar has not been read yet".to_owned(),
+                }
+            }
+            day => day,
+        }
+    }
+
+    fn day_by_terms(&self, date: NaiveDate) -> SchoolDay {
         if self.terms.iter().any(|term| term.contains(date)) {
             return SchoolDay::Open;
         }

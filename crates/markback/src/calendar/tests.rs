@@ -58,7 +58,45 @@ fn brief(day: &SchoolDay) -> String {
     "unknown: the last term in the settings ended on 2026-12-18"
 )]
 fn terms_and_closures(#[case] day: &str, #[case] expected: &str) {
-    assert_eq!(brief(&calendar().day(date(day))), expected);
+    assert_eq!(brief(&calendar().day(date(day), None)), expected);
+}
+
+#[rstest]
+#[case::open("2026-11-30", Some(""), "open")]
+#[case("2026-11-30", Some("2026-11-30"), "snow, by the school's iCalendar")]
+#[case::in_both("2026-11-27", Some("2026-11-27"), "inset day, by the settings")]
+#[case::never_read(
+    "2026-11-30",
+    None,
+    "unknown: the school's iCalendar has not been read yet"
+)]
+#[case::never_read_after_the_terms(
+    "2027-01-04",
+    None,
+    "unknown: the school's iCalendar has not been read yet"
+)]
+#[case::never_read_between_terms("2026-10-24", None, "not in term, by the settings")]
+#[case::after_the_terms(
+    "2026-12-19",
+    Some(""),
+    "unknown: the last term in the settings ended on 2026-12-18"
+)]
+#[case::closed_after_the_terms("2026-12-19", Some("2026-12-19"), "snow, by the school's iCalendar")]
+fn closures_of_an_ical(#[case] day: &str, #[case] read: Option<&str>, #[case] expected: &str) {
+    let calendar = Calendar {
+        ical: Some(IcalFile {
+            path: "dates.ics".into(),
+            closure_words: vec!["closed".to_owned()],
+        }),
+        ..calendar()
+    };
+    let read: Option<Vec<_>> = read.map(|day| {
+        let days = Some(day).filter(|day| !day.is_empty());
+        days.map(|day| closure(day, day, "snow"))
+            .into_iter()
+            .collect()
+    });
+    assert_eq!(brief(&calendar.day(date(day), read.as_deref())), expected);
 }
 
 #[rstest]

@@ -1,6 +1,9 @@
 //! The table `[school.calendar]`: as read, and its checks.
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use chrono::NaiveDate;
 use schemars::JsonSchema;
@@ -11,10 +14,20 @@ use super::{
     Problem,
     findings::{Findings, Place},
 };
-use crate::calendar::{Calendar, Closure};
+use crate::calendar::{Calendar, Closure, IcalFile};
 
 /// The reason of a closure without one.
 const CLOSED: &str = "closed";
+/// The words of closures in an iCalendar, if the settings have none.
+const CLOSURE_WORDS: [&str; 7] = [
+    "closed",
+    "closure",
+    "inset",
+    "half term",
+    "half-term",
+    "holiday",
+    "holidays",
+];
 
 /// On which days the school is open.
 #[derive(Deserialize, JsonSchema)]
@@ -28,6 +41,13 @@ pub(super) struct CalendarFile {
     /// Days on which the school is closed: `[{ on = "2026-11-27", why = "inset day" }]`.
     #[serde(default)]
     closures: Vec<ClosureFile>,
+    /// An iCalendar file with further closures, such as the calendar that the school publishes. A relative path starts from
+    /// the settings file's folder. It is read daily and when the settings change.
+    #[schemars(with = "Option<String>")]
+    ical_file: Option<PathBuf>,
+    /// An all-day event of the iCalendar is a closure if its summary or its categories have one of these words, whatever
+    /// their letter case. Default: `["closed", "closure", "inset", "half term", "half-term", "holiday", "holidays"]`.
+    closure_words: Option<Vec<String>>,
 }
 
 /// Days on which the school is closed.
@@ -44,21 +64,27 @@ struct ClosureFile {
 }
 
 /// Checks a calendar. Invalid parts are reported, and the rest is kept.
-pub(super) fn calendar(place: &dyn Place, file: CalendarFile, findings: &mut Findings) -> Calendar {
+pub(super) fn calendar(
+    place: &dyn Place,
+    folder: &Path,
+    file: CalendarFile,
+    findings: &mut Findings,
+) -> Calendar {
     let mut check = Check { place, findings };
-    if file.terms.is_empty() && file.closures.is_empty() {
+    if file.terms.is_empty() && file.closures.is_empty() && file.ical_file.is_none() {
         check.problem(
             "calendar",
             "the calendar says nothing",
-            "add terms or closures, or remove the table",
+            "add terms, closures or an `ical_file`, or remove the table",
         );
     }
     let terms = check.terms(&file.terms);
     let closures = check.closures(&file.closures);
+    let ical = check.ical(folder, file.ical_file, file.closure_words);
     Calendar {
         terms,
         closures,
-        ..Calendar::default()
+        ical,
     }
 }
 
@@ -134,6 +160,84 @@ impl Check<'_> {
         }
         closures
     }
+
+    fn ical(
+        &mut self,
+        folder: &Path,
+        file: Option<PathBuf>,
+        words: Option<Vec<String>>,
+    ) -> Option<IcalFile> {
+        let key = "calendar.closure_words";
+        let Some(file) = file else {
+            if words.is_some() {
+                self.problem(
+                    key,
+                    "there is no iCalendar whose events could have these words",
+                    "add `ical_file`, or remove the words",
+                );
+            }
+            return None;
+        };
+        if file.as_os_str().is_empty() {
+            self.problem(
+                "calendar.ical_file",
+                "this is empty",
+                "write the path of the iCalendar file",
+            );
+            return None;
+        }
+        let words = words.unwrap_or_else(|| CLOSURE_WORDS.map(str::to_owned).into());
+        let closure_words: Vec<_> = words
+            .iter()
+            .map(|word| word.trim().to_lowercase())
+            .collect();
+        if closure_words.is_empty() || closure_words.iter().any(String::is_empty) {
+            self.problem(
+                key,
+                "a word is missing",
+                "write words that stand in the closures of the iCalendar: [\"closed\", \"inset\"]",
+            );
+            return None;
+        }
+        Some(IcalFile {
+            path: folder.join(file),
+            closure_words,
+        })
+    }
+}
+
+/// A hint for each iCalendar file that cannot be read or has closures that are not taken.
+pub(super) fn ical_files<'a>(
+    calendars: impl Iterator<Item = &'a Calendar>,
+    file: &Path,
+) -> Vec<Problem> {
+    let hint = |ical: &IcalFile, message: String, help: &str| Problem {
+        file: file.display().to_string().into(),
+        line: None,
+        key: "calendar.ical_file".to_owned(),
+        value: Some(ical.path.display().to_string()),
+        message,
+        help: help.to_owned(),
+    };
+    let files: BTreeSet<_> = calendars
+        .filter_map(|calendar| calendar.ical.as_ref())
+        .collect();
+    let told = files.into_iter().filter_map(|ical| match ical.read() {
+        Ok(read) => {
+            let left_out = read.left_out.to_string();
+            (!left_out.is_empty()).then(|| hint(ical, left_out, "add those days to `closures`"))
+        }
+        Err(error) => {
+            let words = error.to_string();
+            let (message, help) = words.split_once("; ").unwrap_or((&words, ""));
+            Some(hint(
+                ical,
+                message.to_owned(),
+                &format!("{help}, where the service runs"),
+            ))
+        }
+    });
+    told.collect()
 }
 
 /// A hint for each calendar whose terms are over, or nearly so, on this day.

@@ -258,6 +258,16 @@ impl Settings {
         calendar::that_run_out(calendars, today, file)
     }
 
+    /// Reads the iCalendar files, and returns a hint for each that cannot be read or has closures that are not taken. `file`
+    /// names the settings.
+    pub fn ical_files(&self, file: &Path) -> Vec<Hint> {
+        let calendars = self
+            .schools
+            .iter()
+            .filter_map(|one| one.calendar.as_deref());
+        calendar::ical_files(calendars, file)
+    }
+
     /// The school with this id.
     pub fn school(&self, id: &SchoolId) -> Option<&School> {
         self.schools.get(*self.by_id.get(id)?)

@@ -367,9 +367,9 @@ impl Schools {
             by: common
                 .persons
                 .and_then(|persons| self.by(place, persons.by?)),
-            calendar: common
-                .calendar
-                .map(|file| calendar::calendar(place, file, &mut self.findings).into()),
+            calendar: common.calendar.map(|file| {
+                calendar::calendar(place, &self.folder, file, &mut self.findings).into()
+            }),
             groups: common
                 .group
                 .map(|list| groups(place, list, &mut self.findings)),

@@ -2,6 +2,7 @@
 
 mod audit;
 mod budget;
+mod calendars;
 mod events;
 mod held;
 mod ledger;
@@ -37,6 +38,7 @@ use crate::clock::SharedClock;
 pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
+pub(crate) use calendars::Feed;
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
 pub use ledger::LedgerKey;
@@ -186,6 +188,7 @@ impl Store {
         db.migrate(&roster::MIGRATIONS).await?;
         db.migrate(&settings::MIGRATIONS).await?;
         db.migrate(&usage::MIGRATIONS).await?;
+        db.migrate(&calendars::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -207,6 +210,7 @@ impl Store {
             &roster::MIGRATIONS,
             &settings::MIGRATIONS,
             &usage::MIGRATIONS,
+            &calendars::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

@@ -18,6 +18,8 @@ pub struct Overview {
     pub sync_error: Option<String>,
     /// The most common reason why events wait, and the number of waiting events.
     pub waiting: Option<(String, u64)>,
+    /// Why the school's iCalendar could not be read at the last try, and what counts meanwhile.
+    pub calendar_error: Option<String>,
 }
 
 /// The last relevant sync of each school; of one school, or of all for NULL.
@@ -58,6 +60,16 @@ impl Store {
         for (school, why, count) in waiting {
             schools.entry(school.into()).or_default().waiting =
                 Some((why, u64::try_from(count).unwrap_or_default()));
+        }
+        for (school, feed) in self.calendar_feeds().await? {
+            if let Some(problem) = feed.problem {
+                let meanwhile = match feed.read_at {
+                    Some(at) => format!("its closures as read on {} count", at.date_naive()),
+                    None => "no day is closed by it".to_owned(),
+                };
+                schools.entry(school).or_default().calendar_error =
+                    Some(format!("{problem}; meanwhile {meanwhile}"));
+            }
         }
         Ok(schools)
     }

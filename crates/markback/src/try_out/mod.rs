@@ -23,6 +23,7 @@ use self::{
     side::{Regrouped, Side, Track},
 };
 use crate::{
+    calendar::{Closure, reading::kept_closures},
     settings::{Group, School},
     snapshot::SchoolPart,
     store::Store,
@@ -47,7 +48,13 @@ pub async fn try_out(
     let history = History::read(store, active, days).await?;
     let parts = [part_of(active)?, part_of(draft)?];
     let regrouped = regrouped(store, active, draft, &parts, now).await?;
-    Ok(compare(&history, registry, active, draft, parts, regrouped))
+    let icals = [
+        kept_closures(store, active).await?,
+        kept_closures(store, draft).await?,
+    ];
+    Ok(compare(
+        &history, registry, active, draft, parts, icals, regrouped,
+    ))
 }
 
 fn part_of(school: &School) -> outbox::Result<SchoolPart> {
@@ -61,6 +68,7 @@ fn compare(
     active: &School,
     draft: &School,
     [active_part, draft_part]: [SchoolPart; 2],
+    [active_ical, draft_ical]: [Option<Vec<Closure>>; 2],
     regrouped: Option<Regrouped>,
 ) -> Report {
     let mut by_person: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -73,12 +81,14 @@ fn compare(
     let active_side = Side {
         school: active,
         part: active_part,
+        ical: active_ical,
         same_mis: true,
         regrouped: None,
     };
     let draft_side = Side {
         school: draft,
         part: draft_part,
+        ical: draft_ical,
         same_mis: same_mis(active, draft),
         regrouped,
     };

@@ -19,6 +19,7 @@ use super::{
     history::{History, PastEvent},
 };
 use crate::{
+    calendar::Closure,
     ledger::{Change, LedgerMark, LedgerRow, SeenMark},
     pipeline::{
         school_day,
@@ -92,6 +93,8 @@ pub(super) struct Regrouped {
 pub(super) struct Side<'a> {
     pub(super) school: &'a School,
     pub(super) part: SchoolPart,
+    /// The closures of its iCalendar, as last read.
+    pub(super) ical: Option<Vec<Closure>>,
     /// Whether the MIS is the one of the active settings.
     pub(super) same_mis: bool,
     /// If the members of its groups differ from those of the active settings, and the people are known.
@@ -131,7 +134,7 @@ impl<'a> Side<'a> {
             group: self.group(snapshot)?,
             capabilities,
             timezone: self.school.timezone,
-            school_day: school_day(self.school, event),
+            school_day: school_day(self.school, event, self.ical.as_deref()),
         })
     }
 

@@ -6,6 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod calendar;
 mod codes;
 mod gathering;
 mod hold;

@@ -48,6 +48,44 @@ fn a_calendar_is_read() {
 }
 
 #[test]
+fn an_ical_file_starts_from_the_settings_folder() {
+    let ical = |calendar: &str| {
+        let settings = with(calendar).unwrap().settings;
+        let calendar = settings.schools[0].calendar.as_deref().unwrap();
+        calendar.ical.clone().unwrap()
+    };
+    let usual = ical("ical_file = 'dates/hill.ics'");
+    assert_eq!(usual.path, Path::new("etc/dates/hill.ics"));
+    assert!(usual.closure_words.contains(&"half term".to_owned()));
+    let own = ical("ical_file = '/srv/hill.ics'\nclosure_words = ['Ferien', ' Shut ']");
+    assert_eq!(own.path, Path::new("/srv/hill.ics"));
+    assert_eq!(own.closure_words, ["ferien", "shut"]);
+}
+
+#[test]
+fn an_ical_file_that_hides_closures_gets_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("markback.toml");
+    let text = format!("{SCHOOL}[school.calendar]\nical_file = 'dates.ics'\n");
+    let loaded = settings::from_text(&file, &text).unwrap();
+    let hints = || -> Vec<_> {
+        let hints = loaded.settings.ical_files(&file);
+        hints.into_iter().map(|hint| hint.message).collect()
+    };
+    let write = |event: &str| {
+        let text = format!(
+            "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART:20261127\nSUMMARY:Closed\n{event}END:VEVENT\nEND:VCALENDAR\n"
+        );
+        std::fs::write(folder.path().join("dates.ics"), text).unwrap();
+    };
+    assert!(hints()[0].contains("cannot be read"));
+    write("");
+    assert_eq!(hints(), [""; 0]);
+    write("RRULE:FREQ=YEARLY\n");
+    assert_eq!(hints(), ["recurring closures: 1"]);
+}
+
+#[test]
 fn no_calendar_is_none() {
     assert_eq!(load(SCHOOL).unwrap().settings.schools[0].calendar, None);
 }
@@ -73,6 +111,22 @@ fn no_calendar_is_none() {
 )]
 #[case("closures = [{ on = [] }]", "calendar.closures[0].on", "no day")]
 #[case("closures = [{ why = 'x' }]", "calendar.closures[0].on", "no day")]
+#[case("ical_file = ''", "calendar.ical_file", "empty")]
+#[case(
+    "ical_file = 'a.ics'\nclosure_words = []",
+    "calendar.closure_words",
+    "missing"
+)]
+#[case(
+    "ical_file = 'a.ics'\nclosure_words = ['shut', ' ']",
+    "calendar.closure_words",
+    "missing"
+)]
+#[case(
+    "terms = ['2026-09-02..2026-10-23']\nclosure_words = ['shut']",
+    "calendar.closure_words",
+    "no iCalendar"
+)]
 fn a_problem_is_told(#[case] calendar: &str, #[case] key: &str, #[case] words: &str) {
     let Err(LoadError::Problems { problems, .. }) = with(calendar) else {
         panic!("expected problems");
@@ -116,7 +170,10 @@ fn a_school_takes_its_templates_calendar_unless_it_has_its_own() {
     let settings = load(&text).unwrap().settings;
     let closed = |school: usize, day: &str| {
         let calendar = settings.schools[school].calendar.as_deref().unwrap();
-        matches!(calendar.day(day.parse().unwrap()), SchoolDay::Closed { .. })
+        matches!(
+            calendar.day(day.parse().unwrap(), None),
+            SchoolDay::Closed { .. }
+        )
     };
     assert!(closed(0, "2026-11-27") && !closed(0, "2026-11-26"));
     assert!(closed(1, "2026-11-26") && !closed(1, "2026-11-27"));
