@@ -44,11 +44,6 @@ pub const SECRET: &str = "a-secret-of-the-webhooks";
 
 /// How long a test waits in real time before it fails.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// After so many checks the clock slows down. Then the machine is busy with other work, and a clock that runs ahead of the
-/// work ends leases before their holders can renew them.
-const FAST_CHECKS: u32 = 1_000;
-/// The additional real time of a step of the slow clock.
-const SLOW_STEP: Duration = Duration::from_millis(45);
 /// The real time between two checks of a test that waits.
 const CHECK_EVERY: Duration = Duration::from_millis(5);
 
@@ -132,14 +127,9 @@ impl Env {
         step: Duration,
         mut condition: impl AsyncFnMut() -> bool,
     ) {
-        let mut checks = 0_u32;
         wait_until(what, async || {
             let holds = condition().await;
             if !holds {
-                checks = checks.saturating_add(1);
-                if checks > FAST_CHECKS {
-                    tokio::time::sleep(SLOW_STEP).await;
-                }
                 self.clock.advance(step);
             }
             holds

@@ -125,7 +125,14 @@ async fn our_own_mark_that_shows_late_does_not_stand_against_the_return() {
     stage.clock.advance(Duration::from_secs(600));
     stage.reaches(SIMS, "l1", Confirmed).await;
     stage.clock.advance(Duration::from_secs(600));
-    assert_eq!(stage.settled_as(SIMS, "l2").await, Confirmed);
+    let state = stage.settled_as(SIMS, "l2").await;
+    let why = serde_json::to_string_pretty(&[
+        stage.event(SIMS, "l1").await,
+        stage.event(SIMS, "l2").await,
+    ])
+    .unwrap();
+    assert_eq!(state, Confirmed, "{why}");
+
     assert_eq!(stage.code(SIMS, &pupil, "PM").unwrap(), "\\");
 }
 

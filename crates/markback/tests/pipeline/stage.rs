@@ -23,6 +23,11 @@ pub(crate) const SCHOLARPACK: usize = 2;
 
 /// How far the clock moves between two looks of a test that waits.
 const STEP: Duration = Duration::from_millis(200);
+/// After so many looks the clock moves more slowly while a job is worked on. Then the machine is busy with other work, and
+/// a clock that runs ahead ends leases before their holders can renew them.
+const FAST_CHECKS: u32 = 400;
+/// The additional real time of a slow step.
+const SLOW_STEP: Duration = Duration::from_millis(95);
 /// How far it moves in addition, at most, if no job is due.
 const IDLE_STEP: Duration = Duration::from_secs(5);
 
@@ -170,14 +175,24 @@ impl Stage {
 
     /// Waits until `condition` holds, and moves the clock meanwhile: fast as long as no job can be worked on.
     pub(crate) async fn until(&self, what: &str, mut condition: impl AsyncFnMut() -> bool) {
+        let mut checks = 0_u32;
         self.wait_until(what, STEP, async || {
             let holds = condition().await;
+            checks = checks.saturating_add(1);
             if !holds && let Some(wait) = self.idle_for().await {
                 self.clock.advance(wait.min(IDLE_STEP));
+            } else if !holds && checks > FAST_CHECKS && self.works().await {
+                tokio::time::sleep(SLOW_STEP).await;
             }
             holds
         })
         .await;
+    }
+
+    /// Whether a job is being worked on.
+    async fn works(&self) -> bool {
+        let stats = self.markback.outbox().stats().await.unwrap();
+        stats.values().any(|queue| queue.leased > 0)
     }
 
     /// The time until the next job is due; `None` if one is due or leased, or if there is none.

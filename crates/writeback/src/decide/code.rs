@@ -110,6 +110,7 @@ impl Deciding<'_> {
             });
         }
         if !rules.present {
+            self.not_unseen_after_leaving(rules)?;
             self.step(in_time);
             return Err(skip(
                 SkipReason::PresentWritebackOff,

@@ -248,6 +248,19 @@ impl Deciding<'_> {
         })
     }
 
+    /// Whether a sign-in after our sign-out's mark is a return depends on what the register holds: without seeing it, skipping
+    /// would leave a pupil who is back marked as gone.
+    pub(super) fn not_unseen_after_leaving(&self, rules: &Rules) -> Result<(), Stop> {
+        match (self.left_before(rules), &self.view.register) {
+            (Some(left), RegisterView::CannotLook { why }) => Err(Stop::Wait(format!(
+                "the pupil left {} ({}), and whether that mark still stands cannot be seen: {why}",
+                self.apart(left.at),
+                left.code
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The arrival in time that was delivered before this sign-out and happened after it.
     fn back_since(&self, rules: &Rules, place: Place) -> Option<Arrival> {
         let arrival = self.view.arrival.clone()?;
