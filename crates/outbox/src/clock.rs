@@ -29,10 +29,13 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock for tests. With SQLite it stands still until it is moved; with PostgreSQL it shifts the server's clock.
+/// A clock for tests. It starts at the given time. With SQLite it stands still until it is moved; with PostgreSQL it shifts
+/// the server's clock, which goes on from there.
 #[derive(Debug)]
 pub struct TestClock {
     start: DateTime<Utc>,
+    /// From the system's clock to `start` when this was created.
+    ahead_ms: i64,
     moved_ms: AtomicI64,
 }
 
@@ -41,6 +44,7 @@ impl TestClock {
     pub fn at(start: DateTime<Utc>) -> Self {
         Self {
             start,
+            ahead_ms: (start - Utc::now()).num_milliseconds(),
             moved_ms: AtomicI64::new(0),
         }
     }
@@ -63,6 +67,6 @@ impl Clock for TestClock {
     }
 
     fn server_offset_ms(&self) -> i64 {
-        self.moved_ms.load(Ordering::SeqCst)
+        self.ahead_ms + self.moved_ms.load(Ordering::SeqCst)
     }
 }

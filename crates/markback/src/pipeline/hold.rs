@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use outbox::{ClaimedJob, JobId, NewJob, RetryAt};
+use outbox::{ClaimedJob, JobId, NewJob};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
@@ -29,8 +29,6 @@ use crate::{
 #[derive(Serialize, Deserialize)]
 struct LapseJob {
     round: u32,
-    /// When the time is up.
-    at: DateTime<Utc>,
 }
 
 /// The key of the job that ends the wait of an event's mark.
@@ -42,8 +40,8 @@ pub(crate) fn lapse_key(school: &str, event: &str, round: u32) -> String {
 /// paused school.
 fn lapse_job(school: &str, planned: &PlannedMark, at: DateTime<Utc>) -> NewJob {
     let round = planned.round;
-    // Plain values always serialise.
-    let payload = serde_json::to_value(LapseJob { round, at }).unwrap_or_default();
+    // A plain number always serialises.
+    let payload = serde_json::to_value(LapseJob { round }).unwrap_or_default();
     let key = lapse_key(school, &planned.event.id, round);
     NewJob::new(queues::HOLD, key, payload).not_before(at)
 }
@@ -134,20 +132,7 @@ impl Workers {
 
 /// Discards the event of a mark that nobody has released, unless it has changed meanwhile.
 async fn lapse(store: &Store, job: &ClaimedJob) -> outbox::Result<()> {
-    let lapse = job.parse::<LapseJob>().ok();
-    // A job that is claimed too early must not end the wait: a mark would be lost before anybody could release it.
-    if let Some(at) = lapse.as_ref().map(|lapse| lapse.at)
-        && store.now() < at
-    {
-        let mut tx = store.database().begin().await?;
-        let settled = store
-            .outbox()
-            .retry(&mut tx, &[job.lease], RetryAt::At(at), "its time is not up")
-            .await?;
-        settled.all()?;
-        return tx.commit().await;
-    }
-    let round = lapse.map(|lapse| lapse.round);
+    let round = job.parse::<LapseJob>().map(|job| job.round).ok();
     let found = match (event_of_key(&job.key), round) {
         (Some((school, event)), Some(round)) => {
             let found = store.event(&school.into(), event).await?;

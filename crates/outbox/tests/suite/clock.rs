@@ -1,7 +1,7 @@
 //! Clocks that jump.
 
 use chrono::TimeDelta;
-use outbox::{ClaimRequest, PauseUntil, RetryAt};
+use outbox::{ClaimRequest, Clock as _, PauseUntil, RetryAt};
 
 use crate::support::*;
 
@@ -45,6 +45,14 @@ both! {
         assert!(s.claim_keys().await.is_empty());
         s.clock.shift_ms(HOUR_MS / 2);
         assert_eq!(s.claim_keys().await, ["a", "b"]);
+    }
+
+    async fn an_absolute_time_is_one_of_the_test_s_clock(s: &Store) {
+        let at = s.clock.now() + TimeDelta::hours(1);
+        s.enqueue(&[job("a").not_before(at)]).await;
+        assert!(s.claim_keys().await.is_empty());
+        s.clock.shift_ms(HOUR_MS);
+        assert_eq!(s.claim_keys().await, ["a"]);
     }
 
     async fn the_next_process_notices_a_clock_that_was_set_back(s: &Store) {
