@@ -98,10 +98,7 @@ async fn retry(
     let actor = actor(body)?;
     let (store, settings) = (markback.store(), markback.settings());
     let done = operator::retry(store, &settings, &school, &event, &actor).await;
-    let mut record = done.map_err(refused)?;
-    let told = markback.tell_waiting(std::slice::from_mut(&mut record));
-    told.await.map_err(|error| store_away(&error))?;
-    Ok(Json(record))
+    with_waiting(&markback, done.map_err(refused)?).await
 }
 
 async fn discard(
@@ -124,10 +121,7 @@ async fn release(
     let actor = actor(body)?;
     let (store, settings) = (markback.store(), markback.settings());
     let done = operator::release(store, &settings, &school, &event, &actor).await;
-    let mut record = done.map_err(refused)?;
-    let told = markback.tell_waiting(std::slice::from_mut(&mut record));
-    told.await.map_err(|error| store_away(&error))?;
-    Ok(Json(record))
+    with_waiting(&markback, done.map_err(refused)?).await
 }
 
 async fn drop_held(
@@ -139,6 +133,16 @@ async fn drop_held(
     let actor = actor(body)?;
     let done = operator::drop_held(markback.store(), &school, &event, &actor).await;
     done.map(Json).map_err(refused)
+}
+
+/// An event that is open again, with what it waits for.
+async fn with_waiting(
+    markback: &Markback,
+    mut record: EventRecord,
+) -> Result<Json<EventRecord>, ApiError> {
+    let told = markback.tell_waiting(std::slice::from_mut(&mut record));
+    told.await.map_err(|error| store_away(&error))?;
+    Ok(Json(record))
 }
 
 fn known(markback: &Markback, school: &str) -> Result<SchoolId, ApiError> {

@@ -150,19 +150,7 @@ impl Schools {
     /// Those of the opening.
     pub async fn mis(&self, school: &School) -> Result<Mis> {
         let handle = self.handle(&school.id);
-        let mut open = handle.mis.lock().await;
-        let now = self.clock.now();
-        let usable = |opened: &Opened| opened.usable(school, now, CONNECTION_FRESH);
-        if let Some(mis) = open.as_ref().and_then(usable) {
-            return Ok(mis);
-        }
-        let mis = self.connect(school, true).await?;
-        *open = Some(Opened {
-            since: now,
-            basis: Basis::of(school),
-            mis: mis.clone(),
-        });
-        Ok(mis)
+        self.open(&handle.mis, school, CONNECTION_FRESH, true).await
     }
 
     /// The school's MIS for reading people and groups only: what it grants to be written is not asked. It is opened anew
@@ -172,18 +160,29 @@ impl Schools {
     /// Those of the opening.
     pub async fn reader(&self, school: &School, fresh: bool) -> Result<Mis> {
         let handle = self.handle(&school.id);
-        let mut open = handle.reader.lock().await;
-        let now = self.clock.now();
         let limit = if fresh {
             CONNECTION_FRESH
         } else {
             READER_FRESH
         };
+        self.open(&handle.reader, school, limit, false).await
+    }
+
+    /// The connection in this place, or a new one in its place if that is older than `limit` or rests on other settings.
+    async fn open(
+        &self,
+        place: &Mutex<Option<Opened>>,
+        school: &School,
+        limit: TimeDelta,
+        ask_grants: bool,
+    ) -> Result<Mis> {
+        let mut open = place.lock().await;
+        let now = self.clock.now();
         let usable = |opened: &Opened| opened.usable(school, now, limit);
         if let Some(mis) = open.as_ref().and_then(usable) {
             return Ok(mis);
         }
-        let mis = self.connect(school, false).await?;
+        let mis = self.connect(school, ask_grants).await?;
         *open = Some(Opened {
             since: now,
             basis: Basis::of(school),
@@ -246,8 +245,10 @@ impl Schools {
 
     /// How much of its token's rate this node uses for the school's token: 0 for nothing, 1 for all of it.
     pub(crate) fn load(&self, school: &str) -> f64 {
-        self.settings_of(school)
-            .map_or(0.0, |school| self.rates.load(&token_key(&school)))
+        let settings = self.settings.current();
+        settings
+            .school(&SchoolId::from(school))
+            .map_or(0.0, |school| self.rates.load(&token_key(school)))
     }
 
     /// Whether Wonde lets the application access the school; schools that are not linked through Wonde need no approval.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::stream::{self, StreamExt as _};
 use mis_core::{Error, ErrorKind, Mis, Receipt, RefusedMark, WritebackOutcome};
 use outbox::{ClaimedJob, RetryAt};
@@ -103,17 +103,9 @@ impl Confirmer {
         let found: Vec<_> = open
             .iter()
             .zip(&answers)
-            .filter_map(|(register, answer)| {
-                let age = now - register.confirm.accepted_at;
-                Some((
-                    age,
-                    !matches!(answer.as_ref().ok()?, WritebackOutcome::Open { .. }),
-                ))
-            })
+            .filter_map(|(register, answer)| Some(register.seen(answer.as_ref().ok()?, now)))
             .collect();
-        if !found.is_empty() {
-            self.looks.saw(school.id.as_str(), &found);
-        }
+        self.looks.saw(school.id.as_str(), &found);
         Answers(Mutex::new(receipts.into_iter().zip(answers).collect()))
     }
 
@@ -239,9 +231,8 @@ impl Confirmer {
             None => {
                 let answer = mis.outcome(&register.confirm.writeback).await;
                 if let Ok(outcome) = &answer {
-                    let age = self.store.now() - register.confirm.accepted_at;
-                    let is_settled = !matches!(outcome, WritebackOutcome::Open { .. });
-                    self.looks.saw(school.id.as_str(), &[(age, is_settled)]);
+                    let seen = register.seen(outcome, self.store.now());
+                    self.looks.saw(school.id.as_str(), &[seen]);
                 }
                 answer
             }
@@ -292,6 +283,12 @@ impl Register {
     /// The marks whose outcome is not known yet, with their places.
     fn open(&self) -> impl Iterator<Item = (usize, &PlannedMark)> {
         self.open_after(&self.confirm.settled)
+    }
+
+    /// How old the register was since its acceptance, and whether this answer settles it.
+    fn seen(&self, outcome: &WritebackOutcome, now: DateTime<Utc>) -> (TimeDelta, bool) {
+        let is_settled = !matches!(outcome, WritebackOutcome::Open { .. });
+        (now - self.confirm.accepted_at, is_settled)
     }
 
     fn open_after<'a>(
