@@ -51,15 +51,8 @@ impl Markback {
         if self.store().settings_generation().await? == layers.generation() {
             return Ok(Vec::new());
         }
-        let mut rows = self.store().settings_since(layers.generation()).await?;
-        let next = if Layers::needs_all(&rows) {
-            rows = self.store().settings_since(0).await?;
-            Layers::of(layers.file().clone(), &rows, Some(&layers))
-        } else {
-            let mut next = layers.clone();
-            next.take(&rows);
-            next
-        };
+        let rows = self.store().settings_since(layers.generation()).await?;
+        let next = layers.followed_by(&rows, self.store()).await?;
         next.tell(Some(&layers));
         *layers = next;
         Ok(self.rule(&layers).await)
@@ -196,13 +189,13 @@ impl Markback {
         let before = self.settings();
         let now = Arc::new(layers.settings());
         let changes = changes(&before, &now);
-        let ids: Vec<_> = changes.iter().map(|change| change.id().clone()).collect();
+        let ids: Vec<_> = changes.iter().map(|change| change.id.clone()).collect();
         // Before these settings decide anything.
         self.read_calendars(&now, Reread::Of(&ids)).await;
         self.live_settings().replace(now.clone());
         for change in &changes {
             if let Err(error) = self.follow(change, layers.generation()).await {
-                let school = change.id();
+                let school = change.id;
                 tracing::warn!(%school, %error, "the school's people are not read yet by its new settings; they are at the next sync");
             }
         }
@@ -210,7 +203,7 @@ impl Markback {
     }
 
     async fn follow(&self, change: &Change<'_>, generation: i64) -> outbox::Result<()> {
-        let id = change.id();
+        let id = change.id;
         let Some(now) = change.now else {
             tracing::info!(school = %id, "the school is no longer in the settings");
             return Ok(());
@@ -274,19 +267,11 @@ struct Change<'s> {
 }
 
 impl Change<'_> {
-    fn id(&self) -> &SchoolId {
-        self.id
-    }
-
     /// Whether people may be in other groups than before.
     fn regroups(&self) -> bool {
-        let groups = |school: Option<&School>| -> Vec<_> {
-            let groups = school.map(|school| school.groups.clone());
-            groups
-                .iter()
-                .flat_map(|groups| groups.iter())
-                .map(Group::as_roster)
-                .collect()
+        let groups = |school: Option<&School>| {
+            let groups = school.map(|school| school.groups.iter().map(Group::as_roster));
+            groups.map(Iterator::collect::<Vec<_>>)
         };
         self.before.is_some() && groups(self.before) != groups(self.now)
     }

@@ -272,13 +272,9 @@ async fn lines(all: &Configuration, store: &Store) -> anyhow::Result<Vec<Line>> 
         let school = note.value.clone().unwrap_or_default();
         notes.entry(school).or_default().push(note.message);
     }
-    for trouble in all.troubles() {
-        let school = trouble
-            .file
-            .strip_prefix("school ")
-            .and_then(|rest| rest.split(',').next());
-        let school = school.unwrap_or_default().to_owned();
-        notes.entry(school).or_default().push(trouble.to_string());
+    for (key, trouble) in all.troubles().filter(|(key, _)| key.scope == Scope::School) {
+        let school = notes.entry(key.name.clone()).or_default();
+        school.push(trouble.to_string());
     }
     let mut lines: Vec<_> = settings
         .schools

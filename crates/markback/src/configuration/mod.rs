@@ -86,11 +86,10 @@ impl Configuration {
     }
 
     /// What is activated in the database and does not hold with this settings file or this version of the program.
-    pub fn troubles(&self) -> Vec<Problem> {
-        let troubles = self.layers.troubles().values();
+    pub fn troubles(&self) -> impl Iterator<Item = (&SettingsKey, &Problem)> {
+        let troubles = self.layers.troubles().iter();
         troubles
-            .flat_map(|trouble| trouble.problems.iter().cloned())
-            .collect()
+            .flat_map(|(key, trouble)| trouble.problems.iter().map(move |problem| (key, problem)))
     }
 
     /// Checks a text as the settings of a school or a template, with all schools that name the template. `name` is its
@@ -201,17 +200,11 @@ impl Configuration {
                 newest: newest.number,
             });
         };
-        let actor = Actor {
-            note: Some(match &actor.note {
-                Some(note) => format!("as version {to}: {note}"),
-                None => format!("as version {to}"),
-            }),
-            ..actor.clone()
-        };
         let change = Change {
             activate: true,
             ..Change::text(key, &old.body, Some(newest.number))
         };
+        let actor = noted(actor, &format!("as version {to}"));
         self.write_one(change, &actor).await
     }
 
@@ -330,7 +323,7 @@ impl From<&SchoolId> for SettingsKey {
     }
 }
 
-/// The name of a move in its note.
+/// The same person, with what is done before their note.
 fn noted(actor: &Actor, what: &str) -> Actor {
     Actor {
         note: Some(match &actor.note {

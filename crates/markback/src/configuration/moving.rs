@@ -157,7 +157,7 @@ impl Configuration {
         let schools = self.layers.file().schools.iter();
         schools
             .map(|school| SettingsKey::school(&school.id))
-            .filter(|key| key.scope == Scope::School && self.layers.owner(key) == Some(Owner::File))
+            .filter(|key| self.layers.owner(key) == Some(Owner::File))
             .map(|key| key.name)
             .collect()
     }

@@ -207,13 +207,7 @@ impl Configuration {
                     .collect(),
             })
             .collect();
-        if Layers::needs_all(&ruling) {
-            let rows = self.store.settings_since(0).await?;
-            layers = Layers::of(layers.file().clone(), &rows, Some(&layers));
-        } else {
-            layers.take(&ruling);
-        }
-        self.layers = layers;
+        self.layers = layers.followed_by(&ruling, &self.store).await?;
         Ok(written)
     }
 

@@ -13,7 +13,7 @@ use super::{
     schools::{Schools, Templates},
     text::{school_of, template_of},
 };
-use crate::store::{ActiveRow, BesideFile, Scope, SealedRow, SettingsKey};
+use crate::store::{ActiveRow, BesideFile, Scope, SealedRow, SettingsKey, Store};
 
 /// Both layers, resolved. Cheap to clone as far as schools and templates are shared.
 #[derive(Clone, Debug, Default)]
@@ -135,6 +135,21 @@ impl Layers {
         rows.iter().any(|row| row.key.scope == Scope::Template)
     }
 
+    /// These layers after changes of the database. A change of a template reads everything else that rules again.
+    pub(crate) async fn followed_by(
+        &self,
+        rows: &[ActiveRow],
+        store: &Store,
+    ) -> outbox::Result<Self> {
+        if Self::needs_all(rows) {
+            let all = store.settings_since(0).await?;
+            return Ok(Self::of(self.file.clone(), &all, Some(self)));
+        }
+        let mut next = self.clone();
+        next.take(rows);
+        Ok(next)
+    }
+
     /// Takes in changes of schools.
     pub(crate) fn take(&mut self, rows: &[ActiveRow]) {
         let before = self.clone();
@@ -152,15 +167,13 @@ impl Layers {
                 continue;
             };
             let revision = Some(Revision::Store(version.number));
-            let (key, body) = (&row.key.name, &version.body);
-            let found = match row.key.scope {
-                Scope::Template => template_of(&mut schools, key, &name, body, revision),
-                Scope::School => {
-                    let id = SchoolId::from(key.as_str());
-                    school_of(&mut schools, &id, &name, body, revision).map(|(_, hints)| hints)
-                }
-            };
-            checked.take(found);
+            checked.take(checked_by(
+                &mut schools,
+                &row.key,
+                &name,
+                &version.body,
+                revision,
+            ));
         }
         checked
     }
@@ -378,14 +391,7 @@ impl Layers {
         name: &str,
         text: &str,
     ) -> Result<Vec<Hint>, LoadError> {
-        let mut schools = self.resolver();
-        match key.scope {
-            Scope::Template => template_of(&mut schools, &key.name, name, text, None),
-            Scope::School => {
-                let id = SchoolId::from(key.name.as_str());
-                school_of(&mut schools, &id, name, text, None).map(|(_, hints)| hints)
-            }
-        }
+        checked_by(&mut self.resolver(), key, name, text, None)
     }
 
     /// What does not hold any more if these rows rule, beside the others that do.
@@ -443,6 +449,23 @@ impl ActiveRow {
             value: None,
             message: message.to_owned(),
             help: help.to_owned(),
+        }
+    }
+}
+
+/// Checks a text as the settings of a school or a template, and adds it to those gathered.
+fn checked_by(
+    schools: &mut Schools,
+    key: &SettingsKey,
+    name: &str,
+    text: &str,
+    revision: Option<Revision>,
+) -> Result<Vec<Hint>, LoadError> {
+    match key.scope {
+        Scope::Template => template_of(schools, &key.name, name, text, revision),
+        Scope::School => {
+            let id = SchoolId::from(key.name.as_str());
+            school_of(schools, &id, name, text, revision).map(|(_, hints)| hints)
         }
     }
 }
