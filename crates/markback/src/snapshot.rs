@@ -6,7 +6,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use chrono::{DateTime, FixedOffset, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use mis_core::{
     Ability, AttendanceCodeId, Capabilities, CodeBook, EmployeeId, EventKind, HeldCode, HeldMark,
@@ -151,7 +151,7 @@ pub(crate) struct OwnPart {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) arrival: Option<Arrival>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) previous: Option<KeptPrevious>,
+    pub(crate) previous: Option<Previous>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) standing: Standing,
     /// Parts that the MIS has refused.
@@ -187,21 +187,12 @@ pub(crate) enum KeptView {
     Looked {
         source: RegisterSource,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        held: Option<KeptMark>,
+        held: Option<RegisterMark>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         age: Option<TimeDelta>,
     },
     /// It was not read, for this reason.
     Unread(String),
-}
-
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KeptMark {
-    code: HeldCode,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    comment: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    minutes_late: Option<u32>,
 }
 
 /// Wonde's copy of one pupil's session.
@@ -210,7 +201,7 @@ pub(crate) struct KeptCopy {
     #[serde(with = "chrono::serde::ts_nanoseconds")]
     pub(crate) read_at: DateTime<Utc>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    held: Option<KeptMark>,
+    held: Option<RegisterMark>,
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
@@ -219,40 +210,15 @@ pub(crate) struct KeptCopy {
     changed_at: Option<DateTime<Utc>>,
 }
 
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct KeptPrevious {
-    event: String,
-    kind: EventKind,
-    at: DateTime<FixedOffset>,
-}
-
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-impl KeptMark {
-    fn of(mark: &RegisterMark) -> Self {
-        Self {
-            code: mark.code.clone(),
-            comment: mark.comment.clone(),
-            minutes_late: mark.minutes_late,
-        }
-    }
-
-    fn mark(&self) -> RegisterMark {
-        RegisterMark {
-            code: self.code.clone(),
-            comment: self.comment.clone(),
-            minutes_late: self.minutes_late,
-        }
-    }
 }
 
 impl KeptCopy {
     pub(crate) fn of(held: Option<&HeldMark>, read_at: DateTime<Utc>) -> Self {
         Self {
             read_at,
-            held: held.map(|held| KeptMark {
+            held: held.map(|held| RegisterMark {
                 code: held.code.clone(),
                 comment: held.comment.clone(),
                 minutes_late: held.minutes_late,
@@ -276,7 +242,7 @@ impl KeptCopy {
 
     fn view(&self, now: DateTime<Utc>) -> RegisterView {
         RegisterView::Looked {
-            held: self.held.as_ref().map(KeptMark::mark),
+            held: self.held.clone(),
             source: RegisterSource::Wonde,
             age: Some(now - self.read_at),
         }
@@ -293,27 +259,9 @@ impl KeptView {
             RegisterView::CannotLook { why } => Some(Self::Unread(why.clone())),
             RegisterView::Looked { held, source, age } => Some(Self::Looked {
                 source: *source,
-                held: held.as_ref().map(KeptMark::of),
+                held: held.clone(),
                 age: *age,
             }),
-        }
-    }
-}
-
-impl KeptPrevious {
-    fn of(previous: &Previous) -> Self {
-        Self {
-            event: previous.event.clone(),
-            kind: previous.kind,
-            at: previous.at,
-        }
-    }
-
-    fn previous(&self) -> Previous {
-        Previous {
-            event: self.event.clone(),
-            kind: self.kind,
-            at: self.at,
         }
     }
 }
@@ -335,7 +283,7 @@ impl OwnPart {
             register: KeptView::of(&view.register, copy.as_ref(), now),
             copy,
             arrival: view.arrival.clone(),
-            previous: view.previous.as_ref().map(KeptPrevious::of),
+            previous: view.previous.clone(),
             standing: view.standing.clone(),
             left_out: view.refused_with.to_vec(),
             planned_at,
@@ -355,15 +303,11 @@ impl OwnPart {
             Some(KeptView::Unread(why)) => RegisterView::CannotLook { why: why.clone() },
             Some(KeptView::Copy) => self.copy.as_ref()?.view(self.now),
             Some(KeptView::Looked { source, held, age }) => RegisterView::Looked {
-                held: held.as_ref().map(KeptMark::mark),
+                held: held.clone(),
                 source: *source,
                 age: *age,
             },
         })
-    }
-
-    pub(crate) fn previous(&self) -> Option<Previous> {
-        self.previous.as_ref().map(KeptPrevious::previous)
     }
 }
 
@@ -462,7 +406,7 @@ impl DecisionSnapshot {
             codes: &self.mis.codes,
             register: self.own.register()?,
             arrival: self.own.arrival.clone(),
-            previous: self.own.previous(),
+            previous: self.own.previous.clone(),
             planned_before: self.own.planned_at.is_some(),
             standing: self.own.standing.clone(),
             school_day: self.own.school_day.clone(),

@@ -85,13 +85,15 @@ pub enum RegisterSource {
 /// The mark of one pupil and session in the register.
 ///
 /// `Debug` does not show the comment, because it is a child's data.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RegisterMark {
     /// The code.
     pub code: HeldCode,
     /// The comment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
     /// Whole minutes late; `None` also if the source does not report them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes_late: Option<u32>,
 }
 
@@ -109,7 +111,7 @@ impl fmt::Debug for RegisterMark {
 }
 
 /// The previous event of the same person.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Previous {
     /// Its id.
     pub event: String,

@@ -291,20 +291,10 @@ impl<'a> Track<'a> {
         snapshot: &'a DecisionSnapshot,
         quirks: Quirks,
     ) -> Base<'a> {
-        let ruling = Ruling::recorded(snapshot);
-        let key = ruling.key(&past.event, &snapshot.own.student);
-        let row = self.row(key.as_ref());
-        let replayed = snapshot.replay(&past.event, quirks);
+        let base = self.recorded_again(past, snapshot, quirks);
         Base {
-            previous: self.previous(place, past, ruling.rules(), snapshot.own.now),
-            register: register(key.as_ref(), &row.ledger, &past.event, snapshot, &ruling),
-            outcome: replayed
-                .filter(|decision| snapshot.is_decision(decision))
-                .map(Arc::new)
-                .ok_or(Apart::OtherVersion),
-            ruling,
-            key,
-            row,
+            previous: self.previous(place, past, base.ruling.rules(), snapshot.own.now),
+            ..base
         }
     }
 
@@ -362,7 +352,7 @@ impl<'a> Track<'a> {
         base.outcome.as_ref().map_err(|why| *why)?;
         let own = &snapshot.own;
         let event = &past.event;
-        let previous = pick(previous?, base.previous.clone()?, own.previous())?;
+        let previous = pick(previous?, base.previous.clone()?, own.previous.clone())?;
         let standing = ledger.standing_but(&event.id);
         let same_session = key == base.key.as_ref();
         let (arrival, standing, register) = if same_session {
