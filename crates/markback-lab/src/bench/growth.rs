@@ -1,9 +1,8 @@
 //! `markback bench growth`: how the cost of the same work grows with the number of stored events.
 
 use std::{
-    fmt,
+    array, fmt,
     path::PathBuf,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -19,7 +18,7 @@ use markback_console::{
     output::{self, TableOrJson},
 };
 use mis_core::SchoolId;
-use outbox::{Sql, SystemClock, on_pool, on_tx};
+use outbox::{Sql, on_pool, on_tx};
 use serde::Serialize;
 use serde_json::json;
 
@@ -142,7 +141,7 @@ pub(super) async fn measure(args: &GrowthArgs) -> anyhow::Result<Growth> {
 
 async fn size(stage: &Stage, stored: u64, schools: u32, bars: &Bars) -> anyhow::Result<Size> {
     let fresh = Fresh::sqlite(stage)?;
-    let store = open(&fresh).await?;
+    let store = parts::open(&fresh).await?;
     bars.during("storing earlier events", fill(&store, stored, schools))
         .await?;
     let mib = mebibytes(&store).await?;
@@ -162,11 +161,6 @@ async fn size(stage: &Stage, stored: u64, schools: u32, bars: &Bars) -> anyhow::
         mib,
         figures,
     })
-}
-
-async fn open(fresh: &Fresh) -> anyhow::Result<Store> {
-    let clock = Arc::new(SystemClock);
-    Ok(Store::open(&fresh.url, outbox::Settings::default(), clock).await?)
 }
 
 /// The median times of reading and pruning, in ms.
@@ -326,42 +320,20 @@ impl Growth {
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = self.sizes.iter().map(|size| {
-            let figure = |n: usize| {
-                size.figures
-                    .get(n)
-                    .map_or_else(String::new, |figure| format!("{figure:.2}"))
-            };
-            [
+            let mut cells = [
                 size.stored.to_string(),
                 size.schools.to_string(),
                 format!("{:.0}", size.mib),
-                figure(0),
-                figure(1),
-                figure(2),
-                figure(3),
-                figure(4),
-                figure(5),
-                figure(6),
-                figure(7),
             ]
+            .into_iter()
+            .chain(size.figures.iter().map(|figure| format!("{figure:.2}")));
+            array::from_fn(|_| cells.next().unwrap_or_default())
         });
-        let head = |n: usize| {
-            WORK.get(n)
-                .map_or_else(String::new, |(name, unit)| format!("{name}, {unit}"))
-        };
-        let head = [
-            "stored events".to_owned(),
-            "schools".to_owned(),
-            "MiB".to_owned(),
-            head(0),
-            head(1),
-            head(2),
-            head(3),
-            head(4),
-            head(5),
-            head(6),
-            head(7),
-        ];
+        let mut names = ["stored events", "schools", "MiB"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(WORK.iter().map(|(name, unit)| format!("{name}, {unit}")));
+        let head: [String; 3 + WORK.len()] = array::from_fn(|_| names.next().unwrap_or_default());
         write!(
             f,
             "{}",

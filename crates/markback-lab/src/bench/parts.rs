@@ -378,7 +378,7 @@ async fn registers_read(store: &Store) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open(store: &Fresh) -> anyhow::Result<Store> {
+pub(super) async fn open(store: &Fresh) -> anyhow::Result<Store> {
     let clock = Arc::new(SystemClock);
     Ok(Store::open(&store.url, outbox::Settings::default(), clock).await?)
 }
