@@ -11,7 +11,7 @@ use markback_lab::{bench, demo};
 
 use self::commands::{
     adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, schools,
-    serve, settings, status, sync,
+    serve, settings, status, sync, token,
 };
 
 pub mod commands;
@@ -63,6 +63,10 @@ pub enum Command {
     Schools(schools::Args),
     /// Show and change the settings of a school or a template that the database keeps
     Settings(settings::Args),
+    /// Set, list, seal again and remove the tokens for Wonde that the database keeps
+    ///
+    /// The settings name the key that seals them, in `seal_key_env` or `seal_key_file`. No command shows a token.
+    Token(token::Args),
     /// Check the settings and list all problems
     Check(check::Args),
     /// Preview a school's migration to another MIS, without changing anything
@@ -115,6 +119,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Schools(args) => schools::run(&args),
         Command::Settings(args) => settings::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema => schema::run(),

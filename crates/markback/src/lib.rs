@@ -56,6 +56,7 @@ pub mod queues;
 pub mod rate;
 pub mod replay_decision;
 pub mod schools;
+mod seal;
 pub mod service;
 pub mod settings;
 pub(crate) mod snapshot;

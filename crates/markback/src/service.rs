@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex as StdMutex, atomic::AtomicBool},
 };
 
 // Named so that the linker keeps the crate, which registers the adapters.
@@ -95,6 +95,8 @@ pub struct Markback {
     settings: LiveSettings,
     pub(crate) layers: Arc<Mutex<Layers>>,
     pub(crate) file_refused: Arc<AtomicBool>,
+    /// Why schools' sealed tokens cannot be used, with the number of schools.
+    pub(crate) tokens_unread: Arc<StdMutex<BTreeMap<String, usize>>>,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -162,10 +164,11 @@ impl Markback {
             config,
         );
         let intake = Intake::start(live.clone(), store.clone(), people.clone());
-        Ok(Self {
+        let markback = Self {
             settings: live,
             layers: Arc::new(Mutex::new(layers)),
             file_refused: Arc::default(),
+            tokens_unread: Arc::default(),
             store,
             schools,
             people,
@@ -175,7 +178,9 @@ impl Markback {
             sync,
             clock: options.clock,
             metrics: options.metrics,
-        })
+        };
+        markback.look_at_sealed_tokens();
+        Ok(markback)
     }
 
     /// The settings that rule now. They may be replaced at any time: take them once for each request.

@@ -1,14 +1,19 @@
 //! Writing changes: numbers, checks and activation in one transaction.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use mis_core::SchoolId;
 
 use super::{ChangeError, Configuration, Conflict, Written};
 use crate::{
     operator::Actor,
     settings::{Layers, Owner},
     store::{
-        ActiveRow, ActiveVersion, BesideFile, NewActivation, NewVersion, Scope, SettingsKey,
-        StoredVersion,
+        ActiveRow, ActiveVersion, BesideFile, NewActivation, NewVersion, Scope, SealedRow,
+        SettingsKey, StoredVersion,
     },
 };
 
@@ -101,6 +106,7 @@ impl Configuration {
             layers.take(&news);
         }
         let newest = self.newest_of(&mut tx, &changes).await?;
+        let tokens = self.tokens_of(&mut tx, &changes).await?;
         let mut numbered = Vec::with_capacity(changes.len());
         for change in &changes {
             self.may_be(&layers, change)?;
@@ -130,7 +136,9 @@ impl Configuration {
                 .beside_file
                 .or_else(|| layers.beside_file(&change.key))
                 .unwrap_or(BesideFile::Refuse);
-            row.token = layers.token(&change.key);
+            row.token = tokens
+                .get(&SchoolId::from(change.key.name.as_str()))
+                .cloned();
             if change.remove {
                 row.version = None;
             }
@@ -240,6 +248,23 @@ impl Configuration {
             newest.extend(found.map(|found| (change.key.clone(), found)));
         }
         Ok(newest)
+    }
+
+    /// The sealed tokens of the schools.
+    async fn tokens_of(
+        &self,
+        tx: &mut outbox::Tx,
+        changes: &[Change],
+    ) -> outbox::Result<BTreeMap<SchoolId, Arc<SealedRow>>> {
+        if changes.len() >= MANY {
+            return self.store.sealed_tokens_in(tx, None).await;
+        }
+        let mut tokens = BTreeMap::new();
+        let schools = changes.iter().map(|change| &change.key);
+        for key in schools.filter(|key| key.scope == Scope::School) {
+            tokens.extend(self.store.sealed_tokens_in(tx, Some(&key.name)).await?);
+        }
+        Ok(tokens)
     }
 
     /// What to say when a number was taken between reading the newest and writing.

@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 
 use super::{
-    Hint, LoadError, Owner, Problem, Revision, School, Settings,
+    Hint, LoadError, Owner, Problem, Revision, School, SecretSource, Settings,
     schools::{Schools, Templates},
     text::{school_of, template_of},
 };
-use crate::store::{ActiveRow, BesideFile, Scope, SealedRow, SettingsKey, Store};
+use crate::store::{ActiveRow, BesideFile, Scope, SettingsKey, Store};
 
 /// Both layers, resolved. Cheap to clone as far as schools and templates are shared.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,6 @@ struct Stored {
     school: School,
     beside_file: BesideFile,
     since: Option<DateTime<Utc>>,
-    token: Option<SealedRow>,
 }
 
 /// Why a version of the database does not rule on this node although it was activated.
@@ -167,19 +166,24 @@ impl Layers {
                 continue;
             };
             let revision = Some(Revision::Store(version.number));
-            checked.take(checked_by(
-                &mut schools,
-                &row.key,
-                &name,
-                &version.body,
-                revision,
-            ));
+            let read = checked_by(&mut schools, &row.key, &name, &version.body, revision);
+            let lacks_token = read.as_ref().is_ok_and(|(school, _)| {
+                let place = school.as_ref().and_then(|school| school.token.as_ref());
+                matches!(place, Some(SecretSource::Sealed(_))) && row.token.is_none()
+            });
+            checked.take(read.map(|(_, hints)| hints));
+            if lacks_token {
+                checked.hints.push(row.problem(
+                    "the school has no token yet, so nothing is read or written",
+                    "set it with `markback token set`, or name its place with `token_env` or `token_file`",
+                ));
+            }
         }
         checked
     }
 
     fn resolver(&self) -> Schools {
-        Schools::new(&self.file.service.folder, (*self.templates).clone())
+        Schools::of_store(&self.file.service, (*self.templates).clone())
     }
 
     fn resolve(&mut self, schools: &mut Schools, rows: &[ActiveRow], before: Option<&Self>) {
@@ -233,12 +237,12 @@ impl Layers {
             }
         };
         match school {
-            Some(school) => {
+            Some(mut school) => {
+                school.token = school.token.map(|token| token.sealed_as(&row.token));
                 let stored = Stored {
                     school,
                     beside_file: row.beside_file,
                     since: row.since,
-                    token: row.token.clone(),
                 };
                 self.schools.insert(id, stored);
             }
@@ -367,11 +371,6 @@ impl Layers {
         Some(self.stored(key)?.beside_file)
     }
 
-    /// The sealed token of a school of the database.
-    pub(crate) fn token(&self, key: &SettingsKey) -> Option<SealedRow> {
-        self.stored(key)?.token.clone()
-    }
-
     fn stored(&self, key: &SettingsKey) -> Option<&Stored> {
         match key.scope {
             Scope::School => self.schools.get(&SchoolId::from(key.name.as_str())),
@@ -391,7 +390,7 @@ impl Layers {
         name: &str,
         text: &str,
     ) -> Result<Vec<Hint>, LoadError> {
-        checked_by(&mut self.resolver(), key, name, text, None)
+        checked_by(&mut self.resolver(), key, name, text, None).map(|(_, hints)| hints)
     }
 
     /// What does not hold any more if these rows rule, beside the others that do.
@@ -460,12 +459,16 @@ fn checked_by(
     name: &str,
     text: &str,
     revision: Option<Revision>,
-) -> Result<Vec<Hint>, LoadError> {
+) -> Result<(Option<School>, Vec<Hint>), LoadError> {
     match key.scope {
-        Scope::Template => template_of(schools, &key.name, name, text, revision),
+        Scope::Template => {
+            let hints = template_of(schools, &key.name, name, text, revision)?;
+            Ok((None, hints))
+        }
         Scope::School => {
             let id = SchoolId::from(key.name.as_str());
-            school_of(schools, &id, name, text, revision).map(|(_, hints)| hints)
+            let (school, hints) = school_of(schools, &id, name, text, revision)?;
+            Ok((Some(school), hints))
         }
     }
 }

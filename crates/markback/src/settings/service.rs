@@ -4,6 +4,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use super::{
     secret::{self, SecretError, SecretSource},
     span, store_address,
 };
+use crate::seal::SealKeyPlaces;
 
 /// The shortest key of the service's own API, in bytes.
 const API_KEY_MIN: usize = 8;
@@ -53,6 +55,16 @@ pub struct Service {
     /// The environment variable that holds the database's address if that contains a password. It takes precedence over
     /// `store`.
     pub store_env: Option<String>,
+    /// The environment variable that holds the key for the tokens that the database keeps: 32 bytes in Base64. This or
+    /// `seal_key_file`; without them no token is kept.
+    pub seal_key_env: Option<String>,
+    /// The file that holds that key, relative to the settings file.
+    pub seal_key_file: Option<PathBuf>,
+    /// The environment variable that holds the key before it. It opens tokens until `markback token reseal` has sealed them
+    /// with the present one.
+    pub seal_key_before_env: Option<String>,
+    /// The file that holds the key before it, relative to the settings file.
+    pub seal_key_before_file: Option<PathBuf>,
     /// The base address of Wonde's API. Only tests and demonstrations need another.
     #[schemars(with = "String", extend("format" = "uri"))]
     pub wonde_url: Url,
@@ -108,6 +120,8 @@ pub struct Service {
     pub(super) api_key: Option<SecretSource>,
     #[serde(skip)]
     pub(super) webhook_secret: Option<SecretSource>,
+    #[serde(skip)]
+    pub(super) seal_keys: Arc<SealKeyPlaces>,
 }
 
 /// How marks for one school are gathered into one register.
@@ -318,6 +332,24 @@ impl Service {
         }))
     }
 
+    /// Whether the key for the tokens that the database keeps can be read.
+    ///
+    /// # Errors
+    /// Returns an error if the settings name no key, or it is not there or is none.
+    pub fn check_seal_key(&self) -> Result<(), SecretError> {
+        self.seal_keys.read().present().map(|_| ())
+    }
+
+    /// Whether the settings name a key for the tokens that the database keeps.
+    pub fn names_seal_key(&self) -> bool {
+        self.seal_keys.present.is_some()
+    }
+
+    /// The places of the keys for the tokens that the database keeps.
+    pub(crate) fn seal_keys(&self) -> &Arc<SealKeyPlaces> {
+        &self.seal_keys
+    }
+
     /// The settings file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -353,6 +385,10 @@ impl Service {
             webhook_secret_file,
             store,
             store_env,
+            seal_key_env,
+            seal_key_file,
+            seal_key_before_env,
+            seal_key_before_file,
             wonde_url,
             accept_age,
             future_tolerance,
@@ -371,6 +407,7 @@ impl Service {
             folder: _,
             api_key: _,
             webhook_secret: _,
+            seal_keys: _,
         } = self;
         vec![
             ("listen", format!("{listen:?}")),
@@ -380,6 +417,10 @@ impl Service {
             ("webhook_secret_file", format!("{webhook_secret_file:?}")),
             ("store", format!("{store:?}")),
             ("store_env", format!("{store_env:?}")),
+            ("seal_key_env", format!("{seal_key_env:?}")),
+            ("seal_key_file", format!("{seal_key_file:?}")),
+            ("seal_key_before_env", format!("{seal_key_before_env:?}")),
+            ("seal_key_before_file", format!("{seal_key_before_file:?}")),
             ("wonde_url", format!("{wonde_url:?}")),
             ("accept_age", format!("{accept_age:?}")),
             ("future_tolerance", format!("{future_tolerance:?}")),
@@ -414,6 +455,10 @@ impl Default for Service {
             webhook_secret_file: None,
             store: "sqlite:markback.db".to_owned(),
             store_env: None,
+            seal_key_env: None,
+            seal_key_file: None,
+            seal_key_before_env: None,
+            seal_key_before_file: None,
             wonde_url: wonde_api(),
             schools_file: None,
             accept_age: Duration::from_secs(7 * DAY),
@@ -432,6 +477,7 @@ impl Default for Service {
             folder: PathBuf::new(),
             api_key: None,
             webhook_secret: None,
+            seal_keys: Arc::default(),
         }
     }
 }
@@ -534,6 +580,7 @@ impl Service {
         let (source, problem) = secret::source(&place, folder, "webhook_secret", env, file);
         self.webhook_secret = source;
         findings.problems.extend(problem);
+        self.check_seal_keys(&place, folder, findings);
         if self.retention < self.accept_age {
             findings.hints.push(place.problem(
                 "retention",
@@ -560,6 +607,22 @@ impl Service {
         self.check_wonde_url(&place, findings);
         findings.problems.extend(self.http.check(&place));
         findings.problems.extend(self.sync.check(&place));
+    }
+
+    fn check_seal_keys(&mut self, place: &dyn Place, folder: &Path, findings: &mut Findings) {
+        let mut source = |name, env: &Option<String>, file: &Option<PathBuf>| {
+            let (source, problem) = secret::source(place, folder, name, env.clone(), file.clone());
+            findings.problems.extend(problem);
+            source
+        };
+        self.seal_keys = Arc::new(SealKeyPlaces {
+            present: source("seal_key", &self.seal_key_env, &self.seal_key_file),
+            before: source(
+                "seal_key_before",
+                &self.seal_key_before_env,
+                &self.seal_key_before_file,
+            ),
+        });
     }
 
     fn check_store(&self, place: &dyn Place) -> Option<Problem> {

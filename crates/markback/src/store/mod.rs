@@ -57,9 +57,12 @@ pub use roster::{
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 pub use settings::{
-    Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion, WrittenMark,
+    Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredToken, StoredVersion,
+    TokenChange, TokenEntry, WrittenMark,
 };
-pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
+pub(crate) use settings::{
+    ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow, TokensChanged,
+};
 pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot, WrittenParts};
 pub use usage::Usage;
 
