@@ -39,6 +39,7 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod approvals;
 pub mod calendar;
 mod changes;
 pub mod clock;
