@@ -203,6 +203,11 @@ impl SealedToken {
         Self { row, ..self }
     }
 
+    /// Whether there is a token.
+    pub(crate) fn is_set(&self) -> bool {
+        self.row.is_some()
+    }
+
     /// The generation in which it was set; `None` if there is none.
     pub(crate) fn generation(&self) -> Option<i64> {
         self.row.as_ref().map(|row| row.generation)

@@ -325,3 +325,26 @@ async fn no_token_is_exported_or_shown() {
         assert_eq!(again.matches("The token is not in this file").count(), 1);
     }
 }
+
+#[tokio::test]
+async fn a_template_may_drop_its_place_once_its_schools_have_tokens_of_their_own() {
+    for world in World::each().await {
+        let mut all = world.with(FIRST).await;
+        let template = SettingsKey::template("primary");
+        let text = "timezone = 'Europe/London'\ntoken_env = 'NO_SUCH_VARIABLE_OF_MARKBACK'\n";
+        all.add(&template, text, false, &ann()).await.unwrap();
+        let key = SettingsKey::school("S1");
+        all.add(&key, "template = 'primary'\n", false, &ann())
+            .await
+            .unwrap();
+        all.draft(&template, SCHOOL, None, &ann()).await.unwrap();
+        let lost = all.activate(&template, None, &ann()).await.unwrap_err();
+        assert!(lost.to_string().contains("would lose its token"), "{lost}");
+        all.set_token(&"S1".into(), &secret("hush-1"), &ann())
+            .await
+            .unwrap();
+        let mut all = world.with(FIRST).await;
+        all.activate(&template, None, &ann()).await.unwrap();
+        assert_eq!(world.tokens(&all), [Ok("hush-1".to_owned())]);
+    }
+}

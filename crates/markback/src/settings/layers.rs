@@ -400,12 +400,42 @@ impl Layers {
         let next: Vec<_> = next.into_values().collect();
         let after = Self::of(self.file.clone(), &next, None);
         let is_new = |key: &SettingsKey| !self.troubles.contains_key(key);
+        let without_token = after.tokens_lost_since(self, rows);
         after
             .troubles
             .into_iter()
             .filter(|(key, _)| is_new(key))
             .flat_map(|(_, trouble)| trouble.problems)
+            .chain(without_token)
             .collect()
+    }
+
+    /// Schools that have no token any more because a template names no place for it. A school whose own settings change, in
+    /// `rows`, may be left without one, which is told as a hint.
+    pub(crate) fn tokens_lost_since(&self, before: &Self, rows: &[ActiveRow]) -> Vec<Problem> {
+        let had_one = |stored: &Stored| {
+            let place = stored.school.token.as_ref();
+            place.is_some_and(|place| !matches!(place, SecretSource::Sealed(_)))
+        };
+        let lost = self.schools.iter().filter(|(id, stored)| {
+            stored.school.lacks_token()
+                && before.schools.get(id).is_some_and(had_one)
+                && !rows.iter().any(|row| row.key == SettingsKey::from(*id))
+        });
+        lost.map(|(id, _)| {
+            let key = SettingsKey::from(id);
+            let number = self.rules(&key).unwrap_or_default();
+            Problem {
+                file: format!("{key}, version {number}").into(),
+                line: None,
+                key: "token_env".to_owned(),
+                value: None,
+                message: "the school would lose its token, whose place its template named".to_owned(),
+                help: "set the token with `markback token set` first, or name its place in the school's own settings"
+                    .to_owned(),
+            }
+        })
+        .collect()
     }
 
     /// The schools of the database that name a template.

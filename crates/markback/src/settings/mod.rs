@@ -321,6 +321,11 @@ impl School {
         }
     }
 
+    /// Whether the database should have its token and has none.
+    pub(crate) fn lacks_token(&self) -> bool {
+        matches!(&self.token, Some(SecretSource::Sealed(token)) if !token.is_set())
+    }
+
     /// The group of this name.
     pub fn group(&self, name: &str) -> Option<&Group> {
         self.groups
