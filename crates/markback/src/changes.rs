@@ -73,6 +73,7 @@ impl Markback {
         file.service = present.with_files_of(&file.service);
         let next = Layers::of(Arc::new(file), &rows, Some(&layers));
         let mut problems = next.conflicts();
+        problems.extend(next.tokens_lost_since(&layers, &[]));
         let new = next
             .troubles()
             .iter()
@@ -227,6 +228,7 @@ impl Markback {
         self.read_calendars(&now, Reread::Of(&ids)).await;
         self.live_settings().replace(now.clone());
         self.look_at_sealed_tokens();
+        self.wake_calendars();
         for change in &changes {
             if let Err(error) = self.follow(change, layers.generation()).await {
                 let school = change.id;

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    calendar::reading::Reread,
+    calendar::reading::{Fetching, Reread},
     clock::SharedClock,
     metrics::Metrics,
     mirror::Mirror,
@@ -97,6 +97,7 @@ pub struct Markback {
     pub(crate) file_refused: Arc<AtomicBool>,
     /// Why schools' sealed tokens cannot be used, with the number of schools.
     pub(crate) tokens_unread: Arc<StdMutex<BTreeMap<String, usize>>>,
+    pub(crate) fetching: Fetching,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -169,6 +170,7 @@ impl Markback {
             layers: Arc::new(Mutex::new(layers)),
             file_refused: Arc::default(),
             tokens_unread: Arc::default(),
+            fetching: Fetching::default(),
             store,
             schools,
             people,
@@ -317,6 +319,7 @@ impl Markback {
         }
         // Before the first decision.
         self.read_calendars(&self.settings(), Reread::All).await;
+        self.wake_calendars();
         tokio::join!(
             self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),

@@ -1,12 +1,14 @@
 //! A school's calendar: on which days it is open, by its settings and its iCalendar.
 
+mod fetch;
 mod ical;
 pub(crate) mod reading;
 
 use chrono::NaiveDate;
 use writeback::{CalendarSource, SchoolDay, settings::DateRange};
 
-pub use ical::{IcalError, IcalFile, IcalReading, LeftOut};
+pub(crate) use fetch::Validators;
+pub use ical::{Ical, IcalError, IcalPlace, IcalReading, IcalUrl, LeftOut};
 
 /// How long before its end a calendar is said to run out.
 const RUNS_OUT_DAYS: i64 = 30;
@@ -19,8 +21,8 @@ pub struct Calendar {
     pub terms: Vec<DateRange>,
     /// The days on which the school is closed.
     pub closures: Vec<Closure>,
-    /// A file with further closures.
-    pub ical: Option<IcalFile>,
+    /// An iCalendar with further closures.
+    pub ical: Option<Ical>,
 }
 
 /// Days on which a school is closed.

@@ -84,8 +84,8 @@ fn terms_and_closures(#[case] day: &str, #[case] expected: &str) {
 #[case::closed_after_the_terms("2026-12-19", Some("2026-12-19"), "snow, by the school's iCalendar")]
 fn closures_of_an_ical(#[case] day: &str, #[case] read: Option<&str>, #[case] expected: &str) {
     let calendar = Calendar {
-        ical: Some(IcalFile {
-            path: "dates.ics".into(),
+        ical: Some(Ical {
+            place: IcalPlace::File("dates.ics".into()),
             closure_words: vec!["closed".to_owned()],
         }),
         ..calendar()

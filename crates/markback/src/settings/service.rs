@@ -102,6 +102,8 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention_undecided: Duration,
+    /// Whether iCalendars may be fetched from addresses on this machine and in private networks.
+    pub private_calendars: bool,
     /// How the service's API treats slow clients.
     pub http: Http,
     /// How the workers work. The defaults fit; tests use shorter times.
@@ -398,6 +400,7 @@ impl Service {
             confirm_within,
             retention,
             retention_undecided,
+            private_calendars,
             http,
             workers,
             rate_per_minute,
@@ -430,6 +433,7 @@ impl Service {
             ("confirm_within", format!("{confirm_within:?}")),
             ("retention", format!("{retention:?}")),
             ("retention_undecided", format!("{retention_undecided:?}")),
+            ("private_calendars", format!("{private_calendars:?}")),
             ("http", format!("{http:?}")),
             ("workers", format!("{workers:?}")),
             ("rate_per_minute", format!("{rate_per_minute:?}")),
@@ -469,6 +473,7 @@ impl Default for Service {
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
+            private_calendars: false,
             http: Http::default(),
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),

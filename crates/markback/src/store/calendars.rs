@@ -7,25 +7,37 @@ use mis_core::SchoolId;
 use outbox::{MigrationStep, Migrations, on_pool, on_tx};
 
 use super::Store;
-use crate::calendar::{Closure, IcalReading};
+use crate::calendar::{Closure, IcalReading, Validators};
 
 const FEEDS: &str = include_str!("../../migrations/calendar/0001_feeds.sql");
+const VALIDATORS: &str = include_str!("../../migrations/calendar/0002_validators.sql");
 
 /// The table of the iCalendars, in SQL that both databases accept.
 pub(super) const MIGRATIONS: Migrations = Migrations {
     prefix: "markback_calendar",
-    steps: &[MigrationStep {
-        version: 1,
-        name: "feeds",
-        sqlite: FEEDS,
-        postgres: FEEDS,
-    }],
+    steps: &[
+        MigrationStep {
+            version: 1,
+            name: "feeds",
+            sqlite: FEEDS,
+            postgres: FEEDS,
+        },
+        MigrationStep {
+            version: 2,
+            name: "versions of feeds at addresses",
+            sqlite: VALIDATORS,
+            postgres: VALIDATORS,
+        },
+    ],
 };
 
-const TAKE: &str = "INSERT INTO markback_calendar_feeds (school, source, closures, read_ms, tried_ms, left_out) \
-     VALUES ($1, $2, $3, $4, $4, $5) \
+const TAKE: &str = "INSERT INTO markback_calendar_feeds (school, source, closures, read_ms, tried_ms, left_out, etag, modified) \
+     VALUES ($1, $2, $3, $4, $4, $5, $6, $7) \
      ON CONFLICT (school) DO UPDATE SET source = excluded.source, closures = excluded.closures, \
-         read_ms = excluded.read_ms, tried_ms = excluded.tried_ms, problem = NULL, left_out = excluded.left_out";
+         read_ms = excluded.read_ms, tried_ms = excluded.tried_ms, problem = NULL, left_out = excluded.left_out, \
+         etag = excluded.etag, modified = excluded.modified";
+const UNCHANGED: &str = "UPDATE markback_calendar_feeds SET read_ms = $3, tried_ms = $3, problem = NULL \
+     WHERE school = $1 AND source = $2";
 /// What was read of another source says nothing about this one.
 const FAIL: &str = "INSERT INTO markback_calendar_feeds AS f (school, source, tried_ms, problem) \
      VALUES ($1, $2, $3, $4) \
@@ -33,18 +45,19 @@ const FAIL: &str = "INSERT INTO markback_calendar_feeds AS f (school, source, tr
          closures = CASE WHEN f.source = excluded.source THEN f.closures END, \
          read_ms = CASE WHEN f.source = excluded.source THEN f.read_ms END, \
          left_out = CASE WHEN f.source = excluded.source THEN f.left_out END, \
+         etag = CASE WHEN f.source = excluded.source THEN f.etag END, \
+         modified = CASE WHEN f.source = excluded.source THEN f.modified END, \
          tried_ms = excluded.tried_ms, problem = excluded.problem";
 const CLOSURES: &str =
     "SELECT closures FROM markback_calendar_feeds WHERE school = $1 AND source = $2";
-const READ: &str =
-    "SELECT school, source, read_ms, tried_ms, problem, left_out FROM markback_calendar_feeds";
+const READ: &str = "SELECT school, source, read_ms, tried_ms, problem, left_out, etag, modified FROM markback_calendar_feeds";
 const FORGET: &str = "DELETE FROM markback_calendar_feeds WHERE school = $1";
 const FAILED: &str = "SELECT count(*) FROM markback_calendar_feeds WHERE problem IS NOT NULL";
 
 /// How the reading of a school's iCalendar went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feed {
-    /// The file.
+    /// The file, or the address without what may be secret.
     pub(crate) source: String,
     /// When the closures that count were read; `None` if never.
     pub(crate) read_at: Option<DateTime<Utc>>,
@@ -54,6 +67,8 @@ pub(crate) struct Feed {
     pub(crate) problem: Option<String>,
     /// Which events the last reading did not take.
     pub(crate) left_out: Option<String>,
+    /// What the server said about the version that was read.
+    pub(crate) validators: Validators,
 }
 
 impl Store {
@@ -63,6 +78,7 @@ impl Store {
         school: &SchoolId,
         source: &str,
         reading: &IcalReading,
+        validators: &Validators,
     ) -> outbox::Result<()> {
         let closures = serde_json::to_string(&reading.closures)
             .map_err(|_| outbox::Error::invalid("a closure is no JSON"))?;
@@ -71,7 +87,22 @@ impl Store {
         let mut tx = self.db.begin().await?;
         on_tx!(tx, conn => {
             sqlx::query(TAKE).bind(school.as_str()).bind(source).bind(&closures).bind(now).bind(&left_out)
+                .bind(&validators.etag).bind(&validators.modified)
                 .execute(conn).await.map(|_| ())
+        })?;
+        tx.commit().await
+    }
+
+    /// Notes that what was read of a school's iCalendar is still what it says.
+    pub(crate) async fn calendar_unchanged(
+        &self,
+        school: &SchoolId,
+        source: &str,
+    ) -> outbox::Result<()> {
+        let now = self.now_ms();
+        let mut tx = self.db.begin().await?;
+        on_tx!(tx, conn => {
+            sqlx::query(UNCHANGED).bind(school.as_str()).bind(source).bind(now).execute(conn).await.map(|_| ())
         })?;
         tx.commit().await
     }
@@ -116,21 +147,24 @@ impl Store {
             i64,
             Option<String>,
             Option<String>,
+            Option<String>,
+            Option<String>,
         );
         let rows: Vec<Row> = on_pool!(self.db, pool => sqlx::query_as(READ).fetch_all(pool).await)?;
         let time = |ms| DateTime::from_timestamp_millis(ms).unwrap_or_default();
-        let feeds = rows
-            .into_iter()
-            .map(|(school, source, read, tried, problem, left_out)| {
+        let feeds = rows.into_iter().map(
+            |(school, source, read, tried, problem, left_out, etag, modified)| {
                 let feed = Feed {
                     source,
                     read_at: read.map(time),
                     tried_at: time(tried),
                     problem,
                     left_out,
+                    validators: Validators { etag, modified },
                 };
                 (school.into(), feed)
-            });
+            },
+        );
         Ok(feeds.collect())
     }
 
@@ -186,8 +220,12 @@ mod tests {
         assert_eq!(whys(&hill, "a.ics").await, None);
         store.fail_calendar(&hill, "a.ics", "gone").await.unwrap();
         assert_eq!(whys(&hill, "a.ics").await, None);
+        let validators = Validators {
+            etag: Some("\"7\"".to_owned()),
+            modified: None,
+        };
         store
-            .take_calendar(&hill, "a.ics", &reading("snow"))
+            .take_calendar(&hill, "a.ics", &reading("snow"), &validators)
             .await
             .unwrap();
         let read_at = clock.now();
@@ -203,18 +241,29 @@ mod tests {
             tried_at: clock.now(),
             problem: Some("gone".to_owned()),
             left_out: Some("recurring closures: 1".to_owned()),
+            validators,
         };
         assert_eq!(
             store.calendar_feeds().await.unwrap(),
             BTreeMap::from([(hill.clone(), feed)])
         );
         assert_eq!(store.calendars_unread().await.unwrap(), 1);
+        store.calendar_unchanged(&hill, "b.ics").await.unwrap();
+        assert_eq!(store.calendars_unread().await.unwrap(), 1);
+        store.calendar_unchanged(&hill, "a.ics").await.unwrap();
+        let feed = store.calendar_feeds().await.unwrap().remove(&hill).unwrap();
+        assert_eq!((feed.read_at, feed.problem), (Some(clock.now()), None));
         // But not of another file.
         store.fail_calendar(&hill, "b.ics", "gone").await.unwrap();
         assert_eq!(whys(&hill, "a.ics").await, None);
         assert_eq!(whys(&hill, "b.ics").await, None);
         store
-            .take_calendar(&hill, "b.ics", &IcalReading::default())
+            .take_calendar(
+                &hill,
+                "b.ics",
+                &IcalReading::default(),
+                &Validators::default(),
+            )
             .await
             .unwrap();
         assert_eq!(whys(&hill, "b.ics").await, Some(Vec::new()));
