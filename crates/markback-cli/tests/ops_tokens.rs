@@ -102,6 +102,12 @@ async fn a_token_is_set_used_listed_sealed_again_and_removed() {
         world.until("e1", EventState::Confirmed).await;
         assert_eq!(world.get("/readyz").await.1["settings"], "in force");
 
+        let status = program.ok(&["status", "--format", "json"], "").await;
+        let school = &status.json()["schools"][0];
+        assert_eq!(
+            (&school["owner"], &school["version"]),
+            (&"store".into(), &"store 2".into())
+        );
         let listed = program.ok(&["token", "ls", "--format", "json"], "").await;
         let line = listed.json()["tokens"][0].clone();
         for (field, wanted) in [

@@ -70,9 +70,11 @@ impl Markback {
         let present = &layers.file().service;
         let needs_restart = present.differences(&file.service);
         let mut file = file.of_file();
-        file.service = present.with_files_of(&file.service);
+        let lost = layers.lost_with(&file);
+        file.service = present.followed_by(&file.service);
         let next = Layers::of(Arc::new(file), &rows, Some(&layers));
         let mut problems = next.conflicts();
+        problems.extend(lost);
         problems.extend(next.tokens_lost_since(&layers, &[]));
         let new = next
             .troubles()
@@ -88,6 +90,7 @@ impl Markback {
         }
         next.tell(Some(&layers));
         *layers = next;
+        self.workers.follow(&layers.file().service);
         // A token may have been replaced in its file.
         self.schools().forget_all();
         let changed = self.rule(&layers).await;

@@ -18,7 +18,7 @@ use super::{
 };
 use markback::{
     schools::token_key,
-    settings::{School, Settings},
+    settings::{Owner, School, Settings},
     store::{EventState, LearnedLimit, Notice, Overview, Store, Usage},
 };
 use markback_console::output::{self, TableOrJson};
@@ -47,6 +47,10 @@ struct Status {
 #[derive(Serialize)]
 struct SchoolStatus {
     id: String,
+    /// Who keeps its settings; `None` if it was taken out of them.
+    owner: Option<Owner>,
+    /// The version of its settings.
+    version: Option<String>,
     /// The MIS in the settings.
     mis: Option<String>,
     /// The MIS found by the last sync.
@@ -117,6 +121,8 @@ impl Status {
             let waiting = waiting.map(|(why, _)| why);
             SchoolStatus {
                 id: id.to_string(),
+                owner: school.map(|school| school.version.owner()),
+                version: school.map(|school| school.version.to_string()),
                 mis: school.and_then(|school| Some(school.mis.as_deref()?.to_owned())),
                 mis_found,
                 groups: school.map_or(0, |school| school.groups.len()),
@@ -216,6 +222,7 @@ impl Status {
                 .filter(|state| !state.is_final());
             [
                 school.id.clone(),
+                school.version.clone().unwrap_or_default(),
                 match (&school.mis, &school.mis_found) {
                     (Some(set), Some(found)) if set != found => format!("{set} (found: {found})"),
                     (Some(mis), _) | (None, Some(mis)) => mis.clone(),
@@ -242,6 +249,7 @@ impl Status {
         });
         let columns = [
             "school",
+            "settings",
             "MIS",
             "people",
             "open",

@@ -290,6 +290,23 @@ impl Layers {
             .collect()
     }
 
+    /// The problem of a file without any school if schools rule from the present one: it is more likely a slip than meant.
+    pub(crate) fn lost_with(&self, file: &Settings) -> Option<Problem> {
+        let rule_from_file =
+            |school: &&School| self.owner(&SettingsKey::from(&school.id)) == Some(Owner::File);
+        let lost = self.file.schools.iter().filter(rule_from_file).count();
+        (file.schools.is_empty() && lost > 0).then(|| Problem {
+            file: file.service.path.display().to_string().into(),
+            line: None,
+            key: "school".to_owned(),
+            value: None,
+            message: format!("no school is left in the file, and {lost} are served by it"),
+            help: "put them back; if they are to go, restart the service with this file, or move them into the store \
+                   first with `markback schools adopt`"
+                .to_owned(),
+        })
+    }
+
     /// What a person should tidy up: schools that were handed from one layer to the other and are still in both.
     pub(crate) fn hints(&self) -> Vec<Hint> {
         let adopted = self.in_both(BesideFile::Store).map(|(id, since)| {

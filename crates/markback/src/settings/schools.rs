@@ -316,7 +316,10 @@ impl Schools {
         }
         let cure = match nearest(name, self.templates.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "add a `[[template]]` of this name".to_owned(),
+            None if self.sealed_with.is_none() => {
+                "add a `[[template]]` of this name to the file; its schools cannot use templates of the database".to_owned()
+            }
+            None => "add a template of this name".to_owned(),
         };
         self.findings
             .problems

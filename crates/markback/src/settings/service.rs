@@ -260,6 +260,17 @@ impl Default for WorkerSettings {
     }
 }
 
+impl WorkerSettings {
+    /// These settings with those of others that say when Wonde is asked.
+    fn with_pace_of(&self, others: &Self) -> Self {
+        Self {
+            confirm_after: others.confirm_after,
+            confirm_at_least_every: others.confirm_at_least_every,
+            ..*self
+        }
+    }
+}
+
 impl Service {
     /// The bearer key for the service's own API.
     ///
@@ -357,17 +368,24 @@ impl Service {
         &self.path
     }
 
-    /// These settings with the files of others, from which schools are read.
-    pub(crate) fn with_files_of(&self, others: &Self) -> Self {
+    /// These settings with what others say that needs no restart: the files from which schools are read, how marks are
+    /// gathered, and when Wonde is asked about them.
+    pub(crate) fn followed_by(&self, others: &Self) -> Self {
         Self {
             schools_file: others.schools_file.clone(),
             path: others.path.clone(),
+            gather: others.gather,
+            workers: self.workers.with_pace_of(&others.workers),
             ..self.clone()
         }
     }
 
     /// The keys whose values differ in other settings. They need a restart.
     pub(crate) fn differences(&self, others: &Self) -> Vec<&'static str> {
+        let others = Self {
+            workers: others.workers.with_pace_of(&self.workers),
+            ..others.clone()
+        };
         let (own, others) = (self.lasting(), others.lasting());
         own.into_iter()
             .zip(others)
@@ -394,7 +412,7 @@ impl Service {
             wonde_url,
             accept_age,
             future_tolerance,
-            gather,
+            gather: _,
             register_window,
             register_lookback,
             confirm_within,
@@ -427,7 +445,6 @@ impl Service {
             ("wonde_url", format!("{wonde_url:?}")),
             ("accept_age", format!("{accept_age:?}")),
             ("future_tolerance", format!("{future_tolerance:?}")),
-            ("gather", format!("{gather:?}")),
             ("register_window", format!("{register_window:?}")),
             ("register_lookback", format!("{register_lookback:?}")),
             ("confirm_within", format!("{confirm_within:?}")),
