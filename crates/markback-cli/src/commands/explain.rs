@@ -18,6 +18,7 @@ use markback_console::BadInput;
 
 use super::{ConfigArg, named, registry};
 use markback::{
+    calendar::ReadClosures,
     settings::{Group, School},
     text,
 };
@@ -115,11 +116,10 @@ fn school_day(school: &School, event: &Event) -> SchoolDay {
     let Some((calendar, date)) = calendar else {
         return SchoolDay::NoCalendar;
     };
-    let ical = calendar
-        .ical
-        .as_ref()
-        .and_then(|ical| ical.read_file()?.ok());
-    calendar.day(date, ical.as_ref().map(|read| read.closures.as_slice()))
+    let ical = calendar.ical.as_ref();
+    let read = ical.and_then(|ical| ical.read_file()?.ok());
+    let closures = read.map(|read| ReadClosures::of_ical(read.closures));
+    calendar.day(date, &closures.unwrap_or_default())
 }
 
 fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {

@@ -88,7 +88,7 @@ impl Fetcher {
         known: &Validators,
     ) -> Result<Fetched, IcalError> {
         let unreached = |why: String| IcalError::Unreached {
-            place: ical.source(),
+            place: ical.told(),
             why,
         };
         if !self.private && literal(url.as_url()).is_some_and(|ip| !is_public(ip)) {
@@ -132,9 +132,7 @@ impl Fetcher {
         {
             bytes.extend_from_slice(&part);
             if bytes.len() as u64 > SIZE_MAX {
-                return Err(IcalError::TooLarge {
-                    path: ical.source(),
-                });
+                return Err(IcalError::TooLarge { path: ical.told() });
             }
         }
         Ok(Fetched::Read(ical.parse(bytes)?, validators))

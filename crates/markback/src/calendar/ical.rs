@@ -18,7 +18,7 @@ use crate::text::without_bom;
 /// The largest iCalendar that is read, in bytes.
 pub(super) const SIZE_MAX: u64 = 1024 * 1024;
 /// The longest closure, in days. A longer one is more likely a mistake, which would leave months without marks.
-const DAYS_MAX: i64 = 120;
+pub(super) const DAYS_MAX: i64 = 120;
 /// The longest reason that is kept, in characters.
 const WHY_MAX: usize = 200;
 /// The properties of an event that matter here. Others may be malformed without harm.
@@ -89,7 +89,7 @@ impl fmt::Debug for IcalUrl {
     }
 }
 
-/// What an iCalendar says about closures.
+/// What an iCalendar, or the calendar in an MIS, says about closures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IcalReading {
@@ -166,8 +166,25 @@ pub enum IcalError {
 }
 
 impl Ical {
-    /// How it is named in the database and in messages.
+    /// How it is named in the database: what was read by this name need not be read again.
     pub(crate) fn source(&self) -> String {
+        match &self.place {
+            IcalPlace::File(path) => path.display().to_string(),
+            // With the words, because an unchanged answer is not read again.
+            IcalPlace::Url(url) => {
+                let words = Sha256::digest(self.closure_words.join("\n"));
+                let words: Vec<_> = words
+                    .iter()
+                    .take(2)
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                format!("{url}, words {}", words.concat())
+            }
+        }
+    }
+
+    /// How it is named in messages.
+    pub(super) fn told(&self) -> String {
         match &self.place {
             IcalPlace::File(path) => path.display().to_string(),
             IcalPlace::Url(url) => url.to_string(),
@@ -187,7 +204,7 @@ impl Ical {
     }
 
     fn read_at(&self, file: &Path) -> Result<IcalReading, IcalError> {
-        let path = self.source();
+        let path = self.told();
         let mut bytes = Vec::new();
         let read =
             File::open(file).and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut bytes));
@@ -202,9 +219,7 @@ impl Ical {
     pub(super) fn parse(&self, bytes: Vec<u8>) -> Result<IcalReading, IcalError> {
         let text = String::from_utf8(bytes).ok();
         let reading = text.and_then(|text| closures(without_bom(&text), &self.closure_words));
-        reading.ok_or_else(|| IcalError::Incomplete {
-            path: self.source(),
-        })
+        reading.ok_or_else(|| IcalError::Incomplete { path: self.told() })
     }
 }
 
@@ -297,17 +312,19 @@ impl IcalReading {
             self.left_out.unreadable += 1;
             return;
         };
-        let why: Vec<_> = value("SUMMARY")
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let why: String = why.join(" ").chars().take(WHY_MAX).collect();
+        let why = in_short(value("SUMMARY").unwrap_or_default());
         self.closures.push(Closure {
             first,
             last,
             why: if why.is_empty() { word.clone() } else { why },
         });
     }
+}
+
+/// A reason on one line, and not too long.
+pub(super) fn in_short(why: &str) -> String {
+    let words: Vec<_> = why.split_whitespace().collect();
+    words.join(" ").chars().take(WHY_MAX).collect()
 }
 
 /// The first and the last day of an all-day event. Its end is the day after the last one. Some programs write the only day
@@ -329,7 +346,7 @@ fn date(text: &str) -> Option<NaiveDate> {
 }
 
 /// Whether a text has this word or these words. "Enclosed" does not have "closed".
-fn has_word(text: &str, word: &str) -> bool {
+pub(super) fn has_word(text: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     text.match_indices(word).any(|(at, found)| {
         let before = text.get(..at).and_then(|text| text.chars().next_back());

@@ -13,13 +13,14 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Closure, Ical, IcalPlace, IcalUrl, Validators,
+    Ical, IcalPlace, IcalUrl, MisCalendar, ReadClosures, Validators,
     fetch::{Fetched, Fetcher},
+    mis,
 };
 use crate::{
     service::Markback,
     settings::{School, Settings},
-    store::{Feed, Store},
+    store::{Feed, FeedKind, Store},
 };
 
 /// The time between two looks for iCalendars that are due.
@@ -29,8 +30,13 @@ const READ_EVERY: TimeDelta = TimeDelta::hours(24);
 /// How soon it is tried again after a failure.
 const RETRY_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// The most addresses that are fetched at the same time.
+/// The most addresses that are fetched, and calendars in MISs that are read, at the same time.
 const FETCHES: usize = 8;
+/// How soon the calendar in an MIS is tried again after a failure.
+const MIS_RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
+/// The most calendars in MISs that are read before there is a look for other calendars that are due: after a start with
+/// thousands of them all are due.
+const MIS_AT_ONCE: usize = 100;
 
 /// Fetching iCalendars from their addresses, which never keeps settings from ruling: it happens beside.
 #[derive(Clone, Debug, Default)]
@@ -66,15 +72,26 @@ pub(crate) enum Reread<'a> {
     Of(&'a [SchoolId]),
 }
 
-/// The closures that were last read from a school's iCalendar; `None` if it has none, or if it was never read.
-pub(crate) async fn kept_closures(
-    store: &Store,
-    school: &School,
-) -> outbox::Result<Option<Vec<Closure>>> {
-    match ical_of(school) {
-        None => Ok(None),
-        Some(ical) => store.calendar_closures(&school.id, &ical.source()).await,
+/// The closures that were last read for a school from elsewhere.
+pub(crate) async fn kept_closures(store: &Store, school: &School) -> outbox::Result<ReadClosures> {
+    let mut kept = ReadClosures::default();
+    if let Some(ical) = ical_of(school) {
+        let source = ical.source();
+        kept.ical = store
+            .calendar_closures(FeedKind::Ical, &school.id, &source)
+            .await?;
     }
+    if let Some(mis) = mis_of(school) {
+        let source = mis.source();
+        kept.mis = store
+            .calendar_closures(FeedKind::Mis, &school.id, &source)
+            .await?;
+    }
+    Ok(kept)
+}
+
+fn mis_of(school: &School) -> Option<&MisCalendar> {
+    school.calendar.as_ref()?.mis.as_ref()
 }
 
 fn ical_of(school: &School) -> Option<&Ical> {
@@ -101,7 +118,11 @@ impl Markback {
     pub async fn read_calendars_that_are_due(&self) {
         let settings = self.settings();
         self.read_calendars(&settings, Reread::Due).await;
-        if let Err(error) = self.fetch_calendars(&settings).await {
+        let (fetched, read) = tokio::join!(
+            self.fetch_calendars(&settings),
+            self.read_mis_calendars(&settings)
+        );
+        if let Err(error) = fetched.and(read) {
             tracing::warn!(%error, "{NOT_KEPT}");
         }
     }
@@ -114,11 +135,12 @@ impl Markback {
     /// Fetches the iCalendars that are due from their addresses, and keeps their closures in the database.
     async fn fetch_calendars(&self, settings: &Settings) -> outbox::Result<()> {
         let store = self.store();
-        let kept = store.calendar_feeds().await?;
+        let kept = store.calendar_feeds(FeedKind::Ical).await?;
         let mut due: HashMap<Ical, Readers> = HashMap::new();
         for (school, ical) in with_ical(settings) {
-            let before = same_source(kept.get(school), ical);
-            if url_of(ical).is_some() && before.is_none_or(|feed| is_due(feed, store.now())) {
+            let before = same_source(kept.get(school), &ical.source());
+            let is_due = before.is_none_or(|feed| is_due(feed, RETRY_AFTER, store.now()));
+            if url_of(ical).is_some() && is_due {
                 let schools = due.entry(ical.clone()).or_default();
                 schools.push((school.clone(), before.cloned()));
             }
@@ -134,10 +156,73 @@ impl Markback {
             .buffer_unordered(FETCHES);
         while let Some((ical, schools, fetched)) = answers.next().await {
             for (school, before) in schools {
-                keep(store, &school, &ical, &fetched, before.as_ref()).await?;
+                let source = ical.source();
+                let kept = Keeping {
+                    store,
+                    kind: FeedKind::Ical,
+                    school: &school,
+                    source: &source,
+                    before: before.as_ref(),
+                };
+                kept.keep(&fetched).await?;
             }
         }
         Ok(())
+    }
+
+    /// Reads the calendars in MISs that are due, and keeps their closures in the database.
+    async fn read_mis_calendars(&self, settings: &Settings) -> outbox::Result<()> {
+        let (store, kind) = (self.store(), FeedKind::Mis);
+        let kept = store.calendar_feeds(kind).await?;
+        let uses = |school: &SchoolId| settings.school(school).and_then(mis_of).is_some();
+        for school in kept.keys().filter(|school| !uses(school)) {
+            store.forget_calendar(kind, school).await?;
+        }
+        let due: Vec<_> = settings
+            .schools
+            .iter()
+            .filter_map(|school| {
+                let before = same_source(kept.get(&school.id), &mis_of(school)?.source());
+                let is_due = before.is_none_or(|feed| is_due(feed, MIS_RETRY_AFTER, store.now()));
+                is_due.then(|| (school.clone(), before.cloned()))
+            })
+            .take(MIS_AT_ONCE)
+            .collect();
+        if due.len() == MIS_AT_ONCE {
+            self.wake_calendars();
+        }
+        let mut read = stream::iter(due)
+            .map(|(school, before)| self.clone().read_mis_calendar(school, before))
+            .buffer_unordered(FETCHES);
+        while let Some((school, source, before, reading)) = read.next().await {
+            let kept = Keeping {
+                store,
+                kind,
+                school: &school,
+                source: &source,
+                before: before.as_ref(),
+            };
+            kept.keep(&reading).await?;
+        }
+        Ok(())
+    }
+
+    async fn read_mis_calendar(
+        self,
+        school: School,
+        before: Option<Feed>,
+    ) -> (SchoolId, String, Option<Feed>, Result<Fetched, String>) {
+        let (source, reading) = match mis_of(&school) {
+            Some(calendar) => {
+                let today = self.clock().now().with_timezone(&school.timezone);
+                let schools = self.schools().clone();
+                let read = mis::read(schools, &school, calendar, today.date_naive()).await;
+                let fetched = read.map(|reading| Fetched::Read(reading, Validators::default()));
+                (calendar.source(), fetched)
+            }
+            None => (String::new(), Ok(Fetched::Unchanged)),
+        };
+        (school.id, source, before, reading)
     }
 
     /// Reads the iCalendar files of these settings and keeps their closures in the database. What fails is logged and tried
@@ -157,18 +242,20 @@ async fn try_read_calendars(
     which: Reread<'_>,
 ) -> outbox::Result<()> {
     let has_ical = |school: &SchoolId| settings.school(school).and_then(ical_of).is_some();
-    let kept = store.calendar_feeds().await?;
+    let kind = FeedKind::Ical;
+    let kept = store.calendar_feeds(kind).await?;
     for school in kept.keys().filter(|school| !has_ical(school)) {
-        store.forget_calendar(school).await?;
+        store.forget_calendar(kind, school).await?;
     }
     let now = store.now();
     // Schools of a template share a file.
     let mut readings: HashMap<&Ical, Result<Fetched, String>> = HashMap::new();
     for (school, ical) in with_ical(settings) {
-        let before = same_source(kept.get(school), ical);
+        let source = ical.source();
+        let before = same_source(kept.get(school), &source);
         let wanted = match which {
             Reread::All => true,
-            Reread::Due => before.is_none_or(|feed| is_due(feed, now)),
+            Reread::Due => before.is_none_or(|feed| is_due(feed, RETRY_AFTER, now)),
             Reread::Of(ids) => ids.contains(school),
         };
         if !wanted || url_of(ical).is_some() {
@@ -178,7 +265,14 @@ async fn try_read_calendars(
             readings.insert(ical, read(ical).await);
         }
         if let Some(reading) = readings.get(ical) {
-            keep(store, school, ical, reading, before).await?;
+            let kept = Keeping {
+                store,
+                kind,
+                school,
+                source: &source,
+                before,
+            };
+            kept.keep(reading).await?;
         }
     }
     Ok(())
@@ -198,8 +292,8 @@ fn url_of(ical: &Ical) -> Option<&IcalUrl> {
 }
 
 /// What was read of the same source.
-fn same_source<'f>(feed: Option<&'f Feed>, ical: &Ical) -> Option<&'f Feed> {
-    feed.filter(|feed| feed.source == ical.source())
+fn same_source<'f>(feed: Option<&'f Feed>, source: &str) -> Option<&'f Feed> {
+    feed.filter(|feed| feed.source == source)
 }
 
 /// Schools with how the last reading of their iCalendar went.
@@ -232,10 +326,10 @@ fn known_by_all(schools: &[(SchoolId, Option<Feed>)]) -> Validators {
     }
 }
 
-fn is_due(feed: &Feed, now: DateTime<Utc>) -> bool {
+fn is_due(feed: &Feed, retry_after: TimeDelta, now: DateTime<Utc>) -> bool {
     let after = match feed.problem {
         None => READ_EVERY,
-        Some(_) => RETRY_AFTER,
+        Some(_) => retry_after,
     };
     (now - feed.tried_at).abs() >= after
 }
@@ -250,50 +344,63 @@ async fn read(ical: &Ical) -> Result<Fetched, String> {
     }
 }
 
-/// Keeps a reading and tells what is new about it.
-async fn keep(
-    store: &Store,
-    school: &SchoolId,
-    ical: &Ical,
-    reading: &Result<Fetched, String>,
-    before: Option<&Feed>,
-) -> outbox::Result<()> {
-    let told_problem = before.and_then(|feed| feed.problem.as_deref());
-    match reading {
-        Ok(fetched) => {
-            if told_problem.is_some() {
-                tracing::info!(%school, "the school's iCalendar can be read again");
-            }
-            let source = ical.source();
-            let reading = match fetched {
-                Fetched::Read(reading, validators) => {
-                    store
-                        .take_calendar(school, &source, reading, validators)
-                        .await?;
-                    reading
+/// A calendar whose reading is kept.
+struct Keeping<'a> {
+    store: &'a Store,
+    kind: FeedKind,
+    school: &'a SchoolId,
+    source: &'a str,
+    /// How the last reading of the same source went.
+    before: Option<&'a Feed>,
+}
+
+impl Keeping<'_> {
+    /// Keeps a reading and tells what is new about it.
+    async fn keep(&self, reading: &Result<Fetched, String>) -> outbox::Result<()> {
+        let (kind, school, source) = (self.kind, self.school, self.source);
+        let calendar = match kind {
+            FeedKind::Ical => "iCalendar",
+            FeedKind::Mis => "calendar in the MIS",
+        };
+        let told_problem = self.before.and_then(|feed| feed.problem.as_deref());
+        let fetched = match reading {
+            Ok(fetched) => fetched,
+            Err(problem) => {
+                let store = self.store;
+                store.fail_calendar(kind, school, source, problem).await?;
+                if told_problem != Some(problem.as_str()) {
+                    tracing::warn!(
+                        %school,
+                        calendar,
+                        problem,
+                        "a calendar of the school could not be read; what was last read of it goes on counting"
+                    );
                 }
-                Fetched::Unchanged => return store.calendar_unchanged(school, &source).await,
-            };
-            let left_out = reading.left_out.to_string();
-            let told = before.and_then(|feed| feed.left_out.as_deref());
-            if !left_out.is_empty() && told != Some(left_out.as_str()) {
-                tracing::warn!(
-                    %school,
-                    left_out,
-                    "events of the school's iCalendar are not taken as closures; add those days to `closures`"
-                );
+                return Ok(());
             }
+        };
+        if told_problem.is_some() {
+            tracing::info!(%school, calendar, "the school's calendar can be read again");
         }
-        Err(problem) => {
-            store.fail_calendar(school, &ical.source(), problem).await?;
-            if told_problem != Some(problem.as_str()) {
-                tracing::warn!(
-                    %school,
-                    problem,
-                    "the school's iCalendar could not be read; what was last read of it goes on counting"
-                );
+        let (reading, validators) = match fetched {
+            Fetched::Read(reading, validators) => (reading, validators),
+            Fetched::Unchanged => {
+                return self.store.calendar_unchanged(kind, school, source).await;
             }
+        };
+        self.store
+            .take_calendar(kind, school, source, reading, validators)
+            .await?;
+        let left_out = reading.left_out.to_string();
+        let told = self.before.and_then(|feed| feed.left_out.as_deref());
+        if !left_out.is_empty() && told != Some(left_out.as_str()) {
+            tracing::warn!(
+                %school,
+                calendar,
+                left_out,
+                "events of the school's calendar are not taken as closures; add those days to `closures`"
+            );
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -15,7 +15,7 @@ use super::{
     Problem,
     findings::{Findings, Place},
 };
-use crate::calendar::{Calendar, Closure, Ical, IcalPlace, IcalUrl};
+use crate::calendar::{Calendar, Closure, Ical, IcalPlace, IcalUrl, MisCalendar};
 
 /// The reason of a closure without one.
 const CLOSED: &str = "closed";
@@ -49,7 +49,11 @@ pub(super) struct CalendarFile {
     /// The address of such an iCalendar, in place of a file: `https://…`. It is fetched daily and when it is new.
     #[schemars(extend("format" = "uri"))]
     ical_url: Option<String>,
-    /// An all-day event of the iCalendar is a closure if its summary or its categories have one of these words, whatever
+    /// Whether closures are taken from the calendar in the school's MIS as well, where the school grants reading it. It is read
+    /// daily.
+    #[serde(default)]
+    from_mis: bool,
+    /// An all-day event of the iCalendar, or of the calendar in the MIS, is a closure if its summary or its categories have one of these words, whatever
     /// their letter case. Default: `["closed", "closure", "inset", "half term", "half-term", "holiday", "holidays"]`.
     closure_words: Option<Vec<String>>,
 }
@@ -75,21 +79,24 @@ pub(super) fn calendar(
     findings: &mut Findings,
 ) -> Calendar {
     let mut check = Check { place, findings };
-    let has_ical = file.ical_file.is_some() || file.ical_url.is_some();
-    if file.terms.is_empty() && file.closures.is_empty() && !has_ical {
+    let reads = file.ical_file.is_some() || file.ical_url.is_some() || file.from_mis;
+    if file.terms.is_empty() && file.closures.is_empty() && !reads {
         check.problem(
             "calendar",
             "the calendar says nothing",
-            "add terms, closures, an `ical_file` or an `ical_url`, or remove the table",
+            "add terms, closures, an `ical_file`, an `ical_url` or `from_mis`, or remove the table",
         );
     }
     let terms = check.terms(&file.terms);
     let closures = check.closures(&file.closures);
-    let ical = check.ical(folder, file.ical_file, file.ical_url, file.closure_words);
+    let words = check.words(file.closure_words, reads);
+    let ical = check.ical(folder, file.ical_file, file.ical_url, words.as_ref());
+    let mis = words.filter(|_| file.from_mis);
     Calendar {
         terms,
         closures,
         ical,
+        mis: mis.map(|closure_words| MisCalendar { closure_words }),
     }
 }
 
@@ -171,20 +178,10 @@ impl Check<'_> {
         folder: &Path,
         file: Option<PathBuf>,
         url: Option<String>,
-        words: Option<Vec<String>>,
+        words: Option<&Vec<String>>,
     ) -> Option<Ical> {
-        let key = "calendar.closure_words";
         let place = match (file, url) {
-            (None, None) => {
-                if words.is_some() {
-                    self.problem(
-                        key,
-                        "there is no iCalendar whose events could have these words",
-                        "add `ical_file` or `ical_url`, or remove the words",
-                    );
-                }
-                return None;
-            }
+            (None, None) => return None,
             (Some(_), Some(_)) => {
                 self.problem(
                     "calendar.ical_url",
@@ -204,23 +201,37 @@ impl Check<'_> {
             (Some(file), None) => IcalPlace::File(folder.join(file)),
             (None, Some(url)) => IcalPlace::Url(self.ical_url(&url)?),
         };
-        let words = words.unwrap_or_else(|| CLOSURE_WORDS.map(str::to_owned).into());
-        let closure_words: Vec<_> = words
-            .iter()
-            .map(|word| word.trim().to_lowercase())
-            .collect();
-        if closure_words.is_empty() || closure_words.iter().any(String::is_empty) {
+        Some(Ical {
+            place,
+            closure_words: words?.clone(),
+        })
+    }
+
+    /// The words of closures in lower case; `None` if some are wrong.
+    fn words(&mut self, words: Option<Vec<String>>, is_read: bool) -> Option<Vec<String>> {
+        let key = "calendar.closure_words";
+        if words.is_some() && !is_read {
             self.problem(
                 key,
-                "a word is missing",
-                "write words that stand in the closures of the iCalendar: [\"closed\", \"inset\"]",
+                "there is no iCalendar whose events could have these words",
+                "add `ical_file`, `ical_url` or `from_mis`, or remove the words",
             );
             return None;
         }
-        Some(Ical {
-            place,
-            closure_words,
-        })
+        let words = words.unwrap_or_else(|| CLOSURE_WORDS.map(str::to_owned).into());
+        let words: Vec<_> = words
+            .iter()
+            .map(|word| word.trim().to_lowercase())
+            .collect();
+        if words.is_empty() || words.iter().any(String::is_empty) {
+            self.problem(
+                key,
+                "a word is missing",
+                "write words that stand in the closures of the calendar: [\"closed\", \"inset\"]",
+            );
+            return None;
+        }
+        Some(words)
     }
 
     fn ical_url(&mut self, url: &str) -> Option<IcalUrl> {

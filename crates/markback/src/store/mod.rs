@@ -38,7 +38,7 @@ use crate::clock::SharedClock;
 pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
-pub(crate) use calendars::Feed;
+pub(crate) use calendars::{Feed, FeedKind};
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
 pub use ledger::LedgerKey;

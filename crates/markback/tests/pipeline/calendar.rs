@@ -113,8 +113,9 @@ async fn server(answer: ResponseTemplate) -> MockServer {
     server
 }
 
+/// The workers are not at work yet, so that nothing is fetched beside the test.
 async fn at_address(server: &MockServer, private: bool) -> Stage {
-    let stage = Stage::set(Setup {
+    let stage = Stage::idle(Setup {
         service: if private {
             "private_calendars = true\n"
         } else {
@@ -140,13 +141,15 @@ async fn an_ical_is_fetched_daily_and_a_failure_keeps_the_last_good_one() {
         .set_body_string(closed_on(today))
         .insert_header("ETag", "\"1\"");
     let first = server(answer).await;
-    let stage = at_address(&first, true).await;
+    let mut stage = at_address(&first, true).await;
     assert_eq!(fetched(&stage).await, None);
     // All schools share one request, and it is not repeated before a day has passed.
     let requests = async || first.received_requests().await.unwrap().len();
     assert_eq!(requests().await, 1);
     assert_eq!(fetched(&stage).await, None);
     assert_eq!(requests().await, 1);
+    stage.work();
+    stage.people_known().await;
     let pupil = stage.pupil(SIMS, 0);
     stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
     assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Skipped);
@@ -165,7 +168,6 @@ async fn an_ical_is_fetched_daily_and_a_failure_keeps_the_last_good_one() {
         .await;
     stage.clock.advance(Duration::from_secs(25 * 60 * 60));
     assert_eq!(fetched(&stage).await, None);
-    assert_eq!(requests().await, 1);
 
     // Then it fails, which is told without the address.
     first.reset().await;
@@ -217,7 +219,7 @@ async fn what_cannot_be_fetched_is_told_and_closes_no_day(
     #[case] told: &str,
 ) {
     let server = server(answer).await;
-    let stage = at_address(&server, private).await;
+    let mut stage = at_address(&server, private).await;
     let error = fetched(&stage).await.unwrap();
     assert!(
         error.contains(told) && error.contains("no day is closed by it"),
@@ -227,7 +229,90 @@ async fn what_cannot_be_fetched_is_told_and_closes_no_day(
     if !private {
         assert_eq!(server.received_requests().await.unwrap().len(), 0);
     }
+    stage.work();
+    stage.people_known().await;
     let pupil = stage.pupil(ARBOR, 0);
     stage.take(ARBOR, sign_in("e1", &pupil, "08:50:00")).await;
     assert_eq!(stage.settled_as(ARBOR, "e1").await, EventState::Confirmed);
+}
+
+/// The ids of the events in the calendar of the school's MIS.
+async fn events(stage: &Stage) -> Vec<String> {
+    let url = format!(
+        "{}/schools/{}/events",
+        stage.sandbox.base_url(),
+        stage.school(SIMS)
+    );
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = http.get(url).bearer_auth(stage.sandbox.token()).send();
+    let answer = answer.await.unwrap().text().await.unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    let events = answer["data"].as_array().unwrap().iter();
+    events
+        .map(|event| event["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closures_of_the_mis_count_only_if_the_settings_say_so() {
+    let mut stage = Stage::idle(Setup::default()).await;
+    let school = stage.school(SIMS);
+    let event = events(&stage).await.remove(0);
+    let today = serde_json::json!("2026-11-23");
+    for (pointer, value) in [
+        ("/name", serde_json::json!("INSET day")),
+        ("/start_at", today.clone()),
+        ("/end_at", today),
+        ("/all_day", serde_json::json!(true)),
+    ] {
+        stage
+            .sandbox
+            .set_value(&school, &event, pointer, value)
+            .unwrap();
+    }
+    stage.work();
+    stage.people_known().await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);
+
+    // A school that does not grant it: told, and no day is closed.
+    stage.sandbox.set_scope(&school, "events", false).unwrap();
+    with_calendar(&stage, "from_mis = true").await;
+    stage.markback.read_calendars_that_are_due().await;
+    let error = calendar_error(&stage).await.unwrap();
+    assert!(
+        error.contains("calendar in the school's MIS cannot be read")
+            && error.contains("no day is closed by it"),
+        "{error}"
+    );
+    let pupil = stage.pupil(SIMS, 1);
+    stage.take(SIMS, sign_in("e2", &pupil, "08:50:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "e2").await, EventState::Confirmed);
+    let steps = stage.event(SIMS, "e2").await.steps.join("\n");
+    assert!(steps.contains("has not been read yet"), "{steps}");
+
+    // Granted, it is read within the hour.
+    stage.sandbox.set_scope(&school, "events", true).unwrap();
+    stage.clock.advance(Duration::from_secs(3600));
+    stage.markback.read_calendars_that_are_due().await;
+    assert_eq!(calendar_error(&stage).await, None);
+    let pupil = stage.pupil(SIMS, 2);
+    stage.take(SIMS, sign_in("e3", &pupil, "08:50:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "e3").await, EventState::Skipped);
+    let steps = stage.event(SIMS, "e3").await.steps.join("\n");
+    assert!(
+        steps.contains("INSET day, according to the MIS's calendar"),
+        "{steps}"
+    );
+
+    // What was read goes on counting when it cannot be read any more.
+    stage.sandbox.set_scope(&school, "events", false).unwrap();
+    stage.clock.advance(Duration::from_secs(25 * 60 * 60));
+    stage.markback.read_calendars_that_are_due().await;
+    let error = calendar_error(&stage).await.unwrap();
+    assert!(
+        error.contains("its closures as read on 2026-11-23"),
+        "{error}"
+    );
 }

@@ -4,7 +4,10 @@ use rstest::rstest;
 use writeback::SchoolDay;
 
 use super::*;
-use crate::settings::{self, Hint, LoadError, Loaded};
+use crate::{
+    calendar::ReadClosures,
+    settings::{self, Hint, LoadError, Loaded},
+};
 
 const SCHOOL: &str = "[[school]]\nid = 'A1'\ntimezone = 'Europe/London'\ntoken_env = 'TOKEN'\n";
 const GROUP: &str = "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\npresent = true\n";
@@ -104,6 +107,23 @@ fn an_address_is_read_and_its_path_is_shown_nowhere(
 }
 
 #[test]
+fn closures_of_the_mis_are_found_by_the_same_words() {
+    let words = |calendar: &str| {
+        let settings = with(calendar).unwrap().settings;
+        let calendar = settings.schools[0].calendar.as_deref().unwrap();
+        calendar.mis.clone().map(|mis| mis.closure_words)
+    };
+    assert!(
+        words("from_mis = true")
+            .unwrap()
+            .contains(&"inset".to_owned())
+    );
+    let own = "from_mis = true\nclosure_words = ['Pupil free day']";
+    assert_eq!(words(own).unwrap(), ["pupil free day"]);
+    assert_eq!(words("from_mis = false\nical_file = 'a.ics'"), None);
+}
+
+#[test]
 fn an_ical_file_that_hides_closures_gets_a_hint() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("markback.toml");
@@ -153,6 +173,12 @@ fn no_calendar_is_none() {
 #[case("closures = [{ on = [] }]", "calendar.closures[0].on", "no day")]
 #[case("closures = [{ why = 'x' }]", "calendar.closures[0].on", "no day")]
 #[case("ical_file = ''", "calendar.ical_file", "empty")]
+#[case("from_mis = false", "calendar", "says nothing")]
+#[case(
+    "from_mis = true\nclosure_words = ['']",
+    "calendar.closure_words",
+    "missing"
+)]
 #[case("ical_url = 'hill.ics'", "calendar.ical_url", "can be fetched")]
 #[case(
     "ical_url = 'ftp://hill.example/a.ics'",
@@ -228,7 +254,7 @@ fn a_school_takes_its_templates_calendar_unless_it_has_its_own() {
     let closed = |school: usize, day: &str| {
         let calendar = settings.schools[school].calendar.as_deref().unwrap();
         matches!(
-            calendar.day(day.parse().unwrap(), None),
+            calendar.day(day.parse().unwrap(), &ReadClosures::default()),
             SchoolDay::Closed { .. }
         )
     };
