@@ -5,7 +5,7 @@
 //! the errors that any address may answer. Types are described by `schemars::JsonSchema`, as those of the settings are;
 //! [`Of`] and [`Given`] hand the descriptions to utoipa.
 
-use std::{borrow::Cow, marker::PhantomData, sync::LazyLock};
+use std::{borrow::Cow, fmt::Write as _, marker::PhantomData, sync::LazyLock};
 
 use axum::http::StatusCode;
 use schemars::{
@@ -246,6 +246,7 @@ fn put_together(parts: impl IntoIterator<Item = Part>) -> Value {
         if let Some(carried) = schema.get_mut(EXTENSION) {
             *schema = carried.take();
         }
+        tidy(schema);
     }
     document["paths"] = paths.into();
     document["components"] = json!({
@@ -258,6 +259,58 @@ fn put_together(parts: impl IntoIterator<Item = Part>) -> Value {
         }},
     });
     document
+}
+
+/// Leaves the names in descriptions without the brackets that make links of them in Rust's documentation, and makes enums
+/// of described constants.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                *text = text.replace("[`", "`").replace("`]", "`");
+            }
+            fields.values_mut().for_each(tidy);
+            choice_as_enum(fields);
+        }
+        Value::Array(values) => values.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// A choice of described constants is an enum whose description describes them, which every generator can make a type of.
+fn choice_as_enum(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = schema.get("oneOf") else {
+        return;
+    };
+    // With `const` there is one value, with `enum` there are those that have no description of their own.
+    let values = |choice: &Value| match (&choice["const"], &choice["enum"]) {
+        (Value::String(one), _) => Some(vec![one.clone()]),
+        (_, Value::Array(several)) => several
+            .iter()
+            .map(|one| Some(one.as_str()?.to_owned()))
+            .collect(),
+        _ => None,
+    };
+    let Some(values) = choices.iter().map(values).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let mut description = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    for (value, choice) in values.iter().zip(choices) {
+        if let Some(text) = choice["description"].as_str() {
+            let _ = write!(description, "\n\n`{}`: {text}", value.join("`, `"));
+        }
+    }
+    let description = description.trim_start().to_owned();
+    schema.remove("oneOf");
+    schema.insert("type".to_owned(), "string".into());
+    schema.insert("enum".to_owned(), values.concat().into());
+    if !description.is_empty() {
+        schema.insert("description".to_owned(), description.into());
+    }
 }
 
 const ABOUT: &str = "Markback writes attendance from a sign-in system into a school's MIS.\n\n\
@@ -338,6 +391,24 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    #[test]
+    fn described_constants_are_an_enum() {
+        let mut schema = json!({"description": "See [`A`].", "oneOf": [
+            {"const": "a", "description": "one"}, {"enum": ["b", "c"], "type": "string"},
+        ]});
+        tidy(&mut schema);
+        let expected = json!({"description": "See `A`.\n\n`a`: one", "type": "string", "enum": ["a", "b", "c"]});
+        assert_eq!(schema, expected);
+        let mut other = json!({"oneOf": [{"const": "a"}, {"type": "integer"}]});
+        let before = other.clone();
+        tidy(&mut other);
+        assert_eq!(other, before);
+        assert_eq!(
+            document()["components"]["schemas"]["EventKind"]["enum"],
+            json!(["sign_in", "sign_out"])
+        );
     }
 
     /// A type that is both sent and received has one description, or one of them would be lost.

@@ -28,7 +28,8 @@ impl Running {
     /// Starts both. The address is bound before a worker claims anything.
     pub async fn start(markback: Markback) -> anyhow::Result<Self> {
         let listen = markback.settings().service.listen;
-        let limits = markback.settings().service.http;
+        let limits = markback.settings().service.http.clone();
+        let answer_within = limits.answer_within;
         let router = crate::router(markback.clone())?;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             let help = help_for(&error);
@@ -44,8 +45,8 @@ impl Running {
                 let stop = stop.clone();
                 async move { markback.run(stop).await }
             }),
-            http: tokio::spawn(crate::serve(listener, router, limits.head_within, told)),
-            answer_within: limits.answer_within,
+            http: tokio::spawn(crate::serve(listener, router, limits, told)),
+            answer_within,
             stop,
         })
     }

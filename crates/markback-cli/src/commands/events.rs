@@ -214,6 +214,7 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
         person: ls.person.clone(),
         from: ls.from,
         to: ls.to,
+        after: None,
         limit: ls.limit,
         accept_age: settings.service.accept_age,
     };
