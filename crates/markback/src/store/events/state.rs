@@ -42,6 +42,7 @@ impl UnknownState {
     Hash,
     Serialize,
     Deserialize,
+    schemars::JsonSchema,
     EnumString,
     IntoStaticStr,
     VariantArray,
@@ -142,6 +143,11 @@ impl EventState {
             self,
             Self::Received | Self::Held | Self::Planned | Self::Sent | Self::Accepted
         )
+    }
+
+    /// Whether the feed tells of an event that reaches this state.
+    pub fn is_told(self) -> bool {
+        !matches!(self, Self::Received | Self::Planned | Self::Sent)
     }
 
     /// The name in records, metrics and JSON.
