@@ -94,7 +94,7 @@ fn extent(full: bool) -> &'static str {
 }
 
 /// The record of a sync.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SyncRecord {
     /// Its id, unique within the school.
@@ -116,6 +116,7 @@ pub struct SyncRecord {
     /// How long it took, in milliseconds.
     pub took_ms: Option<i64>,
     /// Its report: counts by group, changes held back, people without a group.
+    #[schemars(with = "Option<std::collections::BTreeMap<String, Value>>")]
     pub report: Option<Value>,
     /// Its error.
     pub error: Option<String>,
