@@ -18,6 +18,7 @@ pub mod settings;
 pub mod status;
 mod stored;
 pub mod sync;
+pub mod webhooks;
 
 use std::path::{Path, PathBuf};
 

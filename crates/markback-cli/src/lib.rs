@@ -11,7 +11,7 @@ use markback_lab::{bench, demo};
 
 use self::commands::{
     adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, schools,
-    serve, settings, status, sync,
+    serve, settings, status, sync, webhooks,
 };
 
 pub mod commands;
@@ -63,6 +63,8 @@ pub enum Command {
     Schools(schools::Args),
     /// Show and change the settings of a school or a template that the database keeps
     Settings(settings::Args),
+    /// Manage the endpoints that get entries of the feed as signed webhooks
+    Webhooks(webhooks::Args),
     /// Check the settings and list all problems
     Check(check::Args),
     /// Preview a school's migration to another MIS, without changing anything
@@ -115,6 +117,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(args) => explain::run(&args),
         Command::Schools(args) => schools::run(&args),
         Command::Settings(args) => settings::run(&args),
+        Command::Webhooks(args) => webhooks::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema => schema::run(),

@@ -94,6 +94,56 @@ mod tests {
         );
     }
 
+    /// Fresh ones, because verifiers refuse what is older than five minutes.
+    #[test]
+    #[ignore = "`cargo xtask webhook-verifiers` runs it and says where to write"]
+    fn signed_messages_are_written_for_other_verifiers() {
+        let path = std::env::var_os("MARKBACK_SIGNED_MESSAGES").unwrap();
+        let (old, new, other) = (Secret::random(), Secret::random(), Secret::random());
+        let now = Utc::now();
+        let long_ago = now - chrono::TimeDelta::hours(1);
+        let body =
+            r#"{"type":"event.confirmed","data":{"event":{"id":"Zoë-1","state":"confirmed"}}}"#;
+        let message = |name: &str,
+                       by: &[&Secret],
+                       for_whom: &Secret,
+                       at: DateTime<Utc>,
+                       sent: &str,
+                       valid: bool| {
+            let id = "msg_we_0123456789abcdef_7";
+            let signed = signatures(by.iter().copied(), id, at, body.as_bytes()).unwrap();
+            serde_json::json!({
+                "name": name, "secret": for_whom.expose(), "body": sent, "valid": valid,
+                "headers": {
+                    ID_HEADER: id, TIMESTAMP_HEADER: at.timestamp().to_string(), SIGNATURE_HEADER: signed,
+                },
+            })
+        };
+        let messages = [
+            message("as it was sent", &[&new], &new, now, body, true),
+            message(
+                "while rotated, by the new secret",
+                &[&new, &old],
+                &new,
+                now,
+                body,
+                true,
+            ),
+            message(
+                "while rotated, by the old secret",
+                &[&new, &old],
+                &old,
+                now,
+                body,
+                true,
+            ),
+            message("by another secret", &[&new, &old], &other, now, body, false),
+            message("with another body", &[&new], &new, now, "{}", false),
+            message("an hour old", &[&new], &new, long_ago, body, false),
+        ];
+        std::fs::write(path, serde_json::to_vec(&messages).unwrap()).unwrap();
+    }
+
     #[test]
     fn a_new_secret_has_the_form_of_the_scheme_and_is_never_in_a_debug_text() {
         let secret = Secret::random();

@@ -74,8 +74,9 @@ struct Recent {
 }
 
 impl Feed {
-    /// The feed in this database. `streams` is the most streams at the same time.
-    pub(crate) fn new(store: Store, poll: Duration, streams: usize) -> Self {
+    /// The feed in this database. A service has its own. `poll` is the time between two looks for new entries, and `streams`
+    /// the most streams at the same time.
+    pub fn new(store: Store, poll: Duration, streams: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
                 store,
