@@ -19,6 +19,7 @@ pub mod status;
 mod stored;
 pub mod sync;
 pub mod token;
+pub mod webhooks;
 
 use std::path::{Path, PathBuf};
 

@@ -11,7 +11,7 @@ use markback_lab::{bench, demo};
 
 use self::commands::{
     adapters, check, doctor, events, explain, groups, migrate, replay, resume, schema, schools,
-    serve, settings, status, sync, token,
+    serve, settings, status, sync, token, webhooks,
 };
 
 pub mod commands;
@@ -67,6 +67,8 @@ pub enum Command {
     ///
     /// The settings name the key that seals them, in `seal_key_env` or `seal_key_file`. No command shows a token.
     Token(token::Args),
+    /// Manage the endpoints that get entries of the feed as signed webhooks
+    Webhooks(webhooks::Args),
     /// Check the settings and list all problems
     Check(check::Args),
     /// Preview a school's migration to another MIS, without changing anything
@@ -120,6 +122,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schools(args) => schools::run(&args),
         Command::Settings(args) => settings::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Webhooks(args) => webhooks::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Schema => schema::run(),

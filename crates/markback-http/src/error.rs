@@ -52,6 +52,8 @@ pub enum Kind {
     UnknownGroup,
     /// The school has no such sync.
     UnknownSync,
+    /// There is no such endpoint for webhooks.
+    UnknownEndpoint,
     /// The cursor is older than the kept changes.
     CursorGone,
     /// The state of the event does not allow this, or its id belongs to an event with other content.
@@ -133,6 +135,11 @@ impl Kind {
                 StatusCode::NOT_FOUND,
                 "Unknown sync",
                 "Correct the sync's id. A sync is removed after its retention.",
+            ),
+            Self::UnknownEndpoint => (
+                StatusCode::NOT_FOUND,
+                "Unknown webhook endpoint",
+                "Correct the endpoint's id; the list of endpoints has them all.",
             ),
             Self::CursorGone => (
                 StatusCode::GONE,

@@ -17,9 +17,11 @@
 //! ```
 
 mod connections;
+mod endpoints;
 mod error;
 mod events;
 mod extract;
+mod feed;
 mod groups;
 mod health;
 mod key;
@@ -116,6 +118,8 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(events::routes())
         .merge(groups::routes())
         .merge(operator::routes())
+        .merge(feed::routes())
+        .merge(endpoints::routes())
 }
 
 /// The routes that need no key.

@@ -191,6 +191,7 @@ fn about_parameter(name: &str) -> &'static str {
         "event" => "The event's id, which the sign-in system gave.",
         "group" => "The group's name in the settings.",
         "sync" => "The sync's id.",
+        "endpoint" => "The id of the webhook endpoint.",
         "secret" => "The secret of the webhooks' address, which the settings name.",
         "kind" => "The end of a problem's `type`.",
         _ => "",

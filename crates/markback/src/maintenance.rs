@@ -28,6 +28,9 @@ impl Markback {
         let mut until_prune = rand::random_range(1..=8);
         while !stop.is_cancelled() {
             self.heed_notices(&mut heeded).await;
+            if let Err(error) = self.store().tell_pauses_over().await {
+                tracing::warn!(%error, "the feed could not be told of ended pauses; retrying");
+            }
             if let Some(metrics) = self.metrics() {
                 metrics.upkeep();
             }
@@ -66,6 +69,9 @@ impl Markback {
             Err(error) => {
                 tracing::warn!(%error, "marks of past days could not be removed; retrying");
             }
+        }
+        if let Err(error) = self.feed().prune(service.feed.keep).await {
+            tracing::warn!(%error, "old entries of the feed could not be removed; retrying");
         }
         if let Err(error) = self.sync().forget_strangers().await {
             tracing::warn!(%error, "schools that are no longer in the settings could not be removed; retrying");

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use outbox::{Pause, QueueStats};
 
 use crate::{
+    endpoints::{Endpoint, EndpointState},
     queues,
     store::{EventState, EventUpdate, OpenEvents, Pruned},
 };
@@ -24,6 +25,8 @@ const TOKEN_REQUESTS: &str = "markback_token_requests_total";
 const REQUEST_SECONDS: &str = "markback_wonde_request_seconds";
 const PERMIT_SECONDS: &str = "markback_wonde_permit_wait_seconds";
 const WEBHOOKS: &str = "markback_webhooks_total";
+const DELIVERIES: &str = "markback_webhook_deliveries_total";
+const ENDPOINTS: &str = "markback_webhook_endpoints";
 const PRUNED: &str = "markback_pruned_total";
 const QUEUE_JOBS: &str = "markback_queue_jobs";
 const QUEUE_OLDEST: &str = "markback_queue_oldest_seconds";
@@ -104,6 +107,8 @@ pub struct Levels {
     pub schools_read: usize,
     /// Schools whose iCalendar could not be read at the last try.
     pub calendars_unread: usize,
+    /// The endpoints for webhooks.
+    pub endpoints: Vec<Endpoint>,
     /// The present time.
     pub now: DateTime<Utc>,
 }
@@ -149,6 +154,18 @@ impl Levels {
             .count();
         gauge!(PAUSES, "of" => "token").set(tokens as f64);
         gauge!(PAUSES, "of" => "school").set((self.pauses.len() - tokens) as f64);
+        for state in [
+            EndpointState::Active,
+            EndpointState::Disabled,
+            EndpointState::Gone,
+            EndpointState::Dead,
+        ] {
+            let of_state = self
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.state == state);
+            gauge!(ENDPOINTS, "state" => state.as_str()).set(of_state.count() as f64);
+        }
         gauge!(SCHOOLS).set(self.schools as f64);
         gauge!(SCHOOLS_READ).set(self.schools_read as f64);
         gauge!(CALENDARS_UNREAD).set(self.calendars_unread as f64);
@@ -218,6 +235,11 @@ pub fn webhook(payload_type: &'static str) {
     counter!(WEBHOOKS, "type" => payload_type).increment(1);
 }
 
+/// Counts an attempt to deliver an entry to an endpoint: `delivered`, `retried` or `failed`.
+pub(crate) fn delivery(result: &'static str) {
+    counter!(DELIVERIES, "result" => result).increment(1);
+}
+
 /// Counts values and records that a sync could not read and skipped.
 pub(crate) fn unread(values: usize, records: usize) {
     for (what, count) in [("value", values), ("record", records)] {
@@ -257,6 +279,9 @@ fn begin_at_zero() {
         counter!(RELOADS, "result" => result).absolute(0);
     }
     gauge!(REFUSED).set(0.0);
+    for result in ["delivered", "retried", "failed"] {
+        counter!(DELIVERIES, "result" => result).absolute(0);
+    }
     for state in EventState::ALL {
         counter!(EVENTS, "state" => state.as_str()).absolute(0);
     }
@@ -285,6 +310,11 @@ fn describe() {
         "Seconds a request waited for the token's rate"
     );
     describe_counter!(WEBHOOKS, "Webhooks taken");
+    describe_counter!(
+        DELIVERIES,
+        "Attempts to deliver entries of the feed to endpoints, by result"
+    );
+    describe_gauge!(ENDPOINTS, "Endpoints for webhooks, by state");
     describe_counter!(
         UNREAD,
         "Values and records of people that syncs could not read and skipped"

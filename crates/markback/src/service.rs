@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     calendar::reading::{Fetching, Reread},
     clock::SharedClock,
+    endpoints::{Courier, EndpointError, Endpoints},
+    feed::Feed,
     metrics::Metrics,
     mirror::Mirror,
     people::PersonIndex,
@@ -27,6 +29,7 @@ use crate::{
     settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
+    targets::Targets,
     waiting,
 };
 
@@ -87,6 +90,9 @@ pub enum OpenError {
     /// The adapters conflict.
     #[error(transparent)]
     Adapters(#[from] mis_core::Error),
+    /// The client for webhooks cannot be set up.
+    #[error(transparent)]
+    Endpoints(#[from] EndpointError),
 }
 
 /// The service. Cheap to clone; clones are the same service.
@@ -105,6 +111,10 @@ pub struct Markback {
     intake: Intake,
     pub(crate) workers: Arc<Workers>,
     sync: PeopleSync,
+    feed: Feed,
+    endpoints: Endpoints,
+    courier: Courier,
+    config: WorkerConfig,
     clock: SharedClock,
     metrics: Option<Metrics>,
 }
@@ -164,6 +174,11 @@ impl Markback {
             people.clone(),
             config,
         );
+        let feed = Feed::new(
+            store.clone(),
+            config.poll,
+            settings.service.feed.streams.get(),
+        );
         let intake = Intake::start(live.clone(), store.clone(), people.clone());
         let markback = Self {
             settings: live,
@@ -171,13 +186,17 @@ impl Markback {
             file_refused: Arc::default(),
             tokens_unread: Arc::default(),
             fetching: Fetching::default(),
-            store,
             schools,
             people,
             mirror,
             intake,
             workers,
             sync,
+            feed,
+            courier: Courier::new(store.clone(), &Targets::new(&settings.service.targets))?,
+            endpoints: Endpoints::new(store.clone(), &settings.service.targets),
+            store,
+            config,
             clock: options.clock,
             metrics: options.metrics,
         };
@@ -243,6 +262,16 @@ impl Markback {
     /// The syncs of the schools' people.
     pub fn sync(&self) -> &PeopleSync {
         &self.sync
+    }
+
+    /// The feed of outcomes, changes of groups and notices.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// The endpoints for webhooks.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// Receives events of one school: all of them or none. See [`Intake::submit`].
@@ -327,6 +356,9 @@ impl Markback {
             self.run_calendars(stop.clone()),
             self.mirror.run(stop.clone()),
             self.workers.run_lapses(stop.clone()),
+            self.feed.run(stop.clone()),
+            self.courier
+                .run(self.config.poll, self.config.lease, stop.clone()),
             self.sync.run(stop),
         );
     }

@@ -11,7 +11,8 @@
 //! 6. pauses of schools and tokens,
 //! 7. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
 //!
-//! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks.
+//! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks. Last, the
+//! feed gets an entry for each event in a state that hosts follow.
 
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,9 @@ impl Effects {
             .map(|(key, event)| EventUpdate::of(&key.school, event).state(EventState::Superseded));
         let events = self.events.iter().cloned();
         let news = events.chain(superseded).chain(failed).chain(queued);
-        Ok((news.collect(), parts))
+        let news: Vec<_> = news.collect();
+        store.tell_outcomes(tx, &news).await?;
+        Ok((news, parts))
     }
 
     /// A newly planned mark takes the place of one of the same session that waits for release, held itself or not.

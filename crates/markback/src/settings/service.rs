@@ -17,12 +17,14 @@ use writeback::settings::LocalTime;
 
 use super::{
     document::Document,
+    feed::FeedSettings,
     findings::{Findings, InDocument, Place},
     http::Http,
     key::Key,
     problem::Problem,
     secret::{self, SecretError, SecretSource},
     span, store_address,
+    targets::TargetSettings,
 };
 use crate::seal::SealKeyPlaces;
 
@@ -106,6 +108,10 @@ pub struct Service {
     pub private_calendars: bool,
     /// How the service's API treats slow clients.
     pub http: Http,
+    /// How long the feed is kept, and how many may follow it.
+    pub feed: FeedSettings,
+    /// Which addresses the service may call when somebody tells it to, as for webhooks.
+    pub targets: TargetSettings,
     /// How the workers work. The defaults fit; tests use shorter times.
     pub workers: WorkerSettings,
     /// The most requests a minute to Wonde with one token.
@@ -420,6 +426,8 @@ impl Service {
             retention_undecided,
             private_calendars,
             http,
+            feed,
+            targets,
             workers,
             rate_per_minute,
             sync,
@@ -452,6 +460,8 @@ impl Service {
             ("retention_undecided", format!("{retention_undecided:?}")),
             ("private_calendars", format!("{private_calendars:?}")),
             ("http", format!("{http:?}")),
+            ("feed", format!("{feed:?}")),
+            ("targets", format!("{targets:?}")),
             ("workers", format!("{workers:?}")),
             ("rate_per_minute", format!("{rate_per_minute:?}")),
             ("sync", format!("{sync:?}")),
@@ -492,6 +502,8 @@ impl Default for Service {
             retention_undecided: Duration::from_secs(365 * DAY),
             private_calendars: false,
             http: Http::default(),
+            feed: FeedSettings::default(),
+            targets: TargetSettings::default(),
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
@@ -628,6 +640,7 @@ impl Service {
         findings.problems.extend(self.check_store(&place));
         self.check_wonde_url(&place, findings);
         findings.problems.extend(self.http.check(&place));
+        findings.problems.extend(self.feed.check(&place));
         findings.problems.extend(self.sync.check(&place));
     }
 

@@ -3,7 +3,9 @@
 mod audit;
 mod budget;
 mod calendars;
+mod endpoints;
 mod events;
+mod feed;
 mod held;
 mod ledger;
 mod limits;
@@ -39,8 +41,10 @@ pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
 pub(crate) use calendars::{Feed, FeedKind};
+pub(crate) use endpoints::{AttemptEnd, DeliveryJob, Patience, SigningEndpoint};
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
+pub(crate) use feed::NewEntry;
 pub use ledger::LedgerKey;
 pub use limits::{LearnedLimit, Limit};
 pub use lock::{LockError, ServiceLock};
@@ -192,6 +196,7 @@ impl Store {
         db.migrate(&settings::MIGRATIONS).await?;
         db.migrate(&usage::MIGRATIONS).await?;
         db.migrate(&calendars::MIGRATIONS).await?;
+        db.migrate(&feed::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -214,6 +219,7 @@ impl Store {
             &settings::MIGRATIONS,
             &usage::MIGRATIONS,
             &calendars::MIGRATIONS,
+            &feed::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

@@ -126,7 +126,7 @@ impl Store {
         Ok(past + self.remove(&UNDATED, unread.timestamp_millis()).await?)
     }
 
-    async fn remove(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {
+    pub(super) async fn remove(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {
         let mut removed = 0;
         loop {
             let mut tx = self.db.begin().await?;

@@ -6,7 +6,7 @@ use outbox::{Sql, Tx, on_pool, on_tx};
 use std::time::Duration;
 
 use super::{
-    EventRecord, EventState, Store,
+    EventRecord, EventState, EventUpdate, Store,
     events::{EventRow, record},
     rows,
 };
@@ -179,6 +179,10 @@ impl Store {
                 .await
                 .map(|done| done.rows_affected())
         })?;
+        if changed == 1 {
+            let update = EventUpdate::of(&found.school, &found.id).state(EventState::Discarded);
+            self.tell_outcomes(tx, &[update]).await?;
+        }
         Ok(changed == 1)
     }
 }

@@ -145,6 +145,11 @@ impl EventState {
         )
     }
 
+    /// Whether the feed tells of an event that reaches this state.
+    pub fn is_told(self) -> bool {
+        !matches!(self, Self::Received | Self::Planned | Self::Sent)
+    }
+
     /// The name in records, metrics and JSON.
     pub fn as_str(self) -> &'static str {
         self.into()
