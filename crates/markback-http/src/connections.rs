@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use axum::{Router, serve::Listener};
-use hyper::server::conn::http1;
+use axum::{Router, extract::ConnectInfo, serve::Listener};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -27,12 +31,16 @@ pub async fn serve(
     // Dropped with this function, so that no connection outlives it.
     let mut connections = JoinSet::new();
     loop {
-        let (stream, _) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => continue,
             accepted = Listener::accept(&mut listener) => accepted,
         };
-        let service = TowerToHyperService::new(router.clone());
+        let router = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.call(request)
+        });
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         connections.spawn(async move {
             if let Err(error) = connection.await {

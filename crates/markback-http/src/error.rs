@@ -31,6 +31,10 @@ enum Header {
 pub enum Kind {
     /// The bearer key is missing or wrong.
     Unauthorised,
+    /// The key lacks a scope.
+    Forbidden,
+    /// Too many requests with a wrong key. Try again later.
+    TooMany,
     /// No such address.
     NotFound,
     /// The address accepts other methods.
@@ -146,6 +150,23 @@ impl ApiError {
             header: Some(Header::RetryAfter(seconds)),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Unavailable, message)
         }
+    }
+
+    /// Too many of such requests; retry after so many seconds.
+    pub fn too_many(message: &'static str, seconds: u32) -> Self {
+        Self {
+            header: Some(Header::RetryAfter(seconds)),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, Kind::TooMany, message)
+        }
+    }
+
+    /// The path is not encoded as it should be.
+    pub fn unreadable_address() -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            Kind::NotFound,
+            "the address cannot be read; encode ids in it as UTF-8 with percent signs",
+        )
     }
 
     /// The bearer key is missing or wrong.

@@ -15,6 +15,7 @@
 //! * with the bearer key
 //! ```
 
+mod brake;
 mod connections;
 mod error;
 mod events;
@@ -34,7 +35,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use self::key::Key;
+use self::key::Guard;
 pub use self::{
     connections::serve,
     error::{ApiError, Kind},
@@ -50,12 +51,12 @@ pub const BODY_MAX: usize = 1024 * 1024;
 /// Returns an error if the settings name no bearer key, or a secret is not where they say.
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let answer_within = markback.settings().service.http.answer_within;
-    let key = Key::new(markback.settings().service.api_key()?);
+    let guard = Guard::new(markback.clone(), &markback.settings().service.api_key()?);
     let guarded = Router::new()
         .merge(events::routes())
         .merge(groups::routes())
         .merge(operator::routes())
-        .route_layer(from_fn_with_state(key, key::guard));
+        .route_layer(from_fn_with_state(guard, key::guard));
     let open = Router::new()
         .route("/healthz", get(healthz))
         .merge(health::routes())

@@ -183,6 +183,7 @@ fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
         by: decided.by,
         via: "API",
         note: decided.note,
+        ..Actor::default()
     })
 }
 

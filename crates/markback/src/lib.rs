@@ -39,11 +39,13 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod audit_log;
 pub mod calendar;
 mod changes;
 pub mod clock;
 pub mod configuration;
 pub mod hints;
+pub mod keys;
 mod lease;
 mod ledger;
 mod maintenance;

@@ -90,6 +90,11 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention_undecided: Duration,
+    /// How long the audit log is kept: who changed what, and who looked at a person. By default a year and a month, so that a
+    /// question about a school year can be answered after its end. A day or more.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub retention_audit: Duration,
     /// How the service's API treats slow clients.
     pub http: Http,
     /// How the workers work. The defaults fit; tests use shorter times.
@@ -362,6 +367,7 @@ impl Service {
             confirm_within,
             retention,
             retention_undecided,
+            retention_audit,
             http,
             workers,
             rate_per_minute,
@@ -389,6 +395,7 @@ impl Service {
             ("confirm_within", format!("{confirm_within:?}")),
             ("retention", format!("{retention:?}")),
             ("retention_undecided", format!("{retention_undecided:?}")),
+            ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
             ("workers", format!("{workers:?}")),
             ("rate_per_minute", format!("{rate_per_minute:?}")),
@@ -424,6 +431,7 @@ impl Default for Service {
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
+            retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
@@ -539,6 +547,13 @@ impl Service {
                 "retention",
                 "it is shorter than `accept_age`, so an event that is sent again after its removal is accepted again",
                 "keep events at least as long as `accept_age`",
+            ));
+        }
+        if self.retention_audit < Duration::from_secs(DAY) {
+            findings.problems.push(place.problem(
+                "retention_audit",
+                "this is so short that nobody could look anything up in the audit log",
+                "write a day or more, such as \"396d\"",
             ));
         }
         if self.retention_undecided < self.retention {

@@ -1,10 +1,12 @@
 //! The service's tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
 
 mod audit;
+mod audit_log;
 mod budget;
 mod calendars;
 mod events;
 mod held;
+mod keys;
 mod ledger;
 mod limits;
 mod lock;
@@ -189,6 +191,8 @@ impl Store {
         db.migrate(&settings::MIGRATIONS).await?;
         db.migrate(&usage::MIGRATIONS).await?;
         db.migrate(&calendars::MIGRATIONS).await?;
+        db.migrate(&keys::MIGRATIONS).await?;
+        db.migrate(&audit_log::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -211,6 +215,8 @@ impl Store {
             &settings::MIGRATIONS,
             &usage::MIGRATIONS,
             &calendars::MIGRATIONS,
+            &keys::MIGRATIONS,
+            &audit_log::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

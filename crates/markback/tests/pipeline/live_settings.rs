@@ -6,9 +6,8 @@ use crate::stage::{SIMS, Stage, sign_in};
 
 fn actor() -> Actor {
     Actor {
-        by: None,
         via: "test",
-        note: None,
+        ..Actor::default()
     }
 }
 
