@@ -3,11 +3,11 @@
 //! What a key may not see does not exist for it: another school gets the answer of an unknown one, before the body is
 //! read. A missing scope is told, but only at schools that the key sees.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{MatchedPath, RawPathParams, Request, State},
-    http::{HeaderMap, Method, StatusCode, header},
+    extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
+    http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -19,13 +19,67 @@ use super::{
     error::{ApiError, Kind},
 };
 use markback::{
-    keys::{Grant, Hash, Scope},
+    audit_log::{AuditAction, Caller, NewAuditEntry},
+    keys::{Grant, Hash, Scope, Verified},
     metrics,
+    operator::Actor,
     service::Markback,
 };
 
+/// The interface in the audit log and the events' histories.
+const VIA: &str = "API";
+/// The public part that stands for the key of the settings in the audit log.
+const OF_SETTINGS: &str = "settings";
 /// Seconds after which to retry when the keys cannot be read.
 const STORE_AGAIN: u32 = 5;
+
+/// Who asks, and what exists for them.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    pub(super) caller: Caller,
+    pub(super) grant: Grant,
+}
+
+impl Access {
+    /// The author of a change, with the name and the reason that they give.
+    pub(super) fn actor(&self, by: Option<String>, note: Option<String>) -> Actor {
+        Actor {
+            by: by.or_else(|| self.caller.name.clone()),
+            via: VIA,
+            note,
+            caller: self.caller.clone(),
+        }
+    }
+
+    /// An entry of the audit log about what they do.
+    pub(super) fn entry(&self, action: AuditAction) -> NewAuditEntry {
+        NewAuditEntry::new(action, &self.caller, VIA)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Access {
+    type Rejection = Infallible;
+
+    /// A route that is not guarded gives access to nothing.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let found = parts.extensions.get::<Self>();
+        Ok(found.cloned().unwrap_or_else(|| Self {
+            caller: Caller::default(),
+            grant: Grant::nothing(),
+        }))
+    }
+}
+
+/// Records a look in the audit log, before what is shown.
+pub(super) async fn record(markback: &Markback, look: NewAuditEntry) -> Result<(), ApiError> {
+    markback.audit_log().look(look).await.map_err(|error| {
+        tracing::error!(%error, "looks cannot be written into the audit log, so nothing is shown");
+        ApiError::unavailable(
+            "the database cannot be reached, so the look cannot be recorded; try again",
+            STORE_AGAIN,
+        )
+    })
+}
 
 /// Checks the keys of requests.
 #[derive(Clone)]
@@ -47,13 +101,16 @@ impl Guard {
         }))
     }
 
-    /// The grant of a key; `None` if it is wrong.
-    async fn grant(&self, shown: &[u8]) -> outbox::Result<Option<Grant>> {
+    /// The access of a key; `None` if it is wrong.
+    async fn access(&self, shown: &[u8]) -> outbox::Result<Option<Access>> {
         if self.0.of_settings.equals(&Hash::of(shown)) {
-            return Ok(Some(Grant::everything()));
+            return Ok(Some(Access {
+                caller: Caller::of_key(OF_SETTINGS, "the key of the settings"),
+                grant: Grant::everything(),
+            }));
         }
         let verified = self.0.markback.keys().verify(shown).await?;
-        Ok(verified.map(|verified| verified.grant))
+        Ok(verified.map(|Verified { caller, grant, .. }| Access { caller, grant }))
     }
 
     /// The answer to a request with a wrong key or without one.
@@ -84,18 +141,18 @@ pub(super) async fn guard(
     State(guard): State<Guard>,
     pattern: MatchedPath,
     params: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
     let shown = bearer(request.headers());
-    let grant = match shown {
-        Some(shown) => guard.grant(shown).await.map_err(|error| {
+    let access = match shown {
+        Some(shown) => guard.access(shown).await.map_err(|error| {
             tracing::error!(%error, "the keys of the API could not be read");
             ApiError::unavailable("the database cannot be reached; try again", STORE_AGAIN)
         })?,
         None => None,
     };
-    let Some(grant) = grant else {
+    let Some(access) = access else {
         return Err(guard.rejected(&request, shown));
     };
     let params = params.map_err(|_| ApiError::unreadable_address())?;
@@ -104,24 +161,26 @@ pub(super) async fn guard(
         let school = SchoolId::from(school);
         // In this order, so that both take the same time.
         let is_known = guard.is_known(&school);
-        if !grant.sees(&school) || !is_known {
+        if !access.grant.sees(&school) || !is_known {
             return Err(ApiError::unknown_school());
         }
     }
-    let needed = needed(request.method(), pattern.as_str());
-    if !grant.allows(needed) {
+    let needed = needed(request.method().as_str(), pattern.as_str());
+    if !access.grant.allows(needed) {
         return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
             Kind::Forbidden,
             format!("this key lacks the scope {needed}; use a key that has it"),
         ));
     }
+    request.extensions_mut().insert(access);
     Ok(next.run(request).await)
 }
 
 /// The scope that a route needs. One that is not listed needs [`Scope::Admin`].
-pub(super) fn needed(method: &Method, pattern: &str) -> Scope {
-    let reads = method == Method::GET || method == Method::HEAD;
+pub(super) fn needed(method: &str, pattern: &str) -> Scope {
+    let reads = ["GET", "HEAD"]
+        .iter()
+        .any(|word| method.eq_ignore_ascii_case(word));
     let Some(rest) = pattern.strip_prefix("/v1/schools/{school}/") else {
         return Scope::Admin;
     };
@@ -179,10 +238,10 @@ mod tests {
     #[case("GET", "/v1/audit", Scope::Admin)]
     #[case("GET", "/v1/schools/{school}/something-new", Scope::Admin)]
     fn each_route_needs_one_scope(
-        #[case] method: Method,
+        #[case] method: &str,
         #[case] pattern: &str,
         #[case] scope: Scope,
     ) {
-        assert_eq!(needed(&method, pattern), scope);
+        assert_eq!(needed(method, pattern), scope);
     }
 }

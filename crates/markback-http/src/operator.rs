@@ -1,21 +1,21 @@
 //! Searching events over HTTP, and deciding about those that need a person.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::{Json, extract::State};
 use mis_core::SchoolId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    error::{ApiError, Kind},
+    error::{ApiError, Kind, Problem},
     extract::{MaybeBody, Path},
+    key::{self, Access},
+    openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
+    audit_log::AuditAction,
     operator::{self, Actor, OperatorError},
     service::{EventRecord, EventState, Markback},
     store::EventFilter,
@@ -27,33 +27,57 @@ const LIMIT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
 /// The sub-router.
-pub(super) fn routes() -> Router<Markback> {
-    Router::new()
-        .route("/v1/schools/{school}/events", get(list))
-        .route("/v1/schools/{school}/events/{event}/retry", post(retry))
-        .route("/v1/schools/{school}/events/{event}/discard", post(discard))
-        .route("/v1/schools/{school}/events/{event}/release", post(release))
-        .route("/v1/schools/{school}/events/{event}/drop", post(drop_held))
+pub(super) fn routes() -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(retry))
+        .routes(routes!(discard))
+        .routes(routes!(release))
+        .routes(routes!(drop_held))
 }
+
+type EventBody = Of<EventRecord>;
+type ListBody = Of<Listed>;
+type DecidedBody = Given<Decided>;
 
 /// The parameters of a list of events.
 const WORDS: [&str; 6] = ["state", "person", "date", "from", "to", "limit"];
 
-#[derive(Serialize)]
+/// A list of events.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventRecords")]
 struct Listed {
+    /// The events, the latest first.
     events: Vec<EventRecord>,
 }
 
 /// Who decides, and why.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatorNote")]
 #[serde(deny_unknown_fields, default)]
 struct Decided {
+    /// Who decides, for the event's history.
     by: Option<String>,
+    /// Why, for the event's history.
     note: Option<String>,
 }
 
+/// The latest events
+///
+/// The events are those of the school that meet all conditions, the latest first.
+#[utoipa::path(get, path = "/v1/schools/{school}/events", operation_id = "list_events", tag = "events",
+    params(
+        ("state" = Option<String>, Query, description = "States, separated by commas; `problem` stands for all that wait for a person.", example = "failed,rejected"),
+        ("person" = Option<String>, Query, description = "The person's id."),
+        ("date" = Option<String>, Query, description = "The day of the events, at the school.", example = "2026-11-23"),
+        ("from" = Option<String>, Query, description = "The first day.", example = "2026-11-23"),
+        ("to" = Option<String>, Query, description = "The last day.", example = "2026-11-27"),
+        ("limit" = Option<u32>, Query, description = "The most events in the answer: 100 unless given, at most 1000."),
+    ),
+    responses((status = 200, description = "The events.", body = ListBody)))]
 async fn list(
     State(markback): State<Markback>,
+    access: Access,
     Path(school): Path<String>,
     asked: QueryParams,
 ) -> Result<Json<Listed>, ApiError> {
@@ -71,6 +95,7 @@ async fn list(
             "change the two",
         ));
     }
+    let id = school.clone();
     let filter = EventFilter {
         school: Some(school),
         states: states(asked.text("state"))?,
@@ -85,52 +110,102 @@ async fn list(
         markback.tell_waiting(&mut events).await?;
         Ok(Listed { events })
     };
-    let listed: outbox::Result<_> = listed.await;
-    listed.map(Json).map_err(|error| store_away(&error))
+    let listed: outbox::Result<Listed> = listed.await;
+    let listed = listed.map_err(|error| store_away(&error))?;
+    if !listed.events.is_empty() {
+        let look = access.entry(AuditAction::EventsListed).school(&id);
+        let look = match filter.person {
+            // There are events, so it is an id.
+            Some(person) => look.subject(person),
+            None => look,
+        };
+        key::record(&markback, look.amount(listed.events.len())).await?;
+    }
+    Ok(Json(listed))
 }
 
+/// Decides an event again
+///
+/// The event failed or its mark was rejected, and the cause is put right.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/retry", operation_id = "retry_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn retry(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let (store, settings) = (markback.store(), markback.settings());
     let done = operator::retry(store, &settings, &school, &event, &actor).await;
     with_waiting(&markback, done.map_err(refused)?).await
 }
 
+/// Discards an event
+///
+/// Nothing is written for it, for instance because somebody has entered the mark by hand.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/discard", operation_id = "discard_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn discard(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let done = operator::discard(markback.store(), &school, &event, &actor).await;
     done.map(Json).map_err(refused)
 }
 
+/// Releases a held mark
+///
+/// It is written.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/release", operation_id = "release_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn release(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let (store, settings) = (markback.store(), markback.settings());
     let done = operator::release(store, &settings, &school, &event, &actor).await;
     with_waiting(&markback, done.map_err(refused)?).await
 }
 
+/// Drops a held mark
+///
+/// It is not written.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/drop", operation_id = "drop_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn drop_held(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let done = operator::drop_held(markback.store(), &school, &event, &actor).await;
     done.map(Json).map_err(refused)
 }
@@ -166,37 +241,26 @@ fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
     })
 }
 
-fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
+fn actor(access: &Access, body: Option<Value>) -> Result<Actor, ApiError> {
     let decided: Decided = match body {
         None => Decided::default(),
         // The error does not quote the body.
         Some(body) => serde_json::from_value(body).map_err(|_| {
-            query::wrong(
-                "",
-                None,
+            ApiError::invalid_input(Problem::of_body(
                 "the body is not valid for this address",
                 r#"send {"by": "…", "note": "…"}, either of them, or nothing"#,
-            )
+            ))
         })?,
     };
-    Ok(Actor {
-        by: decided.by,
-        via: "API",
-        note: decided.note,
-        ..Actor::default()
-    })
+    Ok(access.actor(decided.by, decided.note))
 }
 
 fn refused(error: OperatorError) -> ApiError {
     let words = error.to_string();
     match error {
         OperatorError::UnknownSchool => ApiError::unknown_school(),
-        OperatorError::UnknownEvent => {
-            ApiError::new(StatusCode::NOT_FOUND, Kind::UnknownEvent, words)
-        }
-        OperatorError::State(..) | OperatorError::Busy => {
-            ApiError::new(StatusCode::CONFLICT, Kind::Conflict, words)
-        }
+        OperatorError::UnknownEvent => ApiError::new(Kind::UnknownEvent, words),
+        OperatorError::State(..) | OperatorError::Busy => ApiError::new(Kind::Conflict, words),
         error => store_away(&error),
     }
 }

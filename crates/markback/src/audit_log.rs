@@ -11,6 +11,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
@@ -123,6 +124,8 @@ pub enum AuditAction {
     GroupChangesShown,
     /// A sync's outcome was previewed, with the people that it would change.
     SyncPreviewed,
+    /// Reports of syncs were shown, which name people without a group.
+    SyncsShown,
     /// A draft of settings was tried on past events.
     SettingsTried,
 }
@@ -145,6 +148,7 @@ impl AuditAction {
             | Self::GroupShown
             | Self::GroupChangesShown
             | Self::SyncPreviewed
+            | Self::SyncsShown
             | Self::SettingsTried => AuditKind::Look,
             Self::EventsSent
             | Self::EventRetried
@@ -214,7 +218,7 @@ impl NewAuditEntry {
 }
 
 /// An entry of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct AuditEntry {
     /// Its number: later entries have greater ones. A cursor for the entries before it.

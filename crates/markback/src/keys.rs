@@ -14,6 +14,7 @@ use std::{
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::SchoolId;
 use rand::distr::{Alphanumeric, SampleString as _};
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -54,7 +55,9 @@ const USE_EVERY_MS: i64 = 60_000;
     EnumString,
     IntoStaticStr,
     VariantArray,
+    JsonSchema,
 )]
+#[schemars(rename = "KeyScope")]
 #[non_exhaustive]
 pub enum Scope {
     /// Send events, and decide about those that need a person.
@@ -153,7 +156,7 @@ pub struct NewKey {
 }
 
 /// A key as it is listed. Holds no secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct KeyRecord {
     /// Its public part.
@@ -163,6 +166,7 @@ pub struct KeyRecord {
     /// What it may do.
     pub scopes: BTreeSet<Scope>,
     /// The schools that exist for it; `None` for all.
+    #[schemars(with = "Option<Vec<String>>")]
     pub schools: Option<BTreeSet<SchoolId>>,
     /// When it was made.
     pub created_at: Option<DateTime<Utc>>,

@@ -214,8 +214,9 @@ fn last_sent(events: &[EventRecord]) -> BTreeMap<MarkKey, &EventRecord> {
             event.state,
             EventState::Accepted | EventState::Confirmed | EventState::Unconfirmed
         );
+        // A mark that was read back because no response came has no time of sending.
         let (Some(sent), Some(student), Some(date), Some(session), true) = (
-            event.sent_at,
+            event.sent_at.or(event.settled_at),
             &event.student,
             &event.date,
             &event.session,

@@ -43,9 +43,8 @@ pub(super) enum Happened {
 /// The events of the last school days.
 pub(super) struct History {
     pub(super) events: Vec<PastEvent>,
-    /// What happened and when in ms, in order: each step with the place of its event. At one instant, the events go in
-    /// the order of their decisions.
-    pub(super) steps: Vec<(i64, usize, Happened)>,
+    /// What happened, in order: each step with the place of its event.
+    pub(super) steps: Vec<(usize, Happened)>,
 }
 
 impl History {
@@ -69,13 +68,41 @@ impl History {
             .filter(|past| past.date >= from)
             .collect();
         events.sort_by_cached_key(PastEvent::turn);
-        let mut steps = Vec::with_capacity(events.len() * 3);
-        for (place, past) in events.iter().enumerate() {
-            past.happened(|ms, what| steps.push((ms, place, what)));
-        }
-        steps.sort_unstable();
+        let steps = steps(&events);
         Ok(Self { events, steps })
     }
+}
+
+/// The steps of these events in order. At one ms, the events go in the order of their decisions, and a mark that was
+/// superseded goes with the latest decision of its session, which may have superseded it in the same transaction.
+fn steps(events: &[PastEvent]) -> Vec<(usize, Happened)> {
+    let mut decided: HashMap<_, Vec<(i64, usize)>> = HashMap::new();
+    for (place, past) in events.iter().enumerate() {
+        if let (Ok(first), Some(session)) = (&past.first, &past.session) {
+            let at = first.decided_at.timestamp_millis();
+            decided.entry(session).or_default().push((at, place));
+        }
+    }
+    let latest = |past: &PastEvent, ms: i64| {
+        let of_session = decided.get(past.session.as_ref()?)?;
+        let before = of_session.partition_point(|(at, _)| *at <= ms);
+        of_session
+            .get(before.checked_sub(1)?)
+            .map(|(_, place)| *place)
+    };
+    let mut timed = Vec::with_capacity(events.len() * 3);
+    for (place, past) in events.iter().enumerate() {
+        past.happened(|ms, what| {
+            let superseded = what == Happened::Settled && past.state == EventState::Superseded;
+            let by = superseded.then(|| latest(past, ms)).flatten();
+            timed.push((ms, by.unwrap_or(place), what, place));
+        });
+    }
+    timed.sort_unstable();
+    timed
+        .into_iter()
+        .map(|(.., what, place)| (place, what))
+        .collect()
 }
 
 impl PastEvent {

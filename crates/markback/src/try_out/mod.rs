@@ -105,7 +105,7 @@ fn compare(
             }
         }
     }
-    for (_, place, what) in &history.steps {
+    for (place, what) in &history.steps {
         let Some(past) = history.events.get(*place) else {
             continue;
         };
