@@ -56,6 +56,7 @@ fn walk(value: &mut Value, is_schema: bool) {
                         schemas.values_mut().for_each(|value| walk(value, true))
                     }
                     ("example" | "examples", _) => {}
+                    ("security", Value::Array(required)) => without_scopes(required),
                     (_, value) => walk(value, false),
                 }
             }
@@ -64,6 +65,13 @@ fn walk(value: &mut Value, is_schema: bool) {
         Value::Bool(true) if is_schema => *value = json!({}),
         Value::Bool(false) if is_schema => *value = json!({"not": {}}),
         _ => {}
+    }
+}
+
+/// In 3.0 only OAuth has scopes.
+fn without_scopes(required: &mut [Value]) {
+    for schemes in required.iter_mut().filter_map(Value::as_object_mut) {
+        schemes.values_mut().for_each(|scopes| *scopes = json!([]));
     }
 }
 
@@ -241,6 +249,15 @@ mod tests {
         for (schema, expected) in table {
             assert_eq!(converted(schema.clone()), expected, "{schema}");
         }
+    }
+
+    #[test]
+    fn a_key_has_no_scopes() {
+        let document = json!({"paths": {"/a": {"get": {"security": [{"key": ["admin"]}]}}}});
+        assert_eq!(
+            in_3_0(document)["paths"]["/a"]["get"]["security"],
+            json!([{"key": []}])
+        );
     }
 
     #[test]

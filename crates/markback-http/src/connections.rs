@@ -2,8 +2,12 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use axum::{Router, response::IntoResponse as _, serve::Listener};
-use hyper::{server::conn::http1, service::service_fn};
+use axum::{Router, extract::ConnectInfo, response::IntoResponse as _, serve::Listener};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
@@ -39,7 +43,7 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     let mut refused = JoinSet::new();
     loop {
-        let (stream, _) = tokio::select! {
+        let (stream, peer) = tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => continue,
             Some(_) = refused.join_next() => continue,
@@ -51,7 +55,11 @@ pub async fn serve(
             }
             continue;
         }
-        let service = TowerToHyperService::new(router.clone());
+        let router = TowerToHyperService::new(router.clone());
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(peer));
+            router.call(request)
+        });
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
         connections.spawn(async move {
             if let Err(error) = connection.await {

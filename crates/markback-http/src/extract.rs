@@ -22,10 +22,7 @@ pub(super) struct Path<T>(pub(super) T);
 
 impl From<PathRejection> for ApiError {
     fn from(_: PathRejection) -> Self {
-        Self::new(
-            Kind::InvalidAddress,
-            "the address cannot be read; encode ids in it as UTF-8 with percent signs",
-        )
+        Self::unreadable_address()
     }
 }
 

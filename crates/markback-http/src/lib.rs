@@ -11,11 +11,15 @@
 //! GET  /v1/schools/{school}/groups, …/{group}                 the groups and their people *
 //! GET  /v1/schools/{school}/groups/{group}/changes?since=…    changes of a group *
 //! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync} syncs of the school's people *
+//! GET, POST /v1/keys, POST /v1/keys/{key}/revoke             the API's keys *
+//! GET  /v1/audit                                              who changed what, and who looked at a person *
 //! POST /webhooks/wonde/{secret}                               Wonde's webhooks
 //!
-//! * with the bearer key
+//! * with a bearer key that has the scope for it
 //! ```
 
+mod audit;
+mod brake;
 mod connections;
 mod endpoints;
 mod error;
@@ -25,6 +29,7 @@ mod feed;
 mod groups;
 mod health;
 mod key;
+mod keys;
 mod middleware;
 mod openapi;
 mod operator;
@@ -51,7 +56,7 @@ pub use self::{
     error::{ApiError, Kind, Problem},
     openapi::document,
 };
-use self::{extract::BodyMax, key::Key, webhooks::Door};
+use self::{extract::BodyMax, key::Guard, webhooks::Door};
 use markback::{service::Markback, settings::SecretError};
 
 /// All routes of the service. The bearer key is read once.
@@ -61,12 +66,12 @@ use markback::{service::Markback, settings::SecretError};
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let settings = markback.settings();
     let limits = &settings.service.http;
-    let key = Key::new(settings.service.api_key()?);
+    let guard = Guard::new(markback.clone(), &settings.service.api_key()?);
     let door = Door::new(settings.service.webhook_secret()?);
     let slots = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
     let guarded = guarded()
         .route_layer(from_fn_with_state(slots, middleware::bounded))
-        .route_layer(from_fn_with_state(key, key::guard));
+        .route_layer(from_fn_with_state(guard, key::guard));
     let router = Router::from(guarded.merge(open(door)))
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_there)
@@ -120,6 +125,8 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(operator::routes())
         .merge(feed::routes())
         .merge(endpoints::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
 }
 
 /// The routes that need no key.

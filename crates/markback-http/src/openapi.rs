@@ -18,7 +18,10 @@ use utoipa::{
     openapi::{Info, ObjectBuilder, OpenApi, Paths, RefOr, extensions::Extensions, schema::Schema},
 };
 
-use super::error::{Kind, PROBLEM_JSON, ProblemDetails};
+use super::{
+    error::{Kind, PROBLEM_JSON, ProblemDetails},
+    key::needed,
+};
 
 /// Where a description by schemars travels in utoipa's, which does not have all of JSON Schema's words.
 const EXTENSION: &str = "x-schema";
@@ -123,9 +126,9 @@ fn part(described: OpenApi, guarded: bool) -> Part {
     let (mut paths, schemas) = (take("/paths"), take(SCHEMAS));
     for (path, item) in &mut paths {
         let operations = item.as_object_mut().into_iter().flatten();
-        for (_, operation) in operations {
+        for (method, operation) in operations {
             if let Some(operation) = operation.as_object_mut() {
-                complete(path, operation, guarded);
+                complete((method, path), operation, guarded);
             }
         }
     }
@@ -133,7 +136,7 @@ fn part(described: OpenApi, guarded: bool) -> Part {
 }
 
 /// Adds what the operation has in common with others.
-fn complete(path: &str, operation: &mut Map<String, Value>, guarded: bool) {
+fn complete((method, path): (&str, &str), operation: &mut Map<String, Value>, guarded: bool) {
     let names: Vec<_> = path.split('/').filter_map(parameter_in).collect();
     let parameters = names.iter().map(|name| {
         json!({
@@ -155,10 +158,9 @@ fn complete(path: &str, operation: &mut Map<String, Value>, guarded: bool) {
     let sends = operation.contains_key("requestBody");
     let mut kinds = vec![Kind::Internal, Kind::Unavailable, Kind::TimedOut];
     if guarded {
-        kinds.push(Kind::Unauthorised);
-        operation
-            .entry("security")
-            .or_insert_with(|| json!([{KEY: []}]));
+        kinds.extend([Kind::Unauthorised, Kind::Forbidden, Kind::TooManyRequests]);
+        let scope = needed(method, path);
+        operation.insert("security".to_owned(), json!([{KEY: [scope.as_str()]}]));
     }
     if !names.is_empty() {
         kinds.extend([Kind::NotFound, Kind::InvalidAddress]);
@@ -192,6 +194,7 @@ fn about_parameter(name: &str) -> &'static str {
         "group" => "The group's name in the settings.",
         "sync" => "The sync's id.",
         "endpoint" => "The id of the webhook endpoint.",
+        "key" => "The key's id, which is its public part.",
         "secret" => "The secret of the webhooks' address, which the settings name.",
         "kind" => "The end of a problem's `type`.",
         _ => "",
@@ -209,7 +212,12 @@ fn shared_responses() -> Map<String, Value> {
                 "description": "",
                 "content": {PROBLEM_JSON: {"schema": schema}},
             });
-            if about.status == StatusCode::SERVICE_UNAVAILABLE {
+            if [
+                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::TOO_MANY_REQUESTS,
+            ]
+            .contains(&about.status)
+            {
                 response["headers"] = json!({"Retry-After": {
                     "description": "After how many seconds to send the request again.",
                     "schema": {"type": "integer", "minimum": 0},
@@ -256,7 +264,8 @@ fn put_together(parts: impl IntoIterator<Item = Part>) -> Value {
         "securitySchemes": {KEY: {
             "type": "http",
             "scheme": "bearer",
-            "description": "A key of the service, in the header `Authorization: Bearer`.",
+            "description": "A key of the service, in the header `Authorization: Bearer`. Each operation needs the scope that \
+                its `security` names; `admin` includes all.",
         }},
     });
     document

@@ -15,10 +15,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     error::{ApiError, Kind, Problem},
     extract::{MaybeBody, Path},
+    key::{self, Access},
     openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
+    audit_log::AuditAction,
     operator::{self, Actor, OperatorError},
     service::{EventRecord, EventState, Markback},
     settings::nearest,
@@ -96,6 +98,7 @@ struct Decided {
     responses((status = 200, description = "The events.", body = ListBody)))]
 async fn list(
     State(markback): State<Markback>,
+    access: Access,
     Path(school): Path<String>,
     asked: QueryParams,
 ) -> Result<Json<Listed>, ApiError> {
@@ -114,10 +117,11 @@ async fn list(
         ));
     }
     let limit = asked.number("limit")?.unwrap_or(LIMIT).clamp(1, LIMIT_MAX);
+    let person = asked.text("person").map(str::to_owned);
     let filter = EventFilter {
         school: Some(school.clone()),
         states: states(asked.text("state"))?,
-        person: asked.text("person").map(str::to_owned),
+        person: person.clone(),
         from,
         to,
         after: asked.text("cursor").map(place).transpose()?,
@@ -146,8 +150,18 @@ async fn list(
         markback.tell_waiting(&mut listed.events).await?;
         Ok(listed)
     };
-    let listed: outbox::Result<_> = listed.await;
-    listed.map(Json).map_err(|error| store_away(&error))
+    let listed: outbox::Result<Listed> = listed.await;
+    let listed = listed.map_err(|error| store_away(&error))?;
+    if !listed.events.is_empty() {
+        let look = access.entry(AuditAction::EventsListed).school(&school);
+        let look = match person {
+            // There are events, so it is an id.
+            Some(person) => look.subject(person),
+            None => look,
+        };
+        key::record(&markback, look.amount(listed.events.len())).await?;
+    }
+    Ok(Json(listed))
 }
 
 /// The first events of a search that fit, and where to go on. Reads `round` events at a time.
@@ -273,11 +287,12 @@ fn people_unknown() -> ApiError {
     ))]
 async fn retry(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let (store, settings) = (markback.store(), markback.settings());
     let done = operator::retry(store, &settings, &school, &event, &actor).await;
     with_waiting(&markback, done.map_err(refused)?).await
@@ -294,11 +309,12 @@ async fn retry(
     ))]
 async fn discard(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let done = operator::discard(markback.store(), &school, &event, &actor).await;
     done.map(Json).map_err(refused)
 }
@@ -314,11 +330,12 @@ async fn discard(
     ))]
 async fn release(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let (store, settings) = (markback.store(), markback.settings());
     let done = operator::release(store, &settings, &school, &event, &actor).await;
     with_waiting(&markback, done.map_err(refused)?).await
@@ -335,11 +352,12 @@ async fn release(
     ))]
 async fn drop_held(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
     MaybeBody(body): MaybeBody,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = known(&markback, &school)?;
-    let actor = actor(body)?;
+    let actor = actor(&access, body)?;
     let done = operator::drop_held(markback.store(), &school, &event, &actor).await;
     done.map(Json).map_err(refused)
 }
@@ -375,7 +393,7 @@ fn states(words: Option<&str>) -> Result<Vec<EventState>, ApiError> {
     })
 }
 
-fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
+fn actor(access: &Access, body: Option<Value>) -> Result<Actor, ApiError> {
     let decided: Decided = match body {
         None => Decided::default(),
         // The error does not quote the body.
@@ -386,11 +404,7 @@ fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
             ))
         })?,
     };
-    Ok(Actor {
-        by: decided.by,
-        via: "API",
-        note: decided.note,
-    })
+    Ok(access.actor(decided.by, decided.note))
 }
 
 fn refused(error: OperatorError) -> ApiError {

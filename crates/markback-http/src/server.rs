@@ -39,13 +39,18 @@ impl Running {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let told = stop.clone();
+        let records = markback.clone();
         Ok(Self {
             address,
             workers: tokio::spawn({
                 let stop = stop.clone();
                 async move { markback.run(stop).await }
             }),
-            http: tokio::spawn(crate::serve(listener, router, limits, told)),
+            http: tokio::spawn(async move {
+                crate::serve(listener, router, limits, told).await;
+                // The looks of the last requests. The workers may have ended before.
+                records.write_records().await;
+            }),
             answer_within,
             stop,
         })

@@ -40,6 +40,7 @@
 //! [`pipeline`] explains the path of an event.
 
 pub mod approvals;
+pub mod audit_log;
 pub mod calendar;
 mod changes;
 pub mod clock;
@@ -47,6 +48,7 @@ pub mod configuration;
 pub mod endpoints;
 pub mod feed;
 pub mod hints;
+pub mod keys;
 mod lease;
 mod ledger;
 mod maintenance;

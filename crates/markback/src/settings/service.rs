@@ -106,6 +106,11 @@ pub struct Service {
     pub retention_undecided: Duration,
     /// Whether iCalendars may be fetched from addresses on this machine and in private networks.
     pub private_calendars: bool,
+    /// How long the audit log is kept: who changed what, and who looked at a person. By default a year and a month, so that a
+    /// question about a school year can be answered after its end. A day or more.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub retention_audit: Duration,
     /// How the service's API treats slow clients.
     pub http: Http,
     /// How long the feed is kept, and how many may follow it.
@@ -425,6 +430,7 @@ impl Service {
             retention,
             retention_undecided,
             private_calendars,
+            retention_audit,
             http,
             feed,
             targets,
@@ -459,6 +465,7 @@ impl Service {
             ("retention", format!("{retention:?}")),
             ("retention_undecided", format!("{retention_undecided:?}")),
             ("private_calendars", format!("{private_calendars:?}")),
+            ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
             ("feed", format!("{feed:?}")),
             ("targets", format!("{targets:?}")),
@@ -501,6 +508,7 @@ impl Default for Service {
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
             private_calendars: false,
+            retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
             feed: FeedSettings::default(),
             targets: TargetSettings::default(),
@@ -620,6 +628,13 @@ impl Service {
                 "retention",
                 "it is shorter than `accept_age`, so an event that is sent again after its removal is accepted again",
                 "keep events at least as long as `accept_age`",
+            ));
+        }
+        if self.retention_audit < Duration::from_secs(DAY) {
+            findings.problems.push(place.problem(
+                "retention_audit",
+                "this is so short that nobody could look anything up in the audit log",
+                "write a day or more, such as \"396d\"",
             ));
         }
         if self.retention_undecided < self.retention {

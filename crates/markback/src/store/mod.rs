@@ -1,12 +1,14 @@
 //! The service's tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
 
 mod audit;
+mod audit_log;
 mod budget;
 mod calendars;
 mod endpoints;
 mod events;
 mod feed;
 mod held;
+mod keys;
 mod ledger;
 mod limits;
 mod lock;
@@ -197,6 +199,8 @@ impl Store {
         db.migrate(&usage::MIGRATIONS).await?;
         db.migrate(&calendars::MIGRATIONS).await?;
         db.migrate(&feed::MIGRATIONS).await?;
+        db.migrate(&keys::MIGRATIONS).await?;
+        db.migrate(&audit_log::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -220,6 +224,8 @@ impl Store {
             &usage::MIGRATIONS,
             &calendars::MIGRATIONS,
             &feed::MIGRATIONS,
+            &keys::MIGRATIONS,
+            &audit_log::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {
