@@ -43,6 +43,7 @@ pub mod calendar;
 mod changes;
 pub mod clock;
 pub mod configuration;
+pub mod correction;
 pub mod hints;
 mod lease;
 mod ledger;

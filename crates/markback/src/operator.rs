@@ -12,7 +12,7 @@ use crate::{
     metrics,
     people::line_of,
     pipeline::{
-        PlannedMark,
+        InputProblem, PlannedMark,
         hold::{self, lapse_key},
         jobs::{DecideJob, decide_key, send_key},
     },
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// An upper bound for the refusals of one mark.
-const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 /// Why an event cannot be released or dropped.
 const NOT_HELD: &str =
     "the event has no mark that waits for release; `state` shows what became of it";
@@ -68,6 +68,17 @@ pub enum OperatorError {
     /// The event's state does not allow it.
     #[error("{1}")]
     State(EventState, &'static str),
+    /// It was corrected before, in another way.
+    #[error(
+        "the event was corrected before, with another reason or another replacement; `correction` shows it"
+    )]
+    Corrected,
+    /// A correction has no reason.
+    #[error("a correction needs a reason; say why the event was wrong")]
+    NoReason,
+    /// The event that is to replace a wrong one is invalid.
+    #[error("{} of the replacement's values are invalid", .0.len())]
+    Replacement(Vec<InputProblem>),
     /// A worker holds the event, or it has just changed.
     #[error("the event is being processed; check it again in a minute")]
     Busy,
@@ -97,6 +108,7 @@ impl OperatorError {
                 "a newer mark for the same pupil, date and session stands; an older one does not replace it"
             }
             EventState::Discarded => "the event is already discarded",
+            EventState::Withdrawn => "the event was withdrawn; nothing more happens to it",
             EventState::Failed | EventState::Rejected | EventState::Unconfirmed => {
                 "the event has changed; check it again"
             }
@@ -299,7 +311,11 @@ async fn end(
     Ok(())
 }
 
-async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, OperatorError> {
+pub(crate) async fn find(
+    store: &Store,
+    school: &SchoolId,
+    id: &str,
+) -> Result<EventRecord, OperatorError> {
     store
         .event(school, id)
         .await?
@@ -307,7 +323,7 @@ async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord,
 }
 
 /// The unfinished jobs of the event's round.
-async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
+pub(crate) async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
     let (school, id, round) = (&found.school, &found.id, found.round);
     let sends = (0..TRIES_MAX).map(|tries| (queues::SEND, send_key(school, id, round, tries)));
     let mut left = Vec::new();
@@ -335,14 +351,14 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
     Ok(left)
 }
 
-fn is_unfinished(job: &outbox::JobInfo) -> bool {
+pub(crate) fn is_unfinished(job: &outbox::JobInfo) -> bool {
     matches!(
         job.state,
         JobState::Waiting | JobState::Paused | JobState::Leased | JobState::Dead
     )
 }
 
-fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
+pub(crate) fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
     NewAudit {
         school: found.school.clone(),
         event: found.id.clone(),
@@ -358,7 +374,7 @@ fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
 }
 
 /// Text from outside, shortened and on one line.
-fn clean(words: Option<&str>) -> Option<String> {
+pub(crate) fn clean(words: Option<&str>) -> Option<String> {
     let words: String = words?
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -299,6 +299,7 @@ impl World {
             },
             school_day: writeback::SchoolDay::NoCalendar,
             released: false,
+            withdrawn: None,
             timezone: chrono_tz::Europe::London,
         };
         let group = GroupContext {
@@ -363,7 +364,10 @@ impl World {
             confirmed_at: None,
             against: known.against.clone(),
             over: known.over.clone(),
+            found: None,
             held: false,
+            withdrawn: false,
+            repairs: None,
         }
     }
 

@@ -23,7 +23,10 @@ fn mark(event: &str, code: &str, planned: i64) -> LedgerMark {
         confirmed_at: None,
         against: Standing::default(),
         over: None,
+        found: None,
         held: false,
+        withdrawn: false,
+        repairs: None,
     }
 }
 
@@ -266,7 +269,10 @@ fn old_marks_go_when_a_later_one_is_confirmed_and_not_before() {
 #[test]
 fn a_held_mark_is_not_in_the_register() {
     let held = LedgerMark {
+        found: None,
         held: true,
+        withdrawn: false,
+        repairs: None,
         against: Standing {
             clock: None,
             chosen: chosen("e1"),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::EventState;
 use crate::store::row::row;
-use crate::store::{AuditRecord, LedgerKey};
+use crate::store::{AuditRecord, CorrectionRecord, LedgerKey};
 
 /// The record of an event. Holds a pupil's data: for authorised readers, never for a log.
 #[derive(Clone, Serialize)]
@@ -44,6 +44,10 @@ pub struct EventRecord {
     pub outcome: Option<String>,
     /// What an operator can do, if anything.
     pub advice: Option<&'static str>,
+    /// Who withdrew it, when and why, and the event that replaces it; `None` if it was not withdrawn.
+    pub correction: Option<CorrectionRecord>,
+    /// The withdrawn event that this one replaces.
+    pub corrects: Option<String>,
     /// How often an operator has retried it.
     pub round: u32,
     /// When it was received.
@@ -58,6 +62,9 @@ pub struct EventRecord {
     pub settled_at: Option<DateTime<Utc>>,
     /// Its audit trail, oldest first.
     pub history: Vec<AuditRecord>,
+    /// Whether the repair of its mark has begun.
+    #[serde(skip)]
+    pub(crate) is_repaired: bool,
 }
 
 impl EventRecord {
@@ -106,6 +113,9 @@ row! {
         accepted_ms: Option<i64>,
         settled_ms: Option<i64>,
         round: i64,
+        correction: Option<String>,
+        corrects: Option<String>,
+        repair_round: Option<i64>,
     }
 }
 
@@ -139,6 +149,11 @@ pub(in crate::store) fn record(row: EventRow, history: Vec<AuditRecord>) -> Even
         writeback_id: row.writeback,
         lesson_id: row.lesson,
         outcome: row.outcome,
+        correction: row
+            .correction
+            .and_then(|text| serde_json::from_str(&text).ok()),
+        corrects: row.corrects,
+        is_repaired: row.repair_round.is_some(),
         received_at: time(Some(row.received_ms)),
         decided_at: time(row.decided_ms),
         sent_at: time(row.sent_ms),
