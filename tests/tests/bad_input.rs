@@ -13,21 +13,20 @@ use serde_json::{Value, json};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
 
-/// The keys of the problems in an error response. Checks that each has a message and help.
-fn keys(answer: &Answer) -> Vec<String> {
+/// The pointers of the problems in an error response. Checks that each has a message and help.
+fn pointers(answer: &Answer) -> Vec<String> {
     let body = answer.json();
-    let error = &body["error"];
     assert!(
-        error["kind"].is_string() && !error["message"].as_str().unwrap().is_empty(),
+        body["type"].is_string() && !body["detail"].as_str().unwrap().is_empty(),
         "{answer:?}"
     );
     let told = |problem: &Value| {
         for text in ["message", "help"] {
             assert!(!problem[text].as_str().unwrap().is_empty(), "{problem:#}");
         }
-        problem["key"].as_str().unwrap().to_owned()
+        problem["pointer"].as_str().unwrap().to_owned()
     };
-    error["problems"]
+    body["problems"]
         .as_array()
         .unwrap()
         .iter()
@@ -59,28 +58,28 @@ async fn invalid_events_are_rejected_with_the_field_and_accepted_ones_stay() {
     };
     let answered = |field: &str, answer: &str| with("answers", json!({field: answer}));
     let table = [
-        ("person", with("person", json!("A404"))),
-        ("at", with("at", from_now(Duration::minutes(6)))),
-        ("at", with("at", from_now(-Duration::days(8)))),
-        ("at", with("at", json!("2026-11-23T09:07:12"))),
-        ("at", with("at", json!("yesterday"))),
-        ("at", with("at", json!(7))),
-        ("answers.Why?", answered("Why?", "Nobody asked this")),
-        ("answers.Who?", answered("Who?", "Bus")),
-        ("kind", with("kind", json!("arrived"))),
-        ("id", with("id", json!(" "))),
-        ("person", with("person", json!(""))),
+        ("/person", with("person", json!("A404"))),
+        ("/at", with("at", from_now(Duration::minutes(6)))),
+        ("/at", with("at", from_now(-Duration::days(8)))),
+        ("/at", with("at", json!("2026-11-23T09:07:12"))),
+        ("/at", with("at", json!("yesterday"))),
+        ("/at", with("at", json!(7))),
+        ("/answers/Why?", answered("Why?", "Nobody asked this")),
+        ("/answers/Who?", answered("Who?", "Bus")),
+        ("/kind", with("kind", json!("arrived"))),
+        ("/id", with("id", json!(" "))),
+        ("/person", with("person", json!(""))),
         ("", without("id")),
         ("", without("at")),
-        ("name", with("name", json!("unknown key"))),
+        ("/name", with("name", json!("unknown key"))),
         ("", json!("a text")),
         ("", json!(7)),
         ("", json!(null)),
     ];
-    for (key, event) in table {
+    for (pointer, event) in table {
         let answer = service.post(event.to_string()).await;
         assert_eq!(answer.status, 422, "{event} got {answer:?}");
-        assert_eq!(keys(&answer), [key], "{event} got {answer:?}");
+        assert_eq!(pointers(&answer), [pointer], "{event} got {answer:?}");
     }
 
     // In a list, all problems are reported with their positions, and no event is accepted.
@@ -91,15 +90,15 @@ async fn invalid_events_are_rejected_with_the_field_and_accepted_ones_stay() {
     ]);
     let answer = service.post(list.to_string()).await;
     assert_eq!(
-        (answer.status, keys(&answer)),
-        (422, vec!["[1].at".to_owned(), "[2].person".to_owned()])
+        (answer.status, pointers(&answer)),
+        (422, vec!["/1/at".to_owned(), "/2/person".to_owned()])
     );
 
     let text = good.to_string();
     for body in [&text[..text.len() / 2], "", "{} {}", "hello"] {
         let answer = service.post(body).await;
         assert_eq!(
-            (answer.status, keys(&answer)),
+            (answer.status, pointers(&answer)),
             (400, vec![String::new()]),
             "{body}: {answer:?}"
         );
@@ -108,8 +107,8 @@ async fn invalid_events_are_rejected_with_the_field_and_accepted_ones_stay() {
     let long = format!("[{}]", " ".repeat(1 << 20));
     let answer = service.post(long).await;
     assert_eq!(
-        (answer.status, answer.json()["error"]["kind"].as_str()),
-        (413, Some("too_large"))
+        (answer.status, answer.json()["type"].as_str()),
+        (413, Some("/problems/too-large"))
     );
 
     assert_eq!(
@@ -153,8 +152,8 @@ async fn the_api_requires_the_key_and_known_schools_and_events() {
         ] {
             let answer = ask(method, path, key, body).await;
             assert_eq!(
-                (answer.status, answer.json()["error"]["kind"].as_str()),
-                (401, Some("unauthorised"))
+                (answer.status, answer.json()["type"].as_str()),
+                (401, Some("/problems/unauthorised"))
             );
             assert!(
                 answer.headers.contains_key("www-authenticate"),
@@ -164,20 +163,30 @@ async fn the_api_requires_the_key_and_known_schools_and_events() {
     }
     let key = Some("the-key-of-the-tests");
     for (status, kind, method, path) in [
-        (404, "unknown_school", Method::POST, "/v1/schools/A0/events"),
         (
             404,
-            "unknown_school",
+            "/problems/unknown-school",
+            Method::POST,
+            "/v1/schools/A0/events",
+        ),
+        (
+            404,
+            "/problems/unknown-school",
             Method::GET,
             "/v1/schools/A0/events/e1",
         ),
-        (404, "unknown_event", Method::GET, one.as_str()),
-        (404, "not_found", Method::GET, "/v2"),
-        (405, "method_not_allowed", Method::DELETE, events.as_str()),
+        (404, "/problems/unknown-event", Method::GET, one.as_str()),
+        (404, "/problems/not-found", Method::GET, "/v2"),
+        (
+            405,
+            "/problems/method-not-allowed",
+            Method::DELETE,
+            events.as_str(),
+        ),
     ] {
         let answer = ask(method, path, key, Some(&event)).await;
         assert_eq!(
-            (answer.status, answer.json()["error"]["kind"].as_str()),
+            (answer.status, answer.json()["type"].as_str()),
             (status, Some(kind)),
             "{path}"
         );
@@ -189,10 +198,7 @@ async fn the_api_requires_the_key_and_known_schools_and_events() {
     );
     let empty = ask(Method::POST, &events, key, Some("[]")).await;
     assert_eq!(
-        (
-            empty.status,
-            &empty.json()["error"]["problems"][0]["message"]
-        ),
+        (empty.status, &empty.json()["problems"][0]["message"]),
         (422, &json!("there is no event in it"))
     );
 }

@@ -1,4 +1,5 @@
-//! Files generated from the adapters: the umbrella crate from their folders, tables and pages from their descriptors.
+//! Generated files: the umbrella crate from the adapters' folders, tables and pages from their descriptors, and the
+//! OpenAPI documents from the API's handlers.
 
 use std::{
     fs,
@@ -10,11 +11,21 @@ use anyhow::{Result, bail};
 use crate::{
     catalogue,
     docs::{self, COMMAND},
+    openapi,
     tree::{Files, Tree, read, write as write_file},
 };
 
-/// Writes all generated files: first the umbrella, then the files generated from the descriptors that it links.
-pub(crate) fn write(tree: &Tree) -> Result<()> {
+/// Writes all generated files, or only those from the adapters.
+pub(crate) fn write(tree: &Tree, only_adapters: bool) -> Result<()> {
+    write_adapters(tree)?;
+    if only_adapters {
+        return Ok(());
+    }
+    put(tree, &openapi::files(tree)?)
+}
+
+/// Writes the files generated from the adapters: first the umbrella, then those from the descriptors that it links.
+pub(crate) fn write_adapters(tree: &Tree) -> Result<()> {
     put(tree, &umbrella(&tree.adapters()?))?;
     let adapters = catalogue::load(tree)?;
     let pages = docs::files(tree, &adapters)?;
@@ -27,13 +38,16 @@ pub(crate) fn write(tree: &Tree) -> Result<()> {
 }
 
 /// Fails if a generated file differs from the output of [`write()`].
-pub(crate) fn check(tree: &Tree) -> Result<()> {
+pub(crate) fn check(tree: &Tree, only_adapters: bool) -> Result<()> {
     let mut wrong = differing(tree, &umbrella(&tree.adapters()?));
     // With another umbrella the descriptors are not the right ones to compare the pages with.
     if wrong.is_empty() {
         let pages = docs::files(tree, &catalogue::load(tree)?)?;
         wrong = differing(tree, &pages);
         wrong.extend(docs::stale(tree, &pages)?);
+    }
+    if wrong.is_empty() && !only_adapters {
+        wrong = differing(tree, &openapi::files(tree)?);
     }
     if wrong.is_empty() {
         println!("the generated files are up to date");
@@ -178,7 +192,7 @@ mod tests {
         write_file(&tree.join("adapters/a1/Cargo.toml"), "").unwrap();
         let ids = tree.adapters().unwrap();
         assert_eq!(ids, ["a1"]);
-        let error = check(&tree).unwrap_err().to_string();
+        let error = check(&tree, true).unwrap_err().to_string();
         assert!(
             error.contains("crates/mis-adapters/Cargo.toml") && error.contains(COMMAND),
             "{error}"

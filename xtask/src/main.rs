@@ -6,6 +6,7 @@ mod checks;
 mod codegen;
 mod conformance;
 mod docs;
+mod openapi;
 mod own_ways;
 mod public_api;
 mod scaffold;
@@ -32,11 +33,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Generates files from the adapters: the umbrella crate, the capability table, docs/adapters.
+    /// Generates files: from the adapters the umbrella crate, the capability table and docs/adapters; from the API its
+    /// OpenAPI documents.
     Codegen {
         /// Writes nothing; fails if a file is out of date.
         #[arg(long)]
         check: bool,
+        /// Leaves out what is not made from the adapters, which takes building the service.
+        #[arg(long)]
+        adapters: bool,
     },
     /// Creates an adapter for a new MIS.
     NewAdapter(scaffold::Plan),
@@ -73,8 +78,14 @@ fn main() -> ExitCode {
 fn run(chore: Chore) -> Result<ExitCode> {
     let tree = Tree::here()?;
     match chore {
-        Chore::Codegen { check: true } => codegen::check(&tree)?,
-        Chore::Codegen { check: false } => codegen::write(&tree)?,
+        Chore::Codegen {
+            check: true,
+            adapters,
+        } => codegen::check(&tree, adapters)?,
+        Chore::Codegen {
+            check: false,
+            adapters,
+        } => codegen::write(&tree, adapters)?,
         Chore::NewAdapter(plan) => scaffold::run(&tree, &plan)?,
         Chore::Conformance(options) => return conformance::run(&tree, &options),
         Chore::EachFeature => checks::each_feature(&tree)?,

@@ -58,7 +58,7 @@ pub(crate) fn run(tree: &Tree, plan: &Plan) -> Result<()> {
         write(&tree.join(&path), &text)?;
         println!("wrote {path}");
     }
-    codegen::write(tree)?;
+    codegen::write_adapters(tree)?;
     format(tree, &plan.id);
     println!(
         "\nnext: `cargo xtask conformance --adapter {}` lists the remaining work; CONTRIBUTING.md has the steps",

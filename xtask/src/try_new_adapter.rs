@@ -32,7 +32,7 @@ pub(crate) fn run(tree: &Tree) -> Result<()> {
     };
     let before = contents(&walk.copy)?;
 
-    walk.xtask(&["codegen", "--check"])
+    walk.xtask(&["codegen", "--adapters", "--check"])
         .context("the generated files were not up to date to begin with")?;
     walk.scaffold_until_green(ID, &["--comment-max", "60", "--early-leaver"])?;
     walk.scaffold_until_green(OWN, &["--early-leaver", "--own-ways"])?;
@@ -120,7 +120,7 @@ impl Walk {
             "none: a temporary adapter",
         ];
         self.xtask(&[&words[..], more].concat())?;
-        self.xtask(&["codegen", "--check"])
+        self.xtask(&["codegen", "--adapters", "--check"])
             .context("`new-adapter` left generated files out of date")?;
         let red = self.conformance(id)?;
         ensure!(
@@ -130,7 +130,7 @@ impl Walk {
         println!("red, as expected: {} tasks", red.wrong.len());
         self.fill_in(id, &red)?;
         // The adapter's own page is part of its generated one.
-        self.xtask(&["codegen"])?;
+        self.xtask(&["codegen", "--adapters"])?;
         self.is_green(id)
     }
 

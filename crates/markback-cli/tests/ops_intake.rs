@@ -57,9 +57,9 @@ async fn a_used_id_with_other_content_rejects_the_whole_request() {
         other["answers"] = json!({"Why?": "Bus"});
         let request = json!([sign_in(&world, "r2", 2), other]);
         let (status, body) = send(&world, &request).await;
-        assert_eq!((status, &body["error"]["kind"]), (409, &json!("conflict")));
-        let problem = &body["error"]["problems"][0];
-        assert_eq!(problem["key"], "[1].id");
+        assert_eq!((status, &body["type"]), (409, &json!("/problems/conflict")));
+        let problem = &body["problems"][0];
+        assert_eq!(problem["pointer"], "/1/id");
         let both = fingerprints(problem);
         assert!(both.len() == 2 && both[0] != both[1], "{problem}");
         let text = body.to_string();
@@ -74,7 +74,7 @@ async fn a_used_id_with_other_content_rejects_the_whole_request() {
         // Without a list, the key has no index.
         let (status, body) = send(&world, &other).await;
         assert_eq!(status, 409);
-        assert_eq!(body["error"]["problems"][0]["key"], "id");
+        assert_eq!(body["problems"][0]["pointer"], "/id");
     }
 }
 
@@ -85,8 +85,8 @@ async fn two_events_of_one_request_cannot_share_an_id() {
         let one = sign_in(&world, "r1", 0);
         let (status, body) = send(&world, &json!([one, sign_in(&world, "r1", 1)])).await;
         assert_eq!(status, 409);
-        let problem = &body["error"]["problems"][0];
-        assert_eq!(problem["key"], "[1].id");
+        let problem = &body["problems"][0];
+        assert_eq!(problem["pointer"], "/1/id");
         assert_eq!(fingerprints(problem).len(), 2);
         assert!(!is_kept(&world, "r1").await);
         // The same event twice is one event.

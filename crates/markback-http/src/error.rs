@@ -1,18 +1,25 @@
-//! Error responses: a status, a machine-readable kind, a sentence, and the problems by field.
+//! Error responses: problem details as in RFC 9457, with the problems by field.
 
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
-/// An error response: `{"error":{"kind","message","problems":[{"key","value","message","help"}]}}`.
+use super::request_id;
+
+/// The content type of an error response.
+pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
+
+/// An error response.
 #[derive(Debug)]
 pub struct ApiError {
-    status: StatusCode,
+    kind: Kind,
     header: Option<Header>,
-    body: Body,
+    detail: String,
+    problems: Vec<Problem>,
 }
 
 /// An additional header.
@@ -24,15 +31,17 @@ enum Header {
     RetryAfter(u32),
 }
 
-/// The kind of an error, which programs can rely on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+/// The kind of an error, which programs can rely on. It decides the status, and its name is the end of the `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Kind {
     /// The bearer key is missing or wrong.
     Unauthorised,
-    /// No such address.
+    /// There is nothing at the address.
     NotFound,
+    /// The address cannot be read.
+    InvalidAddress,
     /// The address accepts other methods.
     MethodNotAllowed,
     /// The settings have no such school.
@@ -43,30 +52,148 @@ pub enum Kind {
     UnknownGroup,
     /// The school has no such sync.
     UnknownSync,
-    /// The cursor is older than the kept changes. Read the list.
+    /// The cursor is older than the kept changes.
     CursorGone,
-    /// The event's state does not allow this, or its id belongs to an event with other content.
+    /// The state of the event does not allow this, or its id belongs to an event with other content.
     Conflict,
     /// The body is not JSON, or is incomplete.
     InvalidJson,
-    /// The request is valid JSON with invalid content.
+    /// The request can be read, but its content is invalid.
     InvalidInput,
     /// The body or the list is too long.
     TooLarge,
-    /// The database cannot be reached. Try again.
+    /// The service cannot do this at the moment.
     Unavailable,
-    /// The answer took too long. Try again.
+    /// The answer took too long.
     TimedOut,
     /// A fault of the service.
     Internal,
 }
 
+/// What is said about each error of a [`Kind`].
+pub(crate) struct About {
+    pub(crate) status: StatusCode,
+    pub(crate) title: &'static str,
+    /// What the client does about it.
+    pub(crate) help: &'static str,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: &'static [Self] = <Self as strum::VariantArray>::VARIANTS;
+
+    /// The name in `type`, metrics and the log.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+
+    /// The `type` of a problem: the address, relative to the service, of the page that describes it.
+    pub fn uri(self) -> String {
+        format!("/problems/{}", self.as_str())
+    }
+
+    pub(crate) fn about(self) -> About {
+        let (status, title, help) = match self {
+            Self::Unauthorised => (
+                StatusCode::UNAUTHORIZED,
+                "The key is missing or wrong",
+                "Send the header `Authorization: Bearer` with a key that is valid.",
+            ),
+            Self::NotFound => (
+                StatusCode::NOT_FOUND,
+                "There is nothing at this address",
+                "Compare the address with the reference.",
+            ),
+            Self::InvalidAddress => (
+                StatusCode::BAD_REQUEST,
+                "The address cannot be read",
+                "Encode ids and names in it as UTF-8 with percent signs.",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "The address accepts other methods",
+                "Use a method that the header `Allow` names.",
+            ),
+            Self::UnknownSchool => (
+                StatusCode::NOT_FOUND,
+                "Unknown school",
+                "Correct the school's id in the address, or add the school to the settings.",
+            ),
+            Self::UnknownEvent => (
+                StatusCode::NOT_FOUND,
+                "Unknown event",
+                "Correct the event's id. An event is removed after its retention.",
+            ),
+            Self::UnknownGroup => (
+                StatusCode::NOT_FOUND,
+                "Unknown group",
+                "Correct the group's name; encode spaces in it as %20.",
+            ),
+            Self::UnknownSync => (
+                StatusCode::NOT_FOUND,
+                "Unknown sync",
+                "Correct the sync's id. A sync is removed after its retention.",
+            ),
+            Self::CursorGone => (
+                StatusCode::GONE,
+                "The cursor is too old",
+                "Read the whole list, and continue from the cursor in it.",
+            ),
+            Self::Conflict => (
+                StatusCode::CONFLICT,
+                "Conflict",
+                "If an event's id is in use, give the new event an id of its own; otherwise read the event's state.",
+            ),
+            Self::InvalidJson => (
+                StatusCode::BAD_REQUEST,
+                "The body is not JSON",
+                "Send the complete body, as JSON in UTF-8.",
+            ),
+            Self::InvalidInput => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid input",
+                "Correct each of the `problems`, and send the request again. Nothing was stored.",
+            ),
+            Self::TooLarge => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "The request is too large",
+                "Send the events in several requests.",
+            ),
+            Self::Unavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not available at the moment",
+                "Send the request again after the seconds in the header `Retry-After`.",
+            ),
+            Self::TimedOut => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "No answer in time",
+                "Send the request again. Events with the same ids are not stored twice.",
+            ),
+            Self::Internal => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "A fault of the service",
+                "Report it with the `instance`, which the service's log names too.",
+            ),
+        };
+        About {
+            status,
+            title,
+            help,
+        }
+    }
+}
+
 /// A problem in a request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Problem {
-    /// Where: `at`, `[3].answers.Why`. Empty for the whole request.
-    pub key: String,
+    /// Where in the body, as a JSON pointer: `/events/3/at`. Empty for the whole body; absent if it is not in the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+    /// The query parameter, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parameter: Option<String>,
     /// The value, if it may be shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
     /// What is wrong.
     pub message: String,
@@ -74,10 +201,41 @@ pub struct Problem {
     pub help: String,
 }
 
-#[derive(Debug, Serialize)]
-struct Body {
-    kind: Kind,
-    message: String,
+impl Problem {
+    /// A problem of the body as a whole.
+    pub fn of_body(message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            pointer: Some(String::new()),
+            message: message.into(),
+            help: help.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The place, as text: the pointer or the parameter. Empty for the whole body.
+    fn place(&self) -> &str {
+        let place = self.parameter.as_deref().or(self.pointer.as_deref());
+        place.unwrap_or_default()
+    }
+}
+
+/// Problem details as in RFC 9457.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProblemDetails {
+    /// The kind of error: an address, relative to the service, of a page that describes it. It does not change between
+    /// versions.
+    r#type: String,
+    /// The kind of error, as text.
+    title: &'static str,
+    /// The status of the response.
+    #[schemars(range(min = 400, max = 599))]
+    status: u16,
+    /// What was wrong, and what to do.
+    detail: String,
+    /// This request, by its id, which the log has too: `urn:markback:request:` and the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
+    /// Each problem of the request, if there are several or they are about single fields.
     problems: Vec<Problem>,
 }
 
@@ -88,35 +246,26 @@ pub(super) struct LoggedError {
     pub(super) problems: usize,
 }
 
-#[derive(Serialize)]
-struct Envelope {
-    error: Body,
-}
-
 impl ApiError {
-    /// An error without problems by field.
-    pub fn new(status: StatusCode, kind: Kind, message: impl Into<String>) -> Self {
+    /// An error without problems by field. `detail` says what was wrong and what to do.
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
         Self {
-            status,
+            kind,
             header: None,
-            body: Body {
-                kind,
-                message: message.into(),
-                problems: Vec::new(),
-            },
+            detail: detail.into(),
+            problems: Vec::new(),
         }
     }
 
     /// Adds problems by field.
     pub fn with_problems(mut self, problems: Vec<Problem>) -> Self {
-        self.body.problems = problems;
+        self.problems = problems;
         self
     }
 
     /// The settings have no such school.
     pub fn unknown_school() -> Self {
         Self::new(
-            StatusCode::NOT_FOUND,
             Kind::UnknownSchool,
             "the settings have no school with this id; add a [[school]] for it, or correct the address",
         )
@@ -124,35 +273,42 @@ impl ApiError {
 
     /// A parameter or the body is invalid.
     pub fn invalid_input(problem: Problem) -> Self {
-        let Problem {
-            key, message, help, ..
-        } = &problem;
-        let message = if key.is_empty() {
-            format!("{message}; {help}")
-        } else {
-            format!("`{key}`: {message}; {help}")
+        let (message, help) = (&problem.message, &problem.help);
+        let detail = match problem.place() {
+            "" => format!("{message}; {help}"),
+            place => format!("`{place}`: {message}; {help}"),
         };
-        Self::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            Kind::InvalidInput,
-            message,
-        )
-        .with_problems(vec![problem])
+        Self::new(Kind::InvalidInput, detail).with_problems(vec![problem])
     }
 
-    /// The database cannot be reached; retry after so many seconds.
-    pub fn unavailable(message: impl Into<String>, seconds: u32) -> Self {
+    /// The problems of a request of which nothing was stored.
+    pub(crate) fn not_stored(kind: Kind, problems: Vec<Problem>) -> Self {
+        let detail = match problems.as_slice() {
+            [one] => match one.place() {
+                "" => format!("{}; {}; nothing was stored", one.message, one.help),
+                place => format!(
+                    "`{place}`: {}; {}; nothing was stored",
+                    one.message, one.help
+                ),
+            },
+            many => format!("{} problems; nothing was stored", many.len()),
+        };
+        Self::new(kind, detail).with_problems(problems)
+    }
+
+    /// The service cannot do this at the moment; retry after so many seconds.
+    pub fn unavailable(detail: impl Into<String>, seconds: u32) -> Self {
         Self {
             header: Some(Header::RetryAfter(seconds)),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Unavailable, message)
+            ..Self::new(Kind::Unavailable, detail)
         }
     }
 
     /// The bearer key is missing or wrong.
-    pub fn unauthorised(message: &'static str) -> Self {
+    pub fn unauthorised(detail: &'static str) -> Self {
         Self {
             header: Some(Header::WwwAuthenticate),
-            ..Self::new(StatusCode::UNAUTHORIZED, Kind::Unauthorised, message)
+            ..Self::new(Kind::Unauthorised, detail)
         }
     }
 }
@@ -160,19 +316,47 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let logged = LoggedError {
-            kind: self.body.kind,
-            problems: self.body.problems.len(),
+            kind: self.kind,
+            problems: self.problems.len(),
         };
-        let mut response = (self.status, Json(Envelope { error: self.body })).into_response();
+        let About { status, title, .. } = self.kind.about();
+        let details = ProblemDetails {
+            r#type: self.kind.uri(),
+            title,
+            status: status.as_u16(),
+            detail: self.detail,
+            instance: request_id::current().map(|id| format!("urn:markback:request:{id}")),
+            problems: self.problems,
+        };
+        let mut response = (status, Json(details)).into_response();
         response.extensions_mut().insert(logged);
-        let header = self.header.map(|header| match header {
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
+        headers.extend(self.header.map(|header| match header {
             Header::WwwAuthenticate => (
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static("Bearer realm=\"markback\""),
             ),
             Header::RetryAfter(seconds) => (header::RETRY_AFTER, seconds.into()),
-        });
-        response.headers_mut().extend(header);
+        }));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_an_address_of_its_own_and_an_error_status() {
+        let mut addresses: Vec<_> = Kind::ALL.iter().map(|kind| kind.uri()).collect();
+        addresses.sort();
+        addresses.dedup();
+        assert_eq!(addresses.len(), Kind::ALL.len());
+        assert!(addresses.contains(&"/problems/unknown-school".to_owned()));
+        for kind in Kind::ALL {
+            let status = kind.about().status;
+            assert!(status.is_client_error() || status.is_server_error());
+        }
     }
 }

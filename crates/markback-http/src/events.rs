@@ -1,18 +1,17 @@
 //! Events over HTTP: receiving them, and reading one.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use mis_core::SchoolId;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
+use writeback::Event;
 
 use super::{
     error::{ApiError, Kind, Problem},
     extract::{Body, Path},
+    openapi::{Given, Of, Trouble},
     query::QueryParams,
 };
 use markback::service::{
@@ -23,24 +22,95 @@ use markback::service::{
 const STORE_AGAIN: u32 = 5;
 
 /// The sub-router.
-pub(super) fn routes() -> Router<Markback> {
-    Router::new()
-        .route("/v1/schools/{school}/events", post(take_in))
-        .route("/v1/schools/{school}/events/{event}", get(look))
+pub(super) fn routes() -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .routes(routes!(take_in))
+        .routes(routes!(look))
 }
 
-/// The results of a request, in its order.
-#[derive(Serialize)]
+type EventsBody = Given<EventList>;
+type TakenInBody = Of<TakenIn>;
+type EventBody = Of<EventRecord>;
+
+/// The form of a request with events that the document names. A single event and a bare list are accepted too.
+#[derive(Deserialize, JsonSchema)]
+#[expect(
+    dead_code,
+    reason = "it describes a body; intake reads event by event, to tell all problems at once"
+)]
+struct EventList {
+    /// The events, at most 5000.
+    #[schemars(length(min = 1, max = 5_000))]
+    events: Vec<Event>,
+}
+
+/// The form of a request: where in its body the events are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The body is one event.
+    Single,
+    /// The body is a list of events.
+    List,
+    /// The body is `{"events": […]}`.
+    Wrapped,
+}
+
+impl Form {
+    /// The pointer to a place that intake names as `[2].answers.Why?`.
+    fn pointer(self, key: &str) -> String {
+        let (index, field) = match key.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((index, field)) => (Some(index), field.trim_start_matches('.')),
+            None => (None, key),
+        };
+        let mut pointer = match (self, index) {
+            (Self::Single, _) | (_, None) => String::new(),
+            (Self::List, Some(index)) => format!("/{index}"),
+            (Self::Wrapped, Some(index)) => format!("/events/{index}"),
+        };
+        // Below an event there are fields, and below `answers` names that may hold dots.
+        for segment in field.splitn(2, '.').filter(|segment| !segment.is_empty()) {
+            pointer.push('/');
+            pointer.push_str(&segment.replace('~', "~0").replace('/', "~1"));
+        }
+        pointer
+    }
+
+    fn problem(self, problem: InputProblem) -> Problem {
+        Problem {
+            pointer: Some(self.pointer(&problem.key)),
+            parameter: None,
+            value: problem.value,
+            message: problem.message,
+            help: problem.help,
+        }
+    }
+
+    fn problems(self, problems: impl IntoIterator<Item = InputProblem>) -> Vec<Problem> {
+        problems
+            .into_iter()
+            .map(|problem| self.problem(problem))
+            .collect()
+    }
+}
+
+/// The results of a request.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventReceipts")]
 struct TakenIn {
+    /// The results, in the order of the request.
     events: Vec<Receipt>,
 }
 
 /// The result for one event: its state if it was received, otherwise its problems.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventReceipt")]
 struct Receipt {
+    /// The event's id; `null` if it has none.
     id: Option<String>,
+    /// The event's state; absent if it was not received.
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<EventState>,
+    /// Why it was not received; absent if it was.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<Problem>,
 }
@@ -55,6 +125,19 @@ impl From<ReceivedEvent> for Receipt {
     }
 }
 
+/// Receives events
+///
+/// All are stored, or none if one of them is invalid; with `partial=true` the valid ones, and the results tell the problems
+/// of the others. An event's id is its key: the same content again has the same result, and other content under a known
+/// id is a conflict. Instead of `{"events": […]}` the body may be the list alone, or a single event. `null` in an
+/// optional field is the same as leaving it out.
+#[utoipa::path(post, path = "/v1/schools/{school}/events", operation_id = "send_events", tag = "events",
+    params(("partial" = Option<bool>, Query, description = "Stores the valid events although others are invalid.")),
+    request_body = EventsBody,
+    responses(
+        (status = 202, description = "The events are stored, and will be decided.", body = TakenInBody),
+        (status = 409, description = "An id belongs to an event with other content; nothing was stored.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn take_in(
     State(markback): State<Markback>,
     Path(school): Path<String>,
@@ -67,12 +150,12 @@ async fn take_in(
         return Err(ApiError::unknown_school());
     }
     let partial = asked.only(&["partial"])?.flag("partial")?;
-    let (events, single) = events(body)?;
-    let events = if partial && !single {
-        good_ones(&markback, &school, events).await?
+    let (events, form) = events(body)?;
+    let events = if partial && form != Form::Single {
+        good_ones(&markback, &school, events, form).await?
     } else {
         let taken = markback.intake(&school, events).await;
-        let taken = taken.map_err(|error| refused(error, single))?;
+        let taken = taken.map_err(|error| refused(error, form))?;
         taken.into_iter().map(Receipt::from).collect()
     };
     Ok((StatusCode::ACCEPTED, Json(TakenIn { events })))
@@ -83,28 +166,30 @@ async fn good_ones(
     markback: &Markback,
     school: &SchoolId,
     events: Vec<Value>,
+    form: Form,
 ) -> Result<Vec<Receipt>, ApiError> {
     let id = |event: &Value| event["id"].as_str().map(str::to_owned);
     let ids: Vec<_> = events.iter().map(id).collect();
     let taken = markback.intake_valid(school, events).await;
-    let taken = taken.map_err(|error| refused(error, false))?;
+    let taken = taken.map_err(|error| refused(error, form))?;
     if taken.iter().all(Result::is_err) {
         let problems = taken.into_iter().filter_map(Result::err).flatten();
-        return Err(invalid(
-            problems.map(|problem| shown(problem, false)).collect(),
-        ));
+        return Err(invalid(form.problems(problems)));
     }
     let receipts = ids.into_iter().zip(taken).map(|(id, taken)| match taken {
         Ok(taken) => Receipt::from(taken),
         Err(problems) => Receipt {
             id,
             state: None,
-            problems: problems.into_iter().map(field_of).collect(),
+            problems: form.problems(problems),
         },
     });
     Ok(receipts.collect())
 }
 
+/// An event and its outcome
+#[utoipa::path(get, path = "/v1/schools/{school}/events/{event}", operation_id = "get_event", tag = "events",
+    responses((status = 200, description = "The event.", body = EventBody)))]
 async fn look(
     State(markback): State<Markback>,
     Path((school, event)): Path<(String, String)>,
@@ -116,7 +201,6 @@ async fn look(
     match markback.event(&school, &event).await {
         Ok(Some(record)) => Ok(Json(record)),
         Ok(None) => Err(ApiError::new(
-            StatusCode::NOT_FOUND,
             Kind::UnknownEvent,
             "this school has no event with this id; it was never received, or is past its retention",
         )),
@@ -127,26 +211,27 @@ async fn look(
     }
 }
 
-/// The events in a body, and whether it is a single event. A list may also have the form of the response.
-fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
+/// The events in a body, and its form.
+fn events(body: Value) -> Result<(Vec<Value>, Form), ApiError> {
+    let help = "send an event as a JSON object, or a list of them";
     let kind = match body {
         Value::Array(events) if events.is_empty() => {
-            return Err(invalid(vec![Problem {
-                key: String::new(),
-                value: None,
-                message: "there is no event in it".to_owned(),
-                help: "send an event as a JSON object, or a list of them".to_owned(),
-            }]));
+            return Err(invalid(vec![Problem::of_body(
+                "there is no event in it",
+                help,
+            )]));
         }
-        Value::Array(list) => return Ok((list, false)),
+        Value::Array(list) => return Ok((list, Form::List)),
         Value::Object(mut fields) => {
             return match fields.remove("events") {
-                Some(list @ Value::Array(_)) if fields.is_empty() => events(list),
+                Some(list @ Value::Array(_)) if fields.is_empty() => {
+                    events(list).map(|(list, _)| (list, Form::Wrapped))
+                }
                 Some(list) => {
                     fields.insert("events".to_owned(), list);
-                    Ok((vec![Value::Object(fields)], true))
+                    Ok((vec![Value::Object(fields)], Form::Single))
                 }
-                None => Ok((vec![Value::Object(fields)], true)),
+                None => Ok((vec![Value::Object(fields)], Form::Single)),
             };
         }
         Value::Null => "null",
@@ -154,28 +239,20 @@ fn events(body: Value) -> Result<(Vec<Value>, bool), ApiError> {
         Value::Number(_) => "a number",
         Value::String(_) => "a text",
     };
-    Err(invalid(vec![Problem {
-        key: String::new(),
-        value: None,
-        message: format!("the body is {kind}"),
-        help: "send an event as a JSON object, or a list of them".to_owned(),
-    }]))
+    Err(invalid(vec![Problem::of_body(
+        format!("the body is {kind}"),
+        help,
+    )]))
 }
 
-fn refused(error: IntakeError, single: bool) -> ApiError {
+fn refused(error: IntakeError, form: Form) -> ApiError {
     match error {
         IntakeError::UnknownSchool { .. } => ApiError::unknown_school(),
-        error @ IntakeError::TooMany { .. } => ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            Kind::TooLarge,
-            error.to_string(),
-        ),
-        IntakeError::Problems(problems) => invalid(all_shown(problems, single)),
-        IntakeError::Conflict(problems) => wrong(
-            StatusCode::CONFLICT,
-            Kind::Conflict,
-            all_shown(problems, single),
-        ),
+        error @ IntakeError::TooMany { .. } => ApiError::new(Kind::TooLarge, error.to_string()),
+        IntakeError::Problems(problems) => invalid(form.problems(problems)),
+        IntakeError::Conflict(problems) => {
+            ApiError::not_stored(Kind::Conflict, form.problems(problems))
+        }
         error => {
             tracing::error!(%error, "events could not be stored");
             store_away()
@@ -183,58 +260,8 @@ fn refused(error: IntakeError, single: bool) -> ApiError {
     }
 }
 
-fn all_shown(problems: Vec<InputProblem>, single: bool) -> Vec<Problem> {
-    let shown = problems.into_iter().map(|problem| shown(problem, single));
-    shown.collect()
-}
-
-/// The problem as the client sees it: without an index for a single event.
-fn shown(problem: InputProblem, single: bool) -> Problem {
-    if single {
-        return field_of(problem);
-    }
-    Problem {
-        key: problem.key,
-        value: problem.value,
-        message: problem.message,
-        help: problem.help,
-    }
-}
-
-/// The problem with the field alone as its key, without the event's index.
-fn field_of(problem: InputProblem) -> Problem {
-    let field = problem
-        .key
-        .split_once(']')
-        .map_or("", |(_, field)| field.trim_start_matches('.'));
-    Problem {
-        key: field.to_owned(),
-        ..shown(problem, false)
-    }
-}
-
 fn invalid(problems: Vec<Problem>) -> ApiError {
-    wrong(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        Kind::InvalidInput,
-        problems,
-    )
-}
-
-fn wrong(status: StatusCode, kind: Kind, problems: Vec<Problem>) -> ApiError {
-    let message = match problems.as_slice() {
-        [one] => format!("{}; {}; nothing was stored", at(one), one.help),
-        many => format!("{} problems; nothing was stored", many.len()),
-    };
-    ApiError::new(status, kind, message).with_problems(problems)
-}
-
-fn at(problem: &Problem) -> String {
-    if problem.key.is_empty() {
-        problem.message.clone()
-    } else {
-        format!("`{}`: {}", problem.key, problem.message)
-    }
+    ApiError::not_stored(Kind::InvalidInput, problems)
 }
 
 fn store_away() -> ApiError {
@@ -242,4 +269,29 @@ fn store_away() -> ApiError {
         "the database cannot be reached; nothing was stored, send the request again",
         STORE_AGAIN,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case(Form::Single, "[0].at", "/at")]
+    #[case(Form::Single, "[0]", "")]
+    #[case(Form::List, "[3].at", "/3/at")]
+    #[case(Form::Wrapped, "[3]", "/events/3")]
+    #[case(
+        Form::Wrapped,
+        "[3].answers.Mr. A/B ~?",
+        "/events/3/answers/Mr. A~1B ~0?"
+    )]
+    fn a_place_is_a_pointer_into_the_body(
+        #[case] form: Form,
+        #[case] key: &str,
+        #[case] pointer: &str,
+    ) {
+        assert_eq!(form.pointer(key), pointer);
+    }
 }

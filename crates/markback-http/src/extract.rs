@@ -26,8 +26,7 @@ pub(super) struct Path<T>(pub(super) T);
 impl From<PathRejection> for ApiError {
     fn from(_: PathRejection) -> Self {
         Self::new(
-            StatusCode::BAD_REQUEST,
-            Kind::NotFound,
+            Kind::InvalidAddress,
             "the address cannot be read; encode ids in it as UTF-8 with percent signs",
         )
     }
@@ -67,16 +66,11 @@ fn unread(rejection: BytesRejection) -> ApiError {
     let status = rejection.into_response().status();
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::new(
-            status,
             Kind::TooLarge,
             format!("the body is longer than {BODY_MAX} bytes; send the events in several parts"),
         );
     }
-    ApiError::new(
-        StatusCode::BAD_REQUEST,
-        Kind::InvalidJson,
-        "the body is incomplete; send it again",
-    )
+    ApiError::new(Kind::InvalidJson, "the body is incomplete; send it again")
 }
 
 /// Describes invalid JSON by its position: the text itself is pupils' data.
@@ -100,17 +94,8 @@ fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
                 "correct the JSON; nothing was stored",
             )
         };
-        ApiError::new(
-            StatusCode::BAD_REQUEST,
-            Kind::InvalidJson,
-            format!("{message}; {help}"),
-        )
-        .with_problems(vec![Problem {
-            key: String::new(),
-            value: None,
-            message,
-            help: help.to_owned(),
-        }])
+        ApiError::new(Kind::InvalidJson, format!("{message}; {help}"))
+            .with_problems(vec![Problem::of_body(message, help)])
     })
 }
 

@@ -2,21 +2,19 @@
 //!
 //! A group that has never been read is not empty: the answer is 503, so that no host treats it as empty.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
+use roster::{Cause, Member};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use utoipa_axum::{router::OpenApiRouter, routes};
 use writeback::settings::{Field, GroupKind, WritebackSettings};
 
 use super::{
-    error::{ApiError, Kind},
+    error::{ApiError, Kind, Problem},
     extract::{MaybeBody, Path},
+    openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
@@ -33,63 +31,150 @@ const SYNCS_MAX: u32 = 200;
 const READ_SOON: u32 = 30;
 
 /// The sub-router.
-pub(super) fn routes() -> Router<Markback> {
-    Router::new()
-        .route("/v1/schools/{school}/groups", get(list))
-        .route("/v1/schools/{school}/groups/{group}", get(look))
-        .route("/v1/schools/{school}/groups/{group}/changes", get(changes))
-        .route("/v1/schools/{school}/sync", post(sync))
-        .route("/v1/schools/{school}/syncs", get(syncs))
-        .route("/v1/schools/{school}/syncs/{sync}", get(one_sync))
+pub(super) fn routes() -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(look))
+        .routes(routes!(changes))
+        .routes(routes!(sync))
+        .routes(routes!(syncs))
+        .routes(routes!(one_sync))
 }
 
-#[derive(Serialize)]
-struct Groups<'a> {
+type GroupsBody = Of<Groups>;
+type GroupBody = Of<GroupJson>;
+type ChangesBody = Of<Feed>;
+type SyncsBody = Of<Syncs>;
+type SyncRecordBody = Of<SyncRecord>;
+type SyncRequestBody = Given<SyncBody>;
+
+/// A school's groups.
+#[derive(Serialize, JsonSchema)]
+struct Groups {
+    /// When the school was last synced.
     synced_at: Option<DateTime<Utc>>,
-    groups: Vec<Line<'a>>,
+    /// The groups in the order of the settings.
+    groups: Vec<Line>,
 }
 
-#[derive(Serialize)]
-struct Line<'a> {
-    name: &'a str,
+/// A group in a list.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GroupInList")]
+struct Line {
+    /// Its name.
+    name: String,
+    /// The kind of people in it.
     kind: GroupKind,
-    /// `None` for a group that has never been read.
+    /// The number of people; `null` for a group that has never been read.
     people: Option<u64>,
+    /// Whether events of its people become marks.
     writes_back: bool,
 }
 
-/// A group as a host needs it.
-#[derive(Serialize)]
-struct GroupJson<'a> {
-    name: &'a str,
+/// A group with its people, and what a sign-in screen needs for it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Group")]
+struct GroupJson {
+    /// Its name.
+    name: String,
+    /// The kind of people in it.
     kind: GroupKind,
-    message: Option<&'a str>,
-    fields: &'a [Field],
-    writeback: Option<&'a WritebackSettings>,
+    /// The text to show to people of the group.
+    message: Option<String>,
+    /// The questions to ask.
+    fields: Vec<Field>,
+    /// How events become marks, as in the settings.
+    writeback: Option<WritebackSettings>,
+    /// When the school was last synced.
     synced_at: Option<DateTime<Utc>>,
+    /// From where to follow changes of the group.
     cursor: String,
-    people: Vec<MemberJson<'a>>,
+    /// Its people, in the order of their ids.
+    people: Vec<MemberJson<Member>>,
 }
 
-#[derive(Serialize)]
+/// Changes of a group.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GroupChanges")]
 struct Feed {
-    changes: Vec<Value>,
+    /// The changes in order.
+    changes: Vec<ChangeJson>,
+    /// From where to go on.
     cursor: String,
+    /// Whether there are more changes already.
     more: bool,
 }
 
+/// A change of a group. Applying one twice changes nothing.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GroupChange")]
+struct ChangeJson {
+    /// The cursor after this change.
+    cursor: String,
+    /// When it was found.
+    at: Option<DateTime<Utc>>,
+    /// The person's id.
+    id: String,
+    #[serde(flatten)]
+    what: What,
+    /// The person as they are now; absent if they have left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<MemberJson<Member>>,
+}
+
+/// What happened to the person.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct What {
+    /// Whether the person joined the group, changed in it, or left it.
+    change: ChangeWord,
+    /// Of a person who changed: the names of the changed fields.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fields: Option<Vec<String>>,
+    /// Of a person who left: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+    /// Of a person who left: why, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    words: Option<String>,
+}
+
+/// What happened to a person of a group.
+#[derive(Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum ChangeWord {
+    /// They joined.
+    Joined,
+    /// Their data changed.
+    Changed,
+    /// They left.
+    Left,
+}
+
+/// Syncs of a school.
+#[derive(Serialize, JsonSchema)]
+struct Syncs {
+    /// The latest first.
+    syncs: Vec<SyncRecord>,
+}
+
 /// The requested sync.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "SyncRequest")]
 #[serde(deny_unknown_fields, default)]
 struct SyncBody {
+    /// Whether to read everybody instead of what changed.
     full: Option<bool>,
+    /// Whether to accept changes that the guard held back.
     accept: Option<bool>,
 }
 
+/// The groups of a school
+#[utoipa::path(get, path = "/v1/schools/{school}/groups", operation_id = "list_groups", tag = "groups",
+    responses((status = 200, description = "The groups.", body = GroupsBody)))]
 async fn list(
     State(markback): State<Markback>,
     Path(school): Path<String>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Groups>, ApiError> {
     let school = known(&markback, &school)?;
     let read = markback
         .store()
@@ -97,39 +182,51 @@ async fn list(
         .await
         .map_err(store_away)?;
     let groups = school.groups.iter().map(|group| Line {
-        name: &group.name,
+        name: group.name.clone(),
         kind: group.kind,
         people: read
             .as_ref()
             .and_then(|read| read.people.get(&group.name).copied()),
         writes_back: group.rules.is_some(),
     });
-    shown(&Groups {
+    Ok(Json(Groups {
         synced_at: read.as_ref().and_then(|read| read.synced_at),
         groups: groups.collect(),
-    })
+    }))
 }
 
+/// A group and its people
+///
+/// Until the group has been read for the first time the answer is 503, so that nobody takes it for empty.
+#[utoipa::path(get, path = "/v1/schools/{school}/groups/{group}", operation_id = "get_group", tag = "groups",
+    responses((status = 200, description = "The group.", body = GroupBody)))]
 async fn look(
     State(markback): State<Markback>,
     Path((school, group)): Path<(String, String)>,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<GroupJson>, ApiError> {
     let school = known(&markback, &school)?;
     let group = known_group(&school, &group)?;
     let page = markback.store().group_people(&school.id, &group.name).await;
     let page = page.map_err(store_away)?.ok_or_else(not_read)?;
-    shown(&GroupJson {
-        name: &group.name,
+    Ok(Json(GroupJson {
+        name: group.name.clone(),
         kind: group.kind,
-        message: group.message.as_deref(),
-        fields: &group.fields,
-        writeback: group.writeback.as_ref(),
+        message: group.message.clone(),
+        fields: group.fields.clone(),
+        writeback: group.writeback.clone(),
         synced_at: page.synced_at,
         cursor: page.cursor.to_string(),
-        people: page.people.iter().map(MemberJson).collect(),
-    })
+        people: page.people.into_iter().map(MemberJson).collect(),
+    }))
 }
 
+/// Changes of a group after a cursor
+#[utoipa::path(get, path = "/v1/schools/{school}/groups/{group}/changes", operation_id = "list_group_changes", tag = "groups",
+    params(("since" = Option<String>, Query, description = "The cursor of an earlier answer, of the group or of its changes; without it, all changes that are kept.")),
+    responses(
+        (status = 200, description = "The changes, at most 1000.", body = ChangesBody),
+        (status = 410, description = "Changes after the cursor are no longer kept.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn changes(
     State(markback): State<Markback>,
     Path((school, group)): Path<(String, String)>,
@@ -155,12 +252,15 @@ async fn changes(
         .await;
     match changes.map_err(store_away)?.ok_or_else(not_read)? {
         Horizon::Within(found) => Ok(Json(Feed {
-            changes: found.changes.into_iter().map(change).collect(),
+            changes: found
+                .changes
+                .into_iter()
+                .map(change)
+                .collect::<Result<_, _>>()?,
             cursor: found.cursor.to_string(),
             more: found.more,
         })),
         Horizon::Beyond => Err(ApiError::new(
-            StatusCode::GONE,
             Kind::CursorGone,
             "changes after this cursor are no longer kept; read the group's list and continue from its cursor",
         )),
@@ -168,19 +268,24 @@ async fn changes(
 }
 
 /// A change with the person as they are now; a later change tells if they have left.
-fn change(change: GroupChange) -> Value {
-    let mut body = change.what;
-    if let Some(fields) = body.as_object_mut() {
-        fields.insert("cursor".to_owned(), json!(change.seq.to_string()));
-        fields.insert("at".to_owned(), json!(change.at));
-        fields.insert("id".to_owned(), json!(change.person));
-        if let Some(member) = &change.member {
-            fields.insert("person".to_owned(), json!(MemberJson(member)));
-        }
-    }
-    body
+fn change(change: GroupChange) -> Result<ChangeJson, ApiError> {
+    let what = serde_json::from_value(change.what).map_err(|error| {
+        tracing::error!(%error, "a stored change of a group cannot be read");
+        ApiError::new(Kind::Internal, "a stored change cannot be read")
+    })?;
+    Ok(ChangeJson {
+        cursor: change.seq.to_string(),
+        at: change.at,
+        id: change.person,
+        what,
+        person: change.member.map(MemberJson),
+    })
 }
 
+/// Reads the school's people
+#[utoipa::path(post, path = "/v1/schools/{school}/sync", operation_id = "start_sync", tag = "groups",
+    request_body = Option<SyncRequestBody>,
+    responses((status = 202, description = "The sync that will run.", body = SyncRecordBody)))]
 async fn sync(
     State(markback): State<Markback>,
     Path(school): Path<String>,
@@ -190,12 +295,10 @@ async fn sync(
     let SyncBody { full, accept } = match body {
         None => SyncBody::default(),
         Some(body) => serde_json::from_value(body).map_err(|_| {
-            query::wrong(
-                "",
-                None,
+            ApiError::invalid_input(Problem::of_body(
                 "the body is not valid for this address",
                 r#"send {"full": true, "accept": true}, either of them, or nothing"#,
-            )
+            ))
         })?,
     };
     let ask = SyncRequest {
@@ -217,11 +320,15 @@ async fn sync(
         .ok_or_else(unknown_sync)
 }
 
+/// The latest syncs of a school
+#[utoipa::path(get, path = "/v1/schools/{school}/syncs", operation_id = "list_syncs", tag = "groups",
+    params(("limit" = Option<u32>, Query, description = "The most syncs in the answer: 20 unless given, at most 200.")),
+    responses((status = 200, description = "The syncs.", body = SyncsBody)))]
 async fn syncs(
     State(markback): State<Markback>,
     Path(school): Path<String>,
     asked: QueryParams,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Syncs>, ApiError> {
     let school = known(&markback, &school)?;
     let limit = asked.only(&["limit"])?.number("limit")?;
     let limit = limit.unwrap_or(SYNCS).min(SYNCS_MAX);
@@ -230,9 +337,12 @@ async fn syncs(
         .syncs(&school.id, limit)
         .await
         .map_err(store_away)?;
-    shown(&json!({"syncs": syncs}))
+    Ok(Json(Syncs { syncs }))
 }
 
+/// A sync and its report
+#[utoipa::path(get, path = "/v1/schools/{school}/syncs/{sync}", operation_id = "get_sync", tag = "groups",
+    responses((status = 200, description = "The sync.", body = SyncRecordBody)))]
 async fn one_sync(
     State(markback): State<Markback>,
     Path((school, sync)): Path<(String, String)>,
@@ -254,20 +364,8 @@ fn known(markback: &Markback, school: &str) -> Result<School, ApiError> {
 fn known_group<'s>(school: &'s School, group: &str) -> Result<&'s Group, ApiError> {
     school.group(group).ok_or_else(|| {
         ApiError::new(
-            StatusCode::NOT_FOUND,
             Kind::UnknownGroup,
             "the settings have no group with this name at the school; encode spaces in it as %20",
-        )
-    })
-}
-
-fn shown(value: &impl Serialize) -> Result<Json<Value>, ApiError> {
-    serde_json::to_value(value).map(Json).map_err(|error| {
-        tracing::error!(%error, "a response could not be serialised");
-        ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Kind::Internal,
-            "the answer could not be written",
         )
     })
 }
@@ -281,7 +379,6 @@ fn not_read() -> ApiError {
 
 fn unknown_sync() -> ApiError {
     ApiError::new(
-        StatusCode::NOT_FOUND,
         Kind::UnknownSync,
         "the school has no sync with this id; it never existed, or is past its retention",
     )

@@ -1,44 +1,87 @@
 //! Readiness and metrics of this node. Neither is about pupils, so no key is needed.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::get,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
-use super::error::{ApiError, Kind};
+use super::{
+    error::{ApiError, Kind},
+    openapi::{Of, Trouble},
+};
 use markback::{
     metrics::Levels,
     service::{Health, Markback},
 };
 
 /// The sub-router.
-pub(super) fn routes() -> Router<Markback> {
-    Router::new()
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
+pub(super) fn routes() -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .routes(routes!(alive))
+        .routes(routes!(ready))
+        .routes(routes!(metrics))
+}
+
+/// The process responds.
+#[derive(Serialize, JsonSchema)]
+struct Alive {
+    /// Always `ok`.
+    status: &'static str,
+    /// The version of the service.
+    version: &'static str,
 }
 
 /// The readiness of the node and its parts.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Readiness {
+    /// Whether the node can work.
     ready: bool,
+    /// The state of the database.
     store: &'static str,
+    /// The state of the workers.
     workers: String,
+    /// The state of the settings.
     settings: String,
+    /// How many schools' people are known.
     people: People,
 }
 
 /// How many schools' people this node knows. It receives events before that, so this alone does not make it unready.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PeopleKnown")]
 struct People {
+    /// The schools in the settings.
     schools: usize,
+    /// Those of them whose people are known.
     read: usize,
 }
 
+type AliveBody = Of<Alive>;
+type ReadyBody = Of<Readiness>;
+
+/// Whether the process responds
+///
+/// `/readyz` tells whether it can work.
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "service",
+    responses((status = 200, description = "It responds.", body = AliveBody)))]
+async fn alive() -> Json<Alive> {
+    Json(Alive {
+        status: "ok",
+        version: env!("CARGO_PKG_VERSION"),
+    })
+}
+
+/// Whether the node can work
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "service",
+    responses(
+        (status = 200, description = "The node can work.", body = ReadyBody),
+        (status = 503, description = "The node cannot work.", body = ReadyBody),
+    ))]
 async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>) {
     let store = match markback.store().probe().await {
         Ok(()) => "reachable",
@@ -90,10 +133,15 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
     (status, Json(readiness))
 }
 
+/// The node's metrics, in Prometheus' text format
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "service",
+    responses(
+        (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
+        (status = 404, description = "No metrics are recorded here.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn metrics(State(markback): State<Markback>) -> Result<Response, ApiError> {
     let Some(metrics) = markback.metrics().cloned() else {
         return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
             Kind::NotFound,
             "no metrics are recorded here; `markback serve` records them",
         ));

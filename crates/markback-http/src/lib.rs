@@ -23,22 +23,22 @@ mod groups;
 mod health;
 mod key;
 mod middleware;
+mod openapi;
 mod operator;
 mod query;
+mod request_id;
 pub mod server;
 mod webhooks;
 
-use axum::{
-    Json, Router, extract::DefaultBodyLimit, http::StatusCode, middleware::from_fn_with_state,
-    routing::get,
-};
-use serde_json::{Value, json};
+use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
+use utoipa_axum::router::OpenApiRouter;
 
-use self::key::Key;
 pub use self::{
     connections::serve,
-    error::{ApiError, Kind},
+    error::{ApiError, Kind, Problem},
+    openapi::document,
 };
+use self::{key::Key, webhooks::Door};
 use markback::{service::Markback, settings::SecretError};
 
 /// The largest request body in bytes.
@@ -51,20 +51,9 @@ pub const BODY_MAX: usize = 1024 * 1024;
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let answer_within = markback.settings().service.http.answer_within;
     let key = Key::new(markback.settings().service.api_key()?);
-    let guarded = Router::new()
-        .merge(events::routes())
-        .merge(groups::routes())
-        .merge(operator::routes())
-        .route_layer(from_fn_with_state(key, key::guard));
-    let open = Router::new()
-        .route("/healthz", get(healthz))
-        .merge(health::routes())
-        .merge(webhooks::routes(
-            markback.settings().service.webhook_secret()?,
-        ));
-    Ok(Router::new()
-        .merge(guarded)
-        .merge(open)
+    let door = Door::new(markback.settings().service.webhook_secret()?);
+    let guarded = guarded().route_layer(from_fn_with_state(key, key::guard));
+    Ok(Router::from(guarded.merge(open(door)))
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_there)
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -73,22 +62,27 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
         .with_state(markback))
 }
 
-/// The process responds; `/readyz` tells whether it can work.
-async fn healthz() -> Json<Value> {
-    Json(json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}))
+/// The routes that need a key. They are below `/v1`.
+fn guarded() -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .merge(events::routes())
+        .merge(groups::routes())
+        .merge(operator::routes())
+}
+
+/// The routes that need no key.
+fn open(door: Door) -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .merge(health::routes())
+        .merge(webhooks::routes(door))
 }
 
 async fn nothing_there() -> ApiError {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        Kind::NotFound,
-        "there is nothing at this address",
-    )
+    ApiError::new(Kind::NotFound, "there is nothing at this address")
 }
 
 async fn wrong_method() -> ApiError {
     ApiError::new(
-        StatusCode::METHOD_NOT_ALLOWED,
         Kind::MethodNotAllowed,
         "this address accepts other methods only; see the header Allow",
     )

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::StatusCode,
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use tracing::Instrument as _;
 
-use super::error::{ApiError, Kind, LoggedError};
+use super::{
+    error::{ApiError, Kind, LoggedError},
+    request_id::{self, RequestId},
+};
 use markback::service::Markback;
 use mis_core::SchoolId;
 
@@ -23,7 +25,6 @@ pub(super) async fn in_time(
     let answer = tokio::time::timeout(limit, next.run(request));
     answer.await.unwrap_or_else(|_| {
         ApiError::new(
-            StatusCode::GATEWAY_TIMEOUT,
             Kind::TimedOut,
             format!(
                 "no answer within {}; send the request again, events with the same ids are not stored twice",
@@ -36,6 +37,7 @@ pub(super) async fn in_time(
 
 /// Logs each request in a span: method, route, status and time; for a refused one the school, if the settings have it,
 /// and the kind of error. Never the address itself, which holds ids and secrets. Probes are logged at the level DEBUG.
+/// The span and the response have the request's id.
 pub(super) async fn watch(
     State(markback): State<Markback>,
     request: Request,
@@ -50,9 +52,13 @@ pub(super) async fn watch(
         .to_owned();
     let school = school(&markback, request.uri().path());
     let is_probe = matches!(pattern.as_str(), "/healthz" | "/readyz");
-    let span = tracing::info_span!("request", %method, path = pattern);
+    let id = RequestId::of(request.headers());
+    let span = tracing::info_span!("request", %method, path = pattern, id = id.as_str());
     async {
-        let response = next.run(request).await;
+        let mut response = id.clone().scope(next.run(request)).await;
+        response
+            .headers_mut()
+            .insert(request_id::HEADER, id.header());
         let status = response.status().as_u16();
         let milliseconds = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         match response.extensions().get::<LoggedError>() {

@@ -1,18 +1,16 @@
 //! Searching events over HTTP, and deciding about those that need a person.
 
-use axum::{
-    Json, Router,
-    extract::State,
-    http::StatusCode,
-    routing::{get, post},
-};
+use axum::{Json, extract::State};
 use mis_core::SchoolId;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    error::{ApiError, Kind},
+    error::{ApiError, Kind, Problem},
     extract::{MaybeBody, Path},
+    openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
@@ -27,31 +25,54 @@ const LIMIT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
 /// The sub-router.
-pub(super) fn routes() -> Router<Markback> {
-    Router::new()
-        .route("/v1/schools/{school}/events", get(list))
-        .route("/v1/schools/{school}/events/{event}/retry", post(retry))
-        .route("/v1/schools/{school}/events/{event}/discard", post(discard))
-        .route("/v1/schools/{school}/events/{event}/release", post(release))
-        .route("/v1/schools/{school}/events/{event}/drop", post(drop_held))
+pub(super) fn routes() -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(retry))
+        .routes(routes!(discard))
+        .routes(routes!(release))
+        .routes(routes!(drop_held))
 }
+
+type EventBody = Of<EventRecord>;
+type ListBody = Of<Listed>;
+type DecidedBody = Given<Decided>;
 
 /// The parameters of a list of events.
 const WORDS: [&str; 6] = ["state", "person", "date", "from", "to", "limit"];
 
-#[derive(Serialize)]
+/// A list of events.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventRecords")]
 struct Listed {
+    /// The events, the latest first.
     events: Vec<EventRecord>,
 }
 
 /// Who decides, and why.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[schemars(rename = "OperatorNote")]
 #[serde(deny_unknown_fields, default)]
 struct Decided {
+    /// Who decides, for the event's history.
     by: Option<String>,
+    /// Why, for the event's history.
     note: Option<String>,
 }
 
+/// The latest events
+///
+/// The events are those of the school that meet all conditions, the latest first.
+#[utoipa::path(get, path = "/v1/schools/{school}/events", operation_id = "list_events", tag = "events",
+    params(
+        ("state" = Option<String>, Query, description = "States, separated by commas; `problem` stands for all that wait for a person.", example = "failed,rejected"),
+        ("person" = Option<String>, Query, description = "The person's id."),
+        ("date" = Option<String>, Query, description = "The day of the events, at the school.", example = "2026-11-23"),
+        ("from" = Option<String>, Query, description = "The first day.", example = "2026-11-23"),
+        ("to" = Option<String>, Query, description = "The last day.", example = "2026-11-27"),
+        ("limit" = Option<u32>, Query, description = "The most events in the answer: 100 unless given, at most 1000."),
+    ),
+    responses((status = 200, description = "The events.", body = ListBody)))]
 async fn list(
     State(markback): State<Markback>,
     Path(school): Path<String>,
@@ -89,6 +110,15 @@ async fn list(
     listed.map(Json).map_err(|error| store_away(&error))
 }
 
+/// Decides an event again
+///
+/// The event failed or its mark was rejected, and the cause is put right.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/retry", operation_id = "retry_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn retry(
     State(markback): State<Markback>,
     Path((school, event)): Path<(String, String)>,
@@ -101,6 +131,15 @@ async fn retry(
     with_waiting(&markback, done.map_err(refused)?).await
 }
 
+/// Discards an event
+///
+/// Nothing is written for it, for instance because somebody has entered the mark by hand.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/discard", operation_id = "discard_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn discard(
     State(markback): State<Markback>,
     Path((school, event)): Path<(String, String)>,
@@ -112,6 +151,15 @@ async fn discard(
     done.map(Json).map_err(refused)
 }
 
+/// Releases a held mark
+///
+/// It is written.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/release", operation_id = "release_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn release(
     State(markback): State<Markback>,
     Path((school, event)): Path<(String, String)>,
@@ -124,6 +172,15 @@ async fn release(
     with_waiting(&markback, done.map_err(refused)?).await
 }
 
+/// Drops a held mark
+///
+/// It is not written.
+#[utoipa::path(post, path = "/v1/schools/{school}/events/{event}/drop", operation_id = "drop_event", tag = "events",
+    request_body = Option<DecidedBody>,
+    responses(
+        (status = 200, description = "The event as it is now.", body = EventBody),
+        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+    ))]
 async fn drop_held(
     State(markback): State<Markback>,
     Path((school, event)): Path<(String, String)>,
@@ -171,12 +228,10 @@ fn actor(body: Option<Value>) -> Result<Actor, ApiError> {
         None => Decided::default(),
         // The error does not quote the body.
         Some(body) => serde_json::from_value(body).map_err(|_| {
-            query::wrong(
-                "",
-                None,
+            ApiError::invalid_input(Problem::of_body(
                 "the body is not valid for this address",
                 r#"send {"by": "…", "note": "…"}, either of them, or nothing"#,
-            )
+            ))
         })?,
     };
     Ok(Actor {
@@ -190,12 +245,8 @@ fn refused(error: OperatorError) -> ApiError {
     let words = error.to_string();
     match error {
         OperatorError::UnknownSchool => ApiError::unknown_school(),
-        OperatorError::UnknownEvent => {
-            ApiError::new(StatusCode::NOT_FOUND, Kind::UnknownEvent, words)
-        }
-        OperatorError::State(..) | OperatorError::Busy => {
-            ApiError::new(StatusCode::CONFLICT, Kind::Conflict, words)
-        }
+        OperatorError::UnknownEvent => ApiError::new(Kind::UnknownEvent, words),
+        OperatorError::State(..) | OperatorError::Busy => ApiError::new(Kind::Conflict, words),
         error => store_away(&error),
     }
 }

@@ -118,10 +118,11 @@ pub(super) fn wrong(
     help: impl Into<String>,
 ) -> ApiError {
     ApiError::invalid_input(Problem {
-        key: word.to_owned(),
+        parameter: Some(word.to_owned()),
         value: value.map(str::to_owned),
         message: message.into(),
         help: help.into(),
+        ..Problem::default()
     })
 }
 

@@ -6,21 +6,23 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Json, Router,
+    Extension, Json,
     body::to_bytes,
     extract::{Request, State},
-    http::StatusCode,
-    routing::post,
 };
 use mis_core::SchoolId;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use subtle::{Choice, ConstantTimeEq as _};
+use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     error::{ApiError, Kind},
     extract::Path,
     nothing_there,
+    openapi::Of,
 };
 use markback::{
     metrics, service::Markback, store::NoticeKind, sync::SyncRequest, text::bytes_without_bom,
@@ -41,37 +43,64 @@ const ASK_WITHIN: Duration = Duration::from_secs(10);
 const REVOKED: Duration = Duration::from_secs(60 * 60);
 
 /// The sub-router. Without a secret all of its addresses are not found.
-pub(super) fn routes(secret: Option<SecretString>) -> Router<Markback> {
-    if let Some(secret) = &secret {
-        let length = secret.expose_secret().len();
-        if !SECRET_LENGTHS.contains(&length) {
-            tracing::warn!(
-                "the secret of the webhooks must have {} to {SECRET_MAX} bytes; a shorter one can be guessed, and a longer one is never accepted",
-                SECRET_LENGTHS.start()
-            );
-        }
-    }
-    let door = Arc::new(Door(secret));
-    Router::new().route(
-        "/webhooks/wonde/{secret}",
-        post(
-            move |State(markback): State<Markback>,
-                  shown: Result<Path<String>, ApiError>,
-                  request: Request| {
-                let door = door.clone();
-                async move {
-                    // Invalid text is not the secret, and gets the same answer.
-                    let shown = shown.map_or_else(|_| String::new(), |Path(shown)| shown);
-                    take(&markback, &door, &shown, request).await
-                }
-            },
-        ),
-    )
+pub(super) fn routes(door: Door) -> OpenApiRouter<Markback> {
+    OpenApiRouter::new()
+        .routes(routes!(hear))
+        .layer(Extension(Arc::new(door)))
 }
 
-struct Door(Option<SecretString>);
+/// What was done about a webhook.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "WebhookHeard")]
+struct Heard {
+    /// Always `ok`.
+    status: &'static str,
+    /// What was done, as text.
+    done: &'static str,
+}
+
+type HeardBody = Of<Heard>;
+
+/// Hears a webhook of Wonde
+///
+/// The body is what Wonde sends. It is only a hint: Wonde is asked.
+#[utoipa::path(post, path = "/webhooks/wonde/{secret}", operation_id = "wonde_webhook", tag = "service",
+    request_body(content = Object, description = "What Wonde sends."),
+    responses((status = 200, description = "It was heard.", body = HeardBody)))]
+async fn hear(
+    State(markback): State<Markback>,
+    Extension(door): Extension<Arc<Door>>,
+    shown: Result<Path<String>, ApiError>,
+    request: Request,
+) -> Result<Json<Heard>, ApiError> {
+    // Invalid text is not the secret, and gets the same answer.
+    let shown = shown.map_or_else(|_| String::new(), |Path(shown)| shown);
+    take(&markback, &door, &shown, request).await
+}
+
+/// Opens to those who know the secret.
+pub(super) struct Door(Option<SecretString>);
 
 impl Door {
+    /// A door that opens to the secret; without one, to nobody.
+    pub(super) fn new(secret: Option<SecretString>) -> Self {
+        if let Some(secret) = &secret {
+            let length = secret.expose_secret().len();
+            if !SECRET_LENGTHS.contains(&length) {
+                tracing::warn!(
+                    "the secret of the webhooks must have {} to {SECRET_MAX} bytes; a shorter one can be guessed, and a longer one is never accepted",
+                    SECRET_LENGTHS.start()
+                );
+            }
+        }
+        Self(secret)
+    }
+
+    /// A door that opens to nobody.
+    pub(super) fn shut() -> Self {
+        Self(None)
+    }
+
     /// Takes the same time for any input, even if no secret is set.
     fn opens(&self, shown: &str) -> bool {
         let secret = self.0.as_ref().map_or("", |secret| secret.expose_secret());
@@ -95,14 +124,13 @@ async fn take(
     door: &Door,
     shown: &str,
     request: Request,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<Heard>, ApiError> {
     if !door.opens(shown) {
         return Err(nothing_there().await);
     }
     // The body is read only after the secret was checked.
     let body = to_bytes(request.into_body(), BODY_MAX).await.map_err(|_| {
         ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
             Kind::TooLarge,
             format!("the body broke off, or is longer than {BODY_MAX} bytes"),
         )
@@ -112,7 +140,7 @@ async fn take(
         tracing::error!(%error, "a webhook could not be handled");
         ApiError::unavailable("the database cannot be reached; send the request again", 5)
     })?;
-    Ok(Json(json!({"status": "ok", "done": done})))
+    Ok(Json(Heard { status: "ok", done }))
 }
 
 /// The content of a webhook.
@@ -144,13 +172,8 @@ enum Hook {
 impl Hook {
     /// Accepts ids as text or numbers and ignores everything that is not needed, above all the school's token.
     fn read(body: &[u8]) -> Result<Self, ApiError> {
-        let hook: Value = serde_json::from_slice(bytes_without_bom(body)).map_err(|_| {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                Kind::InvalidJson,
-                "this is no JSON",
-            )
-        })?;
+        let hook: Value = serde_json::from_slice(bytes_without_bom(body))
+            .map_err(|_| ApiError::new(Kind::InvalidJson, "this is no JSON"))?;
         let text = |name: &str| match hook.get(name)? {
             Value::String(text) => word(text),
             Value::Number(number) => Some(number.to_string()),

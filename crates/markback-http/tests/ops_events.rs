@@ -70,8 +70,8 @@ async fn a_rejected_event_is_explained_and_can_be_retried() {
 
     let (status, answer) = world.post(&path, &json!({})).await;
     assert_eq!(
-        (status, &answer["error"]["kind"]),
-        (409, &json!("conflict"))
+        (status, &answer["type"]),
+        (409, &json!("/problems/conflict"))
     );
 }
 
@@ -124,12 +124,7 @@ async fn a_discarded_event_stays_discarded_and_a_sent_one_cannot_be_discarded() 
     assert_eq!(world.event("e1").await.state, EventState::Discarded);
     let (status, answer) = world.post(&discard("e2"), &json!({})).await;
     assert_eq!(status, 409);
-    assert!(
-        answer["error"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("already")
-    );
+    assert!(answer["detail"].as_str().unwrap().contains("already"));
     let marks = world.sandbox.mis_marks(&school).unwrap();
     assert_eq!(marks.iter().filter(|mark| mark.writes > 0).count(), 1);
     assert!(world.markback.is_settled().await.unwrap());
@@ -423,25 +418,25 @@ async fn a_partial_batch_stores_valid_events_and_reports_the_others() {
     let path = format!("/v1/schools/{school}/events");
     let (status, answer) = world.post(&path, &batch).await;
     assert_eq!(status, 422);
-    let problems = answer["error"]["problems"].as_array().unwrap();
+    let problems = answer["problems"].as_array().unwrap();
     let keys: Vec<_> = problems
         .iter()
         .map(|p| {
             format!(
                 "{} {}",
-                p["key"].as_str().unwrap(),
+                p["pointer"].as_str().unwrap(),
                 p["message"].as_str().unwrap()
             )
         })
         .collect();
     for event in [
-        "[1].",
-        "[2].",
-        "[3].id",
-        "[3].persn",
-        "[3] `person` is missing",
-        "[3] `kind` is missing",
-        "[3] `at` is missing",
+        "/1/",
+        "/2/",
+        "/3/id",
+        "/3/persn",
+        "/3 `person` is missing",
+        "/3 `kind` is missing",
+        "/3 `at` is missing",
     ] {
         assert!(
             keys.iter().any(|key| key.starts_with(event)),
@@ -470,7 +465,7 @@ async fn a_partial_batch_stores_valid_events_and_reports_the_others() {
         (&events[1]["id"], events[1].get("state")),
         (&json!("b2"), None)
     );
-    assert_eq!(events[2]["problems"][0]["key"], "at");
+    assert_eq!(events[2]["problems"][0]["pointer"], "/2/at");
     assert_eq!(events[3]["id"], Value::Null);
     assert!(
         world
@@ -497,8 +492,8 @@ async fn a_partial_batch_stores_valid_events_and_reports_the_others() {
     let bad = json!([batch[1]]);
     let (status, answer) = world.post(&format!("{path}?partial=true"), &bad).await;
     assert_eq!(
-        (status, &answer["error"]["kind"]),
-        (422, &json!("invalid_input"))
+        (status, &answer["type"]),
+        (422, &json!("/problems/invalid-input"))
     );
 }
 
@@ -520,10 +515,7 @@ async fn a_list_may_be_wrapped_and_must_not_be_empty() {
     for empty in [json!([]), json!({"events": []})] {
         let (status, answer) = world.post(&path, &empty).await;
         assert_eq!(status, 422, "{answer}");
-        assert_eq!(
-            answer["error"]["problems"][0]["message"],
-            "there is no event in it"
-        );
+        assert_eq!(answer["problems"][0]["message"], "there is no event in it");
     }
 }
 
@@ -542,7 +534,7 @@ async fn an_invalid_query_is_explained() {
         ("sate=failed", &["`sate`", "did you mean `state`?"]),
     ] {
         let (status, answer) = world.get(&format!("{path}?{question}")).await;
-        let message = answer["error"]["message"].as_str().unwrap();
+        let message = answer["detail"].as_str().unwrap();
         assert_eq!(status, 422, "{question}: {answer}");
         assert!(
             told.iter().all(|word| message.contains(word)),

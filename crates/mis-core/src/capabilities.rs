@@ -186,6 +186,7 @@ impl Capabilities {
     Hash,
     Serialize,
     Deserialize,
+    schemars::JsonSchema,
     strum::Display,
     strum::IntoStaticStr,
 )]

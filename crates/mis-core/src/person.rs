@@ -326,7 +326,7 @@ impl PeopleQuery {
 /// from the first.
 ///
 /// `Debug` shows the kind and the id alone.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Person {
     /// Student, staff or parent.
     pub kind: PersonKind,
@@ -535,7 +535,7 @@ impl fmt::Debug for Person {
 /// known.
 ///
 /// `Debug` shows the id alone.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Relation {
     /// The contact's id.
     pub contact: String,
@@ -584,7 +584,8 @@ pub struct Deletion {
 }
 
 /// One group or class that the MIS sorts people into.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "PersonGroup")]
 pub struct Group {
     /// The group's id.
     pub id: String,

@@ -51,7 +51,8 @@ pub enum ChangeKind {
 }
 
 /// Why a person left a group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "CauseOfLeaving")]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum Cause {
     /// The person's last day at the school has passed.

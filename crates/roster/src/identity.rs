@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use crate::{migration::Migration, words::plain};
 
 /// The permanent id of a person at the host: their first id at Wonde.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, schemars::JsonSchema,
+)]
 #[serde(transparent)]
 pub struct PersonKey(String);
 

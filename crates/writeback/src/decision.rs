@@ -123,6 +123,7 @@ pub struct PlannedMark {
     Ord,
     Serialize,
     Deserialize,
+    schemars::JsonSchema,
     strum::Display,
     strum::EnumString,
     strum::IntoStaticStr,

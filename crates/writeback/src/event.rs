@@ -7,6 +7,7 @@ use std::{
 
 use chrono::{DateTime, FixedOffset};
 use mis_core::{EventKind, PersonKind};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::text::{clip, plain};
@@ -14,14 +15,16 @@ use crate::text::{clip, plain};
 /// One person signed in or out.
 ///
 /// `Debug` does not show the answers, because they are a child's data.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// The sign-in system's id of the event, unique within the school. Never blank.
     #[serde(deserialize_with = "id")]
+    #[schemars(length(min = 1))]
     pub id: String,
     /// The person, by the id that the sign-in system uses. Never blank.
     #[serde(deserialize_with = "person")]
+    #[schemars(length(min = 1))]
     pub person: String,
     /// Student, staff or parent, if the id is ambiguous: ids are unique only within one kind of people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,6 +40,7 @@ pub struct Event {
         skip_serializing_if = "BTreeMap::is_empty",
         deserialize_with = "answers"
     )]
+    #[schemars(with = "Option<BTreeMap<String, Option<String>>>")]
     pub answers: BTreeMap<String, String>,
     /// Whether a system created the event automatically, for example at closing time.
     #[serde(
@@ -44,6 +48,7 @@ pub struct Event {
         skip_serializing_if = "is_false",
         deserialize_with = "or_default"
     )]
+    #[schemars(with = "Option<bool>")]
     pub automatic: bool,
     /// Whether the person was off site.
     #[serde(
@@ -51,6 +56,7 @@ pub struct Event {
         skip_serializing_if = "is_false",
         deserialize_with = "or_default"
     )]
+    #[schemars(with = "Option<bool>")]
     pub remote: bool,
 }
 

@@ -108,9 +108,11 @@ impl Node {
         });
         let request = http.post(self.events(school)).bearer_auth(&stage.key);
         let answer: Value = request.json(&event).send().await?.json().await?;
-        let problems = answer.pointer("/error/problems").and_then(Value::as_array);
+        let problems = answer.pointer("/problems").and_then(Value::as_array);
         let problems = problems.context("a node accepted an event that it should refuse")?;
-        Ok(problems.iter().any(|problem| problem["key"] == "person"))
+        Ok(problems
+            .iter()
+            .any(|problem| problem["pointer"] == "/person"))
     }
 
     /// Its peak memory in MiB, on Linux.

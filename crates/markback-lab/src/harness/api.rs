@@ -12,7 +12,7 @@ use mis_core::SchoolId;
 use serde_json::{Value, json};
 use wonde_sandbox::{SandboxOptions, SchoolInfo, StudentInfo};
 
-use super::{Env, KEY, SECRET, Workers, monday, quick_sandbox, worker_config};
+use super::{Answered, Env, KEY, SECRET, Workers, described, monday, quick_sandbox, worker_config};
 
 const SCHOOL: &str = r#"timezone = "Europe/London"
 token_file = "token"
@@ -234,9 +234,7 @@ impl ApiEnv {
 
     /// GETs a path of the API without the key, as text.
     pub async fn text(&self, path: &str) -> (u16, String) {
-        let answer = self.http.get(format!("{}{path}", self.address));
-        let answer = answer.send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
+        send(self.http.get(format!("{}{path}", self.address))).await
     }
 
     /// The keys of all pauses.
@@ -246,13 +244,33 @@ impl ApiEnv {
     }
 }
 
-/// Sends a request and returns the status and the body, as a string if it is not JSON.
+/// Sends a request to the API and returns the status and the body, as a string if it is not JSON. Fails if the API's
+/// document does not have this answer.
 pub async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
-    let answer = request.send().await.unwrap();
-    let status = answer.status().as_u16();
-    let text = answer.text().await.unwrap();
+    let (status, text) = send(request).await;
     (
         status,
         serde_json::from_str(&text).unwrap_or(Value::String(text)),
     )
+}
+
+async fn send(request: reqwest::RequestBuilder) -> (u16, String) {
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let answer = client.execute(request).await.unwrap();
+    let status = answer.status().as_u16();
+    let content_type = answer.headers().get("content-type").cloned();
+    let body = answer.text().await.unwrap();
+    let answered = Answered {
+        method: method.as_str(),
+        path: &path,
+        status,
+        content_type: content_type.as_ref().map(|text| text.to_str().unwrap()),
+        body: &body,
+    };
+    if let Err(difference) = described(answered) {
+        panic!("{difference}");
+    }
+    (status, body)
 }

@@ -16,6 +16,7 @@
 mod api;
 mod bed;
 mod command;
+mod described;
 
 use std::{
     ops::Deref,
@@ -36,6 +37,7 @@ use wonde_sandbox::SandboxOptions;
 pub use api::{ApiEnv, Setup, answer};
 pub use bed::TestBed;
 pub use command::{CommandOutput, run, run_blocking};
+pub use described::{Answered, described};
 
 /// The bearer key of the API.
 pub const KEY: &str = "the-key-of-the-tests";

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::Store;
 
 /// A line of the trail. Holds a pupil's data: for authorised readers, never for a log.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, schemars::JsonSchema)]
 #[non_exhaustive]
 pub struct AuditRecord {
     /// When.
@@ -16,6 +16,7 @@ pub struct AuditRecord {
     /// The action: `planned`, `accepted`, `refused`, `confirmed` ...
     pub what: String,
     /// Details: pupil, date, session or lesson, code before and how old that view was, code sent, rule ...
+    #[schemars(with = "std::collections::BTreeMap<String, Value>")]
     pub record: Value,
 }
 

@@ -40,7 +40,7 @@ const WAITING_MAX: usize = 10_000;
 const COMMIT_EVENTS: usize = 1_000;
 
 /// An event that was received, now or before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ReceivedEvent {
     /// Its id.
     pub id: String,

@@ -1,15 +1,19 @@
 //! The record of an event, and the row it is read from.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use mis_core::Ability;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::EventState;
+use writeback::SkipReason;
+
 use crate::store::row::row;
 use crate::store::{AuditRecord, CorrectionRecord, LedgerKey};
 
 /// The record of an event. Holds a pupil's data: for authorised readers, never for a log.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct EventRecord {
     /// The sign-in system's id.
@@ -21,6 +25,7 @@ pub struct EventRecord {
     /// Its state.
     pub state: EventState,
     /// The event as received.
+    #[schemars(with = "writeback::Event")]
     pub event: Value,
     /// The pupil's id at Wonde at the time of the decision.
     pub student: Option<String>,
@@ -29,6 +34,7 @@ pub struct EventRecord {
     /// `AM` or `PM`.
     pub session: Option<String>,
     /// The decision: outcome, mark or reason, what was dropped.
+    #[schemars(with = "Option<DecisionForm>")]
     pub decision: Option<Value>,
     /// The steps of the decision, as text.
     pub steps: Vec<String>,
@@ -65,6 +71,64 @@ pub struct EventRecord {
     /// Whether the repair of its mark has begun.
     #[serde(skip)]
     pub(crate) is_repaired: bool,
+}
+
+/// The JSON form of a decision in a record, which keeps the steps apart.
+#[derive(JsonSchema)]
+#[schemars(rename = "Decision")]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+#[expect(
+    dead_code,
+    reason = "it describes JSON that `writeback::Decision` writes"
+)]
+enum DecisionForm {
+    /// A mark to write.
+    Write {
+        /// The mark.
+        mark: MarkForm,
+        /// Parts of the mark that were omitted because the MIS cannot store them.
+        dropped: Vec<Ability>,
+        /// Why the mark waits for a person's release, if it does.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hold: Option<String>,
+    },
+    /// Nothing is written.
+    Skip {
+        /// Why.
+        reason: SkipReason,
+        /// Details, as text.
+        detail: String,
+    },
+    /// Nothing is written yet.
+    Wait {
+        /// Why.
+        detail: String,
+    },
+    /// Nothing is written until an operator fixes the cause.
+    Fail {
+        /// The problem and its remedy.
+        detail: String,
+    },
+}
+
+/// A mark to write into the register.
+#[derive(JsonSchema)]
+#[schemars(rename = "PlannedMark")]
+#[expect(
+    dead_code,
+    reason = "it describes JSON that `writeback::Decision` writes"
+)]
+struct MarkForm {
+    /// The school day.
+    date: NaiveDate,
+    /// `AM` or `PM`.
+    session: String,
+    /// The attendance code.
+    code: String,
+    /// The comment.
+    comment: Option<String>,
+    /// Minutes late.
+    minutes_late: Option<u32>,
 }
 
 impl EventRecord {

@@ -42,6 +42,7 @@ impl UnknownState {
     Hash,
     Serialize,
     Deserialize,
+    schemars::JsonSchema,
     EnumString,
     IntoStaticStr,
     VariantArray,

@@ -1,13 +1,17 @@
 //! The groups as the host reads them: lists, and changes after a cursor.
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::{Borrow, Cow},
+    collections::BTreeMap,
+};
 
 use chrono::{DateTime, Utc};
-use mis_core::SchoolId;
+use mis_core::{Person, SchoolId};
 use outbox::{on_pool, on_tx};
-use roster::Member;
+use roster::{Member, PersonKey};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize, de::IgnoredAny, ser::SerializeMap as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::corrupt;
 use crate::store::Store;
@@ -289,26 +293,70 @@ fn page(
 }
 
 /// A person as the host sees them: the key as `id`, the present id at Wonde as `wonde_id`, and the configured fields.
-pub struct MemberJson<'m>(pub &'m Member);
+pub struct MemberJson<M>(pub M);
 
-impl Serialize for MemberJson<'_> {
+impl<M: Borrow<Member>> Serialize for MemberJson<M> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields: BTreeMap<String, Value> = match serde_json::to_value(&self.0.person) {
+        let member: &Member = self.0.borrow();
+        let mut fields: BTreeMap<String, Value> = match serde_json::to_value(&member.person) {
             Ok(Value::Object(fields)) => fields.into_iter().collect(),
             _ => BTreeMap::new(),
         };
         let present = fields.remove("id");
         fields.remove("kind");
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("id", &self.0.key)?;
+        map.serialize_entry("id", &member.key)?;
         map.serialize_entry("wonde_id", &present)?;
         for (name, value) in fields.iter().filter(|(_, value)| !is_nothing(value)) {
             map.serialize_entry(name, value)?;
         }
-        if !self.0.children.is_empty() {
-            map.serialize_entry("children", &self.0.children)?;
+        if !member.children.is_empty() {
+            map.serialize_entry("children", &member.children)?;
         }
         map.end()
+    }
+}
+
+/// Like [`Serialize`] above, so that the two are seen together.
+impl<M> JsonSchema for MemberJson<M> {
+    fn schema_name() -> Cow<'static, str> {
+        "GroupMember".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = Person::json_schema(generator);
+        if let Some(Value::Object(fields)) = schema.get_mut("properties") {
+            // What a member never shows.
+            for name in [
+                "kind",
+                "upn",
+                "mobile",
+                "joins",
+                "leaves",
+                "pre_admission",
+                "current",
+                "changed_at",
+            ] {
+                fields.remove(name);
+            }
+            fields.insert("id".to_owned(), json!({"type": "string", "description": "The person's permanent id, which events use."}));
+            fields.insert(
+                "wonde_id".to_owned(),
+                json!({"type": "string", "description": "The present id at Wonde."}),
+            );
+            let children = json!({
+                "type": "array",
+                "items": generator.subschema_for::<PersonKey>(),
+                "description": "Of a parent: their students in the group.",
+            });
+            fields.insert("children".to_owned(), children);
+        }
+        schema.insert("required".to_owned(), json!(["id", "wonde_id"]));
+        schema.insert(
+            "description".to_owned(),
+            json!("A person of a group, with the properties that the group's settings name."),
+        );
+        schema
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use outbox::{Tx, on_pool, on_tx};
 use roster::{Pull, RosterState};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use strum::{EnumString, IntoStaticStr};
@@ -28,7 +29,9 @@ pub enum SyncWhy {
 }
 
 /// The state of a sync.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumString, IntoStaticStr)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema, EnumString, IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum SyncState {
@@ -80,7 +83,7 @@ fn extent(full: bool) -> &'static str {
 }
 
 /// The record of a sync.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SyncRecord {
     /// Its id, unique within the school.
@@ -102,6 +105,7 @@ pub struct SyncRecord {
     /// How long it took, in milliseconds.
     pub took_ms: Option<i64>,
     /// Its report: counts by group, changes held back, people without a group.
+    #[schemars(with = "Option<std::collections::BTreeMap<String, Value>>")]
     pub report: Option<Value>,
     /// Its error.
     pub error: Option<String>,
