@@ -16,6 +16,7 @@
 //! ```
 
 mod connections;
+mod corrections;
 mod error;
 mod events;
 mod extract;
@@ -68,6 +69,7 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(events::routes())
         .merge(groups::routes())
         .merge(operator::routes())
+        .merge(corrections::routes())
 }
 
 /// The routes that need no key.

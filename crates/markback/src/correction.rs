@@ -8,6 +8,7 @@
 use chrono::{DateTime, FixedOffset};
 use mis_core::SchoolId;
 use outbox::NewJob;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use writeback::{Event, SkipReason};
@@ -41,7 +42,7 @@ pub struct Correction {
 }
 
 /// A corrected event.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Corrected {
     /// The withdrawn event.
@@ -285,16 +286,16 @@ impl Withdrawal<'_> {
             .map_err(OperatorError::Replacement)?;
         let event = events.pop().ok_or(OperatorError::Replacement(Vec::new()))?;
         if event.id == self.found.id {
-            return Err(OperatorError::Replacement(vec![InputProblem {
+            return Err(OperatorError::ReplacementConflict(InputProblem {
                 key: "[0].id".to_owned(),
                 value: Some(event.id),
                 message: "this is the id of the event that is withdrawn".to_owned(),
                 help: "give the replacement an id of its own".to_owned(),
-            }]));
+            }));
         }
         let before = stored(self.store, &self.school.id, &event.id).await?;
         match before.and_then(|before| conflict_with(&before, &event)) {
-            Some(problem) => Err(OperatorError::Replacement(vec![problem])),
+            Some(problem) => Err(OperatorError::ReplacementConflict(problem)),
             None => Ok(event),
         }
     }

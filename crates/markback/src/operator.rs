@@ -79,6 +79,9 @@ pub enum OperatorError {
     /// The event that is to replace a wrong one is invalid.
     #[error("{} of the replacement's values are invalid", .0.len())]
     Replacement(Vec<InputProblem>),
+    /// The id of the event that is to replace a wrong one belongs to another event.
+    #[error("the replacement's id belongs to another event; give it an id of its own")]
+    ReplacementConflict(InputProblem),
     /// A worker holds the event, or it has just changed.
     #[error("the event is being processed; check it again in a minute")]
     Busy,

@@ -125,6 +125,12 @@ impl PlannedMark {
         }
     }
 
+    /// The mark that was sent before the event was withdrawn.
+    pub(super) fn first_mark(&self) -> LedgerMark {
+        let first = self.repairs.as_deref().cloned();
+        first.unwrap_or_else(|| self.ledger_mark(None))
+    }
+
     /// The ledger's entry for the plan.
     pub(super) fn plan(&self) -> Change {
         Change::Plan {

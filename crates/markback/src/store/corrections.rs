@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use outbox::{NewJob, Sql, Tx, on_pool, on_tx};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 use crate::{pipeline::jobs::DecideJob, store::row::row};
 
 /// A correction, as it is stored with the withdrawn event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct CorrectionRecord {
     /// Who, if known.

@@ -441,6 +441,29 @@ async fn others_are_decided_anew(
     }
 }
 
+/// The wrong mark protects nothing, even while it is on its way.
+#[tokio::test]
+async fn others_are_decided_anew_while_the_wrong_mark_is_on_its_way() {
+    let stage = Stage::usual().await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.sandbox.add_fault(nobody_can_ask()).unwrap();
+    stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
+    stage.reaches(SIMS, "e1", Accepted).await;
+    stage
+        .take(SIMS, sign_out("e2", &pupil, "09:50:00", "M - Dentist"))
+        .await;
+    stage.reaches(SIMS, "e2", Skipped).await;
+    assert_eq!(stage.state(SIMS, "e1").await, Accepted);
+    withdraw(&stage, "e1", None).await;
+    stage.reaches(SIMS, "e2", Accepted).await;
+    stage.sandbox.clear_faults();
+    later(&stage).await;
+    stage.settled().await;
+    assert_eq!(stage.state(SIMS, "e1").await, Withdrawn);
+    assert_eq!(stage.state(SIMS, "e2").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "M");
+}
+
 /// A mark that the wrong one had replaced before it was sent is written after all.
 #[tokio::test]
 async fn a_superseded_mark_is_written_after_all() {
@@ -533,7 +556,6 @@ async fn a_correction_is_made_once() {
     assert_eq!(stage.settled_as(SIMS, "e1").await, Confirmed);
     let bad = [
         sign_in("e1b", "nobody", "08:50:00"),
-        sign_in("e1", &pupil, "08:50:00"),
         sign_in("e1b", &pupil, "long ago"),
     ];
     for bad in bad {
@@ -543,6 +565,12 @@ async fn a_correction_is_made_once() {
             "{refused:?}"
         );
     }
+    let own_id = wrong(Some(sign_in("e1", &pupil, "08:50:00")));
+    let refused = try_to_correct(&stage, "e1", &own_id).await;
+    assert!(matches!(
+        refused,
+        Err(OperatorError::ReplacementConflict(_))
+    ));
     let no_reason = Correction::default();
     let refused = try_to_correct(&stage, "e1", &no_reason).await;
     assert!(matches!(refused, Err(OperatorError::NoReason)));

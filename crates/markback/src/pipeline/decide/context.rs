@@ -291,7 +291,8 @@ impl DecisionContext<'_> {
             now,
             must_see: true,
         };
-        Some(withdrawn_of(key, planned, &sources))
+        let event = planned.event.id.as_str();
+        Some(withdrawn_of(key, event, || planned.first_mark(), &sources))
     }
 
     /// Somebody else's mark that a decision found in the register.

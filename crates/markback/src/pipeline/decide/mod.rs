@@ -181,9 +181,7 @@ impl Decider {
                 event: stored.and_then(|stored| serde_json::from_str(&stored.body).ok()),
                 round,
                 repairs,
-                planned: stored
-                    .filter(|_| repairs)
-                    .and_then(|stored| PlannedMark::read(stored)),
+                planned: stored.filter(|_| repairs).and_then(PlannedMark::read),
             }
         });
         Ok(claimed.collect())
@@ -566,13 +564,9 @@ impl Decider {
 
 /// The mark of a withdrawn event that is to be repaired.
 fn first_mark(row: Option<&LedgerRow>, planned: &PlannedMark) -> LedgerMark {
-    let kept = row.and_then(|row| {
-        row.unrepaired(&planned.event.id)
-            .mark(&planned.event.id)
-            .cloned()
-    });
-    kept.or_else(|| planned.repairs.as_deref().cloned())
-        .unwrap_or_else(|| planned.ledger_mark(None))
+    let event = planned.event.id.as_str();
+    let kept = row.and_then(|row| row.unrepaired(event).mark(event).cloned());
+    kept.unwrap_or_else(|| planned.first_mark())
 }
 
 /// Whether the register has the pupil who signs in as missing: somebody may be looking for them, so the mark does not wait

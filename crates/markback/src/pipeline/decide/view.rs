@@ -7,8 +7,8 @@ use mis_core::{HeldCode, HeldMark, Mark, Register, nfc};
 use writeback::{RegisterMark, RegisterSource, RegisterView, Withdrawn, WithdrawnTrace};
 
 use crate::{
-    ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten},
-    pipeline::{failure::is_longer, planned::PlannedMark},
+    ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten, SeenMark},
+    pipeline::failure::is_longer,
     store::LedgerKey,
 };
 
@@ -105,7 +105,14 @@ fn without_withdrawn(key: &LedgerKey, event: &str, sources: &Sources<'_>) -> Opt
     let newest = row.newest_but(event).filter(|mark| mark.withdrawn)?;
     let held = sources.register.as_ref().ok()?;
     let held = held.held(&key.student, key.session);
-    if trace(row, newest, held) != Trace::Stands {
+    // Before its outcome is known, the copy must be as it was when the mark was planned.
+    let on_its_way = newest.confirmed_at.is_none()
+        && match (held, &newest.over) {
+            (None, None) => true,
+            (Some(held), Some(over)) => SeenMark::of(held).as_ref() == Some(over),
+            _ => false,
+        };
+    if !on_its_way && trace(row, newest, held) != Trace::Stands {
         return None;
     }
     let before = row.before(&newest.event);
@@ -121,19 +128,19 @@ fn without_withdrawn(key: &LedgerKey, event: &str, sources: &Sources<'_>) -> Opt
     })
 }
 
-/// What the register has of the mark of a withdrawn event, and what Wonde's copy shows. `planned` is the event's last plan.
+/// What the register has of the mark of a withdrawn event, and what Wonde's copy shows. `planned` is its mark, in case that
+/// the ledger has it no longer.
 pub(crate) fn withdrawn_of(
     key: &LedgerKey,
-    planned: &PlannedMark,
+    event: &str,
+    planned: impl FnOnce() -> LedgerMark,
     sources: &Sources<'_>,
 ) -> (Withdrawn, RegisterView) {
-    let event = planned.event.id.as_str();
     let row = sources.ledger.cloned().unwrap_or_default();
     let mut row = row.unrepaired(event);
     let kept = row.mark(event).cloned();
     let wrong = kept.unwrap_or_else(|| {
-        let mark = planned.repairs.as_deref().cloned();
-        let mark = mark.unwrap_or_else(|| planned.ledger_mark(None));
+        let mark = planned();
         row.enter(&mark);
         mark
     });
