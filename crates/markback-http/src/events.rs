@@ -49,7 +49,7 @@ struct EventList {
 
 /// The form of a request: where in its body the events are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     /// The body is one event.
     Single,
     /// The body is a list of events.
@@ -78,7 +78,7 @@ impl Form {
         pointer
     }
 
-    fn problem(self, problem: InputProblem) -> Problem {
+    pub(super) fn problem(self, problem: InputProblem) -> Problem {
         Problem {
             pointer: Some(self.pointer(&problem.key)),
             parameter: None,

@@ -251,7 +251,7 @@ fn schools_of(access: &Access, wanted: Option<Vec<String>>) -> Option<Vec<String
     })
 }
 
-/// The wanted kinds. Entries about groups name people, so they need the scope for groups.
+/// The wanted kinds. Those about groups and syncs need the scope for groups.
 fn kinds_of(access: &Access, wanted: &[String]) -> Result<Vec<FeedKind>, ApiError> {
     let kinds: Vec<_> = wanted
         .iter()

@@ -198,7 +198,7 @@ pub(super) fn needed(method: &str, pattern: &str) -> Scope {
     };
     match (rest.split('/').next().unwrap_or_default(), reads) {
         ("events", true) => Scope::EventsRead,
-        ("events", false) => Scope::EventsWrite,
+        ("events" | "corrections", false) => Scope::EventsWrite,
         ("groups" | "syncs", true) => Scope::GroupsRead,
         ("sync", false) => Scope::SettingsWrite,
         _ => Scope::Admin,

@@ -21,6 +21,7 @@
 mod audit;
 mod brake;
 mod connections;
+mod corrections;
 mod endpoints;
 mod error;
 mod events;
@@ -123,6 +124,7 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(events::routes())
         .merge(groups::routes())
         .merge(operator::routes())
+        .merge(corrections::routes())
         .merge(feed::routes())
         .merge(endpoints::routes())
         .merge(keys::routes())

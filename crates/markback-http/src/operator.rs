@@ -372,7 +372,7 @@ async fn with_waiting(
     Ok(Json(record))
 }
 
-fn known(markback: &Markback, school: &str) -> Result<SchoolId, ApiError> {
+pub(super) fn known(markback: &Markback, school: &str) -> Result<SchoolId, ApiError> {
     let school = SchoolId::from(school);
     match markback.school(&school) {
         Some(_) => Ok(school),
@@ -407,17 +407,19 @@ fn actor(access: &Access, body: Option<Value>) -> Result<Actor, ApiError> {
     Ok(access.actor(decided.by, decided.note))
 }
 
-fn refused(error: OperatorError) -> ApiError {
+pub(super) fn refused(error: OperatorError) -> ApiError {
     let words = error.to_string();
     match error {
         OperatorError::UnknownSchool => ApiError::unknown_school(),
         OperatorError::UnknownEvent => ApiError::new(Kind::UnknownEvent, words),
-        OperatorError::State(..) | OperatorError::Busy => ApiError::new(Kind::Conflict, words),
+        OperatorError::State(..) | OperatorError::Busy | OperatorError::Corrected => {
+            ApiError::new(Kind::Conflict, words)
+        }
         error => store_away(&error),
     }
 }
 
-fn store_away(error: &impl std::fmt::Display) -> ApiError {
+pub(super) fn store_away(error: &impl std::fmt::Display) -> ApiError {
     tracing::error!(%error, "the database could not be read for events");
     ApiError::unavailable(
         "the database cannot be reached; nothing was changed, try again",

@@ -711,3 +711,94 @@ async fn an_event_that_waits_for_people_gives_the_reason() {
     assert!(school.sync_error.is_some());
     assert!(school.waiting.as_ref().unwrap().0.contains(why));
 }
+
+/// Corrections: one by one, and many of which some cannot be made.
+#[tokio::test]
+async fn events_are_corrected() {
+    let mut world = ApiEnv::new().await;
+    let school = world.school.id.clone();
+    let events = ["e1", "e2", "e3"];
+    let taken = events.iter().zip(0..);
+    world
+        .take(taken.map(|(id, n)| world.sign_in(id, n, "09:15")).collect())
+        .await;
+    world.run();
+    for id in events {
+        world.until(id, EventState::Confirmed).await;
+    }
+
+    let path = format!("/v1/schools/{school}/events/e1/correct");
+    let bad = [
+        (json!({"reason": " "}), 422, "/reason"),
+        (json!({"replacement": null}), 422, ""),
+        (
+            json!({"reason": "too late", "replacement": {"id": "e1b", "person": "p", "kind": "sign_in"}}),
+            422,
+            "/replacement/at",
+        ),
+        (
+            json!({"reason": "too late", "replacement": world.sign_in("e2", 0, "08:50")}),
+            409,
+            "/replacement/id",
+        ),
+    ];
+    for (body, status, pointer) in bad {
+        let (code, answer) = world.post(&path, &body).await;
+        assert_eq!(code, status, "{answer}");
+        assert_eq!(answer["problems"][0]["pointer"], pointer, "{answer}");
+    }
+    let body = json!({"by": "Office", "reason": "too late", "replacement": world.sign_in("e1b", 0, "08:50")});
+    let (status, answer) = world.post(&path, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["event"]["correction"]["by"], "Office");
+    assert_eq!(answer["replacement"]["corrects"], "e1");
+    world.until("e1b", EventState::Confirmed).await;
+    world.until("e1", EventState::Withdrawn).await;
+    let (status, answer) = world.post(&path, &body).await;
+    assert_eq!(
+        (status, &answer["event"]["state"]),
+        (200, &json!("withdrawn"))
+    );
+    let (status, answer) = world.post(&path, &json!({"reason": "another"})).await;
+    assert_eq!(
+        (status, &answer["type"]),
+        (409, &json!("/problems/conflict"))
+    );
+
+    let many = format!("/v1/schools/{school}/corrections");
+    let (status, answer) = world
+        .post(
+            &many,
+            &json!({"corrections": [
+                {"event": "e9", "reason": "wrong pupil"},
+                {"event": "e2"},
+                {"event": "e3", "reason": "wrong pupil", "replacement": world.sign_in("e3b", 3, "09:15")},
+                {"event": "e2", "reason": "wrong pupil", "replacement": {"id": "e2b"}},
+                {"event": "e2", "reason": "wrong pupil"},
+            ]}),
+        )
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let results = answer["corrections"].as_array().unwrap();
+    let states: Vec<_> = results.iter().map(|one| &one["state"]).collect();
+    let null = &Value::Null;
+    let received = &json!("received");
+    assert_eq!(states, [null, null, received, null, received], "{answer}");
+    assert_eq!(results[2]["replacement"]["id"], "e3b");
+    assert_eq!(results[1]["problems"][0]["pointer"], "/corrections/1");
+    let field = results[3]["problems"][0]["pointer"].as_str().unwrap();
+    assert!(field.starts_with("/corrections/3/replacement"), "{field}");
+    world.until("e3b", EventState::Confirmed).await;
+    for id in ["e2", "e3"] {
+        let failed = world.until(id, EventState::Failed).await;
+        assert!(failed.outcome.unwrap().contains("clear it in the MIS"));
+    }
+    for body in [json!({}), json!({"corrections": []})] {
+        let (status, _) = world.post(&many, &body).await;
+        assert_eq!(status, 422);
+    }
+    let (status, listed) = world
+        .get(&format!("/v1/schools/{school}/events?state=withdrawn"))
+        .await;
+    assert_eq!((status, ids(&listed)), (200, vec!["e1"]));
+}

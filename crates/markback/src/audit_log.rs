@@ -88,6 +88,8 @@ pub enum AuditAction {
     EventReleased,
     /// A held mark was dropped.
     EventDropped,
+    /// An event was withdrawn, and another may have replaced it.
+    EventCorrected,
     /// A version of a school's settings or of a template was written.
     SettingsDrafted,
     /// A version began to rule.
@@ -169,6 +171,7 @@ impl AuditAction {
             | Self::EventDiscarded
             | Self::EventReleased
             | Self::EventDropped
+            | Self::EventCorrected
             | Self::SettingsDrafted
             | Self::SettingsActivated
             | Self::SettingsRemoved

@@ -45,6 +45,7 @@ pub mod calendar;
 mod changes;
 pub mod clock;
 pub mod configuration;
+pub mod correction;
 pub mod endpoints;
 pub mod feed;
 pub mod hints;

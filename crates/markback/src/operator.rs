@@ -13,7 +13,7 @@ use crate::{
     metrics,
     people::line_of,
     pipeline::{
-        PlannedMark,
+        InputProblem, PlannedMark,
         hold::{self, lapse_key},
         jobs::{DecideJob, decide_key, send_key},
     },
@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// An upper bound for the refusals of one mark.
-const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 /// Why an event cannot be released or dropped.
 const NOT_HELD: &str =
     "the event has no mark that waits for release; `state` shows what became of it";
@@ -84,6 +84,20 @@ pub enum OperatorError {
     /// The event's state does not allow it.
     #[error("{1}")]
     State(EventState, &'static str),
+    /// It was corrected before, in another way.
+    #[error(
+        "the event was corrected before, with another reason or another replacement; `correction` shows it"
+    )]
+    Corrected,
+    /// A correction has no reason.
+    #[error("a correction needs a reason; say why the event was wrong")]
+    NoReason,
+    /// The event that is to replace a wrong one is invalid.
+    #[error("{} of the replacement's values are invalid", .0.len())]
+    Replacement(Vec<InputProblem>),
+    /// The id of the event that is to replace a wrong one belongs to another event.
+    #[error("the replacement's id belongs to another event; give it an id of its own")]
+    ReplacementConflict(InputProblem),
     /// A worker holds the event, or it has just changed.
     #[error("the event is being processed; check it again in a minute")]
     Busy,
@@ -113,6 +127,7 @@ impl OperatorError {
                 "a newer mark for the same pupil, date and session stands; an older one does not replace it"
             }
             EventState::Discarded => "the event is already discarded",
+            EventState::Withdrawn => "the event was withdrawn; nothing more happens to it",
             EventState::Failed | EventState::Rejected | EventState::Unconfirmed => {
                 "the event has changed; check it again"
             }
@@ -325,7 +340,11 @@ async fn end(
     Ok(())
 }
 
-async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, OperatorError> {
+pub(crate) async fn find(
+    store: &Store,
+    school: &SchoolId,
+    id: &str,
+) -> Result<EventRecord, OperatorError> {
     store
         .event(school, id)
         .await?
@@ -333,7 +352,7 @@ async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord,
 }
 
 /// The unfinished jobs of the event's round.
-async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
+pub(crate) async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
     let (school, id, round) = (&found.school, &found.id, found.round);
     let sends = (0..TRIES_MAX).map(|tries| (queues::SEND, send_key(school, id, round, tries)));
     let mut left = Vec::new();
@@ -361,14 +380,14 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
     Ok(left)
 }
 
-fn is_unfinished(job: &outbox::JobInfo) -> bool {
+pub(crate) fn is_unfinished(job: &outbox::JobInfo) -> bool {
     matches!(
         job.state,
         JobState::Waiting | JobState::Paused | JobState::Leased | JobState::Dead
     )
 }
 
-fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
+pub(crate) fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
     NewAudit {
         school: found.school.clone(),
         event: found.id.clone(),
@@ -389,7 +408,7 @@ fn entry(action: AuditAction, found: &EventRecord, actor: &Actor) -> NewAuditEnt
 }
 
 /// Text from outside, shortened and on one line.
-fn clean(words: Option<&str>) -> Option<String> {
+pub(crate) fn clean(words: Option<&str>) -> Option<String> {
     let words: String = words?
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

@@ -2,12 +2,13 @@
 //! marks. Works on the database directly, also while
 //! the service runs.
 
+mod correct;
 mod replay_decision;
 mod show;
 
 pub(super) use show::{Paused, pauses, time};
 
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use chrono::NaiveDate;
 use clap::Subcommand;
@@ -50,6 +51,8 @@ enum Command {
     Retry(Tend),
     /// Discard events: they are not processed any further
     Discard(Tend),
+    /// Withdraw an event that was wrong, and repair its mark
+    Correct(Correct),
     /// Release held marks: they are decided again and sent
     Release(Held),
     /// Drop held marks: they are never written
@@ -111,6 +114,27 @@ struct Tend {
     /// Reason for the audit trail
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Name for the audit trail; defaults to the system user
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Correct {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// School; optional if the settings have only one
+    #[arg(long, value_name = "ID")]
+    school: Option<String>,
+    /// The event that was wrong
+    #[arg(value_name = "EVENT")]
+    event: String,
+    /// Why it was wrong
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// File with the event that replaces it, as JSON; `-` reads from standard input
+    #[arg(long, value_name = "FILE")]
+    replacement: Option<PathBuf>,
     /// Name for the audit trail; defaults to the system user
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -185,6 +209,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Discard(tend) => {
             let settings = tend.config.load()?.settings;
             block_on(tend_all(settings, tend, Deed::Discard))
+        }
+        Command::Correct(args) => {
+            let settings = args.config.load()?.settings;
+            block_on(correct::run(settings, args))
         }
         Command::Release(held) => {
             let settings = held.config.load()?.settings;

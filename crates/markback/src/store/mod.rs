@@ -4,6 +4,7 @@ mod audit;
 mod audit_log;
 mod budget;
 mod calendars;
+mod corrections;
 mod endpoints;
 mod events;
 mod feed;
@@ -43,6 +44,8 @@ pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
 pub(crate) use calendars::{Feed, FeedKind};
+pub use corrections::CorrectionRecord;
+pub(crate) use corrections::RepairJob;
 pub(crate) use endpoints::{AttemptEnd, DeliveryJob, Patience, SigningEndpoint};
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
@@ -84,6 +87,7 @@ const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
 const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
 const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const SEARCHES: &str = include_str!("../../migrations/0012_search.sql");
+const CORRECTIONS: &str = include_str!("../../migrations/0013_corrections.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -161,6 +165,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "indexes for a school's events",
             sqlite: SEARCHES,
             postgres: SEARCHES,
+        },
+        MigrationStep {
+            version: 13,
+            name: "corrections",
+            sqlite: CORRECTIONS,
+            postgres: CORRECTIONS,
         },
     ],
 };

@@ -2,7 +2,7 @@
 //!
 //! Each commit waits for the disk, so requests that arrive during one commit share the next.
 
-mod content;
+pub(crate) mod content;
 mod decode;
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use roster::{Directory, PersonMatch};
 use serde::{Deserialize as _, Serialize};
@@ -181,7 +182,13 @@ impl Intake {
         }
         let directory = self.people.of(school).await;
         let directory = directory.map_err(IntakeError::unavailable)?;
-        let events = self.read_events(&current.service, settings, directory.as_deref(), events)?;
+        let check = EventCheck {
+            service: &current.service,
+            school: settings,
+            directory: directory.as_deref(),
+            now: self.store.now(),
+        };
+        let events = check.read(events).map_err(IntakeError::Problems)?;
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -253,20 +260,26 @@ impl Intake {
         }
         Ok(results.into_values().collect())
     }
+}
 
-    fn read_events(
-        &self,
-        service: &Service,
-        school: &School,
-        directory: Option<&Directory>,
-        events: Vec<Value>,
-    ) -> Result<Vec<Event>, IntakeError> {
+/// What events of one school are checked against.
+pub(crate) struct EventCheck<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) school: &'a School,
+    /// `None` until the school's people have been read for the first time.
+    pub(crate) directory: Option<&'a Directory>,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl EventCheck<'_> {
+    /// Reads events, or returns all that is wrong with them.
+    pub(crate) fn read(&self, events: Vec<Value>) -> Result<Vec<Event>, Vec<InputProblem>> {
         let mut problems = Vec::new();
         let mut read = Vec::with_capacity(events.len());
         for (place, value) in events.into_iter().enumerate() {
             match Event::deserialize(&value) {
                 Ok(event) => {
-                    problems.extend(self.check_event(service, school, directory, place, &event));
+                    problems.extend(self.check(place, &event));
                     read.push(event);
                 }
                 Err(_) => problems.extend(decode::problems(place, &value)),
@@ -275,18 +288,17 @@ impl Intake {
         if problems.is_empty() {
             Ok(read)
         } else {
-            Err(IntakeError::Problems(problems))
+            Err(problems)
         }
     }
 
-    fn check_event(
-        &self,
-        service: &Service,
-        school: &School,
-        directory: Option<&Directory>,
-        place: usize,
-        event: &Event,
-    ) -> Vec<InputProblem> {
+    fn check(&self, place: usize, event: &Event) -> Vec<InputProblem> {
+        let Self {
+            service,
+            school,
+            directory,
+            now,
+        } = self;
         let mut problems = Vec::new();
         let mut add = |field: &str, value: Option<String>, message: String, help: &str| {
             problems.push(InputProblem {
@@ -307,7 +319,6 @@ impl Intake {
                 );
             }
         }
-        let now = self.store.now();
         let age = now.signed_duration_since(event.at);
         let given = Some(event.at.to_rfc3339());
         if is_longer(age, service.accept_age) {
