@@ -155,7 +155,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let rotate = async |all: Endpoints| all.rotate(&one.endpoint).await;
             let settings = one.config.load()?.settings;
             let rotated = change(&settings, AuditAction::EndpointRotated, rotate, |_| {
-                &one.endpoint
+                one.endpoint.clone()
             })?;
             tell_secret(&rotated, one.format)
         }
@@ -166,7 +166,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let remove = async |all: Endpoints| all.remove(&one.endpoint).await;
             let settings = one.config.load()?.settings;
             change(&settings, AuditAction::EndpointRemoved, remove, |()| {
-                &one.endpoint
+                one.endpoint.clone()
             })?;
             match one.format {
                 TextOrJson::Json => output::json(&json!({ "removed": one.endpoint }))?,
@@ -191,11 +191,11 @@ fn look<T>(
 }
 
 /// Changes an endpoint, whose id follows from the result, and records that in the audit log.
-fn change<'a, T: 'a>(
+fn change<T>(
     settings: &Settings,
     action: AuditAction,
     work: impl AsyncFnOnce(Endpoints) -> Result<T, EndpointError>,
-    endpoint: impl FnOnce(&T) -> &str,
+    endpoint: impl FnOnce(&T) -> String,
 ) -> anyhow::Result<T> {
     told(block_on(async {
         let store = open_store(settings, Access::Write).await?;
@@ -233,7 +233,7 @@ fn run_add(add: &Add) -> anyhow::Result<ExitCode> {
         &settings,
         AuditAction::EndpointAdded,
         async |all| all.add(new).await,
-        |(endpoint, _)| &endpoint.id,
+        |(endpoint, _)| endpoint.id.clone(),
     )?;
     tell_secret(&added, add.format)
 }
@@ -282,7 +282,7 @@ fn enable(one: &One, enabled: bool) -> anyhow::Result<ExitCode> {
         false => AuditAction::EndpointDisabled,
     };
     let settings = one.config.load()?.settings;
-    let endpoint = change(&settings, action, enable, |endpoint| &endpoint.id)?;
+    let endpoint = change(&settings, action, enable, |endpoint| endpoint.id.clone())?;
     match one.format {
         TextOrJson::Json => output::json(&endpoint)?,
         TextOrJson::Text => output::line(format!("{}: {}", endpoint.id, endpoint.state.as_str()))?,
@@ -299,7 +299,9 @@ fn run_resend(resend: &Resend) -> anyhow::Result<ExitCode> {
         (None, None) => Ok(0),
     };
     let settings = resend.config.load()?.settings;
-    let entries = change(&settings, AuditAction::EndpointResent, again, |_| id)?;
+    let entries = change(&settings, AuditAction::EndpointResent, again, |_| {
+        id.clone()
+    })?;
     match resend.format {
         TextOrJson::Json => output::json(&json!({ "entries": entries }))?,
         TextOrJson::Text => output::line(format!("{id}: {entries} entries are sent again"))?,
