@@ -6,6 +6,7 @@
     reason = "a failed assertion may panic"
 )]
 
+use markback_lab::harness::SECRET;
 use markback_tests::{Service, World, run, sign_in};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -71,12 +72,20 @@ async fn logs_metrics_and_responses_contain_no_personal_data_or_secret() {
     let unreadable = FaultRule::new(Fault::InvalidJson).on("students").times(1);
     world.sandbox.add_fault(unreadable).unwrap();
 
-    world.set_service("seal_key_file = 'seal'");
+    world.set_service("seal_key_file = 'seal'\nwebhook_secret_file = 'webhook-secret'");
     let seal_key = "c2VhbCBvZiB0aGUgdGVzdHMsIDMyIGJ5dGVzIGxvbmc=";
     std::fs::write(world.path("seal"), seal_key).unwrap();
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     let mut told = String::new();
     told += &sealed_token(&world).await;
+    let approved =
+        json!({"payload_type": "schoolApproved", "school_id": "G2", "school_token": WEBHOOK_TOKEN});
+    let address = format!("/webhooks/wonde/{SECRET}");
+    let hook = service
+        .ask(Method::POST, &address, None, Some(approved.to_string()))
+        .await;
+    assert_eq!(hook.status, 200, "{hook:?}");
+    told += &hook.text;
     for (n, pupil) in pupils.iter().enumerate().take(8) {
         let mut event = sign_in(&format!("e{n}"), pupil, "09:07:12");
         event["answers"] = json!({"Why?": COMMENT});
@@ -131,6 +140,8 @@ async fn logs_metrics_and_responses_contain_no_personal_data_or_secret() {
     let told = told.replace(COMMENT, "");
     let secrets = [
         SEALED_TOKEN,
+        WEBHOOK_TOKEN,
+        SECRET,
         seal_key,
         COMMENT,
         WRONG,
@@ -149,8 +160,9 @@ async fn logs_metrics_and_responses_contain_no_personal_data_or_secret() {
     }
 }
 
-/// A token that occurs nowhere else.
+/// Tokens that occur nowhere else.
 const SEALED_TOKEN: &str = "griffin-token-5c1f";
+const WEBHOOK_TOKEN: &str = "chimera-token-77e0";
 
 /// Keeps a token for a school of the database, and returns what the commands about it say. The service follows, and
 /// asks Wonde with the token, which does not know it.

@@ -88,6 +88,11 @@ fn absent_secrets(file: &Path, settings: &Settings) -> Vec<Hint> {
     };
     let webhooks = service.webhook_secret().err();
     let webhooks = webhooks.map(|error| hint("webhook_secret", error));
+    let seal_key = match service.check_seal_key() {
+        // Schools that need it say so themselves.
+        Err(SecretError::NoSealKey) | Ok(()) => None,
+        Err(error) => Some(hint("seal_key", error)),
+    };
     let store = service.store_url().err();
     let store = store.map(|error| hint("store_env", error));
     let tokens = settings.absent_tokens().into_iter();
@@ -101,6 +106,7 @@ fn absent_secrets(file: &Path, settings: &Settings) -> Vec<Hint> {
     });
     key.into_iter()
         .chain(webhooks)
+        .chain(seal_key)
         .chain(store)
         .chain(tokens)
         .collect()

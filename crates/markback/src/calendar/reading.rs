@@ -32,8 +32,9 @@ const RETRY_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// The most addresses that are fetched, and calendars in MISs that are read, at the same time.
 const FETCHES: usize = 8;
-/// How soon the calendar in an MIS is tried again after a failure.
-const MIS_RETRY_AFTER: TimeDelta = TimeDelta::hours(1);
+/// How soon the calendar in an MIS is tried again after a failure. Each try takes a request, and a school that does not grant
+/// it seldom changes its mind.
+const MIS_RETRY_AFTER: TimeDelta = TimeDelta::hours(6);
 /// The most calendars in MISs that are read before there is a look for other calendars that are due: after a start with
 /// thousands of them all are due.
 const MIS_AT_ONCE: usize = 100;
@@ -188,9 +189,7 @@ impl Markback {
             })
             .take(MIS_AT_ONCE)
             .collect();
-        if due.len() == MIS_AT_ONCE {
-            self.wake_calendars();
-        }
+        let are_more_due = due.len() == MIS_AT_ONCE;
         let mut read = stream::iter(due)
             .map(|(school, before)| self.clone().read_mis_calendar(school, before))
             .buffer_unordered(FETCHES);
@@ -203,6 +202,10 @@ impl Markback {
                 before: before.as_ref(),
             };
             kept.keep(&reading).await?;
+        }
+        // Only once these are kept, or they would be read again at once.
+        if are_more_due {
+            self.wake_calendars();
         }
         Ok(())
     }
