@@ -231,6 +231,11 @@ impl Markback {
         self.read_calendars(&now, Reread::Of(&ids)).await;
         self.live_settings().replace(now.clone());
         self.look_at_sealed_tokens();
+        if !ids.is_empty()
+            && let Err(error) = self.store().retry_calendars(&ids).await
+        {
+            tracing::warn!(%error, "calendars that could not be read are tried again later");
+        }
         self.wake_calendars();
         for change in &changes {
             if let Err(error) = self.follow(change, layers.generation()).await {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
-use outbox::{MigrationStep, Migrations, on_pool, on_tx};
+use outbox::{MigrationStep, Migrations, Sql, on_pool, on_tx};
 
-use super::Store;
+use super::{Store, rows};
 use crate::calendar::{Closure, IcalReading, Validators};
 
 const FEEDS: &str = include_str!("../../migrations/calendar/0001_feeds.sql");
@@ -123,7 +123,28 @@ pub(crate) struct Feed {
     pub(crate) validators: Validators,
 }
 
+static RETRY_ICAL: Sql = Sql::new(
+    "UPDATE markback_calendar_feeds SET tried_ms = 0 WHERE problem IS NOT NULL \
+     AND school IN (SELECT r.school FROM {rows $1: school text} r)",
+);
+static RETRY_MIS: Sql = Sql::new(
+    "UPDATE markback_calendar_mis SET tried_ms = 0 WHERE problem IS NOT NULL \
+     AND school IN (SELECT r.school FROM {rows $1: school text} r)",
+);
+
 impl Store {
+    /// Lets calendars of these schools that could not be read be due at once: the cause may be gone.
+    pub(crate) async fn retry_calendars(&self, schools: &[SchoolId]) -> outbox::Result<()> {
+        let table: Vec<_> = schools.iter().map(|school| [school]).collect();
+        let table = rows(&table)?;
+        let mut tx = self.db.begin().await?;
+        for retry in [&RETRY_ICAL, &RETRY_MIS] {
+            let retry = retry.on(tx.engine());
+            on_tx!(tx, conn => sqlx::query(retry).bind(&table).execute(conn).await.map(|_| ()))?;
+        }
+        tx.commit().await
+    }
+
     /// Keeps what was read of a school's iCalendar.
     pub(crate) async fn take_calendar(
         &self,
@@ -323,6 +344,17 @@ mod tests {
             BTreeMap::from([(hill.clone(), feed)])
         );
         assert_eq!(store.calendars_unread().await.unwrap(), 1);
+        let tried = async || store.calendar_feeds(kind).await.unwrap()[&hill].tried_at;
+        store
+            .retry_calendars(std::slice::from_ref(&dale))
+            .await
+            .unwrap();
+        assert_eq!(tried().await, clock.now());
+        store
+            .retry_calendars(&[dale.clone(), hill.clone()])
+            .await
+            .unwrap();
+        assert_eq!(tried().await, DateTime::UNIX_EPOCH);
         store
             .calendar_unchanged(kind, &hill, "b.ics")
             .await
