@@ -1,6 +1,6 @@
 //! Serves connections: closes slow and silent ones in time, turns away those that are too many, and shuts down gracefully.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use axum::{Router, extract::ConnectInfo, response::IntoResponse as _, serve::Listener};
 use hyper::{
@@ -73,12 +73,12 @@ pub async fn serve(
 
 /// Answers one request with 503.
 async fn refuse(stream: TcpStream) {
-    let answer = service_fn(async |_| {
+    let answer = service_fn(|_: hyper::Request<Incoming>| {
         let error = ApiError::unavailable(
             "the service has as many connections as `http.connections` in its settings allows; try again",
             1,
         );
-        Ok::<_, Infallible>(error.into_response())
+        ready(Ok::<_, Infallible>(error.into_response()))
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

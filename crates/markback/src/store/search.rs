@@ -45,7 +45,8 @@ pub struct OpenEvents {
     pub oldest: Option<DateTime<Utc>>,
 }
 
-/// A search whose first conditions decide which index it uses. The others only filter what that finds.
+/// A search whose first conditions decide which index it uses. The others only filter what that finds. Of the events after
+/// a place, `$5` excludes those received later, and `$9` and `$10` those received at the same time and not after it.
 macro_rules! search {
     ($conditions:literal) => {
         Sql::new(concat!(
@@ -58,7 +59,7 @@ macro_rules! search {
                 {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) >= $6) \
               AND (CAST($7 AS TEXT) IS NULL OR coalesce(e.day, \
                 {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) <= $7) \
-              AND (e.received_ms < $9 OR (e.received_ms = $9 AND e.id > $10)) \
+              AND (+e.received_ms <> $9 OR e.id > $10) \
              ORDER BY e.received_ms DESC, e.school, e.id LIMIT $8"
         ))
     };
@@ -212,7 +213,7 @@ impl EventFilter {
             .to
             .and_then(|day| day.checked_add_days(Days::new(2)))
             .map_or(i64::MAX, |day| midnight(day).saturating_add(late));
-        // The same bound as that of `after`, where an index serves it.
+        // Nothing that was received later is after the place; the search itself looks at what was received with it.
         let after = self.after.as_ref();
         let after = after.map_or(i64::MAX, |(received_at, _)| {
             received_at.timestamp_millis().saturating_add(1)
