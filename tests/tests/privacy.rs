@@ -6,7 +6,7 @@
     reason = "a failed assertion may panic"
 )]
 
-use markback_tests::{Service, World, sign_in};
+use markback_tests::{Service, World, run, sign_in};
 use reqwest::Method;
 use serde_json::{Value, json};
 use wonde_sandbox::{Change, Fault, FaultRule, RetryAfter};
@@ -71,8 +71,12 @@ async fn logs_metrics_and_responses_contain_no_personal_data_or_secret() {
     let unreadable = FaultRule::new(Fault::InvalidJson).on("students").times(1);
     world.sandbox.add_fault(unreadable).unwrap();
 
+    world.set_service("seal_key_file = 'seal'");
+    let seal_key = "c2VhbCBvZiB0aGUgdGVzdHMsIDMyIGJ5dGVzIGxvbmc=";
+    std::fs::write(world.path("seal"), seal_key).unwrap();
     let service = Service::start(MARKBACK, &world, "SIMS").await;
     let mut told = String::new();
+    told += &sealed_token(&world).await;
     for (n, pupil) in pupils.iter().enumerate().take(8) {
         let mut event = sign_in(&format!("e{n}"), pupil, "09:07:12");
         event["answers"] = json!({"Why?": COMMENT});
@@ -126,6 +130,8 @@ async fn logs_metrics_and_responses_contain_no_personal_data_or_secret() {
     // A response may contain the options of a field, because they are settings.
     let told = told.replace(COMMENT, "");
     let secrets = [
+        SEALED_TOKEN,
+        seal_key,
         COMMENT,
         WRONG,
         NAMES[0],
@@ -141,4 +147,44 @@ async fn logs_metrics_and_responses_contain_no_personal_data_or_secret() {
             assert!(line.is_none(), "{place} tells {secret:?}: {line:?}");
         }
     }
+}
+
+/// A token that occurs nowhere else.
+const SEALED_TOKEN: &str = "griffin-token-5c1f";
+
+/// Keeps a token for a school of the database, and returns what the commands about it say. The service follows, and
+/// asks Wonde with the token, which does not know it.
+async fn sealed_token(world: &World) -> String {
+    let settings = world.settings_path();
+    let settings = settings.to_str().unwrap();
+    let school = "timezone = 'Europe/London'\n[[group]]\nname = 'All'\nkind = 'students'\n";
+    let mut told = String::new();
+    let commands: [(&[&str], &str); 9] = [
+        (&["schools", "add", "G1", "-"], school),
+        (&["token", "set", "--school", "G1"], SEALED_TOKEN),
+        (
+            &["token", "set", "--school", "G1"],
+            "griffin-token-5c1f and more",
+        ),
+        (&["token", "ls"], ""),
+        (&["token", "reseal"], ""),
+        (&["settings", "history", "--school", "G1"], ""),
+        (&["schools", "export"], ""),
+        (&["check"], ""),
+        (&["doctor", "--school", "G1"], ""),
+    ];
+    for (command, input) in commands {
+        let args: Vec<_> = command
+            .iter()
+            .copied()
+            .chain(["--config", settings])
+            .collect();
+        let said = run(MARKBACK, &args, input).await;
+        told += &format!("{}{}\n", said.out, said.err);
+    }
+    assert!(
+        told.contains("the token is kept") && told.contains("The token is not in this file"),
+        "{told}"
+    );
+    told
 }

@@ -11,10 +11,12 @@ use super::{
     error::{ApiError, Kind, Problem},
     extract::{Body, Path},
     feed::cursor_of,
+    key::Access,
     openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
+    audit_log::AuditAction,
     endpoints::{
         Delivery, DeliveryFilter, DeliveryState, Endpoint, EndpointError, NewEndpoint, Secret,
         Tested,
@@ -126,9 +128,10 @@ struct Resent {
 /// The endpoints for webhooks
 #[utoipa::path(get, path = "/v1/webhook-endpoints", operation_id = "list_webhook_endpoints", tag = "webhooks",
     responses((status = 200, description = "The endpoints.", body = EndpointsBody)))]
-async fn list(State(markback): State<Markback>) -> Result<Json<Listed>, ApiError> {
+async fn list(State(markback): State<Markback>, access: Access) -> Result<Json<Listed>, ApiError> {
     let endpoints = markback.endpoints().list().await;
-    let endpoints = endpoints.map_err(|error| rejected(error.into()))?;
+    let mut endpoints = endpoints.map_err(|error| rejected(error.into()))?;
+    endpoints.retain(|endpoint| exists_for(&access, endpoint));
     Ok(Json(Listed { endpoints }))
 }
 
@@ -143,15 +146,28 @@ async fn list(State(markback): State<Markback>) -> Result<Json<Listed>, ApiError
     responses((status = 201, description = "The endpoint with its secret.", body = AddedBody)))]
 async fn add(
     State(markback): State<Markback>,
+    access: Access,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<WithSecret>), ApiError> {
     let wanted: Wanted = read(
         body,
         r#"send {"url": "https://…"}, and `school`, `kinds` and `note` if needed"#,
     )?;
-    if let Some(school) = &wanted.school
-        && markback.school(&SchoolId::from(school.as_str())).is_none()
-    {
+    if wanted.school.is_none() && !access.grant.sees_all_of(None) {
+        return Err(ApiError::invalid_input(Problem {
+            pointer: Some("/school".to_owned()),
+            message:
+                "this key sees some schools only, so its endpoints get the entries of one school"
+                    .to_owned(),
+            help: "name the school".to_owned(),
+            ..Problem::default()
+        }));
+    }
+    let exists = |school: &str| {
+        let school = SchoolId::from(school);
+        markback.school(&school).is_some() & access.grant.sees(&school)
+    };
+    if let Some(school) = wanted.school.as_ref().filter(|school| !exists(school)) {
         return Err(ApiError::invalid_input(Problem {
             pointer: Some("/school".to_owned()),
             value: Some(school.clone()),
@@ -173,6 +189,7 @@ async fn add(
         note: wanted.note,
     };
     let added = markback.endpoints().add(new).await.map_err(rejected)?;
+    changed(&markback, &access, AuditAction::EndpointAdded, &added.0).await?;
     Ok((StatusCode::CREATED, Json(added.into())))
 }
 
@@ -181,10 +198,10 @@ async fn add(
     responses((status = 200, description = "The endpoint.", body = EndpointBody)))]
 async fn look(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<Endpoint>, ApiError> {
-    let found = markback.endpoints().get(&endpoint).await;
-    found.map(Json).map_err(rejected)
+    found(&markback, &access, &endpoint).await.map(Json)
 }
 
 /// Removes an endpoint and its log of deliveries
@@ -192,10 +209,14 @@ async fn look(
     responses((status = 204, description = "It is removed.")))]
 async fn remove(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<StatusCode, ApiError> {
+    let found = found(&markback, &access, &endpoint).await?;
     let removed = markback.endpoints().remove(&endpoint).await;
-    removed.map(|()| StatusCode::NO_CONTENT).map_err(rejected)
+    removed.map_err(rejected)?;
+    changed(&markback, &access, AuditAction::EndpointRemoved, &found).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Lets an endpoint get entries again
@@ -205,10 +226,14 @@ async fn remove(
     responses((status = 200, description = "The endpoint.", body = EndpointBody)))]
 async fn enable(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<Endpoint>, ApiError> {
+    let found = found(&markback, &access, &endpoint).await?;
     let enabled = markback.endpoints().enable(&endpoint, true).await;
-    enabled.map(Json).map_err(rejected)
+    let enabled = enabled.map_err(rejected)?;
+    changed(&markback, &access, AuditAction::EndpointEnabled, &found).await?;
+    Ok(Json(enabled))
 }
 
 /// Lets an endpoint get nothing for now
@@ -216,10 +241,14 @@ async fn enable(
     responses((status = 200, description = "The endpoint.", body = EndpointBody)))]
 async fn disable(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<Endpoint>, ApiError> {
+    let found = found(&markback, &access, &endpoint).await?;
     let disabled = markback.endpoints().enable(&endpoint, false).await;
-    disabled.map(Json).map_err(rejected)
+    let disabled = disabled.map_err(rejected)?;
+    changed(&markback, &access, AuditAction::EndpointDisabled, &found).await?;
+    Ok(Json(disabled))
 }
 
 /// Gives an endpoint a new secret
@@ -229,12 +258,14 @@ async fn disable(
     responses((status = 200, description = "The endpoint with its new secret.", body = AddedBody)))]
 async fn rotate(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<WithSecret>, ApiError> {
+    let found = found(&markback, &access, &endpoint).await?;
     let rotated = markback.endpoints().rotate(&endpoint).await;
-    rotated
-        .map(|rotated| Json(rotated.into()))
-        .map_err(rejected)
+    let rotated = rotated.map_err(rejected)?;
+    changed(&markback, &access, AuditAction::EndpointRotated, &found).await?;
+    Ok(Json(rotated.into()))
 }
 
 /// Sends a test message to an endpoint and tells how it answered
@@ -242,8 +273,10 @@ async fn rotate(
     responses((status = 200, description = "How the endpoint answered.", body = TestedBody)))]
 async fn test(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<Tested>, ApiError> {
+    found(&markback, &access, &endpoint).await?;
     let tested = markback.endpoints().test(&endpoint).await;
     tested.map(Json).map_err(rejected)
 }
@@ -258,9 +291,11 @@ async fn test(
     responses((status = 200, description = "The deliveries, the newest entry first.", body = DeliveriesBody)))]
 async fn deliveries(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
     asked: QueryParams,
 ) -> Result<Json<Deliveries>, ApiError> {
+    found(&markback, &access, &endpoint).await?;
     let asked = asked.only(&["state", "before", "limit"])?;
     let state = asked.text("state").map(|word| {
         word.parse::<DeliveryState>().map_err(|_| {
@@ -294,9 +329,11 @@ async fn deliveries(
     ))]
 async fn resend(
     State(markback): State<Markback>,
+    access: Access,
     Path(endpoint): Path<String>,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Resent>), ApiError> {
+    let found = found(&markback, &access, &endpoint).await?;
     let help = r#"send {"entry": "…"} with a cursor, or {"since": "2026-11-23T09:00:00Z"}"#;
     let again: Again = read(body, help)?;
     let endpoints = markback.endpoints();
@@ -312,7 +349,41 @@ async fn resend(
         }
     };
     let entries = entries.map_err(rejected)?;
+    changed(&markback, &access, AuditAction::EndpointResent, &found).await?;
     Ok((StatusCode::ACCEPTED, Json(Resent { entries })))
+}
+
+/// An endpoint that exists for the key.
+async fn found(markback: &Markback, access: &Access, id: &str) -> Result<Endpoint, ApiError> {
+    let found = markback.endpoints().get(id).await.map_err(rejected)?;
+    if exists_for(access, &found) {
+        Ok(found)
+    } else {
+        Err(rejected(EndpointError::Unknown))
+    }
+}
+
+/// A key that sees some schools only sees the endpoints of these.
+fn exists_for(access: &Access, endpoint: &Endpoint) -> bool {
+    match &endpoint.school {
+        Some(school) => access.grant.sees(&SchoolId::from(school.as_str())),
+        None => access.grant.sees_all_of(None),
+    }
+}
+
+/// Records a change of an endpoint in the audit log, before the answer.
+async fn changed(
+    markback: &Markback,
+    access: &Access,
+    action: AuditAction,
+    endpoint: &Endpoint,
+) -> Result<(), ApiError> {
+    let mut entry = access.entry(action).subject(endpoint.id.clone());
+    if let Some(school) = &endpoint.school {
+        entry = entry.school(&SchoolId::from(school.as_str()));
+    }
+    let recorded = markback.audit_log().change(entry).await;
+    recorded.map_err(|error| rejected(error.into()))
 }
 
 fn read<T: serde::de::DeserializeOwned>(body: Value, help: &str) -> Result<T, ApiError> {

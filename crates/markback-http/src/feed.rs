@@ -17,6 +17,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     error::{ApiError, Kind},
+    key::Access,
     openapi::{Of, Trouble},
     query::{self, QueryParams},
 };
@@ -25,6 +26,7 @@ use markback::{
         Cursor, Feed, FeedEntry, FeedFilter, FeedKind, FeedPage, FeedQuery, FeedRead, Follower,
         PAGE, PAGE_MAX, Told,
     },
+    keys::Scope,
     service::Markback,
     settings::nearest,
 };
@@ -73,10 +75,11 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
     ))]
 async fn page(
     State(markback): State<Markback>,
+    access: Access,
     asked: QueryParams,
 ) -> Result<Json<FeedPage>, ApiError> {
     let asked = asked.only(&WORDS)?;
-    let mut query = query_of(&asked, asked.text("after"))?;
+    let mut query = query_of(&access, &asked, asked.text("after"))?;
     query.limit = asked.number("limit")?.unwrap_or(PAGE).clamp(1, PAGE_MAX);
     let wait = asked.number("wait")?.unwrap_or(0).min(WAIT_MAX);
     let answer_within = markback.settings().service.http.answer_within;
@@ -109,6 +112,7 @@ async fn page(
     responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
 async fn follow(
     State(markback): State<Markback>,
+    access: Access,
     headers: HeaderMap,
     asked: QueryParams,
 ) -> Result<Response, ApiError> {
@@ -117,7 +121,7 @@ async fn follow(
         .get(LAST_EVENT_ID)
         .map(|value| value.to_str().unwrap_or_default());
     let from = last.or(asked.text("after")).unwrap_or(LATEST);
-    let query = query_of(&asked, Some(from))?;
+    let query = query_of(&access, &asked, Some(from))?;
     let feed = markback.feed().clone();
     let permit = feed.stream_permit().ok_or_else(|| {
         ApiError::unavailable(
@@ -130,6 +134,8 @@ async fn follow(
         .await
         .map_err(|error| store_away(&error))?;
     let events = events(Following {
+        markback,
+        access,
         feed,
         follower,
         waiting: VecDeque::new(),
@@ -144,6 +150,8 @@ async fn follow(
 
 /// A stream in progress.
 struct Following {
+    markback: Markback,
+    access: Access,
     feed: Feed,
     follower: Follower,
     waiting: VecDeque<Arc<FeedEntry>>,
@@ -161,7 +169,12 @@ fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>>
             if following.is_over {
                 return None;
             }
-            match following.follower.next().await? {
+            let told = following.follower.next().await?;
+            // The key may have been revoked since the stream began.
+            if !following.access.is_valid(&following.markback).await {
+                return None;
+            }
+            match told {
                 Told::Entries(entries) => following.waiting.extend(entries),
                 Told::Resync => {
                     following.is_over = true;
@@ -197,7 +210,11 @@ async fn end_of(feed: &Feed) -> Option<Cursor> {
     }
 }
 
-fn query_of(asked: &QueryParams, after: Option<&str>) -> Result<FeedQuery, ApiError> {
+fn query_of(
+    access: &Access,
+    asked: &QueryParams,
+    after: Option<&str>,
+) -> Result<FeedQuery, ApiError> {
     let latest = after == Some(LATEST);
     let after = after
         .filter(|_| !latest)
@@ -215,14 +232,50 @@ fn query_of(asked: &QueryParams, after: Option<&str>) -> Result<FeedQuery, ApiEr
         after,
         latest,
         filter: FeedFilter {
-            schools: asked.text("school").map(words),
-            kinds: kinds
-                .iter()
-                .map(|word| kind_of(word))
-                .collect::<Result<_, _>>()?,
+            schools: schools_of(access, asked.text("school").map(words)),
+            kinds: kinds_of(access, &kinds)?,
         },
         limit: PAGE,
     })
+}
+
+/// The wanted schools that exist for the key. One that does not is like an unknown one, of which there is no entry.
+fn schools_of(access: &Access, wanted: Option<Vec<String>>) -> Option<Vec<String>> {
+    let Some(own) = access.grant.schools() else {
+        return wanted;
+    };
+    let own = own.iter().map(ToString::to_string);
+    Some(match wanted {
+        None => own.collect(),
+        Some(wanted) => own.filter(|school| wanted.contains(school)).collect(),
+    })
+}
+
+/// The wanted kinds. Entries about groups name people, so they need the scope for groups.
+fn kinds_of(access: &Access, wanted: &[String]) -> Result<Vec<FeedKind>, ApiError> {
+    let kinds: Vec<_> = wanted
+        .iter()
+        .map(|word| kind_of(word))
+        .collect::<Result<_, _>>()?;
+    if access.grant.allows(Scope::GroupsRead) {
+        return Ok(kinds);
+    }
+    let needs_groups = |kind: &FeedKind| matches!(kind, FeedKind::Group | FeedKind::Sync);
+    if kinds.iter().any(needs_groups) {
+        return Err(ApiError::new(
+            Kind::Forbidden,
+            format!(
+                "this key lacks the scope {}, which entries about groups and syncs need; use a key that has it, or leave \
+                 these kinds out",
+                Scope::GroupsRead
+            ),
+        ));
+    }
+    if kinds.is_empty() {
+        let all = FeedKind::ALL.iter().copied();
+        return Ok(all.filter(|kind| !needs_groups(kind)).collect());
+    }
+    Ok(kinds)
 }
 
 pub(super) fn cursor_of(word: &str, text: &str) -> Result<Cursor, ApiError> {

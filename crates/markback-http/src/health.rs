@@ -105,12 +105,16 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
     let settings = match (
         markback.file_is_refused(),
         markback.settings_troubles().await,
+        markback.tokens_unread(),
     ) {
-        (true, _) => {
+        (true, ..) => {
             "the settings file has problems, which the log tells; earlier settings rule".to_owned()
         }
-        (false, 0) => "in force".to_owned(),
-        (false, count) => format!(
+        (false, 0, 0) => "in force".to_owned(),
+        (false, 0, count) => format!(
+            "schools whose token in the database is missing or cannot be used: {count}; the log tells why, and the others are served"
+        ),
+        (false, count, _) => format!(
             "{count} activated versions do not hold on this node, which the log tells; earlier ones rule"
         ),
     };

@@ -25,7 +25,8 @@ use super::{
     openapi::Of,
 };
 use markback::{
-    metrics, service::Markback, store::NoticeKind, sync::SyncRequest, text::bytes_without_bom,
+    approvals::Approval, metrics, service::Markback, store::NoticeKind, sync::SyncRequest,
+    text::bytes_without_bom,
 };
 
 /// The longest body in bytes; known webhooks are far shorter.
@@ -144,7 +145,7 @@ async fn take(
 }
 
 /// The content of a webhook.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Hook {
     Writeback {
         id: String,
@@ -152,9 +153,7 @@ enum Hook {
         /// Wonde's word for how it went, which is only a hint.
         status: Option<String>,
     },
-    Approved {
-        school: SchoolId,
-    },
+    Approved(Approval),
     AccessGone {
         school: SchoolId,
         kind: NoticeKind,
@@ -170,7 +169,7 @@ enum Hook {
 }
 
 impl Hook {
-    /// Accepts ids as text or numbers and ignores everything that is not needed, above all the school's token.
+    /// Accepts ids as text or numbers and ignores everything that is not needed. A token is kept from view at once.
     fn read(body: &[u8]) -> Result<Self, ApiError> {
         let hook: Value = serde_json::from_slice(bytes_without_bom(body))
             .map_err(|_| ApiError::new(Kind::InvalidJson, "this is no JSON"))?;
@@ -186,7 +185,15 @@ impl Hook {
                 school: school.map(|school| school.to_string()),
                 status: text("status"),
             }),
-            (Some("schoolApproved"), Some(school)) => Some(Self::Approved { school }),
+            (Some("schoolApproved"), Some(school)) => Some(Self::Approved(Approval {
+                school,
+                name: text("school_name"),
+                token: hook
+                    .get("school_token")
+                    .and_then(Value::as_str)
+                    .filter(|token| !token.is_empty())
+                    .map(SecretString::from),
+            })),
             (Some("accessRevoked"), Some(school)) => Some(Self::AccessGone {
                 school,
                 kind: NoticeKind::Revoked,
@@ -213,7 +220,7 @@ impl Hook {
     fn payload_type(&self) -> &'static str {
         match self {
             Self::Writeback { .. } => "writeback",
-            Self::Approved { .. } => "schoolApproved",
+            Self::Approved(_) => "schoolApproved",
             Self::AccessGone {
                 kind: NoticeKind::Declined,
                 ..
@@ -232,7 +239,11 @@ impl Hook {
             Self::Writeback { id, school, status } => {
                 ask_soon(markback, &id, school, status.as_deref()).await?
             }
-            Self::Approved { school } => approved(markback, &school).await?,
+            Self::Approved(approval) => {
+                let done = markback.school_approved(&approval).await?;
+                go_on(markback, &approval.school).await?;
+                done.as_str()
+            }
             Self::AccessGone { school, kind } => access_gone(markback, &school, kind).await?,
             Self::Migration {
                 school,
@@ -257,22 +268,6 @@ async fn ask_soon(
 ) -> outbox::Result<&'static str> {
     let hint = markback.hear_of_writeback(id, school, status).await?;
     Ok(hint.as_str())
-}
-
-async fn approved(markback: &Markback, school: &SchoolId) -> outbox::Result<&'static str> {
-    let words = if markback.school(school).is_some() {
-        "the school approved the application. If it has a token of its own, put that where the settings say: it is in \
-         Wonde's portal, and Markback does not keep the one in the webhook"
-    } else {
-        "the school approved the application, and the settings do not have it yet: add a [[school]] for it, with its token \
-         from Wonde's portal"
-    };
-    markback
-        .store()
-        .note(school, NoticeKind::Approved, "", words, false)
-        .await?;
-    go_on(markback, school).await?;
-    Ok("the school is resumed")
 }
 
 async fn access_gone(
@@ -434,15 +429,15 @@ mod tests {
     }
 
     #[test]
-    fn the_token_in_a_webhook_is_not_read() {
+    fn the_token_in_a_webhook_is_not_shown() {
         let body = r#"{"payload_type":"schoolApproved","school_id":"A1","school_name":"Hill","school_token":"hush"}"#;
         let hook = Hook::read(body.as_bytes()).unwrap();
-        assert_eq!(
-            hook,
-            Hook::Approved {
-                school: SchoolId::from("A1")
-            }
-        );
         assert!(!format!("{hook:?}").contains("hush"));
+        let Hook::Approved(approval) = hook else {
+            panic!("{hook:?}");
+        };
+        assert_eq!(approval.school, SchoolId::from("A1"));
+        assert_eq!(approval.name.as_deref(), Some("Hill"));
+        assert_eq!(approval.token.unwrap().expose_secret(), "hush");
     }
 }

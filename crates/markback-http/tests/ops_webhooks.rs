@@ -8,14 +8,17 @@
 
 use std::time::Duration;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use markback::{
+    operator::Actor,
     pipeline::WorkerConfig,
     service::EventState,
-    store::{Notice, NoticeKind},
+    store::{Notice, NoticeKind, SettingsKey},
 };
-use markback_lab::harness::{ApiEnv, SECRET, Setup, answer};
+use markback_lab::harness::{ApiEnv, SECRET, Setup, answer, quick_sandbox};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use wonde_sandbox::{Access, Fault, FaultRule};
+use wonde_sandbox::{Access, Fault, FaultRule, SandboxOptions};
 
 async fn notices(world: &ApiEnv) -> Vec<Notice> {
     world.markback.store().notices().await.unwrap()
@@ -253,4 +256,154 @@ async fn a_migration_webhook_selects_the_new_adapter() {
 
     world.take(vec![world.sign_in("after", 1, "08:52")]).await;
     world.until("after", EventState::Confirmed).await;
+}
+
+/// A service with a seal key, and the sandbox's second school, which the settings do not have.
+async fn with_a_stranger(extra: &'static str) -> (ApiEnv, String, String) {
+    let sandbox = SandboxOptions {
+        schools: 2,
+        pupils_per_school: 5,
+        ..quick_sandbox()
+    };
+    let world = ApiEnv::with(Setup {
+        extra,
+        sandbox,
+        ..Setup::default()
+    })
+    .await;
+    std::fs::write(world.path("seal"), STANDARD.encode([7; 32])).unwrap();
+    let stranger = world.sandbox.schools().remove(1);
+    (world, stranger.id, stranger.token)
+}
+
+const SEALED: &str = "webhook_secret_file = 'webhook-secret'\nseal_key_file = 'seal'\n";
+
+fn approved(school: &str, token: &str) -> Value {
+    json!({"payload_type": "schoolApproved", "school_id": school, "school_name": "Mill\nLane School",
+           "school_token": token})
+}
+
+fn note_of(notices: &[Notice], school: &str) -> String {
+    let notice = notices.iter().find(|one| one.school.as_str() == school);
+    notice.unwrap().words.clone()
+}
+
+#[tokio::test]
+async fn a_school_that_approves_is_a_draft_with_its_token_until_a_person_activates_it() {
+    let (world, school, token) = with_a_stranger(SEALED).await;
+    let id = mis_core::SchoolId::from(school.as_str());
+    let store = world.markback.store();
+    let key = SettingsKey::school(&school);
+    let (status, body) = world.hook(&approved(&school, &token)).await;
+    assert_eq!(
+        (status, &body["done"]),
+        (200, &json!("the school is a draft now, with its token"))
+    );
+    assert!(world.markback.school(&id).is_none());
+    let draft = store.settings_versions(&key).await.unwrap().remove(0);
+    assert_eq!(
+        (draft.by.as_deref(), draft.via.as_str()),
+        (Some("Wonde"), "webhook")
+    );
+    assert!(
+        draft
+            .body
+            .starts_with("# MillLane School approved the application"),
+        "{}",
+        draft.body
+    );
+    assert!(note_of(&notices(&world).await, &school).contains("markback settings activate"));
+    // Once more, nothing changes.
+    let (_, body) = world.hook(&approved(&school, &token)).await;
+    assert_eq!(body["done"], "the school is resumed");
+    assert_eq!(store.settings_versions(&key).await.unwrap().len(), 1);
+    assert_eq!(store.token_history(&id).await.unwrap().len(), 1);
+    assert!(note_of(&notices(&world).await, &school).contains("markback settings activate"));
+
+    // It cannot rule as it is; completed by a person, it does.
+    let actor = Actor::default();
+    let mut all = world.markback.configuration().await;
+    let incomplete = all.activate(&key, None, &actor).await.unwrap_err();
+    assert!(incomplete.to_string().contains("timezone"), "{incomplete}");
+    let text = format!("{}timezone = 'Europe/London'\n", draft.body);
+    all.draft(&key, &text, None, &actor).await.unwrap();
+    let done = all.activate(&key, None, &actor).await.unwrap();
+    assert_eq!(done.hints, []);
+    world.markback.refresh_settings().await.unwrap();
+    let settings = world.markback.school(&id).unwrap();
+    assert!(world.markback.schools().mis(&settings).await.is_ok());
+
+    // A new token takes the place of the one before, if Wonde accepts it.
+    let (_, body) = world.hook(&approved(&school, "a-token-nobody-knows")).await;
+    assert_eq!(body["done"], "Wonde does not confirm it");
+    let (_, body) = world.hook(&approved(&school, &world.sandbox.token())).await;
+    assert_eq!(body["done"], "the school has its new token");
+    let now = world.markback.school(&id).unwrap().token().unwrap();
+    assert_eq!(now.expose_secret(), world.sandbox.token());
+    let history = store.token_history(&id).await.unwrap();
+    assert_eq!(
+        (
+            history.len(),
+            history[0].by.as_deref(),
+            history[0].via.as_str()
+        ),
+        (2, Some("Wonde"), "webhook")
+    );
+    let told = format!("{:?}{history:?}", notices(&world).await);
+    for secret in [&token, &world.sandbox.token(), "a-token-nobody-knows"] {
+        assert!(!told.contains(secret), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_seal_key_a_draft_has_no_token_and_says_so() {
+    let (world, school, token) = with_a_stranger(Setup::default().extra).await;
+    let (_, body) = world.hook(&approved(&school, &token)).await;
+    assert_eq!(body["done"], "the school is a draft now, without a token");
+    let store = world.markback.store();
+    assert_eq!(store.tokens().await.unwrap(), []);
+    let key = SettingsKey::school(&school);
+    let draft = store.settings_versions(&key).await.unwrap().remove(0);
+    for note in [
+        draft.note.unwrap(),
+        note_of(&notices(&world).await, &school),
+    ] {
+        assert!(
+            note.contains("was not kept") && note.contains("seal_key_env"),
+            "{note}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_wonde_does_not_confirm_brings_no_school_in() {
+    let (world, school, _) = with_a_stranger(SEALED).await;
+    let (_, body) = world.hook(&approved(&school, "a-token-nobody-knows")).await;
+    assert_eq!(body["done"], "Wonde does not confirm it");
+    assert_eq!(
+        world.markback.store().settings_summaries().await.unwrap(),
+        []
+    );
+}
+
+#[tokio::test]
+async fn schools_of_the_file_and_schools_that_were_removed_are_left_alone() {
+    let (world, school, token) = with_a_stranger(SEALED).await;
+    let own = world.id().to_string();
+    let (_, body) = world.hook(&approved(&own, &world.school.token)).await;
+    assert_eq!(body["done"], "the school is resumed");
+    let actor = Actor::default();
+    let mut all = world.markback.configuration().await;
+    let key = SettingsKey::school(&school);
+    let text = "timezone = 'Europe/London'\n";
+    all.add(&key, text, false, &actor).await.unwrap();
+    all.remove(&key, None, &actor).await.unwrap();
+    world.markback.refresh_settings().await.unwrap();
+    let (_, body) = world.hook(&approved(&school, &token)).await;
+    assert!(
+        body["done"].as_str().unwrap().contains("stays out"),
+        "{body}"
+    );
+    assert_eq!(world.markback.store().tokens().await.unwrap(), []);
+    assert!(world.markback.school(&school.as_str().into()).is_none());
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -16,7 +16,7 @@ use crate::{
     calendar::reading::Reread,
     configuration::Configuration,
     metrics,
-    schools::token_key,
+    schools::{token_generation, token_key},
     service::Markback,
     settings::{self, Group, Layers, LoadError, Loaded, School, Settings},
     store::Store,
@@ -70,9 +70,12 @@ impl Markback {
         let present = &layers.file().service;
         let needs_restart = present.differences(&file.service);
         let mut file = file.of_file();
-        file.service = present.with_files_of(&file.service);
+        let lost = layers.lost_with(&file);
+        file.service = present.followed_by(&file.service);
         let next = Layers::of(Arc::new(file), &rows, Some(&layers));
         let mut problems = next.conflicts();
+        problems.extend(lost);
+        problems.extend(next.tokens_lost_since(&layers, &[]));
         let new = next
             .troubles()
             .iter()
@@ -87,6 +90,7 @@ impl Markback {
         }
         next.tell(Some(&layers));
         *layers = next;
+        self.workers.follow(&layers.file().service);
         // A token may have been replaced in its file.
         self.schools().forget_all();
         let changed = self.rule(&layers).await;
@@ -154,6 +158,39 @@ impl Markback {
         metrics::reloaded(false);
     }
 
+    /// The number of schools of the database without a token that can be used, as of the last change of settings.
+    pub fn tokens_unread(&self) -> usize {
+        let unread = self.tokens_unread.lock();
+        let unread = unread.unwrap_or_else(PoisonError::into_inner);
+        unread.values().sum()
+    }
+
+    /// Finds out which sealed tokens cannot be used, and logs what is new about that.
+    pub(crate) fn look_at_sealed_tokens(&self) {
+        let now = self.settings().sealed_tokens_unread();
+        let mut told = self
+            .tokens_unread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for (words, unread) in &now {
+            if told.get(words) != Some(&unread.schools) {
+                tracing::error!(
+                    error = %unread.error,
+                    schools = unread.schools,
+                    for_example = %unread.first,
+                    "schools have no token for Wonde that can be used: nothing is read or written for them"
+                );
+            }
+        }
+        if now.is_empty() && !told.is_empty() {
+            tracing::info!("all tokens in the database can be used again");
+        }
+        *told = now
+            .into_iter()
+            .map(|(words, unread)| (words, unread.schools))
+            .collect();
+    }
+
     /// The number of activated versions that do not hold on this node.
     pub async fn settings_troubles(&self) -> usize {
         self.layers.lock().await.troubles().len()
@@ -193,6 +230,8 @@ impl Markback {
         // Before these settings decide anything.
         self.read_calendars(&now, Reread::Of(&ids)).await;
         self.live_settings().replace(now.clone());
+        self.look_at_sealed_tokens();
+        self.wake_calendars();
         for change in &changes {
             if let Err(error) = self.follow(change, layers.generation()).await {
                 let school = change.id;
@@ -284,7 +323,10 @@ fn changes<'s>(before: &'s Settings, now: &'s Settings) -> Vec<Change<'s>> {
         .iter()
         .filter_map(|school| {
             let before = old.get(&school.id).copied();
-            let same = before.is_some_and(|before| before.version == school.version);
+            let same = before.is_some_and(|before| {
+                before.version == school.version
+                    && token_generation(before) == token_generation(school)
+            });
             (!same).then_some(Change {
                 before,
                 now: Some(school),

@@ -39,6 +39,8 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod approvals;
+pub mod audit_log;
 pub mod calendar;
 mod changes;
 pub mod clock;
@@ -46,6 +48,7 @@ pub mod configuration;
 pub mod endpoints;
 pub mod feed;
 pub mod hints;
+pub mod keys;
 mod lease;
 mod ledger;
 mod maintenance;
@@ -58,6 +61,7 @@ pub mod queues;
 pub mod rate;
 pub mod replay_decision;
 pub mod schools;
+mod seal;
 pub mod service;
 pub mod settings;
 pub(crate) mod snapshot;

@@ -76,6 +76,16 @@ impl Markback {
         if let Err(error) = self.sync().forget_strangers().await {
             tracing::warn!(%error, "schools that are no longer in the settings could not be removed; retrying");
         }
+        match self.store().prune_audit_log(service.retention_audit).await {
+            Ok(audit_log) => {
+                if let Ok(pruned) = &mut pruned {
+                    pruned.audit_log = audit_log;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old entries of the audit log could not be removed; retrying");
+            }
+        }
         match &pruned {
             Ok(pruned) => {
                 metrics::pruned(pruned);
@@ -83,6 +93,7 @@ impl Markback {
                     tracing::info!(
                         events = pruned.events,
                         audit = pruned.audit,
+                        audit_log = pruned.audit_log,
                         ledger = pruned.ledger,
                         jobs = pruned.jobs,
                         register = pruned.register,

@@ -28,6 +28,7 @@ const WEBHOOKS: &str = "markback_webhooks_total";
 const DELIVERIES: &str = "markback_webhook_deliveries_total";
 const ENDPOINTS: &str = "markback_webhook_endpoints";
 const PRUNED: &str = "markback_pruned_total";
+const WRONG_KEYS: &str = "markback_wrong_keys_total";
 const QUEUE_JOBS: &str = "markback_queue_jobs";
 const QUEUE_OLDEST: &str = "markback_queue_oldest_seconds";
 const OPEN_EVENTS: &str = "markback_open_events";
@@ -259,6 +260,7 @@ pub(crate) fn pruned(pruned: &Pruned) {
     for (what, rows) in [
         ("events", pruned.events),
         ("audit", pruned.audit),
+        ("audit_log", pruned.audit_log),
         ("ledger", pruned.ledger),
         ("jobs", pruned.jobs),
         ("other", pruned.other),
@@ -268,6 +270,11 @@ pub(crate) fn pruned(pruned: &Pruned) {
     }
 }
 
+/// Counts a request with a wrong key, or without one: answered as such, or slowed because there are too many.
+pub fn wrong_key(slowed: bool) {
+    counter!(WRONG_KEYS, "answer" => if slowed { "429" } else { "401" }).increment(1);
+}
+
 fn seconds(length: TimeDelta) -> f64 {
     // Clocks differ a little between nodes.
     length.to_std().unwrap_or_default().as_secs_f64()
@@ -275,6 +282,9 @@ fn seconds(length: TimeDelta) -> f64 {
 
 /// Registers counters at zero, so that rates can be computed from the start.
 fn begin_at_zero() {
+    for answer in ["401", "429"] {
+        counter!(WRONG_KEYS, "answer" => answer).absolute(0);
+    }
     for result in ["taken", "refused"] {
         counter!(RELOADS, "result" => result).absolute(0);
     }
@@ -325,6 +335,10 @@ fn describe() {
         "1 while the settings file has problems and earlier settings rule"
     );
     describe_counter!(PRUNED, "Rows removed after their retention period");
+    describe_counter!(
+        WRONG_KEYS,
+        "Requests with a wrong key or without one, by the answer's status"
+    );
     describe_gauge!(QUEUE_JOBS, "Unfinished jobs");
     describe_gauge!(QUEUE_OLDEST, "Age of the oldest open job in seconds");
     describe_gauge!(OPEN_EVENTS, "Events that are not settled");

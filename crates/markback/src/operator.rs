@@ -8,6 +8,7 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
+    audit_log::{AuditAction, Caller, NewAuditEntry},
     ledger::Change,
     metrics,
     people::line_of,
@@ -39,12 +40,27 @@ pub struct Actor {
     pub via: &'static str,
     /// Why, in their own words.
     pub note: Option<String>,
+    /// By which API key or system user, for the audit log.
+    pub caller: Caller,
 }
 
 impl Actor {
+    /// The program that has the service in it.
+    pub fn program() -> Self {
+        Self {
+            via: "program",
+            ..Self::default()
+        }
+    }
+
     /// Who, shortened and on one line.
     pub(crate) fn by_in_short(&self) -> Option<String> {
         clean(self.by.as_deref())
+    }
+
+    /// An entry of the audit log about what they do.
+    pub(crate) fn entry(&self, action: AuditAction) -> NewAuditEntry {
+        NewAuditEntry::new(action, &self.caller, self.via)
     }
 
     /// Why, shortened and on one line.
@@ -148,6 +164,8 @@ pub async fn retry(
     store
         .audit(&mut tx, &[trail("retried", &found, actor)])
         .await?;
+    let retried = entry(AuditAction::EventRetried, &found, actor);
+    store.record_in(&mut tx, &[retried]).await?;
     tx.commit().await?;
     metrics::events(EventState::Received, 1);
     find(store, school, id).await
@@ -171,7 +189,7 @@ pub async fn discard(
     if !open && !found.state.may_be_retried() {
         return Err(OperatorError::state(found.state));
     }
-    end(store, &found, open, "discarded", actor).await?;
+    end(store, &found, open, AuditAction::EventDiscarded, actor).await?;
     find(store, school, id).await
 }
 
@@ -202,7 +220,8 @@ pub async fn release(
         .ok_or_else(|| outbox::Error::invalid("the held mark cannot be read"))?;
     let left = jobs_of(store, &found).await?;
     let line = trail("released", &found, actor);
-    if !hold::release(store, known, &found, planned, &left, line).await? {
+    let entry = entry(AuditAction::EventReleased, &found, actor);
+    if !hold::release(store, known, &found, planned, &left, line, entry).await? {
         return Err(OperatorError::Busy);
     }
     find(store, school, id).await
@@ -219,7 +238,7 @@ pub async fn drop_held(
     actor: &Actor,
 ) -> Result<EventRecord, OperatorError> {
     let found = find_held(store, school, id).await?;
-    end(store, &found, false, "dropped", actor).await?;
+    end(store, &found, false, AuditAction::EventDropped, actor).await?;
     find(store, school, id).await
 }
 
@@ -272,9 +291,13 @@ async fn end(
     store: &Store,
     found: &EventRecord,
     has_job: bool,
-    what: &'static str,
+    action: AuditAction,
     actor: &Actor,
 ) -> Result<(), OperatorError> {
+    let what = match action {
+        AuditAction::EventDropped => "dropped",
+        _ => "discarded",
+    };
     let left = jobs_of(store, found).await?;
     let outcome = match clean(actor.note.as_deref()) {
         Some(note) => format!("{what} by an operator: {note}"),
@@ -294,6 +317,9 @@ async fn end(
         store.change_ledger(&mut tx, &[(key, change)]).await?;
     }
     store.audit(&mut tx, &[trail(what, found, actor)]).await?;
+    store
+        .record_in(&mut tx, &[entry(action, found, actor)])
+        .await?;
     tx.commit().await?;
     metrics::events(EventState::Discarded, 1);
     Ok(())
@@ -355,6 +381,11 @@ fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
             "note": actor.note_in_short(),
         }),
     }
+}
+
+fn entry(action: AuditAction, found: &EventRecord, actor: &Actor) -> NewAuditEntry {
+    let school = SchoolId::from(found.school.as_str());
+    actor.entry(action).school(&school).subject(&found.id)
 }
 
 /// Text from outside, shortened and on one line.

@@ -16,6 +16,7 @@ use mis_wonde::{
     Connection,
     wonde::{self, Client},
 };
+use secrecy::SecretString;
 use tokio::sync::{Mutex, Notify};
 
 use crate::{
@@ -41,7 +42,8 @@ pub struct Schools {
     clock: SharedClock,
     rates: Rates,
     requests: Arc<Requests>,
-    clients: StdMutex<HashMap<String, Client>>,
+    /// By key of the token, with the generation of a sealed token.
+    clients: StdMutex<HashMap<String, (Option<i64>, Client)>>,
     handles: StdMutex<HashMap<SchoolId, Arc<SchoolHandle>>>,
     slow: StdMutex<HashSet<String>>,
     /// Notified when a slow school may have answered.
@@ -97,6 +99,7 @@ impl Opened {
 #[derive(Debug, PartialEq)]
 struct Basis {
     token: String,
+    token_generation: Option<i64>,
     link: Option<Arc<Link>>,
     mis: Option<Arc<str>>,
     without: Arc<[Ability]>,
@@ -108,6 +111,7 @@ impl Basis {
     fn of(school: &School) -> Self {
         Self {
             token: token_key(school),
+            token_generation: token_generation(school),
             link: school.link.clone(),
             mis: school.mis.clone(),
             without: school.without.clone(),
@@ -274,6 +278,30 @@ impl Schools {
         }
     }
 
+    /// Whether Wonde accepts a token that is not in the settings for this school, which approves the application.
+    ///
+    /// # Errors
+    /// Returns an error if Wonde cannot be asked.
+    pub(crate) async fn opens(&self, school: &SchoolId, token: &SecretString) -> Result<bool> {
+        let key = own_token_key(school);
+        let gate = while_held(self.rates.gate(&key));
+        let client = self.client_with(token.clone(), gate, key)?;
+        match client.meta(&wonde::SchoolId::new(school.as_str())).await {
+            Ok(meta) => Ok(meta.approved.unwrap_or(true)),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    wonde::ErrorKind::Unauthorized
+                        | wonde::ErrorKind::Forbidden
+                        | wonde::ErrorKind::NotFound
+                ) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(mis_wonde::error(error)),
+        }
+    }
+
     /// Forgets what is known of a school's MIS, so that it is asked for again: its grants or its MIS have changed.
     pub fn forget(&self, school: &SchoolId) {
         self.handles
@@ -296,21 +324,28 @@ impl Schools {
     pub fn client(&self, school: &School) -> Result<Client> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         let key = token_key(school);
-        if let Some(client) = clients.get(&key) {
+        let generation = token_generation(school);
+        if let Some((of, client)) = clients.get(&key)
+            && *of == generation
+        {
             return Ok(client.clone());
         }
         let token = school
             .token()
             .map_err(|error| Error::new(ErrorKind::Unauthorized, error.to_string()))?;
-        let client = Client::builder(token)
+        let client = self.client_with(token, self.gate(school), key.clone())?;
+        clients.insert(key, (generation, client.clone()));
+        Ok(client)
+    }
+
+    fn client_with(&self, token: SecretString, gate: RequestGate, key: String) -> Result<Client> {
+        Client::builder(token)
             .base_url(self.settings.current().service.wonde_url.as_str())
             .timeout(Duration::from_secs(30))
-            .gate(mis_wonde::gate(self.gate(school)))
-            .observer(mis_wonde::observer(self.observer(key.clone())))
+            .gate(mis_wonde::gate(gate))
+            .observer(mis_wonde::observer(self.observer(key)))
             .build()
-            .map_err(mis_wonde::error)?;
-        clients.insert(key, client.clone());
-        Ok(client)
+            .map_err(mis_wonde::error)
     }
 
     /// Drops all connections and tokens, so that each secret is read again when it is next needed.
@@ -364,12 +399,22 @@ impl Schools {
     }
 }
 
+/// The generation in which a school's sealed token was set.
+pub(crate) fn token_generation(school: &School) -> Option<i64> {
+    school.token.as_ref()?.generation()
+}
+
 /// The throttle key that all schools of one token share: its rate limit or its loss pauses all of them. A school that is not
 /// linked through Wonde has a key of its own.
 pub fn token_key(school: &School) -> String {
     match &school.token {
         Some(SecretSource::Env(name)) => format!("token:env:{name}"),
         Some(SecretSource::File(path)) => format!("token:file:{}", path.display()),
-        Some(SecretSource::Given(_)) | None => format!("token:school:{}", school.id),
+        Some(SecretSource::Given(_) | SecretSource::Sealed(_)) | None => own_token_key(&school.id),
     }
+}
+
+/// The key of a token that is a school's own.
+fn own_token_key(school: &SchoolId) -> String {
+    format!("token:school:{school}")
 }

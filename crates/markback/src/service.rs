@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Mutex as StdMutex, atomic::AtomicBool},
 };
 
 // Named so that the linker keeps the crate, which registers the adapters.
@@ -15,12 +15,15 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    calendar::reading::Reread,
+    audit_log::{AuditLog, WRITE_EVERY},
+    calendar::reading::{Fetching, Reread},
     clock::SharedClock,
     endpoints::{Courier, EndpointError, Endpoints},
     feed::Feed,
+    keys::Keys,
     metrics::Metrics,
     mirror::Mirror,
+    operator::Actor,
     people::PersonIndex,
     pipeline::Workers,
     queues,
@@ -101,11 +104,16 @@ pub struct Markback {
     settings: LiveSettings,
     pub(crate) layers: Arc<Mutex<Layers>>,
     pub(crate) file_refused: Arc<AtomicBool>,
+    /// Why schools' sealed tokens cannot be used, with the number of schools.
+    pub(crate) tokens_unread: Arc<StdMutex<BTreeMap<String, usize>>>,
+    pub(crate) fetching: Fetching,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
     mirror: Mirror,
     intake: Intake,
+    keys: Arc<Keys>,
+    audit_log: Arc<AuditLog>,
     pub(crate) workers: Arc<Workers>,
     sync: PeopleSync,
     feed: Feed,
@@ -177,10 +185,14 @@ impl Markback {
             settings.service.feed.streams.get(),
         );
         let intake = Intake::start(live.clone(), store.clone(), people.clone());
-        Ok(Self {
+        let markback = Self {
+            keys: Arc::new(Keys::new(store.clone())),
+            audit_log: Arc::new(AuditLog::new(store.clone())),
             settings: live,
             layers: Arc::new(Mutex::new(layers)),
             file_refused: Arc::default(),
+            tokens_unread: Arc::default(),
+            fetching: Fetching::default(),
             schools,
             people,
             mirror,
@@ -194,7 +206,9 @@ impl Markback {
             config,
             clock: options.clock,
             metrics: options.metrics,
-        })
+        };
+        markback.look_at_sealed_tokens();
+        Ok(markback)
     }
 
     /// The settings that rule now. They may be replaced at any time: take them once for each request.
@@ -252,6 +266,16 @@ impl Markback {
         &self.mirror
     }
 
+    /// The keys of the API.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// The audit log.
+    pub fn audit_log(&self) -> &Arc<AuditLog> {
+        &self.audit_log
+    }
+
     /// The syncs of the schools' people.
     pub fn sync(&self) -> &PeopleSync {
         &self.sync
@@ -267,7 +291,8 @@ impl Markback {
         &self.endpoints
     }
 
-    /// Receives events of one school: all of them or none. See [`Intake::submit`].
+    /// Receives events of one school: all of them or none. See [`Intake::submit`]. The audit log names this program as their
+    /// sender.
     ///
     /// # Errors
     /// Returns an [`IntakeError`] if the request was refused.
@@ -276,10 +301,24 @@ impl Markback {
         school: &SchoolId,
         events: Vec<Value>,
     ) -> Result<Vec<ReceivedEvent>, IntakeError> {
-        self.intake.submit(school, events).await
+        self.intake_by(&Actor::program(), school, events).await
     }
 
-    /// Receives the valid ones of these events and returns the result for each. See [`Intake::submit_valid`].
+    /// Receives events of one school from somebody: all of them or none. See [`Intake::submit`].
+    ///
+    /// # Errors
+    /// Returns an [`IntakeError`] if the request was refused.
+    pub async fn intake_by(
+        &self,
+        actor: &Actor,
+        school: &SchoolId,
+        events: Vec<Value>,
+    ) -> Result<Vec<ReceivedEvent>, IntakeError> {
+        self.intake.submit(school, events, actor).await
+    }
+
+    /// Receives the valid ones of these events and returns the result for each. See [`Intake::submit_valid`]. The audit log
+    /// names this program as their sender.
     ///
     /// # Errors
     /// Returns an [`IntakeError`] if the request was refused.
@@ -288,7 +327,21 @@ impl Markback {
         school: &SchoolId,
         events: Vec<Value>,
     ) -> Result<Vec<IntakeResult>, IntakeError> {
-        self.intake.submit_valid(school, events).await
+        self.intake_valid_by(&Actor::program(), school, events)
+            .await
+    }
+
+    /// Receives the valid ones of somebody's events and returns the result for each. See [`Intake::submit_valid`].
+    ///
+    /// # Errors
+    /// Returns an [`IntakeError`] if the request was refused.
+    pub async fn intake_valid_by(
+        &self,
+        actor: &Actor,
+        school: &SchoolId,
+        events: Vec<Value>,
+    ) -> Result<Vec<IntakeResult>, IntakeError> {
+        self.intake.submit_valid(school, events, actor).await
     }
 
     /// Everything about one event; `None` if it was never received or is past its retention.
@@ -341,6 +394,7 @@ impl Markback {
         }
         // Before the first decision.
         self.read_calendars(&self.settings(), Reread::All).await;
+        self.wake_calendars();
         tokio::join!(
             self.workers.run(stop.clone()),
             self.run_maintenance(stop.clone()),
@@ -351,8 +405,31 @@ impl Markback {
             self.feed.run(stop.clone()),
             self.courier
                 .run(self.config.poll, self.config.lease, stop.clone()),
+            self.run_records(stop.clone()),
             self.sync.run(stop),
         );
+    }
+
+    /// Writes looks and uses of keys every second until told to stop, and then once more.
+    async fn run_records(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(WRITE_EVERY) => {}
+            }
+            self.write_records().await;
+        }
+    }
+
+    /// Writes the looks at people and the uses of keys that are not written yet. A host that answers requests calls it
+    /// after the last one; otherwise [`run`](Self::run) writes them every second.
+    pub async fn write_records(&self) {
+        if let Err(error) = self.audit_log.write().await {
+            tracing::warn!(%error, "looks at people could not be written into the audit log; they are tried again");
+        }
+        if let Err(error) = self.keys.write_uses().await {
+            tracing::debug!(%error, "the last uses of keys could not be written; they are tried again");
+        }
     }
 
     async fn start_afresh(&self) -> outbox::Result<Vec<String>> {

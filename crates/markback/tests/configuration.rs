@@ -98,6 +98,7 @@ fn ann(note: &str) -> Actor {
         by: Some("Ann".to_owned()),
         via: "test",
         note: Some(note.to_owned()),
+        ..Actor::default()
     }
 }
 
@@ -564,6 +565,51 @@ async fn a_version_that_a_node_cannot_read_leaves_the_school_as_it_was_and_is_to
         node.reload(world.file()).await.unwrap();
         assert_eq!(mis(&node.settings(), "S1").as_deref(), Some("Arbor"));
         assert_eq!(node.configuration().await.troubles().next(), None);
+    }
+}
+
+#[tokio::test]
+async fn a_file_without_schools_is_taken_for_a_slip_unless_the_database_has_them() {
+    for world in World::each().await {
+        let node = Markback::open(world.file(), Options::default())
+            .await
+            .unwrap();
+        world.write("");
+        let refused = node.reload(world.file()).await.unwrap_err().to_string();
+        for told in ["1 are served by it", "restart the service", "schools adopt"] {
+            assert!(refused.contains(told), "{refused}");
+        }
+        assert!(node.school(&"F1".into()).is_some());
+        // An emptied file is what comes after all of its schools have moved.
+        world.write(FILE);
+        let mut all = world.configuration().await;
+        all.adopt(&["F1".to_owned()], &ann("")).await.unwrap();
+        node.refresh_settings().await.unwrap();
+        let template = FILE.split("# The one school").next().unwrap();
+        world.write(template);
+        node.reload(world.file()).await.unwrap();
+        assert!(node.school(&"F1".into()).is_some());
+    }
+}
+
+#[tokio::test]
+async fn how_marks_are_gathered_follows_the_file_and_the_rest_needs_a_restart() {
+    for world in World::each().await {
+        let node = Markback::open(world.file(), Options::default())
+            .await
+            .unwrap();
+        world.write(&format!(
+            "gather = {{ window = '7s' }}\nworkers = {{ confirm_after = '9s', lease = '50s' }}\nrate_per_minute = 7\n{FILE}"
+        ));
+        let reloaded = node.reload(world.file()).await.unwrap();
+        assert_eq!(reloaded.needs_restart, ["workers", "rate_per_minute"]);
+        let service = node.settings().service.clone();
+        assert_eq!(service.gather.window.as_secs(), 7);
+        assert_eq!(service.workers.confirm_after.as_secs(), 9);
+        assert_eq!(service.workers.lease.as_secs(), 20);
+        // The same once more differs no further than before.
+        let again = node.reload(world.file()).await.unwrap();
+        assert_eq!(again.needs_restart, ["workers", "rate_per_minute"]);
     }
 }
 

@@ -158,8 +158,23 @@ fn no_condition_of_a_group_is_forgotten() {
     "not the name of an environment variable"
 )]
 #[case("schools_file = 'no such file.csv'", "schools_file", "cannot be read")]
+#[case(
+    "seal_key_env = 'K'\nseal_key_file = 'f'",
+    "seal_key_file",
+    "keep one of the two"
+)]
+#[case(
+    "seal_key_before_env = 'the key itself'",
+    "seal_key_before_env",
+    "not the name of an environment variable"
+)]
 // Schools.
 #[case("[school]\nid = 'A1'", "school", "`[[school]]`")]
+#[case(
+    "[[school]]\nid = 'A1'\ntemplate = 'primary'",
+    "school[0].template",
+    "cannot use templates of the database"
+)]
 #[case(
     "[[school]]\ntimezone = 'UTC'\ntoken_env = 'T'",
     "school[0].id",

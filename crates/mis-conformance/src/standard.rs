@@ -224,3 +224,16 @@ const fn date(year: i32, month: u32, day: u32) -> NaiveDate {
         None => NaiveDate::MIN,
     }
 }
+
+/// The number of whole days in the school's calendar.
+pub(crate) const CALENDAR_DAYS: usize = 4;
+
+/// The days in the school's calendar, a week apart.
+pub(crate) fn calendar_day(n: usize) -> NaiveDate {
+    WINTER + chrono::Days::new(7 * n as u64)
+}
+
+/// What happens on such a day.
+pub(crate) fn calendar_name(n: usize) -> String {
+    format!("Training day {n}")
+}

@@ -7,9 +7,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::{BoxStream, StreamExt as _};
 
 use crate::{
-    Ability, Capabilities, CodeBook, Deletion, Descriptor, Error, Group, Lesson, Mark, MarkResult,
-    PeopleQuery, Person, PersonKind, Quirks, Receipt, Register, RegisterQuery, RegisterRow, Result,
-    Slot, WritebackOutcome,
+    Ability, CalendarEntry, Capabilities, CodeBook, Deletion, Descriptor, Error, Group, Lesson,
+    Mark, MarkResult, PeopleQuery, Person, PersonKind, Quirks, Receipt, Register, RegisterQuery,
+    RegisterRow, Result, Slot, WritebackOutcome,
 };
 
 /// One school, seen through the adapter of its MIS.
@@ -108,6 +108,20 @@ pub trait MisAdapter: Send + Sync + fmt::Debug {
     async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
         let _ = date;
         Ok(Arc::default())
+    }
+
+    /// The entries of the school's own calendar with a day from `from` to `until`, in the order of their first days; `None`
+    /// if the MIS has no calendar, which is the answer unless overridden.
+    ///
+    /// # Errors
+    /// Returns an error if the calendar cannot be read in full, or the school does not grant that.
+    async fn calendar(
+        &self,
+        from: NaiveDate,
+        until: NaiveDate,
+    ) -> Result<Option<Vec<CalendarEntry>>> {
+        let _ = (from, until);
+        Ok(None)
     }
 
     /// Writes marks in as few requests as possible, and returns the result of each in the same order.
@@ -262,6 +276,18 @@ impl Mis {
     /// Returns the adapter's errors.
     pub async fn lessons(&self, date: NaiveDate) -> Result<Arc<Vec<Lesson>>> {
         self.adapter.lessons(date).await
+    }
+
+    /// See [`MisAdapter::calendar`].
+    ///
+    /// # Errors
+    /// Returns the adapter's errors.
+    pub async fn calendar(
+        &self,
+        from: NaiveDate,
+        until: NaiveDate,
+    ) -> Result<Option<Vec<CalendarEntry>>> {
+        self.adapter.calendar(from, until).await
     }
 
     /// See [`MisAdapter::write`].

@@ -64,6 +64,7 @@
 
 mod adapter;
 mod blame;
+mod calendar;
 mod capabilities;
 mod code;
 mod connect;
@@ -80,6 +81,7 @@ mod text;
 
 pub use adapter::{Mis, MisAdapter};
 pub use blame::Blame;
+pub use calendar::CalendarEntry;
 pub use capabilities::{Ability, Capabilities, Requirements, SessionWriteback, UnknownAbility};
 pub use code::{AttendanceCode, ChosenFor, Code, CodeBook, NoCode, RepeatedCode};
 pub use connect::{

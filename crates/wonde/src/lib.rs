@@ -135,7 +135,7 @@ pub use records::{
 pub use resources::Resource;
 pub use school_client::SchoolClient;
 pub use transport::{Gate, GateClosed, RawAnswer, RequestInfo, RequestObserver};
-pub use wire::lenient::DecodeIssue;
+pub use wire::{lenient::DecodeIssue, time::WrittenTime};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -202,7 +202,8 @@ resources! {
     BEHAVIOURS_ATTRIBUTES: OpenRecord = "behaviours/attributes", "D";
     /// Exclusions.
     EXCLUSIONS: OpenRecord = "exclusions", "C";
-    /// Entries of the school's calendar.
+    /// Entries of the school's calendar. Their properties are not documented: probably `name`, `description`, `start_at`,
+    /// `end_at` and `all_day` \[?\].
     EVENTS: OpenRecord = "events", "D";
     /// Photos of pupils.
     PHOTOS: OpenRecord = "photos", "D";

@@ -7,7 +7,7 @@ mod show;
 
 pub(super) use show::{Paused, pauses, time};
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use chrono::NaiveDate;
 use clap::Subcommand;
@@ -19,8 +19,10 @@ use markback_console::{BadInput, block_on};
 use super::{
     ConfigArg,
     open_store::{Access, open_store},
+    recorded,
 };
 use markback::{
+    audit_log::AuditAction,
     operator::{self, Actor, OperatorError},
     people::PersonIndex,
     settings::Settings,
@@ -214,11 +216,13 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
         person: ls.person.clone(),
         from: ls.from,
         to: ls.to,
+        after: None,
         limit: ls.limit,
         accept_age: settings.service.accept_age,
     };
-    let store = open_store(&settings, Access::Read).await?;
+    let store = recorded::open_to_look(&settings).await?;
     let mut events = store.search(&filter).await?;
+    record_list(&store, &filter, &events).await?;
     waiting::tell(&store, &settings, &mut events).await?;
     if events.is_empty() {
         if let Some(school) = &filter.school {
@@ -239,13 +243,36 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Records whose events are shown: an entry for each school.
+async fn record_list(
+    store: &Store,
+    filter: &EventFilter,
+    events: &[EventRecord],
+) -> anyhow::Result<()> {
+    let mut by_school: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events {
+        *by_school.entry(event.school.as_str()).or_default() += 1;
+    }
+    let looks = by_school.into_iter().map(|(school, amount)| {
+        let look = recorded::entry(AuditAction::EventsListed).school(&school.into());
+        match &filter.person {
+            Some(person) => look.subject(person).amount(amount),
+            None => look.amount(amount),
+        }
+    });
+    let looks: Vec<_> = looks.collect();
+    Ok(store.record(&looks).await?)
+}
+
 async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
-    let store = open_store(&settings, Access::Read).await?;
+    let store = recorded::open_to_look(&settings).await?;
     let Some(mut record) = store.event(&school, &args.event).await? else {
         known(&settings, &school)?;
         anyhow::bail!("{}", OperatorError::UnknownEvent);
     };
+    let look = recorded::entry(AuditAction::EventShown).school(&school);
+    store.record(&[look.subject(&args.event)]).await?;
     waiting::tell(&store, &settings, std::slice::from_mut(&mut record)).await?;
     match args.format {
         TextOrJson::Json => output::json(&record)?,
@@ -257,14 +284,14 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
 async fn tend_all(settings: Settings, args: &Tend, deed: Deed) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = open_store(&settings, Access::Write).await?;
-    let actor = actor(args.by.as_ref(), args.note.as_ref());
+    let actor = recorded::actor(args.by.as_ref(), args.note.as_ref());
     do_to(&store, &settings, &school, &args.events, deed, &actor).await
 }
 
 async fn tend_held(settings: Settings, args: &Held, deed: Deed) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = open_store(&settings, Access::Write).await?;
-    let actor = actor(args.by.as_ref(), args.note.as_ref());
+    let actor = recorded::actor(args.by.as_ref(), args.note.as_ref());
     if !args.all_held {
         return do_to(&store, &settings, &school, &args.events, deed, &actor).await;
     }
@@ -274,14 +301,6 @@ async fn tend_held(settings: Settings, args: &Held, deed: Deed) -> anyhow::Resul
         output::line("no such mark is held")?;
     }
     do_to(&store, &settings, &school, &events, deed, &actor).await
-}
-
-fn actor(by: Option<&String>, note: Option<&String>) -> Actor {
-    Actor {
-        by: by.cloned().or_else(user),
-        via: "command line",
-        note: note.cloned(),
-    }
 }
 
 async fn do_to(

@@ -18,6 +18,7 @@ use markback_console::BadInput;
 
 use super::{ConfigArg, named, registry};
 use markback::{
+    calendar::ReadClosures,
     settings::{Group, School},
     text,
 };
@@ -107,15 +108,18 @@ fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)>
     Ok((left, adapter.quirks))
 }
 
-/// By the calendar in the settings and the iCalendar file as it is now. One that cannot be read counts as never read.
+/// By the calendar in the settings and the iCalendar file as it is now. One that cannot be read, or is at an address,
+/// counts as never read.
 fn school_day(school: &School, event: &Event) -> SchoolDay {
     let date = writeback::local_date(event.at, school.timezone);
     let calendar = school.calendar.as_deref().zip(date);
     let Some((calendar, date)) = calendar else {
         return SchoolDay::NoCalendar;
     };
-    let ical = calendar.ical.as_ref().and_then(|file| file.read().ok());
-    calendar.day(date, ical.as_ref().map(|read| read.closures.as_slice()))
+    let ical = calendar.ical.as_ref();
+    let read = ical.and_then(|ical| ical.read_file()?.ok());
+    let closures = read.map(|read| ReadClosures::of_ical(read.closures));
+    calendar.day(date, &closures.unwrap_or_default())
 }
 
 fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {

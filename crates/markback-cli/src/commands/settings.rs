@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use markback::{
     configuration::{ChangeError, Configuration, diff},
     settings::{Hint, Problem},
-    store::{SettingsKey, Store, StoredVersion},
+    store::{SettingsKey, Store, StoredVersion, TokenEntry},
 };
 use markback_console::{
     BadInput, block_on,
@@ -406,8 +406,14 @@ async fn history(args: &History) -> anyhow::Result<ExitCode> {
             note: version.note,
         })
         .collect();
+    let tokens = match &args.whose.school {
+        Some(school) => store.token_history(&school.as_str().into()).await?,
+        None => Vec::new(),
+    };
     match args.format {
-        TableOrJson::Json => output::json(&json!({"key": key, "versions": lines}))?,
+        TableOrJson::Json => {
+            output::json(&json!({"key": key, "versions": lines, "tokens": tokens}))?;
+        }
         TableOrJson::Table => {
             let rows = lines.into_iter().map(|line| {
                 let ruled: Vec<_> = line.ruled.iter().map(span).collect();
@@ -426,9 +432,27 @@ async fn history(args: &History) -> anyhow::Result<ExitCode> {
             });
             let columns = ["version", "written", "by", "via", "note", "ruled"];
             output::line(output::table(columns, rows).to_string())?;
+            if !tokens.is_empty() {
+                output::line(format!("\n{}", tokens_table(tokens)))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn tokens_table(tokens: Vec<TokenEntry>) -> String {
+    let rows = tokens.into_iter().map(|entry| {
+        [
+            <&str>::from(entry.what).to_owned(),
+            moment(entry.at),
+            entry.by.unwrap_or_default(),
+            entry.via,
+            entry.note.unwrap_or_default(),
+            entry.key_id.unwrap_or_default(),
+        ]
+    });
+    let columns = ["token", "at", "by", "via", "note", "key"];
+    output::table(columns, rows).to_string()
 }
 
 fn span(ruled: &Ruled) -> String {

@@ -19,7 +19,7 @@ use super::{
 use markback::{
     endpoints::Endpoint,
     schools::token_key,
-    settings::{School, Settings},
+    settings::{Owner, School, Settings},
     store::{EventState, LearnedLimit, Notice, Overview, Store, Usage},
 };
 use markback_console::output::{self, TableOrJson};
@@ -50,6 +50,10 @@ struct Status {
 #[derive(Serialize)]
 struct SchoolStatus {
     id: String,
+    /// Who keeps its settings; `None` if it was taken out of them.
+    owner: Option<Owner>,
+    /// The version of its settings.
+    version: Option<String>,
     /// The MIS in the settings.
     mis: Option<String>,
     /// The MIS found by the last sync.
@@ -144,6 +148,8 @@ impl Status {
             let waiting = waiting.map(|(why, _)| why);
             SchoolStatus {
                 id: id.to_string(),
+                owner: school.map(|school| school.version.owner()),
+                version: school.map(|school| school.version.to_string()),
                 mis: school.and_then(|school| Some(school.mis.as_deref()?.to_owned())),
                 mis_found,
                 groups: school.map_or(0, |school| school.groups.len()),
@@ -252,6 +258,7 @@ impl Status {
                 .filter(|state| !state.is_final());
             [
                 school.id.clone(),
+                school.version.clone().unwrap_or_default(),
                 match (&school.mis, &school.mis_found) {
                     (Some(set), Some(found)) if set != found => format!("{set} (found: {found})"),
                     (Some(mis), _) | (None, Some(mis)) => mis.clone(),
@@ -278,6 +285,7 @@ impl Status {
         });
         let columns = [
             "school",
+            "settings",
             "MIS",
             "people",
             "open",

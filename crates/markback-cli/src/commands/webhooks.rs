@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use markback::{
+    audit_log::AuditAction,
     endpoints::{
         Delivery, DeliveryFilter, DeliveryState, Endpoint, EndpointError, Endpoints, NewEndpoint,
         Secret,
@@ -23,6 +24,7 @@ use super::{
     events::time,
     named,
     open_store::{Access, open_store},
+    recorded,
 };
 
 /// The arguments of `markback webhooks`.
@@ -141,7 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Add(add) => run_add(add),
         Command::Ls(ls) => {
-            let all = with(&ls.config, Access::Read, async |all| Ok(all.list().await?))?;
+            let all = look(&ls.config, async |all| Ok(all.list().await?))?;
             match ls.format {
                 TableOrJson::Json => output::json(&json!({ "endpoints": all }))?,
                 TableOrJson::Table => output::line(endpoints_table(&all))?,
@@ -151,14 +153,21 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Test(one) => run_test(one),
         Command::Rotate(one) => {
             let rotate = async |all: Endpoints| all.rotate(&one.endpoint).await;
-            tell_secret(&with(&one.config, Access::Write, rotate)?, one.format)
+            let settings = one.config.load()?.settings;
+            let rotated = change(&settings, AuditAction::EndpointRotated, rotate, |_| {
+                &one.endpoint
+            })?;
+            tell_secret(&rotated, one.format)
         }
         Command::Enable(one) => enable(one, true),
         Command::Disable(one) => enable(one, false),
         Command::Resend(resend) => run_resend(resend),
         Command::Remove(one) => {
             let remove = async |all: Endpoints| all.remove(&one.endpoint).await;
-            with(&one.config, Access::Write, remove)?;
+            let settings = one.config.load()?.settings;
+            change(&settings, AuditAction::EndpointRemoved, remove, |()| {
+                &one.endpoint
+            })?;
             match one.format {
                 TextOrJson::Json => output::json(&json!({ "removed": one.endpoint }))?,
                 TextOrJson::Text => output::line(format!("{}: removed", one.endpoint))?,
@@ -169,25 +178,38 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Does something with the endpoints of the database that the settings name.
-fn with<T>(
+/// Looks at the endpoints of the database that the settings name.
+fn look<T>(
     config: &ConfigArg,
-    access: Access,
     work: impl AsyncFnOnce(Endpoints) -> Result<T, EndpointError>,
 ) -> anyhow::Result<T> {
-    with_settings(&config.load()?.settings, access, work)
+    let settings = config.load()?.settings;
+    told(block_on(async {
+        let store = open_store(&settings, Access::Read).await?;
+        Ok(work(Endpoints::new(store, &settings.service.targets)).await)
+    })?)
 }
 
-fn with_settings<T>(
+/// Changes an endpoint, whose id follows from the result, and records that in the audit log.
+fn change<'a, T: 'a>(
     settings: &Settings,
-    access: Access,
+    action: AuditAction,
     work: impl AsyncFnOnce(Endpoints) -> Result<T, EndpointError>,
+    endpoint: impl FnOnce(&T) -> &str,
 ) -> anyhow::Result<T> {
-    let done = block_on(async {
-        let store = open_store(settings, access).await?;
-        Ok(work(Endpoints::new(store, &settings.service.targets)).await)
-    })?;
-    // What somebody typed wrong exits with code 2.
+    told(block_on(async {
+        let store = open_store(settings, Access::Write).await?;
+        let done = work(Endpoints::new(store.clone(), &settings.service.targets)).await;
+        if let Ok(done) = &done {
+            let entry = recorded::entry(action).subject(endpoint(done));
+            store.record(&[entry]).await?;
+        }
+        Ok(done)
+    })?)
+}
+
+/// What somebody typed wrong exits with code 2.
+fn told<T>(done: Result<T, EndpointError>) -> anyhow::Result<T> {
     done.map_err(|error| match error {
         EndpointError::Unknown | EndpointError::Target(_) | EndpointError::TooLong => {
             BadInput(error.to_string()).into()
@@ -207,7 +229,12 @@ fn run_add(add: &Add) -> anyhow::Result<ExitCode> {
         url: add.url.clone(),
         note: add.note.clone(),
     };
-    let added = with_settings(&settings, Access::Write, async |all| all.add(new).await)?;
+    let added = change(
+        &settings,
+        AuditAction::EndpointAdded,
+        async |all| all.add(new).await,
+        |(endpoint, _)| &endpoint.id,
+    )?;
     tell_secret(&added, add.format)
 }
 
@@ -228,7 +255,7 @@ fn tell_secret(
 
 fn run_test(one: &One) -> anyhow::Result<ExitCode> {
     let test = async |all: Endpoints| all.test(&one.endpoint).await;
-    let tested = with(&one.config, Access::Read, test)?;
+    let tested = look(&one.config, test)?;
     match one.format {
         TextOrJson::Json => output::json(&tested)?,
         TextOrJson::Text => {
@@ -250,7 +277,12 @@ fn run_test(one: &One) -> anyhow::Result<ExitCode> {
 
 fn enable(one: &One, enabled: bool) -> anyhow::Result<ExitCode> {
     let enable = async |all: Endpoints| all.enable(&one.endpoint, enabled).await;
-    let endpoint = with(&one.config, Access::Write, enable)?;
+    let action = match enabled {
+        true => AuditAction::EndpointEnabled,
+        false => AuditAction::EndpointDisabled,
+    };
+    let settings = one.config.load()?.settings;
+    let endpoint = change(&settings, action, enable, |endpoint| &endpoint.id)?;
     match one.format {
         TextOrJson::Json => output::json(&endpoint)?,
         TextOrJson::Text => output::line(format!("{}: {}", endpoint.id, endpoint.state.as_str()))?,
@@ -266,7 +298,8 @@ fn run_resend(resend: &Resend) -> anyhow::Result<ExitCode> {
         // The arguments require one of them.
         (None, None) => Ok(0),
     };
-    let entries = with(&resend.config, Access::Write, again)?;
+    let settings = resend.config.load()?.settings;
+    let entries = change(&settings, AuditAction::EndpointResent, again, |_| id)?;
     match resend.format {
         TextOrJson::Json => output::json(&json!({ "entries": entries }))?,
         TextOrJson::Text => output::line(format!("{id}: {entries} entries are sent again"))?,
@@ -281,7 +314,7 @@ fn run_deliveries(listed: &Deliveries) -> anyhow::Result<ExitCode> {
         limit: listed.limit,
     };
     let list = async |all: Endpoints| all.deliveries(&listed.endpoint, &filter).await;
-    let found = with(&listed.config, Access::Read, list)?;
+    let found = look(&listed.config, list)?;
     match listed.format {
         TableOrJson::Json => output::json(&json!({ "deliveries": found }))?,
         TableOrJson::Table => output::line(deliveries_table(&found))?,

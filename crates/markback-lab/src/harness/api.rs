@@ -1,6 +1,6 @@
 //! A service for one school with its HTTP API.
 
-use std::{ops::Deref, time::Duration};
+use std::{net::SocketAddr, ops::Deref, time::Duration};
 
 use chrono::{DateTime, Utc};
 use markback::{
@@ -50,6 +50,8 @@ pub struct Setup {
     pub start: DateTime<Utc>,
     /// The metrics recorder.
     pub metrics: Option<Metrics>,
+    /// The sandbox. The settings have its first school.
+    pub sandbox: SandboxOptions,
 }
 
 impl Default for Setup {
@@ -61,6 +63,11 @@ impl Default for Setup {
             workers: worker_config(),
             start: monday("09:30"),
             metrics: None,
+            sandbox: SandboxOptions {
+                schools: 1,
+                pupils_per_school: 30,
+                ..quick_sandbox()
+            },
         }
     }
 }
@@ -99,12 +106,7 @@ impl ApiEnv {
 
     /// Starts a school with SIMS, whose MIS is fast and whose copy is fresh. The workers are not started yet.
     pub async fn with(setup: Setup) -> Self {
-        let sandbox = SandboxOptions {
-            schools: 1,
-            pupils_per_school: 30,
-            ..quick_sandbox()
-        };
-        let env = Env::start(setup.start, setup.store, sandbox).await;
+        let env = Env::start(setup.start, setup.store, setup.sandbox).await;
         let service = format!(
             "register_window = '1s'\ngather = {{ window = '0s', max = 200 }}\n{}",
             setup.extra
@@ -120,7 +122,8 @@ impl ApiEnv {
         let router = markback_http::router(markback.clone()).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
         let school = env.sandbox.schools().remove(0);
         let pupils = env.pupils_of(&school.id);
         Self {

@@ -1,22 +1,24 @@
-//! Closures from an iCalendar file.
+//! Closures from an iCalendar, which is a file or at an address.
 
 use std::{
     fmt,
     fs::File,
     io::{self, Read as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use chrono::{NaiveDate, TimeDelta};
 use icalendar::parser::{Component, read_calendar_simple, unfold};
+use sha2::{Digest as _, Sha256};
+use url::Url;
 
 use super::Closure;
 use crate::text::without_bom;
 
-/// The largest file that is read, in bytes.
-const SIZE_MAX: u64 = 1024 * 1024;
+/// The largest iCalendar that is read, in bytes.
+pub(super) const SIZE_MAX: u64 = 1024 * 1024;
 /// The longest closure, in days. A longer one is more likely a mistake, which would leave months without marks.
-const DAYS_MAX: i64 = 120;
+pub(super) const DAYS_MAX: i64 = 120;
 /// The longest reason that is kept, in characters.
 const WHY_MAX: usize = 200;
 /// The properties of an event that matter here. Others may be malformed without harm.
@@ -30,17 +32,64 @@ const PROPERTIES: [&str; 7] = [
     "SUMMARY",
 ];
 
-/// An iCalendar file with a school's closures.
+/// An iCalendar with a school's closures.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub struct IcalFile {
+pub struct Ical {
     /// Where it is.
-    pub path: PathBuf,
+    pub place: IcalPlace,
     /// An all-day event is a closure if its summary or its categories have one of these words, which are in lower case.
     pub closure_words: Vec<String>,
 }
 
-/// What an iCalendar says about closures.
+/// Where an iCalendar is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum IcalPlace {
+    /// A file.
+    File(PathBuf),
+    /// On a web server.
+    Url(IcalUrl),
+}
+
+/// The address of an iCalendar. Whoever knows it may often read the calendar, so `Debug` and `Display` show the host and a
+/// fingerprint only.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IcalUrl(Url);
+
+impl IcalUrl {
+    /// An address; `None` if it is not that of a web server, or has a user name or a password in it.
+    pub fn new(url: Url) -> Option<Self> {
+        let is_web = ["http", "https"].contains(&url.scheme()) && url.has_host();
+        let is_plain = url.username().is_empty() && url.password().is_none();
+        (is_web && is_plain).then_some(Self(url))
+    }
+
+    /// The whole address.
+    pub fn as_url(&self) -> &Url {
+        &self.0
+    }
+}
+
+impl fmt::Display for IcalUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = self.0.origin().ascii_serialization();
+        let digest = Sha256::digest(self.0.as_str());
+        write!(f, "{host}/… (")?;
+        for byte in digest.iter().take(4) {
+            write!(f, "{byte:02x}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for IcalUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What an iCalendar, or the calendar in an MIS, says about closures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct IcalReading {
@@ -78,7 +127,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// Why an iCalendar file cannot be read. The error never quotes the file.
+/// Why an iCalendar cannot be read. The error never quotes it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IcalError {
@@ -92,46 +141,85 @@ pub enum IcalError {
         /// Why.
         why: io::Error,
     },
-    /// The file is too large.
-    #[error("the iCalendar file {path} is larger than 1 MB; export fewer years")]
+    /// It cannot be fetched from its address.
+    #[error("the iCalendar at {place} cannot be fetched: {why}; check the address")]
+    Unreached {
+        /// The address, without what may be secret.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// It is too large.
+    #[error("the iCalendar {path} is larger than 1 MB; export fewer years")]
     TooLarge {
-        /// The file.
+        /// Where it is.
         path: String,
     },
-    /// The file is something else, or a part is missing.
+    /// It is something else, or a part is missing.
     #[error(
-        "{path} is not a complete iCalendar file in UTF-8, from BEGIN:VCALENDAR to END:VCALENDAR; export it again"
+        "{path} is not a complete iCalendar in UTF-8, from BEGIN:VCALENDAR to END:VCALENDAR; export it again"
     )]
     Incomplete {
-        /// The file.
+        /// Where it is.
         path: String,
     },
 }
 
-impl IcalFile {
-    /// How the file is named in the database and in messages.
+impl Ical {
+    /// How it is named in the database: what was read by this name need not be read again.
     pub(crate) fn source(&self) -> String {
-        self.path.display().to_string()
+        match &self.place {
+            IcalPlace::File(path) => path.display().to_string(),
+            // With the words, because an unchanged answer is not read again.
+            IcalPlace::Url(url) => {
+                let words = Sha256::digest(self.closure_words.join("\n"));
+                let words: Vec<_> = words
+                    .iter()
+                    .take(2)
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                format!("{url}, words {}", words.concat())
+            }
+        }
     }
 
-    /// Reads the file.
+    /// How it is named in messages.
+    pub(super) fn told(&self) -> String {
+        match &self.place {
+            IcalPlace::File(path) => path.display().to_string(),
+            IcalPlace::Url(url) => url.to_string(),
+        }
+    }
+
+    /// Reads the file. `None` if it is not a file: only the service fetches an address.
     ///
     /// # Errors
     /// Returns an error if the file cannot be read, is larger than 1 MB, or is not a complete iCalendar. A bad event is no
     /// error: it is counted.
-    pub fn read(&self) -> Result<IcalReading, IcalError> {
-        let path = self.source();
+    pub fn read_file(&self) -> Option<Result<IcalReading, IcalError>> {
+        match &self.place {
+            IcalPlace::File(path) => Some(self.read_at(path)),
+            IcalPlace::Url(_) => None,
+        }
+    }
+
+    fn read_at(&self, file: &Path) -> Result<IcalReading, IcalError> {
+        let path = self.told();
         let mut bytes = Vec::new();
         let read =
-            File::open(&self.path).and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut bytes));
+            File::open(file).and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut bytes));
         match read {
-            Err(why) => return Err(IcalError::Unreadable { path, why }),
-            Ok(length) if length as u64 > SIZE_MAX => return Err(IcalError::TooLarge { path }),
-            Ok(_) => {}
+            Err(why) => Err(IcalError::Unreadable { path, why }),
+            Ok(length) if length as u64 > SIZE_MAX => Err(IcalError::TooLarge { path }),
+            Ok(_) => self.parse(bytes),
         }
+    }
+
+    /// The closures in an iCalendar.
+    pub(super) fn parse(&self, bytes: Vec<u8>) -> Result<IcalReading, IcalError> {
         let text = String::from_utf8(bytes).ok();
         let reading = text.and_then(|text| closures(without_bom(&text), &self.closure_words));
-        reading.ok_or(IcalError::Incomplete { path })
+        reading.ok_or_else(|| IcalError::Incomplete { path: self.told() })
     }
 }
 
@@ -224,17 +312,19 @@ impl IcalReading {
             self.left_out.unreadable += 1;
             return;
         };
-        let why: Vec<_> = value("SUMMARY")
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let why: String = why.join(" ").chars().take(WHY_MAX).collect();
+        let why = in_short(value("SUMMARY").unwrap_or_default());
         self.closures.push(Closure {
             first,
             last,
             why: if why.is_empty() { word.clone() } else { why },
         });
     }
+}
+
+/// A reason on one line, and not too long.
+pub(super) fn in_short(why: &str) -> String {
+    let words: Vec<_> = why.split_whitespace().collect();
+    words.join(" ").chars().take(WHY_MAX).collect()
 }
 
 /// The first and the last day of an all-day event. Its end is the day after the last one. Some programs write the only day
@@ -256,7 +346,7 @@ fn date(text: &str) -> Option<NaiveDate> {
 }
 
 /// Whether a text has this word or these words. "Enclosed" does not have "closed".
-fn has_word(text: &str, word: &str) -> bool {
+pub(super) fn has_word(text: &str, word: &str) -> bool {
     let inside = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
     text.match_indices(word).any(|(at, found)| {
         let before = text.get(..at).and_then(|text| text.chars().next_back());

@@ -1,12 +1,15 @@
-//! A school's calendar: on which days it is open, by its settings and its iCalendar.
+//! A school's calendar: on which days it is open, by its settings, its iCalendar and its MIS.
 
+mod fetch;
 mod ical;
+mod mis;
 pub(crate) mod reading;
 
 use chrono::NaiveDate;
 use writeback::{CalendarSource, SchoolDay, settings::DateRange};
 
-pub use ical::{IcalError, IcalFile, IcalReading, LeftOut};
+pub(crate) use fetch::Validators;
+pub use ical::{Ical, IcalError, IcalPlace, IcalReading, IcalUrl, LeftOut};
 
 /// How long before its end a calendar is said to run out.
 const RUNS_OUT_DAYS: i64 = 30;
@@ -19,8 +22,38 @@ pub struct Calendar {
     pub terms: Vec<DateRange>,
     /// The days on which the school is closed.
     pub closures: Vec<Closure>,
-    /// A file with further closures.
-    pub ical: Option<IcalFile>,
+    /// An iCalendar with further closures.
+    pub ical: Option<Ical>,
+    /// Closures from the calendar in the school's MIS.
+    pub mis: Option<MisCalendar>,
+}
+
+/// Which entries of the calendar in a school's MIS are closures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MisCalendar {
+    /// An entry of whole days is a closure if its name, description or type has one of these words, which are in lower case.
+    pub closure_words: Vec<String>,
+}
+
+/// The closures that were read from elsewhere; `None` if there is nothing to read, or it was never read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadClosures {
+    /// From the iCalendar.
+    pub ical: Option<Vec<Closure>>,
+    /// From the calendar in the MIS.
+    pub mis: Option<Vec<Closure>>,
+}
+
+impl ReadClosures {
+    /// Those of an iCalendar.
+    pub fn of_ical(closures: Vec<Closure>) -> Self {
+        Self {
+            ical: Some(closures),
+            mis: None,
+        }
+    }
 }
 
 /// Days on which a school is closed.
@@ -41,15 +74,18 @@ impl Closure {
 }
 
 impl Calendar {
-    /// What the calendar says about a day. `ical` has the closures of the iCalendar, `None` if there is none or it was never
-    /// read.
+    /// What the calendar says about a day, with what was read from elsewhere.
     ///
     /// The terms speak only of the time from the first day of the first
     /// term to the last day of the last one: nobody knows yet what comes after.
-    pub fn day(&self, date: NaiveDate, ical: Option<&[Closure]>) -> SchoolDay {
+    pub fn day(&self, date: NaiveDate, read: &ReadClosures) -> SchoolDay {
         let sources = [
             (self.closures.as_slice(), CalendarSource::Settings),
-            (ical.unwrap_or_default(), CalendarSource::Ical),
+            (
+                read.ical.as_deref().unwrap_or_default(),
+                CalendarSource::Ical,
+            ),
+            (read.mis.as_deref().unwrap_or_default(), CalendarSource::Mis),
         ];
         for (closures, source) in sources {
             if let Some(closure) = closures.iter().find(|one| one.contains(date)) {
@@ -59,10 +95,17 @@ impl Calendar {
         }
         match self.day_by_terms(date) {
             SchoolDay::Open | SchoolDay::Unknown { .. }
-                if self.ical.is_some() && ical.is_none() =>
+                if self.ical.is_some() && read.ical.is_none() =>
             {
                 SchoolDay::Unknown {
                     why: "the school's iCalendar has not been read yet".to_owned(),
+                }
+            }
+            SchoolDay::Open | SchoolDay::Unknown { .. }
+                if self.mis.is_some() && read.mis.is_none() =>
+            {
+                SchoolDay::Unknown {
+                    why: "the calendar in the school's MIS has not been read yet".to_owned(),
                 }
             }
             day => day,

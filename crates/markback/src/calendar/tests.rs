@@ -58,7 +58,10 @@ fn brief(day: &SchoolDay) -> String {
     "unknown: the last term in the settings ended on 2026-12-18"
 )]
 fn terms_and_closures(#[case] day: &str, #[case] expected: &str) {
-    assert_eq!(brief(&calendar().day(date(day), None)), expected);
+    assert_eq!(
+        brief(&calendar().day(date(day), &ReadClosures::default())),
+        expected
+    );
 }
 
 #[rstest]
@@ -84,8 +87,8 @@ fn terms_and_closures(#[case] day: &str, #[case] expected: &str) {
 #[case::closed_after_the_terms("2026-12-19", Some("2026-12-19"), "snow, by the school's iCalendar")]
 fn closures_of_an_ical(#[case] day: &str, #[case] read: Option<&str>, #[case] expected: &str) {
     let calendar = Calendar {
-        ical: Some(IcalFile {
-            path: "dates.ics".into(),
+        ical: Some(Ical {
+            place: IcalPlace::File("dates.ics".into()),
             closure_words: vec!["closed".to_owned()],
         }),
         ..calendar()
@@ -96,7 +99,40 @@ fn closures_of_an_ical(#[case] day: &str, #[case] read: Option<&str>, #[case] ex
             .into_iter()
             .collect()
     });
-    assert_eq!(brief(&calendar.day(date(day), read.as_deref())), expected);
+    let read = ReadClosures {
+        ical: read,
+        mis: None,
+    };
+    assert_eq!(brief(&calendar.day(date(day), &read)), expected);
+}
+
+#[rstest]
+#[case::open("2026-11-18", Some(""), "open")]
+#[case::closed("2026-11-18", Some("2026-11-18"), "snow, by the MIS's calendar")]
+#[case::never_read(
+    "2026-11-18",
+    None,
+    "unknown: the calendar in the school's MIS has not been read yet"
+)]
+#[case::closed_by_the_settings("2026-11-27", None, "inset day, by the settings")]
+fn closures_of_the_mis(#[case] day: &str, #[case] read: Option<&str>, #[case] expected: &str) {
+    let calendar = Calendar {
+        mis: Some(MisCalendar {
+            closure_words: vec!["closed".to_owned()],
+        }),
+        ..calendar()
+    };
+    let closures = read.map(|day| {
+        let days = Some(day).filter(|day| !day.is_empty());
+        days.map(|day| closure(day, day, "snow"))
+            .into_iter()
+            .collect()
+    });
+    let read = ReadClosures {
+        ical: None,
+        mis: closures,
+    };
+    assert_eq!(brief(&calendar.day(date(day), &read)), expected);
 }
 
 #[rstest]

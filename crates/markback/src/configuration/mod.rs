@@ -7,6 +7,7 @@
 mod error;
 mod import;
 mod moving;
+mod tokens;
 mod write;
 
 use std::sync::Arc;
@@ -21,8 +22,11 @@ use crate::{
     store::{Scope, SettingsKey, Store, StoredVersion},
 };
 
-pub use self::error::{ChangeError, Conflict};
 use self::write::Change;
+pub use self::{
+    error::{ChangeError, Conflict},
+    tokens::{Resealed, TokenError, TokenSet},
+};
 
 /// The settings of the file and of the database, to look at and to change.
 ///
@@ -225,6 +229,29 @@ impl Configuration {
             ..Change::text(key, text, None)
         };
         self.write_one(change, actor).await
+    }
+
+    /// Adds a school as a draft, which may have problems, unless the file or the database has it or had it. Returns whether
+    /// it was added.
+    ///
+    /// # Errors
+    /// Returns an error if the database fails.
+    pub(crate) async fn bring_in(
+        &mut self,
+        school: &SchoolId,
+        text: &str,
+        actor: &Actor,
+    ) -> outbox::Result<bool> {
+        let change = Change {
+            is_new: true,
+            ..Change::text(&school.into(), text, Some(0))
+        };
+        match self.write_one(change, actor).await {
+            Ok(_) => Ok(true),
+            Err(ChangeError::Store(error)) => Err(error),
+            // Somebody was faster.
+            Err(_) => Ok(false),
+        }
     }
 
     /// Takes a school or a template out of the settings. Its versions stay, and [`undo`](Self::undo) brings it back.

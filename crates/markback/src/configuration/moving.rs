@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{ChangeError, Configuration, Written, noted, write::Change};
 use crate::{
     operator::Actor,
-    settings::{Body, Owner, as_entry, bodies_of_file},
+    settings::{Body, Owner, SecretSource, as_entry, bodies_of_file},
     store::{BesideFile, Scope, SettingsKey},
 };
+
+/// Stands above a school whose token is in the database.
+const TOKEN_NOT_HERE: &str = "# The token is not in this file. The database keeps it: set it with `markback token set`, or name its place with \
+     `token_env` or `token_file`.\n";
 
 impl Configuration {
     /// Moves schools from the settings file into the database, with their texts as first versions. The file's entries
@@ -123,6 +127,14 @@ impl Configuration {
             })?;
             if !out.is_empty() {
                 out.push('\n');
+            }
+            let school = settings.school(&body.key.name.as_str().into());
+            let token = school.and_then(|school| school.token.as_ref());
+            if body.key.scope == Scope::School
+                && matches!(token, Some(SecretSource::Sealed(_)))
+                && !entry.contains(TOKEN_NOT_HERE)
+            {
+                out.push_str(TOKEN_NOT_HERE);
             }
             out.push_str(&entry);
         }

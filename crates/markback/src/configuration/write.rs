@@ -1,14 +1,20 @@
 //! Writing changes: numbers, checks and activation in one transaction.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use mis_core::SchoolId;
 
 use super::{ChangeError, Configuration, Conflict, Written};
 use crate::{
+    audit_log::{AuditAction, NewAuditEntry},
     operator::Actor,
     settings::{Layers, Owner},
     store::{
-        ActiveRow, ActiveVersion, BesideFile, NewActivation, NewVersion, Scope, SettingsKey,
-        StoredVersion,
+        ActiveRow, ActiveVersion, BesideFile, NewActivation, NewVersion, Scope, SealedRow,
+        SettingsKey, StoredVersion,
     },
 };
 
@@ -73,6 +79,26 @@ struct Numbered<'c> {
     row: ActiveRow,
 }
 
+impl Numbered<'_> {
+    fn entry(&self, actor: &Actor) -> NewAuditEntry {
+        let action = match (self.change.remove, self.change.activate) {
+            (true, _) => AuditAction::SettingsRemoved,
+            (false, true) => AuditAction::SettingsActivated,
+            (false, false) => AuditAction::SettingsDrafted,
+        };
+        let (key, number) = (&self.change.key, self.number);
+        match key.scope {
+            Scope::School => actor
+                .entry(action)
+                .school(&key.name.as_str().into())
+                .subject(format!("version {number}")),
+            Scope::Template => actor
+                .entry(action)
+                .subject(format!("{key}, version {number}")),
+        }
+    }
+}
+
 impl Configuration {
     /// Writes all changes or none.
     pub(super) async fn write(
@@ -101,6 +127,7 @@ impl Configuration {
             layers.take(&news);
         }
         let newest = self.newest_of(&mut tx, &changes).await?;
+        let tokens = self.tokens_of(&mut tx, &changes).await?;
         let mut numbered = Vec::with_capacity(changes.len());
         for change in &changes {
             self.may_be(&layers, change)?;
@@ -130,7 +157,9 @@ impl Configuration {
                 .beside_file
                 .or_else(|| layers.beside_file(&change.key))
                 .unwrap_or(BesideFile::Refuse);
-            row.token = layers.token(&change.key);
+            row.token = tokens
+                .get(&SchoolId::from(change.key.name.as_str()))
+                .cloned();
             if change.remove {
                 row.version = None;
             }
@@ -191,6 +220,8 @@ impl Configuration {
                     .await?;
             }
         }
+        let entries: Vec<_> = numbered.iter().map(|one| one.entry(actor)).collect();
+        self.store.record_in(&mut tx, &entries).await?;
         tx.commit().await?;
         let written = numbered
             .iter()
@@ -240,6 +271,23 @@ impl Configuration {
             newest.extend(found.map(|found| (change.key.clone(), found)));
         }
         Ok(newest)
+    }
+
+    /// The sealed tokens of the schools.
+    async fn tokens_of(
+        &self,
+        tx: &mut outbox::Tx,
+        changes: &[Change],
+    ) -> outbox::Result<BTreeMap<SchoolId, Arc<SealedRow>>> {
+        if changes.len() >= MANY {
+            return self.store.sealed_tokens_in(tx, None).await;
+        }
+        let mut tokens = BTreeMap::new();
+        let schools = changes.iter().map(|change| &change.key);
+        for key in schools.filter(|key| key.scope == Scope::School) {
+            tokens.extend(self.store.sealed_tokens_in(tx, Some(&key.name)).await?);
+        }
+        Ok(tokens)
     }
 
     /// What to say when a number was taken between reading the newest and writing.

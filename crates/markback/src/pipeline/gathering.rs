@@ -116,7 +116,7 @@ fn wait(gather: Gather, sent: &Sent, waiting: Waiting, load: f64, now: DateTime<
 /// The registers that this node has sent lately, by school.
 #[derive(Debug)]
 pub(super) struct Gathering {
-    gather: Gather,
+    settings: Mutex<Gather>,
     sent: Mutex<HashMap<String, Sent>>,
 }
 
@@ -132,9 +132,19 @@ pub(super) struct Ready {
 impl Gathering {
     pub(super) fn new(gather: Gather) -> Self {
         Self {
-            gather,
+            settings: Mutex::new(gather),
             sent: Mutex::default(),
         }
+    }
+
+    /// The settings that rule now.
+    pub(super) fn settings(&self) -> Gather {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Goes by other settings from now on.
+    pub(super) fn follow(&self, gather: Gather) {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner) = gather;
     }
 
     /// Records a register that goes now.
@@ -168,7 +178,7 @@ impl Gathering {
                 oldest: one.oldest,
             };
             let load = load(&one.partition);
-            match wait(self.gather, &known, waiting, load, now) {
+            match wait(self.settings(), &known, waiting, load, now) {
                 Duration::ZERO => ready.schools.push_back(one.partition.clone()),
                 wait => ready.next = ready.next.into_iter().chain([wait]).min(),
             }
@@ -185,7 +195,9 @@ impl Gathering {
 
     /// How long a register counts.
     fn keep(&self) -> Duration {
-        self.gather.window.max(Duration::from_secs(LATELY.into()))
+        self.settings()
+            .window
+            .max(Duration::from_secs(LATELY.into()))
     }
 }
 
@@ -268,6 +280,17 @@ mod tests {
         assert_eq!(gathering.ready(&other, |_| 0.0, at(5)).schools, ["dale"]);
         // A minute later it is quiet again.
         assert_eq!(ready(61, 0).schools, ["hill"]);
+    }
+
+    #[test]
+    fn a_changed_limit_counts_for_marks_that_wait_already() {
+        let gathering = Gathering::new(gather(MINUTE));
+        gathering.record("hill", 50, at(0));
+        let waiting = [WaitingPartition::new("hill", 1, Duration::from_secs(2))];
+        let ready = || gathering.ready(&waiting, |_| 1.0, at(2)).schools;
+        assert_eq!(ready(), [""; 0]);
+        gathering.follow(gather(Duration::from_secs(1)));
+        assert_eq!(ready(), ["hill"]);
     }
 
     #[test]

@@ -48,23 +48,46 @@ struct SchoolLooks {
     hook: Option<DateTime<Utc>>,
 }
 
-/// When to look, for all schools.
-#[derive(Debug)]
-pub(super) struct Looks {
+/// What the settings say.
+#[derive(Clone, Copy, Debug)]
+struct Pace {
     /// The shortest expected delay.
     first: Duration,
     /// The longest time between two looks.
     every: Duration,
+}
+
+impl Pace {
+    fn of(config: &WorkerConfig) -> Self {
+        Self {
+            first: config.confirm_after,
+            every: config.confirm_at_least_every.max(config.confirm_after),
+        }
+    }
+}
+
+/// When to look, for all schools.
+#[derive(Debug)]
+pub(super) struct Looks {
+    pace: Mutex<Pace>,
     schools: Mutex<HashMap<String, SchoolLooks>>,
 }
 
 impl Looks {
     pub(super) fn new(config: &WorkerConfig) -> Self {
         Self {
-            first: config.confirm_after,
-            every: config.confirm_at_least_every.max(config.confirm_after),
+            pace: Mutex::new(Pace::of(config)),
             schools: Mutex::default(),
         }
+    }
+
+    /// Goes by other settings from now on.
+    pub(super) fn follow(&self, config: &WorkerConfig) {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner) = Pace::of(config);
+    }
+
+    fn pace(&self) -> Pace {
+        *self.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// When to look first at a register that was accepted now.
@@ -77,7 +100,7 @@ impl Looks {
 
     /// When to look again at a register that is not settled, after so many looks at it.
     pub(super) fn again(&self, school: &str, now: DateTime<Utc>, looks: u32) -> DateTime<Utc> {
-        let wait = doubled(self.first, looks, self.every);
+        let wait = doubled(self.pace().first, looks, self.pace().every);
         self.with(school, |looks| self.plan(looks, later(now, wait), now))
     }
 
@@ -92,7 +115,7 @@ impl Looks {
             self.with(school, |looks| {
                 if !found.is_empty() {
                     looks.is_learned = true;
-                    let shorter = self.delay(looks).mul_f64(SHRINK).max(self.first);
+                    let shorter = self.delay(looks).mul_f64(SHRINK).max(self.pace().first);
                     looks.delay = Some(shorter);
                 }
             });
@@ -106,7 +129,7 @@ impl Looks {
             };
             // No register is that old that this overflows, but an age comes from a stored time.
             let longer = Duration::try_from_secs_f64(oldest_open.as_secs_f64() * grow);
-            let longer = longer.unwrap_or(self.every).min(self.every);
+            let longer = longer.unwrap_or(self.pace().every).min(self.pace().every);
             looks.delay = Some(self.delay(looks).max(longer));
         });
     }
@@ -119,12 +142,12 @@ impl Looks {
             let planned = looks.next.and_then(|next| (next - now).to_std().ok());
             planned
                 .filter(|_| is_done)
-                .map_or(Duration::ZERO, |wait| wait.min(self.every))
+                .map_or(Duration::ZERO, |wait| wait.min(self.pace().every))
         })
     }
 
     fn delay(&self, looks: &SchoolLooks) -> Duration {
-        looks.delay.unwrap_or(self.first)
+        looks.delay.unwrap_or(self.pace().first)
     }
 
     /// Plans a look at `wanted`, or together with another one soon after.
@@ -136,9 +159,9 @@ impl Looks {
     ) -> DateTime<Utc> {
         let hooks_come = |hook| is_within(hook, now, HOOKS_COME);
         let apart = if looks.hook.is_some_and(hooks_come) {
-            self.every
+            self.pace().every
         } else {
-            self.delay(looks).max(APART).min(self.every)
+            self.delay(looks).max(APART).min(self.pace().every)
         };
         let at = match looks.next {
             Some(next) if next >= wanted && next <= later(wanted, apart) => next,
@@ -253,7 +276,7 @@ mod tests {
             steps in prop::collection::vec((0_u8..4, 0_u64..900, 0_u32..12, any::<bool>()), 1..60),
         ) {
             let looks = looks();
-            let every = looks.every;
+            let every = looks.pace().every;
             let mut now = 0;
             for (what, gap, tries, flag) in steps {
                 now += gap;
@@ -273,8 +296,19 @@ mod tests {
                     }
                 };
                 let wait = (planned - time).to_std().unwrap();
-                prop_assert!(wait >= looks.first && wait <= 2 * every, "{wait:?}");
+                prop_assert!(wait >= looks.pace().first && wait <= 2 * every, "{wait:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_changed_pace_counts_from_the_next_look_on() {
+        let looks = looks();
+        assert_eq!(seconds(looks.first("hill", at(0))), 15);
+        looks.follow(&WorkerConfig {
+            confirm_after: Duration::from_secs(40),
+            ..WorkerConfig::default()
+        });
+        assert_eq!(seconds(looks.first("dale", at(0))), 40);
     }
 }

@@ -27,7 +27,7 @@ use crate::{
     people::PersonIndex,
     queues,
     schools::Schools,
-    settings::{Settings, WorkerSettings},
+    settings::{Service, Settings, WorkerSettings},
     store::Store,
 };
 
@@ -39,7 +39,7 @@ const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
 const GATHER_CHECK: Duration = Duration::from_millis(50);
 
 /// How the workers work. `Default` fits a service on one machine.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerConfig {
     /// The longest wait of an idle worker before it looks for jobs again.
     pub poll: Duration,
@@ -114,11 +114,9 @@ pub(crate) struct Workers {
     store: Store,
     schools: Arc<Schools>,
     config: WorkerConfig,
-    /// The longest that a mark waits for others.
-    gather_window: Duration,
-    /// The most marks in a register.
-    register_max: u32,
-    gathering: Gathering,
+    gathering: Arc<Gathering>,
+    /// Whether the configuration is that of the settings.
+    is_of_settings: bool,
     looks: Arc<Looks>,
     sharding: Sharding,
     pub(super) liveness: Liveness,
@@ -148,6 +146,7 @@ impl Workers {
             confirm_within: service.confirm_within,
         };
         let looks = Arc::new(Looks::new(&config));
+        let gathering = Arc::new(Gathering::new(service.gather));
         Arc::new(Self {
             decider: Arc::new(Decider {
                 store: store.clone(),
@@ -156,7 +155,7 @@ impl Workers {
                 contexts: contexts.clone(),
                 failures: failures.clone(),
                 config,
-                gather_window: service.gather.window,
+                gathering: gathering.clone(),
             }),
             sender: Sender {
                 store: store.clone(),
@@ -178,13 +177,20 @@ impl Workers {
             store,
             schools,
             config,
-            gather_window: service.gather.window,
-            register_max: u32::try_from(service.gather.max.get()).unwrap_or(u32::MAX),
-            gathering: Gathering::new(service.gather),
+            gathering,
+            is_of_settings: config == WorkerConfig::of(service.workers),
             looks,
             sharding: Sharding::default(),
             liveness: Liveness::default(),
         })
+    }
+
+    /// Goes by other settings of the service from now on, as far as that needs no restart: see [`Service::followed_by`].
+    pub(crate) fn follow(&self, service: &Service) {
+        self.gathering.follow(service.gather);
+        if self.is_of_settings {
+            self.looks.follow(&WorkerConfig::of(service.workers));
+        }
     }
 
     /// The state of the workers.
@@ -383,7 +389,9 @@ impl Workers {
         match queue {
             queues::DECIDE => ClaimRequest::mixed(config.decide_max, config.lease),
             queues::SEND => {
-                ClaimRequest::single_partition(self.register_max, config.lease, self.gather_window)
+                let gather = self.gathering.settings();
+                let most = u32::try_from(gather.max.get()).unwrap_or(u32::MAX);
+                ClaimRequest::single_partition(most, config.lease, gather.window)
             }
             _ => ClaimRequest::single_partition(config.confirm_max, config.lease, Duration::ZERO),
         }
@@ -412,7 +420,7 @@ impl Workers {
     fn pause_after_empty(&self, queue: &str, took: Duration) -> Duration {
         let pause = (took * 3).min(EMPTY_PAUSE_MAX);
         if queue == queues::SEND {
-            pause.max((self.gather_window / 4).min(GATHER_CHECK))
+            pause.max((self.gathering.settings().window / 4).min(GATHER_CHECK))
         } else {
             pause
         }

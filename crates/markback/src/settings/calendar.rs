@@ -8,13 +8,14 @@ use std::{
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use url::Url;
 use writeback::settings::{DateRange, DayList, Days, LocalDays};
 
 use super::{
     Problem,
     findings::{Findings, Place},
 };
-use crate::calendar::{Calendar, Closure, IcalFile};
+use crate::calendar::{Calendar, Closure, Ical, IcalPlace, IcalUrl, MisCalendar};
 
 /// The reason of a closure without one.
 const CLOSED: &str = "closed";
@@ -45,7 +46,14 @@ pub(super) struct CalendarFile {
     /// the settings file's folder. It is read daily and when the settings change.
     #[schemars(with = "Option<String>")]
     ical_file: Option<PathBuf>,
-    /// An all-day event of the iCalendar is a closure if its summary or its categories have one of these words, whatever
+    /// The address of such an iCalendar, in place of a file: `https://…`. It is fetched daily and when it is new.
+    #[schemars(extend("format" = "uri"))]
+    ical_url: Option<String>,
+    /// Whether closures are taken from the calendar in the school's MIS as well, where the school grants reading it. It is read
+    /// daily.
+    #[serde(default)]
+    from_mis: bool,
+    /// An all-day event of the iCalendar, or of the calendar in the MIS, is a closure if its summary or its categories have one of these words, whatever
     /// their letter case. Default: `["closed", "closure", "inset", "half term", "half-term", "holiday", "holidays"]`.
     closure_words: Option<Vec<String>>,
 }
@@ -71,20 +79,24 @@ pub(super) fn calendar(
     findings: &mut Findings,
 ) -> Calendar {
     let mut check = Check { place, findings };
-    if file.terms.is_empty() && file.closures.is_empty() && file.ical_file.is_none() {
+    let reads = file.ical_file.is_some() || file.ical_url.is_some() || file.from_mis;
+    if file.terms.is_empty() && file.closures.is_empty() && !reads {
         check.problem(
             "calendar",
             "the calendar says nothing",
-            "add terms, closures or an `ical_file`, or remove the table",
+            "add terms, closures, an `ical_file`, an `ical_url` or `from_mis`, or remove the table",
         );
     }
     let terms = check.terms(&file.terms);
     let closures = check.closures(&file.closures);
-    let ical = check.ical(folder, file.ical_file, file.closure_words);
+    let words = check.words(file.closure_words, reads);
+    let ical = check.ical(folder, file.ical_file, file.ical_url, words.as_ref());
+    let mis = words.filter(|_| file.from_mis);
     Calendar {
         terms,
         closures,
         ical,
+        mis: mis.map(|closure_words| MisCalendar { closure_words }),
     }
 }
 
@@ -165,44 +177,87 @@ impl Check<'_> {
         &mut self,
         folder: &Path,
         file: Option<PathBuf>,
-        words: Option<Vec<String>>,
-    ) -> Option<IcalFile> {
-        let key = "calendar.closure_words";
-        let Some(file) = file else {
-            if words.is_some() {
+        url: Option<String>,
+        words: Option<&Vec<String>>,
+    ) -> Option<Ical> {
+        let place = match (file, url) {
+            (None, None) => return None,
+            (Some(_), Some(_)) => {
                 self.problem(
-                    key,
-                    "there is no iCalendar whose events could have these words",
-                    "add `ical_file`, or remove the words",
+                    "calendar.ical_url",
+                    "the iCalendar has two places, `ical_file` and `ical_url`",
+                    "keep one of the two",
                 );
+                return None;
             }
-            return None;
+            (Some(file), None) if file.as_os_str().is_empty() => {
+                self.problem(
+                    "calendar.ical_file",
+                    "this is empty",
+                    "write the path of the iCalendar file",
+                );
+                return None;
+            }
+            (Some(file), None) => IcalPlace::File(folder.join(file)),
+            (None, Some(url)) => IcalPlace::Url(self.ical_url(&url)?),
         };
-        if file.as_os_str().is_empty() {
+        Some(Ical {
+            place,
+            closure_words: words?.clone(),
+        })
+    }
+
+    /// The words of closures in lower case; `None` if some are wrong.
+    fn words(&mut self, words: Option<Vec<String>>, is_read: bool) -> Option<Vec<String>> {
+        let key = "calendar.closure_words";
+        if words.is_some() && !is_read {
             self.problem(
-                "calendar.ical_file",
-                "this is empty",
-                "write the path of the iCalendar file",
+                key,
+                "there is no iCalendar whose events could have these words",
+                "add `ical_file`, `ical_url` or `from_mis`, or remove the words",
             );
             return None;
         }
         let words = words.unwrap_or_else(|| CLOSURE_WORDS.map(str::to_owned).into());
-        let closure_words: Vec<_> = words
+        let words: Vec<_> = words
             .iter()
             .map(|word| word.trim().to_lowercase())
             .collect();
-        if closure_words.is_empty() || closure_words.iter().any(String::is_empty) {
+        if words.is_empty() || words.iter().any(String::is_empty) {
             self.problem(
                 key,
                 "a word is missing",
-                "write words that stand in the closures of the iCalendar: [\"closed\", \"inset\"]",
+                "write words that stand in the closures of the calendar: [\"closed\", \"inset\"]",
             );
             return None;
         }
-        Some(IcalFile {
-            path: folder.join(file),
-            closure_words,
-        })
+        Some(words)
+    }
+
+    fn ical_url(&mut self, url: &str) -> Option<IcalUrl> {
+        // Schools publish calendars for a reader by this scheme; a web server has them.
+        let url = match url.strip_prefix("webcal://") {
+            Some(rest) => format!("https://{rest}"),
+            None => url.to_owned(),
+        };
+        let url = Url::parse(&url).ok().and_then(IcalUrl::new);
+        match &url {
+            None => self.problem(
+                "calendar.ical_url",
+                "this is not an address that can be fetched",
+                "write one that begins with https://, without a user name and a password",
+            ),
+            Some(url) if url.as_url().scheme() == "http" => {
+                let hint = self.place.problem(
+                    "calendar.ical_url",
+                    "others can read and change what is fetched from this address",
+                    "use https",
+                );
+                self.findings.hints.push(hint);
+            }
+            Some(_) => {}
+        }
+        url
     }
 }
 
@@ -211,32 +266,34 @@ pub(super) fn ical_files<'a>(
     calendars: impl Iterator<Item = &'a Calendar>,
     file: &Path,
 ) -> Vec<Problem> {
-    let hint = |ical: &IcalFile, message: String, help: &str| Problem {
+    let hint = |ical: &Ical, message: String, help: &str| Problem {
         file: file.display().to_string().into(),
         line: None,
         key: "calendar.ical_file".to_owned(),
-        value: Some(ical.path.display().to_string()),
+        value: Some(ical.source()),
         message,
         help: help.to_owned(),
     };
     let files: BTreeSet<_> = calendars
         .filter_map(|calendar| calendar.ical.as_ref())
         .collect();
-    let told = files.into_iter().filter_map(|ical| match ical.read() {
-        Ok(read) => {
-            let left_out = read.left_out.to_string();
-            (!left_out.is_empty()).then(|| hint(ical, left_out, "add those days to `closures`"))
-        }
-        Err(error) => {
-            let words = error.to_string();
-            let (message, help) = words.split_once("; ").unwrap_or((&words, ""));
-            Some(hint(
-                ical,
-                message.to_owned(),
-                &format!("{help}, where the service runs"),
-            ))
-        }
-    });
+    let told = files
+        .into_iter()
+        .filter_map(|ical| match ical.read_file()? {
+            Ok(read) => {
+                let left_out = read.left_out.to_string();
+                (!left_out.is_empty()).then(|| hint(ical, left_out, "add those days to `closures`"))
+            }
+            Err(error) => {
+                let words = error.to_string();
+                let (message, help) = words.split_once("; ").unwrap_or((&words, ""));
+                Some(hint(
+                    ical,
+                    message.to_owned(),
+                    &format!("{help}, where the service runs"),
+                ))
+            }
+        });
     told.collect()
 }
 

@@ -40,7 +40,8 @@ pub(super) struct SchoolFile {
     pub(super) mis: Option<String>,
     /// The school's time zone by its IANA name, such as "Europe/London".
     pub(super) timezone: Option<String>,
-    /// The environment variable that holds the token for Wonde. This or `token_file`; never the token itself.
+    /// The environment variable that holds the token for Wonde. This or `token_file`; never the token itself. A school that
+    /// the database keeps may leave out both and use its token there.
     pub(super) token_env: Option<String>,
     /// The file that holds the token for Wonde, relative to the settings file.
     pub(super) token_file: Option<PathBuf>,

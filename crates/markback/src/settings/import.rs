@@ -27,7 +27,7 @@ pub(crate) fn import_from(
     path: &Path,
     owner: impl Fn(&SettingsKey) -> Option<Owner>,
 ) -> Result<Imported, LoadError> {
-    let mut schools = Schools::new(&settings.service.folder, (*settings.templates).clone());
+    let mut schools = Schools::of_store(&settings.service, (*settings.templates).clone());
     let is_list = path
         .extension()
         .is_some_and(|extension| extension.eq_ignore_ascii_case("csv"));

@@ -67,7 +67,9 @@ impl Key {
 
     /// Whether the value may be a secret, intended or by mistake, so that it must not be quoted.
     pub(super) fn may_hold_a_secret(&self) -> bool {
-        const WORDS: [&str; 6] = ["token", "api_key", "secret", "password", "store", "key"];
+        const WORDS: [&str; 7] = [
+            "token", "api_key", "secret", "password", "store", "key", "ical_url",
+        ];
         self.0.iter().any(|step| match step {
             Step::Name(name) => {
                 let name = name.to_lowercase();

@@ -9,11 +9,11 @@ use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 
 use super::{
-    Hint, LoadError, Owner, Problem, Revision, School, Settings,
+    Hint, LoadError, Owner, Problem, Revision, School, SecretSource, Settings,
     schools::{Schools, Templates},
     text::{school_of, template_of},
 };
-use crate::store::{ActiveRow, BesideFile, Scope, SealedRow, SettingsKey, Store};
+use crate::store::{ActiveRow, BesideFile, Scope, SettingsKey, Store};
 
 /// Both layers, resolved. Cheap to clone as far as schools and templates are shared.
 #[derive(Clone, Debug, Default)]
@@ -34,7 +34,6 @@ struct Stored {
     school: School,
     beside_file: BesideFile,
     since: Option<DateTime<Utc>>,
-    token: Option<SealedRow>,
 }
 
 /// Why a version of the database does not rule on this node although it was activated.
@@ -167,19 +166,24 @@ impl Layers {
                 continue;
             };
             let revision = Some(Revision::Store(version.number));
-            checked.take(checked_by(
-                &mut schools,
-                &row.key,
-                &name,
-                &version.body,
-                revision,
-            ));
+            let read = checked_by(&mut schools, &row.key, &name, &version.body, revision);
+            let lacks_token = read.as_ref().is_ok_and(|(school, _)| {
+                let place = school.as_ref().and_then(|school| school.token.as_ref());
+                matches!(place, Some(SecretSource::Sealed(_))) && row.token.is_none()
+            });
+            checked.take(read.map(|(_, hints)| hints));
+            if lacks_token {
+                checked.hints.push(row.problem(
+                    "the school has no token yet, so nothing is read or written",
+                    "set it with `markback token set`, or name its place with `token_env` or `token_file`",
+                ));
+            }
         }
         checked
     }
 
     fn resolver(&self) -> Schools {
-        Schools::new(&self.file.service.folder, (*self.templates).clone())
+        Schools::of_store(&self.file.service, (*self.templates).clone())
     }
 
     fn resolve(&mut self, schools: &mut Schools, rows: &[ActiveRow], before: Option<&Self>) {
@@ -233,12 +237,12 @@ impl Layers {
             }
         };
         match school {
-            Some(school) => {
+            Some(mut school) => {
+                school.token = school.token.map(|token| token.sealed_as(&row.token));
                 let stored = Stored {
                     school,
                     beside_file: row.beside_file,
                     since: row.since,
-                    token: row.token.clone(),
                 };
                 self.schools.insert(id, stored);
             }
@@ -284,6 +288,23 @@ impl Layers {
                 )
             })
             .collect()
+    }
+
+    /// The problem of a file without any school if schools rule from the present one: it is more likely a slip than meant.
+    pub(crate) fn lost_with(&self, file: &Settings) -> Option<Problem> {
+        let rule_from_file =
+            |school: &&School| self.owner(&SettingsKey::from(&school.id)) == Some(Owner::File);
+        let lost = self.file.schools.iter().filter(rule_from_file).count();
+        (file.schools.is_empty() && lost > 0).then(|| Problem {
+            file: file.service.path.display().to_string().into(),
+            line: None,
+            key: "school".to_owned(),
+            value: None,
+            message: format!("no school is left in the file, and {lost} are served by it"),
+            help: "put them back; if they are to go, restart the service with this file, or move them into the store \
+                   first with `markback schools adopt`"
+                .to_owned(),
+        })
     }
 
     /// What a person should tidy up: schools that were handed from one layer to the other and are still in both.
@@ -367,11 +388,6 @@ impl Layers {
         Some(self.stored(key)?.beside_file)
     }
 
-    /// The sealed token of a school of the database.
-    pub(crate) fn token(&self, key: &SettingsKey) -> Option<SealedRow> {
-        self.stored(key)?.token.clone()
-    }
-
     fn stored(&self, key: &SettingsKey) -> Option<&Stored> {
         match key.scope {
             Scope::School => self.schools.get(&SchoolId::from(key.name.as_str())),
@@ -391,7 +407,7 @@ impl Layers {
         name: &str,
         text: &str,
     ) -> Result<Vec<Hint>, LoadError> {
-        checked_by(&mut self.resolver(), key, name, text, None)
+        checked_by(&mut self.resolver(), key, name, text, None).map(|(_, hints)| hints)
     }
 
     /// What does not hold any more if these rows rule, beside the others that do.
@@ -401,12 +417,42 @@ impl Layers {
         let next: Vec<_> = next.into_values().collect();
         let after = Self::of(self.file.clone(), &next, None);
         let is_new = |key: &SettingsKey| !self.troubles.contains_key(key);
+        let without_token = after.tokens_lost_since(self, rows);
         after
             .troubles
             .into_iter()
             .filter(|(key, _)| is_new(key))
             .flat_map(|(_, trouble)| trouble.problems)
+            .chain(without_token)
             .collect()
+    }
+
+    /// Schools that have no token any more because a template names no place for it. A school whose own settings change, in
+    /// `rows`, may be left without one, which is told as a hint.
+    pub(crate) fn tokens_lost_since(&self, before: &Self, rows: &[ActiveRow]) -> Vec<Problem> {
+        let had_one = |stored: &Stored| {
+            let place = stored.school.token.as_ref();
+            place.is_some_and(|place| !matches!(place, SecretSource::Sealed(_)))
+        };
+        let lost = self.schools.iter().filter(|(id, stored)| {
+            stored.school.lacks_token()
+                && before.schools.get(id).is_some_and(had_one)
+                && !rows.iter().any(|row| row.key == SettingsKey::from(*id))
+        });
+        lost.map(|(id, _)| {
+            let key = SettingsKey::from(id);
+            let number = self.rules(&key).unwrap_or_default();
+            Problem {
+                file: format!("{key}, version {number}").into(),
+                line: None,
+                key: "token_env".to_owned(),
+                value: None,
+                message: "the school would lose its token, whose place its template named".to_owned(),
+                help: "set the token with `markback token set` first, or name its place in the school's own settings"
+                    .to_owned(),
+            }
+        })
+        .collect()
     }
 
     /// The schools of the database that name a template.
@@ -460,12 +506,16 @@ fn checked_by(
     name: &str,
     text: &str,
     revision: Option<Revision>,
-) -> Result<Vec<Hint>, LoadError> {
+) -> Result<(Option<School>, Vec<Hint>), LoadError> {
     match key.scope {
-        Scope::Template => template_of(schools, &key.name, name, text, revision),
+        Scope::Template => {
+            let hints = template_of(schools, &key.name, name, text, revision)?;
+            Ok((None, hints))
+        }
         Scope::School => {
             let id = SchoolId::from(key.name.as_str());
-            school_of(schools, &id, name, text, revision).map(|(_, hints)| hints)
+            let (school, hints) = school_of(schools, &id, name, text, revision)?;
+            Ok((Some(school), hints))
         }
     }
 }

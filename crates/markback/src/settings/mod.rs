@@ -92,6 +92,16 @@ pub struct Loaded {
     pub(crate) list_text: Option<Arc<str>>,
 }
 
+/// Why sealed tokens cannot be used.
+#[derive(Debug)]
+pub(crate) struct SealedUnread {
+    pub(crate) error: SecretError,
+    /// How many schools need them.
+    pub(crate) schools: usize,
+    /// The first of these schools.
+    pub(crate) first: SchoolId,
+}
+
 /// A school. Cheap to clone: schools share what they have in common.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -244,13 +254,38 @@ impl Settings {
     /// The tokens that are not where the settings say, each once, with the number of schools that need it.
     pub fn absent_tokens(&self) -> Vec<(SecretError, usize)> {
         let mut schools: BTreeMap<String, (&SecretSource, usize)> = BTreeMap::new();
-        for source in self.schools.iter().filter_map(|one| one.token.as_ref()) {
+        let places = self.schools.iter().filter_map(|one| one.token.as_ref());
+        for source in places.filter(|one| !matches!(one, SecretSource::Sealed(_))) {
             schools.entry(source.to_string()).or_insert((source, 0)).1 += 1;
         }
-        schools
+        let absent = schools
             .into_values()
-            .filter_map(|(source, schools)| Some((source.read().err()?, schools)))
+            .filter_map(|(source, schools)| Some((source.read().err()?, schools)));
+        let sealed = self.sealed_tokens_unread().into_values();
+        absent
+            .chain(sealed.map(|unread| (unread.error, unread.schools)))
             .collect()
+    }
+
+    /// Why schools of the database have no token that can be used, by the words of the reason.
+    pub(crate) fn sealed_tokens_unread(&self) -> BTreeMap<String, SealedUnread> {
+        let keys = self.service.seal_keys().read();
+        let mut unread: BTreeMap<String, SealedUnread> = BTreeMap::new();
+        for school in &self.schools {
+            let Some(SecretSource::Sealed(token)) = &school.token else {
+                continue;
+            };
+            if let Err(error) = token.read_with(&keys) {
+                let new = |error| SealedUnread {
+                    error,
+                    schools: 0,
+                    first: school.id.clone(),
+                };
+                let words = error.to_string();
+                unread.entry(words).or_insert_with(|| new(error)).schools += 1;
+            }
+        }
+        unread
     }
 
     /// Hints about calendars whose last term is over on this day, or ends within a month. `file` names the settings.
@@ -288,6 +323,11 @@ impl School {
             Some(source) => source.read(),
             None => Err(SecretError::NotThroughWonde),
         }
+    }
+
+    /// Whether the database should have its token and has none.
+    pub(crate) fn lacks_token(&self) -> bool {
+        matches!(&self.token, Some(SecretSource::Sealed(token)) if !token.is_set())
     }
 
     /// The group of this name.

@@ -13,7 +13,7 @@ use roster::IdKind;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Group, Link, Persons, School, SecretSource,
+    Group, Link, Persons, School, SecretSource, Service,
     calendar::{self, CalendarFile},
     document::{Document, Value},
     file::{GroupFile, LinkFile, PersonsFile, SchoolFile, TemplateFile, Without},
@@ -25,7 +25,10 @@ use super::{
     version::{self, Revision, SettingsVersion},
     words::nearest,
 };
-use crate::calendar::Calendar;
+use crate::{
+    calendar::Calendar,
+    seal::{SealKeyPlaces, SealedToken},
+};
 
 /// What a school and a template may both say.
 #[derive(Default)]
@@ -88,6 +91,8 @@ pub(super) struct Schools {
     seen: HashSet<SchoolId>,
     /// The lines of lists as they were read, if somebody wants them.
     pub(super) listed: Option<Vec<Listed>>,
+    /// The keys for the tokens in the database, if the schools are kept there: then a school need not say where its token is.
+    pub(super) sealed_with: Option<Arc<SealKeyPlaces>>,
 }
 
 impl Schools {
@@ -103,6 +108,15 @@ impl Schools {
             schools: Vec::new(),
             seen: HashSet::new(),
             listed: None,
+            sealed_with: None,
+        }
+    }
+
+    /// The same for schools that the database keeps, with their tokens.
+    pub(super) fn of_store(service: &Service, templates: Templates) -> Self {
+        Self {
+            sealed_with: Some(service.seal_keys().clone()),
+            ..Self::new(&service.folder, templates)
         }
     }
 
@@ -234,7 +248,12 @@ impl Schools {
             ));
         }
         let link = own.link.or(template.link);
-        let token = own.token.or(template.token).filter(|_| link.is_none());
+        let sealed = || {
+            let (id, keys) = (id.clone()?, self.sealed_with.clone()?);
+            Some(SecretSource::Sealed(SealedToken::none(id, keys)))
+        };
+        let token = own.token.or(template.token).or_else(sealed);
+        let token = token.filter(|_| link.is_none());
         let lacks_token = token.is_none() && link.is_none();
         if lacks_token && !template.flawed && !own.flawed {
             self.findings.missing(place.problem(
@@ -297,7 +316,10 @@ impl Schools {
         }
         let cure = match nearest(name, self.templates.keys().map(String::as_str)) {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => "add a `[[template]]` of this name".to_owned(),
+            None if self.sealed_with.is_none() => {
+                "add a `[[template]]` of this name to the file; its schools cannot use templates of the database".to_owned()
+            }
+            None => "add a template of this name".to_owned(),
         };
         self.findings
             .problems

@@ -9,7 +9,7 @@ use std::{
 use secrecy::SecretString;
 
 use super::{findings::Place, problem::Problem};
-use crate::text::without_bom;
+use crate::{seal::SealedToken, store::SealedRow, text::without_bom};
 
 /// The source of a secret. Holds none itself, unless a host passes one.
 #[derive(Clone)]
@@ -20,6 +20,8 @@ pub enum SecretSource {
     File(Arc<Path>),
     /// A given secret, for hosts that keep their secrets elsewhere. Not available in a settings file.
     Given(SecretString),
+    /// A school's token in the database, sealed with the key that the settings name. Not available in a settings file.
+    Sealed(SealedToken),
 }
 
 /// A missing secret. The error names the place, never the secret.
@@ -61,6 +63,40 @@ pub enum SecretError {
     /// The secret is empty.
     #[error("{0} is empty; put the secret there")]
     Empty(String),
+    /// Neither the settings nor the database have a token for the school.
+    #[error(
+        "the school has no token; set it with `markback token set --school ID`, or name its place with `token_env` or \
+         `token_file`"
+    )]
+    NoToken,
+    /// The settings name no key for sealed tokens.
+    #[error(
+        "the settings name no key for the tokens in the database; set `seal_key_env` or `seal_key_file`"
+    )]
+    NoSealKey,
+    /// A key for sealed tokens cannot be read.
+    #[error("a key for the tokens in the database cannot be used: {0}")]
+    SealKey(String),
+    /// The secret is not a key.
+    #[error("{0} is not 32 bytes in Base64; make a key with `openssl rand -base64 32`")]
+    NoKey(String),
+    /// The token is sealed with a key that the settings do not name.
+    #[error(
+        "the school's token is sealed with the key {sealed_with}, and the settings name the key {present}; name the other \
+         as `seal_key_before_env` or `seal_key_before_file`, or set the token again"
+    )]
+    OtherSealKey {
+        /// The id of the key that it is sealed with.
+        sealed_with: String,
+        /// The id of the key in the settings.
+        present: String,
+    },
+    /// The sealed token cannot be opened with its own key.
+    #[error("the school's sealed token is damaged, or is that of another school; set it again")]
+    SealBroken,
+    /// The token cannot be sealed.
+    #[error("the token cannot be sealed, because the system has no random numbers")]
+    NotSealed,
 }
 
 impl SecretSource {
@@ -71,6 +107,7 @@ impl SecretSource {
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let text = match self {
             Self::Given(secret) => return Ok(secret.clone()),
+            Self::Sealed(token) => return token.read(),
             Self::Env(name) => std::env::var(&**name).map_err(|error| match error {
                 std::env::VarError::NotPresent => SecretError::NotSet(name.clone()),
                 std::env::VarError::NotUnicode(_) => SecretError::NoText(name.clone()),
@@ -85,6 +122,22 @@ impl SecretSource {
         match without_bom(&text).trim() {
             "" => Err(SecretError::Empty(self.to_string())),
             secret => Ok(secret.to_owned().into()),
+        }
+    }
+
+    /// The same place. If that is the database, with what the database has.
+    pub(crate) fn sealed_as(self, row: &Option<Arc<SealedRow>>) -> Self {
+        match self {
+            Self::Sealed(token) => Self::Sealed(token.with(row.clone())),
+            other => other,
+        }
+    }
+
+    /// The generation in which a sealed token was set, which tells it from another; `None` for other sources.
+    pub(crate) fn generation(&self) -> Option<i64> {
+        match self {
+            Self::Sealed(token) => token.generation(),
+            Self::Env(_) | Self::File(_) | Self::Given(_) => None,
         }
     }
 }
@@ -137,6 +190,7 @@ impl fmt::Display for SecretSource {
             Self::Env(name) => write!(f, "the environment variable {name}"),
             Self::File(path) => write!(f, "the file {}", path.display()),
             Self::Given(_) => f.write_str("a given secret"),
+            Self::Sealed(_) => f.write_str("the database, with `markback token set`"),
         }
     }
 }

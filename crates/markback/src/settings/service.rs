@@ -4,6 +4,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     num::{NonZeroU32, NonZeroUsize},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -25,6 +26,7 @@ use super::{
     span, store_address,
     targets::TargetSettings,
 };
+use crate::seal::SealKeyPlaces;
 
 /// The shortest key of the service's own API, in bytes.
 const API_KEY_MIN: usize = 8;
@@ -55,6 +57,16 @@ pub struct Service {
     /// The environment variable that holds the database's address if that contains a password. It takes precedence over
     /// `store`.
     pub store_env: Option<String>,
+    /// The environment variable that holds the key for the tokens that the database keeps: 32 bytes in Base64. This or
+    /// `seal_key_file`; without them no token is kept.
+    pub seal_key_env: Option<String>,
+    /// The file that holds that key, relative to the settings file.
+    pub seal_key_file: Option<PathBuf>,
+    /// The environment variable that holds the key before it. It opens tokens until `markback token reseal` has sealed them
+    /// with the present one.
+    pub seal_key_before_env: Option<String>,
+    /// The file that holds the key before it, relative to the settings file.
+    pub seal_key_before_file: Option<PathBuf>,
     /// The base address of Wonde's API. Only tests and demonstrations need another.
     #[schemars(with = "String", extend("format" = "uri"))]
     pub wonde_url: Url,
@@ -92,6 +104,13 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention_undecided: Duration,
+    /// Whether iCalendars may be fetched from addresses on this machine and in private networks.
+    pub private_calendars: bool,
+    /// How long the audit log is kept: who changed what, and who looked at a person. By default a year and a month, so that a
+    /// question about a school year can be answered after its end. A day or more.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub retention_audit: Duration,
     /// How the service's API treats slow clients.
     pub http: Http,
     /// How long the feed is kept, and how many may follow it.
@@ -114,6 +133,8 @@ pub struct Service {
     pub(super) api_key: Option<SecretSource>,
     #[serde(skip)]
     pub(super) webhook_secret: Option<SecretSource>,
+    #[serde(skip)]
+    pub(super) seal_keys: Arc<SealKeyPlaces>,
 }
 
 /// How marks for one school are gathered into one register.
@@ -250,6 +271,17 @@ impl Default for WorkerSettings {
     }
 }
 
+impl WorkerSettings {
+    /// These settings with those of others that say when Wonde is asked.
+    fn with_pace_of(&self, others: &Self) -> Self {
+        Self {
+            confirm_after: others.confirm_after,
+            confirm_at_least_every: others.confirm_at_least_every,
+            ..*self
+        }
+    }
+}
+
 impl Service {
     /// The bearer key for the service's own API.
     ///
@@ -324,22 +356,47 @@ impl Service {
         }))
     }
 
+    /// Whether the key for the tokens that the database keeps can be read.
+    ///
+    /// # Errors
+    /// Returns an error if the settings name no key, or it is not there or is none.
+    pub fn check_seal_key(&self) -> Result<(), SecretError> {
+        self.seal_keys.read().present().map(|_| ())
+    }
+
+    /// Whether the settings name a key for the tokens that the database keeps.
+    pub fn names_seal_key(&self) -> bool {
+        self.seal_keys.present.is_some()
+    }
+
+    /// The places of the keys for the tokens that the database keeps.
+    pub(crate) fn seal_keys(&self) -> &Arc<SealKeyPlaces> {
+        &self.seal_keys
+    }
+
     /// The settings file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// These settings with the files of others, from which schools are read.
-    pub(crate) fn with_files_of(&self, others: &Self) -> Self {
+    /// These settings with what others say that needs no restart: the files from which schools are read, how marks are
+    /// gathered, and when Wonde is asked about them.
+    pub(crate) fn followed_by(&self, others: &Self) -> Self {
         Self {
             schools_file: others.schools_file.clone(),
             path: others.path.clone(),
+            gather: others.gather,
+            workers: self.workers.with_pace_of(&others.workers),
             ..self.clone()
         }
     }
 
     /// The keys whose values differ in other settings. They need a restart.
     pub(crate) fn differences(&self, others: &Self) -> Vec<&'static str> {
+        let others = Self {
+            workers: others.workers.with_pace_of(&self.workers),
+            ..others.clone()
+        };
         let (own, others) = (self.lasting(), others.lasting());
         own.into_iter()
             .zip(others)
@@ -359,15 +416,21 @@ impl Service {
             webhook_secret_file,
             store,
             store_env,
+            seal_key_env,
+            seal_key_file,
+            seal_key_before_env,
+            seal_key_before_file,
             wonde_url,
             accept_age,
             future_tolerance,
-            gather,
+            gather: _,
             register_window,
             register_lookback,
             confirm_within,
             retention,
             retention_undecided,
+            private_calendars,
+            retention_audit,
             http,
             feed,
             targets,
@@ -379,6 +442,7 @@ impl Service {
             folder: _,
             api_key: _,
             webhook_secret: _,
+            seal_keys: _,
         } = self;
         vec![
             ("listen", format!("{listen:?}")),
@@ -388,15 +452,20 @@ impl Service {
             ("webhook_secret_file", format!("{webhook_secret_file:?}")),
             ("store", format!("{store:?}")),
             ("store_env", format!("{store_env:?}")),
+            ("seal_key_env", format!("{seal_key_env:?}")),
+            ("seal_key_file", format!("{seal_key_file:?}")),
+            ("seal_key_before_env", format!("{seal_key_before_env:?}")),
+            ("seal_key_before_file", format!("{seal_key_before_file:?}")),
             ("wonde_url", format!("{wonde_url:?}")),
             ("accept_age", format!("{accept_age:?}")),
             ("future_tolerance", format!("{future_tolerance:?}")),
-            ("gather", format!("{gather:?}")),
             ("register_window", format!("{register_window:?}")),
             ("register_lookback", format!("{register_lookback:?}")),
             ("confirm_within", format!("{confirm_within:?}")),
             ("retention", format!("{retention:?}")),
             ("retention_undecided", format!("{retention_undecided:?}")),
+            ("private_calendars", format!("{private_calendars:?}")),
+            ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
             ("feed", format!("{feed:?}")),
             ("targets", format!("{targets:?}")),
@@ -424,6 +493,10 @@ impl Default for Service {
             webhook_secret_file: None,
             store: "sqlite:markback.db".to_owned(),
             store_env: None,
+            seal_key_env: None,
+            seal_key_file: None,
+            seal_key_before_env: None,
+            seal_key_before_file: None,
             wonde_url: wonde_api(),
             schools_file: None,
             accept_age: Duration::from_secs(7 * DAY),
@@ -434,6 +507,8 @@ impl Default for Service {
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
+            private_calendars: false,
+            retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
             feed: FeedSettings::default(),
             targets: TargetSettings::default(),
@@ -444,6 +519,7 @@ impl Default for Service {
             folder: PathBuf::new(),
             api_key: None,
             webhook_secret: None,
+            seal_keys: Arc::default(),
         }
     }
 }
@@ -546,11 +622,19 @@ impl Service {
         let (source, problem) = secret::source(&place, folder, "webhook_secret", env, file);
         self.webhook_secret = source;
         findings.problems.extend(problem);
+        self.check_seal_keys(&place, folder, findings);
         if self.retention < self.accept_age {
             findings.hints.push(place.problem(
                 "retention",
                 "it is shorter than `accept_age`, so an event that is sent again after its removal is accepted again",
                 "keep events at least as long as `accept_age`",
+            ));
+        }
+        if self.retention_audit < Duration::from_secs(DAY) {
+            findings.problems.push(place.problem(
+                "retention_audit",
+                "this is so short that nobody could look anything up in the audit log",
+                "write a day or more, such as \"396d\"",
             ));
         }
         if self.retention_undecided < self.retention {
@@ -573,6 +657,22 @@ impl Service {
         findings.problems.extend(self.http.check(&place));
         findings.problems.extend(self.feed.check(&place));
         findings.problems.extend(self.sync.check(&place));
+    }
+
+    fn check_seal_keys(&mut self, place: &dyn Place, folder: &Path, findings: &mut Findings) {
+        let mut source = |name, env: &Option<String>, file: &Option<PathBuf>| {
+            let (source, problem) = secret::source(place, folder, name, env.clone(), file.clone());
+            findings.problems.extend(problem);
+            source
+        };
+        self.seal_keys = Arc::new(SealKeyPlaces {
+            present: source("seal_key", &self.seal_key_env, &self.seal_key_file),
+            before: source(
+                "seal_key_before",
+                &self.seal_key_before_env,
+                &self.seal_key_before_file,
+            ),
+        });
     }
 
     fn check_store(&self, place: &dyn Place) -> Option<Problem> {

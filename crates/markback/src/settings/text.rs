@@ -26,7 +26,7 @@ pub fn school_from_text(
     name: &str,
     text: &str,
 ) -> Result<(School, Vec<Hint>), LoadError> {
-    let mut schools = Schools::new(&settings.service.folder, (*settings.templates).clone());
+    let mut schools = Schools::of_store(&settings.service, (*settings.templates).clone());
     school_of(&mut schools, id, name, text, None)
 }
 
@@ -41,7 +41,7 @@ pub fn template_from_text(
     name: &str,
     text: &str,
 ) -> Result<Vec<Hint>, LoadError> {
-    let mut schools = Schools::new(&settings.service.folder, (*settings.templates).clone());
+    let mut schools = Schools::of_store(&settings.service, (*settings.templates).clone());
     template_of(&mut schools, template, name, text, None)
 }
 

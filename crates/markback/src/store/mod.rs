@@ -1,12 +1,14 @@
 //! The service's tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
 
 mod audit;
+mod audit_log;
 mod budget;
 mod calendars;
 mod endpoints;
 mod events;
 mod feed;
 mod held;
+mod keys;
 mod ledger;
 mod limits;
 mod lock;
@@ -40,7 +42,7 @@ use crate::clock::SharedClock;
 pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
-pub(crate) use calendars::Feed;
+pub(crate) use calendars::{Feed, FeedKind};
 pub(crate) use endpoints::{AttemptEnd, DeliveryJob, Patience, SigningEndpoint};
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
@@ -61,9 +63,12 @@ pub use roster::{
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 pub use settings::{
-    Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredVersion, WrittenMark,
+    Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredToken, StoredVersion,
+    TokenChange, TokenEntry, WrittenMark,
 };
-pub(crate) use settings::{ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow};
+pub(crate) use settings::{
+    ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow, TokensChanged,
+};
 pub(crate) use snapshots::{NewSnapshot, Part, PastRow, StoredSnapshot, WrittenParts};
 pub use usage::Usage;
 
@@ -194,6 +199,8 @@ impl Store {
         db.migrate(&usage::MIGRATIONS).await?;
         db.migrate(&calendars::MIGRATIONS).await?;
         db.migrate(&feed::MIGRATIONS).await?;
+        db.migrate(&keys::MIGRATIONS).await?;
+        db.migrate(&audit_log::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -217,6 +224,8 @@ impl Store {
             &usage::MIGRATIONS,
             &calendars::MIGRATIONS,
             &feed::MIGRATIONS,
+            &keys::MIGRATIONS,
+            &audit_log::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

@@ -6,7 +6,7 @@ use mis_core::SchoolId;
 use outbox::on_pool;
 use serde_json::Value;
 
-use super::{Store, SyncState};
+use super::{FeedKind, Store, SyncState};
 use crate::store::row::row;
 
 /// The overview of one school.
@@ -61,7 +61,11 @@ impl Store {
             schools.entry(school.into()).or_default().waiting =
                 Some((why, u64::try_from(count).unwrap_or_default()));
         }
-        for (school, feed) in self.calendar_feeds().await? {
+        let mut feeds = Vec::new();
+        for kind in FeedKind::ALL {
+            feeds.extend(self.calendar_feeds(kind).await?);
+        }
+        for (school, feed) in feeds {
             if let Some(problem) = feed.problem {
                 let meanwhile = match feed.read_at {
                     Some(at) => format!("its closures as read on {} count", at.date_naive()),

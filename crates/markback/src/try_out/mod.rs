@@ -23,7 +23,7 @@ use self::{
     side::{Regrouped, Side, Track},
 };
 use crate::{
-    calendar::{Closure, reading::kept_closures},
+    calendar::{ReadClosures, reading::kept_closures},
     settings::{Group, School},
     snapshot::SchoolPart,
     store::Store,
@@ -48,12 +48,12 @@ pub async fn try_out(
     let history = History::read(store, active, days).await?;
     let parts = [part_of(active)?, part_of(draft)?];
     let regrouped = regrouped(store, active, draft, &parts, now).await?;
-    let icals = [
+    let closures = [
         kept_closures(store, active).await?,
         kept_closures(store, draft).await?,
     ];
     Ok(compare(
-        &history, registry, active, draft, parts, icals, regrouped,
+        &history, registry, active, draft, parts, closures, regrouped,
     ))
 }
 
@@ -68,7 +68,7 @@ fn compare(
     active: &School,
     draft: &School,
     [active_part, draft_part]: [SchoolPart; 2],
-    [active_ical, draft_ical]: [Option<Vec<Closure>>; 2],
+    [active_closures, draft_closures]: [ReadClosures; 2],
     regrouped: Option<Regrouped>,
 ) -> Report {
     let mut by_person: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -81,14 +81,14 @@ fn compare(
     let active_side = Side {
         school: active,
         part: active_part,
-        ical: active_ical,
+        closures: active_closures,
         same_mis: true,
         regrouped: None,
     };
     let draft_side = Side {
         school: draft,
         part: draft_part,
-        ical: draft_ical,
+        closures: draft_closures,
         same_mis: same_mis(active, draft),
         regrouped,
     };

@@ -19,7 +19,7 @@ use super::{
     history::{History, PastEvent},
 };
 use crate::{
-    calendar::Closure,
+    calendar::ReadClosures,
     ledger::{Change, LedgerMark, LedgerRow, SeenMark},
     pipeline::{
         school_day,
@@ -94,7 +94,7 @@ pub(super) struct Side<'a> {
     pub(super) school: &'a School,
     pub(super) part: SchoolPart,
     /// The closures of its iCalendar, as last read.
-    pub(super) ical: Option<Vec<Closure>>,
+    pub(super) closures: ReadClosures,
     /// Whether the MIS is the one of the active settings.
     pub(super) same_mis: bool,
     /// If the members of its groups differ from those of the active settings, and the people are known.
@@ -134,7 +134,7 @@ impl<'a> Side<'a> {
             group: self.group(snapshot)?,
             capabilities,
             timezone: self.school.timezone,
-            school_day: school_day(self.school, event, self.ical.as_deref()),
+            school_day: school_day(self.school, event, &self.closures),
         })
     }
 

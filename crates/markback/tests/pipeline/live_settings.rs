@@ -1,14 +1,14 @@
 //! Settings that change while events are decided.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use markback::{operator::Actor, service::EventState, store::SettingsKey};
 
-use crate::stage::{SIMS, Stage, sign_in};
+use crate::stage::{ARBOR, SIMS, Setup, Stage, sign_in};
 
 fn actor() -> Actor {
     Actor {
-        by: None,
         via: "test",
-        note: None,
+        ..Actor::default()
     }
 }
 
@@ -92,4 +92,57 @@ async fn a_connection_that_was_opened_by_other_settings_is_not_used() {
     let now = stage.markback.school(&id.as_str().into()).unwrap();
     let new = stage.markback.schools().mis(&now).await.unwrap();
     assert!(!new.capabilities().has(mis_core::Ability::Comment));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_school_without_a_token_that_can_be_used_waits_alone_until_it_has_one() {
+    let stage = Stage::set(Setup {
+        service: "seal_key_file = 'seal'\n",
+        ..Setup::default()
+    })
+    .await;
+    let seal = |byte: u8| {
+        std::fs::write(stage.path("seal"), STANDARD.encode([byte; 32])).unwrap();
+    };
+    seal(1);
+    let id = mis_core::SchoolId::from(stage.school(SIMS));
+    let key = SettingsKey::from(&id);
+    let mut all = stage.markback.configuration().await;
+    all.adopt(&[id.to_string()], &actor()).await.unwrap();
+    let own = late_from("09:00").replace("template = 'all'", "timezone = 'Europe/London'");
+    all.draft(&key, &own, None, &actor()).await.unwrap();
+    all.activate(&key, None, &actor()).await.unwrap();
+    stage.markback.refresh_settings().await.unwrap();
+    assert_eq!(stage.markback.tokens_unread(), 1);
+
+    let (one, other) = (stage.pupil(SIMS, 0), stage.pupil(ARBOR, 0));
+    stage.take(SIMS, sign_in("e1", &one, "09:05:00")).await;
+    stage.take(ARBOR, sign_in("e2", &other, "09:05:00")).await;
+    stage.reaches(ARBOR, "e2", EventState::Confirmed).await;
+    stage.waits(SIMS, "e1").await;
+    let waiting = stage.event(SIMS, "e1").await.waiting.unwrap();
+    assert!(waiting.contains("markback token set"), "{waiting}");
+
+    // A token ends the wait, without a restart.
+    let token = secrecy::SecretString::from(stage.sandbox.token());
+    all.set_token(&id, &token, &actor()).await.unwrap();
+    assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);
+    assert_eq!(stage.markback.tokens_unread(), 0);
+
+    // Another token is used at once, in place of the one before.
+    stage
+        .sandbox
+        .set_token_revoked(&stage.sandbox.token(), true);
+    let next = secrecy::SecretString::from(stage.sandbox.schools()[SIMS].token.clone());
+    all.set_token(&id, &next, &actor()).await.unwrap();
+    stage.markback.refresh_settings().await.unwrap();
+    let pupil = stage.pupil(SIMS, 1);
+    stage.take(SIMS, sign_in("e3", &pupil, "09:05:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "e3").await, EventState::Confirmed);
+
+    // A key that was changed without the tokens is told as that.
+    seal(2);
+    let school = stage.markback.school(&id).unwrap();
+    let told = school.token().unwrap_err().to_string();
+    assert!(told.contains("sealed with the key"), "{told}");
 }

@@ -42,6 +42,8 @@ cases! {
     Positive None, "register::is_built_from_stored_rows", everybody => register_of_rows;
     Fault None, "register::a_partial_read_of_rows_is_an_error", everybody => rows_in_part;
     Positive None, "lessons::are_read_in_the_schools_time_zone", everybody => lessons_are_read;
+    Positive None, "calendar::entries_are_read_by_their_days", everybody => calendar_is_read;
+    Fault None, "calendar::a_partial_read_is_an_error", everybody => calendar_in_part;
 }
 
 async fn people(desk: &Desk, kind: PersonKind) -> mis_wonde::Result<Vec<Person>> {
@@ -542,6 +544,48 @@ async fn register_in_part(bench: &Bench) -> anyhow::Result<()> {
 }
 
 /// London in winter and in summer, and Sydney, where the morning is the previous evening in UTC.
+/// An adapter that has no calendar says so, and then no closure comes from it.
+async fn calendar_is_read(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    let day = standard::calendar_day;
+    for (from, until, days) in [(day(0), day(3), 0..4), (day(1), day(2), 1..3)] {
+        let read = desk.mis.calendar(from, until).await;
+        let Some(read) = read.context("the calendar cannot be read")? else {
+            return Ok(());
+        };
+        let whole: Vec<_> = read
+            .iter()
+            .filter(|entry| entry.all_day)
+            .map(|entry| (entry.first, entry.last, entry.name.clone()))
+            .collect();
+        let own: Vec<_> = days
+            .map(|n| (day(n), day(n), standard::calendar_name(n)))
+            .collect();
+        ensure!(
+            whole == own,
+            "the whole days of the calendar from {from} to {until} differ\n read:     {whole:?}\n expected: {own:?}"
+        );
+        let timed = read.iter().filter(|entry| !entry.all_day).count();
+        ensure!(
+            timed == usize::from(from == day(0)),
+            "an event with hours is not one of whole days, and {timed} were read as such"
+        );
+    }
+    Ok(())
+}
+
+async fn calendar_in_part(bench: &Bench) -> anyhow::Result<()> {
+    let desk = bench.open().await?;
+    bench.server.plan(second_page_fails("/events"));
+    let day = standard::calendar_day;
+    let read = desk.mis.calendar(day(0), day(3)).await;
+    ensure!(
+        !matches!(read, Ok(Some(_))),
+        "the second page of the calendar failed, but the first was returned as all"
+    );
+    Ok(())
+}
+
 async fn lessons_are_read(bench: &Bench) -> anyhow::Result<()> {
     for (zone, date) in [
         (Tz::Europe__London, WINTER),

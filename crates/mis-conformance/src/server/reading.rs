@@ -152,6 +152,7 @@ impl World {
                     .map(|lesson| rows::lesson(number, lesson))
                     .collect()
             }
+            "events" => rows::events(number),
             "deletions" => vec![
                 rows::deletion(number, "student", GONE),
                 rows::deletion(number, "class", 1),

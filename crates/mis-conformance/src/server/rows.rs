@@ -1,6 +1,6 @@
 //! Rows in Wonde's format.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::{Map, Value, json};
 
 use super::kept::Kept;
@@ -27,6 +27,26 @@ pub(super) fn codes(school: u8, letters: &str, repeated: &[Repeated]) -> Vec<Val
         }
     }
     lines
+}
+
+/// The entries of a school's calendar, on more than one page.
+pub(super) fn events(school: u8) -> Vec<Value> {
+    let day = |n: usize| standard::calendar_day(n);
+    (0..standard::CALENDAR_DAYS)
+        .map(|n| {
+            json!({
+                "id": format!("E{school}00{n}"), "mis_id": n.to_string(), "name": standard::calendar_name(n),
+                "description": null, "location": null, "all_day": true,
+                "start_at": format!("{}", day(n)), "end_at": format!("{}", day(n)),
+            })
+        })
+        .chain([json!({
+            "id": format!("E{school}100"), "mis_id": "100", "name": "Open evening", "description": null, "location": "Hall",
+            "all_day": false,
+            "start_at": time(day(0).and_time(NaiveTime::from_hms_opt(17, 0, 0).unwrap_or_default()).and_utc()),
+            "end_at": time(day(0).and_time(NaiveTime::from_hms_opt(19, 0, 0).unwrap_or_default()).and_utc()),
+        })])
+        .collect()
 }
 
 /// A pupil with the requested includes.

@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::{future::BoxFuture, stream::BoxStream};
 use mis_wonde::{
-    Ability, Capabilities, CodeBook, ConnectContext, Connecting, Connection, Deletion, Descriptor,
-    Group, Lesson, Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind, Receipt,
-    Register, RegisterQuery, RegisterRow, Result, Session, SessionWriteback, Slot,
-    WritebackOutcome, first_lesson_marks, read_only, session_marks, strategies,
+    Ability, CalendarEntry, Capabilities, CodeBook, ConnectContext, Connecting, Connection,
+    Deletion, Descriptor, Group, Lesson, Mark, MarkResult, MisAdapter, PeopleQuery, Person,
+    PersonKind, Receipt, Register, RegisterQuery, RegisterRow, Result, Session, SessionWriteback,
+    Slot, WritebackOutcome, first_lesson_marks, read_only, session_marks, strategies,
     wonde::{self, AttendanceCodeId, SessionMark},
 };
 
@@ -34,6 +34,7 @@ pub(crate) struct Bend {
     pub(crate) register_rows: Option<fn(&Bent, RegisterQuery) -> Rows<RegisterRow>>,
     pub(crate) register_of: Call<(NaiveDate, DateTime<Utc>, Vec<RegisterRow>), Register>,
     pub(crate) lessons: Call<NaiveDate, Arc<Vec<Lesson>>>,
+    pub(crate) calendar: Call<(NaiveDate, NaiveDate), Option<Vec<CalendarEntry>>>,
     pub(crate) people: Option<fn(&Bent, PeopleQuery) -> Rows<Person>>,
     pub(crate) groups: Option<fn(&Bent) -> Rows<Group>>,
     pub(crate) deletions: Option<fn(&Bent) -> Rows<Deletion>>,
@@ -50,6 +51,7 @@ pub(crate) const STRAIGHT: Bend = Bend {
     register_rows: None,
     register_of: None,
     lessons: None,
+    calendar: None,
     people: None,
     groups: None,
     deletions: None,
@@ -257,6 +259,17 @@ impl MisAdapter for Bent {
         match self.bend.lessons {
             Some(lessons) => lessons(self, date).await,
             None => self.right.lessons(date).await,
+        }
+    }
+
+    async fn calendar(
+        &self,
+        from: NaiveDate,
+        until: NaiveDate,
+    ) -> Result<Option<Vec<CalendarEntry>>> {
+        match self.bend.calendar {
+            Some(calendar) => calendar(self, (from, until)).await,
+            None => self.right.calendar(from, until).await,
         }
     }
 

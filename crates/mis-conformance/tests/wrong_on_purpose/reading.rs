@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mis_wonde::{
     Code, CodeBook, HeldCode, HeldMark, Lesson, PeopleQuery, Person, Register, RegisterQuery,
@@ -115,6 +116,18 @@ pub(crate) const WRONG: &[Wrong] = &[
         fixtures: "session",
         caught_by: &["lessons::are_read_in_the_schools_time_zone"],
     },
+    Wrong {
+        does: "takes all of the calendar for whole days, whatever days are asked for",
+        descriptor: &ALL_DAY,
+        fixtures: "session",
+        caught_by: &["calendar::entries_are_read_by_their_days"],
+    },
+    Wrong {
+        does: "takes a calendar that cannot be read for an empty one",
+        descriptor: &CONTENT_WITH_DAYS,
+        fixtures: "session",
+        caught_by: &["calendar::a_partial_read_is_an_error"],
+    },
 ];
 
 wrong!(FIRST_PAGE: READ_ONLY, Bend {
@@ -221,6 +234,22 @@ wrong!(BY_UTC: SESSION, Bend {
             ..lesson.clone()
         };
         Ok(Arc::new(lessons.iter().map(by_utc).collect()))
+    })),
+    ..STRAIGHT
+});
+wrong!(ALL_DAY: SESSION, Bend {
+    calendar: Some(|bent, _| Box::pin(async move {
+        let entries = bent.right.calendar(NaiveDate::MIN, NaiveDate::MAX).await?;
+        Ok(entries.map(|mut entries| {
+            entries.iter_mut().for_each(|entry| entry.all_day = true);
+            entries
+        }))
+    })),
+    ..STRAIGHT
+});
+wrong!(CONTENT_WITH_DAYS: SESSION, Bend {
+    calendar: Some(|bent, (from, until)| Box::pin(async move {
+        Ok(bent.right.calendar(from, until).await.unwrap_or_else(|_| Some(Vec::new())))
     })),
     ..STRAIGHT
 });

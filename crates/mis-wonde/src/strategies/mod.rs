@@ -2,8 +2,9 @@
 //!
 //! The descriptor of an MIS that behaves like others names one of [`session_marks`], [`first_lesson_marks`] and
 //! [`read_only`]. An MIS with ways of its own implements [`MisAdapter`](mis_core::MisAdapter) and calls the functions
-//! of [`people`], [`read`], [`session`] and [`first_lesson`] for the rest.
+//! of [`people`], [`read`], [`calendar`], [`session`] and [`first_lesson`] for the rest.
 
+pub mod calendar;
 pub mod first_lesson;
 pub mod outcomes;
 pub mod people;

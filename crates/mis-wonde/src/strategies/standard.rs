@@ -6,12 +6,13 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures::stream::BoxStream;
 use mis_core::{
-    Ability, Capabilities, CodeBook, ConnectContext, Connecting, Deletion, Descriptor, Error,
-    ErrorKind, Group, Lesson, Mark, MarkResult, MisAdapter, PeopleQuery, Person, PersonKind,
-    Receipt, Register, RegisterQuery, RegisterRow, Result, Slot, WritebackOutcome,
+    Ability, CalendarEntry, Capabilities, CodeBook, ConnectContext, Connecting, Deletion,
+    Descriptor, Error, ErrorKind, Group, Lesson, Mark, MarkResult, MisAdapter, PeopleQuery, Person,
+    PersonKind, Receipt, Register, RegisterQuery, RegisterRow, Result, Slot, WritebackOutcome,
 };
 
 use super::{
+    calendar,
     first_lesson::{self, Timetable},
     outcomes, people, read, session,
 };
@@ -165,6 +166,14 @@ impl MisAdapter for StandardAdapter {
             }
             Placement::FirstLesson(timetable) => timetable.lessons(&self.connection, date).await,
         }
+    }
+
+    async fn calendar(
+        &self,
+        from: NaiveDate,
+        until: NaiveDate,
+    ) -> Result<Option<Vec<CalendarEntry>>> {
+        calendar::calendar(&self.connection, from, until).await
     }
 
     async fn write(&self, marks: &[Mark]) -> Result<Vec<MarkResult>> {

@@ -5,7 +5,14 @@ use std::fmt;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result, error::Effect, wire::body::Unreadable};
+use crate::{
+    Error, Result,
+    error::Effect,
+    wire::{
+        body::Unreadable,
+        time::{self, WrittenTime},
+    },
+};
 
 /// A record as Wonde sends it, with whatever properties it has. `Debug` names the properties and keeps their values.
 ///
@@ -46,6 +53,12 @@ impl OpenRecord {
     /// The names of all properties, with or without a value.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
+    }
+
+    /// A property that is a time or a date, in any of the forms in which Wonde writes one. `None` if it is absent or something
+    /// else.
+    pub fn time(&self, name: &str) -> Option<WrittenTime> {
+        time::written(self.get(name)?).ok().flatten()
     }
 
     /// All properties.

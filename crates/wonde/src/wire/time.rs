@@ -45,6 +45,27 @@ pub(crate) fn clock<'de, D: Deserializer<'de>>(
         .map(|stamp| stamp.local.time()))
 }
 
+/// A time as it is written, and the point in time that it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WrittenTime {
+    /// The date and time as written. A plain date is midnight.
+    pub local: NaiveDateTime,
+    /// The point in time; without a zone the time counts as UTC \[?\]. `None` if the zone is not known.
+    pub instant: Option<DateTime<Utc>>,
+}
+
+/// A time in any form.
+pub(crate) fn written<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<WrittenTime>, D::Error> {
+    let stamp = deserializer.deserialize_any(StampVisitor("a time or a date"))?;
+    Ok(stamp.map(|stamp| WrittenTime {
+        local: stamp.local,
+        instant: stamp.instant(),
+    }))
+}
+
 /// A local time, and its zone if there is one.
 struct Stamp {
     local: NaiveDateTime,

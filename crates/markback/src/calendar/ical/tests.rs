@@ -142,16 +142,24 @@ fn a_text_that_is_cut_off_is_no_calendar(#[case] text: &str) {
 #[test]
 fn a_file_is_read() {
     let folder = tempfile::tempdir().unwrap();
-    let file = |name: &str| IcalFile {
-        path: folder.path().join(name),
+    let file = |name: &str| Ical {
+        place: IcalPlace::File(folder.path().join(name)),
         closure_words: words(),
     };
     let text = calendar(&event("DTSTART;VALUE=DATE:20261127\nSUMMARY:Closed"));
     std::fs::write(folder.path().join("good.ics"), format!("\u{feff}{text}")).unwrap();
-    assert_eq!(file("good.ics").read().unwrap().closures.len(), 1);
+    assert_eq!(
+        file("good.ics")
+            .read_file()
+            .unwrap()
+            .unwrap()
+            .closures
+            .len(),
+        1
+    );
     std::fs::write(folder.path().join("large.ics"), text.repeat(10_000)).unwrap();
     std::fs::write(folder.path().join("latin.ics"), b"BEGIN:VCALENDAR\xe9").unwrap();
-    let error = |name: &str| file(name).read().unwrap_err();
+    let error = |name: &str| file(name).read_file().unwrap().unwrap_err();
     assert!(matches!(error("none.ics"), IcalError::Unreadable { .. }));
     assert!(matches!(error("large.ics"), IcalError::TooLarge { .. }));
     assert!(matches!(error("latin.ics"), IcalError::Incomplete { .. }));

@@ -17,7 +17,7 @@ use writeback::{
 
 use super::view::{Sources, view_of};
 use crate::{
-    calendar::{Closure, reading::kept_closures},
+    calendar::{ReadClosures, reading::kept_closures},
     ledger::{LedgerRow, SeenMark},
     mirror::{Mirror, Unread},
     pipeline::planned::PlannedMark,
@@ -51,7 +51,7 @@ pub(in crate::pipeline) struct DecisionContext<'a> {
     pub(in crate::pipeline) ledger: HashMap<LedgerKey, LedgerRow>,
     confirm_within: Duration,
     /// The closures of the school's iCalendar.
-    ical: Option<Vec<Closure>>,
+    closures: ReadClosures,
     /// The version of the school's settings.
     pub(in crate::pipeline) settings: String,
     /// What the snapshots of these decisions share.
@@ -119,7 +119,7 @@ impl ContextReader {
         } else {
             Arc::default()
         };
-        let ical = kept_closures(&self.store, school).await?;
+        let closures = kept_closures(&self.store, school).await?;
         let ledger = self.store.ledger(&keys).await?;
         let capabilities = self.store.limited_capabilities(&school.id, &mis).await?;
         let adapter = mis.descriptor();
@@ -143,7 +143,7 @@ impl ContextReader {
             registers,
             unread,
             ledger,
-            ical,
+            closures,
             confirm_within: self.confirm_within,
         }))
     }
@@ -157,13 +157,13 @@ fn concerns_all_requests(error: &Error) -> bool {
     ) || matches!(error.recovery(), Recovery::RetryAfter(_))
 }
 
-/// What a school's calendar says about an event's day. `ical` has the closures that were read from its iCalendar.
-pub(crate) fn school_day(school: &School, event: &Event, ical: Option<&[Closure]>) -> SchoolDay {
+/// What a school's calendar says about an event's day, with the closures that were read from elsewhere.
+pub(crate) fn school_day(school: &School, event: &Event, read: &ReadClosures) -> SchoolDay {
     let Some(calendar) = &school.calendar else {
         return SchoolDay::NoCalendar;
     };
     match local_date(event.at, school.timezone) {
-        Some(date) => calendar.day(date, ical),
+        Some(date) => calendar.day(date, read),
         None => SchoolDay::NoCalendar,
     }
 }
@@ -239,7 +239,7 @@ impl DecisionContext<'_> {
                 || self.standing_of(key, event),
                 |planned| planned.against.clone(),
             ),
-            school_day: school_day(self.school, event, self.ical.as_deref()),
+            school_day: school_day(self.school, event, &self.closures),
             released: planned.is_some_and(|planned| planned.released),
             timezone: self.school.timezone,
         };

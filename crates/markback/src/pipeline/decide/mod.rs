@@ -23,7 +23,7 @@ use writeback::{Arrival, Decision, DecisionOutcome, Event, Previous};
 use super::{
     effects::Effects,
     failure::{FailurePolicy, Next, Outage, Panicked, caught, doubled, later, split},
-    gathering::gathered_already,
+    gathering::{Gathering, gathered_already},
     jobs::{DecideJob, SendJob},
     liveness::BatchProgress,
     planned::PlannedMark,
@@ -60,7 +60,7 @@ pub(super) struct Decider {
     pub(super) failures: FailurePolicy,
     pub(super) config: WorkerConfig,
     /// The longest that a mark waits for others of its school.
-    pub(super) gather_window: Duration,
+    pub(super) gathering: Arc<Gathering>,
 }
 
 /// A claimed job with its event; the event is missing if it cannot be read.
@@ -473,7 +473,8 @@ impl Decider {
             return;
         }
         let age = self.now() - case.job.enqueued_at;
-        let already = gathered_already(self.gather_window, age, is_missed(event, &decision));
+        let window = self.gathering.settings().window;
+        let already = gathered_already(window, age, is_missed(event, &decision));
         let job = SendJob::new_job(&planned, school, &token_key(context.school)).waited(already);
         effects.planned.push((key.clone(), job));
         effects

@@ -22,7 +22,9 @@ use super::{
     jobs::DecideJob,
 };
 use crate::{
+    audit_log::{AuditAction, NewAuditEntry},
     metrics,
+    operator::Actor,
     people::{PersonIndex, line_of, nobody, person_of, several},
     schools::token_key,
     settings::{LiveSettings, School, Service},
@@ -131,6 +133,8 @@ struct Request {
     events: Vec<Event>,
     /// The person whose events each event is in order with.
     persons: Vec<String>,
+    /// For the audit log.
+    entry: NewAuditEntry,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -162,6 +166,7 @@ impl Intake {
         &self,
         school: &SchoolId,
         events: Vec<Value>,
+        actor: &Actor,
     ) -> Result<Vec<ReceivedEvent>, IntakeError> {
         let current = self.settings.current();
         let Some(settings) = current.school(school) else {
@@ -189,6 +194,7 @@ impl Intake {
             school: school.clone(),
             persons,
             events,
+            entry: actor.entry(AuditAction::EventsSent).school(school),
             answer,
         };
         self.requests
@@ -207,12 +213,13 @@ impl Intake {
         &self,
         school: &SchoolId,
         events: Vec<Value>,
+        actor: &Actor,
     ) -> Result<Vec<IntakeResult>, IntakeError> {
         let mut left: Vec<(usize, Value)> = events.into_iter().enumerate().collect();
         let mut results: BTreeMap<usize, IntakeResult> = BTreeMap::new();
         while !left.is_empty() {
             let batch = left.iter().map(|(_, event)| event.clone()).collect();
-            let problems = match self.submit(school, batch).await {
+            let problems = match self.submit(school, batch, actor).await {
                 Ok(taken) => {
                     let places = left.iter().map(|(place, _)| *place);
                     results.extend(places.zip(taken.into_iter().map(Ok)));
@@ -374,6 +381,23 @@ impl Request {
     }
 }
 
+/// The entries of the audit log for requests with new events.
+fn entries(requests: &[(usize, &Request)], new: &HashSet<EventKey>) -> Vec<NewAuditEntry> {
+    let mut left = new.clone();
+    let mut entries = Vec::with_capacity(requests.len());
+    for (_, request) in requests {
+        let is_new = |event: &&Event| left.remove(&(request.school.to_string(), event.id.clone()));
+        let events: Vec<_> = request.events.iter().filter(is_new).collect();
+        let entry = request.entry.clone();
+        match events.as_slice() {
+            [] => {}
+            [one] => entries.push(entry.subject(&one.id).amount(1)),
+            many => entries.push(entry.amount(many.len())),
+        }
+    }
+    entries
+}
+
 /// Stores events.
 struct Writer {
     settings: LiveSettings,
@@ -481,6 +505,8 @@ impl Writer {
             return Ok(Err(conflicts));
         }
         let taken = new.len();
+        let entries = entries(requests, &new);
+        self.store.record_in(&mut tx, &entries).await?;
         // In the order of arrival, which is the order in which each person's events are decided.
         let persons = requests.iter().flat_map(|(_, request)| &request.persons);
         let settings = self.settings.current();

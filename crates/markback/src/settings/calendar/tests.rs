@@ -4,7 +4,10 @@ use rstest::rstest;
 use writeback::SchoolDay;
 
 use super::*;
-use crate::settings::{self, LoadError, Loaded};
+use crate::{
+    calendar::ReadClosures,
+    settings::{self, Hint, LoadError, Loaded},
+};
 
 const SCHOOL: &str = "[[school]]\nid = 'A1'\ntimezone = 'Europe/London'\ntoken_env = 'TOKEN'\n";
 const GROUP: &str = "[[school.group]]\nname = 'G'\nkind = 'students'\n[school.group.writeback]\ncloses = '15:30'\npresent = true\n";
@@ -55,11 +58,69 @@ fn an_ical_file_starts_from_the_settings_folder() {
         calendar.ical.clone().unwrap()
     };
     let usual = ical("ical_file = 'dates/hill.ics'");
-    assert_eq!(usual.path, Path::new("etc/dates/hill.ics"));
+    assert_eq!(usual.place, IcalPlace::File("etc/dates/hill.ics".into()));
     assert!(usual.closure_words.contains(&"half term".to_owned()));
     let own = ical("ical_file = '/srv/hill.ics'\nclosure_words = ['Ferien', ' Shut ']");
-    assert_eq!(own.path, Path::new("/srv/hill.ics"));
+    assert_eq!(own.place, IcalPlace::File("/srv/hill.ics".into()));
     assert_eq!(own.closure_words, ["ferien", "shut"]);
+}
+
+#[rstest]
+#[case(
+    "https://hill.example/s3cret.ics",
+    "https://hill.example/s3cret.ics",
+    0
+)]
+#[case(
+    "webcal://hill.example/s3cret.ics",
+    "https://hill.example/s3cret.ics",
+    0
+)]
+#[case("http://hill.example/s3cret.ics", "http://hill.example/s3cret.ics", 1)]
+fn an_address_is_read_and_its_path_is_shown_nowhere(
+    #[case] written: &str,
+    #[case] fetched: &str,
+    #[case] hints: usize,
+) {
+    let loaded = with(&format!("ical_url = '{written}'")).unwrap();
+    let calendar = loaded.settings.schools[0].calendar.as_deref().unwrap();
+    let ical = calendar.ical.clone().unwrap();
+    let IcalPlace::Url(url) = &ical.place else {
+        panic!("{ical:?}");
+    };
+    assert_eq!(url.as_url().as_str(), fetched);
+    assert!(
+        ical.source().contains("://hill.example/… ("),
+        "{}",
+        ical.source()
+    );
+    let of_calendar = |hint: &&Hint| hint.key.ends_with("ical_url");
+    assert_eq!(loaded.hints.iter().filter(of_calendar).count(), hints);
+    let shown = format!("{calendar:?}{ical:?}{}{:?}", ical.source(), loaded.hints);
+    assert!(!shown.contains("s3cret"), "{shown}");
+    assert!(
+        loaded
+            .settings
+            .ical_files(Path::new("markback.toml"))
+            .is_empty()
+    );
+}
+
+#[test]
+fn closures_of_the_mis_are_found_by_the_same_words() {
+    let words = |calendar: &str| {
+        let settings = with(calendar).unwrap().settings;
+        let calendar = settings.schools[0].calendar.as_deref().unwrap();
+        calendar.mis.clone().map(|mis| mis.closure_words)
+    };
+    assert!(
+        words("from_mis = true")
+            .unwrap()
+            .contains(&"inset".to_owned())
+    );
+    let own = "from_mis = true\nclosure_words = ['Pupil free day']";
+    assert_eq!(words(own).unwrap(), ["pupil free day"]);
+    assert_eq!(words("from_mis = false\nical_file = 'a.ics'"), None);
 }
 
 #[test]
@@ -112,6 +173,28 @@ fn no_calendar_is_none() {
 #[case("closures = [{ on = [] }]", "calendar.closures[0].on", "no day")]
 #[case("closures = [{ why = 'x' }]", "calendar.closures[0].on", "no day")]
 #[case("ical_file = ''", "calendar.ical_file", "empty")]
+#[case("from_mis = false", "calendar", "says nothing")]
+#[case(
+    "from_mis = true\nclosure_words = ['']",
+    "calendar.closure_words",
+    "missing"
+)]
+#[case("ical_url = 'hill.ics'", "calendar.ical_url", "can be fetched")]
+#[case(
+    "ical_url = 'ftp://hill.example/a.ics'",
+    "calendar.ical_url",
+    "can be fetched"
+)]
+#[case(
+    "ical_url = 'https://u:p@hill.example/'",
+    "calendar.ical_url",
+    "can be fetched"
+)]
+#[case(
+    "ical_file = 'a'\nical_url = 'https://hill.example/'",
+    "calendar.ical_url",
+    "two places"
+)]
 #[case(
     "ical_file = 'a.ics'\nclosure_words = []",
     "calendar.closure_words",
@@ -171,7 +254,7 @@ fn a_school_takes_its_templates_calendar_unless_it_has_its_own() {
     let closed = |school: usize, day: &str| {
         let calendar = settings.schools[school].calendar.as_deref().unwrap();
         matches!(
-            calendar.day(day.parse().unwrap(), None),
+            calendar.day(day.parse().unwrap(), &ReadClosures::default()),
             SchoolDay::Closed { .. }
         )
     };

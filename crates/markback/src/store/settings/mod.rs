@@ -6,29 +6,45 @@
 mod files;
 mod marks;
 mod read;
+mod tokens;
 mod write;
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use outbox::{MigrationStep, Migrations};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-pub use self::marks::WrittenMark;
-pub(crate) use self::write::{NewActivation, NewVersion};
+pub use self::{
+    marks::WrittenMark,
+    tokens::{StoredToken, TokenChange, TokenEntry},
+};
+pub(crate) use self::{
+    tokens::TokensChanged,
+    write::{NewActivation, NewVersion},
+};
 
 const TABLES: &str = include_str!("../../../migrations/settings/0001_settings.sql");
+const TOKENS: &str = include_str!("../../../migrations/settings/0002_tokens.sql");
 
 /// The tables of the settings, in SQL that both databases accept.
 pub(super) const MIGRATIONS: Migrations = Migrations {
     prefix: "markback_settings",
-    steps: &[MigrationStep {
-        version: 1,
-        name: "versions, what rules, sealed tokens, last valid files",
-        sqlite: TABLES,
-        postgres: TABLES,
-    }],
+    steps: &[
+        MigrationStep {
+            version: 1,
+            name: "versions, what rules, sealed tokens, last valid files",
+            sqlite: TABLES,
+            postgres: TABLES,
+        },
+        MigrationStep {
+            version: 2,
+            name: "what became of sealed tokens",
+            sqlite: TOKENS,
+            postgres: TOKENS,
+        },
+    ],
 };
 
 /// What a text of settings is for.
@@ -133,7 +149,7 @@ pub(crate) struct ActiveRow {
     pub(crate) beside_file: BesideFile,
     pub(crate) since: Option<DateTime<Utc>>,
     pub(crate) generation: i64,
-    pub(crate) token: Option<SealedRow>,
+    pub(crate) token: Option<Arc<SealedRow>>,
 }
 
 /// The version that rules.
@@ -144,10 +160,22 @@ pub(crate) struct ActiveVersion {
 }
 
 /// A sealed token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SealedRow {
+    /// The id of the key that it is sealed with.
     pub(crate) key_id: String,
     pub(crate) sealed: String,
+    /// The generation in which it was set.
+    pub(crate) generation: i64,
+}
+
+impl fmt::Debug for SealedRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedRow")
+            .field("key_id", &self.key_id)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
 }
 
 /// When a version began to rule, and by whom.

@@ -1,5 +1,7 @@
 //! Reading versions and what rules.
 
+use std::sync::Arc;
+
 use chrono::DateTime;
 use outbox::{Tx, on_pool, on_tx};
 
@@ -21,6 +23,7 @@ row! {
         body: Option<String>,
         key_id: Option<String>,
         sealed: Option<String>,
+        token_generation: Option<i64>,
     }
 }
 
@@ -62,7 +65,7 @@ row! {
 const GENERATION: &str = "SELECT generation FROM markback_settings_generation WHERE one = 1";
 
 const SINCE: &str = "SELECT a.scope, a.name, a.number, a.beside_file, a.since_ms, a.generation, v.body, \
-         t.key_id, t.sealed \
+         t.key_id, t.sealed, t.generation AS token_generation \
      FROM markback_settings_active a \
      LEFT JOIN markback_settings_versions v ON v.scope = a.scope AND v.name = a.name AND v.number = a.number \
      LEFT JOIN markback_settings_tokens t ON a.scope = 'school' AND t.school = a.name \
@@ -232,10 +235,13 @@ fn active(row: Active) -> outbox::Result<ActiveRow> {
         beside_file: beside(&row.beside_file)?,
         since: DateTime::from_timestamp_millis(row.since_ms),
         generation: row.generation,
-        token: row
-            .key_id
-            .zip(row.sealed)
-            .map(|(key_id, sealed)| SealedRow { key_id, sealed }),
+        token: row.key_id.zip(row.sealed).map(|(key_id, sealed)| {
+            Arc::new(SealedRow {
+                key_id,
+                sealed,
+                generation: row.token_generation.unwrap_or_default(),
+            })
+        }),
     })
 }
 
