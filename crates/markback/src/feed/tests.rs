@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::store::NewEntry;
+use crate::store::{EventState, EventUpdate, NewEntry, NewEvent};
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -334,6 +334,50 @@ async fn a_pause_is_told_once_and_ends_with_a_notice() {
                 (None, NoticeWhat::Resumed),
                 (Some("A"), NoticeWhat::Resumed),
             ]
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_outcome_is_told_whatever_a_comment_holds() {
+    for stage in stages().await {
+        let event = json!({
+            "id": "e1", "person": "P1", "kind": "sign_in", "at": "2026-11-23T08:50:00Z",
+        });
+        let event = serde_json::from_value(event).unwrap();
+        let new = NewEvent {
+            school: &"A".into(),
+            event: &event,
+        };
+        let decision = json!({
+            "outcome": "write", "mark": { "code": "L", "comment": "zero \0, quoted \\u0000, \\\0 \u{1f600}" }, "steps": [],
+        });
+        let update = EventUpdate {
+            student: Some("S1".to_owned()),
+            day: Some("2026-11-23".to_owned()),
+            session: Some("AM".to_owned()),
+            decision: Some(decision.to_string()),
+            ..EventUpdate::of("A", "e1").state(EventState::Confirmed)
+        };
+        assert!(update.decision.as_ref().unwrap().contains(r"\u0000"));
+        let mut tx = stage.store.database().begin().await.unwrap();
+        let store = &stage.store;
+        store.insert_events(&mut tx, &[new]).await.unwrap();
+        store
+            .update_events(&mut tx, std::slice::from_ref(&update))
+            .await
+            .unwrap();
+        store.tell_outcomes(&mut tx, &[update]).await.unwrap();
+        tx.commit().await.unwrap();
+        let found = stage.all(None, &FeedFilter::default(), 10).await;
+        assert_eq!(found.len(), 1);
+        let told = serde_json::to_value(&found[0].event).unwrap();
+        assert_eq!(
+            told,
+            json!({
+                "id": "e1", "person": "P1", "student": "S1", "state": "confirmed", "code": "L", "date": "2026-11-23",
+                "session": "AM",
+            })
         );
     }
 }

@@ -52,14 +52,25 @@ static TELL: Sql = Sql::new(
      FROM {rows $1: school text, kind text, body text} r WHERE true",
 );
 
+/// PostgreSQL reads no JSON with an escaped zero byte, which a comment in the decision may hold. The replacement is as long, so
+/// that a backslash before it stays one that is escaped.
+macro_rules! decision {
+    () => {
+        "{e.decision|replace(e.decision, '\\u0000', '\\ufffd')::jsonb}"
+    };
+}
+
 /// Neither the outcome's text, which may quote the MIS or an operator, nor anything else of the decision.
-static TELL_OUTCOMES: Sql = Sql::new(
+static TELL_OUTCOMES: Sql = Sql::new(concat!(
     "INSERT INTO markback_feed (school, kind, at_ms, body) SELECT e.school, 'event', $2, \
          {json_object|jsonb_build_object}('id', e.id, 'person', e.person, 'student', e.student, 'state', e.state, \
-             'code', {e.decision|e.decision::jsonb}->'mark'->>'code', 'date', e.day, 'session', e.session, \
-             'reason', {e.decision|e.decision::jsonb}->>'reason'){|::text} \
+             'date', e.day, 'session', e.session, 'code', ",
+    decision!(),
+    "->'mark'->>'code', 'reason', ",
+    decision!(),
+    "->>'reason'){|::text} \
      FROM {rows $1: school text, id text} r JOIN markback_events e ON e.school = r.school AND e.id = r.id",
-);
+));
 
 const HEAD: &str = "SELECT seq, (SELECT count(*) FROM (SELECT 1 FROM markback_feed WHERE seq IS NULL LIMIT 1) f) \
      FROM markback_feed_head WHERE one = 1";
