@@ -51,13 +51,17 @@ fn serve(path: &str) -> Service {
     Service(child.unwrap())
 }
 
-/// Sends a request with the key and returns the response.
+/// Sends a request with the key of the settings and returns the response.
 fn ask(host: &str, what: &str, body: &str) -> String {
+    ask_with(host, what, body, "a key that nobody guesses")
+}
+
+fn ask_with(host: &str, what: &str, body: &str, key: &str) -> String {
     let mut stream = std::net::TcpStream::connect(host).unwrap();
     let length = body.len();
     write!(
         stream,
-        "{what} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer a key that nobody guesses\r\n\
+        "{what} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {key}\r\n\
          content-length: {length}\r\nconnection: close\r\n\r\n{body}"
     )
     .unwrap();
@@ -241,4 +245,28 @@ fn a_settings_file_is_read_again_whole_or_not_at_all_and_a_broken_one_starts_wit
     std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
     let mut never = serve(&path);
     assert_eq!(never.0.wait().unwrap().code(), Some(2));
+}
+
+#[test]
+fn the_key_of_the_settings_can_be_left_out_once_there_is_another() {
+    let (folder, path) = settings_file(SETTINGS);
+    std::fs::write(folder.path().join("key"), "a key that nobody guesses").unwrap();
+    let mut first = serve(&path);
+    address_of(&mut first);
+    drop(first);
+    let without = SETTINGS.replace("api_key_file = 'key'\n", "");
+    std::fs::write(&path, without).unwrap();
+    // Nobody could use the service.
+    let mut refused = serve(&path);
+    assert_eq!(refused.0.wait().unwrap().code(), Some(1));
+
+    let add = ["keys", "add", "--config", &path, "--name", "host"];
+    let made = cli_support::markback(add.into_iter().chain(["--scope", "admin"]));
+    assert_eq!(made.code, 0, "{}", made.err);
+    let mut second = serve(&path);
+    let host = &address_of(&mut second);
+    let answer = ask_with(host, "GET /v1/schools/A1/events", "", made.out.trim());
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let answer = ask(host, "GET /v1/schools/A1/events", "");
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }

@@ -17,11 +17,12 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     error::{ApiError, Kind},
-    key::Access,
+    key::{self, Access},
     openapi::{Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
+    audit_log::AuditAction,
     feed::{
         Cursor, Feed, FeedEntry, FeedFilter, FeedKind, FeedPage, FeedQuery, FeedRead, Follower,
         PAGE, PAGE_MAX, Told,
@@ -86,7 +87,13 @@ async fn page(
     let wait = Duration::from_secs(wait.into()).min(answer_within.saturating_sub(SPARE));
     let read = markback.feed().page_within(&query, wait).await;
     match read.map_err(|error| store_away(&error))? {
-        FeedRead::Page(page) => Ok(Json(page)),
+        FeedRead::Page(page) => {
+            if !page.entries.is_empty() {
+                let look = access.entry(AuditAction::FeedShown);
+                key::record(&markback, look.amount(page.entries.len())).await?;
+            }
+            Ok(Json(page))
+        }
         FeedRead::Resync => Err(ApiError::new(
             Kind::CursorGone,
             "entries after this cursor are no longer kept; send `after=latest`, read what you need as a whole, and go on \
@@ -133,6 +140,7 @@ async fn follow(
         .follow(&query)
         .await
         .map_err(|error| store_away(&error))?;
+    key::record(&markback, access.entry(AuditAction::FeedFollowed)).await?;
     let events = events(Following {
         markback,
         access,

@@ -96,15 +96,15 @@ pub(super) struct Guard(Arc<Inner>);
 
 struct Inner {
     markback: Markback,
-    /// The key that the settings name, for the first hour: it may do everything.
-    of_settings: Hash,
+    /// The key that the settings name, if they do, for the first hour: it may do everything.
+    of_settings: Option<Hash>,
     brake: Brake,
 }
 
 impl Guard {
-    pub(super) fn new(markback: Markback, of_settings: &SecretString) -> Self {
+    pub(super) fn new(markback: Markback, of_settings: Option<&SecretString>) -> Self {
         Self(Arc::new(Inner {
-            of_settings: Hash::of(of_settings.expose_secret().as_bytes()),
+            of_settings: of_settings.map(|key| Hash::of(key.expose_secret().as_bytes())),
             brake: Brake::new(markback.clock().clone()),
             markback,
         }))
@@ -112,7 +112,8 @@ impl Guard {
 
     /// The access of a key; `None` if it is wrong.
     async fn access(&self, shown: &[u8]) -> outbox::Result<Option<Access>> {
-        if self.0.of_settings.equals(&Hash::of(shown)) {
+        let of_settings = self.0.of_settings.as_ref();
+        if of_settings.is_some_and(|key| key.equals(&Hash::of(shown))) {
             return Ok(Some(Access {
                 caller: Caller::of_key(OF_SETTINGS, "the key of the settings"),
                 grant: Grant::everything(),

@@ -60,14 +60,18 @@ pub use self::{
 use self::{extract::BodyMax, key::Guard, webhooks::Door};
 use markback::{service::Markback, settings::SecretError};
 
-/// All routes of the service. The bearer key is read once.
+/// All routes of the service. The key of the settings is read once; without one, only the keys of the database open them.
 ///
 /// # Errors
-/// Returns an error if the settings name no bearer key, or a secret is not where they say.
+/// Returns an error if a secret is not where the settings say.
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let settings = markback.settings();
     let limits = &settings.service.http;
-    let guard = Guard::new(markback.clone(), &settings.service.api_key()?);
+    let of_settings = match settings.service.api_key() {
+        Err(SecretError::NotNamed) => None,
+        key => Some(key?),
+    };
+    let guard = Guard::new(markback.clone(), of_settings.as_ref());
     let door = Door::new(settings.service.webhook_secret()?);
     let slots = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
     let guarded = guarded()

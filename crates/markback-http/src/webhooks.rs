@@ -25,7 +25,12 @@ use super::{
     openapi::Of,
 };
 use markback::{
-    approvals::Approval, metrics, service::Markback, store::NoticeKind, sync::SyncRequest,
+    approvals::Approval,
+    audit_log::{AuditAction, Caller, NewAuditEntry},
+    metrics,
+    service::Markback,
+    store::NoticeKind,
+    sync::SyncRequest,
     text::bytes_without_bom,
 };
 
@@ -340,7 +345,10 @@ async fn migration(
             full: true,
             accept: false,
         };
-        markback.sync().ask(&settings, everything).await?;
+        let id = markback.sync().ask(&settings, everything).await?;
+        let entry = NewAuditEntry::new(AuditAction::SyncStarted, &Caller::default(), "webhook");
+        let entry = entry.school(school).subject(id);
+        markback.audit_log().change(entry).await?;
     }
     Ok("the school's MIS is read again")
 }

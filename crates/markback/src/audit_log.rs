@@ -96,6 +96,8 @@ pub enum AuditAction {
     SettingsActivated,
     /// A school or a template was taken out of the settings.
     SettingsRemoved,
+    /// The settings file was read again; the amount tells how many schools changed.
+    SettingsFileTaken,
     /// A key was made.
     KeyAdded,
     /// A key was revoked.
@@ -142,6 +144,10 @@ pub enum AuditAction {
     SyncPreviewed,
     /// Reports of syncs were shown, which name people without a group.
     SyncsShown,
+    /// Entries of the feed were shown; the amount tells how many.
+    FeedShown,
+    /// The feed was followed as a stream.
+    FeedFollowed,
     /// A draft of settings was tried on past events.
     SettingsTried,
 }
@@ -165,6 +171,8 @@ impl AuditAction {
             | Self::GroupChangesShown
             | Self::SyncPreviewed
             | Self::SyncsShown
+            | Self::FeedShown
+            | Self::FeedFollowed
             | Self::SettingsTried => AuditKind::Look,
             Self::EventsSent
             | Self::EventRetried
@@ -175,6 +183,7 @@ impl AuditAction {
             | Self::SettingsDrafted
             | Self::SettingsActivated
             | Self::SettingsRemoved
+            | Self::SettingsFileTaken
             | Self::KeyAdded
             | Self::KeyRevoked
             | Self::TokenStored

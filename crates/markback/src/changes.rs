@@ -13,6 +13,7 @@ use mis_core::SchoolId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit_log::{AuditAction, Caller, NewAuditEntry},
     calendar::reading::Reread,
     configuration::Configuration,
     metrics,
@@ -95,6 +96,14 @@ impl Markback {
         self.schools().forget_all();
         let changed = self.rule(&layers).await;
         drop(layers);
+        if !changed.is_empty() {
+            let action = AuditAction::SettingsFileTaken;
+            let entry = NewAuditEntry::new(action, &Caller::default(), "settings file");
+            // The file rules already, so this may wait like a look until it can be written.
+            if let Err(error) = self.audit_log().look(entry.amount(changed.len())).await {
+                tracing::warn!(%error, "the change of the settings file could not be recorded in the audit log");
+            }
+        }
         self.read_calendars(&self.settings(), Reread::All).await;
         Ok(Reloaded {
             changed,

@@ -15,7 +15,7 @@ use super::{
 use markback::{
     metrics,
     service::{Markback, Options, last_good_file},
-    settings::{self, Loaded},
+    settings::{self, Loaded, SecretError, Settings},
     store::ServiceLock,
     text,
 };
@@ -77,12 +77,28 @@ async fn last_good(path: &Path, error: anyhow::Error) -> anyhow::Result<Loaded> 
     Ok(loaded)
 }
 
+/// Whether the database has a key that is valid. Without one, nobody could use the service.
+async fn has_key(settings: &Settings) -> bool {
+    let Ok(store) = open_store(settings, Access::Read).await else {
+        return false;
+    };
+    let now = store.now();
+    let found = store.keys().await.unwrap_or_default();
+    store.database().close().await;
+    found.iter().any(|key| key.state(now) == "active")
+}
+
 async fn serve(loaded: Loaded, path: &Path, is_last_good: bool) -> anyhow::Result<ExitCode> {
     let settings = loaded.settings.clone();
     let mut signals = Signals::listen()?;
     let mut hangups = Hangups::listen()?;
     // Before a database is made: a start that cannot succeed leaves nothing behind.
-    settings.service.api_key()?;
+    match settings.service.api_key() {
+        Err(SecretError::NotNamed) if has_key(&settings).await => {
+            tracing::info!("the settings name no key; those of `markback keys ls` open the API");
+        }
+        key => drop(key?),
+    }
     settings.service.webhook_secret()?;
     let store = settings.service.store_told();
     if let Some(misplaced) = settings.service.misplaced_store()? {

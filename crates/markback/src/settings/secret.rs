@@ -44,7 +44,8 @@ pub enum SecretError {
     },
     /// The settings do not say where the key of the service's own API is.
     #[error(
-        "the settings name no bearer key for the service's own API; set `api_key_env` or `api_key_file`"
+        "the settings name no bearer key for the service's own API, and its database has none; set `api_key_env` or \
+         `api_key_file`, at least until `markback keys add` has made one"
     )]
     NotNamed,
     /// The school has another link.

@@ -42,7 +42,8 @@ const DAY: u64 = 24 * HOUR;
 pub struct Service {
     /// The address and port that the service listens on.
     pub listen: SocketAddr,
-    /// The environment variable that holds the bearer key for the service's own API. `serve` needs this or `api_key_file`.
+    /// The environment variable that holds the first bearer key for the service's own API, which may do everything. `serve`
+    /// needs this or `api_key_file` until `markback keys add` has made another key.
     pub api_key_env: Option<String>,
     /// The file that holds the bearer key, relative to the settings file.
     pub api_key_file: Option<PathBuf>,
