@@ -88,8 +88,8 @@ pub struct EventNews {
     /// The pupil's id at Wonde, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub student: Option<String>,
-    /// The state: `held`, `accepted`, `confirmed`, `rejected`, `unconfirmed`, `skipped`, `superseded`, `failed` or
-    /// `discarded`.
+    /// The state: `held`, `accepted`, `confirmed`, `rejected`, `unconfirmed`, `skipped`, `superseded`, `failed`,
+    /// `discarded` or `withdrawn`.
     pub state: EventState,
     /// The mark's attendance code, if the last decision was to write one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

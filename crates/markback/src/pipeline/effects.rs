@@ -14,7 +14,10 @@
 //! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks. Last, the
 //! feed gets an entry for each event in a state that hosts follow.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use chrono::TimeDelta;
 use outbox::{ClaimedJob, ErrorKind, LeaseToken, NewJob, Recovery, Tx};
@@ -202,12 +205,12 @@ impl Effects {
             .iter()
             .map(|(key, event)| EventUpdate::of(&key.school, event).state(EventState::Superseded));
         let events = self.events.iter().cloned();
-        let news = events
-            .chain(superseded)
-            .chain(failed)
-            .chain(queued)
-            .chain(withdrawn);
-        let news: Vec<_> = news.collect();
+        // What became of a withdrawn event takes the place of the state that led to it.
+        let of = |update: &EventUpdate| (update.school.clone(), update.id.clone());
+        let replaced: HashSet<EventKey> = withdrawn.iter().map(of).collect();
+        let news = events.chain(superseded).chain(failed).chain(queued);
+        let news = news.filter(|update| !replaced.contains(&of(update)));
+        let news: Vec<_> = news.chain(withdrawn).collect();
         store.tell_outcomes(tx, &news).await?;
         Ok((news, parts))
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use markback::{
     correction::{Corrected, Correction, correct},
+    feed::{FeedQuery, FeedRead},
     operator::{self, Actor, OperatorError},
     service::EventState::{
         Accepted, Confirmed, Discarded, Failed, Held, Planned, Received, Sent, Skipped, Superseded,
@@ -50,7 +51,7 @@ async fn try_to_correct(
 }
 
 /// Corrects an event. A worker may have it in hand for a moment.
-async fn withdraw(stage: &Stage, id: &str, replacement: Option<Value>) -> Corrected {
+pub(crate) async fn withdraw(stage: &Stage, id: &str, replacement: Option<Value>) -> Corrected {
     let mut done = None;
     stage
         .until("the event is corrected", async || {
@@ -439,6 +440,37 @@ async fn others_are_decided_anew(
         assert_eq!(held.writes, 2);
         assert_eq!(what(&stage, "e2").await.first().unwrap(), "decided anew");
     }
+}
+
+/// The feed tells of the mark, and later that its event was withdrawn, but not of the steps of the repair that look like those
+/// of an event that counts.
+#[tokio::test]
+async fn the_feed_tells_what_became_of_a_withdrawn_event() {
+    let stage = Stage::set(unprotected()).await;
+    let pupil = stage.pupil(SIMS, 0);
+    for event in [
+        sign_in("e1", &pupil, "09:07:00"),
+        sign_out("e2", &pupil, "10:01:00", "M - Dentist"),
+    ] {
+        stage.take(SIMS, event).await;
+        stage.settled().await;
+    }
+    withdraw(&stage, "e2", None).await;
+    assert_eq!(stage.settled_as(SIMS, "e2").await, Withdrawn);
+    let all = FeedQuery {
+        limit: 100,
+        ..FeedQuery::default()
+    };
+    let found = stage.markback.feed().page(&all).await;
+    let FeedRead::Page(page) = found.unwrap() else {
+        panic!("the feed is gone");
+    };
+    let news = page.entries.into_iter().filter_map(|entry| entry.event);
+    let states: Vec<_> = news
+        .filter(|news| news.id == "e2")
+        .map(|news| news.state)
+        .collect();
+    assert_eq!(states, [Accepted, Confirmed, Accepted, Withdrawn]);
 }
 
 /// The wrong mark protects nothing, even while it is on its way.

@@ -574,3 +574,27 @@ async fn the_week_of_a_thousand_pupils() {
         println!("  not compared: {} {}", apart.count, apart.text);
     }
 }
+
+/// What the others of the session were decided by is not all recorded.
+#[tokio::test]
+async fn events_of_a_session_in_which_one_was_withdrawn_are_counted_apart() {
+    let stage = Stage::usual().await;
+    let [pupil, other] = [0, 1].map(|n| stage.pupil(SIMS, n));
+    let events = vec![
+        sign_in("e1", &pupil, "09:05:00"),
+        sign_in("x1", &other, "09:05:00"),
+    ];
+    stage.take_all(SIMS, events).await;
+    stage.settled().await;
+    stage.take(SIMS, sign_in("e2", &pupil, "09:10:00")).await;
+    stage.settled().await;
+    crate::corrections::withdraw(&stage, "e1", None).await;
+    stage.settled().await;
+    let report = tried(&stage, &[], 5).await;
+    let apart: Vec<_> = report
+        .apart
+        .iter()
+        .map(|apart| (apart.why, apart.events.len()))
+        .collect();
+    assert_eq!((report.compared, apart), (1, vec![(Apart::Withdrawn, 2)]));
+}
