@@ -15,6 +15,7 @@ mod torture;
 mod tree;
 mod try_new_adapter;
 mod verdict;
+mod webhook_verifiers;
 
 use std::process::ExitCode;
 
@@ -61,6 +62,8 @@ enum Chore {
     },
     /// Checks the project's rules that clippy cannot check.
     Tidy,
+    /// Verifies our webhooks' signatures with the public libraries for Python and JavaScript.
+    WebhookVerifiers,
     /// Measures a release build on SQLite and on a temporary PostgreSQL server; options of `markback bench` follow
     /// `--`.
     Bench(bench::Options),
@@ -94,6 +97,7 @@ fn run(chore: Chore) -> Result<ExitCode> {
         Chore::PublicApi { check: true } => public_api::check(&tree)?,
         Chore::PublicApi { check: false } => public_api::write(&tree)?,
         Chore::Tidy => tidy::run(&tree)?,
+        Chore::WebhookVerifiers => webhook_verifiers::check(&tree)?,
         Chore::Bench(options) => bench::bench(&tree, &options)?,
         Chore::Torture(options) => torture::torture(&tree, &options)?,
     }

@@ -56,6 +56,7 @@ fn walk(value: &mut Value, is_schema: bool) {
                         schemas.values_mut().for_each(|value| walk(value, true))
                     }
                     ("example" | "examples", _) => {}
+                    ("security", Value::Array(required)) => without_scopes(required),
                     (_, value) => walk(value, false),
                 }
             }
@@ -64,6 +65,13 @@ fn walk(value: &mut Value, is_schema: bool) {
         Value::Bool(true) if is_schema => *value = json!({}),
         Value::Bool(false) if is_schema => *value = json!({"not": {}}),
         _ => {}
+    }
+}
+
+/// In 3.0 only OAuth has scopes.
+fn without_scopes(required: &mut [Value]) {
+    for schemes in required.iter_mut().filter_map(Value::as_object_mut) {
+        schemes.values_mut().for_each(|scopes| *scopes = json!([]));
     }
 }
 
@@ -88,6 +96,10 @@ fn convert(schema: &mut Map<String, Value>) {
     exclusive_bounds(schema);
     null_as_nullable(schema);
     wrapped_reference(schema);
+    // Generators cannot make such a default of a type that is declared elsewhere.
+    if schema.get("default").is_some_and(Value::is_object) {
+        schema.remove("default");
+    }
     // Words of JSON Schema that 3.0 does not have, and that only narrow.
     for name in [
         "$schema",
@@ -199,8 +211,8 @@ mod tests {
                 json!({"allOf": [{"$ref": "#/a"}], "nullable": true}),
             ),
             (
-                json!({"oneOf": [{"const": "a"}, {"const": "b"}]}),
-                json!({"oneOf": [{"enum": ["a"]}, {"enum": ["b"]}]}),
+                json!({"oneOf": [{"const": "a"}, {"type": "integer"}]}),
+                json!({"oneOf": [{"enum": ["a"]}, {"type": "integer"}]}),
             ),
             (json!({"examples": [1, 2]}), json!({"example": 1})),
             (
@@ -222,6 +234,14 @@ mod tests {
             ),
             (json!({"items": true}), json!({"items": {}})),
             (
+                json!({"$ref": "#/a", "default": {}}),
+                json!({"allOf": [{"$ref": "#/a"}]}),
+            ),
+            (
+                json!({"type": "string", "default": "a"}),
+                json!({"type": "string", "default": "a"}),
+            ),
+            (
                 json!({"enum": ["a", null]}),
                 json!({"enum": ["a", null], "nullable": true}),
             ),
@@ -229,6 +249,15 @@ mod tests {
         for (schema, expected) in table {
             assert_eq!(converted(schema.clone()), expected, "{schema}");
         }
+    }
+
+    #[test]
+    fn a_key_has_no_scopes() {
+        let document = json!({"paths": {"/a": {"get": {"security": [{"key": ["admin"]}]}}}});
+        assert_eq!(
+            in_3_0(document)["paths"]["/a"]["get"]["security"],
+            json!([{"key": []}])
+        );
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The commands, one module each.
 
 pub mod adapters;
+pub mod audit;
 pub mod check;
 pub mod doctor;
 pub mod events;
 pub mod explain;
 pub mod groups;
+pub mod keys;
 pub mod migrate;
 mod named;
 mod open_store;
+mod recorded;
 pub mod replay;
 pub mod resume;
 pub mod schema;
@@ -19,6 +22,7 @@ pub mod status;
 mod stored;
 pub mod sync;
 pub mod token;
+pub mod webhooks;
 
 use std::path::{Path, PathBuf};
 

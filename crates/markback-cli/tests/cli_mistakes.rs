@@ -111,6 +111,8 @@ fn a_used_address_is_reported() {
 #[case::a_name("listen = 'localhost:8350'", &["markback.toml:1", "localhost:8350", "127.0.0.1:8350"])]
 #[case::no_port("listen = '127.0.0.1'", &["markback.toml:1", "with a port", "127.0.0.1:8350"])]
 #[case::too_long("http.answer_within = '1m'", &["markback.toml:1", "too long", "25 seconds"])]
+#[case::no_body("http.body_max = 0", &["markback.toml:1", "body_max", "1048576"])]
+#[case::no_origin("http.allow_origins = ['*']", &["markback.toml:1", "allow_origins", "https://"])]
 #[case::no_time("http = { head_within = '0s' }", &["markback.toml:1", "head_within", "75s"])]
 fn an_invalid_setting_is_reported(#[case] setting: &str, #[case] words: &[&str]) {
     assert_told(&with(setting, &["serve"]), 2, words);

@@ -358,3 +358,50 @@ async fn a_read_only_command_creates_no_database() {
     assert_eq!(said.code, 1, "{}", said.out);
     assert!(!world.folder.path().join("elsewhere.db").exists());
 }
+
+#[tokio::test]
+async fn an_event_that_was_wrong_is_corrected() {
+    let mut world = ApiEnv::new().await;
+    world.take(vec![world.sign_in("e1", 0, "09:15")]).await;
+    world.run();
+    world.until("e1", EventState::Confirmed).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let name = file.path().to_str().unwrap();
+    let correct = ["events", "correct", "e1", "--reason", "a wrong clock"];
+    let with = [&correct[..], &["--replacement", name]].concat();
+
+    std::fs::write(&file, "{").unwrap();
+    let said = markback(&world, &with).await;
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("is not JSON"), "{}", said.err);
+    let mut right = world.sign_in("e1b", 0, "08:50");
+    let at = right["at"].take();
+    std::fs::write(&file, right.to_string()).unwrap();
+    let said = markback(&world, &with).await;
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("replacement.at"), "{}", said.err);
+
+    right["at"] = at;
+    std::fs::write(&file, right.to_string()).unwrap();
+    let said = markback(&world, &with).await;
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(
+        said.out.contains("e1b: received; it replaces e1"),
+        "{}",
+        said.out
+    );
+    world.until("e1b", EventState::Confirmed).await;
+    world.until("e1", EventState::Withdrawn).await;
+    let said = markback(&world, &["events", "show", "e1"]).await;
+    assert!(
+        said.out
+            .contains("withdrawn: a wrong clock; e1b replaces it"),
+        "{}",
+        said.out
+    );
+    let said = markback(&world, &["events", "show", "e1b"]).await;
+    assert!(said.out.contains("replaces: e1"), "{}", said.out);
+    let said = markback(&world, &correct).await;
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("corrected before"), "{}", said.err);
+}

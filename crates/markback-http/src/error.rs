@@ -38,6 +38,10 @@ enum Header {
 pub enum Kind {
     /// The bearer key is missing or wrong.
     Unauthorised,
+    /// The key lacks a scope.
+    Forbidden,
+    /// Too many requests, such as with a wrong key.
+    TooManyRequests,
     /// There is nothing at the address.
     NotFound,
     /// The address cannot be read.
@@ -52,6 +56,10 @@ pub enum Kind {
     UnknownGroup,
     /// The school has no such sync.
     UnknownSync,
+    /// There is no such endpoint for webhooks.
+    UnknownEndpoint,
+    /// There is no such key.
+    UnknownKey,
     /// The cursor is older than the kept changes.
     CursorGone,
     /// The state of the event does not allow this, or its id belongs to an event with other content.
@@ -99,6 +107,16 @@ impl Kind {
                 "The key is missing or wrong",
                 "Send the header `Authorization: Bearer` with a key that is valid.",
             ),
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "The key does not allow this",
+                "Use a key with the scope that `detail` names.",
+            ),
+            Self::TooManyRequests => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "Too many requests",
+                "Correct the key, and send the request again after the seconds in the header `Retry-After`.",
+            ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
                 "There is nothing at this address",
@@ -133,6 +151,16 @@ impl Kind {
                 StatusCode::NOT_FOUND,
                 "Unknown sync",
                 "Correct the sync's id. A sync is removed after its retention.",
+            ),
+            Self::UnknownEndpoint => (
+                StatusCode::NOT_FOUND,
+                "Unknown webhook endpoint",
+                "Correct the endpoint's id; the list of endpoints has them all.",
+            ),
+            Self::UnknownKey => (
+                StatusCode::NOT_FOUND,
+                "Unknown key",
+                "Correct the key's id; it is the public part, which the list of keys has.",
             ),
             Self::CursorGone => (
                 StatusCode::GONE,
@@ -302,6 +330,22 @@ impl ApiError {
             header: Some(Header::RetryAfter(seconds)),
             ..Self::new(Kind::Unavailable, detail)
         }
+    }
+
+    /// Too many of such requests; retry after so many seconds.
+    pub fn too_many(detail: &'static str, seconds: u32) -> Self {
+        Self {
+            header: Some(Header::RetryAfter(seconds)),
+            ..Self::new(Kind::TooManyRequests, detail)
+        }
+    }
+
+    /// The path is not encoded as it should be.
+    pub fn unreadable_address() -> Self {
+        Self::new(
+            Kind::InvalidAddress,
+            "the address cannot be read; encode ids in it as UTF-8 with percent signs",
+        )
     }
 
     /// The bearer key is missing or wrong.

@@ -11,11 +11,14 @@ use writeback::Event;
 use super::{
     error::{ApiError, Kind, Problem},
     extract::{Body, Path},
+    key::{self, Access},
     openapi::{Given, Of, Trouble},
     query::QueryParams,
 };
-use markback::service::{
-    EventRecord, EventState, InputProblem, IntakeError, Markback, ReceivedEvent,
+use markback::{
+    audit_log::AuditAction,
+    operator::Actor,
+    service::{EventRecord, EventState, InputProblem, IntakeError, Markback, ReceivedEvent},
 };
 
 /// Seconds after which to retry when the database cannot be reached.
@@ -46,7 +49,7 @@ struct EventList {
 
 /// The form of a request: where in its body the events are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     /// The body is one event.
     Single,
     /// The body is a list of events.
@@ -75,7 +78,7 @@ impl Form {
         pointer
     }
 
-    fn problem(self, problem: InputProblem) -> Problem {
+    pub(super) fn problem(self, problem: InputProblem) -> Problem {
         Problem {
             pointer: Some(self.pointer(&problem.key)),
             parameter: None,
@@ -140,6 +143,7 @@ impl From<ReceivedEvent> for Receipt {
     ))]
 async fn take_in(
     State(markback): State<Markback>,
+    access: Access,
     Path(school): Path<String>,
     asked: QueryParams,
     Body(body): Body,
@@ -151,10 +155,11 @@ async fn take_in(
     }
     let partial = asked.only(&["partial"])?.flag("partial")?;
     let (events, form) = events(body)?;
+    let actor = access.actor(None, None);
     let events = if partial && form != Form::Single {
-        good_ones(&markback, &school, events, form).await?
+        good_ones(&markback, &actor, &school, events, form).await?
     } else {
-        let taken = markback.intake(&school, events).await;
+        let taken = markback.intake_by(&actor, &school, events).await;
         let taken = taken.map_err(|error| refused(error, form))?;
         taken.into_iter().map(Receipt::from).collect()
     };
@@ -164,13 +169,14 @@ async fn take_in(
 /// Receives the valid events and reports the problems of the others. An error if none is valid.
 async fn good_ones(
     markback: &Markback,
+    actor: &Actor,
     school: &SchoolId,
     events: Vec<Value>,
     form: Form,
 ) -> Result<Vec<Receipt>, ApiError> {
     let id = |event: &Value| event["id"].as_str().map(str::to_owned);
     let ids: Vec<_> = events.iter().map(id).collect();
-    let taken = markback.intake_valid(school, events).await;
+    let taken = markback.intake_valid_by(actor, school, events).await;
     let taken = taken.map_err(|error| refused(error, form))?;
     if taken.iter().all(Result::is_err) {
         let problems = taken.into_iter().filter_map(Result::err).flatten();
@@ -192,6 +198,7 @@ async fn good_ones(
     responses((status = 200, description = "The event.", body = EventBody)))]
 async fn look(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, event)): Path<(String, String)>,
 ) -> Result<Json<EventRecord>, ApiError> {
     let school = SchoolId::from(school.as_str());
@@ -199,7 +206,11 @@ async fn look(
         return Err(ApiError::unknown_school());
     }
     match markback.event(&school, &event).await {
-        Ok(Some(record)) => Ok(Json(record)),
+        Ok(Some(record)) => {
+            let look = access.entry(AuditAction::EventShown).school(&school);
+            key::record(&markback, look.subject(event)).await?;
+            Ok(Json(record))
+        }
         Ok(None) => Err(ApiError::new(
             Kind::UnknownEvent,
             "this school has no event with this id; it was never received, or is past its retention",

@@ -13,10 +13,7 @@ use serde_json::Value;
 
 use markback::text::{bytes_without_bom, json_fault};
 
-use super::{
-    BODY_MAX,
-    error::{ApiError, Kind, Problem},
-};
+use super::error::{ApiError, Kind, Problem};
 
 /// Path parameters.
 #[derive(FromRequestParts)]
@@ -25,10 +22,7 @@ pub(super) struct Path<T>(pub(super) T);
 
 impl From<PathRejection> for ApiError {
     fn from(_: PathRejection) -> Self {
-        Self::new(
-            Kind::InvalidAddress,
-            "the address cannot be read; encode ids in it as UTF-8 with percent signs",
-        )
+        Self::unreadable_address()
     }
 }
 
@@ -39,8 +33,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
-        parse(&bytes).map(Self)
+        parse(&read(request, state).await?).map(Self)
     }
 }
 
@@ -51,7 +44,7 @@ impl<S: Send + Sync> FromRequest<S> for MaybeBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let bytes = Bytes::from_request(request, state).await.map_err(unread)?;
+        let bytes = read(request, state).await?;
         if bytes_without_bom(&bytes)
             .iter()
             .all(u8::is_ascii_whitespace)
@@ -62,12 +55,27 @@ impl<S: Send + Sync> FromRequest<S> for MaybeBody {
     }
 }
 
-fn unread(rejection: BytesRejection) -> ApiError {
+/// The longest body in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyMax(pub(super) usize);
+
+async fn read<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let max = request.extensions().get::<BodyMax>().copied();
+    let bytes = Bytes::from_request(request, state).await;
+    bytes.map_err(|rejection| unread(rejection, max))
+}
+
+fn unread(rejection: BytesRejection, max: Option<BodyMax>) -> ApiError {
     let status = rejection.into_response().status();
     if status == StatusCode::PAYLOAD_TOO_LARGE {
         return ApiError::new(
             Kind::TooLarge,
-            format!("the body is longer than {BODY_MAX} bytes; send the events in several parts"),
+            match max {
+                Some(BodyMax(max)) => {
+                    format!("the body is longer than {max} bytes; send the events in several parts")
+                }
+                None => "the body is too long; send the events in several parts".to_owned(),
+            },
         );
     }
     ApiError::new(Kind::InvalidJson, "the body is incomplete; send it again")

@@ -14,10 +14,12 @@ use writeback::settings::{Field, GroupKind, WritebackSettings};
 use super::{
     error::{ApiError, Kind, Problem},
     extract::{MaybeBody, Path},
+    key::{self, Access},
     openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
+    audit_log::AuditAction,
     service::Markback,
     settings::{Group, School},
     store::{GroupChange, Horizon, MemberJson, SyncRecord},
@@ -202,12 +204,16 @@ async fn list(
     responses((status = 200, description = "The group.", body = GroupBody)))]
 async fn look(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, group)): Path<(String, String)>,
 ) -> Result<Json<GroupJson>, ApiError> {
     let school = known(&markback, &school)?;
     let group = known_group(&school, &group)?;
     let page = markback.store().group_people(&school.id, &group.name).await;
     let page = page.map_err(store_away)?.ok_or_else(not_read)?;
+    let look = access.entry(AuditAction::GroupShown).school(&school.id);
+    let look = look.subject(&group.name).amount(page.people.len());
+    key::record(&markback, look).await?;
     Ok(Json(GroupJson {
         name: group.name.clone(),
         kind: group.kind,
@@ -229,6 +235,7 @@ async fn look(
     ))]
 async fn changes(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, group)): Path<(String, String)>,
     asked: QueryParams,
 ) -> Result<Json<Feed>, ApiError> {
@@ -251,15 +258,22 @@ async fn changes(
         .group_changes(&school.id, &group.name, since)
         .await;
     match changes.map_err(store_away)?.ok_or_else(not_read)? {
-        Horizon::Within(found) => Ok(Json(Feed {
-            changes: found
-                .changes
-                .into_iter()
-                .map(change)
-                .collect::<Result<_, _>>()?,
-            cursor: found.cursor.to_string(),
-            more: found.more,
-        })),
+        Horizon::Within(found) => {
+            if !found.changes.is_empty() {
+                let look = access.entry(AuditAction::GroupChangesShown);
+                let look = look.school(&school.id).subject(&group.name);
+                key::record(&markback, look.amount(found.changes.len())).await?;
+            }
+            Ok(Json(Feed {
+                changes: found
+                    .changes
+                    .into_iter()
+                    .map(change)
+                    .collect::<Result<_, _>>()?,
+                cursor: found.cursor.to_string(),
+                more: found.more,
+            }))
+        }
         Horizon::Beyond => Err(ApiError::new(
             Kind::CursorGone,
             "changes after this cursor are no longer kept; read the group's list and continue from its cursor",
@@ -288,6 +302,7 @@ fn change(change: GroupChange) -> Result<ChangeJson, ApiError> {
     responses((status = 202, description = "The sync that will run.", body = SyncRecordBody)))]
 async fn sync(
     State(markback): State<Markback>,
+    access: Access,
     Path(school): Path<String>,
     MaybeBody(body): MaybeBody,
 ) -> Result<(StatusCode, Json<SyncRecord>), ApiError> {
@@ -310,6 +325,14 @@ async fn sync(
         .ask(&school, ask)
         .await
         .map_err(store_away)?;
+    let action = if ask.accept {
+        AuditAction::SyncAccepted
+    } else {
+        AuditAction::SyncStarted
+    };
+    let entry = access.entry(action).school(&school.id).subject(&id);
+    let recorded = markback.audit_log().change(entry).await;
+    recorded.map_err(store_away)?;
     let record = markback
         .store()
         .sync(&school.id, &id)
@@ -326,6 +349,7 @@ async fn sync(
     responses((status = 200, description = "The syncs.", body = SyncsBody)))]
 async fn syncs(
     State(markback): State<Markback>,
+    access: Access,
     Path(school): Path<String>,
     asked: QueryParams,
 ) -> Result<Json<Syncs>, ApiError> {
@@ -337,6 +361,10 @@ async fn syncs(
         .syncs(&school.id, limit)
         .await
         .map_err(store_away)?;
+    if !syncs.is_empty() {
+        let look = access.entry(AuditAction::SyncsShown).school(&school.id);
+        key::record(&markback, look.amount(syncs.len())).await?;
+    }
     Ok(Json(Syncs { syncs }))
 }
 
@@ -345,6 +373,7 @@ async fn syncs(
     responses((status = 200, description = "The sync.", body = SyncRecordBody)))]
 async fn one_sync(
     State(markback): State<Markback>,
+    access: Access,
     Path((school, sync)): Path<(String, String)>,
 ) -> Result<Json<SyncRecord>, ApiError> {
     let school = known(&markback, &school)?;
@@ -353,7 +382,10 @@ async fn one_sync(
         .sync(&school.id, &sync)
         .await
         .map_err(store_away)?;
-    record.map(Json).ok_or_else(unknown_sync)
+    let record = record.ok_or_else(unknown_sync)?;
+    let look = access.entry(AuditAction::SyncsShown).school(&school.id);
+    key::record(&markback, look.subject(&record.id)).await?;
+    Ok(Json(record))
 }
 
 fn known(markback: &Markback, school: &str) -> Result<School, ApiError> {

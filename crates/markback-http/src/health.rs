@@ -170,6 +170,7 @@ async fn levels(markback: &Markback) -> outbox::Result<Levels> {
         schools: markback.settings().schools.len(),
         schools_read: schools_read(markback),
         calendars_unread: markback.store().calendars_unread().await?,
+        endpoints: markback.endpoints().list().await?,
         now: markback.clock().now(),
     })
 }

@@ -1,47 +1,207 @@
-//! The bearer key that protects the API.
+//! The guard of the API: whose key a request shows, what that key may do, and which schools exist for it.
+//!
+//! What a key may not see does not exist for it: another school gets the answer of an unknown one, before the body is
+//! read. A missing scope is told, but only at schools that the key sees.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, header},
+    extract::{FromRequestParts, MatchedPath, RawPathParams, Request, State},
+    http::{HeaderMap, header, request::Parts},
     middleware::Next,
     response::Response,
 };
+use mis_core::SchoolId;
 use secrecy::{ExposeSecret as _, SecretString};
-use subtle::ConstantTimeEq as _;
 
-use super::error::ApiError;
+use super::{
+    brake::Brake,
+    error::{ApiError, Kind},
+};
+use markback::{
+    audit_log::{AuditAction, Caller, NewAuditEntry},
+    keys::{Grant, Hash, Scope, Verified},
+    metrics,
+    operator::Actor,
+    service::Markback,
+};
 
-/// The key that clients must send.
-#[derive(Clone)]
-pub(super) struct Key(Arc<SecretString>);
+/// The interface in the audit log and the events' histories.
+const VIA: &str = "API";
+/// The public part that stands for the key of the settings in the audit log.
+const OF_SETTINGS: &str = "settings";
+/// Seconds after which to retry when the keys cannot be read.
+const STORE_AGAIN: u32 = 5;
 
-impl Key {
-    pub(super) fn new(secret: SecretString) -> Self {
-        Self(Arc::new(secret))
+/// Who asks, and what exists for them.
+#[derive(Clone, Debug)]
+pub(super) struct Access {
+    pub(super) caller: Caller,
+    pub(super) grant: Grant,
+}
+
+impl Access {
+    /// The author of a change, with the name and the reason that they give.
+    pub(super) fn actor(&self, by: Option<String>, note: Option<String>) -> Actor {
+        Actor {
+            by: by.or_else(|| self.caller.name.clone()),
+            via: VIA,
+            note,
+            caller: self.caller.clone(),
+        }
     }
 
-    /// Compares in constant time for keys of equal length.
-    fn fits(&self, shown: &[u8]) -> bool {
-        self.0.expose_secret().as_bytes().ct_eq(shown).into()
+    /// Whether their key is still valid, for an answer that takes long.
+    pub(super) async fn is_valid(&self, markback: &Markback) -> bool {
+        match self.caller.key.as_deref() {
+            Some(OF_SETTINGS) => true,
+            Some(id) => markback.keys().is_valid(id).await.unwrap_or(false),
+            None => false,
+        }
+    }
+
+    /// An entry of the audit log about what they do.
+    pub(super) fn entry(&self, action: AuditAction) -> NewAuditEntry {
+        NewAuditEntry::new(action, &self.caller, VIA)
     }
 }
 
-/// Rejects requests without the key, before the body is read.
+impl<S: Send + Sync> FromRequestParts<S> for Access {
+    type Rejection = Infallible;
+
+    /// A route that is not guarded gives access to nothing.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let found = parts.extensions.get::<Self>();
+        Ok(found.cloned().unwrap_or_else(|| Self {
+            caller: Caller::default(),
+            grant: Grant::nothing(),
+        }))
+    }
+}
+
+/// Records a look in the audit log, before what is shown.
+pub(super) async fn record(markback: &Markback, look: NewAuditEntry) -> Result<(), ApiError> {
+    markback.audit_log().look(look).await.map_err(|error| {
+        tracing::error!(%error, "looks cannot be written into the audit log, so nothing is shown");
+        ApiError::unavailable(
+            "the database cannot be reached, so the look cannot be recorded; try again",
+            STORE_AGAIN,
+        )
+    })
+}
+
+/// Checks the keys of requests.
+#[derive(Clone)]
+pub(super) struct Guard(Arc<Inner>);
+
+struct Inner {
+    markback: Markback,
+    /// The key that the settings name, for the first hour: it may do everything.
+    of_settings: Hash,
+    brake: Brake,
+}
+
+impl Guard {
+    pub(super) fn new(markback: Markback, of_settings: &SecretString) -> Self {
+        Self(Arc::new(Inner {
+            of_settings: Hash::of(of_settings.expose_secret().as_bytes()),
+            brake: Brake::new(markback.clock().clone()),
+            markback,
+        }))
+    }
+
+    /// The access of a key; `None` if it is wrong.
+    async fn access(&self, shown: &[u8]) -> outbox::Result<Option<Access>> {
+        if self.0.of_settings.equals(&Hash::of(shown)) {
+            return Ok(Some(Access {
+                caller: Caller::of_key(OF_SETTINGS, "the key of the settings"),
+                grant: Grant::everything(),
+            }));
+        }
+        let verified = self.0.markback.keys().verify(shown).await?;
+        Ok(verified.map(|Verified { caller, grant, .. }| Access { caller, grant }))
+    }
+
+    /// The answer to a request with a wrong key or without one.
+    fn rejected(&self, request: &Request, shown: Option<&[u8]>) -> ApiError {
+        let slowed = self.0.brake.count(request.extensions(), shown);
+        metrics::wrong_key(slowed.is_some());
+        match (slowed, shown) {
+            (Some(seconds), _) => ApiError::too_many(
+                "too many requests with a wrong key come from this address; a right one is served at once",
+                seconds,
+            ),
+            (None, Some(_)) => ApiError::unauthorised(
+                "this bearer key is wrong, has expired or was revoked; `markback keys ls` lists those that are right",
+            ),
+            (None, None) => ApiError::unauthorised(
+                "no bearer key; send the header Authorization: Bearer and a key that `markback keys add` has made",
+            ),
+        }
+    }
+
+    fn is_known(&self, school: &SchoolId) -> bool {
+        self.0.markback.settings().school(school).is_some()
+    }
+}
+
+/// Rejects requests that their key does not allow, before the body is read.
 pub(super) async fn guard(
-    State(key): State<Key>,
-    request: Request,
+    State(guard): State<Guard>,
+    pattern: MatchedPath,
+    params: Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>,
+    mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    match bearer(request.headers()) {
-        Some(shown) if key.fits(shown) => Ok(next.run(request).await),
-        Some(_) => Err(ApiError::unauthorised(
-            "this bearer key is wrong; send the one that the service's settings name",
-        )),
-        None => Err(ApiError::unauthorised(
-            "no bearer key; send the header Authorization: Bearer and the key that the service's settings name",
-        )),
+    let shown = bearer(request.headers());
+    let access = match shown {
+        Some(shown) => guard.access(shown).await.map_err(|error| {
+            tracing::error!(%error, "the keys of the API could not be read");
+            ApiError::unavailable("the database cannot be reached; try again", STORE_AGAIN)
+        })?,
+        None => None,
+    };
+    let Some(access) = access else {
+        return Err(guard.rejected(&request, shown));
+    };
+    let params = params.map_err(|_| ApiError::unreadable_address())?;
+    let school = params.iter().find(|(name, _)| *name == "school");
+    if let Some((_, school)) = school {
+        let school = SchoolId::from(school);
+        // In this order, so that both take the same time.
+        let is_known = guard.is_known(&school);
+        if !access.grant.sees(&school) || !is_known {
+            return Err(ApiError::unknown_school());
+        }
+    }
+    let needed = needed(request.method().as_str(), pattern.as_str());
+    if !access.grant.allows(needed) {
+        return Err(ApiError::new(
+            Kind::Forbidden,
+            format!("this key lacks the scope {needed}; use a key that has it"),
+        ));
+    }
+    request.extensions_mut().insert(access);
+    Ok(next.run(request).await)
+}
+
+/// The scope that a route needs. One that is not listed needs [`Scope::Admin`].
+pub(super) fn needed(method: &str, pattern: &str) -> Scope {
+    let reads = ["GET", "HEAD"]
+        .iter()
+        .any(|word| method.eq_ignore_ascii_case(word));
+    if pattern == "/v1/feed" || pattern.starts_with("/v1/feed/") {
+        return Scope::EventsRead;
+    }
+    let Some(rest) = pattern.strip_prefix("/v1/schools/{school}/") else {
+        return Scope::Admin;
+    };
+    match (rest.split('/').next().unwrap_or_default(), reads) {
+        ("events", true) => Scope::EventsRead,
+        ("events" | "corrections", false) => Scope::EventsWrite,
+        ("groups" | "syncs", true) => Scope::GroupsRead,
+        ("sync", false) => Scope::SettingsWrite,
+        _ => Scope::Admin,
     }
 }
 
@@ -60,18 +220,42 @@ mod tests {
     use super::*;
 
     #[rstest]
-    #[case("Bearer hush", true)]
-    #[case("bearer  hush ", true)]
-    #[case("Bearer hus", false)]
-    #[case("Bearer hushh", false)]
-    #[case("Bearer ", false)]
-    #[case("Basic hush", false)]
-    #[case("hush", false)]
-    #[case("", false)]
-    fn only_the_key_itself_opens(#[case] header: &str, #[case] opens: bool) {
-        let key = Key::new("hush".to_owned().into());
+    #[case("Bearer hush", Some("hush"))]
+    #[case("bearer  hush ", Some("hush"))]
+    #[case("Bearer ", Some(""))]
+    #[case("Basic hush", None)]
+    #[case("hush", None)]
+    #[case("", None)]
+    fn a_bearer_key_is_read(#[case] header: &str, #[case] key: Option<&str>) {
         let mut headers = HeaderMap::new();
         headers.insert(header::AUTHORIZATION, header.parse().unwrap());
-        assert_eq!(bearer(&headers).is_some_and(|shown| key.fits(shown)), opens);
+        assert_eq!(bearer(&headers), key.map(str::as_bytes));
+    }
+
+    #[rstest]
+    #[case("GET", "/v1/schools/{school}/events/{event}", Scope::EventsRead)]
+    #[case("POST", "/v1/schools/{school}/events", Scope::EventsWrite)]
+    #[case(
+        "POST",
+        "/v1/schools/{school}/events/{event}/retry",
+        Scope::EventsWrite
+    )]
+    #[case(
+        "GET",
+        "/v1/schools/{school}/groups/{group}/changes",
+        Scope::GroupsRead
+    )]
+    #[case("GET", "/v1/schools/{school}/syncs/{sync}", Scope::GroupsRead)]
+    #[case("POST", "/v1/schools/{school}/sync", Scope::SettingsWrite)]
+    #[case("GET", "/v1/audit", Scope::Admin)]
+    #[case("GET", "/v1/feed/stream", Scope::EventsRead)]
+    #[case("GET", "/v1/webhook-endpoints", Scope::Admin)]
+    #[case("GET", "/v1/schools/{school}/something-new", Scope::Admin)]
+    fn each_route_needs_one_scope(
+        #[case] method: &str,
+        #[case] pattern: &str,
+        #[case] scope: Scope,
+    ) {
+        assert_eq!(needed(method, pattern), scope);
     }
 }

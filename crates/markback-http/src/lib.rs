@@ -3,6 +3,7 @@
 //! ```text
 //! GET  /healthz                                               the process responds
 //! GET  /readyz, /metrics                                      whether the node can work; its metrics
+//! GET  /openapi.json, /docs, /problems                        the description of the API, as a document and as pages
 //! POST /v1/schools/{school}/events                            one event or a list; `?partial=true` stores the valid ones *
 //! GET  /v1/schools/{school}/events                            the latest events *
 //! GET  /v1/schools/{school}/events/{event}                    one event and its outcome *
@@ -10,27 +11,45 @@
 //! GET  /v1/schools/{school}/groups, …/{group}                 the groups and their people *
 //! GET  /v1/schools/{school}/groups/{group}/changes?since=…    changes of a group *
 //! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync} syncs of the school's people *
+//! GET, POST /v1/keys, POST /v1/keys/{key}/revoke             the API's keys *
+//! GET  /v1/audit                                              who changed what, and who looked at a person *
 //! POST /webhooks/wonde/{secret}                               Wonde's webhooks
 //!
-//! * with the bearer key
+//! * with a bearer key that has the scope for it
 //! ```
 
+mod audit;
+mod brake;
 mod connections;
+mod corrections;
+mod endpoints;
 mod error;
 mod events;
 mod extract;
+mod feed;
 mod groups;
 mod health;
 mod key;
+mod keys;
 mod middleware;
 mod openapi;
 mod operator;
 mod query;
+mod reference;
 mod request_id;
 pub mod server;
 mod webhooks;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware::from_fn_with_state};
+use std::sync::Arc;
+
+use axum::{
+    Extension, Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, Method, header},
+    middleware::from_fn_with_state,
+};
+use tokio::sync::Semaphore;
+use tower_http::{compression::CompressionLayer, cors::CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::{
@@ -38,28 +57,65 @@ pub use self::{
     error::{ApiError, Kind, Problem},
     openapi::document,
 };
-use self::{key::Key, webhooks::Door};
+use self::{extract::BodyMax, key::Guard, webhooks::Door};
 use markback::{service::Markback, settings::SecretError};
-
-/// The largest request body in bytes.
-pub const BODY_MAX: usize = 1024 * 1024;
 
 /// All routes of the service. The bearer key is read once.
 ///
 /// # Errors
 /// Returns an error if the settings name no bearer key, or a secret is not where they say.
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
-    let answer_within = markback.settings().service.http.answer_within;
-    let key = Key::new(markback.settings().service.api_key()?);
-    let door = Door::new(markback.settings().service.webhook_secret()?);
-    let guarded = guarded().route_layer(from_fn_with_state(key, key::guard));
-    Ok(Router::from(guarded.merge(open(door)))
+    let settings = markback.settings();
+    let limits = &settings.service.http;
+    let guard = Guard::new(markback.clone(), &settings.service.api_key()?);
+    let door = Door::new(settings.service.webhook_secret()?);
+    let slots = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
+    let guarded = guarded()
+        .route_layer(from_fn_with_state(slots, middleware::bounded))
+        .route_layer(from_fn_with_state(guard, key::guard));
+    let router = Router::from(guarded.merge(open(door)))
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_there)
-        .layer(DefaultBodyLimit::max(BODY_MAX))
-        .layer(from_fn_with_state(answer_within, middleware::in_time))
+        .layer(DefaultBodyLimit::max(limits.body_max))
+        .layer(Extension(BodyMax(limits.body_max)))
+        .layer(from_fn_with_state(
+            limits.answer_within,
+            middleware::in_time,
+        ))
+        .layer(CompressionLayer::new());
+    let router = match cors(&limits.allow_origins) {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    Ok(router
         .layer(from_fn_with_state(markback.clone(), middleware::watch))
         .with_state(markback))
+}
+
+/// Lets pages of these origins call the API; `None` if there are none.
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| origin.parse().ok())
+        .collect();
+    let methods = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
+    let layer = CorsLayer::new()
+        .allow_origin(origins.clone())
+        .allow_methods(methods)
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            request_id::HEADER,
+        ])
+        .expose_headers([header::RETRY_AFTER, header::ETAG, request_id::HEADER]);
+    (!origins.is_empty()).then_some(layer)
 }
 
 /// The routes that need a key. They are below `/v1`.
@@ -68,12 +124,18 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(events::routes())
         .merge(groups::routes())
         .merge(operator::routes())
+        .merge(corrections::routes())
+        .merge(feed::routes())
+        .merge(endpoints::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
 }
 
 /// The routes that need no key.
 fn open(door: Door) -> OpenApiRouter<Markback> {
     OpenApiRouter::new()
         .merge(health::routes())
+        .merge(reference::routes())
         .merge(webhooks::routes(door))
 }
 

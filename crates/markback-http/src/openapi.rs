@@ -5,7 +5,7 @@
 //! the errors that any address may answer. Types are described by `schemars::JsonSchema`, as those of the settings are;
 //! [`Of`] and [`Given`] hand the descriptions to utoipa.
 
-use std::{borrow::Cow, marker::PhantomData, sync::LazyLock};
+use std::{borrow::Cow, fmt::Write as _, marker::PhantomData, sync::LazyLock};
 
 use axum::http::StatusCode;
 use schemars::{
@@ -18,7 +18,10 @@ use utoipa::{
     openapi::{Info, ObjectBuilder, OpenApi, Paths, RefOr, extensions::Extensions, schema::Schema},
 };
 
-use super::error::{Kind, PROBLEM_JSON, ProblemDetails};
+use super::{
+    error::{Kind, PROBLEM_JSON, ProblemDetails},
+    key::needed,
+};
 
 /// Where a description by schemars travels in utoipa's, which does not have all of JSON Schema's words.
 const EXTENSION: &str = "x-schema";
@@ -123,9 +126,9 @@ fn part(described: OpenApi, guarded: bool) -> Part {
     let (mut paths, schemas) = (take("/paths"), take(SCHEMAS));
     for (path, item) in &mut paths {
         let operations = item.as_object_mut().into_iter().flatten();
-        for (_, operation) in operations {
+        for (method, operation) in operations {
             if let Some(operation) = operation.as_object_mut() {
-                complete(path, operation, guarded);
+                complete((method, path), operation, guarded);
             }
         }
     }
@@ -133,7 +136,7 @@ fn part(described: OpenApi, guarded: bool) -> Part {
 }
 
 /// Adds what the operation has in common with others.
-fn complete(path: &str, operation: &mut Map<String, Value>, guarded: bool) {
+fn complete((method, path): (&str, &str), operation: &mut Map<String, Value>, guarded: bool) {
     let names: Vec<_> = path.split('/').filter_map(parameter_in).collect();
     let parameters = names.iter().map(|name| {
         json!({
@@ -155,10 +158,9 @@ fn complete(path: &str, operation: &mut Map<String, Value>, guarded: bool) {
     let sends = operation.contains_key("requestBody");
     let mut kinds = vec![Kind::Internal, Kind::Unavailable, Kind::TimedOut];
     if guarded {
-        kinds.push(Kind::Unauthorised);
-        operation
-            .entry("security")
-            .or_insert_with(|| json!([{KEY: []}]));
+        kinds.extend([Kind::Unauthorised, Kind::Forbidden, Kind::TooManyRequests]);
+        let scope = needed(method, path);
+        operation.insert("security".to_owned(), json!([{KEY: [scope.as_str()]}]));
     }
     if !names.is_empty() {
         kinds.extend([Kind::NotFound, Kind::InvalidAddress]);
@@ -191,6 +193,8 @@ fn about_parameter(name: &str) -> &'static str {
         "event" => "The event's id, which the sign-in system gave.",
         "group" => "The group's name in the settings.",
         "sync" => "The sync's id.",
+        "endpoint" => "The id of the webhook endpoint.",
+        "key" => "The key's id, which is its public part.",
         "secret" => "The secret of the webhooks' address, which the settings name.",
         "kind" => "The end of a problem's `type`.",
         _ => "",
@@ -208,7 +212,12 @@ fn shared_responses() -> Map<String, Value> {
                 "description": "",
                 "content": {PROBLEM_JSON: {"schema": schema}},
             });
-            if about.status == StatusCode::SERVICE_UNAVAILABLE {
+            if [
+                StatusCode::SERVICE_UNAVAILABLE,
+                StatusCode::TOO_MANY_REQUESTS,
+            ]
+            .contains(&about.status)
+            {
                 response["headers"] = json!({"Retry-After": {
                     "description": "After how many seconds to send the request again.",
                     "schema": {"type": "integer", "minimum": 0},
@@ -246,6 +255,7 @@ fn put_together(parts: impl IntoIterator<Item = Part>) -> Value {
         if let Some(carried) = schema.get_mut(EXTENSION) {
             *schema = carried.take();
         }
+        tidy(schema);
     }
     document["paths"] = paths.into();
     document["components"] = json!({
@@ -254,10 +264,63 @@ fn put_together(parts: impl IntoIterator<Item = Part>) -> Value {
         "securitySchemes": {KEY: {
             "type": "http",
             "scheme": "bearer",
-            "description": "A key of the service, in the header `Authorization: Bearer`.",
+            "description": "A key of the service, in the header `Authorization: Bearer`. Each operation needs the scope that \
+                its `security` names; `admin` includes all.",
         }},
     });
     document
+}
+
+/// Leaves the names in descriptions without the brackets that make links of them in Rust's documentation, and makes enums
+/// of described constants.
+fn tidy(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                *text = text.replace("[`", "`").replace("`]", "`");
+            }
+            fields.values_mut().for_each(tidy);
+            choice_as_enum(fields);
+        }
+        Value::Array(values) => values.iter_mut().for_each(tidy),
+        _ => {}
+    }
+}
+
+/// A choice of described constants is an enum whose description describes them, which every generator can make a type of.
+fn choice_as_enum(schema: &mut Map<String, Value>) {
+    let Some(Value::Array(choices)) = schema.get("oneOf") else {
+        return;
+    };
+    // With `const` there is one value, with `enum` there are those that have no description of their own.
+    let values = |choice: &Value| match (&choice["const"], &choice["enum"]) {
+        (Value::String(one), _) => Some(vec![one.clone()]),
+        (_, Value::Array(several)) => several
+            .iter()
+            .map(|one| Some(one.as_str()?.to_owned()))
+            .collect(),
+        _ => None,
+    };
+    let Some(values) = choices.iter().map(values).collect::<Option<Vec<_>>>() else {
+        return;
+    };
+    let mut description = schema
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    for (value, choice) in values.iter().zip(choices) {
+        if let Some(text) = choice["description"].as_str() {
+            let _ = write!(description, "\n\n`{}`: {text}", value.join("`, `"));
+        }
+    }
+    let description = description.trim_start().to_owned();
+    schema.remove("oneOf");
+    schema.insert("type".to_owned(), "string".into());
+    schema.insert("enum".to_owned(), values.concat().into());
+    if !description.is_empty() {
+        schema.insert("description".to_owned(), description.into());
+    }
 }
 
 const ABOUT: &str = "Markback writes attendance from a sign-in system into a school's MIS.\n\n\
@@ -338,6 +401,24 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    #[test]
+    fn described_constants_are_an_enum() {
+        let mut schema = json!({"description": "See [`A`].", "oneOf": [
+            {"const": "a", "description": "one"}, {"enum": ["b", "c"], "type": "string"},
+        ]});
+        tidy(&mut schema);
+        let expected = json!({"description": "See `A`.\n\n`a`: one", "type": "string", "enum": ["a", "b", "c"]});
+        assert_eq!(schema, expected);
+        let mut other = json!({"oneOf": [{"const": "a"}, {"type": "integer"}]});
+        let before = other.clone();
+        tidy(&mut other);
+        assert_eq!(other, before);
+        assert_eq!(
+            document()["components"]["schemas"]["EventKind"]["enum"],
+            json!(["sign_in", "sign_out"])
+        );
     }
 
     /// A type that is both sent and received has one description, or one of them would be lost.

@@ -28,7 +28,8 @@ impl Running {
     /// Starts both. The address is bound before a worker claims anything.
     pub async fn start(markback: Markback) -> anyhow::Result<Self> {
         let listen = markback.settings().service.listen;
-        let limits = markback.settings().service.http;
+        let limits = markback.settings().service.http.clone();
+        let answer_within = limits.answer_within;
         let router = crate::router(markback.clone())?;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             let help = help_for(&error);
@@ -38,14 +39,19 @@ impl Running {
         let address = listener.local_addr()?;
         let stop = CancellationToken::new();
         let told = stop.clone();
+        let records = markback.clone();
         Ok(Self {
             address,
             workers: tokio::spawn({
                 let stop = stop.clone();
                 async move { markback.run(stop).await }
             }),
-            http: tokio::spawn(crate::serve(listener, router, limits.head_within, told)),
-            answer_within: limits.answer_within,
+            http: tokio::spawn(async move {
+                crate::serve(listener, router, limits, told).await;
+                // The looks of the last requests. The workers may have ended before.
+                records.write_records().await;
+            }),
+            answer_within,
             stop,
         })
     }

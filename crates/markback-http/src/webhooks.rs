@@ -353,7 +353,7 @@ async fn go_on(markback: &Markback, school: &SchoolId) -> outbox::Result<()> {
     }
     markback.schools().forget(school);
     let mut tx = markback.store().database().begin().await?;
-    markback.outbox().resume(&mut tx, school.as_str()).await?;
+    markback.store().end_pause(&mut tx, school.as_str()).await?;
     tx.commit().await
 }
 

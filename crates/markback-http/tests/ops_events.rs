@@ -178,6 +178,121 @@ async fn events_are_found_by_school_state_person_and_day() {
     assert_eq!(harness::answer(world.http.get(url)).await.0, 401);
 }
 
+/// Follows `next` to the end of a list.
+async fn all_pages(world: &ApiEnv, question: &str) -> (Vec<String>, usize) {
+    let of = format!("/v1/schools/{}/events", world.school.id);
+    let (mut found, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let (status, answer) = world.get(&format!("{of}?{question}{cursor}")).await;
+        assert_eq!(status, 200, "{answer}");
+        found.extend(ids(&answer).into_iter().map(str::to_owned));
+        pages += 1;
+        match answer["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return (found, pages),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_events_goes_on_from_its_cursor() {
+    for store in stores() {
+        let world = ApiEnv::with(Setup {
+            store,
+            ..Setup::default()
+        })
+        .await;
+        // Most are received at the same instant, so that the order is by id too.
+        let first = (0..7).map(|n| world.sign_in(&format!("e{n}"), n, "08:50"));
+        world.take(first.collect()).await;
+        world.clock.advance(Duration::from_secs(60));
+        world
+            .take(vec![world.sign_in("late:r ü", 8, "09:05")])
+            .await;
+        let every = ["late:r ü", "e0", "e1", "e2", "e3", "e4", "e5", "e6"];
+        for (limit, pages) in [(1, 8), (3, 3), (4, 2), (8, 1), (100, 1)] {
+            let found = all_pages(&world, &format!("limit={limit}")).await;
+            assert_eq!(found, (every.map(str::to_owned).to_vec(), pages), "{limit}");
+        }
+        // What comes in meanwhile is before all of the list.
+        let of = format!("/v1/schools/{}/events", world.school.id);
+        let (_, page) = world.get(&format!("{of}?limit=2")).await;
+        world.clock.advance(Duration::from_secs(60));
+        world.take(vec![world.sign_in("new", 9, "09:06")]).await;
+        let next = page["next"].as_str().unwrap();
+        let (_, page) = world.get(&format!("{of}?limit=2&cursor={next}")).await;
+        assert_eq!(ids(&page), ["e1", "e2"]);
+        for wrong in ["", "x", "MTox", "1"] {
+            let (status, answer) = world.get(&format!("{of}?cursor={wrong}")).await;
+            let problem = &answer["problems"][0];
+            assert_eq!(
+                (status, &problem["parameter"]),
+                (422, &json!("cursor")),
+                "{wrong}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn events_are_found_by_code_and_by_group() {
+    let mut world = ApiEnv::new().await;
+    let of = format!("/v1/schools/{}/events", world.school.id);
+    let (status, _) = world.get(&format!("{of}?group=Pupils")).await;
+    assert_eq!(
+        status, 503,
+        "until the people are known, nobody can say who is in a group"
+    );
+    world.run();
+    world.known().await;
+    let late = (0..3).map(|n| world.sign_in(&format!("late{n}"), n, "09:05"));
+    let in_time = (3..6).map(|n| world.sign_in(&format!("early{n}"), n, "08:50"));
+    world.take(late.chain(in_time).collect()).await;
+    for id in ["late0", "late1", "late2", "early3", "early4", "early5"] {
+        world.until(id, EventState::Confirmed).await;
+    }
+    let (mut found, pages) = all_pages(&world, "code=l&limit=2").await;
+    found.sort();
+    assert_eq!(
+        (found, pages),
+        (
+            vec!["late0".to_owned(), "late1".to_owned(), "late2".to_owned()],
+            2
+        )
+    );
+    assert_eq!(all_pages(&world, "code=M").await, (vec![], 1));
+    assert_eq!(all_pages(&world, "group=Pupils").await.0.len(), 6);
+    assert_eq!(all_pages(&world, "group=Pupils&code=L").await.0.len(), 3);
+    let (status, answer) = world.get(&format!("{of}?group=Pupil")).await;
+    assert_eq!(status, 422);
+    assert_eq!(answer["problems"][0]["help"], "did you mean `Pupils`?");
+}
+
+#[tokio::test]
+async fn null_in_an_optional_field_is_absence() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    let path = format!("/v1/schools/{}/events", world.school.id);
+    let without = world.sign_in("n1", 0, "08:50");
+    let mut with = without.clone();
+    for field in ["kind_of_person", "answers", "automatic", "remote"] {
+        with[field] = Value::Null;
+    }
+    let (status, first) = world.post(&path, &json!({"events": [with]})).await;
+    assert_eq!(status, 202, "{first}");
+    let (status, _) = world.post(&path, &json!({"events": [without]})).await;
+    assert_eq!(status, 202, "the same content in another notation");
+    let path = format!("{path}/n1/discard");
+    let (status, answer) = world.post(&path, &json!({"by": null, "note": null})).await;
+    assert!(status == 200 || status == 409, "{answer}");
+    let path = format!("/v1/schools/{}/sync", world.school.id);
+    let (status, _) = world
+        .post(&path, &json!({"full": null, "accept": null}))
+        .await;
+    assert_eq!(status, 202);
+}
+
 #[tokio::test]
 async fn a_revoked_token_is_paused_and_its_replacement_works_without_a_restart() {
     let mut world = ApiEnv::new().await;
@@ -364,6 +479,7 @@ async fn events_can_be_searched_retried_and_discarded_on_both_databases() {
             person: Some("nobody".to_owned()),
             from: today.pred_opt(),
             to: today.succ_opt(),
+            after: None,
             limit: 10,
             accept_age: settings.service.accept_age,
         };
@@ -594,4 +710,95 @@ async fn an_event_that_waits_for_people_gives_the_reason() {
     let school = &overview[&world.id()];
     assert!(school.sync_error.is_some());
     assert!(school.waiting.as_ref().unwrap().0.contains(why));
+}
+
+/// Corrections: one by one, and many of which some cannot be made.
+#[tokio::test]
+async fn events_are_corrected() {
+    let mut world = ApiEnv::new().await;
+    let school = world.school.id.clone();
+    let events = ["e1", "e2", "e3"];
+    let taken = events.iter().zip(0..);
+    world
+        .take(taken.map(|(id, n)| world.sign_in(id, n, "09:15")).collect())
+        .await;
+    world.run();
+    for id in events {
+        world.until(id, EventState::Confirmed).await;
+    }
+
+    let path = format!("/v1/schools/{school}/events/e1/correct");
+    let bad = [
+        (json!({"reason": " "}), 422, "/reason"),
+        (json!({"replacement": null}), 422, ""),
+        (
+            json!({"reason": "too late", "replacement": {"id": "e1b", "person": "p", "kind": "sign_in"}}),
+            422,
+            "/replacement/at",
+        ),
+        (
+            json!({"reason": "too late", "replacement": world.sign_in("e2", 0, "08:50")}),
+            409,
+            "/replacement/id",
+        ),
+    ];
+    for (body, status, pointer) in bad {
+        let (code, answer) = world.post(&path, &body).await;
+        assert_eq!(code, status, "{answer}");
+        assert_eq!(answer["problems"][0]["pointer"], pointer, "{answer}");
+    }
+    let body = json!({"by": "Office", "reason": "too late", "replacement": world.sign_in("e1b", 0, "08:50")});
+    let (status, answer) = world.post(&path, &body).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["event"]["correction"]["by"], "Office");
+    assert_eq!(answer["replacement"]["corrects"], "e1");
+    world.until("e1b", EventState::Confirmed).await;
+    world.until("e1", EventState::Withdrawn).await;
+    let (status, answer) = world.post(&path, &body).await;
+    assert_eq!(
+        (status, &answer["event"]["state"]),
+        (200, &json!("withdrawn"))
+    );
+    let (status, answer) = world.post(&path, &json!({"reason": "another"})).await;
+    assert_eq!(
+        (status, &answer["type"]),
+        (409, &json!("/problems/conflict"))
+    );
+
+    let many = format!("/v1/schools/{school}/corrections");
+    let (status, answer) = world
+        .post(
+            &many,
+            &json!({"corrections": [
+                {"event": "e9", "reason": "wrong pupil"},
+                {"event": "e2"},
+                {"event": "e3", "reason": "wrong pupil", "replacement": world.sign_in("e3b", 3, "09:15")},
+                {"event": "e2", "reason": "wrong pupil", "replacement": {"id": "e2b"}},
+                {"event": "e2", "reason": "wrong pupil"},
+            ]}),
+        )
+        .await;
+    assert_eq!(status, 200, "{answer}");
+    let results = answer["corrections"].as_array().unwrap();
+    let states: Vec<_> = results.iter().map(|one| &one["state"]).collect();
+    let null = &Value::Null;
+    let received = &json!("received");
+    assert_eq!(states, [null, null, received, null, received], "{answer}");
+    assert_eq!(results[2]["replacement"]["id"], "e3b");
+    assert_eq!(results[1]["problems"][0]["pointer"], "/corrections/1");
+    let field = results[3]["problems"][0]["pointer"].as_str().unwrap();
+    assert!(field.starts_with("/corrections/3/replacement"), "{field}");
+    world.until("e3b", EventState::Confirmed).await;
+    for id in ["e2", "e3"] {
+        let failed = world.until(id, EventState::Failed).await;
+        assert!(failed.outcome.unwrap().contains("clear it in the MIS"));
+    }
+    for body in [json!({}), json!({"corrections": []})] {
+        let (status, _) = world.post(&many, &body).await;
+        assert_eq!(status, 422);
+    }
+    let (status, listed) = world
+        .get(&format!("/v1/schools/{school}/events?state=withdrawn"))
+        .await;
+    assert_eq!((status, ids(&listed)), (200, vec!["e1"]));
 }

@@ -6,6 +6,7 @@ use mis_core::SchoolId;
 use secrecy::SecretString;
 
 use crate::{
+    audit_log::Caller,
     configuration::{Configuration, TokenError},
     operator::Actor,
     service::Markback,
@@ -209,6 +210,7 @@ fn wonde(note: &str) -> Actor {
         by: Some("Wonde".to_owned()),
         via: "webhook",
         note: Some(note.to_owned()),
+        caller: Caller::user(Some("Wonde".to_owned())),
     }
 }
 

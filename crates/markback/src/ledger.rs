@@ -8,7 +8,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::{Code, EventKind, HeldCode, HeldMark};
 use serde::{Deserialize, Serialize};
-use writeback::{Arrival, Standing};
+use writeback::{Arrival, RegisterMark, Standing};
 
 /// How many marks of a session are kept. Older ones are dropped once a later one is confirmed, because the register no
 /// longer holds them.
@@ -88,9 +88,26 @@ pub struct LedgerMark {
     /// What Wonde's copy showed at the decision: the row that was overwritten knowingly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub over: Option<SeenMark>,
+    /// Somebody else's mark in whose place it was written; `None` if there was none, or one of ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<RegisterMark>,
     /// Whether it waits for a person's release. Until then it is not on its way to the register.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// Whether its event was withdrawn. It may be in the register all the same, until it is repaired.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
+    /// The withdrawn mark that this one repairs. It may be in the register again if this one comes to nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repairs: Option<Box<LedgerMark>>,
+}
+
+/// A mark in whose place another was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MarkBefore {
+    pub(crate) mark: RegisterMark,
+    /// Whether it is a mark of ours.
+    pub(crate) is_ours: bool,
 }
 
 impl LedgerMark {
@@ -100,6 +117,15 @@ impl LedgerMark {
             (Some(_), _) => Stage::Confirmed,
             (None, Some(_)) => Stage::Accepted,
             (None, None) => Stage::Planned,
+        }
+    }
+
+    /// The mark as the register shows it.
+    pub(crate) fn shown(&self) -> RegisterMark {
+        RegisterMark {
+            code: HeldCode::Known(self.code.clone()),
+            comment: self.comment.clone(),
+            minutes_late: self.minutes_late,
         }
     }
 
@@ -138,8 +164,11 @@ pub(crate) enum Change {
     SendAgain(String),
     /// This event's mark is not in the register and will not be: refused, given up, or superseded before it was sent.
     Forget(String),
-    /// An operator discarded the event. A mark that Wonde accepted may be in the register all the same.
+    /// An operator discarded the event. A mark that Wonde accepted may be in the register all the same, unless its event was
+    /// withdrawn: then the operator has put it right.
     Discard(String),
+    /// The event was withdrawn: it counts no longer. Its mark stays in the list if it may be in the register.
+    Withdraw { event: String, may_stand: bool },
     /// This event's mark waits for a person's release after all.
     Hold(String),
     /// A person released this mark. It goes above all others, because it is sent after them.
@@ -167,7 +196,7 @@ impl LedgerRow {
     pub(crate) fn apply(&mut self, change: &Change, now: DateTime<Utc>) -> bool {
         match change {
             Change::Plan { mark, standing } => {
-                self.remove(&mark.event);
+                self.take_out(&mark.event);
                 self.marks.push(mark.clone());
                 if let Some(standing) = standing {
                     self.standing = standing.clone();
@@ -196,11 +225,16 @@ impl LedgerRow {
                 newest
             }
             Change::Forget(event) => self.remove(event),
-            Change::Discard(event) => {
-                let planned = self
-                    .mark(event)
-                    .is_some_and(|mark| mark.stage() == Stage::Planned);
-                planned && self.remove(event)
+            Change::Discard(event) => match self.mark(event) {
+                Some(mark) if mark.withdrawn || mark.repairs.is_some() => {
+                    self.take_out(event).is_some()
+                }
+                Some(mark) if mark.stage() == Stage::Planned => self.remove(event),
+                _ => false,
+            },
+            Change::Withdraw { event, may_stand } => {
+                self.withdraw(event, *may_stand);
+                true
             }
             Change::Hold(event) => self.mark_mut(event).is_some_and(|mark| {
                 mark.held = true;
@@ -244,6 +278,71 @@ impl LedgerRow {
     /// The mark of an event.
     pub(crate) fn mark(&self, event: &str) -> Option<&LedgerMark> {
         self.marks.iter().find(|mark| mark.event == event)
+    }
+
+    /// The ledger as it was before the mark of a withdrawn event was repaired.
+    pub(crate) fn unrepaired(&self, event: &str) -> Self {
+        let mut row = self.clone();
+        if let Some(mark) = row.mark_mut(event)
+            && let Some(first) = mark.repairs.take()
+        {
+            *mark = *first;
+        }
+        row
+    }
+
+    /// Adds a mark that is not in the list, below those that were planned later.
+    pub(crate) fn enter(&mut self, mark: &LedgerMark) {
+        let later = |other: &LedgerMark| other.planned_at > mark.planned_at;
+        let place = self.marks.iter().position(later);
+        let place = place.unwrap_or(self.marks.len());
+        self.marks.insert(place, mark.clone());
+    }
+
+    /// Whether a mark above this event's takes its place, or will.
+    pub(crate) fn is_covered(&self, event: &str) -> bool {
+        let place = self.marks.iter().position(|mark| mark.event == event);
+        let above = place.and_then(|place| self.marks.get(place + 1..));
+        above.unwrap_or_default().iter().any(|mark| !mark.held)
+    }
+
+    /// The mark in whose place this event's was written: somebody else's, or the newest of ours below it that was not
+    /// withdrawn.
+    pub(crate) fn before(&self, event: &str) -> Option<MarkBefore> {
+        let place = self.marks.iter().position(|mark| mark.event == event)?;
+        let mut wrong = self.marks.get(place)?;
+        let mut below = self.marks.get(..place)?.iter().rev();
+        loop {
+            if let Some(found) = &wrong.found {
+                let mark = found.clone();
+                return Some(MarkBefore {
+                    mark,
+                    is_ours: false,
+                });
+            }
+            match below.find(|mark| !mark.held) {
+                Some(mark) if mark.withdrawn => wrong = mark,
+                Some(mark) => {
+                    return Some(MarkBefore {
+                        mark: mark.shown(),
+                        is_ours: true,
+                    });
+                }
+                // A mark of a version that did not keep what it found.
+                None => {
+                    let seen = wrong.over.as_ref()?;
+                    let mark = RegisterMark {
+                        code: seen.code.clone(),
+                        comment: None,
+                        minutes_late: None,
+                    };
+                    return Some(MarkBefore {
+                        mark,
+                        is_ours: false,
+                    });
+                }
+            }
+        }
     }
 
     /// The events that stand without one event's own mark.
@@ -319,8 +418,15 @@ impl LedgerRow {
         let our_own = marks
             .iter()
             .position(|mark| seen.code == HeldCode::Known(mark.code.clone()));
+        let repaired = marks.iter().position(|mark| {
+            let first = mark.repairs.as_ref();
+            first.is_some_and(|first| seen.code == HeldCode::Known(first.code.clone()))
+        });
         let decided_in_sight = |place| in_sight.is_some_and(|first| place >= first);
-        let above_our_own = |place| our_own.is_some_and(|first| place > first);
+        let above_our_own = |place| {
+            our_own.is_some_and(|first| place > first)
+                || repaired.is_some_and(|first| place >= first)
+        };
         let knowing = |place| decided_in_sight(place) || above_our_own(place);
         // A row that changed about then may be a newer version that looks the same.
         let later = |sent: DateTime<Utc>| seen.changed_at < sent - CLOCK_SLACK;
@@ -345,7 +451,11 @@ impl LedgerRow {
     /// planned later go after it.
     fn accept(&mut self, mark: &LedgerMark) {
         match self.mark_mut(&mark.event) {
-            Some(planned) => *planned = mark.clone(),
+            Some(planned) => {
+                let withdrawn = planned.withdrawn;
+                *planned = mark.clone();
+                planned.withdrawn |= withdrawn;
+            }
             None => {
                 let later = |other: &LedgerMark| {
                     other.stage() == Stage::Planned && other.planned_at > mark.planned_at
@@ -361,17 +471,57 @@ impl LedgerRow {
         self.marks.iter_mut().find(|mark| mark.event == event)
     }
 
-    /// Removes an event's mark and its effect on what stands.
+    /// Removes an event's mark and its effect on what stands. The mark that it was to repair is in its place again.
     fn remove(&mut self, event: &str) -> bool {
-        let Some(place) = self.marks.iter().position(|mark| mark.event == event) else {
+        let Some((place, gone)) = self.take_out(event) else {
             return false;
         };
-        let gone = self.marks.remove(place);
-        for later in self.marks.iter_mut().skip(place) {
-            take_back(&mut later.against, &gone);
+        if let Some(first) = gone.repairs {
+            self.marks.insert(place, *first);
         }
-        take_back(&mut self.standing, &gone);
         true
+    }
+
+    fn take_out(&mut self, event: &str) -> Option<(usize, LedgerMark)> {
+        let place = self.marks.iter().position(|mark| mark.event == event)?;
+        let gone = self.marks.remove(place);
+        self.take_back_all(place, &gone);
+        Some((place, gone))
+    }
+
+    /// Removes a mark's effect on what stood for the marks from `place` on, and on what stands.
+    fn take_back_all(&mut self, place: usize, gone: &LedgerMark) {
+        for later in self.marks.iter_mut().skip(place) {
+            take_back(&mut later.against, gone);
+        }
+        take_back(&mut self.standing, gone);
+    }
+
+    /// Removes an event's effect on what stands and who arrived, and its mark unless that may be in the register.
+    fn withdraw(&mut self, event: &str, may_stand: bool) {
+        if !may_stand {
+            self.take_out(event);
+        } else if let Some(place) = self.marks.iter().position(|mark| mark.event == event)
+            && let Some(mark) = self.marks.get_mut(place)
+        {
+            mark.withdrawn = true;
+            let gone = mark.clone();
+            self.take_back_all(place + 1, &gone);
+        }
+        let others = self.marks.iter_mut().filter(|mark| mark.event != event);
+        let all = others.map(|mark| &mut mark.against);
+        for standing in all.chain([&mut self.standing]) {
+            let Standing { clock, chosen } = standing;
+            clock.take_if(|clock| clock.event == event);
+            chosen.take_if(|chosen| chosen.event == event);
+        }
+        if self
+            .arrival
+            .as_ref()
+            .is_some_and(|arrival| arrival.event == event)
+        {
+            self.arrival.clone_from(&self.standing.clock);
+        }
     }
 
     fn drop_oldest(&mut self) {

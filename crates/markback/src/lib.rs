@@ -40,11 +40,16 @@
 //! [`pipeline`] explains the path of an event.
 
 pub mod approvals;
+pub mod audit_log;
 pub mod calendar;
 mod changes;
 pub mod clock;
 pub mod configuration;
+pub mod correction;
+pub mod endpoints;
+pub mod feed;
 pub mod hints;
+pub mod keys;
 mod lease;
 mod ledger;
 mod maintenance;
@@ -63,6 +68,7 @@ pub mod settings;
 pub(crate) mod snapshot;
 pub mod store;
 pub mod sync;
+pub mod targets;
 pub mod text;
 pub mod try_out;
 mod usage;

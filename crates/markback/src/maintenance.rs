@@ -28,6 +28,9 @@ impl Markback {
         let mut until_prune = rand::random_range(1..=8);
         while !stop.is_cancelled() {
             self.heed_notices(&mut heeded).await;
+            if let Err(error) = self.store().tell_pauses_over().await {
+                tracing::warn!(%error, "the feed could not be told of ended pauses; retrying");
+            }
             if let Some(metrics) = self.metrics() {
                 metrics.upkeep();
             }
@@ -67,8 +70,21 @@ impl Markback {
                 tracing::warn!(%error, "marks of past days could not be removed; retrying");
             }
         }
+        if let Err(error) = self.feed().prune(service.feed.keep).await {
+            tracing::warn!(%error, "old entries of the feed could not be removed; retrying");
+        }
         if let Err(error) = self.sync().forget_strangers().await {
             tracing::warn!(%error, "schools that are no longer in the settings could not be removed; retrying");
+        }
+        match self.store().prune_audit_log(service.retention_audit).await {
+            Ok(audit_log) => {
+                if let Ok(pruned) = &mut pruned {
+                    pruned.audit_log = audit_log;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old entries of the audit log could not be removed; retrying");
+            }
         }
         match &pruned {
             Ok(pruned) => {
@@ -77,6 +93,7 @@ impl Markback {
                     tracing::info!(
                         events = pruned.events,
                         audit = pruned.audit,
+                        audit_log = pruned.audit_log,
                         ledger = pruned.ledger,
                         jobs = pruned.jobs,
                         register = pruned.register,

@@ -11,6 +11,7 @@ use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, Promet
 use outbox::{Pause, QueueStats};
 
 use crate::{
+    endpoints::{Endpoint, EndpointState},
     queues,
     store::{EventState, EventUpdate, OpenEvents, Pruned},
 };
@@ -24,7 +25,10 @@ const TOKEN_REQUESTS: &str = "markback_token_requests_total";
 const REQUEST_SECONDS: &str = "markback_wonde_request_seconds";
 const PERMIT_SECONDS: &str = "markback_wonde_permit_wait_seconds";
 const WEBHOOKS: &str = "markback_webhooks_total";
+const DELIVERIES: &str = "markback_webhook_deliveries_total";
+const ENDPOINTS: &str = "markback_webhook_endpoints";
 const PRUNED: &str = "markback_pruned_total";
+const WRONG_KEYS: &str = "markback_wrong_keys_total";
 const QUEUE_JOBS: &str = "markback_queue_jobs";
 const QUEUE_OLDEST: &str = "markback_queue_oldest_seconds";
 const OPEN_EVENTS: &str = "markback_open_events";
@@ -104,6 +108,8 @@ pub struct Levels {
     pub schools_read: usize,
     /// Schools whose iCalendar could not be read at the last try.
     pub calendars_unread: usize,
+    /// The endpoints for webhooks.
+    pub endpoints: Vec<Endpoint>,
     /// The present time.
     pub now: DateTime<Utc>,
 }
@@ -149,6 +155,18 @@ impl Levels {
             .count();
         gauge!(PAUSES, "of" => "token").set(tokens as f64);
         gauge!(PAUSES, "of" => "school").set((self.pauses.len() - tokens) as f64);
+        for state in [
+            EndpointState::Active,
+            EndpointState::Disabled,
+            EndpointState::Gone,
+            EndpointState::Dead,
+        ] {
+            let of_state = self
+                .endpoints
+                .iter()
+                .filter(|endpoint| endpoint.state == state);
+            gauge!(ENDPOINTS, "state" => state.as_str()).set(of_state.count() as f64);
+        }
         gauge!(SCHOOLS).set(self.schools as f64);
         gauge!(SCHOOLS_READ).set(self.schools_read as f64);
         gauge!(CALENDARS_UNREAD).set(self.calendars_unread as f64);
@@ -218,6 +236,11 @@ pub fn webhook(payload_type: &'static str) {
     counter!(WEBHOOKS, "type" => payload_type).increment(1);
 }
 
+/// Counts an attempt to deliver an entry to an endpoint: `delivered`, `retried` or `failed`.
+pub(crate) fn delivery(result: &'static str) {
+    counter!(DELIVERIES, "result" => result).increment(1);
+}
+
 /// Counts values and records that a sync could not read and skipped.
 pub(crate) fn unread(values: usize, records: usize) {
     for (what, count) in [("value", values), ("record", records)] {
@@ -237,6 +260,7 @@ pub(crate) fn pruned(pruned: &Pruned) {
     for (what, rows) in [
         ("events", pruned.events),
         ("audit", pruned.audit),
+        ("audit_log", pruned.audit_log),
         ("ledger", pruned.ledger),
         ("jobs", pruned.jobs),
         ("other", pruned.other),
@@ -246,6 +270,11 @@ pub(crate) fn pruned(pruned: &Pruned) {
     }
 }
 
+/// Counts a request with a wrong key, or without one: answered as such, or slowed because there are too many.
+pub fn wrong_key(slowed: bool) {
+    counter!(WRONG_KEYS, "answer" => if slowed { "429" } else { "401" }).increment(1);
+}
+
 fn seconds(length: TimeDelta) -> f64 {
     // Clocks differ a little between nodes.
     length.to_std().unwrap_or_default().as_secs_f64()
@@ -253,10 +282,16 @@ fn seconds(length: TimeDelta) -> f64 {
 
 /// Registers counters at zero, so that rates can be computed from the start.
 fn begin_at_zero() {
+    for answer in ["401", "429"] {
+        counter!(WRONG_KEYS, "answer" => answer).absolute(0);
+    }
     for result in ["taken", "refused"] {
         counter!(RELOADS, "result" => result).absolute(0);
     }
     gauge!(REFUSED).set(0.0);
+    for result in ["delivered", "retried", "failed"] {
+        counter!(DELIVERIES, "result" => result).absolute(0);
+    }
     for state in EventState::ALL {
         counter!(EVENTS, "state" => state.as_str()).absolute(0);
     }
@@ -286,6 +321,11 @@ fn describe() {
     );
     describe_counter!(WEBHOOKS, "Webhooks taken");
     describe_counter!(
+        DELIVERIES,
+        "Attempts to deliver entries of the feed to endpoints, by result"
+    );
+    describe_gauge!(ENDPOINTS, "Endpoints for webhooks, by state");
+    describe_counter!(
         UNREAD,
         "Values and records of people that syncs could not read and skipped"
     );
@@ -295,6 +335,10 @@ fn describe() {
         "1 while the settings file has problems and earlier settings rule"
     );
     describe_counter!(PRUNED, "Rows removed after their retention period");
+    describe_counter!(
+        WRONG_KEYS,
+        "Requests with a wrong key or without one, by the answer's status"
+    );
     describe_gauge!(QUEUE_JOBS, "Unfinished jobs");
     describe_gauge!(QUEUE_OLDEST, "Age of the oldest open job in seconds");
     describe_gauge!(OPEN_EVENTS, "Events that are not settled");

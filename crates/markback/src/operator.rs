@@ -8,11 +8,12 @@ use serde_json::json;
 use writeback::Event;
 
 use crate::{
+    audit_log::{AuditAction, Caller, NewAuditEntry},
     ledger::Change,
     metrics,
     people::line_of,
     pipeline::{
-        PlannedMark,
+        InputProblem, PlannedMark,
         hold::{self, lapse_key},
         jobs::{DecideJob, decide_key, send_key},
     },
@@ -23,7 +24,7 @@ use crate::{
 };
 
 /// An upper bound for the refusals of one mark.
-const TRIES_MAX: u32 = 8;
+pub(crate) const TRIES_MAX: u32 = 8;
 /// Why an event cannot be released or dropped.
 const NOT_HELD: &str =
     "the event has no mark that waits for release; `state` shows what became of it";
@@ -39,12 +40,27 @@ pub struct Actor {
     pub via: &'static str,
     /// Why, in their own words.
     pub note: Option<String>,
+    /// By which API key or system user, for the audit log.
+    pub caller: Caller,
 }
 
 impl Actor {
+    /// The program that has the service in it.
+    pub fn program() -> Self {
+        Self {
+            via: "program",
+            ..Self::default()
+        }
+    }
+
     /// Who, shortened and on one line.
     pub(crate) fn by_in_short(&self) -> Option<String> {
         clean(self.by.as_deref())
+    }
+
+    /// An entry of the audit log about what they do.
+    pub(crate) fn entry(&self, action: AuditAction) -> NewAuditEntry {
+        NewAuditEntry::new(action, &self.caller, self.via)
     }
 
     /// Why, shortened and on one line.
@@ -68,6 +84,20 @@ pub enum OperatorError {
     /// The event's state does not allow it.
     #[error("{1}")]
     State(EventState, &'static str),
+    /// It was corrected before, in another way.
+    #[error(
+        "the event was corrected before, with another reason or another replacement; `correction` shows it"
+    )]
+    Corrected,
+    /// A correction has no reason.
+    #[error("a correction needs a reason; say why the event was wrong")]
+    NoReason,
+    /// The event that is to replace a wrong one is invalid.
+    #[error("{} of the replacement's values are invalid", .0.len())]
+    Replacement(Vec<InputProblem>),
+    /// The id of the event that is to replace a wrong one belongs to another event.
+    #[error("the replacement's id belongs to another event; give it an id of its own")]
+    ReplacementConflict(InputProblem),
     /// A worker holds the event, or it has just changed.
     #[error("the event is being processed; check it again in a minute")]
     Busy,
@@ -97,6 +127,7 @@ impl OperatorError {
                 "a newer mark for the same pupil, date and session stands; an older one does not replace it"
             }
             EventState::Discarded => "the event is already discarded",
+            EventState::Withdrawn => "the event was withdrawn; nothing more happens to it",
             EventState::Failed | EventState::Rejected | EventState::Unconfirmed => {
                 "the event has changed; check it again"
             }
@@ -148,6 +179,8 @@ pub async fn retry(
     store
         .audit(&mut tx, &[trail("retried", &found, actor)])
         .await?;
+    let retried = entry(AuditAction::EventRetried, &found, actor);
+    store.record_in(&mut tx, &[retried]).await?;
     tx.commit().await?;
     metrics::events(EventState::Received, 1);
     find(store, school, id).await
@@ -171,7 +204,7 @@ pub async fn discard(
     if !open && !found.state.may_be_retried() {
         return Err(OperatorError::state(found.state));
     }
-    end(store, &found, open, "discarded", actor).await?;
+    end(store, &found, open, AuditAction::EventDiscarded, actor).await?;
     find(store, school, id).await
 }
 
@@ -202,7 +235,8 @@ pub async fn release(
         .ok_or_else(|| outbox::Error::invalid("the held mark cannot be read"))?;
     let left = jobs_of(store, &found).await?;
     let line = trail("released", &found, actor);
-    if !hold::release(store, known, &found, planned, &left, line).await? {
+    let entry = entry(AuditAction::EventReleased, &found, actor);
+    if !hold::release(store, known, &found, planned, &left, line, entry).await? {
         return Err(OperatorError::Busy);
     }
     find(store, school, id).await
@@ -219,7 +253,7 @@ pub async fn drop_held(
     actor: &Actor,
 ) -> Result<EventRecord, OperatorError> {
     let found = find_held(store, school, id).await?;
-    end(store, &found, false, "dropped", actor).await?;
+    end(store, &found, false, AuditAction::EventDropped, actor).await?;
     find(store, school, id).await
 }
 
@@ -272,9 +306,13 @@ async fn end(
     store: &Store,
     found: &EventRecord,
     has_job: bool,
-    what: &'static str,
+    action: AuditAction,
     actor: &Actor,
 ) -> Result<(), OperatorError> {
+    let what = match action {
+        AuditAction::EventDropped => "dropped",
+        _ => "discarded",
+    };
     let left = jobs_of(store, found).await?;
     let outcome = match clean(actor.note.as_deref()) {
         Some(note) => format!("{what} by an operator: {note}"),
@@ -294,12 +332,19 @@ async fn end(
         store.change_ledger(&mut tx, &[(key, change)]).await?;
     }
     store.audit(&mut tx, &[trail(what, found, actor)]).await?;
+    store
+        .record_in(&mut tx, &[entry(action, found, actor)])
+        .await?;
     tx.commit().await?;
     metrics::events(EventState::Discarded, 1);
     Ok(())
 }
 
-async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord, OperatorError> {
+pub(crate) async fn find(
+    store: &Store,
+    school: &SchoolId,
+    id: &str,
+) -> Result<EventRecord, OperatorError> {
     store
         .event(school, id)
         .await?
@@ -307,7 +352,7 @@ async fn find(store: &Store, school: &SchoolId, id: &str) -> Result<EventRecord,
 }
 
 /// The unfinished jobs of the event's round.
-async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
+pub(crate) async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId>> {
     let (school, id, round) = (&found.school, &found.id, found.round);
     let sends = (0..TRIES_MAX).map(|tries| (queues::SEND, send_key(school, id, round, tries)));
     let mut left = Vec::new();
@@ -335,14 +380,14 @@ async fn jobs_of(store: &Store, found: &EventRecord) -> outbox::Result<Vec<JobId
     Ok(left)
 }
 
-fn is_unfinished(job: &outbox::JobInfo) -> bool {
+pub(crate) fn is_unfinished(job: &outbox::JobInfo) -> bool {
     matches!(
         job.state,
         JobState::Waiting | JobState::Paused | JobState::Leased | JobState::Dead
     )
 }
 
-fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
+pub(crate) fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
     NewAudit {
         school: found.school.clone(),
         event: found.id.clone(),
@@ -357,8 +402,13 @@ fn trail(what: &'static str, found: &EventRecord, actor: &Actor) -> NewAudit {
     }
 }
 
+fn entry(action: AuditAction, found: &EventRecord, actor: &Actor) -> NewAuditEntry {
+    let school = SchoolId::from(found.school.as_str());
+    actor.entry(action).school(&school).subject(&found.id)
+}
+
 /// Text from outside, shortened and on one line.
-fn clean(words: Option<&str>) -> Option<String> {
+pub(crate) fn clean(words: Option<&str>) -> Option<String> {
     let words: String = words?
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

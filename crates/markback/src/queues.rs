@@ -21,9 +21,11 @@ pub const REGISTER: &str = "register";
 
 /// Held marks whose time is up.
 pub const HOLD: &str = "hold";
+/// Entries of the feed to deliver to endpoints.
+pub const ENDPOINTS: &str = "endpoints";
 
 /// All queues; the first three in the order of an event's path.
-pub const ALL: [&str; 6] = [DECIDE, SEND, CONFIRM, ROSTER, REGISTER, HOLD];
+pub const ALL: [&str; 7] = [DECIDE, SEND, CONFIRM, ROSTER, REGISTER, HOLD, ENDPOINTS];
 
 /// The longest time between two renewals of a lease.
 const RENEW_EVERY: Duration = Duration::from_secs(5);

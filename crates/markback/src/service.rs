@@ -15,10 +15,15 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit_log::{AuditLog, WRITE_EVERY},
     calendar::reading::{Fetching, Reread},
     clock::SharedClock,
+    endpoints::{Courier, EndpointError, Endpoints},
+    feed::Feed,
+    keys::Keys,
     metrics::Metrics,
     mirror::Mirror,
+    operator::Actor,
     people::PersonIndex,
     pipeline::Workers,
     queues,
@@ -27,6 +32,7 @@ use crate::{
     settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
+    targets::Targets,
     waiting,
 };
 
@@ -87,6 +93,9 @@ pub enum OpenError {
     /// The adapters conflict.
     #[error(transparent)]
     Adapters(#[from] mis_core::Error),
+    /// The client for webhooks cannot be set up.
+    #[error(transparent)]
+    Endpoints(#[from] EndpointError),
 }
 
 /// The service. Cheap to clone; clones are the same service.
@@ -103,8 +112,14 @@ pub struct Markback {
     people: Arc<PersonIndex>,
     mirror: Mirror,
     intake: Intake,
+    keys: Arc<Keys>,
+    audit_log: Arc<AuditLog>,
     pub(crate) workers: Arc<Workers>,
     sync: PeopleSync,
+    feed: Feed,
+    endpoints: Endpoints,
+    courier: Courier,
+    config: WorkerConfig,
     clock: SharedClock,
     metrics: Option<Metrics>,
 }
@@ -164,20 +179,31 @@ impl Markback {
             people.clone(),
             config,
         );
+        let feed = Feed::new(
+            store.clone(),
+            config.poll,
+            settings.service.feed.streams.get(),
+        );
         let intake = Intake::start(live.clone(), store.clone(), people.clone());
         let markback = Self {
+            keys: Arc::new(Keys::new(store.clone())),
+            audit_log: Arc::new(AuditLog::new(store.clone())),
             settings: live,
             layers: Arc::new(Mutex::new(layers)),
             file_refused: Arc::default(),
             tokens_unread: Arc::default(),
             fetching: Fetching::default(),
-            store,
             schools,
             people,
             mirror,
             intake,
             workers,
             sync,
+            feed,
+            courier: Courier::new(store.clone(), &Targets::new(&settings.service.targets))?,
+            endpoints: Endpoints::new(store.clone(), &settings.service.targets),
+            store,
+            config,
             clock: options.clock,
             metrics: options.metrics,
         };
@@ -240,12 +266,33 @@ impl Markback {
         &self.mirror
     }
 
+    /// The keys of the API.
+    pub fn keys(&self) -> &Arc<Keys> {
+        &self.keys
+    }
+
+    /// The audit log.
+    pub fn audit_log(&self) -> &Arc<AuditLog> {
+        &self.audit_log
+    }
+
     /// The syncs of the schools' people.
     pub fn sync(&self) -> &PeopleSync {
         &self.sync
     }
 
-    /// Receives events of one school: all of them or none. See [`Intake::submit`].
+    /// The feed of outcomes, changes of groups and notices.
+    pub fn feed(&self) -> &Feed {
+        &self.feed
+    }
+
+    /// The endpoints for webhooks.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
+    }
+
+    /// Receives events of one school: all of them or none. See [`Intake::submit`]. The audit log names this program as their
+    /// sender.
     ///
     /// # Errors
     /// Returns an [`IntakeError`] if the request was refused.
@@ -254,10 +301,24 @@ impl Markback {
         school: &SchoolId,
         events: Vec<Value>,
     ) -> Result<Vec<ReceivedEvent>, IntakeError> {
-        self.intake.submit(school, events).await
+        self.intake_by(&Actor::program(), school, events).await
     }
 
-    /// Receives the valid ones of these events and returns the result for each. See [`Intake::submit_valid`].
+    /// Receives events of one school from somebody: all of them or none. See [`Intake::submit`].
+    ///
+    /// # Errors
+    /// Returns an [`IntakeError`] if the request was refused.
+    pub async fn intake_by(
+        &self,
+        actor: &Actor,
+        school: &SchoolId,
+        events: Vec<Value>,
+    ) -> Result<Vec<ReceivedEvent>, IntakeError> {
+        self.intake.submit(school, events, actor).await
+    }
+
+    /// Receives the valid ones of these events and returns the result for each. See [`Intake::submit_valid`]. The audit log
+    /// names this program as their sender.
     ///
     /// # Errors
     /// Returns an [`IntakeError`] if the request was refused.
@@ -266,7 +327,21 @@ impl Markback {
         school: &SchoolId,
         events: Vec<Value>,
     ) -> Result<Vec<IntakeResult>, IntakeError> {
-        self.intake.submit_valid(school, events).await
+        self.intake_valid_by(&Actor::program(), school, events)
+            .await
+    }
+
+    /// Receives the valid ones of somebody's events and returns the result for each. See [`Intake::submit_valid`].
+    ///
+    /// # Errors
+    /// Returns an [`IntakeError`] if the request was refused.
+    pub async fn intake_valid_by(
+        &self,
+        actor: &Actor,
+        school: &SchoolId,
+        events: Vec<Value>,
+    ) -> Result<Vec<IntakeResult>, IntakeError> {
+        self.intake.submit_valid(school, events, actor).await
     }
 
     /// Everything about one event; `None` if it was never received or is past its retention.
@@ -327,8 +402,34 @@ impl Markback {
             self.run_calendars(stop.clone()),
             self.mirror.run(stop.clone()),
             self.workers.run_lapses(stop.clone()),
+            self.feed.run(stop.clone()),
+            self.courier
+                .run(self.config.poll, self.config.lease, stop.clone()),
+            self.run_records(stop.clone()),
             self.sync.run(stop),
         );
+    }
+
+    /// Writes looks and uses of keys every second until told to stop, and then once more.
+    async fn run_records(&self, stop: CancellationToken) {
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep(WRITE_EVERY) => {}
+            }
+            self.write_records().await;
+        }
+    }
+
+    /// Writes the looks at people and the uses of keys that are not written yet. A host that answers requests calls it
+    /// after the last one; otherwise [`run`](Self::run) writes them every second.
+    pub async fn write_records(&self) {
+        if let Err(error) = self.audit_log.write().await {
+            tracing::warn!(%error, "looks at people could not be written into the audit log; they are tried again");
+        }
+        if let Err(error) = self.keys.write_uses().await {
+            tracing::debug!(%error, "the last uses of keys could not be written; they are tried again");
+        }
     }
 
     async fn start_afresh(&self) -> outbox::Result<Vec<String>> {

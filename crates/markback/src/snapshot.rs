@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use writeback::{
     Arrival, Decision, Event, GroupContext, Previous, RegisterMark, RegisterSource, RegisterView,
-    Rule, Rules, SchoolDay, Standing, View, decide,
+    Rule, Rules, SchoolDay, Standing, View, Withdrawn, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -170,6 +170,9 @@ pub(crate) struct OwnPart {
     /// Whether a person had released the mark.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) released: bool,
+    /// What was known of the mark of a withdrawn event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) withdrawn: Option<Withdrawn>,
     /// The version of the settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<String>,
@@ -289,6 +292,7 @@ impl OwnPart {
             planned_at,
             school_day: view.school_day.clone(),
             released: view.released,
+            withdrawn: view.withdrawn.clone(),
             settings,
             decision: fingerprint(decision)?,
         })
@@ -411,6 +415,7 @@ impl DecisionSnapshot {
             standing: self.own.standing.clone(),
             school_day: self.own.school_day.clone(),
             released: self.own.released,
+            withdrawn: self.own.withdrawn.clone(),
             timezone: self.mis.timezone,
         };
         let group = self.group.as_deref().map(KnownGroup::as_rules);

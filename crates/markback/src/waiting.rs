@@ -15,6 +15,10 @@ use crate::{
 /// The prefix of a token's key.
 pub const TOKEN: &str = "token:";
 
+/// What a withdrawn event waits for while its mark is on its way.
+const WITHDRAWN: &str =
+    "it was withdrawn; its mark is repaired when it is known whether the MIS has it";
+
 /// Fills in what the open events wait for.
 ///
 /// # Errors
@@ -46,7 +50,15 @@ pub async fn tell(
             event.waiting = Some(format!("{}{said}", line_of(pause)));
         }
     }
-    tell_of_lines(store, open).await
+    tell_of_lines(store, open).await?;
+    for event in events {
+        if event.correction.is_some() && !event.is_repaired && !event.state.is_final() {
+            let said = event.waiting.take();
+            let said = said.map_or_else(String::new, |said| format!(": {said}"));
+            event.waiting = Some(format!("{WITHDRAWN}{said}"));
+        }
+    }
+    Ok(())
 }
 
 /// Names the event ahead in order, for events of which nothing else is known.

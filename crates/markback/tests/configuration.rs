@@ -98,6 +98,7 @@ fn ann(note: &str) -> Actor {
         by: Some("Ann".to_owned()),
         via: "test",
         note: Some(note.to_owned()),
+        ..Actor::default()
     }
 }
 

@@ -10,6 +10,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use markback::{
+    audit_log::Caller,
     configuration::{Configuration, TokenError},
     operator::Actor,
     service::{Markback, Options},
@@ -90,6 +91,7 @@ fn ann() -> Actor {
         by: Some("Ann".to_owned()),
         via: "test",
         note: Some("new token".to_owned()),
+        caller: Caller::default(),
     }
 }
 

@@ -19,6 +19,7 @@ mod code;
 mod extras;
 mod hold;
 mod register;
+mod repair;
 mod tap;
 mod turn;
 
@@ -29,6 +30,9 @@ use code::Chosen;
 /// A pure function: everything it needs is an argument. `group` is the first group that takes the person, or `None`;
 /// `student` is the pupil's current id at Wonde. `view` must be of the pupil, date and session that
 /// [`Rules::session_of`] returns; if that returns none, the register is not needed ([`RegisterView::CannotLook`]).
+///
+/// An event that was withdrawn after its mark was sent ([`View::withdrawn`]) is decided by what the register has of that
+/// mark: the mark before is written again, or a person is told what to do.
 pub fn decide(
     event: &Event,
     student: &StudentId,
@@ -47,7 +51,11 @@ pub fn decide(
         register_told: false,
         hold: None,
     };
-    let outcome = match deciding.go(group) {
+    let decided = match &view.withdrawn {
+        Some(withdrawn) => deciding.repair(withdrawn, group),
+        None => deciding.go(group),
+    };
+    let outcome = match decided {
         Ok(planned) => DecisionOutcome::Write(planned),
         Err(Stop::Skip(reason, detail)) => DecisionOutcome::Skip { reason, detail },
         Err(Stop::Wait(why)) => DecisionOutcome::Wait { why },
@@ -155,7 +163,10 @@ impl Deciding<'_> {
             steps: self.steps,
             dropped: self.dropped,
             found,
-            session: self.session.map(|place| (place.date, place.session)),
+            session: match &self.view.withdrawn {
+                Some(withdrawn) => Some((withdrawn.date, withdrawn.session)),
+                None => self.session.map(|place| (place.date, place.session)),
+            },
             hold: self.hold,
         }
     }

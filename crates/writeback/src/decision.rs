@@ -132,6 +132,8 @@ pub struct PlannedMark {
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum SkipReason {
+    /// The event was withdrawn, and nothing of its mark is left to repair.
+    Withdrawn,
     /// The event or its person's group does not write back.
     NotWrittenBack,
     /// The answer has `write = false`.

@@ -16,6 +16,7 @@ use crate::text::{clip, plain};
 ///
 /// `Debug` does not show the answers, because they are a child's data.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(description = "One person signed in or out.")]
 #[serde(deny_unknown_fields)]
 pub struct Event {
     /// The sign-in system's id of the event, unique within the school. Never blank.

@@ -26,5 +26,5 @@ pub use rules::{Rules, local_date};
 pub use school_day::{CalendarSource, SchoolDay};
 pub use view::{
     Arrival, ChosenMark, GroupContext, Previous, RegisterMark, RegisterSource, RegisterView,
-    Standing, View,
+    Standing, View, Withdrawn, WithdrawnTrace,
 };

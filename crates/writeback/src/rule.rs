@@ -29,6 +29,8 @@ pub enum Rule {
     Present,
     /// The sign-out has the leaver code.
     LeaverCode,
+    /// The event was withdrawn: the mark before its own is written again.
+    MarkBefore,
 }
 
 impl Rule {

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use chrono::{DateTime, FixedOffset, TimeDelta};
+use chrono::{DateTime, FixedOffset, NaiveDate, TimeDelta};
 use chrono_tz::Tz;
-use mis_core::{Ability, Capabilities, Code, CodeBook, EventKind, HeldCode, Quirks};
+use mis_core::{Ability, Capabilities, Code, CodeBook, EventKind, HeldCode, Quirks, Session};
 use serde::{Deserialize, Serialize};
 
 use crate::{rule::Rule, rules::Rules, school_day::SchoolDay, settings::GroupKind};
@@ -47,6 +47,8 @@ pub struct View<'a> {
     pub school_day: SchoolDay,
     /// Whether a person has released this event's mark, so that it is not held again.
     pub released: bool,
+    /// What is known of the event's mark if the event was withdrawn after the mark was sent: then the mark is repaired.
+    pub withdrawn: Option<Withdrawn>,
     /// The school's time zone, used for all comparisons.
     pub timezone: Tz,
 }
@@ -108,6 +110,44 @@ impl fmt::Debug for RegisterMark {
             .field("minutes_late", &self.minutes_late)
             .finish()
     }
+}
+
+/// The mark of a withdrawn event, and what the register has of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// The school day of the mark.
+    pub date: NaiveDate,
+    /// The session of the mark.
+    pub session: Session,
+    /// The mark.
+    pub mark: RegisterMark,
+    /// What became of it.
+    pub trace: WithdrawnTrace,
+}
+
+/// What the register has of the mark of a withdrawn event.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithdrawnTrace {
+    /// The mark stands, and nobody else has changed it, as far as is known.
+    Stands {
+        /// The mark in whose place it was written; `None` if there was none.
+        before: Option<RegisterMark>,
+    },
+    /// A newer mark of ours has taken its place, or will.
+    Replaced,
+    /// Somebody else has changed it since.
+    Changed,
+    /// The register does not tell which of the two it is.
+    Unclear {
+        /// Why, as text for the steps, without tokens, names or comments.
+        why: String,
+    },
+    /// The register was not read.
+    Unread {
+        /// The reason as text for the steps, without tokens, names or comments.
+        why: String,
+    },
 }
 
 /// The previous event of the same person.

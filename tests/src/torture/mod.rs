@@ -8,6 +8,7 @@ mod client;
 mod dispute;
 mod env;
 mod faults;
+mod feed;
 mod morning;
 mod node;
 mod report;
@@ -130,6 +131,7 @@ pub async fn run(plan: &Plan) -> Report {
     }
     report.compare(&expected, &marks, &wanted);
     report.overwritten = dispute::overwritten(&env, &store).await;
+    report.untold = feed::differences(&store).await;
     report.took = began.elapsed();
     report.requests = env.sandbox.requests().total;
     for node in nodes.iter() {

@@ -43,6 +43,8 @@ pub struct Report {
     pub wrong: usize,
     /// Teachers' protected codes that Wonde had shown and that were overwritten.
     pub overwritten: Vec<String>,
+    /// How the feed differs from the events.
+    pub(crate) untold: Vec<String>,
     disputes: Disputes,
     /// What the events say about the settings that they were decided by, if those changed.
     pub(crate) settings: Agreement,
@@ -168,6 +170,7 @@ impl Report {
         self.lost == 0
             && self.wrong == 0
             && self.overwritten.is_empty()
+            && self.untold.is_empty()
             && self.settings.differing.is_empty()
             && self.open == 0
             && self.unexpected == 0
@@ -235,6 +238,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "overwritten   {}", self.overwritten.len())?;
         for example in self.overwritten.iter().take(5) {
+            writeln!(f, "              {example}")?;
+        }
+        writeln!(f, "feed          {} differences", self.untold.len())?;
+        for example in self.untold.iter().take(5) {
             writeln!(f, "              {example}")?;
         }
         let Agreement {

@@ -110,9 +110,8 @@ fn schools(env: &Env) -> Vec<SchoolId> {
 
 fn actor() -> Actor {
     Actor {
-        by: None,
         via: "test",
-        note: None,
+        ..Actor::default()
     }
 }
 

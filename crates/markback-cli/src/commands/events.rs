@@ -2,12 +2,13 @@
 //! marks. Works on the database directly, also while
 //! the service runs.
 
+mod correct;
 mod replay_decision;
 mod show;
 
 pub(super) use show::{Paused, pauses, time};
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use chrono::NaiveDate;
 use clap::Subcommand;
@@ -19,8 +20,10 @@ use markback_console::{BadInput, block_on};
 use super::{
     ConfigArg,
     open_store::{Access, open_store},
+    recorded,
 };
 use markback::{
+    audit_log::AuditAction,
     operator::{self, Actor, OperatorError},
     people::PersonIndex,
     settings::Settings,
@@ -48,6 +51,8 @@ enum Command {
     Retry(Tend),
     /// Discard events: they are not processed any further
     Discard(Tend),
+    /// Withdraw an event that was wrong, and repair its mark
+    Correct(Correct),
     /// Release held marks: they are decided again and sent
     Release(Held),
     /// Drop held marks: they are never written
@@ -109,6 +114,27 @@ struct Tend {
     /// Reason for the audit trail
     #[arg(long, value_name = "TEXT")]
     note: Option<String>,
+    /// Name for the audit trail; defaults to the system user
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+struct Correct {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// School; optional if the settings have only one
+    #[arg(long, value_name = "ID")]
+    school: Option<String>,
+    /// The event that was wrong
+    #[arg(value_name = "EVENT")]
+    event: String,
+    /// Why it was wrong
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// File with the event that replaces it, as JSON; `-` reads from standard input
+    #[arg(long, value_name = "FILE")]
+    replacement: Option<PathBuf>,
     /// Name for the audit trail; defaults to the system user
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
@@ -184,6 +210,10 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let settings = tend.config.load()?.settings;
             block_on(tend_all(settings, tend, Deed::Discard))
         }
+        Command::Correct(args) => {
+            let settings = args.config.load()?.settings;
+            block_on(correct::run(settings, args))
+        }
         Command::Release(held) => {
             let settings = held.config.load()?.settings;
             block_on(tend_held(settings, held, Deed::Release))
@@ -214,11 +244,13 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
         person: ls.person.clone(),
         from: ls.from,
         to: ls.to,
+        after: None,
         limit: ls.limit,
         accept_age: settings.service.accept_age,
     };
-    let store = open_store(&settings, Access::Read).await?;
+    let store = recorded::open_to_look(&settings).await?;
     let mut events = store.search(&filter).await?;
+    record_list(&store, &filter, &events).await?;
     waiting::tell(&store, &settings, &mut events).await?;
     if events.is_empty() {
         if let Some(school) = &filter.school {
@@ -239,13 +271,36 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Records whose events are shown: an entry for each school.
+async fn record_list(
+    store: &Store,
+    filter: &EventFilter,
+    events: &[EventRecord],
+) -> anyhow::Result<()> {
+    let mut by_school: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events {
+        *by_school.entry(event.school.as_str()).or_default() += 1;
+    }
+    let looks = by_school.into_iter().map(|(school, amount)| {
+        let look = recorded::entry(AuditAction::EventsListed).school(&school.into());
+        match &filter.person {
+            Some(person) => look.subject(person).amount(amount),
+            None => look.amount(amount),
+        }
+    });
+    let looks: Vec<_> = looks.collect();
+    Ok(store.record(&looks).await?)
+}
+
 async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
-    let store = open_store(&settings, Access::Read).await?;
+    let store = recorded::open_to_look(&settings).await?;
     let Some(mut record) = store.event(&school, &args.event).await? else {
         known(&settings, &school)?;
         anyhow::bail!("{}", OperatorError::UnknownEvent);
     };
+    let look = recorded::entry(AuditAction::EventShown).school(&school);
+    store.record(&[look.subject(&args.event)]).await?;
     waiting::tell(&store, &settings, std::slice::from_mut(&mut record)).await?;
     match args.format {
         TextOrJson::Json => output::json(&record)?,
@@ -257,14 +312,14 @@ async fn show_one(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
 async fn tend_all(settings: Settings, args: &Tend, deed: Deed) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = open_store(&settings, Access::Write).await?;
-    let actor = actor(args.by.as_ref(), args.note.as_ref());
+    let actor = recorded::actor(args.by.as_ref(), args.note.as_ref());
     do_to(&store, &settings, &school, &args.events, deed, &actor).await
 }
 
 async fn tend_held(settings: Settings, args: &Held, deed: Deed) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
     let store = open_store(&settings, Access::Write).await?;
-    let actor = actor(args.by.as_ref(), args.note.as_ref());
+    let actor = recorded::actor(args.by.as_ref(), args.note.as_ref());
     if !args.all_held {
         return do_to(&store, &settings, &school, &args.events, deed, &actor).await;
     }
@@ -274,14 +329,6 @@ async fn tend_held(settings: Settings, args: &Held, deed: Deed) -> anyhow::Resul
         output::line("no such mark is held")?;
     }
     do_to(&store, &settings, &school, &events, deed, &actor).await
-}
-
-fn actor(by: Option<&String>, note: Option<&String>) -> Actor {
-    Actor {
-        by: by.cloned().or_else(user),
-        via: "command line",
-        note: note.cloned(),
-    }
 }
 
 async fn do_to(

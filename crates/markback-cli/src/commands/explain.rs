@@ -76,6 +76,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         standing: Standing::default(),
         school_day: school_day(school, &event),
         released: false,
+        withdrawn: None,
         timezone: school.timezone,
     };
     let decision = decide(

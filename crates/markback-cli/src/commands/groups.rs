@@ -15,8 +15,10 @@ use markback_console::{BadInput, block_on};
 use super::{
     ConfigArg, named,
     open_store::{Access, open_store},
+    recorded,
 };
 use markback::{
+    audit_log::AuditAction,
     settings::{Group, School, Settings},
     store::MemberJson,
 };
@@ -169,7 +171,7 @@ async fn fill<'s>(
     schools: &'s [School],
     names: &[String],
 ) -> anyhow::Result<Vec<Filled<'s>>> {
-    let store = open_store(settings, Access::Read).await?;
+    let store = recorded::open_to_look(settings).await?;
     let mut filled = Vec::new();
     for name in names {
         if !schools.iter().any(|school| school.group(name).is_some()) {
@@ -197,6 +199,16 @@ async fn fill<'s>(
             });
         }
     }
+    let looks: Vec<_> = filled
+        .iter()
+        .map(|filled| {
+            recorded::entry(AuditAction::GroupShown)
+                .school(&filled.school.id)
+                .subject(&filled.group.name)
+                .amount(filled.people.len())
+        })
+        .collect();
+    store.record(&looks).await?;
     Ok(filled)
 }
 

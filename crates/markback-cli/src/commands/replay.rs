@@ -22,7 +22,7 @@ use self::{
     lines::{Bad, Line, Lines},
     report::Report,
 };
-use super::{ConfigArg, named};
+use super::{ConfigArg, named, recorded};
 use markback::{
     service::{EventState, IntakeError, Markback, Options},
     settings::Settings,
@@ -120,6 +120,7 @@ async fn take_in(
     let start = Instant::now();
     let mut taken = VecDeque::new();
     let mut seen = HashSet::new();
+    let actor = recorded::actor(None, None);
     while let Some(batch) = lines.batch(BATCH)? {
         report.lines += batch.read;
         report.bad.extend(batch.bad);
@@ -129,7 +130,7 @@ async fn take_in(
             }
             while !lines.is_empty() {
                 let events = lines.iter().map(|line| line.event.clone()).collect();
-                match markback.intake(&school, events).await {
+                match markback.intake_by(&actor, &school, events).await {
                     Ok(receipts) => {
                         for receipt in receipts {
                             let key = (school.clone(), receipt.id);

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use outbox::Pause;
 
 use markback::{
+    audit_log::AuditAction,
     schools::token_key,
     settings::Settings,
     waiting::{TOKEN, line_of},
@@ -14,6 +15,7 @@ use markback_console::{BadInput, block_on, output};
 use super::{
     ConfigArg, named,
     open_store::{Access, open_store},
+    recorded,
 };
 
 /// The arguments of `markback resume`.
@@ -46,6 +48,19 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .into_iter()
             .partition(|key| pauses.iter().any(|pause| pause.key == *key));
         store.end_pauses(&rest).await?;
+        let ended = rest.iter().map(|key| {
+            let entry = recorded::entry(AuditAction::PauseEnded).subject(key);
+            let school = settings
+                .schools
+                .iter()
+                .find(|school| school.id.as_str() == key);
+            match school {
+                Some(school) => entry.school(&school.id),
+                None => entry,
+            }
+        });
+        let ended: Vec<_> = ended.collect();
+        store.record(&ended).await?;
         for key in &rest {
             output::line(format!("{}: resumed", name_of(key)))?;
         }

@@ -17,6 +17,7 @@ use super::{
     open_store::{Access, open_store},
 };
 use markback::{
+    endpoints::Endpoint,
     schools::token_key,
     settings::{Owner, School, Settings},
     store::{EventState, LearnedLimit, Notice, Overview, Store, Usage},
@@ -39,6 +40,8 @@ struct Status {
     queues: BTreeMap<String, QueueStatus>,
     pauses: Vec<Paused>,
     notices: Vec<Notice>,
+    /// Endpoints for webhooks that get nothing, or whose deliveries fail.
+    endpoints: Vec<Endpoint>,
     limits: Vec<LearnedLimit>,
     /// Requests to MISs by token and purpose.
     requests: Vec<Usage>,
@@ -91,6 +94,30 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         TableOrJson::Table => output::line(status.told())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn in_trouble(endpoint: &Endpoint) -> bool {
+    endpoint.state.is_trouble() || endpoint.failing_since.is_some()
+}
+
+fn trouble(endpoint: &Endpoint) -> String {
+    let Endpoint { id, url, .. } = endpoint;
+    let error = endpoint
+        .last_error
+        .as_deref()
+        .unwrap_or("its deliveries fail");
+    // An address may hold a secret in its query.
+    let host = url.host_str().unwrap_or_default();
+    match endpoint.state.is_trouble() {
+        true => format!(
+            "webhook endpoint {id} at {host} gets nothing any more: {error}; once it works, `markback webhooks enable {id}` \
+             and `resend {id} --since …`"
+        ),
+        false => format!(
+            "webhook endpoint {id} at {host} fails since {}: {error}",
+            time(endpoint.failing_since)
+        ),
+    }
 }
 
 impl Status {
@@ -159,6 +186,12 @@ impl Status {
             queues: queues.collect(),
             pauses,
             notices: store.notices().await?,
+            endpoints: store
+                .endpoints()
+                .await?
+                .into_iter()
+                .filter(in_trouble)
+                .collect(),
             limits: store.all_limits().await?,
             requests: store.usage().await?,
         })
@@ -198,6 +231,9 @@ impl Status {
                 notice.school,
                 notice.words
             );
+        }
+        for endpoint in &self.endpoints {
+            let _ = write!(text, "\n{}", trouble(endpoint));
         }
         for limit in &self.limits {
             let _ = write!(

@@ -11,8 +11,9 @@ use markback_console::output::{self, TextOrJson};
 use serde_json::json;
 
 use super::{
-    ConfigArg, events,
+    ConfigArg,
     open_store::{Access, open_store},
+    recorded,
 };
 
 /// Who changes the settings, and why.
@@ -29,11 +30,7 @@ pub(super) struct By {
 impl By {
     /// Who acts.
     pub(super) fn actor(&self) -> Actor {
-        Actor {
-            by: self.by.clone().or_else(events::user),
-            via: "command line",
-            note: self.note.clone(),
-        }
+        recorded::actor(self.by.as_ref(), self.note.as_ref())
     }
 }
 

@@ -21,8 +21,10 @@ use markback_http::server::{STOP_WITHIN, ended_well};
 use super::{
     ConfigArg, named,
     open_store::{Access, open_store},
+    recorded,
 };
 use markback::{
+    audit_log::AuditAction,
     service::{Markback, Options},
     settings::{School, Settings},
     store::{Store, SyncRecord},
@@ -118,6 +120,12 @@ async fn pause(settings: &Settings, schools: &[School], args: &Args) -> anyhow::
             .into());
         }
         store.pause_syncs(&school.id, until).await?;
+        let action = match until {
+            Some(_) => AuditAction::SyncsPaused,
+            None => AuditAction::SyncsResumed,
+        };
+        let entry = recorded::entry(action).school(&school.id);
+        store.record(&[entry]).await?;
         paused.push((school.id.clone(), until));
     }
     match args.format {
@@ -172,6 +180,8 @@ async fn preview(
             let outcome = rosters.preview(&school, ask).await;
             let preview =
                 outcome.with_context(|| format!("school {} cannot be read", school.id))?;
+            let look = recorded::entry(AuditAction::SyncPreviewed).school(&school.id);
+            markback.store().record(&[look]).await?;
             anyhow::Ok(Told::Preview(Preview {
                 school: school.id.clone(),
                 outcome: preview,
@@ -186,7 +196,14 @@ async fn sync(markback: &Markback, schools: &[School], args: &Args) -> anyhow::R
     let rosters = watched(markback, schools, args);
     let mut asked = Vec::with_capacity(schools.len());
     for school in schools {
-        asked.push((school.id.clone(), rosters.ask(school, ask(args)).await?));
+        let id = rosters.ask(school, ask(args)).await?;
+        let action = match args.accept {
+            true => AuditAction::SyncAccepted,
+            false => AuditAction::SyncStarted,
+        };
+        let entry = recorded::entry(action).school(&school.id).subject(&id);
+        markback.store().record(&[entry]).await?;
+        asked.push((school.id.clone(), id));
     }
     let stop = CancellationToken::new();
     let workers = tokio::spawn({

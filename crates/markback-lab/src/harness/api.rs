@@ -1,6 +1,6 @@
 //! A service for one school with its HTTP API.
 
-use std::{ops::Deref, time::Duration};
+use std::{net::SocketAddr, ops::Deref, time::Duration};
 
 use chrono::{DateTime, Utc};
 use markback::{
@@ -122,7 +122,8 @@ impl ApiEnv {
         let router = markback_http::router(markback.clone()).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move { axum::serve(listener, router).await });
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await });
         let school = env.sandbox.schools().remove(0);
         let pupils = env.pupils_of(&school.id);
         Self {

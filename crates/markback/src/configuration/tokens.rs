@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Configuration;
 use crate::{
+    audit_log::{AuditAction, NewAuditEntry},
     operator::Actor,
     settings::{Owner, SecretError, SecretSource},
     store::{SettingsKey, TokenChange, TokensChanged},
@@ -228,8 +229,30 @@ impl Configuration {
             tokens,
         };
         self.store.change_tokens(&mut tx, &change, actor).await?;
+        let entries: Vec<_> = match what {
+            TokenChange::Set => of_each(AuditAction::TokenStored, tokens, actor),
+            TokenChange::Removed => of_each(AuditAction::TokenRemoved, tokens, actor),
+            TokenChange::Resealed => vec![
+                actor
+                    .entry(AuditAction::TokensResealed)
+                    .amount(tokens.len()),
+            ],
+        };
+        self.store.record_in(&mut tx, &entries).await?;
         tx.commit().await
     }
+}
+
+/// An entry of the audit log for each of the schools.
+fn of_each(
+    action: AuditAction,
+    tokens: &[(SchoolId, String)],
+    actor: &Actor,
+) -> Vec<NewAuditEntry> {
+    let schools = tokens.iter().map(|(school, _)| school);
+    schools
+        .map(|school| actor.entry(action).school(school))
+        .collect()
 }
 
 /// The token without surrounding white space.

@@ -9,6 +9,7 @@ use mis_core::SchoolId;
 
 use super::{ChangeError, Configuration, Conflict, Written};
 use crate::{
+    audit_log::{AuditAction, NewAuditEntry},
     operator::Actor,
     settings::{Layers, Owner},
     store::{
@@ -76,6 +77,26 @@ struct Numbered<'c> {
     number: u32,
     base: u32,
     row: ActiveRow,
+}
+
+impl Numbered<'_> {
+    fn entry(&self, actor: &Actor) -> NewAuditEntry {
+        let action = match (self.change.remove, self.change.activate) {
+            (true, _) => AuditAction::SettingsRemoved,
+            (false, true) => AuditAction::SettingsActivated,
+            (false, false) => AuditAction::SettingsDrafted,
+        };
+        let (key, number) = (&self.change.key, self.number);
+        match key.scope {
+            Scope::School => actor
+                .entry(action)
+                .school(&key.name.as_str().into())
+                .subject(format!("version {number}")),
+            Scope::Template => actor
+                .entry(action)
+                .subject(format!("{key}, version {number}")),
+        }
+    }
 }
 
 impl Configuration {
@@ -199,6 +220,8 @@ impl Configuration {
                     .await?;
             }
         }
+        let entries: Vec<_> = numbered.iter().map(|one| one.entry(actor)).collect();
+        self.store.record_in(&mut tx, &entries).await?;
         tx.commit().await?;
         let written = numbered
             .iter()

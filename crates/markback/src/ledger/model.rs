@@ -17,7 +17,7 @@ use writeback::{
 
 use super::*;
 use crate::{
-    pipeline::view::{Sources, is_ours, view_of},
+    pipeline::view::{Sources, is_ours, view_of, withdrawn_of},
     store::LedgerKey,
 };
 
@@ -58,6 +58,8 @@ enum Happening {
     /// A person gives an event up, or tries it again. By its place.
     Discard(usize),
     Retry(usize),
+    /// An event is withdrawn. By its place.
+    Withdraw(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -109,6 +111,11 @@ struct Known {
     over: Option<SeenMark>,
     against: Standing,
     seen: BTreeSet<usize>,
+    /// Whether a mark of it was ever sent, and not rejected.
+    may_stand: bool,
+    withdrawn: bool,
+    /// The mark that its present one repairs.
+    repairs: Option<LedgerMark>,
 }
 
 struct World {
@@ -212,7 +219,61 @@ impl World {
             Happening::GiveUpWaiting => self.give_up_waiting(),
             Happening::Discard(place) => self.discard(*place),
             Happening::Retry(place) => self.retry(*place),
+            Happening::Withdraw(place) => self.withdraw(*place),
         }
+        for n in 0..self.events.len() {
+            let known = &self.events[n];
+            let settled = matches!(known.state, State::Confirmed | State::Unconfirmed);
+            if settled && known.withdrawn && known.repairs.is_none() {
+                self.repair(n);
+            }
+        }
+    }
+
+    fn withdraw(&mut self, place: usize) {
+        let Some(known) = self.events.get_mut(place).filter(|known| !known.withdrawn) else {
+            return;
+        };
+        known.withdrawn = true;
+        let on_its_way = matches!(known.state, State::Unanswered | State::Accepted);
+        let may_stand = known.may_stand || on_its_way;
+        if !on_its_way {
+            known.state = if may_stand {
+                State::Unconfirmed
+            } else {
+                State::Ended
+            };
+        }
+        let event = known.event.id.clone();
+        self.apply(&Change::Withdraw { event, may_stand });
+    }
+
+    /// Decides what becomes of a withdrawn mark. It is decided once, on what was read just now.
+    fn repair(&mut self, n: usize) {
+        self.look();
+        self.events[n].state = State::Ended;
+        let decision = self.decision(n, None);
+        let Some(planned) = decision.planned() else {
+            return;
+        };
+        let id = self.events[n].event.id.clone();
+        let first = self.row.mark(&id).cloned();
+        let first = first.unwrap_or_else(|| self.own_mark(n, None));
+        let (now, over, seen) = (moment(self.now), self.seen_row(), self.shown.clone());
+        let known = &mut self.events[n];
+        known.code = CODES
+            .into_iter()
+            .find(|code| *code == planned.mark.code.as_str())
+            .unwrap();
+        known.repairs = Some(first);
+        (known.over, known.seen, known.state) = (over, seen, State::Planned);
+        known.planned = Some((planned.mark.clone(), now));
+        known.against = self.row.standing.clone();
+        let change = Change::Plan {
+            mark: self.own_mark(n, None),
+            standing: Some(self.row.standing.clone()),
+        };
+        self.apply(&change);
     }
 
     fn enter(&mut self, code: Option<&'static str>, by_teacher: bool) {
@@ -268,6 +329,9 @@ impl World {
             over: None,
             against: Standing::default(),
             seen: BTreeSet::new(),
+            may_stand: false,
+            withdrawn: false,
+            repairs: None,
         });
         self.decide_first(n);
     }
@@ -284,6 +348,13 @@ impl World {
             must_see: self.rules.must_see_register(known.event.kind),
         };
         let protects = |held: &HeldCode| self.rules.protects(held, known.event.kind, &BOOK);
+        let first = || {
+            let first = known.repairs.clone();
+            first.unwrap_or_else(|| self.own_mark(n, None))
+        };
+        let withdrawn = known
+            .withdrawn
+            .then(|| withdrawn_of(&key(), &known.event.id, first, &sources).0);
         let view = View {
             capabilities: Capabilities::SESSION_MARKS.with(Ability::EarlyLeaver),
             quirks: mis_core::Quirks::NONE,
@@ -299,6 +370,7 @@ impl World {
             },
             school_day: writeback::SchoolDay::NoCalendar,
             released: false,
+            withdrawn,
             timezone: chrono_tz::Europe::London,
         };
         let group = GroupContext {
@@ -363,7 +435,10 @@ impl World {
             confirmed_at: None,
             against: known.against.clone(),
             over: known.over.clone(),
+            found: None,
             held: false,
+            withdrawn: known.withdrawn && known.repairs.is_none(),
+            repairs: known.repairs.clone().map(Box::new),
         }
     }
 
@@ -390,6 +465,7 @@ impl World {
             });
         }
         let id = known.event.id.clone();
+        self.events[n].may_stand |= !matches!(answer, Answer::Refused);
         match answer {
             Answer::Taken => {
                 let mark = self.own_mark(n, Some(moment(self.now)));
@@ -418,6 +494,10 @@ impl World {
         {
             self.apply(&Change::Confirm(id));
             self.events[n].state = State::Confirmed;
+            return false;
+        }
+        if self.events[n].withdrawn && self.events[n].repairs.is_none() {
+            self.events[n].state = State::Unconfirmed;
             return false;
         }
         match self.decision(n, Some(planned_at)).outcome {
@@ -452,9 +532,10 @@ impl World {
             && there.code != code
             && self.flights[place].seen.contains(&there.number)
             && !self.looks_like_ours(&there, event)
-            && self
-                .rules
-                .protects(&HeldCode::Known(Code::new(there.code)), kind, &BOOK)
+            && (self.events[event].repairs.is_some()
+                || self
+                    .rules
+                    .protects(&HeldCode::Known(Code::new(there.code)), kind, &BOOK))
         {
             self.wrong = Some(format!("e{event} writes {code} over {there:?}"));
         }
@@ -530,7 +611,7 @@ impl World {
         if self
             .events
             .get(place)
-            .is_some_and(|known| again.contains(&known.state))
+            .is_some_and(|known| again.contains(&known.state) && !known.withdrawn)
         {
             self.events[place].state = State::Waiting;
             self.decide_first(place);
@@ -566,6 +647,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(Happening::GiveUpWaiting),
         1 => (0_usize..6).prop_map(Happening::Discard),
         2 => (0_usize..6).prop_map(Happening::Retry),
+        3 => (0_usize..6).prop_map(Happening::Withdraw),
     ]
 }
 

@@ -23,7 +23,10 @@ fn mark(event: &str, code: &str, planned: i64) -> LedgerMark {
         confirmed_at: None,
         against: Standing::default(),
         over: None,
+        found: None,
         held: false,
+        withdrawn: false,
+        repairs: None,
     }
 }
 
@@ -266,7 +269,10 @@ fn old_marks_go_when_a_later_one_is_confirmed_and_not_before() {
 #[test]
 fn a_held_mark_is_not_in_the_register() {
     let held = LedgerMark {
+        found: None,
         held: true,
+        withdrawn: false,
+        repairs: None,
         against: Standing {
             clock: None,
             chosen: chosen("e1"),
@@ -332,4 +338,144 @@ fn a_mark_is_stored_and_read_back() {
         let text = serde_json::to_string(&mark).unwrap();
         assert!(serde_json::from_str::<LedgerMark>(&text).unwrap() == mark);
     }
+}
+
+fn withdraw(event: &str, may_stand: bool) -> Change {
+    let event = event.to_owned();
+    Change::Withdraw { event, may_stand }
+}
+
+/// The arrival and what stands are as if the event had never come. Only a mark that may be in the register stays.
+#[rstest]
+#[case::never_sent(false, Some("e1"))]
+#[case::sent(true, Some("e2"))]
+fn a_withdrawn_event_counts_no_longer(#[case] may_stand: bool, #[case] left: Option<&str>) {
+    let (first, second) = (mark("e1", "L", 0), mark("e2", "/", 100));
+    let second = LedgerMark {
+        against: Standing {
+            clock: clock("e1"),
+            chosen: None,
+        },
+        ..second
+    };
+    let third = LedgerMark {
+        against: Standing {
+            clock: clock("e2"),
+            chosen: None,
+        },
+        held: true,
+        ..mark("e3", "M", 200)
+    };
+    let standing = Some(Standing {
+        clock: clock("e2"),
+        chosen: None,
+    });
+    let arrival = |event: &str| Change::Arrive(clock(event).unwrap());
+    let mut changes = vec![
+        (0, plan(&first)),
+        (0, arrival("e1")),
+        (
+            100,
+            Change::Plan {
+                mark: second.clone(),
+                standing,
+            },
+        ),
+        (100, arrival("e2")),
+        (200, plan(&third)),
+    ];
+    if may_stand {
+        changes.push((110, accept(&second, 101)));
+    }
+    changes.push((300, withdraw("e2", may_stand)));
+    let row = row(&changes);
+    assert_eq!(newest(&row).map(|(event, ..)| event), left);
+    assert_eq!(
+        (&row.standing.clock, &row.arrival),
+        (&clock("e1"), &clock("e1"))
+    );
+    let third = row.mark("e3").unwrap();
+    assert_eq!(third.against.clock, clock("e1"));
+}
+
+/// What a withdrawn mark was written over: our newest mark below that stands, or what somebody else had entered.
+#[test]
+fn the_mark_before_a_withdrawn_one() {
+    let before = |marks: &[LedgerMark]| {
+        let changes: Vec<_> = marks.iter().map(|mark| (0, plan(mark))).collect();
+        let found = row(&changes).before("wrong")?;
+        let HeldCode::Known(code) = found.mark.code else {
+            return None;
+        };
+        Some((code.as_str().to_owned(), found.is_ours))
+    };
+    let ours = |code: &str| Some((code.to_owned(), true));
+    let theirs = |code: &str| Some((code.to_owned(), false));
+    let first = mark("e1", "L", 0);
+    let withdrawn = LedgerMark {
+        withdrawn: true,
+        ..mark("e2", "M", 10)
+    };
+    let held = LedgerMark {
+        held: true,
+        ..mark("e3", "U", 20)
+    };
+    let wrong = mark("wrong", "/", 30);
+    let over_n = |mark: &LedgerMark| LedgerMark {
+        found: Some(super::RegisterMark {
+            code: HeldCode::Known(Code::new("N")),
+            comment: None,
+            minutes_late: None,
+        }),
+        ..mark.clone()
+    };
+    let old = LedgerMark {
+        over: SeenMark::of(&self::held("I", Some(0))),
+        ..wrong.clone()
+    };
+    for (marks, expected) in [
+        (vec![wrong.clone()], None),
+        (vec![first.clone(), wrong.clone()], ours("L")),
+        (vec![first.clone(), over_n(&wrong)], theirs("N")),
+        (
+            vec![first.clone(), withdrawn.clone(), held, wrong.clone()],
+            ours("L"),
+        ),
+        (vec![first, over_n(&withdrawn), wrong.clone()], theirs("N")),
+        (vec![withdrawn, wrong], None),
+        (vec![old], theirs("I")),
+    ] {
+        assert_eq!(before(&marks), expected);
+    }
+}
+
+/// A repair that comes to nothing leaves the withdrawn mark where it was, unless a person has put it right.
+#[test]
+fn the_withdrawn_mark_is_back_when_its_repair_comes_to_nothing() {
+    let wrong = LedgerMark {
+        withdrawn: true,
+        ..mark("e1", "M", 0)
+    };
+    let repair = LedgerMark {
+        repairs: Some(Box::new(wrong.clone())),
+        ..mark("e1", "L", 100)
+    };
+    let repaired = [(0, plan(&wrong)), (100, plan(&repair))];
+    let with = |change| {
+        let mut changes = repaired.to_vec();
+        changes.push((200, change));
+        let row = row(&changes);
+        row.marks
+            .iter()
+            .map(|mark| (mark.code.to_string(), mark.withdrawn))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        with(Change::Forget("e1".to_owned())),
+        [("M".to_owned(), true)]
+    );
+    assert_eq!(with(Change::Discard("e1".to_owned())), []);
+    assert!(row(&repaired).unrepaired("e1").marks == [wrong.clone()]);
+    let discarded = row(&[(0, plan(&wrong)), (1, Change::Discard("e1".to_owned()))]);
+    assert!(discarded.marks.is_empty());
 }

@@ -11,7 +11,8 @@
 //! 6. pauses of schools and tokens,
 //! 7. on PostgreSQL, the order of the queues, from adding the new jobs until the end of the transaction.
 //!
-//! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks.
+//! What comes after that touches only rows that are locked already: events and ledger rows of superseded marks. Last, the
+//! feed gets an entry for each event in a state that hosts follow.
 
 use std::time::{Duration, Instant};
 
@@ -28,14 +29,20 @@ use crate::{
     ledger::Change,
     metrics,
     store::{
-        EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, NewSnapshot, Store,
-        WrittenParts,
+        EventKey, EventState, EventUpdate, Followed, LedgerKey, Limit, NewAudit, NewSnapshot,
+        Store, WrittenParts,
     },
 };
 
 /// The outcome of an event whose mark was never sent.
 const SUPERSEDED: &str =
     "a newer mark for the same pupil, date and session took its place before it was sent";
+/// Begins the outcome of a withdrawn event whose mark did not get into the MIS.
+const NOT_THERE: &str = "its mark is not in the MIS";
+/// Begins the outcome of a withdrawn event whose mark was replaced by the one before.
+const REPAIRED: &str = "the mark before it was written again";
+/// Begins the outcome of a withdrawn event whose mark another has replaced.
+const NOTHING_LEFT: &str = "nothing of its mark is left";
 /// How long to wait before a failed transaction is tried again.
 const RETRY_COMMIT: Duration = Duration::from_millis(200);
 
@@ -185,13 +192,24 @@ impl Effects {
             outage.pause(store, tx).await?;
         }
         let failed = self.settle_failed(store, tx).await?;
+        let mut follow = follow;
+        let settled = self.events.iter().chain(&failed).filter_map(settled_key);
+        let mut withdrawn = settle_withdrawn(store, tx, settled.collect(), &mut follow).await?;
         let queued = self.enqueue(store, tx, &in_place, follow).await?;
+        let settled = queued.iter().filter_map(settled_key);
+        withdrawn.extend(settle_withdrawn(store, tx, settled.collect(), &mut Vec::new()).await?);
         let superseded = superseded
             .iter()
             .map(|(key, event)| EventUpdate::of(&key.school, event).state(EventState::Superseded));
         let events = self.events.iter().cloned();
-        let news = events.chain(superseded).chain(failed).chain(queued);
-        Ok((news.collect(), parts))
+        let news = events
+            .chain(superseded)
+            .chain(failed)
+            .chain(queued)
+            .chain(withdrawn);
+        let news: Vec<_> = news.collect();
+        store.tell_outcomes(tx, &news).await?;
+        Ok((news, parts))
     }
 
     /// A newly planned mark takes the place of one of the same session that waits for release, held itself or not.
@@ -298,6 +316,51 @@ impl Effects {
         store.change_ledger(tx, &changes).await?;
         Ok(updates)
     }
+}
+
+/// The event of an update that ends it, for now.
+fn settled_key(update: &EventUpdate) -> Option<EventKey> {
+    let settled = update.state.is_some_and(EventState::is_final);
+    settled.then(|| (update.school.clone(), update.id.clone()))
+}
+
+/// Withdrawn events whose states have settled: now that the outcome of its mark is known, the repair of one begins, with a
+/// job in `jobs`; the other has nothing left to repair, or has been repaired. Returns the updates.
+async fn settle_withdrawn(
+    store: &Store,
+    tx: &mut Tx,
+    settled: Vec<EventKey>,
+    jobs: &mut Vec<NewJob>,
+) -> outbox::Result<Vec<EventUpdate>> {
+    let mut updates = Vec::new();
+    for event in store.withdrawn_among(tx, &settled).await? {
+        let key = (event.school.as_str(), event.id.as_str());
+        let update = EventUpdate::of(&event.school, &event.id);
+        match (event.state, &event.repair) {
+            (
+                EventState::Confirmed | EventState::Unconfirmed | EventState::Failed,
+                Some(repair),
+            ) => {
+                store.begin_repair(tx, key).await?;
+                jobs.push(repair.job(&event.school, &event.id, event.round + 1));
+                updates.push(update.state(EventState::Received));
+            }
+            (EventState::Rejected, Some(_)) => {
+                store.end_withdrawn(tx, key, NOT_THERE, true).await?;
+                updates.push(update.state(EventState::Withdrawn));
+            }
+            (EventState::Confirmed, None) => {
+                store.end_withdrawn(tx, key, REPAIRED, true).await?;
+                updates.push(update.state(EventState::Withdrawn));
+            }
+            (EventState::Skipped | EventState::Superseded, _) => {
+                store.end_withdrawn(tx, key, NOTHING_LEFT, true).await?;
+                updates.push(update.state(EventState::Withdrawn));
+            }
+            _ => {}
+        }
+    }
+    Ok(updates)
 }
 
 /// Failed jobs that continue in the same way, with their events.

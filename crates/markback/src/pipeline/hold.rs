@@ -17,6 +17,7 @@ use super::{
     worker::Workers,
 };
 use crate::{
+    audit_log::NewAuditEntry,
     ledger::Change,
     metrics,
     queues::{self, Worker},
@@ -84,6 +85,7 @@ pub(crate) async fn release(
     mut planned: PlannedMark,
     left: &[JobId],
     line: NewAudit,
+    entry: NewAuditEntry,
 ) -> outbox::Result<bool> {
     planned.held = false;
     planned.released = true;
@@ -104,6 +106,7 @@ pub(crate) async fn release(
         return Ok(false);
     }
     let (news, parts) = effects.write(store, &mut tx).await?;
+    store.record_in(&mut tx, &[entry]).await?;
     tx.commit().await?;
     store.snapshots_committed(&parts);
     metrics::events(EventState::Planned, 1);

@@ -12,7 +12,7 @@
 //! Intake writes its own transaction, because only the transaction itself shows which events are new. It locks events
 //! before the order of the queues, as `effects` do.
 
-mod intake;
+pub(crate) mod intake;
 
 mod worker;
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use mis_core::{Ability, Mark};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use writeback::{Event, Rule, Standing};
+use writeback::{Event, RegisterMark, Rule, Standing};
 
 use super::resend::Trial;
 use crate::{
@@ -46,6 +46,15 @@ pub(crate) struct PlannedMark {
     /// What Wonde's copy of the register showed when this was decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) over: Option<SeenMark>,
+    /// Somebody else's mark that the register showed then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) before: Option<RegisterMark>,
+    /// The mark that this one repairs, if the event was withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) repairs: Option<Box<LedgerMark>>,
+    /// Whether the event was withdrawn. Stored beside the plan, not in it.
+    #[serde(default, skip_serializing)]
+    pub(crate) withdrawn: bool,
     /// Whether the mark waits for a person's release.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) held: bool,
@@ -59,7 +68,9 @@ impl PlannedMark {
     pub(crate) fn read(stored: &StoredEvent) -> Option<Self> {
         let mut plan: Value = serde_json::from_str(stored.plan.as_deref()?).ok()?;
         let event = serde_json::from_str(&stored.body).ok()?;
-        plan.as_object_mut()?.insert("event".to_owned(), event);
+        let plan_fields = plan.as_object_mut()?;
+        plan_fields.insert("event".to_owned(), event);
+        plan_fields.insert("withdrawn".to_owned(), stored.withdrawn.into());
         serde_json::from_value(plan).ok()
     }
 
@@ -106,8 +117,18 @@ impl PlannedMark {
             confirmed_at: None,
             against: self.against.clone(),
             over: self.over.clone(),
+            found: self.before.clone(),
             held: self.held,
+            // Its event was withdrawn before this mark was planned; this mark is right.
+            withdrawn: self.withdrawn && self.repairs.is_none(),
+            repairs: self.repairs.clone(),
         }
+    }
+
+    /// The mark that was sent before the event was withdrawn.
+    pub(super) fn first_mark(&self) -> LedgerMark {
+        let first = self.repairs.as_deref().cloned();
+        first.unwrap_or_else(|| self.ledger_mark(None))
     }
 
     /// The ledger's entry for the plan.

@@ -243,6 +243,7 @@ impl<'a> Batch<'a> {
             || one.planned.refusals > 0
             || !one.planned.left_out.is_empty()
             || one.planned.released
+            || one.planned.withdrawn
             || is_longer(age, self.sender.config.plan_fresh)
     }
 
@@ -316,6 +317,10 @@ impl<'a> Batch<'a> {
             self.found_in_register(&one, key);
             return None;
         }
+        if one.planned.withdrawn && one.planned.repairs.is_none() {
+            self.not_again(&one);
+            return None;
+        }
         let group = context.school.group(&one.planned.group);
         let student = one.planned.mark.student.clone();
         let Decided { decision, snapshot } = context.decide(
@@ -343,6 +348,9 @@ impl<'a> Batch<'a> {
             one.planned.dropped.clone_from(&decision.dropped);
             one.planned.found = found_of(&decision);
             one.planned.over = context.seen(&key);
+            if one.planned.repairs.is_none() {
+                one.planned.before = context.found(&key, &decision);
+            }
             if let Some(hold) = &decision.hold {
                 self.hold(context.school, one, hold, key, update);
                 return None;
@@ -366,6 +374,26 @@ impl<'a> Batch<'a> {
             self.effects.done.push(one.job.lease);
         }
         None
+    }
+
+    /// The event was withdrawn, so its mark is not sent again. One that was sent without a response may be in the MIS.
+    fn not_again(&mut self, one: &Outgoing) {
+        let in_doubt = is_unanswered(&one.job) || one.job.lapsed;
+        let (state, why) = if in_doubt {
+            let why = "the event was withdrawn; its mark was sent without a response, and the register does not show it";
+            (EventState::Unconfirmed, why)
+        } else {
+            self.effects.ledger.push(one.planned.forget(self.school_id));
+            let why = "the event was withdrawn; its mark is not sent";
+            (EventState::Withdrawn, why)
+        };
+        self.effects.done.push(one.job.lease);
+        let line = one
+            .planned
+            .audit("not sent", self.school_id, json!({"why": why}));
+        self.effects.audit.push(line);
+        let update = self.update(one).state(state).outcome(why);
+        self.effects.events.push(update);
     }
 
     /// Holds a mark after all: somebody else has entered one meanwhile, or the settings have changed.

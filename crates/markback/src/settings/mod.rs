@@ -3,6 +3,7 @@
 mod bodies;
 mod calendar;
 mod document;
+mod feed;
 mod file;
 mod findings;
 mod groups;
@@ -21,6 +22,7 @@ mod service;
 mod session_times;
 mod span;
 mod store_address;
+mod targets;
 mod text;
 mod version;
 mod words;
@@ -51,12 +53,14 @@ pub(crate) use self::{
 use crate::calendar::Calendar;
 
 pub use self::{
+    feed::FeedSettings,
     http::{ANSWER_AT_MOST, Http},
     live::LiveSettings,
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},
     service::{Gather, Service, SyncSettings, WorkerSettings},
+    targets::TargetSettings,
     text::{school_from_text, template_from_text},
     version::{NoVersion, Owner, Revision, SettingsVersion},
     words::nearest,

@@ -17,12 +17,14 @@ use writeback::settings::LocalTime;
 
 use super::{
     document::Document,
+    feed::FeedSettings,
     findings::{Findings, InDocument, Place},
     http::Http,
     key::Key,
     problem::Problem,
     secret::{self, SecretError, SecretSource},
     span, store_address,
+    targets::TargetSettings,
 };
 use crate::seal::SealKeyPlaces;
 
@@ -104,8 +106,17 @@ pub struct Service {
     pub retention_undecided: Duration,
     /// Whether iCalendars may be fetched from addresses on this machine and in private networks.
     pub private_calendars: bool,
+    /// How long the audit log is kept: who changed what, and who looked at a person. By default a year and a month, so that a
+    /// question about a school year can be answered after its end. A day or more.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub retention_audit: Duration,
     /// How the service's API treats slow clients.
     pub http: Http,
+    /// How long the feed is kept, and how many may follow it.
+    pub feed: FeedSettings,
+    /// Which addresses the service may call when somebody tells it to, as for webhooks.
+    pub targets: TargetSettings,
     /// How the workers work. The defaults fit; tests use shorter times.
     pub workers: WorkerSettings,
     /// The most requests a minute to Wonde with one token.
@@ -419,7 +430,10 @@ impl Service {
             retention,
             retention_undecided,
             private_calendars,
+            retention_audit,
             http,
+            feed,
+            targets,
             workers,
             rate_per_minute,
             sync,
@@ -451,7 +465,10 @@ impl Service {
             ("retention", format!("{retention:?}")),
             ("retention_undecided", format!("{retention_undecided:?}")),
             ("private_calendars", format!("{private_calendars:?}")),
+            ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
+            ("feed", format!("{feed:?}")),
+            ("targets", format!("{targets:?}")),
             ("workers", format!("{workers:?}")),
             ("rate_per_minute", format!("{rate_per_minute:?}")),
             ("sync", format!("{sync:?}")),
@@ -491,7 +508,10 @@ impl Default for Service {
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
             private_calendars: false,
+            retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
+            feed: FeedSettings::default(),
+            targets: TargetSettings::default(),
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
             sync: SyncSettings::default(),
@@ -610,6 +630,13 @@ impl Service {
                 "keep events at least as long as `accept_age`",
             ));
         }
+        if self.retention_audit < Duration::from_secs(DAY) {
+            findings.problems.push(place.problem(
+                "retention_audit",
+                "this is so short that nobody could look anything up in the audit log",
+                "write a day or more, such as \"396d\"",
+            ));
+        }
         if self.retention_undecided < self.retention {
             findings.hints.push(place.problem(
                 "retention_undecided",
@@ -628,6 +655,7 @@ impl Service {
         findings.problems.extend(self.check_store(&place));
         self.check_wonde_url(&place, findings);
         findings.problems.extend(self.http.check(&place));
+        findings.problems.extend(self.feed.check(&place));
         findings.problems.extend(self.sync.check(&place));
     }
 

@@ -36,7 +36,7 @@ static INSERT: Sql = Sql::new(
 );
 
 static STORED: Sql = Sql::new(
-    "SELECT e.school, e.id, e.state, e.body, e.plan FROM {rows $1: school text, id text} r \
+    "SELECT e.school, e.id, e.state, e.body, e.plan, e.correction, e.repair_round FROM {rows $1: school text, id text} r \
      JOIN markback_events e ON e.school = r.school AND e.id = r.id",
 );
 
@@ -56,7 +56,7 @@ static UPDATE: Sql = Sql::new(
         sent_ms = coalesce(r.sent_ms, markback_events.sent_ms), \
         decided_ms = CASE WHEN r.decision IS NULL THEN markback_events.decided_ms ELSE $2 END, \
         accepted_ms = CASE WHEN r.state = 'accepted' THEN $2 ELSE markback_events.accepted_ms END, \
-        settled_ms = CASE WHEN r.state IN ('skipped','confirmed','rejected','unconfirmed','superseded','failed','discarded') THEN $2 \
+        settled_ms = CASE WHEN r.state IN ('skipped','confirmed','rejected','unconfirmed','superseded','failed','discarded','withdrawn') THEN $2 \
                           WHEN r.state IS NULL THEN markback_events.settled_ms ELSE NULL END \
      FROM {rows $1: school text, id text, state text, student text, day text, session text, decision text, waiting text, \
            writeback text, lesson text, outcome text, sent_ms int, plan text, settings text} r \
@@ -81,6 +81,10 @@ pub(crate) struct StoredEvent {
     pub(crate) body: String,
     /// Its planned mark as JSON, once it has one.
     pub(crate) plan: Option<String>,
+    /// Whether it was withdrawn.
+    pub(crate) withdrawn: bool,
+    /// Whether its mark is being repaired: the outcome of its first mark is known.
+    pub(crate) repairs: bool,
 }
 
 impl Store {
@@ -218,11 +222,26 @@ impl Store {
     }
 }
 
-type StoredRow = (String, String, String, String, Option<String>);
+type StoredRow = (
+    String,
+    String,
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+);
 
-fn stored((school, id, state, body, plan): StoredRow) -> Option<(EventKey, StoredEvent)> {
-    let state = state.parse().ok()?;
-    Some(((school, id), StoredEvent { state, body, plan }))
+fn stored(row: StoredRow) -> Option<(EventKey, StoredEvent)> {
+    let (school, id, state, body, plan, correction, repair_round) = row;
+    let event = StoredEvent {
+        state: state.parse().ok()?,
+        body,
+        plan,
+        withdrawn: correction.is_some(),
+        repairs: repair_round.is_some(),
+    };
+    Some(((school, id), event))
 }
 
 fn body(event: &Event) -> String {

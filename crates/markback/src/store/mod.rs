@@ -1,10 +1,15 @@
 //! The service's tables, beside the outbox's in one database: events, the ledger of marks, the audit trail.
 
 mod audit;
+mod audit_log;
 mod budget;
 mod calendars;
+mod corrections;
+mod endpoints;
 mod events;
+mod feed;
 mod held;
+mod keys;
 mod ledger;
 mod limits;
 mod lock;
@@ -39,8 +44,12 @@ pub use crate::ledger::{LedgerMark, LedgerRow, SeenMark, Stage};
 pub use audit::AuditRecord;
 pub(crate) use audit::NewAudit;
 pub(crate) use calendars::{Feed, FeedKind};
+pub use corrections::CorrectionRecord;
+pub(crate) use corrections::RepairJob;
+pub(crate) use endpoints::{AttemptEnd, DeliveryJob, Patience, SigningEndpoint};
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
+pub(crate) use feed::NewEntry;
 pub use ledger::LedgerKey;
 pub use limits::{LearnedLimit, Limit};
 pub use lock::{LockError, ServiceLock};
@@ -78,6 +87,7 @@ const PLANS: &str = include_str!("../../migrations/0009_plans.sql");
 const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
 const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const SEARCHES: &str = include_str!("../../migrations/0012_search.sql");
+const CORRECTIONS: &str = include_str!("../../migrations/0013_corrections.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -156,6 +166,12 @@ const MIGRATIONS: Migrations = Migrations {
             sqlite: SEARCHES,
             postgres: SEARCHES,
         },
+        MigrationStep {
+            version: 13,
+            name: "corrections",
+            sqlite: CORRECTIONS,
+            postgres: CORRECTIONS,
+        },
     ],
 };
 
@@ -192,6 +208,9 @@ impl Store {
         db.migrate(&settings::MIGRATIONS).await?;
         db.migrate(&usage::MIGRATIONS).await?;
         db.migrate(&calendars::MIGRATIONS).await?;
+        db.migrate(&feed::MIGRATIONS).await?;
+        db.migrate(&keys::MIGRATIONS).await?;
+        db.migrate(&audit_log::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -214,6 +233,9 @@ impl Store {
             &settings::MIGRATIONS,
             &usage::MIGRATIONS,
             &calendars::MIGRATIONS,
+            &feed::MIGRATIONS,
+            &keys::MIGRATIONS,
+            &audit_log::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

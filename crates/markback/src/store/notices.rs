@@ -8,7 +8,7 @@ use strum::{EnumString, IntoStaticStr};
 
 use super::Store;
 use crate::pipeline::jobs;
-use crate::store::row::row;
+use crate::store::{NewEntry, row::row};
 
 /// The kind of a notice.
 #[derive(
@@ -115,6 +115,10 @@ impl Store {
                 .await
                 .map(|noted| noted.rows_affected())
         })?;
+        if noted > 0 {
+            let entry = NewEntry::notice(school.as_str(), kind.into(), words);
+            self.tell(&mut tx, &[entry]).await?;
+        }
         tx.commit().await?;
         Ok(noted > 0)
     }

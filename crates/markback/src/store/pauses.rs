@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use outbox::{PauseUntil, Tx, on_tx};
 
 use super::Store;
@@ -31,9 +32,22 @@ impl Store {
                 sqlx::query(REMEMBER).bind(key).bind(why).execute(conn).await.map(|_| ())
             })?;
         }
+        let length_of_pause = TimeDelta::from_std(length).unwrap_or(TimeDelta::MAX);
+        let until = self.now().checked_add_signed(length_of_pause);
+        self.tell_paused(tx, key, until.unwrap_or(DateTime::<Utc>::MAX_UTC), why)
+            .await?;
         self.outbox
             .pause(tx, key, PauseUntil::For(length), why)
             .await
+    }
+
+    /// Ends a pause of a school or a token.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub async fn end_pause(&self, tx: &mut Tx, key: &str) -> outbox::Result<()> {
+        self.tell_resumed(tx, key).await?;
+        self.outbox.resume(tx, key).await
     }
 
     /// Ends these pauses, by key.
@@ -43,7 +57,7 @@ impl Store {
     pub async fn end_pauses(&self, keys: &[String]) -> outbox::Result<()> {
         let mut tx = self.db.begin().await?;
         for key in keys {
-            self.outbox.resume(&mut tx, key).await?;
+            self.end_pause(&mut tx, key).await?;
         }
         tx.commit().await
     }
@@ -63,7 +77,7 @@ impl Store {
                 sqlx::query(TAKE_ONE).bind(key).execute(conn).await.map(|done| done.rows_affected())
             })?;
             if taken > 0 {
-                self.outbox.resume(&mut tx, key).await?;
+                self.end_pause(&mut tx, key).await?;
             }
         }
         tx.commit().await
@@ -85,7 +99,7 @@ impl Store {
                 .iter()
                 .any(|pause| pause.key == key && pause.reason == why)
             {
-                self.outbox.resume(&mut tx, &key).await?;
+                self.end_pause(&mut tx, &key).await?;
                 ended.push(key);
             }
         }

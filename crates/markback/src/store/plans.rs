@@ -9,7 +9,7 @@ use super::{Store, search};
 
 /// The searches, each with its parameters for PostgreSQL and the index that finds its events.
 fn searches() -> [(&'static Sql, &'static str, &'static str); 4] {
-    const REST: &str = "0, 9000000000000, NULL, NULL, 50";
+    const REST: &str = "0, 9000000000000, NULL, NULL, 50, 9000000000000, ''";
     fn of(school: &str, states: &str, person: &str) -> &'static str {
         Box::leak(format!("{school}, '{states}', {person}, {REST}").into_boxed_str())
     }

@@ -21,6 +21,8 @@ pub struct Pruned {
     pub events: u64,
     /// Audit lines of pruned events.
     pub audit: u64,
+    /// Entries of the audit log.
+    pub audit_log: u64,
     /// Sessions of the ledger.
     pub ledger: u64,
     /// Jobs of the queue.
@@ -105,6 +107,7 @@ impl Store {
             audit: self.remove(&AUDIT, before).await?,
             ledger: self.remove(&LEDGER, before).await?,
             register: 0,
+            audit_log: 0,
             other: self.remove(&WRITEBACKS, before).await?
                 + self.remove(&NOTICES, before).await?
                 + self.remove(&UNUSED_PARTS, parts_before(before)).await?,
@@ -126,7 +129,7 @@ impl Store {
         Ok(past + self.remove(&UNDATED, unread.timestamp_millis()).await?)
     }
 
-    async fn remove(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {
+    pub(super) async fn remove(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {
         let mut removed = 0;
         loop {
             let mut tx = self.db.begin().await?;

@@ -6,7 +6,7 @@ use outbox::{Sql, Tx, on_pool, on_tx};
 use std::time::Duration;
 
 use super::{
-    EventRecord, EventState, Store,
+    EventRecord, EventState, EventUpdate, Store,
     events::{EventRow, record},
     rows,
 };
@@ -25,6 +25,9 @@ pub struct EventFilter {
     pub from: Option<NaiveDate>,
     /// Up to and including this school day.
     pub to: Option<NaiveDate>,
+    /// Only events after this one in the order of the search, which is given by its time of reception and its id. For
+    /// events of one school.
+    pub after: Option<(DateTime<Utc>, String)>,
     /// The most events to return.
     pub limit: u32,
     /// How long after its day an event may be received; narrows the search.
@@ -55,6 +58,7 @@ macro_rules! search {
                 {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) >= $6) \
               AND (CAST($7 AS TEXT) IS NULL OR coalesce(e.day, \
                 {date(e.received_ms / 1000, 'unixepoch')|to_char(to_timestamp(e.received_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')}) <= $7) \
+              AND (e.received_ms < $9 OR (e.received_ms = $9 AND e.id > $10)) \
              ORDER BY e.received_ms DESC, e.school, e.id LIMIT $8"
         ))
     };
@@ -97,6 +101,9 @@ impl Store {
             .collect();
         let (text, states) = (filter.search().on(self.db.engine()), rows(&states)?);
         let (came_from, came_until) = filter.came_in();
+        let after = filter.after.as_ref();
+        let after_id = after.map_or("", |(_, id)| id.as_str());
+        let after = after.map_or(i64::MAX, |(received_at, _)| received_at.timestamp_millis());
         let found: Vec<EventRow> = on_pool!(self.db, pool => {
             sqlx::query_as(text)
                 .bind(filter.school.as_ref().map(SchoolId::as_str))
@@ -107,6 +114,8 @@ impl Store {
                 .bind(filter.from.map(|day| day.to_string()))
                 .bind(filter.to.map(|day| day.to_string()))
                 .bind(i64::from(filter.limit))
+                .bind(after)
+                .bind(after_id)
                 .fetch_all(pool)
                 .await
         })?;
@@ -170,6 +179,10 @@ impl Store {
                 .await
                 .map(|done| done.rows_affected())
         })?;
+        if changed == 1 {
+            let update = EventUpdate::of(&found.school, &found.id).state(EventState::Discarded);
+            self.tell_outcomes(tx, &[update]).await?;
+        }
         Ok(changed == 1)
     }
 }
@@ -199,6 +212,11 @@ impl EventFilter {
             .to
             .and_then(|day| day.checked_add_days(Days::new(2)))
             .map_or(i64::MAX, |day| midnight(day).saturating_add(late));
-        (from, until)
+        // The same bound as that of `after`, where an index serves it.
+        let after = self.after.as_ref();
+        let after = after.map_or(i64::MAX, |(received_at, _)| {
+            received_at.timestamp_millis().saturating_add(1)
+        });
+        (from, until.min(after))
     }
 }

@@ -58,7 +58,8 @@ const SINCE: &str = "SELECT s.event, s.look, s.decided_ms, s.job, s.group_part, 
      WHERE e.school = $1 AND e.at_ms >= $2";
 
 const PAST: &str = "SELECT body, state, student, day, session, received_ms, sent_ms, accepted_ms, settled_ms, \
-        CAST(CASE WHEN decision IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decided FROM markback_events \
+        CAST(CASE WHEN decision IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decided, \
+        CAST(CASE WHEN correction IS NULL THEN 0 ELSE 1 END AS BIGINT) AS withdrawn FROM markback_events \
      WHERE school = $1 AND at_ms >= $2";
 
 /// From the index alone. A day has 86,400,000 ms.
@@ -139,6 +140,8 @@ row! {
         pub(crate) settled_ms: Option<i64>,
         /// Whether it has a decision: 0 or 1.
         pub(crate) decided: i64,
+        /// Whether it was withdrawn: 0 or 1.
+        pub(crate) withdrawn: i64,
     }
 }
 

@@ -13,6 +13,9 @@ use crate::{
     store::{EventState, PastRow, Store},
 };
 
+/// A pupil, a day and a session.
+type Session = (String, String, String);
+
 /// An event as it was decided.
 pub(super) struct PastEvent {
     pub(super) event: Event,
@@ -21,7 +24,7 @@ pub(super) struct PastEvent {
     pub(super) received_ms: i64,
     pub(super) state: EventState,
     /// The pupil's session that it was decided for, if any.
-    pub(super) session: Option<(String, String, String)>,
+    pub(super) session: Option<Session>,
     pub(super) sent_ms: Option<i64>,
     pub(super) accepted_ms: Option<i64>,
     pub(super) settled_ms: Option<i64>,
@@ -61,16 +64,35 @@ impl History {
         let since = from.checked_sub_days(Days::new(1)).unwrap_or(from);
         let since = since.and_time(NaiveTime::MIN).and_utc();
         let rows = store.past_events(&school.id, since).await?;
+        let corrected = corrected(&rows);
         let mut snapshots = snapshots(store, &school.id, since).await?;
         let mut events: Vec<_> = rows
             .into_iter()
             .filter_map(|row| PastEvent::read(school, row, &mut snapshots))
             .filter(|past| past.date >= from)
             .collect();
+        for past in &mut events {
+            let in_session = past.session.as_ref();
+            if in_session.is_some_and(|session| corrected.contains(session)) {
+                past.first = Err(Apart::Withdrawn);
+                past.again = None;
+            }
+        }
         events.sort_by_cached_key(PastEvent::turn);
         let steps = steps(&events);
         Ok(Self { events, steps })
     }
+}
+
+/// The sessions in which an event was withdrawn. What the others of the session were decided by is not all recorded.
+fn corrected(rows: &[PastRow]) -> BTreeSet<Session> {
+    let withdrawn = rows.iter().filter(|row| row.withdrawn != 0);
+    withdrawn.filter_map(session_of).collect()
+}
+
+/// The pupil's session that an event was decided for.
+fn session_of(row: &PastRow) -> Option<Session> {
+    Some((row.student.clone()?, row.day.clone()?, row.session.clone()?))
 }
 
 /// The steps of these events in order. At one ms, the events go in the order of their decisions, and a mark that was
@@ -123,10 +145,7 @@ impl PastEvent {
             date,
             received_ms: row.received_ms,
             state: row.state.parse().ok()?,
-            session: match (row.student, row.day, row.session) {
-                (Some(student), Some(day), Some(session)) => Some((student, day, session)),
-                _ => None,
-            },
+            session: session_of(&row),
             sent_ms: row.sent_ms,
             accepted_ms: row.accepted_ms,
             settled_ms: row.settled_ms,

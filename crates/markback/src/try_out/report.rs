@@ -217,13 +217,15 @@ pub enum Apart {
     Held,
     /// The MIS refused a mark of the session. Whether it would have taken the other one is not known.
     Refused,
+    /// The event, or another of the same session, was withdrawn.
+    Withdrawn,
 }
 
 impl Apart {
     /// Why a later event of the same session is not compared.
     pub(super) fn of_later(self) -> Self {
         match self {
-            Self::Held | Self::Refused => self,
+            Self::Held | Self::Refused | Self::Withdrawn => self,
             _ => Self::Earlier,
         }
     }
@@ -249,6 +251,7 @@ impl fmt::Display for Apart {
             Self::Held => "it depends on a mark that the draft holds until a person releases it",
             Self::Waits => "it would have waited for the confirmation of another mark",
             Self::Refused => "the MIS refused a mark of the session, and might have taken the other",
+            Self::Withdrawn => "it, or another event of its session, was withdrawn",
         })
     }
 }
@@ -447,6 +450,7 @@ fn reason(decision: &Decision, now: bool) -> Option<String> {
         DecisionOutcome::Skip { reason, .. } => *reason,
     };
     Some(match reason {
+        SkipReason::Withdrawn => "the event was withdrawn".to_owned(),
         SkipReason::Protected => {
             let found = decision
                 .found

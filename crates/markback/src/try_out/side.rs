@@ -393,6 +393,7 @@ impl<'a> Track<'a> {
             standing,
             school_day: ruling.school_day.clone(),
             released: own.released,
+            withdrawn: None,
             timezone: ruling.timezone,
         };
         let decision = decide(event, &own.student, ruling.group, &view);
@@ -537,6 +538,7 @@ impl<'a> Track<'a> {
             )?,
             school_day: ruling.school_day.clone(),
             released: own.released,
+            withdrawn: None,
             timezone: ruling.timezone,
         };
         settled(decide(event, &own.student, ruling.group, &view))
@@ -804,7 +806,10 @@ fn enter(
                     confirmed_at: None,
                     against,
                     over: held.as_ref().and_then(SeenMark::of),
+                    found: None,
                     held: decision.hold.is_some(),
+                    withdrawn: false,
+                    repairs: None,
                 },
             }
         }

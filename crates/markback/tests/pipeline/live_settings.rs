@@ -7,9 +7,8 @@ use crate::stage::{ARBOR, SIMS, Setup, Stage, sign_in};
 
 fn actor() -> Actor {
     Actor {
-        by: None,
         via: "test",
-        note: None,
+        ..Actor::default()
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod calendar;
 mod codes;
+mod corrections;
 mod gathering;
 mod hold;
 mod live_settings;

@@ -57,6 +57,8 @@ pub(crate) struct Setup {
     pub(crate) times: &'static str,
     /// How the sandbox is.
     pub(crate) sandbox: SandboxOptions,
+    /// The address of a PostgreSQL database in place of SQLite.
+    pub(crate) database: Option<String>,
     /// Adapters in place of those that are linked.
     pub(crate) adapters: Option<mis_core::Registry>,
     /// How long a job is held.
@@ -78,6 +80,7 @@ pm = { late = "13:00", unauthorised = "13:15" }
                 extraction_every: Duration::ZERO,
                 ..SandboxOptions::default()
             },
+            database: None,
             adapters: None,
             // Nobody else is there to take anything over, unless a test plays it.
             lease: Duration::from_secs(3600),
@@ -105,7 +108,7 @@ impl Stage {
 
     /// With nobody at work yet.
     pub(crate) async fn idle(setup: Setup) -> Self {
-        let env = Env::start(monday("10:00"), None, setup.sandbox).await;
+        let env = Env::start(monday("10:00"), setup.database, setup.sandbox).await;
         let writeback = format!("{}\n{}", setup.times, setup.writeback);
         // Few tests have enough events to fill a register, so the others do not wait long for more.
         let gather = if setup.service.contains("gather") {

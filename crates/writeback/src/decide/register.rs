@@ -83,7 +83,8 @@ impl Deciding<'_> {
         matches!(self.view.register, RegisterView::Looked { held: None, .. })
     }
 
-    fn says_the_same(&self, held: &RegisterMark, mark: &Mark) -> bool {
+    /// Whether a mark of the register equals one to write, in all parts that the MIS keeps.
+    pub(super) fn says_the_same(&self, held: &RegisterMark, mark: &Mark) -> bool {
         let HeldCode::Known(code) = &held.code else {
             return false;
         };

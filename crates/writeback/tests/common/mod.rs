@@ -9,7 +9,7 @@ use mis_core::{Ability, AttendanceCode, Capabilities, Code, CodeBook, HeldCode};
 use serde::Deserialize;
 use writeback::{
     Arrival, Decision, DecisionOutcome, Event, GroupContext, Previous, RegisterMark,
-    RegisterSource, RegisterView, Rules, SchoolDay, Standing, View, decide,
+    RegisterSource, RegisterView, Rules, SchoolDay, Standing, View, Withdrawn, decide,
     settings::{Field, GroupKind, WritebackSettings},
 };
 
@@ -106,6 +106,7 @@ pub(crate) struct School {
     pub(crate) standing: Standing,
     pub(crate) school_day: SchoolDay,
     pub(crate) released: bool,
+    pub(crate) withdrawn: Option<Withdrawn>,
 }
 
 impl School {
@@ -134,6 +135,7 @@ impl School {
             standing: Standing::default(),
             school_day: SchoolDay::NoCalendar,
             released: false,
+            withdrawn: None,
         }
     }
 
@@ -189,6 +191,7 @@ impl School {
             standing: self.standing.clone(),
             school_day: self.school_day.clone(),
             released: self.released,
+            withdrawn: self.withdrawn.clone(),
             timezone: self.timezone,
         }
     }

@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use markback::{
+    audit_log::AuditAction,
     operator::OperatorError,
     replay_decision::{DecisionReplay, EventReplay, replay_decision},
     settings::Settings,
@@ -11,19 +12,18 @@ use markback_console::output::{self, TextOrJson};
 use serde_json::Value;
 
 use super::{Show, known, one_school, show::time};
-use crate::commands::{
-    open_store::{Access, open_store},
-    registry,
-};
+use crate::commands::{recorded, registry};
 
 /// Replays the decisions about one event. The exit code is 1 if one of them differs, or if there is none to replay.
 pub(super) async fn run(settings: Settings, args: &Show) -> anyhow::Result<ExitCode> {
     let school = one_school(&settings, args.school.as_deref())?;
-    let store = open_store(&settings, Access::Read).await?;
+    let store = recorded::open_to_look(&settings).await?;
     let Some(replay) = replay_decision(&store, &registry()?, &school, &args.event).await? else {
         known(&settings, &school)?;
         anyhow::bail!("{}", OperatorError::UnknownEvent);
     };
+    let look = recorded::entry(AuditAction::DecisionReplayed).school(&school);
+    store.record(&[look.subject(&args.event)]).await?;
     match args.format {
         TextOrJson::Json => output::json(&replay)?,
         TextOrJson::Text => output::line(text(&replay))?,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use markback::{
-    store::{EventRecord, EventState, Store},
+    store::{CorrectionRecord, EventRecord, EventState, Store},
     waiting::line_of,
 };
 use markback_console::output;
@@ -112,6 +112,8 @@ pub(super) fn whole(event: &EventRecord) -> String {
         ("mark", mark(event)),
         ("settings", event.settings.clone()),
         ("pupil at Wonde", event.student.clone()),
+        ("withdrawn", event.correction.as_ref().map(withdrawn)),
+        ("replaces", event.corrects.clone()),
         ("writeback", event.writeback_id.clone()),
         ("lesson", event.lesson_id.clone()),
         (
@@ -152,6 +154,19 @@ pub(super) fn whole(event: &EventRecord) -> String {
         );
     }
     text.trim_end().to_owned()
+}
+
+/// Why an event was withdrawn, and what replaces it.
+fn withdrawn(correction: &CorrectionRecord) -> String {
+    let CorrectionRecord {
+        reason,
+        replacement,
+        ..
+    } = correction;
+    match replacement {
+        Some(replacement) => format!("{reason}; {replacement} replaces it"),
+        None => reason.clone(),
+    }
 }
 
 /// `sign_in at 2026-11-23T08:41:00Z`.

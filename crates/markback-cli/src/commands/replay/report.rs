@@ -146,5 +146,6 @@ fn meaning(state: EventState) -> &'static str {
         EventState::Superseded => "a newer mark replaced it before it was sent",
         EventState::Failed => "it could not be decided or sent, and needs an operator",
         EventState::Discarded => "an operator discarded it",
+        EventState::Withdrawn => "it was withdrawn because it was wrong",
     }
 }

@@ -2,22 +2,26 @@
 
 use std::process::ExitCode;
 
-use markback::store::WrittenMark;
+use markback::{audit_log::AuditAction, store::WrittenMark};
 use markback_console::output::{self, TableOrJson};
 use serde_json::json;
 
 use super::{Access, History, one, stored};
+use crate::commands::recorded;
 
 /// Lists the marks that a version of a school's settings wrote.
 ///
 /// # Errors
 /// Returns an error if there is no such version, or if a database query fails.
 pub(super) async fn list(args: &History, version: u32) -> anyhow::Result<ExitCode> {
-    let (all, store) = stored::open(&args.config, Access::Read).await?;
+    let (all, store) = stored::open(&args.config, Access::Write).await?;
     let key = args.whose.key();
     one(&all, &store, &key, Some(version)).await?;
     let school = key.name.as_str().into();
     let marks = store.marks_written_by(&school, version).await?;
+    let look = recorded::entry(AuditAction::EventsListed).school(&school);
+    let look = look.subject(format!("version {version}"));
+    store.record(&[look.amount(marks.len())]).await?;
     match args.format {
         TableOrJson::Json => {
             output::json(&json!({"key": key, "version": version, "marks": marks}))?;

@@ -8,6 +8,7 @@ use std::{
 
 use chrono::Utc;
 use markback::{
+    audit_log::AuditAction,
     settings::{self, Hint, School, Settings},
     text,
     try_out::{Day, Difference, Explained, Report, try_out},
@@ -17,11 +18,7 @@ use markback_console::{
     output::{self, TextOrJson},
 };
 
-use crate::commands::{
-    ConfigArg, named,
-    open_store::{Access, open_store},
-    registry,
-};
+use crate::commands::{ConfigArg, named, recorded, registry};
 
 /// The longest bar of the chart, in characters.
 const BAR: usize = 40;
@@ -66,8 +63,12 @@ async fn compare(
     draft: &School,
     args: &Args,
 ) -> anyhow::Result<ExitCode> {
-    let store = open_store(settings, Access::Read).await?;
+    let store = recorded::open_to_look(settings).await?;
     let report = try_out(&store, &registry()?, active, draft, args.days, Utc::now()).await?;
+    let look = recorded::entry(AuditAction::SettingsTried).school(&active.id);
+    store
+        .record(&[look.amount(report.differences.len())])
+        .await?;
     match args.format {
         TextOrJson::Json => output::json(&report)?,
         TextOrJson::Text => output::line(whole(&report, args.limit))?,

@@ -12,10 +12,11 @@ use mis_core::{
     Register, StudentId,
 };
 use writeback::{
-    Decision, Event, Previous, RegisterView, SchoolDay, Standing, View, decide, local_date,
+    Decision, Event, Previous, RegisterMark, RegisterSource, RegisterView, SchoolDay, Standing,
+    View, Withdrawn, decide, local_date,
 };
 
-use super::view::{Sources, view_of};
+use super::view::{Sources, view_of, withdrawn_of};
 use crate::{
     calendar::{ReadClosures, reading::kept_closures},
     ledger::{LedgerRow, SeenMark},
@@ -28,6 +29,10 @@ use crate::{
     },
     store::{LedgerKey, NewSnapshot, Part, Store},
 };
+
+/// Why the register is not read where the MIS takes no marks.
+const NOT_WRITTEN: &str =
+    "the MIS does not accept marks at this school, so its register is not read";
 
 /// Reads the context of decisions.
 #[derive(Clone, Debug)]
@@ -75,6 +80,8 @@ pub(in crate::pipeline) enum Look<'a> {
     },
     /// It has a planned mark, which is about to be sent. That it is no double tap was decided then.
     Again(&'a PlannedMark),
+    /// It was withdrawn after this mark was sent, which is to be repaired.
+    Repair(&'a PlannedMark),
 }
 
 impl ContextReader {
@@ -196,12 +203,23 @@ impl DecisionContext<'_> {
         now: DateTime<Utc>,
         look: Look<'_>,
     ) -> Decided {
-        let (planned, previous) = match look {
-            Look::First { previous } => (None, previous),
-            Look::Again(planned) => (Some(planned), None),
+        let (planned, previous, repair) = match look {
+            Look::First { previous } => (None, previous, None),
+            Look::Again(planned) => (
+                Some(planned),
+                None,
+                planned.repairs.is_some().then_some(planned),
+            ),
+            Look::Repair(planned) => (None, None, Some(planned)),
         };
         let row = key.and_then(|key| self.ledger.get(key));
+        let (withdrawn, repaired) = repair
+            .and_then(|planned| self.withdrawn(key?, planned, now))
+            .unzip();
         let register = match key.and_then(|key| Some((key, self.registers.get(&key.date)?))) {
+            _ if repaired.is_some() => repaired.unwrap_or(RegisterView::CannotLook {
+                why: NOT_NEEDED.to_owned(),
+            }),
             Some((key, register)) => {
                 let rules = group.and_then(|group| group.rules.as_ref());
                 let sources = Sources {
@@ -241,6 +259,7 @@ impl DecisionContext<'_> {
             ),
             school_day: school_day(self.school, event, &self.closures),
             released: planned.is_some_and(|planned| planned.released),
+            withdrawn,
             timezone: self.school.timezone,
         };
         let decision = decide(event, student, group.map(Group::as_rules), &view);
@@ -254,6 +273,45 @@ impl DecisionContext<'_> {
             .ok()
             .and_then(|body| self.snapshot(event, group, planned.is_some(), body));
         Decided { decision, snapshot }
+    }
+
+    /// What is known of the mark of a withdrawn event, and the view of the register.
+    fn withdrawn(
+        &self,
+        key: &LedgerKey,
+        planned: &PlannedMark,
+        now: DateTime<Utc>,
+    ) -> Option<(Withdrawn, RegisterView)> {
+        let unread = Err(NOT_WRITTEN.to_owned());
+        let sources = Sources {
+            ledger: self.ledger.get(key),
+            register: self.registers.get(&key.date).unwrap_or(&unread),
+            planned_at: None,
+            confirm_within: self.confirm_within,
+            now,
+            must_see: true,
+        };
+        let event = planned.event.id.as_str();
+        Some(withdrawn_of(key, event, || planned.first_mark(), &sources))
+    }
+
+    /// Somebody else's mark that a decision found in the register.
+    pub(in crate::pipeline) fn found(
+        &self,
+        key: &LedgerKey,
+        decision: &Decision,
+    ) -> Option<RegisterMark> {
+        let found = decision.found.as_ref()?;
+        if found.source != RegisterSource::Wonde {
+            return None;
+        }
+        let held = self.registers.get(&key.date)?.as_ref().ok()?;
+        let held = held.held(&key.student, key.session)?;
+        Some(RegisterMark {
+            code: held.code.clone(),
+            comment: held.comment.clone(),
+            minutes_late: held.minutes_late,
+        })
     }
 
     fn snapshot(

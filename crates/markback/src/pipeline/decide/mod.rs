@@ -30,10 +30,10 @@ use super::{
     worker::WorkerConfig,
 };
 use crate::{
-    ledger::{Change, Stage},
+    ledger::{Change, LedgerMark, LedgerRow, Stage},
     people::{PersonIndex, person_of, several},
     schools::{Schools, token_key},
-    settings::Group,
+    settings::{Group, School},
     store::{EventState, EventUpdate, LedgerKey, NewSnapshot, Store},
 };
 
@@ -47,6 +47,8 @@ const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
 const MISSED: [&str; 2] = ["N", "O"];
 /// The longest wait before an undecidable event's register is looked at again.
 const LOOK_AGAIN_AT_MOST: Duration = Duration::from_secs(60);
+const UNREADABLE: &str = "the event was withdrawn, and its stored mark cannot be read; was it written by another version? Look into \
+     the MIS and put the mark right there, then discard the event";
 /// The longest wait before it is checked again whether a school's people have been read.
 const PEOPLE_RETRY: Duration = Duration::from_secs(5);
 
@@ -69,6 +71,10 @@ struct ClaimedEvent {
     job: ClaimedJob,
     event: Option<Event>,
     round: u32,
+    /// Whether the mark of the event, which was withdrawn, is to be repaired.
+    repairs: bool,
+    /// The mark to repair.
+    planned: Option<PlannedMark>,
 }
 
 /// An event whose person is known.
@@ -79,6 +85,8 @@ struct Case<'a> {
     student: StudentId,
     group: Option<&'a Group>,
     key: Option<LedgerKey>,
+    /// The mark to repair, if the event was withdrawn.
+    repaired: Option<PlannedMark>,
 }
 
 impl Decider {
@@ -165,11 +173,16 @@ impl Decider {
         let stored = self.store.events_with_plans(&keys).await?;
         let claimed = jobs.into_iter().zip(parsed).map(|(job, parsed)| {
             let round = parsed.as_ref().map_or(0, |parsed| parsed.round);
-            let event = parsed.and_then(|parsed| {
-                let stored = stored.get(&(job.partition.clone(), parsed.event))?;
-                serde_json::from_str(&stored.body).ok()
-            });
-            ClaimedEvent { job, event, round }
+            let stored =
+                parsed.and_then(|parsed| stored.get(&(job.partition.clone(), parsed.event)));
+            let repairs = stored.is_some_and(|stored| stored.repairs);
+            ClaimedEvent {
+                job,
+                event: stored.and_then(|stored| serde_json::from_str(&stored.body).ok()),
+                round,
+                repairs,
+                planned: stored.filter(|_| repairs).and_then(PlannedMark::read),
+            }
         });
         Ok(claimed.collect())
     }
@@ -254,7 +267,22 @@ impl Decider {
             return Ok(effects);
         };
         let mut cases = Vec::with_capacity(events.len());
-        for ClaimedEvent { job, event, round } in events {
+        for claimed in events {
+            if claimed.repairs {
+                match self.repair_case(settings, &claimed) {
+                    Some(case) => cases.push(case),
+                    None => effects.fail(
+                        &claimed.job,
+                        Next::Fail {
+                            why: UNREADABLE.to_owned(),
+                        },
+                    ),
+                }
+                continue;
+            }
+            let ClaimedEvent {
+                job, event, round, ..
+            } = claimed;
             let found = match event {
                 None => Err(
                     "the stored event cannot be read; was it written by another version?"
@@ -306,6 +334,7 @@ impl Decider {
                 student,
                 group,
                 key,
+                repaired: None,
             });
         }
         // An operator who has fixed something and retries an event need not wait until what was read before expires.
@@ -350,6 +379,20 @@ impl Decider {
             }
         }
         Ok(effects)
+    }
+
+    /// A withdrawn event whose mark is to be repaired, where that was written: the person or the settings may have changed.
+    fn repair_case<'a>(&self, settings: &'a School, claimed: &ClaimedEvent) -> Option<Case<'a>> {
+        let planned = claimed.planned.clone()?;
+        Some(Case {
+            job: claimed.job.clone(),
+            event: planned.event.clone(),
+            round: claimed.round,
+            student: planned.mark.student.clone(),
+            group: settings.group(&planned.group),
+            key: Some(planned.ledger_key(settings.id.as_str())),
+            repaired: Some(planned),
+        })
     }
 
     /// How long an unanswered earlier mark of the session may still be on its way: a newer one sent at once could land
@@ -404,7 +447,11 @@ impl Decider {
     ) {
         let school = context.school.id.as_str();
         let (event, key) = (&case.event, case.key.as_ref());
-        let (look, now) = (Look::First { previous }, self.now());
+        let now = self.now();
+        let look = match &case.repaired {
+            Some(planned) => Look::Repair(planned),
+            None => Look::First { previous },
+        };
         let Decided { decision, snapshot } =
             context.decide(event, &case.student, case.group, key, now, look);
         if let DecisionOutcome::Wait { why } = &decision.outcome {
@@ -440,7 +487,16 @@ impl Decider {
                 let change = Change::Stand(standing.clone());
                 effects.ledger.push((key.clone(), change));
             }
-            effects.events.push(update.state(EventState::Skipped));
+            let (state, outcome) = match (&case.repaired, &decision.outcome) {
+                (Some(_), DecisionOutcome::Skip { detail, .. }) => {
+                    (EventState::Withdrawn, Some(detail.clone()))
+                }
+                _ => (EventState::Skipped, None),
+            };
+            effects.events.push(EventUpdate {
+                outcome,
+                ..update.state(state)
+            });
             return;
         };
         let against = context.standing_of(Some(key), event);
@@ -463,6 +519,14 @@ impl Decider {
             standing: decision.standing.clone().unwrap_or_else(|| against.clone()),
             against,
             over: context.seen(key),
+            before: context
+                .found(key, &decision)
+                .filter(|_| case.repaired.is_none()),
+            repairs: case.repaired.as_ref().map(|planned| {
+                let row = context.ledger.get(key);
+                Box::new(first_mark(row, planned))
+            }),
+            withdrawn: case.repaired.is_some(),
             held: false,
             released: false,
         };
@@ -497,6 +561,13 @@ impl Decider {
     fn now(&self) -> DateTime<Utc> {
         self.store.now()
     }
+}
+
+/// The mark of a withdrawn event that is to be repaired.
+fn first_mark(row: Option<&LedgerRow>, planned: &PlannedMark) -> LedgerMark {
+    let event = planned.event.id.as_str();
+    let kept = row.and_then(|row| row.unrepaired(event).mark(event).cloned());
+    kept.unwrap_or_else(|| planned.first_mark())
 }
 
 /// Whether the register has the pupil who signs in as missing: somebody may be looking for them, so the mark does not wait

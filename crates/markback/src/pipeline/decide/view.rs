@@ -4,10 +4,10 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use mis_core::{HeldCode, HeldMark, Mark, Register, nfc};
-use writeback::{RegisterMark, RegisterSource, RegisterView};
+use writeback::{RegisterMark, RegisterSource, RegisterView, Withdrawn, WithdrawnTrace};
 
 use crate::{
-    ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten},
+    ledger::{CLOCK_SLACK, LedgerMark, LedgerRow, Overwritten, SeenMark},
     pipeline::failure::is_longer,
     store::LedgerKey,
 };
@@ -43,6 +43,9 @@ pub(crate) fn view_of(
     protects: impl Fn(&HeldCode) -> bool,
 ) -> RegisterView {
     let now = sources.now;
+    if let Some(view) = without_withdrawn(key, event, sources) {
+        return view;
+    }
     let own = sources
         .ledger
         .and_then(|row| Some((row, row.newest_but(event)?)));
@@ -92,6 +95,134 @@ pub(crate) fn view_of(
         },
         (Some((_, own)), _) => by_ledger(own, now),
         (None, held) => by_copy(held, read_at, now),
+    }
+}
+
+/// The view as it was before the newest mark of ours, if that one was withdrawn and stands in the register all the same:
+/// what an event says now takes its place.
+fn without_withdrawn(key: &LedgerKey, event: &str, sources: &Sources<'_>) -> Option<RegisterView> {
+    let row = sources.ledger?;
+    let newest = row.newest_but(event).filter(|mark| mark.withdrawn)?;
+    let held = sources.register.as_ref().ok()?;
+    let held = held.held(&key.student, key.session);
+    // Before its outcome is known, the copy must be as it was when the mark was planned.
+    let on_its_way = newest.confirmed_at.is_none()
+        && match (held, &newest.over) {
+            (None, None) => true,
+            (Some(held), Some(over)) => SeenMark::of(held).as_ref() == Some(over),
+            _ => false,
+        };
+    if !on_its_way && trace(row, newest, held) != Trace::Stands {
+        return None;
+    }
+    let before = row.before(&newest.event);
+    let is_ours = before.as_ref().is_none_or(|before| before.is_ours);
+    Some(RegisterView::Looked {
+        held: before.map(|before| before.mark),
+        source: if is_ours {
+            RegisterSource::OurLedger
+        } else {
+            RegisterSource::Wonde
+        },
+        age: Some(sources.now - newest.since()),
+    })
+}
+
+/// What the register has of the mark of a withdrawn event, and what Wonde's copy shows. `planned` is its mark, in case that
+/// the ledger has it no longer.
+pub(crate) fn withdrawn_of(
+    key: &LedgerKey,
+    event: &str,
+    planned: impl FnOnce() -> LedgerMark,
+    sources: &Sources<'_>,
+) -> (Withdrawn, RegisterView) {
+    let row = sources.ledger.cloned().unwrap_or_default();
+    let mut row = row.unrepaired(event);
+    let kept = row.mark(event).cloned();
+    let wrong = kept.unwrap_or_else(|| {
+        let mark = planned();
+        row.enter(&mark);
+        mark
+    });
+    let withdrawn = |trace| Withdrawn {
+        date: key.date,
+        session: key.session,
+        mark: wrong.shown(),
+        trace,
+    };
+    let register = match sources.register {
+        Ok(register) => register,
+        Err(why) => {
+            let why = why.clone();
+            let unread = RegisterView::CannotLook { why: why.clone() };
+            return (withdrawn(WithdrawnTrace::Unread { why }), unread);
+        }
+    };
+    let held = register.held(&key.student, key.session);
+    let found = if row.is_covered(event) {
+        WithdrawnTrace::Replaced
+    } else {
+        match trace(&row, &wrong, held) {
+            Trace::Stands => WithdrawnTrace::Stands {
+                before: row.before(event).map(|before| before.mark),
+            },
+            Trace::Changed => WithdrawnTrace::Changed,
+            Trace::Unclear(why) => WithdrawnTrace::Unclear {
+                why: why.to_owned(),
+            },
+        }
+    };
+    let view = by_copy(held, register.read_at(), sources.now);
+    (withdrawn(found), view)
+}
+
+/// What Wonde's copy says about a mark of ours that no other of ours covers.
+#[derive(PartialEq, Eq)]
+enum Trace {
+    /// It stands, as far as is known.
+    Stands,
+    /// Somebody else has changed it.
+    Changed,
+    /// It cannot be told, for this reason.
+    Unclear(&'static str),
+}
+
+fn trace(row: &LedgerRow, wrong: &LedgerMark, held: Option<&HeldMark>) -> Trace {
+    let since = wrong.sent_at.unwrap_or(wrong.planned_at) - CLOCK_SLACK;
+    let Some(held) = held else {
+        return match wrong.confirmed_at {
+            None => Trace::Unclear(
+                "the outcome of the mark is not known, and the register does not show it",
+            ),
+            // There was a row in its place, which Wonde would show as changed.
+            Some(_) if wrong.over.is_some() || wrong.found.is_some() => Trace::Changed,
+            Some(_) => Trace::Stands,
+        };
+    };
+    if held.code == HeldCode::Known(wrong.code.clone()) {
+        return match (held.changed_at, wrong.confirmed_at) {
+            (Some(changed), Some(confirmed)) if changed > confirmed => Trace::Unclear(
+                "the register's mark with that code changed after ours was confirmed, so somebody may have entered it again",
+            ),
+            (Some(changed), None) if changed < since => Trace::Unclear(
+                "the outcome of the mark is not known, and the register shows the same code from before",
+            ),
+            _ => Trace::Stands,
+        };
+    }
+    let is_of_another = row
+        .marks_but(&wrong.event)
+        .any(|mark| held.code == HeldCode::Known(mark.code.clone()));
+    match (held.changed_at, wrong.confirmed_at) {
+        (_, Some(_)) if row.overwritten(held, "") == Overwritten::Yes => Trace::Stands,
+        (Some(changed), Some(confirmed)) if changed > confirmed => Trace::Changed,
+        (Some(changed), _) if changed >= since && !is_of_another => Trace::Changed,
+        (_, None) => Trace::Unclear(
+            "the outcome of the mark is not known, and the register shows another code from before",
+        ),
+        (_, Some(_)) => Trace::Unclear(
+            "Wonde's copy of the register shows another code, and whether that is from before or after the mark is not known",
+        ),
     }
 }
 

@@ -57,6 +57,11 @@ pub(super) fn conflicts(
     conflicts
 }
 
+/// The problem of an event whose id was accepted before, if that was an event with other content.
+pub(crate) fn conflict_with(stored: &StoredEvent, event: &Event) -> Option<InputProblem> {
+    conflict(First::Stored(stored), event, 0, "was accepted before")
+}
+
 fn conflict(first: First<'_>, event: &Event, place: usize, when: &str) -> Option<InputProblem> {
     let (before, now) = (first.content(), content(event));
     (before != now).then(|| InputProblem {

@@ -2,7 +2,7 @@
 //!
 //! Each commit waits for the disk, so requests that arrive during one commit share the next.
 
-mod content;
+pub(crate) mod content;
 mod decode;
 
 use std::{
@@ -10,6 +10,7 @@ use std::{
     sync::Arc,
 };
 
+use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use roster::{Directory, PersonMatch};
 use serde::{Deserialize as _, Serialize};
@@ -22,7 +23,9 @@ use super::{
     jobs::DecideJob,
 };
 use crate::{
+    audit_log::{AuditAction, NewAuditEntry},
     metrics,
+    operator::Actor,
     people::{PersonIndex, line_of, nobody, person_of, several},
     schools::token_key,
     settings::{LiveSettings, School, Service},
@@ -131,6 +134,8 @@ struct Request {
     events: Vec<Event>,
     /// The person whose events each event is in order with.
     persons: Vec<String>,
+    /// For the audit log.
+    entry: NewAuditEntry,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -162,6 +167,7 @@ impl Intake {
         &self,
         school: &SchoolId,
         events: Vec<Value>,
+        actor: &Actor,
     ) -> Result<Vec<ReceivedEvent>, IntakeError> {
         let current = self.settings.current();
         let Some(settings) = current.school(school) else {
@@ -176,7 +182,13 @@ impl Intake {
         }
         let directory = self.people.of(school).await;
         let directory = directory.map_err(IntakeError::unavailable)?;
-        let events = self.read_events(&current.service, settings, directory.as_deref(), events)?;
+        let check = EventCheck {
+            service: &current.service,
+            school: settings,
+            directory: directory.as_deref(),
+            now: self.store.now(),
+        };
+        let events = check.read(events).map_err(IntakeError::Problems)?;
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -189,6 +201,7 @@ impl Intake {
             school: school.clone(),
             persons,
             events,
+            entry: actor.entry(AuditAction::EventsSent).school(school),
             answer,
         };
         self.requests
@@ -207,12 +220,13 @@ impl Intake {
         &self,
         school: &SchoolId,
         events: Vec<Value>,
+        actor: &Actor,
     ) -> Result<Vec<IntakeResult>, IntakeError> {
         let mut left: Vec<(usize, Value)> = events.into_iter().enumerate().collect();
         let mut results: BTreeMap<usize, IntakeResult> = BTreeMap::new();
         while !left.is_empty() {
             let batch = left.iter().map(|(_, event)| event.clone()).collect();
-            let problems = match self.submit(school, batch).await {
+            let problems = match self.submit(school, batch, actor).await {
                 Ok(taken) => {
                     let places = left.iter().map(|(place, _)| *place);
                     results.extend(places.zip(taken.into_iter().map(Ok)));
@@ -246,20 +260,26 @@ impl Intake {
         }
         Ok(results.into_values().collect())
     }
+}
 
-    fn read_events(
-        &self,
-        service: &Service,
-        school: &School,
-        directory: Option<&Directory>,
-        events: Vec<Value>,
-    ) -> Result<Vec<Event>, IntakeError> {
+/// What events of one school are checked against.
+pub(crate) struct EventCheck<'a> {
+    pub(crate) service: &'a Service,
+    pub(crate) school: &'a School,
+    /// `None` until the school's people have been read for the first time.
+    pub(crate) directory: Option<&'a Directory>,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl EventCheck<'_> {
+    /// Reads events, or returns all that is wrong with them.
+    pub(crate) fn read(&self, events: Vec<Value>) -> Result<Vec<Event>, Vec<InputProblem>> {
         let mut problems = Vec::new();
         let mut read = Vec::with_capacity(events.len());
         for (place, value) in events.into_iter().enumerate() {
             match Event::deserialize(&value) {
                 Ok(event) => {
-                    problems.extend(self.check_event(service, school, directory, place, &event));
+                    problems.extend(self.check(place, &event));
                     read.push(event);
                 }
                 Err(_) => problems.extend(decode::problems(place, &value)),
@@ -268,18 +288,17 @@ impl Intake {
         if problems.is_empty() {
             Ok(read)
         } else {
-            Err(IntakeError::Problems(problems))
+            Err(problems)
         }
     }
 
-    fn check_event(
-        &self,
-        service: &Service,
-        school: &School,
-        directory: Option<&Directory>,
-        place: usize,
-        event: &Event,
-    ) -> Vec<InputProblem> {
+    fn check(&self, place: usize, event: &Event) -> Vec<InputProblem> {
+        let Self {
+            service,
+            school,
+            directory,
+            now,
+        } = self;
         let mut problems = Vec::new();
         let mut add = |field: &str, value: Option<String>, message: String, help: &str| {
             problems.push(InputProblem {
@@ -300,7 +319,6 @@ impl Intake {
                 );
             }
         }
-        let now = self.store.now();
         let age = now.signed_duration_since(event.at);
         let given = Some(event.at.to_rfc3339());
         if is_longer(age, service.accept_age) {
@@ -372,6 +390,23 @@ impl Request {
         });
         taken.collect()
     }
+}
+
+/// The entries of the audit log for requests with new events.
+fn entries(requests: &[(usize, &Request)], new: &HashSet<EventKey>) -> Vec<NewAuditEntry> {
+    let mut left = new.clone();
+    let mut entries = Vec::with_capacity(requests.len());
+    for (_, request) in requests {
+        let is_new = |event: &&Event| left.remove(&(request.school.to_string(), event.id.clone()));
+        let events: Vec<_> = request.events.iter().filter(is_new).collect();
+        let entry = request.entry.clone();
+        match events.as_slice() {
+            [] => {}
+            [one] => entries.push(entry.subject(&one.id).amount(1)),
+            many => entries.push(entry.amount(many.len())),
+        }
+    }
+    entries
 }
 
 /// Stores events.
@@ -481,6 +516,8 @@ impl Writer {
             return Ok(Err(conflicts));
         }
         let taken = new.len();
+        let entries = entries(requests, &new);
+        self.store.record_in(&mut tx, &entries).await?;
         // In the order of arrival, which is the order in which each person's events are decided.
         let persons = requests.iter().flat_map(|(_, request)| &request.persons);
         let settings = self.settings.current();

@@ -10,7 +10,7 @@ use super::EventState;
 use writeback::SkipReason;
 
 use crate::store::row::row;
-use crate::store::{AuditRecord, LedgerKey};
+use crate::store::{AuditRecord, CorrectionRecord, LedgerKey};
 
 /// The record of an event. Holds a pupil's data: for authorised readers, never for a log.
 #[derive(Clone, Serialize, JsonSchema)]
@@ -50,6 +50,10 @@ pub struct EventRecord {
     pub outcome: Option<String>,
     /// What an operator can do, if anything.
     pub advice: Option<&'static str>,
+    /// Who withdrew it, when and why, and the event that replaces it; `None` if it was not withdrawn.
+    pub correction: Option<CorrectionRecord>,
+    /// The withdrawn event that this one replaces.
+    pub corrects: Option<String>,
     /// How often an operator has retried it.
     pub round: u32,
     /// When it was received.
@@ -64,6 +68,9 @@ pub struct EventRecord {
     pub settled_at: Option<DateTime<Utc>>,
     /// Its audit trail, oldest first.
     pub history: Vec<AuditRecord>,
+    /// Whether the repair of its mark has begun.
+    #[serde(skip)]
+    pub(crate) is_repaired: bool,
 }
 
 /// The JSON form of a decision in a record, which keeps the steps apart.
@@ -170,6 +177,9 @@ row! {
         accepted_ms: Option<i64>,
         settled_ms: Option<i64>,
         round: i64,
+        correction: Option<String>,
+        corrects: Option<String>,
+        repair_round: Option<i64>,
     }
 }
 
@@ -203,6 +213,11 @@ pub(in crate::store) fn record(row: EventRow, history: Vec<AuditRecord>) -> Even
         writeback_id: row.writeback,
         lesson_id: row.lesson,
         outcome: row.outcome,
+        correction: row
+            .correction
+            .and_then(|text| serde_json::from_str(&text).ok()),
+        corrects: row.corrects,
+        is_repaired: row.repair_round.is_some(),
         received_at: time(Some(row.received_ms)),
         decided_at: time(row.decided_ms),
         sent_at: time(row.sent_ms),

@@ -74,6 +74,8 @@ pub enum EventState {
     Failed,
     /// Discarded by an operator.
     Discarded,
+    /// Withdrawn, because it was wrong; its mark is not in the MIS, or was repaired.
+    Withdrawn,
 }
 
 impl EventState {
@@ -123,7 +125,8 @@ impl EventState {
             | Self::Skipped
             | Self::Confirmed
             | Self::Superseded
-            | Self::Discarded => return None,
+            | Self::Discarded
+            | Self::Withdrawn => return None,
         })
     }
 
@@ -143,6 +146,11 @@ impl EventState {
             self,
             Self::Received | Self::Held | Self::Planned | Self::Sent | Self::Accepted
         )
+    }
+
+    /// Whether the feed tells of an event that reaches this state.
+    pub fn is_told(self) -> bool {
+        !matches!(self, Self::Received | Self::Planned | Self::Sent)
     }
 
     /// The name in records, metrics and JSON.

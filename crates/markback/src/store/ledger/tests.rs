@@ -59,7 +59,10 @@ fn mark(event: &str, against: Standing) -> LedgerMark {
             code: HeldCode::Known(Code::new("\\")),
             changed_at: ms(3),
         }),
+        found: None,
         held: false,
+        withdrawn: false,
+        repairs: None,
     }
 }
 

@@ -54,7 +54,7 @@ fn kind_of(word: &str) -> Option<roster::PersonKind> {
 }
 
 /// A stored value that this program cannot have written.
-fn corrupt(what: &'static str) -> impl Fn(serde_json::Error) -> outbox::Error {
+pub(super) fn corrupt(what: &'static str) -> impl Fn(serde_json::Error) -> outbox::Error {
     move |_| {
         outbox::Error::invalid(format!(
             "{what} in the store cannot be read; was it written by another version?"

@@ -6,12 +6,13 @@ use outbox::{Tx, on_pool, on_tx};
 use roster::{Pull, RosterState};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use strum::{EnumString, IntoStaticStr};
 
 use super::{corrupt, kind_of, kind_word};
-use crate::store::Store;
+use crate::feed::FeedKind;
 use crate::store::row::row;
+use crate::store::{NewEntry, Store};
 
 /// Why a school is synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, IntoStaticStr)]
@@ -30,7 +31,17 @@ pub enum SyncWhy {
 
 /// The state of a sync.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema, EnumString, IntoStaticStr,
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    EnumString,
+    IntoStaticStr,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -184,9 +195,14 @@ impl Store {
     ) -> outbox::Result<()> {
         let now = self.now_ms();
         on_tx!(tx, conn => sqlx::query(SUPERSEDED).bind(school).bind(id).execute(conn).await.map(|_| ()))?;
-        on_tx!(tx, conn => {
-            sqlx::query(OVERTAKEN).bind(school).bind(id).bind(now).execute(conn).await.map(|_| ())
+        let overtaken = on_tx!(tx, conn => {
+            sqlx::query(OVERTAKEN).bind(school).bind(id).bind(now).execute(conn).await.map(|done| done.rows_affected())
         })?;
+        if overtaken > 0 {
+            let why = "a newer one took its place";
+            self.tell(tx, &[told(school, id, SyncState::Failed, Some(why))])
+                .await?;
+        }
         Ok(())
     }
 
@@ -234,7 +250,8 @@ impl Store {
                 .await
                 .map(|_| ())
         })?;
-        Ok(())
+        self.tell(tx, &[told(school, id, end.state, end.error)])
+            .await
     }
 
     /// One sync of a school.
@@ -333,6 +350,15 @@ impl Store {
     /// The present state; a new one before the first sync.
     pub(crate) async fn roster_or_new(&self, school: &SchoolId) -> outbox::Result<RosterState> {
         Ok(self.roster(school).await?.unwrap_or_default())
+    }
+}
+
+/// The feed's entry about the end of a sync.
+fn told(school: &str, id: &str, state: SyncState, error: Option<&str>) -> NewEntry {
+    NewEntry {
+        school: school.to_owned(),
+        kind: FeedKind::Sync,
+        body: json!({ "id": id, "state": state, "error": error }),
     }
 }
 

@@ -2,10 +2,11 @@
 
 use outbox::{Sql, Tx, on_tx};
 
-use super::{BesideFile, SettingsKey};
+use super::{BesideFile, Scope, SettingsKey};
 use crate::{
+    feed::NoticeWhat,
     operator::Actor,
-    store::{Store, rows},
+    store::{NewEntry, Store, rows},
 };
 
 /// A version to add.
@@ -125,6 +126,21 @@ impl Store {
                 .await
                 .map(|_| ())
         })?;
-        Ok(())
+        let told: Vec<_> = activations.iter().map(told).collect();
+        self.tell(tx, &told).await
     }
+}
+
+/// The feed's entry about a version that rules from now on. A template may concern each school.
+fn told(activation: &NewActivation<'_>) -> NewEntry {
+    let SettingsKey { scope, name } = activation.key;
+    let (school, whose) = match scope {
+        Scope::School => (name.as_str(), "the school".to_owned()),
+        Scope::Template => ("", format!("the template {name}")),
+    };
+    let text = match activation.number {
+        0 => format!("{whose} has no settings in the database any more"),
+        number => format!("version {number} of the settings of {whose} rules"),
+    };
+    NewEntry::notice(school, NoticeWhat::SettingsActivated, text)
 }
