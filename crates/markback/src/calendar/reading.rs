@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     service::Markback,
-    settings::{School, Settings},
+    settings::{School, Settings, TargetSettings},
     store::{Feed, FeedKind, Store},
 };
 
@@ -50,8 +50,8 @@ pub(crate) struct Fetching {
 
 impl Fetching {
     /// `None` if no client can be set up, which is logged.
-    fn fetcher(&self, private: bool) -> Option<&Fetcher> {
-        let set_up = || match Fetcher::new(private) {
+    fn fetcher(&self, targets: &TargetSettings) -> Option<&Fetcher> {
+        let set_up = || match Fetcher::new(targets) {
             Ok(fetcher) => Some(fetcher),
             Err(error) => {
                 tracing::error!(%error, "no iCalendar can be fetched: the HTTP client cannot be set up");
@@ -149,7 +149,7 @@ impl Markback {
         if due.is_empty() {
             return Ok(());
         }
-        let Some(fetcher) = self.fetching.fetcher(settings.service.private_calendars) else {
+        let Some(fetcher) = self.fetching.fetcher(&settings.service.targets) else {
             return Ok(());
         };
         let mut answers = stream::iter(due)

@@ -8,7 +8,7 @@ use std::{
 use chrono::NaiveDate;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use url::Url;
+use url::{Host, Url};
 use writeback::settings::{DateRange, DayList, Days, LocalDays};
 
 use super::{
@@ -247,17 +247,25 @@ impl Check<'_> {
                 "this is not an address that can be fetched",
                 "write one that begins with https://, without a user name and a password",
             ),
-            Some(url) if url.as_url().scheme() == "http" => {
-                let hint = self.place.problem(
+            Some(url) if url.as_url().scheme() == "http" && !is_this_machine(url.as_url()) => {
+                self.problem(
                     "calendar.ical_url",
-                    "others can read and change what is fetched from this address",
-                    "use https",
+                    "the address is not encrypted, so others can change what is fetched from it",
+                    "write https://",
                 );
-                self.findings.hints.push(hint);
             }
             Some(_) => {}
         }
         url
+    }
+}
+
+fn is_this_machine(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
     }
 }
 

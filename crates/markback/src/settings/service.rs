@@ -105,8 +105,6 @@ pub struct Service {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub retention_undecided: Duration,
-    /// Whether iCalendars may be fetched from addresses on this machine and in private networks.
-    pub private_calendars: bool,
     /// How long the audit log is kept: who changed what, and who looked at a person. By default a year and a month, so that a
     /// question about a school year can be answered after its end. A day or more.
     #[serde(with = "span")]
@@ -430,7 +428,6 @@ impl Service {
             confirm_within,
             retention,
             retention_undecided,
-            private_calendars,
             retention_audit,
             http,
             feed,
@@ -465,7 +462,6 @@ impl Service {
             ("confirm_within", format!("{confirm_within:?}")),
             ("retention", format!("{retention:?}")),
             ("retention_undecided", format!("{retention_undecided:?}")),
-            ("private_calendars", format!("{private_calendars:?}")),
             ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
             ("feed", format!("{feed:?}")),
@@ -508,7 +504,6 @@ impl Default for Service {
             confirm_within: Duration::from_secs(4 * HOUR),
             retention: Duration::from_secs(90 * DAY),
             retention_undecided: Duration::from_secs(365 * DAY),
-            private_calendars: false,
             retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
             feed: FeedSettings::default(),

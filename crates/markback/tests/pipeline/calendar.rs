@@ -117,7 +117,7 @@ async fn server(answer: ResponseTemplate) -> MockServer {
 async fn at_address(server: &MockServer, private: bool) -> Stage {
     let stage = Stage::idle(Setup {
         service: if private {
-            "private_calendars = true\n"
+            "targets = { loopback = true }\n"
         } else {
             ""
         },
@@ -190,7 +190,7 @@ async fn an_ical_is_fetched_daily_and_a_failure_keeps_the_last_good_one() {
 }
 
 #[rstest]
-#[case::private(ResponseTemplate::new(200), false, "in a private network")]
+#[case::private(ResponseTemplate::new(200), false, "not encrypted")]
 #[case::elsewhere(
     ResponseTemplate::new(302).insert_header("Location", "http://localhost:9/x"),
     true,
