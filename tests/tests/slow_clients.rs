@@ -89,7 +89,9 @@ async fn a_connection_without_a_complete_request_is_closed() {
     // A missing body gets an error response.
     let heard = to_its_end(&mut half);
     assert!(
-        heard.starts_with("HTTP/1.1 504") && heard.contains("/problems/timed-out") && heard.contains("2s"),
+        heard.starts_with("HTTP/1.1 504")
+            && heard.contains("/problems/timed-out")
+            && heard.contains("2s"),
         "{heard}"
     );
     assert_eq!(service.get("/healthz").await.status, 200);

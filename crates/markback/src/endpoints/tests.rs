@@ -1,3 +1,5 @@
+//! The queue of deliveries, endpoints and signatures, on both databases.
+
 use std::sync::Arc;
 
 use outbox::TestClock;

@@ -1,3 +1,5 @@
+//! The feed: its numbers, filters, cursors and retention, on both databases.
+
 use std::sync::Arc;
 
 use outbox::{TestClock, on_tx};
