@@ -390,8 +390,6 @@ async fn an_event_that_was_wrong_is_corrected() {
         "{}",
         said.out
     );
-    world.until("e1b", EventState::Confirmed).await;
-    world.until("e1", EventState::Withdrawn).await;
     let said = markback(&world, &["events", "show", "e1"]).await;
     assert!(
         said.out
