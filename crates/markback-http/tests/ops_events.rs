@@ -732,7 +732,7 @@ async fn events_are_corrected() {
         (json!({"reason": " "}), 422, "/reason"),
         (json!({"replacement": null}), 422, ""),
         (
-            json!({"reason": "too late", "replacement": {"id": "e1b", "person": "p", "kind": "sign_in"}}),
+            json!({"reason": "too late", "replacement": {"id": "e1b", "person": "p", "kind": "sign_in", "at": "soon"}}),
             422,
             "/replacement/at",
         ),
