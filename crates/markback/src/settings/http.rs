@@ -42,7 +42,7 @@ impl Default for Http {
             head_within: Duration::from_secs(75),
             answer_within: Duration::from_secs(20),
             body_max: 1024 * 1024,
-            connections: 1_000,
+            connections: 2_000,
             requests: 500,
             allow_origins: Vec::new(),
         }
@@ -80,7 +80,7 @@ impl Http {
                 self.connections == 0,
                 "http.connections",
                 "no connection could be made",
-                "write 1 or more, such as 1000",
+                "write 1 or more, such as 2000",
             ),
             (
                 self.requests == 0,
