@@ -98,10 +98,7 @@ async fn list(
         limit: limit + 1,
     };
     let found = markback.store().audit_entries(&filter).await;
-    let mut entries = found.map_err(|error| {
-        tracing::error!(%error, "the audit log could not be read");
-        ApiError::unavailable("the database cannot be reached; try again", 5)
-    })?;
+    let mut entries = found.map_err(|error| ApiError::no_database(&error, "try again"))?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let more = entries.len() > limit;
     entries.truncate(limit);

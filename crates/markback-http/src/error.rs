@@ -10,6 +10,8 @@ use serde::Serialize;
 
 use super::request_id;
 
+/// Seconds after which to retry when the database cannot be reached.
+pub(crate) const STORE_AGAIN: u32 = 5;
 /// The content type of an error response.
 pub(crate) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -330,6 +332,13 @@ impl ApiError {
             header: Some(Header::RetryAfter(seconds)),
             ..Self::new(Kind::Unavailable, detail)
         }
+    }
+
+    /// The database cannot be reached. The log has the error, and in the request's span what was asked.
+    pub(crate) fn no_database(error: &impl std::fmt::Display, advice: &str) -> Self {
+        tracing::error!(%error, "the database could not be used");
+        let detail = format!("the database cannot be reached; {advice}");
+        Self::unavailable(detail, STORE_AGAIN)
     }
 
     /// Too many of such requests; retry after so many seconds.

@@ -21,9 +21,6 @@ use markback::{
     service::{EventRecord, EventState, InputProblem, IntakeError, Markback, ReceivedEvent},
 };
 
-/// Seconds after which to retry when the database cannot be reached.
-const STORE_AGAIN: u32 = 5;
-
 /// The sub-router.
 pub(super) fn routes() -> OpenApiRouter<Markback> {
     OpenApiRouter::new()
@@ -215,10 +212,7 @@ async fn look(
             Kind::UnknownEvent,
             "this school has no event with this id; it was never received, or is past its retention",
         )),
-        Err(error) => {
-            tracing::error!(%error, "an event could not be read");
-            Err(store_away())
-        }
+        Err(error) => Err(store_away(&error)),
     }
 }
 
@@ -264,10 +258,7 @@ fn refused(error: IntakeError, form: Form) -> ApiError {
         IntakeError::Conflict(problems) => {
             ApiError::not_stored(Kind::Conflict, form.problems(problems))
         }
-        error => {
-            tracing::error!(%error, "events could not be stored");
-            store_away()
-        }
+        error => store_away(&error),
     }
 }
 
@@ -275,11 +266,8 @@ fn invalid(problems: Vec<Problem>) -> ApiError {
     ApiError::not_stored(Kind::InvalidInput, problems)
 }
 
-fn store_away() -> ApiError {
-    ApiError::unavailable(
-        "the database cannot be reached; nothing was stored, send the request again",
-        STORE_AGAIN,
-    )
+fn store_away(error: &impl std::fmt::Display) -> ApiError {
+    ApiError::no_database(error, "nothing was stored, send the request again")
 }
 
 #[cfg(test)]

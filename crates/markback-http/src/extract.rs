@@ -9,6 +9,7 @@ use axum::{
     http::StatusCode,
     response::IntoResponse as _,
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use markback::text::{bytes_without_bom, json_fault};
@@ -53,6 +54,16 @@ impl<S: Send + Sync> FromRequest<S> for MaybeBody {
         }
         parse(&bytes).map(|body| Self(Some(body)))
     }
+}
+
+/// Reads a body in the form that a route takes, which `help` shows. The error quotes nothing of the body.
+pub(super) fn read_as<T: DeserializeOwned>(body: Value, help: &str) -> Result<T, ApiError> {
+    serde_json::from_value(body).map_err(|_| {
+        ApiError::invalid_input(Problem::of_body(
+            "the body is not valid for this address",
+            help,
+        ))
+    })
 }
 
 /// The longest body in bytes.

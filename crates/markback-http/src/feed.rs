@@ -42,9 +42,8 @@ const WAIT_MAX: u32 = 20;
 const SPARE: Duration = Duration::from_secs(2);
 /// How often a stream is sent a comment, so that proxies keep it open and a lost connection is noticed.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
-/// Seconds after which to retry when all streams are taken, or the database cannot be reached.
+/// Seconds after which to retry when all streams are taken.
 const STREAM_AGAIN: u32 = 30;
-const STORE_AGAIN: u32 = 5;
 /// What the browser sends when it connects again.
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -86,7 +85,7 @@ async fn page(
     let answer_within = markback.settings().service.http.answer_within;
     let wait = Duration::from_secs(wait.into()).min(answer_within.saturating_sub(SPARE));
     let read = markback.feed().page_within(&query, wait).await;
-    match read.map_err(|error| store_away(&error))? {
+    match read.map_err(|error| ApiError::no_database(&error, "try again"))? {
         FeedRead::Page(page) => {
             if !page.entries.is_empty() {
                 let look = access.entry(AuditAction::FeedShown);
@@ -139,7 +138,7 @@ async fn follow(
     let follower = feed
         .follow(&query)
         .await
-        .map_err(|error| store_away(&error))?;
+        .map_err(|error| ApiError::no_database(&error, "try again"))?;
     key::record(&markback, access.entry(AuditAction::FeedFollowed)).await?;
     let events = events(Following {
         markback,
@@ -306,9 +305,4 @@ fn kind_of(word: &str) -> Result<FeedKind, ApiError> {
         };
         query::wrong("kind", Some(word), "there is no such kind of entries", help)
     })
-}
-
-fn store_away(error: &outbox::Error) -> ApiError {
-    tracing::error!(%error, "the feed could not be read");
-    ApiError::unavailable("the database cannot be reached; try again", STORE_AGAIN)
 }

@@ -12,8 +12,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use writeback::settings::{Field, GroupKind, WritebackSettings};
 
 use super::{
-    error::{ApiError, Kind, Problem},
-    extract::{MaybeBody, Path},
+    error::{ApiError, Kind},
+    extract::{MaybeBody, Path, read_as},
     key::{self, Access},
     openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
@@ -309,12 +309,10 @@ async fn sync(
     let school = known(&markback, &school)?;
     let SyncBody { full, accept } = match body {
         None => SyncBody::default(),
-        Some(body) => serde_json::from_value(body).map_err(|_| {
-            ApiError::invalid_input(Problem::of_body(
-                "the body is not valid for this address",
-                r#"send {"full": true, "accept": true}, either of them, or nothing"#,
-            ))
-        })?,
+        Some(body) => read_as(
+            body,
+            r#"send {"full": true, "accept": true}, either of them, or nothing"#,
+        )?,
     };
     let ask = SyncRequest {
         full: full.unwrap_or_default(),
@@ -417,9 +415,5 @@ fn unknown_sync() -> ApiError {
 }
 
 fn store_away(error: outbox::Error) -> ApiError {
-    tracing::error!(%error, "the database could not be read for groups");
-    ApiError::unavailable(
-        "the database cannot be reached; nothing was changed, try again",
-        5,
-    )
+    ApiError::no_database(&error, "nothing was changed, try again")
 }

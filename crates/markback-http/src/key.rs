@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     brake::Brake,
-    error::{ApiError, Kind},
+    error::{ApiError, Kind, STORE_AGAIN},
 };
 use markback::{
     audit_log::{AuditAction, Caller, NewAuditEntry},
@@ -30,8 +30,6 @@ use markback::{
 const VIA: &str = "API";
 /// The public part that stands for the key of the settings in the audit log.
 const OF_SETTINGS: &str = "settings";
-/// Seconds after which to retry when the keys cannot be read.
-const STORE_AGAIN: u32 = 5;
 
 /// Who asks, and what exists for them.
 #[derive(Clone, Debug)]
@@ -156,10 +154,10 @@ pub(super) async fn guard(
 ) -> Result<Response, ApiError> {
     let shown = bearer(request.headers());
     let access = match shown {
-        Some(shown) => guard.access(shown).await.map_err(|error| {
-            tracing::error!(%error, "the keys of the API could not be read");
-            ApiError::unavailable("the database cannot be reached; try again", STORE_AGAIN)
-        })?,
+        Some(shown) => guard
+            .access(shown)
+            .await
+            .map_err(|error| ApiError::no_database(&error, "try again"))?,
         None => None,
     };
     let Some(access) = access else {

@@ -14,7 +14,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     error::{ApiError, Kind, Problem},
-    extract::{Body, Path},
+    extract::{Body, Path, read_as},
     key::Access,
     openapi::{Given, Of},
 };
@@ -119,12 +119,10 @@ async fn add(
     access: Access,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Added>), ApiError> {
-    let wanted: Wanted = serde_json::from_value(body).map_err(|_| {
-        ApiError::invalid_input(Problem::of_body(
-            "the body is not valid for this address",
-            r#"send {"name": "…", "scopes": ["events:write"]}, with "schools" and "expires_at" if you want them"#,
-        ))
-    })?;
+    let wanted: Wanted = read_as(
+        body,
+        r#"send {"name": "…", "scopes": ["events:write"]}, with "schools" and "expires_at" if you want them"#,
+    )?;
     may_name(&markback, &access, wanted.schools.as_ref())?;
     let new = NewKey {
         name: wanted.name,
@@ -223,9 +221,5 @@ fn invalid(field: &str, message: &str, help: &str) -> ApiError {
 }
 
 fn store_away(error: &impl std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "the database could not be used for keys");
-    ApiError::unavailable(
-        "the database cannot be reached; nothing was changed, try again",
-        5,
-    )
+    ApiError::no_database(error, "nothing was changed, try again")
 }

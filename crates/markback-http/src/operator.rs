@@ -13,8 +13,8 @@ use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    error::{ApiError, Kind, Problem},
-    extract::{MaybeBody, Path},
+    error::{ApiError, Kind},
+    extract::{MaybeBody, Path, read_as},
     key::{self, Access},
     openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
@@ -397,12 +397,10 @@ fn actor(access: &Access, body: Option<Value>) -> Result<Actor, ApiError> {
     let decided: Decided = match body {
         None => Decided::default(),
         // The error does not quote the body.
-        Some(body) => serde_json::from_value(body).map_err(|_| {
-            ApiError::invalid_input(Problem::of_body(
-                "the body is not valid for this address",
-                r#"send {"by": "…", "note": "…"}, either of them, or nothing"#,
-            ))
-        })?,
+        Some(body) => read_as(
+            body,
+            r#"send {"by": "…", "note": "…"}, either of them, or nothing"#,
+        )?,
     };
     Ok(access.actor(decided.by, decided.note))
 }
@@ -420,9 +418,5 @@ pub(super) fn refused(error: OperatorError) -> ApiError {
 }
 
 pub(super) fn store_away(error: &impl std::fmt::Display) -> ApiError {
-    tracing::error!(%error, "the database could not be read for events");
-    ApiError::unavailable(
-        "the database cannot be reached; nothing was changed, try again",
-        5,
-    )
+    ApiError::no_database(error, "nothing was changed, try again")
 }

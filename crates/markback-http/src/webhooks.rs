@@ -142,10 +142,10 @@ async fn take(
         )
     })?;
     let hook = Hook::read(&body)?;
-    let done = hook.handle(markback).await.map_err(|error| {
-        tracing::error!(%error, "a webhook could not be handled");
-        ApiError::unavailable("the database cannot be reached; send the request again", 5)
-    })?;
+    let done = hook
+        .handle(markback)
+        .await
+        .map_err(|error| ApiError::no_database(&error, "send the request again"))?;
     Ok(Json(Heard { status: "ok", done }))
 }
 
