@@ -4,19 +4,17 @@ use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     error::{ApiError, Kind, Problem},
-    extract::{Body, Path},
+    extract::{Body, Path, read_as},
     feed::cursor_of,
     key::Access,
     openapi::{Given, Of, Trouble},
     query::{self, QueryParams},
 };
 use markback::{
-    audit_log::AuditAction,
     endpoints::{
         Delivery, DeliveryFilter, DeliveryState, Endpoint, EndpointError, NewEndpoint, Secret,
         Tested,
@@ -29,8 +27,6 @@ use mis_core::SchoolId;
 /// The default and the largest number of deliveries in one answer.
 const DELIVERIES: u32 = 50;
 const DELIVERIES_MAX: u32 = 500;
-/// Seconds after which to retry when the database cannot be reached.
-const STORE_AGAIN: u32 = 5;
 
 type EndpointBody = Of<Endpoint>;
 type EndpointsBody = Of<Listed>;
@@ -149,7 +145,7 @@ async fn add(
     access: Access,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<WithSecret>), ApiError> {
-    let wanted: Wanted = read(
+    let wanted: Wanted = read_as(
         body,
         r#"send {"url": "https://…"}, and `school`, `kinds` and `note` if needed"#,
     )?;
@@ -188,8 +184,9 @@ async fn add(
         url,
         note: wanted.note,
     };
-    let added = markback.endpoints().add(new).await.map_err(rejected)?;
-    changed(&markback, &access, AuditAction::EndpointAdded, &added.0).await?;
+    let actor = access.actor(None, None);
+    let added = markback.endpoints().add(new, &actor).await;
+    let added = added.map_err(rejected)?;
     Ok((StatusCode::CREATED, Json(added.into())))
 }
 
@@ -212,11 +209,10 @@ async fn remove(
     access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    let found = found(&markback, &access, &endpoint).await?;
-    let removed = markback.endpoints().remove(&endpoint).await;
-    removed.map_err(rejected)?;
-    changed(&markback, &access, AuditAction::EndpointRemoved, &found).await?;
-    Ok(StatusCode::NO_CONTENT)
+    found(&markback, &access, &endpoint).await?;
+    let actor = access.actor(None, None);
+    let removed = markback.endpoints().remove(&endpoint, &actor).await;
+    removed.map(|()| StatusCode::NO_CONTENT).map_err(rejected)
 }
 
 /// Lets an endpoint get entries again
@@ -229,11 +225,7 @@ async fn enable(
     access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<Endpoint>, ApiError> {
-    let found = found(&markback, &access, &endpoint).await?;
-    let enabled = markback.endpoints().enable(&endpoint, true).await;
-    let enabled = enabled.map_err(rejected)?;
-    changed(&markback, &access, AuditAction::EndpointEnabled, &found).await?;
-    Ok(Json(enabled))
+    set_state(&markback, &access, &endpoint, true).await
 }
 
 /// Lets an endpoint get nothing for now
@@ -244,11 +236,7 @@ async fn disable(
     access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<Endpoint>, ApiError> {
-    let found = found(&markback, &access, &endpoint).await?;
-    let disabled = markback.endpoints().enable(&endpoint, false).await;
-    let disabled = disabled.map_err(rejected)?;
-    changed(&markback, &access, AuditAction::EndpointDisabled, &found).await?;
-    Ok(Json(disabled))
+    set_state(&markback, &access, &endpoint, false).await
 }
 
 /// Gives an endpoint a new secret
@@ -261,11 +249,12 @@ async fn rotate(
     access: Access,
     Path(endpoint): Path<String>,
 ) -> Result<Json<WithSecret>, ApiError> {
-    let found = found(&markback, &access, &endpoint).await?;
-    let rotated = markback.endpoints().rotate(&endpoint).await;
-    let rotated = rotated.map_err(rejected)?;
-    changed(&markback, &access, AuditAction::EndpointRotated, &found).await?;
-    Ok(Json(rotated.into()))
+    found(&markback, &access, &endpoint).await?;
+    let actor = access.actor(None, None);
+    let rotated = markback.endpoints().rotate(&endpoint, &actor).await;
+    rotated
+        .map(|rotated| Json(rotated.into()))
+        .map_err(rejected)
 }
 
 /// Sends a test message to an endpoint and tells how it answered
@@ -333,23 +322,23 @@ async fn resend(
     Path(endpoint): Path<String>,
     Body(body): Body,
 ) -> Result<(StatusCode, Json<Resent>), ApiError> {
-    let found = found(&markback, &access, &endpoint).await?;
+    found(&markback, &access, &endpoint).await?;
     let help = r#"send {"entry": "…"} with a cursor, or {"since": "2026-11-23T09:00:00Z"}"#;
-    let again: Again = read(body, help)?;
-    let endpoints = markback.endpoints();
+    let again: Again = read_as(body, help)?;
+    let (endpoints, actor) = (markback.endpoints(), access.actor(None, None));
     let entries = match (again.entry, again.since) {
         (Some(entry), None) => {
             let entry = cursor_of("entry", &entry)?;
-            endpoints.resend(&endpoint, entry).await.map(|()| 1)
+            let resent = endpoints.resend(&endpoint, entry, &actor).await;
+            resent.map(|()| 1)
         }
-        (None, Some(since)) => endpoints.resend_since(&endpoint, since).await,
+        (None, Some(since)) => endpoints.resend_since(&endpoint, since, &actor).await,
         _ => {
             let what = "either an entry or a time is needed";
             return Err(ApiError::invalid_input(Problem::of_body(what, help)));
         }
     };
     let entries = entries.map_err(rejected)?;
-    changed(&markback, &access, AuditAction::EndpointResent, &found).await?;
     Ok((StatusCode::ACCEPTED, Json(Resent { entries })))
 }
 
@@ -371,28 +360,16 @@ fn exists_for(access: &Access, endpoint: &Endpoint) -> bool {
     }
 }
 
-/// Records a change of an endpoint in the audit log, before the answer.
-async fn changed(
+async fn set_state(
     markback: &Markback,
     access: &Access,
-    action: AuditAction,
-    endpoint: &Endpoint,
-) -> Result<(), ApiError> {
-    let mut entry = access.entry(action).subject(endpoint.id.clone());
-    if let Some(school) = &endpoint.school {
-        entry = entry.school(&SchoolId::from(school.as_str()));
-    }
-    let recorded = markback.audit_log().change(entry).await;
-    recorded.map_err(|error| rejected(error.into()))
-}
-
-fn read<T: serde::de::DeserializeOwned>(body: Value, help: &str) -> Result<T, ApiError> {
-    serde_json::from_value(body).map_err(|_| {
-        ApiError::invalid_input(Problem::of_body(
-            "the body is not valid for this address",
-            help,
-        ))
-    })
+    id: &str,
+    enabled: bool,
+) -> Result<Json<Endpoint>, ApiError> {
+    found(markback, access, id).await?;
+    let actor = access.actor(None, None);
+    let changed = markback.endpoints().enable(id, enabled, &actor).await;
+    changed.map(Json).map_err(rejected)
 }
 
 fn rejected(error: EndpointError) -> ApiError {
@@ -405,9 +382,6 @@ fn rejected(error: EndpointError) -> ApiError {
                 "send the address of a service that may be called",
             ))
         }
-        error => {
-            tracing::error!(%error, "a webhook endpoint could not be read or changed");
-            ApiError::unavailable("the database cannot be reached; try again", STORE_AGAIN)
-        }
+        error => ApiError::no_database(&error, "try again"),
     }
 }

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use markback::{
-    audit_log::AuditAction,
     endpoints::{
         Delivery, DeliveryFilter, DeliveryState, Endpoint, EndpointError, Endpoints, NewEndpoint,
         Secret,
     },
     feed::{Cursor, FeedKind},
+    operator::Actor,
     settings::Settings,
 };
 use markback_console::{
@@ -143,7 +143,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Add(add) => run_add(add),
         Command::Ls(ls) => {
-            let all = look(&ls.config, async |all| Ok(all.list().await?))?;
+            let all = with(&ls.config, Access::Read, async |all| Ok(all.list().await?))?;
             match ls.format {
                 TableOrJson::Json => output::json(&json!({ "endpoints": all }))?,
                 TableOrJson::Table => output::line(endpoints_table(&all))?,
@@ -152,22 +152,15 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Command::Test(one) => run_test(one),
         Command::Rotate(one) => {
-            let rotate = async |all: Endpoints| all.rotate(&one.endpoint).await;
-            let settings = one.config.load()?.settings;
-            let rotated = change(&settings, AuditAction::EndpointRotated, rotate, |_| {
-                one.endpoint.clone()
-            })?;
-            tell_secret(&rotated, one.format)
+            let rotate = async |all: Endpoints| all.rotate(&one.endpoint, &user()).await;
+            tell_secret(&with(&one.config, Access::Write, rotate)?, one.format)
         }
         Command::Enable(one) => enable(one, true),
         Command::Disable(one) => enable(one, false),
         Command::Resend(resend) => run_resend(resend),
         Command::Remove(one) => {
-            let remove = async |all: Endpoints| all.remove(&one.endpoint).await;
-            let settings = one.config.load()?.settings;
-            change(&settings, AuditAction::EndpointRemoved, remove, |()| {
-                one.endpoint.clone()
-            })?;
+            let remove = async |all: Endpoints| all.remove(&one.endpoint, &user()).await;
+            with(&one.config, Access::Write, remove)?;
             match one.format {
                 TextOrJson::Json => output::json(&json!({ "removed": one.endpoint }))?,
                 TextOrJson::Text => output::line(format!("{}: removed", one.endpoint))?,
@@ -178,44 +171,36 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Looks at the endpoints of the database that the settings name.
-fn look<T>(
+/// Does something with the endpoints of the database that the settings name.
+fn with<T>(
     config: &ConfigArg,
+    access: Access,
     work: impl AsyncFnOnce(Endpoints) -> Result<T, EndpointError>,
 ) -> anyhow::Result<T> {
-    let settings = config.load()?.settings;
-    told(block_on(async {
-        let store = open_store(&settings, Access::Read).await?;
-        Ok(work(Endpoints::new(store, &settings.service.targets)).await)
-    })?)
+    with_settings(&config.load()?.settings, access, work)
 }
 
-/// Changes an endpoint, whose id follows from the result, and records that in the audit log.
-fn change<T>(
+fn with_settings<T>(
     settings: &Settings,
-    action: AuditAction,
+    access: Access,
     work: impl AsyncFnOnce(Endpoints) -> Result<T, EndpointError>,
-    endpoint: impl FnOnce(&T) -> String,
 ) -> anyhow::Result<T> {
-    told(block_on(async {
-        let store = open_store(settings, Access::Write).await?;
-        let done = work(Endpoints::new(store.clone(), &settings.service.targets)).await;
-        if let Ok(done) = &done {
-            let entry = recorded::entry(action).subject(endpoint(done));
-            store.record(&[entry]).await?;
-        }
-        Ok(done)
-    })?)
-}
-
-/// What somebody typed wrong exits with code 2.
-fn told<T>(done: Result<T, EndpointError>) -> anyhow::Result<T> {
+    let done = block_on(async {
+        let store = open_store(settings, access).await?;
+        Ok(work(Endpoints::new(store, &settings.service.targets)).await)
+    })?;
+    // What somebody typed wrong exits with code 2.
     done.map_err(|error| match error {
         EndpointError::Unknown | EndpointError::Target(_) | EndpointError::TooLong => {
             BadInput(error.to_string()).into()
         }
         error => error.into(),
     })
+}
+
+/// This system user, who changes an endpoint.
+fn user() -> Actor {
+    recorded::actor(None, None)
 }
 
 fn run_add(add: &Add) -> anyhow::Result<ExitCode> {
@@ -229,12 +214,8 @@ fn run_add(add: &Add) -> anyhow::Result<ExitCode> {
         url: add.url.clone(),
         note: add.note.clone(),
     };
-    let added = change(
-        &settings,
-        AuditAction::EndpointAdded,
-        async |all| all.add(new).await,
-        |(endpoint, _)| endpoint.id.clone(),
-    )?;
+    let add_it = async |all: Endpoints| all.add(new, &user()).await;
+    let added = with_settings(&settings, Access::Write, add_it)?;
     tell_secret(&added, add.format)
 }
 
@@ -255,7 +236,7 @@ fn tell_secret(
 
 fn run_test(one: &One) -> anyhow::Result<ExitCode> {
     let test = async |all: Endpoints| all.test(&one.endpoint).await;
-    let tested = look(&one.config, test)?;
+    let tested = with(&one.config, Access::Read, test)?;
     match one.format {
         TextOrJson::Json => output::json(&tested)?,
         TextOrJson::Text => {
@@ -276,13 +257,8 @@ fn run_test(one: &One) -> anyhow::Result<ExitCode> {
 }
 
 fn enable(one: &One, enabled: bool) -> anyhow::Result<ExitCode> {
-    let enable = async |all: Endpoints| all.enable(&one.endpoint, enabled).await;
-    let action = match enabled {
-        true => AuditAction::EndpointEnabled,
-        false => AuditAction::EndpointDisabled,
-    };
-    let settings = one.config.load()?.settings;
-    let endpoint = change(&settings, action, enable, |endpoint| endpoint.id.clone())?;
+    let enable = async |all: Endpoints| all.enable(&one.endpoint, enabled, &user()).await;
+    let endpoint = with(&one.config, Access::Write, enable)?;
     match one.format {
         TextOrJson::Json => output::json(&endpoint)?,
         TextOrJson::Text => output::line(format!("{}: {}", endpoint.id, endpoint.state.as_str()))?,
@@ -293,15 +269,12 @@ fn enable(one: &One, enabled: bool) -> anyhow::Result<ExitCode> {
 fn run_resend(resend: &Resend) -> anyhow::Result<ExitCode> {
     let id = &resend.endpoint;
     let again = async |all: Endpoints| match (resend.entry, resend.since) {
-        (Some(entry), _) => all.resend(id, entry).await.map(|()| 1),
-        (None, Some(since)) => all.resend_since(id, since).await,
+        (Some(entry), _) => all.resend(id, entry, &user()).await.map(|()| 1),
+        (None, Some(since)) => all.resend_since(id, since, &user()).await,
         // The arguments require one of them.
         (None, None) => Ok(0),
     };
-    let settings = resend.config.load()?.settings;
-    let entries = change(&settings, AuditAction::EndpointResent, again, |_| {
-        id.clone()
-    })?;
+    let entries = with(&resend.config, Access::Write, again)?;
     match resend.format {
         TextOrJson::Json => output::json(&json!({ "entries": entries }))?,
         TextOrJson::Text => output::line(format!("{id}: {entries} entries are sent again"))?,
@@ -316,7 +289,7 @@ fn run_deliveries(listed: &Deliveries) -> anyhow::Result<ExitCode> {
         limit: listed.limit,
     };
     let list = async |all: Endpoints| all.deliveries(&listed.endpoint, &filter).await;
-    let found = look(&listed.config, list)?;
+    let found = with(&listed.config, Access::Read, list)?;
     match listed.format {
         TableOrJson::Json => output::json(&json!({ "deliveries": found }))?,
         TableOrJson::Table => output::line(deliveries_table(&found))?,

@@ -13,13 +13,16 @@ mod tests;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use mis_core::SchoolId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 use url::Url;
 
 use crate::{
+    audit_log::{AuditAction, NewAuditEntry},
     feed::{Cursor, FeedKind},
+    operator::Actor,
     settings::TargetSettings,
     store::Store,
     targets::{TargetError, Targets},
@@ -238,7 +241,7 @@ pub enum EndpointError {
     Store(#[from] outbox::Error),
 }
 
-/// The endpoints in a database.
+/// The endpoints in a database. The audit log has each change of one.
 #[derive(Clone, Debug)]
 pub struct Endpoints {
     store: Store,
@@ -258,7 +261,11 @@ impl Endpoints {
     ///
     /// # Errors
     /// Returns an error if the address must not be called, or a database query fails.
-    pub async fn add(&self, mut new: NewEndpoint) -> Result<(Endpoint, Secret), EndpointError> {
+    pub async fn add(
+        &self,
+        mut new: NewEndpoint,
+        actor: &Actor,
+    ) -> Result<(Endpoint, Secret), EndpointError> {
         if new.url.as_str().len() > URL_MAX {
             return Err(EndpointError::TooLong);
         }
@@ -271,7 +278,13 @@ impl Endpoints {
         });
         let id = format!("we_{:016x}", rand::random::<u64>());
         let secret = Secret::random();
-        self.store.add_endpoint(&id, &new, &secret).await?;
+        let entry = entry(
+            AuditAction::EndpointAdded,
+            &id,
+            new.school.as_deref(),
+            actor,
+        );
+        self.store.add_endpoint(&id, &new, &secret, entry).await?;
         Ok((self.get(&id).await?, secret))
     }
 
@@ -298,20 +311,27 @@ impl Endpoints {
     ///
     /// # Errors
     /// Like [`Endpoints::get`].
-    pub async fn remove(&self, id: &str) -> Result<(), EndpointError> {
-        known(self.store.remove_endpoint(id).await?)
+    pub async fn remove(&self, id: &str, actor: &Actor) -> Result<(), EndpointError> {
+        let entry = self.entry(AuditAction::EndpointRemoved, id, actor).await?;
+        known(self.store.remove_endpoint(id, entry).await?)
     }
 
     /// Lets an endpoint get entries again, or none. What was written meanwhile is sent by [`Endpoints::resend_since`].
     ///
     /// # Errors
     /// Like [`Endpoints::get`].
-    pub async fn enable(&self, id: &str, enabled: bool) -> Result<Endpoint, EndpointError> {
-        let state = match enabled {
-            true => EndpointState::Active,
-            false => EndpointState::Disabled,
+    pub async fn enable(
+        &self,
+        id: &str,
+        enabled: bool,
+        actor: &Actor,
+    ) -> Result<Endpoint, EndpointError> {
+        let (state, action) = match enabled {
+            true => (EndpointState::Active, AuditAction::EndpointEnabled),
+            false => (EndpointState::Disabled, AuditAction::EndpointDisabled),
         };
-        known(self.store.set_endpoint_state(id, state).await?)?;
+        let entry = self.entry(action, id, actor).await?;
+        known(self.store.set_endpoint_state(id, state, entry).await?)?;
         self.get(id).await
     }
 
@@ -320,11 +340,20 @@ impl Endpoints {
     ///
     /// # Errors
     /// Like [`Endpoints::get`].
-    pub async fn rotate(&self, id: &str) -> Result<(Endpoint, Secret), EndpointError> {
+    pub async fn rotate(
+        &self,
+        id: &str,
+        actor: &Actor,
+    ) -> Result<(Endpoint, Secret), EndpointError> {
+        let entry = self.entry(AuditAction::EndpointRotated, id, actor).await?;
         let secret = Secret::random();
         let length = TimeDelta::from_std(OLD_SECRET_SIGNS).unwrap_or_default();
         let until = self.store.now() + length;
-        known(self.store.rotate_endpoint(id, &secret, until).await?)?;
+        known(
+            self.store
+                .rotate_endpoint(id, &secret, until, entry)
+                .await?,
+        )?;
         Ok((self.get(id).await?, secret))
     }
 
@@ -346,9 +375,14 @@ impl Endpoints {
     /// # Errors
     /// Returns an error if there is no such endpoint, the entry is on its way or not kept any more, or a database query
     /// fails.
-    pub async fn resend(&self, id: &str, entry: Cursor) -> Result<(), EndpointError> {
-        self.get(id).await?;
-        match self.store.resend_one(id, entry.number()).await? {
+    pub async fn resend(
+        &self,
+        id: &str,
+        entry: Cursor,
+        actor: &Actor,
+    ) -> Result<(), EndpointError> {
+        let change = self.entry(AuditAction::EndpointResent, id, actor).await?;
+        match self.store.resend_one(id, entry.number(), change).await? {
             true => Ok(()),
             false => Err(EndpointError::NotResent),
         }
@@ -359,10 +393,28 @@ impl Endpoints {
     ///
     /// # Errors
     /// Like [`Endpoints::get`].
-    pub async fn resend_since(&self, id: &str, since: DateTime<Utc>) -> Result<u64, EndpointError> {
-        self.get(id).await?;
+    pub async fn resend_since(
+        &self,
+        id: &str,
+        since: DateTime<Utc>,
+        actor: &Actor,
+    ) -> Result<u64, EndpointError> {
+        let change = self.entry(AuditAction::EndpointResent, id, actor).await?;
         self.store.number_feed().await?;
+        // Before the entries are queued, which takes several transactions.
+        self.store.record(&[change]).await?;
         Ok(self.store.resend_since(id, since).await?)
+    }
+
+    /// The entry of the audit log for a change of an endpoint.
+    async fn entry(
+        &self,
+        action: AuditAction,
+        id: &str,
+        actor: &Actor,
+    ) -> Result<NewAuditEntry, EndpointError> {
+        let endpoint = self.get(id).await?;
+        Ok(entry(action, id, endpoint.school.as_deref(), actor))
     }
 
     /// Sends a test message now, and tells how the endpoint answered. It is not logged and not sent again.
@@ -374,6 +426,14 @@ impl Endpoints {
         let found = found.ok_or(EndpointError::Unknown)?;
         let courier = Courier::new(self.store.clone(), &self.targets)?;
         Ok(courier.test(&found).await)
+    }
+}
+
+fn entry(action: AuditAction, id: &str, school: Option<&str>, actor: &Actor) -> NewAuditEntry {
+    let entry = actor.entry(action).subject(id);
+    match school {
+        Some(school) => entry.school(&SchoolId::from(school)),
+        None => entry,
     }
 }
 

@@ -11,6 +11,7 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers::any};
 
 use super::*;
 use crate::{
+    audit_log::AuditFilter,
     feed::{Feed, FeedQuery, FeedRead, NoticeWhat},
     store::NewEntry,
 };
@@ -61,7 +62,7 @@ impl Stage {
             url: format!("{}/in?key=1", self.host.uri()).parse().unwrap(),
             note: None,
         };
-        self.endpoints.add(new).await.unwrap()
+        self.endpoints.add(new, &Actor::default()).await.unwrap()
     }
 
     /// The host answers with this status from now on.
@@ -297,14 +298,18 @@ async fn an_endpoint_that_fails_for_long_is_dead_until_it_is_enabled_and_then_ge
         assert!(notices[0].text.contains(&endpoint.id));
 
         stage.answer(200).await;
-        let enabled = stage.endpoints.enable(&endpoint.id, true).await.unwrap();
+        let enabled = stage
+            .endpoints
+            .enable(&endpoint.id, true, &Actor::default())
+            .await
+            .unwrap();
         assert_eq!(
             (enabled.state, enabled.given_up),
             (EndpointState::Active, 0)
         );
         let resent = stage
             .endpoints
-            .resend_since(&endpoint.id, begun)
+            .resend_since(&endpoint.id, begun, &Actor::default())
             .await
             .unwrap();
         assert_eq!(resent, u64::from(DEAD_AFTER_ROUNDS) + 1);
@@ -316,7 +321,7 @@ async fn an_endpoint_that_fails_for_long_is_dead_until_it_is_enabled_and_then_ge
         assert_eq!(stage.received().await.len(), many + 1);
         let again = stage
             .endpoints
-            .resend_since(&endpoint.id, begun)
+            .resend_since(&endpoint.id, begun, &Actor::default())
             .await
             .unwrap();
         assert_eq!(again, 0);
@@ -347,7 +352,11 @@ async fn while_a_secret_is_rotated_both_sign() {
         stage.answer(200).await;
         let (endpoint, old) = stage.add(None, &[]).await;
         stage.run();
-        let (rotated, new) = stage.endpoints.rotate(&endpoint.id).await.unwrap();
+        let (rotated, new) = stage
+            .endpoints
+            .rotate(&endpoint.id, &Actor::default())
+            .await
+            .unwrap();
         assert!(rotated.old_secret_until.is_some());
         stage.tell("A", "1").await;
         stage
@@ -376,13 +385,20 @@ async fn one_entry_is_sent_again_with_the_same_id_and_not_while_it_is_on_its_way
         let (endpoint, _) = stage.add(None, &[]).await;
         stage.tell("A", "1").await;
         let entry = stage.deliveries(&endpoint.id).await[0].entry;
-        let refused = stage.endpoints.resend(&endpoint.id, entry).await;
+        let refused = stage
+            .endpoints
+            .resend(&endpoint.id, entry, &Actor::default())
+            .await;
         assert!(matches!(refused, Err(EndpointError::NotResent)));
         stage.run();
         stage
             .until(&endpoint.id, |now| now.iter().all(is_delivered))
             .await;
-        stage.endpoints.resend(&endpoint.id, entry).await.unwrap();
+        stage
+            .endpoints
+            .resend(&endpoint.id, entry, &Actor::default())
+            .await
+            .unwrap();
         let found = stage
             .until(&endpoint.id, |now| {
                 now[0].attempts.len() == 2 && is_delivered(&now[0])
@@ -395,9 +411,15 @@ async fn one_entry_is_sent_again_with_the_same_id_and_not_while_it_is_on_its_way
             header(&received[1], ID_HEADER)
         );
         let unknown = Cursor::new(99);
-        let refused = stage.endpoints.resend(&endpoint.id, unknown).await;
+        let refused = stage
+            .endpoints
+            .resend(&endpoint.id, unknown, &Actor::default())
+            .await;
         assert!(matches!(refused, Err(EndpointError::NotResent)));
-        let refused = stage.endpoints.resend("we_other", entry).await;
+        let refused = stage
+            .endpoints
+            .resend("we_other", entry, &Actor::default())
+            .await;
         assert!(matches!(refused, Err(EndpointError::Unknown)));
     }
 }
@@ -409,10 +431,18 @@ async fn a_disabled_or_removed_endpoint_gets_nothing() {
         let (disabled, _) = stage.add(None, &[]).await;
         let (removed, _) = stage.add(None, &[]).await;
         stage.tell("A", "1").await;
-        stage.endpoints.enable(&disabled.id, false).await.unwrap();
-        stage.endpoints.remove(&removed.id).await.unwrap();
+        stage
+            .endpoints
+            .enable(&disabled.id, false, &Actor::default())
+            .await
+            .unwrap();
+        stage
+            .endpoints
+            .remove(&removed.id, &Actor::default())
+            .await
+            .unwrap();
         assert!(matches!(
-            stage.endpoints.remove(&removed.id).await,
+            stage.endpoints.remove(&removed.id, &Actor::default()).await,
             Err(EndpointError::Unknown)
         ));
         stage.run();
@@ -422,6 +452,45 @@ async fn a_disabled_or_removed_endpoint_gets_nothing() {
         assert!(stage.deliveries(&disabled.id).await[0].attempts.is_empty());
         assert!(stage.received().await.is_empty());
         assert_eq!(stage.endpoints.list().await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn each_change_of_an_endpoint_is_in_the_audit_log() {
+    for stage in stages().await {
+        let (endpoint, _) = stage.add(Some("A"), &[]).await;
+        let (id, ann) = (endpoint.id.as_str(), Actor::default());
+        let endpoints = &stage.endpoints;
+        endpoints.rotate(id, &ann).await.unwrap();
+        endpoints.enable(id, false, &ann).await.unwrap();
+        endpoints.enable(id, true, &ann).await.unwrap();
+        let since = stage.store.now();
+        endpoints.resend_since(id, since, &ann).await.unwrap();
+        endpoints.remove(id, &ann).await.unwrap();
+        // What changes nothing leaves no entry.
+        assert!(endpoints.enable(id, true, &ann).await.is_err());
+        let all = AuditFilter {
+            limit: 100,
+            ..AuditFilter::default()
+        };
+        let mut entries = stage.store.audit_entries(&all).await.unwrap();
+        entries.reverse();
+        let told: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+        assert_eq!(
+            told,
+            [
+                "endpoint_added",
+                "endpoint_rotated",
+                "endpoint_disabled",
+                "endpoint_enabled",
+                "endpoint_resent",
+                "endpoint_removed",
+            ]
+        );
+        for entry in entries {
+            assert_eq!(entry.school.as_deref(), Some("A"));
+            assert_eq!(entry.subject.as_deref(), Some(id));
+        }
     }
 }
 
@@ -437,13 +506,15 @@ async fn a_name_that_leads_to_this_machine_is_not_called() {
         url: url.parse().unwrap(),
         note: None,
     };
-    let refused = strict.add(new(format!("https://127.0.0.1:{port}/"))).await;
+    let refused = strict
+        .add(new(format!("https://127.0.0.1:{port}/")), &Actor::default())
+        .await;
     assert!(matches!(
         refused,
         Err(EndpointError::Target(TargetError::NotPublic(_)))
     ));
     let (endpoint, _) = strict
-        .add(new(format!("https://localhost:{port}/")))
+        .add(new(format!("https://localhost:{port}/")), &Actor::default())
         .await
         .unwrap();
     let tested = strict.test(&endpoint.id).await.unwrap();

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{NewEntry, Store, row::row, rows};
 use crate::{
+    audit_log::NewAuditEntry,
     endpoints::{
         Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, EndpointState, NewEndpoint,
         Secret,
@@ -168,6 +169,7 @@ impl Store {
         id: &str,
         new: &NewEndpoint,
         secret: &Secret,
+        entry: NewAuditEntry,
     ) -> outbox::Result<()> {
         // What was committed before is not for it.
         self.number_feed().await?;
@@ -186,6 +188,7 @@ impl Store {
                 .await
                 .map(|_| ())
         })?;
+        self.record_in(&mut tx, &[entry]).await?;
         tx.commit().await
     }
 
@@ -219,7 +222,11 @@ impl Store {
     }
 
     /// Removes an endpoint with its log. Returns false if there is none.
-    pub(crate) async fn remove_endpoint(&self, id: &str) -> outbox::Result<bool> {
+    pub(crate) async fn remove_endpoint(
+        &self,
+        id: &str,
+        entry: NewAuditEntry,
+    ) -> outbox::Result<bool> {
         let mut tx = self.db.begin().await?;
         for text in [REMOVE_ATTEMPTS, REMOVE_DELIVERIES] {
             on_tx!(tx, conn => sqlx::query(text).bind(id).execute(conn).await.map(|_| ()))?;
@@ -227,8 +234,7 @@ impl Store {
         let removed = on_tx!(tx, conn => {
             sqlx::query(REMOVE).bind(id).execute(conn).await.map(|done| done.rows_affected())
         })?;
-        tx.commit().await?;
-        Ok(removed > 0)
+        self.commit_change(tx, removed, entry).await
     }
 
     /// Lets an endpoint get entries again, or none. Returns false if there is none.
@@ -236,11 +242,25 @@ impl Store {
         &self,
         id: &str,
         state: EndpointState,
+        entry: NewAuditEntry,
     ) -> outbox::Result<bool> {
         let mut tx = self.db.begin().await?;
         let changed = on_tx!(tx, conn => {
             sqlx::query(SET_STATE).bind(id).bind(state.as_str()).execute(conn).await.map(|done| done.rows_affected())
         })?;
+        self.commit_change(tx, changed, entry).await
+    }
+
+    /// Commits a change with its entry in the audit log. Returns false, without an entry, if no row was changed.
+    async fn commit_change(
+        &self,
+        mut tx: Tx,
+        changed: u64,
+        entry: NewAuditEntry,
+    ) -> outbox::Result<bool> {
+        if changed > 0 {
+            self.record_in(&mut tx, &[entry]).await?;
+        }
         tx.commit().await?;
         Ok(changed > 0)
     }
@@ -251,6 +271,7 @@ impl Store {
         id: &str,
         secret: &Secret,
         old_until: DateTime<Utc>,
+        entry: NewAuditEntry,
     ) -> outbox::Result<bool> {
         let until = old_until.timestamp_millis();
         let mut tx = self.db.begin().await?;
@@ -263,8 +284,7 @@ impl Store {
                 .await
                 .map(|done| done.rows_affected())
         })?;
-        tx.commit().await?;
-        Ok(changed > 0)
+        self.commit_change(tx, changed, entry).await
     }
 
     /// The entry with this number, if it is still kept.
@@ -430,16 +450,20 @@ impl Store {
     }
 
     /// Queues an entry for an endpoint again. Returns false if it is on its way, or not kept any more.
-    pub(crate) async fn resend_one(&self, endpoint: &str, seq: i64) -> outbox::Result<bool> {
+    pub(crate) async fn resend_one(
+        &self,
+        endpoint: &str,
+        seq: i64,
+        entry: NewAuditEntry,
+    ) -> outbox::Result<bool> {
         let now = self.now_ms();
         let mut tx = self.db.begin().await?;
         let queued: Vec<Queued> = on_tx!(tx, conn => {
             sqlx::query_as(RESEND_ONE).bind(endpoint).bind(seq).bind(now).fetch_all(conn).await
         })?;
-        let any = !queued.is_empty();
+        let count = queued.len() as u64;
         self.queue_deliveries(&mut tx, queued).await?;
-        tx.commit().await?;
-        Ok(any)
+        self.commit_change(tx, count, entry).await
     }
 
     /// Queues for an endpoint what it should have got since then and did not get. Returns the number of entries.
