@@ -6,7 +6,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use std::{path::PathBuf, sync::Arc};
+use std::sync::Arc;
 
 use markback::{
     configuration::{ChangeError, Configuration, diff},
@@ -15,11 +15,10 @@ use markback::{
     settings::{self, LoadError, Owner, Settings},
     store::{BesideFile, SettingsKey, Store},
 };
-use markback_lab::harness::stores;
+use markback_lab::harness::SettingsFolder;
 use mis_core::SchoolId;
 use outbox::SystemClock;
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 const FILE: &str = "
 [[template]]
@@ -40,57 +39,17 @@ template = 'secondary'
 mis = 'SIMS'
 ";
 
-/// A settings file and a database.
-struct World {
-    folder: TempDir,
-    store: Store,
-    url: String,
+/// A folder with [`FILE`] for each kind of database.
+async fn folders() -> Vec<SettingsFolder> {
+    let all = SettingsFolder::each().await;
+    for world in &all {
+        world.write(FILE);
+    }
+    all
 }
 
-impl World {
-    async fn each() -> Vec<Self> {
-        let mut worlds = Vec::new();
-        for url in stores() {
-            let folder = tempfile::tempdir().unwrap();
-            let url = url.unwrap_or_else(|| {
-                format!("sqlite:{}", folder.path().join("markback.db").display())
-            });
-            let store = Store::open(&url, outbox::Settings::default(), Arc::new(SystemClock));
-            let world = Self {
-                store: store.await.unwrap(),
-                folder,
-                url,
-            };
-            world.write(FILE);
-            worlds.push(world);
-        }
-        worlds
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn write(&self, schools: &str) {
-        let text = format!("store = '{}'\n{schools}", self.url);
-        std::fs::write(self.path("markback.toml"), text).unwrap();
-    }
-
-    fn file(&self) -> Settings {
-        settings::load(&self.path("markback.toml"))
-            .unwrap()
-            .settings
-    }
-
-    async fn configuration(&self) -> Configuration {
-        Configuration::open(self.store.clone(), self.file())
-            .await
-            .unwrap()
-    }
-
-    async fn node(&self) -> Result<Markback, OpenError> {
-        Markback::open(self.file(), Options::default()).await
-    }
+async fn open_node(world: &SettingsFolder) -> Result<Markback, OpenError> {
+    Markback::open(world.settings(), Options::default()).await
 }
 
 fn ann(note: &str) -> Actor {
@@ -125,7 +84,7 @@ fn problems<T: std::fmt::Debug>(result: Result<T, ChangeError>) -> String {
 
 #[tokio::test]
 async fn a_school_is_added_changed_and_undone() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let key = school("S1");
         let added = all
@@ -183,7 +142,7 @@ async fn a_school_is_added_changed_and_undone() {
 
 #[tokio::test]
 async fn a_school_that_was_removed_comes_back_by_undo() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let key = school("S1");
         all.add(&key, "template = 'secondary'\n", false, &ann("new"))
@@ -206,7 +165,7 @@ async fn a_school_that_was_removed_comes_back_by_undo() {
 
 #[tokio::test]
 async fn of_two_people_who_change_at_once_the_second_sees_both() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut one = world.configuration().await;
         let key = school("S1");
         one.add(&key, "template = 'secondary'\n", false, &ann("new"))
@@ -239,7 +198,7 @@ async fn of_two_people_who_change_at_once_the_second_sees_both() {
 
 #[tokio::test]
 async fn many_people_at_once_get_numbers_without_gaps() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let key = school("S1");
         all.add(&key, "template = 'secondary'\n", false, &ann("new"))
@@ -273,7 +232,7 @@ async fn many_people_at_once_get_numbers_without_gaps() {
 
 #[tokio::test]
 async fn a_draft_with_problems_is_kept_and_never_rules() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let key = school("S1");
         all.add(&key, "template = 'secondary'\n", false, &ann("new"))
@@ -299,7 +258,7 @@ async fn a_draft_with_problems_is_kept_and_never_rules() {
 
 #[tokio::test]
 async fn a_template_rules_only_if_every_school_that_names_it_holds() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let template = SettingsKey::template("primary");
         let text = "timezone = 'Europe/London'\ntoken_env = 'PRIMARY'\n";
@@ -336,7 +295,7 @@ async fn a_template_rules_only_if_every_school_that_names_it_holds() {
 
 #[tokio::test]
 async fn what_another_process_activated_is_checked_with_under_the_lock() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut one = world.configuration().await;
         let template = SettingsKey::template("primary");
         let text = "timezone = 'Europe/London'\ntoken_env = 'PRIMARY'\n";
@@ -355,7 +314,7 @@ async fn what_another_process_activated_is_checked_with_under_the_lock() {
 
 #[tokio::test]
 async fn a_school_has_one_owner() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let of_file = school("F1");
         assert_eq!(all.owner(&of_file), Some(Owner::File));
@@ -378,18 +337,18 @@ async fn a_school_has_one_owner() {
         all.add(&school("S1"), "template = 'secondary'\n", false, &ann(""))
             .await
             .unwrap();
-        let node = world.node().await.unwrap();
+        let node = open_node(&world).await.unwrap();
         world.write(&format!(
             "{FILE}\n[[school]]\nid = 'S1'\ntemplate = 'secondary'\n"
         ));
-        let refused = node.reload(world.file()).await.unwrap_err().to_string();
+        let refused = node.reload(world.settings()).await.unwrap_err().to_string();
         assert!(
             refused.contains("the store has this school as well"),
             "{refused}"
         );
         let rules = version(&node.settings(), "S1").unwrap();
         assert!(rules.starts_with("store 1"), "{rules}");
-        match world.node().await {
+        match open_node(&world).await {
             Err(OpenError::Settings(LoadError::Problems { problems, .. })) => {
                 assert_eq!(problems[0].value.as_deref(), Some("S1"));
             }
@@ -400,7 +359,7 @@ async fn a_school_has_one_owner() {
 
 #[tokio::test]
 async fn a_school_moves_from_the_file_to_the_database_and_back() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let key = school("F1");
         all.adopt(&["F1".to_owned()], &ann("to be edited"))
@@ -427,7 +386,7 @@ async fn a_school_moves_from_the_file_to_the_database_and_back() {
             "{}",
             hints[0]
         );
-        let node = world.node().await.unwrap();
+        let node = open_node(&world).await.unwrap();
         assert_eq!(node.settings().schools.len(), 1);
         all.draft(
             &key,
@@ -443,7 +402,7 @@ async fn a_school_moves_from_the_file_to_the_database_and_back() {
 
         // Released, it goes by the file as soon as that has it.
         world.write(&FILE.replace("id = 'F1'", "id = 'F2'"));
-        node.reload(world.file()).await.unwrap();
+        node.reload(world.settings()).await.unwrap();
         let mut all = world.configuration().await;
         all.release(&["F1".to_owned()], &ann("")).await.unwrap();
         node.refresh_settings().await.unwrap();
@@ -458,7 +417,7 @@ async fn a_school_moves_from_the_file_to_the_database_and_back() {
                 .unwrap()
         );
         world.write(&whole);
-        node.reload(world.file()).await.unwrap();
+        node.reload(world.settings()).await.unwrap();
         assert_eq!(mis(&node.settings(), "F1").as_deref(), Some("Arbor"));
         let rules = version(&node.settings(), "F1").unwrap();
         assert!(rules.starts_with("file "), "{rules}");
@@ -470,7 +429,7 @@ async fn a_school_moves_from_the_file_to_the_database_and_back() {
 
 #[tokio::test]
 async fn a_file_is_imported_whole_or_not_at_all() {
-    for world in World::each().await {
+    for world in folders().await {
         let mut all = world.configuration().await;
         let path = world.path("more.toml");
         let bad = "listen = '[::]:1'\n[[template]]\nname = 'primary'\ntimezone = 'Europe/London'\ntoken_env = 'P'\n\
@@ -509,12 +468,15 @@ async fn a_file_is_imported_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn every_node_goes_by_what_another_activated() {
-    for world in World::each().await {
+    for world in folders().await {
         let (one, other) = if world.url.starts_with("sqlite") {
-            let node = world.node().await.unwrap();
+            let node = open_node(&world).await.unwrap();
             (node.clone(), node)
         } else {
-            (world.node().await.unwrap(), world.node().await.unwrap())
+            (
+                open_node(&world).await.unwrap(),
+                open_node(&world).await.unwrap(),
+            )
         };
         let mut all = one.configuration().await;
         let key = school("S1");
@@ -534,8 +496,8 @@ async fn every_node_goes_by_what_another_activated() {
 
 #[tokio::test]
 async fn a_version_that_a_node_cannot_read_leaves_the_school_as_it_was_and_is_told() {
-    for world in World::each().await {
-        let node = world.node().await.unwrap();
+    for world in folders().await {
+        let node = open_node(&world).await.unwrap();
         let mut all = world.configuration().await;
         let key = school("S1");
         all.add(
@@ -562,7 +524,7 @@ async fn a_version_that_a_node_cannot_read_leaves_the_school_as_it_was_and_is_to
             trouble.message.contains("there is no such template"),
             "{trouble}"
         );
-        node.reload(world.file()).await.unwrap();
+        node.reload(world.settings()).await.unwrap();
         assert_eq!(mis(&node.settings(), "S1").as_deref(), Some("Arbor"));
         assert_eq!(node.configuration().await.troubles().next(), None);
     }
@@ -570,12 +532,12 @@ async fn a_version_that_a_node_cannot_read_leaves_the_school_as_it_was_and_is_to
 
 #[tokio::test]
 async fn a_file_without_schools_is_taken_for_a_slip_unless_the_database_has_them() {
-    for world in World::each().await {
-        let node = Markback::open(world.file(), Options::default())
+    for world in folders().await {
+        let node = Markback::open(world.settings(), Options::default())
             .await
             .unwrap();
         world.write("");
-        let refused = node.reload(world.file()).await.unwrap_err().to_string();
+        let refused = node.reload(world.settings()).await.unwrap_err().to_string();
         for told in ["1 are served by it", "restart the service", "schools adopt"] {
             assert!(refused.contains(told), "{refused}");
         }
@@ -587,28 +549,28 @@ async fn a_file_without_schools_is_taken_for_a_slip_unless_the_database_has_them
         node.refresh_settings().await.unwrap();
         let template = FILE.split("# The one school").next().unwrap();
         world.write(template);
-        node.reload(world.file()).await.unwrap();
+        node.reload(world.settings()).await.unwrap();
         assert!(node.school(&"F1".into()).is_some());
     }
 }
 
 #[tokio::test]
 async fn how_marks_are_gathered_follows_the_file_and_the_rest_needs_a_restart() {
-    for world in World::each().await {
-        let node = Markback::open(world.file(), Options::default())
+    for world in folders().await {
+        let node = Markback::open(world.settings(), Options::default())
             .await
             .unwrap();
         world.write(&format!(
             "gather = {{ window = '7s' }}\nworkers = {{ confirm_after = '9s', lease = '50s' }}\nrate_per_minute = 7\n{FILE}"
         ));
-        let reloaded = node.reload(world.file()).await.unwrap();
+        let reloaded = node.reload(world.settings()).await.unwrap();
         assert_eq!(reloaded.needs_restart, ["workers", "rate_per_minute"]);
         let service = node.settings().service.clone();
         assert_eq!(service.gather.window.as_secs(), 7);
         assert_eq!(service.workers.confirm_after.as_secs(), 9);
         assert_eq!(service.workers.lease.as_secs(), 20);
         // The same once more differs no further than before.
-        let again = node.reload(world.file()).await.unwrap();
+        let again = node.reload(world.settings()).await.unwrap();
         assert_eq!(again.needs_restart, ["workers", "rate_per_minute"]);
     }
 }

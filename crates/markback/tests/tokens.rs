@@ -6,8 +6,6 @@
     reason = "a test may stop at the first surprise"
 )]
 
-use std::{path::PathBuf, sync::Arc};
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use markback::{
     audit_log::Caller,
@@ -15,75 +13,46 @@ use markback::{
     operator::Actor,
     service::{Markback, Options},
     settings,
-    store::{SettingsKey, Store, TokenChange},
+    store::{SettingsKey, TokenChange},
 };
-use markback_lab::harness::stores;
+use markback_lab::harness::SettingsFolder;
 use mis_core::SchoolId;
-use outbox::SystemClock;
 use rstest::rstest;
 use secrecy::{ExposeSecret as _, SecretString};
-use tempfile::TempDir;
 
 const FILE_SCHOOL: &str = "[[school]]\nid = 'F1'\ntimezone = 'Europe/London'\ntoken_env = 'T'\n";
 const SCHOOL: &str = "timezone = 'Europe/London'\n";
 
-/// A settings file, two keys and a database.
-struct World {
-    folder: TempDir,
-    store: Store,
-    url: String,
+/// A folder with two keys for each kind of database.
+async fn folders() -> Vec<SettingsFolder> {
+    let all = SettingsFolder::each().await;
+    for world in &all {
+        for (name, byte) in [("first", 1), ("second", 2)] {
+            std::fs::write(world.path(name), STANDARD.encode([byte; 32])).unwrap();
+        }
+    }
+    all
 }
 
-impl World {
-    async fn each() -> Vec<Self> {
-        let mut worlds = Vec::new();
-        for url in stores() {
-            let folder = tempfile::tempdir().unwrap();
-            let url = url.unwrap_or_else(|| {
-                format!("sqlite:{}", folder.path().join("markback.db").display())
-            });
-            let store = Store::open(&url, outbox::Settings::default(), Arc::new(SystemClock));
-            let world = Self {
-                store: store.await.unwrap(),
-                folder,
-                url,
-            };
-            for (name, byte) in [("first", 1), ("second", 2)] {
-                std::fs::write(world.path(name), STANDARD.encode([byte; 32])).unwrap();
-            }
-            worlds.push(world);
-        }
-        worlds
-    }
+/// The settings with these keys of the service.
+async fn with(world: &SettingsFolder, service: &str) -> Configuration {
+    world.write(&format!("{service}\n{FILE_SCHOOL}"));
+    world.configuration().await
+}
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    /// The settings with these keys of the service.
-    async fn with(&self, service: &str) -> Configuration {
-        let text = format!("store = '{}'\n{service}\n{FILE_SCHOOL}", self.url);
-        std::fs::write(self.path("markback.toml"), text).unwrap();
-        let file = settings::load(&self.path("markback.toml")).unwrap();
-        Configuration::open(self.store.clone(), file.settings)
-            .await
-            .unwrap()
-    }
-
-    /// The tokens as the schools have them.
-    fn tokens(&self, all: &Configuration) -> Vec<Result<String, String>> {
-        let settings = all.settings();
-        let schools = settings
-            .schools
-            .iter()
-            .filter(|one| one.id.as_str() != "F1");
-        schools
-            .map(|school| match school.token() {
-                Ok(token) => Ok(token.expose_secret().to_owned()),
-                Err(error) => Err(error.to_string()),
-            })
-            .collect()
-    }
+/// The tokens as the schools have them.
+fn tokens(all: &Configuration) -> Vec<Result<String, String>> {
+    let settings = all.settings();
+    let schools = settings
+        .schools
+        .iter()
+        .filter(|one| one.id.as_str() != "F1");
+    schools
+        .map(|school| match school.token() {
+            Ok(token) => Ok(token.expose_secret().to_owned()),
+            Err(error) => Err(error.to_string()),
+        })
+        .collect()
 }
 
 fn ann() -> Actor {
@@ -102,21 +71,21 @@ fn secret(text: &str) -> SecretString {
 const FIRST: &str = "seal_key_file = 'first'";
 
 /// Schools S1 and S2 with the tokens `hush-1` and `hush-2`, sealed with the first key.
-async fn two_schools(world: &World) -> Configuration {
-    let mut all = world.with(FIRST).await;
+async fn two_schools(world: &SettingsFolder) -> Configuration {
+    let mut all = with(world, FIRST).await;
     for (id, token) in [("S1", "hush-1"), ("S2", "hush-2")] {
         let key = SettingsKey::school(id);
         all.add(&key, SCHOOL, false, &ann()).await.unwrap();
         let set = all.set_token(&id.into(), &secret(token), &ann()).await;
         assert_eq!(set.unwrap().elsewhere, None);
     }
-    world.with(FIRST).await
+    with(world, FIRST).await
 }
 
 #[tokio::test]
 async fn a_school_without_a_place_uses_its_sealed_token() {
-    for world in World::each().await {
-        let mut all = world.with(FIRST).await;
+    for world in folders().await {
+        let mut all = with(&world, FIRST).await;
         let key = SettingsKey::school("S1");
         let added = all.add(&key, SCHOOL, false, &ann()).await.unwrap();
         assert!(
@@ -124,13 +93,13 @@ async fn a_school_without_a_place_uses_its_sealed_token() {
             "{:?}",
             added.hints
         );
-        let without = world.tokens(&all).remove(0).unwrap_err();
+        let without = tokens(&all).remove(0).unwrap_err();
         assert!(without.contains("`markback token set"), "{without}");
         all.set_token(&"S1".into(), &secret(" hush-1\n"), &ann())
             .await
             .unwrap();
-        let all = world.with(FIRST).await;
-        assert_eq!(world.tokens(&all), [Ok("hush-1".to_owned())]);
+        let all = with(&world, FIRST).await;
+        assert_eq!(tokens(&all), [Ok("hush-1".to_owned())]);
 
         let listed = world.store.tokens().await.unwrap();
         assert_eq!(
@@ -150,8 +119,8 @@ async fn a_school_without_a_place_uses_its_sealed_token() {
 
 #[tokio::test]
 async fn a_named_place_counts_before_a_sealed_token() {
-    for world in World::each().await {
-        let mut all = world.with(FIRST).await;
+    for world in folders().await {
+        let mut all = with(&world, FIRST).await;
         let key = SettingsKey::school("S1");
         let named = format!("{SCHOOL}token_env = 'NO_SUCH_VARIABLE_OF_MARKBACK'\n");
         let added = all.add(&key, &named, false, &ann()).await.unwrap();
@@ -161,10 +130,7 @@ async fn a_named_place_counts_before_a_sealed_token() {
             .await
             .unwrap();
         assert!(set.elsewhere.unwrap().contains("NO_SUCH_VARIABLE"));
-        let told = world
-            .tokens(&world.with(FIRST).await)
-            .remove(0)
-            .unwrap_err();
+        let told = tokens(&with(&world, FIRST).await).remove(0).unwrap_err();
         assert!(told.contains("NO_SUCH_VARIABLE"), "{told}");
     }
 }
@@ -181,8 +147,8 @@ async fn what_is_wrong_is_told_without_the_token(
     #[case] token: &str,
     #[case] told: &str,
 ) {
-    for world in World::each().await {
-        let mut all = world.with(FIRST).await;
+    for world in folders().await {
+        let mut all = with(&world, FIRST).await;
         let key = SettingsKey::school("S1");
         // A draft can have a token before it rules.
         all.add(&key, "timezone = 'nowhere'", true, &ann())
@@ -210,10 +176,10 @@ async fn what_is_wrong_is_told_without_the_token(
 #[case::other("seal_key_file = 'second'", "sealed with the key")]
 #[tokio::test]
 async fn without_its_key_a_token_is_neither_set_nor_used(#[case] keys: &str, #[case] told: &str) {
-    for world in World::each().await {
+    for world in folders().await {
         two_schools(&world).await;
-        let all = world.with(keys).await;
-        for token in world.tokens(&all) {
+        let all = with(&world, keys).await;
+        for token in tokens(&all) {
             let error = token.unwrap_err();
             assert!(error.contains(told), "{error}");
         }
@@ -236,12 +202,12 @@ async fn without_its_key_a_token_is_neither_set_nor_used(#[case] keys: &str, #[c
 
 #[tokio::test]
 async fn all_tokens_are_sealed_with_the_present_key_in_one_go() {
-    for world in World::each().await {
+    for world in folders().await {
         two_schools(&world).await;
         let both = "seal_key_file = 'second'\nseal_key_before_file = 'first'";
-        let all = world.with(both).await;
+        let all = with(&world, both).await;
         assert_eq!(
-            world.tokens(&all),
+            tokens(&all),
             [Ok("hush-1".to_owned()), Ok("hush-2".to_owned())]
         );
         let third = SchoolId::from("S2");
@@ -253,9 +219,9 @@ async fn all_tokens_are_sealed_with_the_present_key_in_one_go() {
         let again = all.reseal_tokens(&ann()).await.unwrap();
         assert_eq!((again.resealed, again.already), (0, 2));
         // The key before is no longer needed.
-        let all = world.with("seal_key_file = 'second'").await;
+        let all = with(&world, "seal_key_file = 'second'").await;
         assert_eq!(
-            world.tokens(&all),
+            tokens(&all),
             [Ok("hush-1".to_owned()), Ok("hush-3".to_owned())]
         );
         let keys: Vec<_> = world.store.tokens().await.unwrap();
@@ -263,7 +229,7 @@ async fn all_tokens_are_sealed_with_the_present_key_in_one_go() {
         let history = world.store.token_history(&"S1".into()).await.unwrap();
         assert_eq!(history[0].what, TokenChange::Resealed);
         // A key that is gone is told for each token, and nothing is lost.
-        let all = world.with(FIRST).await;
+        let all = with(&world, FIRST).await;
         let failed = all.reseal_tokens(&ann()).await.unwrap();
         assert_eq!((failed.resealed, failed.failed.len()), (0, 2));
         assert!(failed.failed.values().all(|why| why.contains(&done.key_id)));
@@ -272,7 +238,7 @@ async fn all_tokens_are_sealed_with_the_present_key_in_one_go() {
 
 #[tokio::test]
 async fn a_node_takes_up_a_changed_token_and_leaves_others_alone() {
-    for world in World::each().await {
+    for world in folders().await {
         let all = two_schools(&world).await;
         let file = settings::load(&world.path("markback.toml")).unwrap();
         let node = Markback::open(file.settings, Options::default())
@@ -292,7 +258,7 @@ async fn a_node_takes_up_a_changed_token_and_leaves_others_alone() {
         assert_eq!(token("S1").unwrap().expose_secret(), "hush-9");
         // The same tokens under another key are no change.
         let both = "seal_key_file = 'second'\nseal_key_before_file = 'first'";
-        let all = world.with(both).await;
+        let all = with(&world, both).await;
         assert_eq!(all.reseal_tokens(&ann()).await.unwrap().resealed, 1);
         assert_eq!(node.refresh_settings().await.unwrap(), [] as [SchoolId; 0]);
     }
@@ -300,7 +266,7 @@ async fn a_node_takes_up_a_changed_token_and_leaves_others_alone() {
 
 #[tokio::test]
 async fn no_token_is_exported_or_shown() {
-    for world in World::each().await {
+    for world in folders().await {
         let all = two_schools(&world).await;
         let exported = all.export(&[]).await.unwrap();
         assert!(
@@ -317,7 +283,7 @@ async fn no_token_is_exported_or_shown() {
         // It can be taken in again, and then waits for its token.
         let one = all.export(&["S1".to_owned()]).await.unwrap();
         std::fs::write(world.path("more.toml"), one.replace("S1", "S7")).unwrap();
-        let mut all = world.with(FIRST).await;
+        let mut all = with(&world, FIRST).await;
         let (written, _) = all.import(&world.path("more.toml"), &ann()).await.unwrap();
         assert!(
             written[0].hints[0].message.contains("no token yet"),
@@ -330,8 +296,8 @@ async fn no_token_is_exported_or_shown() {
 
 #[tokio::test]
 async fn a_template_may_drop_its_place_once_its_schools_have_tokens_of_their_own() {
-    for world in World::each().await {
-        let mut all = world.with(FIRST).await;
+    for world in folders().await {
+        let mut all = with(&world, FIRST).await;
         let template = SettingsKey::template("primary");
         let text = "timezone = 'Europe/London'\ntoken_env = 'NO_SUCH_VARIABLE_OF_MARKBACK'\n";
         all.add(&template, text, false, &ann()).await.unwrap();
@@ -345,8 +311,8 @@ async fn a_template_may_drop_its_place_once_its_schools_have_tokens_of_their_own
         all.set_token(&"S1".into(), &secret("hush-1"), &ann())
             .await
             .unwrap();
-        let mut all = world.with(FIRST).await;
+        let mut all = with(&world, FIRST).await;
         all.activate(&template, None, &ann()).await.unwrap();
-        assert_eq!(world.tokens(&all), [Ok("hush-1".to_owned())]);
+        assert_eq!(tokens(&all), [Ok("hush-1".to_owned())]);
     }
 }

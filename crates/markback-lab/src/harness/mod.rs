@@ -17,6 +17,7 @@ mod api;
 mod bed;
 mod command;
 mod described;
+mod settings_folder;
 
 use std::{
     ops::Deref,
@@ -38,6 +39,7 @@ pub use api::{ApiEnv, Setup, answer};
 pub use bed::TestBed;
 pub use command::{CommandOutput, run, run_blocking};
 pub use described::{Answered, described};
+pub use settings_folder::SettingsFolder;
 
 /// The bearer key of the API.
 pub const KEY: &str = "the-key-of-the-tests";
