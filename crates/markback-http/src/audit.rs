@@ -10,7 +10,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     error::ApiError,
     key::Access,
-    openapi::Of,
+    openapi::ResponseBody,
     query::{self, QueryParams},
 };
 use markback::{
@@ -30,7 +30,7 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
     OpenApiRouter::new().routes(routes!(list))
 }
 
-type EntriesBody = Of<Entries>;
+type EntriesBody = ResponseBody<Entries>;
 
 /// Entries of the audit log.
 #[derive(Serialize, JsonSchema)]

@@ -85,6 +85,6 @@ async fn refuse(stream: TcpStream) {
         .header_read_timeout(REFUSE_WITHIN)
         .keep_alive(false);
     let connection = http.serve_connection(TokioIo::new(stream), answer);
-    // Whoever does not listen is not told.
+    // A client that does not read the answer goes without it.
     let _ = tokio::time::timeout(REFUSE_WITHIN * 2, connection).await;
 }

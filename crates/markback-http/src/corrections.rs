@@ -13,7 +13,7 @@ use super::{
     events::Form,
     extract::{Body, Path},
     key::Access,
-    openapi::{Given, Of, Trouble},
+    openapi::{ProblemBody, RequestBody, ResponseBody},
     operator::{known, refused, store_away},
 };
 use markback::{
@@ -32,10 +32,10 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
         .routes(routes!(correct_many))
 }
 
-type CorrectionBody = Given<CorrectionForm>;
-type CorrectedBody = Of<Corrected>;
-type CorrectionsBody = Given<Many<NamedForm>>;
-type ResultsBody = Of<Results>;
+type CorrectionBody = RequestBody<CorrectionForm>;
+type CorrectedBody = ResponseBody<Corrected>;
+type CorrectionsBody = RequestBody<Many<NamedForm>>;
+type ResultsBody = ResponseBody<Results>;
 
 /// Why an event was wrong, and what replaces it.
 #[derive(Deserialize, JsonSchema)]
@@ -143,7 +143,7 @@ struct Replacement {
     request_body = CorrectionBody,
     responses(
         (status = 200, description = "The withdrawn event, and the one that replaces it.", body = CorrectedBody),
-        (status = 409, description = "The event was corrected in another way, or is being processed; or the replacement's id belongs to another event. Nothing was changed.", body = Trouble, content_type = "application/problem+json"),
+        (status = 409, description = "The event was corrected in another way, or is being processed; or the replacement's id belongs to another event. Nothing was changed.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn correct_one(
     State(markback): State<Markback>,

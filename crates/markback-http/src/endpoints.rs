@@ -11,7 +11,7 @@ use super::{
     extract::{Body, Path, read_as},
     feed::cursor_of,
     key::Access,
-    openapi::{Given, Of, Trouble},
+    openapi::{ProblemBody, RequestBody, ResponseBody},
     query::{self, QueryParams},
 };
 use markback::{
@@ -28,14 +28,14 @@ use mis_core::SchoolId;
 const DELIVERIES: u32 = 50;
 const DELIVERIES_MAX: u32 = 500;
 
-type EndpointBody = Of<Endpoint>;
-type EndpointsBody = Of<Listed>;
-type AddedBody = Of<WithSecret>;
-type NewBody = Given<Wanted>;
-type TestedBody = Of<Tested>;
-type DeliveriesBody = Of<Deliveries>;
-type ResendBody = Given<Again>;
-type ResentBody = Of<Resent>;
+type EndpointBody = ResponseBody<Endpoint>;
+type EndpointsBody = ResponseBody<Listed>;
+type AddedBody = ResponseBody<WithSecret>;
+type NewBody = RequestBody<Wanted>;
+type TestedBody = ResponseBody<Tested>;
+type DeliveriesBody = ResponseBody<Deliveries>;
+type ResendBody = RequestBody<Again>;
+type ResentBody = ResponseBody<Resent>;
 
 /// The sub-router.
 pub(super) fn routes() -> OpenApiRouter<Markback> {
@@ -314,7 +314,7 @@ async fn deliveries(
     request_body = ResendBody,
     responses(
         (status = 202, description = "How many entries are sent again.", body = ResentBody),
-        (status = 409, description = "The entry is on its way, or not kept any more.", body = Trouble, content_type = "application/problem+json"),
+        (status = 409, description = "The entry is on its way, or not kept any more.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn resend(
     State(markback): State<Markback>,

@@ -12,7 +12,7 @@ use super::{
     error::{ApiError, Kind, Problem},
     extract::{Body, Path},
     key::{self, Access},
-    openapi::{Given, Of, Trouble},
+    openapi::{ProblemBody, RequestBody, ResponseBody},
     query::QueryParams,
 };
 use markback::{
@@ -28,9 +28,9 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
         .routes(routes!(look))
 }
 
-type EventsBody = Given<EventList>;
-type TakenInBody = Of<TakenIn>;
-type EventBody = Of<EventRecord>;
+type EventsBody = RequestBody<EventList>;
+type TakenInBody = ResponseBody<TakenIn>;
+type EventBody = ResponseBody<EventRecord>;
 
 /// The form of a request with events that the document names. A single event and a bare list are accepted too.
 #[derive(Deserialize, JsonSchema)]
@@ -136,7 +136,7 @@ impl From<ReceivedEvent> for Receipt {
     request_body = EventsBody,
     responses(
         (status = 202, description = "The events are stored, and will be decided.", body = TakenInBody),
-        (status = 409, description = "An id belongs to an event with other content; nothing was stored.", body = Trouble, content_type = "application/problem+json"),
+        (status = 409, description = "An id belongs to an event with other content; nothing was stored.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn take_in(
     State(markback): State<Markback>,

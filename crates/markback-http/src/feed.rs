@@ -18,14 +18,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     error::{ApiError, Kind},
     key::{self, Access},
-    openapi::{Of, Trouble},
+    openapi::{ProblemBody, ResponseBody},
     query::{self, QueryParams},
 };
 use markback::{
     audit_log::AuditAction,
     feed::{
-        Cursor, Feed, FeedEntry, FeedFilter, FeedKind, FeedPage, FeedQuery, FeedRead, Follower,
-        PAGE, PAGE_MAX, Told,
+        Cursor, Feed, FeedEntry, FeedFilter, FeedKind, FeedPage, FeedQuery, FeedRead, FeedUpdate,
+        Follower, PAGE, PAGE_MAX,
     },
     keys::Scope,
     service::Markback,
@@ -47,7 +47,7 @@ const STREAM_AGAIN: u32 = 30;
 /// What the browser sends when it connects again.
 const LAST_EVENT_ID: &str = "last-event-id";
 
-type PageBody = Of<FeedPage>;
+type PageBody = ResponseBody<FeedPage>;
 
 /// The sub-router.
 pub(super) fn routes() -> OpenApiRouter<Markback> {
@@ -59,7 +59,7 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
 /// Entries of the feed after a cursor
 ///
 /// The feed has an entry for each event that reaches a state other than `received`, `planned` and `sent`, for each group
-/// that a sync changes, for the end of each sync, and for notices. Entries are told in order, each once. Keep the answer's
+/// that a sync changes, for the end of each sync, and for notices. Entries come in order, each once. Keep the answer's
 /// cursor with what you did about its entries, and send it with the next request.
 #[utoipa::path(get, path = "/v1/feed", operation_id = "list_feed", tag = "feed",
     params(
@@ -71,7 +71,7 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
     ),
     responses(
         (status = 200, description = "The entries.", body = PageBody),
-        (status = 410, description = "Entries after the cursor are no longer kept.", body = Trouble, content_type = "application/problem+json"),
+        (status = 410, description = "Entries after the cursor are no longer kept.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn page(
     State(markback): State<Markback>,
@@ -182,8 +182,8 @@ fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>>
                 return None;
             }
             match told {
-                Told::Entries(entries) => following.waiting.extend(entries),
-                Told::Resync => {
+                FeedUpdate::Entries(entries) => following.waiting.extend(entries),
+                FeedUpdate::Resync => {
                     following.is_over = true;
                     let end = end_of(&following.feed).await?;
                     let resync = Event::default()

@@ -15,7 +15,7 @@ use super::{
     error::{ApiError, Kind},
     extract::{MaybeBody, Path, read_as},
     key::{self, Access},
-    openapi::{Given, Of, Trouble},
+    openapi::{ProblemBody, RequestBody, ResponseBody},
     query::{self, QueryParams},
 };
 use markback::{
@@ -43,12 +43,12 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
         .routes(routes!(one_sync))
 }
 
-type GroupsBody = Of<Groups>;
-type GroupBody = Of<GroupJson>;
-type ChangesBody = Of<Feed>;
-type SyncsBody = Of<Syncs>;
-type SyncRecordBody = Of<SyncRecord>;
-type SyncRequestBody = Given<SyncBody>;
+type GroupsBody = ResponseBody<Groups>;
+type GroupBody = ResponseBody<GroupJson>;
+type ChangesBody = ResponseBody<Feed>;
+type SyncsBody = ResponseBody<Syncs>;
+type SyncRecordBody = ResponseBody<SyncRecord>;
+type SyncRequestBody = RequestBody<SyncBody>;
 
 /// A school's groups.
 #[derive(Serialize, JsonSchema)]
@@ -199,7 +199,7 @@ async fn list(
 
 /// A group and its people
 ///
-/// Until the group has been read for the first time the answer is 503, so that nobody takes it for empty.
+/// Until the group has been read for the first time the answer is 503, so that it is not taken for empty.
 #[utoipa::path(get, path = "/v1/schools/{school}/groups/{group}", operation_id = "get_group", tag = "groups",
     responses((status = 200, description = "The group.", body = GroupBody)))]
 async fn look(
@@ -231,7 +231,7 @@ async fn look(
     params(("since" = Option<String>, Query, description = "The cursor of an earlier answer, of the group or of its changes; without it, all changes that are kept.")),
     responses(
         (status = 200, description = "The changes, at most 1000.", body = ChangesBody),
-        (status = 410, description = "Changes after the cursor are no longer kept.", body = Trouble, content_type = "application/problem+json"),
+        (status = 410, description = "Changes after the cursor are no longer kept.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn changes(
     State(markback): State<Markback>,

@@ -12,7 +12,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
     error::{ApiError, Kind},
-    openapi::{Of, Trouble},
+    openapi::{ProblemBody, ResponseBody},
 };
 use markback::{
     metrics::Levels,
@@ -61,8 +61,8 @@ struct People {
     read: usize,
 }
 
-type AliveBody = Of<Alive>;
-type ReadyBody = Of<Readiness>;
+type AliveBody = ResponseBody<Alive>;
+type ReadyBody = ResponseBody<Readiness>;
 
 /// Whether the process responds
 ///
@@ -141,7 +141,7 @@ async fn ready(State(markback): State<Markback>) -> (StatusCode, Json<Readiness>
 #[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "service",
     responses(
         (status = 200, description = "The metrics.", body = String, content_type = "text/plain"),
-        (status = 404, description = "No metrics are recorded here.", body = Trouble, content_type = "application/problem+json"),
+        (status = 404, description = "No metrics are recorded here.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn metrics(State(markback): State<Markback>) -> Result<Response, ApiError> {
     let Some(metrics) = markback.metrics().cloned() else {

@@ -1,7 +1,7 @@
 //! The guard of the API: whose key a request shows, what that key may do, and which schools exist for it.
 //!
 //! What a key may not see does not exist for it: another school gets the answer of an unknown one, before the body is
-//! read. A missing scope is told, but only at schools that the key sees.
+//! read. A missing scope is answered with 403, but only at schools that the key sees.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -15,8 +15,8 @@ use mis_core::SchoolId;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    brake::Brake,
     error::{ApiError, Kind, STORE_AGAIN},
+    wrong_keys::WrongKeys,
 };
 use markback::{
     audit_log::{AuditAction, Caller, NewAuditEntry},
@@ -94,16 +94,16 @@ pub(super) struct Guard(Arc<Inner>);
 
 struct Inner {
     markback: Markback,
-    /// The key that the settings name, if they do, for the first hour: it may do everything.
+    /// The key that the settings name, if they do. It may do everything.
     of_settings: Option<Hash>,
-    brake: Brake,
+    wrong_keys: WrongKeys,
 }
 
 impl Guard {
     pub(super) fn new(markback: Markback, of_settings: Option<&SecretString>) -> Self {
         Self(Arc::new(Inner {
             of_settings: of_settings.map(|key| Hash::of(key.expose_secret().as_bytes())),
-            brake: Brake::new(markback.clock().clone()),
+            wrong_keys: WrongKeys::new(markback.clock().clone()),
             markback,
         }))
     }
@@ -123,7 +123,7 @@ impl Guard {
 
     /// The answer to a request with a wrong key or without one.
     fn rejected(&self, request: &Request, shown: Option<&[u8]>) -> ApiError {
-        let slowed = self.0.brake.count(request.extensions(), shown);
+        let slowed = self.0.wrong_keys.count(request.extensions(), shown);
         metrics::wrong_key(slowed.is_some());
         match (slowed, shown) {
             (Some(seconds), _) => ApiError::too_many(

@@ -16,7 +16,7 @@ use super::{
     error::{ApiError, Kind, Problem},
     extract::{Body, Path, read_as},
     key::Access,
-    openapi::{Given, Of},
+    openapi::{RequestBody, ResponseBody},
 };
 use markback::{
     keys::{self, KeyError, KeyRecord, NewKey, Scope},
@@ -31,10 +31,10 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
         .routes(routes!(revoke))
 }
 
-type KeysBody = Of<Keys>;
-type KeyBody = Of<KeyJson>;
-type AddedBody = Of<Added>;
-type NewKeyBody = Given<Wanted>;
+type KeysBody = ResponseBody<Keys>;
+type KeyBody = ResponseBody<KeyJson>;
+type AddedBody = ResponseBody<Added>;
+type NewKeyBody = RequestBody<Wanted>;
 
 /// Keys of the API.
 #[derive(Serialize, JsonSchema)]
@@ -57,7 +57,7 @@ struct KeyJson {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "AddedKey")]
 struct Added {
-    /// The key itself. It is told this once, and cannot be found out later.
+    /// The key itself. Only this answer has it; the service keeps its hash.
     key: String,
     /// The key as it is listed.
     record: KeyJson,
@@ -110,7 +110,7 @@ async fn list(State(markback): State<Markback>, access: Access) -> Result<Json<K
 
 /// Makes a key
 ///
-/// It is told this once. Every node knows it within seconds.
+/// Only this answer has the key itself. Every node accepts it within seconds.
 #[utoipa::path(post, path = "/v1/keys", operation_id = "add_key", tag = "keys",
     request_body = NewKeyBody,
     responses((status = 201, description = "The key.", body = AddedBody)))]

@@ -19,7 +19,6 @@
 //! ```
 
 mod audit;
-mod brake;
 mod connections;
 mod corrections;
 mod endpoints;
@@ -39,6 +38,7 @@ mod reference;
 mod request_id;
 pub mod server;
 mod webhooks;
+mod wrong_keys;
 
 use std::sync::Arc;
 
@@ -57,7 +57,7 @@ pub use self::{
     error::{ApiError, Kind, Problem},
     openapi::document,
 };
-use self::{extract::BodyMax, key::Guard, webhooks::Door};
+use self::{extract::BodyMax, key::Guard, webhooks::WebhookSecret};
 use markback::{service::Markback, settings::SecretError};
 
 /// All routes of the service. The key of the settings is read once; without one, only the keys of the database open them.
@@ -72,12 +72,12 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
         key => Some(key?),
     };
     let guard = Guard::new(markback.clone(), of_settings.as_ref());
-    let door = Door::new(settings.service.webhook_secret()?);
+    let secret = WebhookSecret::new(settings.service.webhook_secret()?);
     let slots = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
     let guarded = guarded()
         .route_layer(from_fn_with_state(slots, middleware::bounded))
         .route_layer(from_fn_with_state(guard, key::guard));
-    let router = Router::from(guarded.merge(open(door)))
+    let router = Router::from(guarded.merge(open(secret)))
         .method_not_allowed_fallback(wrong_method)
         .fallback(nothing_there)
         .layer(DefaultBodyLimit::max(limits.body_max))
@@ -136,11 +136,11 @@ fn guarded() -> OpenApiRouter<Markback> {
 }
 
 /// The routes that need no key.
-fn open(door: Door) -> OpenApiRouter<Markback> {
+fn open(secret: WebhookSecret) -> OpenApiRouter<Markback> {
     OpenApiRouter::new()
         .merge(health::routes())
         .merge(reference::routes())
-        .merge(webhooks::routes(door))
+        .merge(webhooks::routes(secret))
 }
 
 async fn nothing_there() -> ApiError {

@@ -3,7 +3,7 @@
 //! A handler has `#[utoipa::path]`, and is added by `routes!`. It states what is its own: its summary, parameters, bodies
 //! and the errors that are particular to it. What holds for many is added here: the key, the parameters of the path, and
 //! the errors that any address may answer. Types are described by `schemars::JsonSchema`, as those of the settings are;
-//! [`Of`] and [`Given`] hand the descriptions to utoipa.
+//! [`ResponseBody`] and [`RequestBody`] hand the descriptions to utoipa.
 
 use std::{borrow::Cow, fmt::Write as _, marker::PhantomData, sync::LazyLock};
 
@@ -31,21 +31,21 @@ const SCHEMAS: &str = "/components/schemas";
 const KEY: &str = "key";
 
 /// The description of a type as it is in a response.
-pub(crate) struct Of<T>(PhantomData<T>);
+pub(crate) struct ResponseBody<T>(PhantomData<T>);
 
 /// The description of a type as it may be in a request.
-pub(crate) struct Given<T>(PhantomData<T>);
+pub(crate) struct RequestBody<T>(PhantomData<T>);
 
 /// The body of an error response.
-pub(crate) type Trouble = Of<ProblemDetails>;
+pub(crate) type ProblemBody = ResponseBody<ProblemDetails>;
 
-impl<T: JsonSchema> PartialSchema for Of<T> {
+impl<T: JsonSchema> PartialSchema for ResponseBody<T> {
     fn schema() -> RefOr<Schema> {
         own::<T>(Contract::Serialize)
     }
 }
 
-impl<T: JsonSchema> ToSchema for Of<T> {
+impl<T: JsonSchema> ToSchema for ResponseBody<T> {
     fn name() -> Cow<'static, str> {
         T::schema_name()
     }
@@ -55,13 +55,13 @@ impl<T: JsonSchema> ToSchema for Of<T> {
     }
 }
 
-impl<T: JsonSchema> PartialSchema for Given<T> {
+impl<T: JsonSchema> PartialSchema for RequestBody<T> {
     fn schema() -> RefOr<Schema> {
         own::<T>(Contract::Deserialize)
     }
 }
 
-impl<T: JsonSchema> ToSchema for Given<T> {
+impl<T: JsonSchema> ToSchema for RequestBody<T> {
     fn name() -> Cow<'static, str> {
         T::schema_name()
     }
@@ -103,7 +103,7 @@ pub fn document() -> &'static Value {
     static DOCUMENT: LazyLock<Value> = LazyLock::new(|| {
         let guarded = part(crate::guarded().into_openapi(), true);
         let open = part(
-            crate::open(crate::webhooks::Door::shut()).into_openapi(),
+            crate::open(crate::webhooks::WebhookSecret::none()).into_openapi(),
             false,
         );
         put_together([guarded, open])
@@ -426,7 +426,7 @@ mod tests {
     fn no_two_types_share_a_name() {
         let parts = [
             crate::guarded().into_openapi(),
-            crate::open(crate::webhooks::Door::shut()).into_openapi(),
+            crate::open(crate::webhooks::WebhookSecret::none()).into_openapi(),
         ];
         let [one, other] = parts.map(|described| part(described, false).schemas);
         for (name, schema) in &one {

@@ -16,7 +16,7 @@ use super::{
     error::{ApiError, Kind},
     extract::{MaybeBody, Path, read_as},
     key::{self, Access},
-    openapi::{Given, Of, Trouble},
+    openapi::{ProblemBody, RequestBody, ResponseBody},
     query::{self, QueryParams},
 };
 use markback::{
@@ -42,9 +42,9 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
         .routes(routes!(drop_held))
 }
 
-type EventBody = Of<EventRecord>;
-type ListBody = Of<Listed>;
-type DecidedBody = Given<Decided>;
+type EventBody = ResponseBody<EventRecord>;
+type ListBody = ResponseBody<Listed>;
+type DecidedBody = RequestBody<Decided>;
 
 /// Seconds after which to retry while a school's people are read for the first time.
 const READ_SOON: u32 = 30;
@@ -202,7 +202,7 @@ async fn page(
     Ok(Listed { events, next })
 }
 
-/// A place in a list of events, for clients. What is in it is nobody's business but ours.
+/// A place in a list of events, as an opaque text for clients.
 fn cursor((received_at, id): &(DateTime<Utc>, String)) -> String {
     URL_SAFE_NO_PAD.encode(format!("1:{}:{id}", received_at.timestamp_millis()))
 }
@@ -271,7 +271,7 @@ async fn people_of(
 
 fn people_unknown() -> ApiError {
     ApiError::unavailable(
-        "the school's people have not been read yet, so nobody is known to be in a group; see its syncs for the reason",
+        "the school's people have not been read yet, so it is not known who is in a group; see its syncs for the reason",
         READ_SOON,
     )
 }
@@ -283,7 +283,7 @@ fn people_unknown() -> ApiError {
     request_body = Option<DecidedBody>,
     responses(
         (status = 200, description = "The event as it is now.", body = EventBody),
-        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+        (status = 409, description = "The event's state does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn retry(
     State(markback): State<Markback>,
@@ -305,7 +305,7 @@ async fn retry(
     request_body = Option<DecidedBody>,
     responses(
         (status = 200, description = "The event as it is now.", body = EventBody),
-        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+        (status = 409, description = "The event's state does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn discard(
     State(markback): State<Markback>,
@@ -326,7 +326,7 @@ async fn discard(
     request_body = Option<DecidedBody>,
     responses(
         (status = 200, description = "The event as it is now.", body = EventBody),
-        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+        (status = 409, description = "The event's state does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn release(
     State(markback): State<Markback>,
@@ -348,7 +348,7 @@ async fn release(
     request_body = Option<DecidedBody>,
     responses(
         (status = 200, description = "The event as it is now.", body = EventBody),
-        (status = 409, description = "The event's state does not allow it.", body = Trouble, content_type = "application/problem+json"),
+        (status = 409, description = "The event's state does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn drop_held(
     State(markback): State<Markback>,

@@ -16,11 +16,11 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use super::{
     error::{About, ApiError, Kind},
     extract::Path,
-    openapi::{Trouble, document},
+    openapi::{ProblemBody, document},
 };
 use markback::service::Markback;
 
-/// Nothing but the page's own style is loaded, and nobody frames it.
+/// Only the page's own style is loaded, and no page may frame it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
 const STYLE: &str = include_str!("reference.css");
 /// How deep a schema is shown inside another one.
@@ -72,7 +72,7 @@ async fn problems() -> Response {
 #[utoipa::path(get, path = "/problems/{kind}", operation_id = "problem", tag = "service",
     responses(
         (status = 200, description = "The page.", body = String, content_type = "text/html"),
-        (status = 404, description = "There is no such type.", body = Trouble, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such type.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
 async fn problem(Path(name): Path<String>) -> Result<Response, ApiError> {
     let kind = Kind::ALL.iter().find(|kind| kind.as_str() == name);

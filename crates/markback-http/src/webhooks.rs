@@ -22,7 +22,7 @@ use super::{
     error::{ApiError, Kind},
     extract::Path,
     nothing_there,
-    openapi::Of,
+    openapi::ResponseBody,
 };
 use markback::{
     approvals::Approval,
@@ -49,10 +49,10 @@ const ASK_WITHIN: Duration = Duration::from_secs(10);
 const REVOKED: Duration = Duration::from_secs(60 * 60);
 
 /// The sub-router. Without a secret all of its addresses are not found.
-pub(super) fn routes(door: Door) -> OpenApiRouter<Markback> {
+pub(super) fn routes(secret: WebhookSecret) -> OpenApiRouter<Markback> {
     OpenApiRouter::new()
         .routes(routes!(hear))
-        .layer(Extension(Arc::new(door)))
+        .layer(Extension(Arc::new(secret)))
 }
 
 /// What was done about a webhook.
@@ -65,7 +65,7 @@ struct Heard {
     done: &'static str,
 }
 
-type HeardBody = Of<Heard>;
+type HeardBody = ResponseBody<Heard>;
 
 /// Hears a webhook of Wonde
 ///
@@ -75,20 +75,20 @@ type HeardBody = Of<Heard>;
     responses((status = 200, description = "It was heard.", body = HeardBody)))]
 async fn hear(
     State(markback): State<Markback>,
-    Extension(door): Extension<Arc<Door>>,
+    Extension(secret): Extension<Arc<WebhookSecret>>,
     shown: Result<Path<String>, ApiError>,
     request: Request,
 ) -> Result<Json<Heard>, ApiError> {
     // Invalid text is not the secret, and gets the same answer.
     let shown = shown.map_or_else(|_| String::new(), |Path(shown)| shown);
-    take(&markback, &door, &shown, request).await
+    take(&markback, &secret, &shown, request).await
 }
 
-/// Opens to those who know the secret.
-pub(super) struct Door(Option<SecretString>);
+/// The secret in the address of the webhooks.
+pub(super) struct WebhookSecret(Option<SecretString>);
 
-impl Door {
-    /// A door that opens to the secret; without one, to nobody.
+impl WebhookSecret {
+    /// The secret that the settings name; without one, no address has webhooks.
     pub(super) fn new(secret: Option<SecretString>) -> Self {
         if let Some(secret) = &secret {
             let length = secret.expose_secret().len();
@@ -102,13 +102,13 @@ impl Door {
         Self(secret)
     }
 
-    /// A door that opens to nobody.
-    pub(super) fn shut() -> Self {
+    /// No secret, which matches no address.
+    pub(super) fn none() -> Self {
         Self(None)
     }
 
     /// Takes the same time for any input, even if no secret is set.
-    fn opens(&self, shown: &str) -> bool {
+    fn matches(&self, shown: &str) -> bool {
         let secret = self.0.as_ref().map_or("", |secret| secret.expose_secret());
         let (kept, shown) = (padded(secret), padded(shown));
         let set = Choice::from(u8::from(!secret.is_empty() && secret.len() <= SECRET_MAX));
@@ -127,11 +127,11 @@ fn padded(text: &str) -> ([u8; SECRET_MAX], u64) {
 
 async fn take(
     markback: &Markback,
-    door: &Door,
+    secret: &WebhookSecret,
     shown: &str,
     request: Request,
 ) -> Result<Json<Heard>, ApiError> {
-    if !door.opens(shown) {
+    if !secret.matches(shown) {
         return Err(nothing_there().await);
     }
     // The body is read only after the secret was checked.
@@ -403,18 +403,18 @@ mod tests {
         #[case] shown: &str,
         #[case] opens: bool,
     ) {
-        let door = Door(secret.map(|secret| secret.to_owned().into()));
-        assert_eq!(door.opens(shown), opens);
+        let secret = WebhookSecret(secret.map(|secret| secret.to_owned().into()));
+        assert_eq!(secret.matches(shown), opens);
     }
 
     #[test]
     fn a_secret_that_begins_alike_is_not_the_secret() {
         let long = "s".repeat(SECRET_MAX);
-        let door = Door(Some(long.clone().into()));
-        assert!(door.opens(&long));
-        assert!(!door.opens(&format!("{long}s")));
-        let longer = Door(Some(format!("{long}s").into()));
-        assert!(!longer.opens(&long) && !longer.opens(&format!("{long}s")));
+        let secret = WebhookSecret(Some(long.clone().into()));
+        assert!(secret.matches(&long));
+        assert!(!secret.matches(&format!("{long}s")));
+        let longer = WebhookSecret(Some(format!("{long}s").into()));
+        assert!(!longer.matches(&long) && !longer.matches(&format!("{long}s")));
     }
 
     #[rstest]

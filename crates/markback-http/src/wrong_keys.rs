@@ -37,7 +37,7 @@ const fn per_minute(requests: u32) -> Quota {
 type Counts = RateLimiter<u64, HashMapStateStore<u64>, ServiceClock, NoOpMiddleware<Duration>>;
 
 /// Counts wrong keys.
-pub(super) struct Brake {
+pub(super) struct WrongKeys {
     of_key: Counts,
     of_peer: Counts,
     hash: RandomState,
@@ -57,7 +57,7 @@ impl Clock for ServiceClock {
     }
 }
 
-impl Brake {
+impl WrongKeys {
     pub(super) fn new(clock: SharedClock) -> Self {
         let clock = ServiceClock(clock);
         Self {
@@ -117,41 +117,41 @@ mod tests {
     }
 
     /// Until the first that is slowed.
-    fn counted(brake: &Brake, peer: &Extensions, shown: Option<&[u8]>) -> usize {
+    fn counted(wrong_keys: &WrongKeys, peer: &Extensions, shown: Option<&[u8]>) -> usize {
         (0..1_000)
-            .take_while(|_| brake.count(peer, shown).is_none())
+            .take_while(|_| wrong_keys.count(peer, shown).is_none())
             .count()
     }
 
     #[test]
     fn wrong_keys_are_slowed_by_public_part_and_address_until_time_has_passed() {
         let clock = Arc::new(TestClock::at("2026-11-23T08:40:00Z".parse().unwrap()));
-        let brake = Brake::new(clock.clone());
+        let wrong_keys = WrongKeys::new(clock.clone());
         let (one, other) = (from("192.0.2.1"), from("192.0.2.2"));
-        assert_eq!(counted(&brake, &one, Some(b"garbage")), 10);
+        assert_eq!(counted(&wrong_keys, &one, Some(b"garbage")), 10);
         // No key at all counts like one without a public part.
-        assert_eq!(brake.count(&one, None), Some(6));
-        assert_eq!(counted(&brake, &other, Some(b"garbage")), 10);
+        assert_eq!(wrong_keys.count(&one, None), Some(6));
+        assert_eq!(counted(&wrong_keys, &other, Some(b"garbage")), 10);
         clock.advance(Duration::from_secs(6));
-        assert_eq!(counted(&brake, &one, Some(b"garbage")), 1);
+        assert_eq!(counted(&wrong_keys, &one, Some(b"garbage")), 1);
         // One more per six seconds, but not while others from the address use them up.
         clock.advance(Duration::from_secs(60));
-        assert_eq!(counted(&brake, &one, Some(b"other garbage")), 10);
+        assert_eq!(counted(&wrong_keys, &one, Some(b"other garbage")), 10);
     }
 
     #[test]
     fn an_address_is_slowed_whatever_keys_it_shows_and_the_memory_stays_bounded() {
         let clock = Arc::new(TestClock::at("2026-11-23T08:40:00Z".parse().unwrap()));
-        let brake = Brake::new(clock);
+        let wrong_keys = WrongKeys::new(clock);
         // A client usually has the whole network of its IPv6 address.
         for n in 0..20_000_u32 {
             let peer = from(&format!("2001:db8:{:x}:{:x}::1", n >> 16, n & 0xffff));
-            brake.count(&peer, Some(b"garbage"));
+            wrong_keys.count(&peer, Some(b"garbage"));
         }
-        assert!(brake.of_key.len() <= 4_096 && brake.of_peer.len() <= 4_096);
+        assert!(wrong_keys.of_key.len() <= 4_096 && wrong_keys.of_peer.len() <= 4_096);
         let slowed = (0..200_u32).filter(|n| {
             let peer = from(&format!("2001:db8:ffff:ffff::{n:x}"));
-            brake.count(&peer, None).is_some()
+            wrong_keys.count(&peer, None).is_some()
         });
         assert!(slowed.count() >= 80);
     }

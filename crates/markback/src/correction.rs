@@ -229,7 +229,7 @@ impl Withdrawal<'_> {
                 let outcome = format!("withdrawn: {}", self.record.reason);
                 store.end_withdrawn(&mut tx, own, &outcome, false).await?;
                 let ended = EventUpdate::of(own.0, own.1).state(EventState::Withdrawn);
-                store.tell_outcomes(&mut tx, &[ended]).await?;
+                store.publish_outcomes(&mut tx, &[ended]).await?;
             }
             How::Later => {}
             How::Repair => store.begin_repair(&mut tx, own).await?,

@@ -28,7 +28,7 @@ impl Markback {
         let mut until_prune = rand::random_range(1..=8);
         while !stop.is_cancelled() {
             self.heed_notices(&mut heeded).await;
-            if let Err(error) = self.store().tell_pauses_over().await {
+            if let Err(error) = self.store().publish_ended_pauses().await {
                 tracing::warn!(%error, "the feed could not be told of ended pauses; retrying");
             }
             if let Some(metrics) = self.metrics() {

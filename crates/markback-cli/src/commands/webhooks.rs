@@ -153,7 +153,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Test(one) => run_test(one),
         Command::Rotate(one) => {
             let rotate = async |all: Endpoints| all.rotate(&one.endpoint, &user()).await;
-            tell_secret(&with(&one.config, Access::Write, rotate)?, one.format)
+            print_secret(&with(&one.config, Access::Write, rotate)?, one.format)
         }
         Command::Enable(one) => enable(one, true),
         Command::Disable(one) => enable(one, false),
@@ -216,10 +216,10 @@ fn run_add(add: &Add) -> anyhow::Result<ExitCode> {
     };
     let add_it = async |all: Endpoints| all.add(new, &user()).await;
     let added = with_settings(&settings, Access::Write, add_it)?;
-    tell_secret(&added, add.format)
+    print_secret(&added, add.format)
 }
 
-fn tell_secret(
+fn print_secret(
     (endpoint, secret): &(Endpoint, Secret),
     format: TextOrJson,
 ) -> anyhow::Result<ExitCode> {

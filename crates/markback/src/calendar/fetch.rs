@@ -127,7 +127,7 @@ async fn read(ical: &Ical, mut answer: Response) -> Result<Fetched, IcalError> {
     {
         bytes.extend_from_slice(&part);
         if bytes.len() as u64 > SIZE_MAX {
-            return Err(IcalError::TooLarge { path: ical.told() });
+            return Err(IcalError::TooLarge { path: ical.shown() });
         }
     }
     Ok(Fetched::Read(ical.parse(bytes)?, validators))
@@ -135,7 +135,7 @@ async fn read(ical: &Ical, mut answer: Response) -> Result<Fetched, IcalError> {
 
 fn unreached(ical: &Ical, why: String) -> IcalError {
     IcalError::Unreached {
-        place: ical.told(),
+        place: ical.shown(),
         why,
     }
 }

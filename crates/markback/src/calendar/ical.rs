@@ -184,7 +184,7 @@ impl Ical {
     }
 
     /// How it is named in messages.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn shown(&self) -> String {
         match &self.place {
             IcalPlace::File(path) => path.display().to_string(),
             IcalPlace::Url(url) => url.to_string(),
@@ -204,7 +204,7 @@ impl Ical {
     }
 
     fn read_at(&self, file: &Path) -> Result<IcalReading, IcalError> {
-        let path = self.told();
+        let path = self.shown();
         let mut bytes = Vec::new();
         let read =
             File::open(file).and_then(|file| file.take(SIZE_MAX + 1).read_to_end(&mut bytes));
@@ -219,7 +219,7 @@ impl Ical {
     pub(super) fn parse(&self, bytes: Vec<u8>) -> Result<IcalReading, IcalError> {
         let text = String::from_utf8(bytes).ok();
         let reading = text.and_then(|text| closures(without_bom(&text), &self.closure_words));
-        reading.ok_or_else(|| IcalError::Incomplete { path: self.told() })
+        reading.ok_or_else(|| IcalError::Incomplete { path: self.shown() })
     }
 }
 

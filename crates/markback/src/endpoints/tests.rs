@@ -75,14 +75,14 @@ impl Stage {
     }
 
     /// Writes and numbers the end of a sync.
-    async fn tell(&self, school: &str, id: &str) {
+    async fn publish(&self, school: &str, id: &str) {
         let entry = NewEntry {
             school: school.to_owned(),
             kind: FeedKind::Sync,
             body: json!({ "id": id, "state": "done" }),
         };
         let mut tx = self.store.database().begin().await.unwrap();
-        self.store.tell(&mut tx, &[entry]).await.unwrap();
+        self.store.publish(&mut tx, &[entry]).await.unwrap();
         tx.commit().await.unwrap();
         self.store.number_feed().await.unwrap();
     }
@@ -159,14 +159,14 @@ fn is_signed_by(secret: &Secret, request: &Request) -> bool {
 #[tokio::test]
 async fn each_endpoint_gets_what_it_asked_for_signed_with_its_secret() {
     for mut stage in stages().await {
-        stage.tell("A", "before").await;
+        stage.publish("A", "before").await;
         stage.answer(204).await;
         let (of_a, secret) = stage.add(Some("A"), &[FeedKind::Sync]).await;
         let (notices, _) = stage.add(None, &[FeedKind::Notice]).await;
         let (all, other) = stage.add(None, &[]).await;
         stage.run();
-        stage.tell("A", "1").await;
-        stage.tell("B", "2").await;
+        stage.publish("A", "1").await;
+        stage.publish("B", "2").await;
         let done = |count: usize| {
             move |now: &[Delivery]| now.len() == count && now.iter().all(is_delivered)
         };
@@ -208,7 +208,7 @@ async fn a_failed_attempt_is_made_again_by_the_schedule_until_the_delivery_is_gi
         stage.answer(500).await;
         let (endpoint, secret) = stage.add(None, &[]).await;
         stage.run();
-        stage.tell("A", "1").await;
+        stage.publish("A", "1").await;
         for (n, wait) in RETRIES.into_iter().enumerate() {
             let found = stage
                 .until(&endpoint.id, |now| now[0].attempts.len() > n)
@@ -270,14 +270,14 @@ async fn an_endpoint_that_fails_for_long_is_dead_until_it_is_enabled_and_then_ge
         stage.run();
         let begun = stage.store.now();
         for n in 0..DEAD_AFTER_ROUNDS {
-            stage.tell("A", &n.to_string()).await;
+            stage.publish("A", &n.to_string()).await;
         }
         stage.until_given_up(&endpoint.id).await;
         let dead = stage.endpoints.get(&endpoint.id).await.unwrap();
         assert_eq!(dead.state, EndpointState::Dead);
         assert_eq!(dead.last_error.as_deref(), Some("it answered 503"));
 
-        stage.tell("A", "missed").await;
+        stage.publish("A", "missed").await;
         let many = DEAD_AFTER_ROUNDS as usize;
         assert_eq!(stage.deliveries(&endpoint.id).await.len(), many);
         let feed = Feed::new(stage.store.clone(), POLL, 1);
@@ -333,14 +333,14 @@ async fn an_endpoint_that_says_it_is_gone_gets_nothing_more() {
     for mut stage in stages().await {
         stage.answer(410).await;
         let (endpoint, _) = stage.add(None, &[FeedKind::Sync]).await;
-        stage.tell("A", "1").await;
+        stage.publish("A", "1").await;
         stage.run();
         stage
             .until(&endpoint.id, |now| now[0].state == DeliveryState::Failed)
             .await;
         let gone = stage.endpoints.get(&endpoint.id).await.unwrap();
         assert_eq!(gone.state, EndpointState::Gone);
-        stage.tell("A", "2").await;
+        stage.publish("A", "2").await;
         assert_eq!(stage.deliveries(&endpoint.id).await.len(), 1);
         assert_eq!(stage.received().await.len(), 1);
     }
@@ -358,12 +358,12 @@ async fn while_a_secret_is_rotated_both_sign() {
             .await
             .unwrap();
         assert!(rotated.old_secret_until.is_some());
-        stage.tell("A", "1").await;
+        stage.publish("A", "1").await;
         stage
             .until(&endpoint.id, |now| now.iter().all(is_delivered))
             .await;
         stage.clock.advance(OLD_SECRET_SIGNS);
-        stage.tell("A", "2").await;
+        stage.publish("A", "2").await;
         stage
             .until(&endpoint.id, |now| {
                 now.len() == 2 && now.iter().all(is_delivered)
@@ -383,7 +383,7 @@ async fn one_entry_is_sent_again_with_the_same_id_and_not_while_it_is_on_its_way
     for mut stage in stages().await {
         stage.answer(200).await;
         let (endpoint, _) = stage.add(None, &[]).await;
-        stage.tell("A", "1").await;
+        stage.publish("A", "1").await;
         let entry = stage.deliveries(&endpoint.id).await[0].entry;
         let refused = stage
             .endpoints
@@ -430,7 +430,7 @@ async fn a_disabled_or_removed_endpoint_gets_nothing() {
         stage.answer(200).await;
         let (disabled, _) = stage.add(None, &[]).await;
         let (removed, _) = stage.add(None, &[]).await;
-        stage.tell("A", "1").await;
+        stage.publish("A", "1").await;
         stage
             .endpoints
             .enable(&disabled.id, false, &Actor::default())

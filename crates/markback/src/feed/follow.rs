@@ -25,7 +25,7 @@ pub struct Follower {
 
 /// What a follower is told.
 #[derive(Debug)]
-pub enum Told {
+pub enum FeedUpdate {
     /// Entries in order, at least one.
     Entries(Vec<Arc<FeedEntry>>),
     /// Entries are missing; see [`FeedRead::Resync`]. Nothing follows.
@@ -44,7 +44,7 @@ impl Follower {
     }
 
     /// Waits for the next entries. `None` when the service stops.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<FeedUpdate> {
         loop {
             let Signal { head, stopping } = *self.signal.borrow_and_update();
             if stopping {
@@ -58,7 +58,7 @@ impl Follower {
                 _ => {}
             }
             match self.read().await {
-                Ok(Told::Entries(entries)) if entries.is_empty() => {}
+                Ok(FeedUpdate::Entries(entries)) if entries.is_empty() => {}
                 Ok(told) => return Some(told),
                 Err(error) => {
                     tracing::warn!(%error, "a stream could not read the feed; retrying");
@@ -68,7 +68,7 @@ impl Follower {
         }
     }
 
-    async fn read(&mut self) -> outbox::Result<Told> {
+    async fn read(&mut self) -> outbox::Result<FeedUpdate> {
         if let (Some(at), true) = (self.at, self.is_checked) {
             let limit = usize::try_from(BATCH).unwrap_or(usize::MAX);
             let recent = self
@@ -76,7 +76,7 @@ impl Follower {
                 .recent(|recent| recent.after(at.number(), &self.filter, limit));
             if let Some((entries, reached)) = recent {
                 self.at = Some(Cursor::new(reached));
-                return Ok(Told::Entries(entries));
+                return Ok(FeedUpdate::Entries(entries));
             }
         }
         // Closed never.
@@ -87,9 +87,9 @@ impl Follower {
                 self.is_checked = true;
                 self.at = Some(page.cursor);
                 let entries = page.entries.into_iter().map(Arc::new).collect();
-                Ok(Told::Entries(entries))
+                Ok(FeedUpdate::Entries(entries))
             }
-            FeedRead::Resync => Ok(Told::Resync),
+            FeedRead::Resync => Ok(FeedUpdate::Resync),
         }
     }
 }

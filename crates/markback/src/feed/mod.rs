@@ -26,7 +26,7 @@ pub use self::{
         EventNews, FeedEntry, FeedFilter, FeedKind, FeedPage, FeedQuery, FeedRead, GroupNews,
         NoticeNews, NoticeWhat, SyncNews,
     },
-    follow::{Follower, Told},
+    follow::{FeedUpdate, Follower},
 };
 use crate::store::Store;
 

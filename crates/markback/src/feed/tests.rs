@@ -29,9 +29,9 @@ impl Stage {
         }
     }
 
-    async fn tell(&self, entries: &[NewEntry]) {
+    async fn publish(&self, entries: &[NewEntry]) {
         let mut tx = self.store.database().begin().await.unwrap();
-        self.store.tell(&mut tx, entries).await.unwrap();
+        self.store.publish(&mut tx, entries).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -105,8 +105,12 @@ async fn a_transaction_that_commits_late_is_told_late_and_not_skipped() {
     };
     let stage = Stage::new(&server.create_database().unwrap()).await;
     let mut early = stage.store.database().begin().await.unwrap();
-    stage.store.tell(&mut early, &[sync("A", 1)]).await.unwrap();
-    stage.tell(&[sync("A", 2)]).await;
+    stage
+        .store
+        .publish(&mut early, &[sync("A", 1)])
+        .await
+        .unwrap();
+    stage.publish(&[sync("A", 2)]).await;
     let all = FeedFilter::default();
     let seen = stage.all(None, &all, 10).await;
     assert_eq!(tags(&seen), [2]);
@@ -121,7 +125,7 @@ async fn readers_that_number_at_the_same_time_give_each_entry_one_number() {
     for stage in stages().await {
         let tell = async |part: usize| {
             for n in 0..10 {
-                stage.tell(&[sync("A", part * 10 + n)]).await;
+                stage.publish(&[sync("A", part * 10 + n)]).await;
                 stage.store.number_feed().await.unwrap();
             }
         };
@@ -139,7 +143,7 @@ async fn readers_that_number_at_the_same_time_give_each_entry_one_number() {
 async fn what_is_rolled_back_is_not_told() {
     for stage in stages().await {
         let mut tx = stage.store.database().begin().await.unwrap();
-        stage.store.tell(&mut tx, &[sync("A", 1)]).await.unwrap();
+        stage.store.publish(&mut tx, &[sync("A", 1)]).await.unwrap();
         tx.rollback().await.unwrap();
         assert!(stage.all(None, &FeedFilter::default(), 10).await.is_empty());
     }
@@ -148,11 +152,11 @@ async fn what_is_rolled_back_is_not_told() {
 #[tokio::test]
 async fn a_cursor_from_before_what_is_kept_asks_to_read_all_again() {
     for stage in stages().await {
-        stage.tell(&[sync("A", 1), sync("A", 2)]).await;
+        stage.publish(&[sync("A", 1), sync("A", 2)]).await;
         let all = FeedFilter::default();
         let first = stage.all(None, &all, 10).await;
         stage.clock.advance(Duration::from_secs(60 * 60));
-        stage.tell(&[sync("A", 3)]).await;
+        stage.publish(&[sync("A", 3)]).await;
         let half_an_hour = Duration::from_secs(30 * 60);
         assert_eq!(stage.feed.prune(half_an_hour).await.unwrap(), 2);
         assert_eq!(stage.feed.prune(half_an_hour).await.unwrap(), 0);
@@ -166,7 +170,7 @@ async fn a_cursor_from_before_what_is_kept_asks_to_read_all_again() {
                 ..FeedQuery::default()
             };
             let mut follower = stage.feed.follow(&query).await.unwrap();
-            assert!(matches!(follower.next().await, Some(Told::Resync)));
+            assert!(matches!(follower.next().await, Some(FeedUpdate::Resync)));
             stage.feed.page(&query).await.unwrap()
         };
         assert_eq!(read(1).await, FeedRead::Resync);
@@ -178,14 +182,14 @@ async fn a_cursor_from_before_what_is_kept_asks_to_read_all_again() {
 #[tokio::test]
 async fn a_reader_may_begin_at_the_end() {
     for stage in stages().await {
-        stage.tell(&[sync("A", 1)]).await;
+        stage.publish(&[sync("A", 1)]).await;
         let latest = FeedQuery {
             latest: true,
             ..FeedQuery::default()
         };
         let page = page_of(stage.feed.page(&latest).await.unwrap());
         assert!(page.entries.is_empty() && !page.more);
-        stage.tell(&[sync("A", 2)]).await;
+        stage.publish(&[sync("A", 2)]).await;
         let then = stage
             .all(Some(page.cursor), &FeedFilter::default(), 10)
             .await;
@@ -211,8 +215,8 @@ async fn a_long_poll_ends_with_an_entry_or_with_the_service() {
         };
         let long = Duration::from_secs(600);
         let (found, ()) = tokio::join!(stage.feed.page_within(&query, long), async {
-            stage.tell(&[sync("A", 1)]).await;
-            stage.tell(&[sync("B", 2)]).await;
+            stage.publish(&[sync("A", 1)]).await;
+            stage.publish(&[sync("B", 2)]).await;
         });
         let found = page_of(found.unwrap());
         assert_eq!(tags(&found.entries), [2]);
@@ -233,8 +237,8 @@ async fn take(follower: &mut Follower, count: usize) -> Vec<usize> {
     let mut taken = Vec::new();
     while taken.len() < count {
         match follower.next().await.unwrap() {
-            Told::Entries(entries) => taken.extend(entries.iter().map(|entry| tag(entry))),
-            Told::Resync => panic!("nothing was pruned"),
+            FeedUpdate::Entries(entries) => taken.extend(entries.iter().map(|entry| tag(entry))),
+            FeedUpdate::Resync => panic!("nothing was pruned"),
         }
     }
     taken
@@ -243,7 +247,7 @@ async fn take(follower: &mut Follower, count: usize) -> Vec<usize> {
 #[tokio::test]
 async fn followers_get_each_entry_once_and_end_with_the_service() {
     for stage in stages().await {
-        stage.tell(&[sync("A", 0), sync("B", 1)]).await;
+        stage.publish(&[sync("A", 0), sync("B", 1)]).await;
         let stop = CancellationToken::new();
         let running = tokio::spawn({
             let (feed, stop) = (stage.feed.clone(), stop.clone());
@@ -265,7 +269,7 @@ async fn followers_get_each_entry_once_and_end_with_the_service() {
             .unwrap();
         for n in 2..300 {
             stage
-                .tell(&[sync(if n % 2 == 0 { "A" } else { "B" }, n)])
+                .publish(&[sync(if n % 2 == 0 { "A" } else { "B" }, n)])
                 .await;
         }
         assert_eq!(take(&mut all, 298).await, Vec::from_iter(2..300));
@@ -281,12 +285,12 @@ async fn followers_get_each_entry_once_and_end_with_the_service() {
 #[tokio::test]
 async fn a_slow_follower_reads_what_is_not_in_memory_any_more() {
     let stage = Stage::new("sqlite::memory:").await;
-    stage.tell(&[sync("A", 0)]).await;
+    stage.publish(&[sync("A", 0)]).await;
     let mut slow = stage.feed.follow(&FeedQuery::default()).await.unwrap();
     stage.feed.look().await.unwrap();
     assert_eq!(take(&mut slow, 1).await, [0]);
     let many: Vec<_> = (1..=RECENT + 10).map(|n| sync("A", n)).collect();
-    stage.tell(&many).await;
+    stage.publish(&many).await;
     stage.feed.look().await.unwrap();
     assert_eq!(stage.feed.recent(|recent| recent.entries.len()), RECENT);
     let taken = take(&mut slow, many.len()).await;
@@ -317,10 +321,10 @@ async fn a_pause_is_told_once_and_ends_with_a_notice() {
         pause("A").await;
         pause("token:env:HILL").await;
         stage.clock.advance(Duration::from_secs(90));
-        stage.store.tell_pauses_over().await.unwrap();
+        stage.store.publish_ended_pauses().await.unwrap();
         pause("A").await;
         stage.clock.advance(Duration::from_secs(100));
-        stage.store.tell_pauses_over().await.unwrap();
+        stage.store.publish_ended_pauses().await.unwrap();
         stage.store.end_pauses(&["A".to_owned()]).await.unwrap();
         stage.store.end_pauses(&["A".to_owned()]).await.unwrap();
         let found = stage.all(None, &FeedFilter::default(), 10).await;
@@ -369,7 +373,7 @@ async fn an_outcome_is_told_whatever_a_comment_holds() {
             .update_events(&mut tx, std::slice::from_ref(&update))
             .await
             .unwrap();
-        store.tell_outcomes(&mut tx, &[update]).await.unwrap();
+        store.publish_outcomes(&mut tx, &[update]).await.unwrap();
         tx.commit().await.unwrap();
         let found = stage.all(None, &FeedFilter::default(), 10).await;
         assert_eq!(found.len(), 1);
@@ -406,7 +410,7 @@ proptest! {
             let stage = Stage::new("sqlite::memory:").await;
             for (n, (school, is_sync)) in entries.iter().enumerate() {
                 let school = SCHOOLS[*school];
-                stage.tell(&[if *is_sync { sync(school, n) } else { notice(school, n) }]).await;
+                stage.publish(&[if *is_sync { sync(school, n) } else { notice(school, n) }]).await;
             }
             let kind_of = |is_sync| if is_sync { FeedKind::Sync } else { FeedKind::Notice };
             let filter = FeedFilter {
@@ -444,7 +448,7 @@ async fn an_entry_of_a_kind_from_a_later_version_is_passed_over() {
             "INSERT INTO markback_feed (school, kind, at_ms, body) VALUES ('A', 'later', 0, '{}')";
         on_tx!(tx, conn => sqlx::query(later).execute(conn).await.map(|_| ())).unwrap();
         tx.commit().await.unwrap();
-        stage.tell(&[sync("A", 1)]).await;
+        stage.publish(&[sync("A", 1)]).await;
         let found = stage.all(None, &FeedFilter::default(), 1).await;
         assert_eq!(tags(&found), [1]);
     }

@@ -211,7 +211,7 @@ impl Effects {
         let news = events.chain(superseded).chain(failed).chain(queued);
         let news = news.filter(|update| !replaced.contains(&of(update)));
         let news: Vec<_> = news.chain(withdrawn).collect();
-        store.tell_outcomes(tx, &news).await?;
+        store.publish_outcomes(tx, &news).await?;
         Ok((news, parts))
     }
 

@@ -376,7 +376,7 @@ impl Store {
             sqlx::query_scalar("SELECT school FROM markback_feed_endpoints WHERE id = $1").bind(id).fetch_optional(conn).await
         })?;
         let notice = NewEntry::notice(&school.unwrap_or_default(), NoticeWhat::EndpointDead, text);
-        self.tell(tx, &[notice]).await?;
+        self.publish(tx, &[notice]).await?;
         Ok(Some(state))
     }
 

@@ -47,7 +47,7 @@ const WINDOW: i64 = 20_000;
 /// How long after the end of a pause the school or token counts as resumed: its first request may pause it again.
 const RESUMED_AFTER_MS: i64 = 2 * 60 * 1_000;
 
-static TELL: Sql = Sql::new(
+static PUBLISH: Sql = Sql::new(
     "INSERT INTO markback_feed (school, kind, at_ms, body) SELECT r.school, r.kind, $2, r.body \
      FROM {rows $1: school text, kind text, body text} r WHERE true",
 );
@@ -61,7 +61,7 @@ macro_rules! decision {
 }
 
 /// Neither the outcome's text, which may quote the MIS or an operator, nor anything else of the decision.
-static TELL_OUTCOMES: Sql = Sql::new(concat!(
+static PUBLISH_OUTCOMES: Sql = Sql::new(concat!(
     "INSERT INTO markback_feed (school, kind, at_ms, body) SELECT e.school, 'event', $2, \
          {json_object|jsonb_build_object}('id', e.id, 'person', e.person, 'student', e.student, 'state', e.state, \
              'date', e.day, 'session', e.session, 'code', ",
@@ -151,32 +151,32 @@ impl NewEntry {
 
 impl Store {
     /// Writes entries with the changes of the transaction.
-    pub(crate) async fn tell(&self, tx: &mut Tx, entries: &[NewEntry]) -> outbox::Result<()> {
+    pub(crate) async fn publish(&self, tx: &mut Tx, entries: &[NewEntry]) -> outbox::Result<()> {
         let table: Vec<_> = entries
             .iter()
             .map(|new| (&new.school, <&str>::from(new.kind), new.body.to_string()))
             .collect();
-        self.write_rows(tx, &TELL, &table).await
+        self.write_rows(tx, &PUBLISH, &table).await
     }
 
     /// Writes an entry for each event that the updates brought into a state that hosts follow. Call it after the updates,
     /// in their transaction: the entries show the events as they are then.
-    pub(crate) async fn tell_outcomes(
+    pub(crate) async fn publish_outcomes(
         &self,
         tx: &mut Tx,
         updates: &[EventUpdate],
     ) -> outbox::Result<()> {
         let told: BTreeSet<_> = updates
             .iter()
-            .filter(|update| update.state.is_some_and(EventState::is_told))
+            .filter(|update| update.state.is_some_and(EventState::is_published))
             .map(|update| (&update.school, &update.id))
             .collect();
-        self.write_rows(tx, &TELL_OUTCOMES, &Vec::from_iter(told))
+        self.write_rows(tx, &PUBLISH_OUTCOMES, &Vec::from_iter(told))
             .await
     }
 
     /// Writes an entry for each group of a school that a sync has changed. `cursor` is that of the last change.
-    pub(super) async fn tell_groups(
+    pub(super) async fn publish_groups(
         &self,
         tx: &mut Tx,
         school: &str,
@@ -200,11 +200,11 @@ impl Store {
             }),
         };
         let entries: Vec<_> = groups.into_iter().map(entry).collect();
-        self.tell(tx, &entries).await
+        self.publish(tx, &entries).await
     }
 
     /// Writes that a school or token rests, unless that is told already. The key is that of the pause.
-    pub(super) async fn tell_paused(
+    pub(super) async fn publish_pause(
         &self,
         tx: &mut Tx,
         key: &str,
@@ -216,7 +216,9 @@ impl Store {
             sqlx::query(PAUSED).bind(key).bind(until).execute(conn).await.map(|done| done.rows_affected() > 0)
         })?;
         if is_new {
-            return self.tell(tx, &[pause(key, NoticeWhat::Paused, why)]).await;
+            return self
+                .publish(tx, &[pause(key, NoticeWhat::Paused, why)])
+                .await;
         }
         on_tx!(tx, conn => {
             sqlx::query(PAUSED_LONGER).bind(key).bind(until).execute(conn).await.map(|_| ())
@@ -225,19 +227,19 @@ impl Store {
     }
 
     /// Writes that a pause was ended, if the feed has told of it.
-    pub(super) async fn tell_resumed(&self, tx: &mut Tx, key: &str) -> outbox::Result<()> {
+    pub(super) async fn publish_end_of_pause(&self, tx: &mut Tx, key: &str) -> outbox::Result<()> {
         let was_told = on_tx!(tx, conn => {
             sqlx::query(RESUMED).bind(key).execute(conn).await.map(|done| done.rows_affected() > 0)
         })?;
         if was_told {
             let resumed = pause(key, NoticeWhat::Resumed, "the pause was ended");
-            self.tell(tx, &[resumed]).await?;
+            self.publish(tx, &[resumed]).await?;
         }
         Ok(())
     }
 
     /// Writes which pauses have ended by themselves.
-    pub(crate) async fn tell_pauses_over(&self) -> outbox::Result<()> {
+    pub(crate) async fn publish_ended_pauses(&self) -> outbox::Result<()> {
         let ended = self.now_ms() - RESUMED_AFTER_MS;
         let over: i64 = on_pool!(self.db, pool => sqlx::query_scalar(ANY_OVER).bind(ended).fetch_one(pool).await)?;
         if over == 0 {
@@ -248,7 +250,7 @@ impl Store {
             on_tx!(tx, conn => sqlx::query_scalar(OVER).bind(ended).fetch_all(conn).await)?;
         let resumed = |key: &String| pause(key, NoticeWhat::Resumed, "the pause is over");
         let entries: Vec<_> = keys.iter().map(resumed).collect();
-        self.tell(&mut tx, &entries).await?;
+        self.publish(&mut tx, &entries).await?;
         tx.commit().await
     }
 

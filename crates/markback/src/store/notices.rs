@@ -117,7 +117,7 @@ impl Store {
         })?;
         if noted > 0 {
             let entry = NewEntry::notice(school.as_str(), kind.into(), words);
-            self.tell(&mut tx, &[entry]).await?;
+            self.publish(&mut tx, &[entry]).await?;
         }
         tx.commit().await?;
         Ok(noted > 0)

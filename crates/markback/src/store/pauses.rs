@@ -34,7 +34,7 @@ impl Store {
         }
         let length_of_pause = TimeDelta::from_std(length).unwrap_or(TimeDelta::MAX);
         let until = self.now().checked_add_signed(length_of_pause);
-        self.tell_paused(tx, key, until.unwrap_or(DateTime::<Utc>::MAX_UTC), why)
+        self.publish_pause(tx, key, until.unwrap_or(DateTime::<Utc>::MAX_UTC), why)
             .await?;
         self.outbox
             .pause(tx, key, PauseUntil::For(length), why)
@@ -46,7 +46,7 @@ impl Store {
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn end_pause(&self, tx: &mut Tx, key: &str) -> outbox::Result<()> {
-        self.tell_resumed(tx, key).await?;
+        self.publish_end_of_pause(tx, key).await?;
         self.outbox.resume(tx, key).await
     }
 

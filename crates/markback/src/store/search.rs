@@ -182,7 +182,7 @@ impl Store {
         })?;
         if changed == 1 {
             let update = EventUpdate::of(&found.school, &found.id).state(EventState::Discarded);
-            self.tell_outcomes(tx, &[update]).await?;
+            self.publish_outcomes(tx, &[update]).await?;
         }
         Ok(changed == 1)
     }

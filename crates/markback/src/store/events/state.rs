@@ -149,7 +149,7 @@ impl EventState {
     }
 
     /// Whether the feed tells of an event that reaches this state.
-    pub fn is_told(self) -> bool {
+    pub fn is_published(self) -> bool {
         !matches!(self, Self::Received | Self::Planned | Self::Sent)
     }
 

@@ -145,7 +145,7 @@ impl Store {
         put_differences(tx, &FORMER, school, &former(before), &former(after)).await?;
         self.put_ids(tx, school, kept.directory).await?;
         put_changes(tx, school, kept.changes).await?;
-        self.tell_groups(tx, school, kept.changes, after.seq)
+        self.publish_groups(tx, school, kept.changes, after.seq)
             .await?;
         let known = serde_json::to_string(&whole(after)).map_err(corrupt("a school's roster"))?;
         let now = self.now_ms();

@@ -200,7 +200,7 @@ impl Store {
         })?;
         if overtaken > 0 {
             let why = "a newer one took its place";
-            self.tell(tx, &[told(school, id, SyncState::Failed, Some(why))])
+            self.publish(tx, &[told(school, id, SyncState::Failed, Some(why))])
                 .await?;
         }
         Ok(())
@@ -250,7 +250,7 @@ impl Store {
                 .await
                 .map(|_| ())
         })?;
-        self.tell(tx, &[told(school, id, end.state, end.error)])
+        self.publish(tx, &[told(school, id, end.state, end.error)])
             .await
     }
 

@@ -127,7 +127,7 @@ impl Store {
                 .map(|_| ())
         })?;
         let told: Vec<_> = activations.iter().map(told).collect();
-        self.tell(tx, &told).await
+        self.publish(tx, &told).await
     }
 }
 
