@@ -108,8 +108,8 @@ async fn each_mark_is_the_one_that_its_version_of_the_settings_prescribes(
         ..plan(store)
     };
     if let Some(report) = round(plan).await {
-        let (changes, versions, marks) = report.settings();
+        let (changes, versions, codes) = report.settings();
         assert!(changes > 1 && versions > 5, "\n{report}");
-        assert!(marks.iter().all(|some| *some > 0), "\n{report}");
+        assert!(codes.iter().all(|events| *events > 0), "\n{report}");
     }
 }

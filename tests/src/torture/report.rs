@@ -152,16 +152,16 @@ impl Report {
         }
     }
 
-    /// How often the settings changed, how many versions decided events, and how many marks have the code that was there
-    /// before and the one that it was changed to.
+    /// How often the settings changed, how many versions decided events, and how many events were decided with the code that was
+    /// there before and with the one that it was changed to.
     pub fn settings(&self) -> (u32, usize, [usize; 2]) {
         let Agreement {
             changes,
             versions,
-            marks,
+            codes,
             ..
         } = self.settings;
-        (changes, versions, marks)
+        (changes, versions, codes)
     }
 
     /// Whether nothing was lost or wrong, and every event ended as expected.
@@ -248,13 +248,13 @@ impl fmt::Display for Report {
             changes,
             replayed,
             versions,
-            marks: [usual, other],
+            codes: [usual, other],
             differing,
         } = &self.settings;
         if *changes > 0 {
             writeln!(
                 f,
-                "settings      {changes} changes, {versions} versions; {replayed} events replayed; {usual} and {other} marks \
+                "settings      {changes} changes, {versions} versions; {replayed} events replayed; {usual} and {other} events \
                  with the one and the other code"
             )?;
             writeln!(f, "differing     {}", differing.len())?;

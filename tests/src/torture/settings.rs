@@ -40,8 +40,8 @@ pub(crate) struct Agreement {
     pub(crate) replayed: usize,
     /// The versions of the database that decided, with the school.
     pub(crate) versions: usize,
-    /// The marks of the MISs that have the one or the other code.
-    pub(crate) marks: [usize; 2],
+    /// The events whose decision has the one or the other code.
+    pub(crate) codes: [usize; 2],
     /// Events and marks that do not agree with their version.
     pub(crate) differing: Vec<String>,
 }
@@ -155,9 +155,12 @@ pub(crate) async fn agreement(env: &Env, store: &Store, changes: u32) -> Agreeme
             continue;
         };
         versions.insert((&event.school, number));
-        let code = mark(event).filter(|code| [USUAL, OTHER].contains(code));
+        let Some((place, code)) = mark(event).and_then(place) else {
+            continue;
+        };
+        found.codes[place] += 1;
         let prescribed = codes.get(&(event.school.clone(), number)).copied();
-        if code.is_some() && code != prescribed {
+        if prescribed != Some(code) {
             found.differs(event, &format!("has {code:?}, not {prescribed:?}"));
         }
     }
@@ -165,10 +168,9 @@ pub(crate) async fn agreement(env: &Env, store: &Store, changes: u32) -> Agreeme
     let last = last_sent(&events);
     for (key, (says, _)) in env.marks() {
         let code = says.split(' ').next().unwrap_or_default();
-        let Some(place) = [USUAL, OTHER].iter().position(|one| *one == code) else {
+        let Some((_, code)) = place(code) else {
             continue;
         };
-        found.marks[place] += 1;
         match last.get(&key) {
             Some(event) if mark(event) == Some(code) => {}
             Some(event) => found.differs(event, &format!("was sent last, and the MIS has {code}")),
@@ -200,6 +202,12 @@ fn number(event: &EventRecord) -> Option<u32> {
         Revision::Store(number) => Some(number),
         _ => None,
     }
+}
+
+/// The code and its place among the two, if it is one of them.
+fn place(code: &str) -> Option<(usize, &'static str)> {
+    let mut both = [USUAL, OTHER].into_iter().enumerate();
+    both.find(|(_, one)| *one == code)
 }
 
 fn mark(event: &EventRecord) -> Option<&str> {

@@ -392,23 +392,6 @@ impl Request {
     }
 }
 
-/// The entries of the audit log for requests with new events.
-fn entries(requests: &[(usize, &Request)], new: &HashSet<EventKey>) -> Vec<NewAuditEntry> {
-    let mut left = new.clone();
-    let mut entries = Vec::with_capacity(requests.len());
-    for (_, request) in requests {
-        let is_new = |event: &&Event| left.remove(&(request.school.to_string(), event.id.clone()));
-        let events: Vec<_> = request.events.iter().filter(is_new).collect();
-        let entry = request.entry.clone();
-        match events.as_slice() {
-            [] => {}
-            [one] => entries.push(entry.subject(&one.id).amount(1)),
-            many => entries.push(entry.amount(many.len())),
-        }
-    }
-    entries
-}
-
 /// Stores events.
 struct Writer {
     settings: LiveSettings,
@@ -516,26 +499,30 @@ impl Writer {
             return Ok(Err(conflicts));
         }
         let taken = new.len();
-        let entries = entries(requests, &new);
-        self.store.record_in(&mut tx, &entries).await?;
-        // In the order of arrival, which is the order in which each person's events are decided.
-        let persons = requests.iter().flat_map(|(_, request)| &request.persons);
         let settings = self.settings.current();
-        let jobs: Vec<_> = all
-            .iter()
-            .zip(persons)
-            .filter(|(event, _)| new.remove(&(event.school.to_string(), event.event.id.clone())))
-            .filter_map(|(event, person)| {
-                let school = settings.school(event.school)?;
-                Some(DecideJob::new_job(
-                    &event.event.id,
-                    person,
-                    0,
-                    school.id.as_str(),
-                    &token_key(school),
-                ))
-            })
-            .collect();
+        let (mut jobs, mut entries) = (Vec::with_capacity(taken), Vec::new());
+        // In the order of arrival, which is the order in which each person's events are decided.
+        for (_, request) in requests {
+            let is_new = |(event, _): &(&Event, _)| {
+                new.remove(&(request.school.to_string(), event.id.clone()))
+            };
+            let events = request.events.iter().zip(&request.persons);
+            let events: Vec<_> = events.filter(is_new).collect();
+            let entry = request.entry.clone();
+            match events.as_slice() {
+                [] => continue,
+                [(event, _)] => entries.push(entry.subject(&event.id).amount(1)),
+                many => entries.push(entry.amount(many.len())),
+            }
+            let Some(school) = settings.school(&request.school) else {
+                continue;
+            };
+            let token_key = token_key(school);
+            jobs.extend(events.into_iter().map(|(event, person)| {
+                DecideJob::new_job(&event.id, person, 0, school.id.as_str(), &token_key)
+            }));
+        }
+        self.store.record_in(&mut tx, &entries).await?;
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
         tx.commit().await?;
         metrics::events(EventState::Received, taken);
