@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use markback::{
     operator::{self, Actor},
     problems::{
-        Action, ActionError, Cause, CauseKind, Deed, Expectation, Preview, Problems, act, find,
+        Action, ActionError, Cause, CauseKind, Deed, Done, Expectation, Preview, Problems, act,
+        find,
     },
     service::EventState::{Confirmed, Discarded, Held, Rejected, Skipped},
 };
@@ -20,15 +21,10 @@ fn school(stage: &Stage) -> SchoolId {
 }
 
 async fn problems(stage: &Stage) -> Problems {
-    let settings = stage.markback.settings();
-    let found = find(
-        stage.markback.store(),
-        &settings,
-        &school(stage),
-        None,
-        None,
-    );
-    found.await.unwrap()
+    let (store, settings) = (stage.markback.store(), stage.markback.settings());
+    find(store, &settings, &school(stage), None, None)
+        .await
+        .unwrap()
 }
 
 async fn only_cause(stage: &Stage) -> Cause {
@@ -37,25 +33,26 @@ async fn only_cause(stage: &Stage) -> Cause {
     causes.pop().unwrap()
 }
 
-async fn preview(stage: &Stage, cause: &Cause, action: Action) -> Preview {
-    let preview = stage
-        .markback
-        .preview_problem(&school(stage), &cause.id, action);
-    preview.await.unwrap()
+async fn try_preview(stage: &Stage, cause: &Cause, action: Action) -> Result<Preview, ActionError> {
+    let school = school(stage);
+    let markback = &stage.markback;
+    markback.preview_problem(&school, &cause.id, action).await
 }
 
-async fn do_it(stage: &Stage, preview: &Preview) -> markback::problems::Done {
-    let (store, settings) = (stage.markback.store(), stage.markback.settings());
-    let named = preview.named();
-    let done = act(
-        store,
-        &settings,
-        &school(stage),
-        preview.action,
-        &named,
-        &Actor::default(),
+async fn preview(stage: &Stage, cause: &Cause, action: Action) -> Preview {
+    try_preview(stage, cause, action).await.unwrap()
+}
+
+async fn do_it(stage: &Stage, preview: &Preview) -> Done {
+    let (store, settings, school) = (
+        stage.markback.store(),
+        stage.markback.settings(),
+        school(stage),
     );
-    done.await.unwrap()
+    let (named, actor) = (preview.named(), Actor::default());
+    act(store, &settings, &school, preview.action, &named, &actor)
+        .await
+        .unwrap()
 }
 
 fn expected(preview: &Preview) -> BTreeMap<&str, Expectation> {
@@ -150,10 +147,8 @@ async fn what_has_changed_since_the_preview_is_left_alone() {
     // Again, it finds nothing to do.
     let again = do_it(&stage, &before).await;
     assert_eq!((again.done, again.left_alone), (0, 2));
-    let gone = stage
-        .markback
-        .preview_problem(&school(&stage), &cause.id, Action::Retry);
-    assert!(matches!(gone.await, Err(ActionError::UnknownCause)));
+    let gone = try_preview(&stage, &cause, Action::Retry).await;
+    assert!(matches!(gone, Err(ActionError::UnknownCause)));
 }
 
 #[tokio::test]
@@ -191,10 +186,8 @@ async fn held_marks_are_released_or_dropped_together() {
     let cause = only_cause(&stage).await;
     assert_eq!((cause.kind, cause.count), (CauseKind::Held, 3));
     assert_eq!(cause.actions, [Action::Release, Action::Drop]);
-    let retry = stage
-        .markback
-        .preview_problem(&school(&stage), &cause.id, Action::Retry);
-    assert!(matches!(retry.await, Err(ActionError::DoesNotFit)));
+    let retry = try_preview(&stage, &cause, Action::Retry).await;
+    assert!(matches!(retry, Err(ActionError::DoesNotFit)));
 
     let before = preview(&stage, &cause, Action::Release).await;
     assert_eq!(before.summary, ["Writes 3 marks."]);
