@@ -15,6 +15,7 @@ pub mod assets;
 pub mod error;
 pub mod layout;
 mod pages;
+mod rules;
 mod security;
 pub mod view;
 pub mod visitor;

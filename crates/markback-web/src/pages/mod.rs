@@ -1,6 +1,9 @@
 //! The pages, a file each.
 
+mod desk;
 mod home;
+mod problems;
+mod rules;
 mod today;
 
 use axum::Router;
@@ -8,5 +11,10 @@ use markback::service::Markback;
 
 /// The routes of all pages. A page adds its own here.
 pub(crate) fn routes() -> Router<Markback> {
-    Router::new().merge(home::routes()).merge(today::routes())
+    Router::new()
+        .merge(home::routes())
+        .merge(today::routes())
+        .merge(desk::routes())
+        .merge(problems::routes())
+        .merge(rules::routes())
 }

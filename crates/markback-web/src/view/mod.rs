@@ -1,3 +1,5 @@
 //! Words and shapes that pages share.
 
+pub(crate) mod names;
+pub(crate) mod said;
 pub mod state;
