@@ -29,6 +29,7 @@ mod search;
 mod settings;
 mod snapshots;
 mod usage;
+mod users;
 
 use std::sync::Arc;
 
@@ -213,6 +214,7 @@ impl Store {
         db.migrate(&feed::MIGRATIONS).await?;
         db.migrate(&keys::MIGRATIONS).await?;
         db.migrate(&audit_log::MIGRATIONS).await?;
+        db.migrate(&users::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -238,6 +240,7 @@ impl Store {
             &feed::MIGRATIONS,
             &keys::MIGRATIONS,
             &audit_log::MIGRATIONS,
+            &users::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {
