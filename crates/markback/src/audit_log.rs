@@ -150,6 +150,10 @@ pub enum AuditAction {
     EventShown,
     /// Events were listed; the amount tells how many. The subject is a person if the list is theirs.
     EventsListed,
+    /// People were searched for by name; the amount tells how many were shown.
+    PeopleFound,
+    /// What is kept about a person's day was shown, with the register; the amount tells of how many events.
+    PersonShown,
     /// An event's decision was replayed.
     DecisionReplayed,
     /// A group's people were shown; the amount tells how many.
@@ -182,6 +186,8 @@ impl AuditAction {
         match self {
             Self::EventShown
             | Self::EventsListed
+            | Self::PeopleFound
+            | Self::PersonShown
             | Self::DecisionReplayed
             | Self::GroupShown
             | Self::GroupChangesShown

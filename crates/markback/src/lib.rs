@@ -46,6 +46,7 @@ mod changes;
 pub mod clock;
 pub mod configuration;
 pub mod correction;
+pub mod day;
 pub mod desk;
 pub mod endpoints;
 pub mod feed;
