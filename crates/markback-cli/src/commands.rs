@@ -23,6 +23,7 @@ pub mod status;
 mod stored;
 pub mod sync;
 pub mod token;
+pub mod users;
 pub mod webhooks;
 
 use std::path::{Path, PathBuf};

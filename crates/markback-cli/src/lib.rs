@@ -11,7 +11,7 @@ use markback_lab::{bench, demo};
 
 use self::commands::{
     adapters, audit, check, doctor, events, explain, groups, keys, migrate, problems, replay,
-    resume, schema, schools, serve, settings, status, sync, token, webhooks,
+    resume, schema, schools, serve, settings, status, sync, token, users, webhooks,
 };
 
 pub mod commands;
@@ -73,6 +73,8 @@ pub enum Command {
     Webhooks(webhooks::Args),
     /// Make, list and revoke the keys of the API
     Keys(keys::Args),
+    /// Add, list, change and remove the users of the pages
+    Users(users::Args),
     /// Show who changed what, and who looked at a person
     Audit(audit::Args),
     /// Check the settings and list all problems
@@ -131,6 +133,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::run(&args),
         Command::Webhooks(args) => webhooks::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Users(args) => users::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),

@@ -36,11 +36,11 @@ const WORDS_MAX: usize = 500;
 pub struct Actor {
     /// Who, if known.
     pub by: Option<String>,
-    /// Through which interface: `command line` or `API`.
+    /// Through which interface: `command line`, `API` or `pages`.
     pub via: &'static str,
     /// Why, in their own words.
     pub note: Option<String>,
-    /// By which API key or system user, for the audit log.
+    /// By which API key, system user or user of the pages, for the audit log.
     pub caller: Caller,
 }
 

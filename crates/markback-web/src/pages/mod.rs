@@ -2,6 +2,8 @@
 
 mod desk;
 mod home;
+mod people;
+mod person;
 mod problems;
 mod rules;
 mod today;
@@ -17,4 +19,6 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(desk::routes())
         .merge(problems::routes())
         .merge(rules::routes())
+        .merge(people::routes())
+        .merge(person::routes())
 }
