@@ -104,10 +104,8 @@ async fn search(
         )),
         (_, false, all) => Some(format!("{} found.", counted(all, "person", "people"))),
     };
-    if !found.is_empty() {
-        let look = at.visitor.entry(AuditAction::GroupShown).school(&school.id);
-        markback.audit_log().look(look.amount(found.len())).await?;
-    }
+    at.looks_at(&markback, AuditAction::PeopleFound, found.len())
+        .await?;
     let base = base(&school.id);
     html(&SearchPage {
         frame: Frame::of_school(
@@ -317,7 +315,7 @@ async fn look(
     let (problems, expected) = match entry_of(&desk, &typed, &at.school) {
         Err(problem) => (vec![problem], None),
         Ok(entry) => match markback.expect(&at.school.id, entry.to_json()).await {
-            Ok(expected) => (Vec::new(), Some(in_words(&expected, &typed, &at.school))),
+            Ok(expected) => (Vec::new(), Some(in_words(&expected, &typed))),
             Err(ExpectationError::Problems(problems)) => {
                 (problems.into_iter().map(told).collect(), None)
             }
@@ -369,13 +367,8 @@ async fn person_page(
     expected: Option<Expected>,
 ) -> Result<Response, PageError> {
     let (school, person) = (&at.school, &desk.person);
-    let look = at
-        .visitor
-        .entry(AuditAction::EventsListed)
-        .school(&school.id);
-    markback
-        .audit_log()
-        .look(look.subject(person.key.as_str()))
+    let key = person.key.as_str();
+    at.looks_at_person(markback, AuditAction::PersonShown, key, 0)
         .await?;
     let base = base(&school.id);
     let group = person.group.as_deref().and_then(|name| school.group(name));
@@ -477,7 +470,7 @@ fn code_of(record: &EventRecord) -> Option<String> {
     decision["mark"]["code"].as_str().map(str::to_owned)
 }
 
-fn in_words(expected: &Expectation, typed: &Typed, school: &School) -> Expected {
+fn in_words(expected: &Expectation, typed: &Typed) -> Expected {
     let decision = &expected.decision;
     let (lead, code, tone) = match (&decision.outcome, &decision.hold) {
         (DecisionOutcome::Write(planned), hold) => {
@@ -536,7 +529,7 @@ fn in_words(expected: &Expectation, typed: &Typed, school: &School) -> Expected 
         }
     };
     Expected {
-        heading: heading(typed, school),
+        heading: heading(typed),
         lead,
         code,
         tone,
@@ -547,13 +540,17 @@ fn in_words(expected: &Expectation, typed: &Typed, school: &School) -> Expected 
     }
 }
 
-fn heading(typed: &Typed, _: &School) -> String {
+fn heading(typed: &Typed) -> String {
     let what = if typed.out {
         "Signing out"
     } else {
         "Signing in"
     };
-    format!("{what} at {} on {}", typed.time, typed.date)
+    let day = match typed.date.trim().parse::<NaiveDate>() {
+        Ok(day) => day.format("%A %-d %B").to_string(),
+        Err(_) => typed.date.clone(),
+    };
+    format!("{what} at {} on {day}", typed.time)
 }
 
 fn button(typed: &Typed) -> &'static str {
@@ -561,13 +558,8 @@ fn button(typed: &Typed) -> &'static str {
 }
 
 fn undecided(why: &str, typed: &Typed) -> Expected {
-    let what = if typed.out {
-        "Signing out"
-    } else {
-        "Signing in"
-    };
     Expected {
-        heading: format!("{what} at {} on {}", typed.time, typed.date),
+        heading: heading(typed),
         lead: format!(
             "It cannot be told now what mark this makes: {why}. You can still sign the person {}; the mark follows by the same \
              rules as soon as it can be decided.",

@@ -1,6 +1,7 @@
 //! The pages, a file each.
 
 mod desk;
+mod groups;
 mod home;
 mod people;
 mod person;
@@ -19,6 +20,7 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(desk::routes())
         .merge(problems::routes())
         .merge(rules::routes())
+        .merge(groups::routes())
         .merge(people::routes())
         .merge(person::routes())
 }

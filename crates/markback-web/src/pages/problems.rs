@@ -102,16 +102,8 @@ async fn list(
     let school = &at.school;
     let (store, settings) = (markback.store(), markback.settings());
     let found = find(store, &settings, &school.id, None, None).await?;
-    if found.events() > 0 {
-        let look = at
-            .visitor
-            .entry(AuditAction::EventsListed)
-            .school(&school.id);
-        markback
-            .audit_log()
-            .look(look.amount(found.events()))
-            .await?;
-    }
+    at.looks_at(&markback, AuditAction::EventsListed, found.events())
+        .await?;
     let names = Names::of(&markback, school).await?;
     let base = base(&school.id);
     let mut left = Vec::new();
@@ -279,13 +271,8 @@ async fn preview(
         .preview_problem(&school.id, &cause, action)
         .await
         .map_err(refused)?;
-    let look = at
-        .visitor
-        .entry(AuditAction::EventsListed)
-        .school(&school.id);
-    markback
-        .audit_log()
-        .look(look.amount(preview.events.len()))
+    let amount = preview.events.len();
+    at.looks_at(&markback, AuditAction::EventsListed, amount)
         .await?;
     let (store, settings) = (markback.store(), markback.settings());
     let found = find(store, &settings, &school.id, None, None).await?;

@@ -63,7 +63,7 @@ pub(crate) const FORM: &[FormPart] = &[
             field(
                 "am.unauthorised",
                 "Unauthorised after",
-                "Whoever signs in after this time counts as absent without leave.",
+                "Whoever signs in after this time counts as an unauthorised absence.",
                 Kind::Time,
             ),
         ],
@@ -86,7 +86,7 @@ pub(crate) const FORM: &[FormPart] = &[
             field(
                 "pm.unauthorised",
                 "Unauthorised after",
-                "Whoever signs in after this time counts as absent without leave.",
+                "Whoever signs in after this time counts as an unauthorised absence.",
                 Kind::Time,
             ),
             field(

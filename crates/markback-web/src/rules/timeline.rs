@@ -4,7 +4,7 @@ use chrono::{NaiveTime, Timelike as _};
 
 /// The width of the picture, in its own units.
 const WIDTH: f64 = 1000.0;
-/// Before the first time of the day that the settings name.
+/// Minutes before the first time of the day that the settings name, and after the last.
 const BEFORE: i64 = 60;
 
 /// The day of a group.
@@ -120,7 +120,7 @@ impl Timeline {
         if !edges.is_sorted_by_key(|(at, ..)| *at) || closes <= start {
             return None;
         }
-        let end = closes + BEFORE / 2;
+        let end = closes + BEFORE;
         #[expect(clippy::cast_precision_loss, reason = "minutes of one day")]
         let x = |at: i64| (at - start) as f64 / (end - start) as f64 * WIDTH;
         let ends = edges.iter().skip(1).map(|(at, ..)| *at).chain([end]);
@@ -210,7 +210,7 @@ mod tests {
                 "09:30-12:00 U unauthorised",
                 "12:00-13:00 \\ in time",
                 "13:00-15:30 L1 late",
-                "15:30-16:00  school is over",
+                "15:30-16:30  school is over",
             ]
         );
     }
