@@ -48,6 +48,7 @@ pub mod configuration;
 pub mod correction;
 pub mod endpoints;
 pub mod feed;
+pub mod forms;
 pub mod hints;
 pub mod keys;
 mod lease;
