@@ -49,6 +49,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{HeaderValue, Method, header},
     middleware::from_fn_with_state,
+    routing::any,
 };
 use tokio::sync::Semaphore;
 use tower_http::{compression::CompressionLayer, cors::CorsLayer};
@@ -62,11 +63,27 @@ pub use self::{
 use self::{extract::BodyMax, key::Guard, key_rates::KeyRates, webhooks::WebhookSecret};
 use markback::{service::Markback, settings::SecretError};
 
-/// All routes of the service. The key of the settings is read once; without one, only the keys of the database open them.
+/// All routes of the API. The key of the settings is read once; without one, only the keys of the database open them.
 ///
 /// # Errors
 /// Returns an error if a secret is not where the settings say.
 pub fn router(markback: Markback) -> Result<Router, SecretError> {
+    let api = api(&markback)?.fallback(nothing_there);
+    Ok(around(api, markback))
+}
+
+/// The routes of the API, and pages beside them. The pages answer at every address that is not the API's; below `/v1` the
+/// API alone answers.
+///
+/// # Errors
+/// Returns an error if a secret is not where the settings say.
+pub fn router_with(markback: Markback, pages: Router) -> Result<Router, SecretError> {
+    let api = api(&markback)?.route("/v1/{*elsewhere}", any(nothing_there));
+    Ok(around(api.merge(pages.with_state(())), markback))
+}
+
+/// The routes of the API.
+fn api(markback: &Markback) -> Result<Router<Markback>, SecretError> {
     let settings = markback.settings();
     let limits = &settings.service.http;
     let of_settings = match settings.service.api_key() {
@@ -80,9 +97,14 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
     let guarded = guarded()
         .route_layer(from_fn_with_state(slots, slots::bounded))
         .route_layer(from_fn_with_state(guard, key::guard));
-    let router = Router::from(guarded.merge(open(secret)))
-        .method_not_allowed_fallback(wrong_method)
-        .fallback(nothing_there)
+    Ok(Router::from(guarded.merge(open(secret))).method_not_allowed_fallback(wrong_method))
+}
+
+/// What is around all routes: limits, compression, cross-origin requests, the log.
+fn around(router: Router<Markback>, markback: Markback) -> Router {
+    let settings = markback.settings();
+    let limits = &settings.service.http;
+    let router = router
         .layer(DefaultBodyLimit::max(limits.body_max))
         .layer(Extension(BodyMax(limits.body_max)))
         .layer(from_fn_with_state(
@@ -94,9 +116,9 @@ pub fn router(markback: Markback) -> Result<Router, SecretError> {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    Ok(router
+    router
         .layer(from_fn_with_state(markback.clone(), middleware::watch))
-        .with_state(markback))
+        .with_state(markback)
 }
 
 /// Lets pages of these origins call the API; `None` if there are none.

@@ -11,6 +11,7 @@ use super::{
     api::Stress,
     cpu::machine_memory,
     morning::{Flow, MIS_DELAY, Morning, PUPILS},
+    nation::{Nation, NationArgs},
     parts::{BusySchool, Drain, ManySchools, RATE, Steady, per_second},
     plain::Plain,
     stage::Stage,
@@ -72,6 +73,8 @@ impl fmt::Display for Aim {
     }
 }
 
+/// The most requests a minute with one token, unless the settings say otherwise.
+const DEFAULT_RATE: u32 = 600;
 const ACCEPTED: &str = "processed to accepted";
 const OVER_A_LINE: &str = "Wonde answers after 100 ms";
 
@@ -367,6 +370,160 @@ impl Report {
         if let Some(memory) = stress.memory {
             self.add("peak memory", store, memory, "MiB");
         }
+    }
+
+    /// A morning of very many schools.
+    pub(super) fn nation(&mut self, args: &NationArgs, nation: &Nation) {
+        let store = match (&args.postgres_url, args.nodes) {
+            (None, _) => "SQLite, 1 node".to_owned(),
+            (Some(_), 1) => "PostgreSQL, 1 node".to_owned(),
+            (Some(_), nodes) => format!("PostgreSQL, {nodes} nodes"),
+        };
+        let store = store.as_str();
+        let seconds = |waits: &Histogram<u64>, quantile| {
+            Duration::from_millis(waits.value_at_quantile(quantile)).as_secs_f64()
+        };
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let (events, reads, busiest, backlog) = (
+            nation.events as f64,
+            nation.read_requests as f64,
+            nation.busiest_minute as f64,
+            nation.backlog as f64,
+        );
+        let [often, peak] = [1.0, 4.05].map(|times| events / 1_800.0 * times);
+        let rate = f64::from(DEFAULT_RATE);
+        self.add(
+            "a nation: sign-ins in half an hour",
+            store,
+            events,
+            "events",
+        )
+        .remark = format!(
+            "{} schools; {} a second, {} in the busiest minute",
+            nation.schools,
+            number(often),
+            number(peak)
+        );
+        self.add(
+            "a nation: requests to read all schools",
+            store,
+            reads,
+            "requests",
+        )
+        .aim(Aim::AtMost(rate * 60.0 * 8.0))
+        .remark = format!(
+            "the aim is a night of eight hours with one token at the default rate; {} s here",
+            number(nation.read.as_secs_f64())
+        );
+        let micros = |quantile| {
+            millis(Duration::from_micros(
+                nation.intake.value_at_quantile(quantile),
+            ))
+        };
+        self.add(
+            "a nation: intake, 50th percentile",
+            store,
+            micros(0.5),
+            "ms",
+        );
+        self.add(
+            "a nation: intake, 99th percentile",
+            store,
+            micros(0.99),
+            "ms",
+        )
+        .aim(Aim::Below(50.0));
+        let accepted = |quantile| seconds(&nation.accepted, quantile);
+        self.add(
+            "a nation: intake to accepted, 50th percentile",
+            store,
+            accepted(0.5),
+            "s",
+        )
+        .aim(Aim::AtMost(15.0));
+        self.add(
+            "a nation: intake to accepted, 99th percentile",
+            store,
+            accepted(0.99),
+            "s",
+        )
+        .aim(Aim::AtMost(60.0));
+        self.add(
+            "a nation: the last accepted",
+            store,
+            nation.behind.as_secs_f64(),
+            "s",
+        )
+        .aim(Aim::AtMost(120.0))
+        .remark = format!(
+            "after the last sign-in; at most {} waited at one time",
+            number(backlog)
+        );
+        self.add(
+            "a nation: requests per 1,000 marks",
+            store,
+            per_thousand(&nation.requests),
+            "requests",
+        )
+        .remark = format!("of {} marks", nation.requests.marks_accepted);
+        let tokens = if args.own_tokens {
+            "each school has a token of its own".to_owned()
+        } else {
+            let limit = args.rate.map_or_else(
+                || "without a limit".to_owned(),
+                |rate| format!("limited to {rate} a minute"),
+            );
+            format!("one token for all, {limit}")
+        };
+        self.add(
+            "a nation: requests in the busiest minute",
+            store,
+            busiest,
+            "requests",
+        )
+        .remark = format!(
+            "{tokens}; {} times the default rate of a token",
+            number(busiest / rate)
+        );
+        if let Some(memory) = nation.memory {
+            self.add("a nation: peak memory of a node", store, memory, "MiB");
+        }
+        if let Some(cpu) = nation.cpu {
+            let each = cpu.as_secs_f64() / events.max(1.0);
+            self.add(
+                "a nation: processor time of the nodes",
+                store,
+                each * 1e6,
+                "µs/event",
+            )
+            .remark = format!(
+                "cores that the busiest minute keeps busy, without database and sandbox: {}",
+                number(each * peak)
+            );
+        }
+        self.add(
+            "a nation: growth of the database",
+            store,
+            nation.growth,
+            "MiB",
+        )
+        .remark = format!(
+            "{} KiB an event",
+            number(nation.growth * 1024.0 / events.max(1.0))
+        );
+        self.add(
+            "a nation: pruning all of it",
+            store,
+            nation.pruning.as_secs_f64(),
+            "s",
+        );
+        self.notes.push(format!(
+            "A nation: the half hour passes {} times as fast as in reality, with all waits of the settings and the MISs' \
+             delay of {} s as many times shorter; waits are on the morning's clock, intake is in real time. Sandbox and \
+             sender share the machine.",
+            args.speed,
+            MIS_DELAY.as_secs()
+        ));
     }
 
     pub(super) fn plain(&mut self, plain: &Plain) {

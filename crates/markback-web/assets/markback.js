@@ -1,0 +1,1 @@
+// Freshens pages. Every page works without it.

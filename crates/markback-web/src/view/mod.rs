@@ -1,0 +1,3 @@
+//! Words and shapes that pages share.
+
+pub mod state;
