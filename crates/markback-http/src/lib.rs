@@ -31,6 +31,7 @@ mod feed;
 mod groups;
 mod health;
 mod key;
+mod key_rates;
 mod keys;
 mod middleware;
 mod openapi;
@@ -40,6 +41,7 @@ mod query;
 mod reference;
 mod request_id;
 pub mod server;
+mod slots;
 mod webhooks;
 mod wrong_keys;
 
@@ -61,7 +63,7 @@ pub use self::{
     error::{ApiError, Kind, Problem},
     openapi::document,
 };
-use self::{extract::BodyMax, key::Guard, webhooks::WebhookSecret};
+use self::{extract::BodyMax, key::Guard, key_rates::KeyRates, webhooks::WebhookSecret};
 use markback::{service::Markback, settings::SecretError};
 
 /// All routes of the API. The key of the settings is read once; without one, only the keys of the database open them.
@@ -91,11 +93,12 @@ fn api(markback: &Markback) -> Result<Router<Markback>, SecretError> {
         Err(SecretError::NotNamed) => None,
         key => Some(key?),
     };
-    let guard = Guard::new(markback.clone(), of_settings.as_ref());
+    let rates = KeyRates::new(limits.key_rate, limits.key_burst);
+    let guard = Guard::new(markback.clone(), of_settings.as_ref(), rates);
     let secret = WebhookSecret::new(settings.service.webhook_secret()?);
     let slots = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
     let guarded = guarded()
-        .route_layer(from_fn_with_state(slots, middleware::bounded))
+        .route_layer(from_fn_with_state(slots, slots::bounded))
         .route_layer(from_fn_with_state(guard, key::guard));
     Ok(Router::from(guarded.merge(open(secret))).method_not_allowed_fallback(wrong_method))
 }

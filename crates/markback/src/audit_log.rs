@@ -136,6 +136,8 @@ pub enum AuditAction {
     EndpointResent,
     /// An endpoint for webhooks was removed.
     EndpointRemoved,
+    /// Secrets of endpoints for webhooks were sealed; the amount tells of how many endpoints.
+    EndpointSecretsSealed,
     /// A sync of a school's people was requested.
     SyncStarted,
     /// A sync was requested that applies changes that were held back.
@@ -225,6 +227,7 @@ impl AuditAction {
             | Self::EndpointRotated
             | Self::EndpointResent
             | Self::EndpointRemoved
+            | Self::EndpointSecretsSealed
             | Self::SyncStarted
             | Self::SyncAccepted
             | Self::SyncsPaused

@@ -50,6 +50,7 @@ pub mod day;
 pub mod desk;
 pub mod endpoints;
 pub mod feed;
+pub mod forms;
 pub mod hints;
 pub mod keys;
 mod lease;
