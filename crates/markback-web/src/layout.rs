@@ -7,6 +7,7 @@ use mis_core::SchoolId;
 use crate::{
     assets::{Addresses, addresses},
     error::PageError,
+    session::FormToken,
     visitor::{Role, Visitor},
 };
 
@@ -96,6 +97,8 @@ pub struct Frame {
     pub links: Vec<Link>,
     /// What is in the search field.
     pub searched: String,
+    /// The token of the visitor's forms; see `csrf.html`.
+    pub token: FormToken,
     /// Style, script, icon.
     pub assets: Addresses,
 }
@@ -109,6 +112,9 @@ impl Frame {
             school: None,
             links: links(visitor, None, None),
             searched: String::new(),
+            token: visitor
+                .map(|visitor| visitor.form.clone())
+                .unwrap_or_default(),
             assets: addresses(),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! GET /                                     the schools of the visitor, or the only one
+//! GET, POST /sign-in, POST /sign-out        signing in and out
 //! GET /assets/{name}                        style, script and icon
 //! ```
 //!
@@ -16,10 +17,15 @@ pub mod error;
 pub mod layout;
 mod pages;
 mod security;
+pub mod session;
 pub mod view;
 pub mod visitor;
 
-use axum::{Router, middleware::from_fn, routing::any};
+use axum::{
+    Router,
+    middleware::{from_fn, from_fn_with_state},
+    routing::any,
+};
 use markback::service::Markback;
 
 pub use self::{
@@ -29,12 +35,17 @@ pub use self::{
 
 /// The pages of the service, without its API. They answer whatever address no other router of the program has.
 ///
-/// A request needs a [`Visitor`] among its extensions: the layer that checks the session adds it.
+/// A request needs a [`Visitor`], whom the session of its cookie adds. A host with a sign-in of its own adds one to the
+/// request's extensions, in a layer around this router, and then checks itself where forms come from.
 pub fn router(markback: Markback) -> Router {
     let pages = Router::new()
         .merge(pages::routes())
         .route("/{*elsewhere}", any(error::nothing_here))
         .method_not_allowed_fallback(error::wrong_method)
+        .layer(from_fn(error::as_page))
+        .layer(from_fn_with_state(markback.clone(), session::visit))
+        .layer(session::layer(&markback))
+        // Once more, for the errors of the layers before.
         .layer(from_fn(error::as_page))
         .merge(assets::routes())
         .layer(from_fn(security::headers));

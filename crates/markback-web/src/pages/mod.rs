@@ -1,6 +1,7 @@
 //! The pages, a file each.
 
 mod home;
+pub(crate) mod sign_in;
 mod today;
 
 use axum::Router;
@@ -8,5 +9,8 @@ use markback::service::Markback;
 
 /// The routes of all pages. A page adds its own here.
 pub(crate) fn routes() -> Router<Markback> {
-    Router::new().merge(home::routes()).merge(today::routes())
+    Router::new()
+        .merge(home::routes())
+        .merge(today::routes())
+        .merge(sign_in::routes())
 }
