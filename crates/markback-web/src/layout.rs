@@ -45,6 +45,16 @@ struct Row {
 }
 
 impl Row {
+    const fn of_all(section: Section, label: &'static str, role: Role, path: &'static str) -> Self {
+        Self {
+            section,
+            label,
+            role,
+            path,
+            of_school: false,
+        }
+    }
+
     const fn of_school(
         section: Section,
         label: &'static str,
@@ -62,7 +72,16 @@ impl Row {
 }
 
 /// The navigation in its order. A page adds its row here.
-const NAVIGATION: &[Row] = &[Row::of_school(Section::Today, "Today", Role::Look, "today")];
+const NAVIGATION: &[Row] = &[
+    Row::of_school(Section::Today, "Today", Role::Look, "today"),
+    Row::of_all(
+        Section::Connections,
+        "Connections",
+        Role::Admin,
+        "/connections",
+    ),
+    Row::of_all(Section::Audit, "Audit", Role::Admin, "/audit"),
+];
 
 /// A link of the navigation.
 #[derive(Clone, Debug)]

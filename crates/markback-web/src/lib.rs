@@ -3,6 +3,9 @@
 //! ```text
 //! GET /                                     the schools of the visitor, or the only one
 //! GET, POST /sign-in, POST /sign-out        signing in and out
+//! GET /connections                          keys of the API, endpoints for webhooks, users
+//! GET, POST /connections/keys/…, …/webhooks/…, …/users/…
+//! GET /audit?school=&by=&since=             the audit log
 //! GET /assets/{name}                        style, script and icon
 //! ```
 //!

@@ -1,5 +1,7 @@
 //! The pages, a file each.
 
+mod audit;
+mod connections;
 mod home;
 pub(crate) mod sign_in;
 mod today;
@@ -13,4 +15,6 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(home::routes())
         .merge(today::routes())
         .merge(sign_in::routes())
+        .merge(connections::routes())
+        .merge(audit::routes())
 }

@@ -1,6 +1,7 @@
 //! A browser with its cookies, for tests that sign in.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     dead_code,
     reason = "tests; not every one uses everything"
 )]
