@@ -39,6 +39,7 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod adapters;
 pub mod approvals;
 pub mod audit_log;
 pub mod calendar;
@@ -46,7 +47,9 @@ mod changes;
 pub mod clock;
 pub mod configuration;
 pub mod correction;
+pub mod doctor;
 pub mod endpoints;
+pub mod explain;
 pub mod feed;
 pub mod hints;
 pub mod keys;
@@ -56,6 +59,7 @@ mod maintenance;
 pub mod metrics;
 mod mirror;
 pub mod operator;
+pub mod overview;
 pub mod people;
 pub mod pipeline;
 pub mod queues;
