@@ -236,8 +236,8 @@ pub(super) fn needed(method: &str, pattern: &str) -> Scope {
         return Scope::Admin;
     };
     match (rest.split('/').next().unwrap_or_default(), reads) {
-        ("events", true) => Scope::EventsRead,
-        ("events" | "corrections", false) => Scope::EventsWrite,
+        ("events" | "problems", true) => Scope::EventsRead,
+        ("events" | "corrections" | "problems", false) => Scope::EventsWrite,
         ("groups" | "syncs", true) => Scope::GroupsRead,
         ("sync", false) => Scope::SettingsWrite,
         _ => Scope::Admin,
@@ -277,6 +277,12 @@ mod tests {
     #[case(
         "POST",
         "/v1/schools/{school}/events/{event}/retry",
+        Scope::EventsWrite
+    )]
+    #[case("GET", "/v1/schools/{school}/problems", Scope::EventsRead)]
+    #[case(
+        "POST",
+        "/v1/schools/{school}/problems/{cause}/{action}",
         Scope::EventsWrite
     )]
     #[case(

@@ -8,6 +8,8 @@
 //! GET  /v1/schools/{school}/events                            the latest events *
 //! GET  /v1/schools/{school}/events/{event}                    one event and its outcome *
 //! POST /v1/schools/{school}/events/{event}/retry, …/discard   an operator's decision *
+//! GET  /v1/schools/{school}/problems                          what needs a person, by cause *
+//! GET, POST …/problems/{cause}/{action}                       what an action would do to all of it; doing it *
 //! GET  /v1/schools/{school}/groups, …/{group}                 the groups and their people *
 //! GET  /v1/schools/{school}/groups/{group}/changes?since=…    changes of a group *
 //! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync} syncs of the school's people *
@@ -34,6 +36,7 @@ mod keys;
 mod middleware;
 mod openapi;
 mod operator;
+mod problems;
 mod query;
 mod reference;
 mod request_id;
@@ -154,6 +157,7 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(groups::routes())
         .merge(operator::routes())
         .merge(corrections::routes())
+        .merge(problems::routes())
         .merge(feed::routes())
         .merge(endpoints::routes())
         .merge(keys::routes())

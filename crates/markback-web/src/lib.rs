@@ -2,6 +2,11 @@
 //!
 //! ```text
 //! GET /                                     the schools of the visitor, or the only one
+//! GET /schools/{school}/today?date=         a school's day
+//! GET /schools/{school}/events?date=…       its sign-ins and sign-outs as a list
+//! GET /schools/{school}/people?q=           people by name
+//! GET /schools/{school}/people/{person}     a person's day
+//! GET /live                                 a stream that tells that something has changed
 //! GET /assets/{name}                        style, script and icon
 //! ```
 //!
@@ -14,12 +19,14 @@
 pub mod assets;
 pub mod error;
 pub mod layout;
+mod live;
+mod looks;
 mod pages;
 mod security;
 pub mod view;
 pub mod visitor;
 
-use axum::{Router, middleware::from_fn, routing::any};
+use axum::{Extension, Router, middleware::from_fn, routing::any};
 use markback::service::Markback;
 
 pub use self::{
@@ -33,9 +40,11 @@ pub use self::{
 pub fn router(markback: Markback) -> Router {
     let pages = Router::new()
         .merge(pages::routes())
+        .merge(live::routes())
         .route("/{*elsewhere}", any(error::nothing_here))
         .method_not_allowed_fallback(error::wrong_method)
         .layer(from_fn(error::as_page))
+        .layer(Extension(looks::Looks::default()))
         .merge(assets::routes())
         .layer(from_fn(security::headers));
     pages.with_state(markback)

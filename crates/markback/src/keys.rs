@@ -343,7 +343,7 @@ impl Hash {
         self.0.ct_eq(&other.0)
     }
 
-    fn hex(&self) -> String {
+    pub(crate) fn hex(&self) -> String {
         use fmt::Write as _;
         self.0.iter().fold(String::new(), |mut text, byte| {
             // Writing to a text cannot fail.

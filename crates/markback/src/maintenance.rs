@@ -83,6 +83,17 @@ impl Markback {
         {
             tracing::warn!(%error, "keys that ended long ago could not be removed; retrying");
         }
+        let sessions = self.store().prune_sessions(service.pages.limits()).await;
+        match sessions {
+            Ok(sessions) => {
+                if let Ok(pruned) = &mut pruned {
+                    pruned.other += sessions;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "ended sessions of users could not be removed; retrying");
+            }
+        }
         match self.store().prune_audit_log(service.retention_audit).await {
             Ok(audit_log) => {
                 if let Ok(pruned) = &mut pruned {

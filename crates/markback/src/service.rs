@@ -32,6 +32,7 @@ use crate::{
     settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
+    users::Users,
     waiting,
 };
 
@@ -113,6 +114,7 @@ pub struct Markback {
     intake: Intake,
     keys: Arc<Keys>,
     audit_log: Arc<AuditLog>,
+    users: Arc<Users>,
     pub(crate) workers: Arc<Workers>,
     sync: PeopleSync,
     feed: Feed,
@@ -188,6 +190,7 @@ impl Markback {
         let markback = Self {
             keys: Arc::new(Keys::new(store.clone())),
             audit_log: Arc::new(AuditLog::new(store.clone())),
+            users: Arc::new(Users::new(store.clone())),
             settings: live,
             layers: Arc::new(Mutex::new(layers)),
             file_refused: Arc::default(),
@@ -269,6 +272,11 @@ impl Markback {
     /// The keys of the API.
     pub fn keys(&self) -> &Arc<Keys> {
         &self.keys
+    }
+
+    /// Signs in the users of the pages.
+    pub fn users(&self) -> &Arc<Users> {
+        &self.users
     }
 
     /// The audit log.

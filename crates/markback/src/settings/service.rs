@@ -21,6 +21,7 @@ use super::{
     findings::{Findings, InDocument, Place},
     http::Http,
     key::Key,
+    pages::Pages,
     problem::Problem,
     secret::{self, SecretError, SecretSource},
     span, store_address,
@@ -114,6 +115,8 @@ pub struct Service {
     pub http: Http,
     /// How long the feed is kept, and how many may follow it.
     pub feed: FeedSettings,
+    /// The pages for people, and how long they stay signed in.
+    pub pages: Pages,
     /// Which addresses the service may call when somebody tells it to, as for webhooks.
     pub targets: TargetSettings,
     /// How the workers work. The defaults fit; tests use shorter times.
@@ -431,6 +434,7 @@ impl Service {
             retention_audit,
             http,
             feed,
+            pages,
             targets,
             workers,
             rate_per_minute,
@@ -465,6 +469,7 @@ impl Service {
             ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
             ("feed", format!("{feed:?}")),
+            ("pages", format!("{pages:?}")),
             ("targets", format!("{targets:?}")),
             ("workers", format!("{workers:?}")),
             ("rate_per_minute", format!("{rate_per_minute:?}")),
@@ -507,6 +512,7 @@ impl Default for Service {
             retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
             feed: FeedSettings::default(),
+            pages: Pages::default(),
             targets: TargetSettings::default(),
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
@@ -652,6 +658,7 @@ impl Service {
         self.check_wonde_url(&place, findings);
         findings.problems.extend(self.http.check(&place));
         findings.problems.extend(self.feed.check(&place));
+        findings.problems.extend(self.pages.check(&place));
         findings.problems.extend(self.sync.check(&place));
     }
 
