@@ -189,7 +189,7 @@ async fn the_office_signs_a_pupil_in_once_and_takes_it_back() {
     let marks = world.sandbox.mis_marks(&world.school.id).unwrap();
     assert_eq!(marks.iter().filter(|mark| mark.writes > 0).count(), 1);
 
-    let correct = format!("/schools/{school}/desk-events/{id}/correct");
+    let correct = format!("/schools/{school}/desk/events/{id}/correct");
     let page = get(&router, &correct).await;
     assert!(
         page.text.contains("Its mark is in the register."),

@@ -9,6 +9,7 @@ mod people;
 mod person;
 mod problems;
 mod rules;
+mod schools;
 pub(crate) mod sign_in;
 mod today;
 
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(problems::routes())
         .merge(rules::routes())
         .merge(groups::routes())
+        .merge(schools::routes())
         .merge(people::routes())
         .merge(person::routes())
         .merge(sign_in::routes())

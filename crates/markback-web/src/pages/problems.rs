@@ -20,7 +20,7 @@ use crate::{
     error::{ErrorKind, PageError},
     layout::{Frame, Section, base, html, segment},
     view::{
-        said::{counted, form, when},
+        said::{counted, field, form, when},
         who::Roll,
     },
     visitor::{AtSchool, Role},
@@ -330,27 +330,19 @@ fn confirm(action: Action, count: usize) -> String {
     }
 }
 
-#[derive(Deserialize)]
-struct Confirmed {
-    /// The events as the preview showed them, as JSON.
-    events: String,
-    #[serde(default)]
-    note: String,
-}
-
 async fn carry_out(
     State(markback): State<Markback>,
     at: AtSchool,
     Path((_, _, action)): Path<(String, String, String)>,
-    Form(confirmed): Form<Confirmed>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Tend)?;
     let action = action_of(&action)?;
-    let named: Vec<Named> = serde_json::from_str(&confirmed.events).map_err(|_| {
+    let named: Vec<Named> = serde_json::from_str(field(&fields, "events")).map_err(|_| {
         PageError::new(ErrorKind::Invalid)
             .detail("Open the problem again and look at what it does.")
     })?;
-    let note = confirmed.note.trim();
+    let note = field(&fields, "note").trim();
     let note = (!note.is_empty()).then(|| note.chars().take(NOTE_MAX).collect());
     let actor = at.visitor.actor(note);
     let (store, settings) = (markback.store(), markback.settings());

@@ -15,11 +15,9 @@ use markback::{
     service::Markback,
     settings::{LoadError, Owner, Problem, School, school_from_text},
     store::{SettingsKey, StoredVersion},
-    try_out::{Report, try_out},
+    try_out::{Report, TrialError},
 };
-use mis_core::Registry;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
 use writeback::settings::GroupKind;
 
 use crate::{
@@ -31,22 +29,19 @@ use crate::{
         timeline::{DayTimes, Timeline},
     },
     view::{
-        said::{counted, day_and_time},
+        said::{counted, day_and_time, field},
         who::Roll,
     },
     visitor::{AtSchool, Role},
 };
 
-/// The most tries at once: each reads and decides a week of events.
-const TRIES: usize = 2;
-static TRYING: Semaphore = Semaphore::const_new(TRIES);
 /// The school days of a try.
 const DAYS: u32 = 5;
 /// So many differences are shown.
 const DIFFERENCES: usize = 100;
 /// So many versions are shown.
 const VERSIONS: usize = 30;
-/// Seconds after which to try again when too many people try at once.
+/// The longest reason in characters.
 const NOTE_MAX: usize = 500;
 
 pub(super) fn routes() -> Router<Markback> {
@@ -628,26 +623,21 @@ fn text_page(
     }
 }
 
-#[derive(Deserialize)]
-struct SavedText {
-    text: String,
-    base: u32,
-}
-
 async fn save_text(
     State(markback): State<Markback>,
     at: AtSchool,
-    Form(saved): Form<SavedText>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Set)?;
     let school = &at.school;
     // Browsers send line ends as two characters.
-    let text = saved.text.replace("\r\n", "\n");
+    let text = field(&fields, "text").replace("\r\n", "\n");
+    let base_number = number(&fields, "base")?;
     let key = SettingsKey::school(&school.id);
     let actor = at.visitor.actor(Some("as a text".to_owned()));
     let mut configuration = markback.configuration().await;
     match configuration
-        .draft(&key, &text, Some(saved.base), &actor)
+        .draft(&key, &text, Some(base_number), &actor)
         .await
     {
         Ok(written) if written.problems.is_empty() => {
@@ -671,25 +661,18 @@ async fn save_text(
     }
 }
 
-#[derive(Deserialize)]
-struct Activated {
-    number: u32,
-    #[serde(default)]
-    note: String,
-}
-
 async fn activate(
     State(markback): State<Markback>,
     at: AtSchool,
-    Form(activated): Form<Activated>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Set)?;
     let school = &at.school;
     let key = SettingsKey::school(&school.id);
-    let actor = at.visitor.actor(note(&activated.note));
+    let actor = at.visitor.actor(note(field(&fields, "note")));
     let mut configuration = markback.configuration().await;
     let done = configuration
-        .activate(&key, Some(activated.number), &actor)
+        .activate(&key, Some(number(&fields, "number")?), &actor)
         .await;
     done.map_err(refused)?;
     markback.refresh_settings().await?;
@@ -697,36 +680,36 @@ async fn activate(
     Ok(Redirect::to(&to).into_response())
 }
 
+/// The number in a field that the page filled in.
+fn number(fields: &[(String, String)], name: &str) -> Result<u32, PageError> {
+    field(fields, name).parse().map_err(|_| {
+        PageError::new(ErrorKind::Invalid).detail("Open the rules again and use the buttons there.")
+    })
+}
+
 fn note(typed: &str) -> Option<String> {
     let typed = typed.trim();
     (!typed.is_empty()).then(|| typed.chars().take(NOTE_MAX).collect())
 }
 
-#[derive(Deserialize)]
-struct Undone {
-    to: u32,
-    /// The number that rules, as the page showed it.
-    active: u32,
-    #[serde(default)]
-    note: String,
-}
-
 async fn undo(
     State(markback): State<Markback>,
     at: AtSchool,
-    Form(undone): Form<Undone>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Set)?;
     let school = &at.school;
     let seen = seen(&markback, school).await?;
-    if seen.active != Some(undone.active) {
+    if seen.active != Some(number(&fields, "active")?) {
         return Err(PageError::new(ErrorKind::Conflict)
             .detail("Other rules count by now. Look at the history again."));
     }
     let key = SettingsKey::school(&school.id);
-    let actor = at.visitor.actor(note(&undone.note));
+    let actor = at.visitor.actor(note(field(&fields, "note")));
     let mut configuration = markback.configuration().await;
-    let done = configuration.undo(&key, Some(undone.to), &actor).await;
+    let done = configuration
+        .undo(&key, Some(number(&fields, "to")?), &actor)
+        .await;
     done.map_err(refused)?;
     markback.refresh_settings().await?;
     let to = format!("{}/rules?said=undone", base(&school.id));
@@ -836,7 +819,6 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         return Err(PageError::new(ErrorKind::Conflict)
             .detail("There is no draft to try: the rules that count are the newest."));
     };
-    let settings = markback.settings();
     let back = format!("{}/rules", base(&school.id));
     let frame = Frame::of_school(
         "The draft on last week",
@@ -844,13 +826,9 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         &school.id,
         Some(Section::Rules),
     );
-    let drafted = match school_from_text(&settings, &school.id, "draft", &draft.body) {
-        Ok((drafted, _)) => drafted,
-        Err(error) => {
-            let problems = match error {
-                LoadError::Problems { problems, .. } => problems.iter().map(in_words).collect(),
-                error => vec![error.to_string()],
-            };
+    let report = match markback.try_settings(&school.id, None, DAYS).await {
+        Ok(report) => report,
+        Err(TrialError::Draft(ChangeError::Problems { problems, .. })) => {
             return html(&TryPage {
                 frame,
                 number: draft.number,
@@ -862,18 +840,18 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
                 apart: Vec::new(),
                 back,
                 may_set: false,
-                problems,
+                problems: problems.iter().map(in_words).collect(),
             });
         }
+        Err(TrialError::Draft(error)) => return Err(refused(error)),
+        Err(TrialError::Store(error)) => return Err(error.into()),
+        Err(TrialError::Busy) => {
+            return Err(PageError::new(ErrorKind::Unavailable)
+                .detail("Others are trying drafts at the moment. Try again in a few seconds."));
+        }
+        Err(error) => return Err(PageError::new(ErrorKind::Conflict).detail(error.to_string())),
     };
-    let Ok(_permit) = TRYING.try_acquire() else {
-        return Err(PageError::new(ErrorKind::Unavailable)
-            .detail("Others are trying drafts at the moment. Try again in a few seconds."));
-    };
-    let registry = Registry::discover().map_err(|_| PageError::new(ErrorKind::Internal))?;
-    let now = markback.clock().now();
-    let (store, timezone) = (markback.store(), school.timezone);
-    let report = try_out(store, &registry, school, &drafted, DAYS, now).await?;
+    let timezone = school.timezone;
     let look = at
         .visitor
         .entry(AuditAction::SettingsTried)

@@ -37,3 +37,9 @@ pub(crate) fn form(person: &KnownPerson) -> String {
         PersonKind::Parent => "parent".to_owned(),
     }
 }
+
+/// What a form has in a field; empty if it has no such field.
+pub(crate) fn field<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
+    let found = fields.iter().find(|(field, _)| field == name);
+    found.map_or("", |(_, value)| value.as_str())
+}
