@@ -474,3 +474,75 @@ async fn groups_show_their_people_and_are_read_again_by_who_may() {
         409
     );
 }
+
+#[tokio::test]
+async fn one_event_is_tried_without_anything_being_stored() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    let router = pages(&world.markback, Some(visitor(Role::Look)));
+    let one = format!("/schools/{}/rules/groups/Pupils/one", world.id());
+    assert!(
+        get(&router, &one)
+            .await
+            .text
+            .contains("There is no draft to compare with.")
+    );
+    let page = get(
+        &router,
+        &format!("{one}?kind=in&date=2026-11-23&time=09:05"),
+    )
+    .await;
+    assert!(
+        page.text.contains("write L in AM of 2026-11-23"),
+        "{}",
+        page.text
+    );
+    let page = get(
+        &router,
+        &format!("{one}?kind=in&date=2026-11-23&time=09:05&held=L"),
+    )
+    .await;
+    assert!(page.text.contains("the register holds L as given"), "{}", page.text);
+    let page = get(&router, &format!("{one}?kind=in&date=2026-11-23&time=soon")).await;
+    assert!(page.text.contains("Give the time"), "{}", page.text);
+    let filter = markback::store::EventFilter {
+        limit: 10,
+        ..Default::default()
+    };
+    assert!(
+        world
+            .markback
+            .store()
+            .search(&filter)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn support_sees_each_school_and_checks_its_connection() {
+    let mut world = ApiEnv::new().await;
+    with_refused_marks(&mut world).await;
+    let router = pages(&world.markback, Some(visitor(Role::Admin)));
+    let page = get(&router, "/schools").await;
+    assert!(
+        page.text.contains("2 events need somebody"),
+        "{}",
+        page.text
+    );
+    let connection = format!("/schools/{}/connection", world.id());
+    assert!(page.text.contains(&connection));
+    let page = get(&router, &connection).await;
+    assert!(page.text.contains("The school allows"), "{}", page.text);
+    let page = post(&router, &connection, &[]).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text.contains("The connection is in order"),
+        "{}",
+        page.text
+    );
+    let looker = pages(&world.markback, Some(visitor(Role::Tend)));
+    assert_eq!(post(&looker, &connection, &[]).await.status, 403);
+}
