@@ -136,6 +136,8 @@ pub enum AuditAction {
     EndpointResent,
     /// An endpoint for webhooks was removed.
     EndpointRemoved,
+    /// Secrets of endpoints for webhooks were sealed; the amount tells of how many endpoints.
+    EndpointSecretsSealed,
     /// A sync of a school's people was requested.
     SyncStarted,
     /// A sync was requested that applies changes that were held back.
@@ -170,6 +172,10 @@ pub enum AuditAction {
     FeedFollowed,
     /// A draft of settings was tried on past events.
     SettingsTried,
+    /// It was asked what would be decided about an event of a person.
+    EventExplained,
+    /// A school's connection was checked, with what can be read of its people.
+    SchoolExamined,
 }
 
 impl AuditAction {
@@ -195,7 +201,9 @@ impl AuditAction {
             | Self::SyncsShown
             | Self::FeedShown
             | Self::FeedFollowed
-            | Self::SettingsTried => AuditKind::Look,
+            | Self::SettingsTried
+            | Self::EventExplained
+            | Self::SchoolExamined => AuditKind::Look,
             Self::EventsSent
             | Self::EventRetried
             | Self::EventDiscarded
@@ -225,6 +233,7 @@ impl AuditAction {
             | Self::EndpointRotated
             | Self::EndpointResent
             | Self::EndpointRemoved
+            | Self::EndpointSecretsSealed
             | Self::SyncStarted
             | Self::SyncAccepted
             | Self::SyncsPaused

@@ -39,6 +39,7 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod adapters;
 pub mod approvals;
 pub mod audit_log;
 pub mod calendar;
@@ -47,8 +48,12 @@ pub mod clock;
 pub mod configuration;
 pub mod correction;
 pub mod day;
+pub mod desk;
+pub mod doctor;
 pub mod endpoints;
+pub mod explain;
 pub mod feed;
+pub mod forms;
 pub mod hints;
 pub mod keys;
 mod lease;
@@ -57,8 +62,10 @@ mod maintenance;
 pub mod metrics;
 mod mirror;
 pub mod operator;
+pub mod overview;
 pub mod people;
 pub mod pipeline;
+pub mod problems;
 pub mod queues;
 pub mod rate;
 pub mod replay_decision;

@@ -11,7 +11,7 @@ use mis_core::{Registry, SchoolId};
 use outbox::{Outbox, SystemClock};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,7 +32,7 @@ use crate::{
     settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
-    targets::Targets,
+    try_out::TRIALS,
     users::Users,
     waiting,
 };
@@ -108,6 +108,8 @@ pub struct Markback {
     /// Why schools' sealed tokens cannot be used, with the number of schools.
     pub(crate) tokens_unread: Arc<StdMutex<BTreeMap<String, usize>>>,
     pub(crate) fetching: Fetching,
+    /// The places for trials of settings.
+    pub(crate) trials: Arc<Semaphore>,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -186,6 +188,7 @@ impl Markback {
             config.poll,
             settings.service.feed.streams.get(),
         );
+        let endpoints = Endpoints::new(store.clone(), &settings.service);
         let intake = Intake::start(live.clone(), store.clone(), people.clone());
         let markback = Self {
             keys: Arc::new(Keys::new(store.clone())),
@@ -196,6 +199,7 @@ impl Markback {
             file_refused: Arc::default(),
             tokens_unread: Arc::default(),
             fetching: Fetching::default(),
+            trials: Arc::new(Semaphore::new(TRIALS)),
             schools,
             people,
             mirror,
@@ -203,8 +207,8 @@ impl Markback {
             workers,
             sync,
             feed,
-            courier: Courier::new(store.clone(), &Targets::new(&settings.service.targets))?,
-            endpoints: Endpoints::new(store.clone(), &settings.service.targets),
+            courier: endpoints.courier()?,
+            endpoints,
             store,
             config,
             clock: options.clock,
@@ -400,6 +404,7 @@ impl Markback {
                 tracing::warn!(%error, "earlier pauses could not be ended; they end by themselves");
             }
         }
+        self.tell_secrets_in_clear().await;
         // Before the first decision.
         self.read_calendars(&self.settings(), Reread::All).await;
         self.wake_calendars();
@@ -438,6 +443,28 @@ impl Markback {
         if let Err(error) = self.keys.write_uses().await {
             tracing::debug!(%error, "the last uses of keys could not be written; they are tried again");
         }
+    }
+
+    /// Says once that endpoints' secrets are not sealed.
+    async fn tell_secrets_in_clear(&self) {
+        let endpoints = match self.store().endpoint_secrets_in_clear().await {
+            Ok(0) => return,
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                tracing::debug!(%error, "whether endpoints' secrets are sealed cannot be read");
+                return;
+            }
+        };
+        let what_to_do = match self.settings().service.names_seal_key() {
+            true => "`markback token reseal` seals them",
+            false => {
+                "name a key in `seal_key_env` or `seal_key_file`, and run `markback token reseal`"
+            }
+        };
+        tracing::warn!(
+            endpoints,
+            "secrets of webhook endpoints are in the database in clear; {what_to_do}"
+        );
     }
 
     async fn start_afresh(&self) -> outbox::Result<Vec<String>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mis_core::SchoolId;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use super::Configuration;
 use crate::{
     audit_log::{AuditAction, NewAuditEntry},
     operator::Actor,
+    seal::SecretOf,
     settings::{Owner, SecretError, SecretSource},
     store::{SettingsKey, TokenChange, TokensChanged},
 };
@@ -58,10 +60,11 @@ pub enum TokenError {
 }
 
 /// A token that was set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TokenSet {
     /// The school.
+    #[schemars(with = "String")]
     pub school: SchoolId,
     /// The id of the key that it is sealed with.
     pub key_id: String,
@@ -107,7 +110,7 @@ impl Configuration {
         let token = checked(token)?;
         let keys = self.layers.file().service.seal_keys().read();
         let seal = keys.present()?;
-        let sealed = [(school.clone(), seal.seal(school, &token)?)];
+        let sealed = [(school.clone(), seal.seal(SecretOf::School(school), &token)?)];
         self.change(TokenChange::Set, Some(&seal.id), &sealed, actor)
             .await?;
         let settings = self.layers.settings();
@@ -176,7 +179,7 @@ impl Configuration {
             match opened {
                 Ok(_) if row.key_id == seal.id => done.already += 1,
                 Ok(token) => {
-                    let sealed = seal.seal(&school, &token)?;
+                    let sealed = seal.seal(SecretOf::School(&school), &token)?;
                     new.push((school, sealed));
                 }
                 Err(error) => {

@@ -21,6 +21,7 @@ mod pauses;
 #[cfg(test)]
 mod plans;
 mod previous;
+mod problems;
 mod register;
 mod retention;
 mod roster;
