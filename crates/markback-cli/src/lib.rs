@@ -10,8 +10,8 @@ use markback_console::{BadInput, logging, output};
 use markback_lab::{bench, demo};
 
 use self::commands::{
-    adapters, audit, check, doctor, events, explain, groups, keys, migrate, replay, resume, schema,
-    schools, serve, settings, status, sync, token, users, webhooks,
+    adapters, audit, check, doctor, events, explain, groups, keys, migrate, problems, replay,
+    resume, schema, schools, serve, settings, status, sync, token, users, webhooks,
 };
 
 pub mod commands;
@@ -49,6 +49,8 @@ pub enum Command {
     Replay(replay::Args),
     /// List events, show one, replay its decision, retry or discard it
     Events(events::Args),
+    /// List what needs a person by its cause, and act on all events of a cause
+    Problems(problems::Args),
     /// Show schools, pending events, paused schools and the reason
     Status(status::Args),
     /// End the pause of a school or a token now, for example because its cause was removed
@@ -120,6 +122,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Events(args) => events::run(&args),
+        Command::Problems(args) => problems::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Sync(args) => sync::run(&args),

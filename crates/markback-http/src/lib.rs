@@ -8,6 +8,8 @@
 //! GET  /v1/schools/{school}/events                            the latest events *
 //! GET  /v1/schools/{school}/events/{event}                    one event and its outcome *
 //! POST /v1/schools/{school}/events/{event}/retry, …/discard   an operator's decision *
+//! GET  /v1/schools/{school}/problems                          what needs a person, by cause *
+//! GET, POST …/problems/{cause}/{action}                       what an action would do to all of it; doing it *
 //! GET  /v1/schools/{school}/groups, …/{group}                 the groups and their people *
 //! GET  /v1/schools/{school}/groups/{group}/changes?since=…    changes of a group *
 //! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync} syncs of the school's people *
@@ -29,14 +31,17 @@ mod feed;
 mod groups;
 mod health;
 mod key;
+mod key_rates;
 mod keys;
 mod middleware;
 mod openapi;
 mod operator;
+mod problems;
 mod query;
 mod reference;
 mod request_id;
 pub mod server;
+mod slots;
 mod webhooks;
 mod wrong_keys;
 
@@ -58,7 +63,7 @@ pub use self::{
     error::{ApiError, Kind, Problem},
     openapi::document,
 };
-use self::{extract::BodyMax, key::Guard, webhooks::WebhookSecret};
+use self::{extract::BodyMax, key::Guard, key_rates::KeyRates, webhooks::WebhookSecret};
 use markback::{service::Markback, settings::SecretError};
 
 /// All routes of the API. The key of the settings is read once; without one, only the keys of the database open them.
@@ -88,11 +93,12 @@ fn api(markback: &Markback) -> Result<Router<Markback>, SecretError> {
         Err(SecretError::NotNamed) => None,
         key => Some(key?),
     };
-    let guard = Guard::new(markback.clone(), of_settings.as_ref());
+    let rates = KeyRates::new(limits.key_rate, limits.key_burst);
+    let guard = Guard::new(markback.clone(), of_settings.as_ref(), rates);
     let secret = WebhookSecret::new(settings.service.webhook_secret()?);
     let slots = Arc::new(Semaphore::new(limits.requests.min(Semaphore::MAX_PERMITS)));
     let guarded = guarded()
-        .route_layer(from_fn_with_state(slots, middleware::bounded))
+        .route_layer(from_fn_with_state(slots, slots::bounded))
         .route_layer(from_fn_with_state(guard, key::guard));
     Ok(Router::from(guarded.merge(open(secret))).method_not_allowed_fallback(wrong_method))
 }
@@ -151,6 +157,7 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(groups::routes())
         .merge(operator::routes())
         .merge(corrections::routes())
+        .merge(problems::routes())
         .merge(feed::routes())
         .merge(endpoints::routes())
         .merge(keys::routes())

@@ -97,6 +97,8 @@ pub struct Link {
 /// The school of a page.
 #[derive(Clone, Debug)]
 pub struct FrameSchool {
+    /// Its id.
+    pub id: String,
     /// Its name, or its id where the name is not known.
     pub name: String,
     /// The address of its pages: `/schools/{school}`.
@@ -118,6 +120,8 @@ pub struct Frame {
     pub searched: String,
     /// The token of the visitor's forms; see `csrf.html`.
     pub token: FormToken,
+    /// Whether the page freshens itself.
+    pub is_live: bool,
     /// Style, script, icon.
     pub assets: Addresses,
 }
@@ -134,6 +138,7 @@ impl Frame {
             token: visitor
                 .map(|visitor| visitor.form.clone())
                 .unwrap_or_default(),
+            is_live: false,
             assets: addresses(),
         }
     }
@@ -154,6 +159,7 @@ impl Frame {
         section: Option<Section>,
     ) -> Self {
         let of_school = FrameSchool {
+            id: school.to_string(),
             name: school.to_string(),
             base: base(school),
         };
@@ -161,6 +167,27 @@ impl Frame {
             links: links(Some(visitor), Some(&of_school), section),
             school: Some(of_school),
             ..Self::new(title, Some(visitor))
+        }
+    }
+}
+
+impl Frame {
+    /// The page freshens itself when something changes at its school: the regions with `data-fresh` are taken from the page
+    /// as it is then.
+    #[must_use]
+    pub fn live(self) -> Self {
+        Self {
+            is_live: true,
+            ..self
+        }
+    }
+
+    /// What was searched for.
+    #[must_use]
+    pub fn searched(self, searched: &str) -> Self {
+        Self {
+            searched: searched.to_owned(),
+            ..self
         }
     }
 }

@@ -6,6 +6,11 @@
 //! GET /connections                          keys of the API, endpoints for webhooks, users
 //! GET, POST /connections/keys/…, …/webhooks/…, …/users/…
 //! GET /audit?school=&by=&since=             the audit log
+//! GET /schools/{school}/today?date=         a school's day
+//! GET /schools/{school}/events?date=…       its sign-ins and sign-outs as a list
+//! GET /schools/{school}/people?q=           people by name
+//! GET /schools/{school}/people/{person}     a person's day
+//! GET /live                                 a stream that tells that something has changed
 //! GET /assets/{name}                        style, script and icon
 //! ```
 //!
@@ -18,6 +23,8 @@
 pub mod assets;
 pub mod error;
 pub mod layout;
+mod live;
+mod looks;
 mod pages;
 mod security;
 pub mod session;
@@ -25,7 +32,7 @@ pub mod view;
 pub mod visitor;
 
 use axum::{
-    Router,
+    Extension, Router,
     middleware::{from_fn, from_fn_with_state},
     routing::any,
 };
@@ -43,6 +50,7 @@ pub use self::{
 pub fn router(markback: Markback) -> Router {
     let pages = Router::new()
         .merge(pages::routes())
+        .merge(live::routes())
         .route("/{*elsewhere}", any(error::nothing_here))
         .method_not_allowed_fallback(error::wrong_method)
         .layer(from_fn(error::as_page))
@@ -50,6 +58,7 @@ pub fn router(markback: Markback) -> Router {
         .layer(session::layer(&markback))
         // Once more, for the errors of the layers before.
         .layer(from_fn(error::as_page))
+        .layer(Extension(looks::Looks::default()))
         .merge(assets::routes())
         .layer(from_fn(security::headers));
     pages.with_state(markback)

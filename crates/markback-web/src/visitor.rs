@@ -20,6 +20,7 @@ pub use markback::users::Role;
 
 use crate::{
     error::{ErrorKind, PageError},
+    looks::Looks,
     session::FormToken,
 };
 
@@ -179,6 +180,47 @@ pub struct AtSchool {
     pub visitor: Visitor,
     /// The settings of the school.
     pub school: School,
+    looks: Looks,
+}
+
+impl AtSchool {
+    /// Records a look at so many events or people of the school, before they are shown.
+    ///
+    /// # Errors
+    /// Returns an error page if it cannot be recorded: then nothing may be shown.
+    pub async fn looks_at(
+        &self,
+        markback: &Markback,
+        action: AuditAction,
+        amount: usize,
+    ) -> Result<(), PageError> {
+        let look = (action, None, amount);
+        if amount == 0 {
+            return Ok(());
+        }
+        let looks = &self.looks;
+        looks
+            .record(markback, &self.visitor, &self.school.id, look)
+            .await
+    }
+
+    /// Records a look at what is kept about one person, with so many events, before it is shown.
+    ///
+    /// # Errors
+    /// As [`AtSchool::looks_at`].
+    pub async fn looks_at_person(
+        &self,
+        markback: &Markback,
+        action: AuditAction,
+        person: &str,
+        amount: usize,
+    ) -> Result<(), PageError> {
+        let look = (action, Some(person), amount);
+        let looks = &self.looks;
+        looks
+            .record(markback, &self.visitor, &self.school.id, look)
+            .await
+    }
 }
 
 impl FromRequestParts<Markback> for AtSchool {
@@ -197,6 +239,11 @@ impl FromRequestParts<Markback> for AtSchool {
         let school = visitor
             .school(markback, id)
             .map_err(PageError::into_response)?;
-        Ok(Self { visitor, school })
+        let looks = parts.extensions.get::<Looks>().cloned();
+        Ok(Self {
+            visitor,
+            school,
+            looks: looks.unwrap_or_default(),
+        })
     }
 }

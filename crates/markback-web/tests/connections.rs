@@ -340,9 +340,7 @@ async fn the_audit_log_is_filtered_paged_and_limited_to_the_own_schools() {
             &markback::audit_log::Caller::user(Some("operator".to_owned())),
             "command line",
         );
-        let entry = entry
-            .school(&world.id())
-            .subject(format!("event-{number}"));
+        let entry = entry.school(&world.id()).subject(format!("event-{number}"));
         markback.audit_log().change(entry).await.unwrap();
     }
     let first = audit(&mut amy, "?by=operator").await;

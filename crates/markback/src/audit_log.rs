@@ -136,6 +136,8 @@ pub enum AuditAction {
     EndpointResent,
     /// An endpoint for webhooks was removed.
     EndpointRemoved,
+    /// Secrets of endpoints for webhooks were sealed; the amount tells of how many endpoints.
+    EndpointSecretsSealed,
     /// A sync of a school's people was requested.
     SyncStarted,
     /// A sync was requested that applies changes that were held back.
@@ -150,6 +152,10 @@ pub enum AuditAction {
     EventShown,
     /// Events were listed; the amount tells how many. The subject is a person if the list is theirs.
     EventsListed,
+    /// People were searched for by name; the amount tells how many were shown.
+    PeopleFound,
+    /// What is kept about a person's day was shown, with the register; the amount tells of how many events.
+    PersonShown,
     /// An event's decision was replayed.
     DecisionReplayed,
     /// A group's people were shown; the amount tells how many.
@@ -182,6 +188,8 @@ impl AuditAction {
         match self {
             Self::EventShown
             | Self::EventsListed
+            | Self::PeopleFound
+            | Self::PersonShown
             | Self::DecisionReplayed
             | Self::GroupShown
             | Self::GroupChangesShown
@@ -219,6 +227,7 @@ impl AuditAction {
             | Self::EndpointRotated
             | Self::EndpointResent
             | Self::EndpointRemoved
+            | Self::EndpointSecretsSealed
             | Self::SyncStarted
             | Self::SyncAccepted
             | Self::SyncsPaused

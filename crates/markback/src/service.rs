@@ -32,7 +32,6 @@ use crate::{
     settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
-    targets::Targets,
     users::Users,
     waiting,
 };
@@ -186,6 +185,7 @@ impl Markback {
             config.poll,
             settings.service.feed.streams.get(),
         );
+        let endpoints = Endpoints::new(store.clone(), &settings.service);
         let intake = Intake::start(live.clone(), store.clone(), people.clone());
         let markback = Self {
             keys: Arc::new(Keys::new(store.clone())),
@@ -203,8 +203,8 @@ impl Markback {
             workers,
             sync,
             feed,
-            courier: Courier::new(store.clone(), &Targets::new(&settings.service.targets))?,
-            endpoints: Endpoints::new(store.clone(), &settings.service.targets),
+            courier: endpoints.courier()?,
+            endpoints,
             store,
             config,
             clock: options.clock,
@@ -400,6 +400,7 @@ impl Markback {
                 tracing::warn!(%error, "earlier pauses could not be ended; they end by themselves");
             }
         }
+        self.tell_secrets_in_clear().await;
         // Before the first decision.
         self.read_calendars(&self.settings(), Reread::All).await;
         self.wake_calendars();
@@ -438,6 +439,28 @@ impl Markback {
         if let Err(error) = self.keys.write_uses().await {
             tracing::debug!(%error, "the last uses of keys could not be written; they are tried again");
         }
+    }
+
+    /// Says once that endpoints' secrets are not sealed.
+    async fn tell_secrets_in_clear(&self) {
+        let endpoints = match self.store().endpoint_secrets_in_clear().await {
+            Ok(0) => return,
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                tracing::debug!(%error, "whether endpoints' secrets are sealed cannot be read");
+                return;
+            }
+        };
+        let what_to_do = match self.settings().service.names_seal_key() {
+            true => "`markback token reseal` seals them",
+            false => {
+                "name a key in `seal_key_env` or `seal_key_file`, and run `markback token reseal`"
+            }
+        };
+        tracing::warn!(
+            endpoints,
+            "secrets of webhook endpoints are in the database in clear; {what_to_do}"
+        );
     }
 
     async fn start_afresh(&self) -> outbox::Result<Vec<String>> {

@@ -1,6 +1,6 @@
 //! A node: `markback serve` in a separate process.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
 use chrono::{TimeDelta, Utc};
@@ -59,6 +59,12 @@ impl Node {
                 bail!("a node ended at once: {}", log.unwrap_or_default().trim())
             }
         }
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> anyhow::Result<SocketAddr> {
+        let address = self.address.trim_start_matches("http://");
+        address.parse().context("a node has no address")
     }
 
     /// The URL for events of a school.

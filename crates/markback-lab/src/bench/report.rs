@@ -1,6 +1,6 @@
 //! The report: results and their aims, as a table or as JSON.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -8,6 +8,7 @@ use wonde_sandbox::RequestCounts;
 
 use super::{
     Args,
+    api::Stress,
     cpu::machine_memory,
     morning::{Flow, MIS_DELAY, Morning, PUPILS},
     nation::{Nation, NationArgs},
@@ -303,6 +304,74 @@ impl Report {
         ));
     }
 
+    /// Intake before and during stress, what the clients met that caused it, and streams.
+    pub(super) fn under_stress(&mut self, stress: &Stress) {
+        let store = "SQLite, 1 node";
+        for (when, flow) in [("before", &stress.before), ("during", &stress.during)] {
+            let what = |which| format!("intake at {} events/s, {which}, {when}", stress.rate);
+            for (which, quantile) in [("50th percentile", 0.5), ("99th percentile", 0.99)] {
+                let micros = flow.latencies.value_at_quantile(quantile);
+                let took = millis(Duration::from_micros(micros));
+                self.add(what(which), store, took, "ms").remark =
+                    format!("one event per request, {} accepted", flow.accepted.len());
+            }
+            if flow.others.is_empty() {
+                continue;
+            }
+            let others = counts(&flow.others);
+            let count = flow.others.values().sum();
+            self.add(what("not accepted"), store, count_of(count), "requests")
+                .remark = format!("by status (0: no answer): {others}");
+        }
+        self.add(
+            "accepted and not in the database",
+            store,
+            count_of(stress.lost),
+            "events",
+        )
+        .aim(Aim::AtMost(0.0));
+        let clients = &stress.clients;
+        self.add(
+            format!("{} clients that treat the API badly", stress.connections),
+            store,
+            count_of(clients.connections),
+            "connections",
+        )
+        .remark = format!(
+            "in {} s; answers by status: {}; {} without an answer",
+            stress.seconds,
+            counts(&clients.answers),
+            clients.unanswered
+        );
+        self.add(
+            "answers 429 and 503 without Retry-After",
+            store,
+            count_of(clients.without_retry_after),
+            "answers",
+        )
+        .aim(Aim::AtMost(0.0));
+        if let (Some(median), Some(longest)) = (
+            stress.heard.get(stress.heard.len() / 2),
+            stress.heard.last(),
+        ) {
+            let what = |which| {
+                format!(
+                    "a change to the last of {} streams, {which}",
+                    stress.streams
+                )
+            };
+            self.add(what("median"), store, millis(*median), "ms")
+                .remark = format!(
+                "{} changes; a node looks for new entries once a second",
+                stress.heard.len()
+            );
+            self.add(what("longest"), store, millis(*longest), "ms");
+        }
+        if let Some(memory) = stress.memory {
+            self.add("peak memory", store, memory, "MiB");
+        }
+    }
+
     /// A morning of very many schools.
     pub(super) fn nation(&mut self, args: &NationArgs, nation: &Nation) {
         let store = match (&args.postgres_url, args.nodes) {
@@ -527,6 +596,19 @@ impl Report {
         let last = self.figures.len() - 1;
         &mut self.figures[last]
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
+fn count_of(count: u64) -> f64 {
+    count as f64
+}
+
+/// Counts by status, such as "202: 5, 503: 1".
+fn counts(by_status: &BTreeMap<u16, u64>) -> String {
+    let counts = by_status
+        .iter()
+        .map(|(status, count)| format!("{status}: {count}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 impl Figure {

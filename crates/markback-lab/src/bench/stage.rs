@@ -83,8 +83,9 @@ impl Stage {
         write_delay: Duration,
     ) -> anyhow::Result<Self> {
         let date = school_day(Utc::now());
+        let wanted = usize::try_from(schools)?;
         let options = SandboxOptions {
-            schools,
+            schools: SCHOOLS_IN_ALL * u32::try_from(wanted.div_ceil(SCHOOLS_THAT_WRITE))?,
             pupils_per_school: largest,
             pupils_of_smallest: Some(smallest),
             start_date: Some(date),
@@ -92,6 +93,7 @@ impl Stage {
             ..SandboxOptions::default()
         };
         let mut stage = Self::with(options, date, 0).await?;
+        stage.schools.truncate(wanted);
         stage.events = stage.pupils();
         Ok(stage)
     }

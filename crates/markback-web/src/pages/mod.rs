@@ -3,6 +3,8 @@
 mod audit;
 mod connections;
 mod home;
+mod people;
+mod person;
 pub(crate) mod sign_in;
 mod today;
 
@@ -17,4 +19,6 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(sign_in::routes())
         .merge(connections::routes())
         .merge(audit::routes())
+        .merge(people::routes())
+        .merge(person::routes())
 }

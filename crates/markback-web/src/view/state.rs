@@ -55,6 +55,17 @@ impl Outcome {
         }
     }
 
+    /// Its words after a number.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Needs => "need somebody",
+            Self::Held => "wait for a release",
+            Self::OnItsWay => "on their way",
+            Self::Done => "in the register",
+            Self::Nothing => "nothing to write",
+        }
+    }
+
     /// Its class in the style, and the end of the id of its shape in a picture.
     pub fn class(self) -> &'static str {
         match self {

@@ -16,6 +16,8 @@ use markback::service::Markback;
 use markback_web::{Role, SchoolsSeen, Visitor, session::FormToken};
 use tower::ServiceExt as _;
 
+pub(crate) mod morning;
+
 /// An answer.
 pub(crate) struct Page {
     pub(crate) status: u16,

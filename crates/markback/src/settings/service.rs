@@ -59,13 +59,13 @@ pub struct Service {
     /// The environment variable that holds the database's address if that contains a password. It takes precedence over
     /// `store`.
     pub store_env: Option<String>,
-    /// The environment variable that holds the key for the tokens that the database keeps: 32 bytes in Base64. This or
-    /// `seal_key_file`; without them no token is kept.
+    /// The environment variable that holds the key for the tokens and the webhook endpoints' secrets that the database keeps:
+    /// 32 bytes in Base64. This or `seal_key_file`; without them no token is kept, and secrets of endpoints are not sealed.
     pub seal_key_env: Option<String>,
     /// The file that holds that key, relative to the settings file.
     pub seal_key_file: Option<PathBuf>,
-    /// The environment variable that holds the key before it. It opens tokens until `markback token reseal` has sealed them
-    /// with the present one.
+    /// The environment variable that holds the key before it. It opens tokens and secrets until `markback token reseal` has
+    /// sealed them with the present one.
     pub seal_key_before_env: Option<String>,
     /// The file that holds the key before it, relative to the settings file.
     pub seal_key_before_file: Option<PathBuf>,
