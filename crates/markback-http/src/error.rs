@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::request_id;
+use markback::configuration::Conflict;
 
 /// Seconds after which to retry when the database cannot be reached.
 pub(crate) const STORE_AGAIN: u32 = 5;
@@ -22,6 +23,7 @@ pub struct ApiError {
     header: Option<Header>,
     detail: String,
     problems: Vec<Problem>,
+    conflict: Option<Box<Conflict>>,
 }
 
 /// An additional header.
@@ -62,6 +64,18 @@ pub enum Kind {
     UnknownEndpoint,
     /// There is no such key.
     UnknownKey,
+    /// There is no such template.
+    UnknownTemplate,
+    /// There is no such version or draft of the settings.
+    UnknownVersion,
+    /// The settings file keeps these settings.
+    SettingsInFile,
+    /// Somebody else wrote a version of the settings meanwhile.
+    SettingsChanged,
+    /// The request does not say which version it is based on.
+    VersionNeeded,
+    /// The settings have problems.
+    InvalidSettings,
     /// The cursor is older than the kept changes.
     CursorGone,
     /// The state of the event does not allow this, or its id belongs to an event with other content.
@@ -165,6 +179,36 @@ impl Kind {
                 "Unknown key",
                 "Correct the key's id; it is the public part, which the list of keys has.",
             ),
+            Self::UnknownTemplate => (
+                StatusCode::NOT_FOUND,
+                "Unknown template",
+                "Correct the template's name; the list of templates has them all.",
+            ),
+            Self::UnknownVersion => (
+                StatusCode::NOT_FOUND,
+                "Unknown version",
+                "Correct the number; the list of versions has them all.",
+            ),
+            Self::SettingsInFile => (
+                StatusCode::CONFLICT,
+                "The settings file keeps these settings",
+                "Change them in the file, or move the school into the database with `adopt`.",
+            ),
+            Self::SettingsChanged => (
+                StatusCode::PRECONDITION_FAILED,
+                "Somebody else changed the settings",
+                "Compare the two texts in `conflict`, and send yours again with the newest number in `If-Match`.",
+            ),
+            Self::VersionNeeded => (
+                StatusCode::PRECONDITION_REQUIRED,
+                "The version is missing",
+                "Send the header `If-Match` with the number of the version that the change is based on.",
+            ),
+            Self::InvalidSettings => (
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid settings",
+                "Correct each of the `problems` in the settings. Nothing was changed.",
+            ),
             Self::CursorGone => (
                 StatusCode::GONE,
                 "The cursor is too old",
@@ -173,7 +217,7 @@ impl Kind {
             Self::Conflict => (
                 StatusCode::CONFLICT,
                 "Conflict",
-                "If an event's id is in use, give the new event an id of its own; otherwise read the event's state.",
+                "If an event's id is in use, give the new event an id of its own; otherwise read the state, which `detail` names.",
             ),
             Self::InvalidJson => (
                 StatusCode::BAD_REQUEST,
@@ -230,6 +274,12 @@ pub struct Problem {
     pub message: String,
     /// What to do.
     pub help: String,
+    /// The setting, if it is in a text of settings: `group[1].writeback.am.late`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setting: Option<String>,
+    /// The line of that text, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
 }
 
 impl Problem {
@@ -268,6 +318,9 @@ pub(crate) struct ProblemDetails {
     instance: Option<String>,
     /// Each problem of the request, if there are several or they are about single fields.
     problems: Vec<Problem>,
+    /// Both texts, if two people changed the same settings at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict: Option<Box<Conflict>>,
 }
 
 /// What the log shows of an error: nothing of the request.
@@ -285,12 +338,19 @@ impl ApiError {
             header: None,
             detail: detail.into(),
             problems: Vec::new(),
+            conflict: None,
         }
     }
 
     /// Adds problems by field.
     pub fn with_problems(mut self, problems: Vec<Problem>) -> Self {
         self.problems = problems;
+        self
+    }
+
+    /// Adds both texts of settings that two people changed at once.
+    pub(crate) fn with_conflict(mut self, conflict: Box<Conflict>) -> Self {
+        self.conflict = Some(conflict);
         self
     }
 
@@ -381,6 +441,7 @@ impl IntoResponse for ApiError {
             detail: self.detail,
             instance: request_id::current().map(|id| format!("urn:markback:request:{id}")),
             problems: self.problems,
+            conflict: self.conflict,
         };
         let mut response = (status, Json(details)).into_response();
         response.extensions_mut().insert(logged);

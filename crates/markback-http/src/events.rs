@@ -78,10 +78,10 @@ impl Form {
     pub(super) fn problem(self, problem: InputProblem) -> Problem {
         Problem {
             pointer: Some(self.pointer(&problem.key)),
-            parameter: None,
             value: problem.value,
             message: problem.message,
             help: problem.help,
+            ..Problem::default()
         }
     }
 

@@ -6,7 +6,7 @@ use axum::{
         FromRequest, FromRequestParts, Request,
         rejection::{BytesRejection, PathRejection},
     },
-    http::StatusCode,
+    http::{StatusCode, header, request::Parts},
     response::IntoResponse as _,
 };
 use serde::de::DeserializeOwned;
@@ -53,6 +53,68 @@ impl<S: Send + Sync> FromRequest<S> for MaybeBody {
             return Ok(Self(None));
         }
         parse(&bytes).map(|body| Self(Some(body)))
+    }
+}
+
+/// The version that a change is based on, from the header `If-Match`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// The header is missing.
+    Missing,
+    /// `*`: whichever is the newest.
+    Any,
+    /// The number of a version.
+    Version(u32),
+}
+
+impl Base {
+    /// The number that somebody saw; `None` goes by the newest.
+    pub(super) fn number(self) -> Option<u32> {
+        match self {
+            Self::Version(number) => Some(number),
+            Self::Missing | Self::Any => None,
+        }
+    }
+
+    /// The same, if the header is there.
+    pub(super) fn required(self) -> Result<Option<u32>, ApiError> {
+        if self == Self::Missing {
+            return Err(ApiError::new(
+                Kind::VersionNeeded,
+                "the header If-Match is missing; send the number of the version that this is based on, such as \"3\", or *",
+            ));
+        }
+        Ok(self.number())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Base {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else {
+            return Ok(Self::Missing);
+        };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let number = text
+            .strip_prefix('"')
+            .and_then(|text| text.strip_suffix('"'));
+        number
+            .unwrap_or(text)
+            .parse()
+            .map(Self::Version)
+            .map_err(|_| {
+                ApiError::invalid_input(Problem {
+                    parameter: Some("If-Match".to_owned()),
+                    message: "this is not the number of a version".to_owned(),
+                    help: "send the ETag of the version that this is based on, such as \"3\", or *"
+                        .to_owned(),
+                    ..Problem::default()
+                })
+            })
     }
 }
 
@@ -123,6 +185,24 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+
+    #[rstest]
+    #[case(None, Some(Base::Missing))]
+    #[case(Some("*"), Some(Base::Any))]
+    #[case(Some("\"12\""), Some(Base::Version(12)))]
+    #[case(Some("12"), Some(Base::Version(12)))]
+    #[case(Some("\"12"), None)]
+    #[case(Some("\"file 3f2a9c1b\""), None)]
+    #[case(Some("\"1\", \"2\""), None)]
+    #[tokio::test]
+    async fn if_match_names_one_version(#[case] header: Option<&str>, #[case] base: Option<Base>) {
+        let mut request = axum::http::Request::builder();
+        if let Some(header) = header {
+            request = request.header("if-match", header);
+        }
+        let (mut parts, ()) = request.body(()).unwrap().into_parts();
+        assert_eq!(Base::from_request_parts(&mut parts, &()).await.ok(), base);
+    }
 
     #[rstest]
     #[case(b"", "is empty")]

@@ -171,8 +171,16 @@ impl Guard {
         ))
     }
 
-    fn is_known(&self, school: &SchoolId) -> bool {
-        self.0.markback.settings().school(school).is_some()
+    /// Whether the settings have the school. For its administration, a draft and a school that was removed count too.
+    async fn is_known(&self, school: &SchoolId, pattern: &str) -> outbox::Result<bool> {
+        if self.0.markback.settings().school(school).is_some() {
+            return Ok(true);
+        }
+        if !is_administration(pattern) {
+            return Ok(false);
+        }
+        let configuration = self.0.markback.configuration().await;
+        configuration.is_kept(&school.into()).await
     }
 }
 
@@ -207,9 +215,12 @@ pub(super) async fn guard(
     let school = params.iter().find(|(name, _)| *name == "school");
     if let Some((_, school)) = school {
         let school = SchoolId::from(school);
-        // In this order, so that both take the same time.
-        let is_known = guard.is_known(&school);
-        if !access.grant.sees(&school) || !is_known {
+        // In this order, so that a school that the key does not see takes the same time whether it exists or not.
+        if !access.grant.sees(&school) {
+            return Err(ApiError::unknown_school());
+        }
+        let known = guard.is_known(&school, pattern.as_str()).await;
+        if !known.map_err(|error| ApiError::no_database(&error, "try again"))? {
             return Err(ApiError::unknown_school());
         }
     }
@@ -224,6 +235,13 @@ pub(super) async fn guard(
     Ok(next.run(request).await)
 }
 
+/// Whether a route is about a school's settings as a whole, so that it may have none that rule.
+fn is_administration(pattern: &str) -> bool {
+    let rest = pattern.strip_prefix("/v1/schools/{school}");
+    let mut parts = rest.unwrap_or_default().split('/').skip(1);
+    rest.is_some() && matches!(parts.next(), None | Some("settings" | "token"))
+}
+
 /// The scope that a route needs. One that is not listed needs [`Scope::Admin`].
 pub(super) fn needed(method: &str, pattern: &str) -> Scope {
     let reads = ["GET", "HEAD"]
@@ -232,14 +250,19 @@ pub(super) fn needed(method: &str, pattern: &str) -> Scope {
     if pattern == "/v1/feed" || pattern.starts_with("/v1/feed/") {
         return Scope::EventsRead;
     }
+    // What hosts see of the schools: their state, and what their MISs can keep.
+    if reads && ["/v1/schools", "/v1/schools/{school}", "/v1/adapters"].contains(&pattern) {
+        return Scope::EventsRead;
+    }
     let Some(rest) = pattern.strip_prefix("/v1/schools/{school}/") else {
         return Scope::Admin;
     };
     match (rest.split('/').next().unwrap_or_default(), reads) {
-        ("events" | "problems", true) => Scope::EventsRead,
+        ("events" | "problems" | "adapter", true) | ("explain", false) => Scope::EventsRead,
         ("events" | "corrections" | "problems", false) => Scope::EventsWrite,
         ("groups" | "syncs", true) => Scope::GroupsRead,
-        ("sync", false) => Scope::SettingsWrite,
+        // There is no scope for reading settings alone: they say how the rules can be got around.
+        ("settings", _) | ("sync" | "doctor" | "resume", false) => Scope::SettingsWrite,
         _ => Scope::Admin,
     }
 }
@@ -272,6 +295,16 @@ mod tests {
     }
 
     #[rstest]
+    #[case("/v1/schools/{school}", true)]
+    #[case("/v1/schools/{school}/settings/draft", true)]
+    #[case("/v1/schools/{school}/token", true)]
+    #[case("/v1/schools/{school}/events", false)]
+    #[case("/v1/schools", false)]
+    fn a_draft_is_known_where_settings_are_administered(#[case] pattern: &str, #[case] is: bool) {
+        assert_eq!(is_administration(pattern), is);
+    }
+
+    #[rstest]
     #[case("GET", "/v1/schools/{school}/events/{event}", Scope::EventsRead)]
     #[case("POST", "/v1/schools/{school}/events", Scope::EventsWrite)]
     #[case(
@@ -295,6 +328,17 @@ mod tests {
     #[case("GET", "/v1/audit", Scope::Admin)]
     #[case("GET", "/v1/feed/stream", Scope::EventsRead)]
     #[case("GET", "/v1/webhook-endpoints", Scope::Admin)]
+    #[case("GET", "/v1/schools", Scope::EventsRead)]
+    #[case("POST", "/v1/schools", Scope::Admin)]
+    #[case("GET", "/v1/schools/{school}", Scope::EventsRead)]
+    #[case("DELETE", "/v1/schools/{school}", Scope::Admin)]
+    #[case("POST", "/v1/schools/{school}/adopt", Scope::Admin)]
+    #[case("PUT", "/v1/schools/{school}/token", Scope::Admin)]
+    #[case("GET", "/v1/schools/{school}/settings", Scope::SettingsWrite)]
+    #[case("POST", "/v1/schools/{school}/settings/activate", Scope::SettingsWrite)]
+    #[case("POST", "/v1/schools/{school}/explain", Scope::EventsRead)]
+    #[case("PUT", "/v1/schools/{school}/sync/pause", Scope::SettingsWrite)]
+    #[case("GET", "/v1/templates", Scope::Admin)]
     #[case("GET", "/v1/schools/{school}/something-new", Scope::Admin)]
     fn each_route_needs_one_scope(
         #[case] method: &str,

@@ -13,6 +13,11 @@
 //! GET  /v1/schools/{school}/groups, …/{group}                 the groups and their people *
 //! GET  /v1/schools/{school}/groups/{group}/changes?since=…    changes of a group *
 //! POST /v1/schools/{school}/sync, GET …/syncs, …/syncs/{sync} syncs of the school's people *
+//! GET, POST /v1/schools, GET, DELETE /v1/schools/{school}    the schools and their state *
+//! POST /v1/schools/{school}/adopt, PUT, DELETE …/token        where settings are kept; the token for Wonde *
+//! GET /v1/schools/{school}/settings, …/versions, …/draft ...  settings as versions; the same for /v1/templates *
+//! GET  /v1/adapters, /v1/schools/{school}/adapter             what MISs keep, and what is in force at a school *
+//! POST /v1/schools/{school}/doctor, …/resume                  checks of a school; ends of pauses *
 //! GET, POST /v1/keys, POST /v1/keys/{key}/revoke             the API's keys *
 //! GET  /v1/audit                                              who changed what, and who looked at a person *
 //! POST /webhooks/wonde/{secret}                               Wonde's webhooks
@@ -20,6 +25,7 @@
 //! * with a bearer key that has the scope for it
 //! ```
 
+mod adapters;
 mod audit;
 mod connections;
 mod corrections;
@@ -40,7 +46,9 @@ mod problems;
 mod query;
 mod reference;
 mod request_id;
+mod schools;
 pub mod server;
+mod settings;
 mod slots;
 mod webhooks;
 mod wrong_keys;
@@ -161,6 +169,9 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(feed::routes())
         .merge(endpoints::routes())
         .merge(keys::routes())
+        .merge(schools::routes())
+        .merge(adapters::routes())
+        .merge(settings::routes())
         .merge(audit::routes())
 }
 

@@ -144,7 +144,10 @@ fn complete((method, path): (&str, &str), operation: &mut Map<String, Value>, gu
             "in": "path",
             "required": true,
             "description": about_parameter(name),
-            "schema": {"type": "string", "minLength": 1},
+            "schema": match *name {
+                "number" => json!({"type": "integer", "minimum": 1, "maximum": u32::MAX}),
+                _ => json!({"type": "string", "minLength": 1}),
+            },
         })
     });
     let mut all: Vec<_> = parameters.collect();
@@ -195,6 +198,8 @@ fn about_parameter(name: &str) -> &'static str {
         "sync" => "The sync's id.",
         "endpoint" => "The id of the webhook endpoint.",
         "key" => "The key's id, which is its public part.",
+        "template" => "The template's name.",
+        "number" => "The number of a version, from 1.",
         "secret" => "The secret of the webhooks' address, which the settings name.",
         "kind" => "The end of a problem's `type`.",
         _ => "",

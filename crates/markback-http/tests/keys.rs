@@ -51,6 +51,8 @@ fn routes() -> Vec<Route> {
                 ("{sync}", "s1"),
                 ("{key}", "0123456789"),
                 ("{endpoint}", "e1"),
+                ("{template}", "secondary"),
+                ("{number}", "1"),
             ] {
                 path = path.replace(name, value);
             }
@@ -67,7 +69,7 @@ fn routes() -> Vec<Route> {
             });
         }
     }
-    assert!(routes.len() >= 17);
+    assert!(routes.len() >= 60);
     routes
 }
 

@@ -74,6 +74,10 @@ impl Row {
 /// The navigation in its order. A page adds its row here.
 const NAVIGATION: &[Row] = &[
     Row::of_school(Section::Today, "Today", Role::Look, "today"),
+    Row::of_school(Section::FrontDesk, "Front desk", Role::Look, "desk"),
+    Row::of_school(Section::Problems, "Problems", Role::Look, "problems"),
+    Row::of_school(Section::Groups, "Groups", Role::Look, "groups"),
+    Row::of_school(Section::Rules, "Rules", Role::Look, "rules"),
     Row::of_all(
         Section::Connections,
         "Connections",

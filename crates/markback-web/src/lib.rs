@@ -26,6 +26,7 @@ pub mod layout;
 mod live;
 mod looks;
 mod pages;
+mod rules;
 mod security;
 pub mod session;
 pub mod view;

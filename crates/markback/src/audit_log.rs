@@ -172,6 +172,10 @@ pub enum AuditAction {
     FeedFollowed,
     /// A draft of settings was tried on past events.
     SettingsTried,
+    /// It was asked what would be decided about an event of a person.
+    EventExplained,
+    /// A school's connection was checked, with what can be read of its people.
+    SchoolExamined,
 }
 
 impl AuditAction {
@@ -197,7 +201,9 @@ impl AuditAction {
             | Self::SyncsShown
             | Self::FeedShown
             | Self::FeedFollowed
-            | Self::SettingsTried => AuditKind::Look,
+            | Self::SettingsTried
+            | Self::EventExplained
+            | Self::SchoolExamined => AuditKind::Look,
             Self::EventsSent
             | Self::EventRetried
             | Self::EventDiscarded

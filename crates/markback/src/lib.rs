@@ -39,6 +39,7 @@
 //!
 //! [`pipeline`] explains the path of an event.
 
+pub mod adapters;
 pub mod approvals;
 pub mod audit_log;
 pub mod calendar;
@@ -48,7 +49,9 @@ pub mod configuration;
 pub mod correction;
 pub mod day;
 pub mod desk;
+pub mod doctor;
 pub mod endpoints;
+pub mod explain;
 pub mod feed;
 pub mod forms;
 pub mod hints;
@@ -59,6 +62,7 @@ mod maintenance;
 pub mod metrics;
 mod mirror;
 pub mod operator;
+pub mod overview;
 pub mod people;
 pub mod pipeline;
 pub mod problems;

@@ -13,7 +13,7 @@ use mis_core::{
     SchoolId,
 };
 use mis_wonde::{
-    Connection,
+    Connection, Grants,
     wonde::{self, Client},
 };
 use secrecy::SecretString;
@@ -46,6 +46,8 @@ pub struct Schools {
     clients: StdMutex<HashMap<String, (Option<i64>, Client)>>,
     handles: StdMutex<HashMap<SchoolId, Arc<SchoolHandle>>>,
     slow: StdMutex<HashSet<String>>,
+    /// The schools that are being examined.
+    examined: Arc<StdMutex<HashSet<SchoolId>>>,
     /// Notified when a slow school may have answered.
     answered: Notify,
 }
@@ -69,6 +71,20 @@ impl Drop for Slow {
     }
 }
 
+/// A school that is being examined, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    all: Arc<StdMutex<HashSet<SchoolId>>>,
+    school: SchoolId,
+}
+
+impl Drop for Examined {
+    fn drop(&mut self) {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(&self.school);
+    }
+}
+
 /// One school's connections. Each lock is held while its connection is opened, so concurrent callers open it once.
 #[derive(Debug, Default)]
 struct SchoolHandle {
@@ -77,18 +93,20 @@ struct SchoolHandle {
 }
 
 /// An open connection.
-#[derive(Debug)]
-struct Opened {
-    since: DateTime<Utc>,
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    pub(crate) since: DateTime<Utc>,
     basis: Basis,
-    mis: Mis,
+    pub(crate) mis: Mis,
+    /// The school's permissions, if it is linked through Wonde.
+    pub(crate) grants: Option<Grants>,
 }
 
 impl Opened {
     /// The connection, if it is younger than the limit and the settings that it was opened by still rule.
-    fn usable(&self, school: &School, now: DateTime<Utc>, limit: TimeDelta) -> Option<Mis> {
+    fn usable(&self, school: &School, now: DateTime<Utc>, limit: TimeDelta) -> Option<Self> {
         let usable = (now - self.since).abs() < limit && self.basis == Basis::of(school);
-        usable.then(|| self.mis.clone())
+        usable.then(|| self.clone())
     }
 }
 
@@ -96,7 +114,7 @@ impl Opened {
 ///
 /// It is compared when a connection is used again. A batch that began before the settings changed may open one by the
 /// old settings after the change, so dropping connections at the change would not be enough.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Basis {
     token: String,
     token_generation: Option<i64>,
@@ -138,6 +156,7 @@ impl Schools {
             clients: StdMutex::default(),
             handles: StdMutex::default(),
             slow: StdMutex::default(),
+            examined: Arc::default(),
             answered: Notify::new(),
         }
     }
@@ -153,6 +172,11 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn mis(&self, school: &School) -> Result<Mis> {
+        Ok(self.opened(school).await?.mis)
+    }
+
+    /// The same with the school's grants and when they were asked for.
+    pub(crate) async fn opened(&self, school: &School) -> Result<Opened> {
         let handle = self.handle(&school.id);
         self.open(&handle.mis, school, CONNECTION_FRESH, true).await
     }
@@ -169,7 +193,8 @@ impl Schools {
         } else {
             READER_FRESH
         };
-        self.open(&handle.reader, school, limit, false).await
+        let opened = self.open(&handle.reader, school, limit, false).await?;
+        Ok(opened.mis)
     }
 
     /// The connection in this place, or a new one in its place if that is older than `limit` or rests on other settings.
@@ -179,20 +204,22 @@ impl Schools {
         school: &School,
         limit: TimeDelta,
         ask_grants: bool,
-    ) -> Result<Mis> {
+    ) -> Result<Opened> {
         let mut open = place.lock().await;
         let now = self.clock.now();
         let usable = |opened: &Opened| opened.usable(school, now, limit);
-        if let Some(mis) = open.as_ref().and_then(usable) {
-            return Ok(mis);
+        if let Some(opened) = open.as_ref().and_then(usable) {
+            return Ok(opened);
         }
-        let mis = self.connect(school, ask_grants).await?;
-        *open = Some(Opened {
+        let (mis, grants) = self.connect(school, ask_grants).await?;
+        let opened = Opened {
             since: now,
             basis: Basis::of(school),
-            mis: mis.clone(),
-        });
-        Ok(mis)
+            mis,
+            grants,
+        };
+        *open = Some(opened.clone());
+        Ok(opened)
     }
 
     /// A school that is asked once, beside those of the settings: under another token, or in another MIS.
@@ -200,22 +227,37 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn other(&self, school: &School) -> Result<Mis> {
-        self.connect(school, true).await
+        let (mis, _) = self.connect(school, true).await?;
+        Ok(mis)
     }
 
-    async fn connect(&self, school: &School, ask_grants: bool) -> Result<Mis> {
+    async fn connect(&self, school: &School, ask_grants: bool) -> Result<(Mis, Option<Grants>)> {
         let context = self.context(school, ask_grants);
-        match &school.link {
-            Some(link) => self.registry.get(&link.adapter)?.connect(context).await,
-            None => {
-                let client = self.client(school)?;
-                let connection = Connection::open(&client, context).await?;
-                connection.connect(&self.registry).await
-            }
+        if let Some(link) = &school.link {
+            let mis = self.registry.get(&link.adapter)?.connect(context).await?;
+            return Ok((mis, None));
         }
+        let client = self.client(school)?;
+        let connection = Connection::open(&client, context).await?;
+        let grants = connection.grants();
+        Ok((connection.connect(&self.registry).await?, Some(grants)))
     }
 
-    fn context(&self, school: &School, ask_grants: bool) -> ConnectContext {
+    /// The adapters.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Notes that a school is being examined, until the answer is dropped. `None` if it is already.
+    pub(crate) fn begin_to_examine(&self, school: &SchoolId) -> Option<Examined> {
+        let mut examined = self.examined.lock().unwrap_or_else(PoisonError::into_inner);
+        examined.insert(school.clone()).then(|| Examined {
+            all: self.examined.clone(),
+            school: school.clone(),
+        })
+    }
+
+    pub(crate) fn context(&self, school: &School, ask_grants: bool) -> ConnectContext {
         let clock = self.clock.clone();
         let settings = self.settings.current();
         let lookback = settings.service.register_lookback.as_secs() / (24 * 60 * 60);

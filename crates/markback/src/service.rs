@@ -11,7 +11,7 @@ use mis_core::{Registry, SchoolId};
 use outbox::{Outbox, SystemClock};
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
     settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
+    try_out::TRIALS,
     users::Users,
     waiting,
 };
@@ -107,6 +108,8 @@ pub struct Markback {
     /// Why schools' sealed tokens cannot be used, with the number of schools.
     pub(crate) tokens_unread: Arc<StdMutex<BTreeMap<String, usize>>>,
     pub(crate) fetching: Fetching,
+    /// The places for trials of settings.
+    pub(crate) trials: Arc<Semaphore>,
     store: Store,
     schools: Arc<Schools>,
     people: Arc<PersonIndex>,
@@ -196,6 +199,7 @@ impl Markback {
             file_refused: Arc::default(),
             tokens_unread: Arc::default(),
             fetching: Fetching::default(),
+            trials: Arc::new(Semaphore::new(TRIALS)),
             schools,
             people,
             mirror,

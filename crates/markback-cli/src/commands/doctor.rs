@@ -1,6 +1,5 @@
 //! `markback doctor`: checks the schools' settings and permissions at Wonde, without changing anything.
 
-mod look;
 mod probe;
 
 use std::{
@@ -18,6 +17,7 @@ use markback_console::block_on;
 
 use super::{ConfigArg, named, registry};
 use markback::{
+    doctor::{self, Finding, Findings, Verdict},
     rate::Rates,
     settings::{School, Settings},
 };
@@ -55,23 +55,6 @@ struct Examined {
     findings: Vec<Finding>,
 }
 
-/// The result of one check.
-#[derive(Serialize)]
-struct Finding {
-    asked: &'static str,
-    verdict: Verdict,
-    found: String,
-    help: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Verdict {
-    Ok,
-    Warn,
-    Fail,
-}
-
 /// The number of schools that are checked concurrently.
 const AT_ONCE: usize = 4;
 
@@ -102,7 +85,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let examined = block_on(async {
         futures::stream::iter(schools)
             .map(|school| {
-                let examination = look::examine(&settings, school, &registry, &rates, &requests);
+                let context = doctor::context(school, &rates, &requests);
+                let examination = doctor::examine(&settings, school, &registry, context);
                 async move {
                     anyhow::Ok(Examined {
                         school: school.id.to_string(),
@@ -141,7 +125,7 @@ async fn probe(
     rates: &Rates,
     requests: &Arc<AtomicU32>,
 ) -> Probed {
-    let mut findings = look::Findings::default();
+    let mut findings = Findings::default();
     let mut probed = Probed {
         school: school.id.to_string(),
         mis: None,
@@ -157,7 +141,7 @@ async fn probe(
         probed.findings = findings.0;
         return probed;
     }
-    let context = look::context(school, rates, requests);
+    let context = doctor::context(school, rates, requests);
     if let Some(client) = findings.client(&settings.service, school, &context)
         && let Some(record) = findings.record(&client, school).await
     {

@@ -6,7 +6,7 @@ mod correct;
 mod replay_decision;
 mod show;
 
-pub(super) use show::{Paused, pauses, time};
+pub(super) use show::time;
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -25,6 +25,7 @@ use super::{
 use markback::{
     audit_log::AuditAction,
     operator::{self, Actor, OperatorError},
+    overview::{self, PauseOverview},
     people::PersonIndex,
     settings::Settings,
     store::{EventFilter, EventRecord, EventState, Store},
@@ -228,7 +229,7 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 #[derive(Serialize)]
 struct Listed {
     events: Vec<EventRecord>,
-    pauses: Vec<show::Paused>,
+    pauses: Vec<PauseOverview>,
 }
 
 async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
@@ -260,7 +261,7 @@ async fn list(settings: Settings, ls: &Ls) -> anyhow::Result<ExitCode> {
             known_person(&settings, &store, filter.school.as_ref(), person).await?;
         }
     }
-    let pauses = show::pauses(&store).await?;
+    let pauses = overview::pauses(&store).await?;
     match ls.format {
         TableOrJson::Json => output::json(&Listed { events, pauses })?,
         TableOrJson::Table => {

@@ -8,17 +8,15 @@ use std::{
     process::ExitCode,
 };
 
-use mis_core::{Capabilities, Code, CodeBook, HeldCode, Quirks};
-use writeback::{
-    Decision, Event, RegisterMark, RegisterSource, RegisterView, SchoolDay, Standing, View,
-    check_answers, decide,
-};
+use mis_core::CodeBook;
+use writeback::{Decision, Event, check_answers};
 
 use markback_console::BadInput;
 
 use super::{ConfigArg, named, registry};
 use markback::{
     calendar::ReadClosures,
+    explain,
     settings::{Group, School},
     text,
 };
@@ -58,33 +56,29 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let settings = args.config.load_and_tell()?.settings;
     let school = named::school(&settings, &args.school)?;
     let group = named::group(school, &args.group)?;
-    let (capabilities, quirks) = what_the_mis_keeps(school)?;
+    let registry = registry()?;
+    let (capabilities, quirks) =
+        explain::declared(&registry, school).ok_or_else(|| no_mis(school))?;
     let book = match &args.codes {
         Some(path) => codes::read(path)?,
         None => CodeBook::england(),
     };
+    let held = args.register.as_deref();
+    if held.is_some_and(|code| code.trim().is_empty()) {
+        return Err(BadInput(
+            "--register is empty; name the code in the register, or omit the option".to_owned(),
+        )
+        .into());
+    }
     let event = event(&args.event, group)?;
-    let view = View {
+    let given = explain::Given {
         capabilities,
         quirks,
-        register: register(args.register.as_deref(), &book)?,
-        refused_with: &[],
         codes: &book,
-        arrival: None,
-        previous: None,
-        planned_before: false,
-        standing: Standing::default(),
-        school_day: school_day(school, &event),
-        released: false,
-        withdrawn: None,
-        timezone: school.timezone,
+        held,
+        closures: &closures(school),
     };
-    let decision = decide(
-        &event,
-        &event.person.as_str().into(),
-        Some(group.as_rules()),
-        &view,
-    );
+    let decision = explain::explain(school, group, &event, &given);
     match args.format {
         TextOrJson::Json => output::json(&decision)?,
         TextOrJson::Text => output::line(as_text(&decision))?,
@@ -92,60 +86,23 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The capabilities declared by the adapter; the school's permissions are not known here.
-fn what_the_mis_keeps(school: &School) -> anyhow::Result<(Capabilities, Quirks)> {
-    let mis = school.mis.as_deref().ok_or_else(|| {
-        BadInput(format!(
-            "the settings do not name the MIS of school {}, and this command sends no request; add `mis = \"…\"` to it",
-            school.id
-        ))
-    })?;
-    let registry = registry()?;
-    let adapter = mis_wonde::for_mis(&registry, mis);
-    let left = school
-        .without
-        .iter()
-        .fold(adapter.capabilities, |left, ability| left.without(*ability));
-    Ok((left, adapter.quirks))
+/// The school's permissions are not known here, so what its adapter declares counts, and which it is must be named.
+fn no_mis(school: &School) -> BadInput {
+    BadInput(format!(
+        "the settings do not name the MIS of school {}, and this command sends no request; add `mis = \"…\"` to it",
+        school.id
+    ))
 }
 
-/// By the calendar in the settings and the iCalendar file as it is now. One that cannot be read, or is at an address,
-/// counts as never read.
-fn school_day(school: &School, event: &Event) -> SchoolDay {
-    let date = writeback::local_date(event.at, school.timezone);
-    let calendar = school.calendar.as_deref().zip(date);
-    let Some((calendar, date)) = calendar else {
-        return SchoolDay::NoCalendar;
-    };
-    let ical = calendar.ical.as_ref();
+/// The closures of the iCalendar file as it is now. One that cannot be read, or is at an address, counts as never read.
+fn closures(school: &School) -> ReadClosures {
+    let ical = school
+        .calendar
+        .as_deref()
+        .and_then(|calendar| calendar.ical.as_ref());
     let read = ical.and_then(|ical| ical.read_file()?.ok());
     let closures = read.map(|read| ReadClosures::of_ical(read.closures));
-    calendar.day(date, &closures.unwrap_or_default())
-}
-
-fn register(code: Option<&str>, book: &CodeBook) -> Result<RegisterView, BadInput> {
-    let held = match code {
-        None => None,
-        Some(code) if code.trim().is_empty() => {
-            return Err(BadInput(
-                "--register is empty; name the code in the register, or omit the option".to_owned(),
-            ));
-        }
-        Some(code) => Some(RegisterMark {
-            // As the code book spells it, for that is how a register read from Wonde has it.
-            code: HeldCode::Known(
-                book.find(code)
-                    .map_or_else(|| Code::new(code), |line| line.code.clone()),
-            ),
-            comment: None,
-            minutes_late: None,
-        }),
-    };
-    Ok(RegisterView::Looked {
-        held,
-        source: RegisterSource::Given,
-        age: None,
-    })
+    closures.unwrap_or_default()
 }
 
 fn event(path: &Path, group: &Group) -> Result<Event, BadInput> {

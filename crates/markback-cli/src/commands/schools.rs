@@ -1,17 +1,12 @@
 //! `markback schools`: the schools of the settings file and of the database.
 
-use std::{collections::BTreeMap, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
-use markback::{
-    configuration::Configuration,
-    settings::{Owner, Settings},
-    store::{Scope, SettingsKey, Store, StoredSummary},
-};
+use markback::{overview, settings::Settings, store::SettingsKey};
 use markback_console::{
     BadInput, block_on,
     output::{self, TableOrJson, TextOrJson},
 };
-use serde::Serialize;
 
 use super::{
     ConfigArg, named,
@@ -154,23 +149,6 @@ struct Import {
     format: TextOrJson,
 }
 
-/// One school in the list.
-#[derive(Serialize)]
-struct Line {
-    id: String,
-    /// `None` for a draft, and for a school that was removed.
-    owner: Option<Owner>,
-    version: Option<String>,
-    template: Option<String>,
-    mis: Option<String>,
-    groups: usize,
-    /// The number of a version that is newer than the one that rules.
-    draft: Option<u32>,
-    removed: bool,
-    /// What a person should see to.
-    notes: Vec<String>,
-}
-
 /// Runs the command. The exit code is 2 if settings have problems, and 1 if they cannot be changed as asked.
 ///
 /// # Errors
@@ -228,11 +206,13 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 async fn list(args: &Ls) -> anyhow::Result<()> {
     let (all, store) = stored::open(&args.config, Access::Read).await?;
-    let lines = lines(&all, &store).await?;
+    let mut schools = overview::schools(&all, &store).await?;
+    // Schools that were taken out of the settings file are none of the settings'; `markback status` has them.
+    schools.retain(|school| school.owner.is_some() || school.draft.is_some() || school.removed);
     match args.format {
-        TableOrJson::Json => output::json(&serde_json::json!({ "schools": lines }))?,
+        TableOrJson::Json => output::json(&serde_json::json!({ "schools": schools }))?,
         TableOrJson::Table => {
-            let rows = lines.into_iter().map(|line| {
+            let rows = schools.into_iter().map(|line| {
                 let state = match (line.removed, line.draft) {
                     (true, _) => "removed".to_owned(),
                     (_, Some(draft)) => format!("draft {draft}"),
@@ -257,59 +237,6 @@ async fn list(args: &Ls) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-async fn lines(all: &Configuration, store: &Store) -> anyhow::Result<Vec<Line>> {
-    let settings = all.settings();
-    let summaries = store.settings_summaries().await?;
-    let mut stored: BTreeMap<String, StoredSummary> = summaries
-        .into_iter()
-        .filter(|one| one.key.scope == Scope::School)
-        .map(|one| (one.key.name.clone(), one))
-        .collect();
-    let mut notes: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for note in all.conflicts().into_iter().chain(all.hints()) {
-        let school = note.value.clone().unwrap_or_default();
-        notes.entry(school).or_default().push(note.message);
-    }
-    for (key, trouble) in all.troubles().filter(|(key, _)| key.scope == Scope::School) {
-        let school = notes.entry(key.name.clone()).or_default();
-        school.push(trouble.to_string());
-    }
-    let mut lines: Vec<_> = settings
-        .schools
-        .iter()
-        .map(|school| {
-            let id = school.id.to_string();
-            let stored = stored.remove(&id);
-            let draft =
-                stored.filter(|stored| stored.active.is_some_and(|active| active < stored.newest));
-            Line {
-                owner: all.owner(&SettingsKey::school(&school.id)),
-                version: Some(school.version.to_string()),
-                template: school.template.as_deref().map(str::to_owned),
-                mis: school.mis.as_deref().map(str::to_owned),
-                groups: school.groups.len(),
-                draft: draft.map(|draft| draft.newest),
-                removed: false,
-                notes: notes.remove(&id).unwrap_or_default(),
-                id,
-            }
-        })
-        .collect();
-    // Those that do not rule.
-    lines.extend(stored.into_values().map(|stored| Line {
-        owner: None,
-        version: None,
-        template: None,
-        mis: None,
-        groups: 0,
-        draft: (!stored.removed).then_some(stored.newest),
-        removed: stored.removed,
-        notes: notes.remove(&stored.key.name).unwrap_or_default(),
-        id: stored.key.name,
-    }));
-    Ok(lines)
 }
 
 async fn show_one(args: &Show) -> anyhow::Result<()> {

@@ -8,15 +8,14 @@ use std::{path::PathBuf, process::ExitCode};
 
 use chrono::{DateTime, Utc};
 use markback::{
-    configuration::{ChangeError, Configuration, diff},
+    configuration::{ChangeError, Ruled, diff},
     settings::{Hint, Problem},
-    store::{SettingsKey, Store, StoredVersion, TokenEntry},
+    store::{SettingsKey, StoredVersion, TokenEntry},
 };
 use markback_console::{
-    BadInput, block_on,
+    block_on,
     output::{self, TableOrJson, TextOrJson},
 };
-use serde::Serialize;
 use serde_json::json;
 
 use super::{
@@ -49,6 +48,8 @@ enum Stored {
     Diff(Diff),
     /// Write a version that does not rule yet
     Draft(Draft),
+    /// Give up the draft: write the text that rules as a new version, which rules at once
+    DropDraft(DropDraft),
     /// Check a file as the settings of a school or a template, without writing anything
     Check(Check),
     /// Let the newest version rule, on every node within seconds
@@ -134,6 +135,22 @@ struct Draft {
 }
 
 #[derive(Debug, clap::Args)]
+struct DropDraft {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[command(flatten)]
+    whose: Whose,
+    /// The draft that you have seen; without it, whichever is the newest
+    #[arg(long, value_name = "N")]
+    base: Option<u32>,
+    #[command(flatten)]
+    by: By,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
 struct Check {
     #[command(flatten)]
     config: ConfigArg,
@@ -204,28 +221,6 @@ struct Remove {
     by: By,
 }
 
-/// One version in a history.
-#[derive(Serialize)]
-struct Line {
-    version: u32,
-    base: u32,
-    written_at: Option<DateTime<Utc>>,
-    by: Option<String>,
-    via: String,
-    note: Option<String>,
-    ruled: Vec<Ruled>,
-    rules: bool,
-}
-
-/// A time in which a version ruled.
-#[derive(Clone, Serialize)]
-struct Ruled {
-    from: Option<DateTime<Utc>>,
-    until: Option<DateTime<Utc>>,
-    by: Option<String>,
-    note: Option<String>,
-}
-
 /// Runs the command. The exit code is 2 if settings have problems, and 1 if they cannot be changed as asked.
 ///
 /// # Errors
@@ -240,6 +235,14 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Stored::Show(show) => show_one(show).await,
             Stored::Diff(args) => differences(args).await,
             Stored::Draft(args) => draft(args).await,
+            Stored::DropDraft(drop) => {
+                let (mut all, _) = stored::open(&drop.config, Access::Write).await?;
+                let key = drop.whose.key();
+                let done = all.drop_draft(&key, drop.base, &drop.by.actor()).await;
+                let done = done.map_err(stored::told)?;
+                stored::tell(&[done], "it rules", drop.format)?;
+                Ok(ExitCode::SUCCESS)
+            }
             Stored::Check(args) => check(args).await,
             Stored::Activate(activate) => {
                 let (mut all, _) = stored::open(&activate.config, Access::Write).await?;
@@ -275,9 +278,9 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn show_one(args: &Show) -> anyhow::Result<ExitCode> {
-    let (all, store) = stored::open(&args.config, Access::Read).await?;
+    let (all, _) = stored::open(&args.config, Access::Read).await?;
     let key = args.whose.key();
-    let version = one(&all, &store, &key, args.version).await?;
+    let version = all.version(&key, args.version).await?;
     match args.format {
         TextOrJson::Json => output::json(&version)?,
         TextOrJson::Text => output::line(format!(
@@ -297,8 +300,8 @@ async fn differences(args: &Diff) -> anyhow::Result<ExitCode> {
         .await?
         .first()
         .map(|one| one.number);
-    let from = one(&all, &store, &key, args.from).await?;
-    let to = one(&all, &store, &key, args.to.or(newest)).await?;
+    let from = all.version(&key, args.from).await?;
+    let to = all.version(&key, args.to.or(newest)).await?;
     let name = |version: &StoredVersion| format!("version {}", version.number);
     let text = diff(&from.body, &to.body, &name(&from), &name(&to));
     match args.format {
@@ -371,41 +374,7 @@ fn findings(problems: &[Problem], hints: &[Hint]) -> String {
 async fn history(args: &History) -> anyhow::Result<ExitCode> {
     let (all, store) = stored::open(&args.config, Access::Read).await?;
     let key = args.whose.key();
-    let versions = store.settings_versions(&key).await?;
-    if versions.is_empty() {
-        return Err(unknown(&all, &key));
-    }
-    let activations = store.settings_activations(&key).await?;
-    let mut until = None;
-    let mut spans = Vec::with_capacity(activations.len());
-    for activation in &activations {
-        let ruled = Ruled {
-            from: activation.at,
-            until,
-            by: activation.by.clone(),
-            note: activation.note.clone(),
-        };
-        spans.push((activation.number, ruled));
-        until = activation.at;
-    }
-    let active = activations.first().and_then(|last| last.number);
-    let lines: Vec<_> = versions
-        .into_iter()
-        .map(|version| Line {
-            ruled: spans
-                .iter()
-                .filter(|(number, _)| *number == Some(version.number))
-                .map(|(_, ruled)| ruled.clone())
-                .collect(),
-            rules: active == Some(version.number),
-            version: version.number,
-            base: version.base,
-            written_at: version.at,
-            by: version.by,
-            via: version.via,
-            note: version.note,
-        })
-        .collect();
+    let lines = all.history(&key).await?;
     let tokens = match &args.whose.school {
         Some(school) => store.token_history(&school.as_str().into()).await?,
         None => Vec::new(),
@@ -466,32 +435,4 @@ fn moment(at: Option<DateTime<Utc>>) -> String {
     at.map_or_else(String::new, |at| {
         at.format("%Y-%m-%d %H:%M:%S UTC").to_string()
     })
-}
-
-/// A version: the one with this number, or the one that rules.
-async fn one(
-    all: &Configuration,
-    store: &Store,
-    key: &SettingsKey,
-    number: Option<u32>,
-) -> anyhow::Result<StoredVersion> {
-    let found = match number {
-        Some(number) => store.settings_version(key, number).await?,
-        None => all.present(key).await?,
-    };
-    match (found, number) {
-        (Some(found), _) => Ok(found),
-        (None, Some(number)) if all.present(key).await?.is_some() => Err(BadInput(format!(
-            "the {key} has no version {number}; `markback settings history` lists them"
-        ))
-        .into()),
-        (None, _) => Err(unknown(all, key)),
-    }
-}
-
-fn unknown(all: &Configuration, key: &SettingsKey) -> anyhow::Error {
-    match all.owner(key) {
-        Some(_) => ChangeError::OfFile { key: key.clone() }.into(),
-        None => ChangeError::Unknown { key: key.clone() }.into(),
-    }
 }

@@ -1,26 +1,21 @@
 //! `markback status`: schools, pending events, paused schools and what is in the way, as the database has it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, fmt::Write as _, process::ExitCode};
 
-use chrono::{DateTime, Utc};
 use markback_console::block_on;
-use mis_core::SchoolId;
 use serde::Serialize;
 
 use super::{
     ConfigArg,
-    events::{Paused, about, pauses, time},
-    open_store::{Access, open_store},
+    events::{about, time},
+    open_store::Access,
+    stored,
 };
 use markback::{
+    configuration::Configuration,
     endpoints::Endpoint,
-    schools::token_key,
-    settings::{Owner, School, Settings},
-    store::{EventState, LearnedLimit, Notice, Overview, Store, Usage},
+    overview::{self, PauseOverview, SchoolOverview},
+    store::{EventState, LearnedLimit, Notice, Store, Usage},
 };
 use markback_console::output::{self, TableOrJson};
 
@@ -36,9 +31,9 @@ pub struct Args {
 
 #[derive(Serialize)]
 struct Status {
-    schools: Vec<SchoolStatus>,
+    schools: Vec<SchoolOverview>,
     queues: BTreeMap<String, QueueStatus>,
-    pauses: Vec<Paused>,
+    pauses: Vec<PauseOverview>,
     notices: Vec<Notice>,
     /// Endpoints for webhooks that get nothing, or whose deliveries fail.
     endpoints: Vec<Endpoint>,
@@ -47,28 +42,6 @@ struct Status {
     limits: Vec<LearnedLimit>,
     /// Requests to MISs by token and purpose.
     requests: Vec<Usage>,
-}
-
-#[derive(Serialize)]
-struct SchoolStatus {
-    id: String,
-    /// Who keeps its settings; `None` if it was taken out of them.
-    owner: Option<Owner>,
-    /// The version of its settings.
-    version: Option<String>,
-    /// The MIS in the settings.
-    mis: Option<String>,
-    /// The MIS found by the last sync.
-    mis_found: Option<String>,
-    groups: usize,
-    people_read: bool,
-    /// Scheduled syncs are paused until then.
-    sync_paused_until: Option<DateTime<Utc>>,
-    events: BTreeMap<&'static str, u64>,
-    /// What blocks the sync of its people or its events.
-    last_error: Option<String>,
-    /// The pause of the school and its reason.
-    paused: Option<Paused>,
 }
 
 #[derive(Serialize)]
@@ -86,10 +59,9 @@ struct QueueStatus {
 /// # Errors
 /// Returns an error if the settings are invalid or a database query fails.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?.settings;
     let status = block_on(async {
-        let store = open_store(&settings, Access::Read).await?;
-        Ok(Status::read(&settings, &store).await?)
+        let (all, store) = stored::open(&args.config, Access::Read).await?;
+        Ok(Status::read(&all, &store).await?)
     })?;
     match args.format {
         TableOrJson::Json => output::json(&status)?,
@@ -123,54 +95,10 @@ fn trouble(endpoint: &Endpoint) -> String {
 }
 
 impl Status {
-    async fn read(settings: &Settings, store: &Store) -> outbox::Result<Self> {
-        let mut counted: BTreeMap<SchoolId, BTreeMap<&'static str, u64>> = BTreeMap::new();
-        for ((school, state), count) in store.tally().await? {
-            counted
-                .entry(school)
-                .or_default()
-                .insert(state.as_str(), count);
-        }
-        let known: BTreeSet<_> = store.schools_ready().await?.into_iter().collect();
-        let sync_paused: BTreeMap<SchoolId, DateTime<Utc>> =
-            store.paused_syncs().await?.into_iter().collect();
-        let pauses = pauses(store).await?;
-        let mut overview = store.overview().await?;
-        let mut status = |id: &SchoolId, school: Option<&School>, events| {
-            let Overview {
-                mis_found,
-                sync_error,
-                waiting,
-                calendar_error,
-            } = overview.remove(id).unwrap_or_default();
-            let lane = school.map(token_key);
-            let paused = pauses.iter().find(|pause| {
-                pause.is_of(id.as_str()) || lane.as_ref().is_some_and(|lane| pause.is_of(lane))
-            });
-            let waiting = waiting.map(|(why, _)| why);
-            SchoolStatus {
-                id: id.to_string(),
-                owner: school.map(|school| school.version.owner()),
-                version: school.map(|school| school.version.to_string()),
-                mis: school.and_then(|school| Some(school.mis.as_deref()?.to_owned())),
-                mis_found,
-                groups: school.map_or(0, |school| school.groups.len()),
-                people_read: known.contains(id),
-                sync_paused_until: sync_paused.get(id).copied(),
-                events,
-                last_error: sync_error.or(waiting).or(calendar_error),
-                paused: paused.cloned(),
-            }
-        };
-        let mut schools = Vec::with_capacity(settings.schools.len());
-        for school in &settings.schools {
-            let events = counted.remove(&school.id).unwrap_or_default();
-            schools.push(status(&school.id, Some(school), events));
-        }
-        // Schools that were taken out of the settings, and whose events are still kept.
-        for (id, events) in counted {
-            schools.push(status(&id, None, events));
-        }
+    async fn read(all: &Configuration, store: &Store) -> outbox::Result<Self> {
+        let mut schools = overview::schools(all, store).await?;
+        // Drafts have no state, and schools that were taken out only while events are kept.
+        schools.retain(|school| school.owner.is_some() || !school.events.is_empty());
         let queues = store.outbox().stats().await?.into_iter();
         let queues = queues.map(|(queue, stats)| {
             let status = QueueStatus {
@@ -186,7 +114,7 @@ impl Status {
         Ok(Self {
             schools,
             queues: queues.collect(),
-            pauses,
+            pauses: overview::pauses(store).await?,
             notices: store.notices().await?,
             endpoints: store
                 .endpoints()
@@ -291,7 +219,7 @@ impl Status {
                 school
                     .paused
                     .as_ref()
-                    .map_or_else(String::new, Paused::until),
+                    .map_or_else(String::new, |pause| time(Some(pause.until))),
             ]
         });
         let columns = [

@@ -5,7 +5,7 @@ mod show;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use chrono::{DateTime, NaiveDate, TimeZone, Utc};
+use chrono::NaiveDate;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use mis_core::SchoolId;
@@ -28,7 +28,7 @@ use markback::{
     service::{Markback, Options},
     settings::{School, Settings},
     store::{Store, SyncRecord},
-    sync::{PeopleSync, SyncObserver, SyncRequest},
+    sync::{PeopleSync, SyncObserver, SyncRequest, morning_of},
 };
 use markback_console::output::{self, TextOrJson};
 
@@ -150,20 +150,6 @@ async fn pause(settings: &Settings, schools: &[School], args: &Args) -> anyhow::
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// The time at which a day begins at the school.
-fn morning_of(day: NaiveDate, timezone: impl TimeZone) -> Option<DateTime<Utc>> {
-    // Where the clocks jump over midnight, the day begins an hour later.
-    [0, 1].into_iter().find_map(|hour| {
-        let local = day.and_hms_opt(hour, 0, 0)?;
-        Some(
-            timezone
-                .from_local_datetime(&local)
-                .earliest()?
-                .with_timezone(&Utc),
-        )
-    })
 }
 
 async fn preview(

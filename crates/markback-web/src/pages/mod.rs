@@ -2,9 +2,13 @@
 
 mod audit;
 mod connections;
+mod desk;
+mod groups;
 mod home;
 mod people;
 mod person;
+mod problems;
+mod rules;
 pub(crate) mod sign_in;
 mod today;
 
@@ -16,6 +20,10 @@ pub(crate) fn routes() -> Router<Markback> {
     Router::new()
         .merge(home::routes())
         .merge(today::routes())
+        .merge(desk::routes())
+        .merge(problems::routes())
+        .merge(rules::routes())
+        .merge(groups::routes())
         .merge(sign_in::routes())
         .merge(connections::routes())
         .merge(audit::routes())

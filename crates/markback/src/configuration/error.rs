@@ -53,6 +53,29 @@ pub enum ChangeError {
         /// Whose.
         key: SettingsKey,
     },
+    /// There is no draft.
+    #[error("the {key} has no draft; its newest version has ruled")]
+    NoDraft {
+        /// Whose.
+        key: SettingsKey,
+    },
+    /// There is only a draft, so there is nothing to go back to.
+    #[error(
+        "the {key} has no version that rules, so its draft is all there is; remove it as a whole"
+    )]
+    OnlyDraft {
+        /// Whose.
+        key: SettingsKey,
+    },
+    /// The text names a place on the server, and who wrote it may not.
+    #[error(
+        "`{place}` names a place on the server, which only an administrator of all schools may choose; leave it as it is in \
+         the version that rules"
+    )]
+    Place {
+        /// The setting, such as `token_file`.
+        place: String,
+    },
     /// The text has problems.
     #[error("{}", LoadError::listed(problems))]
     Problems {
@@ -88,7 +111,8 @@ impl From<Conflict> for ChangeError {
 }
 
 /// Two people changed the same settings at once; the first one's change stands.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema, thiserror::Error)]
+#[schemars(rename = "SettingsConflict")]
 #[error(
     "somebody else wrote version {} of the {} meanwhile, and yours is based on version {base}; look at theirs with \
      `markback settings diff`, and write yours again based on it",

@@ -5,14 +5,17 @@
 //! under the lock under which it is activated, so two people who activate at once cannot break each other's schools.
 
 mod error;
+mod history;
 mod import;
 mod moving;
+mod places;
 mod tokens;
 mod write;
 
 use std::sync::Arc;
 
 use mis_core::SchoolId;
+use schemars::JsonSchema;
 use serde::Serialize;
 use similar::TextDiff;
 
@@ -25,6 +28,7 @@ use crate::{
 use self::write::Change;
 pub use self::{
     error::{ChangeError, Conflict},
+    history::{HistoryEntry, PresentSettings, Ruled},
     tokens::{Resealed, TokenError, TokenSet},
 };
 
@@ -38,8 +42,9 @@ pub struct Configuration {
 }
 
 /// A version that was written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "WrittenSettings")]
 pub struct Written {
     /// Of what.
     #[serde(flatten)]
@@ -77,6 +82,14 @@ impl Configuration {
     /// Who keeps a school or a template that rules.
     pub fn owner(&self, key: &SettingsKey) -> Option<Owner> {
         self.layers.owner(key)
+    }
+
+    /// The templates that rule, each with its version.
+    pub fn template_versions(&self) -> Vec<(String, String)> {
+        let templates = self.layers.template_revisions();
+        templates
+            .map(|(name, revision)| (name.clone(), revision.to_string()))
+            .collect()
     }
 
     /// What keeps these settings from being used: schools that the file and the database both have.
@@ -191,8 +204,25 @@ impl Configuration {
         to: Option<u32>,
         actor: &Actor,
     ) -> Result<Written, ChangeError> {
+        self.undo_from(key, to, None, actor).await
+    }
+
+    /// The same, if `base` is still the newest version: somebody may have written another one meanwhile.
+    ///
+    /// # Errors
+    /// Returns an error like [`undo`](Self::undo), or a conflict.
+    pub async fn undo_from(
+        &mut self,
+        key: &SettingsKey,
+        to: Option<u32>,
+        base: Option<u32>,
+        actor: &Actor,
+    ) -> Result<Written, ChangeError> {
         self.not_in_file(key)?;
         let newest = self.newest(key).await?;
+        if let Some(base) = base.filter(|base| *base != newest.number) {
+            return Err(Conflict::new(None, base, newest).into());
+        }
         let to = match to {
             Some(to) => to,
             None => self.ruled_before(key).await?,
@@ -254,10 +284,11 @@ impl Configuration {
         }
     }
 
-    /// Takes a school or a template out of the settings. Its versions stay, and [`undo`](Self::undo) brings it back.
+    /// Takes a school or a template out of the settings, also one that is only a draft. Its versions stay, and
+    /// [`undo`](Self::undo) brings it back.
     ///
     /// # Errors
-    /// Returns an error if it is not in the database, or if schools still name the template.
+    /// Returns an error if it is not in the database, was removed before, or if schools still name the template.
     pub async fn remove(
         &mut self,
         key: &SettingsKey,
@@ -265,7 +296,7 @@ impl Configuration {
         actor: &Actor,
     ) -> Result<Written, ChangeError> {
         let newest = self.newest(key).await?;
-        if self.layers.rules(key).is_none() {
+        if self.layers.rules(key).is_none() && self.draft_of(key).await?.is_none() {
             return Err(self.unknown(key));
         }
         let change = Change {

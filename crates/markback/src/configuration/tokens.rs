@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use mis_core::SchoolId;
+use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 
@@ -59,10 +60,11 @@ pub enum TokenError {
 }
 
 /// A token that was set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct TokenSet {
     /// The school.
+    #[schemars(with = "String")]
     pub school: SchoolId,
     /// The id of the key that it is sealed with.
     pub key_id: String,

@@ -378,6 +378,12 @@ impl Layers {
         }
     }
 
+    /// The templates of the file and of the database that rule, each with its version.
+    pub(crate) fn template_revisions(&self) -> impl Iterator<Item = (&String, Revision)> {
+        let templates = self.templates.iter();
+        templates.map(|(name, template)| (name, template.revision))
+    }
+
     /// Since when the database has a school.
     pub(crate) fn since(&self, key: &SettingsKey) -> Option<DateTime<Utc>> {
         self.stored(key)?.since

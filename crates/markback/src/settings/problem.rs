@@ -5,7 +5,8 @@ use std::{fmt, path::PathBuf, sync::Arc};
 use serde::Serialize;
 
 /// A problem in a settings file, or a hint about a possible mistake.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "SettingsProblem")]
 pub struct Problem {
     /// The file, as it was named.
     pub file: Arc<str>,
@@ -22,6 +23,15 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// The setting as a JSON pointer: `/group/1/writeback/am/late`. Empty for the whole text.
+    pub fn pointer(&self) -> String {
+        let parts = self.key.split(['.', '[', ']']);
+        let parts = parts.filter(|part| !part.is_empty());
+        parts.fold(String::new(), |pointer, part| {
+            format!("{pointer}/{}", part.replace('~', "~0").replace('/', "~1"))
+        })
+    }
+
     /// Whether both are about the same setting.
     pub(super) fn is_at(&self, other: &Self) -> bool {
         (self.line, &self.key, &self.file) == (other.line, &other.key, &other.file)
@@ -76,5 +86,29 @@ impl LoadError {
             n => format!("{n} things are"),
         };
         format!("{count} wrong with the settings:{}", lines.concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case("", "")]
+    #[case("timezone", "/timezone")]
+    #[case("group[1].writeback.am.late", "/group/1/writeback/am/late")]
+    #[case("group[0].writeback.codes.a/b", "/group/0/writeback/codes/a~1b")]
+    fn a_key_is_a_pointer_too(#[case] key: &str, #[case] pointer: &str) {
+        let problem = Problem {
+            file: "draft".into(),
+            line: None,
+            key: key.to_owned(),
+            value: None,
+            message: String::new(),
+            help: String::new(),
+        };
+        assert_eq!(problem.pointer(), pointer);
     }
 }

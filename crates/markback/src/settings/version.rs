@@ -7,8 +7,21 @@ use sha2::{Digest as _, Sha256};
 use toml::de::DeValue;
 
 /// Who keeps a school's settings, or a template.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    schemars::JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "SettingsOwner")]
 pub enum Owner {
     /// The settings file, or the list of schools that it names.
     File,

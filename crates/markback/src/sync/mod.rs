@@ -11,7 +11,7 @@ mod work;
 
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, NaiveDate, TimeDelta, TimeZone, Utc};
 use mis_core::{Mis, SchoolId};
 use outbox::NewJob;
 use roster::{Progress, SyncOutcome};
@@ -240,6 +240,20 @@ impl PeopleSync {
         };
         Ok(Some(self.read_and_apply(other, school, &state, ask).await?))
     }
+}
+
+/// The time at which a day begins in a school's time zone. `None` if there is no such day.
+pub fn morning_of(day: NaiveDate, timezone: impl TimeZone) -> Option<DateTime<Utc>> {
+    // Where the clocks jump over midnight, the day begins an hour later.
+    [0, 1].into_iter().find_map(|hour| {
+        let local = day.and_hms_opt(hour, 0, 0)?;
+        Some(
+            timezone
+                .from_local_datetime(&local)
+                .earliest()?
+                .with_timezone(&Utc),
+        )
+    })
 }
 
 /// Why a sync cannot be rehearsed.

@@ -7,6 +7,7 @@
 
 mod history;
 mod report;
+mod service;
 mod side;
 
 use std::collections::HashMap;
@@ -14,10 +15,13 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use mis_core::{Registry, Session, StudentId};
 use roster::{GroupSettings, RosterState};
+use tokio_util::sync::CancellationToken;
 
 pub use self::report::{
     Apart, ApartCount, Change, ChangeCount, Day, Difference, Explained, Report, Sort,
 };
+pub(crate) use self::service::TRIALS;
+pub use self::service::TrialError;
 use self::{
     history::{Happened, History},
     side::{Regrouped, Side, Track},
@@ -45,6 +49,9 @@ pub async fn try_out(
     days: u32,
     now: DateTime<Utc>,
 ) -> outbox::Result<Report> {
+    // Ends the comparison if nobody waits for it any more.
+    let stop = CancellationToken::new();
+    let _stop = stop.clone().drop_guard();
     let history = History::read(store, active, days).await?;
     let parts = [part_of(active)?, part_of(draft)?];
     let regrouped = regrouped(store, active, draft, &parts, now).await?;
@@ -52,9 +59,14 @@ pub async fn try_out(
         kept_closures(store, active).await?,
         kept_closures(store, draft).await?,
     ];
-    Ok(compare(
-        &history, registry, active, draft, parts, closures, regrouped,
-    ))
+    let (registry, active, draft) = (registry.clone(), active.clone(), draft.clone());
+    let compared = tokio::task::spawn_blocking(move || {
+        compare(
+            &history, &registry, &active, &draft, parts, closures, regrouped, &stop,
+        )
+    });
+    let report = compared.await.ok().flatten();
+    report.ok_or_else(|| outbox::Error::invalid("the comparison did not end; see the log"))
 }
 
 fn part_of(school: &School) -> outbox::Result<SchoolPart> {
@@ -62,6 +74,10 @@ fn part_of(school: &School) -> outbox::Result<SchoolPart> {
         .map_err(|_| outbox::Error::invalid("the settings of a school have no JSON form"))
 }
 
+#[allow(
+    clippy::too_many_arguments,
+    reason = "two sides of everything, for one caller"
+)]
 fn compare(
     history: &History,
     registry: &Registry,
@@ -70,7 +86,8 @@ fn compare(
     [active_part, draft_part]: [SchoolPart; 2],
     [active_closures, draft_closures]: [ReadClosures; 2],
     regrouped: Option<Regrouped>,
-) -> Report {
+    stop: &CancellationToken,
+) -> Option<Report> {
     let mut by_person: HashMap<&str, Vec<usize>> = HashMap::new();
     for (place, past) in history.events.iter().enumerate() {
         by_person
@@ -106,6 +123,9 @@ fn compare(
         }
     }
     for (place, what) in &history.steps {
+        if stop.is_cancelled() {
+            return None;
+        }
         let Some(past) = history.events.get(*place) else {
             continue;
         };
@@ -158,14 +178,14 @@ fn compare(
         }
     }
     let [active_track, draft_track] = sides;
-    Report::of(
+    Some(Report::of(
         active,
         draft,
         history,
         &recorded.outcomes,
         &active_track.outcomes,
         &draft_track.outcomes,
-    )
+    ))
 }
 
 /// A session as the event's row names it.

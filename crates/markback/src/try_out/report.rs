@@ -7,6 +7,7 @@ use std::{
 
 use chrono::{DateTime, FixedOffset, NaiveDate};
 use mis_core::{EventKind, HeldCode, SchoolId};
+use schemars::JsonSchema;
 use serde::Serialize;
 use writeback::{Decision, DecisionOutcome, SkipReason};
 
@@ -18,10 +19,12 @@ const NAMED: usize = 20;
 
 /// What a draft would have decided otherwise than the active settings. It names people by the ids in their events, and holds
 /// no comment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "TrialReport")]
 pub struct Report {
     /// The school.
+    #[schemars(with = "String")]
     pub school: SchoolId,
     /// The version of the active settings.
     pub active: String,
@@ -46,8 +49,9 @@ pub struct Report {
 }
 
 /// The differences of one day.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "TrialDay")]
 pub struct Day {
     /// The day, by the school's clock.
     pub date: NaiveDate,
@@ -60,8 +64,9 @@ pub struct Day {
 }
 
 /// How often a change occurs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "TrialChangeCount")]
 pub struct ChangeCount {
     /// The change.
     #[serde(flatten)]
@@ -73,9 +78,10 @@ pub struct ChangeCount {
 }
 
 /// The sort of a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
+#[schemars(rename = "TrialChangeSort")]
 pub enum Sort {
     /// The mark has another code.
     OtherCode,
@@ -98,8 +104,9 @@ pub enum Sort {
 }
 
 /// How the mark of an event changes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "TrialChange")]
 pub struct Change {
     /// The sort of change.
     pub sort: Sort,
@@ -146,8 +153,9 @@ impl Change {
 }
 
 /// An event whose mark differs.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "TrialDifference")]
 pub struct Difference {
     /// The event.
     pub event: String,
@@ -168,8 +176,9 @@ pub struct Difference {
 }
 
 /// A decision in words, without the comment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "TrialDecision")]
 pub struct Explained {
     /// The outcome.
     pub outcome: String,
@@ -187,9 +196,10 @@ impl Explained {
 }
 
 /// Why an event is not compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
+#[schemars(rename = "TrialApart")]
 pub enum Apart {
     /// The event is not decided yet.
     Undecided,
@@ -257,8 +267,9 @@ impl fmt::Display for Apart {
 }
 
 /// Events that are not compared for one reason.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "TrialApartCount")]
 pub struct ApartCount {
     /// The reason.
     pub why: Apart,

@@ -4,58 +4,16 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use comfy_table::Table;
-use serde::Serialize;
 use serde_json::Value;
 
 use markback::{
-    store::{CorrectionRecord, EventRecord, EventState, Store},
-    waiting::line_of,
+    overview::PauseOverview,
+    store::{CorrectionRecord, EventRecord, EventState},
 };
 use markback_console::output;
 
 /// The longest reason in a table, in characters.
 const REASON_MAX: usize = 90;
-
-/// A paused school or token.
-#[derive(Clone, Serialize)]
-pub(crate) struct Paused {
-    key: String,
-    until: DateTime<Utc>,
-    reason: String,
-    #[serde(skip)]
-    line: String,
-}
-
-impl Paused {
-    /// Whether it is the pause of this school or token.
-    pub(crate) fn is_of(&self, key: &str) -> bool {
-        self.key == key
-    }
-
-    /// The end as short text.
-    pub(crate) fn until(&self) -> String {
-        time(Some(self.until))
-    }
-
-    /// The pause as one line.
-    pub(crate) fn line(&self) -> &str {
-        &self.line
-    }
-}
-
-/// The current pauses.
-pub(crate) async fn pauses(store: &Store) -> outbox::Result<Vec<Paused>> {
-    let pauses = store.outbox().pauses().await?;
-    Ok(pauses
-        .into_iter()
-        .map(|pause| Paused {
-            line: line_of(&pause),
-            key: pause.key,
-            until: pause.until,
-            reason: pause.reason,
-        })
-        .collect())
-}
 
 /// A line for each event.
 pub(super) fn table(events: &[EventRecord]) -> Table {
@@ -77,7 +35,7 @@ pub(super) fn table(events: &[EventRecord]) -> Table {
 }
 
 /// The text below the table.
-pub(super) fn footer(events: &[EventRecord], pauses: &[Paused], limit: u32) -> String {
+pub(super) fn footer(events: &[EventRecord], pauses: &[PauseOverview], limit: u32) -> String {
     let mut text = match events.len() {
         1 => "1 event".to_owned(),
         some => format!("{some} events"),

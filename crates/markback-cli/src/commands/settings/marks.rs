@@ -6,7 +6,7 @@ use markback::{audit_log::AuditAction, store::WrittenMark};
 use markback_console::output::{self, TableOrJson};
 use serde_json::json;
 
-use super::{Access, History, one, stored};
+use super::{Access, History, stored};
 use crate::commands::recorded;
 
 /// Lists the marks that a version of a school's settings wrote.
@@ -16,7 +16,7 @@ use crate::commands::recorded;
 pub(super) async fn list(args: &History, version: u32) -> anyhow::Result<ExitCode> {
     let (all, store) = stored::open(&args.config, Access::Write).await?;
     let key = args.whose.key();
-    one(&all, &store, &key, Some(version)).await?;
+    all.version(&key, Some(version)).await?;
     let school = key.name.as_str().into();
     let marks = store.marks_written_by(&school, version).await?;
     let look = recorded::entry(AuditAction::EventsListed).school(&school);

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use futures::TryStreamExt as _;
 use mis_core::SchoolId;
 use outbox::on_pool;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,7 +15,7 @@ use crate::{
 /// A mark that a version of a school's settings wrote, by the event that it comes from.
 ///
 /// Holds a pupil's data: for authorised readers, never for a log.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, JsonSchema)]
 #[non_exhaustive]
 pub struct WrittenMark {
     /// The event's id in the sign-in system.

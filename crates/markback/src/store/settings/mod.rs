@@ -13,6 +13,7 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use outbox::{MigrationStep, Migrations};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
@@ -61,9 +62,11 @@ pub(super) const MIGRATIONS: Migrations = Migrations {
     Deserialize,
     EnumString,
     IntoStaticStr,
+    JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
+#[schemars(rename = "SettingsScope")]
 pub enum Scope {
     /// A template. Templates come before the schools that name them.
     Template,
@@ -72,7 +75,7 @@ pub enum Scope {
 }
 
 /// A school or a template by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 pub struct SettingsKey {
     /// What it is.
     pub scope: Scope,
@@ -105,8 +108,9 @@ impl fmt::Display for SettingsKey {
 }
 
 /// One version of a school's settings or of a template. It never changes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[non_exhaustive]
+#[schemars(rename = "SettingsVersion")]
 pub struct StoredVersion {
     /// Of what.
     #[serde(flatten)]

@@ -1,4 +1,4 @@
-//! The checks of one school.
+//! Checks a school's settings and permissions at its MIS, without changing anything.
 
 use std::sync::{
     Arc,
@@ -14,25 +14,91 @@ use mis_wonde::{
     Connection,
     wonde::{self, Client},
 };
+use schemars::JsonSchema;
+use serde::Serialize;
 use writeback::Rules;
 
-use super::{Finding, Verdict};
-use markback::{
+use crate::{
     rate::Rates,
-    schools::token_key,
+    schools::{Schools, token_key},
     settings::{Link, School, Service, Settings},
 };
 
+/// The result of one check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What was checked.
+    pub asked: &'static str,
+    /// Whether it is in order.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// Whether what was checked is in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It is.
+    Ok,
+    /// It is not, or is not known, and the school works without.
+    Warn,
+    /// It is not, and the school does not work.
+    Fail,
+}
+
+/// All results of one school.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Examination {
+    /// Whether no check failed.
+    pub ok: bool,
+    /// Requests to Wonde, including repeated ones.
+    pub requests: u32,
+    /// The results, in the order of the checks.
+    pub findings: Vec<Finding>,
+}
+
+/// A school is examined already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the school is being checked already; try again when that has ended")]
+pub struct Busy;
+
+impl Schools {
+    /// Runs all checks of a school, at the rate that its token allows all nodes together. A node checks a school once at a
+    /// time.
+    ///
+    /// # Errors
+    /// Returns an error if this node is checking the school already.
+    pub async fn examine(&self, settings: &Settings, school: &School) -> Result<Examination, Busy> {
+        let _examining = self.begin_to_examine(&school.id).ok_or(Busy)?;
+        let requests = Arc::new(AtomicU32::new(0));
+        let mut context = self.context(school, true);
+        let (counted, observer) = (requests.clone(), context.observer.clone());
+        context.observer = Arc::new(move |request| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            observer(request);
+        });
+        let findings = examine(settings, school, self.registry(), context).await;
+        Ok(Examination {
+            ok: !findings.iter().any(|one| one.verdict == Verdict::Fail),
+            requests: requests.load(Ordering::Relaxed),
+            findings,
+        })
+    }
+}
+
 /// Runs all checks of this school; checks that depend on a failed one are skipped.
-pub(super) async fn examine(
+pub async fn examine(
     settings: &Settings,
     school: &School,
     registry: &Registry,
-    rates: &Rates,
-    requests: &Arc<AtomicU32>,
+    context: ConnectContext,
 ) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let context = context(school, rates, requests);
     let mis = match &school.link {
         Some(link) => findings.linked(link, registry, context).await,
         None => {
@@ -55,7 +121,7 @@ pub(super) async fn examine(
 }
 
 /// The context of a connection that respects the rate limit and counts its requests.
-pub(super) fn context(school: &School, rates: &Rates, requests: &Arc<AtomicU32>) -> ConnectContext {
+pub fn context(school: &School, rates: &Rates, requests: &Arc<AtomicU32>) -> ConnectContext {
     let requests = requests.clone();
     let mut context = school.context();
     context.gate = rates.gate(&token_key(school));
@@ -65,8 +131,9 @@ pub(super) fn context(school: &School, rates: &Rates, requests: &Arc<AtomicU32>)
     context
 }
 
-#[derive(Default)]
-pub(super) struct Findings(pub(super) Vec<Finding>);
+/// Results as they are gathered.
+#[derive(Debug, Default)]
+pub struct Findings(pub Vec<Finding>);
 
 impl Findings {
     fn ok(&mut self, asked: &'static str, found: impl Into<String>) {
@@ -77,12 +144,8 @@ impl Findings {
         self.add(asked, Verdict::Warn, found, Some(help.into()));
     }
 
-    pub(super) fn fail(
-        &mut self,
-        asked: &'static str,
-        found: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    /// Adds a check that failed.
+    pub fn fail(&mut self, asked: &'static str, found: impl Into<String>, help: impl Into<String>) {
         self.add(asked, Verdict::Fail, found, Some(help.into()));
     }
 
@@ -151,7 +214,8 @@ impl Findings {
         Some(mis)
     }
 
-    pub(super) fn client(
+    /// The client with the school's token; adds why there is none.
+    pub fn client(
         &mut self,
         service: &Service,
         school: &School,
@@ -187,11 +251,8 @@ impl Findings {
         }
     }
 
-    pub(super) async fn record(
-        &mut self,
-        client: &Client,
-        school: &School,
-    ) -> Option<wonde::School> {
+    /// The school's record at Wonde; adds whether the token opens it.
+    pub async fn record(&mut self, client: &Client, school: &School) -> Option<wonde::School> {
         let id = wonde::SchoolId::new(school.id.as_str());
         match client.school(&id).await {
             Ok(record) => {

@@ -1,0 +1,68 @@
+//! Trials of settings on a running service: of a text, or of a school's draft in the database.
+
+use mis_core::SchoolId;
+
+use super::{Report, try_out};
+use crate::{
+    configuration::ChangeError,
+    service::Markback,
+    settings::{Revision, school_from_text},
+    store::SettingsKey,
+};
+
+/// The most trials of a node at once.
+pub(crate) const TRIALS: usize = 2;
+
+/// Why settings cannot be tried.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrialError {
+    /// No version of the school's settings rules, so there is nothing to compare with.
+    #[error("no version of the school's settings rules, so there is nothing to compare with")]
+    NothingRules,
+    /// As many trials run as this node allows.
+    #[error("{TRIALS} trials run on this node already; try again when one has ended")]
+    Busy,
+    /// The draft has problems, or there is none.
+    #[error(transparent)]
+    Draft(#[from] ChangeError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] outbox::Error),
+}
+
+impl Markback {
+    /// Tries a text as a school's settings on the events of its last `days` school days, or its draft in the database if no
+    /// text is given. See [`try_out`]. A node runs two trials at once; one ends when its future is dropped.
+    ///
+    /// # Errors
+    /// Returns an error if the draft has problems, there is nothing to compare it with, or too many trials run.
+    pub async fn try_settings(
+        &self,
+        school: &SchoolId,
+        text: Option<&str>,
+        days: u32,
+    ) -> Result<Report, TrialError> {
+        let settings = self.settings();
+        let active = settings.school(school).ok_or(TrialError::NothingRules)?;
+        let key = SettingsKey::from(school);
+        let (text, number) = match text {
+            Some(text) => (text.to_owned(), None),
+            None => {
+                let configuration = self.configuration().await;
+                let draft = configuration.draft_of(&key).await?;
+                let draft = draft.ok_or(ChangeError::NoDraft { key: key.clone() })?;
+                (draft.body, Some(draft.number))
+            }
+        };
+        let name = format!("{key}, draft");
+        let read = school_from_text(&settings, school, &name, &text);
+        let (mut draft, _) = read.map_err(ChangeError::from)?;
+        if let Some(number) = number {
+            draft.version.own = Revision::Store(number);
+        }
+        let _trial = self.trials.try_acquire().map_err(|_| TrialError::Busy)?;
+        let (registry, now) = (self.schools().registry(), self.store().now());
+        Ok(try_out(self.store(), registry, active, &draft, days, now).await?)
+    }
+}
