@@ -122,10 +122,10 @@ pub struct Frame {
     pub links: Vec<Link>,
     /// What is in the search field.
     pub searched: String,
-    /// The token of the visitor's forms; see `csrf.html`.
-    pub token: FormToken,
     /// Whether the page freshens itself.
     pub is_live: bool,
+    /// The token of the visitor's forms; see `csrf.html`.
+    pub token: FormToken,
     /// Style, script, icon.
     pub assets: Addresses,
 }
@@ -139,10 +139,10 @@ impl Frame {
             school: None,
             links: links(visitor, None, None),
             searched: String::new(),
+            is_live: false,
             token: visitor
                 .map(|visitor| visitor.form.clone())
                 .unwrap_or_default(),
-            is_live: false,
             assets: addresses(),
         }
     }

@@ -2,15 +2,15 @@
 //!
 //! ```text
 //! GET /                                     the schools of the visitor, or the only one
-//! GET, POST /sign-in, POST /sign-out        signing in and out
-//! GET /connections                          keys of the API, endpoints for webhooks, users
-//! GET, POST /connections/keys/…, …/webhooks/…, …/users/…
-//! GET /audit?school=&by=&since=             the audit log
 //! GET /schools/{school}/today?date=         a school's day
 //! GET /schools/{school}/events?date=…       its sign-ins and sign-outs as a list
 //! GET /schools/{school}/people?q=           people by name
 //! GET /schools/{school}/people/{person}     a person's day
 //! GET /live                                 a stream that tells that something has changed
+//! GET, POST /sign-in, POST /sign-out        signing in and out
+//! GET /connections                          keys of the API, endpoints for webhooks, users
+//! GET, POST /connections/keys/…, …/webhooks/…, …/users/…
+//! GET /audit?school=&by=&since=             the audit log
 //! GET /assets/{name}                        style, script and icon
 //! ```
 //!
@@ -55,11 +55,11 @@ pub fn router(markback: Markback) -> Router {
         .route("/{*elsewhere}", any(error::nothing_here))
         .method_not_allowed_fallback(error::wrong_method)
         .layer(from_fn(error::as_page))
+        .layer(Extension(looks::Looks::default()))
         .layer(from_fn_with_state(markback.clone(), session::visit))
         .layer(session::layer(&markback))
         // Once more, for the errors of the layers before.
         .layer(from_fn(error::as_page))
-        .layer(Extension(looks::Looks::default()))
         .merge(assets::routes())
         .layer(from_fn(security::headers));
     pages.with_state(markback)

@@ -24,9 +24,9 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(problems::routes())
         .merge(rules::routes())
         .merge(groups::routes())
+        .merge(people::routes())
+        .merge(person::routes())
         .merge(sign_in::routes())
         .merge(connections::routes())
         .merge(audit::routes())
-        .merge(people::routes())
-        .merge(person::routes())
 }
