@@ -11,6 +11,7 @@ pub mod keys;
 pub mod migrate;
 mod named;
 mod open_store;
+pub mod problems;
 mod recorded;
 pub mod replay;
 pub mod resume;
@@ -22,6 +23,7 @@ pub mod status;
 mod stored;
 pub mod sync;
 pub mod token;
+pub mod users;
 pub mod webhooks;
 
 use std::path::{Path, PathBuf};

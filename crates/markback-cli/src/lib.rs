@@ -10,8 +10,8 @@ use markback_console::{BadInput, logging, output};
 use markback_lab::{bench, demo};
 
 use self::commands::{
-    adapters, audit, check, doctor, events, explain, groups, keys, migrate, replay, resume, schema,
-    schools, serve, settings, status, sync, token, webhooks,
+    adapters, audit, check, doctor, events, explain, groups, keys, migrate, problems, replay,
+    resume, schema, schools, serve, settings, status, sync, token, users, webhooks,
 };
 
 pub mod commands;
@@ -49,6 +49,8 @@ pub enum Command {
     Replay(replay::Args),
     /// List events, show one, replay its decision, retry or discard it
     Events(events::Args),
+    /// List what needs a person by its cause, and act on all events of a cause
+    Problems(problems::Args),
     /// Show schools, pending events, paused schools and the reason
     Status(status::Args),
     /// End the pause of a school or a token now, for example because its cause was removed
@@ -71,6 +73,8 @@ pub enum Command {
     Webhooks(webhooks::Args),
     /// Make, list and revoke the keys of the API
     Keys(keys::Args),
+    /// Add, list, change and remove the users of the pages
+    Users(users::Args),
     /// Show who changed what, and who looked at a person
     Audit(audit::Args),
     /// Check the settings and list all problems
@@ -118,6 +122,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Events(args) => events::run(&args),
+        Command::Problems(args) => problems::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Resume(args) => resume::run(&args),
         Command::Sync(args) => sync::run(&args),
@@ -128,6 +133,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::run(&args),
         Command::Webhooks(args) => webhooks::run(&args),
         Command::Keys(args) => keys::run(&args),
+        Command::Users(args) => users::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),

@@ -8,6 +8,7 @@
 
 mod cli_support;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use cli_support::markback_on as markback;
 use markback::service::EventState;
 use markback_lab::harness::{ApiEnv, Setup};
@@ -75,6 +76,19 @@ async fn an_endpoint_is_added_tested_served_and_removed() {
         said.out
     );
     assert!(said.out.contains("it answered 404"), "{}", said.out);
+    let in_clear = "secrets of 1 webhook endpoints are in the database in clear";
+    assert!(said.out.contains(in_clear), "{}", said.out);
+    // A key is named, and the secret is sealed with it.
+    std::fs::write(world.path("seal"), STANDARD.encode([1; 32])).unwrap();
+    let text = std::fs::read_to_string(world.settings_path()).unwrap();
+    let text = format!("seal_key_file = 'seal'\n{text}");
+    std::fs::write(world.settings_path(), text).unwrap();
+    let said = markback(&world, &["token", "reseal", "--format", "json"]).await;
+    assert_eq!(said.json()["endpoints"]["sealed"], 1, "{}", said.err);
+    let said = markback(&world, &["status"]).await;
+    assert!(!said.out.contains("in clear"), "{}", said.out);
+    let said = markback(&world, &["webhooks", "test", &id]).await;
+    assert!(said.out.contains("status 404"), "{}", said.out);
 
     let said = markback(&world, &["webhooks", "rotate", &id, "--format", "json"]).await;
     assert!(

@@ -127,6 +127,11 @@ async fn a_token_is_set_used_listed_sealed_again_and_removed() {
             said.out.contains("1 tokens are sealed with it now"),
             "{said:?}"
         );
+        assert!(
+            said.out
+                .contains("0 secrets of webhook endpoints are sealed with it now"),
+            "{said:?}"
+        );
         std::fs::write(world.path("seal-before"), key(2)).unwrap();
         let table = program.ok(&["token", "ls"], "").await;
         assert!(!table.out.contains("sealed with the key"), "{table:?}");

@@ -13,11 +13,12 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use markback::settings::Http;
+use markback::{metrics, settings::Http};
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 use super::error::ApiError;
@@ -50,6 +51,7 @@ pub async fn serve(
             accepted = Listener::accept(&mut listener) => accepted,
         };
         if connections.len() >= limits.connections {
+            metrics::turned_away("connections");
             if refused.len() < REFUSED_MAX {
                 refused.spawn(refuse(stream));
             }
@@ -60,7 +62,11 @@ pub async fn serve(
             request.extensions_mut().insert(ConnectInfo(peer));
             router.call(request)
         });
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        // An answer that its client does not take would hold the connection, and a stream its place, for ever.
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write_within));
+        let stream = TokioIo::new(Box::pin(stream));
+        let connection = graceful.watch(http.serve_connection(stream, service));
         connections.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");

@@ -131,7 +131,8 @@ impl Kind {
             Self::TooManyRequests => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests",
-                "Correct the key, and send the request again after the seconds in the header `Retry-After`.",
+                "Send the request again after the seconds in the header `Retry-After`, with a right key; send fewer requests, such as \
+                 events in lists.",
             ),
             Self::NotFound => (
                 StatusCode::NOT_FOUND,

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::State,
     http::{HeaderMap, header},
     response::{
@@ -20,6 +20,7 @@ use super::{
     key::{self, Access},
     openapi::{ProblemBody, ResponseBody},
     query::{self, QueryParams},
+    slots::Slot,
 };
 use markback::{
     audit_log::AuditAction,
@@ -28,6 +29,7 @@ use markback::{
         Follower, PAGE, PAGE_MAX,
     },
     keys::Scope,
+    metrics,
     service::Markback,
     settings::nearest,
 };
@@ -42,6 +44,8 @@ const WAIT_MAX: u32 = 20;
 const SPARE: Duration = Duration::from_secs(2);
 /// How often a stream is sent a comment, so that proxies keep it open and a lost connection is noticed.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
+/// How often the key of a stream or of a waiting request is looked at again.
+const KEY_EVERY: Duration = Duration::from_secs(2);
 /// Seconds after which to retry when all streams are taken.
 const STREAM_AGAIN: u32 = 30;
 /// What the browser sends when it connects again.
@@ -67,7 +71,7 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
         ("limit" = Option<u32>, Query, description = "The most entries in the answer: 100 unless given, at most 1000."),
         ("school" = Option<String>, Query, description = "Schools, separated by commas; without it, all schools and what concerns no single one."),
         ("kind" = Option<String>, Query, description = "Kinds, separated by commas: `event`, `group`, `sync`, `notice`.", example = "event,group"),
-        ("wait" = Option<u32>, Query, description = "How many seconds to wait for an entry if there is none yet: 0 unless given, at most 20."),
+        ("wait" = Option<u32>, Query, description = "How many seconds to wait for an entry if there is none yet: 0 unless given, at most 20. A request that waits counts as a stream of its node."),
     ),
     responses(
         (status = 200, description = "The entries.", body = PageBody),
@@ -76,6 +80,7 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
 async fn page(
     State(markback): State<Markback>,
     access: Access,
+    Extension(slot): Extension<Slot>,
     asked: QueryParams,
 ) -> Result<Json<FeedPage>, ApiError> {
     let asked = asked.only(&WORDS)?;
@@ -84,7 +89,21 @@ async fn page(
     let wait = asked.number("wait")?.unwrap_or(0).min(WAIT_MAX);
     let answer_within = markback.settings().service.http.answer_within;
     let wait = Duration::from_secs(wait.into()).min(answer_within.saturating_sub(SPARE));
-    let read = markback.feed().page_within(&query, wait).await;
+    let _permit = if wait.is_zero() {
+        None
+    } else {
+        // A request that waits takes no place of those that have work to do.
+        let permit = permit(markback.feed())?;
+        slot.give_back();
+        Some(permit)
+    };
+    let read = tokio::select! {
+        read = markback.feed().page_within(&query, wait) => read,
+        () = until_invalid(&markback, &access) => return Err(key::invalid()),
+    };
+    if !wait.is_zero() && !access.is_valid(&markback).await {
+        return Err(key::invalid());
+    }
     match read.map_err(|error| ApiError::no_database(&error, "try again"))? {
         FeedRead::Page(page) => {
             if !page.entries.is_empty() {
@@ -129,12 +148,7 @@ async fn follow(
     let from = last.or(asked.text("after")).unwrap_or(LATEST);
     let query = query_of(&access, &asked, Some(from))?;
     let feed = markback.feed().clone();
-    let permit = feed.stream_permit().ok_or_else(|| {
-        ApiError::unavailable(
-            "all streams of this node are taken; try again later, or read the feed in pages",
-            STREAM_AGAIN,
-        )
-    })?;
+    let permit = permit(&feed)?;
     let follower = feed
         .follow(&query)
         .await
@@ -153,6 +167,28 @@ async fn follow(
     // A proxy that gathers an answer before it passes it on would hold entries back.
     let headers = [(header::HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((headers, stream).into_response())
+}
+
+/// A place among the streams and the requests that wait.
+fn permit(feed: &Feed) -> Result<OwnedSemaphorePermit, ApiError> {
+    feed.stream_permit().ok_or_else(|| {
+        metrics::turned_away("streams");
+        ApiError::unavailable(
+            "all streams of this node are taken (`feed.streams` in its settings); try again later, or read the feed in pages \
+             without `wait`",
+            STREAM_AGAIN,
+        )
+    })
+}
+
+/// Ends when the key has expired or was revoked.
+async fn until_invalid(markback: &Markback, access: &Access) {
+    loop {
+        tokio::time::sleep(KEY_EVERY).await;
+        if !access.is_valid(markback).await {
+            return;
+        }
+    }
 }
 
 /// A stream in progress.
@@ -176,7 +212,10 @@ fn events(following: Following) -> impl Stream<Item = Result<Event, Infallible>>
             if following.is_over {
                 return None;
             }
-            let told = following.follower.next().await?;
+            let told = tokio::select! {
+                told = following.follower.next() => told?,
+                () = until_invalid(&following.markback, &following.access) => return None,
+            };
             // The key may have been revoked since the stream began.
             if !following.access.is_valid(&following.markback).await {
                 return None;

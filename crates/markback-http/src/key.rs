@@ -11,11 +11,13 @@ use axum::{
     middleware::Next,
     response::Response,
 };
+use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     error::{ApiError, Kind, STORE_AGAIN},
+    key_rates::KeyRates,
     wrong_keys::WrongKeys,
 };
 use markback::{
@@ -36,6 +38,8 @@ const OF_SETTINGS: &str = "settings";
 pub(super) struct Access {
     pub(super) caller: Caller,
     pub(super) grant: Grant,
+    /// When their key stops; `None` for never.
+    pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
 impl Access {
@@ -73,6 +77,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Access {
         Ok(found.cloned().unwrap_or_else(|| Self {
             caller: Caller::default(),
             grant: Grant::nothing(),
+            expires_at: None,
         }))
     }
 }
@@ -97,11 +102,17 @@ struct Inner {
     /// The key that the settings name, if they do. It may do everything.
     of_settings: Option<Hash>,
     wrong_keys: WrongKeys,
+    rates: KeyRates,
 }
 
 impl Guard {
-    pub(super) fn new(markback: Markback, of_settings: Option<&SecretString>) -> Self {
+    pub(super) fn new(
+        markback: Markback,
+        of_settings: Option<&SecretString>,
+        rates: KeyRates,
+    ) -> Self {
         Self(Arc::new(Inner {
+            rates,
             of_settings: of_settings.map(|key| Hash::of(key.expose_secret().as_bytes())),
             wrong_keys: WrongKeys::new(markback.clock().clone()),
             markback,
@@ -115,10 +126,16 @@ impl Guard {
             return Ok(Some(Access {
                 caller: Caller::of_key(OF_SETTINGS, "the key of the settings"),
                 grant: Grant::everything(),
+                expires_at: None,
             }));
         }
         let verified = self.0.markback.keys().verify(shown).await?;
-        Ok(verified.map(|Verified { caller, grant, .. }| Access { caller, grant }))
+        let access = |verified: Verified| Access {
+            caller: verified.caller,
+            grant: verified.grant,
+            expires_at: verified.expires_at,
+        };
+        Ok(verified.map(access))
     }
 
     /// The answer to a request with a wrong key or without one.
@@ -130,13 +147,28 @@ impl Guard {
                 "too many requests with a wrong key come from this address; a right one is served at once",
                 seconds,
             ),
-            (None, Some(_)) => ApiError::unauthorised(
-                "this bearer key is wrong, has expired or was revoked; `markback keys ls` lists those that are right",
-            ),
+            (None, Some(_)) => invalid(),
             (None, None) => ApiError::unauthorised(
                 "no bearer key; send the header Authorization: Bearer and a key that `markback keys add` has made",
             ),
         }
+    }
+
+    /// Counts a request with a right key.
+    ///
+    /// # Errors
+    /// Returns the answer if the key has sent too many.
+    fn count(&self, access: &Access) -> Result<(), ApiError> {
+        let key = access.caller.key.as_ref();
+        let Some(seconds) = key.and_then(|key| self.0.rates.count(key)) else {
+            return Ok(());
+        };
+        metrics::turned_away("key_rate");
+        Err(ApiError::too_many(
+            "this key has sent more requests than `http.key_rate` and `http.key_burst` in the settings allow; send this one \
+             again later, or send events in lists",
+            seconds,
+        ))
     }
 
     /// Whether the settings have the school. For its administration, a draft and a school that was removed count too.
@@ -150,6 +182,13 @@ impl Guard {
         let configuration = self.0.markback.configuration().await;
         configuration.is_kept(&school.into()).await
     }
+}
+
+/// The answer to a key that is not valid, or not any more.
+pub(super) fn invalid() -> ApiError {
+    ApiError::unauthorised(
+        "this bearer key is wrong, has expired or was revoked; `markback keys ls` lists those that are right",
+    )
 }
 
 /// Rejects requests that their key does not allow, before the body is read.
@@ -171,6 +210,7 @@ pub(super) async fn guard(
     let Some(access) = access else {
         return Err(guard.rejected(&request, shown));
     };
+    guard.count(&access)?;
     let params = params.map_err(|_| ApiError::unreadable_address())?;
     let school = params.iter().find(|(name, _)| *name == "school");
     if let Some((_, school)) = school {
@@ -218,8 +258,8 @@ pub(super) fn needed(method: &str, pattern: &str) -> Scope {
         return Scope::Admin;
     };
     match (rest.split('/').next().unwrap_or_default(), reads) {
-        ("events" | "adapter", true) | ("explain", false) => Scope::EventsRead,
-        ("events" | "corrections", false) => Scope::EventsWrite,
+        ("events" | "problems" | "adapter", true) | ("explain", false) => Scope::EventsRead,
+        ("events" | "corrections" | "problems", false) => Scope::EventsWrite,
         ("groups" | "syncs", true) => Scope::GroupsRead,
         // There is no scope for reading settings alone: they say how the rules can be got around.
         ("settings", _) | ("sync" | "doctor" | "resume", false) => Scope::SettingsWrite,
@@ -270,6 +310,12 @@ mod tests {
     #[case(
         "POST",
         "/v1/schools/{school}/events/{event}/retry",
+        Scope::EventsWrite
+    )]
+    #[case("GET", "/v1/schools/{school}/problems", Scope::EventsRead)]
+    #[case(
+        "POST",
+        "/v1/schools/{school}/problems/{cause}/{action}",
         Scope::EventsWrite
     )]
     #[case(

@@ -39,7 +39,7 @@ type NewKeyBody = RequestBody<Wanted>;
 /// Keys of the API.
 #[derive(Serialize, JsonSchema)]
 struct Keys {
-    /// The keys, the oldest first, with those that expired or were revoked.
+    /// The keys, the oldest first, with those that expired or were revoked in the last 90 days.
     keys: Vec<KeyJson>,
 }
 
@@ -110,7 +110,8 @@ async fn list(State(markback): State<Markback>, access: Access) -> Result<Json<K
 
 /// Makes a key
 ///
-/// Only this answer has the key itself. Every node accepts it within seconds.
+/// Only this answer has the key itself. Every node accepts it within seconds. A key that expires cannot make one that is valid
+/// for longer.
 #[utoipa::path(post, path = "/v1/keys", operation_id = "add_key", tag = "keys",
     request_body = NewKeyBody,
     responses((status = 201, description = "The key.", body = AddedBody)))]
@@ -124,6 +125,13 @@ async fn add(
         r#"send {"name": "…", "scopes": ["events:write"]}, with "schools" and "expires_at" if you want them"#,
     )?;
     may_name(&markback, &access, wanted.schools.as_ref())?;
+    if outlives(wanted.expires_at, access.expires_at) {
+        return Err(invalid(
+            "expires_at",
+            "this key expires, so it cannot make one that is valid for longer",
+            "name a time that is not later than when this key expires",
+        ));
+    }
     let new = NewKey {
         name: wanted.name,
         scopes: wanted.scopes,
@@ -189,6 +197,11 @@ fn may_name(
         "the settings have no school with one of these ids",
         "correct the ids, or add the schools first",
     ))
+}
+
+/// Whether a key that stops then is valid for longer than one that stops at `own`; `None` is never.
+fn outlives(new: Option<DateTime<Utc>>, own: Option<DateTime<Utc>>) -> bool {
+    own.is_some_and(|own| new.is_none_or(|new| new > own))
 }
 
 fn refused(error: KeyError) -> ApiError {

@@ -1,16 +1,12 @@
-//! Middleware: a time limit, a limit of requests at once, and one log line without personal data.
+//! Middleware: a time limit, and one log line without personal data.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum::{
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use tokio::sync::Semaphore;
 use tracing::Instrument as _;
 
 use super::{
@@ -37,23 +33,6 @@ pub(super) async fn in_time(
         )
         .into_response()
     })
-}
-
-/// Answers a request that is one too many at once with 503. A response that goes on for long, such as a stream, counts
-/// only until it begins.
-pub(super) async fn bounded(
-    State(slots): State<Arc<Semaphore>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match slots.try_acquire() {
-        Ok(_slot) => next.run(request).await,
-        Err(_) => ApiError::unavailable(
-            "the service handles as many requests at once as `http.requests` in its settings allows; send this one again",
-            1,
-        )
-        .into_response(),
-    }
 }
 
 /// Logs each request in a span: method, route, status and time; for a refused one the school, if the settings have it,

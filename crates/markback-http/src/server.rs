@@ -2,6 +2,7 @@
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 
+use axum::Router;
 use tokio::{
     net::TcpListener,
     task::{JoinError, JoinHandle},
@@ -27,10 +28,20 @@ pub struct Running {
 impl Running {
     /// Starts both. The address is bound before a worker claims anything.
     pub async fn start(markback: Markback) -> anyhow::Result<Self> {
+        let router = crate::router(markback.clone())?;
+        Self::serve(markback, router).await
+    }
+
+    /// The same with pages beside the API; see [`crate::router_with`].
+    pub async fn start_with(markback: Markback, pages: Router) -> anyhow::Result<Self> {
+        let router = crate::router_with(markback.clone(), pages)?;
+        Self::serve(markback, router).await
+    }
+
+    async fn serve(markback: Markback, router: Router) -> anyhow::Result<Self> {
         let listen = markback.settings().service.listen;
         let limits = markback.settings().service.http.clone();
         let answer_within = limits.answer_within;
-        let router = crate::router(markback.clone())?;
         let listener = TcpListener::bind(listen).await.map_err(|error| {
             let help = help_for(&error);
             anyhow::Error::from(error)

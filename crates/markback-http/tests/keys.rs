@@ -8,6 +8,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use chrono::TimeDelta;
 use markback::{
     keys::{self, KeyRecord, NewKey, Scope},
     operator::Actor,
@@ -366,6 +367,36 @@ async fn an_administrator_makes_and_revokes_keys_within_their_schools() {
         ask(&world, ("GET", &events, None), Some(reader)).await.0,
         401
     );
+}
+
+#[tokio::test]
+async fn a_key_that_expires_makes_none_that_is_valid_for_longer() {
+    let world = ApiEnv::new().await;
+    let end = world.markback.store().now() + TimeDelta::days(7);
+    let brief = NewKey {
+        expires_at: Some(end),
+        ..new(&[Scope::Admin], None)
+    };
+    let (brief, _) = add(&world, brief).await;
+    let make = async |key: &str, expires: Value| {
+        let body = json!({"name": "x", "scopes": ["admin"], "expires_at": expires}).to_string();
+        ask(&world, ("POST", "/v1/keys", Some(&body)), Some(key)).await
+    };
+    let second = TimeDelta::seconds(1);
+    for (expires, status) in [
+        (json!(end), 201),
+        (json!(end - second), 201),
+        (json!(end + second), 422),
+        (Value::Null, 422),
+    ] {
+        let (answered, answer) = make(brief.expose_secret(), expires.clone()).await;
+        assert_eq!(answered, status, "{expires}: {answer}");
+        if status == 422 {
+            assert_eq!(answer["problems"][0]["pointer"], "/expires_at");
+        }
+    }
+    let key = markback_lab::harness::KEY;
+    assert_eq!(make(key, Value::Null).await.0, 201);
 }
 
 #[tokio::test]

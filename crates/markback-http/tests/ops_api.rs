@@ -6,12 +6,21 @@
     reason = "a failed assertion may panic"
 )]
 
-use std::time::Duration;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use axum::{Router, routing::get};
-use markback::settings::Http;
+use axum::{Router, body::Body, routing::get};
+use markback::{
+    keys::{self, NewKey, Scope},
+    operator::Actor,
+    settings::Http,
+};
 use markback_lab::harness::{ApiEnv, KEY, Setup, answer};
 use reqwest::Method;
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -164,6 +173,76 @@ async fn one_connection_too_many_is_told_to_come_again() {
     );
     drop(first);
     stop.cancel();
+}
+
+/// A body without an end, which tells when it is dropped.
+fn endless(gone: tokio::sync::oneshot::Sender<()>) -> Body {
+    Body::from_stream(futures::stream::unfold(gone, |gone| async move {
+        let part = vec![b'x'; 64 * 1024];
+        Some((Ok::<_, Infallible>(part), gone))
+    }))
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_of_its_answer_is_disconnected() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (gone, is_gone) = tokio::sync::oneshot::channel();
+    let gone = Arc::new(Mutex::new(Some(gone)));
+    let router = Router::new().route(
+        "/",
+        get(async move || endless(gone.lock().unwrap().take().unwrap())),
+    );
+    let mut limits = Http::default();
+    limits.write_within = Duration::from_millis(100);
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(markback_http::serve(listener, router, limits, stop.clone()));
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.write_all(request).await.unwrap();
+    // It is dropped, not sent to its end, which it has not.
+    assert!(is_gone.await.is_err());
+    stop.cancel();
+    serving.await.unwrap();
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_key_that_sends_too_much_is_told_to_come_again_and_slows_no_other() {
+    let world = limited("http = { key_rate = 1, key_burst = 5 }\n").await;
+    let new = NewKey {
+        name: "busy".to_owned(),
+        scopes: Scope::ALL.iter().copied().collect(),
+        schools: None,
+        expires_at: None,
+    };
+    let added = keys::add(world.markback.store(), &new, &Actor::default()).await;
+    let key = added.unwrap().0;
+    let url = format!("{}/v1/schools/{}/events", world.address, world.school.id);
+    let (mut taken, mut refused) = (Vec::new(), None);
+    for n in 0..100 {
+        let event = world.sign_in(&format!("e{n}"), 0, "08:50");
+        let request = world.http.post(&url).bearer_auth(key.expose_secret());
+        let response = request.json(&event).send().await.unwrap();
+        match response.status().as_u16() {
+            202 => taken.push(format!("e{n}")),
+            _ => {
+                refused = Some(response);
+                break;
+            }
+        }
+    }
+    let refused = refused.unwrap();
+    assert!(taken.len() >= 5);
+    assert_eq!(refused.status(), 429);
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let told: Value = refused.json().await.unwrap();
+    assert_eq!(told["type"], "/problems/too-many-requests");
+    // The key of the settings is another; it finds what was taken in before.
+    for event in taken.iter().rev().take(4) {
+        let path = format!("/v1/schools/{}/events/{event}", world.school.id);
+        assert_eq!(world.get(&path).await.0, 200);
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use markback::service::EventState;
+use markback::{
+    keys::{self, NewKey, Scope},
+    operator::Actor,
+    service::EventState,
+};
 use markback_lab::harness::{ApiEnv, KEY, Setup, stores};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule};
 
@@ -214,6 +219,62 @@ async fn a_request_that_waits_gets_the_entry_that_comes() {
     });
     assert_eq!(status, 200);
     assert_eq!(page["entries"][0]["event"]["id"], "e1");
+}
+
+#[tokio::test]
+async fn a_request_that_waits_takes_a_place_of_the_streams_and_none_of_the_requests() {
+    let mut world = ApiEnv::with(Setup {
+        extra: "feed = { streams = 1 }\nhttp = { requests = 1 }\n",
+        ..Setup::default()
+    })
+    .await;
+    world.run();
+    world.known().await;
+    let path = "/v1/feed?after=latest&kind=event&wait=20";
+    let ((status, page), ()) = tokio::join!(world.get(path), async {
+        let url = format!("{}/v1/feed?wait=1&after=latest", world.address);
+        let taken = async || {
+            let request = world.http.get(&url).bearer_auth(KEY);
+            let answer = request.send().await.unwrap();
+            answer.status() == 503 && answer.headers()["retry-after"] == "30"
+        };
+        let no_time = std::time::Duration::ZERO;
+        world.wait_until("it waits", no_time, taken).await;
+        let (status, _) = world.get("/v1/feed?after=latest").await;
+        assert_eq!(status, 200);
+        world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+        world.until("e1", EventState::Confirmed).await;
+    });
+    assert_eq!(status, 200);
+    assert_eq!(page["entries"][0]["event"]["id"], "e1");
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_meanwhile_ends_its_waiting_request_and_its_stream() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    let new = NewKey {
+        name: "a host".to_owned(),
+        scopes: [Scope::EventsRead].into(),
+        schools: None,
+        expires_at: None,
+    };
+    let added = keys::add(world.markback.store(), &new, &Actor::default()).await;
+    let (key, record) = added.unwrap();
+    let get = async |path: &str| {
+        let url = format!("{}{path}", world.address);
+        let request = world.http.get(url).bearer_auth(key.expose_secret());
+        request.send().await.unwrap()
+    };
+    let mut stream = get("/v1/feed/stream").await;
+    assert_eq!(stream.status(), 200);
+    let (waited, ()) = tokio::join!(get("/v1/feed?after=latest&kind=event&wait=20"), async {
+        let path = format!("/v1/keys/{}/revoke", record.id);
+        assert_eq!(world.post(&path, &json!({})).await.0, 200);
+    });
+    assert_eq!(waited.status(), 401);
+    while stream.chunk().await.unwrap().is_some() {}
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! `markback bench`: measures throughput and requests to Wonde against a sandbox in one run.
 
+mod api;
 mod cpu;
 mod database;
 mod growth;
 mod load;
 mod morning;
+mod nation;
 mod node;
 mod parts;
 mod plain;
@@ -75,6 +77,10 @@ pub enum What {
     Growth(growth::GrowthArgs),
     /// How many requests the morning of one school takes, pupil by pupil, and how long marks wait
     Morning(MorningArgs),
+    /// What clients that treat the API badly do to the intake of others, and how soon a thousand streams have an entry
+    Api(api::ApiArgs),
+    /// A morning of very many schools at once: lag, waits, requests, memory, and growth of the database
+    Nation(nation::NationArgs),
     /// How many requests a crowd at one school takes, and how soon a lone mark is accepted
     School(PartArgs),
 }
@@ -134,6 +140,11 @@ async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
             measure_mornings(&mut report, part.speed).await?;
             Ok(report.print(part.format)?)
         }
+        Some(What::Nation(nation)) => {
+            let mut report = Report::new();
+            report.nation(nation, &nation::measure(nation, &Bars).await?);
+            Ok(report.print(nation.format)?)
+        }
         Some(What::School(part)) => {
             let stage = Bars
                 .during("setting up the sandbox", Stage::set(EVENTS_MIN))
@@ -143,6 +154,11 @@ async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
             stage.strike().await;
             Ok(report.print(part.format)?)
         }
+        Some(What::Api(api)) => {
+            let mut report = Report::new();
+            report.under_stress(&api::measure(api, &Bars).await?);
+            Ok(report.print(api.format)?)
+        }
         None => Ok(measure(args).await?.print(args.format)?),
     }
 }
@@ -150,6 +166,12 @@ async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
 fn check(args: &Args) -> Result<(), BadInput> {
     if let Some(What::Growth(growth)) = &args.what {
         return growth.check();
+    }
+    if let Some(What::Api(api)) = &args.what {
+        return api.check();
+    }
+    if let Some(What::Nation(nation)) = &args.what {
+        return nation.check();
     }
     if !(EVENTS_MIN..=EVENTS_MAX).contains(&args.events) {
         let given = args.events;

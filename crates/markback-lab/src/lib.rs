@@ -4,3 +4,4 @@ pub mod bench;
 pub mod demo;
 #[cfg(feature = "harness")]
 pub mod harness;
+pub mod hostile;

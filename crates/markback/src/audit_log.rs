@@ -28,7 +28,7 @@ const UNWRITTEN_MAX: usize = 1_000;
 pub struct Caller {
     /// The public part of the API key, if there is one.
     pub key: Option<String>,
-    /// The name of the API key, or the system user.
+    /// The name of the API key, of the system user or of the user of the pages.
     pub name: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl Caller {
         }
     }
 
-    /// A system user, if known.
+    /// A system user or a user of the pages, if known.
     pub fn user(name: Option<String>) -> Self {
         Self { key: None, name }
     }
@@ -102,6 +102,22 @@ pub enum AuditAction {
     KeyAdded,
     /// A key was revoked.
     KeyRevoked,
+    /// A user was added.
+    UserAdded,
+    /// A user's role or schools were set.
+    UserRoleSet,
+    /// A user's password was set, which ended their sessions.
+    UserPasswordSet,
+    /// A user was disabled.
+    UserDisabled,
+    /// A user was enabled again.
+    UserEnabled,
+    /// A user was removed.
+    UserRemoved,
+    /// A user signed in.
+    UserSignedIn,
+    /// A user signed out.
+    UserSignedOut,
     /// A school's token for Wonde was stored.
     TokenStored,
     /// A school's token for Wonde was removed.
@@ -120,6 +136,8 @@ pub enum AuditAction {
     EndpointResent,
     /// An endpoint for webhooks was removed.
     EndpointRemoved,
+    /// Secrets of endpoints for webhooks were sealed; the amount tells of how many endpoints.
+    EndpointSecretsSealed,
     /// A sync of a school's people was requested.
     SyncStarted,
     /// A sync was requested that applies changes that were held back.
@@ -134,6 +152,10 @@ pub enum AuditAction {
     EventShown,
     /// Events were listed; the amount tells how many. The subject is a person if the list is theirs.
     EventsListed,
+    /// People were searched for by name; the amount tells how many were shown.
+    PeopleFound,
+    /// What is kept about a person's day was shown, with the register; the amount tells of how many events.
+    PersonShown,
     /// An event's decision was replayed.
     DecisionReplayed,
     /// A group's people were shown; the amount tells how many.
@@ -170,6 +192,8 @@ impl AuditAction {
         match self {
             Self::EventShown
             | Self::EventsListed
+            | Self::PeopleFound
+            | Self::PersonShown
             | Self::DecisionReplayed
             | Self::GroupShown
             | Self::GroupChangesShown
@@ -192,6 +216,14 @@ impl AuditAction {
             | Self::SettingsFileTaken
             | Self::KeyAdded
             | Self::KeyRevoked
+            | Self::UserAdded
+            | Self::UserRoleSet
+            | Self::UserPasswordSet
+            | Self::UserDisabled
+            | Self::UserEnabled
+            | Self::UserRemoved
+            | Self::UserSignedIn
+            | Self::UserSignedOut
             | Self::TokenStored
             | Self::TokenRemoved
             | Self::TokensResealed
@@ -201,6 +233,7 @@ impl AuditAction {
             | Self::EndpointRotated
             | Self::EndpointResent
             | Self::EndpointRemoved
+            | Self::EndpointSecretsSealed
             | Self::SyncStarted
             | Self::SyncAccepted
             | Self::SyncsPaused
@@ -222,7 +255,7 @@ pub struct NewAuditEntry {
 }
 
 impl NewAuditEntry {
-    /// An entry about an action by this caller, through an interface: `command line` or `API`.
+    /// An entry about an action by this caller, through an interface: `command line`, `API` or `pages`.
     pub fn new(action: AuditAction, caller: &Caller, via: &'static str) -> Self {
         Self {
             action,
@@ -270,7 +303,7 @@ pub struct AuditEntry {
     pub action: String,
     /// The school, if it is about one.
     pub school: Option<String>,
-    /// The id of the event, person, group, version or key.
+    /// The id of the event, person, group, version or key, or the name of the user.
     pub subject: Option<String>,
     /// Of how many events or people.
     pub amount: Option<u64>,

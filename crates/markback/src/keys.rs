@@ -36,6 +36,8 @@ const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmn
 const NAME_MAX: usize = 100;
 /// How old a node's copy of the keys may be when it decides about a request.
 const FRESH: Duration = Duration::from_secs(2);
+/// How long a key is listed after it has expired or was revoked. The audit log keeps what it did.
+pub const KEPT_AFTER_END: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 /// The last use of a key is written at most this often.
 const USE_EVERY_MS: i64 = 60_000;
 
@@ -341,7 +343,7 @@ impl Hash {
         self.0.ct_eq(&other.0)
     }
 
-    fn hex(&self) -> String {
+    pub(crate) fn hex(&self) -> String {
         use fmt::Write as _;
         self.0.iter().fold(String::new(), |mut text, byte| {
             // Writing to a text cannot fail.
@@ -387,6 +389,8 @@ pub struct Verified {
     pub caller: Caller,
     /// What it may do.
     pub grant: Grant,
+    /// When it stops; `None` for never.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// This node's copy of the keys.
@@ -453,6 +457,7 @@ impl Keys {
         Ok(Some(Verified {
             caller: Caller::of_key(id, &key.name),
             grant: key.grant.clone(),
+            expires_at: key.expires_ms.and_then(DateTime::from_timestamp_millis),
         }))
     }
 

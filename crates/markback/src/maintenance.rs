@@ -2,11 +2,12 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::SchoolId;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    keys::KEPT_AFTER_END,
     metrics,
     service::Markback,
     store::{Notice, NoticeKind, Pruned},
@@ -75,6 +76,23 @@ impl Markback {
         }
         if let Err(error) = self.sync().forget_strangers().await {
             tracing::warn!(%error, "schools that are no longer in the settings could not be removed; retrying");
+        }
+        let sessions = self.store().prune_sessions(service.pages.limits()).await;
+        match sessions {
+            Ok(sessions) => {
+                if let Ok(pruned) = &mut pruned {
+                    pruned.other += sessions;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "ended sessions of users could not be removed; retrying");
+            }
+        }
+        let keys_before = TimeDelta::from_std(KEPT_AFTER_END).map(|kept| self.store().now() - kept);
+        if let Ok(before) = keys_before
+            && let Err(error) = self.store().prune_keys(before).await
+        {
+            tracing::warn!(%error, "keys that ended long ago could not be removed; retrying");
         }
         match self.store().prune_audit_log(service.retention_audit).await {
             Ok(audit_log) => {

@@ -29,6 +29,8 @@ const DELIVERIES: &str = "markback_webhook_deliveries_total";
 const ENDPOINTS: &str = "markback_webhook_endpoints";
 const PRUNED: &str = "markback_pruned_total";
 const WRONG_KEYS: &str = "markback_wrong_keys_total";
+const WRONG_PASSWORDS: &str = "markback_wrong_passwords_total";
+const TURNED_AWAY: &str = "markback_turned_away_total";
 const QUEUE_JOBS: &str = "markback_queue_jobs";
 const QUEUE_OLDEST: &str = "markback_queue_oldest_seconds";
 const OPEN_EVENTS: &str = "markback_open_events";
@@ -275,6 +277,17 @@ pub fn wrong_key(slowed: bool) {
     counter!(WRONG_KEYS, "answer" => if slowed { "429" } else { "401" }).increment(1);
 }
 
+/// Counts a wrong name or password at sign-in, or one that was turned away unchecked because there were too many.
+pub(crate) fn wrong_password(slowed: bool) {
+    let answer = if slowed { "429" } else { "wrong" };
+    counter!(WRONG_PASSWORDS, "answer" => answer).increment(1);
+}
+
+/// Counts a request or a connection that met a limit: `key_rate`, `requests`, `connections` or `streams`.
+pub fn turned_away(limit: &'static str) {
+    counter!(TURNED_AWAY, "limit" => limit).increment(1);
+}
+
 fn seconds(length: TimeDelta) -> f64 {
     // Clocks differ a little between nodes.
     length.to_std().unwrap_or_default().as_secs_f64()
@@ -284,6 +297,12 @@ fn seconds(length: TimeDelta) -> f64 {
 fn begin_at_zero() {
     for answer in ["401", "429"] {
         counter!(WRONG_KEYS, "answer" => answer).absolute(0);
+    }
+    for answer in ["wrong", "429"] {
+        counter!(WRONG_PASSWORDS, "answer" => answer).absolute(0);
+    }
+    for limit in ["key_rate", "requests", "connections", "streams"] {
+        counter!(TURNED_AWAY, "limit" => limit).absolute(0);
     }
     for result in ["taken", "refused"] {
         counter!(RELOADS, "result" => result).absolute(0);
@@ -338,6 +357,14 @@ fn describe() {
     describe_counter!(
         WRONG_KEYS,
         "Requests with a wrong key or without one, by the answer's status"
+    );
+    describe_counter!(
+        WRONG_PASSWORDS,
+        "Tries to sign in that were wrong, or turned away because there were too many"
+    );
+    describe_counter!(
+        TURNED_AWAY,
+        "Requests and connections that met a limit of the API"
     );
     describe_gauge!(QUEUE_JOBS, "Unfinished jobs");
     describe_gauge!(QUEUE_OLDEST, "Age of the oldest open job in seconds");

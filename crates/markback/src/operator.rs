@@ -36,11 +36,11 @@ const WORDS_MAX: usize = 500;
 pub struct Actor {
     /// Who, if known.
     pub by: Option<String>,
-    /// Through which interface: `command line` or `API`.
+    /// Through which interface: `command line`, `API` or `pages`.
     pub via: &'static str,
     /// Why, in their own words.
     pub note: Option<String>,
-    /// By which API key or system user, for the audit log.
+    /// By which API key, system user or user of the pages, for the audit log.
     pub caller: Caller,
 }
 
@@ -149,6 +149,18 @@ pub async fn retry(
     actor: &Actor,
 ) -> Result<EventRecord, OperatorError> {
     let found = find(store, school, id).await?;
+    retry_found(store, settings, &found, actor).await?;
+    find(store, school, id).await
+}
+
+/// Retries the event unless it has changed since it was found.
+pub(crate) async fn retry_found(
+    store: &Store,
+    settings: &Settings,
+    found: &EventRecord,
+    actor: &Actor,
+) -> Result<(), OperatorError> {
+    let school = &SchoolId::from(found.school.as_str());
     let known = settings
         .school(school)
         .ok_or(OperatorError::UnknownSchool)?;
@@ -159,9 +171,9 @@ pub async fn retry(
         .map_err(|_| outbox::Error::invalid("the stored event cannot be read"))?;
     let directory = Directory::from_ids(store.ids(school).await?);
     let line = line_of(known, Some(&directory), &event);
-    let left = jobs_of(store, &found).await?;
+    let left = jobs_of(store, found).await?;
     let mut tx = store.database().begin().await?;
-    if !store.reopen(&mut tx, &found).await? {
+    if !store.reopen(&mut tx, found).await? {
         return Err(OperatorError::Busy);
     }
     store
@@ -169,7 +181,7 @@ pub async fn retry(
         .discard(&mut tx, &left, "retried from the start")
         .await?;
     let job = DecideJob::new_job(
-        id,
+        &found.id,
         &line,
         found.round + 1,
         school.as_str(),
@@ -177,13 +189,13 @@ pub async fn retry(
     );
     store.outbox().enqueue(&mut tx, &[job]).await?;
     store
-        .audit(&mut tx, &[trail("retried", &found, actor)])
+        .audit(&mut tx, &[trail("retried", found, actor)])
         .await?;
-    let retried = entry(AuditAction::EventRetried, &found, actor);
+    let retried = entry(AuditAction::EventRetried, found, actor);
     store.record_in(&mut tx, &[retried]).await?;
     tx.commit().await?;
     metrics::events(EventState::Received, 1);
-    find(store, school, id).await
+    Ok(())
 }
 
 /// Discards an event: nothing more happens to it. A mark that was sent to Wonde cannot be recalled.
@@ -197,6 +209,16 @@ pub async fn discard(
     actor: &Actor,
 ) -> Result<EventRecord, OperatorError> {
     let found = find(store, school, id).await?;
+    discard_found(store, &found, actor).await?;
+    find(store, school, id).await
+}
+
+/// Discards the event unless it has changed since it was found.
+pub(crate) async fn discard_found(
+    store: &Store,
+    found: &EventRecord,
+    actor: &Actor,
+) -> Result<(), OperatorError> {
     let open = matches!(
         found.state,
         EventState::Received | EventState::Held | EventState::Planned
@@ -204,8 +226,7 @@ pub async fn discard(
     if !open && !found.state.may_be_retried() {
         return Err(OperatorError::state(found.state));
     }
-    end(store, &found, open, AuditAction::EventDiscarded, actor).await?;
-    find(store, school, id).await
+    end(store, found, open, AuditAction::EventDiscarded, actor).await
 }
 
 /// Releases a held mark: the register is read and the rules are applied again, and the mark is sent if nothing protects
@@ -221,10 +242,21 @@ pub async fn release(
     actor: &Actor,
 ) -> Result<EventRecord, OperatorError> {
     let found = find_held(store, school, id).await?;
+    release_found(store, settings, &found, actor).await?;
+    find(store, school, id).await
+}
+
+/// Releases the held mark unless the event has changed since it was found.
+pub(crate) async fn release_found(
+    store: &Store,
+    settings: &Settings,
+    found: &EventRecord,
+    actor: &Actor,
+) -> Result<(), OperatorError> {
     let known = settings
-        .school(school)
+        .school(&SchoolId::from(found.school.as_str()))
         .ok_or(OperatorError::UnknownSchool)?;
-    let key = (school.to_string(), id.to_owned());
+    let key = (found.school.clone(), found.id.clone());
     let stored = store
         .events_with_plans(std::slice::from_ref(&key))
         .await?
@@ -233,13 +265,13 @@ pub async fn release(
         .as_ref()
         .and_then(PlannedMark::read)
         .ok_or_else(|| outbox::Error::invalid("the held mark cannot be read"))?;
-    let left = jobs_of(store, &found).await?;
-    let line = trail("released", &found, actor);
-    let entry = entry(AuditAction::EventReleased, &found, actor);
-    if !hold::release(store, known, &found, planned, &left, line, entry).await? {
+    let left = jobs_of(store, found).await?;
+    let line = trail("released", found, actor);
+    let entry = entry(AuditAction::EventReleased, found, actor);
+    if !hold::release(store, known, found, planned, &left, line, entry).await? {
         return Err(OperatorError::Busy);
     }
-    find(store, school, id).await
+    Ok(())
 }
 
 /// Drops a held mark: it is never written.
@@ -253,8 +285,17 @@ pub async fn drop_held(
     actor: &Actor,
 ) -> Result<EventRecord, OperatorError> {
     let found = find_held(store, school, id).await?;
-    end(store, &found, false, AuditAction::EventDropped, actor).await?;
+    drop_found(store, &found, actor).await?;
     find(store, school, id).await
+}
+
+/// Drops the held mark unless the event has changed since it was found.
+pub(crate) async fn drop_found(
+    store: &Store,
+    found: &EventRecord,
+    actor: &Actor,
+) -> Result<(), OperatorError> {
+    end(store, found, false, AuditAction::EventDropped, actor).await
 }
 
 /// The ids of a school's events whose marks wait for release, oldest first: all, or those with this code, whose letter

@@ -3,6 +3,8 @@
 //! Any process on the same database may have synced, so a cached directory is checked against the database before use,
 //! at most once a second.
 
+mod names;
+
 use std::{
     collections::HashSet,
     num::NonZeroUsize,
@@ -15,10 +17,13 @@ use mis_core::{PersonKind, SchoolId};
 use roster::{Directory, Entry, PersonMatch};
 use writeback::Event;
 
+pub use self::names::{KnownPerson, People, fold};
 use crate::{settings::School, store::Store};
 
 /// The most schools whose directories are cached.
 const SCHOOLS_CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
+/// The most schools whose people are cached by name.
+const NAMES_CACHED: NonZeroUsize = NonZeroUsize::MIN.saturating_add(49);
 /// How long a cached directory is used without checking the database.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -84,6 +89,7 @@ fn whose(entry: &Entry) -> String {
 pub struct PersonIndex {
     store: Store,
     cached: Mutex<LruCache<SchoolId, CachedDirectory>>,
+    names: Mutex<LruCache<SchoolId, (i64, Arc<People>)>>,
     known: Mutex<HashSet<SchoolId>>,
 }
 
@@ -104,6 +110,7 @@ impl PersonIndex {
         Ok(Self {
             store,
             cached: Mutex::new(LruCache::new(SCHOOLS_CACHED)),
+            names: Mutex::new(LruCache::new(NAMES_CACHED)),
             known: Mutex::new(known),
         })
     }
@@ -148,6 +155,32 @@ impl PersonIndex {
         Ok(Some(directory))
     }
 
+    /// A school's people with their names; `None` until its people have been read for the first time. They are those of the
+    /// last sync, except that another process's sync may count a second later.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub async fn names(&self, school: &SchoolId) -> outbox::Result<Option<Arc<People>>> {
+        let Some(version) = self.store.directory_version(school).await? else {
+            return Ok(None);
+        };
+        let cached = self.names_cached().get(school).cloned();
+        if let Some((of, people)) = cached
+            && of == version
+        {
+            return Ok(Some(people));
+        }
+        let (Some(directory), Some(state)) =
+            (self.of(school).await?, self.store.roster(school).await?)
+        else {
+            return Ok(None);
+        };
+        let people = Arc::new(People::new(&directory, &state));
+        self.names_cached()
+            .put(school.clone(), (version, people.clone()));
+        Ok(Some(people))
+    }
+
     /// Drops the cached directory, because the people have changed.
     pub(crate) fn changed(&self, school: &SchoolId, ready: bool) {
         self.cached().pop(school);
@@ -157,6 +190,10 @@ impl PersonIndex {
                 .unwrap_or_else(PoisonError::into_inner)
                 .insert(school.clone());
         }
+    }
+
+    fn names_cached(&self) -> MutexGuard<'_, LruCache<SchoolId, (i64, Arc<People>)>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn cached(&self) -> MutexGuard<'_, LruCache<SchoolId, CachedDirectory>> {

@@ -1,7 +1,7 @@
-//! Tokens that the database keeps, sealed with a key that is not in it.
+//! Secrets that the database keeps, sealed with a key that is not in it: schools' tokens, and endpoints' secrets.
 //!
-//! AES-256-GCM with a random nonce for each token. The school's id is authenticated with it, so a sealed token that is
-//! copied to another school's row cannot be opened there.
+//! AES-256-GCM with a random nonce for each secret. Its owner is authenticated with it, so a sealed secret that is copied to
+//! the row of another school or endpoint cannot be opened there.
 
 use std::{fmt, sync::Arc};
 
@@ -21,8 +21,26 @@ use crate::{
 
 /// The length of a key in bytes.
 const KEY_LEN: usize = 32;
-/// Authenticated with each token, before the school's id.
-const PURPOSE: &str = "markback: a school's token for Wonde, form 1: ";
+
+/// Whose secret it is. Authenticated with the secret.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SecretOf<'a> {
+    /// A school's token for Wonde.
+    School(&'a SchoolId),
+    /// The secret of the endpoint with this id.
+    Endpoint(&'a str),
+}
+
+impl SecretOf<'_> {
+    fn aad(self) -> Aad<String> {
+        Aad::from(match self {
+            Self::School(id) => format!("markback: a school's token for Wonde, form 1: {id}"),
+            Self::Endpoint(id) => {
+                format!("markback: the secret of a webhook endpoint, form 1: {id}")
+            }
+        })
+    }
+}
 
 /// The places of the keys in the settings.
 #[derive(Clone, Debug, Default)]
@@ -82,16 +100,24 @@ impl SealKeys {
         school: &SchoolId,
         row: &SealedRow,
     ) -> Result<SecretString, SecretError> {
+        let key = self.key(&row.key_id)?;
+        let opened = key.open(SecretOf::School(school), &row.sealed);
+        opened.ok_or(SecretError::SealBroken)
+    }
+
+    /// The key with this id.
+    ///
+    /// # Errors
+    /// Returns an error if it is not there.
+    pub(crate) fn key(&self, id: &str) -> Result<&SealKey, SecretError> {
         let mut keys = self.present.iter().chain(&self.before);
-        match keys.find(|key| key.id == row.key_id) {
-            Some(key) => key.open(school, row).ok_or(SecretError::SealBroken),
-            None => match &self.present {
-                Some(present) if self.unread.is_none() => Err(SecretError::OtherSealKey {
-                    sealed_with: row.key_id.clone(),
-                    present: present.id.clone(),
-                }),
-                _ => Err(self.missing()),
-            },
+        match (keys.find(|key| key.id == id), &self.present) {
+            (Some(key), _) => Ok(key),
+            (None, Some(present)) if self.unread.is_none() => Err(SecretError::OtherSealKey {
+                sealed_with: id.to_owned(),
+                present: present.id.clone(),
+            }),
+            _ => Err(self.missing()),
         }
     }
 
@@ -103,7 +129,7 @@ impl SealKeys {
     }
 }
 
-/// A key that seals tokens.
+/// A key that seals secrets.
 pub(crate) struct SealKey {
     /// Tells keys apart without telling anything about them: the start of a hash.
     pub(crate) id: String,
@@ -141,17 +167,17 @@ impl SealKey {
         })
     }
 
-    /// Seals a school's token: nonce and ciphertext in Base64.
+    /// Seals a secret: nonce and ciphertext in Base64.
     ///
     /// # Errors
     /// Returns an error if the system has no random numbers.
     pub(crate) fn seal(
         &self,
-        school: &SchoolId,
-        token: &SecretString,
+        of: SecretOf<'_>,
+        secret: &SecretString,
     ) -> Result<String, SecretError> {
-        let mut text = token.expose_secret().as_bytes().to_vec();
-        let sealed = self.key.seal_in_place_append_tag(aad(school), &mut text);
+        let mut text = secret.expose_secret().as_bytes().to_vec();
+        let sealed = self.key.seal_in_place_append_tag(of.aad(), &mut text);
         let Ok(nonce) = sealed else {
             text.zeroize();
             return Err(SecretError::NotSealed);
@@ -161,21 +187,15 @@ impl SealKey {
         Ok(STANDARD.encode(whole))
     }
 
-    fn open(&self, school: &SchoolId, row: &SealedRow) -> Option<SecretString> {
-        let whole = STANDARD.decode(&row.sealed).ok()?;
+    /// Opens what this key has sealed; `None` if it is damaged, or another's.
+    pub(crate) fn open(&self, of: SecretOf<'_>, sealed: &str) -> Option<SecretString> {
+        let whole = STANDARD.decode(sealed).ok()?;
         let (nonce, sealed) = whole.split_first_chunk::<NONCE_LEN>()?;
         let mut sealed = Zeroizing::new(sealed.to_vec());
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let token = self
-            .key
-            .open_in_place(nonce, aad(school), &mut sealed)
-            .ok()?;
+        let token = self.key.open_in_place(nonce, of.aad(), &mut sealed).ok()?;
         Some(std::str::from_utf8(token).ok()?.to_owned().into())
     }
-}
-
-fn aad(school: &SchoolId) -> Aad<String> {
-    Aad::from(format!("{PURPOSE}{school}"))
 }
 
 /// The token of a school that the database keeps, or the lack of one.
@@ -263,7 +283,9 @@ mod tests {
         let key = keys.present().unwrap();
         SealedRow {
             key_id: key.id.clone(),
-            sealed: key.seal(&school.into(), &token.to_owned().into()).unwrap(),
+            sealed: key
+                .seal(SecretOf::School(&school.into()), &token.to_owned().into())
+                .unwrap(),
             generation: 1,
         }
     }
@@ -279,6 +301,13 @@ mod tests {
         };
         assert_eq!(open(&own, "hill", &hill).unwrap(), "hush");
         assert!(open(&own, "dale", &hill).unwrap_err().contains("damaged"));
+        let of_endpoint = SecretOf::Endpoint("hill");
+        assert!(
+            own.present()
+                .unwrap()
+                .open(of_endpoint, &hill.sealed)
+                .is_none()
+        );
         // After a rotation the earlier key still opens.
         assert_eq!(
             open(&keys(Some(2), Some(1)), "hill", &hill).unwrap(),

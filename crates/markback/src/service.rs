@@ -32,8 +32,8 @@ use crate::{
     settings::{Layers, LiveSettings, LoadError, School, SecretError, Settings},
     store::Store,
     sync::PeopleSync,
-    targets::Targets,
     try_out::TRIALS,
+    users::Users,
     waiting,
 };
 
@@ -117,6 +117,7 @@ pub struct Markback {
     intake: Intake,
     keys: Arc<Keys>,
     audit_log: Arc<AuditLog>,
+    users: Arc<Users>,
     pub(crate) workers: Arc<Workers>,
     sync: PeopleSync,
     feed: Feed,
@@ -187,10 +188,12 @@ impl Markback {
             config.poll,
             settings.service.feed.streams.get(),
         );
+        let endpoints = Endpoints::new(store.clone(), &settings.service);
         let intake = Intake::start(live.clone(), store.clone(), people.clone());
         let markback = Self {
             keys: Arc::new(Keys::new(store.clone())),
             audit_log: Arc::new(AuditLog::new(store.clone())),
+            users: Arc::new(Users::new(store.clone())),
             settings: live,
             layers: Arc::new(Mutex::new(layers)),
             file_refused: Arc::default(),
@@ -204,8 +207,8 @@ impl Markback {
             workers,
             sync,
             feed,
-            courier: Courier::new(store.clone(), &Targets::new(&settings.service.targets))?,
-            endpoints: Endpoints::new(store.clone(), &settings.service.targets),
+            courier: endpoints.courier()?,
+            endpoints,
             store,
             config,
             clock: options.clock,
@@ -273,6 +276,11 @@ impl Markback {
     /// The keys of the API.
     pub fn keys(&self) -> &Arc<Keys> {
         &self.keys
+    }
+
+    /// Signs in the users of the pages.
+    pub fn users(&self) -> &Arc<Users> {
+        &self.users
     }
 
     /// The audit log.
@@ -396,6 +404,7 @@ impl Markback {
                 tracing::warn!(%error, "earlier pauses could not be ended; they end by themselves");
             }
         }
+        self.tell_secrets_in_clear().await;
         // Before the first decision.
         self.read_calendars(&self.settings(), Reread::All).await;
         self.wake_calendars();
@@ -434,6 +443,28 @@ impl Markback {
         if let Err(error) = self.keys.write_uses().await {
             tracing::debug!(%error, "the last uses of keys could not be written; they are tried again");
         }
+    }
+
+    /// Says once that endpoints' secrets are not sealed.
+    async fn tell_secrets_in_clear(&self) {
+        let endpoints = match self.store().endpoint_secrets_in_clear().await {
+            Ok(0) => return,
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                tracing::debug!(%error, "whether endpoints' secrets are sealed cannot be read");
+                return;
+            }
+        };
+        let what_to_do = match self.settings().service.names_seal_key() {
+            true => "`markback token reseal` seals them",
+            false => {
+                "name a key in `seal_key_env` or `seal_key_file`, and run `markback token reseal`"
+            }
+        };
+        tracing::warn!(
+            endpoints,
+            "secrets of webhook endpoints are in the database in clear; {what_to_do}"
+        );
     }
 
     async fn start_afresh(&self) -> outbox::Result<Vec<String>> {

@@ -77,6 +77,7 @@ impl Inner {
         let ground = Ground {
             seed: options.seed,
             pupils: options.pupils_per_school,
+            pupils_of_smallest: options.pupils_of_smallest,
             history_days: options.history_days,
             today: options.start_date.unwrap_or_else(|| start.date_naive()),
             start,
@@ -294,6 +295,15 @@ fn check(options: &SandboxOptions) -> Result<(), Error> {
     if !(1..=10_000).contains(&options.pupils_per_school) {
         let n = options.pupils_per_school;
         return wrong("pupils_per_school", format!("{n} is not from 1 to 10000"));
+    }
+    let largest = options.pupils_per_school;
+    if let Some(smallest) = options.pupils_of_smallest
+        && !(1..=largest).contains(&smallest)
+    {
+        return wrong(
+            "pupils_of_smallest",
+            format!("{smallest} is not from 1 to {largest}, the pupils of the largest school"),
+        );
     }
     if options.per_page_max == 0 {
         return wrong("per_page_max", "must be at least 1".to_owned());

@@ -20,6 +20,9 @@ pub struct SandboxOptions {
     pub schools: u32,
     /// The number of pupils per school, up to 10,000.
     pub pupils_per_school: u32,
+    /// The number of pupils of the smallest school. If it is set, the sizes of schools differ, from this number to
+    /// [`pupils_per_school`](Self::pupils_per_school), with more small schools than large ones (even on a logarithmic scale).
+    pub pupils_of_smallest: Option<u32>,
     /// The clock for all delays.
     pub clock: Clock,
     /// The day on which leavers, starters and the register's history are based; the clock's date by default.
@@ -55,6 +58,7 @@ impl Default for SandboxOptions {
             seed: 7,
             schools: 3,
             pupils_per_school: 240,
+            pupils_of_smallest: None,
             clock: Arc::new(Utc::now),
             start_date: None,
             write_delay: Duration::from_secs(2),
@@ -78,6 +82,7 @@ impl fmt::Debug for SandboxOptions {
             .field("seed", &self.seed)
             .field("schools", &self.schools)
             .field("pupils_per_school", &self.pupils_per_school)
+            .field("pupils_of_smallest", &self.pupils_of_smallest)
             .field("start_date", &self.start_date)
             .field("write_delay", &self.write_delay)
             .field("extraction_every", &self.extraction_every)

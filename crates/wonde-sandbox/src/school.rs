@@ -41,11 +41,32 @@ pub enum Access {
 pub(crate) struct Ground {
     pub(crate) seed: u64,
     pub(crate) pupils: u32,
+    pub(crate) pupils_of_smallest: Option<u32>,
     pub(crate) history_days: u32,
     pub(crate) today: NaiveDate,
     pub(crate) start: DateTime<Utc>,
     pub(crate) extraction_every: TimeDelta,
     pub(crate) ids: Ids,
+}
+
+impl Ground {
+    /// The number of pupils of a school.
+    fn pupils_of(&self, school: u32) -> u32 {
+        let Some(smallest) = self.pupils_of_smallest else {
+            return self.pupils;
+        };
+        let (smallest, largest) = (f64::from(smallest), f64::from(self.pupils));
+        // The golden ratio spreads the first few schools as evenly as thousands of them.
+        let share = (f64::from(school) * 0.618_033_988_749_895).fract();
+        let pupils = smallest * (largest / smallest).powf(share);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "between two numbers of that type"
+        )]
+        let pupils = pupils.round() as u32;
+        pupils
+    }
 }
 
 /// A writeback that has just been settled, for webhooks.
@@ -158,7 +179,7 @@ impl School {
         Plan {
             seed: self.ground.seed,
             school: self.n,
-            pupils: self.ground.pupils,
+            pupils: self.ground.pupils_of(self.n),
             shape: self.shape,
             today: self.ground.today,
         }

@@ -22,7 +22,7 @@ pub use decision::{Decision, DecisionOutcome, Hold, PlannedMark, RegisterBefore,
 pub use event::Event;
 pub use findings::{Hint, Problem};
 pub use rule::Rule;
-pub use rules::{Rules, local_date};
+pub use rules::{Rules, SessionTimes, TimesOfDay, local_date};
 pub use school_day::{CalendarSource, SchoolDay};
 pub use view::{
     Arrival, ChosenMark, GroupContext, Previous, RegisterMark, RegisterSource, RegisterView,

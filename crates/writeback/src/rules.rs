@@ -119,6 +119,43 @@ impl Clock {
     }
 }
 
+/// The times of a school day, by the school's clock, for people to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TimesOfDay {
+    /// When the morning session starts, if it is set.
+    pub am_opens: Option<NaiveTime>,
+    /// The morning.
+    pub am: SessionTimes,
+    /// When the afternoon session starts.
+    pub pm_opens: NaiveTime,
+    /// The afternoon.
+    pub pm: SessionTimes,
+    /// When the day ends. Nothing is written from then on.
+    pub closes: NaiveTime,
+    /// How they differ from the usual ones, and why, as text; `None` on a usual day.
+    pub differing: Option<String>,
+}
+
+/// The times of one session; a missing time disables its step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SessionTimes {
+    /// Who comes after this is late.
+    pub late: Option<NaiveTime>,
+    /// Who comes after this is absent without authorisation, unless a reason is known.
+    pub unauthorised: Option<NaiveTime>,
+}
+
+impl From<Clock> for SessionTimes {
+    fn from(clock: Clock) -> Self {
+        Self {
+            late: clock.late,
+            unauthorised: clock.unauthorised,
+        }
+    }
+}
+
 /// A value for sign-ins and one for sign-outs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct PerKind<T> {
@@ -208,6 +245,27 @@ impl Rules {
     /// The usual start of the afternoon session.
     pub fn pm_opens(&self) -> NaiveTime {
         self.usual.pm_opens
+    }
+
+    /// The times of a date; `None` if the group has no school then by its own settings. The school's calendar may still say
+    /// that it is closed.
+    pub fn times_of(&self, date: NaiveDate) -> Option<TimesOfDay> {
+        if !self.days.contains(&date.weekday()) || self.closed.contains(&date) {
+            return None;
+        }
+        let times = self.times_on(date);
+        let differing = self.other.on(date).map(|(other, _)| match &other.why {
+            Some(why) => format!("{} ({why})", other.differing),
+            None => other.differing.clone(),
+        });
+        Some(TimesOfDay {
+            am_opens: self.am_opens,
+            am: times.am.into(),
+            pm_opens: times.pm_opens,
+            pm: times.pm.into(),
+            closes: times.closes,
+            differing,
+        })
     }
 
     /// The times of a date.

@@ -64,8 +64,9 @@ pub(crate) async fn change(plan: Plan, env: Arc<Env>, mut stopped: watch::Receiv
             () = tokio::time::sleep(rest) => {}
             _ = stopped.changed() => return changes,
         }
-        let code = if changes % 2 == 0 { OTHER } else { USUAL };
-        for school in schools(&env) {
+        // At any time both codes are in force, so that both decide events however few bursts those come in.
+        for (school, number) in schools(&env).into_iter().zip(changes..) {
+            let code = if number % 2 == 0 { OTHER } else { USUAL };
             let end = Instant::now() + PATIENCE;
             // The database may be restarted meanwhile.
             while let Err(error) = activate(&env, &school, code).await {

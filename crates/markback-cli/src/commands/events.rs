@@ -364,7 +364,7 @@ async fn do_to(
 }
 
 /// The named school, or the only one.
-fn one_school(settings: &Settings, named: Option<&str>) -> Result<SchoolId, BadInput> {
+pub(super) fn one_school(settings: &Settings, named: Option<&str>) -> Result<SchoolId, BadInput> {
     match (named, settings.schools.as_slice()) {
         (Some(id), _) => Ok(SchoolId::from(id)),
         (None, [only]) => Ok(only.id.clone()),
@@ -417,7 +417,7 @@ async fn known_person(
 }
 
 /// A hint if nothing was found because there is no such school. Events of a school that was removed from the settings remain.
-fn known(settings: &Settings, school: &SchoolId) -> Result<(), BadInput> {
+pub(super) fn known(settings: &Settings, school: &SchoolId) -> Result<(), BadInput> {
     match settings.school(school) {
         Some(_) => Ok(()),
         None => Err(BadInput(format!(

@@ -37,6 +37,8 @@ struct Status {
     notices: Vec<Notice>,
     /// Endpoints for webhooks that get nothing, or whose deliveries fail.
     endpoints: Vec<Endpoint>,
+    /// How many endpoints have a secret in the database that is not sealed.
+    endpoint_secrets_in_clear: u64,
     limits: Vec<LearnedLimit>,
     /// Requests to MISs by token and purpose.
     requests: Vec<Usage>,
@@ -120,6 +122,7 @@ impl Status {
                 .into_iter()
                 .filter(in_trouble)
                 .collect(),
+            endpoint_secrets_in_clear: store.endpoint_secrets_in_clear().await?,
             limits: store.all_limits().await?,
             requests: store.usage().await?,
         })
@@ -162,6 +165,14 @@ impl Status {
         }
         for endpoint in &self.endpoints {
             let _ = write!(text, "\n{}", trouble(endpoint));
+        }
+        if self.endpoint_secrets_in_clear > 0 {
+            let _ = write!(
+                text,
+                "\nsecrets of {} webhook endpoints are in the database in clear; name a key in `seal_key_file` or \
+                 `seal_key_env` of the settings, and run `markback token reseal`",
+                self.endpoint_secrets_in_clear
+            );
         }
         for limit in &self.limits {
             let _ = write!(

@@ -3,7 +3,8 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use markback::{
-    configuration::{Configuration, TokenError},
+    configuration::{Configuration, Resealed, TokenError},
+    endpoints::{Endpoints, SecretsSealed},
     settings::{Owner, SecretSource},
     store::{SettingsKey, Store, StoredToken},
 };
@@ -38,10 +39,10 @@ enum Command {
     Set(Set),
     /// List the schools whose tokens the database keeps, with the key that each is sealed with
     Ls(Ls),
-    /// Seal all tokens with the present key, after the key was changed
+    /// Seal all tokens, and the secrets of webhook endpoints, with the present key, after the key was changed or first named
     ///
-    /// The key before it must be named in `seal_key_before_env` or `seal_key_before_file`. Tokens that cannot be opened
-    /// stay as they are, and the exit code is 1.
+    /// The key before it must be named in `seal_key_before_env` or `seal_key_before_file`. What cannot be opened stays as it
+    /// is, and the exit code is 1.
     Reseal(Reseal),
     /// Remove a school's token from the database
     Remove(Remove),
@@ -109,6 +110,15 @@ struct Line {
     problem: Option<String>,
     /// Why it is not used although it can be opened.
     unused: Option<String>,
+}
+
+/// What was sealed with the present key.
+#[derive(Serialize)]
+struct Sealed<'a> {
+    #[serde(flatten)]
+    tokens: &'a Resealed,
+    /// The secrets of webhook endpoints.
+    endpoints: &'a SecretsSealed,
 }
 
 /// Runs the command. The exit code is 2 if the input is no token.
@@ -204,10 +214,16 @@ async fn lines(all: &Configuration, store: &Store) -> anyhow::Result<Vec<Line>> 
 }
 
 async fn reseal(args: &Reseal) -> anyhow::Result<ExitCode> {
-    let (all, _) = stored::open(&args.config, Access::Write).await?;
-    let done = all.reseal_tokens(&args.by.actor()).await?;
+    let (all, store) = stored::open(&args.config, Access::Write).await?;
+    let (actor, settings) = (args.by.actor(), all.settings());
+    let done = all.reseal_tokens(&actor).await?;
+    let endpoints = Endpoints::new(store, &settings.service);
+    let secrets = endpoints.seal_secrets(&actor).await?;
     match args.format {
-        TextOrJson::Json => output::json(&done)?,
+        TextOrJson::Json => output::json(&Sealed {
+            tokens: &done,
+            endpoints: &secrets,
+        })?,
         TextOrJson::Text => {
             for (school, why) in &done.failed {
                 output::error_line(format!("error: school {school}: {why}"));
@@ -219,9 +235,19 @@ async fn reseal(args: &Reseal) -> anyhow::Result<ExitCode> {
                 done.already,
                 done.failed.len()
             ))?;
+            for (endpoint, why) in &secrets.failed {
+                output::error_line(format!("error: webhook endpoint {endpoint}: {why}"));
+            }
+            output::line(format!(
+                "key {}: {} secrets of webhook endpoints are sealed with it now, {} were before, {} cannot be opened",
+                secrets.key_id,
+                secrets.sealed,
+                secrets.already,
+                secrets.failed.len()
+            ))?;
         }
     }
-    Ok(if done.failed.is_empty() {
+    Ok(if done.failed.is_empty() && secrets.failed.is_empty() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

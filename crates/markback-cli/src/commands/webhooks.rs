@@ -187,7 +187,7 @@ fn with_settings<T>(
 ) -> anyhow::Result<T> {
     let done = block_on(async {
         let store = open_store(settings, access).await?;
-        Ok(work(Endpoints::new(store, &settings.service.targets)).await)
+        Ok(work(Endpoints::new(store, &settings.service)).await)
     })?;
     // What somebody typed wrong exits with code 2.
     done.map_err(|error| match error {

@@ -275,7 +275,7 @@ async fn fill_chunk(store: &Store, school: &str, chunk: u64, began: i64) -> anyh
 }
 
 /// The size of the database in MiB.
-async fn mebibytes(store: &Store) -> anyhow::Result<f64> {
+pub(super) async fn mebibytes(store: &Store) -> anyhow::Result<f64> {
     static SIZE: Sql = Sql::new(
         "SELECT {page_count * page_size FROM pragma_page_count(), pragma_page_size()|pg_database_size(current_database())}",
     );

@@ -45,19 +45,34 @@ pub(super) async fn at_rate(
     each: impl Fn(),
 ) -> anyhow::Result<Histogram<u64>> {
     let gap = Duration::from_secs(1) / per_second;
+    let due = (0u32..).zip(events).map(|(n, sent)| (gap * n, sent));
+    on_time(http, stage, std::slice::from_ref(node), due, each).await
+}
+
+/// Sends each event at its time, counted from now, to one node after the other. Returns the latencies as [`at_rate`] does.
+pub(super) async fn on_time(
+    http: &Client,
+    stage: &Stage,
+    nodes: &[Node],
+    events: impl Iterator<Item = (Duration, Sent)>,
+    each: impl Fn(),
+) -> anyhow::Result<Histogram<u64>> {
     let begin = Instant::now();
     let mut answers = JoinSet::new();
-    for (n, sent) in (0u32..).zip(events) {
-        let due = begin + gap * n;
+    let mut latencies = Histogram::new(3)?;
+    for ((due, sent), node) in events.zip(nodes.iter().cycle()) {
+        let due = begin + due;
         tokio::time::sleep_until(due.into()).await;
         let (http, key, url) = (http.clone(), stage.key.clone(), url(stage, node, &sent)?);
         answers.spawn(async move {
             post(&http, &url, &key, &sent.event).await?;
             anyhow::Ok(due.elapsed())
         });
+        while let Some(answer) = answers.try_join_next() {
+            latencies.record(u64::try_from(answer??.as_micros())?)?;
+        }
         each();
     }
-    let mut latencies = Histogram::new(3)?;
     while let Some(answer) = answers.join_next().await {
         latencies.record(u64::try_from(answer??.as_micros())?)?;
     }

@@ -32,7 +32,7 @@ use crate::demo::clock::StageClock;
 pub(super) const SPEED: u32 = 20;
 /// The pupils who come, and the time in which they do.
 pub(super) const PUPILS: usize = 1_500;
-const LASTS: Duration = Duration::from_secs(30 * 60);
+pub(super) const LASTS: Duration = Duration::from_secs(30 * 60);
 /// How long the MIS takes to have a mark that Wonde has accepted.
 pub(super) const MIS_DELAY: Duration = Duration::from_secs(120);
 /// The longest waits for others that the curve shows; the default is among them.

@@ -1,6 +1,6 @@
 //! A node: `markback serve` in a separate process.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
 use chrono::{TimeDelta, Utc};
@@ -61,9 +61,25 @@ impl Node {
         }
     }
 
+    /// Where it listens.
+    pub(super) fn address(&self) -> anyhow::Result<SocketAddr> {
+        let address = self.address.trim_start_matches("http://");
+        address.parse().context("a node has no address")
+    }
+
     /// The URL for events of a school.
     pub(super) fn events(&self, school: &str) -> String {
         format!("{}/v1/schools/{school}/events", self.address)
+    }
+
+    /// Whether it has loaded the people of all schools.
+    pub(super) async fn has_read_all(&self, http: &Client) -> anyhow::Result<bool> {
+        let answer = http.get(format!("{}/readyz", self.address)).send().await?;
+        let ready: Value = answer.json().await?;
+        let count = |pointer| ready.pointer(pointer).and_then(Value::as_u64);
+        let all =
+            count("/people/schools").context("a node does not say how many schools it has")?;
+        Ok(count("/people/read") == Some(all))
     }
 
     /// Waits until it has loaded the schools' people.

@@ -51,7 +51,7 @@ impl Bars {
         done.with_context(|| format!("while measuring: {what}"))
     }
 
-    fn counting(&self, what: String, length: usize) -> ProgressBar {
+    pub(super) fn counting(&self, what: String, length: usize) -> ProgressBar {
         let bar = ProgressBar::new(u64::try_from(length).unwrap_or(u64::MAX)).with_message(what);
         if let Ok(style) = ProgressStyle::with_template("{msg:32} {bar:30} {pos}/{len}, {elapsed}")
         {
@@ -131,7 +131,7 @@ pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<Bu
     let node = Node::start(&path, &store).await?;
     node.knows(&http, stage, &[&school.id, &quiet.id]).await?;
     let store = open(&store).await?;
-    registers_read(&store).await?;
+    registers_read(&store, DONE_WITHIN).await?;
     let lone = lone(stage, &store, &node, &http).await?;
     let events = stage.sign_ins_at(0, Session::Am);
     let bar = bars.counting("a busy school".to_owned(), events.len());
@@ -223,7 +223,7 @@ pub(super) async fn drain(
         node.knows_people(&http, stage).await?;
     }
     let store = open(fresh).await?;
-    registers_read(&store).await?;
+    registers_read(&store, DONE_WITHIN).await?;
     pause(&store, &key).await?;
     let first = nodes.first().context("there is no node")?;
     let (singly, in_lists) = fill(stage, &http, first, bars).await?;
@@ -366,11 +366,11 @@ pub(super) fn per_second(count: usize, took: Duration) -> f64 {
 }
 
 /// Waits until all registers have been read once, as is the case before a morning. The reads began when the node started.
-async fn registers_read(store: &Store) -> anyhow::Result<()> {
+pub(super) async fn registers_read(store: &Store, within: Duration) -> anyhow::Result<()> {
     let begin = Instant::now();
     while store.outbox().stats().await?.contains_key(queues::REGISTER) {
         anyhow::ensure!(
-            begin.elapsed() < DONE_WITHIN,
+            begin.elapsed() < within,
             "the registers were not read in time"
         );
         tokio::time::sleep(LOOK_EVERY).await;
@@ -432,7 +432,7 @@ async fn accepted_at(store: &Store, count: usize) -> anyhow::Result<i64> {
 }
 
 /// The number of events that are neither accepted nor finished.
-async fn on_its_way(store: &Store) -> anyhow::Result<i64> {
+pub(super) async fn on_its_way(store: &Store) -> anyhow::Result<i64> {
     const OPEN: &str =
         "SELECT count(*) FROM markback_events WHERE settled_ms IS NULL AND accepted_ms IS NULL";
     Ok(on_pool!(store.database(), pool => {

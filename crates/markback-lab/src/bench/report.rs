@@ -1,6 +1,6 @@
 //! The report: results and their aims, as a table or as JSON.
 
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -8,8 +8,10 @@ use wonde_sandbox::RequestCounts;
 
 use super::{
     Args,
+    api::Stress,
     cpu::machine_memory,
     morning::{Flow, MIS_DELAY, Morning, PUPILS},
+    nation::{Nation, NationArgs},
     parts::{BusySchool, Drain, ManySchools, RATE, Steady, per_second},
     plain::Plain,
     stage::Stage,
@@ -71,6 +73,8 @@ impl fmt::Display for Aim {
     }
 }
 
+/// The most requests a minute with one token, unless the settings say otherwise.
+const DEFAULT_RATE: u32 = 600;
 const ACCEPTED: &str = "processed to accepted";
 const OVER_A_LINE: &str = "Wonde answers after 100 ms";
 
@@ -300,6 +304,228 @@ impl Report {
         ));
     }
 
+    /// Intake before and during stress, what the clients met that caused it, and streams.
+    pub(super) fn under_stress(&mut self, stress: &Stress) {
+        let store = "SQLite, 1 node";
+        for (when, flow) in [("before", &stress.before), ("during", &stress.during)] {
+            let what = |which| format!("intake at {} events/s, {which}, {when}", stress.rate);
+            for (which, quantile) in [("50th percentile", 0.5), ("99th percentile", 0.99)] {
+                let micros = flow.latencies.value_at_quantile(quantile);
+                let took = millis(Duration::from_micros(micros));
+                self.add(what(which), store, took, "ms").remark =
+                    format!("one event per request, {} accepted", flow.accepted.len());
+            }
+            if flow.others.is_empty() {
+                continue;
+            }
+            let others = counts(&flow.others);
+            let count = flow.others.values().sum();
+            self.add(what("not accepted"), store, count_of(count), "requests")
+                .remark = format!("by status (0: no answer): {others}");
+        }
+        self.add(
+            "accepted and not in the database",
+            store,
+            count_of(stress.lost),
+            "events",
+        )
+        .aim(Aim::AtMost(0.0));
+        let clients = &stress.clients;
+        self.add(
+            format!("{} clients that treat the API badly", stress.connections),
+            store,
+            count_of(clients.connections),
+            "connections",
+        )
+        .remark = format!(
+            "in {} s; answers by status: {}; {} without an answer",
+            stress.seconds,
+            counts(&clients.answers),
+            clients.unanswered
+        );
+        self.add(
+            "answers 429 and 503 without Retry-After",
+            store,
+            count_of(clients.without_retry_after),
+            "answers",
+        )
+        .aim(Aim::AtMost(0.0));
+        if let (Some(median), Some(longest)) = (
+            stress.heard.get(stress.heard.len() / 2),
+            stress.heard.last(),
+        ) {
+            let what = |which| {
+                format!(
+                    "a change to the last of {} streams, {which}",
+                    stress.streams
+                )
+            };
+            self.add(what("median"), store, millis(*median), "ms")
+                .remark = format!(
+                "{} changes; a node looks for new entries once a second",
+                stress.heard.len()
+            );
+            self.add(what("longest"), store, millis(*longest), "ms");
+        }
+        if let Some(memory) = stress.memory {
+            self.add("peak memory", store, memory, "MiB");
+        }
+    }
+
+    /// A morning of very many schools.
+    pub(super) fn nation(&mut self, args: &NationArgs, nation: &Nation) {
+        let store = match (&args.postgres_url, args.nodes) {
+            (None, _) => "SQLite, 1 node".to_owned(),
+            (Some(_), 1) => "PostgreSQL, 1 node".to_owned(),
+            (Some(_), nodes) => format!("PostgreSQL, {nodes} nodes"),
+        };
+        let store = store.as_str();
+        let seconds = |waits: &Histogram<u64>, quantile| {
+            Duration::from_millis(waits.value_at_quantile(quantile)).as_secs_f64()
+        };
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let (events, reads, busiest, backlog) = (
+            nation.events as f64,
+            nation.read_requests as f64,
+            nation.busiest_minute as f64,
+            nation.backlog as f64,
+        );
+        let [often, peak] = [1.0, 4.05].map(|times| events / 1_800.0 * times);
+        let rate = f64::from(DEFAULT_RATE);
+        self.add(
+            "a nation: sign-ins in half an hour",
+            store,
+            events,
+            "events",
+        )
+        .remark = format!(
+            "{} schools; {} a second, {} in the busiest minute",
+            nation.schools,
+            number(often),
+            number(peak)
+        );
+        self.add(
+            "a nation: requests to read all schools",
+            store,
+            reads,
+            "requests",
+        )
+        .aim(Aim::AtMost(rate * 60.0 * 8.0))
+        .remark = format!(
+            "the aim is a night of eight hours with one token at the default rate; {} s here",
+            number(nation.read.as_secs_f64())
+        );
+        let micros = |quantile| {
+            millis(Duration::from_micros(
+                nation.intake.value_at_quantile(quantile),
+            ))
+        };
+        self.add(
+            "a nation: intake, 50th percentile",
+            store,
+            micros(0.5),
+            "ms",
+        );
+        self.add(
+            "a nation: intake, 99th percentile",
+            store,
+            micros(0.99),
+            "ms",
+        )
+        .aim(Aim::Below(50.0));
+        let accepted = |quantile| seconds(&nation.accepted, quantile);
+        self.add(
+            "a nation: intake to accepted, 50th percentile",
+            store,
+            accepted(0.5),
+            "s",
+        )
+        .aim(Aim::AtMost(15.0));
+        self.add(
+            "a nation: intake to accepted, 99th percentile",
+            store,
+            accepted(0.99),
+            "s",
+        )
+        .aim(Aim::AtMost(60.0));
+        self.add(
+            "a nation: the last accepted",
+            store,
+            nation.behind.as_secs_f64(),
+            "s",
+        )
+        .aim(Aim::AtMost(120.0))
+        .remark = format!(
+            "after the last sign-in; at most {} waited at one time",
+            number(backlog)
+        );
+        self.add(
+            "a nation: requests per 1,000 marks",
+            store,
+            per_thousand(&nation.requests),
+            "requests",
+        )
+        .remark = format!("of {} marks", nation.requests.marks_accepted);
+        let tokens = if args.own_tokens {
+            "each school has a token of its own".to_owned()
+        } else {
+            let limit = args.rate.map_or_else(
+                || "without a limit".to_owned(),
+                |rate| format!("limited to {rate} a minute"),
+            );
+            format!("one token for all, {limit}")
+        };
+        self.add(
+            "a nation: requests in the busiest minute",
+            store,
+            busiest,
+            "requests",
+        )
+        .remark = format!(
+            "{tokens}; {} times the default rate of a token",
+            number(busiest / rate)
+        );
+        if let Some(memory) = nation.memory {
+            self.add("a nation: peak memory of a node", store, memory, "MiB");
+        }
+        if let Some(cpu) = nation.cpu {
+            let each = cpu.as_secs_f64() / events.max(1.0);
+            self.add(
+                "a nation: processor time of the nodes",
+                store,
+                each * 1e6,
+                "µs/event",
+            )
+            .remark = format!(
+                "cores that the busiest minute keeps busy, without database and sandbox: {}",
+                number(each * peak)
+            );
+        }
+        self.add(
+            "a nation: growth of the database",
+            store,
+            nation.growth,
+            "MiB",
+        )
+        .remark = format!(
+            "{} KiB an event",
+            number(nation.growth * 1024.0 / events.max(1.0))
+        );
+        self.add(
+            "a nation: pruning all of it",
+            store,
+            nation.pruning.as_secs_f64(),
+            "s",
+        );
+        self.notes.push(format!(
+            "A nation: the half hour passes {} times as fast as in reality, with all waits of the settings and the MISs' \
+             delay of {} s as many times shorter; waits are on the morning's clock, intake is in real time. Sandbox and \
+             sender share the machine.",
+            args.speed,
+            MIS_DELAY.as_secs()
+        ));
+    }
+
     pub(super) fn plain(&mut self, plain: &Plain) {
         let (per, rate) = (
             per_thousand(&plain.requests),
@@ -370,6 +596,19 @@ impl Report {
         let last = self.figures.len() - 1;
         &mut self.figures[last]
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
+fn count_of(count: u64) -> f64 {
+    count as f64
+}
+
+/// Counts by status, such as "202: 5, 503: 1".
+fn counts(by_status: &BTreeMap<u16, u64>) -> String {
+    let counts = by_status
+        .iter()
+        .map(|(status, count)| format!("{status}: {count}"));
+    counts.collect::<Vec<_>>().join(", ")
 }
 
 impl Figure {

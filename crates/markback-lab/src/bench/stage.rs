@@ -60,20 +60,47 @@ impl Stage {
         // Each pupil comes twice, and nine in ten are on roll.
         let wanted = events.div_ceil(2 * PUPILS as usize * 8 / 10);
         let rounds = wanted.div_ceil(SCHOOLS_THAT_WRITE);
-        let sandbox = Sandbox::start(SandboxOptions {
+        let options = SandboxOptions {
             schools: SCHOOLS_IN_ALL * u32::try_from(rounds)?,
             pupils_per_school: PUPILS,
             start_date: Some(date),
             write_delay: Duration::from_secs(1),
             ..SandboxOptions::default()
-        })
-        .await?;
-        let schools = tokio::task::block_in_place(|| schools(&sandbox))?;
-        let ready: usize = schools.iter().map(|school| school.pupils.len()).sum();
+        };
+        let stage = Self::with(options, date, events).await?;
+        let ready = stage.pupils();
         anyhow::ensure!(
             2 * ready >= events,
             "the sandbox has {ready} pupils for {events} events; name fewer --events"
         );
+        Ok(stage)
+    }
+
+    /// Starts many schools of different sizes, in each of which all pupils come once.
+    pub(super) async fn nation(
+        schools: u32,
+        [smallest, largest]: [u32; 2],
+        write_delay: Duration,
+    ) -> anyhow::Result<Self> {
+        let date = school_day(Utc::now());
+        let wanted = usize::try_from(schools)?;
+        let options = SandboxOptions {
+            schools: SCHOOLS_IN_ALL * u32::try_from(wanted.div_ceil(SCHOOLS_THAT_WRITE))?,
+            pupils_per_school: largest,
+            pupils_of_smallest: Some(smallest),
+            start_date: Some(date),
+            write_delay,
+            ..SandboxOptions::default()
+        };
+        let mut stage = Self::with(options, date, 0).await?;
+        stage.schools.truncate(wanted);
+        stage.events = stage.pupils();
+        Ok(stage)
+    }
+
+    async fn with(options: SandboxOptions, date: NaiveDate, events: usize) -> anyhow::Result<Self> {
+        let sandbox = Sandbox::start(options).await?;
+        let schools = tokio::task::block_in_place(|| schools(&sandbox))?;
         let folder = TempDir::with_prefix("markback-bench-")
             .context("the temporary folder cannot be created")?;
         let key = format!("bench-{:032x}", rand::rng().random::<u128>());
@@ -90,6 +117,11 @@ impl Stage {
             folder,
             numbers: AtomicU64::new(0),
         })
+    }
+
+    /// The pupils on roll of all schools.
+    fn pupils(&self) -> usize {
+        self.schools.iter().map(|school| school.pupils.len()).sum()
     }
 
     /// A time before the first mark of the school day.
@@ -128,9 +160,25 @@ impl Stage {
                 school.id
             );
         }
-        let path = self.folder.path().join(format!("{name}.toml"));
-        std::fs::write(&path, toml).context("a file cannot be written to the temporary folder")?;
+        self.write(&format!("{name}.toml"), &toml)
+    }
+
+    /// Writes a file to the folder and returns its path.
+    pub(super) fn write(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).context("a file cannot be written to the temporary folder")?;
         Ok(path)
+    }
+
+    /// A sign-in of one pupil at this time of the morning, in minutes after midnight.
+    pub(super) fn sign_in_at(&self, school: usize, pupil: &str, minutes: i64) -> Sent {
+        let event = json!({
+            "id": format!("bench-{}", self.number()),
+            "person": pupil,
+            "kind": "sign_in",
+            "at": at(self.date, minutes).to_rfc3339(),
+        });
+        Sent { school, event }
     }
 
     /// A unique number for an event of this run.

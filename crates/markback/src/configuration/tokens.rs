@@ -11,6 +11,7 @@ use super::Configuration;
 use crate::{
     audit_log::{AuditAction, NewAuditEntry},
     operator::Actor,
+    seal::SecretOf,
     settings::{Owner, SecretError, SecretSource},
     store::{SettingsKey, TokenChange, TokensChanged},
 };
@@ -109,7 +110,7 @@ impl Configuration {
         let token = checked(token)?;
         let keys = self.layers.file().service.seal_keys().read();
         let seal = keys.present()?;
-        let sealed = [(school.clone(), seal.seal(school, &token)?)];
+        let sealed = [(school.clone(), seal.seal(SecretOf::School(school), &token)?)];
         self.change(TokenChange::Set, Some(&seal.id), &sealed, actor)
             .await?;
         let settings = self.layers.settings();
@@ -178,7 +179,7 @@ impl Configuration {
             match opened {
                 Ok(_) if row.key_id == seal.id => done.already += 1,
                 Ok(token) => {
-                    let sealed = seal.seal(&school, &token)?;
+                    let sealed = seal.seal(SecretOf::School(&school), &token)?;
                     new.push((school, sealed));
                 }
                 Err(error) => {

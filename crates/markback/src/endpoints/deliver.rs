@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     DEAD_AFTER, DEAD_AFTER_ROUNDS, EndpointError, EndpointState, ID_HEADER, RETRIES,
-    SIGNATURE_HEADER, TIMESTAMP_HEADER, signature::signatures,
+    SIGNATURE_HEADER, Sealing, TIMESTAMP_HEADER, signature::signatures,
 };
 use crate::{
     feed::FeedEntry,
@@ -40,6 +40,7 @@ const JITTER: f64 = 0.1;
 pub(crate) struct Courier {
     store: Store,
     targets: Targets,
+    sealing: Sealing,
     client: Client,
 }
 
@@ -74,12 +75,25 @@ struct Outcome {
     took: Duration,
     status: Option<StatusCode>,
     error: Option<String>,
+    is_ours: bool,
+}
+
+/// Why there is no answer.
+enum Unsent {
+    /// The endpoint's secrets cannot be used here, which is not its fault.
+    Secrets(String),
+    Failed(String),
 }
 
 impl Courier {
-    pub(crate) fn new(store: Store, targets: &Targets) -> Result<Self, EndpointError> {
+    pub(super) fn new(
+        store: Store,
+        targets: &Targets,
+        sealing: Sealing,
+    ) -> Result<Self, EndpointError> {
         Ok(Self {
             store,
+            sealing,
             targets: targets.clone(),
             client: targets
                 .client(ANSWER_WITHIN)
@@ -197,6 +211,7 @@ impl Courier {
             error: outcome.error.as_deref(),
             is_last: wait.is_none(),
             is_gone,
+            is_ours: outcome.is_ours,
         };
         let patience = Patience {
             length: TimeDelta::from_std(DEAD_AFTER).unwrap_or(TimeDelta::MAX),
@@ -250,19 +265,21 @@ impl Courier {
         let (at, begun) = (self.store.now(), Instant::now());
         let sent = self.send(to, id, at, message).await;
         let took = begun.elapsed();
+        let is_ours = matches!(sent, Err(Unsent::Secrets(_)));
         let (status, error) = match sent {
             Ok(status) if status.is_success() => (Some(status), None),
             Ok(status) => (
                 Some(status),
                 Some(format!("it answered {}", status.as_u16())),
             ),
-            Err(error) => (None, Some(error)),
+            Err(Unsent::Secrets(error) | Unsent::Failed(error)) => (None, Some(error)),
         };
         Outcome {
             at,
             took,
             status,
             error,
+            is_ours,
         }
     }
 
@@ -272,13 +289,16 @@ impl Courier {
         id: &str,
         at: DateTime<Utc>,
         message: &Message<'_>,
-    ) -> Result<StatusCode, String> {
+    ) -> Result<StatusCode, Unsent> {
         let url = &to.endpoint.url;
-        self.targets.check(url).map_err(|error| error.to_string())?;
-        let unwritable = || "the message cannot be written".to_owned();
+        let refused = self.targets.check(url);
+        refused.map_err(|error| Unsent::Failed(error.to_string()))?;
+        let unwritable = || Unsent::Failed("the message cannot be written".to_owned());
         let body = serde_json::to_vec(message).map_err(|_| unwritable())?;
-        let signed = signatures(&to.secrets, id, at, &body)
-            .ok_or_else(|| "the endpoint's secret is damaged; rotate it".to_owned())?;
+        let secrets = self.sealing.open(&to.endpoint.id, &to.secrets);
+        let secrets = secrets.map_err(Unsent::Secrets)?;
+        let damaged = || Unsent::Secrets("the endpoint's secret is damaged; rotate it".to_owned());
+        let signed = signatures(&secrets, id, at, &body).ok_or_else(damaged)?;
         let request = self
             .client
             .post(url.clone())
@@ -287,7 +307,8 @@ impl Courier {
             .header(TIMESTAMP_HEADER, at.timestamp().to_string())
             .header(SIGNATURE_HEADER, signed)
             .body(body);
-        let mut answer = request.send().await.map_err(|error| why(&error))?;
+        let answer = request.send().await;
+        let mut answer = answer.map_err(|error| Unsent::Failed(why(&error)))?;
         let status = answer.status();
         // Read to the end, so that the connection can be used again, unless it is long. Nothing of it is kept.
         let mut read = 0;

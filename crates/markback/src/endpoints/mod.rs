@@ -6,6 +6,7 @@
 //! arrive out of order; their cursors tell the order.
 
 mod deliver;
+mod sealing;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -23,14 +24,18 @@ use crate::{
     audit_log::{AuditAction, NewAuditEntry},
     feed::{Cursor, FeedKind},
     operator::Actor,
-    settings::TargetSettings,
+    settings::{SecretError, Service},
     store::Store,
     targets::{TargetError, Targets},
 };
 
-pub(crate) use self::deliver::Courier;
+pub(crate) use self::{
+    deliver::Courier,
+    sealing::{SEALED, Sealing, StoredSecret},
+};
 pub use self::{
     deliver::Tested,
+    sealing::SecretsSealed,
     signature::{ID_HEADER, SIGNATURE_HEADER, Secret, TIMESTAMP_HEADER},
 };
 
@@ -233,6 +238,9 @@ pub enum EndpointError {
         "this entry is on its way to the endpoint already, or is not kept any more; the list of deliveries shows which"
     )]
     NotResent,
+    /// The key that seals secrets cannot be used. Nothing was changed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The client cannot be set up.
     #[error("the client for webhooks cannot be set up")]
     Client(#[source] reqwest::Error),
@@ -246,15 +254,25 @@ pub enum EndpointError {
 pub struct Endpoints {
     store: Store,
     targets: Targets,
+    sealing: Sealing,
 }
 
 impl Endpoints {
-    /// The endpoints in this database. `targets` says which addresses may be called.
-    pub fn new(store: Store, targets: &TargetSettings) -> Self {
+    /// The endpoints in this database. The settings say which addresses may be called, and which key seals secrets.
+    pub fn new(store: Store, settings: &Service) -> Self {
         Self {
             store,
-            targets: Targets::new(targets),
+            targets: Targets::new(&settings.targets),
+            sealing: Sealing::new(settings.seal_keys()),
         }
+    }
+
+    /// Delivers entries to these endpoints.
+    ///
+    /// # Errors
+    /// Returns an error if the client cannot be set up.
+    pub(crate) fn courier(&self) -> Result<Courier, EndpointError> {
+        Courier::new(self.store.clone(), &self.targets, self.sealing.clone())
     }
 
     /// Adds an endpoint, and returns it with its secret, which is never shown again.
@@ -278,13 +296,14 @@ impl Endpoints {
         });
         let id = format!("we_{:016x}", rand::random::<u64>());
         let secret = Secret::random();
+        let stored = self.sealing.store(&id, &secret)?;
         let entry = entry(
             AuditAction::EndpointAdded,
             &id,
             new.school.as_deref(),
             actor,
         );
-        self.store.add_endpoint(&id, &new, &secret, entry).await?;
+        self.store.add_endpoint(&id, &new, &stored, entry).await?;
         Ok((self.get(&id).await?, secret))
     }
 
@@ -347,11 +366,12 @@ impl Endpoints {
     ) -> Result<(Endpoint, Secret), EndpointError> {
         let entry = self.entry(AuditAction::EndpointRotated, id, actor).await?;
         let secret = Secret::random();
+        let stored = self.sealing.store(id, &secret)?;
         let length = TimeDelta::from_std(OLD_SECRET_SIGNS).unwrap_or_default();
         let until = self.store.now() + length;
         known(
             self.store
-                .rotate_endpoint(id, &secret, until, entry)
+                .rotate_endpoint(id, &stored, until, entry)
                 .await?,
         )?;
         Ok((self.get(id).await?, secret))
@@ -424,8 +444,33 @@ impl Endpoints {
     pub async fn test(&self, id: &str) -> Result<Tested, EndpointError> {
         let found = self.store.endpoint(id).await?;
         let found = found.ok_or(EndpointError::Unknown)?;
-        let courier = Courier::new(self.store.clone(), &self.targets)?;
-        Ok(courier.test(&found).await)
+        Ok(self.courier()?.test(&found).await)
+    }
+
+    /// Seals all secrets with the present key: those that are in the database in clear, and those that are sealed with the
+    /// key before it. Those that cannot be opened stay as they are.
+    ///
+    /// # Errors
+    /// Returns an error if there is no key, or a database query fails.
+    pub async fn seal_secrets(&self, actor: &Actor) -> Result<SecretsSealed, EndpointError> {
+        let keys = self.sealing.keys();
+        let mut done = SecretsSealed {
+            key_id: keys.present()?.id.clone(),
+            ..SecretsSealed::default()
+        };
+        let mut changed = Vec::new();
+        for (id, stored) in self.store.endpoint_secrets().await? {
+            match stored.sealed_again(&keys, &id) {
+                Ok(Some(sealed)) => changed.push((id, stored, sealed)),
+                Ok(None) => done.already += 1,
+                Err(error) => {
+                    done.failed.insert(id, sealing::why(&error));
+                }
+            }
+        }
+        let entry = actor.entry(AuditAction::EndpointSecretsSealed);
+        done.sealed = self.store.replace_endpoint_secrets(&changed, entry).await?;
+        Ok(done)
     }
 }
 

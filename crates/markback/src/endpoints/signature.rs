@@ -36,6 +36,10 @@ impl Secret {
         self.0.expose_secret()
     }
 
+    pub(super) fn text(&self) -> &SecretString {
+        &self.0
+    }
+
     /// The signature of a message: `v1,` and Base64. `None` if the secret is no such secret.
     fn sign(&self, id: &str, at: DateTime<Utc>, body: &[u8]) -> Option<String> {
         let key = STANDARD.decode(self.expose().strip_prefix(PREFIX)?).ok()?;
@@ -52,6 +56,12 @@ impl Secret {
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self(text.into())
+    }
+}
+
+impl From<SecretString> for Secret {
+    fn from(text: SecretString) -> Self {
+        Self(text)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use outbox::TestClock;
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
@@ -13,6 +14,8 @@ use super::*;
 use crate::{
     audit_log::AuditFilter,
     feed::{Feed, FeedQuery, FeedRead, NoticeWhat},
+    seal::SealKeyPlaces,
+    settings::{SecretSource, TargetSettings},
     store::NewEntry,
 };
 
@@ -32,12 +35,11 @@ impl Stage {
         let clock = Arc::new(TestClock::at("2026-11-23T08:40:00Z".parse().unwrap()));
         let settings = outbox::Settings::default();
         let store = Store::open(url, settings, clock.clone()).await.unwrap();
-        let targets = TargetSettings {
-            loopback: true,
-            ..TargetSettings::default()
-        };
         Self {
-            endpoints: Endpoints::new(store.clone(), &targets),
+            endpoints: Endpoints {
+                targets: Targets::new(&loopback()),
+                ..Endpoints::new(store.clone(), &Service::default())
+            },
             store,
             clock,
             host: MockServer::start().await,
@@ -47,7 +49,7 @@ impl Stage {
     }
 
     fn run(&mut self) {
-        let courier = Courier::new(self.store.clone(), &self.endpoints.targets).unwrap();
+        let courier = self.endpoints.courier().unwrap();
         let stop = self.stop.clone();
         let minute = Duration::from_secs(60);
         self.running = Some(tokio::spawn(async move {
@@ -123,6 +125,13 @@ impl Stage {
 
     async fn received(&self) -> Vec<Request> {
         self.host.received_requests().await.unwrap()
+    }
+}
+
+fn loopback() -> TargetSettings {
+    TargetSettings {
+        loopback: true,
+        ..TargetSettings::default()
     }
 }
 
@@ -498,7 +507,7 @@ async fn each_change_of_an_endpoint_is_in_the_audit_log() {
 async fn a_name_that_leads_to_this_machine_is_not_called() {
     let stage = Stage::new("sqlite::memory:").await;
     stage.answer(200).await;
-    let strict = Endpoints::new(stage.store.clone(), &TargetSettings::default());
+    let strict = Endpoints::new(stage.store.clone(), &Service::default());
     let port = stage.host.address().port();
     let new = |url: String| NewEndpoint {
         school: None,
@@ -538,4 +547,108 @@ async fn a_test_message_is_signed_and_told_at_once() {
     let tested = stage.endpoints.test(&endpoint.id).await.unwrap();
     assert_eq!((tested.delivered, tested.status), (false, Some(302)));
     assert!(stage.deliveries(&endpoint.id).await.is_empty());
+}
+
+/// Keeps secrets sealed with these keys, each 32 times the same byte.
+fn sealing(present: u8, before: Option<u8>) -> Sealing {
+    let key = |byte: u8| SecretSource::Given(STANDARD.encode([byte; 32]).into());
+    Sealing::new(&Arc::new(SealKeyPlaces {
+        present: Some(key(present)),
+        before: before.map(key),
+    }))
+}
+
+impl Stage {
+    /// The secrets as the database has them.
+    async fn stored(&self) -> Vec<String> {
+        let all = self.store.endpoint_secrets().await.unwrap();
+        let texts = all.iter().map(|(_, stored)| stored.as_text().to_owned());
+        texts.collect()
+    }
+
+    fn with(&self, sealing: Sealing) -> Endpoints {
+        Endpoints {
+            sealing,
+            ..self.endpoints.clone()
+        }
+    }
+}
+
+#[tokio::test]
+async fn secrets_of_the_build_before_are_sealed_on_demand_and_go_on_signing() {
+    for mut stage in stages().await {
+        stage.answer(200).await;
+        // Without a key both are in the database in clear, as they were in the build before.
+        let (endpoint, old) = stage.add(None, &[]).await;
+        let ann = Actor::default();
+        let rotated = stage.endpoints.rotate(&endpoint.id, &ann);
+        let (_, new) = rotated.await.unwrap();
+        assert_eq!(stage.stored().await, [new.expose(), old.expose()]);
+        assert_eq!(stage.store.endpoint_secrets_in_clear().await.unwrap(), 1);
+        let without = stage.endpoints.seal_secrets(&Actor::default()).await;
+        assert!(matches!(without, Err(EndpointError::Secret(_))));
+
+        stage.endpoints = stage.with(sealing(1, None));
+        let done = stage.endpoints.seal_secrets(&Actor::default()).await;
+        let done = done.unwrap();
+        assert_eq!((done.sealed, done.already), (2, 0));
+        let again = stage.endpoints.seal_secrets(&Actor::default()).await;
+        let again = again.unwrap();
+        assert_eq!((again.sealed, again.already), (0, 2));
+        assert_eq!(stage.store.endpoint_secrets_in_clear().await.unwrap(), 0);
+        // A new one is sealed at once.
+        let (_, third) = stage.add(None, &[]).await;
+        let stored = stage.stored().await;
+        for secret in [&old, &new, &third] {
+            let secret = secret.expose().trim_start_matches("whsec_");
+            assert!(!stored.iter().any(|text| text.contains(secret)));
+        }
+        stage.run();
+        stage.publish("A", "1").await;
+        stage
+            .until(&endpoint.id, |now| now.iter().all(is_delivered))
+            .await;
+        let received = stage.received().await;
+        let both = received
+            .iter()
+            .filter(|request| is_signed_by(&old, request) && is_signed_by(&new, request));
+        assert_eq!(both.count(), 1);
+
+        // The key is changed while the old secret signs no longer.
+        stage.clock.advance(OLD_SECRET_SIGNS);
+        let changed = stage.with(sealing(2, Some(1)));
+        let done = changed.seal_secrets(&Actor::default()).await.unwrap();
+        assert_eq!((done.sealed, done.already, done.failed.len()), (2, 0, 0));
+        let alone = stage.with(sealing(2, None));
+        assert!(alone.test(&endpoint.id).await.unwrap().delivered);
+        assert_eq!(stage.stored().await.len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_endpoint_whose_secret_cannot_be_opened_is_not_asked_and_does_not_die_of_it() {
+    for mut stage in stages().await {
+        stage.answer(200).await;
+        stage.endpoints = stage.with(sealing(1, None));
+        let (endpoint, secret) = stage.add(None, &[]).await;
+        stage.endpoints = stage.with(sealing(2, None));
+        let failed = stage.endpoints.seal_secrets(&Actor::default()).await;
+        assert!(failed.unwrap().failed[&endpoint.id].contains("sealed with the key"));
+        for n in 0..=DEAD_AFTER_ROUNDS {
+            stage.publish("A", &n.to_string()).await;
+        }
+        stage.run();
+        stage.until_given_up(&endpoint.id).await;
+        assert!(stage.received().await.is_empty());
+        let now = stage.endpoints.get(&endpoint.id).await.unwrap();
+        assert_eq!(now.state, EndpointState::Active);
+        let error = now.last_error.unwrap();
+        assert!(error.contains("seal_key_before_file"), "{error}");
+        assert!(now.failing_since.is_some() && !error.contains(secret.expose()));
+        // With the key again, the test message arrives.
+        let found = stage.with(sealing(2, Some(1)));
+        assert!(found.test(&endpoint.id).await.unwrap().delivered);
+        let received = stage.received().await;
+        assert!(is_signed_by(&secret, &received[0]));
+    }
 }

@@ -36,7 +36,7 @@ mod resend;
 mod liveness;
 mod sharding;
 
-pub(crate) use decide::{school_day, view};
+pub(crate) use decide::{preview, school_day, view};
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent};
 pub use liveness::Health;
 pub(crate) use planned::PlannedMark;

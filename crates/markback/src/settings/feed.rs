@@ -17,7 +17,8 @@ pub struct FeedSettings {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub keep: Duration,
-    /// The most streams (server-sent events) of a node at the same time. Further ones are asked to come back later.
+    /// The most streams (server-sent events) of a node, and requests that wait for entries, at the same time. Further ones are
+    /// asked to come back later.
     pub streams: NonZeroUsize,
 }
 

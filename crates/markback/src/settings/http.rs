@@ -1,6 +1,6 @@
 //! How the service's API treats slow clients, and its limits.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -21,12 +21,20 @@ pub struct Http {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub answer_within: Duration,
+    /// How long a client may take nothing of its answer, or of its stream, before its connection is closed.
+    #[serde(with = "span")]
+    #[schemars(schema_with = "span::schema")]
+    pub write_within: Duration,
     /// The longest body of a request in bytes, from 1 KiB to 16 MiB. A longer one is answered with 413.
     pub body_max: usize,
     /// The most connections at once. One more is answered with 503.
     pub connections: usize,
     /// The most requests with a key that are handled at once. One more is answered with 503.
     pub requests: usize,
+    /// How many requests a second one key may send to a node in the long run. Further ones are answered with 429.
+    pub key_rate: NonZeroU32,
+    /// How many requests one key may send at once, after it has sent fewer than `key_rate` for a while.
+    pub key_burst: NonZeroU32,
     /// Origins whose pages may call the API from a browser, such as `https://sign-in.example.org`. None, unless given.
     pub allow_origins: Vec<String>,
 }
@@ -41,9 +49,13 @@ impl Default for Http {
             // meet a connection that is just being closed.
             head_within: Duration::from_secs(75),
             answer_within: Duration::from_secs(20),
+            write_within: Duration::from_secs(30),
             body_max: 1024 * 1024,
             connections: 2_000,
             requests: 500,
+            // More than a node can store in single events, so that only a host that has run wild meets it.
+            key_rate: NonZeroU32::MIN.saturating_add(1_999),
+            key_burst: NonZeroU32::MIN.saturating_add(9_999),
             allow_origins: Vec::new(),
         }
     }
@@ -63,6 +75,12 @@ impl Http {
                 "http.answer_within",
                 "a response needs more than no time",
                 "write from a second to 25 seconds, such as \"20s\"",
+            ),
+            (
+                self.write_within.is_zero(),
+                "http.write_within",
+                "a client needs more than no time to take an answer",
+                "write a second or more, such as \"30s\"",
             ),
             (
                 self.answer_within > ANSWER_AT_MOST,

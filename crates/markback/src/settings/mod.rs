@@ -13,6 +13,7 @@ mod key;
 mod layers;
 mod list;
 mod live;
+mod pages;
 mod problem;
 mod resolve;
 mod schema;
@@ -56,6 +57,7 @@ pub use self::{
     feed::FeedSettings,
     http::{ANSWER_AT_MOST, Http},
     live::LiveSettings,
+    pages::Pages,
     problem::{Hint, LoadError, Problem},
     schema::schema,
     secret::{SecretError, SecretSource},

@@ -72,11 +72,11 @@ pub enum SecretError {
     NoToken,
     /// The settings name no key for sealed tokens.
     #[error(
-        "the settings name no key for the tokens in the database; set `seal_key_env` or `seal_key_file`"
+        "the settings name no key for the secrets in the database; set `seal_key_env` or `seal_key_file`"
     )]
     NoSealKey,
     /// A key for sealed tokens cannot be read.
-    #[error("a key for the tokens in the database cannot be used: {0}")]
+    #[error("a key for the secrets in the database cannot be used: {0}")]
     SealKey(String),
     /// The secret is not a key.
     #[error("{0} is not 32 bytes in Base64; make a key with `openssl rand -base64 32`")]

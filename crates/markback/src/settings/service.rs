@@ -21,6 +21,7 @@ use super::{
     findings::{Findings, InDocument, Place},
     http::Http,
     key::Key,
+    pages::Pages,
     problem::Problem,
     secret::{self, SecretError, SecretSource},
     span, store_address,
@@ -58,13 +59,13 @@ pub struct Service {
     /// The environment variable that holds the database's address if that contains a password. It takes precedence over
     /// `store`.
     pub store_env: Option<String>,
-    /// The environment variable that holds the key for the tokens that the database keeps: 32 bytes in Base64. This or
-    /// `seal_key_file`; without them no token is kept.
+    /// The environment variable that holds the key for the tokens and the webhook endpoints' secrets that the database keeps:
+    /// 32 bytes in Base64. This or `seal_key_file`; without them no token is kept, and secrets of endpoints are not sealed.
     pub seal_key_env: Option<String>,
     /// The file that holds that key, relative to the settings file.
     pub seal_key_file: Option<PathBuf>,
-    /// The environment variable that holds the key before it. It opens tokens until `markback token reseal` has sealed them
-    /// with the present one.
+    /// The environment variable that holds the key before it. It opens tokens and secrets until `markback token reseal` has
+    /// sealed them with the present one.
     pub seal_key_before_env: Option<String>,
     /// The file that holds the key before it, relative to the settings file.
     pub seal_key_before_file: Option<PathBuf>,
@@ -114,6 +115,8 @@ pub struct Service {
     pub http: Http,
     /// How long the feed is kept, and how many may follow it.
     pub feed: FeedSettings,
+    /// The pages for people, and how long they stay signed in.
+    pub pages: Pages,
     /// Which addresses the service may call when somebody tells it to, as for webhooks.
     pub targets: TargetSettings,
     /// How the workers work. The defaults fit; tests use shorter times.
@@ -431,6 +434,7 @@ impl Service {
             retention_audit,
             http,
             feed,
+            pages,
             targets,
             workers,
             rate_per_minute,
@@ -465,6 +469,7 @@ impl Service {
             ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
             ("feed", format!("{feed:?}")),
+            ("pages", format!("{pages:?}")),
             ("targets", format!("{targets:?}")),
             ("workers", format!("{workers:?}")),
             ("rate_per_minute", format!("{rate_per_minute:?}")),
@@ -507,6 +512,7 @@ impl Default for Service {
             retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
             feed: FeedSettings::default(),
+            pages: Pages::default(),
             targets: TargetSettings::default(),
             workers: WorkerSettings::default(),
             rate_per_minute: NonZeroU32::MIN.saturating_add(599),
@@ -652,6 +658,7 @@ impl Service {
         self.check_wonde_url(&place, findings);
         findings.problems.extend(self.http.check(&place));
         findings.problems.extend(self.feed.check(&place));
+        findings.problems.extend(self.pages.check(&place));
         findings.problems.extend(self.sync.check(&place));
     }
 

@@ -15,8 +15,8 @@ pub struct AuditRecord {
     pub at: Option<DateTime<Utc>>,
     /// The action: `planned`, `accepted`, `refused`, `confirmed` ...
     pub what: String,
-    /// Details: pupil, date, session or lesson, code before and how old that view was, code sent, rule ...
-    #[schemars(with = "std::collections::BTreeMap<String, Value>")]
+    /// Its details, in the form of [`AuditDetails`](crate::forms::AuditDetails).
+    #[schemars(with = "crate::forms::AuditDetails")]
     pub record: Value,
 }
 

@@ -11,7 +11,7 @@ use crate::{
     audit_log::NewAuditEntry,
     endpoints::{
         Attempt, Delivery, DeliveryFilter, DeliveryState, Endpoint, EndpointState, NewEndpoint,
-        Secret,
+        SEALED, StoredSecret,
     },
     feed::{Cursor, FeedEntry, FeedFilter, FeedKind, FeedRead, NoticeWhat},
     queues,
@@ -44,6 +44,14 @@ const SUCCEEDED: &str = "UPDATE markback_feed_endpoints SET failing_ms = NULL, r
 /// The row as it is then decides whether the endpoint is dead, so it is locked from here on.
 const FAILED: &str = "UPDATE markback_feed_endpoints SET failing_ms = coalesce(failing_ms, $2), rounds = rounds + $3, \
      error = $4 WHERE id = $1 AND state = 'active' RETURNING failing_ms, rounds";
+const SECRETS: &str = "SELECT id, secret FROM markback_feed_endpoints \
+     UNION ALL SELECT id, old_secret FROM markback_feed_endpoints WHERE old_secret IS NOT NULL AND old_until_ms > $1";
+/// Only where it has not been rotated meanwhile. An old secret that no longer signs is removed.
+const REPLACE_SECRET: &str = "UPDATE markback_feed_endpoints SET secret = CASE WHEN secret = $2 THEN $3 ELSE secret END, \
+     old_secret = CASE WHEN old_secret = $2 THEN $3 ELSE old_secret END WHERE id = $1 AND (secret = $2 OR old_secret = $2)";
+const REMOVE_OLD_SECRETS: &str = "UPDATE markback_feed_endpoints SET old_secret = NULL, old_until_ms = NULL \
+     WHERE old_until_ms <= $1";
+const IN_CLEAR: &str = "SELECT count(*) FROM markback_feed_endpoints WHERE secret NOT LIKE $1 OR old_secret NOT LIKE $1";
 const END: &str = "UPDATE markback_feed_endpoints SET state = $2 WHERE id = $1";
 
 const DELIVERY: &str = "UPDATE markback_feed_deliveries SET state = $3, attempts = attempts + $4, at_ms = $5 \
@@ -109,7 +117,7 @@ type Queued = (String, i64, i64);
 #[derive(Debug)]
 pub(crate) struct SigningEndpoint {
     pub(crate) endpoint: Endpoint,
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) secrets: Vec<StoredSecret>,
 }
 
 /// The end of an attempt.
@@ -127,6 +135,8 @@ pub(crate) struct AttemptEnd<'a> {
     pub(crate) is_last: bool,
     /// The endpoint has said that it is gone for good.
     pub(crate) is_gone: bool,
+    /// The endpoint was not asked, for a reason that is ours. It does not die of that.
+    pub(crate) is_ours: bool,
 }
 
 /// When an endpoint counts as dead.
@@ -168,7 +178,7 @@ impl Store {
         &self,
         id: &str,
         new: &NewEndpoint,
-        secret: &Secret,
+        secret: &StoredSecret,
         entry: NewAuditEntry,
     ) -> outbox::Result<()> {
         // What was committed before is not for it.
@@ -182,7 +192,7 @@ impl Store {
                 .bind(kinds_text(&new.kinds))
                 .bind(new.url.as_str())
                 .bind(new.note.as_deref())
-                .bind(secret.expose())
+                .bind(secret.as_text())
                 .bind(now)
                 .execute(conn)
                 .await
@@ -219,6 +229,60 @@ impl Store {
             found.endpoint.old_secret_until = None;
         }
         Ok(Some(found))
+    }
+
+    /// The secrets that sign now, each with its endpoint.
+    pub(crate) async fn endpoint_secrets(&self) -> outbox::Result<Vec<(String, StoredSecret)>> {
+        let now = self.now_ms();
+        let found: Vec<(String, String)> = on_pool!(self.db, pool => {
+            sqlx::query_as(SECRETS).bind(now).fetch_all(pool).await
+        })?;
+        let found = found.into_iter();
+        Ok(found
+            .map(|(id, secret)| (id, StoredSecret::from(secret)))
+            .collect())
+    }
+
+    /// Replaces secrets of endpoints, each given as it was and as it will be, and removes those that no longer sign. Leaves
+    /// alone what was changed meanwhile. Returns the number of secrets.
+    pub(crate) async fn replace_endpoint_secrets(
+        &self,
+        secrets: &[(String, StoredSecret, StoredSecret)],
+        entry: NewAuditEntry,
+    ) -> outbox::Result<usize> {
+        let now = self.now_ms();
+        let mut tx = self.db.begin().await?;
+        let mut replaced = 0;
+        on_tx!(tx, conn => {
+            sqlx::query(REMOVE_OLD_SECRETS).bind(now).execute(&mut *conn).await?;
+            for (id, before, after) in secrets {
+                let done = sqlx::query(REPLACE_SECRET)
+                    .bind(id)
+                    .bind(before.as_text())
+                    .bind(after.as_text())
+                    .execute(&mut *conn)
+                    .await?;
+                replaced += usize::from(done.rows_affected() > 0);
+            }
+            Ok::<_, sqlx::Error>(())
+        })?;
+        if replaced > 0 {
+            self.record_in(&mut tx, &[entry.amount(replaced)]).await?;
+        }
+        tx.commit().await?;
+        Ok(replaced)
+    }
+
+    /// How many endpoints have a secret in the database that is not sealed.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub async fn endpoint_secrets_in_clear(&self) -> outbox::Result<u64> {
+        let sealed = format!("{SEALED}%");
+        let count: i64 = on_pool!(self.db, pool => {
+            sqlx::query_scalar(IN_CLEAR).bind(&sealed).fetch_one(pool).await
+        })?;
+        Ok(u64::try_from(count).unwrap_or_default())
     }
 
     /// Removes an endpoint with its log. Returns false if there is none.
@@ -269,7 +333,7 @@ impl Store {
     pub(crate) async fn rotate_endpoint(
         &self,
         id: &str,
-        secret: &Secret,
+        secret: &StoredSecret,
         old_until: DateTime<Utc>,
         entry: NewAuditEntry,
     ) -> outbox::Result<bool> {
@@ -278,7 +342,7 @@ impl Store {
         let changed = on_tx!(tx, conn => {
             sqlx::query(ROTATE)
                 .bind(id)
-                .bind(secret.expose())
+                .bind(secret.as_text())
                 .bind(until)
                 .execute(conn)
                 .await
@@ -345,7 +409,7 @@ impl Store {
             sqlx::query_as(FAILED)
                 .bind(end.endpoint)
                 .bind(now)
-                .bind(i64::from(end.is_last && !end.is_gone))
+                .bind(i64::from(end.is_last && !end.is_gone && !end.is_ours))
                 .bind(error)
                 .fetch_optional(conn)
                 .await
@@ -353,6 +417,9 @@ impl Store {
         let Some((since, rounds)) = failing else {
             return Ok(None);
         };
+        if end.is_ours {
+            return Ok(None);
+        }
         let is_dead = now.saturating_sub(since) >= patience.length.num_milliseconds()
             || rounds >= patience.rounds;
         let state = match (end.is_gone, is_dead) {
@@ -525,7 +592,7 @@ fn read(row: Row) -> outbox::Result<SigningEndpoint> {
     let kinds = row.kinds.split(',').filter(|word| !word.is_empty());
     let secrets = [Some(row.secret), row.old_secret].into_iter().flatten();
     Ok(SigningEndpoint {
-        secrets: secrets.map(Secret::from).collect(),
+        secrets: secrets.map(StoredSecret::from).collect(),
         endpoint: Endpoint {
             id: row.id,
             school: Some(row.school).filter(|school| !school.is_empty()),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use mis_core::SchoolId;
 use outbox::{MigrationStep, Migrations, Sql, Tx, on_pool, on_tx};
 use serde::de::DeserializeOwned;
@@ -42,6 +42,12 @@ const KNOWN: &str = "SELECT * FROM markback_keys_issued WHERE revoked_ms IS NULL
 static USED: Sql = Sql::new(
     "UPDATE markback_keys_issued SET last_used_ms = {greatest}(coalesce(last_used_ms, 0), r.at_ms) \
      FROM {rows $1: id text, at_ms int} r WHERE markback_keys_issued.id = r.id",
+);
+
+/// No node accepts them, so nodes need not know.
+static ENDED: Sql = Sql::new(
+    "DELETE FROM markback_keys_issued WHERE id IN (SELECT id FROM markback_keys_issued \
+     WHERE revoked_ms < $1 OR expires_ms < $1 ORDER BY id LIMIT $2)",
 );
 
 row! {
@@ -215,6 +221,11 @@ impl Store {
         tx.commit().await
     }
 
+    /// Removes keys that expired or were revoked before that time. Returns their number.
+    pub(crate) async fn prune_keys(&self, before: DateTime<Utc>) -> outbox::Result<u64> {
+        self.remove(&ENDED, before.timestamp_millis()).await
+    }
+
     async fn raise_keys_generation(&self, tx: &mut Tx) -> outbox::Result<()> {
         on_tx!(tx, conn => sqlx::query(RAISE).execute(conn).await.map(|_| ()))?;
         Ok(())
@@ -353,6 +364,18 @@ mod tests {
 
         let listed = store.keys().await.unwrap();
         assert_eq!(listed.len(), 3);
+        // Those that ended are removed later; the audit log below has them still.
+        let ended = async || {
+            let before = store.now() - keys::KEPT_AFTER_END;
+            store.prune_keys(before).await.unwrap()
+        };
+        assert_eq!(ended().await, 0);
+        clock.advance(keys::KEPT_AFTER_END + Duration::from_secs(1));
+        assert_eq!(ended().await, 2);
+        let left = store.keys().await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].name, "other");
+        assert!(is_right(&one, &other).await && !is_right(&one, &brief).await);
         let told = format!("{listed:?}{one:?}");
         for secret in [&key, &other, &brief] {
             assert!(!told.contains(&secret.expose_secret()[14..]), "{told}");

@@ -5,6 +5,7 @@ mod audit_log;
 mod budget;
 mod calendars;
 mod corrections;
+mod day;
 mod endpoints;
 mod events;
 mod feed;
@@ -20,6 +21,7 @@ mod pauses;
 #[cfg(test)]
 mod plans;
 mod previous;
+mod problems;
 mod register;
 mod retention;
 mod roster;
@@ -28,6 +30,7 @@ mod search;
 mod settings;
 mod snapshots;
 mod usage;
+mod users;
 
 use std::sync::Arc;
 
@@ -46,6 +49,7 @@ pub(crate) use audit::NewAudit;
 pub(crate) use calendars::{Feed, FeedKind};
 pub use corrections::CorrectionRecord;
 pub(crate) use corrections::RepairJob;
+pub use day::DayEvent;
 pub(crate) use endpoints::{AttemptEnd, DeliveryJob, Patience, SigningEndpoint};
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
@@ -211,6 +215,7 @@ impl Store {
         db.migrate(&feed::MIGRATIONS).await?;
         db.migrate(&keys::MIGRATIONS).await?;
         db.migrate(&audit_log::MIGRATIONS).await?;
+        db.migrate(&users::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -236,6 +241,7 @@ impl Store {
             &feed::MIGRATIONS,
             &keys::MIGRATIONS,
             &audit_log::MIGRATIONS,
+            &users::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

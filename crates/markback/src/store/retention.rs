@@ -27,7 +27,7 @@ pub struct Pruned {
     pub ledger: u64,
     /// Jobs of the queue.
     pub jobs: u64,
-    /// Writebacks, notices, and parts that snapshots shared.
+    /// Writebacks, notices, parts that snapshots shared, and ended sessions of users.
     pub other: u64,
     /// Mirrored register marks of past days.
     pub register: u64,

@@ -202,7 +202,7 @@ impl EventFilter {
     }
 
     /// When events of these days can have been received, in ms: in any time zone, and as late as allowed.
-    fn came_in(&self) -> (i64, i64) {
+    pub(super) fn came_in(&self) -> (i64, i64) {
         let midnight = |day: NaiveDate| day.and_time(NaiveTime::MIN).and_utc().timestamp_millis();
         let from = self
             .from

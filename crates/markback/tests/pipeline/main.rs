@@ -9,6 +9,7 @@
 mod calendar;
 mod codes;
 mod corrections;
+mod desk;
 mod gathering;
 mod hold;
 mod live_settings;
@@ -16,6 +17,7 @@ mod mark_before;
 mod marks;
 mod mirror;
 mod panicking;
+mod problems;
 mod refused_extras;
 mod returns;
 mod stage;

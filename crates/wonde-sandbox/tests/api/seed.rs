@@ -1,7 +1,7 @@
 //! The same seed returns the same bytes.
 
 use serde_json::json;
-use wonde_sandbox::SandboxOptions;
+use wonde_sandbox::{SandboxOptions, SchoolInfo};
 
 use crate::lab::{Lab, TODAY, options};
 
@@ -91,6 +91,14 @@ async fn options_out_of_range_are_rejected() {
             ..options()
         },
         SandboxOptions {
+            pupils_of_smallest: Some(0),
+            ..options()
+        },
+        SandboxOptions {
+            pupils_of_smallest: Some(options().pupils_per_school + 1),
+            ..options()
+        },
+        SandboxOptions {
             per_page_max: 0,
             ..options()
         },
@@ -105,6 +113,24 @@ async fn options_out_of_range_are_rejected() {
     ] {
         assert!(wonde_sandbox::Sandbox::start(options).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn schools_may_differ_in_size() {
+    let lab = Lab::with(SandboxOptions {
+        schools: 40,
+        pupils_per_school: 200,
+        pupils_of_smallest: Some(10),
+        ..options()
+    })
+    .await;
+    let size = |school: &SchoolInfo| lab.sandbox.students(&school.id).unwrap().len();
+    let mut sizes: Vec<_> = lab.sandbox.schools().iter().map(size).collect();
+    sizes.sort_unstable();
+    assert!(sizes[0] >= 10 && sizes[0] < 14, "{sizes:?}");
+    assert!(sizes[39] > 150 && sizes[39] <= 200, "{sizes:?}");
+    // Half of them are smaller than the geometric mean of both ends, which is 45.
+    assert!((35..55).contains(&sizes[20]), "{sizes:?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! schools that are decided at about the same time are committed together.
 
 mod context;
+pub(crate) mod preview;
 pub(crate) mod view;
 
 use std::{

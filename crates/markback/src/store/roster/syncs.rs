@@ -115,8 +115,8 @@ pub struct SyncRecord {
     pub ended_at: Option<DateTime<Utc>>,
     /// How long it took, in milliseconds.
     pub took_ms: Option<i64>,
-    /// Its report: counts by group, changes held back, people without a group.
-    #[schemars(with = "Option<std::collections::BTreeMap<String, Value>>")]
+    /// Its report, in the form of [`SyncSummary`](crate::forms::SyncSummary).
+    #[schemars(with = "Option<crate::forms::SyncSummary>")]
     pub report: Option<Value>,
     /// Its error.
     pub error: Option<String>,

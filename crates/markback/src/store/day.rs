@@ -1,0 +1,135 @@
+//! A school's events of one day, without their texts.
+
+use chrono::{DateTime, Utc};
+use mis_core::{EventKind, PersonKind, SchoolId};
+use outbox::on_pool;
+use serde::Deserialize;
+use writeback::SkipReason;
+
+use super::{EventState, Store};
+use crate::store::row::row;
+
+/// The most events of one day that are read.
+pub(crate) const EVENTS_MAX: usize = 20_000;
+
+/// An event as a list of a school's day shows it. Its record has the rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DayEvent {
+    /// The sign-in system's id.
+    pub id: String,
+    /// The person, by the sign-in system's id.
+    pub person: String,
+    /// The kind of person, if the event tells it.
+    pub kind_of_person: Option<PersonKind>,
+    /// In or out.
+    pub kind: EventKind,
+    /// When the person signed in or out.
+    pub at: DateTime<Utc>,
+    /// Its state.
+    pub state: EventState,
+    /// The attendance code of the mark that was decided on.
+    pub code: Option<String>,
+    /// Why nothing is written, if that was decided.
+    pub reason: Option<SkipReason>,
+    /// What became of it, as text.
+    pub outcome: Option<String>,
+    /// When it was received.
+    pub received_at: Option<DateTime<Utc>>,
+    /// When it reached a final state.
+    pub settled_at: Option<DateTime<Utc>>,
+}
+
+/// When an event happened decides; that it can be received long after narrows the search by the index.
+const OF_DAY: &str = "SELECT id, person, body, state, decision, outcome, at_ms, received_ms, settled_ms \
+     FROM markback_events \
+     WHERE school = $1 AND received_ms >= $2 AND received_ms < $3 \
+       AND coalesce(at_ms, received_ms) >= $4 AND coalesce(at_ms, received_ms) < $5 \
+     ORDER BY coalesce(at_ms, received_ms), id LIMIT $6";
+
+/// How far a sign-in system's clock may be ahead of ours.
+const AHEAD_MS: i64 = 24 * 60 * 60 * 1_000;
+
+row! {
+    struct DayRow {
+        id: String,
+        person: String,
+        body: String,
+        state: String,
+        decision: Option<String>,
+        outcome: Option<String>,
+        at_ms: Option<i64>,
+        received_ms: i64,
+        settled_ms: Option<i64>,
+    }
+}
+
+/// What is read of the event.
+#[derive(Deserialize)]
+struct Body {
+    kind: EventKind,
+    #[serde(default)]
+    kind_of_person: Option<PersonKind>,
+}
+
+/// What is read of the decision.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Decided {
+    mark: Option<DecidedMark>,
+    reason: Option<SkipReason>,
+}
+
+#[derive(Deserialize)]
+struct DecidedMark {
+    code: String,
+}
+
+impl Store {
+    /// A school's events that happened in `[from, until)`, in order of time and id: at most [`EVENTS_MAX`], and whether there
+    /// are more. They were received at most `late_ms` milliseconds after `until`.
+    pub(crate) async fn events_between(
+        &self,
+        school: &SchoolId,
+        from: DateTime<Utc>,
+        until: DateTime<Utc>,
+        late_ms: i64,
+    ) -> outbox::Result<(Vec<DayEvent>, bool)> {
+        let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
+        let limit = i64::try_from(EVENTS_MAX.saturating_add(1)).unwrap_or(i64::MAX);
+        let mut found: Vec<DayRow> = on_pool!(self.db, pool => {
+            sqlx::query_as(OF_DAY)
+                .bind(school.as_str())
+                .bind(from.saturating_sub(AHEAD_MS))
+                .bind(until.saturating_add(late_ms))
+                .bind(from)
+                .bind(until)
+                .bind(limit)
+                .fetch_all(pool)
+                .await
+        })?;
+        let more = found.len() > EVENTS_MAX;
+        found.truncate(EVENTS_MAX);
+        Ok((found.into_iter().filter_map(event).collect(), more))
+    }
+}
+
+fn event(row: DayRow) -> Option<DayEvent> {
+    let body: Body = serde_json::from_str(&row.body).ok()?;
+    let decided = row.decision.as_deref();
+    let decided = decided.and_then(|text| serde_json::from_str::<Decided>(text).ok());
+    let decided = decided.unwrap_or_default();
+    Some(DayEvent {
+        id: row.id,
+        person: row.person,
+        kind_of_person: body.kind_of_person,
+        kind: body.kind,
+        at: DateTime::from_timestamp_millis(row.at_ms.unwrap_or(row.received_ms))?,
+        state: row.state.parse().ok()?,
+        code: decided.mark.map(|mark| mark.code),
+        reason: decided.reason,
+        outcome: row.outcome,
+        received_at: DateTime::from_timestamp_millis(row.received_ms),
+        settled_at: row.settled_ms.and_then(DateTime::from_timestamp_millis),
+    })
+}
