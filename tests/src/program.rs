@@ -99,6 +99,11 @@ impl Service {
         }
     }
 
+    /// Its address, such as `http://127.0.0.1:40123`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Its host and port.
     pub fn listens_on(&self) -> &str {
         self.address.trim_start_matches("http://")

@@ -71,8 +71,13 @@ impl World {
 
     /// Starts the same schools with other groups.
     pub async fn with_groups(groups: &str) -> Self {
+        Self::of_size(40, groups).await
+    }
+
+    /// Starts the same schools with this many pupils each, a few of whom have left.
+    pub async fn of_size(pupils: u32, groups: &str) -> Self {
         let options = SandboxOptions {
-            pupils_per_school: 40,
+            pupils_per_school: pupils,
             ..quick_sandbox()
         };
         let bed = TestBed::start(None, options).await;

@@ -8,7 +8,6 @@
 
 use markback::service::EventState::{Confirmed, Rejected};
 use markback_lab::harness::ApiEnv;
-use mis_adapters as _;
 use serde_json::json;
 use wonde_sandbox::{Fault, FaultRule};
 

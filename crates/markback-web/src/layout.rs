@@ -61,7 +61,13 @@ impl Row {
 }
 
 /// The navigation in its order. A page adds its row here.
-const NAVIGATION: &[Row] = &[Row::of_school(Section::Today, "Today", Role::Look, "today")];
+const NAVIGATION: &[Row] = &[
+    Row::of_school(Section::Today, "Today", Role::Look, "today"),
+    Row::of_school(Section::FrontDesk, "Front desk", Role::Look, "desk"),
+    Row::of_school(Section::Problems, "Problems", Role::Look, "problems"),
+    Row::of_school(Section::Groups, "Groups", Role::Look, "groups"),
+    Row::of_school(Section::Rules, "Rules", Role::Look, "rules"),
+];
 
 /// A link of the navigation.
 #[derive(Clone, Debug)]

@@ -22,6 +22,7 @@ pub mod layout;
 mod live;
 mod looks;
 mod pages;
+mod rules;
 mod security;
 pub mod view;
 pub mod visitor;

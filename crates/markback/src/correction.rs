@@ -153,6 +153,39 @@ enum How {
     Repair,
 }
 
+/// What the correction of an event does about its mark.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// No mark of it can be in the MIS, so the event just ends.
+    NothingWritten,
+    /// Its mark is on its way: it is repaired once its outcome is known.
+    RepairedLater,
+    /// Its mark may be in the MIS: it is repaired as far as an MIS can be.
+    Repaired,
+}
+
+/// An event, and what its correction would do. Nothing is changed.
+///
+/// # Errors
+/// Returns an [`OperatorError`] if there is no such event, or if it was corrected before.
+pub async fn effect(
+    store: &Store,
+    school: &SchoolId,
+    id: &str,
+) -> Result<(EventRecord, Effect), OperatorError> {
+    let found = find(store, school, id).await?;
+    if found.correction.is_some() {
+        return Err(OperatorError::Corrected);
+    }
+    let effect = match how(store, &found).await? {
+        How::AtOnce => Effect::NothingWritten,
+        How::Later => Effect::RepairedLater,
+        How::Repair => Effect::Repaired,
+    };
+    Ok((found, effect))
+}
+
 /// One event that is being withdrawn.
 struct Withdrawal<'a> {
     store: &'a Store,

@@ -1,7 +1,6 @@
 //! The forms of two parts of answers that the database keeps as JSON, for programs that read them as types.
 //!
-//! What is stored is shown as it is, also if another version has written it, which may have known fewer fields or more. So
-//! reading one of these types never fails because a field is absent.
+//! What is stored is shown as it is, also if another version has written it, which may have known fewer fields or more.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +10,7 @@ use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
 /// The details of a line of an event's history. Which there are depends on what the line is about.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = none_required)]
 #[non_exhaustive]
 pub struct AuditDetails {
@@ -69,8 +67,7 @@ pub struct AuditDetails {
 }
 
 /// What a register showed before a mark.
-#[derive(Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct AuditBefore {
     /// The code.
@@ -82,10 +79,11 @@ pub struct AuditBefore {
 }
 
 /// The report of a sync: counts, ids and no names. Lists have at most 200 entries; counts are complete.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SyncSummary {
+    /// The MIS that was read.
+    pub mis: Option<MisRead>,
     /// The changes of each group, by its name.
     pub groups: BTreeMap<String, GroupTally>,
     /// The number of records, by kind of people.
@@ -110,9 +108,18 @@ pub struct SyncSummary {
     pub in_several: PeopleByKind<PersonInSeveral>,
 }
 
+/// The MIS that a sync has read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct MisRead {
+    /// The id of its adapter.
+    pub adapter: String,
+    /// Its name as Wonde tells it.
+    pub name: Option<String>,
+}
+
 /// The changes of a group.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct GroupTally {
     /// How many people are in it.
@@ -126,8 +133,7 @@ pub struct GroupTally {
 }
 
 /// A change that was held back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct HeldChange {
     /// Which, with its figures.
@@ -137,8 +143,7 @@ pub struct HeldChange {
 }
 
 /// A change that was held back, with its figures. Which there are depends on `what`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(transform = none_required)]
 #[non_exhaustive]
 pub struct HeldDetails {
@@ -183,8 +188,7 @@ pub struct HeldDetails {
 }
 
 /// A property that cannot be read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct RefusedProperty {
     /// Of which people.
@@ -194,8 +198,7 @@ pub struct RefusedProperty {
 }
 
 /// The matches of one kind of people after a change of the MIS.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct MigrationSummary {
     /// The kind of people.
@@ -213,10 +216,9 @@ pub struct MigrationSummary {
 }
 
 /// A number, and the first of what is counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
-pub struct Matches<T: Default> {
+pub struct Matches<T> {
     /// How many there are.
     pub count: u64,
     /// The first of them.
@@ -224,8 +226,7 @@ pub struct Matches<T: Default> {
 }
 
 /// A record that was matched with a person.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct MatchedRecord {
     /// The person.
@@ -237,8 +238,7 @@ pub struct MatchedRecord {
 }
 
 /// A record that may be that of several people.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct DoubtfulRecord {
     /// The record's id.
@@ -248,8 +248,7 @@ pub struct DoubtfulRecord {
 }
 
 /// What could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct UnreadSummary {
     /// How many values were left out.
@@ -261,8 +260,7 @@ pub struct UnreadSummary {
 }
 
 /// A value or a record that could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct UnreadPlace {
     /// The kind of people.
@@ -280,10 +278,9 @@ pub struct UnreadPlace {
 }
 
 /// A number, and the first of the people who are counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
-pub struct Listed<T: Default> {
+pub struct Listed<T> {
     /// How many there are.
     pub count: u64,
     /// The first of them.
@@ -291,10 +288,9 @@ pub struct Listed<T: Default> {
 }
 
 /// A number, in all and by kind of people, and the first of the people who are counted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
-pub struct PeopleByKind<T: Default> {
+pub struct PeopleByKind<T> {
     /// How many there are.
     pub count: u64,
     /// How many of each kind of people.
@@ -304,8 +300,7 @@ pub struct PeopleByKind<T: Default> {
 }
 
 /// A person.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PersonOfKind {
     /// The kind.
@@ -315,8 +310,7 @@ pub struct PersonOfKind {
 }
 
 /// A person who meets the conditions of several groups.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PersonInSeveral {
     /// The kind.
@@ -330,8 +324,7 @@ pub struct PersonInSeveral {
 }
 
 /// A person with contradictory dates.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct DecidedDate {
     /// The kind.
@@ -345,8 +338,7 @@ pub struct DecidedDate {
 }
 
 /// A person with several records that the settings combine.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct CombinedRecords {
     /// The kind.

@@ -1,8 +1,12 @@
 //! The pages, a file each.
 
+mod desk;
+mod groups;
 mod home;
 mod people;
 mod person;
+mod problems;
+mod rules;
 mod today;
 
 use axum::Router;
@@ -13,6 +17,10 @@ pub(crate) fn routes() -> Router<Markback> {
     Router::new()
         .merge(home::routes())
         .merge(today::routes())
+        .merge(desk::routes())
+        .merge(problems::routes())
+        .merge(rules::routes())
+        .merge(groups::routes())
         .merge(people::routes())
         .merge(person::routes())
 }

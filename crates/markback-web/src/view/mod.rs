@@ -1,8 +1,10 @@
 //! Words and shapes that pages share.
 
+pub(crate) mod names;
 pub mod picture;
 pub mod quarters;
 pub mod reason;
+pub(crate) mod said;
 pub mod state;
 pub mod story;
 pub mod time;

@@ -9,6 +9,7 @@ use std::{
     fmt,
 };
 
+use chrono::NaiveDate;
 use mis_core::{Person, PersonKind};
 use roster::{Directory, PersonKey, RosterState};
 
@@ -33,6 +34,12 @@ pub struct KnownPerson {
     pub year: Option<String>,
     /// Registration group.
     pub registration: Option<String>,
+    /// First day at the school, if the MIS has it.
+    pub joins: Option<NaiveDate>,
+    /// Last day at the school, if the MIS has it.
+    pub leaves: Option<NaiveDate>,
+    /// Whether a student is listed as yet to start.
+    pub pre_admission: bool,
     /// The group of the settings; `None` if no group takes them, they left, or they are yet to start.
     pub group: Option<String>,
 }
@@ -102,6 +109,9 @@ impl People {
                 surname: text(|one| &one.surname),
                 year: text(|one| &one.year),
                 registration: text(|one| &one.registration),
+                joins: found.and_then(|one| one.joins),
+                leaves: found.and_then(|one| one.leaves),
+                pre_admission: found.is_some_and(|one| one.pre_admission),
                 group: entry.group.clone(),
             }
         }))
@@ -276,6 +286,9 @@ mod tests {
             surname: Some(surname.to_owned()),
             year: Some(form.trim_end_matches(char::is_alphabetic).to_owned()),
             registration: Some(form.to_owned()),
+            joins: None,
+            leaves: None,
+            pre_admission: false,
             group: Some("all".to_owned()),
         }
     }

@@ -63,7 +63,6 @@ pub(super) struct CauseWords {
 pub(super) struct Found {
     pub(super) id: String,
     pub(super) kind: CauseKind,
-    pub(super) words: CauseWords,
     /// Why this event is in it.
     pub(super) why: String,
 }
@@ -104,7 +103,6 @@ pub(super) fn of(record: &EventRecord, pause: Option<&Pause>) -> Option<Found> {
     Some(Found {
         id: id_of(kind, record.state, &same),
         kind,
-        words: words(kind, &same, &why),
         why,
     })
 }
@@ -139,7 +137,19 @@ fn said(text: &str) -> &str {
     text.split_once("said: ").map_or(text, |(_, said)| said)
 }
 
-fn words(kind: CauseKind, same: &str, why: &str) -> CauseWords {
+/// A cause in words. `whys` says why each of its events is in it; what differs between them is left out.
+pub(super) fn words<'w>(kind: CauseKind, whys: impl IntoIterator<Item = &'w str>) -> CauseWords {
+    let mut whys = whys.into_iter();
+    let first = whys.next().unwrap_or_default();
+    let same = if whys.all(|why| why == first) {
+        first.to_owned()
+    } else {
+        without_details(first)
+    };
+    words_of(kind, &same)
+}
+
+fn words_of(kind: CauseKind, same: &str) -> CauseWords {
     let all = |title: &str, meaning: &str, cure: &str| CauseWords {
         title: title.to_owned(),
         meaning: meaning.to_owned(),
@@ -154,13 +164,13 @@ fn words(kind: CauseKind, same: &str, why: &str) -> CauseWords {
         ),
         CauseKind::TokenRests => all(
             "The connection to Wonde is paused",
-            &format!("Nothing is written or read at the moment: {why}"),
+            &format!("Nothing is written or read at the moment: {same}"),
             "If the key was revoked or has run out, ask whoever looks after the connection for a new one. Afterwards \
              everything that waits is written by itself.",
         ),
         CauseKind::SchoolRests => all(
             "Writing to the school’s MIS is paused",
-            &format!("Nothing is written at the moment: {why}"),
+            &format!("Nothing is written at the moment: {same}"),
             "It is tried again by itself. If it lasts, check whether the MIS and its link to Wonde are running, and whether \
              the school has approved all permissions at Wonde.",
         ),
@@ -183,25 +193,25 @@ fn words(kind: CauseKind, same: &str, why: &str) -> CauseWords {
         CauseKind::NoLesson => all(
             "Pupils have no lesson to write the mark into",
             "This MIS keeps marks in lessons, and these pupils have none in that session. The register does not have the marks.",
-            "Correct the timetable in the MIS and write the marks again; or enter them in the MIS by hand and discard them \
-             here.",
+            "Correct the timetable in the MIS and write the marks again; or enter them in the MIS by hand and set them \
+             aside here.",
         ),
         CauseKind::Refused => all(
             &format!("The MIS refused the marks: {}", said(same)),
             "The register does not have these marks.",
             "Put right what the message names, at the school or under Rules, then write the marks again; or enter them in the \
-             MIS by hand and discard them here.",
+             MIS by hand and set them aside here.",
         ),
         CauseKind::Unconfirmed => all(
             "It is not known whether the MIS has these marks",
             "They were sent, but nobody has said in time that they arrived.",
-            "Look into the register. Where a mark is missing, write it again; where it is there, discard it here.",
+            "Look into the register. Where a mark is missing, write it again; where it is there, set it aside here.",
         ),
         CauseKind::Failed => all(
             &format!("Events could not be handled: {same}"),
             "Nothing was written for them.",
-            "Put right what the message names, then write the marks again; or enter them in the MIS by hand and discard them \
-             here.",
+            "Put right what the message names, then write the marks again; or enter them in the MIS by hand and set them \
+             aside here.",
         ),
     }
 }

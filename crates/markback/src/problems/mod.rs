@@ -231,9 +231,9 @@ fn by_cause(records: &[EventRecord], pause: Option<&Pause>, more: bool) -> Probl
             id: found.id,
             kind: found.kind,
             state: record.state,
-            title: found.words.title,
-            meaning: found.words.meaning,
-            cure: found.words.cure,
+            title: String::new(),
+            meaning: String::new(),
+            cure: String::new(),
             count: 0,
             people: 0,
             actions: Action::of(record.state).to_vec(),
@@ -248,6 +248,9 @@ fn by_cause(records: &[EventRecord], pause: Option<&Pause>, more: bool) -> Probl
         // The order of reception is kept for events of the same instant.
         cause.events.sort_by_key(|event| event.at);
         cause.count = cause.events.len();
+        let whys = cause.events.iter().map(|event| event.why.as_str());
+        let words = cause::words(cause.kind, whys);
+        (cause.title, cause.meaning, cause.cure) = (words.title, words.meaning, words.cure);
         let people: BTreeSet<_> = cause.events.iter().map(|event| &event.person).collect();
         cause.people = people.len();
     }

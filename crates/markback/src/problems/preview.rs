@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use mis_core::SchoolId;
+use mis_core::{SchoolId, Session};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -188,10 +188,14 @@ fn previewed(event: &ProblemEvent, expected: Expected) -> Previewed {
             ),
             (writeback::DecisionOutcome::Write(planned), None) => {
                 let mark = &planned.mark;
-                let session = mark.session.as_str();
+                let session = match mark.session {
+                    Session::Am => "morning",
+                    Session::Pm => "afternoon",
+                };
+                let day = mark.date.format("%-d %B");
                 (
                     Expectation::Written,
-                    format!("{} is written for {session} of {}", mark.code, mark.date),
+                    format!("{} is written for the {session} of {day}", mark.code),
                 )
             }
             (writeback::DecisionOutcome::Skip { .. }, _) => {

@@ -115,11 +115,12 @@ async fn a_pupil_is_found_by_name_and_named_by_an_id_that_intake_takes() {
         .unwrap();
     let known = people.get(PersonKind::Student, &PersonKey::new(pupil.clone()));
     let known = known.unwrap();
-    let typed = format!(
-        "{} {}",
-        &known.forename.clone().unwrap()[..1],
-        known.surname.clone().unwrap()
+    let (forename, surname) = (
+        known.forename.clone().unwrap(),
+        known.surname.clone().unwrap(),
     );
+    let initial: String = forename.chars().take(1).collect();
+    let typed = format!("{initial} {surname}");
     let (found, _) = people.search(&typed, 10);
     assert!(found.iter().any(|one| one.key == known.key));
     let id = stage

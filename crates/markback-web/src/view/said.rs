@@ -1,0 +1,25 @@
+//! Small words of pages.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+
+/// A number with its noun: `1 mark`, `14 marks`.
+pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// A day and a time of the school's clock: `Mon 23 Nov, 09:05`.
+pub(crate) fn day_and_time(at: DateTime<Utc>, timezone: Tz) -> String {
+    let local = at.with_timezone(&timezone);
+    local.format("%a %-d %b, %H:%M").to_string()
+}
+
+/// A time of the school's clock, with the day unless that is today.
+pub(crate) fn when(at: DateTime<Utc>, timezone: Tz, now: DateTime<Utc>) -> String {
+    let local = at.with_timezone(&timezone);
+    if local.date_naive() == now.with_timezone(&timezone).date_naive() {
+        local.format("%H:%M").to_string()
+    } else {
+        day_and_time(at, timezone)
+    }
+}

@@ -1,0 +1,421 @@
+//! What an office does: problems by cause, the front desk, rules.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod support;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, header},
+};
+use markback::{
+    operator::Actor,
+    service::EventState::{Confirmed, Held, Rejected},
+    store::SettingsKey,
+};
+use markback_lab::harness::{ApiEnv, Setup};
+use markback_web::Role;
+use support::{Page, get, pages, visitor};
+use tower::ServiceExt as _;
+use wonde_sandbox::{Fault, FaultRule};
+
+/// Text as it may stand in a page: what was given never becomes a tag.
+const HOSTILE: &str = "<b>Locked</b> & \"closed\"";
+
+async fn post(router: &Router, path: &str, form: &[(&str, &str)]) -> Page {
+    let body: Vec<_> = form
+        .iter()
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect();
+    let request = Request::post(path)
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(Body::from(body.join("&")))
+        .unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    Page {
+        status,
+        headers,
+        text: String::from_utf8(bytes.to_vec()).unwrap(),
+    }
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+/// The value of a field of a form in a page.
+fn value_of(page: &Page, name: &str) -> String {
+    let field = format!("name=\"{name}\" value=\"");
+    let (_, rest) = page.text.split_once(&field).expect(name);
+    let value = rest.split_once('"').unwrap().0;
+    value
+        .replace("&#34;", "\"")
+        .replace("&quot;", "\"")
+        .replace("&#38;", "&")
+}
+
+async fn with_refused_marks(world: &mut ApiEnv) {
+    world.run();
+    world.known().await;
+    let rule = FaultRule::new(Fault::RejectWriteback {
+        message: Some(HOSTILE.to_owned()),
+    });
+    let rule = rule.on("attendance/session").method("POST");
+    world.sandbox.add_fault(rule).unwrap();
+    let events = ["e0", "e1"].iter().enumerate();
+    let events = events
+        .map(|(n, id)| world.sign_in(id, n, "08:50"))
+        .collect();
+    world.take(events).await;
+    for id in ["e0", "e1"] {
+        world.until(id, Rejected).await;
+    }
+    world.sandbox.clear_faults();
+}
+
+#[tokio::test]
+async fn a_problem_is_dealt_with_after_a_look_at_what_that_does() {
+    let mut world = ApiEnv::new().await;
+    with_refused_marks(&mut world).await;
+    let router = pages(&world.markback, Some(visitor(Role::Tend)));
+    let problems = format!("/schools/{}/problems", world.id());
+    let page = get(&router, &problems).await;
+    assert_eq!(page.status, 200);
+    assert!(page.text.contains("The MIS refused the marks"));
+    assert!(!page.text.contains("<b>Locked"), "{}", page.text);
+    let (_, rest) = page
+        .text
+        .split_once(&format!("{problems}/refused-"))
+        .unwrap();
+    let preview = format!("{problems}/refused-{}", rest.split_once('"').unwrap().0);
+    assert!(preview.ends_with("/retry"), "{preview}");
+
+    let page = get(&router, &preview).await;
+    assert!(page.text.contains("Writes 2 marks again."), "{}", page.text);
+    assert_eq!(
+        world.event("e0").await.state,
+        Rejected,
+        "a look changes nothing"
+    );
+    let named = value_of(&page, "events");
+    let looker = pages(&world.markback, Some(visitor(Role::Look)));
+    let form = [("events", named.as_str()), ("note", "unlocked")];
+    assert_eq!(post(&looker, &preview, &form).await.status, 403);
+    assert_eq!(world.event("e0").await.state, Rejected);
+    let broken = post(&router, &preview, &[("events", "all of them")]).await;
+    assert_eq!(broken.status, 422);
+
+    let done = post(&router, &preview, &form).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    let page = get(&router, done.header("location")).await;
+    assert!(
+        page.text.contains("2 marks are on the way again."),
+        "{}",
+        page.text
+    );
+    for id in ["e0", "e1"] {
+        let event = world.until(id, Confirmed).await;
+        let retried = event
+            .history
+            .iter()
+            .find(|line| line.what == "retried")
+            .unwrap();
+        assert_eq!(retried.record["note"], "unlocked");
+        assert_eq!(retried.record["by"], "j.marsh");
+    }
+    // The same form again does nothing, and says so.
+    let again = post(&router, &preview, &form).await;
+    let page = get(&router, again.header("location")).await;
+    assert!(
+        page.text.contains("Left alone, because they have changed"),
+        "{}",
+        page.text
+    );
+    assert!(page.text.contains("Nothing needs you."));
+}
+
+#[tokio::test]
+async fn the_office_signs_a_pupil_in_once_and_takes_it_back() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    let router = pages(&world.markback, Some(visitor(Role::Tend)));
+    let (school, pupil) = (world.id(), world.pupils[0].clone());
+    let page = get(&router, &format!("/schools/{school}/desk?q={}", pupil.id)).await;
+    let desk = format!("/schools/{school}/desk/student/{}", pupil.id);
+    assert!(page.text.contains(&desk), "{}", page.text);
+
+    let page = get(&router, &desk).await;
+    assert!(page.text.contains("Show the mark"));
+    let id = value_of(&page, "id");
+    let form = [
+        ("id", id.as_str()),
+        ("kind", "in"),
+        ("date", "2026-11-23"),
+        ("time", "09:05"),
+        ("answer:Why?", "M - Medical appointment"),
+    ];
+    let page = post(&router, &desk, &form).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(
+        page.text.contains("This mark is written for the morning"),
+        "{}",
+        page.text
+    );
+    assert!(
+        page.text.contains("<span class=\"code big\">M</span>"),
+        "{}",
+        page.text
+    );
+    let stored = world.markback.event(&school, &id).await.unwrap();
+    assert!(stored.is_none(), "a look stores nothing");
+
+    let sign = format!("{desk}/sign");
+    let looker = pages(&world.markback, Some(visitor(Role::Look)));
+    assert_eq!(post(&looker, &sign, &form).await.status, 403);
+    for _ in 0..2 {
+        let made = post(&router, &sign, &form).await;
+        assert_eq!(made.status, 303, "{}", made.text);
+    }
+    let event = world.until(&id, Confirmed).await;
+    assert_eq!(event.decision.unwrap()["mark"]["code"], "M");
+    let marks = world.sandbox.mis_marks(&world.school.id).unwrap();
+    assert_eq!(marks.iter().filter(|mark| mark.writes > 0).count(), 1);
+
+    let correct = format!("/schools/{school}/desk-events/{id}/correct");
+    let page = get(&router, &correct).await;
+    assert!(
+        page.text.contains("Its mark is in the register."),
+        "{}",
+        page.text
+    );
+    let page = post(&router, &correct, &[("reason", "  ")]).await;
+    assert!(page.text.contains("Say why it was wrong"), "{}", page.text);
+    assert_eq!(world.event(&id).await.state, Confirmed);
+    let done = post(&router, &correct, &[("reason", "the wrong Amy")]).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    let record = world.event(&id).await;
+    assert!(record.correction.is_some());
+    let again = get(&router, &correct).await;
+    assert_eq!(again.status, 409);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_entry_stands_at_its_field() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    let router = pages(&world.markback, Some(visitor(Role::Tend)));
+    let desk = format!(
+        "/schools/{}/desk/student/{}",
+        world.id(),
+        world.pupils[0].id
+    );
+    let form = |time, answer| {
+        [
+            ("id", "desk-1"),
+            ("kind", "in"),
+            ("date", "2026-11-23"),
+            ("time", time),
+            ("answer:Why?", answer),
+        ]
+    };
+    let page = post(&router, &desk, &form("soon", "")).await;
+    assert!(
+        page.text.contains("Give the time, such as 09:05."),
+        "{}",
+        page.text
+    );
+    let page = post(&router, &desk, &form("23:50", "")).await;
+    assert!(page.text.contains("in the future"), "{}", page.text);
+    let page = post(&router, &desk, &form("09:05", "<i>The dog</i>")).await;
+    assert!(page.text.contains("role=\"alert\""), "{}", page.text);
+    assert!(!page.text.contains("<i>The dog"));
+    let nobody = get(
+        &router,
+        &format!("/schools/{}/desk/student/nobody", world.id()),
+    )
+    .await;
+    assert_eq!(nobody.status, 404);
+}
+
+#[tokio::test]
+async fn rules_of_the_file_are_shown_and_never_saved() {
+    let world = ApiEnv::new().await;
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let rules = format!("/schools/{}/rules", world.id());
+    let page = get(&router, &rules).await;
+    assert!(
+        page.text.contains("kept in the settings file"),
+        "{}",
+        page.text
+    );
+    let group = format!("{rules}/groups/Pupils");
+    let page = get(&router, &group).await;
+    assert!(page.text.contains("value=\"09:20\""), "{}", page.text);
+    assert!(page.text.contains("<fieldset class=\"whole\" disabled>"));
+    let saved = post(&router, &group, &[("base", "0"), ("am.late", "09:10")]).await;
+    assert_eq!(saved.status, 409);
+    assert_eq!(get(&router, &format!("{rules}/try")).await.status, 409);
+    assert_eq!(
+        get(&router, &format!("{rules}/groups/Nobody")).await.status,
+        404
+    );
+}
+
+/// The form of a group with these values, and what else the settings of the tests have.
+fn rules_form<'a>(base: &'a str, late: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("base", base),
+        ("am.late", late),
+        ("am.unauthorised", "09:20"),
+        ("pm.late", "13:00"),
+        ("pm.unauthorised", "13:15"),
+        ("closes", "15:30"),
+        ("present", "true"),
+        ("minutes_late", "true"),
+        ("first_arrival_stands", "true"),
+    ]
+}
+
+#[tokio::test]
+async fn rules_are_drafted_checked_tried_activated_and_undone() {
+    let mut world = ApiEnv::with(Setup::default()).await;
+    world.run();
+    world.known().await;
+    world.take(vec![world.sign_in("e0", 0, "09:05")]).await;
+    world.until("e0", Confirmed).await;
+    let key = SettingsKey::school(world.id());
+    let mut configuration = world.markback.configuration().await;
+    let actor = Actor::default();
+    configuration
+        .adopt(&[world.id().to_string()], &actor)
+        .await
+        .unwrap();
+    world.markback.refresh_settings().await.unwrap();
+
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let rules = format!("/schools/{}/rules", world.id());
+    let group = format!("{rules}/groups/Pupils");
+    let late = || {
+        let school = world.markback.school(&world.id()).unwrap();
+        let writeback = school.group("Pupils").unwrap().writeback.clone().unwrap();
+        writeback.am.late.unwrap().as_str().to_owned()
+    };
+    let looker = pages(&world.markback, Some(visitor(Role::Tend)));
+    let form = rules_form("1", "09:10");
+    assert_eq!(post(&looker, &group, &form).await.status, 403);
+
+    // A time that is none is told at its field, and the draft is kept.
+    let saved = post(&router, &group, &rules_form("1", "half nine")).await;
+    assert_eq!(saved.status, 303, "{}", saved.text);
+    let page = get(&router, saved.header("location")).await;
+    assert!(page.text.contains("Saved as a draft."), "{}", page.text);
+    let (_, field) = page.text.split_once("id=\"am-late\"").unwrap();
+    let (field, _) = field.split_once("class=\"cell").unwrap();
+    assert!(field.contains("class=\"error small\""), "{field}");
+    assert!(field.contains("Counts now: 09:00."), "{field}");
+    assert!(
+        get(&router, &rules)
+            .await
+            .text
+            .contains("It cannot be activated yet")
+    );
+    let activated = post(&router, &format!("{rules}/activate"), &[("number", "2")]).await;
+    assert_eq!(activated.status, 422, "{}", activated.text);
+
+    // Somebody who still has the form of version 1 sees what was written meanwhile, and nothing is lost.
+    let page = post(&router, &group, &form).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text.contains("Somebody else has saved meanwhile"),
+        "{}",
+        page.text
+    );
+    assert!(page.text.contains("half nine"), "theirs is shown");
+    assert!(
+        page.text.contains("value=\"09:10\""),
+        "yours is still there"
+    );
+    assert_eq!(value_of(&page, "base"), "2");
+    let saved = post(&router, &group, &rules_form("2", "09:10")).await;
+    assert_eq!(saved.status, 303, "{}", saved.text);
+    assert_eq!(late(), "09:00", "a draft does not count");
+
+    let page = get(&router, &format!("{rules}/try")).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(
+        page.text.contains("1 mark would have been different."),
+        "{}",
+        page.text
+    );
+    assert!(page.text.contains("By the draft"));
+    let activate = format!("{rules}/activate");
+    let stale = post(&router, &activate, &[("number", "2")]).await;
+    assert_eq!(stale.status, 409, "{}", stale.text);
+    let done = post(
+        &router,
+        &activate,
+        &[("number", "3"), ("note", "governors")],
+    )
+    .await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert_eq!(late(), "09:10");
+
+    let page = get(&router, &format!("{rules}/history")).await;
+    assert!(page.text.contains("counts since"), "{}", page.text);
+    assert!(page.text.contains("Go back to version 1"));
+    let undone = [("to", "1"), ("active", "1")];
+    assert_eq!(
+        post(&router, &format!("{rules}/undo"), &undone)
+            .await
+            .status,
+        409
+    );
+    let undone = [("to", "1"), ("active", "3")];
+    let done = post(&router, &format!("{rules}/undo"), &undone).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert_eq!(late(), "09:00");
+    let newest = world
+        .markback
+        .store()
+        .settings_versions(&key)
+        .await
+        .unwrap();
+    assert_eq!(newest[0].number, 4);
+    assert_eq!(newest[0].by.as_deref(), Some("j.marsh"));
+}
+
+#[tokio::test]
+async fn held_marks_are_released_from_the_list() {
+    let mut world = ApiEnv::with(Setup {
+        writeback: "hold = { codes = [\"U\"] }\n",
+        ..Setup::default()
+    })
+    .await;
+    world.run();
+    world.known().await;
+    world.take(vec![world.sign_in("h0", 0, "09:25")]).await;
+    world.until("h0", Held).await;
+    let router = pages(&world.markback, Some(visitor(Role::Tend)));
+    let problems = format!("/schools/{}/problems", world.id());
+    let page = get(&router, &problems).await;
+    assert!(page.text.contains("Release it …"), "{}", page.text);
+    let (_, rest) = page.text.split_once(&format!("{problems}/held-")).unwrap();
+    let release = format!("{problems}/held-{}", rest.split_once('"').unwrap().0);
+    let page = get(&router, &release).await;
+    assert!(page.text.contains("Writes 1 mark."), "{}", page.text);
+    let named = value_of(&page, "events");
+    assert_eq!(
+        post(&router, &release, &[("events", &named)]).await.status,
+        303
+    );
+    world.until("h0", Confirmed).await;
+}

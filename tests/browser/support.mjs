@@ -1,0 +1,69 @@
+// What the browser tests share. They run by `cargo test -p markback-tests --test pages`, which starts a service for them.
+
+import { createRequire } from "node:module";
+import { readFileSync } from "node:fs";
+
+/** What the test program says about the service: address, users, schools, the school day. */
+export const world = JSON.parse(process.env.MARKBACK_PAGES);
+
+const require = createRequire(`${process.env.MARKBACK_BROWSER_TOOLS}/`);
+const { chromium } = require("playwright-core");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+const browser = await chromium.launch({
+  executablePath: process.env.MARKBACK_CHROMIUM,
+  args: [
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+  ],
+  // Chromium refuses to run as root in its sandbox; on other accounts it keeps it.
+  chromiumSandbox: process.getuid() !== 0,
+});
+
+/** Ends the browser, after all tests of a file. */
+export const close = () => browser.close();
+
+/** A window of its own, without cookies. What its pages write to the console is in `said`. */
+export async function open(options = {}) {
+  const context = await browser.newContext({ baseURL: world.address, ...options });
+  context.setDefaultTimeout(30_000);
+  const page = await context.newPage();
+  const said = [];
+  page.on("console", (message) => said.push(`${page.url()}: ${message.text()}`));
+  page.on("pageerror", (error) => said.push(`${page.url()}: ${error}`));
+  return { context, page, said };
+}
+
+/** Signs a user in, by the keyboard alone. */
+export async function signIn(page, user, from = "/") {
+  await page.goto(from);
+  await page.locator("input[name=name]").focus();
+  await page.keyboard.type(user);
+  await page.keyboard.press("Tab");
+  await page.keyboard.type(world.password);
+  await Promise.all([page.waitForURL((url) => url.pathname !== "/sign-in"), page.keyboard.press("Enter")]);
+}
+
+/** A window in which this user is signed in. */
+export async function signedIn(user, options = {}) {
+  const window = await open(options);
+  await signIn(window.page, user);
+  return window;
+}
+
+/** What axe finds on a page that somebody cannot get past: serious and critical findings, in words. */
+export async function barriers(page) {
+  // Not as a script of the page: its policy forbids those of others.
+  await page.evaluate(axe);
+  const { violations } = await page.evaluate(() => globalThis.axe.run({ resultTypes: ["violations"] }));
+  return violations
+    .filter(({ impact }) => impact === "serious" || impact === "critical")
+    .flatMap(({ id, help, nodes }) => nodes.map((node) => `${id}: ${help}: ${node.target} ${node.html.slice(0, 160)}`));
+}
+
+/** How far a page can be scrolled to the side, in pixels. */
+export const cutOff = (page) =>
+  page.evaluate(() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth);
