@@ -17,7 +17,7 @@
 //! POST /v1/schools/{school}/adopt, PUT, DELETE …/token        where settings are kept; the token for Wonde *
 //! GET /v1/schools/{school}/settings, …/versions, …/draft ...  settings as versions; the same for /v1/templates *
 //! GET  /v1/adapters, /v1/schools/{school}/adapter             what MISs keep, and what is in force at a school *
-//! POST /v1/schools/{school}/doctor, …/resume                  checks of a school; ends of pauses *
+//! POST /v1/schools/{school}/doctor, …/explain, …/resume       checks of a school and of an event; ends of pauses *
 //! GET, POST /v1/keys, POST /v1/keys/{key}/revoke             the API's keys *
 //! GET  /v1/audit                                              who changed what, and who looked at a person *
 //! POST /webhooks/wonde/{secret}                               Wonde's webhooks
@@ -32,6 +32,7 @@ mod corrections;
 mod endpoints;
 mod error;
 mod events;
+mod explain;
 mod extract;
 mod feed;
 mod groups;
@@ -171,6 +172,7 @@ fn guarded() -> OpenApiRouter<Markback> {
         .merge(keys::routes())
         .merge(schools::routes())
         .merge(adapters::routes())
+        .merge(explain::routes())
         .merge(settings::routes())
         .merge(audit::routes())
 }

@@ -6,16 +6,18 @@
     reason = "a failed assertion may panic"
 )]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use markback::{
     keys::{self, NewKey, Scope},
     operator::Actor,
+    service::EventState,
 };
 use markback_lab::harness::{ApiEnv, KEY, Setup, answer};
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use wonde_sandbox::Access;
 
 /// A school's settings that hold, with the time after which a sign-in is late.
 fn text(late: &str) -> String {
@@ -713,4 +715,331 @@ async fn scheduled_syncs_are_paused_and_go_on() {
     assert_eq!(overview["sync_paused_until"], Value::Null);
     let (_, log) = world.get("/v1/audit").await;
     assert!(log.to_string().contains("syncs_paused") && log.to_string().contains("syncs_resumed"));
+}
+
+#[tokio::test]
+async fn settings_are_tried_on_past_events_before_they_rule() {
+    let mut world = adopted().await;
+    world.run();
+    world.known().await;
+    world
+        .take(vec![
+            world.sign_in("e1", 0, "09:05"),
+            world.sign_in("e2", 1, "08:50"),
+        ])
+        .await;
+    for event in ["e1", "e2"] {
+        world.until(event, EventState::Confirmed).await;
+    }
+    world.rest().await;
+    let client = Client::of_settings(&world);
+    let settings = format!("{}/settings", school_path(&world));
+    let (_, shown) = client.get(&settings).await;
+    let body = shown["body"].as_str().unwrap();
+    let later = body.replace(
+        "late = \"09:00\", unauthorised = \"09:20\"",
+        "late = \"09:10\", unauthorised = \"09:20\"",
+    );
+    assert_ne!(later, body);
+    let office = Client::of_school(&world, Scope::SettingsWrite).await;
+    let tried = format!("{settings}/try");
+    let (status, report) = office
+        .post(&tried, &json!({"body": later, "days": 3}))
+        .await;
+    assert_eq!(status, 200, "{report}");
+    assert_eq!(
+        (&report["events"], &report["compared"]),
+        (&json!(2), &json!(2))
+    );
+    let differences = report["differences"].as_array().unwrap();
+    assert_eq!(differences.len(), 1, "{report}");
+    let one = &differences[0];
+    assert_eq!(
+        (&one["event"], &one["change"]["from"]),
+        (&json!("e1"), &json!("L"))
+    );
+    assert!(one["active"]["steps"].is_array() && one["draft"]["outcome"].is_string());
+    assert!(
+        report["summary"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("Monday 23 November: 1 L"),
+        "{report}"
+    );
+
+    // The draft in the database, by its number.
+    let (status, none) = office.post(&tried, &json!({})).await;
+    assert_eq!((status, kind(&none)), (404, "unknown-version"));
+    let draft = format!("{settings}/draft");
+    assert_eq!(
+        office
+            .send(Method::PUT, &draft, Some("\"1\""), &json!({"body": later}))
+            .await
+            .0,
+        200
+    );
+    let (_, report) = office.post(&tried, &Value::Null).await;
+    assert_eq!(
+        (&report["draft"], &report["differences"][0]["event"]),
+        (&json!("store 2"), &json!("e1"))
+    );
+    let (status, wrong) = office.post(&tried, &json!({"body": "timezone = 1"})).await;
+    assert_eq!((status, kind(&wrong)), (422, "invalid-settings"), "{wrong}");
+    for days in [0, 367] {
+        let (status, wrong) = office.post(&tried, &json!({"days": days})).await;
+        assert_eq!(
+            (status, &wrong["problems"][0]["pointer"]),
+            (422, &json!("/days"))
+        );
+    }
+    world.markback.write_records().await;
+    let (_, log) = world.get("/v1/audit").await;
+    let looks = log["entries"].as_array().unwrap().iter();
+    assert_eq!(
+        looks
+            .filter(|entry| entry["action"] == "settings_tried")
+            .count(),
+        2
+    );
+
+    // An undo leaves the marks of the version as they are, and the list has them.
+    let (_, marks) = office.get(&format!("{settings}/versions/1/marks")).await;
+    let events: BTreeSet<_> = marks["marks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mark| mark["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(events, BTreeSet::from(["e1", "e2"]));
+}
+
+#[tokio::test]
+async fn an_event_is_explained_without_being_stored() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    world.register_read().await;
+    let client = Client::of_school(&world, Scope::EventsRead).await;
+    let path = format!("{}/explain", school_path(&world));
+    let event = world.sign_in("e1", 0, "09:05");
+    let (status, now) = client.post(&path, &json!({"event": event})).await;
+    assert_eq!(
+        (status, &now["outcome"], &now["code"]),
+        (200, &json!("write"), &json!("L")),
+        "{now}"
+    );
+    assert!(!now["steps"].as_array().unwrap().is_empty());
+    let (_, medical) = client
+        .post(&path, &json!({"event": event, "register": {"code": "M"}}))
+        .await;
+    assert_eq!(
+        (&medical["outcome"], medical.get("code")),
+        (&json!("skip"), None),
+        "{medical}"
+    );
+    let (_, empty) = client
+        .post(&path, &json!({"event": event, "register": {}}))
+        .await;
+    assert_eq!(empty["code"], "L");
+    // A group's rules decide about somebody whom the school does not have.
+    let mut stranger = event.clone();
+    stranger["person"] = json!("A0");
+    let (status, unknown) = client.post(&path, &json!({"event": stranger})).await;
+    assert_eq!(
+        (status, &unknown["problems"][0]["pointer"]),
+        (422, &json!("/event/person")),
+        "{unknown}"
+    );
+    let (_, of_group) = client
+        .post(
+            &path,
+            &json!({"event": stranger, "register": {}, "group": "Pupils"}),
+        )
+        .await;
+    assert_eq!(of_group["code"], "L", "{of_group}");
+    for wrong in [
+        json!({"event": event, "group": "Pupils"}),
+        json!({"event": event, "register": {}, "group": "Pupil"}),
+    ] {
+        let (status, refused) = client.post(&path, &wrong).await;
+        assert_eq!(
+            (status, &refused["problems"][0]["pointer"]),
+            (422, &json!("/group")),
+            "{refused}"
+        );
+    }
+    let (status, wrong) = client
+        .post(&path, &json!({"event": {"id": "e1", "kind": "sign_in"}}))
+        .await;
+    assert_eq!(status, 422);
+    assert!(wrong.to_string().contains("/event"), "{wrong}");
+    assert_eq!(
+        client
+            .get(&format!("{}/events/e1", school_path(&world)))
+            .await
+            .0,
+        404,
+        "nothing is stored"
+    );
+    world.markback.write_records().await;
+    let (_, log) = world.get("/v1/audit").await;
+    let looks = log["entries"].as_array().unwrap().iter();
+    let looks: Vec<_> = looks
+        .filter(|entry| entry["action"] == "event_explained")
+        .collect();
+    assert_eq!(looks.len(), 4);
+    assert!(
+        looks
+            .iter()
+            .any(|entry| entry["subject"] == json!(world.pupils[0].id))
+    );
+}
+
+#[tokio::test]
+async fn an_adapter_is_told_as_declared_granted_and_effective() {
+    let world = adopted().await;
+    let client = Client::of_settings(&world);
+    let (_, listed) = client.get("/v1/adapters").await;
+    let sims = listed["adapters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["id"] == "sims");
+    let path = format!("{}/adapter", school_path(&world));
+    let (status, found) = client.get(&path).await;
+    assert_eq!((status, Some(&found["adapter"])), (200, sims), "{found}");
+    assert_eq!(found["granted"], found["adapter"]["capabilities"]);
+    assert_eq!(
+        (&found["effective"], &found["missing"]),
+        (&found["granted"], &json!([]))
+    );
+    assert_eq!(found["grants"]["approved"], true);
+
+    let settings = format!("{}/settings", school_path(&world));
+    let (_, shown) = client.get(&settings).await;
+    let body = format!("without = ['comment']\n{}", shown["body"].as_str().unwrap());
+    assert_eq!(
+        client
+            .send(
+                Method::PUT,
+                &format!("{settings}/draft"),
+                Some("*"),
+                &json!({"body": body})
+            )
+            .await
+            .0,
+        200
+    );
+    assert_eq!(
+        client
+            .send(
+                Method::POST,
+                &format!("{settings}/activate"),
+                Some("*"),
+                &Value::Null
+            )
+            .await
+            .0,
+        200
+    );
+    let (_, found) = client.get(&path).await;
+    assert_eq!(
+        (&found["granted"]["comment"], &found["effective"]["comment"]),
+        (&json!(true), &json!(false)),
+        "{found}"
+    );
+    assert_eq!(found["missing"][0]["ability"], "comment");
+    assert!(
+        found["missing"][0]["why"]
+            .as_str()
+            .unwrap()
+            .contains("without"),
+        "{found}"
+    );
+
+    world
+        .sandbox
+        .set_access(&world.school.id, Access::Revoked)
+        .unwrap();
+    world.clock.advance(Duration::from_secs(2 * 60 * 60));
+    let (status, away) = client.get(&path).await;
+    assert_eq!((status, kind(&away)), (503, "unavailable"), "{away}");
+}
+
+#[tokio::test]
+async fn a_school_is_checked_like_by_the_command() {
+    let world = ApiEnv::new().await;
+    let office = Client::of_school(&world, Scope::SettingsWrite).await;
+    let path = format!("{}/doctor", school_path(&world));
+    let (status, found) = office.post(&path, &Value::Null).await;
+    assert_eq!((status, &found["ok"]), (200, &json!(true)), "{found}");
+    assert!(found["requests"].as_u64().unwrap() > 3);
+    let asked: Vec<_> = found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["asked"].as_str().unwrap())
+        .collect();
+    assert!(
+        asked.starts_with(&["token", "region", "approved"]),
+        "{asked:?}"
+    );
+    world
+        .sandbox
+        .set_access(&world.school.id, Access::Revoked)
+        .unwrap();
+    let (status, found) = office.post(&path, &Value::Null).await;
+    assert_eq!((status, &found["ok"]), (200, &json!(false)), "{found}");
+    world.markback.write_records().await;
+    let (_, log) = world.get("/v1/audit").await;
+    assert!(log.to_string().contains("school_examined"));
+}
+
+#[tokio::test]
+async fn the_pause_of_a_school_is_ended_and_that_of_a_shared_token_only_by_who_sees_all() {
+    let world = adopted().await;
+    let client = Client::of_settings(&world);
+    let office = Client::of_school(&world, Scope::SettingsWrite).await;
+    let path = format!("{}/resume", school_path(&world));
+    let pause = async |key: &str| {
+        let store = world.markback.store();
+        let mut tx = store.database().begin().await.unwrap();
+        let hour = Duration::from_secs(3600);
+        store
+            .pause(&mut tx, key, hour, "its MIS is away", true)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    };
+    assert_eq!(kind(&office.post(&path, &Value::Null).await.1), "conflict");
+    pause(&world.school.id).await;
+    let (_, overview) = client.get(&school_path(&world)).await;
+    assert_eq!(overview["paused"]["reason"], "its MIS is away");
+    let (status, resumed) = office.post(&path, &Value::Null).await;
+    assert_eq!(
+        (status, &resumed["paused"]),
+        (200, &Value::Null),
+        "{resumed}"
+    );
+
+    let other = json!({"id": "A1930499544", "body": text("09:00")});
+    assert_eq!(client.post("/v1/schools", &other).await.0, 201);
+    let token = markback::schools::token_key(&world.markback.school(&world.id()).unwrap());
+    pause(&token).await;
+    let (status, refused) = office.post(&path, &Value::Null).await;
+    assert_eq!((status, kind(&refused)), (409, "conflict"));
+    assert!(
+        refused["detail"].as_str().unwrap().contains("shared"),
+        "{refused}"
+    );
+    assert_eq!(client.post(&path, &Value::Null).await.0, 200);
+    assert!(world.paused().await.is_empty());
+    let (_, log) = world.get("/v1/audit").await;
+    let ended = log["entries"].as_array().unwrap().iter();
+    assert_eq!(
+        ended
+            .filter(|entry| entry["action"] == "pause_ended")
+            .count(),
+        2
+    );
 }

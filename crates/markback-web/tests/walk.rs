@@ -37,7 +37,14 @@ const ROLES: &[(&str, bool, Role)] = &[
     ("/audit", false, Role::Admin),
     ("/sign-out", true, Role::Look),
     ("/schools/{school}/desk", true, Role::Tend),
-    ("/schools/{school}/desk", false, Role::Tend),
+    (
+        "/schools/{school}/desk-events/{event}/correct",
+        false,
+        Role::Tend,
+    ),
+    ("/schools/{school}/desk-events", true, Role::Tend),
+    ("/schools/{school}/syncs", false, Role::Set),
+    ("/schools/{school}/syncs", true, Role::Set),
     ("/schools/{school}/problems", true, Role::Tend),
     ("/schools/{school}/rules", true, Role::Set),
     ("/schools/{school}/syncs", true, Role::Set),
@@ -85,12 +92,19 @@ fn routes() -> BTreeSet<Route> {
     found
 }
 
-/// Constants that are addresses: `const HERE: &str = "/connections";`
+/// Names of addresses: `const HERE: &str = "/connections";` or `let person = "/…";`
 fn constants(text: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::from([("SIGN_IN".to_owned(), "/sign-in".to_owned())]);
     for line in text.lines() {
         if let Some((name, value)) = line.split_once(": &str = \"/") {
             let name = name.rsplit(' ').next().unwrap();
+            let value = value.split('"').next().unwrap();
+            found.insert(name.to_owned(), format!("/{value}"));
+        } else if let Some((name, value)) = line
+            .trim()
+            .strip_prefix("let ")
+            .and_then(|line| line.split_once(" = \"/"))
+        {
             let value = value.split('"').next().unwrap();
             found.insert(name.to_owned(), format!("/{value}"));
         }
@@ -114,12 +128,17 @@ fn route_of(call: &str, constants: &BTreeMap<String, String>) -> Vec<Route> {
         .split_once(',')
         .expect("an address and its methods");
     let address = address.trim();
-    let pattern = match address.strip_prefix('"') {
-        Some(literal) => literal.trim_end_matches('"').to_owned(),
-        None => constants
-            .get(address)
-            .unwrap_or_else(|| panic!("the address {address} is not known"))
-            .clone(),
+    let known = |name: &str| {
+        let found = constants.get(name);
+        found.unwrap_or_else(|| panic!("the address {name} is not known"))
+    };
+    let pattern = if let Some(literal) = address.strip_prefix('"') {
+        literal.trim_end_matches('"').to_owned()
+    } else if let Some(format) = address.strip_prefix("&format!(\"{") {
+        let (name, rest) = format.split_once('}').expect("a name in the format");
+        format!("{}{}", known(name), rest.trim_end_matches(&['"', ')'][..]))
+    } else {
+        known(address).clone()
     };
     let (any, gets, posts) = (
         methods.contains("any("),
@@ -152,10 +171,22 @@ fn address(pattern: &str, school: &str) -> String {
     parts.collect::<Vec<_>>().join("/")
 }
 
+/// So that a form is read and the role asked for. What they say is nothing that exists.
+const FIELDS: [(&str, &str); 8] = [
+    ("events", "[]"),
+    ("reason", "a reason"),
+    ("text", "nothing"),
+    ("base", "1"),
+    ("number", "1"),
+    ("active", "1"),
+    ("to", "1"),
+    ("version", "1"),
+];
+
 async fn ask(browser: &mut Browser, route: &Route, school: &str, token: &str) -> support::Page {
     let path = address(&route.pattern, school);
     if route.posts {
-        browser.post_with(&path, &[], token).await
+        browser.post_with(&path, &FIELDS, token).await
     } else {
         browser.send(Method::GET, &path, None).await
     }

@@ -79,6 +79,11 @@ pub struct Expectation {
 }
 
 impl Expectation {
+    /// What a decision about an event would do.
+    pub(crate) fn new(event: Event, decision: Decision) -> Self {
+        Self { event, decision }
+    }
+
     /// The code that the register has now, as far as the decision looked.
     pub fn register(&self) -> Option<&HeldCode> {
         self.decision.found.as_ref()?.code.as_ref()

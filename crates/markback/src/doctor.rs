@@ -631,3 +631,27 @@ fn cure_of(error: &wonde::Error, school: &School) -> String {
         _ => "try again later; if this lasts, ask Wonde".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use outbox::SystemClock;
+
+    use super::*;
+    use crate::settings::LiveSettings;
+
+    #[test]
+    fn a_school_is_examined_once_at_a_time() {
+        let schools = Schools::new(
+            LiveSettings::new(Settings::default()),
+            Registry::from_descriptors([]).unwrap(),
+            Arc::new(SystemClock),
+            Rates::alone(100),
+        );
+        let (one, other) = ("A1".into(), "A2".into());
+        let first = schools.begin_to_examine(&one);
+        assert!(first.is_some() && schools.begin_to_examine(&other).is_some());
+        assert!(schools.begin_to_examine(&one).is_none());
+        drop(first);
+        assert!(schools.begin_to_examine(&one).is_some());
+    }
+}

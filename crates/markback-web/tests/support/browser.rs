@@ -149,7 +149,14 @@ impl Browser {
         self.keep(&headers);
         let policy = headers.get(header::CONTENT_SECURITY_POLICY);
         assert!(policy.is_some(), "{path} has no policy");
-        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let kind = headers.get(header::CONTENT_TYPE);
+        let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        let body = if is_stream {
+            Body::empty()
+        } else {
+            response.into_body()
+        };
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Page {
             status,

@@ -66,3 +66,37 @@ impl Markback {
         Ok(try_out(self.store(), registry, active, &draft, days, now).await?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{service::Options, settings};
+
+    #[tokio::test]
+    async fn a_node_runs_two_trials_at_once_and_one_ends_when_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "store = 'sqlite:{}'\n[[school]]\nid = 'A1'\ntimezone = 'Europe/London'\ntoken_env = 'T'\n",
+            folder.path().join("markback.db").display()
+        );
+        let loaded = settings::from_text(Path::new("markback.toml"), &text).unwrap();
+        let markback = Markback::open(loaded.settings, Options::default())
+            .await
+            .unwrap();
+        let school = SchoolId::from("A1");
+        let body = "timezone = 'Europe/Paris'\ntoken_env = 'T'\n";
+        let trial = || markback.try_settings(&school, Some(body), 5);
+        assert_eq!(trial().await.unwrap().events, 0);
+
+        let mut dropped = Box::pin(trial());
+        assert!(futures::poll!(&mut dropped).is_pending());
+        assert_eq!(markback.trials.available_permits(), TRIALS - 1);
+        drop(dropped);
+        assert_eq!(markback.trials.available_permits(), TRIALS);
+
+        let _others = markback.trials.acquire_many(2).await.unwrap();
+        assert!(matches!(trial().await, Err(TrialError::Busy)));
+    }
+}
