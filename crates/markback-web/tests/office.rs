@@ -419,3 +419,58 @@ async fn held_marks_are_released_from_the_list() {
     );
     world.until("h0", Confirmed).await;
 }
+
+#[tokio::test]
+async fn groups_show_their_people_and_are_read_again_by_who_may() {
+    let mut world = ApiEnv::new().await;
+    let groups = format!("/schools/{}/groups", world.id());
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let page = get(&router, &groups).await;
+    assert!(page.text.contains("not read yet"), "{}", page.text);
+    world.run();
+    world.known().await;
+    let page = get(&router, &groups).await;
+    assert!(
+        page.text.contains("The people were read from the MIS"),
+        "{}",
+        page.text
+    );
+    let page = get(&router, &format!("{groups}/Pupils")).await;
+    let pupil = format!("/people/{}", world.pupils[0].id);
+    assert!(page.text.contains(&pupil), "{}", page.text);
+    assert_eq!(get(&router, &format!("{groups}/Nobody")).await.status, 404);
+
+    let syncs = format!("/schools/{}/syncs", world.id());
+    let looker = pages(&world.markback, Some(visitor(Role::Tend)));
+    assert_eq!(get(&looker, &format!("{syncs}/start")).await.status, 403);
+    assert_eq!(
+        post(&looker, &format!("{syncs}/start"), &[]).await.status,
+        403
+    );
+    let before = world
+        .markback
+        .store()
+        .syncs(&world.id(), 20)
+        .await
+        .unwrap()
+        .len();
+    assert_eq!(get(&router, &format!("{syncs}/start")).await.status, 200);
+    assert_eq!(
+        post(&router, &format!("{syncs}/start"), &[]).await.status,
+        303
+    );
+    let after = world
+        .markback
+        .store()
+        .syncs(&world.id(), 20)
+        .await
+        .unwrap()
+        .len();
+    assert_eq!(after, before + 1);
+    // Nothing is held back, so there is nothing to apply.
+    assert_eq!(get(&router, &format!("{syncs}/accept")).await.status, 409);
+    assert_eq!(
+        post(&router, &format!("{syncs}/accept"), &[]).await.status,
+        409
+    );
+}

@@ -30,9 +30,9 @@ use crate::{
     error::{ErrorKind, PageError},
     layout::{Frame, Section, base, html, segment},
     view::{
-        names::{Names, form},
-        said::{counted, day_and_time},
+        said::{counted, day_and_time, form},
         state::word,
+        who::Roll,
     },
     visitor::{AtSchool, Role},
 };
@@ -86,7 +86,7 @@ async fn search(
     Query(Search { q }): Query<Search>,
 ) -> Result<Response, PageError> {
     let school = &at.school;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let typed = q.trim();
     let (found, all) = match names.people() {
         Some(people) => people.search(typed, FOUND_MAX),
@@ -162,7 +162,7 @@ async fn at_desk(
 ) -> Result<AtDesk, PageError> {
     let nobody = || PageError::new(ErrorKind::NotFound);
     let kind = kind_of(kind).ok_or_else(nobody)?;
-    let names = Names::of(markback, school).await?;
+    let names = Roll::of(markback, school).await?;
     let key = PersonKey::new(key);
     let person = names.people().and_then(|people| people.get(kind, &key));
     let person = person.cloned().ok_or_else(nobody)?;
@@ -666,7 +666,7 @@ async fn made(
     let record = record.ok_or_else(|| PageError::new(ErrorKind::NotFound))?;
     let look = at.visitor.entry(AuditAction::EventShown).school(&school.id);
     markback.audit_log().look(look.subject(&id)).await?;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let about = record
         .waiting
@@ -729,7 +729,7 @@ async fn correct_page(
     let (record, effect) = found.map_err(not_corrected)?;
     let look = at.visitor.entry(AuditAction::EventShown).school(&school.id);
     markback.audit_log().look(look.subject(id)).await?;
-    let names = Names::of(markback, school).await?;
+    let names = Roll::of(markback, school).await?;
     let base = base(&school.id);
     html(&CorrectPage {
         frame: Frame::of_school(

@@ -1,5 +1,7 @@
 //! The pages, a file each.
 
+mod audit;
+mod connections;
 mod desk;
 mod groups;
 mod home;
@@ -7,6 +9,7 @@ mod people;
 mod person;
 mod problems;
 mod rules;
+pub(crate) mod sign_in;
 mod today;
 
 use axum::Router;
@@ -23,4 +26,7 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(groups::routes())
         .merge(people::routes())
         .merge(person::routes())
+        .merge(sign_in::routes())
+        .merge(connections::routes())
+        .merge(audit::routes())
 }

@@ -20,8 +20,8 @@ use crate::{
     error::{ErrorKind, PageError},
     layout::{Frame, Section, base, html, segment},
     view::{
-        names::{Names, form},
-        said::{counted, when},
+        said::{counted, form, when},
+        who::Roll,
     },
     visitor::{AtSchool, Role},
 };
@@ -104,7 +104,7 @@ async fn list(
     let found = find(store, &settings, &school.id, None, None).await?;
     at.looks_at(&markback, AuditAction::EventsListed, found.events())
         .await?;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let mut left = Vec::new();
     for id in before
@@ -182,7 +182,7 @@ fn card(cause: &Cause, at: &Where<'_>) -> Card {
 
 /// What lines about events need.
 struct Where<'a> {
-    names: &'a Names,
+    names: &'a Roll,
     timezone: Tz,
     now: DateTime<Utc>,
     base: &'a str,
@@ -277,7 +277,7 @@ async fn preview(
     let (store, settings) = (markback.store(), markback.settings());
     let found = find(store, &settings, &school.id, None, None).await?;
     let title = found.cause(&cause).map(|cause| cause.title.clone());
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let place = Where {
         names: &names,

@@ -31,8 +31,8 @@ use crate::{
         timeline::{DayTimes, Timeline},
     },
     view::{
-        names::Names,
         said::{counted, day_and_time},
+        who::Roll,
     },
     visitor::{AtSchool, Role},
 };
@@ -880,7 +880,7 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         .school(&school.id);
     let look = look.amount(report.differences.len());
     markback.audit_log().look(look).await?;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let differences = report.differences.iter().take(DIFFERENCES).map(|one| {
         let key = names.person(&one.person, None);
