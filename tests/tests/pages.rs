@@ -68,8 +68,9 @@ async fn the_pages_hold_in_a_browser() {
     };
     // Two thousand are on roll.
     let world = World::of_size(2_300, GROUPS).await;
-    let users = users(&world).await;
+    // The first start makes the database.
     let service = Service::start(MARKBACK, &world, "SIMS").await;
+    let users = users(&world).await;
     let (school, empty) = (world.school(0), world.school(1));
     fill(&service, &world).await;
     let described = json!({

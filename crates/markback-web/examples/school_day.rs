@@ -11,6 +11,7 @@ use std::time::Duration;
 use axum::Extension;
 use markback_lab::harness::{Setup, monday};
 use serde_json::json;
+use wonde_sandbox::{Fault, FaultRule};
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -22,9 +23,19 @@ async fn main() {
     let port: u16 = args.next().map_or(0, |text| text.parse().unwrap());
     let setup = Setup {
         start: monday("11:20"),
+        writeback: "hold = { codes = ['M'] }\n",
         ..Setup::default()
     };
     let world = support::morning::school(pupils, setup).await;
+    let fault = Fault::RejectWriteback {
+        message: Some("The pupil has no lesson in this session.".to_owned()),
+    };
+    let rejected = FaultRule {
+        probability: 0.05,
+        method: Some("POST".to_owned()),
+        ..FaultRule::new(fault)
+    };
+    world.sandbox.add_fault(rejected).unwrap();
     support::morning::happen(&world, support::morning::events(&world)).await;
     let pages = markback_web::router(world.markback.clone());
     let pages = pages.layer(Extension(support::visitor(markback_web::Role::Admin)));
@@ -33,7 +44,12 @@ async fn main() {
         .await
         .unwrap();
     println!("http://{}/", listener.local_addr().unwrap());
-    for pupil in world.pupils.iter().take(3) {
+    for pupil in world
+        .pupils
+        .iter()
+        .take(3)
+        .chain([&world.pupils[40], &world.pupils[11]])
+    {
         println!(
             "http://{}/schools/{}/people/{}",
             listener.local_addr().unwrap(),

@@ -39,6 +39,11 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// The status of an answer of this kind.
+    pub(crate) fn status(self) -> StatusCode {
+        self.about().0
+    }
+
     fn about(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NotFound => (

@@ -7,6 +7,7 @@ use mis_core::SchoolId;
 use crate::{
     assets::{Addresses, addresses},
     error::PageError,
+    session::FormToken,
     visitor::{Role, Visitor},
 };
 
@@ -44,6 +45,16 @@ struct Row {
 }
 
 impl Row {
+    const fn of_all(section: Section, label: &'static str, role: Role, path: &'static str) -> Self {
+        Self {
+            section,
+            label,
+            role,
+            path,
+            of_school: false,
+        }
+    }
+
     const fn of_school(
         section: Section,
         label: &'static str,
@@ -63,10 +74,18 @@ impl Row {
 /// The navigation in its order. A page adds its row here.
 const NAVIGATION: &[Row] = &[
     Row::of_school(Section::Today, "Today", Role::Look, "today"),
-    Row::of_school(Section::FrontDesk, "Front desk", Role::Look, "desk"),
+    Row::of_school(Section::FrontDesk, "Front desk", Role::Tend, "desk"),
     Row::of_school(Section::Problems, "Problems", Role::Look, "problems"),
     Row::of_school(Section::Groups, "Groups", Role::Look, "groups"),
     Row::of_school(Section::Rules, "Rules", Role::Look, "rules"),
+    Row::of_all(Section::Schools, "Schools", Role::Admin, "/schools"),
+    Row::of_all(
+        Section::Connections,
+        "Connections",
+        Role::Admin,
+        "/connections",
+    ),
+    Row::of_all(Section::Audit, "Audit", Role::Admin, "/audit"),
 ];
 
 /// A link of the navigation.
@@ -106,6 +125,8 @@ pub struct Frame {
     pub searched: String,
     /// Whether the page freshens itself.
     pub is_live: bool,
+    /// The token of the visitor's forms; see `csrf.html`.
+    pub token: FormToken,
     /// Style, script, icon.
     pub assets: Addresses,
 }
@@ -120,6 +141,9 @@ impl Frame {
             links: links(visitor, None, None),
             searched: String::new(),
             is_live: false,
+            token: visitor
+                .map(|visitor| visitor.form.clone())
+                .unwrap_or_default(),
             assets: addresses(),
         }
     }

@@ -7,6 +7,10 @@
 //! GET /schools/{school}/people?q=           people by name
 //! GET /schools/{school}/people/{person}     a person's day
 //! GET /live                                 a stream that tells that something has changed
+//! GET, POST /sign-in, POST /sign-out        signing in and out
+//! GET /connections                          keys of the API, endpoints for webhooks, users
+//! GET, POST /connections/keys/…, …/webhooks/…, …/users/…
+//! GET /audit?school=&by=&since=             the audit log
 //! GET /assets/{name}                        style, script and icon
 //! ```
 //!
@@ -24,10 +28,15 @@ mod looks;
 mod pages;
 mod rules;
 mod security;
+pub mod session;
 pub mod view;
 pub mod visitor;
 
-use axum::{Extension, Router, middleware::from_fn, routing::any};
+use axum::{
+    Extension, Router,
+    middleware::{from_fn, from_fn_with_state},
+    routing::any,
+};
 use markback::service::Markback;
 
 pub use self::{
@@ -37,7 +46,8 @@ pub use self::{
 
 /// The pages of the service, without its API. They answer whatever address no other router of the program has.
 ///
-/// A request needs a [`Visitor`] among its extensions: the layer that checks the session adds it.
+/// A request needs a [`Visitor`], whom the session of its cookie adds. A host with a sign-in of its own adds one to the
+/// request's extensions, in a layer around this router, and then checks itself where forms come from.
 pub fn router(markback: Markback) -> Router {
     let pages = Router::new()
         .merge(pages::routes())
@@ -46,6 +56,10 @@ pub fn router(markback: Markback) -> Router {
         .method_not_allowed_fallback(error::wrong_method)
         .layer(from_fn(error::as_page))
         .layer(Extension(looks::Looks::default()))
+        .layer(from_fn_with_state(markback.clone(), session::visit))
+        .layer(session::layer(&markback))
+        // Once more, for the errors of the layers before.
+        .layer(from_fn(error::as_page))
         .merge(assets::routes())
         .layer(from_fn(security::headers));
     pages.with_state(markback)

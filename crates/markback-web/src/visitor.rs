@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts, Path},
-    http::request::Parts,
+    http::{Method, request::Parts},
     response::{IntoResponse as _, Redirect, Response},
 };
 use markback::{
@@ -12,31 +12,22 @@ use markback::{
     operator::Actor,
     service::Markback,
     settings::School,
+    users::{Denied, Task, User},
 };
 use mis_core::SchoolId;
+
+pub use markback::users::Role;
 
 use crate::{
     error::{ErrorKind, PageError},
     looks::Looks,
+    session::FormToken,
 };
 
 /// Where a request without a visitor is sent.
 pub const SIGN_IN: &str = "/sign-in";
 /// The interface in the audit log and the events' histories.
 pub const VIA: &str = "pages";
-
-/// What somebody may do. Each role may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Look at pages.
-    Look,
-    /// Act on events: retry, discard, release, correct, sign people in and out.
-    Tend,
-    /// Set the rules of groups.
-    Set,
-    /// Look after users, keys, webhooks and schools.
-    Admin,
-}
 
 /// The schools that exist for somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +47,32 @@ pub struct Visitor {
     pub role: Role,
     /// Where.
     pub schools: SchoolsSeen,
+    /// What their forms have, so that nobody else can make one.
+    pub form: FormToken,
 }
 
 impl Visitor {
+    /// A user, with the token of the session.
+    pub fn of(user: &User, form: FormToken) -> Self {
+        let schools = user.schools.as_ref();
+        Self {
+            user: user.name.clone(),
+            role: user.role,
+            schools: schools.map_or(SchoolsSeen::All, |schools| {
+                SchoolsSeen::Some(schools.iter().cloned().collect())
+            }),
+            form,
+        }
+    }
+
+    /// Checks that their role may do this.
+    ///
+    /// # Errors
+    /// Returns an error page that says which role it takes.
+    pub fn must(&self, task: Task) -> Result<(), PageError> {
+        self.needs(task.role())
+    }
+
     /// Whether this school exists for them.
     pub fn sees(&self, school: &SchoolId) -> bool {
         match &self.schools {
@@ -80,7 +94,7 @@ impl Visitor {
         if self.may(role) {
             Ok(())
         } else {
-            Err(PageError::new(ErrorKind::Forbidden))
+            Err(PageError::new(ErrorKind::Forbidden).detail(Denied::Role(role).to_string()))
         }
     }
 
@@ -128,15 +142,26 @@ impl Visitor {
     }
 }
 
+/// The sign-in that leads back to a page.
+fn sign_in_for(parts: &Parts) -> String {
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    if parts.method != Method::GET || path == "/" {
+        return SIGN_IN.to_owned();
+    }
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    query.append_pair("next", path);
+    format!("{SIGN_IN}?{}", query.finish())
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     type Rejection = Response;
 
-    /// Without a visitor, the request goes to the sign-in, whatever its address.
+    /// Without a visitor, the request goes to the sign-in, whatever its address, and from there back to its page.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let found = parts.extensions.get::<Self>();
         found
             .cloned()
-            .ok_or_else(|| Redirect::to(SIGN_IN).into_response())
+            .ok_or_else(|| Redirect::to(&sign_in_for(parts)).into_response())
     }
 }
 

@@ -189,7 +189,7 @@ async fn the_office_signs_a_pupil_in_once_and_takes_it_back() {
     let marks = world.sandbox.mis_marks(&world.school.id).unwrap();
     assert_eq!(marks.iter().filter(|mark| mark.writes > 0).count(), 1);
 
-    let correct = format!("/schools/{school}/desk-events/{id}/correct");
+    let correct = format!("/schools/{school}/desk/events/{id}/correct");
     let page = get(&router, &correct).await;
     assert!(
         page.text.contains("Its mark is in the register."),
@@ -418,4 +418,131 @@ async fn held_marks_are_released_from_the_list() {
         303
     );
     world.until("h0", Confirmed).await;
+}
+
+#[tokio::test]
+async fn groups_show_their_people_and_are_read_again_by_who_may() {
+    let mut world = ApiEnv::new().await;
+    let groups = format!("/schools/{}/groups", world.id());
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let page = get(&router, &groups).await;
+    assert!(page.text.contains("not read yet"), "{}", page.text);
+    world.run();
+    world.known().await;
+    let page = get(&router, &groups).await;
+    assert!(
+        page.text.contains("The people were read from the MIS"),
+        "{}",
+        page.text
+    );
+    let page = get(&router, &format!("{groups}/Pupils")).await;
+    let pupil = format!("/people/{}", world.pupils[0].id);
+    assert!(page.text.contains(&pupil), "{}", page.text);
+    assert_eq!(get(&router, &format!("{groups}/Nobody")).await.status, 404);
+
+    let syncs = format!("/schools/{}/syncs", world.id());
+    let looker = pages(&world.markback, Some(visitor(Role::Tend)));
+    assert_eq!(get(&looker, &format!("{syncs}/start")).await.status, 403);
+    assert_eq!(
+        post(&looker, &format!("{syncs}/start"), &[]).await.status,
+        403
+    );
+    let before = world
+        .markback
+        .store()
+        .syncs(&world.id(), 20)
+        .await
+        .unwrap()
+        .len();
+    assert_eq!(get(&router, &format!("{syncs}/start")).await.status, 200);
+    assert_eq!(
+        post(&router, &format!("{syncs}/start"), &[]).await.status,
+        303
+    );
+    let after = world
+        .markback
+        .store()
+        .syncs(&world.id(), 20)
+        .await
+        .unwrap()
+        .len();
+    assert_eq!(after, before + 1);
+    // Nothing is held back, so there is nothing to apply.
+    assert_eq!(get(&router, &format!("{syncs}/accept")).await.status, 409);
+    assert_eq!(
+        post(&router, &format!("{syncs}/accept"), &[]).await.status,
+        409
+    );
+}
+
+#[tokio::test]
+async fn one_event_is_tried_without_anything_being_stored() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    let router = pages(&world.markback, Some(visitor(Role::Look)));
+    let one = format!("/schools/{}/rules/groups/Pupils/one", world.id());
+    assert!(
+        get(&router, &one)
+            .await
+            .text
+            .contains("There is no draft to compare with.")
+    );
+    let page = get(
+        &router,
+        &format!("{one}?kind=in&date=2026-11-23&time=09:05"),
+    )
+    .await;
+    assert!(
+        page.text.contains("write L in AM of 2026-11-23"),
+        "{}",
+        page.text
+    );
+    let page = get(
+        &router,
+        &format!("{one}?kind=in&date=2026-11-23&time=09:05&held=L"),
+    )
+    .await;
+    assert!(page.text.contains("the register holds L as given"), "{}", page.text);
+    let page = get(&router, &format!("{one}?kind=in&date=2026-11-23&time=soon")).await;
+    assert!(page.text.contains("Give the time"), "{}", page.text);
+    let filter = markback::store::EventFilter {
+        limit: 10,
+        ..Default::default()
+    };
+    assert!(
+        world
+            .markback
+            .store()
+            .search(&filter)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn support_sees_each_school_and_checks_its_connection() {
+    let mut world = ApiEnv::new().await;
+    with_refused_marks(&mut world).await;
+    let router = pages(&world.markback, Some(visitor(Role::Admin)));
+    let page = get(&router, "/schools").await;
+    assert!(
+        page.text.contains("2 events need somebody"),
+        "{}",
+        page.text
+    );
+    let connection = format!("/schools/{}/connection", world.id());
+    assert!(page.text.contains(&connection));
+    let page = get(&router, &connection).await;
+    assert!(page.text.contains("The school allows"), "{}", page.text);
+    let page = post(&router, &connection, &[]).await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.text.contains("The connection is in order"),
+        "{}",
+        page.text
+    );
+    let looker = pages(&world.markback, Some(visitor(Role::Tend)));
+    assert_eq!(post(&looker, &connection, &[]).await.status, 403);
 }

@@ -7,7 +7,7 @@ use clap::{Subcommand, ValueEnum};
 use markback::{
     audit_log::AuditAction,
     operator::Actor,
-    problems::{self, Action, Cause, Deed, Preview, Problems, act},
+    problems::{self, Action, Cause, DeadEndpoint, Deed, Preview, Problems, act},
     service::{Markback, Options},
     settings::Settings,
 };
@@ -192,7 +192,7 @@ async fn do_it(
 }
 
 fn as_text(found: &Problems) -> String {
-    if found.causes.is_empty() {
+    if found.causes.is_empty() && found.endpoints.is_empty() {
         return "nothing needs a person".to_owned();
     }
     let mut parts: Vec<_> = found.causes.iter().map(cause).collect();
@@ -202,7 +202,16 @@ fn as_text(found: &Problems) -> String {
             problems::EVENTS_MAX
         ));
     }
+    parts.extend(found.endpoints.iter().map(endpoint));
     parts.join("\n\n")
+}
+
+fn endpoint(endpoint: &DeadEndpoint) -> String {
+    let why = endpoint.error.as_deref().unwrap_or("its deliveries fail");
+    format!(
+        "The webhook endpoint {} gets nothing any more: {why}\n  {}",
+        endpoint.id, endpoint.cure
+    )
 }
 
 fn cause(cause: &Cause) -> String {

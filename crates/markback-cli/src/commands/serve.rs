@@ -127,8 +127,12 @@ async fn serve(loaded: Loaded, path: &Path, is_last_good: bool) -> anyhow::Resul
     } else {
         markback.keep_file(&loaded).await;
     }
-    let pages = markback_web::router(markback.clone());
-    let mut running = Running::start_with(markback.clone(), pages).await?;
+    let mut running = if markback.settings().service.pages.enabled {
+        let pages = markback_web::router(markback.clone());
+        Running::start_with(markback.clone(), pages).await?
+    } else {
+        Running::start(markback.clone()).await?
+    };
     if let Some(lock) = &mut lock {
         let (process, address) = (std::process::id(), running.address);
         lock.say(&format!("process {process} at http://{address}"));

@@ -30,9 +30,9 @@ use crate::{
     error::{ErrorKind, PageError},
     layout::{Frame, Section, base, html, segment},
     view::{
-        names::{Names, form},
-        said::{counted, day_and_time},
+        said::{counted, day_and_time, field, form},
         state::word,
+        who::Roll,
     },
     visitor::{AtSchool, Role},
 };
@@ -45,14 +45,16 @@ const EVENTS_SHOWN: u32 = 10;
 const ANSWER: &str = "answer:";
 
 pub(super) fn routes() -> Router<Markback> {
-    let person = "/schools/{school}/desk/{kind}/{person}";
     Router::new()
         .route("/schools/{school}/desk", get(search))
-        .route(person, get(open).post(look))
-        .route(&format!("{person}/sign"), post(sign))
-        .route("/schools/{school}/desk-events/{event}", get(made))
         .route(
-            "/schools/{school}/desk-events/{event}/correct",
+            "/schools/{school}/desk/{kind}/{person}",
+            get(open).post(look),
+        )
+        .route("/schools/{school}/desk/{kind}/{person}/sign", post(sign))
+        .route("/schools/{school}/desk/events/{event}", get(made))
+        .route(
+            "/schools/{school}/desk/events/{event}/correct",
             get(ask_to_correct).post(withdraw),
         )
 }
@@ -70,7 +72,6 @@ struct SearchPage {
     typed: String,
     found: Vec<FoundPerson>,
     said: Option<String>,
-    may_act: bool,
 }
 
 struct FoundPerson {
@@ -85,8 +86,9 @@ async fn search(
     at: AtSchool,
     Query(Search { q }): Query<Search>,
 ) -> Result<Response, PageError> {
+    at.visitor.needs(Role::Tend)?;
     let school = &at.school;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let typed = q.trim();
     let (found, all) = match names.people() {
         Some(people) => people.search(typed, FOUND_MAX),
@@ -125,7 +127,6 @@ async fn search(
             })
             .collect(),
         said,
-        may_act: at.visitor.may(Role::Tend),
     })
 }
 
@@ -162,7 +163,7 @@ async fn at_desk(
 ) -> Result<AtDesk, PageError> {
     let nobody = || PageError::new(ErrorKind::NotFound);
     let kind = kind_of(kind).ok_or_else(nobody)?;
-    let names = Names::of(markback, school).await?;
+    let names = Roll::of(markback, school).await?;
     let key = PersonKey::new(key);
     let person = names.people().and_then(|people| people.get(kind, &key));
     let person = person.cloned().ok_or_else(nobody)?;
@@ -246,7 +247,6 @@ struct PersonPage {
     problems: Vec<(String, String)>,
     expected: Option<Expected>,
     no_id: bool,
-    may_act: bool,
     events: Vec<EventLine>,
 }
 
@@ -290,6 +290,7 @@ async fn open(
     Path((_, kind, key)): Path<(String, String, String)>,
     Query(opened): Query<Opened>,
 ) -> Result<Response, PageError> {
+    at.visitor.needs(Role::Tend)?;
     let desk = at_desk(&markback, &at.school, &kind, &key).await?;
     let now = markback.clock().now().with_timezone(&at.school.timezone);
     let typed = Typed {
@@ -381,11 +382,10 @@ async fn person_page(
         .map(|group| group.fields.as_slice())
         .unwrap_or_default();
     let fields = fields.iter().filter(|field| field.on == kind);
-    let may_act = at.visitor.may(Role::Tend);
     let mut events = latest(markback, school, desk).await?;
     let events = events
         .drain(..)
-        .map(|record| event_line(&record, school, &base, may_act));
+        .map(|record| event_line(&record, school, &base));
     html(&PersonPage {
         frame: Frame::of_school(
             person.name(),
@@ -405,7 +405,6 @@ async fn person_page(
         problems,
         expected,
         no_id: desk.id.is_none(),
-        may_act,
         events: events.collect(),
     })
 }
@@ -442,9 +441,9 @@ async fn latest(
     Ok(markback.store().search(&filter).await?)
 }
 
-fn event_line(record: &EventRecord, school: &School, base: &str, may_act: bool) -> EventLine {
+fn event_line(record: &EventRecord, school: &School, base: &str) -> EventLine {
     let at = time_of(record);
-    let address = format!("{base}/desk-events/{}", segment(&record.id));
+    let address = format!("{base}/desk/events/{}", segment(&record.id));
     EventLine {
         what: match record.event["kind"].as_str() {
             Some("sign_out") => "Out",
@@ -455,7 +454,10 @@ fn event_line(record: &EventRecord, school: &School, base: &str, may_act: bool) 
             .unwrap_or_default(),
         code: code_of(record),
         word: word(record.state),
-        correct: (may_act && record.correction.is_none()).then(|| format!("{address}/correct")),
+        correct: record
+            .correction
+            .is_none()
+            .then(|| format!("{address}/correct")),
         href: address,
     }
 }
@@ -640,7 +642,7 @@ async fn sign(
             return Err(PageError::new(ErrorKind::Unavailable).detail(error.to_string()));
         }
     }
-    let to = format!("{}/desk-events/{}", base(&at.school.id), segment(&entry.id));
+    let to = format!("{}/desk/events/{}", base(&at.school.id), segment(&entry.id));
     Ok(Redirect::to(&to).into_response())
 }
 
@@ -661,12 +663,13 @@ async fn made(
     at: AtSchool,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<Response, PageError> {
+    at.visitor.needs(Role::Tend)?;
     let school = &at.school;
     let record = markback.event(&school.id, &id).await?;
     let record = record.ok_or_else(|| PageError::new(ErrorKind::NotFound))?;
     let look = at.visitor.entry(AuditAction::EventShown).school(&school.id);
     markback.audit_log().look(look.subject(&id)).await?;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let about = record
         .waiting
@@ -684,10 +687,10 @@ async fn made(
             Some(Section::FrontDesk),
         ),
         name: names.name(&record.person, kind_of_person(&record)),
-        line: event_line(&record, school, &base, at.visitor.may(Role::Tend)),
+        line: event_line(&record, school, &base),
         about,
         waits: !record.state.is_final(),
-        here: format!("{base}/desk-events/{}", segment(&id)),
+        here: format!("{base}/desk/events/{}", segment(&id)),
         desk: format!("{base}/desk"),
     })
 }
@@ -729,7 +732,7 @@ async fn correct_page(
     let (record, effect) = found.map_err(not_corrected)?;
     let look = at.visitor.entry(AuditAction::EventShown).school(&school.id);
     markback.audit_log().look(look.subject(id)).await?;
-    let names = Names::of(markback, school).await?;
+    let names = Roll::of(markback, school).await?;
     let base = base(&school.id);
     html(&CorrectPage {
         frame: Frame::of_school(
@@ -739,7 +742,7 @@ async fn correct_page(
             Some(Section::FrontDesk),
         ),
         name: names.name(&record.person, kind_of_person(&record)),
-        line: event_line(&record, school, &base, false),
+        line: event_line(&record, school, &base),
         effect: match effect {
             Effect::NothingWritten => {
                 "No mark of it is in the register, so it is just taken back. Other sign-ins and sign-outs of the session count \
@@ -756,23 +759,18 @@ async fn correct_page(
         },
         problem,
         reason,
-        back: format!("{base}/desk-events/{}", segment(id)),
+        back: format!("{base}/desk/events/{}", segment(id)),
     })
-}
-
-#[derive(Deserialize)]
-struct Withdraw {
-    #[serde(default)]
-    reason: String,
 }
 
 async fn withdraw(
     State(markback): State<Markback>,
     at: AtSchool,
     Path((_, id)): Path<(String, String)>,
-    Form(Withdraw { reason }): Form<Withdraw>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Tend)?;
+    let reason = field(&fields, "reason").to_owned();
     let correction = Correction {
         reason: reason.clone(),
         replacement: None,
@@ -789,7 +787,7 @@ async fn withdraw(
         }
         Err(error) => return Err(not_corrected(error)),
     }
-    let to = format!("{}/desk-events/{}", base(school), segment(&id));
+    let to = format!("{}/desk/events/{}", base(school), segment(&id));
     Ok(Redirect::to(&to).into_response())
 }
 

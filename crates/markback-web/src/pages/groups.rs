@@ -1,5 +1,7 @@
 //! Groups: who is in them, what the last sync changed, what it holds back and why, and who is in no group.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::{
     Router,
@@ -25,8 +27,8 @@ use crate::{
     error::{ErrorKind, PageError},
     layout::{Frame, Section, base, html, segment},
     view::{
-        names::{Names, form},
-        said::{counted, day_and_time},
+        said::{counted, day_and_time, form},
+        who::Roll,
     },
     visitor::{AtSchool, Role},
 };
@@ -94,7 +96,7 @@ async fn overview(State(markback): State<Markback>, at: AtSchool) -> Result<Resp
     let read = store.groups_read(&school.id).await?;
     let syncs = store.syncs(&school.id, SYNCS).await?;
     let last = syncs.iter().find(|sync| sync.state.is_final());
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let today = markback.clock().now().with_timezone(&school.timezone);
     let today = today.date_naive();
     let ungrouped: Vec<_> = names
@@ -255,7 +257,7 @@ async fn group(
         .ok_or_else(|| PageError::new(ErrorKind::NotFound))?;
     let store = markback.store();
     let page = store.group_people(&school.id, &group.name).await?;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let keys: Vec<PersonKey> = page
         .iter()
@@ -270,16 +272,17 @@ async fn group(
         GroupKind::Parents => PersonKind::Parent,
     };
     let known = |key: &PersonKey| names.people().and_then(|people| people.get(kind, key));
-    let mut people: Vec<_> = keys
-        .iter()
-        .filter_map(known)
+    let listed: BTreeSet<&PersonKey> = keys.iter().collect();
+    // In the order of surnames.
+    let all = names.people().into_iter().flat_map(|people| people.iter());
+    let mut people: Vec<_> = all
+        .filter(|person| person.kind == kind && listed.contains(&person.key))
         .map(|person| Member {
             name: person.name(),
             form: form(person),
             href: format!("{base}/people/{}", segment(person.key.as_str())),
         })
         .collect();
-    people.sort_by_cached_key(|member| markback::people::fold(&member.name));
     let more = people.len().saturating_sub(LISTED);
     people.truncate(LISTED);
     let changes = match &page {

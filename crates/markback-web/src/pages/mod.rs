@@ -1,5 +1,7 @@
 //! The pages, a file each.
 
+mod audit;
+mod connections;
 mod desk;
 mod groups;
 mod home;
@@ -7,6 +9,8 @@ mod people;
 mod person;
 mod problems;
 mod rules;
+mod schools;
+pub(crate) mod sign_in;
 mod today;
 
 use axum::Router;
@@ -21,6 +25,10 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(problems::routes())
         .merge(rules::routes())
         .merge(groups::routes())
+        .merge(schools::routes())
         .merge(people::routes())
         .merge(person::routes())
+        .merge(sign_in::routes())
+        .merge(connections::routes())
+        .merge(audit::routes())
 }

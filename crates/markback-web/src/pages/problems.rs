@@ -20,8 +20,8 @@ use crate::{
     error::{ErrorKind, PageError},
     layout::{Frame, Section, base, html, segment},
     view::{
-        names::{Names, form},
-        said::{counted, when},
+        said::{counted, field, form, when},
+        who::Roll,
     },
     visitor::{AtSchool, Role},
 };
@@ -104,7 +104,7 @@ async fn list(
     let found = find(store, &settings, &school.id, None, None).await?;
     at.looks_at(&markback, AuditAction::EventsListed, found.events())
         .await?;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let mut left = Vec::new();
     for id in before
@@ -182,7 +182,7 @@ fn card(cause: &Cause, at: &Where<'_>) -> Card {
 
 /// What lines about events need.
 struct Where<'a> {
-    names: &'a Names,
+    names: &'a Roll,
     timezone: Tz,
     now: DateTime<Utc>,
     base: &'a str,
@@ -277,7 +277,7 @@ async fn preview(
     let (store, settings) = (markback.store(), markback.settings());
     let found = find(store, &settings, &school.id, None, None).await?;
     let title = found.cause(&cause).map(|cause| cause.title.clone());
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let place = Where {
         names: &names,
@@ -330,27 +330,19 @@ fn confirm(action: Action, count: usize) -> String {
     }
 }
 
-#[derive(Deserialize)]
-struct Confirmed {
-    /// The events as the preview showed them, as JSON.
-    events: String,
-    #[serde(default)]
-    note: String,
-}
-
 async fn carry_out(
     State(markback): State<Markback>,
     at: AtSchool,
     Path((_, _, action)): Path<(String, String, String)>,
-    Form(confirmed): Form<Confirmed>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Tend)?;
     let action = action_of(&action)?;
-    let named: Vec<Named> = serde_json::from_str(&confirmed.events).map_err(|_| {
+    let named: Vec<Named> = serde_json::from_str(field(&fields, "events")).map_err(|_| {
         PageError::new(ErrorKind::Invalid)
             .detail("Open the problem again and look at what it does.")
     })?;
-    let note = confirmed.note.trim();
+    let note = field(&fields, "note").trim();
     let note = (!note.is_empty()).then(|| note.chars().take(NOTE_MAX).collect());
     let actor = at.visitor.actor(note);
     let (store, settings) = (markback.store(), markback.settings());

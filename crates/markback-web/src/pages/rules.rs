@@ -9,18 +9,20 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
+use chrono::{NaiveDate, NaiveTime, TimeZone as _};
 use markback::{
     audit_log::AuditAction,
+    calendar::ReadClosures,
     configuration::{ChangeError, diff},
+    explain::{Given, explain},
     service::Markback,
-    settings::{LoadError, Owner, Problem, School, school_from_text},
+    settings::{Group, LoadError, Owner, Problem, School, school_from_text},
     store::{SettingsKey, StoredVersion},
-    try_out::{Report, try_out},
+    try_out::{Report, TrialError},
 };
-use mis_core::Registry;
+use mis_core::EventKind;
 use serde::Deserialize;
-use tokio::sync::Semaphore;
-use writeback::settings::GroupKind;
+use writeback::{Event, check_answers, settings::GroupKind};
 
 use crate::{
     error::{ErrorKind, PageError},
@@ -31,22 +33,21 @@ use crate::{
         timeline::{DayTimes, Timeline},
     },
     view::{
-        names::Names,
-        said::{counted, day_and_time},
+        said::{counted, day_and_time, field},
+        who::Roll,
     },
     visitor::{AtSchool, Role},
 };
 
-/// The most tries at once: each reads and decides a week of events.
-const TRIES: usize = 2;
-static TRYING: Semaphore = Semaphore::const_new(TRIES);
 /// The school days of a try.
 const DAYS: u32 = 5;
 /// So many differences are shown.
 const DIFFERENCES: usize = 100;
+/// What precedes the name of a question in a form.
+const ANSWER: &str = "answer:";
 /// So many versions are shown.
 const VERSIONS: usize = 30;
-/// Seconds after which to try again when too many people try at once.
+/// The longest reason in characters.
 const NOTE_MAX: usize = 500;
 
 pub(super) fn routes() -> Router<Markback> {
@@ -60,6 +61,7 @@ pub(super) fn routes() -> Router<Markback> {
         )
         .route("/schools/{school}/rules/activate", post(activate))
         .route("/schools/{school}/rules/undo", post(undo))
+        .route("/schools/{school}/rules/groups/{group}/one", get(try_one))
         .route(
             "/schools/{school}/rules/groups/{group}",
             get(group).post(save),
@@ -279,6 +281,7 @@ struct GroupPage {
     hints: Vec<String>,
     conflict: Option<ConflictView>,
     back: String,
+    here: String,
     may_set: bool,
     writes: bool,
 }
@@ -458,6 +461,7 @@ fn group_page(
         parts,
         conflict: around.conflict,
         back: format!("{}/rules", base(&school.id)),
+        here: format!("{}/rules/groups/{}", base(&school.id), segment(group)),
         may_set: at.visitor.may(Role::Set),
         writes: known.is_some_and(|known| known.rules.is_some()),
     })
@@ -628,26 +632,21 @@ fn text_page(
     }
 }
 
-#[derive(Deserialize)]
-struct SavedText {
-    text: String,
-    base: u32,
-}
-
 async fn save_text(
     State(markback): State<Markback>,
     at: AtSchool,
-    Form(saved): Form<SavedText>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Set)?;
     let school = &at.school;
     // Browsers send line ends as two characters.
-    let text = saved.text.replace("\r\n", "\n");
+    let text = field(&fields, "text").replace("\r\n", "\n");
+    let base_number = number(&fields, "base")?;
     let key = SettingsKey::school(&school.id);
     let actor = at.visitor.actor(Some("as a text".to_owned()));
     let mut configuration = markback.configuration().await;
     match configuration
-        .draft(&key, &text, Some(saved.base), &actor)
+        .draft(&key, &text, Some(base_number), &actor)
         .await
     {
         Ok(written) if written.problems.is_empty() => {
@@ -671,25 +670,18 @@ async fn save_text(
     }
 }
 
-#[derive(Deserialize)]
-struct Activated {
-    number: u32,
-    #[serde(default)]
-    note: String,
-}
-
 async fn activate(
     State(markback): State<Markback>,
     at: AtSchool,
-    Form(activated): Form<Activated>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Set)?;
     let school = &at.school;
     let key = SettingsKey::school(&school.id);
-    let actor = at.visitor.actor(note(&activated.note));
+    let actor = at.visitor.actor(note(field(&fields, "note")));
     let mut configuration = markback.configuration().await;
     let done = configuration
-        .activate(&key, Some(activated.number), &actor)
+        .activate(&key, Some(number(&fields, "number")?), &actor)
         .await;
     done.map_err(refused)?;
     markback.refresh_settings().await?;
@@ -697,36 +689,36 @@ async fn activate(
     Ok(Redirect::to(&to).into_response())
 }
 
+/// The number in a field that the page filled in.
+fn number(fields: &[(String, String)], name: &str) -> Result<u32, PageError> {
+    field(fields, name).parse().map_err(|_| {
+        PageError::new(ErrorKind::Invalid).detail("Open the rules again and use the buttons there.")
+    })
+}
+
 fn note(typed: &str) -> Option<String> {
     let typed = typed.trim();
     (!typed.is_empty()).then(|| typed.chars().take(NOTE_MAX).collect())
 }
 
-#[derive(Deserialize)]
-struct Undone {
-    to: u32,
-    /// The number that rules, as the page showed it.
-    active: u32,
-    #[serde(default)]
-    note: String,
-}
-
 async fn undo(
     State(markback): State<Markback>,
     at: AtSchool,
-    Form(undone): Form<Undone>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Set)?;
     let school = &at.school;
     let seen = seen(&markback, school).await?;
-    if seen.active != Some(undone.active) {
+    if seen.active != Some(number(&fields, "active")?) {
         return Err(PageError::new(ErrorKind::Conflict)
             .detail("Other rules count by now. Look at the history again."));
     }
     let key = SettingsKey::school(&school.id);
-    let actor = at.visitor.actor(note(&undone.note));
+    let actor = at.visitor.actor(note(field(&fields, "note")));
     let mut configuration = markback.configuration().await;
-    let done = configuration.undo(&key, Some(undone.to), &actor).await;
+    let done = configuration
+        .undo(&key, Some(number(&fields, "to")?), &actor)
+        .await;
     done.map_err(refused)?;
     markback.refresh_settings().await?;
     let to = format!("{}/rules?said=undone", base(&school.id));
@@ -836,7 +828,6 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         return Err(PageError::new(ErrorKind::Conflict)
             .detail("There is no draft to try: the rules that count are the newest."));
     };
-    let settings = markback.settings();
     let back = format!("{}/rules", base(&school.id));
     let frame = Frame::of_school(
         "The draft on last week",
@@ -844,13 +835,9 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         &school.id,
         Some(Section::Rules),
     );
-    let drafted = match school_from_text(&settings, &school.id, "draft", &draft.body) {
-        Ok((drafted, _)) => drafted,
-        Err(error) => {
-            let problems = match error {
-                LoadError::Problems { problems, .. } => problems.iter().map(in_words).collect(),
-                error => vec![error.to_string()],
-            };
+    let report = match markback.try_settings(&school.id, None, DAYS).await {
+        Ok(report) => report,
+        Err(TrialError::Draft(ChangeError::Problems { problems, .. })) => {
             return html(&TryPage {
                 frame,
                 number: draft.number,
@@ -862,25 +849,25 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
                 apart: Vec::new(),
                 back,
                 may_set: false,
-                problems,
+                problems: problems.iter().map(in_words).collect(),
             });
         }
+        Err(TrialError::Draft(error)) => return Err(refused(error)),
+        Err(TrialError::Store(error)) => return Err(error.into()),
+        Err(TrialError::Busy) => {
+            return Err(PageError::new(ErrorKind::Unavailable)
+                .detail("Others are trying drafts at the moment. Try again in a few seconds."));
+        }
+        Err(error) => return Err(PageError::new(ErrorKind::Conflict).detail(error.to_string())),
     };
-    let Ok(_permit) = TRYING.try_acquire() else {
-        return Err(PageError::new(ErrorKind::Unavailable)
-            .detail("Others are trying drafts at the moment. Try again in a few seconds."));
-    };
-    let registry = Registry::discover().map_err(|_| PageError::new(ErrorKind::Internal))?;
-    let now = markback.clock().now();
-    let (store, timezone) = (markback.store(), school.timezone);
-    let report = try_out(store, &registry, school, &drafted, DAYS, now).await?;
+    let timezone = school.timezone;
     let look = at
         .visitor
         .entry(AuditAction::SettingsTried)
         .school(&school.id);
     let look = look.amount(report.differences.len());
     markback.audit_log().look(look).await?;
-    let names = Names::of(&markback, school).await?;
+    let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let differences = report.differences.iter().take(DIFFERENCES).map(|one| {
         let key = names.person(&one.person, None);
@@ -930,5 +917,194 @@ fn headline(report: &Report) -> String {
             "{compared} of the last school days: {} would have been different.",
             counted(different, "mark", "marks")
         ),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "rules_one.html")]
+struct OnePage {
+    frame: Frame,
+    out: bool,
+    date: String,
+    time: String,
+    held: String,
+    fields: Vec<QuestionView>,
+    problem: Option<String>,
+    active: Option<DecisionView>,
+    draft: Option<DecisionView>,
+    has_draft: bool,
+    back: String,
+}
+
+struct QuestionView {
+    name: String,
+    key: String,
+    on: &'static str,
+    options: Vec<(String, bool)>,
+}
+
+struct DecisionView {
+    outcome: String,
+    steps: Vec<String>,
+}
+
+/// What one sign-in or sign-out would make by the rules that count and by the draft, whoever it is.
+async fn try_one(
+    State(markback): State<Markback>,
+    at: AtSchool,
+    Path((_, group)): Path<(String, String)>,
+    Query(typed): Query<Vec<(String, String)>>,
+) -> Result<Response, PageError> {
+    let school = &at.school;
+    let known = school
+        .group(&group)
+        .ok_or_else(|| PageError::new(ErrorKind::NotFound))?;
+    let seen = seen(&markback, school).await?;
+    let settings = markback.settings();
+    let drafted = seen
+        .draft()
+        .and_then(|draft| school_from_text(&settings, &school.id, "draft", &draft.body).ok())
+        .map(|(drafted, _)| drafted);
+    let now = markback.clock().now().with_timezone(&school.timezone);
+    let or = |name: &str, default: &str| match field(&typed, name) {
+        "" => default.to_owned(),
+        text => text.to_owned(),
+    };
+    let mut page = OnePage {
+        frame: Frame::of_school(
+            format!("Try one event: {group}"),
+            &at.visitor,
+            &school.id,
+            Some(Section::Rules),
+        ),
+        out: field(&typed, "kind") == "out",
+        date: or("date", &now.format("%Y-%m-%d").to_string()),
+        time: or("time", "09:05"),
+        held: field(&typed, "held").trim().to_owned(),
+        fields: known
+            .fields
+            .iter()
+            .map(|question| {
+                let key = format!("{ANSWER}{}", question.name);
+                let answer = field(&typed, &key).to_owned();
+                QuestionView {
+                    on: match question.on {
+                        EventKind::SignIn => "at a sign-in",
+                        EventKind::SignOut => "at a sign-out",
+                    },
+                    options: question
+                        .options
+                        .iter()
+                        .map(|option| (option.text.clone(), option.text == answer))
+                        .collect(),
+                    name: question.name.clone(),
+                    key,
+                }
+            })
+            .collect(),
+        problem: None,
+        active: None,
+        draft: None,
+        has_draft: drafted.is_some(),
+        back: format!("{}/rules/groups/{}", base(&school.id), segment(&group)),
+    };
+    if typed.is_empty() {
+        return html(&page);
+    }
+    let event = match event_of(&page, &typed, known, school) {
+        Ok(event) => event,
+        Err(problem) => {
+            page.problem = Some(problem);
+            return html(&page);
+        }
+    };
+    let mis = match markback.schools().mis(school).await {
+        Ok(mis) => mis,
+        Err(error) => {
+            page.problem = Some(format!(
+                "The MIS could not be asked for its codes: {error}."
+            ));
+            return html(&page);
+        }
+    };
+    let codes = match mis.code_book().await {
+        Ok(codes) => codes,
+        Err(error) => {
+            page.problem = Some(format!(
+                "The MIS could not be asked for its codes: {error}."
+            ));
+            return html(&page);
+        }
+    };
+    let given = Given {
+        capabilities: mis.capabilities(),
+        quirks: mis.quirks(),
+        codes: &codes,
+        held: (!page.held.is_empty()).then_some(page.held.as_str()),
+        closures: &ReadClosures::default(),
+    };
+    let decided = |school: &School, group: &Group| {
+        let decision = explain(school, group, &event, &given);
+        DecisionView {
+            outcome: decision.outcome.to_string(),
+            steps: decision.steps,
+        }
+    };
+    let active = decided(school, known);
+    let draft = drafted.as_ref().and_then(|drafted| {
+        let group = drafted.group(&group)?;
+        Some(decided(drafted, group))
+    });
+    (page.active, page.draft) = (Some(active), draft);
+    html(&page)
+}
+
+/// The event of the form; an error says what is wrong with it.
+fn event_of(
+    page: &OnePage,
+    typed: &[(String, String)],
+    group: &Group,
+    school: &School,
+) -> Result<Event, String> {
+    let date: NaiveDate = page
+        .date
+        .trim()
+        .parse()
+        .map_err(|_| "Give the day, such as 2026-11-23.".to_owned())?;
+    let time = NaiveTime::parse_from_str(page.time.trim(), "%H:%M")
+        .map_err(|_| "Give the time, such as 09:05.".to_owned())?;
+    let at = school
+        .timezone
+        .from_local_datetime(&date.and_time(time))
+        .earliest()
+        .ok_or("The clocks skip this time.")?;
+    let kind = if page.out {
+        EventKind::SignOut
+    } else {
+        EventKind::SignIn
+    };
+    let answers = group
+        .fields
+        .iter()
+        .filter(|question| question.on == kind)
+        .map(|question| {
+            let answer = field(typed, &format!("{ANSWER}{}", question.name));
+            (question.name.clone(), answer.to_owned())
+        })
+        .filter(|(_, answer)| !answer.is_empty());
+    let event = Event {
+        id: "tried".to_owned(),
+        person: "somebody".to_owned(),
+        kind_of_person: None,
+        kind,
+        at: at.fixed_offset(),
+        answers: answers.collect(),
+        automatic: false,
+        remote: false,
+    };
+    let problems = check_answers(&event, &group.fields);
+    match problems.first() {
+        None => Ok(event),
+        Some(problem) => Err(problem.to_string()),
     }
 }

@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// So many of the latest events are listed.
-const LATEST: usize = 40;
+const LATEST: usize = 25;
 /// So many causes are shown, and so many people of each.
 const CAUSES: usize = 8;
 const PEOPLE: usize = 4;
@@ -65,7 +65,6 @@ struct Today {
     other_times: Vec<String>,
     causes: Vec<Cause>,
     more_causes: usize,
-    needing: usize,
     counts: Vec<Count>,
     say: String,
     picture: Picture,
@@ -171,7 +170,6 @@ async fn today(
             .first()
             .and_then(|of| of.times.differing.clone()),
         other_times: other_times(&shown),
-        needing: causes.iter().map(|cause| cause.count).sum(),
         more_causes: causes.len().saturating_sub(CAUSES),
         causes: causes.into_iter().take(CAUSES).collect(),
         say: say(&counts),
@@ -238,20 +236,26 @@ fn number(events: &[DayEvent], is: impl Fn(&DayEvent) -> bool) -> usize {
 
 fn counts(events: &[DayEvent], of_day: &str) -> Vec<Count> {
     let kinds = [
-        (EventKind::SignIn, "sign-ins", "in"),
-        (EventKind::SignOut, "sign-outs", "out"),
+        (EventKind::SignIn, "sign-in", "sign-ins", "in"),
+        (EventKind::SignOut, "sign-out", "sign-outs", "out"),
     ];
-    let kinds = kinds.map(|(kind, label, word)| Count {
-        number: number(events, |event| event.kind == kind),
-        label,
-        outcome: None,
-        href: format!("{of_day}&kind={word}"),
+    let kinds = kinds.map(|(kind, one, many, word)| {
+        let number = number(events, |event| event.kind == kind);
+        Count {
+            number,
+            label: if number == 1 { one } else { many },
+            outcome: None,
+            href: format!("{of_day}&kind={word}"),
+        }
     });
-    let outcomes = Outcome::ALL.iter().map(|outcome| Count {
-        number: number(events, |event| Outcome::of(event.state) == *outcome),
-        label: outcome.plural(),
-        outcome: Some(*outcome),
-        href: format!("{of_day}&outcome={}", outcome.class()),
+    let outcomes = Outcome::ALL.iter().map(|outcome| {
+        let number = number(events, |event| Outcome::of(event.state) == *outcome);
+        Count {
+            number,
+            label: outcome.after(number),
+            outcome: Some(*outcome),
+            href: format!("{of_day}&outcome={}", outcome.class()),
+        }
     });
     // What needs nobody and is not there is not worth a place.
     kinds
@@ -461,7 +465,7 @@ fn filters(wanted: &Wanted, path: &str, date: NaiveDate) -> Vec<Filter> {
     filters.extend(Outcome::ALL.iter().map(|outcome| {
         let word = outcome.class();
         Filter {
-            label: first_upper(outcome.plural()),
+            label: first_upper(outcome.words()),
             href: format!("{path}?date={date}&outcome={word}"),
             is_current: wanted.outcome.as_deref() == Some(word),
         }

@@ -1,6 +1,5 @@
 //! Words and shapes that pages share.
 
-pub(crate) mod names;
 pub mod picture;
 pub mod quarters;
 pub mod reason;

@@ -17,8 +17,6 @@ use super::state::Outcome;
 const WIDTH: f64 = 1_200.0;
 /// The margin left and right.
 const MARGIN: f64 = 30.0;
-/// Where the marks of what needs a person are.
-const FLAGS: f64 = 36.0;
 /// Where the dots may begin.
 const TOP: f64 = 54.0;
 /// The most that sign-ins and sign-outs may take.

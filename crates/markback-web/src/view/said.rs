@@ -2,6 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use markback::people::KnownPerson;
+use mis_core::PersonKind;
 
 /// A number with its noun: `1 mark`, `14 marks`.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
@@ -22,4 +24,22 @@ pub(crate) fn when(at: DateTime<Utc>, timezone: Tz, now: DateTime<Utc>) -> Strin
     } else {
         day_and_time(at, timezone)
     }
+}
+
+/// What tells people of one name apart: `10B`, `Year 10`, `staff`, `parent`.
+pub(crate) fn form(person: &KnownPerson) -> String {
+    match person.kind {
+        PersonKind::Student => {
+            let form = person.registration.clone().or_else(|| person.year.clone());
+            form.unwrap_or_default()
+        }
+        PersonKind::Staff => "staff".to_owned(),
+        PersonKind::Parent => "parent".to_owned(),
+    }
+}
+
+/// What a form has in a field; empty if it has no such field.
+pub(crate) fn field<'f>(fields: &'f [(String, String)], name: &str) -> &'f str {
+    let found = fields.iter().find(|(field, _)| field == name);
+    found.map_or("", |(_, value)| value.as_str())
 }

@@ -55,14 +55,14 @@ impl Outcome {
         }
     }
 
-    /// Its words after a number.
-    pub fn plural(self) -> &'static str {
+    /// Its words after a number: `2 need somebody`.
+    pub fn after(self, number: usize) -> &'static str {
         match self {
+            _ if number == 1 => self.words(),
             Self::Needs => "need somebody",
             Self::Held => "wait for a release",
             Self::OnItsWay => "on their way",
-            Self::Done => "in the register",
-            Self::Nothing => "nothing to write",
+            Self::Done | Self::Nothing => self.words(),
         }
     }
 

@@ -118,10 +118,14 @@ fn sentence(called: &str, event: &DayEvent, record: &EventRecord, timezone: Tz) 
             Some(why) => format!("{began}, and no mark was written: {}.", reason(why)),
             None => format!("{began}, and no mark was written."),
         },
-        EventState::Held => format!(
-            "{began}. The mark {mark} waits until somebody in the office releases it: {}",
-            waiting.unwrap_or_else(|| "nobody has decided yet.".to_owned())
-        ),
+        EventState::Held => {
+            let why = record
+                .decision
+                .as_ref()
+                .and_then(|decision| decision["hold"].as_str());
+            let why = why.map_or_else(String::new, |why| format!(", because {why}"));
+            format!("{began}. The mark {mark} waits until somebody in the office releases it{why}.")
+        }
         EventState::Planned => match waiting {
             Some(why) => format!("{began}, so the mark is {mark}. It has not been sent yet: {why}"),
             None => format!("{began}, so the mark is {mark}. It is about to be sent."),
@@ -135,7 +139,7 @@ fn sentence(called: &str, event: &DayEvent, record: &EventRecord, timezone: Tz) 
             at(record.accepted_at)
         ),
         EventState::Confirmed => format!(
-            "{began}, so the mark is {mark}. It is in the register since {}.",
+            "{began}, so the mark is {mark}. It has been in the register since {}.",
             at(record.settled_at)
         ),
         EventState::Rejected => format!("{began}. The mark {mark} was rejected: {outcome}"),

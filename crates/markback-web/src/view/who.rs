@@ -77,6 +77,19 @@ impl Roll {
         self.people.as_deref()?.get(entry.kind, &entry.key)
     }
 
+    /// The person whom an event names by this id, of this kind if it says so.
+    pub fn person(&self, id: &str, kind: Option<PersonKind>) -> Option<&KnownPerson> {
+        let directory = self.directory.as_deref()?;
+        let by = &self.school.persons.by;
+        self.known(directory.lookup(id, by, kind).one()?)
+    }
+
+    /// Their name, or the id in the event if nobody is known by it.
+    pub fn name(&self, id: &str, kind: Option<PersonKind>) -> String {
+        let person = self.person(id, kind);
+        person.map_or_else(|| id.to_owned(), KnownPerson::name)
+    }
+
     /// The person of an event as lists name them.
     pub fn who(&self, event: &DayEvent) -> Who {
         match self.entry(event) {

@@ -5,13 +5,15 @@
     reason = "tests; not every one uses everything"
 )]
 
+pub(crate) mod browser;
+
 use axum::{
     Extension, Router,
     body::{Body, to_bytes},
     http::{HeaderMap, Method, Request, header},
 };
 use markback::service::Markback;
-use markback_web::{Role, SchoolsSeen, Visitor};
+use markback_web::{Role, SchoolsSeen, Visitor, session::FormToken};
 use tower::ServiceExt as _;
 
 pub(crate) mod morning;
@@ -37,6 +39,7 @@ pub(crate) fn visitor(role: Role) -> Visitor {
         user: "j.marsh".to_owned(),
         role,
         schools: SchoolsSeen::All,
+        form: FormToken::default(),
     }
 }
 

@@ -349,6 +349,16 @@ async fn an_endpoint_that_says_it_is_gone_gets_nothing_more() {
             .await;
         let gone = stage.endpoints.get(&endpoint.id).await.unwrap();
         assert_eq!(gone.state, EndpointState::Gone);
+        let text = "[[school]]\nid = 'A'\ntimezone = 'Europe/London'\ntoken_env = 'NONE'\n";
+        let loaded = crate::settings::from_text(std::path::Path::new("m.toml"), text);
+        let settings = loaded.unwrap().settings;
+        let found = crate::problems::find(&stage.store, &settings, &"A".into(), None, None);
+        let [told] = found.await.unwrap().endpoints.try_into().unwrap();
+        assert_eq!((told.id, told.state), (endpoint.id.clone(), gone.state));
+        assert!(
+            told.cure
+                .contains(&format!("webhooks enable {}", endpoint.id))
+        );
         stage.publish("A", "2").await;
         assert_eq!(stage.deliveries(&endpoint.id).await.len(), 1);
         assert_eq!(stage.received().await.len(), 1);

@@ -24,6 +24,7 @@ pub use self::{
     preview::{Expectation, Named, Preview, Previewed},
 };
 use crate::{
+    endpoints::{Endpoint, EndpointState},
     schools::token_key,
     settings::Settings,
     store::{EventFilter, EventRecord, EventState, Store},
@@ -90,6 +91,43 @@ pub struct Problems {
     pub causes: Vec<Cause>,
     /// Whether there are more events than were looked at.
     pub more: bool,
+    /// Endpoints for webhooks that get nothing any more although they should: the school's, and those for all schools.
+    pub endpoints: Vec<DeadEndpoint>,
+}
+
+/// An endpoint for webhooks that gets nothing any more, without its address, which may hold a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct DeadEndpoint {
+    /// Its id.
+    pub id: String,
+    /// The school whose entries it should get; `null` for all schools.
+    pub school: Option<String>,
+    /// `gone` or `dead`.
+    pub state: EndpointState,
+    /// What it is for.
+    pub note: Option<String>,
+    /// The last failure.
+    pub error: Option<String>,
+    /// What to do.
+    pub cure: String,
+}
+
+impl DeadEndpoint {
+    /// `None` if it gets what it should.
+    fn of(endpoint: Endpoint) -> Option<Self> {
+        endpoint.state.is_trouble().then(|| Self {
+            cure: format!(
+                "Once it works again: markback webhooks enable {id}, then markback webhooks resend {id} --since the day it failed.",
+                id = endpoint.id
+            ),
+            id: endpoint.id,
+            school: endpoint.school,
+            state: endpoint.state,
+            note: endpoint.note,
+            error: endpoint.last_error,
+        })
+    }
 }
 
 impl Problems {
@@ -218,7 +256,18 @@ pub async fn find(
         .iter()
         .filter(|pause| pause.key == school.as_str() || Some(&pause.key) == token.as_ref())
         .max_by_key(|pause| pause.until);
-    Ok(by_cause(&records, pause, more))
+    let endpoints = store.endpoints().await?.into_iter();
+    let is_concerned = |endpoint: &Endpoint| {
+        let of = endpoint.school.as_deref();
+        of.is_none_or(|of| of == school.as_str())
+    };
+    Ok(Problems {
+        endpoints: endpoints
+            .filter(is_concerned)
+            .filter_map(DeadEndpoint::of)
+            .collect(),
+        ..by_cause(&records, pause, more)
+    })
 }
 
 fn by_cause(records: &[EventRecord], pause: Option<&Pause>, more: bool) -> Problems {
@@ -255,5 +304,9 @@ fn by_cause(records: &[EventRecord], pause: Option<&Pause>, more: bool) -> Probl
         cause.people = people.len();
     }
     causes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.id.cmp(&b.id)));
-    Problems { causes, more }
+    Problems {
+        causes,
+        more,
+        endpoints: Vec::new(),
+    }
 }
