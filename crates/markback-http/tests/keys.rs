@@ -53,6 +53,8 @@ fn routes() -> Vec<Route> {
                 ("{endpoint}", "e1"),
                 ("{template}", "secondary"),
                 ("{number}", "1"),
+                ("{cause}", "no-such-cause"),
+                ("{action}", "retry"),
             ] {
                 path = path.replace(name, value);
             }

@@ -815,7 +815,11 @@ async fn settings_are_tried_on_past_events_before_they_rule() {
 
 #[tokio::test]
 async fn an_event_is_explained_without_being_stored() {
-    let mut world = ApiEnv::new().await;
+    let mut world = ApiEnv::with(Setup {
+        writeback: "protected = ['M']\n",
+        ..Setup::default()
+    })
+    .await;
     world.run();
     world.known().await;
     world.register_read().await;
@@ -962,8 +966,11 @@ async fn an_adapter_is_told_as_declared_granted_and_effective() {
         .set_access(&world.school.id, Access::Revoked)
         .unwrap();
     world.clock.advance(Duration::from_secs(2 * 60 * 60));
-    let (status, away) = client.get(&path).await;
-    assert_eq!((status, kind(&away)), (503, "unavailable"), "{away}");
+    let (_, revoked) = client.get(&path).await;
+    assert_eq!(revoked["granted"]["session"], "none", "{revoked}");
+    assert_eq!(revoked["grants"]["approved"], false);
+    let why = revoked["missing"][0]["why"].as_str().unwrap();
+    assert!(why.contains("not approved"), "{why}");
 }
 
 #[tokio::test]
