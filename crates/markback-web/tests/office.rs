@@ -503,7 +503,11 @@ async fn one_event_is_tried_without_anything_being_stored() {
         &format!("{one}?kind=in&date=2026-11-23&time=09:05&held=L"),
     )
     .await;
-    assert!(page.text.contains("the register holds L as given"), "{}", page.text);
+    assert!(
+        page.text.contains("the register holds L as given"),
+        "{}",
+        page.text
+    );
     let page = get(&router, &format!("{one}?kind=in&date=2026-11-23&time=soon")).await;
     assert!(page.text.contains("Give the time"), "{}", page.text);
     let filter = markback::store::EventFilter {

@@ -157,8 +157,8 @@ async fn what_needs_somebody_is_on_top_by_cause_with_its_people() {
         );
     }
     let (rejected, held) = (
-        needs.find("rejected by the MIS"),
-        needs.find("waits for a release"),
+        needs.find("The MIS refused"),
+        needs.find("Marks wait for somebody"),
     );
     assert!(
         rejected.unwrap() < held.unwrap(),

@@ -13,6 +13,7 @@ use chrono::{DateTime, Days, NaiveDate, Utc};
 use markback::{
     audit_log::AuditAction,
     day::{Day, DayEvent},
+    problems::{Cause, Problems, find},
     service::{EventState, Markback},
 };
 use mis_core::EventKind;
@@ -63,7 +64,7 @@ struct Today {
     closed: Option<String>,
     differing: Option<String>,
     other_times: Vec<String>,
-    causes: Vec<Cause>,
+    causes: Vec<CauseLine>,
     more_causes: usize,
     counts: Vec<Count>,
     say: String,
@@ -105,11 +106,11 @@ impl DaySwitch {
 }
 
 /// Events that need a person for one reason.
-struct Cause {
+struct CauseLine {
     count: usize,
     outcome: Outcome,
     title: String,
-    advice: &'static str,
+    cure: String,
     people: Vec<Who>,
     others: usize,
     href: String,
@@ -144,12 +145,17 @@ async fn today(
     let date = day_asked(asked.date.as_deref(), today);
     let shown = markback.day(&at.school, date).await?;
     let roll = Roll::of(&markback, &at.school).await?;
-    at.looks_at(&markback, AuditAction::EventsListed, shown.events.len())
-        .await?;
     let own = base(&at.school.id);
     let of_day = format!("{own}/events?date={date}");
-    let causes = causes(&shown.events, &roll, &of_day);
     let is_today = date == today;
+    // Today, what is left of the days before needs somebody too.
+    let only = (!is_today).then_some(date);
+    let (store, settings) = (markback.store(), markback.settings());
+    let found = find(store, &settings, &at.school.id, only, only).await?;
+    let amount = shown.events.len().max(found.events());
+    at.looks_at(&markback, AuditAction::EventsListed, amount)
+        .await?;
+    let causes = cause_lines(&found, &roll, &format!("{own}/problems"), is_today);
     let title = day(date, today);
     let mut frame = Frame::of_school(title, &at.visitor, &at.school.id, Some(Section::Today));
     if is_today {
@@ -274,34 +280,41 @@ fn say(counts: &[Count]) -> String {
     said.join(", ")
 }
 
-/// The events that need a person by state and outcome, those with the most events first.
-fn causes(events: &[DayEvent], roll: &Roll, of_day: &str) -> Vec<Cause> {
-    let mut found: BTreeMap<(EventState, &str), Vec<&DayEvent>> = BTreeMap::new();
-    for event in events.iter().filter(|event| event.state.needs_person()) {
-        let outcome = event.outcome.as_deref().unwrap_or_default();
-        found.entry((event.state, outcome)).or_default().push(event);
-    }
-    let mut causes: Vec<_> = found
-        .into_iter()
-        .map(|((state, outcome), of_cause)| Cause {
-            count: of_cause.len(),
-            outcome: Outcome::of(state),
-            title: match outcome {
-                "" => word(state).to_owned(),
-                outcome => format!("{}: {outcome}", word(state)),
+/// What needs a person, as lines. `anchored` tells whether the page of the problems has the same causes in the same order.
+fn cause_lines(found: &Problems, roll: &Roll, problems: &str, anchored: bool) -> Vec<CauseLine> {
+    let line = |(place, cause): (usize, &Cause)| {
+        // Somebody with two events is named once.
+        let people: BTreeMap<_, _> = cause
+            .events
+            .iter()
+            .map(|event| (&event.person, event.kind_of_person))
+            .collect();
+        let named = people.iter().take(PEOPLE);
+        let named: Vec<_> = named
+            .map(|(person, kind)| roll.who_is(person, *kind))
+            .collect();
+        CauseLine {
+            count: cause.count,
+            outcome: match Outcome::of(cause.state) {
+                // A code that the MIS does not know: nothing is written until somebody changes it.
+                Outcome::Nothing | Outcome::Done => Outcome::Needs,
+                outcome => outcome,
             },
-            advice: state.advice().unwrap_or_default(),
-            people: of_cause
-                .iter()
-                .take(PEOPLE)
-                .map(|event| roll.who(event))
-                .collect(),
-            others: of_cause.len().saturating_sub(PEOPLE),
-            href: format!("{of_day}&outcome={}", Outcome::of(state).class()),
-        })
-        .collect();
-    causes.sort_by_key(|cause| (cause.outcome, std::cmp::Reverse(cause.count)));
-    causes
+            title: cause.title.clone(),
+            cure: cause.cure.clone(),
+            others: people.len().saturating_sub(named.len()),
+            people: named,
+            href: if anchored {
+                format!("{problems}#cause-{}", place.saturating_add(1))
+            } else {
+                problems.to_owned()
+            },
+        }
+    };
+    let mut lines: Vec<_> = found.causes.iter().enumerate().map(line).collect();
+    // What is wrong comes before what only waits.
+    lines.sort_by_key(|line| line.outcome);
+    lines
 }
 
 fn row(event: &DayEvent, roll: &Roll, timezone: chrono_tz::Tz) -> Row {

@@ -21,8 +21,8 @@ pub struct Quarter {
     pub ins: usize,
     /// How many signed out.
     pub outs: usize,
-    /// How many there are of each outcome, those that matter most first. None is zero.
-    pub outcomes: Vec<(Outcome, usize)>,
+    /// How many there are of each outcome in words, those that matter most first. None is zero.
+    pub outcomes: Vec<(Outcome, String)>,
     /// The parts of its bar.
     pub bar: Vec<BarPart>,
 }
@@ -61,7 +61,10 @@ pub fn quarters(events: &[DayEvent], timezone: Tz) -> Vec<Quarter> {
             ins,
             outs,
             bar: bar(&outcomes, longest),
-            outcomes: outcomes.into_iter().collect(),
+            outcomes: outcomes
+                .into_iter()
+                .map(|(outcome, number)| (outcome, format!("{number} {}", outcome.after(number))))
+                .collect(),
         })
         .collect()
 }

@@ -57,10 +57,14 @@ impl Roll {
 
     /// The person of an event in the directory.
     pub fn entry(&self, event: &DayEvent) -> Option<&Entry> {
+        self.entry_of(&event.person, event.kind_of_person)
+    }
+
+    /// The person with this id in events.
+    fn entry_of(&self, person: &str, kind: Option<PersonKind>) -> Option<&Entry> {
         let directory = self.directory.as_deref()?;
-        let by = &self.school.persons.by;
         directory
-            .lookup(&event.person, by, event.kind_of_person)
+            .lookup(person, &self.school.persons.by, kind)
             .one()
     }
 
@@ -92,10 +96,15 @@ impl Roll {
 
     /// The person of an event as lists name them.
     pub fn who(&self, event: &DayEvent) -> Who {
-        match self.entry(event) {
+        self.who_is(&event.person, event.kind_of_person)
+    }
+
+    /// The person with this id in events as lists name them.
+    pub fn who_is(&self, person: &str, kind: Option<PersonKind>) -> Who {
+        match self.entry_of(person, kind) {
             Some(entry) => self.named(entry),
             None => Who {
-                name: event.person.clone(),
+                name: person.to_owned(),
                 place: "not in the school’s list".to_owned(),
                 href: None,
             },

@@ -352,7 +352,8 @@ async fn an_endpoint_that_says_it_is_gone_gets_nothing_more() {
         let text = "[[school]]\nid = 'A'\ntimezone = 'Europe/London'\ntoken_env = 'NONE'\n";
         let loaded = crate::settings::from_text(std::path::Path::new("m.toml"), text);
         let settings = loaded.unwrap().settings;
-        let found = crate::problems::find(&stage.store, &settings, &"A".into(), None, None);
+        let school = SchoolId::from("A");
+        let found = crate::problems::find(&stage.store, &settings, &school, None, None);
         let [told] = found.await.unwrap().endpoints.try_into().unwrap();
         assert_eq!((told.id, told.state), (endpoint.id.clone(), gone.state));
         assert!(
