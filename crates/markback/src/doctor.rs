@@ -645,7 +645,7 @@ mod tests {
             LiveSettings::new(Settings::default()),
             Registry::from_descriptors([]).unwrap(),
             Arc::new(SystemClock),
-            Rates::alone(100),
+            Rates::alone(std::num::NonZeroU32::MIN),
         );
         let (one, other) = ("A1".into(), "A2".into());
         let first = schools.begin_to_examine(&one);
