@@ -83,7 +83,7 @@ async fn each_event_is_counted_drawn_and_listed_once() {
     assert_eq!(
         [
             "sign-ins",
-            "sign-outs",
+            "sign-out",
             "in the register",
             "nothing to write"
         ]
