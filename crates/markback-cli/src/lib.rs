@@ -118,7 +118,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         #[cfg(feature = "lab")]
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(args, markback_web::router),
         Command::Serve(args) => serve::run(args),
         Command::Replay(args) => replay::run(args),
         Command::Events(args) => events::run(&args),

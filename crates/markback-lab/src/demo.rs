@@ -13,6 +13,9 @@ mod tell;
 
 use std::{process::ExitCode, time::Instant};
 
+use axum::Router;
+use markback::service::Markback;
+
 use self::{
     compare::Comparison, groups::Groups, morning::Morning, record::Record, replays::Replays,
     stage::Stage, tell::Story,
@@ -26,7 +29,7 @@ const EVENTS_MAX: usize = 50_000;
 /// The arguments of `markback demo`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Keep the service running afterwards, and print its address
+    /// Keep the service running afterwards, and print its address and a user for its pages
     #[arg(long)]
     pub stay: bool,
     /// Seed of all random choices; the same seed plays the same morning
@@ -40,12 +43,15 @@ pub struct Args {
     pub format: TextOrJson,
 }
 
-/// Plays the morning.
+/// Makes the pages of a service.
+pub type Pages = fn(Markback) -> Router;
+
+/// Plays the morning on a service with these pages.
 ///
 /// # Errors
 /// Returns an error if a port, the temporary folder or the service is not available, or if events are not finished in
 /// time.
-pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: Args, pages: Pages) -> anyhow::Result<ExitCode> {
     if !(1..=EVENTS_MAX).contains(&args.events) {
         let given = args.events;
         let told =
@@ -53,13 +59,13 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         return Err(BadInput(told).into());
     }
     logging::start(logging::COMMAND)?;
-    block_on(demo(args))
+    block_on(demo(args, pages))
 }
 
-async fn demo(args: Args) -> anyhow::Result<ExitCode> {
+async fn demo(args: Args, pages: Pages) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let begin = Instant::now();
-    let stage = Stage::set(args.seed, args.events).await?;
+    let stage = Stage::set(args.seed, args.events, pages).await?;
     let morning = Morning::draw(&stage.schools, args.seed, args.events);
     if args.format == TextOrJson::Text {
         tell::opening(&stage, &morning)?;
@@ -77,6 +83,11 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
     let comparison = Comparison::of(&before, &stage.marks()?, &records);
     let groups = Groups::of(&stage).await?;
     let replays = Replays::of(&stage, &records).await?;
+    let password = if args.stay {
+        Some(stage.add_user().await?)
+    } else {
+        None
+    };
     let story = Story {
         stage: &stage,
         groups: &groups,
@@ -86,7 +97,7 @@ async fn demo(args: Args) -> anyhow::Result<ExitCode> {
         comparison: &comparison,
         resent,
         took: begin.elapsed(),
-        stay: args.stay,
+        password,
     };
     story.tell(args.format)?;
     if args.stay {

@@ -7,19 +7,23 @@ use chrono::{DateTime, TimeDelta, Utc};
 use mis_core::SchoolId;
 use outbox::Clock as _;
 use rand::RngExt as _;
+use secrecy::SecretString;
 use tempfile::TempDir;
 use wonde_sandbox::{Sandbox, SandboxOptions};
 
 use super::{
+    Pages,
     clock::StageClock,
     compare::{self, Marks},
     morning,
     schools::{School, schools},
 };
 use markback::{
+    operator::Actor,
     pipeline::WorkerConfig,
     service::{Markback, Options},
     settings,
+    users::{self, NewUser, Role},
 };
 use markback_http::server::Running;
 
@@ -29,6 +33,9 @@ const SCHOOLS: u32 = 5;
 const WRITE_DELAY: Duration = Duration::from_secs(90);
 /// The interval between two extractions into Wonde's copy, by the demo's clock.
 const EXTRACTION_EVERY: Duration = Duration::from_secs(15 * 60);
+
+/// The name of the user for the pages.
+pub(super) const USER: &str = "office";
 
 /// The speed of the clock after the morning, while the service keeps running.
 const SPEED_AFTERWARDS: f64 = 10.0;
@@ -48,7 +55,7 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Creates the environment. The clock starts a little before the morning and runs at normal speed.
-    pub(super) async fn set(seed: u64, events: usize) -> anyhow::Result<Self> {
+    pub(super) async fn set(seed: u64, events: usize, pages: Pages) -> anyhow::Result<Self> {
         let clock = Arc::new(StageClock::starting_at(
             morning::begins() - TimeDelta::minutes(10),
         ));
@@ -80,7 +87,7 @@ impl Stage {
             ..Options::default()
         };
         let markback = Markback::open(settings::load(&path)?.settings, options).await?;
-        let running = Running::start(markback.clone()).await?;
+        let running = Running::start_with(markback.clone(), pages(markback.clone())).await?;
         people_known(&markback, &schools).await?;
         Ok(Self {
             clock,
@@ -91,6 +98,24 @@ impl Stage {
             key,
             folder,
         })
+    }
+
+    /// Adds a user who may do everything on the pages. Returns the password.
+    pub(super) async fn add_user(&self) -> anyhow::Result<String> {
+        let password = random_key();
+        let user = NewUser {
+            name: USER.to_owned(),
+            shown: "Demo".to_owned(),
+            role: Role::Admin,
+            schools: None,
+        };
+        let actor = Actor {
+            via: "demo",
+            ..Actor::default()
+        };
+        let secret = SecretString::from(password.as_str());
+        users::add(self.markback.store(), &user, &secret, &actor).await?;
+        Ok(password)
     }
 
     /// The time by the demo's clock.
@@ -184,6 +209,8 @@ fn toml(sandbox: &Sandbox, schools: &[School], folder: &TempDir) -> String {
 
 const SETTINGS: &str = r#"
 rate_per_minute = 60000
+# By the demo's clock, which is fast.
+pages = { idle = "7d", absolute = "7d" }
 gather = { window = "45s", max = 200 }
 
 [[template]]

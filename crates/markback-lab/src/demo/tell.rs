@@ -12,7 +12,7 @@ use super::{
     record::Record,
     replays::Replays,
     schools::School,
-    stage::Stage,
+    stage::{Stage, USER},
 };
 use markback::service::EventState;
 use markback_console::output::{self, TextOrJson};
@@ -30,7 +30,8 @@ pub(super) struct Story<'a> {
     pub(super) comparison: &'a Comparison,
     pub(super) resent: usize,
     pub(super) took: Duration,
-    pub(super) stay: bool,
+    /// The password of the user for the pages, if the service keeps running.
+    pub(super) password: Option<String>,
 }
 
 /// The introduction.
@@ -67,8 +68,8 @@ impl Story<'_> {
                 ))?;
                 output::line(self.comparison_text())?;
                 output::line(self.replays.text())?;
-                if self.stay {
-                    output::line(self.stay_text()?)?;
+                if let Some(password) = &self.password {
+                    output::line(self.stay_text(password)?)?;
                 }
             }
         }
@@ -239,13 +240,15 @@ impl Story<'_> {
         text
     }
 
-    fn stay_text(&self) -> anyhow::Result<String> {
+    fn stay_text(&self, password: &str) -> anyhow::Result<String> {
         Ok(format!(
             "\nThe service keeps running at {} until you press ctrl-c; its settings are {}.\n\
+             Open {} in a browser and sign in as {USER} with the password {password}.\n\n\
              Its clock goes on from {}, ten times as fast as yours. Sign a pupil in who has not come yet:\n\n{}\n\n\
              and see a quarter of a minute later what became of it:\n\n{}\n",
             self.stage.address(),
             self.stage.folder.path().join("markback.toml").display(),
+            self.stage.address(),
             self.stage.now().format("%H:%M"),
             self.sign_in_with_curl()?,
             self.look_with_curl(),
@@ -300,17 +303,22 @@ impl Story<'_> {
             .into_iter()
             .map(|(reason, (count, _))| (reason, count))
             .collect();
-        let stay = self.stay.then(|| -> anyhow::Result<Value> {
-            let settings = self.stage.folder.path().join("markback.toml");
-            Ok(json!({
-                "address": self.stage.address(),
-                "settings": settings,
-                "key": self.stage.key,
-                "sandbox": self.stage.sandbox.base_url(),
-                "now": self.stage.now(),
-                "example": self.sign_in_with_curl()?,
-            }))
-        });
+        let stay = self
+            .password
+            .as_ref()
+            .map(|password| -> anyhow::Result<Value> {
+                let settings = self.stage.folder.path().join("markback.toml");
+                Ok(json!({
+                    "address": self.stage.address(),
+                    "settings": settings,
+                    "key": self.stage.key,
+                    "user": USER,
+                    "password": password,
+                    "sandbox": self.stage.sandbox.base_url(),
+                    "now": self.stage.now(),
+                    "example": self.sign_in_with_curl()?,
+                }))
+            });
         let requests = self.stage.sandbox.requests();
         Ok(json!({
             "day": morning::begins().date_naive(),
