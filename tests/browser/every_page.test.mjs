@@ -64,7 +64,7 @@ test("every page has the policy, says nothing to the console, and has no barrier
     for (const width of WIDTHS) {
       await page.setViewportSize({ width, height: 900 });
       const over = await cutOff(page);
-      if (over > 0) found.push(`${address} at ${width}: ${over} pixels are cut off`);
+      if (over) found.push(`${address} at ${width}: ${over}`);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
         for (const barrier of await barriers(page)) found.push(`${address} at ${width}, ${colorScheme}: ${barrier}`);

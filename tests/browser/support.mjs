@@ -64,6 +64,12 @@ export async function barriers(page) {
     .flatMap(({ id, help, nodes }) => nodes.map((node) => `${id}: ${help}: ${node.target} ${node.html.slice(0, 160)}`));
 }
 
-/** How far a page can be scrolled to the side, in pixels. */
+/** What makes a page wider than its window, in words; empty if it is not. */
 export const cutOff = (page) =>
-  page.evaluate(() => document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth);
+  page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.scrollingElement;
+    if (scrollWidth <= clientWidth) return "";
+    const over = (element) => element.getBoundingClientRect().right - clientWidth;
+    const [widest] = [...document.body.querySelectorAll("*")].sort((a, b) => over(b) - over(a));
+    return `${scrollWidth - clientWidth} pixels are cut off: ${widest.outerHTML.slice(0, 160)}`;
+  });

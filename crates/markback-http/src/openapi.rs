@@ -200,7 +200,9 @@ fn about_parameter(name: &str) -> &'static str {
         "key" => "The key's id, which is its public part.",
         "template" => "The template's name.",
         "cause" => "The id of a cause, from the list of problems.",
-        "action" => "What to do to the events of the cause: `retry`, `discard`, `release` or `drop`.",
+        "action" => {
+            "What to do to the events of the cause: `retry`, `discard`, `release` or `drop`."
+        }
         "number" => "The number of a version, from 1.",
         "secret" => "The secret of the webhooks' address, which the settings name.",
         "kind" => "The end of a problem's `type`.",

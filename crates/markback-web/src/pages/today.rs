@@ -208,18 +208,20 @@ fn other_times(day: &Day) -> Vec<String> {
     let others = day.times.iter().filter(|of| of.times != first.times);
     others
         .map(|of| {
-            let clock = |time: Option<chrono::NaiveTime>| {
-                time.map_or("–".to_owned(), |time| time.format("%H:%M").to_string())
-            };
             let (am, pm) = (of.times.am, of.times.pm);
-            format!(
-                "{}: late after {} and {}, register closes {} and {}",
-                of.group,
-                clock(am.late),
-                clock(pm.late),
-                clock(am.unauthorised),
-                clock(pm.unauthorised),
-            )
+            let times = [
+                ("late after", [am.late, pm.late]),
+                ("register closes", [am.unauthorised, pm.unauthorised]),
+            ];
+            let words = times.into_iter().filter_map(|(what, times)| {
+                let times: Vec<_> = times
+                    .into_iter()
+                    .flatten()
+                    .map(|time| time.format("%H:%M").to_string())
+                    .collect();
+                (!times.is_empty()).then(|| format!("{what} {}", times.join(" and ")))
+            });
+            format!("{}: {}", of.group, words.collect::<Vec<_>>().join(", "))
         })
         .collect()
 }
