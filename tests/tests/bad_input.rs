@@ -176,7 +176,8 @@ async fn the_api_requires_the_key_and_known_schools_and_events() {
             "/v1/schools/A0/events/e1",
         ),
         (404, "/problems/unknown-event", Method::GET, one.as_str()),
-        (404, "/problems/not-found", Method::GET, "/v2"),
+        // What is not below `/v1` belongs to the pages.
+        (404, "/problems/not-found", Method::GET, "/v1/nothing"),
         (
             405,
             "/problems/method-not-allowed",
