@@ -134,7 +134,7 @@ async fn page(
         ("school" = Option<String>, Query, description = "Schools, separated by commas; without it, all schools and what concerns no single one."),
         ("kind" = Option<String>, Query, description = "Kinds, separated by commas: `event`, `group`, `sync`, `notice`."),
     ),
-    responses((status = 200, description = "The stream.", body = String, content_type = "text/event-stream")))]
+    responses((status = 200, description = "The stream: events with `id`, `event` and `data`, which is an entry as JSON.", body = serde_json::Value, content_type = "text/event-stream")))]
 async fn follow(
     State(markback): State<Markback>,
     access: Access,
