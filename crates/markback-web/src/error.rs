@@ -90,7 +90,7 @@ impl ErrorKind {
     }
 }
 
-/// An error page. [`as_page`] draws it, so that it has the navigation of the visitor.
+/// An error page. A layer of the router draws it, so that it has the navigation of the visitor.
 #[derive(Clone, Debug)]
 pub struct PageError {
     kind: ErrorKind,
