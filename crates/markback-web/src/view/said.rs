@@ -5,6 +5,8 @@ use chrono_tz::Tz;
 use markback::people::KnownPerson;
 use mis_core::PersonKind;
 
+use super::time::clock;
+
 /// A number with its noun: `1 mark`, `14 marks`.
 pub(crate) fn counted(count: usize, one: &str, many: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { many })
@@ -20,7 +22,7 @@ pub(crate) fn day_and_time(at: DateTime<Utc>, timezone: Tz) -> String {
 pub(crate) fn when(at: DateTime<Utc>, timezone: Tz, now: DateTime<Utc>) -> String {
     let local = at.with_timezone(&timezone);
     if local.date_naive() == now.with_timezone(&timezone).date_naive() {
-        local.format("%H:%M").to_string()
+        clock(at, timezone)
     } else {
         day_and_time(at, timezone)
     }
