@@ -291,9 +291,10 @@ impl LedgerRow {
         row
     }
 
-    /// Adds a mark that is not in the list, below those that were planned later.
+    /// Adds a mark that is no longer in the list, below those that were planned later. One of the same moment is later, since
+    /// this one left the list for it.
     pub(crate) fn enter(&mut self, mark: &LedgerMark) {
-        let later = |other: &LedgerMark| other.planned_at > mark.planned_at;
+        let later = |other: &LedgerMark| other.planned_at >= mark.planned_at;
         let place = self.marks.iter().position(later);
         let place = place.unwrap_or(self.marks.len());
         self.marks.insert(place, mark.clone());

@@ -111,8 +111,9 @@ struct Known {
     over: Option<SeenMark>,
     against: Standing,
     seen: BTreeSet<usize>,
-    /// Whether a mark of it was ever sent, and not rejected.
-    may_stand: bool,
+    /// Whether a mark of it was ever sent without an answer, and whether Wonde took the last one and has not rejected it.
+    unanswered: bool,
+    taken: bool,
     withdrawn: bool,
     /// The mark that its present one repairs.
     repairs: Option<LedgerMark>,
@@ -236,7 +237,7 @@ impl World {
         };
         known.withdrawn = true;
         let on_its_way = matches!(known.state, State::Unanswered | State::Accepted);
-        let may_stand = known.may_stand || on_its_way;
+        let may_stand = known.unanswered || known.taken || on_its_way;
         if !on_its_way {
             known.state = if may_stand {
                 State::Unconfirmed
@@ -329,7 +330,8 @@ impl World {
             over: None,
             against: Standing::default(),
             seen: BTreeSet::new(),
-            may_stand: false,
+            unanswered: false,
+            taken: false,
             withdrawn: false,
             repairs: None,
         });
@@ -465,18 +467,22 @@ impl World {
             });
         }
         let id = known.event.id.clone();
-        self.events[n].may_stand |= !matches!(answer, Answer::Refused);
         match answer {
             Answer::Taken => {
+                self.events[n].taken = true;
                 let mark = self.own_mark(n, Some(moment(self.now)));
                 self.apply(&Change::Accept(mark));
                 self.events[n].state = State::Accepted;
             }
             Answer::Refused => {
+                self.events[n].taken = false;
                 self.apply(&Change::Forget(id));
                 self.events[n].state = State::Rejected;
             }
-            Answer::LostAfter | Answer::LostBefore => self.events[n].state = State::Unanswered,
+            Answer::LostAfter | Answer::LostBefore => {
+                self.events[n].unanswered = true;
+                self.events[n].state = State::Unanswered;
+            }
         }
     }
 
@@ -532,6 +538,7 @@ impl World {
             && there.code != code
             && self.flights[place].seen.contains(&there.number)
             && !self.looks_like_ours(&there, event)
+            && !self.looks_like_the_withdrawn(&there, event)
             && (self.events[event].repairs.is_some()
                 || self
                     .rules
@@ -554,6 +561,18 @@ impl World {
         })
     }
 
+    /// Whether a repair cannot tell the teacher's mark from the withdrawn one: Wonde took the latter, and both say the same and
+    /// are of the same moment as far as the clocks tell.
+    fn looks_like_the_withdrawn(&self, there: &Version, event: usize) -> bool {
+        self.events[event].repairs.as_ref().is_some_and(|first| {
+            let changed = moment(there.changed + self.skew);
+            let about_then = |sent| self.times_of_copy || changed >= sent - CLOCK_SLACK;
+            first.code.as_str() == there.code
+                && first.answered
+                && first.sent_at.is_some_and(about_then)
+        })
+    }
+
     fn poll(&mut self) {
         let open = |one: &Flight| one.landed.is_some() && one.followed;
         let Some(place) = self.flights.iter().position(open) else {
@@ -568,7 +587,10 @@ impl World {
         if flight.landed == Some(true) {
             self.apply(&Change::Confirm(id));
             self.events[n].state = State::Confirmed;
-        } else if self.now % 2 == 0 {
+            return;
+        }
+        self.events[n].taken = false;
+        if self.now % 2 == 0 {
             // Believed after a few times; here by chance.
             self.apply(&Change::Forget(id));
             self.events[n].state = State::Rejected;

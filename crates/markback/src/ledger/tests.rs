@@ -398,6 +398,17 @@ fn a_withdrawn_event_counts_no_longer(#[case] may_stand: bool, #[case] left: Opt
     assert_eq!(third.against.clock, clock("e1"));
 }
 
+/// A mark that left the list is again below those it left the list for, even if they are of the same moment: they cover it.
+#[rstest]
+#[case::planned_later(10, true)]
+#[case::of_the_same_moment(0, true)]
+#[case::planned_before(-10, false)]
+fn a_mark_that_is_entered_again_stays_covered(#[case] other_at: i64, #[case] is_covered: bool) {
+    let mut row = row(&[(0, plan(&mark("e2", "M", other_at)))]);
+    row.enter(&mark("e1", "L", 0));
+    assert_eq!(row.is_covered("e1"), is_covered);
+}
+
 /// What a withdrawn mark was written over: our newest mark below that stands, or what somebody else had entered.
 #[test]
 fn the_mark_before_a_withdrawn_one() {

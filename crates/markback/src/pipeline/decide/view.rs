@@ -207,6 +207,9 @@ fn trace(row: &LedgerRow, wrong: &LedgerMark, held: Option<&HeldMark>) -> Trace 
             (Some(changed), None) if changed < since => Trace::Unclear(
                 "the outcome of the mark is not known, and the register shows the same code from before",
             ),
+            _ if !wrong.answered => Trace::Unclear(
+                "no answer to the mark was received, so the register's mark with that code may be somebody else's",
+            ),
             _ => Trace::Stands,
         };
     }
