@@ -120,6 +120,12 @@ pub async fn schools(all: &Configuration, store: &Store) -> outbox::Result<Vec<S
     let settings = all.settings();
     let mut stored = stored(store, Scope::School).await?;
     let mut notes = notes(all, Scope::School);
+    for (key, scheduled) in all.all_scheduled().await? {
+        notes
+            .entry(key.name)
+            .or_default()
+            .push(scheduled.in_a_sentence());
+    }
     let mut state = State::read(store).await?;
     let mut schools = Vec::with_capacity(settings.schools.len());
     for school in &settings.schools {

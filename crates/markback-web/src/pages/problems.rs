@@ -11,7 +11,10 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use markback::{
     audit_log::AuditAction,
-    problems::{Action, ActionError, Cause, Deed, Named, ProblemEvent, act, find},
+    problems::{
+        Action, ActionError, Cause, DeadEndpoint, Deed, Named, ProblemEvent, UnfitSettings, act,
+        find,
+    },
     service::Markback,
 };
 use serde::Deserialize;
@@ -60,6 +63,9 @@ struct Page {
     done: Option<String>,
     left: Vec<String>,
     causes: Vec<Card>,
+    endpoints: Vec<DeadEndpoint>,
+    scheduled: Option<UnfitSettings>,
+    rules: String,
     more: bool,
     may_act: bool,
 }
@@ -134,6 +140,9 @@ async fn list(
         done,
         left,
         causes: causes.map(|cause| card(cause, &place)).collect(),
+        rules: format!("{base}/rules"),
+        endpoints: found.endpoints,
+        scheduled: found.scheduled,
         more: found.more,
         may_act,
     })

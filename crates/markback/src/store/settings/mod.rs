@@ -6,6 +6,7 @@
 mod files;
 mod marks;
 mod read;
+mod scheduled;
 mod tokens;
 mod write;
 
@@ -19,6 +20,7 @@ use strum::{EnumString, IntoStaticStr};
 
 pub use self::{
     marks::WrittenMark,
+    scheduled::StoredSchedule,
     tokens::{StoredToken, TokenChange, TokenEntry},
 };
 pub(crate) use self::{
@@ -28,6 +30,7 @@ pub(crate) use self::{
 
 const TABLES: &str = include_str!("../../../migrations/settings/0001_settings.sql");
 const TOKENS: &str = include_str!("../../../migrations/settings/0002_tokens.sql");
+const SCHEDULED: &str = include_str!("../../../migrations/settings/0003_scheduled.sql");
 
 /// The tables of the settings, in SQL that both databases accept.
 pub(super) const MIGRATIONS: Migrations = Migrations {
@@ -44,6 +47,12 @@ pub(super) const MIGRATIONS: Migrations = Migrations {
             name: "what became of sealed tokens",
             sqlite: TOKENS,
             postgres: TOKENS,
+        },
+        MigrationStep {
+            version: 3,
+            name: "versions that are to rule from a day on",
+            sqlite: SCHEDULED,
+            postgres: SCHEDULED,
         },
     ],
 };

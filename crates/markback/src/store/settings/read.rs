@@ -258,7 +258,7 @@ fn version(row: Version) -> outbox::Result<StoredVersion> {
     })
 }
 
-fn key(scope: &str, name: String) -> outbox::Result<SettingsKey> {
+pub(super) fn key(scope: &str, name: String) -> outbox::Result<SettingsKey> {
     let scope: Scope = scope.parse().map_err(|_| unreadable())?;
     Ok(SettingsKey { scope, name })
 }
@@ -267,7 +267,7 @@ fn beside(word: &str) -> outbox::Result<BesideFile> {
     word.parse().map_err(|_| unreadable())
 }
 
-fn unreadable() -> outbox::Error {
+pub(super) fn unreadable() -> outbox::Error {
     outbox::Error::invalid(
         "settings in the store cannot be read; were they written by another version?",
     )
