@@ -252,7 +252,7 @@ async fn overview(
         may_set: at.visitor.may(Role::Set),
         is_stored: seen.owner == Owner::Store,
         base,
-        frame: Frame::of_school("Rules", &at.visitor, &school.id, Some(Section::Rules)),
+        frame: Frame::of_school("Rules", &at.visitor, school, Some(Section::Rules)),
     })
 }
 
@@ -478,7 +478,7 @@ fn group_page(
         frame: Frame::of_school(
             format!("Rules: {group}"),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         told: around.told,
@@ -667,7 +667,7 @@ fn text_page(
         frame: Frame::of_school(
             "Settings as a text",
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         text,
@@ -869,7 +869,7 @@ async fn history(State(markback): State<Markback>, at: AtSchool) -> Result<Respo
         frame: Frame::of_school(
             "History of the rules",
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
     })
@@ -915,7 +915,7 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
     let frame = Frame::of_school(
         "The draft on last week",
         &at.visitor,
-        &school.id,
+        school,
         Some(Section::Rules),
     );
     let today = markback.clock().now().with_timezone(&school.timezone);
@@ -1061,7 +1061,7 @@ async fn try_one(
         frame: Frame::of_school(
             format!("Try one event: {group}"),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         out: field(&typed, "kind") == "out",

@@ -73,7 +73,7 @@ pub struct Service {
     #[schemars(with = "String", extend("format" = "uri"))]
     pub wonde_url: Url,
     /// The list of further schools, for very large numbers: a CSV file with a line for each, relative to the settings
-    /// file. Its columns: `id`, `template`, `mis`, `timezone`, `token_env`, `token_file`.
+    /// file. Its columns: `id`, `name`, `template`, `mis`, `timezone`, `token_env`, `token_file`.
     pub schools_file: Option<PathBuf>,
     /// The oldest event that is accepted.
     #[serde(with = "span")]
