@@ -590,6 +590,9 @@ async fn save(
     }
 }
 
+/// Why whoever wrote a draft finds no button to activate it.
+const SECOND_EYES: &str = "You wrote this draft, so somebody else must look at it and activate it.";
+
 fn refused(error: ChangeError) -> PageError {
     match error {
         ChangeError::Store(error) => error.into(),
@@ -618,6 +621,7 @@ fn refused(error: ChangeError) -> PageError {
             .detail("This version does not wait for a day any more. Look at the rules again."),
         ChangeError::PastDay { .. } => PageError::new(ErrorKind::Invalid)
             .detail("Choose a later day than today; or activate it now."),
+        ChangeError::FourEyes { .. } => PageError::new(ErrorKind::Forbidden).detail(SECOND_EYES),
         ChangeError::NothingBefore { .. } => {
             PageError::new(ErrorKind::Conflict).detail("There are no earlier rules to go back to.")
         }
@@ -888,6 +892,8 @@ struct TryPage {
     apart: Vec<String>,
     back: String,
     may_set: bool,
+    /// Why they may not activate it although their role may.
+    not_alone: Option<&'static str>,
     problems: Vec<String>,
     /// The first day from which it may count.
     tomorrow: String,
@@ -934,6 +940,7 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
                 apart: Vec::new(),
                 back,
                 may_set: false,
+                not_alone: None,
                 problems: problems.iter().map(in_words).collect(),
                 tomorrow,
             });
@@ -953,6 +960,8 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         .school(&school.id);
     let look = look.amount(report.differences.len());
     markback.audit_log().look(look).await?;
+    let configuration = markback.configuration().await;
+    let may = configuration.may_activate(draft, &at.visitor.actor(None));
     let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let differences = report.differences.iter().take(DIFFERENCES).map(|one| {
@@ -982,6 +991,7 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
             .collect(),
         differences: differences.collect(),
         may_set: at.visitor.may(Role::Set),
+        not_alone: (at.visitor.may(Role::Set) && may.is_err()).then_some(SECOND_EYES),
         problems: Vec::new(),
         tomorrow,
         back,
