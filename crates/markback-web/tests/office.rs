@@ -625,8 +625,11 @@ async fn with_four_eyes_the_author_of_a_draft_finds_no_button() {
     })
     .await;
     let mut configuration = world.markback.configuration().await;
-    let adopted = configuration.adopt(&[world.id().to_string()], &Actor::default());
-    adopted.await.unwrap();
+    let schools = [world.id().to_string()];
+    configuration
+        .adopt(&schools, &Actor::default())
+        .await
+        .unwrap();
     world.markback.refresh_settings().await.unwrap();
     let router = pages(&world.markback, Some(visitor(Role::Set)));
     let rules = format!("/schools/{}/rules", world.id());
@@ -652,4 +655,94 @@ async fn with_four_eyes_the_author_of_a_draft_finds_no_button() {
     let router = pages(&world.markback, Some(other));
     assert!(get(&router, &trial).await.text.contains(&activate));
     assert_eq!(post(&router, &activate, &number).await.status, 303);
+}
+
+#[tokio::test]
+async fn a_wrong_pupil_is_replaced_by_the_right_one_after_a_look_at_both_marks() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    world.take(vec![world.sign_in("e0", 0, "09:05")]).await;
+    world.until("e0", Confirmed).await;
+    let router = pages(&world.markback, Some(visitor(Role::Tend)));
+    let (school, right) = (world.id(), world.pupils[1].clone());
+    let event = format!("/schools/{school}/desk/events/e0");
+    let page = get(&router, &format!("{event}/correct")).await;
+    let same = format!("{event}/replace/student/{}", world.pupils[0].id);
+    for address in [&same, &format!("{event}/replace")] {
+        assert!(
+            page.text.contains(&format!("href=\"{address}\"")),
+            "{}",
+            page.text
+        );
+    }
+    // What the wrong one said is filled in.
+    let page = get(&router, &same).await;
+    for filled in [
+        "name=\"date\" type=\"date\" value=\"2026-11-23\"",
+        "value=\"09:05\"",
+    ] {
+        assert!(page.text.contains(filled), "{filled}: {}", page.text);
+    }
+
+    let page = get(&router, &format!("{event}/replace?q={}", right.id)).await;
+    let other = format!("{event}/replace/student/{}", right.id);
+    assert!(page.text.contains(&other), "{}", page.text);
+    let page = get(&router, &other).await;
+    let id = value_of(&page, "id");
+    let form = |time, reason| {
+        [
+            ("id", id.as_str()),
+            ("kind", "in"),
+            ("date", "2026-11-23"),
+            ("time", time),
+            ("reason", reason),
+        ]
+    };
+    for (time, reason, told) in [
+        ("soon", "the wrong Amy", "Give the time, such as 09:05."),
+        ("09:25", " ", "Say why it was wrong"),
+    ] {
+        let page = post(&router, &other, &form(time, reason)).await;
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+        assert!(!page.text.contains("Put it right"), "{told}");
+    }
+    let right_form = form("09:25", "the wrong Amy");
+    let page = post(&router, &other, &right_form).await;
+    for told in [
+        "Its mark is in the register.",
+        "This mark is written for the morning",
+        "<span class=\"code big\">U</span>",
+        "Put it right",
+    ] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    assert!(
+        world.event("e0").await.correction.is_none(),
+        "a look changes nothing"
+    );
+
+    let confirm = format!("{other}/confirm");
+    let looker = pages(&world.markback, Some(visitor(Role::Look)));
+    assert_eq!(post(&looker, &confirm, &right_form).await.status, 403);
+    for _ in 0..2 {
+        let done = post(&router, &confirm, &right_form).await;
+        assert_eq!(done.status, 303, "{}", done.text);
+        assert_eq!(
+            done.header("location"),
+            format!("/schools/{school}/desk/events/{id}")
+        );
+    }
+    let made = world.until(&id, Confirmed).await;
+    assert_eq!(made.person, right.id);
+    assert_eq!(made.decision.unwrap()["mark"]["code"], "U");
+    let wrong = world.event("e0").await.correction.unwrap();
+    assert_eq!(wrong.replacement.as_deref(), Some(id.as_str()));
+    assert_eq!(
+        (wrong.by.as_deref(), &*wrong.reason),
+        (Some("j.marsh"), "the wrong Amy")
+    );
+    let page = get(&router, &format!("/schools/{school}/desk/events/{id}")).await;
+    assert!(page.text.contains("It takes the place of"), "{}", page.text);
+    assert_eq!(get(&router, &other).await.status, 409);
 }

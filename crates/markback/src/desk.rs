@@ -9,11 +9,12 @@ use serde_json::{Value, json};
 use writeback::{Decision, Event};
 
 use crate::{
+    correction::Effect,
     people::person_of,
     pipeline::{
         InputProblem,
         intake::EventCheck,
-        preview::{Asked, Expected},
+        preview::{Asked, Expected, Withdrawing},
     },
     service::Markback,
 };
@@ -119,6 +120,33 @@ impl Markback {
         school: &SchoolId,
         event: Value,
     ) -> Result<Expectation, ExpectationError> {
+        self.expect_without(school, event, None).await
+    }
+
+    /// What an event would do in place of another that is withdrawn, as [`expect`](Self::expect) tells it. Further events of
+    /// the session that are decided anew once the other is withdrawn are left as they are. Nothing is stored.
+    ///
+    /// # Errors
+    /// Returns an error if the event is invalid or cannot be decided now, or if a database query fails.
+    pub async fn expect_instead(
+        &self,
+        school: &SchoolId,
+        event: Value,
+        (wrong, effect): (&str, Effect),
+    ) -> Result<Expectation, ExpectationError> {
+        let withdrawn = Withdrawing {
+            event: wrong,
+            may_stand: effect != Effect::NothingWritten,
+        };
+        self.expect_without(school, event, Some(&withdrawn)).await
+    }
+
+    async fn expect_without(
+        &self,
+        school: &SchoolId,
+        event: Value,
+        withdrawn: Option<&Withdrawing<'_>>,
+    ) -> Result<Expectation, ExpectationError> {
         let settings = self.settings();
         let known = settings
             .school(school)
@@ -140,7 +168,14 @@ impl Markback {
             event: event.clone(),
             planned: None,
         }];
-        let mut expected = self.workers.preview(known, &asked).await?;
+        let mut expected = match withdrawn {
+            None => self.workers.preview(known, &asked).await?,
+            Some(withdrawn) => {
+                self.workers
+                    .preview_without(known, &asked, withdrawn)
+                    .await?
+            }
+        };
         match expected.pop() {
             Some(Expected::Decided(decision)) => Ok(Expectation {
                 event,

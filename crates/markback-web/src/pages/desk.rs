@@ -1,6 +1,8 @@
 //! The front desk: the office signs somebody in or out by hand, sees before what mark that makes, and corrects what was
 //! wrong.
 
+mod replace;
+
 use askama::Template;
 use axum::{
     Form, Router,
@@ -57,6 +59,7 @@ pub(super) fn routes() -> Router<Markback> {
             "/schools/{school}/desk/events/{event}/correct",
             get(ask_to_correct).post(withdraw),
         )
+        .merge(replace::routes())
 }
 
 #[derive(Default, Deserialize)]
@@ -87,9 +90,36 @@ async fn search(
     Query(Search { q }): Query<Search>,
 ) -> Result<Response, PageError> {
     at.visitor.needs(Role::Tend)?;
-    let school = &at.school;
-    let names = Roll::of(&markback, school).await?;
-    let typed = q.trim();
+    let base = base(&at.school.id);
+    let Found { people, said } = found(&markback, &at, &q, |person| desk_of(&base, person)).await?;
+    html(&SearchPage {
+        frame: Frame::of_school(
+            "Front desk",
+            &at.visitor,
+            &at.school,
+            Some(Section::FrontDesk),
+        ),
+        typed: q.trim().to_owned(),
+        found: people,
+        said,
+    })
+}
+
+/// Who was found, and a sentence about it.
+struct Found {
+    people: Vec<FoundPerson>,
+    said: Option<String>,
+}
+
+/// Searches for people; each leads to an address.
+async fn found(
+    markback: &Markback,
+    at: &AtSchool,
+    typed: &str,
+    href: impl Fn(&KnownPerson) -> String,
+) -> Result<Found, PageError> {
+    let names = Roll::of(markback, &at.school).await?;
+    let typed = typed.trim();
     let (found, all) = match names.people() {
         Some(people) => people.search(typed, FOUND_MAX),
         None => (Vec::new(), 0),
@@ -106,21 +136,16 @@ async fn search(
         )),
         (_, false, all) => Some(format!("{} found.", counted(all, "person", "people"))),
     };
-    at.looks_at(&markback, AuditAction::PeopleFound, found.len())
+    at.looks_at(markback, AuditAction::PeopleFound, found.len())
         .await?;
-    let base = base(&school.id);
-    html(&SearchPage {
-        frame: Frame::of_school("Front desk", &at.visitor, school, Some(Section::FrontDesk)),
-        typed: typed.to_owned(),
-        found: found
-            .iter()
-            .map(|person| FoundPerson {
-                name: person.name(),
-                form: form(person),
-                group: person.group.clone(),
-                href: desk_of(&base, person),
-            })
-            .collect(),
+    let people = found.iter().map(|person| FoundPerson {
+        name: person.name(),
+        form: form(person),
+        group: person.group.clone(),
+        href: href(person),
+    });
+    Ok(Found {
+        people: people.collect(),
         said,
     })
 }
@@ -367,16 +392,6 @@ async fn person_page(
     at.looks_at_person(markback, AuditAction::PersonShown, key, 0)
         .await?;
     let base = base(&school.id);
-    let group = person.group.as_deref().and_then(|name| school.group(name));
-    let kind = if typed.out {
-        EventKind::SignOut
-    } else {
-        EventKind::SignIn
-    };
-    let fields = group
-        .map(|group| group.fields.as_slice())
-        .unwrap_or_default();
-    let fields = fields.iter().filter(|field| field.on == kind);
     let mut events = latest(markback, school, desk).await?;
     let events = events
         .drain(..)
@@ -391,12 +406,27 @@ async fn person_page(
         id: typed.id.clone(),
         date: typed.date.clone(),
         time: typed.time.clone(),
-        fields: fields.map(|field| field_view(field, typed)).collect(),
+        fields: fields_of(school, person, typed),
         problems,
         expected,
         no_id: desk.id.is_none(),
         events: events.collect(),
     })
+}
+
+/// The questions of the person's group, with the answers that were given.
+fn fields_of(school: &School, person: &KnownPerson, typed: &Typed) -> Vec<FieldView> {
+    let group = person.group.as_deref().and_then(|name| school.group(name));
+    let kind = if typed.out {
+        EventKind::SignOut
+    } else {
+        EventKind::SignIn
+    };
+    let fields = group
+        .map(|group| group.fields.as_slice())
+        .unwrap_or_default();
+    let fields = fields.iter().filter(|field| field.on == kind);
+    fields.map(|field| field_view(field, typed)).collect()
 }
 
 fn field_view(field: &Field, typed: &Typed) -> FieldView {
@@ -644,6 +674,8 @@ struct MadePage {
     line: EventLine,
     about: Option<String>,
     waits: bool,
+    /// The event whose place it takes.
+    corrects: Option<String>,
     desk: String,
     here: String,
 }
@@ -675,6 +707,10 @@ async fn made(
         line: event_line(&record, school, &base),
         about,
         waits: !record.state.is_final(),
+        corrects: record
+            .corrects
+            .as_deref()
+            .map(|wrong| format!("{base}/desk/events/{}", segment(wrong))),
         here: format!("{base}/desk/events/{}", segment(&id)),
         desk: format!("{base}/desk"),
     })
@@ -693,6 +729,9 @@ struct CorrectPage {
     effect: &'static str,
     problem: Option<&'static str>,
     reason: String,
+    /// Where another event of the same person takes its place; `None` if nobody is known by the event's id.
+    same: Option<String>,
+    other: String,
     back: String,
 }
 
@@ -728,24 +767,33 @@ async fn correct_page(
         ),
         name: names.name(&record.person, kind_of_person(&record)),
         line: event_line(&record, school, &base),
-        effect: match effect {
-            Effect::NothingWritten => {
-                "No mark of it is in the register, so it is just taken back. Other sign-ins and sign-outs of the session count \
-                 as if it had never been."
-            }
-            Effect::RepairedLater => {
-                "Its mark is on its way and cannot be recalled. Once it has arrived, the mark that was there before is written \
-                 again, unless somebody has entered something else by then."
-            }
-            _ => {
-                "Its mark is in the register. The mark that was there before is written again, unless somebody has entered \
-                 something else since. Where there was none before, you are told what to do in the MIS."
-            }
-        },
+        effect: effect_words(effect),
         problem,
         reason,
+        same: names
+            .person(&record.person, kind_of_person(&record))
+            .map(|person| replace::address(&base, id, person)),
+        other: format!("{base}/desk/events/{}/replace", segment(id)),
         back: format!("{base}/desk/events/{}", segment(id)),
     })
+}
+
+/// What becomes of a wrong event's mark.
+fn effect_words(effect: Effect) -> &'static str {
+    match effect {
+        Effect::NothingWritten => {
+            "No mark of it is in the register, so it is just taken back. Other sign-ins and sign-outs of the session count as if \
+             it had never been."
+        }
+        Effect::RepairedLater => {
+            "Its mark is on its way and cannot be recalled. Once it has arrived, the mark that was there before is written again, \
+             unless somebody has entered something else by then."
+        }
+        _ => {
+            "Its mark is in the register. The mark that was there before is written again, unless somebody has entered something \
+             else since. Where there was none before, you are told what to do in the MIS."
+        }
+    }
 }
 
 async fn withdraw(

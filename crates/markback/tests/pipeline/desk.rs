@@ -1,15 +1,17 @@
 //! The front desk: what is said before an event comes in is what becomes of it, and a form sent twice makes one event.
 
 use markback::{
+    correction::{Correction, Effect, correct, effect},
     desk::{Entry, ExpectationError, new_id},
     operator::Actor,
     service::EventState::{Confirmed, Skipped},
 };
 use mis_core::{Code, HeldCode, PersonKind, SchoolId};
 use roster::PersonKey;
+use rstest::rstest;
 use writeback::SkipReason;
 
-use crate::stage::{SIMS, Stage};
+use crate::stage::{SIMS, Stage, sign_in};
 
 fn school(stage: &Stage) -> SchoolId {
     stage.sandbox.schools()[SIMS].id.as_str().into()
@@ -134,4 +136,52 @@ async fn a_pupil_is_found_by_name_and_named_by_an_id_that_intake_takes() {
         .id_for_events(&school, PersonKind::Student, &nobody)
         .await;
     assert_eq!(none.unwrap(), None);
+}
+
+/// When the replacement happened, and the code that it makes once the wrong sign-in at 9:05 is withdrawn.
+#[rstest]
+#[case::earlier("08:50:00", Some("/"))]
+#[case::later("09:25:00", Some("U"))]
+#[tokio::test]
+async fn what_the_right_event_makes_is_told_as_if_the_wrong_one_had_never_been(
+    #[case] at: &str,
+    #[case] code: Option<&str>,
+) {
+    let stage = Stage::usual().await;
+    let pupil = stage.pupil(SIMS, 0);
+    let school = school(&stage);
+    stage.take(SIMS, sign_in("wrong", &pupil, "09:05:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "wrong").await, Confirmed);
+    let entry = entry(&pupil, at);
+    let (_, effect) = effect(stage.markback.store(), &school, "wrong")
+        .await
+        .unwrap();
+    assert_eq!(effect, Effect::Repaired);
+    let expected = stage
+        .markback
+        .expect_instead(&school, entry.to_json(), ("wrong", effect))
+        .await
+        .unwrap();
+    let planned = expected.decision.planned();
+    let told = planned.map(|planned| planned.mark.code.to_string());
+    assert_eq!(told.as_deref(), code, "{:?}", expected.decision);
+
+    let correction = Correction {
+        reason: "wrong time".to_owned(),
+        replacement: Some(entry.to_json()),
+    };
+    correct(
+        stage.markback.store(),
+        &stage.markback.settings(),
+        stage.markback.people(),
+        &school,
+        "wrong",
+        &correction,
+        &Actor::default(),
+    )
+    .await
+    .unwrap();
+    stage.settled().await;
+    assert_eq!(stage.state(SIMS, &entry.id).await, Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").as_deref(), code);
 }

@@ -8,6 +8,7 @@ use writeback::{Decision, Event};
 
 use super::{Decider, Look};
 use crate::{
+    ledger::Change,
     people::{nobody, person_of, several},
     pipeline::{Workers, planned::PlannedMark},
     settings::{Group, School},
@@ -32,6 +33,13 @@ pub(crate) enum Expected {
     Unknown(String),
 }
 
+/// An event that is taken for withdrawn.
+pub(crate) struct Withdrawing<'a> {
+    pub(crate) event: &'a str,
+    /// Whether its mark may be in the MIS.
+    pub(crate) may_stand: bool,
+}
+
 /// An event whose person is known.
 struct Case<'a> {
     asked: &'a Asked,
@@ -48,12 +56,28 @@ impl Workers {
         school: &School,
         asked: &[Asked],
     ) -> outbox::Result<Vec<Expected>> {
-        self.decider.preview(school, asked).await
+        self.decider.preview(school, asked, None).await
+    }
+
+    /// The same, as if another event had been withdrawn. Events that would be decided anew then, because that one no longer
+    /// counts, are left as they are.
+    pub(crate) async fn preview_without(
+        &self,
+        school: &School,
+        asked: &[Asked],
+        withdrawn: &Withdrawing<'_>,
+    ) -> outbox::Result<Vec<Expected>> {
+        self.decider.preview(school, asked, Some(withdrawn)).await
     }
 }
 
 impl Decider {
-    async fn preview(&self, school: &School, asked: &[Asked]) -> outbox::Result<Vec<Expected>> {
+    async fn preview(
+        &self,
+        school: &School,
+        asked: &[Asked],
+        withdrawn: Option<&Withdrawing<'_>>,
+    ) -> outbox::Result<Vec<Expected>> {
         let unknown = |why: &str| {
             let all = asked.iter().map(|_| Expected::Unknown(why.to_owned()));
             Ok(all.collect())
@@ -98,7 +122,7 @@ impl Decider {
             .collect();
         let known = || cases.iter().filter_map(|case| case.as_ref().ok());
         let keys = known().filter_map(|case| case.key.clone()).collect();
-        let context = match self.contexts.read(school, keys, None).await? {
+        let mut context = match self.contexts.read(school, keys, None).await? {
             Ok(context) => context,
             Err(error) => return unknown(&error.to_string()),
         };
@@ -110,6 +134,16 @@ impl Decider {
             .collect();
         let mut previous = self.store.events_before(school.id.as_str(), &taps).await?;
         let now = self.now();
+        if let Some(withdrawn) = withdrawn {
+            let change = Change::Withdraw {
+                event: withdrawn.event.to_owned(),
+                may_stand: withdrawn.may_stand,
+            };
+            for row in context.ledger.values_mut() {
+                row.apply(&change, now);
+            }
+            previous.retain(|_, previous| previous.event != withdrawn.event);
+        }
         let mut taken = HashSet::new();
         let expected = cases.into_iter().map(|case| {
             let case = match case {
