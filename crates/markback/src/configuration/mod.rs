@@ -10,6 +10,7 @@ mod import;
 mod moving;
 mod places;
 mod scheduled;
+mod template;
 mod tokens;
 mod write;
 
@@ -33,6 +34,7 @@ pub use self::{
     error::{ChangeError, Conflict},
     history::{HistoryEntry, PresentSettings, Ruled},
     scheduled::Scheduled,
+    template::TemplateUse,
     tokens::{Resealed, TokenError, TokenSet},
 };
 
