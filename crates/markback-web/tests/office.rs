@@ -19,7 +19,7 @@ use markback::{
     store::SettingsKey,
 };
 use markback_lab::harness::{ApiEnv, Setup};
-use markback_web::{Role, Visitor};
+use markback_web::{Role, SchoolsSeen, Visitor};
 use support::{Page, get, pages, visitor};
 use tower::ServiceExt as _;
 use wonde_sandbox::{Fault, FaultRule};
@@ -745,4 +745,123 @@ async fn a_wrong_pupil_is_replaced_by_the_right_one_after_a_look_at_both_marks()
     let page = get(&router, &format!("/schools/{school}/desk/events/{id}")).await;
     assert!(page.text.contains("It takes the place of"), "{}", page.text);
     assert_eq!(get(&router, &other).await.status, 409);
+}
+
+/// The text of a template, with the time after which a sign-in is late.
+fn template(late: &str) -> String {
+    format!(
+        "timezone = 'Europe/London'\ntoken_file = 'token'\n[[group]]\nname = 'Pupils'\nkind = 'students'\n[group.writeback]\n\
+         closes = '15:30'\nam = {{ late = '{late}', unauthorised = '09:20' }}\n"
+    )
+}
+
+#[tokio::test]
+async fn a_template_is_changed_by_who_looks_after_all_of_its_schools() {
+    let mut world = ApiEnv::new().await;
+    world.run();
+    world.known().await;
+    let actor = Actor::default();
+    let key = SettingsKey::school(world.id());
+    let shared = SettingsKey::template("all");
+    let mut configuration = world.markback.configuration().await;
+    let id = world.id().to_string();
+    configuration.adopt(&[id], &actor).await.unwrap();
+    let text = template("09:00");
+    configuration
+        .add(&shared, &text, false, &actor)
+        .await
+        .unwrap();
+    let own = "template = 'all'\n";
+    configuration.draft(&key, own, None, &actor).await.unwrap();
+    configuration.activate(&key, None, &actor).await.unwrap();
+    let other = SettingsKey::school("S2");
+    configuration.add(&other, own, false, &actor).await.unwrap();
+    world.markback.refresh_settings().await.unwrap();
+
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let rules = format!("/schools/{}/rules", world.id());
+    let here = format!("{rules}/template");
+    let page = get(&router, &rules).await;
+    assert!(
+        page.text.contains(&format!("href=\"{here}\"")),
+        "{}",
+        page.text
+    );
+    let page = get(&router, &here).await;
+    for told in ["Version 1 counts.", "late = &#39;09:00&#39;", "S2"] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    let changed = template("09:10");
+    let form = [("base", "1"), ("text", changed.as_str())];
+    // Somebody who sees only one of its schools can look.
+    let mut of_one = visitor(Role::Set);
+    of_one.schools = SchoolsSeen::Some(vec![world.id()]);
+    let of_one = pages(&world.markback, Some(of_one));
+    let page = get(&of_one, &here).await;
+    assert!(page.text.contains("you can only look"), "{}", page.text);
+    assert!(!page.text.contains("S2"), "{}", page.text);
+    assert_eq!(post(&of_one, &here, &form).await.status, 403);
+    // A place on the server is for an administrator.
+    let place = changed.replace("'token'", "'/etc/passwd'");
+    let placed = [("base", "1"), ("text", place.as_str())];
+    assert_eq!(post(&router, &here, &placed).await.status, 403);
+
+    let saved = post(&router, &here, &form).await;
+    assert_eq!(saved.status, 303, "{}", saved.text);
+    let page = get(&router, saved.header("location")).await;
+    for told in [
+        "A draft waits: version 2",
+        "It changes 2 groups at 2 schools.",
+        "Saved as a draft.",
+    ] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    let stale = post(&router, &here, &form).await;
+    assert!(
+        stale.text.contains("Somebody else has saved meanwhile"),
+        "{}",
+        stale.text
+    );
+
+    let page = get(&router, &format!("{here}/try")).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(
+        page.text.contains("Activate version 2 now"),
+        "{}",
+        page.text
+    );
+    assert!(
+        !page.text.contains("type=\"date\""),
+        "a template does not wait for a day"
+    );
+    let activate = format!("{here}/activate");
+    assert_eq!(
+        post(&of_one, &activate, &[("number", "2")]).await.status,
+        403
+    );
+    let done = post(&router, &activate, &[("number", "2")]).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    for id in [world.id(), "S2".into()] {
+        let school = world.markback.school(&id).unwrap();
+        let writeback = school.group("Pupils").unwrap().writeback.clone().unwrap();
+        assert_eq!(writeback.am.late.unwrap().as_str(), "09:10");
+    }
+}
+
+#[tokio::test]
+async fn a_text_names_no_other_place_on_the_server() {
+    let world = ApiEnv::new().await;
+    let mut configuration = world.markback.configuration().await;
+    let id = world.id().to_string();
+    let adopted = configuration.adopt(&[id], &Actor::default()).await;
+    adopted.unwrap();
+    world.markback.refresh_settings().await.unwrap();
+    let path = format!("/schools/{}/rules/text", world.id());
+    let text = template("09:00").replace("'token'", "'/etc/passwd'");
+    let form = [("base", "1"), ("text", text.as_str())];
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let refused = post(&router, &path, &form).await;
+    assert_eq!(refused.status, 403, "{}", refused.text);
+    let router = pages(&world.markback, Some(visitor(Role::Admin)));
+    assert_eq!(post(&router, &path, &form).await.status, 303);
 }

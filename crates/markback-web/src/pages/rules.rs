@@ -1,5 +1,7 @@
 //! Rules: a group's day drawn on a timeline, edited as a draft, tried on last week, activated and undone.
 
+mod template;
+
 use std::collections::HashMap;
 
 use askama::Template;
@@ -13,7 +15,7 @@ use chrono::{Days, NaiveDate, NaiveTime, TimeZone as _};
 use markback::{
     audit_log::AuditAction,
     calendar::ReadClosures,
-    configuration::{ChangeError, Scheduled, diff},
+    configuration::{ChangeError, Configuration, Scheduled, diff},
     explain::{Given, explain},
     service::Markback,
     settings::{Group, LoadError, Owner, Problem, School, school_from_text},
@@ -36,7 +38,7 @@ use crate::{
         said::{counted, day_and_time, field},
         who::Roll,
     },
-    visitor::{AtSchool, Role},
+    visitor::{AtSchool, Role, SchoolsSeen},
 };
 
 /// The school days of a try.
@@ -67,6 +69,7 @@ pub(super) fn routes() -> Router<Markback> {
             "/schools/{school}/rules/groups/{group}",
             get(group).post(save),
         )
+        .merge(template::routes())
 }
 
 /// The settings of a school as a page needs them.
@@ -113,6 +116,12 @@ async fn seen(markback: &Markback, school: &School) -> Result<Seen, PageError> {
 }
 
 impl Seen {
+    /// The page of the template that the groups come from.
+    fn template(&self, school: &School) -> Option<String> {
+        let of_template = !self.own_groups && school.template.is_some();
+        of_template.then(|| format!("{}/rules/template", base(&school.id)))
+    }
+
     fn draft(&self) -> Option<&StoredVersion> {
         self.newest.as_ref().filter(|_| self.is_draft)
     }
@@ -166,6 +175,7 @@ struct OverviewPage {
     frame: Frame,
     told: Option<&'static str>,
     fixed: Option<String>,
+    template: Option<String>,
     version: String,
     scheduled: Option<ScheduledView>,
     draft: Option<DraftView>,
@@ -245,6 +255,7 @@ async fn overview(
     html(&OverviewPage {
         told: told.words(),
         fixed: seen.fixed(school),
+        template: seen.template(school),
         version: version_words(&seen, school),
         draft,
         scheduled: scheduled.map(|scheduled| ScheduledView::of(scheduled, school)),
@@ -312,6 +323,7 @@ struct GroupPage {
     frame: Frame,
     told: Option<&'static str>,
     fixed: Option<String>,
+    template: Option<String>,
     of_draft: Option<u32>,
     by: String,
     base_number: u32,
@@ -486,6 +498,7 @@ fn group_page(
             let is_students = known.is_some_and(|known| known.kind == GroupKind::Students);
             (!is_students).then(|| "Marks are written for students only.".to_owned())
         }),
+        template: seen.template(school),
         of_draft: seen.draft().map(|draft| draft.number),
         by: seen
             .draft()
@@ -608,6 +621,7 @@ fn refused(error: ChangeError) -> PageError {
             conflict.theirs.number,
             conflict.theirs.by.as_deref().unwrap_or("somebody")
         )),
+        ChangeError::Place { .. } => PageError::new(ErrorKind::Forbidden).detail(error.to_string()),
         ChangeError::OfFile { .. } => PageError::new(ErrorKind::Conflict)
             .detail("The settings file has this school, so nothing is saved here."),
         ChangeError::RulesAlready { .. } => {
@@ -697,6 +711,7 @@ async fn save_text(
     let key = SettingsKey::school(&school.id);
     let actor = at.visitor.actor(Some("as a text".to_owned()));
     let mut configuration = markback.configuration().await;
+    check_places(&configuration, &at, &key, &text).await?;
     match configuration
         .draft(&key, &text, Some(base_number), &actor)
         .await
@@ -720,6 +735,19 @@ async fn save_text(
         }
         Err(error) => Err(refused(error)),
     }
+}
+
+/// Checks that a text names no other places on the server than before, unless an administrator of all schools wrote it.
+async fn check_places(
+    configuration: &Configuration,
+    at: &AtSchool,
+    key: &SettingsKey,
+    text: &str,
+) -> Result<(), PageError> {
+    if at.visitor.may(Role::Admin) && at.visitor.schools == SchoolsSeen::All {
+        return Ok(());
+    }
+    configuration.check_places(key, text).await.map_err(refused)
 }
 
 async fn activate(
@@ -895,6 +923,8 @@ struct TryPage {
     /// Why they may not activate it although their role may.
     not_alone: Option<&'static str>,
     problems: Vec<String>,
+    /// Whether it may wait for a day.
+    may_wait: bool,
     /// The first day from which it may count.
     tomorrow: String,
 }
@@ -918,32 +948,74 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
             .detail("There is no draft to try: the rules that count are the newest."));
     };
     let back = format!("{}/rules", base(&school.id));
-    let frame = Frame::of_school(
-        "The draft on last week",
-        &at.visitor,
-        school,
-        Some(Section::Rules),
-    );
-    let today = markback.clock().now().with_timezone(&school.timezone);
-    let tomorrow = (today.date_naive() + Days::new(1)).to_string();
-    let report = match markback.try_settings(&school.id, None, DAYS).await {
+    let tried = Tried {
+        title: "The draft on last week",
+        number: draft.number,
+        by: written_by(draft, school),
+        may_set: at.visitor.may(Role::Set),
+        not_alone: not_alone(&markback, &at, draft).await,
+        may_wait: true,
+        back,
+    };
+    let report = markback.try_settings(&school.id, None, DAYS).await;
+    try_page(&markback, &at, tried, report).await
+}
+
+/// What is tried, and what may follow.
+struct Tried {
+    title: &'static str,
+    number: u32,
+    by: String,
+    may_set: bool,
+    /// Why they may not activate it although their role may.
+    not_alone: Option<&'static str>,
+    /// Whether it may wait for a day.
+    may_wait: bool,
+    /// The page that led here; what activates is below it.
+    back: String,
+}
+
+/// Why the visitor may not activate a version although their role may.
+async fn not_alone(
+    markback: &Markback,
+    at: &AtSchool,
+    version: &StoredVersion,
+) -> Option<&'static str> {
+    let configuration = markback.configuration().await;
+    let may = configuration.may_activate(version, &at.visitor.actor(None));
+    may.is_err().then_some(SECOND_EYES)
+}
+
+async fn try_page(
+    markback: &Markback,
+    at: &AtSchool,
+    tried: Tried,
+    report: Result<Report, TrialError>,
+) -> Result<Response, PageError> {
+    let school = &at.school;
+    let timezone = school.timezone;
+    let today = markback.clock().now().with_timezone(&timezone);
+    let mut page = TryPage {
+        frame: Frame::of_school(tried.title, &at.visitor, school, Some(Section::Rules)),
+        number: tried.number,
+        by: tried.by,
+        headline: "The draft cannot be tried before its problems are put right.".to_owned(),
+        summary: Vec::new(),
+        differences: Vec::new(),
+        more: 0,
+        apart: Vec::new(),
+        back: tried.back,
+        may_set: false,
+        not_alone: None,
+        may_wait: tried.may_wait,
+        problems: Vec::new(),
+        tomorrow: (today.date_naive() + Days::new(1)).to_string(),
+    };
+    let report = match report {
         Ok(report) => report,
         Err(TrialError::Draft(ChangeError::Problems { problems, .. })) => {
-            return html(&TryPage {
-                frame,
-                number: draft.number,
-                by: written_by(draft, school),
-                headline: "The draft cannot be tried before its problems are put right.".to_owned(),
-                summary: Vec::new(),
-                differences: Vec::new(),
-                more: 0,
-                apart: Vec::new(),
-                back,
-                may_set: false,
-                not_alone: None,
-                problems: problems.iter().map(in_words).collect(),
-                tomorrow,
-            });
+            page.problems = problems.iter().map(in_words).collect();
+            return html(&page);
         }
         Err(TrialError::Draft(error)) => return Err(refused(error)),
         Err(TrialError::Store(error)) => return Err(error.into()),
@@ -953,16 +1025,13 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         }
         Err(error) => return Err(PageError::new(ErrorKind::Conflict).detail(error.to_string())),
     };
-    let timezone = school.timezone;
     let look = at
         .visitor
         .entry(AuditAction::SettingsTried)
         .school(&school.id);
     let look = look.amount(report.differences.len());
     markback.audit_log().look(look).await?;
-    let configuration = markback.configuration().await;
-    let may = configuration.may_activate(draft, &at.visitor.actor(None));
-    let names = Roll::of(&markback, school).await?;
+    let names = Roll::of(markback, school).await?;
     let base = base(&school.id);
     let differences = report.differences.iter().take(DIFFERENCES).map(|one| {
         let key = names.person(&one.person, None);
@@ -978,24 +1047,18 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
             draft_steps: one.draft.steps.clone(),
         }
     });
+    let apart = report.apart.iter();
     html(&TryPage {
-        number: draft.number,
-        by: written_by(draft, school),
         headline: headline(&report),
         summary: report.summary.clone(),
         more: report.differences.len().saturating_sub(DIFFERENCES),
-        apart: report
-            .apart
-            .iter()
+        apart: apart
             .map(|apart| format!("{}: {}", counted(apart.count, "event", "events"), apart.why))
             .collect(),
         differences: differences.collect(),
-        may_set: at.visitor.may(Role::Set),
-        not_alone: (at.visitor.may(Role::Set) && may.is_err()).then_some(SECOND_EYES),
-        problems: Vec::new(),
-        tomorrow,
-        back,
-        frame,
+        may_set: tried.may_set,
+        not_alone: tried.not_alone,
+        ..page
     })
 }
 

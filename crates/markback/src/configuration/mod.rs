@@ -11,6 +11,7 @@ mod import;
 mod moving;
 mod places;
 mod scheduled;
+mod template;
 mod tokens;
 mod write;
 
@@ -34,6 +35,7 @@ pub use self::{
     error::{ChangeError, Conflict},
     history::{HistoryEntry, PresentSettings, Ruled},
     scheduled::Scheduled,
+    template::TemplateUse,
     tokens::{Resealed, TokenError, TokenSet},
 };
 

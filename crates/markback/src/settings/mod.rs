@@ -50,6 +50,7 @@ pub(crate) use self::{
     bodies::{Body, as_entry},
     import::{Imported, bodies_of_file, import_from},
     layers::Layers,
+    text::school_with_template,
 };
 use crate::calendar::Calendar;
 

@@ -45,6 +45,20 @@ pub fn template_from_text(
     template_of(&mut schools, template, name, text, None)
 }
 
+/// Checks a school as if its template had this text. The template is given with its name.
+pub(crate) fn school_with_template(
+    settings: &Settings,
+    id: &SchoolId,
+    name: &str,
+    text: &str,
+    (template, template_text): (&str, &str),
+) -> Result<School, LoadError> {
+    let mut schools = Schools::of_store(&settings.service, (*settings.templates).clone());
+    let place = format!("template {template}, draft");
+    template_of(&mut schools, template, &place, template_text, None)?;
+    school_of(&mut schools, id, name, text, None).map(|(school, _)| school)
+}
+
 /// Checks a school and takes its templates from those gathered. `None` takes the fingerprint for its version.
 pub(super) fn school_of(
     schools: &mut Schools,

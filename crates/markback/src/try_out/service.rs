@@ -6,7 +6,7 @@ use super::{Report, try_out};
 use crate::{
     configuration::ChangeError,
     service::Markback,
-    settings::{Revision, school_from_text},
+    settings::{Revision, School, SettingsVersion, school_from_text},
     store::SettingsKey,
 };
 
@@ -61,9 +61,40 @@ impl Markback {
         if let Some(number) = number {
             draft.version.own = Revision::Store(number);
         }
+        self.compare(active, &draft, days).await
+    }
+
+    /// Tries the draft of a school's template on the events of the school's last `days` school days, as
+    /// [`try_settings`](Self::try_settings) tries a school's own.
+    ///
+    /// # Errors
+    /// Returns an error if the school names no template or that has no draft, if the school's settings have problems with
+    /// it, or if too many trials run.
+    pub async fn try_template(&self, school: &SchoolId, days: u32) -> Result<Report, TrialError> {
+        let settings = self.settings();
+        let active = settings.school(school).ok_or(TrialError::NothingRules)?;
+        let template = active.template.as_deref().ok_or(TrialError::NothingRules)?;
+        let configuration = self.configuration().await;
+        let key = SettingsKey::template(template);
+        let draft = configuration.draft_of(&key).await?;
+        let draft = draft.ok_or(ChangeError::NoDraft { key })?;
+        let mut then = configuration
+            .school_with(&settings, active, (template, &draft.body))
+            .await?;
+        then.version =
+            SettingsVersion::new(active.version.own, Some(Revision::Store(draft.number)));
+        self.compare(active, &then, days).await
+    }
+
+    async fn compare(
+        &self,
+        active: &School,
+        draft: &School,
+        days: u32,
+    ) -> Result<Report, TrialError> {
         let _trial = self.trials.try_acquire().map_err(|_| TrialError::Busy)?;
         let (registry, now) = (self.schools().registry(), self.store().now());
-        Ok(try_out(self.store(), registry, active, &draft, days, now).await?)
+        Ok(try_out(self.store(), registry, active, draft, days, now).await?)
     }
 }
 
