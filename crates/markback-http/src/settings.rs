@@ -1050,6 +1050,9 @@ pub(super) fn not_changed(error: ChangeError) -> ApiError {
             });
         }
         ChangeError::Place { .. } => Kind::Forbidden,
+        ChangeError::FourEyes { .. }
+        | ChangeError::FourEyesForNew { .. }
+        | ChangeError::NeverRuled { .. } => Kind::FourEyes,
         ChangeError::Problems { problems, .. } => {
             let detail = match problems.as_slice() {
                 [one] => format!("{one}; nothing was changed"),

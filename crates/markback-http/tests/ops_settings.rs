@@ -1158,3 +1158,48 @@ async fn a_version_that_cannot_begin_is_among_the_schools_problems() {
     let note = "version 2 is to rule from 2026-11-25 on and cannot: ";
     assert!(notes.contains(note), "{notes}");
 }
+
+#[tokio::test]
+async fn with_four_eyes_another_key_activates() {
+    let world = ApiEnv::with(Setup {
+        extra: "four_eyes = true\n",
+        ..Setup::default()
+    })
+    .await;
+    let author = Client::of_settings(&world);
+    let settings = format!("{}/settings", school_path(&world));
+    author
+        .post(&format!("{}/adopt", school_path(&world)), &json!({}))
+        .await;
+    // The name is not what counts.
+    let right = json!({"body": text("09:10"), "by": "Ann"});
+    let (status, _) = author
+        .send(
+            Method::PUT,
+            &format!("{settings}/draft"),
+            Some("\"1\""),
+            &right,
+        )
+        .await;
+    assert_eq!(status, 200);
+    let activate = format!("{settings}/activate");
+    let (status, refused) = author
+        .send(
+            Method::POST,
+            &activate,
+            Some("\"2\""),
+            &json!({"by": "Ben"}),
+        )
+        .await;
+    assert_eq!((status, kind(&refused)), (403, "four-eyes"), "{refused}");
+    let other = Client::of_school(&world, Scope::SettingsWrite).await;
+    let (status, active) = other
+        .send(
+            Method::POST,
+            &activate,
+            Some("\"2\""),
+            &json!({"by": "Ann"}),
+        )
+        .await;
+    assert_eq!((status, &active["active"]), (200, &json!(true)), "{active}");
+}

@@ -21,6 +21,8 @@ use crate::{
 pub struct SchoolOverview {
     /// Its id at Wonde.
     pub id: String,
+    /// Its name, where its settings have one.
+    pub name: Option<String>,
     /// Who keeps its settings; absent for a draft, and for a school that was taken out of them.
     pub owner: Option<Owner>,
     /// The version of its settings that rules: `store 7`, `file 3f2a9c1b`, or `store 7 with template store 2`.
@@ -292,6 +294,7 @@ impl State {
         let of_token = || self.pauses.get(&school.map(token_key)?);
         SchoolOverview {
             owner,
+            name: school.and_then(|school| Some(school.name.as_deref()?.to_owned())),
             version: school.map(|school| school.version.to_string()),
             template: school.and_then(|school| Some(school.template.as_deref()?.to_owned())),
             draft: stored.and_then(draft),

@@ -136,7 +136,7 @@ async fn list(
     };
     let causes = found.causes.iter();
     html(&Page {
-        frame: Frame::of_school("Problems", &at.visitor, &school.id, Some(Section::Problems)),
+        frame: Frame::of_school("Problems", &at.visitor, school, Some(Section::Problems)),
         done,
         left,
         causes: causes.map(|cause| card(cause, &place)).collect(),
@@ -300,7 +300,7 @@ async fn preview(
         frame: Frame::of_school(
             heading(action),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Problems),
         ),
         cause: title.unwrap_or_default(),

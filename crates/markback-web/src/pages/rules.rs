@@ -263,7 +263,7 @@ async fn overview(
         may_set: at.visitor.may(Role::Set),
         is_stored: seen.owner == Owner::Store,
         base,
-        frame: Frame::of_school("Rules", &at.visitor, &school.id, Some(Section::Rules)),
+        frame: Frame::of_school("Rules", &at.visitor, school, Some(Section::Rules)),
     })
 }
 
@@ -490,7 +490,7 @@ fn group_page(
         frame: Frame::of_school(
             format!("Rules: {group}"),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         told: around.told,
@@ -603,6 +603,9 @@ async fn save(
     }
 }
 
+/// Why whoever wrote a draft finds no button to activate it.
+const SECOND_EYES: &str = "You wrote this draft, so somebody else must look at it and activate it.";
+
 fn refused(error: ChangeError) -> PageError {
     match error {
         ChangeError::Store(error) => error.into(),
@@ -632,6 +635,7 @@ fn refused(error: ChangeError) -> PageError {
             .detail("This version does not wait for a day any more. Look at the rules again."),
         ChangeError::PastDay { .. } => PageError::new(ErrorKind::Invalid)
             .detail("Choose a later day than today; or activate it now."),
+        ChangeError::FourEyes { .. } => PageError::new(ErrorKind::Forbidden).detail(SECOND_EYES),
         ChangeError::NothingBefore { .. } => {
             PageError::new(ErrorKind::Conflict).detail("There are no earlier rules to go back to.")
         }
@@ -681,7 +685,7 @@ fn text_page(
         frame: Frame::of_school(
             "Settings as a text",
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         text,
@@ -897,7 +901,7 @@ async fn history(State(markback): State<Markback>, at: AtSchool) -> Result<Respo
         frame: Frame::of_school(
             "History of the rules",
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
     })
@@ -916,6 +920,8 @@ struct TryPage {
     apart: Vec<String>,
     back: String,
     may_set: bool,
+    /// Why they may not activate it although their role may.
+    not_alone: Option<&'static str>,
     problems: Vec<String>,
     /// Whether it may wait for a day.
     may_wait: bool,
@@ -947,6 +953,7 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         number: draft.number,
         by: written_by(draft, school),
         may_set: at.visitor.may(Role::Set),
+        not_alone: not_alone(&markback, &at, draft).await,
         may_wait: true,
         back,
     };
@@ -960,10 +967,23 @@ struct Tried {
     number: u32,
     by: String,
     may_set: bool,
+    /// Why they may not activate it although their role may.
+    not_alone: Option<&'static str>,
     /// Whether it may wait for a day.
     may_wait: bool,
     /// The page that led here; what activates is below it.
     back: String,
+}
+
+/// Why somebody may not activate a draft although their role may.
+async fn not_alone(
+    markback: &Markback,
+    at: &AtSchool,
+    draft: &StoredVersion,
+) -> Option<&'static str> {
+    let configuration = markback.configuration().await;
+    let may = configuration.may_activate(draft, &at.visitor.actor(None));
+    (at.visitor.may(Role::Set) && may.is_err()).then_some(SECOND_EYES)
 }
 
 async fn try_page(
@@ -976,7 +996,7 @@ async fn try_page(
     let timezone = school.timezone;
     let today = markback.clock().now().with_timezone(&timezone);
     let mut page = TryPage {
-        frame: Frame::of_school(tried.title, &at.visitor, &school.id, Some(Section::Rules)),
+        frame: Frame::of_school(tried.title, &at.visitor, school, Some(Section::Rules)),
         number: tried.number,
         by: tried.by,
         headline: "The draft cannot be tried before its problems are put right.".to_owned(),
@@ -986,6 +1006,7 @@ async fn try_page(
         apart: Vec::new(),
         back: tried.back,
         may_set: false,
+        not_alone: None,
         may_wait: tried.may_wait,
         problems: Vec::new(),
         tomorrow: (today.date_naive() + Days::new(1)).to_string(),
@@ -1036,6 +1057,7 @@ async fn try_page(
             .collect(),
         differences: differences.collect(),
         may_set: tried.may_set,
+        not_alone: tried.not_alone,
         ..page
     })
 }
@@ -1112,7 +1134,7 @@ async fn try_one(
         frame: Frame::of_school(
             format!("Try one event: {group}"),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         out: field(&typed, "kind") == "out",

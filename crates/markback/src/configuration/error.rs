@@ -118,6 +118,38 @@ pub enum ChangeError {
         /// The setting, such as `token_file`.
         place: String,
     },
+    /// Whoever wrote a version does not let it rule: see `four_eyes` in the settings.
+    #[error(
+        "version {number} of the {key} needs a second pair of eyes: somebody else than its author ({}) activates it",
+        author.as_deref().unwrap_or("not known")
+    )]
+    FourEyes {
+        /// Whose.
+        key: SettingsKey,
+        /// Its number.
+        number: u32,
+        /// Who wrote it, if known.
+        author: Option<String>,
+    },
+    /// A new school or template would rule at once.
+    #[error(
+        "the {key} needs a second pair of eyes: add it as a draft, which somebody else activates"
+    )]
+    FourEyesForNew {
+        /// What was to be added.
+        key: SettingsKey,
+    },
+    /// The version to go back to has never ruled.
+    #[error(
+        "version {number} of the {key} has never ruled, so going back to it needs a second pair of eyes: write it as a draft, \
+         which somebody else activates"
+    )]
+    NeverRuled {
+        /// Whose.
+        key: SettingsKey,
+        /// Its number.
+        number: u32,
+    },
     /// The text has problems.
     #[error("{}", LoadError::listed(problems))]
     Problems {

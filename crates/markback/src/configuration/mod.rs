@@ -5,6 +5,7 @@
 //! under the lock under which it is activated, so two people who activate at once cannot break each other's schools.
 
 mod error;
+mod four_eyes;
 mod history;
 mod import;
 mod moving;
@@ -183,6 +184,7 @@ impl Configuration {
     ) -> Result<Written, ChangeError> {
         self.not_in_file(key)?;
         let newest = self.newest_if(key, number).await?;
+        self.may_activate(&newest, actor)?;
         let change = Change {
             base: Some(newest.number),
             ..Change::rule(key, newest.number, newest.body)
@@ -231,6 +233,7 @@ impl Configuration {
                 newest: newest.number,
             });
         };
+        self.may_return(key, to).await?;
         let change = Change {
             activate: true,
             ..Change::text(key, &old.body, Some(newest.number))
@@ -250,6 +253,7 @@ impl Configuration {
         as_draft: bool,
         actor: &Actor,
     ) -> Result<Written, ChangeError> {
+        self.may_add(key, as_draft)?;
         let change = Change {
             activate: !as_draft,
             is_new: true,

@@ -80,6 +80,7 @@ impl Configuration {
             return Err(ChangeError::TemplateFromDay { key: key.clone() });
         }
         let newest = self.newest_if(key, number).await?;
+        self.may_activate(&newest, actor)?;
         let mut tx = self.store.database().begin().await?;
         self.store.hold_settings_generation(&mut tx).await?;
         let (layers, _) = self.caught_up(&mut tx, false).await?;

@@ -60,7 +60,7 @@ fn frame(at: &AtSchool) -> Frame {
     Frame::of_school(
         "What is right?",
         &at.visitor,
-        &at.school.id,
+        &at.school,
         Some(Section::FrontDesk),
     )
 }

@@ -143,6 +143,7 @@ async fn page(
     let tries = draft
         .as_ref()
         .is_some_and(|draft| draft.problems.is_empty());
+    let settings = configuration.settings();
     let seen: Vec<_> = shared
         .uses
         .iter()
@@ -161,7 +162,7 @@ async fn page(
         frame: Frame::of_school(
             format!("Template: {}", shared.name),
             &at.visitor,
-            &at.school.id,
+            &at.school,
             Some(Section::Rules),
         ),
         told,
@@ -180,7 +181,10 @@ async fn page(
         uses: seen
             .into_iter()
             .map(|one| UseView {
-                name: one.school.to_string(),
+                name: settings
+                    .school(&one.school)
+                    .map_or(one.school.as_str(), School::title)
+                    .to_owned(),
                 rules: format!("{}/rules", base(&one.school)),
                 groups: one.groups.len(),
                 changed: one.changed.join(", "),
@@ -251,6 +255,7 @@ async fn try_it(State(markback): State<Markback>, at: AtSchool) -> Result<Respon
         number: draft.number,
         by: written_by(draft, &at.school),
         may_set: at.visitor.may(Role::Set) && shared.fixed(&at).is_none(),
+        not_alone: not_alone(&markback, &at, draft).await,
         may_wait: false,
         back: format!("{}/rules/template", base(&at.school.id)),
     };
