@@ -975,15 +975,15 @@ struct Tried {
     back: String,
 }
 
-/// Why the visitor may not activate a version although their role may.
+/// Why somebody may not activate a draft although their role may.
 async fn not_alone(
     markback: &Markback,
     at: &AtSchool,
-    version: &StoredVersion,
+    draft: &StoredVersion,
 ) -> Option<&'static str> {
     let configuration = markback.configuration().await;
-    let may = configuration.may_activate(version, &at.visitor.actor(None));
-    may.is_err().then_some(SECOND_EYES)
+    let may = configuration.may_activate(draft, &at.visitor.actor(None));
+    (at.visitor.may(Role::Set) && may.is_err()).then_some(SECOND_EYES)
 }
 
 async fn try_page(

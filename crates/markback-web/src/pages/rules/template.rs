@@ -143,6 +143,7 @@ async fn page(
     let tries = draft
         .as_ref()
         .is_some_and(|draft| draft.problems.is_empty());
+    let settings = configuration.settings();
     let seen: Vec<_> = shared
         .uses
         .iter()
@@ -180,7 +181,10 @@ async fn page(
         uses: seen
             .into_iter()
             .map(|one| UseView {
-                name: one.school.to_string(),
+                name: settings
+                    .school(&one.school)
+                    .map_or(one.school.as_str(), School::title)
+                    .to_owned(),
                 rules: format!("{}/rules", base(&one.school)),
                 groups: one.groups.len(),
                 changed: one.changed.join(", "),
