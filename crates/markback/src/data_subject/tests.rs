@@ -46,7 +46,15 @@ async fn each_table_is_known_to_hold_people_or_not() {
             .filter(|name| !name.ends_with("_migrations"))
             .collect();
         found.sort_unstable();
-        let mut listed: Vec<&str> = TABLES.iter().map(|(name, _)| *name).collect();
+        // On PostgreSQL the queue's numbers are a sequence.
+        let is_table = |name: &&str| {
+            *name != "outbox_numbers" || store.database().engine() == outbox::Engine::Sqlite
+        };
+        let mut listed: Vec<&str> = TABLES
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(is_table)
+            .collect();
         listed.sort_unstable();
         assert_eq!(found, listed, "say in `tables.rs` what a new table holds");
     }
@@ -247,7 +255,10 @@ async fn each_table_with_people_is_exported() {
         let document = found.document();
         // Others are not in it, not even those on the same list.
         assert!(!mentions(&document, &["P2", "e2"].into()), "{document}");
-        assert_eq!(document["kept"]["sync_reports"][0]["lines"], json!([{"key": "P1"}]));
+        assert_eq!(
+            document["kept"]["sync_reports"][0]["lines"],
+            json!([{"key": "P1"}])
+        );
         assert_eq!(document["kept"]["outbox_jobs"], Value::Null);
         assert_eq!(document["kept"]["jobs"][0]["state"], json!(2));
     }
@@ -282,7 +293,12 @@ async fn all_of_somebody_who_has_left_goes_but_what_must_stay() {
         let stays: Vec<&str> = done.stays.iter().map(|stays| stays.what.as_str()).collect();
         assert_eq!(
             stays,
-            ["audit_log", "group_changes", "register", "syncs_on_their_way"]
+            [
+                "audit_log",
+                "group_changes",
+                "register",
+                "syncs_on_their_way"
+            ]
         );
         assert_eq!(kept(&store, "P2").await.counts(), before);
         // It can be repeated.
@@ -321,23 +337,46 @@ async fn nothing_goes_while_something_is_open() {
     let settings = Settings::default();
     let school = SchoolId::from("A1");
     let cases = [
-        ("UPDATE markback_events SET state = 'accepted'", "not known yet"),
-        ("UPDATE markback_events SET state = 'held'", "waits for a person"),
-        ("UPDATE markback_events SET state = 'rejected'", "waits for a person"),
-        ("UPDATE markback_events SET state = 'superseded', day = '9999-01-01'", "the day is past"),
-        ("UPDATE markback_ledger SET day = '9999-01-01'", "the day is past"),
+        (
+            "UPDATE markback_events SET state = 'accepted'",
+            "not known yet",
+        ),
+        (
+            "UPDATE markback_events SET state = 'held'",
+            "waits for a person",
+        ),
+        (
+            "UPDATE markback_events SET state = 'rejected'",
+            "waits for a person",
+        ),
+        (
+            "UPDATE markback_events SET state = 'superseded', day = '9999-01-01'",
+            "the day is past",
+        ),
+        (
+            "UPDATE markback_ledger SET day = '9999-01-01'",
+            "the day is past",
+        ),
     ];
     for (store, _folder) in stores().await {
         run(&store, rows()).await;
         for (change, why) in cases {
             let reset = "UPDATE markback_events SET state = 'confirmed', day = '2024-11-25'";
-            let reset = [reset, "UPDATE markback_ledger SET day = '2024-11-25'", change];
+            let reset = [
+                reset,
+                "UPDATE markback_ledger SET day = '2024-11-25'",
+                change,
+            ];
             run(&store, reset.map(|text| ("", text.to_owned())).into()).await;
             let subject = find(&store, &settings, &school, "P1", None).await.unwrap();
             let refused = erase(&store, &settings, &subject, &because(Some("request 3"))).await;
             let refused = refused.unwrap();
             assert!(!refused.done, "{change}");
-            assert!(refused.open[0].why.contains(why), "{change}: {:?}", refused.open);
+            assert!(
+                refused.open[0].why.contains(why),
+                "{change}: {:?}",
+                refused.open
+            );
             assert!(kept(&store, "P1").await.counts().contains_key("events"));
         }
     }
