@@ -141,6 +141,7 @@ async fn users(world: &World) -> Value {
 
 /// A group whose reasons contain a code that the school does not have, and characters of HTML.
 const GROUPS: &str = r#"
+name = "St <i>Mary’s</i> & All Saints"
 [[school.group]]
 name = "Pupils"
 kind = "students"

@@ -335,3 +335,51 @@ async fn the_marks_of_a_version_are_listed_after_it_was_undone() {
         assert!(said.code != 0 && said.err.contains(told), "{}", said.err);
     }
 }
+
+#[tokio::test]
+async fn a_version_waits_for_its_day_and_is_cancelled() {
+    let world = ApiEnv::new().await;
+    let folder = world.folder.path();
+    let file = write(folder, "s1.toml", SCHOOL);
+    markback(&world, &["schools", "add", "S1", &file]).await;
+    let moved = write(folder, "moved.toml", &format!("{SCHOOL}mis = 'Arbor'\n"));
+    markback(&world, &["settings", "draft", "--school", "S1", &moved]).await;
+    let activate = ["settings", "activate", "--school", "S1", "--from"];
+    let activate = |day| [&activate[..], &[day]].concat();
+    let said = markback(&world, &activate("2026-01-05")).await;
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("name a later day"), "{}", said.err);
+    let said = markback(&world, &activate("2097-01-05")).await;
+    assert_eq!(
+        (said.code, &*said.out),
+        (
+            0,
+            "school S1: it rules from Saturday 5 January 2097 on as version 2\n"
+        ),
+        "{}",
+        said.err
+    );
+    for command in ["show", "history"] {
+        let said = markback(&world, &["settings", command, "--school", "S1"]).await;
+        let told = "note: version 2 is to rule from 2097-01-05 on\n";
+        assert_eq!((said.code, &*said.err), (0, told), "{}", said.out);
+    }
+    let said = markback(&world, &["settings", "undo", "--school", "S1", "--to", "1"]).await;
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("settings cancel"), "{}", said.err);
+    let cancel = ["settings", "cancel", "--school", "S1"];
+    let said = markback(&world, &cancel).await;
+    assert_eq!(
+        (said.code, &*said.out),
+        (0, "school S1: cancelled, it stays a draft as version 2\n"),
+        "{}",
+        said.err
+    );
+    let said = markback(&world, &cancel).await;
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("no version of the school S1 waits"),
+        "{}",
+        said.err
+    );
+}

@@ -72,6 +72,8 @@ pub enum Kind {
     SettingsInFile,
     /// Somebody else wrote a version of the settings meanwhile.
     SettingsChanged,
+    /// Somebody else than the author of the settings must let them rule.
+    FourEyes,
     /// The request does not say which version it is based on.
     VersionNeeded,
     /// The settings have problems.
@@ -198,6 +200,11 @@ impl Kind {
                 StatusCode::PRECONDITION_FAILED,
                 "Somebody else changed the settings",
                 "Compare the two texts in `conflict`, and send yours again with the newest number in `If-Match`.",
+            ),
+            Self::FourEyes => (
+                StatusCode::FORBIDDEN,
+                "A second pair of eyes is needed",
+                "Have somebody else, with a key of their own, look at the draft and activate it.",
             ),
             Self::VersionNeeded => (
                 StatusCode::PRECONDITION_REQUIRED,

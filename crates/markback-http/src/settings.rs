@@ -8,6 +8,7 @@ use axum::{
     extract::State,
     http::{HeaderName, header},
 };
+use chrono::NaiveDate;
 use mis_core::SchoolId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,7 @@ type ExportBody = ResponseBody<Exported>;
 type TemplatesBody = ResponseBody<Templates>;
 pub(super) type TextBody = RequestBody<Text>;
 pub(super) type NoteBody = RequestBody<Note>;
+type ActivationBody = RequestBody<Activation>;
 type UndoBody = RequestBody<Undo>;
 type TrialBody = RequestBody<Trial>;
 type TrialReportBody = ResponseBody<Report>;
@@ -68,7 +70,7 @@ pub(super) fn routes() -> OpenApiRouter<Markback> {
         .routes(routes!(marks))
         .routes(routes!(draft, put_draft, drop_draft))
         .routes(routes!(check))
-        .routes(routes!(activate))
+        .routes(routes!(activate, cancel))
         .routes(routes!(undo))
         .routes(routes!(difference))
         .routes(routes!(export))
@@ -112,6 +114,19 @@ pub(super) struct Note {
     pub(super) by: Option<String>,
     /// Why, kept in the history.
     pub(super) note: Option<String>,
+}
+
+/// From when the settings rule, who decides that, and why.
+#[derive(Default, Deserialize, JsonSchema)]
+#[schemars(rename = "SettingsActivation")]
+#[serde(deny_unknown_fields, default)]
+struct Activation {
+    /// The day from whose start at the school they rule, which is later than today; at once unless given.
+    from: Option<NaiveDate>,
+    /// Who; the key's name unless given.
+    by: Option<String>,
+    /// Why, kept in the history.
+    note: Option<String>,
 }
 
 /// Which version to go back to.
@@ -373,15 +388,18 @@ async fn check(
     check_text(&markback, &access, &SettingsKey::school(school), body).await
 }
 
-/// Activates the draft of a school's settings
+/// Activates the draft of a school's settings, at once or from a day on
 ///
-/// It rules at once on this node, and on every other within seconds. `If-Match` names the draft.
+/// It rules at once on this node, and on every other within seconds; or from the start of the day `from` at the school.
+/// `If-Match` names the draft. While a version waits for its day, no other is activated. Events are decided by what rules at
+/// the time of the decision, whenever they happened. A version that has problems when its day begins does not rule before
+/// they are gone; the settings and the problems of the school tell.
 #[utoipa::path(post, path = "/v1/schools/{school}/settings/activate", operation_id = "activate_settings", tag = "settings",
     params(("If-Match" = String, Header, description = "The number of the draft, or `*`.", example = "\"4\"")),
-    request_body = Option<NoteBody>,
+    request_body = Option<ActivationBody>,
     responses(
-        (status = 200, description = "The version that rules.", body = WrittenBody, headers(("ETag" = String, description = "The version."))),
-        (status = 409, description = "The newest version rules already, or the settings file keeps the school.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The version that rules, or that is to.", body = WrittenBody, headers(("ETag" = String, description = "The version."))),
+        (status = 409, description = "The newest version rules already, another one waits for its day, or the settings file keeps the school.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 412, description = "Somebody else wrote a version meanwhile; `conflict` has it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 428, description = "`If-Match` is missing.", body = ProblemBody, content_type = "application/problem+json"),
     ))]
@@ -393,6 +411,29 @@ async fn activate(
     MaybeBody(body): MaybeBody,
 ) -> Result<(ETag, Json<Written>), ApiError> {
     let_rule(&markback, &access, base, &SettingsKey::school(school), body).await
+}
+
+/// Cancels the activation of a version that waits for its day
+///
+/// The version stays as a draft.
+#[utoipa::path(delete, path = "/v1/schools/{school}/settings/activate", operation_id = "cancel_settings_activation", tag = "settings",
+    params(("If-Match" = Option<String>, Header, description = "The number of the version that waits.", example = "\"4\"")),
+    responses(
+        (status = 200, description = "The version that does not wait any more.", body = WrittenBody, headers(("ETag" = String, description = "The version."))),
+        (status = 409, description = "The settings file keeps the school.", body = ProblemBody, content_type = "application/problem+json"),
+    ))]
+async fn cancel(
+    State(markback): State<Markback>,
+    access: Access,
+    base: Base,
+    Path(school): Path<String>,
+) -> Result<(ETag, Json<Written>), ApiError> {
+    let mut all = opened(&markback).await?;
+    let key = SettingsKey::school(school);
+    let actor = access.actor(None, None);
+    let cancelled = all.cancel_scheduled(&key, base.number(), &actor).await;
+    let cancelled = cancelled.map_err(not_changed)?;
+    Ok((etag(&cancelled.number.to_string()), Json(cancelled)))
 }
 
 /// Goes back to an earlier version of a school's settings
@@ -819,10 +860,18 @@ async fn let_rule(
     key: &SettingsKey,
     body: Option<Value>,
 ) -> Result<(ETag, Json<Written>), ApiError> {
-    let Note { by, note } = note_of(body)?;
+    let help = r#"send {"from": "2027-01-05", "by": "…", "note": "…"}, any of them, or nothing"#;
+    let Activation { from, by, note } = match body {
+        None => Activation::default(),
+        Some(body) => read_as(body, help)?,
+    };
     let base = base.required()?;
     let mut all = opened(markback).await?;
-    let written = all.activate(key, base, &access.actor(by, note)).await;
+    let actor = access.actor(by, note);
+    let written = match from {
+        Some(from) => all.activate_from(key, base, from, &actor).await,
+        None => all.activate(key, base, &actor).await,
+    };
     ruling(markback, written).await
 }
 
@@ -978,8 +1027,32 @@ pub(super) fn not_changed(error: ChangeError) -> ApiError {
                 format!("{words}, or over the API with `adopt`"),
             );
         }
-        ChangeError::UnknownVersion { .. } | ChangeError::NoDraft { .. } => Kind::UnknownVersion,
+        ChangeError::UnknownVersion { .. }
+        | ChangeError::NoDraft { .. }
+        | ChangeError::NotScheduled { .. } => Kind::UnknownVersion,
+        ChangeError::PastDay { from, today, .. } => {
+            return ApiError::invalid_input(Problem {
+                pointer: Some("/from".to_owned()),
+                value: Some(from.to_string()),
+                message: format!("this day has begun already: at the school it is {today}"),
+                help: "send a later day, or no `from` to activate it now".to_owned(),
+                ..Problem::default()
+            });
+        }
+        ChangeError::TemplateFromDay { .. } => {
+            return ApiError::invalid_input(Problem {
+                pointer: Some("/from".to_owned()),
+                message: "a template is activated at once, because a day begins at another time in each time zone"
+                    .to_owned(),
+                help: "send no `from`; or name a new template in the schools' own settings, and activate these from a day on"
+                    .to_owned(),
+                ..Problem::default()
+            });
+        }
         ChangeError::Place { .. } => Kind::Forbidden,
+        ChangeError::FourEyes { .. }
+        | ChangeError::FourEyesForNew { .. }
+        | ChangeError::NeverRuled { .. } => Kind::FourEyes,
         ChangeError::Problems { problems, .. } => {
             let detail = match problems.as_slice() {
                 [one] => format!("{one}; nothing was changed"),

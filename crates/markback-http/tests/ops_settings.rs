@@ -1050,3 +1050,156 @@ async fn the_pause_of_a_school_is_ended_and_that_of_a_shared_token_only_by_who_s
         2
     );
 }
+
+#[tokio::test]
+async fn a_version_is_activated_from_a_day_on_and_cancelled() {
+    let world = adopted().await;
+    let client = Client::of_settings(&world);
+    let settings = format!("{}/settings", school_path(&world));
+    let activate = format!("{settings}/activate");
+    let draft = json!({"body": text("09:10")});
+    let path = format!("{settings}/draft");
+    let (status, written) = client.send(Method::PUT, &path, Some("\"1\""), &draft).await;
+    assert_eq!((status, &written["from"]), (200, &Value::Null), "{written}");
+
+    // It is Monday.
+    let from = |day: &str| json!({"from": day, "note": "governors"});
+    let schedule = async |base, day| {
+        let body = from(day);
+        client
+            .send(Method::POST, &activate, Some(base), &body)
+            .await
+    };
+    let (status, refused) = schedule("\"2\"", "2026-11-23").await;
+    assert_eq!(status, 422, "{refused}");
+    assert_eq!(refused["problems"][0]["pointer"], "/from");
+    let (status, refused) = schedule("\"1\"", "2026-11-25").await;
+    assert_eq!(
+        (status, kind(&refused)),
+        (412, "settings-changed"),
+        "{refused}"
+    );
+    let (status, done) = schedule("\"2\"", "2026-11-25").await;
+    assert_eq!(
+        (status, &done["active"], &done["from"]),
+        (200, &json!(false), &json!("2026-11-25")),
+        "{done}"
+    );
+
+    let (_, shown) = client.get(&settings).await;
+    assert_eq!(shown["number"], 1);
+    let waits = &shown["scheduled"];
+    assert_eq!(
+        (&waits["number"], &waits["note"]),
+        (&json!(2), &json!("governors"))
+    );
+    assert_eq!(waits["starts_at"], "2026-11-25T00:00:00Z");
+    let (_, history) = client.get(&format!("{settings}/versions")).await;
+    assert_eq!(history["versions"][0]["from"], "2026-11-25");
+    let (status, refused) = client
+        .post(&format!("{settings}/undo"), &json!({"to": 1}))
+        .await;
+    assert_eq!(status, 409, "{refused}");
+
+    let cancel = async |base| {
+        client
+            .send(Method::DELETE, &activate, base, &Value::Null)
+            .await
+    };
+    assert_eq!(cancel(Some("\"1\"")).await.0, 404);
+    assert_eq!(cancel(Some("\"2\"")).await.0, 200);
+    let (status, gone) = cancel(None).await;
+    assert_eq!((status, kind(&gone)), (404, "unknown-version"), "{gone}");
+
+    assert_eq!(schedule("*", "2026-11-25").await.0, 200);
+    world.clock.advance(Duration::from_secs(2 * 86_400));
+    let (_, shown) = client.get(&settings).await;
+    assert_eq!(
+        (&shown["number"], &shown["scheduled"]),
+        (&json!(2), &Value::Null),
+        "{shown}"
+    );
+    let (_, audit) = client.get("/v1/audit").await;
+    let audit = audit.to_string();
+    for action in [
+        "settings_scheduled",
+        "settings_schedule_cancelled",
+        "settings_activated",
+    ] {
+        assert!(audit.contains(action), "{action}: {audit}");
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_cannot_begin_is_among_the_schools_problems() {
+    let world = adopted().await;
+    let client = Client::of_settings(&world);
+    let settings = format!("{}/settings", school_path(&world));
+    let template = json!({"body": "timezone = 'Europe/London'\n"});
+    let send = async |method, path: &str, body: &Value| {
+        let (status, answer) = client.send(method, path, Some("*"), body).await;
+        assert_eq!(status, 200, "{path}: {answer}");
+    };
+    let empty = json!({});
+    send(Method::PUT, "/v1/templates/new/draft", &template).await;
+    send(Method::POST, "/v1/templates/new/activate", &empty).await;
+    let body = json!({"body": format!("template = 'new'\n{}", text("09:10"))});
+    send(Method::PUT, &format!("{settings}/draft"), &body).await;
+    let from = json!({"from": "2026-11-25"});
+    send(Method::POST, &format!("{settings}/activate"), &from).await;
+    let problems = format!("{}/problems", school_path(&world));
+    assert_eq!(client.get(&problems).await.1["scheduled"], Value::Null);
+
+    send(Method::DELETE, "/v1/templates/new", &Value::Null).await;
+    let (_, told) = client.get(&problems).await;
+    assert_eq!(told["scheduled"]["number"], 2, "{told}");
+    let (_, school) = client.get("/v1/schools").await;
+    let notes = school["schools"][0]["notes"].to_string();
+    let note = "version 2 is to rule from 2026-11-25 on and cannot: ";
+    assert!(notes.contains(note), "{notes}");
+}
+
+#[tokio::test]
+async fn with_four_eyes_another_key_activates() {
+    let world = ApiEnv::with(Setup {
+        extra: "four_eyes = true\n",
+        ..Setup::default()
+    })
+    .await;
+    let author = Client::of_settings(&world);
+    let settings = format!("{}/settings", school_path(&world));
+    author
+        .post(&format!("{}/adopt", school_path(&world)), &json!({}))
+        .await;
+    // The name is not what counts.
+    let right = json!({"body": text("09:10"), "by": "Ann"});
+    let (status, _) = author
+        .send(
+            Method::PUT,
+            &format!("{settings}/draft"),
+            Some("\"1\""),
+            &right,
+        )
+        .await;
+    assert_eq!(status, 200);
+    let activate = format!("{settings}/activate");
+    let (status, refused) = author
+        .send(
+            Method::POST,
+            &activate,
+            Some("\"2\""),
+            &json!({"by": "Ben"}),
+        )
+        .await;
+    assert_eq!((status, kind(&refused)), (403, "four-eyes"), "{refused}");
+    let other = Client::of_school(&world, Scope::SettingsWrite).await;
+    let (status, active) = other
+        .send(
+            Method::POST,
+            &activate,
+            Some("\"2\""),
+            &json!({"by": "Ann"}),
+        )
+        .await;
+    assert_eq!((status, &active["active"]), (200, &json!(true)), "{active}");
+}

@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
+use markback::settings::School;
 use mis_core::SchoolId;
 
 use crate::{
@@ -160,13 +161,13 @@ impl Frame {
     pub fn of_school(
         title: impl Into<String>,
         visitor: &Visitor,
-        school: &SchoolId,
+        school: &School,
         section: Option<Section>,
     ) -> Self {
         let of_school = FrameSchool {
-            id: school.to_string(),
-            name: school.to_string(),
-            base: base(school),
+            id: school.id.to_string(),
+            name: school.title().to_owned(),
+            base: base(&school.id),
         };
         Self {
             links: links(Some(visitor), Some(&of_school), section),

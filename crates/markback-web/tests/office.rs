@@ -19,7 +19,7 @@ use markback::{
     store::SettingsKey,
 };
 use markback_lab::harness::{ApiEnv, Setup};
-use markback_web::Role;
+use markback_web::{Role, Visitor};
 use support::{Page, get, pages, visitor};
 use tower::ServiceExt as _;
 use wonde_sandbox::{Fault, FaultRule};
@@ -549,4 +549,107 @@ async fn support_sees_each_school_and_checks_its_connection() {
     );
     let looker = pages(&world.markback, Some(visitor(Role::Tend)));
     assert_eq!(post(&looker, &connection, &[]).await.status, 403);
+}
+
+#[tokio::test]
+async fn rules_are_activated_from_a_day_on_and_cancelled() {
+    let world = ApiEnv::new().await;
+    let mut configuration = world.markback.configuration().await;
+    let actor = Actor::default();
+    let id = world.id().to_string();
+    configuration.adopt(&[id], &actor).await.unwrap();
+    world.markback.refresh_settings().await.unwrap();
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let rules = format!("/schools/{}/rules", world.id());
+    let group = format!("{rules}/groups/Pupils");
+    let saved = post(&router, &group, &rules_form("1", "09:10")).await;
+    assert_eq!(saved.status, 303, "{}", saved.text);
+    // The form has a day field, whose first day is tomorrow.
+    let page = get(&router, &format!("{rules}/try")).await;
+    assert!(
+        page.text.contains("type=\"date\" min=\"2026-11-24\""),
+        "{}",
+        page.text
+    );
+
+    let (activate, cancel) = (format!("{rules}/activate"), format!("{rules}/cancel"));
+    for (from, status) in [("soon", 422), ("2026-11-23", 422), ("2026-11-30", 303)] {
+        let form = [("number", "2"), ("from", from), ("note", "governors")];
+        let done = post(&router, &activate, &form).await;
+        assert_eq!(done.status, status, "{from}: {}", done.text);
+    }
+    let page = get(&router, &format!("{rules}?said=scheduled")).await;
+    for told in [
+        "Version 2 counts from Monday 30 November 2026 on",
+        "governors",
+        "Kept for that day.",
+        "Cancel this",
+    ] {
+        assert!(page.text.contains(told), "{told}: {}", page.text);
+    }
+    assert!(!page.text.contains("A draft waits"), "it is told once");
+    let history = get(&router, &format!("{rules}/history")).await;
+    assert!(
+        history
+            .text
+            .contains("to count from Monday 30 November 2026 on")
+    );
+    let looker = pages(&world.markback, Some(visitor(Role::Tend)));
+    assert!(!get(&looker, &rules).await.text.contains("Cancel this"));
+    assert_eq!(post(&looker, &cancel, &[("number", "2")]).await.status, 403);
+
+    let done = post(&router, &cancel, &[("number", "2")]).await;
+    assert_eq!(done.status, 303, "{}", done.text);
+    assert_eq!(post(&router, &cancel, &[("number", "2")]).await.status, 409);
+    let page = get(&router, &rules).await;
+    assert!(
+        page.text.contains("A draft waits: version 2"),
+        "{}",
+        page.text
+    );
+
+    // On its day it counts.
+    let form = [("number", "2"), ("from", "2026-11-24")];
+    assert_eq!(post(&router, &activate, &form).await.status, 303);
+    world.clock.advance(std::time::Duration::from_secs(86_400));
+    world.markback.refresh_settings().await.unwrap();
+    let page = get(&router, &rules).await;
+    assert!(page.text.contains("Version 2 counts."), "{}", page.text);
+}
+
+#[tokio::test]
+async fn with_four_eyes_the_author_of_a_draft_finds_no_button() {
+    let world = ApiEnv::with(Setup {
+        extra: "four_eyes = true\n",
+        ..Setup::default()
+    })
+    .await;
+    let mut configuration = world.markback.configuration().await;
+    let adopted = configuration.adopt(&[world.id().to_string()], &Actor::default());
+    adopted.await.unwrap();
+    world.markback.refresh_settings().await.unwrap();
+    let router = pages(&world.markback, Some(visitor(Role::Set)));
+    let rules = format!("/schools/{}/rules", world.id());
+    let form = rules_form("1", "09:10");
+    let saved = post(&router, &format!("{rules}/groups/Pupils"), &form).await;
+    assert_eq!(saved.status, 303, "{}", saved.text);
+
+    let (trial, activate) = (format!("{rules}/try"), format!("{rules}/activate"));
+    let number = [("number", "2")];
+    let page = get(&router, &trial).await;
+    assert!(
+        page.text.contains("somebody else must look at it"),
+        "{}",
+        page.text
+    );
+    assert!(!page.text.contains(&activate));
+    assert_eq!(post(&router, &activate, &number).await.status, 403);
+
+    let other = Visitor {
+        user: "b.other".to_owned(),
+        ..visitor(Role::Set)
+    };
+    let router = pages(&world.markback, Some(other));
+    assert!(get(&router, &trial).await.text.contains(&activate));
+    assert_eq!(post(&router, &activate, &number).await.status, 303);
 }

@@ -267,3 +267,47 @@ async fn what_is_long_or_garbage_does_no_harm() {
         );
     }
 }
+
+#[tokio::test]
+async fn users_change_their_own_password() {
+    const NEW: &str = "nine purple teapots sing";
+    let world = ApiEnv::new().await;
+    add_user(&world.markback, "amy", Role::Look, None).await;
+    let mut browser = Browser::signed_in(&world.markback, "amy").await;
+    let mut elsewhere = Browser::signed_in(&world.markback, "amy").await;
+    let page = browser.get("/account").await;
+    assert!(page.text.contains("see the day, people, groups and rules"));
+
+    for (old, new, again, told) in [
+        ("not the password", NEW, NEW, "until now is wrong"),
+        (PASSWORD, NEW, PASSWORD, "differ"),
+        (PASSWORD, "short", "short", "shorter than 12 characters"),
+    ] {
+        let typed = [("old", old), ("password", new), ("again", again)];
+        let page = browser.post("/account/password", &typed).await;
+        assert_eq!(page.status, 422);
+        assert!(page.text.contains(told), "{}", page.text);
+        assert!(!page.text.contains(NEW) && !page.text.contains(PASSWORD));
+    }
+
+    let typed = [("old", PASSWORD), ("password", NEW), ("again", NEW)];
+    let page = browser.post("/account/password", &typed).await;
+    assert_eq!(page.header("location"), "/account?done=password");
+    let page = browser.get("/account?done=password").await;
+    assert!(page.text.contains("Your password is changed"));
+    assert_eq!(elsewhere.get("/account").await.status, 303);
+    assert_eq!(elsewhere.sign_in("amy", PASSWORD, "").await.status, 422);
+    assert_eq!(elsewhere.sign_in("amy", NEW, "").await.status, 303);
+
+    // Whoever finds the browser open guesses no faster than at the sign-in.
+    let wrong = [
+        ("old", "not the password"),
+        ("password", NEW),
+        ("again", NEW),
+    ];
+    let mut statuses = Vec::new();
+    for _ in 0..12 {
+        statuses.push(browser.post("/account/password", &wrong).await.status);
+    }
+    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+}

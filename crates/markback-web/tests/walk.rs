@@ -36,6 +36,8 @@ const ROLES: &[(&str, bool, Role)] = &[
     ("/connections", true, Role::Admin),
     ("/audit", false, Role::Admin),
     ("/sign-out", true, Role::Look),
+    ("/account", false, Role::Look),
+    ("/account", true, Role::Look),
     ("/schools/{school}/desk", true, Role::Tend),
     ("/schools/{school}/desk", false, Role::Tend),
     ("/schools/{school}/syncs", false, Role::Set),

@@ -10,7 +10,7 @@ use crate::{
     configuration::{Configuration, TokenError},
     operator::Actor,
     service::Markback,
-    settings::{Owner, SecretError, SecretSource},
+    settings::{Owner, SecretError, SecretSource, TITLE_MAX},
     store::{NoticeKind, SettingsKey},
 };
 
@@ -137,10 +137,14 @@ impl Markback {
             (Some(_), Some(error)) => format!("the token in the webhook was not kept: {error}"),
         };
         let actor = wonde(&format!("schoolApproved; {of_token}"));
-        let name = approval.name.as_deref().unwrap_or("The school");
+        let name = approval.name.as_deref().map(|name| {
+            let name = toml::Value::from(name.chars().take(TITLE_MAX).collect::<String>());
+            format!("name = {name}\n")
+        });
         let text = format!(
-            "# {name} approved the application at Wonde. Complete these settings, then let them rule:\n\
-             # markback settings activate --school {school}\n"
+            "# The school approved the application at Wonde. Complete these settings, then let them rule:\n\
+             # markback settings activate --school {school}\n{}",
+            name.unwrap_or_default()
         );
         if !all.bring_in(school, &text, &actor).await? {
             return Ok((Approved::Known, DRAFT.to_owned()));

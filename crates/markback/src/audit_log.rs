@@ -94,6 +94,10 @@ pub enum AuditAction {
     SettingsDrafted,
     /// A version began to rule.
     SettingsActivated,
+    /// A version of a school's settings is to rule from a day on.
+    SettingsScheduled,
+    /// A version that was to rule from a day on is not to any more.
+    SettingsScheduleCancelled,
     /// A school or a template was taken out of the settings.
     SettingsRemoved,
     /// The settings file was read again; the amount tells how many schools changed.
@@ -217,6 +221,8 @@ impl AuditAction {
             | Self::EventCorrected
             | Self::SettingsDrafted
             | Self::SettingsActivated
+            | Self::SettingsScheduled
+            | Self::SettingsScheduleCancelled
             | Self::SettingsRemoved
             | Self::SettingsFileTaken
             | Self::KeyAdded

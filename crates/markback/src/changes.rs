@@ -43,12 +43,15 @@ impl Markback {
         Configuration::with(self.store().clone(), self.layers.lock().await.clone())
     }
 
-    /// Goes by what was activated in the database since the last look. Returns the schools whose settings changed.
+    /// Goes by what was activated in the database since the last look, and by versions whose day has begun. Returns the schools whose settings changed.
     ///
     /// # Errors
     /// Returns an error if the database cannot be read; the present settings go on ruling.
     pub async fn refresh_settings(&self) -> outbox::Result<Vec<SchoolId>> {
         let mut layers = self.layers.lock().await;
+        Configuration::with(self.store().clone(), layers.clone())
+            .begin_due()
+            .await?;
         if self.store().settings_generation().await? == layers.generation() {
             return Ok(Vec::new());
         }
@@ -91,6 +94,7 @@ impl Markback {
         }
         next.tell(Some(&layers));
         *layers = next;
+        self.store().try_schedules_again().await?;
         self.workers.follow(&layers.file().service);
         // A token may have been replaced in its file.
         self.schools().forget_all();
@@ -214,6 +218,18 @@ impl Markback {
             .keep_settings_file(path, &loaded.text, loaded.list_text.as_deref());
         if let Err(error) = kept.await {
             tracing::warn!(%error, "the valid settings file could not be kept for a start with a broken one");
+        }
+    }
+
+    /// Has versions rule whose day has begun while no node ran. The settings file may be another than then, so those that
+    /// had problems are tried again.
+    pub(crate) async fn begin_what_is_due(&self) {
+        let begun = async {
+            self.store().try_schedules_again().await?;
+            self.refresh_settings().await
+        };
+        if let Err(error) = begun.await {
+            tracing::warn!(%error, "versions whose day has begun could not be read; they are tried again in seconds");
         }
     }
 

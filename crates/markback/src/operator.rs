@@ -53,6 +53,12 @@ impl Actor {
         }
     }
 
+    /// Who, as they proved it, unlike `by`, which is what they say: the public part of an API key, or a user.
+    pub(crate) fn proved(&self) -> Option<&str> {
+        let Caller { key, name } = &self.caller;
+        key.as_deref().or(name.as_deref())
+    }
+
     /// Who, shortened and on one line.
     pub(crate) fn by_in_short(&self) -> Option<String> {
         clean(self.by.as_deref())

@@ -21,6 +21,8 @@ use crate::{
 pub struct SchoolOverview {
     /// Its id at Wonde.
     pub id: String,
+    /// Its name, where its settings have one.
+    pub name: Option<String>,
     /// Who keeps its settings; absent for a draft, and for a school that was taken out of them.
     pub owner: Option<Owner>,
     /// The version of its settings that rules: `store 7`, `file 3f2a9c1b`, or `store 7 with template store 2`.
@@ -120,6 +122,12 @@ pub async fn schools(all: &Configuration, store: &Store) -> outbox::Result<Vec<S
     let settings = all.settings();
     let mut stored = stored(store, Scope::School).await?;
     let mut notes = notes(all, Scope::School);
+    for (key, scheduled) in all.all_scheduled().await? {
+        notes
+            .entry(key.name)
+            .or_default()
+            .push(scheduled.in_a_sentence());
+    }
     let mut state = State::read(store).await?;
     let mut schools = Vec::with_capacity(settings.schools.len());
     for school in &settings.schools {
@@ -286,6 +294,7 @@ impl State {
         let of_token = || self.pauses.get(&school.map(token_key)?);
         SchoolOverview {
             owner,
+            name: school.and_then(|school| Some(school.name.as_deref()?.to_owned())),
             version: school.map(|school| school.version.to_string()),
             template: school.and_then(|school| Some(school.template.as_deref()?.to_owned())),
             draft: stored.and_then(draft),

@@ -406,6 +406,7 @@ impl Markback {
         }
         self.tell_secrets_in_clear().await;
         // Before the first decision.
+        self.begin_what_is_due().await;
         self.read_calendars(&self.settings(), Reread::All).await;
         self.wake_calendars();
         tokio::join!(

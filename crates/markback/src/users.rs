@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-pub use self::sign_in::{Attempt, SignInError, SignedIn, Users};
+pub use self::sign_in::{Attempt, ChangePasswordError, SignInError, SignedIn, Users};
 use crate::{
     keys::{Grant, Scope},
     operator::Actor,

@@ -9,6 +9,7 @@
 use std::sync::Arc;
 
 use markback::{
+    audit_log::Caller,
     configuration::{ChangeError, Configuration, diff},
     operator::Actor,
     service::{Markback, OpenError, Options},
@@ -693,5 +694,63 @@ proptest! {
             // No comment is lost.
             assert_eq!(exported.matches('#').count(), text.matches('#').count(), "{exported}");
         });
+    }
+}
+
+/// A caller who has proved to be this user, whatever they call themselves.
+fn user(name: &str) -> Actor {
+    Actor {
+        caller: Caller::user(Some(name.to_owned())),
+        ..ann("")
+    }
+}
+
+#[tokio::test]
+async fn with_four_eyes_somebody_else_activates() {
+    for world in SettingsFolder::each().await {
+        world.write(&format!("four_eyes = true\n{FILE}"));
+        let (ann, ben) = (user("ann"), user("ben"));
+        let key = school("A1");
+        let mut all = world.configuration().await;
+        let text = "template = 'secondary'\n";
+        let error = all.add(&key, text, false, &ann).await.unwrap_err();
+        assert!(
+            matches!(error, ChangeError::FourEyesForNew { .. }),
+            "{error}"
+        );
+        all.add(&key, text, true, &ann).await.unwrap();
+        let later = chrono::NaiveDate::from_ymd_opt(2099, 1, 5).unwrap();
+        for error in [
+            all.activate(&key, None, &ann).await.unwrap_err(),
+            all.activate_from(&key, None, later, &ann)
+                .await
+                .unwrap_err(),
+            // Nobody knows who this is.
+            all.activate(&key, None, &Actor::default())
+                .await
+                .unwrap_err(),
+        ] {
+            assert!(
+                matches!(error, ChangeError::FourEyes { number: 1, .. }),
+                "{error}"
+            );
+        }
+        all.activate(&key, None, &ben).await.unwrap();
+
+        // The second version is Ben's, so it is Ann who looks at it.
+        let second = "template = 'secondary'\nmis = 'Arbor'\n";
+        all.draft(&key, second, None, &ben).await.unwrap();
+        assert!(all.activate(&key, None, &ben).await.is_err());
+        let error = all.undo(&key, Some(2), &ann).await.unwrap_err();
+        assert!(
+            matches!(error, ChangeError::NeverRuled { number: 2, .. }),
+            "{error}"
+        );
+        all.activate(&key, Some(2), &ann).await.unwrap();
+        assert_eq!(mis(&all.settings(), "A1").as_deref(), Some("Arbor"));
+
+        // What has ruled is brought back by one alone.
+        all.undo(&key, None, &ann).await.unwrap();
+        assert_eq!(mis(&all.settings(), "A1"), None);
     }
 }

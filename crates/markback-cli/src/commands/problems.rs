@@ -192,7 +192,7 @@ async fn do_it(
 }
 
 fn as_text(found: &Problems) -> String {
-    if found.causes.is_empty() && found.endpoints.is_empty() {
+    if found.causes.is_empty() && found.endpoints.is_empty() && found.scheduled.is_none() {
         return "nothing needs a person".to_owned();
     }
     let mut parts: Vec<_> = found.causes.iter().map(cause).collect();
@@ -203,6 +203,8 @@ fn as_text(found: &Problems) -> String {
         ));
     }
     parts.extend(found.endpoints.iter().map(endpoint));
+    let scheduled = found.scheduled.iter();
+    parts.extend(scheduled.map(|unfit| format!("{}\n  {}", unfit.text, unfit.cure)));
     parts.join("\n\n")
 }
 

@@ -220,6 +220,7 @@ async fn list(args: &Ls) -> anyhow::Result<()> {
                 };
                 [
                     line.id,
+                    line.name.unwrap_or_default(),
                     line.owner
                         .map_or_else(String::new, |owner| owner.to_string()),
                     line.version.unwrap_or_default(),
@@ -231,7 +232,7 @@ async fn list(args: &Ls) -> anyhow::Result<()> {
                 ]
             });
             let columns = [
-                "school", "owner", "version", "template", "MIS", "groups", "state", "note",
+                "school", "name", "owner", "version", "template", "MIS", "groups", "state", "note",
             ];
             output::line(output::table(columns, rows).to_string())?;
         }

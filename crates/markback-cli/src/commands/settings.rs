@@ -6,7 +6,7 @@ mod try_out;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use markback::{
     configuration::{ChangeError, Ruled, diff},
     settings::{Hint, Problem},
@@ -52,8 +52,10 @@ enum Stored {
     DropDraft(DropDraft),
     /// Check a file as the settings of a school or a template, without writing anything
     Check(Check),
-    /// Let the newest version rule, on every node within seconds
+    /// Let the newest version rule, on every node within seconds, or from a day on
     Activate(Activate),
+    /// Have a version not rule from its day on; it stays a draft
+    Cancel(Cancel),
     /// Show who changed what, when and why
     History(History),
     /// Go back: write an earlier version as a new one, and let it rule
@@ -173,6 +175,26 @@ struct Activate {
     /// The version, which must be the newest; without it, whichever is the newest
     #[arg(long, value_name = "N")]
     version: Option<u32>,
+    /// Let it rule from the start of this day at the school instead of at once, such as 2027-01-05
+    #[arg(long, value_name = "DATE", conflicts_with = "template")]
+    from: Option<NaiveDate>,
+    #[command(flatten)]
+    by: By,
+    /// Output format
+    #[arg(long, value_enum, default_value = "text")]
+    format: TextOrJson,
+}
+
+#[derive(Debug, clap::Args)]
+struct Cancel {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// The school
+    #[arg(long, value_name = "ID")]
+    school: String,
+    /// The version; without it, whichever waits for its day
+    #[arg(long, value_name = "N")]
+    version: Option<u32>,
     #[command(flatten)]
     by: By,
     /// Output format
@@ -244,16 +266,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
                 Ok(ExitCode::SUCCESS)
             }
             Stored::Check(args) => check(args).await,
-            Stored::Activate(activate) => {
-                let (mut all, _) = stored::open(&activate.config, Access::Write).await?;
-                let key = activate.whose.key();
-                let done = all
-                    .activate(&key, activate.version, &activate.by.actor())
-                    .await;
-                let done = done.map_err(stored::told)?;
-                stored::tell(&[done], "it rules", activate.format)?;
-                Ok(ExitCode::SUCCESS)
-            }
+            Stored::Activate(args) => activate(args).await,
+            Stored::Cancel(args) => cancel(args).await,
             Stored::History(args) => match args.marks {
                 Some(version) => marks::list(args, version).await,
                 None => history(args).await,
@@ -281,6 +295,9 @@ async fn show_one(args: &Show) -> anyhow::Result<ExitCode> {
     let (all, _) = stored::open(&args.config, Access::Read).await?;
     let key = args.whose.key();
     let version = all.version(&key, args.version).await?;
+    if let Some(waits) = all.scheduled(&key).await? {
+        output::error_line(format!("note: {}", waits.in_a_sentence()));
+    }
     match args.format {
         TextOrJson::Json => output::json(&version)?,
         TextOrJson::Text => output::line(format!(
@@ -335,6 +352,36 @@ async fn draft(args: &Draft) -> anyhow::Result<ExitCode> {
     })
 }
 
+async fn activate(args: &Activate) -> anyhow::Result<ExitCode> {
+    let (mut all, _) = stored::open(&args.config, Access::Write).await?;
+    let (key, actor) = (args.whose.key(), args.by.actor());
+    let done = match args.from {
+        Some(from) => all.activate_from(&key, args.version, from, &actor).await,
+        None => all.activate(&key, args.version, &actor).await,
+    };
+    let done = done.map_err(stored::told)?;
+    let what = match args.from {
+        Some(from) => format!("it rules from {} on", long_day(from)),
+        None => "it rules".to_owned(),
+    };
+    stored::tell(&[done], &what, args.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn cancel(args: &Cancel) -> anyhow::Result<ExitCode> {
+    let (mut all, _) = stored::open(&args.config, Access::Write).await?;
+    let (key, actor) = (SettingsKey::school(&args.school), args.by.actor());
+    let done = all.cancel_scheduled(&key, args.version, &actor).await;
+    let done = done.map_err(stored::told)?;
+    stored::tell(&[done], "cancelled, it stays a draft", args.format)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A day with its weekday, so that a slip is seen: `Tuesday 5 January 2027`.
+fn long_day(day: NaiveDate) -> String {
+    day.format("%A %-d %B %Y").to_string()
+}
+
 async fn check(args: &Check) -> anyhow::Result<ExitCode> {
     let (all, _) = stored::open(&args.config, Access::Read).await?;
     let text = stored::text_of(&args.file)?;
@@ -381,9 +428,14 @@ async fn history(args: &History) -> anyhow::Result<ExitCode> {
     };
     match args.format {
         TableOrJson::Json => {
-            output::json(&json!({"key": key, "versions": lines, "tokens": tokens}))?;
+            output::json(
+                &json!({"key": key, "versions": lines, "tokens": tokens, "scheduled": all.scheduled(&key).await?}),
+            )?;
         }
         TableOrJson::Table => {
+            if let Some(waits) = all.scheduled(&key).await? {
+                output::error_line(format!("note: {}", waits.in_a_sentence()));
+            }
             let rows = lines.into_iter().map(|line| {
                 let ruled: Vec<_> = line.ruled.iter().map(span).collect();
                 [
@@ -392,10 +444,10 @@ async fn history(args: &History) -> anyhow::Result<ExitCode> {
                     line.by.unwrap_or_default(),
                     line.via,
                     line.note.unwrap_or_default(),
-                    if ruled.is_empty() {
-                        "draft".to_owned()
-                    } else {
-                        ruled.join("\n")
+                    match line.from {
+                        Some(from) => format!("from {from} on"),
+                        None if ruled.is_empty() => "draft".to_owned(),
+                        None => ruled.join("\n"),
                     },
                 ]
             });

@@ -200,8 +200,8 @@ fn toml(sandbox: &Sandbox, schools: &[School], folder: &TempDir) -> String {
         // Writing to a string cannot fail.
         let _ = write!(
             toml,
-            "\n[[school]]\nid = {:?}\ntemplate = {template:?}\n",
-            school.id
+            "\n[[school]]\nid = {:?}\nname = {:?}\ntemplate = {template:?}\n",
+            school.id, school.name
         );
     }
     toml

@@ -110,12 +110,7 @@ async fn search(
         .await?;
     let base = base(&school.id);
     html(&SearchPage {
-        frame: Frame::of_school(
-            "Front desk",
-            &at.visitor,
-            &school.id,
-            Some(Section::FrontDesk),
-        ),
+        frame: Frame::of_school("Front desk", &at.visitor, school, Some(Section::FrontDesk)),
         typed: typed.to_owned(),
         found: found
             .iter()
@@ -387,12 +382,7 @@ async fn person_page(
         .drain(..)
         .map(|record| event_line(&record, school, &base));
     html(&PersonPage {
-        frame: Frame::of_school(
-            person.name(),
-            &at.visitor,
-            &school.id,
-            Some(Section::FrontDesk),
-        ),
+        frame: Frame::of_school(person.name(), &at.visitor, school, Some(Section::FrontDesk)),
         name: person.name(),
         form: form(person),
         group: person.group.clone(),
@@ -680,12 +670,7 @@ async fn made(
             decision["detail"].as_str().map(str::to_owned)
         });
     html(&MadePage {
-        frame: Frame::of_school(
-            "Front desk",
-            &at.visitor,
-            &school.id,
-            Some(Section::FrontDesk),
-        ),
+        frame: Frame::of_school("Front desk", &at.visitor, school, Some(Section::FrontDesk)),
         name: names.name(&record.person, kind_of_person(&record)),
         line: event_line(&record, school, &base),
         about,
@@ -738,7 +723,7 @@ async fn correct_page(
         frame: Frame::of_school(
             "Was this wrong?",
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::FrontDesk),
         ),
         name: names.name(&record.person, kind_of_person(&record)),

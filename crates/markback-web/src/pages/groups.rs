@@ -139,7 +139,7 @@ async fn overview(State(markback): State<Markback>, at: AtSchool) -> Result<Resp
             .collect(),
         base,
         may_sync: at.visitor.may(Role::Set),
-        frame: Frame::of_school("Groups", &at.visitor, &school.id, Some(Section::Groups)),
+        frame: Frame::of_school("Groups", &at.visitor, school, Some(Section::Groups)),
     })
 }
 
@@ -302,7 +302,7 @@ async fn group(
         frame: Frame::of_school(
             group.name.clone(),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Groups),
         ),
         back: format!("{base}/groups"),
@@ -390,7 +390,7 @@ async fn ask_to_start(at: AtSchool) -> Result<Response, PageError> {
 
 fn sync_page(at: &AtSchool, title: &str, words: Vec<String>, button: &'static str) -> SyncPage {
     SyncPage {
-        frame: Frame::of_school(title, &at.visitor, &at.school.id, Some(Section::Groups)),
+        frame: Frame::of_school(title, &at.visitor, &at.school, Some(Section::Groups)),
         words,
         button,
         back: format!("{}/groups", base(&at.school.id)),

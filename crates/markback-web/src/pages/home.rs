@@ -37,7 +37,7 @@ async fn home(State(markback): State<Markback>, visitor: Visitor) -> Result<Resp
         return Ok(Redirect::to(&format!("{}/today", base(&only.id))).into_response());
     }
     let link = |school: &markback::settings::School| SchoolLink {
-        name: school.id.to_string(),
+        name: school.title().to_owned(),
         href: format!("{}/today", base(&school.id)),
     };
     html(&Home {

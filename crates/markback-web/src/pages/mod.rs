@@ -1,5 +1,6 @@
 //! The pages, a file each.
 
+mod account;
 mod audit;
 mod connections;
 mod desk;
@@ -29,6 +30,7 @@ pub(crate) fn routes() -> Router<Markback> {
         .merge(people::routes())
         .merge(person::routes())
         .merge(sign_in::routes())
+        .merge(account::routes())
         .merge(connections::routes())
         .merge(audit::routes())
 }

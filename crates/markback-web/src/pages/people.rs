@@ -99,8 +99,7 @@ async fn people(
             .unwrap_or_else(|| "in no group".to_owned()),
     };
     html(&Found {
-        frame: Frame::of_school("Find a person", &at.visitor, &at.school.id, None)
-            .searched(searched),
+        frame: Frame::of_school("Find a person", &at.visitor, &at.school, None).searched(searched),
         said,
         people: found.iter().map(line).collect(),
         is_known: roll.is_known(),

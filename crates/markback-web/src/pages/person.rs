@@ -102,7 +102,7 @@ async fn person(
         PersonMatch::Several(people) => {
             at.looks_at(&markback, AuditAction::PeopleFound, people.len())
                 .await?;
-            let frame = Frame::of_school("Which person?", &at.visitor, &at.school.id, None);
+            let frame = Frame::of_school("Which person?", &at.visitor, &at.school, None);
             let people = people.iter().map(|entry| roll.named(entry)).collect();
             return html(&WhichPerson { frame, people });
         }
@@ -144,7 +144,7 @@ async fn person(
         .and_then(|known| known.forename.clone())
         .unwrap_or_else(|| who.name.clone());
     let (headline, tone) = headline(&called, &records, timezone, reason_for_none(entry, writes));
-    let mut frame = Frame::of_school(who.name, &at.visitor, &at.school.id, Some(Section::Today));
+    let mut frame = Frame::of_school(who.name, &at.visitor, &at.school, Some(Section::Today));
     if date == today {
         frame = frame.live();
     }

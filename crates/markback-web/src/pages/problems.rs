@@ -11,7 +11,10 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use markback::{
     audit_log::AuditAction,
-    problems::{Action, ActionError, Cause, Deed, Named, ProblemEvent, act, find},
+    problems::{
+        Action, ActionError, Cause, DeadEndpoint, Deed, Named, ProblemEvent, UnfitSettings, act,
+        find,
+    },
     service::Markback,
 };
 use serde::Deserialize;
@@ -60,6 +63,9 @@ struct Page {
     done: Option<String>,
     left: Vec<String>,
     causes: Vec<Card>,
+    endpoints: Vec<DeadEndpoint>,
+    scheduled: Option<UnfitSettings>,
+    rules: String,
     more: bool,
     may_act: bool,
 }
@@ -130,10 +136,13 @@ async fn list(
     };
     let causes = found.causes.iter();
     html(&Page {
-        frame: Frame::of_school("Problems", &at.visitor, &school.id, Some(Section::Problems)),
+        frame: Frame::of_school("Problems", &at.visitor, school, Some(Section::Problems)),
         done,
         left,
         causes: causes.map(|cause| card(cause, &place)).collect(),
+        rules: format!("{base}/rules"),
+        endpoints: found.endpoints,
+        scheduled: found.scheduled,
         more: found.more,
         may_act,
     })
@@ -291,7 +300,7 @@ async fn preview(
         frame: Frame::of_school(
             heading(action),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Problems),
         ),
         cause: title.unwrap_or_default(),

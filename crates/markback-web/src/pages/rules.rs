@@ -9,11 +9,11 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
-use chrono::{NaiveDate, NaiveTime, TimeZone as _};
+use chrono::{Days, NaiveDate, NaiveTime, TimeZone as _};
 use markback::{
     audit_log::AuditAction,
     calendar::ReadClosures,
-    configuration::{ChangeError, diff},
+    configuration::{ChangeError, Scheduled, diff},
     explain::{Given, explain},
     service::Markback,
     settings::{Group, LoadError, Owner, Problem, School, school_from_text},
@@ -60,6 +60,7 @@ pub(super) fn routes() -> Router<Markback> {
             get(whole_text).post(save_text),
         )
         .route("/schools/{school}/rules/activate", post(activate))
+        .route("/schools/{school}/rules/cancel", post(cancel))
         .route("/schools/{school}/rules/undo", post(undo))
         .route("/schools/{school}/rules/groups/{group}/one", get(try_one))
         .route(
@@ -149,6 +150,10 @@ impl Told {
                 "Saved as a draft. It does not count yet: try it on last week, then activate it.",
             ),
             "active" => Some("Activated. Every sign-in and sign-out from now on is decided by it."),
+            "scheduled" => Some("Kept for that day. Until then, the rules that count now go on."),
+            "cancelled" => {
+                Some("Cancelled. It is a draft again, and the rules that count now go on.")
+            }
             "undone" => Some("The earlier rules count again."),
             _ => None,
         }
@@ -162,6 +167,7 @@ struct OverviewPage {
     told: Option<&'static str>,
     fixed: Option<String>,
     version: String,
+    scheduled: Option<ScheduledView>,
     draft: Option<DraftView>,
     groups: Vec<GroupLink>,
     base: String,
@@ -174,6 +180,33 @@ struct DraftView {
     by: String,
     problems: Vec<String>,
     hints: Vec<String>,
+}
+
+/// A version that is to count from a day on.
+struct ScheduledView {
+    number: u32,
+    day: String,
+    by: String,
+    note: Option<String>,
+    problems: Vec<String>,
+    not_begun: Option<String>,
+}
+
+impl ScheduledView {
+    fn of(scheduled: Scheduled, school: &School) -> Self {
+        let by = scheduled.by.unwrap_or_else(|| "somebody".to_owned());
+        Self {
+            number: scheduled.number,
+            day: scheduled.from.format("%A %-d %B %Y").to_string(),
+            by: match scheduled.at {
+                Some(at) => format!("{by}, {}", day_and_time(at, school.timezone)),
+                None => by,
+            },
+            note: scheduled.note,
+            problems: scheduled.problems.iter().map(in_words).collect(),
+            not_begun: scheduled.not_begun,
+        }
+    }
 }
 
 struct GroupLink {
@@ -192,6 +225,12 @@ async fn overview(
     let school = &at.school;
     let seen = seen(&markback, school).await?;
     let base = format!("{}/rules", base(&school.id));
+    let configuration = markback.configuration().await;
+    let scheduled = configuration
+        .scheduled(&SettingsKey::school(&school.id))
+        .await?;
+    let is_scheduled = |number| scheduled.as_ref().is_some_and(|one| one.number == number);
+    let draft = draft_view(&markback, school, &seen).filter(|draft| !is_scheduled(draft.number));
     let groups = school.groups.iter().map(|group| {
         let writeback = group.writeback.as_ref().map(serde_json::to_value);
         let writeback = writeback.and_then(Result::ok);
@@ -207,12 +246,13 @@ async fn overview(
         told: told.words(),
         fixed: seen.fixed(school),
         version: version_words(&seen, school),
-        draft: draft_view(&markback, school, &seen),
+        draft,
+        scheduled: scheduled.map(|scheduled| ScheduledView::of(scheduled, school)),
         groups: groups.collect(),
         may_set: at.visitor.may(Role::Set),
         is_stored: seen.owner == Owner::Store,
         base,
-        frame: Frame::of_school("Rules", &at.visitor, &school.id, Some(Section::Rules)),
+        frame: Frame::of_school("Rules", &at.visitor, school, Some(Section::Rules)),
     })
 }
 
@@ -438,7 +478,7 @@ fn group_page(
         frame: Frame::of_school(
             format!("Rules: {group}"),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         told: around.told,
@@ -550,6 +590,9 @@ async fn save(
     }
 }
 
+/// Why whoever wrote a draft finds no button to activate it.
+const SECOND_EYES: &str = "You wrote this draft, so somebody else must look at it and activate it.";
+
 fn refused(error: ChangeError) -> PageError {
     match error {
         ChangeError::Store(error) => error.into(),
@@ -570,6 +613,15 @@ fn refused(error: ChangeError) -> PageError {
         ChangeError::RulesAlready { .. } => {
             PageError::new(ErrorKind::Conflict).detail("This version counts already.")
         }
+        ChangeError::Scheduled { number, from, .. } => PageError::new(ErrorKind::Conflict).detail(format!(
+            "Version {number} is to count from {} on. Cancel that under Rules first, then do this again.",
+            from.format("%A %-d %B %Y")
+        )),
+        ChangeError::NotScheduled { .. } => PageError::new(ErrorKind::Conflict)
+            .detail("This version does not wait for a day any more. Look at the rules again."),
+        ChangeError::PastDay { .. } => PageError::new(ErrorKind::Invalid)
+            .detail("Choose a later day than today; or activate it now."),
+        ChangeError::FourEyes { .. } => PageError::new(ErrorKind::Forbidden).detail(SECOND_EYES),
         ChangeError::NothingBefore { .. } => {
             PageError::new(ErrorKind::Conflict).detail("There are no earlier rules to go back to.")
         }
@@ -619,7 +671,7 @@ fn text_page(
         frame: Frame::of_school(
             "Settings as a text",
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         text,
@@ -679,13 +731,40 @@ async fn activate(
     let school = &at.school;
     let key = SettingsKey::school(&school.id);
     let actor = at.visitor.actor(note(field(&fields, "note")));
+    let number = Some(number(&fields, "number")?);
     let mut configuration = markback.configuration().await;
-    let done = configuration
-        .activate(&key, Some(number(&fields, "number")?), &actor)
-        .await;
+    let (done, said) = match field(&fields, "from").trim() {
+        "" => (configuration.activate(&key, number, &actor).await, "active"),
+        from => {
+            let from = from.parse().map_err(|_| {
+                PageError::new(ErrorKind::Invalid).detail("Give the day, such as 2027-01-05.")
+            })?;
+            let done = configuration.activate_from(&key, number, from, &actor);
+            (done.await, "scheduled")
+        }
+    };
     done.map_err(refused)?;
     markback.refresh_settings().await?;
-    let to = format!("{}/rules?said=active", base(&school.id));
+    let to = format!("{}/rules?said={said}", base(&school.id));
+    Ok(Redirect::to(&to).into_response())
+}
+
+/// Has a version not count from its day on.
+async fn cancel(
+    State(markback): State<Markback>,
+    at: AtSchool,
+    Form(fields): Form<Vec<(String, String)>>,
+) -> Result<Response, PageError> {
+    at.visitor.needs(Role::Set)?;
+    let school = &at.school;
+    let key = SettingsKey::school(&school.id);
+    let actor = at.visitor.actor(None);
+    let mut configuration = markback.configuration().await;
+    let done = configuration
+        .cancel_scheduled(&key, Some(number(&fields, "number")?), &actor)
+        .await;
+    done.map_err(refused)?;
+    let to = format!("{}/rules?said=cancelled", base(&school.id));
     Ok(Redirect::to(&to).into_response())
 }
 
@@ -754,6 +833,7 @@ async fn history(State(markback): State<Markback>, at: AtSchool) -> Result<Respo
         _ => store.settings_versions(&key).await?,
     };
     let activations = store.settings_activations(&key).await?;
+    let scheduled = store.settings_schedule(&key).await?;
     let may_set = at.visitor.may(Role::Set);
     let views = versions.iter().enumerate().take(VERSIONS);
     let views = views.map(|(place, version)| {
@@ -774,7 +854,12 @@ async fn history(State(markback): State<Markback>, at: AtSchool) -> Result<Respo
             state: match (is_active, counted.first()) {
                 (true, Some(since)) => format!("counts since {since}"),
                 (false, Some(since)) => format!("counted from {since}"),
-                (_, None) => "a draft".to_owned(),
+                (_, None) => match &scheduled {
+                    Some(waits) if waits.number == version.number => {
+                        format!("to count from {} on", waits.day.format("%A %-d %B %Y"))
+                    }
+                    _ => "a draft".to_owned(),
+                },
             },
             difference: diff(before, &version.body, "before", "this version"),
             may_return: may_set && !is_active && !counted.is_empty(),
@@ -788,7 +873,7 @@ async fn history(State(markback): State<Markback>, at: AtSchool) -> Result<Respo
         frame: Frame::of_school(
             "History of the rules",
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
     })
@@ -807,7 +892,11 @@ struct TryPage {
     apart: Vec<String>,
     back: String,
     may_set: bool,
+    /// Why they may not activate it although their role may.
+    not_alone: Option<&'static str>,
     problems: Vec<String>,
+    /// The first day from which it may count.
+    tomorrow: String,
 }
 
 struct DifferenceView {
@@ -832,9 +921,11 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
     let frame = Frame::of_school(
         "The draft on last week",
         &at.visitor,
-        &school.id,
+        school,
         Some(Section::Rules),
     );
+    let today = markback.clock().now().with_timezone(&school.timezone);
+    let tomorrow = (today.date_naive() + Days::new(1)).to_string();
     let report = match markback.try_settings(&school.id, None, DAYS).await {
         Ok(report) => report,
         Err(TrialError::Draft(ChangeError::Problems { problems, .. })) => {
@@ -849,7 +940,9 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
                 apart: Vec::new(),
                 back,
                 may_set: false,
+                not_alone: None,
                 problems: problems.iter().map(in_words).collect(),
+                tomorrow,
             });
         }
         Err(TrialError::Draft(error)) => return Err(refused(error)),
@@ -867,6 +960,8 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         .school(&school.id);
     let look = look.amount(report.differences.len());
     markback.audit_log().look(look).await?;
+    let configuration = markback.configuration().await;
+    let may = configuration.may_activate(draft, &at.visitor.actor(None));
     let names = Roll::of(&markback, school).await?;
     let base = base(&school.id);
     let differences = report.differences.iter().take(DIFFERENCES).map(|one| {
@@ -896,7 +991,9 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
             .collect(),
         differences: differences.collect(),
         may_set: at.visitor.may(Role::Set),
+        not_alone: (at.visitor.may(Role::Set) && may.is_err()).then_some(SECOND_EYES),
         problems: Vec::new(),
+        tomorrow,
         back,
         frame,
     })
@@ -974,7 +1071,7 @@ async fn try_one(
         frame: Frame::of_school(
             format!("Try one event: {group}"),
             &at.visitor,
-            &school.id,
+            school,
             Some(Section::Rules),
         ),
         out: field(&typed, "kind") == "out",

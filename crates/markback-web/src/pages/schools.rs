@@ -34,6 +34,7 @@ struct ListPage {
 
 struct Line {
     id: String,
+    name: Option<String>,
     href: String,
     problems: String,
     needs: bool,
@@ -71,6 +72,7 @@ fn line(school: &SchoolOverview) -> Line {
     let rules = school.owner.is_some();
     Line {
         id: school.id.clone(),
+        name: school.name.clone(),
         href: if rules {
             format!("{}/connection", base(&id))
         } else {
@@ -260,7 +262,7 @@ async fn connection_page(
         Err(error) => (None, Some(error.to_string())),
     };
     html(&ConnectionPage {
-        frame: Frame::of_school("Connection", &at.visitor, &school.id, None),
+        frame: Frame::of_school("Connection", &at.visitor, school, None),
         line,
         adapter,
         unread,

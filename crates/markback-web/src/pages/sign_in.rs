@@ -1,12 +1,15 @@
 //! Signing in and out.
 
-use std::net::SocketAddr;
+use std::{
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+};
 
 use askama::Template;
 use axum::{
     Form, Router,
-    extract::{ConnectInfo, Query, Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    extract::{ConnectInfo, FromRequestParts, Query, Request, State},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
@@ -132,8 +135,7 @@ async fn sign_in(
     request: Request,
 ) -> Result<Response, PageError> {
     let headers = request.headers().clone();
-    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    let peer = peer.map(|ConnectInfo(address)| address.ip());
+    let peer = peer_of(request.extensions());
     // A layer of the host may have let this request in without having looked where it comes from.
     if !session::is_from_us(&headers) {
         return Err(PageError::new(ErrorKind::Forbidden));
@@ -175,22 +177,28 @@ async fn sign_in(
     };
     let signed_in = match markback.users().sign_in(attempt).await {
         Ok(signed_in) => signed_in,
-        Err(SignInError::Store(error)) => return Err(error.into()),
         Err(error) => {
-            let (status, again) = match error {
-                SignInError::Slowed(seconds) => (StatusCode::TOO_MANY_REQUESTS, Some(seconds)),
-                SignInError::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(5)),
-                _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
-            };
+            let (words, status, again) = refused(error)?;
             let said = Said {
                 again,
-                ..said(sentence(&error.to_string()), status)
+                ..said(words, status)
             };
             return form(&markback, &headers, said).await;
         }
     };
     session::begin(&markback, &session, &signed_in).await?;
     Ok(Redirect::to(own_path(&filled.next)).into_response())
+}
+
+/// Why a password was not accepted: words, status, and when to try again, in seconds.
+pub(super) fn refused(error: SignInError) -> Result<(String, StatusCode, Option<u32>), PageError> {
+    let (status, again) = match error {
+        SignInError::Store(error) => return Err(error.into()),
+        SignInError::Slowed(seconds) => (StatusCode::TOO_MANY_REQUESTS, Some(seconds)),
+        SignInError::Busy => (StatusCode::SERVICE_UNAVAILABLE, Some(5)),
+        _ => (StatusCode::UNPROCESSABLE_ENTITY, None),
+    };
+    Ok((sentence(&error.to_string()), status, again))
 }
 
 async fn sign_out(
@@ -207,12 +215,28 @@ async fn sign_out(
     Ok(Redirect::to(SIGN_IN).into_response())
 }
 
-fn secrecy_len(password: &SecretString) -> usize {
+fn peer_of(extensions: &Extensions) -> Option<IpAddr> {
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>();
+    peer.map(|ConnectInfo(address)| address.ip())
+}
+
+/// The address from which the connection comes, if known.
+pub(super) struct Peer(pub(super) Option<IpAddr>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Peer {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(peer_of(&parts.extensions)))
+    }
+}
+
+pub(super) fn secrecy_len(password: &SecretString) -> usize {
     secrecy::ExposeSecret::expose_secret(password).len()
 }
 
 /// The random text that a browser keeps, if it has the form of one.
-fn browser_of(headers: &HeaderMap) -> Option<String> {
+pub(super) fn browser_of(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get_all(header::COOKIE).iter();
     let mut cookies = cookies
         .filter_map(|value| value.to_str().ok())
@@ -233,7 +257,7 @@ pub(crate) fn own_path(next: &str) -> &str {
 }
 
 /// Words as a sentence.
-fn sentence(words: &str) -> String {
+pub(super) fn sentence(words: &str) -> String {
     let mut chars = words.chars();
     let first = chars.next().map(|first| first.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), chars.as_str())

@@ -157,7 +157,7 @@ async fn today(
         .await?;
     let causes = cause_lines(&found, &roll, &format!("{own}/problems"), is_today);
     let title = day(date, today);
-    let mut frame = Frame::of_school(title, &at.visitor, &at.school.id, Some(Section::Today));
+    let mut frame = Frame::of_school(title, &at.visitor, &at.school, Some(Section::Today));
     if is_today {
         frame = frame.live();
     }
@@ -408,7 +408,7 @@ async fn events(
     let until = skipped.saturating_add(rows.len());
     let title = format!("Sign-ins and sign-outs, {}", day(date, today));
     html(&Events {
-        frame: Frame::of_school(title, &at.visitor, &at.school.id, Some(Section::Today)),
+        frame: Frame::of_school(title, &at.visitor, &at.school, Some(Section::Today)),
         today: format!("{own}/today?date={date}"),
         filters: filters(&wanted, &path, date),
         total: found.len(),

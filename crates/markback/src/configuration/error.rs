@@ -1,5 +1,7 @@
 //! Why settings were not changed.
 
+use chrono::NaiveDate;
+
 use crate::{
     settings::{Hint, LoadError, Problem},
     store::{SettingsKey, StoredVersion},
@@ -53,6 +55,46 @@ pub enum ChangeError {
         /// Whose.
         key: SettingsKey,
     },
+    /// Another version is to rule from a day on.
+    #[error(
+        "version {number} of the {key} is to rule from {from} on; cancel that first, with `markback settings cancel`, and \
+         schedule it again afterwards if it is still right"
+    )]
+    Scheduled {
+        /// Whose.
+        key: SettingsKey,
+        /// That version.
+        number: u32,
+        /// Its first day.
+        from: NaiveDate,
+    },
+    /// No version waits for its day.
+    #[error("no version of the {key} waits for a day")]
+    NotScheduled {
+        /// Whose.
+        key: SettingsKey,
+    },
+    /// The day from which a version is to rule has begun already.
+    #[error(
+        "the {key} cannot go by a version from {from} on, because it is {today} there; name a later day, or activate it now"
+    )]
+    PastDay {
+        /// Whose.
+        key: SettingsKey,
+        /// The day that was named.
+        from: NaiveDate,
+        /// The present day there.
+        today: NaiveDate,
+    },
+    /// A template is activated at once, because its schools may be in several time zones.
+    #[error(
+        "the {key} can only be activated at once, because a day begins at another time in each time zone; name a new template \
+         in the schools' own settings, and have these rule from a day on"
+    )]
+    TemplateFromDay {
+        /// The template.
+        key: SettingsKey,
+    },
     /// There is no draft.
     #[error("the {key} has no draft; its newest version has ruled")]
     NoDraft {
@@ -75,6 +117,38 @@ pub enum ChangeError {
     Place {
         /// The setting, such as `token_file`.
         place: String,
+    },
+    /// Whoever wrote a version does not let it rule: see `four_eyes` in the settings.
+    #[error(
+        "version {number} of the {key} needs a second pair of eyes: somebody else than its author ({}) activates it",
+        author.as_deref().unwrap_or("not known")
+    )]
+    FourEyes {
+        /// Whose.
+        key: SettingsKey,
+        /// Its number.
+        number: u32,
+        /// Who wrote it, if known.
+        author: Option<String>,
+    },
+    /// A new school or template would rule at once.
+    #[error(
+        "the {key} needs a second pair of eyes: add it as a draft, which somebody else activates"
+    )]
+    FourEyesForNew {
+        /// What was to be added.
+        key: SettingsKey,
+    },
+    /// The version to go back to has never ruled.
+    #[error(
+        "version {number} of the {key} has never ruled, so going back to it needs a second pair of eyes: write it as a draft, \
+         which somebody else activates"
+    )]
+    NeverRuled {
+        /// Whose.
+        key: SettingsKey,
+        /// Its number.
+        number: u32,
     },
     /// The text has problems.
     #[error("{}", LoadError::listed(problems))]

@@ -1,10 +1,10 @@
 //! What the database has of a school's settings or of a template: its versions, its draft, and which version ruled when.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{ChangeError, Configuration, Conflict, Written, noted, write::Change};
+use super::{ChangeError, Configuration, Conflict, Scheduled, Written, noted, write::Change};
 use crate::{
     operator::Actor,
     settings::Owner,
@@ -31,6 +31,8 @@ pub struct HistoryEntry {
     pub ruled: Vec<Ruled>,
     /// Whether it rules now.
     pub rules: bool,
+    /// The day from which it is to rule, at the school; absent if it waits for none.
+    pub from: Option<NaiveDate>,
 }
 
 /// A time in which a version ruled.
@@ -64,6 +66,8 @@ pub struct PresentSettings {
     pub newest: Option<u32>,
     /// The number of the draft: a version that is newer than the one that rules.
     pub draft: Option<u32>,
+    /// The version that is to rule from a day on, if there is one.
+    pub scheduled: Option<Scheduled>,
 }
 
 /// What the database has.
@@ -87,6 +91,7 @@ impl Configuration {
         }
         let activations = self.store.settings_activations(key).await?;
         let active = activations.first().and_then(|last| last.number);
+        let waits = self.store.settings_schedule(key).await?;
         let mut until = None;
         let mut spans = Vec::with_capacity(activations.len());
         for activation in activations {
@@ -106,6 +111,10 @@ impl Configuration {
                 .map(|(_, ruled)| ruled.clone())
                 .collect(),
             rules: active == Some(version.number),
+            from: waits
+                .as_ref()
+                .filter(|waits| waits.number == version.number)
+                .map(|waits| waits.day),
             version: version.number,
             base: version.base,
             written_at: version.at,
@@ -178,6 +187,7 @@ impl Configuration {
             body,
             newest: newest.filter(|_| owner != Some(Owner::File)),
             draft: draft.map(|draft| draft.number),
+            scheduled: self.scheduled(key).await?,
         }))
     }
 

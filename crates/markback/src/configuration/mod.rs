@@ -5,15 +5,18 @@
 //! under the lock under which it is activated, so two people who activate at once cannot break each other's schools.
 
 mod error;
+mod four_eyes;
 mod history;
 mod import;
 mod moving;
 mod places;
+mod scheduled;
 mod tokens;
 mod write;
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use mis_core::SchoolId;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -25,10 +28,12 @@ use crate::{
     store::{Scope, SettingsKey, Store, StoredVersion},
 };
 
+pub(crate) use self::scheduled::scheduled;
 use self::write::Change;
 pub use self::{
     error::{ChangeError, Conflict},
     history::{HistoryEntry, PresentSettings, Ruled},
+    scheduled::Scheduled,
     tokens::{Resealed, TokenError, TokenSet},
 };
 
@@ -53,6 +58,8 @@ pub struct Written {
     pub number: u32,
     /// Whether it rules.
     pub active: bool,
+    /// The day from which it is to rule, at the school; absent if it rules, or if nobody has decided that.
+    pub from: Option<NaiveDate>,
     /// What keeps a draft from being activated.
     pub problems: Vec<Problem>,
     /// Possible mistakes.
@@ -174,18 +181,8 @@ impl Configuration {
         actor: &Actor,
     ) -> Result<Written, ChangeError> {
         self.not_in_file(key)?;
-        let newest = self.newest(key).await?;
-        if let Some(number) = number.filter(|number| *number != newest.number) {
-            return Err(if number > newest.number {
-                ChangeError::UnknownVersion {
-                    key: key.clone(),
-                    number,
-                    newest: newest.number,
-                }
-            } else {
-                Conflict::new(None, number, newest).into()
-            });
-        }
+        let newest = self.newest_if(key, number).await?;
+        self.may_activate(&newest, actor)?;
         let change = Change {
             base: Some(newest.number),
             ..Change::rule(key, newest.number, newest.body)
@@ -234,6 +231,7 @@ impl Configuration {
                 newest: newest.number,
             });
         };
+        self.may_return(key, to).await?;
         let change = Change {
             activate: true,
             ..Change::text(key, &old.body, Some(newest.number))
@@ -253,6 +251,7 @@ impl Configuration {
         as_draft: bool,
         actor: &Actor,
     ) -> Result<Written, ChangeError> {
+        self.may_add(key, as_draft)?;
         let change = Change {
             activate: !as_draft,
             is_new: true,
@@ -336,6 +335,26 @@ impl Configuration {
     async fn newest(&self, key: &SettingsKey) -> Result<StoredVersion, ChangeError> {
         let versions = self.store.settings_versions(key).await?;
         versions.into_iter().next().ok_or_else(|| self.unknown(key))
+    }
+
+    /// The newest version, which must have this number, if one is given.
+    async fn newest_if(
+        &self,
+        key: &SettingsKey,
+        number: Option<u32>,
+    ) -> Result<StoredVersion, ChangeError> {
+        let newest = self.newest(key).await?;
+        match number {
+            Some(number) if number > newest.number => Err(ChangeError::UnknownVersion {
+                key: key.clone(),
+                number,
+                newest: newest.number,
+            }),
+            Some(number) if number < newest.number => {
+                Err(Conflict::new(None, number, newest).into())
+            }
+            _ => Ok(newest),
+        }
     }
 
     fn unknown(&self, key: &SettingsKey) -> ChangeError {

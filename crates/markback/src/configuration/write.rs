@@ -14,7 +14,7 @@ use crate::{
     settings::{Layers, Owner},
     store::{
         ActiveRow, ActiveVersion, BesideFile, NewActivation, NewVersion, Scope, SealedRow,
-        SettingsKey, StoredVersion,
+        SettingsKey, StoredSchedule, StoredVersion,
     },
 };
 
@@ -43,6 +43,8 @@ pub(super) struct Change {
     pub(super) from_file: bool,
     /// Who rules if the file has it as well; `None` leaves that as it is.
     pub(super) beside_file: Option<BesideFile>,
+    /// Whether its day has begun, so that it must still wait for that.
+    pub(super) is_due: bool,
 }
 
 impl Change {
@@ -58,6 +60,7 @@ impl Change {
             is_new: false,
             from_file: false,
             beside_file: None,
+            is_due: false,
         }
     }
 
@@ -113,22 +116,17 @@ impl Configuration {
             true => Some(self.store.raise_settings_generation(&mut tx).await?),
             false => None,
         };
-        let mut layers = self.layers.clone();
-        let news = self
-            .store
-            .settings_since_in(&mut tx, layers.generation())
+        let (layers, all) = self
+            .caught_up(&mut tx, changes.iter().any(is_template))
             .await?;
-        let mut all = None;
-        if Layers::needs_all(&news) || changes.iter().any(is_template) {
-            let rows = self.store.settings_since_in(&mut tx, 0).await?;
-            layers = Layers::of(layers.file().clone(), &rows, Some(&layers));
-            all = Some(rows);
-        } else {
-            layers.take(&news);
-        }
+        let waiting = match rules {
+            true => self.store.settings_schedules_in(&mut tx).await?,
+            false => Vec::new(),
+        };
         let newest = self.newest_of(&mut tx, &changes).await?;
         let tokens = self.tokens_of(&mut tx, &changes).await?;
         let mut numbered = Vec::with_capacity(changes.len());
+        let mut ended = Vec::new();
         for change in &changes {
             self.may_be(&layers, change)?;
             let newest = newest.get(&change.key);
@@ -140,6 +138,10 @@ impl Configuration {
                 return Err(Conflict::new(yours, base, newest.clone()).into());
             }
             let number = change.number.unwrap_or(seen + 1);
+            let waits = waiting.iter().find(|one| one.key == change.key);
+            let waits = waits.filter(|_| change.activate);
+            may_rule_beside(waits, change, number)?;
+            ended.extend(waits.map(|one| &one.key));
             if change.activate
                 && !change.remove
                 && layers.rules(&change.key) == Some(number)
@@ -220,6 +222,9 @@ impl Configuration {
                     .await?;
             }
         }
+        for key in ended {
+            self.store.end_settings_schedule(&mut tx, key).await?;
+        }
         let entries: Vec<_> = numbered.iter().map(|one| one.entry(actor)).collect();
         self.store.record_in(&mut tx, &entries).await?;
         tx.commit().await?;
@@ -229,6 +234,7 @@ impl Configuration {
                 key: one.change.key.clone(),
                 number: one.number,
                 active: one.change.activate && !one.change.remove,
+                from: None,
                 problems: Vec::new(),
                 hints: checked
                     .hints
@@ -240,6 +246,27 @@ impl Configuration {
             .collect();
         self.layers = layers.followed_by(&ruling, &self.store).await?;
         Ok(written)
+    }
+
+    /// The layers with what has begun to rule since, under the lock of the transaction; and all rows, if they were read
+    /// because a template is among them or if `with_all`.
+    pub(super) async fn caught_up(
+        &self,
+        tx: &mut outbox::Tx,
+        with_all: bool,
+    ) -> outbox::Result<(Layers, Option<Vec<ActiveRow>>)> {
+        let mut layers = self.layers.clone();
+        let news = self
+            .store
+            .settings_since_in(tx, layers.generation())
+            .await?;
+        if with_all || Layers::needs_all(&news) {
+            let rows = self.store.settings_since_in(tx, 0).await?;
+            let layers = Layers::of(layers.file().clone(), &rows, Some(&layers));
+            return Ok((layers, Some(rows)));
+        }
+        layers.take(&news);
+        Ok((layers, None))
     }
 
     fn may_be(&self, layers: &Layers, change: &Change) -> Result<(), ChangeError> {
@@ -303,6 +330,26 @@ impl Configuration {
             }
         }
         outbox::Error::invalid("a version with this number exists already").into()
+    }
+}
+
+/// Whether a change may rule although a version of the same school waits for its day: only that version may, so nobody has to
+/// remember that other rules are to come.
+fn may_rule_beside(
+    waits: Option<&StoredSchedule>,
+    change: &Change,
+    number: u32,
+) -> Result<(), ChangeError> {
+    match waits {
+        Some(waits) if change.remove || waits.number != number => Err(ChangeError::Scheduled {
+            key: change.key.clone(),
+            number: waits.number,
+            from: waits.day,
+        }),
+        None if change.is_due => Err(ChangeError::NotScheduled {
+            key: change.key.clone(),
+        }),
+        _ => Ok(()),
     }
 }
 

@@ -86,6 +86,10 @@ pub const TABLES: &[(&str, Holds)] = &[
         Nobody("numbers of versions"),
     ),
     ("markback_settings_generation", Nobody("a number")),
+    (
+        "markback_settings_scheduled",
+        Nobody("versions of settings that rule from a date"),
+    ),
     ("markback_settings_tokens", Nobody("sealed tokens")),
     (
         "markback_settings_token_log",

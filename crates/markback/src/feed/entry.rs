@@ -166,6 +166,8 @@ pub enum NoticeWhat {
     Resumed,
     /// A version of settings rules from now on.
     SettingsActivated,
+    /// A version of settings was to rule from a day on, and has problems.
+    SettingsNotActivated,
     /// An endpoint for webhooks gets nothing any more.
     EndpointDead,
 }

@@ -24,10 +24,11 @@ pub use self::{
     preview::{Expectation, Named, Preview, Previewed},
 };
 use crate::{
+    configuration::{Scheduled, scheduled},
     endpoints::{Endpoint, EndpointState},
     schools::token_key,
     settings::Settings,
-    store::{EventFilter, EventRecord, EventState, Store},
+    store::{EventFilter, EventRecord, EventState, SettingsKey, Store},
 };
 
 /// The most events of a school that are looked at, oldest first.
@@ -93,6 +94,40 @@ pub struct Problems {
     pub more: bool,
     /// Endpoints for webhooks that get nothing any more although they should: the school's, and those for all schools.
     pub endpoints: Vec<DeadEndpoint>,
+    /// The version of the settings that is to rule from a day on and has problems.
+    pub scheduled: Option<UnfitSettings>,
+}
+
+/// A version of the settings that is to rule from a day on and has problems.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[non_exhaustive]
+pub struct UnfitSettings {
+    /// Its number.
+    pub number: u32,
+    /// The day, at the school.
+    pub from: NaiveDate,
+    /// It in a sentence. What is wrong is for those who may see the settings.
+    pub text: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl UnfitSettings {
+    /// `None` if it can rule.
+    fn of(scheduled: &Scheduled) -> Option<Self> {
+        scheduled.has_problems().then(|| Self {
+            number: scheduled.number,
+            from: scheduled.from,
+            text: format!(
+                "Version {} of the settings is to rule from {} on and cannot, because it has problems. Earlier ones rule.",
+                scheduled.number,
+                scheduled.from.format("%A %-d %B %Y")
+            ),
+            cure: "See what is wrong under Rules. Put it right, and the version rules from its day on; or cancel it, correct \
+                   the draft, and activate that."
+                .to_owned(),
+        })
+    }
 }
 
 /// An endpoint for webhooks that gets nothing any more, without its address, which may hold a secret.
@@ -261,7 +296,9 @@ pub async fn find(
         let of = endpoint.school.as_deref();
         of.is_none_or(|of| of == school.as_str())
     };
+    let scheduled = scheduled(store, settings, &SettingsKey::from(school)).await?;
     Ok(Problems {
+        scheduled: scheduled.as_ref().and_then(UnfitSettings::of),
         endpoints: endpoints
             .filter(is_concerned)
             .filter_map(DeadEndpoint::of)
@@ -307,6 +344,6 @@ fn by_cause(records: &[EventRecord], pause: Option<&Pause>, more: bool) -> Probl
     Problems {
         causes,
         more,
-        endpoints: Vec::new(),
+        ..Problems::default()
     }
 }

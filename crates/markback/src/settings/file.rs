@@ -34,6 +34,8 @@ pub(super) struct SchoolFile {
     /// The school's id at Wonde, such as "A1930499544".
     #[schemars(required)]
     pub(super) id: Option<String>,
+    /// The school's name, which the pages show. Its id is shown when left out.
+    pub(super) name: Option<String>,
     /// The name of a template. What the school leaves out comes from there.
     pub(super) template: Option<String>,
     /// The MIS by name, such as "SIMS". Wonde is asked when left out; `explain` needs it.

@@ -11,8 +11,9 @@ use super::{
 };
 use crate::text::bytes_without_bom;
 
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 7] = [
     "id",
+    "name",
     "template",
     "mis",
     "timezone",
@@ -158,6 +159,7 @@ fn read_lines(text: &[u8], file: &Arc<str>, schools: &mut Schools) {
         };
         let entry = Entry {
             id: text("id"),
+            name: text("name"),
             template: row.cell("template"),
             common,
             revision: version::of_cells(

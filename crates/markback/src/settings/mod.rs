@@ -104,12 +104,17 @@ pub(crate) struct SealedUnread {
     pub(crate) first: SchoolId,
 }
 
+/// The longest name of a school, in characters.
+pub(crate) const TITLE_MAX: usize = 100;
+
 /// A school. Cheap to clone: schools share what they have in common.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct School {
     /// Its id at Wonde.
     pub id: SchoolId,
+    /// Its name, for people.
+    pub name: Option<Arc<str>>,
     /// The version of its settings, and with it who keeps them.
     pub version: SettingsVersion,
     /// The name of its template, if it has one.
@@ -339,6 +344,11 @@ impl School {
             .find(|group| same_text(&group.name, name))
     }
 
+    /// Its name, or its id where the settings have none.
+    pub fn title(&self) -> &str {
+        self.name.as_deref().unwrap_or(self.id.as_str())
+    }
+
     /// When the morning and the afternoon session begin, on which the school's groups agree. `None` if no group says
     /// so.
     pub fn session_times(&self) -> (Option<NaiveTime>, Option<NaiveTime>) {
@@ -461,6 +471,7 @@ impl fmt::Debug for School {
         let groups: Vec<_> = self.groups.iter().map(|group| &group.name).collect();
         f.debug_struct("School")
             .field("id", &self.id)
+            .field("name", &self.name)
             .field("version", &self.version)
             .field("mis", &self.mis)
             .field("timezone", &self.timezone)

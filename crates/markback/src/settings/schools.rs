@@ -13,7 +13,7 @@ use roster::IdKind;
 use toml::{Spanned, de::DeValue};
 
 use super::{
-    Group, Link, Persons, School, SecretSource, Service,
+    Group, Link, Persons, School, SecretSource, Service, TITLE_MAX,
     calendar::{self, CalendarFile},
     document::{Document, Value},
     file::{GroupFile, LinkFile, PersonsFile, SchoolFile, TemplateFile, Without},
@@ -73,6 +73,7 @@ pub(super) type Templates = HashMap<String, Template>;
 /// A school's own part of the settings, before its template's.
 pub(super) struct Entry<'a> {
     pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
     pub(super) template: Option<&'a str>,
     pub(super) common: Common,
     pub(super) revision: Revision,
@@ -219,9 +220,10 @@ impl Schools {
             self.seen.remove(given);
             self.same_name(&place, "id", &mut read.id, given.as_str());
         }
-        let (id, template) = (read.id.take(), read.template.take());
+        let (id, name, template) = (read.id.take(), read.name.take(), read.template.take());
         let entry = Entry {
             id,
+            name,
             template: template.as_deref(),
             common: read.into(),
             revision,
@@ -234,6 +236,7 @@ impl Schools {
         let hints_before = self.findings.hints.len();
         let own = self.resolve(place, entry.common);
         let id = self.id(place, entry.id);
+        let name = entry.name.and_then(|name| self.title(place, name));
         let template_name = entry.template;
         let (template, template_revision) = match template_name {
             None => (Resolved::default(), None),
@@ -275,6 +278,7 @@ impl Schools {
             let named = template_name.map(|name| self.shared(name));
             self.schools.push(School {
                 id,
+                name,
                 version: SettingsVersion::new(entry.revision, template_revision),
                 template: named,
                 mis,
@@ -413,6 +417,24 @@ impl Schools {
 
     fn name(&mut self, place: &dyn Place, key: &str, name: Option<String>) -> Option<String> {
         named(place, key, name, &mut self.findings)
+    }
+
+    /// The school's name for people.
+    fn title(&mut self, place: &dyn Place, name: String) -> Option<Arc<str>> {
+        let name = name.trim();
+        let problem = if name.is_empty() {
+            "this is empty"
+        } else if name.chars().count() > TITLE_MAX {
+            "this is longer than 100 characters"
+        } else if name.chars().any(char::is_control) {
+            "this has control characters"
+        } else {
+            return Some(name.into());
+        };
+        let cure = "write the school's name on one line, or omit the key: then its id is shown";
+        let problem = place.problem("name", problem, cure);
+        self.findings.problems.push(problem);
+        None
     }
 
     fn timezone(&mut self, place: &dyn Place, word: &str) -> Option<Tz> {

@@ -73,7 +73,7 @@ pub struct Service {
     #[schemars(with = "String", extend("format" = "uri"))]
     pub wonde_url: Url,
     /// The list of further schools, for very large numbers: a CSV file with a line for each, relative to the settings
-    /// file. Its columns: `id`, `template`, `mis`, `timezone`, `token_env`, `token_file`.
+    /// file. Its columns: `id`, `name`, `template`, `mis`, `timezone`, `token_env`, `token_file`.
     pub schools_file: Option<PathBuf>,
     /// The oldest event that is accepted.
     #[serde(with = "span")]
@@ -115,6 +115,9 @@ pub struct Service {
     pub http: Http,
     /// How long the feed is kept, and how many may follow it.
     pub feed: FeedSettings,
+    /// Whether a version of settings in the database is activated by somebody else than its author. Going back to a version
+    /// that has ruled needs nobody else.
+    pub four_eyes: bool,
     /// The pages for people, and how long they stay signed in.
     pub pages: Pages,
     /// Which addresses the service may call when somebody tells it to, as for webhooks.
@@ -434,6 +437,7 @@ impl Service {
             retention_audit,
             http,
             feed,
+            four_eyes,
             pages,
             targets,
             workers,
@@ -469,6 +473,7 @@ impl Service {
             ("retention_audit", format!("{retention_audit:?}")),
             ("http", format!("{http:?}")),
             ("feed", format!("{feed:?}")),
+            ("four_eyes", four_eyes.to_string()),
             ("pages", format!("{pages:?}")),
             ("targets", format!("{targets:?}")),
             ("workers", format!("{workers:?}")),
@@ -512,6 +517,7 @@ impl Default for Service {
             retention_audit: Duration::from_secs(396 * DAY),
             http: Http::default(),
             feed: FeedSettings::default(),
+            four_eyes: false,
             pages: Pages::default(),
             targets: TargetSettings::default(),
             workers: WorkerSettings::default(),

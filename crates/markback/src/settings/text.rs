@@ -215,6 +215,22 @@ template = 'secondary'
         assert_eq!(&*found[0].file, "draft");
     }
 
+    #[rstest]
+    #[case::none("", "A7")]
+    #[case::its_own("name = ' St Mary’s & All Saints '", "St Mary’s & All Saints")]
+    fn a_school_is_called_by_its_name(#[case] name: &str, #[case] title: &str) {
+        let (school, _) = school(&format!("{name}\ntemplate = 'secondary'")).unwrap();
+        assert_eq!(school.title(), title);
+    }
+
+    #[rstest]
+    #[case("name = ' '", "this is empty")]
+    #[case("name = \"two\\nlines\"", "this has control characters")]
+    fn a_name_is_one_line(#[case] name: &str, #[case] message: &str) {
+        let found = problems(&format!("{name}\ntemplate = 'secondary'"));
+        assert_eq!((&*found[0].key, &*found[0].message), ("name", message));
+    }
+
     #[test]
     fn the_id_may_be_repeated() {
         assert!(school("id = 'A7'\ntemplate = 'secondary'").is_ok());

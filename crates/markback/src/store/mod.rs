@@ -72,8 +72,8 @@ pub use roster::{
 pub(crate) use roster::{Kept, NewSync, SyncEnd, SyncTimes};
 pub use search::{EventFilter, OpenEvents};
 pub use settings::{
-    Activation, BesideFile, Scope, SettingsKey, StoredSummary, StoredToken, StoredVersion,
-    TokenChange, TokenEntry, WrittenMark,
+    Activation, BesideFile, Scope, SettingsKey, StoredSchedule, StoredSummary, StoredToken,
+    StoredVersion, TokenChange, TokenEntry, WrittenMark,
 };
 pub(crate) use settings::{
     ActiveRow, ActiveVersion, NewActivation, NewVersion, SealedRow, TokensChanged,

@@ -9,7 +9,7 @@ use std::{fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 use governor::Quota;
 use secrecy::SecretString;
 
-use super::{User, UserError, name_of, password};
+use super::{User, UserError, check_password, name_of, password, set_password};
 use crate::{
     audit_log::Caller,
     keys::Hash,
@@ -44,6 +44,13 @@ pub struct Attempt {
     pub browser: Option<String>,
 }
 
+impl Attempt {
+    fn browser_hash(&self) -> Option<String> {
+        let browser = self.browser.as_deref();
+        browser.map(|secret| Hash::of(secret.as_bytes()).hex())
+    }
+}
+
 /// A user who has just signed in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -72,6 +79,18 @@ pub enum SignInError {
     Store(#[from] outbox::Error),
 }
 
+/// Why a user could not change their password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangePasswordError {
+    /// The old password was not accepted.
+    #[error(transparent)]
+    Old(#[from] SignInError),
+    /// The new one was not.
+    #[error(transparent)]
+    New(#[from] UserError),
+}
+
 /// Signs users in.
 pub struct Users {
     store: Store,
@@ -98,10 +117,39 @@ impl Users {
     /// # Errors
     /// Returns an error if they are wrong, if there were too many tries, or if the database query fails.
     pub async fn sign_in(&self, attempt: Attempt) -> Result<SignedIn, SignInError> {
+        let browser = attempt.browser_hash();
+        let signed_in = self.check(attempt).await?;
+        let user = &signed_in.user;
+        self.store
+            .note_sign_in(&user.name, browser.as_deref(), &user.actor(None))
+            .await?;
+        Ok(signed_in)
+    }
+
+    /// Sets the password of a user who gives the old one. All sessions of the user end; the answer is for a new one.
+    ///
+    /// # Errors
+    /// Returns an error if the old password is wrong, if there were too many tries, if the new one can be guessed, or if a
+    /// database query fails.
+    pub async fn change_password(
+        &self,
+        old: Attempt,
+        new: &SecretString,
+    ) -> Result<SignedIn, ChangePasswordError> {
+        check_password(&name_of(&old.name).unwrap_or_default(), new)?;
+        let user = self.check(old).await?.user;
+        set_password(&self.store, &user.name, new, &user.actor(None)).await?;
+        let changed = self.store.user_with_password(&user.name).await;
+        let (user, _, stamp) = changed
+            .map_err(SignInError::Store)?
+            .ok_or(UserError::Unknown)?;
+        Ok(SignedIn { user, stamp })
+    }
+
+    async fn check(&self, attempt: Attempt) -> Result<SignedIn, SignInError> {
         // A name that cannot be one is counted and checked like any that is unknown.
         let name = name_of(&attempt.name).unwrap_or_default();
-        let browser = attempt.browser.as_deref();
-        let browser = browser.map(|secret| Hash::of(secret.as_bytes()).hex());
+        let browser = attempt.browser_hash();
         if let Some(seconds) = self.count(&name, attempt.peer, browser.as_deref()).await? {
             metrics::wrong_password(true);
             return Err(SignInError::Slowed(seconds));
@@ -118,10 +166,6 @@ impl Users {
             metrics::wrong_password(false);
             return Err(SignInError::Wrong);
         };
-        let actor = user.actor(None);
-        self.store
-            .note_sign_in(&name, browser.as_deref(), &actor)
-            .await?;
         Ok(SignedIn { user, stamp })
     }
 

@@ -54,6 +54,37 @@ async fn the_next_event_is_decided_by_the_settings_that_were_activated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_arrives_on_the_day_of_a_version_is_decided_by_it() {
+    let stage = Stage::usual().await;
+    let key = SettingsKey::school(stage.school(SIMS));
+    let pupil = stage.pupil(SIMS, 0);
+    let mut all = stage.markback.configuration().await;
+    all.adopt(&[stage.school(SIMS)], &actor()).await.unwrap();
+    all.draft(&key, &late_from("09:10"), None, &actor())
+        .await
+        .unwrap();
+    let tomorrow = stage.today() + chrono::Days::new(1);
+    all.activate_from(&key, None, tomorrow, &actor())
+        .await
+        .unwrap();
+    stage.clock.advance(std::time::Duration::from_secs(86_400));
+    // The workers follow by themselves, without a call.
+    stage
+        .until("the version rules", async || {
+            let school = stage.markback.school(&stage.school(SIMS).as_str().into());
+            school.is_some_and(|school| school.version.to_string().starts_with("store 2"))
+        })
+        .await;
+    // It happened on the day before, and is decided on the day of the version.
+    stage.take(SIMS, sign_in("late", &pupil, "09:05:00")).await;
+    stage.settled().await;
+    let event = stage.event(SIMS, "late").await;
+    assert!(event.settings.unwrap().starts_with("store 2"));
+    let decision = event.decision.unwrap();
+    assert_ne!(decision["mark"]["code"], "L", "{decision}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_group_was_renamed_events_wait_for_the_people_and_are_not_skipped() {
     let stage = Stage::usual().await;
     let key = SettingsKey::school(stage.school(SIMS));

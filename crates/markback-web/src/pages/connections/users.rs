@@ -297,7 +297,7 @@ async fn set_password(
     Path(user): Path<String>,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
-    let user = found(&markback, &visitor, &user).await?;
+    let user = other(&markback, &visitor, &user).await?;
     let problem = match password_in(&Fields(fields)) {
         Err(problem) => problem,
         Ok(password) => {

@@ -6,6 +6,7 @@
 mod files;
 mod marks;
 mod read;
+mod scheduled;
 mod tokens;
 mod write;
 
@@ -19,6 +20,7 @@ use strum::{EnumString, IntoStaticStr};
 
 pub use self::{
     marks::WrittenMark,
+    scheduled::StoredSchedule,
     tokens::{StoredToken, TokenChange, TokenEntry},
 };
 pub(crate) use self::{
@@ -28,6 +30,8 @@ pub(crate) use self::{
 
 const TABLES: &str = include_str!("../../../migrations/settings/0001_settings.sql");
 const TOKENS: &str = include_str!("../../../migrations/settings/0002_tokens.sql");
+const SCHEDULED: &str = include_str!("../../../migrations/settings/0003_scheduled.sql");
+const CALLERS: &str = include_str!("../../../migrations/settings/0004_callers.sql");
 
 /// The tables of the settings, in SQL that both databases accept.
 pub(super) const MIGRATIONS: Migrations = Migrations {
@@ -44,6 +48,18 @@ pub(super) const MIGRATIONS: Migrations = Migrations {
             name: "what became of sealed tokens",
             sqlite: TOKENS,
             postgres: TOKENS,
+        },
+        MigrationStep {
+            version: 3,
+            name: "versions that are to rule from a day on",
+            sqlite: SCHEDULED,
+            postgres: SCHEDULED,
+        },
+        MigrationStep {
+            version: 4,
+            name: "who wrote a version",
+            sqlite: CALLERS,
+            postgres: CALLERS,
         },
     ],
 };
@@ -129,6 +145,9 @@ pub struct StoredVersion {
     pub note: Option<String>,
     /// When.
     pub at: Option<DateTime<Utc>>,
+    /// Who wrote it, as they proved it; `None` for versions of earlier builds.
+    #[serde(skip)]
+    pub(crate) caller: Option<String>,
 }
 
 /// Who rules if the settings file has the same school.

@@ -38,6 +38,7 @@ row! {
         via: String,
         note: Option<String>,
         at_ms: i64,
+        caller: Option<String>,
     }
 }
 
@@ -71,16 +72,16 @@ const SINCE: &str = "SELECT a.scope, a.name, a.number, a.beside_file, a.since_ms
      LEFT JOIN markback_settings_tokens t ON a.scope = 'school' AND t.school = a.name \
      WHERE a.generation > $1 ORDER BY a.scope DESC, a.name";
 
-const VERSIONS: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms \
+const VERSIONS: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms, caller \
      FROM markback_settings_versions WHERE scope = $1 AND name = $2 ORDER BY number DESC";
 
-const ONE: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms \
+const ONE: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms, caller \
      FROM markback_settings_versions WHERE scope = $1 AND name = $2 AND number = $3";
 
-const NEWEST: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms \
+const NEWEST: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms, caller \
      FROM markback_settings_versions WHERE scope = $1 AND name = $2 ORDER BY number DESC LIMIT 1";
 
-const ALL_NEWEST: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms \
+const ALL_NEWEST: &str = "SELECT scope, name, number, body, base, author, via, note, at_ms, caller \
      FROM markback_settings_versions v \
      WHERE number = (SELECT max(o.number) FROM markback_settings_versions o WHERE o.scope = v.scope AND o.name = v.name)";
 
@@ -255,10 +256,11 @@ fn version(row: Version) -> outbox::Result<StoredVersion> {
         via: row.via,
         note: row.note,
         at: DateTime::from_timestamp_millis(row.at_ms),
+        caller: row.caller,
     })
 }
 
-fn key(scope: &str, name: String) -> outbox::Result<SettingsKey> {
+pub(super) fn key(scope: &str, name: String) -> outbox::Result<SettingsKey> {
     let scope: Scope = scope.parse().map_err(|_| unreadable())?;
     Ok(SettingsKey { scope, name })
 }
@@ -267,7 +269,7 @@ fn beside(word: &str) -> outbox::Result<BesideFile> {
     word.parse().map_err(|_| unreadable())
 }
 
-fn unreadable() -> outbox::Error {
+pub(super) fn unreadable() -> outbox::Error {
     outbox::Error::invalid(
         "settings in the store cannot be read; were they written by another version?",
     )

@@ -30,8 +30,8 @@ pub(crate) struct NewActivation<'a> {
 const RAISE: &str = "UPDATE markback_settings_generation SET generation = generation + 1 WHERE one = 1 RETURNING generation";
 
 static ADD: Sql = Sql::new(
-    "INSERT INTO markback_settings_versions (scope, name, number, body, base, author, via, note, at_ms) \
-     SELECT r.scope, r.name, r.number, r.body, r.base, $3, $4, $5, $2 \
+    "INSERT INTO markback_settings_versions (scope, name, number, body, base, author, via, note, at_ms, caller) \
+     SELECT r.scope, r.name, r.number, r.body, r.base, $3, $4, $5, $2, $6 \
      FROM {rows $1: scope text, name text, number int, body text, base int} r WHERE true \
      ON CONFLICT (scope, name, number) DO NOTHING",
 );
@@ -83,6 +83,7 @@ impl Store {
                 .bind(&by)
                 .bind(actor.via)
                 .bind(&note)
+                .bind(actor.proved())
                 .execute(conn)
                 .await
                 .map(|done| done.rows_affected())
