@@ -172,12 +172,7 @@ async fn export(settings: Settings, args: &Export) -> anyhow::Result<ExitCode> {
 }
 
 async fn erase(settings: Settings, args: &Erase) -> anyhow::Result<ExitCode> {
-    let access = if args.yes {
-        Access::Write
-    } else {
-        Access::Read
-    };
-    let store = open_store(&settings, access).await?;
+    let store = recorded::open_to_look(&settings).await?;
     let subject = find(&settings, &store, &args.whom).await?;
     let erasure = if args.yes {
         let actor = recorded::actor(args.by.as_ref(), args.reason.as_ref());
@@ -186,7 +181,14 @@ async fn erase(settings: Settings, args: &Erase) -> anyhow::Result<ExitCode> {
             erasure => erasure?,
         }
     } else {
-        data_subject::preview(&store, &settings, &subject).await?
+        let erasure = data_subject::preview(&store, &settings, &subject).await?;
+        // It tells what is kept about whom.
+        let look = recorded::entry(AuditAction::PersonShown).school(&subject.school);
+        let amount = erasure.removed.get("events").copied().unwrap_or_default();
+        store
+            .record(&[look.subject(subject.key()).amount(amount)])
+            .await?;
+        erasure
     };
     if erasure.removed.is_empty() && erasure.stays.is_empty() {
         nothing(&settings, &subject)?;
