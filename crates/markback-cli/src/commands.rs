@@ -11,6 +11,7 @@ pub mod keys;
 pub mod migrate;
 mod named;
 mod open_store;
+pub mod person;
 pub mod problems;
 mod recorded;
 pub mod replay;

@@ -10,8 +10,8 @@ use markback_console::{BadInput, logging, output};
 use markback_lab::{bench, demo};
 
 use self::commands::{
-    adapters, audit, check, doctor, events, explain, groups, keys, migrate, problems, replay,
-    resume, schema, schools, serve, settings, status, sync, token, users, webhooks,
+    adapters, audit, check, doctor, events, explain, groups, keys, migrate, person, problems,
+    replay, resume, schema, schools, serve, settings, status, sync, token, users, webhooks,
 };
 
 pub mod commands;
@@ -75,6 +75,8 @@ pub enum Command {
     Keys(keys::Args),
     /// Add, list, change and remove the users of the pages
     Users(users::Args),
+    /// Export or erase all that is kept about one person
+    Person(person::Args),
     /// Show who changed what, and who looked at a person
     Audit(audit::Args),
     /// Check the settings and list all problems
@@ -134,6 +136,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Webhooks(args) => webhooks::run(&args),
         Command::Keys(args) => keys::run(&args),
         Command::Users(args) => users::run(&args),
+        Command::Person(args) => person::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Migrate(args) => migrate::run(&args),

@@ -160,6 +160,10 @@ pub enum AuditAction {
     PeopleFound,
     /// What is kept about a person's day was shown, with the register; the amount tells of how many events.
     PersonShown,
+    /// What is kept about a person was exported; the amount tells of how many entries.
+    PersonExported,
+    /// What is kept about a person was erased; the subject is a hash, and the amount tells how many entries went.
+    PersonErased,
     /// An event's decision was replayed.
     DecisionReplayed,
     /// A group's people were shown; the amount tells how many.
@@ -198,6 +202,7 @@ impl AuditAction {
             | Self::EventsListed
             | Self::PeopleFound
             | Self::PersonShown
+            | Self::PersonExported
             | Self::DecisionReplayed
             | Self::GroupShown
             | Self::GroupChangesShown
@@ -244,7 +249,8 @@ impl AuditAction {
             | Self::SyncAccepted
             | Self::SyncsPaused
             | Self::SyncsResumed
-            | Self::PauseEnded => AuditKind::Change,
+            | Self::PauseEnded
+            | Self::PersonErased => AuditKind::Change,
         }
     }
 }

@@ -332,6 +332,16 @@ impl Withdrawal<'_> {
                 help: "give the replacement an id of its own".to_owned(),
             }));
         }
+        let key = (self.school.id.to_string(), event.id.clone());
+        if self.store.is_erased(&key).await? {
+            return Err(OperatorError::ReplacementConflict(InputProblem {
+                key: "[0].id".to_owned(),
+                value: Some(event.id),
+                message: "an event with this id was accepted before, and erased for its person"
+                    .to_owned(),
+                help: "give the replacement an id of its own".to_owned(),
+            }));
+        }
         let before = stored(self.store, &self.school.id, &event.id).await?;
         match before.and_then(|before| conflict_with(&before, &event)) {
             Some(problem) => Err(OperatorError::ReplacementConflict(problem)),

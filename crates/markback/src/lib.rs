@@ -47,6 +47,7 @@ mod changes;
 pub mod clock;
 pub mod configuration;
 pub mod correction;
+pub mod data_subject;
 pub mod day;
 pub mod desk;
 pub mod doctor;

@@ -31,7 +31,8 @@ pub struct NewEvent<'a> {
 static INSERT: Sql = Sql::new(
     "INSERT INTO markback_events (school, id, person, body, at_ms, state, received_ms) \
      SELECT r.school, r.id, r.person, r.body, r.at_ms, 'received', $2 \
-     FROM {rows $1: school text, id text, person text, body text, at_ms int} r WHERE true \
+     FROM {rows $1: school text, id text, person text, body text, at_ms int} r \
+     WHERE NOT EXISTS (SELECT 1 FROM markback_erasure_events x WHERE x.school = r.school AND x.id = r.id) \
      ON CONFLICT (school, id) DO NOTHING RETURNING school, id",
 );
 
@@ -88,7 +89,7 @@ pub(crate) struct StoredEvent {
 }
 
 impl Store {
-    /// Stores events that are new and returns their keys.
+    /// Stores events that are new, and were not erased, and returns their keys.
     pub(crate) async fn insert_events(
         &self,
         tx: &mut Tx,

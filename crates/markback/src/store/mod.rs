@@ -7,6 +7,7 @@ mod calendars;
 mod corrections;
 mod day;
 mod endpoints;
+pub(crate) mod erasure;
 mod events;
 mod feed;
 mod held;
@@ -51,6 +52,7 @@ pub use corrections::CorrectionRecord;
 pub(crate) use corrections::RepairJob;
 pub use day::DayEvent;
 pub(crate) use endpoints::{AttemptEnd, DeliveryJob, Patience, SigningEndpoint};
+pub(crate) use erasure::{KeptRow, Reading, Removal};
 pub(crate) use events::{EventKey, StoredEvent};
 pub use events::{EventRecord, EventState, EventUpdate, NewEvent, UnknownState};
 pub(crate) use feed::NewEntry;
@@ -216,6 +218,7 @@ impl Store {
         db.migrate(&keys::MIGRATIONS).await?;
         db.migrate(&audit_log::MIGRATIONS).await?;
         db.migrate(&users::MIGRATIONS).await?;
+        db.migrate(&erasure::MIGRATIONS).await?;
         Ok(Self::with(db, outbox, clock))
     }
 
@@ -242,6 +245,7 @@ impl Store {
             &keys::MIGRATIONS,
             &audit_log::MIGRATIONS,
             &users::MIGRATIONS,
+            &erasure::MIGRATIONS,
         ];
         for (place, set) in sets.into_iter().enumerate() {
             let what = match db.migration_status(set).await? {

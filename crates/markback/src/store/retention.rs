@@ -27,7 +27,7 @@ pub struct Pruned {
     pub ledger: u64,
     /// Jobs of the queue.
     pub jobs: u64,
-    /// Writebacks, notices, parts that snapshots shared, and ended sessions of users.
+    /// Writebacks, notices, parts that snapshots shared, ids of erased events, and ended sessions of users.
     pub other: u64,
     /// Mirrored register marks of past days.
     pub register: u64,
@@ -110,7 +110,8 @@ impl Store {
             audit_log: 0,
             other: self.remove(&WRITEBACKS, before).await?
                 + self.remove(&NOTICES, before).await?
-                + self.remove(&UNUSED_PARTS, parts_before(before)).await?,
+                + self.remove(&UNUSED_PARTS, parts_before(before)).await?
+                + self.prune_erased(before).await?,
             jobs: self
                 .outbox
                 .prune(&Retention::new(retention).dead(undecided))

@@ -29,7 +29,7 @@ use crate::{
     people::{PersonIndex, line_of, nobody, person_of, several},
     schools::token_key,
     settings::{LiveSettings, School, Service},
-    store::{EventKey, EventState, NewEvent, Store, StoredEvent},
+    store::{EventKey, EventState, NewEvent, Store},
 };
 
 /// The most events in one request.
@@ -379,10 +379,10 @@ impl EventCheck<'_> {
 
 impl Request {
     /// The answer if it was stored: the present state of events stored before, and "received" for the others.
-    fn taken(&self, stored: &HashMap<EventKey, StoredEvent>) -> Vec<ReceivedEvent> {
+    fn taken(&self, stored: &HashMap<EventKey, EventState>) -> Vec<ReceivedEvent> {
         let state = |id: &String| {
             let found = stored.get(&(self.school.to_string(), id.clone()));
-            found.map_or(EventState::Received, |found| found.state)
+            found.copied().unwrap_or(EventState::Received)
         };
         let taken = self.events.iter().map(|event| ReceivedEvent {
             id: event.id.clone(),
@@ -460,12 +460,13 @@ impl Writer {
         Ok(answers.collect())
     }
 
-    /// Stores the new events of all these requests and returns those that were stored before; or stores nothing and returns
-    /// the conflicts of each request.
+    /// Stores the new events of all these requests and returns the states of those that were stored before; or stores nothing
+    /// and returns the conflicts of each request. Of an erased event nothing but its id is known, so another event with
+    /// that id counts as a repetition.
     async fn store_all_or_none(
         &self,
         requests: &[(usize, &Request)],
-    ) -> outbox::Result<Result<HashMap<EventKey, StoredEvent>, BTreeMap<usize, Vec<InputProblem>>>>
+    ) -> outbox::Result<Result<HashMap<EventKey, EventState>, BTreeMap<usize, Vec<InputProblem>>>>
     {
         let all: Vec<NewEvent<'_>> = requests
             .iter()
@@ -498,6 +499,11 @@ impl Writer {
             tx.rollback().await?;
             return Ok(Err(conflicts));
         }
+        let erased: Vec<_> = known
+            .into_iter()
+            .filter(|key| !stored.contains_key(key))
+            .collect();
+        let erased = self.store.erased_events(&mut tx, &erased).await?;
         let taken = new.len();
         let settings = self.settings.current();
         let (mut jobs, mut entries) = (Vec::with_capacity(taken), Vec::new());
@@ -526,6 +532,10 @@ impl Writer {
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
         tx.commit().await?;
         metrics::events(EventState::Received, taken);
-        Ok(Ok(stored))
+        let stored = stored
+            .into_iter()
+            .map(|(key, event)| (key, event.state))
+            .chain(erased);
+        Ok(Ok(stored.collect()))
     }
 }
