@@ -214,7 +214,7 @@ impl Deciding<'_> {
             let detail = format!("the group {name:?} has no writeback settings");
             return Err(skip(SkipReason::NotWrittenBack, detail));
         };
-        self.step(format!("group {name:?} of students writes back"));
+        self.step(format!("marks are written for the group {name:?}"));
         Ok(rules)
     }
 

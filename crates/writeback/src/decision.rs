@@ -239,10 +239,10 @@ impl fmt::Display for DecisionOutcome {
                 Ok(())
             }
             Self::Skip { reason, detail } => {
-                write!(f, "nothing, {reason}: {}", in_words(*reason, detail))
+                write!(f, "no mark is written: {}", in_words(*reason, detail))
             }
             Self::Wait { why } => write!(f, "wait: {why}"),
-            Self::Fail { why } => write!(f, "nothing, an operator must act: {why}"),
+            Self::Fail { why } => write!(f, "no mark is written, and somebody must act: {why}"),
         }
     }
 }

@@ -160,8 +160,8 @@ fn the_detail_names_the_unsupported_ability(
 
 /// Programs keep the word, people read what it means.
 #[rstest]
-#[case("in", "nothing, unsupported: the MIS does not accept marks")]
-#[case("out", "nothing, unsupported: the MIS does not accept marks")]
+#[case("in", "no mark is written: the MIS does not accept marks")]
+#[case("out", "no mark is written: the MIS does not accept marks")]
 fn display_describes_the_unsupported_ability(#[case] kind: &str, #[case] words: &str) {
     let school = School::example().keeping(Capabilities::READ_ONLY);
     let decision = school.decide(&event(kind, "09:07", ""));
@@ -947,7 +947,7 @@ fn a_double_tap_is_no_arrival_and_says_why() {
     let words = decision.outcome.to_string();
     assert_eq!(
         words,
-        "nothing, double_tap: signed in 2 seconds after a sign-out, sooner than the shortest stay of 1 minute"
+        "no mark is written: signed in 2 seconds after a sign-out, sooner than the shortest stay of 1 minute"
     );
 }
 
@@ -1281,7 +1281,7 @@ fn steps_are_plain_words(#[case] kind: &str, #[case] time: &str, #[case] step: &
 )]
 #[case(cannot_look(), "the register was not read: Wonde does not answer")]
 #[case(RegisterView::Looked { held: Some(held("N", None, None)), source: RegisterSource::Given, age: None }, "the register holds N as given")]
-#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: RegisterSource::OurLedger, age: Some(TimeDelta::seconds(1)) }, "the register holds N according to our ledger, 1 second old")]
+#[case(RegisterView::Looked { held: Some(held("N", None, None)), source: RegisterSource::OurLedger, age: Some(TimeDelta::seconds(1)) }, "the register holds N according to what we have written, 1 second old")]
 fn every_decision_names_the_register_and_its_age_once(
     #[case] register: RegisterView,
     #[case] step: &str,

@@ -48,8 +48,8 @@ impl Deciding<'_> {
         };
         let field = clip(field, 80);
         self.step(match &code {
-            Some(code) => format!("the answer to {field:?} carries a code → {code}"),
-            None => format!("the answer to {field:?} carries no code"),
+            Some(code) => format!("the answer to {field:?} has the code {code}"),
+            None => format!("the answer to {field:?} has no code"),
         });
         code
     }
@@ -114,7 +114,7 @@ impl Deciding<'_> {
             self.step(in_time);
             return Err(skip(
                 SkipReason::PresentWritebackOff,
-                "in time, and the present mark is not written back",
+                "in time, and nobody who is in time gets a mark",
             ));
         }
         self.step(format!("{in_time} → {code}"));

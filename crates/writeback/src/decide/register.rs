@@ -28,7 +28,7 @@ impl Deciding<'_> {
                     None => "the register holds nothing".to_owned(),
                 };
                 let seen = match source {
-                    RegisterSource::OurLedger => "according to our ledger",
+                    RegisterSource::OurLedger => "according to what we have written",
                     RegisterSource::Wonde => "according to Wonde's copy",
                     RegisterSource::Given => "as given",
                 };
