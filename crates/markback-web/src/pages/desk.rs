@@ -654,6 +654,8 @@ struct MadePage {
     line: EventLine,
     about: Option<String>,
     waits: bool,
+    /// Whether somebody has withdrawn or replaced it.
+    is_taken_back: bool,
     desk: String,
     here: String,
 }
@@ -690,6 +692,7 @@ async fn made(
         line: event_line(&record, school, &base),
         about,
         waits: !record.state.is_final(),
+        is_taken_back: record.correction.is_some(),
         here: format!("{base}/desk/events/{}", segment(&id)),
         desk: format!("{base}/desk"),
     })
