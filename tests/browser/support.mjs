@@ -73,3 +73,44 @@ export const cutOff = (page) =>
     const [widest] = [...document.body.querySelectorAll("*")].sort((a, b) => over(b) - over(a));
     return `${scrollWidth - clientWidth} pixels are cut off: ${widest.outerHTML.slice(0, 160)}`;
   });
+
+/** What a screen reader calls the focused element, roughly: its label, or its text without line breaks. */
+export const focused = (page) =>
+  page.evaluate(() => {
+    const element = document.activeElement;
+    const words = element.labels?.[0]?.textContent ?? element.getAttribute("aria-label") ?? element.textContent;
+    return words.replace(/\s+/g, " ").trim();
+  });
+
+/** Presses Tab until the focus is on an element with such words, or on one that a selector describes. */
+export async function tabTo(page, wanted) {
+  const passed = [];
+  for (let stops = 0; stops < 150; stops += 1) {
+    await page.keyboard.press("Tab");
+    const words = await focused(page);
+    const reached =
+      typeof wanted === "string"
+        ? await page.evaluate((selector) => document.activeElement.matches(selector), wanted)
+        : wanted.test(words);
+    if (reached) return;
+    passed.push(words.slice(0, 40));
+  }
+  throw new Error(`Tab does not lead to ${wanted} on ${page.url()}, only to: ${passed.join(" | ")}`);
+}
+
+/** Presses a key. With the pattern of an address, waits for the page that this leads to. */
+export async function press(page, key, leadsTo) {
+  if (!leadsTo) return page.keyboard.press(key);
+  await Promise.all([page.waitForEvent("load"), page.keyboard.press(key)]);
+  await page.waitForURL(leadsTo);
+}
+
+/** Sends events to a school through the API. */
+export async function post(school, events) {
+  const response = await fetch(`${world.address}/v1/schools/${school}/events`, {
+    method: "POST",
+    headers: { Authorization: `Bearer ${world.key}`, "Content-Type": "application/json" },
+    body: JSON.stringify(events),
+  });
+  if (response.status !== 202) throw new Error(`${response.status}: ${await response.text()}`);
+}

@@ -14,14 +14,22 @@ use std::{
     time::Duration,
 };
 
-use markback_tests::{Service, World, at, run, school_day};
+use markback_lab::harness::KEY;
+use markback_tests::{Service, World, at, run, school_day, sign_in};
 use serde_json::{Value, json};
 use tokio::process::Command;
+use wonde_sandbox::{Access, Change, Fault, FaultRule, SchoolInfo, StudentInfo};
 
 const MARKBACK: &str = env!("CARGO_BIN_EXE_markback-under-test");
 /// Set in CI, where a skipped test is an error.
 const REQUIRED: &str = "MARKBACK_REQUIRE_CHROMIUM";
+/// The one file of tests to run, as `desk` for `desk.test.mjs`; all of them without it.
+const ONLY: &str = "MARKBACK_BROWSER_TEST";
 const PASSWORD: &str = "correct horse battery staple";
+/// A name whose letters are not all on an English keyboard.
+const ACCENTED: (&str, &str) = ("Éloïse", "O’Ñíguez");
+/// A name that a page must not take for tags.
+const TAGGED: (&str, &str) = ("<b>Bo</b>", "<img src=x>");
 
 /// What the browser tests need.
 struct Tools {
@@ -68,18 +76,37 @@ async fn the_pages_hold_in_a_browser() {
     };
     // Two thousand are on roll.
     let world = World::of_size(2_300, GROUPS).await;
+    let [school, kept, unread] = &world.sandbox.schools()[..] else {
+        panic!("the sandbox has three schools");
+    };
+    rename(&world, school);
+    // Nobody reads the people of this school.
+    world
+        .sandbox
+        .set_access(&unread.id, Access::Revoked)
+        .unwrap();
     // The first start makes the database.
     let service = Service::start(MARKBACK, &world, "SIMS").await;
+    assert_eq!(
+        service.events(),
+        format!("/v1/schools/{}/events", school.id)
+    );
     let users = users(&world).await;
-    let (school, empty) = (world.school(0), world.school(1));
+    adopt(&world, kept).await;
     fill(&service, &world).await;
     let described = json!({
         "address": service.address(),
         "password": PASSWORD,
+        "key": KEY,
         "users": users,
-        "school": school.as_str(),
-        "empty": empty.as_str(),
+        "school": school.id,
+        "empty": unread.id,
+        "stored": kept.id,
         "date": school_day().to_string(),
+        "pupils": ids(&world, school),
+        "storedPupils": ids(&world, kept),
+        "tagged": format!("{} {}", TAGGED.0, TAGGED.1),
+        "accented": format!("{} {}", ACCENTED.0, ACCENTED.1),
     });
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
     let output = Command::new("node")
@@ -103,11 +130,46 @@ fn tests_in(folder: &Path) -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap();
     let paths = files.map(|file| file.unwrap().path());
     let mut tests: Vec<_> = paths
-        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .filter(|path| match env::var(ONLY) {
+            Ok(only) => path.ends_with(format!("{only}.test.mjs")),
+            Err(_) => path.to_string_lossy().ends_with(".test.mjs"),
+        })
         .collect();
     tests.sort();
     assert!(!tests.is_empty());
     tests
+}
+
+/// Gives two of the school's pupils names that are hard for a page: one of them has an event, the other has none.
+fn rename(world: &World, school: &SchoolInfo) {
+    let pupils = world.pupils(school);
+    for (pupil, (forename, surname)) in [(&pupils[0], TAGGED), (&pupils[199], ACCENTED)] {
+        let change = Change::Rename {
+            student: pupil.id.clone(),
+            forename: Some(forename.to_owned()),
+            surname: Some(surname.to_owned()),
+        };
+        world.sandbox.change(&school.id, &change).unwrap();
+    }
+}
+
+/// The ids of a few pupils for whom `fill` makes no event.
+fn ids(world: &World, school: &SchoolInfo) -> Vec<String> {
+    let pupils = world.pupils(school).into_iter();
+    pupils.skip(200).take(10).map(|pupil| pupil.id).collect()
+}
+
+/// Runs a command that must succeed.
+async fn markback(args: &[&str], input: &str) {
+    let done = run(MARKBACK, args, input).await;
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+/// Moves a school from the settings file into the store, so that its rules can be changed on the pages.
+async fn adopt(world: &World, school: &SchoolInfo) {
+    let settings = world.settings_path();
+    let settings = settings.to_str().unwrap();
+    markback(&["schools", "adopt", &school.id, "--config", settings], "").await;
 }
 
 /// A user of each role. Returns their names by role.
@@ -117,23 +179,15 @@ async fn users(world: &World) -> Value {
     let mut names = json!({});
     for role in ["look", "tend", "set", "admin"] {
         let name = format!("{role}@school.example");
-        let added = run(
-            MARKBACK,
-            &[
-                "users",
-                "add",
-                &name,
-                "--role",
-                role,
-                "--password-file",
-                "-",
-                "--config",
-                settings,
-            ],
-            PASSWORD,
-        )
-        .await;
-        assert_eq!(added.code, 0, "{added:?}");
+        let (role_of, file) = (["--role", role], ["--password-file", "-"]);
+        let args = [
+            &["users", "add", &name],
+            &role_of[..],
+            &file,
+            &["--config", settings],
+        ]
+        .concat();
+        markback(&args, PASSWORD).await;
         names[role] = json!(name);
     }
     names
@@ -196,9 +250,33 @@ async fn fill(service: &Service, world: &World) {
         tokio::time::sleep(Duration::from_millis(200)).await;
     };
     assert_eq!(answer.status, 202, "{answer:?}");
-    service
-        .wait_for("day-119", |event| {
-            event["state"] == "confirmed" || event["state"] == "rejected"
-        })
-        .await;
+    // The fault that follows is for none of these.
+    for n in 0..120 {
+        service
+            .wait_for(&format!("day-{n}"), |event| {
+                event["state"] != "received"
+                    && event["state"] != "planned"
+                    && event["state"] != "sent"
+            })
+            .await;
+    }
+    refuse_marks(service, world, &pupils[150..153]).await;
+}
+
+/// Sign-ins whose marks the MIS refuses.
+async fn refuse_marks(service: &Service, world: &World, pupils: &[StudentInfo]) {
+    let message = Some("<b>Locked</b> & closed".to_owned());
+    let rule = FaultRule::new(Fault::RejectWriteback { message });
+    world.sandbox.add_fault(rule.method("POST")).unwrap();
+    let ids: Vec<_> = (0..pupils.len()).map(|n| format!("refused-{n}")).collect();
+    let signed_in = ids.iter().zip(pupils);
+    let events: Vec<_> = signed_in
+        .map(|(id, pupil)| sign_in(id, pupil, "09:05:00"))
+        .collect();
+    let answer = service.post(json!(events).to_string()).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+    for id in &ids {
+        service.wait_until(id, "rejected").await;
+    }
+    world.sandbox.clear_faults();
 }

@@ -676,6 +676,8 @@ struct MadePage {
     waits: bool,
     /// The event whose place it takes.
     corrects: Option<String>,
+    /// Whether somebody has withdrawn or replaced it.
+    is_taken_back: bool,
     desk: String,
     here: String,
 }
@@ -711,6 +713,7 @@ async fn made(
             .corrects
             .as_deref()
             .map(|wrong| format!("{base}/desk/events/{}", segment(wrong))),
+        is_taken_back: record.correction.is_some(),
         here: format!("{base}/desk/events/{}", segment(&id)),
         desk: format!("{base}/desk"),
     })
