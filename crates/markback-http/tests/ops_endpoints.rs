@@ -129,3 +129,42 @@ async fn what_is_wrong_with_an_endpoint_is_told() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_is_among_the_problems_of_its_school() {
+    let mut world = world().await;
+    world.run();
+    world.known().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let gone = axum::Router::new().fallback(async || axum::http::StatusCode::GONE);
+    tokio::spawn(async { axum::serve(listener, gone).await.unwrap() });
+    let wanted = json!({"url": url, "school": world.school.id, "kinds": ["event"], "note": "host"});
+    let (status, added) = world.post(PATH, &wanted).await;
+    assert_eq!(status, 201, "{added}");
+    world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
+    world.until("e1", EventState::Confirmed).await;
+
+    let problems = format!("/v1/schools/{}/problems", world.school.id);
+    let mut found = Value::Null;
+    let zero = std::time::Duration::ZERO;
+    let is_told = async || {
+        found = world.get(&problems).await.1;
+        found["endpoints"] != json!([])
+    };
+    world
+        .wait_until("the endpoint is told", zero, is_told)
+        .await;
+    let told = &found["endpoints"][0];
+    assert_eq!(
+        (&told["id"], &told["state"], &told["note"]),
+        (&added["endpoint"]["id"], &json!("gone"), &json!("host"))
+    );
+    assert!(
+        told["cure"]
+            .as_str()
+            .unwrap()
+            .contains("markback webhooks enable")
+    );
+    assert!(!told.to_string().contains("whsec_"));
+}

@@ -74,7 +74,9 @@ async fn follow(
         follower: feed.follow(&query).await?,
         _permit: permit,
     };
-    let events = news(following).take_until(tokio::time::sleep(LASTS));
+    // Some proxies hold back an answer until its body begins.
+    let begin = stream::iter([Ok(Event::default().comment("following"))]);
+    let events = begin.chain(news(following).take_until(tokio::time::sleep(LASTS)));
     let keep_alive = KeepAlive::new().interval(COMMENT_EVERY);
     Ok(Sse::new(Box::pin(events))
         .keep_alive(keep_alive)

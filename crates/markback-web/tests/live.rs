@@ -47,7 +47,7 @@ async fn an_outcome_is_told_without_the_person_and_can_be_resumed() {
     let mut stream = open(&world, visitor(Role::Look), None).await;
     world.take(vec![world.sign_in("a", 0, "09:10")]).await;
     world.until("a", EventState::Confirmed).await;
-    let told = until(&mut stream, "\n\n").await;
+    let told = until(&mut stream, "}\n\n").await;
     assert!(told.contains("event: news"), "{told}");
     assert!(
         told.contains(&format!("{{\"school\":\"{}\"}}", world.id())),
@@ -66,7 +66,7 @@ async fn an_outcome_is_told_without_the_person_and_can_be_resumed() {
     world.take(vec![world.sign_in("b", 1, "09:10")]).await;
     world.until("b", EventState::Confirmed).await;
     let mut resumed = open(&world, visitor(Role::Look), Some(id)).await;
-    assert!(until(&mut resumed, "\n\n").await.contains("event: news"));
+    assert!(until(&mut resumed, "}\n\n").await.contains("event: news"));
 
     // It ends with the service.
     let rest = async { while stream.next().await.is_some() {} };
