@@ -1,5 +1,6 @@
 // What the browser tests share. They run by `cargo test -p markback-tests --test pages`, which starts a service for them.
 
+import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
@@ -113,4 +114,16 @@ export async function post(school, events) {
     body: JSON.stringify(events),
   });
   if (response.status !== 202) throw new Error(`${response.status}: ${await response.text()}`);
+}
+
+/** Loads the page again until its main part says this; a minute at most. */
+export async function seen(page, words) {
+  const until = Date.now() + 60_000;
+  for (;;) {
+    const text = await page.locator("main").innerText();
+    if (words.test(text)) return;
+    assert.ok(Date.now() < until, `${words} is not said: ${text}`);
+    await page.waitForTimeout(250);
+    await page.reload();
+  }
 }

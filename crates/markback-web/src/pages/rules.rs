@@ -943,11 +943,11 @@ struct DifferenceView {
 async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Response, PageError> {
     let school = &at.school;
     let seen = seen(&markback, school).await?;
-    let Some(draft) = seen.draft() else {
-        return Err(PageError::new(ErrorKind::Conflict)
-            .detail("There is no draft to try: the rules that count are the newest."));
-    };
     let back = format!("{}/rules", base(&school.id));
+    // Somebody has activated it meanwhile: the page says what counts.
+    let Some(draft) = seen.draft() else {
+        return Ok(Redirect::to(&back).into_response());
+    };
     let tried = Tried {
         title: "The draft on last week",
         number: draft.number,

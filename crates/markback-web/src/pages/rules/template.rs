@@ -247,8 +247,8 @@ async fn try_it(State(markback): State<Markback>, at: AtSchool) -> Result<Respon
     let configuration = markback.configuration().await;
     let shared = Shared::of(&configuration, &at.school).await?;
     let Some(draft) = &shared.draft else {
-        return Err(PageError::new(ErrorKind::Conflict)
-            .detail("There is no draft to try: the template that counts is the newest."));
+        let back = format!("{}/rules/template", base(&at.school.id));
+        return Ok(Redirect::to(&back).into_response());
     };
     let tried = Tried {
         title: "The template’s draft on last week",
