@@ -263,7 +263,8 @@ async fn rules_of_the_file_are_shown_and_never_saved() {
     assert!(page.text.contains("<fieldset class=\"whole\" disabled>"));
     let saved = post(&router, &group, &[("base", "0"), ("am.late", "09:10")]).await;
     assert_eq!(saved.status, 409);
-    assert_eq!(get(&router, &format!("{rules}/try")).await.status, 409);
+    let trial = get(&router, &format!("{rules}/try")).await;
+    assert_eq!((trial.status, trial.header("location")), (303, &*rules));
     assert_eq!(
         get(&router, &format!("{rules}/groups/Nobody")).await.status,
         404
