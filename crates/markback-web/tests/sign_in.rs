@@ -279,7 +279,7 @@ async fn users_change_their_own_password() {
     assert!(page.text.contains("see the day, people, groups and rules"));
 
     for (old, new, again, told) in [
-        ("not the password", NEW, NEW, "until now is wrong"),
+        ("not the password", NEW, NEW, "current password is wrong"),
         (PASSWORD, NEW, PASSWORD, "differ"),
         (PASSWORD, "short", "short", "shorter than 12 characters"),
     ] {

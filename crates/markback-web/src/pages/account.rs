@@ -38,6 +38,7 @@ pub(super) fn routes() -> Router<Markback> {
 struct Page {
     frame: Frame,
     name: String,
+    role: &'static str,
     about: &'static str,
     schools: String,
     is_changed: bool,
@@ -79,6 +80,7 @@ fn drawn(
     html(&Page {
         frame: Frame::new("Your account", Some(visitor)),
         name: visitor.user.clone(),
+        role: visitor.role.as_str(),
         about: visitor.role.about(),
         schools,
         is_changed,
@@ -140,7 +142,7 @@ async fn change(
     }
 }
 
-const WRONG: &str = "The password until now is wrong.";
+const WRONG: &str = "The current password is wrong.";
 
 fn is_same(one: &SecretString, other: &SecretString) -> bool {
     use secrecy::ExposeSecret as _;
