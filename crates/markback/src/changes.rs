@@ -43,20 +43,27 @@ impl Markback {
         Configuration::with(self.store().clone(), self.layers.lock().await.clone())
     }
 
-    /// Goes by what was activated in the database since the last look, and by versions whose day has begun. Returns the schools whose settings changed.
+    /// Goes by what was activated in the database since the last look, and by versions whose day has begun. Returns the
+    /// schools whose settings changed.
     ///
     /// # Errors
     /// Returns an error if the database cannot be read; the present settings go on ruling.
     pub async fn refresh_settings(&self) -> outbox::Result<Vec<SchoolId>> {
         let mut layers = self.layers.lock().await;
-        Configuration::with(self.store().clone(), layers.clone())
-            .begin_due()
-            .await?;
-        if self.store().settings_generation().await? == layers.generation() {
+        let store = self.store();
+        let mut generation = store.settings_generation().await?;
+        let due = store.settings_due(generation).await?;
+        if !due.is_empty() {
+            Configuration::with(store.clone(), layers.clone())
+                .begin_due(due, generation)
+                .await?;
+            generation = store.settings_generation().await?;
+        }
+        if generation == layers.generation() {
             return Ok(Vec::new());
         }
-        let rows = self.store().settings_since(layers.generation()).await?;
-        let next = layers.followed_by(&rows, self.store()).await?;
+        let rows = store.settings_since(layers.generation()).await?;
+        let next = layers.followed_by(&rows, store).await?;
         next.tell(Some(&layers));
         *layers = next;
         Ok(self.rule(&layers).await)
@@ -221,7 +228,7 @@ impl Markback {
         }
     }
 
-    /// Has versions rule whose day has begun while no node ran. The settings file may be another than then, so those that
+    /// Activates versions whose day has begun while no node ran. The settings file may have changed meanwhile, so those that
     /// had problems are tried again.
     pub(crate) async fn begin_what_is_due(&self) {
         let begun = async {

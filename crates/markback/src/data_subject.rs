@@ -11,7 +11,6 @@ use chrono::{DateTime, NaiveDate, Utc};
 use mis_core::SchoolId;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 
 pub use self::{
     subject::{Subject, SubjectError, find},
@@ -19,14 +18,15 @@ pub use self::{
 };
 use crate::{
     audit_log::AuditAction,
+    keys::Hash,
     operator::Actor,
     pipeline::jobs::event_of_key,
     settings::Settings,
     store::{EventState, KeptRow, Reading, Removal, Store, erasure as sql},
 };
 
-/// The bytes of the hash that stands for a person.
-const HASH_BYTES: usize = 16;
+/// The hex digits of the hash that stands for a person.
+const HASH_DIGITS: usize = 32;
 
 /// All that is kept about a person. Holds a person's data: for authorised readers, never for a log.
 #[derive(Clone, Serialize)]
@@ -232,12 +232,8 @@ pub async fn erasures(store: &Store, school: &SchoolId) -> outbox::Result<Vec<Er
 
 /// Stands for a person where they must not be named. Whoever knows the id finds it again.
 pub fn hash(school: &SchoolId, person: &str) -> String {
-    let hash = Sha256::digest(format!("{school}/{person}"));
-    let shown: String = hash
-        .iter()
-        .take(HASH_BYTES)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = Hash::of(format!("{school}/{person}").as_bytes()).hex();
+    let shown = hash.get(..HASH_DIGITS).unwrap_or(&hash);
     format!("sha256:{shown}")
 }
 

@@ -168,14 +168,8 @@ impl Markback {
             event: event.clone(),
             planned: None,
         }];
-        let mut expected = match withdrawn {
-            None => self.workers.preview(known, &asked).await?,
-            Some(withdrawn) => {
-                self.workers
-                    .preview_without(known, &asked, withdrawn)
-                    .await?
-            }
-        };
+        let expected = self.workers.preview_without(known, &asked, withdrawn);
+        let mut expected = expected.await?;
         match expected.pop() {
             Some(Expected::Decided(decision)) => Ok(Expectation {
                 event,

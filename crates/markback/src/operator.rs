@@ -53,8 +53,8 @@ impl Actor {
         }
     }
 
-    /// Who, as they proved it, unlike `by`, which is what they say: the public part of an API key, or a user.
-    pub(crate) fn proved(&self) -> Option<&str> {
+    /// The authenticated caller: the public part of an API key, or a user. `by` is only what the caller says.
+    pub(crate) fn identity(&self) -> Option<&str> {
         let Caller { key, name } = &self.caller;
         key.as_deref().or(name.as_deref())
     }

@@ -167,7 +167,11 @@ async fn export(settings: Settings, args: &Export) -> anyhow::Result<ExitCode> {
         }
         _ => output::json(&document)?,
     }
-    unclear(found.unclear.iter().map(String::as_str));
+    for event in &found.unclear {
+        output::error_line(format!(
+            "{event}: its id belongs to several people, so it is not in the document; look at it with `markback events show`"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -195,7 +199,7 @@ async fn erase(settings: Settings, args: &Erase) -> anyhow::Result<ExitCode> {
     }
     match args.format {
         TextOrJson::Json => output::json(&erasure)?,
-        TextOrJson::Text => output::line(told(&erasure, args.yes).trim_end())?,
+        TextOrJson::Text => output::line(told(&erasure).trim_end())?,
     }
     // A refusal, told before as after.
     Ok(if erasure.open.is_empty() {
@@ -256,14 +260,6 @@ fn nothing(settings: &Settings, subject: &Subject) -> Result<(), BadInput> {
     Ok(())
 }
 
-fn unclear<'e>(events: impl Iterator<Item = &'e str>) {
-    for event in events {
-        output::error_line(format!(
-            "{event}: its id belongs to several people, so it is not in the document; look at it with `markback events show`"
-        ));
-    }
-}
-
 /// A file that only its owner can read.
 fn new_file(path: &Path) -> anyhow::Result<File> {
     let mut options = OpenOptions::new();
@@ -282,7 +278,7 @@ fn new_file(path: &Path) -> anyhow::Result<File> {
     })
 }
 
-fn told(erasure: &Erasure, yes: bool) -> String {
+fn told(erasure: &Erasure) -> String {
     let mut text = String::new();
     let head = match (erasure.done, erasure.removed.is_empty()) {
         (true, _) => "removed:",
@@ -316,7 +312,7 @@ fn told(erasure: &Erasure, yes: bool) -> String {
     text.push_str("what stands in the MIS is not touched; backups keep what they have\n");
     if erasure.done {
         let _ = writeln!(text, "the audit log has it as {}", erasure.person);
-    } else if !yes && erasure.open.is_empty() && !erasure.removed.is_empty() {
+    } else if erasure.open.is_empty() && !erasure.removed.is_empty() {
         text.push_str("remove it with --yes --reason TEXT\n");
     }
     text

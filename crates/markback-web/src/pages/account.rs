@@ -4,7 +4,7 @@ use askama::Template;
 use axum::{
     Form, Router,
     extract::{Query, State},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
@@ -16,16 +16,20 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tower_sessions::Session;
 
-use super::sign_in::{Peer, browser_of, refused, secrecy_len, sentence};
+use super::{
+    connections::{choice::Fields, reach, schools_told, users::password_in},
+    sign_in::{Peer, browser_of, refused, secrecy_len, sentence},
+};
 use crate::{
     error::PageError,
     layout::{Frame, html},
     session,
-    visitor::{SchoolsSeen, Visitor},
+    visitor::Visitor,
 };
 
 /// The address of the page.
 const HERE: &str = "/account";
+const WRONG: &str = "The current password is wrong.";
 
 pub(super) fn routes() -> Router<Markback> {
     Router::new()
@@ -51,16 +55,6 @@ struct Asked {
     done: String,
 }
 
-#[derive(Deserialize)]
-struct Filled {
-    #[serde(default)]
-    old: SecretString,
-    #[serde(default)]
-    password: SecretString,
-    #[serde(default)]
-    again: SecretString,
-}
-
 async fn page(visitor: Visitor, Query(asked): Query<Asked>) -> Result<Response, PageError> {
     drawn(&visitor, asked.done == "password", None)
 }
@@ -70,19 +64,12 @@ fn drawn(
     is_changed: bool,
     problem: Option<String>,
 ) -> Result<Response, PageError> {
-    let schools = match &visitor.schools {
-        SchoolsSeen::All => "all schools".to_owned(),
-        SchoolsSeen::Some(schools) => {
-            let ids: Vec<_> = schools.iter().map(mis_core::SchoolId::as_str).collect();
-            ids.join(", ")
-        }
-    };
     html(&Page {
         frame: Frame::new("Your account", Some(visitor)),
         name: visitor.user.clone(),
         role: visitor.role.as_str(),
         about: visitor.role.about(),
-        schools,
+        schools: schools_told(reach(visitor).schools()),
         is_changed,
         problem,
     })
@@ -94,7 +81,7 @@ async fn change(
     visitor: Visitor,
     Peer(peer): Peer,
     headers: HeaderMap,
-    Form(filled): Form<Filled>,
+    Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     let wrong = |problem: String, status: StatusCode| {
         let mut response = drawn(&visitor, false, Some(problem))?;
@@ -102,24 +89,27 @@ async fn change(
         Ok(response)
     };
     let unfit = StatusCode::UNPROCESSABLE_ENTITY;
-    if !is_same(&filled.password, &filled.again) {
-        let problem = "The two new passwords differ. Type the same one twice.";
-        return wrong(problem.to_owned(), unfit);
-    }
-    if secrecy_len(&filled.old) > PASSWORD_MAX {
+    let fields = Fields(fields);
+    let new = match password_in(&fields) {
+        Ok(new) => new,
+        Err(problem) => return wrong(problem, unfit),
+    };
+    // With its spaces, as it was typed.
+    let old: SecretString = fields.all("old").next().unwrap_or_default().into();
+    if secrecy_len(&old) > PASSWORD_MAX {
         return wrong(WRONG.to_owned(), unfit);
     }
-    let old = Attempt {
+    let attempt = Attempt {
         name: visitor.user.clone(),
-        password: filled.old,
+        password: old,
         peer,
         browser: browser_of(&headers),
     };
-    let changed = markback.users().change_password(old, &filled.password);
+    let changed = markback.users().change_password(attempt, &new);
     match changed.await {
         Ok(signed_in) => {
             session::begin(&markback, &session, &signed_in).await?;
-            Ok(Redirect::to("/account?done=password").into_response())
+            Ok(Redirect::to(&format!("{HERE}?done=password")).into_response())
         }
         Err(ChangePasswordError::New(UserError::Invalid { message, help, .. })) => {
             wrong(format!("The new password: {message}; {help}."), unfit)
@@ -129,8 +119,8 @@ async fn change(
             let (words, status, again) = refused(error)?;
             let mut response = wrong(words, status)?;
             if let Some(seconds) = again {
-                let seconds = HeaderValue::from(seconds);
-                response.headers_mut().insert(header::RETRY_AFTER, seconds);
+                let headers = response.headers_mut();
+                headers.insert(header::RETRY_AFTER, seconds.into());
             }
             Ok(response)
         }
@@ -140,11 +130,4 @@ async fn change(
             StatusCode::SERVICE_UNAVAILABLE,
         ),
     }
-}
-
-const WRONG: &str = "The current password is wrong.";
-
-fn is_same(one: &SecretString, other: &SecretString) -> bool {
-    use secrecy::ExposeSecret as _;
-    one.expose_secret() == other.expose_secret()
 }

@@ -777,7 +777,7 @@ async fn activate(
     Ok(Redirect::to(&to).into_response())
 }
 
-/// Has a version not count from its day on.
+/// Cancels the activation from a day on.
 async fn cancel(
     State(markback): State<Markback>,
     at: AtSchool,
@@ -920,8 +920,8 @@ struct TryPage {
     apart: Vec<String>,
     back: String,
     may_set: bool,
-    /// Why they may not activate it although their role may.
-    not_alone: Option<&'static str>,
+    /// Why the visitor may not activate it although their role may.
+    why_not: Option<&'static str>,
     problems: Vec<String>,
     /// Whether it may wait for a day.
     may_wait: bool,
@@ -953,7 +953,7 @@ async fn try_draft(State(markback): State<Markback>, at: AtSchool) -> Result<Res
         number: draft.number,
         by: written_by(draft, school),
         may_set: at.visitor.may(Role::Set),
-        not_alone: not_alone(&markback, &at, draft).await,
+        why_not: why_not(&markback.configuration().await, &at, draft),
         may_wait: true,
         back,
     };
@@ -967,21 +967,20 @@ struct Tried {
     number: u32,
     by: String,
     may_set: bool,
-    /// Why they may not activate it although their role may.
-    not_alone: Option<&'static str>,
+    /// Why the visitor may not activate it although their role may.
+    why_not: Option<&'static str>,
     /// Whether it may wait for a day.
     may_wait: bool,
     /// The page that led here; what activates is below it.
     back: String,
 }
 
-/// Why somebody may not activate a draft although their role may.
-async fn not_alone(
-    markback: &Markback,
+/// Why the visitor may not activate a draft although their role may.
+fn why_not(
+    configuration: &Configuration,
     at: &AtSchool,
     draft: &StoredVersion,
 ) -> Option<&'static str> {
-    let configuration = markback.configuration().await;
     let may = configuration.may_activate(draft, &at.visitor.actor(None));
     (at.visitor.may(Role::Set) && may.is_err()).then_some(SECOND_EYES)
 }
@@ -1006,7 +1005,7 @@ async fn try_page(
         apart: Vec::new(),
         back: tried.back,
         may_set: false,
-        not_alone: None,
+        why_not: None,
         may_wait: tried.may_wait,
         problems: Vec::new(),
         tomorrow: (today.date_naive() + Days::new(1)).to_string(),
@@ -1057,7 +1056,7 @@ async fn try_page(
             .collect(),
         differences: differences.collect(),
         may_set: tried.may_set,
-        not_alone: tried.not_alone,
+        why_not: tried.why_not,
         ..page
     })
 }

@@ -18,13 +18,13 @@ impl Configuration {
     /// # Errors
     /// Returns [`ChangeError::FourEyes`] if somebody else must do it.
     pub fn may_activate(&self, version: &StoredVersion, actor: &Actor) -> Result<(), ChangeError> {
-        if !self.layers.file().service.four_eyes {
+        if !self.needs_four_eyes() {
             return Ok(());
         }
         // Builds before this one have kept only what authors said of themselves.
         let author = version.caller.as_deref().or(version.by.as_deref());
         let is_other = author
-            .zip(actor.proved())
+            .zip(actor.identity())
             .is_some_and(|(author, caller)| author != caller);
         if is_other {
             return Ok(());
@@ -38,7 +38,7 @@ impl Configuration {
 
     /// Checks that a school or a template may be added so that it rules at once.
     pub(super) fn may_add(&self, key: &SettingsKey, as_draft: bool) -> Result<(), ChangeError> {
-        if as_draft || !self.layers.file().service.four_eyes {
+        if as_draft || !self.needs_four_eyes() {
             return Ok(());
         }
         Err(ChangeError::FourEyesForNew { key: key.clone() })
@@ -50,7 +50,7 @@ impl Configuration {
         key: &SettingsKey,
         number: u32,
     ) -> Result<(), ChangeError> {
-        if !self.layers.file().service.four_eyes {
+        if !self.needs_four_eyes() {
             return Ok(());
         }
         let activations = self.store.settings_activations(key).await?;
@@ -61,5 +61,9 @@ impl Configuration {
             key: key.clone(),
             number,
         })
+    }
+
+    fn needs_four_eyes(&self) -> bool {
+        self.layers.file().service.four_eyes
     }
 }

@@ -62,7 +62,7 @@ impl Scheduled {
 }
 
 impl Configuration {
-    /// Has the newest version of a school rule from the start of a day at the school, in place of another that waits.
+    /// Schedules the newest version of a school for the start of a day at the school, in place of another that waits.
     /// `number` must be the newest, if given.
     ///
     /// # Errors
@@ -140,7 +140,7 @@ impl Configuration {
         Ok(starts)
     }
 
-    /// Has a version not rule from its day on. It stays as a draft. `number` must be it, if given.
+    /// Cancels the activation from a day on. The version stays as a draft. `number` must be it, if given.
     ///
     /// # Errors
     /// Returns an error if no version waits for a day, or another one than `number`.
@@ -199,12 +199,14 @@ impl Configuration {
         Ok(all)
     }
 
-    /// Has versions rule whose day has begun. One that has problems does not, is told, and is tried again after the next
-    /// change of settings.
-    pub(crate) async fn begin_due(&mut self) -> outbox::Result<()> {
-        // Before it is tried: whatever changes from now on may be its cure.
-        let generation = self.store.settings_generation().await?;
-        for waits in self.store.settings_due(generation).await? {
+    /// Activates versions whose day has begun. One that has problems is not activated but reported, and is tried again after the
+    /// next change of settings. `generation` was read before `due`: whatever has changed since may be the cure.
+    pub(crate) async fn begin_due(
+        &mut self,
+        due: Vec<StoredSchedule>,
+        generation: i64,
+    ) -> outbox::Result<()> {
+        for waits in due {
             match self.begin(&waits).await {
                 Ok(written) => tracing::info!(
                     settings = %written.key,

@@ -13,7 +13,7 @@ const BOXES: usize = 40;
 
 /// The fields of a posted form, in their order and as often as they come.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Fields(pub(super) Vec<(String, String)>);
+pub(in crate::pages) struct Fields(pub(in crate::pages) Vec<(String, String)>);
 
 impl Fields {
     /// The first value of a field, without spaces at its ends; empty if there is none.
@@ -22,7 +22,7 @@ impl Fields {
         found.map_or("", |(_, value)| value.trim())
     }
 
-    pub(super) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+    pub(in crate::pages) fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
         let of_name = self.0.iter().filter(move |(own, _)| own == name);
         of_name.map(|(_, value)| value.as_str())
     }

@@ -2,9 +2,9 @@
 //!
 //! All of it is for the role `admin`. An administrator of some schools handles what concerns no others.
 
-mod choice;
+pub(super) mod choice;
 mod keys;
-mod users;
+pub(super) mod users;
 mod webhooks;
 
 use std::collections::BTreeSet;
@@ -126,7 +126,7 @@ fn frame(title: impl Into<String>, visitor: &Visitor) -> Frame {
 }
 
 /// The schools that exist for a visitor, to compare with those of a key or a user.
-fn reach(visitor: &Visitor) -> Grant {
+pub(super) fn reach(visitor: &Visitor) -> Grant {
     let schools = match &visitor.schools {
         SchoolsSeen::All => None,
         SchoolsSeen::Some(schools) => Some(schools.iter().cloned().collect()),
@@ -135,7 +135,7 @@ fn reach(visitor: &Visitor) -> Grant {
 }
 
 /// Schools in words.
-fn schools_told(schools: Option<&BTreeSet<SchoolId>>) -> String {
+pub(super) fn schools_told(schools: Option<&BTreeSet<SchoolId>>) -> String {
     schools.map_or_else(
         || "all schools".to_owned(),
         |schools| {

@@ -177,7 +177,7 @@ fn role_in(fields: &Fields) -> Result<Role, PageError> {
 }
 
 /// The password of a form, with its spaces; the two that were typed are the same.
-fn password_in(fields: &Fields) -> Result<SecretString, String> {
+pub(in crate::pages) fn password_in(fields: &Fields) -> Result<SecretString, String> {
     let typed = |name| fields.all(name).next().unwrap_or_default();
     if typed("password") != typed("again") {
         return Err("The two passwords differ. Type the same one twice.".to_owned());

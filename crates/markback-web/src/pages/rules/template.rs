@@ -8,7 +8,10 @@ pub(super) fn routes() -> Router<Markback> {
     Router::new()
         .route("/schools/{school}/rules/template", get(show).post(keep))
         .route("/schools/{school}/rules/template/try", get(try_it))
-        .route("/schools/{school}/rules/template/activate", post(let_count))
+        .route(
+            "/schools/{school}/rules/template/activate",
+            post(activate_for_all),
+        )
 }
 
 #[derive(Template)]
@@ -17,6 +20,7 @@ struct TemplatePage {
     frame: Frame,
     told: Option<&'static str>,
     version: String,
+    /// Why it cannot be changed here.
     fixed: Option<&'static str>,
     conflict: Option<ConflictView>,
     draft: Option<DraftView>,
@@ -255,7 +259,7 @@ async fn try_it(State(markback): State<Markback>, at: AtSchool) -> Result<Respon
         number: draft.number,
         by: written_by(draft, &at.school),
         may_set: at.visitor.may(Role::Set) && shared.fixed(&at).is_none(),
-        not_alone: not_alone(&markback, &at, draft).await,
+        why_not: why_not(&configuration, &at, draft),
         may_wait: false,
         back: format!("{}/rules/template", base(&at.school.id)),
     };
@@ -263,8 +267,8 @@ async fn try_it(State(markback): State<Markback>, at: AtSchool) -> Result<Respon
     try_page(&markback, &at, tried, report).await
 }
 
-/// Lets the draft count at all of its schools.
-async fn let_count(
+/// Activates the draft for all of its schools.
+async fn activate_for_all(
     State(markback): State<Markback>,
     at: AtSchool,
     Form(fields): Form<Vec<(String, String)>>,

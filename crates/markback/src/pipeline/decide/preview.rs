@@ -56,18 +56,18 @@ impl Workers {
         school: &School,
         asked: &[Asked],
     ) -> outbox::Result<Vec<Expected>> {
-        self.decider.preview(school, asked, None).await
+        self.preview_without(school, asked, None).await
     }
 
-    /// The same, as if another event had been withdrawn. Events that would be decided anew then, because that one no longer
+    /// The same, as if this event, if any, had been withdrawn. Events that would be decided anew then, because that one no longer
     /// counts, are left as they are.
     pub(crate) async fn preview_without(
         &self,
         school: &School,
         asked: &[Asked],
-        withdrawn: &Withdrawing<'_>,
+        withdrawn: Option<&Withdrawing<'_>>,
     ) -> outbox::Result<Vec<Expected>> {
-        self.decider.preview(school, asked, Some(withdrawn)).await
+        self.decider.preview(school, asked, withdrawn).await
     }
 }
 

@@ -145,7 +145,7 @@ pub struct StoredVersion {
     pub note: Option<String>,
     /// When.
     pub at: Option<DateTime<Utc>>,
-    /// Who wrote it, as they proved it; `None` for versions of earlier builds.
+    /// The authenticated caller who wrote it; `None` for versions of earlier builds.
     #[serde(skip)]
     pub(crate) caller: Option<String>,
 }

@@ -133,7 +133,7 @@ impl Store {
         rows.into_iter().map(schedule).collect()
     }
 
-    /// Has a version rule from an instant on, in place of one that waits.
+    /// Schedules a version, in place of one that waits.
     pub(crate) async fn schedule_settings(
         &self,
         tx: &mut Tx,
@@ -161,7 +161,7 @@ impl Store {
         Ok(())
     }
 
-    /// Has no version wait any more.
+    /// Removes the schedule of a school.
     pub(crate) async fn end_settings_schedule(
         &self,
         tx: &mut Tx,
@@ -218,7 +218,7 @@ impl Store {
         Ok(told > 0)
     }
 
-    /// Has versions that could not begin to rule be tried again, because the settings file may be another.
+    /// Lets versions that could not be activated be tried again, because the settings file may have changed.
     pub(crate) async fn try_schedules_again(&self) -> outbox::Result<()> {
         let mut tx = self.db.begin().await?;
         on_tx!(tx, conn => sqlx::query(AGAIN).execute(conn).await.map(|_| ()))?;

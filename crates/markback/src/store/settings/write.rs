@@ -83,7 +83,7 @@ impl Store {
                 .bind(&by)
                 .bind(actor.via)
                 .bind(&note)
-                .bind(actor.proved())
+                .bind(actor.identity())
                 .execute(conn)
                 .await
                 .map(|done| done.rows_affected())
