@@ -32,6 +32,9 @@ pub(crate) fn bench(tree: &Tree, options: &Options) -> Result<()> {
     bench.arg("bench").args(&options.options);
     if let Some(server) = &server {
         bench.env("MARKBACK_BENCH_POSTGRES", server.url("postgres"));
+        if let Some(process) = server.process() {
+            bench.env("MARKBACK_BENCH_POSTGRES_PROCESS", process.to_string());
+        }
     }
     run(&mut bench)
 }

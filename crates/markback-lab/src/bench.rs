@@ -1,6 +1,7 @@
 //! `markback bench`: measures throughput and requests to Wonde against a sandbox in one run.
 
 mod api;
+mod cores;
 mod cpu;
 mod database;
 mod growth;
@@ -60,6 +61,15 @@ pub struct Args {
         hide_env_values = true
     )]
     pub postgres_url: Option<Url>,
+    /// Main process of that server on this machine, as `cargo xtask bench` starts it. Where several nodes are compared on
+    /// Linux, it is bound to cores of its own, as the nodes are
+    #[arg(
+        long,
+        value_name = "PID",
+        env = "MARKBACK_BENCH_POSTGRES_PROCESS",
+        requires = "postgres_url"
+    )]
+    pub postgres_process: Option<u32>,
     /// Numbers of nodes on one PostgreSQL, one measurement for each number
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [1, 2, 4])]
     pub nodes: Vec<usize>,
@@ -250,12 +260,15 @@ async fn measure_throughput(args: &Args, bars: &Bars, report: &mut Report) -> an
             let steady = parts::steady(&stage, &store, args.seconds, bars).await?;
             report.steady("PostgreSQL", &steady);
             store.remove().await?;
+            let (bound, note) = cores::bind(&args.nodes, args.postgres_process)?;
+            report.notes.extend(note);
             for &nodes in &args.nodes {
                 let store = Fresh::postgres(server).await?;
-                let drain = parts::drain(&stage, &store, nodes, bars).await?;
+                let drain = parts::drain_on(bound.as_ref(), &stage, &store, nodes, bars).await?;
                 report.drain("PostgreSQL", nodes, &drain);
                 store.remove().await?;
             }
+            report.two_nodes_against_one(bound.is_some());
         }
         None if args.store == Which::All => report.without_postgres(),
         _ => {}

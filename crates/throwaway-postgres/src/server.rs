@@ -125,6 +125,18 @@ impl Server {
         )
     }
 
+    /// The id of its main process, or `None` if it is stopped.
+    pub fn process(&self) -> Option<u32> {
+        let file = self.folder.join("data/postmaster.pid");
+        std::fs::read_to_string(file)
+            .ok()?
+            .lines()
+            .next()?
+            .trim()
+            .parse()
+            .ok()
+    }
+
     /// Runs SQL in the database `postgres` as superuser, and returns the output, unaligned and without headings.
     ///
     /// # Errors
@@ -331,8 +343,14 @@ mod tests {
         assert!(url.starts_with("postgres:///test_0?host=%2F"), "{url}");
         assert_eq!(server.sql("SHOW max_connections").unwrap(), "23");
         server.sql("CREATE TABLE kept (n int)").unwrap();
+        let file = server
+            .sql("SELECT pg_read_file('postmaster.pid', 0, 20)")
+            .unwrap();
+        let process = server.process().unwrap().to_string();
+        assert_eq!(file.lines().next(), Some(process.as_str()));
 
         server.stop(Stop::Immediate).unwrap();
+        assert_eq!(server.process(), None);
         assert!(server.sql("SELECT 1").is_err());
         server.start().unwrap();
         assert_eq!(server.sql("SELECT count(*) FROM kept").unwrap(), "0");

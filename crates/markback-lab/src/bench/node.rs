@@ -11,7 +11,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use super::{cpu::processor_time, database::Fresh, stage::Stage};
+use super::{cores, cpu::processor_time, database::Fresh, stage::Stage};
 
 /// The time limit for a node to start and to load the schools' people.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -25,13 +25,23 @@ pub(super) struct Node {
 impl Node {
     /// Starts it and waits until it listens.
     pub(super) async fn start(settings: &Path, store: &Fresh) -> anyhow::Result<Self> {
+        Self::start_on(None, settings, store).await
+    }
+
+    /// Starts it on these cores, or on all, and waits until it listens.
+    pub(super) async fn start_on(
+        cores: Option<&[usize]>,
+        settings: &Path,
+        store: &Fresh,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the path of this program is unknown")?;
         let log = settings.with_extension("log");
         let log = std::fs::File::options()
             .create(true)
             .append(true)
             .open(log)?;
-        let mut process = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["serve", "--config"])
             .arg(settings)
             .env("MARKBACK_BENCH_STORE", &store.url)
@@ -39,9 +49,9 @@ impl Node {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .context("a node cannot be started")?;
+            .kill_on_drop(true);
+        let mut process =
+            cores::start(cores, || command.spawn()).context("a node cannot be started")?;
         let out = process.stdout.take().context("a node has no output")?;
         let mut line = String::new();
         let mut out = BufReader::new(out);

@@ -15,8 +15,9 @@ use reqwest::Client;
 use tempfile::TempDir;
 use wonde_sandbox::{RequestCounts, Sandbox, SandboxOptions};
 
-use super::cpu::{Load, processor_time};
 use super::{
+    cores::Bound,
+    cpu::{Load, processor_time},
     database::Fresh,
     load,
     node::Node,
@@ -210,14 +211,26 @@ pub(super) async fn drain(
     count: usize,
     bars: &Bars,
 ) -> anyhow::Result<Drain> {
+    drain_on(None, stage, fresh, count, bars).await
+}
+
+/// The same with each node on the cores that it is bound to.
+pub(super) async fn drain_on(
+    bound: Option<&Bound>,
+    stage: &Stage,
+    fresh: &Fresh,
+    count: usize,
+    bars: &Bars,
+) -> anyhow::Result<Drain> {
     let path = stage.settings("drain", &stage.schools)?;
     let settings = settings::load(&path)?.settings;
     let key = settings.schools.first().map(token_key);
     let key = key.context("there is no school")?;
     let http = load::client()?;
     let mut nodes = Vec::new();
-    for _ in 0..count {
-        nodes.push(Node::start(&path, fresh).await?);
+    for n in 0..count {
+        let cores = bound.and_then(|bound| bound.node(n));
+        nodes.push(Node::start_on(cores, &path, fresh).await?);
     }
     for node in &nodes {
         node.knows_people(&http, stage).await?;

@@ -30,7 +30,7 @@ pub(super) struct Report {
     /// The PostgreSQL server's version and settings.
     pub(super) server: Option<String>,
     figures: Vec<Figure>,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// One result.
@@ -206,6 +206,25 @@ impl Report {
         }
         if let Some(memory) = drain.memory {
             self.add("peak memory of a node", &store, memory, "MiB");
+        }
+    }
+
+    /// How much a second node on PostgreSQL adds, if one and two were measured.
+    pub(super) fn two_nodes_against_one(&mut self, on_own_cores: bool) {
+        let rate = |store: &str| {
+            let mut figures = self.figures.iter();
+            figures
+                .find(|figure| figure.what == ACCEPTED && figure.store == store)
+                .map(|figure| figure.value)
+        };
+        if let (Some(one), Some(two)) = (rate("PostgreSQL, 1 node"), rate("PostgreSQL, 2 nodes")) {
+            self.add("two nodes against one", "PostgreSQL", two / one, "times")
+                .aim(Aim::AtLeast(1.6))
+                .remark = if on_own_cores {
+                "each process has cores of its own".to_owned()
+            } else {
+                "all processes share the cores".to_owned()
+            };
         }
     }
 
@@ -758,6 +777,23 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn two_nodes_are_compared_with_one_if_both_were_measured() {
+        let mut report = Report::new();
+        report.add(ACCEPTED, "PostgreSQL, 2 nodes", 8_000.0, "events/s");
+        report.add(ACCEPTED, "SQLite, 1 node", 4_000.0, "events/s");
+        report.two_nodes_against_one(true);
+        assert_eq!(report.figures.len(), 2);
+        report.add(ACCEPTED, "PostgreSQL, 1 node", 5_000.0, "events/s");
+        report.two_nodes_against_one(true);
+        let ratio = report.figures.last().unwrap();
+        assert_eq!((ratio.value, ratio.met), (1.6, Some(true)));
+        assert_eq!(ratio.remark, "each process has cores of its own");
+        report.figures[0].value = 7_900.0;
+        report.two_nodes_against_one(false);
+        assert_eq!(report.figures.last().unwrap().met, Some(false));
     }
 
     #[test]
