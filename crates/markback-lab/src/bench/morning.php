@@ -1,25 +1,26 @@
 <?php
 
-// The usual loop of a sign-in system with Wonde's public PHP client: for each event, read today's register, then post
-// one mark.
+// The usual loop of a sign-in system with Wonde's public PHP client: for each event, read the changes in today's
+// register, then post one mark.
 //
-// Usage: php morning.php AUTOLOAD URL TOKEN_FILE EVENTS
+// Usage: php morning.php AUTOLOAD URL TOKEN_FILE SINCE EVENTS
 //
-// AUTOLOAD is the autoload.php of the client's dependencies, URL the address of the API with its version, EVENTS a
-// file with a line "school,student,date,session,code" for each event, where the code is an attendance code's id. Prints
-// one line of JSON: the number of marks, how many of them were in the register before, and the processor time of this
-// process in microseconds.
+// AUTOLOAD is the autoload.php of the client's dependencies, URL the address of the API with its version, SINCE the UTC
+// time from which changes in the register are read, such as "2026-11-23 06:00:00", EVENTS a file with a line
+// "school,student,date,session,code" for each event, where the code is an attendance code's id. Prints one line of JSON:
+// the number of marks, how many rows for them the register had before, and the processor time of this process in
+// microseconds.
 
 use Wonde\Client;
 use Wonde\Endpoints\Attendance;
 use Wonde\Writeback\SessionAttendanceRecord;
 use Wonde\Writeback\SessionRegister;
 
-if ($argc !== 5) {
-    fwrite(STDERR, "usage: php morning.php AUTOLOAD URL TOKEN_FILE EVENTS\n");
+if ($argc !== 6) {
+    fwrite(STDERR, "usage: php morning.php AUTOLOAD URL TOKEN_FILE SINCE EVENTS\n");
     exit(2);
 }
-[, $autoload, $url, $tokenFile, $eventsFile] = $argv;
+[, $autoload, $url, $tokenFile, $since, $eventsFile] = $argv;
 require $autoload;
 
 $token = trim(file_get_contents($tokenFile));
@@ -56,8 +57,7 @@ while (($line = fgets($events)) !== false) {
     }
     $attendance = $schools[$school]->attendance();
 
-    $today = ['updated_after' => "$date 00:00:00", 'per_page' => 200];
-    foreach ($attendance->all([], $today) as $row) {
+    foreach ($attendance->all([], ['updated_after' => $since, 'per_page' => 200]) as $row) {
         if ($row->student === $student && $row->session === $session && substr($row->date->date, 0, 10) === $date) {
             $known += 1;
         }

@@ -359,6 +359,7 @@ async fn run(args: &PhpArgs, stage: &Stage, script: &Path, events: &Path) -> any
         .arg(args.autoload()?)
         .arg(stage.sandbox.base_url())
         .arg(stage.folder.path().join("wonde-token"))
+        .arg(stage.day_began().format("%Y-%m-%d %H:%M:%S").to_string())
         .arg(events)
         .stdin(Stdio::null())
         .kill_on_drop(true)

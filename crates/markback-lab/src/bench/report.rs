@@ -632,9 +632,9 @@ impl Report {
         }
         self.notes.push(
             "The same pupils of one school and the same marks, each side in its own processes. The PHP client reads the \
-             register and posts one mark for each event, as its users do. In its favour: it stores nothing, asks for no \
-             outcome, overwrites what it finds, gets its codes with the events, and opens its new connections without \
-             TLS. The service's requests and processor time count until its last mark is confirmed, with the intake. In \
+             register and posts one mark for each event, as its users do. In its favour: it reads changes since six \
+             o'clock only, stores nothing, asks for no outcome, overwrites what it finds, gets its codes with the events, \
+             and opens a connection for each request without TLS. The service's requests and processor time count until its last mark is confirmed, with the intake. In \
              its favour: its events are in its database, and the registers read, when the clock for its rate starts."
                 .to_owned(),
         );
