@@ -9,6 +9,7 @@ mod morning;
 mod nation;
 mod node;
 mod parts;
+mod php;
 mod plain;
 mod plot;
 mod report;
@@ -83,6 +84,8 @@ pub enum What {
     Api(api::ApiArgs),
     /// A morning of very many schools at once: lag, waits, requests, memory, and growth of the database
     Nation(nation::NationArgs),
+    /// The same marks by the service and by Wonde's PHP client, one pupil after the other: rate, requests, processor time
+    Php(php::PhpArgs),
     /// How many requests a crowd at one school takes, and how soon a lone mark is accepted
     School(PartArgs),
 }
@@ -190,6 +193,11 @@ async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
             stage.strike().await;
             Ok(report.print(part.format)?)
         }
+        Some(What::Php(php)) => {
+            let mut report = Report::new();
+            report.php(&php::measure(php, &Bars).await?);
+            Ok(report.print(php.format)?)
+        }
         Some(What::Api(api)) => {
             let mut report = Report::new();
             report.under_stress(&api::measure(api, &Bars).await?);
@@ -205,6 +213,9 @@ fn check(args: &Args) -> Result<(), BadInput> {
     }
     if let Some(What::Api(api)) = &args.what {
         return api.check();
+    }
+    if let Some(What::Php(php)) = &args.what {
+        return php.check();
     }
     if let Some(What::Nation(nation)) = &args.what {
         return nation.check();

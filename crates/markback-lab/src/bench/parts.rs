@@ -388,7 +388,7 @@ pub(super) async fn open(store: &Fresh) -> anyhow::Result<Store> {
     Ok(Store::open(&store.url, outbox::Settings::default(), clock).await?)
 }
 
-async fn pause(store: &Store, key: &str) -> anyhow::Result<()> {
+pub(super) async fn pause(store: &Store, key: &str) -> anyhow::Result<()> {
     let mut tx = store.database().begin().await?;
     let day = PauseUntil::For(Duration::from_secs(24 * 60 * 60));
     store
@@ -398,14 +398,14 @@ async fn pause(store: &Store, key: &str) -> anyhow::Result<()> {
     Ok(tx.commit().await?)
 }
 
-async fn resume(store: &Store, key: &str) -> anyhow::Result<()> {
+pub(super) async fn resume(store: &Store, key: &str) -> anyhow::Result<()> {
     let mut tx = store.database().begin().await?;
     store.outbox().resume(&mut tx, key).await?;
     Ok(tx.commit().await?)
 }
 
 /// The number of events in each state, as text.
-async fn states(store: &Store) -> anyhow::Result<String> {
+pub(super) async fn states(store: &Store) -> anyhow::Result<String> {
     let mut states = BTreeMap::new();
     for ((_, state), count) in store.tally().await? {
         *states.entry(state.as_str()).or_insert(0) += count;
@@ -417,7 +417,7 @@ async fn states(store: &Store) -> anyhow::Result<String> {
 }
 
 /// The number of accepted events, and the time of the last one.
-async fn accepted(store: &Store) -> anyhow::Result<(u64, i64)> {
+pub(super) async fn accepted(store: &Store) -> anyhow::Result<(u64, i64)> {
     const ACCEPTED: &str =
         "SELECT count(*), max(accepted_ms) FROM markback_events WHERE accepted_ms IS NOT NULL";
     let (count, last): (i64, Option<i64>) = on_pool!(store.database(), pool => {

@@ -13,6 +13,7 @@ use super::{
     morning::{Flow, MIS_DELAY, Morning, PUPILS},
     nation::{Nation, NationArgs},
     parts::{BusySchool, Drain, ManySchools, RATE, Steady, per_second},
+    php::Comparison,
     plain::Plain,
     stage::Stage,
 };
@@ -566,6 +567,62 @@ impl Report {
             "events/s",
         )
         .remark = faster;
+    }
+
+    /// The service beside Wonde's PHP client, for each time that an answer takes.
+    pub(super) fn php(&mut self, comparisons: &[Comparison]) {
+        for comparison in comparisons {
+            let when = match comparison.answer_after.as_millis() {
+                0 => "Wonde answers at once".to_owned(),
+                millis => format!("Wonde answers after {millis} ms"),
+            };
+            let service = &comparison.service;
+            for side in std::iter::once(service).chain(&comparison.php) {
+                let times = |theirs: f64, ours: f64, words: &str| match side.processes {
+                    Some(_) => format!("{} times {words}", number(theirs / ours)),
+                    None => String::new(),
+                };
+                let who = match side.processes {
+                    None => "the service, SQLite".to_owned(),
+                    Some(1) => "PHP, 1 process".to_owned(),
+                    Some(processes) => format!("PHP, {processes} processes"),
+                };
+                let (ours, theirs) = (service.rate(), side.rate());
+                self.add(format!("marks accepted, {when}"), &who, theirs, "marks/s")
+                    .remark = match side.processes {
+                    Some(_) => format!("the service: {} times as many", number(ours / theirs)),
+                    None => format!("{} marks in {} ms", side.marks, number(millis(side.took))),
+                };
+                let (ours, theirs) = (
+                    per_thousand(&service.requests),
+                    per_thousand(&side.requests),
+                );
+                self.add(
+                    format!("requests per 1,000 marks, {when}"),
+                    &who,
+                    theirs,
+                    "requests",
+                )
+                .remark = times(theirs, ours, "the service's");
+                if let (Some(ours), Some(theirs)) = (service.cpu_per_mark(), side.cpu_per_mark()) {
+                    self.add(
+                        format!("processor time per mark, {when}"),
+                        &who,
+                        theirs,
+                        "µs",
+                    )
+                    .remark = times(theirs, ours, "the service's");
+                }
+            }
+        }
+        self.notes.push(
+            "The same pupils of one school and the same marks, each side in its own processes. The PHP client reads the \
+             register and posts one mark for each event, as its users do. In its favour: it stores nothing, asks for no \
+             outcome, overwrites what it finds, gets its codes with the events, and opens its new connections without \
+             TLS. The service's requests and processor time count until its last mark is confirmed, with the intake. In \
+             its favour: its events are in its database, and the registers read, when the clock for its rate starts."
+                .to_owned(),
+        );
     }
 
     pub(super) fn many_schools(&mut self, count: u32, many: &ManySchools) {
