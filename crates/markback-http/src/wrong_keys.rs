@@ -4,28 +4,20 @@
 //! has 256 random bits and cannot be guessed; this keeps those who try, or who go on with an old key, from taking the
 //! node's time, and shows them in the metrics.
 
-use std::{
-    collections::hash_map::RandomState,
-    hash::BuildHasher as _,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
-    num::NonZeroU32,
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroU32};
 
 use axum::{extract::ConnectInfo, http::Extensions};
-use governor::{
-    NotUntil, Quota, RateLimiter, clock::Clock, middleware::NoOpMiddleware,
-    state::keyed::HashMapStateStore,
+use governor::Quota;
+use markback::{
+    clock::SharedClock,
+    keys::public_part,
+    slowed::{Slowed, network},
 };
-use markback::{clock::SharedClock, keys::public_part};
 
 /// Wrong keys with one public part from one address: so many at once, and then one every six seconds.
 const OF_KEY: Quota = per_minute(10);
 /// Wrong keys from one address. More, because many clients may share a proxy.
 const OF_PEER: Quota = per_minute(120);
-/// Clients are counted in so many places, by a hash that differs with each start. So the memory is bounded, and clients
-/// that share a place can only slow each other's wrong keys.
-const PLACES: u64 = 4_096;
 
 const fn per_minute(requests: u32) -> Quota {
     match NonZeroU32::new(requests) {
@@ -34,37 +26,17 @@ const fn per_minute(requests: u32) -> Quota {
     }
 }
 
-type Counts = RateLimiter<u64, HashMapStateStore<u64>, ServiceClock, NoOpMiddleware<Duration>>;
-
 /// Counts wrong keys.
 pub(super) struct WrongKeys {
-    of_key: Counts,
-    of_peer: Counts,
-    hash: RandomState,
-    clock: ServiceClock,
-}
-
-/// The service's clock as the time since 1970.
-#[derive(Clone)]
-struct ServiceClock(SharedClock);
-
-impl Clock for ServiceClock {
-    type Instant = Duration;
-
-    fn now(&self) -> Duration {
-        let ms = u64::try_from(self.0.now().timestamp_millis());
-        Duration::from_millis(ms.unwrap_or_default())
-    }
+    of_key: Slowed,
+    of_peer: Slowed,
 }
 
 impl WrongKeys {
     pub(super) fn new(clock: SharedClock) -> Self {
-        let clock = ServiceClock(clock);
         Self {
-            of_key: RateLimiter::hashmap_with_clock(OF_KEY, clock.clone()),
-            of_peer: RateLimiter::hashmap_with_clock(OF_PEER, clock.clone()),
-            hash: RandomState::new(),
-            clock,
+            of_key: Slowed::new(OF_KEY, clock.clone()),
+            of_peer: Slowed::new(OF_PEER, clock),
         }
     }
 
@@ -74,36 +46,14 @@ impl WrongKeys {
         let peer = extensions.get::<ConnectInfo<SocketAddr>>();
         let peer = peer.map(|ConnectInfo(address)| network(address.ip()));
         let part = shown.and_then(public_part);
-        let counts = [
-            self.of_key.check_key(&self.place((part, peer))),
-            self.of_peer.check_key(&self.place(peer)),
-        ];
-        let waits = counts.into_iter().filter_map(Result::err);
-        let wait = waits.map(|until: NotUntil<Duration>| until.wait_time_from(self.clock.now()));
-        // Rounded up, so that trying again then is not too early.
-        let seconds = wait.max()?.as_millis().div_ceil(1_000);
-        Some(u32::try_from(seconds).unwrap_or(u32::MAX).max(1))
-    }
-
-    fn place(&self, client: impl std::hash::Hash) -> u64 {
-        self.hash.hash_one(client) % PLACES
-    }
-}
-
-/// The address of a client: of IPv6 the network, in which one client usually has all addresses.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address @ IpAddr::V4(_) => address,
+        let waits = [self.of_key.count((part, peer)), self.of_peer.count(peer)];
+        waits.into_iter().flatten().max()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use outbox::TestClock;
 
@@ -140,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_slowed_whatever_keys_it_shows_and_the_memory_stays_bounded() {
+    fn an_address_is_slowed_whatever_keys_it_shows() {
         let clock = Arc::new(TestClock::at("2026-11-23T08:40:00Z".parse().unwrap()));
         let wrong_keys = WrongKeys::new(clock);
         // A client usually has the whole network of its IPv6 address.
@@ -148,7 +98,6 @@ mod tests {
             let peer = from(&format!("2001:db8:{:x}:{:x}::1", n >> 16, n & 0xffff));
             wrong_keys.count(&peer, Some(b"garbage"));
         }
-        assert!(wrong_keys.of_key.len() <= 4_096 && wrong_keys.of_peer.len() <= 4_096);
         let slowed = (0..200_u32).filter(|n| {
             let peer = from(&format!("2001:db8:ffff:ffff::{n:x}"));
             wrong_keys.count(&peer, None).is_some()

@@ -86,6 +86,8 @@ pub struct Args {
 pub enum What {
     /// How the cost of the same work grows with the number of stored events and schools
     Growth(growth::GrowthArgs),
+    /// The latency of intake at a steady rate while the events are worked on, and what it waits for
+    Intake(IntakeArgs),
     /// How many requests the morning of one school takes, pupil by pupil, and how long marks wait
     Morning(MorningArgs),
     /// What clients that treat the API badly do to the intake of others, and how soon a thousand streams have an entry
@@ -96,6 +98,25 @@ pub enum What {
     Php(php::PhpArgs),
     /// How many requests a crowd at one school takes, and how soon a lone mark is accepted
     School(PartArgs),
+}
+
+/// The arguments of `markback bench intake`.
+#[derive(Debug, clap::Args)]
+pub struct IntakeArgs {
+    /// Duration of the intake of 500 events per second for each store
+    #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+    /// PostgreSQL server on which a database can be created; SQLite alone without it
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MARKBACK_BENCH_POSTGRES",
+        hide_env_values = true
+    )]
+    pub postgres_url: Option<Url>,
+    /// Output format
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: TableOrJson,
 }
 
 /// The arguments of `markback bench morning`.
@@ -148,6 +169,21 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
     match &args.what {
         Some(What::Growth(growth)) => growth::measure(growth).await?.show(growth),
+        Some(What::Intake(intake)) => {
+            let stage = Bars
+                .during("setting up the sandbox", Stage::set(EVENTS_MIN))
+                .await?;
+            let mut report = Report::new();
+            let store = Fresh::sqlite(&stage)?;
+            measure_intake(&stage, "SQLite", store, intake.seconds, &mut report).await?;
+            if let Some(server) = &intake.postgres_url {
+                report.server = Some(database::durability(server).await?);
+                let store = Fresh::postgres(server).await?;
+                measure_intake(&stage, "PostgreSQL", store, intake.seconds, &mut report).await?;
+            }
+            stage.strike().await;
+            Ok(report.print(intake.format)?)
+        }
         Some(What::Morning(part)) => {
             let mut report = Report::new();
             measure_mornings(&mut report, part.speed).await?;
@@ -227,6 +263,18 @@ async fn measure(args: &Args) -> anyhow::Result<Report> {
     Ok(report)
 }
 
+async fn measure_intake(
+    stage: &Stage,
+    name: &str,
+    store: Fresh,
+    seconds: u64,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let steady = parts::steady(stage, &store, seconds, &Bars).await?;
+    report.steady(name, &steady);
+    store.remove().await
+}
+
 async fn measure_mornings(report: &mut Report, speed: u32) -> anyhow::Result<()> {
     let setups = morning::setups();
     let mornings = morning::measure(&setups, speed);
@@ -242,8 +290,7 @@ async fn measure_throughput(args: &Args, bars: &Bars, report: &mut Report) -> an
     report.describe(&stage, args);
     if args.store != Which::Postgres {
         let store = Fresh::sqlite(&stage)?;
-        let steady = parts::steady(&stage, &store, args.seconds, bars).await?;
-        report.steady("SQLite", &steady);
+        measure_intake(&stage, "SQLite", store, args.seconds, report).await?;
         report.busy_school(&parts::busy_school(&stage, bars).await?);
         let drain = parts::drain(&stage, &Fresh::sqlite(&stage)?, 1, bars).await?;
         report.drain("SQLite", 1, &drain);
@@ -257,9 +304,7 @@ async fn measure_throughput(args: &Args, bars: &Bars, report: &mut Report) -> an
         Some(server) if args.store != Which::Sqlite => {
             report.server = Some(database::durability(server).await?);
             let store = Fresh::postgres(server).await?;
-            let steady = parts::steady(&stage, &store, args.seconds, bars).await?;
-            report.steady("PostgreSQL", &steady);
-            store.remove().await?;
+            measure_intake(&stage, "PostgreSQL", store, args.seconds, report).await?;
             let (bound, note) = cores::bind(&args.nodes, args.postgres_process)?;
             report.notes.extend(note);
             for &nodes in &args.nodes {

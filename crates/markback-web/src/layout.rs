@@ -4,6 +4,7 @@ use askama::Template;
 use axum::response::{Html, IntoResponse as _, Response};
 use markback::settings::School;
 use mis_core::SchoolId;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     assets::{Addresses, addresses},
@@ -203,20 +204,20 @@ pub fn base(school: &SchoolId) -> String {
     format!("/schools/{}", segment(school.as_str()))
 }
 
+/// All but what RFC 3986 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
 /// A text as a segment of an address.
 pub fn segment(text: &str) -> String {
     // A text that is only dots would be a step up.
     if text.bytes().all(|byte| byte == b'.') {
         return "%2E".repeat(text.len());
     }
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 fn links(

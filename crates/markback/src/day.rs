@@ -95,10 +95,8 @@ impl Markback {
     /// Returns an error if the database query fails.
     pub async fn day(&self, school: &School, date: NaiveDate) -> outbox::Result<Day> {
         let (from, until) = bounds(date, school.timezone);
-        let late = self.settings().service.accept_age.as_millis();
-        let late = i64::try_from(late).unwrap_or(i64::MAX);
         let store = self.store();
-        let (events, more) = store.events_between(&school.id, from, until, late).await?;
+        let (events, more) = store.events_between(&school.id, from, until).await?;
         let closures = kept_closures(store, school).await?;
         let reading = store.register_reading(&school.id).await?;
         Ok(Day {

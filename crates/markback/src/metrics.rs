@@ -17,6 +17,7 @@ use crate::{
 };
 
 const EVENTS: &str = "markback_events_total";
+const INTAKE: &str = "markback_intake_seconds";
 const SEND_MARKS: &str = "markback_send_marks";
 const ACCEPTED: &str = "markback_accepted_seconds";
 const CONFIRMED: &str = "markback_confirmed_seconds";
@@ -43,6 +44,10 @@ const SCHOOLS: &str = "markback_schools";
 const SCHOOLS_READ: &str = "markback_schools_read";
 const CALENDARS_UNREAD: &str = "markback_calendars_unread";
 
+/// Buckets from a commit on a fast disk to a database that hardly keeps up.
+const STORING: [f64; 11] = [
+    0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 5.0,
+];
 /// Buckets from a single mark to the largest register.
 const MARKS: [f64; 9] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0];
 /// Buckets from immediately to half a day.
@@ -71,6 +76,7 @@ pub fn install() -> Result<Metrics, BuildError> {
         builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), values)
     };
     let mut builder = buckets(PrometheusBuilder::new(), SEND_MARKS, &MARKS)?;
+    builder = buckets(builder, INTAKE, &STORING)?;
     for name in [ACCEPTED, CONFIRMED] {
         builder = buckets(builder, name, &LONG)?;
     }
@@ -191,6 +197,26 @@ pub(crate) fn news<'a>(updates: impl IntoIterator<Item = &'a EventUpdate>) {
     for (state, count) in counts {
         events(state, count);
     }
+}
+
+/// A part of the time that intake takes.
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
+pub(crate) enum IntakePart {
+    /// A request waits for the transaction before.
+    Queue,
+    /// The transaction waits for a connection, which on SQLite is the only one that writes.
+    Connection,
+    /// The events are stored.
+    Statements,
+    /// The transaction is written to the disk.
+    Commit,
+}
+
+/// Records how long a part of intake took.
+pub(crate) fn intake(part: IntakePart, took: Duration) {
+    let part: &'static str = part.into();
+    histogram!(INTAKE, "part" => part).record(took.as_secs_f64());
 }
 
 /// Records a sent register of so many marks.
@@ -322,6 +348,11 @@ fn begin_at_zero() {
 
 fn describe() {
     describe_counter!(EVENTS, "Events that reached a state");
+    describe_histogram!(
+        INTAKE,
+        "Seconds that the parts of intake took: requests in the queue, and transactions waiting for a connection, storing \
+         events, and committing"
+    );
     describe_histogram!(SEND_MARKS, "Marks in each register sent");
     describe_histogram!(
         ACCEPTED,

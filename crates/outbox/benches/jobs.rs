@@ -8,16 +8,17 @@
     reason = "a measurement may stop at the first surprise"
 )]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use divan::Bencher;
+use divan::counter::ItemsCount;
 use outbox::{
     ClaimRequest, ClaimedJob, Database, LeaseToken, NewJob, Outbox, Settings, SystemClock,
 };
 use serde_json::json;
-use throwaway_postgres::{Binaries, Server};
+use throwaway_postgres::Server;
 use tokio::runtime::Runtime;
 
 const BATCH: u64 = 250;
@@ -74,52 +75,64 @@ async fn store(url: &str) -> Outbox {
     outbox
 }
 
-fn measure(c: &mut Criterion, name: &str, runtime: &Runtime, outbox: &Outbox) {
-    let mut group = c.benchmark_group(name);
-    group
-        .throughput(Throughput::Elements(BATCH))
-        .sample_size(20);
-    group.bench_function("enqueue", |b| {
-        b.to_async(runtime).iter(|| enqueue(outbox, "filled"))
-    });
-    group.bench_function("claim", |b| {
-        b.iter_custom(|times| {
-            runtime.block_on(async {
-                let mut taken = Duration::ZERO;
-                for _ in 0..times {
-                    enqueue(outbox, "work").await;
-                    let began = std::time::Instant::now();
-                    let jobs = claim(outbox).await;
-                    taken += began.elapsed();
-                    complete(outbox, &jobs).await;
-                }
-                taken
-            })
-        });
-    });
-    group.bench_function("enqueue, claim and complete", |b| {
-        b.to_async(runtime).iter(|| async {
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+static SERVER: LazyLock<Option<Server>> = LazyLock::new(|| {
+    let binaries = throwaway_postgres::Binaries::find().ok()?;
+    Some(Server::builder().durable(true).start(&binaries).unwrap())
+});
+static SQLITE: LazyLock<Outbox> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap().keep();
+    RUNTIME.block_on(store(&format!(
+        "sqlite://{}",
+        folder.join("store.db").display()
+    )))
+});
+static POSTGRES: LazyLock<Outbox> = LazyLock::new(|| {
+    let url = SERVER.as_ref().unwrap().create_database().unwrap();
+    RUNTIME.block_on(store(&url))
+});
+
+fn stores() -> Vec<&'static str> {
+    let postgres = SERVER.as_ref().map(|_| "postgres");
+    ["sqlite"].into_iter().chain(postgres).collect()
+}
+
+fn outbox(store: &str) -> &'static Outbox {
+    match store {
+        "sqlite" => &SQLITE,
+        _ => &POSTGRES,
+    }
+}
+
+#[divan::bench(args = stores())]
+fn enqueue_a_batch(bencher: Bencher<'_, '_>, store: &str) {
+    let outbox = outbox(store);
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .bench_local(|| RUNTIME.block_on(enqueue(outbox, "filled")));
+}
+
+#[divan::bench(args = stores())]
+fn enqueue_claim_and_complete_a_batch(bencher: Bencher<'_, '_>, store: &str) {
+    let outbox = outbox(store);
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        RUNTIME.block_on(async {
             enqueue(outbox, "work").await;
             complete(outbox, &claim(outbox).await).await;
         });
     });
-    group.finish();
 }
 
-fn jobs(c: &mut Criterion) {
-    let runtime = Runtime::new().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let url = format!("sqlite://{}", folder.path().join("store.db").display());
-    let outbox = runtime.block_on(store(&url));
-    measure(c, "sqlite", &runtime, &outbox);
-
-    if let Ok(binaries) = Binaries::find() {
-        let server = Server::builder().durable(true).start(&binaries).unwrap();
-        let outbox = runtime.block_on(store(&server.create_database().unwrap()));
-        measure(c, "postgres", &runtime, &outbox);
-        runtime.block_on(outbox.database().close());
-    }
+/// The last, as it leaves claimed jobs behind.
+#[divan::bench(args = stores())]
+fn then_claim_a_batch(bencher: Bencher<'_, '_>, store: &str) {
+    let outbox = outbox(store);
+    bencher
+        .counter(ItemsCount::new(BATCH))
+        .with_inputs(|| RUNTIME.block_on(enqueue(outbox, "work")))
+        .bench_local_values(|()| RUNTIME.block_on(claim(outbox)));
 }
 
-criterion_group!(benches, jobs);
-criterion_main!(benches);
+fn main() {
+    divan::main();
+}

@@ -17,8 +17,8 @@ use crate::wake::Hub;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct OpenOptions {
-    /// The maximum number of connections: on PostgreSQL besides one that listens for notifications, on SQLite read-only
-    /// connections besides the one that writes.
+    /// The maximum number of connections: on PostgreSQL besides one that listens for notifications and one for
+    /// [`Database::begin_ahead`], on SQLite read-only connections besides the one that writes.
     pub max_connections: u32,
     /// How long to wait for a free connection, or for another process that writes to the SQLite file, before
     /// returning [`ErrorKind::Busy`].
@@ -90,6 +90,10 @@ pub(crate) struct Inner {
     pub(crate) pools: Pools,
     #[cfg(feature = "sqlite")]
     file: Option<crate::sqlite::OpenFile>,
+    /// Where the transactions of [`Database::begin`] wait for SQLite's writing connection, so that only one of them stands
+    /// before the next one of [`Database::begin_ahead`].
+    #[cfg(feature = "sqlite")]
+    turns: tokio::sync::Mutex<()>,
     pub(crate) hub: Arc<Hub>,
 }
 
@@ -100,7 +104,11 @@ pub(crate) enum Pools {
         readers: SqlitePool,
     },
     #[cfg(feature = "postgres")]
-    Postgres(PgPool),
+    Postgres {
+        pool: PgPool,
+        /// For [`Database::begin_ahead`].
+        ahead: PgPool,
+    },
 }
 
 /// A pool of the host, for [`Database::from_pool`].
@@ -168,7 +176,7 @@ impl Database {
             #[cfg(feature = "postgres")]
             Some("postgres" | "postgresql") => crate::postgres::open(url, options)
                 .await
-                .map(Self::from_pool),
+                .map(Self::of_pools),
             #[cfg(not(feature = "sqlite"))]
             Some("sqlite") => Err(unsupported()),
             #[cfg(not(feature = "postgres"))]
@@ -214,8 +222,15 @@ impl Database {
                 readers: pool,
             },
             #[cfg(feature = "postgres")]
-            HostPool::Postgres(pool) => Pools::Postgres(pool),
+            HostPool::Postgres(pool) => Pools::Postgres {
+                ahead: pool.clone(),
+                pool,
+            },
         };
+        Self::of_pools(pools)
+    }
+
+    fn of_pools(pools: Pools) -> Self {
         Self::new(
             pools,
             #[cfg(feature = "sqlite")]
@@ -230,6 +245,8 @@ impl Database {
                 pools,
                 #[cfg(feature = "sqlite")]
                 file,
+                #[cfg(feature = "sqlite")]
+                turns: tokio::sync::Mutex::default(),
                 hub,
             }),
         }
@@ -241,7 +258,7 @@ impl Database {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { .. } => Engine::Sqlite,
             #[cfg(feature = "postgres")]
-            Pools::Postgres(_) => Engine::Postgres,
+            Pools::Postgres { .. } => Engine::Postgres,
         }
     }
 
@@ -266,17 +283,48 @@ impl Database {
     /// # Errors
     /// Returns [`ErrorKind::Busy`] if no connection became free in time or the file is locked.
     pub async fn begin(&self) -> Result<Tx> {
-        Ok(match &self.inner.pools {
+        match &self.inner.pools {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { writer, .. } => {
-                self.use_transaction(writer.begin_with("BEGIN IMMEDIATE").await?)
+                let patience = writer.options().get_acquire_timeout();
+                let turn = tokio::time::timeout(patience, self.inner.turns.lock()).await;
+                let _turn = turn.map_err(|_| {
+                    Error::new(
+                        ErrorKind::Busy,
+                        "beginning a transaction",
+                        "other transactions kept the writing connection for too long; try again",
+                    )
+                })?;
+                self.begin_ahead().await
             }
             #[cfg(feature = "postgres")]
-            Pools::Postgres(pool) => self.use_transaction(
-                pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
-                    .await?,
-            ),
-        })
+            Pools::Postgres { pool, .. } => self.begin_on_postgres(pool).await,
+        }
+    }
+
+    /// Like [`Database::begin`], but ahead of the transactions that wait there: for short ones that somebody waits for.
+    ///
+    /// At most one of the others begins first on SQLite. On PostgreSQL one connection is kept for this, unless the pool is
+    /// the host's.
+    ///
+    /// # Errors
+    /// As for [`Database::begin`].
+    pub async fn begin_ahead(&self) -> Result<Tx> {
+        match &self.inner.pools {
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { writer, .. } => {
+                let transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
+                Ok(self.use_transaction(transaction))
+            }
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { ahead, .. } => self.begin_on_postgres(ahead).await,
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    async fn begin_on_postgres(&self, pool: &PgPool) -> Result<Tx> {
+        let begin = pool.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED");
+        Ok(self.use_transaction(begin.await?))
     }
 
     /// Uses a transaction that the host has begun on this database. Commit it with [`Tx::commit`], which also wakes the
@@ -309,7 +357,7 @@ impl Database {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { readers, .. } => Pool::Sqlite(readers),
             #[cfg(feature = "postgres")]
-            Pools::Postgres(pool) => Pool::Postgres(pool),
+            Pools::Postgres { pool, .. } => Pool::Postgres(pool),
         }
     }
 
@@ -324,7 +372,10 @@ impl Database {
                 writer.close().await;
             }
             #[cfg(feature = "postgres")]
-            Pools::Postgres(pool) => pool.close().await,
+            Pools::Postgres { pool, ahead } => {
+                ahead.close().await;
+                pool.close().await;
+            }
         }
     }
 }

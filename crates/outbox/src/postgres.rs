@@ -4,13 +4,13 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
-use crate::database::OpenOptions;
+use crate::database::{OpenOptions, Pools};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Connects to the server.
-pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<PgPool> {
+pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<Pools> {
     let connect = PgConnectOptions::from_str(url)?
         .application_name("outbox")
         // All statements are short and use an index. The planner's statistics of a queue are always out of date, and
@@ -30,13 +30,18 @@ pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<PgPool> {
         connect
     };
     reach(&connect, options.busy_timeout).await?;
-    let pool = PgPoolOptions::new()
+    let pool = |connections| {
+        PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(options.busy_timeout)
+    };
+    Ok(Pools::Postgres {
+        ahead: pool(1).connect_lazy_with(connect.clone()),
         // one more for the listener
-        .max_connections(options.max_connections.max(1).saturating_add(1))
-        .acquire_timeout(options.busy_timeout)
-        .connect_with(connect)
-        .await?;
-    Ok(pool)
+        pool: pool(options.max_connections.max(1).saturating_add(1))
+            .connect_with(connect)
+            .await?,
+    })
 }
 
 /// Connects once, retrying until the timeout: the pool itself would only report that it timed out.

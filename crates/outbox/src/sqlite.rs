@@ -2,24 +2,35 @@
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
+use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqlitePool};
+use tokio::task::AbortHandle;
 
 use crate::database::{OpenOptions, Pools};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The identity of an SQLite file when it was opened.
+/// How often the write-ahead log is copied into the database.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(1);
+/// A log of so many pages, 16 MiB, is copied to its end, so that it begins anew.
+const LOG_PAGES: i64 = 4_000;
+/// If the log grows to so many pages all the same, whoever commits next copies it.
+const LOG_PAGES_AT_MOST: &str = "16000";
+
+/// An SQLite file and its identity when it was opened.
 pub(crate) struct OpenFile {
+    _checkpoints: Option<Checkpoints>,
     path: PathBuf,
     #[cfg(unix)]
     identity: (u64, u64),
 }
 
 impl OpenFile {
-    fn at(path: &Path) -> Option<Self> {
+    fn at(path: &Path, checkpoints: Option<Checkpoints>) -> Option<Self> {
         let _metadata = std::fs::metadata(path).ok()?;
         Some(Self {
+            _checkpoints: checkpoints,
             path: path.to_owned(),
             #[cfg(unix)]
             identity: identity(&_metadata),
@@ -50,6 +61,43 @@ impl OpenFile {
             Err(_) => false,
         }
     }
+}
+
+/// Copies the write-ahead log into the database every now and then, beside the writer, so that no commit has to. Ends when
+/// it is dropped or the pools are closed.
+struct Checkpoints(AbortHandle);
+
+impl Checkpoints {
+    fn start(writer: SqlitePool, readers: SqlitePool) -> Self {
+        let task = tokio::spawn(async move {
+            while !readers.is_closed() {
+                tokio::time::sleep(CHECKPOINT_EVERY).await;
+                // A failure leaves the log as it is, for the next time or for a commit.
+                let _ = copy_log(&writer, &readers).await;
+            }
+        });
+        Self(task.abort_handle())
+    }
+}
+
+impl Drop for Checkpoints {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn copy_log(writer: &SqlitePool, readers: &SqlitePool) -> sqlx::Result<()> {
+    let copy = || {
+        let copied = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
+        copied.fetch_one(readers)
+    };
+    let (_, pages, copied): (i64, i64, i64) = copy().await?;
+    if pages > LOG_PAGES && copied < pages {
+        // The log begins anew only if it is copied to its end, so nobody may write for the little that has come since.
+        let _none_writes = writer.acquire().await?;
+        let (_, _, _): (i64, i64, i64) = copy().await?;
+    }
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -92,8 +140,7 @@ pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<(Pools, Opt
     let connect = connect
         .foreign_keys(true)
         .busy_timeout(options.busy_timeout)
-        // Checkpoint every 16 MiB instead of every 4, for fewer pauses.
-        .pragma("wal_autocheckpoint", "4000")
+        .pragma("wal_autocheckpoint", LOG_PAGES_AT_MOST)
         .pragma("journal_size_limit", "67108864")
         .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(256)
@@ -117,6 +164,40 @@ pub(crate) async fn open(url: &str, options: &OpenOptions) -> Result<(Pools, Opt
             .max_connections(options.max_connections.max(1))
             .connect_lazy_with(connect.pragma("query_only", "ON"))
     };
-    let file = if memory { None } else { OpenFile::at(&path) };
+    let file = if memory {
+        None
+    } else {
+        let writes = !options.read_only;
+        let checkpoints = writes.then(|| Checkpoints::start(writer.clone(), readers.clone()));
+        OpenFile::at(&path, checkpoints)
+    };
     Ok((Pools::Sqlite { writer, readers }, file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_long_log_is_copied_beside_the_writer_and_begins_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("store.db").display());
+        let (pools, _file) = open(&url, &OpenOptions::default()).await.unwrap();
+        let Pools::Sqlite { writer, readers } = pools else {
+            unreachable!("the URL names SQLite");
+        };
+        let run = async |sql: &'static str| {
+            sqlx::raw_sql(sql).execute(&writer).await.unwrap();
+        };
+        let pages = async || {
+            let log = sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)");
+            let (_, pages, _): (i64, i64, i64) = log.fetch_one(&readers).await.unwrap();
+            pages
+        };
+        run("CREATE TABLE blobs (data BLOB)").await;
+        run("INSERT INTO blobs VALUES (zeroblob(20000000))").await;
+        copy_log(&writer, &readers).await.unwrap();
+        run("INSERT INTO blobs VALUES (zeroblob(1))").await;
+        assert!(pages().await < 100);
+    }
 }

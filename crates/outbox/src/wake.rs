@@ -49,7 +49,7 @@ impl Hub {
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { .. } => Arc::new(Self::new(None)),
             #[cfg(feature = "postgres")]
-            Pools::Postgres(pool) => notify::start(pool.clone()),
+            Pools::Postgres { pool, .. } => notify::start(pool.clone()),
         }
     }
 

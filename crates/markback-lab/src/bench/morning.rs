@@ -33,6 +33,8 @@ pub(super) const SPEED: u32 = 20;
 /// The pupils who come, and the time in which they do.
 pub(super) const PUPILS: usize = 1_500;
 pub(super) const LASTS: Duration = Duration::from_secs(30 * 60);
+/// How long before the others a first pupil comes.
+const BEFORE: TimeDelta = TimeDelta::minutes(20);
 /// How long the MIS takes to have a mark that Wonde has accepted.
 pub(super) const MIS_DELAY: Duration = Duration::from_secs(120);
 /// The longest waits for others that the curve shows; the default is among them.
@@ -92,7 +94,7 @@ pub(super) fn setups() -> Vec<Setup> {
 /// Measures them all.
 pub(super) async fn measure(setups: &[Setup], speed: u32) -> anyhow::Result<Vec<Morning>> {
     // A Monday in winter, when London is on UTC.
-    let clock = Arc::new(StageClock::starting_at("2026-11-23T08:00:00Z".parse()?));
+    let clock = Arc::new(StageClock::starting_at("2026-11-23T07:45:00Z".parse()?));
     // One after the other: reading people and registers is the most work of all.
     let open = async {
         let mut schools = Vec::with_capacity(setups.len());
@@ -104,7 +106,7 @@ pub(super) async fn measure(setups: &[Setup], speed: u32) -> anyhow::Result<Vec<
     let schools = tokio::time::timeout(READY_WITHIN, open)
         .await
         .context("the schools' people and registers were not read in time")??;
-    let begins = clock.now() + TimeDelta::minutes(5);
+    let begins = clock.now() + BEFORE;
     clock.run_at(speed.into());
     let mornings = schools.into_iter().map(|school| school.live(begins, speed));
     try_join_all(mornings).await
@@ -145,9 +147,9 @@ impl School {
         let pupils: Vec<_> = pupils
             .filter(|pupil| pupil.on_roll)
             .map(|pupil| pupil.id)
-            .take(PUPILS)
+            .take(PUPILS + 1)
             .collect();
-        anyhow::ensure!(pupils.len() == PUPILS, "the sandbox has too few pupils");
+        anyhow::ensure!(pupils.len() == PUPILS + 1, "the sandbox has too few pupils");
         let folder = TempDir::with_prefix("markback-bench-")?;
         let mut toml = format!(
             "listen = \"127.0.0.1:{port}\"\napi_key_file = \"api-key\"\nwebhook_secret_file = \"webhook-secret\"\n\
@@ -208,30 +210,21 @@ impl School {
     }
 
     async fn live(self, begins: DateTime<Utc>, speed: u32) -> anyhow::Result<Morning> {
+        // The first of the pupils comes long before the others, so that the connection is open and it is known how long the
+        // MIS takes, as on any morning but a service's first.
+        let (first, others) = self.pupils.split_first().context("there are no pupils")?;
+        self.sign_in(first, begins - BEFORE).await?;
+        self.settled().await?;
+        self.wait_until(begins, speed).await;
         self.sandbox.reset_requests();
-        for (n, (pupil, after)) in self
-            .pupils
-            .iter()
-            .zip(arrivals(self.setup.flow))
-            .enumerate()
-        {
+        for (pupil, after) in others.iter().zip(arrivals(self.setup.flow)) {
             let due = begins + TimeDelta::from_std(after)?;
             self.wait_until(due, speed).await;
-            let event = json!({
-                "id": format!("bench-{n}"), "person": pupil, "kind": "sign_in", "at": due.to_rfc3339(),
-            });
-            self.markback.intake(&self.id, vec![event]).await?;
+            self.sign_in(pupil, due).await?;
         }
-        let until = self.clock.now() + SETTLED_WITHIN;
-        while !self.markback.is_settled().await? {
-            anyhow::ensure!(
-                self.clock.now() < until,
-                "the marks were not confirmed in time"
-            );
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+        self.settled().await?;
         let requests = self.sandbox.requests();
-        let [accepted, settled] = self.waits().await?;
+        let [accepted, settled] = self.waits(begins).await?;
         self.running.stop().await?;
         self.sandbox.stop().await;
         Ok(Morning {
@@ -240,6 +233,26 @@ impl School {
             accepted,
             settled,
         })
+    }
+
+    async fn sign_in(&self, pupil: &str, at: DateTime<Utc>) -> anyhow::Result<()> {
+        let event = json!({
+            "id": format!("bench-{pupil}"), "person": pupil, "kind": "sign_in", "at": at.to_rfc3339(),
+        });
+        self.markback.intake(&self.id, vec![event]).await?;
+        Ok(())
+    }
+
+    async fn settled(&self) -> anyhow::Result<()> {
+        let until = self.clock.now() + SETTLED_WITHIN;
+        while !self.markback.is_settled().await? {
+            anyhow::ensure!(
+                self.clock.now() < until,
+                "the marks were not confirmed in time"
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
     }
 
     async fn wait_until(&self, due: DateTime<Utc>, speed: u32) {
@@ -251,11 +264,11 @@ impl School {
     }
 
     /// How long each mark took to be accepted, and to be settled.
-    async fn waits(&self) -> anyhow::Result<[Histogram<u64>; 2]> {
+    async fn waits(&self, begins: DateTime<Utc>) -> anyhow::Result<[Histogram<u64>; 2]> {
         const WAITS: &str = "SELECT accepted_ms - received_ms, settled_ms - received_ms FROM markback_events \
-                             WHERE accepted_ms IS NOT NULL AND settled_ms IS NOT NULL";
+                             WHERE accepted_ms IS NOT NULL AND settled_ms IS NOT NULL AND received_ms >= $1";
         let rows: Vec<(i64, i64)> = on_pool!(self.markback.store().database(), pool => {
-            sqlx::query_as(WAITS).fetch_all(pool).await
+            sqlx::query_as(WAITS).bind(begins.timestamp_millis()).fetch_all(pool).await
         })?;
         let (mut accepted, mut settled) = (Histogram::new(3)?, Histogram::new(3)?);
         for (until_accepted, until_settled) in rows {

@@ -1,6 +1,6 @@
 //! A node: `markback serve` in a separate process.
 
-use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, bail};
 use chrono::{TimeDelta, Utc};
@@ -141,6 +141,16 @@ impl Node {
             .any(|problem| problem["pointer"] == "/person"))
     }
 
+    /// The bounds, in seconds, that 99 % of the samples of a histogram kept, by the value of its only label.
+    pub(super) async fn slowest(
+        &self,
+        http: &Client,
+        histogram: &str,
+    ) -> anyhow::Result<BTreeMap<String, f64>> {
+        let answer = http.get(format!("{}/metrics", self.address)).send().await?;
+        Ok(slowest(&answer.text().await?, histogram))
+    }
+
     /// Its peak memory in MiB, on Linux.
     pub(super) fn peak_memory(&self) -> Option<f64> {
         let status =
@@ -163,5 +173,54 @@ impl Node {
             .kill()
             .await
             .context("a node cannot be stopped")
+    }
+}
+
+/// Reads the bounds from Prometheus' text format: `name_bucket{part="queue",le="0.02"} 17`, the lowest bound first and
+/// each count with those below it.
+fn slowest(text: &str, histogram: &str) -> BTreeMap<String, f64> {
+    let mut buckets: BTreeMap<String, Vec<(f64, f64)>> = BTreeMap::new();
+    for line in text.lines() {
+        let bucket = || {
+            let rest = line.strip_prefix(histogram)?.strip_prefix("_bucket{")?;
+            let (labels, count) = rest.split_once("} ")?;
+            let (label, bound) = labels.split_once(",le=\"")?;
+            let (_, value) = label.split_once("=\"")?;
+            let bound = match bound.trim_end_matches('"') {
+                "+Inf" => f64::INFINITY,
+                bound => bound.parse().ok()?,
+            };
+            let value = value.trim_end_matches('"').to_owned();
+            Some((value, (bound, count.parse().ok()?)))
+        };
+        if let Some((value, bucket)) = bucket() {
+            buckets.entry(value).or_default().push(bucket);
+        }
+    }
+    let bound = |(value, buckets): (String, Vec<(f64, f64)>)| {
+        let (_, all) = buckets.last().copied()?;
+        let kept = buckets.iter().find(|(_, count)| *count >= all * 0.99)?;
+        Some((value, kept.0))
+    };
+    buckets.into_iter().filter_map(bound).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bounds_of_a_histogram_are_read_by_label() {
+        let text = "# TYPE took histogram\n\
+                    took_bucket{part=\"a\",le=\"0.1\"} 98\n\
+                    took_bucket{part=\"a\",le=\"0.2\"} 99\n\
+                    took_bucket{part=\"a\",le=\"+Inf\"} 100\n\
+                    took_sum{part=\"a\"} 3\n\
+                    took_bucket{part=\"b\",le=\"0.1\"} 0\n\
+                    took_bucket{part=\"b\",le=\"+Inf\"} 2\n\
+                    other_bucket{part=\"a\",le=\"0.1\"} 7\n";
+        let expected = [("a".to_owned(), 0.2), ("b".to_owned(), f64::INFINITY)];
+        assert_eq!(slowest(text, "took"), expected.into());
+        assert_eq!(slowest(text, "none"), BTreeMap::new());
     }
 }

@@ -69,6 +69,8 @@ pub(super) struct Steady {
     /// From the last event to the last acceptance.
     pub(super) behind: Duration,
     pub(super) memory: Option<f64>,
+    /// What 99 % of the waits in each part of the node's intake were shorter than, in seconds.
+    pub(super) parts: BTreeMap<String, f64>,
 }
 
 /// Events arrive one by one at [`RATE`] while the service processes them.
@@ -82,6 +84,8 @@ pub(super) async fn steady(
     let http = load::client()?;
     let node = Node::start(&path, store).await?;
     node.knows_people(&http, stage).await?;
+    let opened = open(store).await?;
+    registers_read(&opened, DONE_WITHIN).await?;
     let wanted = usize::try_from(seconds * u64::from(RATE))?;
     let mut events = Vec::with_capacity(wanted);
     for session in [Session::Am, Session::Pm].into_iter().cycle() {
@@ -93,8 +97,7 @@ pub(super) async fn steady(
     let bar = bars.counting(format!("{RATE} events a second"), events.len());
     let latencies = load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
     let begin = Instant::now();
-    let store = open(store).await?;
-    while on_its_way(&store).await? > 0 {
+    while on_its_way(&opened).await? > 0 {
         anyhow::ensure!(
             begin.elapsed() < DONE_WITHIN,
             "the events were not accepted in time"
@@ -102,11 +105,13 @@ pub(super) async fn steady(
         tokio::time::sleep(LOOK_EVERY).await;
     }
     bar.finish_and_clear();
+    opened.database().close().await;
     let steady = Steady {
         latencies,
         events: wanted,
         behind: begin.elapsed(),
         memory: node.peak_memory(),
+        parts: node.slowest(&http, "markback_intake_seconds").await?,
     };
     node.end().await?;
     Ok(steady)

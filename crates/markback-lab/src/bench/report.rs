@@ -158,7 +158,11 @@ impl Report {
         self.add(what("50th percentile"), store, of(0.5), "ms");
         self.add(what("99th percentile"), store, of(0.99), "ms")
             .aim(Aim::Below(50.0))
-            .remark = format!("one event per request, {} of them", steady.events);
+            .remark = format!(
+            "one event per request, {} of them; in the node, 99 % of {}",
+            steady.events,
+            waits(&steady.parts)
+        );
         self.add(
             what("the last accepted"),
             store,
@@ -677,6 +681,14 @@ impl Report {
 #[expect(clippy::cast_precision_loss, reason = "a count is far below 2^52")]
 fn count_of(count: u64) -> f64 {
     count as f64
+}
+
+/// The bounds of waits by what was waited for, such as "commit ≤ 10 ms".
+fn waits(bounds: &BTreeMap<String, f64>) -> String {
+    let waits = bounds
+        .iter()
+        .map(|(part, bound)| format!("{part} ≤ {} ms", number(bound * 1000.0)));
+    waits.collect::<Vec<_>>().join(", ")
 }
 
 /// Counts by status, such as "202: 5, 503: 1".

@@ -10,7 +10,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::stream::{self, StreamExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mis_core::{Error, ErrorKind, Mis, Receipt, RefusedMark, WritebackOutcome};
 use outbox::{ClaimedJob, RetryAt};
 use serde_json::json;
@@ -45,6 +45,8 @@ const REPLACED: &str =
     "a newer mark for the same pupil, date and session has replaced it in the MIS";
 const UNREADABLE: &str = "the stored writeback cannot be read; was it written by another version?";
 
+/// About how many events are updated in one transaction. Intake waits for it on SQLite.
+const EVENTS_AT_ONCE: usize = 200;
 /// Writebacks asked about at the same time.
 const AT_ONCE: usize = 8;
 
@@ -66,14 +68,21 @@ impl Confirmer {
     pub(super) async fn confirm(&self, jobs: Vec<ClaimedJob>) -> outbox::Result<()> {
         let registers = self.read_registers(jobs).await?;
         let answers = self.ask(&registers).await;
-        let mut asked = stream::iter(registers)
+        // All of them before the first commit: one that is not polled meanwhile would keep its database connection.
+        let confirmed: Vec<Effects> = stream::iter(registers)
             .map(|register| self.confirm_or_catch(register, &answers))
-            .buffer_unordered(AT_ONCE);
-        let mut all = Effects::default();
-        while let Some(effects) = asked.next().await {
-            all.add(effects?);
+            .buffer_unordered(AT_ONCE)
+            .try_collect()
+            .await?;
+        let mut some = Effects::default();
+        for effects in confirmed {
+            some.add(effects);
+            if some.events.len() >= EVENTS_AT_ONCE {
+                let some = std::mem::take(&mut some);
+                some.commit(&self.store, self.config.lease).await?;
+            }
         }
-        all.commit(&self.store, self.config.lease).await
+        some.commit(&self.store, self.config.lease).await
     }
 
     /// Asks about all of a school's registers at once, if there are several and none is in the way. What is not answered

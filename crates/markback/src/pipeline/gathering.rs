@@ -5,7 +5,9 @@
 //!
 //! - The first mark of a school that was quiet goes at once.
 //! - After a register the next waits for a pause. The more marks the school had lately, the more are worth waiting for,
-//!   so the pause grows; but once a register is worth its requests, it goes: where many come, the pause shrinks again.
+//!   so the pause grows.
+//! - Once the marks have waited together for as long as a request is worth, they go: where many come, that is soon. Of all
+//!   ways to send so many registers, this one makes the marks of a steady stream wait the shortest.
 //! - The busier the school's token, the longer the pause.
 //! - No mark waits longer than the limit in the settings, and a full register goes at once.
 //!
@@ -26,8 +28,9 @@ use crate::settings::Gather;
 
 /// The time over which a school's stream of marks is measured, in seconds.
 const LATELY: u32 = 60;
-/// A register with so many marks is worth its requests.
-const WORTH: f64 = 30.0;
+/// A request is worth so many seconds of waiting, all marks of a register together. With a pupil a second, registers are 27
+/// seconds apart and marks wait 13 seconds on average.
+const WORTH: f64 = 355.0;
 /// With so many marks lately, the pause is half of the longest.
 const COMPANY: f64 = 5.0;
 /// The shortest time between two registers of a school that are not full. What lies there after an outage has waited for
@@ -85,16 +88,24 @@ fn elapsed(from: DateTime<Utc>, to: DateTime<Utc>) -> Option<Duration> {
 fn pause(limit: Duration, marks_lately: u64, load: f64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "marks of a minute")]
     let marks = marks_lately.max(1) as f64;
+    busier(limit, limit.as_secs_f64() * marks / (marks + COMPANY), load)
+}
+
+/// How long until these marks have waited together for as long as a request is worth, at most `limit`. They are taken to
+/// have come evenly since the oldest.
+fn until_worth(limit: Duration, waiting: Waiting, load: f64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "marks of a school")]
+    let marks = waiting.marks.max(1) as f64;
+    busier(limit, 2.0 * WORTH / marks, load).saturating_sub(waiting.oldest)
+}
+
+/// A time in seconds, at most `limit`; the closer to it, the busier the token.
+fn busier(limit: Duration, seconds: f64, load: f64) -> Duration {
     let most = limit.as_secs_f64();
-    let grown = most * marks / (marks + COMPANY);
-    let until_worth = WORTH * f64::from(LATELY) / marks;
-    let idle = grown.min(until_worth);
-    let load = if load.is_nan() {
-        0.0
-    } else {
-        load.clamp(0.0, 1.0)
-    };
-    Duration::try_from_secs_f64(idle + (most - idle) * load)
+    let load = if load.is_nan() { 0.0 } else { load };
+    let idle = seconds.min(most);
+    let busy = idle + (most - idle) * load.clamp(0.0, 1.0);
+    Duration::try_from_secs_f64(busy)
         .unwrap_or(limit)
         .min(limit)
 }
@@ -108,9 +119,9 @@ fn wait(gather: Gather, sent: &Sent, waiting: Waiting, load: f64, now: DateTime<
     };
     let lately = sent.marks_lately(now).saturating_add(waiting.marks);
     let pause = pause(limit, lately, load).saturating_sub(since_last);
-    let patience = limit.saturating_sub(waiting.oldest);
+    let worth = until_worth(limit, waiting, load);
     let apart = APART.min(limit).saturating_sub(since_last);
-    pause.min(patience).max(apart)
+    pause.min(worth).max(apart)
 }
 
 /// The registers that this node has sent lately, by school.
@@ -233,18 +244,17 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[rstest]
-    // A pupil now and then, one every two seconds, one a second, three a second, a crowd.
+    // A pupil now and then, one every two seconds, one a second, a crowd.
     #[case::first(1, 0.0, 10.0)]
     #[case::few(5, 0.0, 30.0)]
     #[case::stream(30, 0.0, 51.4)]
-    #[case::one_a_second(60, 0.0, 30.0)]
-    #[case::three_a_second(180, 0.0, 10.0)]
-    #[case::crowd(1_800, 0.0, 1.0)]
+    #[case::one_a_second(60, 0.0, 55.4)]
+    #[case::crowd(1_800, 0.0, 59.8)]
     // The token is half used, and used up.
-    #[case::half_used(60, 0.5, 45.0)]
+    #[case::half_used(5, 0.5, 45.0)]
     #[case::used_up(60, 1.0, 60.0)]
     #[case::few_and_used_up(1, 1.0, 60.0)]
-    #[case::no_load(60, f64::NAN, 30.0)]
+    #[case::no_load(5, f64::NAN, 30.0)]
     fn the_pause_follows_the_stream_and_the_load(
         #[case] marks: u64,
         #[case] load: f64,
@@ -252,6 +262,36 @@ mod tests {
     ) {
         let pause = pause(MINUTE, marks, load).as_secs_f64();
         assert!((pause - seconds).abs() < 0.1, "{pause}");
+    }
+
+    #[rstest]
+    // So many a second, or one in so many seconds.
+    #[case::one_in_ten_seconds(0.1, 0.0, 60.0)]
+    #[case::one_in_two_seconds(0.5, 0.0, 37.7)]
+    #[case::one_a_second(1.0, 0.0, 26.6)]
+    #[case::three_a_second(3.0, 0.0, 15.4)]
+    #[case::crowd(500.0, 0.0, 1.2)]
+    #[case::half_used(1.0, 0.5, 39.5)]
+    #[case::used_up(1.0, 1.0, 60.0)]
+    fn a_register_goes_once_its_marks_have_waited_for_as_long_as_a_request_is_worth(
+        #[case] per_second: f64,
+        #[case] load: f64,
+        #[case] seconds: f64,
+    ) {
+        let goes_after = (1..=600)
+            .map(|tenth| f64::from(tenth) / 10.0)
+            .find(|passed| {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a few marks"
+                )]
+                let marks = (per_second * passed).round().max(1.0) as u64;
+                let oldest = Duration::from_secs_f64(*passed);
+                until_worth(MINUTE, Waiting { marks, oldest }, load).is_zero()
+            });
+        let goes_after = goes_after.unwrap();
+        assert!((goes_after - seconds).abs() < 1.0, "{goes_after}");
     }
 
     #[test]

@@ -7,8 +7,8 @@
 //!   comes too early, and shrinks slowly while looks find everything settled.
 //! - A look that is nearly due waits for the next one that is planned. Two looks of a school are at least a minute apart,
 //!   and no further than the longest time between two looks in the settings.
-//! - While webhooks come, bad news comes by itself and is asked about at once. Good news can wait, so the looks are as far
-//!   apart as the settings allow.
+//! - While webhooks come, bad news comes by itself and is asked about at once. Good news can wait, so the looks are three
+//!   times as far apart as the settings allow otherwise.
 //!
 //! Each node knows what it has seen itself. What it does not know costs a question, and delays none beyond these bounds.
 
@@ -29,6 +29,8 @@ use super::{
 const APART: Duration = Duration::from_secs(60);
 /// How long webhooks count as coming after the last one.
 const HOOKS_COME: Duration = Duration::from_secs(15 * 60);
+/// How many times as far apart looks are while webhooks come.
+const APART_WITH_HOOKS: u32 = 3;
 /// How much shorter the expected delay gets with each look that finds everything settled.
 const SHRINK: f64 = 0.9;
 /// How far beyond the age of an unsettled register it is expected: where the delay is known, and where it is not.
@@ -63,6 +65,11 @@ impl Pace {
             first: config.confirm_after,
             every: config.confirm_at_least_every.max(config.confirm_after),
         }
+    }
+
+    /// The longest time between two looks while webhooks come.
+    fn with_hooks(self) -> Duration {
+        self.every.saturating_mul(APART_WITH_HOOKS)
     }
 }
 
@@ -142,7 +149,7 @@ impl Looks {
             let planned = looks.next.and_then(|next| (next - now).to_std().ok());
             planned
                 .filter(|_| is_done)
-                .map_or(Duration::ZERO, |wait| wait.min(self.pace().every))
+                .map_or(Duration::ZERO, |wait| wait.min(self.pace().with_hooks()))
         })
     }
 
@@ -159,7 +166,7 @@ impl Looks {
     ) -> DateTime<Utc> {
         let hooks_come = |hook| is_within(hook, now, HOOKS_COME);
         let apart = if looks.hook.is_some_and(hooks_come) {
-            self.pace().every
+            self.pace().with_hooks()
         } else {
             self.delay(looks).max(APART).min(self.pace().every)
         };
@@ -250,33 +257,32 @@ mod tests {
         let looks = looks();
         // Nothing is planned.
         assert_eq!(looks.told("hill", at(0), true), Duration::ZERO);
-        let planned: Vec<_> = (0..12)
+        let planned: Vec<_> = (0..30)
             .map(|n| seconds(looks.first("hill", at(30 * n))))
             .collect();
         assert_eq!(planned[0], 15);
-        assert_eq!(planned[1..11], [315; 10]);
-        assert_eq!(planned[11], 615);
+        assert_eq!(planned[1..], [915; 29]);
         // Good news waits for the look that is planned, but no longer than the longest time.
-        assert_eq!(looks.told("hill", at(330), true), Duration::from_secs(285));
-        assert_eq!(looks.told("hill", at(200), true), Duration::from_secs(300));
-        assert_eq!(looks.told("hill", at(330), false), Duration::ZERO);
-        assert_eq!(looks.told("hill", at(700), true), Duration::ZERO);
+        assert_eq!(looks.told("hill", at(630), true), Duration::from_secs(285));
+        assert_eq!(looks.told("hill", at(10), true), Duration::from_secs(900));
+        assert_eq!(looks.told("hill", at(630), false), Duration::ZERO);
+        assert_eq!(looks.told("hill", at(1_000), true), Duration::ZERO);
         // When no more webhooks come, looks are closer again.
-        let late = 700 + 15 * 60;
+        let late = 1_000 + 15 * 60;
         let planned: Vec<_> = (0..3)
             .map(|n| seconds(looks.first("hill", at(late + 10 * n))))
             .collect();
-        assert_eq!(planned, [1_615, 1_675, 1_675]);
+        assert_eq!(planned, [1_915, 1_975, 1_975]);
     }
 
     proptest! {
-        /// No look is planned before it is wanted, nor later than two of the longest times between looks.
+        /// No look is planned before it is wanted, nor later than one of the longest times between looks after that.
         #[test]
         fn no_look_is_put_off_beyond_the_bound(
             steps in prop::collection::vec((0_u8..4, 0_u64..900, 0_u32..12, any::<bool>()), 1..60),
         ) {
             let looks = looks();
-            let every = looks.pace().every;
+            let (every, with_hooks) = (looks.pace().every, looks.pace().with_hooks());
             let mut now = 0;
             for (what, gap, tries, flag) in steps {
                 now += gap;
@@ -290,13 +296,13 @@ mod tests {
                     }
                     _ => {
                         let wait = looks.told("hill", time, flag);
-                        prop_assert!(wait <= every);
+                        prop_assert!(wait <= with_hooks);
                         prop_assert!(flag || wait.is_zero());
                         continue;
                     }
                 };
                 let wait = (planned - time).to_std().unwrap();
-                prop_assert!(wait >= looks.pace().first && wait <= 2 * every, "{wait:?}");
+                prop_assert!(wait >= looks.pace().first && wait <= every + with_hooks, "{wait:?}");
             }
         }
     }

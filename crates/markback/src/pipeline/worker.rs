@@ -88,7 +88,7 @@ impl WorkerConfig {
         Self {
             poll: settings.poll,
             lease: settings.lease,
-            decide_max: 500,
+            decide_max: 250,
             deciders: 16,
             senders: 8,
             confirm_max: 100,

@@ -35,7 +35,7 @@ static INSERT: Sql = Sql::new(
      FROM {rows $1: school text, event text, what text, record text} r",
 );
 
-const OF_EVENT: &str = "SELECT at_ms, what, record FROM markback_audit WHERE school = $1 AND event = $2 ORDER BY at_ms";
+pub(super) const OF_EVENT: &str = "SELECT at_ms, what, record FROM markback_audit WHERE school = $1 AND event = $2 ORDER BY at_ms";
 
 impl Store {
     /// Adds lines to the trail.

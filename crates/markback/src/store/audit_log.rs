@@ -46,15 +46,15 @@ macro_rules! entries {
 }
 
 static OF_ALL: Sql = entries!("CAST($1 AS TEXT) IS NULL");
-static OF_SCHOOLS: Sql = entries!("e.school IN (SELECT r.id FROM {rows $1: id text} r)");
+pub(super) static OF_SCHOOLS: Sql = entries!("e.school IN (SELECT r.id FROM {rows $1: id text} r)");
 
 const RAISE: &str =
     "UPDATE markback_audit_log_horizon SET before_ms = $1 WHERE one = 1 AND before_ms < $1";
 
 /// The entries before the horizon, which the triggers leave to pruning.
-static PAST: Sql = Sql::new(
-    "DELETE FROM markback_audit_log_entries WHERE seq IN (SELECT seq FROM markback_audit_log_entries \
-     WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
+pub(super) static PAST: Sql = Sql::new(
+    "DELETE FROM markback_audit_log_entries WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} \
+     FROM markback_audit_log_entries WHERE at_ms < $1 ORDER BY at_ms LIMIT $2{)|))}",
 );
 
 row! {

@@ -40,15 +40,13 @@ pub struct DayEvent {
     pub settled_at: Option<DateTime<Utc>>,
 }
 
-/// When an event happened decides; that it can be received long after narrows the search by the index.
-const OF_DAY: &str = "SELECT id, person, body, state, decision, outcome, at_ms, received_ms, settled_ms \
-     FROM markback_events \
-     WHERE school = $1 AND received_ms >= $2 AND received_ms < $3 \
-       AND coalesce(at_ms, received_ms) >= $4 AND coalesce(at_ms, received_ms) < $5 \
-     ORDER BY coalesce(at_ms, received_ms), id LIMIT $6";
-
-/// How far a sign-in system's clock may be ahead of ours.
-const AHEAD_MS: i64 = 24 * 60 * 60 * 1_000;
+/// By the index of when events were. Events of very early versions have no such time; when they were received counts.
+pub(super) const OF_DAY: &str = "SELECT id, person, body, state, decision, outcome, happened_ms, received_ms, settled_ms FROM ( \
+         SELECT id, person, body, state, decision, outcome, at_ms AS happened_ms, received_ms, settled_ms \
+         FROM markback_events WHERE school = $1 AND at_ms >= $2 AND at_ms < $3 \
+         UNION ALL SELECT id, person, body, state, decision, outcome, received_ms AS happened_ms, received_ms, settled_ms \
+         FROM markback_events WHERE school = $1 AND at_ms IS NULL AND received_ms >= $2 AND received_ms < $3) e \
+     ORDER BY happened_ms, id LIMIT $4";
 
 row! {
     struct DayRow {
@@ -58,7 +56,7 @@ row! {
         state: String,
         decision: Option<String>,
         outcome: Option<String>,
-        at_ms: Option<i64>,
+        happened_ms: i64,
         received_ms: i64,
         settled_ms: Option<i64>,
     }
@@ -87,21 +85,18 @@ struct DecidedMark {
 
 impl Store {
     /// A school's events that happened in `[from, until)`, in order of time and id: at most [`EVENTS_MAX`], and whether there
-    /// are more. They were received at most `late_ms` milliseconds after `until`.
+    /// are more.
     pub(crate) async fn events_between(
         &self,
         school: &SchoolId,
         from: DateTime<Utc>,
         until: DateTime<Utc>,
-        late_ms: i64,
     ) -> outbox::Result<(Vec<DayEvent>, bool)> {
         let (from, until) = (from.timestamp_millis(), until.timestamp_millis());
         let limit = i64::try_from(EVENTS_MAX.saturating_add(1)).unwrap_or(i64::MAX);
         let mut found: Vec<DayRow> = on_pool!(self.db, pool => {
             sqlx::query_as(OF_DAY)
                 .bind(school.as_str())
-                .bind(from.saturating_sub(AHEAD_MS))
-                .bind(until.saturating_add(late_ms))
                 .bind(from)
                 .bind(until)
                 .bind(limit)
@@ -124,7 +119,7 @@ fn event(row: DayRow) -> Option<DayEvent> {
         person: row.person,
         kind_of_person: body.kind_of_person,
         kind: body.kind,
-        at: DateTime::from_timestamp_millis(row.at_ms.unwrap_or(row.received_ms))?,
+        at: DateTime::from_timestamp_millis(row.happened_ms)?,
         state: row.state.parse().ok()?,
         code: decided.mark.map(|mark| mark.code),
         reason: decided.reason,

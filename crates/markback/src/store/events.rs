@@ -36,7 +36,7 @@ static INSERT: Sql = Sql::new(
      ON CONFLICT (school, id) DO NOTHING RETURNING school, id",
 );
 
-static STORED: Sql = Sql::new(
+pub(super) static STORED: Sql = Sql::new(
     "SELECT e.school, e.id, e.state, e.body, e.plan, e.correction, e.repair_round FROM {rows $1: school text, id text} r \
      JOIN markback_events e ON e.school = r.school AND e.id = r.id",
 );

@@ -75,7 +75,7 @@ static PUBLISH_OUTCOMES: Sql = Sql::new(concat!(
 const HEAD: &str = "SELECT seq, (SELECT count(*) FROM (SELECT 1 FROM markback_feed WHERE seq IS NULL LIMIT 1) f) \
      FROM markback_feed_head WHERE one = 1";
 static LOCK_HEAD: Sql = Sql::new("SELECT seq FROM markback_feed_head WHERE one = 1 {|FOR UPDATE}");
-const NUMBER: &str = "UPDATE markback_feed SET seq = $1 + n.place FROM (SELECT id, row_number() OVER (ORDER BY id) AS place \
+pub(super) const NUMBER: &str = "UPDATE markback_feed SET seq = $1 + n.place FROM (SELECT id, row_number() OVER (ORDER BY id) AS place \
      FROM (SELECT id FROM markback_feed WHERE seq IS NULL ORDER BY id LIMIT $2) u) n WHERE markback_feed.id = n.id";
 const MOVE_HEAD: &str = "UPDATE markback_feed_head SET seq = $1 WHERE one = 1";
 
@@ -92,21 +92,21 @@ macro_rules! after {
         )
     };
 }
-const AFTER: &str = after!("");
-static AFTER_OF_KINDS: Sql = Sql::new(after!(
+pub(super) const AFTER: &str = after!("");
+pub(super) static AFTER_OF_KINDS: Sql = Sql::new(after!(
     " AND kind IN (SELECT k.kind FROM {rows $4: kind text} k)"
 ));
-static AFTER_OF_SCHOOL: Sql = Sql::new(after!(
+pub(super) static AFTER_OF_SCHOOL: Sql = Sql::new(after!(
     " AND kind IN (SELECT k.kind FROM {rows $4: kind text} k) AND school = $5"
 ));
-static AFTER_OF_SCHOOLS: Sql = Sql::new(after!(
+pub(super) static AFTER_OF_SCHOOLS: Sql = Sql::new(after!(
     " AND kind IN (SELECT k.kind FROM {rows $4: kind text} k) \
       AND school IN (SELECT s.school FROM {rows $5: school text} s)"
 ));
 
-const OLD: &str = "SELECT max(seq) FROM (SELECT seq, at_ms FROM markback_feed WHERE seq IS NOT NULL ORDER BY seq LIMIT $2) o \
+pub(super) const OLD: &str = "SELECT max(seq) FROM (SELECT seq, at_ms FROM markback_feed WHERE seq IS NOT NULL ORDER BY seq LIMIT $2) o \
      WHERE at_ms < $1";
-const DROP: &str = "DELETE FROM markback_feed WHERE seq <= $1";
+pub(super) const DROP: &str = "DELETE FROM markback_feed WHERE seq <= $1";
 const MOVE_HORIZON: &str =
     "UPDATE markback_feed_head SET pruned_seq = $1 WHERE one = 1 AND pruned_seq < $1";
 

@@ -38,7 +38,7 @@ row! {
     }
 }
 
-static LOOK: Sql = Sql::new(
+pub(super) static LOOK: Sql = Sql::new(
     "SELECT l.* FROM {rows $1: school text, student text, day text, session text} r \
      JOIN markback_ledger l ON l.school = r.school AND l.student = r.student AND l.day = r.day AND l.session = r.session",
 );

@@ -94,6 +94,7 @@ const SNAPSHOTS: &str = include_str!("../../migrations/0010_snapshots.sql");
 const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const SEARCHES: &str = include_str!("../../migrations/0012_search.sql");
 const CORRECTIONS: &str = include_str!("../../migrations/0013_corrections.sql");
+const AT: &str = include_str!("../../migrations/0014_at.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
 
 /// Our tables, in SQL that both databases accept.
@@ -177,6 +178,12 @@ const MIGRATIONS: Migrations = Migrations {
             name: "corrections",
             sqlite: CORRECTIONS,
             postgres: CORRECTIONS,
+        },
+        MigrationStep {
+            version: 14,
+            name: "an index for when a school's events were",
+            sqlite: AT,
+            postgres: AT,
         },
     ],
 };

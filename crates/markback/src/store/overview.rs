@@ -34,7 +34,7 @@ const LAST_REPORTS: &str = "SELECT s.school, s.report FROM markback_roster_syncs
        ON l.school = s.school AND l.asked_ms = s.asked_ms \
      WHERE s.report IS NOT NULL";
 /// A held mark is no obstacle.
-const WAITING: &str = "SELECT school, waiting, count(*) AS n FROM markback_events \
+pub(super) const WAITING: &str = "SELECT school, waiting, count(*) AS n FROM markback_events \
      WHERE settled_ms IS NULL AND waiting IS NOT NULL AND state <> 'held' GROUP BY school, waiting ORDER BY n";
 impl Store {
     /// The schools with anything to report.

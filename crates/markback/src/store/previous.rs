@@ -11,7 +11,7 @@ use writeback::{Event, Previous, SkipReason};
 use super::{EventState, Store, rows};
 use crate::store::row::row;
 
-static BEFORE: Sql = Sql::new(
+pub(super) static BEFORE: Sql = Sql::new(
     "SELECT r.id AS later, e.body, e.state, e.decision FROM {rows $1: school text, id text, person text, since int, until int} r \
      JOIN markback_events e ON e.school = r.school AND e.person = r.person AND e.at_ms >= r.since AND e.at_ms <= r.until \
       AND e.id <> r.id AND e.correction IS NULL",

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// Each part has an index of its own: those that wait for a person, those that are open, and skipped ones of the last days.
-static PROBLEMS: Sql = Sql::new(
+pub(super) static PROBLEMS: Sql = Sql::new(
     "SELECT * FROM markback_events e WHERE e.school = $1 AND e.received_ms >= $2 AND e.received_ms < $3 AND ( \
         e.state IN ('held', 'failed', 'rejected', 'unconfirmed') \
         OR (e.settled_ms IS NULL AND e.state IN ('received', 'planned')) \

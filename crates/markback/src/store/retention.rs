@@ -34,47 +34,48 @@ pub struct Pruned {
 }
 
 /// Events that wait for a person stay until a decision, or for a longer time.
-static EVENTS: Sql = Sql::new(
+pub(super) static EVENTS: Sql = Sql::new(
     "DELETE FROM markback_events WHERE (school, id) IN (SELECT school, id FROM markback_events \
-     WHERE received_ms < $1 AND settled_ms < $1 AND state NOT IN ('failed', 'rejected', 'unconfirmed') \
-     ORDER BY received_ms LIMIT $2)",
+     WHERE received_ms < $1 AND received_ms >= $3 AND settled_ms < $1 AND state NOT IN ('failed', 'rejected', 'unconfirmed') \
+     ORDER BY received_ms LIMIT $2) RETURNING received_ms",
 );
 
-static UNDECIDED: Sql = Sql::new(
+pub(super) static UNDECIDED: Sql = Sql::new(
     "DELETE FROM markback_events WHERE (school, id) IN (SELECT school, id FROM markback_events \
-     WHERE received_ms < $1 AND settled_ms < $1 ORDER BY received_ms LIMIT $2)",
+     WHERE received_ms < $1 AND received_ms >= $3 AND settled_ms < $1 ORDER BY received_ms LIMIT $2) RETURNING received_ms",
 );
 
-static AUDIT: Sql = Sql::new(
+pub(super) static AUDIT: Sql = Sql::new(
     "DELETE FROM markback_audit WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {a.rowid|a.ctid} FROM markback_audit a \
-     WHERE a.at_ms < $1 AND NOT EXISTS (SELECT 1 FROM markback_events e WHERE e.school = a.school AND e.id = a.event) \
-     ORDER BY a.at_ms LIMIT $2{)|))}",
+     WHERE a.at_ms < $1 AND a.at_ms >= $3 \
+       AND NOT EXISTS (SELECT 1 FROM markback_events e WHERE e.school = a.school AND e.id = a.event) \
+     ORDER BY a.at_ms LIMIT $2{)|))} RETURNING at_ms",
 );
 
 /// A session is past by the calendar, whatever the school's time zone.
-static LEDGER: Sql = Sql::new(
+pub(super) static LEDGER: Sql = Sql::new(
     "DELETE FROM markback_ledger WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_ledger \
      WHERE day < {date($1 / 1000, 'unixepoch')|to_char(to_timestamp($1 / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')} \
      ORDER BY day LIMIT $2{)|))}",
 );
 
-static REGISTER: Sql = Sql::new(
+pub(super) static REGISTER: Sql = Sql::new(
     "DELETE FROM markback_register WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_register \
      WHERE day < {date($1 / 1000, 'unixepoch')|to_char(to_timestamp($1 / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')} \
      ORDER BY day LIMIT $2{)|))}",
 );
 /// A mark without a day is pruned when it has not been read for long.
-static UNDATED: Sql = Sql::new(
+pub(super) static UNDATED: Sql = Sql::new(
     "DELETE FROM markback_register WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_register \
      WHERE day IS NULL AND written_ms < $1 ORDER BY written_ms LIMIT $2{)|))}",
 );
 
-static WRITEBACKS: Sql = Sql::new(
+pub(super) static WRITEBACKS: Sql = Sql::new(
     "DELETE FROM markback_writebacks WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_writebacks \
      WHERE at_ms < $1 ORDER BY at_ms LIMIT $2{)|))}",
 );
 
-static NOTICES: Sql = Sql::new(
+pub(super) static NOTICES: Sql = Sql::new(
     "DELETE FROM markback_notices WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_notices \
      WHERE last_ms < $1 LIMIT $2{)|))}",
 );
@@ -99,12 +100,12 @@ impl Store {
         let before = before.timestamp_millis();
         Ok(Pruned {
             // Events first: the audit trail of a kept event is kept.
-            events: self.remove(&EVENTS, before).await?
+            events: self.remove_onwards(&EVENTS, before).await?
                 + match undecided_before {
-                    Some(before) => self.remove(&UNDECIDED, before).await?,
+                    Some(before) => self.remove_onwards(&UNDECIDED, before).await?,
                     None => 0,
                 },
-            audit: self.remove(&AUDIT, before).await?,
+            audit: self.remove_onwards(&AUDIT, before).await?,
             ledger: self.remove(&LEDGER, before).await?,
             register: 0,
             audit_log: 0,
@@ -130,6 +131,29 @@ impl Store {
         Ok(past + self.remove(&UNDATED, unread.timestamp_millis()).await?)
     }
 
+    /// Removes as [`remove`](Self::remove) does, and begins each batch where the one before ended: rows that stay, although
+    /// they are old, are looked at once in a pass and not once in each batch.
+    async fn remove_onwards(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {
+        let (mut removed, mut from) = (0, i64::MIN);
+        loop {
+            let mut tx = self.db.begin().await?;
+            let text = sql.on(tx.engine());
+            let times: Vec<i64> = on_tx!(tx, conn => {
+                sqlx::query_scalar(text).bind(before).bind(BATCH).bind(from).fetch_all(conn).await
+            })?;
+            tx.commit().await?;
+            removed += u64::try_from(times.len()).unwrap_or_default();
+            match times.iter().max() {
+                Some(latest) if i64::try_from(times.len()).is_ok_and(|count| count >= BATCH) => {
+                    from = *latest;
+                }
+                _ => return Ok(removed),
+            }
+            // Let other transactions run.
+            tokio::task::yield_now().await;
+        }
+    }
+
     pub(super) async fn remove(&self, sql: &'static Sql, before: i64) -> outbox::Result<u64> {
         let mut removed = 0;
         loop {
@@ -146,5 +170,37 @@ impl Store {
             // Let other transactions run.
             tokio::task::yield_now().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plans;
+
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// Many batches, with events among them that stay.
+    async fn a_pass_removes_all_that_is_past_around_what_stays(url: &str) {
+        let store = plans::filled(url).await;
+        let pruned = store.prune(DAY, 36_500 * DAY).await.unwrap();
+        assert_eq!((pruned.events, pruned.audit), (19_900, 19_900));
+        assert_eq!(store.prune(DAY, 36_500 * DAY).await.unwrap().events, 0);
+        let pruned = store.prune(DAY, DAY).await.unwrap();
+        assert_eq!((pruned.events, pruned.audit), (100, 100));
+    }
+
+    #[tokio::test]
+    async fn a_pass_removes_all_that_is_past_on_sqlite() {
+        a_pass_removes_all_that_is_past_around_what_stays("sqlite::memory:").await;
+    }
+
+    #[tokio::test]
+    async fn a_pass_removes_all_that_is_past_on_postgres() {
+        let Some(server) = throwaway_postgres::shared().unwrap() else {
+            return;
+        };
+        let url = server.create_database().unwrap();
+        a_pass_removes_all_that_is_past_around_what_stays(&url).await;
     }
 }

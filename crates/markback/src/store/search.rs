@@ -78,7 +78,7 @@ const REOPEN: &str = "UPDATE markback_events SET state = 'received', round = rou
 const GIVE_UP: &str = "UPDATE markback_events SET state = 'discarded', waiting = NULL, outcome = $5, settled_ms = $6 \
      WHERE school = $1 AND id = $2 AND state = $3 AND round = $4";
 
-const OPEN: &str = "SELECT state, count(*) AS n, min(received_ms) AS oldest FROM markback_events WHERE settled_ms IS NULL \
+pub(super) const OPEN: &str = "SELECT state, count(*) AS n, min(received_ms) AS oldest FROM markback_events WHERE settled_ms IS NULL \
      GROUP BY state";
 
 row! {

@@ -53,29 +53,40 @@ static DROP_LATER: Sql = Sql::new(
 const OF_EVENT: &str = "SELECT event, look, decided_ms, job, group_part, mis_part, body FROM markback_snapshots \
      WHERE school = $1 AND event = $2 ORDER BY look";
 
-const SINCE: &str = "SELECT s.event, s.look, s.decided_ms, s.job, s.group_part, s.mis_part, s.body \
+pub(super) const SINCE: &str = "SELECT s.event, s.look, s.decided_ms, s.job, s.group_part, s.mis_part, s.body \
      FROM markback_events e JOIN markback_snapshots s ON s.school = e.school AND s.event = e.id \
      WHERE e.school = $1 AND e.at_ms >= $2";
 
-const PAST: &str = "SELECT body, state, student, day, session, received_ms, sent_ms, accepted_ms, settled_ms, \
+pub(super) const PAST: &str = "SELECT body, state, student, day, session, received_ms, sent_ms, accepted_ms, settled_ms, \
         CAST(CASE WHEN decision IS NULL THEN 0 ELSE 1 END AS BIGINT) AS decided, \
         CAST(CASE WHEN correction IS NULL THEN 0 ELSE 1 END AS BIGINT) AS withdrawn FROM markback_events \
      WHERE school = $1 AND at_ms >= $2";
 
-/// From the index alone. A day has 86,400,000 ms.
-const DAYS: &str = "SELECT DISTINCT at_ms / 86400000 AS utc_day FROM markback_events WHERE school = $1 AND at_ms IS NOT NULL ORDER BY utc_day DESC";
+/// From one day to the one before it that has events, each by one look into the index. A day has 86,400,000 ms.
+pub(super) const DAYS: &str = "WITH RECURSIVE d(utc_day) AS ( \
+         SELECT max(at_ms) / 86400000 FROM markback_events WHERE school = $1 \
+         UNION SELECT (SELECT max(e.at_ms) / 86400000 FROM markback_events e \
+             WHERE e.school = $1 AND e.at_ms < d.utc_day * 86400000) FROM d WHERE d.utc_day IS NOT NULL) \
+     SELECT utc_day FROM d WHERE utc_day IS NOT NULL ORDER BY utc_day DESC";
 
-const SCHOOL_DAYS: &str = "SELECT DISTINCT day FROM markback_events WHERE school = $1 AND at_ms >= $2 AND day IS NOT NULL";
+pub(super) const SCHOOL_DAYS: &str = "SELECT DISTINCT day FROM markback_events WHERE school = $1 AND at_ms >= $2 AND day IS NOT NULL";
 
 static BODIES: Sql = Sql::new(
     "SELECT p.hash, p.body FROM {rows $1: hash text} r JOIN markback_snapshot_parts p ON p.hash = r.hash",
 );
 
-/// Only parts that have not been used for long are looked at, so the snapshots are rarely searched.
+/// A decision uses parts that were written at most [`KNOWN_FOR`] before it, and an event is received before it is decided. So
+/// whatever still needs a part that was last written before `$1` was received less than two days (172,800,000 ms) later, and
+/// only the snapshots of events that are as old are searched. Those are few: most have been pruned. The lower bound lets
+/// PostgreSQL expect that.
 pub(super) static UNUSED_PARTS: Sql = Sql::new(
     "DELETE FROM markback_snapshot_parts WHERE hash IN (SELECT p.hash FROM markback_snapshot_parts p WHERE p.used_ms < $1 \
-        AND p.hash NOT IN (SELECT s.mis_part FROM markback_snapshots s) \
-        AND p.hash NOT IN (SELECT s.group_part FROM markback_snapshots s WHERE s.group_part IS NOT NULL) \
+        AND p.hash NOT IN (SELECT s.mis_part FROM markback_events e \
+            JOIN markback_snapshots s ON s.school = e.school AND s.event = e.id \
+            WHERE e.received_ms >= 0 AND e.received_ms < $1 + 172800000) \
+        AND p.hash NOT IN (SELECT s.group_part FROM markback_events e \
+            JOIN markback_snapshots s ON s.school = e.school AND s.event = e.id \
+            WHERE e.received_ms >= 0 AND e.received_ms < $1 + 172800000 AND s.group_part IS NOT NULL) \
      ORDER BY p.hash LIMIT $2)",
 );
 

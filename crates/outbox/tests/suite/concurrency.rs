@@ -185,3 +185,70 @@ both! {
         assert_eq!(all.iter().collect::<HashSet<_>>().len(), 400);
     }
 }
+
+#[tokio::test]
+async fn a_transaction_that_begins_ahead_waits_for_one_of_the_others_at_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("store.db").display());
+    let db = outbox::Database::open(&url).await.unwrap();
+    let order: Arc<Mutex<Vec<&str>>> = Arc::default();
+    let first = db.begin().await.unwrap();
+    let mut tasks = Vec::new();
+    for name in ["other", "other", "other", "ahead"] {
+        let (db, order) = (db.clone(), order.clone());
+        let (polled, began) = tokio::sync::oneshot::channel();
+        tasks.push(tokio::spawn(async move {
+            let begin = async {
+                if name == "ahead" {
+                    db.begin_ahead().await
+                } else {
+                    db.begin().await
+                }
+            };
+            tokio::pin!(begin);
+            // It waits now, as the first transaction has the writer.
+            let waits = poll_once(begin.as_mut()).await;
+            assert!(waits.is_none());
+            polled.send(()).unwrap();
+            let tx = begin.await.unwrap();
+            order.lock().unwrap().push(name);
+            tx.commit().await.unwrap();
+        }));
+        began.await.unwrap();
+    }
+    first.commit().await.unwrap();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    let order = order.lock().unwrap();
+    assert_eq!(*order, ["other", "ahead", "other", "other"]);
+}
+
+#[tokio::test]
+async fn postgres_keeps_a_connection_for_transactions_that_begin_ahead() {
+    let Some(server) = server() else { return };
+    let url = server.create_database().unwrap();
+    let options = outbox::OpenOptions::default()
+        .max_connections(1)
+        .busy_timeout(std::time::Duration::from_millis(200));
+    let db = outbox::Database::open_with(&url, &options).await.unwrap();
+    let mut held = Vec::new();
+    while let Ok(tx) = db.begin().await {
+        held.push(tx);
+    }
+    assert!(!held.is_empty());
+    let ahead = db.begin_ahead().await.unwrap();
+    ahead.rollback().await.unwrap();
+}
+
+/// Polls a future once, and returns its output if it is ready.
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        std::task::Poll::Ready(match polled {
+            std::task::Poll::Ready(output) => Some(output),
+            std::task::Poll::Pending => None,
+        })
+    })
+    .await
+}

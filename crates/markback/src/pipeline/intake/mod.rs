@@ -8,6 +8,7 @@ mod decode;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
+    time::Instant,
 };
 
 use chrono::{DateTime, Utc};
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     audit_log::{AuditAction, NewAuditEntry},
-    metrics,
+    metrics::{self, IntakePart},
     operator::Actor,
     people::{PersonIndex, line_of, nobody, person_of, several},
     schools::token_key,
@@ -136,6 +137,7 @@ struct Request {
     persons: Vec<String>,
     /// For the audit log.
     entry: NewAuditEntry,
+    arrived: Instant,
     answer: oneshot::Sender<Answer>,
 }
 
@@ -202,6 +204,7 @@ impl Intake {
             persons,
             events,
             entry: actor.entry(AuditAction::EventsSent).school(school),
+            arrived: Instant::now(),
             answer,
         };
         self.requests
@@ -410,6 +413,9 @@ impl Writer {
                 events += next.events.len();
                 batch.push(next);
             }
+            for request in &batch {
+                metrics::intake(IntakePart::Queue, request.arrived.elapsed());
+            }
             let kept = match caught(self.store_batch(&batch)).await {
                 Ok(Ok(answers)) => Ok(answers),
                 Ok(Err(error)) => Err(error.to_string()),
@@ -480,7 +486,10 @@ impl Writer {
         if all.is_empty() {
             return Ok(Ok(HashMap::new()));
         }
-        let mut tx = self.store.database().begin().await?;
+        let since = Instant::now();
+        let mut tx = self.store.database().begin_ahead().await?;
+        metrics::intake(IntakePart::Connection, since.elapsed());
+        let since = Instant::now();
         let mut new: HashSet<EventKey> = self
             .store
             .insert_events(&mut tx, &all)
@@ -530,7 +539,10 @@ impl Writer {
         }
         self.store.record_in(&mut tx, &entries).await?;
         self.store.outbox().enqueue(&mut tx, &jobs).await?;
+        metrics::intake(IntakePart::Statements, since.elapsed());
+        let since = Instant::now();
         tx.commit().await?;
+        metrics::intake(IntakePart::Commit, since.elapsed());
         metrics::events(EventState::Received, taken);
         let stored = stored
             .into_iter()

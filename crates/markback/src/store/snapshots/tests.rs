@@ -113,6 +113,31 @@ async fn shared_parts_are_stored_once_and_go_with_the_last_event(url: &str) {
     assert_eq!(kept.parts().await, 0);
 }
 
+/// An event that waits for a person is kept for longer than others, and so is what its snapshot shares.
+async fn parts_stay_as_long_as_an_undecided_event(url: &str) {
+    let kept = Kept::open(url).await;
+    for (id, state) in [("e1", EventState::Failed), ("e2", EventState::Confirmed)] {
+        kept.event(id).await;
+        let mut tx = kept.store.database().begin().await.unwrap();
+        let settled = EventUpdate::of("A1", id).state(state);
+        kept.store.update_events(&mut tx, &[settled]).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    // Nearly a day later, without writing the part again.
+    kept.keep(&[new("e2", Look::First, "Staff", "two")]).await;
+    kept.clock.advance(DAY - Duration::from_secs(60));
+    kept.keep(&[new("e1", Look::First, "Pupils", "one")]).await;
+    assert_eq!(kept.parts().await, 3);
+    kept.clock.advance(50 * DAY);
+    kept.store.prune(10 * DAY, 100 * DAY).await.unwrap();
+    assert_eq!(kept.bodies("e1").await, [(0, "one".to_owned())]);
+    assert!(kept.bodies("e2").await.is_empty());
+    assert_eq!(kept.parts().await, 2, "the MIS and the group of e1");
+    kept.clock.advance(60 * DAY);
+    kept.store.prune(10 * DAY, 100 * DAY).await.unwrap();
+    assert_eq!(kept.parts().await, 0);
+}
+
 async fn a_new_round_replaces_all_earlier_decisions(url: &str) {
     let kept = Kept::open(url).await;
     kept.event("e1").await;
@@ -220,6 +245,7 @@ macro_rules! on_both_databases {
 
 on_both_databases!(
     shared_parts_are_stored_once_and_go_with_the_last_event,
+    parts_stay_as_long_as_an_undecided_event,
     a_new_round_replaces_all_earlier_decisions,
     a_part_counts_as_stored_only_after_the_commit,
     past_events_are_found_by_their_own_times
