@@ -29,7 +29,7 @@ use super::{
 /// The arguments of `markback bench growth`.
 #[derive(Clone, Debug, Args)]
 pub struct GrowthArgs {
-    /// Numbers of events that are stored before each measurement; ten million take some 35 GB of disk
+    /// Numbers of events that are stored before each measurement; ten million take some 40 GB of disk
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
     pub stored: Vec<u64>,
     /// Numbers of schools to which they belong
