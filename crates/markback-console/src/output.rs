@@ -121,6 +121,12 @@ pub fn table<const N: usize>(
     columns: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Table {
+    let columns = columns.map(str::to_owned).to_vec();
+    table_of(columns, rows.into_iter().map(|row| row.to_vec()))
+}
+
+/// A table like [`table`]'s whose number of columns is known only at run time.
+pub fn table_of(columns: Vec<String>, rows: impl IntoIterator<Item = Vec<String>>) -> Table {
     let mut table = Table::new();
     if on_terminal() {
         table.load_style(presets::UTF8_FULL_CONDENSED);
@@ -130,10 +136,11 @@ pub fn table<const N: usize>(
     }
     table.set_header(columns);
     // Before the layout, so that the columns keep their width.
-    table.add_rows(
-        rows.into_iter()
-            .map(|row| row.map(|cell| printable(&cell).into_owned())),
-    );
+    let cells = |row: Vec<String>| {
+        let cells = row.iter().map(|cell| printable(cell).into_owned());
+        cells.collect::<Vec<_>>()
+    };
+    table.add_rows(rows.into_iter().map(cells));
     table
 }
 

@@ -1,6 +1,9 @@
 //! Empty databases.
 
-use std::{path::Path, str::FromStr as _};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr as _,
+};
 
 use anyhow::Context as _;
 use rand::RngExt as _;
@@ -49,6 +52,11 @@ impl Fresh {
             url: url.into(),
             made_on: Some((server.clone(), name)),
         })
+    }
+
+    /// The file, if it is one.
+    pub(super) fn file(&self) -> Option<PathBuf> {
+        self.url.strip_prefix("sqlite://").map(PathBuf::from)
     }
 
     /// Removes the database. A file goes with the stage's folder.

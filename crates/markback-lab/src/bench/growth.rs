@@ -1,50 +1,44 @@
-//! `markback bench growth`: how the cost of the same work grows with the number of stored events.
+//! `markback bench growth`: how the cost of the same work grows with the number of stored events and of schools.
 
-use std::{
-    array, fmt,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+mod fill;
+mod reads;
+mod trend;
+
+use std::{fmt, path::PathBuf};
 
 use anyhow::Context as _;
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use clap::Args;
-use markback::{
-    service::EventState,
-    store::{EventFilter, Store},
-};
+use markback::store::Store;
 use markback_console::{
     BadInput,
     output::{self, TableOrJson},
 };
-use mis_core::SchoolId;
-use outbox::{Sql, on_pool, on_tx};
+use outbox::{Sql, on_pool};
 use serde::Serialize;
-use serde_json::json;
 
-use super::{
-    database::Fresh,
-    parts::{self, Bars, per_second},
-    plot,
-    stage::{EVENTS_MIN, Stage},
+use self::{
+    fill::{Extent, Filled, Morning},
+    trend::{Of, Trend},
 };
-
-/// Events stored in one statement.
-const CHUNK: u64 = 1_000;
-/// How often each query is repeated; the median counts.
-const REPEATS: usize = 5;
-/// All stored events came in within this time, so none is past its retention.
-const DAYS: i64 = 60;
+use super::{
+    parts::{self, Bars, per_second},
+    plot::{self, Panel},
+    stage::Stage,
+};
 
 /// The arguments of `markback bench growth`.
 #[derive(Clone, Debug, Args)]
 pub struct GrowthArgs {
-    /// Numbers of events that are stored before each measurement
+    /// Numbers of events that are stored before each measurement; ten million take some 40 GB of disk
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
     pub stored: Vec<u64>,
     /// Numbers of schools to which they belong
     #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = [10, 100, 1_000])]
     pub of_schools: Vec<u32>,
+    /// Measures instead with what is stored after a year at the last number of schools, fifty events at each a day, and
+    /// tells the size of each table
+    #[arg(long, conflicts_with_all = ["stored", "svg"])]
+    pub year: bool,
     /// Writes the figures as a picture to this file
     #[arg(long, value_name = "FILE.svg")]
     pub svg: Option<PathBuf>,
@@ -53,9 +47,31 @@ pub struct GrowthArgs {
     pub format: TableOrJson,
 }
 
+/// The events that are taken in and processed at each size.
+const BACKLOG: usize = 10_000;
+
+/// What is measured, with its unit and how it may grow.
+const WORK: [(&str, &str, Of); 15] = [
+    ("intake, one event per request", "µs/event", Of::One),
+    ("intake of lists of 100", "µs/event", Of::One),
+    ("to accepted, with deciding", "µs/event", Of::One),
+    ("one event", "ms", Of::One),
+    ("a person's events", "ms", Of::One),
+    ("a school's latest events", "ms", Of::One),
+    ("a school's problems", "ms", Of::One),
+    ("the page Today", "ms", Of::One),
+    ("… of an old day", "ms", Of::One),
+    ("a draft tried on a week", "ms", Of::One),
+    ("a page of a school's feed", "ms", Of::One),
+    ("open events by state", "ms", Of::One),
+    ("all schools, with their state", "ms", Of::AllSchools),
+    ("pruning that finds nothing", "ms", Of::One),
+    ("pruning", "ms/1,000 events", Of::One),
+];
+
 /// The cost of the same work at one size.
 #[derive(Debug, Serialize)]
-pub(super) struct Size {
+struct Size {
     stored: u64,
     schools: u32,
     /// The size of the database.
@@ -64,22 +80,14 @@ pub(super) struct Size {
     figures: Vec<f64>,
 }
 
-/// What is measured, with the unit.
-const WORK: [(&str, &str); 8] = [
-    ("intake of lists of 100", "µs/event"),
-    ("to accepted", "µs/event"),
-    ("one event", "ms"),
-    ("a person's events", "ms"),
-    ("a school's latest events", "ms"),
-    ("a school's problems", "ms"),
-    ("open events of all schools", "ms"),
-    ("a pass of pruning", "ms"),
-];
-
 /// The figures of all sizes.
 #[derive(Debug, Serialize)]
 pub(super) struct Growth {
     sizes: Vec<Size>,
+    /// How many rows one event leaves in each table.
+    rows_of_an_event: Vec<(&'static str, f64)>,
+    /// The largest tables with their indexes in MiB, if a year was stored.
+    tables: Vec<(String, f64)>,
     debug_build: bool,
 }
 
@@ -106,172 +114,97 @@ impl GrowthArgs {
         }
         Ok(())
     }
+
+    /// Each number of stored events at the first number of schools, and each number of schools at the last number of
+    /// stored events.
+    fn extents(&self) -> Vec<Extent> {
+        let at = |events: u64, schools: u32| Extent {
+            events,
+            schools,
+            a_day: u32::MAX,
+            is_year: false,
+        };
+        let first = self.of_schools.first().copied().unwrap_or(1);
+        let last = self.stored.last().copied().unwrap_or(1_000);
+        let stored = self.stored.iter().map(|stored| at(*stored, first));
+        let schools = self
+            .of_schools
+            .iter()
+            .skip(1)
+            .map(|schools| at(last, *schools));
+        stored.chain(schools).collect()
+    }
 }
 
-/// Measures each number of stored events at the first number of schools, and each number of schools at the last number
-/// of stored events.
+/// Measures each size.
 pub(super) async fn measure(args: &GrowthArgs) -> anyhow::Result<Growth> {
     let bars = Bars;
     let stage = bars
-        .during("setting up the sandbox", Stage::set(EVENTS_MIN))
+        .during("setting up the sandbox", Stage::set(BACKLOG))
         .await?;
-    let mut wanted: Vec<(u64, u32)> = Vec::new();
-    let (first, last) = (args.of_schools.first(), args.stored.last());
-    wanted.extend(
-        args.stored
-            .iter()
-            .filter_map(|stored| Some((*stored, *first?))),
-    );
-    wanted.extend(
-        args.of_schools
-            .iter()
-            .skip(1)
-            .filter_map(|schools| Some((*last?, *schools))),
-    );
-    let mut sizes = Vec::new();
-    for (stored, schools) in wanted {
-        sizes.push(size(&stage, stored, schools, &bars).await?);
+    let morning = fill::morning(&stage, &bars).await?;
+    let mut growth = Growth {
+        sizes: Vec::new(),
+        rows_of_an_event: morning.rows_of_an_event().await?,
+        tables: Vec::new(),
+        debug_build: cfg!(debug_assertions),
+    };
+    let extents = match args.year {
+        true => vec![Extent::year(args.of_schools.last().copied().unwrap_or(1))],
+        false => args.extents(),
+    };
+    for extent in extents {
+        let copies = morning.copies(&stage, extent);
+        let filled = bars.during("storing earlier events", copies).await?;
+        if extent.is_year {
+            let store = parts::open(&filled.fresh).await?;
+            let tables = fill::largest(&store);
+            growth.tables = bars.during("counting pages", tables).await?;
+            store.database().close().await;
+        }
+        let size = size(&stage, &morning, filled, extent.schools, &bars).await?;
+        growth.sizes.push(size);
     }
     stage.strike().await;
-    Ok(Growth {
-        sizes,
-        debug_build: cfg!(debug_assertions),
-    })
+    Ok(growth)
 }
 
-async fn size(stage: &Stage, stored: u64, schools: u32, bars: &Bars) -> anyhow::Result<Size> {
-    let fresh = Fresh::sqlite(stage)?;
-    let store = parts::open(&fresh).await?;
-    bars.during("storing earlier events", fill(&store, stored, schools))
-        .await?;
+async fn size(
+    stage: &Stage,
+    morning: &Morning,
+    filled: Filled,
+    schools: u32,
+    bars: &Bars,
+) -> anyhow::Result<Size> {
+    let store = parts::open(&filled.fresh).await?;
     let mib = mebibytes(&store).await?;
-    let queries = bars
-        .during("reading events", queries(&store, schools))
-        .await?;
     store.database().close().await;
-    let drain = parts::drain(stage, &fresh, 1, bars).await?;
+    let reads = bars
+        .during(
+            "reading events",
+            reads::measure(stage, morning, &filled, schools),
+        )
+        .await?;
+    let drain = parts::drain(stage, &filled.fresh, 1, bars).await?;
+    let micros = |per_second: f64| 1e6 / per_second.max(f64::MIN_POSITIVE);
     let mut figures = vec![
-        1e6 / drain.in_lists.max(f64::MIN_POSITIVE),
-        1e6 / per_second(drain.events, drain.took).max(f64::MIN_POSITIVE),
+        micros(drain.singly),
+        micros(drain.in_lists),
+        micros(per_second(drain.events * 4 / 5, drain.rest_took)),
     ];
-    figures.extend(queries);
+    figures.extend(reads);
+    // The next size needs the room.
+    let file = filled
+        .fresh
+        .file()
+        .context("the database is not in a file")?;
+    std::fs::remove_file(file)?;
     Ok(Size {
-        stored,
+        stored: filled.events,
         schools,
         mib,
         figures,
     })
-}
-
-/// The median times of reading and pruning, in ms.
-async fn queries(store: &Store, schools: u32) -> anyhow::Result<Vec<f64>> {
-    let school = SchoolId::from(school_name(schools / 2));
-    let filter = |states: &[EventState], person: Option<&str>| EventFilter {
-        school: Some(school.clone()),
-        states: states.to_vec(),
-        person: person.map(str::to_owned),
-        limit: 50,
-        ..EventFilter::default()
-    };
-    let (latest, problems, person) = (
-        filter(&[], None),
-        filter(
-            &[
-                EventState::Failed,
-                EventState::Rejected,
-                EventState::Unconfirmed,
-            ],
-            None,
-        ),
-        filter(&[], Some("p1-7")),
-    );
-    let retention = Duration::from_secs(90 * 24 * 60 * 60);
-    Ok(vec![
-        median(async || store.event(&school, "old-1007").await).await?,
-        median(async || store.search(&person).await).await?,
-        median(async || store.search(&latest).await).await?,
-        median(async || store.search(&problems).await).await?,
-        median(async || store.open_by_state().await).await?,
-        median(async || store.prune(retention, retention).await).await?,
-    ])
-}
-
-async fn median<T>(work: impl AsyncFn() -> outbox::Result<T>) -> anyhow::Result<f64> {
-    let mut times = Vec::with_capacity(REPEATS);
-    for _ in 0..REPEATS {
-        let begin = Instant::now();
-        work().await?;
-        times.push(begin.elapsed().as_secs_f64() * 1000.0);
-    }
-    times.sort_by(f64::total_cmp);
-    times.get(REPEATS / 2).copied().context("nothing was timed")
-}
-
-fn school_name(number: u32) -> String {
-    format!("B{number:010}")
-}
-
-/// Stores settled events with all that belongs to them, as they are some weeks after.
-async fn fill(store: &Store, stored: u64, schools: u32) -> anyhow::Result<()> {
-    let now = store.now_ms();
-    let chunks = stored.div_ceil(CHUNK);
-    for chunk in 0..chunks {
-        let school = school_name(u32::try_from(chunk % u64::from(schools))?);
-        let age = TimeDelta::days(DAYS) * i32::try_from(chunk)? / i32::try_from(chunks.max(1))?;
-        let began = now - age.num_milliseconds();
-        fill_chunk(store, &school, chunk, began).await?;
-    }
-    Ok(())
-}
-
-static EVENTS: Sql = Sql::new(
-    "INSERT INTO markback_events (school, id, person, body, state, student, day, session, decision, outcome, received_ms, \
-         decided_ms, sent_ms, settled_ms, at_ms) \
-     SELECT $3, 'old-' || n.i, 'p' || $4 || '-' || (n.i % 1000), $5, CASE n.i % 200 WHEN 0 THEN 'rejected' ELSE 'confirmed' END, \
-         'A' || n.i, $6, 'AM', $7, 'the MIS has it', $8 + n.i % 1000, $8 + n.i % 1000, $8 + n.i % 1000, $8 + n.i % 1000, \
-         $8 + n.i % 1000 \
-     FROM {(WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i < $2) SELECT i FROM n) n\
-          |generate_series(CAST($1 AS BIGINT), CAST($2 AS BIGINT)) n(i)}",
-);
-const AUDIT: &str = "INSERT INTO markback_audit (school, event, at_ms, what, record) \
-     SELECT e.school, e.id, e.received_ms, w.what, '{\"code\":\"L\",\"rule\":\"late\"}' \
-     FROM markback_events e, (SELECT 'received' AS what UNION ALL SELECT 'planned' UNION ALL SELECT 'accepted' \
-         UNION ALL SELECT 'confirmed') w \
-     WHERE e.school = $1 AND e.received_ms >= $2 AND e.received_ms < $2 + 1000";
-const LEDGER: &str = "INSERT INTO markback_ledger (school, student, day, session, marks) \
-     SELECT e.school, e.student, e.day, e.session, '[]' FROM markback_events e \
-     WHERE e.school = $1 AND e.received_ms >= $2 AND e.received_ms < $2 + 1000";
-
-async fn fill_chunk(store: &Store, school: &str, chunk: u64, began: i64) -> anyhow::Result<()> {
-    let from = i64::try_from(chunk * CHUNK)?;
-    let until = from + i64::try_from(CHUNK)? - 1;
-    let at = DateTime::from_timestamp_millis(began).unwrap_or(DateTime::<Utc>::UNIX_EPOCH);
-    let day: NaiveDate = at.date_naive();
-    let body = json!({
-        "id": "old-1234567", "person": "A1234567890", "kind": "sign_in", "at": at.to_rfc3339(),
-        "answers": {"Reason for being late": "Bus"},
-    });
-    let decision = json!({
-        "outcome": "write", "code": "L", "rule": "late", "minutes_late": 12, "comment": "Bus",
-        "steps": [
-            "signed in at 09:12 on Monday 23 November 2026; the group is Years 7-11",
-            "the morning counts as late from 09:00 and as unauthorised from 09:30",
-            "the register of Wonde, 12 seconds old, has no mark in this session",
-            "12 minutes late, counted from 09:00", "the comment is the answer to Reason for being late",
-            "the mark is L with 12 minutes late and a comment",
-        ],
-    });
-    let engine = store.database().engine();
-    let mut tx = store.database().begin().await?;
-    on_tx!(tx, conn => {
-        sqlx::query(EVENTS.on(engine))
-            .bind(from).bind(until).bind(school).bind(chunk.to_string()).bind(body.to_string()).bind(day.to_string())
-            .bind(decision.to_string()).bind(began)
-            .execute(&mut *conn).await?;
-        sqlx::query(AUDIT).bind(school).bind(began).execute(&mut *conn).await?;
-        sqlx::query(LEDGER).bind(school).bind(began).execute(conn).await?;
-    });
-    Ok(tx.commit().await?)
 }
 
 /// The size of the database in MiB.
@@ -293,21 +226,25 @@ impl Growth {
     /// Prints the figures, and draws them if asked to.
     pub(super) fn show(&self, args: &GrowthArgs) -> anyhow::Result<()> {
         if let Some(path) = &args.svg {
-            let lines: Vec<_> = WORK
-                .iter()
-                .enumerate()
-                .map(|(n, (name, unit))| {
-                    let points = self.sizes.iter().filter(|size| {
-                        args.of_schools
-                            .first()
-                            .is_some_and(|first| size.schools == *first)
-                    });
-                    let points =
-                        points.filter_map(|size| Some((size.stored, *size.figures.get(n)?)));
-                    (format!("{name}, {unit}"), points.collect::<Vec<_>>())
+            let times = |points: Vec<(f64, f64)>| {
+                let smallest = points.first().map_or(1.0, |(size, _)| *size);
+                let relative = points.iter().map(|(size, cost)| (size / smallest, *cost));
+                relative.collect()
+            };
+            let panels: Vec<Panel> = (0..)
+                .zip(&WORK)
+                .map(|(n, (name, unit, _))| Panel {
+                    title: format!("{name}, {unit}"),
+                    lines: [times(self.by_stored(n)), times(self.by_schools(n))],
                 })
                 .collect();
-            plot::lines(path, "stored events", &lines)?;
+            let [stored, schools] = [self.by_stored(0), self.by_schools(0)];
+            let from = |points: &[(f64, f64)]| points.first().map_or(0.0, |(size, _)| *size);
+            let names = [
+                format!("times as many stored events as {}", from(&stored)),
+                format!("times as many schools as {}", from(&schools)),
+            ];
+            plot::panels(path, &names, &panels)?;
         }
         match args.format {
             TableOrJson::Table => output::line(self.to_string())?,
@@ -315,29 +252,107 @@ impl Growth {
         }
         Ok(())
     }
+
+    /// The costs of a work by the number of stored events, at the first number of schools.
+    fn by_stored(&self, work: usize) -> Vec<(f64, f64)> {
+        let first = self.sizes.first().map(|size| size.schools);
+        let of_first = self.sizes.iter().filter(|size| Some(size.schools) == first);
+        #[expect(clippy::cast_precision_loss, reason = "a count of events")]
+        let points =
+            of_first.filter_map(|size| Some((size.stored as f64, *size.figures.get(work)?)));
+        points.collect()
+    }
+
+    /// The costs of a work by the number of schools, at the last number of stored events.
+    fn by_schools(&self, work: usize) -> Vec<(f64, f64)> {
+        let first = self.sizes.first().map(|size| size.schools);
+        let begin = self
+            .sizes
+            .iter()
+            .rposition(|size| Some(size.schools) == first);
+        let of_last = self.sizes.iter().skip(begin.unwrap_or_default());
+        let points =
+            of_last.filter_map(|size| Some((f64::from(size.schools), *size.figures.get(work)?)));
+        points.collect()
+    }
+
+    fn trends(&self) -> impl Iterator<Item = [String; 4]> {
+        (0..).zip(&WORK).filter_map(|(n, (name, _, of))| {
+            let stored = Trend::of(&self.by_stored(n), false);
+            let schools = Trend::of(&self.by_schools(n), *of == Of::AllSchools);
+            if stored.is_none() && schools.is_none() {
+                return None;
+            }
+            let both = [stored, schools];
+            let is_met = both.into_iter().flatten().all(Trend::is_met);
+            let [stored, schools] = both.map(|trend| {
+                trend.map_or_else(String::new, |trend| {
+                    format!("{:.2} ({:.2})", trend.power, trend.allowed)
+                })
+            });
+            let verdict = if is_met { "met" } else { "MISSED" };
+            Some([(*name).to_owned(), stored, schools, verdict.to_owned()])
+        })
+    }
 }
 
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rows = self.sizes.iter().map(|size| {
-            let mut cells = [
-                size.stored.to_string(),
-                size.schools.to_string(),
-                format!("{:.0}", size.mib),
-            ]
-            .into_iter()
-            .chain(size.figures.iter().map(|figure| format!("{figure:.2}")));
-            array::from_fn(|_| cells.next().unwrap_or_default())
-        });
-        let mut names = ["stored events", "schools", "MiB"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain(WORK.iter().map(|(name, unit)| format!("{name}, {unit}")));
-        let head: [String; 3 + WORK.len()] = array::from_fn(|_| names.next().unwrap_or_default());
+        // A column for each size: there are fewer of them than figures.
+        let mut head = vec!["".to_owned(), "".to_owned()];
+        head.extend(
+            self.sizes
+                .iter()
+                .map(|size| format!("{} events, {} schools", size.stored, size.schools)),
+        );
+        let line = |name: &str, unit: &str, of: &dyn Fn(&Size) -> String| {
+            let mut cells = vec![name.to_owned(), unit.to_owned()];
+            cells.extend(self.sizes.iter().map(of));
+            cells
+        };
+        let mut rows = vec![line("database", "MiB", &|size| format!("{:.0}", size.mib))];
+        for (n, (name, unit, _)) in (0..).zip(&WORK) {
+            let figure = |size: &Size| {
+                size.figures
+                    .get(n)
+                    .map_or_else(String::new, |figure| format!("{figure:.2}"))
+            };
+            rows.push(line(name, unit, &figure));
+        }
+        write!(f, "{}", output::table_of(head, rows))?;
+        let trends: Vec<_> = self.trends().collect();
+        if !trends.is_empty() {
+            let head = [
+                "grows as a power of",
+                "stored events",
+                "schools",
+                "n log n in all",
+            ];
+            write!(
+                f,
+                "\n\nIn parentheses the power of what is allowed.\n\n{}",
+                output::table(head, trends)
+            )?;
+        }
+        if !self.tables.is_empty() {
+            let tables = self
+                .tables
+                .iter()
+                .map(|(name, mib)| [name.clone(), format!("{mib:.0}")]);
+            write!(
+                f,
+                "\n\n{}",
+                output::table(["table with its indexes", "MiB"], tables)
+            )?;
+        }
+        let rows = self
+            .rows_of_an_event
+            .iter()
+            .map(|(name, rows)| [(*name).to_owned(), format!("{rows:.2}")]);
         write!(
             f,
-            "{}",
-            output::table(head.each_ref().map(String::as_str), rows)
+            "\n\n{}",
+            output::table(["table", "rows of an event"], rows)
         )?;
         if self.debug_build {
             write!(f, "\nThis is a debug build: its results mean little.")?;

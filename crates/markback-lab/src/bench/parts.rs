@@ -28,7 +28,7 @@ use markback::{queues, schools::token_key, settings, store::Store};
 /// Events per second while latencies are measured.
 pub(super) const RATE: u32 = 500;
 /// The time limit for the events of one part.
-const DONE_WITHIN: Duration = Duration::from_secs(90);
+pub(super) const DONE_WITHIN: Duration = Duration::from_secs(90);
 /// The polling interval of the database. A poll reads all events; the database has the time of each acceptance.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// How long a node with very many schools is observed.
@@ -143,14 +143,7 @@ pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<Bu
     let bar = bars.counting("a busy school".to_owned(), events.len());
     stage.sandbox.reset_requests();
     load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
-    let begin = Instant::now();
-    while store.open_events().await? > 0 {
-        anyhow::ensure!(
-            begin.elapsed() < DONE_WITHIN,
-            "the events were not settled in time"
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    all_settled(&store).await?;
     bar.finish_and_clear();
     let requests = stage.sandbox.requests();
     node.end().await?;
@@ -242,6 +235,8 @@ pub(super) async fn drain_on(
     }
     let store = open(fresh).await?;
     registers_read(&store, DONE_WITHIN).await?;
+    // What is stored already is not looked at.
+    let stored_until = store.now_ms();
     pause(&store, &key).await?;
     let first = nodes.first().context("there is no node")?;
     let (singly, in_lists) = fill(stage, &http, first, bars).await?;
@@ -264,7 +259,7 @@ pub(super) async fn drain_on(
     let watch = Instant::now();
     let (events, last) = loop {
         let open = on_its_way(&store).await?;
-        let (accepted, last) = accepted(&store).await?;
+        let (accepted, last) = accepted(&store, stored_until).await?;
         bar.set_position(accepted);
         if open == 0 {
             // A pupil without a lesson in the afternoon has nothing that could bear a mark: a few are refused.
@@ -290,7 +285,7 @@ pub(super) async fn drain_on(
         since(processor_time(std::process::id()), own_before),
     );
     bar.finish_and_clear();
-    let fifth = accepted_at(&store, events / 5).await?;
+    let fifth = accepted_at(&store, stored_until, events / 5).await?;
     let memory = nodes.iter().filter_map(Node::peak_memory);
     let drain = Drain {
         events,
@@ -396,6 +391,19 @@ pub(super) async fn registers_read(store: &Store, within: Duration) -> anyhow::R
     Ok(())
 }
 
+/// Waits until all events are settled.
+pub(super) async fn all_settled(store: &Store) -> anyhow::Result<()> {
+    let begin = Instant::now();
+    while store.open_events().await? > 0 {
+        anyhow::ensure!(
+            begin.elapsed() < DONE_WITHIN,
+            "the events were not settled in time"
+        );
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    Ok(())
+}
+
 pub(super) async fn open(store: &Fresh) -> anyhow::Result<Store> {
     let clock = Arc::new(SystemClock);
     Ok(Store::open(&store.url, outbox::Settings::default(), clock).await?)
@@ -429,23 +437,23 @@ pub(super) async fn states(store: &Store) -> anyhow::Result<String> {
     Ok(words.collect::<Vec<_>>().join(", "))
 }
 
-/// The number of accepted events, and the time of the last one.
-pub(super) async fn accepted(store: &Store) -> anyhow::Result<(u64, i64)> {
-    const ACCEPTED: &str =
-        "SELECT count(*), max(accepted_ms) FROM markback_events WHERE accepted_ms IS NOT NULL";
+/// The number of accepted events that were received since then, and the time of the last acceptance.
+pub(super) async fn accepted(store: &Store, since: i64) -> anyhow::Result<(u64, i64)> {
+    const ACCEPTED: &str = "SELECT count(*), max(accepted_ms) FROM markback_events \
+                            WHERE received_ms >= $1 AND accepted_ms IS NOT NULL";
     let (count, last): (i64, Option<i64>) = on_pool!(store.database(), pool => {
-        sqlx::query_as(ACCEPTED).fetch_one(pool).await
+        sqlx::query_as(ACCEPTED).bind(since).fetch_one(pool).await
     })?;
     Ok((u64::try_from(count)?, last.unwrap_or_default()))
 }
 
-/// The time at which the given number of events was accepted.
-async fn accepted_at(store: &Store, count: usize) -> anyhow::Result<i64> {
-    const AT: &str = "SELECT accepted_ms FROM markback_events WHERE accepted_ms IS NOT NULL \
+/// The time at which the given number of the events received since then was accepted.
+async fn accepted_at(store: &Store, since: i64, count: usize) -> anyhow::Result<i64> {
+    const AT: &str = "SELECT accepted_ms FROM markback_events WHERE received_ms >= $2 AND accepted_ms IS NOT NULL \
                       ORDER BY accepted_ms LIMIT 1 OFFSET $1";
     let before = i64::try_from(count)?;
     Ok(on_pool!(store.database(), pool => {
-        sqlx::query_scalar(AT).bind(before).fetch_one(pool).await
+        sqlx::query_scalar(AT).bind(before).bind(since).fetch_one(pool).await
     })?)
 }
 

@@ -263,6 +263,7 @@ async fn service(stage: &Stage, morning: &Morning, answer_after: Duration) -> an
 
     stage.sandbox.reset_requests();
     let cpu_before = node.processor_time();
+    let since = store.now_ms();
     let mut events = morning.events(stage);
     let marks = events.len();
     // Whoever ends a pause in an SQLite file from outside wakes nobody: the last event does.
@@ -271,7 +272,7 @@ async fn service(stage: &Stage, morning: &Morning, answer_after: Duration) -> an
     let begin = store.now_ms();
     parts::resume(&store, &key).await?;
     load::one_by_one(&http, stage, &node, last, || ()).await?;
-    let accepted = settled(&store, marks).await?;
+    let accepted = settled(&store, since, marks).await?;
     let cpu = node
         .processor_time()
         .zip(cpu_before)
@@ -289,7 +290,7 @@ async fn service(stage: &Stage, morning: &Morning, answer_after: Duration) -> an
 }
 
 /// Waits until all marks are confirmed, and returns the time of the last acceptance in milliseconds.
-async fn settled(store: &Store, marks: usize) -> anyhow::Result<i64> {
+async fn settled(store: &Store, since: i64, marks: usize) -> anyhow::Result<i64> {
     let begin = Instant::now();
     while store.open_events().await? > 0 {
         ensure!(
@@ -299,7 +300,7 @@ async fn settled(store: &Store, marks: usize) -> anyhow::Result<i64> {
         );
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    let (accepted, last) = parts::accepted(store).await?;
+    let (accepted, last) = parts::accepted(store, since).await?;
     ensure!(
         accepted == u64::try_from(marks)?,
         "not all of {marks} events were accepted: {}",

@@ -297,12 +297,15 @@ fn schools(sandbox: &Sandbox) -> anyhow::Result<Vec<School>> {
         .collect()
 }
 
-/// The defaults, except for the rate limit: with one token for all schools nothing else would be measured.
+/// The defaults, except for the rate limit, since with one token for all schools nothing else would be measured, and for
+/// retention: what is stored for a measurement stays, however old it is.
 pub(super) const SERVICE: &str = r#"
 listen = "127.0.0.1:0"
 api_key_file = "api-key"
 store_env = "MARKBACK_BENCH_STORE"
 rate_per_minute = 1000000
+retention = "36500d"
+retention_undecided = "36500d"
 "#;
 
 /// The settings of all schools.

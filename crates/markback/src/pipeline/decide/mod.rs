@@ -366,6 +366,8 @@ impl Decider {
         let mut previous = self.previous_events(school, &cases).await?;
         let mut seen = HashSet::new();
         for case in cases {
+            // Deciding many takes a while, and others, such as intake, share the thread.
+            tokio::task::yield_now().await;
             // Two events of one pupil meet here only if a sync has found meanwhile that two ids are one person. The later
             // one waits for the outcome of the first.
             if case.key.clone().is_some_and(|key| !seen.insert(key)) {
