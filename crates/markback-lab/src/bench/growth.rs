@@ -21,7 +21,7 @@ use self::{
     trend::{Of, Trend},
 };
 use super::{
-    parts::{self, Bars, per_second},
+    parts::{self, Bars},
     plot::{self, Panel},
     stage::Stage,
 };
@@ -190,7 +190,7 @@ async fn size(
     let mut figures = vec![
         micros(drain.singly),
         micros(drain.in_lists),
-        micros(per_second(drain.events * 4 / 5, drain.rest_took)),
+        micros(drain.sustained),
     ];
     figures.extend(reads);
     // The next size needs the room.

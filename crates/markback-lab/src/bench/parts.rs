@@ -193,8 +193,9 @@ pub(super) struct Drain {
     pub(super) requests: RequestCounts,
     /// The peak memory of a node, in MiB.
     pub(super) memory: Option<f64>,
-    /// From the acceptance of a fifth of the events to that of all: by then each node has read each school's register.
-    pub(super) rest_took: Duration,
+    /// Accepted events per second, from the acceptance of a fifth of the events to that of seven tenths: before that each
+    /// node reads registers, and after that the last marks of each school wait for others.
+    pub(super) sustained: f64,
     /// The load of the machine's cores, from 0 to 1.
     pub(super) busy: Option<f64>,
     /// The processor time that the nodes needed, and this process with sandbox and sender.
@@ -285,7 +286,9 @@ pub(super) async fn drain_on(
         since(processor_time(std::process::id()), own_before),
     );
     bar.finish_and_clear();
-    let fifth = accepted_at(&store, stored_until, events / 5).await?;
+    let (from, until) = (events / 5, events * 7 / 10);
+    let between = accepted_at(&store, stored_until, until).await?
+        - accepted_at(&store, stored_until, from).await?;
     let memory = nodes.iter().filter_map(Node::peak_memory);
     let drain = Drain {
         events,
@@ -293,7 +296,7 @@ pub(super) async fn drain_on(
         in_lists,
         took: Duration::from_millis(u64::try_from(last - begin)?),
         requests: stage.sandbox.requests(),
-        rest_took: Duration::from_millis(u64::try_from(last - fifth)?),
+        sustained: per_second(until - from, Duration::from_millis(u64::try_from(between)?)),
         memory: memory.reduce(f64::max),
         busy,
         nodes_cpu,

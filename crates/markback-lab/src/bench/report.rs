@@ -79,18 +79,13 @@ const DEFAULT_RATE: u32 = 600;
 const ACCEPTED: &str = "processed to accepted";
 const OVER_A_LINE: &str = "Wonde answers after 100 ms";
 
-/// Events per second once each node has read each school's register.
-fn sustained(drain: &Drain) -> f64 {
-    per_second(drain.events - drain.events / 5, drain.rest_took)
-}
-
 fn whole(drain: &Drain) -> String {
     let (rate, per) = (
         per_second(drain.events, drain.took),
         per_thousand(&drain.requests),
     );
     format!(
-        "{} with the first reading of registers; {per:.1} requests per 1,000 marks",
+        "{} from the first to the last, who waits for others; {per:.1} requests per 1,000 marks",
         number(rate)
     )
 }
@@ -194,7 +189,7 @@ impl Report {
             (false, 4) => Some(Aim::AtLeast(8_000.0)),
             _ => None,
         };
-        let figure = self.add(ACCEPTED, &store, sustained(drain), "events/s");
+        let figure = self.add(ACCEPTED, &store, drain.sustained, "events/s");
         figure.remark = whole(drain);
         if let Some(aim) = aim {
             figure.aim(aim);
@@ -235,7 +230,7 @@ impl Report {
     /// The same with a delay of each response of Wonde, as over a real network.
     pub(super) fn over_a_line(&mut self, store: &str, drain: &Drain) {
         let what = format!("{ACCEPTED}, {OVER_A_LINE}");
-        self.add(what, store, sustained(drain), "events/s").remark = whole(drain);
+        self.add(what, store, drain.sustained, "events/s").remark = whole(drain);
     }
 
     pub(super) fn busy_school(&mut self, busy: &BusySchool) {

@@ -5,7 +5,7 @@
 //!
 //! - The first mark of a school that was quiet goes at once.
 //! - After a register the next waits for a pause. The more marks the school had lately, the more are worth waiting for,
-//!   so the pause grows.
+//!   so the pause grows; after a crowd it is short again, because the last of it wait for nobody.
 //! - Once the marks have waited together for as long as a request is worth, they go: where many come, that is soon. Of all
 //!   ways to send so many registers, this one makes the marks of a steady stream wait the shortest.
 //! - The busier the school's token, the longer the pause.
@@ -33,6 +33,8 @@ const LATELY: u32 = 60;
 const WORTH: f64 = 325.0;
 /// With so many marks lately, the pause is half of the longest.
 const COMPANY: f64 = 5.0;
+/// After a register marks wait for at most so many times as long as registers are apart where that many come all the time.
+const AFTER_A_CROWD: f64 = 1.5;
 /// The shortest time between two registers of a school that are not full. What lies there after an outage has waited for
 /// long enough, but is still being decided.
 pub(super) const APART: Duration = Duration::from_millis(500);
@@ -88,7 +90,9 @@ fn elapsed(from: DateTime<Utc>, to: DateTime<Utc>) -> Option<Duration> {
 fn pause(limit: Duration, marks_lately: u64, load: f64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "marks of a minute")]
     let marks = marks_lately.max(1) as f64;
-    busier(limit, limit.as_secs_f64() * marks / (marks + COMPANY), load)
+    let grown = limit.as_secs_f64() * marks / (marks + COMPANY);
+    let apart = (2.0 * WORTH * f64::from(LATELY) / marks).sqrt();
+    busier(limit, grown.min(AFTER_A_CROWD * apart), load)
 }
 
 /// How long until these marks have waited together for as long as a request is worth, at most `limit`. They are taken to
@@ -248,8 +252,8 @@ mod tests {
     #[case::first(1, 0.0, 10.0)]
     #[case::few(5, 0.0, 30.0)]
     #[case::stream(30, 0.0, 51.4)]
-    #[case::one_a_second(60, 0.0, 55.4)]
-    #[case::crowd(1_800, 0.0, 59.8)]
+    #[case::one_a_second(60, 0.0, 38.2)]
+    #[case::after_a_crowd(1_800, 0.0, 7.0)]
     // The token is half used, and used up.
     #[case::half_used(5, 0.5, 45.0)]
     #[case::used_up(60, 1.0, 60.0)]
