@@ -9,12 +9,12 @@ use outbox::Clock as _;
 use crate::stage::{SIMS, Setup, Stage, sign_in};
 
 /// Far less than a mark waits for others in these tests, and far more than everything else takes.
-const SOON: TimeDelta = TimeDelta::minutes(5);
+const SOON: TimeDelta = TimeDelta::minutes(2);
 
 /// A school where one mark has gone, and a second waits for others.
 async fn one_waits() -> Stage {
     let stage = Stage::set(Setup {
-        service: "gather = { window = \"1h\", max = 200 }",
+        service: "gather = { window = \"1h\", max = 200 }\nregister_window = \"1m\"",
         ..Setup::default()
     })
     .await;
@@ -45,7 +45,7 @@ async fn the_mark_of_a_pupil_who_is_missed_does_not_wait_and_takes_others_along(
     let missed = stage.pupil(SIMS, 2);
     stage.teacher(SIMS, &missed, "AM", Some("N"));
     // What was read before is not taken as it is any more.
-    stage.clock.advance(Duration::from_secs(301));
+    stage.clock.advance(Duration::from_secs(61));
     assert_eq!(stage.state(SIMS, "second").await, Planned);
     let begins = stage.clock.now();
     stage
