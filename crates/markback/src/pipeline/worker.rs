@@ -35,7 +35,8 @@ use crate::{
 const REST_AT_LEAST: Duration = Duration::from_millis(5);
 /// The longest pause after a look that found nothing.
 const EMPTY_PAUSE_MAX: Duration = Duration::from_millis(250);
-/// How long the answer counts which schools' marks go now, and the shortest pause before the question is asked again.
+/// How long at least the answer counts which schools' marks go now, and the shortest pause before the question is asked
+/// again.
 const GATHER_CHECK: Duration = Duration::from_millis(50);
 
 /// How the workers work. `Default` fits a service on one machine.
@@ -354,7 +355,8 @@ impl Workers {
         gathered: &mut Gathered,
     ) -> outbox::Result<Vec<ClaimedJob>> {
         let outbox = self.store.outbox();
-        if gathered.schools.is_empty() || gathered.at.elapsed() > GATHER_CHECK {
+        if gathered.schools.is_empty() || gathered.at.elapsed() > gathered.counts_for {
+            let since = Instant::now();
             let mut waiting = outbox.waiting(queues::SEND, claim.shard).await?;
             if waiting.is_empty() {
                 *gathered = Gathered::default();
@@ -368,6 +370,8 @@ impl Workers {
                 schools: ready.schools,
                 next: ready.next,
                 at: Instant::now(),
+                // With many schools the question takes a while, and must not take most of the time.
+                counts_for: GATHER_CHECK.max(4 * since.elapsed()),
             };
         }
         while let Some(school) = gathered.schools.pop_front() {
@@ -433,6 +437,8 @@ struct Gathered {
     /// How long until the next school's marks go.
     next: Option<Duration>,
     at: Instant,
+    /// How long the answer counts.
+    counts_for: Duration,
 }
 
 impl Default for Gathered {
@@ -441,6 +447,7 @@ impl Default for Gathered {
             schools: VecDeque::new(),
             next: None,
             at: Instant::now(),
+            counts_for: GATHER_CHECK,
         }
     }
 }
