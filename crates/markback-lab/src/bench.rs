@@ -52,15 +52,9 @@ pub struct Args {
     /// Stores to measure; PostgreSQL needs --postgres-url
     #[arg(long, value_enum, default_value = "all")]
     pub store: Which,
-    /// PostgreSQL server on which databases can be created, such as postgres://user@host/postgres; each is removed
-    /// afterwards
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "MARKBACK_BENCH_POSTGRES",
-        hide_env_values = true
-    )]
-    pub postgres_url: Option<Url>,
+    /// The PostgreSQL server
+    #[command(flatten)]
+    pub server: ServerArg,
     /// Main process of that server on this machine, as `cargo xtask bench` starts it. Where several nodes are compared on
     /// Linux, it is bound to cores of its own, as the nodes are
     #[arg(
@@ -79,6 +73,20 @@ pub struct Args {
     /// Output format
     #[arg(long, value_enum, default_value = "table")]
     pub format: TableOrJson,
+}
+
+/// The PostgreSQL server to measure on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerArg {
+    /// PostgreSQL server on which databases can be created, such as postgres://user@host/postgres; each is removed
+    /// afterwards
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "MARKBACK_BENCH_POSTGRES",
+        hide_env_values = true
+    )]
+    pub postgres_url: Option<Url>,
 }
 
 /// What to measure, if not the throughput.
@@ -106,14 +114,9 @@ pub struct IntakeArgs {
     /// Duration of the intake of 500 events per second for each store
     #[arg(long, value_name = "S", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub seconds: u64,
-    /// PostgreSQL server on which a database can be created; SQLite alone without it
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "MARKBACK_BENCH_POSTGRES",
-        hide_env_values = true
-    )]
-    pub postgres_url: Option<Url>,
+    /// The PostgreSQL server
+    #[command(flatten)]
+    pub server: ServerArg,
     /// Output format
     #[arg(long, value_enum, default_value = "table")]
     pub format: TableOrJson,
@@ -176,7 +179,7 @@ async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
             let mut report = Report::new();
             let store = Fresh::sqlite(&stage)?;
             measure_intake(&stage, "SQLite", store, intake.seconds, &mut report).await?;
-            if let Some(server) = &intake.postgres_url {
+            if let Some(server) = &intake.server.postgres_url {
                 report.server = Some(database::durability(server).await?);
                 let store = Fresh::postgres(server).await?;
                 measure_intake(&stage, "PostgreSQL", store, intake.seconds, &mut report).await?;
@@ -218,17 +221,12 @@ async fn measure_and_print(args: &Args) -> anyhow::Result<()> {
 }
 
 fn check(args: &Args) -> Result<(), BadInput> {
-    if let Some(What::Growth(growth)) = &args.what {
-        return growth.check();
-    }
-    if let Some(What::Api(api)) = &args.what {
-        return api.check();
-    }
-    if let Some(What::Php(php)) = &args.what {
-        return php.check();
-    }
-    if let Some(What::Nation(nation)) = &args.what {
-        return nation.check();
+    match &args.what {
+        Some(What::Growth(growth)) => return growth.check(),
+        Some(What::Api(api)) => return api.check(),
+        Some(What::Php(php)) => return php.check(),
+        Some(What::Nation(nation)) => return nation.check(),
+        Some(What::Intake(_) | What::Morning(_) | What::School(_)) | None => {}
     }
     if !(EVENTS_MIN..=EVENTS_MAX).contains(&args.events) {
         let given = args.events;
@@ -247,7 +245,7 @@ fn check(args: &Args) -> Result<(), BadInput> {
     if args.schools > 50_000 {
         return Err(BadInput("--schools takes 50000 at most".to_owned()));
     }
-    if args.store == Which::Postgres && args.postgres_url.is_none() {
+    if args.store == Which::Postgres && args.server.postgres_url.is_none() {
         return Err(BadInput(
             "PostgreSQL is measured on a server of yours: name it with --postgres-url, or run `cargo xtask bench`"
                 .to_owned(),
@@ -300,7 +298,7 @@ async fn measure_throughput(args: &Args, bars: &Bars, report: &mut Report) -> an
         stage.answer_after(Duration::ZERO)?;
         report.over_a_line("SQLite", &slow);
     }
-    match &args.postgres_url {
+    match &args.server.postgres_url {
         Some(server) if args.store != Which::Sqlite => {
             report.server = Some(database::durability(server).await?);
             let store = Fresh::postgres(server).await?;

@@ -123,7 +123,7 @@ fn enqueue_claim_and_complete_a_batch(bencher: Bencher<'_, '_>, store: &str) {
     });
 }
 
-/// The last, as it leaves claimed jobs behind.
+/// Named so that it runs last: it leaves claimed jobs behind.
 #[divan::bench(args = stores())]
 fn then_claim_a_batch(bencher: Bencher<'_, '_>, store: &str) {
     let outbox = outbox(store);

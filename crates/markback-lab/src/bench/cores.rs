@@ -59,7 +59,7 @@ impl Drop for Bound {
 }
 
 /// Binds this process and the server, if its process is named, for the largest of these numbers of nodes; smaller numbers
-/// use the same division. Also returns a note for the report, unless there are no several nodes.
+/// use the same division. Also returns a note for the report, unless there is only one node.
 pub(super) fn bind(
     numbers: &[usize],
     server: Option<u32>,

@@ -149,9 +149,10 @@ pub(super) async fn measure(args: &GrowthArgs) -> anyhow::Result<Growth> {
         tables: Vec::new(),
         debug_build: cfg!(debug_assertions),
     };
-    let extents = match args.year {
-        true => vec![Extent::year(args.of_schools.last().copied().unwrap_or(1))],
-        false => args.extents(),
+    let extents = if args.year {
+        vec![Extent::year(args.of_schools.last().copied().unwrap_or(1))]
+    } else {
+        args.extents()
     };
     for extent in extents {
         let copies = morning.copies(&stage, extent);
@@ -290,7 +291,7 @@ impl Growth {
                     format!("{:.2} ({:.2})", trend.power, trend.allowed)
                 })
             });
-            let verdict = if is_met { "met" } else { "MISSED" };
+            let verdict = if is_met { "met" } else { "missed" };
             Some([(*name).to_owned(), stored, schools, verdict.to_owned()])
         })
     }

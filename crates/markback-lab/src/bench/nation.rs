@@ -17,10 +17,10 @@ use markback_console::{BadInput, output::TableOrJson};
 use outbox::on_pool;
 use rand::{RngExt as _, SeedableRng as _, seq::SliceRandom as _};
 use rand_chacha::ChaCha8Rng;
-use url::Url;
 use wonde_sandbox::RequestCounts;
 
 use super::{
+    ServerArg,
     database::Fresh,
     growth::mebibytes,
     load,
@@ -62,14 +62,8 @@ pub struct NationArgs {
     /// Number of nodes; more than one needs --postgres-url
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub nodes: u32,
-    /// PostgreSQL server on which a database can be created; SQLite without it
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "MARKBACK_BENCH_POSTGRES",
-        hide_env_values = true
-    )]
-    pub postgres_url: Option<Url>,
+    #[command(flatten)]
+    pub server: ServerArg,
     /// Output format
     #[arg(long, value_enum, default_value = "table")]
     pub format: TableOrJson,
@@ -83,7 +77,7 @@ impl NationArgs {
                 "--schools takes a number from 1 to 24000".to_owned(),
             ));
         }
-        if self.nodes > 1 && self.postgres_url.is_none() {
+        if self.nodes > 1 && self.server.postgres_url.is_none() {
             return Err(BadInput(
                 "several nodes need a database that they can share: name a server with --postgres-url".to_owned(),
             ));
@@ -125,7 +119,7 @@ pub(super) async fn measure(args: &NationArgs, bars: &Bars) -> anyhow::Result<Na
     let stage = Stage::nation(args.schools, SIZES, MIS_DELAY / args.speed);
     let stage = bars.during("setting up the sandbox", stage).await?;
     let path = settings(&stage, args)?;
-    let fresh = match &args.postgres_url {
+    let fresh = match &args.server.postgres_url {
         Some(server) => Fresh::postgres(server).await?,
         None => Fresh::sqlite(&stage)?,
     };

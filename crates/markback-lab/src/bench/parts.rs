@@ -143,7 +143,7 @@ pub(super) async fn busy_school(stage: &Stage, bars: &Bars) -> anyhow::Result<Bu
     let bar = bars.counting("a busy school".to_owned(), events.len());
     stage.sandbox.reset_requests();
     load::at_rate(&http, stage, &node, events, RATE, || bar.inc(1)).await?;
-    all_settled(&store).await?;
+    all_settled(&store, DONE_WITHIN).await?;
     bar.finish_and_clear();
     let requests = stage.sandbox.requests();
     node.end().await?;
@@ -166,14 +166,7 @@ async fn lone(
     const TOOK: &str = "SELECT max(accepted_ms - received_ms) FROM markback_events";
     let event = stage.sign_ins_at(1, Session::Am).into_iter().take(1);
     load::one_by_one(http, stage, node, event.collect(), || ()).await?;
-    let begin = Instant::now();
-    while store.open_events().await? > 0 {
-        anyhow::ensure!(
-            begin.elapsed() < DONE_WITHIN,
-            "a lone event was not settled in time"
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    all_settled(store, DONE_WITHIN).await?;
     let took: Option<i64> = on_pool!(store.database(), pool => {
         sqlx::query_scalar(TOOK).fetch_one(pool).await
     })?;
@@ -395,13 +388,13 @@ pub(super) async fn registers_read(store: &Store, within: Duration) -> anyhow::R
 }
 
 /// Waits until all events are settled.
-pub(super) async fn all_settled(store: &Store) -> anyhow::Result<()> {
+pub(super) async fn all_settled(store: &Store, within: Duration) -> anyhow::Result<()> {
     let begin = Instant::now();
     while store.open_events().await? > 0 {
-        anyhow::ensure!(
-            begin.elapsed() < DONE_WITHIN,
-            "the events were not settled in time"
-        );
+        if begin.elapsed() > within {
+            let states = states(store).await?;
+            anyhow::bail!("the events were not settled in time: {states}");
+        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(())

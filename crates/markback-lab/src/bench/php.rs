@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
-use futures::{future::try_join_all, stream::TryStreamExt as _};
+use futures::future::try_join_all;
 use markback_console::{BadInput, output::TableOrJson};
-use mis_wonde::wonde::{Client, SchoolId};
-use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::process::Command;
 use wonde_sandbox::RequestCounts;
@@ -36,7 +34,6 @@ const SIGN_IN: i64 = 8 * 60 + 30;
 const PRESENT: &str = "/";
 /// The time limit for the service's marks.
 const DONE_WITHIN: Duration = Duration::from_secs(180);
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The arguments of `markback bench php`.
 #[derive(Clone, Debug, Args)]
@@ -211,20 +208,12 @@ impl Morning {
             "the school has {} pupils only",
             pupils.len()
         );
-        let client = Client::builder(SecretString::from(stage.sandbox.token()))
-            .base_url(stage.sandbox.base_url())
-            .build()?;
-        let at = client.at_base(&SchoolId::from(school.id.as_str()));
-        let codes: Vec<_> = at.attendance_codes().try_collect().await?;
-        let present = codes
-            .into_iter()
-            .find(|line| line.code.as_deref() == Some(PRESENT))
-            .context("the school has no code for a present morning")?;
+        let code = stage.code(&school.id, PRESENT).await?;
         Ok(Self {
             school: place,
             id: school.id.clone(),
             pupils,
-            code: present.id.to_string(),
+            code: code.to_string(),
         })
     }
 
@@ -291,15 +280,7 @@ async fn service(stage: &Stage, morning: &Morning, answer_after: Duration) -> an
 
 /// Waits until all marks are confirmed, and returns the time of the last acceptance in milliseconds.
 async fn settled(store: &Store, since: i64, marks: usize) -> anyhow::Result<i64> {
-    let begin = Instant::now();
-    while store.open_events().await? > 0 {
-        ensure!(
-            begin.elapsed() < DONE_WITHIN,
-            "the service's marks were not confirmed in time: {}",
-            parts::states(store).await?
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    parts::all_settled(store, DONE_WITHIN).await?;
     let (accepted, last) = parts::accepted(store, since).await?;
     ensure!(
         accepted == u64::try_from(marks)?,

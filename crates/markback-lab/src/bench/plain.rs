@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mis_wonde::wonde::{
-    AttendanceCodeId, AttendanceQuery, Client, SchoolClient, SchoolId, Session, SessionMark,
-    StudentId,
+    AttendanceCodeId, AttendanceQuery, SchoolClient, Session, SessionMark, StudentId,
 };
-use secrecy::SecretString;
 use wonde_sandbox::RequestCounts;
 
 use super::stage::Stage;
@@ -29,21 +27,14 @@ pub(super) struct Plain {
 /// start of the day are read, the codes are known in advance, nothing is stored, and outcomes are not polled.
 pub(super) async fn measure(stage: &Stage) -> anyhow::Result<Plain> {
     let school = stage.schools.first().context("there is no school")?;
-    let client = Client::builder(SecretString::from(stage.sandbox.token()))
-        .base_url(stage.sandbox.base_url())
-        .build()?;
-    let at = client.at_base(&SchoolId::from(school.id.as_str()));
-    let codes: Vec<_> = at.attendance_codes().try_collect().await?;
-    let present = codes
-        .into_iter()
-        .find(|line| line.code.as_deref() == Some("\\"))
-        .context("the school has no code for a present afternoon")?;
+    let at = stage.client(&school.id)?;
+    let present = stage.code(&school.id, "\\").await?;
     let pupils: Vec<_> = school.pupils.iter().take(EVENTS).collect();
     let events = pupils.len();
     stage.sandbox.reset_requests();
     let begin = Instant::now();
     stream::iter(pupils)
-        .map(|pupil| one(stage, &at, pupil, &present.id))
+        .map(|pupil| one(stage, &at, pupil, &present))
         .buffer_unordered(WORKERS)
         .try_collect::<Vec<()>>()
         .await?;

@@ -85,7 +85,7 @@ fn whole(drain: &Drain) -> String {
         per_thousand(&drain.requests),
     );
     format!(
-        "{} from the first to the last, who waits for others; {per:.1} requests per 1,000 marks",
+        "{} with the first readings, and the last marks, which wait for others; {per:.1} requests per 1,000 marks",
         number(rate)
     )
 }
@@ -393,7 +393,7 @@ impl Report {
 
     /// A morning of very many schools.
     pub(super) fn nation(&mut self, args: &NationArgs, nation: &Nation) {
-        let store = match (&args.postgres_url, args.nodes) {
+        let store = match (&args.server.postgres_url, args.nodes) {
             (None, _) => "SQLite, 1 node".to_owned(),
             (Some(_), 1) => "PostgreSQL, 1 node".to_owned(),
             (Some(_), nodes) => format!("PostgreSQL, {nodes} nodes"),
@@ -633,8 +633,8 @@ impl Report {
             "The same pupils of one school and the same marks, each side in its own processes. The PHP client reads the \
              register and posts one mark for each event, as its users do. In its favour: it reads changes since six \
              o'clock only, stores nothing, asks for no outcome, overwrites what it finds, gets its codes with the events, \
-             and opens a connection for each request without TLS. The service's requests and processor time count until its last mark is confirmed, with the intake. In \
-             its favour: its events are in its database, and the registers read, when the clock for its rate starts."
+             and opens a connection for each request without TLS. The service's requests and processor time count until \
+             its last mark is confirmed, with the intake. In its favour: its events are in its database, and the registers read, when the clock for its rate starts."
                 .to_owned(),
         );
     }

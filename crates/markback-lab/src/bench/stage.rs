@@ -10,8 +10,11 @@ use std::{
 use anyhow::Context as _;
 use chrono::{DateTime, Datelike as _, Days, NaiveDate, TimeDelta, TimeZone as _, Utc, Weekday};
 use chrono_tz::Tz;
+use futures::TryStreamExt as _;
 use mis_core::Session;
+use mis_wonde::wonde::{AttendanceCodeId, Client, SchoolClient, SchoolId};
 use rand::RngExt as _;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use wonde_sandbox::{Fault, FaultRule, Sandbox, SandboxOptions};
@@ -122,6 +125,25 @@ impl Stage {
     /// The pupils on roll of all schools.
     fn pupils(&self) -> usize {
         self.schools.iter().map(|school| school.pupils.len()).sum()
+    }
+
+    /// A client of the sandbox for one school.
+    pub(super) fn client(&self, school: &str) -> anyhow::Result<SchoolClient> {
+        let client = Client::builder(SecretString::from(self.sandbox.token()))
+            .base_url(self.sandbox.base_url())
+            .build()?;
+        Ok(client.at_base(&SchoolId::from(school)))
+    }
+
+    /// The id that an attendance code has at a school.
+    pub(super) async fn code(&self, school: &str, code: &str) -> anyhow::Result<AttendanceCodeId> {
+        let codes = self.client(school)?.attendance_codes();
+        let codes: Vec<_> = codes.try_collect().await?;
+        let found = codes
+            .into_iter()
+            .find(|line| line.code.as_deref() == Some(code));
+        let found = found.with_context(|| format!("the school has no code {code}"))?;
+        Ok(found.id)
     }
 
     /// A time before the first mark of the school day.

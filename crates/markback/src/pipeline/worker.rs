@@ -355,7 +355,7 @@ impl Workers {
         gathered: &mut Gathered,
     ) -> outbox::Result<Vec<ClaimedJob>> {
         let outbox = self.store.outbox();
-        if gathered.schools.is_empty() || gathered.at.elapsed() > gathered.counts_for {
+        if gathered.schools.is_empty() || Instant::now() > gathered.until {
             let since = Instant::now();
             let mut waiting = outbox.waiting(queues::SEND, claim.shard).await?;
             if waiting.is_empty() {
@@ -369,9 +369,8 @@ impl Workers {
             *gathered = Gathered {
                 schools: ready.schools,
                 next: ready.next,
-                at: Instant::now(),
                 // With many schools the question takes a while, and must not take most of the time.
-                counts_for: GATHER_CHECK.max(4 * since.elapsed()),
+                until: Instant::now() + GATHER_CHECK.max(4 * since.elapsed()),
             };
         }
         while let Some(school) = gathered.schools.pop_front() {
@@ -436,9 +435,8 @@ struct Gathered {
     schools: VecDeque<String>,
     /// How long until the next school's marks go.
     next: Option<Duration>,
-    at: Instant,
-    /// How long the answer counts.
-    counts_for: Duration,
+    /// When it is looked up again.
+    until: Instant,
 }
 
 impl Default for Gathered {
@@ -446,8 +444,7 @@ impl Default for Gathered {
         Self {
             schools: VecDeque::new(),
             next: None,
-            at: Instant::now(),
-            counts_for: GATHER_CHECK,
+            until: Instant::now(),
         }
     }
 }

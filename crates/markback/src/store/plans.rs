@@ -41,31 +41,27 @@ impl Statement {
     }
 }
 
-const fn each(
-    name: &'static str,
-    sql: &'static Sql,
-    parameters: &'static str,
-    indexes: &'static [&'static str],
-) -> Statement {
-    let sql = Text::Each(sql);
-    Statement {
-        name,
-        sql,
-        parameters,
-        indexes,
+impl From<&'static Sql> for Text {
+    fn from(sql: &'static Sql) -> Self {
+        Self::Each(sql)
     }
 }
 
-const fn both(
+impl From<&'static str> for Text {
+    fn from(sql: &'static str) -> Self {
+        Self::Both(sql)
+    }
+}
+
+fn statement(
     name: &'static str,
-    sql: &'static str,
+    sql: impl Into<Text>,
     parameters: &'static str,
     indexes: &'static [&'static str],
 ) -> Statement {
-    let sql = Text::Both(sql);
     Statement {
         name,
-        sql,
+        sql: sql.into(),
         parameters,
         indexes,
     }
@@ -73,171 +69,171 @@ const fn both(
 
 fn statements() -> Vec<Statement> {
     vec![
-        each(
+        statement(
             "a person's events",
             &search::OF_PERSON,
             "'s7', '[]', 'p7', 0, 9000000000000, NULL, NULL, 50, 9000000000000, ''",
             &["markback_events_person"],
         ),
-        each(
+        statement(
             "a school's events",
             &search::OF_SCHOOL,
             "'s7', '[]', NULL, 0, 9000000000000, NULL, NULL, 50, 9000000000000, ''",
             &["markback_events_school"],
         ),
-        each(
+        statement(
             "a school's events that need a person",
             &search::PROBLEMS_OF_SCHOOL,
             "'s7', '[[\"failed\"]]', NULL, 0, 9000000000000, NULL, NULL, 50, 9000000000000, ''",
             &["markback_events_problems"],
         ),
-        each(
+        statement(
             "all events",
             &search::OF_ALL,
             "NULL, '[]', NULL, 0, 9000000000000, NULL, NULL, 50, 9000000000000, ''",
             &["markback_events_received"],
         ),
-        both("open events", search::OPEN, "", &["markback_events_open"]),
-        both(
+        statement("open events", search::OPEN, "", &["markback_events_open"]),
+        statement(
             "what schools wait for",
             overview::WAITING,
             "",
             &["markback_events_open"],
         ),
-        each(
+        statement(
             "a school's problems",
             &problems::PROBLEMS,
             "'s7', 19000, 20000, 50",
             &["markback_events_"],
         ),
-        each(
+        statement(
             "intake: stored events",
             &events::STORED,
             "'[[\"s7\",\"e7\"]]'",
             &["markback_events"],
         ),
-        each(
+        statement(
             "previous events",
             &previous::BEFORE,
             "'[[\"s7\",\"e7\",\"p7\",0,9]]'",
             &["markback_events_person"],
         ),
-        each(
+        statement(
             "the ledger of sessions",
             &ledger::LOOK,
             "'[[\"s7\",\"p7\",\"2026-11-23\",\"AM\"]]'",
             &["markback_ledger"],
         ),
-        both(
+        statement(
             "an event's history",
             audit::OF_EVENT,
             "'s7', 'e7'",
             &["markback_audit_event"],
         ),
-        both(
+        statement(
             "a school's day",
             day::OF_DAY,
             "'s7', 19000, 19100, 20001",
             &["markback_events_at"],
         ),
-        both(
+        statement(
             "days with events",
             snapshots::DAYS,
             "'s7'",
             &["markback_events_at"],
         ),
-        both(
+        statement(
             "the events of the last days",
             snapshots::PAST,
             "'s7', 19900",
             &["markback_events_at"],
         ),
-        both(
+        statement(
             "the snapshots of the last days",
             snapshots::SINCE,
             "'s7', 19900",
             &["markback_events_at", "markback_snapshots"],
         ),
-        both(
+        statement(
             "a page of the feed",
             feed::AFTER,
             "100, 9000000000000, 100",
             &["markback_feed_seq"],
         ),
-        each(
+        statement(
             "a page of the feed, some kinds",
             &feed::AFTER_OF_KINDS,
             "100, 20100, 100, '[[\"event\"]]'",
             &["markback_feed_seq"],
         ),
-        each(
+        statement(
             "a page of the feed, one school",
             &feed::AFTER_OF_SCHOOL,
             "100, 20100, 100, '[[\"event\"]]', 's7'",
             &["markback_feed_s"],
         ),
-        both(
+        statement(
             "numbering the feed",
             feed::NUMBER,
             "20000, 1000",
             &["markback_feed_"],
         ),
-        both(
+        statement(
             "old entries of the feed",
             feed::OLD,
             "0, 1000",
             &["markback_feed_seq"],
         ),
-        both("pruning the feed", feed::DROP, "10", &["markback_feed_seq"]),
-        each(
+        statement("pruning the feed", feed::DROP, "10", &["markback_feed_seq"]),
+        statement(
             "pruning events",
             &retention::EVENTS,
             "10, 1000, 0",
             &["markback_events_received"],
         ),
-        each(
+        statement(
             "pruning undecided events",
             &retention::UNDECIDED,
             "10, 1000, 0",
             &["markback_events_received"],
         ),
-        each(
+        statement(
             "pruning histories",
             &retention::AUDIT,
             "10, 1000, 0",
             &["markback_audit_at"],
         ),
-        each(
+        statement(
             "pruning the ledger",
             &retention::LEDGER,
             "1, 1000",
             &["markback_ledger_day"],
         ),
-        each(
+        statement(
             "pruning registers",
             &retention::REGISTER,
             "1, 1000",
             &["markback_register_day"],
         ),
-        each(
+        statement(
             "pruning registers without days",
             &retention::UNDATED,
             "1, 1000",
             &["markback_register_undated"],
         ),
-        each(
+        statement(
             "pruning writebacks",
             &retention::WRITEBACKS,
             "1, 1000",
             &["markback_writebacks_at"],
         ),
-        each(
+        statement(
             "pruning parts of snapshots",
             &snapshots::UNUSED_PARTS,
             "-172800000, 1000",
             &["markback_events_received", "markback_snapshots"],
         ),
-        each(
+        statement(
             "pruning the audit log",
             &audit_log::PAST,
             "10, 1000",

@@ -158,7 +158,7 @@ pub(super) async fn morning(stage: &Stage, bars: &Bars) -> anyhow::Result<Mornin
     let events: Vec<_> = events.collect();
     bars.during("a morning", async {
         load::in_lists(&http, stage, &node, events, || ()).await?;
-        parts::all_settled(&store).await
+        parts::all_settled(&store, parts::DONE_WITHIN).await
     })
     .await?;
     node.end().await?;
