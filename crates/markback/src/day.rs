@@ -9,7 +9,7 @@ use writeback::{SchoolDay, TimesOfDay};
 
 use crate::{
     calendar::{ReadClosures, reading::kept_closures},
-    mirror::Unread,
+    mirror::{MaxAge, Unread},
     service::Markback,
     settings::School,
     store::{LedgerKey, Stage},
@@ -131,7 +131,10 @@ impl Markback {
             if !mis.capabilities().has(Ability::Session) {
                 return Ok(None);
             }
-            mirror.register(&of, &mis, date, None).await.map(Some)
+            mirror
+                .register(&of, &mis, date, MaxAge::Window)
+                .await
+                .map(Some)
         });
         let read = tokio::time::timeout(LOOK_WITHIN, reading).await;
         let register = match read {

@@ -40,8 +40,21 @@ const CLOCKS_DIFFER: TimeDelta = TimeDelta::hours(1);
 const BATCH: usize = 1_000;
 /// Days of which the register is kept in memory: today, and one or two for late events.
 const IN_MEMORY: usize = 3;
+/// How many times as old as usual a copy may be where the decision does not depend on it.
+const RELAXED: i32 = 6;
 /// What an event waits for until everything has been read once.
 const FIRST: &str = "the register is being read for the first time";
+
+/// How old a copy of the register may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MaxAge {
+    /// `register_window`.
+    Window,
+    /// `register_window`, and read no earlier than this.
+    Since(DateTime<Utc>),
+    /// Several times `register_window`: nothing depends on what the copy shows, and it is only told.
+    Relaxed,
+}
 
 /// The register mirrors of all schools. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -100,14 +113,13 @@ impl Mirror {
         }
     }
 
-    /// The register of a day. Changes are read at most once per `register_window`, and again if the last reading is
-    /// older than `at_least`.
+    /// The register of a day. Changes since the last reading are read if that is older than `max_age`.
     pub(crate) async fn register(
         &self,
         school: &School,
         mis: &Mis,
         date: NaiveDate,
-        at_least: Option<DateTime<Utc>>,
+        max_age: MaxAge,
     ) -> Result<Arc<Register>, Unread> {
         let recent = self.recent(&school.id);
         let mut recent = recent.lock().await;
@@ -119,7 +131,7 @@ impl Mirror {
             };
         }
         if let Some(register) = recent.registers.get(&date)
-            && self.is_fresh(register.read_at(), at_least)
+            && self.is_fresh(register.read_at(), max_age)
         {
             return Ok(register.clone());
         }
@@ -127,7 +139,7 @@ impl Mirror {
             // For an event that waited longer than the mirror reaches back.
             mis.register(date).await?
         } else {
-            let read_at = self.update(school, mis, at_least).await?;
+            let read_at = self.update(school, mis, max_age).await?;
             let slots = mis.register_slots(date).await?;
             let rows = self.store.register_rows(&school.id, &slots).await?;
             // Another node may have found meanwhile that the school has another MIS.
@@ -165,7 +177,7 @@ impl Mirror {
         &self,
         school: &School,
         mis: &Mis,
-        at_least: Option<DateTime<Utc>>,
+        max_age: MaxAge,
     ) -> Result<DateTime<Utc>, Unread> {
         let source = mis.descriptor().id;
         let reading = self.store.register_reading(&school.id).await?;
@@ -176,7 +188,7 @@ impl Mirror {
             self.ask(&[school]).await?;
             return Err(Unread::first(reading.as_ref()));
         };
-        while !self.is_fresh(read_at, at_least) {
+        while !self.is_fresh(read_at, max_age) {
             let now = self.store.now();
             let mut from = read_at.min(now) - OVERLAP;
             if self.store.register_is_untimed(&school.id).await? {
@@ -264,10 +276,19 @@ impl Mirror {
         reading.source == source && reading.read_at.is_some_and(sound)
     }
 
-    fn is_fresh(&self, read_at: DateTime<Utc>, at_least: Option<DateTime<Utc>>) -> bool {
+    fn is_fresh(&self, read_at: DateTime<Utc>, max_age: MaxAge) -> bool {
         let window = delta(self.settings.current().service.register_window);
-        (self.store.now() - read_at).abs() < window
-            && at_least.is_none_or(|at_least| read_at >= at_least)
+        let age = (self.store.now() - read_at).abs();
+        match max_age {
+            MaxAge::Window => age < window,
+            MaxAge::Since(earliest) => age < window && read_at >= earliest,
+            MaxAge::Relaxed => age < window * RELAXED,
+        }
+    }
+
+    /// Whether a copy read then is no older than [`MaxAge::Window`].
+    pub(crate) fn is_recent(&self, register: &Register) -> bool {
+        self.is_fresh(register.read_at(), MaxAge::Window)
     }
 
     fn lookback(&self) -> TimeDelta {

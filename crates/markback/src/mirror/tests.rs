@@ -190,7 +190,7 @@ impl World {
     }
 
     async fn register(&self, node: &Mirror) -> Result<Arc<Register>, Unread> {
-        node.register(self.school(), &self.mis(), monday(), None)
+        node.register(self.school(), &self.mis(), monday(), MaxAge::Window)
             .await
     }
 

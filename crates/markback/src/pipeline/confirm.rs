@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     ledger::Change,
-    mirror::Mirror,
+    mirror::{MaxAge, Mirror},
     schools::{Schools, token_key},
     settings::School,
     store::{EventState, EventUpdate, NewAudit, Store},
@@ -462,7 +462,7 @@ impl Step<'_> {
             let register = self
                 .confirmer
                 .mirror
-                .register(self.school, mis, mark.mark.date, Some(accepted_at))
+                .register(self.school, mis, mark.mark.date, MaxAge::Since(accepted_at))
                 .await;
             // If it cannot be read, it is not asked for again for every mark.
             let Ok(register) = register else { break };

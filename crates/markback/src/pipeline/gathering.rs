@@ -30,7 +30,7 @@ use crate::settings::Gather;
 const LATELY: u32 = 60;
 /// A request is worth so many seconds of waiting, all marks of a register together. With a pupil a second, registers are 25
 /// seconds apart and marks wait 13 seconds on average.
-const WORTH: f64 = 325.0;
+const WORTH: f64 = 335.0;
 /// With so many marks lately, the pause is half of the longest.
 const COMPANY: f64 = 5.0;
 /// After a register marks wait for at most so many times as long as registers are apart where that many come all the time.

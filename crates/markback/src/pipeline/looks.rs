@@ -28,7 +28,7 @@ use super::{
 /// The shortest time between two looks at a school's registers that are planned.
 const APART: Duration = Duration::from_secs(60);
 /// How long webhooks count as coming after the last one.
-const HOOKS_COME: Duration = Duration::from_secs(15 * 60);
+const HOOKS_COME: Duration = Duration::from_secs(60 * 60);
 /// How many times as far apart looks are while webhooks come.
 const APART_WITH_HOOKS: u32 = 3;
 /// How much shorter the expected delay gets with each look that finds everything settled.

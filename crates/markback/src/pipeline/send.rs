@@ -38,6 +38,7 @@ use crate::{
     lease::{LeaseExpired, WriteLease},
     ledger::Change,
     metrics,
+    mirror::MaxAge,
     schools::{Schools, token_key},
     settings::School,
     store::{EventKey, EventState, EventUpdate, LedgerKey, NewSnapshot, Store, StoredEvent},
@@ -256,12 +257,13 @@ impl<'a> Batch<'a> {
         if stale.is_empty() {
             return Ok(stale);
         }
-        let keys = stale
+        let keys: Vec<_> = stale
             .iter()
             .map(|one| one.planned.ledger_key(self.school_id))
             .collect();
         let now = self.sender.store.now();
-        let context = match self.sender.contexts.read(school, keys, Some(now)).await? {
+        let contexts = &self.sender.contexts;
+        let context = match contexts.read(school, &keys, MaxAge::Since(now)).await? {
             Ok(context) => context,
             Err(error) => {
                 for one in &stale {

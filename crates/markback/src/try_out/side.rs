@@ -8,7 +8,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
-use mis_core::{Capabilities, EventKind, Quirks, Register, Session, SessionWriteback, StudentId};
+use mis_core::{
+    Capabilities, EventKind, HeldCode, HeldMark, Quirks, Register, Session, SessionWriteback,
+    StudentId,
+};
 use writeback::{
     Decision, DecisionOutcome, Event, GroupContext, Previous, RegisterView, Rules, SchoolDay,
     SkipReason, Standing, View, decide, settings::GroupKind,
@@ -368,7 +371,7 @@ impl<'a> Track<'a> {
                 )?,
                 pick(standing, recorded, own.standing.clone())?,
                 pick_register(
-                    register(key, &ledger, event, snapshot, ruling),
+                    without_recorded(key, &ledger, &base.row.ledger, event, snapshot, ruling)?,
                     &base.register,
                     own.register().ok_or(Apart::NoSnapshot)?,
                 )?,
@@ -524,7 +527,14 @@ impl<'a> Track<'a> {
             quirks,
             codes: &snapshot.mis.codes,
             register: pick_register(
-                register(Some(key), &ledger, event, snapshot, &ruling),
+                without_recorded(
+                    Some(key),
+                    &ledger,
+                    &base.row.ledger,
+                    event,
+                    snapshot,
+                    &ruling,
+                )?,
                 &base.register,
                 own.register().ok_or(Apart::NoSnapshot)?,
             )?,
@@ -733,6 +743,57 @@ fn register(
     snapshot: &DecisionSnapshot,
     ruling: &Ruling<'_>,
 ) -> RegisterView {
+    register_with(
+        key,
+        held_in_copy(key, snapshot),
+        ledger,
+        event,
+        snapshot,
+        ruling,
+    )
+}
+
+/// The same on a side that has not written all that was recorded. A mark of ours that the copy shows and this side lacks
+/// was never in this side's register: there a mark of its own still stands, or what was there before.
+fn without_recorded(
+    key: Option<&Key>,
+    ledger: &LedgerRow,
+    recorded: &LedgerRow,
+    event: &Event,
+    snapshot: &DecisionSnapshot,
+    ruling: &Ruling<'_>,
+) -> Result<RegisterView, Apart> {
+    let mut held = held_in_copy(key, snapshot);
+    let is_shown = |mark: &LedgerMark| {
+        held.as_ref()
+            .is_some_and(|held| held.code == HeldCode::Known(mark.code.clone()))
+    };
+    let has = |row: &LedgerRow| row.marks_but(&event.id).any(is_shown);
+    if has(recorded) && !has(ledger) {
+        let own = ledger.newest_but(&event.id);
+        let first = recorded.marks_but(&event.id).next();
+        if own.is_none() && first.is_some_and(|first| first.over.is_some()) {
+            return Err(Apart::Underivable);
+        }
+        held = None;
+    }
+    Ok(register_with(key, held, ledger, event, snapshot, ruling))
+}
+
+/// The pupil's mark in the copy of the register that was recorded.
+fn held_in_copy(key: Option<&Key>, snapshot: &DecisionSnapshot) -> Option<HeldMark> {
+    let (student, _, session) = key?;
+    snapshot.own.copy.as_ref()?.held(student, *session)
+}
+
+fn register_with(
+    key: Option<&Key>,
+    held: Option<HeldMark>,
+    ledger: &LedgerRow,
+    event: &Event,
+    snapshot: &DecisionSnapshot,
+    ruling: &Ruling<'_>,
+) -> RegisterView {
     let own = &snapshot.own;
     let (Some((student, date, session)), true) = (key, own.register.is_some()) else {
         return RegisterView::CannotLook {
@@ -740,10 +801,7 @@ fn register(
         };
     };
     let register = match &own.copy {
-        Some(copy) => {
-            let held = copy.held(student, *session);
-            Ok(Arc::new(Register::new(*date, copy.read_at, held)))
-        }
+        Some(copy) => Ok(Arc::new(Register::new(*date, copy.read_at, held))),
         None => Err(NOT_READ.to_owned()),
     };
     let rules = ruling.rules();
@@ -787,11 +845,7 @@ fn enter(
     }
     let change = match (&decision.outcome, &decision.standing) {
         (DecisionOutcome::Write(planned), standing) => {
-            let (student, _, session) = key;
-            let held = own
-                .copy
-                .as_ref()
-                .and_then(|copy| copy.held(student, *session));
+            let held = held_in_copy(Some(key), snapshot);
             let planned_ms = own.now.timestamp_millis();
             Change::Plan {
                 standing: Some(standing.clone().unwrap_or_else(|| against.clone())),

@@ -7,7 +7,7 @@ use markback::service::EventState::{Confirmed, Received, Skipped};
 use serde_json::{Value, json};
 use wonde_sandbox::{Fault, FaultRule, RetryAfter, TeacherMark};
 
-use crate::stage::{ARBOR, SIMS, Setup, Stage};
+use crate::stage::{ARBOR, SIMS, Setup, Stage, sign_in};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -111,4 +111,64 @@ async fn until_everything_has_been_read_once_events_wait_and_say_why_and_an_erro
     let reads = stage.requests(&format!("GET {list}"));
     // Of 18 slices nine had been read; the last question may be that of a decision.
     assert!((9..=12).contains(&reads), "{reads} requests for the rest");
+}
+
+/// How often the register was read for pupils who sign in six minutes after each other, half an hour long.
+async fn reads_in_half_an_hour(writeback: &'static str) -> u64 {
+    let stage = Stage::set(Setup {
+        writeback,
+        ..Setup::default()
+    })
+    .await;
+    for n in 0..5 {
+        let id = format!("e{n}");
+        let event = sign_in(&id, &stage.pupil(SIMS, n), "09:07:00");
+        stage.take(SIMS, event).await;
+        assert_eq!(stage.settled_as(SIMS, &id).await, Confirmed);
+        stage.clock.advance(Duration::from_secs(6 * 60));
+    }
+    stage.requests("GET attendance/session")
+}
+
+#[tokio::test]
+async fn where_nothing_is_protected_the_register_is_not_read_for_each_decision() {
+    let protected = reads_in_half_an_hour(r#"protected = ["M"]"#).await;
+    let unprotected = reads_in_half_an_hour("").await;
+    assert!(protected >= 5, "{protected}");
+    assert!(unprotected <= 1, "{unprotected}");
+}
+
+#[tokio::test]
+async fn where_nothing_is_protected_an_old_copy_does_not_pass_for_the_register() {
+    let stage = Stage::set(Setup {
+        writeback: "present = true",
+        ..Setup::default()
+    })
+    .await;
+    let [early, late] = [0, 1].map(|n| stage.pupil(SIMS, n));
+    stage.teacher(SIMS, &late, "AM", Some("/"));
+    stage.take(SIMS, sign_in("early", &early, "08:50:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "early").await, Confirmed);
+    // The copy that was read for it shows a mark that is right; meanwhile it was changed.
+    stage.teacher(SIMS, &late, "AM", Some("N"));
+    stage.clock.advance(Duration::from_secs(6 * 60));
+    stage.take(SIMS, sign_in("late", &late, "08:55:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "late").await, Confirmed);
+    assert_eq!(stage.code(SIMS, &late, "AM").unwrap(), "/");
+}
+
+#[tokio::test]
+async fn a_known_arrival_is_decided_without_another_look_at_the_register() {
+    let stage = Stage::usual().await;
+    let pupil = stage.pupil(SIMS, 0);
+    stage.take(SIMS, sign_in("first", &pupil, "09:07:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "first").await, Confirmed);
+    stage.clock.advance(Duration::from_secs(6 * 60));
+    let reads = stage.requests("GET attendance/session");
+    stage.take(SIMS, sign_in("again", &pupil, "09:40:00")).await;
+    assert_eq!(stage.settled_as(SIMS, "again").await, Skipped);
+    let decision = stage.event(SIMS, "again").await.decision.unwrap();
+    assert_eq!(decision["reason"], "already_arrived", "{decision}");
+    assert_eq!(stage.requests("GET attendance/session"), reads);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").unwrap(), "L");
 }

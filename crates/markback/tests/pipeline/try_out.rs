@@ -24,6 +24,8 @@ type Changes = Vec<(&'static str, &'static str)>;
 async fn stage(writeback: &'static str) -> Stage {
     Stage::set(Setup {
         writeback,
+        // A trial goes by the copy of the register that a decision had, and where nothing is protected that may be older.
+        service: "register_window = \"1s\"",
         ..Setup::default()
     })
     .await

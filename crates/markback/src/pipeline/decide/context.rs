@@ -12,15 +12,15 @@ use mis_core::{
     Register, StudentId,
 };
 use writeback::{
-    Decision, Event, Previous, RegisterMark, RegisterSource, RegisterView, SchoolDay, Standing,
-    View, Withdrawn, decide, local_date,
+    Decision, DecisionOutcome, Event, Previous, RegisterMark, RegisterSource, RegisterView,
+    SchoolDay, SkipReason, Standing, View, Withdrawn, decide, local_date,
 };
 
 use super::view::{Sources, view_of, withdrawn_of};
 use crate::{
     calendar::{ReadClosures, reading::kept_closures},
     ledger::{LedgerRow, SeenMark},
-    mirror::{Mirror, Unread},
+    mirror::{MaxAge, Mirror, Unread},
     pipeline::planned::PlannedMark,
     schools::Schools,
     settings::{Group, School},
@@ -90,8 +90,8 @@ impl ContextReader {
     pub(in crate::pipeline) async fn read<'a>(
         &self,
         school: &'a School,
-        keys: Vec<LedgerKey>,
-        at_least: Option<DateTime<Utc>>,
+        keys: &[LedgerKey],
+        max_age: MaxAge,
     ) -> outbox::Result<mis_core::Result<DecisionContext<'a>>> {
         let mis = match self.schools.mis(school).await {
             Ok(mis) => mis,
@@ -104,7 +104,7 @@ impl ContextReader {
         let dates: HashSet<NaiveDate> =
             keys.iter().map(|key| key.date).filter(|_| writes).collect();
         for date in dates {
-            let register = match self.mirror.register(school, &mis, date, at_least).await {
+            let register = match self.mirror.register(school, &mis, date, max_age).await {
                 Ok(register) => Ok(register),
                 Err(Unread::Store(error)) => return Err(error),
                 Err(Unread::Mis(error)) if concerns_all_requests(&error) => return Ok(Err(error)),
@@ -127,7 +127,7 @@ impl ContextReader {
             Arc::default()
         };
         let closures = kept_closures(&self.store, school).await?;
-        let ledger = self.store.ledger(&keys).await?;
+        let ledger = self.store.ledger(keys).await?;
         let capabilities = self.store.limited_capabilities(&school.id, &mis).await?;
         let adapter = mis.descriptor();
         let part = SchoolPart::of(school).map(|school_part| MisPart {
@@ -203,6 +203,71 @@ impl DecisionContext<'_> {
         now: DateTime<Utc>,
         look: Look<'_>,
     ) -> Decided {
+        let planned = match &look {
+            Look::Again(planned) => Some(*planned),
+            Look::First { .. } | Look::Repair(_) => None,
+        };
+        let view = self.view(event, group, key, now, look);
+        let decision = decide(event, student, group.map(Group::as_rules), &view);
+        let copy = key.and_then(|key| self.copy(key));
+        let planned_at = planned.map(|planned| planned.planned_at);
+        let settings = Some(self.settings.clone());
+        let own = OwnPart::of(student, &view, copy, now, planned_at, settings, &decision);
+        let snapshot = own
+            .and_then(|own| serde_json::to_string(&own))
+            .inspect_err(|error| tracing::error!(%error, "the input of a decision is not stored"))
+            .ok()
+            .and_then(|body| self.snapshot(event, group, planned.is_some(), body));
+        Decided { decision, snapshot }
+    }
+
+    /// Whether all registers were read lately, or could not be read at all.
+    pub(in crate::pipeline) fn is_recent(&self, mirror: &Mirror) -> bool {
+        let mut read = self.registers.values().flatten();
+        read.all(|register| mirror.is_recent(register))
+    }
+
+    /// Whether an event that is decided for the first time comes to the same whatever the register shows now, so that an
+    /// older copy will do: the pupil's arrival is known, or it is this, judged by the time, in a group whose rules protect
+    /// nothing.
+    pub(in crate::pipeline) fn is_decided_by_rules(
+        &self,
+        event: &Event,
+        student: &StudentId,
+        group: Option<&Group>,
+        key: &LedgerKey,
+        now: DateTime<Utc>,
+        previous: Option<Previous>,
+    ) -> bool {
+        let view = self.view(event, group, Some(key), now, Look::First { previous });
+        let outcome = decide(event, student, group.map(Group::as_rules), &view).outcome;
+        let rules = group.and_then(|group| group.rules.as_ref());
+        let sees = |kind| rules.is_some_and(|rules| rules.must_see_register(kind));
+        let row = self.ledger.get(key);
+        let is_alone = row.is_none_or(|row| row.newest_but(&event.id).is_none())
+            && !sees(EventKind::SignIn)
+            && !sees(EventKind::SignOut);
+        match outcome {
+            DecisionOutcome::Write(planned) => is_alone && planned.rule.is_time_based(),
+            DecisionOutcome::Skip { reason, .. } => match reason {
+                SkipReason::AlreadyArrived => row.is_none_or(|row| row.standing.chosen.is_none()),
+                // An older copy may say so where the register does not any more.
+                SkipReason::AlreadyRecorded => false,
+                _ => is_alone,
+            },
+            _ => false,
+        }
+    }
+
+    /// What the rules go by.
+    fn view<'v>(
+        &'v self,
+        event: &Event,
+        group: Option<&Group>,
+        key: Option<&LedgerKey>,
+        now: DateTime<Utc>,
+        look: Look<'v>,
+    ) -> View<'v> {
         let (planned, previous, repair) = match look {
             Look::First { previous } => (None, previous, None),
             Look::Again(planned) => (
@@ -239,7 +304,7 @@ impl DecisionContext<'_> {
                 why: NOT_NEEDED.to_owned(),
             },
         };
-        let view = View {
+        View {
             capabilities: self.capabilities,
             quirks: self.quirks,
             codes: &self.codes,
@@ -261,18 +326,7 @@ impl DecisionContext<'_> {
             released: planned.is_some_and(|planned| planned.released),
             withdrawn,
             timezone: self.school.timezone,
-        };
-        let decision = decide(event, student, group.map(Group::as_rules), &view);
-        let copy = key.and_then(|key| self.copy(key));
-        let planned_at = planned.map(|planned| planned.planned_at);
-        let settings = Some(self.settings.clone());
-        let own = OwnPart::of(student, &view, copy, now, planned_at, settings, &decision);
-        let snapshot = own
-            .and_then(|own| serde_json::to_string(&own))
-            .inspect_err(|error| tracing::error!(%error, "the input of a decision is not stored"))
-            .ok()
-            .and_then(|body| self.snapshot(event, group, planned.is_some(), body));
-        Decided { decision, snapshot }
+        }
     }
 
     /// What is known of the mark of a withdrawn event, and the view of the register.

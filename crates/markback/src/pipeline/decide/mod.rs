@@ -32,6 +32,7 @@ use super::{
 };
 use crate::{
     ledger::{Change, LedgerMark, LedgerRow, Stage},
+    mirror::MaxAge,
     people::{PersonIndex, person_of, several},
     schools::{Schools, token_key},
     settings::{Group, School},
@@ -344,9 +345,9 @@ impl Decider {
             self.schools.forget_before(&settings.id, at).await;
             self.contexts.mirror.forget_before(&settings.id, at).await;
         }
-        let keys = cases.iter().filter_map(|case| case.key.clone()).collect();
+        let mut previous = self.previous_events(school, &cases).await?;
         let backoff = self.failures.backoff(cases.iter().map(|case| &case.job));
-        let context = match self.contexts.read(settings, keys, None).await? {
+        let context = match self.context(settings, &cases, &previous).await? {
             Ok(context) => context,
             Err(error) => {
                 let next = self.failures.after(&error, settings, backoff);
@@ -363,7 +364,6 @@ impl Decider {
         if let Some(error) = &context.unread {
             effects.outages.extend(Outage::of(error, settings, backoff));
         }
-        let mut previous = self.previous_events(school, &cases).await?;
         let mut seen = HashSet::new();
         for case in cases {
             // Deciding many takes a while, and others, such as intake, share the thread.
@@ -382,6 +382,36 @@ impl Decider {
             }
         }
         Ok(effects)
+    }
+
+    /// What deciding these events needs. The register's changes are only asked for if a decision depends on them.
+    async fn context<'s>(
+        &self,
+        school: &'s School,
+        cases: &[Case<'_>],
+        previous: &HashMap<String, Previous>,
+    ) -> outbox::Result<mis_core::Result<DecisionContext<'s>>> {
+        let keys: Vec<_> = cases.iter().filter_map(|case| case.key.clone()).collect();
+        let needs_register = |case: &Case<'_>| case.repaired.is_some() || case.round > 0;
+        if !cases.iter().any(needs_register) {
+            let context = self.contexts.read(school, &keys, MaxAge::Relaxed).await?;
+            let suffices = |context: &DecisionContext<'_>| {
+                context.is_recent(&self.contexts.mirror)
+                    || cases.iter().all(|case| {
+                        let previous = previous.get(&case.event.id).cloned();
+                        case.key.as_ref().is_none_or(|key| {
+                            let Case { event, student, .. } = case;
+                            let now = self.now();
+                            context
+                                .is_decided_by_rules(event, student, case.group, key, now, previous)
+                        })
+                    })
+            };
+            if context.as_ref().map_or(true, suffices) {
+                return Ok(context);
+            }
+        }
+        self.contexts.read(school, &keys, MaxAge::Window).await
     }
 
     /// A withdrawn event whose mark is to be repaired, where that was written: the person or the settings may have changed.

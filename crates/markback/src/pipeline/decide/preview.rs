@@ -9,6 +9,7 @@ use writeback::{Decision, Event};
 use super::{Decider, Look};
 use crate::{
     ledger::Change,
+    mirror::MaxAge,
     people::{nobody, person_of, several},
     pipeline::{Workers, planned::PlannedMark},
     settings::{Group, School},
@@ -121,8 +122,8 @@ impl Decider {
             })
             .collect();
         let known = || cases.iter().filter_map(|case| case.as_ref().ok());
-        let keys = known().filter_map(|case| case.key.clone()).collect();
-        let mut context = match self.contexts.read(school, keys, None).await? {
+        let keys: Vec<_> = known().filter_map(|case| case.key.clone()).collect();
+        let mut context = match self.contexts.read(school, &keys, MaxAge::Window).await? {
             Ok(context) => context,
             Err(error) => return unknown(&error.to_string()),
         };
