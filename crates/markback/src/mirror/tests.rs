@@ -274,10 +274,10 @@ async fn what_was_entered_two_months_ahead_is_seen_and_after_a_restart_only_chan
         assert_eq!(world.held(&node, "S2").await.unwrap(), "L");
         assert!(world.copy.asked().is_empty());
         // Unless it must know more.
-        let now = Some(outbox::Clock::now(&*world.clock));
+        let now = outbox::Clock::now(&*world.clock);
         let mis = world.mis();
-        let register = node.register(world.school(), &mis, monday(), now);
-        assert_eq!(Some(register.await.unwrap().read_at()), now);
+        let register = node.register(world.school(), &mis, monday(), MaxAge::Since(now));
+        assert_eq!(register.await.unwrap().read_at(), now);
         assert_eq!(world.copy.asked(), [since("2026-11-23T06:00:00Z")]);
         assert_eq!(world.why(&node).await, None);
     }
@@ -328,7 +328,7 @@ async fn a_mark_that_was_removed_is_gone_after_the_night_and_not_before() {
         world.read_all(&node).await.unwrap();
         let shown = async |date| {
             let mis = world.mis();
-            let register = node.register(world.school(), &mis, date, None);
+            let register = node.register(world.school(), &mis, date, MaxAge::Window);
             let mut shown: Vec<_> = register
                 .await
                 .unwrap()

@@ -67,8 +67,9 @@ macro_rules! search {
 
 pub(super) static OF_PERSON: Sql = search!("e.school = $1 AND e.person = $3");
 pub(super) static OF_SCHOOL: Sql = search!("e.school = $1");
-pub(super) static PROBLEMS_OF_SCHOOL: Sql =
-    search!("e.school = $1 AND e.state IN ('held', 'failed', 'rejected', 'unconfirmed')");
+pub(super) static PROBLEMS_OF_SCHOOL: Sql = search!(
+    "e.school = $1 AND {e.state IN ('held', 'failed', 'rejected', 'unconfirmed')|e.needs_person}"
+);
 pub(super) static OF_ALL: Sql = search!("(CAST($1 AS TEXT) IS NULL OR e.school = $1)");
 
 const REOPEN: &str = "UPDATE markback_events SET state = 'received', round = round + 1, waiting = NULL, outcome = NULL, \
