@@ -95,6 +95,18 @@ fn statements() -> Vec<Statement> {
         ),
         statement("open events", search::OPEN, "", &["markback_events_open"]),
         statement(
+            "events of all schools that are open or wait for a person",
+            &events::PENDING,
+            "",
+            &["markback_events_open", "markback_events_problems"],
+        ),
+        statement(
+            "schools with events",
+            events::SCHOOLS,
+            "",
+            &["markback_events"],
+        ),
+        statement(
             "what schools wait for",
             overview::WAITING,
             "",
