@@ -151,7 +151,7 @@ fn statements() -> Vec<Statement> {
         statement(
             "days with events",
             snapshots::DAYS,
-            "'s7'",
+            "'s7', 5",
             &["markback_events_at"],
         ),
         statement(
