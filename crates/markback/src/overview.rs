@@ -43,7 +43,7 @@ pub struct SchoolOverview {
     pub people_read: bool,
     /// Scheduled syncs are paused until then.
     pub sync_paused_until: Option<DateTime<Utc>>,
-    /// The number of its events in each state.
+    /// The number of its events in each state that is open or waits for a person; others are not counted.
     pub events: BTreeMap<String, u64>,
     /// What blocks the sync of its people, its events or its calendar.
     pub last_error: Option<String>,
@@ -140,8 +140,7 @@ pub async fn schools(all: &Configuration, store: &Store) -> outbox::Result<Vec<S
         schools.push(state.of(&id.as_str().into(), None, Some(&stored), notes));
     }
     // Schools that were taken out of the settings file, and whose events are still kept.
-    let gone: Vec<_> = state.events.keys().cloned().collect();
-    for id in gone {
+    for id in std::mem::take(&mut state.with_events) {
         schools.push(state.of(&id, None, None, Vec::new()));
     }
     Ok(schools)
@@ -252,6 +251,8 @@ fn notes(all: &Configuration, scope: Scope) -> HashMap<String, Vec<String>> {
 /// What the database knows of the schools.
 struct State {
     events: BTreeMap<SchoolId, BTreeMap<String, u64>>,
+    /// The schools with stored events that are not listed yet.
+    with_events: BTreeSet<SchoolId>,
     known: BTreeSet<SchoolId>,
     sync_paused: BTreeMap<SchoolId, DateTime<Utc>>,
     pauses: HashMap<String, PauseOverview>,
@@ -261,13 +262,14 @@ struct State {
 impl State {
     async fn read(store: &Store) -> outbox::Result<Self> {
         let mut events: BTreeMap<SchoolId, BTreeMap<String, u64>> = BTreeMap::new();
-        for ((school, state), count) in store.tally().await? {
+        for ((school, state), count) in store.pending().await? {
             let of_school = events.entry(school).or_default();
             of_school.insert(state.as_str().to_owned(), count);
         }
         let pauses = pauses(store).await?.into_iter();
         Ok(Self {
             events,
+            with_events: store.schools_with_events().await?,
             known: store.schools_ready().await?.into_iter().collect(),
             sync_paused: store.paused_syncs().await?.into_iter().collect(),
             pauses: pauses.map(|pause| (pause.key.clone(), pause)).collect(),
@@ -288,6 +290,7 @@ impl State {
             waiting,
             calendar_error,
         } = self.overview.remove(id).unwrap_or_default();
+        self.with_events.remove(id);
         let owner = school.map(|school| school.version.owner());
         let stored = stored.filter(|_| owner != Some(Owner::File));
         let own = self.pauses.get(id.as_str());

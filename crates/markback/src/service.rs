@@ -374,7 +374,7 @@ impl Markback {
         waiting::tell(self.store(), &self.settings(), events).await
     }
 
-    /// The number of events in each state, by school.
+    /// The number of events in each state, by school. Reads every stored event.
     ///
     /// # Errors
     /// Returns an error if the database query fails.

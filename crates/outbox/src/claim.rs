@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::database::Tx;
 use crate::enqueue::json;
 use crate::error::Result;
-use crate::job::{BatchMode, ClaimRequest, ClaimedJob, JobId, LeaseToken, Shard, WaitingPartition};
+use crate::job::{BatchMode, ClaimRequest, ClaimedJob, JobId, LeaseToken, WaitingPartition};
 use crate::outbox::{Outbox, time};
 use crate::settings::ms;
 use crate::sql::Sql;
@@ -17,6 +17,8 @@ const CLOCK_SLACK_MS: i64 = 1000;
 /// How many due jobs are checked for pauses at a time, and how many times in one claim.
 const DEFER_WINDOW: i64 = 500;
 const DEFER_ROUNDS: usize = 8;
+/// How many claimable jobs [`Outbox::waiting`] counts, so that a long queue does not slow it down.
+const WAITING_WINDOW: i64 = 2000;
 
 pub(crate) static LOOK: Sql = Sql::new(
     "SELECT CAST({now} AS BIGINT), (SELECT count(*) FROM outbox_pauses WHERE until_at > {now})",
@@ -106,15 +108,17 @@ pub(crate) static FULL_PARTITION: Sql = Sql::new(concat!(
     " GROUP BY j.partition_key HAVING count(*) >= $3 ORDER BY min(j.due_at) LIMIT 1"
 ));
 
-/// The claimable jobs of each partition, the longest waiting first.
+/// The partitions of the oldest `$3` claimable jobs, the longest waiting first. The limit applies after all conditions, so
+/// jobs that cannot be claimed do not hide others.
 pub(crate) static WAITING: Sql = Sql::new(concat!(
-    "SELECT j.partition_key, count(*), CAST({now} - min(j.due_at) AS BIGINT) FROM outbox_jobs j WHERE ",
+    "SELECT w.partition_key, count(*), CAST({now} - min(w.due_at) AS BIGINT) FROM (\
+         SELECT j.partition_key, j.due_at FROM outbox_jobs j WHERE ",
     claimable!(
         "j.state = 0",
         "{now}",
-        " AND {1 = 1|(hashtext(j.partition_key)::bigint & 2147483647) % $3 = $4}"
+        " AND j.partition_key NOT IN {rows $4: partition_key text} AND {1 = 1|(hashtext(j.partition_key)::bigint & 2147483647) % $5 = $6}"
     ),
-    " GROUP BY j.partition_key ORDER BY min(j.due_at)"
+    " ORDER BY j.due_at, j.seq LIMIT $3) w GROUP BY w.partition_key ORDER BY min(w.due_at)"
 ));
 
 /// After the clock was set back, delays keep their remaining length, counted from now; absolute times of the host stay.
@@ -211,19 +215,29 @@ impl Outbox {
         Ok(rows.into_iter().map(claimed).collect())
     }
 
-    /// The partitions of `queue` that have claimable jobs, the longest waiting first: the host decides which of them to
-    /// claim now ([`ClaimRequest::partition`]). Changes nothing, and reads every due job of the queue.
+    /// The partitions of the oldest 2,000 jobs of `queue` that `request` could claim, the longest waiting first: the host
+    /// decides which of them to claim now ([`ClaimRequest::partition`]). Changes nothing.
+    ///
+    /// If more jobs wait, the counts of [`WaitingPartition::jobs`] are lower bounds, and a partition that has only younger jobs
+    /// is not listed until older ones have been claimed. Of `request`, only `except` and `shard` have an effect.
     ///
     /// # Errors
     /// Returns an error if the database query fails.
-    pub async fn waiting(&self, queue: &str, shard: Shard) -> Result<Vec<WaitingPartition>> {
+    pub async fn waiting(
+        &self,
+        queue: &str,
+        request: &ClaimRequest,
+    ) -> Result<Vec<WaitingPartition>> {
         let text = WAITING.on(self.engine());
+        let partitions = Partitions::of(request)?;
         let rows: Vec<(String, i64, i64)> = on_pool!(self.inner.db, pool => {
             sqlx::query_as(text)
                 .bind(self.now_bind())
                 .bind(queue)
-                .bind(i64::from(shard.count.max(1)))
-                .bind(i64::from(shard.index))
+                .bind(WAITING_WINDOW)
+                .bind(&*partitions.except)
+                .bind(partitions.parts)
+                .bind(partitions.part)
                 .fetch_all(pool)
                 .await
         })?;

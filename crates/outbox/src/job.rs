@@ -310,13 +310,13 @@ impl ClaimRequest {
     }
 }
 
-/// The claimable jobs of one partition.
+/// The claimable jobs of one partition, of those that [`Outbox::waiting`](crate::Outbox::waiting) looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitingPartition {
     /// The partition.
     pub partition: String,
-    /// How many of its jobs are claimable.
+    /// How many of its jobs are claimable, at least.
     pub jobs: u64,
     /// How long the oldest of them has been due. Work that had waited before it was enqueued counts
     /// ([`NewJob::waited`]).

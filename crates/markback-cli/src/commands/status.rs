@@ -97,7 +97,7 @@ fn trouble(endpoint: &Endpoint) -> String {
 impl Status {
     async fn read(all: &Configuration, store: &Store) -> outbox::Result<Self> {
         let mut schools = overview::schools(all, store).await?;
-        // Drafts have no state, and schools that were taken out only while events are kept.
+        // Drafts have no state, and schools that were taken out only while events are open or wait for a person.
         schools.retain(|school| school.owner.is_some() || !school.events.is_empty());
         let queues = store.outbox().stats().await?.into_iter();
         let queues = queues.map(|(queue, stats)| {
@@ -211,8 +211,6 @@ impl Status {
                 .to_owned(),
                 open.map(count).sum::<u64>().to_string(),
                 count(EventState::Held).to_string(),
-                count(EventState::Confirmed).to_string(),
-                count(EventState::Skipped).to_string(),
                 count(EventState::Failed).to_string(),
                 count(EventState::Rejected).to_string(),
                 count(EventState::Unconfirmed).to_string(),
@@ -229,8 +227,6 @@ impl Status {
             "people",
             "open",
             "held",
-            "confirmed",
-            "skipped",
             "failed",
             "rejected",
             "unconfirmed",

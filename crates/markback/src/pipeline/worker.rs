@@ -357,19 +357,23 @@ impl Workers {
         let outbox = self.store.outbox();
         if gathered.schools.is_empty() || Instant::now() > gathered.until {
             let since = Instant::now();
-            let mut waiting = outbox.waiting(queues::SEND, claim.shard).await?;
+            let waiting = outbox.waiting(queues::SEND, claim).await?;
             if waiting.is_empty() {
                 *gathered = Gathered::default();
                 // What is due but paused is put off until its pause ends, so that it is not looked at every time.
-                return outbox.claim(queues::SEND, claim).await;
+                // While schools are left out, it may be only their marks that are due, and a claim would be in vain.
+                return if claim.except.is_empty() {
+                    outbox.claim(queues::SEND, claim).await
+                } else {
+                    Ok(Vec::new())
+                };
             }
-            waiting.retain(|one| !claim.except.contains(&one.partition));
             let load = |school: &str| self.schools.load(school);
             let ready = self.gathering.ready(&waiting, load, self.store.now());
             *gathered = Gathered {
                 schools: ready.schools,
                 next: ready.next,
-                // With many schools the question takes a while, and must not take most of the time.
+                // The question takes a few milliseconds where many marks wait, and must not take most of the time.
                 until: Instant::now() + GATHER_CHECK.max(4 * since.elapsed()),
             };
         }

@@ -4,7 +4,7 @@ mod record;
 mod state;
 mod update;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use mis_core::SchoolId;
 use outbox::{Sql, Tx, on_pool, on_tx};
@@ -69,6 +69,18 @@ const ONE: &str = "SELECT * FROM markback_events WHERE school = $1 AND id = $2";
 const ACCEPTED_WITH: &str = "SELECT id FROM markback_events \
      WHERE school = $1 AND state = 'accepted' AND settled_ms IS NULL AND writeback = $2 ORDER BY id";
 const TALLY: &str = "SELECT school, state, count(*) FROM markback_events GROUP BY school, state";
+/// Each half by an index of such events only.
+pub(super) static PENDING: Sql = Sql::new(
+    "SELECT school, state, count(*) FROM markback_events WHERE settled_ms IS NULL GROUP BY school, state \
+     UNION ALL SELECT school, state, count(*) FROM markback_events {INDEXED BY markback_events_problems|} \
+     WHERE state IN ('held', 'failed', 'rejected', 'unconfirmed') AND settled_ms IS NOT NULL GROUP BY school, state",
+);
+/// From one school to the next, each by one look into an index.
+pub(super) const SCHOOLS: &str = "WITH RECURSIVE known(school) AS ( \
+         SELECT min(school) FROM markback_events \
+         UNION ALL SELECT (SELECT min(e.school) FROM markback_events e WHERE e.school > known.school) \
+             FROM known WHERE known.school IS NOT NULL) \
+     SELECT school FROM known WHERE school IS NOT NULL";
 const OPEN: &str = "SELECT count(*) FROM markback_events WHERE settled_ms IS NULL";
 
 /// An event's school and id.
@@ -195,22 +207,45 @@ impl Store {
         Ok(Some(record(row, history)))
     }
 
-    /// The number of events in each state, by school.
+    /// The number of events in each state, by school. Reads every stored event.
     ///
     /// # Errors
     /// Returns an error if the database query fails.
     pub async fn tally(&self) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
+        self.counted(TALLY).await
+    }
+
+    /// The number of events in each state that is open or waits for a person, by school.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub(crate) async fn pending(&self) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
+        self.counted(PENDING.on(self.db.engine())).await
+    }
+
+    async fn counted(
+        &self,
+        text: &'static str,
+    ) -> outbox::Result<BTreeMap<(SchoolId, EventState), u64>> {
         let counted: Vec<(String, String, i64)> =
-            on_pool!(self.db, pool => sqlx::query_as(TALLY).fetch_all(pool).await)?;
-        Ok(counted
-            .into_iter()
-            .filter_map(|(school, state, n)| {
-                Some((
-                    (SchoolId::from(school), state.parse().ok()?),
-                    u64::try_from(n).ok()?,
-                ))
-            })
-            .collect())
+            on_pool!(self.db, pool => sqlx::query_as(text).fetch_all(pool).await)?;
+        let mut counts = BTreeMap::new();
+        for (school, state, n) in counted {
+            if let (Ok(state), Ok(n)) = (state.parse(), u64::try_from(n)) {
+                *counts.entry((SchoolId::from(school), state)).or_insert(0) += n;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The schools of which events are stored.
+    ///
+    /// # Errors
+    /// Returns an error if the database query fails.
+    pub(crate) async fn schools_with_events(&self) -> outbox::Result<BTreeSet<SchoolId>> {
+        let schools: Vec<String> =
+            on_pool!(self.db, pool => sqlx::query_scalar(SCHOOLS).fetch_all(pool).await)?;
+        Ok(schools.into_iter().map(SchoolId::from).collect())
     }
 
     /// The number of open events.
@@ -247,4 +282,38 @@ fn stored(row: StoredRow) -> Option<(EventKey, StoredEvent)> {
 
 fn body(event: &Event) -> String {
     serde_json::to_string(event).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::plans;
+
+    async fn settled_events_are_not_counted_but_their_schools_are_known(url: &str) {
+        let store = plans::filled(url).await;
+        let failed = |count| BTreeMap::from([(("s0".into(), EventState::Failed), count)]);
+        assert_eq!(store.pending().await.unwrap(), failed(100));
+        let open = sqlx::AssertSqlSafe(
+            "UPDATE markback_events SET settled_ms = NULL WHERE id IN ('e200', 'e1')",
+        );
+        on_pool!(store.db, pool => sqlx::raw_sql(open).execute(pool).await.map(|_| ())).unwrap();
+        let mut counts = failed(100);
+        counts.insert(("s1".into(), EventState::Confirmed), 1);
+        assert_eq!(store.pending().await.unwrap(), counts);
+        assert_eq!(store.schools_with_events().await.unwrap().len(), 50);
+    }
+
+    #[tokio::test]
+    async fn settled_events_are_not_counted_on_sqlite() {
+        settled_events_are_not_counted_but_their_schools_are_known("sqlite::memory:").await;
+    }
+
+    #[tokio::test]
+    async fn settled_events_are_not_counted_on_postgres() {
+        let Some(server) = throwaway_postgres::shared().unwrap() else {
+            return;
+        };
+        let url = server.create_database().unwrap();
+        settled_events_are_not_counted_but_their_schools_are_known(&url).await;
+    }
 }

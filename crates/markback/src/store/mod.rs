@@ -184,7 +184,7 @@ const MIGRATIONS: Migrations = Migrations {
         },
         MigrationStep {
             version: 14,
-            name: "an index for when a school's events were",
+            name: "indexes for when a school's events were, and for a person's latest",
             sqlite: AT,
             postgres: AT,
         },

@@ -73,7 +73,7 @@ fn statements() -> Vec<Statement> {
             "a person's events",
             &search::OF_PERSON,
             "'s7', '[]', 'p7', 0, 9000000000000, NULL, NULL, 50, 9000000000000, ''",
-            &["markback_events_person"],
+            &["markback_events_of_person"],
         ),
         statement(
             "a school's events",
@@ -94,6 +94,18 @@ fn statements() -> Vec<Statement> {
             &["markback_events_received"],
         ),
         statement("open events", search::OPEN, "", &["markback_events_open"]),
+        statement(
+            "events of all schools that are open or wait for a person",
+            &events::PENDING,
+            "",
+            &["markback_events_open", "markback_events_problems"],
+        ),
+        statement(
+            "schools with events",
+            events::SCHOOLS,
+            "",
+            &["markback_events"],
+        ),
         statement(
             "what schools wait for",
             overview::WAITING,
@@ -139,7 +151,7 @@ fn statements() -> Vec<Statement> {
         statement(
             "days with events",
             snapshots::DAYS,
-            "'s7'",
+            "'s7', 5",
             &["markback_events_at"],
         ),
         statement(
@@ -254,6 +266,13 @@ const LARGE: [&str; 8] = [
     "markback_audit_log_entries",
 ];
 
+/// Indexes of few rows of large tables, which may be read as a whole.
+const PARTIAL: [&str; 3] = [
+    "markback_events_open",
+    "markback_events_problems",
+    "markback_feed_unnumbered",
+];
+
 /// Fills a table with rows of the numbers from 1 to 20,000.
 macro_rules! fill {
     ($into:literal, $columns:literal) => {
@@ -315,15 +334,35 @@ pub(super) async fn filled(url: &str) -> Store {
         for fill in &FILL {
             sqlx::query(fill.on(engine)).execute(&mut *conn).await.unwrap();
         }
-        sqlx::raw_sql("ANALYZE").execute(conn).await.unwrap();
     });
     tx.commit().await.unwrap();
     store
 }
 
-#[tokio::test]
-async fn sqlite_uses_an_index() {
-    let store = filled("sqlite::memory:").await;
+async fn analyse(store: &Store) {
+    outbox::on_pool!(store.database(), pool => sqlx::raw_sql("ANALYZE").execute(pool).await.map(|_| ())).unwrap();
+}
+
+/// Whether SQLite's plan reads a large table as a whole, by itself or by an index with all of its rows. A table goes by its
+/// alias, like what the plan has collected before.
+fn reads_all(plan: &[String]) -> bool {
+    let collected = |name: &str| {
+        ["MATERIALIZE", "CO-ROUTINE"]
+            .iter()
+            .any(|how| plan.contains(&format!("{how} {name}")))
+    };
+    plan.iter().any(|line| {
+        let Some(scanned) = line.strip_prefix("SCAN ") else {
+            return false;
+        };
+        let name = scanned.split(' ').next().unwrap_or_default();
+        let is_large = LARGE.contains(&name) || ["a", "e", "s", "l", "f"].contains(&name);
+        let by_few = PARTIAL.iter().any(|index| scanned.ends_with(index));
+        is_large && !by_few && !collected(name)
+    })
+}
+
+async fn sqlite_faults(store: &Store) -> Vec<(&'static str, Vec<String>)> {
     let mut faults = Vec::new();
     for statement in statements() {
         let name = statement.name;
@@ -334,16 +373,22 @@ async fn sqlite_uses_an_index() {
             })
         })
         .unwrap_or_else(|error| panic!("{name}: {error}"));
-        // A table goes by its alias; one that is read as a whole is scanned without an index.
-        let whole = |line: &&String| {
-            let table = line.strip_prefix("SCAN ").unwrap_or_default();
-            LARGE.contains(&table) || ["a", "e", "s", "l", "f"].contains(&table)
-        };
-        if plan.iter().any(|line| whole(&line)) || !statement.keeps_to_its_indexes(&plan) {
+        if reads_all(&plan) || !statement.keeps_to_its_indexes(&plan) {
             faults.push((name, plan));
         }
     }
-    assert!(faults.is_empty(), "{faults:#?}");
+    faults
+}
+
+/// The service never analyses, but an operator may.
+#[tokio::test]
+async fn sqlite_uses_an_index_with_statistics_and_without() {
+    let store = filled("sqlite::memory:").await;
+    let faults = sqlite_faults(&store).await;
+    assert!(faults.is_empty(), "never analysed: {faults:#?}");
+    analyse(&store).await;
+    let faults = sqlite_faults(&store).await;
+    assert!(faults.is_empty(), "analysed: {faults:#?}");
 }
 
 #[tokio::test]
@@ -352,6 +397,7 @@ async fn postgres_uses_an_index_with_any_kind_of_plan() {
         return;
     };
     let store = filled(&server.create_database().unwrap()).await;
+    analyse(&store).await;
     let mut tx = store.database().begin().await.unwrap();
     let mut faults = Vec::new();
     on_tx!(tx, conn => {

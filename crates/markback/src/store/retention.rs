@@ -67,7 +67,7 @@ pub(super) static REGISTER: Sql = Sql::new(
 /// A mark without a day is pruned when it has not been read for long.
 pub(super) static UNDATED: Sql = Sql::new(
     "DELETE FROM markback_register WHERE {rowid IN (|ctid = ANY(ARRAY(}SELECT {rowid|ctid} FROM markback_register \
-     WHERE day IS NULL AND written_ms < $1 ORDER BY written_ms LIMIT $2{)|))}",
+     {INDEXED BY markback_register_undated|} WHERE day IS NULL AND written_ms < $1 ORDER BY written_ms LIMIT $2{)|))}",
 );
 
 pub(super) static WRITEBACKS: Sql = Sql::new(

@@ -62,11 +62,13 @@ pub(super) const PAST: &str = "SELECT body, state, student, day, session, receiv
         CAST(CASE WHEN correction IS NULL THEN 0 ELSE 1 END AS BIGINT) AS withdrawn FROM markback_events \
      WHERE school = $1 AND at_ms >= $2";
 
-/// From one day to the one before it that has events, each by one look into the index. A day has 86,400,000 ms.
-pub(super) const DAYS: &str = "WITH RECURSIVE d(utc_day) AS ( \
-         SELECT max(at_ms) / 86400000 FROM markback_events WHERE school = $1 \
-         UNION SELECT (SELECT max(e.at_ms) / 86400000 FROM markback_events e \
-             WHERE e.school = $1 AND e.at_ms < d.utc_day * 86400000) FROM d WHERE d.utc_day IS NOT NULL) \
+/// From one day to the one before it that has events, each by one look into the index; at most `$2`. A day has 86,400,000
+/// ms.
+pub(super) const DAYS: &str = "WITH RECURSIVE d(utc_day, n) AS ( \
+         SELECT max(at_ms) / 86400000, CAST(1 AS BIGINT) FROM markback_events WHERE school = $1 \
+         UNION ALL SELECT (SELECT max(e.at_ms) / 86400000 FROM markback_events e \
+             WHERE e.school = $1 AND e.at_ms < d.utc_day * 86400000), d.n + 1 \
+             FROM d WHERE d.utc_day IS NOT NULL AND d.n < $2) \
      SELECT utc_day FROM d WHERE utc_day IS NOT NULL ORDER BY utc_day DESC";
 
 pub(super) const SCHOOL_DAYS: &str = "SELECT DISTINCT day FROM markback_events WHERE school = $1 AND at_ms >= $2 AND day IS NOT NULL";
@@ -282,13 +284,15 @@ impl Store {
         })?)
     }
 
-    /// The days, in UTC, of the school's events, latest first.
+    /// The last days, in UTC, of the school's events, latest first; at most `limit`.
     pub(crate) async fn days_with_events(
         &self,
         school: &SchoolId,
+        limit: usize,
     ) -> outbox::Result<Vec<NaiveDate>> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let days: Vec<i64> = on_pool!(self.db, pool => {
-            sqlx::query_scalar(DAYS).bind(school.as_str()).fetch_all(pool).await
+            sqlx::query_scalar(DAYS).bind(school.as_str()).bind(limit).fetch_all(pool).await
         })?;
         let day = |day: i64| DateTime::from_timestamp(day.checked_mul(24 * 60 * 60)?, 0);
         Ok(days

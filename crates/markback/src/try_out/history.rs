@@ -184,14 +184,11 @@ impl PastEvent {
 /// The first of the last `days` days on which an event was in a session. Where none was, the first day with an event.
 async fn first_day(store: &Store, school: &School, days: u32) -> outbox::Result<Option<NaiveDate>> {
     // Days in UTC come from an index. Some of them may be no school days, so more are taken until there are enough.
-    let with_events = store.days_with_events(&school.id).await?;
     let wanted = usize::try_from(days.max(1)).unwrap_or(usize::MAX);
     let mut taken = wanted;
     loop {
-        let Some(first) = with_events
-            .get(taken.min(with_events.len()).saturating_sub(1))
-            .copied()
-        else {
+        let with_events = store.days_with_events(&school.id, taken).await?;
+        let Some(first) = with_events.last().copied() else {
             return Ok(None);
         };
         let since = first.and_time(NaiveTime::MIN).and_utc();
@@ -201,7 +198,7 @@ async fn first_day(store: &Store, school: &School, days: u32) -> outbox::Result<
             .iter()
             .filter_map(|day| day.parse().ok())
             .collect();
-        let all = taken >= with_events.len();
+        let all = with_events.len() < taken;
         if school_days.len() >= wanted || all {
             let first_school_day = school_days
                 .iter()

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use outbox::{ClaimRequest, JobState, NewJob, PauseUntil, Shard};
+use outbox::{ClaimRequest, JobState, NewJob, PauseUntil};
 use serde_json::Value;
 
 use crate::support::*;
@@ -11,6 +11,19 @@ use crate::support::*;
 async fn batch(s: &Store, limit: u32, gather: Duration) -> Vec<String> {
     let request = ClaimRequest::single_partition(limit, LEASE, gather);
     keys(&s.outbox.claim("q", &request).await.unwrap())
+}
+
+/// The partitions that wait, and how many of their jobs were counted.
+async fn waiting(s: &Store, request: &ClaimRequest) -> Vec<(String, u64)> {
+    let found = s.outbox.waiting("q", request).await.unwrap();
+    found
+        .into_iter()
+        .map(|one| (one.partition, one.jobs))
+        .collect()
+}
+
+fn any() -> ClaimRequest {
+    ClaimRequest::single_partition(5, LEASE, Duration::ZERO)
 }
 
 fn in_partition(key: &str, partition: &str) -> NewJob {
@@ -190,22 +203,43 @@ both! {
     }
 
     async fn waiting_partitions_are_listed_with_what_can_be_claimed(s: &Store) {
-        let waiting = async || {
-            let found = s.outbox.waiting("q", Shard::ALL).await.unwrap();
-            found.into_iter().map(|one| (one.partition, one.jobs)).collect::<Vec<_>>()
-        };
-        assert!(waiting().await.is_empty());
+        assert!(waiting(s, &any()).await.is_empty());
         s.enqueue(&[in_partition("b1", "b"), in_partition("a1", "a").order_key("l"), in_partition("a2", "a").order_key("l")]).await;
         s.enqueue(&[in_partition("c1", "c").waited(2 * MINUTE), in_partition("p1", "p")]).await;
         s.enqueue(&[in_partition("later", "d").not_before(s.now().await + TimeDelta::days(1))]).await;
         in_tx!(s, tx => s.outbox.pause(&mut tx, "p", PauseUntil::For(MINUTE), ""));
-        let found = s.outbox.waiting("q", Shard::ALL).await.unwrap();
+        let found = s.outbox.waiting("q", &any()).await.unwrap();
         assert_eq!(found[0].partition, "c");
         assert!(found[0].oldest >= 2 * MINUTE && found[0].oldest < 3 * MINUTE, "{found:?}");
-        let mut rest = waiting().await.split_off(1);
+        let mut rest = waiting(s, &any()).await.split_off(1);
         rest.sort();
         assert_eq!(rest, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
-        assert!(s.outbox.waiting("other", Shard::ALL).await.unwrap().is_empty());
+        assert!(s.outbox.waiting("other", &any()).await.unwrap().is_empty());
+    }
+
+    async fn a_partition_behind_many_jobs_of_others_comes_up_as_those_are_claimed(s: &Store) {
+        let jobs: Vec<_> = (0..2500).map(|n| in_partition(&format!("a{n}"), "a").waited(MINUTE)).collect();
+        s.enqueue(&jobs).await;
+        s.enqueue(&[in_partition("b1", "b")]).await;
+        let a = |jobs| ("a".to_owned(), jobs);
+        let b = || ("b".to_owned(), 1);
+        assert_eq!(waiting(s, &any()).await, [a(2000)]);
+        assert_eq!(waiting(s, &any().except(vec!["a".to_owned()])).await, [b()]);
+        let of_a = |limit| ClaimRequest::single_partition(limit, LEASE, Duration::ZERO).partition("a");
+        assert_eq!(s.outbox.claim("q", &of_a(500)).await.unwrap().len(), 500);
+        assert_eq!(waiting(s, &any()).await, [a(2000)]);
+        assert_eq!(s.outbox.claim("q", &of_a(1)).await.unwrap().len(), 1);
+        assert_eq!(waiting(s, &any()).await, [a(1999), b()]);
+    }
+
+    async fn jobs_that_cannot_be_claimed_do_not_hide_a_partition(s: &Store) {
+        let blocked = |n| in_partition(&format!("a{n}"), "a").order_key("l").waited(MINUTE);
+        let paused = |n| in_partition(&format!("p{n}"), "p").waited(MINUTE);
+        s.enqueue(&(0..2500).map(blocked).collect::<Vec<_>>()).await;
+        s.enqueue(&(0..2500).map(paused).collect::<Vec<_>>()).await;
+        in_tx!(s, tx => s.outbox.pause(&mut tx, "p", PauseUntil::For(MINUTE), ""));
+        s.enqueue(&[in_partition("b1", "b")]).await;
+        assert_eq!(waiting(s, &any()).await, [("a".to_owned(), 1), ("b".to_owned(), 1)]);
     }
 
     async fn a_partition_can_be_claimed_by_name_however_long_it_has_waited(s: &Store) {

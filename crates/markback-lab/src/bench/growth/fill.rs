@@ -258,8 +258,6 @@ impl Morning {
         if extent.is_year {
             ends.extend(year(extent.schools, &units));
         }
-        // As `serve` does at intervals.
-        ends.push("PRAGMA optimize".to_owned());
         for text in ends {
             sqlx::raw_sql(AssertSqlSafe(text))
                 .execute(&mut connection)

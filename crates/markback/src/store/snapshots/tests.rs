@@ -196,9 +196,15 @@ async fn past_events_are_found_by_their_own_times(url: &str) {
     kept.store.update_events(&mut tx, &[decided]).await.unwrap();
     tx.commit().await.unwrap();
 
-    let days = kept.store.days_with_events(&kept.school).await.unwrap();
+    let days = async |limit| {
+        kept.store
+            .days_with_events(&kept.school, limit)
+            .await
+            .unwrap()
+    };
     let today = kept.clock.now().date_naive();
-    assert_eq!(days, [today, start.date_naive()]);
+    assert_eq!(days(5).await, [today, start.date_naive()]);
+    assert_eq!(days(1).await, [today]);
     let since = kept.clock.now() - TimeDelta::hours(1);
     let rows = kept.store.past_events(&kept.school, since).await.unwrap();
     let mut decided: Vec<_> = rows
