@@ -175,9 +175,16 @@ pub(crate) async fn agreement(env: &Env, store: &Store, changes: u32) -> Agreeme
         match last.get(&key) {
             Some(event) if mark(event) == Some(code) => {}
             Some(event) => found.differs(event, &format!("was sent last, and the MIS has {code}")),
-            None => found
-                .differing
-                .push(format!("{key:?} {code} is of no event")),
+            None => {
+                let others = events.iter().filter(|event| is_at(event, &key));
+                let told = others.map(|event| {
+                    let state = event.state.as_str();
+                    format!("{} {state}, {:?}", event.id, event.steps)
+                });
+                let told: Vec<_> = told.collect();
+                let line = format!("{key:?} {code} is of no event; there: {told:?}");
+                found.differing.push(line);
+            }
         }
     }
     found
@@ -213,6 +220,14 @@ fn place(code: &str) -> Option<(usize, &'static str)> {
 
 fn mark(event: &EventRecord) -> Option<&str> {
     event.decision.as_ref()?["mark"]["code"].as_str()
+}
+
+/// Whether an event was decided for a mark of this pupil and day.
+fn is_at(event: &EventRecord, key: &MarkKey) -> bool {
+    let (school, student, date, _) = (&key.0, &key.1, &key.2, &key.3);
+    event.school == *school
+        && event.student.as_ref() == Some(student)
+        && event.date.as_ref() == Some(date)
 }
 
 /// The event that was sent last for each mark, of those whose mark may be in the MIS.

@@ -103,6 +103,8 @@ impl Sender {
 struct Outgoing {
     job: ClaimedJob,
     planned: PlannedMark,
+    /// Whether it was decided otherwise than the stored plan has it.
+    differs: bool,
 }
 
 /// Marks of one school that are sent together, and what has become of them so far.
@@ -165,6 +167,7 @@ impl<'a> Batch<'a> {
             .into_iter()
             .partition(|one| self.is_stale(one) || !fits(&one.planned.mark, kept));
         ready.extend(self.decide_again(school, stale).await?);
+        self.keep_different(&ready).await?;
         // A mark whose writeback was refused, or over which a worker panicked, goes alone and so takes no other with it.
         let (together, alone): (Vec<_>, Vec<_>) = ready
             .into_iter()
@@ -181,13 +184,38 @@ impl<'a> Batch<'a> {
         Ok(Ok(()))
     }
 
+    /// Stores the marks that were decided otherwise than planned, before they are sent: if no answer comes, or this node dies,
+    /// the next worker looks in the register for what was sent.
+    async fn keep_different(&self, marks: &[Outgoing]) -> outbox::Result<()> {
+        let mut plans = Effects::default();
+        for one in marks.iter().filter(|one| one.differs) {
+            plans.events.push(self.update(one).plan(&one.planned));
+            let plan = Change::Plan {
+                mark: one.planned.ledger_mark(None),
+                standing: None,
+            };
+            plans
+                .ledger
+                .push((one.planned.ledger_key(self.school_id), plan));
+        }
+        if plans.events.is_empty() {
+            return Ok(());
+        }
+        let retry_for = self.sender.config.lease;
+        plans.commit(&self.sender.store, retry_for).await
+    }
+
     /// Reads the marks of these jobs, and fails the jobs that have none.
     async fn read_marks(&mut self, jobs: Vec<ClaimedJob>) -> outbox::Result<Vec<Outgoing>> {
         let stored = self.stored(&jobs).await?;
         let mut marks = Vec::with_capacity(jobs.len());
         for job in jobs {
             match self.planned(&job, &stored) {
-                Some(planned) => marks.push(Outgoing { job, planned }),
+                Some(planned) => marks.push(Outgoing {
+                    job,
+                    planned,
+                    differs: false,
+                }),
                 None => {
                     let why = "the stored mark cannot be read; was it written by another version?"
                         .to_owned();
@@ -345,6 +373,7 @@ impl<'a> Batch<'a> {
                 ..snapshot
             }));
         if let Some(mark) = decision.planned() {
+            one.differs = one.planned.mark != mark.mark;
             one.planned.mark = mark.mark.clone();
             one.planned.rule = mark.rule;
             one.planned.dropped.clone_from(&decision.dropped);

@@ -1,9 +1,12 @@
 //! Settings that change while events are decided.
 
+use std::time::Duration;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use markback::{operator::Actor, service::EventState, store::SettingsKey};
+use wonde_sandbox::{Fault, RetryAfter};
 
-use crate::stage::{ARBOR, SIMS, Setup, Stage, sign_in};
+use crate::stage::{ARBOR, SIMS, Setup, Stage, post, sign_in};
 
 fn actor() -> Actor {
     Actor {
@@ -51,6 +54,35 @@ async fn the_next_event_is_decided_by_the_settings_that_were_activated() {
     assert_eq!(stage.code(SIMS, &other, "AM").as_deref(), Some("/"));
     // What was decided stays.
     assert_eq!(stage.code(SIMS, &one, "AM").as_deref(), Some("L"));
+}
+
+/// The mark that was sent is known as ours, although it is another than the one that was planned first.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_new_settings_changed_and_nobody_answered_is_found_in_the_register() {
+    let stage = Stage::usual().await;
+    let key = SettingsKey::school(stage.school(SIMS));
+    let pupil = stage.pupil(SIMS, 0);
+    let away = Fault::Status {
+        status: 503,
+        retry_after: RetryAfter::Seconds(400),
+    };
+    stage.sandbox.add_fault(post(away).times(1)).unwrap();
+    stage.take(SIMS, sign_in("e1", &pupil, "09:05:00")).await;
+    stage.waits(SIMS, "e1").await;
+
+    let mut all = stage.markback.configuration().await;
+    all.adopt(&[stage.school(SIMS)], &actor()).await.unwrap();
+    all.draft(&key, &late_from("09:10"), None, &actor())
+        .await
+        .unwrap();
+    all.activate(&key, None, &actor()).await.unwrap();
+    stage.markback.refresh_settings().await.unwrap();
+    let cut = post(Fault::CutAfter).times(1);
+    stage.sandbox.add_fault(cut).unwrap();
+    stage.clock.advance(Duration::from_secs(400));
+    assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);
+    assert_eq!(stage.code(SIMS, &pupil, "AM").as_deref(), Some("/"));
+    assert_eq!(stage.requests("POST attendance/session"), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
