@@ -1,8 +1,8 @@
 //! A school's morning, pupil by pupil: how many requests it takes, and how long marks wait.
 //!
 //! Nobody waits half an hour for this: sandbox and service run in this process on one clock, [`SPEED`] times as fast as
-//! real time. The service's own work takes that much longer on this clock, so waits are overstated by up to a second or
-//! two; requests do not depend on it. All mornings run at the same time, each with a sandbox, a service and a database
+//! real time. The service's own work takes that much longer on this clock, so waits are overstated by up to a
+//! second; requests do not depend on it. All mornings run at the same time, each with a sandbox, a service and a database
 //! of its own.
 
 use std::{fmt::Write as _, net::TcpListener, sync::Arc, time::Duration};
@@ -29,7 +29,7 @@ use super::stage::TEMPLATE;
 use crate::demo::clock::StageClock;
 
 /// How many times as fast as real time the mornings pass, unless another speed is named.
-pub(super) const SPEED: u32 = 20;
+pub(super) const SPEED: u32 = 10;
 /// The pupils who come, and the time in which they do.
 pub(super) const PUPILS: usize = 1_500;
 pub(super) const LASTS: Duration = Duration::from_secs(30 * 60);
