@@ -1,10 +1,11 @@
 -- An event's row changes with each of its steps. Where no index has a value that such a step changes, PostgreSQL writes the
 -- new row beside the old one and leaves the indexes alone; so none goes by the state, and pages are half empty at first.
 ALTER TABLE markback_events
-    ADD COLUMN needs_person BOOLEAN GENERATED ALWAYS AS (state IN ('held', 'failed', 'rejected', 'unconfirmed')) STORED;
+    ADD COLUMN needs_person BIGINT
+    GENERATED ALWAYS AS (CASE WHEN state IN ('held', 'failed', 'rejected', 'unconfirmed') THEN 1 ELSE 0 END) STORED;
 DROP INDEX markback_events_held;
 DROP INDEX markback_events_problems;
 DROP INDEX markback_events_open;
-CREATE INDEX markback_events_problems ON markback_events (school, received_ms) WHERE needs_person;
+CREATE INDEX markback_events_problems ON markback_events (school, received_ms) WHERE needs_person = 1;
 CREATE INDEX markback_events_open ON markback_events (school) WHERE settled_ms IS NULL;
 ALTER TABLE markback_events SET (fillfactor = 50);

@@ -272,9 +272,9 @@ mod tests {
     #[rstest]
     // So many a second, or one in so many seconds.
     #[case::one_in_ten_seconds(0.1, 0.0, 60.0)]
-    #[case::one_in_two_seconds(0.5, 0.0, 36.1)]
-    #[case::one_a_second(1.0, 0.0, 25.5)]
-    #[case::three_a_second(3.0, 0.0, 14.7)]
+    #[case::one_in_two_seconds(0.5, 0.0, 34.1)]
+    #[case::one_a_second(1.0, 0.0, 24.1)]
+    #[case::three_a_second(3.0, 0.0, 13.9)]
     #[case::crowd(500.0, 0.0, 1.2)]
     #[case::half_used(1.0, 0.5, 38.5)]
     #[case::used_up(1.0, 1.0, 60.0)]

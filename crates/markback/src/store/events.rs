@@ -73,7 +73,7 @@ const TALLY: &str = "SELECT school, state, count(*) FROM markback_events GROUP B
 pub(super) static PENDING: Sql = Sql::new(
     "SELECT school, state, count(*) FROM markback_events WHERE settled_ms IS NULL GROUP BY school, state \
      UNION ALL SELECT school, state, count(*) FROM markback_events {INDEXED BY markback_events_problems|} \
-     WHERE {state IN ('held', 'failed', 'rejected', 'unconfirmed')|needs_person} AND settled_ms IS NOT NULL \
+     WHERE {state IN ('held', 'failed', 'rejected', 'unconfirmed')|needs_person = 1} AND settled_ms IS NOT NULL \
      GROUP BY school, state",
 );
 /// From one school to the next, each by one look into an index.

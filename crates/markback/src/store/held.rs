@@ -10,7 +10,7 @@ use crate::pipeline::PlannedMark;
 static SUPERSEDE: Sql = Sql::new(
     "UPDATE markback_events SET state = 'superseded', waiting = NULL, outcome = $2, settled_ms = $3 \
      FROM {rows $1: school text, student text, day text, session text, event text} r \
-     WHERE markback_events.state = 'held' AND {1 = 1|markback_events.needs_person} AND markback_events.school = r.school \
+     WHERE markback_events.state = 'held' AND {1 = 1|markback_events.needs_person = 1} AND markback_events.school = r.school \
        AND markback_events.student = r.student AND markback_events.day = r.day AND markback_events.session = r.session \
        AND markback_events.id <> r.event \
      RETURNING markback_events.school, markback_events.id, markback_events.student, markback_events.day, \

@@ -78,7 +78,7 @@ pub(super) static OF_PERSON: Sql = search!(
 );
 pub(super) static OF_SCHOOL: Sql = search!("e.school = $1");
 pub(super) static PROBLEMS_OF_SCHOOL: Sql = search!(
-    "e.school = $1 AND {e.state IN ('held', 'failed', 'rejected', 'unconfirmed')|e.needs_person}"
+    "e.school = $1 AND {e.state IN ('held', 'failed', 'rejected', 'unconfirmed')|e.needs_person = 1}"
 );
 pub(super) static OF_ALL: Sql = search!("(CAST($1 AS TEXT) IS NULL OR e.school = $1)");
 
