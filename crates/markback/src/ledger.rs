@@ -156,6 +156,8 @@ pub(crate) enum Change {
         mark: LedgerMark,
         standing: Option<Standing>,
     },
+    /// A planned mark was decided otherwise before it was sent. It keeps its place among the others.
+    Replan(LedgerMark),
     /// Wonde accepted a mark, with what was sent in the end.
     Accept(LedgerMark),
     /// The MIS has this event's mark.
@@ -204,6 +206,14 @@ impl LedgerRow {
                 self.drop_oldest();
                 true
             }
+            Change::Replan(mark) => self.mark_mut(&mark.event).is_some_and(|kept| {
+                kept.code = mark.code.clone();
+                kept.comment.clone_from(&mark.comment);
+                kept.minutes_late = mark.minutes_late;
+                kept.over.clone_from(&mark.over);
+                kept.found.clone_from(&mark.found);
+                true
+            }),
             Change::Accept(mark) => {
                 self.accept(mark);
                 true

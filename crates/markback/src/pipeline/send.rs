@@ -190,13 +190,10 @@ impl<'a> Batch<'a> {
         let mut plans = Effects::default();
         for one in marks.iter().filter(|one| one.differs) {
             plans.events.push(self.update(one).plan(&one.planned));
-            let plan = Change::Plan {
-                mark: one.planned.ledger_mark(None),
-                standing: None,
-            };
+            let replan = Change::Replan(one.planned.ledger_mark(None));
             plans
                 .ledger
-                .push((one.planned.ledger_key(self.school_id), plan));
+                .push((one.planned.ledger_key(self.school_id), replan));
         }
         if plans.events.is_empty() {
             return Ok(());
