@@ -1,5 +1,6 @@
--- An event's row changes with each of its steps. Where no index has a value that such a step changes, PostgreSQL writes the
--- new row beside the old one and leaves the indexes alone; so none goes by the state, and pages are half empty at first.
+-- An event's row changes with each of its steps. If no indexed value changes and the page has room, PostgreSQL writes the new
+-- row beside the old one and leaves the indexes alone (a heap-only tuple). So no index goes by the state, and pages are filled
+-- by half at first.
 ALTER TABLE markback_events
     ADD COLUMN needs_person BIGINT
     GENERATED ALWAYS AS (CASE WHEN state IN ('held', 'failed', 'rejected', 'unconfirmed') THEN 1 ELSE 0 END) STORED;

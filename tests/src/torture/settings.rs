@@ -224,7 +224,7 @@ fn mark(event: &EventRecord) -> Option<&str> {
 
 /// Whether an event was decided for a mark of this pupil and day.
 fn is_at(event: &EventRecord, key: &MarkKey) -> bool {
-    let (school, student, date, _) = (&key.0, &key.1, &key.2, &key.3);
+    let (school, student, date, _) = key;
     event.school == *school
         && event.student.as_ref() == Some(student)
         && event.date.as_ref() == Some(date)

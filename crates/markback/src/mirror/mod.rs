@@ -52,7 +52,7 @@ pub(crate) enum MaxAge {
     Window,
     /// `register_window`, and read no earlier than this.
     Since(DateTime<Utc>),
-    /// Several times `register_window`: nothing depends on what the copy shows, and it is only told.
+    /// Six times `register_window`: the decision does not depend on the copy, which only its explanation shows.
     Relaxed,
 }
 

@@ -17,7 +17,7 @@ pub use self::{
     state::{EventState, UnknownState},
     update::EventUpdate,
 };
-use super::{Store, audit, rows};
+use super::{Store, audit, needs_person, rows};
 
 /// An event to store.
 #[derive(Debug)]
@@ -70,12 +70,13 @@ const ACCEPTED_WITH: &str = "SELECT id FROM markback_events \
      WHERE school = $1 AND state = 'accepted' AND settled_ms IS NULL AND writeback = $2 ORDER BY id";
 const TALLY: &str = "SELECT school, state, count(*) FROM markback_events GROUP BY school, state";
 /// Each half by an index of such events only.
-pub(super) static PENDING: Sql = Sql::new(
+pub(super) static PENDING: Sql = Sql::new(concat!(
     "SELECT school, state, count(*) FROM markback_events WHERE settled_ms IS NULL GROUP BY school, state \
      UNION ALL SELECT school, state, count(*) FROM markback_events {INDEXED BY markback_events_problems|} \
-     WHERE {state IN ('held', 'failed', 'rejected', 'unconfirmed')|needs_person = 1} AND settled_ms IS NOT NULL \
-     GROUP BY school, state",
-);
+     WHERE ",
+    needs_person!(""),
+    " AND settled_ms IS NOT NULL GROUP BY school, state",
+));
 /// From one school to the next, each by one look into an index.
 pub(super) const SCHOOLS: &str = "WITH RECURSIVE known(school) AS ( \
          SELECT min(school) FROM markback_events \

@@ -95,10 +95,24 @@ const HELD: &str = include_str!("../../migrations/0011_held.sql");
 const SEARCHES: &str = include_str!("../../migrations/0012_search.sql");
 const CORRECTIONS: &str = include_str!("../../migrations/0013_corrections.sql");
 const AT: &str = include_str!("../../migrations/0014_at.sql");
-/// SQLite changes an index only where a row's part of it changes, so there it stays as it was.
+/// SQLite updates only the indexes whose values change, so nothing is to be done there.
 const HOT_SQLITE: &str = "";
 const HOT_POSTGRES: &str = include_str!("../../migrations/0015_hot.postgres.sql");
 const EVENTS: &str = include_str!("../../migrations/0001_events.sql");
+
+/// The condition that an event needs a person, as the index of such events has it. The text before a column's name comes first.
+macro_rules! needs_person {
+    ($of:literal) => {
+        concat!(
+            "{",
+            $of,
+            "state IN ('held', 'failed', 'rejected', 'unconfirmed')|",
+            $of,
+            "needs_person = 1}"
+        )
+    };
+}
+use needs_person;
 
 /// Our tables, in SQL that both databases accept.
 const MIGRATIONS: Migrations = Migrations {

@@ -6,17 +6,17 @@ use outbox::{Sql, on_pool};
 use super::{
     EventFilter, EventRecord, Store,
     events::{EventRow, record},
-    rows,
+    needs_person, rows,
 };
 
 /// Each part has an index of its own: those that wait for a person, those that are open, and skipped ones of the last days.
-pub(super) static PROBLEMS: Sql = Sql::new(
-    "SELECT * FROM markback_events e WHERE e.school = $1 AND e.received_ms >= $2 AND e.received_ms < $3 AND ( \
-        {e.state IN ('held', 'failed', 'rejected', 'unconfirmed')|e.needs_person = 1} \
-        OR (e.settled_ms IS NULL AND e.state IN ('received', 'planned')) \
+pub(super) static PROBLEMS: Sql = Sql::new(concat!(
+    "SELECT * FROM markback_events e WHERE e.school = $1 AND e.received_ms >= $2 AND e.received_ms < $3 AND (",
+    needs_person!("e."),
+    " OR (e.settled_ms IS NULL AND e.state IN ('received', 'planned')) \
         OR (e.state = 'skipped' AND e.decision LIKE '%\"reason\":\"unknown_code\"%')) \
      ORDER BY e.received_ms, e.id LIMIT $4",
-);
+));
 
 static BY_ID: Sql = Sql::new(
     "SELECT e.* FROM {rows $1: id text} r JOIN markback_events e ON e.school = $2 AND e.id = r.id",

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{
     EventRecord, EventState, EventUpdate, Store,
     events::{EventRow, record},
-    rows,
+    needs_person, rows,
 };
 use crate::store::row::row;
 
@@ -49,10 +49,10 @@ pub struct OpenEvents {
 /// finds. Of the events after a place, `$5` excludes those received later, and `$9` and `$10` those received at the same time
 /// and not after it.
 macro_rules! search {
-    ($conditions:literal) => {
+    ($conditions:expr) => {
         search!("", $conditions)
     };
-    ($hint:literal, $conditions:literal) => {
+    ($hint:literal, $conditions:expr) => {
         Sql::new(concat!(
             "SELECT * FROM markback_events e ",
             $hint,
@@ -77,9 +77,8 @@ pub(super) static OF_PERSON: Sql = search!(
     "e.school = $1 AND e.person = $3 AND e.received_ms >= 0"
 );
 pub(super) static OF_SCHOOL: Sql = search!("e.school = $1");
-pub(super) static PROBLEMS_OF_SCHOOL: Sql = search!(
-    "e.school = $1 AND {e.state IN ('held', 'failed', 'rejected', 'unconfirmed')|e.needs_person = 1}"
-);
+pub(super) static PROBLEMS_OF_SCHOOL: Sql =
+    search!(concat!("e.school = $1 AND ", needs_person!("e.")));
 pub(super) static OF_ALL: Sql = search!("(CAST($1 AS TEXT) IS NULL OR e.school = $1)");
 
 const REOPEN: &str = "UPDATE markback_events SET state = 'received', round = round + 1, waiting = NULL, outcome = NULL, \

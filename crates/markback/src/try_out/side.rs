@@ -459,7 +459,14 @@ impl<'a> Track<'a> {
         let replayed = snapshot.replay(&past.event, quirks);
         Base {
             previous: Ok(None),
-            register: register(key.as_ref(), &row.ledger, &past.event, snapshot, &ruling),
+            register: register(
+                key.as_ref(),
+                held_in_copy(key.as_ref(), snapshot),
+                &row.ledger,
+                &past.event,
+                snapshot,
+                &ruling,
+            ),
             outcome: replayed
                 .filter(|decision| snapshot.is_decision(decision))
                 .map(Arc::new)
@@ -735,25 +742,7 @@ fn settled(decision: Decision) -> Outcome {
     }
 }
 
-/// The view of the register that the rules get with this ledger and the copy that was recorded.
-fn register(
-    key: Option<&Key>,
-    ledger: &LedgerRow,
-    event: &Event,
-    snapshot: &DecisionSnapshot,
-    ruling: &Ruling<'_>,
-) -> RegisterView {
-    register_with(
-        key,
-        held_in_copy(key, snapshot),
-        ledger,
-        event,
-        snapshot,
-        ruling,
-    )
-}
-
-/// The same on a side that has not written all that was recorded. A mark of ours that the copy shows and this side lacks
+/// The view of the register on a side that has not written all that was recorded. A mark of ours that the copy shows and this side lacks
 /// was never in this side's register: there a mark of its own still stands, or what was there before.
 fn without_recorded(
     key: Option<&Key>,
@@ -777,7 +766,7 @@ fn without_recorded(
         }
         held = None;
     }
-    Ok(register_with(key, held, ledger, event, snapshot, ruling))
+    Ok(register(key, held, ledger, event, snapshot, ruling))
 }
 
 /// The pupil's mark in the copy of the register that was recorded.
@@ -786,7 +775,8 @@ fn held_in_copy(key: Option<&Key>, snapshot: &DecisionSnapshot) -> Option<HeldMa
     snapshot.own.copy.as_ref()?.held(student, *session)
 }
 
-fn register_with(
+/// The view of the register that the rules get with this ledger, and this mark in the copy that was recorded.
+fn register(
     key: Option<&Key>,
     held: Option<HeldMark>,
     ledger: &LedgerRow,

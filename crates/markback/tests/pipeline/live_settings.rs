@@ -24,10 +24,18 @@ fn late_from(time: &str) -> String {
     )
 }
 
+/// Moves a school into the database, and lets this text of its settings rule.
+async fn activate(stage: &Stage, school: &str, text: &str) {
+    let key = SettingsKey::school(school);
+    let mut all = stage.markback.configuration().await;
+    all.adopt(&[school.to_owned()], &actor()).await.unwrap();
+    all.draft(&key, text, None, &actor()).await.unwrap();
+    all.activate(&key, None, &actor()).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_event_is_decided_by_the_settings_that_were_activated() {
     let stage = Stage::usual().await;
-    let key = SettingsKey::school(stage.school(SIMS));
     let (one, other) = (stage.pupil(SIMS, 0), stage.pupil(SIMS, 1));
     stage.take(SIMS, sign_in("before", &one, "09:05:00")).await;
     assert_eq!(
@@ -36,12 +44,7 @@ async fn the_next_event_is_decided_by_the_settings_that_were_activated() {
     );
     assert_eq!(stage.code(SIMS, &one, "AM").as_deref(), Some("L"));
 
-    let mut all = stage.markback.configuration().await;
-    all.adopt(&[stage.school(SIMS)], &actor()).await.unwrap();
-    all.draft(&key, &late_from("09:10"), None, &actor())
-        .await
-        .unwrap();
-    all.activate(&key, None, &actor()).await.unwrap();
+    activate(&stage, &stage.school(SIMS), &late_from("09:10")).await;
     // The workers follow by themselves, without a call.
     stage
         .until("the new version rules", async || {
@@ -60,7 +63,6 @@ async fn the_next_event_is_decided_by_the_settings_that_were_activated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mark_that_new_settings_changed_and_nobody_answered_is_found_in_the_register() {
     let stage = Stage::usual().await;
-    let key = SettingsKey::school(stage.school(SIMS));
     let pupil = stage.pupil(SIMS, 0);
     let away = Fault::Status {
         status: 503,
@@ -70,12 +72,7 @@ async fn a_mark_that_new_settings_changed_and_nobody_answered_is_found_in_the_re
     stage.take(SIMS, sign_in("e1", &pupil, "09:05:00")).await;
     stage.waits(SIMS, "e1").await;
 
-    let mut all = stage.markback.configuration().await;
-    all.adopt(&[stage.school(SIMS)], &actor()).await.unwrap();
-    all.draft(&key, &late_from("09:10"), None, &actor())
-        .await
-        .unwrap();
-    all.activate(&key, None, &actor()).await.unwrap();
+    activate(&stage, &stage.school(SIMS), &late_from("09:10")).await;
     stage.markback.refresh_settings().await.unwrap();
     let cut = post(Fault::CutAfter).times(1);
     stage.sandbox.add_fault(cut).unwrap();
@@ -119,13 +116,9 @@ async fn an_event_that_arrives_on_the_day_of_a_version_is_decided_by_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_group_was_renamed_events_wait_for_the_people_and_are_not_skipped() {
     let stage = Stage::usual().await;
-    let key = SettingsKey::school(stage.school(SIMS));
     let pupil = stage.pupil(SIMS, 0);
-    let mut all = stage.markback.configuration().await;
-    all.adopt(&[stage.school(SIMS)], &actor()).await.unwrap();
     let renamed = late_from("09:00").replace("name = 'Pupils'", "name = 'Everybody'");
-    all.draft(&key, &renamed, None, &actor()).await.unwrap();
-    all.activate(&key, None, &actor()).await.unwrap();
+    activate(&stage, &stage.school(SIMS), &renamed).await;
     stage.markback.refresh_settings().await.unwrap();
     stage.take(SIMS, sign_in("e1", &pupil, "08:50:00")).await;
     assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);
@@ -137,17 +130,8 @@ async fn a_connection_that_was_opened_by_other_settings_is_not_used() {
     let stage = Stage::usual().await;
     let id = stage.school(SIMS);
     let before = stage.markback.school(&id.as_str().into()).unwrap();
-    let mut all = stage.markback.configuration().await;
-    all.adopt(std::slice::from_ref(&id), &actor())
-        .await
-        .unwrap();
     let text = "template = 'all'\nwithout = ['comment']\n";
-    all.draft(&SettingsKey::school(&id), text, None, &actor())
-        .await
-        .unwrap();
-    all.activate(&SettingsKey::school(&id), None, &actor())
-        .await
-        .unwrap();
+    activate(&stage, &id, text).await;
     stage.markback.refresh_settings().await.unwrap();
     // A batch that began before the change opens the connection once more.
     let old = stage.markback.schools().mis(&before).await.unwrap();
@@ -169,12 +153,8 @@ async fn a_school_without_a_token_that_can_be_used_waits_alone_until_it_has_one(
     };
     seal(1);
     let id = mis_core::SchoolId::from(stage.school(SIMS));
-    let key = SettingsKey::from(&id);
-    let mut all = stage.markback.configuration().await;
-    all.adopt(&[id.to_string()], &actor()).await.unwrap();
     let own = late_from("09:00").replace("template = 'all'", "timezone = 'Europe/London'");
-    all.draft(&key, &own, None, &actor()).await.unwrap();
-    all.activate(&key, None, &actor()).await.unwrap();
+    activate(&stage, id.as_str(), &own).await;
     stage.markback.refresh_settings().await.unwrap();
     assert_eq!(stage.markback.tokens_unread(), 1);
 
@@ -187,6 +167,7 @@ async fn a_school_without_a_token_that_can_be_used_waits_alone_until_it_has_one(
     assert!(waiting.contains("markback token set"), "{waiting}");
 
     // A token ends the wait, without a restart.
+    let all = stage.markback.configuration().await;
     let token = secrecy::SecretString::from(stage.sandbox.token());
     all.set_token(&id, &token, &actor()).await.unwrap();
     assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);

@@ -227,9 +227,9 @@ impl DecisionContext<'_> {
         read.all(|register| mirror.is_recent(register))
     }
 
-    /// Whether an event that is decided for the first time comes to the same whatever the register shows now, so that an
-    /// older copy will do: the pupil's arrival is known, or it is this, judged by the time, in a group whose rules protect
-    /// nothing.
+    /// Whether the register cannot change what is decided about an event that comes for the first time, so that an older copy
+    /// will do. That is so if the pupil's arrival is known, or if the event is the first one of the session, is judged by the
+    /// time, and the group's rules protect nothing.
     pub(in crate::pipeline) fn is_decided_by_rules(
         &self,
         event: &Event,

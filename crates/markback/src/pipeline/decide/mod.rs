@@ -397,21 +397,27 @@ impl Decider {
             let context = self.contexts.read(school, &keys, MaxAge::Relaxed).await?;
             let suffices = |context: &DecisionContext<'_>| {
                 context.is_recent(&self.contexts.mirror)
-                    || cases.iter().all(|case| {
-                        let previous = previous.get(&case.event.id).cloned();
-                        case.key.as_ref().is_none_or(|key| {
-                            let Case { event, student, .. } = case;
-                            let now = self.now();
-                            context
-                                .is_decided_by_rules(event, student, case.group, key, now, previous)
-                        })
-                    })
+                    || self.are_decided_by_rules(context, cases, previous)
             };
             if context.as_ref().map_or(true, suffices) {
                 return Ok(context);
             }
         }
         self.contexts.read(school, &keys, MaxAge::Window).await
+    }
+
+    fn are_decided_by_rules(
+        &self,
+        context: &DecisionContext<'_>,
+        cases: &[Case<'_>],
+        previous: &HashMap<String, Previous>,
+    ) -> bool {
+        let now = self.now();
+        cases.iter().all(|case| {
+            let Some(key) = &case.key else { return true };
+            let (event, previous) = (&case.event, previous.get(&case.event.id).cloned());
+            context.is_decided_by_rules(event, &case.student, case.group, key, now, previous)
+        })
     }
 
     /// A withdrawn event whose mark is to be repaired, where that was written: the person or the settings may have changed.
