@@ -103,8 +103,6 @@ impl Sender {
 struct Outgoing {
     job: ClaimedJob,
     planned: PlannedMark,
-    /// Whether it was decided otherwise than the stored plan has it.
-    differs: bool,
 }
 
 /// Marks of one school that are sent together, and what has become of them so far.
@@ -116,6 +114,8 @@ struct Batch<'a> {
     /// A register is being sent, or its answer is being processed.
     in_flight: bool,
     effects: Effects,
+    /// Marks that were decided otherwise than planned, to be stored before they are sent.
+    replanned: Effects,
     accepted: BTreeMap<Receipt, Vec<PlannedMark>>,
 }
 
@@ -127,6 +127,7 @@ impl<'a> Batch<'a> {
             backoff: sender.failures.backoff(jobs),
             in_flight: false,
             effects: Effects::default(),
+            replanned: Effects::default(),
             accepted: BTreeMap::new(),
         }
     }
@@ -167,7 +168,7 @@ impl<'a> Batch<'a> {
             .into_iter()
             .partition(|one| self.is_stale(one) || !fits(&one.planned.mark, kept));
         ready.extend(self.decide_again(school, stale).await?);
-        self.keep_different(&ready).await?;
+        self.keep_replanned().await?;
         // A mark whose writeback was refused, or over which a worker panicked, goes alone and so takes no other with it.
         let (together, alone): (Vec<_>, Vec<_>) = ready
             .into_iter()
@@ -186,20 +187,13 @@ impl<'a> Batch<'a> {
 
     /// Stores the marks that were decided otherwise than planned, before they are sent: if no answer comes, or this node dies,
     /// the next worker looks in the register for what was sent.
-    async fn keep_different(&self, marks: &[Outgoing]) -> outbox::Result<()> {
-        let mut plans = Effects::default();
-        for one in marks.iter().filter(|one| one.differs) {
-            plans.events.push(self.update(one).plan(&one.planned));
-            let replan = Change::Replan(one.planned.ledger_mark(None));
-            plans
-                .ledger
-                .push((one.planned.ledger_key(self.school_id), replan));
-        }
-        if plans.events.is_empty() {
+    async fn keep_replanned(&mut self) -> outbox::Result<()> {
+        let replanned = std::mem::take(&mut self.replanned);
+        if replanned.events.is_empty() {
             return Ok(());
         }
         let retry_for = self.sender.config.lease;
-        plans.commit(&self.sender.store, retry_for).await
+        replanned.commit(&self.sender.store, retry_for).await
     }
 
     /// Reads the marks of these jobs, and fails the jobs that have none.
@@ -208,11 +202,7 @@ impl<'a> Batch<'a> {
         let mut marks = Vec::with_capacity(jobs.len());
         for job in jobs {
             match self.planned(&job, &stored) {
-                Some(planned) => marks.push(Outgoing {
-                    job,
-                    planned,
-                    differs: false,
-                }),
+                Some(planned) => marks.push(Outgoing { job, planned }),
                 None => {
                     let why = "the stored mark cannot be read; was it written by another version?"
                         .to_owned();
@@ -363,14 +353,12 @@ impl<'a> Batch<'a> {
             return None;
         }
         let update = update_of(context, &one.planned.event, &student, &decision);
-        self.effects
-            .snapshots
-            .extend(snapshot.map(|snapshot| NewSnapshot {
-                job: one.job.id().0,
-                ..snapshot
-            }));
+        let snapshot = snapshot.map(|snapshot| NewSnapshot {
+            job: one.job.id().0,
+            ..snapshot
+        });
         if let Some(mark) = decision.planned() {
-            one.differs = one.planned.mark != mark.mark;
+            let differs = one.planned.mark != mark.mark;
             one.planned.mark = mark.mark.clone();
             one.planned.rule = mark.rule;
             one.planned.dropped.clone_from(&decision.dropped);
@@ -380,16 +368,26 @@ impl<'a> Batch<'a> {
                 one.planned.before = context.found(&key, &decision);
             }
             if let Some(hold) = &decision.hold {
+                self.effects.snapshots.extend(snapshot);
                 self.hold(context.school, one, hold, key, update);
                 return None;
             }
             // `planned_at` stays: a change that the copy shows since then may be this very mark.
             if forgotten {
-                self.effects.ledger.push((key, one.planned.plan()));
+                self.effects.ledger.push((key.clone(), one.planned.plan()));
             }
-            self.effects.events.push(update);
+            if differs {
+                let replan = Change::Replan(one.planned.ledger_mark(None));
+                self.replanned.ledger.push((key, replan));
+                self.replanned.events.push(update.plan(&one.planned));
+                self.replanned.snapshots.extend(snapshot);
+            } else {
+                self.effects.events.push(update);
+                self.effects.snapshots.extend(snapshot);
+            }
             return Some(one);
         }
+        self.effects.snapshots.extend(snapshot);
         let more = json!({"why": decision.outcome.to_string()});
         let line = one.planned.audit("not sent", self.school_id, more);
         self.effects.audit.push(line);

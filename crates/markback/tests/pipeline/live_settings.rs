@@ -59,27 +59,62 @@ async fn the_next_event_is_decided_by_the_settings_that_were_activated() {
     assert_eq!(stage.code(SIMS, &one, "AM").as_deref(), Some("L"));
 }
 
-/// The mark that was sent is known as ours, although it is another than the one that was planned first.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mark_that_new_settings_changed_and_nobody_answered_is_found_in_the_register() {
+/// A mark that is planned, and about to be decided otherwise by new settings when it is sent.
+async fn planned_before_the_settings_changed() -> Stage {
     let stage = Stage::usual().await;
-    let pupil = stage.pupil(SIMS, 0);
     let away = Fault::Status {
         status: 503,
         retry_after: RetryAfter::Seconds(400),
     };
     stage.sandbox.add_fault(post(away).times(1)).unwrap();
-    stage.take(SIMS, sign_in("e1", &pupil, "09:05:00")).await;
+    let event = sign_in("e1", &stage.pupil(SIMS, 0), "09:05:00");
+    stage.take(SIMS, event).await;
     stage.waits(SIMS, "e1").await;
-
     activate(&stage, &stage.school(SIMS), &late_from("09:10")).await;
     stage.markback.refresh_settings().await.unwrap();
+    stage
+}
+
+/// The mark that was sent is known as ours, and its event says why it is another than the one that was planned first.
+async fn is_found_as_it_was_sent(stage: &Stage) {
+    assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);
+    let code = stage.code(SIMS, &stage.pupil(SIMS, 0), "AM");
+    assert_eq!(code.as_deref(), Some("/"));
+    assert_eq!(stage.requests("POST attendance/session"), 2);
+    let event = stage.event(SIMS, "e1").await;
+    assert!(event.settings.unwrap().starts_with("store 2"));
+    assert_eq!(event.decision.unwrap()["mark"]["code"], "/");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_new_settings_changed_and_nobody_answered_is_found_in_the_register() {
+    let stage = planned_before_the_settings_changed().await;
     let cut = post(Fault::CutAfter).times(1);
     stage.sandbox.add_fault(cut).unwrap();
     stage.clock.advance(Duration::from_secs(400));
-    assert_eq!(stage.settled_as(SIMS, "e1").await, EventState::Confirmed);
-    assert_eq!(stage.code(SIMS, &pupil, "AM").as_deref(), Some("/"));
-    assert_eq!(stage.requests("POST attendance/session"), 2);
+    is_found_as_it_was_sent(&stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_that_new_settings_changed_is_found_after_its_node_was_killed() {
+    let mut stage = planned_before_the_settings_changed().await;
+    let slow = Fault::Slow {
+        millis: 3_600_000,
+        after: true,
+    };
+    stage.sandbox.add_fault(post(slow).times(1)).unwrap();
+    stage.clock.advance(Duration::from_secs(400));
+    let pupil = stage.pupil(SIMS, 0);
+    stage
+        .until("the mark is in the MIS", async || {
+            stage.code(SIMS, &pupil, "AM").is_some()
+        })
+        .await;
+    stage.crash().await;
+    // The lease of what was in hand lapses.
+    stage.clock.advance(Duration::from_secs(3700));
+    stage.work();
+    is_found_as_it_was_sent(&stage).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
