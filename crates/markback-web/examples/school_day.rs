@@ -1,6 +1,7 @@
 //! Serves the pages of a made-up school with a morning behind it, for looking at them: every address without signing in.
 //!
 //! `cargo run -p markback-web --example school_day -- [PUPILS] [PORT]`; further events come while it runs.
+
 #![allow(
     clippy::unwrap_used,
     reason = "a helper for developers may stop at the first surprise"
@@ -13,7 +14,8 @@ use markback_lab::harness::{Setup, monday};
 use serde_json::json;
 use wonde_sandbox::{Fault, FaultRule};
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/pages/support/mod.rs"]
+#[allow(dead_code, clippy::expect_used, reason = "a helper of tests")]
 mod support;
 
 #[tokio::main]
