@@ -274,9 +274,11 @@ async fn measure_intake(
 }
 
 async fn measure_mornings(report: &mut Report, speed: u32) -> anyhow::Result<()> {
-    let setups = morning::setups();
-    let mornings = morning::measure(&setups, speed);
-    let mornings = Bars.during("mornings of one school", mornings).await?;
+    let [usual, curve] = morning::setups();
+    let usual = morning::measure(&usual, speed);
+    let mut mornings = Bars.during("mornings of one school", usual).await?;
+    let curve = morning::measure(&curve, speed);
+    mornings.extend(Bars.during("the curve of gather.window", curve).await?);
     report.mornings(&mornings, speed);
     Ok(())
 }

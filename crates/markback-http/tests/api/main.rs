@@ -7,13 +7,11 @@
     reason = "a failed assertion may panic"
 )]
 
-mod counting;
 mod endpoints;
 mod events;
 mod every_address;
 mod feed;
 mod keys;
-mod metrics;
 mod problems;
 mod retention;
 mod rosters;

@@ -1,4 +1,10 @@
-//! Metrics, their privacy, and readiness. It is one test, because a process has one recorder.
+//! Metrics, their privacy, and readiness. It is one test in a program of its own, because a process has one recorder.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed assertion may panic"
+)]
 
 use std::time::Duration;
 

@@ -1,4 +1,10 @@
-//! Only committed steps are counted.
+//! Only committed steps are counted. In a program of its own, because a process has one recorder of metrics.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a failed assertion may panic"
+)]
 
 use std::time::Duration;
 
