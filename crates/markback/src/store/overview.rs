@@ -22,17 +22,36 @@ pub struct Overview {
     pub calendar_error: Option<String>,
 }
 
-/// The last relevant sync of each school; of one school, or of all for NULL.
-const LAST_SYNCS: &str = "SELECT s.school, s.state, s.error, s.report FROM markback_roster_syncs s \
-     JOIN (SELECT school, max(asked_ms) AS asked_ms FROM markback_roster_syncs \
-           WHERE error IS NOT NULL OR report IS NOT NULL GROUP BY school) l \
-       ON l.school = s.school AND l.asked_ms = s.asked_ms \
-     WHERE (s.error IS NOT NULL OR s.report IS NOT NULL) AND (CAST($1 AS TEXT) IS NULL OR s.school = $1)";
-/// The last report of each school.
-const LAST_REPORTS: &str = "SELECT s.school, s.report FROM markback_roster_syncs s \
-     JOIN (SELECT school, max(asked_ms) AS asked_ms FROM markback_roster_syncs WHERE report IS NOT NULL GROUP BY school) l \
-       ON l.school = s.school AND l.asked_ms = s.asked_ms \
-     WHERE s.report IS NOT NULL";
+/// The last sync with something to say, of each of these schools: `k(school)`.
+macro_rules! last_sync {
+    ($schools:expr, $has:literal) => {
+        concat!(
+            $schools,
+            " SELECT s.school, s.state, s.error, s.report FROM k JOIN markback_roster_syncs s \
+             ON s.school = k.school AND s.id = (SELECT l.id FROM markback_roster_syncs l WHERE l.school = k.school AND ",
+            $has,
+            " ORDER BY l.asked_ms DESC, l.id DESC LIMIT 1)"
+        )
+    };
+}
+/// From one school to the next, each by one look into an index.
+macro_rules! all_schools {
+    () => {
+        "WITH RECURSIVE k(school) AS ( \
+             SELECT min(school) FROM markback_roster_syncs \
+             UNION ALL SELECT (SELECT min(l.school) FROM markback_roster_syncs l WHERE l.school > k.school) \
+                 FROM k WHERE k.school IS NOT NULL)"
+    };
+}
+pub(super) const LAST_SYNCS: &str = last_sync!(
+    all_schools!(),
+    "(l.error IS NOT NULL OR l.report IS NOT NULL)"
+);
+pub(super) const LAST_SYNC: &str = last_sync!(
+    "WITH k(school) AS (SELECT CAST($1 AS TEXT))",
+    "(l.error IS NOT NULL OR l.report IS NOT NULL)"
+);
+pub(super) const LAST_REPORTS: &str = last_sync!(all_schools!(), "l.report IS NOT NULL");
 /// A held mark is no obstacle.
 pub(super) const WAITING: &str = "SELECT school, waiting, count(*) AS n FROM markback_events \
      WHERE settled_ms IS NULL AND waiting IS NOT NULL AND state <> 'held' GROUP BY school, waiting ORDER BY n";
@@ -43,15 +62,18 @@ impl Store {
     /// Returns an error if the database query fails.
     pub async fn overview(&self) -> outbox::Result<BTreeMap<SchoolId, Overview>> {
         let mut schools: BTreeMap<SchoolId, Overview> = BTreeMap::new();
-        for (school, error) in self.sync_errors(None).await? {
-            schools.entry(school.into()).or_default().sync_error = Some(error);
+        let last: Vec<LastSync> =
+            on_pool!(self.db, pool => sqlx::query_as(LAST_SYNCS).fetch_all(pool).await)?;
+        for sync in last {
+            if let Some(error) = sync.in_the_way() {
+                schools.entry(sync.school.into()).or_default().sync_error = Some(error);
+            }
         }
-        let reports: Vec<(String, String)> =
+        let reports: Vec<LastSync> =
             on_pool!(self.db, pool => sqlx::query_as(LAST_REPORTS).fetch_all(pool).await)?;
-        for (school, report) in reports {
-            let report: Value = serde_json::from_str(&report).unwrap_or_default();
-            if let Some(mis) = report["mis"]["name"].as_str() {
-                schools.entry(school.into()).or_default().mis_found = Some(mis.to_owned());
+        for sync in reports {
+            if let Some(mis) = sync.report()["mis"]["name"].as_str() {
+                schools.entry(sync.school.into()).or_default().mis_found = Some(mis.to_owned());
             }
         }
         let waiting: Vec<(String, String, i64)> =
@@ -83,21 +105,10 @@ impl Store {
     /// # Errors
     /// Returns an error if the database query fails.
     pub(crate) async fn sync_error(&self, school: &SchoolId) -> outbox::Result<Option<String>> {
-        let mut errors = self.sync_errors(Some(school)).await?;
-        Ok(errors.pop().map(|(_, error)| error))
-    }
-
-    async fn sync_errors(
-        &self,
-        school: Option<&SchoolId>,
-    ) -> outbox::Result<Vec<(String, String)>> {
-        let school = school.map(SchoolId::as_str);
-        let found: Vec<LastSync> = on_pool!(self.db, pool => sqlx::query_as(LAST_SYNCS).bind(school).fetch_all(pool).await)?;
-        let errors = found.into_iter().filter_map(|sync| {
-            let error = sync.in_the_way()?;
-            Some((sync.school, error))
-        });
-        Ok(errors.collect())
+        let last: Option<LastSync> = on_pool!(self.db, pool => {
+            sqlx::query_as(LAST_SYNC).bind(school.as_str()).fetch_optional(pool).await
+        })?;
+        Ok(last.and_then(|sync| sync.in_the_way()))
     }
 }
 
@@ -111,13 +122,17 @@ row! {
 }
 
 impl LastSync {
+    fn report(&self) -> Value {
+        let report = self.report.as_deref().unwrap_or_default();
+        serde_json::from_str(report).unwrap_or_default()
+    }
+
     /// Its error, or why it holds changes back.
     fn in_the_way(&self) -> Option<String> {
         if self.state == SyncState::Done.as_str() {
             return None;
         }
-        let report = self.report.as_deref().unwrap_or_default();
-        let report: Value = serde_json::from_str(report).unwrap_or_default();
+        let report = self.report();
         let held = report["held"][0]["words"].as_str();
         self.error.clone().or_else(|| held.map(str::to_owned))
     }

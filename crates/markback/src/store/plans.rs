@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
     Store, audit, audit_log, day, events, feed, ledger, overview, previous, problems, retention,
-    search, snapshots,
+    roster, search, snapshots,
 };
 
 /// A statement whose cost must not grow with what is stored besides what it is about.
@@ -111,6 +111,30 @@ fn statements() -> Vec<Statement> {
             overview::WAITING,
             "",
             &["markback_events_open"],
+        ),
+        statement(
+            "the last sync of each school",
+            overview::LAST_SYNCS,
+            "",
+            &["markback_roster_syncs_last"],
+        ),
+        statement(
+            "the last report of each school",
+            overview::LAST_REPORTS,
+            "",
+            &["markback_roster_syncs_last"],
+        ),
+        statement(
+            "a school's last sync",
+            overview::LAST_SYNC,
+            "'s7'",
+            &["markback_roster_syncs_last"],
+        ),
+        statement(
+            "a school's last syncs",
+            roster::LAST_SYNCS_OF_SCHOOL,
+            "'s7', 20",
+            &["markback_roster_syncs_last"],
         ),
         statement(
             "a school's problems",
@@ -255,7 +279,7 @@ fn statements() -> Vec<Statement> {
 }
 
 /// Tables that grow with events. Nothing may read one of them as a whole.
-const LARGE: [&str; 8] = [
+const LARGE: [&str; 9] = [
     "markback_events",
     "markback_audit",
     "markback_ledger",
@@ -264,6 +288,7 @@ const LARGE: [&str; 8] = [
     "markback_register",
     "markback_writebacks",
     "markback_audit_log_entries",
+    "markback_roster_syncs",
 ];
 
 /// Indexes of few rows of large tables, which may be read as a whole.
@@ -288,7 +313,7 @@ macro_rules! fill {
 }
 
 /// 20,000 settled events of 50 schools, of which one in 200 needs a person, and what belongs to them.
-static FILL: [Sql; 8] = [
+static FILL: [Sql; 9] = [
     fill!(
         "markback_events (school, id, person, body, state, received_ms, settled_ms, at_ms)",
         "'s' || (n.i % 50), 'e' || n.i, 'p' || (n.i % 997), '{{}|{}}', \
@@ -321,6 +346,10 @@ static FILL: [Sql; 8] = [
     fill!(
         "markback_audit_log_entries (at_ms, kind, action, school, via)",
         "n.i, 'look', 'person', 's' || (n.i % 50), 'page'"
+    ),
+    fill!(
+        "markback_roster_syncs (school, id, why, extent, state, asked_ms, ended_ms, report)",
+        "'s' || (n.i % 50), 'y' || n.i, 'small', 'changes', 'done', n.i, n.i, '{{}|{}}'"
     ),
 ];
 

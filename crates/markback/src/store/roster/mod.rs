@@ -12,11 +12,14 @@ use outbox::{MigrationStep, Migrations};
 
 pub use feed::{Changes, GroupChange, GroupPage, GroupsRead, Horizon, MemberJson};
 pub(crate) use people::Kept;
+#[cfg(test)]
+pub(super) use syncs::LAST_OF_SCHOOL as LAST_SYNCS_OF_SCHOOL;
 pub(crate) use syncs::{NewSync, SyncEnd, SyncTimes};
 pub use syncs::{SyncRecord, SyncState, SyncWhy};
 
 const TABLES: &str = include_str!("../../../migrations/roster/0001_roster.sql");
 const IDS_BY_KIND: &str = include_str!("../../../migrations/roster/0002_ids_by_kind.sql");
+const LAST_SYNCS: &str = include_str!("../../../migrations/roster/0003_last_syncs.sql");
 
 /// The roster's tables, in SQL that both databases accept.
 pub(super) const MIGRATIONS: Migrations = Migrations {
@@ -33,6 +36,12 @@ pub(super) const MIGRATIONS: Migrations = Migrations {
             name: "ids by kind, pauses of syncs",
             sqlite: IDS_BY_KIND,
             postgres: IDS_BY_KIND,
+        },
+        MigrationStep {
+            version: 3,
+            name: "an index for the last syncs",
+            sqlite: LAST_SYNCS,
+            postgres: LAST_SYNCS,
         },
     ],
 };

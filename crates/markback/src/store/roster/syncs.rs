@@ -151,7 +151,7 @@ const OVERTAKEN: &str = "UPDATE markback_roster_syncs SET state = 'failed', ende
      error = coalesce(error || '; ', '') || 'a newer one took its place' \
      WHERE school = $1 AND id = $2 AND state = 'running'";
 const ONE: &str = "SELECT * FROM markback_roster_syncs WHERE school = $1 AND id = $2";
-const LAST: &str = "SELECT * FROM markback_roster_syncs WHERE school = $1 ORDER BY asked_ms DESC, id DESC LIMIT $2";
+pub(in crate::store) const LAST_OF_SCHOOL: &str = "SELECT * FROM markback_roster_syncs WHERE school = $1 ORDER BY asked_ms DESC, id DESC LIMIT $2";
 const TIMES: &str = "SELECT school, synced_ms, full_ms FROM markback_roster_schools";
 
 const PART: &str = "INSERT INTO markback_roster_pulls (school, part, body) VALUES ($1, $2, $3) \
@@ -271,7 +271,7 @@ impl Store {
     /// Returns an error if the database query fails.
     pub async fn syncs(&self, school: &SchoolId, limit: u32) -> outbox::Result<Vec<SyncRecord>> {
         let rows: Vec<Row> = on_pool!(self.db, pool => {
-            sqlx::query_as(LAST).bind(school.as_str()).bind(i64::from(limit)).fetch_all(pool).await
+            sqlx::query_as(LAST_OF_SCHOOL).bind(school.as_str()).bind(i64::from(limit)).fetch_all(pool).await
         })?;
         Ok(rows.into_iter().map(record).collect())
     }
