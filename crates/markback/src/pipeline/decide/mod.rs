@@ -45,6 +45,8 @@ pub(super) use view::is_ours;
 
 /// How long the first schools of a batch to be decided wait for the others.
 const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
+/// About how many events are decided in one transaction. Intake waits for it on SQLite.
+const EVENTS_AT_ONCE: usize = 50;
 /// The codes of a pupil whom the school looks for: no reason is known yet, or there is none.
 const MISSED: [&str; 2] = ["N", "O"];
 /// The longest wait before an undecidable event's register is looked at again.
@@ -126,7 +128,7 @@ impl Decider {
         // A school that does not answer delays no other's commit.
         let (mut patience, mut slow) = (COMMIT_TOGETHER, None);
         while !deciding.is_empty() {
-            let mut all: Option<Effects> = None;
+            let (mut all, mut is_late) = (None::<Effects>, false);
             let enough = tokio::time::sleep(patience);
             tokio::pin!(enough);
             loop {
@@ -135,7 +137,13 @@ impl Decider {
                         Some(Ok((school, decided))) => {
                             undecided.remove(&school);
                             match decided {
-                                Ok(effects) => all.get_or_insert_default().add(effects?),
+                                Ok(effects) => {
+                                    let all = all.get_or_insert_default();
+                                    all.add(effects?);
+                                    if all.events.len() >= EVENTS_AT_ONCE {
+                                        break;
+                                    }
+                                }
                                 Err(events) => panicked.push((school, events)),
                             }
                         }
@@ -143,15 +151,20 @@ impl Decider {
                         Some(Err(_)) => {}
                         None => break,
                     },
-                    () = &mut enough => break,
+                    () = &mut enough => {
+                        is_late = true;
+                        break;
+                    }
                 }
             }
             if let Some(effects) = all {
                 self.commit(&effects, progress).await?;
             }
-            drop(slow.take());
-            slow = Some(self.schools.waited_for(undecided.iter().cloned().collect()));
-            patience = COMMIT_TOGETHER * 10;
+            if is_late || slow.is_some() {
+                drop(slow.take());
+                slow = Some(self.schools.waited_for(undecided.iter().cloned().collect()));
+                patience = COMMIT_TOGETHER * 10;
+            }
         }
         drop(slow);
         for (school, events) in panicked {
