@@ -16,7 +16,7 @@ pub enum Hint {
     NothingWaits,
     /// Wonde is asked about it now.
     AskedNow,
-    /// It is said to be done: Wonde is asked about it together with others, within four times `confirm_at_least_every`.
+    /// It is said to be done: Wonde is asked about it together with others, within three times `confirm_at_least_every`.
     AskedSoon,
 }
 

@@ -7,7 +7,7 @@
 //!   comes too early, and shrinks slowly while looks find everything settled.
 //! - A look that is nearly due waits for the next one that is planned. Two looks of a school are at least a minute apart,
 //!   and no further than the longest time between two looks in the settings.
-//! - While webhooks come, bad news comes by itself and is asked about at once. Good news can wait, so the looks are four
+//! - While webhooks come, bad news comes by itself and is asked about at once. Good news can wait, so the looks are three
 //!   times as far apart as the settings allow otherwise.
 //!
 //! Each node knows what it has seen itself. What it does not know costs a question, and delays none beyond these bounds.
@@ -30,7 +30,7 @@ const APART: Duration = Duration::from_secs(60);
 /// How long webhooks count as coming after the last one.
 const HOOKS_COME: Duration = Duration::from_secs(60 * 60);
 /// How many times as far apart looks are while webhooks come.
-const APART_WITH_HOOKS: u32 = 4;
+const APART_WITH_HOOKS: u32 = 3;
 /// How much shorter the expected delay gets with each look that finds everything settled.
 const SHRINK: f64 = 0.9;
 /// How far beyond the age of an unsettled register it is expected: where the delay is known, and where it is not.
@@ -261,18 +261,18 @@ mod tests {
             .map(|n| seconds(looks.first("hill", at(30 * n))))
             .collect();
         assert_eq!(planned[0], 15);
-        assert_eq!(planned[1..], [1_215; 29]);
+        assert_eq!(planned[1..], [915; 29]);
         // Good news waits for the look that is planned, but no longer than the longest time.
-        assert_eq!(looks.told("hill", at(930), true), Duration::from_secs(285));
-        assert_eq!(looks.told("hill", at(10), true), Duration::from_secs(1_200));
-        assert_eq!(looks.told("hill", at(930), false), Duration::ZERO);
-        assert_eq!(looks.told("hill", at(1_300), true), Duration::ZERO);
+        assert_eq!(looks.told("hill", at(630), true), Duration::from_secs(285));
+        assert_eq!(looks.told("hill", at(10), true), Duration::from_secs(900));
+        assert_eq!(looks.told("hill", at(630), false), Duration::ZERO);
+        assert_eq!(looks.told("hill", at(1_000), true), Duration::ZERO);
         // When no more webhooks come, looks are closer again.
-        let late = 1_300 + 60 * 60;
+        let late = 1_000 + 60 * 60;
         let planned: Vec<_> = (0..3)
             .map(|n| seconds(looks.first("hill", at(late + 10 * n))))
             .collect();
-        assert_eq!(planned, [4_915, 4_975, 4_975]);
+        assert_eq!(planned, [4_615, 4_675, 4_675]);
     }
 
     proptest! {

@@ -233,7 +233,7 @@ pub struct WorkerSettings {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_after: Duration,
-    /// The longest time between two looks at a school's writebacks. While webhooks come it is four times as long, unless a
+    /// The longest time between two looks at a school's writebacks. While webhooks come it is three times as long, unless a
     /// webhook tells of a failure.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
