@@ -317,8 +317,9 @@ impl Report {
         }
         self.notes.push(format!(
             "A morning: {PUPILS} pupils of one school in half an hour, the MIS has a mark {} s after Wonde; sandbox and \
-             service in one process, {speed} times as fast as real time, those with aims at once, and those of the curve. What a mark waits with a \
-             longest wait of 0 s is the service's own work, which takes that much longer on this clock.",
+             service in one process, {speed} times as fast as real time; those with aims at the same time, then those of \
+             the curve. What a mark waits with a longest wait of 0 s is the service's own work, which takes that much \
+             longer on this clock.",
             MIS_DELAY.as_secs()
         ));
     }
