@@ -46,7 +46,7 @@ pub(super) use view::is_ours;
 /// How long the first schools of a batch to be decided wait for the others.
 const COMMIT_TOGETHER: Duration = Duration::from_millis(20);
 /// About how many events are decided in one transaction. Intake waits for it on SQLite.
-const EVENTS_AT_ONCE: usize = 50;
+const EVENTS_AT_ONCE: usize = 100;
 /// The codes of a pupil whom the school looks for: no reason is known yet, or there is none.
 const MISSED: [&str; 2] = ["N", "O"];
 /// The longest wait before an undecidable event's register is looked at again.
