@@ -18,9 +18,9 @@ async fn notices(world: &ApiEnv) -> Vec<Notice> {
     world.markback.store().notices().await.unwrap()
 }
 
-#[tokio::test]
-async fn repeated_webhooks_read_a_writeback_once() {
-    let mut world = ApiEnv::with(Setup {
+/// A service that hardly looks at writebacks by itself, and an MIS that has marks at once.
+async fn without_looks() -> ApiEnv {
+    let world = ApiEnv::with(Setup {
         workers: WorkerConfig {
             poll: Duration::from_millis(10),
             confirm_after: Duration::from_secs(50 * 60),
@@ -30,6 +30,12 @@ async fn repeated_webhooks_read_a_writeback_once() {
     })
     .await;
     world.sandbox.set_write_delay(Duration::ZERO);
+    world
+}
+
+#[tokio::test]
+async fn repeated_webhooks_read_a_writeback_once() {
+    let mut world = without_looks().await;
     world.run();
     world.known().await;
     world.take(vec![world.sign_in("e1", 0, "08:50")]).await;
@@ -54,16 +60,7 @@ async fn repeated_webhooks_read_a_writeback_once() {
 
 #[tokio::test]
 async fn a_partly_settled_writeback_is_read_again_at_once() {
-    let mut world = ApiEnv::with(Setup {
-        workers: WorkerConfig {
-            poll: Duration::from_millis(10),
-            confirm_after: Duration::from_secs(50 * 60),
-            ..WorkerConfig::default()
-        },
-        ..Setup::default()
-    })
-    .await;
-    world.sandbox.set_write_delay(Duration::ZERO);
+    let mut world = without_looks().await;
     let lost = FaultRule::new(Fault::LoseMark { named: false });
     world
         .sandbox

@@ -1,4 +1,4 @@
-//! The pages, requested over HTTP.
+//! The pages, as a browser gets them.
 
 #![allow(
     clippy::unwrap_used,

@@ -216,7 +216,7 @@ async fn a_form_to_sign_in_comes_from_our_page() {
         browser.post_with("/sign-in", &fields, &token).await.status,
         403
     );
-    browser.origin = Some(format!("https://{}", HOST));
+    browser.origin = Some(format!("https://{HOST}"));
     // The token of another browser.
     browser.cookies.insert(
         "__Host-markback-browser".to_owned(),

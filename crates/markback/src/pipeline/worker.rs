@@ -275,12 +275,13 @@ impl Workers {
                     if let Some(school) = school.as_deref().filter(|_| queue == queues::SEND) {
                         self.gathering.record(school, jobs.len(), self.store.now());
                     }
-                    let few = u32::try_from(jobs.len()).is_ok_and(|n| n < self.config.decide_max);
+                    let are_few =
+                        u32::try_from(jobs.len()).is_ok_and(|n| n < self.config.decide_max);
                     let workers = self.clone();
                     batches.spawn(school, async move {
                         workers.work(queue, jobs, since).await;
                     });
-                    if queue == queues::DECIDE && few {
+                    if queue == queues::DECIDE && are_few {
                         let apart = DECIDE_APART.min(self.config.poll / 10);
                         tokio::time::sleep(apart.saturating_sub(since.elapsed())).await;
                     }

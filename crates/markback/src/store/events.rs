@@ -17,7 +17,7 @@ pub use self::{
     state::{EventState, UnknownState},
     update::EventUpdate,
 };
-use super::{Store, audit, needs_person, rows};
+use super::{Store, audit, needs_person, rows, schools_of};
 
 /// An event to store.
 #[derive(Debug)]
@@ -77,12 +77,10 @@ pub(super) static PENDING: Sql = Sql::new(concat!(
     needs_person!(""),
     " AND settled_ms IS NOT NULL GROUP BY school, state",
 ));
-/// From one school to the next, each by one look into an index.
-pub(super) const SCHOOLS: &str = "WITH RECURSIVE known(school) AS ( \
-         SELECT min(school) FROM markback_events \
-         UNION ALL SELECT (SELECT min(e.school) FROM markback_events e WHERE e.school > known.school) \
-             FROM known WHERE known.school IS NOT NULL) \
-     SELECT school FROM known WHERE school IS NOT NULL";
+pub(super) const SCHOOLS: &str = concat!(
+    schools_of!("markback_events"),
+    " SELECT school FROM k WHERE school IS NOT NULL"
+);
 const OPEN: &str = "SELECT count(*) FROM markback_events WHERE settled_ms IS NULL";
 
 /// An event's school and id.

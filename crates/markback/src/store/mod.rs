@@ -114,6 +114,20 @@ macro_rules! needs_person {
 }
 use needs_person;
 
+/// The schools of a table, as `k(school)`: from one to the next, each by one look into an index.
+macro_rules! schools_of {
+    ($table:literal) => {
+        concat!(
+            "WITH RECURSIVE k(school) AS (SELECT min(school) FROM ",
+            $table,
+            " UNION ALL SELECT (SELECT min(l.school) FROM ",
+            $table,
+            " l WHERE l.school > k.school) FROM k WHERE k.school IS NOT NULL)"
+        )
+    };
+}
+use schools_of;
+
 /// Our tables, in SQL that both databases accept.
 const MIGRATIONS: Migrations = Migrations {
     prefix: "markback",

@@ -6,7 +6,7 @@ use mis_core::SchoolId;
 use outbox::on_pool;
 use serde_json::Value;
 
-use super::{FeedKind, Store, SyncState};
+use super::{FeedKind, Store, SyncState, schools_of};
 use crate::store::row::row;
 
 /// The overview of one school.
@@ -24,6 +24,9 @@ pub struct Overview {
 
 /// The last sync with something to say, of each of these schools: `k(school)`.
 macro_rules! last_sync {
+    ($schools:expr) => {
+        last_sync!($schools, "(l.error IS NOT NULL OR l.report IS NOT NULL)")
+    };
     ($schools:expr, $has:literal) => {
         concat!(
             $schools,
@@ -34,27 +37,14 @@ macro_rules! last_sync {
         )
     };
 }
-/// From one school to the next, each by one look into an index.
-macro_rules! all_schools {
-    () => {
-        "WITH RECURSIVE k(school) AS ( \
-             SELECT min(school) FROM markback_roster_syncs \
-             UNION ALL SELECT (SELECT min(l.school) FROM markback_roster_syncs l WHERE l.school > k.school) \
-                 FROM k WHERE k.school IS NOT NULL)"
-    };
-}
-pub(super) const LAST_SYNCS: &str = last_sync!(
-    all_schools!(),
-    "(l.error IS NOT NULL OR l.report IS NOT NULL)"
-);
-pub(super) const LAST_SYNC: &str = last_sync!(
-    "WITH k(school) AS (SELECT CAST($1 AS TEXT))",
-    "(l.error IS NOT NULL OR l.report IS NOT NULL)"
-);
-pub(super) const LAST_REPORTS: &str = last_sync!(all_schools!(), "l.report IS NOT NULL");
+pub(super) const LAST_SYNCS: &str = last_sync!(schools_of!("markback_roster_syncs"));
+pub(super) const LAST_SYNC: &str = last_sync!("WITH k(school) AS (SELECT CAST($1 AS TEXT))");
+pub(super) const LAST_REPORTS: &str =
+    last_sync!(schools_of!("markback_roster_syncs"), "l.report IS NOT NULL");
 /// A held mark is no obstacle.
 pub(super) const WAITING: &str = "SELECT school, waiting, count(*) AS n FROM markback_events \
      WHERE settled_ms IS NULL AND waiting IS NOT NULL AND state <> 'held' GROUP BY school, waiting ORDER BY n";
+
 impl Store {
     /// The schools with anything to report.
     ///

@@ -132,7 +132,7 @@ fn statements() -> Vec<Statement> {
         ),
         statement(
             "a school's last syncs",
-            roster::LAST_SYNCS_OF_SCHOOL,
+            roster::LAST_OF_SCHOOL,
             "'s7', 20",
             &["markback_roster_syncs_last"],
         ),

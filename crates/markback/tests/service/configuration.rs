@@ -15,6 +15,8 @@ use mis_core::SchoolId;
 use outbox::SystemClock;
 use proptest::prelude::*;
 
+use crate::support::ann;
+
 const FILE: &str = "
 [[template]]
 name = 'secondary'
@@ -45,15 +47,6 @@ async fn folders() -> Vec<SettingsFolder> {
 
 async fn open_node(world: &SettingsFolder) -> Result<Markback, OpenError> {
     Markback::open(world.settings(), Options::default()).await
-}
-
-fn ann(note: &str) -> Actor {
-    Actor {
-        by: Some("Ann".to_owned()),
-        via: "test",
-        note: Some(note.to_owned()),
-        ..Actor::default()
-    }
 }
 
 fn school(id: &str) -> SettingsKey {

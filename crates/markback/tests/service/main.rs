@@ -9,4 +9,5 @@
 mod configuration;
 mod scheduled;
 mod settings;
+mod support;
 mod tokens;

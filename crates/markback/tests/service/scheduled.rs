@@ -6,12 +6,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use markback::{
     configuration::{ChangeError, Configuration},
     feed::{FeedQuery, FeedRead},
-    operator::Actor,
     service::{Markback, Options},
     store::SettingsKey,
 };
 use markback_lab::harness::SettingsFolder;
 use outbox::TestClock;
+
+use crate::support::ann;
 
 const FILE: &str = "
 [[template]]
@@ -88,15 +89,6 @@ async fn node(world: &SettingsFolder, clock: &Arc<TestClock>) -> Markback {
         ..Options::default()
     };
     Markback::open(world.settings(), options).await.unwrap()
-}
-
-fn ann(note: &str) -> Actor {
-    Actor {
-        by: Some("Ann".to_owned()),
-        via: "test",
-        note: Some(note.to_owned()),
-        ..Actor::default()
-    }
 }
 
 fn day(text: &str) -> NaiveDate {

@@ -2,9 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use markback::{
-    audit_log::Caller,
     configuration::{Configuration, TokenError},
-    operator::Actor,
     service::{Markback, Options},
     settings,
     store::{SettingsKey, TokenChange},
@@ -13,6 +11,8 @@ use markback_lab::harness::SettingsFolder;
 use mis_core::SchoolId;
 use rstest::rstest;
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::support::ann;
 
 const FILE_SCHOOL: &str = "[[school]]\nid = 'F1'\ntimezone = 'Europe/London'\ntoken_env = 'T'\n";
 const SCHOOL: &str = "timezone = 'Europe/London'\n";
@@ -49,15 +49,6 @@ fn tokens(all: &Configuration) -> Vec<Result<String, String>> {
         .collect()
 }
 
-fn ann() -> Actor {
-    Actor {
-        by: Some("Ann".to_owned()),
-        via: "test",
-        note: Some("new token".to_owned()),
-        caller: Caller::default(),
-    }
-}
-
 fn secret(text: &str) -> SecretString {
     text.to_owned().into()
 }
@@ -69,8 +60,12 @@ async fn two_schools(world: &SettingsFolder) -> Configuration {
     let mut all = with(world, FIRST).await;
     for (id, token) in [("S1", "hush-1"), ("S2", "hush-2")] {
         let key = SettingsKey::school(id);
-        all.add(&key, SCHOOL, false, &ann()).await.unwrap();
-        let set = all.set_token(&id.into(), &secret(token), &ann()).await;
+        all.add(&key, SCHOOL, false, &ann("new token"))
+            .await
+            .unwrap();
+        let set = all
+            .set_token(&id.into(), &secret(token), &ann("new token"))
+            .await;
         assert_eq!(set.unwrap().elsewhere, None);
     }
     with(world, FIRST).await
@@ -81,7 +76,10 @@ async fn a_school_without_a_place_uses_its_sealed_token() {
     for world in folders().await {
         let mut all = with(&world, FIRST).await;
         let key = SettingsKey::school("S1");
-        let added = all.add(&key, SCHOOL, false, &ann()).await.unwrap();
+        let added = all
+            .add(&key, SCHOOL, false, &ann("new token"))
+            .await
+            .unwrap();
         assert!(
             added.hints[0].to_string().contains("has no token yet"),
             "{:?}",
@@ -89,7 +87,7 @@ async fn a_school_without_a_place_uses_its_sealed_token() {
         );
         let without = tokens(&all).remove(0).unwrap_err();
         assert!(without.contains("`markback token set"), "{without}");
-        all.set_token(&"S1".into(), &secret(" hush-1\n"), &ann())
+        all.set_token(&"S1".into(), &secret(" hush-1\n"), &ann("new token"))
             .await
             .unwrap();
         let all = with(&world, FIRST).await;
@@ -100,8 +98,13 @@ async fn a_school_without_a_place_uses_its_sealed_token() {
             (listed[0].school.as_str(), listed[0].by.as_deref()),
             ("S1", Some("Ann"))
         );
-        all.remove_token(&"S1".into(), &ann()).await.unwrap();
-        let again = all.remove_token(&"S1".into(), &ann()).await.unwrap_err();
+        all.remove_token(&"S1".into(), &ann("new token"))
+            .await
+            .unwrap();
+        let again = all
+            .remove_token(&"S1".into(), &ann("new token"))
+            .await
+            .unwrap_err();
         assert!(matches!(again, TokenError::None { .. }), "{again}");
         let history = world.store.token_history(&"S1".into()).await.unwrap();
         let what: Vec<_> = history.iter().map(|entry| entry.what).collect();
@@ -117,10 +120,13 @@ async fn a_named_place_counts_before_a_sealed_token() {
         let mut all = with(&world, FIRST).await;
         let key = SettingsKey::school("S1");
         let named = format!("{SCHOOL}token_env = 'NO_SUCH_VARIABLE_OF_MARKBACK'\n");
-        let added = all.add(&key, &named, false, &ann()).await.unwrap();
+        let added = all
+            .add(&key, &named, false, &ann("new token"))
+            .await
+            .unwrap();
         assert_eq!(added.hints, []);
         let set = all
-            .set_token(&"S1".into(), &secret("hush-1"), &ann())
+            .set_token(&"S1".into(), &secret("hush-1"), &ann("new token"))
             .await
             .unwrap();
         assert!(set.elsewhere.unwrap().contains("NO_SUCH_VARIABLE"));
@@ -145,10 +151,12 @@ async fn what_is_wrong_is_told_without_the_token(
         let mut all = with(&world, FIRST).await;
         let key = SettingsKey::school("S1");
         // A draft can have a token before it rules.
-        all.add(&key, "timezone = 'nowhere'", true, &ann())
+        all.add(&key, "timezone = 'nowhere'", true, &ann("new token"))
             .await
             .unwrap();
-        let error = all.set_token(&school.into(), &secret(token), &ann()).await;
+        let error = all
+            .set_token(&school.into(), &secret(token), &ann("new token"))
+            .await;
         let error = error.unwrap_err();
         assert!(error.to_string().contains(told), "{error}");
         for shown in [error.to_string(), format!("{error:?}")] {
@@ -158,7 +166,9 @@ async fn what_is_wrong_is_told_without_the_token(
             );
         }
         assert_eq!(world.store.tokens().await.unwrap(), []);
-        let good = all.set_token(&"S1".into(), &secret("hush"), &ann()).await;
+        let good = all
+            .set_token(&"S1".into(), &secret("hush"), &ann("new token"))
+            .await;
         assert!(good.is_ok());
     }
 }
@@ -187,9 +197,11 @@ async fn without_its_key_a_token_is_neither_set_nor_used(#[case] keys: &str, #[c
             .collect();
         assert_eq!(sealed.len(), 1, "{sealed:?}");
         if !keys.contains("second") {
-            let set = all.set_token(&"S1".into(), &secret("hush"), &ann()).await;
+            let set = all
+                .set_token(&"S1".into(), &secret("hush"), &ann("new token"))
+                .await;
             assert!(set.unwrap_err().to_string().contains(told));
-            assert!(all.reseal_tokens(&ann()).await.is_err());
+            assert!(all.reseal_tokens(&ann("new token")).await.is_err());
         }
     }
 }
@@ -205,12 +217,12 @@ async fn all_tokens_are_sealed_with_the_present_key_in_one_go() {
             [Ok("hush-1".to_owned()), Ok("hush-2".to_owned())]
         );
         let third = SchoolId::from("S2");
-        all.set_token(&third, &secret("hush-3"), &ann())
+        all.set_token(&third, &secret("hush-3"), &ann("new token"))
             .await
             .unwrap();
-        let done = all.reseal_tokens(&ann()).await.unwrap();
+        let done = all.reseal_tokens(&ann("new token")).await.unwrap();
         assert_eq!((done.resealed, done.already), (1, 1), "{done:?}");
-        let again = all.reseal_tokens(&ann()).await.unwrap();
+        let again = all.reseal_tokens(&ann("new token")).await.unwrap();
         assert_eq!((again.resealed, again.already), (0, 2));
         // The key before is no longer needed.
         let all = with(&world, "seal_key_file = 'second'").await;
@@ -224,7 +236,7 @@ async fn all_tokens_are_sealed_with_the_present_key_in_one_go() {
         assert_eq!(history[0].what, TokenChange::Resealed);
         // A key that is gone is told for each token, and nothing is lost.
         let all = with(&world, FIRST).await;
-        let failed = all.reseal_tokens(&ann()).await.unwrap();
+        let failed = all.reseal_tokens(&ann("new token")).await.unwrap();
         assert_eq!((failed.resealed, failed.failed.len()), (0, 2));
         assert!(failed.failed.values().all(|why| why.contains(&done.key_id)));
     }
@@ -240,20 +252,27 @@ async fn a_node_takes_up_a_changed_token_and_leaves_others_alone() {
             .unwrap();
         assert_eq!(node.tokens_unread(), 0);
         let token = |id: &str| node.school(&id.into()).unwrap().token();
-        let set = all.set_token(&"S1".into(), &secret("hush-9"), &ann()).await;
+        let set = all
+            .set_token(&"S1".into(), &secret("hush-9"), &ann("new token"))
+            .await;
         set.unwrap();
         assert_eq!(token("S1").unwrap().expose_secret(), "hush-1");
         assert_eq!(node.refresh_settings().await.unwrap(), ["S1".into()]);
         assert_eq!(token("S1").unwrap().expose_secret(), "hush-9");
         assert_eq!(token("S2").unwrap().expose_secret(), "hush-2");
-        all.remove_token(&"S2".into(), &ann()).await.unwrap();
+        all.remove_token(&"S2".into(), &ann("new token"))
+            .await
+            .unwrap();
         assert_eq!(node.refresh_settings().await.unwrap(), ["S2".into()]);
         assert_eq!(node.tokens_unread(), 1);
         assert_eq!(token("S1").unwrap().expose_secret(), "hush-9");
         // The same tokens under another key are no change.
         let both = "seal_key_file = 'second'\nseal_key_before_file = 'first'";
         let all = with(&world, both).await;
-        assert_eq!(all.reseal_tokens(&ann()).await.unwrap().resealed, 1);
+        assert_eq!(
+            all.reseal_tokens(&ann("new token")).await.unwrap().resealed,
+            1
+        );
         assert_eq!(node.refresh_settings().await.unwrap(), [] as [SchoolId; 0]);
     }
 }
@@ -278,7 +297,10 @@ async fn no_token_is_exported_or_shown() {
         let one = all.export(&["S1".to_owned()]).await.unwrap();
         std::fs::write(world.path("more.toml"), one.replace("S1", "S7")).unwrap();
         let mut all = with(&world, FIRST).await;
-        let (written, _) = all.import(&world.path("more.toml"), &ann()).await.unwrap();
+        let (written, _) = all
+            .import(&world.path("more.toml"), &ann("new token"))
+            .await
+            .unwrap();
         assert!(
             written[0].hints[0].message.contains("no token yet"),
             "{written:?}"
@@ -294,19 +316,28 @@ async fn a_template_may_drop_its_place_once_its_schools_have_tokens_of_their_own
         let mut all = with(&world, FIRST).await;
         let template = SettingsKey::template("primary");
         let text = "timezone = 'Europe/London'\ntoken_env = 'NO_SUCH_VARIABLE_OF_MARKBACK'\n";
-        all.add(&template, text, false, &ann()).await.unwrap();
-        let key = SettingsKey::school("S1");
-        all.add(&key, "template = 'primary'\n", false, &ann())
+        all.add(&template, text, false, &ann("new token"))
             .await
             .unwrap();
-        all.draft(&template, SCHOOL, None, &ann()).await.unwrap();
-        let lost = all.activate(&template, None, &ann()).await.unwrap_err();
+        let key = SettingsKey::school("S1");
+        all.add(&key, "template = 'primary'\n", false, &ann("new token"))
+            .await
+            .unwrap();
+        all.draft(&template, SCHOOL, None, &ann("new token"))
+            .await
+            .unwrap();
+        let lost = all
+            .activate(&template, None, &ann("new token"))
+            .await
+            .unwrap_err();
         assert!(lost.to_string().contains("would lose its token"), "{lost}");
-        all.set_token(&"S1".into(), &secret("hush-1"), &ann())
+        all.set_token(&"S1".into(), &secret("hush-1"), &ann("new token"))
             .await
             .unwrap();
         let mut all = with(&world, FIRST).await;
-        all.activate(&template, None, &ann()).await.unwrap();
+        all.activate(&template, None, &ann("new token"))
+            .await
+            .unwrap();
         assert_eq!(tokens(&all), [Ok("hush-1".to_owned())]);
     }
 }

@@ -128,22 +128,19 @@ impl Decider {
         // A school that does not answer delays no other's commit.
         let (mut patience, mut slow) = (COMMIT_TOGETHER, None);
         while !deciding.is_empty() {
-            let (mut all, mut is_late) = (None::<Effects>, false);
+            let mut all: Option<Effects> = None;
             let enough = tokio::time::sleep(patience);
             tokio::pin!(enough);
-            loop {
+            while all
+                .as_ref()
+                .is_none_or(|all| all.events.len() < EVENTS_AT_ONCE)
+            {
                 tokio::select! {
                     next = deciding.join_next() => match next {
                         Some(Ok((school, decided))) => {
                             undecided.remove(&school);
                             match decided {
-                                Ok(effects) => {
-                                    let all = all.get_or_insert_default();
-                                    all.add(effects?);
-                                    if all.events.len() >= EVENTS_AT_ONCE {
-                                        break;
-                                    }
-                                }
+                                Ok(effects) => all.get_or_insert_default().add(effects?),
                                 Err(events) => panicked.push((school, events)),
                             }
                         }
@@ -151,16 +148,13 @@ impl Decider {
                         Some(Err(_)) => {}
                         None => break,
                     },
-                    () = &mut enough => {
-                        is_late = true;
-                        break;
-                    }
+                    () = &mut enough => break,
                 }
             }
             if let Some(effects) = all {
                 self.commit(&effects, progress).await?;
             }
-            if is_late || slow.is_some() {
+            if enough.is_elapsed() || slow.is_some() {
                 drop(slow.take());
                 slow = Some(self.schools.waited_for(undecided.iter().cloned().collect()));
                 patience = COMMIT_TOGETHER * 10;

@@ -13,7 +13,7 @@ use outbox::{MigrationStep, Migrations};
 pub use feed::{Changes, GroupChange, GroupPage, GroupsRead, Horizon, MemberJson};
 pub(crate) use people::Kept;
 #[cfg(test)]
-pub(super) use syncs::LAST_OF_SCHOOL as LAST_SYNCS_OF_SCHOOL;
+pub(super) use syncs::LAST_OF_SCHOOL;
 pub(crate) use syncs::{NewSync, SyncEnd, SyncTimes};
 pub use syncs::{SyncRecord, SyncState, SyncWhy};
 
