@@ -1,10 +1,14 @@
 //! What Wonde's webhooks tell of writebacks: a hint when to ask, never an outcome.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
 use mis_wonde::wonde::WritebackStatus;
 
-use crate::{queues, service::Markback};
+use crate::{
+    pipeline::{Told, jobs},
+    queues,
+    service::Markback,
+};
 
 /// What follows from a webhook about a writeback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +20,7 @@ pub enum Hint {
     NothingWaits,
     /// Wonde is asked about it now.
     AskedNow,
-    /// It is said to be done: Wonde is asked about it together with others, within three times `confirm_at_least_every`.
+    /// It is said to be done: Wonde is asked about it together with others.
     AskedSoon,
 }
 
@@ -45,30 +49,32 @@ impl Markback {
         status: Option<&str>,
     ) -> outbox::Result<Hint> {
         let keys = self.store().jobs_of_writeback(id, school).await?;
-        if keys.is_empty() {
-            return Ok(Hint::Unknown);
-        }
         let is_done = status
             .is_some_and(|word| matches!(WritebackStatus::from_word(word), WritebackStatus::Done));
-        let mut waits: BTreeMap<Duration, Vec<&str>> = BTreeMap::new();
-        for key in &keys {
-            let school = key.split_once('/').map_or("", |(school, _)| school);
-            // A school that is not in the settings has nothing to be remembered for.
-            let wait = match self.settings().school(&school.into()) {
-                Some(_) => self.workers.told(school, is_done),
-                None => Duration::ZERO,
-            };
-            waits.entry(wait).or_default().push(key);
+        if keys.is_empty() {
+            if is_done {
+                self.workers.told_early(id);
+            }
+            return Ok(Hint::Unknown);
         }
         let mut tx = self.store().database().begin().await?;
         let mut hint = Hint::NothingWaits;
-        for (wait, keys) in waits {
+        for key in &keys {
+            let school = key.split_once('/').map_or("", |(school, _)| school);
+            // A school that is not in the settings has nothing to be remembered for.
+            let told = match self.settings().school(&school.into()) {
+                Some(_) => self.workers.told(school, id, is_done),
+                None => Told::default(),
+            };
+            let others: Vec<_> = told.others.iter().map(|id| jobs::key(school, id)).collect();
+            let mut asked: Vec<&str> = others.iter().map(String::as_str).collect();
+            asked.push(key);
             let hastened = self
                 .outbox()
-                .run_within(&mut tx, queues::CONFIRM, &keys, wait)
+                .run_within(&mut tx, queues::CONFIRM, &asked, told.wait)
                 .await?;
             if !hastened.is_empty() {
-                hint = match wait {
+                hint = match told.wait {
                     Duration::ZERO => Hint::AskedNow,
                     _ => Hint::AskedSoon,
                 };

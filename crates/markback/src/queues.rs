@@ -30,6 +30,16 @@ pub const ALL: [&str; 7] = [DECIDE, SEND, CONFIRM, ROSTER, REGISTER, HOLD, ENDPO
 /// The longest time between two renewals of a lease.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 
+/// The longest pause between two looks at what is due at all schools.
+const PAUSE_AT_MOST: Duration = Duration::from_secs(15);
+
+/// How long to pause before it is looked again what is due at all schools, after a look that took so long: where there are
+/// very many, looking must not take more than a twentieth of the time.
+pub(crate) fn pause_between_looks(poll: Duration, took: Duration) -> Duration {
+    let shortest = poll.max(Duration::from_millis(100));
+    shortest.max(took.saturating_mul(20).min(PAUSE_AT_MOST))
+}
+
 /// Works on one job of a queue at a time and keeps its lease.
 #[derive(Clone, Copy)]
 pub(crate) struct Worker<'a> {
@@ -103,5 +113,26 @@ impl Worker<'_> {
         let outbox = self.store.outbox();
         let _ = outbox.release(&mut tx, &[claimed.lease]).await?;
         tx.commit().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    #[rstest]
+    #[case::few_schools(1_000, 2, 1_000)]
+    #[case::fast_polls(10, 2, 100)]
+    #[case::many_schools(1_000, 150, 3_000)]
+    #[case::a_database_that_hangs(1_000, 60_000, 15_000)]
+    fn looking_at_all_schools_takes_a_small_share_of_the_time(
+        #[case] poll: u64,
+        #[case] took: u64,
+        #[case] pause: u64,
+    ) {
+        let [poll, took, pause] = [poll, took, pause].map(Duration::from_millis);
+        assert_eq!(pause_between_looks(poll, took), pause);
     }
 }

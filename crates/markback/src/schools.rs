@@ -28,11 +28,11 @@ use crate::{
     usage::Requests,
 };
 
-/// How long a school's grants, region and MIS are used before they are read again.
-const CONNECTION_FRESH: TimeDelta = TimeDelta::hours(1);
-/// The same for reading people. A school that has moved to another region or MIS lists nobody; the sync does not believe
-/// that, and the connection is opened again at night.
-const READER_FRESH: TimeDelta = TimeDelta::hours(26);
+/// How long a school's grants, region and MIS are used before they are read again: a day, because they hardly change and
+/// every school needs them in the same half hour of the morning.
+const CONNECTION_FRESH: TimeDelta = TimeDelta::hours(26);
+/// The same where a permission is missing, after an error that a change may explain, and where a fresh connection is wanted.
+const CONNECTION_DOUBTED: TimeDelta = TimeDelta::hours(1);
 
 /// All schools of the settings.
 #[derive(Debug)]
@@ -85,12 +85,8 @@ impl Drop for Examined {
     }
 }
 
-/// One school's connections. Each lock is held while its connection is opened, so concurrent callers open it once.
-#[derive(Debug, Default)]
-struct SchoolHandle {
-    mis: Mutex<Option<Opened>>,
-    reader: Mutex<Option<Opened>>,
-}
+/// One school's connection. The lock is held while it is opened, so concurrent callers open it once.
+type SchoolHandle = Mutex<Option<Opened>>;
 
 /// An open connection.
 #[derive(Clone, Debug)]
@@ -167,51 +163,49 @@ impl Schools {
         settings.school(&SchoolId::from(school)).cloned()
     }
 
-    /// The school's MIS behind its guard, opened anew when it has grown old.
+    /// The school's MIS behind its guard, opened anew when it has grown old; sooner where a permission is missing, which
+    /// somebody may be giving.
     ///
     /// # Errors
     /// Those of the opening.
     pub async fn mis(&self, school: &School) -> Result<Mis> {
-        Ok(self.opened(school).await?.mis)
+        let limit = |opened: &Opened| match opened.grants {
+            Some(grants) if grants.forbid_writing() => CONNECTION_DOUBTED,
+            _ => CONNECTION_FRESH,
+        };
+        Ok(self.open(school, limit).await?.mis)
     }
 
-    /// The same with the school's grants and when they were asked for.
+    /// A connection that is young enough to tell somebody what the school grants now.
     pub(crate) async fn opened(&self, school: &School) -> Result<Opened> {
-        let handle = self.handle(&school.id);
-        self.open(&handle.mis, school, CONNECTION_FRESH, true).await
+        self.open(school, |_| CONNECTION_DOUBTED).await
     }
 
-    /// The school's MIS for reading people and groups only: what it grants to be written is not asked. It is opened anew
-    /// when it has grown old, or when a fresh one is wanted.
+    /// The school's MIS for reading people and groups, which needs no grants to write. It is opened anew when it has grown
+    /// old, or when a fresh one is wanted: a school that has moved to another region or MIS lists nobody. The sync does not
+    /// believe that, and wants a fresh one at night.
     ///
     /// # Errors
     /// Those of the opening.
     pub async fn reader(&self, school: &School, fresh: bool) -> Result<Mis> {
-        let handle = self.handle(&school.id);
         let limit = if fresh {
-            CONNECTION_FRESH
+            CONNECTION_DOUBTED
         } else {
-            READER_FRESH
+            CONNECTION_FRESH
         };
-        let opened = self.open(&handle.reader, school, limit, false).await?;
-        Ok(opened.mis)
+        Ok(self.open(school, |_| limit).await?.mis)
     }
 
-    /// The connection in this place, or a new one in its place if that is older than `limit` or rests on other settings.
-    async fn open(
-        &self,
-        place: &Mutex<Option<Opened>>,
-        school: &School,
-        limit: TimeDelta,
-        ask_grants: bool,
-    ) -> Result<Opened> {
-        let mut open = place.lock().await;
+    /// The school's connection, or a new one if it is older than its limit or rests on other settings.
+    async fn open(&self, school: &School, limit: impl Fn(&Opened) -> TimeDelta) -> Result<Opened> {
+        let handle = self.handle(&school.id);
+        let mut open = handle.lock().await;
         let now = self.clock.now();
-        let usable = |opened: &Opened| opened.usable(school, now, limit);
+        let usable = |opened: &Opened| opened.usable(school, now, limit(opened));
         if let Some(opened) = open.as_ref().and_then(usable) {
             return Ok(opened);
         }
-        let (mis, grants) = self.connect(school, ask_grants).await?;
+        let (mis, grants) = self.connect(school).await?;
         let opened = Opened {
             since: now,
             basis: Basis::of(school),
@@ -227,12 +221,12 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn other(&self, school: &School) -> Result<Mis> {
-        let (mis, _) = self.connect(school, true).await?;
+        let (mis, _) = self.connect(school).await?;
         Ok(mis)
     }
 
-    async fn connect(&self, school: &School, ask_grants: bool) -> Result<(Mis, Option<Grants>)> {
-        let context = self.context(school, ask_grants);
+    async fn connect(&self, school: &School) -> Result<(Mis, Option<Grants>)> {
+        let context = self.context(school);
         if let Some(link) = &school.link {
             let mis = self.registry.get(&link.adapter)?.connect(context).await?;
             return Ok((mis, None));
@@ -257,12 +251,11 @@ impl Schools {
         })
     }
 
-    pub(crate) fn context(&self, school: &School, ask_grants: bool) -> ConnectContext {
+    pub(crate) fn context(&self, school: &School) -> ConnectContext {
         let clock = self.clock.clone();
         let settings = self.settings.current();
         let lookback = settings.service.register_lookback.as_secs() / (24 * 60 * 60);
         let mut context = school.context();
-        context.ask_grants = ask_grants;
         context.register_lookback = Days::new(lookback);
         context.now = Arc::new(move || clock.now());
         context.gate = self.gate(school);
@@ -352,10 +345,24 @@ impl Schools {
             .remove(school);
     }
 
+    /// Has the school's connection opened anew when it is next needed, unless it is young, if a change of its region, MIS or
+    /// grants may explain this error.
+    pub(crate) fn doubt(&self, error: &Error, school: &SchoolId) {
+        if error.kind() == ErrorKind::RateLimited {
+            return;
+        }
+        let now = self.clock.now();
+        let is_young = |opened: &Opened| (now - opened.since).abs() < CONNECTION_DOUBTED;
+        // Whoever holds the lock is about to use a connection or is opening one, and meets the same error if it persists.
+        if let Ok(mut open) = self.handle(school).try_lock() {
+            *open = open.take().filter(is_young);
+        }
+    }
+
     /// Drops the school's connection, with its grants and codes, if it was opened before this time.
     pub(crate) async fn forget_before(&self, school: &SchoolId, at: DateTime<Utc>) {
         let handle = self.handle(school);
-        let mut open = handle.mis.lock().await;
+        let mut open = handle.lock().await;
         *open = open.take().filter(|opened| opened.since >= at);
     }
 

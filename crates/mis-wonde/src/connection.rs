@@ -40,12 +40,16 @@ pub struct Grants {
 }
 
 impl Grants {
+    /// Whether the school clearly does not grant what writing marks needs.
+    #[must_use]
+    pub fn forbid_writing(self) -> bool {
+        [self.approved, self.allows_writeback, self.attendance_write].contains(&Some(false))
+    }
+
     /// The declared capabilities that the school grants.
     #[must_use]
     pub fn narrow(self, declared: Capabilities) -> Capabilities {
-        let refused =
-            [self.approved, self.allows_writeback, self.attendance_write].contains(&Some(false));
-        if refused {
+        if self.forbid_writing() {
             declared.without(Ability::Session)
         } else {
             declared
@@ -85,13 +89,8 @@ impl Connection {
         let school = wonde::SchoolId::new(context.school.as_str());
         let record = client.school(&school).await.map_err(error)?;
         let at = client.at(&record).map_err(error)?;
-        let (meta, permissions) = if context.ask_grants {
-            let meta = optional(client.meta(&school).await)?.unwrap_or_default();
-            let permissions = optional(client.permissions(&school).await)?.unwrap_or_default();
-            (meta, permissions)
-        } else {
-            Default::default()
-        };
+        let meta = optional(client.meta(&school).await)?.unwrap_or_default();
+        let permissions = optional(client.permissions(&school).await)?.unwrap_or_default();
         let timezone = match (context.timezone, record.timezone.as_deref()) {
             (Some(zone), _) => zone,
             (None, Some(name)) => Tz::from_str(name).map_err(|_| {

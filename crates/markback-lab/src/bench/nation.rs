@@ -91,7 +91,7 @@ pub(super) struct Nation {
     pub(super) schools: usize,
     /// How long reading the people and registers of all schools took, in real time, and its requests.
     pub(super) read: Duration,
-    pub(super) read_requests: u64,
+    pub(super) read_requests: RequestCounts,
     pub(super) events: usize,
     /// From the time at which an event was due to the response, in microseconds of real time.
     pub(super) intake: Histogram<u64>,
@@ -114,6 +114,15 @@ pub(super) struct Nation {
     pub(super) pruning: Duration,
 }
 
+impl Nation {
+    /// The requests to read all schools without those for registers: as many as the full sync of every night makes.
+    pub(super) fn nightly_requests(&self) -> u64 {
+        let of_people = |(kind, _): &(&String, &u64)| !kind.contains(" attendance");
+        let by_kind = self.read_requests.by_kind.iter();
+        by_kind.filter(of_people).map(|(_, count)| count).sum()
+    }
+}
+
 /// Measures it.
 pub(super) async fn measure(args: &NationArgs, bars: &Bars) -> anyhow::Result<Nation> {
     let stage = Stage::nation(args.schools, SIZES, MIS_DELAY / args.speed);
@@ -131,7 +140,7 @@ pub(super) async fn measure(args: &NationArgs, bars: &Bars) -> anyhow::Result<Na
     let store = parts::open(&fresh).await?;
     let reading = all_read(&nodes, &store);
     bars.during("reading all schools", reading).await?;
-    let (read, read_requests) = (begin.elapsed(), stage.sandbox.requests().total);
+    let (read, read_requests) = (begin.elapsed(), stage.sandbox.requests());
 
     stage.sandbox.reset_requests();
     let size = mebibytes(&store).await?;

@@ -1,6 +1,9 @@
 //! Full readings as queued jobs, so that nodes share them, take over from a dead node, and respect paused tokens.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use mis_core::{Error, ErrorKind, SchoolId};
 use outbox::{ClaimedJob, NewJob, RetryAt, Wakeup};
@@ -49,12 +52,14 @@ impl Mirror {
     async fn run_schedule(&self, stop: &CancellationToken) {
         let mut asked = HashMap::new();
         while !stop.is_cancelled() {
+            let since = Instant::now();
             if let Err(error) = self.ask_due(&mut asked).await {
                 tracing::warn!(%error, "registers that are due could not be read from the database; retrying");
             }
+            let pause = queues::pause_between_looks(self.config.poll, since.elapsed());
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.config.poll.max(Duration::from_millis(100))) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use mis_core::{Error, ErrorKind, Mis, Receipt, RefusedMark, WritebackOutcome};
 use outbox::{ClaimedJob, RetryAt};
@@ -20,7 +20,7 @@ use super::{
     effects::Effects,
     failure::{FailurePolicy, Next, Panicked, caught, is_longer, later},
     jobs::{ConfirmJob, writeback_of_key},
-    looks::Looks,
+    looks::{Looks, Seen},
     planned::PlannedMark,
     resend::{Resend, audit_reduced, reduce},
     worker::WorkerConfig,
@@ -114,7 +114,7 @@ impl Confirmer {
             .zip(&answers)
             .filter_map(|(register, answer)| Some(register.seen(answer.as_ref().ok()?, now)))
             .collect();
-        self.looks.saw(school.id.as_str(), &found);
+        self.looks.saw(school.id.as_str(), &found, now);
         Answers(Mutex::new(receipts.into_iter().zip(answers).collect()))
     }
 
@@ -240,8 +240,9 @@ impl Confirmer {
             None => {
                 let answer = mis.outcome(&register.confirm.writeback).await;
                 if let Ok(outcome) = &answer {
-                    let seen = register.seen(outcome, self.store.now());
-                    self.looks.saw(school.id.as_str(), &[seen]);
+                    let now = self.store.now();
+                    let seen = register.seen(outcome, now);
+                    self.looks.saw(school.id.as_str(), &[seen], now);
                 }
                 answer
             }
@@ -294,10 +295,13 @@ impl Register {
         self.open_after(&self.confirm.settled)
     }
 
-    /// How old the register was since its acceptance, and whether this answer settles it.
-    fn seen(&self, outcome: &WritebackOutcome, now: DateTime<Utc>) -> (TimeDelta, bool) {
-        let is_settled = !matches!(outcome, WritebackOutcome::Open { .. });
-        (now - self.confirm.accepted_at, is_settled)
+    /// What this answer tells of the register.
+    fn seen(&self, outcome: &WritebackOutcome, now: DateTime<Utc>) -> Seen<'_> {
+        Seen {
+            writeback: self.confirm.writeback.as_str(),
+            age: now - self.confirm.accepted_at,
+            is_settled: !matches!(outcome, WritebackOutcome::Open { .. }),
+        }
     }
 
     fn open_after<'a>(

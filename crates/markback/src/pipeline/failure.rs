@@ -156,11 +156,12 @@ pub(super) struct FailurePolicy {
 
 impl FailurePolicy {
     /// What to do after an error that a job of this school met. Also forgets a token that Wonde rejected, so that it is
-    /// read again.
+    /// read again, and a connection that may be out of date.
     pub(super) fn after(&self, error: &Error, school: &School, backoff: Duration) -> Next {
         if error.kind() == ErrorKind::Unauthorized {
             self.schools.forget_token(school);
         }
+        self.schools.doubt(error, &school.id);
         let mut next = Next::after(error, school);
         match &mut next {
             // Jobs that failed together are retried together.

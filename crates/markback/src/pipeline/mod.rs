@@ -39,6 +39,7 @@ mod sharding;
 pub(crate) use decide::{preview, school_day, view};
 pub use intake::{EVENTS_MAX, InputProblem, Intake, IntakeError, IntakeResult, ReceivedEvent};
 pub use liveness::Health;
+pub(crate) use looks::Told;
 pub(crate) use planned::PlannedMark;
 pub use worker::WorkerConfig;
 pub(crate) use worker::Workers;

@@ -711,7 +711,8 @@ impl<'a> Batch<'a> {
                 settled: BTreeSet::new(),
                 in_doubt: false,
             };
-            let first = self.sender.looks.first(self.school_id, now);
+            let writeback = confirm.writeback.as_str();
+            let first = self.sender.looks.first(self.school_id, writeback, now);
             let job = confirm.new_job(self.school_id, &token_key, first);
             let followed = confirm.followed_by(self.school_id, &job);
             self.effects.followed.push((followed, job));

@@ -16,7 +16,7 @@ use super::{
     failure::{FailurePolicy, Panicked, caught},
     gathering::Gathering,
     liveness::{Health, Liveness},
-    looks::Looks,
+    looks::{Looks, Told},
     send::Sender,
     sharding::{STEAL_AFTER, Sharding, StealTimer},
 };
@@ -202,9 +202,15 @@ impl Workers {
         self.liveness.health()
     }
 
-    /// A webhook tells of a register of this school: how long to wait before Wonde is asked about it.
-    pub(crate) fn told(&self, school: &str, is_done: bool) -> Duration {
-        self.looks.told(school, self.store.now(), is_done)
+    /// A webhook tells of a register of this school: when to ask Wonde about it.
+    pub(crate) fn told(&self, school: &str, writeback: &str, is_done: bool) -> Told {
+        self.looks
+            .told(school, writeback, self.store.now(), is_done)
+    }
+
+    /// A webhook tells that a writeback is done which is not known yet.
+    pub(crate) fn told_early(&self, writeback: &str) {
+        self.looks.told_early(writeback);
     }
 
     /// Works until told to stop, then finishes the batches in hand.

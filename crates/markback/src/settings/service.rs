@@ -233,8 +233,8 @@ pub struct WorkerSettings {
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_after: Duration,
-    /// The longest time between two looks at a school's writebacks. While webhooks come it is three times as long, unless a
-    /// webhook tells of a failure.
+    /// The longest time between two looks at a school's writebacks. While webhooks come it is three times as long, unless they
+    /// tell of a failure, or of all writebacks as done.
     #[serde(with = "span")]
     #[schemars(schema_with = "span::schema")]
     pub confirm_at_least_every: Duration,

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use chrono::{DateTime, Days, NaiveTime, TimeDelta, TimeZone as _, Utc};
@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{PeopleSync, SyncRequest, Wanted};
 use crate::{
+    queues,
     settings::{School, SyncSettings},
     store::{SyncTimes, SyncWhy},
 };
@@ -142,10 +143,11 @@ impl PeopleSync {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(rest) => {}
             }
+            let since = Instant::now();
             if let Err(error) = self.put_due(&mut asked).await {
                 tracing::warn!(%error, "syncs that are due could not be read from the database; retrying");
             }
-            rest = self.config.poll.max(Duration::from_millis(100));
+            rest = queues::pause_between_looks(self.config.poll, since.elapsed());
         }
     }
 

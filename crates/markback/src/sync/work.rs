@@ -109,6 +109,7 @@ impl PeopleSync {
         let held = [claimed.lease];
         let age = self.store.now() - claimed.enqueued_at;
         let next = Next::after(error, school).within(self.config.give_up_after, age);
+        self.schools.doubt(error, &school.id);
         let settled = match next {
             Next::Retry { when, why } => {
                 self.trouble(&mut tx, job, &why).await?;

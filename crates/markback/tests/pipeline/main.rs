@@ -8,6 +8,7 @@
 
 mod calendar;
 mod codes;
+mod connections;
 mod corrections;
 mod desk;
 mod gathering;

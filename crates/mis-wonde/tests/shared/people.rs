@@ -45,9 +45,7 @@ impl School {
         }
         let unexpected = Mock::given(any()).respond_with(ResponseTemplate::new(418));
         unexpected.with_priority(255).expect(0).mount(&server).await;
-        let mut context = ConnectContext::new("A1");
-        context.ask_grants = false;
-        let mis = common::connect(&server, &DESCRIPTOR, context).await;
+        let mis = common::connect(&server, &DESCRIPTOR, ConnectContext::new("A1")).await;
         Self { server, mis }
     }
 

@@ -369,6 +369,7 @@ impl Decider {
             }
         };
         if let Some(error) = &context.unread {
+            self.schools.doubt(error, &settings.id);
             effects.outages.extend(Outage::of(error, settings, backoff));
         }
         let mut seen = HashSet::new();
