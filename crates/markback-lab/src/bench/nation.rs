@@ -211,7 +211,6 @@ fn settings(stage: &Stage, args: &NationArgs) -> anyhow::Result<PathBuf> {
         seconds(60.0),
     );
     for (name, real) in [
-        ("poll", 1.0),
         ("confirm_after", 15.0),
         ("confirm_at_least_every", 300.0),
         ("read_back_after", 120.0),
