@@ -111,13 +111,14 @@ impl Decider {
         let mut undecided = BTreeSet::new();
         let mut panicked = Vec::new();
         let known_slow = self.schools.slow();
+        // Only one batch waits for a school that does not answer. Slow schools are not claimed for; these have become slow
+        // since.
+        let (slow_since, by_school): (Vec<_>, Vec<_>) = by_school
+            .into_iter()
+            .partition(|(school, _)| known_slow.contains(school));
+        self.hand_back(slow_since.iter().flat_map(|(_, events)| events))
+            .await;
         for (school, events) in by_school {
-            // Only one batch waits for a school that does not answer. Slow schools are not claimed for; this one has
-            // become slow since.
-            if known_slow.contains(&school) {
-                self.hand_back(&events).await;
-                continue;
-            }
             undecided.insert(school.clone());
             let decider = self.clone();
             deciding.spawn(async move {
@@ -197,8 +198,11 @@ impl Decider {
     }
 
     /// Hands events back as if they had not been claimed.
-    async fn hand_back(&self, events: &[ClaimedEvent]) {
-        let held: Vec<LeaseToken> = events.iter().map(|claimed| claimed.job.lease).collect();
+    async fn hand_back(&self, events: impl Iterator<Item = &ClaimedEvent>) {
+        let held: Vec<LeaseToken> = events.map(|claimed| claimed.job.lease).collect();
+        if held.is_empty() {
+            return;
+        }
         let hand_back = async {
             let mut tx = self.store.database().begin().await?;
             let _ = self.store.outbox().release(&mut tx, &held).await?;
