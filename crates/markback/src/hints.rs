@@ -29,7 +29,7 @@ impl Hint {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unknown => "this writeback is not known here",
-            Self::NothingWaits => "nothing waits for this writeback",
+            Self::NothingWaits => "nothing waits for this writeback for longer than planned",
             Self::AskedNow => "Wonde is asked about it now",
             Self::AskedSoon => "Wonde is asked about it soon, together with others",
         }

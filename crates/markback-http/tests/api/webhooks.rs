@@ -53,9 +53,48 @@ async fn repeated_webhooks_read_a_writeback_once() {
     let (status, body) = world.hook(&told).await;
     assert_eq!(
         (status, &body["done"]),
-        (200, &json!("nothing waits for this writeback"))
+        (
+            200,
+            &json!("nothing waits for this writeback for longer than planned")
+        )
     );
     assert_eq!(world.event("e1").await.state, EventState::Confirmed);
+}
+
+#[tokio::test]
+async fn once_webhooks_have_told_of_all_writebacks_they_are_read_together() {
+    let mut world = without_looks().await;
+    world.run();
+    world.known().await;
+    world.register_read().await;
+    let mut told = Vec::new();
+    for n in 0..3 {
+        let id = format!("e{n}");
+        world.take(vec![world.sign_in(&id, n, "08:50")]).await;
+        let accepted = world.until(&id, EventState::Accepted).await;
+        told.push(
+            json!({"payload_type": "writeback", "writeback_id": accepted.writeback_id.unwrap(),
+                   "status": "complete", "type": "attendance"}),
+        );
+        if n == 0 {
+            // From now on webhooks are known to come.
+            world.hook(&told[0]).await;
+            world.until_still("e0", EventState::Confirmed).await;
+        }
+    }
+    world.clock.advance(Duration::from_secs(60 * 60));
+    assert_eq!(
+        world.hook(&told[1]).await.1["done"],
+        "nothing waits for this writeback for longer than planned"
+    );
+    assert_eq!(world.event("e1").await.state, EventState::Accepted);
+    assert_eq!(
+        world.hook(&told[2]).await.1["done"],
+        "Wonde is asked about it now"
+    );
+    for id in ["e1", "e2"] {
+        world.until_still(id, EventState::Confirmed).await;
+    }
 }
 
 #[tokio::test]

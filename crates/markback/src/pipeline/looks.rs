@@ -34,6 +34,9 @@ const APART: Duration = Duration::from_secs(60);
 const HOOKS_COME: Duration = Duration::from_secs(60 * 60);
 /// How many times as far apart looks are while webhooks come.
 const APART_WITH_HOOKS: u32 = 3;
+/// Times in the database are rounded. What is planned must not become due a moment before the others of its look, which would
+/// then be two.
+const ROUNDING: Duration = Duration::from_secs(1);
 /// Writebacks remembered whose webhook came before Wonde's answer to the request was recorded.
 const EARLY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
 /// How much shorter the expected delay gets with each look that finds everything settled.
@@ -149,7 +152,7 @@ impl Looks {
             let usual = later(now, self.delay(looks));
             let planned = self.plan(looks, usual, now);
             if is_done {
-                later(now, self.good_news(looks, writeback, now).wait)
+                planned.min(later(now, self.good_news(looks, writeback, now).wait))
             } else {
                 planned
             }
@@ -229,16 +232,22 @@ impl Looks {
             // Longer only if the clock was set back since.
             let longest = self.delay(looks) + self.pace().with_hooks();
             return Told {
-                wait: planned.min(longest),
+                wait: planned.min(longest) + ROUNDING,
                 others: Vec::new(),
             };
         }
         let apart = looks.last.map(|last| later(last, self.pace().every));
-        let wait = planned.min(apart.and_then(until).unwrap_or_default());
-        looks.next = Some(later(now, wait));
+        let soonest = apart.and_then(until).unwrap_or_default();
+        if soonest >= planned {
+            return Told {
+                wait: planned + ROUNDING,
+                others: Vec::new(),
+            };
+        }
+        looks.next = Some(later(now, soonest));
         let others = looks.open.keys().filter(|other| *other != writeback);
         Told {
-            wait,
+            wait: soonest,
             others: others.cloned().collect(),
         }
     }
@@ -374,7 +383,7 @@ mod tests {
             .collect();
         assert_eq!(planned, [900; 30]);
         // Good news waits for the look that is planned, bad news does not.
-        assert_eq!(looks.told("hill", "w0", at(630), true), after(270, &[]));
+        assert_eq!(looks.told("hill", "w0", at(630), true), after(271, &[]));
         assert_eq!(looks.told("hill", "w1", at(630), false), now_alone());
         assert_eq!(looks.told("hill", "w1", at(1_000), true), now_alone());
         // When no more webhooks come, looks are closer again.
@@ -391,9 +400,9 @@ mod tests {
         looks.told("hill", "before", at(0), true);
         looks.first("hill", "w1", at(0));
         looks.first("hill", "w2", at(30));
-        assert_eq!(looks.told("hill", "w1", at(120), true), after(780, &[]));
+        assert_eq!(looks.told("hill", "w1", at(120), true), after(781, &[]));
         // Told twice, it is still only one of the two.
-        assert_eq!(looks.told("hill", "w1", at(121), true), after(779, &[]));
+        assert_eq!(looks.told("hill", "w1", at(121), true), after(780, &[]));
         assert_eq!(looks.told("hill", "w2", at(150), true), after(0, &["w1"]));
         looks.saw(
             "hill",
@@ -440,13 +449,13 @@ mod tests {
                     }
                     _ => {
                         let wait = looks.told("hill", &writeback, time, flag).wait;
-                        prop_assert!(wait <= every + with_hooks);
+                        prop_assert!(wait <= every + with_hooks + ROUNDING);
                         prop_assert!(flag || wait.is_zero());
                         continue;
                     }
                 };
                 let wait = (planned - time).to_std().unwrap();
-                prop_assert!(wait <= every + with_hooks, "{wait:?}");
+                prop_assert!(wait <= every + with_hooks + ROUNDING, "{wait:?}");
             }
         }
     }
