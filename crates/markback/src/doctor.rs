@@ -76,7 +76,7 @@ impl Schools {
     pub async fn examine(&self, settings: &Settings, school: &School) -> Result<Examination, Busy> {
         let _examining = self.begin_to_examine(&school.id).ok_or(Busy)?;
         let requests = Arc::new(AtomicU32::new(0));
-        let mut context = self.context(school);
+        let mut context = self.context(school, true);
         let (counted, observer) = (requests.clone(), context.observer.clone());
         context.observer = Arc::new(move |request| {
             counted.fetch_add(1, Ordering::Relaxed);

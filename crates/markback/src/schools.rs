@@ -93,6 +93,8 @@ type SchoolHandle = Mutex<Option<Opened>>;
 pub(crate) struct Opened {
     pub(crate) since: DateTime<Utc>,
     basis: Basis,
+    /// Whether the school's permissions were asked for.
+    with_grants: bool,
     pub(crate) mis: Mis,
     /// The school's permissions, if it is linked through Wonde.
     pub(crate) grants: Option<Grants>,
@@ -173,17 +175,17 @@ impl Schools {
             Some(grants) if grants.forbid_writing() => CONNECTION_DOUBTED,
             _ => CONNECTION_FRESH,
         };
-        Ok(self.open(school, limit).await?.mis)
+        Ok(self.open(school, true, limit).await?.mis)
     }
 
     /// A connection that is young enough to tell somebody what the school grants now.
     pub(crate) async fn opened(&self, school: &School) -> Result<Opened> {
-        self.open(school, |_| CONNECTION_DOUBTED).await
+        self.open(school, true, |_| CONNECTION_DOUBTED).await
     }
 
-    /// The school's MIS for reading people and groups, which needs no grants to write. It is opened anew when it has grown
+    /// The school's MIS for reading people and groups, which needs no permission to write. It is opened anew when it has grown
     /// old, or when a fresh one is wanted: a school that has moved to another region or MIS lists nobody. The sync does not
-    /// believe that, and wants a fresh one at night.
+    /// believe that, and wants a fresh one at night, with the permissions that the marks of the day will need.
     ///
     /// # Errors
     /// Those of the opening.
@@ -193,22 +195,29 @@ impl Schools {
         } else {
             CONNECTION_FRESH
         };
-        Ok(self.open(school, |_| limit).await?.mis)
+        Ok(self.open(school, fresh, |_| limit).await?.mis)
     }
 
     /// The school's connection, or a new one if it is older than its limit or rests on other settings.
-    async fn open(&self, school: &School, limit: impl Fn(&Opened) -> TimeDelta) -> Result<Opened> {
+    async fn open(
+        &self,
+        school: &School,
+        ask_grants: bool,
+        limit: impl Fn(&Opened) -> TimeDelta,
+    ) -> Result<Opened> {
         let handle = self.handle(&school.id);
         let mut open = handle.lock().await;
         let now = self.clock.now();
+        let suffices = |opened: &&Opened| opened.with_grants || !ask_grants;
         let usable = |opened: &Opened| opened.usable(school, now, limit(opened));
-        if let Some(opened) = open.as_ref().and_then(usable) {
+        if let Some(opened) = open.as_ref().filter(suffices).and_then(usable) {
             return Ok(opened);
         }
-        let (mis, grants) = self.connect(school).await?;
+        let (mis, grants) = self.connect(school, ask_grants).await?;
         let opened = Opened {
             since: now,
             basis: Basis::of(school),
+            with_grants: ask_grants,
             mis,
             grants,
         };
@@ -221,12 +230,12 @@ impl Schools {
     /// # Errors
     /// Those of the opening.
     pub async fn other(&self, school: &School) -> Result<Mis> {
-        let (mis, _) = self.connect(school).await?;
+        let (mis, _) = self.connect(school, true).await?;
         Ok(mis)
     }
 
-    async fn connect(&self, school: &School) -> Result<(Mis, Option<Grants>)> {
-        let context = self.context(school);
+    async fn connect(&self, school: &School, ask_grants: bool) -> Result<(Mis, Option<Grants>)> {
+        let context = self.context(school, ask_grants);
         if let Some(link) = &school.link {
             let mis = self.registry.get(&link.adapter)?.connect(context).await?;
             return Ok((mis, None));
@@ -251,11 +260,12 @@ impl Schools {
         })
     }
 
-    pub(crate) fn context(&self, school: &School) -> ConnectContext {
+    pub(crate) fn context(&self, school: &School, ask_grants: bool) -> ConnectContext {
         let clock = self.clock.clone();
         let settings = self.settings.current();
         let lookback = settings.service.register_lookback.as_secs() / (24 * 60 * 60);
         let mut context = school.context();
+        context.ask_grants = ask_grants;
         context.register_lookback = Days::new(lookback);
         context.now = Arc::new(move || clock.now());
         context.gate = self.gate(school);

@@ -145,6 +145,9 @@ pub struct ConnectContext {
     /// How far back before a day a mark may have been entered and still be seen by [`MisAdapter::register`], for MISs
     /// whose registers can be read by time of change only. Offices enter absences a term ahead.
     pub register_lookback: Days,
+    /// Whether the adapter asks for what the school has granted. A host that only reads people and groups does not need
+    /// it.
+    pub ask_grants: bool,
     /// How long a code book counts as fresh.
     pub code_book_fresh: Duration,
     /// The settings of the school's link, as the operator wrote them: an object, or null if there are none.
@@ -175,6 +178,7 @@ impl ConnectContext {
             morning_from: None,
             afternoon_from: NOON,
             register_lookback: Days::new(120),
+            ask_grants: true,
             code_book_fresh: Duration::from_secs(60 * 60),
             link: Value::Null,
             folder: PathBuf::new(),

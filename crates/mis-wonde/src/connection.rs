@@ -89,8 +89,13 @@ impl Connection {
         let school = wonde::SchoolId::new(context.school.as_str());
         let record = client.school(&school).await.map_err(error)?;
         let at = client.at(&record).map_err(error)?;
-        let meta = optional(client.meta(&school).await)?.unwrap_or_default();
-        let permissions = optional(client.permissions(&school).await)?.unwrap_or_default();
+        let (meta, permissions) = if context.ask_grants {
+            let meta = optional(client.meta(&school).await)?.unwrap_or_default();
+            let permissions = optional(client.permissions(&school).await)?.unwrap_or_default();
+            (meta, permissions)
+        } else {
+            Default::default()
+        };
         let timezone = match (context.timezone, record.timezone.as_deref()) {
             (Some(zone), _) => zone,
             (None, Some(name)) => Tz::from_str(name).map_err(|_| {

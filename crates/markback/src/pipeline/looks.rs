@@ -38,7 +38,7 @@ const APART_WITH_HOOKS: u32 = 3;
 /// then be two.
 const ROUNDING: Duration = Duration::from_secs(1);
 /// Writebacks remembered whose webhook came before Wonde's answer to the request was recorded.
-const EARLY: NonZeroUsize = NonZeroUsize::new(1_000).unwrap();
+const EARLY: NonZeroUsize = NonZeroUsize::MIN.saturating_add(999);
 /// How much shorter the expected delay gets with each look that finds everything settled.
 const SHRINK: f64 = 0.9;
 /// How far beyond the age of an unsettled register it is expected: where the delay is known, and where it is not.
@@ -228,19 +228,14 @@ impl Looks {
         let Some(planned) = looks.next.and_then(until) else {
             return Told::default();
         };
-        if looks.open.values().any(|register| !register.is_done) {
+        let apart = looks.last.map(|last| later(last, self.pace().every));
+        let soonest = apart.and_then(until).unwrap_or_default();
+        let some_are_not_done = looks.open.values().any(|register| !register.is_done);
+        if some_are_not_done || soonest >= planned {
             // Longer only if the clock was set back since.
             let longest = self.delay(looks) + self.pace().with_hooks();
             return Told {
                 wait: planned.min(longest) + ROUNDING,
-                others: Vec::new(),
-            };
-        }
-        let apart = looks.last.map(|last| later(last, self.pace().every));
-        let soonest = apart.and_then(until).unwrap_or_default();
-        if soonest >= planned {
-            return Told {
-                wait: planned + ROUNDING,
                 others: Vec::new(),
             };
         }
